@@ -1,0 +1,37 @@
+"""How it stands with reading one app: the closed set of states, least bad first."""
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """The state of an app's collection, and the outcome of one update, sweep or request.
+
+    Declared least bad first: where two apply, the later one is shown.
+    """
+
+    OK = "ok"
+    PENDING = "pending"
+    PARTIAL = "partial"
+    LIMIT_EXCEEDED = "limit_exceeded"
+    THROTTLED = "throttled"
+    TIMEOUT = "timeout"
+    NETWORK_ERROR = "network_error"
+    SERVER_ERROR = "server_error"
+    INVALID_RESPONSE = "invalid_response"
+    REQUEST_REJECTED = "request_rejected"
+    APP_INVALID = "app_invalid"
+    NOT_ENABLED = "not_enabled"
+    AUTH_ERROR = "auth_error"
+
+    @property
+    def badness(self) -> int:
+        """The place in the order of declaration: 0 is fine."""
+        return _ORDER[self]
+
+
+_ORDER = {state: place for place, state in enumerate(State)}
+
+
+def worse(one: State, other: State) -> State:
+    """Return the worse of two states."""
+    return max(one, other, key=lambda state: state.badness)

@@ -1,0 +1,132 @@
+"""Whether a budget of requests suffices, and how far the intervals are stretched where it does not."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from exporter.config.limiter_groups import limiter_groups
+from exporter.config.model import LEAST_STALE_AFTER_SWEEPS, Account, App, Collection, Config
+
+PAGE_SIZE: Final = 100
+"""Tasks on a page: the most that the service gives."""
+USABLE_SHARE: Final = 0.9
+"""Of the budget; the rest is for look-ups and retries."""
+ASSUMED_TASKS: Final = 1000
+"""Of each kind, where the quota is `none` and nothing better is known."""
+
+
+class Pace(Struct, frozen=True):
+    """How fast a group of apps is read with one budget."""
+
+    update_requests_per_second: float
+    """What the configured intervals need, as the next two."""
+    sweep_requests_per_second: float
+    use_ratio: float
+    """Of the whole budget; above 0.9 the intervals are stretched."""
+    stretch_ratio: float
+    """1 where the budget suffices."""
+    interval_seconds: float
+    """Effective, as the next two."""
+    sweep_interval_seconds: float
+    stale_after_seconds: float
+    sweep_duration_seconds: float
+    """How long one sweep of all apps takes with what the updates leave."""
+
+
+class Forecast(Struct, frozen=True):
+    """What is to be expected of the accounts that share one limiter."""
+
+    accounts: tuple[str, ...]
+    apps: int
+    tasks: int
+    """Known ones, or for an app without a known number its quota."""
+    pages: int
+    """Requests of one sweep of all apps."""
+    requests_per_second: float
+    """The budget."""
+    pace: Pace
+
+
+def pages_of(tasks: int) -> int:
+    """Return how many pages are read to see `tasks` tasks and the short page that ends them."""
+    return tasks // PAGE_SIZE + 1
+
+
+def pace_of(
+    *,
+    apps: int,
+    pages: int,
+    requests_per_second: float,
+    interval_seconds: float,
+    sweep_interval_seconds: float,
+    stale_after_seconds: float,
+) -> Pace:
+    """Return the pace at which apps can be read.
+
+    Args:
+        apps: How many; an update is one request for each.
+        pages: Requests of one sweep of all of them.
+        requests_per_second: The budget that they share.
+        interval_seconds: As configured, as the next two. Where the budget does not suffice, both intervals
+            are stretched by the same ratio.
+        sweep_interval_seconds: How often the whole lists are read.
+        stale_after_seconds: Is raised to no less than two effective sweep intervals.
+    """
+    updates = apps / interval_seconds
+    sweeps = pages / sweep_interval_seconds
+    usable = USABLE_SHARE * requests_per_second
+    ratio = max(1.0, (updates + sweeps) / usable)
+    sweep_interval = ratio * sweep_interval_seconds
+    return Pace(
+        update_requests_per_second=updates,
+        sweep_requests_per_second=sweeps,
+        use_ratio=(updates + sweeps) / requests_per_second,
+        stretch_ratio=ratio,
+        interval_seconds=ratio * interval_seconds,
+        sweep_interval_seconds=sweep_interval,
+        stale_after_seconds=max(stale_after_seconds, LEAST_STALE_AFTER_SWEEPS * sweep_interval),
+        sweep_duration_seconds=pages / (usable - updates / ratio) if pages else 0.0,
+    )
+
+
+def assumed_tasks(app: App) -> int:
+    """Return how many tasks an app has at its quota, 1,000 of each kind that has none."""
+    return sum(ASSUMED_TASKS if quota is None else quota for quota in (app.quota.single, app.quota.mixed))
+
+
+def forecast(config: Config, known_tasks: Mapping[tuple[str, str], int] | None = None) -> tuple[Forecast, ...]:
+    """Return what is to be expected of each limiter, in the order of the accounts.
+
+    Args:
+        config: The configuration.
+        known_tasks: Numbers of tasks by account and app id; the others are assumed to be at their quota.
+    """
+    return tuple(
+        _forecast(accounts, config.collection, known_tasks or {}) for accounts in limiter_groups(config.accounts)
+    )
+
+
+def _forecast(
+    accounts: Iterable[Account], collection: Collection, known_tasks: Mapping[tuple[str, str], int]
+) -> Forecast:
+    """Return the forecast of one limiter."""
+    group = tuple(accounts)
+    tasks = [known_tasks.get((account.name, app.id), assumed_tasks(app)) for account in group for app in account.apps]
+    pages = sum(map(pages_of, tasks))
+    budget = min(account.requests_per_second for account in group)
+    return Forecast(
+        accounts=tuple(account.name for account in group),
+        apps=len(tasks),
+        tasks=sum(tasks),
+        pages=pages,
+        requests_per_second=budget,
+        pace=pace_of(
+            apps=len(tasks),
+            pages=pages,
+            requests_per_second=budget,
+            interval_seconds=collection.interval_seconds,
+            sweep_interval_seconds=collection.sweep_interval_seconds,
+            stale_after_seconds=collection.stale_after_seconds,
+        ),
+    )

@@ -1,0 +1,136 @@
+"""What the model's annotations say about each key, in the form that loader and schema use."""
+
+import functools
+from typing import Final, Literal, cast
+
+import msgspec
+from msgspec import Struct, inspect
+
+from exporter.config.secret import Secret
+
+Kind = Literal[
+    "mapping", "tagged", "list", "bounds", "text", "number", "duration", "path", "secret", "endpoint",
+    "proxy", "url",
+]  # fmt: skip
+
+TAG_FIELD: Final = "type"
+UNTAGGED: Final = "access_key"
+"""What credentials are that do not say their type."""
+FILE_SUFFIX: Final = "_file"
+
+
+class Shape(Struct, frozen=True, kw_only=True):
+    """What a value has to be."""
+
+    kind: Kind
+    nullable: bool = False
+    """Whether None is one of its values; for a number it is written `none`."""
+    whole: bool = False
+    """Of a number or duration: no fraction."""
+    greater_than: float | None = None
+    least: float | None = None
+    most: float | None = None
+    shortest: int = 0
+    """Of a text, in characters; of a list, in items."""
+    longest: int | None = None
+    pattern: str | None = None
+    expected: str = ""
+    """The pattern in words."""
+    item: "Shape | None" = None
+    structs: tuple[type[Struct], ...] = ()
+    """Of a mapping its type; of a tagged one all of them."""
+
+
+class Key(Struct, frozen=True, kw_only=True):
+    """One key of a mapping."""
+
+    name: str
+    """As in YAML."""
+    attribute: str
+    """As in the Struct."""
+    shape: Shape
+    required: bool
+    default: object
+    default_note: str
+    """Where the default follows from another key."""
+    description: str
+
+
+@functools.cache
+def keys_of(struct: type[Struct]) -> tuple[Key, ...]:
+    """Return the keys of a Struct of the model, in their order."""
+    info = inspect.type_info(struct)
+    if not isinstance(info, inspect.StructType):
+        raise TypeError(f"{struct} is no Struct")
+    return tuple(_key(field) for field in info.fields)
+
+
+def tag_of(struct: type[Struct]) -> str:
+    """Return what `type` says for a Struct of a tagged union."""
+    return str(struct.__struct_config__.tag)
+
+
+def _key(field: inspect.Field) -> Key:
+    """Describe one field."""
+    shape, description, extra = _describe(field.type)
+    return Key(
+        name=field.encode_name,
+        attribute=field.name,
+        shape=shape,
+        required=field.required,
+        default=None if field.default is msgspec.NODEFAULT else field.default,
+        default_note=str(extra.get("default", "")),
+        description=description,
+    )
+
+
+def _describe(kind: inspect.Type) -> tuple[Shape, str, dict[str, object]]:
+    """Return the shape of a type, its description and what else its annotation holds."""
+    description = ""
+    extra: dict[str, object] = {}
+    nullable = False
+    while True:
+        if isinstance(kind, inspect.Metadata):
+            description = description or str((kind.extra_json_schema or {}).get("description", ""))
+            extra = {**(kind.extra or {}), **extra}
+            kind = kind.type
+        elif isinstance(kind, inspect.UnionType) and any(isinstance(t, inspect.NoneType) for t in kind.types):
+            nullable = True
+            (kind,) = (one for one in kind.types if not isinstance(one, inspect.NoneType))
+        else:
+            break
+    shape = _shape(kind)
+    shape = msgspec.structs.replace(
+        shape,
+        kind=cast("Kind", extra.get("kind", shape.kind)),
+        nullable=nullable,
+        expected=str(extra.get("expected", "")),
+    )
+    return shape, description, extra
+
+
+def _shape(kind: inspect.Type) -> Shape:
+    """Return the shape of a bare type."""
+    match kind:
+        case inspect.StructType():
+            return Shape(kind="mapping", structs=(kind.cls,))
+        case inspect.UnionType():
+            structs = tuple(one.cls for one in kind.types if isinstance(one, inspect.StructType))
+            return Shape(kind="tagged", structs=structs)
+        case inspect.VarTupleType():
+            item = _describe(kind.item_type)[0]
+            return Shape(kind="list", item=item, shortest=kind.min_length or 0)
+        case inspect.StrType():
+            return Shape(kind="text", shortest=kind.min_length or 0, longest=kind.max_length, pattern=kind.pattern)
+        case inspect.IntType() | inspect.FloatType():
+            return Shape(
+                kind="number",
+                whole=isinstance(kind, inspect.IntType),
+                greater_than=kind.gt,
+                least=kind.ge,
+                most=kind.le,
+            )
+        case inspect.CustomType(cls=cls):
+            return Shape(kind="secret" if issubclass(cls, Secret) else "path")
+        case _:
+            raise TypeError(f"no shape for {kind}")

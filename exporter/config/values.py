@@ -1,0 +1,163 @@
+"""From the text of one value to what it means; every refusal says what is expected instead."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from exporter.config.durations import format_duration, parse_duration
+from exporter.config.shapes import Kind, Shape
+
+NONE: Final = "none"
+"""How a number that may be absent is written when it is."""
+
+_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}")
+_NUMBER: Final = re.compile(r"[-+]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:[eE][-+]?[0-9]{1,3})?")
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
+_EXPECTED: Final[dict[Kind, str]] = {
+    "mapping": "a mapping (key: value)",
+    "tagged": "a mapping (key: value)",
+    "list": "a list",
+    "bounds": "a list of numbers, each greater than the one before",
+    "path": "the name of a file",
+    "secret": "a text",
+    "endpoint": "http:// or https:// and a host, without path, user and password",
+    "proxy": "http:// or https:// and a host, without path",
+    "url": "an address with http:// or https:// and a host",
+}
+
+
+class Unfit(ValueError):  # noqa: N818 - reads as what it says of the value
+    """A value that does not fit; `str()` says what was expected, never what was there."""
+
+
+def parse_text(text: str, shape: Shape) -> str:
+    """Return a text that fits the shape's lengths and pattern.
+
+    Raises:
+        Unfit: It does not.
+    """
+    too_long = shape.longest is not None and len(text) > shape.longest
+    if len(text) < shape.shortest or too_long or (shape.pattern and not re.fullmatch(shape.pattern, text)):
+        raise Unfit(describe(shape))
+    return text
+
+
+def parse_number(text: str, shape: Shape) -> float | None:
+    """Return a number within the shape's bounds; None for `none` where the shape allows it.
+
+    Raises:
+        Unfit: It is no decimal number, or out of bounds.
+    """
+    if shape.nullable and text == NONE:
+        return None
+    if not (_INTEGER if shape.whole else _NUMBER).fullmatch(text):
+        raise Unfit(describe(shape))
+    return _within(int(text) if shape.whole else float(text), shape)
+
+
+def parse_duration_within(text: str, shape: Shape) -> float:
+    """Return the seconds of a duration within the shape's bounds.
+
+    Raises:
+        Unfit: It is no duration, out of bounds, or has a fraction where whole seconds are due.
+    """
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        raise Unfit(describe(shape)) from None
+    if not shape.whole:
+        return _within(seconds, shape)
+    if not seconds.is_integer():
+        raise Unfit(describe(shape))
+    return _within(int(seconds), shape)
+
+
+def parse_endpoint(text: str, shape: Shape) -> str:
+    """Return scheme and host of an address that has nothing else, in lower case, without a slash at its end.
+
+    Raises:
+        Unfit: It is none.
+    """
+    parts = _split(text, shape)
+    if "@" in parts.netloc or parts.path not in {"", "/"} or "?" in text or "#" in text:
+        raise Unfit(describe(shape))
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def parse_proxy(text: str, shape: Shape) -> str:
+    """Return a proxy's address: scheme, perhaps user and password, and host.
+
+    Raises:
+        Unfit: It is none.
+    """
+    parts = _split(text, shape)
+    if parts.path not in {"", "/"} or "?" in text or "#" in text:
+        raise Unfit(describe(shape))
+    return text.removesuffix("/")
+
+
+def parse_url(text: str, shape: Shape) -> str:
+    """Return an http or https URL as it is.
+
+    Raises:
+        Unfit: It is none.
+    """
+    _split(text, shape)
+    return text
+
+
+def describe(shape: Shape) -> str:
+    """Return what a value of this shape has to be, in words that go on from `expected`."""
+    match shape.kind:
+        case "text":
+            return shape.expected or (f"at most {shape.longest} characters" if shape.longest else "a text")
+        case "number":
+            word = "a whole number" if shape.whole else "a number"
+            return word + describe_bounds(shape, _number) + (", or none" if shape.nullable else "")
+        case "duration":
+            return "a duration such as 100ms, 30s, 5m or 1h30m" + describe_bounds(shape, format_duration)
+        case kind:
+            return _EXPECTED[kind]
+
+
+def describe_bounds(shape: Shape, show: Callable[[float], str]) -> str:
+    """Return between what a number has to be, with a comma before it; empty where it is free."""
+    parts = []
+    if shape.greater_than is not None:
+        parts.append(f"more than {show(shape.greater_than)}")
+    if shape.least is not None:
+        parts.append(f"at least {show(shape.least)}")
+    if shape.most is not None:
+        parts.append(f"at most {show(shape.most)}")
+    return ", " + " and ".join(parts) if parts else ""
+
+
+def _number(value: float) -> str:
+    """Show a bound."""
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def _within(value: float, shape: Shape) -> float:
+    """Return the value if it is finite and within the shape's bounds."""
+    low = shape.least is not None and value < shape.least
+    not_above = shape.greater_than is not None and value <= shape.greater_than
+    high = shape.most is not None and value > shape.most
+    if not math.isfinite(value) or low or not_above or high:
+        raise Unfit(describe(shape))
+    return value
+
+
+def _split(text: str, shape: Shape) -> SplitResult:
+    """Return the parts of an http or https URL with a host."""
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise Unfit(describe(shape))
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise Unfit(describe(shape)) from None
+    if parts.scheme not in {"http", "https"} or not _HOST.fullmatch(parts.hostname or "") or port == 0:
+        raise Unfit(describe(shape))
+    return parts

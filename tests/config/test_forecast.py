@@ -1,0 +1,93 @@
+"""The forecast of a budget, and the stretch of the intervals."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.config.forecast import Pace, assumed_tasks, forecast, pace_of, pages_of
+from exporter.config.model import Account, App, Collection, Config, Quota
+
+
+def pace(apps: int, pages: int, rate: float, interval: float = 10, sweep_interval: float = 300) -> Pace:
+    """Return a pace with stale_after at three sweep intervals."""
+    return pace_of(
+        apps=apps,
+        pages=pages,
+        requests_per_second=rate,
+        interval_seconds=interval,
+        sweep_interval_seconds=sweep_interval,
+        stale_after_seconds=3 * sweep_interval,
+    )
+
+
+@pytest.mark.parametrize(("tasks", "pages"), [(0, 1), (99, 1), (100, 2), (101, 2), (20_000, 201)])
+def test_the_short_page_is_read_too(tasks: int, pages: int) -> None:
+    """A list ends with a page that is not full, even if it is empty."""
+    assert pages_of(tasks) == pages
+
+
+def test_a_budget_that_suffices_stretches_nothing() -> None:
+    """Within nine tenths of the budget the configured intervals are kept."""
+    result = pace(apps=100, pages=300, rate=40)
+    assert (result.update_requests_per_second, result.sweep_requests_per_second) == (10, 1)
+    assert (result.use_ratio, result.stretch_ratio) == (0.275, 1)
+    assert (result.interval_seconds, result.sweep_interval_seconds, result.stale_after_seconds) == (10, 300, 900)
+    assert result.sweep_duration_seconds == pytest.approx(300 / 26)
+
+
+def test_a_budget_that_does_not_suffice_stretches_both_intervals_alike() -> None:
+    """Needing twice what is usable doubles both intervals, and data becomes stale later."""
+    result = pace(apps=150, pages=900, rate=10)
+    assert result.stretch_ratio == 2
+    assert (result.interval_seconds, result.sweep_interval_seconds) == (20, 600)
+    assert result.stale_after_seconds == 1200
+    assert result.sweep_duration_seconds == pytest.approx(600)
+
+
+def test_no_apps_need_nothing() -> None:
+    """An account whose files of apps are still to come has a forecast too."""
+    result = pace(apps=0, pages=0, rate=10)
+    assert (result.use_ratio, result.stretch_ratio, result.sweep_duration_seconds) == (0, 1, 0)
+
+
+@given(
+    apps=st.integers(1, 5000),
+    more_pages=st.integers(0, 100_000),
+    rate=st.floats(0.1, 50),
+    interval=st.floats(0.1, 600),
+    sweeps=st.floats(1, 100),
+)
+def test_the_effective_pace_never_exceeds_the_usable_budget(
+    apps: int, more_pages: int, rate: float, interval: float, sweeps: float
+) -> None:
+    """What is left after stretching fits into nine tenths, evenly, and never reads faster than configured."""
+    result = pace(apps, apps + more_pages, rate, interval, interval * sweeps)
+    used = apps / result.interval_seconds + (apps + more_pages) / result.sweep_interval_seconds
+    assert used <= 0.9 * rate * (1 + 1e-9)
+    assert result.stretch_ratio >= 1
+    assert result.sweep_interval_seconds / result.interval_seconds == pytest.approx(sweeps)
+    assert result.stale_after_seconds >= 2 * result.sweep_interval_seconds
+    assert result.sweep_duration_seconds <= result.sweep_interval_seconds * (1 + 1e-6)
+
+
+def test_without_knowledge_an_app_is_at_its_quota() -> None:
+    """The quota is assumed, a thousand for each kind that has none."""
+    assert assumed_tasks(App(id="a")) == 240
+    assert assumed_tasks(App(id="a", quota=Quota(single=None, mixed=None))) == 2000
+
+
+def test_accounts_of_one_limiter_are_forecast_together() -> None:
+    """Apps of accounts that share a limiter share its budget; known numbers of tasks are used."""
+    config = Config(
+        accounts=(
+            Account(name="one", apps=(App(id="a"), App(id="b"))),
+            Account(name="two", apps=(App(id="a"),)),
+            Account(name="far", endpoint="https://elsewhere", apps=(App(id="a"),), requests_per_second=5),
+        ),
+        collection=Collection(interval_seconds=1),
+    )
+    shared, far = forecast(config, {("one", "b"): 20_000, ("far", "a"): 50})
+    assert (shared.accounts, shared.apps, shared.tasks) == (("one", "two"), 3, 20_480)
+    assert (shared.pages, shared.requests_per_second) == (3 + 201 + 3, 40)
+    assert shared.pace.update_requests_per_second == 3
+    assert (far.accounts, far.tasks, far.pages, far.requests_per_second) == (("far",), 50, 1, 5)

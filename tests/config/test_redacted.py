@@ -1,0 +1,58 @@
+"""A configuration is shown whole, without its secrets."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.config.credentials import AccessKey
+from exporter.config.loader import load
+from exporter.config.model import Account, App, Config
+from exporter.config.redacted import redacted
+from exporter.config.secret import Secret
+
+GOOD = sorted((Path(__file__).parent / "good").glob("*.yml"))
+ENVIRONMENT = {"ACCOUNT": "prod", "RATE": "20", "KEY_ID": "key", "SECRET": "swordfish", "NONE": "none"}
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_no_secret_is_shown(path: Path) -> None:
+    """No secret of any good file stands in what is shown of it, nor in any repr."""
+    config = load(path, ENVIRONMENT).config
+    for shown in (redacted(config), repr(config), repr(config.accounts)):
+        assert "swordfish" not in shown
+        assert "made-up-secret" not in shown
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_what_is_shown_is_a_configuration(path: Path, tmp_path: Path) -> None:
+    """What is shown can be loaded again and shows the same."""
+    first = load(path, ENVIRONMENT).config
+    shown = redacted(first).replace("$", "$$")
+    copy = tmp_path / "copy.yml"
+    entries = [{**account, "app_files": []} for account in yaml.safe_load(shown)["accounts"]]
+    copy.write_text(yaml.safe_dump({**yaml.safe_load(shown), "accounts": entries}), encoding="utf-8")
+    again = yaml.safe_load(redacted(load(copy, {}).config))
+    expected = yaml.safe_load(redacted(first))
+    assert again == {**expected, "accounts": [{**a, "app_files": []} for a in expected["accounts"]]}
+
+
+def test_defaults_are_shown() -> None:
+    """What is in effect is shown, whether it was written or not, durations and `none` as one writes them."""
+    config = Config(accounts=(Account(name="a", proxy="http://u:p@proxy:1", apps=(App(id="x"),)),))
+    shown = yaml.safe_load(redacted(config))
+    assert shown["collection"]["stale_after"] == "15m"
+    assert shown["accounts"][0]["proxy"] == "http://<secret>@proxy:1"
+    assert shown["accounts"][0]["credentials"] == {"type": "default"}
+    assert shown["accounts"][0]["apps"] == [{"id": "x", "name": "", "owner": "", "quota": {"single": 200, "mixed": 40}}]
+
+
+def test_a_secret_is_replaced() -> None:
+    """In a secret's place stands that there is one."""
+    credentials = AccessKey(access_key_id="id", access_key_secret=Secret("swordfish"))
+    shown = yaml.safe_load(redacted(Config(accounts=(Account(name="a", credentials=credentials),))))
+    assert shown["accounts"][0]["credentials"] == {
+        "type": "access_key",
+        "access_key_id": "id",
+        "access_key_secret": "<secret>",
+    }

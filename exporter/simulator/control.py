@@ -1,0 +1,149 @@
+"""What tests and demonstrations do to the service while it runs: the paths under `/-/`, unsigned."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from exporter.simulator.churn import Burst, Rates
+from exporter.simulator.faults import Fault
+from exporter.simulator.service import Service
+from exporter.simulator.truth import truth_of_app
+
+_T = TypeVar("_T")
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class BurstOrder(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /-/burst`."""
+
+    kind: Burst
+    app_id: str
+    count: Annotated[int, Meta(ge=0)]
+
+
+def control_routes(service: Service) -> list[web.RouteDef]:
+    """Return the routes that look into the service and change it."""
+    controls = _Controls(service)
+    task = "/-/tasks/{app_id}/{task_id}"
+    return [
+        web.get("/-/truth", _answering(controls.truth)),
+        web.get("/-/stats", _answering(controls.stats)),
+        web.get("/-/tasks", _answering(controls.tasks)),
+        web.post("/-/tasks", _answering(controls.create)),
+        web.patch(task, _answering(controls.update)),
+        web.delete(task, _answering(controls.delete)),
+        web.post("/-/churn", _answering(controls.churn)),
+        web.post("/-/burst", _answering(controls.burst)),
+        web.get("/-/faults", _answering(controls.faults)),
+        web.post("/-/faults", _answering(controls.add_fault)),
+        web.delete("/-/faults", _answering(controls.clear_faults)),
+        web.get("/-/variants", _answering(controls.variants)),
+        web.post("/-/variants", _answering(controls.set_variants)),
+    ]
+
+
+class _Controls:
+    """One method for each route: returns what is answered as JSON."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def truth(self, request: web.Request) -> Any:
+        """What an exporter should publish for each app, or for the one of `?app_id=`."""
+        asked = request.query.get("app_id")
+        app_ids = list(self._service.fleet.apps) if asked is None else [asked]
+        return {app_id: truth_of_app(self._service.listed(app_id)) | self._marked(app_id) for app_id in app_ids}
+
+    async def stats(self, _request: web.Request) -> Any:
+        """What arrived so far."""
+        return self._service.statistics.as_json()
+
+    async def tasks(self, request: web.Request) -> Any:
+        """All rows of an app in list order."""
+        return [msgspec.Raw(body) for body in self._service.listed(request.query["app_id"])]
+
+    async def create(self, request: web.Request) -> Any:
+        """Add the task in the body; its AppId says where."""
+        body = _decoded(await request.read(), dict[str, Any])
+        return {"TaskId": self._service.fleet.create(str(body.get("AppId")), body)}
+
+    async def update(self, request: web.Request) -> Any:
+        """Change a task by the merge patch in the body."""
+        patch = _decoded(await request.read(), dict[str, Any])
+        self._service.fleet.update(request.match_info["app_id"], request.match_info["task_id"], patch)
+        return {}
+
+    async def delete(self, request: web.Request) -> Any:
+        """Stop a task."""
+        self._service.fleet.delete(request.match_info["app_id"], request.match_info["task_id"])
+        return {}
+
+    async def churn(self, request: web.Request) -> Any:
+        """Set the rates of events; what is not named is 0."""
+        rates = _decoded(await request.read(), Rates)
+        self._service.churn.set_rates(rates, self._service.now())
+        return rates
+
+    async def burst(self, request: web.Request) -> Any:
+        """Let many events happen at once."""
+        order = _decoded(await request.read(), BurstOrder)
+        self._service.advance()
+        self._service.churn.burst(order.kind, order.app_id, order.count, self._service.now())
+        return order
+
+    async def faults(self, _request: web.Request) -> Any:
+        """The faults that are switched on."""
+        return self._service.faults.active
+
+    async def add_fault(self, request: web.Request) -> Any:
+        """Switch a fault on."""
+        fault = _decoded(await request.read(), Fault)
+        self._service.faults.add(fault)
+        return self._service.faults.active
+
+    async def clear_faults(self, request: web.Request) -> Any:
+        """Switch off all faults, or those of `?name=`."""
+        self._service.faults.clear(request.query.get("name"))
+        return self._service.faults.active
+
+    async def variants(self, _request: web.Request) -> Any:
+        """The variants as they are."""
+        return self._service.variants
+
+    async def set_variants(self, request: web.Request) -> Any:
+        """Change the variants that the body names."""
+        self._service.variants = self._service.variants.changed(_decoded(await request.read(), dict[str, Any]))
+        return self._service.variants
+
+    def _marked(self, app_id: str) -> dict[str, Any]:
+        """Return which tasks are wrong on purpose, by the name of what is wrong."""
+        marked: dict[str, list[str]] = {}
+        for row in self._service.fleet.apps[app_id].order:
+            for mark in row.marks:
+                marked.setdefault(mark, []).append(row.task_id)
+        return {"marked": marked}
+
+
+def _answering(handle: Callable[[web.Request], Awaitable[Any]]) -> _Handler:
+    """Return a handler that answers with JSON, and with 4xx and a reason where the request makes no sense."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        """Answer one control request."""
+        status = 200
+        try:
+            answer = await handle(request)
+        except KeyError as error:
+            status, answer = 404, {"error": f"not there: {error.args[0]}"}
+        except msgspec.MsgspecError as error:
+            status, answer = 400, {"error": str(error)}
+        return web.Response(status=status, body=msgspec.json.encode(answer), content_type="application/json")
+
+    return handler
+
+
+def _decoded(body: bytes, kind: type[_T]) -> _T:
+    """Read a body, lenient about numbers and booleans that are strings."""
+    return msgspec.json.decode(body, type=kind, strict=False)

@@ -1,0 +1,218 @@
+"""Tasks as a service creates them: few configurations shared by most, identities of their own.
+
+A typical mixed task is about 2.7 kB of JSON, a single-stream one about 350 bytes.
+"""
+
+from random import Random
+from typing import Final
+
+from msgspec import Struct
+
+from exporter.simulator.fleet import Body, Fleet
+
+SECONDS_BETWEEN_FIRST_UPDATES: Final = 20.0
+"""How far apart the tasks of a generated app were updated, before the start."""
+
+
+class Template(Struct, frozen=True):
+    """One configuration that many mixed tasks share."""
+
+    weight: int
+    region: str
+    width: int
+    height: int
+    framerate: int
+    gop: int
+    video_kbps: int
+    audio_kbps: int
+    codec: str = "H.264"
+    profile: str = "high"
+    preset: str = "veryfast"
+    panes: int = 4
+    idle_timeout_seconds: int = 300
+    relayed_abroad: bool = False
+    """Pushed to a second place outside the vendor's network too."""
+
+
+TEMPLATES: Final = (
+    Template(40, "CN-Shanghai", 1280, 720, 25, 50, 1500, 128),
+    Template(20, "CN-Shanghai", 1920, 1080, 30, 60, 3000, 192, relayed_abroad=True),
+    Template(12, "AP-Singapore", 1280, 720, 25, 50, 1800, 128, profile="main"),
+    Template(10, "CN-Shanghai", 720, 1280, 24, 48, 1500, 64, panes=2, idle_timeout_seconds=120),
+    Template(8, "EMAA-Saudi", 640, 480, 20, 40, 600, 64, profile="baseline", preset="superfast"),
+    Template(6, "AP-Singapore", 1920, 1080, 30, 60, 2500, 128, codec="H.265", profile="main", preset="fast"),
+    Template(4, "CN-Shanghai", 360, 640, 15, 30, 400, 48, panes=1, idle_timeout_seconds=600),
+)
+"""The configurations, with how common they are."""
+
+_GRIDS: Final = {
+    1: (("0", "0", "1", "1"),),
+    2: (("0", "0", "0.5", "1"), ("0.5", "0", "0.5", "1")),
+    4: (
+        ("0", "0", "0.5", "0.5"),
+        ("0.5", "0", "0.5", "0.5"),
+        ("0", "0.5", "0.5", "0.5"),
+        ("0.5", "0.5", "0.5", "0.5"),
+    ),
+}
+
+
+class TaskMaker:
+    """Makes the JSON objects of new tasks, the same ones from the same `random`."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._weights = [template.weight for template in TEMPLATES]
+
+    def any(self, app_id: str, *, mixed_share: float = 0.85) -> Body:
+        """Return a task that is mixed with the probability `mixed_share`, and audio-only now and then."""
+        if self._random.random() >= mixed_share:
+            return self.single(app_id)
+        return self.audio_only(app_id) if self._random.random() < 0.04 else self.mixed(app_id)
+
+    def mixed(self, app_id: str, template: Template | None = None) -> Body:
+        """Return a mixed task with video."""
+        if template is None:
+            template = self._random.choices(TEMPLATES, self._weights)[0]
+        channel_id, users = self._channel(), [self._user() for _ in range(template.panes)]
+        return {
+            **self._common(app_id, channel_id, "1", template.region, str(template.idle_timeout_seconds)),
+            "MultiStreamURL": self._outputs(channel_id, relayed_abroad=template.relayed_abroad),
+            "TranscodeParams": {
+                "Background": {"RenderMode": "1", "URL": "https://assets.example.com/backgrounds/studio-blue.png"},
+                "EncodeParams": _encode_params(template),
+                "Layout": {
+                    "UserPanes": [
+                        _pane(channel_id, user, place, rectangle)
+                        for place, (user, rectangle) in enumerate(zip(users, _GRIDS[template.panes], strict=True))
+                    ]
+                },
+                "UserInfos": [_user_info(channel_id, user) for user in users],
+            },
+            "SeiParams": {
+                "LayoutVolume": {"FollowIdr": "1", "Interval": "1000"},
+                "PassThrough": {
+                    "FollowIdr": "0",
+                    "Interval": "2000",
+                    "PayloadContent": f"room={channel_id}",
+                    "PayloadContentKey": "udd",
+                },
+                "PayloadType": "100",
+            },
+        }
+
+    def audio_only(self, app_id: str) -> Body:
+        """Return a mixed task without video and layout."""
+        channel_id = self._channel()
+        return {
+            **self._common(app_id, channel_id, "1", "CN-Shanghai", "600"),
+            "MultiStreamURL": self._outputs(channel_id),
+            "TranscodeParams": {
+                "EncodeParams": {
+                    "AudioOnly": "true",
+                    "AudioBitrate": "64",
+                    "AudioChannels": "1",
+                    "AudioSampleRate": "44100",
+                },
+                "UserInfos": [_user_info(channel_id, self._user()) for _ in range(2)],
+            },
+        }
+
+    def single(self, app_id: str) -> Body:
+        """Return a task that relays one stream as it is."""
+        channel_id, stream_type = self._channel(), self._random.choice("00012")
+        return {
+            **self._common(app_id, channel_id, "0", self._random.choice(TEMPLATES).region, "300"),
+            "StreamURL": f"rtmp://ingest.partner.example.net/relay/{channel_id}",
+            "SingleSubParams": {
+                "SourceType": "shareScreen" if stream_type == "2" else "camera",
+                "StreamType": stream_type,
+                "UserId": self._user(),
+            },
+        }
+
+    def _common(self, app_id: str, channel_id: str, mix_mode: str, region: str, idle_timeout: str) -> Body:
+        """Return what every task has."""
+        return {
+            "AppId": app_id,
+            "ChannelId": channel_id,
+            "TaskId": f"{self._random.getrandbits(128):032x}",
+            "MixMode": mix_mode,
+            "Region": region,
+            "MaxIdleTime": idle_timeout,
+        }
+
+    def _outputs(self, channel_id: str, *, relayed_abroad: bool = False) -> list[Body]:
+        """Return MultiStreamURL."""
+        key = f"{self._random.getrandbits(128):032x}"
+        outputs: list[Body] = [
+            {
+                "URL": f"rtmp://push.live.example.com/stage/{channel_id}?auth_key=1893456000-0-0-{key}",
+                "IsAliCdn": True,
+            }
+        ]
+        if relayed_abroad:
+            outputs.append({"URL": f"rtmps://ingest.partner.example.net:443/live/{channel_id}", "IsAliCdn": False})
+        return outputs
+
+    def _channel(self) -> str:
+        """Return a new channel's id."""
+        return f"channel-{self._random.getrandbits(40):010x}"
+
+    def _user(self) -> str:
+        """Return a user's id."""
+        return f"user-{self._random.getrandbits(96):024x}"
+
+
+def populate(
+    fleet: Fleet,
+    app_id: str,
+    count: int,
+    *,
+    random: Random,
+    started_at: float,
+    mixed_share: float = 0.85,
+) -> None:
+    """Add an app with `count` tasks to the fleet, the last of them updated at `started_at`."""
+    fleet.add_app(app_id)
+    maker = TaskMaker(random)
+    for age in range(count - 1, -1, -1):
+        body = maker.any(app_id, mixed_share=mixed_share)
+        fleet.create(app_id, body, at=started_at - age * SECONDS_BETWEEN_FIRST_UPDATES)
+
+
+def _encode_params(template: Template) -> Body:
+    """Return EncodeParams."""
+    return {
+        "AudioOnly": "false",
+        "AudioBitrate": str(template.audio_kbps),
+        "AudioChannels": "2",
+        "AudioSampleRate": "48000",
+        "VideoCodec": template.codec,
+        "VideoBitrate": str(template.video_kbps),
+        "VideoFramerate": str(template.framerate),
+        "VideoGop": str(template.gop),
+        "VideoHeight": str(template.height),
+        "VideoWidth": str(template.width),
+        "EnhancedParam": f'{{"profile":"{template.profile}","preset":"{template.preset}"}}',
+    }
+
+
+def _pane(channel_id: str, user_id: str, place: int, rectangle: tuple[str, str, str, str]) -> Body:
+    """Return one of UserPanes."""
+    x, y, width, height = rectangle
+    return {
+        "UserInfo": {"SourceType": "camera", "ChannelId": channel_id, "UserId": user_id},
+        "Height": height,
+        "Width": width,
+        "X": x,
+        "Y": y,
+        "ZOrder": str(place),
+        "BackgroundImageUrl": "https://assets.example.com/placeholders/camera-off.png?x-oss-process=image/resize,w_640,h_360",
+        "RenderMode": "1",
+    }
+
+
+def _user_info(channel_id: str, user_id: str) -> Body:
+    """Return one of UserInfos."""
+    return {"ChannelId": channel_id, "UserId": user_id, "SourceType": "camera", "StreamType": "0"}

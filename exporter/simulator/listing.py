@@ -1,0 +1,160 @@
+"""The rules of ListRtcMPUTaskDetail: which parameters are accepted and which rows answer them."""
+
+import re
+import zlib
+from collections.abc import Mapping
+from random import Random
+from typing import Final
+
+from msgspec import Struct
+
+from exporter.simulator.errors import ServiceError
+from exporter.simulator.fleet import TaskList
+from exporter.simulator.ordering import RecencyOrder, Row
+from exporter.simulator.variants import Variants, respelled
+
+MAX_PAGE_SIZE: Final = 100
+
+_APP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,55}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+class Parameters(Struct, frozen=True):
+    """What is asked for: one page of an app, or one task of it."""
+
+    app_id: str
+    page_no: int = 1
+    page_size: int = MAX_PAGE_SIZE
+    task_id: str = ""
+    """Not empty: a look-up, and paging does not matter."""
+
+    @property
+    def kind(self) -> str:
+        """`look_up` or `page`."""
+        return "look_up" if self.task_id else "page"
+
+    @property
+    def first_row(self) -> int:
+        """The place of the page's first row, from 0."""
+        return (self.page_no - 1) * self.page_size
+
+
+def read_parameters(query: Mapping[str, str]) -> Parameters:
+    """Read the parameters of a request.
+
+    Raises:
+        ServiceError: One is missing or not as documented.
+    """
+    app_id = query.get("AppId", "")
+    if not app_id:
+        raise ServiceError("MissingParam", "AppId is mandatory for this action.")
+    if _APP_ID.fullmatch(app_id) is None:
+        raise ServiceError("InvalidAppId", "The specified AppId is invalid.")
+    task_id = query.get("TaskId", "")
+    if task_id:
+        if _TASK_ID.fullmatch(task_id) is None:
+            raise ServiceError("InvalidParam", "The specified TaskId is invalid.")
+        return Parameters(app_id, task_id=task_id)
+    numbers = []
+    for name, highest in (("PageNo", 10**9), ("PageSize", MAX_PAGE_SIZE)):
+        text = query.get(name, "")
+        if not text:
+            raise ServiceError("MissingParam", f"{name} is mandatory for this action.")
+        if _NUMBER.fullmatch(text) is None or not 1 <= int(text) <= highest:
+            raise ServiceError("InvalidParam", f"The specified {name} is invalid.")
+        numbers.append(int(text))
+    return Parameters(app_id, page_no=numbers[0], page_size=numbers[1])
+
+
+def rows_json(rows: list[bytes]) -> bytes:
+    """Return rows as the array `MPUTasks`."""
+    return b"[" + b",".join(rows) + b"]"
+
+
+def answer_body(request_id: str, tasks: bytes | None) -> bytes:
+    """Return the body of an answer; None leaves `MPUTasks` out."""
+    if tasks is None:
+        return b'{"RequestId":"%s"}' % request_id.encode()
+    return b'{"RequestId":"%s","MPUTasks":%s}' % (request_id.encode(), tasks)
+
+
+def list_page(tasks: TaskList, parameters: Parameters, variants: Variants, random: Random) -> bytes | None:
+    """Return the array `MPUTasks` of one page, None where the field is left out.
+
+    Raises:
+        ServiceError: The page lies where this service refuses to go.
+    """
+    count = len(tasks)
+    start, size = parameters.first_row, parameters.page_size
+    if variants.deepest_row and start + size > variants.deepest_row:
+        raise ServiceError("InvalidParam", "The specified PageNo is out of range.")
+    if count == 0 and start == 0:
+        return {"list": b"[]", "null": b"null", "absent": None}[variants.empty_app]
+    if start >= count:
+        if variants.past_end == "invalid_param":
+            raise ServiceError("InvalidParam", "The specified PageNo is out of range.")
+        if variants.past_end == "empty" or count == 0:
+            return b"[]"
+        start = (count - 1) // size * size
+    if variants.ties == "none":
+        rows = tasks.order.slice(start, start + size)
+    else:
+        rows = _page_with_ties(tasks.order, start, min(start + size, count), variants, random)
+    return rows_json([spelled(row, variants) for row in rows])
+
+
+def look_up(tasks: TaskList, parameters: Parameters, variants: Variants) -> bytes | None:
+    """Return the array `MPUTasks` with the one task, None where the field is left out.
+
+    Raises:
+        ServiceError: There is no such task, and this service says so by an error.
+    """
+    row = tasks.rows.get(parameters.task_id)
+    if row is not None:
+        return rows_json([spelled(row, variants)])
+    if variants.unknown_task == "bad_request":
+        raise ServiceError("InvalidParam", "The specified TaskId does not exist.")
+    if variants.unknown_task == "not_found":
+        raise ServiceError("TaskNotExist", "The specified task does not exist.")
+    return b"[]" if variants.unknown_task == "empty" else None
+
+
+def spelled(row: Row, variants: Variants) -> bytes:
+    """Return a row's JSON as this service spells it."""
+    return row.body if variants.spelling == "documented" else respelled(row.body, variants.spelling)
+
+
+def _page_with_ties(order: RecencyOrder, start: int, stop: int, variants: Variants, random: Random) -> list[Row]:
+    """Return a page of a list that is sorted by whole seconds, so that rows of one second have no order of theirs."""
+    first, last = _run_start(order, start), _run_stop(order, stop - 1)
+    salt = b"" if variants.ties == "stable" else random.randbytes(4)
+
+    def place(row: Row) -> tuple[int, int]:
+        """Return what rows are sorted by: the second, then chance."""
+        return -int(row.updated_at), zlib.crc32(salt + row.task_id.encode())
+
+    return sorted(order.slice(first, last), key=place)[start - first : stop - first]
+
+
+def _run_start(order: RecencyOrder, place: int) -> int:
+    """Return the first place whose row has the same second as the one at `place`."""
+    second = int(order.at(place).updated_at)
+    while place > 0:
+        before = order.slice(place - 1, place)
+        if int(before[0].updated_at) != second:
+            break
+        place -= 1
+    return place
+
+
+def _run_stop(order: RecencyOrder, place: int) -> int:
+    """Return the place after the last row that has the same second as the one at `place`."""
+    second = int(order.at(place).updated_at)
+    place += 1
+    while place < len(order):
+        after = order.slice(place, place + 1)
+        if int(after[0].updated_at) != second:
+            break
+        place += 1
+    return place

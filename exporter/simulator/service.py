@@ -1,0 +1,231 @@
+"""The service as a pure function of requests and time: authentication, limit, faults, rules.
+
+It needs no HTTP and no real clock; `server.py` puts it on a socket. Whoever wants a page without all that asks `page`
+and `look_up`.
+"""
+
+import zlib
+from collections.abc import Callable, Iterable
+from email.utils import formatdate
+from typing import Final
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+import msgspec
+
+from exporter.simulator.broken_answers import FAULTS, Exchange, error_response, json_response
+from exporter.simulator.churn import Churn
+from exporter.simulator.errors import ServiceError
+from exporter.simulator.faults import Faults
+from exporter.simulator.fleet import Fleet, LaggingReplica, TaskList
+from exporter.simulator.latency import Latency
+from exporter.simulator.listing import Parameters, answer_body, list_page, look_up, read_parameters
+from exporter.simulator.message import Account, Request, Response
+from exporter.simulator.quota import Quota
+from exporter.simulator.seeding import seeded
+from exporter.simulator.signature import Verifier
+from exporter.simulator.statistics import Statistics
+from exporter.simulator.variants import Variants, respelled
+
+ACTION: Final = "ListRtcMPUTaskDetail"
+VERSION: Final = "2016-11-01"
+
+_SMALLEST_COMPRESSED_BYTES = 512
+
+
+class Service:
+    """ListRtcMPUTaskDetail for some accounts over one fleet.
+
+    Args:
+        accounts: Who may ask; each app has to be in the fleet too.
+        fleet: The tasks.
+        now: The clock of everything here, in seconds since 1970.
+        seed: The same seed, clock and requests give the same answers.
+        latency: How long requests and answers are on their way.
+        variants: Answers to what nobody documents.
+    """
+
+    def __init__(
+        self,
+        accounts: Iterable[Account],
+        fleet: Fleet,
+        *,
+        now: Callable[[], float],
+        seed: int = 0,
+        latency: Latency | None = None,
+        variants: Variants | None = None,
+    ) -> None:
+        self.accounts = {account.access_key_id: account for account in accounts}
+        self.fleet = fleet
+        self.now = now
+        self.latency = latency or Latency()
+        self.faults = Faults(seeded(seed, "faults"))
+        self.churn = Churn(fleet, seeded(seed, "churn"), now())
+        self.statistics = Statistics()
+        groups: dict[str, Quota] = {}
+        self.quotas = {
+            account.access_key_id: groups.setdefault(
+                account.quota_group or f"key/{account.access_key_id}",
+                Quota(account.requests_per_second, account.window, others_per_second=account.others_per_second),
+            )
+            for account in self.accounts.values()
+        }
+        self._verifier = Verifier(self.accounts)
+        self._random = seeded(seed, "answers")
+        self._random_latency = seeded(seed, "latency")
+        self._replica: LaggingReplica | None = None
+        self._variants = Variants()
+        self.variants = variants or Variants()
+
+    @property
+    def variants(self) -> Variants:
+        """The answers to what nobody documents; set it to have others from now on."""
+        return self._variants
+
+    @variants.setter
+    def variants(self, variants: Variants) -> None:
+        self._variants = variants
+        self.fleet.changed_task_moves = variants.changed_task_moves
+        self.fleet.stopped_task_stays_seconds = variants.stopped_task_stays_seconds
+        if self._replica is not None and self._replica.lag_seconds != variants.lag_seconds:
+            self._replica.close()
+            self._replica = None
+        if self._replica is None and variants.lag_seconds > 0:
+            self._replica = LaggingReplica(self.fleet, variants.lag_seconds)
+
+    def advance(self) -> None:
+        """Let everything happen that is due by now: churn, removal of stopped tasks."""
+        now = self.now()
+        self.churn.advance(now)
+        self.fleet.settle(now)
+
+    def inbound_delay_seconds(self) -> float:
+        """Return how long the next request is on its way to the service."""
+        return self.latency.sample(self._random_latency)
+
+    def handle(self, request: Request) -> Response:
+        """Answer one HTTP request, signature and all."""
+        self.advance()
+        self.statistics.requests += 1
+        server_time = self.now() + self.variants.clock_skew_seconds
+        request_id = self._request_id()
+        try:
+            account = self._verifier.verify(request, server_time)
+            parameters = _read_operation(request)
+        except ServiceError as error:
+            self.statistics.by_error[error.code] += 1
+            response = error_response(error, request_id)
+        else:
+            response = self._answer(account, parameters, request_id)
+        headers = {**response.headers, "Date": formatdate(server_time, usegmt=True), "x-acs-request-id": request_id}
+        body = response.body
+        accepts_gzip = "gzip" in request.headers.get("accept-encoding", "")
+        if self.variants.compression and accepts_gzip and len(body) >= _SMALLEST_COMPRESSED_BYTES:
+            headers["Content-Encoding"] = "gzip"
+            body = zlib.compress(body, level=1, wbits=31)
+        delay_seconds = response.delay_seconds + self.latency.sample(self._random_latency)
+        return msgspec.structs.replace(response, headers=headers, body=body, delay_seconds=delay_seconds)
+
+    def ask(self, access_key_id: str, parameters: Parameters) -> Response:
+        """Answer without a signature, though within the limit and with faults: for simulations in one process.
+
+        Raises:
+            KeyError: There is no such account.
+        """
+        self.advance()
+        self.statistics.requests += 1
+        response = self._answer(self.accounts[access_key_id], parameters, self._request_id())
+        delay_seconds = response.delay_seconds + self.latency.sample(self._random_latency)
+        return msgspec.structs.replace(response, delay_seconds=delay_seconds)
+
+    def page(self, app_id: str, page_no: int, page_size: int = 100) -> bytes:
+        """Return the body of one page, whoever asks: no signature, no limit, no faults; variants hold.
+
+        Raises:
+            ServiceError: There is no such app, or the service refuses the page.
+        """
+        self.advance()
+        return self._body(Parameters(app_id, page_no, page_size), self._request_id())
+
+    def look_up(self, app_id: str, task_id: str) -> bytes:
+        """Return the body of the look-up of one task, as `page` does.
+
+        Raises:
+            ServiceError: There is no such app, or the service answers an unknown task with an error.
+        """
+        self.advance()
+        return self._body(Parameters(app_id, task_id=task_id), self._request_id())
+
+    def listed(self, app_id: str) -> list[bytes]:
+        """Return all rows of an app in list order as they are spelled now.
+
+        Raises:
+            KeyError: There is no such app.
+        """
+        self.advance()
+        return [respelled(body, self.variants.spelling) for body in self.fleet.bodies(app_id)]
+
+    def _answer(self, account: Account, parameters: Parameters, request_id: str) -> Response:
+        """Answer a request of a known account: limit, then faults, then the rules."""
+        now = self.now()
+        self.statistics.arrived(account.access_key_id, parameters, now)
+        counted = self.variants.look_ups_counted or parameters.kind == "page"
+        if counted and not self.quotas[account.access_key_id].admit(now):
+            self.statistics.rejected_by_quota[account.access_key_id] += 1
+            return self._refuse(
+                ServiceError("Throttling.User", "Request was denied due to user flow control."), request_id
+            )
+
+        def good(asked: Parameters) -> Response:
+            """Answer by the rules alone."""
+            if asked.app_id not in account.apps:
+                return self._refuse(_unknown_app(), request_id)
+            try:
+                return json_response(self._body(asked, request_id))
+            except ServiceError as error:
+                return self._refuse(error, request_id)
+
+        name = self.faults.hit(parameters)
+        if name is None:
+            return good(parameters)
+        self.statistics.by_fault[name] += 1
+        return FAULTS[name].broken(Exchange(parameters, request_id, good))
+
+    def _body(self, parameters: Parameters, request_id: str) -> bytes:
+        """Return the body that the rules demand."""
+        tasks = self._lists().get(parameters.app_id)
+        if tasks is None:
+            raise _unknown_app()
+        if parameters.task_id:
+            return answer_body(request_id, look_up(tasks, parameters, self.variants))
+        return answer_body(request_id, list_page(tasks, parameters, self.variants, self._random))
+
+    def _lists(self) -> dict[str, TaskList]:
+        """Return the lists of the replica that answers."""
+        if self._replica is None:
+            return self.fleet.apps
+        self._replica.catch_up(self.now())
+        return self._replica.apps if self._random.random() < self.variants.lag_share else self.fleet.apps
+
+    def _refuse(self, error: ServiceError, request_id: str) -> Response:
+        """Count an error and answer with it."""
+        self.statistics.by_error[error.code] += 1
+        return error_response(error, request_id)
+
+    def _request_id(self) -> str:
+        """Return an identifier of the vendor's form."""
+        return str(UUID(int=self._random.getrandbits(128), version=4)).upper()
+
+
+def _read_operation(request: Request) -> Parameters:
+    """Return what is asked of the one operation that there is."""
+    if request.headers["x-acs-action"] != ACTION:
+        raise ServiceError("InvalidAction.NotFound", "Specified api is not found.")
+    if request.headers["x-acs-version"] != VERSION:
+        raise ServiceError("InvalidVersion", "Specified parameter Version is not valid.")
+    return read_parameters(dict(parse_qsl(request.query, keep_blank_values=True)))
+
+
+def _unknown_app() -> ServiceError:
+    """Return what is said of an app that does not exist or is another account's."""
+    return ServiceError("InvalidAppId", "The specified AppId is invalid.")

@@ -1,0 +1,92 @@
+"""The label values that an exporter should publish for what stands in a row, each with whether it is a known one."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+_REGIONS = {"cn-shanghai": "CN-Shanghai", "ap-singapore": "AP-Singapore", "emaa-saudi": "EMAA-Saudi"}
+_PRESETS = "ultrafast superfast veryfast faster fast medium slow slower veryslow placebo"
+_NAMES: Final = MappingProxyType(
+    {
+        "VideoCodec": ("H.264", "H.265"),
+        "profile": ("baseline", "main", "high"),
+        "preset": tuple(_PRESETS.split()),
+    }
+)
+_NUMBERS: Final = MappingProxyType({"AudioChannels": (1, 2), "AudioSampleRate": (8000, 16000, 32000, 44100, 48000)})
+_SHORT_SIDES = (1080, 720, 480, 360)
+_PIXELS_OF_480P = 640 * 480
+_PIXELS_OF_720P = 1280 * 720
+
+
+def task_region(value: Any) -> tuple[str, bool]:
+    """Return `task_region`; an absent one is `other` too, though not an unknown value."""
+    if not value:
+        return "other", True
+    region = _REGIONS.get(str(value).lower())
+    return (region, True) if region else ("other", False)
+
+
+def mix_mode(value: Any, *, has_source: bool, has_transcoding: bool) -> tuple[str, bool]:
+    """Return `mix_mode`."""
+    if value in (None, ""):
+        return ("single" if has_source and not has_transcoding else "mixed"), True
+    mode = {"0": "single", "1": "mixed"}.get(str(value))
+    return (mode, True) if mode else ("other", False)
+
+
+def scheme(url: str) -> tuple[str, bool]:
+    """Return `scheme`."""
+    before = url.partition("://")[0].lower()
+    return (before, True) if before in {"rtmp", "rtmps", "srt"} else ("other", False)
+
+
+def stream_type(value: Any) -> tuple[str, bool]:
+    """Return `stream_type`."""
+    kind = {"": "original", "0": "original", "1": "audio", "2": "video"}.get(str(value or ""))
+    return (kind, True) if kind else ("other", False)
+
+
+def source_type(value: Any) -> tuple[str, bool]:
+    """Return `source_type`."""
+    kind = {"": "camera", "camera": "camera", "sharescreen": "screen"}.get(str(value or "").lower())
+    return (kind, True) if kind else ("other", False)
+
+
+def known(name: str, value: Any) -> tuple[str, bool]:
+    """Return the label of a name from a closed set."""
+    if not value:
+        return "none", True
+    for canonical in _NAMES[name]:
+        if str(value).lower() == canonical.lower():
+            return canonical, True
+    return "other", False
+
+
+def known_number(name: str, number: int) -> tuple[str, bool]:
+    """Return the label of a number from a closed set."""
+    return (str(number), True) if number in _NUMBERS[name] else ("other", False)
+
+
+def resolution(encoding: Mapping[str, Any], width: int | None, height: int | None) -> str:
+    """Return `resolution`: by the short side, `none` where neither side stands there."""
+    if encoding.get("VideoWidth") in (None, "") and encoding.get("VideoHeight") in (None, ""):
+        return "none"
+    if width is None or height is None or min(width, height) not in _SHORT_SIDES:
+        return "other"
+    return f"portrait_{width}p" if height > width else f"{height}p"
+
+
+def billing_tier(
+    mode: str, source_stream: str | None, width: int | None, height: int | None, *, audio_only: bool
+) -> str:
+    """Return `tier`, estimated by area."""
+    if mode == "single":
+        return "single_audio" if source_stream == "audio" else "single_video"
+    if mode == "mixed" and audio_only:
+        return "audio"
+    if mode != "mixed" or width is None or height is None:
+        return "unknown"
+    if width * height <= _PIXELS_OF_480P:
+        return "480p"
+    return "720p" if width * height <= _PIXELS_OF_720P else "above_720p"

@@ -1,0 +1,128 @@
+"""What happens to the tasks while they are read."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from exporter.simulator.churn import Churn, Rates
+from exporter.simulator.fleet import Event, Fleet
+from exporter.simulator.generation import TaskMaker, populate
+from exporter.simulator.oddities import MISCONFIGURATIONS
+from exporter.simulator.seeding import seeded
+from tests.simulator.support import START, ManualClock
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """Two apps with tasks and one without."""
+    fleet = Fleet(ManualClock())
+    populate(fleet, "large", 300, random=seeded(1, "large"), started_at=START)
+    populate(fleet, "small", 30, random=seeded(1, "small"), started_at=START)
+    fleet.add_app("empty")
+    return fleet
+
+
+@pytest.fixture
+def events(fleet: Fleet) -> list[Event]:
+    """Everything that happens to the fleet from now on."""
+    happened: list[Event] = []
+    fleet.listeners.append(happened.append)
+    return happened
+
+
+def churn(fleet: Fleet, rates: Rates | None = None) -> Churn:
+    """Return churn on a fleet."""
+    changes = Churn(fleet, seeded(1, "churn"), START)
+    changes.set_rates(rates or Rates(), START)
+    return changes
+
+
+def test_events_come_at_their_rate(fleet: Fleet, events: list[Event]) -> None:
+    """Ten events a second over 100 s are about a thousand, of each kind its share, mostly in the larger app."""
+    churn(fleet, Rates.mixture(10)).advance(START + 100)
+    assert 900 <= len(events) <= 1100
+    assert 100 <= sum(event.body is None for event in events) <= 200
+    assert 30 <= sum(event.app_id == "small" for event in events) <= 200
+    assert len(fleet.apps["empty"]) == 0
+    assert [event.at for event in events] == sorted(event.at for event in events)
+    assert all(START < event.at <= START + 100 for event in events)
+
+
+def test_it_does_not_matter_how_often_time_is_looked_at(fleet: Fleet, events: list[Event]) -> None:
+    """One long step and many short ones bring the same events."""
+    churn(fleet, Rates.mixture(10)).advance(START + 20)
+    other = Fleet(ManualClock())
+    populate(other, "large", 300, random=seeded(1, "large"), started_at=START)
+    populate(other, "small", 30, random=seeded(1, "small"), started_at=START)
+    other.add_app("empty")
+    others: list[Event] = []
+    other.listeners.append(others.append)
+    stepwise = churn(other, Rates.mixture(10))
+    for step in range(201):
+        stepwise.advance(START + step / 10)
+    assert events == others
+
+
+def test_a_rate_of_zero_ends_it(fleet: Fleet, events: list[Event]) -> None:
+    """After the rates are set to zero nothing more happens, whatever time it is."""
+    changes = churn(fleet, Rates.mixture(10))
+    changes.set_rates(Rates(), START + 10)
+    number = len(events)
+    changes.advance(START + 10_000)
+    assert len(events) == number > 50
+
+
+@pytest.mark.parametrize("name", ["update", "create", "delete", "resave"])
+def test_each_kind_does_what_it_says(fleet: Fleet, events: list[Event], name: str) -> None:
+    """An update changes a row's bytes, saving again does not, the others change how many there are."""
+    before = {app: {task_id: row.body for task_id, row in tasks.rows.items()} for app, tasks in fleet.apps.items()}
+    churn(fleet, Rates(**{name: 1.0})).advance(START + 20)
+    assert events
+    seen: Counter[str] = Counter()
+    for event in events:
+        known = before[event.app_id].get(event.task_id)
+        if event.body is None:
+            seen["delete"] += 1
+        elif known is None:
+            seen["create"] += 1
+        else:
+            seen["resave" if known == event.body else "update"] += 1
+            before[event.app_id][event.task_id] = event.body
+    assert set(seen) == {name}
+
+
+def test_bursts_happen_at_once(fleet: Fleet, events: list[Event]) -> None:
+    """So many updates, deletions, or deletions and creations at one moment, in one app."""
+    changes = churn(fleet)
+    changes.burst("update", "large", 50, START + 1)
+    assert len({event.task_id for event in events}) == 50
+    changes.burst("replace", "large", 100, START + 2)
+    assert len(fleet.apps["large"]) == 300
+    assert Counter(event.body is None for event in events[50:]) == {True: 100, False: 100}
+    changes.burst("delete", "large", 1000, START + 3)
+    assert len(fleet.apps["large"]) == 0
+    changes.burst("create", "empty", 5, START + 4)
+    assert len(fleet.apps["empty"]) == 5
+
+
+def test_the_newest_are_saved_again_in_their_order(fleet: Fleet, events: list[Event]) -> None:
+    """Saving the newest again in order leaves list and rows as they are."""
+    before = list(fleet.bodies("large"))
+    churn(fleet).burst("resave_newest", "large", 150, START + 1)
+    assert len(events) == 150
+    assert list(fleet.bodies("large")) == before
+
+
+@pytest.mark.parametrize("name", MISCONFIGURATIONS)
+def test_changes_do_not_heal_what_is_wrong_on_purpose(name: str) -> None:
+    """A marked task keeps its mark, and all of its configuration, through any number of updates."""
+    fleet = Fleet(ManualClock())
+    fleet.add_app("app")
+    body = MISCONFIGURATIONS[name](TaskMaker(seeded(1, name)).mixed("app"))
+    fleet.create("app", body, marks=(name,))
+    churn(fleet, Rates(update=1.0)).advance(START + 50)
+    (row,) = fleet.apps["app"].order
+    assert row.marks == (name,)
+    assert {**json.loads(row.body), "ChannelId": body["ChannelId"]} == body
+    assert json.loads(row.body)["ChannelId"] != body["ChannelId"]

@@ -1,0 +1,155 @@
+"""The fleet of the demonstration, and the options of a service of one's own."""
+
+import json
+
+import pytest
+
+from exporter.simulator import demo, options
+from exporter.simulator.broken_answers import FAULTS
+from exporter.simulator.generation import TEMPLATES, TaskMaker
+from exporter.simulator.listing import Parameters
+from exporter.simulator.oddities import MISCONFIGURATIONS, ODD_VALUES
+from exporter.simulator.seeding import seeded
+from exporter.simulator.truth import truth_of_app
+from tests.simulator.support import ManualClock, task_ids
+
+
+def test_the_demonstration_has_apps_of_all_sizes() -> None:
+    """One app has over a thousand tasks, one is empty, one is near its quota, and each can be read by its account."""
+    shown = demo.demo_service(now=ManualClock())
+    sizes = {}
+    for account in shown.accounts:
+        for app in account.apps:
+            page = shown.service.ask(account.access_key_id, Parameters(app.id))
+            assert page.status == 200
+            sizes[app.id] = len(shown.service.fleet.apps[app.id])
+    assert sizes["live-main"] > 1500
+    assert 240 <= sizes["live-events"] <= 280
+    assert sizes["sandbox"] == 0
+    assert sizes["education"] == 39
+
+
+def test_the_demonstration_shows_everything_that_can_be_wrong() -> None:
+    """Each misconfiguration and each odd value is on some task, and is marked."""
+    shown = demo.demo_service(now=ManualClock())
+    marks = {mark for tasks in shown.service.fleet.apps.values() for row in tasks.order for mark in row.marks}
+    assert marks == {*MISCONFIGURATIONS, *ODD_VALUES}
+    twice = [row for row in shown.service.fleet.apps["live-main"].order if "duplicate_push_url" in row.marks]
+    assert len(twice) == 2
+
+
+def test_the_demonstration_is_lively_and_repeats_itself() -> None:
+    """Tasks change all the time, and the same seed shows the same changes."""
+
+    def after_a_minute() -> list[bytes]:
+        clock = ManualClock()
+        shown = demo.demo_service(now=clock)
+        before = shown.service.listed("live-main")
+        clock.advance(60)
+        after = shown.service.listed("live-main")
+        assert len({*after} - {*before}) > 50
+        return after
+
+    assert after_a_minute() == after_a_minute()
+
+
+def test_lists_are_in_the_order_of_their_updates() -> None:
+    """Each list is newest first from the start."""
+    shown = demo.demo_service(now=ManualClock())
+    for tasks in shown.service.fleet.apps.values():
+        times = [row.updated_at for row in tasks.order]
+        assert times == sorted(times, reverse=True)
+
+
+@pytest.mark.parametrize("name", [*MISCONFIGURATIONS, *ODD_VALUES])
+def test_every_oddity_makes_a_difference(name: str) -> None:
+    """Each named change gives a row that differs from the ordinary one, and keeps its identity."""
+    ordinary = TaskMaker(seeded(1, "maker")).mixed("app", TEMPLATES[0])
+    changed = {**MISCONFIGURATIONS, **ODD_VALUES}[name](ordinary)
+    assert changed != ordinary
+    assert changed["TaskId"] == ordinary["TaskId"]
+
+
+def test_typical_rows_have_the_size_of_real_ones() -> None:
+    """A mixed task with four panes is about 2.7 kB of JSON."""
+    maker = TaskMaker(seeded(1, "sizes"))
+    sizes = [len(json.dumps(maker.mixed("app", template), separators=(",", ":"))) for template in TEMPLATES[:3]]
+    assert all(2500 <= size <= 2900 for size in sizes)
+
+
+def test_all_leaves_are_strings() -> None:
+    """Every leaf of an ordinary row is a string, except IsAliCdn."""
+
+    def leaves(value: object, name: str = "") -> list[tuple[str, object]]:
+        if isinstance(value, dict):
+            return [leaf for key, below in value.items() for leaf in leaves(below, key)]
+        if isinstance(value, list):
+            return [leaf for below in value for leaf in leaves(below, name)]
+        return [(name, value)]
+
+    maker = TaskMaker(seeded(1, "leaves"))
+    for body in [maker.any("app") for _ in range(50)]:
+        for name, value in leaves(body):
+            assert isinstance(value, bool if name == "IsAliCdn" else str)
+
+
+def test_options_make_a_service() -> None:
+    """Apps, tasks, churn, limit, faults and variants are as asked for."""
+    clock = ManualClock()
+    asked = options.SimulatorOptions(
+        apps=2,
+        tasks=30,
+        churn=5.0,
+        requests_per_second=3,
+        faults=("bad_gateway=0.5", "slow"),
+        variants=("past_end=last_page", "lag_seconds=1.5", "changed_task_moves=false"),
+    )
+    service = options.build_service(asked, now=clock)
+    assert asked.app_ids == ("app-1", "app-2")
+    assert [len(tasks) for tasks in service.fleet.apps.values()] == [30, 30]
+    assert service.churn.rates.total == pytest.approx(5.0)
+    assert service.accounts[options.ACCESS_KEY_ID].requests_per_second == 3
+    assert [(fault.name, fault.rate) for fault in service.faults.active] == [("bad_gateway", 0.5), ("slow", 1.0)]
+    variants = service.variants
+    assert (variants.past_end, variants.lag_seconds, variants.changed_task_moves) == ("last_page", 1.5, False)
+    service.faults.clear()
+    assert len(task_ids(service.ask(options.ACCESS_KEY_ID, Parameters("app-2")).body)) == 30
+
+
+def test_each_app_has_tasks_of_its_own_from_the_seed() -> None:
+    """The same seed makes the same tasks, another seed and another app others."""
+
+    def bodies(seed: int, app_id: str) -> list[bytes]:
+        asked = options.SimulatorOptions(apps=2, tasks=5, seed=seed)
+        return list(options.build_service(asked, now=ManualClock()).fleet.bodies(app_id))
+
+    assert bodies(1, "app-1") == bodies(1, "app-1")
+    assert bodies(1, "app-1") != bodies(2, "app-1")
+    assert truth_of_app(bodies(1, "app-1")) != truth_of_app(bodies(1, "app-2"))
+
+
+@pytest.mark.parametrize(
+    ("faults", "variants", "reason"),
+    [
+        (("nonsense=0.1",), (), "fault 'nonsense=0.1': unknown fault 'nonsense'"),
+        (("hang=often",), (), "fault 'hang=often': could not convert string to float"),
+        (("hang=2",), (), "fault 'hang=2': the rate of fault hang is 2.0, expected 0 to 1"),
+        ((), ("nonsense=1",), "variant 'nonsense=1': expected NAME=VALUE with one of past_end"),
+        ((), ("past_end",), "variant 'past_end': expected NAME=VALUE"),
+        ((), ("past_end=nonsense",), "variant: Invalid enum value 'nonsense'"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(
+    faults: tuple[str, ...], variants: tuple[str, ...], reason: str
+) -> None:
+    """The message names the mistake and what exists."""
+    asked = options.SimulatorOptions(apps=1, tasks=1, faults=faults, variants=variants)
+    with pytest.raises(ValueError, match=reason):
+        options.build_service(asked)
+
+
+def test_the_help_has_one_line_for_each_fault_and_variant() -> None:
+    """Names and descriptions are there for a command's help."""
+    assert set(options.fault_descriptions()) == set(FAULTS)
+    for lines in (options.fault_descriptions(), options.variant_descriptions()):
+        assert all(line and "\n" not in line for line in lines.values())

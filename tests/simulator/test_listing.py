@@ -1,0 +1,219 @@
+"""The rules of the operation, and the variants of what nobody documents."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from exporter.simulator.errors import ServiceError
+from exporter.simulator.service import Service
+from exporter.simulator.variants import DESCRIPTIONS, Variants
+from tests.simulator.support import (
+    ACCOUNT,
+    ManualClock,
+    code,
+    page_query,
+    signed,
+    small_service,
+    task_ids,
+)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands still."""
+    return ManualClock()
+
+
+def everything(service: Service, page_size: int = 100) -> list[str]:
+    """Return the TaskIds of all pages up to the first short one."""
+    found: list[str] = []
+    for page_no in range(1, 1000):
+        page = task_ids(service.page("app", page_no, page_size))
+        found += page
+        if len(page) < page_size:
+            break
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"AppId": ""}, "MissingParam"),
+        ({"PageNo": ""}, "MissingParam"),
+        ({"PageSize": ""}, "MissingParam"),
+        ({"AppId": "no such app"}, "InvalidAppId"),
+        ({"AppId": "a" * 65}, "InvalidAppId"),
+        ({"AppId": "unknown"}, "InvalidAppId"),
+        ({"PageSize": "0"}, "InvalidParam"),
+        ({"PageSize": "101"}, "InvalidParam"),
+        ({"PageSize": "ten"}, "InvalidParam"),
+        ({"PageSize": "-1"}, "InvalidParam"),
+        ({"PageNo": "0"}, "InvalidParam"),
+        ({"PageNo": "1.5"}, "InvalidParam"),
+        ({"TaskId": "no such task"}, "InvalidParam"),
+        ({"TaskId": "a" * 56}, "InvalidParam"),
+        ({"TaskId": "task-1", "PageNo": "", "PageSize": "999"}, ""),
+        ({"PageNo": "1", "PageSize": "100"}, ""),
+        ({"PageNo": "77", "PageSize": "1"}, ""),
+    ],
+)
+def test_parameters_are_checked(clock: ManualClock, change: dict[str, str], expected: str) -> None:
+    """Each documented rule has its code; with a TaskId paging does not matter."""
+    service = small_service(clock, 3)
+    response = service.handle(signed({**page_query(), **change}))
+    assert code(response) == expected
+    assert response.status == (400 if expected else 200)
+
+
+@pytest.mark.parametrize("name", ["AppId", "PageNo", "PageSize"])
+def test_parameters_are_missed(clock: ManualClock, name: str) -> None:
+    """A parameter that is not there at all is missed."""
+    query = page_query()
+    del query[name]
+    assert code(small_service(clock).handle(signed(query))) == "MissingParam"
+
+
+@pytest.mark.parametrize("tasks", [0, 1, 9, 10, 11, 25])
+def test_pages_hold_the_whole_list_newest_first(clock: ManualClock, tasks: int) -> None:
+    """All pages together are the list; each is full but the last."""
+    service = small_service(clock, tasks)
+    assert everything(service, 10) == [f"task-{number}" for number in range(tasks - 1, -1, -1)]
+
+
+def test_a_look_up_brings_the_one_task(clock: ManualClock) -> None:
+    """With a TaskId there is that task alone."""
+    assert task_ids(small_service(clock, 30).look_up("app", "task-7")) == ["task-7"]
+
+
+@pytest.mark.parametrize(("variant", "rows"), [("empty", []), ("last_page", ["task-0"]), ("invalid_param", None)])
+def test_past_the_end(clock: ManualClock, variant: str, rows: list[str] | None) -> None:
+    """A page past the end is empty, an error, or the last page again, also when the last one was full."""
+    service = small_service(clock, 3, past_end=variant)
+    for page_no, page_size in ((3, 2), (99, 2), (4, 1)):
+        if rows is None:
+            with pytest.raises(ServiceError, match="InvalidParam"):
+                service.page("app", page_no, page_size)
+        else:
+            assert task_ids(service.page("app", page_no, page_size)) == rows
+
+
+@pytest.mark.parametrize(
+    ("variant", "status", "expected"),
+    [
+        ("empty", 200, {"MPUTasks": []}),
+        ("no_list", 200, {}),
+        ("bad_request", 400, {"Code": "InvalidParam"}),
+        ("not_found", 404, {"Code": "TaskNotExist"}),
+    ],
+)
+def test_an_unknown_task(clock: ManualClock, variant: str, status: int, expected: dict[str, Any]) -> None:
+    """A TaskId that does not exist is answered in one of four ways."""
+    service = small_service(clock, 3, unknown_task=variant)
+    response = service.handle(signed({"AppId": "app", "TaskId": "nobody"}))
+    body = json.loads(response.body)
+    assert response.status == status
+    assert {name: body[name] for name in ("MPUTasks", "Code") if name in body} == expected
+
+
+@pytest.mark.parametrize(("variant", "expected"), [("list", [[]]), ("null", [None]), ("absent", [])])
+def test_an_app_without_tasks(clock: ManualClock, variant: str, expected: list[Any]) -> None:
+    """`MPUTasks` of an empty app is an empty list, null or missing."""
+    body = json.loads(small_service(clock, 0, empty_app=variant).page("app", 1))
+    assert [body["MPUTasks"]] * ("MPUTasks" in body) == expected if expected else "MPUTasks" not in body
+
+
+def test_look_ups_may_be_free(clock: ManualClock) -> None:
+    """Whether look-ups count against the limit is a variant; pages always do."""
+    look_up = {"AppId": "app", "TaskId": "task-0"}
+    for counted, refused in ((True, 10), (False, 0)):
+        service = small_service(clock, 3, look_ups_counted=counted)
+        codes = [code(service.handle(signed(look_up))) for _ in range(60)]
+        assert codes.count("Throttling.User") == refused
+        pages = [code(service.handle(signed(page_query()))) for _ in range(60)]
+        assert pages.count("Throttling.User") == (60 if counted else 10)
+
+
+def test_deep_pages_may_be_refused(clock: ManualClock) -> None:
+    """No page reaches beyond `deepest_row`."""
+    service = small_service(clock, 30, deepest_row=20)
+    assert len(task_ids(service.page("app", 2, 10))) == 10
+    for page_no, page_size in ((3, 10), (2, 11)):
+        with pytest.raises(ServiceError, match="InvalidParam"):
+            service.page("app", page_no, page_size)
+
+
+def test_ties_have_an_order_that_lasts_or_not(clock: ManualClock) -> None:
+    """Tasks of one second come in an order of their own, the same for each request or another."""
+    stable, changing = small_service(clock, 20, ties="stable"), small_service(clock, 20, ties="changing")
+    for service in (stable, changing):
+        for number in range(12):
+            service.fleet.resave("app", f"task-{number}", at=clock() + number / 100)
+    by_time = [f"task-{number}" for number in (*range(11, -1, -1), *range(19, 11, -1))]
+    assert everything(stable, 3) == everything(stable, 7) != by_time
+    assert sorted(everything(stable, 3)) == sorted(by_time)
+    assert everything(stable)[12:] == by_time[12:]
+    pages = {tuple(task_ids(changing.page("app", 1, 10))) for _ in range(10)}
+    assert len(pages) == 10
+    assert all(set(page) <= set(by_time[:12]) for page in pages)
+
+
+def test_a_second_replica_is_behind(clock: ManualClock) -> None:
+    """With a lagging replica some answers know of a change and others do not yet."""
+    service = small_service(clock, 3, lag_seconds=2.0, lag_share=0.5)
+    service.fleet.delete("app", "task-2")
+    assert {len(task_ids(service.page("app", 1))) for _ in range(40)} == {2, 3}
+    clock.advance(2)
+    assert {len(task_ids(service.page("app", 1))) for _ in range(40)} == {2}
+    service.variants = Variants()
+    assert service.fleet.listeners == []
+
+
+def test_stopped_tasks_may_stay(clock: ManualClock) -> None:
+    """A stopped task is listed for as long as the variant says."""
+    service = small_service(clock, 2, stopped_task_stays_seconds=60)
+    service.fleet.delete("app", "task-0")
+    assert len(task_ids(service.page("app", 1))) == 2
+    clock.advance(61)
+    assert len(task_ids(service.page("app", 1))) == 1
+
+
+def test_changed_tasks_may_stay_in_place(clock: ManualClock) -> None:
+    """A changed task is the first one, or stays where it was."""
+    for moves, first in ((True, "task-0"), (False, "task-2")):
+        service = small_service(clock, 3, changed_task_moves=moves)
+        service.fleet.update("app", "task-0", {"MaxIdleTime": "60"})
+        assert task_ids(service.page("app", 1))[0] == first
+
+
+@pytest.mark.parametrize(
+    ("variant", "expected"),
+    [
+        ("documented", ("CN-Shanghai", "0", "H.265")),
+        ("other_case", ("CN-shanghai", "0", "h.265")),
+        ("new_value", ("CN-Shanghai", "2", "AV1")),
+    ],
+)
+def test_spelling(clock: ManualClock, variant: str, expected: tuple[str, str, str]) -> None:
+    """Region, MixMode and codec come as documented, in another case, or with new values, in pages and look-ups."""
+    service = small_service(clock, spelling=variant)
+    encoding = {"EncodeParams": {"VideoCodec": "H.265"}}
+    service.fleet.create("app", {"TaskId": "t", "Region": "CN-Shanghai", "MixMode": "0", "TranscodeParams": encoding})
+    asked: list[Callable[[], bytes]] = [lambda: service.page("app", 1), lambda: service.look_up("app", "t")]
+    for ask in asked:
+        task = json.loads(ask())["MPUTasks"][0]
+        codec = task["TranscodeParams"]["EncodeParams"]["VideoCodec"]
+        assert (task["Region"], task["MixMode"], codec) == expected
+
+
+def test_every_variant_has_its_line() -> None:
+    """The help names every variant that there is, and no other."""
+    assert tuple(DESCRIPTIONS) == Variants.__struct_fields__
+
+
+def test_apps_are_their_accounts_alone(clock: ManualClock) -> None:
+    """An app that exists, though not for this account, is as good as unknown."""
+    service = small_service(clock)
+    service.fleet.add_app("another")
+    assert code(service.handle(signed(page_query(app_id="another"), account=ACCOUNT))) == "InvalidAppId"

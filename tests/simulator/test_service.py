@@ -1,0 +1,173 @@
+"""The service as a whole, without HTTP."""
+
+import json
+import re
+import zlib
+from email.utils import parsedate_to_datetime
+
+import pytest
+
+from exporter.simulator.churn import Rates
+from exporter.simulator.faults import Fault
+from exporter.simulator.fleet import Fleet
+from exporter.simulator.generation import populate
+from exporter.simulator.latency import Latency
+from exporter.simulator.listing import Parameters
+from exporter.simulator.message import Account, Response
+from exporter.simulator.seeding import seeded
+from exporter.simulator.service import Service
+from tests.simulator.support import (
+    ACCOUNT,
+    START,
+    ManualClock,
+    code,
+    page_query,
+    signed,
+    small_service,
+    task_ids,
+)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands still."""
+    return ManualClock()
+
+
+def test_other_actions_and_versions_do_not_exist(clock: ManualClock) -> None:
+    """There is one operation in one version."""
+    service = small_service(clock)
+    other_action = service.handle(signed(page_query(), headers={"x-acs-action": "StopRtcMPUTask"}))
+    assert (other_action.status, code(other_action)) == (404, "InvalidAction.NotFound")
+    other_version = service.handle(signed(page_query(), headers={"x-acs-version": "2014-05-26"}))
+    assert (other_version.status, code(other_version)) == (400, "InvalidVersion")
+
+
+def test_answers_are_compressed_for_those_who_accept_it(clock: ManualClock) -> None:
+    """Compression is an answer to Accept-Encoding, unless the variant says otherwise."""
+    request = signed(page_query(), unsigned={"accept-encoding": "gzip, deflate"})
+    response = small_service(clock, 30).handle(request)
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert len(task_ids(zlib.decompress(response.body, wbits=31))) == 30
+    for service, asked in (
+        (small_service(clock, 30, compression=False), request),
+        (small_service(clock, 30), signed(page_query())),
+    ):
+        plain = service.handle(asked)
+        assert "Content-Encoding" not in plain.headers
+        assert len(task_ids(plain.body)) == 30
+
+
+def test_the_servers_clock_may_be_off(clock: ManualClock) -> None:
+    """With a skew, a right date is refused, the Date header tells by how much, and a corrected date is accepted."""
+    service = small_service(clock, 3, clock_skew_seconds=3600)
+    refused = service.handle(signed(page_query()))
+    assert code(refused) == "InvalidTimeStamp.Expired"
+    servers_time = parsedate_to_datetime(refused.headers["Date"]).timestamp()
+    assert servers_time == START + 3600
+    assert service.handle(signed(page_query(), date=servers_time)).status == 200
+
+
+def test_accounts_have_their_own_keys_apps_and_limits(clock: ManualClock) -> None:
+    """What one account uses up is not missing to another, unless both are one cloud account's users."""
+    fleet = Fleet(clock)
+    for app_id in ("one", "two"):
+        fleet.add_app(app_id)
+    for group, second_status in (("", 200), ("shared", 400)):
+        one = Account("one-id", "one-secret", ("one",), requests_per_second=3, quota_group=group)
+        two = Account("two-id", "two-secret", ("two",), requests_per_second=3, quota_group=group)
+        service = Service([one, two], fleet, now=clock)
+        statuses = [service.handle(signed(page_query(app_id="one"), account=one)).status for _ in range(4)]
+        assert statuses == [200, 200, 200, 400]
+        assert service.handle(signed(page_query(app_id="two"), account=two)).status == second_status
+        clock.advance(1)
+        foreign = service.handle(signed(page_query(app_id="two"), account=one, date=clock()))
+        assert code(foreign) == "InvalidAppId"
+
+
+def test_the_limit_is_fifty_a_second(clock: ManualClock) -> None:
+    """By default no window of one second has more than fifty answers; what is over it is Throttling.User."""
+    service = small_service(clock, 3)
+    codes = []
+    for _ in range(120):
+        clock.advance(1 / 64)
+        codes.append(code(service.handle(signed(page_query(), date=clock()))))
+    assert codes[:64] == [""] * 50 + ["Throttling.User"] * 14
+    assert codes[64:] == [""] * 50 + ["Throttling.User"] * 6
+    assert service.statistics.rejected_by_quota == {"key-id": 20}
+
+
+def test_statistics_tell_what_arrived(clock: ManualClock) -> None:
+    """Requests are counted by app, kind, error, and by the busiest second."""
+    service = small_service(clock, 3)
+    for at in (0.0, 0.5, 0.9, 1.2, 1.4):
+        clock.time = START + at
+        service.handle(signed(page_query(), date=clock()))
+    again = signed({"AppId": "app", "TaskId": "task-1"}, date=clock())
+    service.handle(again)
+    service.handle(again)
+    service.handle(signed(page_query(), account=Account("key-id", "wrong", ()), date=clock()))
+    found = service.statistics.as_json()
+    assert found == {
+        "requests": 8,
+        "by_app": {"app": 6},
+        "by_kind": {"page": 5, "look_up": 1},
+        "by_error": {"SignatureNonceUsed": 1, "SignatureDoesNotMatch": 1},
+        "by_fault": {},
+        "rejected_by_quota": {},
+        "busiest_second": {"key-id": 5},
+        "nonce_reuses": 1,
+        "signature_failures": 1,
+    }
+
+
+def test_each_answer_has_a_request_id_of_its_own(clock: ManualClock) -> None:
+    """RequestIds look like the vendor's and do not repeat, in errors neither."""
+    service = small_service(clock, 3)
+    queries = [page_query()] * 5 + [page_query(app_id="unknown")] * 5
+    ids = {json.loads(service.handle(signed(query)).body)["RequestId"] for query in queries}
+    assert len(ids) == 10
+    assert all(re.fullmatch(r"[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}", request_id) for request_id in ids)
+
+
+def test_latency_is_at_least_and_at_most(clock: ManualClock) -> None:
+    """Both directions take their time, with jitter and spikes."""
+    fleet = Fleet(clock)
+    fleet.add_app("app")
+    latency = Latency(0.1, 0.05, spike_rate=0.2, spike_seconds=1.0)
+    service = Service([ACCOUNT], fleet, now=clock, latency=latency)
+    delays = [service.inbound_delay_seconds() for _ in range(300)]
+    delays += [service.handle(signed(page_query())).delay_seconds for _ in range(300)]
+    assert all(0.1 <= delay <= 0.15 or 1.1 <= delay <= 1.15 for delay in delays)
+    assert 60 <= sum(delay > 1 for delay in delays) <= 180
+
+
+def run(seed: int) -> list[Response]:
+    """Return the answers of one seed to the same hundred requests, with everything random switched on."""
+    clock = ManualClock()
+    fleet = Fleet(clock)
+    populate(fleet, "app", 250, random=seeded(seed, "app"), started_at=clock())
+    service = Service([ACCOUNT], fleet, now=clock, seed=seed, latency=Latency(0.01, 0.02))
+    service.variants = service.variants.changed({"ties": "changing", "lag_seconds": 0.5})
+    service.churn.set_rates(Rates.mixture(20), clock())
+    service.faults.add(Fault("internal_error", 0.2))
+    answers = []
+    for number in range(100):
+        clock.advance(0.1)
+        answers.append(service.ask("key-id", Parameters("app", page_no=number % 4 + 1)))
+    return answers
+
+
+def test_the_same_seed_gives_the_same_answers() -> None:
+    """Tasks, churn, faults, latency and identifiers all follow from the seed."""
+    assert run(7) == run(7)
+    assert run(7) != run(8)
+
+
+def test_asking_without_a_signature_is_still_limited_and_faulty(clock: ManualClock) -> None:
+    """`ask` leaves out the signature alone; `page` leaves out limit and faults too."""
+    service = small_service(clock, 3)
+    service.faults.add(Fault("bad_gateway", count=1))
+    statuses = [service.ask("key-id", Parameters("app")).status for _ in range(60)]
+    assert statuses == [502] + [200] * 49 + [400] * 10
+    assert len(task_ids(service.page("app", 1))) == 3

@@ -1,0 +1,147 @@
+"""Verification of signatures."""
+
+import pytest
+
+from exporter.simulator.errors import ServiceError
+from exporter.simulator.message import Account, Request
+from exporter.simulator.signature import Verifier, canonical_query, expected_signature
+from tests.simulator.support import ACCOUNT, START, page_query, signed
+
+EMPTY_BODY_HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+TEMPORARY = Account("temporary", "secret", ("app",), security_token="token", security_token_expires_at=START + 100)
+
+
+def refused(request: Request, *, now: float = START, account: Account = ACCOUNT) -> str:
+    """Return the code by which a request is refused, empty where it is accepted."""
+    try:
+        Verifier({account.access_key_id: account}).verify(request, now)
+    except ServiceError as error:
+        return error.code
+    return ""
+
+
+def test_the_vendors_vector_has_the_vendors_signature() -> None:
+    """The signature that the vendor publishes for its example comes out, and is accepted."""
+    names = [
+        "host",
+        "x-acs-action",
+        "x-acs-content-sha256",
+        "x-acs-date",
+        "x-acs-signature-nonce",
+        "x-acs-version",
+    ]
+    published = "06563a9e1b43f5dfe96b81484da74bceab24a1d853912eee15083a6f0f3283c0"
+    request = Request(
+        query="ImageId=win2019_1809_x64_dtc_zh-cn_40G_alibase_20230811.vhd&RegionId=cn-shanghai",
+        headers={
+            "host": "ecs.cn-shanghai.aliyuncs.com",
+            "x-acs-action": "RunInstances",
+            "x-acs-content-sha256": EMPTY_BODY_HASH,
+            "x-acs-date": "2023-10-26T10:22:32Z",
+            "x-acs-signature-nonce": "3156853299f313e23d1673dc12e1703d",
+            "x-acs-version": "2014-05-26",
+            "authorization": "ACS3-HMAC-SHA256 Credential=YourAccessKeyId,"
+            f"SignedHeaders={';'.join(names)},Signature={published}",
+        },
+    )
+    assert expected_signature(request, names, "YourAccessKeySecret") == published
+    account = Account("YourAccessKeyId", "YourAccessKeySecret", ())
+    assert Verifier({"YourAccessKeyId": account}).verify(request, 1698315752.0) is account
+
+
+def test_a_query_is_sorted_and_quoted_before_it_is_signed() -> None:
+    """Order and spelling on the wire do not matter: the canonical form is sorted and quoted as RFC 3986 says."""
+    assert canonical_query("b=~&a=x+y&a=x%2Fy&c=") == "a=x%20y&a=x%2Fy&b=~&c="
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_well_signed_request_is_accepted(method: str) -> None:
+    """Both methods are verified, further headers that are not signed do not matter."""
+    request = signed(page_query(), method=method, unsigned={"accept-encoding": "gzip", "content-length": "0"})
+    assert refused(request) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"authorization": ""}, "IncompleteSignature"),
+        ({"authorization": "Basic a2V5OnNlY3JldA=="}, "IncompleteSignature"),
+        ({"host": "elsewhere"}, "SignatureDoesNotMatch"),
+        ({"x-acs-content-sha256": "0" * 64}, "SignatureDoesNotMatch"),
+        ({"x-acs-signature-nonce": "another"}, "SignatureDoesNotMatch"),
+        ({"x-acs-date": ""}, "IncompleteSignature"),
+        ({"x-acs-date": "yesterday"}, "IllegalTimestamp"),
+    ],
+)
+def test_what_was_changed_after_signing_is_refused(change: dict[str, str], expected: str) -> None:
+    """Any header of the signed set that differs from what was signed is noticed."""
+    request = signed(page_query())
+    changed = Request(request.query, {**request.headers, **change})
+    assert refused(changed) == expected
+
+
+def test_a_changed_query_or_body_is_refused() -> None:
+    """Query and body are part of what is signed."""
+    request = signed(page_query())
+    assert refused(Request(request.query + "&TaskId=x", request.headers)) == "SignatureDoesNotMatch"
+    assert refused(Request(request.query, request.headers, body=b"x")) == "SignatureDoesNotMatch"
+
+
+def test_a_header_that_must_be_signed_is_missed() -> None:
+    """A nonce that is sent but not signed protects nothing and is refused."""
+    request = signed(page_query())
+    authorization = request.headers["authorization"].replace(";x-acs-signature-nonce", "")
+    assert refused(Request(request.query, {**request.headers, "authorization": authorization})) == (
+        "IncompleteSignature"
+    )
+
+
+def test_keys_are_known_or_not() -> None:
+    """An unknown key and a wrong secret are told apart."""
+    assert refused(signed(page_query(), account=Account("nobody", "", ()))) == "InvalidAccessKeyId.NotFound"
+    assert refused(signed(page_query(), account=Account("key-id", "wrong", ()))) == "SignatureDoesNotMatch"
+
+
+@pytest.mark.parametrize(("skew_seconds", "expected"), [(-901, True), (-899, False), (899, False), (901, True)])
+def test_a_date_may_be_fifteen_minutes_off(skew_seconds: float, expected: bool) -> None:
+    """Beyond fifteen minutes either way the date is refused."""
+    code = refused(signed(page_query(), date=START + skew_seconds))
+    assert code == ("InvalidTimeStamp.Expired" if expected else "")
+
+
+def test_a_nonce_is_used_once() -> None:
+    """The same request is refused the second time, another one is not."""
+    verifier = Verifier({"key-id": ACCOUNT})
+    request = signed(page_query())
+    verifier.verify(request, START)
+    with pytest.raises(ServiceError) as caught:
+        verifier.verify(request, START + 1)
+    assert caught.value.code == "SignatureNonceUsed"
+    verifier.verify(signed(page_query()), START + 1)
+
+
+def test_nonces_are_forgotten_when_their_dates_are_too_old() -> None:
+    """The memory of nonces does not grow for ever."""
+    verifier = Verifier({"key-id": ACCOUNT})
+    for hour in range(3):
+        verifier.verify(signed(page_query(), date=START + 3600 * hour), START + 3600 * hour)
+    assert len(verifier._nonces) == 1
+
+
+def test_a_temporary_key_needs_its_token() -> None:
+    """The token has to be there, be signed, be the key's own and be still good."""
+    assert refused(signed(page_query(), account=TEMPORARY), account=TEMPORARY) == ""
+    without = Account("temporary", "secret", ("app",))
+    assert refused(signed(page_query(), account=without), account=TEMPORARY) == "MissingSecurityToken"
+    only_sent = signed(page_query(), account=without, unsigned={"x-acs-security-token": "token"})
+    assert refused(only_sent, account=TEMPORARY) == "IncompleteSignature"
+    wrong = signed(page_query(), account=TEMPORARY, headers={"x-acs-security-token": "another"})
+    assert refused(wrong, account=TEMPORARY) == "InvalidSecurityToken.MismatchWithAccessKey"
+    late = signed(page_query(), account=TEMPORARY, date=START + 100)
+    assert refused(late, now=START + 100, account=TEMPORARY) == "InvalidSecurityToken.Expired"
+
+
+def test_a_lasting_key_has_no_token() -> None:
+    """A token that does not belong to the key is refused."""
+    request = signed(page_query(), headers={"x-acs-security-token": "token"})
+    assert refused(request) == "InvalidSecurityToken.MismatchWithAccessKey"

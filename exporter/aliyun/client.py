@@ -1,0 +1,161 @@
+"""The client: one signed request for each call, and what it tells about clock and credentials on the way."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+import aiohttp
+
+from exporter.aliyun import failures
+from exporter.aliyun.credentials import Credentials, CredentialsSource, ExpiryObserver
+from exporter.aliyun.errors import ApiError
+from exporter.aliyun.http_date import parse_http_date
+from exporter.aliyun.response import Page, read_page
+from exporter.aliyun.signing import canonical_query, signed_headers
+from exporter.aliyun.transport import Answer, Transport, parse_endpoint
+from exporter.clock import Clock
+from exporter.state import State
+
+ACTION: Final = "ListRtcMPUTaskDetail"
+VERSION: Final = "2016-11-01"
+
+CLOCK_TOLERANCE_SECONDS: Final = 60.0
+"""A request that was signed nearer than this to the service's time gains nothing from another correction: the
+service itself allows 15 minutes."""
+
+
+class RequestObserver(ExpiryObserver, Protocol):
+    """Who is told the facts that requests bring."""
+
+    def request_finished(self, outcome: State, seconds: float, /) -> None:
+        """One HTTP attempt ended with `outcome` after `seconds`."""
+
+    def clock_skew(self, seconds: float, /) -> None:
+        """The service's clock is `seconds` ahead of this machine's (behind: negative), to about a second."""
+
+
+class Client:
+    """Reads the task lists of one account.
+
+    Each call makes exactly one HTTP attempt: who calls owns limits and retries. Any number of calls may be under
+    way at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        session: aiohttp.ClientSession,
+        endpoint: str,
+        credentials: CredentialsSource,
+        clock: Clock,
+        nonce: Callable[[], str],
+        request_timeout_seconds: float,
+        proxy: str | None,
+        observer: RequestObserver,
+    ) -> None:
+        self._session = session
+        self._host = parse_endpoint(endpoint).authority
+        self._transport = Transport(
+            session,
+            parse_endpoint(endpoint),
+            clock=clock,
+            timeout_seconds=request_timeout_seconds,
+            proxy=proxy,
+        )
+        self._credentials = credentials
+        self._clock = clock
+        self._nonce = nonce
+        self._observer = observer
+        self._clock_offset_seconds = 0.0
+
+    async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> Page:
+        """Read one page of an app's list.
+
+        Args:
+            app_id: The app.
+            page_no: From 1.
+            page_size: 1 to 100.
+
+        Raises:
+            ApiError: There is no page; it says why, and whether to try again. After the first refusal for a wrong
+                clock it is retryable: the next attempt is signed with the service's time.
+        """
+        return await self._request({"AppId": app_id, "PageNo": str(page_no), "PageSize": str(page_size)})
+
+    async def look_up(self, app_id: str, task_id: str) -> Page:
+        """Read one task; the page has no rows where there is none, whatever the service answers for it.
+
+        Raises:
+            ApiError: As for `list_tasks`.
+        """
+        return await self._request({"AppId": app_id, "TaskId": task_id}, may_be_unknown=True)
+
+    async def close(self) -> None:
+        """Close the session and stop renewing credentials."""
+        await self._credentials.close()
+        await self._session.close()
+
+    async def _request(self, parameters: Mapping[str, str], *, may_be_unknown: bool = False) -> Page:
+        """Make one attempt and report it."""
+        credentials = await self._credentials.get()
+        started = self._clock.monotonic()
+        try:
+            page = await self._attempt(credentials, parameters)
+        except ApiError as error:
+            if not (may_be_unknown and failures.is_about_the_task(error)):
+                self._observer.request_finished(error.state, self._clock.monotonic() - started)
+                raise
+            page = Page(error.request_id, [])
+        self._observer.request_finished(State.OK, self._clock.monotonic() - started)
+        return page
+
+    async def _attempt(self, credentials: Credentials, parameters: Mapping[str, str]) -> Page:
+        """Sign, send and read."""
+        offset_seconds = self._clock_offset_seconds
+        query = canonical_query(parameters)
+        headers = signed_headers(
+            action=ACTION,
+            version=VERSION,
+            host=self._host,
+            query=query,
+            credentials=credentials,
+            timestamp=self._clock.now() + offset_seconds,
+            nonce=self._nonce(),
+        )
+        answer = await self._transport.post(query, headers)
+        skew_seconds = _skew_seconds(answer)
+        if skew_seconds is not None:
+            self._observer.clock_skew(skew_seconds)
+        if answer.status == 200:
+            page = read_page(answer.body)
+            if not page.error_code:
+                return page
+        error = failures.answer_failure(answer.status, answer.headers, answer.body, now=self._clock.now())
+        if failures.is_about_the_clock(error):
+            raise self._clock_refused(error, offset_seconds, skew_seconds)
+        if failures.is_about_the_token(error) and self._credentials.invalidate(credentials):
+            error.retryable = True
+        raise error
+
+    def _clock_refused(self, error: ApiError, offset_seconds: float, skew_seconds: float | None) -> ApiError:
+        """Learn the service's time; another attempt helps only where this one was signed with another time."""
+        if skew_seconds is None:
+            return error
+        is_wrong = abs(skew_seconds - offset_seconds) > CLOCK_TOLERANCE_SECONDS
+        if is_wrong:
+            self._clock_offset_seconds = skew_seconds
+        return ApiError(
+            error.state,
+            f"the service refuses the time of the request: this machine's clock differs from the service's by"
+            f" {abs(skew_seconds):.0f} s, set it by NTP",
+            code=error.code,
+            status=error.status,
+            request_id=error.request_id,
+            retryable=is_wrong,
+            wait_seconds=0.0 if is_wrong else None,
+        )
+
+
+def _skew_seconds(answer: Answer) -> float | None:
+    """Return how far the service's clock is ahead, by the answer's `Date`, which names the second that has begun."""
+    date = parse_http_date(answer.headers.get("Date", ""))
+    return None if date is None else date + 0.5 - answer.midpoint

@@ -1,0 +1,187 @@
+"""An account's key, fetched safely: once for all callers, in a thread, ahead of its expiry.
+
+Where a key comes from is a plain blocking function (see `key_fetching.py`). A token is kept until it truly expires,
+whatever becomes of the attempts to renew it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import structlog
+from msgspec import Struct
+
+from exporter.aliyun.errors import ApiError
+from exporter.clock import Clock
+from exporter.config.secret import Secret
+from exporter.state import State
+
+FETCH_DEADLINE_SECONDS: Final = 20.0
+PAUSE_AFTER_FETCH_SECONDS: Final = 10.0
+"""The least time between two fetches, so that a dead token service is not hammered."""
+RENEWAL_SECONDS: Final = 300.0
+"""How often a key without a known expiry is fetched again: files rotate."""
+RENEWAL_SHARE: Final = 0.25
+"""A token is renewed when this share of its life is left, at most `MAX_RENEWAL_LEAD_SECONDS` ahead."""
+MAX_RENEWAL_LEAD_SECONDS: Final = 900.0
+RETRY_SECONDS: Final = 60.0
+"""How long after a failed renewal, or one that brought the same token again, the next one follows."""
+
+_log = structlog.get_logger()
+
+
+class Credentials(Struct, frozen=True, kw_only=True):
+    """A key that signs requests."""
+
+    access_key_id: str
+    access_key_secret: Secret
+    security_token: Secret | None = None
+    """Present for temporary keys."""
+    expires_at: float | None = None
+    """Wall-clock seconds; None: never, or not known."""
+
+    def __repr__(self) -> str:
+        """Show nothing of the key."""
+        return f"Credentials(expires_at={self.expires_at})"
+
+
+Fetch = Callable[[], Credentials]
+"""Fetches a key, blocking. Raises ApiError (auth_error) with a sentence that says what was tried."""
+
+
+class ExpiryObserver(Protocol):
+    """Who is told how long the key in use is good."""
+
+    def credentials_expiry(self, timestamp: float, /) -> None:
+        """A key that expires at `timestamp` (wall-clock seconds) is now in use."""
+
+
+class CredentialsSource:
+    """One account's key, whatever number of requests asks for it at once."""
+
+    def __init__(self, fetch: Fetch, *, clock: Clock, observer: ExpiryObserver) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._observer = observer
+        self._held: Credentials | None = None
+        self._renew_at = 0.0
+        self._error: ApiError | None = None
+        self._fetched_at: float | None = None
+        self._renewal: asyncio.Task[None] | None = None
+        self._thread: asyncio.Future[Credentials | ApiError] | None = None
+
+    async def get(self) -> Credentials:
+        """Return a key that is good now, without waiting while there is one.
+
+        Raises:
+            ApiError: auth_error: there is none to be had; the sentence says which sources were tried.
+        """
+        if self._good() is None or self._clock.now() >= self._renew_at:
+            self._start_renewal()
+        if (held := self._good()) is not None:
+            return held
+        if self._renewal is not None:
+            await asyncio.shield(self._renewal)
+        if (held := self._good()) is not None:
+            return held
+        raise self._failure()
+
+    def invalidate(self, refused: Credentials) -> bool:
+        """Drop a key that the service refused as expired.
+
+        Returns:
+            Whether the next `get()` brings another key than `refused`, or at least tries to. False: this one was
+            fetched a moment ago, and another fetch would bring it again.
+        """
+        if refused is not self._held:
+            return True
+        if self._pausing():
+            return False
+        self._held = None
+        return True
+
+    async def close(self) -> None:
+        """Stop a renewal that is under way; a thread that still waits for an answer ends by its own deadlines."""
+        under_way = [future for future in (self._renewal, self._thread) if future is not None]
+        for future in under_way:
+            future.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+    def _good(self) -> Credentials | None:
+        """Return the held key unless it has expired."""
+        held = self._held
+        if held is None or (held.expires_at is not None and self._clock.now() >= held.expires_at):
+            return None
+        return held
+
+    def _pausing(self) -> bool:
+        """Whether the last fetch ended a moment ago."""
+        last = self._fetched_at
+        return last is not None and self._clock.monotonic() - last < PAUSE_AFTER_FETCH_SECONDS
+
+    def _failure(self) -> ApiError:
+        """Return the reason why there is no key, as a new exception: one that is raised twice grows its traceback."""
+        reason = self._error.reason if self._error else "the key that was fetched has already expired"
+        return ApiError(State.AUTH_ERROR, reason)
+
+    def _start_renewal(self) -> None:
+        """Begin a renewal unless one is under way or has just ended."""
+        if self._renewal is None and not self._pausing():
+            self._renewal = asyncio.create_task(self._renew())
+
+    async def _renew(self) -> None:
+        """Fetch a key; keep the old one where that fails."""
+        try:
+            outcome = await self._fetched()
+        finally:
+            self._renewal = None
+        self._fetched_at = self._clock.monotonic()
+        if isinstance(outcome, ApiError):
+            self._failed(outcome)
+        else:
+            self._accept(outcome)
+
+    async def _fetched(self) -> Credentials | ApiError:
+        """Wait for the fetching thread, a new one only where none is left over from before."""
+        if self._thread is None:
+            self._thread = asyncio.ensure_future(asyncio.to_thread(_outcome_of, self._fetch))
+        try:
+            async with asyncio.timeout(FETCH_DEADLINE_SECONDS):
+                outcome = await asyncio.shield(self._thread)
+        except TimeoutError:
+            return ApiError(
+                State.AUTH_ERROR,
+                f"no credentials within {FETCH_DEADLINE_SECONDS:.0f} s: check that their source can be reached",
+            )
+        self._thread = None
+        return outcome
+
+    def _accept(self, fetched: Credentials) -> None:
+        """Use a fetched key from now on."""
+        now = self._clock.now()
+        if self._error is not None:
+            _log.info("credentials renewed")
+        is_new = fetched != self._held
+        self._held, self._error = fetched, None
+        if fetched.expires_at is None:
+            self._renew_at = now + RENEWAL_SECONDS
+            return
+        lead = min(MAX_RENEWAL_LEAD_SECONDS, RENEWAL_SHARE * (fetched.expires_at - now))
+        self._renew_at = max(now + RETRY_SECONDS, fetched.expires_at - lead)
+        if is_new:
+            self._observer.credentials_expiry(fetched.expires_at)
+
+    def _failed(self, error: ApiError) -> None:
+        """Remember why; say it once while the old key still serves."""
+        if self._good() is not None and self._error is None:
+            _log.warning("credentials not renewed, the old ones are kept", reason=error.reason)
+        self._error = error
+        self._renew_at = self._clock.now() + RETRY_SECONDS
+
+
+def _outcome_of(fetch: Fetch) -> Credentials | ApiError:
+    """Call `fetch` so that nothing escapes from its thread."""
+    try:
+        return fetch()
+    except ApiError as error:
+        return error

@@ -1,0 +1,237 @@
+"""From an answer without a page to an `ApiError`: the one place that knows the vendor's error codes.
+
+Sentences are ours: the service's own message may quote the request, so it is never passed on.
+"""
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+
+from exporter.aliyun import lenient_json
+from exporter.aliyun.errors import ApiError
+from exporter.aliyun.http_date import parse_http_date
+from exporter.state import State
+
+MAX_WAIT_SECONDS: Final = 300.0
+"""A longer wait that the service asks for is not believed: the next attempt tells."""
+
+_MAX_CODE_CHARACTERS: Final = 64
+
+
+class _Verdict(NamedTuple):
+    """What a code means."""
+
+    state: State
+    sentence: str
+    retryable: bool = False
+
+
+_GRANT: Final = "grant the RAM user or role the action live:ListRtcMPUTaskDetail on resource *"
+_CLOCK: Final = "the service refuses this machine's time: set the clock by NTP"
+
+# The longest prefix counts: a code is the entry's name, or that and more after a dot or at once.
+_CODES: Final[Mapping[str, _Verdict]] = {
+    "Throttling": _Verdict(
+        State.THROTTLED, "the service throttles: lower requests_per_second or find who else uses the account", True
+    ),
+    "InvalidAccessKeyId": _Verdict(State.AUTH_ERROR, "the access key is not valid: check access_key_id"),
+    "InvalidAccessKeyId.NotFound": _Verdict(
+        State.AUTH_ERROR, "the access key id is unknown: check access_key_id and that the key was not deleted"
+    ),
+    "InvalidAccessKeyId.Inactive": _Verdict(
+        State.AUTH_ERROR, "the access key is disabled: enable it in the RAM console or configure another"
+    ),
+    "Signature": _Verdict(State.AUTH_ERROR, "the service refuses the signature: check the access key"),
+    "SignatureDoesNotMatch": _Verdict(
+        State.AUTH_ERROR, "the signature does not match: check access_key_secret, it may belong to another key"
+    ),
+    "SignatureNonceUsed": _Verdict(
+        State.AUTH_ERROR,
+        "the service saw this request before: if that lasts, look for a proxy that repeats requests",
+        True,
+    ),
+    "InvalidSecurityToken": _Verdict(
+        State.AUTH_ERROR, "the security token is not valid: check where the credentials come from"
+    ),
+    "InvalidSecurityToken.Expired": _Verdict(
+        State.AUTH_ERROR, "the security token has expired: renew it, or configure a source that renews itself"
+    ),
+    "InvalidSecurityToken.Malformed": _Verdict(
+        State.AUTH_ERROR, "the security token is malformed: check that it was copied whole"
+    ),
+    "InvalidSecurityToken.MismatchWithAccessKey": _Verdict(
+        State.AUTH_ERROR, "the security token belongs to another access key: set the three values of one set"
+    ),
+    "MissingSecurityToken": _Verdict(
+        State.AUTH_ERROR, "this access key is a temporary one and needs its token: set security_token"
+    ),
+    "Forbidden": _Verdict(State.AUTH_ERROR, f"the service forbids the call: {_GRANT}"),
+    "Forbidden.RAM": _Verdict(State.AUTH_ERROR, f"the access key may not list tasks: {_GRANT}"),
+    "InvalidTimeStamp": _Verdict(State.AUTH_ERROR, _CLOCK),
+    "IllegalTimestamp": _Verdict(State.AUTH_ERROR, _CLOCK),
+    "OperationDenied": _Verdict(
+        State.NOT_ENABLED, "ApsaraVideo Live or its MPU service is not enabled for this account: enable it"
+    ),
+    "InvalidAppId": _Verdict(State.APP_INVALID, "the service takes the AppId for invalid: check the app's id"),
+    "AppInfoNotExist": _Verdict(
+        State.APP_INVALID, "the account has no app with this id: check the app's id and the account's key"
+    ),
+    "MissingParam": _Verdict(
+        State.REQUEST_REJECTED, "the service misses a parameter: look for a proxy that changes requests"
+    ),
+    "InvalidParam": _Verdict(State.REQUEST_REJECTED, "the service rejects a parameter of the request"),
+    "InternalError": _Verdict(State.SERVER_ERROR, "the service reports an internal error", True),
+    "ServiceUnavailable": _Verdict(State.SERVER_ERROR, "the service is unavailable for now", True),
+}
+
+
+def answer_failure(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> ApiError:
+    """Say what an answer means that brings no page.
+
+    Args:
+        status: The HTTP status; 200 where the body is an error all the same.
+        headers: The answer's headers, whose names are looked up without case.
+        body: The answer's body, of whatever kind.
+        now: Wall-clock seconds, for a `Retry-After` that is a date.
+    """
+    content = _error_object(body)
+    code = _code_of(content)
+    limit = _limit(headers, now)
+    verdict = _verdict(status, code, is_json=content is not None, is_throttled=limit.is_reached)
+    return ApiError(
+        verdict.state,
+        verdict.sentence,
+        code=code,
+        status=status,
+        request_id=_request_id_of(content),
+        retryable=verdict.retryable,
+        wait_seconds=limit.wait_seconds,
+    )
+
+
+def is_about_the_clock(error: ApiError) -> bool:
+    """Whether the service refused the time of a request."""
+    return error.code.casefold().startswith(("invalidtimestamp", "illegaltimestamp"))
+
+
+def is_about_the_token(error: ApiError) -> bool:
+    """Whether the service refused a temporary key that a newer one may replace."""
+    return error.code.casefold().startswith("invalidsecuritytoken")
+
+
+def is_about_the_task(error: ApiError) -> bool:
+    """Whether the answer to a look-up can only mean that there is no such task."""
+    return (
+        error.state is State.REQUEST_REJECTED
+        and error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}
+        and bool(error.code)
+        and not error.code.casefold().startswith("missingparam")
+    )
+
+
+def _verdict(status: int, code: str, *, is_json: bool, is_throttled: bool) -> _Verdict:
+    """Judge an answer: a definite code first, then what asks to wait, then the status."""
+    by_code = _by_code(code)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return _CODES["Throttling"]
+    # A general code such as ServiceUnavailable tells less than a header that names the limit.
+    if by_code is not None and by_code.state is not State.SERVER_ERROR:
+        return by_code
+    if is_throttled:
+        return _CODES["Throttling"]
+    return by_code or _by_status(status, code, is_json=is_json)
+
+
+def _by_code(code: str) -> _Verdict | None:
+    """Return what stands in the table for the longest prefix of a code."""
+    folded = code.casefold()
+    prefixes = [known for known in _CODES if folded.startswith(known.casefold())]
+    return _CODES[max(prefixes, key=len)] if prefixes else None
+
+
+def _by_status(status: int, code: str, *, is_json: bool) -> _Verdict:
+    """Judge an answer by its status, where its code says nothing that is known."""
+    if status >= 500:
+        return _Verdict(State.SERVER_ERROR, f"the service failed with status {status}", True)
+    if 300 <= status < 400:
+        return _Verdict(
+            State.NETWORK_ERROR,
+            f"redirected with status {status}, which a signed request must not follow: check endpoint and proxy",
+            True,
+        )
+    if status < 300:
+        return _Verdict(
+            State.INVALID_RESPONSE, f"the service answered {status} with the error {code or 'of no name'}", True
+        )
+    if not is_json:
+        return _Verdict(
+            State.NETWORK_ERROR,
+            f"something in between answered {status}, not the service: check endpoint and proxy",
+            True,
+        )
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return _Verdict(State.AUTH_ERROR, f"the service refused access with {code or status}: {_GRANT}")
+    return _Verdict(State.REQUEST_REJECTED, f"the service rejected the request with {code or status}")
+
+
+def _error_object(body: bytes) -> Mapping[str, Any] | None:
+    """Return an error's body with its keys in lower case; None where it is no JSON object."""
+    try:
+        content = lenient_json.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    return {key.casefold(): value for key, value in content.items()} if isinstance(content, dict) else None
+
+
+def _code_of(content: Mapping[str, Any] | None) -> str:
+    """Return the error code without anything that could not stand in a log or a sentence."""
+    return _cleaned(content.get("code")) if content else ""
+
+
+def _request_id_of(content: Mapping[str, Any] | None) -> str:
+    """Return the id by which the vendor's support finds the request."""
+    return _cleaned(content.get("requestid")) if content else ""
+
+
+def _cleaned(value: Any) -> str:
+    """Keep letters, digits, `.`, `_` and `-`."""
+    return re.sub(r"[^A-Za-z0-9._-]", "", value)[:_MAX_CODE_CHARACTERS] if isinstance(value, str) else ""
+
+
+class _Limit(NamedTuple):
+    """What an error's headers say about throttling."""
+
+    is_reached: bool
+    wait_seconds: float | None
+
+
+def _limit(headers: Mapping[str, str], now: float) -> _Limit:
+    """Read the three headers that tell of throttling; on a success they mean nothing."""
+    lower = {name.lower(): value for name, value in headers.items()}
+    retry_after_ms = lower.get("x-acs-retry-after")
+    if retry_after_ms is not None:
+        return _Limit(is_reached=True, wait_seconds=_seconds(retry_after_ms, per_second=1000))
+    parts = (part.partition(":") for part in lower.get("x-ratelimit-user-api", "").lower().split(","))
+    quota = {name.strip(): value.strip() for name, _, value in parts}
+    if quota.get("remain") == "0":
+        return _Limit(is_reached=True, wait_seconds=_seconds(quota.get("timeleft", ""), per_second=1000))
+    wait_seconds = _retry_after(lower.get("retry-after", ""), now)
+    return _Limit(is_reached=wait_seconds is not None, wait_seconds=wait_seconds)
+
+
+def _retry_after(value: str, now: float) -> float | None:
+    """Read `Retry-After`: seconds or a date."""
+    seconds = _seconds(value, per_second=1)
+    if seconds is not None:
+        return seconds
+    until = parse_http_date(value)
+    return None if until is None else min(max(until - now, 0.0), MAX_WAIT_SECONDS)
+
+
+def _seconds(digits: str, *, per_second: int) -> float | None:
+    """Read a wait, bounded; None where there is none."""
+    digits = digits.strip()
+    if not re.fullmatch(r"[0-9]{1,12}", digits):
+        return None
+    return min(int(digits) / per_second, MAX_WAIT_SECONDS)

@@ -1,0 +1,35 @@
+"""What may be shown of a push URL: scheme and host. It is hostile text until it is read: nothing here raises."""
+
+import re
+from typing import Final, NamedTuple
+
+from exporter.task import PUSH_SCHEMES
+
+_URL: Final = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]{0,31}):)?//([^/?#\\]*)")
+_HOST: Final = re.compile(r"\[[0-9A-Fa-f:.%]{1,64}\]|[^:\[\]]{0,253}")
+
+
+class PushUrl(NamedTuple):
+    """The parts of a push URL that are kept."""
+
+    scheme: str
+    """Lower case; empty where there is none."""
+    host: str
+    """Lower case, without port and user; empty where there is none."""
+    has_userinfo: bool
+
+    @property
+    def has_known_scheme(self) -> bool:
+        """Whether the scheme is one that push URLs are known to have."""
+        return self.scheme in PUSH_SCHEMES
+
+
+def parse_push_url(url: str) -> PushUrl:
+    """Take a URL apart; what is no URL has empty parts."""
+    match = _URL.match(url)
+    if match is None:
+        return PushUrl("", "", has_userinfo=False)
+    scheme, authority = match.groups()
+    host = _HOST.match(authority.rpartition("@")[2])
+    shown = host[0].lower() if host and host[0].isprintable() else ""
+    return PushUrl((scheme or "").lower(), shown, has_userinfo="@" in authority)

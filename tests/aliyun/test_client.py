@@ -1,0 +1,320 @@
+"""One call is one signed attempt, and everything that can go wrong comes out as one ApiError."""
+
+import asyncio
+import socket
+import time
+from email.utils import formatdate
+
+import pytest
+from aiohttp import web
+
+from exporter.aliyun.credentials import Credentials
+from exporter.aliyun.errors import ApiError
+from exporter.aliyun.signing import authorization
+from exporter.aliyun.transport import MAX_BODY_BYTES
+from exporter.config.secret import Secret
+from exporter.state import State
+from tests.support.fake_service import (
+    EMPTY_PAGE,
+    KEY,
+    Answer,
+    Observed,
+    answer_json,
+    answer_text,
+    client_of,
+    serving,
+)
+
+TASK = {"TaskId": "t"}
+
+
+def dated(seconds_ahead: float, answer: Answer) -> Answer:
+    """Let an answer come from a service whose clock is ahead."""
+
+    def answer_with_date(request: web.BaseRequest) -> web.StreamResponse:
+        response = answer(request)
+        assert isinstance(response, web.StreamResponse)
+        response.headers["Date"] = formatdate(time.time() + seconds_ahead, usegmt=True)
+        return response
+
+    return answer_with_date
+
+
+async def failure_of(*answers: Answer) -> ApiError:
+    """Return the error that answers bring."""
+    async with serving(*answers) as service, client_of(service.address, Observed()) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.list_tasks("app", page_no=1, page_size=100)
+    return caught.value
+
+
+async def test_a_page_is_asked_for_with_a_signed_request() -> None:
+    """The request carries exactly the signed query and headers, and its page comes back."""
+    observed = Observed()
+    page = answer_json({"RequestId": "r", "MPUTasks": [TASK]})
+    async with serving(page) as service, client_of(service.address, observed) as client:
+        answer = await client.list_tasks("my app/ü", page_no=2, page_size=50)
+        assert [bytes(row) for row in answer.rows] == [b'{"TaskId": "t"}']
+        request = service.requests[0]
+    assert (request.method, request.path) == ("POST", "/")
+    assert request.rel_url.raw_query_string == "AppId=my%20app%2F%C3%BC&PageNo=2&PageSize=50"
+    assert request.headers["Host"] == service.address.removeprefix("http://")
+    assert request.headers["Accept-Encoding"] == "gzip"
+    assert request.headers["x-acs-action"] == "ListRtcMPUTaskDetail"
+    assert request.headers["x-acs-version"] == "2016-11-01"
+    assert "Content-Type" not in request.headers
+    names = request.headers["Authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
+    signed = {name: request.headers[name] for name in names}
+    expected = authorization(
+        signed, request.rel_url.raw_query_string, KEY.access_key_id, KEY.access_key_secret.reveal()
+    )
+    assert request.headers["Authorization"] == expected
+    assert observed.finished == [State.OK]
+
+
+async def test_each_attempt_has_a_nonce_of_its_own_on_one_connection() -> None:
+    """Attempts never share a nonce, and successive ones share the connection."""
+    async with serving(EMPTY_PAGE) as service, client_of(service.address, Observed()) as client:
+        for _ in range(3):
+            await client.look_up("app", "task")
+    assert len({request.headers["x-acs-signature-nonce"] for request in service.requests}) == 3
+    assert len({request.transport for request in service.requests}) == 1
+
+
+async def test_compressed_answers_are_read() -> None:
+    """A gzip answer is the same page."""
+
+    def compressed(_request: web.BaseRequest) -> web.StreamResponse:
+        response = web.json_response({"RequestId": "r", "MPUTasks": [TASK] * 100})
+        response.enable_compression(web.ContentCoding.gzip)
+        return response
+
+    async with serving(compressed) as service, client_of(service.address, Observed()) as client:
+        assert len((await client.list_tasks("app", page_no=1, page_size=100)).rows) == 100
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        EMPTY_PAGE,
+        answer_json({"RequestId": "r"}),
+        answer_json({"RequestId": "r", "MPUTasks": None}),
+        answer_json({"RequestId": "r", "Code": "InvalidTaskId"}, status=400),
+        answer_json({"requestid": "r", "code": "TaskNotFound"}, status=404),
+    ],
+)
+async def test_an_unknown_task_is_an_empty_page(answer: Answer) -> None:
+    """However the service says that there is no such task, the look-up has no rows and has not failed."""
+    observed = Observed()
+    async with serving(answer) as service, client_of(service.address, observed) as client:
+        assert (await client.look_up("app", "task")).rows == []
+    assert service.requests[0].query["TaskId"] == "task"
+    assert observed.finished == [State.OK]
+
+
+@pytest.mark.parametrize("code", ["InvalidAccessKeyId.NotFound", "Throttling", "AppInfoNotExist", "MissingParam"])
+async def test_other_refusals_of_a_look_up_are_failures(code: str) -> None:
+    """A code of the key, the limit, the app or a broken request never means that the task is gone."""
+    answer = answer_json({"RequestId": "r", "Code": code}, status=404)
+    async with serving(answer) as service, client_of(service.address, Observed()) as client:
+        with pytest.raises(ApiError):
+            await client.look_up("app", "task")
+
+
+async def test_a_refused_page_is_a_failure_where_it_is_no_look_up() -> None:
+    """A list that is refused is not empty."""
+    error = await failure_of(answer_json({"RequestId": "r", "Code": "InvalidParam"}, status=400))
+    assert error.state is State.REQUEST_REJECTED
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "retryable"),
+    [
+        (answer_text("<html>", status=200), State.INVALID_RESPONSE, True),
+        (answer_text('{"RequestId": "r", "MPU', status=200), State.INVALID_RESPONSE, True),
+        (answer_json({"tasks": []}), State.INVALID_RESPONSE, False),
+        (answer_json({"RequestId": "r", "Code": "Throttling.User"}), State.THROTTLED, True),
+        (
+            answer_json({"RequestId": "r", "Code": "Throttling"}, status=400, x_acs_retry_after="20"),
+            State.THROTTLED,
+            True,
+        ),
+        (answer_text("<html>", status=503), State.SERVER_ERROR, True),
+        (answer_text("<html>", status=403), State.NETWORK_ERROR, True),
+        (answer_json({"RequestId": "r"}, status=302, Location="/elsewhere"), State.NETWORK_ERROR, True),
+    ],
+)
+async def test_answers_have_their_state(answer: Answer, state: State, *, retryable: bool) -> None:
+    """What came back is named as the contract has it; a redirect is not followed."""
+    observed = Observed()
+    async with serving(answer) as service, client_of(service.address, observed) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.list_tasks("app", page_no=1, page_size=100)
+    assert (caught.value.state, caught.value.retryable) == (state, retryable)
+    assert len(service.requests) == 1
+    assert observed.finished == [state]
+
+
+async def test_a_slow_answer_is_a_timeout() -> None:
+    """The deadline is for the whole exchange, also where the answer drips in."""
+
+    async def dripping(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(50):
+            await response.write(b" ")
+            await asyncio.sleep(0.05)
+        return response
+
+    async with serving(dripping) as service, client_of(service.address, Observed(), timeout_seconds=0.2) as client:
+        started = time.monotonic()
+        with pytest.raises(ApiError) as caught:
+            await client.list_tasks("app", page_no=1, page_size=100)
+    assert caught.value.state is State.TIMEOUT
+    assert time.monotonic() - started < 1.5
+
+
+async def test_a_body_without_end_is_refused() -> None:
+    """A body beyond the bound is not read to its end, whatever it would decompress to."""
+
+    async def bomb(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.enable_compression(web.ContentCoding.gzip)
+        await response.prepare(request)
+        for _ in range(MAX_BODY_BYTES // 2**20 + 2):
+            await response.write(bytes(2**20))
+        return response
+
+    error = await failure_of(bomb)
+    assert error.state is State.INVALID_RESPONSE
+    assert "32 MiB" in error.reason
+
+
+async def test_a_reset_connection_is_a_network_error() -> None:
+    """A connection that breaks off in the middle of the body is named so."""
+
+    async def reset(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "1000"})
+        await response.prepare(request)
+        await response.write(b"{")
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    error = await failure_of(reset)
+    assert (error.state, error.retryable) == (State.NETWORK_ERROR, True)
+    assert "broke off" in error.reason
+
+
+async def test_a_cancelled_call_reports_nothing() -> None:
+    """Who gives up gets its CancelledError, and no outcome is counted."""
+
+    async def hang(_request: web.BaseRequest) -> web.StreamResponse:
+        await asyncio.sleep(30)
+        return web.Response()
+
+    observed = Observed()
+    async with serving(hang) as service, client_of(service.address, observed) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await client.list_tasks("app", page_no=1, page_size=100)
+    assert observed.finished == []
+
+
+@pytest.mark.parametrize("code", ["InvalidTimeStamp.Expired", "IllegalTimestamp"])
+async def test_a_wrong_clock_is_corrected_once(code: str) -> None:
+    """The first refusal teaches the service's time and may be tried again; a second one is final, and says why."""
+    observed = Observed()
+    refusal = dated(3600, answer_json({"RequestId": "r", "Code": code}, status=400))
+    async with serving(refusal) as service, client_of(service.address, observed) as client:
+        errors = []
+        for _ in range(2):
+            with pytest.raises(ApiError) as caught:
+                await client.list_tasks("app", page_no=1, page_size=100)
+            errors.append(caught.value)
+    assert [error.state for error in errors] == [State.AUTH_ERROR] * 2
+    assert [error.retryable for error in errors] == [True, False]
+    assert [error.wait_seconds for error in errors] == [0.0, None]
+    assert "3600 s" in errors[1].reason.replace("3599", "3600").replace("3601", "3600")
+    assert observed.skews == pytest.approx([3600, 3600], abs=2)
+    first, second = (request.headers["x-acs-date"] for request in service.requests)
+    assert first[11:13] != second[11:13]
+
+
+async def test_a_corrected_clock_stays_corrected() -> None:
+    """After the correction requests are signed with the service's time, until the service complains again."""
+    refusal = dated(-7200, answer_json({"RequestId": "r", "Code": "InvalidTimeStamp.Expired"}, status=400))
+    accepted = dated(-7200, EMPTY_PAGE)
+    set_right = dated(0, answer_json({"RequestId": "r", "Code": "InvalidTimeStamp.Expired"}, status=400))
+    observed = Observed()
+    answers = (refusal, accepted, accepted, set_right, EMPTY_PAGE)
+    async with serving(*answers) as service, client_of(service.address, observed) as client:
+        for answer in answers:
+            if answer in {refusal, set_right}:
+                with pytest.raises(ApiError) as caught:
+                    await client.list_tasks("app", page_no=1, page_size=100)
+                assert caught.value.retryable
+            else:
+                await client.list_tasks("app", page_no=1, page_size=100)
+    signed = [request.headers["x-acs-date"] for request in service.requests]
+    assert signed[1][:15] == signed[2][:15] == signed[3][:15] != signed[0][:15]
+    assert signed[4][:15] == signed[0][:15]
+
+
+async def test_a_clock_that_nobody_complains_about_is_only_measured() -> None:
+    """A skew is reported with each answer, and requests stay as they are."""
+    observed = Observed()
+    async with serving(dated(100, EMPTY_PAGE)) as service, client_of(service.address, observed) as client:
+        for _ in range(2):
+            await client.list_tasks("app", page_no=1, page_size=100)
+    assert observed.skews == pytest.approx([100, 100], abs=1.5)
+    assert service.requests[0].headers["x-acs-date"][:15] == service.requests[1].headers["x-acs-date"][:15]
+
+
+async def test_a_refused_token_is_fetched_anew() -> None:
+    """After the service refused a token that had been held for a while, the next attempt has another one."""
+    tokens = iter(["old", "new"])
+
+    def fetch() -> Credentials:
+        return Credentials(
+            access_key_id="id", access_key_secret=Secret("s"), security_token=Secret(next(tokens)), expires_at=4e9
+        )
+
+    expired = answer_json({"RequestId": "r", "Code": "InvalidSecurityToken.Expired"}, status=400)
+    async with (
+        serving(EMPTY_PAGE, expired, EMPTY_PAGE) as service,
+        client_of(service.address, Observed(), fetch=fetch) as client,
+    ):
+        await client.look_up("app", "task")
+        client._credentials._fetched_at = -1e9
+        with pytest.raises(ApiError) as caught:
+            await client.look_up("app", "task")
+        assert caught.value.retryable
+        await client.look_up("app", "task")
+    assert [request.headers["x-acs-security-token"] for request in service.requests] == ["old", "old", "new"]
+
+
+async def test_without_credentials_nothing_is_sent() -> None:
+    """Where there is no key there is no request, and the reason comes through."""
+
+    def fetch() -> Credentials:
+        raise ApiError(State.AUTH_ERROR, "no credentials to be had; tried everything")
+
+    observed = Observed()
+    async with serving(EMPTY_PAGE) as service, client_of(service.address, observed, fetch=fetch) as client:
+        with pytest.raises(ApiError, match="tried everything") as caught:
+            await client.look_up("app", "task")
+    assert caught.value.state is State.AUTH_ERROR
+    assert service.requests == []
+    assert observed.finished == []
+
+
+async def test_secrets_appear_in_no_error() -> None:
+    """Neither key nor query stands in what an error says."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        async with client_of(f"http://127.0.0.1:{taken.getsockname()[1]}", Observed()) as client:
+            with pytest.raises(ApiError) as caught:
+                await client.look_up("my-app", "my-task")
+    assert caught.value.state is State.NETWORK_ERROR
+    assert not {"secret", "my-app", "my-task", "Signature"} & set(str(caught.value).replace("=", " ").split())

@@ -1,0 +1,67 @@
+"""Fixed keys are read without the official library, from configuration, files or environment."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exporter.aliyun.errors import ApiError
+from exporter.aliyun.key_fetching import fetcher
+from exporter.config.credentials import AccessKey, DefaultChain
+from exporter.config.secret import Secret, SecretFile
+from exporter.state import State
+
+
+def test_a_fixed_key_is_what_stands_in_the_configuration() -> None:
+    """Id, secret and token come as they were configured, without an expiry."""
+    key = fetcher(AccessKey(access_key_id="id", access_key_secret=Secret("s"), security_token=Secret("t")))()
+    assert (key.access_key_id, key.access_key_secret, key.security_token) == ("id", Secret("s"), Secret("t"))
+    assert key.expires_at is None
+
+
+def test_a_secret_in_a_file_is_read_at_each_fetch(tmp_path: Path) -> None:
+    """Keys rotate: each fetch reads the file as it is then."""
+    path = tmp_path / "secret"
+    fetch = fetcher(AccessKey(access_key_id="id", access_key_secret=SecretFile(path)))
+    for secret in ("first", "second"):
+        path.write_text(f"{secret}\n")
+        assert fetch().access_key_secret == Secret(secret)
+
+
+@pytest.mark.parametrize(("content", "reason"), [(None, "cannot be read"), (b"", "is empty"), (b"\xff", "not UTF-8")])
+def test_an_unusable_secret_file_is_named(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    """A file that is missing, empty or no text is an auth_error that says which setting it is."""
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ApiError, match=reason) as caught:
+        fetcher(AccessKey(access_key_id="id", access_key_secret=SecretFile(path)))()
+    assert caught.value.state is State.AUTH_ERROR
+    assert "access_key_secret" in str(caught.value)
+
+
+def test_the_default_chain_begins_with_the_environment() -> None:
+    """A whole key in the environment is used as it is."""
+    environment = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "id", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "s"}
+    assert fetcher(DefaultChain(), environment=environment)().security_token is None
+    environment["ALIBABA_CLOUD_SECURITY_TOKEN"] = "t"
+    key = fetcher(DefaultChain(), environment=environment)()
+    assert (key.access_key_id, key.access_key_secret, key.security_token) == ("id", Secret("s"), Secret("t"))
+
+
+def test_fixed_keys_do_not_import_the_official_library() -> None:
+    """Neither importing the client nor fetching a fixed key loads the official library."""
+    program = """
+import sys
+import exporter.aliyun.client
+from exporter.aliyun.key_fetching import fetcher
+from exporter.config.credentials import AccessKey, DefaultChain
+from exporter.config.secret import Secret
+fetcher(AccessKey(access_key_id="id", access_key_secret=Secret("s")))()
+key = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "id", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "s"}
+fetcher(DefaultChain(), environment=key)()
+print([name for name in sys.modules if name.partition(".")[0] in {"alibabacloud_credentials", "Tea", "requests"}])
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,336 @@
+"""Every kind of credentials comes through the official library from local stand-ins, and harms nothing."""
+
+import importlib
+import json
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import trustme
+from alibabacloud_credentials.utils import auth_constant, auth_util
+from Tea.core import TeaCore
+
+from exporter.aliyun.errors import ApiError
+from exporter.aliyun.official import official_fetcher
+from exporter.config import credentials as kinds
+from exporter.config.secret import Secret
+from exporter.state import State
+
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
+
+EXPIRES_AT = 4_102_444_800.0
+KEY = {
+    "Code": "Success",
+    "AccessKeyId": "STS.id",
+    "AccessKeySecret": "very-secret",
+    "SecurityToken": "very-secret-token",
+    "Expiration": "2100-01-01T00:00:00Z",
+}
+SetEnvironment = Callable[..., None]
+
+
+@dataclass
+class TokenService:
+    """Answers as metadata service, token service and credentials URI; remembers what it was asked."""
+
+    status: int = 200
+    key: dict[str, str] = field(default_factory=lambda: dict(KEY))
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    address: str = ""
+
+    def answer(self, method: str, target: str) -> str:
+        """Return the body for a request."""
+        parts = urlsplit(target)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        self.requests.append((method, parts.path, query))
+        if self.status != 200:
+            return json.dumps({"Code": "NoPermission", "Message": f"very-secret-token in {target}"})
+        if parts.path == "/latest/api/token":
+            return "metadata-token"
+        if parts.path == "/latest/meta-data/ram/security-credentials/":
+            return "the-role"
+        return json.dumps({"Credentials": self.key} if "Action" in query else self.key)
+
+
+@contextmanager
+def serving(service: TokenService, tls: ssl.SSLContext | None = None) -> Iterator[TokenService]:
+    """Serve in a thread on a free port of 127.0.0.1."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = service.answer(self.command, self.path).encode()
+            self.send_response(service.status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_PUT = answer  # noqa: N815 - the base class names them
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        service.address = f"127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield service
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SetEnvironment]:
+    """An environment without Alibaba's variables and with an empty home, to be set before the library reads it."""
+    for name in (
+        "ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SECURITY_TOKEN", "ECS_METADATA", "ECS_METADATA_DISABLED", "PROFILE",
+        "IMDSV1_DISABLED", "CREDENTIALS_FILE", "OIDC_TOKEN_FILE", "ROLE_ARN", "OIDC_PROVIDER_ARN", "CREDENTIALS_URI",
+        "ROLE_SESSION_NAME", "CLI_PROFILE_DISABLED", "STS_REGION", "VPC_ENDPOINT_ENABLED",
+    ):  # fmt: skip
+        monkeypatch.delenv(f"ALIBABA_CLOUD_{name}", raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def set_variables(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        importlib.reload(auth_util)
+        importlib.reload(auth_constant)
+
+    set_variables()
+    yield set_variables
+    for session in TeaCore._sessions.values():
+        session.close()
+    TeaCore._sessions.clear()
+    monkeypatch.undo()
+    importlib.reload(auth_util)
+    importlib.reload(auth_constant)
+
+
+@pytest.fixture
+def tokens() -> Iterator[TokenService]:
+    """A token service that speaks HTTP."""
+    with serving(TokenService()) as service:
+        yield service
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
+    """An authority's file, and TLS for a server of its own at 127.0.0.1."""
+    ca = trustme.CA()
+    path = tmp_path / "ca.pem"
+    ca.cert_pem.write_to_path(path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
+    return path, context
+
+
+def assert_is_key(kind: kinds.Credentials, *, ca_file: Path | None = None) -> None:
+    """Fetch a key and compare it with the one that the stand-ins hand out."""
+    key = official_fetcher(kind, proxy=None, ca_file=ca_file)()
+    assert key.access_key_id == "STS.id"
+    assert key.access_key_secret == Secret("very-secret")
+    assert key.security_token == Secret("very-secret-token")
+    assert key.expires_at == EXPIRES_AT
+
+
+def failure_of(kind: kinds.Credentials) -> str:
+    """Return the sentence about credentials that can't be had."""
+    with pytest.raises(ApiError) as caught:
+        official_fetcher(kind, proxy=None, ca_file=None)()
+    assert caught.value.state is State.AUTH_ERROR
+    assert "very-secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def ram_role(sts_endpoint: str) -> kinds.RamRoleArn:
+    """Return a role that is assumed with a key."""
+    return kinds.RamRoleArn(
+        access_key_id="id", access_key_secret=Secret("s"), role_arn="acs:ram::1:role/r", sts_endpoint=sts_endpoint
+    )
+
+
+def test_ecs_role(environment: SetEnvironment, tokens: TokenService) -> None:
+    """The ECS role's key comes from the metadata service, by its token, and no thread is left behind."""
+    environment(HTTP_PROXY=f"http://{tokens.address}")
+    assert_is_key(kinds.EcsRamRole())
+    assert [(method, path) for method, path, _ in tokens.requests][:2] == [
+        ("PUT", "/latest/api/token"),
+        ("GET", "/latest/meta-data/ram/security-credentials/"),
+    ]
+    assert_is_key(kinds.EcsRamRole(role_name="another"))
+    assert tokens.requests[-1][1].endswith("/security-credentials/another")
+    assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
+
+
+def test_ram_role_arn(environment: SetEnvironment, authority: tuple[Path, ssl.SSLContext]) -> None:
+    """A role is assumed at the configured token service, which ca_file makes trusted."""
+    del environment
+    ca_file, tls = authority
+    with serving(TokenService(), tls) as sts:
+        assert_is_key(ram_role(sts.address), ca_file=ca_file)
+        query = sts.requests[0][2]
+        assert "its certificate is not trusted" in failure_of(ram_role(sts.address.replace("127.0.0.1", "localhost")))
+    assert (query["Action"], query["RoleArn"], query["AccessKeyId"]) == ("AssumeRole", "acs:ram::1:role/r", "id")
+    assert (query["RoleSessionName"], query["DurationSeconds"]) == ("rtcmpu-exporter", "3600")
+
+
+def test_oidc_role_arn(environment: SetEnvironment, authority: tuple[Path, ssl.SSLContext], tmp_path: Path) -> None:
+    """A role is assumed with the token that stands in the file at that moment."""
+    del environment
+    ca_file, tls = authority
+    token_file = tmp_path / "token"
+    with serving(TokenService(), tls) as sts:
+        kind = kinds.OidcRoleArn(
+            role_arn="acs:ram::1:role/r",
+            oidc_provider_arn="acs:ram::1:oidc-provider/p",
+            oidc_token_file=token_file,
+            sts_endpoint=sts.address,
+        )
+        for token in ("first", "second"):
+            token_file.write_text(token)
+            assert_is_key(kind, ca_file=ca_file)
+            assert sts.requests[-1][2]["OIDCToken"] == token
+    token_file.unlink()
+    assert f"{token_file}: No such file" in failure_of(kind)
+
+
+@pytest.mark.parametrize("path", ["/key", "/key?role=r"])
+def test_credentials_uri(environment: SetEnvironment, tokens: TokenService, path: str) -> None:
+    """A credentials URI is asked for the key."""
+    del environment
+    assert_is_key(kinds.CredentialsUri(uri=f"http://{tokens.address}{path}"))
+    assert tokens.requests[0][1] == "/key"
+
+
+def test_credentials_uri_without_port(environment: SetEnvironment, tokens: TokenService) -> None:
+    """A URI needs no port, though the library can't do without."""
+    environment(HTTP_PROXY=f"http://{tokens.address}")
+    assert_is_key(kinds.CredentialsUri(uri="http://credentials.invalid/key"))
+
+
+def write_profile(home: Path, **profile: str) -> None:
+    """Write the command line's file with one profile."""
+    (home / ".aliyun").mkdir(exist_ok=True)
+    content = {"current": "p", "profiles": [{"name": "p", **profile}]}
+    (home / ".aliyun" / "config.json").write_text(json.dumps(content))
+
+
+def test_cli_profile(environment: SetEnvironment, tokens: TokenService, tmp_path: Path) -> None:
+    """A profile's key is read anew at each fetch; one that gets tokens knows their expiry and starts no thread."""
+    environment(HTTP_PROXY=f"http://{tokens.address}")
+    fetch = official_fetcher(kinds.Profile(), proxy=None, ca_file=None)
+    for key in ("first", "second"):
+        write_profile(tmp_path, mode="AK", access_key_id=key, access_key_secret="s")
+        assert fetch().access_key_id == key
+    write_profile(tmp_path, mode="EcsRamRole", ram_role_name="r")
+    assert_is_key(kinds.Profile(profile="p"))
+    assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
+    assert "unable to get profile with 'q'" in failure_of(kinds.Profile(profile="q"))
+
+
+def test_default_chain_says_what_was_tried(environment: SetEnvironment, tokens: TokenService) -> None:
+    """Where nothing is set up, the sentence names each source with its reason."""
+    tokens.status = 404
+    environment(HTTP_PROXY=f"http://{tokens.address}")
+    sentence = failure_of(kinds.DefaultChain())
+    for source in ("environment (", "CLI profile (", "credentials file (", "ECS RAM role (status 404)"):
+        assert source in sentence
+
+
+def test_default_chain_takes_what_the_environment_names(
+    environment: SetEnvironment, tokens: TokenService, tmp_path: Path
+) -> None:
+    """The chain's order is the official one: OIDC, files, the ECS role, the credentials URI."""
+    uri = f"http://{tokens.address}/key"
+    environment(ALIBABA_CLOUD_CREDENTIALS_URI=uri, ALIBABA_CLOUD_ECS_METADATA_DISABLED="true")
+    assert_is_key(kinds.DefaultChain())
+    ini = tmp_path / ".alibabacloud"
+    ini.mkdir()
+    (ini / "credentials.ini").write_text("[default]\ntype = access_key\naccess_key_id = ini\naccess_key_secret = s\n")
+    assert official_fetcher(kinds.DefaultChain(), proxy=None, ca_file=None)().access_key_id == "ini"
+    write_profile(tmp_path, mode="AK", access_key_id="cli", access_key_secret="s")
+    assert official_fetcher(kinds.DefaultChain(), proxy=None, ca_file=None)().access_key_id == "cli"
+    (tmp_path / "token").write_text("t")
+    environment(
+        ALIBABA_CLOUD_ROLE_ARN="r",
+        ALIBABA_CLOUD_OIDC_PROVIDER_ARN="p",
+        ALIBABA_CLOUD_OIDC_TOKEN_FILE=str(tmp_path / "missing"),
+    )
+    assert official_fetcher(kinds.DefaultChain(), proxy=None, ca_file=None)().access_key_id == "cli"
+
+
+def test_credentials_file_with_the_ecs_role(environment: SetEnvironment, tokens: TokenService, tmp_path: Path) -> None:
+    """The role in a credentials file starts no thread either."""
+    environment(HTTP_PROXY=f"http://{tokens.address}")
+    ini = tmp_path / ".alibabacloud"
+    ini.mkdir()
+    (ini / "credentials.ini").write_text("[default]\ntype = ecs_ram_role\nrole_name = r\n")
+    assert_is_key(kinds.DefaultChain())
+    assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
+
+
+def test_default_chain_stays_with_its_source(environment: SetEnvironment, tokens: TokenService) -> None:
+    """A source that fails later is not replaced by another one, whose key may belong to someone else."""
+    environment(
+        ALIBABA_CLOUD_CREDENTIALS_URI=f"http://{tokens.address}/key", ALIBABA_CLOUD_ECS_METADATA_DISABLED="true"
+    )
+    fetch = official_fetcher(kinds.DefaultChain(), proxy=None, ca_file=None)
+    fetch()
+    tokens.status = 500
+    with pytest.raises(ApiError) as caught:
+        fetch()
+    assert str(caught.value) == "no credentials to be had; tried credentials URI (status 500 NoPermission)"
+
+
+def test_a_short_token_is_fetched_once_for_each_fetch(environment: SetEnvironment, tokens: TokenService) -> None:
+    """A token of a quarter of an hour comes with its expiry, and with one request."""
+    del environment
+    tokens.key["Expiration"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 890))
+    key = official_fetcher(kinds.CredentialsUri(uri=f"http://{tokens.address}/k"), proxy=None, ca_file=None)()
+    assert key.expires_at == pytest.approx(time.time() + 890, abs=2)
+    assert len(tokens.requests) == 1
+
+
+@pytest.mark.parametrize("missing", ["AccessKeyId", "AccessKeySecret", "Code", "Expiration"])
+def test_an_incomplete_answer_is_an_error(environment: SetEnvironment, tokens: TokenService, missing: str) -> None:
+    """An answer without a whole key is never used as one."""
+    environment(HTTP_PROXY=f"http://{tokens.address}")
+    del tokens.key[missing]
+    assert "ECS RAM role" in failure_of(kinds.EcsRamRole(role_name="r"))
+    assert "credentials URI" in failure_of(kinds.CredentialsUri(uri=f"http://{tokens.address}/k"))
+
+
+def test_the_library_writes_nothing(
+    environment: SetEnvironment,
+    tokens: TokenService,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What a token service answers is neither printed nor logged by the library."""
+    del environment
+    tokens.status = 403
+    caplog.set_level(logging.DEBUG)
+    assert "status 403 NoPermission" in failure_of(kinds.CredentialsUri(uri=f"http://{tokens.address}/k"))
+    assert "very-secret" not in "".join(capfd.readouterr()) + caplog.text
+
+
+def test_an_unreachable_source_is_named(environment: SetEnvironment) -> None:
+    """A source that refuses connections is told from one that answers."""
+    del environment
+    assert "credentials URI (cannot be reached)" in failure_of(kinds.CredentialsUri(uri="http://127.0.0.1:9/k"))

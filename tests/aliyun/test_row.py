@@ -1,0 +1,338 @@
+"""Rows of any shape become Tasks; what is odd costs itself alone."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.aliyun.interning import Interner
+from exporter.aliyun.response import read_page
+from exporter.aliyun.row import ForeignRow, read_row
+from exporter.state import State
+from exporter.task import DIGEST_GROUPS, FIELDS, Output, Pane, Sei, Source, Task
+from tests.support.rows import VENDOR_EXAMPLE, changed, example_row, json_values, leaf_paths
+
+PATHS = leaf_paths(example_row())
+
+
+def read(row: Any) -> Task:
+    """Read a row that has a TaskId."""
+    task = read_row(json.dumps(row).encode(), app_id="yourAppId")
+    assert task is not None
+    return task
+
+
+def with_change(path: str, value: Any) -> Task:
+    """Read the vendor's example with one value changed."""
+    return read(changed(example_row(), path, value))
+
+
+def test_vendors_example_is_read_without_loss() -> None:
+    """The vendor's own example, which breaks its own rules, is understood in every field."""
+    page = read_page(VENDOR_EXAMPLE.read_bytes())
+    task = read_row(page.rows[0], app_id="yourAppId")
+    assert task is not None
+    configuration = task.configuration
+    assert (task.task_id, task.channel_id) == ("yourTaskId", "yourChannelId")
+    assert (configuration.region, configuration.mix_mode) == ("CN-Shanghai", "single")
+    assert configuration.idle_timeout_seconds == 30
+    assert configuration.outputs == (Output("rtmp", "example.com", is_ali_cdn=False, has_userinfo=False),)
+    assert configuration.has_stream_url
+    assert configuration.has_multi_stream_url
+    assert configuration.has_transcode_params
+    assert configuration.source == Source("original", "camera")
+    encoding = configuration.encoding
+    assert encoding is not None
+    assert not encoding.audio_only
+    assert msgspec.structs.astuple(encoding.video) == ("H.264", "high", "veryfast", 3500, 30, 30, 1920, 1000)
+    assert msgspec.structs.astuple(encoding.audio) == (128, 2, 44100)
+    assert configuration.panes == (Pane(0.2456, 0.3789, 0.3564, 0.2632, 0, 0, "camera", has_background_image=True),)
+    assert (configuration.background_render_mode, configuration.has_background) == (0, True)
+    assert (configuration.users, configuration.user_streams) == (1, (("camera", "original"),))
+    assert configuration.sei == Sei(100, 1, 1000, 1, 1000, has_payload=True)
+    assert (configuration.field_errors, configuration.unknown_values) == ((), ())
+    assert task.digest("other") == bytes(8)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@settings(max_examples=8)
+@given(value=json_values())
+def test_any_value_anywhere_costs_at_most_its_own_field(path: str, value: Any) -> None:
+    """Whatever JSON stands in any one place, the row is read, and only documented field names are reported."""
+    row = changed(example_row(), path, value)
+    try:
+        task = read_row(json.dumps(row).encode(), app_id="yourAppId")
+    except ForeignRow:
+        assert path == "AppId"
+        return
+    if task is None:
+        assert path == "TaskId"
+        return
+    configuration = task.configuration
+    hash(configuration)
+    assert set(configuration.field_errors + configuration.unknown_values) <= set(FIELDS)
+    assert len(task.digests) == 8 * (len(DIGEST_GROUPS) + len(configuration.outputs))
+    if not path.startswith("TranscodeParams"):
+        assert configuration.encoding == read(example_row()).configuration.encoding
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if not path.startswith(("AppId", "TaskId"))])
+def test_a_change_of_any_field_is_a_change_of_content(path: str) -> None:
+    """No field can change unseen, also where only a digest is kept or where it can't be read."""
+    original = read(example_row())
+    one, other = with_change(path, "7 odd"), with_change(path, "8 odd")
+    assert not one.same_content(original)
+    assert not one.same_content(other)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_field_may_be_absent_null_or_empty(path: str) -> None:
+    """Null, the empty string and absence mean the same and are no mistake, of leaves, lists and objects alike."""
+    *parents, last = path.split(".")
+    if path == "TaskId" or last.isdigit():
+        return
+    absent = changed(example_row(), path, None)
+    place: Any = absent
+    for step in parents:
+        place = place[int(step)] if step.isdigit() else place[step]
+    del place[last]
+    expected = read(absent)
+    assert expected.configuration.field_errors == expected.configuration.unknown_values == ()
+    values: list[Any] = [None, "", [], {}]
+    for value in values:
+        assert with_change(path, value).same_content(expected)
+
+
+def test_keys_in_another_order_make_no_difference() -> None:
+    """Order of keys, white space and escapes are spelling, not content."""
+
+    def reversed_keys(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: reversed_keys(child) for key, child in reversed(value.items())}
+        return [reversed_keys(child) for child in value] if isinstance(value, list) else value
+
+    row = {**example_row(), "New": {"b": 1, "a": 2}, "Newer": ["ü"]}
+    one = read_row(json.dumps(row).encode(), app_id="yourAppId")
+    other = read_row(json.dumps(reversed_keys(row), indent=3, ensure_ascii=False).encode(), app_id="yourAppId")
+    assert one is not None
+    assert other is not None
+    assert one.same_content(other)
+    assert one.row_digest != other.row_digest
+
+
+@pytest.mark.parametrize(
+    ("path", "spellings"),
+    [
+        ("MaxIdleTime", ["30", 30, 30.0, "30.0", " 30 ", "+30"]),
+        ("MixMode", ["0", 0]),
+        ("Region", ["CN-Shanghai", "cn-shanghai", "CN-SHANGHAI"]),
+        ("SingleSubParams.SourceType", ["shareScreen", "sharescreen", "SHARESCREEN"]),
+        ("SingleSubParams.StreamType", ["2", 2]),
+        ("TranscodeParams.EncodeParams.AudioOnly", ["true", True, "TRUE"]),
+        ("TranscodeParams.EncodeParams.VideoCodec", ["H.265", "h.265"]),
+        (
+            "TranscodeParams.EncodeParams.EnhancedParam",
+            ['{"preset":"Fast", "profile":"MAIN"}', {"profile": "main", "preset": "fast"}],
+        ),
+        ("TranscodeParams.Layout.UserPanes.0.X", ["0.5", 0.5, ".5", "0.50"]),
+        ("MultiStreamURL.0.IsAliCdn", [True, "true"]),
+    ],
+)
+def test_equivalent_spellings_are_equal(path: str, spellings: list[Any]) -> None:
+    """One meaning in several spellings is one content, without a report."""
+    first, *others = (with_change(path, spelling) for spelling in spellings)
+    assert first.configuration.field_errors == first.configuration.unknown_values == ()
+    for other in others:
+        assert other.same_content(first)
+
+
+@pytest.mark.parametrize("value", ["3o", "1e3", True, [1], {"a": 1}, "30.5", 2**53 + 2, "99999999999999999", 1e300])
+def test_an_unreadable_number_is_a_field_error(value: Any) -> None:
+    """What is no whole number within bounds is counted under its field and has no value."""
+    configuration = with_change("TranscodeParams.EncodeParams.VideoBitrate", value).configuration
+    assert configuration.field_errors == ("EncodeParams.VideoBitrate",)
+    assert configuration.encoding is not None
+    assert configuration.encoding.video.bitrate_kbps is None
+
+
+def test_each_unreadable_value_counts_once() -> None:
+    """Three bad panes are three entries of one field, sorted among the others."""
+    panes = [{"X": "left"}, {"X": []}, {"X": {"a": 1}, "Y": "0.1"}, "no pane"]
+    row = changed(changed(example_row(), "TranscodeParams.Layout.UserPanes", panes), "MaxIdleTime", "soon")
+    configuration = read(row).configuration
+    # An empty list says nothing, so it is absent rather than wrong.
+    assert configuration.field_errors == ("MaxIdleTime", "UserPanes", "UserPanes.X", "UserPanes.X")
+    assert len(configuration.panes) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field"),
+    [
+        ("Region", "CN-Beijing", "Region"),
+        ("MixMode", "2", "MixMode"),
+        ("SingleSubParams.StreamType", "9", "SingleSubParams.StreamType"),
+        ("SingleSubParams.SourceType", "tv", "SingleSubParams.SourceType"),
+        ("TranscodeParams.EncodeParams.VideoCodec", "h264", "EncodeParams.VideoCodec"),
+        ("TranscodeParams.EncodeParams.EnhancedParam", '{"profile":"ultra"}', "EnhancedParam.profile"),
+        ("TranscodeParams.EncodeParams.EnhancedParam", '{"preset":"warp"}', "EnhancedParam.preset"),
+        ("TranscodeParams.EncodeParams.AudioChannels", "6", "EncodeParams.AudioChannels"),
+        ("TranscodeParams.EncodeParams.AudioSampleRate", "96000", "EncodeParams.AudioSampleRate"),
+        ("TranscodeParams.EncodeParams.AudioOnly", "maybe", "EncodeParams.AudioOnly"),
+        ("StreamURL", "http://example.com/live", "StreamURL"),
+        ("MultiStreamURL.0.URL", "no url", "MultiStreamURL.URL"),
+        ("MultiStreamURL.0.IsAliCdn", "perhaps", "MultiStreamURL.IsAliCdn"),
+        ("TranscodeParams.UserInfos.0.StreamType", "9", "UserInfos.StreamType"),
+        ("TranscodeParams.Layout.UserPanes.0.UserInfo.SourceType", "tv", "UserInfo.SourceType"),
+    ],
+)
+def test_a_value_outside_its_closed_set_is_counted_as_unknown(path: str, value: str, field: str) -> None:
+    """An undocumented value is reported under its field, and is no field error."""
+    configuration = with_change(path, value).configuration
+    assert configuration.unknown_values == (field,)
+    assert configuration.field_errors == ()
+
+
+def test_an_unknown_name_is_kept_and_cut() -> None:
+    """What stands there is kept to be shown, up to 64 characters; another tail is a change all the same."""
+    one, other = with_change("Region", "X" * 100), with_change("Region", "X" * 101)
+    assert one.configuration.region == "X" * 64
+    assert not one.same_content(other)
+
+
+@pytest.mark.parametrize(
+    ("keep", "mix_mode"),
+    [
+        ({"SingleSubParams"}, "single"),
+        ({"TranscodeParams"}, "mixed"),
+        ({"SingleSubParams", "TranscodeParams"}, "mixed"),
+        (set(), "mixed"),
+    ],
+)
+def test_an_absent_mix_mode_follows_from_what_is_there(keep: set[str], mix_mode: str) -> None:
+    """Without MixMode, SingleSubParams alone means single; else the documented default, mixed."""
+    drop = {"MixMode", "SingleSubParams", "TranscodeParams"} - keep
+    row = {key: value for key, value in example_row().items() if key not in drop}
+    assert read(row).configuration.mix_mode == mix_mode
+
+
+def test_outputs_are_the_distinct_urls_in_a_fixed_order() -> None:
+    """A URL counts once over both fields, IsAliCdn of the list wins, and the list's order makes no difference."""
+    urls = [
+        {"URL": "srt://b.example.com:9000?streamid=x", "IsAliCdn": True},
+        {"URL": "rtmp://example.com/live/stream"},
+        {"URL": "rtmp://example.com/live/stream", "IsAliCdn": False},
+        {"URL": ""},
+        {"URL": "rtmp://example.com/live/Stream", "IsAliCdn": True},
+    ]
+    task = with_change("MultiStreamURL", urls)
+    assert task.configuration.outputs == (
+        Output("rtmp", "example.com", is_ali_cdn=False, has_userinfo=False),
+        Output("rtmp", "example.com", is_ali_cdn=True, has_userinfo=False),
+        Output("srt", "b.example.com", is_ali_cdn=True, has_userinfo=False),
+    )
+    assert len(set(task.output_digests)) == 3
+    assert task.same_content(with_change("MultiStreamURL", urls[::-1]))
+
+
+def test_a_stream_url_alone_does_not_say_whose_cdn_it_is() -> None:
+    """`is_ali_cdn` is None where only StreamURL stands."""
+    configuration = with_change("MultiStreamURL", []).configuration
+    assert [output.is_ali_cdn for output in configuration.outputs] == [None]
+    assert not configuration.has_multi_stream_url
+
+
+def test_one_url_has_one_digest_in_every_task() -> None:
+    """Two tasks that push to one URL can be found by the URL's digest, whatever else they are."""
+    other = changed(with_id("other"), "MultiStreamURL", [{"URL": "rtmp://other.example.com/x", "IsAliCdn": True}])
+    assert set(read(example_row()).output_digests) & set(read(other).output_digests)
+
+
+def with_id(task_id: str) -> dict[str, Any]:
+    """Return the vendor's example as another task."""
+    return changed(example_row(), "TaskId", task_id)
+
+
+def test_payload_type_is_read_in_both_places() -> None:
+    """PayloadType stands in SeiParams or in PassThrough, as the vendor's table and example differ."""
+    in_pass_through = read(example_row()).configuration.sei
+    row = changed(example_row(), "TranscodeParams.SeiParams.PayloadType", "100")
+    del row["TranscodeParams"]["SeiParams"]["PassThrough"]["PayloadType"]
+    assert read(row).configuration.sei == in_pass_through
+
+
+@pytest.mark.parametrize(
+    ("path", "group"),
+    [
+        ("TranscodeParams.UserInfos.0.UserId", "users"),
+        ("TranscodeParams.UserInfos.0.ChannelId", "users"),
+        ("SingleSubParams.UserId", "users"),
+        ("TranscodeParams.Layout.UserPanes.0.UserInfo.UserId", "users"),
+        ("TranscodeParams.Background.URL", "background"),
+        ("TranscodeParams.Layout.UserPanes.0.BackgroundImageUrl", "background"),
+        ("TranscodeParams.SeiParams.PassThrough.PayloadContent", "sei"),
+        ("TranscodeParams.SeiParams.PassThrough.PayloadContentKey", "sei"),
+        ("NewField", "other"),
+        ("TranscodeParams.NewField", "other"),
+        ("TranscodeParams.Layout.UserPanes.0.NewField", "other"),
+    ],
+)
+def test_what_must_not_be_kept_changes_only_its_digest(path: str, group: str) -> None:
+    """Users, images, payloads and unknown fields are seen to change without being kept."""
+    original, other = read(example_row()), with_change(path, "something else")
+    assert other.configuration == original.configuration
+    assert [name for name in DIGEST_GROUPS if other.digest(name) != original.digest(name)] == [group]
+    assert "something else" not in repr(other)
+
+
+@pytest.mark.parametrize("app_id", [None, "", "yourAppId"])
+def test_an_absent_app_id_is_fine(app_id: str | None) -> None:
+    """A row that does not name its app is taken for one of the app that was asked for."""
+    assert with_change("AppId", app_id).task_id == "yourTaskId"
+
+
+def test_a_row_of_another_app_is_refused() -> None:
+    """A row that names another app ends the reading as an answer that can't be right."""
+    with pytest.raises(ForeignRow) as caught:
+        with_change("AppId", "another")
+    assert caught.value.state is State.INVALID_RESPONSE
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("raw", [b"{}", b"null", b"[]", b'"x"', b'{"TaskId": ""}', b'{"TaskId": []}', b"{", b"\xff"])
+def test_a_row_without_task_id_is_none(raw: bytes) -> None:
+    """What names no task is no task."""
+    assert read_row(raw, app_id="a") is None
+
+
+@pytest.mark.parametrize("odd", [rb'"\ud800"', b'"\xff\xfe"', b"1e999", b"9" * 6000])
+def test_broken_unicode_and_absurd_numbers_cost_only_themselves(odd: bytes) -> None:
+    """What the strict decoder refuses leaves the rest of its row as it is."""
+    raw = json.dumps(example_row()).encode().replace(b'"yourSubUserId"', odd, 1)
+    task = read_row(raw, app_id="yourAppId")
+    assert task is not None
+    assert task.configuration.encoding == read(example_row()).configuration.encoding
+
+
+def test_equal_configurations_are_one_object() -> None:
+    """Tasks that are set up alike share their configuration, and unlike ones share the parts that are equal."""
+    share = Interner()
+    one, other, third = (
+        read_row(json.dumps(row).encode(), app_id="yourAppId", share=share)
+        for row in (with_id("1"), with_id("2"), changed(with_id("3"), "Region", "AP-Singapore"))
+    )
+    assert one is not None
+    assert other is not None
+    assert third is not None
+    assert one.configuration is other.configuration
+    assert third.configuration.encoding is one.configuration.encoding
+
+
+@given(st.lists(st.sampled_from("abcdef"), max_size=30), st.integers(min_value=1, max_value=3))
+def test_interning_is_bounded_and_returns_equals(values: list[str], limit: int) -> None:
+    """However small the pool, what comes back equals what went in."""
+    share = Interner(limit)
+    assert [share((value,)) for value in values] == [(value,) for value in values]
+    assert len(share._known) <= limit

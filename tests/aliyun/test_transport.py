@@ -1,0 +1,191 @@
+"""How the service is reached: trust, proxies, and why it could not be."""
+
+import socket
+import ssl
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+from aiohttp import web
+
+from exporter.aliyun.errors import ApiError
+from exporter.aliyun.transport import Endpoint, Transport, open_session, parse_endpoint, use_fast_zlib
+from exporter.clock import SystemClock
+from exporter.state import State
+from tests.support.fake_service import EMPTY_PAGE, answer_text, serving
+
+
+@pytest.fixture(autouse=True)
+def without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the machine's own proxies out of the tests."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    """A certificate authority that nobody knows."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    """TLS for a server at 127.0.0.1."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that refuses connections."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+async def post(address: str, *, ca_file: Path | None = None, proxy: str | None = None) -> int:
+    """Send one request, and return the status."""
+    async with open_session(ca_file=ca_file) as session:
+        transport = Transport(session, parse_endpoint(address), clock=SystemClock(), timeout_seconds=5.0, proxy=proxy)
+        return (await transport.post("A=%7E", {})).status
+
+
+async def failure_of(address: str, *, proxy: str | None = None) -> str:
+    """Return the sentence about a request without an answer."""
+    with pytest.raises(ApiError) as caught:
+        await post(address, proxy=proxy)
+    assert caught.value.state is State.NETWORK_ERROR
+    assert caught.value.retryable
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "endpoint", "authority_part"),
+    [
+        ("https://live.aliyuncs.com", Endpoint("https", "live.aliyuncs.com", 443), "live.aliyuncs.com"),
+        ("https://live.aliyuncs.com:443/", Endpoint("https", "live.aliyuncs.com", 443), "live.aliyuncs.com"),
+        ("http://127.0.0.1:8080", Endpoint("http", "127.0.0.1", 8080), "127.0.0.1:8080"),
+        ("http://[::1]:8080", Endpoint("http", "::1", 8080), "[::1]:8080"),
+        ("https://example.com:80", Endpoint("https", "example.com", 80), "example.com:80"),
+    ],
+)
+def test_endpoints_are_read(address: str, endpoint: Endpoint, authority_part: str) -> None:
+    """The host that is signed has a port where it is not the scheme's own."""
+    assert parse_endpoint(address) == endpoint
+    assert endpoint.authority == authority_part
+
+
+@pytest.mark.parametrize("address", ["live.aliyuncs.com", "ftp://x", "https://", "https://x/path", "https://x?q"])
+def test_what_is_no_endpoint_is_refused(address: str) -> None:
+    """An address that is not scheme and host alone is an error that shows an example."""
+    with pytest.raises(ValueError, match=r"https://live\.aliyuncs\.com"):
+        parse_endpoint(address)
+
+
+async def test_an_authority_of_ones_own_is_trusted_beside_the_systems(
+    authority: trustme.CA, server_tls: ssl.SSLContext, tmp_path: Path
+) -> None:
+    """With ca_file its servers are trusted; without, the sentence names the setting."""
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(ca_file)
+    async with serving(EMPTY_PAGE, tls=server_tls) as service:
+        assert await post(service.address, ca_file=ca_file) == 200
+        assert "set ca_file" in await failure_of(service.address)
+    async with open_session(ca_file=ca_file) as session:
+        assert session.connector is not None
+        context = session.connector._ssl  # type: ignore[attr-defined]
+        assert context.cert_store_stats()["x509_ca"] > 1 or not ssl.create_default_context().get_ca_certs()
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_an_unusable_ca_file_is_named(tmp_path: Path, content: str | None) -> None:
+    """A ca_file that is missing or no PEM is an error with its path."""
+    ca_file = tmp_path / "ca.pem"
+    if content is not None:
+        ca_file.write_text(content)
+    with pytest.raises(ValueError, match=r"ca_file .*ca\.pem: expected certificates as PEM"):
+        open_session(ca_file=ca_file)
+
+
+async def test_reasons_can_be_told_apart(closed_port: int) -> None:
+    """Each kind of unreachable service has its own sentence, with what to check."""
+    assert f"127.0.0.1:{closed_port} refuses connections" in await failure_of(f"http://127.0.0.1:{closed_port}")
+    assert "cannot be resolved" in await failure_of("http://nowhere.invalid")
+    async with serving(EMPTY_PAGE) as service:
+        assert "no TLS with" in await failure_of(service.address.replace("http:", "https:"))
+
+
+async def test_a_port_that_speaks_something_else_is_named(server_tls: ssl.SSLContext) -> None:
+    """HTTP spoken to a TLS port is a network error, in a sentence of our own."""
+    async with serving(EMPTY_PAGE, tls=server_tls) as service:
+        sentence = await failure_of(service.address.replace("https:", "http:"))
+    assert "127.0.0.1" in sentence
+
+
+async def test_the_configured_proxy_is_used(closed_port: int) -> None:
+    """Requests go through the proxy; where that fails the sentence names it, without its password."""
+    async with serving(EMPTY_PAGE) as proxy:
+        assert await post("http://example.invalid", proxy=proxy.address) == 200
+        assert proxy.requests[0].headers["Host"] == "example.invalid"
+    sentence = await failure_of("http://example.invalid", proxy=f"http://user:password@127.0.0.1:{closed_port}")
+    assert f"the proxy 127.0.0.1:{closed_port} cannot be reached" in sentence
+    assert "password" not in sentence
+
+
+@pytest.mark.parametrize(("status", "expected"), [(407, "demands a login"), (502, "with status 502")])
+async def test_a_proxy_that_refuses_is_named(status: int, expected: str) -> None:
+    """A proxy that refuses to connect to an https endpoint is told from the service."""
+    async with serving(answer_text("no", status=status)) as proxy:
+        assert expected in await failure_of("https://example.invalid", proxy=proxy.address)
+
+
+async def test_the_environments_proxy_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a configured proxy the environment's is used, except for hosts of NO_PROXY."""
+    async with serving(EMPTY_PAGE) as proxy, serving(EMPTY_PAGE) as service:
+        monkeypatch.setenv("http_proxy", proxy.address.removeprefix("http://"))
+        assert await post("http://example.invalid") == 200
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert await post(service.address) == 200
+    assert (len(proxy.requests), len(service.requests)) == (1, 1)
+
+
+async def test_the_fast_zlib_reads_the_same() -> None:
+    """With isal as decompressor a gzip answer is read as before."""
+
+    def compressed(_request: web.BaseRequest) -> web.StreamResponse:
+        response = web.Response(text="text" * 100_000)
+        response.enable_compression(web.ContentCoding.gzip)
+        return response
+
+    use_fast_zlib()
+    try:
+        async with serving(compressed) as service, open_session() as session:
+            transport = Transport(
+                session, parse_endpoint(service.address), clock=SystemClock(), timeout_seconds=5.0, proxy=None
+            )
+            assert (await transport.post("", {})).body == b"text" * 100_000
+    finally:
+        aiohttp.set_zlib_backend(zlib)
+
+
+async def test_cookies_are_not_kept() -> None:
+    """What an answer sets is not sent again."""
+
+    def with_cookie(_request: web.BaseRequest) -> web.StreamResponse:
+        response = web.Response()
+        response.set_cookie("session", "1")
+        return response
+
+    async with serving(with_cookie) as service, open_session() as session:
+        transport = Transport(
+            session, parse_endpoint(service.address), clock=SystemClock(), timeout_seconds=5.0, proxy=None
+        )
+        for _ in range(2):
+            await transport.post("", {})
+    assert "Cookie" not in service.requests[1].headers

@@ -1,0 +1,114 @@
+"""A scripted HTTP service on loopback, and the observer, clock and key that a client needs to talk to it."""
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from exporter.aliyun.client import Client
+from exporter.aliyun.credentials import Credentials, CredentialsSource, Fetch
+from exporter.aliyun.transport import open_session
+from exporter.clock import SystemClock
+from exporter.config.secret import Secret
+from exporter.state import State
+
+Answer = Callable[[web.BaseRequest], web.StreamResponse | Awaitable[web.StreamResponse]]
+
+KEY = Credentials(access_key_id="id", access_key_secret=Secret("secret"))
+
+
+@dataclass
+class FakeService:
+    """Answers with `answers` in turn, the last one for ever; remembers the requests."""
+
+    answers: list[Answer]
+    requests: list[web.BaseRequest] = field(default_factory=list)
+    address: str = ""
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        self.requests.append(request)
+        answer = self.answers[min(len(self.requests), len(self.answers)) - 1](request)
+        return answer if isinstance(answer, web.StreamResponse) else await answer
+
+
+@asynccontextmanager
+async def serving(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeService]:
+    """Serve on a free port of 127.0.0.1."""
+    service = FakeService(list(answers))
+    runner = web.ServerRunner(web.Server(service.handle, access_log=None), shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+    await site.start()
+    port = runner.addresses[0][1]
+    service.address = f"http{'s' if tls else ''}://127.0.0.1:{port}"
+    try:
+        yield service
+    finally:
+        await runner.cleanup()
+
+
+def answer_json(content: object, *, status: int = 200, **headers: str) -> Answer:
+    """Return an answer with a JSON body; `_` in the names of headers is `-`."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda _request: web.json_response(content, status=status, headers=named)
+
+
+def answer_text(text: str, *, status: int = 200, content_type: str = "text/html") -> Answer:
+    """Return an answer with a text body."""
+    return lambda _request: web.Response(text=text, status=status, content_type=content_type)
+
+
+EMPTY_PAGE = answer_json({"RequestId": "r", "MPUTasks": []})
+
+
+@dataclass
+class Observed:
+    """Remembers what a client reports."""
+
+    finished: list[State] = field(default_factory=list)
+    skews: list[float] = field(default_factory=list)
+    expiries: list[float] = field(default_factory=list)
+
+    def request_finished(self, outcome: State, seconds: float) -> None:
+        """Remember an attempt."""
+        assert seconds >= 0
+        self.finished.append(outcome)
+
+    def clock_skew(self, seconds: float) -> None:
+        """Remember a measurement."""
+        self.skews.append(seconds)
+
+    def credentials_expiry(self, timestamp: float) -> None:
+        """Remember an expiry."""
+        self.expiries.append(timestamp)
+
+
+@asynccontextmanager
+async def client_of(
+    endpoint: str,
+    observed: Observed,
+    *,
+    fetch: Fetch = lambda: KEY,
+    timeout_seconds: float = 5.0,
+    proxy: str | None = None,
+) -> AsyncIterator[Client]:
+    """Open a client for an endpoint."""
+    clock = SystemClock()
+    nonces = iter(range(1_000_000))
+    client = Client(
+        session=open_session(),
+        endpoint=endpoint,
+        credentials=CredentialsSource(fetch, clock=clock, observer=observed),
+        clock=clock,
+        nonce=lambda: f"nonce-{next(nonces)}",
+        request_timeout_seconds=timeout_seconds,
+        proxy=proxy,
+        observer=observed,
+    )
+    try:
+        yield client
+    finally:
+        await client.close()

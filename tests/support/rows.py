@@ -1,0 +1,57 @@
+"""Rows of the list for tests: a whole one to change, and generated ones of any shape."""
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+VENDOR_EXAMPLE = Path(__file__).parent.parent / "aliyun" / "vendor_example.json"
+
+
+def example_row() -> dict[str, Any]:
+    """Return the row of the vendor's own example: every documented field has a value."""
+    row: dict[str, Any] = json.loads(VENDOR_EXAMPLE.read_bytes())["MPUTasks"][0]
+    return row
+
+
+def changed(row: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """Return a copy of `row` with `value` at a path such as `TranscodeParams.UserInfos.0.UserId`."""
+    copy: Any = deepcopy(dict(row))
+    *parents, last = path.split(".")
+    place = copy
+    for step in parents:
+        place = place[int(step)] if step.isdigit() else place[step]
+    place[int(last) if last.isdigit() else last] = value
+    result: dict[str, Any] = copy
+    return result
+
+
+def leaf_paths(value: Any, prefix: str = "") -> list[str]:
+    """Return the path of every value in `value`, containers included."""
+    if not isinstance(value, dict | list):
+        return []
+    children = value.items() if isinstance(value, dict) else enumerate(value)
+    paths = []
+    for step, child in children:
+        path = f"{prefix}{step}"
+        paths += [path, *leaf_paths(child, f"{path}.")]
+    return paths
+
+
+def json_values() -> st.SearchStrategy[Any]:
+    """Generate any JSON value, odd numbers and half characters included."""
+    leaves = (
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.integers(min_value=10**30, max_value=10**40)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(st.characters(), max_size=12)
+        | st.sampled_from(["", " ", "0", "30.0", "1e3", "-5", "rtmp://", "rtmp://[::1", "{", "true", "\ud83d", "\x00"])
+    )
+    return st.recursive(
+        leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    )

@@ -1,0 +1,192 @@
+"""The log: one line for each message, as logfmt or JSON, safe to show on a terminal and without secrets.
+
+Modules write with `structlog.get_logger()` and key-value pairs; what libraries log through `logging` takes
+the same way. Every line begins with `ts` (RFC 3339, UTC), `level` and `msg`.
+"""
+
+import json
+import logging
+import math
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["logfmt", "json"]
+
+HIDDEN: Final = "<secret>"
+
+_SENSITIVE: Final = "secret|token|passw|passphrase|authorization|signature|cookie|payload|user_?id"
+_SENSITIVE_KEY: Final = re.compile(_SENSITIVE)
+# Repetitions are bounded where a long hostile text could make them slow.
+_SENSITIVE_PAIR: Final = re.compile(
+    rf"""((?:{_SENSITIVE})[\w.-]{{0,40}})(=|%3D|["']\s{{0,9}}:\s{{0,9}})("[^"]*"|'[^']*'|[^\s,;&"'}}]+)""",
+    re.IGNORECASE,
+)
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://(\S*)")
+_HOST_AND_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]*)(?::\d{1,5}(?!\w))?")
+
+_NAMED_LEVELS: Final[Mapping[Level, int]] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def configure(level: Level, log_format: Format, stream: TextIO, on_message: Callable[[str], None]) -> None:
+    """Send all log messages from here on to `stream`, each as one line; a second call replaces the first.
+
+    Args:
+        level: The least level that is shown. Libraries show warnings and worse, at `debug` also their info.
+        log_format: How a line is written.
+        stream: Where lines go. One that can't be written to loses lines, and nothing else.
+        on_message: Is told the level of each message that is shown: debug, info, warning, error or critical.
+    """
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            _counter(on_message),
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("msg"),
+            redact,
+            _in_order,
+            as_json if log_format == "json" else as_logfmt,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_NAMED_LEVELS[level]),
+        logger_factory=lambda *_: _Lines(stream),
+        cache_logger_on_first_use=False,
+    )
+    _route_libraries(logging.INFO if level == "debug" else max(logging.WARNING, _NAMED_LEVELS[level]))
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Take out what must not be shown, as a structlog processor.
+
+    Values of sensitive keys (secrets, tokens, passwords, signatures, payloads, user ids) become `<secret>`.
+    So do, in text, the values of `key=value` pairs with such a key. Of URLs only scheme, host and port stay.
+    """
+    return {key: _redacted(key, value) for key, value in event.items()}
+
+
+def as_logfmt(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    """Write a message as `key=value` pairs; what a terminal would act upon is escaped."""
+    return " ".join(f"{_logfmt_key(key)}={_logfmt_value(value)}" for key, value in event.items())
+
+
+def as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    """Write a message as one JSON object in pure ASCII."""
+    # DEL is the one control character that JSON leaves as it is.
+    return json.dumps(event, allow_nan=False).replace("\x7f", "\\u007f")
+
+
+def _redacted(key: str, value: object) -> Any:
+    """Return `value` made of plain JSON types, without what must not be shown."""
+    if _SENSITIVE_KEY.search(key.lower().replace("-", "_")):
+        return HIDDEN
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {str(name): _redacted(str(name), part) for name, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted("", part) for part in value]
+    return _SENSITIVE_PAIR.sub(rf"\1\2{HIDDEN}", _URL.sub(_scheme_and_host, str(value)))
+
+
+def _scheme_and_host(url: re.Match[str]) -> str:
+    """Cut a URL to what may be shown of it: to the next space, since a path may hold any other character."""
+    scheme, rest = url.groups()
+    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    host_and_port = _HOST_AND_PORT.match(authority.rpartition("@")[2])
+    return f"{scheme}://{host_and_port.group() if host_and_port else ''}"
+
+
+def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Put first what every line has."""
+    return {"ts": event.pop("ts"), "level": event.pop("level"), "msg": event.pop("msg"), **event}
+
+
+def _logfmt_key(key: str) -> str:
+    """Keys are identifiers of ours; a foreign one can't forge a second pair."""
+    return re.sub(r"[^\w.-]", "_", key)
+
+
+def _logfmt_value(value: object) -> str:
+    """Quote what would not stand as one word."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    text = json.dumps(value) if isinstance(value, dict | list) else str(value)
+    if text and text.isprintable() and not re.search(r'[\s"=\\]', text):
+        return text
+    return '"' + "".join(map(_logfmt_character, text)) + '"'
+
+
+def _logfmt_character(character: str) -> str:
+    """Escape quotes and all that has no printed form: control characters, line ends, direction marks."""
+    if character in '"\\':
+        return "\\" + character
+    return character if character.isprintable() else json.dumps(character)[1:-1].replace("\x7f", "\\u007f")
+
+
+def _counter(on_message: Callable[[str], None]) -> Processor:
+    """Return a processor that reports each message's level."""
+
+    def count(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        on_message(event["level"])
+        return event
+
+    return count
+
+
+class _Lines:
+    """What structlog writes to: one finished line for each call, whatever its level."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        """Write a line; a broken pipe or a full disk must not end the daemon."""
+        encoding = self._stream.encoding or "utf-8"
+        with suppress(OSError, ValueError):
+            self._stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+            self._stream.flush()
+
+    debug = info = warning = error = critical = msg
+
+
+class _Forwarder(logging.Handler):
+    """Hands the records of the standard library's logging to structlog."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log the record again, at the nearest level that structlog knows."""
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError, KeyError):  # arguments that don't fit the format
+            message = str(record.msg)
+        level = max(logging.DEBUG, min(logging.CRITICAL, record.levelno // 10 * 10))
+        exception = {"exc_info": record.exc_info} if record.exc_info else {}
+        structlog.get_logger().log(level, message, library=record.name, **exception)
+
+    def filter_and_forward(self, record: logging.LogRecord) -> bool:
+        """Forward the record and let nobody else have it, as a filter of a logger."""
+        if record.levelno >= self.level:
+            self.emit(record)
+        return False
+
+
+def _route_libraries(level: int) -> None:
+    """Make a forwarder the only reader of what libraries log."""
+    forwarder = _Forwarder(level)
+    logging.basicConfig(handlers=[forwarder], level=level, force=True)
+    logging.captureWarnings(capture=True)
+    # The credentials library hangs handlers of its own on this logger whenever a part of it is imported, even
+    # later than now: a filter comes before them all.
+    logging.getLogger("credentials").filters[:] = [forwarder.filter_and_forward]

@@ -1,0 +1,138 @@
+"""The routes, and what holds for all: GET and HEAD alone, safe headers, every answer accounted for."""
+
+import re
+from importlib import resources
+from typing import Final
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from exporter import __version__
+from exporter.clock import Clock
+from exporter.metrics.formats import negotiate, wants_gzip
+from exporter.web.answers import SAFE_HEADERS, error_answer, json_answer, probe_answer, stream, text_answer
+from exporter.web.api import apps_document
+from exporter.web.status_page import status_page
+from exporter.web.view import View
+
+_RESERVED_PATHS: Final = ("/", "/config")
+_RESERVED_PREFIXES: Final = ("/-/", "/api/", "/static/", "/apps/", "/violations")
+_CLIENT_WENT_AWAY: Final = 499
+"""Counted, never sent: what other servers too call an answer that nobody waited for."""
+
+
+def application(
+    view: View, clock: Clock, *, telemetry_path: str = "/metrics", longest_scrape_seconds: float = 60.0
+) -> web.Application:
+    """Return the application that answers every request from `view` as it is then.
+
+    Args:
+        view: What there is to show.
+        clock: From which ages on the page are counted.
+        telemetry_path: Where the metrics are, as `--web.telemetry-path` sets it.
+        longest_scrape_seconds: How long a client may take to read the metrics.
+
+    Raises:
+        ValueError: `telemetry_path` is no path, or one that shows something else.
+    """
+    _check_telemetry_path(telemetry_path)
+    style = resources.files("exporter.web").joinpath("static", "style.css").read_bytes()
+
+    async def status(_request: web.Request) -> web.Response:
+        page = status_page(view.statuses(), now=clock.now(), version=__version__, telemetry_path=telemetry_path)
+        return text_answer(page, "text/html")
+
+    async def stylesheet(_request: web.Request) -> web.Response:
+        headers = {hdrs.CONTENT_TYPE: "text/css; charset=utf-8", hdrs.CACHE_CONTROL: "max-age=300"}
+        return web.Response(body=style, headers=headers)
+
+    async def metrics(request: web.Request) -> web.StreamResponse:
+        body = view.metrics(
+            negotiate(_header(request, hdrs.ACCEPT)),
+            gzip=wants_gzip(_header(request, hdrs.ACCEPT_ENCODING)),
+        )
+        headers: dict[str, str] = {
+            hdrs.CONTENT_TYPE: body.content_type,
+            hdrs.CONTENT_LENGTH: str(body.length),
+            hdrs.VARY: "Accept, Accept-Encoding",
+        }
+        if body.gzip:
+            headers[hdrs.CONTENT_ENCODING] = "gzip"
+        return await stream(request, headers, body.chunks, longest_seconds=longest_scrape_seconds)
+
+    async def healthy(_request: web.Request) -> web.Response:
+        return probe_answer("healthy", view.healthy())
+
+    async def ready(_request: web.Request) -> web.Response:
+        return probe_answer("ready", view.ready())
+
+    async def config(_request: web.Request) -> web.Response:
+        return text_answer(view.redacted_config(), "text/yaml")
+
+    async def apps(_request: web.Request) -> web.Response:
+        return json_answer(apps_document(view.statuses()))
+
+    app = web.Application(middlewares=[_accounting(view)])
+    app.on_response_prepare.append(_add_safe_headers)
+    app.add_routes(
+        [
+            web.get("/", status),
+            web.get("/static/style.css", stylesheet),
+            web.get(telemetry_path, metrics),
+            web.get("/-/healthy", healthy),
+            web.get("/-/ready", ready),
+            web.get("/config", config),
+            web.get("/api/v1/apps", apps),
+        ]
+    )
+    return app
+
+
+def _check_telemetry_path(path: str) -> None:
+    """Refuse what could never be reached, and what would hide a page."""
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", path):
+        raise ValueError(f"telemetry path {path!r}: expected a path of letters, digits and . _ ~ / - such as /metrics")
+    if path in _RESERVED_PATHS or path.startswith(_RESERVED_PREFIXES):
+        raise ValueError(f"telemetry path {path!r}: something else is shown there, choose another such as /metrics")
+
+
+def _header(request: web.Request, name: str) -> str:
+    """Return a header that is a list: it may stand in several lines."""
+    return ",".join(request.headers.getall(name, ()))
+
+
+def _accounting(view: View) -> Middleware:
+    """Return a middleware that turns every failure into an answer and reports every answer."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        template = "other" if resource is None else resource.canonical
+        try:
+            response = await handler(request)
+        except web.HTTPException as refused:
+            response = _refusal(request, refused)
+        except ConnectionError:
+            view.request_finished(template, _CLIENT_WENT_AWAY)
+            raise
+        except Exception:  # noqa: BLE001 - whatever it was: the client gets no traceback, the log does
+            structlog.get_logger().exception("a request failed inside the exporter", path=template)
+            response = error_answer(request.path, 500, "internal error: see the exporter's log")
+        view.request_finished(template, response.status)
+        return response
+
+    return answer
+
+
+def _refusal(request: web.Request, refused: web.HTTPException) -> web.Response:
+    """Say that a path or a method is not served."""
+    response = error_answer(request.path, refused.status, f"{refused.reason}: {request.method} {request.path}")
+    if hdrs.ALLOW in refused.headers:
+        response.headers[hdrs.ALLOW] = refused.headers[hdrs.ALLOW]
+    return response
+
+
+async def _add_safe_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Add what every answer carries."""
+    response.headers.update(SAFE_HEADERS)

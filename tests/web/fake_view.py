@@ -1,0 +1,103 @@
+"""A view that shows what a test puts into it, and example statuses."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exporter.collect.status import Status, Sweep
+from exporter.metrics.exposition import Body
+from exporter.metrics.formats import Format
+from exporter.state import State
+from exporter.web.view import AppView
+
+NOW = 1_800_000_000.0
+SWEEP = Sweep(
+    began=NOW - 120, duration_seconds=1.5, requests=3, repaired_tasks=0, duplicate_rows=1, rows_without_task_id=0
+)
+
+
+def status(**changes: Any) -> Status:
+    """Return the status of an app that is well, with `changes`."""
+    well: dict[str, Any] = {
+        "account": "production",
+        "app_id": "live-main",
+        "name": "Main stage",
+        "owner": "live-ops",
+        "quota_single": 200,
+        "quota_mixed": 40,
+        "state": State.OK,
+        "reason": "",
+        "up": True,
+        "data_available": True,
+        "last_update_began": NOW - 3,
+        "last_sweep_began": NOW - 120,
+        "last_attempt_began": NOW - 3,
+        "interval_seconds": 10.0,
+        "sweep_interval_seconds": 300.0,
+        "stale_after_seconds": 900.0,
+        "interval_stretch_ratio": 1.0,
+        "attempts": {("update", State.OK): 40, ("sweep", State.OK): 2},
+        "sweep": SWEEP,
+    }
+    return Status(**(well | changes))
+
+
+def app_view(tasks: Mapping[tuple[str, str], int] | None = None, **changes: Any) -> AppView:
+    """Return an app as it is shown; `tasks` None: nothing is known of them."""
+    return AppView(status(**changes), tasks)
+
+
+PENDING = app_view(
+    app_id="live-new",
+    state=State.PENDING,
+    reason="the first sweep has not finished",
+    up=False,
+    data_available=False,
+    last_update_began=None,
+    last_sweep_began=None,
+    last_attempt_began=None,
+    attempts={},
+    sweep=None,
+)
+
+
+class FakeView:
+    """Answers as told, and remembers what it was asked."""
+
+    def __init__(self, apps: Sequence[AppView] = (), chunks: Sequence[bytes] = (b"up 1\n",)) -> None:
+        self.apps = apps
+        self.chunks = chunks
+        self.config = "accounts: []\n"
+        self.unready: str | None = None
+        self.unhealthy: str | None = None
+        self.asked: list[tuple[Format, bool]] = []
+        self.finished: list[tuple[str, int]] = []
+
+    def statuses(self) -> Sequence[AppView]:
+        """Return `apps`."""
+        return self.apps
+
+    def metrics(self, exposition_format: Format, *, gzip: bool) -> Body:
+        """Return `chunks`, whatever the format."""
+        self.asked.append((exposition_format, gzip))
+        return Body(
+            content_type=Format.TEXT.content_type,
+            gzip=gzip,
+            chunks=tuple(self.chunks),
+            length=sum(map(len, self.chunks)),
+        )
+
+    def ready(self) -> str | None:
+        """Return `unready`."""
+        return self.unready
+
+    def healthy(self) -> str | None:
+        """Return `unhealthy`."""
+        return self.unhealthy
+
+    def redacted_config(self) -> str:
+        """Return `config`."""
+        return self.config
+
+    def request_finished(self, path_template: str, code: int) -> None:
+        """Remember an answer."""
+        self.finished.append((path_template, code))

@@ -1,0 +1,222 @@
+"""The routes over real HTTP: what they answer, with which headers, and what is counted."""
+
+from collections.abc import AsyncIterator
+from typing import NoReturn, TypeAlias
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from structlog.testing import capture_logs
+
+from exporter.metrics.formats import Format
+from exporter.web.application import application
+from tests.web.fake_view import NOW, PENDING, FakeView, app_view
+
+ACCEPT_OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+PATHS = ("/", "/static/style.css", "/metrics", "/-/healthy", "/-/ready", "/config", "/api/v1/apps")
+
+Client: TypeAlias = TestClient[web.Request, web.Application]
+
+
+class FixedClock:
+    """A clock that stands still."""
+
+    def now(self) -> float:
+        """Return the moment of the example statuses."""
+        return NOW
+
+    def monotonic(self) -> float:
+        """Return the start."""
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        """Return at once."""
+
+
+@pytest.fixture
+def view() -> FakeView:
+    """What is shown."""
+    return FakeView([app_view({("CN-Shanghai", "single"): 7}), PENDING])
+
+
+@pytest.fixture
+async def client(view: FakeView) -> AsyncIterator[Client]:
+    """A client of a server of `view`, that decodes nothing by itself."""
+    server = TestServer(application(view, FixedClock()), access_log=None)
+    async with TestClient(server, auto_decompress=False) as client:
+        yield client
+
+
+async def test_the_root_is_the_status_page(client: Client) -> None:
+    """The root shows the apps as HTML."""
+    answer = await client.get("/")
+    assert (answer.status, answer.content_type, answer.charset) == (200, "text/html", "utf-8")
+    assert "1 of 2 apps" in await answer.text()
+
+
+async def test_the_page_survives_text_that_has_no_utf8(client: Client, view: FakeView) -> None:
+    """Half a surrogate pair in a name costs that character, not the page nor the JSON."""
+    view.apps = [app_view(name="a\ud800b")]
+    assert "a?b" in await (await client.get("/")).text()
+    assert (await (await client.get("/api/v1/apps")).json())["apps"][0]["name"] == "a\ud800b"
+
+
+async def test_the_style_sheet_is_served(client: Client) -> None:
+    """The one resource of the page is there and may be kept for a while."""
+    answer = await client.get("/static/style.css")
+    assert (answer.status, answer.content_type) == (200, "text/css")
+    assert answer.headers["Cache-Control"] == "max-age=300"
+    assert "prefers-color-scheme: dark" in await answer.text()
+
+
+@pytest.mark.parametrize("gzip", [False, True])
+async def test_metrics_are_the_ready_bytes(client: Client, view: FakeView, *, gzip: bool) -> None:
+    """The chunks arrive as they are, small and large ones in order, with their length, type and encoding."""
+    view.chunks = [b"a" * 10, b"", b"b" * 200_000, b"c" * 65_535, b"d", b"e" * 70_000]
+    answer = await client.get("/metrics", headers={"Accept-Encoding": "gzip" if gzip else "identity"})
+    body = await answer.read()
+    assert body == b"".join(view.chunks)
+    assert answer.headers["Content-Length"] == str(len(body))
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert answer.headers.get("Content-Encoding") == ("gzip" if gzip else None)
+    assert answer.headers["Vary"] == "Accept, Accept-Encoding"
+
+
+async def test_metrics_are_asked_for_as_the_scraper_accepts_them(client: Client, view: FakeView) -> None:
+    """The format and the encoding are what the headers say, in one line or in several."""
+    await client.get("/metrics", headers={"Accept": ACCEPT_OPENMETRICS, "Accept-Encoding": "gzip"})
+    await client.get("/metrics", headers={"Accept": "text/plain", "Accept-Encoding": "identity"})
+    lines = [("Accept", part) for part in reversed(ACCEPT_OPENMETRICS.split(","))]
+    await client.get("/metrics", headers=[*lines, ("Accept-Encoding", "deflate"), ("Accept-Encoding", "gzip")])
+    assert view.asked == [(Format.OPENMETRICS, True), (Format.TEXT, False), (Format.OPENMETRICS, True)]
+
+
+@pytest.mark.parametrize(("path", "field"), [("/-/ready", "unready"), ("/-/healthy", "unhealthy")])
+async def test_health_checks_say_what_stands_in_the_way(client: Client, view: FakeView, path: str, field: str) -> None:
+    """A check is 200, or 503 with the reason."""
+    answer = await client.get(path)
+    assert (answer.status, await answer.text()) == (200, f"{path.removeprefix('/-/')}\n")
+    setattr(view, field, "1 of 2 apps has not been read yet")
+    answer = await client.get(path)
+    assert (answer.status, await answer.text()) == (503, "1 of 2 apps has not been read yet\n")
+
+
+async def test_the_configuration_is_yaml(client: Client, view: FakeView) -> None:
+    """The configuration in force is shown as the view gives it."""
+    view.config = "accounts:\n  - name: 主\n"
+    answer = await client.get("/config")
+    assert (answer.status, answer.content_type, await answer.text()) == (200, "text/yaml", view.config)
+
+
+async def test_apps_are_json(client: Client) -> None:
+    """The statuses of all apps, in the order of the configuration."""
+    answer = await client.get("/api/v1/apps")
+    assert (answer.status, answer.content_type) == (200, "application/json")
+    assert [app["app_id"] for app in (await answer.json())["apps"]] == ["live-main", "live-new"]
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/nothing", "/api/nothing"])
+async def test_every_answer_has_safe_headers(client: Client, path: str) -> None:
+    """Nothing but the own style sheet may load, types are not guessed, no referrer is sent: errors included."""
+    headers = (await client.get(path)).headers
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'self'")
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert "Python" not in headers["Server"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_head_is_get_without_a_body(client: Client, path: str) -> None:
+    """HEAD has the status and the length that GET has, and the connection stays usable."""
+    full = await client.get(path)
+    bare = await client.head(path)
+    assert bare.status == full.status
+    assert bare.headers["Content-Length"] == full.headers["Content-Length"]
+    assert await bare.read() == b""
+    assert (await client.get(path)).status == full.status
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/metrics", "/api/v1/apps"])
+async def test_other_methods_are_refused(client: Client, method: str, path: str) -> None:
+    """What changes things is answered 405 with the methods that are served."""
+    answer = await client.request(method, path)
+    assert answer.status == 405
+    assert set(answer.headers["Allow"].split(",")) == {"GET", "HEAD"}
+
+
+async def test_errors_of_the_api_are_json(client: Client) -> None:
+    """An unknown path below /api/ and a wrong method are an object with `error`."""
+    answer = await client.get("/api/v2/<script>")
+    assert (answer.status, answer.content_type) == (404, "application/json")
+    assert await answer.json() == {"error": "Not Found: GET /api/v2/<script>"}
+    assert "error" in await (await client.post("/api/v1/apps")).json()
+
+
+async def test_errors_elsewhere_are_a_line_of_text(client: Client) -> None:
+    """An unknown path is 404 in plain text, which no browser takes for HTML."""
+    answer = await client.get("/<script>")
+    assert (answer.status, answer.content_type) == (404, "text/plain")
+    assert await answer.text() == "Not Found: GET /<script>\n"
+
+
+async def test_answers_are_counted_by_the_template_of_the_path(client: Client, view: FakeView) -> None:
+    """Known paths count under their own name, all others under `other`, so that nobody can make new series."""
+    for path in ("/", "/metrics", "/api/v1/apps?x=1", "/api/v1/nothing", "/wp-login.php"):
+        await client.get(path)
+    await client.post("/metrics")
+    view.unready = "not yet"
+    await client.get("/-/ready")
+    assert view.finished == [
+        ("/", 200),
+        ("/metrics", 200),
+        ("/api/v1/apps", 200),
+        ("other", 404),
+        ("other", 404),
+        ("other", 405),
+        ("/-/ready", 503),
+    ]
+
+
+async def test_a_fault_inside_is_a_500_without_details(
+    client: Client, view: FakeView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug costs one answer: counted, logged with its traceback, and told without it."""
+
+    def fail() -> NoReturn:
+        raise RuntimeError("inner detail")
+
+    monkeypatch.setattr(view, "statuses", fail)
+    with capture_logs() as logs:
+        answer = await client.get("/api/v1/apps")
+    assert answer.status == 500
+    assert await answer.json() == {"error": "internal error: see the exporter's log"}
+    assert view.finished == [("/api/v1/apps", 500)]
+    assert [(line["log_level"], line["path"], line["exc_info"]) for line in logs] == [("error", "/api/v1/apps", True)]
+
+
+async def test_the_telemetry_path_can_be_set(view: FakeView) -> None:
+    """The metrics are where the operator put them and nowhere else, and the page links there."""
+    app = application(view, FixedClock(), telemetry_path="/custom/metrics")
+    async with TestClient(TestServer(app)) as client:
+        assert (await client.get("/custom/metrics")).status == 200
+        assert (await client.get("/metrics")).status == 404
+        assert 'href="/custom/metrics"' in await (await client.get("/")).text()
+
+
+@pytest.mark.parametrize(
+    ("path", "complaint"),
+    [
+        ("metrics", "expected a path"),
+        ("", "expected a path"),
+        ("/{name}", "expected a path"),
+        ("/m?x", "expected a path"),
+        ("/", "something else is shown there"),
+        ("/-/ready", "something else is shown there"),
+        ("/api/v1/metrics", "something else is shown there"),
+    ],
+)
+def test_a_useless_telemetry_path_is_refused(view: FakeView, path: str, complaint: str) -> None:
+    """A path that can't be served or that hides another is an error that says so."""
+    with pytest.raises(ValueError, match=complaint):
+        application(view, FixedClock(), telemetry_path=path)

@@ -1,0 +1,205 @@
+"""Listening and ending."""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import ClientConnectionError, ClientSession, web
+
+from exporter.web.application import application
+from exporter.web.listen import ListenAddress, ListenError, parse_listen_address
+from exporter.web.server import Running, start
+from tests.web.fake_view import FakeView
+from tests.web.test_application import FixedClock
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[ClientSession]:
+    """A client."""
+    async with ClientSession() as session:
+        yield session
+
+
+async def started(*addresses: str, view: FakeView | None = None, longest_scrape_seconds: float = 60.0) -> Running:
+    """Start a server of a fake view."""
+    app = application(view or FakeView(), FixedClock(), longest_scrape_seconds=longest_scrape_seconds)
+    return await start(app, addresses)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (":10678", ListenAddress("", 10678)),
+        ("localhost:0", ListenAddress("localhost", 0)),
+        ("192.0.2.1:80", ListenAddress("192.0.2.1", 80)),
+        ("[::1]:10678", ListenAddress("::1", 10678)),
+    ],
+)
+def test_listen_addresses_are_read(text: str, address: ListenAddress) -> None:
+    """All documented forms are understood."""
+    assert parse_listen_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10678", "localhost", ":port", ":65536", ":-1", ":٣", "::1:80", "a b:80", "[a]:80"]
+)
+def test_other_forms_are_refused_with_an_example(text: str) -> None:
+    """A misspelt address is one line that names it and shows what is expected."""
+    with pytest.raises(ListenError, match=r"^listen address .*expected .*\[IPV6\]:PORT.*:10678$"):
+        parse_listen_address(text)
+
+
+async def test_it_listens_on_several_addresses(session: ClientSession) -> None:
+    """Each address is served, and port 0 becomes the real one."""
+    running = await started("127.0.0.1:0", "localhost:0")
+    try:
+        assert len(running.addresses) == 2
+        for address in running.addresses:
+            assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d+", address)
+            async with session.get(f"http://{address}/-/healthy") as answer:
+                assert answer.status == 200
+    finally:
+        await running.close(1)
+
+
+async def test_an_empty_host_is_every_address_on_one_port(session: ClientSession) -> None:
+    """`:0` is one port, reached by IPv4 and, where there is IPv6, by IPv6."""
+    running = await started(":0")
+    try:
+        (address,) = running.addresses
+        port = address.rpartition(":")[2]
+        hosts = ["127.0.0.1", "[::1]"] if address.startswith("[::]") else ["127.0.0.1"]
+        for host in hosts:
+            async with session.get(f"http://{host}:{port}/-/healthy") as answer:
+                assert answer.status == 200
+    finally:
+        await running.close(1)
+
+
+async def test_a_busy_port_is_one_clear_line() -> None:
+    """A port that is taken says which, and what to do; what listened already is given back."""
+    with socket.create_server(("127.0.0.1", 0)) as busy, socket.socket() as probe:
+        port = busy.getsockname()[1]
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+        probe.close()
+        with pytest.raises(ListenError) as refused:
+            await started(f"127.0.0.1:{free}", f"127.0.0.1:{port}")
+        message = str(refused.value)
+        assert message.startswith(f"can't listen on 127.0.0.1:{port}: Address already in use; ")
+        assert "\n" not in message
+        socket.create_server(("127.0.0.1", free)).close()
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("192.0.2.1:0", "Cannot assign requested address"),
+        ("x" * 64 + ":0", "this is no host name"),
+    ],
+)
+async def test_a_host_that_is_not_this_machine_is_a_clear_error(address: str, reason: str) -> None:
+    """An address that this machine does not have, or a name that can't be one, is refused with the reason."""
+    with pytest.raises(ListenError) as refused:
+        await started(address)
+    assert str(refused.value).startswith(f"can't listen on {address}: {reason}; ")
+
+
+async def test_closing_lets_answers_under_way_finish(session: ClientSession) -> None:
+    """An answer that has begun is finished, while new connections are refused."""
+    entered, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: web.Request) -> web.Response:
+        entered.set()
+        await release.wait()
+        return web.Response(text="whole")
+
+    app = web.Application()
+    app.add_routes([web.get("/", slow)])
+    running = await start(app, ["127.0.0.1:0"])
+    (address,) = running.addresses
+    request = asyncio.create_task(session.get(f"http://{address}/"))
+    await entered.wait()
+    closing = asyncio.create_task(running.close(20))
+    await asyncio.sleep(0.05)
+    with pytest.raises(OSError, match=r"refused|Connect call failed"):
+        await asyncio.open_connection(*address.split(":"))
+    assert not closing.done()
+    release.set()
+    async with await request as answer:
+        assert await answer.text() == "whole"
+    await closing
+
+
+@pytest.mark.parametrize("drain_seconds", [0, 0.2])
+async def test_closing_cuts_off_what_does_not_finish(session: ClientSession, drain_seconds: float) -> None:
+    """An answer that hangs holds the end up for no longer than the drain."""
+    entered = asyncio.Event()
+
+    async def hang(_request: web.Request) -> web.Response:
+        entered.set()
+        await asyncio.sleep(60)
+        return web.Response()
+
+    app = web.Application()
+    app.add_routes([web.get("/", hang)])
+    running = await start(app, ["127.0.0.1:0"])
+    request = asyncio.create_task(session.get(f"http://{running.addresses[0]}/"))
+    await entered.wait()
+    async with asyncio.timeout(drain_seconds + 2):
+        await running.close(drain_seconds)
+    with pytest.raises(ClientConnectionError):
+        await request
+
+
+async def test_idle_connections_do_not_hold_the_end_up(session: ClientSession) -> None:
+    """A kept-alive connection without a request is closed at once."""
+    running = await started("127.0.0.1:0")
+    async with session.get(f"http://{running.addresses[0]}/-/healthy") as answer:
+        await answer.read()
+    async with asyncio.timeout(2):
+        await running.close(30)
+
+
+async def test_a_client_that_reads_too_slowly_is_cut_off() -> None:
+    """Whoever asks for metrics and does not read them loses the connection, counted as gone away."""
+    view = FakeView(chunks=[b"x" * 30_000_000])
+    running = await started("127.0.0.1:0", view=view, longest_scrape_seconds=0.2)
+    host, port = running.addresses[0].split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    try:
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        await asyncio.sleep(0.6)
+        assert view.finished == [("/metrics", 499)]
+        assert len(await reader.read(-1)) < len(view.chunks[0])
+    finally:
+        writer.close()
+        await running.close(1)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
+        b"GET /" + b"y" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+async def test_what_is_no_request_is_refused_and_not_logged(
+    request_bytes: bytes, session: ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Noise and oversized headers get 400, fill no log, and others are served on."""
+    running = await started("127.0.0.1:0")
+    host, port = running.addresses[0].split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(request_bytes)
+        assert (await reader.readline()).startswith(b"HTTP/1.0 400") or reader.at_eof()
+        async with session.get(f"http://{running.addresses[0]}/-/healthy") as answer:
+            assert answer.status == 200
+        assert not caplog.records
+    finally:
+        writer.close()
+        await running.close(1)

@@ -1,0 +1,192 @@
+"""The families about an app's collection: always published, with data or without."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from exporter.collect.status import Status, Sweep
+from exporter.metrics.family import Declaration, Family, Kind, Label, Sample
+from exporter.metrics.labels import ACCOUNT, APP_ID, KIND, OUTCOME, QUOTA_MODE, STATE
+from exporter.metrics.report import AppReport
+from exporter.state import State
+from exporter.task import MIXED, SINGLE
+
+AppFamily = Family[AppReport]
+
+
+def app_family(
+    declaration: Declaration,
+    samples: Callable[[AppReport], Iterable[Sample]],
+    version: Callable[[AppReport], object] = lambda _: None,
+) -> AppFamily:
+    """Return the family of a declaration whose labels, and the samples' values, follow account and app_id."""
+
+    def of_app(report: AppReport) -> Iterator[Sample]:
+        app = (report.status.account, report.status.app_id)
+        for values, value in samples(report):
+            yield (*app, *values), value
+
+    return AppFamily(
+        name=declaration.name,
+        kind=declaration.kind,
+        help=declaration.help,
+        labels=(ACCOUNT, APP_ID, *declaration.labels),
+        stability=declaration.stability,
+        note=declaration.note,
+        samples=of_app,
+        version=version,
+    )
+
+
+def app_families() -> tuple[AppFamily, ...]:
+    """Return the families in the order of the exposition."""
+    return (
+        _gauge(
+            "rtcmpu_up",
+            "1 if there is an accepted sweep, and the last attempted update and sweep were both complete.",
+            lambda status: status.up,
+        ),
+        _of_status(
+            "rtcmpu_collection_state",
+            "gauge",
+            "1 for the state that the app's collection is in, 0 for all others.",
+            lambda status: [((state,), state is status.state) for state in State],
+            labels=(STATE,),
+            note="Exactly one is 1: of the last update and the last sweep the worse.",
+        ),
+        _gauge(
+            "rtcmpu_collection_data_available",
+            "1 while what is known about the app's tasks is published.",
+            lambda status: status.data_available,
+            note="While it is 0, families about tasks have no series for the app: unknown is absent, not 0.",
+        ),
+        _gauge(
+            "rtcmpu_collection_last_update_timestamp_seconds",
+            "When the last successful update began.",
+            lambda status: status.last_update_began,
+        ),
+        _gauge(
+            "rtcmpu_collection_last_sweep_timestamp_seconds",
+            "When the last accepted sweep began.",
+            lambda status: status.last_sweep_began,
+        ),
+        _gauge(
+            "rtcmpu_collection_last_attempt_timestamp_seconds",
+            "When the last attempt of an update or a sweep began.",
+            lambda status: status.last_attempt_began,
+        ),
+        _gauge(
+            "rtcmpu_collection_interval_seconds",
+            "How often the app is brought up to date, stretched where the request budget does not suffice.",
+            lambda status: status.interval_seconds,
+        ),
+        _gauge(
+            "rtcmpu_collection_sweep_interval_seconds",
+            "How often the app's whole list is read, stretched where the request budget does not suffice.",
+            lambda status: status.sweep_interval_seconds,
+        ),
+        _gauge(
+            "rtcmpu_collection_stale_after_seconds",
+            "How old the last accepted sweep may be before the data is withdrawn.",
+            lambda status: status.stale_after_seconds,
+        ),
+        _gauge(
+            "rtcmpu_collection_interval_stretch_ratio",
+            "How much the intervals are stretched; 1 where the request budget suffices.",
+            lambda status: status.interval_stretch_ratio,
+        ),
+        _of_status(
+            "rtcmpu_collection_attempts_total",
+            "counter",
+            "Updates and sweeps by how they ended.",
+            _attempts,
+            labels=(KIND, OUTCOME),
+            note="Failures between two scrapes show here.",
+        ),
+        *_about_last_sweep(),
+        _of_status(
+            "rtcmpu_app_info",
+            "info",
+            "What the configuration says about the app.",
+            lambda status: [((status.name, status.owner), 1)],
+            labels=(
+                Label("name", meaning="What people call it; may be empty."),
+                Label("owner", meaning="Who answers for it; may be empty."),
+            ),
+        ),
+        _of_status(
+            "rtcmpu_task_quota",
+            "gauge",
+            "How many tasks of a mode the app may have, as configured.",
+            _quotas,
+            labels=(QUOTA_MODE,),
+            note="Absent where the configuration says `none`.",
+        ),
+    )
+
+
+def _about_last_sweep() -> tuple[AppFamily, ...]:
+    """Return the families about the last accepted sweep, absent before the first."""
+    return (
+        _gauge(
+            "rtcmpu_collection_duration_seconds",
+            "How long the last accepted sweep took.",
+            _of_sweep(lambda sweep: sweep.duration_seconds),
+        ),
+        _gauge(
+            "rtcmpu_collection_requests",
+            "Requests that the last accepted sweep took.",
+            _of_sweep(lambda sweep: sweep.requests),
+        ),
+        _gauge(
+            "rtcmpu_collection_repaired_tasks",
+            "Tasks that the last accepted sweep missed because the list moved, and that were found again.",
+            _of_sweep(lambda sweep: sweep.repaired_tasks),
+        ),
+        _gauge(
+            "rtcmpu_collection_duplicate_rows",
+            "Rows that came more than once in the last accepted sweep because the list moved.",
+            _of_sweep(lambda sweep: sweep.duplicate_rows),
+        ),
+    )
+
+
+def _of_status(
+    name: str,
+    kind: Kind,
+    help_text: str,
+    samples: Callable[[Status], Iterable[Sample]],
+    *,
+    labels: tuple[Label, ...] = (),
+    note: str = "",
+) -> AppFamily:
+    """Return a family that the status alone decides."""
+    declaration = Declaration(name=name, kind=kind, help=help_text, labels=labels, note=note)
+    return app_family(declaration, lambda report: samples(report.status))
+
+
+def _gauge(name: str, help_text: str, value: Callable[[Status], float | None], *, note: str = "") -> AppFamily:
+    """Return a gauge with one series for each app, or none while the value is None."""
+
+    def samples(status: Status) -> Iterator[Sample]:
+        if (known := value(status)) is not None:
+            yield (), known
+
+    return _of_status(name, "gauge", help_text, samples, note=note)
+
+
+def _of_sweep(value: Callable[[Sweep], float]) -> Callable[[Status], float | None]:
+    """Return a reader of the last accepted sweep."""
+    return lambda status: None if status.sweep is None else value(status.sweep)
+
+
+def _attempts(status: Status) -> Iterator[Sample]:
+    """Yield every kind and outcome, those that never happened with 0."""
+    for kind in KIND.values:
+        for outcome in OUTCOME.values:
+            yield (kind, outcome), status.attempts.get((kind, State(outcome)), 0)
+
+
+def _quotas(status: Status) -> Iterator[Sample]:
+    """Yield the configured quotas."""
+    for mode, quota in ((SINGLE, status.quota_single), (MIXED, status.quota_mixed)):
+        if quota is not None:
+            yield (mode,), quota

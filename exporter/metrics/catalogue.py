@@ -1,0 +1,16 @@
+"""Everything that is published, in the order of the exposition."""
+
+from exporter.metrics.app_families import AppFamily, app_families
+from exporter.metrics.exporter_families import EXPORTER_FAMILIES
+from exporter.metrics.family import Declaration
+from exporter.metrics.task_families import task_families
+
+
+def families() -> tuple[AppFamily, ...]:
+    """Return the families about apps, with the functions that find their samples."""
+    return (*app_families(), *task_families())
+
+
+def declarations() -> tuple[Declaration, ...]:
+    """Return all families, those about the exporter included, as they are promised."""
+    return (*families(), *EXPORTER_FAMILIES)

@@ -1,0 +1,185 @@
+"""The finished bytes of everything that is published, made off the scrape path.
+
+An app's samples are rendered when its report changes, a family is compressed again when lines of one of its apps
+have changed, and a scrape hands out what is ready together with the exporter's own metrics.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Generic, TypeAlias
+
+from msgspec import Struct
+
+from exporter.metrics.family import Family, Report
+from exporter.metrics.formats import Format
+from exporter.metrics.pieces import Assembly, Piece
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.text import Part, Sections, layout, sections
+
+Key: TypeAlias = tuple[str, ...]
+
+METRICS_PATH: Final = "/metrics"
+
+
+class Body(Struct, frozen=True):
+    """What a scrape is answered with."""
+
+    content_type: str
+    gzip: bool
+    chunks: tuple[bytes, ...]
+    """In the order of sending. Other scrapes share them: they are not copied."""
+    length: int
+    """Bytes of all chunks together."""
+
+
+class Exposition(Generic[Report]):
+    """Keeps what is published about many reports, and answers scrapes from it.
+
+    `update` and `remove` take note of changes, `publish` makes them visible: what happens in between is published
+    together, and a scrape sees all of it or nothing.
+
+    Args:
+        families: What is published, in this order.
+        self_metrics: The exporter's own metrics, which follow; they are told about rendering.
+        path: The label `path` of what is told.
+        timer: Seconds from an arbitrary start.
+    """
+
+    def __init__(
+        self,
+        families: Iterable[Family[Report]],
+        self_metrics: SelfMetrics,
+        *,
+        path: str = METRICS_PATH,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._families = tuple(families)
+        self._self_metrics = self_metrics
+        self._path = path
+        self._timer = timer
+        self._lines: dict[str, dict[Key, Sections]] = {family.name: {} for family in self._families}
+        self._versions: dict[str, dict[Key, object]] = {family.name: {} for family in self._families}
+        self._changed = {family.name for family in self._families}
+        self._publishing = asyncio.Lock()
+        layouts = {family.name: layout(family) for family in self._families}
+        self._text = _Arrangement({name: parts.text for name, parts in layouts.items()})
+        self._openmetrics = _Arrangement({name: parts.openmetrics for name, parts in layouts.items()})
+        self._pieces: dict[str, _FamilyPieces] = {}
+        self._ready: Mapping[bool, Assembly] = {}
+        self.publish()
+
+    def update(self, key: Key, report: Report) -> None:
+        """Take note of a new report.
+
+        Args:
+            key: Whose it is: it replaces the last report under the same key. Lines stand in the order of keys.
+            report: What to publish; no two keys may have a series in common.
+        """
+        for family in self._families:
+            version, versions = family.version(report), self._versions[family.name]
+            if version is None or versions.get(key) != version:
+                versions[key] = version
+                self._put(family.name, key, sections(family, family.samples(report)))
+
+    def remove(self, key: Key) -> None:
+        """Take note that nothing more is known under a key."""
+        for family in self._families:
+            self._versions[family.name].pop(key, None)
+            self._put(family.name, key, ())
+
+    def publish(self) -> None:
+        """Make everything that was noted visible to the next scrape."""
+        changes = self._take_changes()
+        if changes:
+            began = self._timer()
+            self._accept(_compressed(changes), self._timer() - began)
+
+    async def publish_off_loop(self) -> None:
+        """Do as `publish`, compressing in a thread; not to be mixed with `publish` while it is under way."""
+        async with self._publishing:
+            changes = self._take_changes()
+            if not changes:
+                return
+            began = self._timer()
+            try:
+                pieces = await asyncio.to_thread(_compressed, changes)
+            except BaseException:
+                self._changed |= changes.keys()
+                raise
+            self._accept(pieces, self._timer() - began)
+
+    def body(self, exposition_format: Format, *, gzip: bool) -> Body:
+        """Return the answer to a scrape: what was published last, and the exporter's own metrics as of now."""
+        ready = self._ready[exposition_format.is_openmetrics]
+        own = self._self_metrics.render(openmetrics=exposition_format.is_openmetrics)
+        chunks = (ready.gzip, ready.gzip_end(own)) if gzip else (*ready.plain, own)
+        return Body(exposition_format.content_type, gzip, chunks, sum(map(len, chunks)))
+
+    def _put(self, family: str, key: Key, lines: Sections) -> None:
+        """Replace one app's lines of a family."""
+        known = self._lines[family]
+        if not any(lines):
+            if known.pop(key, None) is not None:
+                self._changed.add(family)
+        elif known.get(key) != lines:
+            known[key] = lines
+            self._changed.add(family)
+
+    def _take_changes(self) -> "_Changes":
+        """Return all lines of the changed families, which count as unchanged from now on."""
+        changes = {
+            family: tuple(self._lines[family][key] for key in sorted(self._lines[family])) for family in self._changed
+        }
+        self._changed = set()
+        return changes
+
+    def _accept(self, pieces: Mapping[str, "_FamilyPieces"], seconds: float) -> None:
+        """Let scrapes see new pieces, all at once."""
+        self._pieces.update(pieces)
+        self._ready = {
+            is_openmetrics: arrangement.assemble(self._pieces)
+            for is_openmetrics, arrangement in ((False, self._text), (True, self._openmetrics))
+        }
+        series = sum(family.series for family in self._pieces.values())
+        self._self_metrics.rendered(self._path, seconds=seconds, series=series)
+
+
+class _FamilyPieces(Struct, frozen=True):
+    """The lines of all apps of one family."""
+
+    sections: tuple[Piece, ...]
+    """None at all where there is no line."""
+    series: int
+
+
+_Changes: TypeAlias = dict[str, tuple[Sections, ...]]
+"""The lines of each app, in order, by the family's name."""
+
+
+class _Arrangement:
+    """The order of families in one format, with their headers."""
+
+    def __init__(self, layouts: Mapping[str, tuple[Part, ...]]) -> None:
+        self._parts = [(Piece.of(part.header), name, part.section) for name, parts in layouts.items() for part in parts]
+
+    def assemble(self, families: Mapping[str, _FamilyPieces]) -> Assembly:
+        """Put the families' pieces under their headers."""
+        pieces: list[Piece] = []
+        for header, name, section in self._parts:
+            pieces.append(header)
+            pieces += families[name].sections[section : section + 1]
+        return Assembly.of(pieces)
+
+
+def _compressed(changes: _Changes) -> dict[str, _FamilyPieces]:
+    """Join and compress the lines of each family."""
+    return {family: _family_pieces(lines) for family, lines in changes.items()}
+
+
+def _family_pieces(lines: tuple[Sections, ...]) -> _FamilyPieces:
+    """Join and compress the lines of one family."""
+    sections = tuple(b"".join(section) for section in zip(*lines, strict=True))
+    # A gauge histogram's fourth section repeats the first three.
+    series = sum(section.count(b"\n") for section in sections[:3])
+    return _FamilyPieces(tuple(Piece.of(section) for section in sections), series)

@@ -1,0 +1,184 @@
+"""What a configuration says as label values: pure functions into closed sets.
+
+A value outside its set, or one that can't be read, is `other`; an absent one is `none` unless its
+documentation names a default.
+"""
+
+from typing import Final
+
+from exporter.metrics.family import Label
+from exporter.state import State
+from exporter.task import (
+    AUDIO_CHANNELS,
+    AUDIO_SAMPLE_RATES_HERTZ,
+    MIX_MODES,
+    MIXED,
+    PUSH_SCHEMES,
+    REGIONS,
+    SINGLE,
+    SOURCE_TYPES,
+    STREAM_TYPES,
+    VIDEO_CODECS,
+    VIDEO_PRESETS,
+    VIDEO_PROFILES,
+    Configuration,
+    Output,
+    Source,
+    Video,
+)
+
+OTHER: Final = "other"
+NONE: Final = "none"
+UNKNOWN: Final = "unknown"
+
+SHORT_SIDES: Final = (1080, 720, 480, 360)
+AREA_480P: Final = 640 * 480
+AREA_720P: Final = 1280 * 720
+ENHANCED_PARAM: Final = "EncodeParams.EnhancedParam"
+
+TASK_REGION: Final = Label("task_region", (*REGIONS, OTHER), "The task's Region; `other` also when absent.")
+MIX_MODE: Final = Label(
+    "mix_mode",
+    (*MIX_MODES, OTHER),
+    "The task's MixMode; when absent, `single` with SingleSubParams alone and `mixed` otherwise.",
+)
+QUOTA_MODE: Final = Label("mix_mode", MIX_MODES, "The mode that the quota is for.")
+CDN: Final = Label("cdn", ("alibaba", OTHER, UNKNOWN), "IsAliCdn; `unknown` where nothing says so.")
+SCHEME: Final = Label("scheme", (*PUSH_SCHEMES, OTHER), "The push URL's scheme.")
+CODEC: Final = Label("codec", (*VIDEO_CODECS, OTHER, NONE), "VideoCodec.")
+PROFILE: Final = Label("profile", (*VIDEO_PROFILES, OTHER, NONE), "The profile of EnhancedParam.")
+PRESET: Final = Label("preset", (*VIDEO_PRESETS, OTHER, NONE), "The preset of EnhancedParam.")
+RESOLUTION: Final = Label(
+    "resolution",
+    (
+        *(f"{side}p" for side in SHORT_SIDES),
+        *(f"portrait_{side}p" for side in SHORT_SIDES),
+        OTHER,
+        NONE,
+    ),
+    "By the short side, which must be met exactly; `portrait_` when height > width.",
+)
+CHANNELS: Final = Label("channels", (*map(str, AUDIO_CHANNELS), OTHER, NONE), "AudioChannels.")
+SAMPLE_RATE: Final = Label("sample_rate_hertz", (*map(str, AUDIO_SAMPLE_RATES_HERTZ), OTHER, NONE), "AudioSampleRate.")
+AUDIO_ONLY: Final = Label("audio_only", ("true", "false"), "AudioOnly.")
+STREAM_TYPE: Final = Label("stream_type", (*STREAM_TYPES, OTHER), "StreamType; `original` also when absent.")
+SOURCE_TYPE: Final = Label("source_type", (*SOURCE_TYPES, OTHER), "SourceType; `camera` also when absent.")
+TIER: Final = Label(
+    "tier",
+    ("single_audio", "single_video", "audio", "480p", "720p", "above_720p", UNKNOWN),
+    "By mode and, for mixed tasks with video, by area: up to 640 x 480, up to 1280 x 720, above.",
+)
+
+ACCOUNT: Final = Label("account", meaning="The account's name in the configuration.")
+APP_ID: Final = Label("app_id", meaning="The AppId.")
+STATE: Final = Label("state", tuple(State), "The state, listed least bad first.")
+OUTCOMES: Final = tuple(state for state in State if state is not State.PENDING)
+OUTCOME: Final = Label("outcome", OUTCOMES, "How it ended.")
+FAILURES: Final = tuple(outcome for outcome in OUTCOMES if outcome is not State.OK)
+RETRY_REASON: Final = Label("reason", FAILURES, "How the attempt before ended.")
+SKIP_REASON: Final = Label("reason", ("still_running", "budget", "backoff"), "Why it did not start.")
+PRIORITY: Final = Label("priority", ("update", "lookup", "sweep"), "What the request is for.")
+LEVEL: Final = Label("level", ("debug", "info", "warning", "error", "critical"), "The message's level.")
+PATH: Final = Label("path", meaning="The route's template, as `/metrics`.")
+KIND: Final = Label("kind", ("update", "sweep"), "What was attempted.")
+
+
+def task_region(configuration: Configuration) -> str:
+    """Return the value of `task_region`."""
+    return configuration.region if configuration.region in REGIONS else OTHER
+
+
+def mix_mode(configuration: Configuration) -> str:
+    """Return the value of `mix_mode`."""
+    return _within(MIX_MODES, configuration.mix_mode)
+
+
+def cdn(output: Output) -> str:
+    """Return the value of `cdn` for one output."""
+    if output.is_ali_cdn is None:
+        return UNKNOWN
+    return "alibaba" if output.is_ali_cdn else OTHER
+
+
+def scheme(output: Output) -> str:
+    """Return the value of `scheme` for one output."""
+    return _within(PUSH_SCHEMES, output.scheme)
+
+
+def video(configuration: Configuration) -> tuple[str, str, str, str] | None:
+    """Return codec, profile, preset and resolution; None for a task without video to speak of."""
+    encoding = configuration.encoding
+    if encoding is None or encoding.audio_only:
+        return None
+    errors, video = configuration.field_errors, encoding.video
+    return (
+        _named(video.codec, VIDEO_CODECS, errors, ("EncodeParams.VideoCodec",)),
+        _named(video.profile, VIDEO_PROFILES, errors, ("EnhancedParam.profile", ENHANCED_PARAM)),
+        _named(video.preset, VIDEO_PRESETS, errors, ("EnhancedParam.preset", ENHANCED_PARAM)),
+        resolution(video, errors),
+    )
+
+
+def resolution(video: Video, field_errors: tuple[str, ...] = ()) -> str:
+    """Return the value of `resolution`."""
+    width, height = video.width, video.height
+    if width is None or height is None:
+        unreadable = "EncodeParams.VideoWidth" in field_errors or "EncodeParams.VideoHeight" in field_errors
+        return NONE if width is height and not unreadable else OTHER
+    if min(width, height) not in SHORT_SIDES:
+        return OTHER
+    return f"portrait_{width}p" if height > width else f"{height}p"
+
+
+def audio(configuration: Configuration) -> tuple[str, str, str] | None:
+    """Return channels, sample_rate_hertz and audio_only; None for a task without EncodeParams."""
+    encoding = configuration.encoding
+    if encoding is None:
+        return None
+    errors = configuration.field_errors
+    return (
+        _numbered(encoding.audio.channels, AUDIO_CHANNELS, errors, "EncodeParams.AudioChannels"),
+        _numbered(encoding.audio.sample_rate_hertz, AUDIO_SAMPLE_RATES_HERTZ, errors, "EncodeParams.AudioSampleRate"),
+        "true" if encoding.audio_only else "false",
+    )
+
+
+def source(source: Source) -> tuple[str, str]:
+    """Return stream_type and source_type."""
+    return _within(STREAM_TYPES, source.stream_type), _within(SOURCE_TYPES, source.source_type)
+
+
+def billing_tier(configuration: Configuration) -> str:
+    """Return the value of `tier`: an estimate, since how the vendor rounds odd sizes is not documented."""
+    if configuration.mix_mode == SINGLE:
+        is_audio = configuration.source is not None and configuration.source.stream_type == "audio"
+        return "single_audio" if is_audio else "single_video"
+    if configuration.mix_mode != MIXED or configuration.encoding is None:
+        return UNKNOWN
+    if configuration.encoding.audio_only:
+        return "audio"
+    width, height = configuration.encoding.video.width, configuration.encoding.video.height
+    if width is None or height is None or min(width, height) < 0:
+        return UNKNOWN
+    if width * height <= AREA_480P:
+        return "480p"
+    return "720p" if width * height <= AREA_720P else "above_720p"
+
+
+def _within(known: tuple[str, ...], value: str) -> str:
+    """Return the value if it is known."""
+    return value if value in known else OTHER
+
+
+def _named(value: str | None, known: tuple[str, ...], field_errors: tuple[str, ...], fields: tuple[str, ...]) -> str:
+    """Return the value of a label for a name: absent, or unreadable together with one of `fields`."""
+    if value is None:
+        return OTHER if any(field in field_errors for field in fields) else NONE
+    return _within(known, value)
+
+
+def _numbered(value: int | None, known: tuple[int, ...], field_errors: tuple[str, ...], field: str) -> str:
+    """Return the value of a label for a number that may be absent or unreadable."""
+    if value is None:
+        return OTHER if field in field_errors else NONE
+    return str(value) if value in known else OTHER

@@ -1,0 +1,14 @@
+"""What is published about one app, gathered at one moment."""
+
+from msgspec import Struct
+
+from exporter.collect.status import Status
+from exporter.metrics.aggregates import Aggregates
+
+
+class AppReport(Struct, frozen=True):
+    """Everything that the families about one app are computed from."""
+
+    status: Status
+    aggregates: Aggregates | None
+    """None while there is no data, or while it is withdrawn."""

@@ -1,0 +1,220 @@
+"""The families about an app's tasks: published from the first snapshot on, and withdrawn when it is too old.
+
+They say what is configured. Nothing in them says that a task runs or that its stream is healthy.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import product
+from typing import Final
+
+from exporter.metrics.aggregates import Aggregates
+from exporter.metrics.app_families import AppFamily, app_family
+from exporter.metrics.family import Declaration, Label, LabelValues, Sample, Stability
+from exporter.metrics.fields import FIELDS_WITH_ERRORS, FIELDS_WITH_KNOWN_VALUES
+from exporter.metrics.labels import (
+    AUDIO_ONLY,
+    CDN,
+    CHANNELS,
+    CODEC,
+    MIX_MODE,
+    PRESET,
+    PROFILE,
+    RESOLUTION,
+    SAMPLE_RATE,
+    SCHEME,
+    SOURCE_TYPE,
+    STREAM_TYPE,
+    TASK_REGION,
+    TIER,
+)
+from exporter.metrics.report import AppReport
+
+BITS: Final = "Multiply by 8 for bits per second."
+
+FIELD_ERROR: Final = Label("field", FIELDS_WITH_ERRORS, "The vendor's path without indices.")
+UNKNOWN_VALUE: Final = Label("field", FIELDS_WITH_KNOWN_VALUES, "The vendor's path without indices.")
+
+
+def task_families() -> tuple[AppFamily, ...]:
+    """Return the families in the order of the exposition."""
+    return (
+        app_family(
+            Declaration(
+                name="rtcmpu_task_field_errors",
+                kind="gauge",
+                help="Values of the listed tasks that can't be read, such as a bitrate that is no number.",
+                labels=(FIELD_ERROR,),
+                note="Such a value counts nowhere else. `TaskId`: rows without one, which are left out.",
+            ),
+            _field_errors,
+            version=_field_errors_version,
+        ),
+        _counted(
+            "rtcmpu_task_unknown_values",
+            "Values of the listed tasks outside the set that is documented for their field.",
+            "unknown_values",
+            (UNKNOWN_VALUE,),
+            zero_filled=True,
+            note="In labels such a value is `other`.",
+        ),
+        _counted(
+            "rtcmpu_tasks",
+            "Listed tasks.",
+            "tasks",
+            (TASK_REGION, MIX_MODE),
+            zero_filled=True,
+            note="A listed task is a configured one; the list does not say whether it runs.",
+        ),
+        _counted(
+            "rtcmpu_task_outputs",
+            "URLs that the listed tasks push to, each task's distinct ones.",
+            "outputs",
+            (CDN, SCHEME),
+        ),
+        _counted(
+            "rtcmpu_tasks_by_video",
+            "Listed tasks with EncodeParams that are not audio-only, by how their video is encoded.",
+            "by_video",
+            (CODEC, PROFILE, PRESET, RESOLUTION),
+        ),
+        _counted(
+            "rtcmpu_tasks_by_audio",
+            "Listed tasks with EncodeParams, by how their audio is encoded.",
+            "by_audio",
+            (CHANNELS, SAMPLE_RATE, AUDIO_ONLY),
+        ),
+        _counted(
+            "rtcmpu_tasks_by_source",
+            "Listed tasks with SingleSubParams, by the stream that they relay.",
+            "by_source",
+            (STREAM_TYPE, SOURCE_TYPE),
+        ),
+        _counted(
+            "rtcmpu_tasks_by_billing_tier",
+            "Listed tasks by an estimate of their billing tier from mode and area; it is no bill.",
+            "by_billing_tier",
+            (TIER,),
+            zero_filled=True,
+            stability="alpha",
+            note="The vendor bills by output resolution; how odd sizes count is not documented.",
+        ),
+        _counted(
+            "rtcmpu_tasks_without_idle_timeout",
+            "Listed tasks whose MaxIdleTime is unset: they end when the channel closes.",
+            "without_idle_timeout",
+            (TASK_REGION,),
+            zero_filled=True,
+            note="An unreadable MaxIdleTime is a field error and does not count here.",
+        ),
+        _task_family(
+            Declaration(
+                name="rtcmpu_task_configured_egress_bytes_per_second",
+                kind="gauge",
+                help=f"Configured video and audio bitrate of mixed tasks, once for each output. {BITS}",
+                labels=(TASK_REGION, CDN),
+                note="What tasks would send if all ran as configured; no traffic is measured.",
+            ),
+            Aggregates.egress_bytes_per_second,
+        ),
+        *_distributions(),
+    )
+
+
+def _distributions() -> tuple[AppFamily, ...]:
+    """Return the gauge histograms."""
+    return (
+        _distribution(
+            "rtcmpu_task_video_bitrate_bytes_per_second", f"Configured VideoBitrate. {BITS}", "video_bitrate"
+        ),
+        _distribution(
+            "rtcmpu_task_audio_bitrate_bytes_per_second", f"Configured AudioBitrate. {BITS}", "audio_bitrate"
+        ),
+        _distribution(
+            "rtcmpu_task_video_framerate_hertz",
+            "Configured VideoFramerate, frames per second.",
+            "video_framerate",
+        ),
+        _distribution(
+            "rtcmpu_task_gop_duration_seconds",
+            "Configured length of a group of pictures: VideoGop / VideoFramerate.",
+            "gop_duration",
+        ),
+        _distribution("rtcmpu_task_frame_pixels", "Configured VideoWidth x VideoHeight, pixels.", "frame_pixels"),
+        _distribution("rtcmpu_task_idle_timeout_seconds", "Configured MaxIdleTime; unset is no value.", "idle_timeout"),
+        _distribution(
+            "rtcmpu_task_panes",
+            "Panes in the layout of tasks with EncodeParams that are not audio-only.",
+            "panes",
+            note="A task without a pane is a value of 0.",
+        ),
+        _distribution(
+            "rtcmpu_task_users",
+            "Users that UserInfos lists.",
+            "users",
+            note="An empty list means every user of the channel, which is no number: it does not count.",
+        ),
+    )
+
+
+def _task_family(
+    declaration: Declaration,
+    samples: Callable[[Aggregates], Iterable[Sample]],
+) -> AppFamily:
+    """Return a family that the aggregates alone decide; without them it has no series."""
+    return app_family(
+        declaration,
+        lambda report: () if report.aggregates is None else samples(report.aggregates),
+        version=_aggregates_version,
+    )
+
+
+def _aggregates_version(report: AppReport) -> object:
+    """Return what changes with the aggregates."""
+    return report.aggregates and (report.aggregates, report.aggregates.revision)
+
+
+def _field_errors_version(report: AppReport) -> object:
+    """Return what changes with the aggregates, and with the rows that are no tasks."""
+    return report.aggregates and (_aggregates_version(report), _rows_without_task_id(report))
+
+
+def _counted(
+    name: str,
+    help_text: str,
+    counts: str,
+    labels: tuple[Label, ...],
+    *,
+    zero_filled: bool = False,
+    stability: Stability = "stable",
+    note: str = "",
+) -> AppFamily:
+    """Return a gauge of one of the counts, over all values of its labels or only where there is one."""
+    zeros: dict[LabelValues, int] = (
+        dict.fromkeys(product(*(label.values for label in labels)), 0) if zero_filled else {}
+    )
+    declaration = Declaration(name=name, kind="gauge", help=help_text, labels=labels, stability=stability, note=note)
+    return _task_family(declaration, lambda aggregates: {**zeros, **aggregates.counts(counts)}.items())
+
+
+def _distribution(name: str, help_text: str, measure: str, *, note: str = "") -> AppFamily:
+    """Return the gauge histogram of a measure."""
+    declaration = Declaration(
+        name=name, kind="gaugehistogram", help=help_text, labels=(TASK_REGION, MIX_MODE), note=note
+    )
+    return _task_family(declaration, lambda aggregates: aggregates.distributions(measure))
+
+
+def _field_errors(report: AppReport) -> Iterator[Sample]:
+    """Yield the field errors of the tasks, and of the rows that are no tasks for want of an id."""
+    if report.aggregates is None:
+        return
+    errors = dict.fromkeys(FIELDS_WITH_ERRORS, 0) | {"TaskId": _rows_without_task_id(report)}
+    for (field,), count in report.aggregates.counts("field_errors").items():
+        errors[field] = errors.get(field, 0) + count
+    for field, count in errors.items():
+        yield (field,), count
+
+
+def _rows_without_task_id(report: AppReport) -> int:
+    """Return how many rows of the last accepted sweep were left out."""
+    return 0 if report.status.sweep is None else report.status.sweep.rows_without_task_id

@@ -1,0 +1,127 @@
+"""Configurations, statuses and reports for tests: unremarkable unless a test says otherwise."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from exporter.collect.status import Status, Sweep
+from exporter.config.model import Buckets
+from exporter.metrics.aggregates import Aggregates
+from exporter.metrics.report import AppReport
+from exporter.state import State
+from exporter.task import Audio, Configuration, Encoding, Output, Source, Video
+
+PLAIN = Configuration(
+    region="CN-Shanghai",
+    mix_mode="mixed",
+    idle_timeout_seconds=None,
+    outputs=(),
+    has_stream_url=False,
+    has_multi_stream_url=False,
+    has_transcode_params=False,
+    source=None,
+    encoding=None,
+    panes=(),
+    background_render_mode=None,
+    has_background=False,
+    users=0,
+    user_streams=(),
+    sei=None,
+    field_errors=(),
+    unknown_values=(),
+)
+
+STATUS = Status(
+    account="prod",
+    app_id="live",
+    name="Main stage",
+    owner="live-ops",
+    quota_single=200,
+    quota_mixed=40,
+    state=State.OK,
+    reason="",
+    up=True,
+    data_available=True,
+    last_update_began=1000.5,
+    last_sweep_began=1000.0,
+    last_attempt_began=1001.0,
+    interval_seconds=10,
+    sweep_interval_seconds=300,
+    stale_after_seconds=900,
+    interval_stretch_ratio=1,
+    attempts={("update", State.OK): 3, ("sweep", State.TIMEOUT): 1},
+    sweep=Sweep(
+        began=1000.0, duration_seconds=2.5, requests=11, repaired_tasks=1, duplicate_rows=2, rows_without_task_id=3
+    ),
+)
+
+
+def configuration(**changes: Any) -> Configuration:
+    """Return a plain mixed task's configuration with some fields changed."""
+    return msgspec.structs.replace(PLAIN, **changes)
+
+
+def encoding(*, audio_only: bool = False, audio: Audio | None = None, **video: Any) -> Encoding:
+    """Return EncodeParams with some fields of the video part."""
+    return Encoding(audio_only, Video(**video), audio or Audio())
+
+
+def push(scheme: str = "rtmp", *, is_ali_cdn: bool | None = None) -> Output:
+    """Return an output."""
+    return Output(scheme, "push.example.org", is_ali_cdn, has_userinfo=False)
+
+
+def aggregates(*configurations: Configuration, buckets: Buckets | None = None) -> Aggregates:
+    """Return the aggregates of some tasks."""
+    return aggregates_of(configurations, buckets)
+
+
+def aggregates_of(configurations: Iterable[Configuration], buckets: Buckets | None = None) -> Aggregates:
+    """Return the aggregates of many tasks."""
+    built = Aggregates(buckets or Buckets())
+    for each in configurations:
+        built.add(each)
+    return built
+
+
+def report(*configurations: Configuration, status: Status = STATUS) -> AppReport:
+    """Return the report of an app with data."""
+    return AppReport(status, aggregates(*configurations))
+
+
+_numbers = st.none() | st.integers(-10, 100_000)
+
+configurations = st.builds(
+    configuration,
+    region=st.sampled_from([None, "CN-Shanghai", "EMAA-Saudi", "Mars"]),
+    mix_mode=st.sampled_from(["single", "mixed", "7"]),
+    idle_timeout_seconds=_numbers,
+    outputs=st.lists(
+        st.builds(push, st.sampled_from(["rtmp", "srt", "http", ""]), is_ali_cdn=st.sampled_from([None, True, False])),
+        max_size=3,
+    ).map(tuple),
+    source=st.none() | st.builds(Source, st.sampled_from(["original", "audio", "x"]), st.sampled_from(["camera", "y"])),
+    encoding=st.none()
+    | st.builds(
+        Encoding,
+        st.booleans(),
+        st.builds(
+            Video,
+            codec=st.sampled_from([None, "H.264", "AV1"]),
+            profile=st.sampled_from([None, "main", "odd"]),
+            preset=st.sampled_from([None, "fast", "odd"]),
+            bitrate_kbps=_numbers,
+            framerate=st.sampled_from([None, -1, 0, 7, 25, 60]),
+            gop=_numbers,
+            width=st.sampled_from([None, 0, 480, 1280, 1920]),
+            height=st.sampled_from([None, 0, 640, 720, 1080]),
+        ),
+        st.builds(Audio, _numbers, st.sampled_from([None, 1, 6]), st.sampled_from([None, 48000, 1])),
+    ),
+    users=st.integers(0, 20),
+    field_errors=st.lists(st.sampled_from(["MaxIdleTime", "UserPanes.X", "EncodeParams.VideoWidth"])).map(tuple),
+    unknown_values=st.lists(st.sampled_from(["Region", "MixMode"])).map(tuple),
+)
+"""Configurations of all kinds, many of them odd."""

@@ -1,0 +1,203 @@
+"""Running sums over an app's tasks."""
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.config.model import Buckets
+from exporter.metrics.contribution import COUNTS, MEASURES
+from exporter.metrics.family import Distribution
+from exporter.task import Audio, Configuration, Pane
+from tests.metrics.builders import aggregates, aggregates_of, configuration, configurations, encoding, push
+
+WHERE = ("CN-Shanghai", "mixed")
+
+
+@settings(deadline=None)
+@given(
+    st.lists(configurations, max_size=12),
+    st.lists(configurations, max_size=12),
+    st.randoms(use_true_random=False),
+)
+def test_any_way_to_the_same_tasks_gives_the_same_sums(
+    kept: list[Configuration], gone: list[Configuration], rng: random.Random
+) -> None:
+    """Adding and removing in any order equals a rebuild from what is left, to the last digit."""
+    steps = [(each, True) for each in kept] + [(each, False) for each in gone]
+    rng.shuffle(steps)
+    running, to_remove = aggregates(), []
+    for each, stays in steps:
+        running.add(each)
+        if not stays:
+            to_remove.append(each)
+        if to_remove and rng.random() < 0.5:
+            running.remove(to_remove.pop(rng.randrange(len(to_remove))))
+    for each in to_remove:
+        running.remove(each)
+    assert running.same_as(aggregates_of(kept))
+
+
+@settings(deadline=None)
+@given(st.lists(configurations, min_size=1, max_size=5))
+def test_one_task_more_is_not_the_same(tasks: list[Configuration]) -> None:
+    """The comparison notices a single missing task."""
+    assert not aggregates_of(tasks[1:]).same_as(aggregates_of(tasks))
+
+
+def test_nothing_is_left_when_all_tasks_are_gone() -> None:
+    """Label values without a task disappear."""
+    task = configuration(encoding=encoding(bitrate_kbps=8, gop=60, framerate=30), outputs=(push(),), users=2)
+    emptied = aggregates(task)
+    emptied.remove(task)
+    assert emptied.same_as(aggregates())
+    assert not any(emptied.counts(name) for name in COUNTS)
+    assert not any(list(emptied.distributions(measure.name)) for measure in MEASURES)
+    assert not list(emptied.egress_bytes_per_second())
+
+
+def test_revision_changes_with_each_change() -> None:
+    """Whoever remembers a revision can tell whether the sums may have changed."""
+    changing = aggregates()
+    seen = {changing.revision}
+    changing.add(configuration())
+    seen.add(changing.revision)
+    changing.remove(configuration())
+    seen.add(changing.revision)
+    assert len(seen) == 3
+
+
+def _distribution(measure: str, *tasks: Configuration) -> Distribution | None:
+    """Return the distribution of plain tasks, None without any."""
+    return dict(aggregates(*tasks, buckets=BUCKETS).distributions(measure)).get(WHERE)
+
+
+BUCKETS = Buckets(
+    video_bitrate_kbps=(1, 2),
+    audio_bitrate_kbps=(64,),
+    video_framerate=(25, 30),
+    gop_seconds=(1, 2),
+    frame_pixels=(1000,),
+    idle_timeout_seconds=(60,),
+    panes=(0, 1),
+    users=(1, 2),
+)
+
+
+def test_video_bitrate_is_in_bytes_and_a_bound_belongs_to_its_bucket() -> None:
+    """A task at a bound is at or below it; the sum is that of all tasks, bounds and all in bytes per second."""
+    tasks = [configuration(encoding=encoding(bitrate_kbps=kbps)) for kbps in (1, 2, 3, None)]
+    assert _distribution("video_bitrate", *tasks) == Distribution((125, 250), (1, 2, 3), 750)
+
+
+def test_audio_bitrate_counts_audio_only_tasks_too() -> None:
+    """The field alone decides."""
+    task = configuration(encoding=encoding(audio_only=True, audio=Audio(bitrate_kbps=64)))
+    assert _distribution("audio_bitrate", task) == Distribution((8000,), (1, 1), 8000)
+
+
+def test_framerate() -> None:
+    """Frames per second as they stand."""
+    tasks = [configuration(encoding=encoding(framerate=fps)) for fps in (25, 26, 60)]
+    assert _distribution("video_framerate", *tasks) == Distribution((25, 30), (1, 2, 3), 111)
+
+
+def test_gop_duration_is_gop_by_framerate() -> None:
+    """The length needs both numbers, and a framerate above 0."""
+    tasks = [configuration(encoding=encoding(gop=gop, framerate=fps)) for gop, fps in ((30, 30), (60, 25), (90, 30))]
+    unknown = [
+        configuration(encoding=encoding(gop=gop, framerate=fps)) for gop, fps in ((30, None), (None, 30), (30, 0))
+    ]
+    assert _distribution("gop_duration", *tasks, *unknown) == Distribution((1, 2), (1, 1, 3), 6.4)
+
+
+def test_gop_durations_do_not_drift() -> None:
+    """A length that no decimal number equals comes and goes a thousand times without a trace."""
+    third = configuration(encoding=encoding(gop=1, framerate=3))
+    drifting = aggregates(third)
+    for _ in range(1000):
+        drifting.add(third)
+        drifting.remove(third)
+    assert drifting.same_as(aggregates(third))
+
+
+def test_frame_pixels_need_both_sides() -> None:
+    """Width x height, 0 included."""
+    tasks = [
+        configuration(encoding=encoding(width=width, height=height))
+        for width, height in ((10, 100), (0, 5), (10, None))
+    ]
+    assert _distribution("frame_pixels", *tasks) == Distribution((1000,), (2, 2), 1000)
+
+
+def test_idle_timeout_tells_unset_from_unreadable() -> None:
+    """Neither is a value, and only unset counts as without a timeout."""
+    unset, unreadable = configuration(), configuration(field_errors=("MaxIdleTime",))
+    both = aggregates(unset, unreadable, configuration(idle_timeout_seconds=60), buckets=BUCKETS)
+    assert dict(both.distributions("idle_timeout")) == {WHERE: Distribution((60,), (1, 1), 60)}
+    assert both.counts("without_idle_timeout") == {("CN-Shanghai",): 1}
+
+
+def test_panes_count_tasks_with_video() -> None:
+    """A task without a pane is a value of 0; an audio-only one and one without encoding are none."""
+    pane = Pane(0.0, 0.0, 1.0, 1.0, 0, 1, None, has_background_image=False)
+    tasks = [
+        configuration(encoding=encoding()),
+        configuration(encoding=encoding(), panes=(pane, pane)),
+        configuration(encoding=encoding(audio_only=True), panes=(pane,)),
+        configuration(panes=(pane,)),
+    ]
+    assert _distribution("panes", *tasks) == Distribution((0, 1), (1, 1, 2), 2)
+
+
+def test_users_count_listed_users_alone() -> None:
+    """No list means every user, which is no number."""
+    assert _distribution("users", configuration(users=3), configuration(users=0)) == Distribution((1, 2), (0, 0, 1), 3)
+
+
+def test_egress_counts_what_is_readable_for_each_output_of_mixed_tasks() -> None:
+    """Video and audio bitrate once for each output; a task with neither has no share."""
+    outputs = (push(is_ali_cdn=True), push("srt", is_ali_cdn=True), push())
+    both = encoding(bitrate_kbps=1000, audio=Audio(bitrate_kbps=100))
+    tasks = [
+        configuration(encoding=both, outputs=outputs),
+        configuration(encoding=encoding(audio=Audio(bitrate_kbps=8)), outputs=outputs[2:]),
+        configuration(encoding=encoding(), outputs=(push(is_ali_cdn=False),)),
+        configuration(encoding=both, outputs=outputs, mix_mode="single"),
+        configuration(outputs=outputs),
+    ]
+    assert dict(aggregates(*tasks).egress_bytes_per_second()) == {
+        ("CN-Shanghai", "alibaba"): 2 * 1100 * 125,
+        ("CN-Shanghai", "unknown"): (1100 + 8) * 125,
+    }
+
+
+def test_an_egress_of_zero_is_there() -> None:
+    """A bitrate of 0 is configured, which is not the same as unknown."""
+    task = configuration(encoding=encoding(bitrate_kbps=0), outputs=(push(),))
+    assert dict(aggregates(task).egress_bytes_per_second()) == {("CN-Shanghai", "unknown"): 0}
+
+
+def test_outputs_and_odd_values_are_counted_one_by_one() -> None:
+    """A task counts as often as it has outputs, errors and unknown values."""
+    odd = configuration(
+        outputs=(push(), push(), push("srt")), field_errors=("UserPanes.X", "UserPanes.X"), unknown_values=("Region",)
+    )
+    counted = aggregates(odd)
+    assert counted.counts("outputs") == {("unknown", "rtmp"): 2, ("unknown", "srt"): 1}
+    assert counted.counts("field_errors") == {("UserPanes.X",): 2}
+    assert counted.counts("unknown_values") == {("Region",): 1}
+
+
+def test_numbers_below_zero_measure_nothing() -> None:
+    """They are left out of distributions and egress: no sum is ever negative."""
+    negative = encoding(bitrate_kbps=-1, framerate=-25, gop=-50, width=-10, height=-10, audio=Audio(bitrate_kbps=-64))
+    negative_gop = encoding(gop=-50, framerate=25)
+    odd = aggregates(
+        configuration(encoding=negative, idle_timeout_seconds=-1, outputs=(push(),)),
+        configuration(encoding=negative_gop),
+    )
+    measured = {measure.name for measure in MEASURES if list(odd.distributions(measure.name))}
+    assert measured == {"panes", "video_framerate"}
+    assert dict(odd.distributions("video_framerate"))[WHERE].total == 25
+    assert not list(odd.egress_bytes_per_second())

@@ -1,0 +1,64 @@
+"""Names, types, labels and help of all families, held against a golden file."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from exporter.metrics.catalogue import declarations
+from exporter.metrics.family import Declaration
+from exporter.task import FIELDS
+
+GOLDEN = Path(__file__).with_name("contract.txt")
+
+
+def _promise(declaration: Declaration) -> str:
+    """Return what those who scrape a family rely on."""
+    labels = ",".join(declaration.label_names)
+    return f"{declaration.name} | {declaration.kind} | {labels} | {declaration.documentation}"
+
+
+def test_what_is_promised_has_not_changed() -> None:
+    """A change here breaks somebody's dashboards: it is made in this file too, on purpose, and in the changelog."""
+    assert [_promise(declaration) for declaration in declarations()] == GOLDEN.read_text("utf-8").splitlines()
+
+
+@pytest.mark.parametrize("declaration", declarations(), ids=lambda declaration: declaration.name)
+def test_declaration_follows_the_conventions(declaration: Declaration) -> None:
+    """Prefix, suffixes, sentences and labels are as everywhere."""
+    assert re.fullmatch(r"rtcmpu_[a-z0-9_]+", declaration.name)
+    assert declaration.name.endswith("_total") == (declaration.kind == "counter")
+    assert declaration.name.endswith("_info") == (declaration.kind == "info")
+    assert not declaration.name.endswith(("_bucket", "_sum", "_count", "_gsum", "_gcount", "_created"))
+    assert declaration.help.endswith(".")
+    assert not declaration.note or declaration.note.endswith((".", "`"))
+    assert len(set(declaration.label_names)) == len(declaration.labels)
+    assert all(re.fullmatch(r"[a-z_0-9]+", name) for name in declaration.label_names)
+    assert not {"le", "region", "instance", "job"} & set(declaration.label_names)
+
+
+def test_names_are_unique() -> None:
+    """No two families share a name, nor a name in OpenMetrics."""
+    names = [declaration.openmetrics_name for declaration in declarations()]
+    assert len(set(names)) == len(names)
+
+
+def test_account_and_app_id_come_first() -> None:
+    """Whatever is about an app begins with them."""
+    for declaration in declarations():
+        if "app_id" in declaration.label_names:
+            assert declaration.label_names[:2] == ("account", "app_id")
+        elif "account" in declaration.label_names:
+            assert declaration.label_names[0] == "account"
+
+
+def test_values_of_field_are_fields_of_a_task() -> None:
+    """Every value of the label is one that a task can report, and each field has at least one way to go wrong."""
+    documented = {
+        value
+        for declaration in declarations()
+        for label in declaration.labels
+        if label.name == "field"
+        for value in label.values
+    }
+    assert documented == set(FIELDS)

@@ -1,0 +1,331 @@
+"""Finished bytes: what a scrape sees, when, in which format and encoding."""
+
+import asyncio
+import gzip
+import os
+import shutil
+import subprocess
+import threading
+import zlib
+from collections.abc import Iterable
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from isal import isal_zlib
+from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from exporter.metrics import exposition as exposition_module
+from exporter.metrics.catalogue import families
+from exporter.metrics.exposition import Body, Exposition
+from exporter.metrics.family import Family, Label, Sample
+from exporter.metrics.formats import Format
+from exporter.metrics.report import AppReport
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.task import Configuration
+from tests.metrics.builders import STATUS, aggregates_of, configuration, configurations, encoding, push
+
+Samples = list[Sample]
+
+
+def _exposition() -> Exposition[AppReport]:
+    """Return one of all families, with an account, and no app yet."""
+    metrics = SelfMetrics(version="1.2.3")
+    metrics.add_account("prod")
+    return Exposition(families(), metrics)
+
+
+def _report(app_id: str, *tasks: Configuration) -> AppReport:
+    """Return the report of an app with data."""
+    return AppReport(msgspec.structs.replace(STATUS, app_id=app_id), aggregates_of(tasks))
+
+
+def _bytes(body: Body) -> bytes:
+    """Return the whole body, uncompressed."""
+    whole = b"".join(body.chunks)
+    assert len(whole) == body.length
+    if not body.gzip:
+        return whole
+    for decompressor in (zlib.decompressobj(31), isal_zlib.decompressobj(31)):
+        plain = decompressor.decompress(whole)
+        assert decompressor.eof
+        assert decompressor.unused_data == b""
+    assert gzip.decompress(whole) == plain
+    return plain
+
+
+def _text(exposition: Exposition[AppReport], exposition_format: Format = Format.TEXT, *, gzip: bool = False) -> str:
+    """Return what a scrape sees."""
+    return _bytes(exposition.body(exposition_format, gzip=gzip)).decode()
+
+
+def _about_apps(text: str) -> str:
+    """Return what stands before the exporter's own metrics."""
+    return text[: text.index("# HELP rtcmpu_exporter_build")]
+
+
+def _samples(read: Iterable[Metric]) -> dict[tuple[str, ...], float]:
+    """Return value by name and labels of everything about apps."""
+    samples = [sample for metric in read for sample in metric.samples]
+    return {
+        (sample.name, *(f"{name}={value}" for name, value in sorted(sample.labels.items()))): sample.value
+        for sample in samples
+        if sample.name.startswith("rtcmpu_") and not sample.name.startswith("rtcmpu_exporter_")
+    }
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(configurations, max_size=6))
+def test_both_official_parsers_read_the_same(tasks: list[Configuration]) -> None:
+    """Whatever the tasks are, text and OpenMetrics are well-formed and say the same."""
+    exposition = _exposition()
+    exposition.update(("prod", "live"), _report("live", *tasks))
+    exposition.publish()
+    in_text = _samples(parse_text(_text(exposition)))
+    in_openmetrics = _samples(parse_openmetrics(_text(exposition, Format.OPENMETRICS)))  # type: ignore[no-untyped-call]
+    assert in_text == in_openmetrics
+    assert in_text["rtcmpu_up", "account=prod", "app_id=live"] == 1
+
+
+@pytest.mark.parametrize("exposition_format", Format)
+def test_gzip_says_the_same_as_plain(exposition_format: Format) -> None:
+    """A compressed body is one member with the plain body's bytes."""
+    exposition = _exposition()
+    for app_id in ("one", "two"):
+        exposition.update(("prod", app_id), _report(app_id, configuration()))
+    exposition.publish()
+    plain = _text(exposition, exposition_format)
+    compressed = _text(exposition, exposition_format, gzip=True)
+    assert _about_apps(compressed) == _about_apps(plain)
+    assert plain.endswith("# EOF\n") == compressed.endswith("# EOF\n") == exposition_format.is_openmetrics
+    assert exposition.body(exposition_format, gzip=True).content_type == exposition_format.content_type
+
+
+def test_every_family_is_announced_before_there_is_any_app() -> None:
+    """HELP and TYPE stand there from the start, and no sample."""
+    text = _about_apps(_text(_exposition()))
+    for family in families():
+        assert f"# HELP {family.name} " in text
+    assert all(line.startswith("#") for line in text.splitlines())
+
+
+def test_series_do_not_grow_with_tasks() -> None:
+    """A thousand tasks of one kind take as many lines as one."""
+    one, many = _exposition(), _exposition()
+    one.update(("prod", "live"), _report("live", configuration()))
+    many.update(("prod", "live"), _report("live", *[configuration()] * 1000))
+    one.publish()
+    many.publish()
+    assert len(_about_apps(_text(one)).splitlines()) == len(_about_apps(_text(many)).splitlines())
+
+
+def test_changes_show_when_they_are_published() -> None:
+    """Updates in between are invisible, and published together."""
+    exposition = _exposition()
+    before = _about_apps(_text(exposition))
+    exposition.update(("prod", "one"), _report("one", configuration()))
+    exposition.update(("prod", "two"), _report("two", configuration(), configuration()))
+    assert _about_apps(_text(exposition)) == before
+    exposition.publish()
+    text = _text(exposition)
+    for app_id, tasks in (("one", "1.0"), ("two", "2.0")):
+        labels = f'account="prod",app_id="{app_id}",task_region="CN-Shanghai",mix_mode="mixed"'
+        assert f"rtcmpu_tasks{{{labels}}} {tasks}\n" in text
+
+
+def test_apps_stand_in_the_order_of_their_keys() -> None:
+    """The order of their updates makes no difference."""
+    one, other = _exposition(), _exposition()
+    for app_id in ("a", "b", "c"):
+        one.update(("prod", app_id), _report(app_id))
+    for app_id in ("c", "a", "b"):
+        other.update(("prod", app_id), _report(app_id))
+    one.publish()
+    other.publish()
+    assert _about_apps(_text(one)) == _about_apps(_text(other))
+
+
+def test_a_removed_app_leaves_nothing_behind() -> None:
+    """Everything about it ends with one publication; its neighbour stays."""
+    exposition, alone = _exposition(), _exposition()
+    exposition.update(("prod", "stays"), _report("stays", configuration()))
+    alone.update(("prod", "stays"), _report("stays", configuration()))
+    alone.publish()
+    exposition.update(("prod", "gone"), _report("gone", configuration(encoding=encoding(width=1))))
+    exposition.publish()
+    exposition.remove(("prod", "gone"))
+    exposition.remove(("prod", "never was"))
+    exposition.publish()
+    assert _about_apps(_text(exposition)) == _about_apps(_text(alone))
+
+
+def test_withdrawn_data_comes_back() -> None:
+    """The same aggregates are published again after they were withdrawn, though nothing changed in them."""
+    exposition = _exposition()
+    with_data = _report("live", configuration())
+    exposition.update(("prod", "live"), with_data)
+    exposition.publish()
+    before = _about_apps(_text(exposition))
+    exposition.update(("prod", "live"), AppReport(with_data.status, None))
+    exposition.publish()
+    assert "rtcmpu_tasks{" not in _text(exposition)
+    exposition.update(("prod", "live"), with_data)
+    exposition.publish()
+    assert _about_apps(_text(exposition)) == before
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.lists(configurations, max_size=2)), max_size=6))
+def test_the_way_to_a_state_makes_no_difference(steps: list[tuple[str, list[Configuration] | None]]) -> None:
+    """Updates, removals and publications in any order end in what a fresh start would publish."""
+    walked, fresh = _exposition(), _exposition()
+    last: dict[str, list[Configuration]] = {}
+    for app_id, tasks in steps:
+        if tasks is None:
+            walked.remove(("prod", app_id))
+            last.pop(app_id, None)
+        else:
+            walked.update(("prod", app_id), _report(app_id, *tasks))
+            last[app_id] = tasks
+        walked.publish()
+    for app_id, tasks in last.items():
+        fresh.update(("prod", app_id), _report(app_id, *tasks))
+    fresh.publish()
+    for exposition_format in (Format.TEXT, Format.OPENMETRICS):
+        assert _about_apps(_text(walked, exposition_format)) == _about_apps(_text(fresh, exposition_format))
+
+
+NUMBERS: tuple[Family[Samples], ...] = tuple(
+    Family(name=name, kind="gauge", help="X.", labels=(Label("app"),), samples=lambda samples: samples)
+    for name in ("x_one", "x_two")
+)
+
+
+def test_only_changed_families_are_compressed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same lines once more cost nothing."""
+    compressed: list[set[str]] = []
+    honest = exposition_module._compressed
+
+    def watched(changes: dict[str, tuple[tuple[bytes, ...], ...]]) -> object:
+        compressed.append(set(changes))
+        return honest(changes)
+
+    def only_second(samples: Samples) -> Samples:
+        return [(values, value) for values, value in samples if value > 1]  # type: ignore[operator]
+
+    monkeypatch.setattr(exposition_module, "_compressed", watched)
+    second = msgspec.structs.replace(NUMBERS[1], samples=only_second)
+    exposition: Exposition[Samples] = Exposition((NUMBERS[0], second), SelfMetrics(version="1"))
+    for value in (1, 1, 1.5, 0.5):
+        exposition.update(("a",), [(("a",), value)])
+        exposition.publish()
+    assert compressed == [{"x_one", "x_two"}, {"x_one"}, {"x_one", "x_two"}, {"x_one", "x_two"}]
+
+
+def test_samples_of_a_known_version_are_not_computed() -> None:
+    """While the version stays, nobody asks for samples; after a removal everything is new."""
+    asked: list[int] = []
+
+    def samples(report: int) -> Samples:
+        asked.append(report)
+        return [((), report)]
+
+    family: Family[int] = Family(
+        name="x", kind="gauge", help="X.", samples=samples, version=lambda report: report // 10 or None
+    )
+    exposition = Exposition((family,), SelfMetrics(version="1"))
+    for report in (10, 11, 20, 1, 2):
+        exposition.update(("a",), report)
+    exposition.remove(("a",))
+    exposition.update(("a",), 21)
+    assert asked == [10, 20, 1, 2, 21]
+
+
+def test_the_exporters_own_metrics_are_those_of_now() -> None:
+    """They need no publication."""
+    metrics = SelfMetrics(version="1.2.3")
+    exposition = Exposition(families(), metrics)
+    metrics.message_logged("error")
+    assert 'rtcmpu_exporter_log_messages_total{level="error"} 1.0\n' in _text(exposition)
+
+
+def test_rendering_is_measured_and_series_are_counted() -> None:
+    """The number of series is that of the lines about apps in the text format."""
+    ticks = iter([0.0, 1.0, 10.0, 12.5])
+    exposition = Exposition(families(), SelfMetrics(version="1.2.3"), timer=lambda: next(ticks))
+    tasks = [configuration(encoding=encoding(bitrate_kbps=1), outputs=(push(),))]
+    exposition.update(("prod", "live"), _report("live", *tasks))
+    exposition.publish()
+    text = _text(exposition)
+    lines = [line for line in _about_apps(text).splitlines() if not line.startswith("#")]
+    assert f'rtcmpu_exporter_series{{path="/metrics"}} {len(lines)}.0\n' in text
+    assert "rtcmpu_exporter_render_duration_seconds 2.5\n" in text
+
+
+async def test_publishing_off_the_loop_compresses_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop goes on meanwhile, updates in between wait for the next time, and nothing is lost."""
+    honest = exposition_module._compressed
+    loop, started, may_go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    threads: list[threading.Thread] = []
+
+    def slow(changes: dict[str, tuple[tuple[bytes, ...], ...]]) -> object:
+        threads.append(threading.current_thread())
+        loop.call_soon_threadsafe(started.set)
+        may_go_on.wait(5)
+        return honest(changes)
+
+    exposition: Exposition[Samples] = Exposition(NUMBERS, SelfMetrics(version="1"))
+    monkeypatch.setattr(exposition_module, "_compressed", slow)
+    exposition.update(("a",), [(("a",), 1)])
+    publishing = asyncio.create_task(exposition.publish_off_loop())
+    await started.wait()
+    exposition.update(("b",), [(("b",), 2)])
+    assert b"x_one{" not in b"".join(exposition.body(Format.TEXT, gzip=False).chunks)
+    may_go_on.set()
+    await publishing
+    assert threads[0] is not threading.main_thread()
+    first = b"".join(exposition.body(Format.TEXT, gzip=False).chunks)
+    assert (b'x_one{app="a"} 1.0' in first, b'x_one{app="b"} 2.0' in first) == (True, False)
+    await exposition.publish_off_loop()
+    await exposition.publish_off_loop()
+    assert b'x_one{app="b"} 2.0' in b"".join(exposition.body(Format.TEXT, gzip=False).chunks)
+
+
+async def test_changes_survive_a_publication_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be published is published the next time."""
+    exposition: Exposition[Samples] = Exposition(NUMBERS, SelfMetrics(version="1"))
+    exposition.update(("a",), [(("a",), 1)])
+
+    def failing(_: object) -> object:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(exposition_module, "_compressed", failing)
+        with pytest.raises(MemoryError):
+            await exposition.publish_off_loop()
+    await exposition.publish_off_loop()
+    assert b'x_one{app="a"} 1.0' in b"".join(exposition.body(Format.TEXT, gzip=False).chunks)
+
+
+def test_promtool_finds_nothing_to_criticise() -> None:
+    """Prometheus's own linter accepts every name, type, unit and help of the text format."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        reason = "promtool is missing; it comes with Prometheus (Debian: apt-get install prometheus)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    exposition = _exposition()
+    exposition.update(
+        ("prod", "live"),
+        _report("live", configuration(encoding=encoding(bitrate_kbps=100, gop=60, framerate=30), outputs=(push(),))),
+    )
+    exposition.publish()
+    text = _text(exposition)
+    assert "rtcmpu_task_gop_duration_seconds_bucket{" in text
+    command = [promtool, "check", "metrics"]
+    checked = subprocess.run(command, input=text, capture_output=True, text=True, timeout=30, check=False)
+    assert (checked.stdout + checked.stderr, checked.returncode) == ("", 0)

@@ -1,0 +1,143 @@
+"""Which format and encoding a scrape is answered with."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
+
+from exporter.metrics.formats import Format, negotiate, wants_gzip
+
+PROMETHEUS_2 = (
+    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+)
+PROMETHEUS_3 = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+
+
+def test_content_types_are_the_official_clients() -> None:
+    """Prometheus 3 refuses a Content-Type that it does not know."""
+    assert Format.TEXT.content_type == CONTENT_TYPE_PLAIN_0_0_4
+    assert Format.OPENMETRICS.content_type == CONTENT_TYPE_LATEST
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (PROMETHEUS_2, Format.OPENMETRICS),
+        (PROMETHEUS_3, Format.OPENMETRICS),
+        (
+            "application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            Format.OPENMETRICS_0_0_1,
+        ),
+        (None, Format.TEXT),
+        ("", Format.TEXT),
+        ("*/*", Format.TEXT),
+        ("text/*", Format.TEXT),
+        ("text/plain", Format.TEXT),
+        ("text/plain;version=1.0.0", Format.TEXT),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", Format.TEXT),
+        ("image/png", Format.TEXT),
+        ("application/openmetrics-text", Format.OPENMETRICS),
+        ("Application/OpenMetrics-Text; Version=1.0.0", Format.OPENMETRICS),
+        ('application/openmetrics-text; version="1.0.0"', Format.OPENMETRICS),
+        ("application/openmetrics-text;version=2.0.0,text/plain;q=0.1", Format.TEXT),
+        ("application/openmetrics-text;version=2.0.0", Format.TEXT),
+        ("application/*", Format.OPENMETRICS),
+        ("application/openmetrics-text,text/plain;version=0.0.4", Format.OPENMETRICS),
+        ("application/openmetrics-text,*/*", Format.OPENMETRICS),
+        ("application/openmetrics-text;q=0.4,text/plain;q=0.5", Format.TEXT),
+        ("application/openmetrics-text;q=0.1,*/*", Format.TEXT),
+        ("text/plain;q=0.1,*/*", Format.OPENMETRICS),
+        ("text/plain;q=0,*/*", Format.OPENMETRICS),
+        ("application/openmetrics-text;q=0", Format.TEXT),
+        ("application/openmetrics-text;q=high,text/plain;q=0.1", Format.TEXT),
+        ("application/openmetrics-text;q=nan,text/plain;q=0.1", Format.TEXT),
+        (",;,=;q", Format.TEXT),
+    ],
+)
+def test_negotiate(accept: str | None, expected: Format) -> None:
+    """The best liked format is chosen, text where nothing else is said."""
+    assert negotiate(accept) is expected
+
+
+_media = st.sampled_from(
+    [
+        "application/openmetrics-text;version=1.0.0",
+        "application/openmetrics-text;version=0.0.1",
+        "text/plain;version=0.0.4",
+        "text/plain;version=1.0.0",
+    ]
+)
+_FORMAT_OF = {
+    "application/openmetrics-text;version=1.0.0": Format.OPENMETRICS,
+    "application/openmetrics-text;version=0.0.1": Format.OPENMETRICS_0_0_1,
+    "text/plain;version=0.0.4": Format.TEXT,
+    "text/plain;version=1.0.0": Format.TEXT,
+}
+_entries = st.dictionaries(_media, st.integers(0, 1000), min_size=1)
+
+
+def _header(entries: list[tuple[str, int]]) -> str:
+    """Return an Accept header with weights in thousandths."""
+    return ", ".join(f"{media};q={weight / 1000}" for media, weight in entries)
+
+
+@settings(deadline=None)
+@given(_entries)
+def test_the_heaviest_weight_wins(entries: dict[str, int]) -> None:
+    """No other format that is accepted weighs more than the chosen one."""
+    weights: dict[Format, int] = {}
+    for media, weight in entries.items():
+        weights[_FORMAT_OF[media]] = max(weight, weights.get(_FORMAT_OF[media], 0))
+    chosen = negotiate(_header(list(entries.items())))
+    heaviest = max(weights.values())
+    assert weights.get(chosen, 0) == heaviest or (heaviest == 0 and chosen is Format.TEXT)
+
+
+@settings(deadline=None)
+@given(_entries, st.randoms(use_true_random=False))
+def test_the_order_of_entries_makes_no_difference(entries: dict[str, int], rng: random.Random) -> None:
+    """Weights say what is preferred, not places."""
+    ordered = list(entries.items())
+    shuffled = rng.sample(ordered, len(ordered))
+    assert negotiate(_header(ordered)) is negotiate(_header(shuffled))
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_no_header_is_too_odd(header: str) -> None:
+    """Whatever comes, there is an answer."""
+    assert negotiate(header) in Format
+    assert wants_gzip(header) in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "expected"),
+    [
+        ("gzip", True),
+        ("GZIP", True),
+        ("x-gzip", True),
+        ("deflate, gzip;q=0.5", True),
+        ("gzip, deflate, br, zstd", True),
+        ("*", True),
+        ("gzip;q=0.5, identity;q=0.5", True),
+        (None, False),
+        ("", False),
+        ("identity", False),
+        ("br", False),
+        ("gzip;q=0", False),
+        ("gzip;q=0, *", False),
+        ("*;q=0", False),
+        ("gzip;q=0.2, identity", False),
+    ],
+)
+def test_wants_gzip(accept_encoding: str | None, expected: bool) -> None:
+    """Gzip is sent to whoever likes it at least as much as none."""
+    assert wants_gzip(accept_encoding) is expected

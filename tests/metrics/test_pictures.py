@@ -1,0 +1,318 @@
+"""One picture for each family: tasks and a status in, the exact lines of the text format out."""
+
+import msgspec
+import pytest
+
+from exporter.config.model import Buckets
+from exporter.metrics.catalogue import families
+from exporter.metrics.report import AppReport
+from exporter.metrics.text import layout, sections
+from exporter.state import State
+from exporter.task import Audio, Pane, Source
+from tests.metrics.builders import STATUS, aggregates, configuration, encoding, push, report
+
+FAMILIES = {family.name: family for family in families()}
+
+TWO_TASKS = AppReport(
+    STATUS,
+    aggregates(
+        configuration(
+            idle_timeout_seconds=60,
+            outputs=(push(is_ali_cdn=True), push("srt")),
+            encoding=encoding(
+                codec="H.264",
+                profile="main",
+                preset="fast",
+                bitrate_kbps=1500,
+                framerate=25,
+                gop=50,
+                width=1280,
+                height=720,
+                audio=Audio(bitrate_kbps=64, channels=2, sample_rate_hertz=48000),
+            ),
+            panes=(Pane(0.0, 0.0, 1.0, 1.0, 0, 1, None, has_background_image=False),),
+            users=2,
+            unknown_values=("UserInfos.SourceType",),
+        ),
+        configuration(
+            region="Mars",
+            mix_mode="single",
+            source=Source("video", "screen"),
+            field_errors=("EncodeParams.VideoBitrate", "TaskId"),
+            unknown_values=("Region",),
+        ),
+        buckets=Buckets(
+            video_bitrate_kbps=(1000, 2000),
+            audio_bitrate_kbps=(64, 500),
+            video_framerate=(24, 30),
+            gop_seconds=(0.5, 2),
+            frame_pixels=(921_600, 2_073_600),
+            idle_timeout_seconds=(10, 60),
+            panes=(0, 1),
+            users=(1, 2),
+        ),
+    ),
+)
+
+PICTURES = {
+    "rtcmpu_up": "rtcmpu_up{A} 1.0",
+    "rtcmpu_collection_data_available": "rtcmpu_collection_data_available{A} 1.0",
+    "rtcmpu_collection_last_update_timestamp_seconds": "rtcmpu_collection_last_update_timestamp_seconds{A} 1000.5",
+    "rtcmpu_collection_last_sweep_timestamp_seconds": "rtcmpu_collection_last_sweep_timestamp_seconds{A} 1000.0",
+    "rtcmpu_collection_last_attempt_timestamp_seconds": "rtcmpu_collection_last_attempt_timestamp_seconds{A} 1001.0",
+    "rtcmpu_collection_interval_seconds": "rtcmpu_collection_interval_seconds{A} 10.0",
+    "rtcmpu_collection_sweep_interval_seconds": "rtcmpu_collection_sweep_interval_seconds{A} 300.0",
+    "rtcmpu_collection_stale_after_seconds": "rtcmpu_collection_stale_after_seconds{A} 900.0",
+    "rtcmpu_collection_interval_stretch_ratio": "rtcmpu_collection_interval_stretch_ratio{A} 1.0",
+    "rtcmpu_collection_duration_seconds": "rtcmpu_collection_duration_seconds{A} 2.5",
+    "rtcmpu_collection_requests": "rtcmpu_collection_requests{A} 11.0",
+    "rtcmpu_collection_repaired_tasks": "rtcmpu_collection_repaired_tasks{A} 1.0",
+    "rtcmpu_collection_duplicate_rows": "rtcmpu_collection_duplicate_rows{A} 2.0",
+    "rtcmpu_collection_state": """
+        rtcmpu_collection_state{A,state="ok"} 1.0
+        rtcmpu_collection_state{A,state="pending"} 0.0
+        rtcmpu_collection_state{A,state="partial"} 0.0
+        rtcmpu_collection_state{A,state="limit_exceeded"} 0.0
+        rtcmpu_collection_state{A,state="throttled"} 0.0
+        rtcmpu_collection_state{A,state="timeout"} 0.0
+        rtcmpu_collection_state{A,state="network_error"} 0.0
+        rtcmpu_collection_state{A,state="server_error"} 0.0
+        rtcmpu_collection_state{A,state="invalid_response"} 0.0
+        rtcmpu_collection_state{A,state="request_rejected"} 0.0
+        rtcmpu_collection_state{A,state="app_invalid"} 0.0
+        rtcmpu_collection_state{A,state="not_enabled"} 0.0
+        rtcmpu_collection_state{A,state="auth_error"} 0.0
+    """,
+    "rtcmpu_app_info": 'rtcmpu_app_info{A,name="Main stage",owner="live-ops"} 1.0',
+    "rtcmpu_task_quota": """
+        rtcmpu_task_quota{A,mix_mode="single"} 200.0
+        rtcmpu_task_quota{A,mix_mode="mixed"} 40.0
+    """,
+    "rtcmpu_tasks": """
+        rtcmpu_tasks{A,task_region="CN-Shanghai",mix_mode="single"} 0.0
+        rtcmpu_tasks{A,task_region="CN-Shanghai",mix_mode="mixed"} 1.0
+        rtcmpu_tasks{A,task_region="CN-Shanghai",mix_mode="other"} 0.0
+        rtcmpu_tasks{A,task_region="AP-Singapore",mix_mode="single"} 0.0
+        rtcmpu_tasks{A,task_region="AP-Singapore",mix_mode="mixed"} 0.0
+        rtcmpu_tasks{A,task_region="AP-Singapore",mix_mode="other"} 0.0
+        rtcmpu_tasks{A,task_region="EMAA-Saudi",mix_mode="single"} 0.0
+        rtcmpu_tasks{A,task_region="EMAA-Saudi",mix_mode="mixed"} 0.0
+        rtcmpu_tasks{A,task_region="EMAA-Saudi",mix_mode="other"} 0.0
+        rtcmpu_tasks{A,task_region="other",mix_mode="single"} 1.0
+        rtcmpu_tasks{A,task_region="other",mix_mode="mixed"} 0.0
+        rtcmpu_tasks{A,task_region="other",mix_mode="other"} 0.0
+    """,
+    "rtcmpu_task_outputs": """
+        rtcmpu_task_outputs{A,cdn="alibaba",scheme="rtmp"} 1.0
+        rtcmpu_task_outputs{A,cdn="unknown",scheme="srt"} 1.0
+    """,
+    "rtcmpu_tasks_by_video": (
+        'rtcmpu_tasks_by_video{A,codec="H.264",profile="main",preset="fast",resolution="720p"} 1.0'
+    ),
+    "rtcmpu_tasks_by_audio": ('rtcmpu_tasks_by_audio{A,channels="2",sample_rate_hertz="48000",audio_only="false"} 1.0'),
+    "rtcmpu_tasks_by_source": 'rtcmpu_tasks_by_source{A,stream_type="video",source_type="screen"} 1.0',
+    "rtcmpu_tasks_by_billing_tier": """
+        rtcmpu_tasks_by_billing_tier{A,tier="single_audio"} 0.0
+        rtcmpu_tasks_by_billing_tier{A,tier="single_video"} 1.0
+        rtcmpu_tasks_by_billing_tier{A,tier="audio"} 0.0
+        rtcmpu_tasks_by_billing_tier{A,tier="480p"} 0.0
+        rtcmpu_tasks_by_billing_tier{A,tier="720p"} 1.0
+        rtcmpu_tasks_by_billing_tier{A,tier="above_720p"} 0.0
+        rtcmpu_tasks_by_billing_tier{A,tier="unknown"} 0.0
+    """,
+    "rtcmpu_tasks_without_idle_timeout": """
+        rtcmpu_tasks_without_idle_timeout{A,task_region="CN-Shanghai"} 0.0
+        rtcmpu_tasks_without_idle_timeout{A,task_region="AP-Singapore"} 0.0
+        rtcmpu_tasks_without_idle_timeout{A,task_region="EMAA-Saudi"} 0.0
+        rtcmpu_tasks_without_idle_timeout{A,task_region="other"} 1.0
+    """,
+    "rtcmpu_task_configured_egress_bytes_per_second": """
+        rtcmpu_task_configured_egress_bytes_per_second{A,task_region="CN-Shanghai",cdn="alibaba"} 195500.0
+        rtcmpu_task_configured_egress_bytes_per_second{A,task_region="CN-Shanghai",cdn="unknown"} 195500.0
+    """,
+    "rtcmpu_task_video_bitrate_bytes_per_second": """
+        rtcmpu_task_video_bitrate_bytes_per_second_bucket{A,W,le="125000.0"} 0.0
+        rtcmpu_task_video_bitrate_bytes_per_second_bucket{A,W,le="250000.0"} 1.0
+        rtcmpu_task_video_bitrate_bytes_per_second_bucket{A,W,le="+Inf"} 1.0
+        rtcmpu_task_video_bitrate_bytes_per_second_gcount{A,W} 1.0
+        rtcmpu_task_video_bitrate_bytes_per_second_gsum{A,W} 187500.0
+    """,
+    "rtcmpu_task_audio_bitrate_bytes_per_second": """
+        rtcmpu_task_audio_bitrate_bytes_per_second_bucket{A,W,le="8000.0"} 1.0
+        rtcmpu_task_audio_bitrate_bytes_per_second_bucket{A,W,le="62500.0"} 1.0
+        rtcmpu_task_audio_bitrate_bytes_per_second_bucket{A,W,le="+Inf"} 1.0
+        rtcmpu_task_audio_bitrate_bytes_per_second_gcount{A,W} 1.0
+        rtcmpu_task_audio_bitrate_bytes_per_second_gsum{A,W} 8000.0
+    """,
+    "rtcmpu_task_video_framerate_hertz": """
+        rtcmpu_task_video_framerate_hertz_bucket{A,W,le="24.0"} 0.0
+        rtcmpu_task_video_framerate_hertz_bucket{A,W,le="30.0"} 1.0
+        rtcmpu_task_video_framerate_hertz_bucket{A,W,le="+Inf"} 1.0
+        rtcmpu_task_video_framerate_hertz_gcount{A,W} 1.0
+        rtcmpu_task_video_framerate_hertz_gsum{A,W} 25.0
+    """,
+    "rtcmpu_task_gop_duration_seconds": """
+        rtcmpu_task_gop_duration_seconds_bucket{A,W,le="0.5"} 0.0
+        rtcmpu_task_gop_duration_seconds_bucket{A,W,le="2.0"} 1.0
+        rtcmpu_task_gop_duration_seconds_bucket{A,W,le="+Inf"} 1.0
+        rtcmpu_task_gop_duration_seconds_gcount{A,W} 1.0
+        rtcmpu_task_gop_duration_seconds_gsum{A,W} 2.0
+    """,
+    "rtcmpu_task_frame_pixels": """
+        rtcmpu_task_frame_pixels_bucket{A,W,le="921600.0"} 1.0
+        rtcmpu_task_frame_pixels_bucket{A,W,le="2.0736e+06"} 1.0
+        rtcmpu_task_frame_pixels_bucket{A,W,le="+Inf"} 1.0
+        rtcmpu_task_frame_pixels_gcount{A,W} 1.0
+        rtcmpu_task_frame_pixels_gsum{A,W} 921600.0
+    """,
+    "rtcmpu_task_idle_timeout_seconds": """
+        rtcmpu_task_idle_timeout_seconds_bucket{A,W,le="10.0"} 0.0
+        rtcmpu_task_idle_timeout_seconds_bucket{A,W,le="60.0"} 1.0
+        rtcmpu_task_idle_timeout_seconds_bucket{A,W,le="+Inf"} 1.0
+        rtcmpu_task_idle_timeout_seconds_gcount{A,W} 1.0
+        rtcmpu_task_idle_timeout_seconds_gsum{A,W} 60.0
+    """,
+    "rtcmpu_task_panes": """
+        rtcmpu_task_panes_bucket{A,W,le="0.0"} 0.0
+        rtcmpu_task_panes_bucket{A,W,le="1.0"} 1.0
+        rtcmpu_task_panes_bucket{A,W,le="+Inf"} 1.0
+        rtcmpu_task_panes_gcount{A,W} 1.0
+        rtcmpu_task_panes_gsum{A,W} 1.0
+    """,
+    "rtcmpu_task_users": """
+        rtcmpu_task_users_bucket{A,W,le="1.0"} 0.0
+        rtcmpu_task_users_bucket{A,W,le="2.0"} 1.0
+        rtcmpu_task_users_bucket{A,W,le="+Inf"} 1.0
+        rtcmpu_task_users_gcount{A,W} 1.0
+        rtcmpu_task_users_gsum{A,W} 2.0
+    """,
+}
+
+LONG_PICTURES = {
+    "rtcmpu_collection_attempts_total": (
+        2 * (len(State) - 1),
+        """
+        rtcmpu_collection_attempts_total{A,kind="update",outcome="ok"} 3.0
+        rtcmpu_collection_attempts_total{A,kind="sweep",outcome="timeout"} 1.0
+        """,
+    ),
+    "rtcmpu_task_field_errors": (
+        47,
+        """
+        rtcmpu_task_field_errors{A,field="TaskId"} 4.0
+        rtcmpu_task_field_errors{A,field="EncodeParams.VideoBitrate"} 1.0
+        """,
+    ),
+    "rtcmpu_task_unknown_values": (
+        16,
+        """
+        rtcmpu_task_unknown_values{A,field="Region"} 1.0
+        rtcmpu_task_unknown_values{A,field="UserInfos.SourceType"} 1.0
+        """,
+    ),
+}
+"""How many lines there are, and those that are not 0."""
+
+TASK_FAMILIES = {name for name in FAMILIES if name.startswith("rtcmpu_task")} - {"rtcmpu_task_quota"}
+
+
+def _lines(name: str, about: AppReport) -> list[str]:
+    """Return the lines of one family in the text format."""
+    rendered = sections(FAMILIES[name], FAMILIES[name].samples(about))
+    parts = layout(FAMILIES[name]).text
+    return b"".join(rendered[part.section] for part in parts).decode().splitlines()
+
+
+def _drawn(picture: str) -> list[str]:
+    """Return a picture's lines: A stands for the app, W for region and mode of the mixed task."""
+    app, where = 'account="prod",app_id="live"', 'task_region="CN-Shanghai",mix_mode="mixed"'
+    lines = (line.strip() for line in picture.strip().splitlines())
+    return [line.replace("{A", "{" + app, 1).replace(",W", "," + where, 1) for line in lines]
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_picture(name: str) -> None:
+    """The family looks exactly like this."""
+    assert _lines(name, TWO_TASKS) == _drawn(PICTURES[name])
+
+
+@pytest.mark.parametrize("name", LONG_PICTURES)
+def test_long_picture(name: str) -> None:
+    """The family has a line for each value of its labels, and looks like this where it is not 0."""
+    number, picture = LONG_PICTURES[name]
+    lines = _lines(name, TWO_TASKS)
+    assert len(lines) == number
+    assert [line for line in lines if not line.endswith(" 0.0")] == _drawn(picture)
+
+
+def test_every_family_has_a_picture() -> None:
+    """No family about apps is published without one."""
+    assert PICTURES.keys() | LONG_PICTURES.keys() == FAMILIES.keys()
+
+
+@pytest.mark.parametrize("name", sorted(TASK_FAMILIES))
+def test_families_about_tasks_are_withdrawn_without_data(name: str) -> None:
+    """Unknown is absent: not one series is left."""
+    assert _lines(name, AppReport(STATUS, None)) == []
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES.keys() - TASK_FAMILIES))
+def test_families_about_the_collection_never_are(name: str) -> None:
+    """They look the same with data and without."""
+    assert _lines(name, AppReport(STATUS, None)) == _lines(name, TWO_TASKS) != []
+
+
+ZERO_FILLED = {
+    "rtcmpu_tasks": 12,
+    "rtcmpu_task_field_errors": 47,
+    "rtcmpu_task_unknown_values": 16,
+    "rtcmpu_tasks_by_billing_tier": 7,
+    "rtcmpu_tasks_without_idle_timeout": 4,
+}
+
+
+@pytest.mark.parametrize("name", sorted(TASK_FAMILIES))
+def test_an_app_without_tasks_has_zeros_where_they_are_promised(name: str) -> None:
+    """After the first snapshot, families with a closed label are there from the start; others wait for a task."""
+    empty = report(status=msgspec.structs.replace(STATUS, sweep=None))
+    lines = _lines(name, empty)
+    assert len(lines) == ZERO_FILLED.get(name, 0)
+    assert all(line.endswith(" 0.0") for line in lines)
+
+
+def test_before_the_first_sweep_nothing_is_said_about_it() -> None:
+    """Times and facts that are not known are absent, and the state is the only one that is 1."""
+    waiting = msgspec.structs.replace(
+        STATUS,
+        state=State.PENDING,
+        up=False,
+        data_available=False,
+        last_update_began=None,
+        last_sweep_began=None,
+        last_attempt_began=None,
+        attempts={},
+        sweep=None,
+    )
+    about = AppReport(waiting, None)
+    present = {name for name in FAMILIES if _lines(name, about)}
+    assert present == {
+        "rtcmpu_up",
+        "rtcmpu_collection_state",
+        "rtcmpu_collection_data_available",
+        "rtcmpu_collection_interval_seconds",
+        "rtcmpu_collection_sweep_interval_seconds",
+        "rtcmpu_collection_stale_after_seconds",
+        "rtcmpu_collection_interval_stretch_ratio",
+        "rtcmpu_collection_attempts_total",
+        "rtcmpu_app_info",
+        "rtcmpu_task_quota",
+    }
+    assert _lines("rtcmpu_up", about) == _drawn("rtcmpu_up{A} 0.0")
+    ones = [line for line in _lines("rtcmpu_collection_state", about) if line.endswith(" 1.0")]
+    assert ones == _drawn('rtcmpu_collection_state{A,state="pending"} 1.0')
+
+
+def test_a_quota_of_none_is_absent() -> None:
+    """What is not configured is no number."""
+    unlimited = msgspec.structs.replace(STATUS, quota_single=None, quota_mixed=0)
+    assert _lines("rtcmpu_task_quota", report(status=unlimited)) == _drawn('rtcmpu_task_quota{A,mix_mode="mixed"} 0.0')

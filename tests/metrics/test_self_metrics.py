@@ -1,0 +1,215 @@
+"""The exporter's own metrics."""
+
+import platform
+import threading
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from exporter.metrics.exporter_families import EXPORTER_FAMILIES
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.state import State
+
+
+def _metrics() -> SelfMetrics:
+    """Return fresh ones."""
+    return SelfMetrics(version="1.2.3")
+
+
+def _series(metrics: SelfMetrics) -> dict[str, str]:
+    """Return value by series, as the text format shows them."""
+    lines = metrics.render(openmetrics=False).decode().splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+
+def test_every_declared_family_is_announced() -> None:
+    """HELP and TYPE stand there from the start, before anything happened."""
+    text = _metrics().render(openmetrics=False).decode()
+    for declaration in EXPORTER_FAMILIES:
+        kind = "gauge" if declaration.kind == "info" else declaration.kind
+        assert f"# TYPE {declaration.name} {kind}\n" in text
+        assert f"# HELP {declaration.name} {declaration.documentation}\n" in text
+
+
+def test_families_stand_in_the_declared_order() -> None:
+    """What is documented and what is served have one order."""
+    lines = _metrics().render(openmetrics=False).decode().splitlines()
+    announced = [line.split(" ")[2] for line in lines if line.startswith("# TYPE rtcmpu_")]
+    assert announced == [declaration.name for declaration in EXPORTER_FAMILIES]
+
+
+def test_build_info() -> None:
+    """It names the exporter's version and Python's."""
+    series = f'rtcmpu_exporter_build_info{{version="1.2.3",python_version="{platform.python_version()}"}}'
+    assert _series(_metrics())[series] == "1.0"
+
+
+def test_process_and_python_metrics_are_there() -> None:
+    """They come from the official client, under its names."""
+    names = {series.partition("{")[0] for series in _series(_metrics())}
+    assert {"process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "python_info"} <= names
+    assert "python_gc_collections_total" in names
+
+
+def test_an_account_begins_at_zero() -> None:
+    """Every outcome, reason and priority has its series before the first request."""
+    metrics = _metrics()
+    metrics.add_account("prod")
+    about = {series: value for series, value in _series(metrics).items() if 'account="prod"' in series}
+    assert set(about.values()) == {"0.0"}
+    requests = {series for series in about if series.startswith("rtcmpu_exporter_api_requests_total")}
+    outcomes = set(State) - {State.PENDING}
+    assert requests == {
+        f'rtcmpu_exporter_api_requests_total{{account="prod",outcome="{outcome}"}}' for outcome in outcomes
+    }
+    for priority in ("update", "lookup", "sweep"):
+        assert f'rtcmpu_exporter_rate_limit_wait_seconds_count{{account="prod",priority="{priority}"}}' in about
+
+
+def test_requests_are_counted_and_timed() -> None:
+    """Each attempt counts once, in every bucket from its time on."""
+    metrics = _metrics()
+    account = metrics.add_account("prod")
+    account.request_finished(State.OK, 0.25)
+    account.request_finished(State.TIMEOUT, 100.0)
+    series = _series(metrics)
+    assert series['rtcmpu_exporter_api_requests_total{account="prod",outcome="ok"}'] == "1.0"
+    assert series['rtcmpu_exporter_api_requests_total{account="prod",outcome="timeout"}'] == "1.0"
+    duration = "rtcmpu_exporter_api_request_duration_seconds"
+    assert series[f'{duration}_bucket{{account="prod",le="0.1"}}'] == "0.0"
+    assert series[f'{duration}_bucket{{account="prod",le="0.25"}}'] == "1.0"
+    assert series[f'{duration}_bucket{{account="prod",le="+Inf"}}'] == "2.0"
+    assert series[f'{duration}_count{{account="prod"}}'] == "2.0"
+    assert series[f'{duration}_sum{{account="prod"}}'] == "100.25"
+
+
+def test_the_budget_is_counted() -> None:
+    """Retries, throttling, waits and the rate in force show up."""
+    metrics = _metrics()
+    account = metrics.add_account("prod")
+    account.retried(State.SERVER_ERROR)
+    account.throttled()
+    account.waited("sweep", 1.5)
+    account.rate(20.0)
+    series = _series(metrics)
+    assert series['rtcmpu_exporter_api_retries_total{account="prod",reason="server_error"}'] == "1.0"
+    assert series['rtcmpu_exporter_api_throttled_total{account="prod"}'] == "1.0"
+    assert series['rtcmpu_exporter_rate_limit_wait_seconds_sum{account="prod",priority="sweep"}'] == "1.5"
+    assert series['rtcmpu_exporter_rate_limit_wait_seconds_count{account="prod",priority="update"}'] == "0.0"
+    assert series['rtcmpu_exporter_rate_limit_requests_per_second{account="prod"}'] == "20.0"
+
+
+def test_skew_and_expiry_are_absent_until_they_are_known() -> None:
+    """Unknown is absent, never 0."""
+    metrics = _metrics()
+    account = metrics.add_account("prod")
+    skew = 'rtcmpu_exporter_clock_skew_seconds{account="prod"}'
+    expiry = 'rtcmpu_exporter_credentials_expiry_timestamp_seconds{account="prod"}'
+    assert not {skew, expiry} & _series(metrics).keys()
+    account.clock_skew(-3.5)
+    account.credentials_expiry(2000.0)
+    assert (_series(metrics)[skew], _series(metrics)[expiry]) == ("-3.5", "2000.0")
+
+
+def test_a_removed_account_leaves_nothing_behind() -> None:
+    """Its series and its apps' end, and a late answer does not bring them back; others stay."""
+    metrics = _metrics()
+    gone, stays = metrics.add_account("gone"), metrics.add_account("stays")
+    metrics.add_app("gone", "live")
+    metrics.remove_account("gone")
+    gone.request_finished(State.OK, 0.1)
+    gone.waited("update", 0.1)
+    gone.clock_skew(1.0)
+    gone.rate(40.0)
+    metrics.sweep_skipped("gone", "live", "budget")
+    stays.request_finished(State.OK, 0.1)
+    series = _series(metrics)
+    assert not [name for name in series if "gone" in name]
+    assert series['rtcmpu_exporter_api_requests_total{account="stays",outcome="ok"}'] == "1.0"
+
+
+def test_an_account_that_is_added_again_goes_on_counting() -> None:
+    """A reload that leaves an account as it is does not reset its counters."""
+    metrics = _metrics()
+    metrics.add_account("prod").throttled()
+    metrics.add_account("prod").throttled()
+    assert _series(metrics)['rtcmpu_exporter_api_throttled_total{account="prod"}'] == "2.0"
+
+
+def test_skipped_sweeps_by_app() -> None:
+    """Each app has every reason from the start, and takes them with it."""
+    metrics = _metrics()
+    metrics.add_account("prod")
+    metrics.add_app("prod", "one")
+    metrics.add_app("prod", "two")
+    metrics.sweep_skipped("prod", "two", "backoff")
+    metrics.remove_app("prod", "one")
+    skipped = {name: value for name, value in _series(metrics).items() if "sweeps_skipped" in name}
+    series = 'rtcmpu_exporter_sweeps_skipped_total{account="prod",app_id="two",reason='
+    assert skipped == {f'{series}"still_running"}}': "0.0", f'{series}"budget"}}': "0.0", f'{series}"backoff"}}': "1.0"}
+
+
+def test_reloads() -> None:
+    """A refused configuration leaves the digest and time of the one in force."""
+    metrics = _metrics()
+    metrics.config_loaded("aaa", 1000.0)
+    metrics.config_loaded("bbb", 2000.0)
+    metrics.config_rejected()
+    config = {name: value for name, value in _series(metrics).items() if "_config_" in name}
+    assert config == {
+        'rtcmpu_exporter_config_info{sha256="bbb"}': "1.0",
+        "rtcmpu_exporter_config_last_reload_successful": "0.0",
+        "rtcmpu_exporter_config_last_reload_success_timestamp_seconds": "2000.0",
+    }
+
+
+def test_requests_of_the_web_side_and_the_loop() -> None:
+    """Answers are counted by route and status; the lag is the last one."""
+    metrics = _metrics()
+    metrics.request_answered("/apps/{account}/{app_id}", 404)
+    metrics.request_answered("/apps/{account}/{app_id}", 404)
+    metrics.event_loop_lag.set(0.002)
+    metrics.rendered("/metrics", seconds=0.5, series=7)
+    series = _series(metrics)
+    assert series['rtcmpu_exporter_http_requests_total{path="/apps/{account}/{app_id}",code="404"}'] == "2.0"
+    assert series["rtcmpu_exporter_event_loop_lag_seconds"] == "0.002"
+    assert series["rtcmpu_exporter_render_duration_seconds"] == "0.5"
+    assert series['rtcmpu_exporter_series{path="/metrics"}'] == "7.0"
+
+
+def test_log_messages_are_counted_from_any_thread() -> None:
+    """Not one is lost when several threads log at once."""
+    metrics = _metrics()
+
+    def log() -> None:
+        for _ in range(2000):
+            metrics.message_logged("warning")
+
+    threads = [threading.Thread(target=log) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert _series(metrics)['rtcmpu_exporter_log_messages_total{level="warning"}'] == "8000.0"
+    assert _series(metrics)['rtcmpu_exporter_log_messages_total{level="error"}'] == "0.0"
+
+
+def test_both_formats_say_the_same() -> None:
+    """The official parsers read the same samples from both, none of them a `_created` one."""
+    metrics = _metrics()
+    metrics.add_account("prod").request_finished(State.OK, 0.1)
+    in_text = parse_text(metrics.render(openmetrics=False).decode())
+    in_openmetrics = parse_openmetrics(metrics.render(openmetrics=True).decode())  # type: ignore[no-untyped-call]
+    kept = ("rtcmpu_", "python_info")
+    one, other = (
+        {
+            (sample.name, *sorted(sample.labels.items())): sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name.startswith(kept)
+        }
+        for families in (in_text, in_openmetrics)
+    )
+    assert one == other
+    assert len(one) > 50
+    assert not [name for name, *_ in one if name.endswith("_created")]

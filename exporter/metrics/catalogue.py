@@ -1,14 +1,16 @@
-"""Everything that is published, in the order of the exposition."""
+"""Everything that is published, in the order of the expositions."""
 
 from exporter.metrics.app_families import AppFamily, app_families
+from exporter.metrics.change_families import change_families
 from exporter.metrics.exporter_families import EXPORTER_FAMILIES
 from exporter.metrics.family import Declaration
+from exporter.metrics.per_task_families import per_task_families
 from exporter.metrics.task_families import task_families
 
 
 def families() -> tuple[AppFamily, ...]:
     """Return the families about apps, with the functions that find their samples."""
-    return (*app_families(), *task_families())
+    return (*app_families(), *task_families(), *change_families())
 
 
 def declarations() -> tuple[Declaration, ...]:

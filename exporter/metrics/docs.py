@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from exporter.metrics.app_families import app_families
+from exporter.metrics.change_families import change_families
 from exporter.metrics.exporter_families import EXPORTER_FAMILIES
 from exporter.metrics.family import Declaration, Label
 from exporter.metrics.task_families import task_families
@@ -50,6 +51,7 @@ def metrics_markdown() -> str:
     groups: Mapping[str, tuple[Declaration, ...]] = {
         "About the collection of each app": app_families(),
         "About the tasks of each app": task_families(),
+        "About changes": change_families(),
         "About the exporter itself": EXPORTER_FAMILIES,
     }
     parts = [_INTRODUCTION]

@@ -1,7 +1,8 @@
 """What is published about one app, gathered at one moment."""
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from exporter.collect.changes import ChangeCounts
 from exporter.collect.status import Status
 from exporter.metrics.aggregates import Aggregates
 
@@ -12,3 +13,5 @@ class AppReport(Struct, frozen=True):
     status: Status
     aggregates: Aggregates | None
     """None while there is no data, or while it is withdrawn."""
+    changes: ChangeCounts = field(default_factory=ChangeCounts)
+    """Since the baseline."""

@@ -1,0 +1,135 @@
+"""Requests of one account: within its budget, tried again where that helps, counted.
+
+This is the one owner of retries: nothing below sends a request twice, nothing above asks again for a failed one
+before its next turn.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from exporter.aliyun.errors import ApiError
+from exporter.aliyun.response import Page
+from exporter.clock import Clock
+from exporter.collect.limiter import Limiter, Priority
+from exporter.collect.listing import Answer
+from exporter.collect.windows import Window
+from exporter.state import State
+
+ATTEMPTS: Final = 3
+FIRST_PAUSE_SECONDS: Final = 0.2
+LONGEST_WAIT_SECONDS: Final = 5.0
+"""A service that asks to wait longer has failed the request; the wait is heeded all the same."""
+
+
+class ListClient(Protocol):
+    """One attempt to read from the service; raises ApiError."""
+
+    async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> Page:
+        """Return one page of the app's list."""
+
+    async def look_up(self, app_id: str, task_id: str) -> Page:
+        """Return the task, or no row where the service does not know it."""
+
+
+class RequestEvents(Protocol):
+    """What happens beside the answers, for whoever counts it."""
+
+    def waited(self, priority: str, seconds: float) -> None:
+        """A request waited for its turn in the budget; priority: update, lookup or sweep."""
+
+    def throttled(self) -> None:
+        """The service refused a request because there were too many."""
+
+    def retried(self, reason: State) -> None:
+        """A request is sent once more."""
+
+
+class AccountRequests:
+    """All requests of one account go through here."""
+
+    def __init__(
+        self, client: ListClient, limiter: Limiter, *, clock: Clock, rng: random.Random, events: RequestEvents
+    ) -> None:
+        self._client = client
+        self._limiter = limiter
+        self._clock = clock
+        self._rng = rng
+        self._events = events
+
+    def of_app(self, app_id: str) -> "AppRequests":
+        """Return the requests about one app, with a count of their own."""
+        return AppRequests(self, self._client, app_id)
+
+    def queue_seconds(self, priority: Priority) -> float:
+        """How long the requests of a priority that wait now will take to be sent."""
+        return self._limiter.waiting(priority) / self._limiter.effective_requests_per_second
+
+    async def send(
+        self, attempt: Callable[[], Awaitable[Page]], priority: Priority, count: Callable[[], None]
+    ) -> Answer:
+        """Send a request when its turn comes, and again where that can help.
+
+        Args:
+            attempt: sends it once.
+            priority: its place in the queue for the budget.
+            count: called for every attempt.
+
+        Raises:
+            ApiError: of the last attempt.
+        """
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                async with self._limiter.permit(priority) as waited_seconds:
+                    self._events.waited(priority.name.lower(), waited_seconds)
+                    sent_at = self._clock.monotonic()
+                    count()
+                    return Answer(await attempt(), sent_at)
+            except ApiError as error:
+                asked_to_wait_seconds = error.wait_seconds or 0.0
+                if error.state is State.THROTTLED:
+                    self._events.throttled()
+                    self._limiter.throttled(error.wait_seconds)
+                if not error.retryable or attempts == ATTEMPTS or asked_to_wait_seconds > LONGEST_WAIT_SECONDS:
+                    raise
+                self._events.retried(error.state)
+            pause_seconds = FIRST_PAUSE_SECONDS * 2 ** (attempts - 1) * self._rng.uniform(0.5, 1.0)
+            await self._clock.sleep(max(pause_seconds, asked_to_wait_seconds))
+
+
+class AppRequests:
+    """The requests about one app."""
+
+    def __init__(self, account: AccountRequests, client: ListClient, app_id: str) -> None:
+        self._account = account
+        self._client = client
+        self._app_id = app_id
+        self.sent = 0
+        """HTTP requests so far, retries included."""
+
+    def window(self, priority: Priority) -> Callable[[Window], Awaitable[Answer]]:
+        """Return what fetches one window of the list at a priority."""
+
+        async def fetch(window: Window) -> Answer:
+            return await self._account.send(
+                lambda: self._client.list_tasks(self._app_id, page_no=window.page_no, page_size=window.page_size),
+                priority,
+                self._count,
+            )
+
+        return fetch
+
+    def queue_seconds(self, priority: Priority) -> float:
+        """How long the requests of a priority that wait now will take to be sent, all apps of the account together."""
+        return self._account.queue_seconds(priority)
+
+    async def look_up(self, task_id: str) -> Answer:
+        """Ask for one task by its TaskId."""
+        return await self._account.send(
+            lambda: self._client.look_up(self._app_id, task_id), Priority.LOOKUP, self._count
+        )
+
+    def _count(self) -> None:
+        self.sent += 1

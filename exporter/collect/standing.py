@@ -1,0 +1,96 @@
+"""How it stands with one app: from outcomes of updates and sweeps to what may be said and shown."""
+
+from collections import Counter
+from enum import StrEnum
+from types import MappingProxyType
+
+from exporter.collect.intervals import Intervals
+from exporter.collect.status import Status, Sweep
+from exporter.config.model import App
+from exporter.state import State, worse
+
+
+class Kind(StrEnum):
+    """The two kinds of attempts."""
+
+    UPDATE = "update"
+    SWEEP = "sweep"
+
+
+class Standing:
+    """Remembers outcomes; `status` says what they mean at a moment."""
+
+    def __init__(self, account: str, app: App) -> None:
+        self._account = account
+        self._app = app
+        self._outcomes: dict[Kind, tuple[State, str]] = {
+            Kind.UPDATE: (State.OK, ""),
+            Kind.SWEEP: (State.PENDING, "no sweep has finished yet"),
+        }
+        self._attempts: Counter[tuple[str, State]] = Counter()
+        self._last_attempt_began: float | None = None
+        self._last_update_began: float | None = None
+        self._sweep: Sweep | None = None
+        self._sweep_began_at = float("-inf")
+
+    @property
+    def has_sweep(self) -> bool:
+        """Whether a sweep was ever accepted."""
+        return self._sweep is not None
+
+    @property
+    def attempted(self) -> bool:
+        """Whether an attempt of any kind has finished."""
+        return bool(self._attempts)
+
+    def began(self, *, now: float) -> None:
+        """Note that an attempt begins, at a wall-clock time."""
+        self._last_attempt_began = now
+
+    def failed(self, kind: Kind, outcome: State, reason: str) -> None:
+        """Note an attempt that did not succeed, with a line that says why."""
+        self._attempts[kind, outcome] += 1
+        self._outcomes[kind] = (outcome, reason)
+
+    def updated(self, *, began: float) -> None:
+        """Note a successful update, by the wall-clock time when it began."""
+        self._attempts[Kind.UPDATE, State.OK] += 1
+        self._outcomes[Kind.UPDATE] = (State.OK, "")
+        self._last_update_began = began
+
+    def swept(self, sweep: Sweep, *, began_at: float) -> None:
+        """Note an accepted sweep; `began_at` is monotonic seconds: its age must not depend on the wall clock."""
+        self._attempts[Kind.SWEEP, State.OK] += 1
+        self._outcomes[Kind.SWEEP] = (State.OK, "")
+        self._sweep = sweep
+        self._sweep_began_at = began_at
+
+    def status(self, intervals: Intervals, *, at: float) -> Status:
+        """Return what may be said at a monotonic time."""
+        (update, update_reason), (sweep, sweep_reason) = (
+            self._outcomes[Kind.UPDATE],
+            self._outcomes[Kind.SWEEP],
+        )
+        state = worse(update, sweep)
+        fresh = self.has_sweep and at - self._sweep_began_at <= intervals.stale_after_seconds
+        return Status(
+            account=self._account,
+            app_id=self._app.id,
+            name=self._app.name,
+            owner=self._app.owner,
+            quota_single=self._app.quota.single,
+            quota_mixed=self._app.quota.mixed,
+            state=state,
+            reason=update_reason if state is update else sweep_reason,
+            up=self.has_sweep and state is State.OK,
+            data_available=fresh,
+            last_update_began=self._last_update_began,
+            last_sweep_began=self._sweep.began if self._sweep else None,
+            last_attempt_began=self._last_attempt_began,
+            interval_seconds=intervals.interval_seconds,
+            sweep_interval_seconds=intervals.sweep_interval_seconds,
+            stale_after_seconds=intervals.stale_after_seconds,
+            interval_stretch_ratio=intervals.stretch_ratio,
+            attempts=MappingProxyType(dict(self._attempts)),
+            sweep=self._sweep,
+        )

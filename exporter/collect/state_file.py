@@ -1,0 +1,183 @@
+"""The accepted tasks in a file, so that a restart need not begin with nothing.
+
+A header line says what it is, in which format, and the digest of what follows: compressed MessagePack. A file that is
+not exactly that is refused whole. Written beside its place and renamed, it is always the old one or the new one. It
+holds what a `Task` holds: no URL paths, no user ids, no payloads.
+"""
+
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import xxhash
+from msgspec import Struct
+
+from exporter.collect.inventory import Entry
+from exporter.collect.status import Sweep
+from exporter.task import Configuration, Task
+
+MAGIC: Final = b"rtcmpu-state"
+FORMAT: Final = 1
+MOST_BYTES: Final = 2 * 1024**3
+"""Of the content; beyond it a file is taken for damaged."""
+OWNER_ONLY: Final = 0o600
+BEFORE_THIS_PROCESS: Final = float("-inf")
+
+
+class SavedTask(Struct, frozen=True, array_like=True, gc=False):
+    """One task; what is configured stands in `SavedApp.configurations`, since most tasks share it."""
+
+    task_id: str
+    channel_id: str
+    configuration: int
+    row_digest: int
+    digests: bytes
+    first_seen: float
+    last_changed: float
+
+
+class SavedApp(Struct, frozen=True):
+    """One app as it was accepted. Times are wall-clock seconds."""
+
+    account: str
+    app_id: str
+    sweep: Sweep
+    last_update_began: float | None
+    configurations: list[Configuration]
+    tasks: list[SavedTask]
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the tasks as an inventory holds them."""
+        for saved in self.tasks:
+            task = Task(
+                saved.task_id,
+                saved.channel_id,
+                self.configurations[saved.configuration],
+                saved.row_digest,
+                saved.digests,
+            )
+            yield Entry(task, saved.first_seen, saved.last_changed, BEFORE_THIS_PROCESS)
+
+
+class StateFileError(Exception):
+    """A file that can't be used; `str()` says why in one line."""
+
+
+def saved_app(
+    account: str, app_id: str, sweep: Sweep, last_update_began: float | None, entries: Iterable[Entry]
+) -> SavedApp:
+    """Return an app as it is saved."""
+    places: dict[Configuration, int] = {}
+    tasks = []
+    for entry in entries:
+        task = entry.task
+        place = places.setdefault(task.configuration, len(places))
+        tasks.append(
+            SavedTask(
+                task.task_id,
+                task.channel_id,
+                place,
+                task.row_digest,
+                task.digests,
+                entry.first_seen,
+                entry.last_changed,
+            )
+        )
+    return SavedApp(account, app_id, sweep, last_update_began, list(places), tasks)
+
+
+def encode(apps: Iterable[SavedApp]) -> bytes:
+    """Return the file's bytes."""
+    content = zlib.compress(msgspec.msgpack.encode(list(apps)), level=1)
+    return b"%s %d %s %s\n" % (MAGIC, FORMAT, _schema(), _digest(content)) + content
+
+
+def decode(data: bytes) -> list[SavedApp]:
+    """Return what was encoded.
+
+    Raises:
+        StateFileError: it is damaged, of another version, or no state file at all.
+    """
+    header, _, content = data.partition(b"\n")
+    words = header.split(b" ") if len(header) < 200 else []
+    if len(words) != 4 or words[0] != MAGIC:
+        raise StateFileError("it is no state file of this program")
+    if words[1:3] != [b"%d" % FORMAT, _schema()]:
+        raise StateFileError("it was written by another version of this program")
+    if words[3] != _digest(content):
+        raise StateFileError("it is damaged: its checksum does not fit")
+    try:
+        apps = msgspec.msgpack.decode(_decompress(content), type=list[SavedApp])
+    except (msgspec.MsgspecError, zlib.error) as error:
+        raise StateFileError("it is damaged: its content can't be read") from error
+    for app in apps:
+        if any(not 0 <= task.configuration < len(app.configurations) for task in app.tasks):
+            raise StateFileError("it is damaged: a task refers to nothing")
+    return apps
+
+
+def write(path: Path, data: bytes) -> None:
+    """Replace the file as a whole; only its owner can read it.
+
+    Raises:
+        OSError: it can't be written; the old one is still there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    beside.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def read(path: Path) -> list[SavedApp] | None:
+    """Return what the file holds; None where there is none.
+
+    Raises:
+        StateFileError: it can't be read or used.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateFileError(f"it can't be read: {error.strerror}") from error
+    if len(data) > MOST_BYTES:
+        raise StateFileError("it is larger than any state file")
+    return decode(data)
+
+
+def _decompress(content: bytes) -> bytes:
+    """Decompress up to a bound."""
+    decompressor = zlib.decompressobj()
+    data: bytes = decompressor.decompress(content, MOST_BYTES)
+    if not decompressor.eof:
+        raise StateFileError("it is damaged: its content has no end")
+    return data
+
+
+def _digest(content: bytes) -> bytes:
+    return xxhash.xxh3_128_hexdigest(content).encode()
+
+
+def _schema() -> bytes:
+    """Return a digest of the types that are saved, so that a file of other types is known at once."""
+    return xxhash.xxh3_64_hexdigest(repr(msgspec.json.schema(list[SavedApp])).encode()).encode()

@@ -1,0 +1,93 @@
+"""`check-config`: is a configuration right, does its budget suffice, and does it work?"""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from exporter import __version__
+from exporter.access import Access
+from exporter.aliyun.errors import ApiError
+from exporter.clock import SystemClock
+from exporter.collect.limiter import Limiter, Priority
+from exporter.collect.windows import Window
+from exporter.commands import exit_codes
+from exporter.commands.console import console, printable
+from exporter.commands.running import run
+from exporter.config.durations import format_duration
+from exporter.config.forecast import Forecast, forecast
+from exporter.config.model import Config
+from exporter.configuration_source import ConfigurationSource
+from exporter.metrics.self_metrics import SelfMetrics
+
+
+def check_config(source: ConfigurationSource, path: Path, *, probe: bool) -> int:
+    """Show what a configuration means; returns the exit code.
+
+    Raises:
+        ConfigError: With every mistake.
+    """
+    config = source.load().config
+    out = console()
+    apps = sum(len(account.apps) for account in config.accounts)
+    out.print(f"{path}: fine, {_count(len(config.accounts), 'account')}, {_count(apps, 'app')}", markup=False)
+    for outlook in forecast(config):
+        out.print(f"\n{', '.join(outlook.accounts)}", markup=False)
+        for name, text in _expectations(outlook):
+            out.print(f"  {name:<15} {text}", markup=False)
+    if probe:
+        out.print()
+    return run(_probe(config)) if probe else exit_codes.FINE
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _expectations(outlook: Forecast) -> Iterator[tuple[str, str]]:
+    """Say what is to be expected of a budget; numbers of tasks are the quotas, since nothing better is known."""
+    pace = outlook.pace
+    updates, sweeps = pace.update_requests_per_second, pace.sweep_requests_per_second
+    share = f"{pace.use_ratio:.1%} of {outlook.requests_per_second:g}/s"
+    interval, sweep_interval = format_duration(pace.interval_seconds), format_duration(pace.sweep_interval_seconds)
+    yield "at the quota", f"{_count(outlook.apps, 'app')}, {outlook.tasks:,} tasks on {_count(outlook.pages, 'page')}"
+    yield "requests", f"{updates:.3g}/s for updates, {sweeps:.3g}/s for sweeps: {share}"
+    yield "interval", interval
+    yield "sweep interval", f"{sweep_interval}; a sweep of all takes about {pace.sweep_duration_seconds:.1f}s"
+    yield "stale after", format_duration(pace.stale_after_seconds)
+    if pace.stretch_ratio > 1:
+        stretched = f"the intervals are stretched {pace.stretch_ratio:.3g} times"
+        yield "too little", f"{stretched}: raise requests_per_second or the intervals"
+
+
+async def _probe(config: Config) -> int:
+    """Make one real call for each app and show how it went."""
+    clock, rng = SystemClock(), random.Random()  # noqa: S311 - no secret
+    metrics = SelfMetrics(version=__version__)
+    all_fine = True
+    for account in config.accounts:
+        access = Access(
+            account,
+            Limiter(account.requests_per_second, clock=clock),
+            metrics.add_account(account.name),
+            request_timeout_seconds=config.collection.request_timeout_seconds,
+            clock=clock,
+            rng=rng,
+        )
+        try:
+            answers = await asyncio.gather(
+                *(access.requests.of_app(app.id).window(Priority.UPDATE)(Window(1, 1)) for app in account.apps),
+                return_exceptions=True,
+            )
+        finally:
+            await access.close()
+        for app, answer in zip(account.apps, answers, strict=True):
+            if isinstance(answer, ApiError):
+                all_fine = False
+                outcome = f"{answer.state}: {printable(answer.reason)}"
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                outcome = f"ok: it has {'tasks' if answer.page.rows else 'no task'}"
+            console().print(f"{account.name}/{app.id}: {outcome}", markup=False)
+    return exit_codes.FINE if all_fine else exit_codes.FAILED

@@ -1,0 +1,139 @@
+"""`collect`: one sweep of every app, now."""
+
+import asyncio
+import random
+import sys
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from exporter import __version__, log
+from exporter.clock import SystemClock
+from exporter.commands import exit_codes
+from exporter.commands.console import console, printable, table
+from exporter.commands.running import run
+from exporter.config.model import Config
+from exporter.configuration_source import ConfigurationSource
+from exporter.metrics.catalogue import families
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.formats import negotiate
+from exporter.metrics.labels import mix_mode
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.monitor import Monitor, MonitoredApp
+from exporter.task import MIXED, SINGLE, Task
+
+Output = Literal["table", "json", "prometheus"]
+
+
+def collect(source: ConfigurationSource, output: Output) -> int:
+    """Collect and print; returns the exit code.
+
+    Raises:
+        ConfigError: With every mistake of the configuration.
+        ValueError: A CA file of it can't be used.
+    """
+    metrics = SelfMetrics(version=__version__)
+    log.configure("error", "logfmt", sys.stderr, metrics.message_logged)
+    return run(_collect(source.load().config, output, metrics))
+
+
+async def _collect(config: Config, output: Output, metrics: SelfMetrics) -> int:
+    exposition = Exposition(families(), metrics)
+    monitor = Monitor(
+        exposition,
+        metrics,
+        clock=SystemClock(),
+        rng=random.Random(),  # noqa: S311 - no secret
+        changed=lambda: None,
+    )
+    await monitor.apply(config)
+    apps = list(monitor.apps.values())
+    try:
+        await _sweep_all(apps)
+    finally:
+        await monitor.close()
+    if output == "prometheus":
+        exposition.publish()
+        for chunk in exposition.body(negotiate("text/plain"), gzip=False).chunks:
+            sys.stdout.write(chunk.decode())
+    elif output == "json":
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode([_as_json(app) for app in apps])).decode() + "\n")
+    else:
+        _print_table(apps)
+    failing = [app.collector.status for app in apps if not app.collector.status.up]
+    for status in failing:
+        sys.stderr.write(f"{status.account}/{status.app_id}: {status.state}: {printable(status.reason)}\n")
+    return exit_codes.FAILED if failing else exit_codes.FINE
+
+
+async def _sweep_all(apps: list[MonitoredApp]) -> None:
+    """Sweep all apps at once, with a bar for whoever watches."""
+    columns = (
+        TextColumn("collecting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("apps, {task.fields[tasks]} tasks"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console(sys.stderr), transient=True, disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("", total=len(apps), tasks=0)
+        tasks = 0
+        for sweep in asyncio.as_completed([_swept(app) for app in apps]):
+            tasks += await sweep
+            progress.update(bar, advance=1, tasks=tasks)
+
+
+async def _swept(app: MonitoredApp) -> int:
+    """Sweep an app; return how many tasks it has."""
+    await app.collector.sweep()
+    return len(app.collector.inventory)
+
+
+def _as_json(app: MonitoredApp) -> dict[str, Any]:
+    """Return an app and all its tasks as they are configured."""
+    status = app.collector.status
+    tasks = [entry.task for entry in app.collector.inventory] if status.up else None
+    return {
+        "account": status.account,
+        "app_id": status.app_id,
+        "name": status.name,
+        "owner": status.owner,
+        "state": status.state,
+        "reason": status.reason,
+        "tasks": None if tasks is None else [_task_as_json(task) for task in tasks],
+    }
+
+
+def _task_as_json(task: Task) -> dict[str, Any]:
+    configuration = msgspec.to_builtins(task.configuration)
+    return {"task_id": task.task_id, "channel_id": task.channel_id, **configuration}
+
+
+def _print_table(apps: list[MonitoredApp]) -> None:
+    columns = ("account", "app", "state", "single", "mixed", "other", "requests", "seconds")
+    console().print(table(columns, _rows(apps), numbers=columns[3:]))
+
+
+def _rows(apps: list[MonitoredApp]) -> Iterator[tuple[object, ...]]:
+    for app in apps:
+        status = app.collector.status
+        modes = [mix_mode(entry.task.configuration) for entry in app.collector.inventory]
+        counts = (
+            _of_quota(modes.count(SINGLE), status.quota_single),
+            _of_quota(modes.count(MIXED), status.quota_mixed),
+            str(sum(mode not in {SINGLE, MIXED} for mode in modes)),
+        )
+        yield (
+            status.account,
+            status.app_id,
+            status.state,
+            *(counts if status.up else (None, None, None)),
+            status.sweep.requests if status.sweep else None,
+            f"{status.sweep.duration_seconds:.1f}" if status.sweep else None,
+        )
+
+
+def _of_quota(tasks: int, quota: int | None) -> str:
+    return str(tasks) if quota is None else f"{tasks} of {quota}"

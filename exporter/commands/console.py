@@ -1,0 +1,42 @@
+"""Tables and text for people: foreign strings can't write escape sequences to their terminal."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_WIDTH = 240
+"""Columns for a reader that is no terminal: nothing is cut off or wrapped."""
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """Return a console on a stream, standard output by default."""
+    stream = stream or sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> Table:
+    """Return a table.
+
+    Args:
+        columns: The headings.
+        rows: One value for each column; None shows as a dash.
+        numbers: The headings of columns that are aligned to the right.
+    """
+    result = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        result.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        result.add_row(*(Text("-" if value is None else printable(str(value))) for value in row))
+    return result
+
+
+def printable(text: str) -> str:
+    """Return text with everything escaped that a terminal would act upon."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )

@@ -1,0 +1,27 @@
+"""`serve`: the daemon."""
+
+import random
+import sys
+
+from exporter import __version__, log
+from exporter.clock import SystemClock
+from exporter.commands import exit_codes
+from exporter.commands.running import run
+from exporter.config.mistakes import ConfigError
+from exporter.configuration_source import ConfigurationSource
+from exporter.daemon import Daemon, Options
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.web.listen import ListenError
+
+
+def serve(source: ConfigurationSource, options: Options, *, log_level: log.Level, log_format: log.Format) -> int:
+    """Collect and serve until a signal; returns the exit code."""
+    metrics = SelfMetrics(version=__version__)
+    log.configure(log_level, log_format, sys.stderr, metrics.message_logged)
+    daemon = Daemon(source, options, metrics, clock=SystemClock(), rng=random.Random())  # noqa: S311 - no secret
+    try:
+        run(daemon.run())
+    except (ConfigError, ListenError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return exit_codes.USAGE
+    return exit_codes.FINE

@@ -1,0 +1,60 @@
+"""Where the configuration comes from, and whether it has changed there."""
+
+from collections.abc import Callable, Mapping
+from glob import glob
+from pathlib import Path
+
+from exporter.config.loader import Loaded, load
+
+Signature = tuple[tuple[str, int, int, int], ...]
+
+
+class ConfigurationSource:
+    """A configuration that can be loaded again.
+
+    Args:
+        read: Loads it; raises ConfigError.
+    """
+
+    def __init__(self, read: Callable[[], Loaded]) -> None:
+        self._read = read
+        self._watched: Loaded | None = None
+        self._signature: Signature = ()
+
+    @classmethod
+    def of_file(cls, path: Path, environ: Mapping[str, str]) -> "ConfigurationSource":
+        """Return the source that is a file, with the files of apps that it names."""
+        return cls(lambda: load(path, environ))
+
+    def load(self) -> Loaded:
+        """Load the configuration as it is now.
+
+        Raises:
+            ConfigError: With every mistake.
+        """
+        if self._watched is not None:
+            self._signature = _signature(self._watched)
+        loaded = self._read()
+        self._watched, self._signature = loaded, _signature(loaded)
+        return loaded
+
+    def app_files_changed(self) -> bool:
+        """Whether a file of apps has come, changed or gone since the last load."""
+        return self._watched is not None and _signature(self._watched) != self._signature
+
+
+def _signature(loaded: Loaded) -> Signature:
+    """Return what tells one state of the files of apps from another; links are followed."""
+    found = []
+    names = {
+        name
+        for pattern in loaded.globs
+        for name in (pattern, *glob(pattern, recursive=True))  # noqa: PTH207 - patterns may be absolute
+    }
+    for name in sorted(names):
+        try:
+            state = Path(name).stat()
+        except OSError:
+            continue
+        found.append((name, state.st_mtime_ns, state.st_size, state.st_ino))
+    return tuple(found)

@@ -1,0 +1,111 @@
+"""From what was collected about one app to what is published about it."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+
+from exporter.collect.changes import ChangeCounts
+from exporter.collect.collector import Collector
+from exporter.collect.history import History
+from exporter.collect.inventory import Change
+from exporter.config.model import Buckets
+from exporter.metrics.aggregates import Aggregates
+from exporter.metrics.report import AppReport
+from exporter.task import Configuration
+
+
+class Picture:
+    """Keeps one app's aggregates in step with its inventory, as the collector's `CollectorEvents`.
+
+    Args:
+        buckets: Of the distributions.
+        publish: Called with the report whenever there is a new one.
+        history: Where changes after the baseline are remembered.
+    """
+
+    def __init__(self, buckets: Buckets, publish: Callable[[AppReport], None], history: History) -> None:
+        self._buckets = buckets
+        self._publish = publish
+        self._history = history
+        self._counts = ChangeCounts()
+        self._aggregates = Aggregates(buckets)
+        self._collector: Collector | None = None
+        self._check: asyncio.Task[None] | None = None
+        self._changes_since_check: list[Change] = []
+        self._closed = False
+
+    @property
+    def report(self) -> AppReport:
+        """What may be published now."""
+        status = self._shown.status
+        return AppReport(status, self._aggregates if status.data_available else None, self._counts)
+
+    def show(self, collector: Collector) -> None:
+        """Say whose events will come, and publish how it stands with it."""
+        self._collector = collector
+        self._publish(self.report)
+
+    def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
+        """Bring the sums up to date, remember what has changed since the baseline, and publish."""
+        _apply(changes, self._aggregates)
+        if not baseline:
+            status = self._shown.status
+            for recorded in self._history.record(status.account, status.app_id, changes):
+                self._counts.count(recorded.change, (change.field for change in recorded.fields))
+        if self._check is not None:
+            self._changes_since_check += changes
+        if not self._closed:
+            self._publish(self.report)
+
+    def swept(self) -> None:
+        """Compare the running sums with sums made anew from all tasks, in a thread."""
+        if self._check is None and not self._closed:
+            configurations = [entry.task.configuration for entry in self._shown.inventory]
+            self._changes_since_check = []
+            self._check = asyncio.create_task(self._compare(configurations))
+
+    async def close(self) -> None:
+        """End the comparison that may be under way, and publish nothing more: a turn may still run to its end."""
+        self._closed = True
+        if self._check is not None:
+            self._check.cancel()
+            await asyncio.gather(self._check, return_exceptions=True)
+
+    async def _compare(self, configurations: list[Configuration]) -> None:
+        try:
+            anew = await asyncio.to_thread(_sums_of, configurations, self._buckets)
+            _apply(self._changes_since_check, anew)
+            if not anew.same_as(self._aggregates):
+                structlog.get_logger().error(
+                    "the running sums were wrong and are replaced: please report this",
+                    account=self._shown.account,
+                    app_id=self._shown.app.id,
+                )
+                self._aggregates = anew
+                self._publish(self.report)
+        finally:
+            self._check = None
+            self._changes_since_check = []
+
+    @property
+    def _shown(self) -> Collector:
+        if self._collector is None:
+            raise RuntimeError("show() comes first")
+        return self._collector
+
+
+def _sums_of(configurations: Iterable[Configuration], buckets: Buckets) -> Aggregates:
+    """Build aggregates from nothing."""
+    aggregates = Aggregates(buckets)
+    for configuration in configurations:
+        aggregates.add(configuration)
+    return aggregates
+
+
+def _apply(changes: Iterable[Change], aggregates: Aggregates) -> None:
+    for change in changes:
+        if change.before is not None:
+            aggregates.remove(change.before.configuration)
+        if change.after is not None:
+            aggregates.add(change.after.configuration)

@@ -1,0 +1,35 @@
+"""Configurations of the program for tests, as YAML."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
+
+QUICK = "collection: {interval: 200ms, sweep_interval: 1s, stale_after: 60s}\n"
+"""So that tests need not wait; data is withdrawn late, since the machine may have other things to do."""
+
+
+def account(
+    endpoint: str,
+    apps: Sequence[str] = ("app-1",),
+    *,
+    name: str = "production",
+    key_id: str = ACCESS_KEY_ID,
+    key_secret: str = ACCESS_KEY_SECRET,
+    more: str = "",
+) -> str:
+    """Return the entry of one account; `more` is a line of YAML."""
+    return (
+        f"- name: {name}\n"
+        f"  endpoint: {endpoint}\n"
+        f"  credentials: {{access_key_id: {key_id}, access_key_secret: {key_secret}}}\n"
+        f"  apps: [{', '.join(f'{{id: {app}}}' for app in apps)}]\n"
+        f"  {more}\n"
+    )
+
+
+def write_configuration(directory: Path, *accounts: str, name: str = "rtcmpu.yml", rest: str = QUICK) -> Path:
+    """Write a configuration; return where it is."""
+    path = directory / name
+    path.write_text("accounts:\n" + "".join(accounts) + rest)
+    return path

@@ -1,0 +1,240 @@
+"""A list that changes between any two requests, in memory, and a collector that reads it."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from exporter.aliyun.errors import ApiError
+from exporter.aliyun.interning import Interner
+from exporter.aliyun.response import Page
+from exporter.clock import Clock
+from exporter.collect.collector import Collector
+from exporter.collect.intervals import Intervals
+from exporter.collect.inventory import Change
+from exporter.collect.limiter import Limiter
+from exporter.collect.listing import Answer
+from exporter.collect.requests import AccountRequests
+from exporter.collect.rows import AppRows
+from exporter.collect.windows import LARGEST_PAGE, Window
+from exporter.config.model import App
+from exporter.state import State
+
+APP = "app"
+ROUND_TRIP_SECONDS = 0.05
+INTERVALS = Intervals(interval_seconds=1, sweep_interval_seconds=10, stale_after_seconds=30, stretch_ratio=1)
+
+
+class MovingList:
+    """Tasks in the order of the list: newest update first. New ones are `task-0`, `task-1` and so on.
+
+    Args:
+        tasks: so many are there at first; `task-0` is the oldest.
+    """
+
+    def __init__(self, tasks: int = 0) -> None:
+        self.order: list[str] = []
+        self.versions: dict[str, int] = {}
+        self._created = 0
+        for _ in range(tasks):
+            self.create()
+
+    def create(self) -> str:
+        """Add a task in front and return its TaskId, which is never used again."""
+        task_id = f"task-{self._created}"
+        self._created += 1
+        self.order.insert(0, task_id)
+        self.versions[task_id] = 1
+        return task_id
+
+    def update(self, task_id: str, *, moves: bool = True) -> None:
+        """Change a task, which moves it to the front."""
+        self.versions[task_id] += 1
+        if moves:
+            self.resave(task_id)
+
+    def resave(self, task_id: str) -> None:
+        """Move a task to the front as it is."""
+        self.order.remove(task_id)
+        self.order.insert(0, task_id)
+
+    def delete(self, task_id: str) -> None:
+        """Take a task out."""
+        self.order.remove(task_id)
+        del self.versions[task_id]
+
+    def row(self, task_id: str) -> dict[str, Any]:
+        """Return a task's row as it is now."""
+        return {"AppId": APP, "TaskId": task_id, "ChannelId": f"version-{self.versions[task_id]}"}
+
+
+@dataclass
+class ListService:
+    """Answers from a list; what it does differently from the likeliest service is set by its fields."""
+
+    tasks: MovingList
+    before_answer: Callable[[], None] = lambda: None
+    """Called before each answer: what happens to the list between two requests."""
+    break_answer: Callable[["ListService"], object] = lambda _service: None
+    """Called for each request; may raise ApiError."""
+    past_end: str = "empty"
+    """empty, refused, last_page."""
+    deepest_row: int | None = None
+    """Refused beyond."""
+    one_way_seconds: Callable[[], float] = lambda: ROUND_TRIP_SECONDS / 2
+    requests: list[Window | str] = field(default_factory=list)
+    """Windows, and the TaskIds of look-ups, in the order of the answers."""
+
+    async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> Page:
+        """Return one page."""
+        window = Window(page_no, page_size)
+        return await self._answer(window, lambda: self._rows(window), app_id)
+
+    async def look_up(self, app_id: str, task_id: str) -> Page:
+        """Return one task or none."""
+        return await self._answer(task_id, lambda: [task_id] if task_id in self.tasks.versions else [], app_id)
+
+    async def _answer(self, request: Window | str, task_ids: Callable[[], Sequence[str]], app_id: str) -> Page:
+        assert app_id == APP
+        await asyncio.sleep(self.one_way_seconds())
+        self.before_answer()
+        self.requests.append(request)
+        self.break_answer(self)
+        page = page_of(*(self.tasks.row(task_id) for task_id in task_ids()))
+        await asyncio.sleep(self.one_way_seconds())
+        return page
+
+    def _rows(self, window: Window) -> Sequence[str]:
+        order = self.tasks.order
+        start = window.start
+        if self.deepest_row is not None and window.end > self.deepest_row:
+            raise refused()
+        if start and start >= len(order):
+            if self.past_end == "refused":
+                raise refused()
+            if self.past_end == "last_page" and order:
+                start = (len(order) - 1) // window.page_size * window.page_size
+        return order[start : start + window.page_size]
+
+    async def fetch(self, window: Window) -> Answer:
+        """Fetch one window, as a `ListReader` asks for it."""
+        sent_at = asyncio.get_running_loop().time()
+        return Answer(await self.list_tasks(APP, page_no=window.page_no, page_size=window.page_size), sent_at)
+
+
+def page_of(*rows: dict[str, Any]) -> Page:
+    """Return a page that holds rows."""
+    return Page("request", [msgspec.Raw(msgspec.json.encode(row)) for row in rows])
+
+
+def refused() -> ApiError:
+    """Return what a service answers that does not accept a PageNo."""
+    return ApiError(State.REQUEST_REJECTED, "the page is out of range", code="InvalidParam", status=400)
+
+
+def failing(state: State, *, retryable: bool = False, wait_seconds: float | None = None) -> ApiError:
+    """Return a failure of some kind."""
+    return ApiError(state, f"it is {state}", retryable=retryable, wait_seconds=wait_seconds)
+
+
+@dataclass
+class Told:
+    """Hears all that a collector and its requests tell."""
+
+    changes: list[Change] = field(default_factory=list)
+    baselines: int = 0
+    sweeps: int = 0
+    waited_for: list[str] = field(default_factory=list)
+    retries: list[State] = field(default_factory=list)
+    throttlings: int = 0
+    on_changes: Callable[[Sequence[Change]], None] = lambda _changes: None
+    on_sweep: Callable[[], None] = lambda: None
+
+    def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
+        """Hear about changes."""
+        self.on_changes(changes)
+        if baseline:
+            self.baselines += 1
+        else:
+            self.changes += changes
+
+    def swept(self) -> None:
+        """Hear about an accepted sweep."""
+        self.sweeps += 1
+        self.on_sweep()
+
+    def waited(self, priority: str, _seconds: float) -> None:
+        """Hear that a request is sent."""
+        self.waited_for.append(priority)
+
+    def throttled(self) -> None:
+        """Hear that a request was refused."""
+        self.throttlings += 1
+
+    def retried(self, reason: State) -> None:
+        """Hear that a request is sent again."""
+        self.retries.append(reason)
+
+    def take(self) -> list[tuple[str, str]]:
+        """Return kind and TaskId of all changes since the last call."""
+        taken = [(kind(change), task_id_of(change)) for change in self.changes]
+        self.changes.clear()
+        return taken
+
+
+def kind(change: Change) -> str:
+    """Return added, removed or modified."""
+    if change.before is None:
+        return "added"
+    return "removed" if change.after is None else "modified"
+
+
+def task_id_of(change: Change) -> str:
+    """Return whose change it is."""
+    task = change.after or change.before
+    assert task is not None
+    return task.task_id
+
+
+def requests_to(
+    service: ListService, told: Told, clock: Clock, *, requests_per_second: float = 1000
+) -> AccountRequests:
+    """Return the requests of an account that the service belongs to."""
+    limiter = Limiter(requests_per_second, clock=clock)
+    return AccountRequests(service, limiter, clock=clock, rng=random.Random(1), events=told)  # noqa: S311 - no secret
+
+
+def collector_of(
+    service: ListService,
+    told: Told,
+    clock: Clock,
+    *,
+    largest_page: int = LARGEST_PAGE,
+    max_tasks: int = 10_000,
+    requests: AccountRequests | None = None,
+) -> Collector:
+    """Return a collector that reads the service's list."""
+    return Collector(
+        account="account",
+        app=App(id=APP),
+        requests=(requests or requests_to(service, told, clock)).of_app(APP),
+        rows=AppRows(APP, Interner()),
+        max_tasks=max_tasks,
+        intervals=INTERVALS,
+        clock=clock,
+        events=told,
+        largest_page=largest_page,
+    )
+
+
+def shown(collector: Collector) -> dict[str, str]:
+    """Return TaskId and version of all tasks that a collector shows."""
+    return {entry.task.task_id: entry.task.channel_id for entry in collector.inventory}
+
+
+def listed(moving_list: MovingList) -> dict[str, str]:
+    """Return TaskId and version of all tasks of a list."""
+    return {task_id: moving_list.row(task_id)["ChannelId"] for task_id in moving_list.order}

@@ -1,0 +1,185 @@
+"""Starts programs for tests, watches what they say, and ends them whatever happens."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self, TypeVar
+
+ROOT = Path(__file__).parent.parent.parent
+POLL_SECONDS = 0.05
+
+T = TypeVar("T")
+
+
+class Finished(NamedTuple):
+    """A program that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Running:
+    """A program that was started; what it writes is kept in files."""
+
+    def __init__(self, command: Sequence[str | Path], *, name: str, directory: Path, env: Mapping[str, str]) -> None:
+        self.name = name
+        self._out, self._err = directory / f"{name}.out", directory / f"{name}.err"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self._process = subprocess.Popen(
+                list(map(str, command)), stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=directory, env=dict(env)
+            )
+
+    @property
+    def out(self) -> str:
+        """What it has written to standard output."""
+        return self._out.read_text(errors="replace")
+
+    @property
+    def err(self) -> str:
+        """What it has written to standard error: its log."""
+        return self._err.read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def wait_for(self, pattern: str, *, within_seconds: float = 20.0) -> re.Match[str]:
+        """Return where a pattern is in what it writes, as soon as it is there."""
+
+        def find() -> re.Match[str]:
+            found = re.search(pattern, self.out + self.err, re.MULTILINE)
+            assert found, f"{self.name} did not say {pattern!r} but:\n{self.out}{self.err}"
+            return found
+
+        return eventually(find, within_seconds=within_seconds, unless=lambda: self._process.poll() is not None)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    def ended(self, *, within_seconds: float) -> Finished:
+        """Wait for its end."""
+        return Finished(self._process.wait(within_seconds), self.out, self.err)
+
+    def end(self) -> Finished:
+        """End it, by force if it takes long."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(10)
+        return Finished(self._process.returncode, self.out, self.err)
+
+
+class Programs:
+    """All programs of a test, ended with it.
+
+    Args:
+        directory: Where they run and where their output is kept.
+        env: Added to an environment that has nothing of the user's.
+    """
+
+    def __init__(self, directory: Path, env: Mapping[str, str] | None = None) -> None:
+        self.directory = directory
+        self.env = clean_environment(directory) | dict(env or {})
+        self._running: list[Running] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for running in reversed(self._running):
+            running.end()
+
+    def start(self, *command: str | Path, name: str | None = None) -> Running:
+        """Start a program."""
+        name = f"{len(self._running)}-{name or Path(command[0]).name}"
+        running = Running(command, name=name, directory=self.directory, env=self.env)
+        self._running.append(running)
+        return running
+
+    def start_exporter(self, *words: str | Path) -> Running:
+        """Start the program under test with a command line."""
+        return self.start(*exporter(*words), name="exporter")
+
+    def start_daemon(self, config: Path, *words: str) -> tuple[Running, str]:
+        """Start `serve` on a free port; return it and its URL as soon as it listens."""
+        running = self.start_exporter(
+            "serve", f"--config.file={config}", "--web.listen-address=127.0.0.1:0", "--log.level=debug", *words
+        )
+        port = running.wait_for(r"listening.*127\.0\.0\.1:(\d+)")[1]
+        return running, f"http://127.0.0.1:{port}"
+
+    def start_simulator(self, *words: str) -> tuple[Running, str]:
+        """Start `simulate` on a free port; return it and its URL as soon as it listens."""
+        running = self.start_exporter("simulate", "--listen-address=127.0.0.1:0", *words)
+        return running, running.wait_for(r"^simulator +(http://\S+)$")[1]
+
+    def run_exporter(self, *words: str | Path, env: Mapping[str, str] | None = None, seconds: float = 30) -> Finished:
+        """Run the program under test to its end."""
+        done = subprocess.run(
+            list(map(str, exporter(*words))),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            cwd=self.directory,
+            env=self.env | dict(env or {}),
+            timeout=seconds,
+        )
+        return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def exporter(*words: str | Path) -> list[str | Path]:
+    """Return the command that runs the program under test."""
+    return [sys.executable, "-m", "exporter", *words]
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """Return an environment without proxies, keys and settings of whoever runs the tests."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PYTHONPATH": str(ROOT),
+        "LANG": "C.UTF-8",
+        "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true",
+    }
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, for programs that can't choose one."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def eventually(check: Callable[[], T], *, within_seconds: float, unless: Callable[[], bool] = lambda: False) -> T:
+    """Return what `check` returns as soon as it does not raise AssertionError or OSError any more.
+
+    Args:
+        check: Is called again and again.
+        within_seconds: After that its last error is raised.
+        unless: Whether to give up at once.
+    """
+    deadline = time.monotonic() + within_seconds
+    while True:
+        given_up = unless() or time.monotonic() > deadline
+        try:
+            return check()
+        except (AssertionError, OSError):
+            if given_up:
+                raise
+        time.sleep(POLL_SECONDS)

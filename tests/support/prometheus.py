@@ -1,0 +1,72 @@
+"""A real Prometheus that scrapes one exporter, and what it answers."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from tests.support.http import ask, ask_json
+from tests.support.processes import Programs, eventually, free_port
+from tests.support.tools import needed_tool
+
+Series = tuple[str, frozenset[tuple[str, str]]]
+"""A metric's name, and its labels."""
+
+_CONFIGURATION = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+- job_name: rtcmpu
+  static_configs: [{{targets: ["{target}"]}}]
+"""
+
+
+class Prometheus(NamedTuple):
+    """A server that runs."""
+
+    url: str
+
+    def query(self, expression: str) -> dict[Series, float]:
+        """Return the samples of an instant query, without the labels that the scrape added."""
+        answer = ask_json(f"{self.url}/api/v1/query?query={quote(expression)}")
+        assert answer["data"]["resultType"] == "vector"
+        samples = {}
+        for sample in answer["data"]["result"]:
+            labels = {name: value for name, value in sample["metric"].items() if name not in {"instance", "job"}}
+            samples[labels.pop("__name__", ""), frozenset(labels.items())] = float(sample["value"][1])
+        return samples
+
+    def value(self, expression: str) -> float:
+        """Return the value of an instant query that has one sample."""
+        (value,) = self.query(expression).values()
+        return value
+
+    def types(self) -> dict[str, str]:
+        """Return the type of each metric as Prometheus read it from the exposition."""
+        answer = ask_json(f"{self.url}/api/v1/metadata")
+        return {name: entries[0]["type"] for name, entries in answer["data"].items()}
+
+    def target(self) -> dict[str, Any]:
+        """Return what it says of the one target."""
+        (target,) = ask_json(f"{self.url}/api/v1/targets")["data"]["activeTargets"]
+        return dict(target)
+
+
+def start_prometheus(programs: Programs, target: str) -> Prometheus:
+    """Start one that scrapes `target` (`host:port`) every second."""
+    program = needed_tool("prometheus")
+    configuration = programs.directory / "prometheus.yml"
+    configuration.write_text(_CONFIGURATION.format(target=target))
+    data: Path = programs.directory / "prometheus"
+    url = f"http://127.0.0.1:{free_port()}"
+    programs.start(
+        program,
+        f"--config.file={configuration}",
+        f"--storage.tsdb.path={data}",
+        f"--web.listen-address={url.removeprefix('http://')}",
+        "--log.level=error",
+    )
+
+    def is_ready() -> None:
+        assert ask(f"{url}/-/ready").status == 200
+
+    eventually(is_ready, within_seconds=30)
+    return Prometheus(url)

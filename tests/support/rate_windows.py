@@ -1,0 +1,119 @@
+"""A service's way of counting requests: how many of them would be refused, and a link to it that jitters."""
+
+import asyncio
+import math
+import random
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from exporter.clock import Clock
+from exporter.collect.limiter import Priority
+
+
+class Gate(Protocol):
+    """What lets requests go: the limiter, or one that is compared with it."""
+
+    def permit(self, priority: Priority) -> AbstractAsyncContextManager[float]:
+        """Wait for a turn, held from sending to response."""
+
+
+def refused_by_sliding_window(arrivals: Iterable[float], limit: int) -> int:
+    """Count what a service refuses that looks back one second; what it refuses does not use up the limit."""
+    refused = 0
+    accepted: deque[float] = deque()
+    for arrival in sorted(arrivals):
+        while accepted and accepted[0] <= arrival - 1:
+            accepted.popleft()
+        if len(accepted) < limit:
+            accepted.append(arrival)
+        else:
+            refused += 1
+    return refused
+
+
+def refused_by_fixed_window(arrivals: Iterable[float], limit: int) -> int:
+    """Count what a service refuses that starts to count anew with each second of its clock."""
+    refused = 0
+    second, accepted = -1, 0
+    for arrival in sorted(arrivals):
+        if math.floor(arrival) != second:
+            second, accepted = math.floor(arrival), 0
+        if accepted < limit:
+            accepted += 1
+        else:
+            refused += 1
+    return refused
+
+
+def refused_by_bucket(arrivals: Iterable[float], limit: int) -> int:
+    """Count what a service refuses whose bucket holds a second's worth of tokens and fills evenly."""
+    refused = 0
+    tokens, filled = float(limit), 0.0
+    for arrival in sorted(arrivals):
+        tokens, filled = min(float(limit), tokens + (arrival - filled) * limit), arrival
+        if tokens >= 1:
+            tokens -= 1
+        else:
+            refused += 1
+    return refused
+
+
+REFUSED_BY = {
+    "fixed": refused_by_fixed_window,
+    "sliding": refused_by_sliding_window,
+    "bucket": refused_by_bucket,
+}
+
+
+def most_in_any_window(arrivals: Iterable[float], seconds: float = 1.0) -> int:
+    """Return the largest number of arrivals within any half-open window of so many seconds."""
+    times = sorted(arrivals)
+    return max((bisect_left(times, start + seconds) - place for place, start in enumerate(times)), default=0)
+
+
+@dataclass
+class Link:
+    """A way to the service and back, each with a least time, even jitter above it, and rare spikes."""
+
+    seed: int
+    least_seconds: float = 0.02
+    """Each way."""
+    jitter_seconds: float = 0.0
+    """Each way."""
+    spike_seconds: float = 0.0
+    """Each way, on one request of a hundred."""
+    arrivals: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)  # noqa: S311 - a simulation, not a secret
+
+    async def request(self, clock: Clock) -> None:
+        """Send one request, note when it reaches the service, and return with the response."""
+        await clock.sleep(self.one_way_seconds())
+        self.arrivals.append(clock.monotonic())
+        await clock.sleep(self.one_way_seconds())
+
+    def one_way_seconds(self) -> float:
+        """Draw how long one way takes."""
+        spike = self.spike_seconds * self._random.random() if self._random.random() < 0.01 else 0.0
+        return self.least_seconds + self.jitter_seconds * self._random.random() + spike
+
+
+async def saturate(gate: Gate, link: Link, *, clock: Clock, seconds: float, senders: int) -> None:
+    """Let senders send one request after another, as fast as the gate lets them, for so long."""
+    ends = clock.monotonic() + seconds
+
+    async def send() -> None:
+        while True:
+            async with gate.permit(Priority.SWEEP):
+                if clock.monotonic() >= ends:
+                    return
+                await link.request(clock)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(senders):
+            group.create_task(send())

@@ -1,0 +1,87 @@
+"""Virtual time itself: what every test on it relies on."""
+
+import asyncio
+import itertools
+import time
+
+import pytest
+
+from tests.support.virtual_time import WALL_CLOCK_START, Deadlock, VirtualClock, run
+
+
+def test_waiting_takes_no_real_time_and_is_exact() -> None:
+    """A day of timers ends at its exact second, in the order of the timers."""
+
+    async def scenario() -> tuple[list[str], float, float]:
+        clock = VirtualClock()
+        order = []
+
+        async def note(name: str, seconds: float) -> None:
+            await clock.sleep(seconds)
+            order.append(name)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(note("noon", 43_200))
+            group.create_task(note("evening", 64_800))
+            group.create_task(note("morning", 21_600))
+        return order, clock.monotonic(), clock.now()
+
+    began = time.monotonic()
+    assert run(scenario()) == (["morning", "noon", "evening"], 64_800, WALL_CLOCK_START + 64_800)
+    assert time.monotonic() - began < 5
+
+
+def test_timeouts_follow_virtual_time() -> None:
+    """`asyncio.timeout` is a timer as every other."""
+
+    async def scenario() -> float:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(30):
+                await asyncio.Event().wait()
+        return asyncio.get_running_loop().time()
+
+    assert run(scenario()) == 30
+
+
+def test_waiting_for_what_cannot_happen_is_an_error() -> None:
+    """Instead of hanging, the run names the tasks that wait."""
+
+    async def scenario() -> None:
+        await asyncio.create_task(asyncio.Event().wait(), name="for ever")
+
+    with pytest.raises(Deadlock, match="for ever"):
+        run(scenario())
+
+
+def test_going_on_for_ever_is_an_error() -> None:
+    """A loop of timers ends when the virtual time that it may take is over."""
+
+    async def scenario() -> None:
+        for _ in itertools.count():
+            await asyncio.sleep(1)
+
+    with pytest.raises(Deadlock, match="not done after 100 s"):
+        run(scenario(), at_most_seconds=100)
+
+
+@pytest.mark.parametrize(("error_seconds", "woken"), [(0.5, 10.5), (-0.5, 9.5), (-60, 5)])
+def test_timers_err_as_they_are_told(error_seconds: float, woken: float) -> None:
+    """They fire late or early, but never before half of the wait."""
+
+    async def scenario() -> float:
+        await asyncio.sleep(10)
+        return asyncio.get_running_loop().time()
+
+    assert run(scenario(), timer_error=lambda: error_seconds) == woken
+
+
+def test_the_wall_clock_can_jump() -> None:
+    """Only the wall clock; what is measured goes on."""
+
+    async def scenario() -> tuple[float, float]:
+        clock = VirtualClock(start=1000)
+        await clock.sleep(5)
+        clock.set_back(600)
+        return clock.now(), clock.monotonic()
+
+    assert run(scenario()) == (405, 5)

@@ -93,7 +93,7 @@ def _shown_audio(configuration: Configuration, _task: Task) -> Shown:
     return _words(
         "audio only" if encoding.audio_only else None,
         _with_unit(audio.bitrate_kbps, "kbit/s"),
-        _with_unit(audio.channels, "channels"),
+        _counted(audio.channels, "channel"),
         _with_unit(audio.sample_rate_hertz, "Hz"),
     )
 
@@ -122,6 +122,10 @@ def _with_unit(value: int | None, unit: str) -> str | None:
     return None if value is None else f"{value} {unit}"
 
 
+def _counted(number: int | None, noun: str) -> str | None:
+    return _with_unit(number, noun if number == 1 else f"{noun}s")
+
+
 def _groups() -> Iterator[_Group]:
     yield _Group("mode", lambda task: task.configuration.mix_mode, lambda c, _: c.mix_mode)
     yield _Group("region", lambda task: task.configuration.region, lambda c, _: c.region)
@@ -144,9 +148,7 @@ def _groups() -> Iterator[_Group]:
     yield _Group("source", lambda task: task.configuration.source, _shown_source)
     yield _Group("video", lambda task: _video(task.configuration.encoding), _shown_video)
     yield _Group("audio", lambda task: _audio(task.configuration.encoding), _shown_audio)
-    yield _Group(
-        "layout", lambda task: task.configuration.panes, lambda c, _: _with_unit(len(c.panes) or None, "panes")
-    )
+    yield _Group("layout", lambda task: task.configuration.panes, lambda c, _: _counted(len(c.panes) or None, "pane"))
     yield _Group(
         "background",
         lambda task: (
@@ -159,7 +161,7 @@ def _groups() -> Iterator[_Group]:
     yield _Group(
         "users",
         lambda task: (task.digest("users"), task.configuration.users, task.configuration.user_streams),
-        lambda c, _: _with_unit(c.users or None, "users"),
+        lambda c, _: _counted(c.users or None, "user"),
     )
     yield _Group("sei", lambda task: (task.digest("sei"), task.configuration.sei), _shown_sei)
     yield _Group(OTHER, lambda task: task.digest("other"), lambda _c, _t: None)

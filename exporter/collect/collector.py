@@ -5,7 +5,7 @@ what is gone. Only what was read without a hole changes the picture, in one sync
 replaced whole: a reader never sees half of either.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import structlog
@@ -18,6 +18,7 @@ from exporter.collect.limiter import Priority
 from exporter.collect.listing import MAX_UPDATE_WINDOWS, Fresh, IncompleteReadingError, ListReader, Reading, Rows
 from exporter.collect.requests import AppRequests
 from exporter.collect.standing import Kind, Standing
+from exporter.collect.state_file import SavedApp
 from exporter.collect.status import Status, Sweep
 from exporter.collect.together import gather_or_cancel
 from exporter.collect.windows import LARGEST_PAGE
@@ -109,6 +110,27 @@ class Collector:
         if self._standing.status(self._intervals, at=self._clock.monotonic()) != self.status:
             self._tell([])
 
+    def restore(self, saved: SavedApp) -> bool:
+        """Begin with what an earlier process accepted, at its true age, as the baseline of changes.
+
+        Returns:
+            False, and nothing has changed, where it is older than data may be, or comes from the future.
+        """
+        age_seconds = self._clock.now() - saved.sweep.began
+        if not -LAG_SECONDS <= age_seconds <= self._intervals.stale_after_seconds:
+            self._log.info(
+                "saved tasks are not used: they are too old or from the future", age_seconds=round(age_seconds)
+            )
+            return False
+        self._standing.restored(
+            saved.sweep,
+            last_update_began=saved.last_update_began,
+            began_at=self._clock.monotonic() - age_seconds,
+        )
+        self._tell(self.inventory.restore(saved.entries()), baseline=True)
+        self._log.info("beginning with saved tasks", tasks=len(self.inventory), age_seconds=round(age_seconds))
+        return True
+
     async def update(self) -> None:
         """Bring in what was created or changed. There is nothing to update before a first sweep."""
         if self._standing.has_sweep:
@@ -191,10 +213,12 @@ class Collector:
         """Complete a reading with what jumped to the front while it ran, as even a replica that lags knows it."""
         while (early := reading.ended + LAG_SECONDS - self._clock.monotonic()) > 0:
             await self._clock.sleep(early)
-        fresh = {fresh.task.row_digest: task_id for task_id, fresh in reading.fresh.items()}
+        first_rows: Mapping[int, str] = {}
+        if not self._standing.has_sweep:
+            first_rows = {fresh.task.row_digest: task_id for task_id, fresh in reading.fresh.items()}
         front = await self._reader.read_front(
             self._requests.window(Priority.UPDATE),
-            lambda digest: fresh.get(digest) or self.inventory.task_id_of(digest),
+            lambda digest: first_rows.get(digest) or self.inventory.task_id_of(digest),
             at_most_windows=max(MAX_UPDATE_WINDOWS, reading.windows),
         )
         if not (front.complete or front.anchored):
@@ -221,8 +245,8 @@ class Collector:
         answers = await gather_or_cancel(self._requests.look_up(task_id) for task_id in task_ids)
         gone = []
         for task_id, answer in zip(task_ids, answers, strict=True):
-            tasks = [task for row in answer.page.rows if (task := self._rows.read(row)) is not None]
-            if any(task.task_id != task_id for task in tasks):
+            tasks = [task for row in answer.page.rows if (task := self._rows.read(row)) and task.task_id == task_id]
+            if len(tasks) < len(answer.page.rows):
                 raise ApiError(
                     State.INVALID_RESPONSE,
                     "a look-up by TaskId was answered with another task: what answers is not the documented service",

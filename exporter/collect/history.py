@@ -46,6 +46,7 @@ class History:
         self._clock = clock
         self._changes: deque[RecordedChange] = deque(maxlen=newest)
         self._recorded = 0
+        self._began = clock.now()
         self._lines_per_second = lines_per_second
         self._second = 0
         self._lines = 0
@@ -64,9 +65,11 @@ class History:
         """Yield what is remembered."""
         return reversed(self._changes)
 
-    def since(self, noticed: float) -> Iterator[RecordedChange]:
-        """Yield, newest first, what was noticed at or after a wall-clock time."""
-        return (change for change in self.newest_first() if change.noticed >= noticed)
+    @property
+    def remembered_since(self) -> float:
+        """From when on no change has been forgotten, in wall-clock seconds."""
+        forgets = len(self._changes) == self._changes.maxlen
+        return self._changes[0].noticed if forgets else self._began
 
     def flush(self) -> None:
         """Say how many changes were not logged one by one, when their second is over."""

@@ -57,6 +57,14 @@ class Inventory:
         """Return whose current row has this digest; None: the row is new or changed."""
         return self._task_ids.get(row_digest)
 
+    def restore(self, entries: Iterable[Entry]) -> list[Change]:
+        """Begin with tasks that were accepted before; return each as one that was added."""
+        changes = []
+        for entry in entries:
+            self._put(entry)
+            changes.append(Change(before=None, after=entry.task))
+        return changes
+
     def unseen(self, seen: set[str], *, settled_before: float) -> list[str]:
         """Return the TaskIds that are not in `seen`, of tasks as they were before a monotonic time."""
         return [

@@ -78,7 +78,9 @@ class Limiter:
         finally:
             now = self._clock.monotonic()
             self._permits.end(now, self._rate.at(now), round_trip_seconds)
-            self._admit()
+            if self._first_queue() is not None:
+                # Not at once: whoever sent this may be about to tell that it was throttled.
+                asyncio.get_running_loop().call_soon(self._admit)
 
     def throttled(self, wait_seconds: float | None) -> None:
         """Take in that the service throttled a request.

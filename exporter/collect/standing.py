@@ -65,6 +65,12 @@ class Standing:
         self._sweep = sweep
         self._sweep_began_at = began_at
 
+    def restored(self, sweep: Sweep, *, last_update_began: float | None, began_at: float) -> None:
+        """Begin with a sweep that an earlier process accepted: its data counts, a sweep of this process is pending."""
+        self._sweep = sweep
+        self._sweep_began_at = began_at
+        self._last_update_began = last_update_began
+
     def status(self, intervals: Intervals, *, at: float) -> Status:
         """Return what may be said at a monotonic time."""
         (update, update_reason), (sweep, sweep_reason) = (

@@ -1,5 +1,6 @@
 """Whether a budget of requests suffices, and how far the intervals are stretched where it does not."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -10,6 +11,8 @@ from exporter.config.model import LEAST_STALE_AFTER_SWEEPS, Account, App, Collec
 
 PAGE_SIZE: Final = 100
 """Tasks on a page: the most that the service gives."""
+NEW_ROWS: Final = 85
+"""Of those on a page, in the mean of a long list: pages overlap, since the list moves while it is read."""
 USABLE_SHARE: Final = 0.9
 """Of the budget; the rest is for look-ups and retries."""
 ASSUMED_TASKS: Final = 1000
@@ -50,7 +53,7 @@ class Forecast(Struct, frozen=True):
 
 def pages_of(tasks: int) -> int:
     """Return how many pages are read to see `tasks` tasks and the short page that ends them."""
-    return tasks // PAGE_SIZE + 1
+    return 1 + math.ceil(max(0, tasks + 1 - PAGE_SIZE) / NEW_ROWS)
 
 
 def pace_of(

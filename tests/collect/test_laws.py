@@ -9,6 +9,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import pytest
@@ -128,8 +129,9 @@ class Observation:
             await self._collector.update()
 
     def _delays(self) -> Iterator[float]:
-        while True:
-            yield from self._scenario.overtaking or [0.02]
+        delays = cycle(self._scenario.overtaking or [0.02])
+        for place, seconds in enumerate(delays):
+            yield seconds + place * 1e-6  # of requests that are sent at once the first is answered first
 
     def _remember_what_sweeps_see(self) -> None:
         reader = self._collector._reader

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import deque
+from contextlib import AsyncExitStack
 
 import pytest
 
 from exporter.collect.limiter import Limiter, Priority
+from exporter.collect.permits import MAX_IN_FLIGHT
 from exporter.collect.throttling import ThrottledRate
 from tests.support.rate_windows import Link, most_in_any_window, saturate
 from tests.support.virtual_time import VirtualClock, run
@@ -92,6 +94,31 @@ def test_nothing_is_sent_before_the_named_wait_ends() -> None:
     sent = run(scenario())
     assert len([moment for moment in sent if moment == 0]) == 4
     assert len([moment for moment in sent if moment >= 30]) == 5
+
+
+def test_a_wait_holds_for_the_very_next_request() -> None:
+    """The throttled one's own permit lets nobody in before the news is told."""
+
+    async def scenario() -> float:
+        clock = VirtualClock()
+        limiter = Limiter(50, clock=clock)
+
+        async def send() -> float:
+            async with limiter.permit(Priority.UPDATE):
+                return clock.monotonic()
+
+        async with AsyncExitStack() as others:
+            for _ in range(MAX_IN_FLIGHT - 1):
+                await others.enter_async_context(limiter.permit(Priority.SWEEP))
+            async with limiter.permit(Priority.SWEEP):
+                waiting = asyncio.create_task(send())
+                await clock.sleep(5)
+            limiter.throttled(30)
+            throttled_at = clock.monotonic()
+            await clock.sleep(1)
+        return await waiting - throttled_at
+
+    assert 30 <= run(scenario()) <= 30.01
 
 
 def test_the_halved_rate_is_what_is_sent() -> None:

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.collect.listing import FIRST_OVERLAP
+from exporter.collect.windows import window_after
 from exporter.config.forecast import Pace, assumed_tasks, forecast, pace_of, pages_of
 from exporter.config.model import Account, App, Collection, Config, Quota
 
@@ -20,7 +22,17 @@ def pace(apps: int, pages: int, rate: float, interval: float = 10, sweep_interva
     )
 
 
-@pytest.mark.parametrize(("tasks", "pages"), [(0, 1), (99, 1), (100, 2), (101, 2), (20_000, 201)])
+@pytest.mark.parametrize("tasks", [99, 100, 240, 1000, 2000, 20_000, 100_000])
+def test_pages_are_forecast_as_they_are_read(tasks: int) -> None:
+    """The forecast knows how far pages overlap: it is within a page or two hundredths of what a sweep reads."""
+    reached = pages = 0
+    while reached <= tasks:
+        reached = window_after(reached, overlap=FIRST_OVERLAP).end
+        pages += 1
+    assert pages_of(tasks) == pytest.approx(pages, abs=1, rel=0.02)
+
+
+@pytest.mark.parametrize(("tasks", "pages"), [(0, 1), (99, 1), (100, 2), (101, 2), (20_000, 236)])
 def test_the_short_page_is_read_too(tasks: int, pages: int) -> None:
     """A list ends with a page that is not full, even if it is empty."""
     assert pages_of(tasks) == pages
@@ -88,6 +100,6 @@ def test_accounts_of_one_limiter_are_forecast_together() -> None:
     )
     shared, far = forecast(config, {("one", "b"): 20_000, ("far", "a"): 50})
     assert (shared.accounts, shared.apps, shared.tasks) == (("one", "two"), 3, 20_480)
-    assert (shared.pages, shared.requests_per_second) == (3 + 201 + 3, 40)
+    assert (shared.pages, shared.requests_per_second) == (3 + 236 + 3, 40)
     assert shared.pace.update_requests_per_second == 3
     assert (far.accounts, far.tasks, far.pages, far.requests_per_second) == (("far",), 50, 1, 5)

@@ -70,6 +70,9 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
     def _process_events(self, event_list: list[object]) -> None:
         """Do nothing: there are no sockets to hear from."""
 
+    def _write_to_self(self) -> None:
+        """Do nothing: nobody waits in a selector to be woken."""
+
 
 class VirtualClock:
     """`exporter.clock.Clock` on the running loop's time.

@@ -1,0 +1,93 @@
+"""Keeps the state file in step with what was accepted, and begins with it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from exporter.clock import Clock
+from exporter.collect import state_file
+from exporter.collect.collector import Collector
+from exporter.collect.inventory import Entry
+from exporter.collect.state_file import SavedApp, StateFileError
+from exporter.collect.status import Status
+
+SAVE_SECONDS: Final = 30.0
+"""How often the file is written at most; at a stop it is written too."""
+
+
+class StateKeeper:
+    """Reads the file once and writes it whenever a sweep has been accepted since.
+
+    Args:
+        collectors: All that are to be saved, as they are now.
+        clock: For the pauses.
+        in_thread: Runs what blocks.
+    """
+
+    def __init__(
+        self,
+        collectors: Callable[[], Iterable[Collector]],
+        *,
+        clock: Clock,
+        in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
+    ) -> None:
+        self._collectors = collectors
+        self._clock = clock
+        self._in_thread = in_thread
+        self._saved_sweeps: dict[tuple[str, str], float] = {}
+        self._fails = False
+        self.path: Path | None = None
+        """Where the file is; None: nothing is kept."""
+
+    async def load(self) -> Sequence[SavedApp]:
+        """Return what an earlier process accepted; nothing where there is no file, or one that can't be used."""
+        if self.path is None:
+            return ()
+        try:
+            saved: Sequence[SavedApp] | None = await self._in_thread(state_file.read, self.path)
+        except StateFileError as error:
+            structlog.get_logger().warning(
+                "state file refused, starting without data", path=str(self.path), reason=str(error)
+            )
+            return ()
+        return saved or ()
+
+    async def run(self) -> None:
+        """Save every now and then, for ever."""
+        while True:
+            await self._clock.sleep(SAVE_SECONDS)
+            await self.save()
+
+    async def save(self) -> None:
+        """Write the file where something has been accepted since; a failure is logged when it begins and ends."""
+        collectors = [collector for collector in self._collectors() if collector.status.sweep is not None]
+        sweeps = {
+            (collector.account, collector.app.id): collector.status.last_sweep_began or 0.0 for collector in collectors
+        }
+        if self.path is None or sweeps == self._saved_sweeps:
+            return
+        # Entries never change, so that a list of them can be written while the inventory goes on.
+        states = [(collector.status, list(collector.inventory)) for collector in collectors]
+        try:
+            await self._in_thread(_write, self.path, states)
+        except OSError as error:
+            if not self._fails:
+                structlog.get_logger().warning("state file not written", path=str(self.path), reason=error.strerror)
+            self._fails = True
+        else:
+            if self._fails:
+                structlog.get_logger().info("state file written again", path=str(self.path))
+            self._fails = False
+            self._saved_sweeps = sweeps
+
+
+def _write(path: Path, states: Iterable[tuple[Status, Sequence[Entry]]]) -> None:
+    apps = [
+        state_file.saved_app(status.account, status.app_id, status.sweep, status.last_update_began, entries)
+        for status, entries in states
+        if status.sweep is not None
+    ]
+    state_file.write(path, state_file.encode(apps))

@@ -1,0 +1,141 @@
+"""The state file: what it keeps, and what it refuses."""
+
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.collect import state_file
+from exporter.collect.inventory import Entry
+from exporter.collect.state_file import BEFORE_THIS_PROCESS, SavedApp, StateFileError
+from exporter.collect.status import Sweep
+from exporter.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Output, Task
+
+SWEEP = Sweep(
+    began=1000.0, duration_seconds=1.5, requests=3, repaired_tasks=0, duplicate_rows=0, rows_without_task_id=1
+)
+
+
+def _configuration(host: str) -> Configuration:
+    return Configuration(
+        region="CN-Shanghai",
+        mix_mode="mixed",
+        idle_timeout_seconds=60,
+        outputs=(Output(scheme="rtmp", host=host, is_ali_cdn=None, has_userinfo=False),),
+        has_stream_url=True,
+        has_multi_stream_url=False,
+        has_transcode_params=False,
+        source=None,
+        encoding=None,
+        panes=(),
+        background_render_mode=None,
+        has_background=False,
+        users=0,
+        user_streams=(),
+        sei=None,
+        field_errors=(),
+        unknown_values=(),
+    )
+
+
+def _entries(count: int) -> list[Entry]:
+    return [
+        Entry(
+            Task(
+                f"task-{number}",
+                "channel",
+                _configuration(f"push-{number % 2}.example.com"),
+                number,
+                bytes(DIGEST_BYTES * (len(DIGEST_GROUPS) + 1)),
+            ),
+            first_seen=100.0 + number,
+            last_changed=200.0 + number,
+            sent_at=5.0,
+        )
+        for number in range(count)
+    ]
+
+
+def _app(count: int = 4) -> SavedApp:
+    return state_file.saved_app("prod", "live", SWEEP, 1010.0, _entries(count))
+
+
+@given(st.integers(0, 30))
+def test_everything_comes_back(count: int) -> None:
+    """Tasks, their times and the facts of the sweep survive; when they were read counts as before this process."""
+    (app,) = state_file.decode(state_file.encode([_app(count)]))
+    assert (app.account, app.app_id, app.sweep, app.last_update_began) == ("prod", "live", SWEEP, 1010.0)
+    expected = [msgspec.structs.replace(entry, sent_at=BEFORE_THIS_PROCESS) for entry in _entries(count)]
+    assert list(app.entries()) == expected
+
+
+def test_equal_configurations_are_saved_once() -> None:
+    """A fleet costs by its variety."""
+    assert len(_app(100).configurations) == 2
+
+
+@given(st.binary(max_size=300))
+def test_what_is_no_state_file_is_refused(data: bytes) -> None:
+    """Whatever stands in a file, it is refused with a reason, not taken for a state."""
+    with pytest.raises(StateFileError, match=r"no state file|another version|damaged"):
+        state_file.decode(data)
+
+
+@given(st.data())
+def test_every_damage_is_noticed(data: st.DataObject) -> None:
+    """A bit that turned, or an end that is missing, makes the file unusable."""
+    whole = state_file.encode([_app()])
+    if data.draw(st.booleans()):
+        damaged = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    else:
+        place = data.draw(st.integers(0, len(whole) - 1))
+        damaged = whole[:place] + bytes([whole[place] ^ (1 << data.draw(st.integers(0, 7)))]) + whole[place + 1 :]
+    with pytest.raises(StateFileError):
+        state_file.decode(damaged)
+
+
+def test_another_version_is_named() -> None:
+    """A file of another format is refused as such: it is not damaged."""
+    other = state_file.encode([_app()]).replace(b"rtcmpu-state 1 ", b"rtcmpu-state 2 ", 1)
+    with pytest.raises(StateFileError, match="another version"):
+        state_file.decode(other)
+
+
+def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    """Nobody else on the machine learns what is configured."""
+    path = tmp_path / "state" / "rtcmpu.state"
+    state_file.write(path, state_file.encode([_app()]))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert state_file.read(path) == [_app()]
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    """The new one takes the old one's place, and nothing is left beside it."""
+    path = tmp_path / "rtcmpu.state"
+    state_file.write(path, state_file.encode([_app(1)]))
+    state_file.write(path, state_file.encode([_app(2)]))
+    assert state_file.read(path) == [_app(2)]
+    assert [file.name for file in tmp_path.iterdir()] == ["rtcmpu.state"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    """What can't be put in place costs nothing but itself."""
+    path = tmp_path / "rtcmpu.state"
+    path.mkdir()
+    with pytest.raises(OSError, match=r"rtcmpu\.state"):
+        state_file.write(path, b"new")
+    assert [file.name for file in tmp_path.iterdir()] == ["rtcmpu.state"]
+
+
+def test_no_file_is_no_mistake(tmp_path: Path) -> None:
+    """The first start has none."""
+    assert state_file.read(tmp_path / "none") is None
+
+
+def test_a_file_that_can_not_be_read_is_refused(tmp_path: Path) -> None:
+    """The reason is the system's."""
+    with pytest.raises(StateFileError, match="directory"):
+        state_file.read(tmp_path)

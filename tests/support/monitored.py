@@ -1,0 +1,90 @@
+"""A service in this process, configurations that read it, and what is published about it."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from exporter.config.credentials import AccessKey
+from exporter.config.model import Account, App, Collection, Config
+from exporter.config.secret import Secret
+from exporter.metrics.exposition import Body
+from exporter.simulator import server
+from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SimulatorOptions, build_service
+from exporter.simulator.service import Service
+
+KEY = AccessKey(access_key_id=ACCESS_KEY_ID, access_key_secret=Secret(ACCESS_KEY_SECRET))
+COLLECTION = Collection(interval_seconds=0.2, sweep_interval_seconds=1.0, stale_after_seconds=60.0)
+
+
+class Simulated(NamedTuple):
+    """A service that listens, and its inside."""
+
+    url: str
+    service: Service
+
+    def account(self, *apps: App | str, name: str = "production", **changes: Any) -> Account:
+        """Return an account that reads apps of this service."""
+        return Account(
+            name=name,
+            endpoint=self.url,
+            apps=tuple(App(id=app) if isinstance(app, str) else app for app in apps),
+            **{"credentials": KEY, **changes},
+        )
+
+    def config(self, *apps: App | str) -> Config:
+        """Return a configuration with one account."""
+        return config(self.account(*apps))
+
+
+@asynccontextmanager
+async def simulated(
+    *, apps: int = 3, tasks: int = 10, faults: Sequence[str] = (), longest_hang_seconds: float = 60.0
+) -> AsyncIterator[Simulated]:
+    """Serve apps `app-1` … that are at rest, without latency."""
+    options = SimulatorOptions(
+        apps=apps, tasks=tasks, churn=0, faults=tuple(faults), latency_seconds=0, jitter_seconds=0
+    )
+    service = build_service(options)
+    running = await server.start(service, longest_hang_seconds=longest_hang_seconds)
+    try:
+        yield Simulated(running.url, service)
+    finally:
+        await running.close()
+
+
+def config(*accounts: Account, collection: Collection = COLLECTION) -> Config:
+    """Return a configuration of these accounts, read often."""
+    return Config(accounts=accounts, collection=collection)
+
+
+def text_of(body: Body) -> str:
+    """Return an exposition as text."""
+    return b"".join(body.chunks).decode()
+
+
+def sample(text: str, name: str, **labels: str) -> float | None:
+    """Return the one sample that has these labels among others; None where there is none."""
+    found = []
+    for line in text.splitlines():
+        match = re.fullmatch(rf"{re.escape(name)}(?:\{{(.*)\}})? (\S+)", line)
+        if match and all(f'{label}="{value}"' in (match[1] or "") for label, value in labels.items()):
+            found.append(float(match[2]))
+    assert len(found) <= 1, f"{name}{labels}: {len(found)} samples"
+    return found[0] if found else None
+
+
+def app_ids(text: str, name: str) -> set[str]:
+    """Return the apps about which a family has a sample."""
+    return set(re.findall(rf'^{name}\{{account="[^"]*",app_id="([^"]*)"', text, re.MULTILINE))
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], *, within_seconds: float = 15.0) -> None:
+    """Return when a condition holds."""
+    async with asyncio.timeout(within_seconds):
+        while True:
+            holds = condition()
+            if holds if isinstance(holds, bool) else await holds:
+                return
+            await asyncio.sleep(0.01)

@@ -2,6 +2,10 @@
 
 import random
 import secrets
+from pathlib import Path
+from typing import Protocol
+
+import aiohttp
 
 from exporter.aliyun.client import Client
 from exporter.aliyun.credentials import CredentialsSource
@@ -12,6 +16,13 @@ from exporter.collect.limiter import Limiter
 from exporter.collect.requests import AccountRequests
 from exporter.config.model import Account
 from exporter.metrics.self_metrics import AccountMetrics
+
+
+class OpenSession(Protocol):
+    """Opens what carries an account's requests."""
+
+    def __call__(self, *, ca_file: Path | None) -> aiohttp.ClientSession:
+        """Return a session; raises ValueError where `ca_file` can't be used."""
 
 
 class Access:
@@ -26,6 +37,7 @@ class Access:
         request_timeout_seconds: float,
         clock: Clock,
         rng: random.Random,
+        open_session: OpenSession = open_session,
     ) -> None:
         self.limiter = limiter
         self.metrics = metrics

@@ -4,7 +4,6 @@ Each command's module is imported when it is asked for: the daemon carries neith
 """
 
 import argparse
-import hashlib
 import math
 import os
 import sys
@@ -14,7 +13,6 @@ from typing import Final, NoReturn
 
 from exporter import __version__
 from exporter.config.flags import from_flags
-from exporter.config.loader import Loaded
 from exporter.config.mistakes import ConfigError
 from exporter.config.model import DEFAULT_ENDPOINT
 from exporter.configuration_source import ConfigurationSource
@@ -302,9 +300,7 @@ def _source(options: argparse.Namespace) -> ConfigurationSource:
         return ConfigurationSource.of_file(options.config_file, os.environ)
     if not options.app_ids:
         raise ValueError("what to read? give --config.file=FILE or --app.id=ID (or try the demo command)")
-    config = from_flags(options.app_ids, options.endpoint or DEFAULT_ENDPOINT)
-    sha256 = hashlib.sha256(repr((options.app_ids, options.endpoint)).encode()).hexdigest()
-    return ConfigurationSource(lambda: Loaded(config=config, files=(), globs=(), sha256=sha256))
+    return ConfigurationSource.of_config(from_flags(options.app_ids, options.endpoint or DEFAULT_ENDPOINT))
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

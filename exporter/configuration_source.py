@@ -1,10 +1,13 @@
 """Where the configuration comes from, and whether it has changed there."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from glob import glob
 from pathlib import Path
 
 from exporter.config.loader import Loaded, load
+from exporter.config.model import Config
+from exporter.config.redacted import redacted
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
@@ -25,6 +28,12 @@ class ConfigurationSource:
     def of_file(cls, path: Path, environ: Mapping[str, str]) -> "ConfigurationSource":
         """Return the source that is a file, with the files of apps that it names."""
         return cls(lambda: load(path, environ))
+
+    @classmethod
+    def of_config(cls, config: Config) -> "ConfigurationSource":
+        """Return the source of a configuration that stands in no file and never changes."""
+        sha256 = hashlib.sha256(redacted(config).encode()).hexdigest()
+        return cls(lambda: Loaded(config=config, files=(), globs=(), sha256=sha256))
 
     def load(self) -> Loaded:
         """Load the configuration as it is now.

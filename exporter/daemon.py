@@ -3,7 +3,7 @@
 import asyncio
 import random
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from exporter import __version__
 from exporter.clock import Clock
+from exporter.collect.history import RecordedChange
 from exporter.config.loader import Loaded
 from exporter.config.mistakes import ConfigError
 from exporter.config.redacted import redacted
@@ -22,6 +23,8 @@ from exporter.metrics.formats import Format
 from exporter.metrics.report import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.monitor import Monitor
+from exporter.state_keeper import StateKeeper
+from exporter.task_series import TaskSeries
 from exporter.web import server
 from exporter.web.application import application
 from exporter.web.view import AppView
@@ -31,6 +34,8 @@ BUDGET_LOOK_BEATS: Final = 5
 WATCH_SECONDS: Final = 2.0
 PUBLISH_PAUSE_SECONDS: Final = 0.02
 """What changes within this time is published together."""
+PUBLISH_TASKS_PAUSE_SECONDS: Final = 0.5
+"""The same for single tasks, whose families are larger."""
 LONGEST_START_SECONDS: Final = 60.0
 STUCK_SECONDS: Final = 15.0
 DRAIN_SECONDS: Final = 4.0
@@ -64,9 +69,20 @@ class Daemon:
         self._stop = asyncio.Event()
         self._listening = asyncio.Event()
         self._reloading = asyncio.Lock()
-        self._monitor = Monitor(self._exposition, metrics, clock=clock, rng=rng, changed=self._changed.set)
+        self._task_series = TaskSeries(metrics)
+        self._monitor = Monitor(
+            self._exposition,
+            metrics,
+            clock=clock,
+            rng=rng,
+            changed=self._changed.set,
+            task_series=self._task_series,
+        )
+        self._state_keeper = StateKeeper(lambda: [app.collector for app in self._monitor.apps.values()], clock=clock)
         self._heartbeat = Heartbeat(clock)
         self._began = clock.monotonic()
+        self._published_waiting = 0
+        """How many apps no attempt had finished for when the last publication began."""
         self._shown_config = ""
         self.addresses: Sequence[str] = ()
 
@@ -84,12 +100,23 @@ class Daemon:
         running = await server.start(app, self._options.listen_addresses)
         try:
             await self._take(loaded)
+            self._monitor.restore(await self._state_keeper.load())
+            await self._publish()
             self.addresses = running.addresses
             self._listening.set()
-            log.info("listening", addresses=list(running.addresses), version=__version__)
+            log.info("listening", addresses=", ".join(running.addresses), version=__version__)
             self._monitor.start()
             async with asyncio.TaskGroup() as group:
-                chores = [group.create_task(chore()) for chore in (self._publish, self._beat, self._follow_app_files)]
+                chores = [
+                    group.create_task(chore())
+                    for chore in (
+                        self._publish_changes,
+                        self._publish_tasks,
+                        self._beat,
+                        self._follow_app_files,
+                        self._state_keeper.run,
+                    )
+                ]
                 self._listen_to_signals(group)
                 await self._stop.wait()
                 log.info("stopping")
@@ -97,6 +124,7 @@ class Daemon:
                     chore.cancel()
         finally:
             await self._monitor.close()
+            await self._state_keeper.save()
             await running.close(DRAIN_SECONDS)
 
     async def wait_until_listening(self, running: asyncio.Task[None]) -> None:
@@ -133,11 +161,23 @@ class Daemon:
         """Return the ready bytes of the exposition."""
         return self._exposition.body(exposition_format, gzip=gzip)
 
+    def task_metrics(self, exposition_format: Format, *, gzip: bool) -> Body | None:
+        """Return the ready bytes of the exposition of single tasks, while it is switched on."""
+        return self._task_series.body(exposition_format, gzip=gzip)
+
+    def changes(self) -> Iterator[RecordedChange]:
+        """Return the remembered changes of all apps, newest first."""
+        return self._monitor.history.newest_first()
+
+    def changes_remembered_since(self) -> float:
+        """Return since when all changes are remembered."""
+        return self._monitor.history.remembered_since
+
     def ready(self) -> str | None:
         """Return why not to rely on the exporter yet."""
         if self._stop.is_set():
             return "it is stopping"
-        waiting = sum(not app.collector.attempted for app in self._monitor.apps.values())
+        waiting = self._published_waiting
         if waiting and self._clock.monotonic() - self._began < LONGEST_START_SECONDS:
             return f"{waiting} of {len(self._monitor.apps)} apps wait for their first sweep"
         return None
@@ -157,16 +197,27 @@ class Daemon:
 
     async def _take(self, loaded: Loaded) -> None:
         await self._monitor.apply(loaded.config)
+        self._state_keeper.path = loaded.config.collection.state_file
         self._shown_config = redacted(loaded.config)
         self._metrics.config_loaded(loaded.sha256, self._clock.now())
-        await self._exposition.publish_off_loop()
+        await self._publish()
 
     async def _publish(self) -> None:
+        waiting = sum(not app.collector.attempted for app in self._monitor.apps.values())
+        await self._exposition.publish_off_loop()
+        self._published_waiting = waiting
+
+    async def _publish_changes(self) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self._exposition.publish_off_loop()
+            await self._publish()
             await self._clock.sleep(PUBLISH_PAUSE_SECONDS)
+
+    async def _publish_tasks(self) -> None:
+        while True:
+            await self._task_series.publish()
+            await self._clock.sleep(PUBLISH_TASKS_PAUSE_SECONDS)
 
     async def _beat(self) -> None:
         beats = 0

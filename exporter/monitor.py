@@ -1,14 +1,15 @@
 """All apps of a configuration: opened, collected on schedule, published, and closed."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from exporter.access import Access
+from exporter.access import Access, OpenSession
 from exporter.aliyun.interning import Interner
+from exporter.aliyun.transport import open_session
 from exporter.clock import Clock
 from exporter.collect.collector import Collector
 from exporter.collect.history import History
@@ -16,6 +17,7 @@ from exporter.collect.intervals import Intervals
 from exporter.collect.limiter import Limiter
 from exporter.collect.rows import AppRows
 from exporter.collect.schedule import Schedule
+from exporter.collect.state_file import SavedApp
 from exporter.config.forecast import Pace, forecast
 from exporter.config.limiter_groups import limiter_groups
 from exporter.config.model import Account, App, Collection, Config
@@ -23,6 +25,7 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.report import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.picture import Picture
+from exporter.task_series import TaskSeries
 
 AppKey = tuple[str, str]
 """Account and AppId."""
@@ -44,6 +47,8 @@ class Monitor:
         clock: For everything.
         rng: For pauses between attempts.
         changed: Called when there is something new to publish.
+        task_series: Where single tasks are published; None: nowhere.
+        open_session: Opens what carries requests.
     """
 
     def __init__(
@@ -54,12 +59,16 @@ class Monitor:
         clock: Clock,
         rng: random.Random,
         changed: Callable[[], None],
+        task_series: TaskSeries | None = None,
+        open_session: OpenSession = open_session,
     ) -> None:
         self._exposition = exposition
         self._metrics = metrics
         self._clock = clock
         self._rng = rng
         self._changed = changed
+        self._task_series = task_series
+        self._open_session = open_session
         self._schedule = Schedule(clock=clock, skipped=metrics.sweep_skipped)
         self._config = Config(accounts=())
         self._accesses: dict[str, Access] = {}
@@ -73,6 +82,13 @@ class Monitor:
     def apps(self) -> Mapping[AppKey, MonitoredApp]:
         """All apps in the order of the configuration."""
         return self._apps
+
+    def restore(self, saved: Iterable[SavedApp]) -> None:
+        """Begin with what an earlier process accepted, for the apps that are configured."""
+        for app in saved:
+            known = self._apps.get((app.account, app.app_id))
+            if known is not None:
+                known.collector.restore(app)
 
     def start(self) -> None:
         """Begin to collect on schedule."""
@@ -100,6 +116,8 @@ class Monitor:
         for key in self._accesses.keys() - accesses.keys():
             self._metrics.remove_account(key)
         self._config, self._accesses = config, accesses
+        if self._task_series is not None:
+            await self._task_series.configure(config.metrics.per_task)
         await self._replace_apps(kept)
         for access in given_up:
             await access.close()
@@ -161,6 +179,7 @@ class Monitor:
             request_timeout_seconds=config.collection.request_timeout_seconds,
             clock=self._clock,
             rng=self._rng,
+            open_session=self._open_session,
         )
 
     async def _replace_apps(self, kept: AbstractSet[str]) -> None:
@@ -186,7 +205,7 @@ class Monitor:
             self._changed()
 
         collection = self._config.collection
-        picture = Picture(self._config.metrics.buckets, publish, self.history)
+        picture = Picture(self._config.metrics.buckets, publish, self.history, self._task_series)
         collector = Collector(
             account=account,
             app=app,
@@ -209,12 +228,14 @@ class Monitor:
         self._schedule.remove(collector)
         await app.picture.close()
         self._exposition.remove((collector.account, collector.app.id))
+        if self._task_series is not None:
+            self._task_series.forget(collector.account, collector.app.id)
         self._metrics.remove_app(collector.account, collector.app.id)
 
 
 def _unchanged_accounts(before: Config, now: Config) -> AbstractSet[str]:
     """Return the names of accounts that both have, with the same settings, whatever apps."""
-    if (before.collection, before.metrics) != (now.collection, now.metrics):
+    if (before.collection, before.metrics.buckets) != (now.collection, now.metrics.buckets):
         return set()
     known = {account.name: replace(account, apps=()) for account in before.accounts}
     return {account.name for account in now.accounts if known.get(account.name) == replace(account, apps=())}

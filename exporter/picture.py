@@ -13,6 +13,7 @@ from exporter.config.model import Buckets
 from exporter.metrics.aggregates import Aggregates
 from exporter.metrics.report import AppReport
 from exporter.task import Configuration
+from exporter.task_series import TaskSeries
 
 
 class Picture:
@@ -22,12 +23,20 @@ class Picture:
         buckets: Of the distributions.
         publish: Called with the report whenever there is a new one.
         history: Where changes after the baseline are remembered.
+        task_series: Where single tasks are published; None: nowhere.
     """
 
-    def __init__(self, buckets: Buckets, publish: Callable[[AppReport], None], history: History) -> None:
+    def __init__(
+        self,
+        buckets: Buckets,
+        publish: Callable[[AppReport], None],
+        history: History,
+        task_series: TaskSeries | None = None,
+    ) -> None:
         self._buckets = buckets
         self._publish = publish
         self._history = history
+        self._task_series = task_series
         self._counts = ChangeCounts()
         self._aggregates = Aggregates(buckets)
         self._collector: Collector | None = None
@@ -48,6 +57,8 @@ class Picture:
 
     def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
         """Bring the sums up to date, remember what has changed since the baseline, and publish."""
+        if self._closed:
+            return
         _apply(changes, self._aggregates)
         if not baseline:
             status = self._shown.status
@@ -55,8 +66,8 @@ class Picture:
                 self._counts.count(recorded.change, (change.field for change in recorded.fields))
         if self._check is not None:
             self._changes_since_check += changes
-        if not self._closed:
-            self._publish(self.report)
+        self._publish(self.report)
+        self._follow_tasks(changes)
 
     def swept(self) -> None:
         """Compare the running sums with sums made anew from all tasks, in a thread."""
@@ -66,11 +77,16 @@ class Picture:
             self._check = asyncio.create_task(self._compare(configurations))
 
     async def close(self) -> None:
-        """End the comparison that may be under way, and publish nothing more: a turn may still run to its end."""
+        """End the comparison that may be under way, and hear nothing more: a turn may still run to its end."""
         self._closed = True
         if self._check is not None:
             self._check.cancel()
             await asyncio.gather(self._check, return_exceptions=True)
+
+    def _follow_tasks(self, changes: Sequence[Change]) -> None:
+        if self._task_series is not None:
+            status, inventory = self._shown.status, self._shown.inventory
+            self._task_series.follow(status.account, status.app_id, inventory, changes, available=status.data_available)
 
     async def _compare(self, configurations: list[Configuration]) -> None:
         try:

@@ -67,7 +67,7 @@ class History:
 
     @property
     def remembered_since(self) -> float:
-        """From when on no change has been forgotten, in wall-clock seconds."""
+        """No change that was noticed after this has been forgotten; wall-clock seconds."""
         forgets = len(self._changes) == self._changes.maxlen
         return self._changes[0].noticed if forgets else self._began
 

@@ -194,12 +194,12 @@ class _Course:
         self._overlap = min(FIRST_OVERLAP, largest_page // 4)
         self.reading = Reading(began=monotonic())
         self.ends_in_known_rows = False
-        self._digests: set[int] = set()
-        """Of all rows from the front down without a hole."""
-        self._ground: set[int] = set()
-        """Those of them that have hardly jumped there: a window that holds one leaves no hole."""
+        self._fresh_digests: set[int] = set()
+        """Of the rows that were not known, from the front down without a hole."""
+        self._perhaps_jumped: set[int] = set()
+        """Rows that were gathered in the first window alone: meeting one again proves nothing."""
         self._lowest: int | None = None
-        """The digest of the last of them."""
+        """The digest of the last row that was gathered."""
         self._reached = 0
         """Where the last window that was gathered ended."""
         self._planned = 0
@@ -249,7 +249,7 @@ class _Course:
         full = len(digests) == window.page_size
         if full and window == self._straddles:
             raise _refused_beyond(window)
-        if full and window.start and self._digests.issuperset(digests):
+        if full and window.start and all(map(self._is_gathered, digests)):
             self._repeated, self._detour = digests, window.following()
             return False
         if not self._joins(window, digests):
@@ -261,15 +261,24 @@ class _Course:
         self.reading.complete = not full
         return True
 
+    def _is_gathered(self, digest: int) -> bool:
+        """Whether a row was gathered before, as it is."""
+        if digest in self._fresh_digests:
+            return True
+        task_id = self._task_id_of(digest)
+        return task_id in self.reading.seen and task_id not in self.reading.fresh
+
     def _joins(self, window: Window, digests: list[int]) -> bool:
         """Whether nothing can stand between what is gathered and a window."""
-        return window.start == 0 or not self._ground.isdisjoint(digests)
+        return window.start == 0 or any(
+            self._is_gathered(digest) and digest not in self._perhaps_jumped for digest in digests
+        )
 
     def _gather(self, window: Window, answer: Answer, digests: list[int]) -> None:
         """Take in a window that joins what is gathered."""
-        news = [place for place, digest in enumerate(digests) if digest not in self._digests]
+        read_again = sum(map(self._is_gathered, digests))
         read_again_on_purpose = max(0, self._reached - window.start)
-        self.reading.duplicate_rows += max(0, len(digests) - len(news) - read_again_on_purpose)
+        self.reading.duplicate_rows += max(0, read_again - read_again_on_purpose)
         self._reached = window.end
         anchor = True
         for place, digest in enumerate(digests):
@@ -277,13 +286,16 @@ class _Course:
             if place >= len(digests) - self._anchor_rows:
                 anchor = anchor and task_id is not None
             if task_id is None:
+                self._fresh_digests.add(digest)
                 self._read(window, answer, place)
             else:
                 self.reading.seen.add(task_id)
         self.ends_in_known_rows = anchor and len(digests) >= self._anchor_rows
-        self._digests.update(digests)
-        self._ground.update(digests if window.start else digests[-self._overlap :])
-        if news:
+        if window.start:
+            self._perhaps_jumped.difference_update(digests)
+        else:
+            self._perhaps_jumped.update(digests[: -self._overlap])
+        if read_again < len(digests):
             self._lowest = digests[-1]
         if len(self.reading.seen) > self._max_tasks:
             raise ApiError(

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
@@ -24,6 +25,8 @@ from exporter.collect.standing import Kind
 CLOCK_JUMP_SECONDS: Final = 2.0
 LONGEST_FIRST_WAIT_SECONDS: Final = 1.0
 """The first sweeps begin within this time of the start, one after the other."""
+ROUNDING_SECONDS: Final = 0.001
+"""Turns are laid to whole microseconds: one that is to follow a pause must not come a hair before its end."""
 GOLDEN_RATIO: Final = (math.sqrt(5) - 1) / 2
 """Its successive multiples, modulo 1, spread any number of apps evenly over an interval."""
 
@@ -69,6 +72,7 @@ class Schedule:
         self._skipped = skipped
         logger = logging.getLogger("exporter.schedule")
         logger.setLevel(logging.ERROR)  # below that it logs every turn that is left out
+        logging.getLogger("apscheduler.executors.default").setLevel(logging.ERROR)  # and there every turn twice
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
             logger=logger,
@@ -77,6 +81,7 @@ class Schedule:
         self._scheduler.add_listener(self._left_out, EVENT_JOB_MAX_INSTANCES)
         self._collectors: dict[str, Collector] = {}
         self._jobs: dict[tuple[Collector, Kind], Job] = {}
+        self._turns: dict[tuple[Collector, Kind], asyncio.Task[None]] = {}
         self._added = 0
         self._wall_ahead_seconds = clock.now() - clock.monotonic()
 
@@ -107,8 +112,10 @@ class Schedule:
         self._add_job(collector, Kind.SWEEP, sweep, first_wait)
 
     def remove(self, collector: Collector) -> None:
-        """Read an app no more; a turn that runs is finished."""
+        """Read an app no more; a turn that runs is cancelled."""
         for kind in Kind:
+            if turn := self._turns.get((collector, kind)):
+                turn.cancel()
             job = self._jobs.pop((collector, kind))
             del self._collectors[job.id]
             job.remove()
@@ -128,7 +135,12 @@ class Schedule:
         self, collector: Collector, kind: Kind, turn: Callable[[], Awaitable[None]], first_wait_seconds: float
     ) -> None:
         every = Every(lambda: _interval_seconds(collector, kind))
-        job = self._scheduler.add_job(turn, every, next_run_time=self._time_in(first_wait_seconds))
+        job = self._scheduler.add_job(
+            turn,
+            every,
+            name=f"{kind} of {collector.account}/{collector.app.id}",
+            next_run_time=self._time_in(first_wait_seconds),
+        )
         self._collectors[job.id] = collector
         self._jobs[collector, kind] = job
 
@@ -137,8 +149,14 @@ class Schedule:
             self._skip(collector, Skip.BACKOFF)
         elif collector.crowded(kind):
             self._skip(collector, Skip.BUDGET)
-        else:
-            await make()
+        elif turn := asyncio.current_task():
+            self._turns[collector, kind] = turn
+            try:
+                # `remove` and `stop` cancel it, which APScheduler would log as a job that failed.
+                with suppress(asyncio.CancelledError):
+                    await make()
+            finally:
+                del self._turns[collector, kind]
 
     def _hasten_sweep(self, collector: Collector) -> None:
         """Let a sweep that is wanted run before its turn, though not before a pause is over."""
@@ -146,7 +164,7 @@ class Schedule:
         if job is None or collector.sweeping or not collector.wants_sweep:
             return
         pause = collector.pause_ends_at(Kind.SWEEP) - self._clock.monotonic()
-        sooner = self._time_in(max(0.0, pause))
+        sooner = self._time_in(max(0.0, pause + ROUNDING_SECONDS))
         if sooner < job.next_run_time:
             job.modify(next_run_time=sooner)
 

@@ -112,7 +112,7 @@ def _task_as_json(task: Task) -> dict[str, Any]:
 
 
 def _print_table(apps: list[MonitoredApp]) -> None:
-    columns = ("account", "app", "state", "single", "mixed", "other", "requests", "seconds")
+    columns = ("account", "app", "state", "single", "mixed", "other", "seconds")
     console().print(table(columns, _rows(apps), numbers=columns[3:]))
 
 
@@ -130,7 +130,6 @@ def _rows(apps: list[MonitoredApp]) -> Iterator[tuple[object, ...]]:
             status.app_id,
             status.state,
             *(counts if status.up else (None, None, None)),
-            status.sweep.requests if status.sweep else None,
             f"{status.sweep.duration_seconds:.1f}" if status.sweep else None,
         )
 

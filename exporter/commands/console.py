@@ -27,7 +27,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: 
         rows: One value for each column; None shows as a dash.
         numbers: The headings of columns that are aligned to the right.
     """
-    result = Table(box=SIMPLE_HEAD, pad_edge=False)
+    result = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in columns:
         result.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:

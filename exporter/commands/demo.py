@@ -11,7 +11,6 @@ from exporter.commands import exit_codes
 from exporter.commands.running import run
 from exporter.commands.simulate import cannot_listen
 from exporter.config.credentials import AccessKey
-from exporter.config.loader import Loaded
 from exporter.config.model import Account, App, Collection, Config, Quota
 from exporter.config.secret import Secret
 from exporter.configuration_source import ConfigurationSource
@@ -42,7 +41,7 @@ async def _run(listen_addresses: Sequence[str], simulator_host: str, simulator_p
     simulator = await server.start(service.service, simulator_host, simulator_port)
     try:
         config = _config(service.accounts, simulator.url)
-        source = ConfigurationSource(lambda: Loaded(config=config, files=(), globs=(), sha256=""))
+        source = ConfigurationSource.of_config(config)
         daemon = Daemon(
             source,
             Options(listen_addresses=listen_addresses),

@@ -137,6 +137,12 @@ class Collection(Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=100, le=10_000_000, description="An app with more is not read to the end: `limit_exceeded`."),
     ] = 200_000
+    state_file: Annotated[
+        Path | None,
+        Meta(
+            description="Where accepted tasks are kept over a restart; nowhere if left out. Only its owner can read it."
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         """Let an unset `stale_after_seconds` follow the sweep interval."""
@@ -177,8 +183,24 @@ class Buckets(Struct, frozen=True, kw_only=True):
     users: Annotated[Bounds, Meta(description="Users listed.")] = (1, 2, 3, 4, 6, 9, 16, 25, 50)
 
 
+class PerTask(Struct, frozen=True, kw_only=True):
+    """Series about single tasks, on `/metrics/tasks`: off unless they are asked for."""
+
+    enabled: Annotated[bool, Meta(description="Whether they are published.")] = False
+    max_series: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000_000,
+            description="The most series over all apps. A task has 4 to 16; tasks beyond are left out and counted.",
+        ),
+    ] = 100_000
+
+
 class Metrics(Struct, frozen=True, kw_only=True):
     """What is published, and how finely."""
+
+    per_task: Annotated[PerTask, Meta(description="Series about single tasks.")] = PerTask()
 
     buckets: Annotated[Buckets, Meta(description="Upper bounds of the distributions.")] = Buckets()
 

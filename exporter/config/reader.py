@@ -25,12 +25,14 @@ _LONGEST_SHOWN: Final = 40
 _PARSERS: Final = {
     "text": values.parse_text,
     "number": values.parse_number,
+    "switch": values.parse_switch,
     "duration": values.parse_duration_within,
     "endpoint": values.parse_endpoint,
     "proxy": values.parse_proxy,
     "url": values.parse_url,
 }
-_SHOWN_KINDS: Final = frozenset({"text", "number", "duration"})
+_SHOWN_KINDS: Final = frozenset({"text", "number", "switch", "duration"})
+_UNQUOTED_KINDS: Final = frozenset({"number", "switch"})
 
 
 class Draft(Struct):
@@ -223,7 +225,7 @@ class Reader:
                 self._mistakes.add(node.items[place].position, text)
 
     def _scalar(self, node: Node, shape: Shape, label: str, *, may_show: bool) -> object:
-        """Read a text, number, duration, path or address."""
+        """Read a text, number, switch, duration, path or address."""
         if not isinstance(node, Scalar):
             return self._wrong_kind(node, shape, label)
         text = self._expanded(node)
@@ -231,7 +233,7 @@ class Reader:
             return INVALID
         if shape.kind == "path":
             return self._path(node, text, label)
-        if shape.kind == "number" and not node.plain and "${" not in node.text:
+        if shape.kind in _UNQUOTED_KINDS and not node.plain and "${" not in node.text:
             self._mistakes.add(node.position, f"{label} is quoted, expected {_describe(shape)}, without quotes")
             return INVALID
         try:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from exporter.config import values
 from exporter.config.credentials import Credentials
 from exporter.config.durations import format_duration
-from exporter.config.model import Account, App, Buckets, Collection, Config, Metrics, Quota
+from exporter.config.model import Account, App, Buckets, Collection, Config, Metrics, PerTask, Quota
 from exporter.config.redacted import plain_value
 from exporter.config.shapes import FILE_SUFFIX, Key, Shape, keys_of, tag_of
 
@@ -30,6 +30,7 @@ collection:
   interval: 10s
   sweep_interval: 5m
 metrics:
+  per_task: {enabled: true, max_series: 20000}
   buckets:
     video_bitrate_kbps: [500, 1000, 2000, 3000, 5000, 8000]
 """
@@ -59,6 +60,7 @@ _SECTIONS: Final[tuple[tuple[str, type[Struct]], ...]] = (
     ("apps: quota", Quota),
     ("collection", Collection),
     ("metrics", Metrics),
+    ("metrics: per_task", PerTask),
     ("metrics: buckets", Buckets),
 )
 _APP_FILES: Final = """
@@ -131,4 +133,6 @@ def _default(key: Key) -> str:
     if key.shape.structs or key.default in {None, "", ()}:
         return ""
     shown = plain_value(key.shape, key.default)
+    if isinstance(shown, bool):
+        return f"`{str(shown).lower()}`"
     return f"`{shown:g}`" if isinstance(shown, float) else f"`{shown}`"

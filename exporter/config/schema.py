@@ -102,6 +102,8 @@ def _value(shape: Shape, definitions: dict[str, Schema]) -> Schema:  # noqa: PLR
             return {"type": "array", "items": items, "minItems": shape.shortest}
         case "number":
             return _number(shape)
+        case "switch":
+            return {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": _VARIABLE}]}
         case "duration":
             return {"type": "string", "pattern": f"^(?:{DURATION_PATTERN})$|{_VARIABLE}", "minLength": 1}
         case "text":

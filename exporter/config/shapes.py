@@ -9,7 +9,7 @@ from msgspec import Struct, inspect
 from exporter.config.secret import Secret
 
 Kind = Literal[
-    "mapping", "tagged", "list", "bounds", "text", "number", "duration", "path", "secret", "endpoint",
+    "mapping", "tagged", "list", "bounds", "text", "number", "switch", "duration", "path", "secret", "endpoint",
     "proxy", "url",
 ]  # fmt: skip
 
@@ -109,7 +109,7 @@ def _describe(kind: inspect.Type) -> tuple[Shape, str, dict[str, object]]:
     return shape, description, extra
 
 
-def _shape(kind: inspect.Type) -> Shape:
+def _shape(kind: inspect.Type) -> Shape:  # noqa: PLR0911 - one for each kind
     """Return the shape of a bare type."""
     match kind:
         case inspect.StructType():
@@ -120,6 +120,8 @@ def _shape(kind: inspect.Type) -> Shape:
         case inspect.VarTupleType():
             item = _describe(kind.item_type)[0]
             return Shape(kind="list", item=item, shortest=kind.min_length or 0)
+        case inspect.BoolType():
+            return Shape(kind="switch")
         case inspect.StrType():
             return Shape(kind="text", shortest=kind.min_length or 0, longest=kind.max_length, pattern=kind.pattern)
         case inspect.IntType() | inspect.FloatType():

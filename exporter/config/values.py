@@ -15,11 +15,13 @@ NONE: Final = "none"
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}")
 _NUMBER: Final = re.compile(r"[-+]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:[eE][-+]?[0-9]{1,3})?")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
+_SWITCH: Final = {"true": True, "false": False}
 _EXPECTED: Final[dict[Kind, str]] = {
     "mapping": "a mapping (key: value)",
     "tagged": "a mapping (key: value)",
     "list": "a list",
     "bounds": "a list of numbers, each greater than the one before",
+    "switch": "true or false",
     "path": "the name of a file",
     "secret": "a text",
     "endpoint": "http:// or https:// and a host, without path, user and password",
@@ -55,6 +57,17 @@ def parse_number(text: str, shape: Shape) -> float | None:
     if not (_INTEGER if shape.whole else _NUMBER).fullmatch(text):
         raise Unfit(describe(shape))
     return _within(int(text) if shape.whole else float(text), shape)
+
+
+def parse_switch(text: str, shape: Shape) -> bool:
+    """Return what `true` or `false` means.
+
+    Raises:
+        Unfit: It is neither.
+    """
+    if text not in _SWITCH:
+        raise Unfit(describe(shape))
+    return _SWITCH[text]
 
 
 def parse_duration_within(text: str, shape: Shape) -> float:

@@ -160,7 +160,12 @@ def _of_status(
 ) -> AppFamily:
     """Return a family that the status alone decides."""
     declaration = Declaration(name=name, kind=kind, help=help_text, labels=labels, note=note)
-    return app_family(declaration, lambda report: samples(report.status))
+    return app_family(
+        declaration,
+        lambda report: samples(report.status),
+        # They are few, and mostly as they were: to find them costs less than to render them.
+        version=lambda report: tuple(samples(report.status)),
+    )
 
 
 def _gauge(name: str, help_text: str, value: Callable[[Status], float | None], *, note: str = "") -> AppFamily:

@@ -9,10 +9,10 @@ from exporter.metrics.task_families import task_families
 
 
 def families() -> tuple[AppFamily, ...]:
-    """Return the families about apps, with the functions that find their samples."""
+    """Return the families about apps, on `/metrics`, with the functions that find their samples."""
     return (*app_families(), *task_families(), *change_families())
 
 
 def declarations() -> tuple[Declaration, ...]:
-    """Return all families, those about the exporter included, as they are promised."""
-    return (*families(), *EXPORTER_FAMILIES)
+    """Return all families of both paths, those about the exporter included, as they are promised."""
+    return (*families(), *EXPORTER_FAMILIES, *per_task_families())

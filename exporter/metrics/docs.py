@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from exporter.metrics.app_families import app_families
+from exporter.metrics.catalogue import declarations
 from exporter.metrics.change_families import change_families
 from exporter.metrics.exporter_families import EXPORTER_FAMILIES
 from exporter.metrics.family import Declaration, Label
+from exporter.metrics.per_task_families import per_task_families
 from exporter.metrics.task_families import task_families
 
 _INTRODUCTION: Final = """\
@@ -40,6 +42,20 @@ version. `ALPHA`: they may change with any version; the changelog says so.
 An *info* and a *counter* are named here as their samples are; a *gauge histogram* without its suffixes.
 """
 
+_PER_TASK: Final = """\
+What `/metrics/tasks` serves, in the same formats, while the configuration says `metrics.per_task.enabled: true`; else
+the path does not exist. It is to be scraped beside `/metrics`, as a target of its own: no series stands on both.
+
+A task has 4 to 16 series. There are no more than `metrics.per_task.max_series` over all apps: the tasks that have room
+are chosen by a hash of their TaskId, so they are the same ones after a restart and in every replica, and hardly change
+when other tasks come and go. `rtcmpu_exporter_series_omitted{path="/metrics/tasks"}` counts the series left out. They
+are published within about a second of a change, and withdrawn with the app's other data when it becomes
+too old.
+
+    rtcmpu_task_config_video_bitrate_bytes_per_second * 8
+      * on (account, app_id, task_id) group_left (channel_id, resolution) rtcmpu_task_info
+"""
+
 _PROCESS: Final = """\
 `process_*` (memory, CPU, file descriptors, start time; on Linux) and `python_*` (garbage collection, version) come
 from the official Python client and follow its conventions.
@@ -55,12 +71,11 @@ def metrics_markdown() -> str:
         "About the exporter itself": EXPORTER_FAMILIES,
     }
     parts = [_INTRODUCTION]
-    for title, declarations in groups.items():
-        parts.append(f"## {title}\n")
-        parts.append(_families_table(declarations))
+    for title, group in groups.items():
+        parts += (f"## {title}\n", _families_table(group))
     parts.append(_PROCESS)
-    parts.append("## Labels\n")
-    parts.append(_labels_table([declaration for group in groups.values() for declaration in group]))
+    parts += ("## About single tasks: `/metrics/tasks`\n", _PER_TASK, _families_table(per_task_families()))
+    parts += ("## Labels\n", _labels_table(declarations()))
     return "\n".join(parts)
 
 

@@ -15,11 +15,13 @@ from exporter.metrics.family import Family, Report
 from exporter.metrics.formats import Format
 from exporter.metrics.pieces import Assembly, Piece
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.text import Part, Sections, layout, sections
+from exporter.metrics.text import END_OF_OPENMETRICS, Part, Sections, layout, sections
 
 Key: TypeAlias = tuple[str, ...]
 
 METRICS_PATH: Final = "/metrics"
+TASKS_PATH: Final = "/metrics/tasks"
+"""Of series about single tasks."""
 
 
 class Body(Struct, frozen=True):
@@ -41,8 +43,9 @@ class Exposition(Generic[Report]):
 
     Args:
         families: What is published, in this order.
-        self_metrics: The exporter's own metrics, which follow; they are told about rendering.
+        self_metrics: The exporter's own metrics; they are told about rendering.
         path: The label `path` of what is told.
+        own_metrics_follow: Whether the exporter's own metrics stand in the bodies, behind the families.
         timer: Seconds from an arbitrary start.
     """
 
@@ -52,11 +55,13 @@ class Exposition(Generic[Report]):
         self_metrics: SelfMetrics,
         *,
         path: str = METRICS_PATH,
+        own_metrics_follow: bool = True,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._families = tuple(families)
         self._self_metrics = self_metrics
         self._path = path
+        self._own_metrics_follow = own_metrics_follow
         self._timer = timer
         self._lines: dict[str, dict[Key, Sections]] = {family.name: {} for family in self._families}
         self._versions: dict[str, dict[Key, object]] = {family.name: {} for family in self._families}
@@ -111,9 +116,11 @@ class Exposition(Generic[Report]):
 
     def body(self, exposition_format: Format, *, gzip: bool) -> Body:
         """Return the answer to a scrape: what was published last, and the exporter's own metrics as of now."""
-        ready = self._ready[exposition_format.is_openmetrics]
-        own = self._self_metrics.render(openmetrics=exposition_format.is_openmetrics)
-        chunks = (ready.gzip, ready.gzip_end(own)) if gzip else (*ready.plain, own)
+        openmetrics = exposition_format.is_openmetrics
+        ready = self._ready[openmetrics]
+        own = self._self_metrics.render(openmetrics=openmetrics) if self._own_metrics_follow else b""
+        last = own + END_OF_OPENMETRICS if openmetrics else own
+        chunks = (ready.gzip, ready.gzip_end(last)) if gzip else (*ready.plain, last)
         return Body(exposition_format.content_type, gzip, chunks, sum(map(len, chunks)))
 
     def _put(self, family: str, key: Key, lines: Sections) -> None:

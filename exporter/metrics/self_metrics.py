@@ -9,7 +9,7 @@ from exporter.metrics import exporter_families as families
 from exporter.metrics.account_metrics import AccountMetrics, AccountTables
 from exporter.metrics.labels import LEVEL
 from exporter.metrics.tables import Table
-from exporter.metrics.text import END_OF_OPENMETRICS, layout, render_metrics, sections
+from exporter.metrics.text import layout, render_metrics, sections
 
 __all__ = ["AccountMetrics", "SelfMetrics"]
 
@@ -96,6 +96,15 @@ class SelfMetrics:
         self._render_duration.set(seconds)
         self._series.set(series, path)
 
+    def omitted(self, path: str, *, series: int) -> None:
+        """Publish how many series a configured limit keeps from a path."""
+        self._series_omitted.set(series, path)
+
+    def path_closed(self, path: str) -> None:
+        """Publish nothing more about the series on a path."""
+        self._series.forget(path)
+        self._series_omitted.forget(path)
+
     def request_answered(self, path: str, code: int) -> None:
         """Count an HTTP request by its route's template and its answer's status."""
         self._http_requests.begin(path, str(code))
@@ -107,12 +116,10 @@ class SelfMetrics:
             self._log_messages.count(level)
 
     def render(self, *, openmetrics: bool) -> bytes:
-        """Return all of them as they are now, with the end of the exposition where the format has one."""
+        """Return all of them as they are now."""
         lines: list[bytes] = []
         for table, table_layout in self._tables:
             part = (table_layout.openmetrics if openmetrics else table_layout.text)[0]
             lines += (part.header, *sections(table.declaration, table.samples()))
         lines.append(render_metrics(self._process.collect(), openmetrics=openmetrics))
-        if openmetrics:
-            lines.append(END_OF_OPENMETRICS)
         return b"".join(lines)

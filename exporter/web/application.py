@@ -1,6 +1,7 @@
 """The routes, and what holds for all: GET and HEAD alone, safe headers, every answer accounted for."""
 
 import re
+from collections.abc import Iterable
 from importlib import resources
 from typing import Final
 
@@ -10,14 +11,20 @@ from aiohttp.typedefs import Handler, Middleware
 
 from exporter import __version__
 from exporter.clock import Clock
-from exporter.metrics.formats import negotiate, wants_gzip
+from exporter.metrics.exposition import TASKS_PATH, Body
+from exporter.metrics.formats import Format, negotiate, wants_gzip
 from exporter.web.answers import SAFE_HEADERS, error_answer, json_answer, probe_answer, stream, text_answer
 from exporter.web.api import apps_document
+from exporter.web.changes import BadQueryError, changes_document, read_query
 from exporter.web.status_page import status_page
 from exporter.web.view import View
 
-_RESERVED_PATHS: Final = ("/", "/config")
+_RESERVED_PATHS: Final = ("/", "/config", TASKS_PATH)
 _RESERVED_PREFIXES: Final = ("/-/", "/api/", "/static/", "/apps/", "/violations")
+_TASK_METRICS_ARE_OFF: Final = (
+    "series about single tasks are switched off; to have them, put `metrics: {per_task: {enabled: true}}` into the "
+    "configuration"
+)
 _CLIENT_WENT_AWAY: Final = 499
 """Counted, never sent: what other servers too call an answer that nobody waited for."""
 
@@ -47,20 +54,6 @@ def application(
         headers = {hdrs.CONTENT_TYPE: "text/css; charset=utf-8", hdrs.CACHE_CONTROL: "max-age=300"}
         return web.Response(body=style, headers=headers)
 
-    async def metrics(request: web.Request) -> web.StreamResponse:
-        body = view.metrics(
-            negotiate(_header(request, hdrs.ACCEPT)),
-            gzip=wants_gzip(_header(request, hdrs.ACCEPT_ENCODING)),
-        )
-        headers: dict[str, str] = {
-            hdrs.CONTENT_TYPE: body.content_type,
-            hdrs.CONTENT_LENGTH: str(body.length),
-            hdrs.VARY: "Accept, Accept-Encoding",
-        }
-        if body.gzip:
-            headers[hdrs.CONTENT_ENCODING] = "gzip"
-        return await stream(request, headers, body.chunks, longest_seconds=longest_scrape_seconds)
-
     async def healthy(_request: web.Request) -> web.Response:
         return probe_answer("healthy", view.healthy())
 
@@ -70,23 +63,55 @@ def application(
     async def config(_request: web.Request) -> web.Response:
         return text_answer(view.redacted_config(), "text/yaml")
 
-    async def apps(_request: web.Request) -> web.Response:
-        return json_answer(apps_document(view.statuses()))
-
     app = web.Application(middlewares=[_accounting(view)])
     app.on_response_prepare.append(_add_safe_headers)
     app.add_routes(
         [
             web.get("/", status),
             web.get("/static/style.css", stylesheet),
-            web.get(telemetry_path, metrics),
             web.get("/-/healthy", healthy),
             web.get("/-/ready", ready),
             web.get("/config", config),
-            web.get("/api/v1/apps", apps),
+            *_expositions(view, telemetry_path, longest_scrape_seconds),
+            *_api(view),
         ]
     )
     return app
+
+
+def _expositions(view: View, telemetry_path: str, longest_scrape_seconds: float) -> Iterable[web.RouteDef]:
+    """Return what scrapers ask for."""
+
+    async def metrics(request: web.Request) -> web.StreamResponse:
+        exposition_format, gzip = _wanted(request)
+        body = view.metrics(exposition_format, gzip=gzip)
+        return await _hand_out(request, body, longest_scrape_seconds)
+
+    async def task_metrics(request: web.Request) -> web.StreamResponse:
+        exposition_format, gzip = _wanted(request)
+        body = view.task_metrics(exposition_format, gzip=gzip)
+        if body is None:
+            return error_answer(request.path, 404, _TASK_METRICS_ARE_OFF)
+        return await _hand_out(request, body, longest_scrape_seconds)
+
+    return (web.get(telemetry_path, metrics), web.get(TASKS_PATH, task_metrics))
+
+
+def _api(view: View) -> Iterable[web.RouteDef]:
+    """Return what scripts ask for."""
+
+    async def apps(_request: web.Request) -> web.Response:
+        return json_answer(apps_document(view.statuses()))
+
+    async def changes(request: web.Request) -> web.Response:
+        try:
+            query = read_query(request.query.items())
+        except BadQueryError as error:
+            return json_answer({"error": str(error)}, 400)
+        since = view.changes_remembered_since()
+        return json_answer(changes_document(view.changes(), query, remembered_since=since))
+
+    return (web.get("/api/v1/apps", apps), web.get("/api/v1/changes", changes))
 
 
 def _check_telemetry_path(path: str) -> None:
@@ -95,6 +120,23 @@ def _check_telemetry_path(path: str) -> None:
         raise ValueError(f"telemetry path {path!r}: expected a path of letters, digits and . _ ~ / - such as /metrics")
     if path in _RESERVED_PATHS or path.startswith(_RESERVED_PREFIXES):
         raise ValueError(f"telemetry path {path!r}: something else is shown there, choose another such as /metrics")
+
+
+def _wanted(request: web.Request) -> tuple[Format, bool]:
+    """Return in which format a scraper wants metrics, and whether compressed."""
+    return negotiate(_header(request, hdrs.ACCEPT)), wants_gzip(_header(request, hdrs.ACCEPT_ENCODING))
+
+
+async def _hand_out(request: web.Request, body: Body, longest_seconds: float) -> web.StreamResponse:
+    """Send ready bytes under the headers that belong to them."""
+    headers: dict[str, str] = {
+        hdrs.CONTENT_TYPE: body.content_type,
+        hdrs.CONTENT_LENGTH: str(body.length),
+        hdrs.VARY: "Accept, Accept-Encoding",
+    }
+    if body.gzip:
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+    return await stream(request, headers, body.chunks, longest_seconds=longest_seconds)
 
 
 def _header(request: web.Request, name: str) -> str:

@@ -121,6 +121,7 @@ def _links(telemetry_path: str) -> str:
         "Metrics": telemetry_path,
         "Configuration": "/config",
         "Apps as JSON": "/api/v1/apps",
+        "Changes": "/api/v1/changes",
         "Ready": "/-/ready",
         "Healthy": "/-/healthy",
     }

@@ -1,10 +1,11 @@
 """What the web side is given to show: a read-only view of the daemon that answers at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
+from exporter.collect.history import RecordedChange
 from exporter.collect.status import Status
 from exporter.metrics.exposition import Body
 from exporter.metrics.formats import Format
@@ -26,6 +27,15 @@ class View(Protocol):
 
     def metrics(self, exposition_format: Format, *, gzip: bool) -> Body:
         """Return the ready bytes of the exposition."""
+
+    def task_metrics(self, exposition_format: Format, *, gzip: bool) -> Body | None:
+        """Return the ready bytes of the exposition of single tasks; None while it is switched off."""
+
+    def changes(self) -> Iterator[RecordedChange]:
+        """Return the remembered changes of all apps, newest first."""
+
+    def changes_remembered_since(self) -> float:
+        """Return a time, in seconds since 1970, after which no change has been forgotten."""
 
     def ready(self) -> str | None:
         """Return why the exporter is not ready to be relied upon; None when it is."""

@@ -74,6 +74,7 @@ def test_every_key_is_heeded() -> None:
         stale_after_seconds=3600,
         request_timeout_seconds=5,
         max_tasks_per_app=100_000,
+        state_file=GOOD / "state/rtcmpu.state",
     )
     assert list(loaded.config.metrics.buckets.video_bitrate_kbps) == [500, 1000, 2500]
     assert list(loaded.config.metrics.buckets.gop_seconds) == [0.5, 1, 2]

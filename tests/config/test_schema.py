@@ -48,7 +48,9 @@ def test_a_bad_file_is_not_valid(validator: jsonschema.Draft202012Validator, pat
     assert not validator.is_valid(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("place", ["", "accounts", "apps", "quota", "credentials", "collection", "metrics", "buckets"])
+@pytest.mark.parametrize(
+    "place", ["", "accounts", "apps", "quota", "credentials", "collection", "metrics", "per_task", "buckets"]
+)
 def test_unknown_keys_are_refused_everywhere(
     validator: jsonschema.Draft202012Validator, tmp_path: Path, place: str
 ) -> None:
@@ -58,7 +60,8 @@ def test_unknown_keys_are_refused_everywhere(
     credentials: dict[str, object] = {"type": "ecs_ram_role"}
     account: dict[str, object] = {"name": "a", "apps": [app], "credentials": credentials}
     buckets: dict[str, object] = {"panes": [1]}
-    metrics: dict[str, object] = {"buckets": buckets}
+    per_task: dict[str, object] = {"enabled": True}
+    metrics: dict[str, object] = {"per_task": per_task, "buckets": buckets}
     collection: dict[str, object] = {"interval": "10s"}
     whole: dict[str, object] = {"accounts": [account], "collection": collection, "metrics": metrics}
     places = {
@@ -69,6 +72,7 @@ def test_unknown_keys_are_refused_everywhere(
         "credentials": credentials,
         "collection": collection,
         "metrics": metrics,
+        "per_task": per_task,
         "buckets": buckets,
     }
     validator.validate(whole)

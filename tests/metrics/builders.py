@@ -6,12 +6,14 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from exporter.collect.inventory import Entry
 from exporter.collect.status import Status, Sweep
 from exporter.config.model import Buckets
 from exporter.metrics.aggregates import Aggregates
+from exporter.metrics.per_task_families import ListedTask
 from exporter.metrics.report import AppReport
 from exporter.state import State
-from exporter.task import Audio, Configuration, Encoding, Output, Source, Video
+from exporter.task import Audio, Configuration, Encoding, Output, Source, Task, Video
 
 PLAIN = Configuration(
     region="CN-Shanghai",
@@ -125,3 +127,19 @@ configurations = st.builds(
     unknown_values=st.lists(st.sampled_from(["Region", "MixMode"])).map(tuple),
 )
 """Configurations of all kinds, many of them odd."""
+
+
+def listed_task(
+    task_id: str = "task-1",
+    task_configuration: Configuration = PLAIN,
+    *,
+    app_id: str = "live",
+    channel_id: str = "channel",
+    first_seen: float = 1000.5,
+    last_changed: float = 2000.0,
+) -> ListedTask:
+    """Return a task as it is published by itself."""
+    task = Task(
+        task_id=task_id, channel_id=channel_id, configuration=task_configuration, row_digest=0, digests=bytes(32)
+    )
+    return ListedTask("prod", app_id, Entry(task, first_seen=first_seen, last_changed=last_changed, sent_at=0.0))

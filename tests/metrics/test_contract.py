@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.collect.changes import FIELD_GROUPS
 from exporter.metrics.catalogue import declarations
 from exporter.metrics.family import Declaration
 from exporter.task import FIELDS
@@ -43,6 +44,15 @@ def test_names_are_unique() -> None:
     assert len(set(names)) == len(names)
 
 
+def test_names_are_no_samples_of_others() -> None:
+    """No family is named as a sample of another one, also not across the two paths: a target may scrape both."""
+    names = {declaration.name for declaration in declarations()}
+    for declaration in declarations():
+        if declaration.kind in {"histogram", "gaugehistogram"}:
+            suffixes = ("_bucket", "_count", "_sum", "_gcount", "_gsum")
+            assert names.isdisjoint(f"{declaration.name}{suffix}" for suffix in suffixes)
+
+
 def test_account_and_app_id_come_first() -> None:
     """Whatever is about an app begins with them."""
     for declaration in declarations():
@@ -55,10 +65,10 @@ def test_account_and_app_id_come_first() -> None:
 def test_values_of_field_are_fields_of_a_task() -> None:
     """Every value of the label is one that a task can report, and each field has at least one way to go wrong."""
     documented = {
-        value
+        declaration.name: label.values
         for declaration in declarations()
         for label in declaration.labels
         if label.name == "field"
-        for value in label.values
     }
-    assert documented == set(FIELDS)
+    assert documented.pop("rtcmpu_task_field_changes_total") == FIELD_GROUPS
+    assert {value for values in documented.values() for value in values} == set(FIELDS)

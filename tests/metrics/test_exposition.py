@@ -8,6 +8,7 @@ import subprocess
 import threading
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 import pytest
@@ -57,7 +58,7 @@ def _bytes(body: Body) -> bytes:
     return plain
 
 
-def _text(exposition: Exposition[AppReport], exposition_format: Format = Format.TEXT, *, gzip: bool = False) -> str:
+def _text(exposition: Exposition[Any], exposition_format: Format = Format.TEXT, *, gzip: bool = False) -> str:
     """Return what a scrape sees."""
     return _bytes(exposition.body(exposition_format, gzip=gzip)).decode()
 
@@ -250,6 +251,18 @@ def test_the_exporters_own_metrics_are_those_of_now() -> None:
     exposition = Exposition(families(), metrics)
     metrics.message_logged("error")
     assert 'rtcmpu_exporter_log_messages_total{level="error"} 1.0\n' in _text(exposition)
+
+
+@pytest.mark.parametrize("exposition_format", Format)
+def test_the_exporters_own_metrics_can_be_left_out(exposition_format: Format) -> None:
+    """Beside another exposition that has them there is nothing but the families, and the end of the format."""
+    exposition: Exposition[Samples] = Exposition(NUMBERS, SelfMetrics(version="1"), own_metrics_follow=False)
+    exposition.update(("a",), [(("a",), 1)])
+    exposition.publish()
+    lines = _text(exposition, exposition_format).splitlines()
+    assert [line for line in lines if not line.startswith("#")] == ['x_one{app="a"} 1.0', 'x_two{app="a"} 1.0']
+    assert (lines[-1] == "# EOF") == exposition_format.is_openmetrics
+    assert _text(exposition, exposition_format, gzip=True).splitlines() == lines
 
 
 def test_rendering_is_measured_and_series_are_counted() -> None:

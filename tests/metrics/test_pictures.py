@@ -3,8 +3,10 @@
 import msgspec
 import pytest
 
+from exporter.collect.changes import ChangeCounts
 from exporter.config.model import Buckets
 from exporter.metrics.catalogue import families
+from exporter.metrics.change_families import change_families
 from exporter.metrics.report import AppReport
 from exporter.metrics.text import layout, sections
 from exporter.state import State
@@ -12,6 +14,11 @@ from exporter.task import Audio, Pane, Source
 from tests.metrics.builders import STATUS, aggregates, configuration, encoding, push, report
 
 FAMILIES = {family.name: family for family in families()}
+
+CHANGES = ChangeCounts()
+CHANGES.count("added", ())
+CHANGES.count("modified", ("video", "audio"))
+CHANGES.count("modified", ("video",))
 
 TWO_TASKS = AppReport(
     STATUS,
@@ -52,6 +59,7 @@ TWO_TASKS = AppReport(
             users=(1, 2),
         ),
     ),
+    CHANGES,
 )
 
 PICTURES = {
@@ -87,6 +95,11 @@ PICTURES = {
     "rtcmpu_task_quota": """
         rtcmpu_task_quota{A,mix_mode="single"} 200.0
         rtcmpu_task_quota{A,mix_mode="mixed"} 40.0
+    """,
+    "rtcmpu_task_changes_total": """
+        rtcmpu_task_changes_total{A,change="added"} 1.0
+        rtcmpu_task_changes_total{A,change="removed"} 0.0
+        rtcmpu_task_changes_total{A,change="modified"} 2.0
     """,
     "rtcmpu_tasks": """
         rtcmpu_tasks{A,task_region="CN-Shanghai",mix_mode="single"} 0.0
@@ -203,6 +216,13 @@ LONG_PICTURES = {
         rtcmpu_task_field_errors{A,field="EncodeParams.VideoBitrate"} 1.0
         """,
     ),
+    "rtcmpu_task_field_changes_total": (
+        13,
+        """
+        rtcmpu_task_field_changes_total{A,field="video"} 2.0
+        rtcmpu_task_field_changes_total{A,field="audio"} 1.0
+        """,
+    ),
     "rtcmpu_task_unknown_values": (
         16,
         """
@@ -213,7 +233,8 @@ LONG_PICTURES = {
 }
 """How many lines there are, and those that are not 0."""
 
-TASK_FAMILIES = {name for name in FAMILIES if name.startswith("rtcmpu_task")} - {"rtcmpu_task_quota"}
+CHANGE_FAMILIES = {family.name for family in change_families()}
+TASK_FAMILIES = {name for name in FAMILIES if name.startswith("rtcmpu_task")} - {"rtcmpu_task_quota", *CHANGE_FAMILIES}
 
 
 def _lines(name: str, about: AppReport) -> list[str]:
@@ -258,8 +279,16 @@ def test_families_about_tasks_are_withdrawn_without_data(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(FAMILIES.keys() - TASK_FAMILIES))
 def test_families_about_the_collection_never_are(name: str) -> None:
-    """They look the same with data and without."""
-    assert _lines(name, AppReport(STATUS, None)) == _lines(name, TWO_TASKS) != []
+    """They look the same with data and without, as do counters of changes."""
+    assert _lines(name, AppReport(STATUS, None, TWO_TASKS.changes)) == _lines(name, TWO_TASKS) != []
+
+
+@pytest.mark.parametrize("name", sorted(CHANGE_FAMILIES))
+def test_changes_are_counted_from_zero(name: str) -> None:
+    """With the first sweep every kind and every group is there at 0, so that the first change is seen as a rise."""
+    lines = _lines(name, report())
+    assert len(lines) == {"rtcmpu_task_changes_total": 3, "rtcmpu_task_field_changes_total": 13}[name]
+    assert all(line.endswith(" 0.0") for line in lines)
 
 
 ZERO_FILLED = {

@@ -194,12 +194,27 @@ def test_log_messages_are_counted_from_any_thread() -> None:
     assert _series(metrics)['rtcmpu_exporter_log_messages_total{level="error"}'] == "0.0"
 
 
+def test_a_closed_path_leaves_nothing_behind() -> None:
+    """What is said about the series of a path ends with it; the other path stays."""
+    metrics = _metrics()
+    for path in ("/metrics", "/metrics/tasks"):
+        metrics.rendered(path, seconds=0.5, series=7)
+    metrics.omitted("/metrics/tasks", series=3)
+    text = metrics.render(openmetrics=False).decode()
+    assert 'rtcmpu_exporter_series{path="/metrics/tasks"} 7.0\n' in text
+    assert 'rtcmpu_exporter_series_omitted{path="/metrics/tasks"} 3.0\n' in text
+    metrics.path_closed("/metrics/tasks")
+    text = metrics.render(openmetrics=False).decode()
+    assert 'rtcmpu_exporter_series{path="/metrics"} 7.0\n' in text
+    assert "/metrics/tasks" not in text
+
+
 def test_both_formats_say_the_same() -> None:
     """The official parsers read the same samples from both, none of them a `_created` one."""
     metrics = _metrics()
     metrics.add_account("prod").request_finished(State.OK, 0.1)
     in_text = parse_text(metrics.render(openmetrics=False).decode())
-    in_openmetrics = parse_openmetrics(metrics.render(openmetrics=True).decode())  # type: ignore[no-untyped-call]
+    in_openmetrics = parse_openmetrics(metrics.render(openmetrics=True).decode() + "# EOF\n")  # type: ignore[no-untyped-call]
     kept = ("rtcmpu_", "python_info")
     one, other = (
         {

@@ -1,8 +1,9 @@
 """A view that shows what a test puts into it, and example statuses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from exporter.collect.history import RecordedChange
 from exporter.collect.status import Status, Sweep
 from exporter.metrics.exposition import Body
 from exporter.metrics.formats import Format
@@ -60,6 +61,20 @@ PENDING = app_view(
 )
 
 
+def recorded(number: int, **changes: Any) -> RecordedChange:
+    """Return a change, one second after the one whose number is lower by one, with `changes`."""
+    plain: dict[str, Any] = {
+        "number": number,
+        "noticed": NOW + number,
+        "account": "production",
+        "app_id": "live-main",
+        "task_id": f"task-{number}",
+        "change": "added",
+        "fields": (),
+    }
+    return RecordedChange(**(plain | changes))
+
+
 class FakeView:
     """Answers as told, and remembers what it was asked."""
 
@@ -67,6 +82,8 @@ class FakeView:
         self.apps = apps
         self.chunks = chunks
         self.config = "accounts: []\n"
+        self.task_chunks: tuple[bytes, ...] | None = None
+        self.recorded: list[RecordedChange] = []
         self.unready: str | None = None
         self.unhealthy: str | None = None
         self.asked: list[tuple[Format, bool]] = []
@@ -85,6 +102,22 @@ class FakeView:
             chunks=tuple(self.chunks),
             length=sum(map(len, self.chunks)),
         )
+
+    def task_metrics(self, exposition_format: Format, *, gzip: bool) -> Body | None:
+        """Return `task_chunks`, whatever the format."""
+        if self.task_chunks is None:
+            return None
+        self.asked.append((exposition_format, gzip))
+        length = sum(map(len, self.task_chunks))
+        return Body(content_type=exposition_format.content_type, gzip=gzip, chunks=self.task_chunks, length=length)
+
+    def changes(self) -> Iterator[RecordedChange]:
+        """Return `recorded`, the last first."""
+        return reversed(self.recorded)
+
+    def changes_remembered_since(self) -> float:
+        """Return an hour ago."""
+        return NOW - 3600
 
     def ready(self) -> str | None:
         """Return `unready`."""

@@ -10,10 +10,20 @@ from structlog.testing import capture_logs
 
 from exporter.metrics.formats import Format
 from exporter.web.application import application
-from tests.web.fake_view import NOW, PENDING, FakeView, app_view
+from tests.web.fake_view import NOW, PENDING, FakeView, app_view, recorded
 
 ACCEPT_OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
-PATHS = ("/", "/static/style.css", "/metrics", "/-/healthy", "/-/ready", "/config", "/api/v1/apps")
+PATHS = (
+    "/",
+    "/static/style.css",
+    "/metrics",
+    "/metrics/tasks",
+    "/-/healthy",
+    "/-/ready",
+    "/config",
+    "/api/v1/apps",
+    "/api/v1/changes",
+)
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
 
@@ -89,6 +99,46 @@ async def test_metrics_are_asked_for_as_the_scraper_accepts_them(client: Client,
     lines = [("Accept", part) for part in reversed(ACCEPT_OPENMETRICS.split(","))]
     await client.get("/metrics", headers=[*lines, ("Accept-Encoding", "deflate"), ("Accept-Encoding", "gzip")])
     assert view.asked == [(Format.OPENMETRICS, True), (Format.TEXT, False), (Format.OPENMETRICS, True)]
+
+
+async def test_metrics_of_tasks_are_the_ready_bytes(client: Client, view: FakeView) -> None:
+    """They are negotiated and sent as the other metrics are."""
+    view.task_chunks = (b"a" * 10, b"b" * 100_000)
+    answer = await client.get("/metrics/tasks", headers={"Accept": ACCEPT_OPENMETRICS, "Accept-Encoding": "gzip"})
+    assert await answer.read() == b"".join(view.task_chunks)
+    assert answer.headers["Content-Type"] == Format.OPENMETRICS.content_type
+    assert (answer.headers["Content-Encoding"], answer.headers["Content-Length"]) == ("gzip", "100010")
+    assert view.asked == [(Format.OPENMETRICS, True)]
+    assert view.finished == [("/metrics/tasks", 200)]
+
+
+async def test_metrics_of_tasks_say_how_to_switch_them_on(client: Client, view: FakeView) -> None:
+    """While they are off the path is not there, and a line says what to write to have them."""
+    answer = await client.get("/metrics/tasks")
+    assert (answer.status, answer.content_type) == (404, "text/plain")
+    assert "metrics: {per_task: {enabled: true}}" in await answer.text()
+    assert view.finished == [("/metrics/tasks", 404)]
+
+
+async def test_changes_are_json(client: Client, view: FakeView) -> None:
+    """Page after page shows each change once, newest first, though others are noticed in between."""
+    view.recorded = [recorded(number) for number in range(1, 6)]
+    first = await client.get("/api/v1/changes?limit=2")
+    assert (first.status, first.content_type) == (200, "application/json")
+    page = await first.json()
+    assert [change["number"] for change in page["changes"]] == [5, 4]
+    view.recorded.append(recorded(6))
+    page = await (await client.get(f"/api/v1/changes?limit=3&cursor={page['next_cursor']}")).json()
+    assert [change["number"] for change in page["changes"]] == [3, 2, 1]
+    assert (page["next_cursor"], page["remembered_since"]) == (None, NOW - 3600)
+
+
+async def test_a_bad_query_of_changes_is_a_400(client: Client, view: FakeView) -> None:
+    """What can't be answered is refused with the reason as JSON, and counted under the route."""
+    answer = await client.get("/api/v1/changes?until=now")
+    assert (answer.status, answer.content_type) == (400, "application/json")
+    assert (await answer.json())["error"].startswith("unknown parameter 'until'")
+    assert view.finished == [("/api/v1/changes", 400)]
 
 
 @pytest.mark.parametrize(("path", "field"), [("/-/ready", "unready"), ("/-/healthy", "unhealthy")])
@@ -214,6 +264,7 @@ async def test_the_telemetry_path_can_be_set(view: FakeView) -> None:
         ("/", "something else is shown there"),
         ("/-/ready", "something else is shown there"),
         ("/api/v1/metrics", "something else is shown there"),
+        ("/metrics/tasks", "something else is shown there"),
     ],
 )
 def test_a_useless_telemetry_path_is_refused(view: FakeView, path: str, complaint: str) -> None:

@@ -121,7 +121,7 @@ def test_an_empty_configuration_is_said() -> None:
 def test_the_page_links_to_the_other_paths() -> None:
     """The links go to what the server has, the metrics where the operator put them."""
     links = [link["href"] for link in Page(telemetry_path="/m").all("a")]
-    assert links == ["/m", "/config", "/api/v1/apps", "/-/ready", "/-/healthy"]
+    assert links == ["/m", "/config", "/api/v1/apps", "/api/v1/changes", "/-/ready", "/-/healthy"]
 
 
 def test_the_page_needs_nothing_but_its_own_style_sheet() -> None:

@@ -1,0 +1,186 @@
+"""The families about single tasks, which have a path of their own: their number grows with the number of tasks."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+
+from exporter.collect.inventory import Entry
+from exporter.metrics import labels
+from exporter.metrics.contribution import MEASURES
+from exporter.metrics.family import Declaration, Family, Label, Sample
+from exporter.task import Audio, Configuration, Video
+
+BITS: Final = "Multiply by 8 for bits per second."
+TASK_ID: Final = Label("task_id", meaning="The TaskId.")
+CHANNEL_ID: Final = Label("channel_id", meaning="The task's ChannelId.")
+
+
+class ListedTask(Struct, frozen=True, gc=False):
+    """One accepted task and whose it is."""
+
+    account: str
+    app_id: str
+    entry: Entry
+
+    @property
+    def task_id(self) -> str:
+        """The TaskId."""
+        return self.entry.task.task_id
+
+    @property
+    def configuration(self) -> Configuration:
+        """What is configured."""
+        return self.entry.task.configuration
+
+
+TaskFamily: TypeAlias = Family[Sequence[ListedTask]]
+
+
+def per_task_families() -> tuple[TaskFamily, ...]:
+    """Return the families in the order of the exposition."""
+    info = Declaration(
+        name="rtcmpu_task_info",
+        kind="info",
+        help="A listed task, and what of its configuration is a name.",
+        labels=(CHANNEL_ID, labels.TASK_REGION, labels.MIX_MODE, labels.CODEC, labels.RESOLUTION),
+        note="A listed task is a configured one; the list does not say whether it runs.",
+    )
+    return (
+        _family(info, lambda tasks: ((_key(task) + _names(task), 1) for task in tasks)),
+        *(_family(value.declaration, _samples_of(value)) for value in _VALUES),
+    )
+
+
+def series_of(task: ListedTask) -> int:
+    """Return how many series a task has: the info, and what it has a readable number for."""
+    return 1 + sum(value.read(task) is not None for value in _VALUES)
+
+
+class _Value(Struct, frozen=True):
+    """A number that a task may have."""
+
+    declaration: Declaration
+    read: Callable[[ListedTask], float | None]
+    """None where the task has no such readable number."""
+
+
+def _family(declaration: Declaration, samples: Callable[[Sequence[ListedTask]], Iterable[Sample]]) -> TaskFamily:
+    """Return the family of a declaration whose labels follow those that name the task."""
+    return Family(
+        name=declaration.name,
+        kind=declaration.kind,
+        help=declaration.help,
+        labels=(labels.ACCOUNT, labels.APP_ID, TASK_ID, *declaration.labels),
+        note=declaration.note,
+        samples=samples,
+    )
+
+
+def _samples_of(value: _Value) -> Callable[[Sequence[ListedTask]], Iterator[Sample]]:
+    """Return what finds a value's samples."""
+
+    def samples(tasks: Sequence[ListedTask]) -> Iterator[Sample]:
+        for task in tasks:
+            if (number := value.read(task)) is not None:
+                yield _key(task), number
+
+    return samples
+
+
+def _key(task: ListedTask) -> tuple[str, str, str]:
+    """Return the values of the labels that name a task."""
+    return task.account, task.app_id, task.task_id
+
+
+def _names(task: ListedTask) -> tuple[str, ...]:
+    """Return the values of the info's own labels."""
+    configuration = task.configuration
+    codec, _, _, resolution = labels.video(configuration) or (labels.NONE,) * 4
+    region, mode = labels.task_region(configuration), labels.mix_mode(configuration)
+    return task.entry.task.channel_id, region, mode, codec, resolution
+
+
+def _configured(name: str, help_text: str, read: Callable[[Configuration], float | None], *, note: str = "") -> _Value:
+    """Return a number that is configured; one below 0 is none, as in the distributions."""
+
+    def readable(task: ListedTask) -> float | None:
+        number = read(task.configuration)
+        return None if number is None or number < 0 else number
+
+    return _Value(Declaration(name=f"rtcmpu_task_config_{name}", kind="gauge", help=help_text, note=note), readable)
+
+
+def _measured(measure_name: str) -> Callable[[Configuration], float | None]:
+    """Return how a number that has a distribution too is read."""
+    measure = next(measure for measure in MEASURES if measure.name == measure_name)
+    if measure.amounts_per_unit == 1:
+        return measure.read
+
+    def read(configuration: Configuration) -> float | None:
+        amount = measure.read(configuration)
+        return None if amount is None else amount / measure.amounts_per_unit
+
+    return read
+
+
+def _of_video(read: Callable[[Video], int | None]) -> Callable[[Configuration], int | None]:
+    """Return how a number of the video part is read."""
+    return lambda configuration: None if configuration.encoding is None else read(configuration.encoding.video)
+
+
+def _of_audio(read: Callable[[Audio], int | None]) -> Callable[[Configuration], int | None]:
+    """Return how a number of the audio part is read."""
+    return lambda configuration: None if configuration.encoding is None else read(configuration.encoding.audio)
+
+
+def _noticed(name: str, help_text: str, read: Callable[[Entry], float], *, note: str) -> _Value:
+    """Return a moment."""
+    declaration = Declaration(name=f"rtcmpu_task_{name}_timestamp_seconds", kind="gauge", help=help_text, note=note)
+    return _Value(declaration, lambda task: read(task.entry))
+
+
+_VALUES: Final = (
+    _configured("video_bitrate_bytes_per_second", f"The task's VideoBitrate. {BITS}", _measured("video_bitrate")),
+    _configured("video_framerate_hertz", "The task's VideoFramerate.", _measured("video_framerate")),
+    _configured(
+        "gop_duration_seconds",
+        "The task's length of a group of pictures: VideoGop / VideoFramerate.",
+        _measured("gop_duration"),
+    ),
+    _configured("frame_width_pixels", "The task's VideoWidth.", _of_video(lambda video: video.width)),
+    _configured("frame_height_pixels", "The task's VideoHeight.", _of_video(lambda video: video.height)),
+    _configured("frame_pixels", "The task's VideoWidth x VideoHeight.", _measured("frame_pixels")),
+    _configured("audio_bitrate_bytes_per_second", f"The task's AudioBitrate. {BITS}", _measured("audio_bitrate")),
+    _configured("audio_channels", "The task's AudioChannels.", _of_audio(lambda audio: audio.channels)),
+    _configured(
+        "audio_sample_rate_hertz", "The task's AudioSampleRate.", _of_audio(lambda audio: audio.sample_rate_hertz)
+    ),
+    _configured("idle_timeout_seconds", "The task's MaxIdleTime; absent while it is unset.", _measured("idle_timeout")),
+    _configured(
+        "outputs", "The distinct URLs that the task pushes to.", lambda configuration: len(configuration.outputs)
+    ),
+    _configured(
+        "panes",
+        "The panes in the layout of a task with EncodeParams that is not audio-only.",
+        _measured("panes"),
+    ),
+    _configured(
+        "users",
+        "The users that the task's UserInfos lists.",
+        _measured("users"),
+        note="Absent for an empty list, which means every user of the channel.",
+    ),
+    _noticed(
+        "first_seen",
+        "When the task was first seen in the list.",
+        lambda entry: entry.first_seen,
+        note="No earlier than the exporter began to watch: the service says of no task when it was created.",
+    ),
+    _noticed(
+        "last_changed",
+        "When the task's configuration was last seen to have changed, or the task to have come.",
+        lambda entry: entry.last_changed,
+        note="No earlier than the exporter began to watch: the service says of no task when it was changed.",
+    ),
+)

@@ -1,0 +1,35 @@
+"""`python -m tests.bench [NAME ...]`: runs the named benchmarks, or all of them, and prints what each measured."""
+
+import argparse
+import importlib
+import sys
+
+BENCHMARKS = {
+    "decode": "a page of 100 tasks, against json and dataclasses",
+    "sweep": "CPU of one sweep, against the official SDK",
+    "scrape": "time of a scrape, against pushgateway, node_exporter and prometheus_client",
+    "steady": "CPU of one account at 50 pages a second over TLS",
+    "memory": "memory of the process by number of tasks",
+    "apply": "what a change costs between the list and the scrape",
+    "limiter": "how much of the rate limiters use, and how much of that is refused",
+    "moving_list": "what different ways to read a moving list miss",
+}
+
+
+def main() -> None:
+    """Run what the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the exporter.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--list", action="store_true", help="say what there is, and run nothing")
+    options = parser.parse_args()
+    if unknown := set(options.names) - BENCHMARKS.keys():
+        parser.error(f"{', '.join(sorted(unknown))}: expected {', '.join(BENCHMARKS)}")
+    if options.list:
+        sys.stdout.write("".join(f"{name:<12} {what}\n" for name, what in BENCHMARKS.items()))
+        return
+    for name in options.names or BENCHMARKS:
+        importlib.import_module(f"tests.bench.{name}").main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,310 @@
+"""Reading a list that moves: naive paging beside updates, sweeps and look-ups.
+
+Ninety simulated seconds after a warm-up, at 50 requests/s and round trips of 20 to 80 ms. Of all events 60 % are
+changes, 15 % creations, 15 % deletions and 10 % tasks that are saved again without a change (which nobody waits for).
+`python -m tests.bench.moving_list --full` takes eight seeds and adds what the vendor does not exclude.
+"""
+
+import argparse
+import asyncio
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import count
+from random import Random
+from statistics import fmean
+from typing import NamedTuple
+
+import msgspec
+
+from exporter.aliyun.interning import Interner
+from exporter.aliyun.response import row_digest
+from exporter.clock import Clock
+from exporter.collect.collector import Collector
+from exporter.collect.intervals import Intervals
+from exporter.collect.inventory import Change
+from exporter.collect.limiter import Limiter, Priority
+from exporter.collect.requests import AccountRequests
+from exporter.collect.rows import AppRows
+from exporter.config.model import App
+from exporter.simulator.churn import Burst
+from exporter.simulator.variants import Variants
+from exporter.state import State
+from tests.bench.moving_world import APP, Scene, SlowLink, World
+from tests.bench.report import percentile, show
+from tests.support.virtual_time import VirtualClock, run
+
+REQUESTS_PER_SECOND = 50
+INTERVAL_SECONDS = 0.25
+SECONDS = 90
+PAGE = 100
+IN_FLIGHT = 16
+
+SEEDS = (1,)
+FULL_SEEDS = (101, 102, 103, 104, 105, 106, 107, 108)
+"""Not used while the engine was tuned."""
+
+SIZES = (2_000, 20_000, 100_000)
+EVENTS_PER_SECOND = (1.0, 10.0, 100.0)
+
+
+NOTE = (
+    "missing: tasks that existed throughout a sweep and are not shown after it, mean and most; gone alive: tasks that "
+    "were declared gone and existed; unmoved: changes that only a sweep could find; delays in seconds; "
+    f"{SECONDS} simulated seconds at {REQUESTS_PER_SECOND} requests/s, round trips of 20 to 80 ms"
+)
+
+
+class Case(NamedTuple):
+    """One thing to simulate."""
+
+    title: str
+    scene: Scene
+    naive: bool = False
+    burst: tuple[Burst, int] | None = None
+    """Happens twice, all at once."""
+
+
+class Outcome(NamedTuple):
+    """What one design got right in one scene. Delays in seconds."""
+
+    missing: list[int]
+    gone_alive: int
+    requests: int
+    change_delays: list[float]
+    deletion_delays: list[float]
+    unmoved_changes: int
+
+
+def main(full: bool = False) -> None:
+    """Print the tables."""
+    seeds = FULL_SEEDS if full else SEEDS
+    with ProcessPoolExecutor(max_workers=2) as pool:
+        _show("Reading a moving list", _outcomes(pool, _size_cases(full=full), seeds))
+        if full:
+            title = "Ours, 20,000 tasks, 10 events a second, and what the vendor does not exclude"
+            _show(title, _outcomes(pool, _variant_cases(), seeds))
+
+
+def _size_cases(*, full: bool) -> Iterator[Case]:
+    """Yield both designs on all sizes and rates of events; without `full` the largest list once."""
+    for tasks in SIZES:
+        for events in EVENTS_PER_SECOND:
+            if full or tasks < max(SIZES) or events == 10:
+                scene = Scene(tasks, events, seed=0)
+                for naive in (True, False):
+                    yield Case(f"{tasks:,}, {events:g}/s, {'naive' if naive else 'ours'}", scene, naive=naive)
+
+
+def _variant_cases() -> Iterator[Case]:
+    """Yield 20,000 tasks and ten events a second with each thing that the vendor does not exclude."""
+
+    def scene(**variants: object) -> Scene:
+        return Scene(20_000, 10.0, seed=0, variants=Variants().changed(variants))
+
+    yield Case("ties, one order", scene(ties="stable"))
+    yield Case("ties, changing order", scene(ties="changing"))
+    yield Case("a replica 0.3 s behind", scene(lag_seconds=0.3))
+    yield Case("changed rows do not move", scene(changed_task_moves=False))
+    yield Case("500 updates at once", scene(), burst=("update", 500))
+    yield Case("500 deletions and creations", scene(), burst=("replace", 500))
+    yield Case("newest 150 saved again", scene(), burst=("resave_newest", 150))
+
+
+def _outcomes(
+    pool: ProcessPoolExecutor, cases: Iterable[Case], seeds: Sequence[int]
+) -> Iterator[tuple[str, list[Outcome]]]:
+    """Simulate all cases with all seeds."""
+    for case in cases:
+        yield case.title, list(pool.map(simulated, [_seeded(case, seed) for seed in seeds]))
+
+
+def _seeded(case: Case, seed: int) -> Case:
+    """Return a case with a seed of its own."""
+    return case._replace(scene=case.scene._replace(seed=seed))
+
+
+def simulated(case: Case) -> Outcome:
+    """Simulate one case."""
+    return run(_simulate(case))
+
+
+async def _simulate(case: Case) -> Outcome:
+    clock = VirtualClock()
+    world = World(case.scene, clock)
+    link = SlowLink(world.service, Random(case.scene.seed + 1))  # noqa: S311 - a simulation, not a secret
+    limiter = Limiter(REQUESTS_PER_SECOND, clock=clock)
+    make = _NaiveReader if case.naive else _Reader
+    reader = make(world, link, limiter, clock)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(loop) for loop in reader.loops()]
+        await reader.ready.wait()
+        await asyncio.sleep(10)
+        world.now_true()
+        world.ledger.begin()
+        requests_before = link.requests
+        for pause in (20, 40):
+            await asyncio.sleep(pause)
+            if case.burst is not None:
+                kind, size = case.burst
+                world.service.churn.burst(kind, APP, size, clock.now())
+        await asyncio.sleep(SECONDS - 60)
+        world.ledger.end(now=clock.now())
+        for task in tasks:
+            task.cancel()
+    ledger = world.ledger
+    return Outcome(
+        ledger.missing,
+        ledger.gone_alive,
+        link.requests - requests_before,
+        ledger.change_delays,
+        ledger.deletion_delays,
+        reader.unmoved_changes,
+    )
+
+
+class _NaiveReader:
+    """Pages of 100 until a short one; what they held replaces what is shown."""
+
+    def __init__(self, world: World, link: SlowLink, limiter: Limiter, clock: Clock) -> None:
+        self._world = world
+        self._link = link
+        self._limiter = limiter
+        self._clock = clock
+        self._shown: dict[str, int] = {}
+        self.ready = asyncio.Event()
+        self.unmoved_changes = 0
+
+    def loops(self) -> list[Coroutine[None, None, None]]:
+        """Return what runs for ever."""
+        return [self._read_for_ever()]
+
+    async def _read_for_ever(self) -> None:
+        while True:
+            began = self._clock.now()
+            shown = await self._read()
+            self._world.now_true()
+            now, ledger = self._clock.now(), self._world.ledger
+            for task_id in self._shown.keys() - shown.keys():
+                ledger.dropped(task_id, now=now)
+            self._shown = shown
+            for task_id, digest in shown.items():
+                ledger.shown(task_id, digest, now=now)
+            ledger.swept(shown.keys(), began=began)
+            self.ready.set()
+
+    async def _read(self) -> dict[str, int]:
+        """Read all pages, several in flight."""
+        shown: dict[str, int] = {}
+        for first in count(1, IN_FLIGHT):
+            for rows in await asyncio.gather(*(self._page(first + step) for step in range(IN_FLIGHT))):
+                shown.update(rows)
+                if len(rows) < PAGE:
+                    return shown
+        raise AssertionError
+
+    async def _page(self, page_no: int) -> dict[str, int]:
+        """Return TaskId and digest of the rows of a page."""
+        async with self._limiter.permit(Priority.SWEEP):
+            page = await self._link.list_tasks(APP, page_no=page_no, page_size=PAGE)
+        return {msgspec.json.decode(row, type=_Row).task_id: row_digest(row) for row in page.rows}
+
+
+class _Row(msgspec.Struct):
+    """The only field of a row that naive paging needs."""
+
+    task_id: str = msgspec.field(name="TaskId")
+
+
+class _Reader:
+    """The exporter's own collector, its updates at an interval and its sweeps back to back."""
+
+    def __init__(self, world: World, link: SlowLink, limiter: Limiter, clock: Clock) -> None:
+        self._world = world
+        self._clock = clock
+        self.ready = asyncio.Event()
+        self.unmoved_changes = 0
+        requests = AccountRequests(link, limiter, clock=clock, rng=Random(1), events=self)  # noqa: S311 - a simulation
+        self._collector = Collector(
+            account="bench",
+            app=App(id=APP),
+            requests=requests.of_app(APP),
+            rows=AppRows(APP, Interner()),
+            max_tasks=10**7,
+            intervals=Intervals(INTERVAL_SECONDS, 1, 1000, 1),
+            clock=clock,
+            events=self,
+        )
+
+    def loops(self) -> list[Coroutine[None, None, None]]:
+        """Return what runs for ever."""
+        return [self._update_for_ever(), self._sweep_for_ever()]
+
+    def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
+        """Compare what is shown from now on."""
+        if baseline:
+            return
+        self._world.now_true()
+        now, ledger = self._clock.now(), self._world.ledger
+        for change in changes:
+            if change.after is not None:
+                ledger.shown(change.after.task_id, change.after.row_digest, now=now)
+            elif change.before is not None:
+                ledger.dropped(change.before.task_id, now=now)
+
+    def swept(self) -> None:
+        """Count what is missing."""
+        sweep = self._collector.status.sweep
+        if sweep is not None:
+            shown = {entry.task.task_id for entry in self._collector.inventory}
+            self._world.ledger.swept(shown, began=sweep.began)
+            self.unmoved_changes += sweep.unmoved_changes
+            self.ready.set()
+
+    def waited(self, priority: str, seconds: float) -> None:
+        """Nobody counts that here."""
+
+    def throttled(self) -> None:
+        """Nothing is throttled here."""
+
+    def retried(self, reason: State) -> None:
+        """Nothing fails here."""
+
+    async def _update_for_ever(self) -> None:
+        """Update at the interval; a turn that comes while one still runs is left out."""
+        for turn in count(1):
+            due = turn * INTERVAL_SECONDS
+            if due >= self._clock.monotonic():
+                await asyncio.sleep(due - self._clock.monotonic())
+                await self._collector.update()
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await self._collector.sweep()
+            if not self._collector.status.up:
+                await asyncio.sleep(1)
+
+
+def _show(title: str, outcomes: Iterable[tuple[str, list[Outcome]]]) -> None:
+    """Print a table of outcomes, each over all its seeds."""
+    columns = ("", "missing", "most", "gone alive", "requests", "change p50", "p99", "deletion p50", "p99", "unmoved")
+    rows = []
+    for case, results in outcomes:
+        missing = [missing for result in results for missing in result.missing]
+        changes = [delay for result in results for delay in result.change_delays]
+        deletions = [delay for result in results for delay in result.deletion_delays]
+        figures = (
+            f"{fmean(missing or [0]):.1f}",
+            f"{max(missing, default=0):,}",
+            f"{fmean(result.gone_alive for result in results):,.0f}",
+            f"{fmean(result.requests for result in results):,.0f}",
+            *(f"{percentile(delays, share):.2f}" for delays in (changes, deletions) for share in (0.5, 0.99)),
+            f"{fmean(result.unmoved_changes for result in results):,.0f}",
+        )
+        rows.append((case, *figures))
+    show(title, columns, rows, note=NOTE)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Naive paging beside ours, simulated.")
+    parser.add_argument("--full", action="store_true", help="eight seeds and all variants (about half an hour)")
+    main(full=parser.parse_args().full)

@@ -1,0 +1,121 @@
+"""The other processes of a benchmark: the simulated service, the exporter, a function on its own."""
+
+import asyncio
+import multiprocessing
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import uvloop
+from aiohttp import web
+from msgspec import Struct
+
+from exporter.simulator.fleet import Fleet
+from exporter.simulator.generation import populate
+from exporter.simulator.latency import Latency
+from exporter.simulator.message import Account, Request
+from exporter.simulator.seeding import seeded
+from exporter.simulator.service import Service
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SPAWN = multiprocessing.get_context("spawn")
+START_SECONDS = 120.0
+
+
+class Simulated(Struct, frozen=True):
+    """A service with some accounts, `key-1` and on, each with apps of its own; all secrets are `secret`."""
+
+    accounts: int = 1
+    apps: int = 1
+    """Of each account; those of the first are `app-1` and on, and those of the next follow."""
+    tasks: int = 100
+    """Of each app."""
+    requests_per_second: int = 50
+    one_way_seconds: float = 0.0
+    jitter_seconds: float = 0.0
+    certificate: Path | None = None
+    """PEM file with key and chain: serve over TLS."""
+
+    def app_ids(self, account: int) -> tuple[str, ...]:
+        """Return the apps of an account, which is counted from 1."""
+        first = (account - 1) * self.apps + 1
+        return tuple(f"app-{number}" for number in range(first, first + self.apps))
+
+
+@contextmanager
+def simulator(simulated: Simulated) -> Iterator[str]:
+    """Run a service in a process of its own; yields its address."""
+    ours, theirs = SPAWN.Pipe()
+    process = SPAWN.Process(target=_serve_simulated, args=(simulated, theirs), daemon=True)
+    process.start()
+    try:
+        if not ours.poll(START_SECONDS):
+            raise TimeoutError("the simulated service has not started")
+        yield ours.recv()
+    finally:
+        process.terminate()
+        process.join()
+
+
+def in_own_process(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what a module's function returns in a fresh process."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=SPAWN) as executor:
+        return executor.submit(work, *args, **kwargs).result()
+
+
+def cpu_seconds_of(work: Callable[[], object]) -> float:
+    """Return the CPU time that this process spends on some work, in all threads."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def _serve_simulated(simulated: Simulated, address: "Connection[str, str]") -> None:
+    """Serve until the process is ended."""
+    fleet = Fleet(time.time)
+    accounts = []
+    for number in range(1, simulated.accounts + 1):
+        app_ids = simulated.app_ids(number)
+        for app_id in app_ids:
+            populate(fleet, app_id, simulated.tasks, random=seeded(1, app_id), started_at=time.time())
+        accounts.append(Account(f"key-{number}", "secret", app_ids, requests_per_second=simulated.requests_per_second))
+    latency = Latency(simulated.one_way_seconds, simulated.jitter_seconds)
+    service = Service(accounts, fleet, now=time.time, latency=latency)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_listen(service, simulated.certificate, address))
+
+
+async def _listen(service: Service, certificate: Path | None, address: "Connection[str, str]") -> None:
+    """Answer for a service over HTTP or HTTPS."""
+
+    async def operation(request: web.Request) -> web.Response:
+        await asyncio.sleep(service.inbound_delay_seconds())
+        answer = service.handle(
+            Request(
+                query=request.rel_url.raw_query_string,
+                headers={name.lower(): value for name, value in request.headers.items()},
+                body=await request.read(),
+            )
+        )
+        await asyncio.sleep(answer.delay_seconds)
+        return web.Response(status=answer.status, headers=dict(answer.headers), body=answer.body)
+
+    context = None
+    if certificate is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+    application = web.Application()
+    application.add_routes([web.post("/", operation)])
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    scheme = "http" if context is None else "https"
+    address.send(f"{scheme}://127.0.0.1:{runner.addresses[0][1]}")
+    await asyncio.Event().wait()

@@ -1,0 +1,235 @@
+"""What a scrape takes: ours by numbers of tasks and with 100,000 series, beside the usual ways to serve as many.
+
+Every server runs in a process of its own; one client scrapes them in turn, with gzip, and only reads bytes. Ours is
+the web application of the daemon on a real socket, over an exposition that is filled without an account.
+"""
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from msgspec.structs import replace
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+from exporter import __version__
+from exporter.clock import SystemClock
+from exporter.commands.running import run
+from exporter.config.model import Buckets
+from exporter.metrics.aggregates import Aggregates
+from exporter.metrics.catalogue import families
+from exporter.metrics.exposition import Body, Exposition
+from exporter.metrics.family import Family, Label
+from exporter.metrics.formats import Format
+from exporter.metrics.report import AppReport
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.web import server
+from exporter.web.application import application
+from tests.bench.fleet import pages, tasks_of
+from tests.bench.processes import SPAWN
+from tests.bench.report import median_seconds, milliseconds, show, times
+from tests.bench.scraping import Scrapes, scrape
+from tests.metrics.builders import STATUS
+from tests.web.fake_view import FakeView
+
+SERIES = 100_000
+TASK_COUNTS = (1_000, 10_000, 100_000)
+OUR_SCRAPES = 500
+THEIR_SCRAPES = 5
+START_SECONDS = 60.0
+AIM_RATIO = 500
+AIM_P99_SECONDS = 0.003
+
+ODD_FACTOR = 0x9E3779B97F4A7C15
+"""Makes numbers look like ids, which compress badly."""
+
+NAME = "bench_task_info"
+LABELS = ("account", "app_id", "task_id", "task_region", "mix_mode")
+
+Labelled = tuple[str, ...]
+
+
+def main() -> None:
+    """Print both tables."""
+    by_tasks = []
+    for tasks in TASK_COUNTS:
+        with _ours(serve_tasks, tasks) as address:
+            by_tasks.append((f"{tasks:,} tasks in one app", scrape(address, times=OUR_SCRAPES)))
+            healthy = scrape(address.removesuffix("/metrics") + "/-/healthy", times=OUR_SCRAPES)
+    show(
+        f"A scrape of our /metrics over HTTP, gzip, keep-alive, {OUR_SCRAPES} times",
+        ("", "p50", "p99", "sent"),
+        [*(_figures(*row) for row in by_tasks), _figures("for comparison: /-/healthy", healthy)],
+        note="/-/healthy is an answer of one word from the same server.",
+    )
+    with _ours(serve_series, SERIES) as address:
+        ours = scrape(address, times=OUR_SCRAPES)
+    registry = _registry()
+    latest = median_seconds(lambda: generate_latest(registry), runs=3)
+    rows = [(*_figures(who, scrapes), times(scrapes.median / ours.median)) for who, scrapes in _others()]
+    show(
+        f"{SERIES:,} series over HTTP, gzip, keep-alive",
+        ("server", "p50", "p99", "sent", "ours takes less by"),
+        [
+            (*_figures("ours", ours), ""),
+            *rows,
+            ("generate_latest alone, without HTTP and gzip", milliseconds(latest), "", "", times(latest / ours.median)),
+        ],
+        note=(
+            f"Aim: less by {AIM_RATIO} than pushgateway and node_exporter, p99 within {milliseconds(AIM_P99_SECONDS)}. "
+            f"Others are scraped {THEIR_SCRAPES} times: their p99 is their slowest."
+        ),
+    )
+
+
+def series(count: int) -> Iterator[tuple[Labelled, float]]:
+    """Yield samples as a gauge with an identity for each task has them."""
+    for number in range(count):
+        region = ("CN-Shanghai", "AP-Singapore")[number % 2]
+        task_id = number * ODD_FACTOR % 2**64
+        yield ("production", f"live-{number // 20_000}", f"{task_id:016x}", region, "mixed"), 1
+
+
+def serve_tasks(tasks: int, address: "Connection[str, str]") -> None:
+    """Serve the metrics of an app with some tasks."""
+    configurations = [task.configuration for task in tasks_of(pages(1000))]
+    aggregates = Aggregates(Buckets())
+    for number in range(tasks):
+        aggregates.add(configurations[number % len(configurations)])
+    exposition = Exposition(families(), SelfMetrics(version=__version__))
+    exposition.update(("bench",), AppReport(replace(STATUS, app_id="bench"), aggregates))
+    _serve(exposition, address)
+
+
+def serve_series(count: int, address: "Connection[str, str]") -> None:
+    """Serve one family with many series."""
+    family = Family[int](
+        name=NAME,
+        kind="gauge",
+        help="One series for each task.",
+        labels=tuple(map(Label, LABELS)),
+        samples=series,
+    )
+    exposition = Exposition([family], SelfMetrics(version=__version__))
+    exposition.update(("bench",), count)
+    _serve(exposition, address)
+
+
+class _ServedExposition(FakeView):
+    """Answers the web application from an exposition, as the daemon does."""
+
+    def __init__(self, exposition: Exposition[AppReport] | Exposition[int]) -> None:
+        super().__init__()
+        self._exposition = exposition
+
+    def metrics(self, exposition_format: Format, *, gzip: bool) -> Body:
+        """Return the ready bytes."""
+        return self._exposition.body(exposition_format, gzip=gzip)
+
+
+def _serve(exposition: Exposition[AppReport] | Exposition[int], address: "Connection[str, str]") -> None:
+    """Publish, and serve until the process is ended."""
+    exposition.publish()
+
+    async def listen() -> None:
+        app = application(_ServedExposition(exposition), SystemClock())
+        running = await server.start(app, ["127.0.0.1:0"])
+        address.send(f"http://{running.addresses[0]}/metrics")
+        await asyncio.Event().wait()
+
+    run(listen())
+
+
+@contextmanager
+def _ours(serve: Callable[[int, "Connection[str, str]"], None], count: int) -> Iterator[str]:
+    """Run one of our servers in a process of its own; yields the address of its metrics."""
+    ours, theirs = SPAWN.Pipe()
+    process = SPAWN.Process(target=serve, args=(count, theirs), daemon=True)
+    process.start()
+    try:
+        if not ours.poll(START_SECONDS):
+            raise TimeoutError("our server has not started")
+        yield ours.recv()
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _others() -> Iterator[tuple[str, Scrapes]]:
+    """Yield what the same series take from others, those that are installed."""
+    text = generate_latest(_registry())
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "bench.prom").write_bytes(text)
+        if (gateway := shutil.which("prometheus-pushgateway")) is not None:
+            port = _free_port()
+            with _running([gateway, f"--web.listen-address=127.0.0.1:{port}"], port):
+                push = urllib.request.Request(f"http://127.0.0.1:{port}/metrics/job/bench", data=text, method="PUT")
+                urllib.request.urlopen(push, timeout=START_SECONDS).close()  # noqa: S310 - loopback
+                yield "pushgateway", scrape(f"http://127.0.0.1:{port}/metrics", times=THEIR_SCRAPES)
+        if (node_exporter := shutil.which("prometheus-node-exporter")) is not None:
+            port = _free_port()
+            command = [
+                node_exporter,
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--collector.disable-defaults",
+                "--collector.textfile",
+                f"--collector.textfile.directory={directory}",
+            ]
+            with _running(command, port):
+                yield "node_exporter, textfile", scrape(f"http://127.0.0.1:{port}/metrics", times=THEIR_SCRAPES)
+
+
+def _registry() -> CollectorRegistry:
+    """Return the same series in prometheus_client."""
+    registry = CollectorRegistry()
+    gauge = Gauge(NAME, "One series for each task.", LABELS, registry=registry)
+    for labels, value in series(SERIES):
+        gauge.labels(*labels).set(value)
+    return registry
+
+
+@contextmanager
+def _running(command: Sequence[str], port: int) -> Iterator[None]:
+    """Run a server until it is not needed any more; begins when it accepts connections."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(port)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(port: int) -> None:
+    """Return when something listens on a port."""
+    end = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _figures(who: str, scrapes: Scrapes) -> tuple[str, str, str, str]:
+    """Return the columns about one server."""
+    sent = f"{scrapes.body_bytes / 1000:,.0f} kB {scrapes.encoding or 'plain'}"
+    return who, milliseconds(scrapes.median), milliseconds(scrapes.p99), sent

@@ -1,0 +1,74 @@
+"""A scraper that only reads: keep-alive, gzip asked for, nothing decompressed."""
+
+import socket
+import time
+from typing import IO
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from tests.bench.report import percentile
+
+TIMEOUT_SECONDS = 60.0
+
+
+class Scrapes(Struct, frozen=True):
+    """How long answers took, from the request's first byte to the answer's last."""
+
+    seconds: tuple[float, ...]
+    body_bytes: int
+    """Of one answer, as it was sent."""
+    encoding: str
+    """The answer's Content-Encoding; empty where it was sent as it is."""
+
+    @property
+    def median(self) -> float:
+        """The median, in seconds."""
+        return percentile(self.seconds, 0.5)
+
+    @property
+    def p99(self) -> float:
+        """What all but one in a hundred keep, in seconds."""
+        return percentile(self.seconds, 0.99)
+
+
+def scrape(address: str, *, times: int, pause_seconds: float = 0.0) -> Scrapes:
+    """Scrape an address some times on one connection, after twice that do not count."""
+    parts = urlsplit(address)
+    request = (
+        f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5\r\n"
+        "Accept-Encoding: gzip\r\n\r\n"
+    ).encode()
+    seconds = []
+    length, encoding = 0, ""
+    with socket.create_connection((parts.hostname, parts.port or 80), timeout=TIMEOUT_SECONDS) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with connection.makefile("rb") as answers:
+            for _ in range(times + 2):
+                began = time.perf_counter()
+                connection.sendall(request)
+                length, encoding = _read_answer(answers)
+                seconds.append(time.perf_counter() - began)
+                time.sleep(pause_seconds)
+    return Scrapes(tuple(seconds[2:]), length, encoding)
+
+
+def _read_answer(answers: IO[bytes]) -> tuple[int, str]:
+    """Read one answer to its end; returns the bytes of its body and its encoding."""
+    status = answers.readline()
+    if b" 200 " not in status:
+        raise ValueError(f"expected 200, got {status!r}")
+    headers = {}
+    while (line := answers.readline().strip()) != b"":
+        name, _, value = line.decode("latin-1").partition(":")
+        headers[name.lower()] = value.strip()
+    encoding = headers.get("content-encoding", "")
+    if headers.get("transfer-encoding") != "chunked":
+        return len(answers.read(int(headers["content-length"]))), encoding
+    length = 0
+    while size := int(answers.readline(), 16):
+        length += len(answers.read(size))
+        answers.readline()
+    answers.readline()
+    return length, encoding

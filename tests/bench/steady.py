@@ -1,0 +1,111 @@
+"""CPU of one account that is read at its whole budget, 50 pages a second, over TLS from a distant service.
+
+The service, in a process of its own, is about 90 ms away and answers with gzip; rows are known, as they are in every
+sweep but the first. What is counted is the whole of the exporter's work for it: limiter, signing, TLS, HTTP,
+reading, the inventory's accounts, aggregates and the exposition, in all threads.
+"""
+
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+import trustme
+from msgspec import Struct
+
+from exporter import __version__, log
+from exporter.clock import SystemClock
+from exporter.collect.collector import Collector
+from exporter.commands.running import run
+from exporter.config.model import Config
+from exporter.metrics.catalogue import families
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.monitor import Monitor
+from tests.bench.accounts import account_at
+from tests.bench.processes import Simulated, in_own_process, simulator
+from tests.bench.report import show
+
+FLEET = Simulated(apps=6, tasks=3000, requests_per_second=100_000, one_way_seconds=0.04, jitter_seconds=0.01)
+SECONDS = 30.0
+PUBLISH_SECONDS = 0.02
+AIM_CORES = 0.1
+
+
+class Usage(Struct, frozen=True):
+    """What reading took."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    pages: int
+
+
+def main() -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as directory:
+        certificate, ca_file = _certificates(Path(directory))
+        with simulator(msgspec.structs.replace(FLEET, certificate=certificate)) as url:
+            usage = in_own_process(read_steadily, url, ca_file)
+    cores = usage.cpu_seconds / usage.wall_seconds
+    show(
+        f"One account at its whole budget over TLS, known rows, {usage.wall_seconds:.0f} s",
+        ("", "measured", "aim"),
+        [
+            ("pages a second", f"{usage.pages / usage.wall_seconds:.1f}", "50"),
+            ("CPU, of one core", f"{cores:.1%}", f"{AIM_CORES:.0%}"),
+            ("CPU of a page", f"{usage.cpu_seconds / usage.pages * 1e3:.2f} ms", "2 ms"),
+        ],
+    )
+
+
+def read_steadily(url: str, ca_file: Path) -> Usage:
+    """Sweep an app again and again, after a first sweep that is not counted."""
+    log.configure("error", "logfmt", sys.stderr, lambda _level: None)
+    return run(_read_steadily(url, ca_file))
+
+
+async def _read_steadily(url: str, ca_file: Path) -> Usage:
+    metrics = SelfMetrics(version=__version__)
+    exposition = Exposition(families(), metrics)
+    monitor = Monitor(
+        exposition,
+        metrics,
+        clock=SystemClock(),
+        rng=random.Random(),  # noqa: S311 - pauses, not secrets
+        changed=lambda: None,
+    )
+    await monitor.apply(Config(accounts=(account_at(url, FLEET.app_ids(1), ca_file=ca_file),)))
+    collectors = [app.collector for app in monitor.apps.values()]
+    pages = 0
+
+    async def sweep_until(collector: Collector, end: float) -> None:
+        nonlocal pages
+        while time.monotonic() < end:
+            await collector.sweep()
+            sweep = collector.status.sweep
+            if not collector.status.up or sweep is None:
+                raise RuntimeError(f"a sweep failed: {collector.status.reason}")
+            pages += sweep.requests
+
+    await asyncio.gather(*(collector.sweep() for collector in collectors))
+    began, cpu = time.monotonic(), time.process_time()
+    sweeps = asyncio.gather(*(sweep_until(collector, began + SECONDS) for collector in collectors))
+    while not sweeps.done():
+        await exposition.publish_off_loop()
+        await asyncio.sleep(PUBLISH_SECONDS)
+    await sweeps
+    usage = Usage(time.monotonic() - began, time.process_time() - cpu, pages)
+    await monitor.close()
+    return usage
+
+
+def _certificates(directory: Path) -> tuple[Path, Path]:
+    """Return the service's key and certificate, and the authority that signed it."""
+    authority = trustme.CA()
+    certificate, ca_file = directory / "service.pem", directory / "ca.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
+    authority.cert_pem.write_to_path(ca_file)
+    return certificate, ca_file

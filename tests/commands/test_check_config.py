@@ -1,0 +1,45 @@
+"""Tests of the forecast that `check-config` shows."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.commands.check_config import check_config
+from exporter.config.forecast import forecast
+from exporter.config.loader import Loaded
+from exporter.config.model import Account, App, Collection, Config, Quota
+from exporter.configuration_source import ConfigurationSource
+
+
+def _shown(config: Config, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    source = ConfigurationSource(lambda: Loaded(config=config, files=(), globs=(), sha256=""))
+    assert check_config(source, Path("rtcmpu.yml"), probe=False) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_each_budget_is_forecast_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Accounts that share a limiter are one block under both their names; the others have their own."""
+    accounts = (
+        Account(name="one", apps=(App(id="a"),), limit_group="shared"),
+        Account(name="two", apps=(App(id="b"), App(id="c")), limit_group="shared"),
+        Account(name="other", endpoint="https://other.example.com", apps=(App(id="d"),)),
+    )
+    lines = _shown(Config(accounts=accounts), capsys)
+    assert lines[0] == "rtcmpu.yml: fine, 3 accounts, 4 apps"
+    assert [line for line in lines[1:] if line and not line.startswith("  ")] == ["one, two", "other"]
+    assert "  at the quota    3 apps, 720 tasks on 9 pages" in lines
+    assert "  at the quota    1 app, 240 tasks on 3 pages" in lines
+
+
+def test_a_budget_that_is_too_small_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """The block ends with how far the intervals are stretched and with what helps."""
+    account = Account(name="one", requests_per_second=1, apps=(App(id="a", quota=Quota(single=10_000, mixed=None)),))
+    config = Config(accounts=(account,), collection=Collection(interval_seconds=1, sweep_interval_seconds=10))
+    (expected,) = forecast(config)
+    lines = _shown(config, capsys)
+    (last,) = [line for line in lines if "stretched" in line]
+    times = f"{expected.pace.stretch_ratio:.3g}"
+    assert float(times) > 10
+    assert last == (
+        f"  too little      the intervals are stretched {times} times: raise requests_per_second or the intervals"
+    )

@@ -1,0 +1,128 @@
+"""Series about single tasks: a task in, the exact lines of the text format out."""
+
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.formats import Format
+from exporter.metrics.per_task_families import ListedTask, per_task_families, series_of
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.text import layout, sections
+from exporter.task import Audio, Configuration, Pane
+from tests.metrics.builders import configuration, configurations, encoding, listed_task, push
+from tests.support.tools import needed_tool
+
+FULL = listed_task(
+    "task-1",
+    configuration(
+        idle_timeout_seconds=60,
+        outputs=(push(is_ali_cdn=True), push("srt")),
+        encoding=encoding(
+            codec="H.264",
+            bitrate_kbps=1500,
+            framerate=25,
+            gop=40,
+            width=1280,
+            height=720,
+            audio=Audio(bitrate_kbps=64, channels=2, sample_rate_hertz=48000),
+        ),
+        panes=(Pane(0.0, 0.0, 1.0, 1.0, 0, 1, None, has_background_image=False),),
+        users=2,
+    ),
+    channel_id='a "channel"',
+)
+
+
+def _lines(*tasks: ListedTask) -> list[str]:
+    """Return the lines of all families in the text format."""
+    rendered = []
+    for family in per_task_families():
+        (section,) = sections(family, family.samples(tasks))
+        rendered += section.decode().splitlines()
+    return rendered
+
+
+def test_a_task_with_all_numbers_has_all_series() -> None:
+    """Each number stands in its base unit under the labels that name the task; names stand in the info."""
+    task = 'account="prod",app_id="live",task_id="task-1"'
+    names = r'channel_id="a \"channel\"",task_region="CN-Shanghai",mix_mode="mixed",codec="H.264",resolution="720p"'
+    assert _lines(FULL) == [
+        f"rtcmpu_task_info{{{task},{names}}} 1.0",
+        f"rtcmpu_task_config_video_bitrate_bytes_per_second{{{task}}} 187500.0",
+        f"rtcmpu_task_config_video_framerate_hertz{{{task}}} 25.0",
+        f"rtcmpu_task_config_gop_duration_seconds{{{task}}} 1.6",
+        f"rtcmpu_task_config_frame_width_pixels{{{task}}} 1280.0",
+        f"rtcmpu_task_config_frame_height_pixels{{{task}}} 720.0",
+        f"rtcmpu_task_config_frame_pixels{{{task}}} 921600.0",
+        f"rtcmpu_task_config_audio_bitrate_bytes_per_second{{{task}}} 8000.0",
+        f"rtcmpu_task_config_audio_channels{{{task}}} 2.0",
+        f"rtcmpu_task_config_audio_sample_rate_hertz{{{task}}} 48000.0",
+        f"rtcmpu_task_config_idle_timeout_seconds{{{task}}} 60.0",
+        f"rtcmpu_task_config_outputs{{{task}}} 2.0",
+        f"rtcmpu_task_config_panes{{{task}}} 1.0",
+        f"rtcmpu_task_config_users{{{task}}} 2.0",
+        f"rtcmpu_task_first_seen_timestamp_seconds{{{task}}} 1000.5",
+        f"rtcmpu_task_last_changed_timestamp_seconds{{{task}}} 2000.0",
+    ]
+
+
+def test_what_a_task_has_not_is_absent() -> None:
+    """A task without EncodeParams, and with a number that is none, has no series for either."""
+    task = 'account="prod",app_id="live",task_id="t"'
+    names = 'channel_id="channel",task_region="other",mix_mode="single",codec="none",resolution="none"'
+    assert _lines(listed_task("t", configuration(region="Mars", mix_mode="single", idle_timeout_seconds=-5))) == [
+        f"rtcmpu_task_info{{{task},{names}}} 1.0",
+        f"rtcmpu_task_config_outputs{{{task}}} 0.0",
+        f"rtcmpu_task_first_seen_timestamp_seconds{{{task}}} 1000.5",
+        f"rtcmpu_task_last_changed_timestamp_seconds{{{task}}} 2000.0",
+    ]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(configurations, max_size=5))
+def test_series_are_counted_as_they_are_rendered(tasks: list[Configuration]) -> None:
+    """Whatever a task is, it has as many series as it is said to have, between 4 and 16, all different."""
+    listed = [listed_task(f"task-{number}", one) for number, one in enumerate(tasks)]
+    lines = _lines(*listed)
+    assert len(lines) == sum(map(series_of, listed))
+    assert all(4 <= series_of(task) <= 16 for task in listed)
+    series = [line.rpartition(" ")[0] for line in lines]
+    assert len(set(series)) == len(series)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.text(st.characters(codec="utf-8"), max_size=20), st.text(st.characters(codec="utf-8"), max_size=20))
+def test_hostile_ids_stay_label_values(task_id: str, channel_id: str) -> None:
+    """Whatever an id is, the official parser reads it back as it was."""
+    task = listed_task(task_id, channel_id=channel_id)
+    family = per_task_families()[0]
+    header = layout(family).text[0].header
+    (section,) = sections(family, family.samples([task]))
+    (read,) = text_string_to_metric_families((header + section).decode())
+    (sample,) = read.samples
+    assert (sample.labels["task_id"], sample.labels["channel_id"]) == (task_id, channel_id)
+
+
+def test_promtool_finds_nothing_to_criticise() -> None:
+    """Prometheus's own linter accepts every name, type, unit and help."""
+    exposition = Exposition(per_task_families(), SelfMetrics(version="1"), own_metrics_follow=False)
+    exposition.update(("0",), [FULL])
+    exposition.publish()
+    text = b"".join(exposition.body(Format.TEXT, gzip=False).chunks)
+    assert b"rtcmpu_task_config_gop_duration_seconds{" in text
+    command = [str(needed_tool("promtool")), "check", "metrics"]
+    checked = subprocess.run(command, input=text, capture_output=True, timeout=30, check=False)
+    assert (checked.stdout + checked.stderr, checked.returncode) == (b"", 0)
+
+
+@pytest.mark.parametrize("exposition_format", Format)
+def test_there_is_nothing_of_the_exporters_own(exposition_format: Format) -> None:
+    """A target that scrapes both paths gets no series twice."""
+    exposition = Exposition(per_task_families(), SelfMetrics(version="1"), own_metrics_follow=False)
+    text = b"".join(exposition.body(exposition_format, gzip=False).chunks)
+    assert b"rtcmpu_exporter" not in text
+    assert b"process_" not in text

@@ -1,0 +1,219 @@
+"""What a user meets who got something wrong: the exact exit code, and one line that says what and what to do."""
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import trustme
+
+from tests.support.configurations import account, write_configuration
+from tests.support.fake_service import EMPTY_PAGE, serving
+from tests.support.http import ask
+from tests.support.processes import Programs, eventually
+
+pytestmark = pytest.mark.processes
+
+TEN_MISTAKES = """\
+accounts:
+- name: not a name
+  endpoint: ftp://live.example.com
+  requests_per_second: 500
+  regoin: CN-Shanghai
+  credentials: {access_key_id: id, access_key_secret: secret}
+  apps: [{id: live main}, {id: ok, quota: {single: many}}, {id: ok}]
+collection:
+  interval: often
+  interval: 10s
+metrics: {buckets: {panes: [3, 2]}}
+"""
+
+
+@pytest.fixture
+def simulator(programs: Programs) -> str:
+    """Return the URL of a service with two small apps."""
+    return programs.start_simulator("--apps=2", "--tasks=5", "--churn=0")[1]
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """Return a port that refuses connections: it is taken and nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"key_secret": "wrong"}, "auth_error: .*check access_key_secret"),
+        ({"key_id": "wrong"}, "auth_error: .*check access_key_id"),
+        ({"apps": ["nobodys"]}, "app_invalid: .*check the app's id"),
+    ],
+)
+def test_what_the_service_refuses(changes: dict[str, Any], line: str, programs: Programs, simulator: str) -> None:
+    """A wrong key and a wrong AppId are told apart, each in one line that names what to check."""
+    config = write_configuration(programs.directory, account(simulator, **changes))
+
+    done = programs.run_exporter("collect", f"--config.file={config}")
+
+    assert done.code == 1
+    assert re.fullmatch(rf"production/[\w-]+: {line}.*\n", done.err), done.err
+
+
+def test_a_closed_port(programs: Programs, closed_port: int) -> None:
+    """Where nobody listens, the line names the address and the setting."""
+    config = write_configuration(programs.directory, account(f"http://127.0.0.1:{closed_port}"))
+
+    done = programs.run_exporter("collect", f"--config.file={config}")
+
+    assert done.code == 1
+    expected = f"production/app-1: network_error: 127.0.0.1:{closed_port} refuses connections: check endpoint\n"
+    assert done.err == expected
+
+
+def test_a_response_that_is_no_json(programs: Programs) -> None:
+    """An answer that is a web page is an invalid response, in one line without the page."""
+    _, url = programs.start_simulator("--apps=1", "--fault=not_json")
+    config = write_configuration(programs.directory, account(url))
+
+    done = programs.run_exporter("collect", f"--config.file={config}")
+
+    assert done.code == 1
+    expected = r"production/app-1: invalid_response: the service's answer is no JSON: [^<>\n]*endpoint[^<>\n]*\n"
+    assert re.fullmatch(expected, done.err), done.err
+
+
+async def test_an_unknown_authority_and_then_a_known_one(programs: Programs) -> None:
+    """A TLS endpoint of an unknown authority is refused with the setting that helps, and with it all is well."""
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    ca_file = programs.directory / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    async with serving(EMPTY_PAGE, tls=tls) as service:
+        unknown = write_configuration(programs.directory, account(service.address))
+        refused = await asyncio.to_thread(programs.run_exporter, "collect", f"--config.file={unknown}")
+        known = write_configuration(programs.directory, account(service.address, more="ca_file: ca.pem"))
+        accepted = await asyncio.to_thread(programs.run_exporter, "collect", f"--config.file={known}")
+
+    assert refused.code == 1
+    assert re.fullmatch(r"production/app-1: network_error: .*ca_file.*\n", refused.err), refused.err
+    assert (accepted.code, accepted.err) == (0, "")
+    assert re.search(r"production +app-1 +ok +0 of 200 +0 of 40", accepted.out)
+
+
+@pytest.mark.parametrize("words", [["serve"], ["collect"], ["check-config"]])
+def test_ten_mistakes_are_ten_lines(words: list[str], programs: Programs) -> None:
+    """Every mistake of a file is told at once, each by its place; nothing is started and nothing else is said."""
+    config = programs.directory / "rtcmpu.yml"
+    config.write_text(TEN_MISTAKES)
+
+    done = programs.run_exporter(*words, str(config) if words == ["check-config"] else f"--config.file={config}")
+
+    lines = done.err.splitlines()
+    assert (done.code, done.out) == (2, "")
+    places = [re.fullmatch(rf"{re.escape(str(config))}:(\d+):\d+: .+ expected .+", line) for line in lines]
+    assert [place and int(place[1]) for place in places] == [2, 3, 4, 5, 7, 7, 7, 9, 10, 11], done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "what to read\\? give --config.file=FILE or --app.id=ID .*"),
+        (["--bogus"], "rtcmpu-exporter: unrecognized arguments: --bogus; see rtcmpu-exporter --help"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(words: list[str], line: str, programs: Programs) -> None:
+    """No configuration at all and an unknown flag are said in one line, without a traceback."""
+    done = programs.run_exporter(*words)
+
+    assert (done.code, done.out) == (2, "")
+    assert re.fullmatch(line + "\n", done.err), done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (["serve", "--app.id=a", "--web.listen-address={}"], "--web.listen-address"),
+        (["demo", "--web.listen-address={}", "--simulator.listen-address=127.0.0.1:0"], "--web.listen-address"),
+        (["demo", "--simulator.listen-address={}"], "--simulator.listen-address"),
+        (["simulate", "--listen-address={}"], "--listen-address"),
+    ],
+)
+def test_a_port_in_use(words: list[str], flag: str, programs: Programs) -> None:
+    """A port that is taken is named, with the flag that chooses another."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = programs.run_exporter(*(word.format(address) for word in words))
+
+    assert done.code == 2
+    expected = f"can't listen on {address}: Address already in use; stop what uses it or choose another {flag}\n"
+    assert done.err == expected
+
+
+def test_a_ca_file_without_certificates(programs: Programs) -> None:
+    """A CA file that is none ends the daemon with exit code 2 and one line."""
+    (programs.directory / "ca.pem").write_text("no certificate\n")
+    config = write_configuration(programs.directory, account("https://127.0.0.1:1", more="ca_file: ca.pem"))
+
+    done = programs.run_exporter("serve", f"--config.file={config}", "--web.listen-address=127.0.0.1:0")
+
+    assert done.code == 2
+    assert re.fullmatch(r"ca_file .*ca\.pem: expected certificates as PEM.*\n", done.err), done.err
+
+
+def test_no_credentials(programs: Programs, simulator: str) -> None:
+    """Without any credentials the line says what was looked at; with those of the environment all is well."""
+    words = ("collect", "--app.id=app-1", f"--api.endpoint={simulator}")
+
+    without = programs.run_exporter(*words)
+    key = {
+        "ALIBABA_CLOUD_ACCESS_KEY_ID": "simulator-key-id",
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "simulator-key-secret",
+    }
+    with_key = programs.run_exporter(*words, env=key)
+
+    assert without.code == 1
+    assert re.fullmatch(r"default/app-1: auth_error: no credentials to be had; tried environment.*\n", without.err)
+    assert (with_key.code, with_key.err) == (0, "")
+
+
+def test_a_daemon_goes_on_and_says_what_is_wrong_with_each_app(
+    programs: Programs, simulator: str, closed_port: int
+) -> None:
+    """Bad accounts and apps are told apart by state, cost the good ones nothing, and never a scrape or the health."""
+    config = write_configuration(
+        programs.directory,
+        account(simulator, ["app-1", "nobodys"], name="good"),
+        account(simulator, name="wrong-secret", key_secret="wrong"),
+        account(simulator, name="wrong-id", key_id="wrong"),
+        account(f"http://127.0.0.1:{closed_port}", name="closed"),
+    )
+    _, url = programs.start_daemon(config)
+    states = {
+        ("good", "app-1"): "ok",
+        ("good", "nobodys"): "app_invalid",
+        ("wrong-secret", "app-1"): "auth_error",
+        ("wrong-id", "app-1"): "auth_error",
+        ("closed", "app-1"): "network_error",
+    }
+
+    def settled() -> str:
+        text = ask(f"{url}/metrics").text
+        for (name, app), state in states.items():
+            labels = f'account="{name}",app_id="{app}"'
+            assert f'rtcmpu_collection_state{{{labels},state="{state}"}} 1.0' in text
+            assert f"rtcmpu_up{{{labels}}} {float(state == 'ok')}" in text
+            assert (f"rtcmpu_tasks{{{labels}," in text) == (state == "ok")
+        return text
+
+    eventually(settled, within_seconds=20)
+    assert ask(f"{url}/-/ready").status == 200
+    assert ask(f"{url}/-/healthy").status == 200
+    page = ask(f"{url}/").text
+    assert "1 of 5 apps up" in page
+    assert "check the app&#x27;s id" in page

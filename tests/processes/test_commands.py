@@ -1,0 +1,213 @@
+"""`demo`, `collect` and `check-config` as a user runs them, terminal included."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.support.configurations import QUICK, account, write_configuration
+from tests.support.http import ask, ask_json
+from tests.support.processes import Programs, eventually, exporter
+
+pytestmark = pytest.mark.processes
+
+HOSTILE = "\x1b]0;owned\x07\x1b[31mred\r\n\u202egnp.exe"
+
+
+@pytest.fixture
+def simulator(programs: Programs) -> str:
+    """Return the URL of a service with three apps, one of them of several pages."""
+    return programs.start_simulator("--apps=3", "--tasks=120", "--churn=0")[1]
+
+
+def test_demo_is_full_within_seconds_and_ends_with_ctrl_c(programs: Programs) -> None:
+    """`demo` prints where to look, has all apps within seconds, and Ctrl-C ends both servers well."""
+    demo = programs.start_exporter("demo", "--web.listen-address=127.0.0.1:0", "--simulator.listen-address=127.0.0.1:0")
+    url = demo.wait_for(r"^metrics +(http://127\.0\.0\.1:\d+)/metrics$")[1]
+    simulator = demo.wait_for(r"^simulator +(http://127\.0\.0\.1:\d+) ")[1]
+    assert f"status page  {url}/\n" in demo.out
+
+    truth = ask_json(f"{simulator}/-/truth")
+
+    def full() -> None:
+        up = re.findall(
+            r'^rtcmpu_up\{account="\w+",app_id="([\w-]+)"\} 1\.0$', ask(f"{url}/metrics").text, re.MULTILINE
+        )
+        assert sorted(up) == sorted(truth)
+
+    eventually(full, within_seconds=15)
+    assert truth["live-main"]["rows"] > 1000
+    assert "6 of 6 apps up" in ask(f"{url}/").text
+
+    demo.send(signal.SIGINT)
+    assert demo.ended(within_seconds=5).code == 0
+    for address in (url, simulator):
+        with pytest.raises(OSError, match="refused"):
+            ask(address)
+
+
+def test_collect_prints_a_table_without_a_bar(programs: Programs, simulator: str) -> None:
+    """Where the output is no terminal there is a plain table and nothing else."""
+    config = write_configuration(programs.directory, account(simulator, ["app-1", "app-2", "app-3"]))
+
+    done = programs.run_exporter("collect", f"--config.file={config}")
+
+    assert (done.code, done.err) == (0, "")
+    assert "\x1b" not in done.out
+    for app_id, about in ask_json(f"{simulator}/-/truth").items():
+        modes = {"single": 0, "mixed": 0}
+        for sample in about["samples"]["rtcmpu_tasks"]:
+            modes[sample["labels"]["mix_mode"]] += sample["value"]
+        row = rf"production +{app_id} +ok +{modes['single']} of 200 +{modes['mixed']} of 40 +0 +\d+\.\d"
+        assert re.search(row, done.out), done.out
+
+
+def test_collect_shows_the_other_apps_when_one_fails(programs: Programs, simulator: str) -> None:
+    """One app of three that can't be read costs the exit code and a line on stderr, not the others."""
+    config = write_configuration(programs.directory, account(simulator, ["app-1", "nobodys", "app-3"]))
+
+    table = programs.run_exporter("collect", f"--config.file={config}")
+    document = programs.run_exporter("collect", f"--config.file={config}", "--output=json")
+
+    assert (table.code, document.code) == (1, 1)
+    assert re.search(r"app-1 +ok", table.out)
+    assert re.search(r"nobodys +app_invalid +- +- +-", table.out)
+    assert re.search(r"app-3 +ok", table.out)
+    assert table.err == document.err
+    assert re.fullmatch(r"production/nobodys: app_invalid: .+\n", table.err)
+    apps = {app["app_id"]: app for app in json.loads(document.out)}
+    assert {app_id: app["state"] for app_id, app in apps.items()} == {
+        "app-1": "ok",
+        "nobodys": "app_invalid",
+        "app-3": "ok",
+    }
+    assert apps["nobodys"]["tasks"] is None
+    assert len(apps["app-1"]["tasks"]) == len(apps["app-3"]["tasks"]) == 120
+
+
+def test_collect_json_holds_every_task(programs: Programs, simulator: str) -> None:
+    """The JSON has every row of the service with its numbers, and hostile text can't reach the terminal."""
+    hostile = {"AppId": "app-1", "TaskId": "hostile", "ChannelId": HOSTILE, "MixMode": HOSTILE, "Region": HOSTILE}
+    ask_json(f"{simulator}/-/tasks", method="POST", body=hostile)
+    config = write_configuration(programs.directory, account(simulator, ["app-1"]))
+
+    done = programs.run_exporter("collect", f"--config.file={config}", "--output=json")
+
+    assert (done.code, done.err) == (0, "")
+    assert not any(ord(character) < 32 and character != "\n" for character in done.out)
+    (app,) = json.loads(done.out)
+    tasks = {task["task_id"]: task for task in app["tasks"]}
+    rows = {row["TaskId"]: row for row in ask_json(f"{simulator}/-/tasks?app_id=app-1")}
+    assert tasks.keys() == rows.keys()
+    assert tasks["hostile"]["channel_id"] == HOSTILE
+    for task_id, row in rows.items():
+        assert tasks[task_id]["channel_id"] == row["ChannelId"]
+        assert _bitrate_kbps(tasks[task_id]) == int(_encoding(row).get("VideoBitrate", 0))
+        assert tasks[task_id]["idle_timeout_seconds"] == (int(row["MaxIdleTime"]) if "MaxIdleTime" in row else None)
+
+
+def test_collect_prometheus_is_the_exposition(programs: Programs, simulator: str) -> None:
+    """The exposition has every app's tasks."""
+    config = write_configuration(programs.directory, account(simulator, ["app-1", "app-2"]))
+
+    done = programs.run_exporter("collect", f"--config.file={config}", "--output=prometheus")
+
+    assert (done.code, done.err) == (0, "")
+    counts = re.findall(r'^rtcmpu_tasks\{account="production",app_id="app-\d",.*\} ([\d.]+)$', done.out, re.MULTILINE)
+    assert sum(map(float, counts)) == 240
+
+
+def test_collect_into_a_pipe_that_closes_ends_quietly(programs: Programs, simulator: str) -> None:
+    """`collect … | head -1` shows its line and no traceback."""
+    config = write_configuration(programs.directory, account(simulator, ["app-1"]))
+    words = " ".join(map(str, exporter("collect", f"--config.file={config}", "--output=json")))
+
+    done = subprocess.run(
+        ["bash", "-c", f"{words} | head -1"],
+        capture_output=True,
+        check=True,
+        env=programs.env,
+        cwd=programs.directory,
+        timeout=30,
+    )
+
+    assert (done.stdout, done.stderr) == (b"[\n", b"")
+
+
+def test_collect_shows_a_bar_on_a_terminal(programs: Programs, simulator: str) -> None:
+    """Who watches sees how far it is, and the bar is gone at the end; what is piped stays clean."""
+    config = write_configuration(programs.directory, account(simulator, ["app-1", "app-2", "app-3"]))
+    terminal, end = pty.openpty()
+    try:
+        done = subprocess.run(
+            list(map(str, exporter("collect", f"--config.file={config}", "--output=json"))),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=end,
+            check=True,
+            env=programs.env | {"TERM": "xterm", "COLUMNS": "100"},
+            cwd=programs.directory,
+            timeout=30,
+        )
+        shown = os.read(terminal, 1_000_000).decode()
+    finally:
+        os.close(end)
+        os.close(terminal)
+
+    assert len(json.loads(done.stdout)) == 3
+    assert "collecting" in shown
+    assert "3/3 apps, 360 tasks" in re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", shown)
+    assert shown.endswith("\x1b[2K"), "the bar was not taken away"
+
+
+def test_check_config_shows_the_forecast(programs: Programs) -> None:
+    """A good file is said to be good, with what its budget means; one whose budget is too small says so."""
+    ample = write_configuration(programs.directory, account("http://127.0.0.1:9", ["a", "b"]))
+    scarce = write_configuration(
+        programs.directory,
+        account("http://127.0.0.1:9", [f"app-{n}" for n in range(100)], more="requests_per_second: 2"),
+        name="scarce.yml",
+        rest="collection: {interval: 10s, sweep_interval: 1m}\n",
+    )
+
+    fine = programs.run_exporter("check-config", ample)
+    stretched = programs.run_exporter("check-config", scarce)
+
+    assert (fine.code, fine.err) == (0, "")
+    assert fine.out.startswith(f"{ample}: fine, 1 account, 2 apps\n\nproduction\n")
+    assert re.search(r"^  at the quota +2 apps, 480 tasks on 6 pages$", fine.out, re.MULTILINE)
+    assert re.search(r"^  requests +10/s for updates, 6/s for sweeps: 40.0% of 40/s$", fine.out, re.MULTILINE)
+    assert re.search(r"^  interval +200ms$", fine.out, re.MULTILINE)
+    assert re.search(r"^  sweep interval +1s; a sweep of all takes about 0.2s$", fine.out, re.MULTILINE)
+    assert "stretched" not in fine.out
+    assert stretched.code == 0
+    assert re.search(r"intervals are stretched [\d.]+ times: raise requests_per_second or", stretched.out)
+
+
+def test_check_config_probes_each_app_with_one_request(programs: Programs, simulator: str) -> None:
+    """`--probe` says of each app whether it can be read, and sends one request for it."""
+    config = write_configuration(programs.directory, account(simulator, ["app-1", "nobodys", "app-2"]), rest=QUICK)
+
+    done = programs.run_exporter("check-config", "--probe", config)
+
+    assert (done.code, done.err) == (1, "")
+    lines = done.out.splitlines()[-3:]
+    assert lines[0] == "production/app-1: ok: it has tasks"
+    assert lines[1].startswith("production/nobodys: app_invalid: ")
+    assert lines[2] == "production/app-2: ok: it has tasks"
+    assert ask_json(f"{simulator}/-/stats")["by_app"] == {"app-1": 1, "nobodys": 1, "app-2": 1}
+
+
+def _encoding(row: dict[str, Any]) -> dict[str, str]:
+    encoding: dict[str, str] = (row.get("TranscodeParams") or {}).get("EncodeParams") or {}
+    return encoding
+
+
+def _bitrate_kbps(task: dict[str, Any]) -> int:
+    encoding = task["encoding"] or {"video": {}}
+    return int(encoding["video"].get("bitrate_kbps") or 0)

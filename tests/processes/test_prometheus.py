@@ -1,0 +1,302 @@
+"""The whole way: from a service's tasks to what a real Prometheus answers about them."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.simulator.demo import ACCOUNTS
+from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
+from tests.support.http import ask, ask_json
+from tests.support.processes import Programs, Running, eventually
+from tests.support.prometheus import Prometheus, Series, start_prometheus
+from tests.support.tools import needed_tool
+
+pytestmark = pytest.mark.processes
+
+SWEEP_SECONDS = 3
+SOON_SECONDS = 4 * SWEEP_SECONDS
+"""One sweep, the scrape after it, and a machine that has other things to do."""
+
+COUNTS = {
+    "rtcmpu_tasks",
+    "rtcmpu_tasks_by_audio",
+    "rtcmpu_tasks_by_billing_tier",
+    "rtcmpu_tasks_by_source",
+    "rtcmpu_tasks_by_video",
+    "rtcmpu_tasks_without_idle_timeout",
+    "rtcmpu_task_configured_egress_bytes_per_second",
+    "rtcmpu_task_field_errors",
+    "rtcmpu_task_outputs",
+    "rtcmpu_task_unknown_values",
+}
+DISTRIBUTIONS = {
+    "rtcmpu_task_audio_bitrate_bytes_per_second",
+    "rtcmpu_task_frame_pixels",
+    "rtcmpu_task_gop_duration_seconds",
+    "rtcmpu_task_idle_timeout_seconds",
+    "rtcmpu_task_panes",
+    "rtcmpu_task_users",
+    "rtcmpu_task_video_bitrate_bytes_per_second",
+    "rtcmpu_task_video_framerate_hertz",
+}
+COMPARED = COUNTS | {f"{name}_{part}" for name in DISTRIBUTIONS for part in ("gcount", "gsum")}
+
+CONFIGURATION = """\
+accounts:
+{accounts}
+- name: simulated
+  endpoint: {simulator}
+  credentials: {{access_key_id: {key_id}, access_key_secret: {key_secret}}}
+  apps: [{{id: app-1}}, {{id: app-2, quota: {{single: none, mixed: 77}}}}, {{id: app-3}}]
+collection: {{interval: 1s, sweep_interval: {sweep}s, stale_after: 60s}}
+"""
+ACCOUNT = """\
+- name: {account.name}
+  endpoint: {endpoint}
+  credentials: {{access_key_id: {account.access_key_id}, access_key_secret: {account.access_key_secret}}}
+  apps: [{apps}]
+"""
+
+
+class World(NamedTuple):
+    """A fleet, the exporter that reads it, and a Prometheus that scrapes that."""
+
+    services: Mapping[str, str]
+    """The URL of the simulator behind each account."""
+    daemon: Running
+    url: str
+    prometheus: Prometheus
+
+    @property
+    def simulators(self) -> set[str]:
+        """The URLs of all simulators."""
+        return set(self.services.values())
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Start everything, with the fleet at rest."""
+    with Programs(tmp_path_factory.mktemp("world")) as programs:
+        fleet = programs.start(sys.executable, "-m", "tests.support.demo_fleet", name="fleet")
+        demo = fleet.wait_for(r"^simulator (\S+)$")[1]
+        _, simulator = programs.start_simulator("--apps=3", "--tasks=150", "--churn=0", "--seed=7")
+        accounts = "".join(
+            ACCOUNT.format(account=account, endpoint=demo, apps=", ".join(f"{{id: {app.id}}}" for app in account.apps))
+            for account in ACCOUNTS
+        )
+        configuration = programs.directory / "rtcmpu.yml"
+        configuration.write_text(
+            CONFIGURATION.format(
+                accounts=accounts,
+                simulator=simulator,
+                key_id=ACCESS_KEY_ID,
+                key_secret=ACCESS_KEY_SECRET,
+                sweep=SWEEP_SECONDS,
+            )
+        )
+        daemon, url = programs.start_daemon(configuration)
+        prometheus = start_prometheus(programs, url.removeprefix("http://"))
+        services = {account.name: demo for account in ACCOUNTS} | {"simulated": simulator}
+        yield World(services, daemon, url, prometheus)
+        ended = daemon.end()
+        assert ended.code == 0
+        assert not [line for line in ended.err.splitlines() if not line.startswith("ts=")]
+
+
+def test_every_family_equals_the_truth_for_every_app(world: World) -> None:
+    """What PromQL says of all tasks of all apps is what the simulators say is true, sample by sample."""
+    published = _equal_to_truth(world)
+
+    assert {name for name, _ in published} == COMPARED
+    apps = {(dict(labels)["account"], dict(labels)["app_id"]) for _, labels in published}
+    with_tasks = {(account.name, app.id) for account in ACCOUNTS for app in account.apps if app.tasks}
+    assert apps == with_tasks | {("simulated", f"app-{number}") for number in (1, 2, 3)}
+
+
+def test_the_questions_of_an_operator_have_the_right_answers(world: World) -> None:
+    """Sums over the fleet, shares of quotas and counts of apps come out of PromQL as they should."""
+    _equal_to_truth(world)
+    truth = _truth(world)
+
+    tasks = sum(value for (name, _), value in truth.items() if name == "rtcmpu_tasks")
+    assert world.prometheus.value("sum(rtcmpu_tasks)") == tasks > 2000
+    bitrate = sum(v for (name, _), v in truth.items() if name == "rtcmpu_task_video_bitrate_bytes_per_second_gsum")
+    assert world.prometheus.value("sum(rtcmpu_task_video_bitrate_bytes_per_second_gsum) * 8") == 8 * bitrate
+    single = 'rtcmpu_tasks{account="simulated",app_id="app-1",mix_mode="single"}'
+    share = f"sum without (task_region) ({single}) / ignoring (task_region) rtcmpu_task_quota"
+    app = world.prometheus.value(f"sum({single})")
+    assert app > 0
+    assert world.prometheus.value(share) == pytest.approx(app / 200)
+
+
+def test_an_app_is_up_fresh_and_within_its_quota(world: World) -> None:
+    """Scrape, apps, quota and the times of the collection are there and make sense."""
+    _equal_to_truth(world)
+    apps = sum(len(account.apps) for account in ACCOUNTS) + 3
+
+    assert world.prometheus.target()["health"] == "up"
+    assert world.prometheus.value("sum(up)") == 1
+    assert world.prometheus.value("sum(rtcmpu_up)") == apps
+    assert world.prometheus.value('sum(rtcmpu_collection_state{state="ok"})') == apps
+    assert world.prometheus.value("sum(rtcmpu_collection_state)") == apps
+    assert world.prometheus.value("sum(rtcmpu_collection_data_available)") == apps
+    assert world.prometheus.value("max(time() - rtcmpu_collection_last_update_timestamp_seconds)") < SOON_SECONDS
+    assert world.prometheus.value("max(time() - rtcmpu_collection_last_sweep_timestamp_seconds)") < SOON_SECONDS
+    quotas = {
+        (dict(labels)["app_id"], dict(labels)["mix_mode"]): value
+        for (_, labels), value in world.prometheus.query('rtcmpu_task_quota{account="simulated"}').items()
+    }
+    ordinary = {(f"app-{n}", mode): quota for n in (1, 3) for mode, quota in (("single", 200), ("mixed", 40))}
+    assert quotas == {**ordinary, ("app-2", "mixed"): 77}
+
+
+def test_histogram_quantile_works_without_rate(world: World) -> None:
+    """The quantile of a distribution lies in the bucket in which the true one lies, and buckets count the tasks."""
+    _equal_to_truth(world)
+    rows = ask_json(f"{world.services['production']}/-/tasks?app_id=live-main")
+    kbps = sorted(
+        int(bitrate)
+        for row in rows
+        if (bitrate := ((row.get("TranscodeParams") or {}).get("EncodeParams") or {}).get("VideoBitrate"))
+    )
+    bucket = 'rtcmpu_task_video_bitrate_bytes_per_second_bucket{app_id="live-main"}'
+
+    for (_, labels), value in world.prometheus.query(f"sum by (le) ({bucket})").items():
+        bound = float(dict(labels)["le"])
+        assert value == sum(125 * one <= bound for one in kbps), bound
+    median = world.prometheus.value(f"histogram_quantile(0.5, sum by (le) ({bucket})) * 8 / 1000")
+    true_median = kbps[len(kbps) // 2]
+    bounds = [0.0, 250, 500, 1000, 1500, 2000, 2500, 3000, 4000, 5000, 6000, 8000, 10000]
+    upper = next(place for place, bound in enumerate(bounds) if true_median <= bound)
+    assert bounds[upper - 1] <= median <= bounds[upper]
+
+
+def test_prometheus_reads_openmetrics(world: World) -> None:
+    """Prometheus asks for OpenMetrics and gets it: the text format knows neither gauge histograms nor infos."""
+
+    def types() -> dict[str, str]:
+        found = world.prometheus.types()
+        assert found
+        return found
+
+    found = eventually(types, within_seconds=SOON_SECONDS)
+    assert {found[name] for name in DISTRIBUTIONS} == {"gaugehistogram"}
+    assert found["rtcmpu_app"] == "info"
+    assert found["rtcmpu_collection_attempts"] == "counter"
+    assert found["rtcmpu_tasks"] == "gauge"
+
+
+def test_the_text_format_says_the_same(world: World) -> None:
+    """A scraper that knows only the text format gets the same numbers."""
+    published = _equal_to_truth(world)
+
+    answer = ask(f"{world.url}/metrics", headers={"Accept": "text/plain;version=0.0.4"})
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    samples = {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+        if sample.name in COMPARED and sample.value
+    }
+    assert samples == pytest.approx(published)
+
+
+def test_promtool_finds_nothing_to_object_to(world: World) -> None:
+    """The live exposition passes `promtool check metrics` without a word."""
+    _equal_to_truth(world)
+    exposition = ask(f"{world.url}/metrics", headers={"Accept": "text/plain;version=0.0.4"}).body
+    assert exposition.count(b"\nrtcmpu_tasks{") > 10
+
+    done = subprocess.run(
+        [needed_tool("promtool"), "check", "metrics"], input=exposition, capture_output=True, check=False, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_after_a_lively_time_all_is_equal_again(world: World) -> None:
+    """While tasks come, change and go nothing fails, and one sweep after they rest the numbers are true again."""
+    _equal_to_truth(world)
+    before = _truth(world)
+    for simulator in world.simulators:
+        ask_json(f"{simulator}/-/churn", method="POST", body={"update": 20, "create": 5, "delete": 5, "resave": 5})
+    time.sleep(SWEEP_SECONDS)
+    for simulator in world.simulators:
+        ask_json(f"{simulator}/-/churn", method="POST", body={})
+
+    _equal_to_truth(world)
+    assert _truth(world) != before
+    assert world.prometheus.value("min(min_over_time(rtcmpu_up[4s]))") == 1
+    assert world.prometheus.value("sum(rtcmpu_exporter_api_throttled_total)") == 0
+
+
+def test_what_is_created_changed_and_deleted_shows(world: World) -> None:
+    """One task that is created, changed and deleted shows in Prometheus each time, and nothing else moves."""
+    _equal_to_truth(world)
+    service, app = world.services["staging"], "sandbox"
+    tasks = f'sum(rtcmpu_tasks{{app_id="{app}"}})'
+    bitrate = f'sum(rtcmpu_task_video_bitrate_bytes_per_second_gsum{{app_id="{app}"}})'
+    others = world.prometheus.value(f'sum(rtcmpu_tasks{{app_id!="{app}"}})')
+    body = {
+        "AppId": app,
+        "TaskId": "one",
+        "MixMode": "1",
+        "Region": "AP-Singapore",
+        "TranscodeParams": {"EncodeParams": {"VideoBitrate": "2000", "VideoCodec": "H.264"}},
+    }
+
+    ask_json(f"{service}/-/tasks", method="POST", body=body)
+    _equal_to_truth(world)
+    assert world.prometheus.value(bitrate) == 2000 * 125
+
+    patch = {"TranscodeParams": {"EncodeParams": {"VideoBitrate": "3000"}}}
+    ask_json(f"{service}/-/tasks/{app}/one", method="PATCH", body=patch)
+    _equal_to_truth(world)
+    assert world.prometheus.value(bitrate) == 3000 * 125
+
+    ask_json(f"{service}/-/tasks/{app}/one", method="DELETE")
+    _equal_to_truth(world)
+    assert world.prometheus.value(tasks) == 0
+    assert world.prometheus.query(bitrate) == {}
+    assert world.prometheus.value(f'sum(rtcmpu_tasks{{app_id!="{app}"}})') == others
+
+
+def _equal_to_truth(world: World) -> dict[Series, float]:
+    """Wait until what Prometheus has equals the truth, with the fleet at rest; return it."""
+    truth = _truth(world)
+
+    def compare() -> dict[Series, float]:
+        names = "|".join(sorted(COMPARED))
+        published = world.prometheus.query(f'{{__name__=~"{names}"}} != 0')
+        assert published == pytest.approx(truth), _differences(published, truth)
+        return published
+
+    return eventually(compare, within_seconds=SOON_SECONDS)
+
+
+def _truth(world: World) -> dict[Series, float]:
+    """Return what the simulators say is true of all tasks."""
+    account_of = {app.id: account.name for account in ACCOUNTS for app in account.apps}
+    truth: dict[Series, float] = {}
+    for simulator in world.simulators:
+        apps: dict[str, Any] = ask_json(f"{simulator}/-/truth")
+        for app_id, about in apps.items():
+            where = {"account": account_of.get(app_id, "simulated"), "app_id": app_id}
+            for name, samples in about["samples"].items():
+                for sample in samples:
+                    truth[name, frozenset((where | sample["labels"]).items())] = sample["value"]
+    return {series: value for series, value in truth.items() if value}
+
+
+def _differences(published: Mapping[Series, float], truth: Mapping[Series, float]) -> str:
+    """Say where the two differ."""
+    lines = [
+        f"{name} {sorted(labels)}: published {published.get((name, labels))}, true {truth.get((name, labels))}"
+        for name, labels in sorted(published.keys() | truth.keys(), key=str)
+        if published.get((name, labels)) != truth.get((name, labels))
+    ]
+    return "\n".join(lines[:20])

@@ -1,0 +1,124 @@
+"""Tests of the command line: what it understands, and what it says to the rest."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter import __version__
+from exporter.cli import COMMANDS, main
+from tests.support.log_state import logging_restored
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Keep what a command does to the process's logging within the test."""
+    with logging_restored():
+        yield
+
+
+def _exit_code(words: list[str]) -> int:
+    """Run the program; return its exit code, whichever way it ends."""
+    try:
+        return main(words)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` says the program's name and version."""
+    assert _exit_code(["--version"]) == 0
+    assert capsys.readouterr().out == f"rtcmpu-exporter {__version__}\n"
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` lists all commands and says which one is the default."""
+    assert _exit_code(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(re.search(rf"^ +{command}\b", shown, re.MULTILINE) for command in COMMANDS)
+    assert "Without a command: serve" in " ".join(shown.split())
+    assert "example: rtcmpu-exporter demo" in shown
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command_shows_an_example_that_it_understands(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each `--help` ends with examples of the command itself."""
+    assert _exit_code([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    examples = re.findall(rf"^  rtcmpu-exporter ({command}\b.*)$", shown.partition("examples:\n")[2], re.MULTILINE)
+    assert examples
+    for example in examples:
+        assert _exit_code([*example.split(), "--help"]) == 0, example
+
+
+def test_help_of_the_simulator_names_faults_and_variants(capsys: pytest.CaptureFixture[str]) -> None:
+    """What `simulate --fault` and `--variant` take stands in its help."""
+    _exit_code(["simulate", "--help"])
+    shown = capsys.readouterr().out
+    assert re.search(r"^  not_json +200 that is HTML$", shown, re.MULTILINE)
+    assert re.search(r"^  past_end +a page past the end", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--bogus"], "rtcmpu-exporter: unrecognized arguments: --bogus; see rtcmpu-exporter --help"),
+        (["serve", "--bogus"], "rtcmpu-exporter: unrecognized arguments: --bogus; see rtcmpu-exporter --help"),
+        (["serve", "--web.listen=:1"], "rtcmpu-exporter: unrecognized arguments: --web.listen=:1; see .*"),
+        (["bogus"], "rtcmpu-exporter: unrecognized arguments: bogus; see rtcmpu-exporter --help"),
+        (["serve", "--web.listen-address=x", "--app.id=a"], "listen address 'x': expected :PORT, HOST:PORT or .*"),
+        (["serve", "--web.telemetry-path=x", "--app.id=a"], "telemetry path 'x': expected a path .*"),
+        (["serve", "--web.telemetry-path=/config", "--app.id=a"], "telemetry path '/config': something else .*"),
+        (["serve", "--log.level=loud"], "rtcmpu-exporter serve: argument --log.level: invalid choice: 'loud' .*"),
+        ([], "what to read\\? give --config.file=FILE or --app.id=ID .*"),
+        (["serve"], "what to read\\? give --config.file=FILE or --app.id=ID .*"),
+        (["collect"], "what to read\\? give --config.file=FILE or --app.id=ID .*"),
+        (["collect", "--api.endpoint=http://x"], "what to read\\? give --config.file=FILE or --app.id=ID .*"),
+        (["collect", "--config.file=c", "--app.id=a"], "--config.file does not go with --app.id .*"),
+        (["collect", "--config.file=c", "--api.endpoint=http://x"], "--config.file does not go with --app.id .*"),
+        (["collect", "--app.id=a b"], "--app.id: 'a b', expected 1 to 64 letters, digits or _ -"),
+        (["collect", "--app.id=a", "--api.endpoint=ftp://x"], "--api.endpoint: not usable, expected http:// .*"),
+        (["collect", "--config.file=/nowhere/x.yml"], "/nowhere/x.yml:1:1: the file can't be read .*"),
+        (["check-config", "/nowhere/x.yml"], "/nowhere/x.yml:1:1: the file can't be read .*"),
+        (["check-config"], "rtcmpu-exporter check-config: the following arguments are required: FILE; see .*"),
+        (["collect", "--output=xml"], "rtcmpu-exporter collect: argument --output: invalid choice: 'xml' .*"),
+        (["simulate", "--apps=some"], "rtcmpu-exporter simulate: argument --apps: 'some': expected a whole number.*"),
+        (["simulate", "--apps=-1"], "rtcmpu-exporter simulate: argument --apps: '-1': expected a whole number.*"),
+        (["simulate", "--churn=nan"], "rtcmpu-exporter simulate: argument --churn: 'nan': expected a number.*"),
+        (["simulate", "--churn=much"], "rtcmpu-exporter simulate: argument --churn: 'much': expected a number.*"),
+        (["simulate", "--fault=bogus"], "fault 'bogus': unknown fault 'bogus'; there are: .*"),
+        (["simulate", "--fault=reset=2"], "fault 'reset=2': the rate of fault reset is 2.0, expected 0 to 1"),
+        (["simulate", "--variant=bogus"], "variant 'bogus': expected NAME=VALUE with one of .*"),
+        (["simulate", "--listen-address=x"], "'x': expected HOST:PORT"),
+        (["simulate", "--listen-address=localhost:70000"], "'localhost:70000': expected HOST:PORT"),
+        (["demo", "--simulator.listen-address=x"], "'x': expected HOST:PORT"),
+        (["demo", "--simulator.listen-address=[::1]:0x1"], "'\\[::1\\]:0x1': expected HOST:PORT"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is wrong with flags or files is said in one line, without a traceback, and nothing is started."""
+    assert _exit_code(words) == 2
+
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert re.fullmatch(line + "\n", shown.err), shown.err
+
+
+def test_several_mistakes_of_flags_are_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong AppId does not hide a wrong endpoint."""
+    assert _exit_code(["collect", "--app.id=a b", "--app.id=c d", "--api.endpoint=x"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 3
+
+
+def test_serve_is_what_a_command_line_without_a_command_means(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Flags of `serve` are understood without the word."""
+    config = tmp_path / "x.yml"
+    assert _exit_code([f"--config.file={config}", "--log.format=json"]) == 2
+    assert capsys.readouterr().err.startswith(f"{config}:1:1: the file can't be read")

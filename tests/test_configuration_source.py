@@ -1,0 +1,112 @@
+"""Tests of where the configuration comes from."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.config.loader import Loaded
+from exporter.config.mistakes import ConfigError
+from exporter.config.model import Config
+from exporter.configuration_source import ConfigurationSource
+from tests.support.configurations import account, write_configuration
+
+ENDPOINT = "https://live.example.com"
+
+
+def _source(directory: Path, patterns: str) -> ConfigurationSource:
+    """Return a source whose files of apps are `patterns`."""
+    return ConfigurationSource.of_file(
+        write_configuration(directory, account(ENDPOINT, more=f"app_files: [{patterns}]")), {}
+    )
+
+
+def _ids(loaded: Loaded) -> list[str]:
+    return [app.id for one in loaded.config.accounts for app in one.apps]
+
+
+def _replace(path: Path, content: str) -> None:
+    """Write a file in one step, so that its state is surely another."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(content)
+    new.rename(path)
+
+
+def test_before_the_first_load_nothing_has_changed(tmp_path: Path) -> None:
+    """A source that was never loaded watches nothing."""
+    assert not _source(tmp_path, "'*.apps'").app_files_changed()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "file"),
+    [("'*.apps'", "a.apps"), ("teams/*/apps.yml", "teams/one/apps.yml"), ("'**/apps.yml'", "a/b/c/apps.yml")],
+)
+def test_a_file_that_comes_changes_or_goes_is_noticed(pattern: str, file: str, tmp_path: Path) -> None:
+    """Each of the three is a change until the next load, which brings the apps in; a second look finds no other."""
+    source = _source(tmp_path, pattern)
+    assert _ids(source.load()) == ["app-1"]
+    assert not source.app_files_changed()
+
+    _replace(tmp_path / file, "- id: app-2\n")
+    assert source.app_files_changed()
+    assert _ids(source.load()) == ["app-1", "app-2"]
+    assert not source.app_files_changed()
+
+    _replace(tmp_path / file, "- id: app-3\n")
+    assert source.app_files_changed()
+    assert _ids(source.load()) == ["app-1", "app-3"]
+
+    (tmp_path / file).unlink()
+    assert source.app_files_changed()
+    assert _ids(source.load()) == ["app-1"]
+    assert not source.app_files_changed()
+
+
+def test_a_file_that_is_named_is_followed_in_a_directory_with_odd_characters(tmp_path: Path) -> None:
+    """A name without a pattern is looked for as it is, wherever it stands."""
+    directory = tmp_path / "team [a] *"
+    _replace(directory / "apps.yml", "- id: app-2\n")
+    source = _source(directory, "apps.yml")
+    source.load()
+    assert not source.app_files_changed()
+
+    _replace(directory / "apps.yml", "- id: app-3\n")
+    assert source.app_files_changed()
+
+
+def test_a_bad_file_is_refused_once_and_noticed_again_when_it_is_mended(tmp_path: Path) -> None:
+    """A file with mistakes does not make every later look a change; mending it does."""
+    source = _source(tmp_path, "'*.apps'")
+    source.load()
+    _replace(tmp_path / "a.apps", "- nonsense\n")
+
+    with pytest.raises(ConfigError):
+        source.load()
+    assert not source.app_files_changed()
+
+    _replace(tmp_path / "a.apps", "- id: app-2\n")
+    assert source.app_files_changed()
+    assert _ids(source.load()) == ["app-1", "app-2"]
+
+
+def test_a_link_that_is_switched_is_noticed(tmp_path: Path) -> None:
+    """Mounted files are often links into a directory that is exchanged whole: what they lead to counts."""
+    for name in ("one", "two"):
+        _replace(tmp_path / name / "a.apps", f"- id: app-{name}\n")
+    (tmp_path / "data").symlink_to("one")
+    (tmp_path / "a.apps").symlink_to("data/a.apps")
+    source = _source(tmp_path, "'*.apps'")
+    assert _ids(source.load()) == ["app-1", "app-one"]
+
+    (tmp_path / "new").symlink_to("two")
+    (tmp_path / "new").rename(tmp_path / "data")
+    assert source.app_files_changed()
+    assert _ids(source.load()) == ["app-1", "app-two"]
+
+
+def test_a_configuration_without_files_never_changes() -> None:
+    """What comes from flags or the demonstration has nothing to watch."""
+    loaded = Loaded(config=Config(accounts=()), files=(), globs=(), sha256="")
+    source = ConfigurationSource(lambda: loaded)
+    assert source.load() is loaded
+    assert not source.app_files_changed()

@@ -1,0 +1,235 @@
+"""Tests of the daemon as a whole, in this process: readiness, health, reloads, what it answers, and its end."""
+
+import asyncio
+import json
+import random
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import structlog
+
+from exporter.config.loader import Loaded
+from exporter.config.mistakes import ConfigError, Mistake, Position
+from exporter.config.model import Config
+from exporter.configuration_source import ConfigurationSource
+from exporter.daemon import LONGEST_START_SECONDS, STUCK_SECONDS, Daemon, Options
+from exporter.metrics.self_metrics import SelfMetrics
+from tests.support.http import Answer, ask
+from tests.support.monitored import Simulated, app_ids, config, sample, simulated, until
+
+EPHEMERAL = Options(listen_addresses=("127.0.0.1:0",))
+
+
+class AheadClock:
+    """The machine's clock, which a test can put ahead."""
+
+    def __init__(self) -> None:
+        self.ahead_seconds = 0.0
+
+    def now(self) -> float:
+        """Wall-clock time, in seconds since 1970."""
+        return time.time() + self.ahead_seconds
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start."""
+        return time.monotonic() + self.ahead_seconds
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep on the running event loop."""
+        await asyncio.sleep(seconds)
+
+
+class Started:
+    """A daemon that runs as a task, with a configuration that a test can exchange."""
+
+    def __init__(self, first: Config | ConfigError) -> None:
+        self.next = first
+        self.loads = 0
+        self.clock = AheadClock()
+        metrics = SelfMetrics(version="0")
+        rng = random.Random(1)  # noqa: S311 - no secret
+        self.daemon = Daemon(ConfigurationSource(self._load), EPHEMERAL, metrics, clock=self.clock, rng=rng)
+        self.running = asyncio.create_task(self.daemon.run())
+
+    async def ask(self, path: str) -> Answer:
+        """Ask over HTTP, without holding up the daemon."""
+        return await asyncio.to_thread(ask, f"http://{self.daemon.addresses[0]}{path}")
+
+    async def metrics(self) -> str:
+        """Return the exposition."""
+        answer = await self.ask("/metrics")
+        assert answer.status == 200
+        return answer.text
+
+    async def until_data_of(self, *apps: str) -> None:
+        """Wait until exactly these apps have tasks that are published."""
+
+        async def are_there() -> bool:
+            return app_ids(await self.metrics(), "rtcmpu_tasks") == set(apps)
+
+        await until(are_there)
+
+    def _load(self) -> Loaded:
+        self.loads += 1
+        if isinstance(self.next, ConfigError):
+            raise self.next
+        return Loaded(config=self.next, files=(), globs=(), sha256=f"digest-{self.loads}")
+
+
+@asynccontextmanager
+async def started(first: Config) -> AsyncIterator[Started]:
+    """Run a daemon, and end it whatever happens."""
+    one = Started(first)
+    try:
+        await one.daemon.wait_until_listening(one.running)
+        yield one
+    finally:
+        one.daemon.stop()
+        await asyncio.wait_for(one.running, timeout=10)
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulated]:
+    """Serve three small apps."""
+    async with simulated() as service:
+        yield service
+
+
+def _mistaken() -> ConfigError:
+    """Return the error of a file with two mistakes."""
+    places = (Position(0, "rtcmpu.yml", 1, 2), Position(0, "rtcmpu.yml", 3, 4))
+    return ConfigError([Mistake(place, f"unknown key {key}") for place, key in zip(places, "ab", strict=True)])
+
+
+async def test_it_is_ready_when_every_app_has_finished_an_attempt(simulator: Simulated) -> None:
+    """Until then it says how many are missing; an attempt that fails counts as well as one that succeeds."""
+    async with started(simulator.config("app-1", "app-2", "nobodys")) as one:
+        assert one.daemon.ready() == "3 of 3 apps wait for their first sweep"
+        await until(lambda: one.daemon.ready() is None)
+        text = await one.metrics()
+        assert sample(text, "rtcmpu_up", app_id="app-1") == 1
+        assert sample(text, "rtcmpu_collection_state", app_id="nobodys", state="app_invalid") == 1
+        assert (await one.ask("/-/ready")).text == "ready\n"
+
+
+async def test_it_is_ready_after_a_minute_whatever_the_service_does() -> None:
+    """A service that never answers does not keep it from being ready for ever, and never makes it unhealthy."""
+    async with simulated(faults=["hang"], longest_hang_seconds=5) as hanging, started(hanging.config("app-1")) as one:
+        answer = await one.ask("/-/ready")
+        assert (answer.status, answer.text) == (503, "1 of 1 apps wait for their first sweep\n")
+        one.clock.ahead_seconds = LONGEST_START_SECONDS - 5
+        assert one.daemon.ready() is not None
+        one.clock.ahead_seconds = LONGEST_START_SECONDS
+        assert one.daemon.ready() is None
+        await until(lambda: one.daemon.healthy() is None)
+
+
+async def test_it_is_healthy_while_its_loop_beats(simulator: Simulated) -> None:
+    """A loop that is not heard of for long makes it unhealthy, until it beats again; failing apps never do."""
+    async with started(simulator.config("nobodys")) as one:
+        await until(lambda: one.daemon.ready() is None)
+        assert (await one.ask("/-/healthy")).status == 200
+
+        one.clock.ahead_seconds = STUCK_SECONDS + 2
+        assert re.fullmatch(r"the event loop has not beaten for 1[789] s", one.daemon.healthy() or "")
+        await until(lambda: one.daemon.healthy() is None)
+
+
+async def test_when_it_stops_it_is_not_ready_and_ends(simulator: Simulated) -> None:
+    """After a stop it says so, and is gone in time."""
+    async with started(simulator.config("app-1")) as one:
+        await one.until_data_of("app-1")
+        address = f"http://{one.daemon.addresses[0]}/metrics"
+        one.daemon.stop()
+        assert one.daemon.ready() == "it is stopping"
+        await asyncio.wait_for(one.running, timeout=5)
+        with pytest.raises(OSError, match="refused"):
+            await asyncio.to_thread(ask, address)
+
+
+async def test_a_reload_keeps_what_is_unchanged(simulator: Simulated) -> None:
+    """While another app comes and one goes, each scrape has the data of the app that stays."""
+    async with started(simulator.config("app-1", "app-2")) as one:
+        await one.until_data_of("app-1", "app-2")
+        one.next = simulator.config("app-1", "app-3")
+        reload = asyncio.create_task(one.daemon.reload())
+        seen: set[str] = set()
+        async with asyncio.timeout(15):
+            while seen != {"app-1", "app-3"}:
+                seen = app_ids(await one.metrics(), "rtcmpu_tasks")
+                assert "app-1" in seen
+        await reload
+        text = await one.metrics()
+        assert 'app_id="app-2"' not in text
+        assert sample(text, "rtcmpu_exporter_config_info", sha256="digest-2") == 1
+        assert sample(text, "rtcmpu_exporter_config_info", sha256="digest-1") is None
+        assert "app-3" in (await one.ask("/config")).text
+
+
+async def test_a_reload_of_a_bad_configuration_changes_nothing(simulator: Simulated) -> None:
+    """Every mistake is logged, a metric says so, and the configuration before goes on; a good one mends that."""
+    async with started(simulator.config("app-1")) as one:
+        await one.until_data_of("app-1")
+        shown = (await one.ask("/config")).text
+        one.next = _mistaken()
+        with structlog.testing.capture_logs() as logs:
+            await one.daemon.reload()
+
+        refused = [log for log in logs if "refused" in log["event"]]
+        assert [log["mistake"] for log in refused] == ["rtcmpu.yml:1:2: unknown key a", "rtcmpu.yml:3:4: unknown key b"]
+        assert {log["log_level"] for log in refused} == {"warning"}
+        text = await one.metrics()
+        assert app_ids(text, "rtcmpu_tasks") == {"app-1"}
+        assert sample(text, "rtcmpu_exporter_config_last_reload_successful") == 0
+        assert sample(text, "rtcmpu_exporter_config_info", sha256="digest-1") == 1
+        assert (await one.ask("/config")).text == shown
+
+        one.next = simulator.config("app-1")
+        await one.daemon.reload()
+        assert sample(await one.metrics(), "rtcmpu_exporter_config_last_reload_successful") == 1
+
+
+async def test_reloads_that_come_together_do_not_mix(simulator: Simulated) -> None:
+    """Of several reloads at once the last one holds, wholly: each app is read once, nothing is left of the others."""
+    async with started(simulator.config("app-1", "app-2", "app-3")) as one:
+        await one.until_data_of("app-1", "app-2", "app-3")
+        for app in one.daemon._monitor.apps.values():
+            app.picture.swept()  # what is let go has something to end, which takes a while
+        reloads: list[asyncio.Task[None]] = []
+        for apps in (("app-2",), ("app-3", "app-1"), ("app-1", "app-2")):
+            one.next = config(simulator.account(*apps, requests_per_second=10 + len(reloads)))
+            reloads.append(asyncio.create_task(one.daemon.reload()))
+            await asyncio.sleep(0)
+        await asyncio.gather(*reloads)
+
+        assert [view.status.app_id for view in one.daemon.statuses()] == ["app-1", "app-2"]
+        scheduled = sorted((collector.app.id, kind) for collector, kind in one.daemon._monitor._schedule._jobs)
+        assert scheduled == [(app, kind) for app in ("app-1", "app-2") for kind in ("sweep", "update")]
+        await one.until_data_of("app-1", "app-2")
+        assert 'app_id="app-3"' not in await one.metrics()
+
+
+async def test_a_bad_first_configuration_ends_the_start() -> None:
+    """Without a configuration to fall back on, its mistakes are the caller's."""
+    one = Started(_mistaken())
+    with pytest.raises(ConfigError, match="unknown key a"):
+        await one.daemon.wait_until_listening(one.running)
+
+
+async def test_what_is_published_is_what_the_pages_say(simulator: Simulated) -> None:
+    """Metrics, API and page agree about an app, and requests are counted by their route."""
+    async with started(config(simulator.account("app-1"))) as one:
+        await one.until_data_of("app-1")
+        (app,) = json.loads((await one.ask("/api/v1/apps")).text)["apps"]
+        await one.ask("/no/such/page")
+        text = await one.metrics()
+        published = {(task["task_region"], task["mix_mode"]): task["count"] for task in app["tasks"] if task["count"]}
+        for (region, mode), count in published.items():
+            assert sample(text, "rtcmpu_tasks", task_region=region, mix_mode=mode) == count
+        assert sum(published.values()) == 10
+        assert "1 of 1 apps up" in (await one.ask("/")).text
+        assert sample(text, "rtcmpu_exporter_http_requests_total", path="/api/v1/apps", code="200") == 1
+        assert sample(text, "rtcmpu_exporter_http_requests_total", path="other", code="404") == 1

@@ -1,0 +1,40 @@
+"""Tests of the heartbeat."""
+
+from exporter.heartbeat import Heartbeat
+from tests.support.virtual_time import VirtualClock, run
+
+
+def test_a_beat_on_time_has_no_lag() -> None:
+    """A loop that comes back when asked to is not late, and was just heard of."""
+
+    async def scenario() -> tuple[float, float]:
+        heartbeat = Heartbeat(VirtualClock())
+        return await heartbeat.beat(1.0), heartbeat.silent_seconds
+
+    assert run(scenario()) == (0.0, 0.0)
+
+
+def test_a_late_beat_says_how_late() -> None:
+    """The lag is what the timer was late by; one that fires early is not late."""
+
+    async def scenario() -> float:
+        return await Heartbeat(VirtualClock()).beat(1.0)
+
+    assert round(run(scenario(), timer_error=lambda: 0.25), 6) == 0.25
+    assert run(scenario(), timer_error=lambda: -0.25) == 0.0
+
+
+def test_silence_grows_until_the_next_beat() -> None:
+    """Between beats the silence is the time since the last one, counted from the start where there was none."""
+
+    async def scenario() -> list[float]:
+        clock = VirtualClock()
+        heartbeat = Heartbeat(clock)
+        await clock.sleep(20)
+        silences = [heartbeat.silent_seconds]
+        await heartbeat.beat(1.0)
+        silences.append(heartbeat.silent_seconds)
+        await clock.sleep(3)
+        return [*silences, heartbeat.silent_seconds]
+
+    assert run(scenario()) == [20.0, 0.0, 3.0]

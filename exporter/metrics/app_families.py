@@ -146,6 +146,12 @@ def _about_last_sweep() -> tuple[AppFamily, ...]:
             "Rows that came more than once in the last accepted sweep because the list moved.",
             _of_sweep(lambda sweep: sweep.duplicate_rows),
         ),
+        _gauge(
+            "rtcmpu_collection_unmoved_changes",
+            "Changed tasks that the last accepted sweep found below the front of the list.",
+            _of_sweep(lambda sweep: sweep.unmoved_changes),
+            note="Above 0, the service does not move every changed task to the front: changes show with the sweep.",
+        ),
     )
 
 

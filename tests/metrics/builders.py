@@ -55,7 +55,13 @@ STATUS = Status(
     interval_stretch_ratio=1,
     attempts={("update", State.OK): 3, ("sweep", State.TIMEOUT): 1},
     sweep=Sweep(
-        began=1000.0, duration_seconds=2.5, requests=11, repaired_tasks=1, duplicate_rows=2, rows_without_task_id=3
+        began=1000.0,
+        duration_seconds=2.5,
+        requests=11,
+        repaired_tasks=1,
+        duplicate_rows=2,
+        rows_without_task_id=3,
+        unmoved_changes=4,
     ),
 )
 

@@ -76,6 +76,7 @@ PICTURES = {
     "rtcmpu_collection_requests": "rtcmpu_collection_requests{A} 11.0",
     "rtcmpu_collection_repaired_tasks": "rtcmpu_collection_repaired_tasks{A} 1.0",
     "rtcmpu_collection_duplicate_rows": "rtcmpu_collection_duplicate_rows{A} 2.0",
+    "rtcmpu_collection_unmoved_changes": "rtcmpu_collection_unmoved_changes{A} 4.0",
     "rtcmpu_collection_state": """
         rtcmpu_collection_state{A,state="ok"} 1.0
         rtcmpu_collection_state{A,state="pending"} 0.0

@@ -1,9 +1,9 @@
 """Reading the fields of one row, and keeping account of what was odd in it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import xxhash
@@ -14,15 +14,11 @@ from exporter.task import DIGEST_BYTES, DIGEST_GROUPS, UNREADABLE
 NOTHING: Final = bytes(DIGEST_BYTES)
 """The digest of what is absent or empty."""
 
-Object = Mapping[str, Any]
-
-_EMPTY: Final[Object] = {}
-
 
 class FieldReader:
-    """Reads values out of one row's objects; what can't be read is noted, and None in its place.
+    """Reads the values of one row; what can't be read is noted, and None in its place.
 
-    `field` is the name that answers for a value (one of `exporter.task.FIELDS`), `where` is its place in the row.
+    `field` is the name that answers for a value: one of `exporter.task.FIELDS`.
     """
 
     def __init__(self) -> None:
@@ -30,116 +26,101 @@ class FieldReader:
         """The field of each value that can't be read."""
         self.unknown: list[str] = []
         """The field of each value outside its closed set."""
-        self._hidden: dict[str, list[tuple[str, str, str]]] = {group: [] for group in DIGEST_GROUPS}
+        self.odd: list[tuple[str, str]] = []
+        """Place and JSON of each value that has no place of its own."""
+        self._hidden: dict[str, list[tuple[str, int, str]]] = {group: [] for group in DIGEST_GROUPS}
 
-    def integer(self, parent: Object, key: str, field: str) -> int | None:
+    def integer(self, value: Any, field: str) -> int | None:
         """Read a whole number."""
         try:
-            return values.integer(parent.get(key))
+            return values.integer(value)
         except values.Unreadable:
-            self.unreadable(field, parent[key])
+            self.unreadable(field, value)
             return None
 
-    def decimal(self, parent: Object, key: str, field: str) -> float | None:
+    def decimal(self, value: Any, field: str) -> float | None:
         """Read a decimal number."""
         try:
-            return values.decimal(parent.get(key))
+            return values.decimal(value)
         except values.Unreadable:
-            self.unreadable(field, parent[key])
+            self.unreadable(field, value)
             return None
 
-    def text(self, parent: Object, key: str, field: str) -> str:
+    def text(self, value: Any, field: str) -> str:
         """Read a free text; empty where there is none."""
+        if type(value) is str:
+            return value
         try:
-            return values.text(parent.get(key))
+            return values.text(value)
         except values.Unreadable:
-            self.unreadable(field, parent[key])
+            self.unreadable(field, value)
             return ""
 
-    def hidden_text(self, parent: Object, key: str, field: str, *, group: str, where: str) -> bool:
-        """Read a text of which only a digest is kept, and whether there is one."""
-        value = parent.get(key)
-        text = value if type(value) is str else self.text(parent, key, field)
-        if text:
-            self._hidden[group].append((where, key, text))
-            return True
-        return False
-
-    def name(self, parent: Object, key: str, field: str, known: Mapping[str, str]) -> str | None:
+    def name(self, value: Any, field: str, known: Mapping[str, str]) -> str | None:
         """Read one of a closed set of names, or what stands there instead."""
-        value = parent.get(key)
+        if type(value) is str and value in known:
+            return known[value]
         name, is_known = values.name(value, known)
         if not is_known:
             self.unknown.append(field)
             if name == UNREADABLE or (name and len(name) == values.MAX_NAME_CHARACTERS):
-                self._hide_odd(field, value)
+                self.note_odd(field, value)
         return name
 
-    def one_of(self, parent: Object, key: str, field: str, known: AbstractSet[int]) -> int | None:
+    def one_of(self, value: Any, field: str, known: AbstractSet[int]) -> int | None:
         """Read one of a closed set of numbers, or what number stands there instead."""
-        number = self.integer(parent, key, field)
+        number = self.integer(value, field)
         if number is not None and number not in known:
             self.unknown.append(field)
         return number
 
-    def truth(self, parent: Object, key: str, field: str) -> bool | None:
+    def truth(self, value: Any, field: str) -> bool | None:
         """Read a boolean."""
-        value = parent.get(key)
         try:
             return values.truth(value)
         except values.Unreadable:
             self.unknown.append(field)
-            self._hide_odd(field, value)
+            self.note_odd(field, value)
             return None
 
-    def object(self, parent: Object, key: str, field: str, keys: AbstractSet[str], *, where: str = "") -> Object:
-        """Read an object that is known to have `keys`; an empty one where there is none."""
-        return self._object(parent.get(key), field, keys, where or field)
+    def hide(self, group: str, value: Any, field: str, index: int = 0) -> Literal[True] | None:
+        """Read a text of which only a digest is kept.
 
-    def objects(self, parent: Object, key: str, field: str, keys: AbstractSet[str]) -> Iterator[tuple[str, Object]]:
-        """Read a list of objects that are known to have `keys`, each with its place."""
-        value = parent.get(key)
-        if not isinstance(value, list):
-            if not values.is_absent(value):
-                self.unreadable(field, value)
-            return
-        for index, element in enumerate(value):
-            if isinstance(element, dict):
-                where = f"{field}.{index}"
-                yield where, self._object(element, field, keys, where)
-            else:
-                self.unreadable(field, element)
+        Args:
+            group: Which digest, one of `exporter.task.DIGEST_GROUPS`.
+            value: What stands there.
+            field: The name that answers for it.
+            index: Which of several such in the row.
+
+        Returns:
+            True in place of the text; None where there is none.
+        """
+        text = value if type(value) is str else self.text(value, field)
+        if text:
+            self._hidden[group].append((field, index, text))
+            return True
+        return None
 
     def unreadable(self, field: str, value: Any) -> None:
         """Note a value that says nothing that its field could mean."""
         self.errors.append(field)
-        self._hide_odd(field, value)
+        self.note_odd(field, value)
+
+    def note_odd(self, where: str, value: Any) -> None:
+        """Make a value that has no place of its own a part of the digest `other`."""
+        try:
+            text = json.dumps(value, sort_keys=True)
+        except RecursionError:  # at the very edge of the depth that can be decoded
+            text = ""
+        self.odd.append((where, text))
 
     def digests(self) -> bytes:
         """Return the digests of all that is not kept: eight bytes for each of `DIGEST_GROUPS`."""
-        return b"".join(_digest(self._hidden[group]) for group in DIGEST_GROUPS)
-
-    def note_unknown_keys(self, content: Object, keys: AbstractSet[str], where: str) -> None:
-        """Keep the digest of what stands under keys that are not known."""
-        for key in content.keys() - keys:
-            if not values.is_absent(content[key]):
-                self._hide_odd(f"{where}.{key}", content[key])
-
-    def _object(self, value: Any, field: str, keys: AbstractSet[str], where: str) -> Object:
-        """Return `value` where it is an object."""
-        if isinstance(value, dict):
-            if not value.keys() <= keys:
-                self.note_unknown_keys(value, keys, where)
-            return value
-        if not values.is_absent(value):
-            self.unreadable(field, value)
-        return _EMPTY
-
-    def _hide_odd(self, where: str, value: Any) -> None:
-        """Make a value that has no place of its own a part of the digest `other`."""
-        self._hidden["other"].append((where, "", json.dumps(value, sort_keys=True)))
+        if self.odd:
+            self._hidden["other"] = [(where, 0, text) for where, text in sorted(self.odd)]
+        return b"".join(map(_digest, self._hidden.values()))
 
 
-def _digest(hidden: list[tuple[str, str, str]]) -> bytes:
-    """Digest places and texts in an encoding that no two sets of them share."""
-    return xxhash.xxh3_64_digest(msgspec.json.encode(sorted(hidden))) if hidden else NOTHING
+def _digest(hidden: list[tuple[str, int, str]]) -> bytes:
+    """Digest texts in an encoding that no two lists of them share."""
+    return xxhash.xxh3_64_digest(msgspec.msgpack.encode(hidden)) if hidden else NOTHING

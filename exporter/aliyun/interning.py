@@ -1,8 +1,10 @@
 """Sharing of equal immutable values."""
 
+from collections.abc import Hashable
 from typing import Any, Final, TypeVar
 
-LIMIT: Final = 100_000
+LIMIT: Final = 40_000
+"""A value takes some 200 bytes here, so those that no task has any more hold about 8 MiB at most."""
 
 _Value = TypeVar("_Value")
 
@@ -22,7 +24,20 @@ class Interner:
 
     def __call__(self, value: _Value) -> _Value:
         """Return the first of all values that equal this one."""
-        if len(self._known) >= self._limit:
-            self._known.clear()
+        self._make_room()
         known: _Value = self._known.setdefault(value, value)
         return known
+
+    def recall(self, origin: Hashable) -> Any:
+        """Return the value that was remembered for what it was made from; None: there is none."""
+        return self._known.get(origin)
+
+    def remember(self, origin: Hashable, value: object) -> None:
+        """Keep a value under what it was made from, which must not equal any value."""
+        self._make_room()
+        self._known[origin] = value
+
+    def _make_room(self) -> None:
+        """Start afresh at the limit."""
+        if len(self._known) >= self._limit:
+            self._known.clear()

@@ -51,16 +51,18 @@ def read_page(body: bytes) -> Page:
     except RecursionError as error:
         raise _unexpected("is nested too deeply") from error
     except ValueError as error:
-        raise ApiError(
-            State.INVALID_RESPONSE,
-            "the service's answer is no complete JSON: if that lasts, look for a proxy that cuts answers off",
-            status=200,
-            retryable=True,
-        ) from error
+        raise ApiError(State.INVALID_RESPONSE, _broken(body), status=200, retryable=True) from error
     if not isinstance(envelope.request_id, str) or not envelope.request_id:
         raise _unexpected("has no RequestId: check that the endpoint is the live service's")
     is_error = envelope.tasks is None and isinstance(envelope.code, str)
     return Page(envelope.request_id, envelope.tasks or [], envelope.code if is_error else "")
+
+
+def _broken(body: bytes) -> str:
+    """Say what a body is that can't be decoded."""
+    if body.lstrip()[:1] in {b"{", b"["}:
+        return "the service's answer is no complete JSON: if that lasts, look for a proxy that cuts answers off"
+    return "the service's answer is no JSON: check that the endpoint is the live service's, with no proxy in between"
 
 
 def row_digest(row: msgspec.Raw) -> int:

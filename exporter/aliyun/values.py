@@ -27,7 +27,7 @@ class Unreadable(Exception):  # noqa: N818 - it is a value's property, not a mis
 
 def is_absent(value: Any) -> bool:
     """Whether a value is one of the ways to say nothing: null, or an empty string, list or object."""
-    return value is None or (isinstance(value, str | list | dict) and not value)
+    return value is None or (not value and isinstance(value, str | list | dict))
 
 
 def integer(value: Any) -> int | None:

@@ -253,6 +253,7 @@ class _Course:
             self._repeated, self._detour = digests, window.following()
             return False
         if not self._joins(window, digests):
+            self._check(answer, digests)
             self._step_back(window)
             return False
         if window.start:
@@ -316,6 +317,12 @@ class _Course:
         before = self.reading.fresh.get(task.task_id)
         if before is None or answer.sent_at > before.sent_at:
             self.reading.fresh[task.task_id] = Fresh(task, answer.sent_at)
+
+    def _check(self, answer: Answer, digests: list[int]) -> None:
+        """Refuse a page that can't be right, also where nothing of it is used: it is no sign of a list that moves."""
+        for row, digest in zip(answer.page.rows, digests, strict=True):
+            if self._task_id_of(digest) is None:
+                self._rows.read(row)
 
     def _step_back(self, window: Window) -> None:
         """A window shares nothing with what is gathered: rows slid out between. Go back to where they are now."""

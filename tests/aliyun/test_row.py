@@ -1,6 +1,7 @@
 """Rows of any shape become Tasks; what is odd costs itself alone."""
 
 import json
+import sys
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from exporter.aliyun.response import read_page
 from exporter.aliyun.row import ForeignRow, read_row
 from exporter.state import State
 from exporter.task import DIGEST_GROUPS, FIELDS, Output, Pane, Sei, Source, Task
+from tests.support.documented_rows import documented_rows
 from tests.support.rows import VENDOR_EXAMPLE, changed, example_row, json_values, leaf_paths
 
 PATHS = leaf_paths(example_row())
@@ -258,8 +260,8 @@ def with_id(task_id: str) -> dict[str, Any]:
 def test_payload_type_is_read_in_both_places() -> None:
     """PayloadType stands in SeiParams or in PassThrough, as the vendor's table and example differ."""
     in_pass_through = read(example_row()).configuration.sei
-    row = changed(example_row(), "TranscodeParams.SeiParams.PayloadType", "100")
-    del row["TranscodeParams"]["SeiParams"]["PassThrough"]["PayloadType"]
+    row = changed(example_row(), "SeiParams.PayloadType", "100")
+    del row["SeiParams"]["PassThrough"]["PayloadType"]
     assert read(row).configuration.sei == in_pass_through
 
 
@@ -272,8 +274,8 @@ def test_payload_type_is_read_in_both_places() -> None:
         ("TranscodeParams.Layout.UserPanes.0.UserInfo.UserId", "users"),
         ("TranscodeParams.Background.URL", "background"),
         ("TranscodeParams.Layout.UserPanes.0.BackgroundImageUrl", "background"),
-        ("TranscodeParams.SeiParams.PassThrough.PayloadContent", "sei"),
-        ("TranscodeParams.SeiParams.PassThrough.PayloadContentKey", "sei"),
+        ("SeiParams.PassThrough.PayloadContent", "sei"),
+        ("SeiParams.PassThrough.PayloadContentKey", "sei"),
         ("NewField", "other"),
         ("TranscodeParams.NewField", "other"),
         ("TranscodeParams.Layout.UserPanes.0.NewField", "other"),
@@ -316,6 +318,15 @@ def test_broken_unicode_and_absurd_numbers_cost_only_themselves(odd: bytes) -> N
     assert task.configuration.encoding == read(example_row()).configuration.encoding
 
 
+@pytest.mark.parametrize("key", ["MaxIdleTime", "New"])
+def test_no_depth_of_nesting_raises(key: str) -> None:
+    """Deep nesting, also at the edge of what can be decoded, costs at most its row."""
+    for depth in range(sys.getrecursionlimit() - 200, sys.getrecursionlimit() + 10):
+        raw = f'{{"TaskId": "t", "{key}": {"[" * depth}1{"]" * depth}}}'
+        task = read_row(raw.encode(), app_id="a")
+        assert task is None or task.task_id == "t"
+
+
 def test_equal_configurations_are_one_object() -> None:
     """Tasks that are set up alike share their configuration, and unlike ones share the parts that are equal."""
     share = Interner()
@@ -330,9 +341,85 @@ def test_equal_configurations_are_one_object() -> None:
     assert third.configuration.encoding is one.configuration.encoding
 
 
+@given(st.lists(documented_rows(), max_size=4))
+def test_what_is_read_once_for_many_rows_is_what_each_would_be_read_as(rows: list[dict[str, Any]]) -> None:
+    """Whatever rows were read before, a row becomes the task that it becomes alone."""
+    share = Interner()
+    for row in [*rows, *({**row, "New": 1, "UserInfos": "x"} for row in rows), *reversed(rows)]:
+        raw = json.dumps(row).encode()
+        assert read_row(raw, app_id="a", share=share) == read_row(raw, app_id="a")
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if not path.startswith(("AppId", "TaskId"))])
+def test_rows_that_differ_in_one_place_are_told_apart_after_sharing(path: str) -> None:
+    """A row with one other value is read as it is, also right after the row from which it differs."""
+    share = Interner()
+    for row in (example_row(), changed(example_row(), path, "7"), changed(example_row(), path, "1")):
+        raw = json.dumps(row).encode()
+        assert read_row(raw, app_id="yourAppId", share=share) == read_row(raw, app_id="yourAppId")
+
+
+def test_what_is_shared_holds_nothing_of_anybody() -> None:
+    """Neither ids nor URLs nor payloads stay behind in what many tasks have in common."""
+    share = Interner()
+    url = "rtmp://user:password@example.com/live/key"
+    read_row(json.dumps(changed(example_row(), "StreamURL", url)).encode(), app_id="yourAppId", share=share)
+    kept = repr(share._known)
+    assert "example.com" in kept
+    for secret in ("your", "password", "live/"):
+        assert secret not in kept
+
+
+def test_sei_params_are_read_in_both_places() -> None:
+    """SeiParams stands in the row, as the vendor's table says, or in TranscodeParams, as its example does."""
+    row = example_row()
+    beside = read(row)
+    assert beside.configuration.sei is not None
+    row["TranscodeParams"]["SeiParams"] = row.pop("SeiParams")
+    assert read(row).same_content(beside)
+
+
+def test_sei_params_in_both_places_are_seen_to_change() -> None:
+    """Where both places say something, the row's own counts, and a change of the other is seen."""
+    row = example_row()
+    row["TranscodeParams"]["SeiParams"] = row["SeiParams"]
+    row["SeiParams"] = {"PayloadType": "101"}
+    other = changed(row, "TranscodeParams.SeiParams.LayoutVolume.Interval", "2000")
+    sei = read(row).configuration.sei
+    assert sei is not None
+    assert sei.payload_type == 101
+    assert read(other).configuration == read(row).configuration
+    assert not read(other).same_content(read(row))
+
+
+@pytest.mark.parametrize(
+    "empty", [{"EncodeParams": {"AudioOnly": ""}}, {"Layout": {"UserPanes": []}}, {"Background": {}}]
+)
+def test_an_object_that_says_nothing_is_absent(empty: dict[str, Any]) -> None:
+    """An object of which every member is absent, null or empty means the same as no object."""
+    assert with_change("TranscodeParams", empty).same_content(with_change("TranscodeParams", None))
+
+
+@pytest.mark.parametrize("number", [10**19, 2**64, 10**30, -(10**30)])
+def test_a_number_of_any_size_costs_only_its_own_field(number: int) -> None:
+    """A number that no encoding holds is one field error."""
+    assert with_change("MaxIdleTime", number).configuration.field_errors == ("MaxIdleTime",)
+
+
 @given(st.lists(st.sampled_from("abcdef"), max_size=30), st.integers(min_value=1, max_value=3))
 def test_interning_is_bounded_and_returns_equals(values: list[str], limit: int) -> None:
     """However small the pool, what comes back equals what went in."""
     share = Interner(limit)
     assert [share((value,)) for value in values] == [(value,) for value in values]
     assert len(share._known) <= limit
+
+
+@given(st.lists(st.sampled_from("abcdef"), max_size=30), st.integers(min_value=1, max_value=3))
+def test_remembering_is_bounded_and_recalls_what_was_remembered(values: list[str], limit: int) -> None:
+    """What is recalled is what was remembered last for the same origin, or nothing."""
+    share = Interner(limit)
+    for value in values:
+        assert share.recall((value,)) in {None, value}
+        share.remember((value,), value)
+        assert share.recall((value,)) == value
+        assert len(share._known) <= limit

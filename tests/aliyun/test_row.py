@@ -371,7 +371,7 @@ def test_what_is_shared_holds_nothing_of_anybody() -> None:
 
 
 def test_sei_params_are_read_in_both_places() -> None:
-    """SeiParams stands in the row, as the vendor's table says, or in TranscodeParams, as its example does."""
+    """SeiParams stands beside TranscodeParams, as the vendor's table says; inside it, it is read all the same."""
     row = example_row()
     beside = read(row)
     assert beside.configuration.sei is not None

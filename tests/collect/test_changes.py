@@ -27,7 +27,7 @@ from tests.support.rows import changed, example_row, json_values, leaf_paths
 PATHS = [path for path in leaf_paths(example_row()) if path not in {"AppId", "TaskId"}]
 PARAMS, ENCODE = "TranscodeParams", "TranscodeParams.EncodeParams"
 PANE, USER = f"{PARAMS}.Layout.UserPanes.0", f"{PARAMS}.UserInfos.0"
-SEI = f"{PARAMS}.SeiParams"
+SEI = "SeiParams"
 
 
 def read(row: Any) -> Task:

@@ -13,6 +13,7 @@ from exporter.collect.inventory import Entry
 from exporter.collect.state_file import BEFORE_THIS_PROCESS, SavedApp, StateFileError
 from exporter.collect.status import Sweep
 from exporter.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Output, Task
+from tests.metrics.builders import PLAIN
 
 SWEEP = Sweep(
     began=1000.0, duration_seconds=1.5, requests=3, repaired_tasks=0, duplicate_rows=0, rows_without_task_id=1
@@ -20,25 +21,8 @@ SWEEP = Sweep(
 
 
 def _configuration(host: str) -> Configuration:
-    return Configuration(
-        region="CN-Shanghai",
-        mix_mode="mixed",
-        idle_timeout_seconds=60,
-        outputs=(Output(scheme="rtmp", host=host, is_ali_cdn=None, has_userinfo=False),),
-        has_stream_url=True,
-        has_multi_stream_url=False,
-        has_transcode_params=False,
-        source=None,
-        encoding=None,
-        panes=(),
-        background_render_mode=None,
-        has_background=False,
-        users=0,
-        user_streams=(),
-        sei=None,
-        field_errors=(),
-        unknown_values=(),
-    )
+    output = Output(scheme="rtmp", host=host, is_ali_cdn=None, has_userinfo=False)
+    return msgspec.structs.replace(PLAIN, outputs=(output,), idle_timeout_seconds=60)
 
 
 def _entries(count: int) -> list[Entry]:

@@ -175,18 +175,8 @@ class _Forwarder(logging.Handler):
         exception = {"exc_info": record.exc_info} if record.exc_info else {}
         structlog.get_logger().log(level, message, library=record.name, **exception)
 
-    def filter_and_forward(self, record: logging.LogRecord) -> bool:
-        """Forward the record and let nobody else have it, as a filter of a logger."""
-        if record.levelno >= self.level:
-            self.emit(record)
-        return False
-
 
 def _route_libraries(level: int) -> None:
     """Make a forwarder the only reader of what libraries log."""
-    forwarder = _Forwarder(level)
-    logging.basicConfig(handlers=[forwarder], level=level, force=True)
+    logging.basicConfig(handlers=[_Forwarder(level)], level=level, force=True)
     logging.captureWarnings(capture=True)
-    # The credentials library hangs handlers of its own on this logger whenever a part of it is imported, even
-    # later than now: a filter comes before them all.
-    logging.getLogger("credentials").filters[:] = [forwarder.filter_and_forward]

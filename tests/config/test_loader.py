@@ -1,6 +1,5 @@
 """Loading: what a file means, which files are read, and that no text at all does harm."""
 
-import os
 import time
 from pathlib import Path
 
@@ -187,12 +186,10 @@ def test_a_secret_in_a_keys_place_is_not_shown(file: Path) -> None:
     assert not any("swordfish" in mistake for mistake in mistakes_of(file, text))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_an_unreadable_file_is_a_mistake(file: Path) -> None:
-    """A file without the right to read it is told as such."""
-    file.touch(mode=0)
-    with pytest.raises(ConfigError, match="Permission denied"):
-        load(file, {})
+def test_an_unreadable_file_is_a_mistake(tmp_path: Path) -> None:
+    """A file that the system does not open is told with the system's reason; root may read nearly all others."""
+    with pytest.raises(ConfigError, match="File name too long"):
+        load(tmp_path / ("x" * 300), {})
 
 
 def test_a_file_beyond_the_bound_is_refused(file: Path) -> None:

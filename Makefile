@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: demo test lint types generated generate lock bench clean
+.PHONY: demo test lint types generated generate lock bench soak clean
 
 demo: $(VENV)/runtime.stamp
 	$(BIN)/python -m exporter demo
@@ -28,6 +28,10 @@ generated: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.bench
+
+# Minutes of faults, after which nothing may be left over: SOAK_ARGS="mixture --minutes 10".
+soak: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.soak $(SOAK_ARGS)
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 lock: $(VENV)/dev.stamp

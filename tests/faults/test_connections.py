@@ -1,0 +1,167 @@
+"""What happens to connections: cut, hung, led elsewhere, not trusted, not to be had. On real sockets."""
+
+import asyncio
+import random
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import structlog
+import trustme
+
+from exporter.clock import SystemClock
+from exporter.config.model import Account, App, Collection, Config
+from exporter.metrics.catalogue import families
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.formats import Format
+from exporter.metrics.report import AppReport
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.monitor import Monitor
+from exporter.simulator.faults import Fault
+from tests.support.fake_service import EMPTY_PAGE, serving
+from tests.support.monitored import KEY, Simulated, simulated, text_of, until
+from tests.support.virtual_world import Seen, true_samples
+
+COLLECTION = Collection(
+    interval_seconds=0.2, sweep_interval_seconds=1.0, stale_after_seconds=60.0, request_timeout_seconds=0.5
+)
+UPDATES_ALONE = Collection(
+    interval_seconds=0.2, sweep_interval_seconds=60.0, stale_after_seconds=180.0, request_timeout_seconds=0.5
+)
+APPS = ("app-1", "app-2")
+BROKEN, OTHER = APPS
+TASKS = 105
+"""Two windows, so that a fault on the second page hits sweeps alone."""
+
+EXPECTED = {"reset": "network_error", "hang": "timeout", "redirect": "network_error", "slow": "timeout"}
+"""`slow` takes longer than the deadline that is set here."""
+
+Look = Callable[[], Seen]
+
+
+@asynccontextmanager
+async def _watching(account: Account, collection: Collection = COLLECTION) -> AsyncIterator[Look]:
+    """Run a monitor; yield what returns the exposition."""
+    metrics = SelfMetrics(version="0")
+    exposition: Exposition[AppReport] = Exposition(families(), metrics)
+    rng = random.Random(1)  # noqa: S311 - no secret
+    monitor = Monitor(exposition, metrics, clock=SystemClock(), rng=rng, changed=lambda: None)
+
+    def look() -> Seen:
+        monitor.look_at_clock()
+        exposition.publish()
+        return Seen(text_of(exposition.body(Format.TEXT, gzip=False)))
+
+    await monitor.apply(Config(accounts=(account,), collection=collection))
+    monitor.start()
+    try:
+        yield look
+    finally:
+        await monitor.close()
+
+
+def _is_true(seen: Seen, service: Simulated, *app_ids: str) -> bool:
+    return all(
+        seen.up(app_id) == 1 and seen.tasks(app_id) == true_samples(tuple(service.service.listed(app_id)))
+        for app_id in app_ids
+    )
+
+
+async def _until(look: Look, condition: Callable[[Seen], bool]) -> None:
+    """Wait for what is published, without keeping the machine busy."""
+
+    async def holds() -> bool:
+        await asyncio.sleep(0.1)
+        return condition(look())
+
+    await until(holds, within_seconds=25)
+
+
+async def _case(name: str, state: str, fault: Fault, *, at_first: bool, update: bool = False) -> None:
+    """Let one app of two fail, check what is published, and let it recover by itself."""
+    async with simulated(apps=2, tasks=TASKS, longest_hang_seconds=5) as service:
+        faults, listed = service.service.faults, service.service.fleet.apps[BROKEN]
+        if at_first:
+            faults.add(fault)
+        async with _watching(service.account(*APPS), UPDATES_ALONE if update else COLLECTION) as look:
+            await _until(look, lambda seen: _is_true(seen, service, *(APPS if not at_first else (OTHER,))))
+            before = look().tasks(BROKEN)
+            if not at_first:
+                faults.add(fault)
+                if fault.kind == "look_up":
+                    service.service.fleet.delete(BROKEN, listed.order.at(TASKS - 1).task_id)
+            await _until(look, lambda seen: seen.state(BROKEN) == state)
+            seen = look()
+            assert seen.up(BROKEN) == 0, name
+            assert seen.tasks(BROKEN) == before, name
+            assert seen.has_data(BROKEN) == (not at_first), name
+            assert _is_true(seen, service, OTHER), name
+            faults.clear()
+            await _until(look, lambda seen: _is_true(seen, service, *APPS))
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+async def test_a_connection_that_fails_is_named_and_recovers(name: str) -> None:
+    """In a first sweep, a later one, an update and a look-up: the state, the data that is kept, the way back."""
+    state = EXPECTED[name]
+    with structlog.testing.capture_logs():
+        await asyncio.gather(
+            _case(name, state, Fault(name, app_id=BROKEN), at_first=True),
+            _case(name, state, Fault(name, app_id=BROKEN, page_no=2), at_first=False),
+            _case(name, state, Fault(name, app_id=BROKEN, kind="page", page_no=1), at_first=False, update=True),
+            _case(name, state, Fault(name, app_id=BROKEN, kind="look_up"), at_first=False),
+        )
+
+
+async def _unreachable(endpoint: str, words: str, ca_file: Path | None = None) -> None:
+    """Check what is published and logged of an endpoint that gives no answer."""
+    account = Account(
+        name="production",
+        endpoint=endpoint,
+        apps=(App(id=BROKEN),),
+        credentials=KEY,
+        ca_file=ca_file,
+        requests_per_second=40,
+    )
+    with structlog.testing.capture_logs() as lines:
+        async with _watching(account) as look:
+            await _until(look, lambda seen: seen.state(BROKEN) == "network_error")
+            assert (look().up(BROKEN), look().has_data(BROKEN)) == (0, False)
+    reasons = [line["reason"] for line in lines if line["event"] == "collection fails"]
+    assert len(reasons) == 1
+    assert words in reasons[0]
+
+
+async def test_a_name_that_cannot_be_resolved_is_named() -> None:
+    """No resolver knows names that end in .invalid."""
+    await _unreachable("https://live.invalid", "live.invalid cannot be resolved")
+
+
+async def test_a_port_that_nobody_listens_on_is_named() -> None:
+    """The reason says where nobody listens."""
+    await _unreachable("http://127.0.0.1:9", "127.0.0.1:9 refuses connections")
+
+
+async def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path) -> None:
+    """The reason says which key of the configuration may help, and with that the app is up."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    async with serving(EMPTY_PAGE, tls=context) as service:
+        await _unreachable(service.address, "set ca_file")
+        trusted = Account(
+            name="production", endpoint=service.address, apps=(App(id=BROKEN),), credentials=KEY, ca_file=ca_file
+        )
+        with structlog.testing.capture_logs():
+            async with _watching(trusted) as look:
+                await _until(look, lambda seen: seen.up(BROKEN) == 1)
+
+
+async def test_a_service_without_tls_behind_https_is_named() -> None:
+    """The reason says that scheme or port is wrong."""
+    async with serving(EMPTY_PAGE) as service:
+        await _unreachable(service.address.replace("http:", "https:"), "no TLS with 127.0.0.1")

@@ -1,0 +1,236 @@
+"""Every fault of the service, at every kind of request, in one app of three: what is published, kept and untouched."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import pytest
+import structlog
+
+from exporter.config.model import Collection
+from exporter.simulator.broken_answers import FAULTS
+from exporter.simulator.variants import Variants
+from tests.support.virtual_world import World, play
+
+APPS = {"broken": 105, "second": 5, "third": 5}
+"""The first has two windows, so that a fault on the second page hits sweeps alone."""
+OTHERS = ("second", "third")
+COLLECTION = Collection(interval_seconds=2, sweep_interval_seconds=10, stale_after_seconds=100)
+UPDATES_ALONE_SECONDS = 6
+"""So long after the first sweeps there is no other, though some updates."""
+FIRST_SWEEP_SECONDS = 10
+LATER_SWEEP_SECONDS = 20
+ON_SOCKETS = {"reset", "hang", "redirect"}
+"""What these do to a connection is tested in test_connections.py."""
+
+
+class States(NamedTuple):
+    """The state that a fault leads to, by the requests that it hits."""
+
+    first_sweep: str
+    later_sweep: str
+    update: str
+    look_up: str
+
+
+THROTTLED = States("throttled", "throttled", "throttled", "throttled")
+SERVER_ERROR = States("server_error", "server_error", "server_error", "server_error")
+NETWORK_ERROR = States("network_error", "network_error", "network_error", "network_error")
+INVALID_RESPONSE = States("invalid_response", "invalid_response", "invalid_response", "invalid_response")
+AUTH_ERROR = States("auth_error", "auth_error", "auth_error", "auth_error")
+NOT_ENABLED = States("not_enabled", "not_enabled", "not_enabled", "not_enabled")
+APP_INVALID = States("app_invalid", "app_invalid", "app_invalid", "app_invalid")
+
+EXPECTED: Mapping[str, States] = {
+    "throttled_400": THROTTLED,
+    "throttled_429": THROTTLED,
+    "throttled_503": THROTTLED,
+    "throttled_400_wait": THROTTLED,
+    "throttled_429_wait": THROTTLED,
+    "throttled_503_wait": THROTTLED,
+    "throttled_user_api": THROTTLED,
+    "throttled_by_proxy": THROTTLED,
+    "internal_error": SERVER_ERROR,
+    "service_unavailable": SERVER_ERROR,
+    "bad_gateway": SERVER_ERROR,
+    "lower_case_error": SERVER_ERROR,
+    "blocked_by_proxy": NETWORK_ERROR,
+    "truncated_json": INVALID_RESPONSE,
+    "not_json": INVALID_RESPONSE,
+    "tasks_not_a_list": INVALID_RESPONSE,
+    "no_request_id": INVALID_RESPONSE,
+    "body_is_a_list": INVALID_RESPONSE,
+    "too_many_rows": INVALID_RESPONSE,
+    "foreign_app_id": INVALID_RESPONSE,
+    "wrong_key": AUTH_ERROR,
+    "inactive_key": AUTH_ERROR,
+    "expired_token": AUTH_ERROR,
+    "malformed_token": AUTH_ERROR,
+    "wrong_signature": AUTH_ERROR,
+    "nonce_used": AUTH_ERROR,
+    "expired_timestamp": AUTH_ERROR,
+    "forbidden": AUTH_ERROR,
+    "forbidden_ram": AUTH_ERROR,
+    "not_enabled": NOT_ENABLED,
+    "invalid_app": APP_INVALID,
+    "app_not_found": APP_INVALID,
+    # Within the deadline, so nothing is wrong.
+    "slow": States("ok", "ok", "ok", "ok"),
+    # Each request is answered, and no two pages meet. A look-up is answered with other tasks.
+    "endless_pages": States("partial", "partial", "partial", "invalid_response"),
+    # The first page is as it should be, and so is a look-up. Where the second alone repeats it, all is answered.
+    "repeated_pages": States("invalid_response", "partial", "ok", "ok"),
+    # A page by itself shows nothing wrong: only the pages beside it, or the TaskId that was asked for, tell.
+    "other_tasks": States("ok", "partial", "ok", "invalid_response"),
+    # Behind the first page it is a refusal to go deeper; for a TaskId it says that there is no such task.
+    "rejected": States("request_rejected", "limit_exceeded", "request_rejected", "ok"),
+}
+
+LISTED = {"endless_pages", "other_tasks"}
+"""Their first page cannot be told from tasks that were just created: what is listed is published."""
+CASES = sorted(EXPECTED)
+
+
+def _play(fault: str, scenario: type["_Case"]) -> None:
+    """Run one case."""
+    expected = getattr(EXPECTED[fault], scenario.phase)
+    with structlog.testing.capture_logs():
+        play(
+            lambda world: scenario(world, fault, expected).run(),
+            apps=APPS,
+            collection=COLLECTION,
+            variants=Variants(compression=False),
+        )
+
+
+class _Case:
+    """One fault in one phase."""
+
+    phase = ""
+
+    def __init__(self, world: World, fault: str, expected: str) -> None:
+        self.world = world
+        self.fault = fault
+        self.expected = expected
+
+    async def run(self) -> None:
+        """Let it fail, look at it, and let it recover by itself."""
+        await self.break_it()
+        self._check_state()
+        self.check_data()
+        self.world.service.faults.clear()
+        await self.world.until_true(*APPS)
+
+    async def break_it(self) -> None:
+        """Bring it about that the fault shows."""
+        raise NotImplementedError
+
+    def check_data(self) -> None:
+        """Check what is published of the app's tasks."""
+        raise NotImplementedError
+
+    def _check_state(self) -> None:
+        seen = self.world.seen()
+        assert seen.state("broken") == self.expected
+        assert seen.up("broken") == (self.expected == "ok")
+        for app_id in OTHERS:
+            assert (seen.up(app_id), seen.state(app_id)) == (1, "ok")
+            assert seen.tasks(app_id) == self.world.truth(app_id)
+            updated = seen.value("rtcmpu_collection_last_update_timestamp_seconds", app_id=app_id)
+            assert updated is not None
+            assert self.world.clock.now() - updated < 4 * COLLECTION.interval_seconds
+
+    def kept(self) -> bool:
+        """Whether what is published is what was true before."""
+        return self.world.seen().tasks("broken") == self.before
+
+    async def begin(self) -> None:
+        """Wait until all is well."""
+        await self.world.until_true(*APPS)
+        self.before = self.world.truth("broken")
+
+    def change(self, place: int) -> None:
+        """Change the task that stands at a place of the list."""
+        world = self.world
+        world.service.fleet.update("broken", world.task_ids("broken")[place], {"MaxIdleTime": "77"})
+        assert world.truth("broken") != self.before
+
+
+class _FirstSweep(_Case):
+    phase = "first_sweep"
+
+    async def break_it(self) -> None:
+        self.world.fail(self.fault, "broken")
+        await self.world.until_true(*OTHERS)
+        await self.world.clock.sleep(FIRST_SWEEP_SECONDS)
+
+    def check_data(self) -> None:
+        assert self.world.seen().has_data("broken") == (self.expected == "ok")
+
+
+class _LaterSweep(_Case):
+    phase = "later_sweep"
+
+    async def break_it(self) -> None:
+        await self.begin()
+        self.world.fail(self.fault, "broken", page_no=2)
+        self.change(102)
+        await self.world.clock.sleep(LATER_SWEEP_SECONDS)
+
+    def check_data(self) -> None:
+        assert self.world.seen().tasks("broken") == self.world.truth("broken")
+
+
+class _Update(_Case):
+    phase = "update"
+
+    async def break_it(self) -> None:
+        await self.begin()
+        self.world.fail(self.fault, "broken", kind="page", page_no=1)
+        if self.expected != "ok":
+            self.change(5)
+        await self.world.clock.sleep(UPDATES_ALONE_SECONDS)
+
+    def check_data(self) -> None:
+        assert self.kept() != (self.fault in LISTED)
+
+
+class _LookUp(_Case):
+    phase = "look_up"
+
+    async def break_it(self) -> None:
+        await self.begin()
+        self.world.fail(self.fault, "broken", kind="look_up")
+        self.world.service.fleet.delete("broken", self.world.task_ids("broken")[-1])
+        await self.world.clock.sleep(LATER_SWEEP_SECONDS)
+
+    def check_data(self) -> None:
+        assert self.kept() == (self.expected != "ok")
+
+
+def test_the_table_has_every_fault() -> None:
+    """A fault that is new in the simulator has to be decided about here."""
+    assert EXPECTED.keys() | ON_SOCKETS == FAULTS.keys()
+
+
+@pytest.mark.parametrize("fault", CASES)
+def test_a_first_sweep_that_fails_publishes_its_reason_and_no_tasks(fault: str) -> None:
+    """The app is down with the reason, without tasks; when the fault is over it is read by itself."""
+    _play(fault, _FirstSweep)
+
+
+@pytest.mark.parametrize("fault", CASES)
+def test_a_later_sweep_that_fails_keeps_the_data_and_lets_updates_in(fault: str) -> None:
+    """The app is down with the reason, and what updates bring is published all the same."""
+    _play(fault, _LaterSweep)
+
+
+@pytest.mark.parametrize("fault", CASES)
+def test_an_update_that_fails_keeps_the_data(fault: str) -> None:
+    """The app is down with the reason, and its data stays as it was until an update succeeds."""
+    _play(fault, _Update)
+
+
+@pytest.mark.parametrize("fault", CASES)
+def test_a_look_up_that_fails_declares_nothing_gone(fault: str) -> None:
+    """A task that is missing in the list stays while nobody can say that it is gone."""
+    _play(fault, _LookUp)

@@ -1,0 +1,298 @@
+"""What nobody documents: whatever the service answers, what is published is true and nothing fails."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import structlog
+
+from exporter.collect.inventory import SUPERSEDED_FOR_SECONDS
+from exporter.config.model import Collection
+from exporter.simulator.churn import Rates
+from exporter.simulator.variants import Variants
+from tests.support.virtual_world import COLLECTION, World, play
+
+SWEEPS_SECONDS = 2.5 * COLLECTION.sweep_interval_seconds
+"""After that, two sweeps have been judged."""
+
+
+def _variants(**answers: Any) -> Variants:
+    """Return the likeliest service but for some answers, without compression, which costs time."""
+    return Variants(**{"compression": False, **answers})
+
+
+@pytest.mark.parametrize("tasks", [99, 100, 101, 192, 300])
+@pytest.mark.parametrize("answer", ["empty", "invalid_param", "last_page"])
+def test_a_page_past_the_end_ends_the_sweep(answer: str, tasks: int) -> None:
+    """Also where the last page is full, the sweep is complete and right."""
+
+    async def scenario(world: World) -> None:
+        await world.until_true("app", "neighbour")
+        assert world.seen().value("rtcmpu_tasks", app_id="app") == tasks
+        await world.clock.sleep(SWEEPS_SECONDS)
+        seen = world.seen()
+        assert world.is_true(seen, "app", "neighbour")
+        assert _failures(world) == {}
+        assert seen.changes("app") == {}
+
+    play(scenario, apps={"app": tasks, "neighbour": 3}, variants=_variants(past_end=answer))
+
+
+@pytest.mark.parametrize("tasks", [40, 230])
+@pytest.mark.parametrize("answer", ["empty", "bad_request", "not_found", "no_list"])
+def test_an_unknown_task_is_gone(answer: str, tasks: int) -> None:
+    """Whatever the answer to a look-up of a deleted task, the task is gone and the app is well."""
+
+    async def scenario(world: World) -> None:
+        await world.until_true("app")
+        deleted = [world.task_ids("app")[place] for place in (tasks - 1, tasks // 2, 3)]
+        for task_id in deleted:
+            world.service.fleet.delete("app", task_id)
+        await world.until_true("app", within_seconds=SWEEPS_SECONDS)
+        assert world.service.statistics.by_kind["look_up"] >= len(deleted)
+        assert world.seen().changes("app") == {"removed": len(deleted)}
+        assert _failures(world) == {}
+
+    play(scenario, apps={"app": tasks}, variants=_variants(unknown_task=answer))
+
+
+@pytest.mark.parametrize("code", ["forbidden", "wrong_key", "throttled_400", "app_not_found"])
+def test_a_refusal_is_never_taken_for_an_unknown_task(code: str) -> None:
+    """A look-up that is answered by a code of another kind leaves the task where it is."""
+
+    async def scenario(world: World) -> None:
+        await world.until_true("app")
+        before = world.truth("app")
+        world.fail(code, kind="look_up")
+        world.service.fleet.delete("app", world.task_ids("app")[-1])
+        await world.clock.sleep(SWEEPS_SECONDS)
+        seen = world.seen()
+        assert (seen.up("app"), seen.tasks("app"), seen.changes("app")) == (0, before, {})
+
+    _quietly(scenario, apps={"app": 130}, variants=_variants())
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_look_ups_come_out_of_the_budget(counted: bool) -> None:
+    """Whether they count or not: no second sees more requests than the budget, and none is refused."""
+
+    async def scenario(world: World) -> None:
+        await world.until_true("app")
+        for task_id in world.task_ids("app")[-8:]:
+            world.service.fleet.delete("app", task_id)
+        await world.until_true("app")
+        statistics = world.service.statistics
+        assert statistics.by_kind["look_up"] >= 8
+        assert max(statistics.busiest_second.values()) <= 5
+        assert sum(statistics.rejected_by_quota.values()) == 0
+
+    play(
+        scenario,
+        apps={"app": 130},
+        variants=_variants(look_ups_counted=counted),
+        requests_per_second=5,
+        service_account={"requests_per_second": 5},
+    )
+
+
+@pytest.mark.parametrize("stays_seconds", [0.0, 120.0, 86_400.0])
+def test_stopped_tasks_are_published_as_long_as_they_are_listed(stays_seconds: float) -> None:
+    """What is published is what is listed; the task goes, once, when it leaves the list."""
+
+    async def scenario(world: World) -> None:
+        await world.until_true("app")
+        began = world.clock.monotonic()
+        world.service.fleet.delete("app", world.task_ids("app")[-1])
+        await world.clock.sleep(SWEEPS_SECONDS)
+        is_listed = world.clock.monotonic() - began < stays_seconds
+        assert world.seen().changes("app") == ({} if is_listed else {"removed": 1})
+        assert world.seen().value("rtcmpu_tasks") == (130 if is_listed else 129)
+        if stays_seconds == 120:
+            await world.clock.sleep(stays_seconds)
+            assert world.seen().changes("app") == {"removed": 1}
+        assert world.is_true(world.seen(), "app")
+
+    play(scenario, apps={"app": 130}, variants=_variants(stopped_task_stays_seconds=stays_seconds))
+
+
+@pytest.mark.parametrize("bound", [100, 192, 250])
+def test_a_service_that_refuses_to_go_deeper_exceeds_a_limit(bound: int) -> None:
+    """The last data is kept and updated, the state says why; an app within the bound is well."""
+
+    async def scenario(world: World) -> None:
+        await world.until_true("deep", "shallow")
+        world.service.variants = world.service.variants.changed({"deepest_row": bound})
+        for app_id in ("deep", "shallow"):
+            world.service.fleet.update(app_id, world.task_ids(app_id)[7], {"MaxIdleTime": "33"})
+        await world.until(lambda seen: seen.state("deep") == "limit_exceeded")
+        seen = world.seen()
+        assert (seen.up("deep"), seen.tasks("deep")) == (0, world.truth("deep"))
+        assert world.is_true(seen, "shallow")
+        reason = world.monitor.apps["production", "deep"].collector.status.reason
+        assert reason.startswith("the service refuses to list beyond row")
+        world.service.variants = _variants()
+        await world.until_true("deep", "shallow")
+
+    _quietly(scenario, apps={"deep": 400, "shallow": 60}, variants=_variants())
+
+
+def test_a_first_sweep_that_is_refused_beyond_some_page_publishes_no_tasks() -> None:
+    """Half a list is never published."""
+
+    async def scenario(world: World) -> None:
+        await world.until(lambda seen: seen.state("app") == "limit_exceeded")
+        assert not world.seen().has_data("app")
+
+    _quietly(scenario, apps={"app": 400}, variants=_variants(deepest_row=200))
+
+
+@pytest.mark.parametrize("ties", ["stable", "changing"])
+def test_equal_update_times_miss_and_double_nothing(ties: str) -> None:
+    """Tasks of one second in any order, also another one in each answer: all are counted once, none comes or goes."""
+
+    async def scenario(world: World) -> None:
+        service = world.service
+        for app_id in ("app", "small"):
+            service.churn.burst("create", app_id, 25, world.clock.now())
+        await world.until_true("app", "small")
+        for _ in range(4):
+            for app_id in ("app", "small"):
+                service.churn.burst("update", app_id, 20, world.clock.now())
+            await world.until_true("app", "small")
+            await world.clock.sleep(COLLECTION.sweep_interval_seconds)
+            assert world.is_true(world.seen(), "app", "small")
+        for app_id in ("app", "small"):
+            assert set(world.seen().changes(app_id)) <= {"modified"}
+
+    play(scenario, apps={"app": 230, "small": 60}, variants=_variants(ties=ties))
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_a_changed_task_is_found_wherever_it_stands(moves: bool) -> None:
+    """At the front it is found by the update, where it stood by the sweep; that is counted once."""
+
+    async def scenario(world: World) -> None:
+        await world.until_true("app")
+        await world.clock.sleep(2)
+        world.service.fleet.update("app", world.task_ids("app")[200], {"MaxIdleTime": "33"})
+        took_seconds = await world.until(lambda seen: seen.changes("app") == {"modified": 1})
+        assert (took_seconds <= 2 * COLLECTION.interval_seconds) == moves
+        assert took_seconds <= COLLECTION.sweep_interval_seconds + 2
+        await world.clock.sleep(SWEEPS_SECONDS)
+        assert world.seen().changes("app") == {"modified": 1}
+        assert world.is_true(world.seen(), "app")
+
+    with structlog.testing.capture_logs() as lines:
+        play(scenario, apps={"app": 230}, variants=_variants(changed_task_moves=moves))
+    said = [line for line in lines if "does not move changed tasks" in line["event"]]
+    assert len(said) == (0 if moves else 1)
+
+
+@pytest.mark.parametrize("tasks", [60, 230])
+@pytest.mark.parametrize("lag_seconds", [0.3, 1.0])
+def test_a_replica_that_lags_changes_nothing_back(lag_seconds: float, tasks: int) -> None:
+    """Though half of the answers are old, each change is counted exactly once and nothing is falsely gone."""
+    happened: Counter[str] = Counter()
+
+    async def scenario(world: World) -> None:
+        await world.until_true("app")
+        fleet = world.service.fleet
+        touched: set[str] = set()
+        for number in range(12):
+            ids = [task_id for task_id in world.task_ids("app") if task_id not in touched]
+            changed, deleted = ids[10 + number], ids[-1]
+            touched |= {changed, deleted}
+            fleet.update("app", changed, {"MaxIdleTime": str(100 + number)})
+            fleet.delete("app", deleted)
+            touched.add(fleet.create("app", {"AppId": "app", "TaskId": f"new-{number}", "MixMode": "1"}))
+            happened.update(("modified", "removed", "added"))
+            await world.clock.sleep(0.37 * SUPERSEDED_FOR_SECONDS * number)
+        await world.clock.sleep(SWEEPS_SECONDS)
+        seen = world.seen()
+        assert world.is_true(seen, "app")
+        assert seen.changes("app") == happened
+
+    collection = Collection(interval_seconds=0.25, sweep_interval_seconds=5, stale_after_seconds=60)
+    play(scenario, apps={"app": tasks}, collection=collection, variants=_variants(lag_seconds=lag_seconds))
+
+
+@pytest.mark.parametrize("spelling", ["documented", "other_case", "new_value"])
+def test_spellings_are_normalised_or_counted_as_other(spelling: str) -> None:
+    """Another case is the same value; a new one is `other`, and counted as unknown by its field."""
+
+    async def scenario(world: World) -> None:
+        await world.until_true("app")
+        seen = world.seen()
+        counted = seen.values("rtcmpu_task_unknown_values")
+        unknown = {dict(labels)["field"] for (_, labels), value in counted.items() if value}
+        others = seen.value("rtcmpu_tasks", task_region="other"), seen.value("rtcmpu_tasks", mix_mode="other")
+        if spelling == "new_value":
+            assert {"Region", "MixMode", "EncodeParams.VideoCodec"} <= unknown
+            assert all(others)
+        else:
+            assert unknown.isdisjoint({"Region", "MixMode", "EncodeParams.VideoCodec"})
+            assert not any(others)
+
+    play(scenario, apps={"app": 120}, variants=_variants(spelling=spelling))
+
+
+def test_another_spelling_of_the_same_is_no_change() -> None:
+    """When a service begins to spell values in another case, nothing has changed."""
+
+    async def scenario(world: World) -> None:
+        await world.until_true("app")
+        world.service.variants = _variants(spelling="other_case")
+        await world.clock.sleep(SWEEPS_SECONDS)
+        assert world.seen().changes("app") == {}
+        assert world.is_true(world.seen(), "app")
+
+    play(scenario, apps={"app": 120}, variants=_variants())
+
+
+@pytest.mark.parametrize("answer", ["list", "null", "absent"])
+def test_an_app_without_tasks_is_complete(answer: str) -> None:
+    """It is up, its tasks are zeros, and they come and go as any others."""
+
+    async def scenario(world: World) -> None:
+        await world.until_true("app")
+        tasks = world.seen().values("rtcmpu_tasks", app_id="app")
+        assert set(tasks.values()) == {0}
+        world.service.fleet.create("app", {"AppId": "app", "TaskId": "one", "MixMode": "1"})
+        await world.until(lambda seen: seen.changes("app") == {"added": 1})
+        world.service.fleet.delete("app", "one")
+        await world.until(lambda seen: seen.changes("app") == {"added": 1, "removed": 1})
+        assert world.is_true(world.seen(), "app")
+        assert _failures(world) == {}
+
+    play(scenario, apps={"app": 0}, variants=_variants(empty_app=answer))
+
+
+@pytest.mark.parametrize("compression", [True, False])
+def test_answers_are_read_compressed_or_not(compression: bool) -> None:
+    """Both are the same to us."""
+
+    async def scenario(world: World) -> None:
+        await world.until_true("app")
+        world.service.churn.set_rates(Rates.mixture(2), world.clock.now())
+        await world.clock.sleep(10)
+        world.service.churn.set_rates(Rates(), world.clock.now())
+        await world.until_true("app")
+        assert _failures(world) == {}
+
+    play(scenario, apps={"app": 120}, variants=Variants(compression=compression))
+
+
+def _failures(world: World) -> dict[str, float]:
+    """Return how many attempts of all apps ended otherwise than well, by outcome."""
+    failures: Counter[str] = Counter()
+    for (_, labels), value in world.seen().values("rtcmpu_collection_attempts_total").items():
+        outcome = dict(labels)["outcome"]
+        if outcome != "ok" and value:
+            failures[outcome] += int(value)
+    return dict(failures)
+
+
+def _quietly(scenario: Any, **settings: Any) -> None:
+    """Play without the log of what fails on purpose."""
+    with structlog.testing.capture_logs():
+        play(scenario, **settings)

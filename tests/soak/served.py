@@ -1,0 +1,19 @@
+"""The program as it is, which on SIGUSR1 writes how many tasks its event loop has: `python -m tests.soak.served`."""
+
+import asyncio
+import signal
+import sys
+from types import FrameType
+
+from exporter import cli
+
+
+def _tell(_number: int, _frame: FrameType | None) -> None:
+    """Write a line to the log."""
+    sys.stderr.write(f"tasks={len(asyncio.all_tasks())}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGUSR1, _tell)
+    sys.exit(cli.main())

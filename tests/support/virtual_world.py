@@ -1,0 +1,322 @@
+"""The whole program but its web server on virtual time, reading a simulated service without sockets.
+
+Hours pass in seconds, and always in the same way. What is true is what the service says of its tasks; what is seen is
+the text of `/metrics`.
+"""
+
+import asyncio
+import itertools
+import random
+import re
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, tzinfo
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+
+import aiohttp
+import pytest
+from multidict import CIMultiDict
+from yarl import URL
+
+from exporter.config.model import Account, App, Collection, Config
+from exporter.metrics.catalogue import families
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.formats import Format
+from exporter.metrics.report import AppReport
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.monitor import Monitor
+from exporter.simulator import message
+from exporter.simulator.faults import Fault
+from exporter.simulator.fleet import Fleet
+from exporter.simulator.generation import populate
+from exporter.simulator.latency import Latency
+from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
+from exporter.simulator.seeding import seeded
+from exporter.simulator.service import Service
+from exporter.simulator.truth import truth_of_app
+from exporter.simulator.variants import Variants
+from tests.support.monitored import KEY, text_of
+from tests.support.virtual_time import VirtualClock, run
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ACCOUNT = "production"
+ONE_WAY_SECONDS = 0.02
+LOOK_AT_BUDGET_SECONDS = 5
+COLLECTION = Collection(interval_seconds=1, sweep_interval_seconds=20, stale_after_seconds=60)
+
+Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
+"""By name and labels."""
+
+_SAMPLE = re.compile(r"(?P<name>\w+)\{(?P<labels>.*)\} (?P<value>\S+)")
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+_OF_TASKS = re.compile(r"rtcmpu_tasks?(?!_(?:quota|changes_total|field_changes_total)$)\w*(?<!_bucket)")
+
+
+class World:
+    """A service, and a monitor that reads it; each has a wall clock of its own."""
+
+    def __init__(self, service: Service, clock: VirtualClock, account: Account, collection: Collection) -> None:
+        self.service = service
+        self.clock = clock
+        self.config = Config(accounts=(account,), collection=collection)
+        metrics = SelfMetrics(version="0")
+        self.exposition: Exposition[AppReport] = Exposition(families(), metrics)
+        self.monitor = Monitor(
+            self.exposition,
+            metrics,
+            clock=clock,
+            rng=random.Random(1),  # noqa: S311 - no secret
+            changed=lambda: None,
+            open_session=lambda **_: cast("aiohttp.ClientSession", ServiceSession(service)),
+        )
+
+    @property
+    def text(self) -> str:
+        """The exposition as it is now."""
+        self.exposition.publish()
+        return text_of(self.exposition.body(Format.TEXT, gzip=False))
+
+    def fail(self, name: str, app_id: str | None = None, **which: Any) -> None:
+        """Switch a fault on."""
+        self.service.faults.add(Fault(name, app_id=app_id, **which))
+
+    def is_true(self, seen: "Seen", *app_ids: str) -> bool:
+        """Whether apps are up, and all that is published of their tasks is true."""
+        return all(seen.up(app_id) == 1 and seen.tasks(app_id) == self.truth(app_id) for app_id in app_ids)
+
+    async def until_true(self, *app_ids: str, within_seconds: float = 60.0) -> float:
+        """Wait until apps are up and what is published of them is true; return after how many seconds it was."""
+        return await self.until(lambda seen: self.is_true(seen, *app_ids), within_seconds=within_seconds)
+
+    def task_ids(self, app_id: str) -> list[str]:
+        """Return an app's tasks in the order of the list."""
+        return [row.task_id for row in self.service.fleet.apps[app_id].order]
+
+    def truth(self, app_id: str) -> Samples:
+        """Return what is true of an app's tasks."""
+        return true_samples(tuple(self.service.listed(app_id)))
+
+    async def until(
+        self, condition: Callable[["Seen"], bool], *, within_seconds: float = 30.0, look_every_seconds: float = 1.0
+    ) -> float:
+        """Return after how many seconds a condition held of what is seen."""
+        began = self.clock.monotonic()
+        while not condition(self.seen()):
+            assert self.clock.monotonic() - began < within_seconds, f"not within {within_seconds:g} s"
+            await self.clock.sleep(look_every_seconds)
+        return self.clock.monotonic() - began
+
+    def seen(self) -> "Seen":
+        """Return what is published now."""
+        return Seen(self.text)
+
+
+@lru_cache(maxsize=512)
+def true_samples(rows: tuple[bytes, ...]) -> Samples:
+    """Return all samples that are not 0 of what should be published about rows."""
+    return {
+        (name, frozenset(sample["labels"].items())): sample["value"]
+        for name, found in truth_of_app(rows)["samples"].items()
+        for sample in found
+        if sample["value"]
+    }
+
+
+class Seen(NamedTuple):
+    """One exposition, to be asked."""
+
+    text: str
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """Return the sum of the samples that have these labels among others; None where there is none."""
+        found = self.values(name, **labels)
+        return sum(found.values()) if found else None
+
+    def values(self, name: str, **labels: str) -> Samples:
+        """Return the samples that have these labels among others."""
+        return {
+            (sample, its_labels): value
+            for sample, its_labels, value in self._samples(name)
+            if labels.items() <= dict(its_labels).items()
+        }
+
+    def up(self, app_id: str) -> float | None:
+        """Return whether an app is up."""
+        return self.value("rtcmpu_up", app_id=app_id)
+
+    def state(self, app_id: str) -> str:
+        """Return an app's state; exactly one is 1, and all others are 0."""
+        states = {dict(labels)["state"]: value for (_, labels), value in self._states(app_id).items()}
+        assert sorted(states.values()) == [0.0] * (len(states) - 1) + [1.0]
+        return next(state for state, value in states.items() if value == 1)
+
+    def tasks(self, app_id: str) -> Samples:
+        """Return all samples that are not 0 of the families about an app's tasks, as `World.truth` returns them."""
+        found = {}
+        for name, labels, value in self._samples(_OF_TASKS.pattern):
+            about = dict(labels)
+            if about.pop("app_id", None) == app_id and about.pop("account") == ACCOUNT and value:
+                found[name, frozenset(about.items())] = value
+        return found
+
+    def has_data(self, app_id: str) -> bool:
+        """Whether anything is said of an app's tasks; that agrees with `data_available`."""
+        has_data = self.value("rtcmpu_tasks", app_id=app_id) is not None
+        available = self.value("rtcmpu_collection_data_available", app_id=app_id)
+        assert available == has_data
+        assert has_data or not self.tasks(app_id)
+        return has_data
+
+    def changes(self, app_id: str) -> dict[str, float]:
+        """Return how many changes of each kind were counted."""
+        counted = self.values("rtcmpu_task_changes_total", app_id=app_id)
+        return {dict(labels)["change"]: value for (_, labels), value in counted.items() if value}
+
+    def _states(self, app_id: str) -> Samples:
+        return self.values("rtcmpu_collection_state", app_id=app_id)
+
+    def _samples(self, name: str) -> list[tuple[str, frozenset[tuple[str, str]], float]]:
+        """Return all samples whose whole name matches a pattern."""
+        wanted = re.compile(name)
+        return [
+            (found["name"], frozenset(_LABEL.findall(found["labels"])), float(found["value"]))
+            for line in self.text.splitlines()
+            if (found := _SAMPLE.fullmatch(line)) and wanted.fullmatch(found["name"])
+        ]
+
+
+def play(
+    scenario: Callable[[World], Awaitable[T]],
+    *,
+    apps: Mapping[str, int],
+    collection: Collection = COLLECTION,
+    requests_per_second: float = 40.0,
+    variants: Variants | None = None,
+    faults: Sequence[Fault] = (),
+    service_account: Mapping[str, Any] = MappingProxyType({}),
+) -> T:
+    """Run a scenario beside a monitor that reads apps from its beginning on, and return its result.
+
+    Args:
+        scenario: What happens and what is checked.
+        apps: How many tasks each has at first.
+        collection: How often they are read.
+        requests_per_second: The configured budget.
+        variants: How the service answers what nobody documents.
+        faults: Are switched on from the beginning.
+        service_account: What the simulated account has otherwise than by default, such as `others_per_second`.
+    """
+    clock, service_clock = VirtualClock(), VirtualClock()
+
+    async def main() -> T:
+        fleet = Fleet(service_clock.now)
+        for app_id, tasks in apps.items():
+            fleet.add_app(app_id)
+            populate(fleet, app_id, tasks, random=seeded(1, app_id), started_at=service_clock.now())
+        account = message.Account(ACCESS_KEY_ID, ACCESS_KEY_SECRET, tuple(apps), **service_account)
+        latency = Latency(one_way_seconds=ONE_WAY_SECONDS)
+        service = Service([account], fleet, now=service_clock.now, seed=1, latency=latency, variants=variants)
+        for fault in faults:
+            service.faults.add(fault)
+        configured = Account(
+            name=ACCOUNT,
+            endpoint="http://service.test",
+            apps=tuple(App(id=app_id) for app_id in apps),
+            credentials=KEY,
+            requests_per_second=requests_per_second,
+        )
+        world = World(service, clock, configured, collection)
+        async with _running(world):
+            return await scenario(world)
+
+    with pytest.MonkeyPatch.context() as patch:
+        # APScheduler looks at the wall clock by itself, and virtual time does not wait for threads.
+        patch.setattr("apscheduler.schedulers.base.datetime", _datetime_of(clock))
+        patch.setattr("asyncio.to_thread", _at_once)
+        return run(main())
+
+
+@asynccontextmanager
+async def _running(world: World) -> AsyncIterator[None]:
+    """Run a world's monitor as the daemon does."""
+
+    async def beat() -> None:
+        for beats in itertools.count(1):
+            await world.clock.sleep(1)
+            world.monitor.look_at_clock()
+            if beats % LOOK_AT_BUDGET_SECONDS == 0:
+                world.monitor.look_at_budget()
+
+    await world.monitor.apply(world.config)
+    world.monitor.start()
+    beating = asyncio.create_task(beat(), name="beat")
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await world.monitor.close()
+
+
+class ServiceSession:
+    """What of `aiohttp.ClientSession` the client uses, with the service at once behind it."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    @asynccontextmanager
+    async def post(
+        self,
+        url: URL,
+        *,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - it is aiohttp's
+        **_more: object,
+    ) -> AsyncIterator["_Response"]:
+        """Send a request and yield its answer."""
+        async with asyncio.timeout(timeout.total):
+            await asyncio.sleep(self._service.inbound_delay_seconds())
+            accepted = {"accept-encoding": "gzip"} | {name.lower(): value for name, value in headers.items()}
+            response = self._service.handle(message.Request(query=url.raw_query_string, headers=accepted))
+            assert response.delivery == "answer", "that takes a socket"
+            await asyncio.sleep(response.delay_seconds)
+        yield _Response(response)
+
+    async def close(self) -> None:
+        """Do nothing: nothing is open."""
+
+
+class _Response:
+    """An answer as aiohttp gives it."""
+
+    def __init__(self, response: message.Response) -> None:
+        self.status = response.status
+        self.headers = CIMultiDict(response.headers)
+        is_gzip = self.headers.get("Content-Encoding") == "gzip"
+        self._body = zlib.decompress(response.body, wbits=31) if is_gzip else response.body
+        self.content = self
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        """Yield the body."""
+        yield self._body
+
+
+def _datetime_of(clock: VirtualClock) -> type[datetime]:
+    """Return a `datetime` whose present is that of a clock."""
+
+    class SimulatedDatetime(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override] # a plain one is what is wanted
+            return datetime.fromtimestamp(clock.now(), tz)
+
+    return SimulatedDatetime
+
+
+async def _at_once(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Stand in for `asyncio.to_thread`: virtual time does not wait for threads."""
+    await asyncio.sleep(0)
+    return function(*args, **kwargs)

@@ -97,11 +97,13 @@ class Daemon:
         log = structlog.get_logger()
         loaded = self._source.load()
         app = application(self, self._clock, telemetry_path=self._options.telemetry_path)
-        running = await server.start(app, self._options.listen_addresses)
+        running: server.Running | None = None
         try:
             await self._take(loaded)
             self._monitor.restore(await self._state_keeper.load())
             await self._publish()
+            # Only now: the first scrape finds what an earlier process knew.
+            running = await server.start(app, self._options.listen_addresses)
             self.addresses = running.addresses
             self._listening.set()
             log.info("listening", addresses=", ".join(running.addresses), version=__version__)
@@ -124,8 +126,9 @@ class Daemon:
                     chore.cancel()
         finally:
             await self._monitor.close()
-            await self._state_keeper.save()
-            await running.close(DRAIN_SECONDS)
+            if running is not None:
+                await self._state_keeper.save()
+                await running.close(DRAIN_SECONDS)
 
     async def wait_until_listening(self, running: asyncio.Task[None]) -> None:
         """Return when `run`, which runs as a task, serves; raises what it raises before."""

@@ -50,7 +50,7 @@ def read_configuration(reader: FieldReader, row: documented.Row, pushes: Pushes,
     return Configuration(
         region=share(reader.name(row.region, "Region", _REGIONS)),
         mix_mode=share(mix_mode),
-        idle_timeout_seconds=reader.integer(row.max_idle_time, "MaxIdleTime"),
+        idle_timeout_seconds=reader.amount(row.max_idle_time, "MaxIdleTime"),
         outputs=pushes.outputs,
         has_stream_url=pushes.has_stream_url,
         has_multi_stream_url=pushes.has_multi_stream_url,
@@ -58,7 +58,7 @@ def read_configuration(reader: FieldReader, row: documented.Row, pushes: Pushes,
         source=share(_source(reader, row.single_sub_params)),
         encoding=share(_encoding(reader, transcode.encode_params, share)),
         panes=share(_panes(reader, transcode.layout, share)),
-        background_render_mode=reader.integer(background.render_mode, "Background.RenderMode"),
+        background_render_mode=reader.amount(background.render_mode, "Background.RenderMode"),
         has_background=bool(background.url),
         users=len(transcode.user_infos or ()),
         user_streams=share(_user_streams(reader, transcode.user_infos or [])),
@@ -87,14 +87,14 @@ def _encoding(reader: FieldReader, encode: documented.EncodeParams | None, share
         codec=reader.name(encode.video_codec, "EncodeParams.VideoCodec", _CODECS),
         profile=reader.name(enhanced.profile, "EnhancedParam.profile", _PROFILES),
         preset=reader.name(enhanced.preset, "EnhancedParam.preset", _PRESETS),
-        bitrate_kbps=reader.integer(encode.video_bitrate, "EncodeParams.VideoBitrate"),
-        framerate=reader.integer(encode.video_framerate, "EncodeParams.VideoFramerate"),
-        gop=reader.integer(encode.video_gop, "EncodeParams.VideoGop"),
-        width=reader.integer(encode.video_width, "EncodeParams.VideoWidth"),
-        height=reader.integer(encode.video_height, "EncodeParams.VideoHeight"),
+        bitrate_kbps=reader.amount(encode.video_bitrate, "EncodeParams.VideoBitrate"),
+        framerate=reader.amount(encode.video_framerate, "EncodeParams.VideoFramerate"),
+        gop=reader.amount(encode.video_gop, "EncodeParams.VideoGop"),
+        width=reader.amount(encode.video_width, "EncodeParams.VideoWidth"),
+        height=reader.amount(encode.video_height, "EncodeParams.VideoHeight"),
     )
     audio = Audio(
-        bitrate_kbps=reader.integer(encode.audio_bitrate, "EncodeParams.AudioBitrate"),
+        bitrate_kbps=reader.amount(encode.audio_bitrate, "EncodeParams.AudioBitrate"),
         channels=reader.one_of(encode.audio_channels, "EncodeParams.AudioChannels", _CHANNELS),
         sample_rate_hertz=reader.one_of(encode.audio_sample_rate, "EncodeParams.AudioSampleRate", _SAMPLE_RATES),
     )
@@ -132,7 +132,7 @@ def _pane(reader: FieldReader, pane: documented.UserPane) -> Pane:
         width=reader.decimal(pane.width, "UserPanes.Width"),
         height=reader.decimal(pane.height, "UserPanes.Height"),
         z_order=reader.integer(pane.z_order, "UserPanes.ZOrder"),
-        render_mode=reader.integer(pane.render_mode, "UserPanes.RenderMode"),
+        render_mode=reader.amount(pane.render_mode, "UserPanes.RenderMode"),
         source_type=reader.name(source_type, "UserInfo.SourceType", _SOURCE_TYPES),
         has_background_image=bool(pane.background_image_url),
     )
@@ -166,13 +166,13 @@ def _sei(reader: FieldReader, sei: documented.SeiParams | None) -> Sei | None:
         return None
     volume = sei.layout_volume or documented.LayoutVolume()
     through = sei.pass_through or documented.PassThrough()
-    outer = reader.integer(sei.payload_type, "SeiParams.PayloadType")
-    inner = reader.integer(through.payload_type, "SeiParams.PayloadType")
+    outer = reader.amount(sei.payload_type, "SeiParams.PayloadType")
+    inner = reader.amount(through.payload_type, "SeiParams.PayloadType")
     return Sei(
         payload_type=inner if outer is None else outer,
-        layout_volume_follow_idr=reader.integer(volume.follow_idr, "LayoutVolume.FollowIdr"),
-        layout_volume_interval_ms=reader.integer(volume.interval, "LayoutVolume.Interval"),
-        pass_through_follow_idr=reader.integer(through.follow_idr, "PassThrough.FollowIdr"),
-        pass_through_interval_ms=reader.integer(through.interval, "PassThrough.Interval"),
+        layout_volume_follow_idr=reader.amount(volume.follow_idr, "LayoutVolume.FollowIdr"),
+        layout_volume_interval_ms=reader.amount(volume.interval, "LayoutVolume.Interval"),
+        pass_through_follow_idr=reader.amount(through.follow_idr, "PassThrough.FollowIdr"),
+        pass_through_interval_ms=reader.amount(through.interval, "PassThrough.Interval"),
         has_payload=bool(through.payload_content),
     )

@@ -131,16 +131,17 @@ def is_about_the_task(error: ApiError) -> bool:
 
 
 def _verdict(status: int, code: str, *, is_json: bool, is_throttled: bool) -> _Verdict:
-    """Judge an answer: a definite code first, then what asks to wait, then the status."""
+    """Judge an answer: what asks to wait by its code, then that the service failed, then what the code says."""
     by_code = _by_code(code)
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
+    if status == HTTPStatus.TOO_MANY_REQUESTS or (by_code is not None and by_code.state is State.THROTTLED):
         return _CODES["Throttling"]
-    # A general code such as ServiceUnavailable tells less than a header that names the limit.
-    if by_code is not None and by_code.state is not State.SERVER_ERROR:
+    is_definite = by_code is not None and by_code.state is not State.SERVER_ERROR
+    # A definite code tells more than a header that names a limit; a general one such as ServiceUnavailable less.
+    if is_throttled and (status >= HTTPStatus.INTERNAL_SERVER_ERROR or not is_definite):
+        return _CODES["Throttling"]
+    if by_code is not None and (is_definite is False or status < HTTPStatus.INTERNAL_SERVER_ERROR):
         return by_code
-    if is_throttled:
-        return _CODES["Throttling"]
-    return by_code or _by_status(status, code, is_json=is_json)
+    return _by_status(status, code, is_json=is_json)
 
 
 def _by_code(code: str) -> _Verdict | None:

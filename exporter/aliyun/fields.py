@@ -38,6 +38,14 @@ class FieldReader:
             self.unreadable(field, value)
             return None
 
+    def amount(self, value: Any, field: str) -> int | None:
+        """Read a whole number of something; below 0 it can't be meant."""
+        number = self.integer(value, field)
+        if number is not None and number < 0:
+            self.unreadable(field, value)
+            return None
+        return number
+
     def decimal(self, value: Any, field: str) -> float | None:
         """Read a decimal number."""
         try:

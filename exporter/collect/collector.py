@@ -158,7 +158,8 @@ class Collector:
 
     def _failed(self, kind: Kind, outcome: State, reason: str) -> None:
         self._backoff[kind].failed(self._clock.monotonic())
-        self.wants_sweep |= kind is Kind.SWEEP
+        # To read to the limit again and again would take what others of the account need.
+        self.wants_sweep |= kind is Kind.SWEEP and outcome is not State.LIMIT_EXCEEDED
         self._standing.failed(kind, outcome, reason)
         self._tell([])
 
@@ -205,7 +206,7 @@ class Collector:
             rows_without_task_id=reading.rows_without_task_id,
             unmoved_changes=len(unmoved),
         )
-        self._standing.swept(sweep, began_at=reading.began)
+        self._standing.swept(sweep, self._intervals, began_at=reading.began)
         self._tell(changes, baseline=baseline)
         self._events.swept()
 

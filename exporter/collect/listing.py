@@ -196,6 +196,8 @@ class _Course:
         self.ends_in_known_rows = False
         self._fresh_digests: set[int] = set()
         """Of the rows that were not known, from the front down without a hole."""
+        self._nameless: set[int] = set()
+        """Of the rows without a TaskId: they may be alike, so that a page of them is no sign of the end."""
         self._perhaps_jumped: set[int] = set()
         """Rows that were gathered in the first window alone: meeting one again proves nothing."""
         self._lowest: int | None = None
@@ -226,7 +228,8 @@ class _Course:
     async def follow(self, window: Window, request: Awaitable[Answer]) -> bool:
         """Take in the next window in order; False where the plan has changed."""
         self.reading.windows += 1
-        if self.reading.windows > 64 + 8 * len(self.reading.seen) // self._largest_page:
+        rows_known = len(self.reading.seen) + self.reading.rows_without_task_id
+        if self.reading.windows > 64 + 8 * rows_known // self._largest_page:
             raise IncompleteReadingError
         try:
             answer = await request
@@ -249,7 +252,7 @@ class _Course:
         full = len(digests) == window.page_size
         if full and window == self._straddles:
             raise _refused_beyond(window)
-        if full and window.start and all(map(self._is_gathered, digests)):
+        if full and window.start and all(map(self._is_gathered, digests)) and not self._nameless.issuperset(digests):
             self._repeated, self._detour = digests, window.following()
             return False
         if not self._joins(window, digests):
@@ -277,25 +280,30 @@ class _Course:
 
     def _gather(self, window: Window, answer: Answer, digests: list[int]) -> None:
         """Take in a window that joins what is gathered."""
-        read_again = sum(map(self._is_gathered, digests))
-        read_again_on_purpose = max(0, self._reached - window.start)
-        self.reading.duplicate_rows += max(0, read_again - read_again_on_purpose)
-        self._reached = window.end
+        read_again = 0
         anchor = True
+        fresh_digests = set[int]()
         for place, digest in enumerate(digests):
             task_id = self._task_id_of(digest)
             if place >= len(digests) - self._anchor_rows:
                 anchor = anchor and task_id is not None
             if task_id is None:
-                self._fresh_digests.add(digest)
-                self._read(window, answer, place)
+                fresh_digests.add(digest)
+                read_again += self._read(window, answer, place, digest)
+            elif task_id in self.reading.seen:
+                read_again += 1
             else:
                 self.reading.seen.add(task_id)
+        read_again_on_purpose = max(0, self._reached - window.start)
+        self.reading.duplicate_rows += max(0, read_again - read_again_on_purpose)
+        self._reached = window.end
         self.ends_in_known_rows = anchor and len(digests) >= self._anchor_rows
+        self._fresh_digests |= fresh_digests
         if window.start:
             self._perhaps_jumped.difference_update(digests)
         else:
             self._perhaps_jumped.update(digests[: -self._overlap])
+            self._perhaps_jumped.difference_update(digests[-self._overlap :])
         if read_again < len(digests):
             self._lowest = digests[-1]
         if len(self.reading.seen) > self._max_tasks:
@@ -304,19 +312,25 @@ class _Course:
                 f"there are more than {self._max_tasks} tasks: raise collection.max_tasks_per_app",
             )
 
-    def _read(self, window: Window, answer: Answer, place: int) -> None:
-        """Read a row that is not known."""
-        row = answer.page.rows[place]
-        task = self._rows.read(row)
+    def _read(self, window: Window, answer: Answer, place: int, digest: int) -> bool:
+        """Read a row that is not known; return whether it, or another of the same task, was gathered before.
+
+        The list is sorted by update: of two rows of one task, the one nearer to the front is the newer.
+        """
+        if digest in self._fresh_digests:
+            return True
+        task = self._rows.read(answer.page.rows[place])
         if task is None:
             self.reading.rows_without_task_id += 1
-            return
+            self._nameless.add(digest)
+            return False
+        if task.task_id in self.reading.seen:
+            return True
         self.reading.seen.add(task.task_id)
+        self.reading.fresh[task.task_id] = Fresh(task, answer.sent_at)
         if window.start:
             self.reading.fresh_below_front.add(task.task_id)
-        before = self.reading.fresh.get(task.task_id)
-        if before is None or answer.sent_at > before.sent_at:
-            self.reading.fresh[task.task_id] = Fresh(task, answer.sent_at)
+        return False
 
     def _check(self, answer: Answer, digests: list[int]) -> None:
         """Refuse a page that can't be right, also where nothing of it is used: it is no sign of a list that moves."""

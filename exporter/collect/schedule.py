@@ -40,7 +40,7 @@ class Skip(StrEnum):
 
 
 class Skipped(Protocol):
-    """Who counts the turns that are left out."""
+    """Who counts the sweeps that are left out."""
 
     def __call__(self, account: str, app_id: str, reason: Skip, /) -> None:
         """Count one."""
@@ -54,14 +54,27 @@ class Every(BaseTrigger):  # type: ignore[misc] # APScheduler ships no types
 
     def __init__(self, interval_seconds: Callable[[], float]) -> None:
         self._interval_seconds = interval_seconds
+        self._last_turn: datetime | None = None
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
         """Return the next turn after `now`."""
         if previous_fire_time is None:
             return now
+        self._last_turn = previous_fire_time
         interval = self._interval_seconds()
         turns = math.floor((now - previous_fire_time).total_seconds() / interval) + 1
         return previous_fire_time + timedelta(seconds=max(1, turns) * interval)
+
+    def due(self) -> datetime | None:
+        """Return when the next turn is due by the interval that holds now; None before the first."""
+        if self._last_turn is None:
+            return None
+        return self._last_turn + timedelta(seconds=self._interval_seconds())
+
+    def shift(self, seconds: float) -> None:
+        """Go along with a wall clock that jumped."""
+        if self._last_turn is not None:
+            self._last_turn += timedelta(seconds=seconds)
 
 
 class Schedule:
@@ -79,7 +92,7 @@ class Schedule:
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._scheduler.add_listener(self._left_out, EVENT_JOB_MAX_INSTANCES)
-        self._collectors: dict[str, Collector] = {}
+        self._whose: dict[str, tuple[Collector, Kind]] = {}
         self._jobs: dict[tuple[Collector, Kind], Job] = {}
         self._turns: dict[tuple[Collector, Kind], asyncio.Task[None]] = {}
         self._added = 0
@@ -117,11 +130,11 @@ class Schedule:
             if turn := self._turns.get((collector, kind)):
                 turn.cancel()
             job = self._jobs.pop((collector, kind))
-            del self._collectors[job.id]
+            del self._whose[job.id]
             job.remove()
 
     def look_at_clock(self) -> None:
-        """Lay all turns anew when the wall clock has jumped; to be called about every second."""
+        """Lay turns anew when the wall clock has jumped or intervals have shrunk; to be called about every second."""
         wall_ahead_seconds = self._clock.now() - self._clock.monotonic()
         jump_seconds = wall_ahead_seconds - self._wall_ahead_seconds
         self._wall_ahead_seconds = wall_ahead_seconds
@@ -130,6 +143,16 @@ class Schedule:
                 # Some turns may have been laid after the jump already: those stay where they are.
                 ahead_seconds = (job.next_run_time.timestamp() - self._clock.now()) % _interval_seconds(collector, kind)
                 job.modify(next_run_time=self._time_in(ahead_seconds))
+                job.trigger.shift(jump_seconds)
+        else:
+            self._heed_shorter_intervals()
+
+    def _heed_shorter_intervals(self) -> None:
+        """Bring forward the turns that were laid while their interval was stretched."""
+        for job in self._jobs.values():
+            due = job.trigger.due()
+            if due is not None and due + timedelta(seconds=ROUNDING_SECONDS) < job.next_run_time:
+                job.modify(next_run_time=max(due, self._time_in(0.0)))
 
     def _add_job(
         self, collector: Collector, kind: Kind, turn: Callable[[], Awaitable[None]], first_wait_seconds: float
@@ -141,14 +164,14 @@ class Schedule:
             name=f"{kind} of {collector.account}/{collector.app.id}",
             next_run_time=self._time_in(first_wait_seconds),
         )
-        self._collectors[job.id] = collector
+        self._whose[job.id] = (collector, kind)
         self._jobs[collector, kind] = job
 
     async def _turn(self, collector: Collector, kind: Kind, make: Callable[[], Awaitable[None]]) -> None:
         if collector.pause_ends_at(kind) > self._clock.monotonic():
-            self._skip(collector, Skip.BACKOFF)
+            self._skip(collector, kind, Skip.BACKOFF)
         elif collector.crowded(kind):
-            self._skip(collector, Skip.BUDGET)
+            self._skip(collector, kind, Skip.BUDGET)
         elif turn := asyncio.current_task():
             self._turns[collector, kind] = turn
             try:
@@ -170,12 +193,14 @@ class Schedule:
 
     def _left_out(self, event: JobSubmissionEvent) -> None:
         """Hear that a turn came while the one before it still ran."""
-        collector = self._collectors.get(event.job_id)
-        if collector is not None:
-            self._skip(collector, Skip.STILL_RUNNING)
+        whose = self._whose.get(event.job_id)
+        if whose is not None:
+            self._skip(*whose, Skip.STILL_RUNNING)
 
-    def _skip(self, collector: Collector, reason: Skip) -> None:
-        self._skipped(collector.account, collector.app.id, reason)
+    def _skip(self, collector: Collector, kind: Kind, reason: Skip) -> None:
+        """Count a sweep that was due and did not start; that an update did not shows in the data's age."""
+        if kind is Kind.SWEEP:
+            self._skipped(collector.account, collector.app.id, reason)
 
     def _time_in(self, seconds: float) -> datetime:
         return datetime.fromtimestamp(self._clock.now(), UTC) + timedelta(seconds=seconds)

@@ -32,6 +32,8 @@ class Standing:
         self._last_update_began: float | None = None
         self._sweep: Sweep | None = None
         self._sweep_began_at = float("-inf")
+        self._least_stale_after_seconds = 0.0
+        """What held when the last sweep was accepted: the next one was laid by it."""
 
     @property
     def has_sweep(self) -> bool:
@@ -51,6 +53,8 @@ class Standing:
         """Note an attempt that did not succeed, with a line that says why."""
         self._attempts[kind, outcome] += 1
         self._outcomes[kind] = (outcome, reason)
+        if kind is Kind.SWEEP:
+            self._least_stale_after_seconds = 0.0
 
     def updated(self, *, began: float) -> None:
         """Note a successful update, by the wall-clock time when it began."""
@@ -58,8 +62,15 @@ class Standing:
         self._outcomes[Kind.UPDATE] = (State.OK, "")
         self._last_update_began = began
 
-    def swept(self, sweep: Sweep, *, began_at: float) -> None:
-        """Note an accepted sweep; `began_at` is monotonic seconds: its age must not depend on the wall clock."""
+    def swept(self, sweep: Sweep, intervals: Intervals, *, began_at: float) -> None:
+        """Note an accepted sweep.
+
+        Args:
+            sweep: What it was.
+            intervals: What holds now. That they shrink later must not make its data stale before the next sweep.
+            began_at: Monotonic seconds: its age must not depend on the wall clock.
+        """
+        self._least_stale_after_seconds = intervals.stale_after_seconds
         self._attempts[Kind.SWEEP, State.OK] += 1
         self._outcomes[Kind.SWEEP] = (State.OK, "")
         self._sweep = sweep
@@ -78,7 +89,8 @@ class Standing:
             self._outcomes[Kind.SWEEP],
         )
         state = worse(update, sweep)
-        fresh = self.has_sweep and at - self._sweep_began_at <= intervals.stale_after_seconds
+        stale_after_seconds = max(intervals.stale_after_seconds, self._least_stale_after_seconds)
+        fresh = self.has_sweep and at - self._sweep_began_at <= stale_after_seconds
         return Status(
             account=self._account,
             app_id=self._app.id,
@@ -95,7 +107,7 @@ class Standing:
             last_attempt_began=self._last_attempt_began,
             interval_seconds=intervals.interval_seconds,
             sweep_interval_seconds=intervals.sweep_interval_seconds,
-            stale_after_seconds=intervals.stale_after_seconds,
+            stale_after_seconds=stale_after_seconds,
             interval_stretch_ratio=intervals.stretch_ratio,
             attempts=MappingProxyType(dict(self._attempts)),
             sweep=self._sweep,

@@ -155,6 +155,17 @@ def _gop_nanoseconds(encoding: Encoding) -> int | None:
     return (2 * gop * NANOSECONDS + framerate) // (2 * framerate)
 
 
+def _panes(configuration: Configuration) -> int | None:
+    """Return how many panes a task with video has."""
+    unreadable = not {"Layout", "UserPanes"}.isdisjoint(configuration.field_errors)
+    return None if unreadable or labels.video(configuration) is None else len(configuration.panes)
+
+
+def _users(configuration: Configuration) -> int | None:
+    """Return how many users are listed; none are every user of the channel, which is no number."""
+    return None if "UserInfos" in configuration.field_errors else configuration.users or None
+
+
 def _bytes_per_second(bounds_kbps: tuple[float, ...]) -> tuple[float, ...]:
     """Turn bounds in kbit/s into the base unit."""
     return tuple(bound * BYTES_PER_KILOBIT for bound in bounds_kbps)
@@ -194,12 +205,12 @@ MEASURES: Final = (
     ),
     Measure(
         "panes",
-        lambda configuration: None if labels.video(configuration) is None else len(configuration.panes),
+        _panes,
         lambda buckets: buckets.panes,
     ),
     Measure(
         "users",
-        lambda configuration: configuration.users if configuration.users > 0 else None,
+        _users,
         lambda buckets: buckets.users,
     ),
 )

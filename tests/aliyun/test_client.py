@@ -145,7 +145,7 @@ async def test_a_refused_page_is_a_failure_where_it_is_no_look_up() -> None:
     ],
 )
 async def test_answers_have_their_state(answer: Answer, state: State, *, retryable: bool) -> None:
-    """What came back is named as the contract has it; a redirect is not followed."""
+    """What came back is named as documented; a redirect is not followed."""
     observed = Observed()
     async with serving(answer) as service, client_of(service.address, observed) as client:
         with pytest.raises(ApiError) as caught:

@@ -1,4 +1,4 @@
-"""Every answer without a page is named as the contract has it, in a sentence of our own."""
+"""Every answer without a page is named as documented, in a sentence of our own."""
 
 import json
 from collections.abc import Mapping
@@ -57,13 +57,17 @@ def failure(
         (503, "ServiceUnavailable", State.SERVER_ERROR, True),
         (400, "ServiceUnavailable", State.SERVER_ERROR, True),
         (502, None, State.SERVER_ERROR, True),
+        (500, "InvalidAppId", State.SERVER_ERROR, True),
+        (500, "SignatureDoesNotMatch", State.SERVER_ERROR, True),
+        (503, "OperationDenied", State.SERVER_ERROR, True),
+        (500, "InvalidParam", State.SERVER_ERROR, True),
         (200, "Throttling", State.THROTTLED, True),
         (200, "Whatever", State.INVALID_RESPONSE, True),
         (302, None, State.NETWORK_ERROR, True),
     ],
 )
 def test_codes_and_statuses_have_their_state(status: int, code: str | None, state: State, *, retryable: bool) -> None:
-    """Each code of the vendor, and each status without one, ends in the state that the contract names."""
+    """Each code, and each status without one, ends in its state; a 5xx is the service's failure whatever it says."""
     error = failure(status, code)
     assert (error.state, error.retryable) == (state, retryable)
     assert (error.status, error.code, error.request_id) == (status, code or "", "ABC-1")

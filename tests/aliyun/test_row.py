@@ -160,6 +160,16 @@ def test_an_unreadable_number_is_a_field_error(value: Any) -> None:
     assert configuration.encoding.video.bitrate_kbps is None
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["MaxIdleTime", *(f"TranscodeParams.EncodeParams.{name}" for name in ("AudioBitrate", "VideoBitrate", "VideoGop"))],
+)
+def test_an_amount_below_zero_is_a_field_error(path: str) -> None:
+    """Nothing that is measured can be negative: such a value counts under its field and nowhere else."""
+    field = path.removeprefix("TranscodeParams.")
+    assert with_change(path, "-1").configuration.field_errors == (field,)
+
+
 def test_each_unreadable_value_counts_once() -> None:
     """Three bad panes are three entries of one field, sorted among the others."""
     panes = [{"X": "left"}, {"X": []}, {"X": {"a": 1}, "Y": "0.1"}, "no pane"]

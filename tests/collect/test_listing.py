@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 import pytest
@@ -223,6 +224,37 @@ def test_rows_without_a_task_id_are_counted_and_left_out() -> None:
     reading = sweep(ListService(MovingList()), fetch=nameless)
     assert reading.seen == {"task"}
     assert reading.rows_without_task_id == 1
+
+
+def _at_rest(rows: list[dict[str, Any]]) -> Fetch:
+    """Return the fetch of a list that does not move."""
+
+    async def fetch(window: Window) -> Answer:
+        return Answer(page_of(*rows[window.start : window.end]), 0.0)
+
+    return fetch
+
+
+@pytest.mark.parametrize("different", [True, False])
+@pytest.mark.parametrize("nameless_first", [True, False])
+def test_each_row_without_a_task_id_counts_once(*, different: bool, nameless_first: bool) -> None:
+    """However many there are, alike or not, they are counted as often as they are listed, and cost no task."""
+    nameless = [{"AppId": APP, "ChannelId": f"channel-{number if different else 0}"} for number in range(30)]
+    named = [{"AppId": APP, "TaskId": f"task-{number}"} for number in range(30)]
+    reading = sweep(ListService(MovingList()), fetch=_at_rest(nameless + named if nameless_first else named + nameless))
+    assert reading.complete
+    assert reading.seen == {row["TaskId"] for row in named}
+    assert reading.rows_without_task_id == 30 or not different
+
+
+@pytest.mark.parametrize("between", [0, 40])
+def test_of_two_rows_of_one_task_the_one_nearer_to_the_front_counts(between: int) -> None:
+    """The list is sorted by update: the first row is the newer one, whether the other was known or not."""
+    twice = [{"AppId": APP, "TaskId": "twice", "ChannelId": channel} for channel in ("newer", "older")]
+    others = [{"AppId": APP, "TaskId": f"task-{number}"} for number in range(between)]
+    reading = sweep(ListService(MovingList()), fetch=_at_rest([twice[0], *others, twice[1]]))
+    assert reading.fresh["twice"].task.channel_id == "newer"
+    assert reading.duplicate_rows == 1
 
 
 def test_more_tasks_than_allowed_are_limit_exceeded() -> None:

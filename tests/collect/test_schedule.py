@@ -148,27 +148,28 @@ def test_apps_are_spread_over_the_interval(scene: Scene) -> None:
 
 
 def test_a_turn_is_never_stacked_on_one_that_still_runs(scene: Scene) -> None:
-    """What takes longer than its interval leaves turns out, and that is counted."""
+    """What takes longer than its interval leaves turns out, and for sweeps that is counted."""
 
     async def scenario() -> None:
-        app = scene.collector(interval=1)
-        app.takes_seconds[Kind.UPDATE] = 2.5
-        await scene.seconds_pass(20)
+        app = scene.collector(interval=1, sweep=2)
+        app.takes_seconds = {Kind.UPDATE: 2.5, Kind.SWEEP: 5.0}
+        await scene.seconds_pass(24)
         assert set(apart(app.turns[Kind.UPDATE])) == {3}
-        assert scene.skips["app", Skip.STILL_RUNNING] >= 12
+        assert set(apart(app.turns[Kind.SWEEP])) == {6}
+        assert 6 <= scene.skips["app", Skip.STILL_RUNNING] <= 8
 
     play(scene, scenario)
 
 
 def test_a_pause_after_failures_leaves_turns_out(scene: Scene) -> None:
-    """As long as an app pauses it is not asked, and the turns are counted."""
+    """As long as an app pauses it is not asked, and the sweeps that were due are counted."""
 
     async def scenario() -> None:
-        app = scene.collector(interval=1)
-        app.pauses_until[Kind.UPDATE] = 5.0
+        app = scene.collector(interval=1, sweep=2)
+        app.pauses_until = {Kind.UPDATE: 5.0, Kind.SWEEP: 5.0}
         await scene.seconds_pass(8)
-        assert min(app.turns[Kind.UPDATE]) >= 5.0
-        assert scene.skips == {("app", Skip.BACKOFF): 5}
+        assert min(app.turns[Kind.UPDATE] + app.turns[Kind.SWEEP]) >= 5.0
+        assert scene.skips == {("app", Skip.BACKOFF): 3}
 
     play(scene, scenario)
 
@@ -196,6 +197,21 @@ def test_stretched_intervals_are_heeded(scene: Scene) -> None:
         turns_before = len(app.turns[Kind.UPDATE])
         await scene.seconds_pass(20)
         assert set(apart(app.turns[Kind.UPDATE][turns_before:])) == {4}
+
+    play(scene, scenario)
+
+
+def test_a_turn_that_was_laid_at_a_stretched_interval_is_brought_forward(scene: Scene) -> None:
+    """When the interval shrinks again, nobody waits for the turn that was laid hours away."""
+
+    async def scenario() -> None:
+        app = scene.collector(interval=1, sweep=10)
+        app.status = SimpleNamespace(interval_seconds=3600, sweep_interval_seconds=36_000)
+        await scene.seconds_pass(3)
+        app.status = SimpleNamespace(interval_seconds=1, sweep_interval_seconds=10)
+        await scene.seconds_pass(12)
+        assert len(app.turns[Kind.UPDATE]) >= 10
+        assert len(app.turns[Kind.SWEEP]) == 2
 
     play(scene, scenario)
 

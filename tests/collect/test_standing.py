@@ -1,5 +1,7 @@
 """From outcomes to what may be said and shown."""
 
+import msgspec
+
 from exporter.collect.standing import Kind, Standing
 from exporter.collect.status import Status, Sweep
 from exporter.config.model import App, Quota
@@ -59,7 +61,7 @@ def test_the_first_failure_shows_instead_of_pending() -> None:
 def test_an_accepted_sweep_makes_it_ok() -> None:
     """Up, data, no reason, and the wall-clock time when it began."""
     app = standing()
-    app.swept(SWEEP, began_at=10.0)
+    app.swept(SWEEP, INTERVALS, began_at=10.0)
     now = status(app, at=12.0)
     assert (now.state, now.reason, now.up, now.data_available) == (State.OK, "", True, True)
     assert (now.last_sweep_began, now.sweep) == (1000.0, SWEEP)
@@ -68,12 +70,12 @@ def test_an_accepted_sweep_makes_it_ok() -> None:
 def test_of_update_and_sweep_the_worse_is_shown() -> None:
     """Both must be complete for it to be up; data is kept meanwhile."""
     app = standing()
-    app.swept(SWEEP, began_at=10.0)
+    app.swept(SWEEP, INTERVALS, began_at=10.0)
     app.failed(Kind.UPDATE, State.TIMEOUT, "slow")
     assert (status(app, at=12.0).state, status(app, at=12.0).reason) == (State.TIMEOUT, "slow")
     app.failed(Kind.SWEEP, State.SERVER_ERROR, "broken")
     assert status(app, at=12.0).state is State.SERVER_ERROR
-    app.swept(SWEEP, began_at=20.0)
+    app.swept(SWEEP, INTERVALS, began_at=20.0)
     assert status(app, at=22.0).state is State.TIMEOUT
     assert status(app, at=22.0).data_available
     app.updated(began=1010.0)
@@ -83,7 +85,7 @@ def test_of_update_and_sweep_the_worse_is_shown() -> None:
 def test_data_is_withdrawn_by_the_age_of_the_sweep() -> None:
     """The age counts from the sweep's beginning; updates that succeed do not renew it."""
     app = standing()
-    app.swept(SWEEP, began_at=10.0)
+    app.swept(SWEEP, INTERVALS, began_at=10.0)
     app.updated(began=1030.0)
     assert status(app, at=40.0).data_available
     assert not status(app, at=40.1).data_available
@@ -93,7 +95,7 @@ def test_data_is_withdrawn_by_the_age_of_the_sweep() -> None:
 def test_attempts_are_counted_by_kind_and_outcome() -> None:
     """Every attempt counts once; a status that was given out does not change any more."""
     app = standing()
-    app.swept(SWEEP, began_at=10.0)
+    app.swept(SWEEP, INTERVALS, began_at=10.0)
     before = status(app)
     app.updated(began=1.0)
     app.updated(began=2.0)
@@ -104,3 +106,23 @@ def test_attempts_are_counted_by_kind_and_outcome() -> None:
         ("update", State.OK): 2,
         ("update", State.TIMEOUT): 1,
     }
+
+
+def test_a_shorter_interval_makes_no_data_stale_before_the_next_sweep() -> None:
+    """A sweep that was accepted while intervals were stretched stays good for as long as was said then."""
+    stretched = msgspec.structs.replace(INTERVALS, stale_after_seconds=600)
+    app = standing()
+    app.swept(SWEEP, stretched, began_at=0.0)
+    now = status(app, at=500.0)
+    assert (now.data_available, now.stale_after_seconds) == (True, 600)
+    app.swept(SWEEP, INTERVALS, began_at=500.0)
+    assert not status(app, at=500.0 + INTERVALS.stale_after_seconds + 1).data_available
+
+
+def test_a_sweep_that_fails_ends_the_longer_patience() -> None:
+    """Once a sweep has failed under the shorter interval, the data is as stale as that says."""
+    app = standing()
+    app.swept(SWEEP, msgspec.structs.replace(INTERVALS, stale_after_seconds=600), began_at=0.0)
+    app.failed(Kind.SWEEP, State.AUTH_ERROR, "the key is revoked")
+    now = status(app, at=INTERVALS.stale_after_seconds + 1)
+    assert (now.data_available, now.stale_after_seconds) == (False, INTERVALS.stale_after_seconds)

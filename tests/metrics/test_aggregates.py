@@ -155,6 +155,13 @@ def test_users_count_listed_users_alone() -> None:
     assert _distribution("users", configuration(users=3), configuration(users=0)) == Distribution((1, 2), (0, 0, 1), 3)
 
 
+def test_what_can_not_be_read_is_no_number_of_panes_or_users() -> None:
+    """An unreadable list is unknown, which is not 0."""
+    for field in ("Layout", "UserPanes"):
+        assert _distribution("panes", configuration(encoding=encoding(), field_errors=(field,))) is None
+    assert _distribution("users", configuration(users=2, field_errors=("UserInfos",))) is None
+
+
 def test_egress_counts_what_is_readable_for_each_output_of_mixed_tasks() -> None:
     """Video and audio bitrate once for each output; a task with neither has no share."""
     outputs = (push(is_ali_cdn=True), push("srt", is_ali_cdn=True), push())

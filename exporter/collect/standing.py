@@ -32,8 +32,8 @@ class Standing:
         self._last_update_began: float | None = None
         self._sweep: Sweep | None = None
         self._sweep_began_at = float("-inf")
-        self._least_stale_after_seconds = 0.0
-        """What held when the last sweep was accepted: the next one was laid by it."""
+        self._stale_after_at_last_sweep = 0.0
+        """Seconds: what held when the last sweep was accepted, since the next one was laid by it."""
 
     @property
     def has_sweep(self) -> bool:
@@ -54,7 +54,7 @@ class Standing:
         self._attempts[kind, outcome] += 1
         self._outcomes[kind] = (outcome, reason)
         if kind is Kind.SWEEP:
-            self._least_stale_after_seconds = 0.0
+            self._stale_after_at_last_sweep = 0.0
 
     def updated(self, *, began: float) -> None:
         """Note a successful update, by the wall-clock time when it began."""
@@ -70,7 +70,7 @@ class Standing:
             intervals: What holds now. That they shrink later must not make its data stale before the next sweep.
             began_at: Monotonic seconds: its age must not depend on the wall clock.
         """
-        self._least_stale_after_seconds = intervals.stale_after_seconds
+        self._stale_after_at_last_sweep = intervals.stale_after_seconds
         self._attempts[Kind.SWEEP, State.OK] += 1
         self._outcomes[Kind.SWEEP] = (State.OK, "")
         self._sweep = sweep
@@ -89,8 +89,11 @@ class Standing:
             self._outcomes[Kind.SWEEP],
         )
         state = worse(update, sweep)
-        stale_after_seconds = max(intervals.stale_after_seconds, self._least_stale_after_seconds)
-        fresh = self.has_sweep and at - self._sweep_began_at <= stale_after_seconds
+        age_seconds = at - self._sweep_began_at
+        stale_after_seconds = intervals.stale_after_seconds
+        if stale_after_seconds < age_seconds <= self._stale_after_at_last_sweep:
+            stale_after_seconds = self._stale_after_at_last_sweep
+        fresh = self.has_sweep and age_seconds <= stale_after_seconds
         return Status(
             account=self._account,
             app_id=self._app.id,

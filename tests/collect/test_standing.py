@@ -113,8 +113,10 @@ def test_a_shorter_interval_makes_no_data_stale_before_the_next_sweep() -> None:
     stretched = msgspec.structs.replace(INTERVALS, stale_after_seconds=600)
     app = standing()
     app.swept(SWEEP, stretched, began_at=0.0)
-    now = status(app, at=500.0)
-    assert (now.data_available, now.stale_after_seconds) == (True, 600)
+    young, old, too_old = status(app, at=20.0), status(app, at=500.0), status(app, at=601.0)
+    assert (young.data_available, young.stale_after_seconds) == (True, INTERVALS.stale_after_seconds)
+    assert (old.data_available, old.stale_after_seconds) == (True, 600)
+    assert (too_old.data_available, too_old.stale_after_seconds) == (False, INTERVALS.stale_after_seconds)
     app.swept(SWEEP, INTERVALS, began_at=500.0)
     assert not status(app, at=500.0 + INTERVALS.stale_after_seconds + 1).data_available
 

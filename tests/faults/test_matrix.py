@@ -1,5 +1,6 @@
 """Every fault of the service, at every kind of request, in one app of three: what is published, kept and untouched."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -102,7 +103,7 @@ def _play(fault: str, scenario: type["_Case"]) -> None:
         )
 
 
-class _Case:
+class _Case(ABC):
     """One fault in one phase."""
 
     phase = ""
@@ -120,13 +121,13 @@ class _Case:
         self.world.service.faults.clear()
         await self.world.until_true(*APPS)
 
+    @abstractmethod
     async def break_it(self) -> None:
         """Bring it about that the fault shows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check_data(self) -> None:
         """Check what is published of the app's tasks."""
-        raise NotImplementedError
 
     def _check_state(self) -> None:
         seen = self.world.seen()

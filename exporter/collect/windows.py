@@ -3,7 +3,7 @@
 PageNo and PageSize can only ask for [(PageNo - 1) x PageSize, PageNo x PageSize). With one PageSize the pages meet
 without overlap, and a row that slides over a border between two requests is missed without a trace. With a PageSize
 chosen for each request, the next window starts a few rows before the last one ended: as long as the two share a row,
-nothing can have slipped between them. That costs about a seventh more requests, and where the list ends needs no
+nothing can have slipped between them. That costs about a sixth more requests, and where the list ends needs no
 guess: the window after a full last one is short, not past the end.
 """
 

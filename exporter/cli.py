@@ -4,24 +4,32 @@ Each command's module is imported when it is asked for: the daemon carries neith
 """
 
 import argparse
-import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from exporter import __version__
-from exporter.config.flags import from_flags
+from exporter.arguments import (
+    PROGRAM,
+    USAGE_ERROR,
+    Commands,
+    Handler,
+    Parser,
+    add_command,
+    add_configuration,
+    add_group,
+    configuration_source,
+    count,
+    host_and_port,
+    rate,
+)
 from exporter.config.mistakes import ConfigError
-from exporter.config.model import DEFAULT_ENDPOINT
 from exporter.configuration_source import ConfigurationSource
 
-PROGRAM: Final = "rtcmpu-exporter"
-COMMANDS: Final = ("serve", "demo", "simulate", "check-config", "collect")
-USAGE_ERROR: Final = 2
-
-Handler = Callable[[argparse.Namespace], int]
+COMMANDS: Final = ("serve", "demo", "simulate", "check-config", "collect", "audit", "rules")
+NEVER: Final = "never"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,15 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the command line, and where to read more."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(USAGE_ERROR, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog=PROGRAM,
         description="Prometheus exporter for the relay (MPU) tasks of ApsaraVideo Live. Without a command: serve.",
         epilog=f"example: {PROGRAM} demo",
@@ -64,38 +65,18 @@ def _parser() -> argparse.ArgumentParser:
     _add_simulate(commands)
     _add_check_config(commands)
     _add_collect(commands)
+    _add_audit(commands)
+    _add_rules(commands)
     return parser
 
 
-def _add(
-    commands: "argparse._SubParsersAction[_Parser]",
-    name: str,
-    handler: Handler,
-    *,
-    does: str,
-    examples: Sequence[str],
-    more: str = "",
-) -> argparse.ArgumentParser:
-    lines = "\n".join(f"  {PROGRAM} {example}" for example in examples)
-    command = commands.add_parser(
-        name,
-        help=does,
-        description=does,
-        epilog=f"{more}examples:\n{lines}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    command.set_defaults(handler=handler)
-    return command
-
-
-def _add_serve(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_serve(commands: Commands) -> None:
     def handler(options: argparse.Namespace) -> int:
         from exporter.commands.serve import serve
         from exporter.daemon import Options
 
         return serve(
-            _source(options),
+            configuration_source(options),
             Options(
                 listen_addresses=tuple(options.listen_address or [":10678"]), telemetry_path=options.telemetry_path
             ),
@@ -103,14 +84,14 @@ def _add_serve(commands: "argparse._SubParsersAction[_Parser]") -> None:
             log_format=options.log_format,
         )
 
-    command = _add(
+    command = add_command(
         commands,
         "serve",
         handler,
         does="collect the configured apps and serve their metrics",
         examples=("serve --config.file=rtcmpu.yml", "serve --app.id=live-main --app.id=live-events"),
     )
-    _add_configuration(command)
+    add_configuration(command)
     command.add_argument(
         "--web.listen-address",
         dest="listen_address",
@@ -137,13 +118,13 @@ def _add_serve(commands: "argparse._SubParsersAction[_Parser]") -> None:
     )
 
 
-def _add_demo(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_demo(commands: Commands) -> None:
     def handler(options: argparse.Namespace) -> int:
         from exporter.commands.demo import demo
 
-        return demo(options.listen_address or ["127.0.0.1:10678"], *_host_and_port(options.simulator_address))
+        return demo(options.listen_address or ["127.0.0.1:10678"], *host_and_port(options.simulator_address))
 
-    command = _add(
+    command = add_command(
         commands,
         "demo",
         handler,
@@ -166,7 +147,7 @@ def _add_demo(commands: "argparse._SubParsersAction[_Parser]") -> None:
     )
 
 
-def _add_simulate(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_simulate(commands: Commands) -> None:
     def handler(options: argparse.Namespace) -> int:
         from exporter.commands.simulate import simulate
         from exporter.simulator.options import SimulatorOptions
@@ -181,10 +162,10 @@ def _add_simulate(commands: "argparse._SubParsersAction[_Parser]") -> None:
                 faults=tuple(options.fault),
                 variants=tuple(options.variant),
             ),
-            *_host_and_port(options.listen_address),
+            *host_and_port(options.listen_address),
         )
 
-    command = _add(
+    command = add_command(
         commands,
         "simulate",
         handler,
@@ -199,16 +180,16 @@ def _add_simulate(commands: "argparse._SubParsersAction[_Parser]") -> None:
         default="127.0.0.1:10679",
         help="where it listens; port 0 takes any free one (default 127.0.0.1:10679)",
     )
-    command.add_argument("--apps", type=_count, metavar="N", default=3, help="number of apps, app-1 … (default 3)")
-    command.add_argument("--tasks", type=_count, metavar="N", default=100, help="tasks of each app (default 100)")
+    command.add_argument("--apps", type=count, metavar="N", default=3, help="number of apps, app-1 … (default 3)")
+    command.add_argument("--tasks", type=count, metavar="N", default=100, help="tasks of each app (default 100)")
     command.add_argument(
-        "--churn", type=_rate, metavar="RATE", default=1.0, help="events a second over all apps (default 1)"
+        "--churn", type=rate, metavar="RATE", default=1.0, help="events a second over all apps (default 1)"
     )
     command.add_argument("--seed", type=int, metavar="N", default=1, help="another fleet for each number (default 1)")
     command.add_argument(
         "--requests-per-second",
         dest="requests_per_second",
-        type=_count,
+        type=count,
         metavar="N",
         default=50,
         help="what the account may send (default 50)",
@@ -230,14 +211,14 @@ def _simulator_words() -> str:
     return f"faults:\n{listed(dict(fault_descriptions()))}\n\nvariants:\n{listed(dict(variant_descriptions()))}\n\n"
 
 
-def _add_check_config(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_check_config(commands: Commands) -> None:
     def handler(options: argparse.Namespace) -> int:
         from exporter.commands.check_config import check_config
 
         source = ConfigurationSource.of_file(options.file, os.environ)
         return check_config(source, options.file, probe=options.probe)
 
-    command = _add(
+    command = add_command(
         commands,
         "check-config",
         handler,
@@ -248,20 +229,20 @@ def _add_check_config(commands: "argparse._SubParsersAction[_Parser]") -> None:
     command.add_argument("--probe", action="store_true", help="make one real call for each app")
 
 
-def _add_collect(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_collect(commands: Commands) -> None:
     def handler(options: argparse.Namespace) -> int:
         from exporter.commands.collect import collect
 
-        return collect(_source(options), options.output)
+        return collect(configuration_source(options), options.output)
 
-    command = _add(
+    command = add_command(
         commands,
         "collect",
         handler,
         does="sweep every app once, now, and print what was found",
         examples=("collect --app.id=live-main", "collect --config.file=rtcmpu.yml --output=json"),
     )
-    _add_configuration(command)
+    add_configuration(command)
     command.add_argument(
         "--output",
         choices=("table", "json", "prometheus"),
@@ -270,62 +251,87 @@ def _add_collect(commands: "argparse._SubParsersAction[_Parser]") -> None:
     )
 
 
-def _add_configuration(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--config.file", dest="config_file", metavar="FILE", type=Path, help="the configuration")
+def _add_audit(commands: Commands) -> None:
+    def handler(options: argparse.Namespace) -> int:
+        from exporter.commands.audit import audit
+        from exporter.policy.rule import Severity
+
+        fail_on = None if options.fail_on == NEVER else Severity(options.fail_on)
+        return audit(configuration_source(options), options.output, fail_on)
+
+    command = add_command(
+        commands,
+        "audit",
+        handler,
+        does="sweep every app once, now, and print what is not as it is expected to be",
+        examples=(
+            "audit --app.id=live-main",
+            "audit --config.file=rtcmpu.yml --output=junit --fail-on=critical",
+        ),
+        more=(
+            "Exit code 1: there are violations at or above --fail-on, or an app can't be read; the others are still\n"
+            "shown. Tasks for which a rule can't be evaluated are shown, and do not fail an audit by themselves.\n\n"
+        ),
+    )
+    add_configuration(command)
     command.add_argument(
-        "--app.id",
-        dest="app_ids",
-        metavar="ID",
-        action="append",
-        default=[],
-        help="in place of a file: an AppId to read with the default credentials; repeatable",
+        "--output",
+        choices=("table", "json", "sarif", "junit"),
+        default="table",
+        help="tables for people, everything as JSON, SARIF 2.1.0 or JUnit XML (default table)",
     )
     command.add_argument(
-        "--api.endpoint",
-        dest="endpoint",
-        metavar="URL",
-        help=f"with --app.id: the service's address (default {DEFAULT_ENDPOINT})",
+        "--fail-on",
+        dest="fail_on",
+        choices=("info", "warning", "critical", NEVER),
+        default="warning",
+        help="the least severity that is a failure (default warning)",
     )
 
 
-def _source(options: argparse.Namespace) -> ConfigurationSource:
-    """Return where the configuration comes from.
-
-    Raises:
-        ValueError: a file and flags, or neither.
-    """
-    if options.config_file is not None:
-        if options.app_ids or options.endpoint:
-            raise ValueError("--config.file does not go with --app.id or --api.endpoint: put the app into the file")
-        return ConfigurationSource.of_file(options.config_file, os.environ)
-    if not options.app_ids:
-        raise ValueError("what to read? give --config.file=FILE or --app.id=ID (or try the demo command)")
-    return ConfigurationSource.of_config(from_flags(options.app_ids, options.endpoint or DEFAULT_ENDPOINT))
+def _add_rules(commands: Commands) -> None:
+    rules = add_group(
+        commands,
+        "rules",
+        does="show the rules that tasks are held against, and test one's own",
+        examples=("rules list --config.file=rtcmpu.yml", "rules test rules/agreed.yml"),
+    )
+    _add_rules_list(rules)
+    _add_rules_test(rules)
 
 
-def _host_and_port(address: str) -> tuple[str, int]:
-    """Split HOST:PORT.
+def _add_rules_list(rules: Commands) -> None:
+    def handler(options: argparse.Namespace) -> int:
+        from exporter.clock import SystemClock
+        from exporter.commands.rules import list_rules
 
-    Raises:
-        ValueError: it is none.
-    """
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal() or int(port) > 65_535:
-        raise ValueError(f"{address!r}: expected HOST:PORT")
-    return host.strip("[]") or "127.0.0.1", int(port)
+        return list_rules(configuration_source(options), options.output, SystemClock().now())
+
+    command = add_command(
+        rules,
+        "list",
+        handler,
+        does="print which rules are on and which are off, and why",
+        examples=("rules list --config.file=rtcmpu.yml", "rules list --app.id=live-main --output=json"),
+    )
+    add_configuration(command)
+    command.add_argument(
+        "--output", choices=("table", "json"), default="table", help="tables for people, or JSON (default table)"
+    )
 
 
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 0 or more")
-    return int(text)
+def _add_rules_test(rules: Commands) -> None:
+    def handler(options: argparse.Namespace) -> int:
+        from exporter.commands.rules import run_tests
 
+        return run_tests(options.files)
 
-def _rate(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number, 0 or more")
-    return number
+    command = add_command(
+        rules,
+        "test",
+        handler,
+        does="run the test cases that stand beside rules",
+        examples=("rules test rules/agreed.yml",),
+        more="Exit code 1: a case has another outcome than it expects. 2: a mistake in a file.\n\n",
+    )
+    command.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a file of rules")

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from glob import glob
 from pathlib import Path
 
-from exporter.config.loader import Loaded, load
 from exporter.config.model import Config
 from exporter.config.redacted import redacted
+from exporter.policy.loading import Loaded, load, rule_set_of
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
@@ -26,14 +26,14 @@ class ConfigurationSource:
 
     @classmethod
     def of_file(cls, path: Path, environ: Mapping[str, str]) -> "ConfigurationSource":
-        """Return the source that is a file, with the files of apps that it names."""
+        """Return the source that is a file, with the files of apps and rules that it names."""
         return cls(lambda: load(path, environ))
 
     @classmethod
     def of_config(cls, config: Config) -> "ConfigurationSource":
         """Return the source of a configuration that stands in no file and never changes."""
         sha256 = hashlib.sha256(redacted(config).encode()).hexdigest()
-        return cls(lambda: Loaded(config=config, files=(), globs=(), sha256=sha256))
+        return cls(lambda: Loaded(config=config, files=(), globs=(), sha256=sha256, rule_set=rule_set_of(config)))
 
     def load(self) -> Loaded:
         """Load the configuration as it is now.
@@ -47,13 +47,13 @@ class ConfigurationSource:
         self._watched, self._signature = loaded, _signature(loaded)
         return loaded
 
-    def app_files_changed(self) -> bool:
-        """Whether a file of apps has come, changed or gone since the last load."""
+    def files_changed(self) -> bool:
+        """Whether a file of apps or rules has come, changed or gone since the last load."""
         return self._watched is not None and _signature(self._watched) != self._signature
 
 
 def _signature(loaded: Loaded) -> Signature:
-    """Return what tells one state of the files of apps from another; links are followed."""
+    """Return what tells one state of the files of apps and rules from another; links are followed."""
     found = []
     names = {
         name

@@ -4,6 +4,7 @@ import asyncio
 import random
 import signal
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -12,10 +13,10 @@ from msgspec import Struct
 from exporter import __version__
 from exporter.clock import Clock
 from exporter.collect.history import RecordedChange
-from exporter.config.loader import Loaded
 from exporter.config.mistakes import ConfigError
 from exporter.config.redacted import redacted
 from exporter.configuration_source import ConfigurationSource
+from exporter.finding_log import FindingLog
 from exporter.heartbeat import Heartbeat
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Body, Exposition
@@ -23,11 +24,14 @@ from exporter.metrics.formats import Format
 from exporter.metrics.report import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.monitor import Monitor
+from exporter.policy.loading import Loaded
+from exporter.policy.rule_set import RuleSet
+from exporter.policy_view import PolicyView
 from exporter.state_keeper import StateKeeper
 from exporter.task_series import TaskSeries
 from exporter.web import server
 from exporter.web.application import application
-from exporter.web.view import AppView
+from exporter.web.view import AppView, FindingKind, FindingsView, RuleView
 
 BEAT_SECONDS: Final = 1.0
 BUDGET_LOOK_BEATS: Final = 5
@@ -37,6 +41,7 @@ PUBLISH_PAUSE_SECONDS: Final = 0.02
 PUBLISH_TASKS_PAUSE_SECONDS: Final = 0.5
 """The same for single tasks, whose families are larger."""
 LONGEST_START_SECONDS: Final = 60.0
+LONGEST_JUDGING_SECONDS: Final = 5.0
 STUCK_SECONDS: Final = 15.0
 DRAIN_SECONDS: Final = 4.0
 
@@ -70,15 +75,28 @@ class Daemon:
         self._listening = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._task_series = TaskSeries(metrics)
+        self._finding_log = FindingLog(clock)
         self._monitor = Monitor(
             self._exposition,
             metrics,
             clock=clock,
             rng=rng,
             changed=self._changed.set,
+            finding_events=self._finding_log,
             task_series=self._task_series,
         )
-        self._state_keeper = StateKeeper(lambda: [app.collector for app in self._monitor.apps.values()], clock=clock)
+        self._rule_set = RuleSet.empty()
+        self._policy_view = PolicyView(
+            self._monitor.policy,
+            lambda: [app.collector.status for app in self._monitor.apps.values()],
+            lambda: self._rule_set,
+            clock,
+        )
+        self._state_keeper = StateKeeper(
+            lambda: [app.collector for app in self._monitor.apps.values()],
+            findings=self._monitor.findings_to_save,
+            clock=clock,
+        )
         self._heartbeat = Heartbeat(clock)
         self._began = clock.monotonic()
         self._published_waiting = 0
@@ -101,6 +119,7 @@ class Daemon:
         try:
             await self._take(loaded)
             self._monitor.restore(await self._state_keeper.load())
+            await self._judge_restored()
             await self._publish()
             # Only now: the first scrape finds what an earlier process knew.
             running = await server.start(app, self._options.listen_addresses)
@@ -115,7 +134,8 @@ class Daemon:
                         self._publish_changes,
                         self._publish_tasks,
                         self._beat,
-                        self._follow_app_files,
+                        self._follow_files,
+                        self._monitor.policy.run,
                         self._state_keeper.run,
                     )
                 ]
@@ -176,6 +196,14 @@ class Daemon:
         """Return since when all changes are remembered."""
         return self._monitor.history.remembered_since
 
+    def findings(self, kind: FindingKind) -> Iterator[FindingsView]:
+        """Return the findings of one kind, by app and rule."""
+        return self._policy_view.findings(kind)
+
+    def rules(self) -> Iterator[RuleView]:
+        """Return all rules, also those that are switched off."""
+        return self._policy_view.rules()
+
     def ready(self) -> str | None:
         """Return why not to rely on the exporter yet."""
         if self._stop.is_set():
@@ -199,11 +227,18 @@ class Daemon:
         self._metrics.request_answered(path_template, code)
 
     async def _take(self, loaded: Loaded) -> None:
-        await self._monitor.apply(loaded.config)
+        await self._monitor.apply(loaded.config, loaded.rule_set)
+        self._rule_set = loaded.rule_set
         self._state_keeper.path = loaded.config.collection.state_file
         self._shown_config = redacted(loaded.config)
         self._metrics.config_loaded(loaded.sha256, self._clock.now())
         await self._publish()
+
+    async def _judge_restored(self) -> None:
+        """Judge the tasks of an earlier process before anyone looks, unless there are very many."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_JUDGING_SECONDS):
+                await self._monitor.policy.settle()
 
     async def _publish(self) -> None:
         waiting = sum(not app.collector.attempted for app in self._monitor.apps.values())
@@ -227,14 +262,15 @@ class Daemon:
         while True:
             self._metrics.event_loop_lag.set(await self._heartbeat.beat(BEAT_SECONDS))
             self._monitor.look_at_clock()
+            self._finding_log.flush()
             beats += 1
             if beats % BUDGET_LOOK_BEATS == 0:
                 self._monitor.look_at_budget()
 
-    async def _follow_app_files(self) -> None:
+    async def _follow_files(self) -> None:
         while True:
             await self._clock.sleep(WATCH_SECONDS)
-            if self._source.app_files_changed():
+            if self._source.files_changed():
                 await self.reload()
 
     def _listen_to_signals(self, group: asyncio.TaskGroup) -> None:

@@ -7,24 +7,27 @@ from collections.abc import Set as AbstractSet
 from msgspec import Struct
 from msgspec.structs import replace
 
-from exporter.access import Access, OpenSession
+from exporter.access import OpenSession
+from exporter.accesses import Accesses
 from exporter.aliyun.interning import Interner
 from exporter.aliyun.transport import open_session
 from exporter.clock import Clock
 from exporter.collect.collector import Collector
 from exporter.collect.history import History
 from exporter.collect.intervals import Intervals
-from exporter.collect.limiter import Limiter
 from exporter.collect.rows import AppRows
 from exporter.collect.schedule import Schedule
-from exporter.collect.state_file import SavedApp
+from exporter.collect.state_file import Findings, SavedApp
 from exporter.config.forecast import Pace, forecast
-from exporter.config.limiter_groups import limiter_groups
-from exporter.config.model import Account, App, Collection, Config
+from exporter.config.model import App, Collection, Config
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.report import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.picture import Picture
+from exporter.policy.finding_events import FindingEvents
+from exporter.policy.findings import SavedFindings
+from exporter.policy.policy import Policy
+from exporter.policy.rule_set import RuleSet
 from exporter.task_series import TaskSeries
 
 AppKey = tuple[str, str]
@@ -47,6 +50,7 @@ class Monitor:
         clock: For everything.
         rng: For pauses between attempts.
         changed: Called when there is something new to publish.
+        finding_events: Is told when violations open and end.
         task_series: Where single tasks are published; None: nowhere.
         open_session: Opens what carries requests.
     """
@@ -59,23 +63,24 @@ class Monitor:
         clock: Clock,
         rng: random.Random,
         changed: Callable[[], None],
+        finding_events: FindingEvents,
         task_series: TaskSeries | None = None,
         open_session: OpenSession = open_session,
     ) -> None:
         self._exposition = exposition
         self._metrics = metrics
         self._clock = clock
-        self._rng = rng
         self._changed = changed
         self._task_series = task_series
-        self._open_session = open_session
         self._schedule = Schedule(clock=clock, skipped=metrics.sweep_skipped)
         self._config = Config(accounts=())
-        self._accesses: dict[str, Access] = {}
+        self._accesses = Accesses(metrics, clock=clock, rng=rng, open_session=open_session)
         self._apps: dict[AppKey, MonitoredApp] = {}
         self._share = Interner()
         self.history = History(clock)
         """The newest changes of all apps."""
+        self.policy = Policy(clock, events=finding_events, changed=self._publish_app)
+        """What is expected of the tasks of all apps, and what is not so."""
         self._started = False
 
     @property
@@ -86,9 +91,16 @@ class Monitor:
     def restore(self, saved: Iterable[SavedApp]) -> None:
         """Begin with what an earlier process accepted, for the apps that are configured."""
         for app in saved:
-            known = self._apps.get((app.account, app.app_id))
+            key = (app.account, app.app_id)
+            known = self._apps.get(key)
             if known is not None:
+                self.policy.restore(key, (SavedFindings(*finding) for finding in app.findings().items()))
                 known.collector.restore(app)
+
+    def findings_to_save(self, account: str, app_id: str) -> Findings:
+        """Return what `restore` should find in an app's `SavedApp`."""
+        saved = self.policy.saved((account, app_id))
+        return {findings.rule_version: dict(findings.since) for findings in saved}
 
     def start(self) -> None:
         """Begin to collect on schedule."""
@@ -101,26 +113,29 @@ class Monitor:
             self._schedule.stop()
         for app in self._apps.values():
             await app.picture.close()
-        for access in self._accesses.values():
-            await access.close()
+        await self._accesses.close()
 
-    async def apply(self, config: Config) -> None:
-        """Run another configuration. Accounts and apps that it leaves as they are keep data, budget and turns.
+    async def apply(self, config: Config, rule_set: RuleSet) -> None:
+        """Run another configuration.
+
+        An account keeps the data of its apps while its endpoint is the same, and its budget in any case; a rule keeps
+        its findings while what it expects is the same.
 
         Raises:
             ValueError: a CA file can't be used; nothing has changed then.
         """
-        kept = _unchanged_accounts(self._config, config)
-        accesses = await self._open_accesses(config, kept)
-        given_up = [access for name, access in self._accesses.items() if accesses.get(name) is not access]
-        for key in self._accesses.keys() - accesses.keys():
-            self._metrics.remove_account(key)
-        self._config, self._accesses = config, accesses
+        kept = await self._accesses.apply(config)
+        self._config = config
         if self._task_series is not None:
             await self._task_series.configure(config.metrics.per_task)
         await self._replace_apps(kept)
-        for access in given_up:
-            await access.close()
+        await self._accesses.close_replaced()
+        self.policy.apply(
+            rule_set, [(key, app.collector.app, app.collector.inventory) for key, app in self._apps.items()]
+        )
+        self._metrics.rules_loaded(rule_set.all_rules())
+        for app in self._apps.values():
+            app.picture.publish()
         self.look_at_budget()
         self._changed()
 
@@ -128,6 +143,7 @@ class Monitor:
         """Withdraw what has become too old; to be called about every second."""
         self._schedule.look_at_clock()
         self.history.flush()
+        self.policy.tick()
         for app in self._apps.values():
             app.collector.look_at_clock()
 
@@ -145,52 +161,16 @@ class Monitor:
                 if key[0] in outlook.accounts:
                     app.collector.set_intervals(intervals)
 
-    async def _open_accesses(self, config: Config, kept: AbstractSet[str]) -> dict[str, Access]:
-        """Return an access for each account: those that are kept, and new ones for the others; all or none."""
-        accesses: dict[str, Access] = {}
-        rates: list[tuple[Limiter, float]] = []
-        try:
-            for group in limiter_groups(config.accounts):
-                known = [self._accesses[account.name].limiter for account in group if account.name in self._accesses]
-                rate = min(account.requests_per_second for account in group)
-                limiter = known[0] if known else Limiter(rate, clock=self._clock)
-                rates.append((limiter, rate))
-                for account in group:
-                    before = self._accesses.get(account.name)
-                    is_kept = before is not None and account.name in kept and before.limiter is limiter
-                    accesses[account.name] = before if before and is_kept else self._open(account, limiter, config)
-        except ValueError:
-            for name, access in accesses.items():
-                if access is not self._accesses.get(name):
-                    await access.close()
-            for account in config.accounts:
-                if account.name not in self._accesses:
-                    self._metrics.remove_account(account.name)
-            raise
-        for limiter, rate in rates:
-            limiter.set_rate(rate)
-        return {account.name: accesses[account.name] for account in config.accounts}
-
-    def _open(self, account: Account, limiter: Limiter, config: Config) -> Access:
-        return Access(
-            account,
-            limiter,
-            self._metrics.add_account(account.name),
-            request_timeout_seconds=config.collection.request_timeout_seconds,
-            clock=self._clock,
-            rng=self._rng,
-            open_session=self._open_session,
-        )
-
     async def _replace_apps(self, kept: AbstractSet[str]) -> None:
-        """Let go of the apps that are no more as they were, and add those that are new."""
+        """Let go of apps that are no more, or that another service has now, and add those that are new."""
         before, self._apps = self._apps, {}
         for account in self._config.accounts:
             for app in account.apps:
                 key = (account.name, app.id)
-                known = before.get(key)
-                if known is not None and account.name in kept and known.collector.app == app:
-                    self._apps[key] = before.pop(key)
+                if key in before and account.name in kept:
+                    known = self._apps[key] = before.pop(key)
+                    known.collector.configure(app, max_tasks=self._config.collection.max_tasks_per_app)
+                    known.picture.configure(self._config.metrics.buckets)
                 else:
                     await self._remove(before.pop(key, None))
                     self._apps[key] = self._add(account.name, app)
@@ -205,7 +185,7 @@ class Monitor:
             self._changed()
 
         collection = self._config.collection
-        picture = Picture(self._config.metrics.buckets, publish, self.history, self._task_series)
+        picture = Picture(self._config.metrics.buckets, publish, self.history, self.policy, self._task_series)
         collector = Collector(
             account=account,
             app=app,
@@ -221,6 +201,12 @@ class Monitor:
         self._schedule.add(collector)
         return MonitoredApp(collector, picture)
 
+    def _publish_app(self, key: AppKey) -> None:
+        """Publish an app whose findings have changed."""
+        app = self._apps.get(key)
+        if app is not None:
+            app.picture.publish()
+
     async def _remove(self, app: MonitoredApp | None) -> None:
         if app is None:
             return
@@ -231,14 +217,6 @@ class Monitor:
         if self._task_series is not None:
             self._task_series.forget(collector.account, collector.app.id)
         self._metrics.remove_app(collector.account, collector.app.id)
-
-
-def _unchanged_accounts(before: Config, now: Config) -> AbstractSet[str]:
-    """Return the names of accounts that both have, with the same settings, whatever apps."""
-    if (before.collection, before.metrics.buckets) != (now.collection, now.metrics.buckets):
-        return set()
-    known = {account.name: replace(account, apps=()) for account in before.accounts}
-    return {account.name for account in now.accounts if known.get(account.name) == replace(account, apps=())}
 
 
 def _at_rates(config: Config, rates: Mapping[str, float]) -> Config:

@@ -12,6 +12,7 @@ from exporter.collect.inventory import Change
 from exporter.config.model import Buckets
 from exporter.metrics.aggregates import Aggregates
 from exporter.metrics.report import AppReport
+from exporter.policy.policy import Policy
 from exporter.task import Configuration
 from exporter.task_series import TaskSeries
 
@@ -23,6 +24,7 @@ class Picture:
         buckets: Of the distributions.
         publish: Called with the report whenever there is a new one.
         history: Where changes after the baseline are remembered.
+        policy: What is expected of the tasks.
         task_series: Where single tasks are published; None: nowhere.
     """
 
@@ -31,11 +33,13 @@ class Picture:
         buckets: Buckets,
         publish: Callable[[AppReport], None],
         history: History,
+        policy: Policy,
         task_series: TaskSeries | None = None,
     ) -> None:
         self._buckets = buckets
         self._publish = publish
         self._history = history
+        self._policy = policy
         self._task_series = task_series
         self._counts = ChangeCounts()
         self._aggregates = Aggregates(buckets)
@@ -48,33 +52,52 @@ class Picture:
     def report(self) -> AppReport:
         """What may be published now."""
         status = self._shown.status
-        return AppReport(status, self._aggregates if status.data_available else None, self._counts)
+        return AppReport(
+            status,
+            self._aggregates if status.data_available else None,
+            self._counts,
+            self._policy.report((status.account, status.app_id)),
+        )
 
     def show(self, collector: Collector) -> None:
         """Say whose events will come, and publish how it stands with it."""
         self._collector = collector
+        self.publish()
+
+    def publish(self) -> None:
+        """Publish how it stands now."""
         self._publish(self.report)
 
     def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
-        """Bring the sums up to date, remember what has changed since the baseline, and publish."""
+        """Bring sums and findings up to date, remember what has changed since the baseline, and publish."""
         if self._closed:
             return
+        status = self._shown.status
         _apply(changes, self._aggregates)
         if not baseline:
-            status = self._shown.status
             for recorded in self._history.record(status.account, status.app_id, changes):
                 self._counts.count(recorded.change, (change.field for change in recorded.fields))
         if self._check is not None:
             self._changes_since_check += changes
-        self._publish(self.report)
+        self._policy.collected(
+            (status.account, status.app_id), changes, baseline=baseline, available=status.data_available
+        )
+        self.publish()
         self._follow_tasks(changes)
+
+    def configure(self, buckets: Buckets) -> None:
+        """Take on other bounds of the distributions; those before are published until the new ones are counted."""
+        if buckets == self._buckets:
+            return
+        self._buckets = buckets
+        if self._check is not None:
+            self._check.cancel()
+        self._count_anew()
 
     def swept(self) -> None:
         """Compare the running sums with sums made anew from all tasks, in a thread."""
         if self._check is None and not self._closed:
-            configurations = [entry.task.configuration for entry in self._shown.inventory]
-            self._changes_since_check = []
-            self._check = asyncio.create_task(self._compare(configurations))
+            self._count_anew()
 
     async def close(self) -> None:
         """End the comparison that may be under way, and hear nothing more: a turn may still run to its end."""
@@ -88,21 +111,25 @@ class Picture:
             status, inventory = self._shown.status, self._shown.inventory
             self._task_series.follow(status.account, status.app_id, inventory, changes, available=status.data_available)
 
-    async def _compare(self, configurations: list[Configuration]) -> None:
-        try:
-            anew = await asyncio.to_thread(_sums_of, configurations, self._buckets)
-            _apply(self._changes_since_check, anew)
-            if not anew.same_as(self._aggregates):
-                structlog.get_logger().error(
-                    "the running sums were wrong and are replaced: please report this",
-                    account=self._shown.account,
-                    app_id=self._shown.app.id,
-                )
-                self._aggregates = anew
-                self._publish(self.report)
-        finally:
-            self._check = None
-            self._changes_since_check = []
+    def _count_anew(self) -> None:
+        configurations = [entry.task.configuration for entry in self._shown.inventory]
+        self._changes_since_check = []
+        self._check = asyncio.create_task(self._replace_wrong_sums(configurations, self._buckets))
+
+    async def _replace_wrong_sums(self, configurations: list[Configuration], buckets: Buckets) -> None:
+        anew = await asyncio.to_thread(_sums_of, configurations, buckets)
+        _apply(self._changes_since_check, anew)
+        self._check = None
+        self._changes_since_check = []
+        if anew.buckets == self._aggregates.buckets and not anew.same_as(self._aggregates):
+            structlog.get_logger().error(
+                "the running sums were wrong and are replaced: please report this",
+                account=self._shown.account,
+                app_id=self._shown.app.id,
+            )
+        if not anew.same_as(self._aggregates):
+            self._aggregates = anew
+            self.publish()
 
     @property
     def _shown(self) -> Collector:

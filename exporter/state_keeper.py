@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -11,7 +11,7 @@ from exporter.clock import Clock
 from exporter.collect import state_file
 from exporter.collect.collector import Collector
 from exporter.collect.inventory import Entry
-from exporter.collect.state_file import SavedApp, StateFileError
+from exporter.collect.state_file import Findings, SavedApp, StateFileError
 from exporter.collect.status import Status
 
 SAVE_SECONDS: Final = 30.0
@@ -23,6 +23,7 @@ class StateKeeper:
 
     Args:
         collectors: All that are to be saved, as they are now.
+        findings: Those about an app, by account and AppId; what it returns must not change later.
         clock: For the pauses.
         in_thread: Runs what blocks.
     """
@@ -31,10 +32,12 @@ class StateKeeper:
         self,
         collectors: Callable[[], Iterable[Collector]],
         *,
+        findings: Callable[[str, str], Findings] = lambda _account, _app_id: {},
         clock: Clock,
         in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
     ) -> None:
         self._collectors = collectors
+        self._findings = findings
         self._clock = clock
         self._in_thread = in_thread
         self._saved_sweeps: dict[tuple[str, str], float] = {}
@@ -70,7 +73,10 @@ class StateKeeper:
         if self.path is None or sweeps == self._saved_sweeps:
             return
         # Entries never change, so that a list of them can be written while the inventory goes on.
-        states = [(collector.status, list(collector.inventory)) for collector in collectors]
+        states = [
+            _State(collector.status, list(collector.inventory), self._findings(collector.account, collector.app.id))
+            for collector in collectors
+        ]
         try:
             await self._in_thread(_write, self.path, states)
         except OSError as error:
@@ -84,10 +90,20 @@ class StateKeeper:
             self._saved_sweeps = sweeps
 
 
-def _write(path: Path, states: Iterable[tuple[Status, Sequence[Entry]]]) -> None:
+class _State(NamedTuple):
+    """One app at one moment."""
+
+    status: Status
+    entries: Sequence[Entry]
+    findings: Findings
+
+
+def _write(path: Path, states: Iterable[_State]) -> None:
     apps = [
-        state_file.saved_app(status.account, status.app_id, status.sweep, status.last_update_began, entries)
-        for status, entries in states
+        state_file.saved_app(
+            status.account, status.app_id, status.sweep, status.last_update_began, entries, findings=findings
+        )
+        for status, entries, findings in states
         if status.sweep is not None
     ]
     state_file.write(path, state_file.encode(apps))

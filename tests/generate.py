@@ -13,6 +13,7 @@ from pathlib import Path
 from exporter.config.reference import configuration_markdown
 from exporter.config.schema import json_schema_text
 from exporter.metrics.docs import metrics_markdown
+from exporter.policy.docs import rules_markdown
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,6 +24,7 @@ def generated() -> Mapping[str, str]:
         "docs/metrics.md": metrics_markdown(),
         "docs/configuration.md": configuration_markdown(),
         "docs/config.schema.json": json_schema_text(),
+        "docs/rules.md": rules_markdown(),
     }
 
 

@@ -54,6 +54,13 @@ def test_help_of_every_command_shows_an_example_that_it_understands(
         assert _exit_code([*example.split(), "--help"]) == 0, example
 
 
+@pytest.mark.parametrize("command", ["list", "test"])
+def test_help_of_the_commands_about_rules_shows_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`rules list --help` and `rules test --help` end with examples of themselves."""
+    assert _exit_code(["rules", command, "--help"]) == 0
+    assert f"\n  rtcmpu-exporter rules {command} " in capsys.readouterr().out.partition("examples:")[2]
+
+
 def test_help_of_the_simulator_names_faults_and_variants(capsys: pytest.CaptureFixture[str]) -> None:
     """What `simulate --fault` and `--variant` take stands in its help."""
     _exit_code(["simulate", "--help"])
@@ -85,6 +92,14 @@ def test_help_of_the_simulator_names_faults_and_variants(capsys: pytest.CaptureF
         (["check-config", "/nowhere/x.yml"], "/nowhere/x.yml:1:1: the file can't be read .*"),
         (["check-config"], "rtcmpu-exporter check-config: the following arguments are required: FILE; see .*"),
         (["collect", "--output=xml"], "rtcmpu-exporter collect: argument --output: invalid choice: 'xml' .*"),
+        (["audit"], "what to read\\? give --config.file=FILE or --app.id=ID .*"),
+        (["audit", "--output=prometheus"], "rtcmpu-exporter audit: argument --output: invalid choice: 'prometheus' .*"),
+        (["audit", "--fail-on=high"], "rtcmpu-exporter audit: argument --fail-on: invalid choice: 'high' .*"),
+        (["rules"], "rtcmpu-exporter rules: the following arguments are required: command; see .*"),
+        (["rules", "list"], "what to read\\? give --config.file=FILE or --app.id=ID .*"),
+        (["rules", "list", "--config.file=c", "--app.id=a"], "--config.file does not go with --app.id .*"),
+        (["rules", "test"], "rtcmpu-exporter rules test: the following arguments are required: FILE; see .*"),
+        (["rules", "test", "/nowhere/x.yml"], "/nowhere/x.yml:1:1: the file can't be read .*"),
         (["simulate", "--apps=some"], "rtcmpu-exporter simulate: argument --apps: 'some': expected a whole number.*"),
         (["simulate", "--apps=-1"], "rtcmpu-exporter simulate: argument --apps: '-1': expected a whole number.*"),
         (["simulate", "--churn=nan"], "rtcmpu-exporter simulate: argument --churn: 'nan': expected a number.*"),

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.loader import Loaded
 from exporter.config.mistakes import ConfigError
 from exporter.config.model import Config
 from exporter.configuration_source import ConfigurationSource
+from exporter.policy.loading import Loaded
+from exporter.policy.rule_set import RuleSet
 from tests.support.configurations import account, write_configuration
 
 ENDPOINT = "https://live.example.com"
@@ -34,7 +35,7 @@ def _replace(path: Path, content: str) -> None:
 
 def test_before_the_first_load_nothing_has_changed(tmp_path: Path) -> None:
     """A source that was never loaded watches nothing."""
-    assert not _source(tmp_path, "'*.apps'").app_files_changed()
+    assert not _source(tmp_path, "'*.apps'").files_changed()
 
 
 @pytest.mark.parametrize(
@@ -45,21 +46,21 @@ def test_a_file_that_comes_changes_or_goes_is_noticed(pattern: str, file: str, t
     """Each of the three is a change until the next load, which brings the apps in; a second look finds no other."""
     source = _source(tmp_path, pattern)
     assert _ids(source.load()) == ["app-1"]
-    assert not source.app_files_changed()
+    assert not source.files_changed()
 
     _replace(tmp_path / file, "- id: app-2\n")
-    assert source.app_files_changed()
+    assert source.files_changed()
     assert _ids(source.load()) == ["app-1", "app-2"]
-    assert not source.app_files_changed()
+    assert not source.files_changed()
 
     _replace(tmp_path / file, "- id: app-3\n")
-    assert source.app_files_changed()
+    assert source.files_changed()
     assert _ids(source.load()) == ["app-1", "app-3"]
 
     (tmp_path / file).unlink()
-    assert source.app_files_changed()
+    assert source.files_changed()
     assert _ids(source.load()) == ["app-1"]
-    assert not source.app_files_changed()
+    assert not source.files_changed()
 
 
 def test_a_file_that_is_named_is_followed_in_a_directory_with_odd_characters(tmp_path: Path) -> None:
@@ -68,10 +69,10 @@ def test_a_file_that_is_named_is_followed_in_a_directory_with_odd_characters(tmp
     _replace(directory / "apps.yml", "- id: app-2\n")
     source = _source(directory, "apps.yml")
     source.load()
-    assert not source.app_files_changed()
+    assert not source.files_changed()
 
     _replace(directory / "apps.yml", "- id: app-3\n")
-    assert source.app_files_changed()
+    assert source.files_changed()
 
 
 def test_a_bad_file_is_refused_once_and_noticed_again_when_it_is_mended(tmp_path: Path) -> None:
@@ -82,10 +83,10 @@ def test_a_bad_file_is_refused_once_and_noticed_again_when_it_is_mended(tmp_path
 
     with pytest.raises(ConfigError):
         source.load()
-    assert not source.app_files_changed()
+    assert not source.files_changed()
 
     _replace(tmp_path / "a.apps", "- id: app-2\n")
-    assert source.app_files_changed()
+    assert source.files_changed()
     assert _ids(source.load()) == ["app-1", "app-2"]
 
 
@@ -100,13 +101,30 @@ def test_a_link_that_is_switched_is_noticed(tmp_path: Path) -> None:
 
     (tmp_path / "new").symlink_to("two")
     (tmp_path / "new").rename(tmp_path / "data")
-    assert source.app_files_changed()
+    assert source.files_changed()
     assert _ids(source.load()) == ["app-1", "app-two"]
 
 
 def test_a_configuration_without_files_never_changes() -> None:
     """What comes from flags or the demonstration has nothing to watch."""
-    loaded = Loaded(config=Config(accounts=()), files=(), globs=(), sha256="")
+    loaded = Loaded(config=Config(accounts=()), files=(), globs=(), sha256="", rule_set=RuleSet.empty())
     source = ConfigurationSource(lambda: loaded)
     assert source.load() is loaded
-    assert not source.app_files_changed()
+    assert not source.files_changed()
+
+
+RULE = "rules:\n  - {name: %s, title: A rule, severity: info, expect: task.audio_only}\n"
+
+
+def test_a_file_of_rules_that_changes_is_noticed(tmp_path: Path) -> None:
+    """Rule files are watched as files of apps are, and a load brings their rules in."""
+    path = write_configuration(tmp_path, account(ENDPOINT))
+    path.write_text(path.read_text() + "policy: {default_rules: false, rule_files: [rules/*.yml]}\n")
+    source = ConfigurationSource.of_file(path, {})
+    assert source.load().rule_set.rules == ()
+
+    for name in ("one", "another"):
+        _replace(tmp_path / "rules" / "team.yml", RULE % name)
+        assert source.files_changed()
+        assert [rule.rule.name for rule in source.load().rule_set.rules] == [name]
+        assert not source.files_changed()

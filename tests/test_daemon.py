@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 import pytest
 import structlog
 
-from exporter.config.loader import Loaded
 from exporter.config.mistakes import ConfigError, Mistake, Position
 from exporter.config.model import Config
 from exporter.configuration_source import ConfigurationSource
 from exporter.daemon import LONGEST_START_SECONDS, STUCK_SECONDS, Daemon, Options
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.policy.loading import Loaded
+from exporter.policy.rule_set import RuleSet
 from tests.support.http import Answer, ask
 from tests.support.monitored import Simulated, app_ids, config, sample, simulated, until
 
@@ -76,7 +77,7 @@ class Started:
         self.loads += 1
         if isinstance(self.next, ConfigError):
             raise self.next
-        return Loaded(config=self.next, files=(), globs=(), sha256=f"digest-{self.loads}")
+        return Loaded(config=self.next, files=(), globs=(), sha256=f"digest-{self.loads}", rule_set=RuleSet.empty())
 
 
 @asynccontextmanager

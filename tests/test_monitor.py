@@ -12,14 +12,18 @@ import structlog
 from msgspec.structs import replace
 
 from exporter.clock import SystemClock
+from exporter.config.credentials import AccessKey
 from exporter.config.forecast import forecast
-from exporter.config.model import App, Collection, Quota
+from exporter.config.model import App, Buckets, Collection, Config, Metrics, Quota
+from exporter.config.secret import Secret
+from exporter.finding_log import FindingLog
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.formats import Format
 from exporter.metrics.report import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.monitor import Monitor
+from exporter.policy.rule_set import RuleSet
 from exporter.simulator.faults import Fault
 from tests.support.monitored import COLLECTION, Simulated, app_ids, config, sample, simulated, text_of, until
 
@@ -34,7 +38,14 @@ class Watched:
         metrics = SelfMetrics(version="0")
         self.exposition: Exposition[AppReport] = Exposition(families(), metrics)
         rng = random.Random(1)  # noqa: S311 - no secret
-        self.monitor = Monitor(self.exposition, metrics, clock=SystemClock(), rng=rng, changed=lambda: None)
+        clock = SystemClock()
+        self.monitor = Monitor(
+            self.exposition, metrics, clock=clock, rng=rng, changed=lambda: None, finding_events=FindingLog(clock)
+        )
+
+    async def apply(self, config: Config) -> None:
+        """Run a configuration without rules."""
+        await self.monitor.apply(config, RuleSet.empty())
 
     @property
     def text(self) -> str:
@@ -68,7 +79,7 @@ async def simulator() -> AsyncIterator[Simulated]:
 async def test_apps_are_read_and_published_in_the_order_of_the_configuration(simulator: Simulated) -> None:
     """Every configured app is soon up, with its tasks."""
     async with watching() as watched:
-        await watched.monitor.apply(simulator.config("app-3", "app-1", "app-2"))
+        await watched.apply(simulator.config("app-3", "app-1", "app-2"))
         await until(lambda: watched.has_data("app-1", "app-2", "app-3"))
         assert [app_id for _, app_id in watched.monitor.apps] == ["app-3", "app-1", "app-2"]
         assert sample(watched.text, "rtcmpu_up", app_id="app-2") == 1
@@ -77,7 +88,7 @@ async def test_apps_are_read_and_published_in_the_order_of_the_configuration(sim
 async def test_before_its_first_sweep_an_app_is_pending(simulator: Simulated) -> None:
     """A new app is published at once, without data."""
     watched = Watched()
-    await watched.monitor.apply(simulator.config("app-1"))
+    await watched.apply(simulator.config("app-1"))
     assert sample(watched.text, "rtcmpu_up", app_id="app-1") == 0
     assert sample(watched.text, "rtcmpu_collection_state", app_id="app-1", state="pending") == 1
     assert app_ids(watched.text, "rtcmpu_tasks") == set()
@@ -87,11 +98,11 @@ async def test_before_its_first_sweep_an_app_is_pending(simulator: Simulated) ->
 async def test_an_app_that_is_removed_takes_its_series(simulator: Simulated) -> None:
     """Nothing is left of a removed app; those that stay are the same as before and never without data."""
     async with watching() as watched:
-        await watched.monitor.apply(simulator.config("app-1", "app-2"))
+        await watched.apply(simulator.config("app-1", "app-2"))
         await until(lambda: watched.has_data("app-1", "app-2"))
         kept = watched.monitor.apps["production", "app-1"]
 
-        await watched.monitor.apply(simulator.config("app-3", "app-1"))
+        await watched.apply(simulator.config("app-3", "app-1"))
 
         assert watched.monitor.apps["production", "app-1"] is kept
         assert watched.has_data("app-1")
@@ -103,11 +114,11 @@ async def test_an_account_that_is_removed_takes_its_series(simulator: Simulated)
     """Nothing is left of a removed account, not even the counters of its requests."""
     async with watching() as watched:
         staying, leaving = simulator.account("app-1", name="staying"), simulator.account("app-1", name="leaving")
-        await watched.monitor.apply(config(staying, leaving))
+        await watched.apply(config(staying, leaving))
         await until(lambda: (sample(watched.text, "rtcmpu_up", account="leaving") or 0) == 1)
         assert 'rtcmpu_exporter_api_requests_total{account="leaving"' in watched.text
 
-        await watched.monitor.apply(config(staying))
+        await watched.apply(config(staying))
 
         assert "leaving" not in watched.text
         assert sample(watched.text, "rtcmpu_exporter_rate_limit_requests_per_second", account="staying") == 40
@@ -116,43 +127,93 @@ async def test_an_account_that_is_removed_takes_its_series(simulator: Simulated)
 async def test_a_turn_that_runs_on_cannot_bring_a_removed_app_back() -> None:
     """An app that is removed in the middle of a sweep stays removed when the sweep ends, well or not."""
     async with simulated(faults=["slow"]) as slow, watching() as watched:
-        await watched.monitor.apply(slow.config("app-1", "app-2"))
+        await watched.apply(slow.config("app-1", "app-2"))
         await until(lambda: slow.service.statistics.by_app["app-2"] > 0)
 
-        await watched.monitor.apply(slow.config("app-1"))
+        await watched.apply(slow.config("app-1"))
         await asyncio.sleep(SLOW_SECONDS)
 
         assert 'app_id="app-2"' not in watched.text
 
 
-async def test_an_account_that_changes_in_the_middle_of_a_sweep_is_read_anew(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """With other settings an account's apps start anew; the sweep that was under way harms nothing and is not told."""
-    async with simulated(faults=["slow"]) as slow, watching() as watched:
-        await watched.monitor.apply(slow.config("app-1"))
+async def test_an_account_that_moves_in_the_middle_of_a_sweep_is_read_anew(caplog: pytest.LogCaptureFixture) -> None:
+    """At another endpoint an account's apps start anew; the sweep that was under way harms nothing and is not told."""
+    async with simulated(faults=["slow"]) as slow, simulated() as other, watching() as watched:
+        await watched.apply(slow.config("app-1"))
         await until(lambda: slow.service.statistics.by_app["app-1"] > 0)
         before = watched.monitor.apps["production", "app-1"]
 
-        slow.service.faults.clear()
         with caplog.at_level(logging.ERROR):
-            await watched.monitor.apply(config(slow.account("app-1", requests_per_second=20)))
+            await watched.apply(config(other.account("app-1")))
             assert watched.monitor.apps["production", "app-1"] is not before
             await until(lambda: watched.has_data("app-1"))
             await asyncio.sleep(SLOW_SECONDS)
 
         assert sample(watched.text, "rtcmpu_up", app_id="app-1") == 1
-        assert sample(watched.text, "rtcmpu_exporter_rate_limit_requests_per_second") == 20
         assert caplog.messages == []
+
+
+async def test_other_settings_of_an_account_hold_from_the_next_request_on_and_cut_nothing_off() -> None:
+    """A sweep that is under way ends well although another key signs its later requests, with another budget."""
+    async with simulated(tasks=150, faults=["slow"]) as slow, watching() as watched:
+        await watched.apply(slow.config("app-1"))
+        await until(lambda: slow.service.statistics.by_app["app-1"] > 0)
+        before = watched.monitor.apps["production", "app-1"]
+        access = watched.monitor._accesses["production"]
+        client = access.requests.client
+
+        slow.service.faults.clear()
+        revoked = AccessKey(access_key_id="another", access_key_secret=Secret("key"))
+        await watched.apply(config(slow.account("app-1", requests_per_second=20, credentials=revoked)))
+        await watched.apply(config(slow.account("app-1", requests_per_second=20)))
+
+        assert watched.monitor.apps["production", "app-1"] is before
+        assert access.requests.client is not client
+        await until(lambda: watched.has_data("app-1"))
+        assert sample(watched.text, "rtcmpu_exporter_rate_limit_requests_per_second") == 20
+        outcomes = before.collector.status.attempts
+        assert all(outcome == "ok" for _, outcome in outcomes), outcomes
+        await until(lambda: not access._retired)
+
+
+async def test_another_key_is_used_at_once(simulator: Simulated) -> None:
+    """After a change of credentials the service refuses what the new key may not do; the data stays meanwhile."""
+    async with watching() as watched:
+        await watched.apply(simulator.config("app-1"))
+        await until(lambda: watched.has_data("app-1"))
+
+        revoked = AccessKey(access_key_id="another", access_key_secret=Secret("key"))
+        await watched.apply(config(simulator.account("app-1", credentials=revoked)))
+
+        assert watched.has_data("app-1")
+        await until(lambda: sample(watched.text, "rtcmpu_collection_state", app_id="app-1", state="auth_error") == 1)
+        assert watched.has_data("app-1")
+
+
+async def test_other_buckets_are_counted_from_the_tasks_that_are_known(simulator: Simulated) -> None:
+    """With other bounds the distributions change at once, without a gap and without a request."""
+    async with watching() as watched:
+        await watched.apply(simulator.config("app-1"))
+        await until(lambda: watched.has_data("app-1"))
+        account = simulator.account("app-1")
+
+        buckets = Buckets(panes=(3, 7))
+        await watched.apply(Config(accounts=(account,), collection=COLLECTION, metrics=Metrics(buckets=buckets)))
+
+        assert watched.has_data("app-1")
+        await until(lambda: "rtcmpu_task_panes_bucket" in watched.text and 'le="7.0"' in watched.text)
+        assert 'le="25.0"' not in "".join(
+            line for line in watched.text.splitlines() if line.startswith("rtcmpu_task_panes_bucket")
+        )
 
 
 async def test_an_app_whose_settings_change_is_published_with_them(simulator: Simulated) -> None:
     """Another name, owner or quota takes effect with the next configuration."""
     async with watching() as watched:
-        await watched.monitor.apply(simulator.config("app-1"))
+        await watched.apply(simulator.config("app-1"))
         assert sample(watched.text, "rtcmpu_task_quota", app_id="app-1", mix_mode="mixed") == 40
 
-        await watched.monitor.apply(simulator.config(App(id="app-1", owner="live-ops", quota=Quota(mixed=None))))
+        await watched.apply(simulator.config(App(id="app-1", owner="live-ops", quota=Quota(mixed=None))))
 
         assert sample(watched.text, "rtcmpu_task_quota", app_id="app-1", mix_mode="single") == 200
         assert sample(watched.text, "rtcmpu_task_quota", app_id="app-1", mix_mode="mixed") is None
@@ -162,12 +223,12 @@ async def test_an_app_whose_settings_change_is_published_with_them(simulator: Si
 async def test_what_the_limiter_knows_outlives_a_reload(simulator: Simulated) -> None:
     """After throttling a reload does not send at full speed again, not even with other settings of the account."""
     async with watching() as watched:
-        await watched.monitor.apply(simulator.config("app-1"))
+        await watched.apply(simulator.config("app-1"))
         watched.monitor._accesses["production"].limiter.throttled(None)
 
         for requests_per_second in (40.0, 30.0):
             account = simulator.account("app-1", "app-2", requests_per_second=requests_per_second)
-            await watched.monitor.apply(config(account))
+            await watched.apply(config(account))
             rate = sample(watched.text, "rtcmpu_exporter_rate_limit_requests_per_second", account="production")
             assert rate is not None
             assert rate <= requests_per_second / 2 + 1
@@ -177,7 +238,7 @@ async def test_accounts_with_one_key_share_one_limiter(simulator: Simulated) -> 
     """Entries of one cloud account are one budget, the lowest of theirs; another key has its own."""
     async with watching() as watched:
         other = replace(simulator.account("app-2", name="other"), endpoint="http://127.0.0.1:9")
-        await watched.monitor.apply(
+        await watched.apply(
             config(
                 simulator.account("app-1", name="one", requests_per_second=30),
                 simulator.account("app-2", name="two", requests_per_second=20),
@@ -199,7 +260,7 @@ async def test_a_budget_that_does_not_suffice_stretches_the_published_intervals(
     async with watching() as watched:
         collection = Collection(interval_seconds=1.0, sweep_interval_seconds=2.0)
         scarce = config(simulator.account("app-1", "app-2", "app-3", requests_per_second=1), collection=collection)
-        await watched.monitor.apply(scarce)
+        await watched.apply(scarce)
 
         ratio = sample(watched.text, "rtcmpu_collection_interval_stretch_ratio", app_id="app-1")
         assert ratio is not None
@@ -210,7 +271,7 @@ async def test_a_budget_that_does_not_suffice_stretches_the_published_intervals(
         assert sample(text, "rtcmpu_collection_stale_after_seconds", app_id="app-2") == pytest.approx(4 * ratio)
 
         ample = config(simulator.account("app-1", requests_per_second=40), collection=collection)
-        await watched.monitor.apply(ample)
+        await watched.apply(ample)
         assert sample(watched.text, "rtcmpu_collection_interval_stretch_ratio", app_id="app-1") == 1
         assert sample(watched.text, "rtcmpu_collection_interval_seconds", app_id="app-1") == 1
 
@@ -219,7 +280,7 @@ async def test_known_numbers_of_tasks_replace_the_quotas_in_the_budget(simulator
     """Once an app was swept, its real number of pages decides how far the intervals are stretched."""
     async with watching() as watched:
         account = simulator.account(App(id="app-1", quota=Quota(single=100_000)), requests_per_second=10)
-        await watched.monitor.apply(config(account, collection=COLLECTION))
+        await watched.apply(config(account, collection=COLLECTION))
         ratio = sample(watched.text, "rtcmpu_collection_interval_stretch_ratio", app_id="app-1")
         assert ratio is not None
         assert ratio > 100
@@ -236,12 +297,12 @@ async def test_a_configuration_with_a_bad_ca_file_changes_nothing(simulator: Sim
     bad.write_text("no certificate")
     async with watching() as watched:
         good = simulator.config("app-1")
-        await watched.monitor.apply(good)
+        await watched.apply(good)
         await until(lambda: watched.has_data("app-1"))
         apps = dict(watched.monitor.apps)
 
         with pytest.raises(ValueError, match=r"ca\.pem: expected certificates as PEM"):
-            await watched.monitor.apply(
+            await watched.apply(
                 config(
                     simulator.account("app-1", requests_per_second=5),
                     simulator.account("app-2", name="new", limit_group="other"),
@@ -266,7 +327,7 @@ async def test_data_that_becomes_too_old_is_withdrawn(simulator: Simulated) -> N
     async with watching() as watched:
         with structlog.testing.capture_logs():
             collection = Collection(interval_seconds=0.2, sweep_interval_seconds=0.5, stale_after_seconds=1.5)
-            await watched.monitor.apply(config(simulator.account("app-1"), collection=collection))
+            await watched.apply(config(simulator.account("app-1"), collection=collection))
             await until(lambda: watched.has_data("app-1"))
             simulator.service.faults.add(Fault("internal_error"))
 

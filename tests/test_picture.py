@@ -18,8 +18,10 @@ from exporter.collect.listing import Fresh
 from exporter.collect.rows import AppRows
 from exporter.collect.status import Status
 from exporter.config.model import App, Buckets
+from exporter.finding_log import FindingLog
 from exporter.metrics.report import AppReport
 from exporter.picture import Picture
+from exporter.policy.policy import Policy
 from exporter.task import Task
 from tests.metrics.builders import STATUS, configuration
 
@@ -40,8 +42,10 @@ class Shown:
     def __init__(self) -> None:
         self.collector = FakeCollector()
         self.reports: list[AppReport] = []
-        self.history = History(SystemClock())
-        self.picture = Picture(Buckets(), self.reports.append, self.history)
+        clock = SystemClock()
+        self.history = History(clock)
+        policy = Policy(clock, events=FindingLog(clock), changed=lambda _: None)
+        self.picture = Picture(Buckets(), self.reports.append, self.history, policy)
         self.picture.show(cast("Collector", self.collector))
 
     def collect(self, *numbers: int, region: str = "CN-Shanghai") -> None:

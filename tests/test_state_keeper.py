@@ -8,6 +8,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from exporter.collect.collector import Collector
+from exporter.collect.state_file import Findings
 from exporter.state import State
 from exporter.state_keeper import SAVE_SECONDS, StateKeeper
 from tests.support.moving_list import INTERVALS, ListService, MovingList, Told, collector_of, listed, shown
@@ -17,11 +18,19 @@ from tests.support.virtual_time import VirtualClock, run
 class Process:
     """What of one process of the exporter counts here: a collector and the keeper of its state."""
 
-    def __init__(self, moving_list: MovingList, path: Path | None, clock: VirtualClock) -> None:
+    def __init__(
+        self, moving_list: MovingList, path: Path | None, clock: VirtualClock, findings: Findings | None = None
+    ) -> None:
         self.service = ListService(moving_list)
         self.told = Told()
         self.collector: Collector = collector_of(self.service, self.told, clock)
-        self.keeper = StateKeeper(lambda: [self.collector], clock=clock, in_thread=_at_once)
+        self.findings_of: list[tuple[str, str]] = []
+
+        def findings_about(account: str, app_id: str) -> Findings:
+            self.findings_of.append((account, app_id))
+            return findings or {}
+
+        self.keeper = StateKeeper(lambda: [self.collector], findings=findings_about, clock=clock, in_thread=_at_once)
         self.keeper.path = path
 
     async def begin(self) -> bool:
@@ -105,6 +114,23 @@ def test_first_seen_survives(tmp_path: Path) -> None:
         await second.collector.sweep()
         seen = [[entry.first_seen for entry in process.collector.inventory] for process in (first, second)]
         assert seen[0] == seen[1]
+
+    _scenario(scenario)
+
+
+def test_findings_survive(tmp_path: Path) -> None:
+    """What violates which version of a rule is saved beside the tasks, as it was at that moment, and comes back."""
+    version: tuple[str, ...] = ("video-bitrate", "warning", "", "task.video.bitrate_kbps <= 3000")
+
+    async def scenario(clock: VirtualClock) -> None:
+        moving_list = MovingList(tasks=3)
+        findings = {version: dict.fromkeys(moving_list.order, 500.5)}
+        first = Process(moving_list, tmp_path / "state", clock, findings)
+        await first.collector.sweep()
+        await first.save()
+        assert first.findings_of == [(first.collector.account, first.collector.app.id)]
+        (saved,) = await Process(moving_list, tmp_path / "state", clock).keeper.load()
+        assert saved.findings() == findings
 
     _scenario(scenario)
 

@@ -1,5 +1,6 @@
 """The client: one signed request for each call, and what it tells about clock and credentials on the way."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
@@ -66,6 +67,9 @@ class Client:
         self._nonce = nonce
         self._observer = observer
         self._clock_offset_seconds = 0.0
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> Page:
         """Read one page of an app's list.
@@ -94,7 +98,23 @@ class Client:
         await self._credentials.close()
         await self._session.close()
 
+    async def close_when_idle(self) -> None:
+        """Do as `close`, once no request is under way any more."""
+        await self._idle.wait()
+        await self.close()
+
     async def _request(self, parameters: Mapping[str, str], *, may_be_unknown: bool = False) -> Page:
+        """Make one attempt, and know that it is under way."""
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            return await self._reported(parameters, may_be_unknown=may_be_unknown)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
+    async def _reported(self, parameters: Mapping[str, str], *, may_be_unknown: bool) -> Page:
         """Make one attempt and report it."""
         credentials = await self._credentials.get()
         started = self._clock.monotonic()

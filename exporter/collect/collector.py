@@ -105,6 +105,13 @@ class Collector:
         self._intervals = intervals
         self.look_at_clock()
 
+    def configure(self, app: App, *, max_tasks: int) -> None:
+        """Take on another description of the same app, and another limit, which counts from the next reading on."""
+        self.app = app
+        self._reader.max_tasks = max_tasks
+        self._standing.describe(app)
+        self.look_at_clock()
+
     def look_at_clock(self) -> None:
         """Withdraw what has become too old."""
         if self._standing.status(self._intervals, at=self._clock.monotonic()) != self.status:

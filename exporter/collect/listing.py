@@ -113,7 +113,7 @@ class ListReader:
     ) -> None:
         self._rows = rows
         self._monotonic = monotonic
-        self._max_tasks = max_tasks
+        self.max_tasks = max_tasks
         self._largest_page = largest_page
 
     async def read_front(
@@ -168,7 +168,7 @@ class ListReader:
             self._rows,
             task_id_of,
             monotonic=self._monotonic,
-            max_tasks=self._max_tasks,
+            max_tasks=self.max_tasks,
             largest_page=self._largest_page,
         )
 

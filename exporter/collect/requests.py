@@ -51,19 +51,21 @@ class AccountRequests:
     def __init__(
         self, client: ListClient, limiter: Limiter, *, clock: Clock, rng: random.Random, events: RequestEvents
     ) -> None:
-        self._client = client
-        self._limiter = limiter
+        self.client = client
+        """Whoever sends them; another one sends all that are not under way yet."""
+        self.limiter = limiter
+        """Their budget; another one counts from the next request on."""
         self._clock = clock
         self._rng = rng
         self._events = events
 
     def of_app(self, app_id: str) -> "AppRequests":
         """Return the requests about one app, with a count of their own."""
-        return AppRequests(self, self._client, app_id)
+        return AppRequests(self, app_id)
 
     def queue_seconds(self, priority: Priority) -> float:
         """How long the requests of a priority that wait now will take to be sent."""
-        return self._limiter.waiting(priority) / self._limiter.effective_requests_per_second
+        return self.limiter.waiting(priority) / self.limiter.effective_requests_per_second
 
     async def send(
         self, attempt: Callable[[], Awaitable[Page]], priority: Priority, count: Callable[[], None]
@@ -82,7 +84,7 @@ class AccountRequests:
         while True:
             attempts += 1
             try:
-                async with self._limiter.permit(priority) as waited_seconds:
+                async with self.limiter.permit(priority) as waited_seconds:
                     self._events.waited(priority.name.lower(), waited_seconds)
                     sent_at = self._clock.monotonic()
                     count()
@@ -91,7 +93,7 @@ class AccountRequests:
                 asked_to_wait_seconds = error.wait_seconds or 0.0
                 if error.state is State.THROTTLED:
                     self._events.throttled()
-                    self._limiter.throttled(error.wait_seconds)
+                    self.limiter.throttled(error.wait_seconds)
                 if not error.retryable or attempts == ATTEMPTS or asked_to_wait_seconds > LONGEST_WAIT_SECONDS:
                     raise
                 self._events.retried(error.state)
@@ -102,9 +104,8 @@ class AccountRequests:
 class AppRequests:
     """The requests about one app."""
 
-    def __init__(self, account: AccountRequests, client: ListClient, app_id: str) -> None:
+    def __init__(self, account: AccountRequests, app_id: str) -> None:
         self._account = account
-        self._client = client
         self._app_id = app_id
         self.sent = 0
         """HTTP requests so far, retries included."""
@@ -114,7 +115,9 @@ class AppRequests:
 
         async def fetch(window: Window) -> Answer:
             return await self._account.send(
-                lambda: self._client.list_tasks(self._app_id, page_no=window.page_no, page_size=window.page_size),
+                lambda: self._account.client.list_tasks(
+                    self._app_id, page_no=window.page_no, page_size=window.page_size
+                ),
                 priority,
                 self._count,
             )
@@ -128,7 +131,7 @@ class AppRequests:
     async def look_up(self, task_id: str) -> Answer:
         """Ask for one task by its TaskId."""
         return await self._account.send(
-            lambda: self._client.look_up(self._app_id, task_id), Priority.LOOKUP, self._count
+            lambda: self._account.client.look_up(self._app_id, task_id), Priority.LOOKUP, self._count
         )
 
     def _count(self) -> None:

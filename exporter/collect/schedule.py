@@ -124,6 +124,11 @@ class Schedule:
         self._add_job(collector, Kind.UPDATE, update, phase * collector.status.interval_seconds)
         self._add_job(collector, Kind.SWEEP, sweep, first_wait)
 
+    def next_turn(self, collector: Collector, kind: Kind) -> float | None:
+        """Return when the next turn of a kind is due, in wall-clock seconds; None: none is laid."""
+        job = self._jobs.get((collector, kind))
+        return None if job is None or job.next_run_time is None else job.next_run_time.timestamp()
+
     def remove(self, collector: Collector) -> None:
         """Read an app no more; a turn that runs is cancelled."""
         for kind in Kind:

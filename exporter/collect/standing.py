@@ -35,6 +35,10 @@ class Standing:
         self._stale_after_at_last_sweep = 0.0
         """Seconds: what held when the last sweep was accepted, since the next one was laid by it."""
 
+    def describe(self, app: App) -> None:
+        """Take on another description of the same app."""
+        self._app = app
+
     @property
     def has_sweep(self) -> bool:
         """Whether a sweep was ever accepted."""

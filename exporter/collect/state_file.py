@@ -1,16 +1,16 @@
-"""The accepted tasks in a file, so that a restart need not begin with nothing.
+"""The accepted tasks and the findings about them in a file, so that a restart need not begin with nothing.
 
 A header line says what it is, in which format, and the digest of what follows: compressed MessagePack. A file that is
 not exactly that is refused whole. Written beside its place and renamed, it is always the old one or the new one. It
-holds what a `Task` holds: no URL paths, no user ids, no payloads.
+holds what a `Task` holds, and rules: no URL paths, no user ids, no payloads.
 """
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 import xxhash
@@ -26,6 +26,11 @@ MOST_BYTES: Final = 2 * 1024**3
 """Of the content; beyond it a file is taken for damaged."""
 OWNER_ONLY: Final = 0o600
 BEFORE_THIS_PROCESS: Final = float("-inf")
+WHOLE_APP: Final = -1
+
+Findings: TypeAlias = Mapping[tuple[str, ...], Mapping[str, float]]
+"""Since when violations are seen, in wall-clock seconds, by the version of a rule and the TaskId; the TaskId of one
+about the app as a whole is empty."""
 
 
 class SavedTask(Struct, frozen=True, array_like=True, gc=False):
@@ -40,6 +45,16 @@ class SavedTask(Struct, frozen=True, array_like=True, gc=False):
     last_changed: float
 
 
+class SavedViolations(Struct, frozen=True, array_like=True, gc=False):
+    """What violates one version of a rule."""
+
+    rule_version: tuple[str, ...]
+    tasks: list[int]
+    """Places in `SavedApp.tasks`, or `WHOLE_APP`."""
+    since: list[float]
+    """Of each of them."""
+
+
 class SavedApp(Struct, frozen=True):
     """One app as it was accepted. Times are wall-clock seconds."""
 
@@ -49,6 +64,7 @@ class SavedApp(Struct, frozen=True):
     last_update_began: float | None
     configurations: list[Configuration]
     tasks: list[SavedTask]
+    violations: list[SavedViolations]
 
     def entries(self) -> Iterator[Entry]:
         """Yield the tasks as an inventory holds them."""
@@ -62,15 +78,31 @@ class SavedApp(Struct, frozen=True):
             )
             yield Entry(task, saved.first_seen, saved.last_changed, BEFORE_THIS_PROCESS)
 
+    def findings(self) -> Findings:
+        """Return the violations as they were."""
+        return {
+            saved.rule_version: {
+                "" if place == WHOLE_APP else self.tasks[place].task_id: since
+                for place, since in zip(saved.tasks, saved.since, strict=True)
+            }
+            for saved in self.violations
+        }
+
 
 class StateFileError(Exception):
     """A file that can't be used; `str()` says why in one line."""
 
 
 def saved_app(
-    account: str, app_id: str, sweep: Sweep, last_update_began: float | None, entries: Iterable[Entry]
+    account: str,
+    app_id: str,
+    sweep: Sweep,
+    last_update_began: float | None,
+    entries: Iterable[Entry],
+    *,
+    findings: Findings,
 ) -> SavedApp:
-    """Return an app as it is saved."""
+    """Return an app as it is saved, with those findings that are about its tasks or about the app as a whole."""
     places: dict[Configuration, int] = {}
     tasks = []
     for entry in entries:
@@ -87,7 +119,18 @@ def saved_app(
                 entry.last_changed,
             )
         )
-    return SavedApp(account, app_id, sweep, last_update_began, list(places), tasks)
+    return SavedApp(
+        account, app_id, sweep, last_update_began, list(places), tasks, list(_saved_violations(findings, tasks))
+    )
+
+
+def _saved_violations(findings: Findings, tasks: Iterable[SavedTask]) -> Iterator[SavedViolations]:
+    """Yield what there is to save of each rule."""
+    places = {"": WHOLE_APP} | {task.task_id: place for place, task in enumerate(tasks)}
+    for rule_version, since in findings.items():
+        known = {places[task_id]: seen for task_id, seen in since.items() if task_id in places}
+        if known:
+            yield SavedViolations(rule_version, list(known), list(known.values()))
 
 
 def encode(apps: Iterable[SavedApp]) -> bytes:
@@ -117,6 +160,8 @@ def decode(data: bytes) -> list[SavedApp]:
     for app in apps:
         if any(not 0 <= task.configuration < len(app.configurations) for task in app.tasks):
             raise StateFileError("it is damaged: a task refers to nothing")
+        if any(not _fits(violations, len(app.tasks)) for violations in app.violations):
+            raise StateFileError("it is damaged: a violation refers to nothing")
     return apps
 
 
@@ -172,6 +217,12 @@ def _decompress(content: bytes) -> bytes:
     if not decompressor.eof:
         raise StateFileError("it is damaged: its content has no end")
     return data
+
+
+def _fits(violations: SavedViolations, tasks: int) -> bool:
+    """Whether each violation has a task, or the app, and a time."""
+    in_bounds = all(WHOLE_APP <= place < tasks for place in violations.tasks)
+    return in_bounds and len(violations.tasks) == len(violations.since)
 
 
 def _digest(content: bytes) -> bytes:

@@ -27,10 +27,16 @@ def check_config(source: ConfigurationSource, path: Path, *, probe: bool) -> int
     Raises:
         ConfigError: With every mistake.
     """
-    config = source.load().config
+    loaded = source.load()
+    config = loaded.config
     out = console()
     apps = sum(len(account.apps) for account in config.accounts)
-    out.print(f"{path}: fine, {_count(len(config.accounts), 'account')}, {_count(apps, 'app')}", markup=False)
+    counts = (
+        _count(len(config.accounts), "account"),
+        _count(apps, "app"),
+        f"{_count(len(loaded.rule_set.all_rules()), 'rule')} on",
+    )
+    out.print(f"{path}: fine, {', '.join(counts)}", markup=False)
     for outlook in forecast(config):
         out.print(f"\n{', '.join(outlook.accounts)}", markup=False)
         for name, text in _expectations(outlook):

@@ -1,27 +1,24 @@
 """`collect`: one sweep of every app, now."""
 
-import asyncio
-import random
 import sys
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from exporter import __version__, log
-from exporter.clock import SystemClock
 from exporter.commands import exit_codes
-from exporter.commands.console import console, printable, table
+from exporter.commands.console import console, table
 from exporter.commands.running import run
-from exporter.config.model import Config
+from exporter.commands.sweeping import name_failing, sweep
 from exporter.configuration_source import ConfigurationSource
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.formats import negotiate
 from exporter.metrics.labels import mix_mode
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.monitor import Monitor, MonitoredApp
+from exporter.monitor import MonitoredApp
+from exporter.policy.rule_set import RuleSet
 from exporter.task import MIXED, SINGLE, Task
 
 Output = Literal["table", "json", "prometheus"]
@@ -36,24 +33,15 @@ def collect(source: ConfigurationSource, output: Output) -> int:
     """
     metrics = SelfMetrics(version=__version__)
     log.configure("error", "logfmt", sys.stderr, metrics.message_logged)
-    return run(_collect(source.load().config, output, metrics))
+    return run(_collect(source, output, metrics))
 
 
-async def _collect(config: Config, output: Output, metrics: SelfMetrics) -> int:
+async def _collect(source: ConfigurationSource, output: Output, metrics: SelfMetrics) -> int:
     exposition = Exposition(families(), metrics)
-    monitor = Monitor(
-        exposition,
-        metrics,
-        clock=SystemClock(),
-        rng=random.Random(),  # noqa: S311 - no secret
-        changed=lambda: None,
-    )
-    await monitor.apply(config)
-    apps = list(monitor.apps.values())
-    try:
-        await _sweep_all(apps)
-    finally:
-        await monitor.close()
+    loaded = source.load()
+    # Findings are in the exposition alone.
+    rule_set = loaded.rule_set if output == "prometheus" else RuleSet.empty()
+    apps = list((await sweep(loaded.config, rule_set, exposition, metrics)).apps.values())
     if output == "prometheus":
         exposition.publish()
         for chunk in exposition.body(negotiate("text/plain"), gzip=False).chunks:
@@ -62,33 +50,7 @@ async def _collect(config: Config, output: Output, metrics: SelfMetrics) -> int:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode([_as_json(app) for app in apps])).decode() + "\n")
     else:
         _print_table(apps)
-    failing = [app.collector.status for app in apps if not app.collector.status.up]
-    for status in failing:
-        sys.stderr.write(f"{status.account}/{status.app_id}: {status.state}: {printable(status.reason)}\n")
-    return exit_codes.FAILED if failing else exit_codes.FINE
-
-
-async def _sweep_all(apps: list[MonitoredApp]) -> None:
-    """Sweep all apps at once, with a bar for whoever watches."""
-    columns = (
-        TextColumn("collecting"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("apps, {task.fields[tasks]} tasks"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console(sys.stderr), transient=True, disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task("", total=len(apps), tasks=0)
-        tasks = 0
-        for sweep in asyncio.as_completed([_swept(app) for app in apps]):
-            tasks += await sweep
-            progress.update(bar, advance=1, tasks=tasks)
-
-
-async def _swept(app: MonitoredApp) -> int:
-    """Sweep an app; return how many tasks it has."""
-    await app.collector.sweep()
-    return len(app.collector.inventory)
+    return exit_codes.FAILED if name_failing(apps) else exit_codes.FINE
 
 
 def _as_json(app: MonitoredApp) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from exporter import __version__, log
 from exporter.clock import SystemClock
 from exporter.commands import exit_codes
+from exporter.commands.demo_expectations import EXPECTATIONS
 from exporter.commands.running import run
 from exporter.commands.simulate import cannot_listen
 from exporter.config.credentials import AccessKey
@@ -73,6 +74,7 @@ def _config(accounts: Sequence[DemoAccount], endpoint: str) -> Config:
                         name=app.name,
                         owner=app.owner,
                         quota=Quota(single=app.quota_single, mixed=app.quota_mixed),
+                        expect=EXPECTATIONS.get(app.id),
                     )
                     for app in account.apps
                 ),

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from exporter.config.credentials import Credentials, DefaultChain
+from exporter.config.policy_model import Expect, FilePattern, Policy
 
 DEFAULT_ENDPOINT: Final = "https://live.aliyuncs.com"
 DEFAULT_REQUESTS_PER_SECOND: Final = 40.0
@@ -26,9 +27,6 @@ AccountName = Annotated[
 AppId = Annotated[
     str,
     Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$", extra={"expected": "1 to 64 letters, digits or _ -"}),
-]
-FilePattern = Annotated[
-    str, Meta(pattern=r"^[^\u0000]+$", extra={"expected": "the name of a file, or a pattern with * ? or **"})
 ]
 Bounds = Annotated[tuple[float, ...], Meta(min_length=1, extra={"kind": "bounds"})]
 TaskCount = Annotated[int, Meta(ge=0, le=1_000_000_000)]
@@ -48,6 +46,7 @@ class App(Struct, frozen=True, kw_only=True):
     name: Annotated[str, Meta(max_length=200, description="What people call it.")] = ""
     owner: Annotated[str, Meta(max_length=200, description="Who answers for it.")] = ""
     quota: Annotated[Quota, Meta(description="How many tasks the vendor allows it; each can be `none`.")] = Quota()
+    expect: Annotated[Expect | None, Meta(description="What is expected of its tasks, without any rule file.")] = None
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -210,4 +209,5 @@ class Config(Struct, frozen=True, kw_only=True):
 
     accounts: Annotated[tuple[Account, ...], Meta(min_length=1, description="What is read, and with which budget.")]
     collection: Annotated[Collection, Meta(description="How often and how far the lists are read.")] = Collection()
+    policy: Annotated[Policy, Meta(description="Which rules are in force.")] = Policy()
     metrics: Annotated[Metrics, Meta(description="What is published, and how finely.")] = Metrics()

@@ -1,7 +1,6 @@
 """From YAML nodes to values of the model: a walk that the model's types direct.
 
-What it returns is a draft: the values by attribute, with the place of each, so that what concerns several
-keys at once can still be checked, and reported by place, before anything is built.
+What it returns for a mapping is a draft: the values by attribute, and what stood there.
 """
 
 import difflib
@@ -14,84 +13,41 @@ from typing import Final
 from msgspec import Struct
 
 from exporter.config import values
+from exporter.config.draft import INVALID, Draft, Invalid
 from exporter.config.expansion import ExpansionError, expand
 from exporter.config.mistakes import Mistakes, Position
 from exporter.config.secret import Secret, SecretFile
 from exporter.config.shapes import FILE_SUFFIX, TAG_FIELD, UNTAGGED, Key, Shape, keys_of, tag_of
-from exporter.config.yaml_nodes import Items, Mapping, Node, Scalar
+from exporter.config.yaml_nodes import TAGGED, Items, Mapping, Node, Scalar
 
 _KEY_SHAPED: Final = re.compile(r"[a-z][a-z_-]{0,39}")
 _LONGEST_SHOWN: Final = 40
 _PARSERS: Final = {
     "text": values.parse_text,
     "number": values.parse_number,
+    "choice": values.parse_choice,
     "switch": values.parse_switch,
     "duration": values.parse_duration_within,
+    "date": values.parse_date,
+    "timestamp": values.parse_timestamp,
     "endpoint": values.parse_endpoint,
     "proxy": values.parse_proxy,
     "url": values.parse_url,
 }
-_SHOWN_KINDS: Final = frozenset({"text", "number", "switch", "duration"})
+_SHOWN_KINDS: Final = frozenset({"text", "choice", "number", "switch", "duration", "date", "timestamp"})
 _UNQUOTED_KINDS: Final = frozenset({"number", "switch"})
 
 
-class Draft(Struct):
-    """A mapping as read: what could be understood of it."""
-
-    struct: type[Struct]
-    position: Position
-    values: dict[str, object]
-    """By attribute; a list holds drafts, values and INVALID. What is wrong or absent has no entry."""
-    places: dict[str, Position]
-    """By attribute: where a value stands, be it right or wrong."""
-    item_places: dict[str, tuple[Position, ...]]
-    """By attribute: where each item of a list stands."""
-
-    @property
-    def wrong(self) -> set[str]:
-        """The attributes whose values could not be read."""
-        return {name for name in self.places if self.values.get(name, INVALID) is INVALID}
-
-    @property
-    def complete(self) -> bool:
-        """Whether it can be built: nothing in it is wrong, nothing that is required is absent."""
-        required = {key.attribute for key in keys_of(self.struct) if key.required}
-        return required <= self.values.keys() and not self.wrong and all(map(_complete, self.values.values()))
-
-    def build(self) -> Struct:
-        """Return the value itself; only for a complete draft."""
-        return self.struct(**{name: _built(value) for name, value in self.values.items()})
-
-
-class Invalid:
-    """Stands for a value that could not be read; the mistake is noted."""
-
-
-INVALID: Final = Invalid()
-
-
-def _complete(value: object) -> bool:
-    """Whether a value can be built."""
-    if isinstance(value, Draft):
-        return value.complete
-    if isinstance(value, tuple):
-        return all(map(_complete, value))
-    return not isinstance(value, Invalid)
-
-
-def _built(value: object) -> object:
-    """Return a value with every draft in it built."""
-    if isinstance(value, Draft):
-        return value.build()
-    if isinstance(value, tuple):
-        return tuple(_built(item) for item in value)
-    return value
-
-
 class Reader:
-    """Reads the nodes of one file."""
+    """Reads the nodes of one file.
 
-    def __init__(self, *, directory: Path, environ: AnyMapping[str, str], mistakes: Mistakes) -> None:
+    Args:
+        directory: Where relative paths start.
+        environ: What `${NAME}` stands for; None: it has no meaning here.
+        mistakes: Is told what is wrong.
+    """
+
+    def __init__(self, *, directory: Path, environ: AnyMapping[str, str] | None, mistakes: Mistakes) -> None:
         self._directory = directory
         self._environ = environ
         self._mistakes = mistakes
@@ -110,6 +66,8 @@ class Reader:
                 return self._mapping(node, shape.structs[0], shape, label)
             case "tagged":
                 return self._tagged(node, shape, label)
+            case "table":
+                return self._table(node, shape, label)
             case "list" | "bounds":
                 return self._list(node, shape, label, may_show=may_show)
             case _:
@@ -133,13 +91,13 @@ class Reader:
         if name is None:
             return INVALID
         if name not in structs:
-            self._mistakes.add(tag.position, f"unknown {TAG_FIELD} of {label}, expected {_one_of(structs)}")
+            self._mistakes.add(tag.position, f"unknown {TAG_FIELD} of {label}, expected {values.one_of([*structs])}")
             return INVALID
         return self._draft(node, structs[name], tag=TAG_FIELD)
 
     def _draft(self, node: Mapping, struct: type[Struct], *, tag: str | None) -> Draft:
         """Read the pairs of a mapping."""
-        draft = Draft(struct, node.position, {}, {}, {})
+        draft = Draft(struct, node.position, {}, {})
         known = _spellings(struct)
         seen: dict[str, Position] = {}
         given: dict[str, str] = {}
@@ -165,7 +123,7 @@ class Reader:
             self._value(draft, key, name.text, value, may_show=tag is None)
         for key in keys_of(struct):
             if key.required and key.attribute not in given:
-                names = _one_of([one for one, other in known.items() if other is key])
+                names = values.one_of([one for one, other in known.items() if other is key])
                 self._mistakes.add(node.position, f"missing key {names}, expected {_describe(key.shape)}")
         return draft
 
@@ -175,9 +133,7 @@ class Reader:
             if key.required:
                 self._mistakes.add(node.position, f"{name} is empty, expected {_describe(key.shape)}")
             return
-        draft.places[key.attribute] = node.position
-        if isinstance(node, Items):
-            draft.item_places[key.attribute] = tuple(item.position for item in node.items)
+        draft.nodes[key.attribute] = node
         value = (
             self._secret(node, name, in_file=name != key.name)
             if key.shape.kind == "secret"
@@ -192,11 +148,31 @@ class Reader:
             self._mistakes.add(name.position, "a merge key (<<), expected each key written out")
             return
         near = difflib.get_close_matches(name.text[: 2 * _LONGEST_SHOWN], known, n=1)
-        expected = near[0] if near else _one_of(known)
+        expected = near[0] if near else values.one_of(known)
         if ":" in name.text:
             expected = "a space after the colon"
         shown = _key(name.text) if near or not is_secretive else ""
         self._mistakes.add(name.position, f"unknown key {shown}".rstrip() + f", expected {expected}")
+
+    def _table(self, node: Node, shape: Shape, label: str) -> dict[str, object] | Invalid:
+        """Read a mapping whose keys are free; a name without a value counts as left out."""
+        if not isinstance(node, Mapping) or shape.item is None or shape.name is None:
+            return self._wrong_kind(node, shape, label)
+        table: dict[str, object] = {}
+        seen: dict[str, Position] = {}
+        for key, value in node.pairs:
+            try:
+                name = values.parse_text(key.text, shape.name)
+            except values.Unfit as expected:
+                self._mistakes.add(key.position, f"a key of {label} {_shown(key)}, expected {expected}")
+                continue
+            if name in seen:
+                self._mistakes.add(key.position, f"duplicate key {name}, expected once: it stands at {seen[name]}")
+                continue
+            seen[name] = key.position
+            if not (isinstance(value, Scalar) and value.is_null):
+                table[name] = self.read(value, shape.item, name)
+        return table
 
     def _list(self, node: Node, shape: Shape, label: str, *, may_show: bool) -> tuple[object, ...] | Invalid:
         """Read a list; an item that is wrong is INVALID, so that the others are still checked."""
@@ -225,21 +201,22 @@ class Reader:
                 self._mistakes.add(node.items[place].position, text)
 
     def _scalar(self, node: Node, shape: Shape, label: str, *, may_show: bool) -> object:
-        """Read a text, number, switch, duration, path or address."""
+        """Read a single value."""
         if not isinstance(node, Scalar):
             return self._wrong_kind(node, shape, label)
-        text = self._expanded(node)
+        text = None if node.style == TAGGED else self._expanded(node)
         if text is None:
             return INVALID
         if shape.kind == "path":
             return self._path(node, text, label)
-        if shape.kind in _UNQUOTED_KINDS and not node.plain and "${" not in node.text:
+        if shape.kind in _UNQUOTED_KINDS and not node.plain and not self._is_expanded(node):
             self._mistakes.add(node.position, f"{label} is quoted, expected {_describe(shape)}, without quotes")
             return INVALID
         try:
             return _PARSERS[shape.kind](text, shape)
         except values.Unfit as expected:
-            what = _shown(node) if may_show and shape.kind in _SHOWN_KINDS else "is not usable"
+            shown = _shown(node) + (" (expanded)" if self._is_expanded(node) else "")
+            what = shown if may_show and shape.kind in _SHOWN_KINDS else "is not usable"
             self._mistakes.add(node.position, f"{label} {what}, expected {expected}")
             return INVALID
 
@@ -267,12 +244,18 @@ class Reader:
 
     def _expanded(self, node: Scalar) -> str | None:
         """Return a scalar's text with the environment in it; None with the mistakes noted."""
+        if self._environ is None:
+            return node.text
         try:
             return expand(node.text, self._environ)
         except ExpansionError as error:
             for problem in error.problems:
                 self._mistakes.add(node.position, problem)
             return None
+
+    def _is_expanded(self, node: Scalar) -> bool:
+        """Whether the environment has a part in what a scalar means."""
+        return self._environ is not None and "${" in node.text
 
     def _wrong_kind(self, node: Node, shape: Shape, label: str) -> Invalid:
         """Note a list where a text belongs, and the like."""
@@ -306,10 +289,4 @@ def _shown(node: Scalar) -> str:
     if not node.text:
         return "is empty"
     text = node.text if len(node.text) <= _LONGEST_SHOWN else node.text[:_LONGEST_SHOWN] + "…"
-    return f"is {text!r}" + (" (expanded)" if "${" in text else "")
-
-
-def _one_of(names: AnyMapping[str, object] | list[str]) -> str:
-    """Join names as alternatives."""
-    *others, last = names
-    return f"{', '.join(others)} or {last}" if others else last
+    return f"is {text!r}"

@@ -1,5 +1,6 @@
 """A configuration to be shown: as YAML, complete, without its secrets."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -41,6 +42,8 @@ def plain_value(shape: Shape, value: object) -> object:  # noqa: PLR0911 - a lin
             return plain(value)
         case tuple():
             return [plain(item) if isinstance(item, Struct) else item for item in value]
+        case Mapping() if shape.item is not None:
+            return {name: plain_value(shape.item, item) for name, item in value.items()}
         case Path():
             return str(value)
         case None:

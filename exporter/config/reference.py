@@ -9,6 +9,7 @@ from exporter.config import values
 from exporter.config.credentials import Credentials
 from exporter.config.durations import format_duration
 from exporter.config.model import Account, App, Buckets, Collection, Config, Metrics, PerTask, Quota
+from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.config.redacted import plain_value
 from exporter.config.shapes import FILE_SUFFIX, Key, Shape, keys_of, tag_of
 
@@ -25,10 +26,17 @@ accounts:
         name: Main stage
         owner: live-ops
         quota: {single: 500, mixed: none}
+        expect:
+          region: [CN-Shanghai]
+          push_hosts: ["*.example.com"]
+          video_bitrate_kbps: {min: 800, max: 3000}
       - id: live-backstage
 collection:
   interval: 10s
   sweep_interval: 5m
+policy:
+  rule_files: [rules/*.yml]
+  rules: {gop-too-long: {enabled: false}}
 metrics:
   per_task: {enabled: true, max_series: 20000}
   buckets:
@@ -58,7 +66,11 @@ _SECTIONS: Final[tuple[tuple[str, type[Struct]], ...]] = (
     ("accounts", Account),
     ("apps", App),
     ("apps: quota", Quota),
+    ("apps: expect", Expect),
+    ("apps: expect: a range", Range),
     ("collection", Collection),
+    ("policy", Policy),
+    ("policy: rules: one of them", RuleSwitch),
     ("metrics", Metrics),
     ("metrics: per_task", PerTask),
     ("metrics: buckets", Buckets),
@@ -116,12 +128,22 @@ def _type(shape: Shape) -> str:
     match shape.kind:
         case "mapping" | "tagged":
             return "mapping"
+        case "table":
+            return "mapping by name"
         case "list" if shape.item is not None:
-            return f"list of {'mappings' if shape.item.structs else 'texts'}"
+            return f"list of {_items(shape.item)}"
         case "duration":
             return "duration" + values.describe_bounds(shape, format_duration)
         case _:
             return values.describe(shape).replace("|", "\\|")
+
+
+def _items(shape: Shape) -> str:
+    """Return what the items of a list are."""
+    if shape.structs:
+        return "mappings"
+    is_closed = shape.kind == "switch" or (shape.kind == "choice" and not shape.open)
+    return values.describe(shape) if is_closed else "texts"
 
 
 def _default(key: Key) -> str:

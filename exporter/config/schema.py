@@ -90,7 +90,7 @@ def _property(key: Key, definitions: dict[str, Schema]) -> Schema:
     return schema
 
 
-def _value(shape: Shape, definitions: dict[str, Schema]) -> Schema:  # noqa: PLR0911 - one for each kind
+def _value(shape: Shape, definitions: dict[str, Schema]) -> Schema:  # noqa: C901, PLR0911 - one for each kind
     """Describe one value."""
     match shape.kind:
         case "mapping":
@@ -100,6 +100,10 @@ def _value(shape: Shape, definitions: dict[str, Schema]) -> Schema:  # noqa: PLR
         case "list" | "bounds":
             items = {} if shape.item is None else _value(shape.item, definitions)
             return {"type": "array", "items": items, "minItems": shape.shortest}
+        case "table":
+            return _table(shape, definitions)
+        case "choice":
+            return _choice(shape)
         case "number":
             return _number(shape)
         case "switch":
@@ -108,10 +112,26 @@ def _value(shape: Shape, definitions: dict[str, Schema]) -> Schema:  # noqa: PLR
             return {"type": "string", "pattern": f"^(?:{DURATION_PATTERN})$|{_VARIABLE}", "minLength": 1}
         case "text":
             return _text(shape)
-        case "path" | "secret":
+        case "path" | "secret" | "date" | "timestamp":
             return {"type": "string", "minLength": 1}
         case "endpoint" | "proxy" | "url":
             return {"type": "string", "pattern": f"{_ADDRESS_PATTERN}|{_VARIABLE}"}
+
+
+def _table(shape: Shape, definitions: dict[str, Schema]) -> Schema:
+    """Describe a mapping whose keys are free."""
+    names = {} if shape.name is None else {"propertyNames": {"pattern": f"{shape.name.pattern}|{_VARIABLE}"}}
+    return {
+        "type": "object",
+        **names,
+        "additionalProperties": {} if shape.item is None else _value(shape.item, definitions),
+    }
+
+
+def _choice(shape: Shape) -> Schema:
+    """Describe a value of a closed set, or one that may be another."""
+    others = _text(shape) if shape.open else {"type": "string", "pattern": _VARIABLE}
+    return {"anyOf": [{"enum": list(shape.choices)}, others]}
 
 
 def _number(shape: Shape) -> Schema:

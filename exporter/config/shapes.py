@@ -9,8 +9,8 @@ from msgspec import Struct, inspect
 from exporter.config.secret import Secret
 
 Kind = Literal[
-    "mapping", "tagged", "list", "bounds", "text", "number", "switch", "duration", "path", "secret", "endpoint",
-    "proxy", "url",
+    "mapping", "tagged", "table", "list", "bounds", "text", "choice", "number", "switch", "duration", "date",
+    "timestamp", "path", "secret", "endpoint", "proxy", "url",
 ]  # fmt: skip
 
 TAG_FIELD: Final = "type"
@@ -26,7 +26,7 @@ class Shape(Struct, frozen=True, kw_only=True):
     nullable: bool = False
     """Whether None is one of its values; for a number it is written `none`."""
     whole: bool = False
-    """Of a number or duration: no fraction."""
+    """Of a number, choice or duration: no fraction."""
     greater_than: float | None = None
     least: float | None = None
     most: float | None = None
@@ -36,7 +36,14 @@ class Shape(Struct, frozen=True, kw_only=True):
     pattern: str | None = None
     expected: str = ""
     """The pattern in words."""
+    choices: tuple[str | int, ...] = ()
+    """Of a choice: the values that are known."""
+    open: bool = False
+    """Of a choice: other texts that fit the pattern are values too, and the case of the known ones does not matter."""
     item: "Shape | None" = None
+    """Of a list: its items; of a table: its values."""
+    name: "Shape | None" = None
+    """Of a table: its keys."""
     structs: tuple[type[Struct], ...] = ()
     """Of a mapping its type; of a tagged one all of them."""
 
@@ -102,14 +109,16 @@ def _describe(kind: inspect.Type) -> tuple[Shape, str, dict[str, object]]:
     shape = _shape(kind)
     shape = msgspec.structs.replace(
         shape,
-        kind=cast("Kind", extra.get("kind", shape.kind)),
+        kind=cast("Kind", extra.get("kind", "choice" if "choices" in extra else shape.kind)),
         nullable=nullable,
         expected=str(extra.get("expected", "")),
+        choices=cast("tuple[str | int, ...]", extra.get("choices", ())),
+        open=bool(extra.get("open")),
     )
     return shape, description, extra
 
 
-def _shape(kind: inspect.Type) -> Shape:  # noqa: PLR0911 - one for each kind
+def _shape(kind: inspect.Type) -> Shape:  # noqa: C901, PLR0911 - one for each kind
     """Return the shape of a bare type."""
     match kind:
         case inspect.StructType():
@@ -120,6 +129,14 @@ def _shape(kind: inspect.Type) -> Shape:  # noqa: PLR0911 - one for each kind
         case inspect.VarTupleType():
             item = _describe(kind.item_type)[0]
             return Shape(kind="list", item=item, shortest=kind.min_length or 0)
+        case inspect.DictType():
+            return Shape(kind="table", name=_describe(kind.key_type)[0], item=_describe(kind.value_type)[0])
+        case inspect.DateType():
+            return Shape(kind="date")
+        case inspect.DateTimeType():
+            return Shape(kind="timestamp")
+        case inspect.TimeDeltaType():
+            return Shape(kind="duration")
         case inspect.BoolType():
             return Shape(kind="switch")
         case inspect.StrType():

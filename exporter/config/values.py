@@ -1,8 +1,10 @@
 """From the text of one value to what it means; every refusal says what is expected instead."""
 
+import difflib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -12,16 +14,28 @@ from exporter.config.shapes import Kind, Shape
 NONE: Final = "none"
 """How a number that may be absent is written when it is."""
 
+_LONGEST_COMPARED: Final = 80
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}")
 _NUMBER: Final = re.compile(r"[-+]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:[eE][-+]?[0-9]{1,3})?")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIMESTAMP: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_YEARS: Final = range(1970, 9999)
+"""So that what is reckoned from a date, such as the day after, is one too."""
+_NEAR: Final = 0.7
+"""How alike a value and the one that it may have been meant to be are: more than `difflib` asks by itself."""
 _SWITCH: Final = {"true": True, "false": False}
 _EXPECTED: Final[dict[Kind, str]] = {
     "mapping": "a mapping (key: value)",
     "tagged": "a mapping (key: value)",
+    "table": "a mapping (name: value)",
     "list": "a list",
     "bounds": "a list of numbers, each greater than the one before",
     "switch": "true or false",
+    "date": "a date such as 2027-01-31, from 1970 to 9998",
+    "timestamp": "a time such as 2027-01-31T12:00:00Z, from 1970 to 9998",
     "path": "the name of a file",
     "secret": "a text",
     "endpoint": "http:// or https:// and a host, without path, user and password",
@@ -44,6 +58,22 @@ def parse_text(text: str, shape: Shape) -> str:
     if len(text) < shape.shortest or too_long or (shape.pattern and not re.fullmatch(shape.pattern, text)):
         raise Unfit(describe(shape))
     return text
+
+
+def parse_choice(text: str, shape: Shape) -> str | int:
+    """Return the value of a closed set that a text means.
+
+    Raises:
+        Unfit: It means none; names the nearest, if it is a text.
+    """
+    known = {str(choice): choice for choice in shape.choices}
+    if text in known:
+        return known[text]
+    folded = {name.casefold(): name for name in known}
+    if shape.open:
+        return known.get(folded.get(text.casefold(), "")) or parse_text(text, shape)
+    near = difflib.get_close_matches(text.casefold()[:_LONGEST_COMPARED], folded, n=1, cutoff=_NEAR)
+    raise Unfit(folded[near[0]] if near and not shape.whole else describe(shape))
 
 
 def parse_number(text: str, shape: Shape) -> float | None:
@@ -87,6 +117,36 @@ def parse_duration_within(text: str, shape: Shape) -> float:
     return _within(int(seconds), shape)
 
 
+def parse_date(text: str, shape: Shape) -> date:
+    """Return a day of the calendar.
+
+    Raises:
+        Unfit: There is no such day.
+    """
+    try:
+        day = date.fromisoformat(text) if _DATE.fullmatch(text) else None
+    except ValueError:
+        day = None
+    if day is None or day.year not in _YEARS:
+        raise Unfit(describe(shape))
+    return day
+
+
+def parse_timestamp(text: str, shape: Shape) -> datetime:
+    """Return a moment, written as RFC 3339 has it.
+
+    Raises:
+        Unfit: It is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text.upper()) if _TIMESTAMP.fullmatch(text) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.year not in _YEARS:
+        raise Unfit(describe(shape))
+    return moment
+
+
 def parse_endpoint(text: str, shape: Shape) -> str:
     """Return scheme and host of an address that has nothing else, in lower case, without a slash at its end.
 
@@ -126,6 +186,8 @@ def describe(shape: Shape) -> str:
     match shape.kind:
         case "text":
             return shape.expected or (f"at most {shape.longest} characters" if shape.longest else "a text")
+        case "choice":
+            return shape.expected or one_of([str(choice) for choice in shape.choices])
         case "number":
             word = "a whole number" if shape.whole else "a number"
             return word + describe_bounds(shape, _number) + (", or none" if shape.nullable else "")
@@ -145,6 +207,12 @@ def describe_bounds(shape: Shape, show: Callable[[float], str]) -> str:
     if shape.most is not None:
         parts.append(f"at most {show(shape.most)}")
     return ", " + " and ".join(parts) if parts else ""
+
+
+def one_of(names: Sequence[str]) -> str:
+    """Join names as alternatives."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _number(value: float) -> str:

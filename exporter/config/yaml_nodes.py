@@ -5,6 +5,7 @@ its stack, and nested aliases unfold to any size.
 """
 
 import re
+from collections.abc import Callable
 from typing import Final, NoReturn, Protocol
 
 import yaml
@@ -19,15 +20,24 @@ _NOT_TEXT: Final = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 
 
+TAGGED: Final = "!"
+"""The style of a value with a tag, which means nothing: the mistake is noted."""
+
+
 class Scalar(Struct, frozen=True):
     """A single value, by its literal text: what it means depends on the key."""
 
     position: Position
     text: str
-    plain: bool
-    """Written without quotes and not as a block."""
+    style: str = ""
+    """How it is written: by its quote, or `|` or `>` for a block; empty for neither."""
     values: int = 1
     """How many values it stands for, itself included; so for the other kinds of node."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is written without quotes and not as a block."""
+        return not self.style
 
     @property
     def is_null(self) -> bool:
@@ -78,11 +88,14 @@ class _Stop(Exception):  # noqa: N818 - no error, but the way out of the walk ov
 class _Builder:
     """Puts the parser's events together."""
 
-    def __init__(self, file_order: int, file: str, mistakes: Mistakes) -> None:
+    def __init__(
+        self, file_order: int, file: str, mistakes: Mistakes, advice: Callable[[Position], str] | None
+    ) -> None:
         self.root: Node | None = None
         self._file_order = file_order
         self._file = file
         self._mistakes = mistakes
+        self._advice = advice
         self._open: list[_Open] = []
         self._anchors: dict[str, Node | None] = {}
         self._documents = 0
@@ -93,6 +106,11 @@ class _Builder:
             return Position(self._file_order, self._file, 1, 1)
         return Position(self._file_order, self._file, mark.line + 1, mark.column + 1)
 
+    def note(self, mark: _Mark | None, text: str) -> None:
+        """Note what is wrong with the YAML itself."""
+        place = self.position(mark)
+        self._mistakes.add(place, text + (self._advice(place) if self._advice is not None else ""))
+
     def heed(self, event: yaml.Event) -> None:
         """Take the next event."""
         match event:
@@ -102,7 +120,8 @@ class _Builder:
                     self._stop(event, "a second document, expected one in a file")
             case yaml.ScalarEvent():
                 self._refuse_tag(event)
-                scalar = Scalar(self.position(event.start_mark), event.value, plain=bool(event.implicit[0]))
+                style = TAGGED if event.tag is not None else event.style or ""
+                scalar = Scalar(self.position(event.start_mark), event.value, style)
                 self._remember(event.anchor, scalar)
                 self._attach(event, scalar)
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
@@ -151,7 +170,7 @@ class _Builder:
     def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
         """Note a tag: types come from the keys."""
         if event.tag is not None:
-            self._mistakes.add(self.position(event.start_mark), "a tag (!), expected a plain value")
+            self.note(event.start_mark, "a tag (!), expected a plain value")
 
     def _items(self, closed: _Open) -> Items:
         """Finish a list."""
@@ -169,11 +188,18 @@ class _Builder:
 
     def _stop(self, event: yaml.Event, text: str) -> NoReturn:
         """Note why the rest is not read."""
-        self._mistakes.add(self.position(event.start_mark), text)
+        self.note(event.start_mark, text)
         raise _Stop
 
 
-def compose(text: str, *, file: str, file_order: int, mistakes: Mistakes) -> Node | None:
+def compose(
+    text: str,
+    *,
+    file: str,
+    file_order: int,
+    mistakes: Mistakes,
+    advice: Callable[[Position], str] | None = None,
+) -> Node | None:
     """Return the tree of a YAML text.
 
     Args:
@@ -181,6 +207,7 @@ def compose(text: str, *, file: str, file_order: int, mistakes: Mistakes) -> Nod
         file: Its name, as positions show it.
         file_order: Its place among the files, for sorting.
         mistakes: Is told what is wrong.
+        advice: What to add to a mistake of the YAML itself at a place; it goes on from the mistake's sentence.
 
     Returns:
         None where there is nothing to go on with: the text is empty, or no YAML.
@@ -192,13 +219,12 @@ def compose(text: str, *, file: str, file_order: int, mistakes: Mistakes) -> Nod
         position = Position(file_order, file, line, column)
         mistakes.add(position, f"the character U+{ord(odd[0]):04X}, expected text")
         return None
-    builder = _Builder(file_order, file, mistakes)
+    builder = _Builder(file_order, file, mistakes, advice)
     try:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             builder.heed(event)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        mistakes.add(builder.position(mark), _syntax(error))
+        builder.note(error.problem_mark or error.context_mark, _syntax(error))
         return None
     except _Stop:
         return None

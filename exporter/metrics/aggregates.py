@@ -17,6 +17,7 @@ class Aggregates:
     """
 
     def __init__(self, buckets: Buckets) -> None:
+        self.buckets = buckets
         self.revision = 0
         """Another number after each change."""
         self._contribute = contribute_by(buckets)
@@ -52,7 +53,11 @@ class Aggregates:
 
     def same_as(self, other: "Aggregates") -> bool:
         """Whether both say the same about every label: what a rebuild is compared by."""
-        return self._counts == other._counts and self._cells == other._cells  # noqa: SLF001 - its own class
+        return (
+            self.buckets == other.buckets
+            and self._counts == other._counts  # noqa: SLF001 - its own class
+            and self._cells == other._cells  # noqa: SLF001 - its own class
+        )
 
     def _apply(self, configuration: Configuration, sign: int) -> None:
         """Add the contribution, or take it away."""

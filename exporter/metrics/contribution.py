@@ -16,9 +16,10 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from exporter.config.model import Buckets
+from exporter.frame_size import pixels
 from exporter.metrics import labels
 from exporter.metrics.family import LabelValues
-from exporter.task import MIXED, Configuration, Encoding, Video
+from exporter.task import MIXED, Configuration, Encoding
 
 BYTES_PER_KILOBIT: Final = 125
 NANOSECONDS: Final = 1_000_000_000
@@ -136,12 +137,6 @@ def _of_encoding(read: Callable[[Encoding], int | None]) -> Callable[[Configurat
     return lambda configuration: None if configuration.encoding is None else read(configuration.encoding)
 
 
-def _area(video: Video) -> int | None:
-    """Return width x height."""
-    width, height = video.width, video.height
-    return None if width is None or height is None or min(width, height) < 0 else width * height
-
-
 def _in_bytes(bitrate_kbps: int | None) -> int | None:
     """Turn kbit/s into bytes per second."""
     return None if bitrate_kbps is None else bitrate_kbps * BYTES_PER_KILOBIT
@@ -195,7 +190,7 @@ MEASURES: Final = (
     ),
     Measure(
         "frame_pixels",
-        _of_encoding(lambda encoding: _area(encoding.video)),
+        _of_encoding(lambda encoding: pixels(encoding.video.width, encoding.video.height)),
         lambda buckets: buckets.frame_pixels,
     ),
     Measure(

@@ -9,6 +9,8 @@ from exporter.metrics.change_families import change_families
 from exporter.metrics.exporter_families import EXPORTER_FAMILIES
 from exporter.metrics.family import Declaration, Label
 from exporter.metrics.per_task_families import per_task_families
+from exporter.metrics.policy_families import policy_families
+from exporter.metrics.rule_metrics import RULE_FAMILIES
 from exporter.metrics.task_families import task_families
 
 _INTRODUCTION: Final = """\
@@ -56,6 +58,18 @@ too old.
       * on (account, app_id, task_id) group_left (channel_id, resolution) rtcmpu_task_info
 """
 
+_EXPECTATIONS: Final = """\
+Each rule that applies to an app has its series there as soon as it was evaluated for all of the app's tasks, with 0
+where there is nothing to say. Titles, owners and runbooks stand on `rtcmpu_policy_rule_info` alone:
+
+    sum by (rule) (rtcmpu_policy_violations{severity!="info"})
+      * on (rule) group_left (title, rule_owner, runbook_url) rtcmpu_policy_rule_info
+
+The gauges are withdrawn with the app's other data when it becomes too old; findings wait inside and come back with it.
+So the end of a series is not the end of a violation: `rtcmpu_collection_data_available` tells them apart. The counters
+are always there. What a rule says about one task is no label: `/api/v1/violations` has it.
+"""
+
 _PROCESS: Final = """\
 `process_*` (memory, CPU, file descriptors, start time; on Linux) and `python_*` (garbage collection, version) come
 from the official Python client and follow its conventions.
@@ -68,11 +82,12 @@ def metrics_markdown() -> str:
         "About the collection of each app": app_families(),
         "About the tasks of each app": task_families(),
         "About changes": change_families(),
-        "About the exporter itself": EXPORTER_FAMILIES,
     }
     parts = [_INTRODUCTION]
     for title, group in groups.items():
         parts += (f"## {title}\n", _families_table(group))
+    parts += ("## About expectations\n", _EXPECTATIONS, _families_table((*policy_families(), *RULE_FAMILIES)))
+    parts += ("## About the exporter itself\n", _families_table(EXPORTER_FAMILIES))
     parts.append(_PROCESS)
     parts += ("## About single tasks: `/metrics/tasks`\n", _PER_TASK, _families_table(per_task_families()))
     parts += ("## Labels\n", _labels_table(declarations()))

@@ -6,7 +6,9 @@ documentation names a default.
 
 from typing import Final
 
+from exporter import frame_size
 from exporter.metrics.family import Label
+from exporter.policy.rule import SEVERITIES
 from exporter.state import State
 from exporter.task import (
     AUDIO_CHANNELS,
@@ -31,7 +33,6 @@ OTHER: Final = "other"
 NONE: Final = "none"
 UNKNOWN: Final = "unknown"
 
-SHORT_SIDES: Final = (1080, 720, 480, 360)
 AREA_480P: Final = 640 * 480
 AREA_720P: Final = 1280 * 720
 ENHANCED_PARAM: Final = "EncodeParams.EnhancedParam"
@@ -50,12 +51,7 @@ PROFILE: Final = Label("profile", (*VIDEO_PROFILES, OTHER, NONE), "The profile o
 PRESET: Final = Label("preset", (*VIDEO_PRESETS, OTHER, NONE), "The preset of EnhancedParam.")
 RESOLUTION: Final = Label(
     "resolution",
-    (
-        *(f"{side}p" for side in SHORT_SIDES),
-        *(f"portrait_{side}p" for side in SHORT_SIDES),
-        OTHER,
-        NONE,
-    ),
+    (*frame_size.RESOLUTIONS, NONE),
     "By the short side, which must be met exactly; `portrait_` when height > width.",
 )
 CHANNELS: Final = Label("channels", (*map(str, AUDIO_CHANNELS), OTHER, NONE), "AudioChannels.")
@@ -81,6 +77,8 @@ PRIORITY: Final = Label("priority", ("update", "lookup", "sweep"), "What the req
 LEVEL: Final = Label("level", ("debug", "info", "warning", "error", "critical"), "The message's level.")
 PATH: Final = Label("path", meaning="The route's template, as `/metrics`.")
 KIND: Final = Label("kind", ("update", "sweep"), "What was attempted.")
+RULE: Final = Label("rule", meaning="The rule's name.")
+SEVERITY: Final = Label("severity", SEVERITIES, "How much a violation matters; `info` never alerts.")
 
 
 def task_region(configuration: Configuration) -> str:
@@ -125,9 +123,7 @@ def resolution(video: Video, field_errors: tuple[str, ...] = ()) -> str:
     if width is None or height is None:
         unreadable = "EncodeParams.VideoWidth" in field_errors or "EncodeParams.VideoHeight" in field_errors
         return NONE if width is height and not unreadable else OTHER
-    if min(width, height) not in SHORT_SIDES:
-        return OTHER
-    return f"portrait_{width}p" if height > width else f"{height}p"
+    return frame_size.resolution(width, height)
 
 
 def audio(configuration: Configuration) -> tuple[str, str, str] | None:

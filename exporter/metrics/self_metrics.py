@@ -1,6 +1,7 @@
 """What the exporter knows about itself: counted by all layers, rendered anew for each scrape."""
 
 import platform
+from collections.abc import Iterable
 from threading import Lock
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -8,8 +9,10 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from exporter.metrics import exporter_families as families
 from exporter.metrics.account_metrics import AccountMetrics, AccountTables
 from exporter.metrics.labels import LEVEL
+from exporter.metrics.rule_metrics import RuleTables
 from exporter.metrics.tables import Table
 from exporter.metrics.text import layout, render_metrics, sections
+from exporter.policy.rule import Rule
 
 __all__ = ["AccountMetrics", "SelfMetrics"]
 
@@ -22,6 +25,7 @@ class SelfMetrics:
     """
 
     def __init__(self, *, version: str) -> None:
+        self._rules = RuleTables()
         self._build_info = Table(families.BUILD_INFO)
         self._config_info = Table(families.CONFIG_INFO)
         self._reload_successful = Table(families.CONFIG_LAST_RELOAD_SUCCESSFUL)
@@ -35,6 +39,7 @@ class SelfMetrics:
         self._log_messages = Table(families.LOG_MESSAGES)
         self._logging = Lock()
         tables = (
+            *self._rules.tables,
             self._build_info,
             self._config_info,
             self._reload_successful,
@@ -66,6 +71,10 @@ class SelfMetrics:
     def config_rejected(self) -> None:
         """Publish that a new configuration was refused and the one before stays in force."""
         self._reload_successful.set(0)
+
+    def rules_loaded(self, rules: Iterable[Rule]) -> None:
+        """Publish the rules that are in force, each name once, and no others."""
+        self._rules.replace(rules)
 
     def add_account(self, account: str) -> AccountMetrics:
         """Begin to publish an account, and return where its requests are counted.

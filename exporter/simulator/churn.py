@@ -5,7 +5,7 @@ simulated clock and a real one see the same fleet.
 """
 
 from random import Random
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -16,6 +16,10 @@ from exporter.simulator.ordering import Row
 _PerSecond = Annotated[float, Meta(ge=0)]
 
 Burst = Literal["update", "delete", "create", "replace", "resave_newest"]
+
+
+MIXED_AMONG_SINGLE: Final = 0.15
+"""So many of the tasks that are created like a single-stream one are mixed: nobody is always right."""
 
 
 class Rates(Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,7 +98,7 @@ class Churn:
         return self._random.expovariate(self._rates.total) if self._rates.total > 0 else 0.0
 
     def _one_event(self, at: float) -> None:
-        """Let one event happen to a random task."""
+        """Let one event happen to a random task; new ones are mostly of its mode, the marked ones stay."""
         sizes = {app_id: len(tasks) for app_id, tasks in self._fleet.apps.items()}
         if not any(sizes.values()):
             return
@@ -103,11 +107,12 @@ class Churn:
         (kind,) = self._random.choices(
             ("update", "create", "delete", "resave"), (rates.update, rates.create, rates.delete, rates.resave)
         )
-        if kind == "create":
-            self._fleet.create(app_id, self._maker.any(app_id), at=at)
-            return
         row = self._fleet.apps[app_id].order.at(self._random.randrange(sizes[app_id]))
-        if row.stopped:
+        if kind == "create":
+            mixed_share = MIXED_AMONG_SINGLE if b'"MixMode":"0"' in row.body else 1.0
+            self._fleet.create(app_id, self._maker.any(app_id, mixed_share=mixed_share), at=at)
+            return
+        if row.stopped or (kind == "delete" and row.marks):
             return
         if kind == "update":
             self._update(app_id, row, at)

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from exporter.simulator.churn import Burst, Rates
 from exporter.simulator.faults import Fault
+from exporter.simulator.rule_truth import rule_truth
 from exporter.simulator.service import Service
 from exporter.simulator.truth import truth_of_app
 
@@ -53,9 +54,13 @@ class _Controls:
 
     async def truth(self, request: web.Request) -> Any:
         """What an exporter should publish for each app, or for the one of `?app_id=`."""
+        rows = {app_id: self._service.listed(app_id) for app_id in self._service.fleet.apps}
+        rules = rule_truth(rows)
         asked = request.query.get("app_id")
-        app_ids = list(self._service.fleet.apps) if asked is None else [asked]
-        return {app_id: truth_of_app(self._service.listed(app_id)) | self._marked(app_id) for app_id in app_ids}
+        return {
+            app_id: truth_of_app(rows[app_id]) | {"rules": rules[app_id]} | self._marked(app_id)
+            for app_id in (rows if asked is None else [asked])
+        }
 
     async def stats(self, _request: web.Request) -> Any:
         """What arrived so far."""

@@ -33,9 +33,9 @@ def _pushed_to(url: str, *, is_ali_cdn: bool = True) -> Change:
 
 
 def _overlapping_panes(body: Body) -> Body:
-    """Put all panes over one another."""
+    """Put all panes over one another, in one layer."""
     panes = body["TranscodeParams"]["Layout"]["UserPanes"]
-    moved = [{**pane, "X": "0.1", "Y": "0.1", "Width": "0.8", "Height": "0.8"} for pane in panes]
+    moved = [{**pane, "X": "0.1", "Y": "0.1", "Width": "0.8", "Height": "0.8", "ZOrder": "0"} for pane in panes]
     return merged(body, {"TranscodeParams": {"Layout": {"UserPanes": moved}}})
 
 

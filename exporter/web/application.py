@@ -13,11 +13,22 @@ from exporter import __version__
 from exporter.clock import Clock
 from exporter.metrics.exposition import TASKS_PATH, Body
 from exporter.metrics.formats import Format, negotiate, wants_gzip
-from exporter.web.answers import SAFE_HEADERS, error_answer, json_answer, probe_answer, stream, text_answer
+from exporter.web.answers import (
+    SAFE_HEADERS,
+    error_answer,
+    json_answer,
+    made_in_slices,
+    probe_answer,
+    stream,
+    text_answer,
+)
 from exporter.web.api import apps_document
-from exporter.web.changes import BadQueryError, changes_document, read_query
+from exporter.web.changes import changes_document, read_query
+from exporter.web.query import BadQueryError
+from exporter.web.rules import read_rules_query, rules_document
 from exporter.web.status_page import status_page
 from exporter.web.view import View
+from exporter.web.violations import read_violations_query, violations_page
 
 _RESERVED_PATHS: Final = ("/", "/config", TASKS_PATH)
 _RESERVED_PREFIXES: Final = ("/-/", "/api/", "/static/", "/apps/", "/violations")
@@ -73,7 +84,7 @@ def application(
             web.get("/-/ready", ready),
             web.get("/config", config),
             *_expositions(view, telemetry_path, longest_scrape_seconds),
-            *_api(view),
+            *_api(view, clock),
         ]
     )
     return app
@@ -97,21 +108,33 @@ def _expositions(view: View, telemetry_path: str, longest_scrape_seconds: float)
     return (web.get(telemetry_path, metrics), web.get(TASKS_PATH, task_metrics))
 
 
-def _api(view: View) -> Iterable[web.RouteDef]:
-    """Return what scripts ask for."""
+def _api(view: View, clock: Clock) -> Iterable[web.RouteDef]:
+    """Return what scripts ask for. A query that can't be answered is a 400 that says why."""
 
     async def apps(_request: web.Request) -> web.Response:
         return json_answer(apps_document(view.statuses()))
 
     async def changes(request: web.Request) -> web.Response:
-        try:
-            query = read_query(request.query.items())
-        except BadQueryError as error:
-            return json_answer({"error": str(error)}, 400)
+        query = read_query(request.query.items())
         since = view.changes_remembered_since()
         return json_answer(changes_document(view.changes(), query, remembered_since=since))
 
-    return (web.get("/api/v1/apps", apps), web.get("/api/v1/changes", changes))
+    async def violations(request: web.Request) -> web.Response:
+        query = read_violations_query(request.query.items())
+        page = violations_page(view.findings(query.outcome), query)
+        items = await made_in_slices(page.items)
+        return json_answer({"violations": items, "matching": page.matching, "next_cursor": page.next_cursor})
+
+    async def rules(request: web.Request) -> web.Response:
+        query = read_rules_query(request.query.items())
+        return json_answer(rules_document(view.rules(), query, now=clock.now()))
+
+    return (
+        web.get("/api/v1/apps", apps),
+        web.get("/api/v1/changes", changes),
+        web.get("/api/v1/violations", violations),
+        web.get("/api/v1/rules", rules),
+    )
 
 
 def _check_telemetry_path(path: str) -> None:
@@ -155,6 +178,8 @@ def _accounting(view: View) -> Middleware:
             response = await handler(request)
         except web.HTTPException as refused:
             response = _refusal(request, refused)
+        except BadQueryError as error:
+            response = error_answer(request.path, 400, str(error))
         except ConnectionError:
             view.request_finished(template, _CLIENT_WENT_AWAY)
             raise

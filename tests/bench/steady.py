@@ -21,10 +21,12 @@ from exporter.clock import SystemClock
 from exporter.collect.collector import Collector
 from exporter.commands.running import run
 from exporter.config.model import Config
+from exporter.finding_log import FindingLog
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.monitor import Monitor
+from exporter.policy.loading import rule_set_of
 from tests.bench.accounts import account_at
 from tests.bench.processes import Simulated, in_own_process, simulator
 from tests.bench.report import show
@@ -76,8 +78,10 @@ async def _read_steadily(url: str, ca_file: Path) -> Usage:
         clock=SystemClock(),
         rng=random.Random(),  # noqa: S311 - pauses, not secrets
         changed=lambda: None,
+        finding_events=FindingLog(SystemClock()),
     )
-    await monitor.apply(Config(accounts=(account_at(url, FLEET.app_ids(1), ca_file=ca_file),)))
+    config = Config(accounts=(account_at(url, FLEET.app_ids(1), ca_file=ca_file),))
+    await monitor.apply(config, rule_set_of(config))
     collectors = [app.collector for app in monitor.apps.values()]
     pages = 0
 

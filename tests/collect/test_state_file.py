@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from exporter.collect import state_file
 from exporter.collect.inventory import Entry
-from exporter.collect.state_file import BEFORE_THIS_PROCESS, SavedApp, StateFileError
+from exporter.collect.state_file import BEFORE_THIS_PROCESS, Findings, SavedApp, SavedViolations, StateFileError
 from exporter.collect.status import Sweep
 from exporter.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Output, Task
 from tests.metrics.builders import PLAIN
@@ -18,6 +18,11 @@ from tests.metrics.builders import PLAIN
 SWEEP = Sweep(
     began=1000.0, duration_seconds=1.5, requests=3, repaired_tasks=0, duplicate_rows=0, rows_without_task_id=1
 )
+
+
+BITRATE: tuple[str, ...] = ("video-bitrate", "warning", "", "task.video.bitrate_kbps <= 3000")
+COUNT: tuple[str, ...] = ("expect-tasks", "warning", "", "")
+FINDINGS: Findings = {BITRATE: {"task-0": 500.0, "task-3": 600.5}, COUNT: {"": 700.0}}
 
 
 def _configuration(host: str) -> Configuration:
@@ -43,8 +48,8 @@ def _entries(count: int) -> list[Entry]:
     ]
 
 
-def _app(count: int = 4) -> SavedApp:
-    return state_file.saved_app("prod", "live", SWEEP, 1010.0, _entries(count))
+def _app(count: int = 4, findings: Findings = FINDINGS) -> SavedApp:
+    return state_file.saved_app("prod", "live", SWEEP, 1010.0, _entries(count), findings=findings)
 
 
 @given(st.integers(0, 30))
@@ -54,6 +59,33 @@ def test_everything_comes_back(count: int) -> None:
     assert (app.account, app.app_id, app.sweep, app.last_update_began) == ("prod", "live", SWEEP, 1010.0)
     expected = [msgspec.structs.replace(entry, sent_at=BEFORE_THIS_PROCESS) for entry in _entries(count)]
     assert list(app.entries()) == expected
+
+
+def test_findings_come_back_with_their_times() -> None:
+    """Each version of a rule has the tasks that violate it, or the app as a whole, and since when."""
+    (app,) = state_file.decode(state_file.encode([_app()]))
+    assert app.findings() == FINDINGS
+
+
+def test_findings_about_unknown_tasks_are_left_out() -> None:
+    """A finding is saved with its task or not at all, and a rule without any is not named."""
+    assert _app(1).findings() == {BITRATE: {"task-0": 500.0}, COUNT: {"": 700.0}}
+    assert _app(0, {BITRATE: {"task-0": 500.0}}).violations == []
+
+
+def test_a_finding_costs_a_number_and_a_time() -> None:
+    """No TaskId, no message and no text of a task is saved a second time for its findings."""
+    findings = {BITRATE: {f"task-{number}": 500.0 for number in range(1000)}}
+    saved = _app(1000, findings).violations
+    assert msgspec.to_builtins(saved) == [[BITRATE, list(range(1000)), [500.0] * 1000]]
+
+
+@pytest.mark.parametrize(("tasks", "since"), [([4], [1.0]), ([-2], [1.0]), ([0, 1], [1.0])])
+def test_a_violation_of_nothing_is_refused(tasks: list[int], since: list[float]) -> None:
+    """A file whose findings don't fit its tasks is damaged, whatever its checksum says."""
+    app = msgspec.structs.replace(_app(4), violations=[SavedViolations(BITRATE, tasks, since)])
+    with pytest.raises(StateFileError, match="a violation refers to nothing"):
+        state_file.decode(state_file.encode([app]))
 
 
 def test_equal_configurations_are_saved_once() -> None:

@@ -6,14 +6,13 @@ import pytest
 
 from exporter.commands.check_config import check_config
 from exporter.config.forecast import forecast
-from exporter.config.loader import Loaded
 from exporter.config.model import Account, App, Collection, Config, Quota
+from exporter.config.policy_model import Expect, Policy
 from exporter.configuration_source import ConfigurationSource
 
 
 def _shown(config: Config, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    source = ConfigurationSource(lambda: Loaded(config=config, files=(), globs=(), sha256=""))
-    assert check_config(source, Path("rtcmpu.yml"), probe=False) == 0
+    assert check_config(ConfigurationSource.of_config(config), Path("rtcmpu.yml"), probe=False) == 0
     return capsys.readouterr().out.splitlines()
 
 
@@ -25,7 +24,7 @@ def test_each_budget_is_forecast_once(capsys: pytest.CaptureFixture[str]) -> Non
         Account(name="other", endpoint="https://other.example.com", apps=(App(id="d"),)),
     )
     lines = _shown(Config(accounts=accounts), capsys)
-    assert lines[0] == "rtcmpu.yml: fine, 3 accounts, 4 apps"
+    assert lines[0].startswith("rtcmpu.yml: fine, 3 accounts, 4 apps, ")
     assert [line for line in lines[1:] if line and not line.startswith("  ")] == ["one, two", "other"]
     assert "  at the quota    3 apps, 720 tasks on 9 pages" in lines
     assert "  at the quota    1 app, 240 tasks on 3 pages" in lines
@@ -43,3 +42,10 @@ def test_a_budget_that_is_too_small_says_what_to_do(capsys: pytest.CaptureFixtur
     assert last == (
         f"  too little      the intervals are stretched {times} times: raise requests_per_second or the intervals"
     )
+
+
+def test_rules_that_are_on_are_counted_once_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """What two apps expect of their regions is one rule; without the default rules it is the only one."""
+    expecting = tuple(App(id=name, expect=Expect(region=("CN-Shanghai",))) for name in ("a", "b"))
+    config = Config(accounts=(Account(name="one", apps=expecting),), policy=Policy(default_rules=False))
+    assert _shown(config, capsys)[0] == "rtcmpu.yml: fine, 1 account, 2 apps, 1 rule on"

@@ -17,9 +17,11 @@ from exporter.config.credentials import (
     Profile,
     RamRoleArn,
 )
-from exporter.config.loader import MOST_BYTES, Loaded, load
+from exporter.config.files import MOST_BYTES
+from exporter.config.loader import Loaded, load
 from exporter.config.mistakes import MOST_MISTAKES, ConfigError
 from exporter.config.model import Account, App, Collection, Config, Quota
+from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.config.secret import Secret, SecretFile
 
 GOOD = Path(__file__).parent / "good"
@@ -64,7 +66,13 @@ def test_every_key_is_heeded() -> None:
         security_token=SecretFile(GOOD / "token"),
     )
     assert account.apps == (
-        App(id="live-main", name="Main stage", owner="live-ops", quota=Quota(single=500, mixed=None)),
+        App(
+            id="live-main",
+            name="Main stage",
+            owner="live-ops",
+            quota=Quota(single=500, mixed=None),
+            expect=Expect(region=("CN-Shanghai",), video_bitrate_kbps=Range(least=800, most=3000)),
+        ),
         App(id="live-east", owner="east-ops"),
     )
     assert loaded.config.collection == Collection(
@@ -75,8 +83,28 @@ def test_every_key_is_heeded() -> None:
         max_tasks_per_app=100_000,
         state_file=GOOD / "state/rtcmpu.state",
     )
+    assert loaded.config.policy == Policy(
+        default_rules=False,
+        rule_files=("rules/*.yml",),
+        rules={"gop-too-long": RuleSwitch(enabled=False, severity="critical")},
+        examples_per_rule=3,
+        max_examples=100,
+    )
     assert list(loaded.config.metrics.buckets.video_bitrate_kbps) == [500, 1000, 2500]
     assert list(loaded.config.metrics.buckets.gop_seconds) == [0.5, 1, 2]
+
+
+def test_every_expectation_is_read() -> None:
+    """Each key of `expect` has its value, regions in the documented spelling; what is left out is None."""
+    (account,) = load(GOOD / "policy.yml", {}).config.accounts
+    everything, nothing, left_out = (app.expect for app in account.apps)
+    assert everything is not None
+    assert all(getattr(everything, name) is not None for name in Expect.__struct_fields__)
+    assert everything.region == ("CN-Shanghai", "EU-Somewhere")
+    assert everything.audio_channels == (1, 2)
+    assert everything.ali_cdn == (True, False)
+    assert everything.outputs == Range(least=1, most=None)
+    assert (nothing, left_out) == (Expect(), None)
 
 
 def test_every_kind_of_credentials_is_read() -> None:
@@ -118,7 +146,7 @@ def test_stale_after_follows_the_sweep_interval(file: Path) -> None:
 
 def test_a_key_without_a_value_counts_as_left_out(file: Path) -> None:
     """Empty values of keys that have a default give the default."""
-    text = MINIMAL + "    credentials:\n    proxy: ~\ncollection:\nmetrics: {buckets: null}\n"
+    text = MINIMAL + "    credentials:\n    proxy: ~\ncollection:\nmetrics: {buckets: null}\npolicy: {rules: {a: }}\n"
     assert load_text(file, text).config == load(GOOD / "minimal.yml", {}).config
 
 
@@ -253,12 +281,14 @@ VALUES = st.recursive(
 KEYS = (
     "name", "id", "apps", "app_files", "endpoint", "requests_per_second", "limit_group", "proxy", "ca_file",
     "credentials", "type", "quota", "interval", "sweep_interval", "stale_after", "buckets", "panes",
+    "expect", "region", "tasks", "min", "max", "rules", "rule_files", "severity",
 )  # fmt: skip
 SHAPED = st.fixed_dictionaries(
     {},
     optional={
         "accounts": st.lists(st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=6), max_size=3),
         "collection": st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4),
+        "policy": st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4),
         "metrics": st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=2),
     },
 )

@@ -7,12 +7,14 @@ from msgspec import Struct
 
 from exporter.config.credentials import Credentials
 from exporter.config.model import Account, App, Buckets, Collection, Config, Metrics, Quota
+from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.config.reference import configuration_markdown
 from exporter.config.shapes import Key, keys_of
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 MAPPINGS: tuple[type[Struct], ...] = (
-    Config, Account, App, Quota, Collection, Metrics, Buckets, *Credentials.__args__,
+    Config, Account, App, Quota, Expect, Range, Collection, Policy, RuleSwitch, Metrics, Buckets,
+    *Credentials.__args__,
 )  # fmt: skip
 KEYS = [(struct, key) for struct in MAPPINGS for key in keys_of(struct)]
 

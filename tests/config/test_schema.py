@@ -19,7 +19,7 @@ REFUSED_BY_THE_LOADER_ALONE = {
     "duplicate-account", "duplicate-app", "duplicate-key", "interval-longer", "merge-key", "no-apps", "not-utf8",
     "rate-of-group", "recursive-alias", "stale-after", "sweep-shorter", "syntax-bracket", "syntax-indent",
     "syntax-quote", "syntax-tab", "tag", "too-deep", "two-documents", "unknown-alias", "key-not-a-name",
-    "rate-not-finite", "environment", "duration-bounds", "endpoint", "buckets",
+    "rate-not-finite", "expect-ranges", "environment", "duration-bounds", "endpoint", "buckets",
 }  # fmt: skip
 """Places, files, sums, the environment, bounds of durations: what a schema can't or need not know."""
 BAD = [path for path in sorted((HERE / "bad").glob("*.yml")) if path.stem not in REFUSED_BY_THE_LOADER_ALONE]
@@ -49,27 +49,44 @@ def test_a_bad_file_is_not_valid(validator: jsonschema.Draft202012Validator, pat
 
 
 @pytest.mark.parametrize(
-    "place", ["", "accounts", "apps", "quota", "credentials", "collection", "metrics", "per_task", "buckets"]
-)
+    "place",
+    [
+        "", "accounts", "apps", "quota", "expect", "range", "credentials", "collection", "policy", "switch", "metrics",
+        "per_task", "buckets",
+    ],
+)  # fmt: skip
 def test_unknown_keys_are_refused_everywhere(
     validator: jsonschema.Draft202012Validator, tmp_path: Path, place: str
 ) -> None:
     """An unknown key at any level is refused by the schema and the loader."""
     quota: dict[str, object] = {"single": 1}
-    app: dict[str, object] = {"id": "a", "quota": quota}
+    bounds: dict[str, object] = {"min": 1}
+    expect: dict[str, object] = {"tasks": bounds}
+    app: dict[str, object] = {"id": "a", "quota": quota, "expect": expect}
     credentials: dict[str, object] = {"type": "ecs_ram_role"}
     account: dict[str, object] = {"name": "a", "apps": [app], "credentials": credentials}
     buckets: dict[str, object] = {"panes": [1]}
     per_task: dict[str, object] = {"enabled": True}
     metrics: dict[str, object] = {"per_task": per_task, "buckets": buckets}
     collection: dict[str, object] = {"interval": "10s"}
-    whole: dict[str, object] = {"accounts": [account], "collection": collection, "metrics": metrics}
+    switch: dict[str, object] = {"enabled": False}
+    policy: dict[str, object] = {"rules": {"gop-too-long": switch}}
+    whole: dict[str, object] = {
+        "accounts": [account],
+        "collection": collection,
+        "policy": policy,
+        "metrics": metrics,
+    }
     places = {
         "": whole,
         "accounts": account,
         "apps": app,
         "quota": quota,
+        "expect": expect,
+        "range": bounds,
         "credentials": credentials,
+        "policy": policy,
+        "switch": switch,
         "collection": collection,
         "metrics": metrics,
         "per_task": per_task,

@@ -13,12 +13,14 @@ import trustme
 
 from exporter.clock import SystemClock
 from exporter.config.model import Account, App, Collection, Config
+from exporter.finding_log import FindingLog
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.formats import Format
 from exporter.metrics.report import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.monitor import Monitor
+from exporter.policy.loading import rule_set_of
 from exporter.simulator.faults import Fault
 from tests.support.fake_service import EMPTY_PAGE, serving
 from tests.support.monitored import KEY, Simulated, simulated, text_of, until
@@ -47,14 +49,16 @@ async def _watching(account: Account, collection: Collection = COLLECTION) -> As
     metrics = SelfMetrics(version="0")
     exposition: Exposition[AppReport] = Exposition(families(), metrics)
     rng = random.Random(1)  # noqa: S311 - no secret
-    monitor = Monitor(exposition, metrics, clock=SystemClock(), rng=rng, changed=lambda: None)
+    clock = SystemClock()
+    monitor = Monitor(exposition, metrics, clock=clock, rng=rng, changed=lambda: None, finding_events=FindingLog(clock))
 
     def look() -> Seen:
         monitor.look_at_clock()
         exposition.publish()
         return Seen(text_of(exposition.body(Format.TEXT, gzip=False)))
 
-    await monitor.apply(Config(accounts=(account,), collection=collection))
+    config = Config(accounts=(account,), collection=collection)
+    await monitor.apply(config, rule_set_of(config))
     monitor.start()
     try:
         yield look

@@ -12,6 +12,8 @@ from exporter.config.model import Buckets
 from exporter.metrics.aggregates import Aggregates
 from exporter.metrics.per_task_families import ListedTask
 from exporter.metrics.report import AppReport
+from exporter.policy.report import PolicyReport, RuleReport
+from exporter.policy.rule import Severity
 from exporter.state import State
 from exporter.task import Audio, Configuration, Encoding, Output, Source, Task, Video
 
@@ -97,6 +99,31 @@ def aggregates_of(configurations: Iterable[Configuration], buckets: Buckets | No
 def report(*configurations: Configuration, status: Status = STATUS) -> AppReport:
     """Return the report of an app with data."""
     return AppReport(status, aggregates(*configurations))
+
+
+def policy_report(*rules: RuleReport, revision: int = 1) -> PolicyReport:
+    """Return what the policy says about an app."""
+    return PolicyReport(revision, rules)
+
+
+TWO_RULES = policy_report(
+    RuleReport(
+        "video-bitrate-agreed",
+        Severity.WARNING,
+        evaluated=90,
+        not_applicable=7,
+        exempted=2,
+        unevaluable=1,
+        violations=3,
+        oldest_violation=1500.5,
+        opened=5,
+        resolved=4,
+        examples=("task-1", "task-9"),
+        examples_omitted=1,
+    ),
+    RuleReport("push-host", Severity.CRITICAL, evaluated=100),
+)
+"""One rule that some tasks violate, and one that all meet."""
 
 
 _numbers = st.none() | st.integers(-10, 100_000)

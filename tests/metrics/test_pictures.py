@@ -7,11 +7,12 @@ from exporter.collect.changes import ChangeCounts
 from exporter.config.model import Buckets
 from exporter.metrics.catalogue import families
 from exporter.metrics.change_families import change_families
+from exporter.metrics.policy_families import policy_families
 from exporter.metrics.report import AppReport
 from exporter.metrics.text import layout, sections
 from exporter.state import State
 from exporter.task import Audio, Pane, Source
-from tests.metrics.builders import STATUS, aggregates, configuration, encoding, push, report
+from tests.metrics.builders import STATUS, TWO_RULES, aggregates, configuration, encoding, policy_report, push, report
 
 FAMILIES = {family.name: family for family in families()}
 
@@ -60,6 +61,7 @@ TWO_TASKS = AppReport(
         ),
     ),
     CHANGES,
+    TWO_RULES,
 )
 
 PICTURES = {
@@ -200,6 +202,45 @@ PICTURES = {
         rtcmpu_task_users_gcount{A,W} 1.0
         rtcmpu_task_users_gsum{A,W} 2.0
     """,
+    "rtcmpu_policy_violations": """
+        rtcmpu_policy_violations{A,rule="video-bitrate-agreed",severity="warning"} 3.0
+        rtcmpu_policy_violations{A,rule="push-host",severity="critical"} 0.0
+    """,
+    "rtcmpu_policy_evaluated_tasks": """
+        rtcmpu_policy_evaluated_tasks{A,rule="video-bitrate-agreed"} 90.0
+        rtcmpu_policy_evaluated_tasks{A,rule="push-host"} 100.0
+    """,
+    "rtcmpu_policy_not_applicable_tasks": """
+        rtcmpu_policy_not_applicable_tasks{A,rule="video-bitrate-agreed"} 7.0
+        rtcmpu_policy_not_applicable_tasks{A,rule="push-host"} 0.0
+    """,
+    "rtcmpu_policy_exempted_tasks": """
+        rtcmpu_policy_exempted_tasks{A,rule="video-bitrate-agreed"} 2.0
+        rtcmpu_policy_exempted_tasks{A,rule="push-host"} 0.0
+    """,
+    "rtcmpu_policy_unevaluable_tasks": """
+        rtcmpu_policy_unevaluable_tasks{A,rule="video-bitrate-agreed"} 1.0
+        rtcmpu_policy_unevaluable_tasks{A,rule="push-host"} 0.0
+    """,
+    "rtcmpu_policy_oldest_violation_timestamp_seconds": """
+        rtcmpu_policy_oldest_violation_timestamp_seconds{A,rule="video-bitrate-agreed",severity="warning"} 1500.5
+    """,
+    "rtcmpu_policy_violations_opened_total": """
+        rtcmpu_policy_violations_opened_total{A,rule="video-bitrate-agreed",severity="warning"} 5.0
+        rtcmpu_policy_violations_opened_total{A,rule="push-host",severity="critical"} 0.0
+    """,
+    "rtcmpu_policy_violations_resolved_total": """
+        rtcmpu_policy_violations_resolved_total{A,rule="video-bitrate-agreed",severity="warning"} 4.0
+        rtcmpu_policy_violations_resolved_total{A,rule="push-host",severity="critical"} 0.0
+    """,
+    "rtcmpu_policy_violation_example": """
+        rtcmpu_policy_violation_example{A,rule="video-bitrate-agreed",severity="warning",task_id="task-1"} 1.0
+        rtcmpu_policy_violation_example{A,rule="video-bitrate-agreed",severity="warning",task_id="task-9"} 1.0
+    """,
+    "rtcmpu_policy_violation_examples_omitted": """
+        rtcmpu_policy_violation_examples_omitted{A,rule="video-bitrate-agreed"} 1.0
+        rtcmpu_policy_violation_examples_omitted{A,rule="push-host"} 0.0
+    """,
 }
 
 LONG_PICTURES = {
@@ -236,6 +277,10 @@ LONG_PICTURES = {
 
 CHANGE_FAMILIES = {family.name for family in change_families()}
 TASK_FAMILIES = {name for name in FAMILIES if name.startswith("rtcmpu_task")} - {"rtcmpu_task_quota", *CHANGE_FAMILIES}
+POLICY_FAMILIES = {family.name for family in policy_families()}
+POLICY_GAUGES = {family.name for family in policy_families() if family.kind == "gauge"}
+
+WITHDRAWN = msgspec.structs.replace(STATUS, data_available=False)
 
 
 def _lines(name: str, about: AppReport) -> list[str]:
@@ -281,7 +326,34 @@ def test_families_about_tasks_are_withdrawn_without_data(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(FAMILIES.keys() - TASK_FAMILIES))
 def test_families_about_the_collection_never_are(name: str) -> None:
     """They look the same with data and without, as do counters of changes."""
-    assert _lines(name, AppReport(STATUS, None, TWO_TASKS.changes)) == _lines(name, TWO_TASKS) != []
+    assert _lines(name, AppReport(STATUS, None, TWO_TASKS.changes, TWO_RULES)) == _lines(name, TWO_TASKS) != []
+
+
+@pytest.mark.parametrize("name", sorted(POLICY_FAMILIES))
+def test_gauges_of_the_policy_are_withdrawn_and_its_counters_stay(name: str) -> None:
+    """While the data is too old nothing is said of violations, and what was counted stands."""
+    lines = _lines(name, AppReport(WITHDRAWN, None, CHANGES, TWO_RULES))
+    assert lines == ([] if name in POLICY_GAUGES else _drawn(PICTURES[name]))
+
+
+@pytest.mark.parametrize("name", sorted(POLICY_FAMILIES))
+def test_before_the_first_evaluation_nothing_is_said_of_rules(name: str) -> None:
+    """An app that was not evaluated yet, or that no rule applies to, has no series: neither is 0 violations."""
+    assert _lines(name, report()) == []
+    assert _lines(name, AppReport(STATUS, None, CHANGES, policy_report())) == []
+
+
+@pytest.mark.parametrize("name", sorted(POLICY_FAMILIES))
+def test_the_policy_is_rendered_anew_only_with_another_report(name: str) -> None:
+    """The version tells another report, and for gauges that data was withdrawn; it is blind to all else."""
+    version = FAMILIES[name].version
+    now = version(TWO_TASKS)
+    later = msgspec.structs.replace(STATUS, last_attempt_began=2000.0, up=False)
+    assert now is not None
+    assert version(msgspec.structs.replace(TWO_TASKS, status=later)) == now
+    assert version(msgspec.structs.replace(TWO_TASKS, policy=policy_report(revision=2))) != now
+    assert version(msgspec.structs.replace(TWO_TASKS, policy=None)) != now
+    assert (version(msgspec.structs.replace(TWO_TASKS, status=WITHDRAWN)) != now) == (name in POLICY_GAUGES)
 
 
 @pytest.mark.parametrize("name", sorted(CHANGE_FAMILIES))

@@ -2,12 +2,15 @@
 
 import platform
 import threading
+from datetime import date
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.metrics.exporter_families import EXPORTER_FAMILIES
+from exporter.metrics.rule_metrics import RULE_FAMILIES
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.policy.rule import Exemption, Rule, Severity
 from exporter.state import State
 
 
@@ -25,7 +28,7 @@ def _series(metrics: SelfMetrics) -> dict[str, str]:
 def test_every_declared_family_is_announced() -> None:
     """HELP and TYPE stand there from the start, before anything happened."""
     text = _metrics().render(openmetrics=False).decode()
-    for declaration in EXPORTER_FAMILIES:
+    for declaration in (*RULE_FAMILIES, *EXPORTER_FAMILIES):
         kind = "gauge" if declaration.kind == "info" else declaration.kind
         assert f"# TYPE {declaration.name} {kind}\n" in text
         assert f"# HELP {declaration.name} {declaration.documentation}\n" in text
@@ -35,7 +38,7 @@ def test_families_stand_in_the_declared_order() -> None:
     """What is documented and what is served have one order."""
     lines = _metrics().render(openmetrics=False).decode().splitlines()
     announced = [line.split(" ")[2] for line in lines if line.startswith("# TYPE rtcmpu_")]
-    assert announced == [declaration.name for declaration in EXPORTER_FAMILIES]
+    assert announced == [declaration.name for declaration in (*RULE_FAMILIES, *EXPORTER_FAMILIES)]
 
 
 def test_build_info() -> None:
@@ -161,6 +164,44 @@ def test_reloads() -> None:
         "rtcmpu_exporter_config_last_reload_successful": "0.0",
         "rtcmpu_exporter_config_last_reload_success_timestamp_seconds": "2000.0",
     }
+
+
+def _rule(name: str, *exemptions: Exemption) -> Rule:
+    """Return a rule with some exemptions."""
+    return Rule(
+        name=name,
+        title=f"All about {name}",
+        severity=Severity.WARNING,
+        expect="true",
+        owner="live-ops",
+        runbook_url="https://runbooks.example.com/a",
+        exempt=exemptions,
+    )
+
+
+def test_rules_in_force() -> None:
+    """Each rule has one series with what people want to read, and each exemption that ends the second of its end."""
+    metrics = _metrics()
+    ends = Exemption(name="load-test", tasks=("t-*",), until=date(2027, 1, 31))
+    for_good = Exemption(name="legacy", tasks=("old",))
+    metrics.rules_loaded([_rule("one", ends, for_good), _rule("two")])
+    about = {name: value for name, value in _series(metrics).items() if "_policy_" in name}
+    rest = 'rule_owner="live-ops",runbook_url="https://runbooks.example.com/a"'
+    assert about == {
+        f'rtcmpu_policy_rule_info{{rule="one",severity="warning",title="All about one",{rest}}}': "1.0",
+        f'rtcmpu_policy_rule_info{{rule="two",severity="warning",title="All about two",{rest}}}': "1.0",
+        'rtcmpu_policy_exemption_expiry_timestamp_seconds{rule="one",exemption="load-test"}': "1.80144e+09",
+    }
+
+
+def test_rules_are_replaced_as_a_whole() -> None:
+    """A reload leaves nothing of rules and exemptions that are gone."""
+    metrics = _metrics()
+    metrics.rules_loaded([_rule("one", Exemption(name="load-test", tasks=("t-*",), until=date(2027, 1, 31)))])
+    metrics.rules_loaded([_rule("two")])
+    about = [name for name in _series(metrics) if "_policy_" in name]
+    assert len(about) == 1
+    assert 'rule="two"' in about[0]
 
 
 def test_requests_of_the_web_side_and_the_loop() -> None:

@@ -179,7 +179,7 @@ def test_check_config_shows_the_forecast(programs: Programs) -> None:
     stretched = programs.run_exporter("check-config", scarce)
 
     assert (fine.code, fine.err) == (0, "")
-    assert fine.out.startswith(f"{ample}: fine, 1 account, 2 apps\n\nproduction\n")
+    assert re.match(rf"{re.escape(str(ample))}: fine, 1 account, 2 apps, \d+ rules on\n\nproduction\n", fine.out)
     assert re.search(r"^  at the quota +2 apps, 480 tasks on 6 pages$", fine.out, re.MULTILINE)
     assert re.search(r"^  requests +10/s for updates, 6/s for sweeps: 40.0% of 40/s$", fine.out, re.MULTILINE)
     assert re.search(r"^  interval +200ms$", fine.out, re.MULTILINE)

@@ -144,6 +144,7 @@ async def test_truth_and_statistics(local: Local) -> None:
     assert set(truth) == {"app"}
     assert truth["app"]["rows"] == 4
     assert truth["app"]["marked"] == {}
+    assert truth["app"]["rules"]["mix-mode-unknown"] == {"violations": [], "evaluated": 4, "not_applicable": 0}
     assert truth["app"]["samples"]["rtcmpu_tasks"] == [
         {"labels": {"task_region": "EMAA-Saudi", "mix_mode": "mixed"}, "value": 1},
         {"labels": {"task_region": "other", "mix_mode": "mixed"}, "value": 3},

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 DEBIAN_PACKAGES = {
+    "amtool": "prometheus-alertmanager",
     "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
     "promtool": "prometheus",
 }
 

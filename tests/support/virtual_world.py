@@ -22,12 +22,14 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from exporter.config.model import Account, App, Collection, Config
+from exporter.finding_log import FindingLog
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.formats import Format
 from exporter.metrics.report import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.monitor import Monitor
+from exporter.policy.loading import rule_set_of
 from exporter.simulator import message
 from exporter.simulator.faults import Fault
 from exporter.simulator.fleet import Fleet
@@ -72,6 +74,7 @@ class World:
             clock=clock,
             rng=random.Random(1),  # noqa: S311 - no secret
             changed=lambda: None,
+            finding_events=FindingLog(clock),
             open_session=lambda **_: cast("aiohttp.ClientSession", ServiceSession(service)),
         )
 
@@ -252,7 +255,7 @@ async def _running(world: World) -> AsyncIterator[None]:
             if beats % LOOK_AT_BUDGET_SECONDS == 0:
                 world.monitor.look_at_budget()
 
-    await world.monitor.apply(world.config)
+    await world.monitor.apply(world.config, rule_set_of(world.config))
     world.monitor.start()
     beating = asyncio.create_task(beat(), name="beat")
     try:

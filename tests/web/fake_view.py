@@ -1,14 +1,15 @@
 """A view that shows what a test puts into it, and example statuses."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from exporter.collect.history import RecordedChange
 from exporter.collect.status import Status, Sweep
 from exporter.metrics.exposition import Body
 from exporter.metrics.formats import Format
+from exporter.policy.rule import Rule, Severity
 from exporter.state import State
-from exporter.web.view import AppView
+from exporter.web.view import AppView, FindingDetail, FindingKind, FindingsView, RuleView
 
 NOW = 1_800_000_000.0
 SWEEP = Sweep(
@@ -75,6 +76,40 @@ def recorded(number: int, **changes: Any) -> RecordedChange:
     return RecordedChange(**(plain | changes))
 
 
+def rule(name: str = "video-bitrate-agreed", **changes: Any) -> Rule:
+    """Return a rule, with `changes`."""
+    plain: dict[str, Any] = {
+        "name": name,
+        "title": "Video bitrate within what was agreed",
+        "severity": Severity.WARNING,
+        "expect": "task.video.bitrate_kbps <= 3000",
+        "owner": "live-ops",
+        "runbook_url": "https://runbooks.example.com/bitrate",
+    }
+    return Rule(**(plain | changes))
+
+
+def findings(since: Mapping[str, float], *, ageless: Collection[str] = (), **changes: Any) -> FindingsView:
+    """Return the findings of one rule in one app, whose messages name the task, with `changes`.
+
+    Args:
+        since: Since when, by TaskId.
+        ageless: Tasks of which that is not known.
+        changes: What is otherwise.
+    """
+    plain: dict[str, Any] = {
+        "account": "production",
+        "app_id": "live-main",
+        "rule": rule(),
+        "data_available": True,
+        "count": len(since) + len(ageless),
+        "task_ids": lambda: [*since, *ageless] if ageless else since.keys(),
+        "since": since,
+        "detail": lambda task_id: FindingDetail(message=f"about {task_id or 'the app'}"),
+    }
+    return FindingsView(**(plain | changes))
+
+
 class FakeView:
     """Answers as told, and remembers what it was asked."""
 
@@ -84,6 +119,8 @@ class FakeView:
         self.config = "accounts: []\n"
         self.task_chunks: tuple[bytes, ...] | None = None
         self.recorded: list[RecordedChange] = []
+        self.found: dict[FindingKind, list[FindingsView]] = {}
+        self.shown_rules: list[RuleView] = []
         self.unready: str | None = None
         self.unhealthy: str | None = None
         self.asked: list[tuple[Format, bool]] = []
@@ -118,6 +155,14 @@ class FakeView:
     def changes_remembered_since(self) -> float:
         """Return an hour ago."""
         return NOW - 3600
+
+    def findings(self, kind: FindingKind) -> Sequence[FindingsView]:
+        """Return those of `found`."""
+        return self.found.get(kind, [])
+
+    def rules(self) -> Sequence[RuleView]:
+        """Return `shown_rules`."""
+        return self.shown_rules
 
     def ready(self) -> str | None:
         """Return `unready`."""

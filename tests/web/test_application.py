@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from exporter.metrics.formats import Format
 from exporter.web.application import application
-from tests.web.fake_view import NOW, PENDING, FakeView, app_view, recorded
+from exporter.web.view import FindingKind, RuleView
+from tests.web.fake_view import NOW, PENDING, FakeView, app_view, findings, recorded, rule
 
 ACCEPT_OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 PATHS = (
@@ -23,6 +24,8 @@ PATHS = (
     "/config",
     "/api/v1/apps",
     "/api/v1/changes",
+    "/api/v1/violations",
+    "/api/v1/rules",
 )
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
@@ -139,6 +142,46 @@ async def test_a_bad_query_of_changes_is_a_400(client: Client, view: FakeView) -
     assert (answer.status, answer.content_type) == (400, "application/json")
     assert (await answer.json())["error"].startswith("unknown parameter 'until'")
     assert view.finished == [("/api/v1/changes", 400)]
+
+
+async def test_violations_are_json(client: Client, view: FakeView) -> None:
+    """Page after page shows each violation once, though one ends and another opens in between."""
+    view.found = {FindingKind.VIOLATION: [findings({"task-3": NOW, "task-1": NOW, "task-2": NOW})]}
+    first = await client.get("/api/v1/violations?limit=2")
+    assert (first.status, first.content_type) == (200, "application/json")
+    page = await first.json()
+    assert [violation["task_id"] for violation in page["violations"]] == ["task-1", "task-2"]
+    view.found = {FindingKind.VIOLATION: [findings({"task-3": NOW, "task-1": NOW, "task-0": NOW})]}
+    page = await (await client.get("/api/v1/violations", params={"cursor": page["next_cursor"]})).json()
+    assert [violation["task_id"] for violation in page["violations"]] == ["task-3"]
+    assert (page["matching"], page["next_cursor"]) == (3, None)
+
+
+async def test_findings_of_another_outcome_are_shown_on_demand(client: Client, view: FakeView) -> None:
+    """What is exempted is asked for by its outcome, and does not stand among the violations."""
+    view.found = {FindingKind.EXEMPTED: [findings({}, ageless=["task-1"])]}
+    assert (await (await client.get("/api/v1/violations")).json())["matching"] == 0
+    assert (await (await client.get("/api/v1/violations?outcome=exempted")).json())["matching"] == 1
+
+
+async def test_rules_are_json(client: Client, view: FakeView) -> None:
+    """All rules by name, those that are switched off included."""
+    view.shown_rules = [RuleView(rule("two")), RuleView(rule("one"), why_off="switched off by `policy.rules`")]
+    answer = await client.get("/api/v1/rules")
+    assert (answer.status, answer.content_type) == (200, "application/json")
+    assert [(shown["name"], shown["enabled"]) for shown in (await answer.json())["rules"]] == [
+        ("one", False),
+        ("two", True),
+    ]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/violations", "/api/v1/rules"])
+async def test_a_bad_query_of_the_policy_is_a_400(client: Client, view: FakeView, path: str) -> None:
+    """What can't be answered is refused with the reason as JSON, and counted under the route."""
+    answer = await client.get(path, params={"severity": "fatal"})
+    assert (answer.status, answer.content_type) == (400, "application/json")
+    assert await answer.json() == {"error": "severity is 'fatal', expected one of info, warning, critical"}
+    assert view.finished == [(path, 400)]
 
 
 @pytest.mark.parametrize(("path", "field"), [("/-/ready", "unready"), ("/-/healthy", "unhealthy")])

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.collect.history import FieldChange, RecordedChange
-from exporter.web.changes import BadQueryError, ChangesQuery, changes_document, read_query
+from exporter.web.changes import ChangesQuery, changes_document, read_query
+from exporter.web.query import BadQueryError
 from tests.web.fake_view import NOW, recorded
 
 MANY = [recorded(number, app_id=f"app-{number % 2}", task_id=f"task-{number % 3}") for number in range(50, 0, -1)]

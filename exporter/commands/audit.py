@@ -1,0 +1,116 @@
+"""`audit`: one sweep of every app, now, held against what is expected."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from exporter import __version__, log
+from exporter.audit.document import as_json
+from exporter.audit.findings import AppFindings, Audit, Violation
+from exporter.audit.gathering import gather
+from exporter.audit.junit import as_junit
+from exporter.audit.sarif import as_sarif
+from exporter.clock import SystemClock
+from exporter.commands import exit_codes
+from exporter.commands.console import console, table
+from exporter.commands.running import run
+from exporter.commands.sweeping import name_failing, sweep
+from exporter.configuration_source import ConfigurationSource
+from exporter.metrics.catalogue import families
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.policy.rule import SEVERITIES, Severity
+
+Output = Literal["table", "json", "sarif", "junit"]
+
+
+def audit(source: ConfigurationSource, output: Output, fail_on: Severity | None) -> int:
+    """Sweep, evaluate and print; returns the exit code.
+
+    Args:
+        source: Apps and rules.
+        output: The rendering.
+        fail_on: The least severity whose violations count as a failure; None: none does.
+
+    Raises:
+        ConfigError: With every mistake of the configuration and of the rules.
+        ValueError: A CA file of it can't be used.
+    """
+    metrics = SelfMetrics(version=__version__)
+    log.configure("error", "logfmt", sys.stderr, metrics.message_logged)
+    return run(_audit(source, output, fail_on, metrics))
+
+
+async def _audit(source: ConfigurationSource, output: Output, fail_on: Severity | None, metrics: SelfMetrics) -> int:
+    loaded = source.load()
+    monitor = await sweep(loaded.config, loaded.rule_set, Exposition(families(), metrics), metrics)
+    apps = monitor.apps.values()
+    standings = [(app.collector.status, len(app.collector.inventory)) for app in apps]
+    found = gather(loaded.rule_set.all_rules(), standings, monitor.policy, SystemClock().now())
+    match output:
+        case "table":
+            _print_tables(found, loaded.rule_set.examples_per_rule)
+        case "json":
+            sys.stdout.write(as_json(found))
+        case "sarif":
+            sys.stdout.write(as_sarif(found))
+        case "junit":
+            sys.stdout.write(as_junit(found, fail_on))
+    some_failed = name_failing(apps)
+    return exit_codes.FAILED if some_failed or found.fails(fail_on) else exit_codes.FINE
+
+
+def _print_tables(audit: Audit, most_examples: int) -> None:
+    """Show what is wrong, worst first, then what could not be judged, then how it stands with each app."""
+    out = console()
+    if violations := list(_violations(audit, most_examples)):
+        headings = ("severity", "rule", "account", "app", "tasks", "examples")
+        out.print(table(headings, violations, numbers=("tasks",)))
+    if unjudged := list(_unjudged(audit)):
+        headings = ("rule", "account", "app", "exempt", "unevaluable", "why")
+        out.print(table(headings, unjudged, numbers=("exempt", "unevaluable")))
+    numbers = ("tasks", *reversed(SEVERITIES))
+    out.print(table(("account", "app", "state", *numbers), map(_standing, audit.apps), numbers=numbers))
+
+
+def _violations(audit: Audit, most_examples: int) -> Iterator[tuple[object, ...]]:
+    found = [(app, findings) for app, findings in audit.found() if findings.violations]
+    found.sort(key=lambda one: (-one[1].rule.severity.rank, one[1].rule.name, one[0].place))
+    for app, findings in found:
+        rule, violations = findings.rule, findings.violations
+        examples = _examples(violations, most_examples)
+        yield rule.severity, rule.name, app.account, app.app_id, len(violations), examples
+
+
+def _examples(violations: Sequence[Violation], most: int) -> str:
+    """Return some violations, each message once, and how many there are beyond."""
+    task_ids: dict[str, list[str]] = {}
+    for violation in violations[:most]:
+        task_ids.setdefault(violation.message, []).append(violation.task_id)
+    parts = [f"{message}: {', '.join(ids)}" if any(ids) else message for message, ids in task_ids.items()]
+    if len(violations) > most:
+        parts.append(f"{len(violations) - most} more")
+    return "; ".join(parts)
+
+
+def _unjudged(audit: Audit) -> Iterator[tuple[object, ...]]:
+    for app, findings in audit.found():
+        exemptions = {exempted.exemption.name for exempted in findings.exempted}
+        reasons = {unevaluable.reason for unevaluable in findings.unevaluable}
+        if exemptions or reasons:
+            yield (
+                findings.rule.name,
+                app.account,
+                app.app_id,
+                len(findings.exempted),
+                len(findings.unevaluable),
+                "; ".join([*sorted(exemptions), *sorted(reasons)]),
+            )
+
+
+def _standing(app: AppFindings) -> tuple[object, ...]:
+    counts = [
+        sum(len(findings.violations) for findings in app.rules if findings.rule.severity is severity)
+        for severity in reversed(SEVERITIES)
+    ]
+    return (app.account, app.app_id, app.state, app.tasks, *(counts if app.was_read else [None] * len(counts)))

@@ -1,0 +1,93 @@
+"""One sweep of all apps, now, for the commands that end with it."""
+
+import asyncio
+import random
+import sys
+from collections.abc import Iterable
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from exporter.clock import SystemClock
+from exporter.commands.console import console, printable
+from exporter.config.model import Config
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.report import AppReport
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.monitor import Monitor, MonitoredApp
+from exporter.policy.finding_events import AnyRule, AppKey, Resolution
+from exporter.policy.rule_set import RuleSet
+
+
+async def sweep(config: Config, rule_set: RuleSet, exposition: Exposition[AppReport], metrics: SelfMetrics) -> Monitor:
+    """Sweep all apps at once, with a bar for whoever watches, and judge their tasks.
+
+    Args:
+        config: The apps.
+        rule_set: What their tasks are held against.
+        exposition: Where it is published.
+        metrics: The exporter's own.
+
+    Returns:
+        All that was found, with every connection closed.
+
+    Raises:
+        ValueError: A CA file of the configuration can't be used.
+    """
+    monitor = Monitor(
+        exposition,
+        metrics,
+        clock=SystemClock(),
+        rng=random.Random(),  # noqa: S311 - no secret
+        changed=lambda: None,
+        finding_events=_Untold(),
+    )
+    await monitor.apply(config, rule_set)
+    try:
+        await _sweep_all(list(monitor.apps.values()))
+        await monitor.policy.settle()
+    finally:
+        await monitor.close()
+    return monitor
+
+
+def name_failing(apps: Iterable[MonitoredApp]) -> bool:
+    """Write a line to standard error for each app that could not be read; return whether there is one."""
+    failing = [app.collector.status for app in apps if not app.collector.status.up]
+    for status in failing:
+        sys.stderr.write(f"{status.account}/{status.app_id}: {status.state}: {printable(status.reason)}\n")
+    return bool(failing)
+
+
+class _Untold:
+    """Nobody is told as it happens: what was found is printed at the end, as `FindingEvents`."""
+
+    def baseline(self, app: AppKey, violations: int) -> None:
+        """Say nothing."""
+
+    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
+        """Say nothing."""
+
+    def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
+        """Say nothing."""
+
+
+async def _sweep_all(apps: list[MonitoredApp]) -> None:
+    columns = (
+        TextColumn("collecting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("apps, {task.fields[tasks]} tasks"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console(sys.stderr), transient=True, disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("", total=len(apps), tasks=0)
+        tasks = 0
+        for swept in asyncio.as_completed([_swept(app) for app in apps]):
+            tasks += await swept
+            progress.update(bar, advance=1, tasks=tasks)
+
+
+async def _swept(app: MonitoredApp) -> int:
+    """Sweep an app; return how many tasks it has."""
+    await app.collector.sweep()
+    return len(app.collector.inventory)

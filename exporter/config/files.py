@@ -1,0 +1,118 @@
+"""The files that a configuration is made of: each read once, within bounds, with every mistake noted."""
+
+import glob
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from exporter.config.mistakes import Mistakes, Position
+from exporter.config.reader import Reader
+from exporter.config.shapes import Shape
+from exporter.config.source_text import SourceText
+from exporter.config.yaml_nodes import compose
+
+MOST_BYTES: Final = 8 * 1024 * 1024
+"""The largest file that is read: some 80,000 apps."""
+
+_GLOB_CHARACTERS: Final = frozenset("*?[")
+
+
+class Files:
+    """What one load has read so far, and what is wrong with it.
+
+    Args:
+        directory: Where relative paths start.
+        environ: What `${NAME}` stands for in values.
+    """
+
+    def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
+        self.mistakes = Mistakes()
+        self.contents: dict[Path, bytes] = {}
+        """Of every file that was read, in order."""
+        self.globs: dict[str, None] = {}
+        """The names and patterns that were looked for, in order."""
+        self._directory = directory
+        self._environ = environ
+        self._texts: dict[Path, SourceText | None] = {}
+        self._read: dict[tuple[Path, Shape], object] = {}
+
+    @property
+    def sha256(self) -> str:
+        """A digest over the contents of all files in order."""
+        whole = hashlib.sha256()
+        for content in self.contents.values():
+            whole.update(hashlib.sha256(content).digest())
+        return whole.hexdigest()
+
+    def read(self, path: Path, shape: Shape) -> object:
+        """Return what a file holds as far as it can be understood, None where nothing can."""
+        if (path, shape) not in self._read:
+            source = self.text(path)
+            self._read[path, shape] = None if source is None else self._understood(source, shape)
+        return self._read[path, shape]
+
+    def text(self, path: Path) -> SourceText | None:
+        """Return the text of a file; None where it has none that can be used."""
+        if path not in self._texts:
+            self._texts[path] = self._decoded(path, order=len(self._texts))
+        return self._texts[path]
+
+    def matching(self, name: str, place: Position, expected: str) -> Iterator[Path]:
+        """Find the files that a name or pattern stands for, in a stable order.
+
+        Args:
+            name: As the configuration has it.
+            place: Where it stands there.
+            expected: What such a file holds, for the mistake that it is not there.
+        """
+        pattern = str(Path(glob.escape(str(self._directory))) / name)
+        if _GLOB_CHARACTERS.isdisjoint(name):
+            pattern = str(self._directory / name)
+            self.globs[pattern] = None
+            if is_file(Path(pattern)):
+                yield Path(pattern)
+            else:
+                self.mistakes.add(place, f"the file {pattern!r} is not there, expected {expected} in it")
+            return
+        self.globs[pattern] = None
+        found = glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+        yield from (path for path in map(Path, sorted(found)) if is_file(path))
+
+    def _understood(self, source: SourceText, shape: Shape) -> object:
+        """Read the text of a file."""
+        node = compose(source.text, file=source.file, file_order=source.file_order, mistakes=self.mistakes)
+        reader = Reader(directory=self._directory, environ=self._environ, mistakes=self.mistakes)
+        return None if node is None else reader.read(node, shape, "the file")
+
+    def _decoded(self, path: Path, order: int) -> SourceText | None:
+        """Read and decode one file."""
+        start = Position(order, str(path), 1, 1)
+        try:
+            with path.open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            self.mistakes.add(start, f"the file can't be read ({reason}), expected a readable YAML file")
+            return None
+        self.contents[path] = content
+        if len(content) > MOST_BYTES:
+            self.mistakes.add(start, f"the file is too large, expected at most {MOST_BYTES >> 20} MiB")
+            return None
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            before = content[: error.start]
+            column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
+            place = Position(order, str(path), before.count(b"\n") + 1, column)
+            self.mistakes.add(place, "the file is not UTF-8, expected UTF-8")
+            return None
+        return SourceText(str(path), order, text)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

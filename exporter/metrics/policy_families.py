@@ -1,0 +1,148 @@
+"""The families about what is expected of tasks: gauges of how it stands now, and counters of what opened and ended."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from exporter.metrics.app_families import AppFamily, app_family
+from exporter.metrics.family import Declaration, Kind, Label, Sample
+from exporter.metrics.labels import RULE, SEVERITY
+from exporter.metrics.report import AppReport
+from exporter.policy.report import RuleReport
+
+EXAMPLE_TASK_ID: Final = Label("task_id", meaning="The TaskId.")
+
+Value = Callable[[RuleReport], float | None]
+"""What is said of a rule; None: nothing."""
+
+
+def policy_families() -> tuple[AppFamily, ...]:
+    """Return the families in the order of the exposition."""
+    return (
+        *_current_numbers(),
+        _counter(
+            "rtcmpu_policy_violations_opened_total",
+            "Violations that opened since the baseline.",
+            lambda rule: rule.opened,
+            note="Those of the baseline, the first evaluation by this process, don't count: violations = violations "
+            "of the baseline + opened - resolved, for each process and version of a rule. A rule whose expressions or "
+            "severity change begins anew.",
+        ),
+        _counter(
+            "rtcmpu_policy_violations_resolved_total",
+            "Violations that ended since the baseline: fixed, exempted, no longer evaluable, or the task is gone.",
+            lambda rule: rule.resolved,
+            note="Absence of data resolves nothing.",
+        ),
+        *_examples(),
+    )
+
+
+def _current_numbers() -> tuple[AppFamily, ...]:
+    """Return the gauges with one series for each rule."""
+    return (
+        _gauge(
+            "rtcmpu_policy_violations",
+            "Listed tasks that violate the rule now.",
+            lambda rule: rule.violations,
+            labels=(RULE, SEVERITY),
+            note="The exact number, however many examples are shown; 0 where the rule applies to the app and all is "
+            "well. A rule about the app as a whole counts 1. Exempted tasks don't count.",
+        ),
+        _gauge(
+            "rtcmpu_policy_evaluated_tasks",
+            "Listed tasks that the rule could be evaluated for, passing or violating it.",
+            lambda rule: rule.evaluated,
+            note="Evaluated, not applicable, exempted and unevaluable add up to the app's tasks, or to 1 for a rule "
+            "about the app as a whole.",
+        ),
+        _gauge(
+            "rtcmpu_policy_not_applicable_tasks",
+            "Listed tasks that the rule does not apply to, since its `when` is false.",
+            lambda rule: rule.not_applicable,
+        ),
+        _gauge(
+            "rtcmpu_policy_exempted_tasks",
+            "Listed tasks that would violate the rule but for an exemption.",
+            lambda rule: rule.exempted,
+            note="A task that an exemption names and that passes is not among them.",
+        ),
+        _gauge(
+            "rtcmpu_policy_unevaluable_tasks",
+            "Listed tasks that the rule can't be evaluated for: neither pass nor violation.",
+            lambda rule: rule.unevaluable,
+            note="Mostly a field that is absent and that the rule does not guard with `has()`. `/api/v1/violations"
+            "?outcome=unevaluable` says why.",
+        ),
+        _gauge(
+            "rtcmpu_policy_oldest_violation_timestamp_seconds",
+            "Since when the oldest open violation of the rule is seen.",
+            lambda rule: rule.oldest_violation,
+            labels=(RULE, SEVERITY),
+            note="Absent while there is none. It is when this exporter first saw it, which may be after it began.",
+        ),
+    )
+
+
+def _examples() -> tuple[AppFamily, ...]:
+    """Return the families that name some of the violating tasks."""
+    return (
+        _family(
+            "rtcmpu_policy_violation_example",
+            "gauge",
+            "1 for some of the tasks that violate the rule.",
+            lambda rule: (((rule.rule, rule.severity, task_id), 1) for task_id in rule.examples),
+            labels=(RULE, SEVERITY, EXAMPLE_TASK_ID),
+            note="Never to be counted: there are no more than `policy.examples_per_rule` for each rule, and "
+            "`policy.max_examples` altogether. They are chosen stably; `/api/v1/violations` lists all.",
+        ),
+        _gauge(
+            "rtcmpu_policy_violation_examples_omitted",
+            "Tasks that violate the rule and are not among its examples.",
+            lambda rule: rule.examples_omitted,
+        ),
+    )
+
+
+def _gauge(
+    name: str, help_text: str, value: Value, *, labels: tuple[Label, ...] = (RULE,), note: str = ""
+) -> AppFamily:
+    """Return a gauge with one series for each rule that there is something to say of."""
+    return _family(name, "gauge", help_text, lambda rule: _one(rule, value, labels), labels=labels, note=note)
+
+
+def _counter(name: str, help_text: str, value: Value, *, note: str) -> AppFamily:
+    """Return a counter with one series for each rule."""
+    labels = (RULE, SEVERITY)
+    return _family(name, "counter", help_text, lambda rule: _one(rule, value, labels), labels=labels, note=note)
+
+
+def _one(rule: RuleReport, value: Value, labels: tuple[Label, ...]) -> Iterator[Sample]:
+    """Yield the one sample of a rule, if there is any."""
+    if (known := value(rule)) is not None:
+        yield ((rule.rule, rule.severity) if SEVERITY in labels else (rule.rule,)), known
+
+
+def _family(
+    name: str,
+    kind: Kind,
+    help_text: str,
+    samples: Callable[[RuleReport], Iterable[Sample]],
+    *,
+    labels: tuple[Label, ...],
+    note: str,
+) -> AppFamily:
+    """Return a family that the policy's report decides: a counter always, a gauge while there is data."""
+
+    def shown(report: AppReport) -> bool:
+        return kind == "counter" or report.status.data_available
+
+    def of_rules(report: AppReport) -> Iterator[Sample]:
+        if report.policy is not None and shown(report):
+            for rule in report.policy.rules:
+                yield from samples(rule)
+
+    return app_family(
+        Declaration(name=name, kind=kind, help=help_text, labels=labels, note=note),
+        of_rules,
+        version=lambda report: (shown(report), None if report.policy is None else report.policy.revision),
+    )

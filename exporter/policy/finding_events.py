@@ -1,0 +1,59 @@
+"""What happens to findings, for those who tell people."""
+
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+from exporter.policy.compiled import CompiledRule, TaskCountRule
+
+AppKey: TypeAlias = tuple[str, str]
+"""Account and AppId."""
+
+AnyRule: TypeAlias = CompiledRule | TaskCountRule
+
+
+class Resolution(StrEnum):
+    """Why a violation is open no longer."""
+
+    FIXED = "fixed"
+    """It passes."""
+    NOT_APPLICABLE = "not_applicable"
+    """The rule does not apply any more."""
+    EXEMPTED = "exempted"
+    """An exemption holds now."""
+    UNEVALUABLE = "unevaluable"
+    """The rule can't be evaluated any more."""
+    REMOVED = "removed"
+    """The task is gone."""
+
+
+class FindingEvents(Protocol):
+    """Who is told about findings. A task_id of None stands for the app as a whole."""
+
+    def baseline(self, app: AppKey, violations: int) -> None:
+        """An app was judged for the first time, or for the first time by some rules.
+
+        Args:
+            app: Account and AppId.
+            violations: That were found by these rules and are told in no other way.
+        """
+
+    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
+        """A violation is there that was not there before.
+
+        Args:
+            app: Account and AppId.
+            rule: Which is violated.
+            task_id: By which task.
+            text: One line about it for people.
+        """
+
+    def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
+        """A violation is open no longer.
+
+        Args:
+            app: Account and AppId.
+            rule: Which was violated.
+            task_id: By which task.
+            since: Since when, in wall-clock seconds.
+            why: What has become of it.
+        """

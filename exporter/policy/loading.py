@@ -1,0 +1,128 @@
+"""From a configuration to the rules that it puts in force: every mistake of all its files at once."""
+
+import difflib
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from exporter.config import loader
+from exporter.config.checks import apps_of
+from exporter.config.draft import Draft
+from exporter.config.files import Files
+from exporter.config.mistakes import Mistakes
+from exporter.config.model import Config
+from exporter.config.policy_model import Expect
+from exporter.config.shapes import keys_of
+from exporter.policy.compiled import CompiledRule, RuleError, compile_rule
+from exporter.policy.default_rules import default_rules
+from exporter.policy.expectations import expectation_rules
+from exporter.policy.language import Language
+from exporter.policy.rule import Rule
+from exporter.policy.rule_files import RESERVED_PREFIX, PlacedRule, check_names, compile_rules, read_rules
+from exporter.policy.rule_set import RuleSet, rule_set
+
+
+class Loaded(loader.Loaded, frozen=True):
+    """A configuration, the rules that it puts in force, and where all of it came from."""
+
+    rule_set: RuleSet
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """Return the configuration that stands in a file, with its rules.
+
+    Args:
+        path: The main file.
+        environ: What `${NAME}` stands for.
+
+    Raises:
+        ConfigError: With every mistake of every file, those of rules among them.
+    """
+    reading = _Reading()
+    loaded = loader.load(path, environ, also=reading.read)
+    return Loaded(
+        config=loaded.config,
+        files=loaded.files,
+        globs=loaded.globs,
+        sha256=loaded.sha256,
+        rule_set=reading.rule_set(loaded.config),
+    )
+
+
+def load_rules(paths: Sequence[Path]) -> tuple[CompiledRule, ...]:
+    """Return the rules of rule files, without any configuration.
+
+    Raises:
+        ConfigError: With every mistake of every file.
+    """
+    files = Files(Path(), {})
+    reading = _Reading()
+    reading.read_rule_files(paths, files)
+    files.mistakes.raise_if_any()
+    return tuple(reading.file_rules)
+
+
+def rule_set_of(config: Config) -> RuleSet:
+    """Return the rules that a configuration without rule files puts in force."""
+    return _Reading().rule_set(config)
+
+
+class _Reading:
+    """What one load has found about rules."""
+
+    def __init__(self) -> None:
+        self.file_rules: tuple[CompiledRule, ...] = ()
+        self._language = Language()
+        self._default_rules: Mapping[str, Rule] = {rule.name: rule for rule in default_rules()}
+        self._expectations = functools.cache(lambda expect: expectation_rules(expect, self._language))
+
+    def read(self, config: Draft, files: Files) -> None:
+        """Read what a configuration says and names about rules; note what is wrong with it."""
+        for app in apps_of(config):
+            self._check_expectations(app, files.mistakes)
+        policy = config.draft("policy")
+        if policy is not None:
+            names = self.read_rule_files(loader.paths_of(policy, "rule_files", "rules", files), files)
+            if names is not None:
+                _check_switches(policy, names, files.mistakes)
+
+    def read_rule_files(self, paths: Sequence[Path], files: Files) -> frozenset[str] | None:
+        """Read and compile the rules of files; return the names of all rules, None where a file hides some."""
+        placed: list[PlacedRule] = []
+        all_named = True
+        for path in paths:
+            source = files.text(path)
+            found = None if source is None else read_rules(source, files.mistakes)
+            placed.extend(found or ())
+            all_named &= found is not None and all(one.rule.name for one in found)
+        check_names(placed, self._default_rules, files.mistakes)
+        self.file_rules = compile_rules(placed, self._language, files.mistakes)
+        return frozenset([*self._default_rules, *(one.rule.name for one in placed)]) if all_named else None
+
+    def rule_set(self, config: Config) -> RuleSet:
+        """Put all rules together."""
+        come_along = [compile_rule(rule, self._language) for rule in self._default_rules.values()]
+        return rule_set(config, come_along, self.file_rules, self._expectations)
+
+    def _check_expectations(self, app: Draft, mistakes: Mistakes) -> None:
+        """Note what is expected of an app and can't be held against its tasks: the list is too long."""
+        expect = app.draft("expect")
+        if expect is None or not expect.complete:
+            return
+        try:
+            self._expectations(cast("Expect", expect.build()))
+        except RuleError as error:
+            for _, mistake in error.mistakes:
+                mistakes.add(expect.position, f"too much is expected at once: {mistake.text}")
+
+
+def _check_switches(policy: Draft, names: frozenset[str], mistakes: Mistakes) -> None:
+    """Note each switch of a rule that there is not."""
+    known = sorted(names | {RESERVED_PREFIX + key.name.replace("_", "-") for key in keys_of(Expect)})
+    switches = cast("Mapping[str, object]", policy.values.get("rules", {}))
+    for key in policy.table_keys("rules"):
+        if key.text in switches and key.text not in known:
+            near = difflib.get_close_matches(key.text, known, n=1)
+            expected = near[0] if near else "the name of a rule"
+            mistakes.add(key.position, f"no rule is called {key.text}, expected {expected}")

@@ -1,0 +1,55 @@
+"""Which of many tasks stand for all of them: always the same ones, as far as possible."""
+
+from bisect import bisect_left, insort
+from collections.abc import Collection
+from heapq import nsmallest
+from typing import Final
+
+import xxhash
+
+LEAST_ROOM: Final = 64
+
+
+class StableExamples:
+    """Chooses the tasks whose TaskIds have the lowest hashes.
+
+    So the choice depends on the tasks alone, not on the way there, and one that comes or goes moves one example at
+    most. Some more than are asked for are known, so that all tasks are looked at only once in many changes.
+
+    Args:
+        tasks: The TaskIds to choose from; `added` and `removed` are to be called after each change of them.
+    """
+
+    def __init__(self, tasks: Collection[str]) -> None:
+        self._tasks = tasks
+        self._room = LEAST_ROOM
+        self._lowest: list[tuple[int, str]] = []
+        """The lowest of all, in order, though not all that are low."""
+
+    def added(self, task_id: str) -> None:
+        """Take note of a task that was not there before."""
+        ranked = _ranked(task_id)
+        knows_all = len(self._lowest) == len(self._tasks) - 1
+        if knows_all or (self._lowest and ranked < self._lowest[-1]):
+            insort(self._lowest, ranked)
+            if len(self._lowest) > 2 * self._room:
+                del self._lowest[self._room :]
+
+    def removed(self, task_id: str) -> None:
+        """Take note of a task that was there before."""
+        ranked = _ranked(task_id)
+        place = bisect_left(self._lowest, ranked)
+        if place < len(self._lowest) and self._lowest[place] == ranked:
+            del self._lowest[place]
+
+    def first(self, most: int) -> tuple[str, ...]:
+        """Return so many examples, or all tasks where there are fewer."""
+        if len(self._lowest) < min(most, len(self._tasks)):
+            self._room = max(LEAST_ROOM, 2 * most)
+            self._lowest = nsmallest(self._room, map(_ranked, self._tasks))
+        return tuple(task_id for _, task_id in self._lowest[:most])
+
+
+def _ranked(task_id: str) -> tuple[int, str]:
+    """Return a TaskId behind 64 bits that are the same in every process."""
+    return xxhash.xxh3_64_intdigest(task_id.encode("utf-8", "replace")), task_id

@@ -1,0 +1,276 @@
+"""What a rule can speak of: every variable and field, its type and its meaning, declared once.
+
+The types that expressions are checked against, the reference of rules and the check of test cases derive from these
+declarations. A field that can be None is absent where there is no value: `has()` tells.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct, inspect
+
+
+def _about(description: str) -> Meta:
+    """Return the annotation that says what a field means."""
+    return Meta(description=description)
+
+
+class VideoFacts(Struct, frozen=True, kw_only=True):
+    """`task.video`: always there, perhaps empty; an audio-only task makes no use of it."""
+
+    codec: Annotated[str | None, _about("VideoCodec: `H.264`, `H.265`, or what stood there.")] = None
+    profile: Annotated[str | None, _about("The profile of EnhancedParam: `baseline`, `main`, `high` or other.")] = None
+    preset: Annotated[str | None, _about("The preset of EnhancedParam: `ultrafast` to `placebo`, or other.")] = None
+    bitrate_kbps: Annotated[int | None, _about("VideoBitrate, kbit/s.")] = None
+    framerate: Annotated[int | None, _about("VideoFramerate, frames per second.")] = None
+    gop: Annotated[int | None, _about("VideoGop, frames in a group of pictures.")] = None
+    width: Annotated[int | None, _about("VideoWidth, pixels.")] = None
+    height: Annotated[int | None, _about("VideoHeight, pixels.")] = None
+    pixels: Annotated[int | None, _about("Derived: width x height; absent unless both are numbers from 0.")] = None
+    resolution: Annotated[
+        str | None,
+        _about(
+            "Derived: `1080p`, `720p`, `480p`, `360p` by the short side, which must be met exactly, `portrait_1080p`"
+            " and so on where height > width, else `other`; absent unless both are numbers."
+        ),
+    ] = None
+    aspect: Annotated[
+        float | None, _about("Derived: width / height; absent unless height is above 0 and width is from 0.")
+    ] = None
+    gop_seconds: Annotated[
+        float | None, _about("Derived: gop / framerate, seconds; absent unless framerate is above 0 and gop is from 0.")
+    ] = None
+    bits_per_pixel: Annotated[
+        float | None,
+        _about("Derived: bits for each pixel of each frame; absent unless all it follows from are numbers above 0."),
+    ] = None
+
+
+class AudioFacts(Struct, frozen=True, kw_only=True):
+    """`task.audio`: always there, perhaps empty."""
+
+    bitrate_kbps: Annotated[int | None, _about("AudioBitrate, kbit/s.")] = None
+    channels: Annotated[int | None, _about("AudioChannels, their number.")] = None
+    sample_rate_hertz: Annotated[int | None, _about("AudioSampleRate, hertz.")] = None
+
+
+class OutputFacts(Struct, frozen=True, kw_only=True):
+    """One of `task.outputs`: a distinct URL that the task pushes to, as far as it may be shown."""
+
+    scheme: Annotated[str, _about("In lower case; empty where the URL has none.")] = ""
+    host: Annotated[str, _about("In lower case, without user and port; empty where the URL has none.")] = ""
+    is_ali_cdn: Annotated[bool | None, _about("IsAliCdn; absent where nothing says so.")] = None
+    has_userinfo: Annotated[bool, _about("Whether `user:password@` stands in the URL.")] = False
+
+
+class PaneFacts(Struct, frozen=True, kw_only=True):
+    """One of `task.panes`; the canvas goes from 0.0 to 1.0 in both directions."""
+
+    x: Annotated[float | None, _about("The left edge.")] = None
+    y: Annotated[float | None, _about("The upper edge.")] = None
+    width: Annotated[float | None, _about("The width.")] = None
+    height: Annotated[float | None, _about("The height.")] = None
+    z_order: Annotated[int | None, _about("The layer.")] = None
+    render_mode: Annotated[int | None, _about("RenderMode.")] = None
+    source_type: Annotated[str | None, _about("SourceType: `camera`, `screen` or other.")] = None
+    has_background_image: Annotated[bool, _about("Whether a background image is set.")] = False
+
+
+class UserStreamFacts(Struct, frozen=True, kw_only=True):
+    """One of `task.user_streams`: what is mixed of one listed user."""
+
+    source_type: Annotated[str | None, _about("SourceType: `camera`, `screen` or other.")] = None
+    stream_type: Annotated[str | None, _about("StreamType: `original`, `audio`, `video` or other.")] = None
+
+
+class SeiFacts(Struct, frozen=True, kw_only=True):
+    """`task.sei`: SeiParams; absent where they are."""
+
+    payload_type: Annotated[int | None, _about("PayloadType.")] = None
+    layout_volume_interval_ms: Annotated[int | None, _about("LayoutVolume's Interval, milliseconds.")] = None
+    layout_volume_follow_idr: Annotated[int | None, _about("LayoutVolume's FollowIdr.")] = None
+    pass_through_interval_ms: Annotated[int | None, _about("PassThrough's Interval, milliseconds.")] = None
+    pass_through_follow_idr: Annotated[int | None, _about("PassThrough's FollowIdr.")] = None
+    has_payload: Annotated[bool, _about("Whether PassThrough has content or a key.")] = False
+
+
+class SourceFacts(Struct, frozen=True, kw_only=True):
+    """`task.source`: SingleSubParams; absent where they are."""
+
+    stream_type: Annotated[str, _about("StreamType: `original` (also when absent), `audio`, `video` or other.")] = (
+        "original"
+    )
+    source_type: Annotated[str, _about("SourceType: `camera` (also when absent), `screen` or other.")] = "camera"
+
+
+class TaskFacts(Struct, frozen=True, kw_only=True):
+    """`task`: how a task is configured, without whose it is."""
+
+    region: Annotated[
+        str | None, _about("Region: `CN-Shanghai`, `AP-Singapore`, `EMAA-Saudi`, or what stood there.")
+    ] = None
+    mix_mode: Annotated[
+        str,
+        _about(
+            "MixMode: `single`, `mixed`, or what stood there; when absent, `single` with SingleSubParams alone and"
+            " `mixed` otherwise."
+        ),
+    ] = "mixed"
+    idle_timeout_seconds: Annotated[int | None, _about("MaxIdleTime, seconds.")] = None
+    audio_only: Annotated[bool, _about("AudioOnly; false without EncodeParams.")] = False
+    has_encode_params: Annotated[bool, _about("Whether EncodeParams are given.")] = False
+    has_transcode_params: Annotated[bool, _about("Whether TranscodeParams are given.")] = False
+    has_stream_url: Annotated[bool, _about("Whether StreamURL is given.")] = False
+    has_multi_stream_url: Annotated[bool, _about("Whether MultiStreamURL is given.")] = False
+    video: Annotated[VideoFacts, _about("The video part of EncodeParams.")] = VideoFacts()
+    audio: Annotated[AudioFacts, _about("The audio part of EncodeParams.")] = AudioFacts()
+    outputs: Annotated[
+        tuple[OutputFacts, ...], _about("The distinct URLs of StreamURL and MultiStreamURL together.")
+    ] = ()
+    panes: Annotated[tuple[PaneFacts, ...], _about("The panes of the layout.")] = ()
+    pane_count: Annotated[int, _about("Derived: how many panes there are.")] = 0
+    panes_outside: Annotated[
+        int, _about("Derived: how many panes reach out of the canvas, by more than a thousandth.")
+    ] = 0
+    overlapping_panes: Annotated[
+        int,
+        _about(
+            "Derived: how many pairs of panes of one layer overlap, by more than a thousandth in both directions; a"
+            " pane without z_order is in layer 0."
+        ),
+    ] = 0
+    users: Annotated[
+        int | None, _about("How many users are listed; absent when none is: then every user is mixed.")
+    ] = None
+    user_streams: Annotated[tuple[UserStreamFacts, ...], _about("What is mixed of each listed user.")] = ()
+    has_background: Annotated[bool, _about("Whether a background image is set.")] = False
+    background_render_mode: Annotated[int | None, _about("The RenderMode of Background.")] = None
+    sei: Annotated[SeiFacts | None, _about("SeiParams.")] = None
+    source: Annotated[SourceFacts | None, _about("SingleSubParams: the stream that is relayed.")] = None
+    field_errors: Annotated[
+        tuple[str, ...], _about("The path of each field whose value can't be read, as `EncodeParams.VideoBitrate`.")
+    ] = ()
+    unknown_values: Annotated[
+        tuple[str, ...], _about("The path of each field whose value is outside its documented set, as `Region`.")
+    ] = ()
+
+
+class QuotaFacts(Struct, frozen=True, kw_only=True):
+    """`app.quota`: how many tasks the vendor allows, as configured here."""
+
+    single: Annotated[int | None, _about("Single-stream relay tasks; absent for `none`.")] = None
+    mixed: Annotated[int | None, _about("Mixed-stream relay tasks; absent for `none`.")] = None
+
+
+class AppFacts(Struct, frozen=True, kw_only=True):
+    """`app`: the app that the task belongs to, as configured here."""
+
+    id: Annotated[str, _about("The AppId.")] = ""
+    name: Annotated[str, _about("Its name for people; empty where none is given.")] = ""
+    owner: Annotated[str, _about("Who answers for it; empty where nobody is named.")] = ""
+    account: Annotated[str, _about("The account's name.")] = ""
+    quota: Annotated[QuotaFacts, _about("Its quota.")] = QuotaFacts()
+
+
+class Variables(Struct, frozen=True, kw_only=True):
+    """What an expression can name. One that names `task` alone is evaluated once for each distinct configuration."""
+
+    task: Annotated[TaskFacts, _about("How the task is configured.")]
+    task_id: Annotated[str, _about("The TaskId.")]
+    channel_id: Annotated[str, _about("The ChannelId.")]
+    first_seen: Annotated[datetime, _about("When the exporter first saw the task.")]
+    last_changed: Annotated[datetime, _about("When the exporter last saw the task's configuration change.")]
+    age: Annotated[timedelta, _about("`now - first_seen`.")]
+    now: Annotated[datetime, _about("The time; an expression that names it or `age` is evaluated once a minute.")]
+    shared_outputs: Annotated[
+        int, _about("How many of the task's push URLs another task, of any configured app, uses too.")
+    ]
+    app: Annotated[AppFacts, _about("The app that the task belongs to.")]
+
+
+NAMES: Final = Variables.__struct_fields__
+"""The names of the variables."""
+
+
+class Kind(StrEnum):
+    """What a fact is; the value is CEL's name for it."""
+
+    TEXT = "string"
+    WHOLE_NUMBER = "int"
+    NUMBER = "double"
+    CONDITION = "bool"
+    TIMESTAMP = "timestamp"
+    DURATION = "duration"
+    GROUP = "map"
+
+
+class Fact(Struct, frozen=True):
+    """One variable or field."""
+
+    name: str
+    kind: Kind
+    """Of each item, where it is a list."""
+    is_list: bool
+    is_optional: bool
+    """Whether it can be absent."""
+    description: str
+    group: type[Struct] | None = None
+    """Where its own fields are declared."""
+
+
+@cache
+def facts_of(struct: type[Struct]) -> tuple[Fact, ...]:
+    """Return what a declaration declares, in its order."""
+    info = inspect.type_info(struct)
+    if not isinstance(info, inspect.StructType):
+        raise TypeError(f"{struct} is no Struct")
+    return tuple(_fact(field) for field in info.fields)
+
+
+def walk(struct: type[Struct] = Variables, within: str = "") -> Iterator[tuple[str, Fact]]:
+    """Yield each fact with the path at which a rule finds it; an item of a list is `task.panes[]`."""
+    for fact in facts_of(struct):
+        path = f"{within}.{fact.name}" if within else fact.name
+        yield path, fact
+        if fact.group is not None:
+            yield from walk(fact.group, f"{path}[]" if fact.is_list else path)
+
+
+def _fact(field: inspect.Field) -> Fact:
+    """Read one field's annotation."""
+    if not isinstance(field.type, inspect.Metadata):
+        raise TypeError(f"{field.name} has no description")
+    description = str((field.type.extra_json_schema or {})["description"])
+    kind = field.type.type
+    is_optional = isinstance(kind, inspect.UnionType)
+    if isinstance(kind, inspect.UnionType):
+        (kind,) = (one for one in kind.types if not isinstance(one, inspect.NoneType))
+    is_list = isinstance(kind, inspect.VarTupleType)
+    if isinstance(kind, inspect.VarTupleType):
+        kind = kind.item_type
+    group = kind.cls if isinstance(kind, inspect.StructType) else None
+    return Fact(field.name, _kind(kind), is_list, is_optional, description, group)
+
+
+def _kind(declared: inspect.Type) -> Kind:  # noqa: PLR0911 - one for each kind
+    """Return the kind of a bare type."""
+    match declared:
+        case inspect.StrType():
+            return Kind.TEXT
+        case inspect.BoolType():
+            return Kind.CONDITION
+        case inspect.IntType():
+            return Kind.WHOLE_NUMBER
+        case inspect.FloatType():
+            return Kind.NUMBER
+        case inspect.DateTimeType():
+            return Kind.TIMESTAMP
+        case inspect.TimeDeltaType():
+            return Kind.DURATION
+        case inspect.StructType():
+            return Kind.GROUP
+        case _:
+            raise TypeError(f"a rule can't speak of {declared}")

@@ -1,0 +1,133 @@
+"""What the web side is given to show of the policy."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Final
+
+from exporter.clock import Clock
+from exporter.collect.status import Status
+from exporter.policy.compiled import TaskCountRule
+from exporter.policy.finding_events import AnyRule, AppKey
+from exporter.policy.findings import OpenFindings
+from exporter.policy.policy import Policy
+from exporter.policy.report import RuleReport
+from exporter.policy.rule_set import RuleSet
+from exporter.web.view import FindingDetail, FindingKind, FindingsView, RuleTotals, RuleView
+
+MOST_REASONS: Final = 3
+LOOKED_AT_FOR_REASONS: Final = 30
+"""So many tasks of an app that a rule can't be evaluated for: most have the same reason."""
+
+
+class PolicyView:
+    """Answers the policy's part of the web's `View`.
+
+    Args:
+        policy: What there is to show.
+        statuses: Those of all apps, as they are now.
+        rule_set: The rules in force, as they are now.
+        clock: By which exemptions hold.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        statuses: Callable[[], Iterable[Status]],
+        rule_set: Callable[[], RuleSet],
+        clock: Clock,
+    ) -> None:
+        self._policy = policy
+        self._statuses = statuses
+        self._rule_set = rule_set
+        self._clock = clock
+
+    def findings(self, kind: FindingKind) -> Iterator[FindingsView]:
+        """Yield the findings of one kind, in one group for each app and rule that has any."""
+        for status in self._statuses():
+            key = (status.account, status.app_id)
+            reports = self._reports(key)
+            for findings in self._policy.findings(key):
+                report = reports.get(findings.rule.rule.name)
+                if report is not None and (count := _count(kind, findings, report)):
+                    yield FindingsView(
+                        *key,
+                        rule=findings.rule.rule,
+                        data_available=status.data_available,
+                        count=count,
+                        task_ids=partial(_task_ids, kind, findings),
+                        since=findings.since if kind is FindingKind.VIOLATION else {},
+                        detail=partial(self._detail, kind, key, findings.rule),
+                    )
+
+    def rules(self) -> Iterator[RuleView]:
+        """Yield all rules, also those that are switched off."""
+        rule_set = self._rule_set()
+        keys = [(status.account, status.app_id) for status in self._statuses()]
+        reports: dict[str, list[RuleReport]] = {}
+        for key in keys:
+            for name, report in self._reports(key).items():
+                reports.setdefault(name, []).append(report)
+        in_force = {rule.name: rule for rule in rule_set.all_rules()}
+        for name, rule in in_force.items():
+            totals = _totals(reports[name]) if name in reports else None
+            yield RuleView(rule, totals=totals, reasons=partial(self._reasons, keys, name))
+        for off in rule_set.off:
+            if off.rule.name not in in_force:
+                yield RuleView(off.rule, why_off=off.why)
+
+    def _reports(self, key: AppKey) -> dict[str, RuleReport]:
+        report = self._policy.report(key)
+        return {} if report is None else {rule.rule: rule for rule in report.rules}
+
+    def _detail(self, kind: FindingKind, key: AppKey, rule: AnyRule, task_id: str) -> FindingDetail:
+        if kind is FindingKind.UNEVALUABLE:
+            return FindingDetail(reason=self._policy.reason(key, rule, task_id))
+        exemption = None
+        if kind is FindingKind.EXEMPTED and not isinstance(rule, TaskCountRule):
+            exemption = rule.exemption_of(task_id, self._clock.now())
+        return FindingDetail(
+            message=self._policy.text(key, rule, task_id),
+            exemption=None if exemption is None else exemption.name,
+        )
+
+    def _reasons(self, keys: Iterable[AppKey], name: str) -> Sequence[str]:
+        """Return different reasons why a rule can't be evaluated, of the first tasks that it can't be."""
+        reasons: dict[str, None] = {}
+        for key in keys:
+            report = self._reports(key).get(name)
+            if report is None or not report.unevaluable:
+                continue
+            for findings in self._policy.findings(key):
+                if findings.rule.rule.name == name:
+                    for task_id in islice(findings.unevaluable(), LOOKED_AT_FOR_REASONS):
+                        reasons[self._policy.reason(key, findings.rule, task_id)] = None
+            if len(reasons) >= MOST_REASONS:
+                break
+        return tuple(islice(reasons, MOST_REASONS))
+
+
+def _count(kind: FindingKind, findings: OpenFindings, report: RuleReport) -> int:
+    if kind is FindingKind.VIOLATION:
+        return len(findings.since)
+    return report.exempted if kind is FindingKind.EXEMPTED else report.unevaluable
+
+
+def _task_ids(kind: FindingKind, findings: OpenFindings) -> Collection[str]:
+    if kind is FindingKind.VIOLATION:
+        return findings.since.keys()
+    return list(findings.exempted() if kind is FindingKind.EXEMPTED else findings.unevaluable())
+
+
+def _totals(reports: Iterable[RuleReport]) -> RuleTotals:
+    """Add up what is said of one rule in several apps."""
+    several = tuple(reports)
+    oldest = [report.oldest_violation for report in several if report.oldest_violation is not None]
+    return RuleTotals(
+        violations=sum(report.violations for report in several),
+        evaluated=sum(report.evaluated for report in several),
+        not_applicable=sum(report.not_applicable for report in several),
+        exempted=sum(report.exempted for report in several),
+        unevaluable=sum(report.unevaluable for report in several),
+        oldest_violation=min(oldest, default=None),
+    )

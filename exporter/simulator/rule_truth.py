@@ -1,0 +1,45 @@
+"""Which tasks violate the rules that an exporter has by default: judged straight from the rows, by code of its own."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from exporter.simulator.rule_checks import CHECKS
+from exporter.simulator.written_task import WrittenTask, read_task
+
+SHARED: Final = "push-url-shared"
+"""The one rule that looks at other tasks too."""
+
+
+def rule_truth(rows_of_apps: Mapping[str, Iterable[bytes]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return what an exporter that has all these apps should find in each.
+
+    Returns:
+        By app and rule: `violations`, a list of TaskIds in the order of the rows; `evaluated`, the number of tasks
+        that pass or violate it; `not_applicable`, the number of the others.
+    """
+    tasks_of_apps = {
+        app_id: [task for task in map(read_task, rows) if task is not None] for app_id, rows in rows_of_apps.items()
+    }
+    users_of_urls = Counter(url for tasks in tasks_of_apps.values() for task in tasks for url in task.urls)
+    return {app_id: _judged(tasks, users_of_urls) for app_id, tasks in tasks_of_apps.items()}
+
+
+def _judged(tasks: list[WrittenTask], users_of_urls: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+    """Return what is so in one app."""
+
+    def is_shared(task: WrittenTask) -> bool | None:
+        return any(users_of_urls[url] > 1 for url in task.urls) if task.urls else None
+
+    checks = {**CHECKS, SHARED: is_shared}
+    return {name: _counted([(task.task_id, check(task)) for task in tasks]) for name, check in checks.items()}
+
+
+def _counted(judgements: list[tuple[str, bool | None]]) -> dict[str, Any]:
+    """Return what is so for one rule."""
+    not_applicable = sum(violated is None for _, violated in judgements)
+    return {
+        "violations": [task_id for task_id, violated in judgements if violated],
+        "evaluated": len(judgements) - not_applicable,
+        "not_applicable": not_applicable,
+    }

@@ -1,0 +1,286 @@
+"""What a task's row says, read straight from its JSON: what rules are about, and nothing that an exporter shares.
+
+A number is whole and not below 0, or it is not readable. An object that says nothing is absent.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from msgspec import Struct
+
+from exporter.simulator.truth_values import known, known_number, mix_mode, scheme, source_type, stream_type, task_region
+
+_ENCODE_NUMBERS: Final = (
+    "AudioBitrate",
+    "AudioChannels",
+    "AudioSampleRate",
+    "VideoBitrate",
+    "VideoFramerate",
+    "VideoGop",
+    "VideoHeight",
+    "VideoWidth",
+)
+_CLOSED_NUMBERS: Final = ("AudioChannels", "AudioSampleRate")
+_SEI_PARTS: Final = ("LayoutVolume", "PassThrough")
+_DIGITS: Final = "+-.0123456789"
+
+
+class WrittenPane(Struct, frozen=True):
+    """One of UserPanes; None is absent or not readable."""
+
+    left: Decimal | None
+    top: Decimal | None
+    width: Decimal | None
+    height: Decimal | None
+    layer: int
+    render_mode: int | None
+
+
+class WrittenTask(Struct, frozen=True):
+    """One row."""
+
+    task_id: str
+    region: str | None
+    """`other` where it is not documented; None: absent."""
+    mode: str
+    """single, mixed or other."""
+    idle_timeout_seconds: int | None
+    urls: frozenset[str]
+    stream_url: bool
+    multi_stream_url: bool
+    source: tuple[str, str] | None
+    """Stream type and source type of SingleSubParams."""
+    transcoding: bool
+    """Whether there are TranscodeParams."""
+    encoding: bool
+    """Whether there are EncodeParams."""
+    audio_only: bool
+    numbers: Mapping[str, int]
+    """Those of EncodeParams that are there and readable, by the vendor's name."""
+    names: Mapping[str, str]
+    """VideoCodec, profile and preset, as far as they are there; `other` where one is not documented."""
+    panes: tuple[WrittenPane, ...]
+    background_render_mode: int | None
+    users: int
+    sei: Mapping[str, int]
+    """PayloadType, and `LayoutVolume.Interval` and the like, as far as they are there and readable."""
+    unreadable: tuple[str, ...]
+    """The field of each value that can't be read."""
+    undocumented: tuple[str, ...]
+    """The field of each value that is not one of the documented ones."""
+
+
+def read_task(row: bytes) -> WrittenTask | None:
+    """Return what a row says; None where it has no TaskId."""
+    content = json.loads(row)
+    return None if _absent(content.get("TaskId")) else _Reading(content).task()
+
+
+def scheme_of(url: str) -> str:
+    """Return rtmp, rtmps, srt or other."""
+    return scheme(url)[0]
+
+
+def has_user(url: str) -> bool:
+    """Whether a URL names a user before its host."""
+    return "@" in url.partition("//")[2].partition("/")[0].partition("?")[0]
+
+
+class _Reading:
+    """One row while it is read."""
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        self._row = row
+        self._unreadable: Counter[str] = Counter()
+        self._undocumented: Counter[str] = Counter()
+
+    def task(self) -> WrittenTask:
+        """Read everything."""
+        row = self._row
+        single = self._object(row, "SingleSubParams")
+        transcoding = self._object(row, "TranscodeParams")
+        encode = self._object(transcoding, "EncodeParams")
+        background = self._object(transcoding, "Background")
+        layout = self._object(transcoding, "Layout")
+        multi_stream_urls = self._multi_stream_urls()
+        stream_url = "" if _absent(row.get("StreamURL")) else str(row["StreamURL"])
+        self._documented("StreamURL", not stream_url or scheme(stream_url)[1])
+        mode, mode_known = mix_mode(row.get("MixMode"), has_source=bool(single), has_transcoding=bool(transcoding))
+        region, region_known = task_region(row.get("Region"))
+        self._documented("MixMode", mode_known)
+        self._documented("Region", region_known)
+        return WrittenTask(
+            task_id=str(row["TaskId"]),
+            region=None if _absent(row.get("Region")) else region,
+            mode=mode,
+            idle_timeout_seconds=self._amount(row, "MaxIdleTime"),
+            urls=frozenset([*multi_stream_urls, *([stream_url] if stream_url else [])]),
+            stream_url=bool(stream_url),
+            multi_stream_url=bool(multi_stream_urls),
+            source=self._source(single) if single else None,
+            transcoding=bool(transcoding),
+            encoding=bool(encode),
+            audio_only=self._audio_only(encode),
+            numbers=self._encode_numbers(encode),
+            names=self._names(encode),
+            panes=tuple(self._pane(pane) for pane in self._list(layout, "UserPanes")),
+            background_render_mode=self._amount(background, "RenderMode", "Background.RenderMode"),
+            users=self._users(transcoding),
+            sei=self._sei(self._object(row, "SeiParams") or self._object(transcoding, "SeiParams")),
+            unreadable=tuple(self._unreadable.elements()),
+            undocumented=tuple(self._undocumented.elements()),
+        )
+
+    def _multi_stream_urls(self) -> list[str]:
+        """Return the URLs of MultiStreamURL."""
+        streams = self._list(self._row, "MultiStreamURL")
+        for stream in streams:
+            is_ali_cdn = stream.get("IsAliCdn")
+            self._documented("MultiStreamURL.IsAliCdn", _absent(is_ali_cdn) or isinstance(is_ali_cdn, bool))
+        urls = [str(stream["URL"]) for stream in streams if not _absent(stream.get("URL"))]
+        for url in urls:
+            self._documented("MultiStreamURL.URL", scheme(url)[1])
+        return urls
+
+    def _source(self, single: Mapping[str, Any]) -> tuple[str, str]:
+        """Return stream type and source type."""
+        stream, stream_known = stream_type(single.get("StreamType"))
+        kind, kind_known = source_type(single.get("SourceType"))
+        self._documented("SingleSubParams.StreamType", stream_known)
+        self._documented("SingleSubParams.SourceType", kind_known)
+        return stream, kind
+
+    def _audio_only(self, encode: Mapping[str, Any]) -> bool:
+        """Return AudioOnly."""
+        spelled = str(encode.get("AudioOnly") or "false").lower()
+        self._documented("EncodeParams.AudioOnly", spelled in {"true", "false"})
+        return spelled == "true"
+
+    def _encode_numbers(self, encode: Mapping[str, Any]) -> dict[str, int]:
+        """Return the numbers of EncodeParams."""
+        numbers = {}
+        for name in _ENCODE_NUMBERS:
+            number = self._amount(encode, name, f"EncodeParams.{name}")
+            if number is not None:
+                numbers[name] = number
+                if name in _CLOSED_NUMBERS:
+                    self._documented(f"EncodeParams.{name}", known_number(name, number)[1])
+        return numbers
+
+    def _names(self, encode: Mapping[str, Any]) -> dict[str, str]:
+        """Return codec, profile and preset."""
+        enhanced = self._enhanced(encode.get("EnhancedParam"))
+        written = (
+            ("VideoCodec", encode, "EncodeParams.VideoCodec"),
+            ("profile", enhanced, "EnhancedParam.profile"),
+            ("preset", enhanced, "EnhancedParam.preset"),
+        )
+        names = {}
+        for name, within, field in written:
+            if not _absent(within.get(name)):
+                names[name], is_known = known(name, within[name])
+                self._documented(field, is_known)
+        return names
+
+    def _enhanced(self, value: Any) -> Mapping[str, Any]:
+        """Return the object in EnhancedParam."""
+        if _absent(value):
+            return {}
+        try:
+            enhanced = json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            enhanced = None
+        if isinstance(enhanced, dict):
+            return enhanced
+        self._unreadable["EncodeParams.EnhancedParam"] += 1
+        return {}
+
+    def _pane(self, pane: Mapping[str, Any]) -> WrittenPane:
+        """Return one pane."""
+        left, top, width, height, layer = (
+            self._number(pane, name, f"UserPanes.{name}") for name in ("X", "Y", "Width", "Height", "ZOrder")
+        )
+        if layer is not None and layer % 1:
+            self._unreadable["UserPanes.ZOrder"] += 1
+            layer = None
+        kind = source_type(self._object(pane, "UserInfo").get("SourceType"))
+        self._documented("UserInfo.SourceType", kind[1])
+        render_mode = self._amount(pane, "RenderMode", "UserPanes.RenderMode")
+        return WrittenPane(left, top, width, height, int(layer or 0), render_mode)
+
+    def _users(self, transcoding: Mapping[str, Any]) -> int:
+        """Return how many users are listed."""
+        users = self._list(transcoding, "UserInfos")
+        for user in users:
+            self._documented("UserInfos.SourceType", source_type(user.get("SourceType"))[1])
+            self._documented("UserInfos.StreamType", stream_type(user.get("StreamType"))[1])
+        return len(users)
+
+    def _sei(self, sei: Mapping[str, Any]) -> dict[str, int]:
+        """Return the numbers of SeiParams; PayloadType may stand in PassThrough too, where it counts less."""
+        through = self._object(sei, "PassThrough")
+        outer = self._amount(sei, "PayloadType", "SeiParams.PayloadType")
+        inner = self._amount(through, "PayloadType", "SeiParams.PayloadType")
+        numbers = {"PayloadType": inner if outer is None else outer}
+        for name in _SEI_PARTS:
+            part = self._object(sei, name)
+            for number in ("FollowIdr", "Interval"):
+                numbers[f"{name}.{number}"] = self._amount(part, number, f"{name}.{number}")
+        return {name: number for name, number in numbers.items() if number is not None}
+
+    def _amount(self, within: Mapping[str, Any], name: str, field: str = "") -> int | None:
+        """Return a whole number that is not below 0."""
+        number = self._number(within, name, field or name)
+        if number is not None and (number < 0 or number % 1):
+            self._unreadable[field or name] += 1
+            return None
+        return None if number is None else int(number)
+
+    def _number(self, within: Mapping[str, Any], name: str, field: str) -> Decimal | None:
+        """Return a number that is written in digits."""
+        value = within.get(name)
+        spelled = "" if value is None else str(value).strip()
+        if not spelled:
+            return None
+        if spelled.strip(_DIGITS):
+            self._unreadable[field] += 1
+            return None
+        return Decimal(spelled)
+
+    def _object(self, within: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+        """Return an object, an empty one where it is absent or says nothing."""
+        value = within.get(name)
+        if _absent(value):
+            return {}
+        if isinstance(value, dict):
+            return value if _says_something(value) else {}
+        self._unreadable[name] += 1
+        return {}
+
+    def _list(self, within: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+        """Return a list, an empty one where it is absent."""
+        value = within.get(name)
+        if _absent(value):
+            return []
+        if isinstance(value, list):
+            self._unreadable[name] += sum(not isinstance(element, dict) for element in value)
+            return [element for element in value if isinstance(element, dict)]
+        self._unreadable[name] += 1
+        return []
+
+    def _documented(self, field: str, is_known: bool) -> None:
+        """Note a value that is not documented."""
+        self._undocumented[field] += not is_known
+
+
+def _absent(value: Any) -> bool:
+    """Whether a value says nothing."""
+    return value is None or value in ("", [], {})
+
+
+def _says_something(value: Any) -> bool:
+    """Whether anything stands in an object."""
+    return any(map(_says_something, value.values())) if isinstance(value, dict) else not _absent(value)

@@ -1,0 +1,101 @@
+"""Audits for tests."""
+
+from datetime import date
+from typing import Any
+
+from exporter.audit.findings import AppFindings, Audit, Exempted, RuleFindings, Unevaluable, Violation
+from exporter.policy.rule import Exemption, Rule, Severity
+from exporter.state import State
+
+LOAD_TEST = Exemption(name="load-test", tasks=("t-load-*",), until=date(2027, 1, 31), reason="agreed with live-ops")
+
+
+def rule(name: str = "bitrate", severity: Severity = Severity.WARNING, **parts: Any) -> Rule:
+    """Return a rule that says no more than it must."""
+    return Rule(name=name, title=f"Title of {name}", severity=severity, expect="true", **parts)
+
+
+def app(app_id: str, *rules: RuleFindings, tasks: int = 10) -> AppFindings:
+    """Return the findings in an app that was read."""
+    return AppFindings(
+        account="production",
+        app_id=app_id,
+        name="Main stage",
+        owner="live-ops",
+        state=State.OK,
+        reason="",
+        tasks=tasks,
+        rules=rules,
+    )
+
+
+def failed_app(app_id: str, reason: str = "no such app") -> AppFindings:
+    """Return an app that could not be read."""
+    return AppFindings(
+        account="production", app_id=app_id, name="", owner="", state=State.APP_INVALID, reason=reason, tasks=None
+    )
+
+
+def violations(*task_ids: str, message: str = "not as agreed") -> tuple[Violation, ...]:
+    """Return violations of tasks."""
+    return tuple(Violation(task_id, message) for task_id in task_ids)
+
+
+def everything() -> Audit:
+    """Return an audit that has one of each: a violation, an exempted and an unevaluable task, and a failed app."""
+    bitrate = rule(
+        "bitrate",
+        Severity.CRITICAL,
+        reason="Money.",
+        remedy="Lower it.",
+        runbook_url="https://example.com/bitrate",
+        exempt=(LOAD_TEST,),
+        source="rules.yml:2",
+    )
+    idle = rule("idle", Severity.INFO)
+    return Audit(
+        rules=(bitrate, idle),
+        apps=(
+            app(
+                "main",
+                RuleFindings(
+                    rule=bitrate,
+                    passed=6,
+                    not_applicable=1,
+                    violations=violations("t-1"),
+                    exempted=(Exempted("t-load-1", LOAD_TEST),),
+                    unevaluable=(Unevaluable("t-2", "no bitrate"),),
+                ),
+                RuleFindings(rule=idle, passed=7, violations=violations("t-3", "t-4", "t-5")),
+            ),
+            failed_app("gone"),
+        ),
+    )
+
+
+def hostile(text: str) -> Audit:
+    """Return an audit in which every text that others write is this one."""
+    hostile_rule = Rule(
+        name="hostile",
+        title=text,
+        severity=Severity.WARNING,
+        expect="true",
+        reason=text,
+        remedy=text,
+        exempt=(Exemption(name=text, tasks=("*",), reason=text),),
+    )
+    return Audit(
+        rules=(hostile_rule,),
+        apps=(
+            app(
+                "main",
+                RuleFindings(
+                    rule=hostile_rule,
+                    violations=violations(text, message=text),
+                    exempted=(Exempted(text, hostile_rule.exempt[0]),),
+                    unevaluable=(Unevaluable(text, text),),
+                ),
+            ),
+            failed_app("gone", reason=text),
+        ),
+    )

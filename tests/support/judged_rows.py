@@ -1,0 +1,39 @@
+"""What the rules say about the rows of apps: read, put before the rules one by one, nothing remembered."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from exporter.aliyun.response import read_row
+from exporter.policy.compiled import CompiledRule
+from exporter.policy.facts import facts
+from exporter.policy.language import Language
+from exporter.policy.rule import Outcome
+from exporter.task import Task
+
+Judgements = dict[str, dict[str, Outcome]]
+"""By rule and TaskId."""
+
+
+def judge_rows(
+    rows_of_apps: Mapping[str, Iterable[bytes]], rules: Sequence[CompiledRule], language: Language
+) -> dict[str, Judgements]:
+    """Return what comes of each rule for each task, by AppId; rows without a TaskId are left out."""
+    tasks_of_apps = {
+        app_id: [task for row in rows if (task := read_row(row, app_id=app_id)) is not None]
+        for app_id, rows in rows_of_apps.items()
+    }
+    users = Counter(url for tasks in tasks_of_apps.values() for task in tasks for url in set(task.output_digests))
+    judged: dict[str, Judgements] = {app_id: {rule.rule.name: {} for rule in rules} for app_id in tasks_of_apps}
+    for app_id, tasks in tasks_of_apps.items():
+        for task in tasks:
+            activation = language.activation(
+                {"task": facts(task.configuration), "shared_outputs": _shared_outputs(task, users)}
+            )
+            for rule in rules:
+                judged[app_id][rule.rule.name][task.task_id] = rule.judge(activation).outcome
+    return judged
+
+
+def _shared_outputs(task: Task, users: Mapping[bytes, int]) -> int:
+    """Return how many of a task's URLs another task has too."""
+    return sum(users[url] > 1 for url in task.output_digests)

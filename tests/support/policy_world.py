@@ -1,0 +1,177 @@
+"""Apps whose tasks are judged, on a clock that stands still until it is set."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from exporter.collect.inventory import Change, Inventory
+from exporter.collect.listing import Fresh
+from exporter.config.model import App
+from exporter.policy.compiled import CompiledRule, compile_rule
+from exporter.policy.expectations import AppExpectations
+from exporter.policy.finding_events import AnyRule, AppKey, Resolution
+from exporter.policy.language import Language
+from exporter.policy.policy import Policy
+from exporter.policy.report import RuleReport
+from exporter.policy.rule import Rule, Severity
+from exporter.policy.rule_set import RuleSet
+from exporter.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Output, Task
+from tests.metrics.builders import configuration
+
+NOON: Final = 1_790_000_000.0
+LANGUAGE: Final = Language()
+LIVE: Final = ("prod", "live")
+OTHER: Final = ("prod", "other")
+
+
+class SettableClock:
+    """A clock that a test sets; `per_look` passes whenever monotonic time is asked for."""
+
+    def __init__(self, now: float = NOON) -> None:
+        self.wall = now
+        self.ran = 0.0
+        self.per_look = 0.0
+
+    def now(self) -> float:
+        """Wall-clock time, in seconds since 1970."""
+        return self.wall
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start."""
+        self.ran += self.per_look
+        return self.ran
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the time pass, and others run."""
+        self.ran += seconds
+        await asyncio.sleep(0)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.wall += seconds
+        self.ran += seconds
+
+
+class Told(Struct):
+    """All that was told of findings, as `FindingEvents`."""
+
+    baselines: list[tuple[AppKey, int]]
+    opens: list[tuple[AppKey, str, str | None, str]]
+    resolves: list[tuple[AppKey, str, str | None, float, Resolution]]
+
+    def baseline(self, app: AppKey, violations: int) -> None:
+        """Keep a sum."""
+        self.baselines.append((app, violations))
+
+    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
+        """Keep a violation that opened."""
+        self.opens.append((app, rule.rule.name, task_id, text))
+
+    def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
+        """Keep a violation that is resolved."""
+        self.resolves.append((app, rule.rule.name, task_id, since, why))
+
+
+class PolicyWorld:
+    """A policy, the inventories that it looks at, and what it told."""
+
+    def __init__(self, *rules: CompiledRule, apps: Sequence[AppKey] = (LIVE,)) -> None:
+        self.clock = SettableClock()
+        self.told = Told([], [], [])
+        self.changed: list[AppKey] = []
+        self.inventories = {key: Inventory() for key in apps}
+        self.descriptions = {key: App(id=key[1]) for key in apps}
+        self.policy = Policy(self.clock, events=self.told, changed=self.changed.append)
+        self._rows = 0
+        self._pending: dict[AppKey, list[Change]] = {}
+        self.apply(*rules)
+
+    def apply(self, *rules: CompiledRule, **parts: Any) -> None:
+        """Put these rules in force for the apps as they are now."""
+        self.policy.apply(
+            rule_set(*rules, **parts),
+            [(key, self.descriptions[key], self.inventories[key]) for key in self.inventories],
+        )
+
+    def put(self, task_id: str, app: AppKey = LIVE, *, urls: Sequence[int] = (), **changes: Any) -> None:
+        """Let a task come or change; it is told with the next `collect`."""
+        self._rows += 1
+        task = make_task(task_id, self._rows, configuration(**changes), urls=urls)
+        fresh = Fresh(task, sent_at=float(10 * self._rows))
+        self._note(app, self.inventories[app].accept([fresh], now=self.clock.now()))
+
+    def remove(self, task_id: str, app: AppKey = LIVE) -> None:
+        """Let a task go."""
+        self._rows += 1
+        at = float(10 * self._rows)
+        self._note(app, self.inventories[app].remove([task_id], settled_before=at, at=at))
+
+    def collect(self, app: AppKey = LIVE, *, baseline: bool = False, available: bool = True) -> None:
+        """Tell what has changed."""
+        self.policy.collected(app, self._pending.pop(app, []), baseline=baseline, available=available)
+
+    def collect_all(self) -> None:
+        """Tell what has changed in all apps."""
+        for app in self.inventories:
+            self.collect(app)
+
+    def replace_inventory(self, app: AppKey = LIVE) -> None:
+        """Let an app's tasks be read from nothing after the next `apply`."""
+        self.inventories[app] = Inventory()
+        self._pending.pop(app, None)
+
+    async def settle(self) -> None:
+        """Let everything be judged."""
+        await self.policy.settle()
+
+    def report(self, rule: str, app: AppKey = LIVE) -> RuleReport:
+        """Return what is reported of a rule."""
+        report = self.policy.report(app)
+        assert report is not None
+        (found,) = (each for each in report.rules if each.rule == rule)
+        return found
+
+    def reported(self, app: AppKey = LIVE) -> list[str]:
+        """Return the names of the rules that are reported."""
+        report = self.policy.report(app)
+        return [] if report is None else [each.rule for each in report.rules]
+
+    def open(self, app: AppKey = LIVE) -> dict[str, dict[str, float]]:
+        """Return the open violations by rule, each with the time since when."""
+        return {each.rule.rule.name: dict(each.since) for each in self.policy.findings(app) if each.since}
+
+    def _note(self, app: AppKey, changes: list[Change]) -> None:
+        self._pending.setdefault(app, []).extend(changes)
+
+
+def make_task(task_id: str, row: int, task_configuration: Configuration, *, urls: Sequence[int] = ()) -> Task:
+    """Return a task that pushes to some URLs, given as numbers."""
+    outputs = tuple(Output("rtmp", f"push-{url}.example.org", None, has_userinfo=False) for url in sorted(urls))
+    digests = bytes(DIGEST_BYTES * len(DIGEST_GROUPS)) + b"".join(
+        url.to_bytes(DIGEST_BYTES, "big") for url in sorted(urls)
+    )
+    return Task(
+        task_id=task_id,
+        channel_id=f"channel-of-{task_id}",
+        configuration=replace(task_configuration, outputs=outputs) if outputs else task_configuration,
+        row_digest=row,
+        digests=digests,
+    )
+
+
+def rule(name: str, expect: str, severity: Severity = Severity.WARNING, **parts: Any) -> CompiledRule:
+    """Return a compiled rule."""
+    return compile_rule(Rule(name=name, title=f"Title of {name}", severity=severity, expect=expect, **parts), LANGUAGE)
+
+
+def rule_set(
+    *rules: CompiledRule,
+    expectations: dict[AppKey, AppExpectations] | None = None,
+    examples_per_rule: int = 5,
+    max_examples: int = 2000,
+) -> RuleSet:
+    """Return rules in force."""
+    return RuleSet(rules, (), expectations or {}, examples_per_rule, max_examples)

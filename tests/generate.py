@@ -10,21 +10,28 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from alerts.files import rule_files
+from alerts.index import runbook_index
 from exporter.config.reference import configuration_markdown
 from exporter.config.schema import json_schema_text
 from exporter.metrics.docs import metrics_markdown
 from exporter.policy.docs import rules_markdown
+from grafana.generate import dashboard_files
 
 ROOT = Path(__file__).parent.parent
 
 
 def generated() -> Mapping[str, str]:
     """Return each file that is generated, by its path from the root, with what it should hold."""
+    dashboards = dashboard_files()
     return {
         "docs/metrics.md": metrics_markdown(),
         "docs/configuration.md": configuration_markdown(),
         "docs/config.schema.json": json_schema_text(),
         "docs/rules.md": rules_markdown(),
+        "docs/runbooks/README.md": runbook_index(),
+        **{f"deploy/prometheus/{name}": text for name, text in rule_files().items()},
+        **dashboards,
     }
 
 

@@ -213,7 +213,7 @@ class AppPolicy:
         task, subject = entry.task, self._subject(entry)
         before = nothing_known(len(self._judging.rules)) if known is None else known.outcomes
         is_other = known is None or known.task is not task
-        if is_other or UNKNOWN in before:
+        if is_other:
             scope = Scope.ALL
         if scope is Scope.ALL and self._common.shared_outputs is not None:
             self._common.shared_outputs.replace(self.key, task.task_id, None if known is None else known.task, task)

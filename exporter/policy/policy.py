@@ -169,7 +169,7 @@ class Policy:
         """Judge tasks for about a slice of time.
 
         Args:
-            at_most: Apps of which more tasks wait are left alone.
+            at_most: Apps of which more tasks come next are left alone.
         """
         self._look_at_exemptions()
         end = self._clock.monotonic() + SLICE_SECONDS
@@ -178,13 +178,13 @@ class Policy:
 
     def _next(self, at_most: float) -> AppPolicy | None:
         waiting = (self._apps[key] for key in self._waiting)
-        return next((policy for policy in waiting if len(policy.backlog) <= at_most), None)
+        return next((policy for policy in waiting if policy.backlog.next_tasks <= at_most), None)
 
     def _work_on(self, policy: AppPolicy, end: float) -> None:
         """Judge an app's tasks until a time, and conclude what is complete then."""
         had_changes = policy.backlog.has_changes
         del self._waiting[policy.key]
-        while policy.backlog:
+        while policy.backlog and policy.backlog.has_changes == had_changes:
             policy.step()
             if self._clock.monotonic() >= end:
                 break

@@ -1,6 +1,7 @@
-"""A real Prometheus that scrapes one exporter, and what it answers."""
+"""A real Prometheus that scrapes exporters, and what it answers."""
 
 from pathlib import Path
+from textwrap import indent
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -12,10 +13,13 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 """A metric's name, and its labels."""
 
 _CONFIGURATION = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
+rule_files: [prometheus-rules.yml]
 scrape_configs:
 - job_name: rtcmpu
-  static_configs: [{{targets: ["{target}"]}}]
+  static_configs: [{{targets: [{targets}]}}]
+{access}alerting:
+  alertmanagers: [{alertmanagers}]
 """
 
 
@@ -50,11 +54,23 @@ class Prometheus(NamedTuple):
         return dict(target)
 
 
-def start_prometheus(programs: Programs, target: str) -> Prometheus:
-    """Start one that scrapes `target` (`host:port`) every second."""
+def start_prometheus(
+    programs: Programs, *targets: str, rules: str = "", alertmanager: str = "", access: str = ""
+) -> Prometheus:
+    """Start one that scrapes each of `targets` and evaluates the rules every second; addresses are `host:port`.
+
+    `access` has further lines of the scrape job: by which scheme and as whom.
+    """
     program = needed_tool("prometheus")
     configuration = programs.directory / "prometheus.yml"
-    configuration.write_text(_CONFIGURATION.format(target=target))
+    configuration.write_text(
+        _CONFIGURATION.format(
+            access=indent(access, "  "),
+            targets=", ".join(f'"{target}"' for target in targets),
+            alertmanagers=f'{{static_configs: [{{targets: ["{alertmanager}"]}}]}}' if alertmanager else "",
+        )
+    )
+    (programs.directory / "prometheus-rules.yml").write_text(rules)
     data: Path = programs.directory / "prometheus"
     url = f"http://127.0.0.1:{free_port()}"
     programs.start(

@@ -10,7 +10,10 @@ DEBIAN_PACKAGES = {
     "amtool": "prometheus-alertmanager",
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
+    "prometheus-node-exporter": "prometheus-node-exporter",
     "promtool": "prometheus",
+    "systemd-analyze": "systemd",
+    "systemd-socket-activate": "systemd",
 }
 
 

@@ -1,0 +1,103 @@
+"""Where panels stand: bands from top to bottom, and sections of bands that may be collapsed."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.models.dashboard import Dashboard, DashboardCursorSync, GridPos, Panel, RowPanel
+from msgspec import Struct
+
+from grafana.parts.annotations import marks
+from grafana.parts.links import TAG, siblings
+from grafana.parts.queries import Scope
+
+COLUMNS: Final = 24
+
+
+class Band(Struct, frozen=True):
+    """Panels of one height side by side, over the whole width."""
+
+    height: int
+    panels: Sequence[Panel]
+    widths: Sequence[int] = ()
+    """In columns; empty: all the same."""
+
+    def placed(self, top: int) -> list[Panel]:
+        """Put the panels where they belong and return them."""
+        widths = self.widths or [COLUMNS // len(self.panels)] * len(self.panels)
+        left = 0
+        for panel, width in zip(self.panels, widths, strict=True):
+            panel.grid_pos = GridPos(h=self.height, w=width, x=left, y=top)
+            left += width
+        return list(self.panels)
+
+
+class Section(Struct, frozen=True):
+    """Bands under a title."""
+
+    id: int
+    title: str
+    bands: Sequence[Band]
+    is_collapsed: bool = False
+
+
+def numbers(*panels: Panel) -> Band:
+    """Return a band of single numbers."""
+    return Band(4, panels)
+
+
+def pair(left: Panel, right: Panel) -> Band:
+    """Return a band of two graphs."""
+    return Band(8, (left, right))
+
+
+def finished(
+    title: str,
+    uid: str,
+    description: str,
+    *,
+    variables: Iterable[build.DatasourceVariable | build.QueryVariable | build.CustomVariable | build.TextBoxVariable],
+    scope: Scope,
+    top: Sequence[Band],
+    sections: Sequence[Section],
+) -> Dashboard:
+    """Return a whole dashboard."""
+    dashboard = (
+        build.Dashboard(title)
+        .uid(uid)
+        .description(description)
+        .tags([TAG])
+        .readonly()
+        .timezone("browser")
+        .time("now-6h", "now")
+        .refresh("1m")
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .variables(list(variables))
+        .annotations(list(marks(scope)))
+        .link(siblings())
+        .build()
+    )
+    dashboard.panels = list(_arranged(top, sections))
+    return dashboard
+
+
+def _arranged(top: Sequence[Band], sections: Sequence[Section]) -> Iterable[Panel | RowPanel]:
+    line = 0
+    for band in top:
+        yield from band.placed(line)
+        line += band.height
+    for section in sections:
+        row = build.Row(section.title).id(section.id).collapsed(section.is_collapsed).build()
+        row.grid_pos = GridPos(h=1, w=COLUMNS, x=0, y=line)
+        yield row
+        line += 1
+        below = line
+        panels: list[Panel] = []
+        for band in section.bands:
+            panels += band.placed(below)
+            below += band.height
+        if section.is_collapsed:
+            row.panels = panels
+        else:
+            yield from panels
+            line = below

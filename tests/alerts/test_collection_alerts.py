@@ -1,0 +1,426 @@
+"""Tests of the alerts about the collection: each fires at its minute, for what it should, and not before."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.support.alert_cases import STALE, Case, Firing, away, check, healthy, of_app, series
+
+MINUTES: Final = 45
+OF_APP: Final = {"account": "prod", "app_id": "live"}
+COLLECTION: Final = "rtcmpu-exporter?var-account=prod&var-app_id=live"
+
+
+def down(**labels: str) -> Firing:
+    """Return the alert that nobody answers."""
+    return Firing(
+        labels={"job": "rtcmpu", "severity": "critical", **labels},
+        description=(
+            "Prometheus can scrape no target of job rtcmpu: nothing is known about any task. "
+            "See whether the exporter runs, and what /targets of Prometheus says of the scrape."
+        ),
+        dashboard="rtcmpu-exporter",
+    )
+
+
+EXPORTER_DOWN: Final[dict[str, Any]] = {"alert": "RtcmpuExporterDown", "summary": "No rtcmpu-exporter answers."}
+REPLICA_DOWN: Final[dict[str, Any]] = {
+    "alert": "RtcmpuExporterReplicaDown",
+    "summary": "A replica of rtcmpu-exporter does not answer.",
+}
+AUTHENTICATION: Final[dict[str, Any]] = {
+    "alert": "RtcmpuAuthenticationFailing",
+    "summary": "The API refuses the key of an account.",
+}
+DATA_STALE: Final[dict[str, Any]] = {
+    "alert": "RtcmpuDataStale",
+    "summary": "The data of an app is too old and is withdrawn.",
+}
+APP_FAILING: Final[dict[str, Any]] = {"alert": "RtcmpuAppFailing", "summary": "An app can't be read."}
+
+
+def refused(apps: int, account: str = "prod") -> Firing:
+    """Return the alert that a key is refused."""
+    return Firing(
+        labels={"account": account, "severity": "critical"},
+        description=(
+            f"The API refuses the key of account {account}, or the exporter can't get one. Apps that can't be read: "
+            f"{apps}. Run `rtcmpu-exporter check-config --probe` with the exporter's configuration: it says which."
+        ),
+        dashboard=f"rtcmpu-exporter?var-account={account}",
+    )
+
+
+def stale(age: str) -> Firing:
+    """Return the alert that an app's data is too old."""
+    return Firing(
+        labels={**OF_APP, "severity": "critical"},
+        description=(
+            f"App live of account prod was last read completely {age} ago or never: its task metrics are withdrawn, "
+            "and alerts about its tasks hold their last state. Look for the reason in rtcmpu_collection_state."
+        ),
+        dashboard=COLLECTION,
+    )
+
+
+def failing(state: str) -> Firing:
+    """Return the alert that an app can't be read."""
+    return Firing(
+        labels={**OF_APP, "state": state, "severity": "warning"},
+        description=(
+            f"App live of account prod was not brought up to date for more than 2 intervals: {state}. Its last data "
+            "is served until it is too old. The exporter's status page has the reason in plain words."
+        ),
+        dashboard=COLLECTION,
+    )
+
+
+def in_state(state: str, *, since: int, instance: str = "one", interval: float = 10) -> dict[str, Any]:
+    """Return an app that is in a state from a minute on, without a success."""
+    bad = [0] * since + [1] * (MINUTES - since)
+    success = [60.0 * min(minute, since - 1) for minute in range(MINUTES)]
+    return {
+        of_app("rtcmpu_collection_state", state="ok", instance=instance): [1 - one for one in bad],
+        of_app("rtcmpu_collection_state", state=state, instance=instance): bad,
+        of_app("rtcmpu_collection_last_update_timestamp_seconds", instance=instance): success,
+        of_app("rtcmpu_collection_last_sweep_timestamp_seconds", instance=instance): success,
+        of_app("rtcmpu_collection_interval_seconds", instance=instance): [interval] * MINUTES,
+        of_app("rtcmpu_up", instance=instance): [1 - one for one in bad],
+    }
+
+
+CASES: Final = (
+    Case(
+        about="An exporter that can't be scraped for five minutes is down.",
+        **EXPORTER_DOWN,
+        world=healthy(30) | {series("up"): [1] * 10 + [0] * 20},
+        fires={"14m": [], "15m": [down()]},
+    ),
+    Case(
+        about="A job that has no target at all is down too.",
+        **EXPORTER_DOWN,
+        world={series("up"): [*[1] * 10, STALE]},
+        fires={"9m": [], "14m": [], "15m": [down()]},
+    ),
+    Case(
+        about="While one replica answers, the exporter is not down; the replica is.",
+        **EXPORTER_DOWN,
+        world=healthy(30) | healthy(30, instance="two") | {series("up"): [0] * 30},
+        fires={"25m": []},
+    ),
+    Case(
+        about="One replica of three is down for five minutes.",
+        **REPLICA_DOWN,
+        world={
+            series("up", instance="one"): [1] * 10 + [0] * 20,
+            series("up", instance="two"): [1] * 30,
+            series("up", instance="three"): [1] * 30,
+        },
+        fires={
+            "14m": [],
+            "15m": [
+                Firing(
+                    labels={"job": "rtcmpu", "severity": "warning"},
+                    description=(
+                        "1 of the targets of job rtcmpu can't be scraped, others can. "
+                        "See which on /targets of Prometheus."
+                    ),
+                    dashboard="rtcmpu-exporter",
+                )
+            ],
+        },
+    ),
+    Case(
+        about="Where no replica answers, none is reported by itself.",
+        **REPLICA_DOWN,
+        world={series("up", instance="one"): [0] * 30, series("up", instance="two"): [0] * 30},
+        fires={"25m": []},
+    ),
+    Case(
+        about="A refused key is one alert for the account, whichever replica says it, and counts the apps.",
+        **AUTHENTICATION,
+        world=healthy(MINUTES)
+        | healthy(MINUTES, instance="two")
+        | healthy(MINUTES, app_id="radio")
+        | in_state("auth_error", since=10)
+        | in_state("auth_error", since=10, instance="two")
+        | {of_app("rtcmpu_collection_state", app_id="radio", state="auth_error"): [0] * 20 + [1] * (MINUTES - 20)},
+        fires={"14m": [], "15m": [refused(1)], "20m": [refused(2)]},
+    ),
+    Case(
+        about="The alert about a key survives a restart of the exporter, and ends five minutes after the key works.",
+        **AUTHENTICATION,
+        world=healthy(MINUTES)
+        | {
+            of_app("rtcmpu_collection_state", state="auth_error"): away(
+                [0] * 5 + [1] * 15 + [0] * (MINUTES - 20), after=15, steps=2
+            )
+        },
+        fires={"10m": [refused(1)], "15m": [refused(1)], "16m": [refused(1)], "24m": [refused(1)], "25m": []},
+    ),
+    Case(
+        about="Data is stale once it is older than the effective stale_after, for five minutes.",
+        **DATA_STALE,
+        world=healthy(MINUTES) | in_state("timeout", since=10),
+        fires={"29m": [], "30m": [stale("21m 0s")]},
+    ),
+    Case(
+        about="A longer stale_after needs no other rule.",
+        **DATA_STALE,
+        world=healthy(MINUTES)
+        | in_state("timeout", since=10)
+        | {of_app("rtcmpu_collection_stale_after_seconds"): [1800] * MINUTES},
+        fires={"44m": []},
+    ),
+    Case(
+        about="As long as one replica reads the app, its data is not stale.",
+        **DATA_STALE,
+        world=healthy(MINUTES) | healthy(MINUTES, instance="two") | in_state("timeout", since=10),
+        fires={"40m": []},
+    ),
+    Case(
+        about="An app that was never read is stale as long after the start as one whose sweep is too old.",
+        **DATA_STALE,
+        world={
+            name: samples
+            for name, samples in (healthy(MINUTES) | in_state("timeout", since=1)).items()
+            if "_last_sweep_" not in name
+        },
+        fires={"20m": [], "21m": [stale("21m 0s")]},
+    ),
+    Case(
+        about="A restart does not end the alert about stale data, though the new process has read nothing yet.",
+        **DATA_STALE,
+        world=healthy(MINUTES)
+        | in_state("timeout", since=5)
+        | {
+            of_app("rtcmpu_collection_last_sweep_timestamp_seconds"): [0, 60, 120, 180, 240, *[240] * 22, STALE],
+            of_app("rtcmpu_collection_stale_after_seconds"): away([900] * MINUTES, after=27, steps=2),
+        },
+        fires={"25m": [stale("21m 0s")], "27m": [stale("22m 0s")], "40m": [stale("36m 0s")]},
+    ),
+    Case(
+        about="The alert about an app ends with the app.",
+        **DATA_STALE,
+        world=healthy(30)
+        | in_state("timeout", since=5)
+        | {of_app("rtcmpu_collection_stale_after_seconds"): [*[900] * 28, STALE]},
+        fires={"27m": [stale("23m 0s")], "34m": []},
+    ),
+    Case(
+        about="An app fails once it has missed two intervals and the slack of scrapes, for five minutes.",
+        **APP_FAILING,
+        world=healthy(MINUTES) | in_state("timeout", since=10),
+        fires={"16m": [], "17m": [failing("timeout")]},
+    ),
+    Case(
+        about="An app that is read every ten minutes has failed only after twenty and the slack.",
+        **APP_FAILING,
+        world=healthy(MINUTES)
+        | in_state("timeout", since=10, interval=600)
+        | {
+            of_app("rtcmpu_collection_sweep_interval_seconds"): [600] * MINUTES,
+        },
+        fires={"36m": [], "37m": [failing("timeout")]},
+    ),
+    Case(
+        about="An app that recovers now and then does not fail.",
+        **APP_FAILING,
+        world=healthy(MINUTES)
+        | {
+            of_app("rtcmpu_collection_state", state="timeout"): [0, 1] * (MINUTES // 2),
+            of_app("rtcmpu_collection_state", state="ok"): [1, 0] * (MINUTES // 2),
+        },
+        fires={"40m": []},
+    ),
+    Case(
+        about="An app that fails for two reasons in turn is reported with both.",
+        **APP_FAILING,
+        world=healthy(MINUTES)
+        | in_state("timeout", since=10)
+        | {
+            of_app("rtcmpu_collection_state", state="timeout"): [0] * 10 + [1, 0] * 18,
+            of_app("rtcmpu_collection_state", state="server_error"): [0] * 10 + [0, 1] * 18,
+        },
+        fires={"16m": [], "17m": [failing("timeout"), failing("server_error")]},
+    ),
+    Case(
+        about="An app that one of two replicas can't read is reported once.",
+        **APP_FAILING,
+        world=healthy(MINUTES) | healthy(MINUTES, instance="two") | in_state("partial", since=10, instance="two"),
+        fires={"17m": [failing("partial")]},
+    ),
+    Case(
+        about="A refused key is another alert's, and an app that was not read yet has not failed.",
+        **APP_FAILING,
+        world=healthy(MINUTES) | in_state("auth_error", since=10) | in_state("pending", since=10),
+        fires={"40m": []},
+    ),
+    Case(
+        about="Throttling that lasts half an hour is reported, over both replicas and a restart.",
+        alert="RtcmpuThrottled",
+        summary="The API throttles an account.",
+        world={
+            series("rtcmpu_exporter_api_throttled_total", account="prod"): [
+                *[10 * minute for minute in range(20)],
+                *[10 * minute for minute in range(40)],
+            ],
+            series("rtcmpu_exporter_api_throttled_total", account="prod", instance="two"): [
+                10 * minute for minute in range(60)
+            ],
+            series("rtcmpu_exporter_api_throttled_total", account="dev"): [minute // 2 for minute in range(60)],
+        },
+        fires={
+            "30m": [],
+            "31m": [
+                Firing(
+                    labels={"account": "prod", "severity": "warning"},
+                    description=(
+                        "The API refuses 20 requests a minute of account prod. Who else uses the account's 50 "
+                        "requests a second? Lower requests_per_second of this exporter, or of the other."
+                    ),
+                    dashboard="rtcmpu-exporter?var-account=prod",
+                )
+            ],
+        },
+    ),
+    Case(
+        about="A budget that stretches the intervals for half an hour does not suffice; a moment is fine.",
+        alert="RtcmpuBudgetInsufficient",
+        summary="The request budget of an account does not suffice for the configured intervals.",
+        world=healthy(MINUTES)
+        | healthy(MINUTES, app_id="radio")
+        | healthy(MINUTES, account="dev")
+        | {
+            of_app("rtcmpu_collection_interval_stretch_ratio"): [1] * 10 + [2.5] * 35,
+            of_app("rtcmpu_collection_interval_stretch_ratio", account="dev"): [1] * 10 + [2.5] * 29 + [1] * 6,
+        },
+        fires={
+            "39m": [],
+            "40m": [
+                Firing(
+                    labels={"account": "prod", "severity": "warning"},
+                    description=(
+                        "The apps of account prod are read 2.5 times less often than configured. Give the account a "
+                        "larger share of requests_per_second, or longer intervals: `rtcmpu-exporter check-config` "
+                        "forecasts both."
+                    ),
+                    dashboard="rtcmpu-exporter?var-account=prod",
+                )
+            ],
+        },
+    ),
+    Case(
+        about="A clock that is fast or slow by more than two minutes is reported for each account that sees it.",
+        alert="RtcmpuClockSkewed",
+        summary="The exporter's clock and the API's differ.",
+        world={
+            series("rtcmpu_exporter_clock_skew_seconds", account="fast"): [0] * 5 + [180] * 15,
+            series("rtcmpu_exporter_clock_skew_seconds", account="slow"): [0] * 5 + [-240] * 15,
+            series("rtcmpu_exporter_clock_skew_seconds", account="fine"): [-119] * 20,
+        },
+        fires={
+            "9m": [],
+            "10m": [
+                Firing(
+                    labels={"account": account, "severity": "warning"},
+                    description=(
+                        f"Seen from account {account}, the clocks are {apart} apart. At 15 minutes the API refuses "
+                        "signatures, and ages of data are wrong already. Check time synchronisation on the "
+                        "exporter's machine."
+                    ),
+                    dashboard=f"rtcmpu-exporter?var-account={account}",
+                )
+                for account, apart in (("fast", "3m 0s"), ("slow", "4m 0s"))
+            ],
+        },
+    ),
+    Case(
+        about="Credentials that end within five minutes were not renewed; those that are renewed in time are fine.",
+        alert="RtcmpuCredentialsEnding",
+        summary="Temporary credentials are not renewed and end soon.",
+        world={
+            series("rtcmpu_exporter_credentials_expiry_timestamp_seconds", account="prod"): [3600] * 70,
+            series("rtcmpu_exporter_credentials_expiry_timestamp_seconds", account="dev"): [3600] * 45 + [7200] * 25,
+        },
+        fires={
+            "56m": [],
+            "57m": [
+                Firing(
+                    labels={"account": "prod", "severity": "warning"},
+                    description=(
+                        "The key of account prod ends in 3m 0s, and the renewal that should have happened by now did "
+                        "not succeed. The exporter's log says why."
+                    ),
+                    dashboard="rtcmpu-exporter?var-account=prod",
+                )
+            ],
+        },
+    ),
+    Case(
+        about="A configuration that one of two replicas refuses is reported after five minutes.",
+        alert="RtcmpuReloadFailed",
+        summary="The configuration could not be reloaded.",
+        world=healthy(30)
+        | healthy(30, instance="two")
+        | {series("rtcmpu_exporter_config_last_reload_successful", instance="two"): [1] * 10 + [0] * 20},
+        fires={
+            "14m": [],
+            "15m": [
+                Firing(
+                    labels={"job": "rtcmpu", "severity": "warning"},
+                    description=(
+                        "An exporter of job rtcmpu refuses its new configuration and goes on with the one before; a "
+                        "restart would fail. Run `rtcmpu-exporter check-config` on the file: it names every mistake."
+                    ),
+                    dashboard="rtcmpu-exporter",
+                )
+            ],
+        },
+    ),
+    Case(
+        about="Series that are left out are reported for their path.",
+        alert="RtcmpuSeriesOmitted",
+        summary="Series are left out because a configured limit is reached.",
+        world=healthy(30) | {series("rtcmpu_exporter_series_omitted", path="/metrics/tasks"): [0] * 10 + [1500] * 20},
+        fires={
+            "14m": [],
+            "15m": [
+                Firing(
+                    labels={"path": "/metrics/tasks", "severity": "warning"},
+                    description=(
+                        "1.5k series are missing on /metrics/tasks. Raise the limit of the configuration "
+                        "(metrics.per_task.max_series), or collect fewer apps."
+                    ),
+                    dashboard="rtcmpu-exporter",
+                )
+            ],
+        },
+    ),
+    Case(
+        about="Scrapes that take long for half an hour are reported.",
+        alert="RtcmpuScrapeSlow",
+        summary="Scrapes of the exporter take long.",
+        world=healthy(MINUTES) | {series("scrape_duration_seconds"): [0.1] * 10 + [3] * 35},
+        fires={
+            "39m": [],
+            "40m": [
+                Firing(
+                    labels={"job": "rtcmpu", "severity": "warning"},
+                    description=(
+                        "A scrape of job rtcmpu takes 3s; milliseconds are usual. Compare "
+                        "rtcmpu_exporter_event_loop_lag_seconds, the CPU that the exporter may use, and the network."
+                    ),
+                    dashboard="rtcmpu-exporter",
+                )
+            ],
+        },
+    ),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}-{case.about}")
+def test_it_fires_when_it_should(case: Case, tmp_path: Path) -> None:
+    """Each alert about the collection fires with its labels and annotations, and neither before nor elsewhere."""
+    check(case, tmp_path)

@@ -1,0 +1,498 @@
+"""Tests of the alerts about tasks and rules: each fires at its minute, for what it should, and not before."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.support.alert_cases import EXPORTER, STALE, Case, Firing, Samples, check, healthy, of_app, series
+
+MINUTES: Final = 30
+DAY: Final = 86400.0
+APP_DASHBOARD: Final = "rtcmpu-app?var-account=prod&var-app_id=live"
+EXPECTATIONS: Final = "rtcmpu-expectations?var-account=prod&var-app_id=live"
+
+UNEXPECTED: Final[dict[str, Any]] = {
+    "alert": "RtcmpuUnexpectedTaskConfiguration",
+    "summary": "Tasks are configured as they should not be.",
+}
+OPEN_FOR_LONG: Final[dict[str, Any]] = {
+    "alert": "RtcmpuViolationOpenForLong",
+    "summary": "A rule has been violated for long.",
+}
+NO_TASKS: Final[dict[str, Any]] = {"alert": "RtcmpuNoTasks", "summary": "An app that should have tasks has none."}
+QUOTA: Final[dict[str, Any]] = {
+    "alert": "RtcmpuQuotaNearlyUsed",
+    "summary": "An app has used up most of its quota of tasks.",
+}
+DROPPED: Final[dict[str, Any]] = {
+    "alert": "RtcmpuTasksDropped",
+    "summary": "Many tasks of an app are gone all of a sudden.",
+}
+CHURN: Final[dict[str, Any]] = {
+    "alert": "RtcmpuChurnHigh",
+    "summary": "The tasks of an app change far more often than usual.",
+}
+FIELD_ERRORS: Final[dict[str, Any]] = {"alert": "RtcmpuFieldErrors", "summary": "Values of tasks can't be read."}
+NOT_EVALUABLE: Final[dict[str, Any]] = {
+    "alert": "RtcmpuRuleNotEvaluable",
+    "summary": "A rule can't be evaluated for some tasks.",
+}
+MATCHES_NOTHING: Final[dict[str, Any]] = {
+    "alert": "RtcmpuRuleMatchesNothing",
+    "summary": "A rule matches no task of any app.",
+}
+EXEMPTION: Final[dict[str, Any]] = {
+    "alert": "RtcmpuExemptionEnding",
+    "summary": "An exemption from a rule ends soon.",
+}
+
+
+def of_prod(severity: str, owner: str = "live-ops", **more: str) -> dict[str, str]:
+    """Return the labels of an alert about the app."""
+    labels = {"account": "prod", "app_id": "live", "severity": severity, "owner": owner, **more}
+    return {name: value for name, value in labels.items() if value}
+
+
+def links_of(rule: str, runbook: str = "") -> dict[str, str]:
+    """Return the annotations that an alert about violations has beyond the others."""
+    return {
+        "violations_url": f"{EXPORTER}/violations?account=prod&app_id=live&rule={rule}",
+        "rule_runbook_url": runbook,
+    }
+
+
+def rule(
+    name: str,
+    severity: str,
+    *,
+    violations: Samples,
+    steps: int = MINUTES,
+    owner: str = "",
+    title: str = "As agreed",
+    runbook: str = "",
+    evaluated: float = 10,
+    unevaluable: Samples | None = None,
+) -> dict[str, Samples]:
+    """Return what an exporter says of a rule."""
+    info = {"rule": name, "severity": severity, "title": title, "rule_owner": owner, "runbook_url": runbook}
+    return {
+        series("rtcmpu_policy_rule_info", **info): [1] * steps,
+        of_app("rtcmpu_policy_violations", rule=name, severity=severity): violations,
+        of_app("rtcmpu_policy_evaluated_tasks", rule=name): [evaluated] * steps,
+        of_app("rtcmpu_policy_exempted_tasks", rule=name): [0] * steps,
+        of_app("rtcmpu_policy_unevaluable_tasks", rule=name): unevaluable or [0] * steps,
+    }
+
+
+def examples(name: str, severity: str, *task_ids: str) -> dict[str, Samples]:
+    """Return the examples of a rule's violations."""
+    return {
+        of_app("rtcmpu_policy_violation_example", rule=name, severity=severity, task_id=task_id): [1] * MINUTES
+        for task_id in task_ids
+    }
+
+
+def quota_at(percentage: str, severity: str, mode: str = "mixed") -> Firing:
+    """Return the alert about the quota."""
+    return Firing(
+        labels=of_prod(severity, mix_mode=mode),
+        description=(
+            f"App live of account prod uses {percentage} of its quota of {mode} tasks; at 100 % the service starts no "
+            "more. Stop tasks that nobody needs, or ask for more quota."
+        ),
+        dashboard=APP_DASHBOARD,
+    )
+
+
+def mixed_tasks(samples: Samples) -> dict[str, Samples]:
+    """Return so many mixed tasks in one region."""
+    return {of_app("rtcmpu_tasks", task_region="CN-Shanghai", mix_mode="mixed"): samples}
+
+
+BAD: Final = [0] * 10 + [2] * 20
+OPEN_SINCE: Final = of_app("rtcmpu_policy_oldest_violation_timestamp_seconds", rule="region", severity="critical")
+REGION_VIOLATIONS: Final = of_app("rtcmpu_policy_violations", rule="region", severity="critical")
+
+
+def open_for(age: str, severity: str = "critical") -> Firing:
+    """Return the alert about an old violation of `region`."""
+    return Firing(
+        labels=of_prod(severity, rule="region"),
+        description=(
+            f"App live of account prod has violated region for {age} or longer. "
+            "Fix the tasks, change the rule, or agree on an exemption with an end."
+        ),
+        dashboard=EXPECTATIONS,
+        more=links_of("region"),
+    )
+
+
+def exemption(name: str) -> str:
+    """Return the series of an exemption from `region`."""
+    return series("rtcmpu_policy_exemption_expiry_timestamp_seconds", rule="region", exemption=name)
+
+
+def ends_in(left: str) -> Firing:
+    """Return the alert that the exemption ends soon."""
+    return Firing(
+        labels={"rule": "region", "exemption": "load-test", "severity": "info"},
+        description=(
+            f"Exemption load-test from region ends in {left}; then its tasks are violations. "
+            "Fix them, or agree on a later end in the rule's file."
+        ),
+        dashboard="rtcmpu-expectations",
+    )
+
+
+TASK_CASES: Final = (
+    Case(
+        about="Violations alert by severity after five minutes, with the rule's owner or else the app's; info never.",
+        **UNEXPECTED,
+        world=healthy(MINUTES)
+        | rule(
+            "bitrate",
+            "warning",
+            violations=BAD,
+            owner="video-team",
+            title="Bitrate as agreed",
+            runbook="https://wiki.example.com/bitrate",
+        )
+        | rule("push-host", "critical", violations=BAD, title="Known push host")
+        | rule("idle-timeout-missing", "info", violations=BAD, owner="video-team")
+        | examples("bitrate", "warning", "task-b", "task-a")
+        | {
+            of_app(
+                "rtcmpu_policy_violation_example", rule="bitrate", severity="warning", task_id="task-a", instance="two"
+            ): [1] * MINUTES
+        },
+        fires={
+            "14m": [],
+            "15m": [
+                Firing(
+                    labels=of_prod("warning", "video-team", rule="bitrate"),
+                    description=(
+                        "App live of account prod, violations of bitrate (Bitrate as agreed): 2. For example: task-a, "
+                        "task-b. The exporter's page lists them and says what each should be."
+                    ),
+                    dashboard=EXPECTATIONS,
+                    more=links_of("bitrate", "https://wiki.example.com/bitrate"),
+                ),
+                Firing(
+                    labels=of_prod("critical", "live-ops", rule="push-host"),
+                    description=(
+                        "App live of account prod, violations of push-host (Known push host): 2. "
+                        "The exporter's page lists them and says what each should be."
+                    ),
+                    dashboard=EXPECTATIONS,
+                    more=links_of("push-host"),
+                ),
+            ],
+        },
+    ),
+    Case(
+        about="An app without an owner alerts without one, and links are escaped.",
+        **UNEXPECTED,
+        world={
+            name.replace('"live"', '"a & b"').replace('"live-ops"', '""'): samples
+            for name, samples in (healthy(MINUTES) | {REGION_VIOLATIONS: BAD}).items()
+        },
+        fires={
+            "15m": [
+                Firing(
+                    labels={"account": "prod", "app_id": "a & b", "severity": "critical", "rule": "region"},
+                    description=(
+                        "App a & b of account prod, violations of region (Region as agreed): 2. "
+                        "The exporter's page lists them and says what each should be."
+                    ),
+                    dashboard="rtcmpu-expectations?var-account=prod&var-app_id=a+%26+b",
+                    more={
+                        "violations_url": f"{EXPORTER}/violations?account=prod&app_id=a+%26+b&rule=region",
+                        "rule_runbook_url": "",
+                    },
+                )
+            ]
+        },
+    ),
+    Case(
+        about="A reload that changes a rule's severity changes the alert's.",
+        **UNEXPECTED,
+        world={
+            **healthy(MINUTES),
+            **{name: [*samples[:10], STALE] for name, samples in rule("x", "warning", violations=[1] * 30).items()},
+            **rule("x", "critical", violations=["_"] * 10 + [1] * 20),
+            series(
+                "rtcmpu_policy_rule_info",
+                rule="x",
+                severity="critical",
+                title="As agreed",
+                rule_owner="",
+                runbook_url="",
+            ): ["_"] * 10 + [1] * 20,
+        },
+        fires={
+            at: [
+                Firing(
+                    labels=of_prod(severity, rule="x"),
+                    description=(
+                        "App live of account prod, violations of x (As agreed): 1. "
+                        "The exporter's page lists them and says what each should be."
+                    ),
+                    dashboard=EXPECTATIONS,
+                    more=links_of("x"),
+                )
+            ]
+            for at, severity in (("9m", "warning"), ("15m", "critical"))
+        }
+        | {"10m": [], "14m": []},
+    ),
+    Case(
+        about="A violation that the exporter has seen for more than a day is open for long.",
+        **OPEN_FOR_LONG,
+        world=healthy(110) | {REGION_VIOLATIONS: [0] * 2 + [1] * 108, OPEN_SINCE: [1800] * 110},
+        fires={"24h15m": [], "24h45m": [open_for("1d 0h 15m 0s")], "26h": [open_for("1d 1h 30m 0s")]},
+        step="15m",
+    ),
+    Case(
+        about="A restart that forgets since when a violation is open does not make it young.",
+        **OPEN_FOR_LONG,
+        world=healthy(110) | {REGION_VIOLATIONS: [1] * 110, OPEN_SINCE: [0] * 99 + [99 * 900.0] * 11},
+        fires={"24h15m": [open_for("1d 0h 15m 0s")], "26h": [open_for("1d 0h 0m 0s")]},
+        step="15m",
+    ),
+    Case(
+        about="Fixing the oldest violation ends it, as long as there was a moment without any within the day.",
+        **OPEN_FOR_LONG,
+        world=healthy(110)
+        | {
+            REGION_VIOLATIONS: [0] * 3 + [1] * 98 + [0] + [1] * 8,
+            OPEN_SINCE: [STALE, "_", "_", *[2700] * 99, *[102 * 900.0] * 8],
+        },
+        fires={"24h30m": [], "25h": [open_for("1d 0h 15m 0s")], "25h30m": []},
+        step="15m",
+    ),
+    Case(
+        about="An app without any task alerts where its configuration expects some, and only there.",
+        **NO_TASKS,
+        world=healthy(MINUTES)
+        | healthy(MINUTES, app_id="radio")
+        | rule("expect-tasks", "warning", violations=[0] * 10 + [1] * 20, evaluated=1)
+        | mixed_tasks([10] * 10 + [0] * 20)
+        | {of_app("rtcmpu_tasks", app_id="radio", task_region="CN-Shanghai", mix_mode="mixed"): [0] * 30},
+        fires={
+            "14m": [],
+            "15m": [
+                Firing(
+                    labels=of_prod("critical", rule="expect-tasks"),
+                    description=(
+                        "App live of account prod lists no task at all, and its configuration expects some. "
+                        "See in the exporter's changes who went when, then ask whoever starts the tasks."
+                    ),
+                    dashboard=APP_DASHBOARD,
+                )
+            ],
+        },
+    ),
+    Case(
+        about="An app with too few tasks, but some, is no app without tasks.",
+        **NO_TASKS,
+        world=healthy(MINUTES) | rule("expect-tasks", "warning", violations=[1] * 30) | mixed_tasks([1] * 30),
+        fires={"20m": []},
+    ),
+    Case(
+        about="A quota alerts by mode from 90 %, and as critical once it is used up; no quota, no alert.",
+        **QUOTA,
+        world=healthy(MINUTES)
+        | healthy(MINUTES, instance="two")
+        | {
+            of_app("rtcmpu_tasks", task_region="CN-Shanghai", mix_mode="mixed"): [30] * 10 + [31] * 20,
+            of_app("rtcmpu_tasks", task_region="AP-Singapore", mix_mode="mixed"): [5] * 20 + [9] * 10,
+            of_app("rtcmpu_tasks", task_region="CN-Shanghai", mix_mode="single"): [500] * 30,
+        },
+        fires={
+            "14m": [],
+            "15m": [quota_at("90%", "warning")],
+            "24m": [quota_at("100%", "warning")],
+            "25m": [quota_at("100%", "warning"), quota_at("100%", "critical")],
+        },
+    ),
+    Case(
+        about="Losing more than half of the tasks within an hour alerts after five minutes.",
+        **DROPPED,
+        world=healthy(90)
+        | healthy(90, app_id="radio")
+        | mixed_tasks([100] * 10 + [40] * 80)
+        | {of_app("rtcmpu_tasks", app_id="radio", task_region="CN-Shanghai", mix_mode="mixed"): [9] * 10 + [0] * 80},
+        fires={
+            "14m": [],
+            "15m": [
+                Firing(
+                    labels=of_prod("warning"),
+                    description=(
+                        "App live of account prod has 60% fewer tasks than it had within the last 1h. If no event "
+                        "ended, see in the exporter's changes which went, then ask whoever stops tasks."
+                    ),
+                    dashboard=APP_DASHBOARD,
+                )
+            ],
+            "75m": [],
+        },
+    ),
+    Case(
+        about="Tasks that go little by little are no sudden drop.",
+        **DROPPED,
+        world=healthy(90) | mixed_tasks([100 - minute // 2 for minute in range(90)]),
+        fires={"80m": []},
+    ),
+    Case(
+        about="Changes that come five times as often as usual alert after five minutes.",
+        **CHURN,
+        world=healthy(150)
+        | {
+            of_app("rtcmpu_task_changes_total", change="modified"): [
+                6 * minute if minute < 120 else 720 + 600 * (minute - 120) for minute in range(150)
+            ],
+            of_app("rtcmpu_task_changes_total", change="added"): [0] * 150,
+        },
+        fires={
+            "120m": [],
+            "125m": [],
+            "126m": [
+                Firing(
+                    labels=of_prod("warning"),
+                    description=(
+                        "App live of account prod sees 6.04 changes a second, more than 5 times its daily average. "
+                        "See by field and kind what changes; a client that starts, stops or updates tasks in a loop "
+                        "is the usual cause."
+                    ),
+                    dashboard=APP_DASHBOARD,
+                )
+            ],
+        },
+    ),
+    Case(
+        about="An app that always changes a lot is as usual.",
+        **CHURN,
+        world=healthy(60) | {of_app("rtcmpu_task_changes_total", change="modified"): [600 * m for m in range(60)]},
+        fires={"30m": [], "59m": []},
+    ),
+    Case(
+        about="Values that can't be read alert by field.",
+        **FIELD_ERRORS,
+        world=healthy(MINUTES)
+        | {
+            of_app("rtcmpu_task_field_errors", field="MaxIdleTime"): [0] * 10 + [4] * 20,
+            of_app("rtcmpu_task_field_errors", field="MaxIdleTime", instance="two"): [0] * 10 + [4] * 20,
+        },
+        fires={
+            "14m": [],
+            "15m": [
+                Firing(
+                    labels=of_prod("warning", field="MaxIdleTime"),
+                    description=(
+                        "App live of account prod, values of MaxIdleTime that can't be read and count nowhere else: "
+                        "4. What is said of this field is incomplete. Find the tasks in the exporter's API and correct "
+                        "them."
+                    ),
+                    dashboard=APP_DASHBOARD,
+                )
+            ],
+        },
+    ),
+)
+
+RULE_CASES: Final = (
+    Case(
+        about="A rule that can't be evaluated for some tasks alerts its owner.",
+        **NOT_EVALUABLE,
+        world=healthy(MINUTES)
+        | rule("gop", "info", violations=[0] * 30, owner="video-team", unevaluable=[0] * 10 + [3] * 20),
+        fires={
+            "14m": [],
+            "15m": [
+                Firing(
+                    labels=of_prod("warning", "video-team", rule="gop"),
+                    description=(
+                        "App live of account prod, tasks that gop can't be evaluated for: 3. They neither pass nor "
+                        "violate it. Most often a field is missing that the rule does not guard with has()."
+                    ),
+                    dashboard=EXPECTATIONS,
+                )
+            ],
+        },
+    ),
+    Case(
+        about="A rule that applies to no app, or one with an owner to no task, is reported after a day.",
+        **MATCHES_NOTHING,
+        world=healthy(100)
+        | rule("shipped", "info", violations=[0] * 100, steps=100, evaluated=0)
+        | rule("typo-in-when", "warning", violations=[0] * 100, steps=100, owner="live-ops", evaluated=0)
+        | {
+            series(
+                "rtcmpu_policy_rule_info",
+                rule="typo-in-apps",
+                severity="warning",
+                title="",
+                rule_owner="",
+                runbook_url="",
+            ): [1] * 100
+        },
+        fires={
+            "23h45m": [],
+            "24h": [
+                Firing(
+                    labels={"rule": name, "severity": "info", **owner},
+                    description=(
+                        f"{name} has applied to no task for 1d. Compare its apps and when with what there is: "
+                        "`rtcmpu-exporter rules list` shows both."
+                    ),
+                    dashboard="rtcmpu-expectations",
+                )
+                for name, owner in (("typo-in-apps", {}), ("typo-in-when", {"owner": "live-ops"}))
+            ],
+        },
+        step="15m",
+    ),
+    Case(
+        about="Before anything is known of every app, no rule is called idle.",
+        **MATCHES_NOTHING,
+        world=healthy(100)
+        | rule("typo-in-when", "warning", violations=[0] * 100, steps=100, owner="live-ops", evaluated=0)
+        | {of_app("rtcmpu_collection_data_available", app_id="never-read"): [0] * 100},
+        fires={"24h": []},
+        step="15m",
+    ),
+    Case(
+        about="An exemption is announced a week before it ends, and survives a restart.",
+        **EXEMPTION,
+        world=healthy(MINUTES)
+        | {
+            exemption("load-test"): [*[7 * DAY + 600] * 15, STALE, "_", *[7 * DAY + 600] * 13],
+            exemption("for-long"): [400 * DAY] * MINUTES,
+        },
+        fires={
+            "10m": [],
+            "11m": [ends_in("6d 23h 59m 0s")],
+            "15m": [ends_in("6d 23h 55m 0s")],
+            "20m": [ends_in("6d 23h 50m 0s")],
+        },
+    ),
+    Case(
+        about="An exemption that has ended or is removed is silent.",
+        **EXEMPTION,
+        world=healthy(MINUTES) | {exemption("load-test"): [1200] * MINUTES, exemption("removed"): [*[DAY] * 5, STALE]},
+        fires={"15m": [ends_in("5m 0s")], "20m": []},
+    ),
+)
+
+
+@pytest.mark.parametrize("case", TASK_CASES, ids=lambda case: f"{case.alert}-{case.about}")
+def test_it_fires_when_tasks_are_not_as_they_should(case: Case, tmp_path: Path) -> None:
+    """Each alert about tasks fires with its labels and annotations, and neither before nor elsewhere."""
+    check(case, tmp_path)
+
+
+@pytest.mark.parametrize("case", RULE_CASES, ids=lambda case: f"{case.alert}-{case.about}")
+def test_it_fires_when_a_rule_can_not_do_its_work(case: Case, tmp_path: Path) -> None:
+    """Each alert about rules and exemptions fires with its labels and annotations, and neither before nor elsewhere."""
+    check(case, tmp_path)

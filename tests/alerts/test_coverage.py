@@ -1,0 +1,65 @@
+"""Tests that nothing was forgotten: every alert has its cases and its page, and every page its alert."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import promql_parser
+import pytest
+
+from alerts.files import rule_files
+from tests.alerts.test_collection_alerts import CASES as COLLECTION_CASES
+from tests.alerts.test_configuration_alerts import RULE_CASES, TASK_CASES
+from tests.support.alert_cases import Case
+from tests.support.alert_rules import FROM_ELSEWHERE, exported, rules
+from tests.support.processes import ROOT
+from tests.support.promql import uses
+
+RUNBOOKS: Final = ROOT / "docs" / "runbooks"
+CASES: Final[tuple[Case, ...]] = (*COLLECTION_CASES, *TASK_CASES, *RULE_CASES)
+RULES: Final = [rule for text in rule_files().values() for rule in rules(text)]
+ALERTS: Final = sorted({rule["alert"] for rule in RULES if "alert" in rule})
+PAGES: Final = sorted(path for path in RUNBOOKS.glob("*.md") if path.name != "README.md")
+SECTIONS: Final = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """Return the code blocks of a page in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_is_quiet(alert: str) -> None:
+    """No alert is without a test of the minute from which it fires."""
+    moments = [bool(firings) for case in CASES if case.alert == alert for firings in case.fires.values()]
+    assert set(moments) == {True, False}
+
+
+def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
+    """The runbooks are those of the alerts, no more and no fewer."""
+    assert [page.stem for page in PAGES] == ALERTS
+
+
+def test_the_index_names_every_page_once() -> None:
+    """Whoever looks for a runbook finds it in the index."""
+    linked = re.findall(r"^\| \[(\w+)\]\((\w+)\.md\) ", (RUNBOOKS / "README.md").read_text(), re.MULTILINE)
+    assert sorted(linked) == [(alert, alert) for alert in ALERTS]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_has_what_somebody_who_was_woken_needs(page: Path) -> None:
+    """Each runbook says what the alert means, what it does to whom, how to find the cause and what to do."""
+    text = page.read_text()
+    assert text.startswith(f"# {page.stem}\n")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
+    assert blocks(page, "promql")
+
+
+@pytest.mark.parametrize("page", [*PAGES, RUNBOOKS / "README.md"], ids=lambda page: page.stem)
+def test_queries_of_a_page_work(page: Path) -> None:
+    """Every query of a runbook can be parsed, and asks for what is published or recorded."""
+    known = exported().keys() | FROM_ELSEWHERE | {rule["record"] for rule in RULES if "record" in rule}
+    for block in blocks(page, "promql"):
+        for query in re.split(r"\n\n+", block.strip()):
+            promql_parser.parse(query)
+            assert {use.name for use in uses(query)} <= known, query

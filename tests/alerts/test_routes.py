@@ -1,0 +1,45 @@
+"""Tests of the example for Alertmanager: who is told what."""
+
+import subprocess
+
+import pytest
+
+from tests.support.alertmanager import ALERTMANAGER_FILE
+from tests.support.tools import needed_tool
+
+
+def amtool(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run amtool without anyone's settings."""
+    return subprocess.run(
+        [needed_tool("amtool"), *words], capture_output=True, text=True, check=False, timeout=30, env={"HOME": "/"}
+    )
+
+
+def test_amtool_finds_nothing_to_object_to() -> None:
+    """The example is a valid configuration of Alertmanager."""
+    done = amtool("check-config", str(ALERTMANAGER_FILE))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SUCCESS" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("labels", "receivers"),
+    [
+        ({"severity": "critical", "owner": "live-ops"}, "on-call,live-ops"),
+        ({"severity": "critical", "owner": "radio"}, "on-call,other-owners"),
+        ({"severity": "critical"}, "on-call,nobody-else"),
+        ({"severity": "warning", "owner": "live-ops"}, "live-ops"),
+        ({"severity": "warning", "owner": "radio"}, "other-owners"),
+        ({"severity": "warning"}, "platform"),
+        ({"severity": "info", "owner": "live-ops"}, "low-priority"),
+        ({"severity": "info"}, "low-priority"),
+    ],
+)
+def test_severity_and_owner_decide_who_is_told(labels: dict[str, str], receivers: str) -> None:
+    """Critical goes to on-call and to the owner, a warning to the owner or the platform team, info to no pager."""
+    pairs = [f"{name}={value}" for name, value in labels.items()]
+    done = amtool(
+        "config", "routes", "test", f"--config.file={ALERTMANAGER_FILE}", f"--verify.receivers={receivers}", *pairs
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip() == receivers

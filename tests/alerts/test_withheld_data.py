@@ -1,0 +1,331 @@
+"""Tests that no alert about tasks resolves because nobody could look: data withdrawn, restarts, an exporter away."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.support.alert_cases import (
+    ALERTS_FILE,
+    EXPORTER,
+    GONE,
+    STALE,
+    Case,
+    Firing,
+    Samples,
+    World,
+    away,
+    check,
+    healthy,
+    of_app,
+    run_promtool,
+    series,
+)
+
+MINUTES: Final = 60
+ABOUT_TASKS: Final = ("rtcmpu_task", "rtcmpu_policy_violation", "rtcmpu_policy_evaluated", "rtcmpu_policy_exempted")
+ALWAYS_THERE: Final = ("rtcmpu_task_quota", "rtcmpu_task_changes")
+VIOLATIONS: Final = of_app("rtcmpu_policy_violations", rule="region", severity="critical")
+OPEN_SINCE: Final = of_app("rtcmpu_policy_oldest_violation_timestamp_seconds", rule="region", severity="critical")
+FIRES: Final = [
+    Firing(
+        labels={"account": "prod", "app_id": "live", "rule": "region", "owner": "live-ops", "severity": "critical"},
+        description=(
+            "App live of account prod, violations of region (Region as agreed): 3. "
+            "The exporter's page lists them and says what each should be."
+        ),
+        dashboard="rtcmpu-expectations?var-account=prod&var-app_id=live",
+        more={
+            "violations_url": f"{EXPORTER}/violations?account=prod&app_id=live&rule=region",
+            "rule_runbook_url": "",
+        },
+    )
+]
+QUIET: Final[Sequence[Firing]] = []
+
+
+def violated(minutes: int = MINUTES, *, instance: str = "one") -> dict[str, Samples]:
+    """Return what an exporter says of an app of which three tasks violate a rule all the time."""
+    violations = of_app("rtcmpu_policy_violations", rule="region", severity="critical", instance=instance)
+    return healthy(minutes, instance=instance) | {violations: [3] * minutes}
+
+
+def about_tasks(world: World) -> dict[str, Samples]:
+    """Return the series that an exporter withdraws."""
+    return {
+        name: samples
+        for name, samples in world.items()
+        if name.startswith(ABOUT_TASKS) and not name.startswith(ALWAYS_THERE)
+    }
+
+
+def withdrawn(world: World, *, after: int, minutes: int) -> dict[str, Samples]:
+    """Return a world whose task data is withdrawn for a while."""
+    hidden: dict[str, Samples] = {
+        name: away(samples, after=after, steps=minutes) for name, samples in about_tasks(world).items()
+    }
+    available: dict[str, Samples] = {
+        name: [*samples[:after], *[0] * minutes, *samples[after + minutes :]]
+        for name, samples in world.items()
+        if name.startswith(("rtcmpu_collection_data_available", "rtcmpu_up"))
+    }
+    return {**world, **hidden, **available}
+
+
+def restarting(world: World, *, after: int, minutes: int, instance: str = "one") -> dict[str, Samples]:
+    """Return a world in which an exporter can't be scraped for a while."""
+    silent: dict[str, Samples] = {
+        name: away(samples, after=after, steps=minutes)
+        for name, samples in world.items()
+        if name.startswith("rtcmpu_") and f'instance="{instance}"' in name
+    }
+    up = series("up", instance=instance)
+    return {**world, **silent, up: [*world[up][:after], *[0] * minutes, *world[up][after + minutes :]]}
+
+
+def successor(world: World, *, after: int, minutes: int) -> dict[str, Samples]:
+    """Return a world in which another pod takes the exporter's place, some minutes after it is gone."""
+    old: dict[str, Samples] = {name: [*samples[:after], STALE] for name, samples in world.items()}
+    new: dict[str, Samples] = {
+        name.replace('instance="one"', 'instance="two"'): [*[GONE] * (after + minutes), *samples[after + minutes :]]
+        for name, samples in world.items()
+    }
+    return old | new
+
+
+def only(world: World, *gone: str, after: int) -> dict[str, Samples]:
+    """Return a world from which the series that start so are gone for good."""
+    return {name: [*samples[:after], STALE] if name.startswith(gone) else samples for name, samples in world.items()}
+
+
+def app_removed(world: World, *, after: int) -> dict[str, Samples]:
+    """Return a world in which a reload removes the app."""
+    return {name: [*samples[:after], STALE] if 'app_id="live"' in name else samples for name, samples in world.items()}
+
+
+def rule_info(*, severity: str = "critical", owner: str = "", instance: str = "one") -> str:
+    """Return the series that says what the rule is."""
+    return series(
+        "rtcmpu_policy_rule_info",
+        instance=instance,
+        rule="region",
+        severity=severity,
+        title="Region as agreed",
+        rule_owner=owner,
+        runbook_url="",
+    )
+
+
+def case(about: str, world: World, fires: Mapping[str, Sequence[Firing]], *, step: str = "1m") -> Case:
+    """Return a case of the alert about violations."""
+    return Case(
+        about=about,
+        alert="RtcmpuUnexpectedTaskConfiguration",
+        summary="Tasks are configured as they should not be.",
+        world=world,
+        fires=fires,
+        step=step,
+    )
+
+
+FIXED_AFTERWARDS: Final = {VIOLATIONS: [3] * 20 + [GONE] * 20 + [0] * 20}
+CASES: Final = (
+    case(
+        "While data is withdrawn, the alert goes on, and when it is back too.",
+        withdrawn(violated(), after=20, minutes=30),
+        {"5m": FIRES, "20m": FIRES, "49m": FIRES, "50m": FIRES, "59m": FIRES},
+    ),
+    case(
+        "What is found fixed when data is back resolves at once.",
+        withdrawn(violated(), after=20, minutes=20) | FIXED_AFTERWARDS,
+        {"39m": FIRES, "40m": QUIET},
+    ),
+    case(
+        "A violation that was fixed before data was withdrawn does not come back.",
+        withdrawn(violated() | {VIOLATIONS: [3] * 10 + [0] * 50}, after=20, minutes=30),
+        {"9m": FIRES, "10m": QUIET, "20m": QUIET, "49m": QUIET},
+    ),
+    case(
+        "Data of an app that is withdrawn is held for a day, not for ever.",
+        withdrawn(violated(120), after=10, minutes=110),
+        {"24h": FIRES, "26h15m": FIRES, "26h30m": QUIET},
+        step="15m",
+    ),
+    case(
+        "A restart of two minutes is bridged.",
+        restarting(violated(), after=20, minutes=2),
+        {"20m": FIRES, "21m": FIRES, "22m": FIRES, "30m": FIRES},
+    ),
+    case(
+        "A restart without a state file is bridged until the first sweep.",
+        withdrawn(restarting(violated(), after=20, minutes=2), after=22, minutes=5)
+        | {name: away(samples, after=20, steps=7) for name, samples in about_tasks(violated()).items()},
+        {"20m": FIRES, "21m": FIRES, "22m": FIRES, "26m": FIRES, "27m": FIRES, "40m": FIRES},
+    ),
+    case(
+        "Data that is back before the rules are evaluated resolves nothing.",
+        withdrawn(violated(), after=20, minutes=20)
+        | {
+            name: away(samples, after=20, steps=22)
+            for name, samples in about_tasks(violated()).items()
+            if "_policy_" in name
+        },
+        {"39m": FIRES, "40m": FIRES, "41m": FIRES, "42m": FIRES},
+    ),
+    case(
+        "A pod that takes the place of another three minutes later goes on where that ended.",
+        successor(violated(), after=20, minutes=3),
+        {"19m": FIRES, "20m": FIRES, "22m": FIRES, "23m": FIRES, "40m": FIRES},
+    ),
+    case(
+        "While the exporter is down for an hour, the alert goes on.",
+        restarting(violated(100), after=20, minutes=60),
+        {"20m": FIRES, "50m": FIRES, "79m": FIRES, "80m": FIRES, "99m": FIRES},
+    ),
+    case(
+        "Of two exporters of different accounts, one restarts: the other does not make its alerts end.",
+        restarting(violated(), after=20, minutes=2) | healthy(MINUTES, account="dev", instance="dev"),
+        {"19m": FIRES, "20m": FIRES, "21m": FIRES, "22m": FIRES},
+    ),
+    case(
+        "Two replicas are one alert, which neither's restart nor withdrawal touches.",
+        withdrawn(restarting(violated(), after=20, minutes=10), after=40, minutes=10) | violated(instance="two"),
+        {"5m": FIRES, "20m": FIRES, "29m": FIRES, "30m": FIRES, "45m": FIRES, "55m": FIRES},
+    ),
+    case(
+        "An app that a reload removes takes its alert with it at once.",
+        app_removed(violated(), after=20),
+        {"19m": FIRES, "20m": QUIET, "40m": QUIET},
+    ),
+    case(
+        "An app that a reload removes while its data is withdrawn takes its alert with it too.",
+        app_removed(withdrawn(violated(), after=20, minutes=40), after=30),
+        {"29m": FIRES, "30m": QUIET, "40m": QUIET},
+    ),
+    case(
+        "The alerts of an account that a reload removes end within minutes.",
+        only(app_removed(violated(), after=20), "rtcmpu_exporter_api_throttled_total", after=20),
+        {"19m": FIRES, "25m": QUIET},
+    ),
+    case(
+        "A rule that a reload removes takes its alert with it at once.",
+        only(violated(), "rtcmpu_policy_", after=20),
+        {"19m": FIRES, "20m": QUIET},
+    ),
+    case(
+        "A rule that a reload removes while data is withdrawn takes its alert with it within minutes.",
+        only(withdrawn(violated(), after=20, minutes=40), "rtcmpu_policy_rule_info", after=30),
+        {"30m": FIRES, "40m": QUIET},
+    ),
+    case(
+        "A reload that changes a rule's severity while data is withdrawn ends the alert of the old one.",
+        only(withdrawn(violated(), after=20, minutes=40), "rtcmpu_policy_rule_info", after=30)
+        | {rule_info(severity="info"): [GONE] * 30 + [1] * 30},
+        {"29m": FIRES, "30m": QUIET, "40m": QUIET},
+    ),
+    case(
+        "Nothing that is healthy alerts, whether withdrawn or restarting.",
+        withdrawn(restarting(healthy(MINUTES), after=10, minutes=3), after=30, minutes=20),
+        {"9m": QUIET, "12m": QUIET, "40m": QUIET, "55m": QUIET},
+    ),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.about)
+def test_alerts_about_tasks_hold_while_nobody_can_look(case: Case, tmp_path: Path) -> None:
+    """An alert about tasks ends with the fault, the rule or the app, never with the data."""
+    check(case, tmp_path)
+
+
+ABOUT_TASKS_ALERTS: Final = (
+    "RtcmpuFieldErrors",
+    "RtcmpuNoTasks",
+    "RtcmpuQuotaNearlyUsed",
+    "RtcmpuRuleNotEvaluable",
+    "RtcmpuTasksDropped",
+    "RtcmpuUnexpectedTaskConfiguration",
+    "RtcmpuViolationOpenForLong",
+)
+
+
+def all_wrong() -> dict[str, Samples]:
+    """Return two apps with which everything is wrong that can be wrong with tasks."""
+    empty = {"account": "prod", "app_id": "empty"}
+    return {
+        **violated(),
+        OPEN_SINCE: [-1e5] * MINUTES,
+        of_app("rtcmpu_policy_unevaluable_tasks", rule="region"): [1] * MINUTES,
+        of_app("rtcmpu_task_field_errors", field="MaxIdleTime"): [1] * MINUTES,
+        of_app("rtcmpu_tasks", task_region="CN-Shanghai", mix_mode="mixed"): [100] * 3 + [38] * 57,
+        **healthy(MINUTES, app_id="empty"),
+        series("rtcmpu_tasks", **empty, task_region="CN-Shanghai", mix_mode="mixed"): [0] * MINUTES,
+        series(
+            "rtcmpu_policy_rule_info",
+            rule="expect-tasks",
+            severity="info",
+            title="As many tasks as agreed",
+            rule_owner="",
+            runbook_url="",
+        ): [1] * MINUTES,
+        series("rtcmpu_policy_violations", **empty, rule="expect-tasks", severity="info"): [1] * MINUTES,
+        series("rtcmpu_policy_evaluated_tasks", **empty, rule="expect-tasks"): [1] * MINUTES,
+        series("rtcmpu_policy_exempted_tasks", **empty, rule="expect-tasks"): [0] * MINUTES,
+        series("rtcmpu_policy_unevaluable_tasks", **empty, rule="expect-tasks"): [0] * MINUTES,
+    }
+
+
+@pytest.mark.parametrize(
+    ("how", "world"),
+    [
+        ("data is withdrawn", withdrawn(all_wrong(), after=20, minutes=30)),
+        ("the exporter restarts", restarting(all_wrong(), after=20, minutes=2)),
+        ("another pod takes its place", successor(all_wrong(), after=20, minutes=3)),
+    ],
+)
+def test_every_alert_about_tasks_holds(how: str, world: World, tmp_path: Path) -> None:
+    """Of all alerts about tasks, none resolves and none appears when data is withdrawn or the exporter restarts."""
+    check_firing(how, world, ABOUT_TASKS_ALERTS, (18, 19, 20, 21, 22, 23, 24, 30, 45), tmp_path)
+
+
+def test_unusual_changes_do_not_end_because_nobody_looks(tmp_path: Path) -> None:
+    """An app that fails in the middle of unusually many changes goes on being reported while it can't be read."""
+    changes = [minute if minute < 120 else 120 + 600 * (minute - 120) for minute in range(180)]
+    stopped = [min(count, changes[135]) for count in changes]
+    world = withdrawn(
+        healthy(180)
+        | {
+            of_app("rtcmpu_task_changes_total", change="modified"): stopped,
+            of_app("rtcmpu_task_changes_total", change="added"): [0] * 180,
+        },
+        after=135,
+        minutes=45,
+    )
+
+    check_firing("changes", world, ["RtcmpuChurnHigh"], (130, 134, 135, 140, 144), tmp_path)
+
+
+def test_replicas_may_disagree_about_a_rule_for_a_moment(tmp_path: Path) -> None:
+    """While replicas are reloaded one after another, two descriptions of one rule break no alert."""
+    infos: dict[str, Samples] = {
+        rule_info(): [STALE],
+        rule_info(instance="two"): [STALE],
+        rule_info(owner="live-ops"): [1] * MINUTES,
+        rule_info(owner="video-team", instance="two"): [1] * MINUTES,
+    }
+    world = violated() | violated(instance="two") | infos
+
+    check_firing("replicas", world, ["RtcmpuUnexpectedTaskConfiguration"], (10, 30, 59), tmp_path)
+
+
+def check_firing(about: str, world: World, alerts: Sequence[str], minutes: Sequence[int], directory: Path) -> None:
+    """Check that all of some alerts fire at each of some minutes."""
+    firing = f'count by (alertname) (ALERTS{{alertstate="firing",alertname=~"{"|".join(alerts)}"}}) ^ 0'
+    samples = [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in alerts]
+    test = {
+        "name": about,
+        "interval": "1m",
+        "input_series": [{"series": name, "values": " ".join(map(str, values))} for name, values in world.items()],
+        "promql_expr_test": [{"expr": firing, "eval_time": f"{minute}m", "exp_samples": samples} for minute in minutes],
+    }
+    run_promtool({"rule_files": [str(ALERTS_FILE)], "evaluation_interval": "1m", "tests": [test]}, directory)

@@ -1,0 +1,219 @@
+"""What it takes to judge a big app: the first time, whenever a task changes, and every minute.
+
+The event loop is free in between: the longest time for which it is not is shown, too.
+"""
+
+import asyncio
+import gc
+import re
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from exporter.clock import SystemClock
+from exporter.collect.inventory import Entry, Inventory
+from exporter.collect.listing import Fresh
+from exporter.config.model import App
+from exporter.policy.compiled import CompiledRule, compile_rule
+from exporter.policy.default_rules import default_rules
+from exporter.policy.finding_events import AnyRule, AppKey, Resolution
+from exporter.policy.language import Language
+from exporter.policy.policy import Policy
+from exporter.policy.rule import Rule, Severity
+from exporter.policy.rule_set import RuleSet
+from exporter.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
+from tests.bench.fleet import pages, tasks_of
+from tests.bench.report import milliseconds, show
+
+KEY: Final = ("prod", "live")
+TASKS: Final = 100_000
+RULES: Final = 30
+VARIETY: Final = 300
+CHANGES: Final = 2000
+HEARTBEAT_SECONDS: Final = 0.001
+AIM_STALL_SECONDS: Final = 0.05
+
+
+class Measured(Struct, frozen=True):
+    """What one fleet took. Stalls are the longest times for which the event loop was not free."""
+
+    configurations: int
+    baseline_seconds: float
+    baseline_stall_seconds: float
+    change_seconds: float
+    """Of one changed task, until it is in the report."""
+    minute_seconds: float
+    """Of judging all tasks again by rules about the time."""
+    minute_stall_seconds: float
+    bytes_of_a_task: float
+    violations: int
+
+
+def main() -> None:
+    """Print the table."""
+    measured = [asyncio.run(_measure(variety)) for variety in (VARIETY, TASKS)]
+    show(
+        f"{TASKS:,} tasks of one app, {RULES} rules",
+        ("configurations", "first time", "stall", "a change", "each minute", "stall", "memory", "violations"),
+        [
+            (
+                f"{each.configurations:,}",
+                milliseconds(each.baseline_seconds),
+                milliseconds(each.baseline_stall_seconds),
+                f"{each.change_seconds * 1e6:,.0f} us",
+                milliseconds(each.minute_seconds),
+                milliseconds(each.minute_stall_seconds),
+                f"{each.bytes_of_a_task:.0f} B",
+                f"{each.violations:,}",
+            )
+            for each in measured
+        ],
+        note=(
+            f"Aim: no stall of {AIM_STALL_SECONDS * 1e3:.0f} ms. Memory is that of a task's findings alone. One rule"
+            " is about a task's age: it is what is judged each minute. One is about shared URLs."
+        ),
+    )
+
+
+async def _measure(variety: int) -> Measured:
+    clock = _Clock()
+    entries = list(_entries(variety))
+    inventory = Inventory()
+    policy = Policy(clock, events=_Untold(), changed=lambda _: None)
+    policy.apply(RuleSet(_rules(), (), {}, 5, 2000), [(KEY, App(id=KEY[1]), inventory)])
+    changes = inventory.restore(entries)
+    gc.collect()
+    resident_before = _resident_bytes()
+
+    async with _heartbeat() as stalls:
+        began = time.perf_counter()
+        policy.collected(KEY, changes, baseline=True, available=True)
+        await policy.settle()
+        baseline_seconds = time.perf_counter() - began
+    gc.collect()
+    memory = _resident_bytes() - resident_before
+    change_seconds = _change_some(policy, inventory, [entry.task for entry in entries[:CHANGES]])
+    async with _heartbeat() as minute_stalls:
+        clock.ahead_seconds += 60.0
+        began = time.perf_counter()
+        policy.tick()
+        await policy.settle()
+        minute_seconds = time.perf_counter() - began
+
+    report = policy.report(KEY)
+    if report is None:
+        raise RuntimeError("the app was not judged")
+    return Measured(
+        configurations=variety,
+        baseline_seconds=baseline_seconds,
+        baseline_stall_seconds=max(stalls),
+        change_seconds=change_seconds,
+        minute_seconds=minute_seconds,
+        minute_stall_seconds=max(minute_stalls),
+        bytes_of_a_task=memory / TASKS,
+        violations=sum(rule.violations for rule in report.rules),
+    )
+
+
+def _change_some(policy: Policy, inventory: Inventory, tasks: Sequence[Task]) -> float:
+    """Change tasks one by one; return the mean time until a change is in the report."""
+    spent = 0.0
+    for number, task in enumerate(tasks):
+        configuration = replace(task.configuration, region="Mars" if number % 2 else "EMAA-Saudi")
+        changed = replace(task, row_digest=TASKS + number, configuration=configuration)
+        changes = inventory.accept([Fresh(changed, sent_at=1e9 + number)], now=time.time())
+        began = time.perf_counter()
+        policy.collected(KEY, changes, baseline=False, available=True)
+        spent += time.perf_counter() - began
+    return spent / len(tasks)
+
+
+def _rules() -> tuple[CompiledRule, ...]:
+    """Return the shipped rules, one about shared URLs among them, and two that are judged for each task."""
+    language = Language()
+    of_each_task = [
+        Rule(name="old", title="Old", severity=Severity.INFO, expect='age < duration("24h")'),
+        Rule(name="named", title="Named", severity=Severity.INFO, expect='task_id.startsWith("task-")'),
+    ]
+    shipped = sorted(default_rules(), key=lambda rule: "shared_outputs" not in rule.when + rule.expect)
+    chosen = [*shipped[: RULES - len(of_each_task)], *of_each_task]
+    return tuple(compile_rule(rule, language) for rule in chosen)
+
+
+def _entries(variety: int) -> Iterator[Entry]:
+    """Yield tasks of so many configurations, one in a hundred of which pushes to another one's URL."""
+    configurations = list(_configurations(variety))
+    now = time.time()
+    for number in range(TASKS):
+        url = number - 1 if number % 100 == 1 else number
+        configuration = configurations[number % variety]
+        digests = bytes(DIGEST_BYTES * len(DIGEST_GROUPS)) + url.to_bytes(DIGEST_BYTES, "big")
+        task = Task(f"task-{number}", f"channel-{number}", configuration, row_digest=number, digests=digests)
+        yield Entry(task, first_seen=now - number, last_changed=now, sent_at=0.0)
+
+
+def _configurations(variety: int) -> Iterator[Configuration]:
+    """Yield distinct configurations, made from those of the simulated fleet."""
+    known = list(dict.fromkeys(task.configuration for task in tasks_of(pages(1000))))
+    for number in range(variety):
+        yield replace(known[number % len(known)], idle_timeout_seconds=10 + number)
+
+
+@asynccontextmanager
+async def _heartbeat() -> AsyncIterator[Sequence[float]]:
+    """Note by how much each of many short waits is late while the block runs."""
+    stalls: list[float] = []
+
+    async def beat() -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            stalls.append(time.perf_counter() - began - HEARTBEAT_SECONDS)
+
+    beating = asyncio.create_task(beat())
+    await asyncio.sleep(0)
+    try:
+        yield stalls
+        await asyncio.sleep(2 * HEARTBEAT_SECONDS)
+    finally:
+        beating.cancel()
+
+
+def _resident_bytes() -> int:
+    """Return how much memory this process has."""
+    found = re.search(r"^VmRSS:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    if found is None:
+        raise RuntimeError("/proc/self/status does not say how much memory there is")
+    return int(found[1]) * 1024
+
+
+class _Clock(SystemClock):
+    """The machine's clock, some time ahead."""
+
+    ahead_seconds = 0.0
+
+    def now(self) -> float:
+        """Wall-clock time, in seconds since 1970."""
+        return super().now() + self.ahead_seconds
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start."""
+        return super().monotonic() + self.ahead_seconds
+
+
+class _Untold:
+    """Nobody is told of findings."""
+
+    def baseline(self, app: AppKey, violations: int) -> None:
+        """Say nothing."""
+
+    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
+        """Say nothing."""
+
+    def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
+        """Say nothing."""

@@ -1,0 +1,248 @@
+"""What Grafana's own linter asks of dashboards, and what it forgets."""
+
+import re
+from collections import Counter
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from exporter.metrics.catalogue import declarations
+from tests.support.dashboards import Dashboard, Panel, annotations, dashboards, panels, properties, rows, variables
+
+DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+UIDS = ["rtcmpu-app", "rtcmpu-expectations", "rtcmpu-exporter", "rtcmpu-overview"]
+PANEL_TYPES = {"stat", "table", "timeseries", "heatmap", "bargauge", "state-timeline", "text"}
+WITHOUT_INSTANCE = {"rtcmpu-overview", "rtcmpu-app", "rtcmpu-expectations"}
+"""They show what all replicas publish alike; which replica says it matters on the Exporter dashboard alone."""
+UNITS = {
+    "Bps",
+    "bool_yes_no",
+    "bps",
+    "bytes",
+    "dateTimeAsLocal",
+    "hertz",
+    "none",
+    "percentunit",
+    "reqps",
+    "s",
+    "short",
+    "string",
+}
+
+
+@pytest.fixture(params=UIDS)
+def dashboard(request: pytest.FixtureRequest) -> Dashboard:
+    """Each dashboard in turn."""
+    return dashboards()[request.param]
+
+
+def test_the_four_dashboards_keep_their_uids() -> None:
+    """Links and bookmarks hold: the uids are these for good."""
+    assert sorted(dashboards()) == UIDS
+
+
+def test_a_dashboard_is_finished(dashboard: Dashboard) -> None:
+    """It has a title and a description, is read-only, shares the crosshair and refreshes itself."""
+    assert dashboard["title"].startswith("MPU relay tasks / ")
+    assert len(dashboard["description"]) > 40
+    assert dashboard["editable"] is False
+    assert dashboard["graphTooltip"] == 1
+    assert dashboard["refresh"]
+    assert dashboard["schemaVersion"] == 42
+    assert "id" not in dashboard
+
+
+def test_the_data_source_is_a_variable_and_everything_uses_it(dashboard: Dashboard) -> None:
+    """The first variable is the data source; panels, targets, variables and annotations have no other."""
+    first, *others = variables(dashboard)
+
+    assert (first["name"], first["label"], first["type"], first["query"]) == (
+        "datasource",
+        "Data source",
+        "datasource",
+        "prometheus",
+    )
+    found = [about.get("datasource") for about in (*annotations(dashboard), *_of_type(others, "query"))]
+    for panel in panels(dashboard):
+        found += [about["datasource"] for about in (panel, *panel.get("targets", ())) if panel["type"] != "text"]
+    assert len(found) > 20
+    assert [source for source in found if source != DATASOURCE] == []
+
+
+def test_variables_of_labels_follow_the_time(dashboard: Dashboard) -> None:
+    """A label's values are asked again when the time changes, come sorted, and "all" is a regular expression."""
+    asked = _of_type(variables(dashboard), "query")
+    several = [variable for variable in variables(dashboard) if variable["includeAll"]]
+
+    assert next(variable["name"] for variable in asked) == "job"
+    assert ("instance" in [variable["name"] for variable in asked]) == (dashboard["uid"] not in WITHOUT_INSTANCE)
+    assert {variable["refresh"] for variable in asked} == {2}
+    assert {variable["sort"] for variable in asked} == {1}
+    assert {(variable["multi"], variable["allValue"]) for variable in several} == {(True, ".+")}
+    assert all(variable["query"]["query"] == variable["definition"] for variable in asked)
+
+
+def test_app_is_about_one_app() -> None:
+    """Account and app are single choices there, and choices of several elsewhere."""
+    chosen = {
+        uid: {variable["name"]: variable["multi"] for variable in variables(dashboard)}
+        for uid, dashboard in dashboards().items()
+    }
+
+    assert not chosen["rtcmpu-app"]["account"]
+    assert not chosen["rtcmpu-app"]["app_id"]
+    assert chosen["rtcmpu-exporter"]["account"]
+    assert chosen["rtcmpu-expectations"]["app_id"]
+
+
+def test_every_panel_says_what_it_is(dashboard: Dashboard) -> None:
+    """It has a title, a description of a sentence, a unit and a target; a text has its text."""
+    for panel in panels(dashboard):
+        assert panel["type"] in PANEL_TYPES
+        if panel["type"] == "text":
+            assert len(panel["options"]["content"]) > 80
+            continue
+        assert len(panel["title"]) > 2, panel["id"]
+        assert re.fullmatch(r"[A-Z].{40,}\.", panel["description"]), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"] in UNITS, panel["title"]
+        assert panel["targets"], panel["title"]
+        assert panel["fieldConfig"]["defaults"]["noValue"], panel["title"]
+
+
+def test_units_are_ones_that_grafana_knows(dashboard: Dashboard) -> None:
+    """Also on axes of heatmaps and in columns of tables."""
+    for panel in panels(dashboard):
+        found = [property_["value"] for property_ in properties(panel) if property_["id"] == "unit"]
+        if panel["type"] == "heatmap":
+            found.append(panel["options"]["yAxis"]["unit"])
+        assert set(found) <= UNITS, panel["title"]
+
+
+def test_each_dashboard_says_that_it_is_about_configuration(dashboard: Dashboard) -> None:
+    """A line at the top says that no stream is watched here."""
+    (note,) = [panel for panel in panels(dashboard) if panel["type"] == "text"]
+
+    assert note["gridPos"]["y"] == 0
+    assert re.search(r"not (at )?stream", note["options"]["content"])
+
+
+def test_ids_are_unique_and_uniform(dashboard: Dashboard) -> None:
+    """No two panels or rows share an id, and none is left to Grafana."""
+    ids = [panel["id"] for panel in (*rows(dashboard), *panels(dashboard))]
+
+    assert [id_ for id_, times in Counter(ids).items() if times > 1] == []
+    assert all(isinstance(id_, int) and id_ > 0 for id_ in ids)
+
+
+def test_nothing_overlaps_and_lines_are_full(dashboard: Dashboard) -> None:
+    """Panels stand within the 24 columns, none on another, and each line of panels is filled to its end."""
+    shown = list(dashboard["panels"])
+    collapsed = [panel["panels"] for panel in rows(dashboard) if panel["collapsed"]]
+    for together in (shown, *collapsed):
+        for one, other in combinations(together, 2):
+            assert not _overlap(one, other), (one["title"], other["title"])
+        lines: Counter[int] = Counter()
+        for panel in together:
+            lines[panel["gridPos"]["y"]] += panel["gridPos"]["w"]
+        assert set(lines.values()) == {24}
+
+
+def test_the_page_begins_with_small_numbers(dashboard: Dashboard) -> None:
+    """Below the note stands one line of four to eight single numbers."""
+    first = [panel for panel in panels(dashboard) if panel["gridPos"]["y"] == 2]
+
+    assert 4 <= len(first) <= 8
+    assert {panel["type"] for panel in first} == {"stat"}
+
+
+def test_graphs_are_half_the_width(dashboard: Dashboard) -> None:
+    """Time series and heatmaps are 12 wide and 8 high, so that two stand side by side on a laptop."""
+    sizes = {
+        (panel["gridPos"]["w"], panel["gridPos"]["h"])
+        for panel in panels(dashboard)
+        if panel["type"] in {"timeseries", "heatmap"}
+    }
+
+    assert sizes == {(12, 8)}
+
+
+def test_single_numbers_are_of_this_moment(dashboard: Dashboard) -> None:
+    """A stat, bar or table never asks over a range: that would show what was withdrawn as if it held."""
+    for panel in panels(dashboard):
+        if panel["type"] in {"stat", "bargauge", "table"}:
+            assert all(target["instant"] and not target["range"] for target in panel["targets"]), panel["title"]
+
+
+def test_heatmaps_read_buckets(dashboard: Dashboard) -> None:
+    """A heatmap asks for buckets in the format that Grafana takes apart by itself."""
+    for panel in panels(dashboard):
+        if panel["type"] == "heatmap":
+            (target,) = panel["targets"]
+            assert (target["format"], target["legendFormat"]) == ("heatmap", "{{le}}")
+            assert re.match(r"sum by \(le\) \(", target["expr"])
+            assert panel["options"]["calculate"] is False
+
+
+def test_the_columns_of_tables_exist(dashboard: Dashboard) -> None:
+    """Each column is a label that the table's queries return, or the value of one of its queries."""
+    labels = {label for family in declarations() for label in family.label_names} | {"instance", "alertname"}
+    for panel in panels(dashboard):
+        if panel["type"] != "table":
+            continue
+        assert {target["format"] for target in panel["targets"]} == {"table"}
+        merge, organize = panel["transformations"]
+        assert merge["id"] == "merge"
+        renamed: dict[str, str] = organize["options"]["renameByName"]
+        refs = [target["refId"] for target in panel["targets"]]
+        values = {f"Value #{ref}" for ref in refs} if len(refs) > 1 else {"Value"}
+        hidden = set(organize["options"]["excludeByName"])
+        assert {field for field in (*renamed, *hidden) if field.startswith("Value")} == values, panel["title"]
+        assert "Time" in hidden
+        assert not hidden & set(renamed)
+        assert {field for field in renamed if not field.startswith("Value")} <= labels, panel["title"]
+        titles = list(renamed.values())
+        assert len(set(titles)) == len(titles)
+        assert [override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]] == titles
+        (order,) = panel["options"]["sortBy"]
+        assert order["displayName"] in titles
+
+
+def test_restarts_reloads_and_alerts_are_marked(dashboard: Dashboard) -> None:
+    """Three kinds of marks are on; those with a time as value stand at that time."""
+    found = {annotation["name"]: annotation for annotation in annotations(dashboard)}
+
+    assert list(found) == ["Restarts", "Reloads", "Firing alerts"]
+    assert all(annotation["enable"] for annotation in found.values())
+    assert found["Restarts"]["useValueForTime"]
+    assert found["Reloads"]["useValueForTime"]
+    assert all(annotation["target"]["expr"] == annotation["expr"] for annotation in found.values())
+
+
+def test_severities_have_one_colour_everywhere() -> None:
+    """Critical is red, warning orange, info blue, on every graph that tells them apart."""
+    found: dict[str, set[str]] = {}
+    for dashboard in dashboards().values():
+        for panel in panels(dashboard):
+            for override in panel.get("fieldConfig", {}).get("overrides", ()):
+                for property_ in override["properties"]:
+                    if property_["id"] == "color" and property_["value"]["mode"] == "fixed":
+                        found.setdefault(override["matcher"]["options"], set()).add(property_["value"]["fixedColor"])
+
+    assert {name: found[name] for name in ("critical", "warning", "info")} == {
+        "critical": {"red"},
+        "warning": {"orange"},
+        "info": {"blue"},
+    }
+    assert all(len(colours) == 1 for colours in found.values())
+
+
+def _of_type(some: list[Any], kind: str) -> list[Any]:
+    return [one for one in some if one["type"] == kind]
+
+
+def _overlap(one: Panel, other: Panel) -> bool:
+    a, b = one["gridPos"], other["gridPos"]
+    beside = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"]
+    apart = a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
+    return not (beside or apart)

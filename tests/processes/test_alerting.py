@@ -1,0 +1,125 @@
+"""The whole way of an alert: from a task or a failing API to whoever is to be told, and back."""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import pytest
+
+from alerts.files import alerting_rules
+from alerts.thresholds import Links, Thresholds
+from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
+from tests.support.alert_cases import RUNBOOKS
+from tests.support.alertmanager import Receiver, receiver, start_alertmanager
+from tests.support.http import ask_json
+from tests.support.processes import Programs
+from tests.support.prometheus import Prometheus, start_prometheus
+
+pytestmark = pytest.mark.processes
+
+SOON_SECONDS: Final = 25
+"""A few seconds, on a machine that has other things to do."""
+
+IMPATIENT: Final = Thresholds(
+    sustained_seconds=2, keep_firing_seconds=1, restart_seconds=10, scrape_slack_seconds=3, hold_seconds=3600
+)
+CONFIGURATION: Final = """\
+accounts:
+- name: prod
+  endpoint: {prod}
+  credentials: {key}
+  apps:
+  - {{id: app-1, name: Main stage, owner: live-ops, expect: {{region: [CN-Shanghai]}}}}
+- name: dev
+  endpoint: {dev}
+  credentials: {key}
+  apps: [{{id: app-1}}, {{id: app-2}}]
+collection: {{interval: 500ms, sweep_interval: 1s, stale_after: 5s}}
+policy: {{default_rules: false}}
+"""
+
+
+class World(NamedTuple):
+    """Two accounts, and everything between them and whoever is told."""
+
+    prod: str
+    """The URL of the simulator of this account."""
+    dev: str
+    exporter: str
+    told: Receiver
+    prometheus: Prometheus
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Start everything; all is well."""
+    directory = tmp_path_factory.mktemp("alerting")
+    with receiver() as told, Programs(directory) as programs:
+        _, prod = programs.start_simulator("--apps=1", "--tasks=0", "--churn=0")
+        _, dev = programs.start_simulator("--apps=2", "--tasks=3", "--churn=0")
+        key = f"{{access_key_id: {ACCESS_KEY_ID}, access_key_secret: {ACCESS_KEY_SECRET}}}"
+        configuration = directory / "rtcmpu.yml"
+        configuration.write_text(CONFIGURATION.format(prod=prod, dev=dev, key=key))
+        _, exporter = programs.start_daemon(configuration)
+        prometheus = start_prometheus(
+            programs,
+            exporter.removeprefix("http://"),
+            rules=alerting_rules(IMPATIENT, Links(exporter=exporter)),
+            alertmanager=start_alertmanager(programs, told.url),
+        )
+        yield World(prod, dev, exporter, told, prometheus)
+
+
+def test_a_misconfigured_task_reaches_its_owner_until_it_is_fixed(world: World) -> None:
+    """A task in a foreign region is told to the app's owner and to on-call, with links; once fixed, both hear so."""
+    task = {"AppId": "app-1", "TaskId": "lost", "MixMode": "1", "Region": "AP-Singapore"}
+    about = {"alertname": "RtcmpuUnexpectedTaskConfiguration", "account": "prod", "app_id": "app-1"}
+
+    ask_json(f"{world.prod}/-/tasks", method="POST", body=task)
+    notice = world.told.wait_for("live-ops", "firing", within_seconds=SOON_SECONDS, **about)
+    assert notice.labels == about | {"rule": "expect-region", "severity": "critical", "owner": "live-ops"}
+    assert "For example: lost." in notice.annotations["description"]
+    assert notice.annotations["runbook_url"] == f"{RUNBOOKS}/RtcmpuUnexpectedTaskConfiguration.md"
+    assert notice.annotations["violations_url"] == (
+        f"{world.exporter}/violations?account=prod&app_id=app-1&rule=expect-region"
+    )
+    assert notice.annotations["dashboard_url"].endswith("/d/rtcmpu-expectations?var-account=prod&var-app_id=app-1")
+    world.told.wait_for("on-call", "firing", within_seconds=SOON_SECONDS, **about)
+
+    ask_json(f"{world.prod}/-/tasks/app-1/lost", method="PATCH", body={"Region": "CN-Shanghai"})
+    world.told.wait_for("live-ops", "resolved", within_seconds=SOON_SECONDS, **about)
+    world.told.wait_for("on-call", "resolved", within_seconds=SOON_SECONDS, **about)
+
+
+def test_a_revoked_key_wakes_somebody_until_it_works_again(world: World) -> None:
+    """A key that is revoked is one alert about its account, not one for each app; it ends when the key works again."""
+    about = {"alertname": "RtcmpuAuthenticationFailing", "account": "dev"}
+
+    ask_json(f"{world.dev}/-/faults", method="POST", body={"name": "inactive_key"})
+    notice = world.told.wait_for("on-call", "firing", within_seconds=SOON_SECONDS, **about)
+    assert notice.labels == about | {"severity": "critical"}
+    assert notice.annotations["runbook_url"] == f"{RUNBOOKS}/RtcmpuAuthenticationFailing.md"
+    assert "account dev" in notice.annotations["description"]
+
+    ask_json(f"{world.dev}/-/faults", method="DELETE")
+    world.told.wait_for("on-call", "resolved", within_seconds=SOON_SECONDS, **about)
+    told_of = {notice.labels["alertname"] for notice in world.told.notices if notice.labels.get("account") == "dev"}
+    assert told_of == {"RtcmpuAuthenticationFailing"}
+
+
+def test_stale_data_wakes_somebody_until_it_is_fresh(world: World) -> None:
+    """An app that can't be read is told once its data is withdrawn, and again when it is there; others are not."""
+    about = {"alertname": "RtcmpuDataStale", "account": "dev", "app_id": "app-2"}
+
+    ask_json(f"{world.dev}/-/faults", method="POST", body={"name": "internal_error", "app_id": "app-2"})
+    notice = world.told.wait_for("on-call", "firing", within_seconds=SOON_SECONDS, **about)
+    assert notice.labels == about | {"severity": "critical"}
+    assert world.prometheus.query('rtcmpu_tasks{account="dev",app_id="app-2"}') == {}
+    assert notice.annotations["runbook_url"] == f"{RUNBOOKS}/RtcmpuDataStale.md"
+
+    ask_json(f"{world.dev}/-/faults", method="DELETE")
+    world.told.wait_for("on-call", "resolved", within_seconds=SOON_SECONDS, **about)
+    assert not [
+        notice
+        for notice in world.told.notices
+        if notice.labels.get("app_id") == "app-1" and notice.labels["account"] == "dev"
+    ]

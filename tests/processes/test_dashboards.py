@@ -1,0 +1,203 @@
+"""Every query of the dashboards, asked of a real Prometheus that scraped two replicas of the exporter."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import pytest
+
+from exporter.simulator.demo import ACCOUNTS
+from tests.support.dashboards import Query, all_queries
+from tests.support.http import ask_json
+from tests.support.processes import Programs, eventually, free_port
+from tests.support.prometheus import Prometheus, start_prometheus
+
+pytestmark = pytest.mark.processes
+
+LIVELY_SECONDS = 12
+"""Long enough for rates over `RATE_SECONDS`, and for the failing app to fail more than once."""
+RATE_SECONDS = 8
+SHOWN_SECONDS = 30
+CHOSEN = {
+    "__rate_interval": f"{RATE_SECONDS}s",
+    "__range": f"{SHOWN_SECONDS}s",
+    "job": "rtcmpu",
+}
+ONE_APP = {"account": "production", "app_id": "live-main"}
+"""What is chosen on the dashboard that is about one app."""
+ODD_APP = {"account": "production", "app_id": "live-events"}
+"""It has the values that nobody would write."""
+
+KEY = {
+    "Code": "Success",
+    "AccessKeyId": "STS.unknown",
+    "AccessKeySecret": "unknown",
+    "SecurityToken": "unknown",
+    "Expiration": "2100-01-01T00:00:00Z",
+}
+"""Temporary credentials, of nobody that the service knows."""
+
+CONFIGURATION = """\
+accounts:
+{accounts}
+- name: broken
+  endpoint: {service}
+  requests_per_second: 5
+  credentials: {{type: credentials_uri, uri: "http://127.0.0.1:{key_port}/key.json"}}
+  apps: [{{id: refused}}]
+collection: {{interval: 1s, sweep_interval: 3s, stale_after: 60s}}
+metrics:
+  per_task: {{enabled: true, max_series: 100}}
+policy:
+  rule_files: [rules.yml]
+"""
+DISAGREEMENT = """\
+  rules: {not-guarded: {severity: warning}}
+"""
+"""What the second replica already has, and the first has not: no query may fail at that."""
+ACCOUNT = """\
+- name: {account.name}
+  endpoint: {service}
+  requests_per_second: 20
+  credentials: {{access_key_id: {account.access_key_id}, access_key_secret: {account.access_key_secret}}}
+  apps: [{apps}]
+"""
+RULES = """\
+rules:
+- name: agreed-bitrate
+  title: Video at no more than 100 kbit/s
+  severity: critical
+  owner: live-ops
+  runbook_url: https://runbooks.example/agreed-bitrate
+  when: has(task.video.bitrate_kbps)
+  expect: task.video.bitrate_kbps <= 100
+  exempt:
+  - {name: trial, tasks: ["*0"], until: 2199-12-31, reason: agreed}
+- name: not-guarded
+  title: A rule that reads what tasks lack
+  severity: info
+  expect: task.idle_timeout_seconds > 0
+"""
+ALERTS = """\
+groups:
+- name: test
+  rules:
+  - alert: RtcmpuTest
+    expr: vector(1)
+    labels: {severity: warning, account: production, app_id: live-main, rule: agreed-bitrate}
+"""
+
+
+class World(NamedTuple):
+    """Two replicas that read one fleet, and a Prometheus that scrapes both."""
+
+    service: str
+    prometheus: Prometheus
+    ends_at: float
+    """When the lively time was over."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Start everything, let the fleet be lively for a while with some faults, and then at rest."""
+    with Programs(tmp_path_factory.mktemp("dashboards")) as programs:
+        fleet = programs.start(sys.executable, "-m", "tests.support.demo_fleet", name="fleet")
+        service = fleet.wait_for(r"^simulator (\S+)$")[1]
+        apps_of = {account.name: ", ".join(f"{{id: {app.id}}}" for app in account.apps) for account in ACCOUNTS}
+        accounts = "".join(
+            ACCOUNT.format(account=account, service=service, apps=apps_of[account.name]) for account in ACCOUNTS
+        )
+        (programs.directory / "rules.yml").write_text(RULES)
+        (programs.directory / "key.json").write_text(json.dumps(KEY))
+        key_port = free_port()
+        programs.start(sys.executable, "-m", "http.server", "--bind=127.0.0.1", str(key_port), name="keys")
+        configuration = programs.directory / "rtcmpu.yml"
+        configuration.write_text(CONFIGURATION.format(accounts=accounts, service=service, key_port=key_port))
+        reloaded = programs.directory / "reloaded.yml"
+        reloaded.write_text(configuration.read_text() + DISAGREEMENT)
+        replicas = [programs.start_daemon(configuration), programs.start_daemon(reloaded)]
+        targets = [url.removeprefix("http://") for _, url in replicas]
+        prometheus = start_prometheus(programs, *targets, rules=ALERTS)
+
+        def has_all_apps() -> None:
+            apps = sum(len(account.apps) for account in ACCOUNTS)
+            found = prometheus.query("sum(rtcmpu_collection_data_available)")
+            assert list(found.values()) == [2 * apps]
+
+        eventually(has_all_apps, within_seconds=20)
+        ask_json(f"{service}/-/churn", method="POST", body={"update": 20, "create": 5, "delete": 5, "resave": 5})
+        ask_json(f"{service}/-/faults", method="POST", body={"name": "internal_error", "rate": 0.05})
+        time.sleep(LIVELY_SECONDS)
+        ask_json(f"{service}/-/churn", method="POST", body={})
+        yield World(service, prometheus, time.time())
+
+
+@pytest.mark.parametrize("query", all_queries(), ids=lambda query: f"{query.dashboard}/{query.place}")
+def test_a_query_has_data(query: Query, world: World) -> None:
+    """Prometheus answers without an error and with numbers: what is usually empty was provoked."""
+    chosen = CHOSEN | (_app_of(query) if query.dashboard == "rtcmpu-app" else {})
+    numbers = _numbers(world, query, query.asked(chosen))
+
+    assert any(map(math.isfinite, numbers)), f"{query}: {numbers[:5]}"
+
+
+def test_two_replicas_are_not_counted_twice(world: World) -> None:
+    """The numbers of the fleet are those that one replica publishes, once the fleet is at rest."""
+    by_panel = {(query.dashboard, query.panel_id, query.place[-1]): query for query in all_queries()}
+    (instance, *_) = _instances(world)
+    alone = f'{{instance="{instance}"}}'
+
+    def same() -> None:
+        for place, direct in {
+            ("rtcmpu-overview", 3, "A"): f"sum(rtcmpu_tasks{alone})",
+            ("rtcmpu-overview", 4, "A"): f"8 * sum(rtcmpu_task_configured_egress_bytes_per_second{alone})",
+            ("rtcmpu-expectations", 9, "A"): f"sum(rtcmpu_policy_exempted_tasks{alone})",
+        }.items():
+            assert world.prometheus.value(by_panel[place].asked(CHOSEN)) == world.prometheus.value(direct) > 0
+
+    eventually(same, within_seconds=15)
+
+
+def test_apps_with_data_are_named_in_words(world: World) -> None:
+    """The number beside all sums says "N of M": its series is named by the two, and its value is what is missing."""
+    (query,) = [query for query in all_queries() if (query.dashboard, query.panel_id) == ("rtcmpu-overview", 2)]
+    apps = sum(len(account.apps) for account in ACCOUNTS)
+
+    ((_, labels),) = found = world.prometheus.query(query.asked(CHOSEN))
+    assert dict(labels) == {"some": str(apps), "all": str(apps + 1)}
+    assert list(found.values()) == [1]
+
+
+def test_nothing_at_all_is_said_too(world: World) -> None:
+    """Where no exporter is known the number says so, in the colour of something that is missing."""
+    (query,) = [query for query in all_queries() if (query.dashboard, query.panel_id) == ("rtcmpu-overview", 2)]
+
+    found = world.prometheus.query(query.asked({"job": "unknown"}))
+    assert found == {("", frozenset({("some", "0"), ("all", "0")})): 1}
+
+
+def _app_of(query: Query) -> dict[str, str]:
+    odd_values = query.panel_id in {81, 82}
+    return ODD_APP if odd_values else ONE_APP
+
+
+def _numbers(world: World, query: Query, asked: str) -> list[float]:
+    """Return all values of all series of the answer."""
+    if query.is_range:
+        start, end = world.ends_at - SHOWN_SECONDS, world.ends_at
+        path, parameters = "query_range", {"query": asked, "start": start, "end": end, "step": 2}
+    else:
+        path, parameters = "query", {"query": asked, "time": world.ends_at}
+    answer: dict[str, Any] = ask_json(f"{world.prometheus.url}/api/v1/{path}?{urlencode(parameters)}")
+    return [
+        float(value) for series in answer["data"]["result"] for _, value in series.get("values", [series.get("value")])
+    ]
+
+
+def _instances(world: World) -> list[str]:
+    answer = ask_json(f"{world.prometheus.url}/api/v1/label/instance/values")
+    return sorted(answer["data"])

@@ -1,0 +1,152 @@
+"""Cases for alerts: what Prometheus scrapes, minute by minute, and what fires when; `promtool test rules` decides."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
+
+from tests.support.processes import ROOT
+from tests.support.tools import needed_tool
+
+ALERTS_FILE: Final = ROOT / "deploy" / "prometheus" / "rtcmpu.alerts.yml"
+RECORDS_FILE: Final = ROOT / "deploy" / "prometheus" / "rtcmpu.rules.yml"
+RUNBOOKS: Final = "https://github.com/rtcmpu-exporter/rtcmpu-exporter/blob/main/docs/runbooks"
+GRAFANA: Final = "http://localhost:3000/d"
+EXPORTER: Final = "http://localhost:10678"
+
+STALE: Final = "stale"
+"""The scrape failed, or no longer holds the series."""
+GONE: Final = "_"
+"""No sample at all: what follows `STALE` for as long as the series is away."""
+
+Samples: TypeAlias = Sequence[float | str]
+"""One for each step, the first at 0."""
+World: TypeAlias = Mapping[str, Samples]
+"""What is scraped, by series."""
+
+
+class Firing(Struct, frozen=True, kw_only=True):
+    """One instance of an alert."""
+
+    labels: Mapping[str, str]
+    description: str
+    dashboard: str
+    """The dashboard's uid with its variables."""
+    more: Mapping[str, str] = {}
+    """Annotations beyond those that every alert has."""
+
+
+class Case(Struct, frozen=True, kw_only=True):
+    """What fires at some moments of one world."""
+
+    about: str
+    """A sentence."""
+    alert: str
+    summary: str
+    world: World
+    fires: Mapping[str, Sequence[Firing]]
+    """By time since the start, such as `6m`; nothing: it is quiet then."""
+    step: str = "1m"
+    """Between two samples, and between two evaluations."""
+
+
+def series(metric: str, *, instance: str = "one", **labels: str) -> str:
+    """Return a series of an exporter as Prometheus keeps it after a scrape."""
+    pairs = {"job": "rtcmpu", "instance": instance, **labels}
+    return f"{metric}{{{','.join(f'{name}={json.dumps(value)}' for name, value in pairs.items())}}}"
+
+
+def of_app(metric: str, *, account: str = "prod", app_id: str = "live", instance: str = "one", **labels: str) -> str:
+    """Return a series about an app."""
+    return series(metric, instance=instance, account=account, app_id=app_id, **labels)
+
+
+def away(samples: Samples, *, after: int, steps: int) -> list[float | str]:
+    """Return samples of a series that is away for some steps."""
+    return [*samples[:after], STALE, *[GONE] * (steps - 1), *samples[after + steps :]]
+
+
+def healthy(steps: int, *, instance: str = "one", account: str = "prod", app_id: str = "live") -> dict[str, Samples]:
+    """Return what an exporter says of one app with nothing wrong: ten tasks, and a rule that all of them pass."""
+
+    def app(metric: str, **labels: str) -> str:
+        return of_app(metric, account=account, app_id=app_id, instance=instance, **labels)
+
+    def exporter(metric: str, **labels: str) -> str:
+        return series(metric, instance=instance, **labels)
+
+    now = [60.0 * step for step in range(steps)]
+    rule = {"rule": "region", "severity": "critical"}
+    return {
+        exporter("up"): [1] * steps,
+        exporter("scrape_duration_seconds"): [0.01] * steps,
+        exporter("rtcmpu_exporter_config_last_reload_successful"): [1] * steps,
+        exporter("rtcmpu_exporter_config_last_reload_success_timestamp_seconds"): [0] * steps,
+        exporter("rtcmpu_exporter_api_throttled_total", account=account): [0] * steps,
+        exporter("rtcmpu_exporter_clock_skew_seconds", account=account): [0.2] * steps,
+        exporter("rtcmpu_exporter_series_omitted", path="/metrics/tasks"): [0] * steps,
+        exporter("rtcmpu_policy_rule_info", **rule, title="Region as agreed", rule_owner="", runbook_url=""): [1]
+        * steps,
+        app("rtcmpu_app_info", name="Live", owner="live-ops"): [1] * steps,
+        app("rtcmpu_up"): [1] * steps,
+        app("rtcmpu_collection_state", state="ok"): [1] * steps,
+        app("rtcmpu_collection_state", state="timeout"): [0] * steps,
+        app("rtcmpu_collection_state", state="auth_error"): [0] * steps,
+        app("rtcmpu_collection_data_available"): [1] * steps,
+        app("rtcmpu_collection_last_update_timestamp_seconds"): now,
+        app("rtcmpu_collection_last_sweep_timestamp_seconds"): now,
+        app("rtcmpu_collection_interval_seconds"): [10] * steps,
+        app("rtcmpu_collection_sweep_interval_seconds"): [300] * steps,
+        app("rtcmpu_collection_stale_after_seconds"): [900] * steps,
+        app("rtcmpu_collection_interval_stretch_ratio"): [1] * steps,
+        app("rtcmpu_tasks", task_region="CN-Shanghai", mix_mode="mixed"): [10] * steps,
+        app("rtcmpu_task_quota", mix_mode="mixed"): [40] * steps,
+        app("rtcmpu_task_field_errors", field="MaxIdleTime"): [0] * steps,
+        app("rtcmpu_task_changes_total", change="modified"): [0] * steps,
+        app("rtcmpu_policy_violations", **rule): [0] * steps,
+        app("rtcmpu_policy_evaluated_tasks", rule="region"): [10] * steps,
+        app("rtcmpu_policy_exempted_tasks", rule="region"): [0] * steps,
+        app("rtcmpu_policy_unevaluable_tasks", rule="region"): [0] * steps,
+    }
+
+
+def check(case: Case, directory: Path) -> None:
+    """Let promtool hold what fires against what should, labels and annotations included."""
+    test = {
+        "name": case.about,
+        "interval": case.step,
+        "input_series": [
+            {"series": name, "values": " ".join(map(str, samples))} for name, samples in case.world.items()
+        ],
+        "alert_rule_test": [
+            {"eval_time": at, "alertname": case.alert, "exp_alerts": [_expected(case, one) for one in firings]}
+            for at, firings in case.fires.items()
+        ],
+    }
+    run_promtool({"rule_files": [str(ALERTS_FILE)], "evaluation_interval": case.step, "tests": [test]}, directory)
+
+
+def run_promtool(document: Mapping[str, Any], directory: Path) -> None:
+    """Run tests that are written as promtool reads them."""
+    file = directory / "test.yml"
+    file.write_text(json.dumps(document))
+    done = subprocess.run(
+        [needed_tool("promtool"), "test", "rules", file], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _expected(case: Case, firing: Firing) -> dict[str, Any]:
+    return {
+        "exp_labels": dict(firing.labels),
+        "exp_annotations": {
+            "summary": case.summary,
+            "description": firing.description,
+            "runbook_url": f"{RUNBOOKS}/{case.alert}.md",
+            "dashboard_url": f"{GRAFANA}/{firing.dashboard}",
+            **firing.more,
+        },
+    }

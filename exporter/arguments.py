@@ -86,6 +86,23 @@ def add_configuration(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_web_configuration(command: argparse.ArgumentParser) -> None:
+    """Add the flags that say who may read what is served."""
+    command.add_argument(
+        "--web.config.file",
+        dest="web_config_file",
+        metavar="FILE",
+        type=Path,
+        help="TLS, users, headers and rate limit, in the format of Prometheus' exporters (docs/web-config.md)",
+    )
+    command.add_argument(
+        "--web.health-without-auth",
+        dest="health_without_auth",
+        action="store_true",
+        help="answer /-/healthy and /-/ready without a password",
+    )
+
+
 def configuration_source(options: argparse.Namespace) -> ConfigurationSource:
     """Return where the configuration comes from.
 

@@ -20,6 +20,7 @@ from exporter.arguments import (
     add_command,
     add_configuration,
     add_group,
+    add_web_configuration,
     configuration_source,
     count,
     host_and_port,
@@ -78,10 +79,15 @@ def _add_serve(commands: Commands) -> None:
         return serve(
             configuration_source(options),
             Options(
-                listen_addresses=tuple(options.listen_address or [":10678"]), telemetry_path=options.telemetry_path
+                listen_addresses=tuple(options.listen_address or [":10678"]),
+                telemetry_path=options.telemetry_path,
+                enable_lifecycle=options.enable_lifecycle,
+                web_config_file=options.web_config_file,
+                health_without_auth=options.health_without_auth,
             ),
             log_level=options.log_level,
             log_format=options.log_format,
+            use_systemd_socket=options.systemd_socket,
         )
 
     command = add_command(
@@ -106,6 +112,19 @@ def _add_serve(commands: Commands) -> None:
         default="/metrics",
         help="where the metrics are (default /metrics)",
     )
+    add_web_configuration(command)
+    command.add_argument(
+        "--web.enable-lifecycle",
+        dest="enable_lifecycle",
+        action="store_true",
+        help="allow POST /-/reload, which loads the configuration again as SIGHUP does",
+    )
+    command.add_argument(
+        "--web.systemd-socket",
+        dest="systemd_socket",
+        action="store_true",
+        help="listen on the sockets that a systemd socket unit hands over, not on --web.listen-address",
+    )
     command.add_argument(
         "--log.level",
         dest="log_level",
@@ -121,8 +140,16 @@ def _add_serve(commands: Commands) -> None:
 def _add_demo(commands: Commands) -> None:
     def handler(options: argparse.Namespace) -> int:
         from exporter.commands.demo import demo
+        from exporter.daemon import Options
 
-        return demo(options.listen_address or ["127.0.0.1:10678"], *host_and_port(options.simulator_address))
+        return demo(
+            Options(
+                listen_addresses=tuple(options.listen_address or ["127.0.0.1:10678"]),
+                web_config_file=options.web_config_file,
+                health_without_auth=options.health_without_auth,
+            ),
+            *host_and_port(options.simulator_address),
+        )
 
     command = add_command(
         commands,
@@ -138,6 +165,7 @@ def _add_demo(commands: Commands) -> None:
         action="append",
         help="where the exporter listens; repeatable (default 127.0.0.1:10678)",
     )
+    add_web_configuration(command)
     command.add_argument(
         "--simulator.listen-address",
         dest="simulator_address",
@@ -149,9 +177,11 @@ def _add_demo(commands: Commands) -> None:
 
 def _add_simulate(commands: Commands) -> None:
     def handler(options: argparse.Namespace) -> int:
-        from exporter.commands.simulate import simulate
+        from exporter.commands.simulate import simulate, simulate_demo
         from exporter.simulator.options import SimulatorOptions
 
+        if options.demo:
+            return simulate_demo(*host_and_port(options.listen_address))
         return simulate(
             SimulatorOptions(
                 apps=options.apps,
@@ -170,7 +200,11 @@ def _add_simulate(commands: Commands) -> None:
         "simulate",
         handler,
         does="run the simulated service alone",
-        examples=("simulate --apps=2 --tasks=1500 --churn=5", "simulate --fault throttling_429=0.1"),
+        examples=(
+            "simulate --apps=2 --tasks=1500 --churn=5",
+            "simulate --fault throttling_429=0.1",
+            "simulate --demo",
+        ),
         more=_simulator_words(),
     )
     command.add_argument(
@@ -179,6 +213,9 @@ def _add_simulate(commands: Commands) -> None:
         metavar="HOST:PORT",
         default="127.0.0.1:10679",
         help="where it listens; port 0 takes any free one (default 127.0.0.1:10679)",
+    )
+    command.add_argument(
+        "--demo", action="store_true", help="the fleet and the accounts of the demo command; no flag below counts then"
     )
     command.add_argument("--apps", type=count, metavar="N", default=3, help="number of apps, app-1 … (default 3)")
     command.add_argument("--tasks", type=count, metavar="N", default=100, help="tasks of each app (default 100)")
@@ -216,7 +253,7 @@ def _add_check_config(commands: Commands) -> None:
         from exporter.commands.check_config import check_config
 
         source = ConfigurationSource.of_file(options.file, os.environ)
-        return check_config(source, options.file, probe=options.probe)
+        return check_config(source, options.file, probe=options.probe, web_config_file=options.web_config_file)
 
     command = add_command(
         commands,
@@ -224,6 +261,13 @@ def _add_check_config(commands: Commands) -> None:
         handler,
         does="report every mistake of a configuration, and what to expect of its budget",
         examples=("check-config rtcmpu.yml", "check-config --probe rtcmpu.yml"),
+    )
+    command.add_argument(
+        "--web.config.file",
+        dest="web_config_file",
+        metavar="FILE",
+        type=Path,
+        help="a web configuration to be checked as well",
     )
     command.add_argument("file", metavar="FILE", type=Path)
     command.add_argument("--probe", action="store_true", help="make one real call for each app")

@@ -23,6 +23,7 @@ class ConfigurationSource:
         self._read = read
         self._watched: Loaded | None = None
         self._signature: Signature = ()
+        self._looked_at: Signature = ()
 
     @classmethod
     def of_file(cls, path: Path, environ: Mapping[str, str]) -> "ConfigurationSource":
@@ -48,18 +49,23 @@ class ConfigurationSource:
         return loaded
 
     def files_changed(self) -> bool:
-        """Whether a file of apps or rules has come, changed or gone since the last load."""
+        """Whether a file has come, changed or gone since the last load."""
         return self._watched is not None and _signature(self._watched) != self._signature
+
+    def change_has_settled(self) -> bool:
+        """Whether files have changed since the last load, and not since the last look: nobody is writing any more."""
+        if self._watched is None:
+            return False
+        before, self._looked_at = self._looked_at, _signature(self._watched)
+        return self._looked_at != self._signature and self._looked_at == before
 
 
 def _signature(loaded: Loaded) -> Signature:
-    """Return what tells one state of the files of apps and rules from another; links are followed."""
+    """Return what tells one state of all files from another; links are followed."""
     found = []
-    names = {
-        name
-        for pattern in loaded.globs
-        for name in (pattern, *glob(pattern, recursive=True))  # noqa: PTH207 - patterns may be absolute
-    }
+    names = {str(path) for path in loaded.files}
+    for pattern in loaded.globs:
+        names.update((pattern, *glob(pattern, recursive=True)))  # noqa: PTH207 - patterns may be absolute
     for name in sorted(names):
         try:
             state = Path(name).stat()

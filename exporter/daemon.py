@@ -2,40 +2,58 @@
 
 import asyncio
 import random
-import signal
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import structlog
 from msgspec import Struct
 
-from exporter import __version__
+from exporter import __version__, signals
 from exporter.clock import Clock
+from exporter.collect.collector import Collector
 from exporter.collect.history import RecordedChange
+from exporter.collect.standing import Kind
 from exporter.config.mistakes import ConfigError
 from exporter.config.redacted import redacted
 from exporter.configuration_source import ConfigurationSource
 from exporter.finding_log import FindingLog
+from exporter.fresh_sweep import FreshSweeps
 from exporter.heartbeat import Heartbeat
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Body, Exposition
 from exporter.metrics.formats import Format
 from exporter.metrics.report import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.monitor import Monitor
+from exporter.monitor import AppKey, Monitor
 from exporter.policy.loading import Loaded
 from exporter.policy.rule_set import RuleSet
 from exporter.policy_view import PolicyView
+from exporter.service_manager import ServiceManager
 from exporter.state_keeper import StateKeeper
 from exporter.task_series import TaskSeries
+from exporter.task_view import TaskViews
 from exporter.web import server
 from exporter.web.application import application
-from exporter.web.view import AppView, FindingKind, FindingsView, RuleView
+from exporter.web.sweep_report import SweepReport
+from exporter.web.toolkit.gate import gate_of
+from exporter.web.view import (
+    AppView,
+    BudgetView,
+    FindingKind,
+    FindingsView,
+    RuleView,
+    SweepStart,
+    TasksView,
+    TaskView,
+)
 
 BEAT_SECONDS: Final = 1.0
 BUDGET_LOOK_BEATS: Final = 5
-WATCH_SECONDS: Final = 2.0
+WATCH_SECONDS: Final = 1.0
+"""How often files are looked at; a change counts when the next look finds nothing further."""
 PUBLISH_PAUSE_SECONDS: Final = 0.02
 """What changes within this time is published together."""
 PUBLISH_TASKS_PAUSE_SECONDS: Final = 0.5
@@ -51,6 +69,12 @@ class Options(Struct, frozen=True):
 
     listen_addresses: Sequence[str] = (":10678",)
     telemetry_path: str = "/metrics"
+    enable_lifecycle: bool = False
+    """Whether the configuration can be loaded again over HTTP."""
+    web_config_file: Path | None = None
+    """TLS, users, headers and rate limit of all that is served; None: none of them."""
+    health_without_auth: bool = False
+    """Whether health checks need no password."""
 
 
 class Daemon:
@@ -64,15 +88,20 @@ class Daemon:
         *,
         clock: Clock,
         rng: random.Random,
+        service_manager: ServiceManager | None = None,
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
         self._source = source
         self._options = options
+        self._service_manager = service_manager or ServiceManager({})
+        self._sockets = sockets
         self._metrics = metrics
         self._clock = clock
         self._exposition = Exposition(families(), metrics)
         self._changed = asyncio.Event()
         self._stop = asyncio.Event()
         self._listening = asyncio.Event()
+        self._reload_asked = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._task_series = TaskSeries(metrics)
         self._finding_log = FindingLog(clock)
@@ -92,6 +121,13 @@ class Daemon:
             lambda: self._rule_set,
             clock,
         )
+        self._task_views = TaskViews(self._collectors, self._policy_view.of_task)
+        self._fresh_sweeps = FreshSweeps(
+            self._collectors,
+            self._monitor.requests_of,
+            lambda: self._monitor.config.collection.max_tasks_per_app,
+            clock,
+        )
         self._state_keeper = StateKeeper(
             lambda: [app.collector for app in self._monitor.apps.values()],
             findings=self._monitor.findings_to_save,
@@ -103,18 +139,31 @@ class Daemon:
         """How many apps no attempt had finished for when the last publication began."""
         self._shown_config = ""
         self.addresses: Sequence[str] = ()
+        self.scheme = "http"
 
     async def run(self) -> None:
-        """Run until a signal or `stop()`.
+        """Run until a signal or `stop()`; SIGHUP loads the configuration again.
 
         Raises:
-            ConfigError: the configuration can't be used.
+            ConfigError: the configuration, or that of the web, can't be used.
             ValueError: a CA file of it can't be used, or the telemetry path is none.
             ListenError: an address can't be listened on.
         """
+        with signals.heeded(stop=self.stop, reload=self._reload_asked.set):
+            await self._run()
+
+    async def _run(self) -> None:
         log = structlog.get_logger()
         loaded = self._source.load()
-        app = application(self, self._clock, telemetry_path=self._options.telemetry_path)
+        gate = gate_of(
+            self._options.web_config_file, self._clock, health_without_auth=self._options.health_without_auth
+        )
+        app = application(
+            self,
+            self._clock,
+            telemetry_path=self._options.telemetry_path,
+            enable_lifecycle=self._options.enable_lifecycle,
+        )
         running: server.Running | None = None
         try:
             await self._take(loaded)
@@ -122,10 +171,11 @@ class Daemon:
             await self._judge_restored()
             await self._publish()
             # Only now: the first scrape finds what an earlier process knew.
-            running = await server.start(app, self._options.listen_addresses)
-            self.addresses = running.addresses
+            running = await server.start(app, self._options.listen_addresses, sockets=self._sockets, gate=gate)
+            self.addresses, self.scheme = running.addresses, running.scheme
             self._listening.set()
             log.info("listening", addresses=", ".join(running.addresses), version=__version__)
+            self._service_manager.ready()
             self._monitor.start()
             async with asyncio.TaskGroup() as group:
                 chores = [
@@ -134,21 +184,22 @@ class Daemon:
                         self._publish_changes,
                         self._publish_tasks,
                         self._beat,
+                        self._reload_when_asked,
                         self._follow_files,
                         self._monitor.policy.run,
                         self._state_keeper.run,
                     )
                 ]
-                self._listen_to_signals(group)
                 await self._stop.wait()
                 log.info("stopping")
+                self._service_manager.stopping()
                 for chore in chores:
                     chore.cancel()
         finally:
+            await self._fresh_sweeps.close()
             await self._monitor.close()
             if running is not None:
-                await self._state_keeper.save()
-                await running.close(DRAIN_SECONDS)
+                await asyncio.gather(self._state_keeper.save(), running.close(DRAIN_SECONDS))
 
     async def wait_until_listening(self, running: asyncio.Task[None]) -> None:
         """Return when `run`, which runs as a task, serves; raises what it raises before."""
@@ -162,23 +213,58 @@ class Daemon:
         """Let `run` end well."""
         self._stop.set()
 
-    async def reload(self) -> None:
-        """Take on the configuration as it stands now; a bad one changes nothing."""
+    async def reload(self) -> str | None:
+        """Take on the configuration as it stands now; a bad one changes nothing.
+
+        Returns:
+            Why it is refused, a line for each mistake; None: it is in force.
+        """
         log = structlog.get_logger()
-        try:
-            async with self._reloading:
-                await self._take(self._source.load())
-        except (ConfigError, ValueError) as error:
-            self._metrics.config_rejected()
-            for line in str(error).splitlines():
-                log.warning("configuration refused, the one before stays", mistake=line)
-        else:
-            log.info("configuration loaded again", apps=len(self._monitor.apps))
+        async with self._reloading:
+            self._service_manager.reloading()
+            try:
+                await self._take(await asyncio.to_thread(self._source.load))
+            except (ConfigError, ValueError) as error:
+                self._metrics.config_rejected()
+                for line in str(error).splitlines():
+                    log.warning("configuration refused, the one before stays", mistake=line)
+                return str(error)
+            finally:
+                self._service_manager.ready()
+            log.info("configuration loaded again", apps=len(self._monitor.apps), rules=len(self._rule_set.all_rules()))
+            return None
 
     def statuses(self) -> Sequence[AppView]:
         """Return all configured apps, in the order of the configuration."""
-        reports = (app.picture.report for app in self._monitor.apps.values())
-        return [AppView(report.status, _tasks_by_region_and_mode(report)) for report in reports]
+        return [
+            AppView(
+                report.status,
+                _tasks_by_region_and_mode(report),
+                next_update=self._monitor.next_turn(key, Kind.UPDATE),
+                next_sweep=self._monitor.next_turn(key, Kind.SWEEP),
+            )
+            for key, report in ((key, app.picture.report) for key, app in self._monitor.apps.items())
+        ]
+
+    def budgets(self) -> Sequence[BudgetView]:
+        """Return the budgets of all accounts, in the order of the configuration."""
+        return self._monitor.budgets()
+
+    def tasks(self, account: str, app_id: str) -> TasksView | None:
+        """Return the tasks of one app."""
+        return self._task_views.tasks(account, app_id)
+
+    def task(self, account: str, app_id: str, task_id: str) -> TaskView | None:
+        """Return one task and what its rules say about it."""
+        return self._task_views.task(account, app_id, task_id)
+
+    def collect_now(self, account: str, app_id: str) -> SweepStart:
+        """Begin to read an app's whole list, beside its collection."""
+        return self._fresh_sweeps.start(account, app_id)
+
+    def sweep_report(self, account: str, app_id: str) -> SweepReport | None:
+        """Return how the newest such reading goes or went."""
+        return self._fresh_sweeps.report(account, app_id)
 
     def metrics(self, exposition_format: Format, *, gzip: bool) -> Body:
         """Return the ready bytes of the exposition."""
@@ -226,6 +312,9 @@ class Daemon:
         """Count an answered request."""
         self._metrics.request_answered(path_template, code)
 
+    def _collectors(self) -> Mapping[AppKey, Collector]:
+        return {key: app.collector for key, app in self._monitor.apps.items()}
+
     async def _take(self, loaded: Loaded) -> None:
         await self._monitor.apply(loaded.config, loaded.rule_set)
         self._rule_set = loaded.rule_set
@@ -263,28 +352,24 @@ class Daemon:
             self._metrics.event_loop_lag.set(await self._heartbeat.beat(BEAT_SECONDS))
             self._monitor.look_at_clock()
             self._finding_log.flush()
+            self._service_manager.alive()
             beats += 1
             if beats % BUDGET_LOOK_BEATS == 0:
                 self._monitor.look_at_budget()
 
+    async def _reload_when_asked(self) -> None:
+        while True:
+            await self._reload_asked.wait()
+            self._reload_asked.clear()
+            await self.reload()
+
     async def _follow_files(self) -> None:
         while True:
             await self._clock.sleep(WATCH_SECONDS)
-            if self._source.files_changed():
+            async with self._reloading:
+                has_settled = await asyncio.to_thread(self._source.change_has_settled)
+            if has_settled:
                 await self.reload()
-
-    def _listen_to_signals(self, group: asyncio.TaskGroup) -> None:
-        """SIGTERM and SIGINT stop, a second one at once; SIGHUP loads the configuration again."""
-        loop = asyncio.get_running_loop()
-
-        def stop() -> None:
-            self.stop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop)
-        loop.add_signal_handler(signal.SIGHUP, lambda: group.create_task(self.reload()))
 
 
 def _tasks_by_region_and_mode(report: AppReport) -> Mapping[tuple[str, str], int] | None:

@@ -11,14 +11,17 @@ from exporter.access import OpenSession
 from exporter.accesses import Accesses
 from exporter.aliyun.interning import Interner
 from exporter.aliyun.transport import open_session
+from exporter.budget_view import budgets
 from exporter.clock import Clock
 from exporter.collect.collector import Collector
 from exporter.collect.history import History
 from exporter.collect.intervals import Intervals
+from exporter.collect.requests import AccountRequests
 from exporter.collect.rows import AppRows
 from exporter.collect.schedule import Schedule
+from exporter.collect.standing import Kind
 from exporter.collect.state_file import Findings, SavedApp
-from exporter.config.forecast import Pace, forecast
+from exporter.config.forecast import Forecast, Pace, forecast
 from exporter.config.model import App, Collection, Config
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.report import AppReport
@@ -29,6 +32,7 @@ from exporter.policy.findings import SavedFindings
 from exporter.policy.policy import Policy
 from exporter.policy.rule_set import RuleSet
 from exporter.task_series import TaskSeries
+from exporter.web.view import BudgetView
 
 AppKey = tuple[str, str]
 """Account and AppId."""
@@ -87,6 +91,19 @@ class Monitor:
     def apps(self) -> Mapping[AppKey, MonitoredApp]:
         """All apps in the order of the configuration."""
         return self._apps
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._config
+
+    def requests_of(self, account: str) -> AccountRequests:
+        """Return what carries the requests of a configured account."""
+        return self._accesses[account].requests
+
+    def next_turn(self, key: AppKey, kind: Kind) -> float | None:
+        """Return when an app is to be read next, in wall-clock seconds; None: no turn is laid."""
+        return self._schedule.next_turn(self._apps[key].collector, kind)
 
     def restore(self, saved: Iterable[SavedApp]) -> None:
         """Begin with what an earlier process accepted, for the apps that are configured."""
@@ -149,17 +166,26 @@ class Monitor:
 
     def look_at_budget(self) -> None:
         """Fit the intervals to the numbers of tasks and to the budgets as they are now."""
-        known_tasks = {
-            key: len(app.collector.inventory) for key, app in self._apps.items() if app.collector.status.sweep
-        }
-        rates = {name: access.limiter.effective_requests_per_second for name, access in self._accesses.items()}
-        for name, rate in rates.items():
-            self._accesses[name].metrics.rate(rate)
-        for outlook in forecast(_at_rates(self._config, rates), known_tasks):
+        for access in self._accesses.values():
+            access.metrics.rate(access.limiter.effective_requests_per_second)
+        for outlook in self.forecasts():
             intervals = _intervals(outlook.pace)
             for key, app in self._apps.items():
                 if key[0] in outlook.accounts:
                     app.collector.set_intervals(intervals)
+
+    def forecasts(self) -> tuple[Forecast, ...]:
+        """Return what is to be expected of each budget at the rates and numbers of tasks as they are now."""
+        known_tasks = {
+            key: len(app.collector.inventory) for key, app in self._apps.items() if app.collector.status.sweep
+        }
+        rates = {name: access.limiter.effective_requests_per_second for name, access in self._accesses.items()}
+        return forecast(_at_rates(self._config, rates), known_tasks)
+
+    def budgets(self) -> tuple[BudgetView, ...]:
+        """Return how it stands with each budget of requests."""
+        limiters = {name: access.limiter for name, access in self._accesses.items()}
+        return budgets(self.forecasts(), self._config.accounts, limiters)
 
     async def _replace_apps(self, kept: AbstractSet[str]) -> None:
         """Let go of apps that are no more, or that another service has now, and add those that are new."""

@@ -12,12 +12,19 @@ from exporter.policy.finding_events import AnyRule, AppKey
 from exporter.policy.findings import OpenFindings
 from exporter.policy.policy import Policy
 from exporter.policy.report import RuleReport
+from exporter.policy.rule import Outcome
 from exporter.policy.rule_set import RuleSet
-from exporter.web.view import FindingDetail, FindingKind, FindingsView, RuleTotals, RuleView
+from exporter.web.view import FindingDetail, FindingKind, FindingsView, RuleTotals, RuleView, TaskFinding
 
 MOST_REASONS: Final = 3
 LOOKED_AT_FOR_REASONS: Final = 30
 """So many tasks of an app that a rule can't be evaluated for: most have the same reason."""
+
+_KINDS: Final = {
+    Outcome.VIOLATION: FindingKind.VIOLATION,
+    Outcome.EXEMPT: FindingKind.EXEMPTED,
+    Outcome.ERROR: FindingKind.UNEVALUABLE,
+}
 
 
 class PolicyView:
@@ -59,6 +66,19 @@ class PolicyView:
                         since=findings.since if kind is FindingKind.VIOLATION else {},
                         detail=partial(self._detail, kind, key, findings.rule),
                     )
+
+    def of_task(self, key: AppKey, task_id: str) -> Iterator[TaskFinding]:
+        """Yield what has come of each rule for one task, in the order of the rules."""
+        for findings in self._policy.findings(key):
+            outcome = findings.outcome(task_id)
+            if outcome is not None:
+                kind = _KINDS.get(outcome)
+                yield TaskFinding(
+                    findings.rule.rule,
+                    outcome,
+                    since=findings.since.get(task_id),
+                    detail=FindingDetail() if kind is None else self._detail(kind, key, findings.rule, task_id),
+                )
 
     def rules(self) -> Iterator[RuleView]:
         """Yield all rules, also those that are switched off."""

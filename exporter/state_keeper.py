@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -51,11 +52,13 @@ class StateKeeper:
             return ()
         try:
             saved: Sequence[SavedApp] | None = await self._in_thread(state_file.read, self.path)
+            unfinished: Sequence[Path] = await self._in_thread(state_file.unfinished_writes, self.path)
         except StateFileError as error:
             structlog.get_logger().warning(
                 "state file refused, starting without data", path=str(self.path), reason=str(error)
             )
             return ()
+        _tell_what_was_read(self.path, saved, unfinished)
         return saved or ()
 
     async def run(self) -> None:
@@ -88,6 +91,27 @@ class StateKeeper:
                 structlog.get_logger().info("state file written again", path=str(self.path))
             self._fails = False
             self._saved_sweeps = sweeps
+
+
+def _tell_what_was_read(path: Path, saved: Sequence[SavedApp] | None, unfinished: Sequence[Path]) -> None:
+    """Say which state this start begins with."""
+    if saved is None:
+        structlog.get_logger().info("no state file yet, starting without data", path=str(path))
+        return
+    newest = max((app.sweep.began for app in saved), default=None)
+    structlog.get_logger().info(
+        "state file read",
+        path=str(path),
+        apps=len(saved),
+        tasks=sum(len(app.tasks) for app in saved),
+        newest_sweep=None if newest is None else _utc(newest),
+        unfinished_writes=len(unfinished),
+    )
+
+
+def _utc(timestamp: float) -> str:
+    """Write a time to the millisecond."""
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class _State(NamedTuple):

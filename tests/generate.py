@@ -16,6 +16,7 @@ from exporter.config.reference import configuration_markdown
 from exporter.config.schema import json_schema_text
 from exporter.metrics.docs import metrics_markdown
 from exporter.policy.docs import rules_markdown
+from exporter.web.api.openapi import openapi_text
 from grafana.generate import dashboard_files
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +30,7 @@ def generated() -> Mapping[str, str]:
         "docs/configuration.md": configuration_markdown(),
         "docs/config.schema.json": json_schema_text(),
         "docs/rules.md": rules_markdown(),
+        "docs/openapi.json": openapi_text(),
         "docs/runbooks/README.md": runbook_index(),
         **{f"deploy/prometheus/{name}": text for name, text in rule_files().items()},
         **dashboards,

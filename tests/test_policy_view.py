@@ -16,14 +16,15 @@ from exporter.policy.expectations import AppExpectations
 from exporter.policy.finding_events import AnyRule, AppKey, Resolution
 from exporter.policy.language import Language
 from exporter.policy.policy import Policy
-from exporter.policy.rule import Exemption, Rule, Severity
+from exporter.policy.rule import Exemption, Outcome, Rule, Severity
 from exporter.policy.rule_set import RuleOff, RuleSet
 from exporter.policy_view import PolicyView
 from exporter.task import Task
-from exporter.web.rules import RulesQuery, rules_document
-from exporter.web.view import FindingKind
-from exporter.web.violations import ViolationsQuery, violations_page
+from exporter.web.api.rules import RulesQuery, rules_page
+from exporter.web.api.violations import ViolationsQuery, violations_page
+from exporter.web.view import FindingDetail, FindingKind
 from tests.metrics.builders import STATUS, configuration, encoding
+from tests.support.slices import finished
 
 NOW = 1_800_000_000.0
 BITRATES = {"t-high": 5000, "t-load": 6000, "t-low": 1000, "t-none": None}
@@ -104,9 +105,9 @@ class Shown:
 
     def items(self, kind: FindingKind) -> list[Mapping[str, Any]]:
         """Return what `/api/v1/violations` shows."""
-        page = violations_page(self.view.findings(kind), ViolationsQuery(outcome=kind))
-        items = list(page.items)
-        assert page.matching == len(items)
+        page = finished(violations_page(self.view.findings(kind), ViolationsQuery(outcome=kind)))
+        items: list[Mapping[str, Any]] = list(page.items)
+        assert page.also["matching"] == len(items)
         return items
 
 
@@ -170,7 +171,7 @@ def test_unevaluable_findings_have_their_reason() -> None:
 
 def test_rules_have_totals_over_all_apps() -> None:
     """Numbers of all apps are added up, the oldest violation is the oldest of any, and reasons are shown once."""
-    rules = {rule["name"]: rule for rule in rules_document(Shown().view.rules(), RulesQuery(), now=NOW)["rules"]}
+    rules = {rule["name"]: rule for rule in rules_page(Shown().view.rules(), RulesQuery(), now=NOW).items}
     assert rules["video-bitrate-agreed"]["totals"] == {
         "violations": 2,
         "evaluated": 4,
@@ -182,7 +183,9 @@ def test_rules_have_totals_over_all_apps() -> None:
     assert rules["video-bitrate-agreed"]["unevaluable_reasons"] == (
         "task.video has no bitrate_kbps here: guard it with has()",
     )
-    assert rules["expect-tasks"]["totals"]["evaluated"] == 1
+    totals = rules["expect-tasks"]["totals"]
+    assert totals is not None
+    assert totals["evaluated"] == 1
     assert rules["expect-tasks"]["unevaluable_reasons"] == ()
 
 
@@ -208,3 +211,33 @@ def test_an_app_that_is_unknown_to_the_policy_has_no_findings(kind: FindingKind)
     shown.statuses = [_status("new", available=True)]
     assert shown.items(kind) == []
     assert {rule.totals for rule in shown.view.rules()} == {None}
+
+
+@pytest.mark.parametrize(
+    ("task_id", "outcome", "since", "detail"),
+    [
+        ("t-high", Outcome.VIOLATION, NOW, FindingDetail(message="video at 5000 kbit/s")),
+        ("t-load", Outcome.EXEMPT, None, FindingDetail(message="video at 6000 kbit/s", exemption="load-test")),
+        ("t-low", Outcome.PASS, None, FindingDetail()),
+        (
+            "t-none",
+            Outcome.ERROR,
+            None,
+            FindingDetail(reason="task.video has no bitrate_kbps here: guard it with has()"),
+        ),
+    ],
+)
+def test_one_task_has_what_came_of_each_rule(
+    task_id: str, outcome: Outcome, since: float | None, detail: FindingDetail
+) -> None:
+    """Each rule about tasks stands there with its outcome, age and words; rules about the app do not."""
+    (finding,) = Shown().view.of_task(("prod", "live"), task_id)
+    assert (finding.rule.name, finding.outcome, finding.since) == ("video-bitrate-agreed", outcome, since)
+    assert finding.detail == detail
+
+
+def test_a_task_that_was_not_judged_has_no_findings() -> None:
+    """An unknown task and an unknown app have nothing."""
+    view = Shown().view
+    assert list(view.of_task(("prod", "live"), "unknown")) == []
+    assert list(view.of_task(("prod", "other"), "t-high")) == []

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import quote
 
 from exporter import __version__
 from exporter.audit.findings import AppFindings, Audit, Exempted, RuleFindings
@@ -17,6 +18,9 @@ from exporter.policy.rule import Rule, Severity
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT: Final = "rtcmpuFinding/v1"
 """What tells findings apart over runs: a digest of account, app, rule and task."""
+
+IN_ADDRESSES: Final = "%:/?#[]@!$&'()*+,;="
+"""What stands in an address as it is, beside letters, digits and `-._~`: RFC 3986, section 2."""
 
 LEVELS: Final[Mapping[Severity, str]] = MappingProxyType(
     {Severity.INFO: "note", Severity.WARNING: "warning", Severity.CRITICAL: "error"}
@@ -60,7 +64,7 @@ def _descriptor(rule: Rule) -> dict[str, Any]:
     if rule.remedy:
         descriptor["help"] = {"text": rule.remedy}
     if rule.runbook_url:
-        descriptor["helpUri"] = rule.runbook_url
+        descriptor["helpUri"] = quote(rule.runbook_url, safe=IN_ADDRESSES)
     return descriptor
 
 

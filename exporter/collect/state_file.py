@@ -5,9 +5,10 @@ not exactly that is refused whole. Written beside its place and renamed, it is a
 holds what a `Task` holds, and rules: no URL paths, no user ids, no payloads.
 """
 
+import glob
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -25,6 +26,8 @@ FORMAT: Final = 1
 MOST_BYTES: Final = 2 * 1024**3
 """Of the content; beyond it a file is taken for damaged."""
 OWNER_ONLY: Final = 0o600
+LEFT_OVER_SECONDS: Final = 600.0
+"""A file of a write that is older than a newer write by this much is nobody's any more."""
 BEFORE_THIS_PROCESS: Final = float("-inf")
 WHOLE_APP: Final = -1
 
@@ -166,7 +169,7 @@ def decode(data: bytes) -> list[SavedApp]:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Replace the file as a whole; only its owner can read it.
+    """Replace the file as a whole; only its owner can read it. What killed processes left beside it goes.
 
     Raises:
         OSError: it can't be written; the old one is still there.
@@ -180,16 +183,26 @@ def write(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+            written_at = os.fstat(file.fileno()).st_mtime
         beside.replace(path)
     except BaseException:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
         raise
+    for unfinished in unfinished_writes(path):
+        with suppress(OSError):
+            if unfinished.stat().st_mtime < written_at - LEFT_OVER_SECONDS:
+                unfinished.unlink()
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def unfinished_writes(path: Path) -> Sequence[Path]:
+    """Return what lies beside the file of writes that are under way, or that a killed process left."""
+    return sorted(path.parent.glob(f".{glob.escape(path.name)}.*.new"))
 
 
 def read(path: Path) -> list[SavedApp] | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from exporter import __version__
@@ -16,18 +16,22 @@ from exporter.commands.console import console, printable
 from exporter.commands.running import run
 from exporter.config.durations import format_duration
 from exporter.config.forecast import Forecast, forecast
+from exporter.config.mistakes import ConfigError, Mistake
 from exporter.config.model import Config
 from exporter.configuration_source import ConfigurationSource
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.policy.loading import Loaded
+from exporter.web.toolkit.seen_files import SeenFiles
+from exporter.web.toolkit.web_config import read_web_config
 
 
-def check_config(source: ConfigurationSource, path: Path, *, probe: bool) -> int:
+def check_config(source: ConfigurationSource, path: Path, *, probe: bool, web_config_file: Path | None = None) -> int:
     """Show what a configuration means; returns the exit code.
 
     Raises:
-        ConfigError: With every mistake.
+        ConfigError: With every mistake, also of the web configuration if there is one.
     """
-    loaded = source.load()
+    loaded = _loaded(source, web_config_file)
     config = loaded.config
     out = console()
     apps = sum(len(account.apps) for account in config.accounts)
@@ -44,6 +48,27 @@ def check_config(source: ConfigurationSource, path: Path, *, probe: bool) -> int
     if probe:
         out.print()
     return run(_probe(config)) if probe else exit_codes.FINE
+
+
+def _loaded(source: ConfigurationSource, web_config_file: Path | None) -> Loaded:
+    """Load what is to be checked, to the last mistake of either file."""
+    mistakes = () if web_config_file is None else _mistakes_of_web(web_config_file)
+    try:
+        loaded = source.load()
+    except ConfigError as error:
+        raise ConfigError([*error.mistakes, *mistakes]) from None
+    if mistakes:
+        raise ConfigError(mistakes)
+    return loaded
+
+
+def _mistakes_of_web(file: Path) -> Sequence[Mistake]:
+    """Return what is wrong with a web configuration."""
+    try:
+        read_web_config(file, SeenFiles())
+    except ConfigError as error:
+        return error.mistakes
+    return ()
 
 
 def _count(number: int, noun: str) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 PIPE_WIDTH = 240
-"""Columns for a reader that is no terminal: nothing is cut off or wrapped."""
+"""Columns for a reader that is no terminal: nothing is cut off, and most rows fit in one line."""
 
 
 def console(stream: TextIO | None = None) -> Console:

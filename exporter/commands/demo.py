@@ -22,12 +22,12 @@ from exporter.simulator.demo import DemoAccount, demo_service
 from exporter.web.listen import ListenError
 
 
-def demo(listen_addresses: Sequence[str], simulator_host: str, simulator_port: int) -> int:
+def demo(options: Options, simulator_host: str, simulator_port: int) -> int:
     """Run both until a signal; returns the exit code."""
     metrics = SelfMetrics(version=__version__)
     log.configure("info", "logfmt", sys.stderr, metrics.message_logged)
     try:
-        run(_run(listen_addresses, simulator_host, simulator_port, metrics))
+        run(_run(options, simulator_host, simulator_port, metrics))
     except OSError as error:
         sys.stderr.write(cannot_listen(simulator_host, simulator_port, error, "--simulator.listen-address"))
         return exit_codes.USAGE
@@ -37,7 +37,7 @@ def demo(listen_addresses: Sequence[str], simulator_host: str, simulator_port: i
     return exit_codes.FINE
 
 
-async def _run(listen_addresses: Sequence[str], simulator_host: str, simulator_port: int, metrics: SelfMetrics) -> None:
+async def _run(options: Options, simulator_host: str, simulator_port: int, metrics: SelfMetrics) -> None:
     service = demo_service()
     simulator = await server.start(service.service, simulator_host, simulator_port)
     try:
@@ -45,14 +45,14 @@ async def _run(listen_addresses: Sequence[str], simulator_host: str, simulator_p
         source = ConfigurationSource.of_config(config)
         daemon = Daemon(
             source,
-            Options(listen_addresses=listen_addresses),
+            options,
             metrics,
             clock=SystemClock(),
             rng=random.Random(),  # noqa: S311 - no secret
         )
         running = asyncio.create_task(daemon.run())
         await daemon.wait_until_listening(running)
-        _introduce(daemon.addresses, simulator.url)
+        _introduce(daemon.scheme, daemon.addresses, simulator.url)
         await running
     finally:
         await simulator.close()
@@ -85,9 +85,11 @@ def _config(accounts: Sequence[DemoAccount], endpoint: str) -> Config:
     )
 
 
-def _introduce(addresses: Sequence[str], simulator: str) -> None:
+def _introduce(scheme: str, addresses: Sequence[str], simulator: str) -> None:
     """Say where to look."""
-    urls = [f"http://{address.replace('[::]', 'localhost').replace('0.0.0.0', 'localhost')}" for address in addresses]
+    urls = [
+        f"{scheme}://{address.replace('[::]', 'localhost').replace('0.0.0.0', 'localhost')}" for address in addresses
+    ]
     sys.stdout.write(
         f"status page  {urls[0]}/\n"
         f"metrics      {urls[0]}/metrics\n"

@@ -1,5 +1,6 @@
 """`serve`: the daemon."""
 
+import os
 import random
 import sys
 
@@ -11,15 +12,31 @@ from exporter.config.mistakes import ConfigError
 from exporter.configuration_source import ConfigurationSource
 from exporter.daemon import Daemon, Options
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.service_manager import ServiceManager, inherited_sockets
 from exporter.web.listen import ListenError
 
 
-def serve(source: ConfigurationSource, options: Options, *, log_level: log.Level, log_format: log.Format) -> int:
+def serve(
+    source: ConfigurationSource,
+    options: Options,
+    *,
+    log_level: log.Level,
+    log_format: log.Format,
+    use_systemd_socket: bool = False,
+) -> int:
     """Collect and serve until a signal; returns the exit code."""
     metrics = SelfMetrics(version=__version__)
     log.configure(log_level, log_format, sys.stderr, metrics.message_logged)
-    daemon = Daemon(source, options, metrics, clock=SystemClock(), rng=random.Random())  # noqa: S311 - no secret
     try:
+        daemon = Daemon(
+            source,
+            options,
+            metrics,
+            clock=SystemClock(),
+            rng=random.Random(),  # noqa: S311 - no secret
+            service_manager=ServiceManager(os.environ),
+            sockets=inherited_sockets(os.environ) if use_systemd_socket else (),
+        )
         run(daemon.run())
     except (ConfigError, ListenError, ValueError) as error:
         sys.stderr.write(f"{error}\n")

@@ -4,22 +4,51 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
+
+from msgspec import Struct
 
 from exporter.commands import exit_codes
 from exporter.commands.running import run
 from exporter.simulator import server
+from exporter.simulator.demo import demo_service
 from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SimulatorOptions, build_service
+from exporter.simulator.service import Service
+
+
+class _Access(Struct, frozen=True):
+    """What one account is asked for, and with which key."""
+
+    app_ids: Sequence[str]
+    access_key_id: str
+    access_key_secret: str
 
 
 def simulate(options: SimulatorOptions, host: str, port: int) -> int:
     """Serve until a signal; returns the exit code."""
     try:
-        run(_serve(options, host, port))
-    except OSError as error:
-        sys.stderr.write(cannot_listen(host, port, error, "--listen-address"))
-        return exit_codes.USAGE
+        accesses = [_Access(options.app_ids, ACCESS_KEY_ID, ACCESS_KEY_SECRET)]
+        return _serve_until_signal(build_service(options), accesses, host, port)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
+        return exit_codes.USAGE
+
+
+def simulate_demo(host: str, port: int) -> int:
+    """Serve the demonstration's fleet in its accounts until a signal; returns the exit code."""
+    demo = demo_service()
+    accesses = [
+        _Access([app.id for app in account.apps], account.access_key_id, account.access_key_secret)
+        for account in demo.accounts
+    ]
+    return _serve_until_signal(demo.service, accesses, host, port)
+
+
+def _serve_until_signal(service: Service, accesses: Sequence[_Access], host: str, port: int) -> int:
+    try:
+        run(_serve(service, accesses, host, port))
+    except OSError as error:
+        sys.stderr.write(cannot_listen(host, port, error, "--listen-address"))
         return exit_codes.USAGE
     return exit_codes.FINE
 
@@ -30,13 +59,13 @@ def cannot_listen(host: str, port: int, error: OSError, flag: str) -> str:
     return f"can't listen on {host}:{port}: {reason}; stop what uses it or choose another {flag}\n"
 
 
-async def _serve(options: SimulatorOptions, host: str, port: int) -> None:
-    running = await server.start(build_service(options), host, port)
-    sys.stdout.write(
-        f"simulator  {running.url}\n"
-        f"apps       {' '.join(options.app_ids)}\n"
-        f"key        {ACCESS_KEY_ID} {ACCESS_KEY_SECRET}\n"
-    )
+async def _serve(service: Service, accesses: Sequence[_Access], host: str, port: int) -> None:
+    running = await server.start(service, host, port)
+    sys.stdout.write(f"simulator  {running.url}\n")
+    for access in accesses:
+        sys.stdout.write(
+            f"apps       {' '.join(access.app_ids)}\nkey        {access.access_key_id} {access.access_key_secret}\n"
+        )
     sys.stdout.flush()
     await until_signal()
     await running.close()

@@ -39,7 +39,8 @@ class Shape(Struct, frozen=True, kw_only=True):
     choices: tuple[str | int, ...] = ()
     """Of a choice: the values that are known."""
     open: bool = False
-    """Of a choice: other texts that fit the pattern are values too, and the case of the known ones does not matter."""
+    """Of a choice: other texts that fit the pattern are values too, and the case of the known ones does not matter.
+    Of a switch: all the words of YAML 1.1 are values."""
     item: "Shape | None" = None
     """Of a list: its items; of a table: its values."""
     name: "Shape | None" = None

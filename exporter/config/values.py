@@ -27,6 +27,12 @@ _YEARS: Final = range(1970, 9999)
 _NEAR: Final = 0.7
 """How alike a value and the one that it may have been meant to be are: more than `difflib` asks by itself."""
 _SWITCH: Final = {"true": True, "false": False}
+_SWITCH_OF_YAML_1_1: Final = {
+    spelling: meaning
+    for words, meaning in ((("y", "yes", "on", "true"), True), (("n", "no", "off", "false"), False))
+    for word in words
+    for spelling in (word, word.capitalize(), word.upper())
+}
 _EXPECTED: Final[dict[Kind, str]] = {
     "mapping": "a mapping (key: value)",
     "tagged": "a mapping (key: value)",
@@ -90,14 +96,15 @@ def parse_number(text: str, shape: Shape) -> float | None:
 
 
 def parse_switch(text: str, shape: Shape) -> bool:
-    """Return what `true` or `false` means.
+    """Return what `true` or `false` means, or where the shape allows it another of the words of YAML 1.1.
 
     Raises:
-        Unfit: It is neither.
+        Unfit: It is none of them.
     """
-    if text not in _SWITCH:
+    known = _SWITCH_OF_YAML_1_1 if shape.open else _SWITCH
+    if text not in known:
         raise Unfit(describe(shape))
-    return _SWITCH[text]
+    return known[text]
 
 
 def parse_duration_within(text: str, shape: Shape) -> float:

@@ -40,9 +40,6 @@ class Backlog:
         self._changed: deque[_Round] = deque()
         self._reviews: deque[_Round] = deque()
 
-    def __len__(self) -> int:
-        return self._changed_tasks + sum(each.left for each in self._reviews)
-
     def __bool__(self) -> bool:
         return bool(self._marked or self._changed or self._reviews)
 
@@ -59,7 +56,8 @@ class Backlog:
     @property
     def next_tasks(self) -> int:
         """How many tasks come next: those that changed, or else those that are looked at again."""
-        return self._changed_tasks or sum(each.left for each in self._reviews)
+        changed = len(self._marked) + sum(each.left for each in self._changed)
+        return changed or sum(each.left for each in self._reviews)
 
     def mark(self, task_id: str, scope: Scope) -> None:
         """Note one task."""
@@ -94,10 +92,6 @@ class Backlog:
         if first.left == 0:
             rounds.popleft()
         return next(first.task_ids), first.scope
-
-    @property
-    def _changed_tasks(self) -> int:
-        return len(self._marked) + sum(each.left for each in self._changed)
 
     def _add_changed(self, task_ids: Iterator[str], number: int) -> None:
         if number:

@@ -126,7 +126,8 @@ quotes around it: `expect: '!task.audio_only'`.
 
 Every mistake of a file is shown with file, line and column, and with the nearest name where one is unknown. A file with
 mistakes is not loaded; a running exporter keeps the rules that it has. An expression that takes too many steps is
-stopped, and the task counts as unevaluable.
+stopped, and the task counts as unevaluable. One whose steps are so dear that it takes more than a quarter of a second,
+three times, is not evaluated any more until rules are loaded again.
 """
 
 _VARIABLES: Final = """\
@@ -164,7 +165,8 @@ not. `rtcmpu_policy_exemption_expiry_timestamp_seconds` tells when one ends.
 
 Each of `tests` gives a part of a task, and the `outcome` that should come of it. What is left out is absent, empty or
 false, and the mode is `mixed`. Derived facts follow from what is given; they can be given too. Other variables stand
-beside `task`: `task_id`, `now`, `age`, `shared_outputs`, `app` and the rest.
+beside `task`: `task_id`, `now`, `age`, `shared_outputs`, `app` and the rest. A case that does not say `now` is judged
+at the beginning of the year 2000, when every exemption still holds.
 """
 
 _EXPECTATIONS: Final = f"""\

@@ -39,11 +39,6 @@ class ExampleAllowance:
         self._violations[app] = violations
         return self._share_out()
 
-    def remove(self, app: AppKey) -> bool:
-        """Forget an app; return whether any allowance differs now."""
-        self._count(self._violations.pop(app, {}), -1)
-        return self._share_out()
-
     def _count(self, violations: Mapping[Severity, Sequence[int]], change: int) -> None:
         for severity, numbers in violations.items():
             at_least = self._at_least[severity]

@@ -27,6 +27,8 @@ from exporter.policy.rule import Rule, Severity
 SOURCE: Final = "app"
 
 _HAS_VIDEO: Final = "task.has_encode_params && !task.audio_only"
+_SHOWN_HOST: Final = 'o.host == "" ? "none" : o.host'
+_SHOWN_SCHEME: Final = 'o.scheme == "" ? "none" : o.scheme'
 
 
 class AppExpectations(Struct, frozen=True):
@@ -53,7 +55,7 @@ class _EachOutput(Struct, frozen=True):
     key: str
     subject: str
     when: str
-    shown: str = "o.host"
+    shown: str = _SHOWN_HOST
     severity: Severity = Severity.WARNING
 
 
@@ -84,7 +86,12 @@ _LISTS: Final = (
     _video("video_profile", "Video profile", "task.video.profile"),
     _video("video_preset", "Video preset", "task.video.preset"),
     _video("resolution", "Resolution", "task.video.resolution"),
-    _OneOf("audio_only", "Audio only", "task.audio_only", "task.has_encode_params"),
+    _OneOf(
+        "audio_only",
+        "Audio only",
+        "task.audio_only",
+        'task.has_encode_params && !("EncodeParams.AudioOnly" in task.field_errors)',
+    ),
     _OneOf("audio_channels", "Audio channels", "task.audio.channels", "has(task.audio.channels)"),
     _OneOf(
         "audio_sample_rate", "Audio sample rate", "task.audio.sample_rate_hertz", "has(task.audio.sample_rate_hertz)"
@@ -92,7 +99,7 @@ _LISTS: Final = (
 )
 _OUTPUTS: Final = (
     _EachOutput("push_hosts", "Push hosts", _HAS_OUTPUTS, severity=Severity.CRITICAL),
-    _EachOutput("push_schemes", "Push schemes", _HAS_OUTPUTS, "o.scheme"),
+    _EachOutput("push_schemes", "Push schemes", _HAS_OUTPUTS, _SHOWN_SCHEME),
     _EachOutput("ali_cdn", "Alibaba's CDN", "task.outputs.exists(o, has(o.is_ali_cdn))"),
 )
 _RANGES: Final = (
@@ -241,7 +248,8 @@ def _range_message(entry: _Within, bounds: Range) -> str:
     """Return the expression of the message about a number out of bounds."""
     unit = f" {entry.unit}" if entry.unit else ""
     expected = f"{unit}, expected {_range_in_words(bounds)}"
-    return f"{literal(f'{entry.subject}: ')} + string({entry.fact}) + {literal(expected)}"
+    shown = entry.fact if entry.is_whole else f"math.round({entry.fact} * 1000.0) / 1000.0"
+    return f"{literal(f'{entry.subject}: ')} + string({shown}) + {literal(expected)}"
 
 
 def _range_in_words(bounds: Range) -> str:
@@ -280,7 +288,7 @@ def _rule(
     """Return the rule of one key."""
     return Rule(
         name=f"expect-{key.replace('_', '-')}",
-        title=f"{subject} as expected of the app",
+        title=f"{subject} not as expected of the app",
         severity=severity,
         when=when,
         expect=expect,

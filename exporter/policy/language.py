@@ -2,12 +2,13 @@
 
 Each expression is compiled twice: against message types, which finds what is unknown or of the wrong type, and
 against plain maps, which is what runs. Nothing in the language reads files, clocks, the network or the environment:
-an expression sees its variables alone. Steps are limited by CEL itself, length here.
+an expression sees its variables alone. Steps are limited by CEL itself, length and time here.
 """
 
 import functools
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from cel_expr_python import cel
@@ -23,6 +24,11 @@ from exporter.policy.type_words import in_words
 __all__ = ["Activation", "CompileError", "CompileMistake", "EvaluationError", "Expression", "Language"]
 
 LONGEST_EXPRESSION: Final = 10_000
+
+SLOW_SECONDS: Final = 0.25
+MOST_SLOW: Final = 3
+"""After so many slow evaluations an expression is given up: each of its steps is far from cheap, and while it runs
+nothing else does. One alone proves nothing, since the whole process may have had to wait."""
 
 _ODD_CHARACTER: Final = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -42,14 +48,31 @@ class EvaluationError(Exception):
 
 
 class Expression:
-    """A compiled expression."""
+    """A compiled expression.
 
-    def __init__(self, text: str, program: cel.Expression, result: cel.Type, uses: frozenset[str]) -> None:
+    Args:
+        text: As it is written.
+        program: What runs.
+        result: The type of its value.
+        uses: The variables that it names.
+        seconds: Measures how long evaluations take.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        program: cel.Expression,
+        result: cel.Type,
+        uses: frozenset[str],
+        seconds: Callable[[], float],
+    ) -> None:
         self.text = text
         self.uses = uses
         """The variables that it names."""
         self._program = program
         self._result = result
+        self._seconds = seconds
+        self._slow_times = 0
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
@@ -58,14 +81,20 @@ class Expression:
         """Return its value: a bool of a condition, a text of a message.
 
         Raises:
-            EvaluationError: It has none: a value is absent, a number is out of range, it takes too many steps.
+            EvaluationError: It has none: a value is absent, a number is out of range, it takes too many steps. Or it
+                was slow too often.
         """
+        if self._slow_times >= MOST_SLOW:
+            raise EvaluationError(f"the expression was stopped: it took longer than {SLOW_SECONDS} s {MOST_SLOW} times")
+        began = self._seconds()
         try:
             found = self._program.eval(activation)
             kind, value = found.type(), found.value()
         except Exception as error:
             # Whatever the library raises, it is this task that can't be judged, and nothing else that fails.
             raise EvaluationError(reason_of(str(error), self.text)) from error
+        finally:
+            self._slow_times += self._seconds() - began > SLOW_SECONDS
         if kind == self._result and isinstance(value, bool | str):
             return value
         if kind == cel.Type.ERROR:
@@ -74,9 +103,14 @@ class Expression:
 
 
 class Language:
-    """Compiles expressions; one serves all rules."""
+    """Compiles expressions; one serves all rules.
 
-    def __init__(self) -> None:
+    Args:
+        seconds: Measures how long evaluations take.
+    """
+
+    def __init__(self, seconds: Callable[[], float] = time.perf_counter) -> None:
+        self._seconds = seconds
         running = running_types()
         self._checking = _environment(checked_types(), message_pool())
         self._running = _running_environment()
@@ -118,7 +152,7 @@ class Language:
         program = _compiled(self._running, text)
         if given not in (expected, cel.Type.DYN):
             raise _mistake(f"expected {in_words(expected.name())}, this gives {in_words(given.name())}")
-        return Expression(text, program, expected, self._uses(text))
+        return Expression(text, program, expected, self._uses(text), self._seconds)
 
     def _uses(self, text: str) -> frozenset[str]:
         """Return the variables that an expression names: without them it does not compile."""

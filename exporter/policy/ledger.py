@@ -15,6 +15,9 @@ from exporter.policy.rule_findings import THE_APP, RuleFindings
 
 REMEMBERED_WAYS: Final = 4096
 
+MOST_MOVES: Final = 256
+"""So many different ways of tasks are counted by rule at a time: it takes no longer than a millisecond or two."""
+
 _RESOLUTIONS: Final = {
     PASS: Resolution.FIXED,
     NOT_APPLICABLE: Resolution.NOT_APPLICABLE,
@@ -103,6 +106,8 @@ class Ledger:
             text: Makes what people are told of a violation.
         """
         self._moves[before, after] += 1
+        if len(self._moves) >= MOST_MOVES:
+            self._count_moves()
         for place, old, new in _violations_between(before, after):
             self._open_or_resolve(self._about_tasks[place], task_id, old, new, now=now, text=text)
 
@@ -121,6 +126,7 @@ class Ledger:
         Returns:
             How many violations that baseline has; None: all rules were settled.
         """
+        self._remembered = {}
         unsettled = [findings for findings in self._in_order if not findings.settled]
         for findings in unsettled:
             findings.settle()

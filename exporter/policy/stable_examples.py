@@ -7,7 +7,8 @@ from typing import Final
 
 import xxhash
 
-LEAST_ROOM: Final = 64
+LEAST_ROOM: Final = 128
+"""More than `examples_per_rule` can be: else a question about many tasks would look at all of them."""
 
 
 class StableExamples:

@@ -1,6 +1,6 @@
 """The HTTP side: pages for people, JSON for scripts, ready bytes for scrapers.
 
-`view.py` says what the daemon offers to be shown; `application.py` has the routes, `answers.py` what an answer
-looks like, `query.py` how parameters are read; `status_page.py` makes the page, `api.py`, `changes.py`,
-`violations.py` and `rules.py` the JSON; `server.py` listens and drains.
+`view.py` says what the daemon offers to be shown; `application.py` puts the routes together, which stand in
+`pages/`, `api/`, `expositions.py`, `probes.py` and `lifecycle.py`; `answers.py` says what an answer looks like,
+`accounting.py` what holds for all; `server.py` listens and drains.
 """

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from aiohttp import hdrs, web
 
@@ -11,18 +11,16 @@ from exporter import __version__
 
 SAFE_HEADERS: Final = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Server": f"rtcmpu-exporter/{__version__}",
 }
-"""What every answer carries: pages load nothing but our own style sheet, and nothing runs in them."""
+"""What every answer carries: pages load nothing but our own style sheet and script, and nothing else runs."""
 
 _PIECE_BYTES: Final = 64 * 1024
-_ITEMS_AT_ONCE: Final = 50
-
-Item = TypeVar("Item")
 
 
 def text_answer(text: str, content_type: str = "text/plain", status: int = 200) -> web.Response:
@@ -48,19 +46,14 @@ def error_answer(path: str, status: int, message: str) -> web.Response:
     return text_answer(message + "\n", status=status)
 
 
+def listed_header(request: web.Request, name: str) -> str:
+    """Return a header that is a list: it may stand in several lines."""
+    return ",".join(request.headers.getall(name, ()))
+
+
 def probe_answer(name: str, obstacle: str | None) -> web.Response:
     """Answer a health check: 200 with its name, or 503 with what stands in the way."""
     return text_answer(f"{obstacle or name}\n", status=200 if obstacle is None else 503)
-
-
-async def made_in_slices(items: Iterable[Item], at_once: int = _ITEMS_AT_ONCE) -> list[Item]:
-    """Return items that take some time to be made, letting others run after every few of them."""
-    made: list[Item] = []
-    for item in items:
-        made.append(item)
-        if len(made) % at_once == 0:
-            await asyncio.sleep(0)
-    return made
 
 
 async def stream(

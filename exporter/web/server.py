@@ -2,28 +2,35 @@
 
 import asyncio
 import logging
+import socket
+import ssl
 from collections.abc import Sequence
 
 from aiohttp import web
 
+from exporter.web.connections import Connections
+from exporter.web.limits import DEFAULT_LIMITS, Limits
 from exporter.web.listen import bind, parse_listen_address, shown
+from exporter.web.toolkit.gate import Gate
 
-_KEEP_ALIVE_SECONDS = 75.0
-_LINGERING_SECONDS = 2.0
-_LONGEST_LINE_BYTES = 8190
 _LEAST_SECONDS = 0.01
 
 
 class Running:
     """A server that accepts requests until it is closed."""
 
-    def __init__(self, runner: web.AppRunner) -> None:
+    def __init__(self, runner: web.AppRunner, scheme: str) -> None:
         self._runner = runner
+        self.scheme = scheme
+        """What its URLs begin with: `http` or `https`."""
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where it listens, as `host:port` with the real port; `[::]` and `0.0.0.0` are all addresses."""
-        return tuple(shown(host, port) for host, port, *_ in self._runner.addresses)
+        """Where it listens, as `host:port` with the real port, or as a path; `[::]` and `0.0.0.0` are all addresses."""
+        return tuple(
+            str(address) if isinstance(address, str | bytes) else shown(*address[:2])
+            for address in self._runner.addresses
+        )
 
     async def close(self, drain_seconds: float) -> None:
         """Accept nothing more, give answers under way up to `drain_seconds` to finish, then cut them off."""
@@ -37,31 +44,78 @@ class Running:
         await self._runner.cleanup()
 
 
-async def start(app: web.Application, listen_addresses: Sequence[str]) -> Running:
+async def start(
+    app: web.Application,
+    listen_addresses: Sequence[str],
+    *,
+    sockets: Sequence[socket.socket] = (),
+    gate: Gate | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Running:
     """Serve `app` on every one of `listen_addresses`, or on none.
+
+    Args:
+        app: What answers.
+        listen_addresses: Where to listen.
+        sockets: Listening ones that somebody else opened, which are used instead of the addresses.
+        gate: Stands before all that `app` answers, and may want TLS; None: everyone gets in by plain HTTP.
+        limits: How many connections, how large requests, how long everything.
 
     Raises:
         ListenError: An address is misspelt, taken or not of this machine.
     """
-    addresses = [parse_listen_address(text) for text in listen_addresses]
+    if gate is not None:
+        gate.guard(app)
+    tls = None if gate is None else gate.tls
+    connections = Connections(limits, asyncio.get_running_loop().time)
+    app.middlewares.insert(0, connections.middleware)
+    addresses = [] if sockets else [parse_listen_address(text) for text in listen_addresses]
     runner = web.AppRunner(
         app,
         access_log=None,
         logger=_deaf_logger(),
         shutdown_timeout=_LEAST_SECONDS,
-        keepalive_timeout=_KEEP_ALIVE_SECONDS,
-        lingering_time=_LINGERING_SECONDS,
-        max_line_size=_LONGEST_LINE_BYTES,
-        max_field_size=_LONGEST_LINE_BYTES,
+        keepalive_timeout=limits.longest_idle_seconds,
+        lingering_time=limits.longest_farewell_seconds,
+        max_line_size=limits.longest_line_bytes,
+        max_field_size=limits.longest_line_bytes,
+        max_headers=limits.most_headers,
     )
     await runner.setup()
     try:
+        for listening in sockets:
+            await _Site(runner, listening, tls, connections).start()
         for address in addresses:
-            await web.SockSite(runner, await bind(address)).start()
+            await _Site(runner, await bind(address), tls, connections).start()
     except BaseException:
         await runner.cleanup()
         raise
-    return Running(runner)
+    return Running(runner, "http" if tls is None else "https")
+
+
+class _Site(web.SockSite):
+    """Listens as aiohttp does, for connections that have bounds, also while they begin and end TLS."""
+
+    def __init__(
+        self, runner: web.AppRunner, listening: socket.socket, tls: ssl.SSLContext | None, connections: Connections
+    ) -> None:
+        super().__init__(runner, listening, ssl_context=tls)
+        self._tls = tls
+        self._connections = connections
+
+    async def start(self) -> None:
+        """Begin to accept connections."""
+        await web.BaseSite.start(self)
+        protocols = self._runner.server
+        assert protocols is not None  # noqa: S101 - the runner was set up
+        limits = self._connections.limits
+        self._server = await asyncio.get_running_loop().create_server(
+            self._connections.bounded(protocols),
+            sock=self._sock,
+            ssl=self._tls,
+            ssl_handshake_timeout=None if self._tls is None else limits.longest_handshake_seconds,
+            ssl_shutdown_timeout=None if self._tls is None else limits.longest_farewell_seconds,
+        )
 
 
 def _deaf_logger() -> logging.Logger:

@@ -7,10 +7,12 @@ from typing import Protocol
 from msgspec import Struct
 
 from exporter.collect.history import RecordedChange
+from exporter.collect.inventory import Entry
 from exporter.collect.status import Status
 from exporter.metrics.exposition import Body
 from exporter.metrics.formats import Format
-from exporter.policy.rule import Rule
+from exporter.policy.rule import Outcome, Rule
+from exporter.web.sweep_report import SweepReport
 
 
 class AppView(Struct, frozen=True):
@@ -19,6 +21,60 @@ class AppView(Struct, frozen=True):
     status: Status
     tasks: Mapping[tuple[str, str], int] | None
     """Number of tasks by (task_region, mix_mode); None while there is no data or it is withdrawn."""
+    next_update: float | None = None
+    """Wall-clock seconds when it is due; None: nothing is laid."""
+    next_sweep: float | None = None
+
+
+class BudgetView(Struct, frozen=True):
+    """The budget of requests that some accounts share, as it stands now. Rates are requests in a second."""
+
+    accounts: tuple[str, ...]
+    configured_rate: float
+    effective_rate: float
+    """Less than the configured one after throttling."""
+    needed_rate: float
+    """What the configured intervals ask for, given the numbers of tasks that are known."""
+    waiting: int
+    """Requests that wait for their turn."""
+
+
+class TasksView(Struct, frozen=True):
+    """The accepted tasks of one app, as they are at this moment."""
+
+    status: Status
+    """Where `data_available` is False, the tasks are those of the last good data."""
+    entries: Sequence[Entry]
+    """In any order; a copy, so that it may be looked through in slices."""
+
+
+class TaskFinding(Struct, frozen=True):
+    """What has come of one rule for one task."""
+
+    rule: Rule
+    outcome: Outcome
+    since: float | None
+    """Wall-clock seconds since when a violation is seen; None for other outcomes."""
+    detail: "FindingDetail"
+
+
+class TaskView(Struct, frozen=True):
+    """One task and what its rules say about it."""
+
+    status: Status
+    entry: Entry
+    findings: tuple[TaskFinding, ...]
+    """Of every rule that it was judged by, in the order of the rules."""
+
+
+class SweepStart(StrEnum):
+    """What has come of the wish to read an app at once."""
+
+    STARTED = "started"
+    BUSY = "busy"
+    """Another one is under way; there is one at a time."""
+    UNKNOWN = "unknown"
+    """There is no such app."""
 
 
 class FindingKind(StrEnum):
@@ -95,6 +151,21 @@ class View(Protocol):
     def task_metrics(self, exposition_format: Format, *, gzip: bool) -> Body | None:
         """Return the ready bytes of the exposition of single tasks; None while it is switched off."""
 
+    def budgets(self) -> Sequence[BudgetView]:
+        """Return the budgets of all accounts, in the order of the configuration."""
+
+    def tasks(self, account: str, app_id: str) -> TasksView | None:
+        """Return the tasks of one app; None: there is no such app."""
+
+    def task(self, account: str, app_id: str, task_id: str) -> TaskView | None:
+        """Return one task; None: it is not known, or there is no such app."""
+
+    def collect_now(self, account: str, app_id: str) -> SweepStart:
+        """Begin to read an app's whole list within the budget, beside its collection and without touching it."""
+
+    def sweep_report(self, account: str, app_id: str) -> SweepReport | None:
+        """Return how the newest reading that `collect_now` began goes or went; None: there was none."""
+
     def changes(self) -> Iterator[RecordedChange]:
         """Return the remembered changes of all apps, newest first."""
 
@@ -106,6 +177,9 @@ class View(Protocol):
 
     def rules(self) -> Iterable[RuleView]:
         """Return all rules, also those that are switched off, each name once, in any order."""
+
+    async def reload(self) -> str | None:
+        """Take on the configuration as it stands now; return why it is refused, and None when it is in force."""
 
     def ready(self) -> str | None:
         """Return why the exporter is not ready to be relied upon; None when it is."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exporter import __version__
 from exporter.audit.findings import Audit
 from exporter.audit.sarif import FINGERPRINT, as_sarif
-from tests.support.audits import app, everything, hostile
+from tests.support.audits import app, everything, hostile, rule
 from tests.support.sarif_schema import SARIF
 
 
@@ -46,6 +46,14 @@ def test_rules_say_what_they_are_and_what_to_do() -> None:
             "properties": {"severity": "info", "source": ""},
         },
     ]
+
+
+def test_the_address_of_a_runbook_is_a_uri() -> None:
+    """What people may write and a URI can't hold is escaped; what is escaped already stays."""
+    address = 'https://wiki.example.com/运维/a%20b?q=<x>&r="y"#z'
+    run = _run(Audit(rules=(rule(runbook_url=address),), apps=()))
+    (descriptor,) = run["tool"]["driver"]["rules"]
+    assert descriptor["helpUri"] == "https://wiki.example.com/%E8%BF%90%E7%BB%B4/a%20b?q=%3Cx%3E&r=%22y%22#z"
 
 
 def test_a_violation_is_a_result_of_its_rule_at_its_task() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from exporter.commands.check_config import check_config
 from exporter.config.forecast import forecast
+from exporter.config.mistakes import ConfigError
 from exporter.config.model import Account, App, Collection, Config, Quota
 from exporter.config.policy_model import Expect, Policy
 from exporter.configuration_source import ConfigurationSource
@@ -49,3 +50,25 @@ def test_rules_that_are_on_are_counted_once_by_name(capsys: pytest.CaptureFixtur
     expecting = tuple(App(id=name, expect=Expect(region=("CN-Shanghai",))) for name in ("a", "b"))
     config = Config(accounts=(Account(name="one", apps=expecting),), policy=Policy(default_rules=False))
     assert _shown(config, capsys)[0] == "rtcmpu.yml: fine, 1 account, 2 apps, 1 rule on"
+
+
+@pytest.mark.parametrize(("app_id", "mistakes"), [("a", ["web.yml:1:1"]), ("a b", ["rtcmpu.yml:3:15", "web.yml:1:1"])])
+def test_a_web_configuration_is_checked_as_well(
+    app_id: str, mistakes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mistakes of both files are told at once."""
+    monkeypatch.chdir(tmp_path)
+    Path("web.yml").write_text("tls: {}\n")
+    Path("rtcmpu.yml").write_text(f"accounts:\n- name: one\n  apps: [{{id: {app_id}}}]\n")
+    source = ConfigurationSource.of_file(Path("rtcmpu.yml"), {})
+    with pytest.raises(ConfigError) as refused:
+        check_config(source, Path("rtcmpu.yml"), probe=False, web_config_file=Path("web.yml"))
+    assert [line.split(": ")[0] for line in str(refused.value).splitlines()] == mistakes
+
+
+def test_a_good_web_configuration_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With both files right the forecast follows."""
+    (tmp_path / "web.yml").write_text("")
+    source = ConfigurationSource.of_config(Config(accounts=(Account(name="one", apps=(App(id="a"),)),)))
+    assert check_config(source, Path("rtcmpu.yml"), probe=False, web_config_file=tmp_path / "web.yml") == 0
+    assert capsys.readouterr().out.startswith("rtcmpu.yml: fine, ")

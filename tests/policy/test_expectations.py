@@ -85,6 +85,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], Outcome, str]] = [
         VIOLATION,
         "Push hosts: axexample, expected a.example",
     ),
+    ({"push_hosts": ("a",)}, {"outputs": [push("")]}, VIOLATION, "Push hosts: none, expected a"),
     ({"push_hosts": ("*",)}, {}, NOT_APPLICABLE, ""),
     ({"push_schemes": ("rtmps", "srt")}, {"outputs": [push("a", "srt")]}, PASS, ""),
     (
@@ -93,6 +94,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], Outcome, str]] = [
         VIOLATION,
         "Push schemes: rtmp, expected rtmps or srt",
     ),
+    ({"push_schemes": ("rtmps",)}, {"outputs": [push("a", "")]}, VIOLATION, "Push schemes: none, expected rtmps"),
     ({"push_schemes": ("rtmps",)}, {}, NOT_APPLICABLE, ""),
     ({"ali_cdn": (True,)}, {"outputs": [push("a"), push("b", is_ali_cdn=True)]}, PASS, ""),
     (
@@ -120,6 +122,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], Outcome, str]] = [
     ({"audio_only": (False,)}, {"audio_only": True}, VIOLATION, "Audio only: true, expected false"),
     ({"audio_only": (True, False)}, {"audio_only": True}, PASS, ""),
     ({"audio_only": (True,)}, {}, NOT_APPLICABLE, ""),
+    ({"audio_only": (True,)}, {"video": {}, "field_errors": ["EncodeParams.AudioOnly"]}, NOT_APPLICABLE, ""),
     ({"audio_channels": (1, 2)}, {"audio": {"channels": 2}}, PASS, ""),
     ({"audio_channels": (2,)}, {"audio": {"channels": 1}}, VIOLATION, "Audio channels: 1, expected 2"),
     ({"audio_channels": (2,)}, {"audio": {}}, NOT_APPLICABLE, ""),
@@ -156,6 +159,12 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], Outcome, str]] = [
         {"video": {"gop": 100, "framerate": 20}},
         VIOLATION,
         "Length of a group of pictures: 5 s, expected at most 4",
+    ),
+    (
+        {"gop_seconds": Range(most=3)},
+        {"video": {"gop": 50, "framerate": 14}},
+        VIOLATION,
+        "Length of a group of pictures: 3.571 s, expected at most 3",
     ),
     ({"gop_seconds": Range(most=4)}, {"video": {"gop": 100, "framerate": 25}}, PASS, ""),
     ({"gop_seconds": Range(most=4)}, {"video": {"gop": 100}}, NOT_APPLICABLE, ""),
@@ -227,6 +236,15 @@ def test_all_apps_share_what_stands_in_labels() -> None:
     shared = ("name", "title", "severity", "owner", "runbook_url", "reason", "remedy", "source")
     assert [getattr(one.rule, key) for key in shared] == [getattr(other.rule, key) for key in shared]
     assert one.rule.version != other.rule.version
+
+
+def test_titles_say_what_is_wrong() -> None:
+    """They stand beside violations, as those of all rules do."""
+    expectations = expectation_rules(EVERYTHING, LANGUAGE)
+    assert expectations.count is not None
+    rules = [*(compiled.rule for compiled in expectations.rules), expectations.count.rule]
+    assert rules[0].title == "Region not as expected of the app"
+    assert all(rule.title.endswith(" not as expected of the app") for rule in rules)
 
 
 def test_the_number_of_tasks_is_a_rule_of_its_own() -> None:

@@ -249,3 +249,10 @@ def test_a_case_with_urls_has_a_field_that_they_stand_in() -> None:
     assert facts_of_case({"outputs": outputs})["has_multi_stream_url"] is True
     with_stream_url = facts_of_case({"outputs": outputs, "has_stream_url": True})
     assert (with_stream_url["has_stream_url"], with_stream_url["has_multi_stream_url"]) == (True, False)
+
+
+def test_a_task_with_absurdly_many_panes_costs_no_more_than_one_with_many() -> None:
+    """Of thousands of panes on one spot the first hundred are compared with each other."""
+    seen = facts(configuration(panes=(pane(0.0, 0.0, 1.0, 1.0),) * 5000))
+    assert seen["pane_count"] == 5000
+    assert seen["overlapping_panes"] == 100 * 99 // 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from exporter.policy.evaluation_reasons import reason_of
 from exporter.policy.facts import facts_of_case
 from exporter.policy.functions import FUNCTIONS
-from exporter.policy.language import CompileError, EvaluationError, Language
+from exporter.policy.language import MOST_SLOW, SLOW_SECONDS, CompileError, EvaluationError, Language
 
 LANGUAGE = Language()
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -239,6 +239,55 @@ def test_an_expensive_expression_is_stopped() -> None:
     numbers = list(range(100))
     loops = f"{numbers}.all(a, {numbers}.all(b, {numbers}.all(c, a + b + c >= 0)))"
     assert reason(loops) == "the expression was stopped: it takes too many steps (more than 10,000)"
+
+
+class _Ticks:
+    """A clock that moves on by itself, so far at each look."""
+
+    def __init__(self, step: float) -> None:
+        self.step = step
+        self._now = 0.0
+
+    def __call__(self) -> float:
+        self._now += self.step
+        return self._now
+
+
+def test_an_expression_that_is_slow_again_and_again_is_given_up() -> None:
+    """Whatever it is that takes so long: it has a value a few times, then a reason, and others go on."""
+    ticks = _Ticks(2 * SLOW_SECONDS)
+    language = Language(ticks)
+    slow, other = language.compile_condition("true"), language.compile_condition("task_id == 'a'")
+    activation = language.activation({"task_id": "a"})
+    assert [slow.evaluate(activation) for _ in range(MOST_SLOW)] == [True] * MOST_SLOW
+    ticks.step = 0.0
+    with pytest.raises(EvaluationError, match=r"^the expression was stopped: it took longer than 0\.25 s 3 times$"):
+        slow.evaluate(activation)
+    assert other.evaluate(activation) is True
+
+
+def test_an_expression_that_fails_slowly_is_given_up_too() -> None:
+    """That it comes to nothing does not make it cheaper."""
+    ticks = _Ticks(2 * SLOW_SECONDS)
+    language = Language(ticks)
+    failing = language.compile_condition("task.video.gop > 1")
+    activation = language.activation({"task": facts_of_case({})})
+    reasons = []
+    for _ in range(MOST_SLOW + 1):
+        with pytest.raises(EvaluationError) as raised:
+            failing.evaluate(activation)
+        reasons.append(str(raised.value))
+    assert [reason.partition(":")[0] for reason in reasons] == [
+        *["task.video has no gop here"] * MOST_SLOW,
+        "the expression was stopped",
+    ]
+
+
+def test_an_expression_that_is_fast_is_never_given_up() -> None:
+    """Any number of evaluations up to the limit of time is fine."""
+    language = Language(_Ticks(SLOW_SECONDS))
+    fast = language.compile_condition("true")
+    assert all(fast.evaluate(language.activation({})) for _ in range(100))
 
 
 def test_a_lack_of_memory_is_said_in_words() -> None:

@@ -2,7 +2,7 @@
 
 from exporter.policy.finding_events import AnyRule, Resolution
 from exporter.policy.findings import SavedFindings
-from exporter.policy.ledger import Ledger
+from exporter.policy.ledger import MOST_MOVES, Ledger
 from exporter.policy.outcomes import (
     EXEMPT,
     NOT_APPLICABLE,
@@ -94,6 +94,33 @@ def test_saved_ages_are_kept_until_the_baseline() -> None:
         _record(ledger, task_id, nothing_known(2), PASS, VIOLATION)
     ledger.settle()
     assert ledger.saved()[0].since == {"a": 3.0, "b": 10.0}
+
+
+def test_saved_ages_are_forgotten_with_the_baseline() -> None:
+    """A rule that goes and comes back begins anew: what it found before the process started is long past."""
+    ledger, _ = _ledger()
+    ledger.restore((SavedFindings(ONE.rule.version, {"a": 3.0}),))
+    before = _record(ledger, "a", nothing_known(2), PASS, VIOLATION)
+    ledger.settle()
+    ledger.set_rules([TWO], None, order=[TWO])
+    before = _record(ledger, "a", before[:1], PASS)
+    ledger.set_rules([TWO, ONE], None, order=[TWO, ONE])
+    _record(ledger, "a", bytes([PASS, UNKNOWN]), PASS, VIOLATION, now=50.0)
+    assert ledger.saved()[1].since == {"a": 50.0}
+
+
+def test_only_so_many_different_ways_are_counted_at_a_time() -> None:
+    """Where each task has outcomes of its own, the report does not have to count all of them at once."""
+    rules = [rule(f"rule-{number}", "true") for number in range(16)]
+    ledger = Ledger(LIVE, Told([], [], []))
+    ledger.set_rules(rules, None, order=rules)
+    for number in range(3 * MOST_MOVES):
+        _record(ledger, f"task-{number}", nothing_known(16), *(number >> bit & 1 for bit in range(16)))
+        assert len(ledger._moves) < MOST_MOVES
+    ledger.settle()
+    violations = [sum(number >> bit & 1 for number in range(3 * MOST_MOVES)) for bit in range(16)]
+    assert [report.violations for report in ledger.reports(lambda _: 5)] == violations
+    assert [report.evaluated for report in ledger.reports(lambda _: 5)] == [3 * MOST_MOVES] * 16
 
 
 def test_only_settled_rules_could_show_examples() -> None:

@@ -1,8 +1,12 @@
 """Tests of the choice of examples."""
 
+from collections.abc import Iterator
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.config.policy_model import Policy
+from exporter.config.shapes import keys_of
 from exporter.policy.stable_examples import LEAST_ROOM, StableExamples
 
 
@@ -48,3 +52,26 @@ def test_few_of_many_tasks_are_kept_in_order() -> None:
         examples.added(f"task-{number}")
     assert len(examples._lowest) <= 2 * LEAST_ROOM
     assert examples.first(5) == _chosen(tasks, 5)
+
+
+class _Looked(set[str]):
+    """Tasks that count how often all of them are looked at."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self.times += 1
+        return super().__iter__()
+
+
+def test_as_many_as_can_be_asked_for_are_known() -> None:
+    """However many examples a rule may show, no report of new violations looks at all of them."""
+    (most,) = (key.shape.most for key in keys_of(Policy) if key.name == "examples_per_rule")
+    assert most is not None
+    tasks = _Looked()
+    examples = StableExamples(tasks)
+    for number in range(1000):
+        tasks.add(f"task-{number}")
+        examples.added(f"task-{number}")
+        assert len(examples.first(int(most))) == min(most, number + 1)
+    assert tasks.times == 0

@@ -1,13 +1,23 @@
 """Requests to servers on this machine: no proxy, no redirect to elsewhere, always bounded in time."""
 
 import json
+import ssl
 import urllib.request
+from base64 import b64encode
 from collections.abc import Mapping
 from email.message import Message
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
 
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+def _opener(tls: ssl.SSLContext | None = None) -> urllib.request.OpenerDirector:
+    """Return what opens URLs."""
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), *([] if tls is None else [urllib.request.HTTPSHandler(context=tls)])
+    )
+
+
+_OPENER = _opener()
 
 
 class Answer(NamedTuple):
@@ -24,21 +34,33 @@ class Answer(NamedTuple):
 
 
 def ask(
-    url: str, *, method: str = "GET", body: object = None, headers: Mapping[str, str] | None = None, seconds: float = 10
+    url: str,
+    *,
+    method: str = "GET",
+    body: object = None,
+    headers: Mapping[str, str] | None = None,
+    seconds: float = 10,
+    tls: ssl.SSLContext | None = None,
 ) -> Answer:
     """Send a request; a `body` is sent as JSON. An error status is an answer like any other.
 
     Raises:
-        OSError: Nobody answers.
+        OSError: Nobody answers, or not by the rules of `tls`.
     """
+    opener = _OPENER if tls is None else _opener(tls)
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, dict(headers or {}), method=method)  # noqa: S310 - http on loopback
     try:
-        with _OPENER.open(request, timeout=seconds) as response:
+        with opener.open(request, timeout=seconds) as response:
             return Answer(response.status, response.headers, response.read())
     except HTTPError as error:
         with error:
             return Answer(error.code, error.headers, error.read())
+
+
+def basic_auth(name: str, password: str) -> dict[str, str]:
+    """Return the header by which a client says who it is."""
+    return {"Authorization": "Basic " + b64encode(f"{name}:{password}".encode()).decode()}
 
 
 def ask_json(url: str, *, method: str = "GET", body: object = None) -> Any:

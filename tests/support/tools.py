@@ -8,6 +8,9 @@ import pytest
 
 DEBIAN_PACKAGES = {
     "amtool": "prometheus-alertmanager",
+    "curl": "curl",
+    "jq": "jq",
+    "chromium": "chromium",
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "prometheus-node-exporter": "prometheus-node-exporter",

@@ -9,7 +9,18 @@ from exporter.metrics.exposition import Body
 from exporter.metrics.formats import Format
 from exporter.policy.rule import Rule, Severity
 from exporter.state import State
-from exporter.web.view import AppView, FindingDetail, FindingKind, FindingsView, RuleView
+from exporter.web.sweep_report import SweepReport
+from exporter.web.view import (
+    AppView,
+    BudgetView,
+    FindingDetail,
+    FindingKind,
+    FindingsView,
+    RuleView,
+    SweepStart,
+    TasksView,
+    TaskView,
+)
 
 NOW = 1_800_000_000.0
 SWEEP = Sweep(
@@ -121,8 +132,14 @@ class FakeView:
         self.recorded: list[RecordedChange] = []
         self.found: dict[FindingKind, list[FindingsView]] = {}
         self.shown_rules: list[RuleView] = []
+        self.reloads = 0
+        self.refusal: str | None = None
         self.unready: str | None = None
         self.unhealthy: str | None = None
+        self.shown_budgets: list[BudgetView] = []
+        self.start = SweepStart.STARTED
+        self.shown_sweep: SweepReport | None = None
+        self.collected: list[tuple[str, str]] = []
         self.asked: list[tuple[Format, bool]] = []
         self.finished: list[tuple[str, int]] = []
 
@@ -148,6 +165,27 @@ class FakeView:
         length = sum(map(len, self.task_chunks))
         return Body(content_type=exposition_format.content_type, gzip=gzip, chunks=self.task_chunks, length=length)
 
+    def budgets(self) -> Sequence[BudgetView]:
+        """Return `shown_budgets`."""
+        return self.shown_budgets
+
+    def tasks(self, account: str, app_id: str) -> TasksView | None:  # noqa: ARG002 - as `View` has it
+        """Return nothing: there are no tasks."""
+        return None
+
+    def task(self, account: str, app_id: str, task_id: str) -> TaskView | None:  # noqa: ARG002 - as `View` has it
+        """Return nothing: there are no tasks."""
+        return None
+
+    def collect_now(self, account: str, app_id: str) -> SweepStart:
+        """Return `start`, and remember for which app."""
+        self.collected.append((account, app_id))
+        return self.start
+
+    def sweep_report(self, account: str, app_id: str) -> SweepReport | None:  # noqa: ARG002 - as `View` has it
+        """Return `shown_sweep`."""
+        return self.shown_sweep
+
     def changes(self) -> Iterator[RecordedChange]:
         """Return `recorded`, the last first."""
         return reversed(self.recorded)
@@ -163,6 +201,11 @@ class FakeView:
     def rules(self) -> Sequence[RuleView]:
         """Return `shown_rules`."""
         return self.shown_rules
+
+    async def reload(self) -> str | None:
+        """Count, and return `refusal`."""
+        self.reloads += 1
+        return self.refusal
 
     def ready(self) -> str | None:
         """Return `unready`."""

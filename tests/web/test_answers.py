@@ -1,13 +1,11 @@
-"""Joining chunks to pieces, and making items in slices."""
+"""Joining chunks to pieces."""
 
-import asyncio
-from collections.abc import Iterator
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.answers import gathered, made_in_slices
+from exporter.web.answers import gathered
 
 CHUNKS = st.lists(st.binary(max_size=40), max_size=40)
 
@@ -26,25 +24,3 @@ def test_a_large_chunk_is_handed_on_uncopied() -> None:
     """What is large already costs no copy."""
     large = b"x" * 100
     assert any(piece is large for piece in gathered([b"a", large, b"b"], 50))
-
-
-async def test_others_run_while_many_items_are_made() -> None:
-    """Items come in order, and after every few of them the event loop has its turn."""
-    turns: list[int] = []
-    made = 0
-
-    def items() -> Iterator[int]:
-        nonlocal made
-        for number in range(10):
-            made += 1
-            yield number
-
-    async def other() -> None:
-        while made < 10:
-            turns.append(made)
-            await asyncio.sleep(0)
-
-    running = asyncio.create_task(other())
-    assert await made_in_slices(items(), at_once=3) == list(range(10))
-    await running
-    assert turns == [3, 6, 9]

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import ClientConnectionError, ClientSession, web
 
 from exporter.web.application import application
+from exporter.web.limits import DEFAULT_LIMITS, Limits
 from exporter.web.listen import ListenAddress, ListenError, parse_listen_address
 from exporter.web.server import Running, start
 from tests.web.fake_view import FakeView
@@ -22,10 +23,10 @@ async def session() -> AsyncIterator[ClientSession]:
         yield session
 
 
-async def started(*addresses: str, view: FakeView | None = None, longest_scrape_seconds: float = 60.0) -> Running:
+async def started(*addresses: str, view: FakeView | None = None, limits: Limits = DEFAULT_LIMITS) -> Running:
     """Start a server of a fake view."""
-    app = application(view or FakeView(), FixedClock(), longest_scrape_seconds=longest_scrape_seconds)
-    return await start(app, addresses)
+    app = application(view or FakeView(), FixedClock(), limits=limits)
+    return await start(app, addresses, limits=limits)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ async def test_idle_connections_do_not_hold_the_end_up(session: ClientSession) -
 async def test_a_client_that_reads_too_slowly_is_cut_off() -> None:
     """Whoever asks for metrics and does not read them loses the connection, counted as gone away."""
     view = FakeView(chunks=[b"x" * 30_000_000])
-    running = await started("127.0.0.1:0", view=view, longest_scrape_seconds=0.2)
+    running = await started("127.0.0.1:0", view=view, limits=Limits(longest_scrape_seconds=0.2))
     host, port = running.addresses[0].split(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
     try:

@@ -1,0 +1,144 @@
+"""The OpenAPI document, made of what the endpoints declare."""
+
+import inspect
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, TypedDict
+
+import msgspec
+
+from exporter import __version__
+from exporter.web.api.answer import JSON_TYPE
+from exporter.web.api.bounded_page import LARGEST_PAGE_BYTES
+from exporter.web.api.describing import about
+from exporter.web.api.endpoints import ENDPOINTS, Endpoint
+from exporter.web.api.parameters import Parameter
+
+_DESCRIPTION: Final = f"""\
+What the exporter knows, for scripts. Nothing here asks the service: an answer has what was collected last, and says
+`data_available: false` where that is too old to be relied upon.
+
+- What is not known or absent is null, never 0. Times are seconds since 1970. JSON is in pure ASCII.
+- Parameters that are unknown, empty or given twice are refused with 400. Every error has the form `{{"error": "..."}}`.
+- Lists are read page by page: `next_cursor` of one answer is the `cursor` of the next request, until it is null. A page
+  ends before `limit` where it would have more than {LARGEST_PAGE_BYTES // 1024**2} MiB.
+- Answers have a weak ETag; `If-None-Match` saves the transfer of what has not changed. HEAD is answered as GET is.
+- New fields and new values of closed lists may be added to answers within `/api/v1/`; what is there stays.
+"""
+_ERRORS: Final = {
+    400: "A parameter can't be understood: which, what it was and what was expected.",
+    401: "The operator has set up users, and this is none of them.",
+    404: "Nothing is known by these names.",
+    406: "The client does not accept JSON.",
+    413: "The request has a body that is too large; none is needed.",
+    429: "The operator has limited how many requests there may be in a second.",
+    500: "A fault of the exporter: its log says more.",
+}
+_ONLY_WITH_PATH_PARAMETERS: Final = 404
+
+
+class Error(TypedDict):
+    """Why a request can't be answered."""
+
+    error: Annotated[str, about("One line for people.")]
+
+
+def openapi_document() -> dict[str, Any]:
+    """Return the document, as OpenAPI 3.1 has it."""
+    answers = [Error, *(endpoint.answer for endpoint in ENDPOINTS if endpoint.answer is not None)]
+    _, schemas = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "rtcmpu-exporter",
+            "version": __version__,
+            "description": _DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": {endpoint.path: {"get": _operation(endpoint)} for endpoint in ENDPOINTS},
+        "components": {
+            "schemas": {name: _complete(schema) for name, schema in sorted(schemas.items())},
+            "responses": {
+                "NotModified": {"description": "What the client has is still so.", "headers": _headers()},
+                **{f"Error{status}": _error(meaning) for status, meaning in _ERRORS.items()},
+            },
+            "headers": {
+                "ETag": {"description": "Changes with the content.", "schema": {"type": "string"}},
+                "Cache-Control": {"description": "no-cache: ask before using it again.", "schema": {"type": "string"}},
+            },
+            "securitySchemes": {
+                "basic": {"type": "http", "scheme": "basic", "description": "Where the operator has set up users."}
+            },
+        },
+        "security": [{}, {"basic": []}],
+    }
+
+
+def openapi_text() -> str:
+    """Return the document as the text of `docs/openapi.json`."""
+    return json.dumps(openapi_document(), indent=2, default=msgspec.to_builtins) + "\n"
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": endpoint.operation_id,
+        "summary": endpoint.summary,
+        "description": endpoint.description,
+        "parameters": [
+            *(_parameter(parameter, "path") for parameter in endpoint.path_parameters),
+            *(_parameter(parameter, "query") for parameter in endpoint.parameters),
+        ],
+        "responses": {
+            "200": _answer(endpoint),
+            "304": {"$ref": "#/components/responses/NotModified"},
+        },
+    }
+    for status in _ERRORS:
+        if endpoint.path_parameters or status != _ONLY_WITH_PATH_PARAMETERS:
+            operation["responses"][str(status)] = {"$ref": f"#/components/responses/Error{status}"}
+    return operation
+
+
+def _parameter(parameter: Parameter, place: str) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "name": parameter.name,
+        "in": place,
+        "description": parameter.description,
+        "required": place == "path",
+        "schema": parameter.schema,
+    }
+    return {**described, "example": parameter.example} if parameter.example else described
+
+
+def _answer(endpoint: Endpoint) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": {"type": "object"}}
+    if endpoint.answer is not None:
+        content = {
+            "schema": {"$ref": f"#/components/schemas/{endpoint.answer.__name__}"},
+            "example": msgspec.to_builtins(endpoint.example),
+        }
+    return {"description": endpoint.summary, "headers": _headers(), "content": {JSON_TYPE: content}}
+
+
+def _error(meaning: str) -> dict[str, Any]:
+    content = {"schema": {"$ref": "#/components/schemas/Error"}, "example": {"error": meaning}}
+    return {"description": meaning, "content": {JSON_TYPE: content}}
+
+
+def _headers() -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("ETag", "Cache-Control")}
+
+
+def _complete(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema of what is answered: nothing is left out there, so all is required and nothing has a default."""
+    complete = {name: value for name, value in schema.items() if name != "required"}
+    if "description" in schema:
+        complete["description"] = inspect.cleandoc(schema["description"])
+    if "properties" in schema:
+        complete["properties"] = {
+            name: {key: value for key, value in field.items() if key != "default"}
+            for name, field in schema["properties"].items()
+        }
+        complete["required"] = list(schema["properties"])
+    return complete

@@ -1,0 +1,182 @@
+"""Connections, bounded in number and in time, whatever their clients do or leave.
+
+aiohttp closes a connection that has been silent, but knows no bound for one whose request never ends, nor for one
+whose client does not read: closing waits until everything is sent. So each connection has a deadline here, after
+which it is cut off.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from exporter.web.limits import Limits
+
+WARN_SECONDS: Final = 60.0
+"""How often refused connections are logged at most."""
+
+_REFUSAL: Final = (
+    "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n"
+    "Cache-Control: no-store\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{sentence}"
+)
+
+
+class Connections:
+    """All connections of a server.
+
+    Args:
+        limits: How many, how large, how long.
+        monotonic: The seconds of a clock that only goes forward.
+    """
+
+    def __init__(self, limits: Limits, monotonic: Callable[[], float]) -> None:
+        self.limits = limits
+        self._monotonic = monotonic
+        self._by_protocol: dict[asyncio.BaseProtocol, _Connection] = {}
+        self._waiting: dict[_Connection, None] = {}
+        """Those without a request, the one that has been so for longest first."""
+        self._warned_at = -WARN_SECONDS
+
+    def bounded(self, make_protocol: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+        """Return what makes the protocol of a connection, within the limits, from what makes one without any."""
+        return lambda: _Connection(make_protocol, self)
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Take note of when a connection's request is complete, and when its answer is made."""
+        connection = self._by_protocol.get(request.protocol)
+        if connection is None:  # it was cut off a moment ago
+            raise ConnectionResetError("the connection is closed")
+        self._waiting.pop(connection, None)
+        connection.answer_begins()
+        try:
+            return await handler(request)
+        finally:
+            if connection.protocol in self._by_protocol:
+                self._waiting[connection] = None
+                connection.answer_is_made()
+
+    def has_room(self) -> bool:
+        """Whether another connection may come in; who has been without a request for longest makes room."""
+        if len(self._by_protocol) < self.limits.most_connections:
+            return True
+        self._warn()
+        longest = next(iter(self._waiting), None)
+        if longest is None:
+            return False
+        longest.cut_off()
+        return True
+
+    def add(self, connection: "_Connection") -> None:
+        """Count a connection."""
+        self._by_protocol[connection.protocol] = connection
+        self._waiting[connection] = None
+
+    def remove(self, connection: "_Connection") -> None:
+        """Count a connection no more."""
+        self._by_protocol.pop(connection.protocol, None)
+        self._waiting.pop(connection, None)
+
+    def _warn(self) -> None:
+        """Say that the limit is reached, now and then."""
+        now = self._monotonic()
+        if now - self._warned_at >= WARN_SECONDS:
+            self._warned_at = now
+            structlog.get_logger().warning(
+                "too many connections: those without a request are closed", limit=self.limits.most_connections
+            )
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: hands everything on to aiohttp's protocol, and ends where that takes too long."""
+
+    def __init__(self, make_protocol: Callable[[], asyncio.Protocol], connections: Connections) -> None:
+        self._make_protocol = make_protocol
+        self._connections = connections
+        self._limits = connections.limits
+        self._transport: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._is_answering = False
+        self._is_idle = False
+        self._request_bytes = 0
+        self.protocol = asyncio.Protocol()
+        """aiohttp's, from when the connection is admitted."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, or refuse at once where there are too many."""
+        self._transport = cast("asyncio.Transport", transport)
+        if not self._connections.has_room():
+            self._refuse("503 Service Unavailable", "too many connections, all of them are being answered\n")
+            return
+        self.protocol = self._make_protocol()
+        self._connections.add(self)
+        self._end_within(self._limits.longest_head_seconds)
+        self.protocol.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what came, unless a request has no end."""
+        if not self._is_answering:
+            self._request_bytes += len(data)
+            if self._request_bytes > self._limits.longest_request_bytes:
+                self._refuse("413 Content Too Large", f"more than {self._limits.longest_request_bytes} bytes\n")
+                return
+            if self._is_idle:
+                self._is_idle = False
+                self._end_within(self._limits.longest_head_seconds)
+        self.protocol.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Hand on that the client has said all."""
+        return self.protocol.eof_received()
+
+    def pause_writing(self) -> None:
+        """Hand on that the client does not read as fast."""
+        self.protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Hand on that the client has read."""
+        self.protocol.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Hand on that it is over."""
+        self._leave()
+        self.protocol.connection_lost(exc)
+
+    def answer_begins(self) -> None:
+        """Take note that a request is complete."""
+        self._is_answering, self._is_idle, self._request_bytes = True, False, 0
+        self._end_within(self._limits.longest_answer_seconds)
+
+    def answer_is_made(self) -> None:
+        """Take note that all has been done for a request but, perhaps, to send the answer's end."""
+        self._is_answering, self._is_idle = False, True
+        self._end_within(self._limits.longest_idle_seconds)
+
+    def cut_off(self) -> None:
+        """End at once, and send nothing more."""
+        self._leave()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _refuse(self, status: str, sentence: str) -> None:
+        """Say why, and end."""
+        self._leave()
+        if self._transport is not None:
+            self._transport.write(_REFUSAL.format(status=status, length=len(sentence), sentence=sentence).encode())
+            self._transport.close()
+            self._end_within(self._limits.longest_farewell_seconds)
+
+    def _leave(self) -> None:
+        """Make room for others."""
+        self._connections.remove(self)
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _end_within(self, seconds: float) -> None:
+        """Lay the deadline anew."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = asyncio.get_running_loop().call_later(seconds, self.cut_off)

@@ -1,0 +1,294 @@
+"""The pages in a real browser: what works with and without a script, by keyboard, on a phone, in light and dark."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.support.browser import NARROW, WIDE, chromium, opened
+from tests.support.configurations import account
+from tests.support.http import ask, ask_json
+from tests.support.processes import Programs, eventually
+
+pytestmark = pytest.mark.processes
+
+TASKS = 20_000
+APP = "/apps/production/app-1"
+ODD_ID = "000-<img src=x onerror=alert(1)>'\"&{{7*7}}/../?#"
+HOSTILE = "<img src=x onerror=alert(1)>\"'</script><script>alert(2)</script>{{7*7}}\u202e" + "long" * 60
+ROW = {
+    "TaskId": ODD_ID,
+    "AppId": "app-1",
+    "ChannelId": HOSTILE,
+    "MixMode": HOSTILE,
+    "Region": HOSTILE,
+    "StreamURL": f"rtmp://user:canary-password@{'h' * 80}.example/canary-path?canary-key",
+    "MaxIdleTime": "not a number",
+    "MultiStreamURL": [{"URL": "rtmp://a.example/canary-path", "IsAliCdn": True}],
+    "TranscodeParams": {
+        "EncodeParams": {
+            "VideoCodec": HOSTILE,
+            "VideoWidth": 1280,
+            "VideoHeight": 720,
+            "VideoBitrate": 10**15,
+            "VideoFramerate": -25,
+            "VideoGop": 1,
+            "EnhancedParam": f'{{"profile": "{"p" * 90}", "preset": "<b>"}}',
+        },
+        "UserInfos": [{"UserId": "canary-user", "SourceType": HOSTILE, "StreamType": HOSTILE}],
+        "Layout": {
+            "UserPanes": [
+                {"X": 0.1, "Y": 0.1, "Width": 0.5, "Height": 0.5, "ZOrder": 0, "SourceType": HOSTILE},
+                {"X": 0.3, "Y": 0.3, "Width": 0.9, "Height": 0.5, "ZOrder": 0},
+                {"X": "nowhere"},
+            ]
+        },
+        "Background": {"URL": "http://canary-image.example/", "RenderMode": 1},
+    },
+    "SeiParams": {"PassThrough": {"PayloadContent": "canary-payload", "Interval": 100}, "PayloadType": 5},
+}
+RULES = """\
+rules:
+  - name: everything
+    title: "<img src=x onerror=alert(3)> {{7*7}}"
+    severity: warning
+    owner: "<b>owner</b>"
+    expect: "false"
+    message: '"<img src=x onerror=alert(4)> " + task_id'
+    reason: "<script>alert(5)</script>"
+    remedy: "<i>remedy</i>"
+    exempt:
+      - {name: agreed, tasks: ["ff*"], until: 2099-12-31, reason: "<u>agreed</u>"}
+  - name: worst
+    title: One task alone
+    severity: critical
+    expect: task.region != "EMAA-Saudi" || task.idle_timeout_seconds != 301
+"""
+CONFIGURATION = """\
+accounts:
+{production}
+- name: unreachable
+  endpoint: http://127.0.0.1:9
+  credentials: {{access_key_id: id, access_key_secret: canary-secret}}
+  apps: [{{id: far, name: "<img src=x onerror=alert(6)>", owner: "<script>alert(7)</script>"}}]
+collection: {{interval: 1s, sweep_interval: 30s}}
+policy: {{rule_files: [rules.yml], default_rules: false}}
+"""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an exporter that has read and judged 20,000 tasks, one of them hostile, and can't read an app."""
+    directory = tmp_path_factory.mktemp("browser")
+    with Programs(directory) as programs:
+        _, service = programs.start_simulator("--apps=1", f"--tasks={TASKS}", "--churn=0")
+        assert ask(f"{service}/-/tasks", method="POST", body=ROW).status == 200
+        config = directory / "rtcmpu.yml"
+        production = account(service, more="requests_per_second: 50")
+        config.write_text(CONFIGURATION.format(production=production))
+        (directory / "rules.yml").write_text(RULES)
+        _, address = programs.start_daemon(config)
+
+        def all_is_judged() -> None:
+            matching = ask_json(f"{address}/api/v1/violations?rule=everything&limit=1")["matching"]
+            assert matching > TASKS * 0.99
+
+        eventually(all_is_judged, within_seconds=60)
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser for all tests."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def odd_task(base: str, browser: Browser) -> str:
+    """The path of the hostile task, as the table links to it."""
+    with opened(browser, base) as shown:
+        shown.go(f"{APP}?task_id=000-%3Cimg")
+        return shown.page.locator(".tasks tbody th a").first.get_attribute("href") or ""
+
+
+@pytest.fixture(scope="module")
+def paths(odd_task: str) -> tuple[str, ...]:
+    """Every page."""
+    return ("/", APP, f"{APP}?task_id=000-", odd_task, "/violations", "/rules", f"{APP}/collect", "/apps/x/y")
+
+
+@pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", NARROW)], ids=["light desk", "dark phone"])
+def test_every_page_is_accessible_and_fits(
+    base: str, browser: Browser, paths: tuple[str, ...], scheme: Literal["light", "dark"], size: tuple[int, int]
+) -> None:
+    """No barrier that axe knows, contrast included; nothing leaves the window sideways; nothing is complained about."""
+    with opened(browser, base, size=size, color_scheme=scheme) as shown:
+        for path in paths:
+            page = shown.go(path)
+            for details in page.locator("summary").all()[:2]:
+                details.click()
+            assert shown.barriers() == [], path
+            assert page.evaluate("document.documentElement.scrollWidth") <= size[0], path
+        assert [one for one in shown.complaints if "404" not in one] == []
+
+
+def test_hostile_text_stays_text(base: str, browser: Browser, paths: tuple[str, ...]) -> None:
+    """Names, addresses, messages and rules make no element and run nothing; what must not be shown is nowhere."""
+    with opened(browser, base) as shown:
+        for path in paths:
+            page = shown.go(path)
+            assert page.locator("img, b b, i, u, script:not([src])").count() == 0, path
+            assert "canary" not in page.content(), path
+        assert [one for one in shown.complaints if "404" not in one] == []
+
+
+def test_the_hostile_task_is_shown_whole(base: str, browser: Browser, odd_task: str) -> None:
+    """Its page says what can't be read, draws its panes and their overlap, and names its findings."""
+    with opened(browser, base) as shown:
+        page = shown.go(odd_task)
+        expect(page.locator("h1")).to_have_text(ODD_ID)
+        expect(page.locator("svg .pane")).to_have_count(2)
+        expect(page.locator("svg .overlap")).to_have_count(1)
+        expect(page.locator("figcaption")).to_contain_text("1 pane not drawn")
+        expect(page.locator("main")).to_contain_text(
+            "Not readable: EncodeParams.VideoFramerate, MaxIdleTime, UserPanes.X"
+        )
+        expect(page.get_by_role("region", name="Findings")).to_contain_text("<img src=x onerror=alert(4)>")
+        expect(page.get_by_role("region", name="Outputs")).to_contain_text("rtmp://a.example")
+
+
+def test_apps_lead_to_their_tasks(base: str, browser: Browser) -> None:
+    """From the status page through the app to a task, and back by the way that is shown above."""
+    with opened(browser, base) as shown:
+        page = shown.go("/")
+        expect(page.get_by_role("region", name="Apps")).to_contain_text("network error")
+        page.get_by_role("link", name="app-1").click()
+        expect(page.get_by_role("navigation", name="Pages of tasks").first).to_contain_text("20,001 tasks")
+        page.locator(".tasks tbody th a").nth(1).click()
+        expect(page.get_by_role("heading", name="Video")).to_be_visible()
+        page.get_by_role("navigation", name="Where this is").get_by_role("link", name="app-1").click()
+        expect(page).to_have_url(base + APP)
+        assert shown.complaints == []
+
+
+@pytest.mark.parametrize("has_script", [True, False], ids=["script", "no script"])
+def test_filters_and_pages_work_with_and_without_a_script(base: str, browser: Browser, *, has_script: bool) -> None:
+    """Tasks are narrowed and turned over; what was asked for stays in the address and in the form."""
+    with opened(browser, base, java_script_enabled=has_script) as shown:
+        page = shown.go(APP)
+        assert len(shown.rows(".tasks")) == 50
+        page.get_by_label("Region").select_option("EMAA-Saudi")
+        page.get_by_role("button", name="Filter").click()
+        page.wait_for_url("**task_region=EMAA-Saudi**")
+        expect(page.locator(".tasks td[data-label=Region]").first).to_have_text("EMAA-Saudi")
+        first = shown.rows(".tasks")
+        page.get_by_role("link", name="Next").click()
+        expect(page.locator(".pager").first).to_contain_text("51\N{EN DASH}100 of")
+        assert not set(first) & set(shown.rows(".tasks"))
+        expect(page.get_by_label("Region")).to_have_value("EMAA-Saudi")
+        page.get_by_role("link", name="Last", exact=True).click()
+        expect(page.get_by_role("link", name="Next")).to_have_count(0)
+        page.get_by_role("link", name="Idle timeout").click()
+        expect(page.locator("[aria-sort]")).to_have_text("Idle timeout")
+        assert set(page.locator(".tasks td[data-label=Region]").all_inner_texts()) == {"EMAA-Saudi"}
+
+
+def test_a_filter_acts_while_it_is_typed(base: str, browser: Browser) -> None:
+    """The table follows the field without another page, and the field keeps the keyboard."""
+    with opened(browser, base) as shown:
+        page = shown.go(APP)
+        wanted = shown.rows(".tasks")[7].split()[0]
+        field = page.get_by_label("Task or channel")
+        field.press_sequentially(wanted[:12])
+        expect(page.locator(".tasks tbody tr")).to_have_count(1)
+        expect(field).to_be_focused()
+        assert wanted[:12] in page.url
+        field.fill("")
+        expect(page.locator(".tasks tbody tr")).to_have_count(50)
+        assert shown.complaints == []
+
+
+def test_violations_are_narrowed_and_turned_over(base: str, browser: Browser) -> None:
+    """20,000 of them: by rule, by severity, by outcome, page by page."""
+    with opened(browser, base) as shown:
+        page = shown.go("/violations")
+        expect(page.get_by_role("region", name="By rule")).to_contain_text("everything")
+        page.locator("select[name=rule]").select_option("everything")
+        page.get_by_role("button", name="Filter").click()
+        page.wait_for_url("**rule=everything")
+        expect(page.locator(".rules-table tbody tr")).to_have_count(1)
+        page.get_by_role("link", name="Last", exact=True).click()
+        expect(page.get_by_role("region", name="One by one")).to_contain_text("<img src=x onerror=alert(4)>")
+        page.get_by_label("Show").select_option("exempted")
+        expect(page.locator("#findings")).to_contain_text("exemption: agreed")
+        page.get_by_label("Severity").select_option("critical")
+        expect(page.locator("#findings")).to_contain_text("Nothing is found.")
+        assert shown.complaints == []
+
+
+def test_rules_are_found_and_opened(base: str, browser: Browser) -> None:
+    """A rule is found while its name is typed, and says what it expects and whom it exempts."""
+    with opened(browser, base) as shown:
+        page = shown.go("/rules")
+        page.get_by_label("Name, title or owner").press_sequentially("everything")
+        expect(page.locator("article")).to_have_count(1)
+        page.locator("summary").click()
+        expect(page.locator("article")).to_contain_text("Exemption agreed")
+        expect(page.locator("article")).to_contain_text("until the end of 2099-12-31")
+        assert shown.complaints == []
+
+
+def test_the_keyboard_suffices(base: str, browser: Browser) -> None:
+    """The first key leads past the navigation; fields, buttons, tables and details are all reached and seen."""
+    with opened(browser, base) as shown:
+        page = shown.go(APP)
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="To the content")).to_be_focused()
+        expect(page.get_by_role("link", name="To the content")).to_be_in_viewport()
+        page.keyboard.press("Enter")
+        reached = []
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            reached.append(
+                page.evaluate(
+                    "(e => `${e.tagName} ${e.name || e.getAttribute('aria-label') || e.innerText}` + "
+                    "(getComputedStyle(e).outlineStyle === 'none' ? ' unseen' : ''))(document.activeElement)"
+                )
+            )
+        assert not [one for one in reached if one.endswith(" unseen")]
+        for wanted in ("BUTTON Collect this app now", "SUMMARY How it is collected", "INPUT task_id", "DIV Tasks"):
+            assert wanted in reached
+        page.get_by_label("Task or channel").focus()
+        page.keyboard.type("000-")
+        page.keyboard.press("Enter")
+        expect(page.locator(".tasks tbody tr")).to_have_count(1)
+
+
+def test_an_app_is_collected_on_demand(base: str, browser: Browser) -> None:
+    """The button leads to a report that goes on while requests are sent, and ends with what was found."""
+    with opened(browser, base) as shown:
+        page = shown.go(APP)
+        page.get_by_role("button", name="Collect this app now").click()
+        expect(page.locator("#report")).to_contain_text("page 1 of 100 rows: 1 to 100")
+        expect(page.locator("#report")).to_contain_text("20,001", timeout=30_000)
+        expect(page.locator("#report")).to_contain_text("no difference")
+        assert shown.complaints == []
+
+
+def test_a_reading_that_fails_says_why_without_a_script(base: str, browser: Browser) -> None:
+    """Every attempt stands there with its reason."""
+    with opened(browser, base, java_script_enabled=False) as shown:
+        page = shown.go("/apps/unreachable/far")
+        page.get_by_role("button", name="Collect this app now").click()
+        expect(page.locator("#report")).to_contain_text("attempt 3")
+        expect(page.locator("#report dl")).to_contain_text("network error")
+
+
+def test_pages_of_a_large_app_come_at_once(base: str) -> None:
+    """No page of 20,000 tasks or violations keeps anyone waiting, the last one and sorted ones included."""
+    for path in (APP, f"{APP}?page=400", f"{APP}?sort=bitrate&order=desc", "/violations?page=400", "/"):
+        answer = ask(f"{base}{path}", seconds=2)
+        assert answer.status == 200
+        assert len(answer.body) < 200_000

@@ -1,0 +1,86 @@
+"""The end of the daemon as a process: nothing is cut off that can end well, and nothing keeps it from ending."""
+
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from exporter.collect import state_file
+from tests.support.configurations import QUICK, account, write_configuration
+from tests.support.http import ask
+from tests.support.processes import Programs, Running, eventually
+
+pytestmark = pytest.mark.processes
+
+STOPS_WITHIN_SECONDS = 5.0
+TASKS = 3000
+"""So many that an exposition of single tasks is larger than all buffers on the way."""
+LEAST_BYTES = 5_000_000
+
+
+def _serving(programs: Programs) -> tuple[Running, str, Path]:
+    """Start a daemon that has much to say, and knows it."""
+    _, simulator = programs.start_simulator("--apps=1", f"--tasks={TASKS}", "--churn=0")
+    state = programs.directory / "state"
+    rest = QUICK.replace("{", f"{{state_file: {state}, ") + "metrics: {per_task: {enabled: true}}\n"
+    daemon, url = programs.start_daemon(write_configuration(programs.directory, account(simulator), rest=rest))
+
+    def has_all() -> None:
+        assert len(ask(f"{url}/metrics/tasks").body) > LEAST_BYTES
+
+    eventually(has_all, within_seconds=30)
+    return daemon, url, state
+
+
+def _half_read(url: str) -> socket.socket:
+    """Ask for everything, and read only the beginning of the answer."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    client = socket.create_connection((host, int(port)))
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    client.sendall(f"GET /metrics/tasks HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    assert client.recv(1024).startswith(b"HTTP/1.1 200 OK")
+    return client
+
+
+def _rest(client: socket.socket) -> int:
+    """Read to the end; return how many bytes there were."""
+    size = 0
+    while piece := client.recv(1 << 16):
+        size += len(piece)
+    return size
+
+
+def test_an_answer_that_is_being_read_is_read_to_its_end(programs: Programs) -> None:
+    """SIGTERM in the middle of a large answer: the client gets all of it, new clients nothing, the state is written."""
+    daemon, url, state = _serving(programs)
+    with _half_read(url) as client:
+        daemon.send(signal.SIGTERM)
+        daemon.wait_for("msg=stopping")
+        time.sleep(0.3)
+        with pytest.raises(OSError, match="refused"):
+            ask(f"{url}/-/ready", seconds=1)
+        assert _rest(client) > LEAST_BYTES
+    assert daemon.ended(within_seconds=STOPS_WITHIN_SECONDS).code == 0
+    (saved,) = state_file.decode(state.read_bytes())
+    assert len(saved.tasks) == TASKS
+
+
+def test_a_client_that_does_not_read_keeps_it_for_seconds_alone(programs: Programs) -> None:
+    """An answer that nobody reads is cut off: the end comes in time all the same, and well."""
+    daemon, url, _ = _serving(programs)
+    with _half_read(url):
+        daemon.send(signal.SIGTERM)
+        assert daemon.ended(within_seconds=STOPS_WITHIN_SECONDS).code == 0
+
+
+def test_a_second_signal_ends_at_once(programs: Programs) -> None:
+    """Who does not want to wait for the clients sends SIGTERM again."""
+    daemon, url, _ = _serving(programs)
+    with _half_read(url):
+        daemon.send(signal.SIGTERM)
+        daemon.wait_for("msg=stopping")
+        time.sleep(0.5)
+        daemon.send(signal.SIGTERM)
+        assert daemon.ended(within_seconds=1.0).code == -signal.SIGTERM

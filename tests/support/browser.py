@@ -1,0 +1,84 @@
+"""A real Chromium that talks to this machine alone, and what it complains about."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.support.tools import needed_tool
+
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+WIDE, NARROW = (1440, 900), (390, 844)
+
+
+class Opened(NamedTuple):
+    """A page of the exporter in the browser."""
+
+    page: Page
+    base: str
+    complaints: list[str]
+    """Errors of scripts, of the content security policy and of loading, and requests to elsewhere."""
+
+    def go(self, path: str) -> Page:
+        """Load a page."""
+        self.page.goto(self.base + path)
+        return self.page
+
+    def barriers(self) -> list[str]:
+        """Return what axe finds wrong with the page as it stands: one line for each kind."""
+        found = Axe().run(self.page).response["violations"]
+        return [f"{one['id']}: {one['nodes'][0]['html']} ({one['nodes'][0]['failureSummary']})" for one in found]
+
+    def rows(self, table: str = "table") -> list[str]:
+        """Return the text of what heads each row of a table."""
+        return self.page.locator(f"{table} tbody tr > th:first-child").all_inner_texts()
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start the browser."""
+    path: Path = needed_tool("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(_FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, base: str, *, size: tuple[int, int] = WIDE, **context: Any) -> Iterator[Opened]:
+    """Open a window of its own for the exporter at `base`.
+
+    Args:
+        browser: In which.
+        base: Its address without path.
+        size: Of the window, in pixels.
+        context: As Playwright's `new_context` takes it.
+    """
+    width, height = size
+    window = browser.new_context(viewport={"width": width, "height": height}, **context)
+    try:
+        page = window.new_page()
+        complaints: list[str] = []
+
+        def complain(is_wrong: bool, what: str) -> None:
+            if is_wrong:
+                complaints.append(what)
+
+        page.on("console", lambda said: complain(said.type in {"error", "warning"}, said.text))
+        page.on("pageerror", lambda error: complain(True, str(error)))
+        page.on("request", lambda asked: complain(not asked.url.startswith(f"{base}/"), f"asked {asked.url}"))
+        yield Opened(page, base, complaints)
+    finally:
+        window.close()

@@ -1,0 +1,111 @@
+"""How JSON is sent: conditional, compressed, and to those alone who read it."""
+
+import gzip
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.web.api.answer import WORTH_COMPRESSING_BYTES, accepts_json
+from tests.web.api.api_view import ApiView, Client, json_of
+from tests.web.fake_view import app_view
+
+APPS = "/api/v1/apps"
+OPENAPI = "/api/v1/openapi.json"
+
+
+async def test_what_has_not_changed_is_not_sent_again(client: Client, view: ApiView) -> None:
+    """The ETag of an answer gets a 304 without a body until the content changes."""
+    first = await client.get(APPS)
+    etag = first.headers["ETag"]
+    assert etag.startswith('W/"')
+    assert first.headers["Cache-Control"] == "no-cache"
+    again = await client.get(APPS, headers={"If-None-Match": etag})
+    assert (again.status, await again.read()) == (304, b"")
+    assert (again.headers["ETag"], again.headers["Cache-Control"]) == (etag, "no-cache")
+    view.apps = [app_view(name="renamed")]
+    changed = await client.get(APPS, headers={"If-None-Match": etag})
+    assert changed.status == 200
+    assert changed.headers["ETag"] != etag
+
+
+@pytest.mark.parametrize(
+    ("if_none_match", "status"),
+    [("*", 304), ('"another", {}', 304), ("{strong}", 304), ('"another"', 200), ("nonsense", 200), ("", 200)],
+)
+async def test_an_etag_is_found_among_others(client: Client, if_none_match: str, status: int) -> None:
+    """A list of ETags, a star and the strong form of one count; what can't be read counts as nothing."""
+    etag = (await client.get(APPS)).headers["ETag"]
+    header = if_none_match.replace("{strong}", etag.removeprefix("W/")).replace("{}", etag)
+    assert (await client.get(APPS, headers={"If-None-Match": header})).status == status
+
+
+async def test_large_answers_are_compressed_for_those_who_want_it(client: Client) -> None:
+    """A gzip member holds the same bytes, and its ETag is the same."""
+    plain = await client.get(OPENAPI, headers={"Accept-Encoding": "identity"})
+    packed = await client.get(OPENAPI, headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    body = await packed.read()
+    assert packed.headers["Content-Length"] == str(len(body))
+    assert len(body) < WORTH_COMPRESSING_BYTES * 20
+    assert gzip.decompress(body) == await plain.read()
+    assert packed.headers["ETag"] == plain.headers["ETag"]
+    assert packed.headers["Vary"] == "Accept, Accept-Encoding"
+
+
+async def test_small_answers_are_sent_as_they_are(client: Client, view: ApiView) -> None:
+    """Compressing a few bytes pays for nobody."""
+    view.apps = []
+    answer = await client.get(APPS, headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in answer.headers
+    assert json.loads(await answer.read()) == {"apps": []}
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_head_is_get_without_a_body(client: Client, encoding: str) -> None:
+    """HEAD has the headers that GET has, compressed or not, and the connection stays usable."""
+    headers = {"Accept-Encoding": encoding}
+    full = await client.get(OPENAPI, headers=headers)
+    bare = await client.head(OPENAPI, headers=headers)
+    for name in ("Content-Length", "Content-Type", "Content-Encoding", "ETag", "Cache-Control", "Vary"):
+        assert bare.headers.get(name) == full.headers.get(name)
+    assert await bare.read() == b""
+    assert (await client.head(OPENAPI, headers={"If-None-Match": full.headers["ETag"]})).status == 304
+    assert await json_of(client, APPS)
+
+
+async def test_who_does_not_read_json_is_refused(client: Client) -> None:
+    """An Accept header without JSON is a 406 that says what was expected."""
+    answer = await client.get(APPS, headers={"Accept": "text/html"})
+    assert (answer.status, answer.content_type) == (406, "application/json")
+    assert await answer.json() == {"error": "Accept is 'text/html', expected one that has application/json or */*"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "accepted"),
+    [
+        ("", True),
+        ("*/*", True),
+        ("application/*", True),
+        ("Application/JSON; charset=utf-8", True),
+        ("text/html, application/xhtml+xml, */*;q=0.8", True),
+        ("text/html", False),
+        ("application/xml, text/*", False),
+        ("application/json;q=0, */*", False),
+        ("application/json;q=0.000", False),
+        ("*/*;q=0", False),
+        ("application/*;q=0, */*;q=0.1", False),
+        ("application/json;q=0.01", True),
+    ],
+)
+def test_json_is_accepted_by_the_most_specific_range(accept: str, *, accepted: bool) -> None:
+    """The range that names JSON most closely decides; a quality of 0 means that it is not wanted."""
+    assert accepts_json(accept) is accepted
+
+
+@given(st.text(max_size=60))
+def test_any_accept_header_is_read(accept: str) -> None:
+    """Nothing that a client sends is anything but a yes or a no."""
+    assert accepts_json(accept) in {True, False}

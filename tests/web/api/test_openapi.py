@@ -1,0 +1,97 @@
+"""The OpenAPI document: valid, complete, and true of its own examples."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jsonschema
+import openapi_spec_validator
+import pytest
+
+from exporter.web.api.endpoints import ENDPOINTS, Endpoint
+from exporter.web.api.openapi import openapi_document, openapi_text
+from tests.web.api.api_view import ApiView, Client, api_of, json_of
+
+DOCUMENT = json.loads(openapi_text())
+
+
+def closed(schema: Any) -> Any:
+    """Return a schema whose objects have nothing that is not declared."""
+    if isinstance(schema, list):
+        return [closed(inner) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {name: closed(value) for name, value in schema.items()}
+    return {**inner, "additionalProperties": False} if "properties" in schema else inner
+
+
+CLOSED = closed(DOCUMENT)
+
+
+def check(instance: Any, endpoint: Endpoint) -> None:
+    """Compare an answer with its schema, beyond which there may be nothing."""
+    content = CLOSED["paths"][endpoint.path]["get"]["responses"]["200"]["content"]["application/json"]
+    schema = {**content["schema"], "components": CLOSED["components"]}
+    jsonschema.Draft202012Validator(schema).validate(instance)
+
+
+def fields(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield each declared field of each answer with its name."""
+    for name, schema in document["components"]["schemas"].items():
+        for field, declared in schema.get("properties", {}).items():
+            yield f"{name}.{field}", declared
+
+
+def test_the_document_is_valid() -> None:
+    """It is OpenAPI 3.1 by the judgement of another program."""
+    openapi_spec_validator.validate(DOCUMENT)
+    assert DOCUMENT["openapi"].startswith("3.1.")
+
+
+def test_every_route_is_described_and_no_other() -> None:
+    """The declared paths are those that are served."""
+    app = api_of(ApiView())
+    served = {resource.canonical for resource in app.router.resources()}
+    assert set(DOCUMENT["paths"]) == served == {endpoint.path for endpoint in ENDPOINTS}
+
+
+def test_every_field_and_parameter_says_what_it_is() -> None:
+    """Nothing is described by its name alone."""
+    assert [name for name, field in fields(DOCUMENT) if not field.get("description")] == []
+    parameters = [one for path in DOCUMENT["paths"].values() for one in path["get"]["parameters"]]
+    assert len(parameters) > 25
+    assert all(one["description"] for one in parameters)
+
+
+def test_every_field_is_always_there() -> None:
+    """An answer leaves nothing out: what is not known is null."""
+    for schema in DOCUMENT["components"]["schemas"].values():
+        assert schema.get("required", []) == list(schema.get("properties", []))
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.operation_id)
+def test_examples_are_what_the_schemas_say(endpoint: Endpoint) -> None:
+    """Each answer has an example that fits."""
+    content = DOCUMENT["paths"][endpoint.path]["get"]["responses"]["200"]["content"]["application/json"]
+    assert ("example" in content) == (endpoint.answer is not None)
+    if "example" in content:
+        check(content["example"], endpoint)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.operation_id)
+async def test_answers_are_what_the_schemas_say(client: Client, endpoint: Endpoint) -> None:
+    """What is served has every declared field, and no other."""
+    names = {"account": "production", "app_id": "live-main", "task_id": "task-1"}
+    answer = await json_of(client, endpoint.path.format(**names))
+    check(answer, endpoint)
+
+
+async def test_the_document_is_served(client: Client) -> None:
+    """What is served is what is written to the documentation."""
+    assert await json_of(client, "/api/v1/openapi.json") == DOCUMENT
+
+
+def test_the_document_is_the_same_every_time() -> None:
+    """Nothing in it depends on the process."""
+    assert openapi_document() == openapi_document()
+    assert openapi_text().endswith("}\n")

@@ -1,0 +1,63 @@
+"""Pages over HTTP, and what stands on them."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from html.parser import HTMLParser
+from typing import TypeAlias
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from exporter.web.application import application
+from tests.web.api.api_view import ApiView, FixedClock
+
+Client: TypeAlias = TestClient[web.Request, web.Application]
+
+
+class Page(HTMLParser):
+    """What stands on a page: its elements with attributes, and its text."""
+
+    def __init__(self, html: str, status: int = 200) -> None:
+        super().__init__()
+        self.html = html
+        self.status = status
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep an element."""
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        """Keep text."""
+        self.words.extend(data.split())
+
+    @property
+    def text(self) -> str:
+        """All text, one space between words."""
+        return " ".join(self.words)
+
+    @property
+    def links(self) -> list[str]:
+        """Where it leads to, in order."""
+        return [attributes["href"] or "" for attributes in self.all("a")]
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        """Return the attributes of all elements of one name."""
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@asynccontextmanager
+async def client_of(view: ApiView) -> AsyncIterator[Client]:
+    """Serve a view."""
+    async with TestClient(TestServer(application(view, FixedClock()), access_log=None)) as client:
+        yield client
+
+
+async def page_of(view: ApiView, path: str, parameters: Mapping[str, str] | None = None) -> Page:
+    """Return the page at a path."""
+    async with client_of(view) as client:
+        answer = await client.get(path, params=parameters)
+        assert answer.content_type == "text/html"
+        return Page(await answer.text(), answer.status)

@@ -1,0 +1,124 @@
+"""`/apps/…`: what a person learns about one app."""
+
+from exporter.collect.history import FieldChange
+from exporter.policy.rule import Severity
+from exporter.state import State
+from exporter.web.view import FindingKind
+from tests.web.api.api_view import ApiView, entry
+from tests.web.fake_view import NOW, PENDING, app_view, findings, recorded, rule
+from tests.web.pages.page_view import page_of
+
+PATH = "/apps/production/live-main"
+TASKS = {("CN-Shanghai", "mixed"): 3}
+
+
+def view_of(*task_ids: str) -> ApiView:
+    """Return a view of one app with tasks."""
+    view = ApiView([app_view(TASKS), app_view(app_id="another")])
+    view.put([entry(task_id) for task_id in task_ids])
+    return view
+
+
+async def test_it_says_how_the_app_stands_and_how_it_is_collected() -> None:
+    """State, counts against quota, ages, and what the last sweep took."""
+    page = await page_of(view_of("t-1"), PATH)
+    for words in (
+        "live-main Main stage",
+        "Owner: live-ops",
+        "State ok",
+        "Mixed tasks 3 of 40",
+        "Last sweep 1.5 s 3 requests",
+        "Duplicate rows 1",
+        "2 sweep: ok 40 update: ok",
+    ):
+        assert words in page.text
+
+
+async def test_violated_rules_lead_to_their_tasks() -> None:
+    """The severest stands first, with the number of its tasks; violations of other apps are none of this one."""
+    view = view_of("t-1", "t-2")
+    view.found = {
+        FindingKind.VIOLATION: [
+            findings({"t-1": NOW, "t-2": NOW}, rule=rule("loud")),
+            findings({"t-1": NOW - 90}, rule=rule("bad", severity=Severity.CRITICAL)),
+            findings({"t-7": NOW}, app_id="another", rule=rule("elsewhere")),
+        ]
+    }
+    page = await page_of(view, PATH)
+    assert "1 bad (critical) 2 loud (warning)" in page.text
+    assert "elsewhere" not in page.text
+    assert f"{PATH}?rule=bad#tasks" in page.links
+    assert "critical: Video bitrate within what was agreed, oldest 1 min 30 s ago" in [
+        link.get("title") for link in page.all("a")
+    ]
+
+
+async def test_tasks_lead_to_their_pages() -> None:
+    """Each row links to the task, whatever its name."""
+    page = await page_of(view_of("a/b?c#d", "plain"), PATH)
+    assert f"{PATH}/tasks/plain" in page.links
+    assert f"{PATH}/tasks/a%2Fb%3Fc%23d" in page.links
+    assert "1 \N{EN DASH} 2 of 2 tasks".replace(" \N{EN DASH} ", "\N{EN DASH}") in page.text
+
+
+async def test_filters_are_kept_by_links_and_fields() -> None:
+    """What is asked for stands in the form, in the headings' links and in those to other pages."""
+    view = view_of(*(f"task-{number:03}" for number in range(120)))
+    page = await page_of(view, PATH, {"task_id": "task", "mix_mode": "mixed", "sort": "changed", "page": "2"})
+    fields = {field["name"]: field["value"] for field in page.all("input")}
+    assert fields == {"task_id": "task", "sort": "changed"}
+    assert {"value": "mixed", "selected": None} in page.all("option")
+    assert "51\N{EN DASH}100 of 120 tasks" in page.text
+    assert f"{PATH}?task_id=task&mix_mode=mixed&sort=changed&page=3" in page.links
+    assert f"{PATH}?task_id=task&mix_mode=mixed&sort=changed&order=desc#tasks" in page.links
+    assert f"{PATH}?task_id=task&mix_mode=mixed#tasks" in page.links
+    (sorted_by,) = [heading["aria-sort"] for heading in page.all("th") if "aria-sort" in heading]
+    assert sorted_by == "ascending"
+
+
+async def test_an_empty_table_says_why() -> None:
+    """No task at all, none that is asked for, and a list that was not read yet are three things."""
+    assert "The app has no task." in (await page_of(view_of(), PATH)).text
+    assert "No task is like that." in (await page_of(view_of("t-1"), PATH, {"task_id": "x"})).text
+    pending = await page_of(ApiView([PENDING]), "/apps/production/live-new")
+    assert "The list has not been read yet." in pending.text
+
+
+async def test_withdrawn_tasks_are_shown_as_what_they_were() -> None:
+    """Data that is too old is said to be, above the table."""
+    view = ApiView([app_view(None, up=False, data_available=False, state=State.TIMEOUT, reason="it took 10 s")])
+    view.put([entry("t-1")])
+    page = await page_of(view, PATH)
+    assert "Withdrawn: these are the tasks as they were last read, 2 min ago ." in page.text
+    assert "t-1" in page.text
+
+
+async def test_changes_say_what_stood_there_before() -> None:
+    """The newest first, those of other apps left out; a difference in what is not shown is one all the same."""
+    view = view_of("t-1")
+    fields = (FieldChange("video", "720p", "1080p"), FieldChange("outputs", "rtmp://a", "rtmp://a"))
+    view.recorded = [
+        recorded(1, task_id="t-1", change="modified", fields=fields),
+        recorded(2, task_id="t-2"),
+        recorded(3, app_id="another", task_id="t-3"),
+    ]
+    page = await page_of(view, PATH)
+    assert "video: 720p \N{RIGHTWARDS ARROW} 1080p" in page.text
+    assert "outputs: rtmp://a \N{RIGHTWARDS ARROW} rtmp://a (another)" in page.text
+    assert "t-3" not in page.text
+    assert page.text.index("t-2") < page.text.index("video: 720p")
+
+
+async def test_an_app_can_be_collected_from_its_page() -> None:
+    """A button sends a POST, and a link leads to what the last one brought."""
+    page = await page_of(view_of(), PATH)
+    assert {"class": "actions", "method": "post", "action": f"{PATH}/collect"} in page.all("form")
+    assert f"{PATH}/collect" in page.links
+
+
+async def test_an_unknown_app_is_a_page_of_its_own() -> None:
+    """It is 404, names what was asked for, and leads back."""
+    page = await page_of(view_of(), "/apps/production/<b>")
+    assert (page.status, page.all("b")) == (404, [])
+    assert "The account production has no app <b> in the configuration." in page.text
+    assert "/" in page.links

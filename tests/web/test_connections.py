@@ -1,0 +1,232 @@
+"""What clients can't do to the server: come too many, say too much, take too long."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import NamedTuple
+
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+from exporter.web.limits import Limits
+from exporter.web.server import start
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+HALF = b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "
+SHORT = 0.3
+LONG = 30.0
+PAGE_BYTES = 8 * 1024 * 1024
+"""More than the buffers of a connection on loopback hold."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Connection(NamedTuple):
+    """A client's end."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def ask(self, request: bytes = REQUEST) -> bytes:
+        """Send a request and return the first line of its answer, and the whole of it is read."""
+        self.writer.write(request)
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        await self.reader.readexactly(length)
+        return head
+
+    async def is_closed(self, within_seconds: float) -> bool:
+        """Whether the server ends the connection in time; what it sends before is dropped."""
+        with suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(within_seconds):
+                while await self.reader.read(2**16):
+                    pass
+        return self.reader.at_eof() or self.reader.exception() is not None
+
+
+async def hello(_request: web.Request) -> web.Response:
+    """Answer at once."""
+    return web.Response(text="hello\n")
+
+
+async def for_ever(_request: web.Request) -> web.Response:
+    """Answer never."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def large_page(_request: web.Request) -> web.Response:
+    """Answer with more than fits into the buffers."""
+    return web.Response(body=b"x" * PAGE_BYTES)
+
+
+Connect = Callable[[], Awaitable[Connection]]
+
+
+@asynccontextmanager
+async def serving(handler: Handler, limits: Limits) -> AsyncIterator[Connect]:
+    """Serve within limits; yields what connects."""
+    app = web.Application()
+    app.add_routes([web.route("*", "/", handler)])
+    running = await start(app, ["127.0.0.1:0"], limits=limits)
+    host, _, port = running.addresses[0].partition(":")
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(running.close, 0.1)
+
+        async def connect() -> Connection:
+            reader, writer = await asyncio.open_connection(host, int(port), limit=2**10)
+            stack.callback(writer.close)
+            return Connection(reader, writer)
+
+        yield connect
+
+
+async def test_slow_clients_hold_nobody_up_and_are_cut_off() -> None:
+    """While 200 clients never finish their request others are answered at once, and soon the 200 are gone."""
+    async with serving(hello, Limits(longest_head_seconds=1.0)) as connect:
+        slow = [await connect() for _ in range(200)]
+        for connection in slow:
+            connection.writer.write(HALF)
+        async with asyncio.timeout(SHORT):
+            assert b" 200 " in await (await connect()).ask()
+        assert not slow[0].reader.at_eof(), "they were not there any more when the other one came"
+        assert all(await asyncio.gather(*(connection.is_closed(3) for connection in slow)))
+
+
+async def test_a_client_that_drips_gains_no_time() -> None:
+    """Bytes that come now and then do not put the deadline of a request off."""
+    async with serving(hello, Limits(longest_head_seconds=SHORT)) as connect:
+        connection = await connect()
+
+        async def drip() -> None:
+            with suppress(ConnectionError):
+                for _ in range(100):
+                    connection.writer.write(HALF[:1])
+                    await asyncio.sleep(0.05)
+
+        dripping = asyncio.create_task(drip())
+        assert await connection.is_closed(2)
+        dripping.cancel()
+
+
+async def test_a_silent_connection_ends() -> None:
+    """Who connects and says nothing is cut off as soon as who says half."""
+    async with serving(hello, Limits(longest_head_seconds=SHORT)) as connect:
+        assert await (await connect()).is_closed(2)
+
+
+async def test_a_connection_is_kept_for_the_next_request() -> None:
+    """Between requests a client may be silent for longer than it may take for one, but not for ever."""
+    limits = Limits(longest_head_seconds=SHORT, longest_idle_seconds=3 * SHORT)
+    async with serving(hello, limits) as connect:
+        connection = await connect()
+        for _ in range(2):
+            assert b" 200 " in await connection.ask()
+            await asyncio.sleep(2 * SHORT)
+        assert await connection.is_closed(2)
+
+
+async def test_the_second_request_has_a_deadline_too() -> None:
+    """Once its first byte is there, a further request has to come to an end as the first."""
+    async with serving(hello, Limits(longest_head_seconds=SHORT, longest_idle_seconds=LONG)) as connect:
+        connection = await connect()
+        await connection.ask()
+        connection.writer.write(HALF)
+        assert await connection.is_closed(2)
+
+
+async def test_who_does_not_read_a_page_is_cut_off() -> None:
+    """An answer that nobody fetches is held for as long as an idle connection, though it was never sent whole."""
+    async with serving(large_page, Limits(longest_idle_seconds=SHORT)) as connect:
+        connection = await connect()
+        connection.writer.write(REQUEST)
+        await asyncio.sleep(4 * SHORT)
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await connection.reader.readexactly(PAGE_BYTES)
+
+
+async def test_an_answer_that_takes_too_long_is_cut_off() -> None:
+    """Whatever an answer waits for, its client is not kept for longer than the limit."""
+    async with serving(for_ever, Limits(longest_answer_seconds=SHORT)) as connect:
+        connection = await connect()
+        connection.writer.write(REQUEST)
+        assert await connection.is_closed(2)
+
+
+async def test_the_longest_silent_connection_makes_room() -> None:
+    """At the limit a new client is served; who has been without a request for longest is closed, and it is logged."""
+    async with serving(hello, Limits(most_connections=3)) as connect:
+        first, second, third = [await connect() for _ in range(3)]
+        for connection in (first, second, third):
+            await connection.ask()
+        await first.ask()
+        with capture_logs() as logged:
+            fourth, fifth = await connect(), await connect()
+            for connection in (fourth, fifth):
+                assert b" 200 " in await connection.ask()
+        assert await second.is_closed(1)
+        assert await third.is_closed(1)
+        assert b" 200 " in await first.ask()
+        assert [line["limit"] for line in logged] == [3]
+
+
+async def test_beyond_the_limit_the_answer_is_503_at_once() -> None:
+    """Where all connections are being answered, none is cut off: the next client is told to come again."""
+    release = asyncio.Event()
+
+    async def slow(_request: web.Request) -> web.Response:
+        await release.wait()
+        return web.Response(text="whole")
+
+    async with serving(slow, Limits(most_connections=2)) as connect:
+        busy = [asyncio.create_task((await connect()).ask()) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        refused = await connect()
+        async with asyncio.timeout(SHORT):
+            head = await refused.reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: 1\r\n" in head
+        assert await refused.is_closed(1)
+        release.set()
+        assert all(b" 200 " in head for head in await asyncio.gather(*busy))
+        assert b" 200 " in await (await connect()).ask()
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (HALF[:-8] + b"".join(b"X-%d: %s\r\n" % (number, b"y" * 5000) for number in range(20)), b"413"),
+        (HALF[:-8] + b"".join(b"X-%d: y\r\n" % number for number in range(70)) + b"\r\n", b"400"),
+        (HALF + b"y" * 9000 + b"\r\n\r\n", b"400"),
+        (b"GET /?" + b"y" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", b"400"),
+    ],
+    ids=["headers together", "number of headers", "one header", "URL"],
+)
+async def test_a_request_that_is_too_large_is_refused(request_bytes: bytes, status: bytes) -> None:
+    """What has too many headers, too long ones, or too long a URL is answered with an error, and that is its end."""
+    async with serving(hello, Limits()) as connect:
+        connection = await connect()
+        connection.writer.write(request_bytes)
+        assert (await connection.reader.readline()).split()[1] == status
+        assert await connection.is_closed(1)
+
+
+async def test_a_large_body_ends_the_connection() -> None:
+    """A body without end is neither kept nor waited for."""
+    limits = Limits(longest_farewell_seconds=SHORT)
+    async with serving(hello, limits) as connect:
+        connection = await connect()
+        connection.writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
+        assert (await connection.reader.readline()).split()[1] == b"200"
+
+        async def pour() -> None:
+            with suppress(ConnectionError):
+                while True:
+                    connection.writer.write(b"x" * 10_000)
+                    await connection.writer.drain()
+                    await asyncio.sleep(0.01)
+
+        pouring = asyncio.create_task(pour())
+        assert await connection.is_closed(3)
+        pouring.cancel()

@@ -1,0 +1,290 @@
+"""What stands before every answer, over real HTTP."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+import bcrypt
+import pytest
+import trustme
+from aiohttp import ClientConnectionError, ClientSession, web
+from aiohttp.test_utils import TestClient, TestServer
+from structlog.testing import capture_logs
+
+from exporter.config.mistakes import ConfigError
+from exporter.web.answers import SAFE_HEADERS
+from exporter.web.application import application
+from exporter.web.limits import Limits
+from exporter.web.server import start
+from exporter.web.toolkit.gate import Gate, gate_of
+from exporter.web.toolkit.reloading import FollowedWebConfig
+from tests.support.certificates import HASH, PASSWORD, client_context
+from tests.support.http import basic_auth
+from tests.web.fake_view import FakeView
+from tests.web.test_application import FixedClock
+
+Client: TypeAlias = TestClient[web.Request, web.Application]
+
+USERS = f"basic_auth_users: {{alice: {HASH}}}\n"
+RIGHT = basic_auth("alice", PASSWORD)
+WRONG = basic_auth("alice", "wrong")
+
+
+class MovedClock(FixedClock):
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        """Return where it stands."""
+        return self.seconds
+
+
+class Guarded:
+    """A server behind a gate, its file and what it counted."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.clock = MovedClock()
+        self.view = FakeView(chunks=[b"metric 1\n"])
+        self._clients: list[Client] = []
+
+    async def client(self, text: str, *, health_without_auth: bool = False) -> Client:
+        """Serve behind what a text says."""
+        self.file.write_text(text)
+        app = application(self.view, self.clock)
+        gate = Gate(FollowedWebConfig(self.file), self.clock, secret=b"secret", health_without_auth=health_without_auth)
+        gate.guard(app)
+        client = TestClient(TestServer(app, access_log=None))
+        await client.start_server()
+        self._clients.append(client)
+        return client
+
+    async def close(self) -> None:
+        """End all."""
+        for client in self._clients:
+            await client.close()
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
+    """A server that is yet to be started."""
+    guarded = Guarded(tmp_path / "web.yml")
+    yield guarded
+    await guarded.close()
+
+
+async def status(client: Client, path: str, auth: Mapping[str, str] | None = None) -> int:
+    """Return the status of an answer."""
+    async with client.get(path, headers=auth) as answer:
+        return answer.status
+
+
+async def test_an_empty_file_lets_everyone_in(guarded: Guarded) -> None:
+    """Without users there is no password."""
+    client = await guarded.client("")
+    assert await status(client, "/metrics") == 200
+    assert await status(client, "/nothing") == 404
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/-/healthy", "/-/ready", "/config", "/nothing", "/static/"])
+async def test_every_path_wants_the_password(path: str, guarded: Guarded) -> None:
+    """Health checks and paths that do not exist too: nobody learns what there is."""
+    client = await guarded.client(USERS)
+    for auth in (None, WRONG, basic_auth("nobody", PASSWORD)):
+        async with client.get(path, headers=auth) as answer:
+            assert answer.status == 401
+            assert answer.headers["WWW-Authenticate"] == "Basic"
+            assert "Unauthorized" in await answer.text()
+    assert await status(client, path, RIGHT) in {200, 404}
+
+
+async def test_other_methods_want_it_as_well(guarded: Guarded) -> None:
+    """A method that is not allowed is told only to who may come in."""
+    client = await guarded.client(USERS)
+    for auth, expected in ((None, 401), (RIGHT, 405)):
+        async with client.post("/metrics", headers=auth) as answer:
+            assert answer.status == expected
+
+
+async def test_refusals_below_the_api_are_json(guarded: Guarded) -> None:
+    """Scripts get errors in the shape that they read."""
+    client = await guarded.client(USERS)
+    async with client.get("/api/v1/apps") as answer:
+        assert await answer.json() == {"error": "Unauthorized"}
+
+
+async def test_health_checks_can_be_left_open(guarded: Guarded) -> None:
+    """Only these two, by the route that answers and not by how the path is written."""
+    client = await guarded.client(USERS, health_without_auth=True)
+    assert await status(client, "/-/healthy") == 200
+    assert await status(client, "/-/ready") == 200
+    assert await status(client, "/-/healthy", WRONG) == 200
+    assert await status(client, "/%2D/healthy") == 200
+    for path in ("/", "/metrics", "/-/healthy/", "/-/ready/x", "/-/reload", "/x/../-/healthyx"):
+        assert await status(client, path) == 401
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Basic", "Basic !", "Bearer YWxpY2U6d29uZGVy", "Digest username=alice", "Basic YWxpY2U="]
+)
+async def test_odd_authorization_is_a_401(header: str, guarded: Guarded) -> None:
+    """What can't be read is as good as nothing."""
+    client = await guarded.client(USERS)
+    async with client.get("/metrics", headers={"Authorization": header}) as answer:
+        assert answer.status == 401
+
+
+async def test_too_many_requests_are_a_429_before_any_password(guarded: Guarded) -> None:
+    """The limit counts all requests, also those with a wrong password, and comes first."""
+    client = await guarded.client(f"{USERS}rate_limit: {{interval: 10s, burst: 2}}\n")
+    assert [await status(client, "/metrics", auth) for auth in (None, RIGHT, RIGHT, None)] == [401, 200, 429, 429]
+    guarded.clock.seconds += 11
+    assert [await status(client, "/metrics", RIGHT) for _ in range(2)] == [200, 429]
+
+
+async def test_another_limit_begins_anew(guarded: Guarded) -> None:
+    """A limit that was changed in the file counts from then on."""
+    client = await guarded.client("rate_limit: {interval: 1h, burst: 1}\n")
+    assert [await status(client, "/metrics") for _ in range(2)] == [200, 429]
+    guarded.file.write_text("rate_limit: {interval: 1h, burst: 20}\n")
+    assert [await status(client, "/metrics") for _ in range(2)] == [200, 200]
+    guarded.file.write_text("")
+    assert [await status(client, "/metrics") for _ in range(30)] == [200] * 30
+
+
+HEADERS = {
+    "Strict-Transport-Security": "max-age=31536000",
+    "X-Frame-Options": "sameorigin",
+    "Content-Security-Policy": "default-src 'self'",
+}
+
+
+@pytest.mark.parametrize(("path", "auth"), [("/metrics", RIGHT), ("/nothing", RIGHT), ("/", RIGHT), ("/", None)])
+async def test_configured_headers_go_over_the_own_ones(
+    path: str, auth: Mapping[str, str] | None, guarded: Guarded
+) -> None:
+    """Every answer has them, a stream and a refusal too; what is not configured stays as it is."""
+    listed = ", ".join(f'{name}: "{value}"' for name, value in HEADERS.items())
+    client = await guarded.client(f"{USERS}http_server_config: {{headers: {{{listed}}}}}\n")
+    async with client.get(path, headers=auth) as answer:
+        assert dict(SAFE_HEADERS) | HEADERS == {name: answer.headers[name] for name in dict(SAFE_HEADERS) | HEADERS}
+
+
+async def test_refusals_are_counted(guarded: Guarded) -> None:
+    """A 401 and a 429 count under the path that was asked for, like any answer."""
+    client = await guarded.client(f"{USERS}rate_limit: {{interval: 1h, burst: 3}}\n")
+    for path, auth in (("/metrics", None), ("/nothing", None), ("/metrics", RIGHT), ("/metrics", RIGHT)):
+        await status(client, path, auth)
+    assert guarded.view.finished == [("/metrics", 401), ("other", 401), ("/metrics", 200), ("/metrics", 429)]
+
+
+async def test_users_change_without_a_restart(guarded: Guarded) -> None:
+    """Who was taken out of the file is refused at once; a bad file changes nothing."""
+    client = await guarded.client(USERS)
+    assert await status(client, "/metrics", RIGHT) == 200
+    guarded.file.write_text("basic_auth_users: {alice: mistake}\n")
+    with capture_logs() as logs:
+        assert await status(client, "/metrics", RIGHT) == 200
+        assert await status(client, "/metrics", WRONG) == 401
+    assert len(logs) == 1
+    guarded.file.write_text(f"basic_auth_users: {{bob: {HASH}}}\n")
+    assert await status(client, "/metrics", RIGHT) == 401
+    assert await status(client, "/metrics", basic_auth("bob", PASSWORD)) == 200
+
+
+async def test_guessing_holds_up_nobody_who_is_known(guarded: Guarded) -> None:
+    """While a line of wrong passwords waits, a right one that was seen before is answered at once."""
+    client = await guarded.client(USERS)
+    assert await status(client, "/metrics", RIGHT) == 200
+    guesses = [asyncio.create_task(status(client, "/metrics", basic_auth("alice", str(guess)))) for guess in range(50)]
+    await asyncio.sleep(0)
+    assert await status(client, "/metrics", RIGHT) == 200
+    assert not all(guess.done() for guess in guesses)
+    assert set(await asyncio.gather(*guesses)) == {401}
+
+
+async def test_who_went_away_leaves_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that send a guess and close don't make those behind them wait for their checks."""
+    checked, go_on = [], threading.Event()
+
+    def slow(password: bytes, _hashed: bytes) -> bool:
+        checked.append(password)
+        return not go_on.wait(10)
+
+    monkeypatch.setattr(bcrypt, "checkpw", slow)
+    (tmp_path / "web.yml").write_text(USERS)
+    gate = gate_of(tmp_path / "web.yml", FixedClock(), health_without_auth=False)
+    running = await start(application(FakeView(), FixedClock()), ["127.0.0.1:0"], gate=gate)
+    host, port = running.addresses[0].split(":")
+
+    async def guess(number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        header = basic_auth("alice", str(number))["Authorization"]
+        writer.write(f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {header}\r\n\r\n".encode())
+        await asyncio.sleep(0.02)
+        return reader, writer
+
+    for number in range(10):
+        (await guess(number))[1].close()
+    reader, writer = await guess(10)
+    await asyncio.sleep(0.2)
+    go_on.set()
+    assert (await reader.readline()).startswith(b"HTTP/1.1 401")
+    assert checked == [b"0", b"10"]
+    writer.close()
+    await running.close(1)
+
+
+def test_without_a_file_there_is_no_gate(tmp_path: Path) -> None:
+    """No file, no gate; a bad one is an error."""
+    assert gate_of(None, FixedClock(), health_without_auth=True) is None
+    with pytest.raises(ConfigError):
+        gate_of(tmp_path / "absent.yml", FixedClock(), health_without_auth=False)
+
+
+@pytest.mark.parametrize(("http2", "lines"), [("true", 1), ("false", 0)])
+def test_http2_is_taken_and_said_not_to_be_spoken(http2: str, lines: int, directory: Path) -> None:
+    """Whoever asks for HTTP/2 reads once that it is HTTP/1.1."""
+    (directory / "web.yml").write_text(
+        f"tls_server_config: {{cert_file: server.pem, key_file: server.key}}\nhttp_server_config: {{http2: {http2}}}\n"
+    )
+    with capture_logs() as logs:
+        gate_of(directory / "web.yml", FixedClock(), health_without_auth=False)
+    assert [entry["event"] for entry in logs] == ["http2 is not spoken here, clients get HTTP/1.1"] * lines
+
+
+async def test_a_server_speaks_tls_and_closes_on_whoever_does_not(directory: Path, authority: trustme.CA) -> None:
+    """A listener with certificates answers HTTPS alone, and says so in its URLs."""
+    (directory / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
+    gate = gate_of(directory / "web.yml", FixedClock(), health_without_auth=False)
+    running = await start(application(FakeView(), FixedClock()), ["127.0.0.1:0"], gate=gate)
+    try:
+        assert running.scheme == "https"
+        async with ClientSession() as session:
+            url = f"https://{running.addresses[0]}/-/healthy"
+            async with session.get(url, ssl=client_context(authority)) as answer:
+                assert answer.status == 200
+            with pytest.raises(ClientConnectionError):
+                await session.get(url.replace("https", "http"))
+    finally:
+        await running.close(1)
+
+
+async def test_a_client_that_never_begins_tls_is_cut_off(directory: Path) -> None:
+    """Whoever connects and says nothing does not keep the connection."""
+    (directory / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
+    gate = gate_of(directory / "web.yml", FixedClock(), health_without_auth=False)
+    running = await start(
+        application(FakeView(), FixedClock()), ["127.0.0.1:0"], gate=gate, limits=Limits(longest_handshake_seconds=0.1)
+    )
+    try:
+        reader, writer = await asyncio.open_connection(*running.addresses[0].split(":"))
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+    finally:
+        await running.close(1)

@@ -1,0 +1,192 @@
+"""What clients can agree on with a server, and who is let in by a certificate."""
+
+import ssl
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import trustme
+
+from exporter.web.toolkit.tls import TlsError, TlsSettings, server_context
+from tests.support.certificates import client_context, shake_hands
+
+
+@pytest.fixture(scope="module")
+def issued(authority: trustme.CA) -> trustme.LeafCert:
+    """The server's certificate."""
+    return authority.issue_cert("localhost")
+
+
+def settings(issued: trustme.LeafCert, **more: Any) -> TlsSettings:
+    """Return settings with a certificate."""
+    return TlsSettings(
+        certificate_pem=issued.cert_chain_pems[0].bytes(), key_pem=issued.private_key_pem.bytes(), **more
+    )
+
+
+def only(authority: trustme.CA, version: ssl.TLSVersion, ciphers: str = "DEFAULT") -> ssl.SSLContext:
+    """Return a client that speaks one version."""
+    context = client_context(authority)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        if version < ssl.TLSVersion.TLSv1_2:
+            ciphers += ":@SECLEVEL=0"
+        context.set_ciphers(ciphers)
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+@pytest.mark.parametrize(
+    ("bounds", "spoken"),
+    [
+        ({}, {"TLSv1.2", "TLSv1.3"}),
+        ({"min_version": "TLS13"}, {"TLSv1.3"}),
+        ({"max_version": "TLS12"}, {"TLSv1.2"}),
+        ({"min_version": "TLS10"}, {"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}),
+        ({"min_version": "TLS11", "max_version": "TLS11"}, {"TLSv1.1"}),
+        ({"cipher_suites": ("TLS_AES_128_GCM_SHA256",)}, {"TLSv1.3"}),
+    ],
+)
+def test_only_the_chosen_versions_are_spoken(
+    bounds: Mapping[str, Any], spoken: set[str], authority: trustme.CA, issued: trustme.LeafCert
+) -> None:
+    """1.2 and 1.3 by default, older ones when they are asked for; suites of 1.3 alone leave no other version."""
+    server = server_context(settings(issued, **bounds))
+    agreed = set()
+    for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        try:
+            agreed.add(shake_hands(server, only(authority, version)).version)
+        except ssl.SSLError:
+            continue
+    assert agreed == spoken
+
+
+def test_who_offers_http2_gets_http1(authority: trustme.CA, issued: trustme.LeafCert) -> None:
+    """Clients learn in the handshake that it is HTTP/1.1; one that speaks HTTP/2 alone is not cut off by it."""
+    client = client_context(authority)
+    client.set_alpn_protocols(["h2", "http/1.1"])
+    assert shake_hands(server_context(settings(issued)), client).protocol == "http/1.1"
+    client.set_alpn_protocols(["h2"])
+    assert shake_hands(server_context(settings(issued)), client).protocol is None
+
+
+def test_only_the_chosen_ciphers_are_spoken(authority: trustme.CA, issued: trustme.LeafCert) -> None:
+    """Of TLS 1.2 a client gets a suite of the list or nothing; 1.3 is not affected."""
+    server = server_context(settings(issued, cipher_suites=("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",)))
+    tls_1_2 = ssl.TLSVersion.TLSv1_2
+    assert shake_hands(server, only(authority, tls_1_2)).cipher == "ECDHE-ECDSA-CHACHA20-POLY1305"
+    with pytest.raises(ssl.SSLError):
+        shake_hands(server, only(authority, tls_1_2, "ECDHE-ECDSA-AES256-GCM-SHA384"))
+    assert shake_hands(server, client_context(authority)).version == "TLSv1.3"
+
+
+@pytest.mark.parametrize(("server_chooses", "agreed"), [(True, "AES256"), (False, "AES128")])
+def test_who_prefers_a_cipher(
+    server_chooses: bool, agreed: str, authority: trustme.CA, issued: trustme.LeafCert
+) -> None:
+    """The order of the server counts, or that of the client."""
+    server = server_context(
+        settings(
+            issued,
+            cipher_suites=("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"),
+            server_chooses_cipher=server_chooses,
+        )
+    )
+    ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384"
+    assert agreed in shake_hands(server, only(authority, ssl.TLSVersion.TLSv1_2, ciphers)).cipher
+
+
+def test_only_the_chosen_curve_is_used(authority: trustme.CA, issued: trustme.LeafCert) -> None:
+    """A client that does not know the curve gets no connection."""
+    server = server_context(settings(issued, curves=("CurveP384", "CurveP384")))
+    client = client_context(authority)
+    client.set_ecdh_curve("secp384r1")
+    shake_hands(server, client)
+    client.set_ecdh_curve("prime256v1")
+    with pytest.raises(ssl.SSLError):
+        shake_hands(server, client)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"curves": ("X25519", "CurveP256")}, "curve_preferences"),
+        ({"min_version": "TLS13", "max_version": "TLS12"}, "min_version"),
+        ({"max_version": "TLS12", "cipher_suites": ("TLS_AES_128_GCM_SHA256",)}, "cipher_suites"),
+    ],
+)
+def test_what_can_not_be_done_is_refused(changes: Mapping[str, Any], key: str, issued: trustme.LeafCert) -> None:
+    """The key that is at fault is named."""
+    with pytest.raises(TlsError) as refused:
+        server_context(settings(issued, **changes))
+    assert refused.value.key == key
+
+
+@pytest.mark.parametrize(
+    ("authentication", "none", "known", "strange"),
+    [
+        (ssl.CERT_NONE, True, True, True),
+        (ssl.CERT_OPTIONAL, True, True, False),
+        (ssl.CERT_REQUIRED, False, True, False),
+    ],
+)
+def test_clients_are_let_in_by_their_certificates(
+    authentication: ssl.VerifyMode,
+    none: bool,
+    known: bool,
+    strange: bool,
+    authority: trustme.CA,
+    issued: trustme.LeafCert,
+) -> None:
+    """With none, with one of the authority, with one of another authority."""
+    server = server_context(
+        settings(issued, client_authentication=authentication, client_authorities_pem=authority.cert_pem.bytes())
+    )
+    clients = (None, authority.issue_cert("client"), trustme.CA().issue_cert("client"))
+    for client, is_let_in in zip(clients, (none, known, strange), strict=True):
+        if is_let_in:
+            shake_hands(server, client_context(authority, client))
+        else:
+            with pytest.raises(ssl.SSLError):
+                shake_hands(server, client_context(authority, client))
+
+
+def test_authorities_between_are_trusted_by_themselves(authority: trustme.CA, issued: trustme.LeafCert) -> None:
+    """As in Go, an authority that another one vouches for can stand alone in the file."""
+    between = authority.create_child_ca()
+    server = server_context(
+        settings(issued, client_authentication=ssl.CERT_REQUIRED, client_authorities_pem=between.cert_pem.bytes())
+    )
+    shake_hands(server, client_context(authority, between.issue_cert("client")))
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"",
+        b"junk",
+        b"-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\n\xff\n-----END CERTIFICATE-----\n",
+    ],
+)
+def test_authorities_that_are_none_vouch_for_nobody(
+    junk: bytes, authority: trustme.CA, issued: trustme.LeafCert
+) -> None:
+    """As in Go, a file without a usable certificate is no mistake, and lets nobody in."""
+    server = server_context(settings(issued, client_authentication=ssl.CERT_REQUIRED, client_authorities_pem=junk))
+    with pytest.raises(ssl.SSLError):
+        shake_hands(server, client_context(authority, authority.issue_cert("client")))
+
+
+def test_what_surrounds_a_certificate_does_no_harm(authority: trustme.CA, issued: trustme.LeafCert) -> None:
+    """Comments and broken neighbours leave the good authorities good."""
+    junk = b"-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n"
+    pem = b"# mine\n" + junk + authority.cert_pem.bytes().replace(b"\n", b"\r\n") + junk
+    server = server_context(settings(issued, client_authentication=ssl.CERT_REQUIRED, client_authorities_pem=pem))
+    shake_hands(server, client_context(authority, authority.issue_cert("client")))
+
+
+def test_settings_show_no_key(issued: trustme.LeafCert) -> None:
+    """A representation, which a traceback might show, holds no key."""
+    assert "PRIVATE" not in repr(settings(issued))

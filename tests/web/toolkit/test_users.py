@@ -1,0 +1,244 @@
+"""Names and passwords: who is let in, at what cost, and what is kept of it."""
+
+import asyncio
+import threading
+from base64 import b64encode
+from collections.abc import Mapping
+
+import bcrypt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.web.toolkit.users import (
+    MOST_REMEMBERED,
+    Credentials,
+    PasswordChecks,
+    is_bcrypt_hash,
+    read_authorization,
+)
+from tests.support.certificates import HASH, PASSWORD
+
+USERS = {b"alice": HASH}
+
+
+class Counting:
+    """Counts what bcrypt is asked, and how much of it at the same time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[bytes] = []
+        self.threads: set[int] = set()
+        self.most_at_once = 0
+        self._at_once = 0
+        self._really = bcrypt.checkpw
+        monkeypatch.setattr(bcrypt, "checkpw", self)
+
+    def __call__(self, password: bytes, hashed: bytes) -> bool:
+        """Hold a password against a hash."""
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        self.asked.append(hashed)
+        self.threads.add(threading.get_ident())
+        right = self._really(password, hashed)
+        self._at_once -= 1
+        return right
+
+
+@pytest.fixture
+def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
+    """What bcrypt is asked."""
+    return Counting(monkeypatch)
+
+
+async def admits(checks: PasswordChecks, name: str, password: str, users: Mapping[bytes, str] = USERS) -> bool:
+    """Ask for someone."""
+    return await checks.admits(users, Credentials(name.encode(), password.encode()))
+
+
+def hashed(password: bytes, cost: int = 4) -> str:
+    """Return a hash of a password."""
+    return bcrypt.hashpw(password, bcrypt.gensalt(cost)).decode()
+
+
+async def test_only_the_right_password_is_let_in() -> None:
+    """Name and password have to fit."""
+    checks = PasswordChecks(b"secret")
+    assert await admits(checks, "alice", PASSWORD)
+    assert not await admits(checks, "alice", PASSWORD + "x")
+    assert not await admits(checks, "alice", "")
+    assert not await admits(checks, "Alice", PASSWORD)
+    assert not await admits(checks, "bob", PASSWORD)
+
+
+async def test_a_right_password_is_checked_once(counting: Counting) -> None:
+    """What was right before costs nothing; a wrong one costs as much each time."""
+    checks = PasswordChecks(b"secret")
+    for _ in range(3):
+        assert await admits(checks, "alice", PASSWORD)
+    assert len(counting.asked) == 1
+    for _ in range(3):
+        assert not await admits(checks, "alice", "wrong")
+    assert len(counting.asked) == 4
+
+
+async def test_a_remembered_password_ends_with_its_hash() -> None:
+    """After the hash was replaced, the old password is no longer right."""
+    checks = PasswordChecks(b"secret")
+    assert await admits(checks, "alice", PASSWORD)
+    assert not await admits(checks, "alice", PASSWORD, {b"alice": hashed(b"another")})
+    assert not await admits(checks, "alice", PASSWORD, {b"bob": HASH})
+
+
+async def test_a_name_that_is_none_costs_as_much_as_the_costliest(counting: Counting) -> None:
+    """Nobody learns by the time which names there are."""
+    users = {b"alice": HASH, b"bob": hashed(b"x", cost=5)}
+    assert not await admits(PasswordChecks(b"secret"), "nobody", "x", users)
+    (asked,) = counting.asked
+    assert asked.startswith(b"$2b$05$")
+
+
+async def test_a_name_that_is_none_is_never_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even if a password should fit the hash that stands in for the missing one."""
+    monkeypatch.setattr(bcrypt, "checkpw", lambda _password, _hashed: True)
+    checks = PasswordChecks(b"secret")
+    assert not await admits(checks, "nobody", "x")
+    assert not await admits(checks, "nobody", "x")
+
+
+async def test_one_check_at_a_time_and_none_on_the_event_loop(counting: Counting) -> None:
+    """Many clients at once wait in line for one thread, and the loop is free."""
+    checks = PasswordChecks(b"secret")
+    answers = await asyncio.gather(*(admits(checks, "alice", f"wrong {number}") for number in range(8)))
+    assert not any(answers)
+    assert len(counting.asked) == 8
+    assert counting.most_at_once == 1
+    assert threading.get_ident() not in counting.threads
+
+
+async def test_a_check_that_nobody_waits_for_is_still_the_only_one(counting: Counting) -> None:
+    """A request that is cancelled does not let the next check begin before its own has ended."""
+    checks = PasswordChecks(b"secret")
+    users = {b"alice": hashed(b"x", cost=8)}
+    for number in range(4):
+        check = asyncio.create_task(admits(checks, "alice", f"wrong {number}", users))
+        await asyncio.sleep(0.005)
+        check.cancel()
+    assert not await admits(checks, "alice", "wrong", users)
+    assert counting.most_at_once == 1
+
+
+async def test_who_waits_for_the_same_check_shares_it(counting: Counting) -> None:
+    """Several first requests with one right password cost one check."""
+    checks = PasswordChecks(b"secret")
+    assert all(await asyncio.gather(*(admits(checks, "alice", PASSWORD) for _ in range(8))))
+    assert len(counting.asked) == 1
+
+
+async def test_nothing_is_checked_for_who_went_away(counting: Counting) -> None:
+    """Guesses whose senders closed the connection cost nothing, so that they can't fill the line."""
+    checks = PasswordChecks(b"secret")
+    assert not await checks.admits(USERS, Credentials(b"alice", PASSWORD.encode()), lambda: False)
+    assert not counting.asked
+
+
+async def test_no_more_than_a_hundred_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was not used for longest is forgotten."""
+    monkeypatch.setattr(bcrypt, "checkpw", lambda _password, _hashed: True)
+    checks = PasswordChecks(b"secret")
+    users = {f"user{number}".encode(): HASH for number in range(MOST_REMEMBERED + 1)}
+    for number in range(MOST_REMEMBERED):
+        assert await admits(checks, f"user{number}", "x", users)
+    assert await admits(checks, "user0", "x", users)
+    assert await admits(checks, f"user{MOST_REMEMBERED}", "x", users)
+    counting = Counting(monkeypatch)
+    assert await admits(checks, "user0", "x", users)
+    assert not counting.asked
+    assert await admits(checks, "user1", "x", users)
+    assert len(counting.asked) == 1
+
+
+async def test_no_password_is_kept() -> None:
+    """What is remembered is a digest by a secret key, in which no password can be looked up."""
+    checks, others = PasswordChecks(b"secret"), PasswordChecks(b"another secret")
+    await admits(checks, "alice", PASSWORD)
+    await admits(others, "alice", PASSWORD)
+    assert PASSWORD not in repr(vars(checks))
+    assert not set(checks._right) & set(others._right)
+
+
+async def test_a_password_counts_up_to_72_bytes() -> None:
+    """As in Go, what follows makes no difference; it is no error either."""
+    users = {b"alice": hashed(b"a" * 72)}
+    checks = PasswordChecks(b"secret")
+    assert await admits(checks, "alice", "a" * 72, users)
+    assert await admits(checks, "alice", "a" * 72 + "b" * 1000, users)
+    assert not await admits(checks, "alice", "a" * 71, users)
+
+
+@pytest.mark.parametrize("version", ["2a", "2b", "2y", "2x", "1a", "2"])
+async def test_the_letter_of_a_hash_makes_no_difference(version: str) -> None:
+    """As in Go, every version is computed alike."""
+    users = {b"alice": f"${version}{HASH[3:]}" + "ignored"}
+    assert await admits(PasswordChecks(b"secret"), "alice", PASSWORD, users)
+    assert not await admits(PasswordChecks(b"secret"), "alice", "wrong", users)
+
+
+async def test_a_hash_of_nothing_lets_nobody_in() -> None:
+    """What has only the form of a hash is right for no password, and breaks nothing."""
+    users = {b"alice": "$2b$04$" + "!" * 53, b"bob": "$2b$04$" + "ü" * 53, b"carl": HASH[:59]}
+    for name in ("alice", "bob", "carl"):
+        assert not await admits(PasswordChecks(b"secret"), name, PASSWORD, users)
+
+
+def test_the_form_of_a_hash() -> None:
+    """What the toolkit takes for a hash is one, and nothing else."""
+    assert is_bcrypt_hash(HASH)
+    assert not is_bcrypt_hash("")
+    assert not is_bcrypt_hash(PASSWORD)
+    assert not is_bcrypt_hash(HASH[:58])
+    assert not is_bcrypt_hash(HASH.replace("$04", "$03"))
+    assert not is_bcrypt_hash(HASH.replace("$04", "$32"))
+    assert not is_bcrypt_hash("$3" + HASH[2:])
+
+
+def basic(decoded: bytes) -> str:
+    """Return what a client sends."""
+    return "Basic " + b64encode(decoded).decode()
+
+
+@pytest.mark.parametrize(
+    ("header", "credentials"),
+    [
+        (basic(b"alice:wonder"), Credentials(b"alice", b"wonder")),
+        (basic(b"alice:a:b"), Credentials(b"alice", b"a:b")),
+        (basic(b":"), Credentials(b"", b"")),
+        (basic(b"\xff:\xfe"), Credentials(b"\xff", b"\xfe")),
+        (basic(b"alice:x").replace("Basic", "bAsIc"), Credentials(b"alice", b"x")),
+        (basic(b"alice"), None),
+        ("", None),
+        ("Basic", None),
+        ("Basic ", None),
+        ("Bearer YTpi", None),
+        ("Basic YTp", None),
+        ("Basic YT pi", None),
+        ("Basic  YTpi", None),
+        ("Basic ÿ", None),
+    ],
+)
+def test_the_authorization_header_is_read_as_go_reads_it(header: str, credentials: Credentials | None) -> None:
+    """Only well-formed Basic credentials are credentials."""
+    assert read_authorization(header) == credentials
+
+
+@given(st.binary(max_size=40).filter(lambda name: b":" not in name), st.binary(max_size=100))
+def test_credentials_survive_their_way(name: bytes, password: bytes) -> None:
+    """Any bytes come out of the header as they went in."""
+    assert read_authorization(basic(name + b":" + password)) == Credentials(name, password)
+
+
+@given(st.text(max_size=60))
+@settings(max_examples=200)
+def test_any_header_and_any_hash_can_be_looked_at(text: str) -> None:
+    """Nothing that a client or a file holds breaks the reading."""
+    read_authorization("Basic " + text)
+    is_bcrypt_hash(text)

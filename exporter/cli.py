@@ -202,7 +202,7 @@ def _add_simulate(commands: Commands) -> None:
         does="run the simulated service alone",
         examples=(
             "simulate --apps=2 --tasks=1500 --churn=5",
-            "simulate --fault throttling_429=0.1",
+            "simulate --fault throttled_429=0.1",
             "simulate --demo",
         ),
         more=_simulator_words(),

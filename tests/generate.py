@@ -18,6 +18,8 @@ from exporter.metrics.docs import metrics_markdown
 from exporter.policy.docs import rules_markdown
 from exporter.web.api.openapi import openapi_text
 from grafana.generate import dashboard_files
+from tests.chart_files import chart_files
+from tests.document_tables import documents_with_tables
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,6 +36,8 @@ def generated() -> Mapping[str, str]:
         "docs/runbooks/README.md": runbook_index(),
         **{f"deploy/prometheus/{name}": text for name, text in rule_files().items()},
         **dashboards,
+        **chart_files(dashboards),
+        **documents_with_tables(ROOT),
     }
 
 

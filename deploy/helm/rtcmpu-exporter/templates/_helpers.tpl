@@ -1,0 +1,162 @@
+{{- define "rtcmpu-exporter.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "rtcmpu-exporter.fullname" -}}
+{{- $name := include "rtcmpu-exporter.name" . }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "rtcmpu-exporter.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "rtcmpu-exporter.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "rtcmpu-exporter.labels" -}}
+{{- with .Values.commonLabels }}
+{{- toYaml . }}
+{{ end }}
+{{- include "rtcmpu-exporter.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "rtcmpu-exporter.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "rtcmpu-exporter.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "rtcmpu-exporter.image" -}}
+{{- with .Values.image.registry }}{{ . }}/{{ end }}
+{{- .Values.image.repository }}
+{{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end }}
+{{- end }}
+
+{{/* The container's flags, each once. */}}
+{{- define "rtcmpu-exporter.args" -}}
+- serve
+- --config.file=/etc/rtcmpu-exporter/config/rtcmpu.yml
+- --web.telemetry-path={{ .Values.web.telemetryPath }}
+- --log.level={{ .Values.log.level }}
+- --log.format={{ .Values.log.format }}
+{{- if .Values.web.enableLifecycle }}
+- --web.enable-lifecycle
+{{- end }}
+{{- if include "rtcmpu-exporter.webConfigSecret" . }}
+- --web.config.file=/etc/rtcmpu-exporter/web/web.yml
+- --web.health-without-auth
+{{- end }}
+{{- with .Values.extraArgs }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* "yes" if the configuration must not stand in a ConfigMap: asked for, or a secret stands in it in plain text. */}}
+{{- define "rtcmpu-exporter.configIsSecret" -}}
+{{- $found := .Values.configInSecret }}
+{{- range .Values.config.accounts }}
+  {{- $credentials := default dict .credentials }}
+  {{- range $key := list "access_key_secret" "security_token" }}
+    {{- $value := get $credentials $key | toString }}
+    {{- if and $value (not (regexMatch `^\$\{[A-Za-z_][A-Za-z0-9_]*\}$` $value)) }}{{ $found = true }}{{ end }}
+  {{- end }}
+  {{- range $address := list .proxy $credentials.uri }}
+    {{- if regexMatch "[@?]" (toString $address) }}{{ $found = true }}{{ end }}
+  {{- end }}
+{{- end }}
+{{- if $found }}yes{{ end }}
+{{- end }}
+
+{{- define "rtcmpu-exporter.configName" -}}
+{{- default (printf "%s-config" (include "rtcmpu-exporter.fullname" .)) .Values.existingSecret }}
+{{- end }}
+
+{{/* The Secret with the web configuration; nothing if there is none. */}}
+{{- define "rtcmpu-exporter.webConfigSecret" -}}
+{{- if .Values.webConfig.existingSecret }}
+{{- .Values.webConfig.existingSecret }}
+{{- else if .Values.webConfig.content }}
+{{- include "rtcmpu-exporter.fullname" . }}-web
+{{- end }}
+{{- end }}
+
+{{- define "rtcmpu-exporter.scheme" -}}
+{{- if or .Values.webConfig.tls .Values.webConfig.clientCertificates .Values.webConfig.content.tls_server_config -}}
+https
+{{- else -}}
+http
+{{- end }}
+{{- end }}
+
+{{/* How a probe asks. Takes the root as `root`, the probe's values as `probe` and the page as `path`. */}}
+{{- define "rtcmpu-exporter.probe" -}}
+{{- $tls := default dict .root.Values.webConfig.content.tls_server_config }}
+{{- if or .root.Values.probes.tcp .root.Values.webConfig.clientCertificates (hasPrefix "Require" (default "" $tls.client_auth_type)) }}
+tcpSocket:
+  port: http
+{{- else }}
+httpGet:
+  path: {{ .path }}
+  port: http
+  scheme: {{ include "rtcmpu-exporter.scheme" .root | upper }}
+{{- end }}
+{{ toYaml (omit .probe "enabled") }}
+{{- end }}
+
+{{/* What is mounted as the configuration's directory besides rtcmpu.yml: an item for each file, or nothing. */}}
+{{- define "rtcmpu-exporter.fileItems" -}}
+{{- range $name, $_ := .Values.appFiles }}
+- key: apps.{{ $name }}
+  path: apps/{{ $name }}
+{{- end }}
+{{- range $name, $_ := .Values.ruleFiles }}
+- key: rules.{{ $name }}
+  path: rules/{{ $name }}
+{{- end }}
+{{- end }}
+
+{{/* How Prometheus scrapes; takes the root. The same for both kinds of monitor. */}}
+{{- define "rtcmpu-exporter.endpoints" -}}
+{{- $monitor := .Values.serviceMonitor }}
+{{- $endpoints := list (dict "path" .Values.web.telemetryPath "interval" $monitor.interval "job" $monitor.jobName) }}
+{{- if $monitor.taskMetrics }}
+{{- $job := printf "%s-tasks" $monitor.jobName }}
+{{- $endpoints = append $endpoints (dict "path" "/metrics/tasks" "interval" $monitor.taskMetricsInterval "job" $job) }}
+{{- end }}
+{{- range $endpoints }}
+- port: http
+  path: {{ .path }}
+  scheme: {{ include "rtcmpu-exporter.scheme" $ }}
+  interval: {{ .interval }}
+  scrapeTimeout: {{ $monitor.scrapeTimeout }}
+  honorLabels: false
+  {{- with $monitor.tlsConfig }}
+  tlsConfig:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $monitor.basicAuth }}
+  basicAuth:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  relabelings:
+    - targetLabel: job
+      replacement: {{ .job }}
+    {{- with $monitor.relabelings }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with $monitor.metricRelabelings }}
+  metricRelabelings:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end }}

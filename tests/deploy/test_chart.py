@@ -1,0 +1,201 @@
+"""Tests of the Helm chart as a whole: it is well-formed, and what it yields is what Kubernetes takes."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from helm_python import Chart, HelmRenderError, lint
+from jsonschema import ValidationError
+
+from exporter import __version__
+from tests.support.chart import (
+    CHART,
+    CI_VALUES,
+    LEAST,
+    NAMESPACE,
+    RELEASE,
+    chart,
+    ci_values,
+    example,
+    rendered,
+    rendered_files,
+)
+from tests.support.manifests import KUBERNETES_VERSIONS, of_kind, one, validate
+
+ICON_IS_MISSING = {"severity": 1, "path": "Chart.yaml", "error": "icon is recommended"}
+
+
+@pytest.mark.parametrize("values", [None, *CI_VALUES])
+def test_helm_finds_nothing_to_complain_about(values: str | None) -> None:
+    """The linter is content with the chart's own values and with each example, the missing icon aside."""
+    report = lint(CHART, ci_values(values) if values else None, strict=True)
+    assert report["errors"] == []
+    assert report["messages"] == [ICON_IS_MISSING]
+
+
+def test_the_versions_are_the_program_s() -> None:
+    """The chart installs the program that it comes with, and on clusters as old as the schemas that it is held to."""
+    assert chart().metadata["appVersion"] == chart().version == __version__
+    assert chart().metadata["kubeVersion"] == f">={KUBERNETES_VERSIONS[0]}.0-0"
+
+
+@pytest.mark.parametrize("name", CI_VALUES)
+def test_every_object_of_every_example_is_valid(name: str) -> None:
+    """Each has no unknown key, for the oldest and the newest Kubernetes."""
+    found = example(name)
+    assert {"Deployment", "Service"} <= {manifest["kind"] for manifest in found}
+    for manifest in found:
+        validate(manifest)
+    names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in found]
+    assert len(names) == len(set(names))
+
+
+def test_the_validation_can_fail() -> None:
+    """An unknown key and a wrong type are noticed, in objects of Kubernetes and in custom ones."""
+    found = example("full")
+    for kind, part in (("Deployment", "spec"), ("ServiceMonitor", "spec"), ("PrometheusRule", "spec")):
+        manifest = copy.deepcopy(one(found, kind))
+        manifest[part]["unknownKey"] = True
+        with pytest.raises(ValidationError):
+            validate(manifest)
+
+
+def test_the_full_example_changes_every_value() -> None:
+    """No value of the chart is left out of what is tested, but for those that exclude each other."""
+    full = chart().merge_values(ci_values("full"))
+    untouched = {path for path, value in leaves(chart().values) if get(full, path) == value}
+    assert untouched == {
+        "config.collection.state_file",
+        "existingSecret",  # they and the next ones: examples of their own
+        "credentials.rrsaRoleName",
+        "webConfig.existingSecret",
+        "webConfig.tlsSecret",
+        "webConfig.tls",
+        "webConfig.clientCertificates",
+        "serviceAccount.create",
+        "serviceAccount.name",
+        "persistence.enabled",
+        "persistence.existingClaim",
+        "persistence.storageClassName",
+        "persistence.accessModes",
+        "persistence.annotations",
+        "podSecurityContext.fsGroup",
+        "podSecurityContext.fsGroupChangePolicy",
+        "podSecurityContext.runAsGroup",
+        "podSecurityContext.runAsNonRoot",
+        "podSecurityContext.seccompProfile.type",
+        "securityContext.allowPrivilegeEscalation",
+        "securityContext.capabilities.drop",
+        "securityContext.readOnlyRootFilesystem",
+        "env.MALLOC_MMAP_THRESHOLD_",
+        "probes.tcp",
+        "probes.liveness.enabled",
+        "probes.liveness.failureThreshold",
+        "probes.liveness.initialDelaySeconds",
+        "probes.liveness.timeoutSeconds",
+        "probes.readiness.failureThreshold",
+        "probes.readiness.initialDelaySeconds",
+        "probes.readiness.periodSeconds",
+        "probes.readiness.timeoutSeconds",
+        "podDisruptionBudget.maxUnavailable",
+        "serviceMonitor.tlsConfig",
+        "serviceMonitor.basicAuth",
+    }
+
+
+def test_every_value_is_explained() -> None:
+    """Each group of values stands below a comment, or is one whose name says it all."""
+    lines = (CHART / "values.yaml").read_text(encoding="utf-8").splitlines()
+    unexplained = [
+        line.split(":")[0]
+        for before, line in zip(["", *lines], lines, strict=False)
+        if line and line[0].isalpha() and not before.startswith("#")
+    ]
+    assert set(unexplained) <= {
+        "credentials", "log", "web", "image", "serviceAccount", "service", "networkPolicy", "podDisruptionBudget",
+        "securityContext", "extraVolumeMounts", "extraInitContainers", "podMonitor",
+        "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName",
+        "deploymentAnnotations", "podAnnotations", "podLabels", "revisionHistoryLimit",
+    }  # fmt: skip
+
+
+def test_the_archive_is_whole(tmp_path: Path) -> None:
+    """What is packed yields the same as the directory, and leaves out the examples of its tests."""
+    packed = Chart.load(chart().save(tmp_path))
+    texts = packed.render(ci_values("full"), name=RELEASE, namespace=NAMESPACE)
+    assert {Path(name).name: text for name, text in texts.items()} == rendered_files(ci_values("full"))
+    assert not [file["name"] for file in packed.files if file["name"].startswith("ci/")]
+
+
+def test_without_an_app_nothing_is_installed() -> None:
+    """The chart's own values say what is missing, rather than start a pod that can't work."""
+    with pytest.raises(HelmRenderError, match="name at least one account with an app"):
+        rendered_files({})
+
+
+def test_a_role_needs_a_service_account_of_the_chart() -> None:
+    """A role that could be put nowhere is refused."""
+    with pytest.raises(HelmRenderError, match=r"rrsaRoleName needs serviceAccount\.create"):
+        rendered({"credentials": {"rrsaRoleName": "reader"}, "serviceAccount": {"create": False}})
+
+
+@pytest.mark.parametrize("name", CI_VALUES)
+def test_selectors_find_the_pod(name: str) -> None:
+    """Whatever selects the pod has labels that the pod has, and the Service's port is one of it."""
+    found = example(name)
+    template = one(found, "Deployment")["spec"]["template"]
+    labels = template["metadata"]["labels"].items()
+    selectors = [
+        one(found, "Deployment")["spec"]["selector"]["matchLabels"],
+        one(found, "Service")["spec"]["selector"],
+        *(policy["spec"]["podSelector"]["matchLabels"] for policy in of_kind(found, "NetworkPolicy")),
+        *(budget["spec"]["selector"]["matchLabels"] for budget in of_kind(found, "PodDisruptionBudget")),
+        *(monitor["spec"]["selector"]["matchLabels"] for monitor in of_kind(found, "PodMonitor")),
+    ]
+    for selector in selectors:
+        assert selector
+        assert selector.items() <= labels
+    service = one(found, "Service")
+    for monitor in of_kind(found, "ServiceMonitor"):
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    (port,) = service["spec"]["ports"]
+    ports = {port["name"] for container in template["spec"]["containers"] for port in container.get("ports", ())}
+    assert port["targetPort"] in ports
+
+
+def test_notes_tell_what_is_left_to_do() -> None:
+    """Who uses a role is told of the namespace's label, who has no scraping of that, and replicas of the quota."""
+    notes = rendered_files(ci_values("rrsa"))["NOTES.txt"]
+    assert "kubectl label namespace monitoring pod-identity.alibabacloud.com/injection=on" in notes
+    assert "Nothing tells Prometheus to scrape it" in notes
+    assert "Nothing tells Prometheus" not in rendered_files(ci_values("full"))["NOTES.txt"]
+    assert "2 replicas share" in rendered_files(ci_values("full"))["NOTES.txt"]
+    assert "No access key is given" in rendered_files(LEAST)["NOTES.txt"]
+
+
+def test_the_readme_shows_values_that_work() -> None:
+    """Each block of values in the chart's README can be installed."""
+    blocks = [
+        block.split("```")[0] for block in (CHART / "README.md").read_text(encoding="utf-8").split("```yaml\n")[1:]
+    ]
+    assert blocks
+    for block in blocks:
+        rendered(yaml.safe_load(block))
+
+
+def leaves(values: Any, path: str = "") -> Any:
+    """Yield the path and the value of everything that is no mapping with entries."""
+    if isinstance(values, dict) and values:
+        for name, value in values.items():
+            yield from leaves(value, f"{path}.{name}" if path else name)
+    else:
+        yield path, values
+
+
+def get(values: Any, path: str) -> Any:
+    """Return what stands at a path."""
+    for name in path.split("."):
+        values = values.get(name) if values else None
+    return values

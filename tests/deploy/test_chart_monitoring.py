@@ -1,0 +1,146 @@
+"""Tests of what the chart tells Prometheus and Grafana: the same as the files that stand in the repository."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from helm_python import HelmRenderError
+
+from alerts.files import alerting_rules, recording_rules
+from alerts.placeholders import THRESHOLDS, camel_case
+from alerts.thresholds import Links, Thresholds
+from grafana.generate import dashboard_files
+from tests.support.chart import RELEASE, chart, example, rendered
+from tests.support.manifests import of_kind, one
+from tests.support.tools import needed_tool
+
+SERVICE = f"http://{RELEASE}-rtcmpu-exporter.monitoring:10678"
+
+
+def rule_groups(**values: Any) -> list[dict[str, Any]]:
+    """Return the groups of the PrometheusRule."""
+    groups: list[dict[str, Any]] = one(rendered({"prometheusRule": {"enabled": True, **values}}), "PrometheusRule")[
+        "spec"
+    ]["groups"]
+    return groups
+
+
+def alerts_of(groups: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the alerts by name; some have one for each severity."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for group in groups:
+        for rule in group["rules"]:
+            if "alert" in rule:
+                found.setdefault(rule["alert"], []).append(rule)
+    return found
+
+
+def groups_in(text: str) -> Any:
+    """Return the groups of a rule file."""
+    return yaml.safe_load(text)["groups"]
+
+
+def test_the_rules_are_those_of_the_repository() -> None:
+    """Recording rules and alerts are the generated ones, but for the links to the exporter's own pages."""
+    alerts = alerting_rules(links=Links(exporter=SERVICE))
+    assert rule_groups() == groups_in(recording_rules()) + groups_in(alerts)
+
+
+def test_the_default_thresholds_are_the_same() -> None:
+    """The chart's values repeat the defaults of the alerts, each by its name."""
+    defaults = Thresholds()
+    expected = {camel_case(name): getattr(defaults, name) for name in THRESHOLDS}
+    assert chart().values["prometheusRule"]["thresholds"] == expected
+
+
+def test_thresholds_reach_the_alerts() -> None:
+    """With each threshold at another value, the alerts are those that the generator makes with the same ones."""
+    numbers: dict[str, Any] = {name: 10 + place / 4 for place, name in enumerate(THRESHOLDS)}
+    numbers |= {"drop_ratio": 0.125, "drop_least_tasks": 123, "exemption_left_seconds": 172800}
+    values = {camel_case(name): number for name, number in numbers.items()}
+    made = alerting_rules(Thresholds(**numbers), Links(exporter=SERVICE))
+    assert rule_groups(thresholds=values, recordingRules=False) == groups_in(made)
+
+
+def test_single_alerts_can_be_changed() -> None:
+    """An alert is left out, or gets another duration and severity; labels are added; all else stays."""
+    changed = alerts_of(one(example("full"), "PrometheusRule")["spec"]["groups"])
+    usual = alerts_of(rule_groups())
+    assert set(usual) - set(changed) == {"RtcmpuChurnHigh"}
+    (failing,) = changed["RtcmpuAppFailing"]
+    assert (failing["for"], failing["labels"]["severity"]) == ("30m", "critical")
+    assert all(rule["labels"]["team"] == "live-platform" for rules in changed.values() for rule in rules)
+    (down,), (usual_down,) = changed["RtcmpuExporterDown"], usual["RtcmpuExporterDown"]
+    assert down["labels"] == {**usual_down["labels"], "team": "live-platform"}
+    assert down["expr"] == usual_down["expr"].replace('job="rtcmpu"', 'job="relay"')
+    assert down["annotations"]["runbook_url"] == "https://runbooks.example.com/rtcmpu/RtcmpuExporterDown.md"
+
+
+def test_an_expression_can_be_replaced() -> None:
+    """For what is no threshold, there is the whole expression."""
+    groups = rule_groups(overrides={"RtcmpuExporterDown": {"expr": "vector(1)"}})
+    assert [rule["expr"] for rule in alerts_of(groups)["RtcmpuExporterDown"]] == ["vector(1)"]
+
+
+def test_a_change_to_no_alert_is_refused() -> None:
+    """A misspelt name would change nothing, and nobody would notice."""
+    with pytest.raises(HelmRenderError, match="RtcmpuExporterDawn: no alert is called so, expected one of Rtcmpu"):
+        rule_groups(overrides={"RtcmpuExporterDawn": {"enabled": False}})
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [rule_groups, lambda: one(example("full"), "PrometheusRule")["spec"]["groups"]],
+    ids=["default", "full"],
+)
+def test_promtool_accepts_the_rules(groups: Callable[[], object], tmp_path: Path) -> None:
+    """What the operator would hand to Prometheus passes its own check, lint included."""
+    promtool = needed_tool("promtool")
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": groups()}), encoding="utf-8")
+    done = subprocess.run(
+        [promtool, "check", "rules", "--lint=all", "--lint-fatal", file], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SUCCESS" in done.stdout
+
+
+def test_dashboards_are_the_files_byte_by_byte() -> None:
+    """No template touches them; the label and the folder are what Grafana's sidecar looks for."""
+    found = of_kind(rendered({"dashboards": {"enabled": True}}), "ConfigMap")
+    maps = [manifest for manifest in found if "grafana_dashboard" in manifest["metadata"]["labels"]]
+    assert all(manifest["metadata"]["labels"]["grafana_dashboard"] == "1" for manifest in maps)
+    assert all(manifest["metadata"]["annotations"]["grafana_folder"] == "Live relay tasks" for manifest in maps)
+    contents = {name: text for manifest in maps for name, text in manifest["data"].items()}
+    assert contents == {Path(name).name: text for name, text in dashboard_files().items()}
+
+
+@pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor"])
+def test_the_job_is_the_one_that_alerts_name(kind: str) -> None:
+    """Metrics are scraped under the alerts' job, and series of single tasks under another, or `up` would be double."""
+    enabled = {kind[0].lower() + kind[1:]: {"enabled": True}}
+    shared = {"serviceMonitor": {"taskMetrics": True, **enabled.get("serviceMonitor", {})}}
+    specification = one(rendered({**enabled, **shared}), kind)["spec"]
+    endpoints = specification["endpoints" if kind == "ServiceMonitor" else "podMetricsEndpoints"]
+    jobs = {endpoint["path"]: endpoint["relabelings"][0] for endpoint in endpoints}
+    assert jobs == {
+        "/metrics": {"targetLabel": "job", "replacement": Links().job},
+        "/metrics/tasks": {"targetLabel": "job", "replacement": f"{Links().job}-tasks"},
+    }
+    assert specification["namespaceSelector"] == {"matchNames": ["monitoring"]}
+
+
+def test_an_encrypted_server_is_scraped_with_https() -> None:
+    """Who sets up TLS for the server need not say so again to Prometheus."""
+    (endpoint,) = one(example("web-tls"), "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["scheme"] == "https"
+    assert endpoint["basicAuth"]["password"] == {"name": "rtcmpu-scrape", "key": "password"}
+
+
+def test_nothing_is_told_unless_it_is_asked_for() -> None:
+    """A cluster without the Prometheus operator knows none of these kinds."""
+    kinds = {manifest["kind"] for manifest in rendered()}
+    assert kinds == {"ConfigMap", "Deployment", "Service", "ServiceAccount"}

@@ -1,0 +1,213 @@
+"""Tests of the Compose stack: every part exists, is confined, finds the others, and accepts its configuration."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from exporter import __version__
+from exporter.cli import _parser
+from exporter.config.credentials import AccessKey
+from exporter.configuration_source import ConfigurationSource
+from exporter.simulator.demo import ACCOUNTS
+from tests.support.compose import COMPOSE_FILE, SERVICES, STACK, Container, mounts, published
+from tests.support.dockerfile import DOCKERFILE
+from tests.support.processes import ROOT
+from tests.support.tools import needed_tool
+
+OURS: Final = ("simulator", "exporter")
+PORTS: Final = {"exporter": 10678, "prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
+KEYS_OF_A_SERVICE: Final = {
+    "build",
+    "cap_drop",
+    "command",
+    "depends_on",
+    "environment",
+    "healthcheck",
+    "image",
+    "ports",
+    "read_only",
+    "restart",
+    "security_opt",
+    "tmpfs",
+    "volumes",
+}
+KEYS_OF_A_HEALTH_CHECK: Final = {"test", "interval", "timeout", "retries"}
+each_service = pytest.mark.parametrize("service", SERVICES)
+
+
+def test_it_has_the_parts_that_belong_together() -> None:
+    """The simulated service, the exporter, and those who scrape, alert and draw; volumes are declared and used."""
+    assert set(SERVICES) == {"simulator", *PORTS}
+    assert set(STACK) == {"name", "x-hardened", "services", "volumes"}
+    used = {mount.source for service in SERVICES for mount in mounts(service) if mount.path is None}
+    assert used == set(STACK["volumes"])
+
+
+@each_service
+def test_each_part_is_written_with_known_keys(service: str) -> None:
+    """No key is misspelt: all are those that the Compose specification has and this stack needs."""
+    assert set(SERVICES[service]) <= KEYS_OF_A_SERVICE
+    assert set(SERVICES[service].get("healthcheck", ())) <= KEYS_OF_A_HEALTH_CHECK
+
+
+@each_service
+def test_each_part_is_confined(service: str) -> None:
+    """Nothing can be written but volumes, no capability is held, and none can be gained."""
+    part = SERVICES[service]
+    assert part["read_only"] is True
+    assert part["cap_drop"] == ["ALL"]
+    assert part["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in part
+    assert all(mount.options == "ro" for mount in mounts(service) if mount.path is not None)
+
+
+@each_service
+def test_each_image_is_pinned(service: str) -> None:
+    """Images of others have a whole version; ours is built here, with the version of the program."""
+    image = SERVICES[service]["image"]
+    if service in OURS:
+        assert image == f"rtcmpu-exporter:{__version__}"
+        build = SERVICES[service]["build"]
+        assert (COMPOSE_FILE.parent / build["context"]).resolve() == ROOT
+        assert ROOT / build["dockerfile"] == DOCKERFILE
+    else:
+        assert "build" not in SERVICES[service]
+        assert re.fullmatch(r"[\w/.-]+:v?\d+\.\d+\.\d+", image)
+
+
+@each_service
+def test_each_mounted_path_is_there(service: str) -> None:
+    """Whatever is mounted from the tree exists, and none hides another."""
+    for mount in mounts(service):
+        assert mount.path is None or mount.path.exists()
+        assert mount.target.startswith("/")
+    targets = [mount.target for mount in mounts(service)]
+    assert len(targets) == len(set(targets))
+
+
+@pytest.mark.parametrize(("service", "port"), PORTS.items())
+def test_only_this_machine_reaches_it(service: str, port: int) -> None:
+    """Each page is published on its usual port, on loopback alone; nobody reaches the simulated service."""
+    assert published(service) == {port: f"127.0.0.1:{port}"}
+    assert f"http://localhost:{port} " in COMPOSE_FILE.read_text()
+    assert published("simulator") == {}
+
+
+@each_service
+def test_each_part_says_when_it_is_healthy(service: str) -> None:
+    """It is asked on a port that it listens on, or, in the exporter's case, as the image has it."""
+    check = SERVICES[service].get("healthcheck")
+    if check is None:
+        assert service == "exporter"
+        assert "HEALTHCHECK" in DOCKERFILE.read_text()
+        return
+    kind, program, *arguments = check["test"]
+    assert (kind, program) in {("CMD", "wget"), ("CMD", "python3")}
+    port = PORTS.get(service, 10679)
+    assert re.search(rf"127\.0\.0\.1('|:)[, ]*{port}\b", " ".join(arguments))
+
+
+def test_they_start_one_after_the_other() -> None:
+    """Each waits until what it asks is healthy."""
+    waits = {
+        (service, other)
+        for service, part in SERVICES.items()
+        for other, wish in part.get("depends_on", {}).items()
+        if wish == {"condition": "service_healthy"}
+    }
+    assert waits == {("exporter", "simulator"), ("prometheus", "exporter"), ("grafana", "prometheus")}
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_the_program_understands_its_command_lines(service: str) -> None:
+    """They are commands of the program, and files that they name are mounted."""
+    options = _parser().parse_args(SERVICES[service]["command"])
+    if service == "simulator":
+        assert options.demo
+        assert options.listen_address == "0.0.0.0:10679"
+    else:
+        (mount,) = [mount for mount in mounts(service) if mount.target == str(options.config_file.parent)]
+        assert mount.path is not None
+        assert (mount.path / options.config_file.name).is_file()
+
+
+def test_the_exporter_reads_what_the_simulated_service_has() -> None:
+    """Accounts, keys, apps, names, owners and quotas are the demonstration's; the state is kept in its volume."""
+    config = ConfigurationSource.of_file(ROOT / "deploy" / "compose" / "exporter" / "rtcmpu.yml", {}).load().config
+    for account, demo in zip(config.accounts, ACCOUNTS, strict=True):
+        assert isinstance(account.credentials, AccessKey)
+        assert (account.name, account.endpoint) == (demo.name, "http://simulator:10679")
+        assert account.credentials.access_key_id == demo.access_key_id
+        assert account.credentials.access_key_secret.reveal() == demo.access_key_secret
+        assert [(app.id, app.name, app.owner, app.quota.single, app.quota.mixed) for app in account.apps] == [
+            (app.id, app.name, app.owner, app.quota_single, app.quota_mixed) for app in demo.apps
+        ]
+    (state,) = [mount.target for mount in mounts("exporter") if mount.source == "exporter"]
+    assert config.collection.state_file is not None
+    assert config.collection.state_file.parent == Path(state)
+
+
+def test_prometheus_accepts_what_is_mounted(tmp_path: Path) -> None:
+    """The configuration passes promtool where the container has it, rule files included."""
+    container = Container("prometheus", tmp_path, {})
+    done = _run("promtool", "check", "config", container.path("/etc/prometheus/prometheus.yml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 rule files found" in done.stdout
+    document = yaml.safe_load(container.path("/etc/prometheus/prometheus.yml").read_text())
+    (job,) = document["scrape_configs"]
+    assert job["job_name"] == "rtcmpu"
+    assert _targets(job) == [f"exporter:{PORTS['exporter']}"]
+    assert _targets(document["alerting"]["alertmanagers"][0]) == [f"alertmanager:{PORTS['alertmanager']}"]
+
+
+def test_alertmanager_accepts_what_is_mounted(tmp_path: Path) -> None:
+    """The configuration passes amtool where the container has it."""
+    container = Container("alertmanager", tmp_path, {})
+    (flag,) = [word for word in container.command if word.startswith("--config.file=")]
+    done = _run("amtool", "check-config", flag.removeprefix("--config.file="))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_grafana_finds_a_data_source_and_the_dashboards(tmp_path: Path) -> None:
+    """The one default data source is of the type that each dashboard asks for, and leads to Prometheus."""
+    container = Container("grafana", tmp_path, {})
+    provisioned = yaml.safe_load(container.path("/etc/grafana/provisioning/datasources/rtcmpu.yml").read_text())
+    (source,) = provisioned["datasources"]
+    assert provisioned["apiVersion"] == 1
+    assert source["isDefault"] is True
+    assert source["uid"]
+    assert source["url"] == f"http://prometheus:{PORTS['prometheus']}"
+
+    provider = yaml.safe_load((ROOT / "grafana" / "provisioning" / "dashboards.yml").read_text())["providers"][0]
+    dashboards = [json.loads(path.read_text()) for path in container.path(provider["options"]["path"]).glob("*.json")]
+    assert len(dashboards) == len(list((ROOT / "grafana").glob("*.json"))) > 3
+    for dashboard in dashboards:
+        asked: list[dict[str, Any]] = [v for v in dashboard["templating"]["list"] if v["type"] == "datasource"]
+        assert [variable["query"] for variable in asked] == [source["type"]]
+        # None is chosen in the file: Grafana then takes the default one.
+        assert not [variable for variable in asked if variable.get("current", {}).get("value")]
+
+
+def test_grafana_lets_everyone_look_and_nobody_change() -> None:
+    """Whoever reaches the port is a viewer, nobody can log in, the home dashboard exists, and nothing calls home."""
+    environment = SERVICES["grafana"]["environment"]
+    assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+    home = Path(environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    (mounted,) = [mount.path for mount in mounts("grafana") if mount.target == str(home.parent)]
+    assert mounted is not None
+    assert (mounted / home.name).is_file()
+    assert environment["GF_ANALYTICS_REPORTING_ENABLED"] == "false"
+
+
+def _targets(entry: dict[str, Any]) -> list[str]:
+    return [target for group in entry["static_configs"] for target in group["targets"]]
+
+
+def _run(tool: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([needed_tool(tool), *words], capture_output=True, text=True, check=False, timeout=60)

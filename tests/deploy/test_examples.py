@@ -1,0 +1,126 @@
+"""Tests of the shipped configurations: each is checked by the program that reads it, and none is left out."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import pytest
+import yaml
+
+from tests.support.compose import COMPOSE_FILE, SERVICES, mounts
+from tests.support.processes import ROOT, clean_environment
+from tests.support.tools import needed_tool
+
+DEPLOY: Final = ROOT / "deploy"
+ENVIRONMENT: Final = MappingProxyType(
+    {"ALIBABA_CLOUD_ACCESS_KEY_ID": "id", "CREDENTIALS_DIRECTORY": "/run/credentials"}
+)
+
+
+def checked_by_the_program(*words: str) -> Callable[[Path], None]:
+    """Return a check that a command of the exporter accepts a file."""
+
+    def check(path: Path) -> None:
+        _ends_well([sys.executable, "-m", "exporter", *words, str(path)])
+
+    return check
+
+
+def checked_by(tool: str, *words: str) -> Callable[[Path], None]:
+    """Return a check that another program accepts a file."""
+
+    def check(path: Path) -> None:
+        _ends_well([str(needed_tool(tool)), *words, str(path)])
+
+    return check
+
+
+def _ends_well(command: list[str]) -> None:
+    done = subprocess.run(
+        command,
+        env=clean_environment(ROOT) | dict(ENVIRONMENT),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+CHECKS: Final[Mapping[str, Callable[[Path], None]]] = MappingProxyType(
+    {
+        "examples/rtcmpu.yml": checked_by_the_program("check-config"),
+        "examples/rules/agreed.yml": checked_by_the_program("rules", "test"),
+        "systemd/rtcmpu.yml": checked_by_the_program("check-config"),
+        "compose/exporter/rtcmpu.yml": checked_by_the_program("check-config"),
+        "compose/exporter/rules/demo.yml": checked_by_the_program("rules", "test"),
+        "prometheus/prometheus.yml": checked_by("promtool", "check", "config"),
+        "prometheus/scrape.yml": checked_by("promtool", "check", "config"),
+        "prometheus/rtcmpu.alerts.yml": checked_by("promtool", "check", "rules", "--lint=all", "--lint-fatal"),
+        "prometheus/rtcmpu.rules.yml": checked_by("promtool", "check", "rules", "--lint=all", "--lint-fatal"),
+        "alertmanager/alertmanager.yml": checked_by("amtool", "check-config"),
+    }
+)
+READ_WITH_ANOTHER: Final = MappingProxyType({"examples/apps/events.yml": "examples/rtcmpu.yml"})
+"""Files that another one names."""
+PARTS_OF_THE_STACK: Final = ("compose/docker-compose.yml", "compose/prometheus.yml", "compose/grafana/datasources.yml")
+"""Files that are checked where the stack's containers have them."""
+WITH_TESTS_OF_THEIR_OWN: Final = ("helm", "kustomize")
+
+
+def shipped() -> list[str]:
+    """Return the names of all YAML files below deploy/, without what is rendered or assembled for Kubernetes."""
+    names = [path.relative_to(DEPLOY) for path in DEPLOY.rglob("*.y*ml")]
+    return sorted(str(name) for name in names if name.parts[0] not in WITH_TESTS_OF_THEIR_OWN)
+
+
+def test_no_file_is_left_out() -> None:
+    """Each shipped file has a check here, is read with one that has, or is a part of the stack."""
+    assert shipped() == sorted([*CHECKS, *READ_WITH_ANOTHER, *PARTS_OF_THE_STACK])
+    mounted = {mount.path for service in SERVICES for mount in mounts(service)} | {COMPOSE_FILE}
+    assert {DEPLOY / name for name in PARTS_OF_THE_STACK} <= mounted
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_its_reader_accepts_it(name: str) -> None:
+    """The program that reads the file finds no mistake in it."""
+    CHECKS[name](DEPLOY / name)
+
+
+@pytest.mark.parametrize(("name", "reader"), READ_WITH_ANOTHER.items())
+def test_a_file_of_apps_is_read_with_the_file_that_names_it(name: str, reader: str, tmp_path: Path) -> None:
+    """A mistake in it is a mistake of the whole configuration."""
+    shutil.copytree(DEPLOY / "examples", tmp_path / "examples")
+    CHECKS[reader](tmp_path / reader)
+    (tmp_path / name).write_text("- no: app\n")
+    with pytest.raises(AssertionError, match=r"events\.yml"):
+        CHECKS[reader](tmp_path / reader)
+
+
+def test_the_complete_example_has_every_section() -> None:
+    """All four are there, with files of apps and of rules, and two kinds of credentials."""
+    example = yaml.safe_load((DEPLOY / "examples" / "rtcmpu.yml").read_text())
+    assert list(example) == ["accounts", "collection", "policy", "metrics"]
+    assert len({account["credentials"].get("type", "access_key") for account in example["accounts"]}) > 1
+    assert example["accounts"][0]["app_files"]
+    assert example["policy"]["rule_files"]
+
+
+def test_the_complete_prometheus_has_the_job_of_the_example() -> None:
+    """The job stands in both files alike, so that either can be taken."""
+    jobs = [
+        yaml.safe_load((DEPLOY / "prometheus" / name).read_text())["scrape_configs"][0]
+        for name in ("prometheus.yml", "scrape.yml")
+    ]
+    assert jobs[0] == jobs[1]
+
+
+def test_the_index_names_every_directory() -> None:
+    """deploy/README.md has a paragraph about each directory, and speaks of none that is not there."""
+    text = (DEPLOY / "README.md").read_text()
+    directories = {path.name for path in DEPLOY.iterdir() if path.is_dir()}
+    assert directories == {line.split("`")[1].strip("/") for line in text.splitlines() if line.startswith("**`")}

@@ -1,0 +1,112 @@
+"""Whatever the documents call by a name is called so by the program."""
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, cast
+
+import pytest
+
+from exporter import cli
+from exporter.clock import SystemClock
+from exporter.config.model import Config
+from exporter.config.shapes import Shape, keys_of
+from exporter.metrics.catalogue import declarations
+from exporter.state import State
+from exporter.web.application import application
+from exporter.web.view import View
+from grafana.parts.queries import sample_labels
+from tests.support.documents import documents, inline_code, prose
+from tests.support.processes import ROOT
+
+PAGES: Final = documents()
+METRICS: Final = {*sample_labels(), *(family.name for family in declarations())}
+OF_EVERY_PROGRAM: Final = {"--help"}
+OWN_PATHS: Final = re.compile(r"(?:(?:GET|POST) )?(/(?:-|api|apps|violations|rules|config|metrics)(?:[/?].*)?)")
+OWN_KEYS: Final = re.compile(r"(?:accounts|collection|policy|metrics)\.[a-z_.]+")
+
+
+@pytest.fixture(params=PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def page(request: pytest.FixtureRequest) -> Path:
+    """Each document in turn."""
+    return cast("Path", request.param)
+
+
+def _flags(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _flags(command)
+
+
+def _keys(shape: Shape | None) -> Iterator[str]:
+    """Yield the dotted names of what can stand within a value."""
+    while shape is not None and shape.item is not None:
+        shape = shape.item
+    for struct in shape.structs if shape else ():
+        for key in keys_of(struct):
+            yield key.name
+            yield from (f"{key.name}.{inner}" for inner in _keys(key.shape))
+
+
+def test_metrics_exist(page: Path) -> None:
+    """A name in the style of our metrics is that of one, of its samples, or of several by how they begin."""
+    for name in re.findall(r"(?<![\w:.])rtcmpu_[a-z0-9_]*", page.read_text(encoding="utf-8")):
+        begins_so = name.endswith("_") and any(metric.startswith(name) for metric in METRICS)
+        assert name in METRICS or begins_so, name
+
+
+def test_flags_exist(page: Path) -> None:
+    """A flag that stands by itself, or behind our program's name, is one that some command takes."""
+    known = {*_flags(cli._parser()), *OF_EVERY_PROGRAM}
+    for code in inline_code(page):
+        if code.startswith(("--web.", "--config.", "--log.", "--app.", "--api.", "--simulator.", "rtcmpu-exporter ")):
+            assert set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", code)) <= known, code
+
+
+def test_commands_exist(page: Path) -> None:
+    """A word behind our program's name is a command."""
+    for code in inline_code(page):
+        if found := re.match(r"rtcmpu-exporter ([a-z-]+)", code):
+            assert found[1] in cli.COMMANDS, code
+
+
+def test_paths_are_served(page: Path) -> None:
+    """A path in the style of ours is one that is answered."""
+    app = application(cast("View", object()), SystemClock())
+    served = [resource.canonical for resource in app.router.resources()]
+    patterns = [re.compile(re.sub(r"\\?\{[^}]*\}", "[^/]+", re.escape(path).replace(r"\{", "{"))) for path in served]
+    for code in inline_code(page):
+        found = OWN_PATHS.fullmatch(code)
+        if not found:
+            continue
+        path = found[1].partition("?")[0]
+        if "…" in path or path.endswith("/"):
+            assert any(one.startswith(path.partition("…")[0]) for one in served), code
+        else:
+            assert any(pattern.fullmatch(path) for pattern in patterns), code
+
+
+def test_keys_exist(page: Path) -> None:
+    """A dotted key of the configuration is one that can be set."""
+    known = set(_keys(Shape(kind="mapping", structs=(Config,))))
+    for code in inline_code(page):
+        if OWN_KEYS.fullmatch(code) and not code.endswith((".md", ".py", ".yml")):
+            assert code in known, code
+
+
+def test_every_state_has_its_line_in_troubleshooting() -> None:
+    """Whoever sees a state of an app finds what it means and what to do, in the order of their gravity."""
+    text = prose(ROOT / "docs" / "troubleshooting.md")
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [state for state in State if state is not State.OK]
+
+
+def test_what_does_not_exist_would_be_found() -> None:
+    """The names that are known are neither none nor all."""
+    assert "rtcmpu_up" in METRICS
+    assert "--web.listen-address" in set(_flags(cli._parser()))
+    assert {"collection.interval", "metrics.per_task.max_series", "policy.rules"} <= set(
+        _keys(Shape(kind="mapping", structs=(Config,)))
+    )

@@ -1,0 +1,136 @@
+"""The computed tables of documents: `make generate` writes them between their markers, and nothing else of the file."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from exporter.config.durations import format_duration
+from exporter.config.forecast import USABLE_SHARE, Pace, pace_of, pages_of
+from exporter.config.model import DEFAULT_REQUESTS_PER_SECOND, Collection, Quota
+
+DOCUMENTS: Final = ("docs/freshness.md", "docs/scaling.md")
+_TABLE: Final = re.compile(
+    r"(?P<begin><!-- (?P<name>[a-z-]+): computed by `make generate` -->\n).*?(?P<end><!-- end -->\n)", re.DOTALL
+)
+_QUOTA: Final = Quota()
+_AT_QUOTA: Final = (_QUOTA.single or 0) + (_QUOTA.mixed or 0)
+_LARGEST_BUDGET: Final = 50
+_SIZES: Final = (
+    (20, 40), (1, _AT_QUOTA), (20, _AT_QUOTA), (100, _AT_QUOTA), (400, _AT_QUOTA), (1000, _AT_QUOTA),
+    (1, 20_000), (10, 20_000), (1, 100_000), (1, 200_000),
+)  # fmt: skip
+"""Numbers of apps, and of tasks in each: as many apps as teams have, and as many tasks as few have."""
+_INTERVALS: Final = ((1, 60), (2, 60), (5, 120), (10, 300), (30, 600), (60, 1800))
+_BUDGETS: Final = (2, 5, 10, 20, 40, _LARGEST_BUDGET)
+
+
+def documents_with_tables(root: Path) -> Mapping[str, str]:
+    """Return each document that has computed tables, by its path from `root`, with the tables as they should be."""
+    return {name: with_tables((root / name).read_text(encoding="utf-8")) for name in DOCUMENTS}
+
+
+def with_tables(text: str) -> str:
+    """Return a document with what stands between its markers computed anew.
+
+    Raises:
+        KeyError: A marker names no table.
+    """
+    return _TABLE.sub(lambda found: f"{found['begin']}{_TABLES[found['name']]()}{found['end']}", text)
+
+
+def _fresh_by_default() -> str:
+    """Return within which times things show, for apps of several sizes at the default intervals."""
+    collection = Collection()
+    columns = ("apps", "tasks in each", "created or changed", "gone", "withdrawn")
+    rows = []
+    for apps, tasks in _SIZES:
+        pace = _pace(apps, tasks, DEFAULT_REQUESTS_PER_SECOND, collection)
+        gone = (
+            pace.interval_seconds if pages_of(tasks) == 1 else pace.sweep_interval_seconds + _sweep_of_one(pace, apps)
+        )
+        shown = (pace.interval_seconds, gone, pace.stale_after_seconds)
+        rows.append((f"{apps:,}", f"{tasks:,}", *map(_rounded, shown)))
+    return _table(columns, rows)
+
+
+def _needs_by_default() -> str:
+    """Return what apps of several sizes need of the default budget at the default intervals."""
+    columns = ("apps", "tasks in each", "requests/s", "of the budget", "stretched", "interval", "sweeps", "all read in")
+    rows = []
+    for apps, tasks in _SIZES:
+        pace = _pace(apps, tasks, DEFAULT_REQUESTS_PER_SECOND, Collection())
+        rows.append(
+            (
+                f"{apps:,}",
+                f"{tasks:,}",
+                f"{pace.update_requests_per_second + pace.sweep_requests_per_second:.2f}",
+                f"{pace.use_ratio:.1%}",
+                f"{pace.stretch_ratio:.2f} x" if pace.stretch_ratio > 1 else "no",
+                _rounded(pace.interval_seconds),
+                _rounded(pace.sweep_interval_seconds),
+                _rounded(pace.sweep_duration_seconds),
+            )
+        )
+    return _table(columns, rows)
+
+
+def _apps_within_budgets() -> str:
+    """Return how many apps at the default quota each budget carries without stretching, by intervals."""
+    columns = ("`interval`", "`sweep_interval`", *(f"{budget}/s" for budget in _BUDGETS))
+    rows = []
+    for interval, sweep_interval in _INTERVALS:
+        one_app = 1 / interval + pages_of(_AT_QUOTA) / sweep_interval
+        most = (f"{int(USABLE_SHARE * budget / one_app + 1e-9):,}" for budget in _BUDGETS)
+        rows.append((f"`{format_duration(interval)}`", f"`{format_duration(sweep_interval)}`", *most))
+    return _table(columns, rows)
+
+
+def _tasks_within_budgets() -> str:
+    """Return how large one app can be that is read within each budget at the default interval, by sweep intervals."""
+    columns = ("`sweep_interval`", *(f"{budget}/s" for budget in _BUDGETS))
+    rows = []
+    for sweep_interval in sorted({sweep_interval for _, sweep_interval in _INTERVALS}):
+        collection = Collection(sweep_interval_seconds=sweep_interval)
+        most = (f"{_most_tasks(budget, collection):,}" for budget in _BUDGETS)
+        rows.append((f"`{format_duration(sweep_interval)}`", *most))
+    return _table(columns, rows)
+
+
+def _most_tasks(budget: float, collection: Collection) -> int:
+    """Return the most whole thousands of tasks of one app that need no stretching, up to the default limit."""
+    thousands = range(collection.max_tasks_per_app // 1000, 0, -1)
+    return 1000 * next((k for k in thousands if _pace(1, 1000 * k, budget, collection).stretch_ratio == 1), 0)
+
+
+def _pace(apps: int, tasks: int, budget: float, collection: Collection) -> Pace:
+    return pace_of(
+        apps=apps,
+        pages=apps * pages_of(tasks),
+        requests_per_second=budget,
+        interval_seconds=collection.interval_seconds,
+        sweep_interval_seconds=collection.sweep_interval_seconds,
+        stale_after_seconds=collection.stale_after_seconds,
+    )
+
+
+def _sweep_of_one(pace: Pace, apps: int) -> float:
+    """Return the seconds that the sweep of one of equal apps takes, when those of the others are at other times."""
+    return pace.sweep_duration_seconds / apps
+
+
+def _rounded(seconds: float) -> str:
+    return "under 1s" if seconds < 1 else format_duration(round(seconds))
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = (columns, ["---"] * len(columns), *rows)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+_TABLES: Final[Mapping[str, Callable[[], str]]] = {
+    "fresh-by-default": _fresh_by_default,
+    "needs-by-default": _needs_by_default,
+    "apps-within-budgets": _apps_within_budgets,
+    "tasks-within-budgets": _tasks_within_budgets,
+}

@@ -1,0 +1,112 @@
+"""Kubernetes objects as the deployment's files yield them: whether they are valid, and what a pod sees of them."""
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import jsonschema
+import kubernetes_validate
+import yaml
+
+KUBERNETES_VERSIONS: Final = ("1.25", "1.37")
+"""The oldest and the newest that the schemas are checked for."""
+_CUSTOM_RESOURCES: Final = Path(__file__).parent.parent / "deploy" / "custom_resources"
+
+Manifest: TypeAlias = dict[str, Any]
+
+
+def manifests_of(text: str) -> Iterator[Manifest]:
+    """Yield the objects of a stream of YAML documents."""
+    return (document for document in yaml.load_all(text, yaml.CSafeLoader) if document)
+
+
+def validate(manifest: Manifest) -> None:
+    """Hold an object against the schema of its kind, where no key may be unknown.
+
+    Raises:
+        jsonschema.ValidationError: It does not fit.
+    """
+    if manifest["apiVersion"] == "monitoring.coreos.com/v1":
+        schema = yaml.safe_load((_CUSTOM_RESOURCES / f"{manifest['kind'].lower()}.yml").read_text(encoding="utf-8"))
+        jsonschema.validate(manifest, schema)
+        return
+    for version in KUBERNETES_VERSIONS:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def of_kind(manifests: Iterable[Manifest], kind: str) -> Sequence[Manifest]:
+    """Return the objects of one kind."""
+    return [manifest for manifest in manifests if manifest["kind"] == kind]
+
+
+def one(manifests: Iterable[Manifest], kind: str) -> Manifest:
+    """Return the only object of a kind."""
+    (manifest,) = of_kind(manifests, kind)
+    return manifest
+
+
+def pod_of(manifests: Iterable[Manifest]) -> Manifest:
+    """Return the pod's specification of the only Deployment."""
+    specification: Manifest = one(manifests, "Deployment")["spec"]["template"]["spec"]
+    return specification
+
+
+def exporter_of(manifests: Iterable[Manifest]) -> Manifest:
+    """Return the exporter's container."""
+    (container,) = [container for container in pod_of(manifests)["containers"] if container["name"] == "exporter"]
+    return dict(container)
+
+
+def write_mounts(manifests: Sequence[Manifest], root: Path) -> None:
+    """Write below `root` every file that the exporter's container has by volumes of these objects.
+
+    Raises:
+        KeyError: A volume names an object or a key that is not there.
+    """
+    contents = {
+        (manifest["kind"], manifest["metadata"]["name"]): _data(manifest)
+        for kind in ("ConfigMap", "Secret")
+        for manifest in of_kind(manifests, kind)
+    }
+    volumes = {volume["name"]: volume for volume in pod_of(manifests)["volumes"]}
+    for mount in exporter_of(manifests)["volumeMounts"]:
+        directory = root / mount["mountPath"].lstrip("/")
+        directory.mkdir(parents=True)
+        for key, items in _sources(volumes[mount["name"]]):
+            data = contents[key]
+            for name, path in items or [(name, name) for name in data]:
+                (directory / path).parent.mkdir(parents=True, exist_ok=True)
+                (directory / path).write_text(data[name], encoding="utf-8")
+
+
+def named_file(manifests: Sequence[Manifest], flag: str, root: Path) -> Path:
+    """Return where the file is that a flag of the container names, when the mounts are below `root`."""
+    (name,) = [words[1] for words in map(_split, exporter_of(manifests)["args"]) if words[0] == flag]
+    return root / name.lstrip("/")
+
+
+def _split(argument: str) -> list[str]:
+    return argument.split("=", 1)
+
+
+def _data(manifest: Manifest) -> Mapping[str, str]:
+    encoded = manifest.get("data", {}) if manifest["kind"] == "Secret" else {}
+    return {
+        **({} if manifest["kind"] == "Secret" else manifest["data"]),
+        **{name: base64.b64decode(text).decode() for name, text in encoded.items()},
+        **manifest.get("stringData", {}),
+    }
+
+
+def _sources(volume: Manifest) -> Iterator[tuple[tuple[str, str], Sequence[tuple[str, str]]]]:
+    """Yield the objects that a volume is made of, each with its keys and the paths that these get."""
+    for source in volume.get("projected", {}).get("sources", [volume]):
+        if "configMap" in source:
+            reference, kind = source["configMap"], "ConfigMap"
+        elif "secret" in source:
+            reference, kind = source["secret"], "Secret"
+        else:
+            continue
+        name = reference.get("name") or reference["secretName"]
+        yield (kind, name), [(item["key"], item["path"]) for item in reference.get("items", ())]

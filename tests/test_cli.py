@@ -8,6 +8,7 @@ import pytest
 
 from exporter import __version__
 from exporter.cli import COMMANDS, main
+from exporter.simulator.options import parse_fault
 from tests.support.log_state import logging_restored
 
 
@@ -59,6 +60,15 @@ def test_help_of_the_commands_about_rules_shows_examples(command: str, capsys: p
     """`rules list --help` and `rules test --help` end with examples of themselves."""
     assert _exit_code(["rules", command, "--help"]) == 0
     assert f"\n  rtcmpu-exporter rules {command} " in capsys.readouterr().out.partition("examples:")[2]
+
+
+def test_examples_of_the_simulator_name_faults_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever copies an example of `simulate --fault` gets a simulator, not a refusal."""
+    _exit_code(["simulate", "--help"])
+    faults = re.findall(r"--fault[ =]([a-z]\S+=\S+)$", capsys.readouterr().out, re.MULTILINE)
+    assert faults
+    for fault in faults:
+        assert parse_fault(fault).rate > 0
 
 
 def test_help_of_the_simulator_names_faults_and_variants(capsys: pytest.CaptureFixture[str]) -> None:

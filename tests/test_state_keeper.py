@@ -1,6 +1,7 @@
 """A restart with a state file: served at once at its true age, and no storm of changes."""
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,33 @@ def test_it_is_written_only_when_a_sweep_was_accepted_since(tmp_path: Path) -> N
         await asyncio.gather(saving, return_exceptions=True)
 
     _scenario(scenario)
+
+
+def test_a_start_says_which_state_it_has(tmp_path: Path) -> None:
+    """What is read is told with its newest sweep, and whether a write was cut off; so is that there is nothing yet."""
+    path = tmp_path / "state"
+
+    async def scenario(clock: VirtualClock) -> None:
+        first = Process(MovingList(tasks=30), path, clock)
+        assert not await first.begin()
+        await first.collector.sweep()
+        await first.save()
+        (tmp_path / ".state.1.new").write_bytes(b"half")
+        await Process(MovingList(tasks=30), path, clock).begin()
+
+    said = [line for line in _scenario(scenario) if "state file" in line["event"]]
+    assert said[0] == {
+        "event": "no state file yet, starting without data",
+        "path": str(path),
+        "log_level": "info",
+    }
+    began = said[1].pop("newest_sweep")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", began)
+    assert said[1] == {
+        "event": "state file read",
+        "path": str(path),
+        "apps": 1,
+        "tasks": 30,
+        "unfinished_writes": 1,
+        "log_level": "info",
+    }

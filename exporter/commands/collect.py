@@ -1,8 +1,10 @@
 """`collect`: one sweep of every app, now."""
 
+import json
+import re
 import sys
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -22,6 +24,9 @@ from exporter.policy.rule_set import RuleSet
 from exporter.task import MIXED, SINGLE, Task
 
 Output = Literal["table", "json", "prometheus"]
+
+_NOT_PLAIN: Final = re.compile("[^ -~\n]+")
+"""What stands in JSON as an escape alone: a terminal might act upon it."""
 
 
 def collect(source: ConfigurationSource, output: Output) -> int:
@@ -47,7 +52,8 @@ async def _collect(source: ConfigurationSource, output: Output, metrics: SelfMet
         for chunk in exposition.body(negotiate("text/plain"), gzip=False).chunks:
             sys.stdout.write(chunk.decode())
     elif output == "json":
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode([_as_json(app) for app in apps])).decode() + "\n")
+        document = msgspec.json.format(msgspec.json.encode([_as_json(app) for app in apps])).decode()
+        sys.stdout.write(_NOT_PLAIN.sub(lambda found: json.dumps(found[0])[1:-1], document) + "\n")
     else:
         _print_table(apps)
     return exit_codes.FAILED if name_failing(apps) else exit_codes.FINE

@@ -1,0 +1,96 @@
+"""What is installed is what was locked, to the byte, and known weaknesses of it are looked for."""
+
+import asyncio
+import io
+import re
+import tomllib
+
+import pytest
+
+from tests.deploy.audit_dependencies import LOCKS, audit
+from tests.support.fake_service import Answer, answer_json, answer_text, serving
+from tests.support.locked import REQUIREMENTS, Pinned, locked, normalised
+
+PROJECT = tomllib.loads((REQUIREMENTS.parent / "pyproject.toml").read_text())
+PACKAGES = (Pinned("aiohttp", "3.0.0", ()), Pinned("rich", "14.0.0", ()))
+WEAK = {"results": [{"vulns": [{"id": "GHSA-2"}, {"id": "GHSA-1"}]}, {}]}
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reach this machine directly, whatever the environment says."""
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_package_is_pinned_with_hashes(name: str) -> None:
+    """Each line of a lock is one version of one package with its SHA-256; nothing comes from elsewhere."""
+    packages = locked(name)
+    assert packages
+    for package in packages:
+        assert re.fullmatch(r"[a-z0-9-]+", package.name), package.name
+        assert package.version, package.name
+        assert package.hashes, package.name
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", digest) for digest in package.hashes), package.name
+
+
+def test_every_dependency_is_locked() -> None:
+    """What the project names is in its lock, and what is developed with has the versions that run."""
+    runtime = {package.name: package.version for package in locked("runtime.lock")}
+    dev = {package.name: package.version for package in locked("dev.lock")}
+    build = {package.name: package.version for package in locked("build.lock")}
+    groups = PROJECT["dependency-groups"]
+    assert {_name(requirement) for requirement in PROJECT["project"]["dependencies"]} <= runtime.keys()
+    assert {_name(requirement) for requirement in groups["dev"]} <= dev.keys()
+    assert {_name(requirement) for requirement in groups["build"]} <= build.keys()
+    assert runtime.items() <= dev.items()
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_fine", "said"),
+    [
+        (answer_json({"results": [{}, {}]}), True, "2 packages looked up, 0 with known weaknesses\n"),
+        (
+            answer_json(WEAK),
+            False,
+            "aiohttp 3.0.0: GHSA-1, GHSA-2\n2 packages looked up, 1 with known weaknesses\n",
+        ),
+        (answer_text("blocked", status=403), True, "the audit of 2 packages DID NOT RUN: "),
+        (answer_text("<html>"), True, "the audit of 2 packages DID NOT RUN: "),
+    ],
+    ids=["fine", "weak", "refused", "no database"],
+)
+async def test_known_weaknesses_fail_the_audit(answer: Answer, is_fine: bool, said: str) -> None:
+    """It names each package with what is known; without an answer it says that it did not run."""
+    fine, out = await _audited(answer)
+    assert fine is is_fine
+    assert out.startswith(said)
+
+
+async def test_an_audit_without_a_network_says_so() -> None:
+    """A database that nobody reaches is no failure of the project."""
+    out = io.StringIO()
+    assert audit(PACKAGES, "http://127.0.0.1:1/", out)
+    assert "DID NOT RUN" in out.getvalue()
+
+
+def test_the_checks_run_the_audit() -> None:
+    """CI looks the packages up."""
+    script = (REQUIREMENTS.parent / ".ci" / "run").read_text()
+    assert "tests.deploy.audit_dependencies" in script
+
+
+async def _audited(answer: Answer) -> tuple[bool, str]:
+    """Audit two packages with a database that answers so."""
+    async with serving(answer) as database:
+        out = io.StringIO()
+        fine = await asyncio.to_thread(audit, PACKAGES, database.address, out)
+    assert [question.method for question in database.requests] == ["POST"]
+    return fine, out.getvalue()
+
+
+def _name(requirement: str) -> str:
+    """Return the name of a requirement as the project writes it."""
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert found
+    return normalised(found[0])

@@ -1,0 +1,93 @@
+"""Texts that try to be more than text, rows of the list that are full of them, and what must not come of them."""
+
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+from tests.support.rows import changed, example_row, leaf_paths
+
+MARK = "hostile"
+PRODUCT = str(7919 * 7907)
+"""What stands where a template was evaluated."""
+HOSTILE = {
+    "line ends": f"{MARK}\r\nrtcmpu_up 1\nts=2026-01-01T00:00:00Z level=error msg=forged",
+    "terminal": f"{MARK}\x1b]0;owned\x07\x1b[31mred\x9b2J\x7f",
+    "markup": f"{MARK}</script><script>alert(1337)</script><img src=x onerror=alert(1337)>",
+    "attribute": f'{MARK}" onmouseover="alert(1337)" x=\'',
+    "template": f"{MARK}{{{{7919*7907}}}} ${{HOME}} %s {{0}} [red]x[/red]",
+    "half a character": f"{MARK}\ud83d and \udc00",
+    "NUL": f"{MARK}\x00end",
+    "direction": f"{MARK}\u202egnp.exe\u2066\u200f",
+    "quotes": f'{MARK}"}} 1\n\\"\\',
+    "end of XML": f"{MARK}]]><!-- --> &amp; &#x1b;\ufffe",
+    "script link": f"javascript:alert(1337)//{MARK}",
+    "formula": f"=cmd|'/c calc'!A1 {MARK}",
+    "long": MARK + "x" * 4096,
+}
+
+_FORBIDDEN_ON_A_TERMINAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def hostile_rows(app_id: str) -> list[dict[str, Any]]:
+    """Return two rows for each text: one in which every text is it, and one that is sound but for its names."""
+    return [row for text in HOSTILE.values() for row in (_full_of(text, app_id), _named(text, app_id))]
+
+
+def page_of(rows: list[dict[str, Any]]) -> bytes:
+    """Return an answer that lists rows."""
+    return json.dumps({"RequestId": "r", "MPUTasks": rows}).encode()
+
+
+def escape_codes(text: str) -> set[str]:
+    """Return the characters in a text that a terminal would act upon, line ends and tabulators aside."""
+    return set(_FORBIDDEN_ON_A_TERMINAL.findall(text))
+
+
+class Elements(HTMLParser):
+    """What a browser would make of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Remember an element."""
+        self.found.append((tag, dict(attrs)))
+
+    def executable(self) -> Iterator[str]:
+        """Yield what would run: scripts that are not the page's own, handlers, links to elsewhere or to code."""
+        for tag, attributes in self.found:
+            if tag == "script" and attributes.get("src") != "/static/pages.js":
+                yield tag
+            for name, value in attributes.items():
+                is_link = name in {"href", "src", "action", "formaction", "data"}
+                if name.startswith("on") or (is_link and not (value or "").startswith(("/", "#", "?"))):
+                    yield f"{tag} {name}={value}"
+            if tag in {"img", "iframe", "object", "embed", "base"}:
+                yield tag
+
+
+def _full_of(text: str, app_id: str) -> dict[str, Any]:
+    """Return a row in which every leaf is a text."""
+    row = example_row()
+    for path in leaf_paths(row):
+        if not isinstance(_at(row, path), dict | list):
+            row = changed(row, path, text)
+    return {**row, "AppId": app_id}
+
+
+def _named(text: str, app_id: str) -> dict[str, Any]:
+    """Return a sound row with a hostile name, channel and user."""
+    row = changed(example_row(), "StreamURL", f"rtmp://{text}:{text}@push.example.com/{text}")
+    return {**row, "AppId": app_id, "TaskId": f"{text} 2", "ChannelId": text}
+
+
+def _at(row: Any, path: str) -> Any:
+    """Return what stands at a path."""
+    for step in path.split("."):
+        row = row[int(step)] if step.isdigit() else row[step]
+    return row

@@ -1,0 +1,87 @@
+"""SECURITY.md says the limits that the code has."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from exporter import daemon, fresh_sweep
+from exporter.aliyun import credentials, failures, transport, values
+from exporter.collect import history, requests, state_file
+from exporter.config import files, yaml_nodes
+from exporter.config.model import Collection
+from exporter.policy import compiled, language
+from exporter.web.limits import DEFAULT_LIMITS
+from exporter.web.toolkit import seen_files, users
+
+DOCUMENT = (Path(__file__).parent.parent / "SECURITY.md").read_text(encoding="utf-8")
+MIB = 1024**2
+IN = DEFAULT_LIMITS
+SAID = {
+    "connections at a time": f"{IN.most_connections}",
+    "headers of a request, together, and its body": f"{IN.longest_request_bytes // 1024} KiB",
+    "one header, and a URL": f"{IN.longest_line_bytes} bytes",
+    "number of headers": f"{IN.most_headers}",
+    "scrapes under way": f"{IN.most_scrapes}",
+    "when a scrape counts as slow": f"{IN.slow_scrape_seconds:g} s",
+    "passwords that are remembered": f"{users.MOST_REMEMBERED}",
+    "an answer of the service, decompressed": f"{transport.MAX_BODY_BYTES // MIB} MiB",
+    "connections to the service, for each account": f"{transport.MAX_CONNECTIONS}",
+    "a text of a row that becomes a name": f"{values.MAX_NAME_CHARACTERS} characters",
+    "a configuration file, and a rule file": f"{files.MOST_BYTES // MIB} MiB",
+    "values in a configuration file": f"{yaml_nodes.MOST_VALUES}",
+    "a file of the web configuration": f"{seen_files._MOST_BYTES // MIB} MiB",
+    "an expression of a rule": f"{language.LONGEST_EXPRESSION} characters",
+    "a message of a finding": f"{compiled.LONGEST_MESSAGE} characters",
+    "a state file, decompressed": f"{state_file.MOST_BYTES // MIB} MiB",
+    "changes that are remembered": f"{history.NEWEST}",
+    "in: until a connection's first request is complete; until a further one is, from its first byte": (
+        f"{IN.longest_head_seconds:g} s"
+    ),
+    "in: for the next request; for a client to read an answer that is made": f"{IN.longest_idle_seconds:g} s",
+    "in: until an answer is made": f"{IN.longest_answer_seconds:g} s",
+    "in: for a client to read metrics": f"{IN.longest_scrape_seconds:g} s",
+    "in: until TLS has begun": f"{IN.longest_handshake_seconds:g} s",
+    "in: until TLS has ended; for the rest of a request's body that nobody wants": f"{IN.longest_farewell_seconds:g} s",
+    "out: one request to the service, from connecting to the last byte": f"{Collection().request_timeout_seconds:g} s",
+    "out: a wait between two attempts": f"{requests.LONGEST_WAIT_SECONDS:g} s",
+    "out: a wait that the service asks for": f"{failures.MAX_WAIT_SECONDS:g} s",
+    "out: an idle connection to the service": f"{transport.KEEP_ALIVE_SECONDS:g} s",
+    "out: getting credentials": f"{credentials.FETCH_DEADLINE_SECONDS:g} s",
+    "a reading that somebody asked for on a page": f"{fresh_sweep.LONGEST_SECONDS:g} s",
+    "judging all tasks at the start, before anything is served": f"{daemon.LONGEST_JUDGING_SECONDS:g} s",
+    "an end by SIGTERM, for answers under way": f"{daemon.DRAIN_SECONDS:g} s",
+    "the event loop without a beat": f"{daemon.STUCK_SECONDS:g} s",
+}
+
+
+def _limits() -> dict[str, str]:
+    """Return the first two cells of each row of the tables of limits and waits."""
+    tables = DOCUMENT[DOCUMENT.index("## Limits of what comes in") :]
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| .+ \|$", tables, re.MULTILINE)
+    return {name: value for name, value in rows if name not in {"limit", "wait", "---"}}
+
+
+def test_every_limit_is_said_as_it_is() -> None:
+    """Each row has the value of the code, and there is none besides."""
+    assert _limits() == SAID
+
+
+def test_every_limit_of_the_server_is_said() -> None:
+    """No bound of what comes in is left out."""
+    values_said = [re.sub(r"[^0-9.]", "", value) for value in SAID.values()]
+    for name, value in msgspec.structs.asdict(IN).items():
+        shown = f"{value // 1024}" if name == "longest_request_bytes" else f"{value:g}"
+        assert shown in values_said, name
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\((?!https?:)([^)#]+)\)", DOCUMENT))
+def test_what_it_links_to_is_there(path: str) -> None:
+    """Every link leads to a file."""
+    assert (Path(__file__).parent.parent / path).exists()
+
+
+def test_metrics_are_read_within_what_an_answer_may_take() -> None:
+    """The bound of an answer does not cut off who reads metrics within theirs."""
+    assert IN.longest_scrape_seconds < IN.longest_answer_seconds

@@ -105,7 +105,7 @@ class Shown:
 
     def items(self, kind: FindingKind) -> list[Mapping[str, Any]]:
         """Return what `/api/v1/violations` shows."""
-        page = finished(violations_page(self.view.findings(kind), ViolationsQuery(outcome=kind)))
+        page = finished(violations_page(self.view.findings(kind), ViolationsQuery(outcome=kind), ()))
         items: list[Mapping[str, Any]] = list(page.items)
         assert page.also["matching"] == len(items)
         return items

@@ -98,6 +98,10 @@ class Standing:
         if stale_after_seconds < age_seconds <= self._stale_after_at_last_sweep:
             stale_after_seconds = self._stale_after_at_last_sweep
         fresh = self.has_sweep and age_seconds <= stale_after_seconds
+        reason = update_reason if state is update else sweep_reason
+        if state is State.OK and not fresh:
+            # Nothing has failed, and yet nothing came: attempts are still under way.
+            state, reason = State.TIMEOUT, f"no sweep was complete for {stale_after_seconds:g} s, and none has ended"
         return Status(
             account=self._account,
             app_id=self._app.id,
@@ -106,7 +110,7 @@ class Standing:
             quota_single=self._app.quota.single,
             quota_mixed=self._app.quota.mixed,
             state=state,
-            reason=update_reason if state is update else sweep_reason,
+            reason=reason,
             up=self.has_sweep and state is State.OK,
             data_available=fresh,
             last_update_began=self._last_update_began,

@@ -15,8 +15,8 @@ TO_APP: Final = drill_down("Open this app", APP_DASHBOARD, APP)
 TO_RULE: Final = drill_down("Only this rule, in this app", EXPECTATIONS, (*APP, "rule"))
 TO_VIOLATIONS: Final = page("All its violations, on the exporter's page", "/violations", (*APP, "rule"))
 TO_TASK: Final = page(
-    "The task's configuration, from the exporter",
-    f"/api/v1/tasks/{field('account')}/{field('app_id')}/{field('task_id')}",
+    "The task, on the exporter's page",
+    f"/apps/{field('account')}/{field('app_id')}/tasks/{field('task_id')}",
 )
 
 SEVERITY: Final = Labelled(title="Severity", label="severity", mappings=names(SEVERITY_COLOURS), width=90)

@@ -149,7 +149,7 @@ CASES: Final = (
     case(
         "Data of an app that is withdrawn is held for a day, not for ever.",
         withdrawn(violated(120), after=10, minutes=110),
-        {"24h": FIRES, "26h15m": FIRES, "26h30m": QUIET},
+        {"24h": FIRES, "26h": FIRES, "26h30m": QUIET},
         step="15m",
     ),
     case(

@@ -569,7 +569,7 @@ def test_data_is_withdrawn_by_its_age_and_not_by_the_wall_clock(jump_seconds: fl
         assert status_of(scene).data_available
 
     scene.run(scenario)
-    assert scene.warnings() == ["data is withdrawn: it has become too old"]
+    assert scene.warnings() == ["collection fails", "data is withdrawn: it has become too old"]
 
 
 def test_looking_at_the_clock_tells_only_what_is_new() -> None:

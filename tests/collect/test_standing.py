@@ -92,6 +92,17 @@ def test_data_is_withdrawn_by_the_age_of_the_sweep() -> None:
     assert status(app, at=40.1).last_sweep_began == 1000.0
 
 
+def test_data_that_grows_old_while_attempts_hang_is_not_called_ok() -> None:
+    """Nothing has failed yet and nothing came: it is not up, and the reason says that attempts have not ended."""
+    app = standing()
+    app.swept(SWEEP, INTERVALS, began_at=0.0)
+    now = status(app, at=31.0)
+    assert (now.state, now.up, now.data_available) == (State.TIMEOUT, False, False)
+    assert now.reason == "no sweep was complete for 30 s, and none has ended"
+    app.swept(SWEEP, INTERVALS, began_at=40.0)
+    assert (status(app, at=41.0).state, status(app, at=41.0).up) == (State.OK, True)
+
+
 def test_attempts_are_counted_by_kind_and_outcome() -> None:
     """Every attempt counts once; a status that was given out does not change any more."""
     app = standing()

@@ -50,7 +50,7 @@ def test_links_lead_to_dashboards_and_variables_that_exist(uid: str) -> None:
         ("rtcmpu-overview", "Critical", "/d/rtcmpu-expectations?"),
         ("rtcmpu-app", "Violations now", "/d/rtcmpu-expectations?"),
         ("rtcmpu-expectations", "Most affected apps", "/d/rtcmpu-app?"),
-        ("rtcmpu-expectations", "Examples", "${exporter_url}/api/v1/tasks/"),
+        ("rtcmpu-expectations", "Examples", "${exporter_url}/apps/${__data.fields.account:percentencode}/"),
         ("rtcmpu-expectations", "Examples", "${exporter_url}/violations?"),
         ("rtcmpu-exporter", "Collection of each app", "/d/rtcmpu-app?"),
     ],

@@ -132,11 +132,11 @@ async def test_health_checks_say_what_stands_in_the_way(client: Client, view: Fa
     assert (answer.status, await answer.text()) == (503, "1 of 2 apps has not been read yet\n")
 
 
-async def test_the_configuration_is_yaml(client: Client, view: FakeView) -> None:
-    """The configuration in force is shown as the view gives it."""
+async def test_the_configuration_is_shown_as_text(client: Client, view: FakeView) -> None:
+    """The configuration in force is shown as the view gives it, as a type that every browser shows and none saves."""
     view.config = "accounts:\n  - name: 主\n"
     answer = await client.get("/config")
-    assert (answer.status, answer.content_type, await answer.text()) == (200, "text/yaml", view.config)
+    assert (answer.status, answer.content_type, await answer.text()) == (200, "text/plain", view.config)
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/nothing", "/api/nothing"])

@@ -146,6 +146,7 @@ VIOLATIONS: Final[ViolationsDocument] = {
         }
     ],
     "matching": 1,
+    "apps_without_data": [{"account": _ACCOUNT, "app_id": "live-new", "reason": "no sweep has finished yet"}],
     "next_cursor": None,
 }
 

@@ -57,7 +57,9 @@ def routes(view: View, clock: Clock) -> Iterable[web.RouteDef]:
 
     async def violations(request: web.Request) -> web.Response:
         query = read_violations_query(request.query.items())
-        return json_response(request, await page_text(await violations_page(view.findings(query.outcome), query)))
+        statuses = [app.status for app in view.statuses()]
+        page = await violations_page(view.findings(query.outcome), query, statuses)
+        return json_response(request, await page_text(page))
 
     async def rules(request: web.Request) -> web.Response:
         query = read_rules_query(request.query.items())

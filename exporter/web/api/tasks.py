@@ -24,6 +24,7 @@ from exporter.web.api.parameters import (
 from exporter.web.api.query import cursor_after, given_once, read_choice, read_cursor, read_limit
 from exporter.web.api.smallest import smallest
 from exporter.web.api.task_documents import TaskDocument, task_document
+from exporter.web.api.without_data import AppWithoutDataDocument, apps_without_data
 from exporter.web.view import FindingKind, TasksView, View
 
 PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_REGION, MIX_MODE, RULE, TASK_ID, LIMIT, CURSOR)
@@ -32,14 +33,6 @@ _AppKey: TypeAlias = tuple[str, str]
 _Violations: TypeAlias = Mapping[str, Collection[str]]
 """The TaskIds that violate each rule of an app, as they are now."""
 _Found: TypeAlias = tuple[Status, Entry]
-
-
-class AppWithoutDataDocument(TypedDict):
-    """An app of which nothing is known that can be relied upon."""
-
-    account: Annotated[str, about("The account's name.")]
-    app_id: Annotated[str, about("The AppId.")]
-    reason: Annotated[str, about("Why, in one line.")]
 
 
 class TasksDocument(TypedDict):
@@ -120,7 +113,7 @@ async def tasks_page(view: View, query: TasksQuery) -> Page[TaskDocument]:
         items=_items(page, violations),
         next_cursor=_cursor(page[-1]) if len(found) > len(page) else None,
         cursor_of=lambda task: cursor_after(task["account"], task["app_id"], task["task_id"]),
-        also={"apps_without_data": [_without_data(status) for status in statuses if not status.data_available]},
+        also={"apps_without_data": apps_without_data(statuses)},
     )
 
 
@@ -153,11 +146,6 @@ def _violations_by_app(view: View) -> Mapping[_AppKey, _Violations]:
         by_rule = by_app.setdefault((findings.account, findings.app_id), {})
         by_rule[findings.rule.name] = findings.since.keys()
     return by_app
-
-
-def _without_data(status: Status) -> AppWithoutDataDocument:
-    reason = status.reason or f"the last good data is older than {status.stale_after_seconds:g} s"
-    return {"account": status.account, "app_id": status.app_id, "reason": reason}
 
 
 def _cursor(last: _Found) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Final, TypeAlias, TypedDict
 
 from msgspec import Struct
 
+from exporter.collect.status import Status
 from exporter.policy.rule import Severity
 from exporter.web.api.bounded_page import Page
 from exporter.web.api.describing import about
@@ -25,6 +26,7 @@ from exporter.web.api.parameters import (
 )
 from exporter.web.api.query import cursor_after, given_once, read_choice, read_cursor, read_limit, read_moment
 from exporter.web.api.smallest import smallest
+from exporter.web.api.without_data import AppWithoutDataDocument, apps_without_data
 from exporter.web.view import FindingKind, FindingsView
 
 PARAMETERS: Final = (
@@ -69,6 +71,10 @@ class ViolationsDocument(TypedDict):
 
     violations: Annotated[list[ViolationDocument], about("The findings.")]
     matching: Annotated[int, about("How many there are on all pages.")]
+    apps_without_data: Annotated[
+        list[AppWithoutDataDocument],
+        about("Apps that are asked for of which nothing is found now: what is shown of them is frozen."),
+    ]
     next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
 
 
@@ -99,6 +105,10 @@ class ViolationsQuery(Struct, frozen=True):
             and self.severity in {None, rule.severity}
             and self.owner in {None, rule.owner}
         )
+
+    def asks_for_app(self, status: Status) -> bool:
+        """Whether findings of an app may be asked for."""
+        return self.account in {None, status.account} and self.app_id in {None, status.app_id}
 
     @property
     def narrows_tasks(self) -> bool:
@@ -153,10 +163,17 @@ def read_violations_query(parameters: Iterable[tuple[str, str]]) -> ViolationsQu
     )
 
 
-async def violations_page(groups: Iterable[FindingsView], query: ViolationsQuery) -> Page[ViolationDocument]:
-    """Return a page of findings, and how many there are on all pages.
+async def violations_page(
+    groups: Iterable[FindingsView], query: ViolationsQuery, statuses: Iterable[Status]
+) -> Page[ViolationDocument]:
+    """Return a page of findings, how many there are on all pages, and of which apps none can be known.
 
     They stand in the order of account, AppId, rule and TaskId, whatever comes and goes between two pages.
+
+    Args:
+        groups: All findings of the outcome that is asked for.
+        query: Which of them.
+        statuses: How it stands with each app.
     """
     on_page: list[tuple[FindingsView, Sequence[str]]] = []
     matching = 0
@@ -186,7 +203,10 @@ async def violations_page(groups: Iterable[FindingsView], query: ViolationsQuery
         items=(_violation(findings, task_id, since) for findings, task_id, since in aged),
         next_cursor=_cursor(page[-1]) if len(found) > len(page) else None,
         cursor_of=lambda item: cursor_after(item["account"], item["app_id"], item["rule"], item["task_id"] or ""),
-        also={"matching": matching},
+        also={
+            "matching": matching,
+            "apps_without_data": apps_without_data(filter(query.asks_for_app, statuses)),
+        },
     )
 
 

@@ -76,7 +76,7 @@ def routes(view: View, clock: Clock, *, telemetry_path: str) -> Iterable[web.Rou
         return renderer.answer("rules", **shown_rules(view, read_rules_query(request.query), now=clock.now()))
 
     async def config(_request: web.Request) -> web.Response:
-        return text_answer(view.redacted_config(), "text/yaml")
+        return text_answer(view.redacted_config())
 
     readable: tuple[tuple[str, Handler], ...] = (
         ("/", status),

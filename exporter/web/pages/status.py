@@ -31,8 +31,8 @@ class AppRow(Struct, frozen=True):
     modes: Sequence[ModeCount] | None
     """None: there is no data, or it is withdrawn."""
     withdrawn: bool
-    violations: Mapping[Severity, int]
-    """Only severities that there are, the severest first."""
+    violations: Mapping[Severity, int] | None
+    """Only severities that there are, the severest first; None: there is no data by which any could be known."""
     next_update: float | None
     next_sweep: float | None
 
@@ -43,13 +43,14 @@ def shown_status(view: View) -> Mapping[str, Any]:
     rows = [app_row(app, counts.get((app.status.account, app.status.app_id), Counter())) for app in view.statuses()]
     all_violations = Counter[Severity]()
     for row in rows:
-        all_violations.update(row.violations)
+        all_violations.update(row.violations or {})
     return {
         "apps": sorted(rows, key=lambda row: (row.status.up, -row.status.state.badness)),
         "up": sum(row.status.up for row in rows),
         "tasks": sum(mode.count for row in rows for mode in row.modes or ()),
         "apps_with_tasks": sum(row.modes is not None for row in rows),
         "violations": _severest_first(all_violations),
+        "apps_judged": sum(row.violations is not None for row in rows),
         "budgets": view.budgets(),
     }
 
@@ -68,7 +69,7 @@ def app_row(app: AppView, violations: Mapping[Severity, int]) -> AppRow:
         tone="good" if status.up else "waiting" if status.last_attempt_began is None else "bad",
         modes=None if app.tasks is None else _modes(app.tasks, status),
         withdrawn=has_sweep and app.tasks is None,
-        violations=_severest_first(violations),
+        violations=_severest_first(violations) if violations or status.data_available else None,
         next_update=app.next_update if has_sweep else None,
         next_sweep=app.next_sweep,
     )

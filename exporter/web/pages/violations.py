@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from exporter.collect.status import Status
 from exporter.policy.rule import SEVERITIES, Rule
 from exporter.web.pages.paging import Page, chunks, page_of
 from exporter.web.pages.parameters import read_choice, read_page, read_text
@@ -48,6 +49,10 @@ class ViolationsQuery(Struct, frozen=True):
             "age": self.age,
         }
         return plain | changes
+
+    def asks_for_app(self, status: Status) -> bool:
+        """Whether findings of an app may be asked for."""
+        return self.account in {"", status.account} and self.app_id in {"", status.app_id}
 
     def asks_for(self, group: FindingsView) -> bool:
         """Whether any of a group of findings may be asked for."""
@@ -111,11 +116,18 @@ async def shown_violations(view: View, query: ViolationsQuery, *, now: float) ->
     findings = list(chain.from_iterable(of_group for _, of_group in found))
     page = await page_of(findings, query.page, key=_place)
     rows = [FindingRow(finding, finding.group.detail(finding.task_id)) for finding in page.rows]
+    frozen = {(group.account, group.app_id) for group in groups if not group.data_available}
+    without_data = {
+        (app.status.account, app.status.app_id)
+        for app in view.statuses()
+        if not app.status.data_available and query.asks_for_app(app.status)
+    }
     return {
         "query": query,
         "page": Page[FindingRow](rows, page.number, page.matching, page.page_rows),
         "summaries": _summaries(found),
-        "frozen": sorted({(group.account, group.app_id) for group in groups if not group.data_available}),
+        "frozen": sorted(frozen),
+        "unknown": sorted(without_data - frozen),
         "outcomes": tuple(FindingKind),
         "accounts": sorted({app.status.account for app in view.statuses()}),
         "app_ids": sorted({app.status.app_id for app in view.statuses()}),

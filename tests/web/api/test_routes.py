@@ -116,6 +116,18 @@ async def test_violations_are_read_page_by_page(client: Client, view: ApiView) -
     assert (page["matching"], page["next_cursor"]) == (3, None)
 
 
+@pytest.mark.parametrize(("parameters", "named"), [({}, ["live-new", "live-stale"]), ({"app_id": "live-main"}, [])])
+async def test_apps_of_which_no_violation_can_be_known_are_named(
+    client: Client, view: ApiView, parameters: dict[str, str], named: list[str]
+) -> None:
+    """An empty list is no all-clear for apps without data, so the answer names those of them that are asked for."""
+    view.found = {}
+    answer = await json_of(client, "/api/v1/violations", **parameters)
+    assert (answer["violations"], answer["matching"]) == ([], 0)
+    assert [app["app_id"] for app in answer["apps_without_data"]] == named
+    assert all(app["reason"] for app in answer["apps_without_data"])
+
+
 async def test_findings_of_another_outcome_are_shown_on_demand(client: Client, view: ApiView) -> None:
     """What is exempted is asked for by its outcome, and does not stand among the violations."""
     view.found = {FindingKind.EXEMPTED: [findings({}, ageless=["task-1"])]}

@@ -40,7 +40,7 @@ Shown = tuple[str, str, str, str | None]
 
 def violations_document(groups: Sequence[FindingsView], query: ViolationsQuery) -> Mapping[str, Any]:
     """Return the answer to a query, with all items of the page."""
-    return document(finished(violations_page(groups, query)))
+    return document(finished(violations_page(groups, query, ())))
 
 
 def shown(groups: Sequence[FindingsView], query: ViolationsQuery) -> list[Shown]:
@@ -72,6 +72,7 @@ def test_a_violation_is_shown_with_all_that_people_need() -> None:
             }
         ],
         "matching": 1,
+        "apps_without_data": [],
         "next_cursor": None,
     }
 
@@ -152,7 +153,7 @@ def test_details_are_found_for_what_is_shown_alone() -> None:
 def test_a_finding_that_ends_while_the_page_is_made_keeps_its_age() -> None:
     """Items are made one by one; what they say of time is of the moment at which the page was chosen."""
     since = {"task-1": NOW}
-    page = finished(violations_page([findings(since)], ViolationsQuery()))
+    page = finished(violations_page([findings(since)], ViolationsQuery(), ()))
     since.clear()
     assert [item["since_timestamp_seconds"] for item in page.items] == [NOW]
 
@@ -224,7 +225,7 @@ def test_a_page_of_many_findings_is_quick(after: tuple[str, ...], since: float, 
     query = ViolationsQuery(limit=1000, after=after, since=since)
     longest = []
     for _ in range(3):
-        page, took = timed(violations_page([group], query))
+        page, took = timed(violations_page([group], query, ()))
         longest.append(max(took))
         assert len(list(page.items)) == 1000
     assert min(longest) < 0.1
@@ -234,7 +235,7 @@ def test_times_of_many_findings_are_compared_in_slices() -> None:
     """Where each of 100,000 tasks violates many rules, a query by time lets others run after each rule."""
     since = {f"task-{number:06}": NOW for number in range(100_000)}
     groups = [findings(since, rule=rule(f"rule-{number}")) for number in range(8)]
-    page, took = timed(violations_page(groups, ViolationsQuery(since=NOW)))
+    page, took = timed(violations_page(groups, ViolationsQuery(since=NOW), ()))
     assert page.also["matching"] == 800_000
     assert len(took) > 8
     assert max(took) < sum(took) / 3

@@ -82,6 +82,7 @@ async def test_an_empty_table_says_why() -> None:
     assert "No task is like that." in (await page_of(view_of("t-1"), PATH, {"task_id": "x"})).text
     pending = await page_of(ApiView([PENDING]), "/apps/production/live-new")
     assert "The list has not been read yet." in pending.text
+    assert "0 tasks" not in pending.text
 
 
 async def test_withdrawn_tasks_are_shown_as_what_they_were() -> None:

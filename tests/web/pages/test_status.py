@@ -47,18 +47,27 @@ async def test_times_can_be_read_by_machines() -> None:
 
 
 async def test_what_is_unknown_is_a_dash_and_never_zero() -> None:
-    """An app without data shows dashes for tasks and ages, and its reason in words."""
+    """An app without data shows dashes for tasks, violations and ages, and its reason in words."""
     page = await page_of(ApiView([PENDING]), "/")
     assert "pending the first sweep has not finished" in page.text
-    assert page.text.count("\N{EN DASH}") == 4
+    assert page.text.count("\N{EN DASH}") == 5
     assert not page.all("meter")
     assert "0 of 200" not in page.text
+    assert "0 violations" not in page.text
+    assert "none" not in page.text
 
 
 async def test_withdrawn_tasks_are_called_withdrawn() -> None:
     """An app whose data grew too old says so and after how long."""
     view = ApiView([app_view(None, state=State.AUTH_ERROR, reason="the key is unknown", up=False)])
     assert "auth error the key is unknown Tasks withdrawn: older than 15 min." in (await page_of(view, "/")).text
+
+
+async def test_violations_of_withdrawn_data_are_called_frozen() -> None:
+    """What was found last stays, and is not taken for what is found now."""
+    view = ApiView([app_view(None, state=State.TIMEOUT, up=False, data_available=False)])
+    view.found = {FindingKind.VIOLATION: [findings({"a": NOW}, data_available=False)]}
+    assert "1 warning frozen" in (await page_of(view, "/")).text
 
 
 async def test_the_worst_app_stands_first() -> None:
@@ -93,8 +102,8 @@ async def test_violations_are_counted_by_severity_and_linked() -> None:
 
 
 async def test_no_violation_is_said() -> None:
-    """Nothing found is a figure, too."""
-    assert "0 violations" in (await page_of(ApiView([app_view(TASKS)]), "/")).text
+    """Nothing found is a figure, too, and says for how many apps it speaks."""
+    assert "0 violations in 1 of 2 apps" in (await page_of(ApiView([app_view(TASKS), PENDING]), "/")).text
 
 
 async def test_budgets_say_what_is_needed_and_what_is_allowed() -> None:

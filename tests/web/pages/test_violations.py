@@ -8,7 +8,7 @@ from exporter.web.pages.violations import ViolationsQuery, read_violations_query
 from exporter.web.view import FindingDetail, FindingKind
 from tests.support.slices import timed
 from tests.web.api.api_view import ApiView
-from tests.web.fake_view import NOW, app_view, findings, rule
+from tests.web.fake_view import NOW, PENDING, app_view, findings, rule
 from tests.web.pages.page_view import page_of
 
 BAD = rule("bad", severity=Severity.CRITICAL, owner="")
@@ -95,6 +95,21 @@ async def test_an_exempted_finding_names_its_exemption() -> None:
     """It has no age, and says why it is none."""
     page = await page_of(view_of_two_apps(), "/violations", {"outcome": "exempted"})
     assert "warning too fast exemption: load-test \N{EN DASH} not known" in page.text
+
+
+@pytest.mark.parametrize(("app_id", "said"), [("", True), ("live-new", True), ("live-main", False)])
+async def test_apps_of_which_nothing_can_be_known_are_named(app_id: str, said: bool) -> None:
+    """That nothing is found is no all-clear for an app without data that is asked for."""
+    page = await page_of(ApiView([app_view(), PENDING]), "/violations", {"app_id": app_id})
+    assert ("Not known: of production / live-new there is no data now" in page.text) is said
+    assert "Nothing is found." in page.text
+
+
+async def test_of_many_apps_without_data_some_are_named() -> None:
+    """A failure of everything does not make the page endless."""
+    apps = [app_view(app_id=f"app-{number:03}", up=False, data_available=False) for number in range(120)]
+    page = await page_of(ApiView(apps), "/violations")
+    assert "production / app-019 and 100 more there is no data now" in page.text
 
 
 async def test_nothing_found_is_said() -> None:

@@ -216,4 +216,4 @@ def test_a_daemon_goes_on_and_says_what_is_wrong_with_each_app(
     assert ask(f"{url}/-/healthy").status == 200
     page = ask(f"{url}/").text
     assert "1 of 5 apps up" in page
-    assert "check the app&#x27;s id" in page
+    assert "check the app&#39;s id" in page

@@ -1,5 +1,6 @@
 """The routes over real HTTP: what they answer, and how they refuse."""
 
+from http import HTTPStatus
 from typing import NoReturn
 from urllib.parse import quote
 
@@ -186,7 +187,7 @@ async def test_a_body_that_is_too_large_is_told_as_other_errors_are(view: ApiVie
     async with TestClient(TestServer(app)) as client:
         answer = await client.get("/api/v1/refused")
         assert (answer.status, answer.content_type) == (413, "application/json")
-        assert (await answer.json())["error"].startswith("Request Entity Too Large")
+        assert (await answer.json())["error"].startswith(HTTPStatus.REQUEST_ENTITY_TOO_LARGE.phrase)
 
 
 async def test_a_fault_inside_is_a_500_without_details(

@@ -29,7 +29,9 @@ class FindingLog:
     def baseline(self, app: AppKey, violations: int) -> None:
         """Sum up what is violated from the start."""
         account, app_id = app
-        structlog.get_logger().info("tasks judged by new rules", account=account, app_id=app_id, violations=violations)
+        structlog.get_logger().info(
+            "all tasks are judged by the rules in force", account=account, app_id=app_id, violations=violations
+        )
 
     def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
         """Log a violation as a warning, or as info where it does not matter more."""

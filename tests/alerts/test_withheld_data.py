@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import pytest
@@ -117,7 +118,14 @@ def rule_info(*, severity: str = "critical", owner: str = "", instance: str = "o
     )
 
 
-def case(about: str, world: World, fires: Mapping[str, Sequence[Firing]], *, step: str = "1m") -> Case:
+def case(
+    about: str,
+    world: World,
+    fires: Mapping[str, Sequence[Firing]],
+    *,
+    step: str = "1m",
+    by_prometheus_3: Mapping[str, Sequence[Firing]] = MappingProxyType({}),
+) -> Case:
     """Return a case of the alert about violations."""
     return Case(
         about=about,
@@ -126,6 +134,7 @@ def case(about: str, world: World, fires: Mapping[str, Sequence[Firing]], *, ste
         world=world,
         fires=fires,
         step=step,
+        fires_by_prometheus_3=by_prometheus_3,
     )
 
 
@@ -149,8 +158,9 @@ CASES: Final = (
     case(
         "Data of an app that is withdrawn is held for a day, not for ever.",
         withdrawn(violated(120), after=10, minutes=110),
-        {"24h": FIRES, "26h": FIRES, "26h30m": QUIET},
+        {"24h": FIRES, "26h": FIRES, "26h15m": FIRES, "26h30m": QUIET},
         step="15m",
+        by_prometheus_3={"26h15m": QUIET},
     ),
     case(
         "A restart of two minutes is bridged.",

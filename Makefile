@@ -1,10 +1,13 @@
-# README's commands. Everything is installed into .venv from the locked versions.
+# README's commands. Everything is installed into .venv from the locked versions. Where python3 is too old, name another:
+# PYTHON=python3.12 make demo
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# The locks are complete, so --no-deps: older versions of pip look for newer releases of dependencies with extras, which
+# have no hash here, and stop.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
-.PHONY: demo test lint types generated generate lock bench soak clean
+.PHONY: demo test lint types generated generate lock bench soak clean python
 
 demo: $(VENV)/runtime.stamp
 	$(BIN)/python -m exporter demo
@@ -42,14 +45,22 @@ lock: $(VENV)/dev.stamp
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
-$(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+# Before anything is made.
+python:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: expected Python 3.11 or newer; name one, for example PYTHON=python3.12 make $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("$(PYTHON) is Python " + sys.version.split()[0] + ": expected 3.11 or newer; name one, for example PYTHON=python3.12 make $(MAKECMDGOALS)")'
 
-$(VENV)/runtime.stamp: requirements/runtime.lock | $(BIN)/python
+# A broken environment, and one of another version of Python, is made again.
+VERSION = 'import sys; print(sys.version_info[:2])'
+$(VENV)/pyvenv.cfg: python
+	@test "$$($(BIN)/python -c 'import pip' 2>&1 && $(BIN)/python -c $(VERSION))" = "$$($(PYTHON) -c $(VERSION))" \
+	    || { if test -e $@; then rm -rf $(VENV); fi; $(PYTHON) -m venv $(VENV); }
+
+$(VENV)/runtime.stamp: requirements/runtime.lock $(VENV)/pyvenv.cfg
 	$(INSTALL) -r requirements/runtime.lock
 	touch $@
 
-$(VENV)/dev.stamp: requirements/dev.lock pyproject.toml | $(BIN)/python
+$(VENV)/dev.stamp: requirements/dev.lock pyproject.toml $(VENV)/pyvenv.cfg
 	$(INSTALL) -r requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@

@@ -17,6 +17,9 @@ MAX_WAIT_SECONDS: Final = 300.0
 """A longer wait that the service asks for is not believed: the next attempt tells."""
 
 _MAX_CODE_CHARACTERS: Final = 64
+_NO_ACCESS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_TASK_CODE: Final = re.compile(r"^invalid_?task_?id|task.*not[._-]?(?:found|exist)", re.IGNORECASE)
+"""Codes that say that there is no such task."""
 
 
 class _Verdict(NamedTuple):
@@ -98,7 +101,7 @@ def answer_failure(status: int, headers: Mapping[str, str], body: bytes, *, now:
     content = _error_object(body)
     code = _code_of(content)
     limit = _limit(headers, now)
-    verdict = _verdict(status, code, is_json=content is not None, is_throttled=limit.is_reached)
+    verdict = _verdict(status, content, code, limit)
     return ApiError(
         verdict.state,
         verdict.sentence,
@@ -121,27 +124,31 @@ def is_about_the_token(error: ApiError) -> bool:
 
 
 def is_about_the_task(error: ApiError) -> bool:
-    """Whether the answer to a look-up can only mean that there is no such task."""
-    return (
-        error.state is State.REQUEST_REJECTED
-        and error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}
-        and bool(error.code)
-        and not error.code.casefold().startswith("missingparam")
-    )
+    """Whether the answer to a lookup can only mean that there is no such task.
+
+    `InvalidParam` is believed only where no throttling header is set beside it; any other refusal says nothing.
+    """
+    if error.wait_seconds is not None or error.state not in {State.REQUEST_REJECTED, State.INVALID_RESPONSE}:
+        return False
+    return bool(_TASK_CODE.search(error.code)) or (error.status >= 400 and error.code.casefold() == "invalidparam")
 
 
-def _verdict(status: int, code: str, *, is_json: bool, is_throttled: bool) -> _Verdict:
-    """Judge an answer: what asks to wait by its code, then that the service failed, then what the code says."""
+def _verdict(status: int, content: Mapping[str, Any] | None, code: str, limit: "_Limit") -> _Verdict:
+    """Name what an answer means, in the order of the documented table: the first match wins."""
     by_code = _by_code(code)
-    if status == HTTPStatus.TOO_MANY_REQUESTS or (by_code is not None and by_code.state is State.THROTTLED):
+    is_limited = limit.is_reached and status >= 400
+    if status == HTTPStatus.TOO_MANY_REQUESTS or "throttling" in code.casefold() or is_limited:
         return _CODES["Throttling"]
-    is_definite = by_code is not None and by_code.state is not State.SERVER_ERROR
-    # A definite code tells more than a header that names a limit; a general one such as ServiceUnavailable less.
-    if is_throttled and (status >= HTTPStatus.INTERNAL_SERVER_ERROR or not is_definite):
+    is_general = by_code is None or by_code.state is State.SERVER_ERROR
+    if limit.wait_seconds is not None and 400 <= status < 500 and is_general and not _TASK_CODE.search(code):
         return _CODES["Throttling"]
-    if by_code is not None and (is_definite is False or status < HTTPStatus.INTERNAL_SERVER_ERROR):
-        return by_code
-    return _by_status(status, code, is_json=is_json)
+    if status == HTTPStatus.REQUEST_TIMEOUT:
+        return _Verdict(State.TIMEOUT, "the service gave up waiting for the request: check the network", True)
+    if by_code is None or 300 <= status < 400 or (status >= 500 and not is_general):
+        return _by_status(status, code, is_json=content is not None)
+    if by_code.state is State.REQUEST_REJECTED and status in _NO_ACCESS:
+        return _by_status(status, code, is_json=True)
+    return by_code
 
 
 def _by_code(code: str) -> _Verdict | None:
@@ -171,7 +178,7 @@ def _by_status(status: int, code: str, *, is_json: bool) -> _Verdict:
             f"something in between answered {status}, not the service: check endpoint and proxy",
             True,
         )
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+    if status in _NO_ACCESS:
         return _Verdict(State.AUTH_ERROR, f"the service refused access with {code or status}: {_GRANT}")
     return _Verdict(State.REQUEST_REJECTED, f"the service rejected the request with {code or status}")
 
@@ -201,38 +208,42 @@ def _cleaned(value: Any) -> str:
 
 
 class _Limit(NamedTuple):
-    """What an error's headers say about throttling."""
+    """What an answer's headers say about throttling."""
 
     is_reached: bool
+    """Whether a header that only a limiter sets says that the limit is used up."""
     wait_seconds: float | None
+    """The longest wait that those headers name, else that of `Retry-After`; never 0."""
 
 
 def _limit(headers: Mapping[str, str], now: float) -> _Limit:
-    """Read the three headers that tell of throttling; on a success they mean nothing."""
-    lower = {name.lower(): value for name, value in headers.items()}
-    retry_after_ms = lower.get("x-acs-retry-after")
-    if retry_after_ms is not None:
-        return _Limit(is_reached=True, wait_seconds=_seconds(retry_after_ms, per_second=1000))
-    parts = (part.partition(":") for part in lower.get("x-ratelimit-user-api", "").lower().split(","))
-    quota = {name.strip(): value.strip() for name, _, value in parts}
-    if quota.get("remain") == "0":
-        return _Limit(is_reached=True, wait_seconds=_seconds(quota.get("timeleft", ""), per_second=1000))
-    wait_seconds = _retry_after(lower.get("retry-after", ""), now)
-    return _Limit(is_reached=wait_seconds is not None, wait_seconds=wait_seconds)
+    """Read the headers about throttling; a value that is 0, negative or unreadable is as if absent."""
+    named: dict[str, list[str]] = {}
+    for name, value in headers.items():
+        named.setdefault(name.lower(), []).append(value)
+    waits = [_seconds(value, per_second=1000) for value in named.get("x-acs-retry-after", ())]
+    is_reached = any(waits)
+    for value in named.get("x-ratelimit-user-api", []) + named.get("x-ratelimit-user", []):
+        parts = (part.partition(":") for part in value.lower().split(","))
+        quota = {name.strip(): amount.strip() for name, _, amount in parts}
+        if quota.get("remain") == "0":
+            is_reached = True
+            waits.append(_seconds(quota.get("timeleft", ""), per_second=1000))
+    if not any(waits):
+        waits = [_retry_after(value, now) for value in named.get("retry-after", ())]
+    return _Limit(is_reached, max(filter(None, waits), default=None))
 
 
 def _retry_after(value: str, now: float) -> float | None:
     """Read `Retry-After`: seconds or a date."""
     seconds = _seconds(value, per_second=1)
-    if seconds is not None:
-        return seconds
-    until = parse_http_date(value)
-    return None if until is None else min(max(until - now, 0.0), MAX_WAIT_SECONDS)
+    until = parse_http_date(value) if seconds is None else None
+    return seconds if until is None else min(max(until - now, 0.0), MAX_WAIT_SECONDS) or None
 
 
 def _seconds(digits: str, *, per_second: int) -> float | None:
-    """Read a wait, bounded; None where there is none."""
+    """Read a wait, bounded; None where there is none, or one of 0."""
     digits = digits.strip()
     if not re.fullmatch(r"[0-9]{1,12}", digits):
         return None
-    return min(int(digits) / per_second, MAX_WAIT_SECONDS)
+    return min(int(digits) / per_second, MAX_WAIT_SECONDS) or None

@@ -4,6 +4,7 @@ This is the one owner of retries: nothing below sends a request twice, nothing a
 before its next turn.
 """
 
+import math
 import random
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
@@ -61,7 +62,7 @@ class AccountRequests:
 
     def of_app(self, app_id: str) -> "AppRequests":
         """Return the requests about one app, with a count of their own."""
-        return AppRequests(self, app_id)
+        return AppRequests(self, app_id, clock=self._clock)
 
     def queue_seconds(self, priority: Priority) -> float:
         """How long the requests of a priority that wait now will take to be sent."""
@@ -104,9 +105,12 @@ class AccountRequests:
 class AppRequests:
     """The requests about one app."""
 
-    def __init__(self, account: AccountRequests, app_id: str) -> None:
+    def __init__(self, account: AccountRequests, app_id: str, *, clock: Clock) -> None:
         self._account = account
         self._app_id = app_id
+        self._clock = clock
+        self._not_before = -math.inf
+        self._refusal: ApiError | None = None
         self.sent = 0
         """HTTP requests so far, retries included."""
 
@@ -114,12 +118,11 @@ class AppRequests:
         """Return what fetches one window of the list at a priority."""
 
         async def fetch(window: Window) -> Answer:
-            return await self._account.send(
+            return await self._send(
                 lambda: self._account.client.list_tasks(
                     self._app_id, page_no=window.page_no, page_size=window.page_size
                 ),
                 priority,
-                self._count,
             )
 
         return fetch
@@ -130,9 +133,21 @@ class AppRequests:
 
     async def look_up(self, task_id: str) -> Answer:
         """Ask for one task by its TaskId."""
-        return await self._account.send(
-            lambda: self._account.client.look_up(self._app_id, task_id), Priority.LOOKUP, self._count
-        )
+        return await self._send(lambda: self._account.client.look_up(self._app_id, task_id), Priority.LOOKUP)
+
+    async def _send(self, attempt: Callable[[], Awaitable[Page]], priority: Priority) -> Answer:
+        """Send a request, unless the service asked for a longer wait before the app's next one.
+
+        A wait beside throttling holds back the whole account, any other only the app whose request failed.
+        """
+        if self._refusal is not None and self._clock.monotonic() < self._not_before:
+            raise self._refusal.with_traceback(None)
+        try:
+            return await self._account.send(attempt, priority, self._count)
+        except ApiError as error:
+            if error.state is State.SERVER_ERROR and error.wait_seconds is not None:
+                self._not_before, self._refusal = self._clock.monotonic() + error.wait_seconds, error
+            raise
 
     def _count(self) -> None:
         self.sent += 1

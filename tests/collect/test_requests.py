@@ -124,6 +124,29 @@ def test_a_wait_that_is_too_long_fails_the_request() -> None:
         scene.run(scene.front)
 
 
+def test_a_long_wait_holds_back_the_app_alone() -> None:
+    """After a server error that asks for a long wait, the app sends nothing until it is over; others go on."""
+    wait_seconds = LONGEST_WAIT_SECONDS + 1
+    scene = Scene(failing(State.SERVER_ERROR, retryable=True, wait_seconds=wait_seconds))
+
+    async def main() -> None:
+        account = requests_to(scene.service, scene.told, scene.clock, requests_per_second=1000)
+        app, other = account.of_app(APP), account.of_app(APP)
+        for _ in range(3):
+            with pytest.raises(ApiError, match="server_error"):
+                await scene.front(app)
+        with pytest.raises(ApiError, match="server_error"):
+            await app.look_up("task-1")
+        assert app.sent == 1
+        assert await scene.front(other) < wait_seconds
+        await scene.clock.sleep(wait_seconds)
+        await scene.front(app)
+        assert app.sent == 2
+
+    run(main(), at_most_seconds=600)
+    assert scene.told.throttlings == 0
+
+
 def test_throttling_is_told_and_slows_the_whole_account() -> None:
     """A throttled request holds all requests of the account back for the wait that the service names."""
     scene = Scene(failing(State.THROTTLED, retryable=True, wait_seconds=2.0))

@@ -31,6 +31,8 @@ class Standing:
         self._last_attempt_began: float | None = None
         self._last_update_began: float | None = None
         self._sweep: Sweep | None = None
+        self._repairs = 0
+        self._duplicates_seen = 0
         self._sweep_began_at = float("-inf")
         self._stale_after_at_last_sweep = 0.0
         """Seconds: what held when the last sweep was accepted, since the next one was laid by it."""
@@ -79,6 +81,8 @@ class Standing:
         self._outcomes[Kind.SWEEP] = (State.OK, "")
         self._sweep = sweep
         self._sweep_began_at = began_at
+        self._repairs += sweep.repaired_tasks
+        self._duplicates_seen += sweep.duplicate_rows
 
     def restored(self, sweep: Sweep, *, last_update_began: float | None, began_at: float) -> None:
         """Begin with a sweep that an earlier process accepted: its data counts, a sweep of this process is pending."""
@@ -122,4 +126,6 @@ class Standing:
             interval_stretch_ratio=intervals.stretch_ratio,
             attempts=MappingProxyType(dict(self._attempts)),
             sweep=self._sweep,
+            repairs=self._repairs,
+            duplicates_seen=self._duplicates_seen,
         )

@@ -50,3 +50,6 @@ class Status(Struct, frozen=True):
     """By kind (update, sweep) and outcome."""
     sweep: Sweep | None
     """None until a sweep was accepted."""
+    repairs: int = 0
+    """Repaired tasks of all sweeps that this process accepted, added up; so the next."""
+    duplicates_seen: int = 0

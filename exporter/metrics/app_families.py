@@ -102,6 +102,16 @@ def app_families() -> tuple[AppFamily, ...]:
             note="Failures between two scrapes show here.",
         ),
         *_about_last_sweep(),
+        _total(
+            "rtcmpu_collection_repairs_total",
+            "Tasks that sweeps missed because the list moved, and that were found again, since the start.",
+            lambda status: status.repairs,
+        ),
+        _total(
+            "rtcmpu_collection_duplicates_seen_total",
+            "Rows that came more than once in a sweep because the list moved, since the start.",
+            lambda status: status.duplicates_seen,
+        ),
         _of_status(
             "rtcmpu_app_info",
             "info",
@@ -118,7 +128,7 @@ def app_families() -> tuple[AppFamily, ...]:
             "How many tasks of a mode the app may have, as configured.",
             _quotas,
             labels=(QUOTA_MODE,),
-            note="Absent where the configuration says `none`.",
+            note="Absent where the configuration does not say: unknown is no quota of 0.",
         ),
     )
 
@@ -182,6 +192,11 @@ def _gauge(name: str, help_text: str, value: Callable[[Status], float | None], *
             yield (), known
 
     return _of_status(name, "gauge", help_text, samples, note=note)
+
+
+def _total(name: str, help_text: str, value: Callable[[Status], int]) -> AppFamily:
+    """Return a counter with one series for each app, from 0."""
+    return _of_status(name, "counter", help_text, lambda status: [((), value(status))])
 
 
 def _of_sweep(value: Callable[[Sweep], float]) -> Callable[[Status], float | None]:

@@ -96,7 +96,7 @@ CREDENTIALS_EXPIRY: Final = _about_exporter(
     note="Absent for credentials that do not expire. They are renewed before.",
 )
 RENDER_DURATION: Final = _about_exporter(
-    "render_duration_seconds", "gauge", "How long the last rendering of changed families took."
+    "render_duration_seconds", "gauge", "Seconds that the last rendering of changed families took.", (PATH,)
 )
 SERIES: Final = _about_exporter(
     "series", "gauge", "Series about apps that are published, those about the exporter not counted.", (PATH,)

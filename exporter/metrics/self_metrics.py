@@ -102,7 +102,7 @@ class SelfMetrics:
 
     def rendered(self, path: str, *, seconds: float, series: int) -> None:
         """Publish how long a rendering took and how many series there are on its path."""
-        self._render_duration.set(seconds)
+        self._render_duration.set(seconds, path)
         self._series.set(series, path)
 
     def omitted(self, path: str, *, series: int) -> None:
@@ -111,6 +111,7 @@ class SelfMetrics:
 
     def path_closed(self, path: str) -> None:
         """Publish nothing more about the series on a path."""
+        self._render_duration.forget(path)
         self._series.forget(path)
         self._series_omitted.forget(path)
 

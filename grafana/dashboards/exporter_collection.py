@@ -213,7 +213,8 @@ def sweeps(scope: Scope) -> tuple[Band, ...]:
         query = history(scope.each(sample), OF_APP)
         return graph(About(id_, title, description), [query], unit=unit, many_series=True, no_value="No sweep yet")
 
-    duplicates, unmoved = "rtcmpu_collection_duplicate_rows", "rtcmpu_collection_unmoved_changes"
+    repairs, duplicates = "rtcmpu_collection_repairs_total", "rtcmpu_collection_duplicates_seen_total"
+    unmoved = "rtcmpu_collection_unmoved_changes"
     return (
         pair(
             last_sweep(
@@ -231,23 +232,27 @@ def sweeps(scope: Scope) -> tuple[Band, ...]:
             ),
         ),
         pair(
-            last_sweep(
-                43,
-                "Repaired tasks",
-                "Tasks that the last sweep missed since the list moved under it, and that were found again. Above 0 "
-                "is no fault: it is what naive paging would lose.",
-                "rtcmpu_collection_repaired_tasks",
+            graph(
+                About(
+                    43,
+                    "Repaired tasks per hour",
+                    "Tasks that sweeps missed because the list moved, and that were found again. Above 0 is no fault: "
+                    "naive paging would lose them.",
+                ),
+                [history(f"3600 * {scope.rate(repairs, by=APP)}", OF_APP)],
+                many_series=True,
+                no_value="No sweep yet",
             ),
             graph(
                 About(
                     44,
                     "A list that moves",
-                    "Rows that came more than once in the last sweep, and changes found below the front of the list. "
-                    "The latter above 0: the service does not move every change to the front, so some show only with "
-                    "the sweep.",
+                    "Rows an hour that came more than once in a sweep, and changes that the last sweep found below the "
+                    "front of the list. The latter above 0: the service does not move every change to the front, so some "
+                    "show only with the sweep.",
                 ),
                 (
-                    history(scope.total(duplicates, by=("account",)), "duplicate rows {{account}}"),
+                    history(f"3600 * {scope.rate(duplicates, by=('account',))}", "duplicate rows per hour {{account}}"),
                     history(scope.total(unmoved, by=("account",)), "unmoved changes {{account}}", ref="B"),
                 ),
                 no_value="No sweep yet",

@@ -83,7 +83,9 @@ def process(scope: Scope) -> tuple[Band, ...]:
                     "last scrape.",
                 ),
                 (
-                    history(scope.each_replica("rtcmpu_exporter_render_duration_seconds"), "rendering {{instance}}"),
+                    history(
+                        scope.each_replica("rtcmpu_exporter_render_duration_seconds"), "rendering {{path}} {{instance}}"
+                    ),
                     history(scope.foreign("scrape_duration_seconds"), "scraping {{instance}}", ref="B"),
                 ),
                 unit="s",

@@ -139,3 +139,11 @@ def test_a_sweep_that_fails_ends_the_longer_patience() -> None:
     app.failed(Kind.SWEEP, State.AUTH_ERROR, "the key is revoked")
     now = status(app, at=INTERVALS.stale_after_seconds + 1)
     assert (now.data_available, now.stale_after_seconds) == (False, INTERVALS.stale_after_seconds)
+
+
+def test_repairs_and_duplicates_are_added_up_over_sweeps() -> None:
+    """What each sweep repaired and saw twice can be rated, whatever falls between two scrapes."""
+    app = standing()
+    app.swept(msgspec.structs.replace(SWEEP, repaired_tasks=2, duplicate_rows=1), INTERVALS, began_at=0.0)
+    app.swept(msgspec.structs.replace(SWEEP, repaired_tasks=3, duplicate_rows=0), INTERVALS, began_at=1.0)
+    assert (status(app).repairs, status(app).duplicates_seen) == (5, 1)

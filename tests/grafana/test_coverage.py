@@ -11,7 +11,11 @@ from tests.generate import ROOT
 from tests.support.dashboards import all_queries
 
 SINGLE_TASKS = "about single tasks: off by default, on a path of its own, and for questions that someone asks by hand"
-UNUSED = {family.name: SINGLE_TASKS for family in per_task_families()}
+LAST_SWEEP = "about the last sweep alone: the counter of the same is shown"
+UNUSED = {family.name: SINGLE_TASKS for family in per_task_families()} | {
+    "rtcmpu_collection_repaired_tasks": LAST_SWEEP,
+    "rtcmpu_collection_duplicate_rows": LAST_SWEEP,
+}
 """Families that nothing shows, each with the reason."""
 
 

@@ -65,6 +65,8 @@ STATUS = Status(
         rows_without_task_id=3,
         unmoved_changes=4,
     ),
+    repairs=5,
+    duplicates_seen=7,
 )
 
 

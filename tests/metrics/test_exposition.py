@@ -275,7 +275,7 @@ def test_rendering_is_measured_and_series_are_counted() -> None:
     text = _text(exposition)
     lines = [line for line in _about_apps(text).splitlines() if not line.startswith("#")]
     assert f'rtcmpu_exporter_series{{path="/metrics"}} {len(lines)}.0\n' in text
-    assert "rtcmpu_exporter_render_duration_seconds 2.5\n" in text
+    assert 'rtcmpu_exporter_render_duration_seconds{path="/metrics"} 2.5\n' in text
 
 
 async def test_publishing_off_the_loop_compresses_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,8 @@ PICTURES = {
     "rtcmpu_collection_requests": "rtcmpu_collection_requests{A} 11.0",
     "rtcmpu_collection_repaired_tasks": "rtcmpu_collection_repaired_tasks{A} 1.0",
     "rtcmpu_collection_duplicate_rows": "rtcmpu_collection_duplicate_rows{A} 2.0",
+    "rtcmpu_collection_repairs_total": "rtcmpu_collection_repairs_total{A} 5.0",
+    "rtcmpu_collection_duplicates_seen_total": "rtcmpu_collection_duplicates_seen_total{A} 7.0",
     "rtcmpu_collection_unmoved_changes": "rtcmpu_collection_unmoved_changes{A} 4.0",
     "rtcmpu_collection_state": """
         rtcmpu_collection_state{A,state="ok"} 1.0
@@ -406,6 +408,8 @@ def test_before_the_first_sweep_nothing_is_said_about_it() -> None:
         "rtcmpu_collection_stale_after_seconds",
         "rtcmpu_collection_interval_stretch_ratio",
         "rtcmpu_collection_attempts_total",
+        "rtcmpu_collection_repairs_total",
+        "rtcmpu_collection_duplicates_seen_total",
         "rtcmpu_app_info",
         "rtcmpu_task_quota",
     }

@@ -214,7 +214,7 @@ def test_requests_of_the_web_side_and_the_loop() -> None:
     series = _series(metrics)
     assert series['rtcmpu_exporter_http_requests_total{path="/apps/{account}/{app_id}",code="404"}'] == "2.0"
     assert series["rtcmpu_exporter_event_loop_lag_seconds"] == "0.002"
-    assert series["rtcmpu_exporter_render_duration_seconds"] == "0.5"
+    assert series['rtcmpu_exporter_render_duration_seconds{path="/metrics"}'] == "0.5"
     assert series['rtcmpu_exporter_series{path="/metrics"}'] == "7.0"
 
 
@@ -247,6 +247,7 @@ def test_a_closed_path_leaves_nothing_behind() -> None:
     metrics.path_closed("/metrics/tasks")
     text = metrics.render(openmetrics=False).decode()
     assert 'rtcmpu_exporter_series{path="/metrics"} 7.0\n' in text
+    assert 'rtcmpu_exporter_render_duration_seconds{path="/metrics"} 0.5\n' in text
     assert "/metrics/tasks" not in text
 
 

@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Final
 
 from exporter.config.durations import format_duration
-from exporter.config.forecast import USABLE_SHARE, Pace, pace_of, pages_of
-from exporter.config.model import DEFAULT_REQUESTS_PER_SECOND, Collection, Quota
+from exporter.config.forecast import STANDARD_QUOTA, USABLE_SHARE, Pace, pace_of, pages_of
+from exporter.config.model import DEFAULT_REQUESTS_PER_SECOND, Collection
 
 DOCUMENTS: Final = ("docs/freshness.md", "docs/scaling.md")
 _TABLE: Final = re.compile(
     r"(?P<begin><!-- (?P<name>[a-z-]+): computed by `make generate` -->\n).*?(?P<end><!-- end -->\n)", re.DOTALL
 )
-_QUOTA: Final = Quota()
-_AT_QUOTA: Final = (_QUOTA.single or 0) + (_QUOTA.mixed or 0)
 _LARGEST_BUDGET: Final = 50
 _SIZES: Final = (
-    (20, 40), (1, _AT_QUOTA), (20, _AT_QUOTA), (100, _AT_QUOTA), (400, _AT_QUOTA), (1000, _AT_QUOTA),
+    (20, 40), (1, STANDARD_QUOTA), (20, STANDARD_QUOTA), (100, STANDARD_QUOTA), (400, STANDARD_QUOTA),
+    (1000, STANDARD_QUOTA),
     (1, 20_000), (10, 20_000), (1, 100_000), (1, 200_000),
 )  # fmt: skip
 """Numbers of apps, and of tasks in each: as many apps as teams have, and as many tasks as few have."""
@@ -76,11 +75,11 @@ def _needs_by_default() -> str:
 
 
 def _apps_within_budgets() -> str:
-    """Return how many apps at the default quota each budget carries without stretching, by intervals."""
+    """Return how many apps at the vendor's usual quota each budget carries without stretching, by intervals."""
     columns = ("`interval`", "`sweep_interval`", *(f"{budget}/s" for budget in _BUDGETS))
     rows = []
     for interval, sweep_interval in _INTERVALS:
-        one_app = 1 / interval + pages_of(_AT_QUOTA) / sweep_interval
+        one_app = 1 / interval + pages_of(STANDARD_QUOTA) / sweep_interval
         most = (f"{int(USABLE_SHARE * budget / one_app + 1e-9):,}" for budget in _BUDGETS)
         rows.append((f"`{format_duration(interval)}`", f"`{format_duration(sweep_interval)}`", *most))
     return _table(columns, rows)

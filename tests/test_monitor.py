@@ -211,9 +211,9 @@ async def test_an_app_whose_settings_change_is_published_with_them(simulator: Si
     """Another name, owner or quota takes effect with the next configuration."""
     async with watching() as watched:
         await watched.apply(simulator.config("app-1"))
-        assert sample(watched.text, "rtcmpu_task_quota", app_id="app-1", mix_mode="mixed") == 40
+        assert sample(watched.text, "rtcmpu_task_quota", app_id="app-1", mix_mode="mixed") is None
 
-        await watched.apply(simulator.config(App(id="app-1", owner="live-ops", quota=Quota(mixed=None))))
+        await watched.apply(simulator.config(App(id="app-1", owner="live-ops", quota=Quota(single=200))))
 
         assert sample(watched.text, "rtcmpu_task_quota", app_id="app-1", mix_mode="single") == 200
         assert sample(watched.text, "rtcmpu_task_quota", app_id="app-1", mix_mode="mixed") is None
@@ -346,4 +346,4 @@ async def test_data_that_becomes_too_old_is_withdrawn(simulator: Simulated) -> N
             await until(withdrawn)
         assert sample(watched.text, "rtcmpu_collection_data_available", app_id="app-1") == 0
         assert sample(watched.text, "rtcmpu_collection_state", app_id="app-1", state="server_error") == 1
-        assert sample(watched.text, "rtcmpu_task_quota", app_id="app-1", mix_mode="single") == 200
+        assert sample(watched.text, "rtcmpu_collection_stale_after_seconds", app_id="app-1") is not None

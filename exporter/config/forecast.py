@@ -15,8 +15,8 @@ NEW_ROWS: Final = 85
 """Of those on a page, in the mean of a long list: pages overlap, since the list moves while it is read."""
 USABLE_SHARE: Final = 0.9
 """Of the budget; the rest is for look-ups and retries."""
-ASSUMED_TASKS: Final = 1000
-"""Of each kind, where the quota is `none` and nothing better is known."""
+STANDARD_QUOTA: Final = 200 + 40
+"""Single and mixed tasks that the vendor allows an app unless agreed otherwise: an assumption, never published."""
 
 
 class Pace(Struct, frozen=True):
@@ -94,8 +94,9 @@ def pace_of(
 
 
 def assumed_tasks(app: App) -> int:
-    """Return how many tasks an app has at its quota, 1,000 of each kind that has none."""
-    return sum(ASSUMED_TASKS if quota is None else quota for quota in (app.quota.single, app.quota.mixed))
+    """Return how many tasks an app has at its quota, or at the vendor's usual one where none is configured."""
+    known = [quota for quota in (app.quota.single, app.quota.mixed) if quota is not None]
+    return max(sum(known), STANDARD_QUOTA) if len(known) < 2 else sum(known)
 
 
 def forecast(config: Config, known_tasks: Mapping[tuple[str, str], int] | None = None) -> tuple[Forecast, ...]:

@@ -33,10 +33,10 @@ TaskCount = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
 
 class Quota(Struct, frozen=True, kw_only=True):
-    """How many tasks the vendor allows an app; with `none` (None here) no quota is published."""
+    """How many tasks the vendor allows an app; without a number, or with `none`, it is unknown and not published."""
 
-    single: Annotated[TaskCount | None, Meta(description="Single-stream relay tasks.")] = 200
-    mixed: Annotated[TaskCount | None, Meta(description="Mixed-stream relay tasks.")] = 40
+    single: Annotated[TaskCount | None, Meta(description="Single-stream relay tasks.")] = None
+    mixed: Annotated[TaskCount | None, Meta(description="Mixed-stream relay tasks.")] = None
 
 
 class App(Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ class App(Struct, frozen=True, kw_only=True):
     id: Annotated[AppId, Meta(description="The AppId, the label `app_id`.")]
     name: Annotated[str, Meta(max_length=200, description="What people call it.")] = ""
     owner: Annotated[str, Meta(max_length=200, description="Who answers for it.")] = ""
-    quota: Annotated[Quota, Meta(description="How many tasks the vendor allows it; each can be `none`.")] = Quota()
+    quota: Annotated[Quota, Meta(description="How many tasks the vendor allows it.")] = Quota()
     expect: Annotated[Expect | None, Meta(description="What is expected of its tasks, without any rule file.")] = None
 
 

@@ -15,7 +15,6 @@ CASES_NOW: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """What `now` is in a case that does not give it: early enough for every exemption to hold still."""
 
 _APP: Final = {"id": "app", "name": "", "owner": "", "account": "default"}
-_QUOTA: Final = {"single": 200, "mixed": 40}
 
 
 class CaseResult(Struct, frozen=True):
@@ -61,8 +60,8 @@ def variables_of(case: Case) -> dict[str, Any]:
 
 
 def _app(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variable `app`; a quota that a case gives replaces the default one, since it can be `none`."""
-    return {**_APP, "quota": dict(_QUOTA), **fit(given)}
+    """Return the variable `app`; its quota is unknown unless a case gives one."""
+    return {**_APP, "quota": {}, **fit(given)}
 
 
 def _result(rule: CompiledRule, case: Case, language: Language) -> CaseResult:

@@ -248,8 +248,8 @@ def sweeps(scope: Scope) -> tuple[Band, ...]:
                     44,
                     "A list that moves",
                     "Rows an hour that came more than once in a sweep, and changes that the last sweep found below the "
-                    "front of the list. The latter above 0: the service does not move every change to the front, so some "
-                    "show only with the sweep.",
+                    "front of the list. The latter above 0: the service does not move every change to the front, so "
+                    "some show only with the sweep.",
                 ),
                 (
                     history(f"3600 * {scope.rate(duplicates, by=('account',))}", "duplicate rows per hour {{account}}"),

@@ -83,9 +83,10 @@ def test_the_effective_pace_never_exceeds_the_usable_budget(
 
 
 def test_without_knowledge_an_app_is_at_its_quota() -> None:
-    """The quota is assumed, a thousand for each kind that has none."""
+    """The configured quota is assumed, at least the vendor's usual one where a mode's is unknown."""
     assert assumed_tasks(App(id="a")) == 240
-    assert assumed_tasks(App(id="a", quota=Quota(single=None, mixed=None))) == 2000
+    assert assumed_tasks(App(id="a", quota=Quota(single=500))) == 500
+    assert assumed_tasks(App(id="a", quota=Quota(single=20, mixed=5))) == 25
 
 
 def test_accounts_of_one_limiter_are_forecast_together() -> None:

@@ -44,7 +44,9 @@ def test_defaults_are_shown() -> None:
     assert shown["collection"]["stale_after"] == "15m"
     assert shown["accounts"][0]["proxy"] == "http://<secret>@proxy:1"
     assert shown["accounts"][0]["credentials"] == {"type": "default"}
-    assert shown["accounts"][0]["apps"] == [{"id": "x", "name": "", "owner": "", "quota": {"single": 200, "mixed": 40}}]
+    assert shown["accounts"][0]["apps"] == [
+        {"id": "x", "name": "", "owner": "", "quota": {"single": "none", "mixed": "none"}}
+    ]
 
 
 def test_a_secret_is_replaced() -> None:

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from exporter.simulator.errors import ServiceError
 from exporter.simulator.listing import Parameters, answer_body, rows_json
@@ -24,6 +24,12 @@ class Exchange(Struct, frozen=True):
     """Answers as if nothing were wrong."""
 
 
+class _Listed(Struct):
+    """The rows of an answer."""
+
+    rows: list[msgspec.Raw] | None = field(name="MPUTasks", default=None)
+
+
 Break = Callable[[Exchange], Response]
 
 _JSON: Final = MappingProxyType({"Content-Type": "application/json;charset=utf-8"})
@@ -33,6 +39,7 @@ _RETRY_AFTER: Final = MappingProxyType({"x-acs-retry-after": str(THROTTLED_WAIT_
 _USER_API_LIMIT: Final = MappingProxyType(
     {"x-ratelimit-user-api": f"Limit:50,Remain:0,TimeLeft:{THROTTLED_WAIT_MILLISECONDS},Reset:0"}
 )
+_USER_LIMIT: Final = MappingProxyType({"x-ratelimit-user": "Limit:50,Remain:0,TimeLeft:1000,Reset:0"})
 
 
 def error_response(error: ServiceError, request_id: str) -> Response:
@@ -87,6 +94,22 @@ def _truncated(exchange: Exchange) -> Response:
 def _tasks_not_a_list(exchange: Exchange) -> Response:
     """Return an answer whose list is a string."""
     return json_response(answer_body(exchange.request_id, b'"none"'))
+
+
+def _empty_list(exchange: Exchange) -> Response:
+    """Return an answer without a row."""
+    return json_response(answer_body(exchange.request_id, b"[]"))
+
+
+def _short_page(exchange: Exchange) -> Response:
+    """Return the answer without its last third of rows."""
+    good = exchange.good(exchange.parameters)
+    if good.status != 200:
+        return good
+    rows = msgspec.json.decode(good.body, type=_Listed).rows or []
+    return json_response(
+        answer_body(exchange.request_id, rows_json([bytes(row) for row in rows[: len(rows) * 2 // 3]]))
+    )
 
 
 def _no_request_id(exchange: Exchange) -> Response:
@@ -233,6 +256,19 @@ FAULTS: Final[Mapping[str, FaultKind]] = MappingProxyType(
             "AppInfoNotExist, 404", _refused("AppInfoNotExist", "The specified app does not exist.")
         ),
         "rejected": FaultKind("InvalidParam", _refused("InvalidParam", "A parameter is invalid.")),
+        "rejected_throttling": FaultKind(
+            "Rejected.Throttling, 400", _refused("Rejected.Throttling", _THROTTLED_MESSAGE, 400)
+        ),
+        "unknown_code": FaultKind("a code that nobody knows, 400", _refused("Odd.Refusal", "It is refused.", 400)),
+        "unknown_code_user_limit": FaultKind(
+            "the same with x-ratelimit-user: Remain:0", _refused("Odd.Refusal", "It is refused.", 400, _USER_LIMIT)
+        ),
+        "no_such_action": FaultKind(
+            "InvalidAction.NotFound, 404", _refused("InvalidAction.NotFound", "Specified api is not found.")
+        ),
+        "not_found_page": FaultKind("404 as HTML", _html(404, "Not Found")),
+        "empty_list": FaultKind("MPUTasks is empty", _empty_list),
+        "short_page": FaultKind("the last third of the page's rows is missing", _short_page),
     }
 )
 """Every fault by name."""

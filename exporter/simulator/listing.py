@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from random import Random
 from typing import Final
@@ -85,8 +86,8 @@ def list_page(tasks: TaskList, parameters: Parameters, variants: Variants, rando
     Raises:
         ServiceError: The page lies where this service refuses to go.
     """
-    count = len(tasks)
-    start, size = parameters.first_row, parameters.page_size
+    count = min(len(tasks), variants.listed_rows or len(tasks))
+    start, size = _window(parameters, variants)
     if variants.deepest_row and start + size > variants.deepest_row:
         raise ServiceError("InvalidParam", "The specified PageNo is out of range.")
     if count == 0 and start == 0:
@@ -97,10 +98,13 @@ def list_page(tasks: TaskList, parameters: Parameters, variants: Variants, rando
         if variants.past_end == "empty" or count == 0:
             return b"[]"
         start = (count - 1) // size * size
+    stop = min(start + size, count)
+    if variants.page_cap and variants.page_cap_kind == "rows":
+        stop = min(stop, start + variants.page_cap)
     if variants.ties == "none":
-        rows = tasks.order.slice(start, start + size)
+        rows = tasks.order.slice(start, stop)
     else:
-        rows = _page_with_ties(tasks.order, start, min(start + size, count), variants, random)
+        rows = _page_with_ties(tasks.order, start, stop, _salt(parameters, variants, random))
     return rows_json([spelled(row, variants) for row in rows])
 
 
@@ -125,36 +129,35 @@ def spelled(row: Row, variants: Variants) -> bytes:
     return row.body if variants.spelling == "documented" else respelled(row.body, variants.spelling)
 
 
-def _page_with_ties(order: RecencyOrder, start: int, stop: int, variants: Variants, random: Random) -> list[Row]:
-    """Return a page of a list that is sorted by whole seconds, so that rows of one second have no order of theirs."""
-    first, last = _run_start(order, start), _run_stop(order, stop - 1)
-    salt = b"" if variants.ties == "stable" else random.randbytes(4)
-
-    def place(row: Row) -> tuple[int, int]:
-        """Return what rows are sorted by: the second, then chance."""
-        return -int(row.updated_at), zlib.crc32(salt + row.task_id.encode())
-
-    return sorted(order.slice(first, last), key=place)[start - first : stop - first]
+def _window(parameters: Parameters, variants: Variants) -> tuple[int, int]:
+    """Return the first row and the size of a page, as this service caps it."""
+    size = parameters.page_size
+    if variants.page_cap and variants.page_cap_kind != "rows":
+        size = variants.page_cap if variants.page_cap_kind == "always" else min(size, variants.page_cap)
+    return (parameters.page_no - 1) * size, size
 
 
-def _run_start(order: RecencyOrder, place: int) -> int:
-    """Return the first place whose row has the same second as the one at `place`."""
-    second = int(order.at(place).updated_at)
-    while place > 0:
-        before = order.slice(place - 1, place)
-        if int(before[0].updated_at) != second:
-            break
-        place -= 1
-    return place
+def _salt(parameters: Parameters, variants: Variants, random: Random) -> bytes:
+    """Return what the order of rows of one second depends on."""
+    match variants.ties:
+        case "changing":
+            return random.randbytes(4)
+        case "by_page_size":
+            return b"%d rows" % parameters.page_size
+        case "by_page_no":
+            return b"page %d" % parameters.page_no
+    return b""
 
 
-def _run_stop(order: RecencyOrder, place: int) -> int:
-    """Return the place after the last row that has the same second as the one at `place`."""
-    second = int(order.at(place).updated_at)
-    place += 1
-    while place < len(order):
-        after = order.slice(place, place + 1)
-        if int(after[0].updated_at) != second:
-            break
-        place += 1
-    return place
+def _page_with_ties(order: RecencyOrder, start: int, stop: int, salt: bytes) -> list[Row]:
+    """Return a page of a list that is sorted by whole seconds; the salt decides the order within a second."""
+
+    def age(place: int) -> int:
+        return -int(order.at(place).updated_at)
+
+    places = range(len(order))
+    first, last = bisect_left(places, age(start), key=age), bisect_right(places, age(stop - 1), key=age)
+    rows = sorted(
+        order.slice(first, last), key=lambda row: (-int(row.updated_at), zlib.crc32(salt + row.task_id.encode()))
+    )
+    return rows[start - first : stop - first]

@@ -19,7 +19,10 @@ class Variants(Struct, frozen=True, forbid_unknown_fields=True):
     look_ups_counted: bool = True
     stopped_task_stays_seconds: _NotNegative = 0.0
     deepest_row: Annotated[int, Meta(ge=0)] = 0
-    ties: Literal["none", "stable", "changing"] = "none"
+    listed_rows: Annotated[int, Meta(ge=0)] = 0
+    page_cap: Annotated[int, Meta(ge=0)] = 0
+    page_cap_kind: Literal["page_size", "rows", "always"] = "page_size"
+    ties: Literal["none", "stable", "changing", "by_page_size", "by_page_no"] = "none"
     changed_task_moves: bool = True
     lag_seconds: _NotNegative = 0.0
     lag_share: Annotated[float, Meta(ge=0, le=1)] = 0.5
@@ -44,7 +47,10 @@ DESCRIPTIONS: Final = MappingProxyType(
         "look_ups_counted": "whether requests with a TaskId count against the limit: true, false",
         "stopped_task_stays_seconds": "how long a stopped task stays listed: 0 is not at all",
         "deepest_row": "pages that reach beyond this row are refused: 0 is no bound",
-        "ties": "update times of whole seconds: none, stable (one order), changing (another for each request)",
+        "listed_rows": "rows beyond this one are never listed, only looked up: 0 is no bound",
+        "page_cap": "the most rows of a page, whatever PageSize is: 0 is no cap",
+        "page_cap_kind": "what page_cap is: page_size, rows (of a page in its place), always (rows of each page)",
+        "ties": "update times of whole seconds: none, stable (one order), changing, by_page_size, by_page_no",
         "changed_task_moves": "whether a changed task moves to the front: true, false",
         "lag_seconds": "how far a second replica is behind: 0 is no second replica",
         "lag_share": "the share of requests that the second replica answers",

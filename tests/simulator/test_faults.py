@@ -35,8 +35,12 @@ REFUSALS = {
     "invalid_app": (400, "InvalidAppId"),
     "app_not_found": (404, "AppInfoNotExist"),
     "rejected": (400, "InvalidParam"),
+    "rejected_throttling": (400, "Rejected.Throttling"),
+    "unknown_code": (400, "Odd.Refusal"),
+    "unknown_code_user_limit": (400, "Odd.Refusal"),
+    "no_such_action": (404, "InvalidAction.NotFound"),
 }
-HTML = {"throttled_by_proxy": 429, "bad_gateway": 502, "blocked_by_proxy": 403, "not_json": 200}
+HTML = {"throttled_by_proxy": 429, "bad_gateway": 502, "blocked_by_proxy": 403, "not_found_page": 404, "not_json": 200}
 SHAPES = {
     "lower_case_error",
     "truncated_json",
@@ -52,6 +56,8 @@ SHAPES = {
     "too_many_rows",
     "foreign_app_id",
     "other_tasks",
+    "empty_list",
+    "short_page",
 }
 
 
@@ -86,6 +92,7 @@ def test_only_some_say_how_long_to_wait(name: str) -> None:
     headers = answer(name).headers
     assert headers.get("x-acs-retry-after") == ("2000" if name.endswith("_wait") else None)
     assert ("TimeLeft:2000" in headers.get("x-ratelimit-user-api", "")) == (name == "throttled_user_api")
+    assert ("Remain:0" in headers.get("x-ratelimit-user", "")) == (name == "unknown_code_user_limit")
 
 
 @pytest.mark.parametrize("name", HTML)
@@ -138,6 +145,13 @@ def test_answers_with_wrong_rows() -> None:
     assert len(task_ids(answer("too_many_rows").body)) == 11
     assert decoded("foreign_app_id")["MPUTasks"][0]["AppId"] == "another-app"
     assert "task-1" not in task_ids(answer("other_tasks", LOOK_UP).body)
+
+
+def test_answers_that_leave_rows_out() -> None:
+    """An empty list, and a page that ends early in the middle of the list; a refusal stays as it is."""
+    assert task_ids(answer("empty_list").body) == []
+    assert task_ids(answer("short_page").body) == [f"task-{number}" for number in range(19, 13, -1)]
+    assert code(answer("short_page", page_query(0))) == "InvalidParam"
 
 
 def hits(fault: Fault, queries: list[dict[str, str]]) -> list[bool]:

@@ -144,6 +144,43 @@ def test_deep_pages_may_be_refused(clock: ManualClock) -> None:
             service.page("app", page_no, page_size)
 
 
+@pytest.mark.parametrize(
+    ("kind", "pages"),
+    [
+        ("page_size", {(1, 4): (29, 26), (1, 10): (29, 22), (2, 10): (21, 14)}),
+        ("rows", {(1, 4): (29, 26), (1, 10): (29, 22), (2, 10): (19, 12)}),
+        ("always", {(1, 4): (29, 22), (1, 10): (29, 22), (2, 4): (21, 14)}),
+    ],
+)
+def test_pages_may_be_capped(clock: ManualClock, kind: str, pages: dict[tuple[int, int], tuple[int, int]]) -> None:
+    """A cap of 8 rows stands for PageSize, cuts the page in its place, or is the size of each page."""
+    service = small_service(clock, 30, page_cap=8, page_cap_kind=kind)
+    for (page_no, page_size), (first, last) in pages.items():
+        found = task_ids(service.page("app", page_no, page_size))
+        assert found == [f"task-{number}" for number in range(first, last - 1, -1)]
+
+
+def test_a_list_may_be_cut(clock: ManualClock) -> None:
+    """Rows beyond `listed_rows` are on no page, as if the list ended there; look-ups find them."""
+    service = small_service(clock, 30, listed_rows=25)
+    assert everything(service, 10) == [f"task-{number}" for number in range(29, 4, -1)]
+    assert task_ids(service.page("app", 4, 10)) == []
+    assert task_ids(service.look_up("app", "task-0")) == ["task-0"]
+
+
+@pytest.mark.parametrize("ties", ["by_page_size", "by_page_no"])
+def test_ties_may_depend_on_the_page(clock: ManualClock, ties: str) -> None:
+    """Pages of one PageSize, or all pages of one PageNo, share an order, and others have another."""
+    service = small_service(clock, ties=ties)
+    for number in range(30):
+        service.fleet.create("app", {"AppId": "app", "TaskId": f"task-{number}"})
+    first, again = (task_ids(service.page("app", 1, 10)) for _ in range(2))
+    assert first == again
+    same_order = task_ids(service.page("app", 1, 20))[:10] == first
+    is_whole = len(set(everything(service, 10))) == 30
+    assert (same_order, is_whole) == ((False, True) if ties == "by_page_size" else (True, False))
+
+
 def test_ties_have_an_order_that_lasts_or_not(clock: ManualClock) -> None:
     """Tasks of one second come in an order of their own, the same for each request or another."""
     stable, changing = small_service(clock, 20, ties="stable"), small_service(clock, 20, ties="changing")

@@ -10,31 +10,22 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import count
-from random import Random
 from statistics import fmean
 from typing import NamedTuple
 
 import msgspec
 
-from exporter.aliyun.interning import Interner
 from exporter.aliyun.response import row_digest
-from exporter.clock import Clock
-from exporter.collect.collector import Collector
 from exporter.collect.intervals import Intervals
-from exporter.collect.inventory import Change
 from exporter.collect.limiter import Limiter, Priority
-from exporter.collect.requests import AccountRequests
-from exporter.collect.rows import AppRows
-from exporter.config.model import App
-from exporter.simulator.churn import Burst
+from exporter.simulator.churn import Burst, Rates
 from exporter.simulator.variants import Variants
-from exporter.state import State
-from tests.bench.moving_world import APP, Scene, SlowLink, World
 from tests.bench.report import percentile, show
+from tests.support.moving_world import APP, Reader, Scene, World
 from tests.support.virtual_time import VirtualClock, run
 
-REQUESTS_PER_SECOND = 50
-INTERVAL_SECONDS = 0.25
+INTERVALS = Intervals(interval_seconds=0.25, sweep_interval_seconds=0, stale_after_seconds=1000, stretch_ratio=1)
+"""Sweeps follow one another without a pause."""
 SECONDS = 90
 PAGE = 100
 IN_FLIGHT = 16
@@ -50,7 +41,7 @@ EVENTS_PER_SECOND = (1.0, 10.0, 100.0)
 NOTE = (
     "missing: tasks that existed throughout a sweep and are not shown after it, mean and most; gone alive: tasks that "
     "were declared gone and existed; unmoved: changes that only a sweep could find; delays in seconds; "
-    f"{SECONDS} simulated seconds at {REQUESTS_PER_SECOND} requests/s, round trips of 20 to 80 ms"
+    f"{SECONDS} simulated seconds at 50 requests/s, round trips of 20 to 80 ms"
 )
 
 
@@ -90,7 +81,7 @@ def _size_cases(*, full: bool) -> Iterator[Case]:
     for tasks in SIZES:
         for events in EVENTS_PER_SECOND:
             if full or tasks < max(SIZES) or events == 10:
-                scene = Scene(tasks, events, seed=0)
+                scene = Scene(tasks, Rates.mixture(events), seed=0)
                 for naive in (True, False):
                     yield Case(f"{tasks:,}, {events:g}/s, {'naive' if naive else 'ours'}", scene, naive=naive)
 
@@ -99,7 +90,7 @@ def _variant_cases() -> Iterator[Case]:
     """Yield 20,000 tasks and ten events a second with each thing that the vendor does not exclude."""
 
     def scene(**variants: object) -> Scene:
-        return Scene(20_000, 10.0, seed=0, variants=Variants().changed(variants))
+        return Scene(20_000, Rates.mixture(10), seed=0, variants=Variants().changed(variants))
 
     yield Case("ties, one order", scene(ties="stable"))
     yield Case("ties, changing order", scene(ties="changing"))
@@ -131,17 +122,15 @@ def simulated(case: Case) -> Outcome:
 async def _simulate(case: Case) -> Outcome:
     clock = VirtualClock()
     world = World(case.scene, clock)
-    link = SlowLink(world.service, Random(case.scene.seed + 1))  # noqa: S311 - a simulation, not a secret
-    limiter = Limiter(REQUESTS_PER_SECOND, clock=clock)
-    make = _NaiveReader if case.naive else _Reader
-    reader = make(world, link, limiter, clock)
+    limiter = Limiter(case.scene.requests_per_second, clock=clock)
+    reader = _NaiveReader(world, limiter) if case.naive else Reader(world, limiter, INTERVALS)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop) for loop in reader.loops()]
         await reader.ready.wait()
         await asyncio.sleep(10)
         world.now_true()
         world.ledger.begin()
-        requests_before = link.requests
+        requests_before = world.requests
         for pause in (20, 40):
             await asyncio.sleep(pause)
             if case.burst is not None:
@@ -155,7 +144,7 @@ async def _simulate(case: Case) -> Outcome:
     return Outcome(
         ledger.missing,
         ledger.gone_alive,
-        link.requests - requests_before,
+        world.requests - requests_before,
         ledger.change_delays,
         ledger.deletion_delays,
         reader.unmoved_changes,
@@ -165,20 +154,19 @@ async def _simulate(case: Case) -> Outcome:
 class _NaiveReader:
     """Pages of 100 until a short one; what they held replaces what is shown."""
 
-    def __init__(self, world: World, link: SlowLink, limiter: Limiter, clock: Clock) -> None:
+    def __init__(self, world: World, limiter: Limiter) -> None:
         self._world = world
-        self._link = link
         self._limiter = limiter
-        self._clock = clock
+        self._clock = world.clock
         self._shown: dict[str, int] = {}
         self.ready = asyncio.Event()
         self.unmoved_changes = 0
 
     def loops(self) -> list[Coroutine[None, None, None]]:
-        """Return what runs for ever."""
-        return [self._read_for_ever()]
+        """Return what runs until it is cancelled."""
+        return [self._read_on()]
 
-    async def _read_for_ever(self) -> None:
+    async def _read_on(self) -> None:
         while True:
             began = self._clock.now()
             shown = await self._read()
@@ -189,7 +177,7 @@ class _NaiveReader:
             self._shown = shown
             for task_id, digest in shown.items():
                 ledger.shown(task_id, digest, now=now)
-            ledger.swept(shown.keys(), began=began)
+            ledger.swept(set(shown), began=began)
             self.ready.set()
 
     async def _read(self) -> dict[str, int]:
@@ -205,7 +193,7 @@ class _NaiveReader:
     async def _page(self, page_no: int) -> dict[str, int]:
         """Return TaskId and digest of the rows of a page."""
         async with self._limiter.permit(Priority.SWEEP):
-            page = await self._link.list_tasks(APP, page_no=page_no, page_size=PAGE)
+            page = await self._world.client.list_tasks(APP, page_no=page_no, page_size=PAGE)
         return {msgspec.json.decode(row, type=_Row).task_id: row_digest(row) for row in page.rows}
 
 
@@ -213,75 +201,6 @@ class _Row(msgspec.Struct):
     """The only field of a row that naive paging needs."""
 
     task_id: str = msgspec.field(name="TaskId")
-
-
-class _Reader:
-    """The exporter's own collector, its updates at an interval and its sweeps back to back."""
-
-    def __init__(self, world: World, link: SlowLink, limiter: Limiter, clock: Clock) -> None:
-        self._world = world
-        self._clock = clock
-        self.ready = asyncio.Event()
-        self.unmoved_changes = 0
-        requests = AccountRequests(link, limiter, clock=clock, rng=Random(1), events=self)  # noqa: S311 - a simulation
-        self._collector = Collector(
-            account="bench",
-            app=App(id=APP),
-            requests=requests.of_app(APP),
-            rows=AppRows(APP, Interner()),
-            max_tasks=10**7,
-            intervals=Intervals(INTERVAL_SECONDS, 1, 1000, 1),
-            clock=clock,
-            events=self,
-        )
-
-    def loops(self) -> list[Coroutine[None, None, None]]:
-        """Return what runs for ever."""
-        return [self._update_for_ever(), self._sweep_for_ever()]
-
-    def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
-        """Compare what is shown from now on."""
-        if baseline:
-            return
-        self._world.now_true()
-        now, ledger = self._clock.now(), self._world.ledger
-        for change in changes:
-            if change.after is not None:
-                ledger.shown(change.after.task_id, change.after.row_digest, now=now)
-            elif change.before is not None:
-                ledger.dropped(change.before.task_id, now=now)
-
-    def swept(self) -> None:
-        """Count what is missing."""
-        sweep = self._collector.status.sweep
-        if sweep is not None:
-            shown = {entry.task.task_id for entry in self._collector.inventory}
-            self._world.ledger.swept(shown, began=sweep.began)
-            self.unmoved_changes += sweep.unmoved_changes
-            self.ready.set()
-
-    def waited(self, priority: str, seconds: float) -> None:
-        """Nobody counts that here."""
-
-    def throttled(self) -> None:
-        """Nothing is throttled here."""
-
-    def retried(self, reason: State) -> None:
-        """Nothing fails here."""
-
-    async def _update_for_ever(self) -> None:
-        """Update at the interval; a turn that comes while one still runs is left out."""
-        for turn in count(1):
-            due = turn * INTERVAL_SECONDS
-            if due >= self._clock.monotonic():
-                await asyncio.sleep(due - self._clock.monotonic())
-                await self._collector.update()
-
-    async def _sweep_for_ever(self) -> None:
-        while True:
-            await self._collector.sweep()
-            if not self._collector.status.up:
-                await asyncio.sleep(1)
 
 
 def _show(title: str, outcomes: Iterable[tuple[str, list[Outcome]]]) -> None:

@@ -8,7 +8,6 @@ import asyncio
 import itertools
 import random
 import re
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, tzinfo
@@ -18,8 +17,6 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import aiohttp
 import pytest
-from multidict import CIMultiDict
-from yarl import URL
 
 from exporter.config.model import Account, App, Collection, Config
 from exporter.finding_log import FindingLog
@@ -41,6 +38,7 @@ from exporter.simulator.service import Service
 from exporter.simulator.truth import truth_of_app
 from exporter.simulator.variants import Variants
 from tests.support.monitored import KEY, text_of
+from tests.support.service_session import ServiceSession
 from tests.support.virtual_time import VirtualClock, run
 
 P = ParamSpec("P")
@@ -263,49 +261,6 @@ async def _running(world: World) -> AsyncIterator[None]:
     finally:
         beating.cancel()
         await world.monitor.close()
-
-
-class ServiceSession:
-    """What of `aiohttp.ClientSession` the client uses, with the service at once behind it."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @asynccontextmanager
-    async def post(
-        self,
-        url: URL,
-        *,
-        headers: Mapping[str, str],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - it is aiohttp's
-        **_more: object,
-    ) -> AsyncIterator["_Response"]:
-        """Send a request and yield its answer."""
-        async with asyncio.timeout(timeout.total):
-            await asyncio.sleep(self._service.inbound_delay_seconds())
-            accepted = {"accept-encoding": "gzip"} | {name.lower(): value for name, value in headers.items()}
-            response = self._service.handle(message.Request(query=url.raw_query_string, headers=accepted))
-            assert response.delivery == "answer", "that takes a socket"
-            await asyncio.sleep(response.delay_seconds)
-        yield _Response(response)
-
-    async def close(self) -> None:
-        """Do nothing: nothing is open."""
-
-
-class _Response:
-    """An answer as aiohttp gives it."""
-
-    def __init__(self, response: message.Response) -> None:
-        self.status = response.status
-        self.headers = CIMultiDict(response.headers)
-        is_gzip = self.headers.get("Content-Encoding") == "gzip"
-        self._body = zlib.decompress(response.body, wbits=31) if is_gzip else response.body
-        self.content = self
-
-    async def iter_any(self) -> AsyncIterator[bytes]:
-        """Yield the body."""
-        yield self._body
 
 
 def _datetime_of(clock: VirtualClock) -> type[datetime]:

@@ -53,3 +53,5 @@ class Status(Struct, frozen=True):
     repairs: int = 0
     """Repaired tasks of all sweeps that this process accepted, added up; so the next."""
     duplicates_seen: int = 0
+    doubtful_tasks: int = 0
+    """Known tasks that neither the list nor a lookup settles: not seen, and not proven to be gone."""

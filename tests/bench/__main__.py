@@ -15,6 +15,7 @@ BENCHMARKS = {
     "limiter": "how much of the rate limiters use, and how much of that is refused",
     "policy": "judging 100,000 tasks by 30 rules: the first time, a change, each minute",
     "moving_list": "what different ways to read a moving list miss",
+    "enemies": "lists and services that mislead a reading, at 1, 4 and 40 requests/s",
 }
 
 

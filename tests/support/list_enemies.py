@@ -1,0 +1,219 @@
+"""Services and lists on which an exact reading could fail, and a collector in a world that has one of them."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from structlog.testing import capture_logs
+
+from exporter.collect.intervals import Intervals
+from exporter.collect.limiter import Limiter
+from exporter.config.forecast import pace_of, pages_of
+from exporter.simulator.churn import Rates
+from exporter.simulator.faults import Fault
+from exporter.simulator.variants import Variants
+from exporter.state import State
+from tests.support.moving_world import APP, LAG_SECONDS, Reader, Scene, World, doubtful_tasks
+from tests.support.virtual_time import VirtualClock, run
+
+BUDGETS = (1, 4, 40)
+"""Requests a second."""
+INTERVAL_SECONDS = 1.0
+SWEEP_INTERVAL_SECONDS = 20.0
+"""As configured; stretched where the budget does not suffice."""
+BASELINE_SECONDS = 600.0
+"""Within so many seconds a first sweep is accepted where the list can be read."""
+CHURN_SWEEPS = 8
+"""So many sweep intervals the list changes and the enemy acts."""
+SETTLING_SWEEPS = 6
+"""And so many it is at rest, though the service still answers as it does."""
+
+
+class Enemy(NamedTuple):
+    """What is wrong with a list or a service, and what can be asked of a reading all the same."""
+
+    name: str
+    tasks: int = 600
+    saved_per_second: float = 0.005
+    """Tasks that are saved again without a change, as a share of the list."""
+    changes_per_second: float = 0.6
+    """Changes, creations and deletions in equal parts."""
+    tied: bool = False
+    variants: Mapping[str, Any] = MappingProxyType({})
+    faults: tuple[Fault, ...] = ()
+    from_start: bool = True
+    """Whether it acts from the start, not only after the first accepted sweep."""
+    half_way: Callable[[World], None] = lambda _world: None
+    """What happens once, in the middle."""
+    ends: frozenset[State] = frozenset({State.OK})
+    """In one of these states it ends; where it is `ok`, all is shown as it is."""
+    grace_sweeps: int = 0
+    """So many sweep intervals after the first sweep before what is wrong has left any trace."""
+
+
+def _deleted(number: int) -> Callable[[World], None]:
+    return lambda world: world.service.churn.burst("delete", APP, number, world.clock.now())
+
+
+def _failing(name: str, *, count: int | None = None, seconds: float | None = None) -> Callable[[World], None]:
+    def begin(world: World) -> None:
+        world.service.faults.add(Fault(name, kind="page", count=count))
+        if seconds is not None:
+            asyncio.get_running_loop().call_later(seconds, world.service.faults.clear, name)
+
+    return begin
+
+
+NEVER_SURE = frozenset({State.OK, State.PARTIAL})
+REFUSED_LOOKUPS = (
+    "rejected_throttling",
+    "unknown_code",
+    "unknown_code_user_limit",
+    "no_such_action",
+    "internal_error",
+    "forbidden",
+    "hang",
+    "other_tasks",
+    "not_found_page",
+)
+
+
+def enemies() -> Iterator[Enemy]:
+    """Yield all of them."""
+    yield Enemy("saved again, 1 %/s", tasks=5_000, saved_per_second=0.01)
+    yield Enemy("saved again, 8 %/s", tasks=5_000, saved_per_second=0.08)
+    for ties in ("by_page_size", "by_page_no", "changing"):
+        yield Enemy(f"tied, {ties}", tasks=400, tied=True, variants={"ties": ties}, ends=NEVER_SURE)
+    yield Enemy("cut list", variants={"listed_rows": 250}, from_start=False, ends=frozenset({State.PARTIAL}))
+    yield Enemy("cut from the start", variants={"listed_rows": 250}, grace_sweeps=2, ends=frozenset({State.PARTIAL}))
+    yield Enemy(
+        "refused beyond a row", variants={"deepest_row": 250}, from_start=False, ends=frozenset({State.LIMIT_EXCEEDED})
+    )
+    for kind, cap in (("page_size", 50), ("page_size", 20), ("rows", 50), ("rows", 20), ("always", 20)):
+        ends = frozenset({State.OK, State.INVALID_RESPONSE} if kind == "always" else {State.OK})
+        yield Enemy(f"capped, {kind} {cap}", variants={"page_cap": cap, "page_cap_kind": kind}, ends=ends)
+    yield Enemy("a short page", half_way=_failing("short_page", count=1))
+    yield Enemy("a short page at first", faults=(Fault("short_page", kind="page", count=1),))
+    yield Enemy("short pages", faults=(Fault("short_page", 0.05, kind="page"),), ends=NEVER_SURE)
+    for name in REFUSED_LOOKUPS:
+        yield Enemy(f"look-up: {name}", faults=(Fault(name, kind="look_up"),))
+    yield Enemy("a replica 0.3 s behind", variants={"lag_seconds": 0.3})
+    yield Enemy("a replica 1 s behind", variants={"lag_seconds": 1.0})
+    yield Enemy("500 of 2,000 deleted", tasks=2_000, half_way=_deleted(500))
+    yield Enemy("500 of 900 deleted", tasks=900, half_way=_deleted(500))
+    yield Enemy("500 deleted, saved again, 1 %/s", tasks=2_000, saved_per_second=0.01, half_way=_deleted(500))
+    yield Enemy(
+        "500 deleted, look-ups refused",
+        tasks=2_000,
+        half_way=_deleted(500),
+        faults=(Fault("rejected_throttling", kind="look_up"),),
+    )
+    yield Enemy("all deleted", tasks=300, changes_per_second=0.0, half_way=_deleted(300))
+    yield Enemy("empty for three answers", half_way=_failing("empty_list", count=3))
+    yield Enemy("empty for 5 s", half_way=_failing("empty_list", seconds=5))
+    yield Enemy("empty for 60 s", half_way=_failing("empty_list", seconds=60))
+    yield Enemy("empty from now on", half_way=_failing("empty_list"), ends=frozenset({State.PARTIAL}))
+
+
+ENEMIES = {enemy.name: enemy for enemy in enemies()}
+
+
+class Findings(NamedTuple):
+    """What became of one run."""
+
+    broken: list[str]
+    """Laws, each with what broke it."""
+    gone_alive: int
+    wrong_ok: int
+    """Looks at a wrong picture whose state was `ok`."""
+    ok_percent: float
+    """Of all looks after the first sweep."""
+    requests_per_sweep: float
+
+
+def observe(enemy: Enemy, requests_per_second: int, seed: int) -> Findings:
+    """Read an enemy's list within a budget, and return what became of it."""
+    with capture_logs():
+        return run(_observe(enemy, requests_per_second, seed))
+
+
+async def _observe(enemy: Enemy, requests_per_second: int, seed: int) -> Findings:
+    clock = VirtualClock()
+    third = enemy.changes_per_second / 3
+    rates = Rates(update=third, create=third, delete=third, resave=enemy.saved_per_second * enemy.tasks)
+    variants = Variants().changed(enemy.variants)
+    scene = Scene(
+        enemy.tasks,
+        rates,
+        seed,
+        variants if enemy.from_start else Variants(),
+        small_rows=True,
+        tied=enemy.tied,
+        requests_per_second=requests_per_second,
+    )
+    world = World(scene, clock)
+    for fault in enemy.faults:
+        world.service.faults.add(fault)
+    intervals = intervals_of(enemy.tasks, requests_per_second)
+    reader = Reader(world, Limiter(requests_per_second, clock=clock), intervals)
+    loops = [asyncio.ensure_future(loop) for loop in reader.loops()]
+    try:
+        async with asyncio.timeout(BASELINE_SECONDS):
+            await reader.ready.wait()
+    except TimeoutError:
+        pass
+    world.set_variants(variants)
+    world.ledger.looks.clear()
+    await clock.sleep(enemy.grace_sweeps * intervals.sweep_interval_seconds)
+    if enemy.grace_sweeps:
+        world.ledger.wrong_ok.clear()
+    await clock.sleep(CHURN_SWEEPS / 2 * intervals.sweep_interval_seconds)
+    enemy.half_way(world)
+    await clock.sleep(CHURN_SWEEPS / 2 * intervals.sweep_interval_seconds)
+    world.service.churn.set_rates(Rates(), clock.now())
+    settled_from = clock.now()
+    await clock.sleep(SETTLING_SWEEPS * intervals.sweep_interval_seconds)
+    for loop in loops:
+        loop.cancel()
+    await asyncio.gather(*loops, return_exceptions=True)
+    return _findings(enemy, world, reader, settled_from)
+
+
+def intervals_of(tasks: int, requests_per_second: float) -> Intervals:
+    """Return the effective intervals of an app, as the program computes them."""
+    pace = pace_of(
+        apps=1,
+        pages=pages_of(tasks),
+        requests_per_second=requests_per_second,
+        interval_seconds=INTERVAL_SECONDS,
+        sweep_interval_seconds=SWEEP_INTERVAL_SECONDS,
+        stale_after_seconds=3 * SWEEP_INTERVAL_SECONDS,
+    )
+    return Intervals(pace.interval_seconds, pace.sweep_interval_seconds, pace.stale_after_seconds, pace.stretch_ratio)
+
+
+def _findings(enemy: Enemy, world: World, reader: Reader, settled_from: float) -> Findings:
+    ledger, status = world.ledger, reader.collector.status
+    busiest = max(world.service.statistics.busiest_second.values())
+    missing = ledger.missing_from(reader.shown, created_before=settled_from)
+    ghosts = ledger.ghosts_in(reader.shown, deleted_before=settled_from - LAG_SECONDS)
+    in_doubt = doubtful_tasks(status)
+    laws = {
+        f"{ledger.gone_alive} existing tasks reported removed": ledger.gone_alive,
+        f"{len(ledger.wrong_ok)} looks at a wrong `ok`, first {ledger.wrong_ok[:1]}": ledger.wrong_ok,
+        f"{len(ledger.readded)} tasks added again and again": ledger.readded,
+        f"{ledger.changed_back} changes back to an older version": ledger.changed_back,
+        f"{busiest} requests in one second": busiest > world.scene.requests_per_second,
+        f"ends as {status.state}: {status.reason}": status.state not in enemy.ends,
+        f"ends with {len(missing)} missing": status.state is State.OK and missing,
+        f"ends with {len(ghosts)} deleted tasks, {in_doubt} in doubt": status.state is State.OK and ghosts,
+    }
+    looks = sum(ledger.looks.values())
+    return Findings(
+        [law for law, is_broken in laws.items() if is_broken],
+        ledger.gone_alive,
+        len(ledger.wrong_ok),
+        100 * ledger.looks[State.OK] / max(1, looks),
+        sum(reader.sweep_requests) / max(1, len(reader.sweep_requests)),
+    )

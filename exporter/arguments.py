@@ -89,6 +89,20 @@ def add_configuration(command: argparse.ArgumentParser) -> None:
 def add_web_configuration(command: argparse.ArgumentParser) -> None:
     """Add the flags that say who may read what is served."""
     command.add_argument(
+        "--web.external-url",
+        dest="external_url",
+        metavar="URL",
+        help="where a proxy publishes the exporter; requests for its host are answered",
+    )
+    command.add_argument(
+        "--web.allowed-host",
+        dest="allowed_hosts",
+        metavar="HOST",
+        action="append",
+        default=[],
+        help="another host name that browsers may use for the pages, such as *.example.com; repeatable",
+    )
+    command.add_argument(
         "--web.config.file",
         dest="web_config_file",
         metavar="FILE",

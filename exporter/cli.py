@@ -84,6 +84,8 @@ def _add_serve(commands: Commands) -> None:
                 enable_lifecycle=options.enable_lifecycle,
                 web_config_file=options.web_config_file,
                 health_without_auth=options.health_without_auth,
+                external_url=options.external_url,
+                allowed_hosts=tuple(options.allowed_hosts),
             ),
             log_level=options.log_level,
             log_format=options.log_format,
@@ -147,6 +149,8 @@ def _add_demo(commands: Commands) -> None:
                 listen_addresses=tuple(options.listen_address or ["127.0.0.1:10678"]),
                 web_config_file=options.web_config_file,
                 health_without_auth=options.health_without_auth,
+                external_url=options.external_url,
+                allowed_hosts=tuple(options.allowed_hosts),
             ),
             *host_and_port(options.simulator_address),
         )

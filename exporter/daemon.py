@@ -37,6 +37,7 @@ from exporter.task_series import TaskSeries
 from exporter.task_view import TaskViews
 from exporter.web import server
 from exporter.web.application import application
+from exporter.web.request_origin import KnownHosts
 from exporter.web.sweep_report import SweepReport
 from exporter.web.toolkit.gate import gate_of
 from exporter.web.view import (
@@ -75,6 +76,10 @@ class Options(Struct, frozen=True):
     """TLS, users, headers and rate limit of all that is served; None: none of them."""
     health_without_auth: bool = False
     """Whether health checks need no password."""
+    external_url: str | None = None
+    """Where a proxy publishes all of it."""
+    allowed_hosts: Sequence[str] = ()
+    """Further names that browsers may use for the pages."""
 
 
 class Daemon:
@@ -146,7 +151,7 @@ class Daemon:
 
         Raises:
             ConfigError: the configuration, or that of the web, can't be used.
-            ValueError: a CA file of it can't be used, or the telemetry path is none.
+            ValueError: a CA file of it can't be used, or a flag of the web.
             ListenError: an address can't be listened on.
         """
         with signals.heeded(stop=self.stop, reload=self._reload_asked.set):
@@ -163,6 +168,9 @@ class Daemon:
             self._clock,
             telemetry_path=self._options.telemetry_path,
             enable_lifecycle=self._options.enable_lifecycle,
+            hosts=KnownHosts.of_this_machine(
+                external_url=self._options.external_url, allowed=self._options.allowed_hosts
+            ),
         )
         running: server.Running | None = None
         try:

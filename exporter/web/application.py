@@ -14,6 +14,8 @@ from exporter.web.api import routes as api
 from exporter.web.lifecycle import lifecycle_routes
 from exporter.web.limits import DEFAULT_LIMITS, Limits
 from exporter.web.pages import routes as pages
+from exporter.web.probes import HEALTHY_PATH, READY_PATH
+from exporter.web.request_origin import KnownHosts, checked_origin
 from exporter.web.scrapes import Scrapes
 from exporter.web.view import View
 
@@ -27,6 +29,7 @@ def application(
     *,
     telemetry_path: str = "/metrics",
     enable_lifecycle: bool = False,
+    hosts: KnownHosts | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> web.Application:
     """Return the application that answers every request from `view` as it is then.
@@ -36,13 +39,15 @@ def application(
         clock: From which ages on the pages are counted.
         telemetry_path: Where the metrics are, as `--web.telemetry-path` sets it.
         enable_lifecycle: Whether the configuration can be loaded again over HTTP.
+        hosts: The names that pages answer to; None: localhost and IP addresses.
         limits: How many scrapes at a time, how long each, how large a request.
 
     Raises:
         ValueError: `telemetry_path` is no path, or one that shows something else.
     """
     _check_telemetry_path(telemetry_path)
-    app = web.Application(middlewares=[accounting(view)], client_max_size=limits.longest_request_bytes)
+    origin = checked_origin(hosts or KnownHosts(), {telemetry_path, TASKS_PATH, HEALTHY_PATH, READY_PATH})
+    app = web.Application(middlewares=[accounting(view), origin], client_max_size=limits.longest_request_bytes)
     app.on_response_prepare.append(_add_safe_headers)
     app.add_routes(
         [

@@ -125,7 +125,7 @@ def _slow_reader(path: str, tally: Tally) -> Callable[[Connection], Awaitable[No
 
     async def read(connection: Connection) -> None:
         reader, writer = connection
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: exporter\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         while piece := await reader.read(SLOW_READ_BYTES):
             tally.bytes_dripped += len(piece)
             await asyncio.sleep(DRIP_SECONDS)

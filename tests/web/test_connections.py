@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from exporter.web.limits import Limits
 from exporter.web.server import start
 
-REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-HALF = b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+HALF = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 SHORT = 0.3
 LONG = 30.0
 PAGE_BYTES = 8 * 1024 * 1024
@@ -199,7 +199,7 @@ async def test_beyond_the_limit_the_answer_is_503_at_once() -> None:
         (HALF[:-8] + b"".join(b"X-%d: %s\r\n" % (number, b"y" * 5000) for number in range(20)), b"413"),
         (HALF[:-8] + b"".join(b"X-%d: y\r\n" % number for number in range(70)) + b"\r\n", b"400"),
         (HALF + b"y" * 9000 + b"\r\n\r\n", b"400"),
-        (b"GET /?" + b"y" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", b"400"),
+        (b"GET /?" + b"y" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", b"400"),
     ],
     ids=["headers together", "number of headers", "one header", "URL"],
 )
@@ -217,7 +217,7 @@ async def test_a_large_body_ends_the_connection() -> None:
     limits = Limits(longest_farewell_seconds=SHORT)
     async with serving(hello, limits) as connect:
         connection = await connect()
-        connection.writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
+        connection.writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
         assert (await connection.reader.readline()).split()[1] == b"200"
 
         async def pour() -> None:

@@ -171,7 +171,7 @@ async def test_a_client_that_reads_too_slowly_is_cut_off() -> None:
     host, port = running.addresses[0].split(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
     try:
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await asyncio.sleep(0.6)
         assert view.finished == [("/metrics", 499)]
         assert len(await reader.read(-1)) < len(view.chunks[0])
@@ -184,8 +184,8 @@ async def test_a_client_that_reads_too_slowly_is_cut_off() -> None:
     "request_bytes",
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
-        b"GET /" + b"y" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
+        b"GET /" + b"y" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ],
 )
 async def test_what_is_no_request_is_refused_and_not_logged(

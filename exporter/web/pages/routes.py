@@ -13,7 +13,6 @@ from exporter.web.pages.app import shown_app
 from exporter.web.pages.paths import app_path
 from exporter.web.pages.rendering import Renderer
 from exporter.web.pages.rules import read_rules_query, shown_rules
-from exporter.web.pages.same_origin import is_same_origin
 from exporter.web.pages.status import shown_status
 from exporter.web.pages.task import shown_task
 from exporter.web.pages.task_table import read_task_query
@@ -104,9 +103,6 @@ def _collect_routes(view: View, clock: Clock, renderer: Renderer) -> Iterable[we
 
     async def collect(request: web.Request) -> web.Response:
         account, app_id = request.match_info["account"], request.match_info["app_id"]
-        if not is_same_origin(request.headers, request.host):
-            message = "This asks for a reading of an app, and came from another site. Begin it on the app's own page."
-            return _refused(renderer, 403, message, account, app_id)
         start = view.collect_now(account, app_id)
         if start is SweepStart.UNKNOWN:
             return _unknown_app(renderer, account, app_id)

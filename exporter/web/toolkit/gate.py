@@ -12,11 +12,12 @@ from aiohttp.typedefs import Handler
 
 from exporter.clock import Clock
 from exporter.web.answers import error_answer
+from exporter.web.probes import HEALTHY_PATH, READY_PATH
 from exporter.web.toolkit.rate_limit import Rate, TokenBucket
 from exporter.web.toolkit.reloading import FollowedWebConfig, FollowingContext
 from exporter.web.toolkit.users import PasswordChecks, read_authorization
 
-HEALTH_PATHS: Final = frozenset({"/-/healthy", "/-/ready"})
+HEALTH_PATHS: Final = frozenset({HEALTHY_PATH, READY_PATH})
 _SECRET_BYTES: Final = 32
 _NO_RATE: Final = Rate(interval_seconds=0, burst=0)
 

@@ -224,7 +224,7 @@ async def test_who_went_away_leaves_the_line(tmp_path: Path, monkeypatch: pytest
     async def guess(number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection(host, int(port))
         header = basic_auth("alice", str(number))["Authorization"]
-        writer.write(f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {header}\r\n\r\n".encode())
+        writer.write(f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: {header}\r\n\r\n".encode())
         await asyncio.sleep(0.02)
         return reader, writer
 

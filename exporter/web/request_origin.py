@@ -1,0 +1,159 @@
+"""Where requests come from: which names of this server pages answer to, and which sites may change something.
+
+A site whose name is made to resolve to this server (DNS rebinding) could read pages and send forms as if they were its
+own: browsers then compare one wrong name with itself. So the name that a request asks for has to be known.
+"""
+
+import re
+import socket
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from threading import Thread
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from exporter.web.answers import error_answer
+
+_READING_METHODS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
+_HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@/\s]+))(?::[0-9]*)?")
+_PATTERN: Final = re.compile(r"[^:@/\s]+")
+_LONGEST_SHOWN_HOST: Final = 100
+_LOCALHOST: Final = "localhost"
+
+
+class KnownHosts:
+    """The names under which browsers may reach the server.
+
+    Args:
+        own_names: Of the machine.
+        external_url: Where a proxy publishes the server; None: nowhere.
+        allowed: Further names, with `*` and `?` as in shells.
+
+    Raises:
+        ValueError: `external_url` or one of `allowed` can't be used.
+    """
+
+    def __init__(
+        self, own_names: Collection[str] = (), *, external_url: str | None = None, allowed: Sequence[str] = ()
+    ) -> None:
+        self.external_authority = None if external_url is None else _authority(external_url)
+        for pattern in allowed:
+            if not _PATTERN.fullmatch(pattern):
+                raise ValueError(f"--web.allowed-host={pattern}: expected a host name without scheme and port")
+        self._names = {_LOCALHOST, *map(_normalised, own_names)}
+        if self.external_authority is not None:
+            self._names.add(_host_of(self.external_authority) or "")
+        self._patterns = tuple(map(_normalised, allowed))
+
+    @classmethod
+    def of_this_machine(cls, *, external_url: str | None = None, allowed: Sequence[str] = ()) -> "KnownHosts":
+        """Return those of this machine too; its name with a domain is known once it has been looked up."""
+        hosts = cls([socket.gethostname()], external_url=external_url, allowed=allowed)
+        Thread(target=lambda: hosts.add(socket.getfqdn()), name="own-name", daemon=True).start()
+        return hosts
+
+    def add(self, name: str) -> None:
+        """Know another name."""
+        self._names.add(_normalised(name))
+
+    def knows(self, host: str) -> bool:
+        """Whether a `Host` header names this server; any IP address does, since no DNS answer was needed for it."""
+        name = _host_of(host)
+        if name is None:
+            return False
+        return name in self._names or _is_address(name) or any(fnmatchcase(name, one) for one in self._patterns)
+
+
+def checked_origin(hosts: KnownHosts, open_paths: Collection[str]) -> Middleware:
+    """Return the middleware that refuses unknown hosts, and requests of other sites that change something.
+
+    Args:
+        hosts: Those that are known.
+        open_paths: Templates of routes that answer any host: scrapers and probes reach them by names of their own.
+    """
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        host = request.headers.get(hdrs.HOST, "")
+        if (resource is None or resource.canonical not in open_paths) and not hosts.knows(host):
+            return error_answer(request.path, 403, _unknown(host))
+        if request.method not in _READING_METHODS and not is_same_origin(
+            request.headers, (host, hosts.external_authority)
+        ):
+            return error_answer(request.path, 403, "cross-site request refused: send it from the exporter's own pages")
+        return await handler(request)
+
+    return check
+
+
+def is_same_origin(headers: Mapping[str, str], authorities: Collection[str | None]) -> bool:
+    """Whether no other site can have sent a request in the name of whoever reads it.
+
+    Browsers say where a request comes from, by `Sec-Fetch-Site` or by `Origin`; pages can't change either. What
+    sends neither is no browser, and holds no cookie or password of anybody that it could misuse.
+
+    Args:
+        headers: Of the request.
+        authorities: Host and port of the server, as the request and as the external URL have them.
+    """
+    site = headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    origin = headers.get(hdrs.ORIGIN)
+    if origin is None:
+        return True
+    try:
+        sender = urlsplit(origin).netloc.lower()
+    except ValueError:
+        return False
+    return sender in {authority.lower() for authority in authorities if authority}
+
+
+def _unknown(host: str) -> str:
+    name = _host_of(host)
+    if name is None or not _PATTERN.fullmatch(name):
+        return "no usable Host header: expected the name of this server (--web.allowed-host)"
+    shown = name if len(name) <= _LONGEST_SHOWN_HOST else "NAME"
+    return (
+        f"unknown host {name[:_LONGEST_SHOWN_HOST]!r}: to reach the pages by it, start with --web.allowed-host={shown}"
+    )
+
+
+def _authority(url: str) -> str:
+    """Return host and port of an address.
+
+    Raises:
+        ValueError: It is no http or https address, or says more than where.
+    """
+    expected = f"--web.external-url={url}: expected an address such as https://metrics.example.com/"
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError(expected) from None
+    is_plain = not (parts.query or parts.fragment) and _host_of(parts.netloc) is not None
+    if parts.scheme not in {"http", "https"} or not is_plain:
+        raise ValueError(expected)
+    return parts.netloc
+
+
+def _host_of(authority: str) -> str | None:
+    """Return the host of `host:port`; None if it is none."""
+    match = _HOST.fullmatch(authority)
+    return None if match is None else _normalised(match[1] or match[2])
+
+
+def _normalised(name: str) -> str:
+    return name.lower().removesuffix(".")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

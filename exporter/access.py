@@ -93,6 +93,7 @@ class Access:
             nonce=lambda: secrets.token_hex(16),
             request_timeout_seconds=settings.request_timeout_seconds,
             proxy=settings.proxy,
+            ca_file=settings.ca_file,
             observer=self.metrics,
         )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final, Protocol
 
 import aiohttp
@@ -51,6 +52,7 @@ class Client:
         nonce: Callable[[], str],
         request_timeout_seconds: float,
         proxy: str | None,
+        ca_file: Path | None = None,
         observer: RequestObserver,
     ) -> None:
         self._session = session
@@ -61,6 +63,7 @@ class Client:
             clock=clock,
             timeout_seconds=request_timeout_seconds,
             proxy=proxy,
+            ca_file=ca_file,
         )
         self._credentials = credentials
         self._clock = clock

@@ -1,4 +1,4 @@
-"""From a request without an answer to an `ApiError`: what the network's exceptions mean."""
+"""From a request without an answer to an `ApiError`: what the exceptions of the network and its libraries mean."""
 
 import errno
 import ssl
@@ -6,17 +6,18 @@ import ssl
 import aiohttp
 
 from exporter.aliyun.errors import ApiError
+from exporter.aliyun.proxies import Proxy
 from exporter.state import State
 
 
-def transport_failure(error: Exception, *, host: str, port: int, proxy: str | None) -> ApiError:
-    """Say why no answer came.
+def transport_failure(error: Exception, *, host: str, port: int, proxy: Proxy | None) -> ApiError:
+    """Say why no answer came, by settings and host names, never by what an exception quotes.
 
     Args:
-        error: What aiohttp raised, or a TimeoutError.
+        error: What was raised while a request was made, sent or answered.
         host: Whom the request was for.
         port: Its port.
-        proxy: Through whom, without user and password; None: directly, or as the environment says.
+        proxy: Through whom; None: directly.
     """
     if isinstance(error, TimeoutError):
         return ApiError(
@@ -24,19 +25,35 @@ def transport_failure(error: Exception, *, host: str, port: int, proxy: str | No
             f"{host}:{port} did not answer in time: check the network, or raise request_timeout",
             retryable=True,
         )
-    return ApiError(State.NETWORK_ERROR, _network_sentence(error, host, port, proxy), retryable=True)
+    sentence = (proxy and _proxy_sentence(error, f"{host}:{port}", proxy)) or _network_sentence(error, host, port)
+    if sentence is not None:
+        return ApiError(State.NETWORK_ERROR, sentence, retryable=True)
+    settings = f"endpoint, {proxy.setting}" if proxy else "endpoint"
+    return ApiError(
+        State.NETWORK_ERROR,
+        f"no request could be made for {host}:{port} ({type(error).__name__}): check {settings} and the credentials",
+    )
 
 
-def _network_sentence(error: Exception, host: str, port: int, proxy: str | None) -> str:
-    """Tell the kinds of failure apart that need different hands."""
-    where = f"{host}:{port}"
+def _proxy_sentence(error: Exception, where: str, proxy: Proxy) -> str | None:
+    """Say what is wrong with the proxy; None: nothing that is known."""
     match error:
         case aiohttp.ClientHttpProxyError(status=407):
-            sentence = f"the proxy {proxy or 'of HTTPS_PROXY'} demands a login: check proxy's user and password"
+            return f"the proxy {proxy.shown} demands a login: check user and password of {proxy.setting}"
         case aiohttp.ClientHttpProxyError(status=status):
-            sentence = f"the proxy {proxy or 'of HTTPS_PROXY'} refused to connect to {where} with status {status}"
+            return f"the proxy {proxy.shown} refused to connect to {where} with status {status}"
+        case aiohttp.ClientConnectorDNSError():
+            return f"the proxy {proxy.shown} cannot be resolved: check {proxy.setting} and the DNS of this machine"
         case aiohttp.ClientProxyConnectionError():
-            sentence = f"the proxy {proxy or 'of HTTPS_PROXY'} cannot be reached: check proxy"
+            return f"the proxy {proxy.shown} cannot be reached: check {proxy.setting}"
+        case _:
+            return None
+
+
+def _network_sentence(error: Exception, host: str, port: int) -> str | None:
+    """Tell the kinds of failure apart that need different hands; None: it is none of the network."""
+    where = f"{host}:{port}"
+    match error:
         case aiohttp.ClientConnectorCertificateError():
             sentence = f"the certificate of {host} is not trusted: set ca_file if a proxy in between signs with its own"
         case aiohttp.ClientConnectorSSLError() | ssl.SSLError():
@@ -49,6 +66,8 @@ def _network_sentence(error: Exception, host: str, port: int, proxy: str | None)
             sentence = f"{where} cannot be reached: check the network, its routes and firewalls"
         case aiohttp.ClientResponseError():
             sentence = f"{where} does not speak HTTP: check that the endpoint's scheme and port are right"
-        case _:
+        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | OSError():
             sentence = f"the connection to {where} broke off: if that lasts, look for a proxy or firewall in between"
+        case _:
+            return None
     return sentence

@@ -1,18 +1,21 @@
 """Sending: one shared session for each account, one bounded HTTP exchange at a time."""
 
+import os
 import ssl
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
+import structlog
 from yarl import URL
 
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.network_failures import transport_failure
+from exporter.aliyun.proxies import Proxy, proxy_for
 from exporter.clock import Clock
+from exporter.config.secret import file_signature
 from exporter.state import State
 
 MAX_CONNECTIONS: Final = 50
@@ -22,6 +25,8 @@ MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 """Decompressed. A page of 100 tasks has about 300 kB."""
 KEEP_ALIVE_SECONDS: Final = 15.0
 """Idle connections are dropped before a server is likely to: a POST on one that it has just closed is lost."""
+
+_log = structlog.get_logger()
 
 
 class Endpoint(NamedTuple):
@@ -74,19 +79,52 @@ def open_session(*, ca_file: Path | None = None) -> aiohttp.ClientSession:
     Raises:
         ValueError: `ca_file` can't be read, or holds no certificate.
     """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            ssl=trusting(ca_file), limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"Accept-Encoding": "gzip"},
+        skip_auto_headers=("Content-Type",),
+        read_bufsize=READ_BUFFER_BYTES,
+    )
+
+
+def trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """Return TLS that trusts the system's authorities and those of a PEM file.
+
+    Raises:
+        ValueError: `ca_file` can't be read, or holds no certificate.
+    """
     context = ssl.create_default_context()
     if ca_file is not None:
         try:
             context.load_verify_locations(ca_file)
         except OSError as error:
             raise ValueError(f"ca_file {ca_file}: expected certificates as PEM, but {error.strerror}") from error
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=context, limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Accept-Encoding": "gzip"},
-        skip_auto_headers=("Content-Type",),
-        read_bufsize=READ_BUFFER_BYTES,
-    )
+    return context
+
+
+class FollowedAuthorities:
+    """The authorities of a file as it is now; a state of it that can't be used changes nothing."""
+
+    def __init__(self, ca_file: Path | None) -> None:
+        self._file = ca_file
+        self._seen = file_signature(ca_file)
+        self._context: ssl.SSLContext | None = None
+
+    def context(self) -> ssl.SSLContext | bool:
+        """Return what verifies the service's certificate; True: the session's own TLS, the file has not changed."""
+        seen = file_signature(self._file)
+        if self._file is not None and seen is not None and seen != self._seen:
+            self._seen = seen
+            try:
+                self._context = trusting(self._file)
+            except ValueError as error:
+                _log.warning("ca_file not loaded, the authorities before it stay", reason=str(error))
+            else:
+                _log.info("ca_file loaded", file=str(self._file))
+        return self._context or True
 
 
 def use_fast_zlib() -> None:
@@ -107,6 +145,7 @@ class Transport:
         proxy: Address of an HTTP proxy; None: HTTPS_PROXY (HTTP_PROXY for http) and NO_PROXY decide, as they are
             now. aiohttp's own `trust_env` would look them up in a thread for each request, and send what `.netrc`
             holds for the host.
+        ca_file: What the session trusts beside the system's authorities; followed when it changes.
     """
 
     def __init__(
@@ -117,12 +156,19 @@ class Transport:
         clock: Clock,
         timeout_seconds: float,
         proxy: str | None,
+        ca_file: Path | None = None,
     ) -> None:
         self._session = session
         self._endpoint = endpoint
         self._clock = clock
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        self._proxy = proxy or _proxy_of_environment(endpoint)
+        self._authorities = FollowedAuthorities(ca_file)
+        self._proxy: Proxy | None = None
+        self._unusable_proxy = ""
+        try:
+            self._proxy = proxy_for(*endpoint, configured=proxy, environment=os.environ)
+        except ValueError as error:
+            self._unusable_proxy = str(error)
 
     async def post(self, query: str, headers: Mapping[str, str]) -> Answer:
         """Make one POST with an empty body, and read its answer whole.
@@ -132,35 +178,29 @@ class Transport:
             headers: With the signature.
 
         Raises:
-            ApiError: timeout, network_error, or invalid_response for a body beyond `MAX_BODY_BYTES`.
+            ApiError: timeout, network_error, or invalid_response for a body beyond `MAX_BODY_BYTES`; nothing else,
+                whatever the libraries below raise.
         """
-        url = URL(f"{self._endpoint.scheme}://{self._endpoint.authority}/?{query}", encoded=True)
+        if self._unusable_proxy:
+            raise ApiError(State.NETWORK_ERROR, self._unusable_proxy)
         sent_at = self._clock.now()
         try:
             async with self._session.post(
-                url, headers=headers, timeout=self._timeout, proxy=self._proxy, allow_redirects=False
+                URL(f"{self._endpoint.scheme}://{self._endpoint.authority}/?{query}", encoded=True),
+                headers=headers,
+                timeout=self._timeout,
+                proxy=self._proxy.url if self._proxy else None,
+                ssl=self._authorities.context(),
+                allow_redirects=False,
             ) as response:
                 midpoint = (sent_at + self._clock.now()) / 2
                 body = await _read(response.content)
                 return Answer(response.status, response.headers, body, midpoint)
-        except (aiohttp.ClientError, OSError) as error:
+        except ApiError:
+            raise
+        except Exception as error:
             _, host, port = self._endpoint
-            raise transport_failure(error, host=host, port=port, proxy=self._shown_proxy()) from error
-
-    def _shown_proxy(self) -> str | None:
-        """Return the proxy's host and port, without user and password."""
-        if self._proxy is None:
-            return None
-        parts = urlsplit(self._proxy)
-        return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
-
-
-def _proxy_of_environment(endpoint: Endpoint) -> str | None:
-    """Return the proxy that the environment names for an endpoint."""
-    proxy = urllib.request.getproxies().get(endpoint.scheme)
-    if not proxy or urllib.request.proxy_bypass(endpoint.authority):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+            raise transport_failure(error, host=host, port=port, proxy=self._proxy) from error
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:

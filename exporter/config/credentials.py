@@ -5,9 +5,12 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
 
-from exporter.config.secret import Secret
+from exporter.config.secret import KEY_PATTERN, Secret
 
 Text = Annotated[str, Meta(min_length=1)]
+_KEY_EXPECTED: Final = "printable ASCII without spaces"
+KeyId = Annotated[str, Meta(pattern=KEY_PATTERN, extra={"expected": _KEY_EXPECTED})]
+KeySecret = Annotated[Secret, Meta(extra={"pattern": KEY_PATTERN, "expected": _KEY_EXPECTED})]
 SessionName = Annotated[
     str,
     Meta(
@@ -29,7 +32,7 @@ SessionPolicy = Annotated[str, Meta(min_length=1, description="A policy, as JSON
 StsEndpoint = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$",
+        pattern=r"^[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*(:[0-9]{1,5})?$",
         description="Host of the token service, if not the default.",
         extra={"expected": "a host name without scheme and path"},
     ),
@@ -44,9 +47,9 @@ class DefaultChain(Struct, frozen=True, kw_only=True, tag_field="type", tag="def
 class AccessKey(Struct, frozen=True, kw_only=True, tag_field="type", tag="access_key"):
     """A fixed access key; with `security_token` a temporary one."""
 
-    access_key_id: Annotated[Text, Meta(description="The access key's id.")]
-    access_key_secret: Annotated[Secret, Meta(description="The access key's secret.")]
-    security_token: Annotated[Secret | None, Meta(description="The token of a temporary key.")] = None
+    access_key_id: Annotated[KeyId, Meta(description="The access key's id.")]
+    access_key_secret: Annotated[KeySecret, Meta(description="The access key's secret.")]
+    security_token: Annotated[KeySecret | None, Meta(description="The token of a temporary key.")] = None
 
 
 class EcsRamRole(Struct, frozen=True, kw_only=True, tag_field="type", tag="ecs_ram_role"):
@@ -58,9 +61,9 @@ class EcsRamRole(Struct, frozen=True, kw_only=True, tag_field="type", tag="ecs_r
 class RamRoleArn(Struct, frozen=True, kw_only=True, tag_field="type", tag="ram_role_arn"):
     """A RAM role that is assumed with an access key."""
 
-    access_key_id: Annotated[Text, Meta(description="Id of the key that assumes the role.")]
-    access_key_secret: Annotated[Secret, Meta(description="Secret of the key that assumes the role.")]
-    security_token: Annotated[Secret | None, Meta(description="Its token, if it is a temporary key.")] = None
+    access_key_id: Annotated[KeyId, Meta(description="Id of the key that assumes the role.")]
+    access_key_secret: Annotated[KeySecret, Meta(description="Secret of the key that assumes the role.")]
+    security_token: Annotated[KeySecret | None, Meta(description="Its token, if it is a temporary key.")] = None
     role_arn: Annotated[Text, Meta(description="The role, as `acs:ram::ACCOUNT:role/NAME`.")]
     role_session_name: SessionName = _SESSION_NAME
     policy: SessionPolicy | None = None

@@ -16,7 +16,7 @@ from exporter.config import values
 from exporter.config.draft import INVALID, Draft, Invalid
 from exporter.config.expansion import ExpansionError, expand
 from exporter.config.mistakes import Mistakes, Position
-from exporter.config.secret import Secret, SecretFile
+from exporter.config.secret import Secret, SecretFile, stripped
 from exporter.config.shapes import FILE_SUFFIX, TAG_FIELD, UNTAGGED, Key, Shape, keys_of, tag_of
 from exporter.config.yaml_nodes import TAGGED, Items, Mapping, Node, Scalar
 
@@ -135,7 +135,7 @@ class Reader:
             return
         draft.nodes[key.attribute] = node
         value = (
-            self._secret(node, name, in_file=name != key.name)
+            self._secret(node, key.shape, name, in_file=name != key.name)
             if key.shape.kind == "secret"
             else self.read(node, key.shape, name, may_show=may_show)
         )
@@ -207,6 +207,8 @@ class Reader:
         text = None if node.style == TAGGED else self._expanded(node)
         if text is None:
             return INVALID
+        if not may_show:
+            text = stripped(text)
         if shape.kind == "path":
             return self._path(node, text, label)
         if shape.kind in _UNQUOTED_KINDS and not node.plain and not self._is_expanded(node):
@@ -227,7 +229,7 @@ class Reader:
             return INVALID
         return self._directory / text
 
-    def _secret(self, node: Node, label: str, *, in_file: bool) -> Secret | Invalid:
+    def _secret(self, node: Node, shape: Shape, label: str, *, in_file: bool) -> Secret | Invalid:
         """Read a secret, or the name of the file that holds it."""
         if in_file:
             path = self._scalar(node, Shape(kind="path"), label, may_show=True)
@@ -237,8 +239,12 @@ class Reader:
         text = self._expanded(node)
         if text is None:
             return INVALID
+        text = stripped(text)
         if not text:
             self._mistakes.add(node.position, f"{label} is empty, expected a text")
+            return INVALID
+        if shape.pattern and not re.fullmatch(shape.pattern, text):
+            self._mistakes.add(node.position, f"{label} is not usable, expected {shape.expected}")
             return INVALID
         return Secret(text)
 

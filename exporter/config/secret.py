@@ -1,10 +1,33 @@
 """Values that are used but never shown."""
 
+import errno
+import re
+import stat
 from pathlib import Path
 from typing import Final
 
 HIDDEN: Final = "<secret>"
 """What stands wherever a secret would be shown."""
+
+
+KEY_PATTERN: Final = r"^[!-~]+$"
+"""Ids, secrets and tokens of keys: printable ASCII without white space, fit for a header."""
+_LARGEST_FILE_BYTES: Final = 64 * 1024
+_AROUND: Final = re.compile(r"^[\s\ufeff\0]+|[\s\ufeff\0]+$")
+
+
+def stripped(text: str) -> str:
+    """Return a text without white space and byte order marks around it, as editors and copying leave them."""
+    return _AROUND.sub("", text)
+
+
+def file_signature(path: Path | None) -> tuple[int, int, int] | None:
+    """Return what changes when a file is written or replaced; None if it is not there."""
+    try:
+        state = path.stat() if path else None
+    except (OSError, ValueError):
+        return None
+    return state and (state.st_mtime_ns, state.st_size, state.st_ino)
 
 
 class Secret:
@@ -47,13 +70,19 @@ class SecretFile(Secret):
         return self._path
 
     def reveal(self) -> str:
-        """Return the file's text without one trailing newline.
+        """Return the file's text without white space and byte order marks around it.
 
         Raises:
-            OSError: The file can't be read.
+            OSError: The file can't be read, is not a regular file, or has more than 64 KiB.
             UnicodeDecodeError: The file is not UTF-8.
         """
-        return self._path.read_text(encoding="utf-8").removesuffix("\n")
+        if not stat.S_ISREG(self._path.stat().st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(self._path))
+        with self._path.open("rb") as file:
+            content = file.read(_LARGEST_FILE_BYTES + 1)
+        if len(content) > _LARGEST_FILE_BYTES:
+            raise OSError(errno.EFBIG, "it is larger than 64 KiB", str(self._path))
+        return stripped(content.decode("utf-8"))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SecretFile) and self._path == other._path

@@ -112,6 +112,7 @@ def _describe(kind: inspect.Type) -> tuple[Shape, str, dict[str, object]]:
         shape,
         kind=cast("Kind", extra.get("kind", "choice" if "choices" in extra else shape.kind)),
         nullable=nullable,
+        pattern=cast("str | None", extra.get("pattern", shape.pattern)),
         expected=str(extra.get("expected", "")),
         choices=cast("tuple[str | int, ...]", extra.get("choices", ())),
         open=bool(extra.get("open")),

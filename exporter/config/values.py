@@ -1,6 +1,7 @@
 """From the text of one value to what it means; every refusal says what is expected instead."""
 
 import difflib
+import ipaddress
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ NONE: Final = "none"
 _LONGEST_COMPARED: Final = 80
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}")
 _NUMBER: Final = re.compile(r"[-+]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:[eE][-+]?[0-9]{1,3})?")
-_HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
+_HOST: Final = re.compile(r"(?=.{1,254}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIMESTAMP: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -172,9 +173,15 @@ def parse_proxy(text: str, shape: Shape) -> str:
     Raises:
         Unfit: It is none.
     """
-    parts = _split(text, shape)
-    if parts.path not in {"", "/"} or "?" in text or "#" in text:
-        raise Unfit(describe(shape))
+    socks = re.match(r"socks[45]?[ah]?(?=://)", text.lower())
+    if socks:
+        raise Unfit(f"http:// or https://: {socks[0]}:// is not supported")
+    try:
+        parts = _split(text, shape)
+    except Unfit:
+        parts = None
+    if parts is None or parts.path not in {"", "/"} or "?" in text or "#" in text:
+        raise Unfit(describe(shape) + ("; # / ? of a password as %23 %2F %3F" if "@" in text else ""))
     return text.removesuffix("/")
 
 
@@ -246,6 +253,16 @@ def _split(text: str, shape: Shape) -> SplitResult:
         port = parts.port
     except ValueError:
         raise Unfit(describe(shape)) from None
-    if parts.scheme not in {"http", "https"} or not _HOST.fullmatch(parts.hostname or "") or port == 0:
+    if parts.scheme not in {"http", "https"} or not _is_host(parts.hostname or "") or port == 0:
         raise Unfit(describe(shape))
     return parts
+
+
+def _is_host(text: str) -> bool:
+    """Whether a text is a name that DNS can have, or an address."""
+    if ":" not in text:
+        return _HOST.fullmatch(text) is not None
+    try:
+        return not ipaddress.IPv6Address(text).scope_id
+    except ValueError:
+        return False

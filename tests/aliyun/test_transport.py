@@ -113,6 +113,80 @@ async def test_an_unusable_ca_file_is_named(tmp_path: Path, content: str | None)
         open_session(ca_file=ca_file)
 
 
+async def test_a_changed_ca_file_takes_effect_without_a_restart(
+    authority: trustme.CA, server_tls: ssl.SSLContext, tmp_path: Path
+) -> None:
+    """The authorities of the file count as they are at each request; an unusable state of it changes nothing."""
+    ca_file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(ca_file)
+    async with serving(EMPTY_PAGE, tls=server_tls) as service, open_session(ca_file=ca_file) as session:
+        transport = Transport(
+            session,
+            parse_endpoint(service.address),
+            clock=SystemClock(),
+            timeout_seconds=5.0,
+            proxy=None,
+            ca_file=ca_file,
+        )
+        with pytest.raises(ApiError, match="is not trusted"):
+            await transport.post("", {})
+        authority.cert_pem.write_to_path(ca_file)
+        assert (await transport.post("", {})).status == 200
+        for unusable in ("half a certifi", None):
+            ca_file.unlink() if unusable is None else ca_file.write_text(unusable)
+            assert (await transport.post("", {})).status == 200
+        trustme.CA().cert_pem.write_to_path(ca_file)
+        with pytest.raises(ApiError, match="is not trusted"):
+            await transport.post("", {})
+
+
+UNUSABLE = r"is not a usable address of a proxy"
+
+
+@pytest.mark.parametrize(
+    ("host", "variables", "sentence"),
+    [
+        ("live..example.com", {}, "live..example.com"),
+        (f"{'x' * 70}.example.com", {}, "x.example.com"),
+        ("bad host", {}, "check endpoint"),
+        ("service.invalid", {"http_proxy": "http://user:hun#ter2@proxy:3128"}, f"http_proxy {UNUSABLE}"),
+        ("service.invalid", {"HTTP_PROXY": "http://user:hun/ter2@proxy:3128"}, f"HTTP_PROXY {UNUSABLE}"),
+        ("service.invalid", {"HTTP_PROXY": "user:hunter2@proxy:a"}, f"HTTP_PROXY {UNUSABLE}"),
+        ("service.invalid", {"HTTP_PROXY": "socks5://hunter2@proxy:1080"}, "HTTP_PROXY .*socks5:// is not supported"),
+        ("service.invalid", {"HTTP_PROXY": "http://proxy..example.com:1"}, f"HTTP_PROXY {UNUSABLE}"),
+        (
+            "service.invalid",
+            {"HTTP_PROXY": "http://u:hunter2@proxy.invalid:1"},
+            "the proxy proxy.invalid:1 cannot be",
+        ),
+        ("service.invalid", {"HTTP_PROXY": "http://u:hunter2@proxy.invalid:1"}, "check HTTP_PROXY"),
+    ],
+)
+async def test_whatever_is_raised_below_becomes_a_reason(
+    monkeypatch: pytest.MonkeyPatch, host: str, variables: dict[str, str], sentence: str
+) -> None:
+    """Unusable hosts and proxies are network errors that name the setting, never its value."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    async with open_session() as session:
+        transport = Transport(session, Endpoint("http", host, 80), clock=SystemClock(), timeout_seconds=5.0, proxy=None)
+        with pytest.raises(ApiError, match=sentence) as caught:
+            await transport.post("", {})
+    assert caught.value.state is State.NETWORK_ERROR
+    assert "hun" not in str(caught.value)
+
+
+async def test_a_header_that_cannot_be_sent_is_a_reason() -> None:
+    """What the HTTP library refuses to send is that request's failure, without the value."""
+    async with serving(EMPTY_PAGE) as service, open_session() as session:
+        transport = Transport(
+            session, parse_endpoint(service.address), clock=SystemClock(), timeout_seconds=5.0, proxy=None
+        )
+        with pytest.raises(ApiError, match="check endpoint and the credentials") as caught:
+            await transport.post("", {"x-acs-security-token": "hun\nter2"})
+    assert "hun" not in str(caught.value)
+
+
 async def test_reasons_can_be_told_apart(closed_port: int) -> None:
     """Each kind of unreachable service has its own sentence, with what to check."""
     assert f"127.0.0.1:{closed_port} refuses connections" in await failure_of(f"http://127.0.0.1:{closed_port}")

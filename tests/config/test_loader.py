@@ -128,12 +128,12 @@ def test_texts_are_taken_as_they_are_written() -> None:
 
 
 def test_the_environment_stands_where_it_is_named() -> None:
-    """`${NAME}` is expanded in texts, numbers, secrets and durations, and `$$` is a dollar."""
-    environ = {"ACCOUNT": "prod", "RATE": "20", "KEY_ID": "k: [", "SECRET": "s3", "NONE": "none"}
+    """`${NAME}` is expanded in all values, and of keys white space around is left out; `$$` is a dollar."""
+    environ = {"ACCOUNT": "prod", "RATE": "20", "KEY_ID": "\ufeffk:[ \n", "SECRET": "s3\r\n", "NONE": "none"}
     config = load(GOOD / "environment.yml", environ).config
     (account,) = config.accounts
     assert (account.name, account.requests_per_second) == ("prod", 20)
-    assert account.credentials == AccessKey(access_key_id="k: [", access_key_secret=Secret("s3"))
+    assert account.credentials == AccessKey(access_key_id="k:[", access_key_secret=Secret("s3"))
     assert account.apps == (App(id="app-20", name="costs $5 or $5", quota=Quota(single=20, mixed=None)),)
     assert config.collection.interval_seconds == 20
 

@@ -1,5 +1,6 @@
 """Secrets are used, compared and never shown."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -40,19 +41,23 @@ def test_secrets_are_equal_by_value() -> None:
     assert Secret("") != SecretFile(Path("a"))
 
 
-def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:
-    """A rotated secret is seen, and one newline at the end is no part of it."""
+@pytest.mark.parametrize("around", ["", "\n", "\r\n", " \n\n", "\ufeff", "\t"])
+def test_a_file_is_read_each_time(tmp_path: Path, around: str) -> None:
+    """A rotated secret is seen; white space and byte order marks around it are not part of it."""
     path = tmp_path / "secret"
     secret = SecretFile(path)
-    path.write_text("one\n", encoding="utf-8")
-    assert secret.reveal() == "one"
-    path.write_text("two\n\n", encoding="utf-8")
-    assert secret.reveal() == "two\n"
+    for text in ("one", "two"):
+        path.write_text(f"{around}{text}{around}", encoding="utf-8")
+        assert secret.reveal() == text
     assert str(path) in repr(secret)
     assert f"{secret}" == "<secret>"
 
 
-def test_a_file_that_is_not_there_raises(tmp_path: Path) -> None:
-    """The system's error reaches whoever asks for the secret."""
-    with pytest.raises(FileNotFoundError):
-        SecretFile(tmp_path / "none").reveal()
+def test_only_small_regular_files_are_secrets(tmp_path: Path) -> None:
+    """A missing file, a FIFO that nobody writes, and an endless file raise without being read."""
+    fifo, large = tmp_path / "fifo", tmp_path / "large"
+    os.mkfifo(fifo)
+    large.write_text("x" * 100_000)
+    for path in (tmp_path / "none", fifo, large, Path("/dev/zero")):
+        with pytest.raises(OSError, match=r"No such file|regular file|64 KiB"):
+            SecretFile(path).reveal()

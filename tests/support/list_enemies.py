@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import msgspec
 from structlog.testing import capture_logs
 
 from exporter.collect.intervals import Intervals
@@ -14,7 +15,7 @@ from exporter.simulator.churn import Rates
 from exporter.simulator.faults import Fault
 from exporter.simulator.variants import Variants
 from exporter.state import State
-from tests.support.moving_world import APP, LAG_SECONDS, Reader, Scene, World, doubtful_tasks
+from tests.support.moving_world import APP, LAG_SECONDS, Reader, Scene, World
 from tests.support.virtual_time import VirtualClock, run
 
 BUDGETS = (1, 4, 40)
@@ -43,7 +44,7 @@ class Enemy(NamedTuple):
     variants: Mapping[str, Any] = MappingProxyType({})
     faults: tuple[Fault, ...] = ()
     from_start: bool = True
-    """Whether it acts from the start, not only after the first accepted sweep."""
+    """Whether the service answers so from the start, not only after the first accepted sweep."""
     half_way: Callable[[World], None] = lambda _world: None
     """What happens once, in the middle."""
     ends: frozenset[State] = frozenset({State.OK})
@@ -97,7 +98,8 @@ def enemies() -> Iterator[Enemy]:
     yield Enemy("a short page at first", faults=(Fault("short_page", kind="page", count=1),))
     yield Enemy("short pages", faults=(Fault("short_page", 0.05, kind="page"),), ends=NEVER_SURE)
     for name in REFUSED_LOOKUPS:
-        yield Enemy(f"look-up: {name}", faults=(Fault(name, kind="look_up"),))
+        refused = Fault(name, kind="look_up")
+        yield Enemy(f"look-up: {name}", faults=(refused, Fault("short_page", 0.02, kind="page")), from_start=False)
     yield Enemy("a replica 0.3 s behind", variants={"lag_seconds": 0.3})
     yield Enemy("a replica 1 s behind", variants={"lag_seconds": 1.0})
     yield Enemy("500 of 2,000 deleted", tasks=2_000, half_way=_deleted(500))
@@ -153,8 +155,8 @@ async def _observe(enemy: Enemy, requests_per_second: int, seed: int) -> Finding
         requests_per_second=requests_per_second,
     )
     world = World(scene, clock)
-    for fault in enemy.faults:
-        world.service.faults.add(fault)
+    if enemy.from_start:
+        _add_faults(enemy, world)
     intervals = intervals_of(enemy.tasks, requests_per_second)
     reader = Reader(world, Limiter(requests_per_second, clock=clock), intervals)
     loops = [asyncio.ensure_future(loop) for loop in reader.loops()]
@@ -163,7 +165,9 @@ async def _observe(enemy: Enemy, requests_per_second: int, seed: int) -> Finding
             await reader.ready.wait()
     except TimeoutError:
         pass
-    world.set_variants(variants)
+    if not enemy.from_start:
+        world.set_variants(variants)
+        _add_faults(enemy, world)
     world.ledger.looks.clear()
     await clock.sleep(enemy.grace_sweeps * intervals.sweep_interval_seconds)
     if enemy.grace_sweeps:
@@ -178,6 +182,11 @@ async def _observe(enemy: Enemy, requests_per_second: int, seed: int) -> Finding
         loop.cancel()
     await asyncio.gather(*loops, return_exceptions=True)
     return _findings(enemy, world, reader, settled_from)
+
+
+def _add_faults(enemy: Enemy, world: World) -> None:
+    for fault in enemy.faults:
+        world.service.faults.add(msgspec.structs.replace(fault))  # they count down
 
 
 def intervals_of(tasks: int, requests_per_second: float) -> Intervals:
@@ -198,7 +207,6 @@ def _findings(enemy: Enemy, world: World, reader: Reader, settled_from: float) -
     busiest = max(world.service.statistics.busiest_second.values())
     missing = ledger.missing_from(reader.shown, created_before=settled_from)
     ghosts = ledger.ghosts_in(reader.shown, deleted_before=settled_from - LAG_SECONDS)
-    in_doubt = doubtful_tasks(status)
     laws = {
         f"{ledger.gone_alive} existing tasks reported removed": ledger.gone_alive,
         f"{len(ledger.wrong_ok)} looks at a wrong `ok`, first {ledger.wrong_ok[:1]}": ledger.wrong_ok,
@@ -207,7 +215,7 @@ def _findings(enemy: Enemy, world: World, reader: Reader, settled_from: float) -
         f"{busiest} requests in one second": busiest > world.scene.requests_per_second,
         f"ends as {status.state}: {status.reason}": status.state not in enemy.ends,
         f"ends with {len(missing)} missing": status.state is State.OK and missing,
-        f"ends with {len(ghosts)} deleted tasks, {in_doubt} in doubt": status.state is State.OK and ghosts,
+        f"ends with {len(ghosts)} deleted tasks, {status.doubtful_tasks} in doubt": status.state is State.OK and ghosts,
     }
     looks = sum(ledger.looks.values())
     return Findings(

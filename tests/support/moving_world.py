@@ -241,10 +241,10 @@ class Ledger:
             return
         missing = self.missing_from(shown, created_before=status.sweep.began)
         ghosts = self.ghosts_in(shown, deleted_before=status.sweep.began - LAG_SECONDS)
-        if missing or len(ghosts) > doubtful_tasks(status):
+        if missing or len(ghosts) > status.doubtful_tasks:
             self.wrong_ok.append(
                 f"at {now:.0f} s {len(missing)} missing and {len(ghosts)} deleted of {len(shown):,} shown,"
-                f" {doubtful_tasks(status)} in doubt"
+                f" {status.doubtful_tasks} in doubt"
             )
 
     def end(self, *, now: float) -> None:
@@ -252,11 +252,6 @@ class Ledger:
         self.change_delays += [
             now - at for changes in self._unseen_changes.values() for at, _ in changes if now - at > 1
         ]
-
-
-def doubtful_tasks(status: Status) -> int:
-    """Return how many tasks are shown that neither the list nor a look-up settles."""
-    return getattr(status, "doubtful_tasks", 0)
 
 
 class Reader:

@@ -1,0 +1,78 @@
+"""What the ledger notes of a reader that errs: laws that could not break would be none."""
+
+import msgspec
+import pytest
+
+from exporter.aliyun.interning import Interner
+from exporter.collect.inventory import Change
+from exporter.collect.rows import AppRows
+from exporter.collect.status import Sweep
+from exporter.simulator.fleet import Event
+from exporter.state import State
+from exporter.task import Task
+from tests.metrics.builders import STATUS
+from tests.support.moving_world import APP, Ledger
+
+BODIES = {f"task-{number}": b'{"AppId":"app","TaskId":"task-%d"}' % number for number in range(3)}
+CHANGED = b'{"AppId":"app","TaskId":"task-0","ChannelId":"new"}'
+SWEEP = Sweep(100.0, 1.0, 1, 0, 0, 0)
+
+
+def task(body: bytes) -> Task:
+    """Return the task of a row."""
+    read = AppRows(APP, Interner()).read(msgspec.Raw(body))
+    assert read is not None
+    return read
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    """A ledger of three tasks; `task-2` was deleted at 50 s."""
+    ledger = Ledger(BODIES)
+    ledger.happened(Event(50.0, APP, "task-2", None))
+    return ledger
+
+
+def test_a_removal_is_false_only_of_a_task_that_exists(ledger: Ledger) -> None:
+    """A task that exists and is reported removed counts, one that was deleted does not."""
+    for name in ("task-1", "task-2"):
+        ledger.reported([Change(task(BODIES[name]), None)], now=60.0)
+    assert (ledger.gone_alive, ledger.deletion_delays) == (1, [10.0])
+
+
+def test_a_task_that_is_added_twice_is_noted(ledger: Ledger) -> None:
+    """Being reported added more than once counts."""
+    for name in ("task-0", "task-1", "task-1"):
+        ledger.reported([Change(None, task(BODIES[name]))], now=60.0)
+    assert ledger.readded == {"task-1": 2}
+
+
+def test_a_change_back_is_noted(ledger: Ledger) -> None:
+    """A version that was shown before a newer one is not shown again."""
+    old, new = task(BODIES["task-0"]), task(CHANGED)
+    ledger.happened(Event(60.0, APP, "task-0", CHANGED))
+    ledger.reported([Change(old, new)], now=61.0)
+    assert ledger.changed_back == 0
+    ledger.reported([Change(new, old)], now=62.0)
+    assert ledger.changed_back == 1
+
+
+@pytest.mark.parametrize(
+    ("shown", "doubtful", "is_wrong"),
+    [
+        ({"task-0", "task-1"}, 0, False),
+        ({"task-0"}, 0, True),
+        ({"task-0", "task-1", "task-2"}, 0, True),
+        ({"task-0", "task-1", "task-2"}, 1, False),
+    ],
+)
+def test_ok_is_wrong_beside_another_set_of_tasks(
+    ledger: Ledger, shown: set[str], doubtful: int, is_wrong: bool
+) -> None:
+    """`ok` is wrong where a task is missing, or a deleted one is shown and not in doubt; other states never are."""
+    status = msgspec.structs.replace(STATUS, state=State.OK, sweep=SWEEP, doubtful_tasks=doubtful)
+    ledger.look(status, shown, now=110.0)
+    assert bool(ledger.wrong_ok) == is_wrong
+    ledger.wrong_ok.clear()
+    ledger.look(msgspec.structs.replace(status, state=State.PARTIAL), shown, now=110.0)
+    assert ledger.wrong_ok == []

@@ -13,7 +13,7 @@ from exporter.config import files, yaml_nodes
 from exporter.config.model import Collection
 from exporter.policy import compiled, language
 from exporter.web.limits import DEFAULT_LIMITS
-from exporter.web.toolkit import seen_files, users
+from exporter.web.toolkit import fair_queue, seen_files, users
 
 DOCUMENT = (Path(__file__).parent.parent / "SECURITY.md").read_text(encoding="utf-8")
 MIB = 1024**2
@@ -25,7 +25,9 @@ SAID = {
     "number of headers": f"{IN.most_headers}",
     "scrapes under way": f"{IN.most_scrapes}",
     "when a scrape counts as slow": f"{IN.slow_scrape_seconds:g} s",
-    "passwords that are remembered": f"{users.MOST_REMEMBERED}",
+    "right passwords that are remembered": f"{users.MOST_REMEMBERED}",
+    "wrong passwords that are remembered": f"{users.MOST_REMEMBERED_WRONG}",
+    "requests of one address that wait for a password check": f"{fair_queue.MOST_WAITING}",
     "an answer of the service, decompressed": f"{transport.MAX_BODY_BYTES // MIB} MiB",
     "connections to the service, for each account": f"{transport.MAX_CONNECTIONS}",
     "a text of a row that becomes a name": f"{values.MAX_NAME_CHARACTERS} characters",

@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler
 from exporter.clock import Clock
 from exporter.web.answers import error_answer
 from exporter.web.probes import HEALTHY_PATH, READY_PATH
+from exporter.web.toolkit.fair_queue import QueueFullError, client_of
 from exporter.web.toolkit.rate_limit import Rate, TokenBucket
 from exporter.web.toolkit.reloading import FollowedWebConfig, FollowingContext
 from exporter.web.toolkit.users import PasswordChecks, read_authorization
@@ -72,7 +73,13 @@ class Gate:
             return error_answer(request.path, 429, "Too Many Requests")
         if not config.users or self._is_open(request):
             return await handler(request)
-        if await self._knows(request, config.users):
+        try:
+            is_known = await self._knows(request, config.users)
+        except QueueFullError:
+            refusal = error_answer(request.path, 429, "Too Many Requests: other passwords of this address are checked")
+            refusal.headers[hdrs.RETRY_AFTER] = "1"
+            return refusal
+        if is_known:
             return await handler(request)
         refusal = error_answer(request.path, 401, "Unauthorized")
         refusal.headers[hdrs.WWW_AUTHENTICATE] = "Basic"
@@ -91,7 +98,7 @@ class Gate:
         def still_there() -> bool:
             return request.transport is not None and not request.transport.is_closing()
 
-        return await self._passwords.admits(users, credentials, still_there)
+        return await self._passwords.admits(users, credentials, client_of(request.remote), still_there)
 
     def _bucket_of(self, rate: Rate) -> TokenBucket:
         """Return the bucket, a new and full one after the rate was changed."""

@@ -1,4 +1,4 @@
-"""Who may come in: names, and passwords held against bcrypt hashes without holding anyone else up."""
+"""Who may come in: names, and passwords checked against bcrypt hashes without holding anyone else up."""
 
 import asyncio
 import hashlib
@@ -7,11 +7,15 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 import bcrypt
 
+from exporter.web.toolkit.fair_queue import FairQueue
+
 MOST_REMEMBERED: Final = 100
+MOST_REMEMBERED_WRONG: Final = 1000
 _MOST_PASSWORD_BYTES: Final = 72
 """All that bcrypt looks at."""
 _SALT_AND_DIGEST: Final = 53
@@ -45,9 +49,10 @@ def is_bcrypt_hash(text: str) -> bool:
 
 
 class PasswordChecks:
-    """Holds passwords against hashes: one at a time, in a thread, and what was right is remembered.
+    """Checks passwords against hashes: one at a time, in a thread of its own; clients take turns.
 
-    Only what was right: whoever tries many wrong passwords must not push out those who know theirs.
+    What was right is remembered, and what was wrong for the client that sent it: one that repeats an old password costs
+    one check. They are remembered apart, so that wrong ones push out no right ones.
 
     Args:
         secret: Random bytes, by which what is remembered is digested: no password stays in memory.
@@ -55,58 +60,83 @@ class PasswordChecks:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._right: OrderedDict[bytes, None] = OrderedDict()
-        self._one_at_a_time = asyncio.Lock()
+        self._right = _Remembered(MOST_REMEMBERED)
+        self._wrong = _Remembered(MOST_REMEMBERED_WRONG)
+        self._queue = FairQueue()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passwords")
 
     async def admits(
-        self, users: Mapping[bytes, str], credentials: Credentials, still_there: Callable[[], bool] = lambda: True
+        self,
+        users: Mapping[bytes, str],
+        credentials: Credentials,
+        client: str = "",
+        still_there: Callable[[], bool] = lambda: True,
     ) -> bool:
         """Whether a client is one of the users. A name that is none takes as long as a wrong password.
 
         Args:
             users: Their hashes by name, at least one.
             credentials: Who the client says to be.
+            client: Its address.
             still_there: Whether the client waits for the answer; for one that went away nothing is checked.
+
+        Raises:
+            QueueFullError: Too many requests of this client wait.
         """
         known = users.get(credentials.name)
         checked = (known or _decoy(users)).encode()
-        digest = self._digest(credentials, checked)
-        if self._remembers(digest):
-            return True
-        async with self._one_at_a_time:
-            if self._remembers(digest):
-                return True
+        right = self._digest(*credentials, checked)
+        wrong = self._digest(*credentials, checked, client.encode())
+        if (answer := self._remembered(right, wrong)) is not None:
+            return answer
+        await self._queue.enter(client)
+        failed: bool | None = None
+        try:
+            if (answer := self._remembered(right, wrong)) is not None:
+                return answer
             if not still_there():
                 return False
-            check = asyncio.ensure_future(asyncio.to_thread(_matches, credentials.password, checked))
-            try:
-                is_right = await asyncio.shield(check)
-            finally:
-                await asyncio.wait([check])  # a thread can't be stopped: the next one waits for it all the same
-        if is_right and known is not None:
-            self._remember(digest)
+            is_right = await asyncio.get_running_loop().run_in_executor(
+                self._thread, _matches, credentials.password, checked
+            )
+            failed = not is_right or known is None
+            (self._wrong if failed else self._right).add(wrong if failed else right)
+            return not failed
+        finally:
+            self._queue.leave(client, failed=failed)
+
+    def _remembered(self, right: bytes, wrong: bytes) -> bool | None:
+        """Return what an earlier check found; None without one."""
+        if right in self._right:
             return True
-        return False
+        return False if wrong in self._wrong else None
 
-    def _remembers(self, digest: bytes) -> bool:
-        """Whether these credentials were right before."""
-        if digest not in self._right:
-            return False
-        self._right.move_to_end(digest)
-        return True
-
-    def _remember(self, digest: bytes) -> None:
-        """Keep them, in place of those that were not used for longest."""
-        self._right[digest] = None
-        if len(self._right) > MOST_REMEMBERED:
-            self._right.popitem(last=False)
-
-    def _digest(self, credentials: Credentials, checked: bytes) -> bytes:
-        """Return what stands for these credentials and the hash that they were held against."""
+    def _digest(self, *parts: bytes) -> bytes:
+        """Return what stands for credentials, the hash that they were checked against, and perhaps a client."""
         whole = hashlib.blake2b(key=self._secret)
-        for part in (credentials.name, checked, credentials.password):
+        for part in parts:
             whole.update(len(part).to_bytes(8, "big") + part)
         return whole.digest()
+
+
+class _Remembered:
+    """A bounded set: a new item takes the place of the one that was not asked for longest."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._items: OrderedDict[bytes, None] = OrderedDict()
+
+    def __contains__(self, item: bytes) -> bool:
+        if item not in self._items:
+            return False
+        self._items.move_to_end(item)
+        return True
+
+    def add(self, item: bytes) -> None:
+        """Remember an item."""
+        self._items[item] = None
+        if len(self._items) > self._most:
+            self._items.popitem(last=False)
 
 
 def _matches(password: bytes, hashed: bytes) -> bool:

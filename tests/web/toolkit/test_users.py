@@ -1,15 +1,19 @@
 """Names and passwords: who is let in, at what cost, and what is kept of it."""
 
 import asyncio
+import itertools
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 
 import bcrypt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.web.toolkit.fair_queue import QueueFullError
 from exporter.web.toolkit.users import (
     MOST_REMEMBERED,
     Credentials,
@@ -50,9 +54,11 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
     return Counting(monkeypatch)
 
 
-async def admits(checks: PasswordChecks, name: str, password: str, users: Mapping[bytes, str] = USERS) -> bool:
+async def admits(
+    checks: PasswordChecks, name: str, password: str, users: Mapping[bytes, str] = USERS, client: str = "192.0.2.1"
+) -> bool:
     """Ask for someone."""
-    return await checks.admits(users, Credentials(name.encode(), password.encode()))
+    return await checks.admits(users, Credentials(name.encode(), password.encode()), client)
 
 
 def hashed(password: bytes, cost: int = 4) -> str:
@@ -70,15 +76,16 @@ async def test_only_the_right_password_is_let_in() -> None:
     assert not await admits(checks, "bob", PASSWORD)
 
 
-async def test_a_right_password_is_checked_once(counting: Counting) -> None:
-    """What was right before costs nothing; a wrong one costs as much each time."""
+async def test_a_password_is_checked_once(counting: Counting) -> None:
+    """What was right before costs nothing; a wrong one costs once for each client, which learns nothing of others."""
     checks = PasswordChecks(b"secret")
     for _ in range(3):
         assert await admits(checks, "alice", PASSWORD)
     assert len(counting.asked) == 1
-    for _ in range(3):
-        assert not await admits(checks, "alice", "wrong")
-    assert len(counting.asked) == 4
+    for client in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+        assert not await admits(checks, "alice", "wrong", client=client)
+    assert len(counting.asked) == 3
+    assert await admits(checks, "alice", "wrong", {b"alice": hashed(b"wrong")})
 
 
 async def test_a_remembered_password_ends_with_its_hash() -> None:
@@ -127,6 +134,40 @@ async def test_a_check_that_nobody_waits_for_is_still_the_only_one(counting: Cou
     assert counting.most_at_once == 1
 
 
+@pytest.mark.parametrize("clients", ["one address", "many addresses"])
+async def test_a_right_password_never_waits_behind_more_than_a_few(
+    monkeypatch: pytest.MonkeyPatch, clients: str
+) -> None:
+    """Clients that guess without end delay the first request of another by a few checks, wherever it is from."""
+    checked: list[bytes] = []
+
+    def slow(password: bytes, _hashed: bytes) -> bool:
+        checked.append(password)
+        time.sleep(0.001)
+        return password == b"right"
+
+    monkeypatch.setattr(bcrypt, "checkpw", slow)
+    checks = PasswordChecks(b"secret")
+
+    async def guess(client: int) -> None:
+        address = "192.0.2.1" if clients == "one address" else f"192.0.2.{client}"
+        for number in itertools.count():
+            with suppress(QueueFullError):
+                await admits(checks, "alice", f"{client} {number}", client=address)
+            await asyncio.sleep(0.005)
+
+    guesses = [asyncio.create_task(guess(client)) for client in range(1, 11 if clients == "one address" else 61)]
+    await asyncio.sleep(0.2)
+    for number, password in enumerate(("not right", "right")):
+        before = len(checked)
+        address = "192.0.2.1" if clients == "one address" else f"198.51.100.{number}"
+        assert await admits(checks, "alice", password, client=address) == (password == "right")
+        assert checked.index(password.encode(), before) - before <= (20 if clients == "one address" else 5)
+    for task in guesses:
+        task.cancel()
+    await asyncio.gather(*guesses, return_exceptions=True)
+
+
 async def test_who_waits_for_the_same_check_shares_it(counting: Counting) -> None:
     """Several first requests with one right password cost one check."""
     checks = PasswordChecks(b"secret")
@@ -137,7 +178,7 @@ async def test_who_waits_for_the_same_check_shares_it(counting: Counting) -> Non
 async def test_nothing_is_checked_for_who_went_away(counting: Counting) -> None:
     """Guesses whose senders closed the connection cost nothing, so that they can't fill the line."""
     checks = PasswordChecks(b"secret")
-    assert not await checks.admits(USERS, Credentials(b"alice", PASSWORD.encode()), lambda: False)
+    assert not await checks.admits(USERS, Credentials(b"alice", PASSWORD.encode()), still_there=lambda: False)
     assert not counting.asked
 
 
@@ -163,7 +204,7 @@ async def test_no_password_is_kept() -> None:
     await admits(checks, "alice", PASSWORD)
     await admits(others, "alice", PASSWORD)
     assert PASSWORD not in repr(vars(checks))
-    assert not set(checks._right) & set(others._right)
+    assert not set(checks._right._items) & set(others._right._items)
 
 
 async def test_a_password_counts_up_to_72_bytes() -> None:

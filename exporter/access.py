@@ -24,7 +24,7 @@ class OpenSession(Protocol):
     """Opens what carries an account's requests."""
 
     def __call__(self, *, ca_file: Path | None) -> aiohttp.ClientSession:
-        """Return a session; raises ValueError where `ca_file` can't be used."""
+        """Return a session; raises UsageError where `ca_file` can't be used."""
 
 
 class Access:
@@ -63,7 +63,7 @@ class Access:
         """Open what other settings need; None where they are in force already.
 
         Raises:
-            ValueError: The CA file can't be used.
+            UsageError: The CA file can't be used.
         """
         settings = _Settings.of(account, request_timeout_seconds)
         return None if settings == self._settings else Prepared(settings, self._open(settings))

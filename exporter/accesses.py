@@ -51,7 +51,7 @@ class Accesses(Mapping[str, Access]):
             The names of the accounts that kept theirs.
 
         Raises:
-            ValueError: A CA file can't be used; nothing has changed then.
+            UsageError: A CA file can't be used; nothing has changed then.
         """
         limiters = self._limiters(config)
         opened, prepared = await self._opened(config, limiters)
@@ -95,7 +95,7 @@ class Accesses(Mapping[str, Access]):
                     opened[account.name] = self._open(account, limiters[account.name], timeout_seconds)
                 elif (other := access.prepare(account, request_timeout_seconds=timeout_seconds)) is not None:
                     prepared[account.name] = other
-        except ValueError:
+        except BaseException:
             await self._give_up(opened, prepared)
             for account in config.accounts:
                 if account.name not in self._accesses:

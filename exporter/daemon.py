@@ -16,7 +16,7 @@ from exporter.clock import Clock
 from exporter.collect.collector import Collector
 from exporter.collect.history import RecordedChange
 from exporter.collect.standing import Kind
-from exporter.config.mistakes import ConfigError
+from exporter.config.mistakes import ConfigError, UsageError
 from exporter.config.redacted import redacted
 from exporter.configuration_source import ConfigurationSource
 from exporter.finding_log import FindingLog
@@ -32,9 +32,11 @@ from exporter.policy.loading import Loaded
 from exporter.policy.rule_set import RuleSet
 from exporter.policy_view import PolicyView
 from exporter.service_manager import ServiceManager
+from exporter.state import Part
 from exporter.state_keeper import StateKeeper
 from exporter.task_series import TaskSeries
 from exporter.task_view import TaskViews
+from exporter.threads import Worker
 from exporter.web import server
 from exporter.web.application import application
 from exporter.web.request_origin import KnownHosts
@@ -139,6 +141,7 @@ class Daemon:
             clock=clock,
         )
         self._heartbeat = Heartbeat(clock)
+        self._files = Worker("read configuration")
         self._began = clock.monotonic()
         self._published_waiting = 0
         """How many apps no attempt had finished for when the last publication began."""
@@ -151,7 +154,7 @@ class Daemon:
 
         Raises:
             ConfigError: the configuration, or that of the web, can't be used.
-            ValueError: a CA file of it can't be used, or a flag of the web.
+            UsageError: a CA file of it can't be used, or a flag of the web.
             ListenError: an address can't be listened on.
         """
         with signals.heeded(stop=self.stop, reload=self._reload_asked.set):
@@ -186,16 +189,17 @@ class Daemon:
             self._service_manager.ready()
             self._monitor.start()
             async with asyncio.TaskGroup() as group:
+                supervisor = self._monitor.supervisor
                 chores = [
-                    group.create_task(chore())
-                    for chore in (
-                        self._publish_changes,
-                        self._publish_tasks,
-                        self._beat,
-                        self._reload_when_asked,
-                        self._follow_files,
-                        self._monitor.policy.run,
-                        self._state_keeper.run,
+                    group.create_task(supervisor.keep_running(part, chore))
+                    for part, chore in (
+                        (Part.PUBLISH, self._publish_changes),
+                        (Part.PUBLISH_TASKS, self._publish_tasks),
+                        (Part.HEARTBEAT, self._beat),
+                        (Part.RELOAD, self._reload_when_asked),
+                        (Part.WATCH_FILES, self._follow_files),
+                        (Part.RULES, self._monitor.policy.run),
+                        (Part.SAVE_STATE, self._state_keeper.run),
                     )
                 ]
                 await self._stop.wait()
@@ -231,12 +235,15 @@ class Daemon:
         async with self._reloading:
             self._service_manager.reloading()
             try:
-                await self._take(await asyncio.to_thread(self._source.load))
-            except (ConfigError, ValueError) as error:
+                await self._take(await self._files.run(self._source.load))
+            except (ConfigError, UsageError) as error:
                 self._metrics.config_rejected()
                 for line in str(error).splitlines():
                     log.warning("configuration refused, the one before stays", mistake=line)
                 return str(error)
+            except Exception as error:  # noqa: BLE001 - whatever it was: the exporter goes on
+                self._metrics.config_rejected()
+                return self._monitor.supervisor.failed(Part.RELOAD, error)
             finally:
                 self._service_manager.ready()
             log.info("configuration loaded again", apps=len(self._monitor.apps), rules=len(self._rule_set.all_rules()))
@@ -346,7 +353,11 @@ class Daemon:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self._publish()
+            try:
+                await self._publish()
+            except Exception:
+                self._changed.set()
+                raise
             await self._clock.sleep(PUBLISH_PAUSE_SECONDS)
 
     async def _publish_tasks(self) -> None:
@@ -375,7 +386,7 @@ class Daemon:
         while True:
             await self._clock.sleep(WATCH_SECONDS)
             async with self._reloading:
-                has_settled = await asyncio.to_thread(self._source.change_has_settled)
+                has_settled = await self._files.run(self._source.change_has_settled)
             if has_settled:
                 await self.reload()
 

@@ -1,9 +1,12 @@
 """Tells whether the event loop beats, and how late."""
 
+from collections import deque
+from typing import Final
+
 from exporter.clock import Clock
 
-SILENCE_SECONDS = 15.0
-"""A loop that has not beaten for so long is taken for stuck."""
+LAG_SECONDS: Final = 60.0
+"""How long a delay of the event loop is remembered."""
 
 
 class Heartbeat:
@@ -12,13 +15,21 @@ class Heartbeat:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last = clock.monotonic()
+        self._lags: deque[tuple[float, float]] = deque()
+        """Times of beats and how late they were, each less late than those before it."""
 
     async def beat(self, seconds: float) -> float:
-        """Wait; return how much later than asked for the loop came back, in seconds."""
+        """Wait; return how late the loop came back at most in the last 60 seconds, in seconds."""
         began = self._clock.monotonic()
         await self._clock.sleep(seconds)
         self._last = self._clock.monotonic()
-        return max(0.0, self._last - began - seconds)
+        lag_seconds = max(0.0, self._last - began - seconds)
+        while self._lags and self._lags[-1][1] <= lag_seconds:
+            self._lags.pop()
+        self._lags.append((self._last, lag_seconds))
+        while self._lags[0][0] <= self._last - LAG_SECONDS:
+            self._lags.popleft()
+        return self._lags[0][1]
 
     @property
     def silent_seconds(self) -> float:

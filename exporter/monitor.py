@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -31,7 +32,10 @@ from exporter.policy.finding_events import FindingEvents
 from exporter.policy.findings import SavedFindings
 from exporter.policy.policy import Policy
 from exporter.policy.rule_set import RuleSet
+from exporter.state import Part
+from exporter.supervisor import Supervisor
 from exporter.task_series import TaskSeries
+from exporter.threads import Worker
 from exporter.web.view import BudgetView
 
 AppKey = tuple[str, str]
@@ -76,14 +80,28 @@ class Monitor:
         self._clock = clock
         self._changed = changed
         self._task_series = task_series
-        self._schedule = Schedule(clock=clock, skipped=metrics.sweep_skipped)
+        self.supervisor = Supervisor(metrics.internal_error, clock)
+        """What everything runs under."""
+        self._schedule = Schedule(
+            attempt=self.supervisor.attempt,
+            failed=lambda error: self.supervisor.failed(Part.SCHEDULE, error),
+            clock=clock,
+            skipped=metrics.sweep_skipped,
+        )
+        self._check_sums = Worker("check sums")
         self._config = Config(accounts=())
         self._accesses = Accesses(metrics, clock=clock, rng=rng, open_session=open_session)
         self._apps: dict[AppKey, MonitoredApp] = {}
         self._share = Interner()
         self.history = History(clock)
         """The newest changes of all apps."""
-        self.policy = Policy(clock, events=finding_events, changed=self._publish_app)
+        self.policy = Policy(
+            clock,
+            events=finding_events,
+            changed=self._publish_app,
+            failed=self._rules_failed,
+            works=self._rules_work,
+        )
         """What is expected of the tasks of all apps, and what is not so."""
         self._started = False
 
@@ -139,7 +157,7 @@ class Monitor:
         its findings while what it expects is the same.
 
         Raises:
-            ValueError: a CA file can't be used; nothing has changed then.
+            UsageError: a CA file can't be used; nothing has changed then.
         """
         kept = await self._accesses.apply(config)
         self._config = config
@@ -151,18 +169,21 @@ class Monitor:
             rule_set, [(key, app.collector.app, app.collector.inventory) for key, app in self._apps.items()]
         )
         self._metrics.rules_loaded(rule_set.all_rules())
-        for app in self._apps.values():
-            app.picture.publish()
+        for key in self._apps:
+            self._publish_app(key)
         self.look_at_budget()
         self._changed()
 
     def look_at_clock(self) -> None:
         """Withdraw what has become too old; to be called about every second."""
-        self._schedule.look_at_clock()
+        with self.supervisor.guarded(Part.SCHEDULE):
+            self._schedule.look_at_clock()
+        with self.supervisor.guarded(Part.RULES):
+            self.policy.tick()
+        for key, app in self._apps.items():
+            with self.supervisor.guarded(Part.STATUS, key):
+                app.collector.look_at_clock()
         self.history.flush()
-        self.policy.tick()
-        for app in self._apps.values():
-            app.collector.look_at_clock()
 
     def look_at_budget(self) -> None:
         """Fit the intervals to the numbers of tasks and to the budgets as they are now."""
@@ -172,7 +193,8 @@ class Monitor:
             intervals = _intervals(outlook.pace)
             for key, app in self._apps.items():
                 if key[0] in outlook.accounts:
-                    app.collector.set_intervals(intervals)
+                    with self.supervisor.guarded(Part.STATUS, key):
+                        app.collector.set_intervals(intervals)
 
     def forecasts(self) -> tuple[Forecast, ...]:
         """Return what is to be expected of each budget at the rates and numbers of tasks as they are now."""
@@ -211,7 +233,15 @@ class Monitor:
             self._changed()
 
         collection = self._config.collection
-        picture = Picture(self._config.metrics.buckets, publish, self.history, self.policy, self._task_series)
+        picture = Picture(
+            self._config.metrics.buckets,
+            publish,
+            self.history,
+            self.policy,
+            self._task_series,
+            supervisor=self.supervisor,
+            worker=self._check_sums,
+        )
         collector = Collector(
             account=account,
             app=app,
@@ -231,7 +261,21 @@ class Monitor:
         """Publish an app whose findings have changed."""
         app = self._apps.get(key)
         if app is not None:
-            app.picture.publish()
+            with self.supervisor.guarded(Part.STATUS, key):
+                app.picture.publish()
+
+    def _rules_failed(self, key: AppKey, error: Exception) -> None:
+        """Let an app whose rules could not be evaluated have a state of its own."""
+        reason = self.supervisor.failed(Part.RULES, error, key)
+        if key in self._apps:
+            with suppress(Exception):  # it has been reported, and publishing may be what fails
+                self._apps[key].collector.broke(Part.RULES, reason)
+
+    def _rules_work(self, key: AppKey) -> None:
+        """Let it have its other state again."""
+        if self.supervisor.works(Part.RULES, key) and key in self._apps:
+            with self.supervisor.guarded(Part.STATUS, key):
+                self._apps[key].collector.mended(Part.RULES)
 
     async def _remove(self, app: MonitoredApp | None) -> None:
         if app is None:
@@ -243,6 +287,7 @@ class Monitor:
         if self._task_series is not None:
             self._task_series.forget(collector.account, collector.app.id)
         self._metrics.remove_app(collector.account, collector.app.id)
+        self.supervisor.forget((collector.account, collector.app.id))
 
 
 def _at_rates(config: Config, rates: Mapping[str, float]) -> Config:

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 import structlog
+from msgspec.structs import replace
 
 from exporter.collect.changes import ChangeCounts
 from exporter.collect.collector import Collector
@@ -13,8 +15,14 @@ from exporter.config.model import Buckets
 from exporter.metrics.aggregates import Aggregates
 from exporter.metrics.report import AppReport
 from exporter.policy.policy import Policy
+from exporter.state import Part
+from exporter.supervisor import Supervisor
 from exporter.task import Configuration
 from exporter.task_series import TaskSeries
+from exporter.threads import Worker
+
+MOST_CHANGES_DURING_CHECK: Final = 100_000
+"""With more changes a comparison begins again."""
 
 
 class Picture:
@@ -26,6 +34,8 @@ class Picture:
         history: Where changes after the baseline are remembered.
         policy: What is expected of the tasks.
         task_series: Where single tasks are published; None: nowhere.
+        supervisor: Runs comparisons.
+        worker: Where sums are made anew.
     """
 
     def __init__(
@@ -35,12 +45,17 @@ class Picture:
         history: History,
         policy: Policy,
         task_series: TaskSeries | None = None,
+        *,
+        supervisor: Supervisor,
+        worker: Worker,
     ) -> None:
         self._buckets = buckets
         self._publish = publish
         self._history = history
         self._policy = policy
         self._task_series = task_series
+        self._supervisor = supervisor
+        self._worker = worker
         self._counts = ChangeCounts()
         self._aggregates = Aggregates(buckets)
         self._collector: Collector | None = None
@@ -65,24 +80,22 @@ class Picture:
         self.publish()
 
     def publish(self) -> None:
-        """Publish how it stands now."""
-        self._publish(self.report)
+        """Publish the app as it is now. What can't be rendered is withdrawn, so that its status is always seen."""
+        try:
+            self._publish(self.report)
+        except Exception:
+            status = replace(self._shown.status, up=False, data_available=False)
+            self._publish(AppReport(status, None))
+            raise
 
     def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
         """Bring sums and findings up to date, remember what has changed since the baseline, and publish."""
         if self._closed:
             return
-        status = self._shown.status
-        _apply(changes, self._aggregates)
-        if not baseline:
-            for recorded in self._history.record(status.account, status.app_id, changes):
-                self._counts.count(recorded.change, (change.field for change in recorded.fields))
-        if self._check is not None:
-            self._changes_since_check += changes
-        self._policy.collected(
-            (status.account, status.app_id), changes, baseline=baseline, available=status.data_available
-        )
-        self.publish()
+        try:
+            self._take_in(changes, baseline=baseline)
+        finally:
+            self.publish()
         self._follow_tasks(changes)
 
     def configure(self, buckets: Buckets) -> None:
@@ -106,6 +119,21 @@ class Picture:
             self._check.cancel()
             await asyncio.gather(self._check, return_exceptions=True)
 
+    def _take_in(self, changes: Sequence[Change], *, baseline: bool) -> None:
+        status = self._shown.status
+        _apply(changes, self._aggregates)
+        if not baseline:
+            for recorded in self._history.record(status.account, status.app_id, changes):
+                self._counts.count(recorded.change, (change.field for change in recorded.fields))
+        if self._check is not None:
+            self._changes_since_check += changes
+            if len(self._changes_since_check) > MOST_CHANGES_DURING_CHECK:
+                self._check.cancel()
+                self._count_anew()
+        self._policy.collected(
+            (status.account, status.app_id), changes, baseline=baseline, available=status.data_available
+        )
+
     def _follow_tasks(self, changes: Sequence[Change]) -> None:
         if self._task_series is not None:
             status, inventory = self._shown.status, self._shown.inventory
@@ -114,13 +142,20 @@ class Picture:
     def _count_anew(self) -> None:
         configurations = [entry.task.configuration for entry in self._shown.inventory]
         self._changes_since_check = []
-        self._check = asyncio.create_task(self._replace_wrong_sums(configurations, self._buckets))
+        self._check = asyncio.create_task(self._compare(configurations, self._buckets))
 
-    async def _replace_wrong_sums(self, configurations: list[Configuration], buckets: Buckets) -> None:
-        anew = await asyncio.to_thread(_sums_of, configurations, buckets)
-        _apply(self._changes_since_check, anew)
-        self._check = None
-        self._changes_since_check = []
+    async def _compare(self, configurations: list[Configuration], buckets: Buckets) -> None:
+        """Compare once. A comparison that fails or is cancelled leaves nothing behind."""
+        try:
+            with self._supervisor.guarded(Part.CHECK_SUMS, (self._shown.account, self._shown.app.id)):
+                anew = await self._worker.run(_sums_of, configurations, buckets)
+                _apply(self._changes_since_check, anew)
+                self._replace_wrong_sums(anew)
+        finally:
+            if self._check is asyncio.current_task():
+                self._check, self._changes_since_check = None, []
+
+    def _replace_wrong_sums(self, anew: Aggregates) -> None:
         if anew.buckets == self._aggregates.buckets and not anew.same_as(self._aggregates):
             structlog.get_logger().error(
                 "the running sums were wrong and are replaced: please report this",

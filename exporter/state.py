@@ -19,6 +19,7 @@ class State(StrEnum):
     SERVER_ERROR = "server_error"
     INVALID_RESPONSE = "invalid_response"
     REQUEST_REJECTED = "request_rejected"
+    INTERNAL_ERROR = "internal_error"
     APP_INVALID = "app_invalid"
     NOT_ENABLED = "not_enabled"
     AUTH_ERROR = "auth_error"
@@ -29,9 +30,22 @@ class State(StrEnum):
         return _ORDER[self]
 
 
+class Part(StrEnum):
+    """What of the exporter an internal error can be in."""
+
+    UPDATE = "update"
+    SWEEP = "sweep"
+    RULES = "rules"
+    STATUS = "status"
+    SCHEDULE = "schedule"
+    COLLECT_NOW = "collect_now"
+    CHECK_SUMS = "check_sums"
+    PUBLISH = "publish"
+    PUBLISH_TASKS = "publish_tasks"
+    SAVE_STATE = "save_state"
+    WATCH_FILES = "watch_files"
+    RELOAD = "reload"
+    HEARTBEAT = "heartbeat"
+
+
 _ORDER = {state: place for place, state in enumerate(State)}
-
-
-def worse(one: State, other: State) -> State:
-    """Return the worse of two states."""
-    return max(one, other, key=lambda state: state.badness)

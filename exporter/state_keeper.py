@@ -1,10 +1,9 @@
 """Keeps the state file in step with what was accepted, and begins with it."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -14,6 +13,7 @@ from exporter.collect.collector import Collector
 from exporter.collect.inventory import Entry
 from exporter.collect.state_file import Findings, SavedApp, StateFileError
 from exporter.collect.status import Status
+from exporter.threads import Worker
 
 SAVE_SECONDS: Final = 30.0
 """How often the file is written at most; at a stop it is written too."""
@@ -26,7 +26,6 @@ class StateKeeper:
         collectors: All that are to be saved, as they are now.
         findings: Those about an app, by account and AppId; what it returns must not change later.
         clock: For the pauses.
-        in_thread: Runs what blocks.
     """
 
     def __init__(
@@ -35,12 +34,11 @@ class StateKeeper:
         *,
         findings: Callable[[str, str], Findings] = lambda _account, _app_id: {},
         clock: Clock,
-        in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
     ) -> None:
         self._collectors = collectors
         self._findings = findings
         self._clock = clock
-        self._in_thread = in_thread
+        self._worker = Worker("state file")
         self._saved_sweeps: dict[tuple[str, str], float] = {}
         self._fails = False
         self.path: Path | None = None
@@ -51,8 +49,8 @@ class StateKeeper:
         if self.path is None:
             return ()
         try:
-            saved: Sequence[SavedApp] | None = await self._in_thread(state_file.read, self.path)
-            unfinished: Sequence[Path] = await self._in_thread(state_file.unfinished_writes, self.path)
+            saved: Sequence[SavedApp] | None = await self._worker.run(state_file.read, self.path)
+            unfinished: Sequence[Path] = await self._worker.run(state_file.unfinished_writes, self.path)
         except StateFileError as error:
             structlog.get_logger().warning(
                 "state file refused, starting without data", path=str(self.path), reason=str(error)
@@ -81,7 +79,7 @@ class StateKeeper:
             for collector in collectors
         ]
         try:
-            await self._in_thread(_write, self.path, states)
+            await self._worker.run(_write, self.path, states)
         except OSError as error:
             if not self._fails:
                 structlog.get_logger().warning("state file not written", path=str(self.path), reason=error.strerror)

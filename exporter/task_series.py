@@ -12,6 +12,7 @@ from exporter.metrics.formats import Format
 from exporter.metrics.per_task_families import ListedTask, per_task_families
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.stable_subset import StableSubset
+from exporter.threads import Worker
 
 
 class TaskSeries:
@@ -91,6 +92,7 @@ class _SwitchedOn:
         self.exposition = Exposition(per_task_families(), metrics, path=TASKS_PATH, own_metrics_follow=False)
         self._metrics = metrics
         self._subset = StableSubset(max_series)
+        self._worker = Worker("render series of tasks")
         self._apps: set[tuple[str, str]] = set()
         """Those whose tasks are shown."""
         self._news: list[_News] = []
@@ -117,7 +119,7 @@ class _SwitchedOn:
         """Publish what was noted."""
         if self._news:
             news, self._news = self._news, []
-            await asyncio.to_thread(self._take_in, news)
+            await self._worker.run(self._take_in, news)
         await self.exposition.publish_off_loop()
         self._metrics.omitted(TASKS_PATH, series=self._subset.omitted_series)
 

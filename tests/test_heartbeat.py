@@ -24,6 +24,17 @@ def test_a_late_beat_says_how_late() -> None:
     assert run(scenario(), timer_error=lambda: -0.25) == 0.0
 
 
+def test_the_worst_lag_of_a_minute_is_kept() -> None:
+    """A stall shows for a minute, so that no scrape misses it, and then no longer."""
+    lags = iter([0.0, 0.5, 0.2, *[0.0] * 70])
+
+    async def scenario() -> list[float]:
+        heartbeat = Heartbeat(VirtualClock())
+        return [round(await heartbeat.beat(1.0), 6) for _ in range(66)]
+
+    assert run(scenario(), timer_error=lambda: next(lags)) == [0.0, *[0.5] * 60, 0.2, *[0.0] * 4]
+
+
 def test_silence_grows_until_the_next_beat() -> None:
     """Between beats the silence is the time since the last one, counted from the start where there was none."""
 

@@ -20,10 +20,14 @@ from exporter.collect.status import Status
 from exporter.config.model import App, Buckets
 from exporter.finding_log import FindingLog
 from exporter.metrics.report import AppReport
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.picture import Picture
 from exporter.policy.policy import Policy
+from exporter.supervisor import Supervisor
 from exporter.task import Task
+from exporter.threads import Worker
 from tests.metrics.builders import STATUS, configuration
+from tests.support.hanging import hanging_call
 
 
 class FakeCollector:
@@ -45,7 +49,16 @@ class Shown:
         clock = SystemClock()
         self.history = History(clock)
         policy = Policy(clock, events=FindingLog(clock), changed=lambda _: None)
-        self.picture = Picture(Buckets(), self.reports.append, self.history, policy)
+        self.metrics = SelfMetrics(version="0")
+        self.worker = Worker("check sums")
+        self.picture = Picture(
+            Buckets(),
+            self.reports.append,
+            self.history,
+            policy,
+            supervisor=Supervisor(self.metrics.internal_error, clock),
+            worker=self.worker,
+        )
         self.picture.show(cast("Collector", self.collector))
 
     def collect(self, *numbers: int, region: str = "CN-Shanghai") -> None:
@@ -162,14 +175,14 @@ async def test_changes_during_the_comparison_are_no_difference(monkeypatch: pyte
     shown = Shown()
     shown.collect(1, 2, 3)
     go_on = asyncio.Event()
-    in_thread = asyncio.to_thread
+    in_thread = shown.worker.run
 
     async def held(*args: object) -> object:
         made_anew: object = await in_thread(*args)  # type: ignore[arg-type]
         await go_on.wait()
         return made_anew
 
-    monkeypatch.setattr(asyncio, "to_thread", held)
+    monkeypatch.setattr(shown.worker, "run", held)
     with structlog.testing.capture_logs() as logs:
         shown.picture.swept()
         await asyncio.sleep(0.01)
@@ -196,3 +209,32 @@ async def test_after_its_end_nothing_is_published_any_more() -> None:
     assert len(shown.reports) == published
     assert [change.task_id for change in shown.history.newest_first()] == ["task-1"]
     assert shown.picture._check is None or shown.picture._check.done()
+
+
+async def test_a_comparison_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a thread that failed the next sweep compares again, and what came meanwhile is not kept."""
+    shown = Shown()
+    shown.collect(1)
+    shown.picture._aggregates.add(configuration())
+    with monkeypatch.context() as patch:
+        patch.setattr("exporter.picture._sums_of", lambda *_: 1 / 0)
+        await shown.checked()
+        shown.collect(2)
+    assert shown.picture._check is None
+    assert shown.picture._changes_since_check == []
+    await shown.checked()
+    assert shown.published() == {("CN-Shanghai", "mixed"): 2}
+
+
+async def test_a_comparison_keeps_a_bounded_number_of_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a thread hangs, changes are not collected without end: the comparison begins again from all tasks."""
+    monkeypatch.setattr("exporter.picture.MOST_CHANGES_DURING_CHECK", 10)
+    shown = Shown()
+    with hanging_call() as hang:
+        monkeypatch.setattr("exporter.picture._sums_of", hang)
+        shown.picture.swept()
+        for number in range(100):
+            shown.collect(number)
+            assert len(shown.picture._changes_since_check) <= 10
+            await asyncio.sleep(0)
+    await shown.picture.close()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from exporter.collect.collector import Collector
@@ -13,7 +14,7 @@ from exporter.collect.state_file import Findings
 from exporter.state import State
 from exporter.state_keeper import SAVE_SECONDS, StateKeeper
 from tests.support.moving_list import INTERVALS, ListService, MovingList, Told, collector_of, listed, shown
-from tests.support.virtual_time import VirtualClock, run
+from tests.support.virtual_time import VirtualClock, at_once, run
 
 
 class Process:
@@ -31,7 +32,7 @@ class Process:
             self.findings_of.append((account, app_id))
             return findings or {}
 
-        self.keeper = StateKeeper(lambda: [self.collector], findings=findings_about, clock=clock, in_thread=_at_once)
+        self.keeper = StateKeeper(lambda: [self.collector], findings=findings_about, clock=clock)
         self.keeper.path = path
 
     async def begin(self) -> bool:
@@ -44,18 +45,14 @@ class Process:
         await self.keeper.save()
 
 
-async def _at_once(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Run here what would run in a thread: there are none on virtual time."""
-    return function(*arguments)
-
-
 def _scenario(scenario: Callable[[VirtualClock], Coroutine[Any, Any, None]]) -> list[Any]:
     """Run on virtual time; return what was logged."""
 
     async def main() -> None:
         await scenario(VirtualClock())
 
-    with capture_logs() as log:
+    with capture_logs() as log, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("exporter.threads.Worker.run", at_once)
         run(main(), at_most_seconds=10_000_000)
     return list(log)
 

@@ -15,6 +15,7 @@ from exporter.aliyun.errors import ApiError
 from exporter.clock import Clock
 from exporter.config.secret import Secret
 from exporter.state import State
+from exporter.threads import Worker
 
 FETCH_DEADLINE_SECONDS: Final = 20.0
 PAUSE_AFTER_FETCH_SECONDS: Final = 10.0
@@ -69,6 +70,7 @@ class CredentialsSource:
         self._fetched_at: float | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._thread: asyncio.Future[Credentials | ApiError] | None = None
+        self._worker = Worker("fetch credentials")
 
     async def get(self) -> Credentials:
         """Return a key that is good now, without waiting while there is one.
@@ -144,7 +146,7 @@ class CredentialsSource:
     async def _fetched(self) -> Credentials | ApiError:
         """Wait for the fetching thread, a new one only where none is left over from before."""
         if self._thread is None:
-            self._thread = asyncio.ensure_future(asyncio.to_thread(_outcome_of, self._fetch))
+            self._thread = asyncio.ensure_future(self._worker.run(_outcome_of, self._fetch))
         try:
             async with asyncio.timeout(FETCH_DEADLINE_SECONDS):
                 outcome = await asyncio.shield(self._thread)

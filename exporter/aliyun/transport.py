@@ -15,6 +15,7 @@ from exporter.aliyun.errors import ApiError
 from exporter.aliyun.network_failures import transport_failure
 from exporter.aliyun.proxies import Proxy, proxy_for
 from exporter.clock import Clock
+from exporter.config.mistakes import UsageError
 from exporter.config.secret import file_signature
 from exporter.state import State
 
@@ -77,7 +78,7 @@ def open_session(*, ca_file: Path | None = None) -> aiohttp.ClientSession:
         ca_file: PEM file of authorities to trust beside the system's.
 
     Raises:
-        ValueError: `ca_file` can't be read, or holds no certificate.
+        UsageError: `ca_file` can't be read, or holds no certificate.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
@@ -94,14 +95,14 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext:
     """Return TLS that trusts the system's authorities and those of a PEM file.
 
     Raises:
-        ValueError: `ca_file` can't be read, or holds no certificate.
+        UsageError: `ca_file` can't be read, or holds no certificate.
     """
     context = ssl.create_default_context()
     if ca_file is not None:
         try:
             context.load_verify_locations(ca_file)
         except OSError as error:
-            raise ValueError(f"ca_file {ca_file}: expected certificates as PEM, but {error.strerror}") from error
+            raise UsageError(f"ca_file {ca_file}: expected certificates as PEM, but {error.strerror}") from error
     return context
 
 
@@ -120,7 +121,7 @@ class FollowedAuthorities:
             self._seen = seen
             try:
                 self._context = trusting(self._file)
-            except ValueError as error:
+            except UsageError as error:
                 _log.warning("ca_file not loaded, the authorities before it stay", reason=str(error))
             else:
                 _log.info("ca_file loaded", file=str(self._file))

@@ -138,6 +138,19 @@ class Collector:
         self._log.info("beginning with saved tasks", tasks=len(self.inventory), age_seconds=round(age_seconds))
         return True
 
+    def broke(self, part: str, reason: str) -> None:
+        """Note that a part of the exporter failed by itself while it worked on this app."""
+        if part in self._backoff:
+            self._backoff[Kind(part)].failed(self._clock.monotonic())
+        self.wants_sweep |= part == Kind.SWEEP
+        self._standing.broke(part, reason)
+        self._tell([])
+
+    def mended(self, part: str) -> None:
+        """Note that a part that failed by itself works again."""
+        self._standing.mended(part)
+        self._tell([])
+
     async def update(self) -> None:
         """Bring in what was created or changed. There is nothing to update before a first sweep."""
         if self._standing.has_sweep:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
-from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, JobExecutionEvent, JobSubmissionEvent
 from apscheduler.job import Job
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
@@ -78,20 +78,37 @@ class Every(BaseTrigger):  # type: ignore[misc] # APScheduler ships no types
 
 
 class Schedule:
-    """The turns of all collectors."""
+    """The turns of all collectors.
 
-    def __init__(self, *, clock: Clock, skipped: Skipped) -> None:
+    Args:
+        attempt: Makes an update or a sweep; raises nothing.
+        failed: Told of an exception of this module's own.
+        clock: For all times.
+        skipped: Counts sweeps that are left out.
+    """
+
+    def __init__(
+        self,
+        *,
+        attempt: Callable[[Collector, Kind], Awaitable[None]],
+        failed: Callable[[BaseException], object],
+        clock: Clock,
+        skipped: Skipped,
+    ) -> None:
+        self._attempt = attempt
+        self._failed = failed
         self._clock = clock
         self._skipped = skipped
         logger = logging.getLogger("exporter.schedule")
         logger.setLevel(logging.ERROR)  # below that it logs every turn that is left out
-        logging.getLogger("apscheduler.executors.default").setLevel(logging.ERROR)  # and there every turn twice
+        logging.getLogger("apscheduler.executors.default").setLevel(logging.CRITICAL)  # and there every turn twice
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
             logger=logger,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._scheduler.add_listener(self._left_out, EVENT_JOB_MAX_INSTANCES)
+        self._scheduler.add_listener(self._ended_by_exception, EVENT_JOB_ERROR)
         self._whose: dict[str, tuple[Collector, Kind]] = {}
         self._jobs: dict[tuple[Collector, Kind], Job] = {}
         self._turns: dict[tuple[Collector, Kind], asyncio.Task[None]] = {}
@@ -113,11 +130,11 @@ class Schedule:
         first_wait = phase * min(LONGEST_FIRST_WAIT_SECONDS, collector.status.interval_seconds)
 
         async def update() -> None:
-            await self._turn(collector, Kind.UPDATE, collector.update)
+            await self._turn(collector, Kind.UPDATE)
             self._hasten_sweep(collector)
 
         async def sweep() -> None:
-            await self._turn(collector, Kind.SWEEP, collector.sweep)
+            await self._turn(collector, Kind.SWEEP)
             # Not at once: as long as this turn has not ended, APScheduler starts no other.
             asyncio.get_running_loop().call_soon(self._hasten_sweep, collector)
 
@@ -172,7 +189,7 @@ class Schedule:
         self._whose[job.id] = (collector, kind)
         self._jobs[collector, kind] = job
 
-    async def _turn(self, collector: Collector, kind: Kind, make: Callable[[], Awaitable[None]]) -> None:
+    async def _turn(self, collector: Collector, kind: Kind) -> None:
         if collector.pause_ends_at(kind) > self._clock.monotonic():
             self._skip(collector, kind, Skip.BACKOFF)
         elif collector.crowded(kind):
@@ -182,7 +199,7 @@ class Schedule:
             try:
                 # `remove` and `stop` cancel it, which APScheduler would log as a job that failed.
                 with suppress(asyncio.CancelledError):
-                    await make()
+                    await self._attempt(collector, kind)
             finally:
                 del self._turns[collector, kind]
 
@@ -201,6 +218,10 @@ class Schedule:
         whose = self._whose.get(event.job_id)
         if whose is not None:
             self._skip(*whose, Skip.STILL_RUNNING)
+
+    def _ended_by_exception(self, event: JobExecutionEvent) -> None:
+        """Hear that a turn ended by an exception outside of its attempt."""
+        self._failed(event.exception)
 
     def _skip(self, collector: Collector, kind: Kind, reason: Skip) -> None:
         """Count a sweep that was due and did not start; that an update did not shows in the data's age."""

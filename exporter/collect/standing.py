@@ -7,7 +7,7 @@ from types import MappingProxyType
 from exporter.collect.intervals import Intervals
 from exporter.collect.status import Status, Sweep
 from exporter.config.model import App
-from exporter.state import State, worse
+from exporter.state import State
 
 
 class Kind(StrEnum):
@@ -27,6 +27,8 @@ class Standing:
             Kind.UPDATE: (State.OK, ""),
             Kind.SWEEP: (State.PENDING, "no sweep has finished yet"),
         }
+        self._broken: dict[str, str] = {}
+        """Why, by the part of the exporter that failed by itself."""
         self._attempts: Counter[tuple[str, State]] = Counter()
         self._last_attempt_began: float | None = None
         self._last_update_began: float | None = None
@@ -62,6 +64,16 @@ class Standing:
         if kind is Kind.SWEEP:
             self._stale_after_at_last_sweep = 0.0
 
+    def broke(self, part: str, reason: str) -> None:
+        """Note an exception of the exporter's own; it counts until the same part succeeds."""
+        if part in {kind.value for kind in Kind}:
+            self._attempts[part, State.INTERNAL_ERROR] += 1
+        self._broken[part] = reason
+
+    def mended(self, part: str) -> None:
+        """Note that a part of the exporter that failed by itself works again."""
+        self._broken.pop(part, None)
+
     def updated(self, *, began: float) -> None:
         """Note a successful update, by the wall-clock time when it began."""
         self._attempts[Kind.UPDATE, State.OK] += 1
@@ -92,17 +104,13 @@ class Standing:
 
     def status(self, intervals: Intervals, *, at: float) -> Status:
         """Return what may be said at a monotonic time."""
-        (update, update_reason), (sweep, sweep_reason) = (
-            self._outcomes[Kind.UPDATE],
-            self._outcomes[Kind.SWEEP],
-        )
-        state = worse(update, sweep)
+        broken = ((State.INTERNAL_ERROR, reason) for reason in self._broken.values())
+        state, reason = max((*self._outcomes.values(), *broken), key=lambda outcome: outcome[0].badness)
         age_seconds = at - self._sweep_began_at
         stale_after_seconds = intervals.stale_after_seconds
         if stale_after_seconds < age_seconds <= self._stale_after_at_last_sweep:
             stale_after_seconds = self._stale_after_at_last_sweep
         fresh = self.has_sweep and age_seconds <= stale_after_seconds
-        reason = update_reason if state is update else sweep_reason
         if state is State.OK and not fresh:
             # Nothing has failed, and yet nothing came: attempts are still under way.
             state, reason = State.TIMEOUT, f"no sweep was complete for {stale_after_seconds:g} s, and none has ended"

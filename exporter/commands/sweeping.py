@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from exporter.clock import SystemClock
+from exporter.collect.standing import Kind
 from exporter.commands.console import console, printable
 from exporter.config.model import Config
 from exporter.metrics.exposition import Exposition
@@ -16,6 +17,7 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.monitor import Monitor, MonitoredApp
 from exporter.policy.finding_events import AnyRule, AppKey, Resolution
 from exporter.policy.rule_set import RuleSet
+from exporter.supervisor import Supervisor
 
 
 async def sweep(config: Config, rule_set: RuleSet, exposition: Exposition[AppReport], metrics: SelfMetrics) -> Monitor:
@@ -31,7 +33,7 @@ async def sweep(config: Config, rule_set: RuleSet, exposition: Exposition[AppRep
         All that was found, with every connection closed.
 
     Raises:
-        ValueError: A CA file of the configuration can't be used.
+        UsageError: A CA file of the configuration can't be used.
     """
     monitor = Monitor(
         exposition,
@@ -43,7 +45,7 @@ async def sweep(config: Config, rule_set: RuleSet, exposition: Exposition[AppRep
     )
     await monitor.apply(config, rule_set)
     try:
-        await _sweep_all(list(monitor.apps.values()))
+        await _sweep_all(monitor)
         await monitor.policy.settle()
     finally:
         await monitor.close()
@@ -71,7 +73,8 @@ class _Untold:
         """Say nothing."""
 
 
-async def _sweep_all(apps: list[MonitoredApp]) -> None:
+async def _sweep_all(monitor: Monitor) -> None:
+    apps = list(monitor.apps.values())
     columns = (
         TextColumn("collecting"),
         BarColumn(),
@@ -82,12 +85,12 @@ async def _sweep_all(apps: list[MonitoredApp]) -> None:
     with Progress(*columns, console=console(sys.stderr), transient=True, disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("", total=len(apps), tasks=0)
         tasks = 0
-        for swept in asyncio.as_completed([_swept(app) for app in apps]):
+        for swept in asyncio.as_completed([_swept(app, monitor.supervisor) for app in apps]):
             tasks += await swept
             progress.update(bar, advance=1, tasks=tasks)
 
 
-async def _swept(app: MonitoredApp) -> int:
+async def _swept(app: MonitoredApp, supervisor: Supervisor) -> int:
     """Sweep an app; return how many tasks it has."""
-    await app.collector.sweep()
+    await supervisor.attempt(app.collector, Kind.SWEEP)
     return len(app.collector.inventory)

@@ -39,6 +39,10 @@ class ConfigError(Exception):
         super().__init__("\n".join(map(str, self.mistakes)))
 
 
+class UsageError(ValueError):
+    """A command line, or something that it names, that can't be used; `str()` is a line that says why."""
+
+
 class Mistakes:
     """Collects mistakes, up to a bound that keeps a hopeless file from being read to its end."""
 

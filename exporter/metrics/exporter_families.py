@@ -8,6 +8,7 @@ from exporter.metrics.labels import (
     APP_ID,
     LEVEL,
     OUTCOME,
+    PART,
     PATH,
     PRIORITY,
     RETRY_REASON,
@@ -105,7 +106,14 @@ SERIES_OMITTED: Final = _about_exporter(
     "series_omitted", "gauge", "Series that are not published because a configured limit is reached.", (PATH,)
 )
 EVENT_LOOP_LAG: Final = _about_exporter(
-    "event_loop_lag_seconds", "gauge", "How late the event loop last was for a timer."
+    "event_loop_lag_seconds", "gauge", "Longest delay of the event loop in the last 60 seconds, in seconds."
+)
+INTERNAL_ERRORS: Final = _about_exporter(
+    "internal_errors_total",
+    "counter",
+    "Exceptions inside the exporter that nothing expected; each is a bug.",
+    (PART,),
+    note="The log has a traceback of the first one in each place. An app that it concerns is `internal_error`.",
 )
 HTTP_REQUESTS: Final = _about_exporter(
     "http_requests_total",
@@ -133,6 +141,7 @@ EXPORTER_FAMILIES: Final = (
     SERIES,
     SERIES_OMITTED,
     EVENT_LOOP_LAG,
+    INTERNAL_ERRORS,
     HTTP_REQUESTS,
     LOG_MESSAGES,
 )

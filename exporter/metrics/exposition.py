@@ -16,6 +16,7 @@ from exporter.metrics.formats import Format
 from exporter.metrics.pieces import Assembly, Piece
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.text import END_OF_OPENMETRICS, Part, Sections, layout, sections
+from exporter.threads import Worker
 
 Key: TypeAlias = tuple[str, ...]
 
@@ -67,6 +68,7 @@ class Exposition(Generic[Report]):
         self._versions: dict[str, dict[Key, object]] = {family.name: {} for family in self._families}
         self._changed = {family.name for family in self._families}
         self._publishing = asyncio.Lock()
+        self._worker = Worker(f"compress {path}")
         layouts = {family.name: layout(family) for family in self._families}
         self._text = _Arrangement({name: parts.text for name, parts in layouts.items()})
         self._openmetrics = _Arrangement({name: parts.openmetrics for name, parts in layouts.items()})
@@ -108,11 +110,10 @@ class Exposition(Generic[Report]):
                 return
             began = self._timer()
             try:
-                pieces = await asyncio.to_thread(_compressed, changes)
+                self._accept(await self._worker.run(_compressed, changes), self._timer() - began)
             except BaseException:
                 self._changed |= changes.keys()
                 raise
-            self._accept(pieces, self._timer() - began)
 
     def body(self, exposition_format: Format, *, gzip: bool) -> Body:
         """Return the answer to a scrape: what was published last, and the exporter's own metrics as of now."""

@@ -9,7 +9,7 @@ from typing import Final
 from exporter import frame_size
 from exporter.metrics.family import Label
 from exporter.policy.rule import SEVERITIES
-from exporter.state import State
+from exporter.state import Part, State
 from exporter.task import (
     AUDIO_CHANNELS,
     AUDIO_SAMPLE_RATES_HERTZ,
@@ -75,6 +75,7 @@ RETRY_REASON: Final = Label("reason", FAILURES, "How the attempt before ended.")
 SKIP_REASON: Final = Label("reason", ("still_running", "budget", "backoff"), "Why it did not start.")
 PRIORITY: Final = Label("priority", ("update", "lookup", "sweep"), "What the request is for.")
 LEVEL: Final = Label("level", ("debug", "info", "warning", "error", "critical"), "The message's level.")
+PART: Final = Label("part", tuple(Part), "What failed.")
 PATH: Final = Label("path", meaning="The route's template, as `/metrics`.")
 KIND: Final = Label("kind", ("update", "sweep"), "What was attempted.")
 RULE: Final = Label("rule", meaning="The rule's name.")

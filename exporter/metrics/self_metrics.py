@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from exporter.metrics import exporter_families as families
 from exporter.metrics.account_metrics import AccountMetrics, AccountTables
-from exporter.metrics.labels import LEVEL
+from exporter.metrics.labels import LEVEL, PART
 from exporter.metrics.rule_metrics import RuleTables
 from exporter.metrics.tables import Table
 from exporter.metrics.text import layout, render_metrics, sections
@@ -35,6 +35,7 @@ class SelfMetrics:
         self._series = Table(families.SERIES)
         self._series_omitted = Table(families.SERIES_OMITTED)
         self.event_loop_lag = Table(families.EVENT_LOOP_LAG)
+        self._internal_errors = Table(families.INTERNAL_ERRORS)
         self._http_requests = Table(families.HTTP_REQUESTS)
         self._log_messages = Table(families.LOG_MESSAGES)
         self._logging = Lock()
@@ -49,6 +50,7 @@ class SelfMetrics:
             self._series,
             self._series_omitted,
             self.event_loop_lag,
+            self._internal_errors,
             self._http_requests,
             self._log_messages,
         )
@@ -60,6 +62,8 @@ class SelfMetrics:
         self._build_info.set(1, version, platform.python_version())
         for level in LEVEL.values:
             self._log_messages.begin(level)
+        for part in PART.values:
+            self._internal_errors.begin(part)
 
     def config_loaded(self, sha256: str, timestamp: float) -> None:
         """Publish that a configuration is in force since `timestamp` (seconds since 1970)."""
@@ -124,6 +128,10 @@ class SelfMetrics:
         """Count a log message that was shown, from any thread."""
         with self._logging:
             self._log_messages.count(level)
+
+    def internal_error(self, part: str) -> None:
+        """Count an exception that nothing expected; `part` is a value of the label."""
+        self._internal_errors.count(part)
 
     def render(self, *, openmetrics: bool) -> bytes:
         """Return all of them as they are now."""

@@ -138,13 +138,17 @@ class AppPolicy:
             self.backlog.review(list(self._judged), Scope.TIME)
 
     def step(self) -> None:
-        """Judge the next task of the backlog."""
+        """Judge the next task of the backlog, in which it stays where that fails."""
         task_id, scope = self.backlog.take()
         known, entry = self._judged.get(task_id), self._inventory.get(task_id)
-        if entry is not None:
-            self._judge(entry, known, scope)
-        elif known is not None:
-            self._forget(task_id, known)
+        try:
+            if entry is not None:
+                self._judge(entry, known, scope)
+            elif known is not None:
+                self._forget(task_id, known)
+        except Exception:
+            self.backlog.mark(task_id, scope)
+            raise
 
     def conclude(self) -> None:
         """Judge the number of tasks, and let events be counted by all rules where nothing is left to be judged."""

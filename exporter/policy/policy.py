@@ -27,6 +27,9 @@ SLICE_SECONDS: Final = 0.01
 """For so long tasks are judged before the event loop goes on: nobody who waits for it notices."""
 PAUSE_SECONDS: Final = 0.005
 
+PAUSE_AFTER_FAILURE_SECONDS: Final = 10.0
+"""How long an app is left alone of which something could not be judged because of an exception."""
+
 AT_ONCE: Final = 200
 """So few tasks of an app are judged at once, unless that takes longer than a slice: most rounds change fewer."""
 
@@ -38,11 +41,25 @@ class Policy:
         clock: For everything.
         events: Who is told of findings.
         changed: Called with an app when another report of it is there, but for what its own `collected()` did.
+        failed: Called with an app and the exception by which its evaluation ended; it is tried again.
+        works: Called with an app when its tasks are evaluated.
     """
 
-    def __init__(self, clock: Clock, *, events: FindingEvents, changed: Callable[[AppKey], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        events: FindingEvents,
+        changed: Callable[[AppKey], None],
+        failed: Callable[[AppKey, Exception], None] | None = None,
+        works: Callable[[AppKey], None] = lambda _app: None,
+    ) -> None:
         self._clock = clock
         self._changed = changed
+        self._failed = failed or _raise
+        self._works = works
+        self._paused_until: dict[AppKey, float] = {}
+        """Apps whose evaluation failed, which are left alone for a while."""
         self._common = Common(clock, Language(), events, Memos(), Memo(), count(1))
         self._allowance = ExampleAllowance(per_rule=0, most=0)
         self._exemption_ends: Sequence[float] = ()
@@ -74,6 +91,7 @@ class Policy:
             self._wait(policy)
         for key in before:
             self._waiting.pop(key, None)
+            self._paused_until.pop(key, None)
             if self._common.shared_outputs is not None:
                 self._common.shared_outputs.remove_app(key)
         self._exemption_ends = _exemption_ends(rule_set)
@@ -100,7 +118,7 @@ class Policy:
             return
         policy.collected(changes, baseline=baseline, available=available)
         self._waiting.pop(app, None)
-        if policy.has_work:
+        if policy.has_work and app not in self._paused_until:
             self._waiting = {app: None, **self._waiting}
             self._something_waits.set()
         self._work(AT_ONCE)
@@ -108,6 +126,8 @@ class Policy:
 
     def tick(self) -> None:
         """Look at the clock, for exemptions that end and rules about the time; to be called about every second."""
+        now = self._clock.monotonic()
+        self._paused_until = {app: until for app, until in self._paused_until.items() if until > now}
         for policy in self._apps.values():
             policy.look_at_time()
             self._wait(policy)
@@ -174,7 +194,10 @@ class Policy:
         self._look_at_exemptions()
         end = self._clock.monotonic() + SLICE_SECONDS
         while self._clock.monotonic() < end and (policy := self._next(at_most)) is not None:
-            self._work_on(policy, end)
+            try:
+                self._work_on(policy, end)
+            except Exception as error:  # noqa: BLE001 - whatever it was: it concerns this app alone
+                self._give_up(policy, error)
 
     def _next(self, at_most: float) -> AppPolicy | None:
         waiting = (self._apps[key] for key in self._waiting)
@@ -193,10 +216,11 @@ class Policy:
             if self._allowance.update(policy.key, policy.violations()):
                 self._renew_reports()
             self._renew_report(policy)
+            self._works(policy.key)
         self._wait(policy)
 
     def _wait(self, policy: AppPolicy) -> None:
-        if policy.has_work:
+        if policy.has_work and policy.key not in self._paused_until:
             self._waiting.setdefault(policy.key)
             self._something_waits.set()
 
@@ -214,8 +238,19 @@ class Policy:
                 self._renew_report(policy)
 
     def _renew_report(self, policy: AppPolicy) -> None:
-        if policy.renew_report(self._allowance.of):
-            self._renewed.setdefault(policy.key)
+        try:
+            is_new = policy.renew_report(self._allowance.of)
+        except Exception as error:  # noqa: BLE001 - other apps may be renewed beside it
+            self._give_up(policy, error)
+        else:
+            if is_new:
+                self._renewed.setdefault(policy.key)
+
+    def _give_up(self, policy: AppPolicy, error: Exception) -> None:
+        """Leave an app alone for a while, and report why."""
+        self._waiting.pop(policy.key, None)
+        self._paused_until[policy.key] = self._clock.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
+        self._failed(policy.key, error)
 
     def _tell(self, but_for: AppKey | None = None) -> None:
         """Say of which apps there is another report."""
@@ -242,6 +277,10 @@ class Policy:
             for policy in self._apps.values():
                 policy.look_at_exemptions()
                 self._wait(policy)
+
+
+def _raise(_app: AppKey, error: Exception) -> None:
+    raise error
 
 
 def _compiled(rule_set: RuleSet) -> Iterator[CompiledRule]:

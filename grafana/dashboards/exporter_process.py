@@ -68,8 +68,8 @@ def process(scope: Scope) -> tuple[Band, ...]:
                 About(
                     54,
                     "Event loop lag",
-                    "How late the event loop last was for a timer. Above the orange line requests, scrapes and probes "
-                    "wait noticeably.",
+                    "The longest delay of the event loop in the last minute. Above the orange line requests, scrapes "
+                    "and probes wait noticeably.",
                 ),
                 [history(scope.each_replica("rtcmpu_exporter_event_loop_lag_seconds"), "{{instance}}")],
                 unit="s",
@@ -108,9 +108,19 @@ def process(scope: Scope) -> tuple[Band, ...]:
                 About(
                     57,
                     "Log messages per minute",
-                    "Messages that were shown, by level. Errors deserve a look into the log.",
+                    "Messages that were shown, by level, and exceptions inside the exporter by part. Errors deserve a "
+                    "look into the log.",
                 ),
-                [history(f"60 * {scope.work_rate('rtcmpu_exporter_log_messages_total', by=('level',))}", "{{level}}")],
+                (
+                    history(
+                        f"60 * {scope.work_rate('rtcmpu_exporter_log_messages_total', by=('level',))}", "{{level}}"
+                    ),
+                    history(
+                        f"60 * {scope.work_rate('rtcmpu_exporter_internal_errors_total', by=('part',))}",
+                        "exceptions: {{part}}",
+                        ref="B",
+                    ),
+                ),
                 colours={"error": BAD, "critical": BAD, "warning": WARNING},
             ),
         ),

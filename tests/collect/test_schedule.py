@@ -64,6 +64,7 @@ class Scene:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.skips: Counter[tuple[str, Skip]] = Counter()
+        self.failures: list[BaseException] = []
 
     def collector(self, name: str = "app", *, interval: float = 1.0, sweep: float = 10.0) -> FakeCollector:
         """Return a collector that is read from now on."""
@@ -73,7 +74,9 @@ class Scene:
 
     def begin(self) -> None:
         """Begin, on the running loop."""
-        self.schedule = Schedule(clock=self.clock, skipped=self._skipped)
+        self.schedule = Schedule(
+            attempt=self._attempt, failed=self.failures.append, clock=self.clock, skipped=self._skipped
+        )
         self.schedule.start()
 
     async def seconds_pass(self, seconds: int) -> None:
@@ -81,6 +84,9 @@ class Scene:
         for _ in range(seconds):
             await asyncio.sleep(1)
             self.schedule.look_at_clock()
+
+    async def _attempt(self, collector: Collector, kind: Kind) -> None:
+        await (collector.update() if kind is Kind.UPDATE else collector.sweep())
 
     def _skipped(self, _account: str, app_id: str, reason: Skip, /) -> None:
         self.skips[app_id, reason] += 1

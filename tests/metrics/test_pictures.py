@@ -92,6 +92,7 @@ PICTURES = {
         rtcmpu_collection_state{A,state="server_error"} 0.0
         rtcmpu_collection_state{A,state="invalid_response"} 0.0
         rtcmpu_collection_state{A,state="request_rejected"} 0.0
+        rtcmpu_collection_state{A,state="internal_error"} 0.0
         rtcmpu_collection_state{A,state="app_invalid"} 0.0
         rtcmpu_collection_state{A,state="not_enabled"} 0.0
         rtcmpu_collection_state{A,state="auth_error"} 0.0

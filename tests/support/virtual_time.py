@@ -8,8 +8,11 @@ threads on it: what needs them is not deterministic.
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack
 
+from exporter.threads import Worker
+
+P = ParamSpec("P")
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
@@ -118,3 +121,9 @@ def run(
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(coroutine)
+
+
+async def at_once(_worker: Worker, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Stand in for `Worker.run`: virtual time does not wait for threads."""
+    await asyncio.sleep(0)
+    return function(*args, **kwargs)

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import aiohttp
 import pytest
@@ -39,9 +39,8 @@ from exporter.simulator.truth import truth_of_app
 from exporter.simulator.variants import Variants
 from tests.support.monitored import KEY, text_of
 from tests.support.service_session import ServiceSession
-from tests.support.virtual_time import VirtualClock, run
+from tests.support.virtual_time import VirtualClock, at_once, run
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 ACCOUNT = "production"
@@ -238,7 +237,7 @@ def play(
     with pytest.MonkeyPatch.context() as patch:
         # APScheduler looks at the wall clock by itself, and virtual time does not wait for threads.
         patch.setattr("apscheduler.schedulers.base.datetime", _datetime_of(clock))
-        patch.setattr("asyncio.to_thread", _at_once)
+        patch.setattr("exporter.threads.Worker.run", at_once)
         return run(main())
 
 
@@ -272,9 +271,3 @@ def _datetime_of(clock: VirtualClock) -> type[datetime]:
             return datetime.fromtimestamp(clock.now(), tz)
 
     return SimulatedDatetime
-
-
-async def _at_once(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Stand in for `asyncio.to_thread`: virtual time does not wait for threads."""
-    await asyncio.sleep(0)
-    return function(*args, **kwargs)

@@ -1,0 +1,20 @@
+"""Calls that do not return before a test is over."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
+from typing import Any
+
+
+@contextmanager
+def hanging_call() -> Iterator[Callable[..., Any]]:
+    """Yield a function that blocks whoever calls it until the block ends."""
+    over = Event()
+
+    def hang(*_arguments: object, **_more: object) -> None:
+        over.wait(60)
+
+    try:
+        yield hang
+    finally:
+        over.set()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NoReturn, TypeAlias
 
 from exporter.config.flags import from_flags
+from exporter.config.mistakes import UsageError
 from exporter.config.model import DEFAULT_ENDPOINT
 from exporter.configuration_source import ConfigurationSource
 
@@ -121,14 +122,14 @@ def configuration_source(options: argparse.Namespace) -> ConfigurationSource:
     """Return where the configuration comes from.
 
     Raises:
-        ValueError: a file and flags, or neither.
+        UsageError: a file and flags, or neither.
     """
     if options.config_file is not None:
         if options.app_ids or options.endpoint:
-            raise ValueError("--config.file does not go with --app.id or --api.endpoint: put the app into the file")
+            raise UsageError("--config.file does not go with --app.id or --api.endpoint: put the app into the file")
         return ConfigurationSource.of_file(options.config_file, os.environ)
     if not options.app_ids:
-        raise ValueError("what to read? give --config.file=FILE or --app.id=ID (or try the demo command)")
+        raise UsageError("what to read? give --config.file=FILE or --app.id=ID (or try the demo command)")
     return ConfigurationSource.of_config(from_flags(options.app_ids, options.endpoint or DEFAULT_ENDPOINT))
 
 
@@ -136,11 +137,11 @@ def host_and_port(address: str) -> tuple[str, int]:
     """Split HOST:PORT.
 
     Raises:
-        ValueError: it is none.
+        UsageError: it is none.
     """
     host, _, port = address.rpartition(":")
     if not port.isdecimal() or int(port) > 65_535:
-        raise ValueError(f"{address!r}: expected HOST:PORT")
+        raise UsageError(f"{address!r}: expected HOST:PORT")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 

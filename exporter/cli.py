@@ -26,7 +26,8 @@ from exporter.arguments import (
     host_and_port,
     rate,
 )
-from exporter.config.mistakes import ConfigError
+from exporter.commands import exit_codes
+from exporter.config.mistakes import ConfigError, UsageError
 from exporter.configuration_source import ConfigurationSource
 
 COMMANDS: Final = ("serve", "demo", "simulate", "check-config", "collect", "audit", "rules")
@@ -34,7 +35,7 @@ NEVER: Final = "never"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit code: 0 fine, 1 a failing app, 2 usage or configuration."""
+    """Run the program; returns its exit code, as `commands/exit_codes.py` lists them."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0] not in COMMANDS and words[0] not in {"-h", "--help", "--version"}):
         words.insert(0, "serve")
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler: Handler = options.handler
     try:
         return handler(options)
-    except (ConfigError, ValueError) as error:
+    except (ConfigError, UsageError) as error:
         sys.stderr.write(f"{error}\n")
         return USAGE_ERROR
     except KeyboardInterrupt:
@@ -50,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:  # noqa: BLE001 - a bug must not look like a finding or a mistake of usage
+        from exporter.supervisor import written
+
+        sys.stderr.write(f"{PROGRAM}: internal error, please report it\n{written(error)}\n")
+        return exit_codes.INTERNAL
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Final
 
+from exporter.config.mistakes import UsageError
+
 FIRST_DESCRIPTOR: Final = 3
 _ABSTRACT: Final = "@"
 
@@ -66,14 +68,14 @@ def inherited_sockets(environ: MutableMapping[str, str], *, first: int = FIRST_D
         first: The first descriptor.
 
     Raises:
-        ValueError: There are none, or one of them does not listen for streams.
+        UsageError: There are none, or one of them does not listen for streams.
     """
     if environ.pop("LISTEN_PID", "") != str(os.getpid()):
-        raise ValueError("no sockets were handed over: expected to be started by a systemd socket unit")
+        raise UsageError("no sockets were handed over: expected to be started by a systemd socket unit")
     number = environ.pop("LISTEN_FDS", "")
     environ.pop("LISTEN_FDNAMES", None)
     if not number.isdigit() or int(number) == 0:
-        raise ValueError(f"no sockets were handed over: LISTEN_FDS is {number!r}")
+        raise UsageError(f"no sockets were handed over: LISTEN_FDS is {number!r}")
     return [_listening(descriptor) for descriptor in range(first, first + int(number))]
 
 
@@ -83,10 +85,10 @@ def _listening(descriptor: int) -> socket.socket:
         inherited = socket.socket(fileno=descriptor)
         listens = inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
-        raise ValueError(f"the descriptor {descriptor} that was handed over is no socket") from error
+        raise UsageError(f"the descriptor {descriptor} that was handed over is no socket") from error
     if inherited.type != socket.SOCK_STREAM or not listens:
         inherited.close()
-        raise ValueError(
+        raise UsageError(
             f"the socket {descriptor} that was handed over does not listen for streams:"
             " use ListenStream= with Accept=no"
         )

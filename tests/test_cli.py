@@ -147,3 +147,24 @@ def test_serve_is_what_a_command_line_without_a_command_means(
     config = tmp_path / "x.yml"
     assert _exit_code([f"--config.file={config}", "--log.format=json"]) == 2
     assert capsys.readouterr().err.startswith(f"{config}:1:1: the file can't be read")
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("user-4711"), KeyError("user-4711"), TypeError("a bug"), RecursionError()]
+)
+def test_an_internal_error_is_no_usage_error(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What nobody expected ends with a traceback and a code of its own, never with 1 or 2."""
+
+    def fails(*_arguments: object) -> int:
+        raise error
+
+    monkeypatch.setattr("exporter.commands.collect.collect", fails)
+    assert _exit_code(["collect", "--app.id=a"]) == 70
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("rtcmpu-exporter: internal error, please report it\n")
+    assert "in fails" in shown.err
+    assert type(error).__name__ in shown.err
+    assert "user-4711" not in shown.err

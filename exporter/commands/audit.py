@@ -34,7 +34,7 @@ def audit(source: ConfigurationSource, output: Output, fail_on: Severity | None)
 
     Raises:
         ConfigError: With every mistake of the configuration and of the rules.
-        ValueError: A CA file of it can't be used.
+        UsageError: A CA file of it can't be used.
     """
     metrics = SelfMetrics(version=__version__)
     log.configure("error", "logfmt", sys.stderr, metrics.message_logged)

@@ -34,7 +34,7 @@ def collect(source: ConfigurationSource, output: Output) -> int:
 
     Raises:
         ConfigError: With every mistake of the configuration.
-        ValueError: A CA file of it can't be used.
+        UsageError: A CA file of it can't be used.
     """
     metrics = SelfMetrics(version=__version__)
     log.configure("error", "logfmt", sys.stderr, metrics.message_logged)

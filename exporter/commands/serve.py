@@ -8,7 +8,7 @@ from exporter import __version__, log
 from exporter.clock import SystemClock
 from exporter.commands import exit_codes
 from exporter.commands.running import run
-from exporter.config.mistakes import ConfigError
+from exporter.config.mistakes import ConfigError, UsageError
 from exporter.configuration_source import ConfigurationSource
 from exporter.daemon import Daemon, Options
 from exporter.metrics.self_metrics import SelfMetrics
@@ -38,7 +38,7 @@ def serve(
             sockets=inherited_sockets(os.environ) if use_systemd_socket else (),
         )
         run(daemon.run())
-    except (ConfigError, ListenError, ValueError) as error:
+    except (ConfigError, ListenError, UsageError) as error:
         sys.stderr.write(f"{error}\n")
         return exit_codes.USAGE
     return exit_codes.FINE

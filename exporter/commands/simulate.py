@@ -26,12 +26,13 @@ class _Access(Struct, frozen=True):
 
 def simulate(options: SimulatorOptions, host: str, port: int) -> int:
     """Serve until a signal; returns the exit code."""
+    accesses = [_Access(options.app_ids, ACCESS_KEY_ID, ACCESS_KEY_SECRET)]
     try:
-        accesses = [_Access(options.app_ids, ACCESS_KEY_ID, ACCESS_KEY_SECRET)]
-        return _serve_until_signal(build_service(options), accesses, host, port)
+        service = build_service(options)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return exit_codes.USAGE
+    return _serve_until_signal(service, accesses, host, port)
 
 
 def simulate_demo(host: str, port: int) -> int:

@@ -6,6 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from exporter.clock import Clock
+from exporter.config.mistakes import UsageError
 from exporter.metrics.exposition import TASKS_PATH
 from exporter.web import expositions, probes
 from exporter.web.accounting import accounting
@@ -43,7 +44,7 @@ def application(
         limits: How many scrapes at a time, how long each, how large a request.
 
     Raises:
-        ValueError: `telemetry_path` is no path, or one that shows something else.
+        UsageError: `telemetry_path` is no path, or one that shows something else.
     """
     _check_telemetry_path(telemetry_path)
     origin = checked_origin(hosts or KnownHosts(), {telemetry_path, TASKS_PATH, HEALTHY_PATH, READY_PATH})
@@ -64,9 +65,9 @@ def application(
 def _check_telemetry_path(path: str) -> None:
     """Refuse what could never be reached, and what would hide a page."""
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", path):
-        raise ValueError(f"telemetry path {path!r}: expected a path of letters, digits and . _ ~ / - such as /metrics")
+        raise UsageError(f"telemetry path {path!r}: expected a path of letters, digits and . _ ~ / - such as /metrics")
     if path in _RESERVED_PATHS or path.startswith(_RESERVED_PREFIXES):
-        raise ValueError(f"telemetry path {path!r}: something else is shown there, choose another such as /metrics")
+        raise UsageError(f"telemetry path {path!r}: something else is shown there, choose another such as /metrics")
 
 
 async def _add_safe_headers(_request: web.Request, response: web.StreamResponse) -> None:

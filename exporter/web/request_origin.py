@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from exporter.config.mistakes import UsageError
 from exporter.web.answers import error_answer
 
 _READING_METHODS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
@@ -34,7 +35,7 @@ class KnownHosts:
         allowed: Further names, with `*` and `?` as in shells.
 
     Raises:
-        ValueError: `external_url` or one of `allowed` can't be used.
+        UsageError: `external_url` or one of `allowed` can't be used.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class KnownHosts:
         self.external_authority = None if external_url is None else _authority(external_url)
         for pattern in allowed:
             if not _PATTERN.fullmatch(pattern):
-                raise ValueError(f"--web.allowed-host={pattern}: expected a host name without scheme and port")
+                raise UsageError(f"--web.allowed-host={pattern}: expected a host name without scheme and port")
         self._names = {_LOCALHOST, *map(_normalised, own_names)}
         if self.external_authority is not None:
             self._names.add(_host_of(self.external_authority) or "")
@@ -128,16 +129,16 @@ def _authority(url: str) -> str:
     """Return host and port of an address.
 
     Raises:
-        ValueError: It is no http or https address, or says more than where.
+        UsageError: It is no http or https address, or says more than where.
     """
     expected = f"--web.external-url={url}: expected an address such as https://metrics.example.com/"
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise ValueError(expected) from None
+        raise UsageError(expected) from None
     is_plain = not (parts.query or parts.fragment) and _host_of(parts.netloc) is not None
     if parts.scheme not in {"http", "https"} or not is_plain:
-        raise ValueError(expected)
+        raise UsageError(expected)
     return parts.netloc
 
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from exporter import daemon, fresh_sweep
-from exporter.aliyun import credentials, failures, transport, values
+from exporter.aliyun import credentials, failures, response, row, transport, values
 from exporter.collect import history, requests, state_file
 from exporter.config import files, yaml_nodes
 from exporter.config.model import Collection
@@ -28,7 +28,14 @@ SAID = {
     "right passwords that are remembered": f"{users.MOST_REMEMBERED}",
     "wrong passwords that are remembered": f"{users.MOST_REMEMBERED_WRONG}",
     "requests of one address that wait for a password check": f"{fair_queue.MOST_WAITING}",
-    "an answer of the service, decompressed": f"{transport.MAX_BODY_BYTES // MIB} MiB",
+    "a page of the service, decompressed": f"{transport.MAX_BODY_BYTES // MIB} MiB",
+    "rows of a page, and bytes of a row": f"{response.MAX_ROWS}, and {row.MAX_ROW_BYTES // 1024} KiB",
+    "values of a page, by its commas": f"{response.MAX_COMMAS}",
+    "what is around the list of a page": f"{response.MAX_OUTSIDE_BYTES // 1024} KiB",
+    "the body of an error": f"{failures.MAX_ERROR_BYTES // 1024} KiB",
+    "a page that is decoded in the event loop": f"{transport.LARGE_BODY_BYTES // MIB} MiB",
+    "a TaskId, and a ChannelId": f"{row.MAX_ID_BYTES} bytes",
+    "URLs, panes and users of a task": f"{row.MAX_URLS}, {row.MAX_PANES} and {row.MAX_USERS}",
     "connections to the service, for each account": f"{transport.MAX_CONNECTIONS}",
     "a text of a row that becomes a name": f"{values.MAX_NAME_CHARACTERS} characters",
     "a configuration file, and a rule file": f"{files.MOST_BYTES // MIB} MiB",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -13,7 +14,7 @@ from exporter.aliyun.errors import ApiError
 from exporter.aliyun.http_date import parse_http_date
 from exporter.aliyun.response import Page, read_page
 from exporter.aliyun.signing import canonical_query, signed_headers
-from exporter.aliyun.transport import Answer, Transport, parse_endpoint
+from exporter.aliyun.transport import LARGE_BODY_BYTES, Answer, Transport, parse_endpoint
 from exporter.clock import Clock
 from exporter.state import State
 
@@ -69,6 +70,7 @@ class Client:
         self._clock = clock
         self._nonce = nonce
         self._observer = observer
+        self._decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decoder")
         self._clock_offset_seconds = 0.0
         self._under_way = 0
         self._idle = asyncio.Event()
@@ -98,6 +100,7 @@ class Client:
 
     async def close(self) -> None:
         """Close the session and stop renewing credentials."""
+        self._decoder.shutdown(wait=False, cancel_futures=True)
         await self._credentials.close()
         await self._session.close()
 
@@ -144,20 +147,28 @@ class Client:
             timestamp=self._clock.now() + offset_seconds,
             nonce=self._nonce(),
         )
-        answer = await self._transport.post(query, headers)
-        skew_seconds = _skew_seconds(answer)
-        if skew_seconds is not None:
-            self._observer.clock_skew(skew_seconds)
-        if answer.status == 200:
-            page = read_page(answer.body)
-            if not page.error_code:
-                return page
-        error = failures.answer_failure(answer.status, answer.headers, answer.body, now=self._clock.now())
+        async with self._transport.post(query, headers) as answer:
+            skew_seconds = _skew_seconds(answer)
+            if skew_seconds is not None:
+                self._observer.clock_skew(skew_seconds)
+            body = answer.body
+            if answer.status == 200:
+                page = await self._decoded(body)
+                if not page.error:
+                    return page
+                body = page.error
+            error = failures.answer_failure(answer.status, answer.headers, body, now=self._clock.now())
         if failures.is_about_the_clock(error):
             raise self._clock_refused(error, offset_seconds, skew_seconds)
         if failures.is_about_the_token(error) and self._credentials.invalidate(credentials):
             error.retryable = True
         raise error
+
+    async def _decoded(self, body: bytes) -> Page:
+        """Decode a page; a large one in a thread, so that the event loop goes on meanwhile."""
+        if len(body) <= LARGE_BODY_BYTES:
+            return read_page(body)
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, read_page, body)
 
     def _clock_refused(self, error: ApiError, offset_seconds: float, skew_seconds: float | None) -> ApiError:
         """Learn the service's time; another attempt helps only where this one was signed with another time."""

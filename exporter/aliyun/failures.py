@@ -16,6 +16,11 @@ from exporter.state import State
 MAX_WAIT_SECONDS: Final = 300.0
 """A longer wait that the service asks for is not believed: the next attempt tells."""
 
+MAX_ERROR_BYTES: Final = 64 * 1024
+"""A longer body is not the service's error."""
+NAMES_OF_CODES: Final = ("code", "errorcode", "errcode", "error_code", "error")
+"""Members that report an error, in lower case; the first is the documented one."""
+
 _MAX_CODE_CHARACTERS: Final = 64
 _NO_ACCESS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _TASK_CODE: Final = re.compile(r"^invalid_?task_?id|task.*not[._-]?(?:found|exist)", re.IGNORECASE)
@@ -185,6 +190,8 @@ def _by_status(status: int, code: str, *, is_json: bool) -> _Verdict:
 
 def _error_object(body: bytes) -> Mapping[str, Any] | None:
     """Return an error's body with its keys in lower case; None where it is no JSON object."""
+    if len(body) > MAX_ERROR_BYTES:
+        return None
     try:
         content = lenient_json.decode(body)
     except (ValueError, RecursionError):
@@ -194,7 +201,7 @@ def _error_object(body: bytes) -> Mapping[str, Any] | None:
 
 def _code_of(content: Mapping[str, Any] | None) -> str:
     """Return the error code without anything that could not stand in a log or a sentence."""
-    return _cleaned(content.get("code")) if content else ""
+    return next((code for name in NAMES_OF_CODES if (code := _cleaned((content or {}).get(name)))), "")
 
 
 def _request_id_of(content: Mapping[str, Any] | None) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple, TypeVar, get_args, get_origin
+from typing import Any, Final, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -11,6 +11,9 @@ from exporter.aliyun.documented import Part
 from exporter.aliyun.fields import FieldReader
 from exporter.aliyun.values import is_absent
 from exporter.task import FIELDS
+
+MAX_ELEMENTS: Final = 1000
+"""No documented list has as many."""
 
 _Part = TypeVar("_Part", bound=Part)
 
@@ -41,11 +44,12 @@ def mend(content: Mapping[str, Any], shape: type[_Part], reader: FieldReader, na
     """
     members = _members(shape)
     parts: dict[str, Any] = {}
+    unknown: dict[str, Any] = {}
     for key, value in content.items():
         member = members.get(key)
         if member is None:
             if not is_absent(value):
-                reader.note_odd(f"{place}.{key}", value)
+                unknown[key] = value
         elif member.part is None:
             parts[member.attribute] = value
         elif member.is_list and isinstance(value, list):
@@ -55,11 +59,19 @@ def mend(content: Mapping[str, Any], shape: type[_Part], reader: FieldReader, na
         elif not is_absent(value):
             qualified = f"{name}.{key}"
             reader.unreadable(qualified if qualified in FIELDS else key, value)
+    if unknown:
+        reader.note_odd(place, unknown)
     return shape(**parts)
 
 
 def _mend_all(content: list[Any], shape: type[_Part], reader: FieldReader, name: str, place: str) -> list[_Part]:
-    """Put each element of a list into its documented shape; those that are no objects are noted and left out."""
+    """Put each element of a list into its documented shape; those that are no objects are noted and left out.
+
+    A list that is absurdly long is noted as a whole.
+    """
+    if len(content) > MAX_ELEMENTS:
+        reader.unreadable(name, content)
+        return []
     mended = []
     for index, element in enumerate(content):
         if isinstance(element, dict):

@@ -1,20 +1,35 @@
 """The outside of an answer: a page split into rows that are not yet read.
 
 Most rows are known by the digest of their bytes, so splitting and digesting is nearly all that a page costs;
-`row.py` reads the others.
+`row.py` reads the others. An answer is bounded before it is split: none costs much more than the largest real page.
 """
 
-from typing import Any, NamedTuple
+import re
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import xxhash
 
+from exporter.aliyun import lenient_json
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.lenient_json import without_lone_surrogates
-from exporter.aliyun.row import ForeignRow, read_row
+from exporter.aliyun.failures import NAMES_OF_CODES
+from exporter.aliyun.row import MAX_ROW_BYTES, ForeignRow, read_row
 from exporter.state import State
 
 __all__ = ["ForeignRow", "Page", "read_page", "read_row", "row_digest"]
+
+MAX_ROWS: Final = 100
+"""The largest PageSize."""
+MAX_OUTSIDE_BYTES: Final = 16 * 1024
+"""What may be around the list: a RequestId, or an error."""
+MAX_COMMAS: Final = 65_536
+"""Of a list: more than 600 values in each of 100 rows. A usual row has 50 to 200."""
+
+_NO_LIST: Final = b"null"
+_LIST_KEY: Final = re.compile(rb'"MPUTasks"\s*:\s*')
+_SINGULAR: Final = frozenset({"mputasks", "requestid", "success", *NAMES_OF_CODES})
+"""Members that an answer may have only once, in whatever case."""
+_SUCCESS_CODES: Final = frozenset({"0", "200", "ok", "success"})
 
 
 class Page(NamedTuple):
@@ -22,47 +37,43 @@ class Page(NamedTuple):
 
     request_id: str
     rows: list[msgspec.Raw]
-    """Each holds on to the whole answer's bytes: read or digest it, then let it go."""
-    error_code: str = ""
-    """What a 200 without a list names as its error; such a page says nothing about tasks."""
+    """Each holds on to the bytes of the whole list: read or digest it, then let it go."""
+    error: bytes = b""
+    """The answer without its list, where it reports an error; such a page says nothing about tasks."""
 
 
 class _Envelope(msgspec.Struct):
-    """What stands around the rows; names and order of the fields are the vendor's."""
+    """What is around the rows; names are the vendor's."""
 
     request_id: Any = msgspec.field(name="RequestId", default=None)
-    tasks: list[msgspec.Raw] | None = msgspec.field(name="MPUTasks", default=None)
-    code: Any = msgspec.field(name="Code", default=None)
+    tasks: msgspec.Raw = msgspec.field(name="MPUTasks", default_factory=lambda: msgspec.Raw(_NO_LIST))
+
+
+# Elements beyond the last of these are only skipped, so that a list of millions costs no more than a scan.
+_Rows = msgspec.defstruct(
+    "_Rows", [(f"row_{place}", msgspec.Raw, None) for place in range(MAX_ROWS + 1)], array_like=True
+)
+_ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
+_ROWS: Final = msgspec.json.Decoder(_Rows)
 
 
 def read_page(body: bytes) -> Page:
     """Split the body of a 200 into rows.
 
-    A page whose `MPUTasks` is absent or null beside a `RequestId` has no rows. Broken Unicode costs no more than
-    odd characters in its row.
+    A page whose `MPUTasks` is `[]`, absent or null beside a `RequestId` has no rows, unless the answer reports an
+    error or has a list under another name. Broken Unicode costs no more than odd characters in its row.
 
     Raises:
         ApiError: invalid_response; retryable where the JSON is broken or cut off, not where its shape is another.
     """
     try:
-        envelope = _decode(body)
+        return _read(body)
     except msgspec.ValidationError as error:
         raise _unexpected("is not a list of tasks as documented") from error
     except RecursionError as error:
         raise _unexpected("is nested too deeply") from error
     except ValueError as error:
         raise ApiError(State.INVALID_RESPONSE, _broken(body), status=200, retryable=True) from error
-    if not isinstance(envelope.request_id, str) or not envelope.request_id:
-        raise _unexpected("has no RequestId: check that the endpoint is the live service's")
-    is_error = envelope.tasks is None and isinstance(envelope.code, str)
-    return Page(envelope.request_id, envelope.tasks or [], envelope.code if is_error else "")
-
-
-def _broken(body: bytes) -> str:
-    """Say what a body is that can't be decoded."""
-    if body.lstrip()[:1] in {b"{", b"["}:
-        return "the service's answer is no complete JSON: if that lasts, look for a proxy that cuts answers off"
-    return "the service's answer is no JSON: check that the endpoint is the live service's, with no proxy in between"
 
 
 def row_digest(row: msgspec.Raw) -> int:
@@ -70,14 +81,79 @@ def row_digest(row: msgspec.Raw) -> int:
     return xxhash.xxh3_64_intdigest(memoryview(row))
 
 
-def _decode(body: bytes) -> _Envelope:
+def _read(body: bytes) -> Page:
+    """Split a body; raises as its decoder does, too."""
+    body, envelope = _decode(body)
+    tasks = bytes(envelope.tasks)
+    rows = [] if tasks == _NO_LIST else _split(tasks)
+    outside = _outside(body, tasks)
+    members = lenient_json.decode_members(outside)
+    if not isinstance(envelope.request_id, str) or not envelope.request_id:
+        raise _unexpected("has no RequestId: check that the endpoint is the live service's")
+    names = [name.casefold() for name, _ in members]
+    if any(names.count(name) > 1 for name in _SINGULAR):
+        raise _unexpected("names one of its members twice")
+    if any(_reports_error(name, value) for name, value in members):
+        return Page(envelope.request_id, [], error=outside)
+    if not rows and _holds_list(members):
+        raise _unexpected("has a list under another name than MPUTasks")
+    return Page(envelope.request_id, rows)
+
+
+def _decode(body: bytes) -> tuple[bytes, _Envelope]:
     """Decode the outside; msgspec refuses lone surrogates even where it skips, so they are mended on demand."""
     try:
-        return msgspec.json.decode(body, type=_Envelope)
+        return body, _ENVELOPE.decode(body)
     except msgspec.ValidationError:
         raise
     except ValueError:
-        return msgspec.json.decode(without_lone_surrogates(body), type=_Envelope)
+        mended = lenient_json.without_lone_surrogates(body)
+        return mended, _ENVELOPE.decode(mended)
+
+
+def _split(tasks: bytes) -> list[msgspec.Raw]:
+    """Split a list into rows, within bounds."""
+    if tasks.count(b",") > MAX_COMMAS:
+        raise _unexpected("has more values than a page of tasks can have")
+    rows = [row for row in msgspec.structs.astuple(_ROWS.decode(tasks)) if row is not None]
+    if len(rows) > MAX_ROWS:
+        raise _unexpected(f"lists more than {MAX_ROWS} tasks")
+    if any(len(memoryview(row)) > MAX_ROW_BYTES for row in rows):
+        raise _unexpected(f"has a task of more than {MAX_ROW_BYTES // 1024} KiB")
+    return rows
+
+
+def _outside(body: bytes, tasks: bytes) -> bytes:
+    """Return a body with null in place of its list."""
+    outside = body
+    for key in _LIST_KEY.finditer(body):
+        if body.startswith(tasks, key.end()):
+            outside = body[: key.end()] + _NO_LIST + body[key.end() + len(tasks) :]
+            break
+    if len(outside) > MAX_OUTSIDE_BYTES:
+        raise _unexpected("has much more in it than a list of tasks")
+    return outside
+
+
+def _reports_error(name: str, value: Any) -> bool:
+    """Whether a member says that the request failed."""
+    spelled = value.strip().casefold() if isinstance(value, str) else value
+    if name.casefold() == "success":
+        return spelled is False or spelled == "false"
+    is_success = isinstance(spelled, str) and spelled in _SUCCESS_CODES
+    return name.casefold() in NAMES_OF_CODES and bool(spelled) and not is_success
+
+
+def _holds_list(value: Any) -> bool:
+    """Whether a list is somewhere in members as `decode_members` returns them."""
+    return isinstance(value, list) or (isinstance(value, tuple) and any(_holds_list(inner) for _, inner in value))
+
+
+def _broken(body: bytes) -> str:
+    """Say what a body is that can't be decoded."""
+    if body.lstrip()[:1] in {b"{", b"["}:
+        return "the service's answer is no complete JSON: if that lasts, look for a proxy that cuts answers off"
+    return "the service's answer is no JSON: check that the endpoint is the live service's, with no proxy in between"
 
 
 def _unexpected(what: str) -> ApiError:

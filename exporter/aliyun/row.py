@@ -8,7 +8,7 @@ in common, and which is read once for all of them.
 """
 
 from collections.abc import Hashable
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import xxhash
@@ -23,6 +23,15 @@ from exporter.aliyun.pushes import Pushes, take_pushes
 from exporter.state import State
 from exporter.task import Configuration, Task
 
+MAX_ROW_BYTES: Final = 256 * 1024
+MAX_ID_BYTES: Final = 256
+"""Of a TaskId or ChannelId; documented are 55 and 64 characters. A longer one is unreadable."""
+MAX_URLS: Final = 100
+MAX_PANES: Final = 100
+MAX_USERS: Final = 1000
+"""A longer list is unreadable as a whole, and its task is shown without it."""
+
+_Part = TypeVar("_Part", bound=documented.Part)
 _ROW: Final = msgspec.json.Decoder(documented.Row)
 
 
@@ -46,7 +55,7 @@ def read_row(row: msgspec.Raw | bytes, *, app_id: str, share: Interner | None = 
         share: Lets tasks have in common what is equal in them; kept as long as the tasks are.
 
     Returns:
-        The task, or None where the row names no TaskId.
+        The task, or None where the row names no TaskId that can be read.
 
     Raises:
         ForeignRow: It names another app.
@@ -57,10 +66,14 @@ def read_row(row: msgspec.Raw | bytes, *, app_id: str, share: Interner | None = 
     if _identity(content.app_id) not in {"", app_id}:
         raise ForeignRow
     task_id = _identity(content.task_id)
-    if not task_id:
+    if not task_id or _is_too_long(task_id):
         return None
     share = share or Interner()
     channel_id = reader.text(content.channel_id, "ChannelId")
+    if _is_too_long(channel_id):
+        reader.unreadable("ChannelId", channel_id)
+        channel_id = ""
+    _leave_out_long_lists(reader, content)
     content.app_id = content.task_id = content.channel_id = None
     pushes, push_digests = take_pushes(reader, content, share)
     hide_texts(reader, content)
@@ -83,6 +96,29 @@ def _identity(value: object) -> str:
         return values.text(value)
     except values.Unreadable:
         return ""
+
+
+def _is_too_long(identity: str) -> bool:
+    """Whether no service would give such an id."""
+    return len(identity) > MAX_ID_BYTES or len(identity.encode()) > MAX_ID_BYTES
+
+
+def _leave_out_long_lists(reader: FieldReader, row: documented.Row) -> None:
+    """Note lists that are longer than any that is meant, so that they cost no more than their digest."""
+    row.multi_stream_url = _bounded(reader, row.multi_stream_url, "MultiStreamURL", MAX_URLS)
+    transcode = row.transcode_params
+    if transcode:
+        transcode.user_infos = _bounded(reader, transcode.user_infos, "UserInfos", MAX_USERS)
+        if transcode.layout:
+            transcode.layout.user_panes = _bounded(reader, transcode.layout.user_panes, "UserPanes", MAX_PANES)
+
+
+def _bounded(reader: FieldReader, elements: list[_Part] | None, field: str, most: int) -> list[_Part] | None:
+    """Return a list of at most so many elements, else None."""
+    if elements is None or len(elements) <= most:
+        return elements
+    reader.unreadable(field, msgspec.json.encode(elements).decode())
+    return None
 
 
 def _configuration(reader: FieldReader, row: documented.Row, pushes: Pushes, share: Interner) -> Configuration:

@@ -1,8 +1,11 @@
 """Sending: one shared session for each account, one bounded HTTP exchange at a time."""
 
+import asyncio
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -12,6 +15,7 @@ import structlog
 from yarl import URL
 
 from exporter.aliyun.errors import ApiError
+from exporter.aliyun.failures import MAX_ERROR_BYTES
 from exporter.aliyun.network_failures import transport_failure
 from exporter.aliyun.proxies import Proxy, proxy_for
 from exporter.clock import Clock
@@ -22,8 +26,11 @@ from exporter.state import State
 MAX_CONNECTIONS: Final = 50
 """As many as the service takes requests per second: with more in flight it is already late."""
 READ_BUFFER_BYTES: Final = 256 * 1024
-MAX_BODY_BYTES: Final = 32 * 1024 * 1024
-"""Decompressed. A page of 100 tasks has about 300 kB."""
+MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+"""Of a page, decompressed. One of 100 tasks usually has about 300 kB."""
+LARGE_BODY_BYTES: Final = 1024 * 1024
+LARGE_BODIES: Final = 2
+"""So many larger ones are in memory at a time, from here until they are decoded; others wait for their turn."""
 KEEP_ALIVE_SECONDS: Final = 15.0
 """Idle connections are dropped before a server is likely to: a POST on one that it has just closed is lost."""
 
@@ -170,50 +177,68 @@ class Transport:
             self._proxy = proxy_for(*endpoint, configured=proxy, environment=os.environ)
         except ValueError as error:
             self._unusable_proxy = str(error)
+        self._large_bodies = asyncio.Semaphore(LARGE_BODIES)
 
-    async def post(self, query: str, headers: Mapping[str, str]) -> Answer:
-        """Make one POST with an empty body, and read its answer whole.
+    @asynccontextmanager
+    async def post(self, query: str, headers: Mapping[str, str]) -> AsyncIterator[Answer]:
+        """Make one POST with an empty body, and read its answer whole; a large one counts until the block ends.
 
         Args:
             query: Sent byte for byte as it is.
             headers: With the signature.
 
         Raises:
-            ApiError: timeout, network_error, or invalid_response for a body beyond `MAX_BODY_BYTES`; nothing else,
+            ApiError: timeout, network_error, or invalid_response for a page beyond `MAX_BODY_BYTES`; nothing else,
                 whatever the libraries below raise.
         """
         if self._unusable_proxy:
             raise ApiError(State.NETWORK_ERROR, self._unusable_proxy)
         sent_at = self._clock.now()
-        try:
-            async with self._session.post(
-                URL(f"{self._endpoint.scheme}://{self._endpoint.authority}/?{query}", encoded=True),
-                headers=headers,
-                timeout=self._timeout,
-                proxy=self._proxy.url if self._proxy else None,
-                ssl=self._authorities.context(),
-                allow_redirects=False,
-            ) as response:
-                midpoint = (sent_at + self._clock.now()) / 2
-                body = await _read(response.content)
-                return Answer(response.status, response.headers, body, midpoint)
-        except ApiError:
-            raise
-        except Exception as error:
-            _, host, port = self._endpoint
-            raise transport_failure(error, host=host, port=port, proxy=self._proxy) from error
+        async with AsyncExitStack() as held:
+            try:
+                async with self._session.post(
+                    URL(f"{self._endpoint.scheme}://{self._endpoint.authority}/?{query}", encoded=True),
+                    headers=headers,
+                    timeout=self._timeout,
+                    proxy=self._proxy.url if self._proxy else None,
+                    ssl=self._authorities.context(),
+                    allow_redirects=False,
+                ) as response:
+                    midpoint = (sent_at + self._clock.now()) / 2
+                    body = await self._read(response, held)
+            except ApiError:
+                raise
+            except Exception as error:
+                _, host, port = self._endpoint
+                raise transport_failure(error, host=host, port=port, proxy=self._proxy) from error
+            yield Answer(response.status, response.headers, body, midpoint)
 
+    async def _read(self, response: aiohttp.ClientResponse, held: AsyncExitStack) -> bytes:
+        """Read a body up to its bound; what is left of an error's is not read.
 
-async def _read(content: aiohttp.StreamReader) -> bytes:
-    """Read a body up to the bound."""
-    pieces = []
-    size = 0
-    async for piece in content.iter_any():
-        size += len(piece)
-        if size > MAX_BODY_BYTES:
-            raise ApiError(
-                State.INVALID_RESPONSE,
-                f"the answer has more than {MAX_BODY_BYTES // 1024**2} MiB: check that the endpoint is the service's",
-            )
-        pieces.append(piece)
-    return b"".join(pieces)
+        Args:
+            response: Whose.
+            held: Gets the place among the large bodies, where one is needed.
+
+        Raises:
+            ApiError: It is a page's and too large.
+        """
+        pieces = []
+        size = 0
+        is_page = response.status == HTTPStatus.OK
+        async for piece in response.content.iter_any():
+            pieces.append(piece)
+            is_first_large = size <= LARGE_BODY_BYTES < size + len(piece)
+            size += len(piece)
+            if not is_page and size > MAX_ERROR_BYTES:
+                break
+            if size > MAX_BODY_BYTES:
+                raise ApiError(
+                    State.INVALID_RESPONSE,
+                    f"the answer has more than {MAX_BODY_BYTES // 1024**2} MiB: check that the endpoint is the"
+                    " service's",
+                    status=response.status,
+                )
+            if is_first_large:
+                await held.enter_async_context(self._large_bodies)
+        return b"".join(pieces)

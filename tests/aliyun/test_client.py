@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 import time
 from email.utils import formatdate
 
@@ -10,8 +11,9 @@ from aiohttp import web
 
 from exporter.aliyun.credentials import Credentials
 from exporter.aliyun.errors import ApiError
+from exporter.aliyun.response import Page, read_page
 from exporter.aliyun.signing import authorization
-from exporter.aliyun.transport import MAX_BODY_BYTES
+from exporter.aliyun.transport import LARGE_BODY_BYTES, MAX_BODY_BYTES
 from exporter.config.secret import Secret
 from exporter.state import State
 from tests.support.fake_service import (
@@ -101,6 +103,7 @@ async def test_compressed_answers_are_read() -> None:
         answer_json({"RequestId": "r", "MPUTasks": None}),
         answer_json({"RequestId": "r", "Code": "InvalidTaskId"}, status=400),
         answer_json({"requestid": "r", "code": "TaskNotFound"}, status=404),
+        answer_json({"RequestId": "r", "Code": "InvalidTaskId.NotFound", "MPUTasks": []}),
     ],
 )
 async def test_an_unknown_task_is_an_empty_page(answer: Answer) -> None:
@@ -134,6 +137,14 @@ async def test_a_refused_page_is_a_failure_where_it_is_no_look_up() -> None:
         (answer_text('{"RequestId": "r", "MPU', status=200), State.INVALID_RESPONSE, True),
         (answer_json({"tasks": []}), State.INVALID_RESPONSE, False),
         (answer_json({"RequestId": "r", "Code": "Throttling.User"}), State.THROTTLED, True),
+        (answer_json({"RequestId": "r", "Code": "Throttling.User", "MPUTasks": []}), State.THROTTLED, True),
+        (answer_json({"RequestId": "r", "errorCode": "InternalError", "MPUTasks": []}), State.SERVER_ERROR, True),
+        (answer_json({"RequestId": "r", "Success": False, "MPUTasks": []}), State.INVALID_RESPONSE, True),
+        (
+            answer_json({"RequestId": "r", "Code": "InvalidAppId", "X": "x" * 100_000}, status=400),
+            State.NETWORK_ERROR,
+            True,
+        ),
         (
             answer_json({"RequestId": "r", "Code": "Throttling"}, status=400, x_acs_retry_after="20"),
             State.THROTTLED,
@@ -187,7 +198,26 @@ async def test_a_body_without_end_is_refused() -> None:
 
     error = await failure_of(bomb)
     assert error.state is State.INVALID_RESPONSE
-    assert "32 MiB" in error.reason
+    assert "4 MiB" in error.reason
+
+
+async def test_a_large_page_does_not_stop_the_event_loop() -> None:
+    """A page of megabytes, even one that needs mending, is decoded while other work goes on."""
+    row = '{"TaskId": "t%d", "ChannelId": "' + "\\\\" * 19_000 + '\\ud800"}'
+    body = '{"RequestId": "r", "MPUTasks": [' + ",".join(row % number for number in range(100)) + "]}"
+    assert LARGE_BODY_BYTES < len(body) < MAX_BODY_BYTES
+    threads: set[str] = set()
+
+    def read(body: bytes) -> Page:
+        threads.add(threading.current_thread().name)
+        return read_page(body)
+
+    async with serving(answer_text(body)) as service, client_of(service.address, Observed()) as client:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("exporter.aliyun.client.read_page", read)
+            pages = await asyncio.gather(*(client.list_tasks("app", page_no=1, page_size=100) for _ in range(4)))
+    assert [len(page.rows) for page in pages] == [100] * 4
+    assert threading.current_thread().name not in threads
 
 
 async def test_a_reset_connection_is_a_network_error() -> None:

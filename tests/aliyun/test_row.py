@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.aliyun.interning import Interner
 from exporter.aliyun.response import read_page
-from exporter.aliyun.row import ForeignRow, read_row
+from exporter.aliyun.row import MAX_ID_BYTES, MAX_PANES, MAX_URLS, MAX_USERS, ForeignRow, read_row
 from exporter.state import State
 from exporter.task import DIGEST_GROUPS, FIELDS, Output, Pane, Sei, Source, Task
 from tests.support.documented_rows import documented_rows
@@ -317,6 +317,45 @@ def test_a_row_of_another_app_is_refused() -> None:
 def test_a_row_without_task_id_is_none(raw: bytes) -> None:
     """What names no task is no task."""
     assert read_row(raw, app_id="a") is None
+
+
+@pytest.mark.parametrize("letter", ["x", "\u4e2d", "\\"])
+def test_ids_have_a_bound(letter: str) -> None:
+    """A row whose TaskId is far too long is left out; a ChannelId that is counts as unreadable."""
+    length = MAX_ID_BYTES // len(letter.encode())
+    assert with_change("TaskId", letter * length).task_id == letter * length
+    assert with_change("ChannelId", letter * length).channel_id == letter * length
+    too_long = letter * (length + 1)
+    assert read_row(json.dumps(with_id(too_long)).encode(), app_id="yourAppId") is None
+    task, other = with_change("ChannelId", too_long), with_change("ChannelId", too_long + letter)
+    assert task.channel_id == ""
+    assert task.configuration.field_errors == ("ChannelId",)
+    assert not task.same_content(other)
+
+
+@pytest.mark.parametrize("key", ["TaskId", "UnknownKey"])
+@pytest.mark.parametrize(
+    ("path", "element", "most", "field"),
+    [
+        ("MultiStreamURL", {"URL": "rtmp://a.example/%d"}, MAX_URLS, "MultiStreamURL"),
+        ("TranscodeParams.Layout.UserPanes", {"X": "0.%d"}, MAX_PANES, "UserPanes"),
+        ("TranscodeParams.UserInfos", {"UserId": "u%d"}, MAX_USERS, "UserInfos"),
+    ],
+)
+def test_lists_have_a_bound(path: str, element: dict[str, str], most: int, field: str, key: str) -> None:
+    """A list that is longer than any that is meant is a field error; the task is there without it."""
+
+    def read_with(count: int, shift: int = 0) -> Task:
+        elements = [{name: text % (number + shift) for name, text in element.items()} for number in range(count)]
+        return read({**changed(example_row(), path, elements), key: "yourTaskId"})
+
+    assert field not in read_with(most).configuration.field_errors
+    task = read_with(most + 1)
+    assert task.configuration.field_errors.count(field) == 1
+    assert not task.same_content(read_with(most + 1, 1))
+    configuration = task.configuration
+    assert len({"MultiStreamURL": configuration.outputs[1:], "UserPanes": configuration.panes}.get(field, ())) == 0
+    assert configuration.users == (0 if field == "UserInfos" else 1)
 
 
 @pytest.mark.parametrize("odd", [rb'"\ud800"', b'"\xff\xfe"', b"1e999", b"9" * 6000])

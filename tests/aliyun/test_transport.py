@@ -3,7 +3,7 @@
 import socket
 import ssl
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import aiohttp
@@ -48,11 +48,17 @@ def closed_port() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
+async def status_of(transport: Transport, headers: Mapping[str, str] | None = None) -> int:
+    """Send one request over a transport, and return the status."""
+    async with transport.post("A=%7E", headers or {}) as answer:
+        return answer.status
+
+
 async def post(address: str, *, ca_file: Path | None = None, proxy: str | None = None) -> int:
     """Send one request, and return the status."""
     async with open_session(ca_file=ca_file) as session:
         transport = Transport(session, parse_endpoint(address), clock=SystemClock(), timeout_seconds=5.0, proxy=proxy)
-        return (await transport.post("A=%7E", {})).status
+        return await status_of(transport)
 
 
 async def failure_of(address: str, *, proxy: str | None = None) -> str:
@@ -129,15 +135,15 @@ async def test_a_changed_ca_file_takes_effect_without_a_restart(
             ca_file=ca_file,
         )
         with pytest.raises(ApiError, match="is not trusted"):
-            await transport.post("", {})
+            await status_of(transport)
         authority.cert_pem.write_to_path(ca_file)
-        assert (await transport.post("", {})).status == 200
+        assert await status_of(transport) == 200
         for unusable in ("half a certifi", None):
             ca_file.unlink() if unusable is None else ca_file.write_text(unusable)
-            assert (await transport.post("", {})).status == 200
+            assert await status_of(transport) == 200
         trustme.CA().cert_pem.write_to_path(ca_file)
         with pytest.raises(ApiError, match="is not trusted"):
-            await transport.post("", {})
+            await status_of(transport)
 
 
 UNUSABLE = r"is not a usable address of a proxy"
@@ -171,7 +177,7 @@ async def test_whatever_is_raised_below_becomes_a_reason(
     async with open_session() as session:
         transport = Transport(session, Endpoint("http", host, 80), clock=SystemClock(), timeout_seconds=5.0, proxy=None)
         with pytest.raises(ApiError, match=sentence) as caught:
-            await transport.post("", {})
+            await status_of(transport)
     assert caught.value.state is State.NETWORK_ERROR
     assert "hun" not in str(caught.value)
 
@@ -183,7 +189,7 @@ async def test_a_header_that_cannot_be_sent_is_a_reason() -> None:
             session, parse_endpoint(service.address), clock=SystemClock(), timeout_seconds=5.0, proxy=None
         )
         with pytest.raises(ApiError, match="check endpoint and the credentials") as caught:
-            await transport.post("", {"x-acs-security-token": "hun\nter2"})
+            await status_of(transport, {"x-acs-security-token": "hun\nter2"})
     assert "hun" not in str(caught.value)
 
 
@@ -243,7 +249,8 @@ async def test_the_fast_zlib_reads_the_same() -> None:
             transport = Transport(
                 session, parse_endpoint(service.address), clock=SystemClock(), timeout_seconds=5.0, proxy=None
             )
-            assert (await transport.post("", {})).body == b"text" * 100_000
+            async with transport.post("", {}) as answer:
+                assert answer.body == b"text" * 100_000
     finally:
         aiohttp.set_zlib_backend(zlib)
 
@@ -261,5 +268,5 @@ async def test_cookies_are_not_kept() -> None:
             session, parse_endpoint(service.address), clock=SystemClock(), timeout_seconds=5.0, proxy=None
         )
         for _ in range(2):
-            await transport.post("", {})
+            await status_of(transport)
     assert "Cookie" not in service.requests[1].headers

@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 import msgspec
+from structlog.testing import capture_logs
 
 from exporter.aliyun.response import row_digest
 from exporter.collect.intervals import Intervals
@@ -45,6 +46,16 @@ NOTE = (
 )
 
 
+COST_INTERVALS = Intervals(interval_seconds=10, sweep_interval_seconds=60, stale_after_seconds=1000, stretch_ratio=1)
+COST_SIZES = (240, 2_000, 20_000)
+COST_SECONDS = 600
+COST_COLUMNS = ("tasks", "events/s", "pages", "requests", "of these lookups", "repaired tasks")
+COST_NOTE = (
+    f"mean of the sweeps of {COST_SECONDS} simulated seconds; pages: what paging by 100 needs; the requests of a sweep "
+    "include lookups, the end and what changed meanwhile, and updates that fell into it"
+)
+
+
 class Case(NamedTuple):
     """One thing to simulate."""
 
@@ -70,6 +81,7 @@ def main(full: bool = False) -> None:
     """Print the tables."""
     seeds = FULL_SEEDS if full else SEEDS
     with ProcessPoolExecutor(max_workers=2) as pool:
+        show("What a sweep costs", COST_COLUMNS, pool.map(_cost, *zip(*_cost_cases(), strict=True)), note=COST_NOTE)
         _show("Reading a moving list", _outcomes(pool, _size_cases(full=full), seeds))
         if full:
             title = "Ours, 20,000 tasks, 10 events a second, and what the vendor does not exclude"
@@ -84,6 +96,39 @@ def _size_cases(*, full: bool) -> Iterator[Case]:
                 scene = Scene(tasks, Rates.mixture(events), seed=0)
                 for naive in (True, False):
                     yield Case(f"{tasks:,}, {events:g}/s, {'naive' if naive else 'ours'}", scene, naive=naive)
+
+
+def _cost_cases() -> Iterator[tuple[int, float]]:
+    """Yield numbers of tasks and of events a second."""
+    for tasks in COST_SIZES:
+        for events in (0.0, 1.0, 10.0):
+            yield tasks, events
+
+
+def _cost(tasks: int, events: float) -> tuple[str, ...]:
+    """Return a row of the table of what a sweep costs."""
+    with capture_logs():
+        return run(_measured_cost(tasks, events))
+
+
+async def _measured_cost(tasks: int, events: float) -> tuple[str, ...]:
+    clock = VirtualClock()
+    world = World(Scene(tasks, Rates.mixture(events), seed=1, small_rows=True), clock)
+    reader = Reader(world, Limiter(world.scene.requests_per_second, clock=clock), COST_INTERVALS)
+    async with asyncio.TaskGroup() as group:
+        loops = [group.create_task(loop) for loop in reader.loops()]
+        await reader.ready.wait()
+        await asyncio.sleep(5)
+        reader.sweeps.clear()
+        lookups_before = world.service.statistics.by_kind["look_up"]
+        await asyncio.sleep(COST_SECONDS)
+        for loop in loops:
+            loop.cancel()
+    lookups = (world.service.statistics.by_kind["look_up"] - lookups_before) / len(reader.sweeps)
+    requests = fmean(sweep.requests for sweep in reader.sweeps)
+    repaired = fmean(sweep.repaired_tasks for sweep in reader.sweeps)
+    pages = tasks // PAGE + 1
+    return (f"{tasks:,}", f"{events:g}", f"{pages:,}", f"{requests:,.1f}", f"{lookups:.1f}", f"{repaired:.1f}")
 
 
 def _variant_cases() -> Iterator[Case]:
@@ -116,7 +161,8 @@ def _seeded(case: Case, seed: int) -> Case:
 
 def simulated(case: Case) -> Outcome:
     """Simulate one case."""
-    return run(_simulate(case))
+    with capture_logs():
+        return run(_simulate(case))
 
 
 async def _simulate(case: Case) -> Outcome:

@@ -94,6 +94,10 @@ def enemies() -> Iterator[Enemy]:
     for kind, cap in (("page_size", 50), ("page_size", 20), ("rows", 50), ("rows", 20), ("always", 20)):
         ends = frozenset({State.OK, State.INVALID_RESPONSE} if kind == "always" else {State.OK})
         yield Enemy(f"capped, {kind} {cap}", variants={"page_cap": cap, "page_cap_kind": kind}, ends=ends)
+    yield Enemy("capped later, page_size 50", variants={"page_cap": 50, "page_cap_kind": "page_size"}, from_start=False)
+    yield Enemy("refused behind the end", variants={"past_end": "invalid_param"})
+    yield Enemy("last page again behind the end", variants={"past_end": "last_page"})
+    yield Enemy("changed rows stay in place", variants={"changed_task_moves": False})
     yield Enemy("a short page", half_way=_failing("short_page", count=1))
     yield Enemy("a short page at first", faults=(Fault("short_page", kind="page", count=1),))
     yield Enemy("short pages", faults=(Fault("short_page", 0.05, kind="page"),), ends=NEVER_SURE)
@@ -111,9 +115,23 @@ def enemies() -> Iterator[Enemy]:
         half_way=_deleted(500),
         faults=(Fault("rejected_throttling", kind="look_up"),),
     )
+    yield Enemy("500 deleted, a replica 1 s behind", tasks=2_000, variants={"lag_seconds": 1.0}, half_way=_deleted(500))
+    yield Enemy(
+        "all deleted, look-ups refused",
+        tasks=300,
+        changes_per_second=0.0,
+        half_way=_deleted(300),
+        faults=(Fault("unknown_code", kind="look_up"),),
+        ends=frozenset({State.PARTIAL}),
+    )
     yield Enemy("all deleted", tasks=300, changes_per_second=0.0, half_way=_deleted(300))
     yield Enemy("empty for three answers", half_way=_failing("empty_list", count=3))
     yield Enemy("empty for 5 s", half_way=_failing("empty_list", seconds=5))
+    yield Enemy(
+        "empty for 5 s, look-ups refused",
+        faults=(Fault("unknown_code", kind="look_up"),),
+        half_way=_failing("empty_list", seconds=5),
+    )
     yield Enemy("empty for 60 s", half_way=_failing("empty_list", seconds=60))
     yield Enemy("empty from now on", half_way=_failing("empty_list"), ends=frozenset({State.PARTIAL}))
 
@@ -223,5 +241,5 @@ def _findings(enemy: Enemy, world: World, reader: Reader, settled_from: float) -
         ledger.gone_alive,
         len(ledger.wrong_ok),
         100 * ledger.looks[State.OK] / max(1, looks),
-        sum(reader.sweep_requests) / max(1, len(reader.sweep_requests)),
+        sum(sweep.requests for sweep in reader.sweeps) / max(1, len(reader.sweeps)),
     )

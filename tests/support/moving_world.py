@@ -22,7 +22,7 @@ from exporter.collect.limiter import Limiter
 from exporter.collect.requests import AccountRequests
 from exporter.collect.rows import AppRows
 from exporter.collect.standing import Kind
-from exporter.collect.status import Status
+from exporter.collect.status import Status, Sweep
 from exporter.config.model import App
 from exporter.config.secret import Secret
 from exporter.simulator.churn import Rates
@@ -270,8 +270,8 @@ class Reader:
         self.ready = asyncio.Event()
         """Set after the first accepted sweep."""
         self.unmoved_changes = 0
-        self.sweeps = 0
-        self.sweep_requests: list[int] = []
+        self.sweeps: list[Sweep] = []
+        """That were accepted."""
         rng = Random(1)  # noqa: S311 - a simulation
         requests = AccountRequests(world.client, limiter, clock=self._clock, rng=rng, events=self)
         self.collector = Collector(
@@ -306,7 +306,7 @@ class Reader:
         if sweep is not None:
             self._world.ledger.swept(self.shown, began=sweep.began)
             self.unmoved_changes += sweep.unmoved_changes
-            self.sweep_requests.append(sweep.requests)
+            self.sweeps.append(sweep)
             self.look()
             self.ready.set()
 

@@ -3,14 +3,17 @@
 import asyncio
 import random
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import aiohttp
+import structlog
 
 from exporter.aliyun.client import Client
+from exporter.aliyun.credentials import Credentials as Key
 from exporter.aliyun.credentials import CredentialsSource
-from exporter.aliyun.key_fetching import fetcher
+from exporter.aliyun.key_fetching import key_source
 from exporter.aliyun.transport import open_session
 from exporter.clock import Clock
 from exporter.collect.limiter import Limiter
@@ -18,6 +21,8 @@ from exporter.collect.requests import AccountRequests
 from exporter.config.credentials import Credentials
 from exporter.config.model import Account
 from exporter.metrics.self_metrics import AccountMetrics
+
+_log = structlog.get_logger()
 
 
 class OpenSession(Protocol):
@@ -42,10 +47,15 @@ class Access:
         open_session: OpenSession = open_session,
     ) -> None:
         self.metrics = metrics
+        self.access_key_id: str | None = None
+        """Of the key in use; None: not known yet."""
+        self.key_found: Callable[[], None] = lambda: None
+        """Called when `access_key_id` has changed, before any request is signed with the key."""
+        self._account = account.name
+        self._source = ""
         self._clock = clock
         self._open_session = open_session
-        self._settings = _Settings.of(account, request_timeout_seconds)
-        self._client = self._open(self._settings)
+        self._settings, self._client, self._key = self._open(_Settings.of(account, request_timeout_seconds))
         self._retired: dict[asyncio.Task[None], Client] = {}
         self.requests = AccountRequests(self._client, limiter, clock=clock, rng=rng, events=metrics)
 
@@ -66,12 +76,19 @@ class Access:
             UsageError: The CA file can't be used.
         """
         settings = _Settings.of(account, request_timeout_seconds)
-        return None if settings == self._settings else Prepared(settings, self._open(settings))
+        return None if settings == self._settings else self._open(settings)
+
+    def reread_credentials(self) -> None:
+        """Fetch the key again at the next request."""
+        self._client.reread_credentials()
 
     def switch(self, prepared: "Prepared") -> None:
         """Send all further requests by other settings; those that are under way end as they began."""
         retired, self._client = self._client, prepared.client
         self._settings, self.requests.client = prepared.settings, prepared.client
+        self._key.report, self._key = None, prepared.key
+        self.access_key_id = None
+        self.metrics.credentials_unknown()
         closing = asyncio.create_task(retired.close_when_idle())
         self._retired[closing] = retired
         closing.add_done_callback(self._retired.pop)
@@ -83,12 +100,13 @@ class Access:
             await client.close()
         await self._client.close()
 
-    def _open(self, settings: "_Settings") -> Client:
-        fetch = fetcher(settings.credentials, proxy=settings.proxy, ca_file=settings.ca_file)
-        return Client(
+    def _open(self, settings: "_Settings") -> "Prepared":
+        key = _KeyInUse(self._key_in_use)
+        source = key_source(settings.credentials, proxy=settings.proxy, ca_file=settings.ca_file)
+        client = Client(
             session=self._open_session(ca_file=settings.ca_file),
             endpoint=settings.endpoint,
-            credentials=CredentialsSource(fetch, clock=self._clock, observer=self.metrics),
+            credentials=CredentialsSource(source, clock=self._clock, observer=key),
             clock=self._clock,
             nonce=lambda: secrets.token_hex(16),
             request_timeout_seconds=settings.request_timeout_seconds,
@@ -96,6 +114,29 @@ class Access:
             ca_file=settings.ca_file,
             observer=self.metrics,
         )
+        return Prepared(settings, client, key)
+
+    def _key_in_use(self, key: Key) -> None:
+        """Publish and log what key signs the requests from now on, without showing it."""
+        self.metrics.credentials_in_use(key.source, key.expires_at)
+        if key.source != self._source:
+            self._source = key.source
+            _log.info("credentials in use", account=self._account, source=key.source)
+        if key.access_key_id != self.access_key_id:
+            self.access_key_id = key.access_key_id
+            self.key_found()
+
+
+class _KeyInUse:
+    """Reports the key of one client, until another client takes its place."""
+
+    def __init__(self, report: Callable[[Key], None]) -> None:
+        self.report: Callable[[Key], None] | None = report
+
+    def credentials_in_use(self, credentials: Key) -> None:
+        """Report a key."""
+        if self.report is not None:
+            self.report(credentials)
 
 
 class _Settings(NamedTuple):
@@ -118,3 +159,4 @@ class Prepared(NamedTuple):
 
     settings: _Settings
     client: Client
+    key: _KeyInUse

@@ -95,6 +95,8 @@ class Accesses(Mapping[str, Access]):
                     opened[account.name] = self._open(account, limiters[account.name], timeout_seconds)
                 elif (other := access.prepare(account, request_timeout_seconds=timeout_seconds)) is not None:
                     prepared[account.name] = other
+                else:
+                    access.reread_credentials()
         except BaseException:
             await self._give_up(opened, prepared)
             for account in config.accounts:

@@ -1,15 +1,16 @@
 """The client: one signed request for each call, and what it tells about clock and credentials on the way."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
 import aiohttp
 
 from exporter.aliyun import failures
-from exporter.aliyun.credentials import Credentials, CredentialsSource, ExpiryObserver
+from exporter.aliyun.credentials import Credentials, CredentialsSource
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.http_date import parse_http_date
 from exporter.aliyun.response import Page, read_page
@@ -26,7 +27,7 @@ CLOCK_TOLERANCE_SECONDS: Final = 60.0
 service itself allows 15 minutes."""
 
 
-class RequestObserver(ExpiryObserver, Protocol):
+class RequestObserver(Protocol):
     """Who is told the facts that requests bring."""
 
     def request_finished(self, outcome: State, seconds: float, /) -> None:
@@ -76,6 +77,19 @@ class Client:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    async def ready(self) -> None:
+        """Wait for a key that is good now; a request that follows does not wait for one.
+
+        Raises:
+            ApiError: auth_error: there is none.
+        """
+        with self._in_use():
+            await self._credentials.get()
+
+    def reread_credentials(self) -> None:
+        """Fetch the key again at the next request, from a source that is chosen anew."""
+        self._credentials.reread()
+
     async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> Page:
         """Read one page of an app's list.
 
@@ -111,10 +125,16 @@ class Client:
 
     async def _request(self, parameters: Mapping[str, str], *, may_be_unknown: bool = False) -> Page:
         """Make one attempt, and know that it is under way."""
+        with self._in_use():
+            return await self._reported(parameters, may_be_unknown=may_be_unknown)
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Keep `close_when_idle` from closing."""
         self._under_way += 1
         self._idle.clear()
         try:
-            return await self._reported(parameters, may_be_unknown=may_be_unknown)
+            yield
         finally:
             self._under_way -= 1
             if not self._under_way:
@@ -160,7 +180,7 @@ class Client:
             error = failures.answer_failure(answer.status, answer.headers, body, now=self._clock.now())
         if failures.is_about_the_clock(error):
             raise self._clock_refused(error, offset_seconds, skew_seconds)
-        if failures.is_about_the_token(error) and self._credentials.invalidate(credentials):
+        if failures.is_about_the_key(error) and self._credentials.refused(credentials):
             error.retryable = True
         raise error
 

@@ -5,7 +5,9 @@ whatever becomes of the attempts to renew it.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
@@ -13,15 +15,17 @@ from msgspec import Struct
 
 from exporter.aliyun.errors import ApiError
 from exporter.clock import Clock
-from exporter.config.secret import Secret
+from exporter.config.secret import KEY_PATTERN, Secret, file_signature, stripped
 from exporter.state import State
 from exporter.threads import Worker
 
 FETCH_DEADLINE_SECONDS: Final = 20.0
+FILE_DEADLINE_SECONDS: Final = 1.0
+"""How long requests wait for a file that has changed before they are signed with the key before it."""
 PAUSE_AFTER_FETCH_SECONDS: Final = 10.0
 """The least time between two fetches, so that a dead token service is not hammered."""
 RENEWAL_SECONDS: Final = 300.0
-"""How often a key without a known expiry is fetched again: files rotate."""
+"""How often a key without a known expiry is fetched again, beside every change of its files."""
 RENEWAL_SHARE: Final = 0.25
 """A token is renewed when this share of its life is left, at most `MAX_RENEWAL_LEAD_SECONDS` ahead."""
 MAX_RENEWAL_LEAD_SECONDS: Final = 900.0
@@ -40,6 +44,8 @@ class Credentials(Struct, frozen=True, kw_only=True):
     """Present for temporary keys."""
     expires_at: float | None = None
     """Wall-clock seconds; None: never, or not known."""
+    source: str = ""
+    """The kind of source that it came from, as the metric has it."""
 
     def __repr__(self) -> str:
         """Show nothing of the key."""
@@ -50,18 +56,61 @@ Fetch = Callable[[], Credentials]
 """Fetches a key, blocking. Raises ApiError (auth_error) with a sentence that says what was tried."""
 
 
-class ExpiryObserver(Protocol):
-    """Who is told how long the key in use is good."""
+def checked_key(
+    source: str,
+    access_key_id: str,
+    access_key_secret: str,
+    security_token: str | None,
+    *,
+    names: tuple[str, str, str] = ("access_key_id", "access_key_secret", "security_token"),
+    expires_at: float | None = None,
+) -> Credentials:
+    """Return a key without white space around its parts.
 
-    def credentials_expiry(self, timestamp: float, /) -> None:
-        """A key that expires at `timestamp` (wall-clock seconds) is now in use."""
+    Raises:
+        ApiError: auth_error: a part is empty or could not be sent; the sentence has its name, never its value.
+    """
+    parts = [stripped(part) for part in (access_key_id, access_key_secret, security_token or "")]
+    for name, part in zip(names, parts, strict=True):
+        if not part and name != names[2]:
+            raise ApiError(State.AUTH_ERROR, f"{name} is empty: check the configuration")
+        if part and not re.fullmatch(KEY_PATTERN, part):
+            raise ApiError(
+                State.AUTH_ERROR, f"{name} is not usable, expected printable ASCII without spaces: was it copied whole?"
+            )
+    return Credentials(
+        access_key_id=parts[0],
+        access_key_secret=Secret(parts[1]),
+        security_token=Secret(parts[2]) if parts[2] else None,
+        expires_at=expires_at,
+        source=source,
+    )
+
+
+class KeySource(Struct, frozen=True, kw_only=True):
+    """Where one account's key comes from."""
+
+    fetch: Fetch
+    files: tuple[Path, ...] = ()
+    """A change of any of them may bring another key: it is fetched again before the next request."""
+    is_constant: bool = False
+    """Every fetch brings the same key."""
+    start_over: Callable[[], None] = lambda: None
+    """Let the next fetch choose anew among several sources."""
+
+
+class CredentialsObserver(Protocol):
+    """Receives which key is in use."""
+
+    def credentials_in_use(self, credentials: Credentials, /) -> None:
+        """Another key signs the requests from now on."""
 
 
 class CredentialsSource:
     """One account's key, whatever number of requests asks for it at once."""
 
-    def __init__(self, fetch: Fetch, *, clock: Clock, observer: ExpiryObserver) -> None:
-        self._fetch = fetch
+    def __init__(self, source: KeySource, *, clock: Clock, observer: CredentialsObserver) -> None:
+        self._source = source
         self._clock = clock
         self._observer = observer
         self._held: Credentials | None = None
@@ -71,15 +120,23 @@ class CredentialsSource:
         self._renewal: asyncio.Task[None] | None = None
         self._thread: asyncio.Future[Credentials | ApiError] | None = None
         self._worker = Worker("fetch credentials")
+        self._seen = self._signatures()
+        self._follows_files = False
 
     async def get(self) -> Credentials:
-        """Return a key that is good now, without waiting while there is one.
+        """Return a key that is good now, without waiting while there is one, except for a changed file.
 
         Raises:
-            ApiError: auth_error: there is none to be had; the sentence says which sources were tried.
+            ApiError: auth_error: there is none; the sentence says which sources were tried.
         """
-        if self._good() is None or self._clock.now() >= self._renew_at:
+        if self._renewal is None and self._thread is None and self._signatures() != self._seen:
+            self._follows_files = True
+            self._renewal = asyncio.create_task(self._renew())
+        elif self._good() is None or self._clock.now() >= self._renew_at:
             self._start_renewal()
+        if self._follows_files and self._renewal is not None:
+            await asyncio.wait([self._renewal], timeout=FILE_DEADLINE_SECONDS)
+            self._follows_files = False
         if (held := self._good()) is not None:
             return held
         if self._renewal is not None:
@@ -88,19 +145,26 @@ class CredentialsSource:
             return held
         raise self._failure()
 
-    def invalidate(self, refused: Credentials) -> bool:
-        """Drop a key that the service refused as expired.
+    def refused(self, credentials: Credentials) -> bool:
+        """Drop a key that the service refused, and choose its source anew.
 
         Returns:
-            Whether the next `get()` brings another key than `refused`, or at least tries to. False: this one was
-            fetched a moment ago, and another fetch would bring it again.
+            Whether the next `get()` brings another key, or at least tries to. False: this one was fetched a moment
+            ago, and another fetch would bring it again.
         """
-        if refused is not self._held:
+        if credentials != self._held:
             return True
-        if self._pausing():
+        if self._source.is_constant or self._pausing():
             return False
         self._held = None
+        self._source.start_over()
         return True
+
+    def reread(self) -> None:
+        """Fetch the key again at the next request, and choose its source anew."""
+        self._source.start_over()
+        self._renew_at = 0.0
+        self._fetched_at = None
 
     async def close(self) -> None:
         """Stop a renewal that is under way; a thread that still waits for an answer ends by its own deadlines."""
@@ -108,6 +172,10 @@ class CredentialsSource:
         for future in under_way:
             future.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+
+    def _signatures(self) -> list[object]:
+        """Return what tells one state of the source's files from another."""
+        return [file_signature(path) for path in self._source.files]
 
     def _good(self) -> Credentials | None:
         """Return the held key unless it has expired."""
@@ -135,18 +203,21 @@ class CredentialsSource:
         """Fetch a key; keep the old one where that fails."""
         try:
             outcome = await self._fetched()
+            self._fetched_at = self._clock.monotonic()
+            if isinstance(outcome, ApiError):
+                self._failed(outcome)
+            else:
+                self._accept(outcome)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the key is fetched again
+            self._failed(_unexpected(error))
         finally:
             self._renewal = None
-        self._fetched_at = self._clock.monotonic()
-        if isinstance(outcome, ApiError):
-            self._failed(outcome)
-        else:
-            self._accept(outcome)
 
     async def _fetched(self) -> Credentials | ApiError:
         """Wait for the fetching thread, a new one only where none is left over from before."""
         if self._thread is None:
-            self._thread = asyncio.ensure_future(self._worker.run(_outcome_of, self._fetch))
+            self._seen = self._signatures()
+            self._thread = asyncio.ensure_future(self._worker.run(_outcome_of, self._source.fetch))
         try:
             async with asyncio.timeout(FETCH_DEADLINE_SECONDS):
                 outcome = await asyncio.shield(self._thread)
@@ -155,7 +226,9 @@ class CredentialsSource:
                 State.AUTH_ERROR,
                 f"no credentials within {FETCH_DEADLINE_SECONDS:.0f} s: check that their source can be reached",
             )
-        self._thread = None
+        finally:
+            if self._thread.done():
+                self._thread = None
         return outcome
 
     def _accept(self, fetched: Credentials) -> None:
@@ -167,11 +240,11 @@ class CredentialsSource:
         self._held, self._error = fetched, None
         if fetched.expires_at is None:
             self._renew_at = now + RENEWAL_SECONDS
-            return
-        lead = min(MAX_RENEWAL_LEAD_SECONDS, RENEWAL_SHARE * (fetched.expires_at - now))
-        self._renew_at = max(now + RETRY_SECONDS, fetched.expires_at - lead)
+        else:
+            lead = min(MAX_RENEWAL_LEAD_SECONDS, RENEWAL_SHARE * (fetched.expires_at - now))
+            self._renew_at = max(now + RETRY_SECONDS, fetched.expires_at - lead)
         if is_new:
-            self._observer.credentials_expiry(fetched.expires_at)
+            self._observer.credentials_in_use(fetched)
 
     def _failed(self, error: ApiError) -> None:
         """Remember why; say it once while the old key still serves."""
@@ -187,3 +260,15 @@ def _outcome_of(fetch: Fetch) -> Credentials | ApiError:
         return fetch()
     except ApiError as error:
         return error
+    except BaseException as error:  # noqa: BLE001 - providers raise whatever befalls them
+        return _unexpected(error)
+
+
+def _unexpected(error: BaseException) -> ApiError:
+    """Say that fetching failed in a way that nobody foresaw; the text of the exception may hold a secret."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else ""
+    _log.error("fetching credentials failed unexpectedly", error=type(error).__name__, where=where)
+    return ApiError(State.AUTH_ERROR, f"fetching credentials failed unexpectedly ({type(error).__name__} at {where})")

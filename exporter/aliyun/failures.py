@@ -123,9 +123,9 @@ def is_about_the_clock(error: ApiError) -> bool:
     return error.code.casefold().startswith(("invalidtimestamp", "illegaltimestamp"))
 
 
-def is_about_the_token(error: ApiError) -> bool:
-    """Whether the service refused a temporary key that a newer one may replace."""
-    return error.code.casefold().startswith("invalidsecuritytoken")
+def is_about_the_key(error: ApiError) -> bool:
+    """Whether the service refused a key that a newer one may replace."""
+    return error.code.casefold().startswith(("invalidsecuritytoken", "invalidaccesskeyid", "signaturedoesnotmatch"))
 
 
 def is_about_the_task(error: ApiError) -> bool:

@@ -26,6 +26,9 @@ LONGEST_WAIT_SECONDS: Final = 5.0
 class ListClient(Protocol):
     """One attempt to read from the service; raises ApiError."""
 
+    async def ready(self) -> None:
+        """Wait for credentials, so that no permit of the budget is held meanwhile."""
+
     async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> Page:
         """Return one page of the app's list."""
 
@@ -85,6 +88,7 @@ class AccountRequests:
         while True:
             attempts += 1
             try:
+                await self.client.ready()
                 async with self.limiter.permit(priority) as waited_seconds:
                     self._events.waited(priority.name.lower(), waited_seconds)
                     sent_at = self._clock.monotonic()

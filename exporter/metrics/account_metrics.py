@@ -23,6 +23,7 @@ class AccountTables:
         self.rates = Table(families.RATE_LIMIT_REQUESTS_PER_SECOND)
         self.skipped = Table(families.SWEEPS_SKIPPED)
         self.clock_skews = Table(families.CLOCK_SKEW)
+        self.credentials = Table(families.CREDENTIALS_INFO)
         self.credentials_expiries = Table(families.CREDENTIALS_EXPIRY)
         self.accounts: set[str] = set()
 
@@ -38,6 +39,7 @@ class AccountTables:
             self.rates,
             self.skipped,
             self.clock_skews,
+            self.credentials,
             self.credentials_expiries,
         )
 
@@ -101,9 +103,23 @@ class AccountMetrics:
         """Publish the API's clock minus this machine's."""
         self._publish(self._tables.clock_skews, seconds)
 
-    def credentials_expiry(self, timestamp: float) -> None:
-        """Publish when the credentials in use expire, in seconds since 1970."""
-        self._publish(self._tables.credentials_expiries, timestamp)
+    def credentials_in_use(self, source: str, expires_at: float | None) -> None:
+        """Publish which credentials are in use.
+
+        Args:
+            source: A value of the label.
+            expires_at: In seconds since 1970; None: they do not expire.
+        """
+        self.credentials_unknown()
+        if self._account in self._tables.accounts:
+            self._tables.credentials.set(1, self._account, source)
+        if expires_at is not None:
+            self._publish(self._tables.credentials_expiries, expires_at)
+
+    def credentials_unknown(self) -> None:
+        """Publish nothing about credentials until others are in use."""
+        self._tables.credentials.forget(self._account)
+        self._tables.credentials_expiries.forget(self._account)
 
     def _publish(self, table: Table, value: float) -> None:
         """Set a gauge of the account while it is one."""

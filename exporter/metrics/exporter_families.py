@@ -6,6 +6,7 @@ from exporter.metrics.family import Declaration, Kind, Label
 from exporter.metrics.labels import (
     ACCOUNT,
     APP_ID,
+    CREDENTIALS_SOURCE,
     LEVEL,
     OUTCOME,
     PART,
@@ -89,6 +90,13 @@ CLOCK_SKEW: Final = _about_exporter(
     (ACCOUNT,),
     note="Absent until it is measured.",
 )
+CREDENTIALS_INFO: Final = _about_exporter(
+    "credentials_info",
+    "info",
+    "Where the access key in use comes from.",
+    (ACCOUNT, CREDENTIALS_SOURCE),
+    note="Absent until there is one.",
+)
 CREDENTIALS_EXPIRY: Final = _about_exporter(
     "credentials_expiry_timestamp_seconds",
     "gauge",
@@ -136,6 +144,7 @@ EXPORTER_FAMILIES: Final = (
     RATE_LIMIT_REQUESTS_PER_SECOND,
     SWEEPS_SKIPPED,
     CLOCK_SKEW,
+    CREDENTIALS_INFO,
     CREDENTIALS_EXPIRY,
     RENDER_DURATION,
     SERIES,

@@ -76,6 +76,20 @@ SKIP_REASON: Final = Label("reason", ("still_running", "budget", "backoff"), "Wh
 PRIORITY: Final = Label("priority", ("update", "lookup", "sweep"), "What the request is for.")
 LEVEL: Final = Label("level", ("debug", "info", "warning", "error", "critical"), "The message's level.")
 PART: Final = Label("part", tuple(Part), "What failed.")
+CREDENTIALS_SOURCE: Final = Label(
+    "source",
+    (
+        "access_key",
+        "environment",
+        "ecs_ram_role",
+        "ram_role_arn",
+        "oidc_role_arn",
+        "profile",
+        "credentials_file",
+        "credentials_uri",
+    ),
+    "As `type` of the configuration; also `environment` and `credentials_file` of the default chain.",
+)
 PATH: Final = Label("path", meaning="The route's template, as `/metrics`.")
 KIND: Final = Label("kind", ("update", "sweep"), "What was attempted.")
 RULE: Final = Label("rule", meaning="The rule's name.")

@@ -301,8 +301,12 @@ async def test_a_clock_that_nobody_complains_about_is_only_measured() -> None:
     assert service.requests[0].headers["x-acs-date"][:15] == service.requests[1].headers["x-acs-date"][:15]
 
 
-async def test_a_refused_token_is_fetched_anew() -> None:
-    """After the service refused a token that had been held for a while, the next attempt has another one."""
+@pytest.mark.parametrize(
+    "code",
+    ["InvalidSecurityToken.Expired", "InvalidAccessKeyId.NotFound", "InvalidAccessKeyId", "SignatureDoesNotMatch"],
+)
+async def test_a_refused_key_is_fetched_anew(code: str) -> None:
+    """After the service refused a key that had been held for a while, the next attempt has another one."""
     tokens = iter(["old", "new"])
 
     def fetch() -> Credentials:
@@ -310,7 +314,7 @@ async def test_a_refused_token_is_fetched_anew() -> None:
             access_key_id="id", access_key_secret=Secret("s"), security_token=Secret(next(tokens)), expires_at=4e9
         )
 
-    expired = answer_json({"RequestId": "r", "Code": "InvalidSecurityToken.Expired"}, status=400)
+    expired = answer_json({"RequestId": "r", "Code": code}, status=400)
     async with (
         serving(EMPTY_PAGE, expired, EMPTY_PAGE) as service,
         client_of(service.address, Observed(), fetch=fetch) as client,

@@ -3,8 +3,9 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -16,9 +17,12 @@ from exporter.aliyun.credentials import (
     Credentials,
     CredentialsSource,
     Fetch,
+    KeySource,
 )
 from exporter.aliyun.errors import ApiError
-from exporter.config.secret import Secret
+from exporter.aliyun.key_fetching import key_source
+from exporter.config.credentials import AccessKey
+from exporter.config.secret import Secret, SecretFile
 from exporter.state import State
 
 
@@ -49,7 +53,7 @@ class TokenService:
     life_seconds: float | None = 3600.0
     error: ApiError | None = None
     fetches: int = 0
-    expiries: list[float] = field(default_factory=list)
+    expiries: list[float | None] = field(default_factory=list)
 
     def fetch(self) -> Credentials:
         """Hand out the next token."""
@@ -58,9 +62,9 @@ class TokenService:
             raise self.error
         return token(self.fetches, None if self.life_seconds is None else self.clock.time + self.life_seconds)
 
-    def credentials_expiry(self, timestamp: float) -> None:
+    def credentials_in_use(self, credentials: Credentials) -> None:
         """Remember what the source reports."""
-        self.expiries.append(timestamp)
+        self.expiries.append(credentials.expires_at)
 
 
 def token(number: int, expires_at: float | None) -> Credentials:
@@ -88,7 +92,7 @@ def service(clock: HandClock) -> TokenService:
 @asynccontextmanager
 async def source_of(service: TokenService, fetch: Fetch | None = None) -> AsyncIterator[CredentialsSource]:
     """Open a source of a service's tokens."""
-    source = CredentialsSource(fetch or service.fetch, clock=service.clock, observer=service)
+    source = CredentialsSource(KeySource(fetch=fetch or service.fetch), clock=service.clock, observer=service)
     try:
         yield source
     finally:
@@ -222,19 +226,19 @@ async def test_a_key_without_expiry_is_looked_at_again(service: TokenService) ->
         assert await settled(source) == "id-1"
         service.clock.time += RENEWAL_SECONDS
         assert await settled(source) == "id-2"
-    assert service.expiries == []
+    assert service.expiries == [None, None]
 
 
 async def test_a_refused_key_is_dropped_once(service: TokenService) -> None:
     """Of many requests that were refused with one key, one causes a fetch; a moment after a fetch none does."""
     async with source_of(service) as source:
         refused = await source.get()
-        assert not source.invalidate(refused)
+        assert not source.refused(refused)
         service.clock.time += PAUSE_AFTER_FETCH_SECONDS
-        assert all(source.invalidate(refused) for _ in range(10))
+        assert all(source.refused(refused) for _ in range(10))
         renewed = await source.get()
         assert renewed.access_key_id == "id-2"
-        assert source.invalidate(refused)
+        assert source.refused(refused)
         assert await source.get() is renewed
     assert service.fetches == 2
 
@@ -277,6 +281,130 @@ async def test_a_caller_that_gives_up_disturbs_nobody(service: TokenService) -> 
         assert (await patient).access_key_id == "id-1"
         with pytest.raises(asyncio.CancelledError):
             await hasty
+
+
+class Vanished(BaseException):
+    """Not even an Exception."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("very-secret"), KeyError("very-secret"), Vanished()])
+async def test_a_source_that_raises_anything_is_asked_again(service: TokenService, error: BaseException) -> None:
+    """Whatever a provider raises is an auth_error without its text; the key is fetched again after the pause."""
+    failures = [error]
+
+    def fetch() -> Credentials:
+        if failures:
+            raise failures.pop()
+        return service.fetch()
+
+    async with source_of(service, fetch) as source:
+        with pytest.raises(ApiError, match=type(error).__name__) as caught:
+            await source.get()
+        assert caught.value.state is State.AUTH_ERROR
+        assert "very-secret" not in str(caught.value)
+        service.clock.time += PAUSE_AFTER_FETCH_SECONDS
+        assert (await source.get()).access_key_id == "id-1"
+
+
+async def test_an_observer_that_fails_does_not_stop_fetching(service: TokenService) -> None:
+    """Nor does a fault of our own."""
+
+    class Failing:
+        def credentials_in_use(self, _credentials: Credentials) -> None:
+            raise RuntimeError
+
+    service.life_seconds = None
+    source = CredentialsSource(KeySource(fetch=service.fetch), clock=service.clock, observer=Failing())
+    assert (await source.get()).access_key_id == "id-1"
+    service.clock.time += RENEWAL_SECONDS
+    assert await settled(source) == "id-2"
+    await source.close()
+
+
+async def test_hung_sources_hold_up_no_other_source(service: TokenService) -> None:
+    """Each source has a thread of its own, one at most."""
+    release = threading.Event()
+
+    def hang() -> Credentials:
+        release.wait(5)
+        return service.fetch()
+
+    async with AsyncExitStack() as stack:
+        hung = [await stack.enter_async_context(source_of(service, hang)) for _ in range(40)]
+        waiting = [asyncio.create_task(source.get()) for source in hung for _ in range(3)]
+        await asyncio.sleep(0)
+        healthy = await stack.enter_async_context(source_of(service))
+        async with asyncio.timeout(2):
+            assert (await healthy.get()).access_key_id == "id-1"
+        threads = [thread for thread in threading.enumerate() if thread.name == "fetch credentials"]
+        assert len(threads) <= len(hung) + 1
+        assert all(thread.daemon for thread in threads)
+        release.set()
+        await asyncio.gather(*waiting)
+
+
+async def test_the_request_after_a_change_is_signed_with_the_new_secret(service: TokenService, tmp_path: Path) -> None:
+    """A changed file is read before the next request; while it is missing or empty the key before it stays."""
+    path = tmp_path / "secret"
+    path.write_text("first")
+    key = key_source(AccessKey(access_key_id="id", access_key_secret=SecretFile(path)))
+    source = CredentialsSource(key, clock=service.clock, observer=service)
+    for content, secret in [("first", "first"), ("second", "second"), ("", "second"), ("third\n", "third")]:
+        path.write_text(content)
+        found = await asyncio.gather(*(source.get() for _ in range(3)))
+        assert {one.access_key_secret for one in found} == {Secret(secret)}
+    path.unlink()
+    assert (await source.get()).access_key_secret == Secret("third")
+    path.write_text("fourth")
+    assert (await source.get()).access_key_secret == Secret("fourth")
+    await source.close()
+
+
+async def test_a_file_that_hangs_delays_no_request_for_long(
+    service: TokenService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A changed file that can't be read in time leaves the key before it in use, and is waited for once."""
+    monkeypatch.setattr("exporter.aliyun.credentials.FILE_DEADLINE_SECONDS", 0.05)
+    release, path = threading.Event(), tmp_path / "secret"
+    service.life_seconds = None
+
+    def fetch() -> Credentials:
+        if service.fetches:
+            release.wait(5)
+        return service.fetch()
+
+    source = CredentialsSource(KeySource(fetch=fetch, files=(path,)), clock=service.clock, observer=service)
+    await source.get()
+    path.write_text("changed")
+    async with asyncio.timeout(1):
+        for _ in range(100):
+            assert (await source.get()).access_key_id == "id-1"
+    release.set()
+    assert await settled(source) == "id-2"
+    await source.close()
+
+
+async def test_a_refusal_and_a_reload_choose_the_source_anew(service: TokenService) -> None:
+    """A constant key is not asked for again in vain."""
+    started_over: list[int] = []
+    key = KeySource(fetch=service.fetch, start_over=lambda: started_over.append(service.fetches))
+    source = CredentialsSource(key, clock=service.clock, observer=service)
+    refused = await source.get()
+    service.clock.time += PAUSE_AFTER_FETCH_SECONDS
+    assert source.refused(refused)
+    assert (await source.get()).access_key_id == "id-2"
+    source.reread()
+    assert await settled(source) == "id-3"
+    assert started_over == [1, 2]
+    await source.close()
+    constant = CredentialsSource(
+        KeySource(fetch=service.fetch, is_constant=True), clock=service.clock, observer=service
+    )
+    refused = await constant.get()
+    service.clock.time += PAUSE_AFTER_FETCH_SECONDS
+    assert not constant.refused(refused)
+    assert await constant.get() is refused
+    await constant.close()
 
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format])

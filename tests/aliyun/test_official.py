@@ -20,7 +20,8 @@ from alibabacloud_credentials.utils import auth_constant, auth_util
 from Tea.core import TeaCore
 
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.official import official_fetcher
+from exporter.aliyun.official import OfficialSources
+from exporter.aliyun.token_services import Trust, _proxy_of
 from exporter.config import credentials as kinds
 from exporter.config.secret import Secret
 from exporter.state import State
@@ -73,7 +74,7 @@ def serving(service: TokenService, tls: ssl.SSLContext | None = None) -> Iterato
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_PUT = answer  # noqa: N815 - the base class names them
+        do_GET = do_PUT = do_CONNECT = answer  # noqa: N815 - the base class names them
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
@@ -100,7 +101,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Set
         "ROLE_SESSION_NAME", "CLI_PROFILE_DISABLED", "STS_REGION", "VPC_ENDPOINT_ENABLED",
     ):  # fmt: skip
         monkeypatch.delenv(f"ALIBABA_CLOUD_{name}", raising=False)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -113,18 +114,21 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Set
 
     set_variables()
     yield set_variables
-    for session in TeaCore._sessions.values():
-        session.close()
-    TeaCore._sessions.clear()
     monkeypatch.undo()
     importlib.reload(auth_util)
     importlib.reload(auth_constant)
 
 
 @pytest.fixture
-def tokens() -> Iterator[TokenService]:
-    """A token service that speaks HTTP."""
+def tokens(monkeypatch: pytest.MonkeyPatch) -> Iterator[TokenService]:
+    """A token service that speaks HTTP, also at the metadata service's address."""
+    compose = TeaCore.compose_url
     with serving(TokenService()) as service:
+        monkeypatch.setattr(
+            TeaCore,
+            "compose_url",
+            staticmethod(lambda request: compose(request).replace("100.100.100.200", service.address)),
+        )
         yield service
 
 
@@ -141,7 +145,7 @@ def authority(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
 
 def assert_is_key(kind: kinds.Credentials, *, ca_file: Path | None = None) -> None:
     """Fetch a key and compare it with the one that the stand-ins hand out."""
-    key = official_fetcher(kind, proxy=None, ca_file=ca_file)()
+    key = OfficialSources(kind, proxy=None, ca_file=ca_file).fetch()
     assert key.access_key_id == "STS.id"
     assert key.access_key_secret == Secret("very-secret")
     assert key.security_token == Secret("very-secret-token")
@@ -151,7 +155,7 @@ def assert_is_key(kind: kinds.Credentials, *, ca_file: Path | None = None) -> No
 def failure_of(kind: kinds.Credentials) -> str:
     """Return the sentence about credentials that can't be had."""
     with pytest.raises(ApiError) as caught:
-        official_fetcher(kind, proxy=None, ca_file=None)()
+        OfficialSources(kind, proxy=None, ca_file=None).fetch()
     assert caught.value.state is State.AUTH_ERROR
     assert "very-secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -167,7 +171,7 @@ def ram_role(sts_endpoint: str) -> kinds.RamRoleArn:
 
 def test_ecs_role(environment: SetEnvironment, tokens: TokenService) -> None:
     """The ECS role's key comes from the metadata service, by its token, and no thread is left behind."""
-    environment(HTTP_PROXY=f"http://{tokens.address}")
+    del environment
     assert_is_key(kinds.EcsRamRole())
     assert [(method, path) for method, path, _ in tokens.requests][:2] == [
         ("PUT", "/latest/api/token"),
@@ -233,8 +237,8 @@ def write_profile(home: Path, **profile: str) -> None:
 
 def test_cli_profile(environment: SetEnvironment, tokens: TokenService, tmp_path: Path) -> None:
     """A profile's key is read anew at each fetch; one that gets tokens knows their expiry and starts no thread."""
-    environment(HTTP_PROXY=f"http://{tokens.address}")
-    fetch = official_fetcher(kinds.Profile(), proxy=None, ca_file=None)
+    del environment, tokens
+    fetch = OfficialSources(kinds.Profile(), proxy=None, ca_file=None).fetch
     for key in ("first", "second"):
         write_profile(tmp_path, mode="AK", access_key_id=key, access_key_secret="s")
         assert fetch().access_key_id == key
@@ -247,37 +251,66 @@ def test_cli_profile(environment: SetEnvironment, tokens: TokenService, tmp_path
 def test_default_chain_says_what_was_tried(environment: SetEnvironment, tokens: TokenService) -> None:
     """Where nothing is set up, the sentence names each source with its reason."""
     tokens.status = 404
-    environment(HTTP_PROXY=f"http://{tokens.address}")
+    del environment
     sentence = failure_of(kinds.DefaultChain())
     for source in ("environment (", "CLI profile (", "credentials file (", "ECS RAM role (status 404)"):
         assert source in sentence
 
 
-def test_default_chain_takes_what_the_environment_names(
-    environment: SetEnvironment, tokens: TokenService, tmp_path: Path
+OIDC = {"ALIBABA_CLOUD_ROLE_ARN": "r", "ALIBABA_CLOUD_OIDC_PROVIDER_ARN": "p", "ALIBABA_CLOUD_OIDC_TOKEN_FILE": "none"}
+INI = "[default]\ntype = access_key\naccess_key_id = ini\naccess_key_secret = s\n"
+CLI = '{"current": "p", "profiles": [{"name": "p", "mode": "AK", "access_key_id": "cli", "access_key_secret": "s"}]}'
+
+
+@pytest.mark.parametrize(
+    ("variables", "files", "outcome"),
+    [
+        ({}, {}, "ecs_ram_role"),
+        ({"ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}, {}, "credentials_uri"),
+        ({}, {"credentials.ini": INI}, "credentials_file"),
+        ({}, {"credentials.ini": INI, "config.json": CLI}, "profile"),
+        ({"ALIBABA_CLOUD_CLI_PROFILE_DISABLED": "true"}, {"config.json": CLI}, "ecs_ram_role"),
+        ({"ALIBABA_CLOUD_PROFILE": "q"}, {"config.json": CLI, "credentials.ini": INI}, "ecs_ram_role"),
+        ({}, {"config.json": '{"current": "p", "profiles": [{"name": "p", "mode": "AK"}]}'}, "ecs_ram_role"),
+        # What is set up and fails is not replaced by another identity.
+        ({}, {"config.json": "{half"}, "tried environment (not set), OIDC role ARN (not set), CLI profile (failed to"),
+        ({}, {"credentials.ini": "[default]\ntype = nonsense"}, "credentials file (unsupported credential type"),
+        (OIDC, {"config.json": CLI}, "tried environment (not set), OIDC role ARN (none: No such file or directory)"),
+    ],
+)
+def test_default_chain_asks_the_first_source_that_is_set_up(
+    environment: SetEnvironment,
+    tokens: TokenService,
+    tmp_path: Path,
+    variables: dict[str, str],
+    files: dict[str, str],
+    outcome: str,
 ) -> None:
-    """The chain's order is the official one: OIDC, files, the ECS role, the credentials URI."""
-    uri = f"http://{tokens.address}/key"
-    environment(ALIBABA_CLOUD_CREDENTIALS_URI=uri, ALIBABA_CLOUD_ECS_METADATA_DISABLED="true")
-    assert_is_key(kinds.DefaultChain())
-    ini = tmp_path / ".alibabacloud"
-    ini.mkdir()
-    (ini / "credentials.ini").write_text("[default]\ntype = access_key\naccess_key_id = ini\naccess_key_secret = s\n")
-    assert official_fetcher(kinds.DefaultChain(), proxy=None, ca_file=None)().access_key_id == "ini"
-    write_profile(tmp_path, mode="AK", access_key_id="cli", access_key_secret="s")
-    assert official_fetcher(kinds.DefaultChain(), proxy=None, ca_file=None)().access_key_id == "cli"
-    (tmp_path / "token").write_text("t")
-    environment(
-        ALIBABA_CLOUD_ROLE_ARN="r",
-        ALIBABA_CLOUD_OIDC_PROVIDER_ARN="p",
-        ALIBABA_CLOUD_OIDC_TOKEN_FILE=str(tmp_path / "missing"),
-    )
-    assert official_fetcher(kinds.DefaultChain(), proxy=None, ca_file=None)().access_key_id == "cli"
+    """The order is the official one; a source that someone set up and that fails is the chain's failure."""
+    for name, content in files.items():
+        path = tmp_path / {"config.json": ".aliyun", "credentials.ini": ".alibabacloud"}[name] / name
+        path.parent.mkdir()
+        path.write_text(content)
+    environment(ALIBABA_CLOUD_CREDENTIALS_URI=f"http://{tokens.address}/key", **variables)
+    if " " in outcome:
+        assert outcome in failure_of(kinds.DefaultChain())
+    else:
+        assert OfficialSources(kinds.DefaultChain(), proxy=None, ca_file=None).fetch().source == outcome
+
+
+def test_a_named_ecs_role_that_fails_is_not_replaced(environment: SetEnvironment, tokens: TokenService) -> None:
+    """The ECS role is set up where its name is; without a name the URI is asked where there is no role."""
+    tokens.status = 503
+    variables = {"ALIBABA_CLOUD_CREDENTIALS_URI": f"http://{tokens.address}/key"}
+    environment(**variables)
+    assert "credentials URI (status 503" in failure_of(kinds.DefaultChain())
+    environment(**variables, ALIBABA_CLOUD_ECS_METADATA="role")
+    assert "credentials URI" not in failure_of(kinds.DefaultChain())
 
 
 def test_credentials_file_with_the_ecs_role(environment: SetEnvironment, tokens: TokenService, tmp_path: Path) -> None:
     """The role in a credentials file starts no thread either."""
-    environment(HTTP_PROXY=f"http://{tokens.address}")
+    del environment, tokens
     ini = tmp_path / ".alibabacloud"
     ini.mkdir()
     (ini / "credentials.ini").write_text("[default]\ntype = ecs_ram_role\nrole_name = r\n")
@@ -285,24 +318,65 @@ def test_credentials_file_with_the_ecs_role(environment: SetEnvironment, tokens:
     assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
 
 
-def test_default_chain_stays_with_its_source(environment: SetEnvironment, tokens: TokenService) -> None:
+def test_default_chain_stays_with_its_source_until_it_starts_over(
+    environment: SetEnvironment, tokens: TokenService, tmp_path: Path
+) -> None:
     """A source that fails later is not replaced by another one, whose key may belong to someone else."""
     environment(
         ALIBABA_CLOUD_CREDENTIALS_URI=f"http://{tokens.address}/key", ALIBABA_CLOUD_ECS_METADATA_DISABLED="true"
     )
-    fetch = official_fetcher(kinds.DefaultChain(), proxy=None, ca_file=None)
-    fetch()
+    sources = OfficialSources(kinds.DefaultChain(), proxy=None, ca_file=None)
+    sources.fetch()
+    write_profile(tmp_path, mode="AK", access_key_id="first", access_key_secret="s")
+    assert sources.fetch().source == "credentials_uri"
     tokens.status = 500
     with pytest.raises(ApiError) as caught:
-        fetch()
-    assert str(caught.value) == "no credentials to be had; tried credentials URI (status 500 NoPermission)"
+        sources.fetch()
+    assert str(caught.value) == "no credentials found; tried credentials URI (status 500 NoPermission)"
+    sources.start_over()
+    assert sources.fetch().source == "profile"
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy", "expected"),
+    [
+        ("http://100.100.100.200/latest", "http://p:1", None),
+        ("http://127.0.0.1:8080/key", "http://p:1", None),
+        ("http://localhost/key", "http://p:1", None),
+        ("http://169.254.1.1/key", "http://p:1", None),
+        ("http://keys.example.com/key", "http://p:1", ("http://env:2", "HTTP_PROXY")),
+        ("https://sts.aliyuncs.com/", "http://p:1", ("http://p:1", "proxy")),
+        ("https://sts.aliyuncs.com/", None, ("http://env:3", "HTTPS_PROXY")),
+        ("https://sts.internal/", None, None),
+    ],
+)
+def test_proxies_of_token_services(
+    environment: SetEnvironment, url: str, proxy: str | None, expected: tuple[str, str] | None
+) -> None:
+    """Metadata and this machine are never asked through a proxy; the account's proxy is for https."""
+    environment(HTTP_PROXY="http://env:2", HTTPS_PROXY="http://env:3", NO_PROXY="*.internal")
+    assert _proxy_of(url, Trust(proxy, None)) == expected
+
+
+def test_a_profile_assumes_its_role_through_the_accounts_proxy(
+    environment: SetEnvironment, tokens: TokenService, tmp_path: Path
+) -> None:
+    """The configured proxy is asked for the token service, and named without its password where it refuses."""
+    tokens.status = 502
+    environment(HTTPS_PROXY="http://127.0.0.1:9")
+    write_profile(tmp_path, mode="RamRoleArn", access_key_id="id", access_key_secret="s", ram_role_arn="r")
+    sources = OfficialSources(kinds.Profile(), proxy=f"http://user:hunter2@{tokens.address}", ca_file=None)
+    with pytest.raises(ApiError, match=f"the proxy {tokens.address} cannot be reached or refuses") as caught:
+        sources.fetch()
+    assert "hunter2" not in str(caught.value)
+    assert [method for method, _, _ in tokens.requests] == ["CONNECT"]
 
 
 def test_a_short_token_is_fetched_once_for_each_fetch(environment: SetEnvironment, tokens: TokenService) -> None:
     """A token of a quarter of an hour comes with its expiry, and with one request."""
     del environment
     tokens.key["Expiration"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 890))
-    key = official_fetcher(kinds.CredentialsUri(uri=f"http://{tokens.address}/k"), proxy=None, ca_file=None)()
+    key = OfficialSources(kinds.CredentialsUri(uri=f"http://{tokens.address}/k"), proxy=None, ca_file=None).fetch()
     assert key.expires_at == pytest.approx(time.time() + 890, abs=2)
     assert len(tokens.requests) == 1
 
@@ -310,7 +384,7 @@ def test_a_short_token_is_fetched_once_for_each_fetch(environment: SetEnvironmen
 @pytest.mark.parametrize("missing", ["AccessKeyId", "AccessKeySecret", "Code", "Expiration"])
 def test_an_incomplete_answer_is_an_error(environment: SetEnvironment, tokens: TokenService, missing: str) -> None:
     """An answer without a whole key is never used as one."""
-    environment(HTTP_PROXY=f"http://{tokens.address}")
+    del environment
     del tokens.key[missing]
     assert "ECS RAM role" in failure_of(kinds.EcsRamRole(role_name="r"))
     assert "credentials URI" in failure_of(kinds.CredentialsUri(uri=f"http://{tokens.address}/k"))

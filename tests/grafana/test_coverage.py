@@ -15,6 +15,7 @@ LAST_SWEEP = "about the last sweep alone: the counter of the same is shown"
 UNUSED = {family.name: SINGLE_TASKS for family in per_task_families()} | {
     "rtcmpu_collection_repaired_tasks": LAST_SWEEP,
     "rtcmpu_collection_duplicate_rows": LAST_SWEEP,
+    "rtcmpu_exporter_credentials_info": "which source a key comes from is a question that someone asks by hand",
 }
 """Families that nothing shows, each with the reason."""
 

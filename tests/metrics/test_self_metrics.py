@@ -110,8 +110,20 @@ def test_skew_and_expiry_are_absent_until_they_are_known() -> None:
     expiry = 'rtcmpu_exporter_credentials_expiry_timestamp_seconds{account="prod"}'
     assert not {skew, expiry} & _series(metrics).keys()
     account.clock_skew(-3.5)
-    account.credentials_expiry(2000.0)
+    account.credentials_in_use("oidc_role_arn", 2000.0)
     assert (_series(metrics)[skew], _series(metrics)[expiry]) == ("-3.5", "2000.0")
+
+
+def test_credentials_that_do_not_expire_have_no_expiry() -> None:
+    """After a switch to a permanent key only its source is published, and nothing while none is known."""
+    metrics = _metrics()
+    account = metrics.add_account("prod")
+    account.credentials_in_use("oidc_role_arn", 2000.0)
+    account.credentials_in_use("access_key", None)
+    about = {name for name in _series(metrics) if "credentials" in name}
+    assert about == {'rtcmpu_exporter_credentials_info{account="prod",source="access_key"}'}
+    account.credentials_unknown()
+    assert not {name for name in _series(metrics) if "credentials" in name}
 
 
 def test_a_removed_account_leaves_nothing_behind() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from exporter.aliyun.client import Client
-from exporter.aliyun.credentials import Credentials, CredentialsSource, Fetch
+from exporter.aliyun.credentials import Credentials, CredentialsSource, Fetch, KeySource
 from exporter.aliyun.transport import open_session
 from exporter.clock import SystemClock
 from exporter.config.secret import Secret
@@ -81,9 +81,10 @@ class Observed:
         """Remember a measurement."""
         self.skews.append(seconds)
 
-    def credentials_expiry(self, timestamp: float) -> None:
+    def credentials_in_use(self, credentials: Credentials) -> None:
         """Remember an expiry."""
-        self.expiries.append(timestamp)
+        if credentials.expires_at is not None:
+            self.expiries.append(credentials.expires_at)
 
 
 @asynccontextmanager
@@ -101,7 +102,7 @@ async def client_of(
     client = Client(
         session=open_session(),
         endpoint=endpoint,
-        credentials=CredentialsSource(fetch, clock=clock, observer=observed),
+        credentials=CredentialsSource(KeySource(fetch=fetch), clock=clock, observer=observed),
         clock=clock,
         nonce=lambda: f"nonce-{next(nonces)}",
         request_timeout_seconds=timeout_seconds,

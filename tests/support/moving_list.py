@@ -90,6 +90,9 @@ class ListService:
     requests: list[Window | str] = field(default_factory=list)
     """Windows, and the TaskIds of look-ups, in the order of the answers."""
 
+    async def ready(self) -> None:
+        """Need no credentials."""
+
     async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> Page:
         """Return one page."""
         window = Window(page_no, page_size)

@@ -116,7 +116,7 @@ class _Key:
     async def get(self) -> Credentials:
         return self._KEY
 
-    def invalidate(self, _credentials: Credentials) -> bool:
+    def refused(self, _credentials: Credentials) -> bool:
         return False
 
 
@@ -127,9 +127,6 @@ class _Nobody:
         """Ignore it."""
 
     def clock_skew(self, _seconds: float, /) -> None:
-        """Ignore it."""
-
-    def credentials_expiry(self, _timestamp: float, /) -> None:
         """Ignore it."""
 
 

@@ -33,6 +33,12 @@ class FindingLog:
             "all tasks are judged by the rules in force", account=account, app_id=app_id, violations=violations
         )
 
+    def stopped(self, rule: AnyRule, why: str) -> None:
+        """Log that a rule is not evaluated any more."""
+        structlog.get_logger().error(
+            "rule stopped, its findings are frozen until a reload", rule=rule.rule.name, why=why
+        )
+
     def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
         """Log a violation as a warning, or as info where it does not matter more."""
         level = logging.INFO if rule.rule.severity is Severity.INFO else logging.WARNING

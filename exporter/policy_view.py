@@ -10,6 +10,7 @@ from exporter.collect.status import Status
 from exporter.policy.compiled import TaskCountRule
 from exporter.policy.finding_events import AnyRule, AppKey
 from exporter.policy.findings import OpenFindings
+from exporter.policy.language import STOPPED
 from exporter.policy.policy import Policy
 from exporter.policy.report import RuleReport
 from exporter.policy.rule import Outcome
@@ -89,9 +90,11 @@ class PolicyView:
             for name, report in self._reports(key).items():
                 reports.setdefault(name, []).append(report)
         in_force = {rule.name: rule for rule in rule_set.all_rules()}
+        stopped = rule_set.stopped()
         for name, rule in in_force.items():
             totals = _totals(reports[name]) if name in reports else None
-            yield RuleView(rule, totals=totals, reasons=partial(self._reasons, keys, name))
+            why_stopped = STOPPED if name in stopped else None
+            yield RuleView(rule, why_stopped=why_stopped, totals=totals, reasons=partial(self._reasons, keys, name))
         for off in rule_set.off:
             if off.rule.name not in in_force:
                 yield RuleView(off.rule, why_off=off.why)

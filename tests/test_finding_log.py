@@ -184,3 +184,17 @@ def test_lines_hold_plain_values_alone() -> None:
         log.baseline(APP, 0)
     values: list[Any] = [value for line in lines for value in line.values()]
     assert {type(value) for value in values} <= {str, int, type(None)}
+
+
+def test_a_stopped_rule_is_an_error() -> None:
+    """The line says which rule, why, and what becomes of its findings."""
+    with capture_logs() as lines:
+        FindingLog(SetClock()).stopped(_rule(), "stopped: too slow")
+    assert lines == [
+        {
+            "log_level": "error",
+            "event": "rule stopped, its findings are frozen until a reload",
+            "rule": "expect-tasks",
+            "why": "stopped: too slow",
+        }
+    ]

@@ -14,7 +14,7 @@ from exporter.config.model import App
 from exporter.policy.compiled import CompiledRule, TaskCountRule, compile_rule
 from exporter.policy.expectations import AppExpectations
 from exporter.policy.finding_events import AnyRule, AppKey, Resolution
-from exporter.policy.language import Language
+from exporter.policy.language import STOPPED, Language
 from exporter.policy.policy import Policy
 from exporter.policy.rule import Exemption, Outcome, Rule, Severity
 from exporter.policy.rule_set import RuleOff, RuleSet
@@ -50,6 +50,9 @@ class Untold:
 
     def baseline(self, app: AppKey, violations: int) -> None:
         """Hear of a baseline."""
+
+    def stopped(self, rule: AnyRule, why: str) -> None:
+        """Ignore it."""
 
     def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
         """Hear of a violation."""
@@ -241,3 +244,11 @@ def test_a_task_that_was_not_judged_has_no_findings() -> None:
     view = Shown().view
     assert list(view.of_task(("prod", "live"), "unknown")) == []
     assert list(view.of_task(("prod", "other"), "t-high")) == []
+
+
+def test_a_stopped_rule_says_why() -> None:
+    """It is in force, with its numbers as they were last."""
+    shown = Shown()
+    shown.rule_set.rules[0].expect.stopped = True
+    (rule,) = (each for each in shown.view.rules() if each.why_stopped)
+    assert (rule.rule.name, rule.why_off, rule.why_stopped) == ("video-bitrate-agreed", None, STOPPED)

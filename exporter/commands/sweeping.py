@@ -66,6 +66,9 @@ class _Untold:
     def baseline(self, app: AppKey, violations: int) -> None:
         """Say nothing."""
 
+    def stopped(self, rule: AnyRule, why: str) -> None:
+        """Ignore it."""
+
     def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
         """Say nothing."""
 

@@ -96,6 +96,7 @@ class AppPolicy:
         is_same = app == self._app and _written(rules) == _written(self._rules)
         self._app, self._facts, self._rules = app, app_facts(self.key[0], app), rules
         rules_before = len(self._judging.rules)
+        anew = anew or any(rule.is_stopped for rule in self._judging.rules)
         self._judging = Judging(rules.rules, json.encode(self._facts), self._common.memos)
         places = self._ledger.set_rules(self._judging.rules, rules.count, order=rules.rules)
         self._lay_out(places, rules_before=rules_before)

@@ -62,7 +62,7 @@ def mistakes_of(error: str, expression: str) -> tuple[CompileMistake, ...]:
         if text.startswith(_SYNTAX):
             break
     independent = _without_consequences(found, expression) or [_Found(0, _shown(_CODE.sub("", error)))]
-    return tuple(sorted({CompileMistake(*_position(expression, one.offset), one.text) for one in independent}))
+    return tuple(sorted({CompileMistake(*position(expression, one.offset), one.text) for one in independent}))
 
 
 def _explained(text: str, expression: str, offset: int) -> _Found:
@@ -182,7 +182,7 @@ def _offset(expression: str, line: int, column: int) -> int:
     return min(sum(len(one) + 1 for one in lines[: max(line - 1, 0)]) + max(column - 1, 0), len(expression))
 
 
-def _position(expression: str, offset: int) -> tuple[int, int]:
+def position(expression: str, offset: int) -> tuple[int, int]:
     """Return line and column of a place in the expression."""
     before = expression[:offset]
     return before.count("\n") + 1, offset - before.rfind("\n")

@@ -6,7 +6,16 @@ from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
-from exporter.policy.language import Activation, CompileError, CompileMistake, EvaluationError, Expression, Language
+from exporter.policy.cost import MOST_COST
+from exporter.policy.language import (
+    Activation,
+    CompileError,
+    CompileMistake,
+    EvaluationError,
+    Expression,
+    Language,
+    StoppedError,
+)
 from exporter.policy.rule import Exemption, Outcome, Rule
 
 LONGEST_MESSAGE: Final = 500
@@ -20,6 +29,8 @@ class Verdict(NamedTuple):
     outcome: Outcome
     reason: str = ""
     """Why it can't be evaluated."""
+    is_stopped: bool = False
+    """Whether it is not evaluated any more, because it was too slow."""
 
 
 class RuleError(Exception):
@@ -40,6 +51,11 @@ class CompiledRule(Struct, frozen=True):
     uses: frozenset[str]
     """The variables that `when` and `expect` name: what decides how often it is evaluated."""
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it is not evaluated any more, because it was too slow; what it has found stays as it is."""
+        return self.expect.stopped or (self.when is not None and self.when.stopped)
+
     def applies_to_app(self, app_id: str) -> bool:
         """Whether the rule is for this app."""
         return not self.rule.apps or any(fnmatchcase(app_id, pattern) for pattern in self.rule.apps)
@@ -51,7 +67,7 @@ class CompiledRule(Struct, frozen=True):
                 return _NOT_APPLICABLE
             return _PASS if self.expect.evaluate(activation) else _VIOLATION
         except EvaluationError as error:
-            return Verdict(Outcome.ERROR, str(error))
+            return Verdict(Outcome.ERROR, str(error), isinstance(error, StoppedError))
 
     def exemption_of(self, task_id: str, now: float) -> Exemption | None:
         """Return the first exemption that holds for a task at a time, given in seconds since 1970."""
@@ -96,17 +112,17 @@ class TaskCountRule(Struct, frozen=True):
         return f"too many tasks: {tasks}, expected at most {self.most}"
 
 
-def compile_rule(rule: Rule, language: Language) -> CompiledRule:
-    """Compile a rule's expressions.
+def compile_rule(rule: Rule, language: Language, *, most_cost: int = MOST_COST) -> CompiledRule:
+    """Compile a rule's expressions, of each of which one evaluation costs at most so much.
 
     Raises:
         RuleError: At least one can't be used.
     """
     mistakes: list[tuple[Key, CompileMistake]] = []
 
-    def compiled(key: Key, text: str, compile_text: Callable[[str], Expression]) -> Expression | None:
+    def compiled(key: Key, text: str, compile_text: Callable[..., Expression]) -> Expression | None:
         try:
-            return compile_text(text)
+            return compile_text(text, most_cost=most_cost)
         except CompileError as error:
             mistakes.extend((key, mistake) for mistake in error.mistakes)
             return None

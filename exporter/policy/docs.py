@@ -125,9 +125,17 @@ YAML has a say first. An expression that begins with `!`, `"`, `[` or `{`, or th
 quotes around it: `expect: '!task.audio_only'`.
 
 Every mistake of a file is shown with file, line and column, and with the nearest name where one is unknown. A file with
-mistakes is not loaded; a running exporter keeps the rules that it has. An expression that takes too many steps is
-stopped, and the task counts as unevaluable. One whose steps are so dear that it takes more than a quarter of a second,
-three times, is not evaluated any more until rules are loaded again.
+mistakes is not loaded; a running exporter keeps the rules that it has. An evaluation that takes too many steps is
+stopped, and the task counts as unevaluable.
+
+What one evaluation can cost is limited when the file is loaded. An expression that could take more than about a tenth
+of a second or 32 MB is refused at its place: texts or lists that double again and again, loops in loops over long
+texts, `matches` with large repetitions or with a pattern that is not a literal. For this, texts are cut at 256 bytes of
+UTF-8, and a rule that names a list of more than 128 items can't be evaluated for that task.
+
+A rule that still takes more than a quarter of a second of CPU time three times within ten minutes is stopped: it is not
+evaluated any more, its findings stay as they are, and tasks that it never saw count as unevaluable. The log, the page
+`/rules` and `/api/v1/rules` (`state`) show it. A reload starts it again.
 """
 
 _VARIABLES: Final = """\

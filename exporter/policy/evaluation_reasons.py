@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from exporter.policy.facts import LONGEST_LIST
 from exporter.policy.type_words import mismatch
 from exporter.policy.vocabulary import walk
 
@@ -29,6 +30,8 @@ def reason_of(error: str, expression: str) -> str:
 def _missing(found: re.Match[str], expression: str) -> str:
     """Name the missing field and what it is missing from."""
     key = found[2]
+    if any(fact.name == key and fact.is_list for _, fact in walk()):
+        return f"{key} has more than {LONGEST_LIST} items: rules look at no longer list"
     groups = {path.rpartition(".")[0] for path, fact in walk() if fact.name == key and "." in path}
     named = {group for group in groups if _names(expression, group, key)} or groups
     if len(named) == 1:

@@ -1,7 +1,7 @@
 """What `task` is when a rule runs: nested mappings as `vocabulary.TaskFacts` declares them, without absent values.
 
 Values are made fit for CEL on the way: whole numbers have 64 bits there, and texts neither half characters
-nor NUL.
+nor NUL. What a rule can cost follows from the sizes of values, so these are limited, too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,10 @@ from exporter.task import MIXED, Audio, Configuration, Encoding, Pane, Video
 
 MOST: Final = 2**63 - 1
 LEAST: Final = -(2**63)
+LONGEST_TEXT: Final = 256
+"""In bytes of UTF-8: texts are cut there. No name or host that the service accepts is longer."""
+LONGEST_LIST: Final = 128
+"""A rule that names a longer list can't be evaluated."""
 TOLERANCE: Final = 0.001
 """How far panes may reach out of the canvas or into each other: less than a line of a small picture."""
 
@@ -34,7 +38,7 @@ def facts(configuration: Configuration) -> dict[str, Any]:
     """Return what rules see of a configuration. Its parts are shared and must not be changed."""
     encoding = configuration.encoding or _NO_ENCODING
     task = {
-        "mix_mode": fit_text(configuration.mix_mode),
+        "mix_mode": short_text(configuration.mix_mode),
         "audio_only": encoding.audio_only,
         "has_encode_params": configuration.encoding is not None,
         "has_transcode_params": configuration.has_transcode_params,
@@ -45,12 +49,12 @@ def facts(configuration: Configuration) -> dict[str, Any]:
         "outputs": [_part(output) for output in configuration.outputs],
         "user_streams": [_user_stream(*stream) for stream in configuration.user_streams],
         "has_background": configuration.has_background,
-        "field_errors": list(map(fit_text, configuration.field_errors)),
-        "unknown_values": list(map(fit_text, configuration.unknown_values)),
+        "field_errors": list(map(short_text, configuration.field_errors)),
+        "unknown_values": list(map(short_text, configuration.unknown_values)),
         **_layout(configuration.panes),
     }
     if configuration.region is not None:
-        task["region"] = fit_text(configuration.region)
+        task["region"] = short_text(configuration.region)
     if configuration.idle_timeout_seconds is not None:
         task["idle_timeout_seconds"] = fit_number(configuration.idle_timeout_seconds)
     if configuration.users:
@@ -103,6 +107,12 @@ def facts_of_case(task: Mapping[str, Any]) -> dict[str, Any]:
     return case
 
 
+def without_long_lists(task: dict[str, Any]) -> dict[str, Any]:
+    """Return what rules see of a task without lists that are too long: rules that name one can't be evaluated."""
+    long = {name for name, value in task.items() if isinstance(value, list) and len(value) > LONGEST_LIST}
+    return {name: value for name, value in task.items() if name not in long} if long else task
+
+
 def fit(value: Any) -> Any:
     """Return a value as CEL can take it: a copy of mappings and lists, numbers and texts made fit."""
     if isinstance(value, Mapping):
@@ -115,7 +125,7 @@ def fit(value: Any) -> Any:
 def _fit_leaf(value: Any) -> Any:
     """Return a text, number or condition as CEL can take it."""
     if type(value) is str:
-        return fit_text(value)
+        return short_text(value)
     return fit_number(value) if type(value) is int else value
 
 
@@ -129,6 +139,12 @@ def fit_text(text: str) -> str:
     if text.isascii():
         return text if "\0" not in text else text.replace("\0", "?")
     return text.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+def short_text(text: str) -> str:
+    """Return the text as `fit_text` does, up to the longest length of a value."""
+    fit_part = fit_text(text[:LONGEST_TEXT])
+    return fit_part if fit_part.isascii() else fit_part.encode()[:LONGEST_TEXT].decode("utf-8", "ignore")
 
 
 # Fleets repeat their parts: a remembered one costs a tenth of a new one.
@@ -148,7 +164,7 @@ def _video(video: Video) -> dict[str, Any]:
 def _user_stream(source_type: str | None, stream_type: str | None) -> dict[str, Any]:
     """Return one of `task.user_streams`."""
     stream = {"source_type": source_type, "stream_type": stream_type}
-    return {name: fit_text(value) for name, value in stream.items() if value is not None}
+    return {name: short_text(value) for name, value in stream.items() if value is not None}
 
 
 @lru_cache(maxsize=REMEMBERED_PARTS)

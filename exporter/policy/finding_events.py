@@ -37,6 +37,9 @@ class FindingEvents(Protocol):
             violations: That were found by these rules and are told in no other way.
         """
 
+    def stopped(self, rule: AnyRule, why: str) -> None:
+        """A rule is not evaluated any more; its findings stay as they are until rules are loaded again."""
+
     def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
         """A violation is there that was not there before.
 

@@ -10,7 +10,7 @@ from exporter.policy.backlog import Scope
 from exporter.policy.compiled import CompiledRule
 from exporter.policy.expectations import SOURCE as EXPECTATION
 from exporter.policy.memo import Memo
-from exporter.policy.outcomes import CODES, EXEMPT, VIOLATION, without_exemptions
+from exporter.policy.outcomes import CODES, EXEMPT, FROZEN, VIOLATION, frozen_as, without_exemptions
 from exporter.policy.subject import Subject
 
 TIME: Final = frozenset({"now", "age"})
@@ -81,7 +81,8 @@ class Judging:
         parts, start = [], 0
         for tier in self._tiers:
             end = start + len(tier.rules)
-            parts.append(tier.outcomes(subject) if tier.scope <= scope else known[start:end])
+            before_tier = known[start:end]
+            parts.append(frozen_as(before_tier, tier.outcomes(subject)) if tier.scope <= scope else before_tier)
             start = end
         return self._with_exemptions_applied(b"".join(parts), subject)
 
@@ -126,14 +127,21 @@ class _Tier(Struct, frozen=True):
             return self._evaluate(subject)
         key = self.key(subject)
         outcomes = self.memo.get(key)
-        if outcomes is None:
+        if outcomes is None or self._is_evaluated_again(outcomes):
             outcomes = self._evaluate(subject)
             self.memo.put(key, outcomes)
         return outcomes
 
     def _evaluate(self, subject: Subject) -> bytes:
         activation = subject.activation(self.variables)
-        return bytes([CODES[rule.judge(activation).outcome] for rule in self.rules])
+        verdicts = (rule.judge(activation) for rule in self.rules)
+        return bytes([FROZEN if verdict.is_stopped else CODES[verdict.outcome] for verdict in verdicts])
+
+    def _is_evaluated_again(self, outcomes: bytes) -> bool:
+        """Whether a rule that was stopped is there again, since rules were loaded."""
+        return FROZEN in outcomes and any(
+            outcome == FROZEN and not rule.is_stopped for outcome, rule in zip(outcomes, self.rules, strict=True)
+        )
 
 
 def _frequency(rule: CompiledRule) -> _Frequency:

@@ -8,27 +8,35 @@ an expression sees its variables alone. Steps are limited by CEL itself, length 
 import functools
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from cel_expr_python import cel
 from google.protobuf.descriptor_pool import DescriptorPool
 
-from exporter.policy.compile_mistakes import CompileMistake, mistakes_of
+from exporter.policy.compile_mistakes import CompileMistake, mistakes_of, position
+from exporter.policy.cost import MOST_COST, Costs, TooCostlyError
 from exporter.policy.evaluation_reasons import reason_of
-from exporter.policy.facts import fit_text
+from exporter.policy.facts import LONGEST_LIST, LONGEST_TEXT, short_text
 from exporter.policy.functions import extensions, standard_library
 from exporter.policy.protobuf_types import checked_types, message_pool, running_types
+from exporter.policy.syntax_tree import read_tree
 from exporter.policy.type_words import in_words
 
-__all__ = ["Activation", "CompileError", "CompileMistake", "EvaluationError", "Expression", "Language"]
+__all__ = ["Activation", "CompileError", "CompileMistake", "EvaluationError", "Expression", "Language", "StoppedError"]
 
 LONGEST_EXPRESSION: Final = 10_000
 
 SLOW_SECONDS: Final = 0.25
 MOST_SLOW: Final = 3
-"""After so many slow evaluations an expression is given up: each of its steps is far from cheap, and while it runs
-nothing else does. One alone proves nothing, since the whole process may have had to wait."""
+SLOW_WINDOW_SECONDS: Final = 600.0
+"""An expression with `MOST_SLOW` evaluations of more than `SLOW_SECONDS` of CPU time within this window is stopped:
+nothing else runs during an evaluation."""
+
+STOPPED: Final = (
+    f"stopped: it took over {SLOW_SECONDS} s {MOST_SLOW} times within {SLOW_WINDOW_SECONDS / 60:.0f} minutes"
+)
 
 _ODD_CHARACTER: Final = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -47,6 +55,10 @@ class EvaluationError(Exception):
     """An expression that has no value for this task; `str()` is one line that says why."""
 
 
+class StoppedError(EvaluationError):
+    """An expression that was too slow too often; it is not evaluated any more."""
+
+
 class Expression:
     """A compiled expression.
 
@@ -55,7 +67,8 @@ class Expression:
         program: What runs.
         result: The type of its value.
         uses: The variables that it names.
-        seconds: Measures how long evaluations take.
+        cpu_seconds: Measures how long evaluations take.
+        seconds: A clock for the window of slow evaluations.
     """
 
     def __init__(
@@ -64,6 +77,8 @@ class Expression:
         program: cel.Expression,
         result: cel.Type,
         uses: frozenset[str],
+        *,
+        cpu_seconds: Callable[[], float],
         seconds: Callable[[], float],
     ) -> None:
         self.text = text
@@ -71,8 +86,11 @@ class Expression:
         """The variables that it names."""
         self._program = program
         self._result = result
+        self._cpu_seconds = cpu_seconds
         self._seconds = seconds
-        self._slow_times = 0
+        self._slow_at: deque[float] = deque(maxlen=MOST_SLOW)
+        self.stopped = False
+        """Whether it was too slow too often, and is not evaluated any more."""
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
@@ -81,12 +99,12 @@ class Expression:
         """Return its value: a bool of a condition, a text of a message.
 
         Raises:
-            EvaluationError: It has none: a value is absent, a number is out of range, it takes too many steps. Or it
-                was slow too often.
+            StoppedError: It was slow too often.
+            EvaluationError: It has none: a value is absent, a number is out of range, it takes too many steps.
         """
-        if self._slow_times >= MOST_SLOW:
-            raise EvaluationError(f"the expression was stopped: it took longer than {SLOW_SECONDS} s {MOST_SLOW} times")
-        began = self._seconds()
+        if self.stopped:
+            raise StoppedError(STOPPED)
+        began = self._cpu_seconds()
         try:
             found = self._program.eval(activation)
             kind, value = found.type(), found.value()
@@ -94,45 +112,51 @@ class Expression:
             # Whatever the library raises, it is this task that can't be judged, and nothing else that fails.
             raise EvaluationError(reason_of(str(error), self.text)) from error
         finally:
-            self._slow_times += self._seconds() - began > SLOW_SECONDS
+            if self._cpu_seconds() - began > SLOW_SECONDS:
+                self._note_slow()
         if kind == self._result and isinstance(value, bool | str):
             return value
         if kind == cel.Type.ERROR:
             raise EvaluationError(reason_of(str(value), self.text))
         raise EvaluationError(f"expected {in_words(self._result.name())}, this gives {in_words(kind.name())}")
 
+    def _note_slow(self) -> None:
+        self._slow_at.append(self._seconds())
+        in_window = self._slow_at[-1] - self._slow_at[0] <= SLOW_WINDOW_SECONDS
+        self.stopped = len(self._slow_at) == MOST_SLOW and in_window
+
 
 class Language:
     """Compiles expressions; one serves all rules.
 
     Args:
-        seconds: Measures how long evaluations take.
+        cpu_seconds: Measures how long evaluations take; waiting for a busy machine does not count.
+        seconds: A clock for the window of slow evaluations.
     """
 
-    def __init__(self, seconds: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, cpu_seconds: Callable[[], float] = time.thread_time, seconds: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._cpu_seconds = cpu_seconds
         self._seconds = seconds
-        running = running_types()
         self._checking = _environment(checked_types(), message_pool())
         self._running = _running_environment()
-        self._without = {
-            name: _environment({other: kind for other, kind in running.items() if other != name}) for name in running
-        }
 
-    def compile_condition(self, text: str) -> Expression:
-        """Compile an expression that is true or false.
+    def compile_condition(self, text: str, *, most_cost: int = MOST_COST) -> Expression:
+        """Compile an expression that is true or false, of which one evaluation costs at most so much.
 
         Raises:
             CompileError: It can't be used.
         """
-        return self._compile(text, cel.Type.BOOL)
+        return self._compile(text, cel.Type.BOOL, most_cost)
 
-    def compile_message(self, text: str) -> Expression:
-        """Compile an expression that makes a text.
+    def compile_message(self, text: str, *, most_cost: int = MOST_COST) -> Expression:
+        """Compile an expression that makes a text, of which one evaluation costs at most so much.
 
         Raises:
             CompileError: It can't be used.
         """
-        return self._compile(text, cel.Type.STRING)
+        return self._compile(text, cel.Type.STRING, most_cost)
 
     def activation(self, variables: Mapping[str, Any]) -> Activation:
         """Return what expressions are evaluated against.
@@ -142,23 +166,19 @@ class Language:
                 names one that is left out has no value.
         """
         return self._running.Activation(
-            {name: fit_text(value) if isinstance(value, str) else value for name, value in variables.items()}
+            {name: short_text(value) if isinstance(value, str) else value for name, value in variables.items()}
         )
 
-    def _compile(self, text: str, expected: cel.Type) -> Expression:
+    def _compile(self, text: str, expected: cel.Type, most_cost: int) -> Expression:
         """Compile an expression of the expected type."""
         _check_text(text)
-        given = _compiled(self._checking, text).return_type()
+        checked = _compiled(self._checking, text)
+        given = checked.return_type()
         program = _compiled(self._running, text)
         if given not in (expected, cel.Type.DYN):
             raise _mistake(f"expected {in_words(expected.name())}, this gives {in_words(given.name())}")
-        return Expression(text, program, expected, self._uses(text), self._seconds)
-
-    def _uses(self, text: str) -> frozenset[str]:
-        """Return the variables that an expression names: without them it does not compile."""
-        return frozenset(
-            name for name, without in self._without.items() if name in text and not _compiles(without, text)
-        )
+        uses = _variables(checked.serialize(), text, most_cost)
+        return Expression(text, program, expected, uses, cpu_seconds=self._cpu_seconds, seconds=self._seconds)
 
 
 @functools.cache
@@ -200,10 +220,19 @@ def _compiled(environment: cel.Env, text: str) -> cel.Expression:
         raise CompileError(mistakes_of(str(error), text)) from error
 
 
-def _compiles(environment: cel.Env, text: str) -> bool:
-    """Whether a text can be compiled."""
+def _variables(serialized: bytes, text: str, most_cost: int) -> frozenset[str]:
+    """Return the variables that an expression names.
+
+    Raises:
+        CompileError: One evaluation of it may cost too much.
+    """
+    tree, places = read_tree(serialized)
     try:
-        environment.compile(text)
-    except RuntimeError:
-        return False
-    return True
+        return frozenset(Costs(tree, most_cost).variables)
+    except TooCostlyError as error:
+        line, column = position(text, places.get(error.node.id, 0))
+        reason = (
+            f"one evaluation can take too much time or memory (texts have up to {LONGEST_TEXT} bytes, lists up to"
+            f" {LONGEST_LIST} items): make it simpler, or several rules of it"
+        )
+        raise CompileError((CompileMistake(line, column, reason),)) from None

@@ -17,7 +17,7 @@ from exporter.policy.example_allowance import ExampleAllowance
 from exporter.policy.finding_events import AnyRule, AppKey, FindingEvents
 from exporter.policy.findings import OpenFindings, SavedFindings
 from exporter.policy.judging import SHARED_OUTPUTS, Memos
-from exporter.policy.language import Language
+from exporter.policy.language import STOPPED, Language
 from exporter.policy.memo import Memo
 from exporter.policy.report import PolicyReport
 from exporter.policy.rule_set import RuleSet
@@ -62,6 +62,8 @@ class Policy:
         """Apps whose evaluation failed, which are left alone for a while."""
         self._common = Common(clock, Language(), events, Memos(), Memo(), count(1))
         self._allowance = ExampleAllowance(per_rule=0, most=0)
+        self._running: list[CompiledRule] = []
+        """Rules that are not stopped, as far as was told."""
         self._exemption_ends: Sequence[float] = ()
         self._ended = 0
         """How many exemptions had ended when tasks were last judged by them."""
@@ -94,6 +96,7 @@ class Policy:
             self._paused_until.pop(key, None)
             if self._common.shared_outputs is not None:
                 self._common.shared_outputs.remove_app(key)
+        self._running = list(_compiled(rule_set))
         self._exemption_ends = _exemption_ends(rule_set)
         self._ended = bisect_right(self._exemption_ends, self._clock.now())
         for policy in self._apps.values():
@@ -133,6 +136,9 @@ class Policy:
             self._wait(policy)
         self._work(AT_ONCE)
         self._tell()
+        for rule in [rule for rule in self._running if rule.is_stopped]:
+            self._running.remove(rule)
+            self._common.events.stopped(rule, STOPPED)
 
     async def run(self) -> None:
         """Judge whatever waits, a slice at a time, for ever."""

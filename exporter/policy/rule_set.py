@@ -59,6 +59,11 @@ class RuleSet(Struct, frozen=True):
         applying = tuple(rule for rule in self.rules if rule.applies_to_app(app_id))
         return AppRules(rules=applying + expected.rules, count=expected.count)
 
+    def stopped(self) -> frozenset[str]:
+        """Return the names of the rules that are not evaluated any more, because they were too slow."""
+        expected = (rule for expectations in self.expectations.values() for rule in expectations.rules)
+        return frozenset(one.rule.name for one in (*self.rules, *expected) if one.is_stopped)
+
     def all_rules(self) -> tuple[Rule, ...]:
         """Return every rule in force, once by name: what is expected of several apps is one rule."""
         by_name = {compiled.rule.name: compiled.rule for compiled in self.rules}

@@ -7,7 +7,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exporter.policy.compiled import CompiledRule
-from exporter.policy.facts import facts_of_case, fit
+from exporter.policy.facts import facts_of_case, fit, without_long_lists
 from exporter.policy.language import Language
 from exporter.policy.rule import Case, Outcome
 
@@ -52,7 +52,7 @@ def variables_of(case: Case) -> dict[str, Any]:
         "age": now - first_seen,
         "shared_outputs": 0,
         **given,
-        "task": facts_of_case(given.get("task", {})),
+        "task": without_long_lists(facts_of_case(given.get("task", {}))),
         "app": _app(given.get("app", {})),
         "first_seen": first_seen,
         "now": now,

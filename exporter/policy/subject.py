@@ -7,7 +7,7 @@ from typing import Any
 
 from exporter.collect.inventory import Entry
 from exporter.config.model import App
-from exporter.policy.facts import facts, fit
+from exporter.policy.facts import facts, fit, without_long_lists
 from exporter.policy.language import Activation, Language
 from exporter.task import Configuration, Task
 
@@ -46,7 +46,7 @@ class Subject:
     @cached_property
     def task(self) -> Mapping[str, Any]:
         """How it is configured."""
-        return facts(self.configuration)
+        return without_long_lists(facts(self.configuration))
 
     @property
     def task_id(self) -> str:

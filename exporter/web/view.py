@@ -133,6 +133,8 @@ class RuleView(Struct, frozen=True):
     rule: Rule
     why_off: str | None = None
     """Why it is not in force; None: it is."""
+    why_stopped: str | None = None
+    """Why it is not evaluated any more, though in force: its findings are frozen. None: it is evaluated."""
     totals: RuleTotals | None = None
     """None while there is no app that it was evaluated for."""
     reasons: Callable[[], Sequence[str]] = tuple

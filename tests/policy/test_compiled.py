@@ -47,7 +47,7 @@ def test_a_rule_has_one_outcome_for_a_task(task: dict[str, Any], verdict: Verdic
 def test_a_condition_without_value_is_an_error() -> None:
     """What can't be said about `when` can't be said about the rule."""
     verdict = compile_rule(rule(when="task.users > 1"), LANGUAGE).judge(of_task())
-    assert verdict == (Outcome.ERROR, "task has no users here: guard it with has()")
+    assert (verdict.outcome, verdict.reason) == (Outcome.ERROR, "task has no users here: guard it with has()")
 
 
 def test_a_rule_without_condition_always_applies() -> None:

@@ -255,6 +255,11 @@ def test_the_number_of_tasks_is_a_rule_of_its_own() -> None:
     assert count.judge(0).outcome is VIOLATION
 
 
+def test_many_hosts_can_be_expected() -> None:
+    """A fleet may push to hundreds."""
+    assert rules_of(push_hosts=tuple(f"push{number}.example.com" for number in range(150)))
+
+
 def test_a_list_that_is_too_long_is_refused() -> None:
     """An expression has a longest length, also one that was made."""
     with pytest.raises(RuleError, match="at most 10000 are allowed"):

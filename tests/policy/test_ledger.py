@@ -26,7 +26,7 @@ def _text(rule: AnyRule) -> str:
 
 def _ledger() -> tuple[Ledger, Told]:
     """Return a ledger of two rules, whose outcomes stand in the other order, and what it tells."""
-    told = Told([], [], [])
+    told = Told([], [], [], [])
     ledger = Ledger(LIVE, told)
     assert ledger.set_rules([TWO, ONE], None, order=[ONE, TWO]) == [None, None]
     return ledger, told
@@ -112,7 +112,7 @@ def test_saved_ages_are_forgotten_with_the_baseline() -> None:
 def test_only_so_many_different_ways_are_counted_at_a_time() -> None:
     """Where each task has outcomes of its own, the report does not have to count all of them at once."""
     rules = [rule(f"rule-{number}", "true") for number in range(16)]
-    ledger = Ledger(LIVE, Told([], [], []))
+    ledger = Ledger(LIVE, Told([], [], [], []))
     ledger.set_rules(rules, None, order=rules)
     for number in range(3 * MOST_MOVES):
         _record(ledger, f"task-{number}", nothing_known(16), *(number >> bit & 1 for bit in range(16)))

@@ -393,3 +393,36 @@ def _revision(world: PolicyWorld) -> int:
     report = world.policy.report(LIVE)
     assert report is not None
     return report.revision
+
+
+def test_a_stopped_rule_freezes_its_findings_until_a_reload() -> None:
+    """Nothing is resolved or opened by it, and it is told once; a reload evaluates every task again."""
+    slow = rule("slow", 'task.mix_mode == "mixed"')
+    world = _judged(slow)
+    slow.expect.stopped = True
+    for task_id, mode in (("a", "mixed"), ("b", "single"), ("new", "single")):
+        world.put(task_id, mix_mode=mode, idle_timeout_seconds=77)
+    world.collect()
+    world.policy.tick()
+    world.policy.tick()
+    assert world.told.stops == [("slow", "stopped: it took over 0.25 s 3 times within 10 minutes")]
+    assert world.open()["slow"].keys() == {"a", "c"}
+    assert world.open()["mixed"].keys() == {"b", "c", "new"}
+    report = world.report("slow")
+    assert (report.evaluated, report.violations, report.unevaluable, report.resolved) == (3, 2, 1, 0)
+
+    world.apply(MIXED, rule("slow", 'task.mix_mode == "mixed"'))
+    assert world.open()["slow"].keys() == {"b", "c", "new"}
+    report = world.report("slow")
+    assert (report.evaluated, report.violations, report.unevaluable, report.resolved) == (4, 3, 0, 1)
+
+
+def test_a_task_that_is_removed_is_no_finding_of_a_stopped_rule() -> None:
+    """What is not there any more violates nothing."""
+    slow = rule("slow", 'task.mix_mode == "mixed"')
+    world = _judged(slow)
+    slow.expect.stopped = True
+    world.remove("a")
+    world.collect()
+    assert world.open()["slow"].keys() == {"c"}
+    assert (LIVE, "slow", "a", NOON, Resolution.REMOVED) in world.told.resolves

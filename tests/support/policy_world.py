@@ -61,10 +61,15 @@ class Told(Struct):
     baselines: list[tuple[AppKey, int]]
     opens: list[tuple[AppKey, str, str | None, str]]
     resolves: list[tuple[AppKey, str, str | None, float, Resolution]]
+    stops: list[tuple[str, str]]
 
     def baseline(self, app: AppKey, violations: int) -> None:
         """Keep a sum."""
         self.baselines.append((app, violations))
+
+    def stopped(self, rule: AnyRule, why: str) -> None:
+        """Keep a rule that is not evaluated any more."""
+        self.stops.append((rule.rule.name, why))
 
     def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
         """Keep a violation that opened."""
@@ -80,7 +85,7 @@ class PolicyWorld:
 
     def __init__(self, *rules: CompiledRule, apps: Sequence[AppKey] = (LIVE,)) -> None:
         self.clock = SettableClock()
-        self.told = Told([], [], [])
+        self.told = Told([], [], [], [])
         self.changed: list[AppKey] = []
         self.inventories = {key: Inventory() for key in apps}
         self.descriptions = {key: App(id=key[1]) for key in apps}

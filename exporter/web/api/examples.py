@@ -160,6 +160,7 @@ RULES: Final[RulesDocument] = {
             "runbook_url": _RUNBOOK_URL,
             "source": "rules/live.yml:3:5",
             "enabled": True,
+            "state": "on",
             "why": None,
             "apps": ["live-*"],
             "when": "task.mix_mode == 'mixed'",

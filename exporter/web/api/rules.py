@@ -1,7 +1,7 @@
 """`/api/v1/rules`: which of the rules are asked for, and how they are answered."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, TypedDict
+from typing import Annotated, Final, Literal, TypedDict
 
 from msgspec import Struct
 
@@ -57,7 +57,11 @@ class RuleDocument(TypedDict):
     runbook_url: Annotated[str, about("Where to read what to do; empty where nothing is given.")]
     source: Annotated[str, about("Where it stands: default, app for expectations of an app, or file:line.")]
     enabled: Annotated[bool, about("Whether it is in force.")]
-    why: Annotated[str | None, about("Why it is not in force; null: it is.")]
+    state: Annotated[
+        Literal["on", "off", "stopped"],
+        about("on: evaluated; off: not in force; stopped: it was too slow, its findings are frozen until a reload."),
+    ]
+    why: Annotated[str | None, about("Why it is off or stopped; null: it is on.")]
     apps: Annotated[Sequence[str], about("AppIds or globs; empty: all apps.")]
     when: Annotated[str, about("Where this expression is false, it does not apply; empty: it always does.")]
     expect: Annotated[str, about("The expression that is to be true.")]
@@ -144,7 +148,8 @@ def _rule(shown: RuleView, now: float) -> RuleDocument:
         "runbook_url": rule.runbook_url,
         "source": rule.source,
         "enabled": shown.why_off is None,
-        "why": shown.why_off,
+        "state": "off" if shown.why_off is not None else "on" if shown.why_stopped is None else "stopped",
+        "why": shown.why_off or shown.why_stopped,
         "apps": rule.apps,
         "when": rule.when,
         "expect": rule.expect,

@@ -53,6 +53,7 @@ def test_a_rule_is_shown_with_all_that_is_known() -> None:
                 "runbook_url": "https://runbooks.example.com/bitrate",
                 "source": "rules/live.yml:3",
                 "enabled": True,
+                "state": "on",
                 "why": None,
                 "apps": ("live-*",),
                 "when": "task.mix_mode == 'mixed'",
@@ -93,7 +94,14 @@ def test_an_exemption_ends_with_its_last_day(now: float, *, ended: bool) -> None
 def test_a_rule_that_is_off_says_why() -> None:
     """It is listed, with the reason and without numbers."""
     (shown,) = document(rules_page([RULES[2]], RulesQuery(), now=NOW))["rules"]
-    assert (shown["enabled"], shown["why"], shown["totals"]) == (False, "policy.rules", None)
+    assert (shown["enabled"], shown["state"], shown["why"], shown["totals"]) == (False, "off", "policy.rules", None)
+
+
+def test_a_rule_that_is_stopped_says_why() -> None:
+    """It is in force, and its numbers are shown as they were last."""
+    stopped = RuleView(rule(), why_stopped="stopped: too slow", totals=RuleTotals(violations=2))
+    (shown,) = document(rules_page([stopped], RulesQuery(), now=NOW))["rules"]
+    assert (shown["enabled"], shown["state"], shown["why"]) == (True, "stopped", "stopped: too slow")
 
 
 @pytest.mark.parametrize(

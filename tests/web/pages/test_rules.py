@@ -86,6 +86,13 @@ async def test_a_rule_says_everything_about_itself() -> None:
     assert "/violations?rule=loud&outcome=exempted" in page.links
 
 
+async def test_a_stopped_rule_is_shown_as_such() -> None:
+    """The page says that its findings are frozen, and why."""
+    view = ApiView()
+    view.shown_rules = [RuleView(FULL, why_stopped="stopped: too slow", totals=TOTALS)]
+    assert "Findings are frozen until a reload; stopped: too slow" in (await page_of(view, "/rules")).text
+
+
 async def test_only_web_addresses_are_linked() -> None:
     """A runbook is followed where it is a web address, and told as text where it is not."""
     page = await page_of(view_of_rules(), "/rules")

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import yaml
 
-from alerts.files import recording_rules
-from alerts.placeholders import alerting_rules_to_fill
 from exporter.config.schema import json_schema
 
 CHART: Final = "deploy/helm/rtcmpu-exporter"
+RULE_FILES: Final = tuple(sorted((Path(__file__).parent.parent / "deploy/prometheus").glob("rtcmpu.*.yml")))
+"""The alerts and recording rules, as people read them."""
 _SCHEMA_SOURCE: Final = Path(__file__).parent.parent / "deploy/helm/values.schema.yml"
 
 
@@ -20,8 +20,7 @@ def chart_files(dashboards: Mapping[str, str]) -> Mapping[str, str]:
     """Return each generated file of the chart by its path from the root; `dashboards` are text by path too."""
     return {
         f"{CHART}/values.schema.json": values_schema(_SCHEMA_SOURCE.read_text(encoding="utf-8")),
-        f"{CHART}/files/rules/rtcmpu.alerts.yml": alerting_rules_to_fill(),
-        f"{CHART}/files/rules/rtcmpu.rules.yml": recording_rules(),
+        **{f"{CHART}/files/rules/{path.name}": path.read_text(encoding="utf-8") for path in RULE_FILES},
         **{f"{CHART}/files/dashboards/{Path(name).name}": text for name, text in dashboards.items()},
     }
 

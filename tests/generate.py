@@ -10,8 +10,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from alerts.files import rule_files
-from alerts.index import runbook_index
 from exporter.config.reference import configuration_markdown
 from exporter.config.schema import json_schema_text
 from exporter.metrics.docs import metrics_markdown
@@ -33,8 +31,6 @@ def generated() -> Mapping[str, str]:
         "docs/config.schema.json": json_schema_text(),
         "docs/rules.md": rules_markdown(),
         "docs/openapi.json": openapi_text(),
-        "docs/runbooks/README.md": runbook_index(),
-        **{f"deploy/prometheus/{name}": text for name, text in rule_files().items()},
         **dashboards,
         **chart_files(dashboards),
         **documents_with_tables(ROOT),

@@ -7,17 +7,14 @@ from typing import Final
 import promql_parser
 import pytest
 
-from alerts.files import rule_files
-from tests.alerts.test_collection_alerts import CASES as COLLECTION_CASES
-from tests.alerts.test_configuration_alerts import RULE_CASES, TASK_CASES
-from tests.support.alert_cases import Case
+from tests.alerts.test_cases import CASES
+from tests.support.alert_cases import ALERTS_FILE, RECORDS_FILE
 from tests.support.alert_rules import FROM_ELSEWHERE, exported, rules
 from tests.support.processes import ROOT
 from tests.support.promql import uses
 
 RUNBOOKS: Final = ROOT / "docs" / "runbooks"
-CASES: Final[tuple[Case, ...]] = (*COLLECTION_CASES, *TASK_CASES, *RULE_CASES)
-RULES: Final = [rule for text in rule_files().values() for rule in rules(text)]
+RULES: Final = [rule for file in (ALERTS_FILE, RECORDS_FILE) for rule in rules(file.read_text())]
 ALERTS: Final = sorted({rule["alert"] for rule in RULES if "alert" in rule})
 PAGES: Final = sorted(path for path in RUNBOOKS.glob("*.md") if path.name != "README.md")
 SECTIONS: Final = ["Meaning", "Impact", "Diagnosis", "Mitigation"]

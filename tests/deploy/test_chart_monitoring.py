@@ -1,5 +1,6 @@
 """Tests of what the chart tells Prometheus and Grafana: the same as the files that stand in the repository."""
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,8 @@ import pytest
 import yaml
 from helm_python import HelmRenderError
 
-from alerts.files import alerting_rules, recording_rules
-from alerts.placeholders import THRESHOLDS, camel_case
-from alerts.thresholds import Links, Thresholds
 from grafana.generate import dashboard_files
+from tests.support.alert_cases import ALERTS_FILE, EXPORTER, RECORDS_FILE
 from tests.support.chart import RELEASE, chart, example, rendered
 from tests.support.manifests import of_kind, one
 from tests.support.tools import needed_tool
@@ -43,26 +42,33 @@ def groups_in(text: str) -> Any:
     return yaml.safe_load(text)["groups"]
 
 
+def alerts_with(thresholds: dict[str, Any]) -> Any:
+    """Return the groups of the repository's alerts with other numbers before their names, and links to the Service."""
+    text = ALERTS_FILE.read_text().replace(EXPORTER, SERVICE)
+    for name, number in thresholds.items():
+        text, places = re.subn(rf"[0-9.]+( # {name})$", rf"{number:g}\1", text, flags=re.MULTILINE)
+        assert places, name
+    return groups_in(text)
+
+
 def test_the_rules_are_those_of_the_repository() -> None:
-    """Recording rules and alerts are the generated ones, but for the links to the exporter's own pages."""
-    alerts = alerting_rules(links=Links(exporter=SERVICE))
-    assert rule_groups() == groups_in(recording_rules()) + groups_in(alerts)
+    """Recording rules and alerts are the same, but for the links to the exporter's own pages."""
+    assert rule_groups() == groups_in(RECORDS_FILE.read_text()) + alerts_with({})
 
 
 def test_the_default_thresholds_are_the_same() -> None:
-    """The chart's values repeat the defaults of the alerts, each by its name."""
-    defaults = Thresholds()
-    expected = {camel_case(name): getattr(defaults, name) for name in THRESHOLDS}
-    assert chart().values["prometheusRule"]["thresholds"] == expected
+    """The chart's values repeat the numbers of the alerts, each by its name, and none is missing."""
+    named = re.findall(r" ([0-9.]+) # ([a-z]+[A-Z]\w+)$", ALERTS_FILE.read_text(), re.MULTILINE)
+    values = chart().values["prometheusRule"]["thresholds"]
+    assert {(name, float(number)) for number, name in named} == {(name, float(each)) for name, each in values.items()}
 
 
 def test_thresholds_reach_the_alerts() -> None:
-    """With each threshold at another value, the alerts are those that the generator makes with the same ones."""
-    numbers: dict[str, Any] = {name: 10 + place / 4 for place, name in enumerate(THRESHOLDS)}
-    numbers |= {"drop_ratio": 0.125, "drop_least_tasks": 123, "exemption_left_seconds": 172800}
-    values = {camel_case(name): number for name, number in numbers.items()}
-    made = alerting_rules(Thresholds(**numbers), Links(exporter=SERVICE))
-    assert rule_groups(thresholds=values, recordingRules=False) == groups_in(made)
+    """With each threshold at another value, the alerts are those of the repository with the same ones."""
+    names = chart().values["prometheusRule"]["thresholds"]
+    numbers: dict[str, Any] = {name: 10 + place / 4 for place, name in enumerate(names)}
+    numbers |= {"dropRatio": 0.125, "dropLeastTasks": 123, "exemptionLeftSeconds": 172800}
+    assert rule_groups(thresholds=numbers, recordingRules=False) == alerts_with(numbers)
 
 
 def test_single_alerts_can_be_changed() -> None:
@@ -127,8 +133,8 @@ def test_the_job_is_the_one_that_alerts_name(kind: str) -> None:
     endpoints = specification["endpoints" if kind == "ServiceMonitor" else "podMetricsEndpoints"]
     jobs = {endpoint["path"]: endpoint["relabelings"][0] for endpoint in endpoints}
     assert jobs == {
-        "/metrics": {"targetLabel": "job", "replacement": Links().job},
-        "/metrics/tasks": {"targetLabel": "job", "replacement": f"{Links().job}-tasks"},
+        "/metrics": {"targetLabel": "job", "replacement": "rtcmpu"},
+        "/metrics/tasks": {"targetLabel": "job", "replacement": "rtcmpu-tasks"},
     }
     assert specification["namespaceSelector"] == {"matchNames": ["monitoring"]}
 

@@ -4,8 +4,6 @@ from typing import Final
 
 import pytest
 
-from alerts.rules import duration
-from alerts.thresholds import Thresholds
 from exporter.collect import history, inventory
 from exporter.collect.intervals import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 from exporter.config.forecast import NEW_ROWS, PAGE_SIZE, USABLE_SHARE
@@ -13,6 +11,7 @@ from exporter.config.model import DEFAULT_REQUESTS_PER_SECOND, LEAST_STALE_AFTER
 from exporter.daemon import LONGEST_START_SECONDS
 from exporter.policy.app_policy import TIME_INTERVAL_SECONDS
 from exporter.state_keeper import SAVE_SECONDS
+from tests.support.alert_cases import ALERTS_FILE
 from tests.support.documents import prose
 from tests.support.processes import ROOT
 
@@ -63,6 +62,6 @@ def test_what_is_said_in_words_is_so() -> None:
     assert "The file is written twice a minute and at a regular end." in _text("freshness")
     assert SAVE_SECONDS == 30
     assert "go on with the last value for at most a day" in _text("freshness")
-    assert duration(Thresholds().hold_seconds) == "1d"
+    assert "last_over_time(app_rule:rtcmpu_policy_violations:max[1d])" in ALERTS_FILE.read_text()
     assert "three sweep intervals by default" in _text("scaling")
     assert Collection().stale_after_seconds == 3 * Collection().sweep_interval_seconds

@@ -1,14 +1,13 @@
 """The whole way of an alert: from a task or a failing API to whoever is to be told, and back."""
 
+import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import pytest
 
-from alerts.files import alerting_rules
-from alerts.thresholds import Links, Thresholds
 from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
-from tests.support.alert_cases import RUNBOOKS
+from tests.support.alert_cases import ALERTS_FILE, EXPORTER, RUNBOOKS
 from tests.support.alertmanager import Receiver, receiver, start_alertmanager
 from tests.support.http import ask_json
 from tests.support.processes import Programs
@@ -19,9 +18,13 @@ pytestmark = pytest.mark.processes
 SOON_SECONDS: Final = 25
 """A few seconds, on a machine that has other things to do."""
 
-IMPATIENT: Final = Thresholds(
-    sustained_seconds=2, keep_firing_seconds=1, restart_seconds=10, scrape_slack_seconds=3, hold_seconds=3600
-)
+IMPATIENT: Final = {
+    r"\bfor: 5m": "for: 2s",
+    r"keep_firing_for: 5m": "keep_firing_for: 1s",
+    r"\[5m\]": "[10s]",
+    r"120 # scrapeSlackSeconds": "3",
+}
+"""What is another in the alerts, so that a test need not wait for minutes."""
 CONFIGURATION: Final = """\
 accounts:
 - name: prod
@@ -63,10 +66,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         prometheus = start_prometheus(
             programs,
             exporter.removeprefix("http://"),
-            rules=alerting_rules(IMPATIENT, Links(exporter=exporter)),
+            rules=_impatient_alerts(exporter),
             alertmanager=start_alertmanager(programs, told.url),
         )
         yield World(prod, dev, exporter, told, prometheus)
+
+
+def _impatient_alerts(exporter: str) -> str:
+    """Return the alerts with short times, and links to the exporter that runs."""
+    text = ALERTS_FILE.read_text().replace(EXPORTER, exporter)
+    for usual, short in IMPATIENT.items():
+        text = re.sub(usual, short, text)
+    return text
 
 
 def test_a_misconfigured_task_reaches_its_owner_until_it_is_fixed(world: World) -> None:

@@ -1,11 +1,8 @@
-"""Tests of the alerts about tasks and rules: each fires at its minute, for what it should, and not before."""
+"""Cases of the alerts about tasks and rules: each fires at its minute, for what it should, and not before."""
 
-from pathlib import Path
 from typing import Any, Final
 
-import pytest
-
-from tests.support.alert_cases import EXPORTER, STALE, Case, Firing, Samples, check, healthy, of_app, series
+from tests.support.alert_cases import EXPORTER, STALE, Case, Firing, Samples, healthy, of_app, series
 
 MINUTES: Final = 30
 DAY: Final = 86400.0
@@ -27,7 +24,7 @@ QUOTA: Final[dict[str, Any]] = {
 }
 DROPPED: Final[dict[str, Any]] = {
     "alert": "RtcmpuTasksDropped",
-    "summary": "Many tasks of an app are gone all of a sudden.",
+    "summary": "Sudden drop in an app's task count.",
 }
 CHURN: Final[dict[str, Any]] = {
     "alert": "RtcmpuChurnHigh",
@@ -79,9 +76,8 @@ def rule(
     return {
         series("rtcmpu_policy_rule_info", **info): [1] * steps,
         of_app("rtcmpu_policy_violations", rule=name, severity=severity): violations,
-        of_app("rtcmpu_policy_evaluated_tasks", rule=name): [evaluated] * steps,
-        of_app("rtcmpu_policy_exempted_tasks", rule=name): [0] * steps,
-        of_app("rtcmpu_policy_unevaluable_tasks", rule=name): unevaluable or [0] * steps,
+        **({of_app("rtcmpu_policy_evaluated_tasks", rule=name): [evaluated] * steps} if evaluated else {}),
+        **({of_app("rtcmpu_policy_unevaluable_tasks", rule=name): unevaluable} if unevaluable else {}),
     }
 
 
@@ -150,7 +146,7 @@ def many_changes(a_second: str) -> Firing:
     return Firing(
         labels=of_prod("warning"),
         description=(
-            f"App live of account prod sees {a_second} changes a second, more than 5 times its daily average. See by"
+            f"App live of account prod sees {a_second} changes a second, far more than its daily average. See by"
             " field and kind what changes; a client that starts, stops or updates tasks in a loop is the usual cause."
         ),
         dashboard=APP_DASHBOARD,
@@ -387,8 +383,8 @@ TASK_CASES: Final = (
         **FIELD_ERRORS,
         world=healthy(MINUTES)
         | {
-            of_app("rtcmpu_task_field_errors", field="MaxIdleTime"): [0] * 10 + [4] * 20,
-            of_app("rtcmpu_task_field_errors", field="MaxIdleTime", instance="two"): [0] * 10 + [4] * 20,
+            of_app("rtcmpu_task_field_errors", field="MaxIdleTime"): ["_"] * 10 + [4] * 20,
+            of_app("rtcmpu_task_field_errors", field="MaxIdleTime", instance="two"): ["_"] * 10 + [4] * 20,
         },
         fires={
             "14m": [],
@@ -412,7 +408,7 @@ RULE_CASES: Final = (
         about="A rule that can't be evaluated for some tasks alerts its owner.",
         **NOT_EVALUABLE,
         world=healthy(MINUTES)
-        | rule("gop", "info", violations=[0] * 30, owner="video-team", unevaluable=[0] * 10 + [3] * 20),
+        | rule("gop", "info", violations=[0] * 30, owner="video-team", unevaluable=["_"] * 10 + [3] * 20),
         fires={
             "14m": [],
             "15m": [
@@ -490,15 +486,3 @@ RULE_CASES: Final = (
         fires={"15m": [ends_in("5m 0s")], "20m": []},
     ),
 )
-
-
-@pytest.mark.parametrize("case", TASK_CASES, ids=lambda case: f"{case.alert}-{case.about}")
-def test_it_fires_when_tasks_are_not_as_they_should(case: Case, tmp_path: Path) -> None:
-    """Each alert about tasks fires with its labels and annotations, and neither before nor elsewhere."""
-    check(case, tmp_path)
-
-
-@pytest.mark.parametrize("case", RULE_CASES, ids=lambda case: f"{case.alert}-{case.about}")
-def test_it_fires_when_a_rule_can_not_do_its_work(case: Case, tmp_path: Path) -> None:
-    """Each alert about rules and exemptions fires with its labels and annotations, and neither before nor elsewhere."""
-    check(case, tmp_path)

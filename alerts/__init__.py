@@ -1,1 +1,0 @@
-"""Alerts and recording rules as data, from which the files under `deploy/prometheus/` are made."""

@@ -15,7 +15,7 @@ from exporter.commands import exit_codes
 from exporter.commands.console import console, printable
 from exporter.commands.running import run
 from exporter.config.durations import format_duration
-from exporter.config.forecast import Forecast, forecast
+from exporter.config.forecast import Forecast, forecast, series_of_app
 from exporter.config.mistakes import ConfigError, Mistake
 from exporter.config.model import Config
 from exporter.configuration_source import ConfigurationSource
@@ -41,6 +41,7 @@ def check_config(source: ConfigurationSource, path: Path, *, probe: bool, web_co
         f"{_count(len(loaded.rule_set.all_rules()), 'rule')} on",
     )
     out.print(f"{path}: fine, {', '.join(counts)}", markup=False)
+    out.print(_series(loaded), markup=False)
     for outlook in forecast(config):
         out.print(f"\n{', '.join(outlook.accounts)}", markup=False)
         for name, text in _expectations(outlook):
@@ -73,6 +74,20 @@ def _mistakes_of_web(file: Path) -> Sequence[Mistake]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _series(loaded: Loaded) -> str:
+    """Say about how many series there are on `/metrics`, which a scrape job's limit has to allow."""
+    config, rule_set = loaded.config, loaded.rule_set
+    series = []
+    for account in config.accounts:
+        for app in account.apps:
+            rules = rule_set.of_app(account.name, app.id)
+            number = len(rules.rules) + (rules.count is not None)
+            series.append(series_of_app(rules=number, buckets=config.metrics.buckets))
+    return (
+        f"/metrics has about {sum(series):,} series: set the scrape job's sample_limit to {2 * sum(series):,} or more"
+    )
 
 
 def _expectations(outlook: Forecast) -> Iterator[tuple[str, str]]:

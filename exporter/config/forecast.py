@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from exporter.config.limiter_groups import limiter_groups
-from exporter.config.model import LEAST_STALE_AFTER_SWEEPS, Account, App, Collection, Config
+from exporter.config.model import LEAST_STALE_AFTER_SWEEPS, Account, App, Buckets, Collection, Config
 
 PAGE_SIZE: Final = 100
 """Tasks on a page: the most that the service gives."""
@@ -17,6 +17,14 @@ USABLE_SHARE: Final = 0.9
 """Of the budget; the rest is for look-ups and retries."""
 STANDARD_QUOTA: Final = 200 + 40
 """Single and mixed tasks that the vendor allows an app unless agreed otherwise: an assumption, never published."""
+
+
+SERIES_OF_AN_APP: Final = 140
+"""Of an app on `/metrics` without rules and distributions: its collection, changes, counts of tasks."""
+SERIES_OF_A_RULE: Final = 5
+"""For each app that the rule applies to; violations beyond a few have more."""
+PLACES: Final = 4
+"""Pairs of region and mode among an app's tasks: each has a series for each bucket, and two more, of a distribution."""
 
 
 class Pace(Struct, frozen=True):
@@ -91,6 +99,13 @@ def pace_of(
         stale_after_seconds=max(stale_after_seconds, LEAST_STALE_AFTER_SWEEPS * sweep_interval),
         sweep_duration_seconds=pages / (usable - updates / ratio) if pages else 0.0,
     )
+
+
+def series_of_app(*, rules: int, buckets: Buckets) -> int:
+    """Return about how many series an app has on `/metrics`, whatever the number of its tasks."""
+    bounds = [getattr(buckets, name) for name in Buckets.__struct_fields__]
+    distributions = sum(len(each) + 3 for each in bounds)
+    return SERIES_OF_AN_APP + SERIES_OF_A_RULE * rules + PLACES * distributions
 
 
 def assumed_tasks(app: App) -> int:

@@ -59,8 +59,9 @@ too old.
 """
 
 _EXPECTATIONS: Final = """\
-Each rule that applies to an app has its series there as soon as it was evaluated for all of the app's tasks, with 0
-where there is nothing to say. Titles, owners and runbooks stand on `rtcmpu_policy_rule_info` alone:
+Each rule that applies to an app has series of `rtcmpu_policy_violations` and of the two counters as soon as it
+was evaluated for all of the app's tasks, from 0 on; the other families have a series only where they are not 0.
+Titles, owners and runbooks are on `rtcmpu_policy_rule_info` alone:
 
     sum by (rule) (rtcmpu_policy_violations{severity!="info"})
       * on (rule) group_left (title, rule_owner, runbook_url) rtcmpu_policy_rule_info

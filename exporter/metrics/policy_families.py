@@ -11,6 +11,8 @@ from exporter.policy.report import RuleReport
 
 EXAMPLE_TASK_ID: Final = Label("task_id", meaning="The TaskId.")
 
+NO_ZEROS: Final = "Absent where there is none: `rtcmpu_policy_violations` shows whether the rule was evaluated."
+
 Value = Callable[[RuleReport], float | None]
 """What is said of a rule; None: nothing."""
 
@@ -51,27 +53,28 @@ def _current_numbers() -> tuple[AppFamily, ...]:
         _gauge(
             "rtcmpu_policy_evaluated_tasks",
             "Listed tasks that the rule could be evaluated for, passing or violating it.",
-            lambda rule: rule.evaluated,
-            note="Evaluated, not applicable, exempted and unevaluable add up to the app's tasks, or to 1 for a rule "
-            "about the app as a whole.",
+            lambda rule: rule.evaluated or None,
+            note=f"{NO_ZEROS} Evaluated, not applicable, exempted and unevaluable add up to the app's tasks, or to 1 "
+            "for a rule about the app as a whole.",
         ),
         _gauge(
             "rtcmpu_policy_not_applicable_tasks",
             "Listed tasks that the rule does not apply to, since its `when` is false.",
-            lambda rule: rule.not_applicable,
+            lambda rule: rule.not_applicable or None,
+            note=NO_ZEROS,
         ),
         _gauge(
             "rtcmpu_policy_exempted_tasks",
             "Listed tasks that would violate the rule but for an exemption.",
-            lambda rule: rule.exempted,
-            note="A task that an exemption names and that passes is not among them.",
+            lambda rule: rule.exempted or None,
+            note=f"{NO_ZEROS} A task that an exemption names and that passes is not among them.",
         ),
         _gauge(
             "rtcmpu_policy_unevaluable_tasks",
             "Listed tasks that the rule can't be evaluated for: neither pass nor violation.",
-            lambda rule: rule.unevaluable,
-            note="Mostly a field that is absent and that the rule does not guard with `has()`. `/api/v1/violations"
-            "?outcome=unevaluable` says why.",
+            lambda rule: rule.unevaluable or None,
+            note=f"{NO_ZEROS} Mostly a field that is absent and that the rule does not guard with `has()`. "
+            "`/api/v1/violations?outcome=unevaluable` says why.",
         ),
         _gauge(
             "rtcmpu_policy_oldest_violation_timestamp_seconds",
@@ -98,7 +101,8 @@ def _examples() -> tuple[AppFamily, ...]:
         _gauge(
             "rtcmpu_policy_violation_examples_omitted",
             "Tasks that violate the rule and are not among its examples.",
-            lambda rule: rule.examples_omitted,
+            lambda rule: rule.examples_omitted or None,
+            note=NO_ZEROS,
         ),
     )
 

@@ -66,7 +66,7 @@ def _numbers() -> tuple[Panel, ...]:
     def counted(id_: int, title: str, description: str, sample: str, colour: str) -> Panel:
         return number(
             About(id_, title, description),
-            now(f"sum({with_severity(SCOPE, SCOPE.each(sample))})"),
+            now(f"sum({with_severity(SCOPE, SCOPE.each(sample))}) or 0 * {SCOPE.total('rtcmpu_policy_violations')}"),
             thresholds=rising("text", **{colour: 1}),
         )
 

@@ -1,5 +1,6 @@
 """Tests of the forecast that `check-config` shows."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,23 @@ def test_each_budget_is_forecast_once(capsys: pytest.CaptureFixture[str]) -> Non
     )
     lines = _shown(Config(accounts=accounts), capsys)
     assert lines[0].startswith("rtcmpu.yml: fine, 3 accounts, 4 apps, ")
-    assert [line for line in lines[1:] if line and not line.startswith("  ")] == ["one, two", "other"]
+    assert [line for line in lines[2:] if line and not line.startswith("  ")] == ["one, two", "other"]
     assert "  at the quota    3 apps, 720 tasks on 9 pages" in lines
     assert "  at the quota    1 app, 240 tasks on 3 pages" in lines
+
+
+def test_series_are_forecast(capsys: pytest.CaptureFixture[str]) -> None:
+    """An app with all default rules has some 500 series, and fewer without them; the scrape job's limit follows."""
+    accounts = (Account(name="one", apps=(App(id="a"), App(id="b"))),)
+    for policy, least, most in ((Policy(), 900, 1300), (Policy(default_rules=False), 500, 800)):
+        line = _shown(Config(accounts=accounts, policy=policy), capsys)[1]
+        found = re.fullmatch(
+            r"/metrics has about ([0-9,]+) series: set the scrape job's sample_limit to ([0-9,]+) or more", line
+        )
+        assert found
+        series, limit = (int(number.replace(",", "")) for number in found.groups())
+        assert least < series < most
+        assert limit == 2 * series
 
 
 def test_a_budget_that_is_too_small_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -215,15 +215,12 @@ PICTURES = {
     """,
     "rtcmpu_policy_not_applicable_tasks": """
         rtcmpu_policy_not_applicable_tasks{A,rule="video-bitrate-agreed"} 7.0
-        rtcmpu_policy_not_applicable_tasks{A,rule="push-host"} 0.0
     """,
     "rtcmpu_policy_exempted_tasks": """
         rtcmpu_policy_exempted_tasks{A,rule="video-bitrate-agreed"} 2.0
-        rtcmpu_policy_exempted_tasks{A,rule="push-host"} 0.0
     """,
     "rtcmpu_policy_unevaluable_tasks": """
         rtcmpu_policy_unevaluable_tasks{A,rule="video-bitrate-agreed"} 1.0
-        rtcmpu_policy_unevaluable_tasks{A,rule="push-host"} 0.0
     """,
     "rtcmpu_policy_oldest_violation_timestamp_seconds": """
         rtcmpu_policy_oldest_violation_timestamp_seconds{A,rule="video-bitrate-agreed",severity="warning"} 1500.5
@@ -242,7 +239,6 @@ PICTURES = {
     """,
     "rtcmpu_policy_violation_examples_omitted": """
         rtcmpu_policy_violation_examples_omitted{A,rule="video-bitrate-agreed"} 1.0
-        rtcmpu_policy_violation_examples_omitted{A,rule="push-host"} 0.0
     """,
 }
 
@@ -255,7 +251,7 @@ LONG_PICTURES = {
         """,
     ),
     "rtcmpu_task_field_errors": (
-        47,
+        2,
         """
         rtcmpu_task_field_errors{A,field="TaskId"} 4.0
         rtcmpu_task_field_errors{A,field="EncodeParams.VideoBitrate"} 1.0
@@ -269,7 +265,7 @@ LONG_PICTURES = {
         """,
     ),
     "rtcmpu_task_unknown_values": (
-        16,
+        2,
         """
         rtcmpu_task_unknown_values{A,field="Region"} 1.0
         rtcmpu_task_unknown_values{A,field="UserInfos.SourceType"} 1.0
@@ -312,7 +308,7 @@ def test_long_picture(name: str) -> None:
     number, picture = LONG_PICTURES[name]
     lines = _lines(name, TWO_TASKS)
     assert len(lines) == number
-    assert [line for line in lines if not line.endswith(" 0.0")] == _drawn(picture)
+    assert sorted(line for line in lines if not line.endswith(" 0.0")) == sorted(_drawn(picture))
 
 
 def test_every_family_has_a_picture() -> None:
@@ -369,8 +365,6 @@ def test_changes_are_counted_from_zero(name: str) -> None:
 
 ZERO_FILLED = {
     "rtcmpu_tasks": 12,
-    "rtcmpu_task_field_errors": 47,
-    "rtcmpu_task_unknown_values": 16,
     "rtcmpu_tasks_by_billing_tier": 7,
     "rtcmpu_tasks_without_idle_timeout": 4,
 }

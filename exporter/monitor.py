@@ -6,7 +6,6 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from exporter.access import OpenSession
 from exporter.accesses import Accesses
@@ -292,10 +291,8 @@ class Monitor:
 
 def _at_rates(config: Config, rates: Mapping[str, float]) -> Config:
     """Return the configuration with the rates that are in force."""
-    return replace(
-        config,
-        accounts=tuple(replace(account, requests_per_second=rates[account.name]) for account in config.accounts),
-    )
+    accounts = (account.changed(requests_per_second=rates[account.name]) for account in config.accounts)
+    return config.changed(accounts=tuple(accounts))
 
 
 def _configured(collection: Collection) -> Intervals:

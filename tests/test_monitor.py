@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import structlog
-from msgspec.structs import replace
 
 from exporter.clock import SystemClock
 from exporter.config.credentials import AccessKey
@@ -237,7 +236,7 @@ async def test_what_the_limiter_knows_outlives_a_reload(simulator: Simulated) ->
 async def test_accounts_with_one_key_share_one_limiter(simulator: Simulated) -> None:
     """Entries of one cloud account are one budget, the lowest of theirs; another key has its own."""
     async with watching() as watched:
-        other = replace(simulator.account("app-2", name="other"), endpoint="http://127.0.0.1:9")
+        other = simulator.account("app-2", name="other").changed(endpoint="http://127.0.0.1:9")
         await watched.apply(
             config(
                 simulator.account("app-1", name="one", requests_per_second=30),

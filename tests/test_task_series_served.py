@@ -4,7 +4,6 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 import pytest
 
 from exporter.config.model import Config, Metrics, PerTask
@@ -24,7 +23,7 @@ async def simulator() -> AsyncIterator[Simulated]:
 
 def _with(config: Config, per_task: PerTask) -> Config:
     """Return a configuration with other settings of the series."""
-    return msgspec.structs.replace(config, metrics=Metrics(per_task=per_task))
+    return config.changed(metrics=Metrics(per_task=per_task))
 
 
 async def _until_tasks(one: Started, number: int) -> str:

@@ -3,13 +3,10 @@
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from exporter.config import values
-from exporter.config.shapes import Shape
-
-_SHAPE: Final = Shape(kind="proxy")
+from exporter.config.value_types import Unfit, parse_proxy
 
 
 class Proxy(NamedTuple):
@@ -71,8 +68,8 @@ def _variable(name: str, environment: Mapping[str, str]) -> tuple[str, str]:
 def _checked(url: str, setting: str) -> Proxy:
     """Return a proxy that can be used."""
     try:
-        return Proxy(values.parse_proxy(url, _SHAPE), setting)
-    except values.Unfit as expected:
+        return Proxy(parse_proxy(url), setting)
+    except Unfit as expected:
         raise ValueError(f"{setting} is not a usable address of a proxy, expected {expected}") from None
 
 

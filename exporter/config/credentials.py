@@ -1,99 +1,129 @@
 """Where an account's access key comes from: one type for each kind that the official library knows."""
 
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Literal, get_args
 
-from msgspec import Meta, Struct, field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from exporter.config.secret import KEY_PATTERN, Secret
+from exporter.config.secret import KEY_PATTERN, Secret, stripped
+from exporter.config.section import Section
+from exporter.config.value_types import Expected, FileName, Matches, Url, WholeDuration
 
-Text = Annotated[str, Meta(min_length=1)]
+_Stripped: Final = BeforeValidator(lambda text: stripped(text) if isinstance(text, str) else text)
 _KEY_EXPECTED: Final = "printable ASCII without spaces"
-KeyId = Annotated[str, Meta(pattern=KEY_PATTERN, extra={"expected": _KEY_EXPECTED})]
-KeySecret = Annotated[Secret, Meta(extra={"pattern": KEY_PATTERN, "expected": _KEY_EXPECTED})]
+Text = Annotated[str, Field(min_length=1), _Stripped]
+KeyId = Annotated[str, Matches(KEY_PATTERN, _KEY_EXPECTED), _Stripped]
+KeySecret = Annotated[Secret, Expected(_KEY_EXPECTED)]
 SessionName = Annotated[
     str,
-    Meta(
-        pattern=r"^[A-Za-z0-9.@_-]{2,64}$",
-        description="How the session is called in the audit log.",
-        extra={"expected": "2 to 64 letters, digits or . @ _ -"},
-    ),
+    Matches(r"^[A-Za-z0-9.@_-]{2,64}$", "2 to 64 letters, digits or . @ _ -"),
+    _Stripped,
+    Field(description="How the session is called in the audit log."),
 ]
 SessionSeconds = Annotated[
-    int,
-    Meta(
-        ge=900,
-        le=43200,
-        description="How long the temporary key lives; the role has to allow it.",
-        extra={"kind": "duration"},
+    WholeDuration,
+    Field(
+        ge=900, le=43200, alias="duration", description="How long the temporary key lives; the role has to allow it."
     ),
 ]
-SessionPolicy = Annotated[str, Meta(min_length=1, description="A policy, as JSON, that narrows the role's rights.")]
+SessionPolicy = Annotated[Text | None, Field(description="A policy, as JSON, that narrows the role's rights.")]
 StsEndpoint = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*(:[0-9]{1,5})?$",
-        description="Host of the token service, if not the default.",
-        extra={"expected": "a host name without scheme and path"},
-    ),
+    Annotated[
+        str,
+        Matches(r"^[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*(:[0-9]{1,5})?$", "a host name without scheme and path"),
+    ]
+    | None,
+    Field(description="Host of the token service, if not the default."),
 ]
 _SESSION_NAME: Final = "rtcmpu-exporter"
 
 
-class DefaultChain(Struct, frozen=True, kw_only=True, tag_field="type", tag="default"):
+class DefaultChain(Section):
     """The official default chain: environment, OIDC, the CLI's files, the ECS role, the credentials URI."""
 
+    type: Literal["default"] = "default"
 
-class AccessKey(Struct, frozen=True, kw_only=True, tag_field="type", tag="access_key"):
+
+class AccessKey(Section):
     """A fixed access key; with `security_token` a temporary one."""
 
-    access_key_id: Annotated[KeyId, Meta(description="The access key's id.")]
-    access_key_secret: Annotated[KeySecret, Meta(description="The access key's secret.")]
-    security_token: Annotated[KeySecret | None, Meta(description="The token of a temporary key.")] = None
+    type: Literal["access_key"] = "access_key"
+
+    access_key_id: Annotated[KeyId, Field(description="The access key's id.")]
+    access_key_secret: Annotated[KeySecret, Field(description="The access key's secret.")]
+    security_token: Annotated[KeySecret | None, Field(description="The token of a temporary key.")] = None
 
 
-class EcsRamRole(Struct, frozen=True, kw_only=True, tag_field="type", tag="ecs_ram_role"):
+class EcsRamRole(Section):
     """The RAM role of the ECS instance that this runs on, by its metadata service."""
 
-    role_name: Annotated[Text | None, Meta(description="The role; found by itself if left out.")] = None
+    type: Literal["ecs_ram_role"] = "ecs_ram_role"
+
+    role_name: Annotated[Text | None, Field(description="The role; found by itself if left out.")] = None
 
 
-class RamRoleArn(Struct, frozen=True, kw_only=True, tag_field="type", tag="ram_role_arn"):
+class RamRoleArn(Section):
     """A RAM role that is assumed with an access key."""
 
-    access_key_id: Annotated[KeyId, Meta(description="Id of the key that assumes the role.")]
-    access_key_secret: Annotated[KeySecret, Meta(description="Secret of the key that assumes the role.")]
-    security_token: Annotated[KeySecret | None, Meta(description="Its token, if it is a temporary key.")] = None
-    role_arn: Annotated[Text, Meta(description="The role, as `acs:ram::ACCOUNT:role/NAME`.")]
+    type: Literal["ram_role_arn"] = "ram_role_arn"
+
+    access_key_id: Annotated[KeyId, Field(description="Id of the key that assumes the role.")]
+    access_key_secret: Annotated[KeySecret, Field(description="Secret of the key that assumes the role.")]
+    security_token: Annotated[KeySecret | None, Field(description="Its token, if it is a temporary key.")] = None
+    role_arn: Annotated[Text, Field(description="The role, as `acs:ram::ACCOUNT:role/NAME`.")]
     role_session_name: SessionName = _SESSION_NAME
-    policy: SessionPolicy | None = None
-    duration_seconds: SessionSeconds = field(default=3600, name="duration")
-    external_id: Annotated[Text | None, Meta(description="The external id that the role's trust asks for.")] = None
-    sts_endpoint: StsEndpoint | None = None
+    policy: SessionPolicy = None
+    duration_seconds: SessionSeconds = 3600
+    external_id: Annotated[Text | None, Field(description="The external id that the role's trust asks for.")] = None
+    sts_endpoint: StsEndpoint = None
 
 
-class OidcRoleArn(Struct, frozen=True, kw_only=True, tag_field="type", tag="oidc_role_arn"):
+class OidcRoleArn(Section):
     """A RAM role that is assumed with an OIDC token, as for a service account of Kubernetes."""
 
-    role_arn: Annotated[Text, Meta(description="The role, as `acs:ram::ACCOUNT:role/NAME`.")]
-    oidc_provider_arn: Annotated[Text, Meta(description="The OIDC provider, as `acs:ram::ACCOUNT:oidc-provider/NAME`.")]
-    oidc_token_file: Annotated[Path, Meta(description="The file that holds the token.")]
+    type: Literal["oidc_role_arn"] = "oidc_role_arn"
+
+    role_arn: Annotated[Text, Field(description="The role, as `acs:ram::ACCOUNT:role/NAME`.")]
+    oidc_provider_arn: Annotated[
+        Text, Field(description="The OIDC provider, as `acs:ram::ACCOUNT:oidc-provider/NAME`.")
+    ]
+    oidc_token_file: Annotated[FileName, Field(description="The file that holds the token.")]
     role_session_name: SessionName = _SESSION_NAME
-    policy: SessionPolicy | None = None
-    duration_seconds: SessionSeconds = field(default=3600, name="duration")
-    sts_endpoint: StsEndpoint | None = None
+    policy: SessionPolicy = None
+    duration_seconds: SessionSeconds = 3600
+    sts_endpoint: StsEndpoint = None
 
 
-class Profile(Struct, frozen=True, kw_only=True, tag_field="type", tag="profile"):
+class Profile(Section):
     """A profile of the official command line's `~/.aliyun/config.json`."""
 
-    profile: Annotated[Text | None, Meta(description="The profile; the current one if left out.")] = None
+    type: Literal["profile"] = "profile"
+
+    profile: Annotated[Text | None, Field(description="The profile; the current one if left out.")] = None
 
 
-class CredentialsUri(Struct, frozen=True, kw_only=True, tag_field="type", tag="credentials_uri"):
+class CredentialsUri(Section):
     """A local service that hands out temporary keys as JSON."""
 
-    uri: Annotated[str, Meta(description="Its address.", extra={"kind": "url"})]
+    type: Literal["credentials_uri"] = "credentials_uri"
+
+    uri: Annotated[Url, Field(description="Its address.")]
 
 
-Credentials = DefaultChain | AccessKey | EcsRamRole | RamRoleArn | OidcRoleArn | Profile | CredentialsUri
+def _tag_of(value: Any) -> str:
+    """Return the kind that a mapping or a value is of; without a `type` it is an access key."""
+    tag = value.get("type", "access_key") if isinstance(value, dict) else getattr(value, "type", "")
+    return str(tag)
+
+
+CredentialsKind = DefaultChain | AccessKey | EcsRamRole | RamRoleArn | OidcRoleArn | Profile | CredentialsUri
+KINDS: Final = get_args(CredentialsKind)
+Credentials = Annotated[
+    Annotated[DefaultChain, Tag("default")]
+    | Annotated[AccessKey, Tag("access_key")]
+    | Annotated[EcsRamRole, Tag("ecs_ram_role")]
+    | Annotated[RamRoleArn, Tag("ram_role_arn")]
+    | Annotated[OidcRoleArn, Tag("oidc_role_arn")]
+    | Annotated[Profile, Tag("profile")]
+    | Annotated[CredentialsUri, Tag("credentials_uri")],
+    Discriminator(_tag_of),
+]

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from exporter.config.expansion import ExpansionError, expand
 from exporter.config.mistakes import Mistakes, Position
-from exporter.config.reader import Reader
-from exporter.config.shapes import Shape
 from exporter.config.source_text import SourceText
-from exporter.config.yaml_nodes import compose
+from exporter.config.yaml_nodes import Node, Scalar, compose
 
 MOST_BYTES: Final = 8 * 1024 * 1024
 """The largest file that is read: some 80,000 apps."""
@@ -35,7 +34,7 @@ class Files:
         self._directory = directory
         self._environ = environ
         self._texts: dict[Path, SourceText | None] = {}
-        self._read: dict[tuple[Path, Shape], object] = {}
+        self._nodes: dict[Path, Node | None] = {}
 
     @property
     def sha256(self) -> str:
@@ -45,12 +44,23 @@ class Files:
             whole.update(hashlib.sha256(content).digest())
         return whole.hexdigest()
 
-    def read(self, path: Path, shape: Shape) -> object:
-        """Return what a file holds as far as it can be understood, None where nothing can."""
-        if (path, shape) not in self._read:
+    def node(self, path: Path) -> Node | None:
+        """Return the tree of a YAML file; None where it has none."""
+        if path not in self._nodes:
             source = self.text(path)
-            self._read[path, shape] = None if source is None else self._understood(source, shape)
-        return self._read[path, shape]
+            self._nodes[path] = (
+                None
+                if source is None
+                else compose(source.text, file=source.file, file_order=source.file_order, mistakes=self.mistakes)
+            )
+        return self._nodes[path]
+
+    def expanded(self, name: Scalar) -> str:
+        """Return a name with the environment in it; as it is written where that has a mistake, noted elsewhere."""
+        try:
+            return expand(name.text, self._environ)
+        except ExpansionError:
+            return name.text
 
     def text(self, path: Path) -> SourceText | None:
         """Return the text of a file; None where it has none that can be used."""
@@ -78,12 +88,6 @@ class Files:
         self.globs[pattern] = None
         found = glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
         yield from (path for path in map(Path, sorted(found)) if is_file(path))
-
-    def _understood(self, source: SourceText, shape: Shape) -> object:
-        """Read the text of a file."""
-        node = compose(source.text, file=source.file, file_order=source.file_order, mistakes=self.mistakes)
-        reader = Reader(directory=self._directory, environ=self._environ, mistakes=self.mistakes)
-        return None if node is None else reader.read(node, shape, "the file")
 
     def _decoded(self, path: Path, order: int) -> SourceText | None:
         """Read and decode one file."""

@@ -103,7 +103,7 @@ def pace_of(
 
 def series_of_app(*, rules: int, buckets: Buckets) -> int:
     """Return about how many series an app has on `/metrics`, whatever the number of its tasks."""
-    bounds = [getattr(buckets, name) for name in Buckets.__struct_fields__]
+    bounds = [getattr(buckets, name) for name in Buckets.model_fields]
     distributions = sum(len(each) + 3 for each in bounds)
     return SERIES_OF_AN_APP + SERIES_OF_A_RULE * rules + PLACES * distributions
 

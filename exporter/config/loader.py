@@ -1,19 +1,18 @@
 """From a file, and the files of apps that it names, to a checked configuration."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from exporter.config.checks import check
-from exporter.config.draft import Draft
 from exporter.config.files import Files, is_file
-from exporter.config.model import App, Config
-from exporter.config.shapes import Shape
-
-_CONFIG: Final = Shape(kind="mapping", structs=(Config,))
-_APPS: Final = Shape(kind="list", item=Shape(kind="mapping", structs=(App,)))
+from exporter.config.limiter_groups import limiter_groups
+from exporter.config.mistakes import Mistakes, Position
+from exporter.config.model import Config
+from exporter.config.validation import find, items_at, text_at, validate
+from exporter.config.yaml_nodes import Items, Node, Scalar
+from exporter.config.yaml_nodes import Mapping as MappingNode
 
 
 class Loaded(Struct, frozen=True):
@@ -28,64 +27,130 @@ class Loaded(Struct, frozen=True):
     """Over the contents of all files in order: another one when any has changed, come or gone."""
 
 
-def load(path: Path, environ: Mapping[str, str], also: Callable[[Draft, Files], None] | None = None) -> Loaded:
-    """Return the configuration that stands in a file.
+Also = Callable[[Node, Config | None, Files], None]
+"""Reads what else a configuration names: its nodes, what they mean (None: they have mistakes), the files."""
+
+
+def load(path: Path, environ: Mapping[str, str], also: Also | None = None) -> Loaded:
+    """Return the configuration of a file.
 
     Args:
-        path: The main file.
-        environ: What `${NAME}` stands for.
-        also: Reads what else the configuration names, so that all mistakes are told at once.
+        path: the main file.
+        environ: what `${NAME}` stands for.
+        also: reads what else the configuration names, so that all mistakes are reported together.
 
     Raises:
-        ConfigError: With every mistake of every file.
+        ConfigError: with every mistake of every file.
     """
     files = Files(path.parent, environ)
-    draft = files.read(path, _CONFIG)
-    if isinstance(draft, Draft):
-        for account in draft.drafts("accounts"):
-            _add_apps_of_files(account, files)
-            _check_ca_file(account, files)
-        check(draft, files.mistakes)
+    node = files.node(path)
+    config = None
+    if node is not None:
+        node = _with_app_files(node, files)
+        _check_names(node, files.mistakes)
+        config = validate(node, Config, files.mistakes, directory=path.parent, environ=environ)
+        if config is not None:
+            _check(config, node, files.mistakes)
         if also is not None:
-            also(draft, files)
+            also(node, config, files)
     files.mistakes.raise_if_any()
-    return Loaded(
-        config=cast("Config", cast("Draft", draft).build()),
-        files=tuple(files.contents),
-        globs=tuple(files.globs),
-        sha256=files.sha256,
-    )
+    assert config is not None  # noqa: S101 - without mistakes there is one
+    return Loaded(config=config, files=tuple(files.contents), globs=tuple(files.globs), sha256=files.sha256)
 
 
-def paths_of(draft: Draft, attribute: str, expected: str, files: Files) -> tuple[Path, ...]:
-    """Return the files that the names and patterns of one key stand for, each once.
+def paths_of(names: Node | None, expected: str, files: Files) -> tuple[Path, ...]:
+    """Return the files that a list of names and patterns stands for, each once.
 
     Args:
-        draft: The mapping that has the key.
-        attribute: The key, a list of names and patterns.
-        expected: What such a file holds.
-        files: Looks for them.
+        names: the list; anything else has no files.
+        expected: what such a file holds.
+        files: looks for them.
     """
-    names = cast("tuple[object, ...]", draft.values.get(attribute, ()))
     found: dict[Path, None] = {}
-    for name, place in zip(names, draft.item_places(attribute), strict=False):
-        if isinstance(name, str):
-            found.update(dict.fromkeys(files.matching(name, place, expected)))
+    for name in items_at(names):
+        if isinstance(name, Scalar) and name.text and "\0" not in name.text:
+            found.update(dict.fromkeys(files.matching(files.expanded(name), name.position, expected)))
     return tuple(found)
 
 
-def _add_apps_of_files(account: Draft, files: Files) -> None:
-    """Add the apps that stand in files of their own to those of the account."""
-    apps = cast("tuple[object, ...]", account.values.get("apps", ()))
-    for path in paths_of(account, "app_files", "a list of apps", files):
-        found = files.read(path, _APPS)
-        apps += found if isinstance(found, tuple) else ()
-    account.values["apps"] = apps
+def _with_app_files(root: Node, files: Files) -> Node:
+    """Add the apps of files of their own to those of each account."""
+    accounts = find(root, ["accounts"])
+    if not isinstance(root, MappingNode) or not isinstance(accounts, Items):
+        return root
+    grown = replace(accounts, items=tuple(_with_apps(account, files) for account in accounts.items))
+    pairs = tuple((key, grown if value is accounts else value) for key, value in root.pairs)
+    return replace(root, pairs=pairs)
 
 
-def _check_ca_file(account: Draft, files: Files) -> None:
-    """Note authorities that are not there: without them nothing can start."""
-    path = account.values.get("ca_file")
-    if isinstance(path, Path) and not is_file(path):
-        text = f"ca_file {str(path)!r} is not there, expected a PEM file"
-        files.mistakes.add(account.place("ca_file"), text)
+def _with_apps(account: Node, files: Files) -> Node:
+    if not isinstance(account, MappingNode):
+        return account
+    found: list[Node] = []
+    for path in paths_of(find(account, ["app_files"]), "a list of apps", files):
+        node = files.node(path)
+        if isinstance(node, Items):
+            found += node.items
+        elif node is not None:
+            kind = "a mapping" if isinstance(node, MappingNode) else "a single value"
+            files.mistakes.add(node.position, f"the file is {kind}, expected a list")
+    own = find(account, ["apps"])
+    if not found or not (own is None or isinstance(own, Items) or (isinstance(own, Scalar) and own.is_null)):
+        return account
+    items = (*items_at(own), *found)
+    place = account.position if own is None else own.position
+    apps = (Scalar(place, "apps"), Items(place, items, sum(item.values for item in items)))
+    return replace(account, pairs=(*(pair for pair in account.pairs if pair[1] is not own), apps))
+
+
+def _check_names(root: Node, mistakes: Mistakes) -> None:
+    """Note names that come twice, and accounts without apps, whatever else is wrong with them."""
+    node, accounts = find(root, ["accounts"]), items_at(root, "accounts")
+    if isinstance(node, Items) and not accounts:
+        mistakes.add(node.position, "accounts is empty, expected at least one item")
+    _check_unique(accounts, "name", "account", mistakes)
+    for account in accounts:
+        _check_unique(items_at(account, "apps"), "id", "app", mistakes)
+        if isinstance(account, MappingNode) and not {"apps", "app_files"} & {key.text for key, _ in account.pairs}:
+            mistakes.add(account.position, "no apps, expected apps or app_files")
+
+
+def _check_unique(entries: tuple[Node, ...], key: str, what: str, mistakes: Mistakes) -> None:
+    first: dict[str, Position] = {}
+    for entry in entries:
+        name = text_at(entry, key)
+        if name is None:
+            continue
+        if name.text in first:
+            text = f"{what} {name.text} again, expected once: the first is at {first[name.text]}"
+            mistakes.add(name.position, text)
+        first.setdefault(name.text, name.position)
+
+
+def _check(config: Config, root: Node, mistakes: Mistakes) -> None:
+    """Note what concerns several accounts, or the files that they name."""
+    nodes = dict(zip((account.name for account in config.accounts), items_at(root, "accounts"), strict=True))
+    for account in config.accounts:
+        node = nodes[account.name]
+        if account.ca_file is not None and not is_file(account.ca_file):
+            text = f"ca_file {str(account.ca_file)!r} not found, expected a PEM file"
+            mistakes.add(_place(node, "ca_file"), text)
+    for place, text in _rates(config, nodes):
+        mistakes.add(place, text)
+
+
+def _rates(config: Config, nodes: Mapping[str, Node]) -> Iterator[tuple[Position, str]]:
+    """Yield accounts that share one limiter and want different rates."""
+    for first, *others in limiter_groups(config.accounts):
+        for other in others:
+            if other.requests_per_second != first.requests_per_second:
+                text = f"requests_per_second {other.requests_per_second:g} in one limiter with account {first.name}"
+                yield (
+                    _place(nodes[other.name], "requests_per_second"),
+                    f"{text}, expected its {first.requests_per_second:g}",
+                )
+
+
+def _place(node: Node, key: str) -> Position:
+    """Return where a key's value is; the mapping's own place where it is left out."""
+    return (find(node, [key]) or node).position

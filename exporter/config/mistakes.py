@@ -47,18 +47,21 @@ class Mistakes:
     """Collects mistakes, up to a bound that keeps a hopeless file from being read to its end."""
 
     def __init__(self) -> None:
-        self._found: list[Mistake] = []
+        self._found: dict[Mistake, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._found)
 
     def add(self, position: Position, text: str) -> None:
-        """Note a mistake.
+        """Note a mistake, once.
 
         Raises:
             ConfigError: There are more than anyone reads; the last one says that the rest is left out.
         """
-        self._found.append(Mistake(position, text))
+        self._found[Mistake(position, text)] = None
         if len(self._found) >= MOST_MISTAKES:
             last = max(mistake.position for mistake in self._found)
-            self._found.append(Mistake(last, f"more than {MOST_MISTAKES} mistakes, the rest is left out"))
+            self._found[Mistake(last, f"more than {MOST_MISTAKES} mistakes, the rest is left out")] = None
             self.raise_if_any()
 
     def raise_if_any(self) -> None:
@@ -68,4 +71,4 @@ class Mistakes:
             ConfigError: There is at least one mistake.
         """
         if self._found:
-            raise ConfigError(self._found)
+            raise ConfigError(tuple(self._found))

@@ -3,15 +3,14 @@
 import inspect
 from typing import Final
 
-from msgspec import Struct
+from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
 
-from exporter.config import values
-from exporter.config.credentials import Credentials
-from exporter.config.durations import format_duration
+from exporter.config.credentials import KINDS
 from exporter.config.model import Account, App, Buckets, Collection, Config, Metrics, PerTask, Quota
 from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
-from exporter.config.redacted import plain_value
-from exporter.config.shapes import FILE_SUFFIX, Key, Shape, keys_of, tag_of
+from exporter.config.section import FILE_SUFFIX, keys_of, kinds_of
+from exporter.config.value_types import Choices, DefaultNote, Kind, describe, is_secret, kind_of
 
 EXAMPLE: Final = """\
 accounts:
@@ -61,7 +60,7 @@ as `file:line:column: what, what was expected`. An editor that reads JSON Schema
 - Relative paths start at the directory of the file.
 """
 
-_SECTIONS: Final[tuple[tuple[str, type[Struct]], ...]] = (
+_SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("The file", Config),
     ("accounts", Account),
     ("apps", App),
@@ -95,66 +94,69 @@ official default chain.
 def configuration_markdown() -> str:
     """Return the whole text of `docs/configuration.md`."""
     parts = [_HEAD]
-    for title, struct in _SECTIONS:
-        parts.append(f"\n## {title}\n\n{_about(struct)}\n\n{_table(struct)}")
-        if struct is App:
+    for title, model in _SECTIONS:
+        parts.append(f"\n## {title}\n\n{_about(model)}\n\n{_table(model)}")
+        if model is App:
             parts.append(_APP_FILES)
     parts.append(_CREDENTIALS)
-    for kind in Credentials.__args__:
-        parts.append(f"\n### {tag_of(kind)}\n\n{_about(kind)}\n")
-        if keys_of(kind):
+    for kind in KINDS:
+        parts.append(f"\n### {kind.model_fields['type'].default}\n\n{_about(kind)}\n")
+        if len(keys_of(kind)) > 1:
             parts.append(f"\n{_table(kind)}")
     return "".join(parts)
 
 
-def _about(struct: type[Struct]) -> str:
+def _about(model: type[BaseModel]) -> str:
     """Return what a mapping is for."""
-    return inspect.cleandoc(struct.__doc__ or "")
+    return inspect.cleandoc(model.__doc__ or "")
 
 
-def _table(struct: type[Struct]) -> str:
+def _table(model: type[BaseModel]) -> str:
     """Return the table of a mapping's keys."""
     rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
-    for key in keys_of(struct):
-        names = f"`{key.name}`"
-        if key.shape.kind == "secret":
-            names += f" or `{key.name}{FILE_SUFFIX}`"
-        rows.append(f"| {names} | {_type(key.shape)} | {_default(key)} | {key.description} |")
+    kinds = kinds_of(model)
+    for key, field in keys_of(model).items():
+        if key == "type":
+            continue
+        kind = kinds[key]
+        names = f"`{key}`" + (f" or `{key}{FILE_SUFFIX}`" if is_secret(kind) else "")
+        rows.append(f"| {names} | {_type(kind)} | {_default(field, kind)} | {field.description} |")
     return "\n".join(rows) + "\n"
 
 
-def _type(shape: Shape) -> str:
+def _type(kind: Kind) -> str:
     """Return what a value has to be, shortly."""
-    match shape.kind:
-        case "mapping" | "tagged":
-            return "mapping"
-        case "table":
-            return "mapping by name"
-        case "list" if shape.item is not None:
-            return f"list of {_items(shape.item)}"
-        case "duration":
-            return "duration" + values.describe_bounds(shape, format_duration)
-        case _:
-            return values.describe(shape).replace("|", "\\|")
+    if kind.models:
+        return "mapping"
+    if kind.item is None or describe(kind) not in {"a list", "a mapping (name: value)"}:
+        return describe(kind).replace("|", "\\|")
+    return f"list of {_items(kind_of(kind.item))}" if describe(kind) == "a list" else "mapping by name"
 
 
-def _items(shape: Shape) -> str:
+def _items(kind: Kind) -> str:
     """Return what the items of a list are."""
-    if shape.structs:
+    if kind.models:
         return "mappings"
-    is_closed = shape.kind == "switch" or (shape.kind == "choice" and not shape.open)
-    return values.describe(shape) if is_closed else "texts"
+    is_closed = kind.core is bool or (kind.find(Choices) is not None and describe(kind) != "a text")
+    return describe(kind) if is_closed else "texts"
 
 
-def _default(key: Key) -> str:
+def _default(field: FieldInfo, kind: Kind) -> str:
     """Return the default as it would be written."""
-    if key.required:
+    if field.is_required():
         return "**required**"
-    if key.default_note:
-        return key.default_note
-    if key.shape.structs or key.default in {None, "", ()}:
+    note = kind.find(DefaultNote)
+    if note is not None:
+        return note.words
+    if kind.models or field.default in (None, "", (), {}):
         return ""
-    shown = plain_value(key.shape, key.default)
-    if isinstance(shown, bool):
-        return f"`{str(shown).lower()}`"
-    return f"`{shown:g}`" if isinstance(shown, float) else f"`{shown}`"
+    return f"`{_shown(TypeAdapter(field.rebuild_annotation()).dump_python(field.default, mode='json'))}`"
+
+
+def _shown(value: object) -> str:
+    """Return a value as YAML has it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

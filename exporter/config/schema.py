@@ -1,39 +1,36 @@
-"""The configuration as a JSON Schema, for editors: derived from the model."""
+"""The configuration as a JSON Schema, for editors: pydantic's, adapted to what the loader takes."""
 
-import inspect
 import json
-from typing import Final
+from typing import Any, Final
 
-from msgspec import Struct
-
-from exporter.config import values
-from exporter.config.durations import PATTERN as DURATION_PATTERN
 from exporter.config.model import Config
-from exporter.config.redacted import plain_value
-from exporter.config.shapes import FILE_SUFFIX, TAG_FIELD, UNTAGGED, Key, Shape, keys_of, tag_of
+from exporter.config.value_types import NONE
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _VARIABLE: Final = r"\$\{"
-"""What a value that comes from the environment has in it; its real form is not known to an editor."""
-_ADDRESS_PATTERN: Final = "^https?://"
+"""What a value from the environment has in it; an editor does not know its real form."""
+_ONLY_PYTHON: Final = frozenset({"title", "discriminator", "format"})
+_BOUNDS: Final = {"gt": "exclusiveMinimum", "ge": "minimum", "le": "maximum", "min_length": "minItems"}
+"""Of values that are parsed before they are checked, whose bounds pydantic leaves under its own names."""
+_NUMBERS: Final = ("integer", "number")
+_NAME_TAG: Final = "type"
+_UNTAGGED: Final = "access_key"
 
-Schema = dict[str, object]
+Schema = dict[str, Any]
 
 
 def json_schema() -> Schema:
     """Return the schema of a configuration file (draft 2020-12).
 
-    It is a little stricter than the loader, which also takes an empty value for one that is left out; and what
-    concerns several keys at once is the loader's alone.
+    It is a little stricter than the loader, which also takes an empty value as left out; what concerns several keys
+    together is checked by the loader alone.
     """
-    definitions: dict[str, Schema] = {}
-    _define(Config, definitions, tagged=False)
-    return {
-        "$schema": _DIALECT,
-        "title": "Configuration of rtcmpu-exporter",
-        **definitions.pop(Config.__name__),
-        "$defs": definitions,
-    }
+    schema = _adapted(Config.model_json_schema(by_alias=True))
+    for definition in schema["$defs"].values():
+        tag = definition.get("properties", {}).get(_NAME_TAG, {}).get("const")
+        if tag not in {None, _UNTAGGED}:
+            definition["required"] = [_NAME_TAG, *definition.get("required", [])]
+    return {"$schema": _DIALECT, "title": "Configuration of rtcmpu-exporter", **schema}
 
 
 def json_schema_text() -> str:
@@ -41,117 +38,46 @@ def json_schema_text() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def _define(struct: type[Struct], definitions: dict[str, Schema], *, tagged: bool) -> Schema:
-    """Describe a mapping under its name, and all that it uses; return the reference to it."""
-    reference: Schema = {"$ref": f"#/$defs/{struct.__name__}"}
-    if struct.__name__ in definitions:
-        return reference
-    properties: dict[str, Schema] = {}
-    required: list[str] = []
-    conditions: list[Schema] = []
-    if tagged:
-        properties[TAG_FIELD] = {"const": tag_of(struct)}
-        if tag_of(struct) != UNTAGGED:
-            required.append(TAG_FIELD)
-    for key in keys_of(struct):
-        properties[key.name] = _property(key, definitions)
-        if key.shape.kind == "secret":
-            properties[key.name + FILE_SUFFIX] = {
-                "type": "string",
-                "description": f"The file that holds `{key.name}`.",
-            }
-            conditions.append(_secret_condition(key))
-        elif key.required:
-            required.append(key.name)
-    definitions[struct.__name__] = {
-        "description": inspect.cleandoc(struct.__doc__ or ""),
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
-        **({"allOf": conditions} if conditions else {}),
-    }
-    return reference
+def _adapted(schema: Any) -> Any:
+    """Let variables and what YAML reads as another type be values, and leave out what only Python has."""
+    if isinstance(schema, list):
+        return [_adapted(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "const" in schema:
+        return {"const": schema["const"]}
+    adapted: Schema = {}
+    for key in sorted(schema, key=lambda key: key != "description"):
+        value = schema[key]
+        if key in {"properties", "$defs"}:
+            adapted[key] = {name: _adapted(one) for name, one in value.items()}
+        elif key == "default":
+            adapted |= {} if value in (None, [], "") or isinstance(value, dict) else {key: value}
+        elif key not in _ONLY_PYTHON:
+            adapted[_BOUNDS.get(key, key)] = value if key in {"enum", "required"} else _adapted(value)
+    return adapted if "properties" in schema else _with_variables(_without_null(adapted))
 
 
-def _secret_condition(key: Key) -> Schema:
-    """Say that a secret stands in the file or beside it, not both."""
-    names = [key.name, key.name + FILE_SUFFIX]
-    if key.required:
-        return {"oneOf": [{"required": [name]} for name in names]}
-    return {"not": {"required": names}}
+def _without_null(schema: Schema) -> Schema:
+    """Write an absent value as a file does: a number as `none`, anything else not at all."""
+    choices = schema.pop("anyOf", [])
+    if {"type": "null"} not in choices:
+        return schema | ({"anyOf": choices} if choices else {})
+    (other,) = (choice for choice in choices if choice != {"type": "null"})
+    if other.get("anyOf", [{}])[0].get("type") in _NUMBERS:
+        return schema | {"anyOf": [*other["anyOf"], {"const": NONE}]}
+    merged: Schema = schema | other
+    return merged
 
 
-def _property(key: Key, definitions: dict[str, Schema]) -> Schema:
-    """Describe one key."""
-    schema = {"description": key.description, **_value(key.shape, definitions)}
-    if not key.required and key.default is not None and not key.default_note and not key.shape.structs:
-        schema["default"] = plain_value(key.shape, key.default)
-    return schema
-
-
-def _value(shape: Shape, definitions: dict[str, Schema]) -> Schema:  # noqa: C901, PLR0911 - one for each kind
-    """Describe one value."""
-    match shape.kind:
-        case "mapping":
-            return _define(shape.structs[0], definitions, tagged=False)
-        case "tagged":
-            return {"oneOf": [_define(struct, definitions, tagged=True) for struct in shape.structs]}
-        case "list" | "bounds":
-            items = {} if shape.item is None else _value(shape.item, definitions)
-            return {"type": "array", "items": items, "minItems": shape.shortest}
-        case "table":
-            return _table(shape, definitions)
-        case "choice":
-            return _choice(shape)
-        case "number":
-            return _number(shape)
-        case "switch":
-            return {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": _VARIABLE}]}
-        case "duration":
-            return {"type": "string", "pattern": f"^(?:{DURATION_PATTERN})$|{_VARIABLE}", "minLength": 1}
-        case "text":
-            return _text(shape)
-        case "path" | "secret" | "date" | "timestamp":
-            return {"type": "string", "minLength": 1}
-        case "endpoint" | "proxy" | "url":
-            return {"type": "string", "pattern": f"{_ADDRESS_PATTERN}|{_VARIABLE}"}
-
-
-def _table(shape: Shape, definitions: dict[str, Schema]) -> Schema:
-    """Describe a mapping whose keys are free."""
-    names = {} if shape.name is None else {"propertyNames": {"pattern": f"{shape.name.pattern}|{_VARIABLE}"}}
-    return {
-        "type": "object",
-        **names,
-        "additionalProperties": {} if shape.item is None else _value(shape.item, definitions),
-    }
-
-
-def _choice(shape: Shape) -> Schema:
-    """Describe a value of a closed set, or one that may be another."""
-    others = _text(shape) if shape.open else {"type": "string", "pattern": _VARIABLE}
-    return {"anyOf": [{"enum": list(shape.choices)}, others]}
-
-
-def _number(shape: Shape) -> Schema:
-    """Describe a number, `none` where it may be absent, or a variable."""
-    bounds = {"exclusiveMinimum": shape.greater_than, "minimum": shape.least, "maximum": shape.most}
-    number = {
-        "type": "integer" if shape.whole else "number",
-        **{name: bound for name, bound in bounds.items() if bound is not None},
-    }
-    none: list[Schema] = [{"const": values.NONE}] if shape.nullable else []
-    return {"anyOf": [number, *none, {"type": "string", "pattern": _VARIABLE}]}
-
-
-def _text(shape: Shape) -> Schema:
-    """Describe a text; what YAML takes for a number or a boolean counts as it is written."""
-    schema: Schema = {"type": ["string", "number", "boolean"]}
-    if shape.shortest:
-        schema["minLength"] = shape.shortest
-    if shape.longest is not None:
-        schema["maxLength"] = shape.longest
-    if shape.pattern is not None:
-        schema["pattern"] = f"{shape.pattern}|{_VARIABLE}"
-    return schema
+def _with_variables(schema: Schema) -> Schema:
+    variable = {"type": "string", "pattern": _VARIABLE}
+    about = {key: schema.pop(key) for key in ("description", "default") if key in schema}
+    kind = schema.get("type")
+    if kind in _NUMBERS or kind == "boolean" or "enum" in schema:
+        return about | {"anyOf": [schema, variable]}
+    if kind == "string":
+        schema["type"] = ["string", "number", "boolean"]
+        if "pattern" in schema:
+            schema["pattern"] += f"|{_VARIABLE}"
+    return about | schema

@@ -4,7 +4,10 @@ import errno
 import re
 import stat
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 HIDDEN: Final = "<secret>"
 """What stands wherever a secret would be shown."""
@@ -37,6 +40,26 @@ class Secret:
 
     def __init__(self, text: str) -> None:
         self._text = text
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Take a text that is fit for a header once it is stripped, or a secret."""
+        text = core_schema.no_info_before_validator_function(
+            lambda value: stripped(value) if isinstance(value, str) else value,
+            core_schema.str_schema(pattern=KEY_PATTERN),
+        )
+        from_text = core_schema.no_info_after_validator_function(Secret, text)
+        return core_schema.union_schema(
+            [core_schema.is_instance_schema(Secret), from_text],
+            custom_error_type="secret",
+            custom_error_message="not a text",
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda _: HIDDEN, when_used="json"),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Describe it to editors as a text."""
+        return {"type": "string", "minLength": 1}
 
     def reveal(self) -> str:
         """Return the text itself; keep it out of anything that is shown."""

@@ -7,7 +7,8 @@ from typing import Final
 from msgspec import Struct
 
 from exporter.config.policy_model import Expect
-from exporter.config.shapes import Shape, keys_of
+from exporter.config.section import keys_of, kinds_of
+from exporter.config.value_types import Kind as ValueKind
 from exporter.policy.default_rules import default_rules
 from exporter.policy.rule import Rule
 from exporter.policy.vocabulary import Fact, Kind, Variables, facts_of, walk
@@ -244,15 +245,15 @@ def _type(fact: Fact) -> str:
 def _expectation_table() -> str:
     """Return a row for each key of `expect`."""
     rows = (
-        (f"`{key.name}`", f"`expect-{key.name.replace('_', '-')}`", _value(key.shape), key.description)
-        for key in keys_of(Expect)
+        (f"`{key}`", f"`expect-{key.replace('_', '-')}`", _value(kind), keys_of(Expect)[key].description or "")
+        for key, kind in kinds_of(Expect).items()
     )
     return _table(("key", "rule", "value", "means"), rows)
 
 
-def _value(shape: Shape) -> str:
+def _value(kind: ValueKind) -> str:
     """Return how an expectation is written."""
-    return "list" if shape.kind == "list" else "`{min: …, max: …}`"
+    return "`{min: …, max: …}`" if kind.models else "list"
 
 
 def _overview(rules: Iterable[Rule]) -> str:

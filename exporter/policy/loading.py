@@ -4,16 +4,16 @@ import difflib
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 from exporter.config import loader
-from exporter.config.checks import apps_of
-from exporter.config.draft import Draft
 from exporter.config.files import Files
 from exporter.config.mistakes import Mistakes
 from exporter.config.model import Config
 from exporter.config.policy_model import Expect
-from exporter.config.shapes import keys_of
+from exporter.config.section import keys_of
+from exporter.config.validation import find, items_at
+from exporter.config.yaml_nodes import Mapping as MappingNode
+from exporter.config.yaml_nodes import Node
 from exporter.policy.compiled import CompiledRule, RuleError, compile_rule
 from exporter.policy.default_rules import default_rules
 from exporter.policy.expectations import expectation_rules
@@ -77,15 +77,13 @@ class _Reading:
         self._default_rules: Mapping[str, Rule] = {rule.name: rule for rule in default_rules()}
         self._expectations = functools.cache(lambda expect: expectation_rules(expect, self._language))
 
-    def read(self, config: Draft, files: Files) -> None:
+    def read(self, root: Node, config: Config | None, files: Files) -> None:
         """Read what a configuration says and names about rules; note what is wrong with it."""
-        for app in apps_of(config):
-            self._check_expectations(app, files.mistakes)
-        policy = config.draft("policy")
-        if policy is not None:
-            names = self.read_rule_files(loader.paths_of(policy, "rule_files", "rules", files), files)
-            if names is not None:
-                _check_switches(policy, names, files.mistakes)
+        if config is not None:
+            self._check_expectations(root, config, files.mistakes)
+        names = self.read_rule_files(loader.paths_of(find(root, ["policy", "rule_files"]), "rules", files), files)
+        if names is not None and config is not None:
+            _check_switches(root, names, files.mistakes)
 
     def read_rule_files(self, paths: Sequence[Path], files: Files) -> frozenset[str] | None:
         """Read and compile the rules of files; return the names of all rules, None where a file hides some."""
@@ -105,24 +103,25 @@ class _Reading:
         come_along = [compile_rule(rule, self._language) for rule in self._default_rules.values()]
         return rule_set(config, come_along, self.file_rules, self._expectations)
 
-    def _check_expectations(self, app: Draft, mistakes: Mistakes) -> None:
-        """Note what is expected of an app and can't be held against its tasks: the list is too long."""
-        expect = app.draft("expect")
-        if expect is None or not expect.complete:
-            return
-        try:
-            self._expectations(cast("Expect", expect.build()))
-        except RuleError as error:
-            for _, mistake in error.mistakes:
-                mistakes.add(expect.position, f"too much is expected at once: {mistake.text}")
+    def _check_expectations(self, root: Node, config: Config, mistakes: Mistakes) -> None:
+        """Note what is expected of an app and can't be checked: the list is too long."""
+        for place, account in enumerate(config.accounts):
+            for app, node in zip(account.apps, items_at(root, "accounts", place, "apps"), strict=True):
+                try:
+                    if app.expect is not None:
+                        self._expectations(app.expect)
+                except RuleError as error:
+                    for _, mistake in error.mistakes:
+                        where = find(node, ["expect"]) or node
+                        mistakes.add(where.position, f"too much is expected at once: {mistake.text}")
 
 
-def _check_switches(policy: Draft, names: frozenset[str], mistakes: Mistakes) -> None:
-    """Note each switch of a rule that there is not."""
-    known = sorted(names | {RESERVED_PREFIX + key.name.replace("_", "-") for key in keys_of(Expect)})
-    switches = cast("Mapping[str, object]", policy.values.get("rules", {}))
-    for key in policy.table_keys("rules"):
-        if key.text in switches and key.text not in known:
+def _check_switches(root: Node, names: frozenset[str], mistakes: Mistakes) -> None:
+    """Note each switch of a rule that does not exist."""
+    known = sorted(names | {RESERVED_PREFIX + key.replace("_", "-") for key in keys_of(Expect)})
+    switches = find(root, ["policy", "rules"])
+    for key, _ in switches.pairs if isinstance(switches, MappingNode) else ():
+        if key.text not in known:
             near = difflib.get_close_matches(key.text, known, n=1)
             expected = near[0] if near else "the name of a rule"
             mistakes.add(key.position, f"no rule is called {key.text}, expected {expected}")

@@ -2,26 +2,22 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-from exporter.config.draft import Draft
 from exporter.config.mistakes import Mistakes, Position
-from exporter.config.reader import Reader
-from exporter.config.shapes import Shape
 from exporter.config.source_text import SourceText
-from exporter.config.yaml_nodes import Scalar, compose
+from exporter.config.validation import items_at, text_at, validate
+from exporter.config.yaml_nodes import Node, Scalar, compose
 from exporter.policy.compiled import CompiledRule, RuleError, compile_rule
 from exporter.policy.language import CompileMistake, Language
-from exporter.policy.rule import Rule
-from exporter.policy.rule_format import EXPRESSIONS, RuleFile, rule_of
+from exporter.policy.rule import Rule, Severity
+from exporter.policy.rule_format import EXPRESSIONS, RuleFile, WrittenRule, rule_of
 
 RESERVED_PREFIX: Final = "expect-"
 """How the names of the rules begin that come from what is expected of apps."""
 
-_RULE_FILE: Final = Shape(kind="mapping", structs=(RuleFile,))
 _KEY: Final = re.compile(r"(?:^|[\s{,-])([A-Za-z_]+):(?=\s)")
 
 
@@ -72,14 +68,13 @@ def read_rules(source: SourceText, mistakes: Mistakes) -> tuple[PlacedRule, ...]
     )
     if node is None:
         return None
-    reader = Reader(directory=Path(), environ=None, mistakes=mistakes)
-    draft = reader.read(node, _RULE_FILE, "the file")
-    if not isinstance(draft, Draft) or "rules" not in draft.values:
-        return None
-    rules = draft.drafts("rules")
-    for one in rules:
+    nodes = items_at(node, "rules")
+    written = validate(node, RuleFile, mistakes)
+    for one in nodes:
         _check_exemptions(one, mistakes)
-    return tuple(_placed(one, source) for one in rules)
+    if written is None:
+        return tuple(_placed(_stand_in(one), one, source) for one in nodes) or None
+    return tuple(_placed(_rule(rule, one), one, source) for rule, one in zip(written.rules, nodes, strict=True))
 
 
 def check_names(placed: Iterable[PlacedRule], default_rules: Mapping[str, Rule], mistakes: Mistakes) -> None:
@@ -96,7 +91,7 @@ def check_names(placed: Iterable[PlacedRule], default_rules: Mapping[str, Rule],
         if name in default_rules:
             mistakes.add(place, f"rule {name} again, expected another name: a default rule has it")
         elif name in first:
-            mistakes.add(place, f"rule {name} again, expected once: it stands at {first[name]}")
+            mistakes.add(place, f"rule {name} again, expected once: the first is at {first[name]}")
         elif name.startswith(RESERVED_PREFIX):
             mistakes.add(place, f"name {name} is for what is expected of apps, expected one without {RESERVED_PREFIX}")
         elif name:
@@ -115,14 +110,33 @@ def compile_rules(placed: Iterable[PlacedRule], language: Language, mistakes: Mi
     return tuple(compiled)
 
 
-def _placed(draft: Draft, source: SourceText) -> PlacedRule:
-    """Keep what is needed to tell the places of later mistakes."""
-    nodes = {key: draft.nodes.get(key) for key in EXPRESSIONS}
+def _rule(written: WrittenRule, node: Node) -> Rule:
+    cases = [str(case.position) for case in items_at(node, "tests")]
+    return rule_of(written, f"{node.position.file}:{node.position.line}", cases)
+
+
+def _stand_in(node: Node) -> Rule:
+    """Return the expressions of a rule of a file that has mistakes, to check them too; nothing of it is used."""
+    texts = {key: found.text for key in ("name", *EXPRESSIONS) if (found := text_at(node, key)) is not None}
+    return Rule(
+        name=texts.get("name", ""),
+        title="",
+        severity=Severity.INFO,
+        expect=texts.get("expect") or "true",
+        when=texts.get("when", ""),
+        message=texts.get("message", ""),
+    )
+
+
+def _placed(rule: Rule, node: Node, source: SourceText) -> PlacedRule:
+    """Keep what is needed to report the places of later mistakes."""
+    name = text_at(node, "name")
+    nodes = {key: text_at(node, key) for key in EXPRESSIONS}
     return PlacedRule(
-        rule=rule_of(draft),
-        name_place=draft.place("name"),
+        rule=rule,
+        name_place=node.position if name is None else name.position,
         source=source,
-        expressions={key: node for key, node in nodes.items() if isinstance(node, Scalar)},
+        expressions={key: found for key, found in nodes.items() if found is not None},
     )
 
 
@@ -134,15 +148,17 @@ def _note(source: SourceText, scalar: Scalar, key: str, mistake: CompileMistake,
     mistakes.add(source.place_within(scalar, mistake.line, mistake.column), text)
 
 
-def _check_exemptions(draft: Draft, mistakes: Mistakes) -> None:
+def _check_exemptions(rule: Node, mistakes: Mistakes) -> None:
     """Note each exemption that has the name of an earlier one of the same rule."""
-    first: dict[object, Position] = {}
-    for exemption in draft.drafts("exempt"):
-        name, place = exemption.values.get("name"), exemption.place("name")
-        if name in first:
-            mistakes.add(place, f"exemption {name} again, expected once in a rule: it stands at {first[name]}")
-        elif name is not None:
-            first[name] = place
+    first: dict[str, Position] = {}
+    for exemption in items_at(rule, "exempt"):
+        name = text_at(exemption, "name")
+        if name is None:
+            continue
+        if name.text in first:
+            text = f"exemption {name.text} again, expected once in a rule: the first is at {first[name.text]}"
+            mistakes.add(name.position, text)
+        first.setdefault(name.text, name.position)
 
 
 def _advice(lines: Sequence[str], place: Position) -> str:

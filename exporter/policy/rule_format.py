@@ -1,55 +1,87 @@
 """What stands in a rule file: every key with its type and bounds."""
 
-from datetime import date, datetime, timedelta
-from typing import Annotated, Final, cast
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import cache
+from types import GenericAlias
+from typing import Annotated, Any, Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
+from pydantic import BaseModel, BeforeValidator, Field, create_model
 
-from exporter.config.draft import Draft
-from exporter.config.policy_model import RuleName, SeverityName, Some
-from exporter.config.shapes import keys_of
+from exporter.config.durations import parse_duration
+from exporter.config.policy_model import RuleName, SeverityName
+from exporter.config.section import Section
+from exporter.config.value_types import (
+    Choices,
+    Day,
+    Expected,
+    Matches,
+    Moment,
+    Number,
+    OrNone,
+    Some,
+    Switch,
+    Url,
+    Whole,
+)
 from exporter.policy.rule import Case, Exemption, Outcome, Rule, Severity
-from exporter.policy.vocabulary import AppFacts, TaskFacts
+from exporter.policy.vocabulary import Kind, Variables, facts_of
 
 EXPRESSIONS: Final = ("when", "expect", "message")
 """The keys whose values are expressions."""
 
-Line = Annotated[str, Meta(pattern=r"^[^\r\n]{1,200}$", extra={"expected": "one line of at most 200 characters"})]
-Words = Annotated[str, Meta(max_length=2000)]
-Expression = Annotated[str, Meta(min_length=1, extra={"expected": "an expression"})]
-AppPattern = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_*?!\[\]-]{1,64}$", extra={"expected": "an AppId, or a pattern with * or ?"})
+Line = Annotated[str, Matches(r"^[^\r\n]{1,200}$", "one line of at most 200 characters")]
+Words = Annotated[str, Field(max_length=2000)]
+Expression = Annotated[str, Field(min_length=1), Expected("an expression")]
+AppPattern = Annotated[str, Matches(r"^[A-Za-z0-9_*?!\[\]-]{1,64}$", "an AppId, or a pattern with * or ?")]
+TaskPattern = Annotated[str, Field(min_length=1), Expected("a TaskId, or a pattern with * or ?")]
+Age = Annotated[
+    timedelta,
+    BeforeValidator(lambda text: timedelta(seconds=parse_duration(text)) if isinstance(text, str) else text),
+    Expected("a duration such as 100ms, 30s, 5m or 1h30m"),
 ]
-TaskPattern = Annotated[str, Meta(min_length=1, extra={"expected": "a TaskId, or a pattern with * or ?"})]
-Link = Annotated[str, Meta(extra={"kind": "url"})]
-OutcomeName = Annotated[str, Meta(extra={"choices": tuple(map(str, Outcome))})]
+OutcomeName = Annotated[str, Choices(tuple(map(str, Outcome)))]
+_TYPES: Final[dict[Kind, Any]] = {
+    Kind.TEXT: str,
+    Kind.WHOLE_NUMBER: Whole,
+    Kind.NUMBER: Number,
+    Kind.CONDITION: Switch,
+    Kind.TIMESTAMP: Moment,
+    Kind.DURATION: Age,
+}
 
 
-class WrittenExemption(Struct, frozen=True, kw_only=True):
+@cache
+def _given_facts(group: type[Struct]) -> type[BaseModel]:
+    """Return the model of a part of the facts, as a test case writes it; a number can be `none`."""
+    fields: dict[str, Any] = {}
+    for fact in facts_of(group):
+        kind = _given_facts(fact.group) if fact.group is not None else _TYPES[fact.kind]
+        if fact.is_list:
+            kind = GenericAlias(list, kind)
+        elif fact.is_optional and fact.kind in {Kind.WHOLE_NUMBER, Kind.NUMBER}:
+            kind = Annotated[kind | None, OrNone]
+        fields[fact.name] = (kind | None if fact.group else kind, None)
+    return create_model(group.__name__, __base__=Section, **fields)
+
+
+class WrittenExemption(Section):
     """One of `exempt`."""
 
     name: RuleName
     tasks: Some[TaskPattern]
-    until: date | None = None
+    until: Day | None = None
     reason: Words = ""
 
 
-class WrittenCase(Struct, frozen=True, kw_only=True):
+class WrittenCase(_given_facts(Variables)):  # type: ignore[misc]  # built from their declaration
     """One of `tests`: variables of rules, and what comes of them."""
 
     outcome: OutcomeName
-    task: TaskFacts | None = None
-    task_id: str | None = None
-    channel_id: str | None = None
-    first_seen: datetime | None = None
-    last_changed: datetime | None = None
-    age: timedelta | None = None
-    now: datetime | None = None
-    shared_outputs: Annotated[int, Meta(ge=0)] | None = None
-    app: AppFacts | None = None
 
 
-class WrittenRule(Struct, frozen=True, kw_only=True):
+class WrittenRule(Section):
     """One of `rules`."""
 
     name: RuleName
@@ -57,7 +89,7 @@ class WrittenRule(Struct, frozen=True, kw_only=True):
     severity: SeverityName
     expect: Expression
     owner: Line | None = None
-    runbook_url: Link | None = None
+    runbook_url: Url | None = None
     apps: Some[AppPattern] | None = None
     when: Expression | None = None
     message: Expression | None = None
@@ -67,78 +99,46 @@ class WrittenRule(Struct, frozen=True, kw_only=True):
     remedy: Words = ""
 
 
-class RuleFile(Struct, frozen=True, kw_only=True):
+class RuleFile(Section):
     """The whole file."""
 
     rules: Some[WrittenRule]
 
 
-def rule_of(draft: Draft) -> Rule:
-    """Return the rule that a draft of a WrittenRule means.
+def rule_of(written: WrittenRule, source: str, cases: Sequence[str]) -> Rule:
+    """Return the rule that a file means.
 
-    What is wrong or absent, whose mistake is noted, has a stand-in, so that the rest can still be checked.
+    Args:
+        written: as it is in the file.
+        source: where it is, as file:line.
+        cases: where each of its tests is.
     """
     return Rule(
-        name=_text(draft, "name"),
-        title=_text(draft, "title"),
-        severity=Severity(_text(draft, "severity") or Severity.INFO),
-        expect=_text(draft, "expect") or "true",
-        owner=_text(draft, "owner"),
-        runbook_url=_text(draft, "runbook_url"),
-        apps=_texts(draft, "apps"),
-        when=_text(draft, "when"),
-        message=_text(draft, "message"),
-        exempt=tuple(map(_exemption, draft.drafts("exempt"))),
-        tests=tuple(map(_case, draft.drafts("tests"))),
-        reason=_text(draft, "reason"),
-        remedy=_text(draft, "remedy"),
-        source=f"{draft.position.file}:{draft.position.line}",
+        name=written.name,
+        title=written.title,
+        severity=Severity(written.severity),
+        expect=written.expect,
+        owner=written.owner or "",
+        runbook_url=written.runbook_url or "",
+        apps=written.apps or (),
+        when=written.when or "",
+        message=written.message or "",
+        exempt=tuple(
+            Exemption(name=one.name, tasks=one.tasks, until=one.until, reason=one.reason)
+            for one in written.exempt or ()
+        ),
+        tests=tuple(
+            Case(variables=_given(case), outcome=Outcome(case.outcome), place=place)
+            for case, place in zip(written.tests or (), cases, strict=True)
+        ),
+        reason=written.reason,
+        remedy=written.remedy,
+        source=source,
     )
 
 
-def _exemption(draft: Draft) -> Exemption:
-    return Exemption(
-        name=_text(draft, "name"),
-        tasks=_texts(draft, "tasks"),
-        until=cast("date | None", draft.values.get("until")),
-        reason=_text(draft, "reason"),
-    )
-
-
-def _case(draft: Draft) -> Case:
-    given = _given(draft)
-    outcome = Outcome(str(given.pop("outcome", Outcome.PASS)))
-    return Case(variables=given, outcome=outcome, place=str(draft.position))
-
-
-def _given(draft: Draft) -> dict[str, object]:
-    """Return what a mapping says, and no defaults; a number that is `none` is absent."""
-    given: dict[str, object] = {}
-    for key in keys_of(draft.struct):
-        value = draft.values.get(key.attribute)
-        if isinstance(value, float) and key.shape.kind == "duration":
-            given[key.name] = timedelta(seconds=value)
-        elif value is not None:
-            given[key.name] = _plain(value)
+def _given(case: WrittenCase) -> dict[str, Any]:
+    """Return the variables that a case gives, and no defaults; a number that is `none` is absent."""
+    given: dict[str, Any] = case.model_dump(exclude_unset=True, exclude_none=True)
+    del given["outcome"]
     return given
-
-
-def _plain(value: object) -> object:
-    """Return a value with every draft in it as a mapping."""
-    if isinstance(value, Draft):
-        return _given(value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _text(draft: Draft, attribute: str) -> str:
-    """Return a text; empty where it is wrong or absent."""
-    value = draft.values.get(attribute)
-    return value if isinstance(value, str) else ""
-
-
-def _texts(draft: Draft, attribute: str) -> tuple[str, ...]:
-    """Return a list of texts, without what is wrong."""
-    value = draft.values.get(attribute)
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, tuple) else ()

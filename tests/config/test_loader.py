@@ -99,7 +99,7 @@ def test_every_expectation_is_read() -> None:
     (account,) = load(GOOD / "policy.yml", {}).config.accounts
     everything, nothing, left_out = (app.expect for app in account.apps)
     assert everything is not None
-    assert all(getattr(everything, name) is not None for name in Expect.__struct_fields__)
+    assert all(getattr(everything, name) is not None for name in Expect.model_fields)
     assert everything.region == ("CN-Shanghai", "EU-Somewhere")
     assert everything.audio_channels == (1, 2)
     assert everything.ali_cdn == (True, False)

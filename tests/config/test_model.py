@@ -1,12 +1,11 @@
 """The model's own behaviour."""
 
-import msgspec
 import pytest
 
 from exporter.config.model import Account, Buckets, Collection
 
 
-@pytest.mark.parametrize("field", [field.name for field in msgspec.structs.fields(Buckets)])
+@pytest.mark.parametrize("field", list(Buckets.model_fields))
 def test_default_bounds_rise(field: str) -> None:
     """The default bounds of each distribution rise strictly."""
     bounds = getattr(Buckets(), field)

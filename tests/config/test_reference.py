@@ -3,28 +3,29 @@
 from pathlib import Path
 
 import pytest
-from msgspec import Struct
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
-from exporter.config.credentials import Credentials
+from exporter.config.credentials import KINDS
 from exporter.config.model import Account, App, Buckets, Collection, Config, Metrics, Quota
 from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.config.reference import configuration_markdown
-from exporter.config.shapes import Key, keys_of
+from exporter.config.section import keys_of
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
-MAPPINGS: tuple[type[Struct], ...] = (
+MAPPINGS: tuple[type[BaseModel], ...] = (
     Config, Account, App, Quota, Expect, Range, Collection, Policy, RuleSwitch, Metrics, Buckets,
-    *Credentials.__args__,
+    *KINDS,
 )  # fmt: skip
-KEYS = [(struct, key) for struct in MAPPINGS for key in keys_of(struct)]
+KEYS = [(model, key, field) for model in MAPPINGS for key, field in keys_of(model).items() if key != "type"]
 
 
-@pytest.mark.parametrize(("struct", "key"), KEYS, ids=lambda value: getattr(value, "name", None) or value.__name__)
-def test_every_key_is_described(struct: type[Struct], key: Key) -> None:
-    """Each key of the model has a meaning, and stands in the reference with it."""
-    assert key.description, struct
-    line = f"| {key.description} |\n"
-    assert any(row.startswith(f"| `{key.name}`") and row.endswith(line) for row in lines())
+@pytest.mark.parametrize(("model", "key", "field"), KEYS)
+def test_every_key_is_described(model: type[BaseModel], key: str, field: FieldInfo) -> None:
+    """Each key of the model has a meaning, and the reference has it."""
+    assert field.description, model
+    line = f"| {field.description} |\n"
+    assert any(row.startswith(f"| `{key}`") and row.endswith(line) for row in lines())
 
 
 def lines() -> list[str]:

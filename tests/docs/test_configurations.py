@@ -8,7 +8,7 @@ import trustme
 import yaml
 
 from exporter.config.model import Config
-from exporter.config.shapes import keys_of
+from exporter.config.section import keys_of
 from exporter.policy import loading
 from exporter.policy.language import Language
 from exporter.policy.rule_tests import run_cases
@@ -18,8 +18,8 @@ from exporter.web.toolkit.web_config import read_web_config
 from tests.support.certificates import write_server_files
 from tests.support.documents import Block, blocks
 
-CONFIGURATION: Final = {key.name for key in keys_of(Config)}
-WEB_CONFIGURATION: Final = {key.name for key in keys_of(WebConfigFile)}
+CONFIGURATION: Final = frozenset(keys_of(Config))
+WEB_CONFIGURATION: Final = frozenset(keys_of(WebConfigFile))
 CHART: Final = "deploy/helm/"
 """Its values are tested with the chart."""
 BLOCKS: Final = [block for block in blocks("yaml") if not block.place.startswith(CHART)]

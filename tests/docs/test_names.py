@@ -11,7 +11,8 @@ import pytest
 from exporter import cli
 from exporter.clock import SystemClock
 from exporter.config.model import Config
-from exporter.config.shapes import Shape, keys_of
+from exporter.config.section import kinds_of
+from exporter.config.value_types import Kind, kind_of
 from exporter.metrics.catalogue import declarations
 from exporter.state import State
 from exporter.web.application import application
@@ -41,14 +42,14 @@ def _flags(parser: argparse.ArgumentParser) -> Iterator[str]:
                 yield from _flags(command)
 
 
-def _keys(shape: Shape | None) -> Iterator[str]:
+def _keys(kind: Kind) -> Iterator[str]:
     """Yield the dotted names of what can stand within a value."""
-    while shape is not None and shape.item is not None:
-        shape = shape.item
-    for struct in shape.structs if shape else ():
-        for key in keys_of(struct):
-            yield key.name
-            yield from (f"{key.name}.{inner}" for inner in _keys(key.shape))
+    while kind.item is not None:
+        kind = kind_of(kind.item)
+    for model in kind.models:
+        for key, inner in kinds_of(model).items():
+            yield key
+            yield from (f"{key}.{name}" for name in _keys(inner))
 
 
 def test_metrics_exist(page: Path) -> None:
@@ -91,7 +92,7 @@ def test_paths_are_served(page: Path) -> None:
 
 def test_keys_exist(page: Path) -> None:
     """A dotted key of the configuration is one that can be set."""
-    known = set(_keys(Shape(kind="mapping", structs=(Config,))))
+    known = set(_keys(kind_of(Config)))
     for code in inline_code(page):
         if OWN_KEYS.fullmatch(code) and not code.endswith((".md", ".py", ".yml")):
             assert code in known, code
@@ -107,6 +108,4 @@ def test_what_does_not_exist_would_be_found() -> None:
     """The names that are known are neither none nor all."""
     assert "rtcmpu_up" in METRICS
     assert "--web.listen-address" in set(_flags(cli._parser()))
-    assert {"collection.interval", "metrics.per_task.max_series", "policy.rules"} <= set(
-        _keys(Shape(kind="mapping", structs=(Config,)))
-    )
+    assert {"collection.interval", "metrics.per_task.max_series", "policy.rules"} <= set(_keys(kind_of(Config)))

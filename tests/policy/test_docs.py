@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config.policy_model import Expect
-from exporter.config.shapes import keys_of
+from exporter.config.section import keys_of
 from exporter.policy import loading
 from exporter.policy.default_rules import default_rules
 from exporter.policy.docs import CONFIGURATION_EXAMPLE, RULE_FILE_EXAMPLE, RULE_KEYS, rules_markdown
@@ -61,7 +61,7 @@ def test_the_example_of_a_configuration_works(loaded: loading.Loaded) -> None:
 
 def test_every_key_of_a_rule_is_explained() -> None:
     """The keys are those that the file's format knows, in its order."""
-    assert list(RULE_KEYS) == [key.name for key in keys_of(WrittenRule)]
+    assert list(RULE_KEYS) == list(keys_of(WrittenRule))
 
 
 def test_every_variable_and_field_is_explained() -> None:
@@ -76,7 +76,7 @@ def test_every_variable_and_field_is_explained() -> None:
 def test_every_expectation_is_explained() -> None:
     """Each key of `expect` stands there with the rule that it becomes."""
     for key in keys_of(Expect):
-        assert f"| `{key.name}` | `expect-{key.name.replace('_', '-')}` |" in TEXT
+        assert f"| `{key}` | `expect-{key.replace('_', '-')}` |" in TEXT
 
 
 def test_every_default_rule_is_explained() -> None:

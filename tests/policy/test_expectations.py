@@ -44,7 +44,7 @@ EVERYTHING = Expect(
 
 def rules_of(**expected: Any) -> tuple[CompiledRule, ...]:
     """Return the rules of an app that expects this alone."""
-    return expectation_rules(Expect(**expected), LANGUAGE).rules
+    return expectation_rules(Expect.model_construct(**expected), LANGUAGE).rules
 
 
 def outcome(expected: dict[str, Any], **task: Any) -> tuple[Outcome, str]:
@@ -213,7 +213,7 @@ def test_each_key_is_one_rule() -> None:
     expectations = expectation_rules(EVERYTHING, LANGUAGE)
     assert expectations.count is not None
     rules = [compiled.rule for compiled in expectations.rules] + [expectations.count.rule]
-    assert {rule.name for rule in rules} == {f"expect-{key.replace('_', '-')}" for key in Expect.__struct_fields__}
+    assert {rule.name for rule in rules} == {f"expect-{key.replace('_', '-')}" for key in Expect.model_fields}
     assert {rule.name for rule in rules if rule.severity is not Severity.WARNING} == {
         "expect-region",
         "expect-push-hosts",

@@ -79,7 +79,7 @@ def test_mistakes_of_all_files_are_told_at_once(directory: Path) -> None:
         "apps.yml:1:7: id is 'a b', expected 1 to 64 letters, digits or _ -",
         "rules/a.yml:3:5: missing key expect, expected an expression",
         'rules/b.yml:2:59: expect: unknown field "audio_olny" of task, did you mean "audio_only"?',
-        "rules/c.yml:2:12: rule b again, expected once: it stands at rules/b.yml:2:12",
+        "rules/c.yml:2:12: rule b again, expected once: the first is at rules/b.yml:2:12",
     ]
 
 
@@ -152,7 +152,7 @@ def test_rule_files_can_be_read_by_themselves(directory: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_rules([Path("a.yml"), Path("b.yml"), Path("c.yml")])
     assert str(caught.value).splitlines() == [
-        "b.yml:2:12: rule a again, expected once: it stands at a.yml:2:12",
+        "b.yml:2:12: rule a again, expected once: the first is at a.yml:2:12",
         "c.yml:1:1: the file can't be read (No such file or directory), expected a readable YAML file",
     ]
 

@@ -140,12 +140,12 @@ def test_a_case_has_what_is_given_and_nothing_else() -> None:
 
 def test_every_variable_can_stand_in_a_case() -> None:
     """A case has a key for each variable of rules, and the outcome."""
-    assert set(WrittenCase.__struct_fields__) == {*NAMES, "outcome"}
+    assert set(WrittenCase.model_fields) == {*NAMES, "outcome"}
 
 
 def test_every_part_of_a_rule_can_stand_in_a_file() -> None:
     """A rule's keys are its parts but for where it stands, and its severities those that a switch can give."""
-    assert {*WrittenRule.__struct_fields__, "source"} == set(Rule.__struct_fields__)
+    assert {*WrittenRule.model_fields, "source"} == set(Rule.__struct_fields__)
     assert tuple(Severity) == SEVERITY_NAMES
 
 
@@ -167,7 +167,7 @@ def test_two_rules_of_one_name_are_told_across_files(language: Language) -> None
     ]
     check_names(placed, {}, mistakes)
     assert len(compile_rules(placed, language, mistakes)) == 2
-    with pytest.raises(ConfigError, match=r"1.yml:3:11: rule a again, expected once: it stands at 0.yml:2:11"):
+    with pytest.raises(ConfigError, match=r"1.yml:3:11: rule a again, expected once: the first is at 0.yml:2:11"):
         mistakes.raise_if_any()
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+from annotated_types import Le
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.policy_model import Policy
-from exporter.config.shapes import keys_of
+from exporter.config.section import kinds_of
 from exporter.policy.stable_examples import LEAST_ROOM, StableExamples
 
 
@@ -66,12 +67,13 @@ class _Looked(set[str]):
 
 def test_as_many_as_can_be_asked_for_are_known() -> None:
     """However many examples a rule may show, no report of new violations looks at all of them."""
-    (most,) = (key.shape.most for key in keys_of(Policy) if key.name == "examples_per_rule")
-    assert most is not None
+    limit = kinds_of(Policy)["examples_per_rule"].find(Le)
+    assert limit is not None
+    most = int(str(limit.le))
     tasks = _Looked()
     examples = StableExamples(tasks)
     for number in range(1000):
         tasks.add(f"task-{number}")
         examples.added(f"task-{number}")
-        assert len(examples.first(int(most))) == min(most, number + 1)
+        assert len(examples.first(most)) == min(most, number + 1)
     assert tasks.times == 0

@@ -1,18 +1,18 @@
 """Every key of the file, declared as the toolkit has it; what follows from several keys is checked where it is used."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
-from msgspec import Meta, Struct
-
+from exporter.config.section import Section
+from exporter.config.value_types import AnySwitch, Choices, SkipEmpty, Whole
 from exporter.web.toolkit.go_names import CIPHER_SUITES, CURVES, VERSIONS
 
-Switch = Annotated[bool, Meta(extra={"open": True})]
-Version = Annotated[str, Meta(extra={"choices": tuple(VERSIONS)})]
-CipherSuite = Annotated[str, Meta(extra={"choices": tuple(CIPHER_SUITES)})]
-Curve = Annotated[str, Meta(extra={"choices": tuple(CURVES)})]
+Version = Annotated[str, Choices(tuple(VERSIONS))]
+CipherSuite = Annotated[str, Choices(tuple(CIPHER_SUITES))]
+Curve = Annotated[str, Choices(tuple(CURVES))]
 
 
-class TlsServerConfig(Struct, frozen=True, kw_only=True):
+class TlsServerConfig(Section):
     """`tls_server_config`. Of a text and its file the file wins; an empty text is as good as none."""
 
     cert: str = ""
@@ -26,7 +26,7 @@ class TlsServerConfig(Struct, frozen=True, kw_only=True):
     min_version: Version = "TLS12"
     max_version: Version = "TLS13"
     cipher_suites: tuple[CipherSuite, ...] = ()
-    prefer_server_cipher_suites: Switch = True
+    prefer_server_cipher_suites: AnySwitch = True
     curve_preferences: tuple[Curve, ...] = ()
 
     def __repr__(self) -> str:
@@ -40,28 +40,28 @@ class TlsServerConfig(Struct, frozen=True, kw_only=True):
         return bool(certificates or self.client_ca or self.client_ca_file or self.client_auth_type)
 
 
-class HttpServerConfig(Struct, frozen=True, kw_only=True):
+class HttpServerConfig(Section):
     """`http_server_config`."""
 
-    http2: Switch | None = None
+    http2: AnySwitch | None = None
     """None: nothing is said about it."""
-    headers: dict[str, str] = {}
+    headers: Annotated[Mapping[str, str], SkipEmpty] = {}
 
 
-class RateLimit(Struct, frozen=True, kw_only=True):
+class RateLimit(Section):
     """`rate_limit`."""
 
     interval: str = "0"
     """As Go writes durations, or whole nanoseconds; none or 0: there is no limit."""
-    burst: int = 0
+    burst: Whole = 0
 
 
-class WebConfigFile(Struct, frozen=True, kw_only=True):
+class WebConfigFile(Section):
     """The whole file."""
 
     tls_server_config: TlsServerConfig = TlsServerConfig()
     http_server_config: HttpServerConfig = HttpServerConfig()
-    basic_auth_users: dict[str, str] = {}
+    basic_auth_users: Annotated[Mapping[str, str], SkipEmpty] = {}
     """Hashes by name."""
     rate_limit: RateLimit = RateLimit()
 

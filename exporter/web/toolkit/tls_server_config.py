@@ -2,11 +2,12 @@
 
 import ssl
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
-from exporter.config.draft import Draft
 from exporter.config.mistakes import Mistakes, Position
-from exporter.config.values import one_of
+from exporter.config.validation import find
+from exporter.config.value_types import one_of
+from exporter.config.yaml_nodes import Node
 from exporter.web.toolkit.model import TlsServerConfig
 from exporter.web.toolkit.seen_files import SeenFiles
 from exporter.web.toolkit.tls import CLIENT_AUTHENTICATION, NOT_POSSIBLE, TlsError, TlsSettings, server_context
@@ -14,23 +15,23 @@ from exporter.web.toolkit.tls import CLIENT_AUTHENTICATION, NOT_POSSIBLE, TlsErr
 _POSSIBLE: Final = tuple(name for name in CLIENT_AUTHENTICATION if name)
 
 
-def read_tls_server_config(draft: Draft, directory: Path, seen: SeenFiles, mistakes: Mistakes) -> ssl.SSLContext | None:
+def read_tls_server_config(
+    config: TlsServerConfig, node: Node, directory: Path, seen: SeenFiles, mistakes: Mistakes
+) -> ssl.SSLContext | None:
     """Return a context that does what is asked for; None if nothing is, or where a mistake is noted.
 
     Args:
-        draft: What was read of `tls_server_config`.
+        config: What `tls_server_config` says.
+        node: Where it says so.
         directory: Where relative paths start.
         seen: Reads the files.
         mistakes: Is told what is wrong.
     """
-    if not draft.complete:
-        return None
-    config = cast("TlsServerConfig", draft.build())
     if not config.enabled:
         return None
-    parts = _Parts(draft, config, directory, seen, mistakes)
+    parts = _Parts(node, config, directory, seen, mistakes)
     certificate, key, authorities = parts.pem("cert"), parts.pem("key"), parts.pem("client_ca", required=False)
-    authentication = _client_authentication(draft, config, mistakes)
+    authentication = _client_authentication(node, config, mistakes)
     if certificate is None or key is None or authentication is None:
         return None
     names = config.client_allowed_sans
@@ -57,9 +58,9 @@ class _Parts:
     """What stands in the file itself, or in a file that it names."""
 
     def __init__(
-        self, draft: Draft, config: TlsServerConfig, directory: Path, seen: SeenFiles, mistakes: Mistakes
+        self, node: Node, config: TlsServerConfig, directory: Path, seen: SeenFiles, mistakes: Mistakes
     ) -> None:
-        self._draft = draft
+        self._node = node
         self._config = config
         self._directory = directory
         self._seen = seen
@@ -70,7 +71,7 @@ class _Parts:
         text, name = getattr(self._config, key), getattr(self._config, f"{key}_file")
         if not name:
             if not text and required:
-                self._mistakes.add(self._draft.position, f"neither {key} nor {key}_file, expected one of them for TLS")
+                self._mistakes.add(self._node.position, f"neither {key} nor {key}_file, expected one of them for TLS")
             return text.encode() if text else None
         path = self._directory / name
         try:
@@ -78,18 +79,18 @@ class _Parts:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "no name that a file can have"
             text = f"{key}_file {str(path)!r} can't be read ({reason}), expected a PEM file"
-            self._mistakes.add(self._draft.place(f"{key}_file"), text)
+            self._mistakes.add(_place(self._node, f"{key}_file"), text)
             return None
 
     def place(self, key: str) -> Position:
         """Return where a key or its file stands, whichever counts."""
-        return self._draft.place(f"{key}_file" if getattr(self._config, f"{key}_file", "") else key)
+        return _place(self._node, f"{key}_file" if getattr(self._config, f"{key}_file", "") else key)
 
 
-def _client_authentication(draft: Draft, config: TlsServerConfig, mistakes: Mistakes) -> ssl.VerifyMode | None:
+def _client_authentication(node: Node, config: TlsServerConfig, mistakes: Mistakes) -> ssl.VerifyMode | None:
     """Return what is asked of clients; None with the mistake noted."""
     name = config.client_auth_type
-    place = draft.place("client_auth_type")
+    place = _place(node, "client_auth_type")
     if name in NOT_POSSIBLE:
         text = f"client_auth_type {name} asks for certificates that nobody verifies, which Python can't do"
         mistakes.add(place, f"{text}, expected {one_of(_POSSIBLE)}")
@@ -101,10 +102,15 @@ def _client_authentication(draft: Draft, config: TlsServerConfig, mistakes: Mist
     if authentication is ssl.CERT_NONE and (config.client_ca or config.client_ca_file):
         asked = f"client_auth_type {name or 'NoClientCert'}"
         text = f"client_ca with {asked}, expected VerifyClientCertIfGiven or RequireAndVerifyClientCert"
-        mistakes.add(draft.place("client_ca_file" if config.client_ca_file else "client_ca"), text)
+        mistakes.add(_place(node, "client_ca_file" if config.client_ca_file else "client_ca"), text)
     if authentication is not ssl.CERT_REQUIRED and config.client_allowed_sans is not None:
         text = (
             f"client_allowed_sans with client_auth_type {name or 'NoClientCert'}, expected RequireAndVerifyClientCert"
         )
-        mistakes.add(draft.place("client_allowed_sans"), text)
+        mistakes.add(_place(node, "client_allowed_sans"), text)
     return authentication
+
+
+def _place(node: Node, key: str) -> Position:
+    """Return where a key's value is; the mapping's own place where it is left out."""
+    return (find(node, [key]) or node).position

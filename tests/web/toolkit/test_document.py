@@ -25,9 +25,7 @@ def test_each_example_works(example: str, directory: Path) -> None:
 
 def test_every_key_is_named() -> None:
     """No key, header or way of asking for certificates is left out."""
-    keys = [
-        key for part in (WebConfigFile, TlsServerConfig, HttpServerConfig, RateLimit) for key in part.__struct_fields__
-    ]
+    keys = [key for part in (WebConfigFile, TlsServerConfig, HttpServerConfig, RateLimit) for key in part.model_fields]
     names = [*keys, *HEADERS, *filter(None, CLIENT_AUTHENTICATION), *NOT_POSSIBLE]
     assert [name for name in names if f"`{name}`" not in DOCUMENT] == []
     assert len(EXAMPLES) == 2

@@ -1,0 +1,411 @@
+"""The types of single values in a configuration file: how a text is read, how it is described, how it is shown.
+
+A value of a file arrives as `Text`, as it is written there. Values that code passes in are checked by pydantic alone.
+Every type says in words what is expected of it, for error messages, `docs/configuration.md` and the JSON Schema.
+"""
+
+import difflib
+import ipaddress
+import itertools
+import math
+import re
+import types
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple, Self, TypeVar, Union, get_args, get_origin
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+import annotated_types as bounds
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
+
+from exporter.config.durations import PATTERN as DURATION_PATTERN
+from exporter.config.durations import format_duration, parse_duration
+from exporter.config.secret import HIDDEN, Secret
+
+NONE: Final = "none"
+"""How a number that may be absent is written when it is absent."""
+
+_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}")
+_NUMBER: Final = re.compile(r"[-+]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:[eE][-+]?[0-9]{1,3})?")
+_HOST: Final = re.compile(r"(?=.{1,254}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIMESTAMP: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_PROXY: Final = "http:// or https:// and a host, without path"
+_YEARS: Final = range(1970, 9999)
+"""So that the day after a date is a date too."""
+
+
+class Text(str):
+    """A scalar of a file, as it is written there, with the environment expanded."""
+
+    __slots__ = ("plain",)
+    plain: bool
+    """Whether it is written without quotes, or comes from the environment."""
+
+    def __new__(cls, text: str, *, plain: bool = True) -> Self:
+        """Keep how it is written."""
+        self = super().__new__(cls, text)
+        self.plain = plain
+        return self
+
+
+class Unfit(ValueError):  # noqa: N818 - reads as what it says of the value
+    """A value that does not fit; `str()` says in words what is expected instead."""
+
+
+class Expected(NamedTuple):
+    """Says in words what a value must be; it goes on from the word `expected`."""
+
+    words: str
+    secretive: bool = False
+    """Whether an error must not show the value."""
+
+
+class Matches(NamedTuple):
+    """A text that a regular expression describes, and what that is in words."""
+
+    regex: str
+    words: str
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check the whole text."""
+        return core_schema.str_schema(pattern=self.regex)
+
+
+class Choices(NamedTuple):
+    """The known values, texts or whole numbers."""
+
+    values: tuple[str | int, ...]
+    closed: bool = True
+    """Whether there are no others; else only the spelling of the known ones is corrected."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Read a value before its own type does."""
+        return core_schema.no_info_before_validator_function(self._read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Offer the values; where others are possible, beside their form."""
+        known: dict[str, Any] = {"enum": list(self.values)}
+        return known if self.closed else {"anyOf": [known, handler(schema)]}
+
+    def _read(self, value: Any) -> Any:
+        if not self.closed:
+            return {str(one).casefold(): one for one in self.values}.get(str(value).casefold(), value)
+        by_text = {str(one): one for one in self.values}
+        if str(value) not in by_text:
+            raise ValueError
+        return by_text[str(value)]
+
+
+class DefaultNote(NamedTuple):
+    """Says in words what the default is where it follows from another key."""
+
+    words: str
+
+
+def _parse_number(value: object, pattern: re.Pattern[str]) -> object:
+    if not isinstance(value, Text):
+        return value
+    if not value.plain or not pattern.fullmatch(value):
+        raise ValueError
+    return str(value)
+
+
+def _parse_float(value: object) -> object:
+    number = _parse_number(value, _NUMBER)
+    if isinstance(number, str) and not math.isfinite(float(number)):
+        raise ValueError
+    return number
+
+
+def _parse_none(value: object) -> object:
+    return None if isinstance(value, Text) and value.plain and value == NONE else value
+
+
+def _parse_switch(value: object, words: Mapping[str, bool]) -> object:
+    if not isinstance(value, Text):
+        return value
+    if not value.plain or value not in words:
+        raise ValueError
+    return words[value]
+
+
+def _parse_duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _parse_day(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not _DATE.fullmatch(value) or (day := date.fromisoformat(value)).year not in _YEARS:
+        raise ValueError
+    return day
+
+
+def _parse_moment(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not _TIMESTAMP.fullmatch(value) or (moment := datetime.fromisoformat(value.upper())).year not in _YEARS:
+        raise ValueError
+    return moment
+
+
+def _parse_path(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    if not value or "\0" in value:
+        raise ValueError
+    return (info.context or {}).get("directory", Path()) / str(value)
+
+
+def _split(text: str) -> SplitResult:
+    """Return the parts of an http or https URL with a host."""
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not _is_host(parts.hostname or "") or parts.port == 0:
+        raise ValueError
+    return parts
+
+
+def _parse_endpoint(text: str) -> str:
+    parts = _split(text)
+    if "@" in parts.netloc or parts.path not in {"", "/"} or "?" in text or "#" in text:
+        raise ValueError
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _is_host(text: str) -> bool:
+    """Whether a text is a name that DNS can have, or an address."""
+    if ":" not in text:
+        return _HOST.fullmatch(text) is not None
+    try:
+        return not ipaddress.IPv6Address(text).scope_id
+    except ValueError:
+        return False
+
+
+def parse_proxy(text: str) -> str:
+    """Return a proxy's address: scheme, perhaps user and password, and host.
+
+    Raises:
+        Unfit: it is none; says what is expected.
+    """
+    socks = re.match(r"socks[45]?[ah]?(?=://)", text.lower())
+    if socks:
+        raise Unfit(f"http:// or https://: {socks[0]}:// is not supported")
+    try:
+        is_fit = _split(text).path in {"", "/"} and "?" not in text and "#" not in text
+    except ValueError:
+        is_fit = False
+    if not is_fit:
+        raise Unfit(_PROXY + ("; # / ? of a password as %23 %2F %3F" if "@" in text else ""))
+    return text.removesuffix("/")
+
+
+def _parse_url(text: str) -> str:
+    _split(text)
+    return text
+
+
+def _parse_bounds(values: tuple[float, ...]) -> tuple[float, ...]:
+    if any(upper <= lower for lower, upper in itertools.pairwise(values)):
+        raise ValueError
+    return values
+
+
+def _without_credentials(url: str | None) -> str | None:
+    """Return a URL with its user, password and query hidden."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    netloc = f"{HIDDEN}@{host}" if "@" in parts.netloc else host
+    return urlunsplit((parts.scheme, netloc, parts.path, HIDDEN if parts.query else "", ""))
+
+
+_URL_SHOWN: Final = PlainSerializer(_without_credentials, when_used="json")
+_ADDRESS: Final = WithJsonSchema({"type": "string", "pattern": "^https?://"})
+_SWITCH: Final = {"true": True, "false": False}
+_SWITCH_OF_YAML_1_1: Final = {
+    spelling: meaning
+    for words, meaning in ((("y", "yes", "on", "true"), True), (("n", "no", "off", "false"), False))
+    for word in words
+    for spelling in (word, word.capitalize(), word.upper())
+}
+
+Whole = Annotated[int, BeforeValidator(lambda value: _parse_number(value, _INTEGER))]
+Number = Annotated[float, BeforeValidator(_parse_float)]
+OrNone = BeforeValidator(_parse_none)
+"""Marks a number that can be `none`."""
+Switch = Annotated[bool, BeforeValidator(lambda value: _parse_switch(value, _SWITCH))]
+AnySwitch = Annotated[bool, BeforeValidator(lambda value: _parse_switch(value, _SWITCH_OF_YAML_1_1))]
+"""With all the words of YAML 1.1, as Go reads it."""
+_AS_DURATION: Final = PlainSerializer(format_duration, when_used="json")
+_DURATION_SCHEMA: Final = WithJsonSchema({"type": "string", "pattern": f"^(?:{DURATION_PATTERN})$", "minLength": 1})
+_DURATION: Final = Expected("a duration such as 100ms, 30s, 5m or 1h30m")
+Duration = Annotated[float, BeforeValidator(_parse_duration), _AS_DURATION, _DURATION_SCHEMA, _DURATION]
+"""In seconds."""
+WholeDuration = Annotated[int, BeforeValidator(_parse_duration), _AS_DURATION, _DURATION_SCHEMA, _DURATION]
+"""In whole seconds."""
+Day = Annotated[date, BeforeValidator(_parse_day), Expected("a date such as 2027-01-31, from 1970 to 9998")]
+Moment = Annotated[
+    datetime, BeforeValidator(_parse_moment), Expected("a time such as 2027-01-31T12:00:00Z, from 1970 to 9998")
+]
+FileName = Annotated[Path, BeforeValidator(_parse_path), Expected("the name of a file")]
+FilePattern = Annotated[str, Matches(r"^[^\u0000]+$", "the name of a file, or a pattern with * ? or **")]
+Endpoint = Annotated[
+    str,
+    _ADDRESS,
+    AfterValidator(_parse_endpoint),
+    Expected("http:// or https:// and a host, without path, user and password", secretive=True),
+]
+Proxy = Annotated[
+    str,
+    _ADDRESS,
+    AfterValidator(parse_proxy),
+    _URL_SHOWN,
+    Expected(_PROXY, secretive=True),
+]
+Url = Annotated[
+    str,
+    _ADDRESS,
+    AfterValidator(_parse_url),
+    _URL_SHOWN,
+    Expected("an address with http:// or https:// and a host", secretive=True),
+]
+Bounds = Annotated[
+    tuple[Number, ...],
+    bounds.MinLen(1),
+    AfterValidator(_parse_bounds),
+    Expected("a list of numbers, each greater than the one before"),
+]
+SkipEmpty = BeforeValidator(
+    lambda table: (
+        {name: value for name, value in table.items() if value is not None} if isinstance(table, dict) else table
+    )
+)
+"""Lets a name without a value in a table count as left out."""
+T = TypeVar("T")
+Some = Annotated[tuple[T, ...], bounds.MinLen(1)]
+"""A list that is not empty."""
+
+
+class Kind(NamedTuple):
+    """A type without its annotations, and what they say."""
+
+    core: Any
+    metadata: tuple[Any, ...]
+    nullable: bool
+
+    def find(self, kind: type[T]) -> T | None:
+        """Return the outermost annotation of a type."""
+        return next((one for one in reversed(self.metadata) if isinstance(one, kind)), None)
+
+    @property
+    def models(self) -> tuple[type[BaseModel], ...]:
+        """The mappings that it can be."""
+        members = get_args(self.core) if _is_union(self.core) else (self.core,)
+        cores = [kind_of(member).core for member in members]
+        return tuple(core for core in cores if isinstance(core, type) and issubclass(core, BaseModel))
+
+    @property
+    def item(self) -> Any:
+        """The type of a list's items or of a table's values; None for anything else."""
+        arguments = get_args(self.core)
+        origin = get_origin(self.core)
+        if origin in {tuple, list}:
+            return arguments[0]
+        return arguments[1] if isinstance(origin, type) and issubclass(origin, Mapping) else None
+
+
+def kind_of(annotation: Any, metadata: Sequence[Any] = ()) -> Kind:
+    """Take a type's annotations and its None apart from it."""
+    found = tuple(metadata)
+    nullable = False
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation, *more = get_args(annotation)
+            fields = [one.metadata if isinstance(one, FieldInfo) else [one] for one in more]
+            found = (*itertools.chain.from_iterable(fields), *found)
+        elif _is_union(annotation) and type(None) in get_args(annotation):
+            nullable = True
+            annotation = Union[tuple(one for one in get_args(annotation) if one is not type(None))]  # noqa: UP007 - built
+        else:
+            return Kind(annotation, found, nullable)
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in {Union, types.UnionType}
+
+
+def describe(kind: Kind) -> str:  # noqa: PLR0911 - one for each kind
+    """Return what a value must be, in words that go on from `expected`."""
+    expected = kind.find(Expected) or kind.find(Matches)
+    if expected is not None:
+        return expected.words + (_describe_bounds(kind, format_duration) if expected is _DURATION else "")
+    if kind.models:
+        return "a mapping (key: value)"
+    origin = get_origin(kind.core)
+    choices = kind.find(Choices)
+    if choices is not None:
+        return one_of([str(value) for value in choices.values])
+    if origin in {tuple, list}:
+        return "a list"
+    if kind.item is not None:
+        return "a mapping (name: value)"
+    if kind.core is bool:
+        return "true or false"
+    if kind.core in {int, float}:
+        number = "a whole number" if kind.core is int else "a number"
+        return number + _describe_bounds(kind, _shown_number) + (f", or {NONE}" if OrNone in kind.metadata else "")
+    longest = kind.find(bounds.MaxLen)
+    return f"at most {longest.max_length} characters" if longest else "a text"
+
+
+def describe_bounds(kind: Kind) -> str:
+    """Return the limits of a duration, with a comma before them."""
+    return _describe_bounds(kind, format_duration)
+
+
+def nearest(text: str, names: Sequence[str], cutoff: float = 0.6) -> str | None:
+    """Return the one of the names that a mistyped one may mean."""
+    folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(text.casefold()[:80], folded, n=1, cutoff=cutoff)
+    return folded[near[0]] if near else None
+
+
+def one_of(names: Sequence[str]) -> str:
+    """Join names as alternatives."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def is_secret(kind: Kind) -> bool:
+    """Whether a value can also stand in a file that the key with `_file` names."""
+    return isinstance(kind.core, type) and issubclass(kind.core, Secret)
+
+
+def _shown_number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def _describe_bounds(kind: Kind, show: Callable[[float], str]) -> str:
+    words = ((bounds.Gt, "gt", "more than"), (bounds.Ge, "ge", "at least"), (bounds.Le, "le", "at most"))
+    found = [(word, getattr(kind.find(bound), name, None)) for bound, name, word in words]
+    parts = [f"{word} {show(value)}" for word, value in found if value is not None]
+    return ", " + " and ".join(parts) if parts else ""

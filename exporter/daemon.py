@@ -41,7 +41,7 @@ from exporter.web import server
 from exporter.web.application import application
 from exporter.web.request_origin import KnownHosts
 from exporter.web.sweep_report import SweepReport
-from exporter.web.toolkit.gate import gate_of
+from exporter.web.toolkit.gate import Gate, gate_of
 from exporter.web.view import (
     AppView,
     BudgetView,
@@ -146,6 +146,7 @@ class Daemon:
         self._published_waiting = 0
         """How many apps no attempt had finished for when the last publication began."""
         self._shown_config = ""
+        self._gate: Gate | None = None
         self.addresses: Sequence[str] = ()
         self.scheme = "http"
 
@@ -163,8 +164,11 @@ class Daemon:
     async def _run(self) -> None:
         log = structlog.get_logger()
         loaded = self._source.load()
-        gate = gate_of(
-            self._options.web_config_file, self._clock, health_without_auth=self._options.health_without_auth
+        self._gate = gate_of(
+            self._options.web_config_file,
+            self._clock,
+            health_without_auth=self._options.health_without_auth,
+            report=self._metrics.web_config_loaded,
         )
         app = application(
             self,
@@ -182,7 +186,7 @@ class Daemon:
             await self._judge_restored()
             await self._publish()
             # Only now: the first scrape finds what an earlier process knew.
-            running = await server.start(app, self._options.listen_addresses, sockets=self._sockets, gate=gate)
+            running = await server.start(app, self._options.listen_addresses, sockets=self._sockets, gate=self._gate)
             self.addresses, self.scheme = running.addresses, running.scheme
             self._listening.set()
             log.info("listening", addresses=", ".join(running.addresses), version=__version__)
@@ -198,6 +202,7 @@ class Daemon:
                         (Part.HEARTBEAT, self._beat),
                         (Part.RELOAD, self._reload_when_asked),
                         (Part.WATCH_FILES, self._follow_files),
+                        (Part.WATCH_WEB_FILES, self._follow_web_files),
                         (Part.RULES, self._monitor.policy.run),
                         (Part.SAVE_STATE, self._state_keeper.run),
                     )
@@ -226,11 +231,16 @@ class Daemon:
         self._stop.set()
 
     async def reload(self) -> str | None:
-        """Take on the configuration as it stands now; a bad one changes nothing.
+        """Load the configuration and that of the web as they are now; a bad one changes nothing.
 
         Returns:
-            Why it is refused, a line for each mistake; None: it is in force.
+            Why one is refused, a line for each mistake; None: both are in force.
         """
+        refusal = await self._reload_configuration()
+        mistakes = () if self._gate is None else await self._gate.followed.load_again()
+        return "\n".join((*(() if refusal is None else (refusal,)), *mistakes)) or None
+
+    async def _reload_configuration(self) -> str | None:
         log = structlog.get_logger()
         async with self._reloading:
             self._service_manager.reloading()
@@ -388,7 +398,13 @@ class Daemon:
             async with self._reloading:
                 has_settled = await self._files.run(self._source.change_has_settled)
             if has_settled:
-                await self.reload()
+                await self._reload_configuration()
+
+    async def _follow_web_files(self) -> None:
+        while True:
+            await self._clock.sleep(WATCH_SECONDS)
+            if self._gate is not None:
+                await self._gate.followed.look()
 
 
 def _tasks_by_region_and_mode(report: AppReport) -> Mapping[tuple[str, str], int] | None:

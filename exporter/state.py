@@ -44,6 +44,7 @@ class Part(StrEnum):
     PUBLISH_TASKS = "publish_tasks"
     SAVE_STATE = "save_state"
     WATCH_FILES = "watch_files"
+    WATCH_WEB_FILES = "watch_web_files"
     RELOAD = "reload"
     HEARTBEAT = "heartbeat"
 

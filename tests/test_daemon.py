@@ -7,10 +7,12 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import structlog
 
+from exporter import daemon
 from exporter.config.mistakes import ConfigError, Mistake, Position
 from exporter.config.model import Config
 from exporter.configuration_source import ConfigurationSource
@@ -18,7 +20,8 @@ from exporter.daemon import LONGEST_START_SECONDS, STUCK_SECONDS, Daemon, Option
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.policy.loading import Loaded
 from exporter.policy.rule_set import RuleSet
-from tests.support.http import Answer, ask
+from tests.support.certificates import HASH, PASSWORD
+from tests.support.http import Answer, ask, basic_auth
 from tests.support.monitored import Simulated, app_ids, config, sample, simulated, until
 
 EPHEMERAL = Options(listen_addresses=("127.0.0.1:0",))
@@ -46,18 +49,19 @@ class AheadClock:
 class Started:
     """A daemon that runs as a task, with a configuration that a test can exchange."""
 
-    def __init__(self, first: Config | ConfigError) -> None:
+    def __init__(self, first: Config | ConfigError, options: Options = EPHEMERAL) -> None:
         self.next = first
         self.loads = 0
         self.clock = AheadClock()
         metrics = SelfMetrics(version="0")
         rng = random.Random(1)  # noqa: S311 - no secret
-        self.daemon = Daemon(ConfigurationSource(self._load), EPHEMERAL, metrics, clock=self.clock, rng=rng)
+        self.daemon = Daemon(ConfigurationSource(self._load), options, metrics, clock=self.clock, rng=rng)
         self.running = asyncio.create_task(self.daemon.run())
 
-    async def ask(self, path: str) -> Answer:
+    async def ask(self, path: str, user: str | None = None) -> Answer:
         """Ask over HTTP, without holding up the daemon."""
-        return await asyncio.to_thread(ask, f"http://{self.daemon.addresses[0]}{path}")
+        headers = {} if user is None else basic_auth(user, PASSWORD)
+        return await asyncio.to_thread(ask, f"http://{self.daemon.addresses[0]}{path}", headers=headers)
 
     async def metrics(self) -> str:
         """Return the exposition."""
@@ -81,9 +85,9 @@ class Started:
 
 
 @asynccontextmanager
-async def started(first: Config) -> AsyncIterator[Started]:
+async def started(first: Config, options: Options = EPHEMERAL) -> AsyncIterator[Started]:
     """Run a daemon, and end it whatever happens."""
-    one = Started(first)
+    one = Started(first, options)
     try:
         await one.daemon.wait_until_listening(one.running)
         yield one
@@ -191,6 +195,39 @@ async def test_a_reload_of_a_bad_configuration_changes_nothing(simulator: Simula
         one.next = simulator.config("app-1")
         await one.daemon.reload()
         assert sample(await one.metrics(), "rtcmpu_exporter_config_last_reload_successful") == 1
+
+
+async def test_the_web_configuration_is_followed_and_reloaded(
+    simulator: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change counts by itself; one that drops all users is refused, and a reload says why."""
+    monkeypatch.setattr(daemon, "WATCH_SECONDS", 0.02)
+    file = tmp_path / "web.yml"
+    options = Options(listen_addresses=("127.0.0.1:0",), web_config_file=file)
+
+    def write(text: str) -> None:
+        file.write_text(text)
+
+    async def is_let_in() -> bool:
+        return (await one.ask("/metrics", "bob")).status == 200
+
+    write(f"basic_auth_users: {{alice: {HASH}}}\n")
+    async with started(simulator.config("app-1"), options) as one:
+        assert not await is_let_in()
+        write(f"basic_auth_users: {{bob: {HASH}}}\n")
+        await until(is_let_in)
+        write("# nobody\n")
+        reason = await one.daemon.reload()
+        assert reason is not None
+        assert reason.startswith("basic_auth_users is missing")
+        assert (await one.ask("/metrics")).status == 401
+        text = (await one.ask("/metrics", "bob")).text
+        assert sample(text, "rtcmpu_exporter_web_config_last_reload_successful") == 0
+        assert sample(text, "rtcmpu_exporter_config_last_reload_successful") == 1
+        write(f"basic_auth_users: {{bob: {HASH}}}\n")
+        assert await one.daemon.reload() is None
+        text = (await one.ask("/metrics", "bob")).text
+        assert sample(text, "rtcmpu_exporter_web_config_last_reload_successful") == 1
 
 
 async def test_reloads_that_come_together_do_not_mix(simulator: Simulated) -> None:

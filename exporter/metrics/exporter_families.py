@@ -47,6 +47,12 @@ CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP: Final = _about_exporter(
     "gauge",
     "When the configuration was last loaded successfully.",
 )
+WEB_CONFIG_LAST_RELOAD_SUCCESSFUL: Final = _about_exporter(
+    "web_config_last_reload_successful",
+    "gauge",
+    "1 if the last attempt to load the web configuration succeeded; absent without one.",
+    note="While it is 0, the web configuration before stays in force.",
+)
 API_REQUESTS: Final = _about_exporter(
     "api_requests_total",
     "counter",
@@ -136,6 +142,7 @@ EXPORTER_FAMILIES: Final = (
     CONFIG_INFO,
     CONFIG_LAST_RELOAD_SUCCESSFUL,
     CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP,
+    WEB_CONFIG_LAST_RELOAD_SUCCESSFUL,
     API_REQUESTS,
     API_RETRIES,
     API_THROTTLED,

@@ -30,6 +30,7 @@ class SelfMetrics:
         self._config_info = Table(families.CONFIG_INFO)
         self._reload_successful = Table(families.CONFIG_LAST_RELOAD_SUCCESSFUL)
         self._reload_success_time = Table(families.CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP)
+        self._web_reload_successful = Table(families.WEB_CONFIG_LAST_RELOAD_SUCCESSFUL)
         self._accounts = AccountTables()
         self._render_duration = Table(families.RENDER_DURATION)
         self._series = Table(families.SERIES)
@@ -45,6 +46,7 @@ class SelfMetrics:
             self._config_info,
             self._reload_successful,
             self._reload_success_time,
+            self._web_reload_successful,
             *self._accounts.tables,
             self._render_duration,
             self._series,
@@ -75,6 +77,10 @@ class SelfMetrics:
     def config_rejected(self) -> None:
         """Publish that a new configuration was refused and the one before stays in force."""
         self._reload_successful.set(0)
+
+    def web_config_loaded(self, is_in_force: bool) -> None:
+        """Publish whether the web configuration, as it was last read, is in force or was refused."""
+        self._web_reload_successful.set(int(is_in_force))
 
     def rules_loaded(self, rules: Iterable[Rule]) -> None:
         """Publish the rules that are in force, each name once, and no others."""

@@ -120,10 +120,13 @@ def _numbers() -> tuple[Panel, ...]:
             About(
                 7,
                 "Last reload",
-                "Whether the last attempt to load the configuration succeeded, of the replica where it went worst. "
-                "After a failure the configuration before stays in force.",
+                "Whether the last attempts to load the configuration and the web configuration succeeded, of the "
+                "replica where it went worst. After a failure the configuration before stays in force.",
             ),
-            now(f"min({SCOPE.series('rtcmpu_exporter_config_last_reload_successful')})"),
+            now(
+                f"min({SCOPE.series('rtcmpu_exporter_config_last_reload_successful')}) * "
+                f"(min({SCOPE.series('rtcmpu_exporter_web_config_last_reload_successful')}) or vector(1))"
+            ),
             mappings=words({1: ("succeeded", FINE), 0: ("failed", BAD)}),
             no_value="No exporter",
         ),

@@ -431,7 +431,30 @@ CASES: Final = (
                     labels={"job": "rtcmpu", "severity": "warning"},
                     description=(
                         "An exporter of job rtcmpu refuses its new configuration and goes on with the one before; a "
-                        "restart would fail. Run `rtcmpu-exporter check-config` on the file: it names every mistake."
+                        "restart would fail. Run `rtcmpu-exporter check-config` on the file: it names every mistake. "
+                        "Why a web configuration is refused is in the log."
+                    ),
+                    dashboard="rtcmpu-exporter",
+                )
+            ],
+        },
+    ),
+    Case(
+        about="A web configuration that one of two replicas refuses is reported after five minutes.",
+        alert="RtcmpuReloadFailed",
+        summary="The configuration could not be reloaded.",
+        world=healthy(30)
+        | healthy(30, instance="two")
+        | {series("rtcmpu_exporter_web_config_last_reload_successful", instance="two"): [1] * 10 + [0] * 20},
+        fires={
+            "14m": [],
+            "15m": [
+                Firing(
+                    labels={"job": "rtcmpu", "severity": "warning"},
+                    description=(
+                        "An exporter of job rtcmpu refuses its new configuration and goes on with the one before; a "
+                        "restart would fail. Run `rtcmpu-exporter check-config` on the file: it names every mistake. "
+                        "Why a web configuration is refused is in the log."
                     ),
                     dashboard="rtcmpu-exporter",
                 )

@@ -170,11 +170,15 @@ def test_reloads() -> None:
     metrics.config_loaded("aaa", 1000.0)
     metrics.config_loaded("bbb", 2000.0)
     metrics.config_rejected()
+    assert not [name for name in _series(metrics) if "_web_config_" in name]
+    metrics.web_config_loaded(True)
+    metrics.web_config_loaded(False)
     config = {name: value for name, value in _series(metrics).items() if "_config_" in name}
     assert config == {
         'rtcmpu_exporter_config_info{sha256="bbb"}': "1.0",
         "rtcmpu_exporter_config_last_reload_successful": "0.0",
         "rtcmpu_exporter_config_last_reload_success_timestamp_seconds": "2000.0",
+        "rtcmpu_exporter_web_config_last_reload_successful": "0.0",
     }
 
 

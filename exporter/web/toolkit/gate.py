@@ -2,7 +2,7 @@
 
 import secrets
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +23,16 @@ _SECRET_BYTES: Final = 32
 _NO_RATE: Final = Rate(interval_seconds=0, burst=0)
 
 
-def gate_of(file: Path | None, clock: Clock, *, health_without_auth: bool) -> "Gate | None":
+def gate_of(
+    file: Path | None, clock: Clock, *, health_without_auth: bool, report: Callable[[bool], None] = lambda _: None
+) -> "Gate | None":
     """Return what stands before every answer as a web configuration has it; None without one.
+
+    Args:
+        file: The web configuration.
+        clock: By which the rate limit counts.
+        health_without_auth: Whether health checks need no password.
+        report: Is told after each attempt to load the file whether it succeeded.
 
     Raises:
         ConfigError: The file can't be used.
@@ -32,7 +40,7 @@ def gate_of(file: Path | None, clock: Clock, *, health_without_auth: bool) -> "G
     if file is None:
         return None
     secret = secrets.token_bytes(_SECRET_BYTES)
-    return Gate(FollowedWebConfig(file), clock, secret=secret, health_without_auth=health_without_auth)
+    return Gate(FollowedWebConfig(file, report), clock, secret=secret, health_without_auth=health_without_auth)
 
 
 class Gate:
@@ -46,7 +54,7 @@ class Gate:
     """
 
     def __init__(self, followed: FollowedWebConfig, clock: Clock, *, secret: bytes, health_without_auth: bool) -> None:
-        self._followed = followed
+        self.followed = followed
         self._clock = clock
         self._passwords = PasswordChecks(secret)
         self._health_without_auth = health_without_auth
@@ -68,7 +76,7 @@ class Gate:
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer in the place of a handler if the request may not come in."""
-        config = self._followed.current()
+        config = self.followed.current()
         if not self._bucket_of(config.rate or _NO_RATE).admits():
             return error_answer(request.path, 429, "Too Many Requests")
         if not config.users or self._is_open(request):
@@ -87,7 +95,7 @@ class Gate:
 
     async def _add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
         """Set the configured headers, over those that the exporter sets by itself."""
-        response.headers.update(self._followed.current().headers)
+        response.headers.update(self.followed.current().headers)
 
     async def _knows(self, request: web.Request, users: Mapping[bytes, str]) -> bool:
         """Whether a request comes from one of the users."""

@@ -1,17 +1,16 @@
 """Who may come in: names, and passwords checked against bcrypt hashes without holding anyone else up."""
 
-import asyncio
 import hashlib
 import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 import bcrypt
 
+from exporter.threads import Worker
 from exporter.web.toolkit.fair_queue import FairQueue
 
 MOST_REMEMBERED: Final = 100
@@ -63,7 +62,7 @@ class PasswordChecks:
         self._right = _Remembered(MOST_REMEMBERED)
         self._wrong = _Remembered(MOST_REMEMBERED_WRONG)
         self._queue = FairQueue()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passwords")
+        self._thread = Worker("check passwords")
 
     async def admits(
         self,
@@ -96,9 +95,7 @@ class PasswordChecks:
                 return answer
             if not still_there():
                 return False
-            is_right = await asyncio.get_running_loop().run_in_executor(
-                self._thread, _matches, credentials.password, checked
-            )
+            is_right = await self._thread.run(_matches, credentials.password, checked)
             failed = not is_right or known is None
             (self._wrong if failed else self._right).add(wrong if failed else right)
             return not failed

@@ -34,6 +34,12 @@ class WebConfig(Struct, frozen=True):
     users: Mapping[bytes, str] = {}
     """Hashes by name; none: whoever comes is let in."""
     rate: Rate | None = None
+    says_no_users: bool = False
+    """In so many words: `basic_auth_users: {}`."""
+    client_auth_type: str = ""
+    """As in the file; empty: not there."""
+    client_limits: frozenset[str] = frozenset()
+    """Which of `client_ca` and `client_allowed_sans` limit the certificates of clients."""
 
     def __repr__(self) -> str:
         """Show nothing: it holds hashes of passwords."""
@@ -67,6 +73,7 @@ def read_web_config(path: Path, seen: SeenFiles) -> WebConfig:
     tls = _tls(node, path.parent, seen, mistakes)
     limit = RateLimit() if whole is None else whole.rate_limit
     rate = _rate(limit, find(node, ["rate_limit", "interval"]), mistakes)
+    users = find(node, ["basic_auth_users"])
     mistakes.raise_if_any()
     return WebConfig(
         tls=tls,
@@ -74,6 +81,9 @@ def read_web_config(path: Path, seen: SeenFiles) -> WebConfig:
         headers={name: sendable(value) for name, value in whole.http_server_config.headers.items()},
         users={name.encode(): hashed for name, hashed in whole.basic_auth_users.items()},
         rate=rate,
+        says_no_users=isinstance(users, MappingNode) and not users.pairs,
+        client_auth_type=whole.tls_server_config.client_auth_type,
+        client_limits=_client_limits(whole.tls_server_config),
     )
 
 
@@ -84,6 +94,14 @@ def _tls(root: Node, directory: Path, seen: SeenFiles, mistakes: Mistakes) -> ss
         return None
     config = validate(node, TlsServerConfig, Mistakes(), directory=directory)
     return None if config is None else read_tls_server_config(config, node, directory, seen, mistakes)
+
+
+def _client_limits(config: TlsServerConfig) -> frozenset[str]:
+    limits = {
+        "client_ca": bool(config.client_ca or config.client_ca_file),
+        "client_allowed_sans": config.client_allowed_sans is not None,
+    }
+    return frozenset(name for name, is_set in limits.items() if is_set)
 
 
 def _check_users(root: Node, mistakes: Mistakes) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -51,17 +53,30 @@ class Guarded:
         self.clock = MovedClock()
         self.view = FakeView(chunks=[b"metric 1\n"])
         self._clients: list[Client] = []
+        self._gate: Gate | None = None
 
     async def client(self, text: str, *, health_without_auth: bool = False) -> Client:
         """Serve behind what a text says."""
         self.file.write_text(text)
         app = application(self.view, self.clock)
-        gate = Gate(FollowedWebConfig(self.file), self.clock, secret=b"secret", health_without_auth=health_without_auth)
-        gate.guard(app)
+        followed = FollowedWebConfig(self.file)
+        self._gate = Gate(followed, self.clock, secret=b"secret", health_without_auth=health_without_auth)
+        self._gate.guard(app)
         client = TestClient(TestServer(app, access_log=None))
         await client.start_server()
         self._clients.append(client)
         return client
+
+    async def write(self, text: str) -> None:
+        """Change the file, and look at it until that counts."""
+        self.file.write_text(text)
+        await self.look()
+        await self.look()
+
+    async def look(self) -> None:
+        """Look at the file, as the daemon does every second."""
+        assert self._gate is not None
+        await self._gate.followed.look()
 
     async def close(self) -> None:
         """End all."""
@@ -150,9 +165,9 @@ async def test_another_limit_begins_anew(guarded: Guarded) -> None:
     """A limit that was changed in the file counts from then on."""
     client = await guarded.client("rate_limit: {interval: 1h, burst: 1}\n")
     assert [await status(client, "/metrics") for _ in range(2)] == [200, 429]
-    guarded.file.write_text("rate_limit: {interval: 1h, burst: 20}\n")
+    await guarded.write("rate_limit: {interval: 1h, burst: 20}\n")
     assert [await status(client, "/metrics") for _ in range(2)] == [200, 200]
-    guarded.file.write_text("")
+    await guarded.write("")
     assert [await status(client, "/metrics") for _ in range(30)] == [200] * 30
 
 
@@ -183,17 +198,40 @@ async def test_refusals_are_counted(guarded: Guarded) -> None:
 
 
 async def test_users_change_without_a_restart(guarded: Guarded) -> None:
-    """Who was taken out of the file is refused at once; a bad file changes nothing."""
+    """Who was taken out of the file is refused; a bad file changes nothing."""
     client = await guarded.client(USERS)
     assert await status(client, "/metrics", RIGHT) == 200
-    guarded.file.write_text("basic_auth_users: {alice: mistake}\n")
     with capture_logs() as logs:
+        await guarded.write("basic_auth_users: {alice: mistake}\n")
         assert await status(client, "/metrics", RIGHT) == 200
         assert await status(client, "/metrics", WRONG) == 401
     assert len(logs) == 1
-    guarded.file.write_text(f"basic_auth_users: {{bob: {HASH}}}\n")
+    await guarded.write(f"basic_auth_users: {{bob: {HASH}}}\n")
     assert await status(client, "/metrics", RIGHT) == 401
     assert await status(client, "/metrics", basic_auth("bob", PASSWORD)) == 200
+
+
+async def test_a_file_that_is_rewritten_on_and_on_lets_nobody_in(guarded: Guarded) -> None:
+    """While `cp` truncates and writes it 1,500 times, no request without a password is answered."""
+    client = await guarded.client(USERS)
+    assert await status(client, "/metrics", RIGHT) == 200
+    seen: Counter[int] = Counter()
+    writing = asyncio.ensure_future(asyncio.to_thread(rewrite, guarded.file, USERS, 1500))
+    while not writing.done():
+        await guarded.look()
+        seen[await status(client, "/metrics")] += 1
+        assert await status(client, "/metrics", RIGHT) == 200
+    assert set(seen) == {401}
+
+
+def rewrite(file: Path, text: str, times: int) -> None:
+    """Write a file in two parts, over and over."""
+    for _ in range(times):
+        with file.open("w") as copy:
+            for part in (text[:20], text[20:]):
+                time.sleep(0.0002)
+                copy.write(part)
+                copy.flush()
 
 
 async def test_guessing_holds_up_nobody_who_is_known(guarded: Guarded) -> None:

@@ -1,5 +1,6 @@
 """What clients see is what they see of node_exporter, which uses the toolkit itself, with the same file."""
 
+import signal
 import ssl
 import warnings
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ import trustme
 
 from tests.support.certificates import HASH, PASSWORD, client_context, write_pair, write_server_files
 from tests.support.http import ask, basic_auth
-from tests.support.processes import Programs, free_port
+from tests.support.processes import Programs, Running, eventually, free_port
 from tests.support.tools import needed_tool
 
 pytestmark = pytest.mark.processes
@@ -40,6 +41,23 @@ class Pair(NamedTuple):
     file: Path
     ports: tuple[int, int]
     """Of node_exporter, and of the exporter under test."""
+    exporter: Running
+
+    def use(self, text: str) -> None:
+        """Give both another file: node_exporter reads it with each request, the exporter when it reloads."""
+        self.file.write_text(text)
+        self.reload()
+
+    def reload(self) -> None:
+        """Let the exporter take the files as they are now."""
+        loaded = "web configuration loaded again"
+        before = self.exporter.err.count(loaded)
+        self.exporter.send(signal.SIGHUP)
+        eventually(lambda: _is(self.exporter.err.count(loaded) > before), within_seconds=20)
+
+
+def _is(condition: bool) -> None:
+    assert condition
 
 
 def started(programs: Programs, text: str, *flags: str) -> Pair:
@@ -48,7 +66,7 @@ def started(programs: Programs, text: str, *flags: str) -> Pair:
     file.write_text(text)
     (programs.directory / "rtcmpu.yml").write_text(EXPORTER)
     port = free_port()
-    _, url = programs.start_daemon(programs.directory / "rtcmpu.yml", f"--web.config.file={file}", *flags)
+    exporter, url = programs.start_daemon(programs.directory / "rtcmpu.yml", f"--web.config.file={file}", *flags)
     node = programs.start(
         needed_tool("prometheus-node-exporter"),
         "--collector.disable-defaults",
@@ -56,7 +74,7 @@ def started(programs: Programs, text: str, *flags: str) -> Pair:
         f"--web.listen-address=127.0.0.1:{port}",
     )
     node.wait_for(r"TLS is (dis|en)abled")
-    return Pair(file, (port, int(url.rpartition(":")[2])))
+    return Pair(file, (port, int(url.rpartition(":")[2])), exporter)
 
 
 @pytest.fixture(scope="module")
@@ -123,15 +141,15 @@ def test_answers_to_credentials_are_the_same(path: str, authorization: str, plai
 
 
 def test_both_follow_the_file(plain: Pair) -> None:
-    """A user who was taken out, and one who came in, count for both at once."""
+    """A user who was taken out, and one who came in, count for both."""
     try:
-        plain.file.write_text(PLAIN_FILE.replace("alice", "carol"))
+        plain.use(PLAIN_FILE.replace("alice", "carol"))
         for authorization, status in ((AUTHORIZATIONS["right"], 401), (basic_auth("carol", PASSWORD), 200)):
             assert {ask(f"http://127.0.0.1:{port}/metrics", headers=authorization).status for port in plain.ports} == {
                 status
             }
     finally:
-        plain.file.write_text(PLAIN_FILE)
+        plain.use(PLAIN_FILE)
 
 
 def outcome(port: int, context: ssl.SSLContext) -> object:
@@ -169,7 +187,7 @@ def limited(authority: trustme.CA, version: ssl.TLSVersion, ciphers: str = "ALL:
 )
 def test_the_same_clients_can_connect(lines: tuple[str, ...], encrypted: Pair, authority: trustme.CA) -> None:
     """Clients of each version, with few ciphers or with another curve, are let in by both or by neither."""
-    encrypted.file.write_text(tls(*lines))
+    encrypted.use(tls(*lines))
     versions = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
     clients = {version.name: limited(authority, version) for version in versions}
     clients["gcm-128"] = limited(authority, ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES128-GCM-SHA256")
@@ -197,7 +215,9 @@ def test_the_same_certificates_are_trusted(
     """Clients without a certificate, with one of this or another authority, or of one between, fare alike."""
     between = authority.create_child_ca()
     between.cert_pem.write_to_path(directory / "between.pem")
-    encrypted.file.write_text(tls(*lines))
+    # The exporter drops checks of certificates only where the file says so.
+    encrypted.use(tls("client_auth_type: NoClientCert"))
+    encrypted.use(tls(*lines))
     clients = {
         "none": client_context(authority),
         "known": client_context(authority, authority.issue_cert("client")),
@@ -210,14 +230,16 @@ def test_the_same_certificates_are_trusted(
 
 def test_both_show_a_new_certificate(encrypted: Pair, directory: Path, authority: trustme.CA) -> None:
     """A certificate of another authority, put in place of the old one, is what new clients get from both."""
-    encrypted.file.write_text(tls())
+    encrypted.use(tls("client_auth_type: NoClientCert"))
     another = trustme.CA()
     try:
         write_pair(directory, "server", another.issue_cert("localhost"))
+        encrypted.reload()
         assert [outcome(port, client_context(another)) for port in encrypted.ports] == [200, 200]
         assert [outcome(port, client_context(authority)) for port in encrypted.ports] == [REFUSED, REFUSED]
     finally:
         write_pair(directory, "server", authority.issue_cert("localhost"))
+        encrypted.reload()
 
 
 def test_health_checks_stay_closed_by_default(plain: Pair) -> None:

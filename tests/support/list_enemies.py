@@ -25,10 +25,13 @@ SWEEP_INTERVAL_SECONDS = 20.0
 """As configured; stretched where the budget does not suffice."""
 BASELINE_SECONDS = 600.0
 """Within so many seconds a first sweep is accepted where the list can be read."""
-CHURN_SWEEPS = 8
-"""So many sweep intervals the list changes and the enemy acts."""
-SETTLING_SWEEPS = 6
-"""And so many it is at rest, though the service still answers as it does."""
+STALE_AFTER_SECONDS = 600.0
+CHURN_INTERVALS = 8
+"""So many sweep intervals the list changes."""
+SETTLING_SWEEPS = 4
+"""So many sweeps are accepted while it is at rest, though the service still answers as it does."""
+LONGEST_SETTLING_INTERVALS = 20
+"""In so many sweep intervals, where they are accepted at all."""
 
 
 class Enemy(NamedTuple):
@@ -49,8 +52,8 @@ class Enemy(NamedTuple):
     """What happens once, in the middle."""
     ends: frozenset[State] = frozenset({State.OK})
     """In one of these states it ends; where it is `ok`, all is shown as it is."""
-    grace_sweeps: int = 0
-    """So many sweep intervals after the first sweep before what is wrong has left any trace."""
+    grace_intervals: int = 0
+    """So many sweep intervals after the first sweep until what is wrong has left traces that are recognised."""
 
 
 def _deleted(number: int) -> Callable[[World], None]:
@@ -87,7 +90,7 @@ def enemies() -> Iterator[Enemy]:
     for ties in ("by_page_size", "by_page_no", "changing"):
         yield Enemy(f"tied, {ties}", tasks=400, tied=True, variants={"ties": ties}, ends=NEVER_SURE)
     yield Enemy("cut list", variants={"listed_rows": 250}, from_start=False, ends=frozenset({State.PARTIAL}))
-    yield Enemy("cut from the start", variants={"listed_rows": 250}, grace_sweeps=2, ends=frozenset({State.PARTIAL}))
+    yield Enemy("cut from the start", variants={"listed_rows": 250}, grace_intervals=4, ends=frozenset({State.PARTIAL}))
     yield Enemy(
         "refused beyond a row", variants={"deepest_row": 250}, from_start=False, ends=frozenset({State.LIMIT_EXCEEDED})
     )
@@ -187,15 +190,25 @@ async def _observe(enemy: Enemy, requests_per_second: int, seed: int) -> Finding
         world.set_variants(variants)
         _add_faults(enemy, world)
     world.ledger.looks.clear()
-    await clock.sleep(enemy.grace_sweeps * intervals.sweep_interval_seconds)
-    if enemy.grace_sweeps:
+    sweep_interval = intervals.sweep_interval_seconds
+
+    async def until(condition: Callable[[], bool], *, within_intervals: float) -> None:
+        end = clock.monotonic() + within_intervals * sweep_interval
+        while clock.monotonic() < end and not condition():
+            await clock.sleep(1)
+
+    await until(lambda: reader.collector.status.state in enemy.ends, within_intervals=enemy.grace_intervals)
+    if enemy.grace_intervals:
         world.ledger.wrong_ok.clear()
-    await clock.sleep(CHURN_SWEEPS / 2 * intervals.sweep_interval_seconds)
+    await clock.sleep(CHURN_INTERVALS / 2 * sweep_interval)
     enemy.half_way(world)
-    await clock.sleep(CHURN_SWEEPS / 2 * intervals.sweep_interval_seconds)
+    await clock.sleep(CHURN_INTERVALS / 2 * sweep_interval)
     world.service.churn.set_rates(Rates(), clock.now())
     settled_from = clock.now()
-    await clock.sleep(SETTLING_SWEEPS * intervals.sweep_interval_seconds)
+    await until(
+        lambda: sum(sweep.began > settled_from for sweep in reader.sweeps) >= SETTLING_SWEEPS,
+        within_intervals=LONGEST_SETTLING_INTERVALS,
+    )
     for loop in loops:
         loop.cancel()
     await asyncio.gather(*loops, return_exceptions=True)
@@ -215,7 +228,7 @@ def intervals_of(tasks: int, requests_per_second: float) -> Intervals:
         requests_per_second=requests_per_second,
         interval_seconds=INTERVAL_SECONDS,
         sweep_interval_seconds=SWEEP_INTERVAL_SECONDS,
-        stale_after_seconds=3 * SWEEP_INTERVAL_SECONDS,
+        stale_after_seconds=STALE_AFTER_SECONDS,
     )
     return Intervals(pace.interval_seconds, pace.sweep_interval_seconds, pace.stale_after_seconds, pace.stretch_ratio)
 

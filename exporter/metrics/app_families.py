@@ -102,6 +102,11 @@ def app_families() -> tuple[AppFamily, ...]:
             note="Failures between two scrapes show here.",
         ),
         *_about_last_sweep(),
+        _gauge(
+            "rtcmpu_collection_doubtful_tasks",
+            "Known tasks that neither the list nor a lookup settles: they stay listed here.",
+            lambda status: None if status.sweep is None else status.doubtful_tasks,
+        ),
         _total(
             "rtcmpu_collection_repairs_total",
             "Tasks that sweeps missed because the list moved, and that were found again, since the start.",

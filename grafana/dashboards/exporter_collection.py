@@ -214,7 +214,7 @@ def sweeps(scope: Scope) -> tuple[Band, ...]:
         return graph(About(id_, title, description), [query], unit=unit, many_series=True, no_value="No sweep yet")
 
     repairs, duplicates = "rtcmpu_collection_repairs_total", "rtcmpu_collection_duplicates_seen_total"
-    unmoved = "rtcmpu_collection_unmoved_changes"
+    unmoved, doubtful = "rtcmpu_collection_unmoved_changes", "rtcmpu_collection_doubtful_tasks"
     return (
         pair(
             last_sweep(
@@ -249,11 +249,12 @@ def sweeps(scope: Scope) -> tuple[Band, ...]:
                     "A list that moves",
                     "Rows an hour that came more than once in a sweep, and changes that the last sweep found below the "
                     "front of the list. The latter above 0: the service does not move every change to the front, so "
-                    "some show only with the sweep.",
+                    "some show only with the sweep. Doubtful tasks are those that a lookup can't settle.",
                 ),
                 (
                     history(f"3600 * {scope.rate(duplicates, by=('account',))}", "duplicate rows per hour {{account}}"),
                     history(scope.total(unmoved, by=("account",)), "unmoved changes {{account}}", ref="B"),
+                    history(scope.total(doubtful, by=("account",)), "doubtful tasks {{account}}", ref="C"),
                 ),
                 no_value="No sweep yet",
             ),

@@ -65,6 +65,7 @@ STATUS = Status(
         rows_without_task_id=3,
         unmoved_changes=4,
     ),
+    doubtful_tasks=6,
     repairs=5,
     duplicates_seen=7,
 )

@@ -78,6 +78,7 @@ PICTURES = {
     "rtcmpu_collection_requests": "rtcmpu_collection_requests{A} 11.0",
     "rtcmpu_collection_repaired_tasks": "rtcmpu_collection_repaired_tasks{A} 1.0",
     "rtcmpu_collection_duplicate_rows": "rtcmpu_collection_duplicate_rows{A} 2.0",
+    "rtcmpu_collection_doubtful_tasks": "rtcmpu_collection_doubtful_tasks{A} 6.0",
     "rtcmpu_collection_repairs_total": "rtcmpu_collection_repairs_total{A} 5.0",
     "rtcmpu_collection_duplicates_seen_total": "rtcmpu_collection_duplicates_seen_total{A} 7.0",
     "rtcmpu_collection_unmoved_changes": "rtcmpu_collection_unmoved_changes{A} 4.0",

@@ -61,6 +61,7 @@ class PolicyView:
                     yield FindingsView(
                         *key,
                         rule=findings.rule.rule,
+                        owner=findings.rule.rule.owner or status.owner,
                         data_available=status.data_available,
                         count=count,
                         task_ids=partial(_task_ids, kind, findings),

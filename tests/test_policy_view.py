@@ -61,11 +61,12 @@ class Untold:
         """Hear of its end."""
 
 
-def _bitrate() -> CompiledRule:
+def _bitrate(owner: str = "") -> CompiledRule:
     rule = Rule(
         name="video-bitrate-agreed",
         title="Video bitrate within what was agreed",
         severity=Severity.WARNING,
+        owner=owner,
         expect="task.video.bitrate_kbps <= 3000",
         message='"video at " + string(task.video.bitrate_kbps) + " kbit/s"',
         exempt=(
@@ -95,8 +96,8 @@ def _rule_set(*rules: CompiledRule, expecting: Sequence[AppKey] = ()) -> RuleSet
 class Shown:
     """Two apps with the same four tasks, of which one has lost its data, as the web side sees them."""
 
-    def __init__(self) -> None:
-        self.rule_set = _rule_set(_bitrate(), expecting=[("prod", "live")])
+    def __init__(self, owner: str = "") -> None:
+        self.rule_set = _rule_set(_bitrate(owner), expecting=[("prod", "live")])
         self.policy = Policy(StandingClock(), events=Untold(), changed=lambda _key: None)
         self.statuses = [_status("live", available=True), _status("frozen", available=False)]
         self.view = PolicyView(self.policy, lambda: self.statuses, lambda: self.rule_set, StandingClock())
@@ -135,6 +136,16 @@ def _accepted(inventory: Inventory) -> list[Change]:
         ],
         now=NOW,
     )
+
+
+@pytest.mark.parametrize(("owner", "expected"), [("", STATUS.owner), ("video-team", "video-team")])
+def test_a_finding_belongs_to_the_owner_of_its_rule_or_else_of_its_app(owner: str, expected: str) -> None:
+    """As alerts have it: whoever filters by the app's owner sees what no rule's owner answers for."""
+    view = Shown(owner).view
+    query = ViolationsQuery(owner=expected, rule="video-bitrate-agreed")
+    items = list(finished(violations_page(view.findings(FindingKind.VIOLATION), query, ())).items)
+    assert items
+    assert {item["owner"] for item in items} == {expected}
 
 
 def test_violations_have_their_message_and_age() -> None:

@@ -8,6 +8,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from exporter.web.answers import error_answer
 from exporter.web.api.query import BadQueryError
+from exporter.web.known_names import UnknownNameError
 from exporter.web.view import View
 
 _CLIENT_WENT_AWAY: Final = 499
@@ -27,6 +28,8 @@ def accounting(view: View) -> Middleware:
             response = _refusal(request, refused)
         except BadQueryError as error:
             response = error_answer(request.path, 400, str(error))
+        except UnknownNameError as error:
+            response = error_answer(request.path, 404, str(error))
         except ConnectionError:
             view.request_finished(template, _CLIENT_WENT_AWAY)
             raise

@@ -104,6 +104,8 @@ class FindingsView(Struct, frozen=True):
     account: str
     app_id: str
     rule: Rule
+    owner: str
+    """Of the rule, else of the app; empty where nobody is named."""
     data_available: bool
     """False: frozen, as of the last good data."""
     count: int

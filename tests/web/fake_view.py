@@ -112,6 +112,7 @@ def findings(since: Mapping[str, float], *, ageless: Collection[str] = (), **cha
         "account": "production",
         "app_id": "live-main",
         "rule": rule(),
+        "owner": changes.get("rule", rule()).owner or "live-ops",
         "data_available": True,
         "count": len(since) + len(ageless),
         "task_ids": lambda: [*since, *ageless] if ageless else since.keys(),

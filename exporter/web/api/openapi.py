@@ -19,7 +19,8 @@ What the exporter knows, for scripts. Nothing here asks the service: an answer h
 `data_available: false` where that is too old to be relied upon.
 
 - What is not known or absent is null, never 0. Times are seconds since 1970. JSON is in pure ASCII.
-- Parameters that are unknown, empty or given twice are refused with 400. Every error has the form `{{"error": "..."}}`.
+- Parameters that are unknown, empty or given twice are refused with 400, and an account, app, rule or owner that does
+  not exist with 404: an empty list always means that nothing was found. Every error has the form `{{"error": "..."}}`.
 - Lists are read page by page: `next_cursor` of one answer is the `cursor` of the next request, until it is null. A page
   ends before `limit` where it would have more than {LARGEST_PAGE_BYTES // 1024**2} MiB.
 - Answers have a weak ETag; `If-None-Match` saves the transfer of what has not changed. HEAD is answered as GET is.
@@ -34,7 +35,7 @@ _ERRORS: Final = {
     429: "The operator has limited how many requests there may be in a second.",
     500: "A fault of the exporter: its log says more.",
 }
-_ONLY_WITH_PATH_PARAMETERS: Final = 404
+_ONLY_WITH_NAMES: Final = 404
 
 
 class Error(TypedDict):
@@ -95,7 +96,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         },
     }
     for status in _ERRORS:
-        if endpoint.path_parameters or status != _ONLY_WITH_PATH_PARAMETERS:
+        if endpoint.path_parameters or endpoint.parameters or status != _ONLY_WITH_NAMES:
             operation["responses"][str(status)] = {"$ref": f"#/components/responses/Error{status}"}
     return operation
 

@@ -39,7 +39,7 @@ RULE: Final = Parameter("rule", "The name of a rule.", example="video-bitrate-ag
 SEVERITY: Final = choice("severity", "The severity of rules.", Severity)
 TASK_REGION: Final = choice("task_region", labels.TASK_REGION.meaning, labels.TASK_REGION.values)
 MIX_MODE: Final = choice("mix_mode", labels.MIX_MODE.meaning, labels.MIX_MODE.values)
-OWNER: Final = Parameter("owner", "Who answers for a rule.", example="live-ops")
+OWNER: Final = Parameter("owner", "Who answers: the rule's owner, else the app's.", example="live-ops")
 SINCE: Final = Parameter(
     "since",
     "A point in time, in seconds since 1970 or as in RFC 3339: nothing earlier is shown.",

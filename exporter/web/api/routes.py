@@ -17,6 +17,7 @@ from exporter.web.api.rules import read_rules_query, rules_page
 from exporter.web.api.task_documents import task_with_findings_document
 from exporter.web.api.tasks import read_tasks_query, tasks_page
 from exporter.web.api.violations import read_violations_query, violations_page
+from exporter.web.known_names import require_known, unknown_names
 from exporter.web.view import View
 
 
@@ -39,6 +40,7 @@ def routes(view: View, clock: Clock) -> Iterable[web.RouteDef]:
 
     async def tasks(request: web.Request) -> web.Response:
         query = read_tasks_query(request.query.items())
+        require_known(unknown_names(view, account=query.account, app_id=query.app_id, rule=query.rule))
         return json_response(request, await page_text(await tasks_page(view, query)))
 
     async def task(request: web.Request) -> web.Response:
@@ -52,17 +54,23 @@ def routes(view: View, clock: Clock) -> Iterable[web.RouteDef]:
 
     async def changes(request: web.Request) -> web.Response:
         query = read_changes_query(request.query.items())
+        former = ((change.account, change.app_id) for change in view.changes())
+        require_known(unknown_names(view, account=query.account, app_id=query.app_id, former_apps=former))
         page = changes_page(view.changes(), query, remembered_since=view.changes_remembered_since())
         return json_response(request, await page_text(page))
 
     async def violations(request: web.Request) -> web.Response:
         query = read_violations_query(request.query.items())
+        require_known(
+            unknown_names(view, account=query.account, app_id=query.app_id, rule=query.rule, owner=query.owner)
+        )
         statuses = [app.status for app in view.statuses()]
         page = await violations_page(view.findings(query.outcome), query, statuses)
         return json_response(request, await page_text(page))
 
     async def rules(request: web.Request) -> web.Response:
         query = read_rules_query(request.query.items())
+        require_known(unknown_names(view, rule=query.rule))
         return json_response(request, await page_text(rules_page(view.rules(), query, now=clock.now())))
 
     return tuple(

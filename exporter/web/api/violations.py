@@ -55,7 +55,7 @@ class ViolationDocument(TypedDict):
     rule: Annotated[str, about("The rule's name.")]
     severity: Annotated[Severity, about("The rule's severity.")]
     title: Annotated[str, about("What the rule expects, in a few words.")]
-    owner: Annotated[str, about("Who answers for the rule; empty where nobody is named.")]
+    owner: Annotated[str, about("The rule's owner, else the app's; empty where nobody is named.")]
     runbook_url: Annotated[str, about("Where to read what to do; empty where nothing is given.")]
     message: Annotated[str | None, about("What is wrong, in one line.")]
     since_timestamp_seconds: Annotated[
@@ -87,7 +87,7 @@ class ViolationsQuery(Struct, frozen=True):
     severity: str | None = None
     task_id: str | None = None
     owner: str | None = None
-    """Of the rule."""
+    """Of the rule, else of the app."""
     since: float = -math.inf
     """Wall-clock seconds: only what is seen since then, or since later."""
     outcome: FindingKind = FindingKind.VIOLATION
@@ -103,7 +103,7 @@ class ViolationsQuery(Struct, frozen=True):
             and self.app_id in {None, findings.app_id}
             and self.rule in {None, rule.name}
             and self.severity in {None, rule.severity}
-            and self.owner in {None, rule.owner}
+            and self.owner in {None, findings.owner}
         )
 
     def asks_for_app(self, status: Status) -> bool:
@@ -228,7 +228,7 @@ def _violation(findings: FindingsView, task_id: str, since: float | None) -> Vio
         "rule": rule.name,
         "severity": rule.severity,
         "title": rule.title,
-        "owner": rule.owner,
+        "owner": findings.owner,
         "runbook_url": rule.runbook_url,
         "message": detail.message,
         "since_timestamp_seconds": since,

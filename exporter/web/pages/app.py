@@ -10,6 +10,7 @@ from exporter.collect.history import FieldChange, RecordedChange
 from exporter.metrics import labels
 from exporter.policy.rule import Rule
 from exporter.state import State
+from exporter.web.known_names import unknown_names
 from exporter.web.pages.status import app_row, violations_by_app
 from exporter.web.pages.task_table import COLUMNS, TaskQuery, task_page
 from exporter.web.view import FindingKind, FindingsView, View
@@ -44,6 +45,7 @@ async def shown_app(view: View, account: str, app_id: str, query: TaskQuery) -> 
         "attempts": attempts,
         "rules": rules,
         "query": query,
+        "no_such": unknown_names(view, rule=query.rule),
         "page": await task_page(tasks.entries, query, groups),
         "all_tasks": len(tasks.entries),
         "regions": labels.TASK_REGION.values,

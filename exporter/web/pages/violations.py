@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from exporter.collect.status import Status
 from exporter.policy.rule import SEVERITIES, Rule
+from exporter.web.known_names import unknown_names
 from exporter.web.pages.paging import Page, chunks, page_of
 from exporter.web.pages.parameters import read_choice, read_page, read_text
 from exporter.web.view import FindingDetail, FindingKind, FindingsView, View
@@ -32,7 +33,7 @@ class ViolationsQuery(Struct, frozen=True):
     rule: str = ""
     severity: str = ""
     owner: str = ""
-    """Of the rule."""
+    """Of the rule, else of the app."""
     age: str = ""
     """One of `AGES`."""
     page: int = 1
@@ -61,7 +62,7 @@ class ViolationsQuery(Struct, frozen=True):
             and self.app_id in {"", group.app_id}
             and self.rule in {"", group.rule.name}
             and self.severity in {"", group.rule.severity}
-            and self.owner in {"", group.rule.owner}
+            and self.owner in {"", group.owner}
         )
 
 
@@ -89,6 +90,8 @@ class RuleSummary(Struct, frozen=True):
     count: int
     oldest: float | None
     """Wall-clock seconds."""
+    owners: tuple[str, ...]
+    """Those of the rule, else of the apps, each once."""
 
 
 def read_violations_query(query: Mapping[str, str]) -> ViolationsQuery:
@@ -133,7 +136,8 @@ async def shown_violations(view: View, query: ViolationsQuery, *, now: float) ->
         "app_ids": sorted({app.status.app_id for app in view.statuses()}),
         "rule_names": sorted({group.rule.name for group in groups}),
         "severities": tuple(reversed(SEVERITIES)),
-        "owners": sorted({group.rule.owner for group in groups if group.rule.owner}),
+        "owners": _named(groups),
+        "no_such": unknown_names(view, account=query.account, app_id=query.app_id, rule=query.rule, owner=query.owner),
         "ages": tuple(AGES),
     }
 
@@ -163,7 +167,7 @@ def _summaries(found: Iterable[tuple[FindingsView, Sequence[Finding]]]) -> Seque
     for group, findings in found:
         if findings:
             oldest = min((finding.since for finding in findings if finding.since is not None), default=None)
-            one = RuleSummary(group.rule, apps=1, count=len(findings), oldest=oldest)
+            one = RuleSummary(group.rule, apps=1, count=len(findings), oldest=oldest, owners=_named([group]))
             before = by_rule.get(group.rule.name)
             by_rule[group.rule.name] = one if before is None else _together(before, one)
     return sorted(by_rule.values(), key=lambda each: (-each.rule.severity.rank, -each.count, each.rule.name))
@@ -172,4 +176,10 @@ def _summaries(found: Iterable[tuple[FindingsView, Sequence[Finding]]]) -> Seque
 def _together(one: RuleSummary, other: RuleSummary) -> RuleSummary:
     """Add up what is said of one rule in different apps."""
     ages = [summary.oldest for summary in (one, other) if summary.oldest is not None]
-    return RuleSummary(one.rule, one.apps + other.apps, one.count + other.count, min(ages, default=None))
+    owners = tuple(sorted({*one.owners, *other.owners}))
+    return RuleSummary(one.rule, one.apps + other.apps, one.count + other.count, min(ages, default=None), owners)
+
+
+def _named(groups: Iterable[FindingsView]) -> tuple[str, ...]:
+    """Return the owners of some findings, each once."""
+    return tuple(sorted({group.owner for group in groups} - {""}))

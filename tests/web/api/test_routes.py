@@ -95,6 +95,31 @@ async def test_an_unknown_task_is_a_404(client: Client, view: ApiView, path: str
     assert view.finished == [("/api/v1/tasks/{account}/{app_id}/{task_id}", 404)]
 
 
+@pytest.mark.parametrize(
+    ("query", "unknown"),
+    [
+        ("tasks?app_id=nope", "There is no app 'nope'."),
+        ("tasks?account=production&app_id=nope", "There is no app 'nope' in account 'production'."),
+        ("tasks?rule=nope", "There is no rule 'nope'."),
+        ("violations?account=nope&app_id=live-main", "There is no account 'nope'."),
+        ("violations?rule=nope&owner=me", "There is no rule 'nope'. No app and no rule has the owner 'me'."),
+        ("changes?app_id=nope", "There is no app 'nope'."),
+        ("rules?rule=nope", "There is no rule 'nope'."),
+    ],
+)
+async def test_a_filter_by_a_name_that_nothing_has_is_a_404(client: Client, query: str, unknown: str) -> None:
+    """A misspelt name is not answered with an empty list, which would look as if all were well."""
+    answer = await client.get(f"/api/v1/{query}")
+    assert (answer.status, await answer.json()) == (404, {"error": unknown})
+
+
+async def test_changes_of_an_app_that_is_no_longer_configured_are_shown(client: Client, view: ApiView) -> None:
+    """An app that a reload removed is known as long as its changes are remembered."""
+    view.recorded = [recorded(1, app_id="removed")]
+    changes = (await json_of(client, "/api/v1/changes", app_id="removed"))["changes"]
+    assert [change["task_id"] for change in changes] == ["task-1"]
+
+
 async def test_changes_are_read_page_by_page(client: Client, view: ApiView) -> None:
     """Page after page shows each change once, newest first, though others are noticed in between."""
     view.recorded = [recorded(number) for number in range(1, 6)]

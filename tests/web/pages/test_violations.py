@@ -49,7 +49,7 @@ async def shown(**parameters: str) -> list[str]:
         ({"severity": "warning"}, ["day", "old", "new"]),
         ({"app_id": "frozen"}, ["day"]),
         ({"account": "staging"}, []),
-        ({"owner": "live-ops"}, ["day", "old", "new"]),
+        ({"owner": "live-ops"}, ["", "day", "old", "new"]),
         ({"age": "under-1h"}, ["new"]),
         ({"age": "over-1h"}, ["", "day", "old"]),
         ({"age": "over-1d"}, ["day", "old"]),
@@ -113,10 +113,26 @@ async def test_of_many_apps_without_data_some_are_named() -> None:
 
 
 async def test_nothing_found_is_said() -> None:
-    """An empty page says so, and keeps the rule that was asked for in the form."""
-    page = await page_of(view_of_two_apps(), "/violations", {"rule": "unknown"})
+    """An empty page says so."""
+    page = await page_of(view_of_two_apps(), "/violations", {"outcome": "unevaluable"})
     assert "Nothing is found." in page.text
-    assert {"value": "unknown", "selected": None} in page.all("option")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"rule": "nope"}, "There is no rule 'nope'."),
+        ({"app_id": "nope"}, "There is no app 'nope'."),
+        ({"account": "nope"}, "There is no account 'nope'."),
+        ({"owner": "nope"}, "No app and no rule has the owner 'nope'."),
+    ],
+)
+async def test_a_name_that_nothing_has_is_said_and_kept_in_the_form(parameters: dict[str, str], said: str) -> None:
+    """It does not look as if all were well."""
+    page = await page_of(view_of_two_apps(), "/violations", parameters)
+    assert said in page.text
+    assert "Nothing is found." not in page.text
+    assert {"value": "nope", "selected": None} in page.all("option")
 
 
 def test_20_000_findings_hold_nobody_up() -> None:

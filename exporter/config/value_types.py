@@ -229,13 +229,14 @@ def _parse_bounds(values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _without_credentials(url: str | None) -> str | None:
-    """Return a URL with its user, password and query hidden."""
+    """Return a URL with its user, password, path and query hidden: each may be what gives access."""
     if url is None:
         return None
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     netloc = f"{HIDDEN}@{host}" if "@" in parts.netloc else host
-    return urlunsplit((parts.scheme, netloc, parts.path, HIDDEN if parts.query else "", ""))
+    path = f"/{HIDDEN}" if parts.path.strip("/") else parts.path
+    return urlunsplit((parts.scheme, netloc, path, HIDDEN if parts.query else "", ""))
 
 
 _URL_SHOWN: Final = PlainSerializer(_without_credentials, when_used="json")

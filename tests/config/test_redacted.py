@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.config.credentials import AccessKey
+from exporter.config.credentials import AccessKey, CredentialsUri
 from exporter.config.loader import load
 from exporter.config.model import Account, App, Config
 from exporter.config.redacted import redacted
@@ -47,6 +47,21 @@ def test_defaults_are_shown() -> None:
     assert shown["accounts"][0]["apps"] == [
         {"id": "x", "name": "", "owner": "", "quota": {"single": "none", "mixed": "none"}}
     ]
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080/"),
+        ("http://127.0.0.1:8080/v1/swordfish", "http://127.0.0.1:8080/<secret>"),
+        ("http://u:p@host/swordfish?token=x#y", "http://<secret>@host/<secret>?<secret>"),
+    ],
+)
+def test_of_an_address_only_scheme_host_and_port_are_shown(uri: str, shown: str) -> None:
+    """Its path, query, user and password can be what gives access to keys."""
+    account = Account(name="a", credentials=CredentialsUri(uri=uri))
+    assert yaml.safe_load(redacted(Config(accounts=(account,))))["accounts"][0]["credentials"]["uri"] == shown
 
 
 def test_a_secret_is_replaced() -> None:

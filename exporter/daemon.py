@@ -133,6 +133,7 @@ class Daemon:
             self._collectors,
             self._monitor.requests_of,
             lambda: self._monitor.config.collection.max_tasks_per_app,
+            self._monitor.supervisor,
             clock,
         )
         self._state_keeper = StateKeeper(

@@ -21,11 +21,16 @@ from exporter.collect.requests import AccountRequests, AppRequests
 from exporter.collect.rows import AppRows
 from exporter.collect.windows import Window
 from exporter.policy.finding_events import AppKey
-from exporter.state import State
+from exporter.state import Part, State
+from exporter.supervisor import Supervisor
 from exporter.web.sweep_report import Difference, RequestReport, SweepReport
 from exporter.web.view import SweepStart
 
 LONGEST_SECONDS: Final = 300.0
+PAUSE_SECONDS: Final = 60.0
+"""The least time between the end of one reading of an app and the next one's begin."""
+MOST_IN_FLIGHT: Final = 2
+"""So small a part of the account's requests that its sweeps hardly notice; updates come first anyway."""
 MOST_REQUESTS: Final = 1000
 """So many are told one by one; more are counted."""
 MOST_REPORTS: Final = 20
@@ -41,6 +46,7 @@ class FreshSweeps:
         collectors: Those of all apps, as they are now.
         requests: Returns what carries the requests of an account, within its budget.
         max_tasks: Returns how many tasks an app may have.
+        supervisor: What readings run under.
         clock: For everything.
     """
 
@@ -49,13 +55,17 @@ class FreshSweeps:
         collectors: Callable[[], Mapping[AppKey, Collector]],
         requests: Callable[[str], AccountRequests],
         max_tasks: Callable[[], int],
+        supervisor: Supervisor,
         clock: Clock,
     ) -> None:
         self._collectors = collectors
         self._requests = requests
         self._max_tasks = max_tasks
+        self._supervisor = supervisor
         self._clock = clock
-        self._sweeps: OrderedDict[AppKey, _FreshSweep] = OrderedDict()
+        self._sweeps: OrderedDict[AppKey, _FreshSweep | SweepReport] = OrderedDict()
+        """Of those that have ended only the report is kept."""
+        self._ended_at: dict[AppKey, float] = {}
         self._running: asyncio.Task[None] | None = None
 
     def start(self, account: str, app_id: str) -> SweepStart:
@@ -66,31 +76,44 @@ class FreshSweeps:
             return SweepStart.UNKNOWN
         if self._running is not None and not self._running.done():
             return SweepStart.BUSY
+        now = self._clock.monotonic()
+        self._ended_at = {app: at for app, at in self._ended_at.items() if now - at < PAUSE_SECONDS}
+        if key in self._ended_at:
+            return SweepStart.TOO_SOON
         sweep = _FreshSweep(
             collector,
             self._requests(account),
             is_current=lambda: self._collectors().get(key) is collector,
             max_tasks=self._max_tasks(),
+            supervisor=self._supervisor,
             clock=self._clock,
         )
         self._sweeps[key] = sweep
         self._sweeps.move_to_end(key)
         while len(self._sweeps) > MOST_REPORTS:
             self._sweeps.popitem(last=False)
-        self._running = asyncio.create_task(sweep.run())
+        self._running = asyncio.create_task(self._run(key, sweep))
         return SweepStart.STARTED
 
     def report(self, account: str, app_id: str) -> SweepReport | None:
         """Return how the newest reading of an app goes or went; None: there is none."""
         key = (account, app_id)
         sweep = self._sweeps.get(key) if key in self._collectors() else None
-        return None if sweep is None else sweep.report()
+        return sweep.report() if isinstance(sweep, _FreshSweep) else sweep
 
     async def close(self) -> None:
         """Give up what is under way."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
+
+    async def _run(self, key: AppKey, sweep: "_FreshSweep") -> None:
+        """Read, and keep the report alone: the tasks of a reading take as much memory as those of the app."""
+        try:
+            await sweep.run()
+        finally:
+            self._ended_at[key] = self._clock.monotonic()
+            self._sweeps[key] = sweep.report()
 
 
 class _FreshSweep:
@@ -103,9 +126,11 @@ class _FreshSweep:
         *,
         is_current: Callable[[], bool],
         max_tasks: int,
+        supervisor: Supervisor,
         clock: Clock,
     ) -> None:
         self._published = published
+        self._supervisor = supervisor
         self._clock = clock
         self._requests = RecordedRequests(account, published.app.id, is_current=is_current, clock=clock)
         status = published.status
@@ -138,9 +163,11 @@ class _FreshSweep:
                 state, reason = self._collector.status.state, self._collector.status.reason
         except TimeoutError:
             pass  # The report says so.
-        except Exception:  # noqa: BLE001 - whatever it was: the reading ends, and the log tells
-            structlog.get_logger().exception("a reading on demand failed inside the exporter")
-            state, reason = State.PARTIAL, "internal error: see the exporter's log"
+        except Exception as error:  # noqa: BLE001 - whatever it was: the reading ends, and its report says so
+            app = (self._collector.account, self._collector.app.id)
+            state, reason = State.INTERNAL_ERROR, self._supervisor.failed(Part.COLLECT_NOW, error, app)
+        else:
+            self._supervisor.works(Part.COLLECT_NOW, (self._collector.account, self._collector.app.id))
         finally:
             self._report = self._ended(state, reason)
 
@@ -152,14 +179,12 @@ class _FreshSweep:
         if state is not State.OK:
             return self._told(ended=True, state=state, reason=reason)
         found = self._collector.inventory
-        report = replace(
+        return replace(
             self._told(ended=True, state=state),
             tasks=len(found),
             sweep=self._collector.status.sweep,
             difference=_difference(found, self._published.inventory),
         )
-        self._collector.inventory = Inventory()  # Only the report is kept.
-        return report
 
     def _told(self, *, ended: bool, state: State, reason: str = "") -> SweepReport:
         return SweepReport(
@@ -176,7 +201,7 @@ class _FreshSweep:
 
 
 class RecordedRequests(AppRequests):
-    """Requests about one app that are sent before those of sweeps, and told one by one.
+    """Requests about one app, a few at a time and after all updates and look-ups, that are told one by one.
 
     Args:
         account: What carries them.
@@ -191,8 +216,9 @@ class RecordedRequests(AppRequests):
         self._is_current = is_current
         self._clock = clock
         self._began_at = clock.monotonic()
+        self._in_flight = asyncio.Semaphore(MOST_IN_FLIGHT)
 
-    def window(self, priority: Priority) -> Callable[[Window], Awaitable[Answer]]:  # noqa: ARG002 - someone waits
+    def window(self, priority: Priority) -> Callable[[Window], Awaitable[Answer]]:  # noqa: ARG002 - the lowest
         """Return what fetches one window of the list, whatever the priority of who reads it."""
 
         async def fetch(window: Window) -> Answer:
@@ -202,14 +228,18 @@ class RecordedRequests(AppRequests):
                     self._app_id, page_no=window.page_no, page_size=window.page_size
                 ),
             )
-            return await self._account.send(attempt, Priority.UPDATE, self._count)
+            return await self._send(attempt, Priority.SWEEP)
 
         return fetch
 
     async def look_up(self, task_id: str) -> Answer:
         """Ask for one task by its TaskId."""
         attempt = self._told(f"task {task_id}", lambda: self._account.client.look_up(self._app_id, task_id))
-        return await self._account.send(attempt, Priority.LOOKUP, self._count)
+        return await self._send(attempt, Priority.SWEEP)
+
+    async def _send(self, attempt: Callable[[], Awaitable[Page]], priority: Priority) -> Answer:
+        async with self._in_flight:
+            return await super()._send(attempt, priority)
 
     def _told(self, asked_for: str, send: Callable[[], Awaitable[Page]]) -> Callable[[], Awaitable[Page]]:
         """Return an attempt that is told."""

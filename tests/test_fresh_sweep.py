@@ -1,7 +1,9 @@
 """A reading on demand: what it tells, and that the collection beside it goes on as if nothing were."""
 
 import asyncio
+import gc
 import random
+import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import inf
@@ -10,9 +12,11 @@ import pytest
 
 from exporter.clock import SystemClock
 from exporter.collect.collector import Collector
+from exporter.collect.limiter import Priority
 from exporter.collect.standing import Kind
+from exporter.config.model import Collection
 from exporter.finding_log import FindingLog
-from exporter.fresh_sweep import FreshSweeps
+from exporter.fresh_sweep import PAUSE_SECONDS, FreshSweeps, _FreshSweep
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.report import AppReport
@@ -25,6 +29,7 @@ from exporter.task_view import TaskViews
 from exporter.web.sweep_report import SweepReport
 from exporter.web.view import SweepStart
 from tests.support.monitored import Simulated, config, simulated, until
+from tests.support.virtual_world import World, play
 
 KEY = ("production", "app-1")
 
@@ -41,7 +46,9 @@ class Scene:
         self.monitor = Monitor(
             exposition, metrics, clock=clock, rng=rng, changed=lambda: None, finding_events=FindingLog(clock)
         )
-        self.sweeps = FreshSweeps(self.collectors, self.monitor.requests_of, lambda: 1000, clock)
+        self.sweeps = FreshSweeps(
+            self.collectors, self.monitor.requests_of, lambda: 1000, self.monitor.supervisor, clock
+        )
         self.tasks = TaskViews(self.collectors, lambda _key, _task_id: ())
 
     def collectors(self) -> Mapping[AppKey, Collector]:
@@ -233,3 +240,59 @@ async def test_budgets_and_turns_are_shown() -> None:
         turn = played.monitor.next_turn(KEY, Kind.SWEEP)
         assert turn is not None
         assert abs(turn - SystemClock().now()) < 2
+
+
+def test_a_reading_takes_a_small_part_of_the_budget() -> None:
+    """While a large app is read on demand, at most two of its requests wait or run, and updates keep their turns."""
+    collection = Collection(interval_seconds=2, sweep_interval_seconds=600, stale_after_seconds=1200)
+
+    async def scenario(world: World) -> None:
+        await world.until_true("app-1", "app-2")
+        collectors = {key: app.collector for key, app in world.monitor.apps.items()}
+        sweeps = FreshSweeps(
+            lambda: collectors, world.monitor.requests_of, lambda: 100_000, world.monitor.supervisor, world.clock
+        )
+        assert sweeps.start(*KEY) is SweepStart.STARTED
+        requests = world.monitor.requests_of("production")
+        most_waiting = 0
+        while (report := sweeps.report(*KEY)) is not None and not report.ended:
+            await world.clock.sleep(0.05)
+            most_waiting = max(most_waiting, *(requests.limiter.waiting(priority) for priority in Priority))
+            for collector in collectors.values():
+                began = collector.status.last_update_began or world.clock.now()
+                assert world.clock.now() - began < 5, "an update is late"
+        assert report is not None
+        assert (report.state, report.tasks) == (State.OK, 3000)
+        assert most_waiting <= 4
+        flying = [(told.sent_after_seconds, told.duration_seconds or 0.0) for told in report.requests]
+        for sent, _ in flying:
+            assert sum(began <= sent < began + lasted for began, lasted in flying) <= 2
+        assert sweeps.start(*KEY) is SweepStart.TOO_SOON
+        assert sweeps.start("production", "app-2") is SweepStart.STARTED
+        await world.clock.sleep(PAUSE_SECONDS)
+        assert sweeps.start(*KEY) is SweepStart.STARTED
+        await sweeps.close()
+
+    play(scenario, apps={"app-1": 3000, "app-2": 30}, collection=collection, requests_per_second=5)
+
+
+async def test_what_has_ended_keeps_nothing_alive() -> None:
+    """After a reading, well or not, nothing but its report is kept of it, nor of an app that a reload took away."""
+    async with scene(tasks=150, faults=[Fault("blocked_by_proxy", page_no=2)]) as played:
+        old = weakref.ref(played.collector)
+        await played.read()
+        await played.monitor.apply(config(played.service.account("app-2")), RuleSet.empty())
+        await asyncio.sleep(0)
+        gc.collect()
+        assert old() is None
+        assert not [one for one in gc.get_objects() if isinstance(one, _FreshSweep)]
+        assert played.sweeps._sweeps
+
+
+async def test_a_bug_is_an_internal_error_of_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is: the report ends with that state, the failure is counted, and the collection is not concerned."""
+    async with scene(tasks=3) as played:
+        monkeypatch.setattr(Collector, "_sweep", lambda _self: 1 / 0)
+        told = await played.read()
+        assert (told.state, played.collector.status.state) == (State.INTERNAL_ERROR, State.OK)
+    assert told.reason.startswith("internal error: ZeroDivisionError")

@@ -73,6 +73,8 @@ class SweepStart(StrEnum):
     STARTED = "started"
     BUSY = "busy"
     """Another one is under way; there is one at a time."""
+    TOO_SOON = "too_soon"
+    """The last one of this app ended less than a minute ago."""
     UNKNOWN = "unknown"
     """There is no such app."""
 

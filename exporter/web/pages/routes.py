@@ -108,6 +108,9 @@ def _collect_routes(view: View, clock: Clock, renderer: Renderer) -> Iterable[we
             return _unknown_app(renderer, account, app_id)
         if start is SweepStart.BUSY:
             return _refused(renderer, 409, "Another app is being read on demand: try again later.", account, app_id)
+        if start is SweepStart.TOO_SOON:
+            message = "This app was read on demand less than a minute ago: see its last reading, or try again later."
+            return _refused(renderer, 429, message, account, app_id)
         for _ in range(SHORT_WAIT_POLLS):
             begun = view.sweep_report(account, app_id)
             if begun is None or begun.ended:

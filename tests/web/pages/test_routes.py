@@ -212,12 +212,21 @@ async def test_before_the_first_reading_there_is_nothing_to_show(client: Client)
     assert "Nobody has asked for one since the start." in Page(await (await client.get(COLLECT)).text()).text
 
 
-async def test_only_one_reading_runs_at_a_time(client: Client, view: ApiView) -> None:
-    """Who asks meanwhile is told so with 409."""
-    view.start = SweepStart.BUSY
+@pytest.mark.parametrize(
+    ("start", "status", "words"),
+    [
+        (SweepStart.BUSY, 409, "Another app is being read on demand: try again later."),
+        (SweepStart.TOO_SOON, 429, "This app was read on demand less than a minute ago"),
+    ],
+)
+async def test_a_reading_that_has_to_wait_is_refused(
+    client: Client, view: ApiView, start: SweepStart, status: int, words: str
+) -> None:
+    """One reading runs at a time, and each app can be read once a minute: the answer says so."""
+    view.start = start
     answer = await client.post(COLLECT, allow_redirects=False)
-    assert answer.status == 409
-    assert "Another app is being read on demand: try again later." in Page(await answer.text()).text
+    assert answer.status == status
+    assert words in Page(await answer.text()).text
 
 
 @pytest.mark.parametrize("method", ["get", "post"])

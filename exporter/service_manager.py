@@ -29,18 +29,23 @@ class ServiceManager:
             self._address = "\0" + self._address[1:]
         self.watchdog_seconds = _watchdog_seconds(environ)
         """Within so long it wants to hear that the process is alive; None: it does not watch."""
+        self._is_stopping = False
 
     def ready(self) -> None:
-        """Say that requests are answered."""
-        self._send("READY=1")
+        """Say that requests are answered, unless the process ends."""
+        if not self._is_stopping:
+            self._send("READY=1")
 
     def reloading(self) -> None:
         """Say that the configuration is loaded again; `ready` ends that."""
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        if not self._is_stopping:
+            self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        """Say that the process ends."""
-        self._send("STOPPING=1")
+        """Say that the process ends, once."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._send("STOPPING=1")
 
     def alive(self) -> None:
         """Say that the process does what it should, where anyone watches."""

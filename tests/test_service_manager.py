@@ -43,6 +43,17 @@ def test_the_manager_hears_of_every_turn(manager: socket.socket) -> None:
     assert told.watchdog_seconds == 30
 
 
+def test_after_the_end_is_told_nothing_is_ready_again(manager: socket.socket) -> None:
+    """A reload that is under way when the process stops does not tell systemd that it is ready."""
+    told = ServiceManager({"NOTIFY_SOCKET": manager.getsockname()})
+    told.reloading()
+    told.stopping()
+    told.ready()
+    told.reloading()
+    told.stopping()
+    assert [message.partition("\n")[0] for message in _received(manager)] == ["RELOADING=1", "STOPPING=1"]
+
+
 def test_an_abstract_address_is_understood() -> None:
     """An address that begins with @ stands for one without a file."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:

@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from glob import glob
 from pathlib import Path
 
+from exporter.config.files import MOST_BYTES, digest_of, is_file
 from exporter.config.model import Config
 from exporter.config.redacted import redacted
+from exporter.config.regular_file import read_regular
 from exporter.policy.loading import Loaded, load, rule_set_of
 
 Signature = tuple[tuple[str, int, int, int], ...]
@@ -22,7 +24,10 @@ class ConfigurationSource:
     def __init__(self, read: Callable[[], Loaded]) -> None:
         self._read = read
         self._watched: Loaded | None = None
-        self._signature: Signature = ()
+        self._signature: Signature | None = ()
+        """Of what is loaded; None: it was written while it was read."""
+        self._to_verify = False
+        """Whether the files' contents are to be compared at the next look: file times are some milliseconds coarse."""
         self._looked_at: Signature = ()
 
     @classmethod
@@ -43,21 +48,45 @@ class ConfigurationSource:
             ConfigError: With every mistake.
         """
         if self._watched is not None:
-            self._signature = _signature(self._watched)
+            self._signature, self._to_verify = _signature(self._watched), False
         loaded = self._read()
-        self._watched, self._signature = loaded, _signature(loaded)
+        signature = _signature(loaded)
+        self._watched, self._signature = loaded, signature if _is_as_read(loaded) else None
+        self._to_verify = True
         return loaded
 
     def files_changed(self) -> bool:
         """Whether a file has come, changed or gone since the last load."""
-        return self._watched is not None and _signature(self._watched) != self._signature
+        return self._watched is not None and self._differs(self._watched, _signature(self._watched))
 
     def change_has_settled(self) -> bool:
         """Whether files have changed since the last load, and not since the last look: nobody is writing any more."""
         if self._watched is None:
             return False
         before, self._looked_at = self._looked_at, _signature(self._watched)
-        return self._looked_at != self._signature and self._looked_at == before
+        return self._differs(self._watched, self._looked_at) and self._looked_at == before
+
+    def _differs(self, loaded: Loaded, signature: Signature) -> bool:
+        """Whether the files are not as they were loaded."""
+        if self._to_verify:
+            self._to_verify = False
+            if not _is_as_read(loaded):
+                self._signature = None
+        return signature != self._signature
+
+
+def _is_as_read(loaded: Loaded) -> bool:
+    """Whether the files are the same ones and hold what was read of them."""
+    if not loaded.files:
+        return True
+    found = {str(path) for path in loaded.files}
+    for pattern in loaded.globs:
+        found.update(str(Path(name)) for name in glob(pattern, recursive=True) if is_file(Path(name)))  # noqa: PTH207
+    try:
+        contents = (read_regular(path, MOST_BYTES + 1) for path in loaded.files)
+        return len(found) == len(loaded.files) and digest_of(contents) == loaded.sha256
+    except OSError:
+        return False
 
 
 def _signature(loaded: Loaded) -> Signature:

@@ -3,10 +3,10 @@
 import asyncio
 import random
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 from msgspec import Struct
@@ -21,7 +21,7 @@ from exporter.config.redacted import redacted
 from exporter.configuration_source import ConfigurationSource
 from exporter.finding_log import FindingLog
 from exporter.fresh_sweep import FreshSweeps
-from exporter.heartbeat import Heartbeat
+from exporter.heartbeat import Heartbeat, NullWatchdog, Watchdog
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Body, Exposition
 from exporter.metrics.formats import Format
@@ -53,6 +53,8 @@ from exporter.web.view import (
     TaskView,
 )
 
+T = TypeVar("T")
+
 BEAT_SECONDS: Final = 1.0
 BUDGET_LOOK_BEATS: Final = 5
 WATCH_SECONDS: Final = 1.0
@@ -65,6 +67,8 @@ LONGEST_START_SECONDS: Final = 60.0
 LONGEST_JUDGING_SECONDS: Final = 5.0
 STUCK_SECONDS: Final = 15.0
 DRAIN_SECONDS: Final = 4.0
+LONGEST_READ_SECONDS: Final = 30.0
+"""How long reading the configuration may take: a network file system may not answer."""
 
 
 class Options(Struct, frozen=True):
@@ -96,6 +100,7 @@ class Daemon:
         clock: Clock,
         rng: random.Random,
         service_manager: ServiceManager | None = None,
+        watchdog: Watchdog | None = None,
         sockets: Sequence[socket.socket] = (),
     ) -> None:
         self._source = source
@@ -138,10 +143,12 @@ class Daemon:
         )
         self._state_keeper = StateKeeper(
             lambda: [app.collector for app in self._monitor.apps.values()],
+            endpoint=self._monitor.endpoint_of,
             findings=self._monitor.findings_to_save,
             clock=clock,
         )
         self._heartbeat = Heartbeat(clock)
+        self._watchdog = watchdog or NullWatchdog()
         self._files = Worker("read configuration")
         self._began = clock.monotonic()
         self._published_waiting = 0
@@ -160,11 +167,24 @@ class Daemon:
             ListenError: an address can't be listened on.
         """
         with signals.heeded(stop=self.stop, reload=self._reload_asked.set):
-            await self._run()
+            work = asyncio.create_task(self._work())
+            stopping = asyncio.create_task(self._stop.wait())
+            try:
+                await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
+                if not work.done():
+                    structlog.get_logger().info("stopping")
+                    self._service_manager.stopping()
+                    work.cancel()
+                with suppress(asyncio.CancelledError):
+                    await work
+            finally:
+                stopping.cancel()
+                work.cancel()
+                await asyncio.gather(work, stopping, return_exceptions=True)
 
-    async def _run(self) -> None:
+    async def _work(self) -> None:
+        """Start and run, until this is cancelled, whatever it waits for."""
         log = structlog.get_logger()
-        loaded = self._source.load()
         self._gate = gate_of(
             self._options.web_config_file,
             self._clock,
@@ -182,9 +202,8 @@ class Daemon:
         )
         running: server.Running | None = None
         try:
-            await self._take(loaded)
-            self._monitor.restore(await self._state_keeper.load())
-            await self._judge_restored()
+            await self._take(await self._read(self._source.load))
+            await self._begin_with_saved()
             await self._publish()
             # Only now: the first scrape finds what an earlier process knew.
             running = await server.start(app, self._options.listen_addresses, sockets=self._sockets, gate=self._gate)
@@ -194,30 +213,24 @@ class Daemon:
             self._service_manager.ready()
             self._monitor.start()
             async with asyncio.TaskGroup() as group:
-                supervisor = self._monitor.supervisor
-                chores = [
-                    group.create_task(supervisor.keep_running(part, chore))
-                    for part, chore in (
-                        (Part.PUBLISH, self._publish_changes),
-                        (Part.PUBLISH_TASKS, self._publish_tasks),
-                        (Part.HEARTBEAT, self._beat),
-                        (Part.RELOAD, self._reload_when_asked),
-                        (Part.WATCH_FILES, self._follow_files),
-                        (Part.WATCH_WEB_FILES, self._follow_web_files),
-                        (Part.RULES, self._monitor.policy.run),
-                        (Part.SAVE_STATE, self._state_keeper.run),
-                    )
-                ]
-                await self._stop.wait()
-                log.info("stopping")
-                self._service_manager.stopping()
-                for chore in chores:
-                    chore.cancel()
+                for part, chore in (
+                    (Part.PUBLISH, self._publish_changes),
+                    (Part.PUBLISH_TASKS, self._publish_tasks),
+                    (Part.HEARTBEAT, self._beat),
+                    (Part.RELOAD, self._reload_when_asked),
+                    (Part.WATCH_FILES, self._follow_files),
+                    (Part.WATCH_WEB_FILES, self._follow_web_files),
+                    (Part.RULES, self._monitor.policy.run),
+                    (Part.SAVE_STATE, self._state_keeper.run),
+                ):
+                    group.create_task(self._monitor.supervisor.keep_running(part, chore))
         finally:
-            await self._fresh_sweeps.close()
-            await self._monitor.close()
+            self._watchdog.stop()
+            with self._monitor.supervisor.guarded(Part.SCHEDULE):
+                await self._fresh_sweeps.close()
+                await self._monitor.close()
             if running is not None:
-                await asyncio.gather(self._state_keeper.save(), running.close(DRAIN_SECONDS))
+                await asyncio.gather(self._save_at_stop(), running.close(DRAIN_SECONDS))
 
     async def wait_until_listening(self, running: asyncio.Task[None]) -> None:
         """Return when `run`, which runs as a task, serves; raises what it raises before."""
@@ -246,7 +259,7 @@ class Daemon:
         async with self._reloading:
             self._service_manager.reloading()
             try:
-                await self._take(await self._files.run(self._source.load))
+                await self._take(await self._read(self._source.load))
             except (ConfigError, UsageError) as error:
                 self._metrics.config_rejected()
                 for line in str(error).splitlines():
@@ -349,6 +362,29 @@ class Daemon:
         self._metrics.config_loaded(loaded.sha256, self._clock.now())
         await self._publish()
 
+    async def _read(self, read: Callable[[], T]) -> T:
+        """Return what a function reads of the configuration's files.
+
+        Raises:
+            UsageError: They can't be read in time.
+        """
+        try:
+            async with asyncio.timeout(LONGEST_READ_SECONDS):
+                return await self._files.run(read)
+        except TimeoutError:
+            sentence = f"the configuration can't be read within {LONGEST_READ_SECONDS:.0f} s: check its file system"
+            raise UsageError(sentence) from None
+
+    async def _begin_with_saved(self) -> None:
+        """Begin with what an earlier process knew; a bug in that is no reason not to start."""
+        with self._monitor.supervisor.guarded(Part.SAVE_STATE):
+            self._monitor.restore(await self._state_keeper.load())
+            await self._judge_restored()
+
+    async def _save_at_stop(self) -> None:
+        with self._monitor.supervisor.guarded(Part.SAVE_STATE):
+            await self._state_keeper.save_at_stop()
+
     async def _judge_restored(self) -> None:
         """Judge the tasks of an earlier process before anyone looks, unless there are very many."""
         with suppress(TimeoutError):
@@ -380,9 +416,10 @@ class Daemon:
         beats = 0
         while True:
             self._metrics.event_loop_lag.set(await self._heartbeat.beat(BEAT_SECONDS))
+            self._watchdog.feed()
+            self._service_manager.alive()
             self._monitor.look_at_clock()
             self._finding_log.flush()
-            self._service_manager.alive()
             beats += 1
             if beats % BUDGET_LOOK_BEATS == 0:
                 self._monitor.look_at_budget()
@@ -396,10 +433,14 @@ class Daemon:
     async def _follow_files(self) -> None:
         while True:
             await self._clock.sleep(WATCH_SECONDS)
-            async with self._reloading:
-                has_settled = await self._files.run(self._source.change_has_settled)
-            if has_settled:
-                await self._reload_configuration()
+            try:
+                async with self._reloading:
+                    has_settled = await self._read(self._source.change_has_settled)
+            except UsageError as error:
+                structlog.get_logger().warning("configuration not watched", reason=str(error))
+            else:
+                if has_settled:
+                    await self._reload_configuration()
 
     async def _follow_web_files(self) -> None:
         while True:

@@ -1,10 +1,14 @@
-"""Tells whether the event loop beats, and how late."""
+"""Tells whether the event loop beats, and how late, and ends a process whose loop does not beat any more."""
 
+import faulthandler
 from collections import deque
 from typing import Final
 
 from exporter.clock import Clock
 
+END_AFTER_SECONDS: Final = 120.0
+"""How long the event loop may be stuck. A process that was frozen for longer ends when it goes on."""
+STANDARD_ERROR: Final = 2
 LAG_SECONDS: Final = 60.0
 """How long a delay of the event loop is remembered."""
 
@@ -35,3 +39,35 @@ class Heartbeat:
     def silent_seconds(self) -> float:
         """Seconds since the last beat."""
         return self._clock.monotonic() - self._last
+
+
+class Watchdog:
+    """Ends the process with a traceback of all threads once it has not been fed for long.
+
+    It is a thread of C that needs neither the event loop nor Python's lock, so that nothing can hold it up. There is
+    one for each process.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def feed(self) -> None:
+        """Begin to wait anew."""
+        faulthandler.dump_traceback_later(self._seconds, exit=True, file=STANDARD_ERROR)
+
+    def stop(self) -> None:
+        """Wait no longer."""
+        faulthandler.cancel_dump_traceback_later()
+
+
+class NullWatchdog(Watchdog):
+    """Never ends anything."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+    def feed(self) -> None:
+        """Do nothing."""
+
+    def stop(self) -> None:
+        """Do nothing."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
+import structlog
 from msgspec import Struct
 
 from exporter.access import OpenSession
@@ -118,6 +119,10 @@ class Monitor:
         """Return what carries the requests of a configured account."""
         return self._accesses[account].requests
 
+    def endpoint_of(self, account: str) -> str:
+        """Return the service of a configured account."""
+        return self._accesses[account].endpoint
+
     def next_turn(self, key: AppKey, kind: Kind) -> float | None:
         """Return when an app is to be read next, in wall-clock seconds; None: no turn is laid."""
         return self._schedule.next_turn(self._apps[key].collector, kind)
@@ -126,10 +131,19 @@ class Monitor:
         """Begin with what an earlier process accepted, for the apps that are configured."""
         for app in saved:
             key = (app.account, app.app_id)
-            known = self._apps.get(key)
-            if known is not None:
+            if key not in self._apps:
+                continue
+            if app.endpoint != self.endpoint_of(app.account):
+                structlog.get_logger().info(
+                    "saved tasks are not used: they are of another endpoint",
+                    account=app.account,
+                    app_id=app.app_id,
+                    endpoint=app.endpoint,
+                )
+                continue
+            with self.supervisor.guarded(Part.SAVE_STATE, key):
                 self.policy.restore(key, (SavedFindings(*finding) for finding in app.findings().items()))
-                known.collector.restore(app)
+                self._apps[key].collector.restore(app)
 
     def findings_to_save(self, account: str, app_id: str) -> Findings:
         """Return what `restore` should find in an app's `SavedApp`."""

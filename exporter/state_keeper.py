@@ -1,5 +1,6 @@
 """Keeps the state file in step with what was accepted, and begins with it."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from exporter.threads import Worker
 
 SAVE_SECONDS: Final = 30.0
 """How often the file is written at most; at a stop it is written too."""
+LONGEST_LAST_SAVE_SECONDS: Final = 10.0
+"""How long a stop waits for the file at most."""
 
 
 class StateKeeper:
@@ -24,6 +27,7 @@ class StateKeeper:
 
     Args:
         collectors: All that are to be saved, as they are now.
+        endpoint: Returns the service of an account.
         findings: Those about an app, by account and AppId; what it returns must not change later.
         clock: For the pauses.
     """
@@ -32,10 +36,12 @@ class StateKeeper:
         self,
         collectors: Callable[[], Iterable[Collector]],
         *,
+        endpoint: Callable[[str], str],
         findings: Callable[[str, str], Findings] = lambda _account, _app_id: {},
         clock: Clock,
     ) -> None:
         self._collectors = collectors
+        self._endpoint = endpoint
         self._findings = findings
         self._clock = clock
         self._worker = Worker("state file")
@@ -65,8 +71,17 @@ class StateKeeper:
             await self._clock.sleep(SAVE_SECONDS)
             await self.save()
 
+    async def save_at_stop(self) -> None:
+        """Write the file with what has changed since the last sweep, too."""
+        self._saved_sweeps = {}
+        try:
+            async with asyncio.timeout(LONGEST_LAST_SAVE_SECONDS):
+                await self.save()
+        except TimeoutError:
+            structlog.get_logger().warning("state file not written in time", path=str(self.path))
+
     async def save(self) -> None:
-        """Write the file where something has been accepted since; a failure is logged when it begins and ends."""
+        """Write the file where a sweep has been accepted since; a failure is logged when it begins and ends."""
         collectors = [collector for collector in self._collectors() if collector.status.sweep is not None]
         sweeps = {
             (collector.account, collector.app.id): collector.status.last_sweep_began or 0.0 for collector in collectors
@@ -75,14 +90,20 @@ class StateKeeper:
             return
         # Entries never change, so that a list of them can be written while the inventory goes on.
         states = [
-            _State(collector.status, list(collector.inventory), self._findings(collector.account, collector.app.id))
+            _State(
+                collector.status,
+                self._endpoint(collector.account),
+                list(collector.inventory),
+                self._findings(collector.account, collector.app.id),
+            )
             for collector in collectors
         ]
         try:
             await self._worker.run(_write, self.path, states)
-        except OSError as error:
+        except (OSError, StateFileError) as error:
             if not self._fails:
-                structlog.get_logger().warning("state file not written", path=str(self.path), reason=error.strerror)
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                structlog.get_logger().warning("state file not written", path=str(self.path), reason=reason)
             self._fails = True
         else:
             if self._fails:
@@ -116,6 +137,7 @@ class _State(NamedTuple):
     """One app at one moment."""
 
     status: Status
+    endpoint: str
     entries: Sequence[Entry]
     findings: Findings
 
@@ -123,9 +145,15 @@ class _State(NamedTuple):
 def _write(path: Path, states: Iterable[_State]) -> None:
     apps = [
         state_file.saved_app(
-            status.account, status.app_id, status.sweep, status.last_update_began, entries, findings=findings
+            status.account,
+            status.app_id,
+            status.sweep,
+            status.last_update_began,
+            entries,
+            endpoint=endpoint,
+            findings=findings,
         )
-        for status, entries, findings in states
+        for status, endpoint, entries, findings in states
         if status.sweep is not None
     ]
     state_file.write(path, state_file.encode(apps))

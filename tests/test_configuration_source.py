@@ -1,9 +1,11 @@
 """Tests of where the configuration comes from."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from exporter import configuration_source
 from exporter.config.mistakes import ConfigError
 from exporter.config.model import Config
 from exporter.configuration_source import ConfigurationSource
@@ -128,3 +130,45 @@ def test_a_file_of_rules_that_changes_is_noticed(tmp_path: Path) -> None:
         assert source.files_changed()
         assert [rule.rule.name for rule in source.load().rule_set.rules] == [name]
         assert not source.files_changed()
+
+
+@pytest.mark.parametrize("change", ["another file of the same size", "a new file"])
+@pytest.mark.parametrize("moment", ["before the files are looked at", "just after"])
+def test_what_is_written_while_it_is_read_is_noticed(
+    change: str, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever changes between reading a file and looking at its time is loaded next, also within one tick of times."""
+    _replace(tmp_path / "a.apps", "- id: app-2\n")
+    source = _source(tmp_path, "'*.apps'")
+    times = (tmp_path / "a.apps").stat()
+    look = configuration_source._signature
+
+    def write() -> None:
+        if change == "a new file":
+            _replace(tmp_path / "b.apps", "- id: app-3\n")
+        else:
+            with (tmp_path / "a.apps").open("r+") as file:
+                file.write("- id: app-3\n")
+            os.utime(tmp_path / "a.apps", ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    def look_and_write(loaded: Loaded) -> object:
+        if moment == "just after":
+            signature = look(loaded)
+            write()
+            return signature
+        write()
+        return look(loaded)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(configuration_source, "_signature", look_and_write)
+        assert "app-3" not in _ids(source.load())
+    assert [source.change_has_settled() for _ in range(2)] == [False, True]
+    assert "app-3" in _ids(source.load())
+    assert [source.change_has_settled() for _ in range(3)] == [False] * 3
+
+
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    """A configuration that is none of the files that end is a mistake like others."""
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ConfigError, match="it is not a regular file"):
+        ConfigurationSource.of_file(tmp_path / "fifo", {}).load()

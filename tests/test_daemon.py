@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import re
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,14 +14,17 @@ import pytest
 import structlog
 
 from exporter import daemon
+from exporter.collect import state_file
+from exporter.config.credentials import EcsRamRole
 from exporter.config.mistakes import ConfigError, Mistake, Position
-from exporter.config.model import Config
+from exporter.config.model import Collection, Config
 from exporter.configuration_source import ConfigurationSource
 from exporter.daemon import LONGEST_START_SECONDS, STUCK_SECONDS, Daemon, Options
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.policy.loading import Loaded
 from exporter.policy.rule_set import RuleSet
 from tests.support.certificates import HASH, PASSWORD
+from tests.support.hanging import hanging_call
 from tests.support.http import Answer, ask, basic_auth
 from tests.support.monitored import Simulated, app_ids, config, sample, simulated, until
 
@@ -248,6 +252,89 @@ async def test_reloads_that_come_together_do_not_mix(simulator: Simulated) -> No
         assert scheduled == [(app, kind) for app in ("app-1", "app-2") for kind in ("sweep", "update")]
         await one.until_data_of("app-1", "app-2")
         assert 'app_id="app-3"' not in await one.metrics()
+
+
+async def test_it_can_be_stopped_while_it_starts(tmp_path: Path) -> None:
+    """A configuration or a state that a file system never gives keeps neither a stop nor the next start waiting."""
+    with hanging_call() as hang:
+        for where in ("exporter.state_keeper.state_file.read", "tests.test_daemon.Started._load"):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(where, hang)
+                one = Started(Config(accounts=(), collection=Collection(state_file=tmp_path / "state")))
+                await asyncio.sleep(0.05)
+                assert not one.running.done()
+                one.daemon.stop()
+                await asyncio.wait_for(one.running, timeout=5)
+
+
+async def test_a_file_system_that_does_not_answer_stops_no_reload_for_ever(
+    simulator: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload that can't read is refused with a sentence, the next ones too, and the first that can takes effect."""
+    monkeypatch.setattr("exporter.daemon.LONGEST_READ_SECONDS", 0.2)
+    async with started(simulator.config("app-1")) as one:
+        with hanging_call() as hang, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(one.daemon._source, "_read", hang)
+            for _ in range(2):
+                assert "can't be read within" in (await one.daemon.reload() or "")
+            assert sample(await one.metrics(), "rtcmpu_exporter_config_last_reload_successful") == 0
+        await until(lambda: not [thread for thread in threading.enumerate() if thread.name == "read configuration"])
+        assert await one.daemon.reload() is None
+
+
+async def test_a_stop_saves_what_changed_since_the_last_sweep(simulator: Simulated, tmp_path: Path) -> None:
+    """Changes that updates brought are in the file after a clean stop."""
+    path = tmp_path / "state"
+    seldom = Collection(interval_seconds=0.1, sweep_interval_seconds=600, stale_after_seconds=1200, state_file=path)
+    async with started(config(simulator.account("app-1"), collection=seldom)) as one:
+        await one.until_data_of("app-1")
+        await one.daemon._state_keeper.save()
+        simulator.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
+
+        async def is_seen() -> bool:
+            return sample(await one.metrics(), "rtcmpu_task_changes_total", change="added") == 1
+
+        await until(is_seen)
+    (saved,) = state_file.read(path) or []
+    assert "new" in [task.task_id for task in saved.tasks]
+
+
+async def test_the_state_of_another_service_is_not_used(tmp_path: Path) -> None:
+    """After a move to another endpoint nothing is shown before the first sweep, and nothing counts as changed."""
+    path = tmp_path / "state"
+    collection = Collection(interval_seconds=0.2, sweep_interval_seconds=1, stale_after_seconds=60, state_file=path)
+    async with simulated(tasks=10) as before, simulated(tasks=5, faults=["slow"]) as after:
+        async with started(config(before.account("app-1"), collection=collection)) as one:
+            await one.until_data_of("app-1")
+        with structlog.testing.capture_logs() as logs:
+            async with started(config(after.account("app-1"), collection=collection)) as one:
+                assert app_ids(await one.metrics(), "rtcmpu_tasks") == set()
+                await one.until_data_of("app-1")
+                text = await one.metrics()
+                for change in ("added", "removed", "modified"):
+                    assert sample(text, "rtcmpu_task_changes_total", change=change) == 0
+    assert "saved tasks are not used: they are of another endpoint" in [log["event"] for log in logs]
+
+
+async def test_hanging_calls_of_some_accounts_freeze_nothing_else(
+    simulator: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten accounts whose credentials never come, and threads that hang: publication, sums and passwords go on."""
+    with hanging_call() as hang:
+        monkeypatch.setattr("exporter.aliyun.key_fetching._Official.fetch", hang)
+        stuck = [
+            simulator.account("app-2", name=f"stuck-{number}", credentials=EcsRamRole(role_name=f"role-{number}"))
+            for number in range(10)
+        ]
+        async with started(config(*stuck, simulator.account("app-1", name="fine"))) as one:
+            await until(lambda: one.daemon.statuses()[-1].status.up)
+            simulator.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
+
+            async def is_seen() -> bool:
+                return sample(await one.metrics(), "rtcmpu_task_changes_total", account="fine", change="added") == 1
+
+            await until(is_seen, within_seconds=5)
+            assert len([each for each in threading.enumerate() if each.name == "fetch credentials"]) == len(stuck)
 
 
 async def test_a_bad_first_configuration_ends_the_start() -> None:

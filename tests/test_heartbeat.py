@@ -1,5 +1,9 @@
 """Tests of the heartbeat."""
 
+import subprocess
+import sys
+import time
+
 from exporter.heartbeat import Heartbeat
 from tests.support.virtual_time import VirtualClock, run
 
@@ -49,3 +53,22 @@ def test_silence_grows_until_the_next_beat() -> None:
         return [*silences, heartbeat.silent_seconds]
 
     assert run(scenario()) == [20.0, 0.0, 3.0]
+
+
+def test_a_stuck_process_ends_with_a_traceback() -> None:
+    """Even code that never gives up Python's lock is ended, and one that is fed goes on."""
+    program = (
+        "import re, time\n"
+        "from exporter.heartbeat import Watchdog\n"
+        "watchdog = Watchdog(0.5)\n"
+        "for _ in range(8):\n"
+        "    watchdog.feed()\n"
+        "    time.sleep(0.1)\n"
+        "print('fed', flush=True)\n"
+        "re.match('(a+)+$', 'a' * 60 + 'b')\n"
+    )
+    began = time.monotonic()
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=False, text=True)
+    assert (ended.returncode, ended.stdout) == (1, "fed\n")
+    assert "re/__init__.py" in ended.stderr
+    assert time.monotonic() - began < 10

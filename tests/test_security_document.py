@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from exporter import daemon, fresh_sweep
+from exporter import daemon, fresh_sweep, heartbeat, state_keeper
 from exporter.aliyun import credentials, failures, response, row, transport, values
 from exporter.collect import history, requests, state_file
 from exporter.config import files, yaml_nodes
@@ -61,7 +61,10 @@ SAID = {
     "a reading that somebody asked for on a page": f"{fresh_sweep.LONGEST_SECONDS:g} s",
     "judging all tasks at the start, before anything is served": f"{daemon.LONGEST_JUDGING_SECONDS:g} s",
     "an end by SIGTERM, for answers under way": f"{daemon.DRAIN_SECONDS:g} s",
+    "writing the state file at an end by SIGTERM": f"{state_keeper.LONGEST_LAST_SAVE_SECONDS:g} s",
     "the event loop without a beat": f"{daemon.STUCK_SECONDS:g} s",
+    "the event loop without a beat, until the process ends itself": f"{heartbeat.END_AFTER_SECONDS:g} s",
+    "reading the configuration's files": f"{daemon.LONGEST_READ_SECONDS:g} s",
 }
 
 

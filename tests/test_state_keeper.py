@@ -16,6 +16,8 @@ from exporter.state_keeper import SAVE_SECONDS, StateKeeper
 from tests.support.moving_list import INTERVALS, ListService, MovingList, Told, collector_of, listed, shown
 from tests.support.virtual_time import VirtualClock, at_once, run
 
+ENDPOINT = "https://live.example.com"
+
 
 class Process:
     """What of one process of the exporter counts here: a collector and the keeper of its state."""
@@ -32,7 +34,9 @@ class Process:
             self.findings_of.append((account, app_id))
             return findings or {}
 
-        self.keeper = StateKeeper(lambda: [self.collector], findings=findings_about, clock=clock)
+        self.keeper = StateKeeper(
+            lambda: [self.collector], endpoint=lambda _account: ENDPOINT, findings=findings_about, clock=clock
+        )
         self.keeper.path = path
 
     async def begin(self) -> bool:

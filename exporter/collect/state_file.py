@@ -7,6 +7,7 @@ holds what a `Task` holds, and rules: no URL paths, no user ids, no payloads.
 
 import glob
 import os
+import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,9 +20,9 @@ from msgspec import Struct
 
 from exporter.collect.inventory import Entry
 from exporter.collect.status import Sweep
+from exporter.config.regular_file import STATE_FILE_MARK, read_regular, state_file_refusal
 from exporter.task import Configuration, Task
 
-MAGIC: Final = b"rtcmpu-state"
 FORMAT: Final = 1
 MOST_BYTES: Final = 2 * 1024**3
 """Of the content; beyond it a file is taken for damaged."""
@@ -62,6 +63,8 @@ class SavedApp(Struct, frozen=True):
     """One app as it was accepted. Times are wall-clock seconds."""
 
     account: str
+    endpoint: str
+    """The service that the app was read from."""
     app_id: str
     sweep: Sweep
     last_update_began: float | None
@@ -103,6 +106,7 @@ def saved_app(
     last_update_began: float | None,
     entries: Iterable[Entry],
     *,
+    endpoint: str,
     findings: Findings,
 ) -> SavedApp:
     """Return an app as it is saved, with those findings that are about its tasks or about the app as a whole."""
@@ -123,7 +127,14 @@ def saved_app(
             )
         )
     return SavedApp(
-        account, app_id, sweep, last_update_began, list(places), tasks, list(_saved_violations(findings, tasks))
+        account,
+        endpoint,
+        app_id,
+        sweep,
+        last_update_began,
+        list(places),
+        tasks,
+        list(_saved_violations(findings, tasks)),
     )
 
 
@@ -139,7 +150,7 @@ def _saved_violations(findings: Findings, tasks: Iterable[SavedTask]) -> Iterato
 def encode(apps: Iterable[SavedApp]) -> bytes:
     """Return the file's bytes."""
     content = zlib.compress(msgspec.msgpack.encode(list(apps)), level=1)
-    return b"%s %d %s %s\n" % (MAGIC, FORMAT, _schema(), _digest(content)) + content
+    return b"%s %d %s %s\n" % (STATE_FILE_MARK, FORMAT, _schema(), _digest(content)) + content
 
 
 def decode(data: bytes) -> list[SavedApp]:
@@ -150,7 +161,7 @@ def decode(data: bytes) -> list[SavedApp]:
     """
     header, _, content = data.partition(b"\n")
     words = header.split(b" ") if len(header) < 200 else []
-    if len(words) != 4 or words[0] != MAGIC:
+    if len(words) != 4 or words[0] != STATE_FILE_MARK:
         raise StateFileError("it is no state file of this program")
     if words[1:3] != [b"%d" % FORMAT, _schema()]:
         raise StateFileError("it was written by another version of this program")
@@ -172,11 +183,14 @@ def write(path: Path, data: bytes) -> None:
     """Replace the file as a whole; only its owner can read it. What killed processes left beside it goes.
 
     Raises:
-        OSError: it can't be written; the old one is still there.
+        OSError: It can't be written; the old one is still there.
+        StateFileError: There is a file that is not ours.
     """
+    if (refusal := state_file_refusal(path)) is not None:
+        raise StateFileError(refusal)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    beside.unlink(missing_ok=True)
+    # Of two containers on one volume both can be process 1.
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(8)}.new")
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY)
         with os.fdopen(descriptor, "wb") as file:
@@ -212,8 +226,7 @@ def read(path: Path) -> list[SavedApp] | None:
         StateFileError: it can't be read or used.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        data = read_regular(path, MOST_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:

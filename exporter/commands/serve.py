@@ -11,6 +11,7 @@ from exporter.commands.running import run
 from exporter.config.mistakes import ConfigError, UsageError
 from exporter.configuration_source import ConfigurationSource
 from exporter.daemon import Daemon, Options
+from exporter.heartbeat import END_AFTER_SECONDS, Watchdog
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.service_manager import ServiceManager, inherited_sockets
 from exporter.web.listen import ListenError
@@ -35,6 +36,7 @@ def serve(
             clock=SystemClock(),
             rng=random.Random(),  # noqa: S311 - no secret
             service_manager=ServiceManager(os.environ),
+            watchdog=Watchdog(END_AFTER_SECONDS),
             sockets=inherited_sockets(os.environ) if use_systemd_socket else (),
         )
         run(daemon.run())

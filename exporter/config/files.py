@@ -2,12 +2,13 @@
 
 import glob
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from exporter.config.expansion import ExpansionError, expand
 from exporter.config.mistakes import Mistakes, Position
+from exporter.config.regular_file import read_regular
 from exporter.config.source_text import SourceText
 from exporter.config.yaml_nodes import Node, Scalar, compose
 
@@ -39,10 +40,7 @@ class Files:
     @property
     def sha256(self) -> str:
         """A digest over the contents of all files in order."""
-        whole = hashlib.sha256()
-        for content in self.contents.values():
-            whole.update(hashlib.sha256(content).digest())
-        return whole.hexdigest()
+        return digest_of(self.contents.values())
 
     def node(self, path: Path) -> Node | None:
         """Return the tree of a YAML file; None where it has none."""
@@ -93,8 +91,7 @@ class Files:
         """Read and decode one file."""
         start = Position(order, str(path), 1, 1)
         try:
-            with path.open("rb") as file:
-                content = file.read(MOST_BYTES + 1)
+            content = read_regular(path, MOST_BYTES + 1)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             self.mistakes.add(start, f"the file can't be read ({reason}), expected a readable YAML file")
@@ -112,6 +109,14 @@ class Files:
             self.mistakes.add(place, "the file is not UTF-8, expected UTF-8")
             return None
         return SourceText(str(path), order, text)
+
+
+def digest_of(contents: Iterable[bytes]) -> str:
+    """Return a digest over the contents of files, in order."""
+    whole = hashlib.sha256()
+    for content in contents:
+        whole.update(hashlib.sha256(content).digest())
+    return whole.hexdigest()
 
 
 def is_file(path: Path) -> bool:

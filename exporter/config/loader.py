@@ -10,6 +10,7 @@ from exporter.config.files import Files, is_file
 from exporter.config.limiter_groups import limiter_groups
 from exporter.config.mistakes import Mistakes, Position
 from exporter.config.model import Config
+from exporter.config.regular_file import state_file_refusal
 from exporter.config.validation import find, items_at, text_at, validate
 from exporter.config.yaml_nodes import Items, Node, Scalar
 from exporter.config.yaml_nodes import Mapping as MappingNode
@@ -135,6 +136,10 @@ def _check(config: Config, root: Node, mistakes: Mistakes) -> None:
         if account.ca_file is not None and not is_file(account.ca_file):
             text = f"ca_file {str(account.ca_file)!r} not found, expected a PEM file"
             mistakes.add(_place(node, "ca_file"), text)
+    path = config.collection.state_file
+    if path is not None and (refusal := state_file_refusal(path)) is not None:
+        text = f"state_file {str(path)!r} would be replaced: {refusal}, expected a name of its own"
+        mistakes.add((find(root, ["collection", "state_file"]) or root).position, text)
     for place, text in _rates(config, nodes):
         mistakes.add(place, text)
 

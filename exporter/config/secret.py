@@ -2,12 +2,13 @@
 
 import errno
 import re
-import stat
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
+
+from exporter.config.regular_file import read_regular
 
 HIDDEN: Final = "<secret>"
 """What stands wherever a secret would be shown."""
@@ -99,10 +100,7 @@ class SecretFile(Secret):
             OSError: The file can't be read, is not a regular file, or has more than 64 KiB.
             UnicodeDecodeError: The file is not UTF-8.
         """
-        if not stat.S_ISREG(self._path.stat().st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", str(self._path))
-        with self._path.open("rb") as file:
-            content = file.read(_LARGEST_FILE_BYTES + 1)
+        content = read_regular(self._path, _LARGEST_FILE_BYTES + 1)
         if len(content) > _LARGEST_FILE_BYTES:
             raise OSError(errno.EFBIG, "it is larger than 64 KiB", str(self._path))
         return stripped(content.decode("utf-8"))

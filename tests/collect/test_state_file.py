@@ -1,6 +1,9 @@
 """The state file: what it keeps, and what it refuses."""
 
+import os
+import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -12,8 +15,12 @@ from exporter.collect import state_file
 from exporter.collect.inventory import Entry
 from exporter.collect.state_file import BEFORE_THIS_PROCESS, Findings, SavedApp, SavedViolations, StateFileError
 from exporter.collect.status import Sweep
+from exporter.config.loader import load
+from exporter.config.mistakes import ConfigError
+from exporter.config.regular_file import state_file_refusal
 from exporter.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Output, Task
 from tests.metrics.builders import PLAIN
+from tests.support.configurations import account, write_configuration
 
 SWEEP = Sweep(
     began=1000.0, duration_seconds=1.5, requests=3, repaired_tasks=0, duplicate_rows=0, rows_without_task_id=1
@@ -49,7 +56,9 @@ def _entries(count: int) -> list[Entry]:
 
 
 def _app(count: int = 4, findings: Findings = FINDINGS) -> SavedApp:
-    return state_file.saved_app("prod", "live", SWEEP, 1010.0, _entries(count), findings=findings)
+    return state_file.saved_app(
+        "prod", "live", SWEEP, 1010.0, _entries(count), endpoint="https://live.example.com", findings=findings
+    )
 
 
 @given(st.integers(0, 30))
@@ -137,13 +146,72 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["rtcmpu.state"]
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What can't be put in place costs nothing but itself."""
     path = tmp_path / "rtcmpu.state"
-    path.mkdir()
+    state_file.write(path, state_file.encode([_app(1)]))
+    monkeypatch.setattr(Path, "replace", lambda _self, target: Path(tmp_path / "none").rename(target))
     with pytest.raises(OSError, match=r"rtcmpu\.state"):
         state_file.write(path, b"new")
     assert [file.name for file in tmp_path.iterdir()] == ["rtcmpu.state"]
+    assert state_file.read(path) == [_app(1)]
+
+
+@pytest.mark.parametrize("kind", ["a key", "the configuration", "a FIFO", "a socket", "a directory", "a link to a key"])
+def test_what_is_not_ours_is_neither_read_nor_replaced(kind: str, tmp_path: Path) -> None:
+    """A file without our mark, and whatever is no regular file, stays as it is, and nobody waits for it."""
+    path = tmp_path / "file"
+    content = "accounts: []" if kind == "the configuration" else "-----BEGIN PRIVATE KEY-----"
+    match kind:
+        case "a FIFO":
+            os.mkfifo(path)
+        case "a socket":
+            with socket.socket(socket.AF_UNIX) as bound:
+                bound.bind(str(path))
+        case "a directory":
+            path.mkdir()
+        case "a link to a key":
+            (tmp_path / "key").write_text(content)
+            path.symlink_to(tmp_path / "key")
+        case _:
+            path.write_text(content)
+    before = path.lstat().st_ino
+    with pytest.raises(StateFileError):
+        state_file.read(path)
+    with pytest.raises(StateFileError):
+        state_file.write(path, state_file.encode([_app()]))
+    assert path.lstat().st_ino == before
+    config = write_configuration(
+        tmp_path, account("https://live.example.com"), rest=f"collection: {{state_file: {path}}}\n"
+    )
+    with pytest.raises(ConfigError, match=rf"state_file '{path}' would be replaced: .*, expected a name of its own"):
+        load(config, {})
+
+
+@pytest.mark.parametrize("content", [None, b"", b"rtcmpu-state 0 of an earlier version\n"])
+def test_a_new_an_empty_and_a_damaged_file_of_ours_are_replaced(content: bytes | None, tmp_path: Path) -> None:
+    """None of them holds anything of somebody else's."""
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_bytes(content)
+    assert state_file_refusal(path) is None
+    state_file.write(path, state_file.encode([_app()]))
+    assert state_file.read(path) == [_app()]
+
+
+def test_writers_at_the_same_time_do_not_meet(tmp_path: Path) -> None:
+    """Two processes with one id, as in two containers on one volume, never rename what the other has not finished."""
+    path = tmp_path / "file"
+    files = {count: state_file.encode([_app(count)]) for count in (1, 20)}
+
+    def write(data: bytes) -> None:
+        for _ in range(100):
+            state_file.write(path, data)
+            assert path.read_bytes() in files.values()
+
+    with ThreadPoolExecutor() as writers:
+        list(writers.map(write, files.values()))
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
 def test_no_file_is_no_mistake(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def _what_it_is(path: Path, last: int) -> str:
     return {last % VERSIONS: "old", (last + 1) % VERSIONS: "new"}.get(number, "lost")
 
 
-_EMPTY = SavedApp("a", "b", Sweep(0.0, 1.0, 1, 0, 0, 0), None, [PLAIN], [], [])
+_EMPTY = SavedApp("a", "https://live.example.com", "b", Sweep(0.0, 1.0, 1, 0, 0, 0), None, [PLAIN], [], [])
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Final
 
+from exporter.config.regular_file import read_regular
+
 _MOST_BYTES: Final = 4 * 1024 * 1024
 
 Look = tuple[int, int, int, int]
@@ -28,8 +30,7 @@ class SeenFiles:
             OSError: It can't be read, or is larger than any such file.
         """
         self.look_at(path)
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
+        content = read_regular(path, _MOST_BYTES + 1)
         if len(content) > _MOST_BYTES:
             raise OSError(None, f"larger than {_MOST_BYTES >> 20} MiB")
         return content

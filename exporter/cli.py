@@ -3,54 +3,47 @@
 Each command's module is imported when it is asked for: the daemon carries neither the simulator nor progress bars.
 """
 
-import argparse
+import difflib
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
+
+import click
+from click.core import ParameterSource
 
 from exporter import __version__
-from exporter.arguments import (
-    PROGRAM,
-    USAGE_ERROR,
-    Commands,
-    Handler,
-    Parser,
-    add_command,
-    add_configuration,
-    add_group,
-    add_web_configuration,
-    configuration_source,
-    count,
-    host_and_port,
-    rate,
-)
 from exporter.commands import exit_codes
+from exporter.config.flags import from_flags
 from exporter.config.mistakes import ConfigError, UsageError
+from exporter.config.model import DEFAULT_ENDPOINT
 from exporter.configuration_source import ConfigurationSource
 
-COMMANDS: Final = ("serve", "demo", "simulate", "check-config", "collect", "audit", "rules")
+PROGRAM: Final = "rtcmpu-exporter"
+DEFAULT_COMMAND: Final = "serve"
 NEVER: Final = "never"
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit code, as `commands/exit_codes.py` lists them."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or (words[0] not in COMMANDS and words[0] not in {"-h", "--help", "--version"}):
-        words.insert(0, "serve")
-    options = _parser().parse_args(words)
-    handler: Handler = options.handler
     try:
-        return handler(options)
+        return int(cli.main(None if arguments is None else list(arguments), PROGRAM, standalone_mode=False) or 0)
+    except click.ClickException as error:
+        where = getattr(error, "ctx", None)
+        path = PROGRAM if where is None else where.command_path
+        sys.stderr.write(f"{path}: {error.format_message().rstrip('.')}; see {path} --help\n")
+        return exit_codes.USAGE
     except (ConfigError, UsageError) as error:
         sys.stderr.write(f"{error}\n")
-        return USAGE_ERROR
-    except KeyboardInterrupt:
-        return 130
+        return exit_codes.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return exit_codes.INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return exit_codes.FOUND
     except Exception as error:  # noqa: BLE001 - a bug must not look like a finding or a mistake of usage
         from exporter.supervisor import written
 
@@ -58,334 +51,426 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_codes.INTERNAL
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog=PROGRAM,
-        description="Prometheus exporter for the relay (MPU) tasks of ApsaraVideo Live. Without a command: serve.",
-        epilog=f"example: {PROGRAM} demo",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = parser.add_subparsers(metavar="command", required=True)
-    _add_serve(commands)
-    _add_demo(commands)
-    _add_simulate(commands)
-    _add_check_config(commands)
-    _add_collect(commands)
-    _add_audit(commands)
-    _add_rules(commands)
-    return parser
+class Commands(click.Group):
+    """A group that names the nearest command to a mistyped one."""
+
+    default: str | None = None
+    """The command that flags alone mean."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command before flags that are not the group's own."""
+        own = {"--help", "-h", "--version"}
+        if self.default is not None and (not args or (args[0].startswith("-") and args[0] not in own)):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command by its name."""
+        if args and args[0] not in self.commands:
+            near = difflib.get_close_matches(args[0], self.commands, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.commands)}"
+            ctx.fail(f"unknown command {args[0]!r}: {hint}")
+        return super().resolve_command(ctx, args)
 
 
-def _add_serve(commands: Commands) -> None:
-    def handler(options: argparse.Namespace) -> int:
-        from exporter.commands.serve import serve
-        from exporter.daemon import Options
+class Count(click.ParamType[int]):
+    """A whole number, 0 or more."""
 
-        return serve(
-            configuration_source(options),
-            Options(
-                listen_addresses=tuple(options.listen_address or [":10678"]),
-                telemetry_path=options.telemetry_path,
-                enable_lifecycle=options.enable_lifecycle,
-                web_config_file=options.web_config_file,
-                health_without_auth=options.health_without_auth,
-                external_url=options.external_url,
-                allowed_hosts=tuple(options.allowed_hosts),
-            ),
-            log_level=options.log_level,
-            log_format=options.log_format,
-            use_systemd_socket=options.systemd_socket,
-        )
+    name = "N"
 
-    command = add_command(
-        commands,
-        "serve",
-        handler,
-        does="collect the configured apps and serve their metrics",
-        examples=("serve --config.file=rtcmpu.yml", "serve --app.id=live-main --app.id=live-events"),
-    )
-    add_configuration(command)
-    command.add_argument(
-        "--web.listen-address",
-        dest="listen_address",
-        metavar="ADDRESS",
-        action="append",
-        help="host:port, [host]:port or :port; repeatable (default :10678)",
-    )
-    command.add_argument(
-        "--web.telemetry-path",
-        dest="telemetry_path",
-        metavar="PATH",
-        default="/metrics",
-        help="where the metrics are (default /metrics)",
-    )
-    add_web_configuration(command)
-    command.add_argument(
-        "--web.enable-lifecycle",
-        dest="enable_lifecycle",
-        action="store_true",
-        help="allow POST /-/reload, which loads the configuration again as SIGHUP does",
-    )
-    command.add_argument(
-        "--web.systemd-socket",
-        dest="systemd_socket",
-        action="store_true",
-        help="listen on the sockets that a systemd socket unit hands over, not on --web.listen-address",
-    )
-    command.add_argument(
-        "--log.level",
-        dest="log_level",
-        choices=("debug", "info", "warning", "error"),
-        default="info",
-        help="least level that is logged (default info)",
-    )
-    command.add_argument(
-        "--log.format", dest="log_format", choices=("logfmt", "json"), default="logfmt", help="(default logfmt)"
-    )
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read it."""
+        text = str(value)
+        if not (text.isascii() and text.isdigit()):
+            self.fail(f"{text!r}: expected a whole number, 0 or more", param, ctx)
+        return int(text)
 
 
-def _add_demo(commands: Commands) -> None:
-    def handler(options: argparse.Namespace) -> int:
-        from exporter.commands.demo import demo
-        from exporter.daemon import Options
+class Rate(click.ParamType[float]):
+    """A finite number, 0 or more."""
 
-        return demo(
-            Options(
-                listen_addresses=tuple(options.listen_address or ["127.0.0.1:10678"]),
-                web_config_file=options.web_config_file,
-                health_without_auth=options.health_without_auth,
-                external_url=options.external_url,
-                allowed_hosts=tuple(options.allowed_hosts),
-            ),
-            *host_and_port(options.simulator_address),
-        )
+    name = "RATE"
 
-    command = add_command(
-        commands,
-        "demo",
-        handler,
-        does="run a lively simulated service and the exporter on it: no account, no network",
-        examples=("demo", "demo --web.listen-address=:10678 --simulator.listen-address=127.0.0.1:0"),
-    )
-    command.add_argument(
-        "--web.listen-address",
-        dest="listen_address",
-        metavar="ADDRESS",
-        action="append",
-        help="where the exporter listens; repeatable (default 127.0.0.1:10678)",
-    )
-    add_web_configuration(command)
-    command.add_argument(
-        "--simulator.listen-address",
-        dest="simulator_address",
-        metavar="HOST:PORT",
-        default="127.0.0.1:10679",
-        help="where the simulated service listens (default 127.0.0.1:10679)",
-    )
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not 0 <= number < math.inf:
+            self.fail(f"{str(value)!r}: expected a number, 0 or more", param, ctx)
+        return number
 
 
-def _add_simulate(commands: Commands) -> None:
-    def handler(options: argparse.Namespace) -> int:
-        from exporter.commands.simulate import simulate, simulate_demo
-        from exporter.simulator.options import SimulatorOptions
+FILE: Final = click.Path(path_type=Path)
 
-        if options.demo:
-            return simulate_demo(*host_and_port(options.listen_address))
-        return simulate(
-            SimulatorOptions(
-                apps=options.apps,
-                tasks=options.tasks,
-                churn=options.churn,
-                seed=options.seed,
-                requests_per_second=options.requests_per_second,
-                faults=tuple(options.fault),
-                variants=tuple(options.variant),
-            ),
-            *host_and_port(options.listen_address),
-        )
 
-    command = add_command(
-        commands,
-        "simulate",
-        handler,
-        does="run the simulated service alone",
-        examples=(
-            "simulate --apps=2 --tasks=1500 --churn=5",
-            "simulate --fault throttled_429=0.1",
-            "simulate --demo",
+def examples(*lines: str, more: str = "") -> str:
+    """Return the end of a command's help."""
+    shown = "\n".join(f"  {PROGRAM} {line}" for line in lines)
+    parts = [*(more.strip().split("\n\n") if more else ()), f"examples:\n{shown}"]
+    return "\n\n".join(f"\b\n{part}" for part in parts)
+
+
+def configuration(command: F) -> F:
+    """Add the flags that say what to read, for `source_of`."""
+    for option in (
+        click.option("--api.endpoint", "endpoint", metavar="URL", help=f"with --app.id (default {DEFAULT_ENDPOINT})"),
+        click.option(
+            "--app.id",
+            "app_ids",
+            metavar="ID",
+            multiple=True,
+            help="in place of a file: an AppId to read with the default credentials; repeatable",
         ),
-        more=_simulator_words(),
-    )
-    command.add_argument(
-        "--listen-address",
-        dest="listen_address",
-        metavar="HOST:PORT",
-        default="127.0.0.1:10679",
-        help="where it listens; port 0 takes any free one (default 127.0.0.1:10679)",
-    )
-    command.add_argument(
-        "--demo", action="store_true", help="the fleet and the accounts of the demo command; no flag below counts then"
-    )
-    command.add_argument("--apps", type=count, metavar="N", default=3, help="number of apps, app-1 … (default 3)")
-    command.add_argument("--tasks", type=count, metavar="N", default=100, help="tasks of each app (default 100)")
-    command.add_argument(
-        "--churn", type=rate, metavar="RATE", default=1.0, help="events a second over all apps (default 1)"
-    )
-    command.add_argument("--seed", type=int, metavar="N", default=1, help="another fleet for each number (default 1)")
-    command.add_argument(
-        "--requests-per-second",
-        dest="requests_per_second",
-        type=count,
-        metavar="N",
-        default=50,
-        help="what the account may send (default 50)",
-    )
-    command.add_argument(
-        "--fault", metavar="NAME=RATE", action="append", default=[], help="go wrong at a rate of 0 to 1; repeatable"
-    )
-    command.add_argument(
-        "--variant", metavar="NAME=VALUE", action="append", default=[], help="another undocumented answer; repeatable"
-    )
+        click.option("--config.file", "config_file", metavar="FILE", type=FILE, help="the configuration"),
+    ):
+        command = option(command)
+    return command
 
 
-def _simulator_words() -> str:
-    from exporter.simulator.options import fault_descriptions, variant_descriptions
+def source_of(config_file: Path | None, app_ids: Sequence[str], endpoint: str | None) -> ConfigurationSource:
+    """Return where the configuration comes from.
 
-    def listed(words: dict[str, str]) -> str:
-        return "\n".join(f"  {name:<{max(map(len, words))}}  {line}" for name, line in words.items())
-
-    return f"faults:\n{listed(dict(fault_descriptions()))}\n\nvariants:\n{listed(dict(variant_descriptions()))}\n\n"
-
-
-def _add_check_config(commands: Commands) -> None:
-    def handler(options: argparse.Namespace) -> int:
-        from exporter.commands.check_config import check_config
-
-        source = ConfigurationSource.of_file(options.file, os.environ)
-        return check_config(source, options.file, probe=options.probe, web_config_file=options.web_config_file)
-
-    command = add_command(
-        commands,
-        "check-config",
-        handler,
-        does="report every mistake of a configuration, and what to expect of its budget",
-        examples=("check-config rtcmpu.yml", "check-config --probe rtcmpu.yml"),
-    )
-    command.add_argument(
-        "--web.config.file",
-        dest="web_config_file",
-        metavar="FILE",
-        type=Path,
-        help="a web configuration to be checked as well",
-    )
-    command.add_argument("file", metavar="FILE", type=Path)
-    command.add_argument("--probe", action="store_true", help="make one real call for each app")
+    Raises:
+        UsageError: a file and flags, or neither.
+    """
+    if config_file is not None:
+        if app_ids or endpoint:
+            raise UsageError("--config.file does not go with --app.id or --api.endpoint: put the app into the file")
+        return ConfigurationSource.of_file(config_file, os.environ)
+    if not app_ids:
+        raise UsageError("no apps configured: pass --config.file=FILE or --app.id=ID, or try the demo command")
+    return ConfigurationSource.of_config(from_flags(app_ids, endpoint or DEFAULT_ENDPOINT))
 
 
-def _add_collect(commands: Commands) -> None:
-    def handler(options: argparse.Namespace) -> int:
-        from exporter.commands.collect import collect
-
-        return collect(configuration_source(options), options.output)
-
-    command = add_command(
-        commands,
-        "collect",
-        handler,
-        does="sweep every app once, now, and print what was found",
-        examples=("collect --app.id=live-main", "collect --config.file=rtcmpu.yml --output=json"),
-    )
-    add_configuration(command)
-    command.add_argument(
-        "--output",
-        choices=("table", "json", "prometheus"),
-        default="table",
-        help="a table of apps, every task as JSON, or the exposition (default table)",
-    )
-
-
-def _add_audit(commands: Commands) -> None:
-    def handler(options: argparse.Namespace) -> int:
-        from exporter.commands.audit import audit
-        from exporter.policy.rule import Severity
-
-        fail_on = None if options.fail_on == NEVER else Severity(options.fail_on)
-        return audit(configuration_source(options), options.output, fail_on)
-
-    command = add_command(
-        commands,
-        "audit",
-        handler,
-        does="sweep every app once, now, and print what is not as it is expected to be",
-        examples=(
-            "audit --app.id=live-main",
-            "audit --config.file=rtcmpu.yml --output=junit --fail-on=critical",
+def web_configuration(command: F) -> F:
+    """Add the flags that say who may read what is served."""
+    for option in (
+        click.option(
+            "--web.health-without-auth",
+            "health_without_auth",
+            is_flag=True,
+            help="answer /-/healthy and /-/ready without a password",
         ),
+        click.option(
+            "--web.config.file",
+            "web_config_file",
+            metavar="FILE",
+            type=FILE,
+            help="TLS, users, headers and rate limit, in the format of Prometheus' exporters (docs/web-config.md)",
+        ),
+        click.option(
+            "--web.allowed-host",
+            "allowed_hosts",
+            metavar="HOST",
+            multiple=True,
+            help="another host name that browsers may use for the pages, such as *.example.com; repeatable",
+        ),
+        click.option(
+            "--web.external-url",
+            "external_url",
+            metavar="URL",
+            help="where a proxy publishes the exporter; requests for its host are answered",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def listen_addresses(default: str) -> Callable[[F], F]:
+    """Add the flag that says where the exporter listens."""
+    return click.option(
+        "--web.listen-address",
+        "listen_addresses",
+        metavar="ADDRESS",
+        multiple=True,
+        default=(default,),
+        help=f"host:port, [host]:port or :port; repeatable (default {default})",
+    )
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Split HOST:PORT.
+
+    Raises:
+        UsageError: it is none.
+    """
+    host, _, port = address.rpartition(":")
+    if not (port.isascii() and port.isdecimal()) or int(port) > 65_535:
+        raise UsageError(f"{address!r}: expected HOST:PORT")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+@click.group(
+    cls=Commands,
+    name=PROGRAM,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    help="Prometheus exporter for the relay (MPU) tasks of ApsaraVideo Live. Without a command: serve.",
+    epilog=f"example: {PROGRAM} demo",
+)
+@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Run one of the commands."""
+
+
+cli.default = DEFAULT_COMMAND
+
+
+@cli.command(
+    help="Collect the configured apps and serve their metrics.",
+    epilog=examples("serve --config.file=rtcmpu.yml", "serve --app.id=live-main --app.id=live-events"),
+)
+@configuration
+@listen_addresses(":10678")
+@click.option(
+    "--web.telemetry-path",
+    "telemetry_path",
+    metavar="PATH",
+    default="/metrics",
+    help="where the metrics are (default /metrics)",
+)
+@web_configuration
+@click.option(
+    "--web.enable-lifecycle",
+    "enable_lifecycle",
+    is_flag=True,
+    help="allow POST /-/reload, which loads the configuration again as SIGHUP does",
+)
+@click.option(
+    "--web.systemd-socket",
+    "systemd_socket",
+    is_flag=True,
+    help="listen on the sockets that a systemd socket unit hands over, not on --web.listen-address",
+)
+@click.option(
+    "--log.level",
+    "log_level",
+    type=click.Choice(["debug", "info", "warn", "warning", "error"]),
+    default="info",
+    help="minimum log level (default info)",
+)
+@click.option(
+    "--log.format", "log_format", type=click.Choice(["logfmt", "json"]), default="logfmt", help="(default logfmt)"
+)
+def serve(
+    config_file: Path | None,
+    app_ids: tuple[str, ...],
+    endpoint: str | None,
+    *,
+    log_level: Any,
+    log_format: Any,
+    systemd_socket: bool,
+    **options: Any,
+) -> int:
+    """Run the daemon."""
+    from exporter.commands import serve as command
+    from exporter.daemon import Options
+
+    return command.serve(
+        source_of(config_file, app_ids, endpoint),
+        Options(**options),
+        log_level="warning" if log_level == "warn" else log_level,
+        log_format=log_format,
+        use_systemd_socket=systemd_socket,
+    )
+
+
+@cli.command(
+    help="Run a lively simulated service and the exporter on it: no account, no network.",
+    epilog=examples("demo", "demo --web.listen-address=:10678 --simulator.listen-address=127.0.0.1:0"),
+)
+@listen_addresses("127.0.0.1:10678")
+@web_configuration
+@click.option(
+    "--simulator.listen-address",
+    "simulator_address",
+    metavar="HOST:PORT",
+    default="127.0.0.1:10679",
+    help="where the simulated service listens (default 127.0.0.1:10679)",
+)
+def demo(simulator_address: str, **options: Any) -> int:
+    """Run both."""
+    from exporter.commands import demo as command
+    from exporter.daemon import Options
+
+    return command.demo(Options(**options), *host_and_port(simulator_address))
+
+
+class Simulate(click.Command):
+    """A command whose help lists faults and variants."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what `--fault` and `--variant` take, then the examples."""
+        from exporter.simulator.options import fault_descriptions, variant_descriptions
+
+        for title, words in (("faults", fault_descriptions()), ("variants", variant_descriptions())):
+            with formatter.section(title):
+                formatter.write_dl(list(words.items()))
+        super().format_epilog(ctx, formatter)
+
+
+@cli.command(
+    cls=Simulate,
+    help="Run the simulated service alone.",
+    epilog=examples(
+        "simulate --apps=2 --tasks=1500 --churn=5", "simulate --fault throttled_429=0.1", "simulate --demo"
+    ),
+)
+@click.option(
+    "--listen-address",
+    "--web.listen-address",
+    "listen_address",
+    metavar="HOST:PORT",
+    default="127.0.0.1:10679",
+    help="where it listens; port 0 takes any free one (default 127.0.0.1:10679)",
+)
+@click.option("--demo", "is_demo", is_flag=True, help="the fleet and the accounts of the demo command")
+@click.option("--apps", type=Count(), default=3, help="number of apps, app-1 … (default 3)")
+@click.option("--tasks", type=Count(), default=100, help="tasks of each app (default 100)")
+@click.option("--churn", type=Rate(), default=1.0, help="events a second over all apps (default 1)")
+@click.option("--seed", type=int, metavar="N", default=1, help="another fleet for each number (default 1)")
+@click.option(
+    "--requests-per-second", "requests_per_second", type=Count(), default=50, help="of the account (default 50)"
+)
+@click.option("--fault", "faults", metavar="NAME=RATE", multiple=True, help="go wrong at a rate of 0 to 1; repeatable")
+@click.option(
+    "--variant", "variants", metavar="NAME=VALUE", multiple=True, help="another undocumented answer; repeatable"
+)
+@click.pass_context
+def simulate(ctx: click.Context, /, listen_address: str, *, is_demo: bool, **options: Any) -> int:
+    """Run the simulator."""
+    from exporter.commands import simulate as command
+    from exporter.simulator.options import SimulatorOptions
+
+    if not is_demo:
+        return command.simulate(SimulatorOptions(**options), *host_and_port(listen_address))
+    for parameter in ctx.command.params:
+        name = str(parameter.name)
+        if name in options and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise UsageError(f"--demo does not go with {parameter.opts[0]}: its fleet is fixed")
+    return command.simulate_demo(*host_and_port(listen_address))
+
+
+@cli.command(
+    "check-config",
+    help="Report every mistake of a configuration, and what to expect of its budget.",
+    epilog=examples("check-config rtcmpu.yml", "check-config --probe rtcmpu.yml"),
+)
+@click.option("--config.file", "config_file", metavar="FILE", type=FILE, help="in place of FILE")
+@click.option(
+    "--web.config.file", "web_config_file", metavar="FILE", type=FILE, help="a web configuration to check as well"
+)
+@click.option("--probe", is_flag=True, help="make one real call for each app")
+@click.argument("file", type=FILE, required=False)
+def check_config(config_file: Path | None, web_config_file: Path | None, file: Path | None, *, probe: bool) -> int:
+    """Check files."""
+    from exporter.commands import check_config as command
+
+    if (config_file is None) is (file is None):
+        raise UsageError("check-config: expected one FILE")
+    path = Path(str(config_file or file))
+    source = ConfigurationSource.of_file(path, os.environ)
+    return command.check_config(source, path, probe=probe, web_config_file=web_config_file)
+
+
+@cli.command(
+    help="Sweep every app once, now, and print what was found.",
+    epilog=examples(
+        "collect --app.id=live-main",
+        "collect --config.file=rtcmpu.yml --output=json",
+        more="Exit code 3: an app can't be read; the others are still shown.",
+    ),
+)
+@configuration
+@click.option(
+    "--output",
+    type=click.Choice(["table", "json", "prometheus"]),
+    default="table",
+    help="a table of apps, every task as JSON, or the exposition (default table)",
+)
+def collect(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | None, output: Any) -> int:
+    """Read once."""
+    from exporter.commands import collect as command
+
+    return command.collect(source_of(config_file, app_ids, endpoint), output)
+
+
+@cli.command(
+    help="Sweep every app once, now, and print every violation.",
+    epilog=examples(
+        "audit --app.id=live-main",
+        "audit --config.file=rtcmpu.yml --output=junit --fail-on=critical",
         more=(
-            "Exit code 1: there are violations at or above --fail-on, or an app can't be read; the others are still\n"
-            "shown. Tasks for which a rule can't be evaluated are shown, and do not fail an audit by themselves.\n\n"
+            "Exit code 1: there are violations at or above --fail-on.\n"
+            "Exit code 3: an app can't be read, or there is nothing to read; the others are still shown.\n"
+            "Tasks for which a rule can't be evaluated are shown, and do not fail an audit by themselves."
         ),
-    )
-    add_configuration(command)
-    command.add_argument(
-        "--output",
-        choices=("table", "json", "sarif", "junit"),
-        default="table",
-        help="tables for people, everything as JSON, SARIF 2.1.0 or JUnit XML (default table)",
-    )
-    command.add_argument(
-        "--fail-on",
-        dest="fail_on",
-        choices=("info", "warning", "critical", NEVER),
-        default="warning",
-        help="the least severity that is a failure (default warning)",
-    )
+    ),
+)
+@configuration
+@click.option(
+    "--output",
+    type=click.Choice(["table", "json", "sarif", "junit"]),
+    default="table",
+    help="tables for people, everything as JSON, SARIF 2.1.0 or JUnit XML (default table)",
+)
+@click.option(
+    "--fail-on",
+    "fail_on",
+    type=click.Choice(["info", "warning", "critical", NEVER]),
+    default="warning",
+    help="the least severity that is a failure (default warning)",
+)
+def audit(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | None, output: Any, fail_on: str) -> int:
+    """Read once and evaluate."""
+    from exporter.commands import audit as command
+    from exporter.policy.rule import Severity
+
+    least = None if fail_on == NEVER else Severity(fail_on)
+    return command.audit(source_of(config_file, app_ids, endpoint), output, least)
 
 
-def _add_rules(commands: Commands) -> None:
-    rules = add_group(
-        commands,
-        "rules",
-        does="show the rules that tasks are held against, and test one's own",
-        examples=("rules list --config.file=rtcmpu.yml", "rules test rules/agreed.yml"),
-    )
-    _add_rules_list(rules)
-    _add_rules_test(rules)
+@cli.group(
+    cls=Commands,
+    help="Show the rules that tasks are checked against, and test your own.",
+    epilog=examples("rules list --config.file=rtcmpu.yml", "rules test rules/agreed.yml"),
+    no_args_is_help=False,
+)
+def rules() -> None:
+    """Run one of the commands about rules."""
 
 
-def _add_rules_list(rules: Commands) -> None:
-    def handler(options: argparse.Namespace) -> int:
-        from exporter.clock import SystemClock
-        from exporter.commands.rules import list_rules
+@rules.command(
+    "list",
+    help="Print which rules are on and which are off, and why.",
+    epilog=examples("rules list --config.file=rtcmpu.yml", "rules list --app.id=live-main --output=json"),
+)
+@configuration
+@click.option(
+    "--output", type=click.Choice(["table", "json"]), default="table", help="tables for people, or JSON (default table)"
+)
+def list_rules(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | None, output: Any) -> int:
+    """List rules."""
+    from exporter.clock import SystemClock
+    from exporter.commands import rules as command
 
-        return list_rules(configuration_source(options), options.output, SystemClock().now())
-
-    command = add_command(
-        rules,
-        "list",
-        handler,
-        does="print which rules are on and which are off, and why",
-        examples=("rules list --config.file=rtcmpu.yml", "rules list --app.id=live-main --output=json"),
-    )
-    add_configuration(command)
-    command.add_argument(
-        "--output", choices=("table", "json"), default="table", help="tables for people, or JSON (default table)"
-    )
+    return command.list_rules(source_of(config_file, app_ids, endpoint), output, SystemClock().now())
 
 
-def _add_rules_test(rules: Commands) -> None:
-    def handler(options: argparse.Namespace) -> int:
-        from exporter.commands.rules import run_tests
+@rules.command(
+    "test",
+    help="Run the test cases beside rules.",
+    epilog=examples(
+        "rules test rules/agreed.yml",
+        more="Exit code 1: a case has another outcome than it expects. 2: a mistake in a file.",
+    ),
+)
+@click.argument("files", metavar="FILE…", type=FILE, nargs=-1, required=True)
+def run_rule_tests(files: tuple[Path, ...]) -> int:
+    """Test rules."""
+    from exporter.commands import rules as command
 
-        return run_tests(options.files)
-
-    command = add_command(
-        rules,
-        "test",
-        handler,
-        does="run the test cases that stand beside rules",
-        examples=("rules test rules/agreed.yml",),
-        more="Exit code 1: a case has another outcome than it expects. 2: a mistake in a file.\n\n",
-    )
-    command.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a file of rules")
+    return command.run_tests(list(files))

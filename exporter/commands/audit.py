@@ -57,7 +57,9 @@ async def _audit(source: ConfigurationSource, output: Output, fail_on: Severity 
         case "junit":
             sys.stdout.write(as_junit(found, fail_on))
     some_failed = name_failing(apps)
-    return exit_codes.FAILED if some_failed or found.fails(fail_on) else exit_codes.FINE
+    if found.fails(fail_on):
+        return exit_codes.FOUND
+    return exit_codes.UNREAD if some_failed else exit_codes.FINE
 
 
 def _print_tables(audit: Audit, most_examples: int) -> None:

@@ -136,4 +136,4 @@ async def _probe(config: Config) -> int:
             else:
                 outcome = f"ok: it has {'tasks' if answer.page.rows else 'no task'}"
             console().print(f"{account.name}/{app.id}: {outcome}", markup=False)
-    return exit_codes.FINE if all_fine else exit_codes.FAILED
+    return exit_codes.FINE if all_fine else exit_codes.UNREAD

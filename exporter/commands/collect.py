@@ -56,7 +56,7 @@ async def _collect(source: ConfigurationSource, output: Output, metrics: SelfMet
         sys.stdout.write(_NOT_PLAIN.sub(lambda found: json.dumps(found[0])[1:-1], document) + "\n")
     else:
         _print_table(apps)
-    return exit_codes.FAILED if name_failing(apps) else exit_codes.FINE
+    return exit_codes.UNREAD if name_failing(apps) else exit_codes.FINE
 
 
 def _as_json(app: MonitoredApp) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def run_tests(paths: Sequence[Path]) -> int:
     for untested in without_case:
         _say(f"{untested.source}: {untested.name}: no test case")
     _say(f"{_number(len(rules), 'rule')}, {_number(passed + failed, 'case')}: {passed} passed, {failed} failed")
-    return exit_codes.FAILED if failed else exit_codes.FINE
+    return exit_codes.FOUND if failed else exit_codes.FINE
 
 
 def _say(line: str) -> None:

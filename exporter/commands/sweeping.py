@@ -3,7 +3,7 @@
 import asyncio
 import random
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -52,12 +52,14 @@ async def sweep(config: Config, rule_set: RuleSet, exposition: Exposition[AppRep
     return monitor
 
 
-def name_failing(apps: Iterable[MonitoredApp]) -> bool:
-    """Write a line to standard error for each app that could not be read; return whether there is one."""
+def name_failing(apps: Collection[MonitoredApp]) -> bool:
+    """Write a line to standard error for each app that could not be read; return whether something is missing."""
+    if not apps:
+        sys.stderr.write("nothing to read: the configuration names no app\n")
     failing = [app.collector.status for app in apps if not app.collector.status.up]
     for status in failing:
         sys.stderr.write(f"{status.account}/{status.app_id}: {status.state}: {printable(status.reason)}\n")
-    return bool(failing)
+    return bool(failing) or not apps
 
 
 class _Untold:

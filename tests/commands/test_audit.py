@@ -155,7 +155,7 @@ async def test_an_app_that_cannot_be_read_fails_the_audit_and_hides_no_other(
 
     code, out, err = await _audited(service, tmp_path, capsys, apps=("nobodys", "app-1"), fail_on=None)
 
-    assert code == 1
+    assert code == 3
     assert re.search(r"^ production +nobodys +app_invalid +- +- +- +- *$", out, re.MULTILINE)
     assert re.search(r"^ production +app-1 +ok +1 +0 +0 +0 *$", out, re.MULTILINE)
     assert re.fullmatch(r"production/nobodys: app_invalid: .+\n", err)

@@ -8,11 +8,12 @@ import pytest
 import trustme
 import yaml
 
-from exporter import __version__, cli
+from exporter import __version__
 from exporter.policy.loading import load
 from exporter.web.toolkit.seen_files import SeenFiles
 from exporter.web.toolkit.web_config import read_web_config
 from tests.support.chart import CI_VALUES, LEAST, ci_values, example, rendered
+from tests.support.command_line import parsed
 from tests.support.manifests import Manifest, exporter_of, named_file, of_kind, one, pod_of, write_mounts
 from tests.support.tools import needed_tool
 
@@ -42,7 +43,7 @@ def taken_for_granted() -> list[Manifest]:
 def test_the_program_accepts_its_arguments(name: str) -> None:
     """Each flag is one that the command line knows, and each stands there once."""
     arguments = exporter_of(example(name))["args"]
-    cli._parser().parse_args(arguments)
+    parsed(arguments)
     flags = [argument.split("=")[0] for argument in arguments]
     assert len(flags) == len(set(flags))
 

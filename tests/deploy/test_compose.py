@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from exporter import __version__
-from exporter.cli import _parser
 from exporter.config.credentials import AccessKey
 from exporter.configuration_source import ConfigurationSource
 from exporter.simulator.demo import ACCOUNTS
+from tests.support.command_line import parsed
 from tests.support.compose import COMPOSE_FILE, SERVICES, STACK, Container, mounts, published
 from tests.support.dockerfile import DOCKERFILE
 from tests.support.processes import ROOT
@@ -126,14 +126,14 @@ def test_they_start_one_after_the_other() -> None:
 @pytest.mark.parametrize("service", OURS)
 def test_the_program_understands_its_command_lines(service: str) -> None:
     """They are commands of the program, and files that they name are mounted."""
-    options = _parser().parse_args(SERVICES[service]["command"])
+    options = parsed(SERVICES[service]["command"])
     if service == "simulator":
-        assert options.demo
-        assert options.listen_address == "0.0.0.0:10679"
+        assert options["is_demo"]
+        assert options["listen_address"] == "0.0.0.0:10679"
     else:
-        (mount,) = [mount for mount in mounts(service) if mount.target == str(options.config_file.parent)]
+        (mount,) = [mount for mount in mounts(service) if mount.target == str(options["config_file"].parent)]
         assert mount.path is not None
-        assert (mount.path / options.config_file.name).is_file()
+        assert (mount.path / options["config_file"].name).is_file()
 
 
 def test_the_exporter_reads_what_the_simulated_service_has() -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from exporter import __version__
-from exporter.cli import _parser
+from tests.support.command_line import parsed
 from tests.support.dockerfile import (
     DOCKERFILE,
     Instruction,
@@ -163,9 +163,9 @@ def test_it_starts_the_daemon_on_the_exposed_port() -> None:
     """The entry point is the project's script, the default command is one that it understands, on the default port."""
     (program,) = last("ENTRYPOINT").words
     assert program in PROJECT["scripts"]
-    options = _parser().parse_args(last("CMD").words)
-    assert str(options.config_file).startswith("/etc/rtcmpu-exporter/")
-    assert options.listen_address is None
+    options = parsed(last("CMD").words)
+    assert str(options["config_file"]).startswith("/etc/rtcmpu-exporter/")
+    assert options["listen_addresses"] == (":10678",)
     assert last("EXPOSE").argument == "10678"
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter import __version__, cli
+from exporter import __version__
 from exporter.policy.loading import load
 from tests.support.chart import rendered
+from tests.support.command_line import parsed
 from tests.support.manifests import (
     Manifest,
     exporter_of,
@@ -65,7 +66,7 @@ def test_every_object_is_valid(built: Sequence[Manifest]) -> None:
 
 def test_the_program_accepts_arguments_and_configuration(built: Sequence[Manifest], tmp_path: Path) -> None:
     """Each flag is one that the command line knows, and the files that the container sees have no mistake."""
-    cli._parser().parse_args(exporter_of(built)["args"])
+    parsed(exporter_of(built)["args"])
     write_mounts(built, tmp_path)
     loaded = load(named_file(built, "--config.file", tmp_path), {})
     (account,) = loaded.config.accounts

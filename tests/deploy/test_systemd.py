@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 
-from exporter.arguments import USAGE_ERROR
-from exporter.cli import _parser
+from exporter.commands.exit_codes import USAGE
 from exporter.daemon import BEAT_SECONDS, DRAIN_SECONDS
+from tests.support.command_line import parsed
 from tests.support.processes import ROOT
 from tests.support.tools import needed_tool
 from tests.support.unit_file import ENVIRONMENT, SERVICE, SOCKET, UNITS, environment, setting, settings
@@ -65,7 +65,7 @@ def test_the_times_fit_the_program() -> None:
     assert float(setting(SERVICE, "TimeoutStopSec")) >= 2 * DRAIN_SECONDS
     assert setting(SERVICE, "ExecReload") == "/bin/kill -HUP $MAINPID"
     assert setting(SERVICE, "Restart") == "on-failure"
-    assert int(setting(SERVICE, "RestartPreventExitStatus")) == USAGE_ERROR
+    assert int(setting(SERVICE, "RestartPreventExitStatus")) == USAGE
 
 
 @pytest.mark.parametrize("further", ["", "--web.systemd-socket"])
@@ -73,9 +73,9 @@ def test_the_program_understands_how_it_is_started(further: str) -> None:
     """The command line of the unit is one of the program's, with and without what the environment file suggests."""
     program, *words = shlex.split(setting(SERVICE, "ExecStart").replace("$RTCMPU_EXPORTER_ARGS", further))
     assert program == INSTALLED
-    options = _parser().parse_args(words)
-    assert options.config_file == Path("/etc/rtcmpu-exporter/rtcmpu.yml")
-    assert options.systemd_socket == bool(further)
+    options = parsed(words)
+    assert options["config_file"] == Path("/etc/rtcmpu-exporter/rtcmpu.yml")
+    assert options["systemd_socket"] == bool(further)
 
 
 def test_the_socket_is_where_the_program_listens() -> None:

@@ -12,6 +12,7 @@ import trustme
 
 from exporter import cli
 from tests.support.certificates import write_server_files
+from tests.support.command_line import parsed
 from tests.support.documents import Block, blocks, command_lines
 from tests.support.http import ask
 from tests.support.log_state import logging_restored
@@ -162,7 +163,7 @@ def test_servers_begin_to_serve(line: str, stage: Stage) -> None:
 def test_own_command_lines_are_understood(line: str) -> None:
     """Each line with our program, also one that can't be run here, has flags and words that it takes."""
     own = re.split(r"[|;&]", line)[0]
-    assert cli._parser().parse_args(shlex.split(own)[1:]).handler
+    parsed(shlex.split(own)[1:])
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if line.startswith("make ")])

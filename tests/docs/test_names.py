@@ -1,6 +1,5 @@
 """Whatever the documents call by a name is called so by the program."""
 
-import argparse
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Final, cast
 
 import pytest
 
-from exporter import cli
+from exporter.cli import cli
 from exporter.clock import SystemClock
 from exporter.config.model import Config
 from exporter.config.section import kinds_of
@@ -18,6 +17,7 @@ from exporter.state import State
 from exporter.web.application import application
 from exporter.web.view import View
 from grafana.parts.queries import sample_labels
+from tests.support.command_line import flags
 from tests.support.documents import documents, inline_code, prose
 from tests.support.processes import ROOT
 
@@ -32,14 +32,6 @@ OWN_KEYS: Final = re.compile(r"(?:accounts|collection|policy|metrics)\.[a-z_.]+"
 def page(request: pytest.FixtureRequest) -> Path:
     """Each document in turn."""
     return cast("Path", request.param)
-
-
-def _flags(parser: argparse.ArgumentParser) -> Iterator[str]:
-    for action in parser._actions:
-        yield from action.option_strings
-        if isinstance(action, argparse._SubParsersAction):
-            for command in action.choices.values():
-                yield from _flags(command)
 
 
 def _keys(kind: Kind) -> Iterator[str]:
@@ -61,7 +53,7 @@ def test_metrics_exist(page: Path) -> None:
 
 def test_flags_exist(page: Path) -> None:
     """A flag that stands by itself, or behind our program's name, is one that some command takes."""
-    known = {*_flags(cli._parser()), *OF_EVERY_PROGRAM}
+    known = {*flags(), *OF_EVERY_PROGRAM}
     for code in inline_code(page):
         if code.startswith(("--web.", "--config.", "--log.", "--app.", "--api.", "--simulator.", "rtcmpu-exporter ")):
             assert set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", code)) <= known, code
@@ -71,7 +63,7 @@ def test_commands_exist(page: Path) -> None:
     """A word behind our program's name is a command."""
     for code in inline_code(page):
         if found := re.match(r"rtcmpu-exporter ([a-z-]+)", code):
-            assert found[1] in cli.COMMANDS, code
+            assert found[1] in cli.commands, code
 
 
 def test_paths_are_served(page: Path) -> None:
@@ -107,5 +99,5 @@ def test_every_state_has_its_line_in_troubleshooting() -> None:
 def test_what_does_not_exist_would_be_found() -> None:
     """The names that are known are neither none nor all."""
     assert "rtcmpu_up" in METRICS
-    assert "--web.listen-address" in set(_flags(cli._parser()))
+    assert "--web.listen-address" in set(flags())
     assert {"collection.interval", "metrics.per_task.max_series", "policy.rules"} <= set(_keys(kind_of(Config)))

@@ -60,7 +60,7 @@ def test_what_the_service_refuses(changes: dict[str, Any], line: str, programs: 
 
     done = programs.run_exporter("collect", f"--config.file={config}")
 
-    assert done.code == 1
+    assert done.code == 3
     assert re.fullmatch(rf"production/[\w-]+: {line}.*\n", done.err), done.err
 
 
@@ -70,7 +70,7 @@ def test_a_closed_port(programs: Programs, closed_port: int) -> None:
 
     done = programs.run_exporter("collect", f"--config.file={config}")
 
-    assert done.code == 1
+    assert done.code == 3
     expected = f"production/app-1: network_error: 127.0.0.1:{closed_port} refuses connections: check endpoint\n"
     assert done.err == expected
 
@@ -82,7 +82,7 @@ def test_a_response_that_is_no_json(programs: Programs) -> None:
 
     done = programs.run_exporter("collect", f"--config.file={config}")
 
-    assert done.code == 1
+    assert done.code == 3
     expected = r"production/app-1: invalid_response: the service's answer is no JSON: [^<>\n]*endpoint[^<>\n]*\n"
     assert re.fullmatch(expected, done.err), done.err
 
@@ -100,10 +100,10 @@ async def test_an_unknown_authority_and_then_a_known_one(programs: Programs) -> 
         known = write_configuration(programs.directory, account(service.address, more="ca_file: ca.pem"))
         accepted = await asyncio.to_thread(programs.run_exporter, "collect", f"--config.file={known}")
 
-    assert refused.code == 1
+    assert refused.code == 3
     assert re.fullmatch(r"production/app-1: network_error: .*ca_file.*\n", refused.err), refused.err
     assert (accepted.code, accepted.err) == (0, "")
-    assert re.search(r"production +app-1 +ok +0 of 200 +0 of 40", accepted.out)
+    assert re.search(r"production +app-1 +ok +0 +0", accepted.out)
 
 
 @pytest.mark.parametrize("words", [["serve"], ["collect"], ["check-config"]])
@@ -123,8 +123,8 @@ def test_ten_mistakes_are_ten_lines(words: list[str], programs: Programs) -> Non
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([], "what to read\\? give --config.file=FILE or --app.id=ID .*"),
-        (["--bogus"], "rtcmpu-exporter: unrecognized arguments: --bogus; see rtcmpu-exporter --help"),
+        ([], "no apps configured: pass --config.file=FILE or --app.id=ID.*"),
+        (["--bogus"], "rtcmpu-exporter serve: No such option '--bogus'.*; see rtcmpu-exporter serve --help"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_code_2(words: list[str], line: str, programs: Programs) -> None:
@@ -177,7 +177,7 @@ def test_no_credentials(programs: Programs, simulator: str) -> None:
     }
     with_key = programs.run_exporter(*words, env=key)
 
-    assert without.code == 1
+    assert without.code == 3
     assert re.fullmatch(r"default/app-1: auth_error: no credentials to be had; tried environment.*\n", without.err)
     assert (with_key.code, with_key.err) == (0, "")
 

@@ -178,7 +178,7 @@ def test_no_credentials(programs: Programs, simulator: str) -> None:
     with_key = programs.run_exporter(*words, env=key)
 
     assert without.code == 3
-    assert re.fullmatch(r"default/app-1: auth_error: no credentials to be had; tried environment.*\n", without.err)
+    assert re.fullmatch(r"default/app-1: auth_error: no credentials found; tried environment.*\n", without.err)
     assert (with_key.code, with_key.err) == (0, "")
 
 

@@ -355,12 +355,16 @@ class Daemon:
         return {key: app.collector for key, app in self._monitor.apps.items()}
 
     async def _take(self, loaded: Loaded) -> None:
-        await self._monitor.apply(loaded.config, loaded.rule_set)
+        """Switch to another configuration in one step: pages and the state file see the one before, or all of it."""
+        shown_config = redacted(loaded.config)
+        await self._monitor.apply(loaded.config, loaded.rule_set)  # it waits for nothing unless it fails
         self._rule_set = loaded.rule_set
         self._state_keeper.path = loaded.config.collection.state_file
-        self._shown_config = redacted(loaded.config)
+        self._shown_config = shown_config
         self._metrics.config_loaded(loaded.sha256, self._clock.now())
-        await self._publish()
+        with self._monitor.supervisor.guarded(Part.RELOAD):
+            await self._publish()
+            await self._monitor.close_removed()
 
     async def _read(self, read: Callable[[], T]) -> T:
         """Return what a function reads of the configuration's files.

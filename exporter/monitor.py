@@ -92,6 +92,7 @@ class Monitor:
         self._config = Config(accounts=())
         self._accesses = Accesses(metrics, clock=clock, rng=rng, open_session=open_session)
         self._apps: dict[AppKey, MonitoredApp] = {}
+        self._removed: list[Picture] = []
         self._share = Interner()
         self.history = History(clock)
         """The newest changes of all apps."""
@@ -161,31 +162,39 @@ class Monitor:
             self._schedule.stop()
         for app in self._apps.values():
             await app.picture.close()
+        await self.close_removed()
         await self._accesses.close()
 
     async def apply(self, config: Config, rule_set: RuleSet) -> None:
-        """Run another configuration.
+        """Run another configuration: all of it takes effect in one step, in which nothing else runs.
 
         An account keeps the data of its apps while its endpoint is the same, and its budget in any case; a rule keeps
-        its findings while what it expects is the same.
+        its findings while what it expects is the same. What is left over is closed by `close_removed`.
 
         Raises:
             UsageError: a CA file can't be used; nothing has changed then.
         """
-        kept = await self._accesses.apply(config)
+        kept = await self._accesses.apply(config)  # it waits for nothing unless it fails
         self._config = config
         if self._task_series is not None:
-            await self._task_series.configure(config.metrics.per_task)
-        await self._replace_apps(kept)
-        await self._accesses.close_replaced()
+            self._task_series.configure(config.metrics.per_task)
+        self._replace_apps(kept)
         self.policy.apply(
             rule_set, [(key, app.collector.app, app.collector.inventory) for key, app in self._apps.items()]
         )
         self._metrics.rules_loaded(rule_set.all_rules())
-        for key in self._apps:
+        for key, app in self._apps.items():
             self._publish_app(key)
+            app.picture.show_tasks()
         self.look_at_budget()
         self._changed()
+
+    async def close_removed(self) -> None:
+        """End what `apply` has removed."""
+        removed, self._removed = self._removed, []
+        for picture in removed:
+            await picture.close()
+        await self._accesses.close_replaced()
 
     def look_at_clock(self) -> None:
         """Withdraw what has become too old; to be called about every second."""
@@ -222,7 +231,7 @@ class Monitor:
         limiters = {name: access.limiter for name, access in self._accesses.items()}
         return budgets(self.forecasts(), self._config.accounts, limiters)
 
-    async def _replace_apps(self, kept: AbstractSet[str]) -> None:
+    def _replace_apps(self, kept: AbstractSet[str]) -> None:
         """Let go of apps that are no more, or that another service has now, and add those that are new."""
         before, self._apps = self._apps, {}
         for account in self._config.accounts:
@@ -233,10 +242,10 @@ class Monitor:
                     known.collector.configure(app, max_tasks=self._config.collection.max_tasks_per_app)
                     known.picture.configure(self._config.metrics.buckets)
                 else:
-                    await self._remove(before.pop(key, None))
+                    self._remove(before.pop(key, None))
                     self._apps[key] = self._add(account.name, app)
         for left in before.values():
-            await self._remove(left)
+            self._remove(left)
 
     def _add(self, account: str, app: App) -> MonitoredApp:
         key = (account, app.id)
@@ -290,12 +299,13 @@ class Monitor:
             with self.supervisor.guarded(Part.STATUS, key):
                 self._apps[key].collector.mended(Part.RULES)
 
-    async def _remove(self, app: MonitoredApp | None) -> None:
+    def _remove(self, app: MonitoredApp | None) -> None:
         if app is None:
             return
         collector = app.collector
         self._schedule.remove(collector)
-        await app.picture.close()
+        app.picture.leave()
+        self._removed.append(app.picture)
         self._exposition.remove((collector.account, collector.app.id))
         if self._task_series is not None:
             self._task_series.forget(collector.account, collector.app.id)

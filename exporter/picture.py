@@ -112,12 +112,21 @@ class Picture:
         if self._check is None and not self._closed:
             self._count_anew()
 
-    async def close(self) -> None:
-        """End the comparison that may be under way, and hear nothing more: a turn may still run to its end."""
+    def leave(self) -> None:
+        """Hear nothing more: a turn may still run to its end. A comparison that is under way ends."""
         self._closed = True
         if self._check is not None:
             self._check.cancel()
+
+    async def close(self) -> None:
+        """Do as `leave`, and wait for the end of a comparison."""
+        self.leave()
+        if self._check is not None:
             await asyncio.gather(self._check, return_exceptions=True)
+
+    def show_tasks(self) -> None:
+        """Publish all tasks one by one where they are not."""
+        self._follow_tasks([])
 
     def _take_in(self, changes: Sequence[Change], *, baseline: bool) -> None:
         status = self._shown.status

@@ -26,17 +26,21 @@ class TaskSeries:
         self._metrics = metrics
         self._settings = PerTask()
         self._switched_on: _SwitchedOn | None = None
+        self._shown: _SwitchedOn | None = None
+        """What is served: after a change of the limit the one before, until the new one has been published."""
         self._at_work = asyncio.Lock()
 
-    async def configure(self, settings: PerTask) -> None:
-        """Switch on or off, or take on another limit. Apps are shown when they are next followed."""
-        async with self._at_work:
-            if settings == self._settings:
-                return
-            self._settings, self._switched_on = settings, None
+    def configure(self, settings: PerTask) -> None:
+        """Switch on or off, or take on another limit. All apps are to be followed then."""
+        if settings == self._settings:
+            return
+        self._settings = settings
+        self._switched_on = _SwitchedOn(settings.max_series, self._metrics) if settings.enabled else None
+        if self._switched_on is None:
+            self._shown = None
             self._metrics.path_closed(TASKS_PATH)
-            if settings.enabled:
-                self._switched_on = _SwitchedOn(settings.max_series, self._metrics)
+        elif self._shown is None:
+            self._shown = self._switched_on
 
     def follow(
         self, account: str, app_id: str, inventory: Inventory, changes: Iterable[Change], *, available: bool
@@ -61,14 +65,18 @@ class TaskSeries:
     async def publish(self) -> None:
         """Make what was noted visible to the next scrape. Rendering and compressing leave the event loop alone."""
         async with self._at_work:
-            if self._switched_on is not None:
-                await self._switched_on.publish()
+            publishing = self._switched_on
+            if publishing is None:
+                return
+            await publishing.publish()
+            if self._switched_on is publishing:
+                self._shown = publishing
+            elif self._switched_on is None:
+                self._metrics.path_closed(TASKS_PATH)
 
     def body(self, exposition_format: Format, *, gzip: bool) -> Body | None:
         """Return the ready bytes; None while it is switched off."""
-        if self._switched_on is None:
-            return None
-        return self._switched_on.exposition.body(exposition_format, gzip=gzip)
+        return None if self._shown is None else self._shown.exposition.body(exposition_format, gzip=gzip)
 
 
 class _News(Struct, frozen=True):
@@ -119,7 +127,11 @@ class _SwitchedOn:
         """Publish what was noted."""
         if self._news:
             news, self._news = self._news, []
-            await self._worker.run(self._take_in, news)
+            try:
+                await self._worker.run(self._take_in, news)
+            except BaseException:
+                self._news = [*news, *self._news]
+                raise
         await self.exposition.publish_off_loop()
         self._metrics.omitted(TASKS_PATH, series=self._subset.omitted_series)
 

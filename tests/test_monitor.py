@@ -13,7 +13,7 @@ import structlog
 from exporter.clock import SystemClock
 from exporter.config.credentials import AccessKey
 from exporter.config.forecast import forecast
-from exporter.config.model import App, Buckets, Collection, Config, Metrics, Quota
+from exporter.config.model import App, Buckets, Collection, Config, Metrics, PerTask, Quota
 from exporter.config.secret import Secret
 from exporter.finding_log import FindingLog
 from exporter.metrics.catalogue import families
@@ -24,6 +24,7 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.monitor import Monitor
 from exporter.policy.rule_set import RuleSet
 from exporter.simulator.faults import Fault
+from exporter.task_series import TaskSeries
 from tests.support.monitored import COLLECTION, Simulated, app_ids, config, sample, simulated, text_of, until
 
 SLOW_SECONDS = 2.5
@@ -346,3 +347,58 @@ async def test_data_that_becomes_too_old_is_withdrawn(simulator: Simulated) -> N
         assert sample(watched.text, "rtcmpu_collection_data_available", app_id="app-1") == 0
         assert sample(watched.text, "rtcmpu_collection_state", app_id="app-1", state="server_error") == 1
         assert sample(watched.text, "rtcmpu_collection_stale_after_seconds", app_id="app-1") is not None
+
+
+async def test_another_configuration_is_there_all_at_once(simulator: Simulated) -> None:
+    """Whoever looks while it is taken on sees the apps before or those after it, never some of either."""
+    async with watching() as watched:
+        await watched.apply(simulator.config("app-1", "app-2"))
+        await until(lambda: watched.has_data("app-1", "app-2"))
+        seen: set[tuple[str, ...]] = set()
+
+        async def look() -> None:
+            while True:
+                seen.add(tuple(app_id for _, app_id in watched.monitor.apps))
+                await asyncio.sleep(0)
+
+        looking = asyncio.create_task(look())
+        moved = simulator.account("app-3", "app-2", name="other")
+        for one in (config(moved), simulator.config("app-3", "app-1"), config(moved)):
+            for app in watched.monitor.apps.values():
+                app.picture.swept()  # what is let go has something to end, which takes a while
+            await asyncio.sleep(0)
+            await watched.apply(one)
+            await watched.monitor.close_removed()
+        looking.cancel()
+    assert seen == {("app-1", "app-2"), ("app-3", "app-2"), ("app-3", "app-1")}
+
+
+async def test_another_limit_of_series_about_tasks_leaves_no_gap(simulator: Simulated) -> None:
+    """All tasks are there again at the next publication, not after each app's next update."""
+    metrics, clock = SelfMetrics(version="0"), SystemClock()
+    series = TaskSeries(metrics)
+    monitor = Monitor(
+        Exposition(families(), metrics),
+        metrics,
+        clock=clock,
+        rng=random.Random(1),  # noqa: S311 - no secret
+        changed=lambda: None,
+        finding_events=FindingLog(clock),
+        task_series=series,
+    )
+
+    def tasks() -> int:
+        body = series.body(Format.TEXT, gzip=False)
+        return 0 if body is None else text_of(body).count("\nrtcmpu_task_info{")
+
+    for limit in (1000, 500, 1000):
+        per_task = PerTask(enabled=True, max_series=limit)
+        one = simulator.config("app-1").changed(metrics=Metrics(per_task=per_task))
+        await monitor.apply(one, RuleSet.empty())
+        if limit == 1000 and not tasks():
+            await monitor.apps["production", "app-1"].collector.sweep()
+            await series.publish()
+        assert tasks() == 10
+        await series.publish()
+        assert tasks() == 10
+    await monitor.close()

@@ -87,7 +87,7 @@ def _infos(series: TaskSeries) -> set[tuple[str, str]]:
 
 async def test_while_switched_off_nothing_is_kept(series: TaskSeries, metrics: SelfMetrics) -> None:
     """There is no body, no series is told of, and following an app leaves no trace."""
-    await series.configure(PerTask(enabled=False, max_series=5))
+    series.configure(PerTask(enabled=False, max_series=5))
     App(series).accept(["task-1"])
     await series.publish()
     assert series.body(Format.TEXT, gzip=False) is None
@@ -97,7 +97,7 @@ async def test_while_switched_off_nothing_is_kept(series: TaskSeries, metrics: S
 
 async def test_tasks_come_change_and_go(series: TaskSeries) -> None:
     """Each publication has the tasks as they are then, with the times at which they were noticed."""
-    await series.configure(ON)
+    series.configure(ON)
     app = App(series)
     app.accept(["task-1", "task-2"])
     assert _infos(series) == set()
@@ -118,7 +118,7 @@ async def test_tasks_come_change_and_go(series: TaskSeries) -> None:
 
 async def test_all_formats_say_the_same(series: TaskSeries) -> None:
     """OpenMetrics ends as it must, and gzip holds the same bytes."""
-    await series.configure(ON)
+    series.configure(ON)
     App(series).accept(["task-1"])
     await series.publish()
     for exposition_format in Format:
@@ -131,7 +131,7 @@ async def test_all_formats_say_the_same(series: TaskSeries) -> None:
 
 async def test_withdrawn_data_goes_and_comes_back_whole(series: TaskSeries) -> None:
     """While an app's data is too old its tasks have no series; then all of them are back, as they are by then."""
-    await series.configure(ON)
+    series.configure(ON)
     app, other = App(series), App(series, "other")
     app.accept(["task-1", "task-2"])
     other.accept(["task-1"])
@@ -149,7 +149,7 @@ async def test_withdrawn_data_goes_and_comes_back_whole(series: TaskSeries) -> N
 
 async def test_a_forgotten_app_leaves_nothing_behind(series: TaskSeries) -> None:
     """An app that is removed takes its series with it; one of the same name begins anew."""
-    await series.configure(ON)
+    series.configure(ON)
     App(series).accept(["task-1"])
     await series.publish()
     series.forget("prod", "live")
@@ -165,19 +165,19 @@ async def test_switching_on_later_shows_all_tasks(series: TaskSeries, metrics: S
     """Tasks that came before show as soon as their app is heard of, and switching off ends everything."""
     app = App(series)
     app.accept(["task-1", "task-2"])
-    await series.configure(ON)
+    series.configure(ON)
     app.accept([])
     await series.publish()
     assert len(_infos(series)) == 2
     assert b'rtcmpu_exporter_series{path="/metrics/tasks"} 8.0\n' in metrics.render(openmetrics=False)
-    await series.configure(PerTask())
+    series.configure(PerTask())
     assert series.body(Format.TEXT, gzip=False) is None
     assert b"/metrics/tasks" not in metrics.render(openmetrics=False)
 
 
 async def test_the_limit_holds_over_all_apps_and_is_told(series: TaskSeries, metrics: SelfMetrics) -> None:
     """No more series than allowed are published, and how many are and are not is known; more room shows more."""
-    await series.configure(PerTask(enabled=True, max_series=50))
+    series.configure(PerTask(enabled=True, max_series=50))
     apps = [App(series, app_id) for app_id in ("one", "two")]
     for app in apps:
         app.accept([f"{app.app_id}-{number}" for number in range(10)])
@@ -186,7 +186,7 @@ async def test_the_limit_holds_over_all_apps_and_is_told(series: TaskSeries, met
     own = metrics.render(openmetrics=False)
     assert b'rtcmpu_exporter_series{path="/metrics/tasks"} 48.0\n' in own
     assert b'rtcmpu_exporter_series_omitted{path="/metrics/tasks"} 32.0\n' in own
-    await series.configure(PerTask(enabled=True, max_series=80))
+    series.configure(PerTask(enabled=True, max_series=80))
     for app in apps:
         app.accept([])
     await series.publish()
@@ -194,18 +194,41 @@ async def test_the_limit_holds_over_all_apps_and_is_told(series: TaskSeries, met
     assert b'rtcmpu_exporter_series_omitted{path="/metrics/tasks"} 0.0\n' in metrics.render(openmetrics=False)
 
 
+async def test_another_limit_leaves_no_gap(series: TaskSeries, metrics: SelfMetrics) -> None:
+    """What was published is served until the same tasks are published within the new limit, however they overlap."""
+    series.configure(ON)
+    app = App(series)
+    app.accept(["task-1"])
+    await series.publish()
+    for limit in (500, 1000):
+        publishing = asyncio.create_task(series.publish())
+        series.configure(PerTask(enabled=True, max_series=limit))
+        app.accept([])
+        assert _infos(series) == {("live", "task-1")}
+        await publishing
+        assert _infos(series) == {("live", "task-1")}
+        await series.publish()
+        assert _infos(series) == {("live", "task-1")}
+    publishing = asyncio.create_task(series.publish())
+    await asyncio.sleep(0)
+    series.configure(PerTask())
+    await publishing
+    assert series.body(Format.TEXT, gzip=False) is None
+    assert b"/metrics/tasks" not in metrics.render(openmetrics=False)
+
+
 async def test_the_same_settings_change_nothing(series: TaskSeries) -> None:
     """A configuration that is loaded again leaves what is published as it is."""
-    await series.configure(ON)
+    series.configure(ON)
     App(series).accept(["task-1"])
     await series.publish()
-    await series.configure(PerTask(enabled=True))
+    series.configure(PerTask(enabled=True))
     assert _infos(series) == {("live", "task-1")}
 
 
 async def test_nothing_new_renders_nothing(series: TaskSeries, monkeypatch: pytest.MonkeyPatch) -> None:
     """Publishing again and again costs nothing while no task changes."""
-    await series.configure(ON)
+    series.configure(ON)
     App(series).accept(["task-1"])
     await series.publish()
     monkeypatch.setattr("exporter.metrics.exposition._compressed", None)
@@ -223,7 +246,7 @@ async def test_rendering_leaves_the_loop_alone(series: TaskSeries, monkeypatch: 
         return sections(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr("exporter.metrics.exposition.sections", slow)
-    await series.configure(ON)
+    series.configure(ON)
     app = App(series)
     app.accept(["task-1"])
     publishing = asyncio.create_task(series.publish())

@@ -51,7 +51,7 @@ class Access:
         """Of the key in use; None: not known yet."""
         self.key_found: Callable[[], None] = lambda: None
         """Called when `access_key_id` has changed, before any request is signed with the key."""
-        self._account = account.name
+        self.account = account.name
         self._source = ""
         self._clock = clock
         self._open_session = open_session
@@ -121,7 +121,7 @@ class Access:
         self.metrics.credentials_in_use(key.source, key.expires_at)
         if key.source != self._source:
             self._source = key.source
-            _log.info("credentials in use", account=self._account, source=key.source)
+            _log.info("credentials in use", account=self.account, source=key.source)
         if key.access_key_id != self.access_key_id:
             self.access_key_id = key.access_key_id
             self.key_found()

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from exporter.access import Access, OpenSession, Prepared
 from exporter.clock import Clock
 from exporter.collect.limiter import Limiter
-from exporter.config.limiter_groups import limiter_groups
+from exporter.collect.limiter_pool import LimiterPool
 from exporter.config.model import Account, Config
 from exporter.metrics.self_metrics import SelfMetrics
 
@@ -28,6 +28,8 @@ class Accesses(Mapping[str, Access]):
         self._rng = rng
         self._open_session = open_session
         self._accesses: dict[str, Access] = {}
+        self._accounts: dict[str, Account] = {}
+        self._limiters = LimiterPool(clock)
         self._replaced: list[Access] = []
 
     def __getitem__(self, name: str) -> Access:
@@ -53,18 +55,15 @@ class Accesses(Mapping[str, Access]):
         Raises:
             UsageError: A CA file can't be used; nothing has changed then.
         """
-        limiters = self._limiters(config)
-        opened, prepared = await self._opened(config, limiters)
+        opened, prepared = await self._opened(config)
         for name, other in prepared.items():
             self._accesses[name].switch(other)
-        for group in limiter_groups(config.accounts):
-            limiters[group[0].name].set_rate(min(account.requests_per_second for account in group))
         before, self._accesses = (
             self._accesses,
             {account.name: opened.get(account.name) or self._accesses[account.name] for account in config.accounts},
         )
-        for name, access in self._accesses.items():
-            access.requests.limiter = limiters[name]
+        self._accounts = {account.name: account for account in config.accounts}
+        self._share_limiters()
         self._replaced += (access for name, access in before.items() if self._accesses.get(name) is not access)
         for name in before.keys() - self._accesses.keys():
             self._metrics.remove_account(name)
@@ -81,9 +80,7 @@ class Accesses(Mapping[str, Access]):
         for access in self._accesses.values():
             await access.close()
 
-    async def _opened(
-        self, config: Config, limiters: Mapping[str, Limiter]
-    ) -> tuple[dict[str, Access], dict[str, Prepared]]:
+    async def _opened(self, config: Config) -> tuple[dict[str, Access], dict[str, Prepared]]:
         """Return the accesses that are new, and the other settings of those that stay; all or none."""
         timeout_seconds = config.collection.request_timeout_seconds
         opened: dict[str, Access] = {}
@@ -92,7 +89,7 @@ class Accesses(Mapping[str, Access]):
             for account in config.accounts:
                 access = self._kept(account)
                 if access is None:
-                    opened[account.name] = self._open(account, limiters[account.name], timeout_seconds)
+                    opened[account.name] = self._open(account, timeout_seconds)
                 elif (other := access.prepare(account, request_timeout_seconds=timeout_seconds)) is not None:
                     prepared[account.name] = other
                 else:
@@ -110,15 +107,19 @@ class Accesses(Mapping[str, Access]):
         access = self._accesses.get(account.name)
         return access if access is not None and access.endpoint == account.endpoint else None
 
-    def _limiters(self, config: Config) -> dict[str, Limiter]:
-        """Return whose budget each account has; what a limiter has learnt outlives all settings."""
-        limiters: dict[str, Limiter] = {}
-        for group in limiter_groups(config.accounts):
-            known = [self._accesses[account.name].limiter for account in group if account.name in self._accesses]
-            rate = min(account.requests_per_second for account in group)
-            limiter = known[0] if known else Limiter(rate, clock=self._clock)
-            limiters.update((account.name, limiter) for account in group)
-        return limiters
+    def _share_limiters(self) -> None:
+        """Give each account the limiter of its key and group."""
+        key_ids = {name: access.access_key_id for name, access in self._accesses.items() if access.access_key_id}
+        for name, limiter in self._limiters.regroup(tuple(self._accounts.values()), key_ids).items():
+            self._accesses[name].requests.limiter = limiter
+
+    def _key_found(self, access: Access) -> None:
+        """Let accounts share a limiter that turn out to have one key."""
+        account = self._accounts.get(access.account)
+        if account is None or self._accesses[access.account] is not access or access.access_key_id is None:
+            return
+        if self._limiters.fetched(account, access.access_key_id):
+            self._share_limiters()
 
     @staticmethod
     async def _give_up(opened: Mapping[str, Access], prepared: Mapping[str, Prepared]) -> None:
@@ -128,13 +129,15 @@ class Accesses(Mapping[str, Access]):
         for other in prepared.values():
             await other.client.close()
 
-    def _open(self, account: Account, limiter: Limiter, timeout_seconds: float) -> Access:
-        return Access(
+    def _open(self, account: Account, timeout_seconds: float) -> Access:
+        access = Access(
             account,
-            limiter,
+            Limiter(account.requests_per_second, clock=self._clock),
             self._metrics.add_account(account.name),
             request_timeout_seconds=timeout_seconds,
             clock=self._clock,
             rng=self._rng,
             open_session=self._open_session,
         )
+        access.key_found = lambda: self._key_found(access)
+        return access

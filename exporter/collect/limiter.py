@@ -16,7 +16,16 @@ from exporter.collect.pace import Pace
 from exporter.collect.permits import Permits
 from exporter.collect.throttling import ThrottledRate
 
-_Queue = OrderedDict[asyncio.Future[None], None]
+_Queue = OrderedDict[asyncio.Future[bool], None]
+"""Who waits for a turn: True lets in, False sends away."""
+
+
+class LimiterReplaced(Exception):  # noqa: N818 - what happened, not a kind of error
+    """Another limiter has taken the place of this one: ask that, or for who has none `heir`."""
+
+    def __init__(self, heir: "Limiter") -> None:
+        super().__init__()
+        self.heir = heir
 
 
 class Priority(IntEnum):
@@ -48,6 +57,8 @@ class Limiter:
         self._permits = Permits()
         self._queues: dict[Priority, _Queue] = {priority: OrderedDict() for priority in Priority}
         self._timer: asyncio.TimerHandle | None = None
+        self._heirs: list[Limiter] = []
+        self._is_replaced = False
 
     @property
     def effective_requests_per_second(self) -> float:
@@ -67,7 +78,12 @@ class Limiter:
 
         Yields:
             How many seconds it waited.
+
+        Raises:
+            LimiterReplaced: Nothing was sent, and nothing will be through this limiter any more.
         """
+        if self._is_replaced:
+            raise LimiterReplaced(self._heirs[0])
         asked = self._clock.monotonic()
         await self._turn(priority)
         sent = self._clock.monotonic()
@@ -76,11 +92,7 @@ class Limiter:
             yield sent - asked
             round_trip_seconds = self._clock.monotonic() - sent
         finally:
-            now = self._clock.monotonic()
-            self._permits.end(now, self._rate.at(now), round_trip_seconds)
-            if self._first_queue() is not None:
-                # Not at once: whoever sent this may be about to tell that it was throttled.
-                asyncio.get_running_loop().call_soon(self._admit)
+            self.ended(round_trip_seconds)
 
     def throttled(self, wait_seconds: float | None) -> None:
         """Take in that the service throttled a request.
@@ -101,22 +113,70 @@ class Limiter:
         self._rate.configured = _checked(requests_per_second)
         self._admit()
 
+    def wait_a_window(self) -> None:
+        """Send nothing for a second: whoever sent requests before, such as the process before this, is not known."""
+        self._permits.fill(self._clock.monotonic())
+
+    def hand_over(self, heir: "Limiter") -> None:
+        """Let another one count all requests of the last second and those in flight, and heed the throttling so far.
+
+        There can be several heirs; `send_away` must follow.
+        """
+        heir.take_over(self._permits, self._rate)
+        self._heirs.append(heir)
+
+    def take_over(self, permits: Permits, rate: ThrottledRate) -> None:
+        """Count what another limiter counts too, and be as careful."""
+        self._permits.inherit(permits)
+        self._rate.inherit(rate, self._clock.monotonic())
+
+    def send_away(self) -> None:
+        """Let nobody go any more; whoever waits is sent to the heirs."""
+        self._is_replaced = True
+        if self._timer is not None:
+            self._timer.cancel()
+        while (queue := self._first_queue()) is not None:
+            turn, _ = queue.popitem(last=False)
+            if not turn.done():
+                turn.set_result(False)
+
+    def ended(self, round_trip_seconds: float | None) -> None:
+        """Count a request as ended, here and in the heirs."""
+        now = self._clock.monotonic()
+        self._permits.end(now, self._rate.at(now), round_trip_seconds)
+        if self._first_queue() is not None:
+            # Not at once: whoever sent this may be about to tell that it was throttled.
+            asyncio.get_running_loop().call_soon(self._admit)
+        for heir in self._heirs:
+            heir.ended(round_trip_seconds)
+
+    def give_back(self) -> None:
+        """Undo a permit, here and in the heirs: nothing was sent."""
+        self._permits.give_back()
+        self._admit()
+        for heir in self._heirs:
+            heir.give_back()
+
     async def _turn(self, priority: Priority) -> None:
         """Queue up and return when it is our turn."""
-        turn = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         queue = self._queues[priority]
         queue[turn] = None
         self._admit()
         try:
-            await turn
+            is_let_in = await turn
         except BaseException:
-            if turn.done() and not turn.cancelled():
-                self._permits.give_back()
-                self._pace.give_back()
-                self._admit()
-            else:
+            if not turn.done() or turn.cancelled():
                 queue.pop(turn, None)
+            elif turn.result():
+                self._pace.give_back()
+                self.give_back()
             raise
+        if self._is_replaced:
+            if is_let_in:
+                self._pace.give_back()
+                self.give_back()
+            raise LimiterReplaced(self._heirs[0])
 
     def _admit(self) -> None:
         """Let in all whose turn it is and set a timer for the next; as timers err, the clock decides each time."""
@@ -135,7 +195,7 @@ class Limiter:
             if not turn.cancelled():
                 self._permits.take()
                 self._pace.take(now, rate)
-                turn.set_result(None)
+                turn.set_result(True)
 
     def _first_queue(self) -> _Queue | None:
         """Return the queue of the highest priority in which someone waits."""

@@ -64,8 +64,9 @@ class Permits:
     """Counts the requests that the service may have in its window. Times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
-        self._in_flight = 0
-        self._ends: list[float] = []
+        self.in_flight = 0
+        self.ends: list[float] = []
+        self.filled_at = -math.inf
         self._round_trips = RoundTrips()
 
     def ready_at(self, requests_per_second: float) -> float:
@@ -74,30 +75,39 @@ class Permits:
         A rate between two whole numbers counts as the lower, since no window can hold a part of a request. Below
         one request a second the window is longer instead.
         """
-        spare = max(1, math.floor(requests_per_second)) - self._in_flight
-        if spare <= 0 or self._in_flight >= MAX_IN_FLIGHT:
+        spare = max(1, math.floor(requests_per_second)) - self.in_flight
+        if spare <= 0 or self.in_flight >= MAX_IN_FLIGHT:
             return math.inf
-        if len(self._ends) < spare:
-            return -math.inf
-        return self._ends[-spare] + _window_seconds(requests_per_second)
+        latest = self.filled_at if len(self.ends) < spare else max(self.filled_at, self.ends[-spare])
+        return latest + _window_seconds(requests_per_second)
+
+    def fill(self, now: float) -> None:
+        """Count all permits as used just now: whoever sent requests before is not known."""
+        self.filled_at = now
+
+    def inherit(self, other: "Permits") -> None:
+        """Count what another one counts too; the ends of its requests that are in flight have to be reported here."""
+        self.in_flight += other.in_flight
+        self.ends = sorted(self.ends + other.ends)
+        self.filled_at = max(self.filled_at, other.filled_at)
 
     def take(self) -> None:
         """Count a request that is about to be sent."""
-        self._in_flight += 1
+        self.in_flight += 1
 
     def give_back(self) -> None:
         """Undo `take`: nothing was sent."""
-        self._in_flight -= 1
+        self.in_flight -= 1
 
     def end(self, now: float, requests_per_second: float, round_trip_seconds: float | None) -> None:
         """Count a request as ended: answered after `round_trip_seconds`, or (None) failed or cancelled."""
-        self._in_flight -= 1
+        self.in_flight -= 1
         end = now
         if round_trip_seconds is not None:
             self._round_trips.add(now, round_trip_seconds)
             end -= self._round_trips.credit_seconds(now)
-        del self._ends[: bisect_right(self._ends, now - _window_seconds(requests_per_second))]
-        insort(self._ends, end)
+        del self.ends[: bisect_right(self.ends, now - _window_seconds(requests_per_second))]
+        insort(self.ends, end)
 
 
 def _window_seconds(requests_per_second: float) -> float:

@@ -6,13 +6,14 @@ before its next turn.
 
 import math
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Protocol
 
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.response import Page
 from exporter.clock import Clock
-from exporter.collect.limiter import Limiter, Priority
+from exporter.collect.limiter import Limiter, LimiterReplaced, Priority
 from exporter.collect.listing import Answer
 from exporter.collect.windows import Window
 from exporter.state import State
@@ -89,7 +90,7 @@ class AccountRequests:
             attempts += 1
             try:
                 await self.client.ready()
-                async with self.limiter.permit(priority) as waited_seconds:
+                async with self._permit(priority) as waited_seconds:
                     self._events.waited(priority.name.lower(), waited_seconds)
                     sent_at = self._clock.monotonic()
                     count()
@@ -104,6 +105,21 @@ class AccountRequests:
                 self._events.retried(error.state)
             pause_seconds = FIRST_PAUSE_SECONDS * 2 ** (attempts - 1) * self._rng.uniform(0.5, 1.0)
             await self._clock.sleep(max(pause_seconds, asked_to_wait_seconds))
+
+    @asynccontextmanager
+    async def _permit(self, priority: Priority) -> AsyncIterator[float]:
+        """Hold a permit of the budget that is in force when it is given."""
+        while True:
+            limiter = self.limiter
+            async with AsyncExitStack() as stack:
+                try:
+                    waited_seconds = await stack.enter_async_context(limiter.permit(priority))
+                except LimiterReplaced as replaced:
+                    if self.limiter is limiter:  # of an account that is no longer configured
+                        self.limiter = replaced.heir
+                    continue
+                yield waited_seconds
+                return
 
 
 class AppRequests:

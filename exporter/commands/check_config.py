@@ -2,14 +2,17 @@
 
 import asyncio
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from exporter import __version__
-from exporter.access import Access
+from exporter import __version__, log
+from exporter.accesses import Accesses
 from exporter.aliyun.errors import ApiError
+from exporter.aliyun.transport import open_session
 from exporter.clock import SystemClock
-from exporter.collect.limiter import Limiter, Priority
+from exporter.collect.limiter import Priority
+from exporter.collect.requests import AppRequests
 from exporter.collect.windows import Window
 from exporter.commands import exit_codes
 from exporter.commands.console import console, printable
@@ -107,33 +110,26 @@ def _expectations(outlook: Forecast) -> Iterator[tuple[str, str]]:
 
 
 async def _probe(config: Config) -> int:
-    """Make one real call for each app and show how it went."""
+    """Make one real call for each app, within the budgets that accounts share, and show how it went."""
     clock, rng = SystemClock(), random.Random()  # noqa: S311 - no secret
     metrics = SelfMetrics(version=__version__)
-    all_fine = True
-    for account in config.accounts:
-        access = Access(
-            account,
-            Limiter(account.requests_per_second, clock=clock),
-            metrics.add_account(account.name),
-            request_timeout_seconds=config.collection.request_timeout_seconds,
-            clock=clock,
-            rng=rng,
-        )
-        try:
-            answers = await asyncio.gather(
-                *(access.requests.of_app(app.id).window(Priority.UPDATE)(Window(1, 1)) for app in account.apps),
-                return_exceptions=True,
-            )
-        finally:
-            await access.close()
-        for app, answer in zip(account.apps, answers, strict=True):
-            if isinstance(answer, ApiError):
-                all_fine = False
-                outcome = f"{answer.state}: {printable(answer.reason)}"
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                outcome = f"ok: it has {'tasks' if answer.page.rows else 'no task'}"
-            console().print(f"{account.name}/{app.id}: {outcome}", markup=False)
-    return exit_codes.FINE if all_fine else exit_codes.UNREAD
+    log.configure("error", "logfmt", sys.stderr, metrics.message_logged)
+    accesses = Accesses(metrics, clock=clock, rng=rng, open_session=open_session)
+    await accesses.apply(config)
+    apps = [(account.name, app.id) for account in config.accounts for app in account.apps]
+    try:
+        outcomes = await asyncio.gather(*(_outcome(accesses[name].requests.of_app(app_id)) for name, app_id in apps))
+    finally:
+        await accesses.close()
+    for (name, app_id), (_, outcome) in zip(apps, outcomes, strict=True):
+        console().print(f"{name}/{app_id}: {outcome}", markup=False)
+    return exit_codes.FINE if all(is_fine for is_fine, _ in outcomes) else exit_codes.UNREAD
+
+
+async def _outcome(requests: AppRequests) -> tuple[bool, str]:
+    """Make one call; return whether it went well, and how."""
+    try:
+        answer = await requests.window(Priority.UPDATE)(Window(1, 1))
+    except ApiError as error:
+        return False, f"{error.state}: {printable(error.reason)}"
+    return True, f"ok: it has {'tasks' if answer.page.rows else 'no task'}"

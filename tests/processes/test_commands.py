@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 from typing import Any
@@ -154,7 +155,10 @@ def test_collect_shows_a_bar_on_a_terminal(programs: Programs, simulator: str) -
             cwd=programs.directory,
             timeout=30,
         )
-        shown = os.read(terminal, 1_000_000).decode()
+        pieces = []
+        while select.select([terminal], [], [], 0)[0]:
+            pieces.append(os.read(terminal, 1_000_000))
+        shown = b"".join(pieces).decode()
     finally:
         os.close(end)
         os.close(terminal)

@@ -153,7 +153,7 @@ def test_the_hostile_task_is_shown_whole(base: str, browser: Browser, odd_task: 
         expect(page.locator("svg .overlap")).to_have_count(1)
         expect(page.locator("figcaption")).to_contain_text("1 pane not drawn")
         expect(page.locator("main")).to_contain_text(
-            "Not readable: EncodeParams.VideoFramerate, MaxIdleTime, UserPanes.X"
+            "Not readable: ChannelId, EncodeParams.VideoFramerate, MaxIdleTime, UserPanes.X"
         )
         expect(page.get_by_role("region", name="Findings")).to_contain_text("<img src=x onerror=alert(4)>")
         expect(page.get_by_role("region", name="Outputs")).to_contain_text("rtmp://a.example")

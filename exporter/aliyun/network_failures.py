@@ -20,9 +20,10 @@ def transport_failure(error: Exception, *, host: str, port: int, proxy: Proxy | 
         proxy: Through whom; None: directly.
     """
     if isinstance(error, TimeoutError):
+        through = f" through the proxy {proxy.shown}" if proxy else ""
         return ApiError(
             State.TIMEOUT,
-            f"{host}:{port} did not answer in time: check the network, or raise request_timeout",
+            f"{host}:{port} did not answer in time{through}: check the network, or raise request_timeout",
             retryable=True,
         )
     sentence = (proxy and _proxy_sentence(error, f"{host}:{port}", proxy)) or _network_sentence(error, host, port)

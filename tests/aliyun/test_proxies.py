@@ -2,6 +2,7 @@
 
 import pytest
 
+from exporter.aliyun.network_failures import transport_failure
 from exporter.aliyun.proxies import Proxy, is_exempt, proxy_for
 
 
@@ -47,3 +48,11 @@ def test_no_proxy(host: str, port: int, no_proxy: str, exempt: bool) -> None:
 def test_the_proxy_of_a_request(configured: str | None, environment: dict[str, str], expected: Proxy | None) -> None:
     """The configured proxy counts before the environment's, whose lower case counts before its upper case."""
     assert proxy_for("https", "live.aliyuncs.com", 443, configured=configured, environment=environment) == expected
+
+
+def test_a_request_that_hangs_in_a_proxy_names_it() -> None:
+    """A timeout says through which proxy the request went, without user and password."""
+    proxy = Proxy("http://user:hunter2@proxy:3128", "proxy")
+    error = transport_failure(TimeoutError(), host="live.aliyuncs.com", port=443, proxy=proxy)
+    assert "live.aliyuncs.com:443 did not answer in time through the proxy proxy:3128" in str(error)
+    assert "hunter2" not in str(error)

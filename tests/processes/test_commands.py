@@ -54,7 +54,8 @@ def test_demo_is_full_within_seconds_and_ends_with_ctrl_c(programs: Programs) ->
 
 def test_collect_prints_a_table_without_a_bar(programs: Programs, simulator: str) -> None:
     """Where the output is no terminal there is a plain table and nothing else."""
-    config = write_configuration(programs.directory, account(simulator, ["app-1", "app-2", "app-3"]))
+    apps = [f"app-{number}, quota: {{single: 200, mixed: 40}}" for number in (1, 2, 3)]
+    config = write_configuration(programs.directory, account(simulator, apps))
 
     done = programs.run_exporter("collect", f"--config.file={config}")
 
@@ -183,7 +184,9 @@ def test_check_config_shows_the_forecast(programs: Programs) -> None:
     stretched = programs.run_exporter("check-config", scarce)
 
     assert (fine.code, fine.err) == (0, "")
-    assert re.match(rf"{re.escape(str(ample))}: fine, 1 account, 2 apps, \d+ rules on\n\nproduction\n", fine.out)
+    assert re.match(
+        rf"{re.escape(str(ample))}: fine, 1 account, 2 apps, \d+ rules on\n/metrics has .+\n\nproduction\n", fine.out
+    )
     assert re.search(r"^  at the quota +2 apps, 480 tasks on 6 pages$", fine.out, re.MULTILINE)
     assert re.search(r"^  requests +10/s for updates, 6/s for sweeps: 40.0% of 40/s$", fine.out, re.MULTILINE)
     assert re.search(r"^  interval +200ms$", fine.out, re.MULTILINE)

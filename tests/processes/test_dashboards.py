@@ -41,6 +41,7 @@ KEY = {
 }
 """Temporary credentials, of nobody that the service knows."""
 
+QUOTA = "quota: {single: 200, mixed: 40}"
 CONFIGURATION = """\
 accounts:
 {accounts}
@@ -107,7 +108,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with Programs(tmp_path_factory.mktemp("dashboards")) as programs:
         fleet = programs.start(sys.executable, "-m", "tests.support.demo_fleet", name="fleet")
         service = fleet.wait_for(r"^simulator (\S+)$")[1]
-        apps_of = {account.name: ", ".join(f"{{id: {app.id}}}" for app in account.apps) for account in ACCOUNTS}
+        apps_of = {
+            account.name: ", ".join(f"{{id: {app.id}, {QUOTA}}}" for app in account.apps) for account in ACCOUNTS
+        }
         accounts = "".join(
             ACCOUNT.format(account=account, service=service, apps=apps_of[account.name]) for account in ACCOUNTS
         )

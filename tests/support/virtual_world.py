@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import aiohttp
 import pytest
 
-from exporter.config.model import Account, App, Collection, Config
+from exporter.config.model import Account, App, Collection, Config, Quota
 from exporter.finding_log import FindingLog
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
@@ -226,7 +226,7 @@ def play(
         configured = Account(
             name=ACCOUNT,
             endpoint="http://service.test",
-            apps=tuple(App(id=app_id) for app_id in apps),
+            apps=tuple(App(id=app_id, quota=Quota(single=200, mixed=40)) for app_id in apps),
             credentials=KEY,
             requests_per_second=requests_per_second,
         )

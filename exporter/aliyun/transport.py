@@ -16,6 +16,7 @@ from yarl import URL
 
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.failures import MAX_ERROR_BYTES
+from exporter.aliyun.name_resolver import NameResolver
 from exporter.aliyun.network_failures import transport_failure
 from exporter.aliyun.proxies import Proxy, proxy_for
 from exporter.clock import Clock
@@ -89,7 +90,10 @@ def open_session(*, ca_file: Path | None = None) -> aiohttp.ClientSession:
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            ssl=trusting(ca_file), limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS
+            ssl=trusting(ca_file),
+            limit=MAX_CONNECTIONS,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            resolver=NameResolver(),
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept-Encoding": "gzip"},

@@ -1,5 +1,6 @@
 """How the service is reached: trust, proxies, and why it could not be."""
 
+import asyncio
 import socket
 import ssl
 import zlib
@@ -16,6 +17,7 @@ from exporter.aliyun.transport import Endpoint, Transport, open_session, parse_e
 from exporter.clock import SystemClock
 from exporter.state import State
 from tests.support.fake_service import EMPTY_PAGE, answer_text, serving
+from tests.support.hanging import hanging_call
 
 
 @pytest.fixture(autouse=True)
@@ -270,3 +272,24 @@ async def test_cookies_are_not_kept() -> None:
         for _ in range(2):
             await status_of(transport)
     assert "Cookie" not in service.requests[1].headers
+
+
+async def test_a_name_server_without_an_answer_delays_no_other_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten sessions wait for names that never come; another one finds its host at once."""
+    look_up = socket.getaddrinfo
+    async with serving(EMPTY_PAGE) as service:
+        with hanging_call() as hang:
+            monkeypatch.setattr(
+                socket, "getaddrinfo", lambda host, *rest: (hang if host == "gone.test" else look_up)(host, *rest)
+            )
+            sessions = [open_session() for _ in range(11)]
+            stuck = [asyncio.ensure_future(session.get("http://gone.test:1/")) for session in sessions[:-1]]
+            await asyncio.sleep(0.05)
+            url = service.address.replace("127.0.0.1", "localhost")
+            async with asyncio.timeout(5), sessions[-1].post(url) as response:
+                assert response.status == 200
+            for one in stuck:
+                one.cancel()
+            await asyncio.gather(*stuck, return_exceptions=True)
+            for session in sessions:
+                await session.close()

@@ -1,0 +1,317 @@
+"""One account is broken in each of many ways, all in one daemon: the other one is fresh throughout."""
+
+import asyncio
+import gzip
+import os
+import random
+import re
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import trustme
+from aiohttp import web
+
+from exporter.aliyun.key_fetching import _Official
+from exporter.clock import SystemClock
+from exporter.collect.collector import Collector
+from exporter.config.credentials import AccessKey, CredentialsUri, EcsRamRole, OidcRoleArn, Profile, RamRoleArn
+from exporter.config.model import Account, Collection, Config
+from exporter.config.secret import Secret, SecretFile
+from exporter.configuration_source import ConfigurationSource
+from exporter.daemon import Daemon, Options
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.policy.app_policy import AppPolicy
+from exporter.simulator.faults import Fault
+from tests.support.fake_service import Answer, serving
+from tests.support.hanging import hanging_call
+from tests.support.http import ask
+from tests.support.monitored import KEY, Simulated, app_ids, sample, simulated, until
+
+COLLECTION = Collection(
+    interval_seconds=0.2, sweep_interval_seconds=1.0, stale_after_seconds=60.0, request_timeout_seconds=2.0
+)
+LONGEST_AGE_SECONDS = 4.0
+"""Of the data of the account that works: updates are due five times a second, on a machine with other work."""
+WATCHED_SECONDS = 4.0
+ROLE = "acs:ram::1:role/r"
+FOREIGN = "user-4711".upper()
+
+
+class Broken(NamedTuple):
+    """One way to be broken, and what is said of it."""
+
+    state: str
+    reason: str
+    """A pattern."""
+    account: Mapping[str, Any]
+    """What the account has otherwise than one that works."""
+
+
+class Places(NamedTuple):
+    """Where accounts can go wrong."""
+
+    service: str
+    """A simulated service with the fault that the app's name is."""
+    odd: str
+    """A server that answers as the app's name says."""
+    tls: str
+    """A server with a certificate of an authority that nobody knows."""
+    closed: str
+    """An address where nobody listens."""
+    directory: Path
+
+
+def _key(secret: Secret) -> AccessKey:
+    return AccessKey(access_key_id=KEY.access_key_id, access_key_secret=secret)
+
+
+def _official(name: str) -> EcsRamRole:
+    return EcsRamRole(role_name=name)
+
+
+def broken(at: Places) -> Mapping[str, Broken]:
+    """Return all ways to be broken."""
+
+    def file(name: str, content: bytes | None = None) -> SecretFile:
+        if content is not None:
+            (at.directory / name).write_bytes(content)
+        return SecretFile(at.directory / name)
+
+    os.mkfifo(at.directory / "fifo")
+    return {
+        # Credentials
+        "unknown-key": Broken(
+            "auth_error", "", {"credentials": AccessKey(access_key_id="x", access_key_secret=Secret("y"))}
+        ),
+        "wrong-secret": Broken("auth_error", "secret", {"credentials": _key(Secret("wrong"))}),
+        "no-secret-file": Broken("auth_error", "cannot be read", {"credentials": _key(file("none"))}),
+        "empty-secret-file": Broken("auth_error", "", {"credentials": _key(file("empty", b"\n"))}),
+        "binary-secret-file": Broken("auth_error", "UTF-8", {"credentials": _key(file("binary", b"\xff\xfe\x00"))}),
+        "fifo-as-secret": Broken("auth_error", "regular file", {"credentials": _key(file("fifo"))}),
+        "device-as-secret": Broken("auth_error", "regular file", {"credentials": _key(SecretFile(Path("/dev/zero")))}),
+        "large-secret-file": Broken("auth_error", "larger", {"credentials": _key(file("large", bytes(100_000)))}),
+        "uri-refuses": Broken("auth_error", "", {"credentials": CredentialsUri(uri=f"{at.closed}/key")}),
+        "uri-is-no-json": Broken("auth_error", "", {"credentials": CredentialsUri(uri=f"{at.odd}/?AppId=html")}),
+        "uri-hangs": Broken(
+            "auth_error", "no credentials|reached", {"credentials": CredentialsUri(uri=f"{at.odd}/?AppId=hang")}
+        ),
+        "no-oidc-token": Broken(
+            "auth_error",
+            "",
+            {
+                "credentials": OidcRoleArn(
+                    role_arn=ROLE, oidc_provider_arn="acs:ram::1:oidc-provider/p", oidc_token_file=at.directory / "none"
+                )
+            },
+        ),
+        "no-such-profile": Broken("auth_error", "", {"credentials": Profile(profile="nobodys")}),
+        "no-role-to-assume": Broken(
+            "auth_error",
+            "",
+            {
+                "credentials": RamRoleArn(
+                    role_arn=ROLE, access_key_id="x", access_key_secret=file("none"), sts_endpoint="127.0.0.1:9"
+                )
+            },
+        ),
+        "provider-raises": Broken("auth_error", "", {"credentials": _official("raises")}),
+        "provider-exits": Broken("auth_error", "", {"credentials": _official("exits")}),
+        **{
+            f"provider-hangs-{number}": Broken(
+                "auth_error", "no credentials within", {"credentials": _official("hangs")}
+            )
+            for number in range(8)
+        },
+        # Hosts
+        "closed-port": Broken("network_error", "", {"endpoint": at.closed}),
+        "no-such-host": Broken("network_error", "", {"endpoint": "http://nowhere.invalid"}),
+        "name-with-empty-label": Broken("network_error", "", {"endpoint": "http://live..example.com"}),
+        "name-with-long-label": Broken("network_error", "", {"endpoint": f"http://{'a' * 70}.example.com"}),
+        "names-hang-1": Broken("timeout", "", {"endpoint": "http://hang-1.test"}),
+        "names-hang-2": Broken("timeout", "", {"endpoint": "http://hang-2.test"}),
+        "tls-to-plain-port": Broken("network_error", "", {"endpoint": at.odd.replace("http:", "https:")}),
+        "unknown-authority": Broken("network_error", "certificate", {"endpoint": at.tls}),
+        "ca-file-goes": Broken("network_error", "", {"endpoint": at.tls, "ca_file": at.directory / "ca.pem"}),
+        # Proxies
+        "closed-proxy": Broken("network_error", "proxy", {"proxy": at.closed}),
+        "no-such-proxy": Broken("network_error", "proxy", {"proxy": "http://nowhere.invalid:3128"}),
+        "proxy-with-bad-name": Broken("network_error", "", {"proxy": f"http://{'a' * 70}.invalid:3128"}),
+        "proxy-of-another-kind": Broken("network_error", "", {"proxy": "socks5://127.0.0.1:1080"}),
+        # Services
+        **{name: Broken(state, "", {"endpoint": at.odd, "apps": name}) for name, (state, _) in ODD.items()},
+        "not-enabled": Broken("not_enabled", "", {"endpoint": at.service, "apps": "app-2"}),
+        "no-such-app": Broken("app_invalid", "", {"endpoint": at.service, "apps": "nobodys"}),
+        # The exporter itself
+        "bug-in-sweep": Broken("internal_error", "^internal error: KeyError", {"endpoint": at.service}),
+        "bug-in-rules": Broken("internal_error", "^internal error: KeyError", {"endpoint": at.service}),
+        "bug-in-rendering": Broken("internal_error", "^internal error: KeyError", {"endpoint": at.service}),
+    }
+
+
+def _account(name: str, what: Broken, fine: Simulated) -> Account:
+    """Return an account that is broken in one way, and in no other."""
+    parts = dict(what.account)
+    app_id = parts.pop("apps", "app-1")
+    return fine.account(app_id, name=name).changed(**parts)
+
+
+async def _hang(_request: web.BaseRequest) -> web.StreamResponse:
+    await asyncio.sleep(60)
+    return web.Response()
+
+
+async def _drip(request: web.BaseRequest) -> web.StreamResponse:
+    """Answer a byte at a time."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for _ in range(600):
+        await response.write(b" ")
+        await asyncio.sleep(0.1)
+    return response
+
+
+async def _reset(request: web.BaseRequest) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+def _answer(body: str | bytes, status: int = 200, **headers: str) -> Answer:
+    named = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda _request: web.Response(body=body, status=status, headers=named)
+
+
+ODD: Mapping[str, tuple[str, Answer]] = {
+    "hang": ("timeout", _hang),
+    "drip": ("timeout", _drip),
+    "reset": ("network_error", _reset),
+    "html": ("invalid_response", _answer("<html>")),
+    "redirect": ("network_error", _answer("", 302, Location="http://127.0.0.1:1/")),
+    "error": ("server_error", _answer('{"Code": "InternalError"}', 500)),
+    "throttled": ("throttled", _answer('{"Code": "Throttling.User"}', 429)),
+    "huge": ("invalid_response", _answer(gzip.compress(bytes(40 * 1024**2)), Content_Encoding="gzip")),
+    "deep": ("invalid_response", _answer('{"RequestId": "r", "MPUTasks":' + "[" * 100_000)),
+    "foreign": ("invalid_response", _answer('{"RequestId":"r","MPUTasks":[{"TaskId":"t","AppId":"another"}]}')),
+    "password": ("network_error", _answer("", 407)),
+}
+"""What a server answers, and what is said of it, by the app's name."""
+
+
+async def _odd(request: web.BaseRequest) -> web.StreamResponse:
+    answer = ODD[request.query["AppId"]][1](request)
+    return answer if isinstance(answer, web.StreamResponse) else await answer
+
+
+def _break(patch: pytest.MonkeyPatch, hang: Callable[..., Any]) -> None:
+    """Put bugs into the exporter, threads that hang, and names that never come, for the accounts that say so."""
+    fetch, look_up, of_key = _Official.fetch, socket.getaddrinfo, Exposition.update
+
+    def fetched(this: Any) -> Any:
+        role = getattr(this._kind, "role_name", "")
+        if role == "raises":
+            raise KeyError(FOREIGN)
+        if role == "exits":
+            raise SystemExit(1)
+        return hang() if role == "hangs" else fetch(this)
+
+    def looked_up(host: str, *rest: Any, **more: Any) -> Any:
+        return hang() if str(host).startswith("hang-") else look_up(host, *rest, **more)
+
+    def updated(this: Any, key: tuple[str, ...], report: Any) -> None:
+        if key[0] == "bug-in-rendering" and report.aggregates is not None:
+            raise KeyError(FOREIGN)
+        of_key(this, key, report)
+
+    def failing(original: Callable[..., Any], account: str, of: Callable[[Any], str]) -> Callable[..., Any]:
+        def method(this: Any, *arguments: Any, **more: Any) -> Any:
+            if of(this) == account:
+                raise KeyError(FOREIGN)
+            return original(this, *arguments, **more)
+
+        return method
+
+    patch.setattr(_Official, "fetch", fetched)
+    patch.setattr(socket, "getaddrinfo", looked_up)
+    patch.setattr(Exposition, "update", updated)
+    patch.setattr(Collector, "_sweep", failing(Collector._sweep, "bug-in-sweep", lambda this: this.account))
+    patch.setattr(AppPolicy, "step", failing(AppPolicy.step, "bug-in-rules", lambda this: this.key[0]))
+    patch.setattr("exporter.aliyun.credentials.FETCH_DEADLINE_SECONDS", 1.0)
+
+
+@asynccontextmanager
+async def _places(directory: Path) -> AsyncIterator[Places]:
+    """Serve everything that goes wrong."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(directory / "ca.pem"))
+
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    async with simulated() as service, serving(_odd) as odd, serving(_odd, tls=tls) as encrypted:
+        service.service.faults.add(Fault("not_enabled", app_id="app-2"))
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+            yield Places(service.url, odd.address, encrypted.address, address, directory)
+
+
+async def test_the_trouble_of_one_account_reaches_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The account that works is fresh throughout; each broken one has the state that fits, and a reason."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    with hanging_call() as hang:
+        _break(monkeypatch, hang)
+        async with simulated() as fine, _places(tmp_path) as places:
+            ways = broken(places)
+            accounts = [_account(name, what, fine) for name, what in ways.items()]
+            config = Config(accounts=(*accounts, fine.account("app-1", name="fine")), collection=COLLECTION)
+            daemon = Daemon(
+                ConfigurationSource.of_config(config),
+                Options(listen_addresses=("127.0.0.1:0",)),
+                SelfMetrics(version="0"),
+                clock=SystemClock(),
+                rng=random.Random(1),  # noqa: S311 - no secret
+            )
+            running = asyncio.create_task(daemon.run())
+            try:
+                await daemon.wait_until_listening(running)
+                await until(lambda: _status(daemon, "fine").up)
+                wrong = await _watch(daemon, ways)
+            finally:
+                daemon.stop()
+                await asyncio.wait_for(running, timeout=10)
+    assert wrong == {}
+    assert len(ways) >= 30
+
+
+def _status(daemon: Daemon, account: str) -> Any:
+    return next(view.status for view in daemon.statuses() if view.status.account == account)
+
+
+async def _watch(daemon: Daemon, ways: Mapping[str, Broken]) -> Mapping[str, str]:
+    """Look at the account that works for a while, and until all others are as they should; return what is not."""
+    began = time.monotonic()
+    wrong = {"": "not looked at"}
+    while time.monotonic() - began < 40 and (wrong or time.monotonic() - began < WATCHED_SECONDS):
+        asked = time.monotonic()
+        text = (await asyncio.to_thread(ask, f"http://{daemon.addresses[0]}/metrics")).text
+        assert time.monotonic() - asked < 2
+        assert sample(text, "rtcmpu_up", account="fine") == 1
+        updated = sample(text, "rtcmpu_collection_last_update_timestamp_seconds", account="fine") or time.time()
+        assert time.time() - updated < LONGEST_AGE_SECONDS
+        assert "app-1" in app_ids(text, "rtcmpu_tasks")
+        wrong = {}
+        for name, what in ways.items():
+            status = _status(daemon, name)
+            is_said = sample(text, "rtcmpu_collection_state", account=name, state=what.state) == 1
+            if not (is_said and status.reason and re.search(what.reason, status.reason)):
+                wrong[name] = f"{status.state}: {status.reason}"
+        await asyncio.sleep(0.2)
+    return wrong

@@ -41,7 +41,6 @@ from exporter.web import server
 from exporter.web.application import application
 from exporter.web.request_origin import KnownHosts
 from exporter.web.sweep_report import SweepReport
-from exporter.web.toolkit.gate import Gate, gate_of
 from exporter.web.view import (
     AppView,
     BudgetView,
@@ -52,6 +51,7 @@ from exporter.web.view import (
     TasksView,
     TaskView,
 )
+from exporter.web.webconfig.gate import Gate, gate_of
 
 T = TypeVar("T")
 

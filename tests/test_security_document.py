@@ -13,7 +13,7 @@ from exporter.config import files, yaml_nodes
 from exporter.config.model import Collection
 from exporter.policy import compiled, language
 from exporter.web.limits import DEFAULT_LIMITS
-from exporter.web.toolkit import fair_queue, seen_files, users
+from exporter.web.webconfig import seen_files, users
 
 DOCUMENT = (Path(__file__).parent.parent / "SECURITY.md").read_text(encoding="utf-8")
 MIB = 1024**2
@@ -27,7 +27,7 @@ SAID = {
     "when a scrape counts as slow": f"{IN.slow_scrape_seconds:g} s",
     "right passwords that are remembered": f"{users.MOST_REMEMBERED}",
     "wrong passwords that are remembered": f"{users.MOST_REMEMBERED_WRONG}",
-    "requests of one address that wait for a password check": f"{fair_queue.MOST_WAITING}",
+    "requests of one address that wait for a password check": f"{users.MOST_WAITING}",
     "a page of the service, decompressed": f"{transport.MAX_BODY_BYTES // MIB} MiB",
     "rows of a page, and bytes of a row": f"{response.MAX_ROWS}, and {row.MAX_ROW_BYTES // 1024} KiB",
     "values of a page, by its commas": f"{response.MAX_COMMAS}",

@@ -24,8 +24,8 @@ from exporter.config.model import Config
 from exporter.configuration_source import ConfigurationSource
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.policy.loading import Loaded
-from exporter.web.toolkit.seen_files import SeenFiles
-from exporter.web.toolkit.web_config import read_web_config
+from exporter.web.webconfig.seen_files import SeenFiles
+from exporter.web.webconfig.web_config import read_web_config
 
 
 def check_config(source: ConfigurationSource, path: Path, *, probe: bool, web_config_file: Path | None = None) -> int:

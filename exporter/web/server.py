@@ -11,7 +11,7 @@ from aiohttp import web
 from exporter.web.connections import Connections
 from exporter.web.limits import DEFAULT_LIMITS, Limits
 from exporter.web.listen import bind, parse_listen_address, shown
-from exporter.web.toolkit.gate import Gate
+from exporter.web.webconfig.gate import Gate
 
 _LEAST_SECONDS = 0.01
 

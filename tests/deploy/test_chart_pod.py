@@ -10,8 +10,8 @@ import yaml
 
 from exporter import __version__
 from exporter.policy.loading import load
-from exporter.web.toolkit.seen_files import SeenFiles
-from exporter.web.toolkit.web_config import read_web_config
+from exporter.web.webconfig.seen_files import SeenFiles
+from exporter.web.webconfig.web_config import read_web_config
 from tests.support.chart import CI_VALUES, LEAST, ci_values, example, rendered
 from tests.support.command_line import parsed
 from tests.support.manifests import Manifest, exporter_of, named_file, of_kind, one, pod_of, write_mounts

@@ -12,9 +12,9 @@ from exporter.config.section import keys_of
 from exporter.policy import loading
 from exporter.policy.language import Language
 from exporter.policy.rule_tests import run_cases
-from exporter.web.toolkit.model import WebConfigFile
-from exporter.web.toolkit.seen_files import SeenFiles
-from exporter.web.toolkit.web_config import read_web_config
+from exporter.web.webconfig.seen_files import SeenFiles
+from exporter.web.webconfig.web_config import read_web_config
+from exporter.web.webconfig.web_config_model import WebConfigFile
 from tests.support.certificates import write_server_files
 from tests.support.documents import Block, blocks
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.config.mistakes import ConfigError
-from exporter.web.toolkit.seen_files import SeenFiles
-from exporter.web.toolkit.web_config import read_web_config
+from exporter.web.webconfig.seen_files import SeenFiles
+from exporter.web.webconfig.web_config import read_web_config
 
 KEYS = (
     *("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit", "cert", "cert_file"),

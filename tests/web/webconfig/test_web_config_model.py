@@ -1,13 +1,28 @@
-"""Go's durations and names."""
+"""Names from Go, and `docs/web-config.md`, which tells the truth."""
 
+import re
 import ssl
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.toolkit.go_names import CIPHER_SUITES, CURVES, parse_go_duration
+from exporter.web.webconfig.seen_files import SeenFiles
+from exporter.web.webconfig.tls import CLIENT_AUTHENTICATION, NOT_POSSIBLE
+from exporter.web.webconfig.web_config import read_web_config
+from exporter.web.webconfig.web_config_model import (
+    CIPHER_SUITES,
+    CURVES,
+    HEADERS,
+    HttpServerConfig,
+    RateLimit,
+    TlsServerConfig,
+    WebConfigFile,
+    parse_go_duration,
+)
+from tests.support.processes import ROOT
 
 
 @pytest.mark.parametrize(
@@ -61,3 +76,22 @@ def test_openssl_knows_each_cipher_suite(name: str) -> None:
 def test_openssl_knows_each_curve(name: str) -> None:
     """Each curve can be set."""
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ecdh_curve(name)
+
+
+DOCUMENT = (ROOT / "docs" / "web-config.md").read_text()
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_each_example_works(example: str, directory: Path) -> None:
+    """The examples load as they stand there, with the certificates that they name."""
+    (directory / "web.yml").write_text(example)
+    assert read_web_config(directory / "web.yml", SeenFiles()).tls is not None
+
+
+def test_every_key_is_named() -> None:
+    """No key, header or way of asking for certificates is left out."""
+    keys = [key for part in (WebConfigFile, TlsServerConfig, HttpServerConfig, RateLimit) for key in part.model_fields]
+    names = [*keys, *HEADERS, *filter(None, CLIENT_AUTHENTICATION), *NOT_POSSIBLE]
+    assert [name for name in names if f"`{name}`" not in DOCUMENT] == []
+    assert len(EXAMPLES) == 2

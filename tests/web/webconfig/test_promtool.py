@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.config.mistakes import ConfigError
-from exporter.web.toolkit.seen_files import SeenFiles
-from exporter.web.toolkit.web_config import read_web_config
+from exporter.web.webconfig.seen_files import SeenFiles
+from exporter.web.webconfig.web_config import read_web_config
 from tests.support.certificates import HASH
 from tests.support.tools import needed_tool
 

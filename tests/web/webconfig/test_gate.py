@@ -20,8 +20,8 @@ from exporter.web.answers import SAFE_HEADERS
 from exporter.web.application import application
 from exporter.web.limits import Limits
 from exporter.web.server import start
-from exporter.web.toolkit.gate import Gate, gate_of
-from exporter.web.toolkit.reloading import FollowedWebConfig
+from exporter.web.webconfig.gate import Gate, gate_of
+from exporter.web.webconfig.web_config import FollowedWebConfig
 from tests.support.certificates import HASH, PASSWORD, client_context
 from tests.support.http import basic_auth
 from tests.web.fake_view import FakeView

@@ -1,4 +1,4 @@
-"""Following a file: changes count once they have settled, bad ones not at all."""
+"""Changes of the web configuration's files."""
 
 import asyncio
 import os
@@ -11,10 +11,9 @@ import uvloop
 from structlog.testing import capture_logs
 
 from exporter.config.mistakes import ConfigError
-from exporter.web.toolkit import reloading
-from exporter.web.toolkit.reloading import FollowedWebConfig, FollowingContext
-from exporter.web.toolkit.seen_files import SeenFiles
-from exporter.web.toolkit.web_config import WebConfig, read_web_config
+from exporter.web.webconfig import web_config
+from exporter.web.webconfig.seen_files import SeenFiles
+from exporter.web.webconfig.web_config import FollowedWebConfig, FollowingContext, WebConfig, read_web_config
 from tests.support.certificates import HASH, client_context, shake_hands, write_pair
 
 TLS = "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"
@@ -100,7 +99,7 @@ async def test_what_is_written_while_it_is_read_counts_later(file: Path, monkeyp
         replace(path, TLS)
         return config
 
-    monkeypatch.setattr(reloading, "read_web_config", written_meanwhile)
+    monkeypatch.setattr(web_config, "read_web_config", written_meanwhile)
     replace(file, f"{TLS}basic_auth_users: {{alice: {HASH}}}\n")
     assert await settled(followed) is good
     monkeypatch.undo()

@@ -13,10 +13,8 @@ from aiohttp.typedefs import Handler
 from exporter.clock import Clock
 from exporter.web.answers import error_answer
 from exporter.web.probes import HEALTHY_PATH, READY_PATH
-from exporter.web.toolkit.fair_queue import QueueFullError, client_of
-from exporter.web.toolkit.rate_limit import Rate, TokenBucket
-from exporter.web.toolkit.reloading import FollowedWebConfig, FollowingContext
-from exporter.web.toolkit.users import PasswordChecks, read_authorization
+from exporter.web.webconfig.users import PasswordChecks, QueueFullError, client_of, read_authorization
+from exporter.web.webconfig.web_config import FollowedWebConfig, FollowingContext, Rate, TokenBucket
 
 HEALTH_PATHS: Final = frozenset({HEALTHY_PATH, READY_PATH})
 _SECRET_BYTES: Final = 32

@@ -179,7 +179,7 @@ def test_unevaluable_findings_have_their_reason() -> None:
     """A task that a rule can't be evaluated for is shown with why, and without a message or an age."""
     items = Shown().items(FindingKind.UNEVALUABLE)
     assert [(item["app_id"], item["task_id"]) for item in items] == [("frozen", "t-none"), ("live", "t-none")]
-    assert {item["reason"] for item in items} == {"task.video has no bitrate_kbps here: guard it with has()"}
+    assert {item["reason"] for item in items} == {'Key not found in map : "bitrate_kbps": guard it with has()'}
     assert {item["message"] for item in items} == {item["since_timestamp_seconds"] for item in items} == {None}
 
 
@@ -195,7 +195,7 @@ def test_rules_have_totals_over_all_apps() -> None:
         "oldest_violation_timestamp_seconds": NOW,
     }
     assert rules["video-bitrate-agreed"]["unevaluable_reasons"] == (
-        "task.video has no bitrate_kbps here: guard it with has()",
+        'Key not found in map : "bitrate_kbps": guard it with has()',
     )
     totals = rules["expect-tasks"]["totals"]
     assert totals is not None
@@ -237,7 +237,7 @@ def test_an_app_that_is_unknown_to_the_policy_has_no_findings(kind: FindingKind)
             "t-none",
             Outcome.ERROR,
             None,
-            FindingDetail(reason="task.video has no bitrate_kbps here: guard it with has()"),
+            FindingDetail(reason='Key not found in map : "bitrate_kbps": guard it with has()'),
         ),
     ],
 )

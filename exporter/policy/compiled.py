@@ -6,7 +6,6 @@ from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
-from exporter.policy.cost import MOST_COST
 from exporter.policy.language import (
     Activation,
     CompileError,
@@ -112,17 +111,17 @@ class TaskCountRule(Struct, frozen=True):
         return f"too many tasks: {tasks}, expected at most {self.most}"
 
 
-def compile_rule(rule: Rule, language: Language, *, most_cost: int = MOST_COST) -> CompiledRule:
-    """Compile a rule's expressions, of each of which one evaluation costs at most so much.
+def compile_rule(rule: Rule, language: Language) -> CompiledRule:
+    """Compile a rule's expressions.
 
     Raises:
         RuleError: At least one can't be used.
     """
     mistakes: list[tuple[Key, CompileMistake]] = []
 
-    def compiled(key: Key, text: str, compile_text: Callable[..., Expression]) -> Expression | None:
+    def compiled(key: Key, text: str, compile_text: Callable[[str], Expression]) -> Expression | None:
         try:
-            return compile_text(text, most_cost=most_cost)
+            return compile_text(text)
         except CompileError as error:
             mistakes.extend((key, mistake) for mistake in error.mistakes)
             return None

@@ -39,6 +39,8 @@ _INSTRUCTION: Final = 1000
 """To compile one instruction of a pattern; nothing remembers compiled ones."""
 _MATCHED: Final = 10
 """To match one byte against one instruction, at worst."""
+_CALLED: Final = 3000
+"""To call a function of Python."""
 _WRITTEN: Final = 16
 """To write one byte of a text that a function makes."""
 _REPLACED: Final = 100
@@ -85,14 +87,12 @@ class Costs:
 
     Args:
         tree: The expression.
-        most: The limit.
 
     Raises:
-        TooCostlyError: It may cost more than the limit.
+        TooCostlyError: It may cost more than `MOST_COST`.
     """
 
-    def __init__(self, tree: Node, most: int = MOST_COST) -> None:
-        self._most = most
+    def __init__(self, tree: Node) -> None:
         self.variables: set[str] = set()
         """The variables of the vocabulary that the expression names."""
         self.total = 0
@@ -100,7 +100,7 @@ class Costs:
 
     def _add(self, node: Node, cost: int, times: int) -> None:
         self.total += cost * times
-        if self.total > self._most:
+        if self.total > MOST_COST:
             raise TooCostlyError(node)
 
     def _visit(  # noqa: PLR0911 - one for each kind
@@ -300,5 +300,6 @@ _CALLS: Final[Mapping[str, Callable[..., tuple[int, _Value]]]] = MappingProxyTyp
         "replace": _replaced,
         "strings.quote": _quoted,
         "format": _formatted,
+        "matchesGlob": lambda text, glob: (_CALLED + (text.total + glob.total) * _MATCHED, _SCALAR),
     }
 )

@@ -118,7 +118,8 @@ math. They see the variables below and nothing else: no file, no network, no env
   whole group can be absent, so does the group: `has(task.sei) && has(task.sei.payload_type)`.
 - `==` `!=` `<` `<=` `&&` `||` `!`, `a ? b : c`, `x in ["a", "b"]`, `size(list)`.
 - `task.outputs.all(o, o.scheme == "rtmps")`, and `exists`, `filter`, `map` alike.
-- `text.startsWith("a")`, `endsWith`, `contains`, `lowerAscii()`, `matches("^a.*z$")` (RE2), `list.join(", ")`.
+- `text.startsWith("a")`, `endsWith`, `contains`, `lowerAscii()`, `matches("^a.*z$")` (RE2), `list.join(", ")`;
+  `text.matchesGlob("*.example.com")` with `*` and `?`, whatever the case.
 - `string(x)`, `int(x)`, `double(x)`, `math.round(x)`, `duration("36h")`, `timestamp("2027-01-31T00:00:00Z")`.
 - Whole and fractional numbers don't mix: a field of the type `double` is compared with `4.0`, not with `4`.
 
@@ -223,8 +224,10 @@ def _vocabulary() -> Iterable[str]:
     """Yield a heading and a table for the variables, and for each group of fields."""
     yield "### Variables\n"
     yield _fact_table(Variables)
+    shown = set()
     for path, fact in walk(Variables):
-        if fact.group is not None:
+        if fact.group is not None and fact.group not in shown:
+            shown.add(fact.group)
             yield f"### `{path}{'[]' if fact.is_list else ''}`\n"
             yield inspect.cleandoc(fact.group.__doc__ or "") + "\n"
             yield _fact_table(fact.group)

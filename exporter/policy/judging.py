@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from exporter.policy.backlog import Scope
 from exporter.policy.compiled import CompiledRule
-from exporter.policy.expectations import SOURCE as EXPECTATION
 from exporter.policy.memo import Memo
 from exporter.policy.outcomes import CODES, EXEMPT, FROZEN, VIOLATION, frozen_as, without_exemptions
 from exporter.policy.subject import Subject
@@ -106,7 +105,6 @@ class _Frequency(NamedTuple):
     scope: Scope
     is_remembered: bool
     depends_on_app: bool
-    is_own: bool
     shares: bool
 
 
@@ -155,7 +153,6 @@ def _frequency(rule: CompiledRule) -> _Frequency:
         scope=scope,
         is_remembered=is_remembered,
         depends_on_app=is_remembered and APP in rule.uses,
-        is_own=is_remembered and rule.rule.source == EXPECTATION,
         shares=is_remembered and SHARED_OUTPUTS in rule.uses,
     )
 

@@ -15,14 +15,12 @@ from typing import Any, Final, TypeAlias
 from cel_expr_python import cel
 from google.protobuf.descriptor_pool import DescriptorPool
 
-from exporter.policy.compile_mistakes import CompileMistake, mistakes_of, position
-from exporter.policy.cost import MOST_COST, Costs, TooCostlyError
-from exporter.policy.evaluation_reasons import reason_of
+from exporter.policy.cel_messages import CompileMistake, mistakes_of, position, reason_of
+from exporter.policy.cost import Costs, TooCostlyError
 from exporter.policy.facts import LONGEST_LIST, LONGEST_TEXT, short_text
-from exporter.policy.functions import extensions, standard_library
+from exporter.policy.functions import extensions, own_functions, standard_library
 from exporter.policy.protobuf_types import checked_types, message_pool, running_types
 from exporter.policy.syntax_tree import read_tree
-from exporter.policy.type_words import in_words
 
 __all__ = ["Activation", "CompileError", "CompileMistake", "EvaluationError", "Expression", "Language", "StoppedError"]
 
@@ -110,15 +108,15 @@ class Expression:
             kind, value = found.type(), found.value()
         except Exception as error:
             # Whatever the library raises, it is this task that can't be judged, and nothing else that fails.
-            raise EvaluationError(reason_of(str(error), self.text)) from error
+            raise EvaluationError(reason_of(str(error))) from error
         finally:
             if self._cpu_seconds() - began > SLOW_SECONDS:
                 self._note_slow()
         if kind == self._result and isinstance(value, bool | str):
             return value
         if kind == cel.Type.ERROR:
-            raise EvaluationError(reason_of(str(value), self.text))
-        raise EvaluationError(f"expected {in_words(self._result.name())}, this gives {in_words(kind.name())}")
+            raise EvaluationError(reason_of(str(value)))
+        raise EvaluationError(f"expected {_name(self._result)}, this gives {_name(kind)}")
 
     def _note_slow(self) -> None:
         self._slow_at.append(self._seconds())
@@ -142,21 +140,21 @@ class Language:
         self._checking = _environment(checked_types(), message_pool())
         self._running = _running_environment()
 
-    def compile_condition(self, text: str, *, most_cost: int = MOST_COST) -> Expression:
-        """Compile an expression that is true or false, of which one evaluation costs at most so much.
+    def compile_condition(self, text: str) -> Expression:
+        """Compile an expression that is true or false.
 
         Raises:
             CompileError: It can't be used.
         """
-        return self._compile(text, cel.Type.BOOL, most_cost)
+        return self._compile(text, cel.Type.BOOL)
 
-    def compile_message(self, text: str, *, most_cost: int = MOST_COST) -> Expression:
-        """Compile an expression that makes a text, of which one evaluation costs at most so much.
+    def compile_message(self, text: str) -> Expression:
+        """Compile an expression that makes a text.
 
         Raises:
             CompileError: It can't be used.
         """
-        return self._compile(text, cel.Type.STRING, most_cost)
+        return self._compile(text, cel.Type.STRING)
 
     def activation(self, variables: Mapping[str, Any]) -> Activation:
         """Return what expressions are evaluated against.
@@ -169,15 +167,15 @@ class Language:
             {name: short_text(value) if isinstance(value, str) else value for name, value in variables.items()}
         )
 
-    def _compile(self, text: str, expected: cel.Type, most_cost: int) -> Expression:
+    def _compile(self, text: str, expected: cel.Type) -> Expression:
         """Compile an expression of the expected type."""
         _check_text(text)
         checked = _compiled(self._checking, text)
         given = checked.return_type()
         program = _compiled(self._running, text)
         if given not in (expected, cel.Type.DYN):
-            raise _mistake(f"expected {in_words(expected.name())}, this gives {in_words(given.name())}")
-        uses = _variables(checked.serialize(), text, most_cost)
+            raise _mistake(f"expected {_name(expected)}, this gives {_name(given)}")
+        uses = _variables(checked.serialize(), text)
         return Expression(text, program, expected, uses, cpu_seconds=self._cpu_seconds, seconds=self._seconds)
 
 
@@ -189,7 +187,9 @@ def _running_environment() -> cel.Env:
 
 def _environment(variables: Mapping[str, cel.Type], messages: DescriptorPool | None = None) -> cel.Env:
     """Return what expressions over these variables are compiled in."""
-    return cel.NewEnv(messages, config=standard_library(), variables=variables, extensions=extensions())
+    return cel.NewEnv(
+        messages, config=standard_library(), variables=variables, extensions=extensions(), functions=own_functions()
+    )
 
 
 def _check_text(text: str) -> None:
@@ -201,6 +201,11 @@ def _check_text(text: str) -> None:
         before = text[: odd.start()]
         line, column = before.count("\n") + 1, odd.start() - before.rfind("\n")
         raise CompileError((CompileMistake(line, column, f"a character that no text has (U+{ord(odd[0]):04X})"),))
+
+
+def _name(kind: cel.Type) -> str:
+    """Return a type's name as it is written in expressions."""
+    return kind.name().partition("<")[0].lower()
 
 
 def _mistake(text: str) -> CompileError:
@@ -217,10 +222,10 @@ def _compiled(environment: cel.Env, text: str) -> cel.Expression:
     try:
         return environment.compile(text)
     except RuntimeError as error:
-        raise CompileError(mistakes_of(str(error), text)) from error
+        raise CompileError(mistakes_of(str(error))) from error
 
 
-def _variables(serialized: bytes, text: str, most_cost: int) -> frozenset[str]:
+def _variables(serialized: bytes, text: str) -> frozenset[str]:
     """Return the variables that an expression names.
 
     Raises:
@@ -228,7 +233,7 @@ def _variables(serialized: bytes, text: str, most_cost: int) -> frozenset[str]:
     """
     tree, places = read_tree(serialized)
     try:
-        return frozenset(Costs(tree, most_cost).variables)
+        return frozenset(Costs(tree).variables)
     except TooCostlyError as error:
         line, column = position(text, places.get(error.node.id, 0))
         reason = (

@@ -1,7 +1,6 @@
 """From a configuration to the rules that it puts in force: every mistake of all its files at once."""
 
 import difflib
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,12 +13,13 @@ from exporter.config.section import keys_of
 from exporter.config.validation import find, items_at
 from exporter.config.yaml_nodes import Mapping as MappingNode
 from exporter.config.yaml_nodes import Node
-from exporter.policy.compiled import CompiledRule, RuleError, compile_rule
+from exporter.policy.compiled import CompiledRule, compile_rule
 from exporter.policy.default_rules import default_rules
-from exporter.policy.expectations import expectation_rules
+from exporter.policy.expectations import ExpectationRules, rule_name, too_long_list
+from exporter.policy.facts import LONGEST_LIST
 from exporter.policy.language import Language
 from exporter.policy.rule import Rule
-from exporter.policy.rule_files import RESERVED_PREFIX, PlacedRule, check_names, compile_rules, read_rules
+from exporter.policy.rule_files import PlacedRule, check_names, compile_rules, read_rules
 from exporter.policy.rule_set import RuleSet, rule_set
 
 
@@ -75,12 +75,12 @@ class _Reading:
         self.file_rules: tuple[CompiledRule, ...] = ()
         self._language = Language()
         self._default_rules: Mapping[str, Rule] = {rule.name: rule for rule in default_rules()}
-        self._expectations = functools.cache(lambda expect: expectation_rules(expect, self._language))
+        self._expectations = ExpectationRules(self._language)
 
     def read(self, root: Node, config: Config | None, files: Files) -> None:
         """Read what a configuration says and names about rules; note what is wrong with it."""
         if config is not None:
-            self._check_expectations(root, config, files.mistakes)
+            _check_expectations(root, config, files.mistakes)
         names = self.read_rule_files(loader.paths_of(find(root, ["policy", "rule_files"]), "rules", files), files)
         if names is not None and config is not None:
             _check_switches(root, names, files.mistakes)
@@ -100,25 +100,22 @@ class _Reading:
 
     def rule_set(self, config: Config) -> RuleSet:
         """Put all rules together."""
-        come_along = [compile_rule(rule, self._language) for rule in self._default_rules.values()]
-        return rule_set(config, come_along, self.file_rules, self._expectations)
+        defaults = [compile_rule(rule, self._language) for rule in self._default_rules.values()]
+        return rule_set(config, defaults, self.file_rules, self._expectations.of)
 
-    def _check_expectations(self, root: Node, config: Config, mistakes: Mistakes) -> None:
-        """Note what is expected of an app and can't be checked: the list is too long."""
-        for place, account in enumerate(config.accounts):
-            for app, node in zip(account.apps, items_at(root, "accounts", place, "apps"), strict=True):
-                try:
-                    if app.expect is not None:
-                        self._expectations(app.expect)
-                except RuleError as error:
-                    for _, mistake in error.mistakes:
-                        where = find(node, ["expect"]) or node
-                        mistakes.add(where.position, f"too much is expected at once: {mistake.text}")
+
+def _check_expectations(root: Node, config: Config, mistakes: Mistakes) -> None:
+    """Note lists that are longer than rules can look at."""
+    for place, account in enumerate(config.accounts):
+        for app, node in zip(account.apps, items_at(root, "accounts", place, "apps"), strict=True):
+            if app.expect is not None and (key := too_long_list(app.expect)):
+                where = find(node, ["expect"]) or node
+                mistakes.add(where.position, f"{key} has too many values, expected at most {LONGEST_LIST}")
 
 
 def _check_switches(root: Node, names: frozenset[str], mistakes: Mistakes) -> None:
     """Note each switch of a rule that does not exist."""
-    known = sorted(names | {RESERVED_PREFIX + key.replace("_", "-") for key in keys_of(Expect)})
+    known = sorted(names | {rule_name(key) for key in keys_of(Expect)})
     switches = find(root, ["policy", "rules"])
     for key, _ in switches.pairs if isinstance(switches, MappingNode) else ():
         if key.text not in known:

@@ -96,7 +96,7 @@ class Policy:
             self._paused_until.pop(key, None)
             if self._common.shared_outputs is not None:
                 self._common.shared_outputs.remove_app(key)
-        self._running = list(_compiled(rule_set))
+        self._running = list({rule.rule.name: rule for rule in _compiled(rule_set)}.values())
         self._exemption_ends = _exemption_ends(rule_set)
         self._ended = bisect_right(self._exemption_ends, self._clock.now())
         for policy in self._apps.values():

@@ -61,7 +61,7 @@ def message_fields() -> Mapping[str, tuple[str, ...]]:
 
 def _groups() -> Iterator[type[Struct]]:
     """Yield each declaration that is a message."""
-    return (fact.group for _, fact in walk() if fact.group is not None)
+    return iter(dict.fromkeys(fact.group for _, fact in walk() if fact.group is not None))
 
 
 def _field(number: int, fact: Fact) -> FieldDescriptorProto:

@@ -43,7 +43,6 @@ def parse_rules(text: str, file: str) -> tuple[Rule, ...]:
     """
     mistakes = Mistakes()
     placed = read_rules(SourceText(file, 0, text), mistakes) or ()
-    check_names(placed, {}, mistakes)
     mistakes.raise_if_any()
     return tuple(one.rule for one in placed)
 

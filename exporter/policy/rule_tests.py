@@ -7,6 +7,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exporter.policy.compiled import CompiledRule
+from exporter.policy.expectations import range_facts
 from exporter.policy.facts import facts_of_case, fit, without_long_lists
 from exporter.policy.language import Language
 from exporter.policy.rule import Case, Outcome
@@ -14,7 +15,7 @@ from exporter.policy.rule import Case, Outcome
 CASES_NOW: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """What `now` is in a case that does not give it: early enough for every exemption to hold still."""
 
-_APP: Final = {"id": "app", "name": "", "owner": "", "account": "default"}
+_APP: Final = {"id": "app", "name": "", "owner": "", "account": "default", "expect": {}}
 
 
 class CaseResult(Struct, frozen=True):
@@ -61,7 +62,12 @@ def variables_of(case: Case) -> dict[str, Any]:
 
 def _app(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variable `app`; its quota is unknown unless a case gives one."""
-    return {**_APP, "quota": {}, **fit(given)}
+    app = {**_APP, "quota": {}, **fit(given)}
+    app["expect"] = {
+        key: range_facts(value.get("min"), value.get("max")) if isinstance(value, Mapping) else value
+        for key, value in app["expect"].items()
+    }
+    return app
 
 
 def _result(rule: CompiledRule, case: Case, language: Language) -> CaseResult:

@@ -7,6 +7,7 @@ from typing import Any
 
 from exporter.collect.inventory import Entry
 from exporter.config.model import App
+from exporter.policy.expectations import expectation_facts
 from exporter.policy.facts import facts, fit, without_long_lists
 from exporter.policy.language import Activation, Language
 from exporter.task import Configuration, Task
@@ -102,4 +103,5 @@ def app_facts(account: str, app: App) -> Mapping[str, Any]:
         "owner": fit(app.owner),
         "account": account,
         "quota": {mode: tasks for mode, tasks in quota.items() if tasks is not None},
+        "expect": {} if app.expect is None else expectation_facts(app.expect),
     }

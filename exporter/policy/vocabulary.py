@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
+from math import inf
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct, inspect
@@ -165,6 +166,39 @@ class QuotaFacts(Struct, frozen=True, kw_only=True):
     mixed: Annotated[int | None, _about("Mixed-stream relay tasks; absent for `none`.")] = None
 
 
+class RangeFacts(Struct, frozen=True, kw_only=True):
+    """One of the ranges of `app.expect`; a bound that is not given is infinite."""
+
+    min: Annotated[float, _about("The minimum.")] = -inf
+    max: Annotated[float, _about("The maximum.")] = inf
+    words: Annotated[str, _about("Derived: the range for messages, as `at least 1 and at most 9`.")] = ""
+
+
+class ExpectFacts(Struct, frozen=True, kw_only=True):
+    """`app.expect`: what the configuration expects of the app's tasks; a key that it does not give is absent."""
+
+    region: Annotated[tuple[str, ...] | None, _about("Regions.")] = None
+    mix_mode: Annotated[tuple[str, ...] | None, _about("Modes.")] = None
+    push_hosts: Annotated[tuple[str, ...] | None, _about("Hosts that are pushed to, as names or patterns.")] = None
+    push_schemes: Annotated[tuple[str, ...] | None, _about("Schemes of the push URLs.")] = None
+    ali_cdn: Annotated[tuple[bool, ...] | None, _about("Whether it is pushed to the vendor's own CDN.")] = None
+    video_codec: Annotated[tuple[str, ...] | None, _about("Video codecs.")] = None
+    video_profile: Annotated[tuple[str, ...] | None, _about("Profiles of the video codec.")] = None
+    video_preset: Annotated[tuple[str, ...] | None, _about("Presets of the video encoder.")] = None
+    resolution: Annotated[tuple[str, ...] | None, _about("Resolutions.")] = None
+    audio_only: Annotated[tuple[bool, ...] | None, _about("Whether tasks have audio alone.")] = None
+    audio_channels: Annotated[tuple[int, ...] | None, _about("Numbers of audio channels.")] = None
+    audio_sample_rate: Annotated[tuple[int, ...] | None, _about("Audio sample rates, hertz.")] = None
+    video_bitrate_kbps: Annotated[RangeFacts | None, _about("Video bitrate, kbit/s.")] = None
+    audio_bitrate_kbps: Annotated[RangeFacts | None, _about("Audio bitrate, kbit/s.")] = None
+    video_framerate: Annotated[RangeFacts | None, _about("Frames per second.")] = None
+    gop_seconds: Annotated[RangeFacts | None, _about("Length of a group of pictures, seconds.")] = None
+    idle_timeout_seconds: Annotated[RangeFacts | None, _about("MaxIdleTime, seconds.")] = None
+    panes: Annotated[RangeFacts | None, _about("Panes of the layout.")] = None
+    users: Annotated[RangeFacts | None, _about("Users listed.")] = None
+    outputs: Annotated[RangeFacts | None, _about("Push URLs of a task.")] = None
+
+
 class AppFacts(Struct, frozen=True, kw_only=True):
     """`app`: the app that the task belongs to, as configured here."""
 
@@ -173,6 +207,7 @@ class AppFacts(Struct, frozen=True, kw_only=True):
     owner: Annotated[str, _about("Who answers for it; empty where nobody is named.")] = ""
     account: Annotated[str, _about("The account's name.")] = ""
     quota: Annotated[QuotaFacts, _about("Its quota.")] = QuotaFacts()
+    expect: Annotated[ExpectFacts, _about("What is expected of its tasks.")] = ExpectFacts()
 
 
 class Variables(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from exporter.commands.demo_expectations import EXPECTATIONS
-from exporter.policy.expectations import expectation_rules
+from exporter.policy.expectations import ExpectationRules
 from exporter.policy.language import Language
 from exporter.policy.rule import Outcome
 from exporter.simulator import demo
@@ -23,8 +23,8 @@ FOUND_BY = {
 def violations(service: Service, app_id: str) -> Mapping[str, set[str]]:
     """Return the tasks of an app that are not as expected, by rule."""
     language = Language()
-    rules = expectation_rules(EXPECTATIONS[app_id], language).rules
-    judged = judge_rows({app_id: service.listed(app_id)}, rules, language)[app_id]
+    rules = ExpectationRules(language).of(EXPECTATIONS[app_id]).rules
+    judged = judge_rows({app_id: service.listed(app_id)}, rules, language, EXPECTATIONS)[app_id]
     return {
         name: {task_id for task_id, outcome in outcomes.items() if outcome is Outcome.VIOLATION}
         for name, outcomes in judged.items()

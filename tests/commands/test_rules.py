@@ -97,7 +97,7 @@ def test_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         run_tests([tmp_path / "one.yml", tmp_path / "two.yml", tmp_path / "three.yml"])
     one, two, three = str(raised.value).splitlines()
-    assert one.startswith(f"{tmp_path}/one.yml:6:24: ")
+    assert one.startswith(f"{tmp_path}/one.yml:6:23: ")
     assert "bitrate_kbps" in one
     assert two.startswith(f"{tmp_path}/two.yml:3:11: rule video-bitrate-out-of-range again")
     assert three.startswith(f"{tmp_path}/three.yml:1:1: the file can't be read")

@@ -1,4 +1,4 @@
-"""The rules that come along: each does what it says, and its own tests would notice if it did not."""
+"""The rules of the package: each does what it says, and its own tests would notice if it did not."""
 
 import re
 from collections.abc import Mapping
@@ -11,6 +11,8 @@ from exporter import task
 from exporter.aliyun.response import read_row
 from exporter.policy.compiled import CompiledRule, compile_rule
 from exporter.policy.default_rules import SOURCE, default_rules
+from exporter.policy.expectations import SOURCE as EXPECTED
+from exporter.policy.expectations import ExpectationRules
 from exporter.policy.facts import facts
 from exporter.policy.language import Activation, Language
 from exporter.policy.rule import Case, Outcome, Rule, Severity
@@ -23,7 +25,8 @@ from tests.support.rows import changed, example_row
 
 LANGUAGE = Language()
 RULES = {rule.name: compile_rule(rule, LANGUAGE) for rule in default_rules()}
-each_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+PACKAGED = {**RULES, **{rule.rule.name: rule for rule in ExpectationRules(LANGUAGE).rules}}
+each_rule = pytest.mark.parametrize("rule", PACKAGED.values(), ids=PACKAGED)
 
 CRITICAL = {"single-without-source", "mixed-without-transcoding", "push-url-missing", "push-url-with-password"}
 INFO = {"idle-timeout-missing", "everyone-mixed", "audio-only-with-video-settings"}
@@ -60,7 +63,7 @@ def test_weak_tests_would_be_noticed() -> None:
 def test_what_people_read_is_there(rule: CompiledRule) -> None:
     """Each rule says why anyone should care and what to do, and gives a message for each violation of its tests."""
     assert re.fullmatch("[a-z0-9-]+", rule.rule.name)
-    assert rule.rule.source == SOURCE
+    assert rule.rule.source in {SOURCE, EXPECTED}
     for text in (rule.rule.reason, rule.rule.remedy):
         assert text.endswith(".")
         assert 1 <= len(re.findall(r"[.;:](?= |$)", text)) <= 4

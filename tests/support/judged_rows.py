@@ -4,10 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from exporter.aliyun.response import read_row
+from exporter.config.model import App
+from exporter.config.policy_model import Expect
 from exporter.policy.compiled import CompiledRule
 from exporter.policy.facts import facts
 from exporter.policy.language import Language
 from exporter.policy.rule import Outcome
+from exporter.policy.subject import app_facts
 from exporter.task import Task
 
 Judgements = dict[str, dict[str, Outcome]]
@@ -15,9 +18,19 @@ Judgements = dict[str, dict[str, Outcome]]
 
 
 def judge_rows(
-    rows_of_apps: Mapping[str, Iterable[bytes]], rules: Sequence[CompiledRule], language: Language
+    rows_of_apps: Mapping[str, Iterable[bytes]],
+    rules: Sequence[CompiledRule],
+    language: Language,
+    expectations: Mapping[str, Expect] | None = None,
 ) -> dict[str, Judgements]:
-    """Return what comes of each rule for each task, by AppId; rows without a TaskId are left out."""
+    """Return what comes of each rule for each task, by AppId; rows without a TaskId are left out.
+
+    Args:
+        rows_of_apps: The rows, by AppId.
+        rules: For all apps.
+        language: Of the rules.
+        expectations: What is expected of apps.
+    """
     tasks_of_apps = {
         app_id: [task for row in rows if (task := read_row(row, app_id=app_id)) is not None]
         for app_id, rows in rows_of_apps.items()
@@ -25,9 +38,10 @@ def judge_rows(
     users = Counter(url for tasks in tasks_of_apps.values() for task in tasks for url in set(task.output_digests))
     judged: dict[str, Judgements] = {app_id: {rule.rule.name: {} for rule in rules} for app_id in tasks_of_apps}
     for app_id, tasks in tasks_of_apps.items():
+        app = app_facts("account", App(id=app_id, expect=(expectations or {}).get(app_id)))
         for task in tasks:
             activation = language.activation(
-                {"task": facts(task.configuration), "shared_outputs": _shared_outputs(task, users)}
+                {"task": facts(task.configuration), "shared_outputs": _shared_outputs(task, users), "app": app}
             )
             for rule in rules:
                 judged[app_id][rule.rule.name][task.task_id] = rule.judge(activation).outcome

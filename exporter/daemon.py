@@ -16,6 +16,7 @@ from exporter.clock import Clock
 from exporter.collect.collector import Collector
 from exporter.collect.history import RecordedChange
 from exporter.collect.standing import Kind
+from exporter.collect.sweep_report import SweepReport
 from exporter.config.mistakes import ConfigError, UsageError
 from exporter.config.redacted import redacted
 from exporter.configuration_source import ConfigurationSource
@@ -40,7 +41,6 @@ from exporter.threads import Worker
 from exporter.web import server
 from exporter.web.application import application
 from exporter.web.request_origin import KnownHosts
-from exporter.web.sweep_report import SweepReport
 from exporter.web.view import (
     AppView,
     BudgetView,

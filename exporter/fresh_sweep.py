@@ -19,11 +19,11 @@ from exporter.collect.limiter import Priority
 from exporter.collect.listing import Answer
 from exporter.collect.requests import AccountRequests, AppRequests
 from exporter.collect.rows import AppRows
+from exporter.collect.sweep_report import Difference, RequestReport, SweepReport
 from exporter.collect.windows import Window
 from exporter.policy.finding_events import AppKey
 from exporter.state import Part, State
 from exporter.supervisor import Supervisor
-from exporter.web.sweep_report import Difference, RequestReport, SweepReport
 from exporter.web.view import SweepStart
 
 LONGEST_SECONDS: Final = 300.0

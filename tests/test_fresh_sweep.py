@@ -14,6 +14,7 @@ from exporter.clock import SystemClock
 from exporter.collect.collector import Collector
 from exporter.collect.limiter import Priority
 from exporter.collect.standing import Kind
+from exporter.collect.sweep_report import SweepReport
 from exporter.config.model import Collection
 from exporter.finding_log import FindingLog
 from exporter.fresh_sweep import PAUSE_SECONDS, FreshSweeps, _FreshSweep
@@ -26,7 +27,6 @@ from exporter.policy.rule_set import RuleSet
 from exporter.simulator.faults import Fault
 from exporter.state import State
 from exporter.task_view import TaskViews
-from exporter.web.sweep_report import SweepReport
 from exporter.web.view import SweepStart
 from tests.support.monitored import Simulated, config, simulated, until
 from tests.support.virtual_world import World, play

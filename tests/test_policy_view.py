@@ -20,8 +20,8 @@ from exporter.policy.rule import Exemption, Outcome, Rule, Severity
 from exporter.policy.rule_set import RuleOff, RuleSet
 from exporter.policy_view import PolicyView
 from exporter.task import Task
-from exporter.web.api.rules import RulesQuery, rules_page
-from exporter.web.api.violations import ViolationsQuery, violations_page
+from exporter.web.api.rules_api import RulesQuery, rules_page
+from exporter.web.api.violations_api import ViolationsQuery, violations_page
 from exporter.web.view import FindingDetail, FindingKind
 from tests.metrics.builders import STATUS, configuration, encoding
 from tests.support.slices import finished

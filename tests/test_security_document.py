@@ -12,7 +12,7 @@ from exporter.collect import history, requests, state_file
 from exporter.config import files, yaml_nodes
 from exporter.config.model import Collection
 from exporter.policy import compiled, language
-from exporter.web.limits import DEFAULT_LIMITS
+from exporter.web.connections import DEFAULT_LIMITS
 from exporter.web.webconfig import seen_files, users
 
 DOCUMENT = (Path(__file__).parent.parent / "SECURITY.md").read_text(encoding="utf-8")

@@ -1,24 +1,64 @@
-"""The routes put together, and what holds for all of them: safe headers, every answer accounted for."""
+"""The web application: all routes, safe headers, and every response accounted for."""
 
 import re
 from typing import Final
 
-from aiohttp import web
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
 
 from exporter.clock import Clock
 from exporter.config.mistakes import UsageError
 from exporter.metrics.exposition import TASKS_PATH
-from exporter.web import expositions, probes
-from exporter.web.accounting import accounting
-from exporter.web.answers import SAFE_HEADERS
-from exporter.web.api import routes as api
-from exporter.web.lifecycle import lifecycle_routes
-from exporter.web.limits import DEFAULT_LIMITS, Limits
-from exporter.web.pages import routes as pages
-from exporter.web.probes import HEALTHY_PATH, READY_PATH
+from exporter.web.api.api_routes import api_routes
+from exporter.web.api.query import BadQueryError
+from exporter.web.connections import DEFAULT_LIMITS, Limits
+from exporter.web.known_names import UnknownNameError
+from exporter.web.management import HEALTHY_PATH, READY_PATH, lifecycle_routes, probe_routes
+from exporter.web.pages.page_routes import page_routes
 from exporter.web.request_origin import KnownHosts, checked_origin
-from exporter.web.scrapes import Scrapes
+from exporter.web.responses import SAFE_HEADERS, error_answer
+from exporter.web.scrapes import Scrapes, metrics_routes
 from exporter.web.view import View
+
+_CLIENT_WENT_AWAY: Final = 499
+"""Counted, never sent: what other servers too call an answer that nobody waited for."""
+
+
+def accounting(view: View) -> Middleware:
+    """Return a middleware that turns every failure into an answer and reports every answer."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        template = "other" if resource is None else resource.canonical
+        try:
+            response = await handler(request)
+        except web.HTTPException as refused:
+            response = _refusal(request, refused)
+        except BadQueryError as error:
+            response = error_answer(request.path, 400, str(error))
+        except UnknownNameError as error:
+            response = error_answer(request.path, 404, str(error))
+        except ConnectionError:
+            view.request_finished(template, _CLIENT_WENT_AWAY)
+            raise
+        except Exception:  # noqa: BLE001 - whatever it was: the client gets no traceback, the log does
+            structlog.get_logger().exception("a request failed inside the exporter", path=template)
+            response = error_answer(request.path, 500, "internal error: see the exporter's log")
+        view.request_finished(template, response.status)
+        return response
+
+    return answer
+
+
+def _refusal(request: web.Request, refused: web.HTTPException) -> web.Response:
+    """Say that a path or a method is not served."""
+    response = error_answer(request.path, refused.status, f"{refused.reason}: {request.method} {request.path}")
+    if hdrs.ALLOW in refused.headers:
+        response.headers[hdrs.ALLOW] = refused.headers[hdrs.ALLOW]
+    return response
+
 
 _RESERVED_PATHS: Final = ("/", "/config", TASKS_PATH)
 _RESERVED_PREFIXES: Final = ("/-/", "/api/", "/static/", "/apps/", "/violations", "/rules")
@@ -52,10 +92,10 @@ def application(
     app.on_response_prepare.append(_add_safe_headers)
     app.add_routes(
         [
-            *probes.routes(view),
-            *expositions.routes(view, telemetry_path, limits, Scrapes(limits, clock.monotonic)),
-            *pages.routes(view, clock, telemetry_path=telemetry_path),
-            *api.routes(view, clock),
+            *probe_routes(view),
+            *metrics_routes(view, telemetry_path, limits, Scrapes(limits, clock.monotonic)),
+            *page_routes(view, clock, telemetry_path=telemetry_path),
+            *api_routes(view, clock),
             *lifecycle_routes(view, enabled=enable_lifecycle),
         ]
     )

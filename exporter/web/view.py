@@ -9,10 +9,10 @@ from msgspec import Struct
 from exporter.collect.history import RecordedChange
 from exporter.collect.inventory import Entry
 from exporter.collect.status import Status
+from exporter.collect.sweep_report import SweepReport
 from exporter.metrics.exposition import Body
 from exporter.metrics.formats import Format
 from exporter.policy.rule import Outcome, Rule
-from exporter.web.sweep_report import SweepReport
 
 
 class AppView(Struct, frozen=True):

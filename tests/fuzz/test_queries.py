@@ -7,11 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import MultiDict
 
-from exporter.web.api import changes, rules, tasks, violations
+from exporter.web.api import changes_api, rules_api, tasks_api, violations_api
 from exporter.web.api.query import BadQueryError
-from exporter.web.pages import rules as rules_page
-from exporter.web.pages import task_table
-from exporter.web.pages import violations as violations_page
+from exporter.web.pages import app_page, rules_page, violations_page
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -27,11 +25,11 @@ VALUES = st.text(st.characters(), max_size=20) | st.sampled_from(
 )
 PAIRS = st.lists(st.tuples(st.sampled_from(NAMES) | st.text(max_size=5), VALUES), max_size=4)
 READERS: dict[str, Callable[[Pairs], object]] = {
-    "tasks": tasks.read_tasks_query,
-    "changes": changes.read_changes_query,
-    "violations": violations.read_violations_query,
-    "rules": rules.read_rules_query,
-    "page of tasks": lambda pairs: task_table.read_task_query(MultiDict(pairs)),
+    "tasks": tasks_api.read_tasks_query,
+    "changes": changes_api.read_changes_query,
+    "violations": violations_api.read_violations_query,
+    "rules": rules_api.read_rules_query,
+    "page of tasks": lambda pairs: app_page.read_task_query(MultiDict(pairs)),
     "page of violations": lambda pairs: violations_page.read_violations_query(MultiDict(pairs)),
     "page of rules": lambda pairs: rules_page.read_rules_query(MultiDict(pairs)),
 }

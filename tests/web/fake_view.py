@@ -5,11 +5,11 @@ from typing import Any
 
 from exporter.collect.history import RecordedChange
 from exporter.collect.status import Status, Sweep
+from exporter.collect.sweep_report import SweepReport
 from exporter.metrics.exposition import Body
 from exporter.metrics.formats import Format
 from exporter.policy.rule import Rule, Severity
 from exporter.state import State
-from exporter.web.sweep_report import SweepReport
 from exporter.web.view import (
     AppView,
     BudgetView,

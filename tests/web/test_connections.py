@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from exporter.web.limits import Limits
+from exporter.web.connections import Limits
 from exporter.web.server import start
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -9,9 +9,8 @@ import pytest
 from aiohttp import ClientConnectionError, ClientSession, web
 
 from exporter.web.application import application
-from exporter.web.limits import DEFAULT_LIMITS, Limits
-from exporter.web.listen import ListenAddress, ListenError, parse_listen_address
-from exporter.web.server import Running, start
+from exporter.web.connections import DEFAULT_LIMITS, Limits
+from exporter.web.server import ListenAddress, ListenError, Running, parse_listen_address, start
 from tests.web.fake_view import FakeView
 from tests.web.test_application import FixedClock
 

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from exporter.web.api import changes, examples, rules, tasks, violations
-from exporter.web.api.apps import AppsDocument
+from exporter.web.api import changes_api, examples, rules_api, tasks_api, violations_api
+from exporter.web.api.apps_api import AppsDocument
 from exporter.web.api.parameters import ACCOUNT, APP_ID, TASK_ID, Parameter
-from exporter.web.api.task_documents import TaskWithFindingsDocument
+from exporter.web.api.tasks_api import TaskWithFindingsDocument
 
 PREFIX: Final = "/api/v1/"
 
@@ -46,9 +46,9 @@ TASKS: Final = Endpoint(
         "Tasks as they are configured, in the order of account, AppId and TaskId. Following the cursors shows every "
         "task that is there throughout exactly once, whatever comes and goes meanwhile."
     ),
-    answer=tasks.TasksDocument,
+    answer=tasks_api.TasksDocument,
     example=examples.TASKS,
-    parameters=tasks.PARAMETERS,
+    parameters=tasks_api.PARAMETERS,
 )
 TASK: Final = Endpoint(
     path=f"{PREFIX}tasks/{{account}}/{{app_id}}/{{task_id}}",
@@ -64,9 +64,9 @@ CHANGES: Final = Endpoint(
     operation_id="getChanges",
     summary="What has changed lately",
     description="The newest changes of tasks that are remembered, newest first. A restart forgets them.",
-    answer=changes.ChangesDocument,
+    answer=changes_api.ChangesDocument,
     example=examples.CHANGES,
-    parameters=changes.PARAMETERS,
+    parameters=changes_api.PARAMETERS,
 )
 VIOLATIONS: Final = Endpoint(
     path=f"{PREFIX}violations",
@@ -76,18 +76,18 @@ VIOLATIONS: Final = Endpoint(
         "What there is to say about tasks that do not plainly pass a rule, in the order of account, AppId, rule and "
         "TaskId."
     ),
-    answer=violations.ViolationsDocument,
+    answer=violations_api.ViolationsDocument,
     example=examples.VIOLATIONS,
-    parameters=violations.PARAMETERS,
+    parameters=violations_api.PARAMETERS,
 )
 RULES: Final = Endpoint(
     path=f"{PREFIX}rules",
     operation_id="getRules",
     summary="What is expected of tasks",
     description="All rules by name, those that are switched off included.",
-    answer=rules.RulesDocument,
+    answer=rules_api.RulesDocument,
     example=examples.RULES,
-    parameters=rules.PARAMETERS,
+    parameters=rules_api.PARAMETERS,
 )
 OPENAPI: Final = Endpoint(
     path=f"{PREFIX}openapi.json",

@@ -5,13 +5,12 @@ from typing import Final
 from exporter.policy.rule import Outcome, Severity
 from exporter.policy.vocabulary import AudioFacts, OutputFacts, TaskFacts, VideoFacts
 from exporter.state import State
-from exporter.web.api.apps import AppsDocument
-from exporter.web.api.changes import ChangesDocument
+from exporter.web.api.apps_api import AppsDocument
+from exporter.web.api.changes_api import ChangesDocument
 from exporter.web.api.query import cursor_after
-from exporter.web.api.rules import RulesDocument
-from exporter.web.api.task_documents import TaskDocument, TaskWithFindingsDocument
-from exporter.web.api.tasks import TasksDocument
-from exporter.web.api.violations import ViolationsDocument
+from exporter.web.api.rules_api import RulesDocument
+from exporter.web.api.tasks_api import TaskDocument, TasksDocument, TaskWithFindingsDocument
+from exporter.web.api.violations_api import ViolationsDocument
 
 _BEGAN: Final = 1_800_000_000.0
 _ACCOUNT: Final = "production"

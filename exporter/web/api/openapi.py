@@ -8,11 +8,9 @@ from typing import Annotated, Any, Final, TypedDict
 import msgspec
 
 from exporter import __version__
-from exporter.web.api.answer import JSON_TYPE
-from exporter.web.api.bounded_page import LARGEST_PAGE_BYTES
-from exporter.web.api.describing import about
 from exporter.web.api.endpoints import ENDPOINTS, Endpoint
 from exporter.web.api.parameters import Parameter
+from exporter.web.responses import JSON_TYPE, LARGEST_PAGE_BYTES, about
 
 _DESCRIPTION: Final = f"""\
 What the exporter knows, for scripts. Nothing here asks the service: an answer has what was collected last, and says

@@ -1,5 +1,1 @@
-"""Pages for people, made on the server: they load a style sheet and a small script of ours, and need neither.
-
-`routes.py` has the paths, `rendering.py` makes HTML of templates, and one module for each page says what stands on
-it: pure functions from what the `View` shows to what its template is given.
-"""
+"""HTML pages, a module for each; they load one style sheet and one script, and work without either."""

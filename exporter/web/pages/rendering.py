@@ -1,17 +1,88 @@
-"""Makes answers of templates: everything is escaped, and what a template is not given is an error."""
+"""HTML from templates: everything is escaped, and a missing value is an error."""
 
 import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter import __version__
 from exporter.clock import Clock
-from exporter.web.answers import text_answer
-from exporter.web.pages import paths, words
-from exporter.web.pages.app import from_to
-from exporter.web.pages.task import output_address
+from exporter.web.pages.app_page import from_to
+from exporter.web.pages.task_page import output_address
+from exporter.web.responses import text_answer
+
+_UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def spoken_duration(seconds: float) -> str:
+    """Say a duration in its two largest units: `250 ms`, `12 s`, `3 min 5 s`, `2 d 4 h`."""
+    if seconds < 1:
+        return f"{round(max(0.0, seconds) * 1000)} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    (unit, size), (smaller, smaller_size) = next(pair for pair in pairwise(_UNITS) if seconds >= pair[0][1])
+    rest = int(seconds % size // smaller_size)
+    return f"{int(seconds // size)} {unit}" + (f" {rest} {smaller}" if rest else "")
+
+
+def age(then: float, now: float) -> str:
+    """Say how long ago something was, by wall-clock seconds."""
+    seconds = int(now - then)
+    return f"{spoken_duration(seconds)} ago" if seconds > 0 else "now"
+
+
+def wait(then: float, now: float) -> str:
+    """Say how far ahead something is, by wall-clock seconds."""
+    seconds = then - now
+    return f"in {spoken_duration(round(seconds))}" if seconds >= 1 else "now"
+
+
+def timestamp(then: float) -> str:
+    """Write a moment as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(then, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def number(value: int) -> str:
+    """Write a number with thousands apart."""
+    return f"{value:,}"
+
+
+def rate(value: float) -> str:
+    """Write a rate with two digits behind the point where they say anything."""
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
+def spaced(name: str) -> str:
+    """Write a name of the closed sets as words."""
+    return name.replace("_", " ")
+
+
+def counted(count: int, noun: str) -> str:
+    """Say how many there are."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def app_path(account: str, app_id: str, *rest: str) -> str:
+    """Return the path of an app's page, or of one below it."""
+    return "/apps/" + "/".join(quote(part, safe="", errors="replace") for part in (account, app_id, *rest))
+
+
+def with_query(path: str, parameters: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
+    """Return a path with those of the parameters that are not empty."""
+    items = parameters.items() if isinstance(parameters, Mapping) else parameters
+    query = urlencode([(name, value) for name, value in items if value], errors="replace")
+    return f"{path}?{query}" if query else path
+
+
+def safe_link(url: str) -> str | None:
+    """Return an address that a page may link to; None: it is no web address."""
+    return url if url.lower().startswith(("https://", "http://")) else None
+
 
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """What HTML has no place for, and what a terminal would act upon that shows a page as it is."""
@@ -37,21 +108,21 @@ class Renderer:
         self._environment.globals.update(
             version=__version__,
             telemetry_path=telemetry_path,
-            app_path=paths.app_path,
-            with_query=paths.with_query,
-            safe_link=paths.safe_link,
-            counted=words.counted,
+            app_path=app_path,
+            with_query=with_query,
+            safe_link=safe_link,
+            counted=counted,
             from_to=from_to,
             output_address=output_address,
         )
         self._environment.filters.update(
-            age=lambda then: words.age(then, clock.now()),
-            wait=lambda then: words.wait(then, clock.now()),
-            duration=words.spoken_duration,
-            number=words.number,
-            rate=words.rate,
-            spaced=words.spaced,
-            timestamp=words.timestamp,
+            age=lambda then: age(then, clock.now()),
+            wait=lambda then: wait(then, clock.now()),
+            duration=spoken_duration,
+            number=number,
+            rate=rate,
+            spaced=spaced,
+            timestamp=timestamp,
         )
 
     def html(self, template: str, **shown: Any) -> str:

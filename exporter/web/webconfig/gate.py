@@ -11,8 +11,8 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from exporter.clock import Clock
-from exporter.web.answers import error_answer
-from exporter.web.probes import HEALTHY_PATH, READY_PATH
+from exporter.web.management import HEALTHY_PATH, READY_PATH
+from exporter.web.responses import error_answer
 from exporter.web.webconfig.users import PasswordChecks, QueueFullError, client_of, read_authorization
 from exporter.web.webconfig.web_config import FollowedWebConfig, FollowingContext, Rate, TokenBucket
 

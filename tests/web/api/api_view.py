@@ -9,8 +9,8 @@ from aiohttp.test_utils import TestClient
 from exporter.collect.inventory import Entry
 from exporter.state import State
 from exporter.task import Audio, Configuration, Encoding, Output, Pane, Sei, Source, Task, Video
-from exporter.web.accounting import accounting
-from exporter.web.api.routes import routes
+from exporter.web.api.api_routes import api_routes
+from exporter.web.application import accounting
 from exporter.web.view import AppView, FindingKind, RuleView, TaskFinding, TasksView, TaskView
 from tests.metrics.builders import configuration
 from tests.web.fake_view import NOW, PENDING, FakeView, app_view, findings, recorded, rule
@@ -103,7 +103,7 @@ def full_view() -> ApiView:
 def api_of(view: ApiView) -> web.Application:
     """Return an application that has the API alone."""
     app = web.Application(middlewares=[accounting(view)])
-    app.add_routes(routes(view, FixedClock()))
+    app.add_routes(api_routes(view, FixedClock()))
     return app
 
 

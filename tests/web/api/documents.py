@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.web.api.bounded_page import Item, Page
+from exporter.web.responses import Item, Page
 
 
 def document(page: Page[Item]) -> Mapping[str, Any]:

@@ -1,7 +1,122 @@
-"""How a page is made of what a template is given."""
+"""Times and numbers in words, links, and templates."""
 
-from exporter.web.pages.rendering import Renderer
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.web.pages.rendering import (
+    Renderer,
+    age,
+    app_path,
+    counted,
+    number,
+    rate,
+    safe_link,
+    spaced,
+    spoken_duration,
+    timestamp,
+    wait,
+    with_query,
+)
+from tests.web.fake_view import NOW
 from tests.web.test_application import FixedClock
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 ms"),
+        (-3, "0 ms"),
+        (0.25, "250 ms"),
+        (1, "1 s"),
+        (12.34, "12.3 s"),
+        (60, "1 min"),
+        (185, "3 min 5 s"),
+        (3600, "1 h"),
+        (3661, "1 h 1 min"),
+        (187_200, "2 d 4 h"),
+    ],
+)
+def test_durations_have_two_units(seconds: float, words: str) -> None:
+    """The two largest units say enough, and a unit of nothing is left out."""
+    assert spoken_duration(seconds) == words
+
+
+@given(st.floats(min_value=0, max_value=1e9))
+def test_every_duration_has_words(seconds: float) -> None:
+    """Whatever its length, a duration is a few words without a number of more than four digits for its parts."""
+    assert 3 <= len(spoken_duration(seconds)) <= 13
+
+
+@pytest.mark.parametrize(("ago", "words"), [(-5, "now"), (0.9, "now"), (1, "1 s ago"), (90, "1 min 30 s ago")])
+def test_ages_are_counted_back_from_now(ago: float, words: str) -> None:
+    """What is not a second ago, or by a clock that was set back in the future, is now."""
+    assert age(NOW - ago, NOW) == words
+
+
+@pytest.mark.parametrize(("ahead", "words"), [(-5, "now"), (0.9, "now"), (1.2, "in 1 s"), (90, "in 1 min 30 s")])
+def test_waits_are_counted_on_from_now(ahead: float, words: str) -> None:
+    """What was due is due now."""
+    assert wait(NOW + ahead, NOW) == words
+
+
+def test_moments_are_utc() -> None:
+    """A moment is written so that machines can read it."""
+    assert timestamp(NOW) == "2027-01-15T08:00:00Z"
+
+
+def test_numbers_have_their_thousands_apart() -> None:
+    """Large numbers can be read, rates end where they say nothing more, and nouns fit their number."""
+    assert (number(1_234_567), rate(40.0), rate(3.14159), rate(1234.5)) == ("1,234,567", "40", "3.14", "1,234.5")
+    assert (counted(1, "task"), counted(0, "task"), counted(2000, "task")) == ("1 task", "0 tasks", "2,000 tasks")
+    assert spaced("limit_exceeded") == "limit exceeded"
+
+
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1)
+
+
+@given(NAMES, NAMES, NAMES)
+def test_names_come_back_from_a_path(account: str, app_id: str, task_id: str) -> None:
+    """Whatever stands in names, the path has as many parts as it should, and each can be read back."""
+    parts = app_path(account, app_id, "tasks", task_id).split("/")
+    assert [unquote(part) for part in parts] == ["", "apps", account, app_id, "tasks", task_id]
+
+
+@given(st.text())
+def test_a_path_is_plain_ascii(name: str) -> None:
+    """Nothing in a name, half a surrogate pair included, ends an attribute or begins another part of the address."""
+    path = app_path("production", name)
+    assert path.isascii()
+    assert not set(path) & set("\"'<>?#& \n")
+
+
+@given(st.dictionaries(NAMES, NAMES))
+def test_parameters_come_back_from_a_query(parameters: dict[str, str]) -> None:
+    """All that is not empty is asked for as it is."""
+    assert dict(parse_qsl(urlsplit(with_query("/violations", parameters)).query)) == parameters
+
+
+def test_empty_parameters_are_left_out() -> None:
+    """What is not asked for does not stand in the address."""
+    assert with_query("/rules", {"text": "", "severity": "info"}) == "/rules?severity=info"
+    assert with_query("/rules", {"text": ""}) == "/rules"
+
+
+@pytest.mark.parametrize(
+    ("url", "is_safe"),
+    [
+        ("https://x.example", True),
+        ("HTTP://x", True),
+        ("javascript:alert(1)", False),
+        (" https://x", False),
+        ("", False),
+    ],
+)
+def test_only_web_addresses_are_linked_to(url: str, *, is_safe: bool) -> None:
+    """An address that would run something, or that is none, is not followed."""
+    assert safe_link(url) == (url if is_safe else None)
 
 
 def test_control_characters_are_written_out() -> None:

@@ -16,9 +16,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
 from exporter.config.mistakes import ConfigError
-from exporter.web.answers import SAFE_HEADERS
 from exporter.web.application import application
-from exporter.web.limits import Limits
+from exporter.web.connections import Limits
+from exporter.web.responses import SAFE_HEADERS
 from exporter.web.server import start
 from exporter.web.webconfig.gate import Gate, gate_of
 from exporter.web.webconfig.web_config import FollowedWebConfig

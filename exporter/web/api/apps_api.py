@@ -1,0 +1,145 @@
+"""`/api/v1/apps`: the state of each app. What is not known is null, never 0."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, TypedDict
+
+from exporter.collect.status import Status, Sweep
+from exporter.state import State
+from exporter.web.responses import about
+from exporter.web.view import AppView
+
+
+class AppWithoutDataDocument(TypedDict):
+    """An app of which nothing is known that can be relied upon."""
+
+    account: Annotated[str, about("The account's name.")]
+    app_id: Annotated[str, about("The AppId.")]
+    reason: Annotated[str, about("Why, in one line.")]
+
+
+def apps_without_data(statuses: Iterable[Status]) -> list[AppWithoutDataDocument]:
+    """Return those of some apps whose data is missing or withdrawn, and why, in the order of account and AppId."""
+    without = (status for status in statuses if not status.data_available)
+    return [_document(status) for status in sorted(without, key=lambda status: (status.account, status.app_id))]
+
+
+def _document(status: Status) -> AppWithoutDataDocument:
+    reason = status.reason or f"the last good data is older than {status.stale_after_seconds:g} s"
+    return {"account": status.account, "app_id": status.app_id, "reason": reason}
+
+
+class QuotaDocument(TypedDict):
+    """How many tasks the vendor allows, as configured."""
+
+    single: Annotated[int | None, about("Single-stream tasks; null: none is configured.")]
+    mixed: Annotated[int | None, about("Mixed-stream tasks; null: none is configured.")]
+
+
+class TaskCountDocument(TypedDict):
+    """A number of tasks."""
+
+    task_region: Annotated[str, about("One of the documented regions, or other.")]
+    mix_mode: Annotated[str, about("single, mixed or other.")]
+    count: Annotated[int, about("How many there are.")]
+
+
+class AttemptsDocument(TypedDict):
+    """How often something was tried."""
+
+    kind: Annotated[str, about("update or sweep.")]
+    outcome: Annotated[State, about("What came of it.")]
+    count: Annotated[int, about("How often, since the exporter started.")]
+
+
+class SweepDocument(TypedDict):
+    """Facts about the last accepted sweep."""
+
+    duration_seconds: Annotated[float, about("How long it took.")]
+    requests: Annotated[int, about("How many requests it took.")]
+    repaired_tasks: Annotated[int, about("Tasks that its pages missed and that were found otherwise.")]
+    duplicate_rows: Annotated[int, about("Rows that came more than once, because the list moved.")]
+    rows_without_task_id: Annotated[int, about("Rows that were left out, since nothing names them.")]
+
+
+class AppDocument(TypedDict):
+    """One configured app."""
+
+    account: Annotated[str, about("The account's name.")]
+    app_id: Annotated[str, about("The AppId.")]
+    name: Annotated[str, about("Its name for people; empty where none is given.")]
+    owner: Annotated[str, about("Who answers for it; empty where nobody is named.")]
+    up: Annotated[bool, about("There is an accepted sweep, and the last update and the last sweep were both complete.")]
+    state: Annotated[State, about("How it stands with its collection.")]
+    reason: Annotated[str, about("Why, in one line; empty while the state is ok.")]
+    data_available: Annotated[bool, about("False: there is no data, or it is too old to be relied upon.")]
+    quota: Annotated[QuotaDocument, about("Its quota.")]
+    tasks: Annotated[list[TaskCountDocument] | None, about("Its tasks; null while no data is available.")]
+    last_update_timestamp_seconds: Annotated[
+        float | None, about("When the last successful update began, in seconds since 1970.")
+    ]
+    last_sweep_timestamp_seconds: Annotated[
+        float | None, about("When the last accepted sweep began, in seconds since 1970.")
+    ]
+    last_attempt_timestamp_seconds: Annotated[
+        float | None, about("When the last attempt of either began, in seconds since 1970.")
+    ]
+    interval_seconds: Annotated[float, about("The effective interval of updates.")]
+    sweep_interval_seconds: Annotated[float, about("The effective interval of sweeps.")]
+    stale_after_seconds: Annotated[float, about("From which age on data is withdrawn, effectively.")]
+    interval_stretch_ratio: Annotated[float, about("Above 1 where the budget does not suffice.")]
+    attempts: Annotated[list[AttemptsDocument], about("What was tried, and what came of it.")]
+    sweep: Annotated[SweepDocument | None, about("The last accepted sweep; null: there was none yet.")]
+
+
+class AppsDocument(TypedDict):
+    """All configured apps, in the order of the configuration."""
+
+    apps: Annotated[list[AppDocument], about("The apps.")]
+
+
+def apps_document(apps: Iterable[AppView]) -> AppsDocument:
+    """Return the answer; times are seconds since 1970."""
+    return {"apps": [_app(app.status, app.tasks) for app in apps]}
+
+
+def _app(status: Status, tasks: Mapping[tuple[str, str], int] | None) -> AppDocument:
+    return {
+        "account": status.account,
+        "app_id": status.app_id,
+        "name": status.name,
+        "owner": status.owner,
+        "up": status.up,
+        "state": status.state,
+        "reason": status.reason,
+        "data_available": status.data_available,
+        "quota": {"single": status.quota_single, "mixed": status.quota_mixed},
+        "tasks": None if tasks is None else _tasks(tasks),
+        "last_update_timestamp_seconds": status.last_update_began,
+        "last_sweep_timestamp_seconds": status.last_sweep_began,
+        "last_attempt_timestamp_seconds": status.last_attempt_began,
+        "interval_seconds": status.interval_seconds,
+        "sweep_interval_seconds": status.sweep_interval_seconds,
+        "stale_after_seconds": status.stale_after_seconds,
+        "interval_stretch_ratio": status.interval_stretch_ratio,
+        "attempts": [
+            {"kind": kind, "outcome": outcome, "count": count}
+            for (kind, outcome), count in sorted(status.attempts.items())
+        ],
+        "sweep": None if status.sweep is None else _sweep(status.sweep),
+    }
+
+
+def _tasks(tasks: Mapping[tuple[str, str], int]) -> list[TaskCountDocument]:
+    return [
+        {"task_region": region, "mix_mode": mode, "count": count} for (region, mode), count in sorted(tasks.items())
+    ]
+
+
+def _sweep(sweep: Sweep) -> SweepDocument:
+    return {
+        "duration_seconds": sweep.duration_seconds,
+        "requests": sweep.requests,
+        "repaired_tasks": sweep.repaired_tasks,
+        "duplicate_rows": sweep.duplicate_rows,
+        "rows_without_task_id": sweep.rows_without_task_id,
+    }

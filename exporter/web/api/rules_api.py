@@ -1,0 +1,183 @@
+"""`/api/v1/rules`: rules and their totals."""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Final, Literal, TypedDict
+
+from msgspec import Struct
+
+from exporter.policy.rule import Exemption, Severity
+from exporter.web.api.parameters import CURSOR, DEFAULT_LIMIT, LIMIT, RULE, SEVERITY, choice
+from exporter.web.api.query import cursor_after, given_once, read_choice, read_cursor, read_limit
+from exporter.web.responses import Page, about
+from exporter.web.view import RuleTotals, RuleView
+
+_YES: Final = "true"
+_NO: Final = "false"
+
+PARAMETERS: Final = (
+    SEVERITY,
+    choice("enabled", "Whether rules are in force.", (_YES, _NO)),
+    RULE,
+    LIMIT,
+    CURSOR,
+)
+
+
+class ExemptionDocument(TypedDict):
+    """Tasks whose violations of a rule are agreed upon."""
+
+    name: Annotated[str, about("Its name.")]
+    tasks: Annotated[Sequence[str], about("TaskIds or globs.")]
+    until: Annotated[str | None, about("The last day, in UTC; null: it holds for good.")]
+    reason: Annotated[str, about("Why; empty where nothing is said.")]
+    ended: Annotated[bool, about("Whether its last day is over.")]
+
+
+class TotalsDocument(TypedDict):
+    """How it stands with a rule over all apps; what is frozen counts as it was last."""
+
+    violations: Annotated[int, about("Tasks that violate it.")]
+    evaluated: Annotated[int, about("Tasks that it was evaluated for.")]
+    not_applicable: Annotated[int, about("Tasks that it does not apply to.")]
+    exempted: Annotated[int, about("Tasks whose violation is agreed upon.")]
+    unevaluable: Annotated[int, about("Tasks that it can't be evaluated for: neither good nor bad.")]
+    oldest_violation_timestamp_seconds: Annotated[
+        float | None, about("Since when the oldest violation is seen, in seconds since 1970; null: there is none.")
+    ]
+
+
+class RuleDocument(TypedDict):
+    """One rule."""
+
+    name: Annotated[str, about("Its name.")]
+    title: Annotated[str, about("What it expects, in a few words.")]
+    severity: Annotated[Severity, about("How much a violation matters.")]
+    owner: Annotated[str, about("Who answers for it; empty where nobody is named.")]
+    runbook_url: Annotated[str, about("Where to read what to do; empty where nothing is given.")]
+    source: Annotated[str, about("Where it stands: default, app for expectations of an app, or file:line.")]
+    enabled: Annotated[bool, about("Whether it is in force.")]
+    state: Annotated[
+        Literal["on", "off", "stopped"],
+        about("on: evaluated; off: not in force; stopped: it was too slow, its findings are frozen until a reload."),
+    ]
+    why: Annotated[str | None, about("Why it is off or stopped; null: it is on.")]
+    apps: Annotated[Sequence[str], about("AppIds or globs; empty: all apps.")]
+    when: Annotated[str, about("Where this expression is false, it does not apply; empty: it always does.")]
+    expect: Annotated[str, about("The expression that is to be true.")]
+    message: Annotated[str, about("The expression that makes what people read; empty: the title is.")]
+    reason: Annotated[str, about("Why anyone should care.")]
+    remedy: Annotated[str, about("What to do about a violation.")]
+    exemptions: Annotated[list[ExemptionDocument], about("Its exemptions.")]
+    totals: Annotated[TotalsDocument | None, about("Null while there is no app that it was evaluated for.")]
+    unevaluable_reasons: Annotated[Sequence[str], about("Some reasons why it can't be evaluated for tasks.")]
+
+
+class RulesDocument(TypedDict):
+    """A page of rules, by name."""
+
+    rules: Annotated[list[RuleDocument], about("The rules.")]
+    matching: Annotated[int, about("How many there are on all pages.")]
+    next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
+
+
+class RulesQuery(Struct, frozen=True):
+    """Which rules are asked for; None: whatever it is."""
+
+    severity: str | None = None
+    enabled: bool | None = None
+    rule: str | None = None
+    limit: int = DEFAULT_LIMIT
+    after: str = ""
+    """The name of the last one that was shown on the page before."""
+
+    def asks_for(self, shown: RuleView) -> bool:
+        """Whether a rule is one of them, whatever the page."""
+        return (
+            self.severity in {None, shown.rule.severity}
+            and self.enabled in {None, shown.why_off is None}
+            and self.rule in {None, shown.rule.name}
+        )
+
+
+def read_rules_query(parameters: Iterable[tuple[str, str]]) -> RulesQuery:
+    """Read the parameters of a URL.
+
+    Raises:
+        BadQueryError: One is unknown, given twice, empty, or not what it has to be.
+    """
+    given = given_once(parameters, PARAMETERS)
+    enabled = read_choice(given, "enabled", (_YES, _NO))
+    (after,) = read_cursor(given, names=1) or ("",)
+    return RulesQuery(
+        severity=read_choice(given, "severity", Severity),
+        enabled=None if enabled is None else enabled == _YES,
+        rule=given.get("rule"),
+        limit=read_limit(given),
+        after=after,
+    )
+
+
+def rules_page(rules: Iterable[RuleView], query: RulesQuery, *, now: float) -> Page[RuleDocument]:
+    """Return a page of rules by name, and how many there are on all pages.
+
+    Args:
+        rules: All there are, each name once.
+        query: Which of them.
+        now: Wall-clock seconds, by which exemptions have ended or not.
+    """
+    matching = sorted(filter(query.asks_for, rules), key=lambda shown: shown.rule.name)
+    rest = [shown for shown in matching if shown.rule.name > query.after]
+    page = rest[: query.limit]
+    return Page(
+        name="rules",
+        items=(_rule(shown, now) for shown in page),
+        next_cursor=cursor_after(page[-1].rule.name) if len(rest) > len(page) else None,
+        cursor_of=lambda rule: cursor_after(rule["name"]),
+        also={"matching": len(matching)},
+    )
+
+
+def _rule(shown: RuleView, now: float) -> RuleDocument:
+    rule = shown.rule
+    return {
+        "name": rule.name,
+        "title": rule.title,
+        "severity": rule.severity,
+        "owner": rule.owner,
+        "runbook_url": rule.runbook_url,
+        "source": rule.source,
+        "enabled": shown.why_off is None,
+        "state": "off" if shown.why_off is not None else "on" if shown.why_stopped is None else "stopped",
+        "why": shown.why_off or shown.why_stopped,
+        "apps": rule.apps,
+        "when": rule.when,
+        "expect": rule.expect,
+        "message": rule.message,
+        "reason": rule.reason,
+        "remedy": rule.remedy,
+        "exemptions": [_exemption(exemption, now) for exemption in rule.exempt],
+        "totals": None if shown.totals is None else _totals(shown.totals),
+        "unevaluable_reasons": shown.reasons(),
+    }
+
+
+def _exemption(exemption: Exemption, now: float) -> ExemptionDocument:
+    ends_at = exemption.ends_at
+    return {
+        "name": exemption.name,
+        "tasks": exemption.tasks,
+        "until": None if exemption.until is None else exemption.until.isoformat(),
+        "reason": exemption.reason,
+        "ended": ends_at is not None and ends_at <= now,
+    }
+
+
+def _totals(totals: RuleTotals) -> TotalsDocument:
+    return {
+        "violations": totals.violations,
+        "evaluated": totals.evaluated,
+        "not_applicable": totals.not_applicable,
+        "exempted": totals.exempted,
+        "unevaluable": totals.unevaluable,
+        "oldest_violation_timestamp_seconds": totals.oldest_violation,
+    }

@@ -1,0 +1,275 @@
+"""`/api/v1/tasks`: accepted tasks, in the vocabulary of rules, which has no URL paths, user ids or payloads."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final, TypeAlias, TypedDict
+
+import msgspec
+from msgspec import Struct
+
+from exporter.collect.inventory import Entry
+from exporter.collect.status import Status
+from exporter.metrics import labels
+from exporter.policy.facts import facts
+from exporter.policy.rule import Outcome, Severity
+from exporter.policy.vocabulary import TaskFacts
+from exporter.task import Configuration
+from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
+from exporter.web.api.parameters import (
+    ACCOUNT,
+    APP_ID,
+    CURSOR,
+    DEFAULT_LIMIT,
+    LIMIT,
+    MIX_MODE,
+    RULE,
+    TASK_ID,
+    TASK_REGION,
+)
+from exporter.web.api.query import cursor_after, given_once, read_choice, read_cursor, read_limit
+from exporter.web.api.smallest import smallest
+from exporter.web.responses import Page, about
+from exporter.web.view import FindingKind, TaskFinding, TasksView, TaskView, View
+
+MOST_PARTS: Final = 100
+"""So many outputs, panes and user streams of one task are shown: more than any service takes."""
+
+
+class OmittedDocument(TypedDict):
+    """How many parts of a task's configuration are not shown."""
+
+    outputs: Annotated[int, about("Outputs.")]
+    panes: Annotated[int, about("Panes.")]
+    user_streams: Annotated[int, about("User streams.")]
+
+
+class TaskDocument(TypedDict):
+    """One task as it is configured. The list that it comes from does not say whether a task runs."""
+
+    account: Annotated[str, about("The account's name.")]
+    app_id: Annotated[str, about("The AppId.")]
+    task_id: Annotated[str, about("The TaskId.")]
+    channel_id: Annotated[str, about("The ChannelId; empty where there is none.")]
+    configuration: Annotated[TaskFacts, about("How it is configured; what is absent is null.")]
+    omitted: Annotated[OmittedDocument, about(f"What is not shown beyond {MOST_PARTS} parts of a kind.")]
+    first_seen_timestamp_seconds: Annotated[float, about("When it was first seen, in seconds since 1970.")]
+    last_changed_timestamp_seconds: Annotated[
+        float, about("When its configuration was last seen to change, in seconds since 1970.")
+    ]
+    violations: Annotated[list[str], about("The names of the rules that it violates, sorted.")]
+    data_available: Annotated[bool, about("False: as of the last good data, which is too old to be relied upon.")]
+
+
+class TaskFindingDocument(TypedDict):
+    """What has come of one rule for a task."""
+
+    rule: Annotated[str, about("The rule's name.")]
+    severity: Annotated[Severity, about("The rule's severity.")]
+    title: Annotated[str, about("What the rule expects, in a few words.")]
+    outcome: Annotated[Outcome, about("What has come of it.")]
+    since_timestamp_seconds: Annotated[
+        float | None, about("Since when a violation is seen, in seconds since 1970; null for other outcomes.")
+    ]
+    message: Annotated[str | None, about("What is wrong, in one line.")]
+    exemption: Annotated[str | None, about("The name of the exemption, of an exempted one.")]
+    reason: Annotated[str | None, about("Why the rule can't be evaluated, of one that can't.")]
+
+
+class TaskWithFindingsDocument(TaskDocument):
+    """One task, and what its rules say about it."""
+
+    findings: Annotated[list[TaskFindingDocument], about("Of every rule that it was judged by.")]
+
+
+def task_document(status: Status, entry: Entry, violations: Iterable[str]) -> TaskDocument:
+    """Return what is said of a task.
+
+    Args:
+        status: Of its app.
+        entry: The task.
+        violations: The names of the rules that it violates.
+    """
+    task, configuration = entry.task, entry.task.configuration
+    return {
+        "account": status.account,
+        "app_id": status.app_id,
+        "task_id": task.task_id,
+        "channel_id": task.channel_id,
+        "configuration": _configuration(configuration),
+        "omitted": {
+            "outputs": _omitted(configuration.outputs),
+            "panes": _omitted(configuration.panes),
+            "user_streams": _omitted(configuration.user_streams),
+        },
+        "first_seen_timestamp_seconds": entry.first_seen,
+        "last_changed_timestamp_seconds": entry.last_changed,
+        "violations": sorted(violations),
+        "data_available": status.data_available,
+    }
+
+
+def task_with_findings_document(view: TaskView) -> TaskWithFindingsDocument:
+    """Return what is said of a task, and all that its rules say about it."""
+    violations = (finding.rule.name for finding in view.findings if finding.outcome is Outcome.VIOLATION)
+    return {
+        **task_document(view.status, view.entry, violations),
+        "findings": [_finding(finding) for finding in view.findings],
+    }
+
+
+def _configuration(configuration: Configuration) -> TaskFacts:
+    shown = facts(configuration)
+    for parts in ("outputs", "panes", "user_streams"):
+        shown[parts] = shown[parts][:MOST_PARTS]
+    return msgspec.convert(shown, TaskFacts)
+
+
+def _omitted(parts: Sequence[Any]) -> int:
+    return max(len(parts) - MOST_PARTS, 0)
+
+
+def _finding(finding: TaskFinding) -> TaskFindingDocument:
+    rule, detail = finding.rule, finding.detail
+    return {
+        "rule": rule.name,
+        "severity": rule.severity,
+        "title": rule.title,
+        "outcome": finding.outcome,
+        "since_timestamp_seconds": finding.since,
+        "message": detail.message,
+        "exemption": detail.exemption,
+        "reason": detail.reason,
+    }
+
+
+PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_REGION, MIX_MODE, RULE, TASK_ID, LIMIT, CURSOR)
+
+_AppKey: TypeAlias = tuple[str, str]
+_Violations: TypeAlias = Mapping[str, Collection[str]]
+"""The TaskIds that violate each rule of an app, as they are now."""
+_Found: TypeAlias = tuple[Status, Entry]
+
+
+class TasksDocument(TypedDict):
+    """A page of tasks, in the order of account, AppId and TaskId."""
+
+    tasks: Annotated[list[TaskDocument], about("The tasks.")]
+    apps_without_data: Annotated[
+        list[AppWithoutDataDocument],
+        about("Apps that are asked for whose tasks are not known, or are shown as of the last good data."),
+    ]
+    next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
+
+
+class TasksQuery(Struct, frozen=True):
+    """Which tasks are asked for; None: whatever it is."""
+
+    account: str | None = None
+    app_id: str | None = None
+    task_region: str | None = None
+    mix_mode: str | None = None
+    rule: str | None = None
+    """Only tasks that violate it."""
+    task_id: str | None = None
+    limit: int = DEFAULT_LIMIT
+    after: tuple[str, ...] = ()
+    """Account, AppId and TaskId of the last one that was shown on the page before."""
+
+    def asks_for_app(self, status: Status) -> bool:
+        """Whether tasks of an app may be asked for, whatever the page."""
+        return self.account in {None, status.account} and self.app_id in {None, status.app_id}
+
+    def asks_for(self, entry: Entry) -> bool:
+        """Whether a task of such an app is asked for, whatever the page and its violations."""
+        configuration = entry.task.configuration
+        return (
+            (self.task_region is None or self.task_region == labels.task_region(configuration))
+            and (self.mix_mode is None or self.mix_mode == labels.mix_mode(configuration))
+            and (self.task_id is None or self.task_id == entry.task.task_id)
+        )
+
+
+def read_tasks_query(parameters: Iterable[tuple[str, str]]) -> TasksQuery:
+    """Read the parameters of a URL.
+
+    Raises:
+        BadQueryError: One is unknown, given twice, empty, or not what it has to be.
+    """
+    given = given_once(parameters, PARAMETERS)
+    return TasksQuery(
+        account=given.get("account"),
+        app_id=given.get("app_id"),
+        task_region=read_choice(given, "task_region", labels.TASK_REGION.values),
+        mix_mode=read_choice(given, "mix_mode", labels.MIX_MODE.values),
+        rule=given.get("rule"),
+        task_id=given.get("task_id"),
+        limit=read_limit(given),
+        after=read_cursor(given, names=3) or (),
+    )
+
+
+async def tasks_page(view: View, query: TasksQuery) -> Page[TaskDocument]:
+    """Return a page of tasks.
+
+    They stand in the order of account, AppId and TaskId, whatever comes and goes between two pages.
+    """
+    statuses = sorted((app.status for app in view.statuses() if query.asks_for_app(app.status)), key=_app_key)
+    violations = _violations_by_app(view)
+    found: list[_Found] = []
+    for status in statuses:
+        missing = query.limit + 1 - len(found)
+        tasks = view.tasks(*_app_key(status)) if missing and _app_key(status) >= query.after[:2] else None
+        if tasks is not None:
+            entries = await _first_unseen(tasks, query, violations.get(_app_key(status), {}), missing)
+            found += [(tasks.status, entry) for entry in entries]
+    page = found[: query.limit]
+    return Page(
+        name="tasks",
+        items=_items(page, violations),
+        next_cursor=_cursor(page[-1]) if len(found) > len(page) else None,
+        cursor_of=lambda task: cursor_after(task["account"], task["app_id"], task["task_id"]),
+        also={"apps_without_data": apps_without_data(statuses)},
+    )
+
+
+async def _first_unseen(tasks: TasksView, query: TasksQuery, violations: _Violations, count: int) -> Sequence[Entry]:
+    """Return at most `count` tasks of an app that are asked for, in order, that no page before has shown."""
+    last = query.after[2] if _app_key(tasks.status) == query.after[:2] else ""
+    violating = None if query.rule is None else violations.get(query.rule, ())
+
+    def unseen(entries: Sequence[Entry]) -> list[Entry]:
+        return [
+            entry
+            for entry in entries
+            if entry.task.task_id > last
+            and (violating is None or entry.task.task_id in violating)
+            and query.asks_for(entry)
+        ]
+
+    return await smallest(count, tasks.entries, key=_task_id, chosen=unseen)
+
+
+def _items(page: Iterable[_Found], violations: Mapping[_AppKey, _Violations]) -> Iterator[TaskDocument]:
+    for status, entry in page:
+        of_app = violations.get(_app_key(status), {})
+        yield task_document(status, entry, (rule for rule, violating in of_app.items() if _task_id(entry) in violating))
+
+
+def _violations_by_app(view: View) -> Mapping[_AppKey, _Violations]:
+    by_app: dict[_AppKey, dict[str, Collection[str]]] = {}
+    for findings in view.findings(FindingKind.VIOLATION):
+        by_rule = by_app.setdefault((findings.account, findings.app_id), {})
+        by_rule[findings.rule.name] = findings.since.keys()
+    return by_app
+
+
+def _cursor(last: _Found) -> str:
+    status, entry = last
+    return cursor_after(*_app_key(status), _task_id(entry))
+
+
+def _app_key(status: Status) -> _AppKey:
+    return status.account, status.app_id
+
+
+def _task_id(entry: Entry) -> str:
+    return entry.task.task_id

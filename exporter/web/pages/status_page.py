@@ -1,0 +1,99 @@
+"""`/`: all apps, worst first, and their request budgets."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from exporter.collect.status import Status
+from exporter.policy.rule import SEVERITIES, Severity
+from exporter.task import MIX_MODES, MIXED, SINGLE
+from exporter.web.view import AppView, FindingKind, FindingsView, View
+
+SEVEREST_FIRST: Final = tuple(reversed(SEVERITIES))
+
+
+class ModeCount(Struct, frozen=True):
+    """How many tasks of one mode an app has."""
+
+    mode: str
+    count: int
+    quota: int | None
+
+
+class AppRow(Struct, frozen=True):
+    """One app as it is shown."""
+
+    status: Status
+    tone: str
+    """good, waiting or bad."""
+    modes: Sequence[ModeCount] | None
+    """None: there is no data, or it is withdrawn."""
+    withdrawn: bool
+    violations: Mapping[Severity, int] | None
+    """Only severities that there are, the severest first; None: there is no data by which any could be known."""
+    next_update: float | None
+    next_sweep: float | None
+
+
+def shown_status(view: View) -> Mapping[str, Any]:
+    """Return what the template is given."""
+    counts = violations_by_app(view.findings(FindingKind.VIOLATION))
+    rows = [app_row(app, counts.get((app.status.account, app.status.app_id), Counter())) for app in view.statuses()]
+    all_violations = Counter[Severity]()
+    for row in rows:
+        all_violations.update(row.violations or {})
+    return {
+        "apps": sorted(rows, key=lambda row: (row.status.up, -row.status.state.badness)),
+        "up": sum(row.status.up for row in rows),
+        "tasks": sum(mode.count for row in rows for mode in row.modes or ()),
+        "apps_with_tasks": sum(row.modes is not None for row in rows),
+        "violations": _severest_first(all_violations),
+        "apps_judged": sum(row.violations is not None for row in rows),
+        "budgets": view.budgets(),
+    }
+
+
+def app_row(app: AppView, violations: Mapping[Severity, int]) -> AppRow:
+    """Return how one app is shown.
+
+    Args:
+        app: The app.
+        violations: How many it has by severity.
+    """
+    status = app.status
+    has_sweep = status.last_sweep_began is not None
+    return AppRow(
+        status=status,
+        tone="good" if status.up else "waiting" if status.last_attempt_began is None else "bad",
+        modes=None if app.tasks is None else _modes(app.tasks, status),
+        withdrawn=has_sweep and app.tasks is None,
+        violations=_severest_first(violations) if violations or status.data_available else None,
+        next_update=app.next_update if has_sweep else None,
+        next_sweep=app.next_sweep,
+    )
+
+
+def violations_by_app(groups: Iterable[FindingsView]) -> Mapping[tuple[str, str], Counter[Severity]]:
+    """Return how many violations each app has, by severity."""
+    counts: dict[tuple[str, str], Counter[Severity]] = {}
+    for group in groups:
+        counts.setdefault((group.account, group.app_id), Counter())[group.rule.severity] += group.count
+    return counts
+
+
+def _severest_first(violations: Mapping[Severity, int]) -> Mapping[Severity, int]:
+    return {severity: violations[severity] for severity in SEVEREST_FIRST if violations.get(severity)}
+
+
+def _modes(tasks: Mapping[tuple[str, str], int], status: Status) -> Sequence[ModeCount]:
+    """Return the number of tasks by mode; other modes count against no quota and are shown where there are any."""
+    counts = Counter[str]()
+    for (_, mode), count in tasks.items():
+        counts[mode if mode in MIX_MODES else "other"] += count
+    modes = [
+        ModeCount(SINGLE, counts[SINGLE], status.quota_single),
+        ModeCount(MIXED, counts[MIXED], status.quota_mixed),
+    ]
+    return [*modes, ModeCount("other", counts["other"], None)] if counts["other"] else modes

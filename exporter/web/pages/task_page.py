@@ -1,0 +1,314 @@
+"""`/apps/…/tasks/…`: one task's configuration, its panes as a drawing, and what rules found about it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from math import isfinite
+from typing import Any, Final
+
+from msgspec import Struct
+
+from exporter.metrics import labels
+from exporter.policy.rule import Outcome
+from exporter.task import UNREADABLE, Configuration, Encoding, Output, Pane, Sei, Task
+from exporter.web.pages.app_page import newest
+from exporter.web.view import TaskFinding, View
+
+LONG_SIDE: Final = 960.0
+"""Units of the drawing."""
+MOST_PANES: Final = 40
+"""So many are drawn; a layout of more is none that anyone could read."""
+LEAST_OVERLAP: Final = 1e-6
+"""Of the frame's area: less is rounding."""
+_DEFAULT_SIZE: Final = (16, 9)
+_LARGEST_ASPECT: Final = 4.0
+
+
+class Rectangle(Struct, frozen=True):
+    """A part of the drawing, in its units."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def area(self) -> float:
+        """Its area."""
+        return self.width * self.height
+
+
+class DrawnPane(Struct, frozen=True):
+    """A pane in the drawing."""
+
+    number: int
+    """Its place in the task's list, from 1."""
+    rectangle: Rectangle
+    layer: int
+    """ZOrder; 0 where it is not set."""
+    leaves_frame: bool
+    """Whether a part of it is outside of the frame, and not drawn."""
+
+
+class PaneLayout(Struct, frozen=True):
+    """The whole drawing."""
+
+    width: float
+    height: float
+    panes: Sequence[DrawnPane]
+    """From the lowest to the highest."""
+    labels: Sequence[tuple[float, float, str]]
+    """Where the numbers of panes stand: panes that begin at one place share a label."""
+    overlaps: Sequence[Rectangle]
+    """What panes of one layer share, each once."""
+    overlapping: frozenset[int]
+    """The numbers of the panes that share a part of the frame with another one of their layer."""
+    not_drawn: int
+    """Panes without a readable place in the frame, and those beyond `MOST_PANES`."""
+
+
+def pane_layout(panes: Sequence[Pane], encoding: Encoding | None) -> PaneLayout | None:
+    """Return the drawing; None: there is no pane."""
+    if not panes:
+        return None
+    width, height = _frame(encoding)
+    placed = (_placed(number, pane, width, height) for number, pane in enumerate(panes[:MOST_PANES], start=1))
+    drawn = sorted((pane for pane in placed if pane is not None), key=lambda pane: (pane.layer, pane.number))
+    overlaps: dict[Rectangle, None] = {}
+    overlapping = set[int]()
+    for one, other in combinations(drawn, 2):
+        shared = _shared(one.rectangle, other.rectangle) if one.layer == other.layer else None
+        if shared is not None and shared.area > LEAST_OVERLAP * width * height:
+            overlaps[shared] = None
+            overlapping |= {one.number, other.number}
+    return PaneLayout(
+        width=width,
+        height=height,
+        panes=drawn,
+        labels=_labels(drawn),
+        overlaps=tuple(overlaps),
+        overlapping=frozenset(overlapping),
+        not_drawn=len(panes) - len(drawn),
+    )
+
+
+def _labels(drawn: Sequence[DrawnPane]) -> Sequence[tuple[float, float, str]]:
+    numbers: dict[tuple[float, float], list[int]] = {}
+    for pane in drawn:
+        numbers.setdefault((pane.rectangle.x, pane.rectangle.y), []).append(pane.number)
+    return [(x, y, ", ".join(map(str, sorted(several)))) for (x, y), several in numbers.items()]
+
+
+def _frame(encoding: Encoding | None) -> tuple[float, float]:
+    """Return the size of the drawing, in the shape of the video; 16:9 where that is not known, or extreme."""
+    width, height = _DEFAULT_SIZE
+    if encoding is not None:
+        video = encoding.video
+        if video.width and video.height and video.width > 0 and video.height > 0:
+            aspect = video.width / video.height
+            if 1 / _LARGEST_ASPECT <= aspect <= _LARGEST_ASPECT:
+                width, height = video.width, video.height
+    scale = LONG_SIDE / max(width, height)
+    return round(width * scale, 1), round(height * scale, 1)
+
+
+def _placed(number: int, pane: Pane, width: float, height: float) -> DrawnPane | None:
+    """Return the part of a pane that is inside of the frame; None: there is none."""
+    if pane.x is None or pane.y is None or pane.width is None or pane.height is None:
+        return None
+    if not all(map(isfinite, (pane.x, pane.y, pane.width, pane.height))):
+        return None
+    left, top = max(0.0, pane.x), max(0.0, pane.y)
+    right, bottom = min(1.0, pane.x + pane.width), min(1.0, pane.y + pane.height)
+    if right <= left or bottom <= top:
+        return None
+    leaves_frame = pane.x < 0 or pane.y < 0 or pane.x + pane.width > 1 + 1e-9 or pane.y + pane.height > 1 + 1e-9
+    rectangle = Rectangle(
+        x=round(left * width, 1),
+        y=round(top * height, 1),
+        width=round((right - left) * width, 1),
+        height=round((bottom - top) * height, 1),
+    )
+    return DrawnPane(number, rectangle, layer=pane.z_order or 0, leaves_frame=leaves_frame)
+
+
+def _shared(one: Rectangle, other: Rectangle) -> Rectangle | None:
+    """Return what two rectangles share."""
+    left, top = max(one.x, other.x), max(one.y, other.y)
+    right = min(one.x + one.width, other.x + other.width)
+    bottom = min(one.y + one.height, other.y + other.height)
+    if right <= left or bottom <= top:
+        return None
+    return Rectangle(round(left, 1), round(top, 1), round(right - left, 1), round(bottom - top, 1))
+
+
+_CDNS: Final = {True: "Alibaba Cloud CDN", False: "another CDN", None: "not said"}
+_WORST_FIRST: Final = (Outcome.VIOLATION, Outcome.ERROR, Outcome.EXEMPT)
+
+Setting = tuple[str, str | None, str]
+"""Name, value (None: not set), and the vendor's field."""
+
+
+def shown_task(view: View, account: str, app_id: str, task_id: str) -> Mapping[str, Any] | None:
+    """Return what the template is given; None: there is no such task."""
+    task = view.task(account, app_id, task_id)
+    if task is None:
+        return None
+    configuration = task.entry.task.configuration
+    told = [finding for finding in task.findings if finding.outcome in _WORST_FIRST]
+    return {
+        "collected": task.status,
+        "entry": task.entry,
+        "configuration": configuration,
+        "sections": sections(task.entry.task),
+        "outputs": [(output, _CDNS[output.is_ali_cdn]) for output in configuration.outputs],
+        "panes": tuple(enumerate(configuration.panes, start=1)),
+        "layout": pane_layout(configuration.panes, configuration.encoding),
+        "findings": sorted(told, key=_urgency),
+        "passed": _rule_names(task.findings, Outcome.PASS),
+        "not_applicable": _rule_names(task.findings, Outcome.NOT_APPLICABLE),
+        "changes": newest(
+            view.changes(),
+            lambda change: (change.account, change.app_id, change.task_id) == (account, app_id, task_id),
+        ),
+    }
+
+
+def sections(task: Task) -> Sequence[tuple[str, Sequence[Setting]]]:
+    """Return the settings of a task under headings; only those parts that it has."""
+    configuration = task.configuration
+    parts = [
+        ("General", _general(task)),
+        ("Source", _source(configuration)),
+        ("Video", _video(configuration)),
+        ("Audio", _audio(configuration)),
+        ("Users and background", _scene(configuration)),
+        ("SEI", [] if configuration.sei is None else _sei(configuration.sei)),
+    ]
+    return [(heading, settings) for heading, settings in parts if settings]
+
+
+def output_address(output: Output) -> str:
+    """Return what may be shown of where a task pushes to."""
+    return f"{output.scheme or 'no scheme'}://{output.host or 'no host'}"
+
+
+def _general(task: Task) -> Sequence[Setting]:
+    configuration = task.configuration
+    return [
+        ("Channel", task.channel_id or None, "ChannelId"),
+        ("Region", configuration.region, "Region"),
+        ("Mode", configuration.mix_mode, "MixMode"),
+        ("Idle timeout", _number(configuration, configuration.idle_timeout_seconds, "s", "MaxIdleTime"), "MaxIdleTime"),
+        ("Billing tier (estimate)", labels.billing_tier(configuration).replace("_", " "), ""),
+    ]
+
+
+def _source(configuration: Configuration) -> Sequence[Setting]:
+    source = configuration.source
+    if source is None:
+        return []
+    return [
+        ("Stream", source.stream_type, "SingleSubParams.StreamType"),
+        ("Source", source.source_type, "SingleSubParams.SourceType"),
+    ]
+
+
+def _video(configuration: Configuration) -> Sequence[Setting]:
+    encoding = configuration.encoding
+    if encoding is None:
+        return []
+    if encoding.audio_only:
+        return [("Video", "none: audio only", "EncodeParams.AudioOnly")]
+    video = encoding.video
+    gop = _number(configuration, video.gop, "frame" if video.gop == 1 else "frames", "EncodeParams.VideoGop")
+    if video.gop is not None and video.framerate:
+        gop = f"{gop} ({video.gop / video.framerate:.3g} s)"
+    return [
+        ("Codec", video.codec, "EncodeParams.VideoCodec"),
+        ("Profile", video.profile, "EnhancedParam.profile"),
+        ("Preset", video.preset, "EnhancedParam.preset"),
+        ("Width", _number(configuration, video.width, "px", "EncodeParams.VideoWidth"), "EncodeParams.VideoWidth"),
+        ("Height", _number(configuration, video.height, "px", "EncodeParams.VideoHeight"), "EncodeParams.VideoHeight"),
+        (
+            "Bitrate",
+            _number(configuration, video.bitrate_kbps, "kbit/s", "EncodeParams.VideoBitrate"),
+            "EncodeParams.VideoBitrate",
+        ),
+        (
+            "Frame rate",
+            _number(configuration, video.framerate, "fps", "EncodeParams.VideoFramerate"),
+            "EncodeParams.VideoFramerate",
+        ),
+        ("Group of pictures", gop, "EncodeParams.VideoGop"),
+    ]
+
+
+def _audio(configuration: Configuration) -> Sequence[Setting]:
+    encoding = configuration.encoding
+    if encoding is None:
+        return []
+    audio = encoding.audio
+    return [
+        (
+            "Bitrate",
+            _number(configuration, audio.bitrate_kbps, "kbit/s", "EncodeParams.AudioBitrate"),
+            "EncodeParams.AudioBitrate",
+        ),
+        (
+            "Channels",
+            _number(configuration, audio.channels, "", "EncodeParams.AudioChannels"),
+            "EncodeParams.AudioChannels",
+        ),
+        (
+            "Sample rate",
+            _number(configuration, audio.sample_rate_hertz, "Hz", "EncodeParams.AudioSampleRate"),
+            "EncodeParams.AudioSampleRate",
+        ),
+    ]
+
+
+def _scene(configuration: Configuration) -> Sequence[Setting]:
+    settings: list[Setting] = []
+    if configuration.users:
+        settings.append(("Users who are mixed", f"{configuration.users:,}", "UserInfos"))
+        streams = [" ".join(filter(None, stream)) for stream in configuration.user_streams]
+        kinds = {stream: streams.count(stream) for stream in streams if stream}
+        words = ", ".join(f"{count} x {stream}" for stream, count in kinds.items())
+        settings.append(("Their streams", words or None, "UserInfos.StreamType"))
+    elif configuration.encoding is not None:
+        settings.append(("Users who are mixed", "all of the channel", "UserInfos"))
+    if configuration.has_background or configuration.background_render_mode is not None:
+        settings.append(("Background image", "set" if configuration.has_background else None, "Background.URL"))
+        mode = configuration.background_render_mode
+        settings.append(("Background mode", None if mode is None else str(mode), "Background.RenderMode"))
+    return settings
+
+
+def _sei(sei: Sei) -> Sequence[Setting]:
+    return [
+        ("Payload type", None if sei.payload_type is None else str(sei.payload_type), "SeiParams.PayloadType"),
+        ("Volumes, follow IDR", _text(sei.layout_volume_follow_idr), "LayoutVolume.FollowIdr"),
+        ("Volumes, interval", _text(sei.layout_volume_interval_ms, "ms"), "LayoutVolume.Interval"),
+        ("Payload, follow IDR", _text(sei.pass_through_follow_idr), "PassThrough.FollowIdr"),
+        ("Payload, interval", _text(sei.pass_through_interval_ms, "ms"), "PassThrough.Interval"),
+        ("Payload", "set, not shown" if sei.has_payload else None, "PassThrough.PayloadContent"),
+    ]
+
+
+def _number(configuration: Configuration, value: int | None, unit: str, field: str) -> str | None:
+    """Say a number with its unit; one that can't be read is not the same as none."""
+    if value is None:
+        return UNREADABLE if field in configuration.field_errors else None
+    return _text(value, unit)
+
+
+def _text(value: int | None, unit: str = "") -> str | None:
+    return None if value is None else f"{value:,} {unit}".strip()
+
+
+def _urgency(finding: TaskFinding) -> tuple[int, int, str]:
+    return _WORST_FIRST.index(finding.outcome), -finding.rule.severity.rank, finding.rule.name
+
+
+def _rule_names(findings: Iterable[TaskFinding], outcome: Outcome) -> Sequence[str]:
+    return sorted(finding.rule.name for finding in findings if finding.outcome is outcome)

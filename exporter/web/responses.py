@@ -1,0 +1,217 @@
+"""Responses: text, JSON, errors and ready bytes, with the headers that each carries."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+import xxhash
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+from isal import igzip
+from msgspec import Meta, Struct
+
+from exporter import __version__
+from exporter.metrics.formats import wants_gzip
+
+SAFE_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Server": f"rtcmpu-exporter/{__version__}",
+}
+"""What every answer carries: pages load nothing but our own style sheet and script, and nothing else runs."""
+
+_PIECE_BYTES: Final = 64 * 1024
+
+
+def text_answer(text: str, content_type: str = "text/plain", status: int = 200) -> web.Response:
+    """Return text as it is at this moment, not to be kept."""
+    return web.Response(
+        body=text.encode("utf-8", "replace"),
+        status=status,
+        content_type=content_type,
+        charset="utf-8",
+        headers={hdrs.CACHE_CONTROL: "no-store"},
+    )
+
+
+def json_answer(document: Mapping[str, Any], status: int = 200) -> web.Response:
+    """Return a JSON answer, in pure ASCII since that holds any text."""
+    return text_answer(json.dumps(document) + "\n", "application/json", status)
+
+
+def error_answer(path: str, status: int, message: str) -> web.Response:
+    """Return an error in the shape that readers of `path` expect: JSON below /api/, else a line of text."""
+    if path.startswith("/api/"):
+        return json_answer({"error": message}, status)
+    return text_answer(message + "\n", status=status)
+
+
+def listed_header(request: web.Request, name: str) -> str:
+    """Return a header that is a list: it may stand in several lines."""
+    return ",".join(request.headers.getall(name, ()))
+
+
+def probe_answer(name: str, obstacle: str | None) -> web.Response:
+    """Answer a health check: 200 with its name, or 503 with what stands in the way."""
+    return text_answer(f"{obstacle or name}\n", status=200 if obstacle is None else 503)
+
+
+async def stream(
+    request: web.Request, headers: Mapping[str, str], chunks: Iterable[bytes], *, longest_seconds: float
+) -> web.StreamResponse:
+    """Send ready bytes as they are; `headers` has their Content-Length.
+
+    Raises:
+        ConnectionError: The client went away, or took longer than `longest_seconds` and was cut off.
+    """
+    response = web.StreamResponse(headers=headers)
+    try:
+        async with asyncio.timeout(longest_seconds):
+            await response.prepare(request)
+            if request.method != hdrs.METH_HEAD:
+                for piece in gathered(chunks):
+                    await response.write(piece)
+            await response.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the client reads too slowly") from None
+    return response
+
+
+def gathered(chunks: Iterable[bytes], piece_bytes: int = _PIECE_BYTES) -> Iterator[bytes]:
+    """Join small chunks to pieces of at most `piece_bytes`, since each piece costs a system call.
+
+    A chunk of `piece_bytes` or more is handed on as it is, not copied.
+    """
+    small: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        if small and size + len(chunk) > piece_bytes:
+            yield b"".join(small)
+            small, size = [], 0
+        if len(chunk) >= piece_bytes:
+            yield chunk
+        elif chunk:
+            small.append(chunk)
+            size += len(chunk)
+    if small:
+        yield b"".join(small)
+
+
+def about(description: str) -> Meta:
+    """Return the annotation that says what a field means: for readers of the code and of the OpenAPI document."""
+    return Meta(description=description)
+
+
+JSON_TYPE: Final = "application/json"
+WORTH_COMPRESSING_BYTES: Final = 1024
+
+_LEVEL: Final = 2
+
+
+def json_response(request: web.Request, text: str) -> web.Response:
+    """Return an answer that the client may keep and must ask about again: 304 where what it has is the same.
+
+    The ETag is weak, since it is of the content and not of its encoding.
+    """
+    body = text.encode("ascii") + b"\n"
+    etag = xxhash.xxh3_128_hexdigest(body)
+    headers = {
+        hdrs.ETAG: f'W/"{etag}"',
+        hdrs.CACHE_CONTROL: "no-cache",
+        hdrs.VARY: "Accept, Accept-Encoding",
+    }
+    if any(known.value in {etag, "*"} for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    if len(body) >= WORTH_COMPRESSING_BYTES and wants_gzip(listed_header(request, hdrs.ACCEPT_ENCODING)):
+        body = igzip.compress(body, _LEVEL, mtime=0)
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+    return web.Response(body=body, content_type=JSON_TYPE, charset="utf-8", headers=headers)
+
+
+def for_readers_of_json(handler: Handler) -> Handler:
+    """Return a handler that refuses with 406 whoever accepts something else alone."""
+
+    @wraps(handler)
+    async def answer(request: web.Request) -> web.StreamResponse:
+        accept = listed_header(request, hdrs.ACCEPT)
+        if not accepts_json(accept):
+            return error_answer(request.path, 406, f"Accept is {accept!r}, expected one that has {JSON_TYPE} or */*")
+        return await handler(request)
+
+    return answer
+
+
+def accepts_json(accept: str) -> bool:
+    """Whether an Accept header has room for JSON; an empty one has room for all."""
+    qualities: dict[str, bool] = {}
+    for entry in accept.lower().split(","):
+        media, *parameters = (part.strip() for part in entry.split(";"))
+        qualities[media] = not any(_is_zero(parameter) for parameter in parameters)
+    best = (JSON_TYPE, "application/*", "*/*", "")
+    return next((qualities[media] for media in best if media in qualities), False)
+
+
+def _is_zero(parameter: str) -> bool:
+    """Whether a parameter of an Accept header says that this is not wanted."""
+    name, _, value = parameter.partition("=")
+    return name.strip() == "q" and not value.strip("0. ")
+
+
+LARGEST_PAGE_BYTES: Final = 2 * 1024 * 1024
+ITEMS_AT_ONCE: Final = 50
+BYTES_AT_ONCE: Final = 128 * 1024
+
+Item = TypeVar("Item", bound=Mapping[str, Any])
+
+
+class Page(Struct, Generic[Item], frozen=True):
+    """Some items of a list."""
+
+    name: str
+    """Under which the answer has them."""
+    items: Iterator[Item]
+    """Each is made when its turn comes."""
+    next_cursor: str | None
+    """Where the page behind the last item begins; None: there is none."""
+    cursor_of: Callable[[Item], str]
+    """Returns where the page behind an item begins."""
+    also: Mapping[str, Any]
+    """What else the answer has."""
+
+
+async def page_text(page: Page[Item], *, largest_bytes: int = LARGEST_PAGE_BYTES) -> str:
+    """Return the answer as JSON, which ends early where the items become larger than `largest_bytes` together.
+
+    It has one item at least if there is any, so that following the cursors always comes to an end.
+    """
+    texts: list[str] = []
+    size, since_pause = 0, 0
+    next_cursor, last = page.next_cursor, None
+    for item in page.items:
+        text = json_text(item)
+        size += len(text)
+        if last is not None and size > largest_bytes:
+            next_cursor = page.cursor_of(last)
+            break
+        texts.append(text)
+        last = item
+        since_pause += len(text)
+        if since_pause >= BYTES_AT_ONCE or len(texts) % ITEMS_AT_ONCE == 0:
+            since_pause = 0
+            await asyncio.sleep(0)
+    ending = json_text({**page.also, "next_cursor": next_cursor})
+    return f'{{"{page.name}": [{", ".join(texts)}], {ending[1:]}'
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    """Return JSON in pure ASCII, since that holds any text."""
+    return json.dumps(document, default=msgspec.to_builtins, allow_nan=False)

@@ -1,0 +1,306 @@
+"""`/api/v1/tasks`: which tasks a query gets, in which pages, and what is said of each."""
+
+import json
+from contextlib import suppress
+from functools import cache
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.policy.rule import Outcome
+from exporter.policy.vocabulary import TaskFacts
+from exporter.task import Configuration, Output, Pane
+from exporter.web.api.query import BadQueryError
+from exporter.web.api.tasks_api import (
+    MOST_PARTS,
+    TasksQuery,
+    read_tasks_query,
+    task_document,
+    task_with_findings_document,
+    tasks_page,
+)
+from exporter.web.responses import json_text
+from exporter.web.view import FindingDetail, FindingKind, TaskFinding, TaskView
+from tests.metrics.builders import configuration, configurations
+from tests.support.slices import finished, timed
+from tests.web.api.api_view import ApiView, entry
+from tests.web.api.documents import document
+from tests.web.fake_view import NOW, PENDING, app_view, findings, rule, status
+
+Name = tuple[str, str, str]
+
+APPS = [app_view(app_id="b"), app_view(app_id="a"), app_view(account="another", app_id="z")]
+
+
+def view_of_three_apps() -> ApiView:
+    """Return a view whose apps and tasks are in no order."""
+    view = ApiView(APPS)
+    for app in APPS:
+        tasks = [
+            entry("task-3", configuration(region="EMAA-Saudi")),
+            entry("task-1", configuration(mix_mode="single", region=None)),
+            entry("task-2"),
+        ]
+        view.put(tasks, app.status.account, app.status.app_id)
+    view.found = {
+        FindingKind.VIOLATION: [
+            findings({"task-3": NOW, "task-1": NOW}, app_id="a", rule=rule("loud")),
+            findings({"task-3": NOW, "gone": NOW}, app_id="b", rule=rule("loud")),
+            findings({"task-3": NOW}, app_id="b", rule=rule("bare")),
+        ]
+    }
+    return view
+
+
+ORDER = [
+    (account, app_id, f"task-{number}")
+    for account, app_id in [("another", "z"), ("production", "a"), ("production", "b")]
+    for number in (1, 2, 3)
+]
+
+
+def names(view: ApiView, query: TasksQuery) -> list[Name]:
+    """Return what the tasks of a query's page are called."""
+    tasks = document(finished(tasks_page(view, query)))["tasks"]
+    return [(task["account"], task["app_id"], task["task_id"]) for task in tasks]
+
+
+def test_the_order_is_by_names() -> None:
+    """Account, AppId, TaskId: whatever the order in which apps and tasks came."""
+    assert names(view_of_three_apps(), TasksQuery()) == ORDER
+
+
+def test_a_task_names_the_rules_that_it_violates() -> None:
+    """Rules stand by name; those that other tasks or other apps violate do not."""
+    tasks = document(finished(tasks_page(view_of_three_apps(), TasksQuery(account="production"))))["tasks"]
+    assert {(task["app_id"], task["task_id"]): task["violations"] for task in tasks if task["violations"]} == {
+        ("a", "task-1"): ["loud"],
+        ("a", "task-3"): ["loud"],
+        ("b", "task-3"): ["bare", "loud"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, 9),
+        ({"account": "production"}, 6),
+        ({"account": "unknown"}, 0),
+        ({"app_id": "a"}, 3),
+        ({"account": "another", "app_id": "a"}, 0),
+        ({"task_region": "EMAA-Saudi"}, 3),
+        ({"task_region": "other"}, 3),
+        ({"mix_mode": "single"}, 3),
+        ({"mix_mode": "other"}, 0),
+        ({"mix_mode": "single", "task_region": "EMAA-Saudi"}, 0),
+        ({"task_id": "task-2"}, 3),
+        ({"task_id": "task-2", "app_id": "b"}, 1),
+        ({"rule": "loud"}, 3),
+        ({"rule": "bare"}, 1),
+        ({"rule": "loud", "task_region": "EMAA-Saudi"}, 2),
+        ({"rule": "unknown"}, 0),
+        ({"limit": "4"}, 4),
+    ],
+)
+def test_parameters_narrow_down(parameters: dict[str, str], expected: int) -> None:
+    """Each parameter leaves what fits it, several leave what fits all."""
+    assert len(names(view_of_three_apps(), read_tasks_query(parameters.items()))) == expected
+
+
+def test_old_data_is_marked() -> None:
+    """Tasks of an app whose data is too old are shown as such, and the app is named with the reason."""
+    stale = app_view(app_id="old", data_available=False, up=False)
+    view = ApiView([app_view(app_id="new"), stale, PENDING])
+    view.put([entry("task-1")], app_id="new")
+    view.put([entry("task-1")], app_id="old")
+    answer = document(finished(tasks_page(view, TasksQuery())))
+    assert [(task["app_id"], task["data_available"]) for task in answer["tasks"]] == [("new", True), ("old", False)]
+    assert answer["apps_without_data"] == [
+        {"account": "production", "app_id": "live-new", "reason": "the first sweep has not finished"},
+        {"account": "production", "app_id": "old", "reason": "the last good data is older than 900 s"},
+    ]
+
+
+def test_apps_without_data_are_those_that_are_asked_for() -> None:
+    """What is said of other apps is not part of the answer."""
+    answer = document(finished(tasks_page(ApiView([PENDING]), TasksQuery(app_id="live-main"))))
+    assert answer == {"tasks": [], "apps_without_data": [], "next_cursor": None}
+
+
+_TASK_IDS = [f"task-{number}" for number in range(8)]
+_SOME_TASKS = st.sets(st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(_TASK_IDS)))
+
+
+@given(st.integers(1, 5), st.lists(_SOME_TASKS, min_size=1, max_size=30))
+def test_pages_show_every_lasting_task_once(limit: int, moments: list[set[tuple[str, str]]]) -> None:
+    """Whatever comes and goes between two pages, following the cursor repeats no task and misses none that lasts."""
+    view = ApiView([app_view(app_id="b"), app_view(app_id="a")])
+    seen: list[Name] = []
+    lasting: set[tuple[str, str]] | None = None
+    cursor, moment = None, 0
+    while cursor is not None or not moment:
+        there = moments[moment % len(moments)]
+        lasting = there if lasting is None else lasting & there
+        view.entries = {}
+        view.put([entry(task_id) for app_id, task_id in sorted(there, reverse=True) if app_id == "a"], app_id="a")
+        view.put([entry(task_id) for app_id, task_id in there if app_id == "b"], app_id="b")
+        query = read_tasks_query([("limit", str(limit)), *([("cursor", cursor)] if cursor else [])])
+        page = document(finished(tasks_page(view, query)))
+        assert len(page["tasks"]) <= limit
+        seen += [(task["account"], task["app_id"], task["task_id"]) for task in page["tasks"]]
+        cursor = page["next_cursor"]
+        moment += 1
+    assert seen == sorted(set(seen))
+    assert lasting is not None
+    assert {("production", *name) for name in lasting} <= set(seen)
+
+
+@pytest.mark.parametrize("last", ORDER)
+def test_a_cursor_survives_its_task(last: Name) -> None:
+    """The next page begins behind the last task shown, also when that one or its app is gone meanwhile."""
+    view = view_of_three_apps()
+    rest = ORDER[ORDER.index(last) + 1 :]
+    query = TasksQuery(after=last)
+    assert names(view, query) == rest
+    del view.entries[last[:2]][last[2]]
+    assert names(view, query) == rest
+    view.apps = [app for app in APPS if (app.status.account, app.status.app_id) != last[:2]]
+    assert names(view, query) == [name for name in rest if name[:2] != last[:2]]
+
+
+@cache
+def view_of_many_tasks(step: int) -> ApiView:
+    """Return a view of 100,000 tasks, in an order that `step` sets."""
+    view = ApiView([app_view()])
+    view.put(entry(f"task-{(number * step) % 100_000:06}") for number in range(100_000))
+    return view
+
+
+@pytest.mark.parametrize("after", [(), ("production", "live-main", "task-050000")])
+@pytest.mark.parametrize("task_region", [None, "EMAA-Saudi"])
+@pytest.mark.parametrize("step", [-1, 7919])
+def test_a_page_of_many_tasks_holds_nobody_up(after: tuple[str, ...], task_region: str | None, step: int) -> None:
+    """A page out of 100,000 tasks lets others run every few milliseconds, in whatever order the tasks came."""
+    view = view_of_many_tasks(step)
+    query = TasksQuery(limit=1000, after=after, task_region=task_region)
+    shares, longest = [], []
+    for _ in range(3):
+        page, took = timed(tasks_page(view, query))
+        shares.append(max(took) / sum(took))
+        longest.append(max(took))
+        assert len(took) > 12
+        assert len(list(page.items)) == (0 if task_region == "EMAA-Saudi" else 1000)
+    assert min(shares) < 0.4
+    assert min(longest) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complaint"),
+    [
+        (
+            [("region", "x")],
+            "unknown parameter 'region', expected one of account, app_id, task_region, mix_mode, rule,",
+        ),
+        ([("app_id", "a"), ("app_id", "a")], "app_id is given twice, expected once"),
+        (
+            [("task_region", "mars")],
+            "task_region is 'mars', expected one of CN-Shanghai, AP-Singapore, EMAA-Saudi, other",
+        ),
+        ([("mix_mode", "1")], "mix_mode is '1', expected one of single, mixed, other"),
+        ([("rule", "")], "rule is empty, expected a value"),
+        ([("limit", "1001")], "limit is '1001', expected a whole number from 1 to 1000"),
+        ([("cursor", "WyJhIl0")], "cursor is 'WyJhIl0', expected the next_cursor of an answer"),
+    ],
+)
+def test_a_bad_parameter_is_refused(parameters: list[tuple[str, str]], complaint: str) -> None:
+    """The refusal says which parameter, what it was and what was expected."""
+    with pytest.raises(BadQueryError) as refused:
+        read_tasks_query(parameters)
+    assert str(refused.value).startswith(complaint)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["account", "limit", "cursor", "rule"]), st.text(max_size=40)), max_size=3))
+def test_any_query_is_read_or_refused(parameters: list[tuple[str, str]]) -> None:
+    """Nothing that somebody writes is anything but a query or a refusal."""
+    query = None
+    with suppress(BadQueryError):
+        query = read_tasks_query(parameters)
+    assert query is None or 1 <= query.limit <= 1000
+
+
+def test_a_task_is_shown_with_all_that_is_known() -> None:
+    """An item has names, configuration, times, violations by name and whether it is to be relied upon."""
+    shown = json.loads(json_text(task_document(status(), entry("task-1"), ["b", "a"])))
+    configured = shown.pop("configuration")
+    assert shown == {
+        "account": "production",
+        "app_id": "live-main",
+        "task_id": "task-1",
+        "channel_id": "channel",
+        "omitted": {"outputs": 0, "panes": 0, "user_streams": 0},
+        "first_seen_timestamp_seconds": NOW - 60,
+        "last_changed_timestamp_seconds": NOW - 30,
+        "violations": ["a", "b"],
+        "data_available": True,
+    }
+    assert configured["video"] == {
+        "codec": "H.264",
+        "profile": "main",
+        "preset": "fast",
+        "bitrate_kbps": 1500,
+        "framerate": 25,
+        "gop": 50,
+        "width": 1280,
+        "height": 720,
+        "pixels": 921_600,
+        "resolution": "720p",
+        "aspect": 1280 / 720,
+        "gop_seconds": 2.0,
+        "bits_per_pixel": pytest.approx(1_500_000 / (921_600 * 25)),
+    }
+    assert configured["outputs"] == [
+        {"scheme": "rtmp", "host": "push.example.com", "is_ali_cdn": None, "has_userinfo": True}
+    ]
+    assert configured["panes"][0]["render_mode"] is None
+    assert configured["sei"]["has_payload"] is True
+
+
+@given(configurations)
+def test_a_configuration_is_always_complete(configured: Configuration) -> None:
+    """Every field of the vocabulary is there, null where nothing is known, whatever is configured."""
+    shown = task_document(status(), entry("task-1", configured), [])["configuration"]
+    assert json.loads(json_text(msgspec.to_builtins(shown))).keys() == set(TaskFacts.__struct_fields__)
+    assert shown.region == configured.region
+    assert shown.mix_mode == configured.mix_mode
+    assert shown.video.bitrate_kbps == (configured.encoding.video.bitrate_kbps if configured.encoding else None)
+
+
+def test_a_task_of_very_many_parts_is_cut() -> None:
+    """What is left out is counted, and the numbers that follow from all parts stay."""
+    pane = Pane(0.0, 0.0, 0.1, 0.1, 1, None, None, has_background_image=False)
+    output = Output("rtmp", "push.example.com", is_ali_cdn=None, has_userinfo=False)
+    many = configuration(panes=(pane,) * 103, outputs=(output,) * 102, user_streams=((None, None),) * 101, users=101)
+    shown = task_document(status(), entry("task-1", many), [])
+    assert shown["omitted"] == {"outputs": 2, "panes": 3, "user_streams": 1}
+    assert len(shown["configuration"].panes) == MOST_PARTS
+    assert (shown["configuration"].pane_count, shown["configuration"].users) == (103, 101)
+
+
+def test_a_single_task_has_all_findings() -> None:
+    """Each rule that it was judged by says what has come of it; those that it violates are named once more."""
+    findings = (
+        TaskFinding(rule("passed"), Outcome.PASS, None, FindingDetail()),
+        TaskFinding(rule("violated"), Outcome.VIOLATION, NOW, FindingDetail(message="too much")),
+        TaskFinding(rule("odd"), Outcome.ERROR, None, FindingDetail(reason="no gop here")),
+    )
+    shown = task_with_findings_document(TaskView(status(), entry("task-1"), findings))
+    assert shown["violations"] == ["violated"]
+    assert [(one["rule"], one["outcome"], one["since_timestamp_seconds"]) for one in shown["findings"]] == [
+        ("passed", "pass", None),
+        ("violated", "violation", NOW),
+        ("odd", "error", None),
+    ]
+    assert shown["findings"][1]["message"] == "too much"
+    assert shown["findings"][2]["reason"] == "no gop here"

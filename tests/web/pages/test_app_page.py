@@ -1,0 +1,238 @@
+"""`/apps/…`: one app, and the table of its tasks."""
+
+import random
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.collect.history import FieldChange
+from exporter.collect.inventory import Entry
+from exporter.policy.rule import Severity
+from exporter.state import State
+from exporter.task import Output
+from exporter.web.api.query import BadQueryError
+from exporter.web.pages.app_page import COLUMNS, TaskQuery, read_task_query, task_page
+from exporter.web.view import FindingKind, FindingsView
+from tests.metrics.builders import configuration, encoding
+from tests.support.slices import finished, timed
+from tests.web.api.api_view import FULL, ApiView, entry
+from tests.web.fake_view import NOW, PENDING, app_view, findings, recorded, rule
+from tests.web.pages.page_view import page_of
+
+PATH = "/apps/production/live-main"
+TASKS = {("CN-Shanghai", "mixed"): 3}
+
+
+def view_of(*task_ids: str) -> ApiView:
+    """Return a view of one app with tasks."""
+    view = ApiView([app_view(TASKS), app_view(app_id="another")])
+    view.put([entry(task_id) for task_id in task_ids])
+    return view
+
+
+async def test_it_says_how_the_app_stands_and_how_it_is_collected() -> None:
+    """State, counts against quota, ages, and what the last sweep took."""
+    page = await page_of(view_of("t-1"), PATH)
+    for words in (
+        "live-main Main stage",
+        "Owner: live-ops",
+        "State ok",
+        "Mixed tasks 3 of 40",
+        "Last sweep 1.5 s 3 requests",
+        "Duplicate rows 1",
+        "2 sweep: ok 40 update: ok",
+    ):
+        assert words in page.text
+
+
+async def test_violated_rules_lead_to_their_tasks() -> None:
+    """The severest stands first, with the number of its tasks; violations of other apps are none of this one."""
+    view = view_of("t-1", "t-2")
+    view.found = {
+        FindingKind.VIOLATION: [
+            findings({"t-1": NOW, "t-2": NOW}, rule=rule("loud")),
+            findings({"t-1": NOW - 90}, rule=rule("bad", severity=Severity.CRITICAL)),
+            findings({"t-7": NOW}, app_id="another", rule=rule("elsewhere")),
+        ]
+    }
+    page = await page_of(view, PATH)
+    assert "1 bad (critical) 2 loud (warning)" in page.text
+    assert "elsewhere" not in page.text
+    assert f"{PATH}?rule=bad#tasks" in page.links
+    assert "critical: Video bitrate within what was agreed, oldest 1 min 30 s ago" in [
+        link.get("title") for link in page.all("a")
+    ]
+
+
+async def test_tasks_lead_to_their_pages() -> None:
+    """Each row links to the task, whatever its name."""
+    page = await page_of(view_of("a/b?c#d", "plain"), PATH)
+    assert f"{PATH}/tasks/plain" in page.links
+    assert f"{PATH}/tasks/a%2Fb%3Fc%23d" in page.links
+    assert "1 \N{EN DASH} 2 of 2 tasks".replace(" \N{EN DASH} ", "\N{EN DASH}") in page.text
+
+
+async def test_filters_are_kept_by_links_and_fields() -> None:
+    """What is asked for stands in the form, in the headings' links and in those to other pages."""
+    view = view_of(*(f"task-{number:03}" for number in range(120)))
+    page = await page_of(view, PATH, {"task_id": "task", "mix_mode": "mixed", "sort": "changed", "page": "2"})
+    fields = {field["name"]: field["value"] for field in page.all("input")}
+    assert fields == {"task_id": "task", "sort": "changed"}
+    assert {"value": "mixed", "selected": None} in page.all("option")
+    assert "51\N{EN DASH}100 of 120 tasks" in page.text
+    assert f"{PATH}?task_id=task&mix_mode=mixed&sort=changed&page=3" in page.links
+    assert f"{PATH}?task_id=task&mix_mode=mixed&sort=changed&order=desc#tasks" in page.links
+    assert f"{PATH}?task_id=task&mix_mode=mixed#tasks" in page.links
+    (sorted_by,) = [heading["aria-sort"] for heading in page.all("th") if "aria-sort" in heading]
+    assert sorted_by == "ascending"
+
+
+async def test_an_empty_table_says_why() -> None:
+    """No task at all, none that is asked for, and a list that was not read yet are three things."""
+    assert "The app has no task." in (await page_of(view_of(), PATH)).text
+    assert "No task is like that." in (await page_of(view_of("t-1"), PATH, {"task_id": "x"})).text
+    pending = await page_of(ApiView([PENDING]), "/apps/production/live-new")
+    assert "The list has not been read yet." in pending.text
+    assert "0 tasks" not in pending.text
+
+
+async def test_withdrawn_tasks_are_shown_as_what_they_were() -> None:
+    """Data that is too old is said to be, above the table."""
+    view = ApiView([app_view(None, up=False, data_available=False, state=State.TIMEOUT, reason="it took 10 s")])
+    view.put([entry("t-1")])
+    page = await page_of(view, PATH)
+    assert "Withdrawn: these are the tasks as they were last read, 2 min ago ." in page.text
+    assert "t-1" in page.text
+
+
+async def test_changes_say_what_stood_there_before() -> None:
+    """The newest first, those of other apps left out; a difference in what is not shown is one all the same."""
+    view = view_of("t-1")
+    fields = (FieldChange("video", "720p", "1080p"), FieldChange("outputs", "rtmp://a", "rtmp://a"))
+    view.recorded = [
+        recorded(1, task_id="t-1", change="modified", fields=fields),
+        recorded(2, task_id="t-2"),
+        recorded(3, app_id="another", task_id="t-3"),
+    ]
+    page = await page_of(view, PATH)
+    assert "video: 720p \N{RIGHTWARDS ARROW} 1080p" in page.text
+    assert "outputs: rtmp://a \N{RIGHTWARDS ARROW} rtmp://a (another)" in page.text
+    assert "t-3" not in page.text
+    assert page.text.index("t-2") < page.text.index("video: 720p")
+
+
+async def test_an_app_can_be_collected_from_its_page() -> None:
+    """A button sends a POST, and a link leads to what the last one brought."""
+    page = await page_of(view_of(), PATH)
+    assert {"class": "actions", "method": "post", "action": f"{PATH}/collect"} in page.all("form")
+    assert f"{PATH}/collect" in page.links
+
+
+async def test_an_unknown_app_is_a_page_of_its_own() -> None:
+    """It is 404, names what was asked for, and leads back."""
+    page = await page_of(view_of(), "/apps/production/<b>")
+    assert (page.status, page.all("b")) == (404, [])
+    assert "The account production has no app <b> in the configuration." in page.text
+    assert "/" in page.links
+
+
+FEW = [
+    entry("t-2", configuration(region="EMAA-Saudi", idle_timeout_seconds=9), channel_id="Studio-A"),
+    entry("t-1", configuration(region=None, mix_mode="single", encoding=encoding(bitrate_kbps=900))),
+    entry("t-3", configuration(idle_timeout_seconds=60, encoding=encoding(bitrate_kbps=3000))),
+]
+
+
+def names(query: TaskQuery, entries: list[Entry] = FEW, groups: list[FindingsView] | None = None) -> list[str]:
+    """Return the TaskIds on the page of a query."""
+    return [row.entry.task.task_id for row in finished(task_page(entries, query, groups or [])).rows]
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        (TaskQuery(), ["t-1", "t-2", "t-3"]),
+        (TaskQuery(task_id="T-2"), ["t-2"]),
+        (TaskQuery(task_id="studio"), ["t-2"]),
+        (TaskQuery(task_region="EMAA-Saudi"), ["t-2"]),
+        (TaskQuery(task_region="other"), ["t-1"]),
+        (TaskQuery(mix_mode="single"), ["t-1"]),
+        (TaskQuery(rule="loud"), ["t-3"]),
+        (TaskQuery(rule="unknown"), []),
+        (TaskQuery(rule="loud", mix_mode="single"), []),
+    ],
+)
+def test_only_what_is_asked_for_is_shown(query: TaskQuery, shown: list[str]) -> None:
+    """Each filter narrows, all of them together."""
+    assert names(query, groups=[findings({"t-3": NOW, "gone": NOW}, rule=rule("loud"))]) == shown
+
+
+@pytest.mark.parametrize(
+    ("sort", "ascending"),
+    [
+        ("task", ["t-1", "t-2", "t-3"]),
+        ("bitrate", ["t-1", "t-3", "t-2"]),
+        ("idle", ["t-2", "t-3", "t-1"]),
+        ("region", ["t-3", "t-2", "t-1"]),
+        ("mode", ["t-2", "t-3", "t-1"]),
+    ],
+)
+def test_what_is_not_set_stands_last(sort: str, ascending: list[str]) -> None:
+    """Numbers rise and names follow the alphabet."""
+    assert names(TaskQuery(sort=sort)) == ascending
+
+
+def test_the_other_order_also_has_what_is_not_set_last() -> None:
+    """The largest idle timeout stands first, and tasks without one are still at the end."""
+    assert names(TaskQuery(sort="idle", descending=True)) == ["t-3", "t-2", "t-1"]
+
+
+def test_what_changed_last_stands_first() -> None:
+    """The column of changes begins with the newest."""
+    newer = msgspec.structs.replace(entry("t-9"), last_changed=NOW)
+    assert names(TaskQuery(sort="changed"), [*FEW, newer])[0] == "t-9"
+
+
+def test_a_row_says_what_people_look_for() -> None:
+    """Hosts stand once each, video and audio in words, violations by severity with the severest first."""
+    outputs = tuple(Output("rtmp", host, is_ali_cdn=None, has_userinfo=False) for host in ("a.example", "a.example"))
+    groups = [
+        findings({"t": NOW}, rule=rule("one")),
+        findings({"t": NOW}, rule=rule("two", severity=Severity.CRITICAL)),
+        findings({"t": NOW}, rule=rule("three")),
+        findings({"other": NOW}, rule=rule("four")),
+    ]
+    (row,) = finished(task_page([entry("t", msgspec.structs.replace(FULL, outputs=outputs))], TaskQuery(), groups)).rows
+    assert row.outputs == ("rtmp://a.example",)
+    assert row.video == "H.264 main fast 1280x720 1500 kbit/s 25 fps gop 50"
+    assert row.audio == "128 kbit/s 2 channels 48000 Hz"
+    assert list(row.violations.items()) == [(Severity.CRITICAL, 1), (Severity.WARNING, 2)]
+
+
+@given(st.sampled_from(sorted(COLUMNS)), st.booleans(), st.text(max_size=3), st.sampled_from(["", "CN-Shanghai"]))
+def test_a_query_comes_back_from_its_parameters(sort: str, descending: bool, task_id: str, region: str) -> None:
+    """What links and forms send is what is shown."""
+    query = TaskQuery(task_id=task_id.strip(), task_region=region, sort=sort, descending=descending)
+    assert read_task_query(query.parameters()) == query
+    assert read_task_query(query.parameters(page="3")).page == 3
+
+
+@pytest.mark.parametrize("name", ["task_region", "mix_mode", "sort", "order", "page"])
+def test_a_bad_parameter_is_refused(name: str) -> None:
+    """What can't be shown is said, not ignored."""
+    with pytest.raises(BadQueryError, match=f"{name} is 'nonsense'"):
+        read_task_query({name: "nonsense"})
+
+
+@pytest.mark.parametrize("query", [TaskQuery(), TaskQuery(page=400), TaskQuery(sort="bitrate"), TaskQuery(task_id="9")])
+def test_a_page_of_20_000_tasks_holds_nobody_up(query: TaskQuery) -> None:
+    """It is found step by step, each much shorter than anyone would notice."""
+    numbers = random.Random(1).sample(range(10**9), 20_000)  # noqa: S311 - no secret
+    tasks = [entry(f"{number:032x}") for number in numbers]
+    groups = [findings(dict.fromkeys((one.task.task_id for one in tasks), NOW), rule=rule(f"r{n}")) for n in range(30)]
+    page, took = timed(task_page(tasks, query, groups))
+    assert len(page.rows) == 50
+    assert max(took) < 0.05
+    assert sum(took) < 0.5

@@ -1,0 +1,245 @@
+"""The pages over real HTTP: what holds for all of them, and the reading on demand."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from exporter.collect.history import FieldChange
+from exporter.collect.status import Sweep
+from exporter.collect.sweep_report import Difference, RequestReport, SweepReport
+from exporter.policy.rule import Exemption, Outcome
+from exporter.state import State
+from exporter.task import Output, Pane, Source
+from exporter.web.view import FindingDetail, FindingKind, RuleView, SweepStart, TaskFinding
+from tests.metrics.builders import configuration, encoding
+from tests.web.api.api_view import ApiView, entry
+from tests.web.fake_view import NOW, app_view, findings, recorded, rule
+from tests.web.pages.page_view import Client, Page, client_of, page_of
+
+APP = "/apps/production/live-main"
+COLLECT = f"{APP}/collect"
+PATHS = ("/", APP, f"{APP}/tasks/t-1", COLLECT, "/violations", "/rules")
+HOSTILE = "</script><img src=x onerror=alert(1)>\"'`&{{7*191}}\u202e\x00\n\ud800"
+"""Text that would be dangerous if it were taken for anything but text."""
+
+OK = RequestReport(1, "page 1 of 100 rows: 1 to 100", 1, 0.0, 0.01, 0.2, 100, State.OK)
+THROTTLED = RequestReport(2, "page 2 of 96 rows: 97 to 192", 2, 0.3, 1.5, 0.05, None, State.THROTTLED, "too many")
+UNDER_WAY = RequestReport(3, "page 3 of 94 rows: 189 to 282", 1, 0.5, 0.0, None, None, None)
+ENDED = SweepReport(
+    "production",
+    "live-main",
+    began=NOW - 5,
+    seconds=1.7,
+    requests=(OK, THROTTLED),
+    requests_sent=1200,
+    ended=True,
+    state=State.OK,
+    tasks=180,
+    sweep=Sweep(NOW - 5, 1.7, 1200, repaired_tasks=2, duplicate_rows=3, rows_without_task_id=0),
+    difference=Difference(only_read=1, only_known=0, changed=4),
+)
+RUNNING = SweepReport("production", "live-main", NOW, 0.6, (OK, UNDER_WAY), 2, ended=False, state=State.PENDING)
+
+
+def plain_view() -> ApiView:
+    """Return a view of one app with one task."""
+    view = ApiView([app_view({("CN-Shanghai", "mixed"): 1})])
+    view.put([entry("t-1")])
+    return view
+
+
+@pytest.fixture
+def view() -> ApiView:
+    """What is shown."""
+    return plain_view()
+
+
+@pytest.fixture
+async def client(view: ApiView) -> AsyncIterator[Client]:
+    """A client of a server of `view`."""
+    async with client_of(view) as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_pages_load_nothing_but_our_own_style_and_script(client: Client, path: str) -> None:
+    """No page has a style, a script or a handler of its own, or a resource from elsewhere."""
+    answer = await client.get(path)
+    assert (answer.status, answer.content_type, answer.charset) == (200, "text/html", "utf-8")
+    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+    page = Page(await answer.text())
+    assert [link["href"] for link in page.all("link")] == ["/static/style.css"]
+    assert [script["src"] for script in page.all("script")] == ["/static/pages.js"]
+    assert not page.all("style")
+    for _, attributes in page.elements:
+        assert not [name for name in attributes if name == "style" or name.startswith("on")]
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/static/style.css", "/static/pages.js"])
+async def test_head_is_get_without_a_body(client: Client, path: str) -> None:
+    """HEAD has the status and the length that GET has."""
+    full, bare = await client.get(path), await client.head(path)
+    assert (bare.status, bare.headers["Content-Length"]) == (full.status, full.headers["Content-Length"])
+    assert await bare.read() == b""
+
+
+@pytest.mark.parametrize("path", [APP, "/violations", "/rules"])
+async def test_a_query_that_can_t_be_answered_is_a_page(client: Client, view: ApiView, path: str) -> None:
+    """It is 400, says what was expected, and leads to the page without filters."""
+    parameter = {"sort": "<b>"} if path == APP else {"severity": "<b>"}
+    answer = await client.get(path, params=parameter)
+    page = Page(await answer.text(), answer.status)
+    assert (page.status, page.all("b")) == (400, [])
+    assert "is '<b>', expected one of" in page.text
+    assert path in page.links
+    assert view.finished[-1][1] == 400
+
+
+async def test_the_script_is_served(client: Client) -> None:
+    """The one script is a file of ours."""
+    answer = await client.get("/static/pages.js")
+    assert (answer.status, answer.content_type) == (200, "text/javascript")
+
+
+def hostile_view() -> ApiView:
+    """Return a view with hostile text wherever text can stand."""
+    hostile_rule = rule(
+        HOSTILE,
+        title=HOSTILE,
+        owner=HOSTILE,
+        runbook_url=HOSTILE,
+        when=HOSTILE,
+        expect=HOSTILE,
+        message=HOSTILE,
+        reason=HOSTILE,
+        remedy=HOSTILE,
+        source=HOSTILE,
+        apps=(HOSTILE,),
+        exempt=(Exemption(name=HOSTILE, tasks=(HOSTILE,), reason=HOSTILE),),
+    )
+    detail = FindingDetail(message=HOSTILE, exemption=HOSTILE, reason=HOSTILE)
+    of = configuration(
+        region=HOSTILE,
+        mix_mode=HOSTILE,
+        outputs=(Output(HOSTILE, HOSTILE, is_ali_cdn=True, has_userinfo=True),),
+        source=Source(HOSTILE, HOSTILE),
+        encoding=encoding(codec=HOSTILE, profile=HOSTILE, preset=HOSTILE, bitrate_kbps=10**30, framerate=-5, gop=7),
+        panes=(Pane(1e308, -1e308, 0.5, float("inf"), -(10**20), 10**20, HOSTILE, has_background_image=True),) * 50,
+        user_streams=((HOSTILE, HOSTILE),),
+        users=1,
+        field_errors=(HOSTILE,),
+        unknown_values=(HOSTILE,),
+    )
+    tasks = {(HOSTILE, HOSTILE): 1}
+    hostile_app = app_view(
+        tasks, account=HOSTILE, app_id=HOSTILE, name=HOSTILE, owner=HOSTILE, reason=HOSTILE, up=False
+    )
+    view = ApiView([hostile_app])
+    view.put([entry(HOSTILE, of, HOSTILE)], HOSTILE, HOSTILE)
+    group = findings(
+        {HOSTILE: NOW},
+        account=HOSTILE,
+        app_id=HOSTILE,
+        rule=hostile_rule,
+        detail=lambda _: detail,
+        data_available=False,
+    )
+    view.found = {kind: [group] for kind in FindingKind}
+    view.shown_rules = [RuleView(hostile_rule, why_off=HOSTILE, reasons=lambda: (HOSTILE,))]
+    view.task_findings = tuple(TaskFinding(hostile_rule, outcome, NOW, detail) for outcome in Outcome)
+    fields = (FieldChange(HOSTILE, HOSTILE, HOSTILE),)
+    view.recorded = [recorded(1, account=HOSTILE, app_id=HOSTILE, task_id=HOSTILE, change=HOSTILE, fields=fields)]
+    request = RequestReport(1, HOSTILE, 2, 0.0, 0.0, 0.1, None, State.TIMEOUT, HOSTILE)
+    view.shown_sweep = SweepReport(HOSTILE, HOSTILE, NOW, 1.0, (request,), 1, True, State.TIMEOUT, HOSTILE)
+    return view
+
+
+async def test_hostile_text_stays_text() -> None:
+    """Whatever stands in names, reasons, messages and rules makes no element, no attribute and no link of its own."""
+    hostile = hostile_view()
+    pages = [await page_of(hostile, path) for path in ("/", "/violations", "/rules")]
+    # A path can't hold half a surrogate pair, so the pages of this app and this task have other names.
+    view = ApiView([app_view({}, account="x y", app_id="a/b", name=HOSTILE, owner=HOSTILE, reason=HOSTILE, up=False)])
+    view.entries = {("x y", "a/b"): {"t?#/{1}": hostile.entries[HOSTILE, HOSTILE][HOSTILE]}}
+    view.found, view.task_findings = hostile.found, hostile.task_findings
+    view.recorded, view.shown_sweep = hostile.recorded, hostile.shown_sweep
+    base = "/apps/x%20y/a%2Fb"
+    for path in (base, f"{base}/tasks/t%3F%23%2F%7B1%7D", f"{base}/collect"):
+        async with client_of(view) as client:
+            answer = await client.get(path)
+            pages.append(Page(await answer.text(), answer.status))
+        assert pages[-1].status == 200
+    for page in pages:
+        assert "1337" not in page.text
+        assert not page.all("img")
+        assert [script.get("src") for script in page.all("script")] == ["/static/pages.js"]
+        assert not [link for link in page.links if not link.startswith(("/", "#"))]
+        assert "alert(1)" in page.text
+
+
+async def test_a_reading_is_begun_and_shown(client: Client, view: ApiView) -> None:
+    """A POST begins it and leads to its page, which tells every request."""
+    view.shown_sweep = ENDED
+    answer = await client.post(COLLECT, allow_redirects=False)
+    assert (answer.status, answer.headers["Location"]) == (303, COLLECT)
+    assert view.collected == [("production", "live-main")]
+    page = Page(await (await client.get(COLLECT)).text())
+    for words in (
+        "Outcome ok",
+        "Took 1.7 s",
+        "Tasks 180",
+        "Repaired tasks 2",
+        "1 page 1 of 100 rows: 1 to 100 0 ms 10 ms 200 ms 100 ok",
+        "attempt 2 300 ms 1.5 s 50 ms \N{EN DASH} none throttled too many",
+        "1 only read: created a moment ago",
+        "1,198 more are not shown one by one.",
+    ):
+        assert words in page.text
+
+
+async def test_a_reading_under_way_shows_what_it_has_done(client: Client, view: ApiView) -> None:
+    """It is not waited for for long; its page refreshes itself, and can be loaded again without a script."""
+    view.shown_sweep = RUNNING
+    assert (await client.post(COLLECT, allow_redirects=False)).status == 303
+    page = Page(await (await client.get(COLLECT)).text())
+    assert "Under way: look again" in page.text
+    assert {"id": "report", "data-refresh": "1"} in page.all("div")
+    assert "\N{EN DASH} under way \N{EN DASH} none under way" in page.text
+
+
+async def test_before_the_first_reading_there_is_nothing_to_show(client: Client) -> None:
+    """Its page says that nobody has asked."""
+    assert "Nobody has asked for one since the start." in Page(await (await client.get(COLLECT)).text()).text
+
+
+@pytest.mark.parametrize(
+    ("start", "status", "words"),
+    [
+        (SweepStart.BUSY, 409, "Another app is being read on demand: try again later."),
+        (SweepStart.TOO_SOON, 429, "This app was read on demand less than a minute ago"),
+    ],
+)
+async def test_a_reading_that_has_to_wait_is_refused(
+    client: Client, view: ApiView, start: SweepStart, status: int, words: str
+) -> None:
+    """One reading runs at a time, and each app can be read once a minute: the answer says so."""
+    view.start = start
+    answer = await client.post(COLLECT, allow_redirects=False)
+    assert answer.status == status
+    assert words in Page(await answer.text()).text
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+async def test_an_unknown_app_is_not_read(client: Client, view: ApiView, method: str) -> None:
+    """It is 404 before and after."""
+    view.start = SweepStart.UNKNOWN
+    answer = await client.request(method, "/apps/production/unknown/collect", allow_redirects=False)
+    assert (answer.status, answer.content_type) == (404, "text/html")
+
+
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}])
+async def test_other_sites_can_t_begin_a_reading(client: Client, view: ApiView, headers: dict[str, str]) -> None:
+    """A page of another site that sends a reader's browser here is refused, and nothing begins."""
+    answer = await client.post(COLLECT, headers=headers, allow_redirects=False)
+    assert answer.status == 403
+    assert view.collected == []

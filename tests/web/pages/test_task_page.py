@@ -1,0 +1,228 @@
+"""`/apps/…/tasks/…`: one task, and the drawing of its panes."""
+
+from math import inf, isfinite, nan
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.policy.rule import Outcome, Severity
+from exporter.task import Configuration, Encoding, Output, Pane
+from exporter.web.pages.task_page import LONG_SIDE, MOST_PANES, PaneLayout, output_address, pane_layout, sections
+from exporter.web.view import FindingDetail, TaskFinding
+from tests.metrics.builders import configuration, encoding
+from tests.web.api.api_view import FULL, ApiView, entry
+from tests.web.fake_view import NOW, app_view, recorded, rule
+from tests.web.pages.page_view import Page, page_of
+
+PATH = "/apps/production/live-main/tasks/t-1"
+
+
+async def page_of_task(of: Configuration = FULL, *findings: TaskFinding) -> Page:
+    """Return the page of a task."""
+    view = ApiView([app_view()])
+    view.put([entry("t-1", of)])
+    view.task_findings = findings
+    view.recorded = [recorded(1, task_id="t-1"), recorded(2, task_id="t-2", change="removed")]
+    return await page_of(view, PATH)
+
+
+def settings(of: Configuration) -> dict[str, dict[str, str | None]]:
+    """Return the values of a task's settings by heading and name."""
+    return {
+        heading: {name: value for name, value, _ in several} for heading, several in sections(entry("t-1", of).task)
+    }
+
+
+def test_every_setting_has_a_value() -> None:
+    """A task that has everything shows everything, with units."""
+    shown = settings(FULL)
+    assert shown["General"] == {
+        "Channel": "channel",
+        "Region": "CN-Shanghai",
+        "Mode": "mixed",
+        "Idle timeout": "60 s",
+        "Billing tier (estimate)": "720p",
+    }
+    assert shown["Source"] == {"Stream": "audio", "Source": "camera"}
+    assert shown["Video"]["Group of pictures"] == "50 frames (2 s)"
+    assert shown["Video"]["Bitrate"] == "1,500 kbit/s"
+    assert shown["Audio"] == {"Bitrate": "128 kbit/s", "Channels": "2", "Sample rate": "48,000 Hz"}
+    assert shown["Users and background"] == {
+        "Users who are mixed": "1",
+        "Their streams": "1 x camera",
+        "Background image": "set",
+        "Background mode": None,
+    }
+    assert shown["SEI"]["Payload"] == "set, not shown"
+
+
+def test_what_is_not_set_is_not_what_can_t_be_read() -> None:
+    """An absent number is none; one without a readable form is said to be unreadable."""
+    bad = configuration(encoding=encoding(), field_errors=("EncodeParams.VideoBitrate", "MaxIdleTime"))
+    shown = settings(bad)
+    assert (shown["General"]["Idle timeout"], shown["Video"]["Bitrate"]) == ("unreadable", "unreadable")
+    assert shown["Video"]["Frame rate"] is None
+    assert shown["Users and background"]["Users who are mixed"] == "all of the channel"
+
+
+def test_parts_that_a_task_has_not_are_left_out() -> None:
+    """A plain task has no heading over nothing; an audio-only one has no video to speak of."""
+    assert list(settings(configuration())) == ["General"]
+    assert settings(configuration(encoding=encoding(audio_only=True)))["Video"] == {"Video": "none: audio only"}
+
+
+def test_an_address_is_scheme_and_host() -> None:
+    """What is missing is said."""
+    assert output_address(Output("rtmp", "a.example", is_ali_cdn=None, has_userinfo=False)) == "rtmp://a.example"
+    assert output_address(Output("", "", is_ali_cdn=None, has_userinfo=False)) == "no scheme://no host"
+
+
+async def test_the_page_has_all_of_it() -> None:
+    """Ages, settings with the vendor's names, outputs, panes, odd values and changes stand on it."""
+    page = await page_of_task()
+    for words in (
+        "First seen 1 min ago , changed 30 s ago , list read 3 s ago .",
+        "Idle timeout 60 s MaxIdleTime",
+        "rtmp://push.example.com not said yes",
+        "Not readable: UserPanes.RenderMode .",
+        "added",
+    ):
+        assert words in page.text
+    assert "removed" not in page.text
+
+
+async def test_panes_are_drawn_with_attributes_alone() -> None:
+    """The picture has a frame, each pane, and marks where panes of one layer overlap; nothing carries a style."""
+    pane = Pane(0.1, 0.1, 0.5, 0.5, 0, None, "screen", has_background_image=True)
+    page = await page_of_task(msgspec.structs.replace(FULL, panes=(pane, pane)))
+    classes = [rect.get("class") for rect in page.all("rect")]
+    assert classes == ["hatch", "frame", "pane", "pane", "overlap"]
+    assert "Hatched: panes of one layer overlap." in page.text
+    assert not any("style" in attributes for _, attributes in page.elements)
+
+
+async def test_findings_stand_in_the_order_of_their_urgency() -> None:
+    """Violations first, the severest of them first, with message, age and remedy; what passed is counted."""
+    bad = rule("bad", severity=Severity.CRITICAL, remedy="Lower it.")
+    findings = (
+        TaskFinding(rule("agreed"), Outcome.EXEMPT, None, FindingDetail(message="too fast", exemption="load-test")),
+        TaskFinding(rule("odd"), Outcome.ERROR, None, FindingDetail(reason="no such field")),
+        TaskFinding(rule("mild"), Outcome.VIOLATION, NOW - 5, FindingDetail(message="a bit much")),
+        TaskFinding(bad, Outcome.VIOLATION, NOW - 90, FindingDetail(message="8 Mbit/s")),
+        TaskFinding(rule("good"), Outcome.PASS, None, FindingDetail()),
+        TaskFinding(rule("other"), Outcome.NOT_APPLICABLE, None, FindingDetail()),
+    )
+    page = await page_of_task(FULL, *findings)
+    for words in (
+        "critical 8 Mbit/s Lower it. 1 min 30 s ago",
+        "warning a bit much 5 s ago",
+        "can't be evaluated no such field",
+        "exempted too fast exemption: load-test",
+        "1 rule passed, 1 not about a task like this.",
+    ):
+        assert words in page.text
+    places = [page.text.index(words) for words in ("8 Mbit/s", "a bit much", "no such field", "too fast")]
+    assert places == sorted(places)
+
+
+async def test_a_task_without_findings_says_so() -> None:
+    """Nothing against it is said, not left open."""
+    assert "No rule has anything against it." in (await page_of_task()).text
+
+
+async def test_an_unknown_task_is_a_page_of_its_own() -> None:
+    """It is 404, names what was asked for, and leads to its app."""
+    view = ApiView([app_view()])
+    page = await page_of(view, "/apps/production/live-main/tasks/gone")
+    assert page.status == 404
+    assert "has no task gone, or has it no more" in page.text
+    assert "/apps/production/live-main" in page.links
+
+
+ANY_NUMBER = st.one_of(st.none(), st.floats(), st.floats(-2, 2))
+
+
+def pane(
+    x: float | None, y: float | None, width: float | None, height: float | None, z_order: int | None = None
+) -> Pane:
+    """Return a pane at a place."""
+    return Pane(x, y, width, height, z_order, None, None, has_background_image=False)
+
+
+def layout(*panes: Pane, of: Encoding | None = None) -> PaneLayout:
+    """Return the drawing of some panes."""
+    drawn = pane_layout(panes, of)
+    assert drawn is not None
+    return drawn
+
+
+def test_no_pane_is_no_drawing() -> None:
+    """A task without layout has no picture."""
+    assert pane_layout((), None) is None
+
+
+def test_the_frame_has_the_shape_of_the_video() -> None:
+    """Landscape, portrait, and 16:9 where the size is not known or makes no picture."""
+    shapes = [
+        (encoding(width=1280, height=720), (960, 540)),
+        (encoding(width=720, height=1280), (540, 960)),
+        (encoding(width=640, height=480), (960, 720)),
+        (encoding(), (960, 540)),
+        (None, (960, 540)),
+        (encoding(width=0, height=720), (960, 540)),
+        (encoding(width=100_000, height=1), (960, 540)),
+    ]
+    for of, size in shapes:
+        drawn = layout(pane(0, 0, 1, 1), of=of)
+        assert (drawn.width, drawn.height) == size
+
+
+def test_panes_stand_side_by_side_without_overlap() -> None:
+    """Neighbours that share a border share nothing else, whatever their rounding."""
+    third = 1 / 3
+    drawn = layout(*(pane(place * third, 0, third, 1) for place in range(3)))
+    assert [one.rectangle.x for one in drawn.panes] == [0, 320, 640]
+    assert (drawn.overlaps, drawn.overlapping, drawn.not_drawn) == ((), frozenset(), 0)
+    assert not any(one.leaves_frame for one in drawn.panes)
+
+
+def test_panes_of_one_layer_overlap() -> None:
+    """What two of them share is marked once, and both are named."""
+    drawn = layout(pane(0, 0, 0.5, 1), pane(0.25, 0, 0.5, 1), pane(0.25, 0, 0.5, 1), pane(0.9, 0, 0.1, 0.1))
+    assert [(one.x, one.width) for one in drawn.overlaps] == [(240, 240), (240, 480)]
+    assert drawn.overlapping == {1, 2, 3}
+    assert [text for _, _, text in drawn.labels] == ["1", "2, 3", "4"]
+
+
+def test_a_pane_above_another_is_no_overlap() -> None:
+    """A picture in a picture is meant: the higher layer is drawn last, and nothing is marked."""
+    drawn = layout(pane(0.7, 0.7, 0.2, 0.2, z_order=1), pane(0, 0, 1, 1, z_order=0))
+    assert [one.number for one in drawn.panes] == [2, 1]
+    assert drawn.overlapping == frozenset()
+
+
+def test_a_pane_that_leaves_the_frame_is_cut() -> None:
+    """The part inside is drawn, and that there is another part is said."""
+    (drawn,) = layout(pane(-0.5, 0.5, 1, 1)).panes
+    assert (drawn.rectangle.x, drawn.rectangle.width, drawn.rectangle.height) == (0, 480, 270)
+    assert drawn.leaves_frame
+
+
+def test_what_has_no_place_is_counted() -> None:
+    """Missing, infinite, negative and far sizes are not drawn, and neither are panes beyond what can be read."""
+    nowhere = [pane(None, 0, 1, 1), pane(nan, 0, 1, 1), pane(0, inf, 1, 1), pane(0, 0, -1, 1), pane(7, 0, 1, 1)]
+    assert layout(pane(0, 0, 1, 1), *nowhere).not_drawn == 5
+    assert layout(*[pane(0, 0, 0.1, 0.1)] * (MOST_PANES + 3)).not_drawn == 3
+
+
+@given(st.lists(st.builds(pane, ANY_NUMBER, ANY_NUMBER, ANY_NUMBER, ANY_NUMBER, st.none() | st.integers()), min_size=1))
+def test_everything_is_drawn_inside_of_the_frame(panes: list[Pane]) -> None:
+    """Whatever the numbers, all that is drawn is finite and within the frame."""
+    drawn = layout(*panes)
+    assert len(drawn.panes) + drawn.not_drawn == len(panes)
+    for one in [*(each.rectangle for each in drawn.panes), *drawn.overlaps]:
+        assert all(map(isfinite, (one.x, one.y, one.width, one.height)))
+        assert 0 <= one.x <= LONG_SIDE
+        assert one.x + one.width <= drawn.width + 0.2
+        assert one.y + one.height <= drawn.height + 0.2

@@ -1,0 +1,151 @@
+"""`/violations`: what is found, how it is narrowed, and in which order."""
+
+import pytest
+
+from exporter.policy.rule import Severity
+from exporter.web.api.query import BadQueryError
+from exporter.web.pages.violations_page import ViolationsQuery, read_violations_query, shown_violations
+from exporter.web.view import FindingDetail, FindingKind
+from tests.support.slices import timed
+from tests.web.api.api_view import ApiView
+from tests.web.fake_view import NOW, PENDING, app_view, findings, rule
+from tests.web.pages.page_view import page_of
+
+BAD = rule("bad", severity=Severity.CRITICAL, owner="")
+HOUR = 3600.0
+
+
+def view_of_two_apps() -> ApiView:
+    """Return a view of findings of all ages."""
+    view = ApiView([app_view(), app_view(app_id="frozen", up=False, data_available=False)])
+    view.found = {
+        FindingKind.VIOLATION: [
+            findings({"new": NOW - 10, "old": NOW - 8 * 24 * HOUR}),
+            findings({"day": NOW - 30 * HOUR}, app_id="frozen", data_available=False),
+            findings({"": NOW - 2 * HOUR}, rule=BAD),
+        ],
+        FindingKind.EXEMPTED: [
+            findings(
+                {},
+                ageless=["agreed"],
+                detail=lambda _task_id: FindingDetail(message="too fast", exemption="load-test"),
+            )
+        ],
+    }
+    return view
+
+
+async def shown(**parameters: str) -> list[str]:
+    """Return the TaskIds that a query shows."""
+    document = await shown_violations(view_of_two_apps(), read_violations_query(parameters), now=NOW)
+    return [row.finding.task_id for row in document["page"].rows]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "task_ids"),
+    [
+        ({}, ["", "day", "old", "new"]),
+        ({"rule": "bad"}, [""]),
+        ({"severity": "warning"}, ["day", "old", "new"]),
+        ({"app_id": "frozen"}, ["day"]),
+        ({"account": "staging"}, []),
+        ({"owner": "live-ops"}, ["", "day", "old", "new"]),
+        ({"age": "under-1h"}, ["new"]),
+        ({"age": "over-1h"}, ["", "day", "old"]),
+        ({"age": "over-1d"}, ["day", "old"]),
+        ({"age": "over-7d"}, ["old"]),
+        ({"outcome": "exempted"}, ["agreed"]),
+        ({"outcome": "exempted", "age": "under-1h"}, []),
+        ({"outcome": "unevaluable"}, []),
+    ],
+)
+async def test_only_what_is_asked_for_is_shown(parameters: dict[str, str], task_ids: list[str]) -> None:
+    """Each filter narrows; the severest and then the oldest stand first."""
+    assert await shown(**parameters) == task_ids
+
+
+@pytest.mark.parametrize("name", ["severity", "outcome", "age", "page"])
+def test_a_bad_parameter_is_refused(name: str) -> None:
+    """What can't be shown is said, not ignored."""
+    with pytest.raises(BadQueryError, match=f"{name} is 'nonsense'"):
+        read_violations_query({name: "nonsense"})
+
+
+async def test_the_page_has_rules_and_findings() -> None:
+    """A table of rules leads to their findings; each finding has its task, app, message and age."""
+    page = await page_of(view_of_two_apps(), "/violations")
+    assert "bad Video bitrate within what was agreed critical 1 1 2 h ago" in page.text
+    assert "video-bitrate-agreed Video bitrate within what was agreed warning 3 2 8 d ago live-ops" in page.text
+    assert "/violations?rule=bad" in page.links
+    assert "the app as a whole production / live-main bad critical about the app 2 h ago" in page.text
+    assert "/apps/production/live-main/tasks/old" in page.links
+    assert "1\N{EN DASH}4 of 4 findings" in page.text
+
+
+async def test_frozen_data_is_said() -> None:
+    """Apps whose data is withdrawn are named above, and their findings are marked."""
+    page = await page_of(view_of_two_apps(), "/violations")
+    assert "Frozen: of production / frozen these are the findings of the last good data, which is withdrawn." in (
+        page.text
+    )
+    assert "production / frozen frozen video-bitrate-agreed" in page.text
+
+
+async def test_an_exempted_finding_names_its_exemption() -> None:
+    """It has no age, and says why it is none."""
+    page = await page_of(view_of_two_apps(), "/violations", {"outcome": "exempted"})
+    assert "warning too fast exemption: load-test \N{EN DASH} not known" in page.text
+
+
+@pytest.mark.parametrize(("app_id", "said"), [("", True), ("live-new", True), ("live-main", False)])
+async def test_apps_of_which_nothing_can_be_known_are_named(app_id: str, said: bool) -> None:
+    """That nothing is found is no all-clear for an app without data that is asked for."""
+    page = await page_of(ApiView([app_view(), PENDING]), "/violations", {"app_id": app_id})
+    assert ("Not known: of production / live-new there is no data now" in page.text) is said
+    assert "Nothing is found." in page.text
+
+
+async def test_of_many_apps_without_data_some_are_named() -> None:
+    """A failure of everything does not make the page endless."""
+    apps = [app_view(app_id=f"app-{number:03}", up=False, data_available=False) for number in range(120)]
+    page = await page_of(ApiView(apps), "/violations")
+    assert "production / app-019 and 100 more there is no data now" in page.text
+
+
+async def test_nothing_found_is_said() -> None:
+    """An empty page says so."""
+    page = await page_of(view_of_two_apps(), "/violations", {"outcome": "unevaluable"})
+    assert "Nothing is found." in page.text
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"rule": "nope"}, "There is no rule 'nope'."),
+        ({"app_id": "nope"}, "There is no app 'nope'."),
+        ({"account": "nope"}, "There is no account 'nope'."),
+        ({"owner": "nope"}, "No app and no rule has the owner 'nope'."),
+    ],
+)
+async def test_a_name_that_nothing_has_is_said_and_kept_in_the_form(parameters: dict[str, str], said: str) -> None:
+    """It does not look as if all were well."""
+    page = await page_of(view_of_two_apps(), "/violations", parameters)
+    assert said in page.text
+    assert "Nothing is found." not in page.text
+    assert {"value": "nope", "selected": None} in page.all("option")
+
+
+def test_20_000_findings_hold_nobody_up() -> None:
+    """A page of them is found step by step, and only what it shows is worded."""
+    view = ApiView([app_view()])
+    worded: list[str] = []
+
+    def detail(task_id: str) -> FindingDetail:
+        worded.append(task_id)
+        return FindingDetail(message=task_id)
+
+    since = {f"{number:032x}": NOW - number for number in range(10_000)}
+    view.found = {FindingKind.VIOLATION: [findings(since, rule=rule(name), detail=detail) for name in ("one", "two")]}
+    document, took = timed(shown_violations(view, ViolationsQuery(page=10**6), now=NOW))
+    assert (document["page"].matching, len(document["page"].rows), len(worded)) == (20_000, 50, 50)
+    assert max(took) < 0.05

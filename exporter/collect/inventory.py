@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from math import inf
 from typing import Final
 
 import msgspec
@@ -10,8 +11,9 @@ from exporter.collect.listing import Fresh
 from exporter.task import Task
 
 SUPERSEDED_FOR_SECONDS: Final = 2.0
-"""For so long a version that was replaced, or a task that was removed, is not believed when it is read again: a
-replica behind the service may lag by a second. Who really changes a task back sees it that much later."""
+"""For this long a replaced version or a removed task is not believed when it is read again: a replica of the service
+may lag by a second. The task is read once more afterwards, so a change that is really taken back shows that much later.
+"""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -41,7 +43,11 @@ class Inventory:
         self._entries: dict[str, Entry] = {}
         self._task_ids: dict[int, str] = {}
         self._superseded: dict[int, float] = {}
-        self._expiries: deque[tuple[float, int]] = deque()
+        """Until when rows with a digest are not believed, by when their request was sent."""
+        self._removed: dict[str, float] = {}
+        """When tasks were removed: rows of requests that were sent before are older than that."""
+        self._expiries: deque[tuple[float, int | str]] = deque()
+        self._refused: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -90,6 +96,14 @@ class Inventory:
                 changes.append(change)
         return changes
 
+    def take_refused(self) -> dict[str, float]:
+        """Return the tasks whose rows were refused as outdated since the last call.
+
+        With each comes the monotonic time from which on a request shows what is true.
+        """
+        refused, self._refused = self._refused, {}
+        return refused
+
     def remove(self, task_ids: Iterable[str], *, settled_before: float, at: float) -> list[Change]:
         """Take out tasks that are gone.
 
@@ -104,18 +118,39 @@ class Inventory:
             if entry is not None and entry.sent_at < settled_before:
                 del self._entries[task_id]
                 self._supersede(entry.task, at)
+                self._removed[task_id] = at
+                self._expiries.append((at, task_id))
                 changes.append(Change(before=entry.task, after=None))
         return changes
+
+    def forget_superseded(self, *, before: float) -> None:
+        """Forget replaced and removed versions that no answer to a request sent after `before` needs.
+
+        Args:
+            before: monotonic seconds: when the oldest reading that is still under way began. Its rows are accepted
+                at its end, and each is compared by the time at which its own request was sent.
+        """
+        while self._expiries and self._expiries[0][0] <= before:
+            expiry, key = self._expiries.popleft()
+            if isinstance(key, str):
+                if self._removed.get(key) == expiry:
+                    del self._removed[key]
+            elif self._superseded.get(key) == expiry:
+                del self._superseded[key]
 
     def _accept_row(self, fresh: Fresh, now: float) -> Change | None:
         task = fresh.task
         entry = self._entries.get(task.task_id)
-        if self._is_superseded(task.row_digest, fresh.sent_at):
+        if fresh.sent_at < (self._removed.get(task.task_id, -inf) if entry is None else entry.sent_at):
+            return None
+        believed_from = self._superseded.get(task.row_digest, -inf)
+        if fresh.sent_at < believed_from:
+            self._refused[task.task_id] = believed_from
             return None
         if entry is None:
             self._put(Entry(task, first_seen=now, last_changed=now, sent_at=fresh.sent_at))
             return Change(before=None, after=task)
-        if fresh.sent_at < entry.sent_at or task.row_digest == entry.task.row_digest:
+        if task.row_digest == entry.task.row_digest:
             return None
         self._supersede(entry.task, fresh.sent_at)
         same = task.same_content(entry.task)
@@ -126,16 +161,10 @@ class Inventory:
     def _put(self, entry: Entry) -> None:
         self._entries[entry.task.task_id] = entry
         self._task_ids[entry.task.row_digest] = entry.task.task_id
+        self._superseded.pop(entry.task.row_digest, None)
 
     def _supersede(self, task: Task, at: float) -> None:
         """Forget a version, and don't believe it for a while."""
         self._task_ids.pop(task.row_digest, None)
         self._superseded[task.row_digest] = at + SUPERSEDED_FOR_SECONDS
         self._expiries.append((at + SUPERSEDED_FOR_SECONDS, task.row_digest))
-
-    def _is_superseded(self, row_digest: int, sent_at: float) -> bool:
-        while self._expiries and self._expiries[0][0] <= sent_at:
-            expiry, expired = self._expiries.popleft()
-            if self._superseded.get(expired) == expiry:
-                del self._superseded[expired]
-        return self._superseded.get(row_digest, 0.0) > sent_at

@@ -1,6 +1,7 @@
 """The accepted tasks: what is a change, which reading wins, and what is not believed."""
 
 import msgspec
+import pytest
 
 from exporter.aliyun.interning import Interner
 from exporter.aliyun.response import row_digest
@@ -77,6 +78,29 @@ def test_a_replaced_version_is_not_believed_for_two_seconds() -> None:
     assert accept(inventory, task("1"), sent_at=10 + SUPERSEDED_FOR_SECONDS) == ["modified"]
 
 
+def test_rows_are_compared_by_their_own_requests_whatever_their_order() -> None:
+    """Of one batch, a row that was read later does not end the protection against an outdated one."""
+    inventory = Inventory()
+    accept(inventory, task("1", "other"), sent_at=1)
+    accept(inventory, task("2", "other"), sent_at=10)
+    batch = [Fresh(task("1", "new"), 20), Fresh(task("1", "other"), 11)]
+    assert [kind(change) for change in inventory.accept(batch, now=0)] == ["added"]
+    assert inventory.take_refused() == {"other": 10 + SUPERSEDED_FOR_SECONDS}
+    assert inventory.take_refused() == {}
+
+
+@pytest.mark.parametrize(("version", "sent_at"), [("1", 12.9), ("2", 12.9), ("2", 14.9), ("3", 12.9)])
+def test_a_removed_task_does_not_come_back_by_rows_that_are_older(version: str, sent_at: float) -> None:
+    """Neither a row that was asked for before the removal brings it back, nor one that a replica shows after it."""
+    inventory = Inventory()
+    accept(inventory, task("1"), sent_at=1)
+    accept(inventory, task("2"), sent_at=11.5)
+    inventory.remove(["task"], settled_before=12, at=13)
+    inventory.forget_superseded(before=12.5)
+    assert accept(inventory, task("1", "another"), task(version), sent_at=sent_at) == ["added"]
+    assert inventory.get("task") is None
+
+
 def test_a_removed_task_is_not_believed_for_two_seconds() -> None:
     """A replica that lags does not bring back what is gone; a task that is created anew otherwise is believed."""
     inventory = Inventory()
@@ -107,5 +131,6 @@ def test_what_is_not_believed_is_forgotten_in_time() -> None:
     inventory = Inventory()
     for second in range(100):
         accept(inventory, task(str(second)), sent_at=float(second))
+        inventory.forget_superseded(before=float(second))
     assert len(inventory._superseded) <= SUPERSEDED_FOR_SECONDS + 1
     assert inventory.task_id_of(row_digest(msgspec.Raw(b"{}"))) is None

@@ -5,31 +5,35 @@ what is gone. Only what was read without a hole changes the picture, in one sync
 replaced whole: a reader never sees half of either.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
 
 import structlog
 
 from exporter.aliyun.errors import ApiError
 from exporter.clock import Clock
+from exporter.collect.absences import Absences
+from exporter.collect.doubts import Found
+from exporter.collect.gathered import REPLICA_LAG_SECONDS
 from exporter.collect.intervals import Backoff, Intervals
 from exporter.collect.inventory import Change, Inventory
 from exporter.collect.limiter import Priority
-from exporter.collect.listing import MAX_UPDATE_WINDOWS, Fresh, IncompleteReadingError, ListReader, Reading, Rows
+from exporter.collect.list_reader import ListReader
+from exporter.collect.listing import IncompleteReadingError, Reading, Rows
 from exporter.collect.requests import AppRequests
 from exporter.collect.standing import Kind, Standing
 from exporter.collect.state_file import SavedApp
 from exporter.collect.status import Status, Sweep
-from exporter.collect.together import gather_or_cancel
+from exporter.collect.sweep_reader import SweepReader, WholeReading
 from exporter.collect.windows import LARGEST_PAGE
 from exporter.config.model import App
 from exporter.state import State
 
-LAG_SECONDS: Final = 1.0
-"""How far a replica behind the service may lag: nothing is judged gone by what it may not know yet."""
+MANY_ABSENT: Final = 8
+"""More tasks than this that an update does not see are left to a sweep, which may prove that they are gone."""
 
-FEWEST_LOOK_UPS: Final = 8
-"""So many tasks that a sweep did not see are always looked up, however short the list is."""
+LOOKUP_SECONDS: Final = {Kind.UPDATE: 5.0, Kind.SWEEP: 10.0}
+"""For how long, at most, tasks are looked up after an attempt; after an update no longer than its interval."""
 
 
 class CollectorEvents(Protocol):
@@ -70,20 +74,23 @@ class Collector:
         self.wants_sweep = False
         """Whether a sweep should run before its turn."""
         self._requests = requests
-        self._rows = rows
         self._intervals = intervals
         self._clock = clock
         self._events = events
         self._reader = ListReader(rows, monotonic=clock.monotonic, max_tasks=max_tasks, largest_page=largest_page)
+        self._sweep_reader = SweepReader(self._reader, requests, clock)
+        self._absences = Absences(requests, rows, clock)
         self._log = structlog.get_logger(account=account, app_id=app.id)
         self._standing = Standing(account, app)
         self._backoff = {kind: Backoff() for kind in Kind}
         self._seen_in_front: set[str] = set()
         """What updates saw since the running sweep began: it exists, wherever the sweep looked for it."""
-        self._unseen_once: frozenset[str] = frozenset()
-        """What the last accepted sweep did not see and had no look-up left for."""
+        self._reading_list = False
+        """Whether a sweep's pages are being read: it may still bring rows that are older than what updates see."""
+        self._began_at: dict[str, float] = {}
+        """When what is under way began, in monotonic seconds."""
         self._says_unmoved = False
-        self.status = self._standing.status(intervals, at=clock.monotonic())
+        self.status = self._status_now()
 
     @property
     def attempted(self) -> bool:
@@ -114,7 +121,7 @@ class Collector:
 
     def look_at_clock(self) -> None:
         """Withdraw what has become too old."""
-        if self._standing.status(self._intervals, at=self._clock.monotonic()) != self.status:
+        if self._status_now() != self.status:
             self._tell([])
 
     def restore(self, saved: SavedApp) -> bool:
@@ -124,7 +131,7 @@ class Collector:
             False, and nothing has changed, where it is older than data may be, or comes from the future.
         """
         age_seconds = self._clock.now() - saved.sweep.began
-        if not -LAG_SECONDS <= age_seconds <= self._intervals.stale_after_seconds:
+        if not -REPLICA_LAG_SECONDS <= age_seconds <= self._intervals.stale_after_seconds:
             self._log.info(
                 "saved tasks are not used: they are too old or from the future", age_seconds=round(age_seconds)
             )
@@ -153,28 +160,45 @@ class Collector:
 
     async def update(self) -> None:
         """Bring in what was created or changed. There is nothing to update before a first sweep."""
-        if self._standing.has_sweep:
-            await self._attempt(Kind.UPDATE, self._update)
+        if self._standing.has_sweep and await self._attempt(Kind.UPDATE, self._update):
+            await self._settle(Kind.UPDATE)
 
     async def sweep(self) -> None:
-        """Read the whole list and take it for the truth."""
+        """Read the whole list and accept it, then settle what it did not show."""
         self.wants_sweep, self.sweeping = False, True
         try:
-            await self._attempt(Kind.SWEEP, self._sweep)
+            if await self._attempt(Kind.SWEEP, self._sweep):
+                await self._settle(Kind.SWEEP)
         finally:
-            self.sweeping = False
+            self.sweeping = self._reading_list = False
 
-    async def _attempt(self, kind: Kind, make: Callable[[], Awaitable[None]]) -> None:
-        """Make an attempt and note how it went; its failures end here."""
+    async def _attempt(self, kind: Kind, make: Callable[[], Awaitable[str]]) -> bool:
+        """Make an attempt and note its outcome; its failures end here.
+
+        Args:
+            kind: of which kind it is.
+            make: makes it; returns why what it brought is incomplete though it can be used, empty where it is not.
+
+        Returns:
+            Whether it brought anything.
+        """
         self._standing.began(now=self._clock.now())
+        self._began_at[kind] = self._clock.monotonic()
         try:
-            await make()
+            incomplete = await make()
         except ApiError as error:
             self._failed(kind, error.state, error.reason)
-        except IncompleteReadingError:
-            self._failed(kind, State.PARTIAL, "the list changes faster than it can be read within the budget")
+            return False
+        except IncompleteReadingError as error:
+            self._failed(kind, State.PARTIAL, str(error))
+            return False
+        finally:
+            del self._began_at[kind]
+        if incomplete:
+            self._failed(kind, State.PARTIAL, incomplete)
         else:
             self._backoff[kind].succeeded()
+        return True
 
     def _failed(self, kind: Kind, outcome: State, reason: str) -> None:
         self._backoff[kind].failed(self._clock.monotonic())
@@ -183,113 +207,113 @@ class Collector:
         self._standing.failed(kind, outcome, reason)
         self._tell([])
 
-    async def _update(self) -> None:
+    async def _update(self) -> str:
         began = self._clock.now()
         reading = await self._reader.read_front(self._requests.window(Priority.UPDATE), self.inventory.task_id_of)
         self._seen_in_front |= reading.seen
+        self._absences.read(reading)
         self.wants_sweep |= not (reading.complete or reading.anchored)
-        changes = self._apply(reading, gone=[])
-        # While a sweep runs, what is gone is for it alone to judge: it may still bring rows that are older.
-        if reading.complete and not self.sweeping and (unseen := self._unseen(reading.seen, reading)):
+        changes = self._accept(reading)
+        if reading.complete and not self._reading_list and (unseen := self._unseen(reading.seen, reading.began)):
+            self._absences.unseen(unseen, since=reading.began)
+            self.wants_sweep |= len(unseen) > MANY_ABSENT
             self._tell(changes)
-            self.wants_sweep |= len(unseen) > FEWEST_LOOK_UPS
-            changes = self._apply(reading, await self._look_up(unseen[:FEWEST_LOOK_UPS], reading))
+            await self._check_loss(unseen, seen=len(reading.seen), length=None)
+            changes = self._absences.take_confirmed(self.inventory)
         self._standing.updated(began=began)
         self._tell(changes)
+        return ""
 
-    async def _sweep(self) -> None:
+    async def _sweep(self) -> str:
         began, sent_before = self._clock.now(), self._requests.sent
         baseline = not self._standing.has_sweep
         self._seen_in_front.clear()
-        reading = await self._reader.read_all(
-            self._requests.window(Priority.SWEEP),
-            self.inventory.task_id_of,
-            expected_tasks=len(self.inventory),
-        )
-        if reading.windows > 1:
-            await self._read_front_again(reading)
-        found_in_front = len(self._seen_in_front - reading.seen)
-        not_in_front = reading.fresh_below_front - self._seen_in_front
-        verdict = await self._judge(reading)
-        changes = self._apply(reading, verdict.gone)
+        self._reading_list = True
+        whole = await self._sweep_reader.read(self.inventory, self._seen_in_front)
+        self._reading_list = False
+        seen = whole.seen | self._seen_in_front
+        found_in_front = len(seen) - len(whole.seen)
+        unseen = self._unseen(seen, whole.began)
+        self._absences.seen(seen)
+        self._absences.swept(unseen, since=whole.began, proves_absence=whole.proves_absence)
+        if not whole.agrees:
+            self._tell([] if baseline else self._accept(whole))
+            return (
+                f"tasks of equal update times change places between requests, so pages show some twice and others not "
+                f"(list of {whole.length or 'unknown'} rows, {len(whole.seen)} tasks seen): changes are applied, "
+                "removals are looked up one by one; ask the vendor for a stable order"
+            )
+        await self._check_loss(unseen, seen=len(whole.seen), length=whole.length)
+        not_in_front = whole.fresh_below_front - self._seen_in_front
+        changes = self._accept(whole)
         unmoved = [
             change for change in changes if change.before and change.after and change.after.task_id in not_in_front
         ]
-        self._unseen_once = verdict.unseen_once
-        self.wants_sweep |= bool(verdict.unseen_once)
+        changes += self._absences.take_confirmed(self.inventory)
         sweep = Sweep(
             began=began,
-            duration_seconds=self._clock.monotonic() - reading.began,
+            duration_seconds=self._clock.monotonic() - whole.began,
             requests=self._requests.sent - sent_before,
-            repaired_tasks=found_in_front + verdict.found_by_task_id,
-            duplicate_rows=reading.duplicate_rows,
-            rows_without_task_id=reading.rows_without_task_id,
+            repaired_tasks=found_in_front,
+            duplicate_rows=whole.duplicate_rows,
+            rows_without_task_id=whole.rows_without_task_id,
             unmoved_changes=len(unmoved),
         )
-        self._standing.swept(sweep, self._intervals, began_at=reading.began)
+        self._standing.swept(sweep, self._intervals, began_at=whole.began)
         self._tell(changes, baseline=baseline)
         self._events.swept()
+        return ""
 
-    async def _read_front_again(self, reading: Reading) -> None:
-        """Complete a reading with what jumped to the front while it ran, as even a replica that lags knows it."""
-        while (early := reading.ended + LAG_SECONDS - self._clock.monotonic()) > 0:
-            await self._clock.sleep(early)
-        first_rows: Mapping[int, str] = {}
-        if not self._standing.has_sweep:
-            first_rows = {fresh.task.row_digest: task_id for task_id, fresh in reading.fresh.items()}
-        front = await self._reader.read_front(
-            self._requests.window(Priority.UPDATE),
-            lambda digest: first_rows.get(digest) or self.inventory.task_id_of(digest),
-            at_most_windows=max(MAX_UPDATE_WINDOWS, reading.windows),
+    def _unseen(self, seen: set[str], began: float) -> list[str]:
+        """Return the tasks that were not seen, but for those that a replica may not know yet."""
+        return self.inventory.unseen(seen, settled_before=began - REPLICA_LAG_SECONDS)
+
+    async def _check_loss(self, unseen: Sequence[str], *, seen: int, length: int | None) -> None:
+        def changed(found: Found) -> None:
+            if found.row is not None and (changes := self.inventory.accept([found.row], now=self._clock.now())):
+                self._tell(changes)
+
+        await self._absences.check_loss(unseen, known=len(self.inventory), seen=seen, length=length, changed=changed)
+
+    async def _settle(self, kind: Kind) -> None:
+        """Look up what is in doubt, and what was refused as outdated, for a while."""
+        seconds = LOOKUP_SECONDS[kind]
+        if kind is Kind.UPDATE:
+            seconds = min(seconds, self._intervals.interval_seconds)
+        lookups = f"lookups after {kind}"
+        self._began_at[lookups] = self._clock.monotonic()
+        try:
+            await self._absences.settle(
+                self.inventory,
+                seconds=seconds,
+                doubts=kind is Kind.SWEEP or not self.sweeping,
+                changed=self._settled,
+            )
+        finally:
+            del self._began_at[lookups]
+        if self._status_now() != self.status:
+            self._tell([])
+
+    def _settled(self, changes: list[Change], repaired_tasks: int) -> None:
+        self._standing.repaired(repaired_tasks)
+        if changes or repaired_tasks:
+            self._tell(changes)
+
+    def _accept(self, reading: Reading | WholeReading) -> list[Change]:
+        """Take in what a reading brought, and remember what was refused as outdated."""
+        changes = self.inventory.accept(reading.fresh.values(), now=self._clock.now())
+        self._absences.refused(self.inventory.take_refused())
+        self.inventory.forget_superseded(before=min(self._began_at.values(), default=self._clock.monotonic()))
+        return changes
+
+    def _status_now(self) -> Status:
+        return self._standing.status(
+            self._intervals, at=self._clock.monotonic(), doubtful_tasks=self._absences.doubtful_tasks
         )
-        if not (front.complete or front.anchored):
-            raise IncompleteReadingError
-        reading.fresh.update(front.fresh)
-        self._seen_in_front |= front.seen
-
-    async def _judge(self, reading: Reading) -> "_Verdict":
-        """Tell which of the tasks that neither a sweep nor an update saw are gone."""
-        unseen = self._unseen(reading.seen | self._seen_in_front, reading)
-        gone = [task_id for task_id in unseen if task_id in self._unseen_once]
-        doubtful = [task_id for task_id in unseen if task_id not in self._unseen_once]
-        if len(doubtful) > max(FEWEST_LOOK_UPS, reading.windows):
-            # Another sweep costs less than so many look-ups.
-            return _Verdict(gone, unseen_once=frozenset(doubtful))
-        gone_by_task_id = await self._look_up(doubtful, reading)
-        return _Verdict(gone + gone_by_task_id, found_by_task_id=len(doubtful) - len(gone_by_task_id))
-
-    def _unseen(self, seen: set[str], reading: Reading) -> list[str]:
-        return self.inventory.unseen(seen, settled_before=reading.began - LAG_SECONDS)
-
-    async def _look_up(self, task_ids: list[str], reading: Reading) -> list[str]:
-        """Return which of the tasks are gone; what the others look like now is added to the reading."""
-        answers = await gather_or_cancel(self._requests.look_up(task_id) for task_id in task_ids)
-        gone = []
-        for task_id, answer in zip(task_ids, answers, strict=True):
-            tasks = [task for row in answer.page.rows if (task := self._rows.read(row)) and task.task_id == task_id]
-            if len(tasks) < len(answer.page.rows):
-                raise ApiError(
-                    State.INVALID_RESPONSE,
-                    "a look-up by TaskId was answered with another task: what answers is not the documented service",
-                )
-            if tasks:
-                reading.fresh[task_id] = Fresh(tasks[0], answer.sent_at)
-            else:
-                gone.append(task_id)
-        return gone
-
-    def _apply(self, reading: Reading, gone: Sequence[str]) -> list[Change]:
-        return [
-            *self.inventory.accept(reading.fresh.values(), now=self._clock.now()),
-            *self.inventory.remove(gone, settled_before=reading.began, at=self._clock.monotonic()),
-        ]
 
     def _tell(self, changes: list[Change], *, baseline: bool = False) -> None:
         """Replace the status, say what has turned, and pass on what is new."""
-        before, self.status = (
-            self.status,
-            self._standing.status(self._intervals, at=self._clock.monotonic()),
-        )
+        before, self.status = self.status, self._status_now()
         self._log_turn(before, self.status)
         self._events.collected(changes, baseline=baseline)
 
@@ -310,11 +334,3 @@ class Collector:
                 state=now.state,
                 reason=now.reason,
             )
-
-
-class _Verdict(NamedTuple):
-    """What became of the tasks that a sweep did not see."""
-
-    gone: list[str]
-    found_by_task_id: int = 0
-    unseen_once: frozenset[str] = frozenset()

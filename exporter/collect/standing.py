@@ -4,6 +4,8 @@ from collections import Counter
 from enum import StrEnum
 from types import MappingProxyType
 
+from msgspec.structs import replace
+
 from exporter.collect.intervals import Intervals
 from exporter.collect.status import Status, Sweep
 from exporter.config.model import App
@@ -96,14 +98,20 @@ class Standing:
         self._repairs += sweep.repaired_tasks
         self._duplicates_seen += sweep.duplicate_rows
 
+    def repaired(self, tasks: int) -> None:
+        """Note tasks that the last sweep's pages missed and that lookups found since."""
+        if self._sweep is not None and tasks:
+            self._sweep = replace(self._sweep, repaired_tasks=self._sweep.repaired_tasks + tasks)
+            self._repairs += tasks
+
     def restored(self, sweep: Sweep, *, last_update_began: float | None, began_at: float) -> None:
         """Begin with a sweep that an earlier process accepted: its data counts, a sweep of this process is pending."""
         self._sweep = sweep
         self._sweep_began_at = began_at
         self._last_update_began = last_update_began
 
-    def status(self, intervals: Intervals, *, at: float) -> Status:
-        """Return what may be said at a monotonic time."""
+    def status(self, intervals: Intervals, *, at: float, doubtful_tasks: int = 0) -> Status:
+        """Return what may be said at a monotonic time, with so many tasks in doubt."""
         broken = ((State.INTERNAL_ERROR, reason) for reason in self._broken.values())
         state, reason = max((*self._outcomes.values(), *broken), key=lambda outcome: outcome[0].badness)
         age_seconds = at - self._sweep_began_at
@@ -136,4 +144,5 @@ class Standing:
             sweep=self._sweep,
             repairs=self._repairs,
             duplicates_seen=self._duplicates_seen,
+            doubtful_tasks=doubtful_tasks,
         )

@@ -2,7 +2,7 @@
 
 1. No task that existed throughout a sweep is missing after it.
 2. No task is counted twice.
-3. No task is declared gone while it exists; past the look-ups' share, while one of the last two sweeps saw it.
+3. No task is reported removed while it exists.
 4. A sweep ends, complete or partial, within a bound of requests.
 """
 
@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from exporter.collect import listing
-from exporter.collect.collector import Collector
+from exporter.collect.doubts import Found, Lookups
+from exporter.collect.gathered import Gathered
 from exporter.collect.inventory import Change
-from exporter.collect.listing import Reading
+from exporter.collect.sweep_reader import SweepReader
 from tests.support.moving_list import ListService, MovingList, Told, collector_of, kind, task_id_of
 from tests.support.virtual_time import VirtualClock, run
 
@@ -100,7 +100,6 @@ class Observation:
         self._resaves = sum(event.kind == "resave" for events in scenario.between for event in events)
         self._throughout: set[str] = set()
         self._known: set[str] = set()
-        self._seen_by_sweeps: list[set[str]] = []
 
     async def carry_out(self) -> None:
         """Read the list while the events happen."""
@@ -109,7 +108,6 @@ class Observation:
         delays = self._delays()
         service = ListService(self._list, before_answer=self._happen, one_way_seconds=lambda: next(delays))
         self._collector = collector_of(service, told, clock, largest_page=self._scenario.largest_page)
-        self._remember_what_sweeps_see()
         if self._scenario.warm:
             await self._collector.sweep()
             self._between = iter(self._scenario.between)
@@ -133,17 +131,6 @@ class Observation:
         for place, seconds in enumerate(delays):
             yield seconds + place * 1e-6  # of requests that are sent at once the first is answered first
 
-    def _remember_what_sweeps_see(self) -> None:
-        reader = self._collector._reader
-        read_all = reader.read_all
-
-        async def remembered(*args: Any, **kwargs: Any) -> Reading:
-            reading = await read_all(*args, **kwargs)
-            self._seen_by_sweeps.append(set(reading.seen))
-            return reading
-
-        reader.read_all = remembered  # type: ignore[method-assign] # a spy
-
     def _happen(self) -> None:
         for event in next(self._between, []):
             if event.kind == "create":
@@ -155,12 +142,9 @@ class Observation:
                     self._throughout.discard(task_id)
 
     def _check_removals(self, changes: Sequence[Change]) -> None:
-        lately_seen = set().union(*self._seen_by_sweeps[-2:])
         for change in changes:
             if kind(change) == "removed" and task_id_of(change) in self._list.versions:
-                by_two_sweeps = len(self._seen_by_sweeps) > 1 and task_id_of(change) not in lately_seen
-                if not by_two_sweeps:
-                    self.broken.append(f"{task_id_of(change)} is declared gone")
+                self.broken.append(f"{task_id_of(change)} is declared gone")
 
     def _check_sweep(self) -> None:
         shown = [entry.task.task_id for entry in self._collector.inventory]
@@ -189,25 +173,25 @@ def test_the_laws_hold_whatever_happens_between_two_requests(scenario: Scenario)
 
 def _no_overlap_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take any window as the next, whether or not it shares a row with what was read."""
-    monkeypatch.setattr(listing._Course, "_joins", lambda *_: True)
+    monkeypatch.setattr(Gathered, "joins", lambda *_: True)
 
 
 def _no_concluding_front(monkeypatch: pytest.MonkeyPatch) -> None:
     """Don't look for what jumped to the front while a sweep read."""
 
-    async def nothing(_collector: Collector, _reading: Reading) -> None:
+    async def nothing(*_: Any) -> None:
         """Read nothing."""
 
-    monkeypatch.setattr(Collector, "_read_front_again", nothing)
+    monkeypatch.setattr(SweepReader, "_read_front_again", nothing)
 
 
 def _no_look_ups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take what neither a sweep nor an update saw for gone."""
 
-    async def all_gone(_collector: Collector, task_ids: list[str], _reading: Reading) -> list[str]:
-        return task_ids
+    async def gone(_lookups: Lookups, task_id: str) -> Found:
+        return Found(task_id, None, asyncio.get_running_loop().time())
 
-    monkeypatch.setattr(Collector, "_look_up", all_gone)
+    monkeypatch.setattr(Lookups, "_look_up", gone)
 
 
 def _no_judgement(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,15 +11,8 @@ import pytest
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.interning import Interner
 from exporter.aliyun.response import row_digest
-from exporter.collect.listing import (
-    IN_FLIGHT,
-    MAX_UPDATE_WINDOWS,
-    Answer,
-    Fetch,
-    IncompleteReadingError,
-    ListReader,
-    Reading,
-)
+from exporter.collect.list_reader import IN_FLIGHT, MAX_UPDATE_WINDOWS, ListReader
+from exporter.collect.listing import Answer, Fetch, IncompleteReadingError, Plan, Reading
 from exporter.collect.rows import AppRows
 from exporter.collect.windows import Window
 from exporter.state import State
@@ -38,7 +31,9 @@ def sweep(
     async def read() -> Reading:
         rows = AppRows(APP, Interner())
         reader = ListReader(rows, monotonic=VirtualClock().monotonic, max_tasks=max_tasks, largest_page=PAGE)
-        return await reader.read_all(fetch or service.fetch, lambda _digest: None, expected_tasks=expected_tasks)
+        return await reader.read_all(
+            fetch or service.fetch, lambda _digest: None, expected_tasks=expected_tasks, plan=Plan.overlapping(PAGE)
+        )
 
     return run(read(), at_most_seconds=600)
 
@@ -95,11 +90,14 @@ def test_a_quiet_list_is_read_to_its_end(tasks: int, past_end: str) -> None:
     assert reading.duplicate_rows == 0
 
 
-def test_a_list_of_one_page_takes_one_request() -> None:
-    """A short first page is the end: nothing more is asked."""
+def test_a_list_of_one_page_takes_two_requests() -> None:
+    """A short first page is the end when the window behind it brings nothing new: nothing more is asked."""
     service = ListService(MovingList(PAGE - 1))
     sweep(service, expected_tasks=PAGE - 1)
-    assert service.requests == [Window(1, PAGE)]
+    first, behind = service.requests
+    assert first == Window(1, PAGE)
+    assert isinstance(behind, Window)
+    assert behind.start < PAGE - 1 < behind.end
 
 
 @pytest.mark.parametrize("past_end", ["empty", "refused", "last_page"])

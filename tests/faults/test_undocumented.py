@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import structlog
 
+from exporter.collect.absences import PROOFS_OF_LARGE_LOSS
 from exporter.collect.inventory import SUPERSEDED_FOR_SECONDS
 from exporter.config.model import Collection
 from exporter.simulator.churn import Rates
@@ -58,7 +59,7 @@ def test_an_unknown_task_is_gone(answer: str, tasks: int) -> None:
 
 @pytest.mark.parametrize("code", ["forbidden", "wrong_key", "throttled_400", "app_not_found"])
 def test_a_refusal_is_never_taken_for_an_unknown_task(code: str) -> None:
-    """A look-up that is answered by a code of another kind leaves the task where it is."""
+    """A lookup that is answered by a code of another kind leaves the task in doubt; the list is whole all the same."""
 
     async def scenario(world: World) -> None:
         await world.until_true("app")
@@ -67,7 +68,8 @@ def test_a_refusal_is_never_taken_for_an_unknown_task(code: str) -> None:
         world.service.fleet.delete("app", world.task_ids("app")[-1])
         await world.clock.sleep(SWEEPS_SECONDS)
         seen = world.seen()
-        assert (seen.up("app"), seen.tasks("app"), seen.changes("app")) == (0, before, {})
+        assert (seen.up("app"), seen.tasks("app"), seen.changes("app")) == (1, before, {})
+        assert world.monitor.apps["production", "app"].collector.status.doubtful_tasks == 1
 
     _quietly(scenario, apps={"app": 130}, variants=_variants())
 
@@ -82,7 +84,7 @@ def test_look_ups_come_out_of_the_budget(counted: bool) -> None:
             world.service.fleet.delete("app", task_id)
         await world.until_true("app")
         statistics = world.service.statistics
-        assert statistics.by_kind["look_up"] >= 8
+        assert statistics.by_kind["look_up"] >= PROOFS_OF_LARGE_LOSS
         assert max(statistics.busiest_second.values()) <= 5
         assert sum(statistics.rejected_by_quota.values()) == 0
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,8 +84,12 @@ class ListService:
     """empty, refused, last_page."""
     deepest_row: int | None = None
     """Refused beyond."""
+    page_of_list: Callable[[list[str], Window], Sequence[str]] | None = None
+    """Which TaskIds a window shows of those that are listed; None: as documented."""
     answers_look_ups_with: str | None = None
     """A TaskId that nobody asked for."""
+    before_look_up: Callable[[str], Awaitable[object]] | None = None
+    """Called with the TaskId of each lookup; may raise ApiError, or never end."""
     one_way_seconds: Callable[[], float] = lambda: ROUND_TRIP_SECONDS / 2
     requests: list[Window | str] = field(default_factory=list)
     """Windows, and the TaskIds of look-ups, in the order of the answers."""
@@ -100,6 +104,10 @@ class ListService:
 
     async def look_up(self, app_id: str, task_id: str) -> Page:
         """Return one task or none."""
+        if self.before_look_up is not None:
+            self.requests.append(task_id)
+            await self.before_look_up(task_id)
+            self.requests.remove(task_id)
         found = self.answers_look_ups_with or task_id
         return await self._answer(task_id, lambda: [found] if found in self.tasks.versions else [], app_id)
 
@@ -116,6 +124,8 @@ class ListService:
     def _rows(self, window: Window) -> Sequence[str]:
         order = self.tasks.order
         start = window.start
+        if self.page_of_list is not None:
+            return self.page_of_list(order, window)
         if self.deepest_row is not None and window.end > self.deepest_row:
             raise refused()
         if start and start >= len(order):

@@ -90,8 +90,8 @@ class Absences:
         *,
         known: int,
         seen: int,
-        length: int | None,
-        changed: Callable[[Found], None],
+        length: int | None = None,
+        overlapped: bool = True,
     ) -> None:
         """Refuse a reading that lost many tasks, until lookups confirm that they are gone, or that hides some again.
 
@@ -100,7 +100,7 @@ class Absences:
             known: how many are known.
             seen: how many it showed.
             length: the number of rows of the list, where it is known.
-            changed: called with what lookups find to exist.
+            overlapped: whether its pages shared rows; where they did not, they may be of different lists.
 
         Raises:
             IncompleteReadingError: its reason says what is not proven.
@@ -110,7 +110,8 @@ class Absences:
         if is_large:
             chosen, wanted = _spread(self._doubts.in_turn(unseen), MOST_LOOKUPS_FOR_PROOF), len(unseen)
         else:
-            chosen, wanted = [task_id for task_id in unseen if task_id in self._found_unlisted], 0
+            chosen = [task_id for task_id in unseen if task_id in self._found_unlisted] if overlapped else list(unseen)
+            wanted = 0
         wanted = min(PROOFS_OF_LARGE_LOSS, wanted)
         if not unseen or not chosen:
             return
@@ -122,7 +123,6 @@ class Absences:
             else:
                 existing.add(answer.task_id)
                 self._exists(answer.task_id)
-                changed(answer)
 
         chosen = chosen[:MOST_LOOKUPS_FOR_PROOF]
         for batch in (chosen[:PROOFS_OF_LARGE_LOSS], chosen[PROOFS_OF_LARGE_LOSS:]):
@@ -132,7 +132,7 @@ class Absences:
         if existing and length is not None and seen + len(existing) > length:
             raise IncompleteReadingError(
                 f"the list ends at row {length}, yet lookups find tasks that it does not show: "
-                "the service cuts it there; spread the tasks over more apps"
+                "the service cuts it there, or shows other rows; spread the tasks over more apps"
             )
         if len(self._confirmed) < wanted:
             raise IncompleteReadingError(

@@ -13,7 +13,6 @@ import structlog
 from exporter.aliyun.errors import ApiError
 from exporter.clock import Clock
 from exporter.collect.absences import Absences
-from exporter.collect.doubts import Found
 from exporter.collect.gathered import REPLICA_LAG_SECONDS
 from exporter.collect.intervals import Backoff, Intervals
 from exporter.collect.inventory import Change, Inventory
@@ -218,7 +217,7 @@ class Collector:
             self._absences.unseen(unseen, since=reading.began)
             self.wants_sweep |= len(unseen) > MANY_ABSENT
             self._tell(changes)
-            await self._check_loss(unseen, seen=len(reading.seen), length=None)
+            await self._absences.check_loss(unseen, known=len(self.inventory), seen=len(reading.seen))
             changes = self._absences.take_confirmed(self.inventory)
         self._standing.updated(began=began)
         self._tell(changes)
@@ -243,7 +242,9 @@ class Collector:
                 f"(list of {whole.length or 'unknown'} rows, {len(whole.seen)} tasks seen): changes are applied, "
                 "removals are looked up one by one; ask the vendor for a stable order"
             )
-        await self._check_loss(unseen, seen=len(whole.seen), length=whole.length)
+        await self._absences.check_loss(
+            unseen, known=len(self.inventory), seen=len(seen), length=whole.length, overlapped=whole.overlapped
+        )
         not_in_front = whole.fresh_below_front - self._seen_in_front
         changes = self._accept(whole)
         unmoved = [
@@ -267,13 +268,6 @@ class Collector:
     def _unseen(self, seen: set[str], began: float) -> list[str]:
         """Return the tasks that were not seen, but for those that a replica may not know yet."""
         return self.inventory.unseen(seen, settled_before=began - REPLICA_LAG_SECONDS)
-
-    async def _check_loss(self, unseen: Sequence[str], *, seen: int, length: int | None) -> None:
-        def changed(found: Found) -> None:
-            if found.row is not None and (changes := self.inventory.accept([found.row], now=self._clock.now())):
-                self._tell(changes)
-
-        await self._absences.check_loss(unseen, known=len(self.inventory), seen=seen, length=length, changed=changed)
 
     async def _settle(self, kind: Kind) -> None:
         """Look up what is in doubt, and what was refused as outdated, for a while."""

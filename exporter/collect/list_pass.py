@@ -75,6 +75,7 @@ class ListPass:
 
         self._new_gathered = new_gathered
         self._gathered = new_gathered(plan)
+        self._most_rows = plan.most_rows
         self.planned = 0
         """The position up to which windows are asked for."""
         self._step = Step.READ
@@ -157,6 +158,11 @@ class ListPass:
             self._gaps = 0
         if page.full:
             gathered.add(page)
+            if self._most_rows is not None and page.end > self._most_rows:
+                raise IncompleteReadingError(
+                    f"pages of different sizes do not fit together, and pages of one size have no end within "
+                    f"{self._most_rows} rows: check that what answers is the documented service"
+                )
             return True
         if not self._to_the_end:
             gathered.add(page)
@@ -307,8 +313,12 @@ class ListPass:
         """A page shares no row with what was read: rows slid out between. Go back to where they are now."""
         self._gathered.check(page)
         self._gaps += 1
-        if self.reading.unexplained_rows or (self._gaps > GAPS_BELOW_A_STILL_FRONT and self._gathered.front_is_still):
-            raise UnstableOrderError
+        still = self._gaps > GAPS_BELOW_A_STILL_FRONT and self._gathered.front_is_still
+        if self._to_the_end and (still or self.reading.unexplained_rows):
+            raise UnstableOrderError(
+                f"pages do not fit together at row {page.window.start} though the list does not move: "
+                "its rows have no stable order, or what answers is not the documented service"
+            )
         if self._gaps > MAX_GAPS:
             raise self._outrun(page.window)
         largest = self.reading.largest_page

@@ -61,6 +61,8 @@ class Plan(NamedTuple):
     """Rows that two windows share at first. 0: pages of one size, which share none."""
     page_size_ignored: bool = False
     """Whether the service is known to give pages of this size, whatever PageSize is."""
+    most_rows: int | None = None
+    """A list without an end within so many rows is given up."""
 
     @classmethod
     def overlapping(cls, largest_page: int) -> "Plan":
@@ -124,4 +126,4 @@ class IncompleteReadingError(Exception):
 
 
 class UnstableOrderError(IncompleteReadingError):
-    """Rows change places between requests though the front of the list does not move."""
+    """Pages do not fit together though the front of the list does not move."""

@@ -23,6 +23,8 @@ from exporter.collect.requests import AppRequests
 ROWS_TO_MEET: Final = 1000
 """The last reading of the front ends at rows that were among so many of the pass's first ones."""
 
+LEAST_ROWS_WITHOUT_END: Final = 5000
+
 MAX_PASSES_WITHOUT_OVERLAP: Final = 4
 
 
@@ -39,20 +41,26 @@ class WholeReading(msgspec.Struct):
     rows_without_task_id: int = 0
     length: int | None = None
     """The number of rows of the list, by the position of its end."""
+    overlapped: bool = True
+    """Whether the windows of the last pass shared rows, so that they prove that they are of one list."""
     agrees: bool = False
     """Whether what was read agrees with itself: False where the list has no stable order."""
     proves_absence: bool = False
     """Whether what it did not show is not in the list: nothing moved from its first request to its last one."""
 
-    def add(self, reading: Reading) -> None:
-        """Add what a pass brought."""
+    def add(self, reading: Reading, front: Reading | None) -> None:
+        """Add what a pass brought, and the reading of the front after it."""
         self.seen |= reading.seen
-        self.fresh.update(reading.fresh)
-        self.fresh_below_front |= reading.fresh_below_front
+        if reading.overlapped or self.agrees:  # else its pages may not be of one list
+            self.fresh.update(reading.fresh)
+            self.fresh_below_front |= reading.fresh_below_front
+        if front is not None:
+            self.fresh.update(front.fresh)
         self.windows += reading.windows
         self.duplicate_rows += reading.duplicate_rows
         self.rows_without_task_id = reading.rows_without_task_id
         self.length = reading.length
+        self.overlapped = reading.overlapped
 
 
 class SweepReader:
@@ -84,7 +92,8 @@ class SweepReader:
         whole = WholeReading(began=self._clock.monotonic())
         self._seen_in_front = seen_in_front
         previous: Reading | None = None
-        for plan in self._plans():
+        unstable: UnstableOrderError | None = None
+        for plan in self._plans(max(LEAST_ROWS_WITHOUT_END, 2 * len(inventory))):
             try:
                 reading = await self._reader.read_all(
                     self._requests.window(Priority.SWEEP),
@@ -95,27 +104,32 @@ class SweepReader:
                 front = None
                 if not reading.one_answer and not reading.unexplained_rows:
                     front = await self._read_front_again(inventory, reading)
-            except UnstableOrderError:
+            except UnstableOrderError as error:
+                unstable = error
                 continue
             whole.agrees = self._agrees(inventory, reading, previous, whole.seen | seen_in_front)
-            whole.add(reading)
-            if front is not None:
-                whole.fresh.update(front.fresh)
+            whole.add(reading, front)
             if whole.agrees:
                 whole.proves_absence = _proves_absence(reading, front)
                 break
             previous = reading
+        if previous is None and unstable is not None and not whole.agrees:
+            raise unstable
         return whole
 
-    def _plans(self) -> Iterator[Plan]:
-        """Yield how each pass shall choose its windows, as long as none agrees with itself."""
+    def _plans(self, most_rows: int) -> Iterator[Plan]:
+        """Yield how each pass shall choose its windows, as long as none agrees with itself.
+
+        Args:
+            most_rows: after so many rows, pages of one size are taken for a list without an end.
+        """
         yield Plan.overlapping(self._reader.largest_page)
         plan = self._reader.plan
         if plan.overlap == 0:
             for _ in range(MAX_PASSES_WITHOUT_OVERLAP - 1):
                 yield plan
         else:
-            yield Plan(plan.largest_page, 0)
+            yield Plan(plan.largest_page, 0, most_rows=most_rows)
             yield Plan(plan.largest_page, plan.largest_page // 2 - 1)
 
     async def _read_front_again(self, inventory: Inventory, reading: Reading) -> Reading:

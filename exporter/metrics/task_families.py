@@ -3,7 +3,6 @@
 They say what is configured. Nothing in them says that a task runs or that its stream is healthy.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from typing import Final
@@ -45,8 +44,7 @@ def task_families() -> tuple[AppFamily, ...]:
                 kind="gauge",
                 help="Values of the listed tasks that can't be read, such as a bitrate that is no number.",
                 labels=(FIELD_ERROR,),
-                note="Absent where there is none. Such a value counts nowhere else. `TaskId`: rows without one, which "
-                "are left out.",
+                note="Such a value counts nowhere else. `TaskId`: rows without one, which are left out.",
             ),
             _field_errors,
             version=_field_errors_version,
@@ -56,7 +54,8 @@ def task_families() -> tuple[AppFamily, ...]:
             "Values of the listed tasks outside the set that is documented for their field.",
             "unknown_values",
             (UNKNOWN_VALUE,),
-            note="Absent where there is none. In labels such a value is `other`.",
+            zero_filled=True,
+            note="In labels such a value is `other`.",
         ),
         _counted(
             "rtcmpu_tasks",
@@ -209,9 +208,11 @@ def _field_errors(report: AppReport) -> Iterator[Sample]:
     """Yield the field errors of the tasks, and of the rows that are no tasks for want of an id."""
     if report.aggregates is None:
         return
-    errors: Counter[LabelValues] = Counter({("TaskId",): _rows_without_task_id(report)})
-    errors.update(report.aggregates.counts("field_errors"))
-    yield from (+errors).items()
+    errors = dict.fromkeys(FIELDS_WITH_ERRORS, 0) | {"TaskId": _rows_without_task_id(report)}
+    for (field,), count in report.aggregates.counts("field_errors").items():
+        errors[field] = errors.get(field, 0) + count
+    for field, count in errors.items():
+        yield (field,), count
 
 
 def _rows_without_task_id(report: AppReport) -> int:

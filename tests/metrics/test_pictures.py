@@ -252,7 +252,7 @@ LONG_PICTURES = {
         """,
     ),
     "rtcmpu_task_field_errors": (
-        2,
+        47,
         """
         rtcmpu_task_field_errors{A,field="TaskId"} 4.0
         rtcmpu_task_field_errors{A,field="EncodeParams.VideoBitrate"} 1.0
@@ -266,7 +266,7 @@ LONG_PICTURES = {
         """,
     ),
     "rtcmpu_task_unknown_values": (
-        2,
+        16,
         """
         rtcmpu_task_unknown_values{A,field="Region"} 1.0
         rtcmpu_task_unknown_values{A,field="UserInfos.SourceType"} 1.0
@@ -366,6 +366,8 @@ def test_changes_are_counted_from_zero(name: str) -> None:
 
 ZERO_FILLED = {
     "rtcmpu_tasks": 12,
+    "rtcmpu_task_field_errors": 47,
+    "rtcmpu_task_unknown_values": 16,
     "rtcmpu_tasks_by_billing_tier": 7,
     "rtcmpu_tasks_without_idle_timeout": 4,
 }

@@ -125,11 +125,11 @@ def _refused(programs: Programs, daemon: Running, config: Path, url: str) -> Map
 
 def _commands(programs: Programs, config: Path) -> Iterator[tuple[str, str]]:
     """Yield what each command says in each form."""
-    yield "check-config", _told(programs.run_exporter("check-config", "--probe", config), code=1)
+    yield "check-config", _told(programs.run_exporter("check-config", "--probe", config), code=3)
     for command, outputs in COMMANDS.items():
         for output in outputs:
             done = programs.run_exporter(*command.split(), f"--config.file={config}", f"--output={output}")
-            yield f"{command} {output}", _told(done, code=0 if command == "rules list" else 1)
+            yield f"{command} {output}", _told(done, code={"rules list": 0, "collect": 3}.get(command, 1))
 
 
 def _told(done: Finished, *, code: int) -> str:

@@ -76,7 +76,7 @@ def test_collect_shows_the_other_apps_when_one_fails(programs: Programs, simulat
     table = programs.run_exporter("collect", f"--config.file={config}")
     document = programs.run_exporter("collect", f"--config.file={config}", "--output=json")
 
-    assert (table.code, document.code) == (1, 1)
+    assert (table.code, document.code) == (3, 3)
     assert re.search(r"app-1 +ok", table.out)
     assert re.search(r"nobodys +app_invalid +- +- +-", table.out)
     assert re.search(r"app-3 +ok", table.out)
@@ -202,7 +202,7 @@ def test_check_config_probes_each_app_with_one_request(programs: Programs, simul
 
     done = programs.run_exporter("check-config", "--probe", config)
 
-    assert (done.code, done.err) == (1, "")
+    assert (done.code, done.err) == (3, "")
     lines = done.out.splitlines()[-3:]
     assert lines[0] == "production/app-1: ok: it has tasks"
     assert lines[1].startswith("production/nobodys: app_invalid: ")

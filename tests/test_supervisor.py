@@ -1,6 +1,8 @@
 """Exceptions that nobody expected: counted, logged once, and kept where they happen."""
 
 import asyncio
+import re
+import sys
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -9,12 +11,22 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from exporter import log
+from exporter.aliyun.client import Client
 from exporter.collect.collector import Collector
+from exporter.commands import exit_codes
+from exporter.commands.audit import _audit
+from exporter.commands.check_config import _probe
+from exporter.commands.collect import _collect
+from exporter.configuration_source import ConfigurationSource
 from exporter.metrics.exposition import Exposition
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.policy.app_policy import AppPolicy
 from exporter.policy.policy import Policy
 from exporter.state import Part
 from exporter.supervisor import Supervisor
+from tests.support.log_state import logging_restored
+from tests.support.monitored import simulated
 from tests.support.virtual_time import VirtualClock, run
 from tests.support.virtual_world import World, play
 
@@ -131,3 +143,36 @@ def test_a_failing_look_at_one_app_does_not_hide_the_others(fails: str, monkeypa
             assert world.seen().value("rtcmpu_collection_data_available", app_id="app-2") == 0
 
         play(scenario, apps={"app-1": 3, "app-2": 3})
+
+
+@pytest.mark.parametrize("command", ["collect", "audit", "check-config"])
+async def test_commands_show_the_other_apps_after_a_bug_in_one(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An app that can't be read because of a bug is told with that state, the others with what was found: code 3."""
+    read = Client.list_tasks
+
+    async def fails(this: Client, app_id: str, **page: int) -> Any:
+        if app_id == "app-1":
+            raise KeyError(FOREIGN)
+        return await read(this, app_id, **page)
+
+    monkeypatch.setattr(Client, "list_tasks", fails)
+    with logging_restored():
+        async with simulated() as service:
+            config, metrics = service.config("app-1", "app-2"), SelfMetrics(version="0")
+            source = ConfigurationSource.of_config(config)
+            log.configure("error", "logfmt", sys.stderr, metrics.message_logged)
+            match command:
+                case "collect":
+                    code = await _collect(source, "table", metrics)
+                case "audit":
+                    code = await _audit(source, "table", None, metrics)
+                case _:
+                    code = await _probe(config)
+    shown = capsys.readouterr()
+    assert code == exit_codes.UNREAD
+    (first, second) = (next(line for line in shown.out.splitlines() if app in line) for app in ("app-1", "app-2"))
+    assert "internal_error" in first
+    assert re.search(r"\bok\b", second)
+    assert FOREIGN not in shown.out + shown.err

@@ -23,7 +23,10 @@ from exporter.config.mistakes import ConfigError, Mistake
 from exporter.config.model import Config
 from exporter.configuration_source import ConfigurationSource
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.policy.finding_events import AppKey
 from exporter.policy.loading import Loaded
+from exporter.state import Part, State
+from exporter.supervisor import Supervisor
 from exporter.web.webconfig.seen_files import SeenFiles
 from exporter.web.webconfig.web_config import read_web_config
 
@@ -116,9 +119,12 @@ async def _probe(config: Config) -> int:
     log.configure("error", "logfmt", sys.stderr, metrics.message_logged)
     accesses = Accesses(metrics, clock=clock, rng=rng, open_session=open_session)
     await accesses.apply(config)
+    supervisor = Supervisor(metrics.internal_error, clock)
     apps = [(account.name, app.id) for account in config.accounts for app in account.apps]
     try:
-        outcomes = await asyncio.gather(*(_outcome(accesses[name].requests.of_app(app_id)) for name, app_id in apps))
+        outcomes = await asyncio.gather(
+            *(_outcome(accesses[app[0]].requests.of_app(app[1]), app, supervisor) for app in apps)
+        )
     finally:
         await accesses.close()
     for (name, app_id), (_, outcome) in zip(apps, outcomes, strict=True):
@@ -126,10 +132,12 @@ async def _probe(config: Config) -> int:
     return exit_codes.FINE if all(is_fine for is_fine, _ in outcomes) else exit_codes.UNREAD
 
 
-async def _outcome(requests: AppRequests) -> tuple[bool, str]:
+async def _outcome(requests: AppRequests, app: AppKey, supervisor: Supervisor) -> tuple[bool, str]:
     """Make one call; return whether it went well, and how."""
     try:
         answer = await requests.window(Priority.UPDATE)(Window(1, 1))
     except ApiError as error:
         return False, f"{error.state}: {printable(error.reason)}"
+    except Exception as error:  # noqa: BLE001 - whatever it was: the other apps are still shown
+        return False, f"{State.INTERNAL_ERROR}: {supervisor.failed(Part.UPDATE, error, app)}"
     return True, f"ok: it has {'tasks' if answer.page.rows else 'no task'}"

@@ -27,6 +27,8 @@ LONGEST_FIRST_WAIT_SECONDS: Final = 1.0
 """The first sweeps begin within this time of the start, one after the other."""
 ROUNDING_SECONDS: Final = 0.001
 """Turns are laid to whole microseconds: one that is to follow a pause must not come a hair before its end."""
+LONGEST_INTERVAL_SECONDS: Final = 365 * 86_400.0
+"""Where the budget is tiny an interval can be stretched beyond all dates, by which APScheduler would stop for good."""
 GOLDEN_RATIO: Final = (math.sqrt(5) - 1) / 2
 """Its successive multiples, modulo 1, spread any number of apps evenly over an interval."""
 
@@ -229,10 +231,13 @@ class Schedule:
             self._skipped(collector.account, collector.app.id, reason)
 
     def _time_in(self, seconds: float) -> datetime:
-        return datetime.fromtimestamp(self._clock.now(), UTC) + timedelta(seconds=seconds)
+        return datetime.fromtimestamp(self._clock.now(), UTC) + timedelta(
+            seconds=min(seconds, LONGEST_INTERVAL_SECONDS)
+        )
 
 
 def _interval_seconds(collector: Collector, kind: Kind) -> float:
     """Return how far the turns of a kind are apart."""
     status = collector.status
-    return status.interval_seconds if kind is Kind.UPDATE else status.sweep_interval_seconds
+    interval_seconds = status.interval_seconds if kind is Kind.UPDATE else status.sweep_interval_seconds
+    return min(interval_seconds, LONGEST_INTERVAL_SECONDS)

@@ -328,3 +328,33 @@ def test_turns_that_were_missed_are_left_out_and_the_phase_is_kept() -> None:
     assert following > now
     assert (following - now).total_seconds() <= 10
     assert (following - START).total_seconds() % 10 == 0
+
+
+def test_an_interval_beyond_all_dates_stops_no_other_app(scene: Scene) -> None:
+    """One app whose budget lets it be read once in a million years leaves the turns of the others alone."""
+
+    async def scenario() -> None:
+        scene.begin()
+        seldom, often = scene.collector("seldom", interval=1e14, sweep=1e14), scene.collector("often")
+        await scene.seconds_pass(20)
+        assert len(often.turns[Kind.UPDATE]) >= 19
+        assert seldom.turns[Kind.SWEEP]
+
+    run(scenario())
+
+
+def test_what_fails_in_the_schedule_itself_is_told(scene: Scene) -> None:
+    """An exception outside of an attempt is the supervisor's, and the next turns come all the same."""
+
+    async def scenario() -> None:
+        scene.begin()
+        collector = scene.collector()
+        collector.crowded = lambda _kind: 1 / 0  # type: ignore[assignment,return-value]
+        await scene.seconds_pass(3)
+        assert {type(failure) for failure in scene.failures} == {ZeroDivisionError}
+        del collector.crowded
+        await scene.seconds_pass(20)
+        assert collector.turns[Kind.UPDATE]
+        assert collector.turns[Kind.SWEEP]
+
+    run(scenario())

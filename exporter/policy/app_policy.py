@@ -1,7 +1,7 @@
 """Keeps one app's findings in step with its tasks."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from msgspec import Struct, json
@@ -11,12 +11,11 @@ from exporter.collect.inventory import Change, Entry, Inventory
 from exporter.config.model import App
 from exporter.policy.backlog import Backlog, Scope
 from exporter.policy.compiled import TaskCountRule
+from exporter.policy.evaluator import Evaluator, SharedEvaluations
 from exporter.policy.finding_events import AnyRule, AppKey, FindingEvents
 from exporter.policy.findings import OpenFindings, SavedFindings
-from exporter.policy.judging import Judging, Memos
 from exporter.policy.language import Language
 from exporter.policy.ledger import Ledger
-from exporter.policy.memo import Memo
 from exporter.policy.outcomes import ERROR, EXEMPT, OUTCOMES, UNKNOWN, nothing_known
 from exporter.policy.report import PolicyReport
 from exporter.policy.rule import Outcome, Rule, Severity
@@ -29,15 +28,16 @@ TIME_INTERVAL_SECONDS: Final = 60.0
 """How often tasks are judged again by rules about the time."""
 
 
+MOST_SHARED: Final = 8192
+
+
 class Common(Struct):
     """What the policies of all apps have in common."""
 
     clock: Clock
     language: Language
     events: FindingEvents
-    memos: Memos
-    vectors: Memo[bytes, bytes]
-    """Lets tasks with the same outcomes share them."""
+    evaluations: SharedEvaluations
     revisions: Iterator[int]
     shared_outputs: SharedOutputs | None = None
     """None: no rule asks for them."""
@@ -70,7 +70,7 @@ class AppPolicy:
         self._facts: Mapping[str, Any] = {}
         self._inventory = Inventory()
         self._rules = AppRules(rules=(), count=None)
-        self._judging = Judging((), None, common.memos)
+        self._evaluator = Evaluator((), None, common.evaluations)
         self._ledger = Ledger(key, common.events)
         self._judged: dict[str, _Judged] = {}
         self._is_concluded = False
@@ -95,10 +95,10 @@ class AppPolicy:
             self.backlog.add_changed([entry.task.task_id for entry in inventory])
         is_same = app == self._app and _written(rules) == _written(self._rules)
         self._app, self._facts, self._rules = app, app_facts(self.key[0], app), rules
-        rules_before = len(self._judging.rules)
-        anew = anew or any(rule.is_stopped for rule in self._judging.rules)
-        self._judging = Judging(rules.rules, json.encode(self._facts), self._common.memos)
-        places = self._ledger.set_rules(self._judging.rules, rules.count, order=rules.rules)
+        rules_before = len(self._evaluator.rules)
+        anew = anew or any(rule.is_stopped for rule in self._evaluator.rules)
+        self._evaluator = Evaluator(rules.rules, json.encode(self._facts), self._common.evaluations)
+        places = self._ledger.set_rules(self._evaluator.rules, rules.count, order=rules.rules)
         self._lay_out(places, rules_before=rules_before)
         if anew or not is_same:
             self.backlog.review(list(self._judged), Scope.ALL)
@@ -127,14 +127,14 @@ class AppPolicy:
 
     def look_at_exemptions(self) -> None:
         """Take note that some exemption has ended, or holds again."""
-        if self._judging.has_exemptions:
+        if self._evaluator.has_exemptions:
             self.backlog.review(list(self._judged), Scope.EXEMPTIONS)
 
     def look_at_time(self) -> None:
         """Take note that time has passed."""
         at = self._common.clock.monotonic()
         is_due = at - self._looked_at_time >= TIME_INTERVAL_SECONDS
-        if is_due and self.available and self._judging.depends_on_time and not self.backlog.has_reviews:
+        if is_due and self.available and self._evaluator.depends_on_time and not self.backlog.has_reviews:
             self._looked_at_time = at
             self.backlog.review(list(self._judged), Scope.TIME)
 
@@ -180,7 +180,7 @@ class AppPolicy:
 
     def findings(self) -> Iterator[OpenFindings]:
         """Yield what each rule says, but those by which not all tasks have been judged."""
-        places = {rule.rule.name: place for place, rule in enumerate(self._judging.rules)}
+        places = {rule.rule.name: place for place, rule in enumerate(self._evaluator.rules)}
         for of_rule in self._ledger.settled():
             place = places.get(of_rule.rule.rule.name)
             yield OpenFindings(
@@ -216,15 +216,15 @@ class AppPolicy:
 
     def _judge(self, entry: Entry, known: _Judged | None, scope: Scope) -> None:
         task, subject = entry.task, self._subject(entry)
-        before = nothing_known(len(self._judging.rules)) if known is None else known.outcomes
+        before = nothing_known(len(self._evaluator.rules)) if known is None else known.outcomes
         is_other = known is None or known.task is not task
         if is_other:
             scope = Scope.ALL
         if scope is Scope.ALL and self._common.shared_outputs is not None:
             self._common.shared_outputs.replace(self.key, task.task_id, None if known is None else known.task, task)
-        after = self._judging.outcomes(subject, before, scope)
+        after = self._evaluator.outcomes(subject, before, scope)
         if is_other or after != before:
-            self._judged[task.task_id] = _Judged(task, self._common.vectors.share(after))
+            self._judged[task.task_id] = _Judged(task, _shared(after))
         if after != before:
             self._ledger.record(task.task_id, before, after, now=subject.seconds, text=partial(self._text, entry))
 
@@ -270,6 +270,12 @@ class AppPolicy:
         if place is None or judged is None or judged.outcomes[place] == UNKNOWN:
             return None
         return OUTCOMES[judged.outcomes[place]]
+
+
+# Tasks with the same outcomes share them.
+@lru_cache(maxsize=MOST_SHARED)
+def _shared(outcomes: bytes) -> bytes:
+    return outcomes
 
 
 def _written(rules: AppRules) -> Sequence[Rule]:

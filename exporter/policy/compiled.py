@@ -55,6 +55,11 @@ class CompiledRule(Struct, frozen=True):
         """Whether it is not evaluated any more, because it was too slow; what it has found stays as it is."""
         return self.expect.stopped or (self.when is not None and self.when.stopped)
 
+    @property
+    def cost(self) -> int:
+        """The most that an evaluation of its conditions can cost."""
+        return self.expect.cost + (0 if self.when is None else self.when.cost)
+
     def applies_to_app(self, app_id: str) -> bool:
         """Whether the rule is for this app."""
         return not self.rule.apps or any(fnmatchcase(app_id, pattern) for pattern in self.rule.apps)
@@ -85,7 +90,7 @@ class CompiledRule(Struct, frozen=True):
         if self.message is None:
             return self.rule.title
         try:
-            text = " ".join(str(self.message.evaluate(activation)).split())
+            text = " ".join(self.message.evaluate_text(activation).split())
         except EvaluationError as error:
             return f"{self.rule.title} (no message: {error})"
         return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}…"

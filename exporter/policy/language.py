@@ -9,7 +9,7 @@ import functools
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from cel_expr_python import cel
@@ -63,8 +63,7 @@ class Expression:
     Args:
         text: As it is written.
         program: What runs.
-        result: The type of its value.
-        uses: The variables that it names.
+        costs: What its syntax tree says.
         cpu_seconds: Measures how long evaluations take.
         seconds: A clock for the window of slow evaluations.
     """
@@ -73,17 +72,17 @@ class Expression:
         self,
         text: str,
         program: cel.Expression,
-        result: cel.Type,
-        uses: frozenset[str],
+        costs: Costs | None,
         *,
         cpu_seconds: Callable[[], float],
         seconds: Callable[[], float],
     ) -> None:
         self.text = text
-        self.uses = uses
+        self.uses = frozenset[str]() if costs is None else frozenset(costs.variables)
         """The variables that it names."""
+        self.cost = 0 if costs is None else costs.total
+        """The most that an evaluation can cost."""
         self._program = program
-        self._result = result
         self._cpu_seconds = cpu_seconds
         self._seconds = seconds
         self._slow_at: deque[float] = deque(maxlen=MOST_SLOW)
@@ -93,30 +92,45 @@ class Expression:
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
 
-    def evaluate(self, activation: Activation) -> bool | str:
-        """Return its value: a bool of a condition, a text of a message.
+    def evaluate(self, activation: Activation) -> bool:
+        """Return whether the condition holds.
 
         Raises:
             StoppedError: It was slow too often.
-            EvaluationError: It has none: a value is absent, a number is out of range, it takes too many steps.
+            EvaluationError: It has no value: a value is absent, a number is out of range, it takes too many steps.
         """
+        found, value = self._run(activation)
+        if value is True or value is False:
+            return value
+        raise _wrong(found, "bool")
+
+    def evaluate_text(self, activation: Activation) -> str:
+        """Return the text that it makes; it raises as `evaluate` does."""
+        found, value = self._run(activation)
+        if isinstance(value, str) and found.type() == cel.Type.STRING:
+            return value
+        raise _wrong(found, "string")
+
+    def evaluate_list(self, activation: Activation) -> list[Any]:
+        """Return the list that it makes; it raises as `evaluate` does."""
+        found, value = self._run(activation)
+        if isinstance(value, list):
+            return value
+        raise _wrong(found, "list")
+
+    def _run(self, activation: Activation) -> tuple[cel.Value, Any]:
         if self.stopped:
             raise StoppedError(STOPPED)
         began = self._cpu_seconds()
         try:
             found = self._program.eval(activation)
-            kind, value = found.type(), found.value()
+            return found, found.plain_value()
         except Exception as error:
-            # Whatever the library raises, it is this task that can't be judged, and nothing else that fails.
+            # Whatever the library raises, only this task can't be evaluated, and nothing else fails.
             raise EvaluationError(reason_of(str(error))) from error
         finally:
             if self._cpu_seconds() - began > SLOW_SECONDS:
                 self._note_slow()
-        if kind == self._result and isinstance(value, bool | str):
-            return value
-        if kind == cel.Type.ERROR:
-            raise EvaluationError(reason_of(str(value)))
-        raise EvaluationError(f"expected {_name(self._result)}, this gives {_name(kind)}")
 
     def _note_slow(self) -> None:
         self._slow_at.append(self._seconds())
@@ -167,6 +181,14 @@ class Language:
             {name: short_text(value) if isinstance(value, str) else value for name, value in variables.items()}
         )
 
+    def compile_list(self, texts: Iterable[str]) -> Expression | None:
+        """Return one expression with the values of several that compile; None where it is nested too deeply."""
+        text = f"[{', '.join(texts)}]"
+        try:
+            return self._expression(text, self._running.compile(text), None)
+        except RuntimeError:
+            return None
+
     def _compile(self, text: str, expected: cel.Type) -> Expression:
         """Compile an expression of the expected type."""
         _check_text(text)
@@ -175,8 +197,10 @@ class Language:
         program = _compiled(self._running, text)
         if given not in (expected, cel.Type.DYN):
             raise _mistake(f"expected {_name(expected)}, this gives {_name(given)}")
-        uses = _variables(checked.serialize(), text)
-        return Expression(text, program, expected, uses, cpu_seconds=self._cpu_seconds, seconds=self._seconds)
+        return self._expression(text, program, _costs(checked.serialize(), text))
+
+    def _expression(self, text: str, program: cel.Expression, costs: Costs | None) -> Expression:
+        return Expression(text, program, costs, cpu_seconds=self._cpu_seconds, seconds=self._seconds)
 
 
 @functools.cache
@@ -203,6 +227,13 @@ def _check_text(text: str) -> None:
         raise CompileError((CompileMistake(line, column, f"a character that no text has (U+{ord(odd[0]):04X})"),))
 
 
+def _wrong(found: cel.Value, expected: str) -> EvaluationError:
+    """Return the error about a value that is none, or of another type."""
+    if found.type() == cel.Type.ERROR:
+        return EvaluationError(reason_of(str(found.value())))
+    return EvaluationError(f"expected {expected}, this gives {_name(found.type())}")
+
+
 def _name(kind: cel.Type) -> str:
     """Return a type's name as it is written in expressions."""
     return kind.name().partition("<")[0].lower()
@@ -225,15 +256,15 @@ def _compiled(environment: cel.Env, text: str) -> cel.Expression:
         raise CompileError(mistakes_of(str(error))) from error
 
 
-def _variables(serialized: bytes, text: str) -> frozenset[str]:
-    """Return the variables that an expression names.
+def _costs(serialized: bytes, text: str) -> Costs:
+    """Return what a checked expression costs and names.
 
     Raises:
         CompileError: One evaluation of it may cost too much.
     """
     tree, places = read_tree(serialized)
     try:
-        return frozenset(Costs(tree).variables)
+        return Costs(tree)
     except TooCostlyError as error:
         line, column = position(text, places.get(error.node.id, 0))
         reason = (

@@ -13,12 +13,11 @@ from exporter.config.model import App
 from exporter.policy.app_policy import AppPolicy, Common
 from exporter.policy.backlog import Scope
 from exporter.policy.compiled import CompiledRule
+from exporter.policy.evaluator import SHARED_OUTPUTS, SharedEvaluations
 from exporter.policy.example_allowance import ExampleAllowance
 from exporter.policy.finding_events import AnyRule, AppKey, FindingEvents
 from exporter.policy.findings import OpenFindings, SavedFindings
-from exporter.policy.judging import SHARED_OUTPUTS, Memos
 from exporter.policy.language import STOPPED, Language
-from exporter.policy.memo import Memo
 from exporter.policy.report import PolicyReport
 from exporter.policy.rule_set import RuleSet
 from exporter.policy.shared_outputs import SharedOutputs
@@ -60,7 +59,8 @@ class Policy:
         self._works = works
         self._paused_until: dict[AppKey, float] = {}
         """Apps whose evaluation failed, which are left alone for a while."""
-        self._common = Common(clock, Language(), events, Memos(), Memo(), count(1))
+        language = Language()
+        self._common = Common(clock, language, events, SharedEvaluations(language), count(1))
         self._allowance = ExampleAllowance(per_rule=0, most=0)
         self._running: list[CompiledRule] = []
         """Rules that are not stopped, as far as was told."""

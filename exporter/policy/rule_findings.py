@@ -1,11 +1,11 @@
 """How it stands with one rule in one app, kept up to date task by task."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
 from exporter.policy.compiled import TaskCountRule
 from exporter.policy.finding_events import AnyRule
-from exporter.policy.oldest import Oldest
 from exporter.policy.outcomes import ERROR, EXEMPT, NOT_APPLICABLE, PASS, UNKNOWN, VIOLATION
 from exporter.policy.report import RuleReport
 from exporter.policy.stable_examples import StableExamples
@@ -39,7 +39,8 @@ class RuleFindings:
         """The last one, while it still holds."""
         self._shown = 0
         """With at most so many examples."""
-        self._oldest = Oldest()
+        self._tasks_since: Counter[float] = Counter()
+        """How many violations are open since a time: there are few such times, each that of a sweep or an update."""
         self._examples = StableExamples(self.since)
 
     @property
@@ -66,13 +67,15 @@ class RuleFindings:
         else:
             since = min(now, self.remembered.get(task_id, now))
         self.since[task_id] = since
-        self._oldest.add(since)
+        self._tasks_since[since] += 1
         self._examples.added(task_id)
 
     def resolve(self, task_id: str) -> float:
         """A task does not violate the rule any more; return since when it did."""
         since = self.since.pop(task_id)
-        self._oldest.remove(since)
+        self._tasks_since[since] -= 1
+        if not self._tasks_since[since]:
+            del self._tasks_since[since]
         self._examples.removed(task_id)
         if self.settled:
             self._resolved += 1
@@ -103,7 +106,7 @@ class RuleFindings:
             exempted=self._counts[EXEMPT],
             unevaluable=self._counts[ERROR],
             violations=self.violations,
-            oldest_violation=self._oldest.value,
+            oldest_violation=min(self._tasks_since, default=None),
             opened=self._opened,
             resolved=self._resolved,
             examples=shown,

@@ -115,7 +115,7 @@ def test_a_message_must_be_a_text() -> None:
     with pytest.raises(CompileError, match="expected string, this gives int"):
         LANGUAGE.compile_message("task.pane_count")
     message = LANGUAGE.compile_message('"at " + string(task.video.bitrate_kbps)')
-    assert message.evaluate(LANGUAGE.activation({"task": facts_of_case(TASK)})) == "at 2000"
+    assert message.evaluate_text(LANGUAGE.activation({"task": facts_of_case(TASK)})) == "at 2000"
 
 
 EXAMPLES = {

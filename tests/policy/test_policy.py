@@ -17,6 +17,7 @@ from tests.support.policy_world import LIVE, NOON, OTHER, PolicyWorld, rule
 MIXED = rule("mixed", 'task.mix_mode == "mixed"', message='task_id + " is " + task.mix_mode')
 ALONE = rule("alone", "shared_outputs == 0")
 SHORT = rule("short", "task.idle_timeout_seconds <= 100", Severity.CRITICAL)
+SLOW = 'task.mix_mode == "mixed" && task_id != ""'
 YOUNG = rule("young", 'age < duration("90s")')
 
 
@@ -397,7 +398,7 @@ def _revision(world: PolicyWorld) -> int:
 
 def test_a_stopped_rule_freezes_its_findings_until_a_reload() -> None:
     """Nothing is resolved or opened by it, and it is told once; a reload evaluates every task again."""
-    slow = rule("slow", 'task.mix_mode == "mixed"')
+    slow = rule("slow", SLOW)
     world = _judged(slow)
     slow.expect.stopped = True
     for task_id, mode in (("a", "mixed"), ("b", "single"), ("new", "single")):
@@ -411,7 +412,7 @@ def test_a_stopped_rule_freezes_its_findings_until_a_reload() -> None:
     report = world.report("slow")
     assert (report.evaluated, report.violations, report.unevaluable, report.resolved) == (3, 2, 1, 0)
 
-    world.apply(MIXED, rule("slow", 'task.mix_mode == "mixed"'))
+    world.apply(MIXED, rule("slow", SLOW))
     assert world.open()["slow"].keys() == {"b", "c", "new"}
     report = world.report("slow")
     assert (report.evaluated, report.violations, report.unevaluable, report.resolved) == (4, 3, 0, 1)
@@ -419,7 +420,7 @@ def test_a_stopped_rule_freezes_its_findings_until_a_reload() -> None:
 
 def test_a_task_that_is_removed_is_no_finding_of_a_stopped_rule() -> None:
     """What is not there any more violates nothing."""
-    slow = rule("slow", 'task.mix_mode == "mixed"')
+    slow = rule("slow", SLOW)
     world = _judged(slow)
     slow.expect.stopped = True
     world.remove("a")

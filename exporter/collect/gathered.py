@@ -141,7 +141,7 @@ class Gathered:
         reading.duplicate_rows += max(0, len(again) + doubled - again_on_purpose)
         reading.digests[start : page.end] = array("Q", page.digests)
         self._remember_ends(page, added=bool(added))
-        if len(reading.seen) > self._max_tasks:
+        if len(reading.seen) + reading.rows_without_task_id > self._max_tasks:
             raise ApiError(
                 State.LIMIT_EXCEEDED,
                 f"there are more than {self._max_tasks} tasks: raise collection.max_tasks_per_app",

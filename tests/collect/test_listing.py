@@ -263,6 +263,16 @@ def test_more_tasks_than_allowed_are_limit_exceeded() -> None:
     assert caught.value.state is State.LIMIT_EXCEEDED
 
 
+def test_rows_without_a_task_id_count_towards_the_limit() -> None:
+    """A list of endless rows that name no task is not read for ever."""
+    rows = [{"AppId": APP, "TaskId": f"task-{number}"} for number in range(20)]
+    nameless = [{"AppId": APP, "ChannelId": f"channel-{number}"} for number in range(10)]
+    assert sweep(ListService(MovingList()), fetch=_at_rest(rows + nameless), max_tasks=30).complete
+    with pytest.raises(ApiError) as caught:
+        sweep(ListService(MovingList()), fetch=_at_rest(rows + nameless), max_tasks=29)
+    assert caught.value.state is State.LIMIT_EXCEEDED
+
+
 def test_a_list_that_never_holds_still_ends_the_reading_as_incomplete() -> None:
     """When no window ever meets known ground, the reading gives up within a bound of requests."""
     tasks = MovingList(200)

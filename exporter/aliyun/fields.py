@@ -116,17 +116,25 @@ class FieldReader:
 
     def note_odd(self, where: str, value: Any) -> None:
         """Make a value that has no place of its own a part of the digest `other`."""
-        try:
-            text = json.dumps(value, sort_keys=True)
-        except RecursionError:  # at the very edge of the depth that can be decoded
-            text = ""
-        self.odd.append((where, text))
+        self.odd.append((where, _spelled(value)))
 
     def digests(self) -> bytes:
         """Return the digests of all that is not kept: eight bytes for each of `DIGEST_GROUPS`."""
         if self.odd:
             self._hidden["other"] = [(where, 0, text) for where, text in sorted(self.odd)]
         return b"".join(map(_digest, self._hidden.values()))
+
+
+def _spelled(value: Any) -> str:
+    """Return JSON that equal values share, whatever can be decoded."""
+    try:
+        return msgspec.json.encode(value, order="sorted").decode()
+    except (ValueError, OverflowError, RecursionError):
+        pass
+    try:
+        return json.dumps(value, sort_keys=True)
+    except RecursionError:  # at the very edge of the depth that can be decoded
+        return ""
 
 
 def _digest(hidden: list[tuple[str, int, str]]) -> bytes:

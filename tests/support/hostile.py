@@ -11,6 +11,7 @@ from tests.support.rows import changed, example_row, leaf_paths
 MARK = "hostile"
 PRODUCT = str(7919 * 7907)
 """What stands where a template was evaluated."""
+LONGEST_TASK_ID = 200
 HOSTILE = {
     "line ends": f"{MARK}\r\nrtcmpu_up 1\nts=2026-01-01T00:00:00Z level=error msg=forged",
     "terminal": f"{MARK}\x1b]0;owned\x07\x1b[31mred\x9b2J\x7f",
@@ -72,18 +73,18 @@ class Elements(HTMLParser):
 
 
 def _full_of(text: str, app_id: str) -> dict[str, Any]:
-    """Return a row in which every leaf is a text."""
+    """Return a row in which every leaf is a text; the TaskId is as much of it as a TaskId may be."""
     row = example_row()
     for path in leaf_paths(row):
         if not isinstance(_at(row, path), dict | list):
             row = changed(row, path, text)
-    return {**row, "AppId": app_id}
+    return {**row, "AppId": app_id, "TaskId": text[:LONGEST_TASK_ID]}
 
 
 def _named(text: str, app_id: str) -> dict[str, Any]:
     """Return a sound row with a hostile name, channel and user."""
     row = changed(example_row(), "StreamURL", f"rtmp://{text}:{text}@push.example.com/{text}")
-    return {**row, "AppId": app_id, "TaskId": f"{text} 2", "ChannelId": text}
+    return {**row, "AppId": app_id, "TaskId": f"2 {text}"[:LONGEST_TASK_ID], "ChannelId": text}
 
 
 def _at(row: Any, path: str) -> Any:

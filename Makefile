@@ -30,11 +30,11 @@ generated: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.generate --check
 
 bench: $(VENV)/dev.stamp
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m benchmarks
 
 # Minutes of faults, after which nothing may be left over: SOAK_ARGS="mixture --minutes 10".
 soak: $(VENV)/dev.stamp
-	$(BIN)/python -m tests.soak $(SOAK_ARGS)
+	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 lock: $(VENV)/dev.stamp

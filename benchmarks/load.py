@@ -10,9 +10,9 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tests.bench.processes import SPAWN
-from tests.bench.report import milliseconds, show, times
-from tests.bench.scraping import Scrapes, scrape
+from benchmarks.processes import SPAWN
+from benchmarks.report import milliseconds, show, times
+from benchmarks.scraping import Scrapes, scrape
 from tests.support.collected import Collection, assert_tasks_are, collection, listed_tasks
 from tests.support.configurations import account, write_configuration
 from tests.support.crowd import Crowd, Tally, press

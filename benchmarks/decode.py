@@ -3,12 +3,12 @@
 import statistics
 from collections.abc import Callable
 
+from benchmarks.fleet import APP_ID, pages
+from benchmarks.plain_decoding import decode
+from benchmarks.report import median_seconds, milliseconds, show, times
 from exporter.aliyun.interning import Interner
 from exporter.aliyun.response import read_page, row_digest
 from exporter.collect.rows import AppRows
-from tests.bench.fleet import APP_ID, pages
-from tests.bench.plain_decoding import decode
-from tests.bench.report import median_seconds, milliseconds, show, times
 
 PAGES = 10
 RUNS = 15

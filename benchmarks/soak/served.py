@@ -1,4 +1,4 @@
-"""The program as it is, which on SIGUSR1 writes how many tasks its event loop has: `python -m tests.soak.served`."""
+"""Runs `serve`, and writes how many tasks its event loop has on SIGUSR1: `python -m benchmarks.soak.served`."""
 
 import asyncio
 import signal

@@ -2,7 +2,7 @@
 
 Ninety simulated seconds after a warm-up, at 50 requests/s and round trips of 20 to 80 ms. Of all events 60 % are
 changes, 15 % creations, 15 % deletions and 10 % tasks that are saved again without a change (which nobody waits for).
-`python -m tests.bench.moving_list --full` takes eight seeds and adds what the vendor does not exclude.
+`python -m benchmarks.moving_list --full` takes eight seeds and adds what the vendor does not exclude.
 """
 
 import argparse
@@ -16,12 +16,12 @@ from typing import NamedTuple
 import msgspec
 from structlog.testing import capture_logs
 
+from benchmarks.report import percentile, show
 from exporter.aliyun.response import row_digest
 from exporter.collect.intervals import Intervals
 from exporter.collect.limiter import Limiter, Priority
 from exporter.simulator.churn import Burst, Rates
 from exporter.simulator.variants import Variants
-from tests.bench.report import percentile, show
 from tests.support.moving_world import APP, Reader, Scene, World
 from tests.support.virtual_time import VirtualClock, run
 

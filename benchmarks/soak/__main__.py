@@ -1,18 +1,18 @@
-"""`python -m tests.soak [--minutes N]`: minutes of faults and churn, after which nothing may be left over.
+"""`python -m benchmarks.soak [--minutes N]`: minutes of faults and churn, after which nothing may be left over.
 
-`python -m tests.soak limiter`: the limiter over one real minute on loopback.
+`python -m benchmarks.soak limiter`: the limiter over one real minute on loopback.
 """
 
 import argparse
 import sys
 
-from tests.soak.limiter import run as run_limiter
-from tests.soak.mixture import run as run_mixture
+from benchmarks.soak.limiter import run as run_limiter
+from benchmarks.soak.mixture import run as run_mixture
 
 
 def main() -> None:
     """Run what the command line names; exit with 1 where something is not as it should be."""
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Run the exporter for minutes.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description="Run the exporter for minutes.")
     parser.add_argument(
         "names",
         nargs="*",

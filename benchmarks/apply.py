@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from benchmarks.fleet import pages, tasks_of
+from benchmarks.report import median_seconds, show
 from exporter import __version__
 from exporter.collect.status import Status
 from exporter.config.model import Buckets
@@ -17,8 +19,6 @@ from exporter.metrics.report import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.state import State
 from exporter.task import Configuration
-from tests.bench.fleet import pages, tasks_of
-from tests.bench.report import median_seconds, show
 from tests.metrics.builders import STATUS
 
 DISTINCT_TASKS = 1000

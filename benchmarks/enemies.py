@@ -1,6 +1,6 @@
 """Reading lists and services that mislead: each of them at budgets of 1, 4 and 40 requests a second.
 
-`python -m tests.bench.enemies --seeds 20 --first-seed 1000` takes other seeds, `--only TEXT` some of them. Every broken
+`python -m benchmarks.enemies --seeds 20 --first-seed 1000` takes other seeds, `--only TEXT` some of them. Every broken
 law is printed with its budget and seed.
 """
 
@@ -12,7 +12,7 @@ from itertools import product
 from statistics import fmean
 from typing import NamedTuple
 
-from tests.bench.report import show
+from benchmarks.report import show
 from tests.support.list_enemies import BUDGETS, ENEMIES, Findings, observe
 
 NOTE = (

@@ -125,7 +125,7 @@ class Storm:
 def _start(programs: Programs, config: Path) -> tuple[Running, str]:
     """Start the program, so that it can also be asked for its tasks."""
     words = ("serve", f"--config.file={config}", "--web.listen-address=127.0.0.1:0", "--log.level=info")
-    daemon = programs.start(sys.executable, "-m", "tests.soak.served", *words, name="exporter")
+    daemon = programs.start(sys.executable, "-m", "benchmarks.soak.served", *words, name="exporter")
     port = daemon.wait_for(r"listening.*127\.0\.0\.1:(\d+)")[1]
     return daemon, f"http://127.0.0.1:{port}"
 

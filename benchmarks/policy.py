@@ -15,6 +15,8 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from benchmarks.fleet import pages, tasks_of
+from benchmarks.report import milliseconds, show
 from exporter.clock import SystemClock
 from exporter.collect.inventory import Entry, Inventory
 from exporter.collect.listing import Fresh
@@ -27,8 +29,6 @@ from exporter.policy.policy import Policy
 from exporter.policy.rule import Rule, Severity
 from exporter.policy.rule_set import RuleSet
 from exporter.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
-from tests.bench.fleet import pages, tasks_of
-from tests.bench.report import milliseconds, show
 
 KEY: Final = ("prod", "live")
 TASKS: Final = 100_000

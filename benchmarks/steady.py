@@ -16,6 +16,9 @@ import msgspec
 import trustme
 from msgspec import Struct
 
+from benchmarks.accounts import account_at
+from benchmarks.processes import Simulated, in_own_process, simulator
+from benchmarks.report import show
 from exporter import __version__, log
 from exporter.clock import SystemClock
 from exporter.collect.collector import Collector
@@ -27,9 +30,6 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.monitor import Monitor
 from exporter.policy.loading import rule_set_of
-from tests.bench.accounts import account_at
-from tests.bench.processes import Simulated, in_own_process, simulator
-from tests.bench.report import show
 
 FLEET = Simulated(apps=6, tasks=3000, requests_per_second=100_000, one_way_seconds=0.04, jitter_seconds=0.01)
 SECONDS = 30.0

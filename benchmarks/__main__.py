@@ -1,4 +1,4 @@
-"""`python -m tests.bench [NAME ...]`: runs the named benchmarks, or all of them, and prints what each measured."""
+"""`python -m benchmarks [NAME ...]`: runs the named benchmarks, or all of them, and prints what each measured."""
 
 import argparse
 import importlib
@@ -21,7 +21,7 @@ BENCHMARKS = {
 
 def main() -> None:
     """Run what the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the exporter.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the exporter.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--list", action="store_true", help="say what there is, and run nothing")
     options = parser.parse_args()
@@ -31,7 +31,7 @@ def main() -> None:
         sys.stdout.write("".join(f"{name:<12} {what}\n" for name, what in BENCHMARKS.items()))
         return
     for name in options.names or BENCHMARKS:
-        importlib.import_module(f"tests.bench.{name}").main()
+        importlib.import_module(f"benchmarks.{name}").main()
 
 
 if __name__ == "__main__":

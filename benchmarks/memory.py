@@ -17,9 +17,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from tests.bench.processes import Simulated, simulator
-from tests.bench.report import milliseconds, show
-from tests.bench.scraping import Scrapes, scrape
+from benchmarks.processes import Simulated, simulator
+from benchmarks.report import milliseconds, show
+from benchmarks.scraping import Scrapes, scrape
 
 ACCOUNTS = 2
 TASK_COUNTS = (100, 100_000, 200_000)

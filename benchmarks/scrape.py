@@ -19,6 +19,10 @@ from pathlib import Path
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
+from benchmarks.fleet import pages, tasks_of
+from benchmarks.processes import SPAWN
+from benchmarks.report import median_seconds, milliseconds, show, times
+from benchmarks.scraping import Scrapes, scrape
 from exporter import __version__
 from exporter.clock import SystemClock
 from exporter.commands.running import run
@@ -32,10 +36,6 @@ from exporter.metrics.report import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.web import server
 from exporter.web.application import application
-from tests.bench.fleet import pages, tasks_of
-from tests.bench.processes import SPAWN
-from tests.bench.report import median_seconds, milliseconds, show, times
-from tests.bench.scraping import Scrapes, scrape
 from tests.metrics.builders import STATUS
 from tests.web.fake_view import FakeView
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from tests.bench.report import percentile
+from benchmarks.report import percentile
 
 TIMEOUT_SECONDS = 60.0
 

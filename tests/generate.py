@@ -14,7 +14,7 @@ from exporter.config.reference import configuration_markdown
 from exporter.config.schema import json_schema_text
 from exporter.metrics.docs import metrics_markdown
 from exporter.policy.docs import rules_markdown
-from exporter.web.api.openapi import openapi_text
+from exporter.web.api.api_routes import openapi_text
 from grafana.generate import dashboard_files
 from tests.chart_files import chart_files
 from tests.document_tables import documents_with_tables

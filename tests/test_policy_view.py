@@ -20,8 +20,9 @@ from exporter.policy.rule import Exemption, Outcome, Rule, Severity
 from exporter.policy.rule_set import RuleOff, RuleSet
 from exporter.policy_view import PolicyView
 from exporter.task import Task
-from exporter.web.api.rules_api import RulesQuery, rules_page
-from exporter.web.api.violations_api import ViolationsQuery, violations_page
+from exporter.web.api.rules_api import rules_listing
+from exporter.web.api.violations_api import violations_listing
+from exporter.web.query import Query
 from exporter.web.view import FindingDetail, FindingKind
 from tests.metrics.builders import STATUS, configuration, encoding
 from tests.support.slices import finished
@@ -109,7 +110,7 @@ class Shown:
 
     def items(self, kind: FindingKind) -> list[Mapping[str, Any]]:
         """Return what `/api/v1/violations` shows."""
-        page = finished(violations_page(self.view.findings(kind), ViolationsQuery(outcome=kind), ()))
+        page = finished(violations_listing(self.view.findings(kind), Query(outcome=kind), ()))
         items: list[Mapping[str, Any]] = list(page.items)
         assert page.also["matching"] == len(items)
         return items
@@ -142,8 +143,8 @@ def _accepted(inventory: Inventory) -> list[Change]:
 def test_a_finding_belongs_to_the_owner_of_its_rule_or_else_of_its_app(owner: str, expected: str) -> None:
     """As alerts have it: whoever filters by the app's owner sees what no rule's owner answers for."""
     view = Shown(owner).view
-    query = ViolationsQuery(owner=expected, rule="video-bitrate-agreed")
-    items = list(finished(violations_page(view.findings(FindingKind.VIOLATION), query, ())).items)
+    query = Query(owner=expected, rule="video-bitrate-agreed")
+    items = list(finished(violations_listing(view.findings(FindingKind.VIOLATION), query, ())).items)
     assert items
     assert {item["owner"] for item in items} == {expected}
 
@@ -185,7 +186,7 @@ def test_unevaluable_findings_have_their_reason() -> None:
 
 def test_rules_have_totals_over_all_apps() -> None:
     """Numbers of all apps are added up, the oldest violation is the oldest of any, and reasons are shown once."""
-    rules = {rule["name"]: rule for rule in rules_page(Shown().view.rules(), RulesQuery(), now=NOW).items}
+    rules = {rule["name"]: rule for rule in rules_listing(Shown().view.rules(), Query(), now=NOW).items}
     assert rules["video-bitrate-agreed"]["totals"] == {
         "violations": 2,
         "evaluated": 4,

@@ -11,11 +11,10 @@ from exporter.clock import Clock
 from exporter.config.mistakes import UsageError
 from exporter.metrics.exposition import TASKS_PATH
 from exporter.web.api.api_routes import api_routes
-from exporter.web.api.query import BadQueryError
 from exporter.web.connections import DEFAULT_LIMITS, Limits
-from exporter.web.known_names import UnknownNameError
 from exporter.web.management import HEALTHY_PATH, READY_PATH, lifecycle_routes, probe_routes
 from exporter.web.pages.page_routes import page_routes
+from exporter.web.query import BadQueryError, UnknownNameError
 from exporter.web.request_origin import KnownHosts, checked_origin
 from exporter.web.responses import SAFE_HEADERS, error_answer
 from exporter.web.scrapes import Scrapes, metrics_routes

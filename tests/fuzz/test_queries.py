@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 
 from exporter.web.api import changes_api, rules_api, tasks_api, violations_api
-from exporter.web.api.query import BadQueryError
 from exporter.web.pages import app_page, rules_page, violations_page
+from exporter.web.query import BadQueryError, read_form, read_query
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -25,13 +25,13 @@ VALUES = st.text(st.characters(), max_size=20) | st.sampled_from(
 )
 PAIRS = st.lists(st.tuples(st.sampled_from(NAMES) | st.text(max_size=5), VALUES), max_size=4)
 READERS: dict[str, Callable[[Pairs], object]] = {
-    "tasks": tasks_api.read_tasks_query,
-    "changes": changes_api.read_changes_query,
-    "violations": violations_api.read_violations_query,
-    "rules": rules_api.read_rules_query,
-    "page of tasks": lambda pairs: app_page.read_task_query(MultiDict(pairs)),
-    "page of violations": lambda pairs: violations_page.read_violations_query(MultiDict(pairs)),
-    "page of rules": lambda pairs: rules_page.read_rules_query(MultiDict(pairs)),
+    "tasks": lambda pairs: read_query(pairs, tasks_api.PARAMETERS),
+    "changes": lambda pairs: read_query(pairs, changes_api.PARAMETERS),
+    "violations": lambda pairs: read_query(pairs, violations_api.PARAMETERS),
+    "rules": lambda pairs: read_query(pairs, rules_api.PARAMETERS),
+    "page of tasks": lambda pairs: read_form(MultiDict(pairs), app_page.PARAMETERS),
+    "page of violations": lambda pairs: read_form(MultiDict(pairs), violations_page.PARAMETERS),
+    "page of rules": lambda pairs: read_form(MultiDict(pairs), rules_page.PARAMETERS),
 }
 
 

@@ -2,24 +2,18 @@
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.web.responses import (
-    ITEMS_AT_ONCE,
     WORTH_COMPRESSING_BYTES,
-    Page,
     accepts_json,
     gathered,
     json_text,
-    page_text,
 )
-from tests.support.slices import finished, timed
 from tests.web.api.api_view import ApiView, Client, json_of
 from tests.web.fake_view import app_view
 
@@ -140,69 +134,6 @@ def test_json_is_accepted_by_the_most_specific_range(accept: str, *, accepted: b
 def test_any_accept_header_is_read(accept: str) -> None:
     """Nothing that a client sends is anything but a yes or a no."""
     assert accepts_json(accept) in {True, False}
-
-
-Item = Mapping[str, Any]
-
-
-def page_of(items: Iterator[Item], next_cursor: str | None = None) -> Page[Item]:
-    """Return a page of numbered items."""
-    return Page("items", items, next_cursor, lambda item: f"after-{item['number']}", {"matching": 9})
-
-
-def numbered(count: int, size: int = 0) -> Iterator[Item]:
-    """Yield items of about some size."""
-    return ({"number": number, "text": "x" * size} for number in range(count))
-
-
-@pytest.mark.parametrize("next_cursor", [None, "more"])
-def test_a_page_has_its_items_and_what_else_is_said(next_cursor: str | None) -> None:
-    """The answer is one object: the items under their name, and the rest beside them."""
-    assert json.loads(finished(page_text(page_of(numbered(1), next_cursor)))) == {
-        "items": [{"number": 0, "text": ""}],
-        "matching": 9,
-        "next_cursor": next_cursor,
-    }
-
-
-def test_an_empty_page_is_one_too() -> None:
-    """Where there are no items the list is empty."""
-    assert json.loads(finished(page_text(page_of(iter(()))))) == {"items": [], "matching": 9, "next_cursor": None}
-
-
-@given(st.lists(st.integers(0, 300), max_size=20), st.integers(1, 600))
-def test_a_page_ends_before_it_is_too_large(sizes: list[int], largest_bytes: int) -> None:
-    """As many items as fit are on it, one at least, and its cursor names the last of them."""
-    items = [{"number": number, "text": "x" * size} for number, size in enumerate(sizes)]
-    answer = json.loads(finished(page_text(page_of(iter(items), "more"), largest_bytes=largest_bytes)))
-    shown = len(answer["items"])
-    assert answer["items"] == items[:shown]
-    assert shown <= 1 or sum(len(json_text(item)) for item in items[:shown]) <= largest_bytes
-    assert answer["next_cursor"] == ("more" if shown == len(items) else f"after-{shown - 1}")
-    if shown < len(items):
-        assert shown
-        assert sum(len(json_text(item)) for item in items[: shown + 1]) > largest_bytes
-
-
-def test_items_that_do_not_fit_are_not_made() -> None:
-    """No more than one item beyond the bound costs anything."""
-    made = []
-
-    def items() -> Iterator[Item]:
-        for item in numbered(100, size=1000):
-            made.append(item)
-            yield item
-
-    finished(page_text(page_of(items()), largest_bytes=5000))
-    assert len(made) == 5
-
-
-def test_others_run_while_a_page_is_made() -> None:
-    """After every few items, and after every few large ones, the event loop has its turn."""
-    _, took = timed(page_text(page_of(numbered(ITEMS_AT_ONCE * 3 + 1))))
-    assert len(took) == 4
-    _, took = timed(page_text(page_of(numbered(9, size=70_000))))
-    assert len(took) == 5
 
 
 def test_any_text_is_pure_ascii() -> None:

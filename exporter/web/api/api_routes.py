@@ -1,89 +1,124 @@
-"""The routes below `/api/v1/`. A query that cannot be answered is a 400 that says why."""
+"""The endpoints below `/api/v1/`: their routes and the OpenAPI document follow from this table."""
 
+import json
 from collections.abc import Iterable
+from functools import cache
+from typing import Final
 
+import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
+from msgspec.structs import replace
 
 from exporter.clock import Clock
-from exporter.web.api.apps_api import apps_document
-from exporter.web.api.changes_api import changes_page, read_changes_query
-from exporter.web.api.endpoints import APPS, CHANGES, OPENAPI, RULES, TASK, TASKS, VIOLATIONS
-from exporter.web.api.openapi import openapi_document
-from exporter.web.api.query import given_once
-from exporter.web.api.rules_api import read_rules_query, rules_page
-from exporter.web.api.tasks_api import read_tasks_query, task_with_findings_document, tasks_page
-from exporter.web.api.violations_api import read_violations_query, violations_page
-from exporter.web.known_names import require_known, unknown_names
-from exporter.web.responses import error_answer, for_readers_of_json, json_response, json_text, page_text
+from exporter.web.api import changes_api, examples, rules_api, tasks_api, violations_api
+from exporter.web.api.apps_api import AppsDocument, apps_text
+from exporter.web.api.openapi import Endpoint, openapi_document
+from exporter.web.query import ACCOUNT, APP_ID, TASK_ID, Query, read_query
+from exporter.web.responses import for_readers_of_json, json_response, json_text
 from exporter.web.view import View
+
+PREFIX: Final = "/api/v1/"
+
+
+@cache
+def _description() -> str:
+    return json_text(openapi_document(ENDPOINTS))
+
+
+async def _describe(_view: View, _query: Query, _now: float) -> str:
+    return _description()
+
+
+APPS: Final = Endpoint(
+    path=f"{PREFIX}apps",
+    operation_id="getApps",
+    summary="How it stands with each app",
+    description="All configured apps, in the order of the configuration.",
+    respond=apps_text,
+    answer=AppsDocument,
+    example=examples.APPS,
+)
+TASKS: Final = Endpoint(
+    path=f"{PREFIX}tasks",
+    operation_id="getTasks",
+    summary="The tasks that are known",
+    description=(
+        "Tasks as they are configured, in the order of account, AppId and TaskId. Following the cursors shows every "
+        "task that is there throughout exactly once, whatever comes and goes meanwhile."
+    ),
+    respond=tasks_api.tasks_text,
+    answer=tasks_api.TasksDocument,
+    example=examples.TASKS,
+    parameters=tasks_api.PARAMETERS,
+)
+TASK: Final = Endpoint(
+    path=f"{PREFIX}tasks/{{account}}/{{app_id}}/{{task_id}}",
+    operation_id="getTask",
+    summary="One task, and what its rules say about it",
+    description="404 where the account, the app or the task is not known.",
+    respond=tasks_api.task_text,
+    answer=tasks_api.TaskWithFindingsDocument,
+    example=examples.TASK,
+    path_parameters=(ACCOUNT, APP_ID, TASK_ID),
+)
+CHANGES: Final = Endpoint(
+    path=f"{PREFIX}changes",
+    operation_id="getChanges",
+    summary="What has changed lately",
+    description="The newest changes of tasks that are remembered, newest first. A restart forgets them.",
+    respond=changes_api.changes_text,
+    answer=changes_api.ChangesDocument,
+    example=examples.CHANGES,
+    parameters=changes_api.PARAMETERS,
+)
+VIOLATIONS: Final = Endpoint(
+    path=f"{PREFIX}violations",
+    operation_id="getViolations",
+    summary="Tasks that are not as the rules expect",
+    description=(
+        "What there is to say about tasks that do not plainly pass a rule, in the order of account, AppId, rule and "
+        "TaskId."
+    ),
+    respond=violations_api.violations_text,
+    answer=violations_api.ViolationsDocument,
+    example=examples.VIOLATIONS,
+    parameters=violations_api.PARAMETERS,
+)
+RULES: Final = Endpoint(
+    path=f"{PREFIX}rules",
+    operation_id="getRules",
+    summary="What is expected of tasks",
+    description="All rules by name, those that are switched off included.",
+    respond=rules_api.rules_text,
+    answer=rules_api.RulesDocument,
+    example=examples.RULES,
+    parameters=rules_api.PARAMETERS,
+)
+OPENAPI: Final = Endpoint(
+    path=f"{PREFIX}openapi.json",
+    operation_id="getDescription",
+    summary="This description",
+    description="The OpenAPI document of this version of the exporter.",
+    respond=_describe,
+)
+
+ENDPOINTS: Final = (APPS, TASKS, TASK, CHANGES, VIOLATIONS, RULES, OPENAPI)
 
 
 def api_routes(view: View, clock: Clock) -> Iterable[web.RouteDef]:
-    """Return all routes of the API.
+    """Return a route for each endpoint. A name in a path can be any text, since a TaskId may have braces."""
 
-    Args:
-        view: What every request is answered from.
-        clock: By which exemptions have ended or not.
-    """
-    openapi = json_text(openapi_document())
+    def handler(endpoint: Endpoint) -> Handler:
+        async def handle(request: web.Request) -> web.Response:
+            query = replace(read_query(request.query.items(), endpoint.parameters), **request.match_info)
+            return json_response(request, await endpoint.respond(view, query, clock.now()))
 
-    async def describe(request: web.Request) -> web.Response:
-        given_once(request.query.items(), OPENAPI.parameters)
-        return json_response(request, openapi)
+        return for_readers_of_json(handle)
 
-    async def apps(request: web.Request) -> web.Response:
-        given_once(request.query.items(), APPS.parameters)
-        return json_response(request, json_text(apps_document(view.statuses())))
-
-    async def tasks(request: web.Request) -> web.Response:
-        query = read_tasks_query(request.query.items())
-        require_known(unknown_names(view, account=query.account, app_id=query.app_id, rule=query.rule))
-        return json_response(request, await page_text(await tasks_page(view, query)))
-
-    async def task(request: web.Request) -> web.Response:
-        given_once(request.query.items(), TASK.parameters)
-        account, app_id, task_id = (request.match_info[name] for name in ("account", "app_id", "task_id"))
-        found = view.task(account, app_id, task_id)
-        if found is None:
-            unknown = f"no task {task_id!r} is known in app {app_id!r} of account {account!r}"
-            return error_answer(request.path, 404, unknown)
-        return json_response(request, json_text(task_with_findings_document(found)))
-
-    async def changes(request: web.Request) -> web.Response:
-        query = read_changes_query(request.query.items())
-        former = ((change.account, change.app_id) for change in view.changes())
-        require_known(unknown_names(view, account=query.account, app_id=query.app_id, former_apps=former))
-        page = changes_page(view.changes(), query, remembered_since=view.changes_remembered_since())
-        return json_response(request, await page_text(page))
-
-    async def violations(request: web.Request) -> web.Response:
-        query = read_violations_query(request.query.items())
-        require_known(
-            unknown_names(view, account=query.account, app_id=query.app_id, rule=query.rule, owner=query.owner)
-        )
-        statuses = [app.status for app in view.statuses()]
-        page = await violations_page(view.findings(query.outcome), query, statuses)
-        return json_response(request, await page_text(page))
-
-    async def rules(request: web.Request) -> web.Response:
-        query = read_rules_query(request.query.items())
-        require_known(unknown_names(view, rule=query.rule))
-        return json_response(request, await page_text(rules_page(view.rules(), query, now=clock.now())))
-
-    return tuple(
-        web.get(_pattern(endpoint.path), for_readers_of_json(handler))
-        for endpoint, handler in (
-            (APPS, apps),
-            (TASKS, tasks),
-            (TASK, task),
-            (CHANGES, changes),
-            (VIOLATIONS, violations),
-            (RULES, rules),
-            (OPENAPI, describe),
-        )
-    )
+    return [web.get(endpoint.path.replace("}", ":[^/]+}"), handler(endpoint)) for endpoint in ENDPOINTS]
 
 
-def _pattern(path: str) -> str:
-    """Let a name in a path be any text, since a TaskId may have braces."""
-    return path.replace("}", ":[^/]+}")
+def openapi_text() -> str:
+    """Return the text of `docs/openapi.json`."""
+    return json.dumps(openapi_document(ENDPOINTS), indent=2, default=msgspec.to_builtins) + "\n"

@@ -5,8 +5,9 @@ from typing import Annotated, TypedDict
 
 from exporter.collect.status import Status, Sweep
 from exporter.state import State
-from exporter.web.responses import about
-from exporter.web.view import AppView
+from exporter.web.query import Query
+from exporter.web.responses import about, json_text
+from exporter.web.view import AppView, View
 
 
 class AppWithoutDataDocument(TypedDict):
@@ -95,6 +96,11 @@ class AppsDocument(TypedDict):
     """All configured apps, in the order of the configuration."""
 
     apps: Annotated[list[AppDocument], about("The apps.")]
+
+
+async def apps_text(view: View, _query: Query, _now: float) -> str:
+    """Return the response."""
+    return json_text(apps_document(view.statuses()))
 
 
 def apps_document(apps: Iterable[AppView]) -> AppsDocument:

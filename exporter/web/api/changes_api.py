@@ -1,22 +1,25 @@
 """`/api/v1/changes`: recorded changes of tasks."""
 
-import math
 import re
 from collections.abc import Iterable
 from itertools import islice
 from typing import Annotated, Final, TypedDict
 
-from msgspec import Struct
-
 from exporter.collect.changes import Shown
 from exporter.collect.history import RecordedChange
-from exporter.web.api.parameters import ACCOUNT, APP_ID, CURSOR, DEFAULT_LIMIT, LIMIT, SINCE, TASK_ID
-from exporter.web.api.query import BadQueryError, given_once, read_limit, read_moment
-from exporter.web.responses import Page, about
+from exporter.web.ordering import Listing, listing_text
+from exporter.web.query import ACCOUNT, APP_ID, LIMIT, SINCE, TASK_ID, Query, cursor
+from exporter.web.responses import about
+from exporter.web.view import View
 
-PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_ID, SINCE, LIMIT, CURSOR)
 
-_NUMBER: Final = re.compile(r"[0-9]{1,15}")
+def _parse_number(text: str) -> tuple[str, ...]:
+    if not re.fullmatch("[0-9]{1,15}", text):
+        raise ValueError
+    return (text,)
+
+
+PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_ID, SINCE, LIMIT, cursor(names=1, parse=_parse_number))
 
 
 class FieldChangeDocument(TypedDict):
@@ -51,56 +54,24 @@ class ChangesDocument(TypedDict):
     next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
 
 
-class ChangesQuery(Struct, frozen=True):
-    """Which changes are asked for; None: whatever it is."""
-
-    account: str | None = None
-    app_id: str | None = None
-    task_id: str | None = None
-    since: float = -math.inf
-    """Wall-clock seconds."""
-    limit: int = DEFAULT_LIMIT
-    before: float = math.inf
-    """Only changes with lower numbers: what a page before this one has not shown."""
-
-    def asks_for(self, change: RecordedChange) -> bool:
-        """Whether a change is one of them, whatever the limit."""
-        return (
-            change.number < self.before
-            and change.noticed >= self.since
-            and self.account in {None, change.account}
-            and self.app_id in {None, change.app_id}
-            and self.task_id in {None, change.task_id}
-        )
+async def changes_text(view: View, query: Query, _now: float) -> str:
+    """Return the response."""
+    query.require_known(view, former_apps=((change.account, change.app_id) for change in view.changes()))
+    listing = changes_listing(view.changes(), query, remembered_since=view.changes_remembered_since())
+    return await listing_text(listing)
 
 
-def read_changes_query(parameters: Iterable[tuple[str, str]]) -> ChangesQuery:
-    """Read the parameters of a URL.
-
-    Raises:
-        BadQueryError: One is unknown, given twice, empty, or not what it has to be.
-    """
-    given = given_once(parameters, PARAMETERS)
-    return ChangesQuery(
-        account=given.get("account"),
-        app_id=given.get("app_id"),
-        task_id=given.get("task_id"),
-        since=read_moment(given, "since"),
-        limit=read_limit(given),
-        before=_cursor(given["cursor"]) if "cursor" in given else math.inf,
-    )
-
-
-def changes_page(
-    newest_first: Iterable[RecordedChange], query: ChangesQuery, *, remembered_since: float
-) -> Page[ChangeDocument]:
-    """Return a page of changes, and how far the memory reaches."""
-    found = list(islice(filter(query.asks_for, newest_first), query.limit + 1))
-    page = found[: query.limit]
-    return Page(
+def changes_listing(
+    newest_first: Iterable[RecordedChange], query: Query, *, remembered_since: float
+) -> Listing[ChangeDocument]:
+    """Return a page of changes, and since when all are remembered."""
+    before = int(query.after[0]) if query.after else None
+    unseen = (change for change in newest_first if before is None or change.number < before)
+    found = list(islice(filter(query.matches_change, unseen), query.limit + 1))
+    return Listing(
         name="changes",
-        items=map(_change, page),
-        next_cursor=str(page[-1].number) if len(found) > len(page) else None,
+        items=map(_change, found[: query.limit]),
+        has_more=len(found) > query.limit,
         cursor_of=lambda change: str(change["number"]),
         also={"remembered_since": remembered_since},
     )
@@ -116,10 +87,3 @@ def _change(change: RecordedChange) -> ChangeDocument:
         "change": change.change,
         "fields": [{"field": field.field, "before": field.before, "after": field.after} for field in change.fields],
     }
-
-
-def _cursor(text: str) -> int:
-    """Read where a page begins."""
-    if not _NUMBER.fullmatch(text):
-        raise BadQueryError(f"cursor is {text!r}, expected the next_cursor of an answer")
-    return int(text)

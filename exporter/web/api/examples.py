@@ -7,10 +7,10 @@ from exporter.policy.vocabulary import AudioFacts, OutputFacts, TaskFacts, Video
 from exporter.state import State
 from exporter.web.api.apps_api import AppsDocument
 from exporter.web.api.changes_api import ChangesDocument
-from exporter.web.api.query import cursor_after
 from exporter.web.api.rules_api import RulesDocument
 from exporter.web.api.tasks_api import TaskDocument, TasksDocument, TaskWithFindingsDocument
 from exporter.web.api.violations_api import ViolationsDocument
+from exporter.web.query import cursor_after
 
 _BEGAN: Final = 1_800_000_000.0
 _ACCOUNT: Final = "production"

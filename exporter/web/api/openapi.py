@@ -1,16 +1,17 @@
-"""The OpenAPI document, made of what the endpoints declare."""
+"""Endpoints as data, and the OpenAPI document that describes them."""
 
 import inspect
-import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Annotated, Any, Final, TypedDict
 
 import msgspec
+from msgspec import Struct
 
 from exporter import __version__
-from exporter.web.api.endpoints import ENDPOINTS, Endpoint
-from exporter.web.api.parameters import Parameter
-from exporter.web.responses import JSON_TYPE, LARGEST_PAGE_BYTES, about
+from exporter.web.ordering import LARGEST_PAGE_BYTES
+from exporter.web.query import Parameter, Query
+from exporter.web.responses import JSON_TYPE, about
+from exporter.web.view import View
 
 _DESCRIPTION: Final = f"""\
 What the exporter knows, for scripts. Nothing here asks the service: an answer has what was collected last, and says
@@ -36,15 +37,33 @@ _ERRORS: Final = {
 _ONLY_WITH_NAMES: Final = 404
 
 
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """One path that serves GET and HEAD."""
+
+    path: str
+    operation_id: str
+    summary: str
+    description: str
+    respond: Callable[[View, Query, float], Awaitable[str]]
+    """Returns the JSON for a query at a Unix time."""
+    answer: type[Any] | None = None
+    """The TypedDict of a 200; None: a JSON object that is described elsewhere."""
+    example: Mapping[str, Any] | None = None
+    parameters: tuple[Parameter, ...] = ()
+    """Of the query string."""
+    path_parameters: tuple[Parameter, ...] = ()
+
+
 class Error(TypedDict):
     """Why a request can't be answered."""
 
     error: Annotated[str, about("One line for people.")]
 
 
-def openapi_document() -> dict[str, Any]:
-    """Return the document, as OpenAPI 3.1 has it."""
-    answers = [Error, *(endpoint.answer for endpoint in ENDPOINTS if endpoint.answer is not None)]
+def openapi_document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of some endpoints."""
+    described = tuple(endpoints)
+    answers = [Error, *(endpoint.answer for endpoint in described if endpoint.answer is not None)]
     _, schemas = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
     return {
         "openapi": "3.1.0",
@@ -55,7 +74,7 @@ def openapi_document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "paths": {endpoint.path: {"get": _operation(endpoint)} for endpoint in ENDPOINTS},
+        "paths": {endpoint.path: {"get": _operation(endpoint)} for endpoint in described},
         "components": {
             "schemas": {name: _complete(schema) for name, schema in sorted(schemas.items())},
             "responses": {
@@ -72,11 +91,6 @@ def openapi_document() -> dict[str, Any]:
         },
         "security": [{}, {"basic": []}],
     }
-
-
-def openapi_text() -> str:
-    """Return the document as the text of `docs/openapi.json`."""
-    return json.dumps(openapi_document(), indent=2, default=msgspec.to_builtins) + "\n"
 
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:

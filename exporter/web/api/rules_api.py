@@ -3,24 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Final, Literal, TypedDict
 
-from msgspec import Struct
-
 from exporter.policy.rule import Exemption, Severity
-from exporter.web.api.parameters import CURSOR, DEFAULT_LIMIT, LIMIT, RULE, SEVERITY, choice
-from exporter.web.api.query import cursor_after, given_once, read_choice, read_cursor, read_limit
-from exporter.web.responses import Page, about
-from exporter.web.view import RuleTotals, RuleView
+from exporter.web.ordering import Listing, listing_text
+from exporter.web.query import ENABLED, LIMIT, RULE, SEVERITY, Query, cursor, cursor_after
+from exporter.web.responses import about
+from exporter.web.view import RuleTotals, RuleView, View
 
-_YES: Final = "true"
-_NO: Final = "false"
-
-PARAMETERS: Final = (
-    SEVERITY,
-    choice("enabled", "Whether rules are in force.", (_YES, _NO)),
-    RULE,
-    LIMIT,
-    CURSOR,
-)
+PARAMETERS: Final = (SEVERITY, ENABLED, RULE, LIMIT, cursor(names=1))
 
 
 class ExemptionDocument(TypedDict):
@@ -80,58 +69,20 @@ class RulesDocument(TypedDict):
     next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
 
 
-class RulesQuery(Struct, frozen=True):
-    """Which rules are asked for; None: whatever it is."""
-
-    severity: str | None = None
-    enabled: bool | None = None
-    rule: str | None = None
-    limit: int = DEFAULT_LIMIT
-    after: str = ""
-    """The name of the last one that was shown on the page before."""
-
-    def asks_for(self, shown: RuleView) -> bool:
-        """Whether a rule is one of them, whatever the page."""
-        return (
-            self.severity in {None, shown.rule.severity}
-            and self.enabled in {None, shown.why_off is None}
-            and self.rule in {None, shown.rule.name}
-        )
+async def rules_text(view: View, query: Query, now: float) -> str:
+    """Return the response."""
+    query.require_known(view)
+    return await listing_text(rules_listing(view.rules(), query, now=now))
 
 
-def read_rules_query(parameters: Iterable[tuple[str, str]]) -> RulesQuery:
-    """Read the parameters of a URL.
-
-    Raises:
-        BadQueryError: One is unknown, given twice, empty, or not what it has to be.
-    """
-    given = given_once(parameters, PARAMETERS)
-    enabled = read_choice(given, "enabled", (_YES, _NO))
-    (after,) = read_cursor(given, names=1) or ("",)
-    return RulesQuery(
-        severity=read_choice(given, "severity", Severity),
-        enabled=None if enabled is None else enabled == _YES,
-        rule=given.get("rule"),
-        limit=read_limit(given),
-        after=after,
-    )
-
-
-def rules_page(rules: Iterable[RuleView], query: RulesQuery, *, now: float) -> Page[RuleDocument]:
-    """Return a page of rules by name, and how many there are on all pages.
-
-    Args:
-        rules: All there are, each name once.
-        query: Which of them.
-        now: Wall-clock seconds, by which exemptions have ended or not.
-    """
-    matching = sorted(filter(query.asks_for, rules), key=lambda shown: shown.rule.name)
-    rest = [shown for shown in matching if shown.rule.name > query.after]
-    page = rest[: query.limit]
-    return Page(
+def rules_listing(rules: Iterable[RuleView], query: Query, *, now: float) -> Listing[RuleDocument]:
+    """Return a page of rules by name; exemptions have ended or not by `now`, a Unix time."""
+    matching = sorted(filter(query.matches_rule, rules), key=lambda shown: shown.rule.name)
+    rest = [shown for shown in matching if (shown.rule.name,) > query.after]
+    return Listing(
         name="rules",
-        items=(_rule(shown, now) for shown in page),
-        next_cursor=cursor_after(page[-1].rule.name) if len(rest) > len(page) else None,
+        items=(_rule(shown, now) for shown in rest[: query.limit]),
+        has_more=len(rest) > query.limit,
         cursor_of=lambda rule: cursor_after(rule["name"]),
         also={"matching": len(matching)},
     )

@@ -4,30 +4,29 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, TypeAlias, TypedDict
 
 import msgspec
-from msgspec import Struct
 
 from exporter.collect.inventory import Entry
 from exporter.collect.status import Status
-from exporter.metrics import labels
 from exporter.policy.facts import facts
 from exporter.policy.rule import Outcome, Severity
 from exporter.policy.vocabulary import TaskFacts
 from exporter.task import Configuration
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
-from exporter.web.api.parameters import (
+from exporter.web.ordering import Listing, listing_text, ordered
+from exporter.web.query import (
     ACCOUNT,
     APP_ID,
-    CURSOR,
-    DEFAULT_LIMIT,
     LIMIT,
     MIX_MODE,
     RULE,
     TASK_ID,
     TASK_REGION,
+    Query,
+    UnknownNameError,
+    cursor,
+    cursor_after,
 )
-from exporter.web.api.query import cursor_after, given_once, read_choice, read_cursor, read_limit
-from exporter.web.api.smallest import smallest
-from exporter.web.responses import Page, about
+from exporter.web.responses import about, json_text
 from exporter.web.view import FindingKind, TaskFinding, TasksView, TaskView, View
 
 MOST_PARTS: Final = 100
@@ -141,7 +140,7 @@ def _finding(finding: TaskFinding) -> TaskFindingDocument:
     }
 
 
-PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_REGION, MIX_MODE, RULE, TASK_ID, LIMIT, CURSOR)
+PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_REGION, MIX_MODE, RULE, TASK_ID, LIMIT, cursor(names=3))
 
 _AppKey: TypeAlias = tuple[str, str]
 _Violations: TypeAlias = Mapping[str, Collection[str]]
@@ -160,59 +159,26 @@ class TasksDocument(TypedDict):
     next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
 
 
-class TasksQuery(Struct, frozen=True):
-    """Which tasks are asked for; None: whatever it is."""
+async def tasks_text(view: View, query: Query, _now: float) -> str:
+    """Return the response for a list of tasks."""
+    query.require_known(view)
+    return await listing_text(await tasks_listing(view, query))
 
-    account: str | None = None
-    app_id: str | None = None
-    task_region: str | None = None
-    mix_mode: str | None = None
-    rule: str | None = None
-    """Only tasks that violate it."""
-    task_id: str | None = None
-    limit: int = DEFAULT_LIMIT
-    after: tuple[str, ...] = ()
-    """Account, AppId and TaskId of the last one that was shown on the page before."""
 
-    def asks_for_app(self, status: Status) -> bool:
-        """Whether tasks of an app may be asked for, whatever the page."""
-        return self.account in {None, status.account} and self.app_id in {None, status.app_id}
-
-    def asks_for(self, entry: Entry) -> bool:
-        """Whether a task of such an app is asked for, whatever the page and its violations."""
-        configuration = entry.task.configuration
-        return (
-            (self.task_region is None or self.task_region == labels.task_region(configuration))
-            and (self.mix_mode is None or self.mix_mode == labels.mix_mode(configuration))
-            and (self.task_id is None or self.task_id == entry.task.task_id)
+async def task_text(view: View, query: Query, _now: float) -> str:
+    """Return the response for one task."""
+    found = view.task(query.account, query.app_id, query.task_id)
+    if found is None:
+        raise UnknownNameError(
+            f"no task {query.task_id!r} is known in app {query.app_id!r} of account {query.account!r}"
         )
+    return json_text(task_with_findings_document(found))
 
 
-def read_tasks_query(parameters: Iterable[tuple[str, str]]) -> TasksQuery:
-    """Read the parameters of a URL.
-
-    Raises:
-        BadQueryError: One is unknown, given twice, empty, or not what it has to be.
-    """
-    given = given_once(parameters, PARAMETERS)
-    return TasksQuery(
-        account=given.get("account"),
-        app_id=given.get("app_id"),
-        task_region=read_choice(given, "task_region", labels.TASK_REGION.values),
-        mix_mode=read_choice(given, "mix_mode", labels.MIX_MODE.values),
-        rule=given.get("rule"),
-        task_id=given.get("task_id"),
-        limit=read_limit(given),
-        after=read_cursor(given, names=3) or (),
-    )
-
-
-async def tasks_page(view: View, query: TasksQuery) -> Page[TaskDocument]:
-    """Return a page of tasks.
-
-    They stand in the order of account, AppId and TaskId, whatever comes and goes between two pages.
-    """
-    statuses = sorted((app.status for app in view.statuses() if query.asks_for_app(app.status)), key=_app_key)
+async def tasks_listing(view: View, query: Query) -> Listing[TaskDocument]:
+    """Return a page of tasks, in the order of account, AppId and TaskId, whatever comes and goes between two pages."""
+    matching = (app.status for app in view.statuses() if query.matches_app(app.status.account, app.status.app_id))
+    statuses = sorted(matching, key=_app_key)
     violations = _violations_by_app(view)
     found: list[_Found] = []
     for status in statuses:
@@ -221,31 +187,29 @@ async def tasks_page(view: View, query: TasksQuery) -> Page[TaskDocument]:
         if tasks is not None:
             entries = await _first_unseen(tasks, query, violations.get(_app_key(status), {}), missing)
             found += [(tasks.status, entry) for entry in entries]
-    page = found[: query.limit]
-    return Page(
+    return Listing(
         name="tasks",
-        items=_items(page, violations),
-        next_cursor=_cursor(page[-1]) if len(found) > len(page) else None,
+        items=_items(found[: query.limit], violations),
+        has_more=len(found) > query.limit,
         cursor_of=lambda task: cursor_after(task["account"], task["app_id"], task["task_id"]),
         also={"apps_without_data": apps_without_data(statuses)},
     )
 
 
-async def _first_unseen(tasks: TasksView, query: TasksQuery, violations: _Violations, count: int) -> Sequence[Entry]:
-    """Return at most `count` tasks of an app that are asked for, in order, that no page before has shown."""
+async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations, count: int) -> Sequence[Entry]:
+    """Return at most `count` matching tasks of an app, in order, that no page before has shown."""
     last = query.after[2] if _app_key(tasks.status) == query.after[:2] else ""
-    violating = None if query.rule is None else violations.get(query.rule, ())
+    violating = violations.get(query.rule, ()) if query.rule else None
 
-    def unseen(entries: Sequence[Entry]) -> list[Entry]:
-        return [
-            entry
-            for entry in entries
-            if entry.task.task_id > last
+    def wanted(entry: Entry) -> bool:
+        return (
+            entry.task.task_id > last
             and (violating is None or entry.task.task_id in violating)
-            and query.asks_for(entry)
-        ]
+            and query.matches_task(entry)
+        )
 
-    return await smallest(count, tasks.entries, key=_task_id, chosen=unseen)
+    found = await ordered(tasks.entries, key=_task_id, wanted=wanted if last or query.narrows_tasks else None)
+    return await found.rows(0, count)
 
 
 def _items(page: Iterable[_Found], violations: Mapping[_AppKey, _Violations]) -> Iterator[TaskDocument]:
@@ -260,11 +224,6 @@ def _violations_by_app(view: View) -> Mapping[_AppKey, _Violations]:
         by_rule = by_app.setdefault((findings.account, findings.app_id), {})
         by_rule[findings.rule.name] = findings.since.keys()
     return by_app
-
-
-def _cursor(last: _Found) -> str:
-    status, entry = last
-    return cursor_after(*_app_key(status), _task_id(entry))
 
 
 def _app_key(status: Status) -> _AppKey:

@@ -1,32 +1,29 @@
 """`/api/v1/violations`: findings of rules."""
 
 import asyncio
-import math
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Final, TypeAlias, TypedDict
-
-from msgspec import Struct
 
 from exporter.collect.status import Status
 from exporter.policy.rule import Severity
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
-from exporter.web.api.parameters import (
+from exporter.web.ordering import Listing, listing_text, ordered
+from exporter.web.query import (
     ACCOUNT,
     APP_ID,
-    CURSOR,
-    DEFAULT_LIMIT,
     LIMIT,
+    OUTCOME,
     OWNER,
     RULE,
     SEVERITY,
     SINCE,
     TASK_ID,
-    choice,
+    Query,
+    cursor,
+    cursor_after,
 )
-from exporter.web.api.query import cursor_after, given_once, read_choice, read_cursor, read_limit, read_moment
-from exporter.web.api.smallest import smallest
-from exporter.web.responses import Page, about
-from exporter.web.view import FindingKind, FindingsView
+from exporter.web.responses import about
+from exporter.web.view import FindingsView, View
 
 PARAMETERS: Final = (
     ACCOUNT,
@@ -36,13 +33,13 @@ PARAMETERS: Final = (
     TASK_ID,
     OWNER,
     SINCE,
-    choice("outcome", "What there is to say about a task; violations without a word.", FindingKind),
+    OUTCOME,
     LIMIT,
-    CURSOR,
+    cursor(names=4),
 )
 
 _Found: TypeAlias = tuple[FindingsView, str]
-"""A finding: its group and the TaskId."""
+"""A group of findings and a TaskId."""
 
 
 class ViolationDocument(TypedDict):
@@ -77,145 +74,75 @@ class ViolationsDocument(TypedDict):
     next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
 
 
-class ViolationsQuery(Struct, frozen=True):
-    """Which findings are asked for; None: whatever it is."""
-
-    account: str | None = None
-    app_id: str | None = None
-    rule: str | None = None
-    severity: str | None = None
-    task_id: str | None = None
-    owner: str | None = None
-    """Of the rule, else of the app."""
-    since: float = -math.inf
-    """Wall-clock seconds: only what is seen since then, or since later."""
-    outcome: FindingKind = FindingKind.VIOLATION
-    limit: int = DEFAULT_LIMIT
-    after: tuple[str, ...] = ()
-    """Account, AppId, rule and TaskId of the last one that was shown on the page before."""
-
-    def asks_for(self, findings: FindingsView) -> bool:
-        """Whether any of a group of findings may be asked for."""
-        rule = findings.rule
-        return (
-            self.account in {None, findings.account}
-            and self.app_id in {None, findings.app_id}
-            and self.rule in {None, rule.name}
-            and self.severity in {None, rule.severity}
-            and self.owner in {None, findings.owner}
-        )
-
-    def asks_for_app(self, status: Status) -> bool:
-        """Whether findings of an app may be asked for."""
-        return self.account in {None, status.account} and self.app_id in {None, status.app_id}
-
-    @property
-    def narrows_tasks(self) -> bool:
-        """Whether of a group that is asked for only some tasks are."""
-        return self.task_id is not None or self.asks_for_time
-
-    @property
-    def asks_for_time(self) -> bool:
-        """Whether only findings are asked for of which the time is known."""
-        return self.since > -math.inf
-
-    def tasks_of(self, findings: FindingsView) -> Sequence[str]:
-        """Return a copy of the TaskIds of a group that are asked for, whatever the page, in any order."""
-        if self.task_id is not None:
-            return [task_id for task_id in [self.task_id] if self._asks_for_task(findings, task_id)]
-        if self.asks_for_time:
-            return [task_id for task_id, seen in findings.since.items() if seen >= self.since]
-        return list(findings.task_ids())
-
-    async def first_unseen(self, findings: FindingsView, task_ids: Sequence[str], count: int) -> Sequence[str]:
-        """Return at most `count` of a group's TaskIds, in order, that no page before has shown."""
-        last = self.after[-1] if _group_names(findings) == self.after[:-1] else None
-
-        def unseen(some: Sequence[str]) -> list[str]:
-            return [task_id for task_id in some if last is None or task_id > last]
-
-        return await smallest(count, task_ids, key=str, chosen=unseen)
-
-    def _asks_for_task(self, findings: FindingsView, task_id: str) -> bool:
-        seen = findings.since.get(task_id, -math.inf)
-        return seen >= self.since and task_id in findings.task_ids()
+async def violations_text(view: View, query: Query, _now: float) -> str:
+    """Return the response."""
+    query.require_known(view)
+    statuses = [app.status for app in view.statuses()]
+    return await listing_text(await violations_listing(view.findings(query.outcome), query, statuses))
 
 
-def read_violations_query(parameters: Iterable[tuple[str, str]]) -> ViolationsQuery:
-    """Read the parameters of a URL.
-
-    Raises:
-        BadQueryError: One is unknown, given twice, empty, or not what it has to be.
-    """
-    given = given_once(parameters, PARAMETERS)
-    return ViolationsQuery(
-        account=given.get("account"),
-        app_id=given.get("app_id"),
-        rule=given.get("rule"),
-        severity=read_choice(given, "severity", Severity),
-        task_id=given.get("task_id"),
-        owner=given.get("owner"),
-        since=read_moment(given, "since"),
-        outcome=FindingKind(read_choice(given, "outcome", FindingKind) or FindingKind.VIOLATION),
-        limit=read_limit(given),
-        after=read_cursor(given, names=4) or (),
-    )
-
-
-async def violations_page(
-    groups: Iterable[FindingsView], query: ViolationsQuery, statuses: Iterable[Status]
-) -> Page[ViolationDocument]:
-    """Return a page of findings, how many there are on all pages, and of which apps none can be known.
-
-    They stand in the order of account, AppId, rule and TaskId, whatever comes and goes between two pages.
+async def violations_listing(
+    groups: Iterable[FindingsView], query: Query, statuses: Iterable[Status]
+) -> Listing[ViolationDocument]:
+    """Return a page of findings, in the order of account, AppId, rule and TaskId.
 
     Args:
-        groups: All findings of the outcome that is asked for.
-        query: Which of them.
-        statuses: How it stands with each app.
+        groups: All findings of the outcome that the query asks for.
+        query: Filters and page.
+        statuses: All apps.
     """
     on_page: list[tuple[FindingsView, Sequence[str]]] = []
     matching = 0
-    sure = 0
-    """How many of those on the page or behind it are known to be unseen."""
-    for findings in sorted(filter(query.asks_for, groups), key=_group_names):
-        may_be_on_page = sure <= query.limit and _group_names(findings) >= query.after[:-1]
-        task_ids = query.tasks_of(findings) if may_be_on_page or query.narrows_tasks else ()
-        matching += len(task_ids) if query.narrows_tasks else findings.count
+    unseen = 0
+    """Findings on this page or behind it, at least."""
+    narrows = bool(query.task_id) or query.by_time
+    for group in sorted(filter(query.matches_group, groups), key=_group_names):
+        may_be_on_page = unseen <= query.limit and _group_names(group) >= query.after[:-1]
+        task_ids = _matching_tasks(group, query) if may_be_on_page or narrows else ()
+        matching += len(task_ids) if narrows else group.count
         if may_be_on_page:
-            on_page.append((findings, task_ids))
-            sure += 0 if _group_names(findings) == query.after[:-1] else len(task_ids)
-        if query.asks_for_time:
+            on_page.append((group, task_ids))
+            unseen += 0 if _group_names(group) == query.after[:-1] else len(task_ids)
+        if query.by_time:
             # Only then can the rest wait: times stay what they are, other lists are those of this moment.
             await asyncio.sleep(0)
     found: list[_Found] = []
-    for findings, task_ids in on_page:
+    for group, task_ids in on_page:
         missing = query.limit + 1 - len(found)
         if not missing:
             break
-        found += [(findings, task_id) for task_id in await query.first_unseen(findings, task_ids, missing)]
-    page = found[: query.limit]
+        found += [(group, task_id) for task_id in await _first_unseen(group, task_ids, query, missing)]
     # Ages are read now: a finding may be gone when its item is made.
-    aged = [(findings, task_id, findings.since.get(task_id)) for findings, task_id in page]
-    return Page(
+    aged = [(group, task_id, group.since.get(task_id)) for group, task_id in found[: query.limit]]
+    matching_apps = (status for status in statuses if query.matches_app(status.account, status.app_id))
+    return Listing(
         name="violations",
-        items=(_violation(findings, task_id, since) for findings, task_id, since in aged),
-        next_cursor=_cursor(page[-1]) if len(found) > len(page) else None,
+        items=(_violation(group, task_id, since) for group, task_id, since in aged),
+        has_more=len(found) > query.limit,
         cursor_of=lambda item: cursor_after(item["account"], item["app_id"], item["rule"], item["task_id"] or ""),
-        also={
-            "matching": matching,
-            "apps_without_data": apps_without_data(filter(query.asks_for_app, statuses)),
-        },
+        also={"matching": matching, "apps_without_data": apps_without_data(matching_apps)},
     )
+
+
+def _matching_tasks(group: FindingsView, query: Query) -> Sequence[str]:
+    """Return a copy of a group's TaskIds that match, in any order."""
+    if query.task_id:
+        is_found = query.matches_time(group.since.get(query.task_id)) and query.task_id in group.task_ids()
+        return [query.task_id] if is_found else []
+    if query.by_time:
+        return [task_id for task_id, since in group.since.items() if query.since <= since <= query.until]
+    return list(group.task_ids())
+
+
+async def _first_unseen(group: FindingsView, task_ids: Sequence[str], query: Query, count: int) -> Sequence[str]:
+    """Return at most `count` TaskIds of a group, in order, that no page before has shown."""
+    last = query.after[-1] if _group_names(group) == query.after[:-1] else None
+    found = await ordered(task_ids, key=str, wanted=None if last is None else lambda task_id: task_id > last)
+    return await found.rows(0, count)
 
 
 def _group_names(findings: FindingsView) -> tuple[str, ...]:
     return findings.account, findings.app_id, findings.rule.name
-
-
-def _cursor(last: _Found) -> str:
-    findings, task_id = last
-    return cursor_after(*_group_names(findings), task_id)
 
 
 def _violation(findings: FindingsView, task_id: str, since: float | None) -> ViolationDocument:

@@ -1,6 +1,7 @@
 """`/apps/…`: one app, its tasks, and their latest changes."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -12,10 +13,9 @@ from exporter.collect.inventory import Entry
 from exporter.metrics import labels
 from exporter.policy.rule import Rule, Severity
 from exporter.state import State
-from exporter.web.known_names import unknown_names
-from exporter.web.pages.paging import Page, page_of
-from exporter.web.pages.parameters import read_choice, read_page, read_text
+from exporter.web.ordering import NumberedPage, numbered_page, ordered
 from exporter.web.pages.status_page import app_row, violations_by_app
+from exporter.web.query import MIX_MODE, ORDER, PAGE, RULE, TASK_REGION, Parameter, Query, choice
 from exporter.web.view import FindingKind, FindingsView, View
 
 
@@ -36,54 +36,15 @@ COLUMNS: Final[Mapping[str, Callable[[Entry], Any]]] = {
 """What the table can be sorted by; what is not set stands last, and what changed last stands first."""
 
 
-class TaskQuery(Struct, frozen=True):
-    """Which tasks are asked for; an empty text: whatever it is."""
-
-    task_id: str = ""
-    """A part of the TaskId or ChannelId, in upper or lower case."""
-    task_region: str = ""
-    mix_mode: str = ""
-    rule: str = ""
-    """One that they violate."""
-    sort: str = "task"
-    """One of `COLUMNS`."""
-    descending: bool = False
-    page: int = 1
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether not all tasks are asked for."""
-        return bool(self.task_id or self.task_region or self.mix_mode or self.rule)
-
-    def parameters(self, **changes: str) -> Mapping[str, str]:
-        """Return the parameters that ask for it, with changes; a change begins at the first page."""
-        plain = {
-            "task_id": self.task_id,
-            "task_region": self.task_region,
-            "mix_mode": self.mix_mode,
-            "rule": self.rule,
-            "sort": "" if self.sort == "task" else self.sort,
-            "order": "desc" if self.descending else "",
-        }
-        return plain | changes
-
-    def asks_for(self, entry: Entry, violators: Collection[str] | None) -> bool:
-        """Whether a task is one of them.
-
-        Args:
-            entry: The task.
-            violators: The TaskIds of those that violate the rule; None: there is no rule to violate.
-        """
-        task = entry.task
-        return (
-            (violators is None or task.task_id in violators)
-            and (not self.task_region or labels.task_region(task.configuration) == self.task_region)
-            and (not self.mix_mode or labels.mix_mode(task.configuration) == self.mix_mode)
-            and (not self.task_id or self._is_named(task.task_id) or self._is_named(task.channel_id))
-        )
-
-    def _is_named(self, name: str) -> bool:
-        return self.task_id in name or self.task_id.lower() in name.lower()
+PARAMETERS: Final = (
+    Parameter(name="task_id", field="text"),
+    TASK_REGION,
+    MIX_MODE,
+    RULE,
+    choice("sort", "", COLUMNS),
+    ORDER,
+    PAGE,
+)
 
 
 class TaskRow(Struct, frozen=True):
@@ -97,44 +58,29 @@ class TaskRow(Struct, frozen=True):
     violations: Mapping[Severity, int]
 
 
-def read_task_query(query: Mapping[str, str]) -> TaskQuery:
-    """Read the parameters of a URL.
-
-    Raises:
-        BadQueryError: One is not what it has to be.
-    """
-    return TaskQuery(
-        task_id=read_text(query, "task_id"),
-        task_region=read_choice(query, "task_region", labels.TASK_REGION.values),
-        mix_mode=read_choice(query, "mix_mode", labels.MIX_MODE.values),
-        rule=read_text(query, "rule"),
-        sort=read_choice(query, "sort", COLUMNS) or "task",
-        descending=read_choice(query, "order", ("asc", "desc")) == "desc",
-        page=read_page(query),
-    )
-
-
-async def task_page(entries: Sequence[Entry], query: TaskQuery, groups: Iterable[FindingsView]) -> Page[TaskRow]:
-    """Return a page of the table.
+async def task_page(entries: Sequence[Entry], query: Query, groups: Iterable[FindingsView]) -> NumberedPage[TaskRow]:
+    """Return a page of the table of an app's tasks.
 
     Args:
         entries: All tasks of the app.
-        query: Which of them.
+        query: Filters, order and page.
         groups: The app's violations.
     """
     by_rule = {group.rule.name: group for group in groups}
     violators: Collection[str] | None = None
     if query.rule:
         violators = frozenset(by_rule[query.rule].task_ids()) if query.rule in by_rule else ()
-    page = await page_of(
+
+    def wanted(entry: Entry) -> bool:
+        return (violators is None or entry.task.task_id in violators) and query.matches_task(entry)
+
+    found = await ordered(
         entries,
-        query.page,
-        wanted=(lambda entry: query.asks_for(entry, violators)) if query.is_narrow else None,
+        wanted=wanted if query.narrows_tasks else None,
         key=_key(query.sort, descending=query.descending),
         descending=query.descending,
     )
-    rows = [_row(entry, by_rule.values()) for entry in page.rows]
-    return Page[TaskRow](rows, page.number, page.matching, page.page_rows)
+    return await numbered_page(found, query.page, lambda entry: _row(entry, by_rule.values()))
 
 
 def _key(sort: str, *, descending: bool) -> Callable[[Entry], Any]:
@@ -183,7 +129,7 @@ class RuleCount(Struct, frozen=True):
     """Wall-clock seconds since when the oldest is seen."""
 
 
-async def shown_app(view: View, account: str, app_id: str, query: TaskQuery) -> Mapping[str, Any] | None:
+async def shown_app(view: View, account: str, app_id: str, query: Query) -> Mapping[str, Any] | None:
     """Return what the template is given; None: there is no such app."""
     app = next((app for app in view.statuses() if (app.status.account, app.status.app_id) == (account, app_id)), None)
     tasks = view.tasks(account, app_id)
@@ -201,7 +147,8 @@ async def shown_app(view: View, account: str, app_id: str, query: TaskQuery) -> 
         "attempts": attempts,
         "rules": rules,
         "query": query,
-        "no_such": unknown_names(view, rule=query.rule),
+        "parameters": partial(query.parameters, PARAMETERS),
+        "no_such": query.unknown_names(view),
         "page": await task_page(tasks.entries, query, groups),
         "all_tasks": len(tasks.entries),
         "regions": labels.TASK_REGION.values,

@@ -7,13 +7,14 @@ from typing import Final, TypeAlias
 from aiohttp import hdrs, web
 
 from exporter.clock import Clock
-from exporter.web.api.query import BadQueryError
-from exporter.web.pages.app_page import read_task_query, shown_app
+from exporter.web.pages import app_page, rules_page, violations_page
+from exporter.web.pages.app_page import shown_app
 from exporter.web.pages.rendering import Renderer, app_path
-from exporter.web.pages.rules_page import read_rules_query, shown_rules
+from exporter.web.pages.rules_page import shown_rules
 from exporter.web.pages.status_page import shown_status
 from exporter.web.pages.task_page import shown_task
-from exporter.web.pages.violations_page import read_violations_query, shown_violations
+from exporter.web.pages.violations_page import shown_violations
+from exporter.web.query import BadQueryError, read_form
 from exporter.web.responses import text_answer
 from exporter.web.view import SweepStart, View
 
@@ -45,7 +46,7 @@ def page_routes(view: View, clock: Clock, *, telemetry_path: str) -> Iterable[we
 
     async def app(request: web.Request) -> web.Response:
         account, app_id = request.match_info["account"], request.match_info["app_id"]
-        shown = await shown_app(view, account, app_id, read_task_query(request.query))
+        shown = await shown_app(view, account, app_id, read_form(request.query, app_page.PARAMETERS))
         if shown is None:
             return _unknown_app(renderer, account, app_id)
         return renderer.answer("app", **shown)
@@ -66,11 +67,13 @@ def page_routes(view: View, clock: Clock, *, telemetry_path: str) -> Iterable[we
         return renderer.answer("task", **shown)
 
     async def violations(request: web.Request) -> web.Response:
-        query = read_violations_query(request.query)
+        query = read_form(request.query, violations_page.PARAMETERS)
         return renderer.answer("violations", **await shown_violations(view, query, now=clock.now()))
 
     async def rules(request: web.Request) -> web.Response:
-        return renderer.answer("rules", **shown_rules(view, read_rules_query(request.query), now=clock.now()))
+        return renderer.answer(
+            "rules", **shown_rules(view, read_form(request.query, rules_page.PARAMETERS), now=clock.now())
+        )
 
     async def config(_request: web.Request) -> web.Response:
         return text_answer(view.redacted_config())

@@ -1,31 +1,15 @@
 """`/rules`: rules and their totals."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
 from exporter.policy.rule import SEVERITIES, Exemption
-from exporter.web.pages.parameters import read_choice, read_text
+from exporter.web.query import ENABLED, SEVERITY, TEXT, Query
 from exporter.web.view import RuleView, View
 
-
-class RulesQuery(Struct, frozen=True):
-    """Which rules are asked for; an empty text: whatever it is."""
-
-    text: str = ""
-    """A part of the name, the title or the owner."""
-    severity: str = ""
-    enabled: str = ""
-
-    def asks_for(self, shown: RuleView) -> bool:
-        """Whether a rule is one of them."""
-        rule = shown.rule
-        return (
-            self.severity in {"", rule.severity}
-            and self.enabled in {"", "true" if shown.why_off is None else "false"}
-            and any(self.text.lower() in part.lower() for part in (rule.name, rule.title, rule.owner))
-        )
+PARAMETERS: Final = (TEXT, SEVERITY, ENABLED)
 
 
 class RuleRow(Struct, frozen=True):
@@ -38,23 +22,10 @@ class RuleRow(Struct, frozen=True):
     """Each, and whether it has ended."""
 
 
-def read_rules_query(query: Mapping[str, str]) -> RulesQuery:
-    """Read the parameters of a URL.
-
-    Raises:
-        BadQueryError: One is not what it has to be.
-    """
-    return RulesQuery(
-        text=read_text(query, "text"),
-        severity=read_choice(query, "severity", SEVERITIES),
-        enabled=read_choice(query, "enabled", ("true", "false")),
-    )
-
-
-def shown_rules(view: View, query: RulesQuery, *, now: float) -> Mapping[str, Any]:
+def shown_rules(view: View, query: Query, *, now: float) -> Mapping[str, Any]:
     """Return what the template is given; `now` is wall-clock seconds, by which exemptions have ended."""
     rules = list(view.rules())
-    wanted = sorted(filter(query.asks_for, rules), key=_place)
+    wanted = sorted(filter(query.matches_rule, rules), key=_place)
     return {
         "query": query,
         "rules": [_row(shown, now) for shown in wanted],

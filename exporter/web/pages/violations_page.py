@@ -2,68 +2,19 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from math import inf
 from typing import Any, Final
 
 from msgspec import Struct
 
-from exporter.collect.status import Status
 from exporter.policy.rule import SEVERITIES, Rule
-from exporter.web.known_names import unknown_names
-from exporter.web.pages.paging import Page, chunks, page_of
-from exporter.web.pages.parameters import read_choice, read_page, read_text
+from exporter.web.ordering import numbered_page, ordered, slices
+from exporter.web.query import ACCOUNT, AGE, AGES, APP_ID, OUTCOME, OWNER, PAGE, RULE, SEVERITY, Query
 from exporter.web.view import FindingDetail, FindingKind, FindingsView, View
 
-AGES: Final = {
-    "under-1h": (0.0, 3600.0),
-    "over-1h": (3600.0, inf),
-    "over-1d": (86400.0, inf),
-    "over-7d": (7 * 86400.0, inf),
-}
-"""From and to how many seconds ago a violation was first seen."""
-
-
-class ViolationsQuery(Struct, frozen=True):
-    """Which findings are asked for; an empty text: whatever it is."""
-
-    outcome: FindingKind = FindingKind.VIOLATION
-    account: str = ""
-    app_id: str = ""
-    rule: str = ""
-    severity: str = ""
-    owner: str = ""
-    """Of the rule, else of the app."""
-    age: str = ""
-    """One of `AGES`."""
-    page: int = 1
-
-    def parameters(self, **changes: str) -> Mapping[str, str]:
-        """Return the parameters that ask for it, with changes; a change begins at the first page."""
-        plain = {
-            "outcome": "" if self.outcome is FindingKind.VIOLATION else str(self.outcome),
-            "account": self.account,
-            "app_id": self.app_id,
-            "rule": self.rule,
-            "severity": self.severity,
-            "owner": self.owner,
-            "age": self.age,
-        }
-        return plain | changes
-
-    def asks_for_app(self, status: Status) -> bool:
-        """Whether findings of an app may be asked for."""
-        return self.account in {"", status.account} and self.app_id in {"", status.app_id}
-
-    def asks_for(self, group: FindingsView) -> bool:
-        """Whether any of a group of findings may be asked for."""
-        return (
-            self.account in {"", group.account}
-            and self.app_id in {"", group.app_id}
-            and self.rule in {"", group.rule.name}
-            and self.severity in {"", group.rule.severity}
-            and self.owner in {"", group.owner}
-        )
+PARAMETERS: Final = (OUTCOME, ACCOUNT, APP_ID, RULE, SEVERITY, OWNER, AGE, PAGE)
 
 
 class Finding(Struct, frozen=True, gc=False):
@@ -94,40 +45,24 @@ class RuleSummary(Struct, frozen=True):
     """Those of the rule, else of the apps, each once."""
 
 
-def read_violations_query(query: Mapping[str, str]) -> ViolationsQuery:
-    """Read the parameters of a URL.
-
-    Raises:
-        BadQueryError: One is not what it has to be.
-    """
-    return ViolationsQuery(
-        outcome=FindingKind(read_choice(query, "outcome", FindingKind) or FindingKind.VIOLATION),
-        account=read_text(query, "account"),
-        app_id=read_text(query, "app_id"),
-        rule=read_text(query, "rule"),
-        severity=read_choice(query, "severity", SEVERITIES),
-        owner=read_text(query, "owner"),
-        age=read_choice(query, "age", AGES),
-        page=read_page(query),
-    )
-
-
-async def shown_violations(view: View, query: ViolationsQuery, *, now: float) -> Mapping[str, Any]:
+async def shown_violations(view: View, query: Query, *, now: float) -> Mapping[str, Any]:
     """Return what the template is given; `now` is wall-clock seconds."""
     groups = list(view.findings(query.outcome))
-    found = [(group, await _findings(group, query.age, now)) for group in filter(query.asks_for, groups)]
-    findings = list(chain.from_iterable(of_group for _, of_group in found))
-    page = await page_of(findings, query.page, key=_place)
-    rows = [FindingRow(finding, finding.group.detail(finding.task_id)) for finding in page.rows]
+    aged = query.aged(now)
+    found = [(group, await _findings(group, aged)) for group in filter(query.matches_group, groups)]
+    findings = await ordered(chain.from_iterable(of_group for _, of_group in found), key=_place)
     frozen = {(group.account, group.app_id) for group in groups if not group.data_available}
     without_data = {
         (app.status.account, app.status.app_id)
         for app in view.statuses()
-        if not app.status.data_available and query.asks_for_app(app.status)
+        if not app.status.data_available and query.matches_app(app.status.account, app.status.app_id)
     }
     return {
         "query": query,
-        "page": Page[FindingRow](rows, page.number, page.matching, page.page_rows),
+        "parameters": partial(query.parameters, PARAMETERS),
+        "page": await numbered_page(
+            findings, query.page, lambda finding: FindingRow(finding, finding.group.detail(finding.task_id))
+        ),
         "summaries": _summaries(found),
         "frozen": sorted(frozen),
         "unknown": sorted(without_data - frozen),
@@ -137,19 +72,18 @@ async def shown_violations(view: View, query: ViolationsQuery, *, now: float) ->
         "rule_names": sorted({group.rule.name for group in groups}),
         "severities": tuple(reversed(SEVERITIES)),
         "owners": _named(groups),
-        "no_such": unknown_names(view, account=query.account, app_id=query.app_id, rule=query.rule, owner=query.owner),
+        "no_such": query.unknown_names(view),
         "ages": tuple(AGES),
     }
 
 
-async def _findings(group: FindingsView, age: str, now: float) -> Sequence[Finding]:
-    """Return the findings of a group that have an age; one whose age is not known has none."""
+async def _findings(group: FindingsView, query: Query) -> Sequence[Finding]:
+    """Return the findings of a group whose age matches."""
     since, task_ids = dict(group.since), tuple(group.task_ids())
-    least, most = AGES.get(age, (-inf, inf))
     findings: list[Finding] = []
-    for chunk in chunks(task_ids):
-        aged = [Finding(group, task_id, since.get(task_id)) for task_id in chunk]
-        findings += [one for one in aged if not age or (one.since is not None and least <= now - one.since < most)]
+    for part in slices(task_ids):
+        aged = [Finding(group, task_id, since.get(task_id)) for task_id in part]
+        findings += filter(lambda finding: query.matches_time(finding.since), aged) if query.by_time else aged
         await asyncio.sleep(0)
     return findings
 

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.web.responses import Item, Page
+from exporter.web.ordering import Item, Listing
 
 
-def document(page: Page[Item]) -> Mapping[str, Any]:
-    """Return what the answer has, with all items."""
-    return {page.name: list(page.items), **page.also, "next_cursor": page.next_cursor}
+def document(listing: Listing[Item]) -> Mapping[str, Any]:
+    """Return the response, with all items."""
+    items = list(listing.items)
+    next_cursor = listing.cursor_of(items[-1]) if listing.has_more else None
+    return {listing.name: items, **listing.also, "next_cursor": next_cursor}

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
-from exporter.web.api.endpoints import ENDPOINTS, OPENAPI, TASK
+from exporter.web.api.api_routes import ENDPOINTS, OPENAPI, TASK
 from exporter.web.application import accounting
 from exporter.web.view import FindingKind, RuleView
 from tests.metrics.builders import configuration

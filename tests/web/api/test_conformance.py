@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks
 
-from exporter.web.api.openapi import openapi_text
+from exporter.web.api.api_routes import openapi_text
 from tests.web.api.api_view import api_of, full_view
 
 SCHEMA = schemathesis.openapi.from_dict(json.loads(openapi_text()))

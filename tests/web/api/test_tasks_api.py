@@ -1,8 +1,6 @@
 """`/api/v1/tasks`: which tasks a query gets, in which pages, and what is said of each."""
 
 import json
-from contextlib import suppress
-from functools import cache
 
 import msgspec
 import pytest
@@ -12,15 +10,9 @@ from hypothesis import strategies as st
 from exporter.policy.rule import Outcome
 from exporter.policy.vocabulary import TaskFacts
 from exporter.task import Configuration, Output, Pane
-from exporter.web.api.query import BadQueryError
-from exporter.web.api.tasks_api import (
-    MOST_PARTS,
-    TasksQuery,
-    read_tasks_query,
-    task_document,
-    task_with_findings_document,
-    tasks_page,
-)
+from exporter.web.api.tasks_api import MOST_PARTS, PARAMETERS, task_document, task_with_findings_document, tasks_listing
+from exporter.web.ordering import AT_ONCE
+from exporter.web.query import Query, read_query
 from exporter.web.responses import json_text
 from exporter.web.view import FindingDetail, FindingKind, TaskFinding, TaskView
 from tests.metrics.builders import configuration, configurations
@@ -61,20 +53,20 @@ ORDER = [
 ]
 
 
-def names(view: ApiView, query: TasksQuery) -> list[Name]:
+def names(view: ApiView, query: Query) -> list[Name]:
     """Return what the tasks of a query's page are called."""
-    tasks = document(finished(tasks_page(view, query)))["tasks"]
+    tasks = document(finished(tasks_listing(view, query)))["tasks"]
     return [(task["account"], task["app_id"], task["task_id"]) for task in tasks]
 
 
 def test_the_order_is_by_names() -> None:
     """Account, AppId, TaskId: whatever the order in which apps and tasks came."""
-    assert names(view_of_three_apps(), TasksQuery()) == ORDER
+    assert names(view_of_three_apps(), Query()) == ORDER
 
 
 def test_a_task_names_the_rules_that_it_violates() -> None:
     """Rules stand by name; those that other tasks or other apps violate do not."""
-    tasks = document(finished(tasks_page(view_of_three_apps(), TasksQuery(account="production"))))["tasks"]
+    tasks = document(finished(tasks_listing(view_of_three_apps(), Query(account="production"))))["tasks"]
     assert {(task["app_id"], task["task_id"]): task["violations"] for task in tasks if task["violations"]} == {
         ("a", "task-1"): ["loud"],
         ("a", "task-3"): ["loud"],
@@ -106,7 +98,7 @@ def test_a_task_names_the_rules_that_it_violates() -> None:
 )
 def test_parameters_narrow_down(parameters: dict[str, str], expected: int) -> None:
     """Each parameter leaves what fits it, several leave what fits all."""
-    assert len(names(view_of_three_apps(), read_tasks_query(parameters.items()))) == expected
+    assert len(names(view_of_three_apps(), read_query(parameters.items(), PARAMETERS))) == expected
 
 
 def test_old_data_is_marked() -> None:
@@ -115,7 +107,7 @@ def test_old_data_is_marked() -> None:
     view = ApiView([app_view(app_id="new"), stale, PENDING])
     view.put([entry("task-1")], app_id="new")
     view.put([entry("task-1")], app_id="old")
-    answer = document(finished(tasks_page(view, TasksQuery())))
+    answer = document(finished(tasks_listing(view, Query())))
     assert [(task["app_id"], task["data_available"]) for task in answer["tasks"]] == [("new", True), ("old", False)]
     assert answer["apps_without_data"] == [
         {"account": "production", "app_id": "live-new", "reason": "the first sweep has not finished"},
@@ -125,7 +117,7 @@ def test_old_data_is_marked() -> None:
 
 def test_apps_without_data_are_those_that_are_asked_for() -> None:
     """What is said of other apps is not part of the answer."""
-    answer = document(finished(tasks_page(ApiView([PENDING]), TasksQuery(app_id="live-main"))))
+    answer = document(finished(tasks_listing(ApiView([PENDING]), Query(app_id="live-main"))))
     assert answer == {"tasks": [], "apps_without_data": [], "next_cursor": None}
 
 
@@ -146,8 +138,8 @@ def test_pages_show_every_lasting_task_once(limit: int, moments: list[set[tuple[
         view.entries = {}
         view.put([entry(task_id) for app_id, task_id in sorted(there, reverse=True) if app_id == "a"], app_id="a")
         view.put([entry(task_id) for app_id, task_id in there if app_id == "b"], app_id="b")
-        query = read_tasks_query([("limit", str(limit)), *([("cursor", cursor)] if cursor else [])])
-        page = document(finished(tasks_page(view, query)))
+        query = read_query([("limit", str(limit)), *([("cursor", cursor)] if cursor else [])], PARAMETERS)
+        page = document(finished(tasks_listing(view, query)))
         assert len(page["tasks"]) <= limit
         seen += [(task["account"], task["app_id"], task["task_id"]) for task in page["tasks"]]
         cursor = page["next_cursor"]
@@ -162,7 +154,7 @@ def test_a_cursor_survives_its_task(last: Name) -> None:
     """The next page begins behind the last task shown, also when that one or its app is gone meanwhile."""
     view = view_of_three_apps()
     rest = ORDER[ORDER.index(last) + 1 :]
-    query = TasksQuery(after=last)
+    query = Query(after=last)
     assert names(view, query) == rest
     del view.entries[last[:2]][last[2]]
     assert names(view, query) == rest
@@ -170,64 +162,14 @@ def test_a_cursor_survives_its_task(last: Name) -> None:
     assert names(view, query) == [name for name in rest if name[:2] != last[:2]]
 
 
-@cache
-def view_of_many_tasks(step: int) -> ApiView:
-    """Return a view of 100,000 tasks, in an order that `step` sets."""
+def test_a_page_of_many_tasks_lets_others_run() -> None:
+    """A page out of 10,000 tasks is found in slices, and is the first in order."""
     view = ApiView([app_view()])
-    view.put(entry(f"task-{(number * step) % 100_000:06}") for number in range(100_000))
-    return view
-
-
-@pytest.mark.parametrize("after", [(), ("production", "live-main", "task-050000")])
-@pytest.mark.parametrize("task_region", [None, "EMAA-Saudi"])
-@pytest.mark.parametrize("step", [-1, 7919])
-def test_a_page_of_many_tasks_holds_nobody_up(after: tuple[str, ...], task_region: str | None, step: int) -> None:
-    """A page out of 100,000 tasks lets others run every few milliseconds, in whatever order the tasks came."""
-    view = view_of_many_tasks(step)
-    query = TasksQuery(limit=1000, after=after, task_region=task_region)
-    shares, longest = [], []
-    for _ in range(3):
-        page, took = timed(tasks_page(view, query))
-        shares.append(max(took) / sum(took))
-        longest.append(max(took))
-        assert len(took) > 12
-        assert len(list(page.items)) == (0 if task_region == "EMAA-Saudi" else 1000)
-    assert min(shares) < 0.4
-    assert min(longest) < 0.1
-
-
-@pytest.mark.parametrize(
-    ("parameters", "complaint"),
-    [
-        (
-            [("region", "x")],
-            "unknown parameter 'region', expected one of account, app_id, task_region, mix_mode, rule,",
-        ),
-        ([("app_id", "a"), ("app_id", "a")], "app_id is given twice, expected once"),
-        (
-            [("task_region", "mars")],
-            "task_region is 'mars', expected one of CN-Shanghai, AP-Singapore, EMAA-Saudi, other",
-        ),
-        ([("mix_mode", "1")], "mix_mode is '1', expected one of single, mixed, other"),
-        ([("rule", "")], "rule is empty, expected a value"),
-        ([("limit", "1001")], "limit is '1001', expected a whole number from 1 to 1000"),
-        ([("cursor", "WyJhIl0")], "cursor is 'WyJhIl0', expected the next_cursor of an answer"),
-    ],
-)
-def test_a_bad_parameter_is_refused(parameters: list[tuple[str, str]], complaint: str) -> None:
-    """The refusal says which parameter, what it was and what was expected."""
-    with pytest.raises(BadQueryError) as refused:
-        read_tasks_query(parameters)
-    assert str(refused.value).startswith(complaint)
-
-
-@given(st.lists(st.tuples(st.sampled_from(["account", "limit", "cursor", "rule"]), st.text(max_size=40)), max_size=3))
-def test_any_query_is_read_or_refused(parameters: list[tuple[str, str]]) -> None:
-    """Nothing that somebody writes is anything but a query or a refusal."""
-    query = None
-    with suppress(BadQueryError):
-        query = read_tasks_query(parameters)
-    assert query is None or 1 <= query.limit <= 1000
+    view.put(entry(f"task-{number * 7919 % 10_000:06}") for number in range(10_000))
+    query = Query(limit=1000, after=("production", "live-main", "task-005000"))
+    listing, slices = timed(tasks_listing(view, query))
+    assert [task["task_id"] for task in listing.items] == [f"task-{number:06}" for number in range(5001, 6001)]
+    assert len(slices) >= 10_000 // AT_ONCE
 
 
 def test_a_task_is_shown_with_all_that_is_known() -> None:

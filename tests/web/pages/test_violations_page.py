@@ -3,8 +3,9 @@
 import pytest
 
 from exporter.policy.rule import Severity
-from exporter.web.api.query import BadQueryError
-from exporter.web.pages.violations_page import ViolationsQuery, read_violations_query, shown_violations
+from exporter.web.ordering import AT_ONCE
+from exporter.web.pages.violations_page import PARAMETERS, shown_violations
+from exporter.web.query import Query, read_form
 from exporter.web.view import FindingDetail, FindingKind
 from tests.support.slices import timed
 from tests.web.api.api_view import ApiView
@@ -37,7 +38,7 @@ def view_of_two_apps() -> ApiView:
 
 async def shown(**parameters: str) -> list[str]:
     """Return the TaskIds that a query shows."""
-    document = await shown_violations(view_of_two_apps(), read_violations_query(parameters), now=NOW)
+    document = await shown_violations(view_of_two_apps(), read_form(parameters, PARAMETERS), now=NOW)
     return [row.finding.task_id for row in document["page"].rows]
 
 
@@ -62,13 +63,6 @@ async def shown(**parameters: str) -> list[str]:
 async def test_only_what_is_asked_for_is_shown(parameters: dict[str, str], task_ids: list[str]) -> None:
     """Each filter narrows; the severest and then the oldest stand first."""
     assert await shown(**parameters) == task_ids
-
-
-@pytest.mark.parametrize("name", ["severity", "outcome", "age", "page"])
-def test_a_bad_parameter_is_refused(name: str) -> None:
-    """What can't be shown is said, not ignored."""
-    with pytest.raises(BadQueryError, match=f"{name} is 'nonsense'"):
-        read_violations_query({name: "nonsense"})
 
 
 async def test_the_page_has_rules_and_findings() -> None:
@@ -135,7 +129,7 @@ async def test_a_name_that_nothing_has_is_said_and_kept_in_the_form(parameters: 
     assert {"value": "nope", "selected": None} in page.all("option")
 
 
-def test_20_000_findings_hold_nobody_up() -> None:
+def test_a_page_of_20_000_findings_lets_others_run() -> None:
     """A page of them is found step by step, and only what it shows is worded."""
     view = ApiView([app_view()])
     worded: list[str] = []
@@ -146,6 +140,6 @@ def test_20_000_findings_hold_nobody_up() -> None:
 
     since = {f"{number:032x}": NOW - number for number in range(10_000)}
     view.found = {FindingKind.VIOLATION: [findings(since, rule=rule(name), detail=detail) for name in ("one", "two")]}
-    document, took = timed(shown_violations(view, ViolationsQuery(page=10**6), now=NOW))
+    document, slices = timed(shown_violations(view, Query(page=10**6), now=NOW))
     assert (document["page"].matching, len(document["page"].rows), len(worded)) == (20_000, 50, 50)
-    assert max(took) < 0.05
+    assert len(slices) >= 20_000 // AT_ONCE

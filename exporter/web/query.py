@@ -1,0 +1,354 @@
+"""Queries of the API and the pages: parameters, filters, cursors."""
+
+import json
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from math import inf
+from typing import Any, Final, NoReturn
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from exporter.collect.history import RecordedChange
+from exporter.collect.inventory import Entry
+from exporter.metrics import labels
+from exporter.policy.rule import SEVERITIES
+from exporter.web.view import FindingKind, FindingsView, RuleView, View
+
+DEFAULT_LIMIT: Final = 100
+MAX_LIMIT: Final = 1000
+LONGEST_TEXT: Final = 300
+"""Characters that a form may send in one field."""
+AGES: Final = {
+    "under-1h": (-3600.0, inf),
+    "over-1h": (-inf, -3600.0),
+    "over-1d": (-inf, -86400.0),
+    "over-7d": (-inf, -7 * 86400.0),
+}
+"""First and last second, relative to now, at which a violation was first seen."""
+
+_UNIX_SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+_RFC_3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
+_BASE64: Final = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class BadQueryError(ValueError):
+    """A parameter cannot be used; `str()` says which, and what was expected."""
+
+
+class UnknownNameError(LookupError):
+    """A query names something that does not exist; `str()` says what."""
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """Filters, order and page that a URL asks for. An empty text matches everything."""
+
+    account: str = ""
+    app_id: str = ""
+    task_id: str = ""
+    text: str = ""
+    """Part of a TaskId or ChannelId, or of a rule's name, title or owner; case is ignored."""
+    owner: str = ""
+    """Of the rule, else of the app."""
+    rule: str = ""
+    severity: str = ""
+    enabled: str = ""
+    """`true` or `false`: whether the rule is in force."""
+    outcome: FindingKind = FindingKind.VIOLATION
+    task_region: str = ""
+    mix_mode: str = ""
+    since: float = -inf
+    """Unix time."""
+    until: float = inf
+    age: str = ""
+    """A key of `AGES`; `aged` turns it into `since` and `until`."""
+    sort: str = "task"
+    order: str = "asc"
+    page: int = 1
+    limit: int = DEFAULT_LIMIT
+    after: tuple[str, ...] = ()
+    """Names of the last item of the page before."""
+
+    @property
+    def descending(self) -> bool:
+        """Whether the greatest item is first."""
+        return self.order == "desc"
+
+    @property
+    def narrows_tasks(self) -> bool:
+        """Whether not every task of an app matches."""
+        return bool(self.task_id or self.text or self.task_region or self.mix_mode or self.rule)
+
+    @property
+    def by_time(self) -> bool:
+        """Whether findings without a known time are left out."""
+        return self.since > -inf or self.until < inf
+
+    def aged(self, now: float) -> "Query":
+        """Return this query with its age as `since` and `until`."""
+        if not self.age:
+            return self
+        first, last = AGES[self.age]
+        return replace(self, since=now + first, until=now + last)
+
+    def matches_app(self, account: str, app_id: str) -> bool:
+        """Whether an app matches."""
+        return self.account in {"", account} and self.app_id in {"", app_id}
+
+    def matches_group(self, group: FindingsView) -> bool:
+        """Whether a group of findings matches, apart from its tasks."""
+        return (
+            self.matches_app(group.account, group.app_id)
+            and self.rule in {"", group.rule.name}
+            and self.severity in {"", group.rule.severity}
+            and self.owner in {"", group.owner}
+        )
+
+    def matches_time(self, since: float | None) -> bool:
+        """Whether a finding that was first seen at `since` matches."""
+        return not self.by_time if since is None else self.since <= since <= self.until
+
+    def matches_task(self, entry: Entry) -> bool:
+        """Whether a task matches, apart from its app and the rules that it violates."""
+        task = entry.task
+        return (
+            (not self.task_region or labels.task_region(task.configuration) == self.task_region)
+            and (not self.mix_mode or labels.mix_mode(task.configuration) == self.mix_mode)
+            and self.task_id in {"", task.task_id}
+            and self._is_in(task.task_id, task.channel_id)
+        )
+
+    def matches_change(self, change: RecordedChange) -> bool:
+        """Whether a recorded change matches."""
+        return (
+            change.noticed >= self.since
+            and self.matches_app(change.account, change.app_id)
+            and self.task_id in {"", change.task_id}
+        )
+
+    def matches_rule(self, shown: RuleView) -> bool:
+        """Whether a rule matches."""
+        rule = shown.rule
+        return (
+            self.severity in {"", rule.severity}
+            and self.enabled in {"", "true" if shown.why_off is None else "false"}
+            and self.rule in {"", rule.name}
+            and self._is_in(rule.name, rule.title, rule.owner)
+        )
+
+    def unknown_names(self, view: View, former_apps: Iterable[tuple[str, str]] = ()) -> Sequence[str]:
+        """Return a sentence for each name in a filter that does not exist: an empty list would look like all is well.
+
+        Args:
+            view: What exists.
+            former_apps: Account and AppId of apps that are known besides the configured ones.
+        """
+        statuses = [app.status for app in view.statuses()]
+        apps = {(status.account, status.app_id) for status in statuses} | set(former_apps)
+        unknown = []
+        if self.account and self.account not in {account for account, _ in apps}:
+            unknown.append(f"There is no account {self.account!r}.")
+        elif self.app_id and not any(self.matches_app(*app) for app in apps):
+            unknown.append(
+                f"There is no app {self.app_id!r}" + (f" in account {self.account!r}." if self.account else ".")
+            )
+        if self.rule or self.owner:
+            rules = [shown.rule for shown in view.rules()]
+            if self.rule and self.rule not in {known.name for known in rules}:
+                unknown.append(f"There is no rule {self.rule!r}.")
+            owners = {known.owner for known in rules} | {status.owner for status in statuses}
+            if self.owner and self.owner not in owners:
+                unknown.append(f"No app and no rule has the owner {self.owner!r}.")
+        return unknown
+
+    def require_known(self, view: View, former_apps: Iterable[tuple[str, str]] = ()) -> None:
+        """Raise UnknownNameError if a name in a filter does not exist."""
+        if unknown := self.unknown_names(view, former_apps):
+            raise UnknownNameError(" ".join(unknown))
+
+    def parameters(self, known: Iterable["Parameter"], **changes: str) -> Mapping[str, str]:
+        """Return the parameters that ask for this query's first page, with changes; empty where a default is meant."""
+        plain = {one.name: str(getattr(self, one.target)) for one in known if one.target != "page"}
+        defaults = {one.name: str(getattr(_EVERYTHING, one.target)) for one in known}
+        return {name: "" if value == defaults[name] else value for name, value in plain.items()} | changes
+
+    def _is_in(self, *names: str) -> bool:
+        return not self.text or any(self.text.lower() in name.lower() for name in names)
+
+
+_EVERYTHING: Final = Query()
+
+
+def _any_text() -> Mapping[str, Any]:
+    return {"type": "string", "minLength": 1}
+
+
+class Parameter(Struct, frozen=True, kw_only=True):
+    """A parameter of a URL."""
+
+    name: str
+    description: str = ""
+    """For the OpenAPI document, as `example` and `schema`."""
+    example: str = ""
+    schema: Mapping[str, Any] = msgspec.field(default_factory=_any_text)
+    """JSON Schema, draft 2020-12."""
+    parse: Callable[[str], Any] = str
+    """Returns the value; raises ValueError."""
+    expected: str = "a value"
+    """What `parse` accepts."""
+    field: str = ""
+    """Which field of `Query` gets the value; empty: the one of this name."""
+
+    @property
+    def target(self) -> str:
+        """The field of `Query` that gets the value."""
+        return self.field or self.name
+
+    def read(self, text: str) -> Any:
+        """Return the value of a text, or raise BadQueryError."""
+        try:
+            return self.parse(text)
+        except ValueError:
+            raise BadQueryError(f"{self.name} is {text!r}, expected {self.expected}") from None
+
+
+def choice(name: str, description: str, choices: Iterable[str], parse: Callable[[str], Any] = str) -> Parameter:
+    """Return a parameter that is one of some values."""
+    known = tuple(str(one) for one in choices)
+
+    def parse_known(text: str) -> Any:
+        return parse(text) if text in known else _refuse()
+
+    return Parameter(
+        name=name,
+        description=description,
+        schema={"type": "string", "enum": list(known)},
+        parse=parse_known,
+        expected=f"one of {', '.join(known)}",
+    )
+
+
+def cursor(names: int, parse: Callable[[str], tuple[str, ...]] | None = None) -> Parameter:
+    """Return the parameter for the `next_cursor` of a list whose cursors hold this many names."""
+
+    def parse_names(text: str) -> tuple[str, ...]:
+        try:
+            found = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4))) if _BASE64.fullmatch(text) else None
+        except RecursionError:
+            found = None
+        if isinstance(found, list) and len(found) == names and all(isinstance(name, str) for name in found):
+            return tuple(found)
+        return _refuse()
+
+    return Parameter(
+        name="cursor",
+        description="The next_cursor of an answer to the same query, for the page behind it.",
+        schema={"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
+        parse=parse or parse_names,
+        expected="the next_cursor of an answer",
+        field="after",
+    )
+
+
+def cursor_after(*names: str) -> str:
+    """Return a cursor, fit for URLs, that names the last item of a page."""
+    return urlsafe_b64encode(json.dumps(names).encode()).decode().rstrip("=")
+
+
+def _refuse() -> NoReturn:
+    raise ValueError
+
+
+def _parse_time(text: str) -> float:
+    if _UNIX_SECONDS.fullmatch(text):
+        return float(text)
+    return datetime.fromisoformat(text.upper()).timestamp() if _RFC_3339.fullmatch(text.upper()) else _refuse()
+
+
+def _whole(most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        return int(text) if re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= most else _refuse()
+
+    return parse
+
+
+ACCOUNT: Final = Parameter(
+    name="account", description="The name of an account, as the configuration gives it.", example="production"
+)
+APP_ID: Final = Parameter(name="app_id", description="An AppId.", example="live-main")
+TASK_ID: Final = Parameter(name="task_id", description="A TaskId.", example="task-1")
+RULE: Final = Parameter(name="rule", description="The name of a rule.", example="video-bitrate-agreed")
+SEVERITY: Final = choice("severity", "The severity of rules.", SEVERITIES)
+TASK_REGION: Final = choice("task_region", labels.TASK_REGION.meaning, labels.TASK_REGION.values)
+MIX_MODE: Final = choice("mix_mode", labels.MIX_MODE.meaning, labels.MIX_MODE.values)
+OWNER: Final = Parameter(name="owner", description="Who answers: the rule's owner, else the app's.", example="live-ops")
+OUTCOME: Final = choice(
+    "outcome", "What there is to say about a task; violations without a word.", FindingKind, FindingKind
+)
+ENABLED: Final = choice("enabled", "Whether rules are in force.", ("true", "false"))
+SINCE: Final = Parameter(
+    name="since",
+    description="A point in time, in seconds since 1970 or as in RFC 3339: nothing earlier is shown.",
+    example="2027-01-15T08:00:00Z",
+    schema={
+        "anyOf": [
+            {"type": "string", "format": "date-time"},
+            {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,9})?$"},
+        ]
+    },
+    parse=_parse_time,
+    expected="seconds since 1970 or a time such as 2027-01-15T08:00:00Z",
+)
+LIMIT: Final = Parameter(
+    name="limit",
+    description="How many items a page has at most. A page ends earlier where it would become too large.",
+    schema={"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    parse=_whole(MAX_LIMIT),
+    expected=f"a whole number from 1 to {MAX_LIMIT}",
+)
+TEXT: Final = Parameter(name="text")
+AGE: Final = choice("age", "", AGES)
+ORDER: Final = choice("order", "", ("asc", "desc"))
+PAGE: Final = Parameter(name="page", parse=_whole(10**9), expected="a whole number from 1")
+
+
+def read_query(given: Iterable[tuple[str, str]], known: Sequence[Parameter]) -> Query:
+    """Return what the parameters of an API request ask for.
+
+    Raises:
+        BadQueryError: One is unknown, given twice, empty, or invalid.
+    """
+    by_name = {parameter.name: parameter for parameter in known}
+    values: dict[str, Any] = {}
+    for name, text in given:
+        if name not in by_name:
+            expected = f"one of {', '.join(by_name)}" if by_name else "none"
+            raise BadQueryError(f"unknown parameter {name!r}, expected {expected}")
+        parameter = by_name[name]
+        if parameter.target in values:
+            raise BadQueryError(f"{name} is given twice, expected once")
+        if not text:
+            raise BadQueryError(f"{name} is empty, expected a value")
+        values[parameter.target] = parameter.read(text)
+    return Query(**values)
+
+
+def read_form(given: Mapping[str, str], known: Iterable[Parameter]) -> Query:
+    """Return what the form of a page asks for: empty fields match everything, unknown ones are ignored.
+
+    Raises:
+        BadQueryError: A field is very long or invalid.
+    """
+    values: dict[str, Any] = {}
+    for parameter in known:
+        text = given.get(parameter.name, "").strip()
+        if len(text) > LONGEST_TEXT:
+            raise BadQueryError(f"{parameter.name} has {len(text)} characters, expected at most {LONGEST_TEXT}")
+        if text:
+            values[parameter.target] = parameter.read(text)
+    return Query(**values)

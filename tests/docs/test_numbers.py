@@ -54,7 +54,7 @@ def test_what_is_cited_was_measured(name: str, statement: str, row: str) -> None
 
 def test_what_is_said_in_words_is_so() -> None:
     """A tenth, a minute, twice a minute, a day and three intervals are what the program has."""
-    assert "A tenth of the budget is left for look-ups and retries." in _text("scaling")
+    assert "A tenth of the budget is left for lookups and retries." in _text("scaling")
     assert round(1 - USABLE_SHARE, 6) == 0.1
     assert "until every app was tried once, at most for a minute" in _text("freshness")
     assert "| once a minute |" in _text("freshness")

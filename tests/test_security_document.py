@@ -19,58 +19,58 @@ DOCUMENT = (Path(__file__).parent.parent / "SECURITY.md").read_text(encoding="ut
 MIB = 1024**2
 IN = DEFAULT_LIMITS
 SAID = {
-    "connections at a time": f"{IN.most_connections}",
-    "headers of a request, together, and its body": f"{IN.longest_request_bytes // 1024} KiB",
+    "simultaneous connections": f"{IN.most_connections}",
+    "all headers of a request, and its body": f"{IN.longest_request_bytes // 1024} KiB",
     "one header, and a URL": f"{IN.longest_line_bytes} bytes",
     "number of headers": f"{IN.most_headers}",
-    "scrapes under way": f"{IN.most_scrapes}",
+    "simultaneous scrapes": f"{IN.most_scrapes}",
     "when a scrape counts as slow": f"{IN.slow_scrape_seconds:g} s",
-    "right passwords that are remembered": f"{users.MOST_REMEMBERED}",
-    "wrong passwords that are remembered": f"{users.MOST_REMEMBERED_WRONG}",
-    "requests of one address that wait for a password check": f"{users.MOST_WAITING}",
-    "a page of the service, decompressed": f"{transport.MAX_BODY_BYTES // MIB} MiB",
-    "rows of a page, and bytes of a row": f"{response.MAX_ROWS}, and {row.MAX_ROW_BYTES // 1024} KiB",
-    "values of a page, by its commas": f"{response.MAX_COMMAS}",
-    "what is around the list of a page": f"{response.MAX_OUTSIDE_BYTES // 1024} KiB",
-    "the body of an error": f"{failures.MAX_ERROR_BYTES // 1024} KiB",
-    "a page that is decoded in the event loop": f"{transport.LARGE_BODY_BYTES // MIB} MiB",
+    "cached correct passwords": f"{users.MOST_REMEMBERED}",
+    "cached wrong passwords": f"{users.MOST_REMEMBERED_WRONG}",
+    "requests per address waiting for a password check": f"{users.MOST_WAITING}",
+    "a page of the list, decompressed": f"{transport.MAX_BODY_BYTES // MIB} MiB",
+    "rows of a page, and size of a row": f"{response.MAX_ROWS}, and {row.MAX_ROW_BYTES // 1024} KiB",
+    "values of a page, counted by commas": f"{response.MAX_COMMAS}",
+    "everything around the list of a page": f"{response.MAX_OUTSIDE_BYTES // 1024} KiB",
+    "the body of an error response": f"{failures.MAX_ERROR_BYTES // 1024} KiB",
+    "a page decoded on the event loop": f"{transport.LARGE_BODY_BYTES // MIB} MiB",
     "a TaskId, and a ChannelId": f"{row.MAX_ID_BYTES} bytes",
     "URLs, panes and users of a task": f"{row.MAX_URLS}, {row.MAX_PANES} and {row.MAX_USERS}",
-    "connections to the service, for each account": f"{transport.MAX_CONNECTIONS}",
+    "connections to the service per account": f"{transport.MAX_CONNECTIONS}",
     "a text of a row that becomes a name": f"{values.MAX_NAME_CHARACTERS} characters",
     "a configuration file, and a rule file": f"{files.MOST_BYTES // MIB} MiB",
     "values in a configuration file": f"{yaml_nodes.MOST_VALUES}",
     "a file of the web configuration": f"{seen_files._MOST_BYTES // MIB} MiB",
     "an expression of a rule": f"{language.LONGEST_EXPRESSION} characters",
-    "a message of a finding": f"{compiled.LONGEST_MESSAGE} characters",
+    "the message of a violation": f"{compiled.LONGEST_MESSAGE} characters",
     "a state file, decompressed": f"{state_file.MOST_BYTES // MIB} MiB",
-    "changes that are remembered": f"{history.NEWEST}",
-    "in: until a connection's first request is complete; until a further one is, from its first byte": (
+    "remembered changes": f"{history.NEWEST}",
+    "in: until the first request of a connection is complete; a later one, from its first byte": (
         f"{IN.longest_head_seconds:g} s"
     ),
-    "in: for the next request; for a client to read an answer that is made": f"{IN.longest_idle_seconds:g} s",
-    "in: until an answer is made": f"{IN.longest_answer_seconds:g} s",
+    "in: for the next request; for a client to read a ready response": f"{IN.longest_idle_seconds:g} s",
+    "in: until a response is ready": f"{IN.longest_answer_seconds:g} s",
     "in: for a client to read metrics": f"{IN.longest_scrape_seconds:g} s",
-    "in: until TLS has begun": f"{IN.longest_handshake_seconds:g} s",
-    "in: until TLS has ended; for the rest of a request's body that nobody wants": f"{IN.longest_farewell_seconds:g} s",
+    "in: for the TLS handshake": f"{IN.longest_handshake_seconds:g} s",
+    "in: for the end of TLS; for the rest of an unused request body": f"{IN.longest_farewell_seconds:g} s",
     "out: one request to the service, from connecting to the last byte": f"{Collection().request_timeout_seconds:g} s",
-    "out: a wait between two attempts": f"{requests.LONGEST_WAIT_SECONDS:g} s",
+    "out: between two attempts": f"{requests.LONGEST_WAIT_SECONDS:g} s",
     "out: a wait that the service asks for": f"{failures.MAX_WAIT_SECONDS:g} s",
     "out: an idle connection to the service": f"{transport.KEEP_ALIVE_SECONDS:g} s",
-    "out: getting credentials": f"{credentials.FETCH_DEADLINE_SECONDS:g} s",
-    "a reading that somebody asked for on a page": f"{fresh_sweep.LONGEST_SECONDS:g} s",
-    "judging all tasks at the start, before anything is served": f"{daemon.LONGEST_JUDGING_SECONDS:g} s",
-    "an end by SIGTERM, for answers under way": f"{daemon.DRAIN_SECONDS:g} s",
-    "writing the state file at an end by SIGTERM": f"{state_keeper.LONGEST_LAST_SAVE_SECONDS:g} s",
-    "the event loop without a beat": f"{daemon.STUCK_SECONDS:g} s",
-    "the event loop without a beat, until the process ends itself": f"{heartbeat.END_AFTER_SECONDS:g} s",
-    "reading the configuration's files": f"{daemon.LONGEST_READ_SECONDS:g} s",
+    "out: fetching credentials": f"{credentials.FETCH_DEADLINE_SECONDS:g} s",
+    "a sweep requested on a page": f"{fresh_sweep.LONGEST_SECONDS:g} s",
+    "the first evaluation of all rules at the start": f"{daemon.LONGEST_JUDGING_SECONDS:g} s",
+    "after SIGTERM: for responses in progress": f"{daemon.DRAIN_SECONDS:g} s",
+    "after SIGTERM: writing the state file": f"{state_keeper.LONGEST_LAST_SAVE_SECONDS:g} s",
+    "the event loop is blocked: unhealthy": f"{daemon.STUCK_SECONDS:g} s",
+    "the event loop is blocked: exit": f"{heartbeat.END_AFTER_SECONDS:g} s",
+    "reading the configuration files": f"{daemon.LONGEST_READ_SECONDS:g} s",
 }
 
 
 def _limits() -> dict[str, str]:
     """Return the first two cells of each row of the tables of limits and waits."""
-    tables = DOCUMENT[DOCUMENT.index("## Limits of what comes in") :]
+    tables = DOCUMENT[DOCUMENT.index("## Limits of incoming requests") :]
     rows = re.findall(r"^\| (.+?) \| (.+?) \| .+ \|$", tables, re.MULTILINE)
     return {name: value for name, value in rows if name not in {"limit", "wait", "---"}}
 

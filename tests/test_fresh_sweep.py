@@ -282,7 +282,7 @@ async def test_what_has_ended_keeps_nothing_alive() -> None:
         old = weakref.ref(played.collector)
         await played.read()
         await played.monitor.apply(config(played.service.account("app-2")), RuleSet.empty())
-        await asyncio.sleep(0)
+        await played.monitor.close_removed()
         gc.collect()
         assert old() is None
         assert not [one for one in gc.get_objects() if isinstance(one, _FreshSweep)]

@@ -20,6 +20,9 @@ from exporter.policy.vocabulary import Fact, Kind, Variables, facts_of
 MOST_COST: Final = 128_000_000
 """A unit is about a nanosecond; a byte of memory counts as four: so at most 0.13 s or 32 MB, usually far less."""
 
+MOST_TOTAL_COST: Final = 2 * MOST_COST
+"""Of all rules of files together, since a task is evaluated by all of them without a pause."""
+
 MOST_ITERATIONS: Final = 10_000
 """Of all loops of one evaluation together: the library stops at more."""
 

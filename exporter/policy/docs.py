@@ -133,7 +133,8 @@ stopped, and the task counts as unevaluable.
 What one evaluation can cost is limited when the file is loaded. An expression that could take more than about a tenth
 of a second or 32 MB is refused at its place: texts or lists that double again and again, loops in loops over long
 texts, `matches` with large repetitions or with a pattern that is not a literal. For this, texts are cut at 256 bytes of
-UTF-8, and a rule that names a list of more than 128 items can't be evaluated for that task.
+UTF-8, and a rule that names a list of more than 128 items can't be evaluated for that task. All rules of files together
+may cost twice as much as one.
 
 A rule that still takes more than a quarter of a second of CPU time three times within ten minutes is stopped: it is not
 evaluated any more, its findings stay as they are, and tasks that it never saw count as unevaluable. The log, the page

@@ -6,7 +6,7 @@ from weakref import WeakValueDictionary
 
 from exporter.policy.backlog import Scope
 from exporter.policy.compiled import CompiledRule
-from exporter.policy.cost import MOST_COST
+from exporter.policy.cost import MOST_TOTAL_COST
 from exporter.policy.language import Activation, EvaluationError, Expression, Language
 from exporter.policy.outcomes import CODES, EXEMPT, FROZEN, VIOLATION, frozen_as, without_exemptions
 from exporter.policy.rule import Outcome
@@ -40,7 +40,7 @@ class SharedEvaluations:
 
     def program(self, rules: Sequence[CompiledRule]) -> Expression | None:
         """Return one expression with the outcomes of some rules; None where they are better evaluated one by one."""
-        if len(rules) == 1 or sum(rule.cost for rule in rules) > MOST_COST:
+        if len(rules) == 1 or sum(rule.cost for rule in rules) > MOST_TOTAL_COST:
             return None
         key = tuple((rule.when, rule.expect) for rule in rules)
         program = self._programs.get(key) or self._language.compile_list(map(_outcome_code, rules))

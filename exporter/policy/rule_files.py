@@ -11,6 +11,7 @@ from exporter.config.source_text import SourceText
 from exporter.config.validation import items_at, text_at, validate
 from exporter.config.yaml_nodes import Node, Scalar, compose
 from exporter.policy.compiled import CompiledRule, RuleError, compile_rule
+from exporter.policy.cost import MOST_TOTAL_COST
 from exporter.policy.language import CompileMistake, Language
 from exporter.policy.rule import Rule, Severity
 from exporter.policy.rule_format import EXPRESSIONS, RuleFile, WrittenRule, rule_of
@@ -19,6 +20,12 @@ RESERVED_PREFIX: Final = "expect-"
 """How the names of the rules begin that come from what is expected of apps."""
 
 _KEY: Final = re.compile(r"(?:^|[\s{,-])([A-Za-z_]+):(?=\s)")
+
+
+_TOO_MUCH: Final = (
+    "and those before it can take too much time for one task together: make the ones simpler that loop in loops, or"
+    " that match long patterns"
+)
 
 
 class PlacedRule(Struct, frozen=True):
@@ -100,9 +107,14 @@ def check_names(placed: Iterable[PlacedRule], default_rules: Mapping[str, Rule],
 def compile_rules(placed: Iterable[PlacedRule], language: Language, mistakes: Mistakes) -> tuple[CompiledRule, ...]:
     """Return the rules, compiled; each mistake in an expression is noted at its place in the file."""
     compiled = []
+    total = 0
     for one in placed:
         try:
-            compiled.append(compile_rule(one.rule, language))
+            rule = compile_rule(one.rule, language)
+            compiled.append(rule)
+            before, total = total, total + rule.cost + (0 if rule.message is None else rule.message.cost)
+            if before <= MOST_TOTAL_COST < total:
+                mistakes.add(one.name_place, f"rule {one.rule.name} {_TOO_MUCH}")
         except RuleError as error:
             for key, mistake in error.mistakes:
                 _note(one.source, one.expressions[key], key, mistake, mistakes)

@@ -238,3 +238,14 @@ def test_any_text_is_accepted_or_refused(language: Language, text: str) -> None:
 def test_any_rules_are_accepted_or_refused(language: Language, rules: object, style: str | None) -> None:
     """Whatever stands in a rule, in whatever style of YAML, nothing but ConfigError is raised, and soon."""
     accepts_or_refuses(yaml.safe_dump({"rules": rules}, default_style=style, allow_unicode=True), language)
+
+
+def test_many_costly_rules_are_too_much_together(language: Language) -> None:
+    """Each would be accepted alone; the first that is too much is named at its place, once."""
+    costly = "task.panes.all(p, task.panes.all(q, p.x <= q.x + 9.0))"
+    rules = [f"  - {{name: r{number}, title: T, severity: info, expect: '{costly}'}}\n" for number in range(40)]
+    assert len(compiled("rules:\n" + "".join(rules[:5]), "a.yml", language)) == 5
+    with pytest.raises(
+        ConfigError, match=r"^a\.yml:\d+:12: rule r\d+ and those before it can take too much time[^\n]*$"
+    ):
+        compiled("rules:\n" + "".join(rules), "a.yml", language)

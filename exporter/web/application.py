@@ -21,11 +21,11 @@ from exporter.web.scrapes import Scrapes, metrics_routes
 from exporter.web.view import View
 
 _CLIENT_WENT_AWAY: Final = 499
-"""Counted, never sent: what other servers too call an answer that nobody waited for."""
+"""Counted but never sent."""
 
 
 def accounting(view: View) -> Middleware:
-    """Return a middleware that turns every failure into an answer and reports every answer."""
+    """Return a middleware that turns every failure into a response and counts every response."""
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -52,7 +52,6 @@ def accounting(view: View) -> Middleware:
 
 
 def _refusal(request: web.Request, refused: web.HTTPException) -> web.Response:
-    """Say that a path or a method is not served."""
     response = error_answer(request.path, refused.status, f"{refused.reason}: {request.method} {request.path}")
     if hdrs.ALLOW in refused.headers:
         response.headers[hdrs.ALLOW] = refused.headers[hdrs.ALLOW]
@@ -72,18 +71,18 @@ def application(
     hosts: KnownHosts | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> web.Application:
-    """Return the application that answers every request from `view` as it is then.
+    """Return the application that serves `view`.
 
     Args:
         view: What there is to show.
-        clock: From which ages on the pages are counted.
-        telemetry_path: Where the metrics are, as `--web.telemetry-path` sets it.
-        enable_lifecycle: Whether the configuration can be loaded again over HTTP.
-        hosts: The names that pages answer to; None: localhost and IP addresses.
-        limits: How many scrapes at a time, how long each, how large a request.
+        clock: Base of ages on pages.
+        telemetry_path: `--web.telemetry-path`.
+        enable_lifecycle: Whether `/-/reload` works.
+        hosts: Names that pages answer to; None: localhost and IP addresses.
+        limits: For scrapes and request bodies.
 
     Raises:
-        UsageError: `telemetry_path` is no path, or one that shows something else.
+        UsageError: `telemetry_path` is invalid or used by something else.
     """
     _check_telemetry_path(telemetry_path)
     origin = checked_origin(hosts or KnownHosts(), {telemetry_path, TASKS_PATH, HEALTHY_PATH, READY_PATH})
@@ -102,7 +101,6 @@ def application(
 
 
 def _check_telemetry_path(path: str) -> None:
-    """Refuse what could never be reached, and what would hide a page."""
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", path):
         raise UsageError(f"telemetry path {path!r}: expected a path of letters, digits and . _ ~ / - such as /metrics")
     if path in _RESERVED_PATHS or path.startswith(_RESERVED_PREFIXES):
@@ -110,5 +108,4 @@ def _check_telemetry_path(path: str) -> None:
 
 
 async def _add_safe_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Add what every answer carries."""
     response.headers.update(SAFE_HEADERS)

@@ -1,4 +1,7 @@
-"""Limits on what clients may ask for, and connections bounded in number, size and time."""
+"""Limits on what clients may ask for, and connections bounded in number, size and time.
+
+aiohttp closes idle connections, but a request that never ends, or a client that does not read, has no deadline there.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -11,39 +14,40 @@ from msgspec import Struct
 
 
 class Limits(Struct, frozen=True):
-    """The bounds of everything that comes in; what goes beyond them is cut off or refused, never waited for."""
+    """Bounds on requests; what exceeds them is cut off or refused."""
 
     most_connections: int = 512
-    """At a time, over all addresses. Another one takes the place of the one that has been without a request for
-    longest; while all are being answered it gets 503."""
+    """Over all addresses. A new connection replaces the one without a request for longest; it gets 503 if all are being
+    answered.
+    """
     longest_head_seconds: float = 10.0
-    """From the connection, or from the first byte of a further request, to the end of the request's headers."""
+    """From the connection, or the first byte of a further request, to the end of its headers."""
     longest_idle_seconds: float = 75.0
-    """Between an answer's making and the next request's first byte; within it the answer has to be read, too."""
+    """From the end of a response's making to the next request; the response has to be read in it."""
     longest_answer_seconds: float = 90.0
-    """What making an answer may take; it is more than what reading metrics may take."""
+    """For making a response; more than `longest_scrape_seconds`."""
     longest_scrape_seconds: float = 60.0
-    """What reading metrics may take."""
+    """For reading metrics."""
     most_scrapes: int = 100
-    """At a time. Another one takes the place of the oldest if that is slow; otherwise it gets 503."""
+    """At a time. A new one replaces the oldest if that is slow; otherwise it gets 503."""
     slow_scrape_seconds: float = 2.0
-    """From when on a scrape counts as slow, which matters only while there are `most_scrapes`."""
+    """After which a scrape is slow; matters only at `most_scrapes`."""
     longest_line_bytes: int = 8190
-    """Of a URL, and of one header."""
+    """Of a URL, and of a header."""
     most_headers: int = 64
     longest_request_bytes: int = 64 * 1024
-    """Of all headers together, and of a body."""
+    """Of all headers, and of a body."""
     longest_handshake_seconds: float = 10.0
-    """What beginning TLS may take."""
+    """For starting TLS."""
     longest_farewell_seconds: float = 2.0
-    """What ending TLS may take, and what is left of a request's body that nobody reads."""
+    """For ending TLS, and for the unread rest of a request's body."""
 
 
 DEFAULT_LIMITS: Final = Limits()
 
 
 WARN_SECONDS: Final = 60.0
-"""How often refused connections are logged at most."""
+"""Between two log lines about refused connections."""
 
 _REFUSAL: Final = (
     "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n"
@@ -52,12 +56,7 @@ _REFUSAL: Final = (
 
 
 class Connections:
-    """All connections of a server.
-
-    Args:
-        limits: How many, how large, how long.
-        monotonic: The seconds of a clock that only goes forward.
-    """
+    """All connections of a server; `monotonic` returns seconds."""
 
     def __init__(self, limits: Limits, monotonic: Callable[[], float]) -> None:
         self.limits = limits
@@ -68,12 +67,12 @@ class Connections:
         self._warned_at = -WARN_SECONDS
 
     def bounded(self, make_protocol: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
-        """Return what makes the protocol of a connection, within the limits, from what makes one without any."""
+        """Wrap a protocol factory so that its connections are within the limits."""
         return lambda: _Connection(make_protocol, self)
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Take note of when a connection's request is complete, and when its answer is made."""
+        """Note when a request is complete and when its response is made."""
         connection = self._by_protocol.get(request.protocol)
         if connection is None:  # it was cut off a moment ago
             raise ConnectionResetError("the connection is closed")
@@ -87,7 +86,7 @@ class Connections:
                 connection.answer_is_made()
 
     def has_room(self) -> bool:
-        """Whether another connection may come in; who has been without a request for longest makes room."""
+        """Whether a connection may be added; the one without a request for longest is closed for it."""
         if len(self._by_protocol) < self.limits.most_connections:
             return True
         self._warn()
@@ -98,17 +97,16 @@ class Connections:
         return True
 
     def add(self, connection: "_Connection") -> None:
-        """Count a connection."""
+        """Add a connection."""
         self._by_protocol[connection.protocol] = connection
         self._waiting[connection] = None
 
     def remove(self, connection: "_Connection") -> None:
-        """Count a connection no more."""
+        """Remove a connection."""
         self._by_protocol.pop(connection.protocol, None)
         self._waiting.pop(connection, None)
 
     def _warn(self) -> None:
-        """Say that the limit is reached, now and then."""
         now = self._monotonic()
         if now - self._warned_at >= WARN_SECONDS:
             self._warned_at = now
@@ -118,7 +116,7 @@ class Connections:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: hands everything on to aiohttp's protocol, and ends where that takes too long."""
+    """Passes everything on to aiohttp's protocol until a deadline."""
 
     def __init__(self, make_protocol: Callable[[], asyncio.Protocol], connections: Connections) -> None:
         self._make_protocol = make_protocol
@@ -133,7 +131,7 @@ class _Connection(asyncio.Protocol):
         """aiohttp's, from when the connection is admitted."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, or refuse at once where there are too many."""
+        """Start, or refuse if there are too many."""
         self._transport = cast("asyncio.Transport", transport)
         if not self._connections.has_room():
             self._refuse("503 Service Unavailable", "too many connections, all of them are being answered\n")
@@ -144,7 +142,7 @@ class _Connection(asyncio.Protocol):
         self.protocol.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Hand on what came, unless a request has no end."""
+        """Pass data on, unless the request is too large."""
         if not self._is_answering:
             self._request_bytes += len(data)
             if self._request_bytes > self._limits.longest_request_bytes:
@@ -156,40 +154,39 @@ class _Connection(asyncio.Protocol):
         self.protocol.data_received(data)
 
     def eof_received(self) -> bool | None:
-        """Hand on that the client has said all."""
+        """Pass it on."""
         return self.protocol.eof_received()
 
     def pause_writing(self) -> None:
-        """Hand on that the client does not read as fast."""
+        """Pass it on."""
         self.protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        """Hand on that the client has read."""
+        """Pass it on."""
         self.protocol.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Hand on that it is over."""
+        """Pass it on."""
         self._leave()
         self.protocol.connection_lost(exc)
 
     def answer_begins(self) -> None:
-        """Take note that a request is complete."""
+        """Note that a request is complete."""
         self._is_answering, self._is_idle, self._request_bytes = True, False, 0
         self._end_within(self._limits.longest_answer_seconds)
 
     def answer_is_made(self) -> None:
-        """Take note that all has been done for a request but, perhaps, to send the answer's end."""
+        """Note that a response is made; its end may still have to be sent."""
         self._is_answering, self._is_idle = False, True
         self._end_within(self._limits.longest_idle_seconds)
 
     def cut_off(self) -> None:
-        """End at once, and send nothing more."""
+        """Abort."""
         self._leave()
         if self._transport is not None:
             self._transport.abort()
 
     def _refuse(self, status: str, sentence: str) -> None:
-        """Say why, and end."""
         self._leave()
         if self._transport is not None:
             self._transport.write(_REFUSAL.format(status=status, length=len(sentence), sentence=sentence).encode())
@@ -197,13 +194,11 @@ class _Connection(asyncio.Protocol):
             self._end_within(self._limits.longest_farewell_seconds)
 
     def _leave(self) -> None:
-        """Make room for others."""
         self._connections.remove(self)
         if self._deadline is not None:
             self._deadline.cancel()
 
     def _end_within(self, seconds: float) -> None:
-        """Lay the deadline anew."""
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = asyncio.get_running_loop().call_later(seconds, self.cut_off)

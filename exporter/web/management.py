@@ -30,9 +30,7 @@ _IS_OFF: Final = (
 
 
 def lifecycle_routes(view: View, *, enabled: bool) -> Iterable[web.RouteDef]:
-    """Return the route: 200 once the new configuration is in force, 403 where it is switched off, 500 with every
-    mistake of a configuration that was refused, while the one before stays.
-    """  # noqa: D205 - the codes belong together
+    """Return `/-/reload`: 200 when loaded, 403 if disabled, 500 with the mistakes of a refused configuration."""
 
     async def reload(request: web.Request) -> web.Response:
         if not enabled:

@@ -1,7 +1,7 @@
-"""Where requests come from: which names of this server pages answer to, and which sites may change something.
+"""Protection from other sites: host names that pages answer to, and same-origin checks of requests that change things.
 
-A site whose name is made to resolve to this server (DNS rebinding) could read pages and send forms as if they were its
-own: browsers then compare one wrong name with itself. So the name that a request asks for has to be known.
+A site whose name resolves to this server (DNS rebinding) could read pages and send forms as if they were its own, since
+the browser then compares that name with itself. So the requested name has to be known.
 """
 
 import re
@@ -27,15 +27,15 @@ _LOCALHOST: Final = "localhost"
 
 
 class KnownHosts:
-    """The names under which browsers may reach the server.
+    """Names under which browsers may reach the server.
 
     Args:
         own_names: Of the machine.
-        external_url: Where a proxy publishes the server; None: nowhere.
-        allowed: Further names, with `*` and `?` as in shells.
+        external_url: Where a proxy publishes the server.
+        allowed: Further names; `*` and `?` match as in shells.
 
     Raises:
-        UsageError: `external_url` or one of `allowed` can't be used.
+        UsageError: `external_url` or one of `allowed` is invalid.
     """
 
     def __init__(
@@ -52,13 +52,13 @@ class KnownHosts:
 
     @classmethod
     def of_this_machine(cls, *, external_url: str | None = None, allowed: Sequence[str] = ()) -> "KnownHosts":
-        """Return those of this machine too; its name with a domain is known once it has been looked up."""
+        """Return those of this machine; its full name is looked up in the background."""
         hosts = cls([socket.gethostname()], external_url=external_url, allowed=allowed)
         Thread(target=lambda: hosts.add(socket.getfqdn()), name="own-name", daemon=True).start()
         return hosts
 
     def add(self, name: str) -> None:
-        """Know another name."""
+        """Add a name."""
         self._names.add(_normalised(name))
 
     def knows(self, host: str) -> bool:
@@ -70,11 +70,9 @@ class KnownHosts:
 
 
 def checked_origin(hosts: KnownHosts, open_paths: Collection[str]) -> Middleware:
-    """Return the middleware that refuses unknown hosts, and requests of other sites that change something.
+    """Return a middleware that refuses unknown hosts, and requests of other sites that change something.
 
-    Args:
-        hosts: Those that are known.
-        open_paths: Templates of routes that answer any host: scrapers and probes reach them by names of their own.
+    `open_paths` are templates of routes that answer any host, for scrapers and probes.
     """
 
     @web.middleware
@@ -93,14 +91,11 @@ def checked_origin(hosts: KnownHosts, open_paths: Collection[str]) -> Middleware
 
 
 def is_same_origin(headers: Mapping[str, str], authorities: Collection[str | None]) -> bool:
-    """Whether no other site can have sent a request in the name of whoever reads it.
+    """Whether no other site can have sent a request through a user's browser.
 
-    Browsers say where a request comes from, by `Sec-Fetch-Site` or by `Origin`; pages can't change either. What
-    sends neither is no browser, and holds no cookie or password of anybody that it could misuse.
-
-    Args:
-        headers: Of the request.
-        authorities: Host and port of the server, as the request and as the external URL have them.
+    Browsers send `Sec-Fetch-Site` or `Origin`, which pages can't change. A client that sends neither is not a browser
+    and has no cookie or password that could be misused. `authorities` are host and port of the server, as the request
+    and as the external URL have them.
     """
     site = headers.get("Sec-Fetch-Site")
     if site is not None:
@@ -126,11 +121,7 @@ def _unknown(host: str) -> str:
 
 
 def _authority(url: str) -> str:
-    """Return host and port of an address.
-
-    Raises:
-        UsageError: It is no http or https address, or says more than where.
-    """
+    """Return host and port of a URL; raises UsageError unless it is a plain http or https URL."""
     expected = f"--web.external-url={url}: expected an address such as https://metrics.example.com/"
     try:
         parts = urlsplit(url)
@@ -143,7 +134,7 @@ def _authority(url: str) -> str:
 
 
 def _host_of(authority: str) -> str | None:
-    """Return the host of `host:port`; None if it is none."""
+    """Return the host of `host:port`; None if it is malformed."""
     match = _HOST.fullmatch(authority)
     return None if match is None else _normalised(match[1] or match[2])
 

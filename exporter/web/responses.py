@@ -25,13 +25,13 @@ SAFE_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Server": f"rtcmpu-exporter/{__version__}",
 }
-"""What every answer carries: pages load nothing but our own style sheet and script, and nothing else runs."""
+"""Sent with every response: pages load only our style sheet and script."""
 
 _PIECE_BYTES: Final = 64 * 1024
 
 
 def text_answer(text: str, content_type: str = "text/plain", status: int = 200) -> web.Response:
-    """Return text as it is at this moment, not to be kept."""
+    """Return a text response that must not be cached."""
     return web.Response(
         body=text.encode("utf-8", "replace"),
         status=status,
@@ -42,31 +42,31 @@ def text_answer(text: str, content_type: str = "text/plain", status: int = 200) 
 
 
 def json_answer(document: Mapping[str, Any], status: int = 200) -> web.Response:
-    """Return a JSON answer, in pure ASCII since that holds any text."""
+    """Return a JSON response."""
     return text_answer(json.dumps(document) + "\n", "application/json", status)
 
 
 def error_answer(path: str, status: int, message: str) -> web.Response:
-    """Return an error in the shape that readers of `path` expect: JSON below /api/, else a line of text."""
+    """Return an error: JSON below /api/, else a line of text."""
     if path.startswith("/api/"):
         return json_answer({"error": message}, status)
     return text_answer(message + "\n", status=status)
 
 
 def listed_header(request: web.Request, name: str) -> str:
-    """Return a header that is a list: it may stand in several lines."""
+    """Return a header that may be split over several lines."""
     return ",".join(request.headers.getall(name, ()))
 
 
 def probe_answer(name: str, obstacle: str | None) -> web.Response:
-    """Answer a health check: 200 with its name, or 503 with what stands in the way."""
+    """Return a health check: 200 with its name, or 503 with the obstacle."""
     return text_answer(f"{obstacle or name}\n", status=200 if obstacle is None else 503)
 
 
 async def stream(
     request: web.Request, headers: Mapping[str, str], chunks: Iterable[bytes], *, longest_seconds: float
 ) -> web.StreamResponse:
-    """Send ready bytes as they are; `headers` has their Content-Length.
+    """Send ready bytes; `headers` has their Content-Length.
 
     Raises:
         ConnectionError: The client went away, or took longer than `longest_seconds` and was cut off.
@@ -87,10 +87,7 @@ async def stream(
 
 
 def gathered(chunks: Iterable[bytes], piece_bytes: int = _PIECE_BYTES) -> Iterator[bytes]:
-    """Join small chunks to pieces of at most `piece_bytes`, since each piece costs a system call.
-
-    A chunk of `piece_bytes` or more is handed on as it is, not copied.
-    """
+    """Join small chunks into pieces of at most `piece_bytes`: each costs a system call. Larger ones pass uncopied."""
     small: list[bytes] = []
     size = 0
     for chunk in chunks:
@@ -107,7 +104,7 @@ def gathered(chunks: Iterable[bytes], piece_bytes: int = _PIECE_BYTES) -> Iterat
 
 
 def about(description: str) -> Meta:
-    """Return the annotation that says what a field means: for readers of the code and of the OpenAPI document."""
+    """Describe a field of a document, for the code and the OpenAPI document."""
     return Meta(description=description)
 
 
@@ -118,7 +115,7 @@ _LEVEL: Final = 2
 
 
 def json_response(request: web.Request, text: str) -> web.Response:
-    """Return an answer that the client may keep and must ask about again: 304 where what it has is the same.
+    """Return a response that the client may keep and must revalidate: 304 if it is unchanged.
 
     The ETag is weak, since it is of the content and not of its encoding.
     """
@@ -138,7 +135,7 @@ def json_response(request: web.Request, text: str) -> web.Response:
 
 
 def for_readers_of_json(handler: Handler) -> Handler:
-    """Return a handler that refuses with 406 whoever accepts something else alone."""
+    """Return a handler that sends 406 to clients that don't accept JSON."""
 
     @wraps(handler)
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -151,7 +148,7 @@ def for_readers_of_json(handler: Handler) -> Handler:
 
 
 def accepts_json(accept: str) -> bool:
-    """Whether an Accept header has room for JSON; an empty one has room for all."""
+    """Whether an Accept header allows JSON; an empty one does."""
     qualities: dict[str, bool] = {}
     for entry in accept.lower().split(","):
         media, *parameters = (part.strip() for part in entry.split(";"))
@@ -161,11 +158,10 @@ def accepts_json(accept: str) -> bool:
 
 
 def _is_zero(parameter: str) -> bool:
-    """Whether a parameter of an Accept header says that this is not wanted."""
     name, _, value = parameter.partition("=")
     return name.strip() == "q" and not value.strip("0. ")
 
 
 def json_text(document: Mapping[str, Any]) -> str:
-    """Return JSON in pure ASCII, since that holds any text."""
+    """Return JSON in ASCII, which holds any text."""
     return json.dumps(document, default=msgspec.to_builtins, allow_nan=False)

@@ -15,19 +15,12 @@ ScrapeHandler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]
 
 
 class _Scrape(NamedTuple):
-    """One that is under way."""
-
     began: float
     request: web.Request
 
 
 class Scrapes:
-    """All scrapes that are under way, over all paths of metrics.
-
-    Args:
-        limits: How many at a time, and how long one may take while there are as many.
-        monotonic: The seconds of a clock that only goes forward.
-    """
+    """Scrapes under way, over all metrics paths; `monotonic` returns seconds."""
 
     def __init__(self, limits: Limits, monotonic: Callable[[], float]) -> None:
         self._limits = limits
@@ -36,7 +29,7 @@ class Scrapes:
         """The oldest first."""
 
     def bounded(self, handler: ScrapeHandler) -> ScrapeHandler:
-        """Return a handler that answers 503 where too many scrapes are under way and none of them is slow."""
+        """Return a handler that sends 503 if too many scrapes are under way and none is slow."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
             if not self._has_room():
@@ -53,7 +46,7 @@ class Scrapes:
         return answer
 
     def _has_room(self) -> bool:
-        """Whether another scrape may begin; one that is slow is cut off for it."""
+        """Whether another scrape may begin; the oldest is cut off for it if it is slow."""
         if len(self._under_way) < self._limits.most_scrapes:
             return True
         place, oldest = next(iter(self._under_way.items()))
@@ -72,14 +65,7 @@ _TASK_METRICS_ARE_OFF: Final = (
 
 
 def metrics_routes(view: View, telemetry_path: str, limits: Limits, scrapes: Scrapes) -> Iterable[web.RouteDef]:
-    """Return the expositions.
-
-    Args:
-        view: Where the bytes are.
-        telemetry_path: Where they are served.
-        limits: How long a client may take to read them.
-        scrapes: Those under way.
-    """
+    """Return the routes of metrics."""
 
     async def metrics(request: web.Request) -> web.StreamResponse:
         exposition_format, gzip = _wanted(request)
@@ -97,12 +83,11 @@ def metrics_routes(view: View, telemetry_path: str, limits: Limits, scrapes: Scr
 
 
 def _wanted(request: web.Request) -> tuple[Format, bool]:
-    """Return in which format a scraper wants metrics, and whether compressed."""
+    """Return the format that a scraper accepts, and whether it accepts gzip."""
     return negotiate(listed_header(request, hdrs.ACCEPT)), wants_gzip(listed_header(request, hdrs.ACCEPT_ENCODING))
 
 
 async def _hand_out(request: web.Request, body: Body, longest_seconds: float) -> web.StreamResponse:
-    """Send ready bytes under the headers that belong to them."""
     headers: dict[str, str] = {
         hdrs.CONTENT_TYPE: body.content_type,
         hdrs.CONTENT_LENGTH: str(body.length),

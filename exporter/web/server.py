@@ -1,4 +1,4 @@
-"""Listens on `--web.listen-address`, serves, and shuts down without cutting responses off."""
+"""HTTP server: listens on `--web.listen-address`, and shuts down without cutting responses off."""
 
 import asyncio
 import logging
@@ -15,24 +15,20 @@ from exporter.web.webconfig.gate import Gate
 
 
 class ListenError(Exception):
-    """An address that can't be listened on; `str()` is one line that says which, why and what to do."""
+    """An address can't be listened on; `str()` is one line that says which, why and what to do."""
 
 
 class ListenAddress(NamedTuple):
     """Where to listen."""
 
     host: str
-    """A name or an IP address; empty: all addresses of the machine, IPv6 included where there is IPv6."""
+    """Empty: all addresses, also IPv6 if available."""
     port: int
-    """0: any free one."""
+    """0: any free port."""
 
 
 def parse_listen_address(text: str) -> ListenAddress:
-    """Read `:10678`, `localhost:10678`, `192.0.2.1:10678` or `[::1]:10678`.
-
-    Raises:
-        ListenError: The text is none of these.
-    """
+    """Parse `:10678`, `localhost:10678`, `192.0.2.1:10678` or `[::1]:10678`; raises ListenError."""
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if bracketed else host
@@ -43,10 +39,10 @@ def parse_listen_address(text: str) -> ListenAddress:
 
 
 async def bind(address: ListenAddress) -> socket.socket:
-    """Return a listening socket; a host name that has several addresses is bound to one, IPv4 first.
+    """Return a listening socket; of several addresses of a host, one is used, IPv4 first.
 
     Raises:
-        ListenError: The port is taken or not allowed, or the host is not one of this machine.
+        ListenError: The port is in use or not allowed, or the host is another machine.
     """
     try:
         if not address.host:
@@ -64,12 +60,12 @@ async def bind(address: ListenAddress) -> socket.socket:
 
 
 def shown(host: str, port: int) -> str:
-    """Write an address as it stands in a URL."""
+    """Format an address as in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _reason(error: OSError | UnicodeError) -> str:
-    """Say what the system says, without the address that Python adds."""
+    """Return the system's message without the address that Python adds."""
     if isinstance(error, UnicodeError):
         return "this is no host name"
     if isinstance(error, socket.gaierror) or error.errno is None:
@@ -78,14 +74,13 @@ def _reason(error: OSError | UnicodeError) -> str:
 
 
 def _bind_everywhere(port: int) -> socket.socket:
-    """Bind one socket for IPv4 and IPv6, so that port 0 means one port; IPv4 alone where there is no IPv6."""
+    """Bind one socket for IPv4 and IPv6, so that port 0 is one port."""
     if socket.has_dualstack_ipv6() and _has_ipv6():
         return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
     return socket.create_server(("", port))
 
 
 def _has_ipv6() -> bool:
-    """Whether IPv6 is not only compiled in but switched on."""
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
             probe.bind(("::", 0))
@@ -98,7 +93,7 @@ _LEAST_SECONDS = 0.01
 
 
 class Running:
-    """A server that accepts requests until it is closed."""
+    """A server until it is closed."""
 
     def __init__(self, runner: web.AppRunner, scheme: str) -> None:
         self._runner = runner
@@ -107,14 +102,14 @@ class Running:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where it listens, as `host:port` with the real port, or as a path; `[::]` and `0.0.0.0` are all addresses."""
+        """Where it listens: `host:port` with the actual port, or a path; `[::]` and `0.0.0.0` are all addresses."""
         return tuple(
             str(address) if isinstance(address, str | bytes) else shown(*address[:2])
             for address in self._runner.addresses
         )
 
     async def close(self, drain_seconds: float) -> None:
-        """Accept nothing more, give answers under way up to `drain_seconds` to finish, then cut them off."""
+        """Stop accepting, let responses finish within `drain_seconds`, then cut them off."""
         for site in self._runner.sites:
             await site.stop()
         if self._runner.server is not None:
@@ -133,17 +128,17 @@ async def start(
     gate: Gate | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Running:
-    """Serve `app` on every one of `listen_addresses`, or on none.
+    """Serve an application.
 
     Args:
-        app: What answers.
-        listen_addresses: Where to listen.
-        sockets: Listening ones that somebody else opened, which are used instead of the addresses.
-        gate: Stands before all that `app` answers, and may want TLS; None: everyone gets in by plain HTTP.
-        limits: How many connections, how large requests, how long everything.
+        app: What responds.
+        listen_addresses: Where to listen; may be empty.
+        sockets: Listening sockets to use instead, as systemd passes them.
+        gate: Authentication and TLS; None: plain HTTP without authentication.
+        limits: For connections and requests.
 
     Raises:
-        ListenError: An address is misspelt, taken or not of this machine.
+        ListenError: An address is malformed, in use or on another machine.
     """
     if gate is not None:
         gate.guard(app)
@@ -175,7 +170,7 @@ async def start(
 
 
 class _Site(web.SockSite):
-    """Listens as aiohttp does, for connections that have bounds, also while they begin and end TLS."""
+    """An aiohttp site whose connections are bounded, also during TLS handshakes."""
 
     def __init__(
         self, runner: web.AppRunner, listening: socket.socket, tls: ssl.SSLContext | None, connections: Connections
@@ -185,7 +180,7 @@ class _Site(web.SockSite):
         self._connections = connections
 
     async def start(self) -> None:
-        """Begin to accept connections."""
+        """Start accepting."""
         await web.BaseSite.start(self)
         protocols = self._runner.server
         assert protocols is not None  # noqa: S101 - the runner was set up
@@ -200,10 +195,7 @@ class _Site(web.SockSite):
 
 
 def _deaf_logger() -> logging.Logger:
-    """Return a logger for aiohttp that drops all: what it says is about clients that speak no HTTP.
-
-    Faults of our own handlers are logged by the application.
-    """
+    """Return a logger that drops aiohttp's complaints about clients that don't speak HTTP."""
     logger = logging.Logger("exporter.web.protocol")  # noqa: LOG001 - of its own, so that nothing global changes
     logger.addHandler(logging.NullHandler())
     return logger

@@ -19,7 +19,7 @@ class AppWithoutDataDocument(TypedDict):
 
 
 def apps_without_data(statuses: Iterable[Status]) -> list[AppWithoutDataDocument]:
-    """Return those of some apps whose data is missing or withdrawn, and why, in the order of account and AppId."""
+    """Return the apps whose data is missing or withdrawn, and why, in the order of account and AppId."""
     without = (status for status in statuses if not status.data_available)
     return [_document(status) for status in sorted(without, key=lambda status: (status.account, status.app_id))]
 
@@ -104,7 +104,7 @@ async def apps_text(view: View, _query: Query, _now: float) -> str:
 
 
 def apps_document(apps: Iterable[AppView]) -> AppsDocument:
-    """Return the answer; times are seconds since 1970."""
+    """Return the response's document."""
     return {"apps": [_app(app.status, app.tasks) for app in apps]}
 
 

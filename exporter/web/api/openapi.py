@@ -47,7 +47,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     respond: Callable[[View, Query, float], Awaitable[str]]
     """Returns the JSON for a query at a Unix time."""
     answer: type[Any] | None = None
-    """The TypedDict of a 200; None: a JSON object that is described elsewhere."""
+    """The TypedDict of a 200; None: any JSON object."""
     example: Mapping[str, Any] | None = None
     parameters: tuple[Parameter, ...] = ()
     """Of the query string."""
@@ -144,7 +144,7 @@ def _headers() -> dict[str, Any]:
 
 
 def _complete(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema of what is answered: nothing is left out there, so all is required and nothing has a default."""
+    """Return a schema of a response, in which all fields are required and none has a default."""
     complete = {name: value for name, value in schema.items() if name != "required"}
     if "description" in schema:
         complete["description"] = inspect.cleandoc(schema["description"])

@@ -30,7 +30,7 @@ from exporter.web.responses import about, json_text
 from exporter.web.view import FindingKind, TaskFinding, TasksView, TaskView, View
 
 MOST_PARTS: Final = 100
-"""So many outputs, panes and user streams of one task are shown: more than any service takes."""
+"""Outputs, panes and user streams of one task that are shown; the service takes fewer."""
 
 
 class OmittedDocument(TypedDict):
@@ -80,13 +80,7 @@ class TaskWithFindingsDocument(TaskDocument):
 
 
 def task_document(status: Status, entry: Entry, violations: Iterable[str]) -> TaskDocument:
-    """Return what is said of a task.
-
-    Args:
-        status: Of its app.
-        entry: The task.
-        violations: The names of the rules that it violates.
-    """
+    """Return the document of a task; `violations` are names of rules."""
     task, configuration = entry.task, entry.task.configuration
     return {
         "account": status.account,
@@ -107,7 +101,7 @@ def task_document(status: Status, entry: Entry, violations: Iterable[str]) -> Ta
 
 
 def task_with_findings_document(view: TaskView) -> TaskWithFindingsDocument:
-    """Return what is said of a task, and all that its rules say about it."""
+    """Return the document of a task with the outcome of its rules."""
     violations = (finding.rule.name for finding in view.findings if finding.outcome is Outcome.VIOLATION)
     return {
         **task_document(view.status, view.entry, violations),
@@ -144,7 +138,7 @@ PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_REGION, MIX_MODE, RULE, TASK_ID, LIMI
 
 _AppKey: TypeAlias = tuple[str, str]
 _Violations: TypeAlias = Mapping[str, Collection[str]]
-"""The TaskIds that violate each rule of an app, as they are now."""
+"""TaskIds that violate each rule of an app."""
 _Found: TypeAlias = tuple[Status, Entry]
 
 
@@ -197,7 +191,7 @@ async def tasks_listing(view: View, query: Query) -> Listing[TaskDocument]:
 
 
 async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations, count: int) -> Sequence[Entry]:
-    """Return at most `count` matching tasks of an app, in order, that no page before has shown."""
+    """Return at most `count` matching tasks of an app, in order, behind the page before."""
     last = query.after[2] if _app_key(tasks.status) == query.after[:2] else ""
     violating = violations.get(query.rule, ()) if query.rule else None
 

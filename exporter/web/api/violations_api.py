@@ -125,7 +125,7 @@ async def violations_listing(
 
 
 def _matching_tasks(group: FindingsView, query: Query) -> Sequence[str]:
-    """Return a copy of a group's TaskIds that match, in any order."""
+    """Return a copy of the TaskIds of a group that match, in any order."""
     if query.task_id:
         is_found = query.matches_time(group.since.get(query.task_id)) and query.task_id in group.task_ids()
         return [query.task_id] if is_found else []
@@ -135,7 +135,7 @@ def _matching_tasks(group: FindingsView, query: Query) -> Sequence[str]:
 
 
 async def _first_unseen(group: FindingsView, task_ids: Sequence[str], query: Query, count: int) -> Sequence[str]:
-    """Return at most `count` TaskIds of a group, in order, that no page before has shown."""
+    """Return at most `count` TaskIds of a group, in order, behind the page before."""
     last = query.after[-1] if _group_names(group) == query.after[:-1] else None
     found = await ordered(task_ids, key=str, wanted=None if last is None else lambda task_id: task_id > last)
     return await found.rows(0, count)

@@ -33,7 +33,7 @@ COLUMNS: Final[Mapping[str, Callable[[Entry], Any]]] = {
     "idle": lambda entry: entry.task.configuration.idle_timeout_seconds,
     "changed": lambda entry: -entry.last_changed,
 }
-"""What the table can be sorted by; what is not set stands last, and what changed last stands first."""
+"""Sort keys. Absent values are last; `changed` starts with the latest."""
 
 
 PARAMETERS: Final = (
@@ -48,24 +48,18 @@ PARAMETERS: Final = (
 
 
 class TaskRow(Struct, frozen=True):
-    """One task in the table."""
+    """A row of the table of tasks."""
 
     entry: Entry
     outputs: Sequence[str]
-    """The hosts that it pushes to, each once."""
+    """Distinct hosts."""
     video: str
     audio: str
     violations: Mapping[Severity, int]
 
 
 async def task_page(entries: Sequence[Entry], query: Query, groups: Iterable[FindingsView]) -> NumberedPage[TaskRow]:
-    """Return a page of the table of an app's tasks.
-
-    Args:
-        entries: All tasks of the app.
-        query: Filters, order and page.
-        groups: The app's violations.
-    """
+    """Return a page of the table of an app's tasks; `groups` are the app's violations."""
     by_rule = {group.rule.name: group for group in groups}
     violators: Collection[str] | None = None
     if query.rule:
@@ -84,7 +78,7 @@ async def task_page(entries: Sequence[Entry], query: Query, groups: Iterable[Fin
 
 
 def _key(sort: str, *, descending: bool) -> Callable[[Entry], Any]:
-    """Return a key by which what is not set stands last, and equals stand in the order of their TaskIds."""
+    """Return a key that puts absent values last and orders equal ones by TaskId."""
     column = COLUMNS[sort]
     if sort == "task":
         return column
@@ -121,16 +115,16 @@ NEWEST_CHANGES: Final = 15
 
 
 class RuleCount(Struct, frozen=True):
-    """How many violations of one rule an app has."""
+    """Number of violations of one rule in an app."""
 
     rule: Rule
     count: int
     oldest: float | None
-    """Wall-clock seconds since when the oldest is seen."""
+    """Unix time."""
 
 
 async def shown_app(view: View, account: str, app_id: str, query: Query) -> Mapping[str, Any] | None:
-    """Return what the template is given; None: there is no such app."""
+    """Return the template's values; None: there is no such app."""
     app = next((app for app in view.statuses() if (app.status.account, app.status.app_id) == (account, app_id)), None)
     tasks = view.tasks(account, app_id)
     if app is None or tasks is None:
@@ -159,7 +153,7 @@ async def shown_app(view: View, account: str, app_id: str, query: Query) -> Mapp
 
 
 def newest(changes: Iterable[RecordedChange], wanted: Callable[[RecordedChange], bool]) -> Sequence[RecordedChange]:
-    """Return the newest of the changes that are wanted; `changes` has the newest first."""
+    """Return the newest changes that are wanted; `changes` has the newest first."""
     return tuple(islice(filter(wanted, changes), NEWEST_CHANGES))
 
 
@@ -170,12 +164,12 @@ def attempts_by_outcome(attempts: Mapping[tuple[str, State], int]) -> Sequence[t
 
 
 def from_to(field: FieldChange) -> tuple[str, str]:
-    """Return what stood in a field before and after; a difference in what is not shown is one all the same."""
+    """Return a field before and after; where both read the same, the difference is in what is not shown."""
     before, after = ("nothing" if value is None else str(value) for value in (field.before, field.after))
     return (before, after) if before != after else (before, f"{after} (another)")
 
 
 def _rule_counts(groups: Iterable[FindingsView]) -> Sequence[RuleCount]:
-    """Return the rules that are violated, the severest first."""
+    """Return the violated rules, severest first."""
     counts = [RuleCount(group.rule, group.count, min(group.since.values(), default=None)) for group in groups]
     return sorted(counts, key=lambda each: (-each.rule.severity.rank, -each.count, each.rule.name))

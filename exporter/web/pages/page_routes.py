@@ -19,26 +19,20 @@ from exporter.web.responses import text_answer
 from exporter.web.view import SweepStart, View
 
 APP: Final = "/apps/{account:[^/]+}/{app_id:[^/]+}"
-"""Names may hold anything, also the braces that a plain parameter leaves out."""
+"""A name may hold anything, also braces."""
 TASK: Final = APP + "/tasks/{task_id:[^/]+}"
 COLLECT: Final = APP + "/collect"
 
 POLL_SECONDS: Final = 0.05
 SHORT_WAIT_POLLS: Final = 40
-"""Most readings end within these two seconds, so that the page that follows shows the whole of them."""
+"""Most readings end within these two seconds, so the page shows all of them."""
 _STATIC: Final = {"style.css": "text/css", "pages.js": "text/javascript"}
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def page_routes(view: View, clock: Clock, *, telemetry_path: str) -> Iterable[web.RouteDef]:
-    """Return the pages.
-
-    Args:
-        view: What there is to show.
-        clock: From which ages are counted.
-        telemetry_path: Where the metrics are, for links.
-    """
+    """Return the routes of all pages; `telemetry_path` is for links."""
     renderer = Renderer(clock, telemetry_path)
 
     async def status(_request: web.Request) -> web.Response:
@@ -94,7 +88,7 @@ def page_routes(view: View, clock: Clock, *, telemetry_path: str) -> Iterable[we
 
 
 def _collect_routes(view: View, clock: Clock, renderer: Renderer) -> Iterable[web.RouteDef]:
-    """Return the page of a reading on demand, and what begins one."""
+    """Return the page of a reading on demand, and what starts one."""
 
     async def report(request: web.Request) -> web.Response:
         account, app_id = request.match_info["account"], request.match_info["app_id"]
@@ -123,7 +117,7 @@ def _collect_routes(view: View, clock: Clock, renderer: Renderer) -> Iterable[we
 
 
 def _with_error_pages(renderer: Renderer, handler: Handler) -> Handler:
-    """Answer a query that can't be answered with a page that says why."""
+    """Show a bad query as a page."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
@@ -164,7 +158,6 @@ def _refused(renderer: Renderer, status: int, message: str, account: str, app_id
 
 
 def _static(name: str, content_type: str) -> Handler:
-    """Return what serves a file that pages load."""
     body = resources.files("exporter.web").joinpath("static", name).read_bytes()
 
     async def answer(_request: web.Request) -> web.Response:

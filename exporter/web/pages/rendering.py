@@ -20,7 +20,7 @@ _UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def spoken_duration(seconds: float) -> str:
-    """Say a duration in its two largest units: `250 ms`, `12 s`, `3 min 5 s`, `2 d 4 h`."""
+    """Format a duration in its two largest units: `250 ms`, `12 s`, `3 min 5 s`, `2 d 4 h`."""
     if seconds < 1:
         return f"{round(max(0.0, seconds) * 1000)} ms"
     if seconds < 60:
@@ -31,39 +31,39 @@ def spoken_duration(seconds: float) -> str:
 
 
 def age(then: float, now: float) -> str:
-    """Say how long ago something was, by wall-clock seconds."""
+    """Format how long ago a Unix time was."""
     seconds = int(now - then)
     return f"{spoken_duration(seconds)} ago" if seconds > 0 else "now"
 
 
 def wait(then: float, now: float) -> str:
-    """Say how far ahead something is, by wall-clock seconds."""
+    """Format how far ahead a Unix time is."""
     seconds = then - now
     return f"in {spoken_duration(round(seconds))}" if seconds >= 1 else "now"
 
 
 def timestamp(then: float) -> str:
-    """Write a moment as RFC 3339 in UTC."""
+    """Format a Unix time as RFC 3339 in UTC."""
     return datetime.fromtimestamp(then, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def number(value: int) -> str:
-    """Write a number with thousands apart."""
+    """Format a number with thousands separators."""
     return f"{value:,}"
 
 
 def rate(value: float) -> str:
-    """Write a rate with two digits behind the point where they say anything."""
+    """Format a rate with at most two decimals."""
     return f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
 def spaced(name: str) -> str:
-    """Write a name of the closed sets as words."""
+    """Format an identifier as words."""
     return name.replace("_", " ")
 
 
 def counted(count: int, noun: str) -> str:
-    """Say how many there are."""
+    """Format a count with its noun."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
@@ -73,28 +73,23 @@ def app_path(account: str, app_id: str, *rest: str) -> str:
 
 
 def with_query(path: str, parameters: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
-    """Return a path with those of the parameters that are not empty."""
+    """Return a path with the parameters that are not empty."""
     items = parameters.items() if isinstance(parameters, Mapping) else parameters
     query = urlencode([(name, value) for name, value in items if value], errors="replace")
     return f"{path}?{query}" if query else path
 
 
 def safe_link(url: str) -> str | None:
-    """Return an address that a page may link to; None: it is no web address."""
+    """Return a URL that a page may link to; None: it is not http or https."""
     return url if url.lower().startswith(("https://", "http://")) else None
 
 
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What HTML has no place for, and what a terminal would act upon that shows a page as it is."""
+"""Characters that HTML can't hold and a terminal would act on."""
 
 
 class Renderer:
-    """Makes pages.
-
-    Args:
-        clock: From which ages are counted.
-        telemetry_path: Where the metrics are, for links.
-    """
+    """Renders templates; `telemetry_path` is for links."""
 
     def __init__(self, clock: Clock, telemetry_path: str) -> None:
         self._clock = clock
@@ -126,20 +121,14 @@ class Renderer:
         )
 
     def html(self, template: str, **shown: Any) -> str:
-        """Return a page.
-
-        Args:
-            template: The name of its template, without ending.
-            shown: What the template is given.
-        """
+        """Return a page; `template` is a name without ending."""
         page = self._environment.get_template(f"{template}.html").render(shown, now=self._clock.now())
         return _CONTROL.sub(_written, page)
 
     def answer(self, template: str, *, status: int = 200, **shown: Any) -> web.Response:
-        """Return a page as an answer."""
+        """Return a page as a response."""
         return text_answer(self.html(template, **shown), "text/html", status)
 
 
 def _written(control: re.Match[str]) -> str:
-    """Write a control character as Python does."""
     return f"\\x{ord(control[0]):02x}"

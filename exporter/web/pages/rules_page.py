@@ -13,7 +13,7 @@ PARAMETERS: Final = (TEXT, SEVERITY, ENABLED)
 
 
 class RuleRow(Struct, frozen=True):
-    """One rule as it is shown."""
+    """A rule on the page."""
 
     shown: RuleView
     reasons: Sequence[str]
@@ -23,7 +23,7 @@ class RuleRow(Struct, frozen=True):
 
 
 def shown_rules(view: View, query: Query, *, now: float) -> Mapping[str, Any]:
-    """Return what the template is given; `now` is wall-clock seconds, by which exemptions have ended."""
+    """Return the template's values; exemptions have ended or not by `now`, a Unix time."""
     rules = list(view.rules())
     wanted = sorted(filter(query.matches_rule, rules), key=_place)
     return {
@@ -35,7 +35,7 @@ def shown_rules(view: View, query: Query, *, now: float) -> Mapping[str, Any]:
 
 
 def _place(shown: RuleView) -> tuple[bool, int, str]:
-    """Order by what is on, the severest first."""
+    """Order by whether it is in force, then severity."""
     return shown.why_off is not None, -shown.rule.severity.rank, shown.rule.name
 
 

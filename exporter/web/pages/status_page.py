@@ -15,7 +15,7 @@ SEVEREST_FIRST: Final = tuple(reversed(SEVERITIES))
 
 
 class ModeCount(Struct, frozen=True):
-    """How many tasks of one mode an app has."""
+    """Number of tasks of one mode."""
 
     mode: str
     count: int
@@ -23,7 +23,7 @@ class ModeCount(Struct, frozen=True):
 
 
 class AppRow(Struct, frozen=True):
-    """One app as it is shown."""
+    """An app on the page."""
 
     status: Status
     tone: str
@@ -32,13 +32,13 @@ class AppRow(Struct, frozen=True):
     """None: there is no data, or it is withdrawn."""
     withdrawn: bool
     violations: Mapping[Severity, int] | None
-    """Only severities that there are, the severest first; None: there is no data by which any could be known."""
+    """Severest first; None: unknown, since there is no data."""
     next_update: float | None
     next_sweep: float | None
 
 
 def shown_status(view: View) -> Mapping[str, Any]:
-    """Return what the template is given."""
+    """Return the template's values."""
     counts = violations_by_app(view.findings(FindingKind.VIOLATION))
     rows = [app_row(app, counts.get((app.status.account, app.status.app_id), Counter())) for app in view.statuses()]
     all_violations = Counter[Severity]()
@@ -56,12 +56,7 @@ def shown_status(view: View) -> Mapping[str, Any]:
 
 
 def app_row(app: AppView, violations: Mapping[Severity, int]) -> AppRow:
-    """Return how one app is shown.
-
-    Args:
-        app: The app.
-        violations: How many it has by severity.
-    """
+    """Return the row of one app; `violations` are its counts by severity."""
     status = app.status
     has_sweep = status.last_sweep_began is not None
     return AppRow(
@@ -76,7 +71,7 @@ def app_row(app: AppView, violations: Mapping[Severity, int]) -> AppRow:
 
 
 def violations_by_app(groups: Iterable[FindingsView]) -> Mapping[tuple[str, str], Counter[Severity]]:
-    """Return how many violations each app has, by severity."""
+    """Return the number of violations of each app by severity."""
     counts: dict[tuple[str, str], Counter[Severity]] = {}
     for group in groups:
         counts.setdefault((group.account, group.app_id), Counter())[group.rule.severity] += group.count
@@ -88,7 +83,7 @@ def _severest_first(violations: Mapping[Severity, int]) -> Mapping[Severity, int
 
 
 def _modes(tasks: Mapping[tuple[str, str], int], status: Status) -> Sequence[ModeCount]:
-    """Return the number of tasks by mode; other modes count against no quota and are shown where there are any."""
+    """Return the number of tasks by mode; other modes have no quota and are shown if there are any."""
     counts = Counter[str]()
     for (_, mode), count in tasks.items():
         counts[mode if mode in MIX_MODES else "other"] += count

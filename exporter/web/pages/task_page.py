@@ -14,17 +14,17 @@ from exporter.web.pages.app_page import newest
 from exporter.web.view import TaskFinding, View
 
 LONG_SIDE: Final = 960.0
-"""Units of the drawing."""
+"""In units of the drawing."""
 MOST_PANES: Final = 40
-"""So many are drawn; a layout of more is none that anyone could read."""
+"""Drawn at most."""
 LEAST_OVERLAP: Final = 1e-6
-"""Of the frame's area: less is rounding."""
+"""Share of the frame's area; less is rounding."""
 _DEFAULT_SIZE: Final = (16, 9)
 _LARGEST_ASPECT: Final = 4.0
 
 
 class Rectangle(Struct, frozen=True):
-    """A part of the drawing, in its units."""
+    """In units of the drawing."""
 
     x: float
     y: float
@@ -41,33 +41,33 @@ class DrawnPane(Struct, frozen=True):
     """A pane in the drawing."""
 
     number: int
-    """Its place in the task's list, from 1."""
+    """Position in the task's list, from 1."""
     rectangle: Rectangle
     layer: int
-    """ZOrder; 0 where it is not set."""
+    """ZOrder, else 0."""
     leaves_frame: bool
-    """Whether a part of it is outside of the frame, and not drawn."""
+    """Whether a part is outside of the frame and not drawn."""
 
 
 class PaneLayout(Struct, frozen=True):
-    """The whole drawing."""
+    """A drawing of a task's panes."""
 
     width: float
     height: float
     panes: Sequence[DrawnPane]
-    """From the lowest to the highest."""
+    """Lowest first."""
     labels: Sequence[tuple[float, float, str]]
-    """Where the numbers of panes stand: panes that begin at one place share a label."""
+    """Positions of pane numbers; panes that begin at one point share a label."""
     overlaps: Sequence[Rectangle]
-    """What panes of one layer share, each once."""
+    """Areas shared by panes of one layer."""
     overlapping: frozenset[int]
-    """The numbers of the panes that share a part of the frame with another one of their layer."""
+    """Numbers of panes that overlap another one of their layer."""
     not_drawn: int
-    """Panes without a readable place in the frame, and those beyond `MOST_PANES`."""
+    """Panes without a readable position in the frame, and those beyond `MOST_PANES`."""
 
 
 def pane_layout(panes: Sequence[Pane], encoding: Encoding | None) -> PaneLayout | None:
-    """Return the drawing; None: there is no pane."""
+    """Return the drawing; None without panes."""
     if not panes:
         return None
     width, height = _frame(encoding)
@@ -99,7 +99,7 @@ def _labels(drawn: Sequence[DrawnPane]) -> Sequence[tuple[float, float, str]]:
 
 
 def _frame(encoding: Encoding | None) -> tuple[float, float]:
-    """Return the size of the drawing, in the shape of the video; 16:9 where that is not known, or extreme."""
+    """Return the size of the drawing in the video's aspect ratio; 16:9 if that is unknown or extreme."""
     width, height = _DEFAULT_SIZE
     if encoding is not None:
         video = encoding.video
@@ -112,7 +112,7 @@ def _frame(encoding: Encoding | None) -> tuple[float, float]:
 
 
 def _placed(number: int, pane: Pane, width: float, height: float) -> DrawnPane | None:
-    """Return the part of a pane that is inside of the frame; None: there is none."""
+    """Return the part of a pane inside of the frame, if any."""
     if pane.x is None or pane.y is None or pane.width is None or pane.height is None:
         return None
     if not all(map(isfinite, (pane.x, pane.y, pane.width, pane.height))):
@@ -132,7 +132,6 @@ def _placed(number: int, pane: Pane, width: float, height: float) -> DrawnPane |
 
 
 def _shared(one: Rectangle, other: Rectangle) -> Rectangle | None:
-    """Return what two rectangles share."""
     left, top = max(one.x, other.x), max(one.y, other.y)
     right = min(one.x + one.width, other.x + other.width)
     bottom = min(one.y + one.height, other.y + other.height)
@@ -149,7 +148,7 @@ Setting = tuple[str, str | None, str]
 
 
 def shown_task(view: View, account: str, app_id: str, task_id: str) -> Mapping[str, Any] | None:
-    """Return what the template is given; None: there is no such task."""
+    """Return the template's values; None: there is no such task."""
     task = view.task(account, app_id, task_id)
     if task is None:
         return None
@@ -174,7 +173,7 @@ def shown_task(view: View, account: str, app_id: str, task_id: str) -> Mapping[s
 
 
 def sections(task: Task) -> Sequence[tuple[str, Sequence[Setting]]]:
-    """Return the settings of a task under headings; only those parts that it has."""
+    """Return the settings of a task under headings; absent parts are left out."""
     configuration = task.configuration
     parts = [
         ("General", _general(task)),
@@ -188,7 +187,7 @@ def sections(task: Task) -> Sequence[tuple[str, Sequence[Setting]]]:
 
 
 def output_address(output: Output) -> str:
-    """Return what may be shown of where a task pushes to."""
+    """Return scheme and host of an output."""
     return f"{output.scheme or 'no scheme'}://{output.host or 'no host'}"
 
 
@@ -296,7 +295,7 @@ def _sei(sei: Sei) -> Sequence[Setting]:
 
 
 def _number(configuration: Configuration, value: int | None, unit: str, field: str) -> str | None:
-    """Say a number with its unit; one that can't be read is not the same as none."""
+    """Format a number with its unit; an unreadable one differs from an absent one."""
     if value is None:
         return UNREADABLE if field in configuration.field_errors else None
     return _text(value, unit)

@@ -18,35 +18,35 @@ PARAMETERS: Final = (OUTCOME, ACCOUNT, APP_ID, RULE, SEVERITY, OWNER, AGE, PAGE)
 
 
 class Finding(Struct, frozen=True, gc=False):
-    """One of the findings, before what costs much is made."""
+    """A finding before its texts are made."""
 
     group: FindingsView
     task_id: str
-    """Empty for a finding about the app as a whole."""
+    """Empty for a finding about the whole app."""
     since: float | None
 
 
 class FindingRow(Struct, frozen=True):
-    """One of the findings as it is shown."""
+    """A finding with its texts."""
 
     finding: Finding
     detail: FindingDetail
 
 
 class RuleSummary(Struct, frozen=True):
-    """How many findings one rule has among those that are asked for."""
+    """Number of matching findings of one rule."""
 
     rule: Rule
     apps: int
     count: int
     oldest: float | None
-    """Wall-clock seconds."""
+    """Unix time."""
     owners: tuple[str, ...]
-    """Those of the rule, else of the apps, each once."""
+    """Of the rule, else of the apps."""
 
 
 async def shown_violations(view: View, query: Query, *, now: float) -> Mapping[str, Any]:
-    """Return what the template is given; `now` is wall-clock seconds."""
+    """Return the template's values; `now` is a Unix time."""
     groups = list(view.findings(query.outcome))
     aged = query.aged(now)
     found = [(group, await _findings(group, aged)) for group in filter(query.matches_group, groups)]
@@ -89,7 +89,7 @@ async def _findings(group: FindingsView, query: Query) -> Sequence[Finding]:
 
 
 def _place(finding: Finding) -> tuple[Any, ...]:
-    """Order by severity, rule and app; the oldest stands first."""
+    """Order by severity, rule, app and age, oldest first."""
     rule = finding.group.rule
     since = inf if finding.since is None else finding.since
     return -rule.severity.rank, rule.name, finding.group.account, finding.group.app_id, since, finding.task_id
@@ -108,12 +108,10 @@ def _summaries(found: Iterable[tuple[FindingsView, Sequence[Finding]]]) -> Seque
 
 
 def _together(one: RuleSummary, other: RuleSummary) -> RuleSummary:
-    """Add up what is said of one rule in different apps."""
     ages = [summary.oldest for summary in (one, other) if summary.oldest is not None]
     owners = tuple(sorted({*one.owners, *other.owners}))
     return RuleSummary(one.rule, one.apps + other.apps, one.count + other.count, min(ages, default=None), owners)
 
 
 def _named(groups: Iterable[FindingsView]) -> tuple[str, ...]:
-    """Return the owners of some findings, each once."""
     return tuple(sorted({group.owner for group in groups} - {""}))

@@ -1,1 +1,1 @@
-"""The web configuration that Prometheus' own exporters share: TLS, client certificates, users, headers, rate limit."""
+"""The web configuration of exporter-toolkit: TLS, client certificates, users, headers, rate limit."""

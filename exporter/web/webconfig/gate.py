@@ -14,26 +14,19 @@ from exporter.clock import Clock
 from exporter.web.management import HEALTHY_PATH, READY_PATH
 from exporter.web.responses import error_answer
 from exporter.web.webconfig.users import PasswordChecks, QueueFullError, client_of, read_authorization
-from exporter.web.webconfig.web_config import FollowedWebConfig, FollowingContext, Rate, TokenBucket
+from exporter.web.webconfig.web_config import FollowedWebConfig, FollowingContext, RequestRate, TokenBucket
 
 HEALTH_PATHS: Final = frozenset({HEALTHY_PATH, READY_PATH})
 _SECRET_BYTES: Final = 32
-_NO_RATE: Final = Rate(interval_seconds=0, burst=0)
+_NO_RATE: Final = RequestRate(interval_seconds=0, burst=0)
 
 
 def gate_of(
     file: Path | None, clock: Clock, *, health_without_auth: bool, report: Callable[[bool], None] = lambda _: None
 ) -> "Gate | None":
-    """Return what stands before every answer as a web configuration has it; None without one.
+    """Return the gate of a web configuration; None without one.
 
-    Args:
-        file: The web configuration.
-        clock: By which the rate limit counts.
-        health_without_auth: Whether health checks need no password.
-        report: Is told after each attempt to load the file whether it succeeded.
-
-    Raises:
-        ConfigError: The file can't be used.
+    `report` is called after each attempt to load the file with whether it succeeded. Raises ConfigError.
     """
     if file is None:
         return None
@@ -42,13 +35,13 @@ def gate_of(
 
 
 class Gate:
-    """Lets in whom the web configuration lets in, as it is at that moment.
+    """Checks every request against the current web configuration.
 
     Args:
         followed: The web configuration.
-        clock: By which the rate limit counts.
-        secret: Random bytes, by which right passwords are remembered.
-        health_without_auth: Whether health checks need no password; TLS and the rate limit hold for them all the same.
+        clock: For the rate limit.
+        secret: Random bytes that key the digests of checked passwords.
+        health_without_auth: Whether health checks need no password; TLS and the rate limit still apply to them.
     """
 
     def __init__(self, followed: FollowedWebConfig, clock: Clock, *, secret: bytes, health_without_auth: bool) -> None:
@@ -64,16 +57,15 @@ class Gate:
             structlog.get_logger().info("http2 is not spoken here, clients get HTTP/1.1")
 
     def guard(self, app: web.Application) -> None:
-        """Stand before all that an application answers, unknown paths included; to be called before it serves.
+        """Check all requests of an application, unknown paths included; call this before it serves.
 
-        What is refused passes through the middlewares that the application has already, so it is counted as well.
+        Refusals pass through the middlewares that the application has already, so they are counted as well.
         """
         app.middlewares.append(self._middleware)
         app.on_response_prepare.append(self._add_headers)
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer in the place of a handler if the request may not come in."""
         config = self.followed.current()
         if not self._bucket_of(config.rate or _NO_RATE).admits():
             return error_answer(request.path, 429, "Too Many Requests")
@@ -92,11 +84,10 @@ class Gate:
         return refusal
 
     async def _add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
-        """Set the configured headers, over those that the exporter sets by itself."""
+        """Set the configured headers, which override the exporter's own."""
         response.headers.update(self.followed.current().headers)
 
     async def _knows(self, request: web.Request, users: Mapping[bytes, str]) -> bool:
-        """Whether a request comes from one of the users."""
         credentials = read_authorization(request.headers.get(hdrs.AUTHORIZATION, ""))
         if credentials is None:
             return False
@@ -106,13 +97,13 @@ class Gate:
 
         return await self._passwords.admits(users, credentials, client_of(request.remote), still_there)
 
-    def _bucket_of(self, rate: Rate) -> TokenBucket:
-        """Return the bucket, a new and full one after the rate was changed."""
+    def _bucket_of(self, rate: RequestRate) -> TokenBucket:
+        """Return the bucket; it is new and full after the rate changed."""
         if rate != self._bucket.rate:
             self._bucket = TokenBucket(rate, self._clock.monotonic)
         return self._bucket
 
     def _is_open(self, request: web.Request) -> bool:
-        """Whether what would be answered is a health check that needs no password; by its route, not its spelling."""
+        """Whether the route is a health check that needs no password."""
         resource = request.match_info.route.resource
         return self._health_without_auth and resource is not None and resource.canonical in HEALTH_PATHS

@@ -1,4 +1,4 @@
-"""Whether files are still as they were when they were read."""
+"""Detects changes of files that were read."""
 
 from pathlib import Path
 from typing import Final
@@ -8,27 +8,23 @@ from exporter.config.regular_file import read_regular
 _MOST_BYTES: Final = 4 * 1024 * 1024
 
 Look = tuple[int, int, int, int]
-"""What changes when a file is written, or another takes its name."""
+"""Changes when a file is written or replaced."""
 Looks = dict[Path, Look | None]
-"""None: it is not there."""
+"""None: the file does not exist."""
 
 
 class SeenFiles:
-    """The files that one reading looked at, each by how it looked just before: no write after that goes unnoticed."""
+    """The files of one read, each as it was just before, so that no later write is missed."""
 
     def __init__(self) -> None:
         self.looks: Looks = {}
 
     def look_at(self, path: Path) -> None:
-        """Remember how a file looks, or that it is not there."""
+        """Remember the state of a file, or that it does not exist."""
         self.looks[path] = _look(path)
 
     def read(self, path: Path) -> bytes:
-        """Return what a file holds, and remember it.
-
-        Raises:
-            OSError: It can't be read, or is larger than any such file.
-        """
+        """Return the content of a file and remember its state; raises OSError, also if it is larger than 4 MiB."""
         self.look_at(path)
         content = read_regular(path, _MOST_BYTES + 1)
         if len(content) > _MOST_BYTES:
@@ -36,12 +32,11 @@ class SeenFiles:
         return content
 
     def look_again(self) -> Looks:
-        """Return how all of them look now."""
+        """Return the current state of all files."""
         return {path: _look(path) for path in self.looks}
 
 
 def _look(path: Path) -> Look | None:
-    """Return how a file looks; None if it is not there."""
     try:
         found = path.stat()
     except (OSError, ValueError):

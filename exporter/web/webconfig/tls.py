@@ -22,20 +22,11 @@ from exporter.web.webconfig.web_config_model import CIPHER_SUITES, CURVES, VERSI
 
 
 def handshake_that_asks_for(allowed: Collection[str]) -> type[ssl.SSLObject]:
-    """Return the kind of connection whose handshake fails for a client without any of the allowed names.
-
-    For the `sslobject_class` of a context that verifies clients.
-    """
+    """Return a class for `sslobject_class` whose handshake fails for clients without an allowed name."""
 
     class NamedClientConnection(ssl.SSLObject):
-        """Fails where verification alone would not."""
-
         def do_handshake(self) -> None:
-            """Perform the handshake as far as what has arrived allows.
-
-            Raises:
-                SSLError: It failed, or waits for more.
-            """
+            """Perform the handshake as far as possible; raises SSLError if it failed or waits for data."""
             super().do_handshake()
             if not set(allowed).intersection(subject_names(self.getpeercert() or {})):
                 raise ssl.SSLCertVerificationError("the client's certificate has no allowed name")
@@ -44,11 +35,7 @@ def handshake_that_asks_for(allowed: Collection[str]) -> type[ssl.SSLObject]:
 
 
 def subject_names(certificate: dict[str, Any]) -> Iterator[str]:
-    """Return the DNS names, addresses of mail, IP addresses and URIs that a certificate is for.
-
-    Args:
-        certificate: As `getpeercert` returns it.
-    """
+    """Return the DNS names, mail addresses, IP addresses and URIs of a certificate from `getpeercert`."""
     for kind, name in certificate.get("subjectAltName", ()):
         if kind == "IP Address":
             yield _address(name)
@@ -57,7 +44,7 @@ def subject_names(certificate: dict[str, Any]) -> Iterator[str]:
 
 
 def _address(text: str) -> str:
-    """Return an IP address in its short form; Python's `ssl` gives IPv6 in a long one of its own."""
+    """Return an IP address in its short form, unlike Python's `ssl`."""
     try:
         address = ipaddress.ip_address(text.strip())
     except ValueError:
@@ -72,20 +59,14 @@ CLIENT_AUTHENTICATION: Final = {
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
 NOT_POSSIBLE: Final = frozenset({"RequestClientCert", "RequireAnyClientCert", "RequireClientCert"})
-"""What the toolkit knows beside that: certificates that nobody verifies, which Python can't ask for."""
+"""Types for certificates that are not verified, which Python can't request."""
 
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----\r?\n.*?-----END CERTIFICATE-----", re.DOTALL)
 _OLD_VERSIONS: Final = frozenset({"TLS10", "TLS11"})
-_TLS_1_3: Final = ("TLS13",)
 
 
 class TlsError(Exception):
-    """What the file asks for can't be done.
-
-    Args:
-        key: Which key of `tls_server_config` is at fault.
-        text: What is wrong, and what was expected instead.
-    """
+    """The TLS configuration can't be used because of `key`; `text` says what was expected."""
 
     def __init__(self, key: str, text: str) -> None:
         super().__init__(text)
@@ -93,35 +74,31 @@ class TlsError(Exception):
 
 
 class TlsSettings(Struct, frozen=True, kw_only=True):
-    """What a context is made of; the names are Go's."""
+    """Parameters of a TLS context; the names are Go's."""
 
     certificate_pem: bytes
-    """The server's certificate, then those between it and its authority."""
+    """The server's certificate, then intermediate ones."""
     key_pem: bytes
     client_authorities_pem: bytes | None = None
-    """None: the system's authorities, as in Go; without a certificate in it: nobody is trusted."""
+    """None: the system's authorities, as in Go; without a certificate in it, nobody is trusted."""
     client_authentication: ssl.VerifyMode = ssl.CERT_NONE
     client_allowed_names: frozenset[str] | None = None
-    """None: whoever the authorities vouch for."""
+    """None: any."""
     min_version: str = "TLS12"
     max_version: str = "TLS13"
     cipher_suites: tuple[str, ...] = ()
-    """Of versions up to 1.2; none: Python's choice."""
+    """For TLS up to 1.2; empty: Python's choice."""
     server_chooses_cipher: bool = True
     curves: tuple[str, ...] = ()
-    """None: OpenSSL's choice."""
+    """Empty: OpenSSL's choice."""
 
     def __repr__(self) -> str:
-        """Show nothing: it holds a private key."""
+        """Hide the private key."""
         return "TlsSettings(…)"
 
 
 def server_context(settings: TlsSettings) -> ssl.SSLContext:
-    """Return a context for connections that clients open.
-
-    Raises:
-        TlsError: Certificate and key are no pair or can't be used, or the settings can't be met.
-    """
+    """Return a context for a server; raises TlsError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
     _set_versions_and_ciphers(context, settings)
@@ -136,7 +113,6 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
 
 
 def _set_versions_and_ciphers(context: ssl.SSLContext, settings: TlsSettings) -> None:
-    """Choose what a handshake may agree on."""
     lowest, highest = VERSIONS[settings.min_version], VERSIONS[settings.max_version]
     if lowest > highest:
         raise TlsError("min_version", "min_version is above max_version, expected at most that: nobody could connect")
@@ -163,7 +139,6 @@ def _set_versions_and_ciphers(context: ssl.SSLContext, settings: TlsSettings) ->
 
 
 def _set_curve(context: ssl.SSLContext, curves: tuple[str, ...]) -> None:
-    """Choose the curve of key exchange."""
     distinct = tuple(dict.fromkeys(curves))
     if len(distinct) > 1:
         raise TlsError("curve_preferences", "curve_preferences are several, expected one: Python can't set more")
@@ -172,7 +147,6 @@ def _set_curve(context: ssl.SSLContext, curves: tuple[str, ...]) -> None:
 
 
 def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> None:
-    """Load what the server shows, and the key that proves it."""
     with _as_file(settings.certificate_pem) as certificate, _as_file(settings.key_pem) as key:
         try:
             context.load_cert_chain(certificate, key, password=_refuse_passphrase)
@@ -182,12 +156,12 @@ def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> None:
 
 
 def _refuse_passphrase() -> NoReturn:
-    """Answer OpenSSL, which would else ask whoever sits at the terminal."""
+    """Answer OpenSSL, which would otherwise ask on the terminal."""
     raise TlsError("key", "the key is encrypted, expected one without a passphrase")
 
 
 def _trust(context: ssl.SSLContext, authorities_pem: bytes | None) -> None:
-    """Choose who vouches for clients; what is in the file but no usable certificate is passed over, as in Go."""
+    """Trust authorities; unusable certificates among them are skipped, as in Go."""
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # each of them by itself is trusted, as in Go
     if authorities_pem is None:
         context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
@@ -201,9 +175,9 @@ def _trust(context: ssl.SSLContext, authorities_pem: bytes | None) -> None:
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """Give bytes a name for as long as it takes to read them: OpenSSL reads certificates from files alone.
+    """Give bytes a path, since OpenSSL reads certificates only from files.
 
-    In memory where there is such a thing, so that a read-only file system is no obstacle and no key is left on a disk.
+    In memory where possible, so that it works on a read-only file system and leaves no key on disk.
     """
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("pem")
@@ -225,14 +199,14 @@ _POSSIBLE: Final = tuple(name for name in CLIENT_AUTHENTICATION if name)
 def read_tls_server_config(
     config: TlsServerConfig, node: Node, directory: Path, seen: SeenFiles, mistakes: Mistakes
 ) -> ssl.SSLContext | None:
-    """Return a context that does what is asked for; None if nothing is, or where a mistake is noted.
+    """Return the context that `tls_server_config` asks for; None without TLS, or after adding to `mistakes`.
 
     Args:
-        config: What `tls_server_config` says.
-        node: Where it says so.
-        directory: Where relative paths start.
+        config: Its values.
+        node: Its place in the file.
+        directory: Base of relative paths.
         seen: Reads the files.
-        mistakes: Is told what is wrong.
+        mistakes: Gets what is wrong.
     """
     if not config.enabled:
         return None
@@ -262,7 +236,7 @@ def read_tls_server_config(
 
 
 class _Parts:
-    """What stands in the file itself, or in a file that it names."""
+    """PEM data in the configuration itself or in files that it names."""
 
     def __init__(
         self, node: Node, config: TlsServerConfig, directory: Path, seen: SeenFiles, mistakes: Mistakes
@@ -274,7 +248,7 @@ class _Parts:
         self._mistakes = mistakes
 
     def pem(self, key: str, *, required: bool = True) -> bytes | None:
-        """Return what a key or its file holds; None if neither is given, or with the mistake noted."""
+        """Return the content of a key or its file; None if neither is given, or after adding a mistake."""
         text, name = getattr(self._config, key), getattr(self._config, f"{key}_file")
         if not name:
             if not text and required:
@@ -290,12 +264,12 @@ class _Parts:
             return None
 
     def place(self, key: str) -> Position:
-        """Return where a key or its file stands, whichever counts."""
+        """Return the position of a key or its file, whichever applies."""
         return _place(self._node, f"{key}_file" if getattr(self._config, f"{key}_file", "") else key)
 
 
 def _client_authentication(node: Node, config: TlsServerConfig, mistakes: Mistakes) -> ssl.VerifyMode | None:
-    """Return what is asked of clients; None with the mistake noted."""
+    """Return how client certificates are verified; None after adding a mistake."""
     name = config.client_auth_type
     place = _place(node, "client_auth_type")
     if name in NOT_POSSIBLE:
@@ -319,5 +293,5 @@ def _client_authentication(node: Node, config: TlsServerConfig, mistakes: Mistak
 
 
 def _place(node: Node, key: str) -> Position:
-    """Return where a key's value is; the mapping's own place where it is left out."""
+    """Return the position of a key's value, or of the mapping without it."""
     return (find(node, [key]) or node).position

@@ -15,10 +15,9 @@ import bcrypt
 from exporter.threads import Worker
 
 MOST_WAITING: Final = 16
-"""Requests of one address. All together are at most as many as there are connections."""
+"""Requests of one address. The limit on connections bounds all together."""
 MOST_SUSPECTS: Final = 10_000
 _IPV6_NETWORK_BITS: Final = 64
-"""What one client has for itself."""
 
 _Lanes: TypeAlias = "OrderedDict[str, deque[asyncio.Future[None]]]"
 
@@ -28,11 +27,11 @@ class QueueFullError(Exception):
 
 
 class FairQueue:
-    """Lets one request in at a time.
+    """Admits one request at a time.
 
-    After a failure, an address is a suspect. Suspects and others take turns: of others the newest address is next, of
-    suspects each in its turn. So a new address waits for few, whatever the number of suspects. Of one address, the
-    newest and the oldest request take turns: one that just came waits for few, and none waits without end.
+    An address becomes a suspect when it fails. Suspects and others alternate: among others the newest address is next,
+    among suspects each in turn, so a new address waits for few, whatever the number of suspects. Of one address, the
+    newest and the oldest request alternate, so a new one waits for few and none waits forever.
     """
 
     def __init__(self) -> None:
@@ -44,11 +43,7 @@ class FairQueue:
         self._oldest_is_next = False
 
     async def enter(self, address: str) -> None:
-        """Wait for a turn, which ends with `leave`.
-
-        Raises:
-            QueueFullError: `MOST_WAITING` of this address wait already.
-        """
+        """Wait for a turn, which ends with `leave`; raises QueueFullError if `MOST_WAITING` of this address wait."""
         if not self._is_taken:
             self._is_taken = True
             return
@@ -65,12 +60,7 @@ class FairQueue:
             raise
 
     def leave(self, address: str, *, failed: bool | None) -> None:
-        """End a turn.
-
-        Args:
-            address: As it entered.
-            failed: Whether the address is a suspect from now on; None: as before.
-        """
+        """End a turn; `failed` says whether the address is a suspect from now on, None leaves that as it was."""
         if failed is not None:
             self._suspect(address, is_suspect=failed)
         self._let_next_in()
@@ -105,7 +95,7 @@ class FairQueue:
 
 
 def client_of(remote: str | None) -> str:
-    """Return what stands for a client: its address, or its network where it has a whole one."""
+    """Return what identifies a client: its IPv4 address or its IPv6 network."""
     try:
         address = ip_address((remote or "").partition("%")[0])
     except ValueError:
@@ -120,22 +110,22 @@ def client_of(remote: str | None) -> str:
 MOST_REMEMBERED: Final = 100
 MOST_REMEMBERED_WRONG: Final = 1000
 _MOST_PASSWORD_BYTES: Final = 72
-"""All that bcrypt looks at."""
+"""bcrypt ignores the rest."""
 _SALT_AND_DIGEST: Final = 53
 _SHORTEST_HASH: Final = 59
 _HASH: Final = re.compile(rb"\$[\x00-2](?:\$|[^$].)(0[4-9]|[12][0-9]|3[01]).(.*)", re.DOTALL)
 _BASIC: Final = "basic "
 
 
-class Credentials(NamedTuple):
+class BasicCredentials(NamedTuple):
     """Who a client says to be."""
 
     name: bytes
     password: bytes
 
 
-def read_authorization(header: str) -> Credentials | None:
-    """Return what an `Authorization` header of the Basic scheme says; None if it is none."""
+def read_authorization(header: str) -> BasicCredentials | None:
+    """Return the credentials in an `Authorization` header of the Basic scheme, else None."""
     if header[: len(_BASIC)].lower() != _BASIC:
         return None
     try:
@@ -143,22 +133,22 @@ def read_authorization(header: str) -> Credentials | None:
     except (Base64Error, UnicodeEncodeError):
         return None
     name, colon, password = decoded.partition(b":")
-    return Credentials(name, password) if colon else None
+    return BasicCredentials(name, password) if colon else None
 
 
 def is_bcrypt_hash(text: str) -> bool:
-    """Whether a text has the form of a bcrypt hash; what it is a hash of need not be possible."""
+    """Whether a text has the form of a bcrypt hash."""
     return _parts(text.encode()) is not None
 
 
 class PasswordChecks:
-    """Checks passwords against hashes: one at a time, in a thread of its own; clients take turns.
+    """Checks passwords against hashes: one at a time, in a thread of its own, in turns of clients.
 
-    What was right is remembered, and what was wrong for the client that sent it: one that repeats an old password costs
-    one check. They are remembered apart, so that wrong ones push out no right ones.
+    Right passwords are remembered, and wrong ones for each client, so that repeating one costs one check. They are kept
+    apart, so that wrong ones don't displace right ones.
 
     Args:
-        secret: Random bytes, by which what is remembered is digested: no password stays in memory.
+        secret: Random bytes that key the digests; no password is kept.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -171,17 +161,17 @@ class PasswordChecks:
     async def admits(
         self,
         users: Mapping[bytes, str],
-        credentials: Credentials,
+        credentials: BasicCredentials,
         client: str = "",
         still_there: Callable[[], bool] = lambda: True,
     ) -> bool:
-        """Whether a client is one of the users. A name that is none takes as long as a wrong password.
+        """Whether a client is one of the users. An unknown name takes as long as a wrong password.
 
         Args:
-            users: Their hashes by name, at least one.
-            credentials: Who the client says to be.
-            client: Its address.
-            still_there: Whether the client waits for the answer; for one that went away nothing is checked.
+            users: Hashes by name, at least one.
+            credentials: From the request.
+            client: From `client_of`.
+            still_there: Whether the client still waits; if not, nothing is checked.
 
         Raises:
             QueueFullError: Too many requests of this client wait.
@@ -207,13 +197,12 @@ class PasswordChecks:
             self._queue.leave(client, failed=failed)
 
     def _remembered(self, right: bytes, wrong: bytes) -> bool | None:
-        """Return what an earlier check found; None without one."""
+        """Return the result of an earlier check, if any."""
         if right in self._right:
             return True
         return False if wrong in self._wrong else None
 
     def _digest(self, *parts: bytes) -> bytes:
-        """Return what stands for credentials, the hash that they were checked against, and perhaps a client."""
         whole = hashlib.blake2b(key=self._secret)
         for part in parts:
             whole.update(len(part).to_bytes(8, "big") + part)
@@ -221,7 +210,7 @@ class PasswordChecks:
 
 
 class _Remembered:
-    """A bounded set: a new item takes the place of the one that was not asked for longest."""
+    """A bounded set that drops the least recently used item."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -234,14 +223,13 @@ class _Remembered:
         return True
 
     def add(self, item: bytes) -> None:
-        """Remember an item."""
         self._items[item] = None
         if len(self._items) > self._most:
             self._items.popitem(last=False)
 
 
 def _matches(password: bytes, hashed: bytes) -> bool:
-    """Hold a password against a hash, which takes a while; version letters make no difference, as in Go."""
+    """Check a password, which takes a while; the version letter makes no difference, as in Go."""
     parts = _parts(hashed)
     if parts is None:
         return False
@@ -253,7 +241,7 @@ def _matches(password: bytes, hashed: bytes) -> bool:
 
 
 def _parts(hashed: bytes) -> tuple[bytes, bytes] | None:
-    """Return the cost, and salt with digest, of what has the form of a hash; what follows them counts for nothing."""
+    """Return cost, and salt with digest, of a bcrypt hash; text behind them is ignored."""
     match = _HASH.fullmatch(hashed)
     if match is None or len(hashed) < _SHORTEST_HASH:
         return None
@@ -261,6 +249,6 @@ def _parts(hashed: bytes) -> tuple[bytes, bytes] | None:
 
 
 def _decoy(users: Mapping[bytes, str]) -> str:
-    """Return a hash that no password is right for, as costly as the costliest of the users."""
+    """Return a hash that no password matches, as costly as the costliest of the users."""
     costs = (parts[0] for parts in map(_parts, (text.encode() for text in users.values())) if parts is not None)
     return f"$2b${max(costs, default=b'10').decode()}${'.' * _SALT_AND_DIGEST}"

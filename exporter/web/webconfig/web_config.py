@@ -29,31 +29,26 @@ from exporter.web.webconfig.web_config_model import (
 )
 
 
-class Rate(Struct, frozen=True):
-    """How often requests may come."""
+class RequestRate(Struct, frozen=True):
+    """How often requests are admitted."""
 
     interval_seconds: float
-    """One request each; 0 or less: as many as come."""
+    """Between two requests; 0 or less: unlimited."""
     burst: int
-    """How many at once after a rest; 0 or less: none ever."""
+    """Requests at once after a pause; 0 or less: none ever."""
 
 
 class TokenBucket:
-    """Lets requests in at a rate; full at first.
+    """Admits requests at a rate; full at first. `monotonic` returns seconds."""
 
-    Args:
-        rate: How often.
-        monotonic: The seconds of a clock that only goes forward.
-    """
-
-    def __init__(self, rate: Rate, monotonic: Callable[[], float]) -> None:
+    def __init__(self, rate: RequestRate, monotonic: Callable[[], float]) -> None:
         self.rate = rate
         self._monotonic = monotonic
         self._tokens = float(rate.burst)
         self._filled_at = monotonic()
 
     def admits(self) -> bool:
-        """Whether another request may come in now; if so, it has its token."""
+        """Take a token if there is one, and return whether there was."""
         if self.rate.interval_seconds <= 0:
             return True
         now = self._monotonic()
@@ -66,38 +61,32 @@ class TokenBucket:
 
 
 class WebConfig(Struct, frozen=True):
-    """What is in force."""
+    """A web configuration that was read."""
 
     tls: ssl.SSLContext | None = None
     """None: plain HTTP."""
     asks_for_http2: bool = False
-    """In so many words."""
+    """Explicitly."""
     headers: Mapping[str, str] = {}
-    """What every answer carries."""
     users: Mapping[bytes, str] = {}
-    """Hashes by name; none: whoever comes is let in."""
-    rate: Rate | None = None
+    """Hashes by name; empty: no authentication."""
+    rate: RequestRate | None = None
     says_no_users: bool = False
-    """In so many words: `basic_auth_users: {}`."""
+    """Explicitly: `basic_auth_users: {}`."""
     client_auth_type: str = ""
-    """As in the file; empty: not there."""
+    """Empty: not given."""
     client_limits: frozenset[str] = frozenset()
-    """Which of `client_ca` and `client_allowed_sans` limit the certificates of clients."""
+    """Which of `client_ca` and `client_allowed_sans` are given."""
 
     def __repr__(self) -> str:
-        """Show nothing: it holds hashes of passwords."""
+        """Hide the hashes."""
         return "WebConfig(…)"
 
 
 def read_web_config(path: Path, seen: SeenFiles) -> WebConfig:
-    """Return what a file says.
+    """Read a file; relative paths in it start at its directory.
 
-    Args:
-        path: The file; relative paths in it start at its directory.
-        seen: Is told which files are read, also where there are mistakes.
-
-    Raises:
-        ConfigError: With every mistake.
+    `seen` gets all files that were read, also if there are mistakes. Raises ConfigError with every mistake.
     """
     seen.look_at(path)
     files = Files(path.parent, {})
@@ -131,7 +120,7 @@ def read_web_config(path: Path, seen: SeenFiles) -> WebConfig:
 
 
 def _tls(root: Node, directory: Path, seen: SeenFiles, mistakes: Mistakes) -> ssl.SSLContext | None:
-    """Return what the part about TLS asks for, whatever is wrong elsewhere in the file."""
+    """Return the TLS context, whatever is wrong elsewhere in the file."""
     node = find(root, ["tls_server_config"])
     if not isinstance(node, MappingNode):
         return None
@@ -148,7 +137,7 @@ def _client_limits(config: TlsServerConfig) -> frozenset[str]:
 
 
 def _check_users(root: Node, mistakes: Mistakes) -> None:
-    """Note what can be no hash of a password; neither hash nor name is shown."""
+    """Find values that are not bcrypt hashes; neither hash nor name is shown."""
     for _, value in _pairs(root, "basic_auth_users"):
         if isinstance(value, Scalar) and not is_bcrypt_hash(value.text):
             text = "no bcrypt hash, expected what `htpasswd -nBC 10 NAME` prints behind the name"
@@ -156,7 +145,6 @@ def _check_users(root: Node, mistakes: Mistakes) -> None:
 
 
 def _check_headers(root: Node, mistakes: Mistakes) -> None:
-    """Note headers that can't be set, and values that a header can't have."""
     for key, value in _pairs(root, "http_server_config", "headers"):
         if key.text not in HEADERS:
             text = f"the header {key.text[:40]!r} can't be set, expected {one_of(tuple(HEADERS))}"
@@ -168,28 +156,22 @@ def _check_headers(root: Node, mistakes: Mistakes) -> None:
 
 
 def _pairs(root: Node, *location: str) -> tuple[tuple[Scalar, Node], ...]:
-    """Return what is in a table; nothing if it is none."""
     node = find(root, location)
     return node.pairs if isinstance(node, MappingNode) else ()
 
 
-def _rate(limit: RateLimit, interval: Node | None, mistakes: Mistakes) -> Rate | None:
-    """Return how often requests may come; None: there is no limit."""
+def _rate(limit: RateLimit, interval: Node | None, mistakes: Mistakes) -> RequestRate | None:
     try:
         seconds = _interval_seconds(limit.interval, interval)
     except ValueError:
         if interval is not None:
             mistakes.add(interval.position, "interval is no duration, expected one such as 100ms, 1s or 1m30s")
         return None
-    return Rate(interval_seconds=seconds, burst=limit.burst) if seconds else None
+    return RequestRate(interval_seconds=seconds, burst=limit.burst) if seconds else None
 
 
 def _interval_seconds(text: str, node: Node | None) -> float:
-    """Read a duration; a whole number without quotes is nanoseconds, since Go holds durations so.
-
-    Raises:
-        ValueError: It is none.
-    """
+    """Parse a duration; a plain integer is nanoseconds, as in Go. Raises ValueError."""
     if isinstance(node, Scalar) and node.plain and re.fullmatch(r"[-+]?[0-9]{1,18}", text):
         return int(text) / 1e9
     return parse_go_duration(text)
@@ -199,19 +181,13 @@ _NO_CERTIFICATES: Final = ("", "NoClientCert")
 
 
 class FollowedWebConfig:
-    """The last good state of a file and of those that it names.
+    """The last good state of a web configuration and the files that it names.
 
-    A state that can't be used changes nothing: the one before stays in force, and the log says so once. Certificates
-    are often replaced one file after the other, and no monitoring should fail in between. Nor does a state without
-    users, or without checks of client certificates, end those of the one before unless it says so: it may be the
-    beginning of a file that is being written.
+    A state that can't be used changes nothing and is logged once: certificates are often replaced one file after the
+    other. A state without users, or without checks of client certificates, replaces one with them only if it says so
+    explicitly: it may be the beginning of a file that is being written.
 
-    Args:
-        path: The file.
-        report: Is told after each attempt to load it whether it succeeded.
-
-    Raises:
-        ConfigError: It can't be used at the start.
+    `report` is called after each attempt to load it with whether it succeeded. Raises ConfigError at the start.
     """
 
     def __init__(self, path: Path, report: Callable[[bool], None] = lambda _: None) -> None:
@@ -224,17 +200,17 @@ class FollowedWebConfig:
         self._report(True)
 
     def current(self) -> WebConfig:
-        """Return what is in force."""
+        """Return the configuration in force."""
         return self._config
 
     async def look(self) -> None:
-        """Read the files again if they have changed since they were read, and not since the last look."""
+        """Reload if the files have changed since they were read, but not since the last look."""
         before, self._looked_at = self._looked_at, await self._thread.run(self._seen.look_again)
         if self._looked_at != self._seen.looks and self._looked_at == before:
             await self._load(only_if_settled=True)
 
     async def load_again(self) -> Sequence[str]:
-        """Read the files as they are now; return why they are refused, nothing if they are in force."""
+        """Reload now; return why the files are refused, nothing if they are in force."""
         return await self._load(only_if_settled=False)
 
     async def _load(self, *, only_if_settled: bool) -> Sequence[str]:
@@ -262,7 +238,7 @@ class FollowedWebConfig:
 
 
 def _refusal(before: WebConfig, after: WebConfig) -> str | None:
-    """Return why a state may not follow another while the exporter runs."""
+    """Return why one state may not follow another without a restart."""
     if (before.tls is None) != (after.tls is None):
         return "switching TLS takes a restart"
     if before.users and not (after.users or after.says_no_users):
@@ -277,15 +253,15 @@ def _refusal(before: WebConfig, after: WebConfig) -> str | None:
 
 
 class FollowingContext(ssl.SSLContext):
-    """A context whose every new connection is made by the context that is in force then.
+    """A context that makes each connection by the context in force at that moment.
 
-    A live context could be changed, but no authority could ever be taken away from it.
+    A live context could be changed, but an authority can't be removed from it.
     """
 
     _followed: FollowedWebConfig
 
     def __new__(cls, followed: FollowedWebConfig) -> Self:
-        """Make one that follows."""
+        """Create one."""
         context = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
         context._followed = followed
         return context

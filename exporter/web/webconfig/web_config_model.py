@@ -28,7 +28,7 @@ CIPHER_SUITES: Final = {
     "TLS_AES_256_GCM_SHA384": "",
     "TLS_CHACHA20_POLY1305_SHA256": "",
 }
-"""OpenSSL's names; empty for those of TLS 1.3, which can't be chosen, neither in Go nor here: all of them are on."""
+"""OpenSSL's names; empty for TLS 1.3, whose suites are always on, in Go as here."""
 
 CURVES: Final = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
 
@@ -54,11 +54,7 @@ _MOST_NANOSECONDS: Final = 2**63 - 1
 
 
 def parse_go_duration(text: str) -> float:
-    """Return the seconds of a duration such as `1s`, `1.5h`, `1h30m` or `-100ms`; a bare `0` is one too.
-
-    Raises:
-        ValueError: The text is none.
-    """
+    """Return the seconds of a duration such as `1s`, `1.5h`, `1h30m`, `-100ms` or `0`; raises ValueError."""
     unsigned = text[1:] if text[:1] in {"+", "-"} else text
     if unsigned == "0":
         return 0.0
@@ -78,13 +74,13 @@ HEADERS: Final[dict[str, tuple[str, ...]]] = {
     "X-XSS-Protection": (),
     "Content-Security-Policy": (),
 }
-"""With the values that each can have; none: any."""
+"""Allowed values; empty: any."""
 
 _NOT_SENDABLE: Final = re.compile("[\x00-\x08\n-\x1f\x7f]")
 
 
 def sendable(value: str) -> str:
-    """Return a header's value without what would end it: a break becomes a space, as in Go."""
+    """Return a header's value in one line, as Go does."""
     return _NOT_SENDABLE.sub(" ", value).strip()
 
 
@@ -94,7 +90,7 @@ Curve = Annotated[str, Choices(tuple(CURVES))]
 
 
 class TlsServerConfig(Section):
-    """`tls_server_config`. Of a text and its file the file wins; an empty text is as good as none."""
+    """`tls_server_config`. A file takes precedence over a text; an empty text counts as absent."""
 
     cert: str = ""
     cert_file: str = ""
@@ -111,12 +107,12 @@ class TlsServerConfig(Section):
     curve_preferences: tuple[Curve, ...] = ()
 
     def __repr__(self) -> str:
-        """Show nothing: it holds a private key."""
+        """Hide the private key."""
         return "TlsServerConfig(…)"
 
     @property
     def enabled(self) -> bool:
-        """Whether TLS is asked for, be it complete or not."""
+        """Whether TLS is asked for, complete or not."""
         certificates = self.cert or self.cert_file or self.key or self.key_file
         return bool(certificates or self.client_ca or self.client_ca_file or self.client_auth_type)
 
@@ -125,7 +121,6 @@ class HttpServerConfig(Section):
     """`http_server_config`."""
 
     http2: AnySwitch | None = None
-    """None: nothing is said about it."""
     headers: Annotated[Mapping[str, str], SkipEmpty] = {}
 
 
@@ -133,7 +128,7 @@ class RateLimit(Section):
     """`rate_limit`."""
 
     interval: str = "0"
-    """As Go writes durations, or whole nanoseconds; none or 0: there is no limit."""
+    """A Go duration, or whole nanoseconds; 0: unlimited."""
     burst: Whole = 0
 
 
@@ -147,5 +142,5 @@ class WebConfigFile(Section):
     rate_limit: RateLimit = RateLimit()
 
     def __repr__(self) -> str:
-        """Show nothing: it holds hashes of passwords."""
+        """Hide the hashes."""
         return "WebConfigFile(…)"

@@ -17,7 +17,7 @@ from exporter.web.webconfig.users import (
     MOST_REMEMBERED,
     MOST_SUSPECTS,
     MOST_WAITING,
-    Credentials,
+    BasicCredentials,
     FairQueue,
     PasswordChecks,
     QueueFullError,
@@ -62,7 +62,7 @@ async def admits(
     checks: PasswordChecks, name: str, password: str, users: Mapping[bytes, str] = USERS, client: str = "192.0.2.1"
 ) -> bool:
     """Ask for someone."""
-    return await checks.admits(users, Credentials(name.encode(), password.encode()), client)
+    return await checks.admits(users, BasicCredentials(name.encode(), password.encode()), client)
 
 
 def hashed(password: bytes, cost: int = 4) -> str:
@@ -182,7 +182,7 @@ async def test_who_waits_for_the_same_check_shares_it(counting: Counting) -> Non
 async def test_nothing_is_checked_for_who_went_away(counting: Counting) -> None:
     """Guesses whose senders closed the connection cost nothing, so that they can't fill the line."""
     checks = PasswordChecks(b"secret")
-    assert not await checks.admits(USERS, Credentials(b"alice", PASSWORD.encode()), still_there=lambda: False)
+    assert not await checks.admits(USERS, BasicCredentials(b"alice", PASSWORD.encode()), still_there=lambda: False)
     assert not counting.asked
 
 
@@ -254,11 +254,11 @@ def basic(decoded: bytes) -> str:
 @pytest.mark.parametrize(
     ("header", "credentials"),
     [
-        (basic(b"alice:wonder"), Credentials(b"alice", b"wonder")),
-        (basic(b"alice:a:b"), Credentials(b"alice", b"a:b")),
-        (basic(b":"), Credentials(b"", b"")),
-        (basic(b"\xff:\xfe"), Credentials(b"\xff", b"\xfe")),
-        (basic(b"alice:x").replace("Basic", "bAsIc"), Credentials(b"alice", b"x")),
+        (basic(b"alice:wonder"), BasicCredentials(b"alice", b"wonder")),
+        (basic(b"alice:a:b"), BasicCredentials(b"alice", b"a:b")),
+        (basic(b":"), BasicCredentials(b"", b"")),
+        (basic(b"\xff:\xfe"), BasicCredentials(b"\xff", b"\xfe")),
+        (basic(b"alice:x").replace("Basic", "bAsIc"), BasicCredentials(b"alice", b"x")),
         (basic(b"alice"), None),
         ("", None),
         ("Basic", None),
@@ -270,7 +270,7 @@ def basic(decoded: bytes) -> str:
         ("Basic ÿ", None),
     ],
 )
-def test_the_authorization_header_is_read_as_go_reads_it(header: str, credentials: Credentials | None) -> None:
+def test_the_authorization_header_is_read_as_go_reads_it(header: str, credentials: BasicCredentials | None) -> None:
     """Only well-formed Basic credentials are credentials."""
     assert read_authorization(header) == credentials
 
@@ -278,7 +278,7 @@ def test_the_authorization_header_is_read_as_go_reads_it(header: str, credential
 @given(st.binary(max_size=40).filter(lambda name: b":" not in name), st.binary(max_size=100))
 def test_credentials_survive_their_way(name: bytes, password: bytes) -> None:
     """Any bytes come out of the header as they went in."""
-    assert read_authorization(basic(name + b":" + password)) == Credentials(name, password)
+    assert read_authorization(basic(name + b":" + password)) == BasicCredentials(name, password)
 
 
 @given(st.text(max_size=60))

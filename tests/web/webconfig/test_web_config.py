@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from exporter.config.mistakes import ConfigError
 from exporter.web.webconfig.seen_files import SeenFiles
-from exporter.web.webconfig.web_config import Rate, TokenBucket, WebConfig, read_web_config
+from exporter.web.webconfig.web_config import RequestRate, TokenBucket, WebConfig, read_web_config
 from tests.support.certificates import HASH
 
 HERE = Path(__file__).parent
@@ -77,7 +77,7 @@ def test_all_parts_are_read(directory: Path) -> None:
     assert config.asks_for_http2
     assert config.headers == {"X-Frame-Options": "deny", "X-XSS-Protection": "0"}
     assert config.users == {b"alice": HASH}
-    assert config.rate == Rate(interval_seconds=0.25, burst=3)
+    assert config.rate == RequestRate(interval_seconds=0.25, burst=3)
 
 
 def test_certificates_may_stand_in_the_file_itself(tmp_path: Path, authority: trustme.CA) -> None:
@@ -131,14 +131,14 @@ class Hand:
 
 def test_a_burst_is_let_in_and_no_more() -> None:
     """A full bucket has as many tokens as the burst."""
-    bucket = TokenBucket(Rate(interval_seconds=1, burst=3), Hand().monotonic)
+    bucket = TokenBucket(RequestRate(interval_seconds=1, burst=3), Hand().monotonic)
     assert [bucket.admits() for _ in range(5)] == [True, True, True, False, False]
 
 
 def test_after_an_interval_there_is_another() -> None:
     """Each interval brings one token, up to the burst."""
     hand = Hand()
-    bucket = TokenBucket(Rate(interval_seconds=2, burst=2), hand.monotonic)
+    bucket = TokenBucket(RequestRate(interval_seconds=2, burst=2), hand.monotonic)
     assert [bucket.admits() for _ in range(3)] == [True, True, False]
     hand.seconds += 1.9
     assert not bucket.admits()
@@ -151,14 +151,14 @@ def test_after_an_interval_there_is_another() -> None:
 def test_without_an_interval_everyone_is_let_in() -> None:
     """An interval of nothing, or less, is no limit, whatever the burst."""
     for seconds in (0, -1):
-        bucket = TokenBucket(Rate(interval_seconds=seconds, burst=0), Hand().monotonic)
+        bucket = TokenBucket(RequestRate(interval_seconds=seconds, burst=0), Hand().monotonic)
         assert all(bucket.admits() for _ in range(10))
 
 
 def test_without_a_burst_nobody_is_let_in() -> None:
     """As in the toolkit, a limit whose burst is left out refuses all."""
     hand = Hand()
-    bucket = TokenBucket(Rate(interval_seconds=1, burst=0), hand.monotonic)
+    bucket = TokenBucket(RequestRate(interval_seconds=1, burst=0), hand.monotonic)
     hand.seconds += 60
     assert not bucket.admits()
 
@@ -171,7 +171,7 @@ def test_without_a_burst_nobody_is_let_in() -> None:
 def test_no_window_has_more_than_its_share(interval_seconds: float, burst: int, pauses: list[float]) -> None:
     """In any stretch of time no more come in than the burst and one for each interval."""
     hand = Hand()
-    bucket = TokenBucket(Rate(interval_seconds=interval_seconds, burst=burst), hand.monotonic)
+    bucket = TokenBucket(RequestRate(interval_seconds=interval_seconds, burst=burst), hand.monotonic)
     admitted = []
     for pause in pauses:
         hand.seconds += pause

@@ -34,7 +34,7 @@ from exporter.metrics.family import Family, Label
 from exporter.metrics.formats import Format
 from exporter.metrics.report import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.web import server
+from exporter.web import http_server
 from exporter.web.application import application
 from tests.metrics.builders import STATUS
 from tests.web.fake_view import FakeView
@@ -140,7 +140,7 @@ def _serve(exposition: Exposition[AppReport] | Exposition[int], address: "Connec
 
     async def listen() -> None:
         app = application(_ServedExposition(exposition), SystemClock())
-        running = await server.start(app, ["127.0.0.1:0"])
+        running = await http_server.start(app, ["127.0.0.1:0"])
         address.send(f"http://{running.addresses[0]}/metrics")
         await asyncio.Event().wait()
 

@@ -38,7 +38,7 @@ from exporter.state_keeper import StateKeeper
 from exporter.task_series import TaskSeries
 from exporter.task_view import TaskViews
 from exporter.threads import Worker
-from exporter.web import server
+from exporter.web import http_server
 from exporter.web.application import application
 from exporter.web.request_origin import KnownHosts
 from exporter.web.view import (
@@ -200,13 +200,15 @@ class Daemon:
                 external_url=self._options.external_url, allowed=self._options.allowed_hosts
             ),
         )
-        running: server.Running | None = None
+        running: http_server.Running | None = None
         try:
             await self._take(await self._read(self._source.load))
             await self._begin_with_saved()
             await self._publish()
             # Only now: the first scrape finds what an earlier process knew.
-            running = await server.start(app, self._options.listen_addresses, sockets=self._sockets, gate=self._gate)
+            running = await http_server.start(
+                app, self._options.listen_addresses, sockets=self._sockets, gate=self._gate
+            )
             self.addresses, self.scheme = running.addresses, running.scheme
             self._listening.set()
             log.info("listening", addresses=", ".join(running.addresses), version=__version__)

@@ -19,7 +19,7 @@ from exporter.daemon import Daemon, Options
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.simulator import server
 from exporter.simulator.demo import DemoAccount, demo_service
-from exporter.web.server import ListenError
+from exporter.web.http_server import ListenError
 
 
 def demo(options: Options, simulator_host: str, simulator_port: int) -> int:

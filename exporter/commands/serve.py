@@ -14,7 +14,7 @@ from exporter.daemon import Daemon, Options
 from exporter.heartbeat import END_AFTER_SECONDS, Watchdog
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.service_manager import ServiceManager, inherited_sockets
-from exporter.web.server import ListenError
+from exporter.web.http_server import ListenError
 
 
 def serve(

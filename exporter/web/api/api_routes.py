@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from exporter.clock import Clock
 from exporter.web.api import changes_api, examples, rules_api, tasks_api, violations_api
 from exporter.web.api.apps_api import AppsDocument, apps_text
-from exporter.web.api.openapi import Endpoint, openapi_document
+from exporter.web.api.openapi import ApiEndpoint, openapi_document
 from exporter.web.query import ACCOUNT, APP_ID, TASK_ID, Query, read_query
 from exporter.web.responses import for_readers_of_json, json_response, json_text
 from exporter.web.view import View
@@ -30,7 +30,7 @@ async def _describe(_view: View, _query: Query, _now: float) -> str:
     return _description()
 
 
-APPS: Final = Endpoint(
+APPS: Final = ApiEndpoint(
     path=f"{PREFIX}apps",
     operation_id="getApps",
     summary="How it stands with each app",
@@ -39,7 +39,7 @@ APPS: Final = Endpoint(
     answer=AppsDocument,
     example=examples.APPS,
 )
-TASKS: Final = Endpoint(
+TASKS: Final = ApiEndpoint(
     path=f"{PREFIX}tasks",
     operation_id="getTasks",
     summary="The tasks that are known",
@@ -52,7 +52,7 @@ TASKS: Final = Endpoint(
     example=examples.TASKS,
     parameters=tasks_api.PARAMETERS,
 )
-TASK: Final = Endpoint(
+TASK: Final = ApiEndpoint(
     path=f"{PREFIX}tasks/{{account}}/{{app_id}}/{{task_id}}",
     operation_id="getTask",
     summary="One task, and what its rules say about it",
@@ -62,7 +62,7 @@ TASK: Final = Endpoint(
     example=examples.TASK,
     path_parameters=(ACCOUNT, APP_ID, TASK_ID),
 )
-CHANGES: Final = Endpoint(
+CHANGES: Final = ApiEndpoint(
     path=f"{PREFIX}changes",
     operation_id="getChanges",
     summary="What has changed lately",
@@ -72,7 +72,7 @@ CHANGES: Final = Endpoint(
     example=examples.CHANGES,
     parameters=changes_api.PARAMETERS,
 )
-VIOLATIONS: Final = Endpoint(
+VIOLATIONS: Final = ApiEndpoint(
     path=f"{PREFIX}violations",
     operation_id="getViolations",
     summary="Tasks that are not as the rules expect",
@@ -85,7 +85,7 @@ VIOLATIONS: Final = Endpoint(
     example=examples.VIOLATIONS,
     parameters=violations_api.PARAMETERS,
 )
-RULES: Final = Endpoint(
+RULES: Final = ApiEndpoint(
     path=f"{PREFIX}rules",
     operation_id="getRules",
     summary="What is expected of tasks",
@@ -95,7 +95,7 @@ RULES: Final = Endpoint(
     example=examples.RULES,
     parameters=rules_api.PARAMETERS,
 )
-OPENAPI: Final = Endpoint(
+OPENAPI: Final = ApiEndpoint(
     path=f"{PREFIX}openapi.json",
     operation_id="getDescription",
     summary="This description",
@@ -109,7 +109,7 @@ ENDPOINTS: Final = (APPS, TASKS, TASK, CHANGES, VIOLATIONS, RULES, OPENAPI)
 def api_routes(view: View, clock: Clock) -> Iterable[web.RouteDef]:
     """Return a route for each endpoint. A name in a path can be any text, since a TaskId may have braces."""
 
-    def handler(endpoint: Endpoint) -> Handler:
+    def handler(endpoint: ApiEndpoint) -> Handler:
         async def handle(request: web.Request) -> web.Response:
             query = replace(read_query(request.query.items(), endpoint.parameters), **request.match_info)
             return json_response(request, await endpoint.respond(view, query, clock.now()))

@@ -7,7 +7,7 @@ from typing import Annotated, Final, TypedDict
 
 from exporter.collect.changes import Shown
 from exporter.collect.history import RecordedChange
-from exporter.web.ordering import Listing, listing_text
+from exporter.web.lists import Listing, listing_text
 from exporter.web.query import ACCOUNT, APP_ID, LIMIT, SINCE, TASK_ID, Query, cursor
 from exporter.web.responses import about
 from exporter.web.view import View

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from exporter import __version__
-from exporter.web.ordering import LARGEST_PAGE_BYTES
+from exporter.web.lists import LARGEST_PAGE_BYTES
 from exporter.web.query import Parameter, Query
 from exporter.web.responses import JSON_TYPE, about
 from exporter.web.view import View
@@ -37,7 +37,7 @@ _ERRORS: Final = {
 _ONLY_WITH_NAMES: Final = 404
 
 
-class Endpoint(Struct, frozen=True, kw_only=True):
+class ApiEndpoint(Struct, frozen=True, kw_only=True):
     """One path that serves GET and HEAD."""
 
     path: str
@@ -60,7 +60,7 @@ class Error(TypedDict):
     error: Annotated[str, about("One line for people.")]
 
 
-def openapi_document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+def openapi_document(endpoints: Iterable[ApiEndpoint]) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of some endpoints."""
     described = tuple(endpoints)
     answers = [Error, *(endpoint.answer for endpoint in described if endpoint.answer is not None)]
@@ -93,7 +93,7 @@ def openapi_document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     }
 
 
-def _operation(endpoint: Endpoint) -> dict[str, Any]:
+def _operation(endpoint: ApiEndpoint) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.operation_id,
         "summary": endpoint.summary,
@@ -124,7 +124,7 @@ def _parameter(parameter: Parameter, place: str) -> dict[str, Any]:
     return {**described, "example": parameter.example} if parameter.example else described
 
 
-def _answer(endpoint: Endpoint) -> dict[str, Any]:
+def _answer(endpoint: ApiEndpoint) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": {"type": "object"}}
     if endpoint.answer is not None:
         content = {

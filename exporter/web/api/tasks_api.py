@@ -12,7 +12,7 @@ from exporter.policy.rule import Outcome, Severity
 from exporter.policy.vocabulary import TaskFacts
 from exporter.task import Configuration
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
-from exporter.web.ordering import Listing, listing_text, ordered
+from exporter.web.lists import Listing, listing_text, ordered
 from exporter.web.query import (
     ACCOUNT,
     APP_ID,

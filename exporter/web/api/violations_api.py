@@ -7,7 +7,7 @@ from typing import Annotated, Final, TypeAlias, TypedDict
 from exporter.collect.status import Status
 from exporter.policy.rule import Severity
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
-from exporter.web.ordering import Listing, listing_text, ordered
+from exporter.web.lists import Listing, listing_text, ordered
 from exporter.web.query import (
     ACCOUNT,
     APP_ID,

@@ -13,7 +13,7 @@ from exporter.collect.inventory import Entry
 from exporter.metrics import labels
 from exporter.policy.rule import Rule, Severity
 from exporter.state import State
-from exporter.web.ordering import NumberedPage, numbered_page, ordered
+from exporter.web.lists import NumberedPage, numbered_page, ordered
 from exporter.web.pages.status_page import app_row, violations_by_app
 from exporter.web.query import MIX_MODE, ORDER, PAGE, RULE, TASK_REGION, Parameter, Query, choice
 from exporter.web.view import FindingKind, FindingsView, View

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.web.ordering import Item, Listing
+from exporter.web.lists import Item, Listing
 
 
 def document(listing: Listing[Item]) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ import openapi_spec_validator
 import pytest
 
 from exporter.web.api.api_routes import ENDPOINTS, openapi_text
-from exporter.web.api.openapi import Endpoint, openapi_document
+from exporter.web.api.openapi import ApiEndpoint, openapi_document
 from tests.web.api.api_view import ApiView, Client, api_of, json_of
 
 DOCUMENT = json.loads(openapi_text())
@@ -28,7 +28,7 @@ def closed(schema: Any) -> Any:
 CLOSED = closed(DOCUMENT)
 
 
-def check(instance: Any, endpoint: Endpoint) -> None:
+def check(instance: Any, endpoint: ApiEndpoint) -> None:
     """Compare an answer with its schema, beyond which there may be nothing."""
     content = CLOSED["paths"][endpoint.path]["get"]["responses"]["200"]["content"]["application/json"]
     schema = {**content["schema"], "components": CLOSED["components"]}
@@ -70,7 +70,7 @@ def test_every_field_is_always_there() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.operation_id)
-def test_examples_are_what_the_schemas_say(endpoint: Endpoint) -> None:
+def test_examples_are_what_the_schemas_say(endpoint: ApiEndpoint) -> None:
     """Each answer has an example that fits."""
     content = DOCUMENT["paths"][endpoint.path]["get"]["responses"]["200"]["content"]["application/json"]
     assert ("example" in content) == (endpoint.answer is not None)
@@ -79,7 +79,7 @@ def test_examples_are_what_the_schemas_say(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.operation_id)
-async def test_answers_are_what_the_schemas_say(client: Client, endpoint: Endpoint) -> None:
+async def test_answers_are_what_the_schemas_say(client: Client, endpoint: ApiEndpoint) -> None:
     """What is served has every declared field, and no other."""
     names = {"account": "production", "app_id": "live-main", "task_id": "task-1"}
     answer = await json_of(client, endpoint.path.format(**names))

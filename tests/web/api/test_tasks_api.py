@@ -11,7 +11,7 @@ from exporter.policy.rule import Outcome
 from exporter.policy.vocabulary import TaskFacts
 from exporter.task import Configuration, Output, Pane
 from exporter.web.api.tasks_api import MOST_PARTS, PARAMETERS, task_document, task_with_findings_document, tasks_listing
-from exporter.web.ordering import AT_ONCE
+from exporter.web.lists import AT_ONCE
 from exporter.web.query import Query, read_query
 from exporter.web.responses import json_text
 from exporter.web.view import FindingDetail, FindingKind, TaskFinding, TaskView

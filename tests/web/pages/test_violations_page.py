@@ -3,7 +3,7 @@
 import pytest
 
 from exporter.policy.rule import Severity
-from exporter.web.ordering import AT_ONCE
+from exporter.web.lists import AT_ONCE
 from exporter.web.pages.violations_page import PARAMETERS, shown_violations
 from exporter.web.query import Query, read_form
 from exporter.web.view import FindingDetail, FindingKind

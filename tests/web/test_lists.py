@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.ordering import (
+from exporter.web.lists import (
     AT_ONCE,
     ITEMS_AT_ONCE,
     PAGE_ROWS,

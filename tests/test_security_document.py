@@ -33,7 +33,7 @@ SAID = {
     "values of a page, counted by commas": f"{response.MAX_COMMAS}",
     "everything around the list of a page": f"{response.MAX_OUTSIDE_BYTES // 1024} KiB",
     "the body of an error response": f"{failures.MAX_ERROR_BYTES // 1024} KiB",
-    "a page decoded on the event loop": f"{transport.LARGE_BODY_BYTES // MIB} MiB",
+    "a page decoded on the event loop": f"{transport.LARGE_BODY_BYTES // 1024} KiB",
     "a TaskId, and a ChannelId": f"{row.MAX_ID_BYTES} bytes",
     "URLs, panes and users of a task": f"{row.MAX_URLS}, {row.MAX_PANES} and {row.MAX_USERS}",
     "connections to the service per account": f"{transport.MAX_CONNECTIONS}",

@@ -29,7 +29,7 @@ MAX_CONNECTIONS: Final = 50
 READ_BUFFER_BYTES: Final = 256 * 1024
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 """Of a page, decompressed. One of 100 tasks usually has about 300 kB."""
-LARGE_BODY_BYTES: Final = 1024 * 1024
+LARGE_BODY_BYTES: Final = 512 * 1024
 LARGE_BODIES: Final = 2
 """So many larger ones are in memory at a time, from here until they are decoded; others wait for their turn."""
 KEEP_ALIVE_SECONDS: Final = 15.0

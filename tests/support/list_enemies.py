@@ -31,7 +31,7 @@ CHURN_INTERVALS = 8
 SETTLING_SWEEPS = 4
 """So many sweeps are accepted while it is at rest, though the service still answers as it does."""
 LONGEST_SETTLING_INTERVALS = 20
-"""In so many sweep intervals, where they are accepted at all."""
+"""Within so many sweep intervals at rest all deleted tasks have to be gone."""
 
 
 class Enemy(NamedTuple):
@@ -205,10 +205,12 @@ async def _observe(enemy: Enemy, requests_per_second: int, seed: int) -> Finding
     await clock.sleep(CHURN_INTERVALS / 2 * sweep_interval)
     world.service.churn.set_rates(Rates(), clock.now())
     settled_from = clock.now()
-    await until(
-        lambda: sum(sweep.began > settled_from for sweep in reader.sweeps) >= SETTLING_SWEEPS,
-        within_intervals=LONGEST_SETTLING_INTERVALS,
-    )
+
+    def is_settled() -> bool:
+        swept = sum(sweep.began > settled_from for sweep in reader.sweeps)
+        return swept >= SETTLING_SWEEPS and not world.ledger.ghosts_in(reader.shown, deleted_before=settled_from)
+
+    await until(is_settled, within_intervals=LONGEST_SETTLING_INTERVALS)
     for loop in loops:
         loop.cancel()
     await asyncio.gather(*loops, return_exceptions=True)

@@ -49,10 +49,10 @@ NOTE = (
 COST_INTERVALS = Intervals(interval_seconds=10, sweep_interval_seconds=60, stale_after_seconds=1000, stretch_ratio=1)
 COST_SIZES = (240, 2_000, 20_000)
 COST_SECONDS = 600
-COST_COLUMNS = ("tasks", "events/s", "pages", "requests", "of these lookups", "repaired tasks")
+COST_COLUMNS = ("tasks", "events/s", "pages", "sweep", "lookups", "repaired tasks")
 COST_NOTE = (
-    f"mean of the sweeps of {COST_SECONDS} simulated seconds; pages: what paging by 100 needs; the requests of a sweep "
-    "include lookups, the end and what changed meanwhile, and updates that fell into it"
+    f"requests, mean of the sweeps of {COST_SECONDS} simulated seconds; pages: what paging by 100 needs; "
+    "lookups: after a sweep, until the next one"
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from exporter.config.durations import format_duration
-from exporter.config.forecast import STANDARD_QUOTA, USABLE_SHARE, Pace, pace_of, pages_of
+from exporter.config.forecast import STANDARD_QUOTA, USABLE_SHARE, Pace, pace_of, pages_of, sweep_requests_of
 from exporter.config.model import DEFAULT_REQUESTS_PER_SECOND, Collection
 
 DOCUMENTS: Final = ("docs/freshness.md", "docs/scaling.md")
@@ -79,7 +79,7 @@ def _apps_within_budgets() -> str:
     columns = ("`interval`", "`sweep_interval`", *(f"{budget}/s" for budget in _BUDGETS))
     rows = []
     for interval, sweep_interval in _INTERVALS:
-        one_app = 1 / interval + pages_of(STANDARD_QUOTA) / sweep_interval
+        one_app = 1 / interval + sweep_requests_of(STANDARD_QUOTA) / sweep_interval
         most = (f"{int(USABLE_SHARE * budget / one_app + 1e-9):,}" for budget in _BUDGETS)
         rows.append((f"`{format_duration(interval)}`", f"`{format_duration(sweep_interval)}`", *most))
     return _table(columns, rows)
@@ -105,7 +105,7 @@ def _most_tasks(budget: float, collection: Collection) -> int:
 def _pace(apps: int, tasks: int, budget: float, collection: Collection) -> Pace:
     return pace_of(
         apps=apps,
-        pages=apps * pages_of(tasks),
+        sweep_requests=apps * sweep_requests_of(tasks),
         requests_per_second=budget,
         interval_seconds=collection.interval_seconds,
         sweep_interval_seconds=collection.sweep_interval_seconds,

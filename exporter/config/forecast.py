@@ -53,7 +53,7 @@ class Forecast(Struct, frozen=True):
     tasks: int
     """Known ones, or for an app without a known number its quota."""
     pages: int
-    """Requests of one sweep of all apps."""
+    """Of all apps. A sweep takes one or two requests more for each app."""
     requests_per_second: float
     """The budget."""
     pace: Pace
@@ -64,10 +64,19 @@ def pages_of(tasks: int) -> int:
     return 1 + math.ceil(max(0, tasks + 1 - PAGE_SIZE) / NEW_ROWS)
 
 
+def sweep_requests_of(tasks: int) -> int:
+    """Return how many requests a sweep of `tasks` tasks takes: its pages, the end asked for, the front read again.
+
+    An app that fits on one page has no front to read again.
+    """
+    pages = pages_of(tasks)
+    return pages + (1 if pages == 1 else 2)
+
+
 def pace_of(
     *,
     apps: int,
-    pages: int,
+    sweep_requests: int,
     requests_per_second: float,
     interval_seconds: float,
     sweep_interval_seconds: float,
@@ -77,7 +86,7 @@ def pace_of(
 
     Args:
         apps: How many; an update is one request for each.
-        pages: Requests of one sweep of all of them.
+        sweep_requests: Of one sweep of all of them.
         requests_per_second: The budget that they share.
         interval_seconds: As configured, as the next two. Where the budget does not suffice, both intervals
             are stretched by the same ratio.
@@ -85,7 +94,7 @@ def pace_of(
         stale_after_seconds: Is raised to no less than two effective sweep intervals.
     """
     updates = apps / interval_seconds
-    sweeps = pages / sweep_interval_seconds
+    sweeps = sweep_requests / sweep_interval_seconds
     usable = USABLE_SHARE * requests_per_second
     ratio = max(1.0, (updates + sweeps) / usable)
     sweep_interval = ratio * sweep_interval_seconds
@@ -97,7 +106,7 @@ def pace_of(
         interval_seconds=ratio * interval_seconds,
         sweep_interval_seconds=sweep_interval,
         stale_after_seconds=max(stale_after_seconds, LEAST_STALE_AFTER_SWEEPS * sweep_interval),
-        sweep_duration_seconds=pages / (usable - updates / ratio) if pages else 0.0,
+        sweep_duration_seconds=sweep_requests / (usable - updates / ratio) if sweep_requests else 0.0,
     )
 
 
@@ -132,17 +141,16 @@ def _forecast(
     """Return the forecast of one limiter."""
     group = tuple(accounts)
     tasks = [known_tasks.get((account.name, app.id), assumed_tasks(app)) for account in group for app in account.apps]
-    pages = sum(map(pages_of, tasks))
     budget = min(account.requests_per_second for account in group)
     return Forecast(
         accounts=tuple(account.name for account in group),
         apps=len(tasks),
         tasks=sum(tasks),
-        pages=pages,
+        pages=sum(map(pages_of, tasks)),
         requests_per_second=budget,
         pace=pace_of(
             apps=len(tasks),
-            pages=pages,
+            sweep_requests=sum(map(sweep_requests_of, tasks)),
             requests_per_second=budget,
             interval_seconds=collection.interval_seconds,
             sweep_interval_seconds=collection.sweep_interval_seconds,

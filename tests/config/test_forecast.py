@@ -14,7 +14,7 @@ def pace(apps: int, pages: int, rate: float, interval: float = 10, sweep_interva
     """Return a pace with stale_after at three sweep intervals."""
     return pace_of(
         apps=apps,
-        pages=pages,
+        sweep_requests=pages,
         requests_per_second=rate,
         interval_seconds=interval,
         sweep_interval_seconds=sweep_interval,

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from exporter.collect.intervals import Intervals
 from exporter.collect.limiter import Limiter
-from exporter.config.forecast import pace_of, pages_of
+from exporter.config.forecast import pace_of, sweep_requests_of
 from exporter.simulator.churn import Rates
 from exporter.simulator.faults import Fault
 from exporter.simulator.variants import Variants
@@ -226,7 +226,7 @@ def intervals_of(tasks: int, requests_per_second: float) -> Intervals:
     """Return the effective intervals of an app, as the program computes them."""
     pace = pace_of(
         apps=1,
-        pages=pages_of(tasks),
+        sweep_requests=sweep_requests_of(tasks),
         requests_per_second=requests_per_second,
         interval_seconds=INTERVAL_SECONDS,
         sweep_interval_seconds=SWEEP_INTERVAL_SECONDS,

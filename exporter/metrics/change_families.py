@@ -15,10 +15,10 @@ def change_families() -> tuple[AppFamily, ...]:
             Declaration(
                 name="rtcmpu_task_changes_total",
                 kind="counter",
-                help="Changes of the list that were noticed: tasks that came, went, or are configured otherwise.",
-                labels=(Label("change", KINDS, "What happened to the task."),),
-                note="Counted since the baseline, the first snapshot that this process had. A task that changes twice "
-                "between two updates counts once, and one that is saved again as it was does not count.",
+                help="Tasks added, removed or modified since the baseline.",
+                labels=(Label("change", KINDS, "Kind of the change."),),
+                note="The baseline is the first snapshot of this process. Two changes of a task between two updates "
+                "count once; saving a task without a change does not count.",
             ),
             lambda report: _counted(report, report.changes.by_kind, KINDS),
         ),
@@ -26,9 +26,9 @@ def change_families() -> tuple[AppFamily, ...]:
             Declaration(
                 name="rtcmpu_task_field_changes_total",
                 kind="counter",
-                help="Modified tasks by the group of fields that changed; a task counts for each of its groups.",
-                labels=(Label("field", FIELD_GROUPS, "Fields that belong together."),),
-                note="`other` are fields that are not known here.",
+                help="Modified tasks since the baseline, by changed field group; a task counts once per group.",
+                labels=(Label("field", FIELD_GROUPS, "Group of fields."),),
+                note="`other`: fields that the exporter does not know.",
             ),
             lambda report: _counted(report, report.changes.by_field, FIELD_GROUPS),
         ),

@@ -18,57 +18,54 @@ _INTRODUCTION: Final = """\
 
 <!-- Made from the declarations in exporter/metrics by `make generate`: edit those. -->
 
-What `/metrics` serves, as OpenMetrics 1.0 or in the text format 0.0.4, whichever the scraper likes better.
+`/metrics` serves OpenMetrics 1.0 or the text format 0.0.4, whichever the scraper prefers.
 
-**Configuration, not stream health.** The service lists how tasks are configured. It says neither whether a task runs
-nor how its stream is. No metric here does either.
+**Configuration, not stream health.** The service lists how tasks are configured, not whether a task runs or how its
+stream is. No metric says that either.
 
-**Unknown is absent, never 0.** While there is no data about an app, or what there is has become too old, the families
-about its tasks have no series, and `rtcmpu_collection_data_available` is 0. What is said about the collection itself
-is always there.
+**Unknown is absent, never 0.** While an app has no data, or its data is stale, the task families have no series for it,
+and `rtcmpu_collection_data_available` is 0. The families about the collection are always present.
 
-**Bits.** Bitrates are in bytes per second, as all of Prometheus's units: multiply by 8 for bits per second, and by
-8 / 1000 for the kbit/s of the service.
+**Bits.** Bitrates are in bytes per second, as is usual in Prometheus: multiply by 8 for bits per second, and by
+8 / 1000 for the kbit/s of the API.
 
-**Distributions** are gauge histograms: they show how values are spread over the tasks of now. Use
-`histogram_quantile()` on `_bucket` **without** `rate()`; `_gsum` is the sum of all values (of bitrates: the total
-configured) and `_gcount` the number of tasks that have a readable one, not below 0. In the text format, where this
-type does not exist, the buckets are announced as a histogram and the other two as gauges. The bounds can be
-configured.
+**Distributions** are gauge histograms: they show how values are distributed over the current tasks. Use
+`histogram_quantile()` on `_bucket` **without** `rate()`. `_gsum` is the sum of all values (of bitrates: the total
+configured), `_gcount` the number of tasks with a readable value of at least 0. The text format has no such type; there
+the buckets are a histogram and the other two gauges. `metrics.buckets` sets the bounds.
 
     histogram_quantile(0.9, sum by (le) (rtcmpu_task_video_bitrate_bytes_per_second_bucket)) * 8
 
-**Stability** stands at the beginning of each HELP text. `STABLE`: name, type and labels change only with a new major
-version. `ALPHA`: they may change with any version; the changelog says so.
+**Stability** is at the beginning of each HELP text. `STABLE`: name, type and labels change only in a new major version.
+`ALPHA`: they may change in any version; the changelog says so.
 
-An *info* and a *counter* are named here as their samples are; a *gauge histogram* without its suffixes.
+The names below include the suffix of an *info* or a *counter*, but not those of a *gauge histogram*.
 """
 
 _PER_TASK: Final = """\
-What `/metrics/tasks` serves, in the same formats, while the configuration says `metrics.per_task.enabled: true`; else
-the path does not exist. It is to be scraped beside `/metrics`, as a target of its own: no series stands on both.
+`/metrics/tasks` serves these in the same formats if `metrics.per_task.enabled` is true; otherwise the path does not
+exist. Scrape it as a separate target: no series is on both paths.
 
-A task has 4 to 16 series. There are no more than `metrics.per_task.max_series` over all apps: the tasks that have room
-are chosen by a hash of their TaskId, so they are the same ones after a restart and in every replica, and hardly change
-when other tasks come and go. `rtcmpu_exporter_series_omitted{path="/metrics/tasks"}` counts the series left out. They
-are published within about a second of a change, and withdrawn with the app's other data when it becomes
-too old.
+A task has 4 to 16 series; `metrics.per_task.max_series` limits all apps together. A hash of the TaskId selects the
+tasks: the same ones after a restart and in every replica, mostly unaffected by other tasks.
+`rtcmpu_exporter_series_omitted{path="/metrics/tasks"}` counts the series left out. Changes show within about a second;
+the series are withdrawn with the app's other data when it becomes stale.
 
     rtcmpu_task_config_video_bitrate_bytes_per_second * 8
       * on (account, app_id, task_id) group_left (channel_id, resolution) rtcmpu_task_info
 """
 
 _EXPECTATIONS: Final = """\
-Each rule that applies to an app has series of `rtcmpu_policy_violations` and of the two counters as soon as it
-was evaluated for all of the app's tasks, from 0 on; the other families have a series only where they are not 0.
-Titles, owners and runbooks are on `rtcmpu_policy_rule_info` alone:
+Once a rule was evaluated for all of an app's tasks, `rtcmpu_policy_violations` and the two counters have series for it,
+starting at 0. The other families have series only where they are not 0. Only `rtcmpu_policy_rule_info` has titles,
+owners and runbooks:
 
     sum by (rule) (rtcmpu_policy_violations{severity!="info"})
       * on (rule) group_left (title, rule_owner, runbook_url) rtcmpu_policy_rule_info
 
-The gauges are withdrawn with the app's other data when it becomes too old; findings wait inside and come back with it.
-So the end of a series is not the end of a violation: `rtcmpu_collection_data_available` tells them apart. The counters
-are always there. What a rule says about one task is no label: `/api/v1/violations` has it.
+The gauges are withdrawn with the app's other data when it becomes stale, and return with it; violations keep their age.
+So a series that ends is not a resolved violation: check `rtcmpu_collection_data_available`. The counters are always
+present. Messages about single tasks are not labels: see `/api/v1/violations`.
 """
 
 _PROCESS: Final = """\
@@ -87,7 +84,7 @@ def metrics_markdown() -> str:
     parts = [_INTRODUCTION]
     for title, group in groups.items():
         parts += (f"## {title}\n", _families_table(group))
-    parts += ("## About expectations\n", _EXPECTATIONS, _families_table((*policy_families(), *RULE_FAMILIES)))
+    parts += ("## About rules\n", _EXPECTATIONS, _families_table((*policy_families(), *RULE_FAMILIES)))
     parts += ("## About the exporter itself\n", _families_table(EXPORTER_FAMILIES))
     parts.append(_PROCESS)
     parts += ("## About single tasks: `/metrics/tasks`\n", _PER_TASK, _families_table(per_task_families()))

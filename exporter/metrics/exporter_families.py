@@ -27,115 +27,120 @@ def _about_exporter(
 BUILD_INFO: Final = _about_exporter(
     "build_info",
     "info",
-    "The version that runs.",
+    "Version of the exporter; always 1.",
     (Label("version", meaning="The exporter's version."), Label("python_version", meaning="Python's version.")),
 )
 CONFIG_INFO: Final = _about_exporter(
     "config_info",
     "info",
-    "The configuration that is in force.",
+    "Active configuration; always 1.",
     (Label("sha256", meaning="Digest of the configuration."),),
 )
 CONFIG_LAST_RELOAD_SUCCESSFUL: Final = _about_exporter(
     "config_last_reload_successful",
     "gauge",
-    "1 if the last attempt to load the configuration succeeded.",
-    note="While it is 0, the configuration before stays in force.",
+    "1 if the last load of the configuration succeeded, else 0.",
+    note="While it is 0, the previous configuration stays active.",
 )
 CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP: Final = _about_exporter(
     "config_last_reload_success_timestamp_seconds",
     "gauge",
-    "When the configuration was last loaded successfully.",
+    "Unix time at which the configuration was last loaded successfully.",
 )
 WEB_CONFIG_LAST_RELOAD_SUCCESSFUL: Final = _about_exporter(
     "web_config_last_reload_successful",
     "gauge",
-    "1 if the last attempt to load the web configuration succeeded; absent without one.",
-    note="While it is 0, the web configuration before stays in force.",
+    "1 if the last load of the web configuration succeeded, else 0; absent without one.",
+    note="While it is 0, the previous web configuration stays active.",
 )
 API_REQUESTS: Final = _about_exporter(
     "api_requests_total",
     "counter",
-    "Requests sent to the API by how they ended, each attempt of a retried one counted.",
+    "Requests sent to the API since the start, by outcome; every retry counts.",
     (ACCOUNT, OUTCOME),
 )
 API_RETRIES: Final = _about_exporter(
     "api_retries_total",
     "counter",
-    "Requests sent again, by how the attempt before ended.",
+    "Requests retried since the start, by the outcome of the previous attempt.",
     (ACCOUNT, RETRY_REASON),
 )
 API_THROTTLED: Final = _about_exporter(
-    "api_throttled_total", "counter", "Answers by which the API asked for fewer requests.", (ACCOUNT,)
+    "api_throttled_total", "counter", "API responses that signalled throttling, since the start.", (ACCOUNT,)
 )
 API_REQUEST_DURATION: Final = _about_exporter(
     "api_request_duration_seconds",
     "histogram",
-    "Time from sending a request to the end of its answer or failure.",
+    "Duration of API requests, from sending to the end of the response or the failure.",
     (ACCOUNT,),
 )
 RATE_LIMIT_WAIT: Final = _about_exporter(
     "rate_limit_wait_seconds",
     "histogram",
-    "Time that requests waited for their turn within the request budget.",
+    "Time that API requests waited for the rate limiter.",
     (ACCOUNT, PRIORITY),
 )
 RATE_LIMIT_REQUESTS_PER_SECOND: Final = _about_exporter(
     "rate_limit_requests_per_second",
     "gauge",
-    "The request budget in force: as configured, or less after throttling.",
+    "Effective request budget: the configured one, or less after throttling.",
     (ACCOUNT,),
 )
 SWEEPS_SKIPPED: Final = _about_exporter(
-    "sweeps_skipped_total", "counter", "Sweeps that were due and did not start.", (ACCOUNT, APP_ID, SKIP_REASON)
+    "sweeps_skipped_total",
+    "counter",
+    "Sweeps that were due and did not start, since the start.",
+    (ACCOUNT, APP_ID, SKIP_REASON),
 )
 CLOCK_SKEW: Final = _about_exporter(
     "clock_skew_seconds",
     "gauge",
-    "The API's clock minus this machine's, as last measured.",
+    "The API's clock minus this machine's, at the last response.",
     (ACCOUNT,),
-    note="Absent until it is measured.",
+    note="Absent before the first response.",
 )
 CREDENTIALS_INFO: Final = _about_exporter(
     "credentials_info",
     "info",
-    "Where the access key in use comes from.",
+    "Source of the access key in use; always 1.",
     (ACCOUNT, CREDENTIALS_SOURCE),
-    note="Absent until there is one.",
+    note="Absent while there is no key.",
 )
 CREDENTIALS_EXPIRY: Final = _about_exporter(
     "credentials_expiry_timestamp_seconds",
     "gauge",
-    "When the temporary credentials in use expire.",
+    "Unix time at which the temporary credentials in use expire.",
     (ACCOUNT,),
-    note="Absent for credentials that do not expire. They are renewed before.",
+    note="Absent for credentials that do not expire. They are renewed in advance.",
 )
 RENDER_DURATION: Final = _about_exporter(
-    "render_duration_seconds", "gauge", "Seconds that the last rendering of changed families took.", (PATH,)
+    "render_duration_seconds", "gauge", "Duration of the last rendering of changed families, in seconds.", (PATH,)
 )
 SERIES: Final = _about_exporter(
-    "series", "gauge", "Series about apps that are published, those about the exporter not counted.", (PATH,)
+    "series", "gauge", "Published series about apps, without those about the exporter.", (PATH,)
 )
 SERIES_OMITTED: Final = _about_exporter(
-    "series_omitted", "gauge", "Series that are not published because a configured limit is reached.", (PATH,)
+    "series_omitted", "gauge", "Series left out because a configured limit is reached.", (PATH,)
 )
 EVENT_LOOP_LAG: Final = _about_exporter(
-    "event_loop_lag_seconds", "gauge", "Longest delay of the event loop in the last 60 seconds, in seconds."
+    "event_loop_lag_seconds", "gauge", "Longest event loop delay within the last 60 seconds, in seconds."
 )
 INTERNAL_ERRORS: Final = _about_exporter(
     "internal_errors_total",
     "counter",
-    "Exceptions inside the exporter that nothing expected; each is a bug.",
+    "Unexpected exceptions in the exporter since the start; each is a bug.",
     (PART,),
-    note="The log has a traceback of the first one in each place. An app that it concerns is `internal_error`.",
+    note="The log has a traceback of the first one in each place. The state of an affected app is `internal_error`.",
 )
 HTTP_REQUESTS: Final = _about_exporter(
     "http_requests_total",
     "counter",
-    "HTTP requests that were answered.",
+    "HTTP requests answered since the start.",
     (PATH, Label("code", meaning="The HTTP status.")),
 )
-LOG_MESSAGES: Final = _about_exporter("log_messages_total", "counter", "Log messages that were shown.", (LEVEL,))
+LOG_MESSAGES: Final = _about_exporter(
+    "log_messages_total", "counter", "Log messages written since the start.", (LEVEL,)
+)
 
 EXPORTER_FAMILIES: Final = (
     BUILD_INFO,

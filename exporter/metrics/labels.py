@@ -44,7 +44,7 @@ MIX_MODE: Final = Label(
     "The task's MixMode; when absent, `single` with SingleSubParams alone and `mixed` otherwise.",
 )
 QUOTA_MODE: Final = Label("mix_mode", MIX_MODES, "The mode that the quota is for.")
-CDN: Final = Label("cdn", ("alibaba", OTHER, UNKNOWN), "IsAliCdn; `unknown` where nothing says so.")
+CDN: Final = Label("cdn", ("alibaba", OTHER, UNKNOWN), "IsAliCdn; `unknown` if not stated.")
 SCHEME: Final = Label("scheme", (*PUSH_SCHEMES, OTHER), "The push URL's scheme.")
 CODEC: Final = Label("codec", (*VIDEO_CODECS, OTHER, NONE), "VideoCodec.")
 PROFILE: Final = Label("profile", (*VIDEO_PROFILES, OTHER, NONE), "The profile of EnhancedParam.")
@@ -52,7 +52,7 @@ PRESET: Final = Label("preset", (*VIDEO_PRESETS, OTHER, NONE), "The preset of En
 RESOLUTION: Final = Label(
     "resolution",
     (*frame_size.RESOLUTIONS, NONE),
-    "By the short side, which must be met exactly; `portrait_` when height > width.",
+    "By the exact length of the short side; `portrait_` if height > width.",
 )
 CHANNELS: Final = Label("channels", (*map(str, AUDIO_CHANNELS), OTHER, NONE), "AudioChannels.")
 SAMPLE_RATE: Final = Label("sample_rate_hertz", (*map(str, AUDIO_SAMPLE_RATES_HERTZ), OTHER, NONE), "AudioSampleRate.")
@@ -67,15 +67,15 @@ TIER: Final = Label(
 
 ACCOUNT: Final = Label("account", meaning="The account's name in the configuration.")
 APP_ID: Final = Label("app_id", meaning="The AppId.")
-STATE: Final = Label("state", tuple(State), "The state, listed least bad first.")
+STATE: Final = Label("state", tuple(State), "The state, least serious first.")
 OUTCOMES: Final = tuple(state for state in State if state is not State.PENDING)
-OUTCOME: Final = Label("outcome", OUTCOMES, "How it ended.")
+OUTCOME: Final = Label("outcome", OUTCOMES, "How the attempt ended.")
 FAILURES: Final = tuple(outcome for outcome in OUTCOMES if outcome is not State.OK)
-RETRY_REASON: Final = Label("reason", FAILURES, "How the attempt before ended.")
-SKIP_REASON: Final = Label("reason", ("still_running", "budget", "backoff"), "Why it did not start.")
-PRIORITY: Final = Label("priority", ("update", "lookup", "sweep"), "What the request is for.")
+RETRY_REASON: Final = Label("reason", FAILURES, "Outcome of the previous attempt.")
+SKIP_REASON: Final = Label("reason", ("still_running", "budget", "backoff"), "Why the sweep did not start.")
+PRIORITY: Final = Label("priority", ("update", "lookup", "sweep"), "Purpose of the request.")
 LEVEL: Final = Label("level", ("debug", "info", "warning", "error", "critical"), "The message's level.")
-PART: Final = Label("part", tuple(Part), "What failed.")
+PART: Final = Label("part", tuple(Part), "The part of the exporter that failed.")
 CREDENTIALS_SOURCE: Final = Label(
     "source",
     (
@@ -88,12 +88,12 @@ CREDENTIALS_SOURCE: Final = Label(
         "credentials_file",
         "credentials_uri",
     ),
-    "As `type` of the configuration; also `environment` and `credentials_file` of the default chain.",
+    "The configured `type`; `environment` and `credentials_file` are sources of the default chain.",
 )
-PATH: Final = Label("path", meaning="The route's template, as `/metrics`.")
-KIND: Final = Label("kind", ("update", "sweep"), "What was attempted.")
+PATH: Final = Label("path", meaning="The route's template, such as `/metrics`.")
+KIND: Final = Label("kind", ("update", "sweep"), "Kind of the attempt.")
 RULE: Final = Label("rule", meaning="The rule's name.")
-SEVERITY: Final = Label("severity", SEVERITIES, "How much a violation matters; `info` never alerts.")
+SEVERITY: Final = Label("severity", SEVERITIES, "Severity of a violation; `info` never alerts.")
 
 
 def task_region(configuration: Configuration) -> str:

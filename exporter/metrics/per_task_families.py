@@ -42,9 +42,9 @@ def per_task_families() -> tuple[TaskFamily, ...]:
     info = Declaration(
         name="rtcmpu_task_info",
         kind="info",
-        help="A listed task, and what of its configuration is a name.",
+        help="A listed task with its non-numeric configuration; always 1.",
         labels=(CHANNEL_ID, labels.TASK_REGION, labels.MIX_MODE, labels.CODEC, labels.RESOLUTION),
-        note="A listed task is a configured one; the list does not say whether it runs.",
+        note="A listed task is configured; the list does not say whether it runs.",
     )
     return (
         _family(info, lambda tasks: ((_key(task) + _names(task), 1) for task in tasks)),
@@ -142,10 +142,12 @@ def _noticed(name: str, help_text: str, read: Callable[[Entry], float], *, note:
 
 _VALUES: Final = (
     _configured("video_bitrate_bytes_per_second", f"The task's VideoBitrate. {BITS}", _measured("video_bitrate")),
-    _configured("video_framerate_hertz", "The task's VideoFramerate.", _measured("video_framerate")),
+    _configured(
+        "video_framerate_hertz", "The task's VideoFramerate, in frames per second.", _measured("video_framerate")
+    ),
     _configured(
         "gop_duration_seconds",
-        "The task's length of a group of pictures: VideoGop / VideoFramerate.",
+        "Length of the task's group of pictures, in seconds: VideoGop / VideoFramerate.",
         _measured("gop_duration"),
     ),
     _configured("frame_width_pixels", "The task's VideoWidth.", _of_video(lambda video: video.width)),
@@ -156,31 +158,33 @@ _VALUES: Final = (
     _configured(
         "audio_sample_rate_hertz", "The task's AudioSampleRate.", _of_audio(lambda audio: audio.sample_rate_hertz)
     ),
-    _configured("idle_timeout_seconds", "The task's MaxIdleTime; absent while it is unset.", _measured("idle_timeout")),
     _configured(
-        "outputs", "The distinct URLs that the task pushes to.", lambda configuration: len(configuration.outputs)
+        "idle_timeout_seconds", "The task's MaxIdleTime, in seconds; absent if unset.", _measured("idle_timeout")
+    ),
+    _configured(
+        "outputs", "Number of distinct push URLs of the task.", lambda configuration: len(configuration.outputs)
     ),
     _configured(
         "panes",
-        "The panes in the layout of a task with EncodeParams that is not audio-only.",
+        "Number of panes of a task with EncodeParams that is not audio-only.",
         _measured("panes"),
     ),
     _configured(
         "users",
-        "The users that the task's UserInfos lists.",
+        "Number of users in the task's UserInfos.",
         _measured("users"),
-        note="Absent for an empty list, which means every user of the channel.",
+        note="Absent for an empty list, which means all users of the channel.",
     ),
     _noticed(
         "first_seen",
-        "When the task was first seen in the list.",
+        "Unix time at which this exporter first saw the task.",
         lambda entry: entry.first_seen,
-        note="No earlier than the exporter began to watch: the service says of no task when it was created.",
+        note="Not the time of creation, which the service does not report.",
     ),
     _noticed(
         "last_changed",
-        "When the task's configuration was last seen to have changed, or the task to have come.",
+        "Unix time at which this exporter last saw the task's configuration change, or first saw the task.",
         lambda entry: entry.last_changed,
-        note="No earlier than the exporter began to watch: the service says of no task when it was changed.",
+        note="Not the time of the change, which the service does not report.",
     ),
 )

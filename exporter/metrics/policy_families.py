@@ -11,7 +11,7 @@ from exporter.policy.report import RuleReport
 
 EXAMPLE_TASK_ID: Final = Label("task_id", meaning="The TaskId.")
 
-NO_ZEROS: Final = "Absent where there is none: `rtcmpu_policy_violations` shows whether the rule was evaluated."
+NO_ZEROS: Final = "Absent instead of 0; `rtcmpu_policy_violations` shows whether the rule was evaluated."
 
 Value = Callable[[RuleReport], float | None]
 """What is said of a rule; None: nothing."""
@@ -23,17 +23,17 @@ def policy_families() -> tuple[AppFamily, ...]:
         *_current_numbers(),
         _counter(
             "rtcmpu_policy_violations_opened_total",
-            "Violations that opened since the baseline.",
+            "Violations opened since the baseline.",
             lambda rule: rule.opened,
-            note="Those of the baseline, the first evaluation by this process, don't count: violations = violations "
-            "of the baseline + opened - resolved, for each process and version of a rule. A rule whose expressions or "
-            "severity change begins anew.",
+            note="The baseline is the first evaluation by this process. Its violations are not counted: violations = "
+            "baseline + opened - resolved, per process and version of the rule. A change of the rule's expressions "
+            "or severity starts a new baseline.",
         ),
         _counter(
             "rtcmpu_policy_violations_resolved_total",
-            "Violations that ended since the baseline: fixed, exempted, no longer evaluable, or the task is gone.",
+            "Violations resolved since the baseline: fixed, exempted, unevaluable, or the task was removed.",
             lambda rule: rule.resolved,
-            note="Absence of data resolves nothing.",
+            note="Missing data resolves nothing.",
         ),
         *_examples(),
     )
@@ -44,44 +44,44 @@ def _current_numbers() -> tuple[AppFamily, ...]:
     return (
         _gauge(
             "rtcmpu_policy_violations",
-            "Listed tasks that violate the rule now.",
+            "Listed tasks that violate the rule.",
             lambda rule: rule.violations,
             labels=(RULE, SEVERITY),
-            note="The exact number, however many examples are shown; 0 where the rule applies to the app and all is "
-            "well. A rule about the app as a whole counts 1. Exempted tasks don't count.",
+            note="0 if the rule applies to the app and no task violates it. A violated rule about the app as a whole "
+            "counts 1. Exempted tasks are not counted.",
         ),
         _gauge(
             "rtcmpu_policy_evaluated_tasks",
-            "Listed tasks that the rule could be evaluated for, passing or violating it.",
+            "Listed tasks that pass or violate the rule.",
             lambda rule: rule.evaluated or None,
             note=f"{NO_ZEROS} Evaluated, not applicable, exempted and unevaluable add up to the app's tasks, or to 1 "
             "for a rule about the app as a whole.",
         ),
         _gauge(
             "rtcmpu_policy_not_applicable_tasks",
-            "Listed tasks that the rule does not apply to, since its `when` is false.",
+            "Listed tasks for which the rule's `when` is false.",
             lambda rule: rule.not_applicable or None,
             note=NO_ZEROS,
         ),
         _gauge(
             "rtcmpu_policy_exempted_tasks",
-            "Listed tasks that would violate the rule but for an exemption.",
+            "Listed tasks that violate the rule and are exempted.",
             lambda rule: rule.exempted or None,
-            note=f"{NO_ZEROS} A task that an exemption names and that passes is not among them.",
+            note=f"{NO_ZEROS} Exempted tasks that pass are not counted.",
         ),
         _gauge(
             "rtcmpu_policy_unevaluable_tasks",
-            "Listed tasks that the rule can't be evaluated for: neither pass nor violation.",
+            "Listed tasks for which the rule can't be evaluated; they neither pass nor violate it.",
             lambda rule: rule.unevaluable or None,
-            note=f"{NO_ZEROS} Mostly a field that is absent and that the rule does not guard with `has()`. "
-            "`/api/v1/violations?outcome=unevaluable` says why.",
+            note=f"{NO_ZEROS} Usually the rule uses an absent field without `has()`; "
+            "`/api/v1/violations?outcome=unevaluable` has the reason.",
         ),
         _gauge(
             "rtcmpu_policy_oldest_violation_timestamp_seconds",
-            "Since when the oldest open violation of the rule is seen.",
+            "Unix time at which the rule's oldest open violation was first seen.",
             lambda rule: rule.oldest_violation,
             labels=(RULE, SEVERITY),
-            note="Absent while there is none. It is when this exporter first saw it, which may be after it began.",
+            note="Absent if there is none. The task may have been wrong before.",
         ),
     )
 
@@ -92,15 +92,15 @@ def _examples() -> tuple[AppFamily, ...]:
         _family(
             "rtcmpu_policy_violation_example",
             "gauge",
-            "1 for some of the tasks that violate the rule.",
+            "1 for example tasks that violate the rule.",
             lambda rule: (((rule.rule, rule.severity, task_id), 1) for task_id in rule.examples),
             labels=(RULE, SEVERITY, EXAMPLE_TASK_ID),
-            note="Never to be counted: there are no more than `policy.examples_per_rule` for each rule, and "
-            "`policy.max_examples` altogether. They are chosen stably; `/api/v1/violations` lists all.",
+            note="Do not count them: at most `policy.examples_per_rule` per app and rule and `policy.max_examples` in "
+            "total, selected stably. `/api/v1/violations` lists all.",
         ),
         _gauge(
             "rtcmpu_policy_violation_examples_omitted",
-            "Tasks that violate the rule and are not among its examples.",
+            "Tasks that violate the rule and are not examples.",
             lambda rule: rule.examples_omitted or None,
             note=NO_ZEROS,
         ),

@@ -11,24 +11,23 @@ from exporter.policy.rule import Rule
 RULE_INFO: Final = Declaration(
     name="rtcmpu_policy_rule_info",
     kind="info",
-    help="A rule that is in force.",
+    help="An active rule; always 1.",
     labels=(
         RULE,
         SEVERITY,
-        Label("title", meaning="The rule in one line, for people."),
-        Label("rule_owner", meaning="Who answers for the rule; may be empty."),
-        Label("runbook_url", meaning="What to do about a violation; may be empty."),
+        Label("title", meaning="The rule's title."),
+        Label("rule_owner", meaning="The rule's owner; may be empty."),
+        Label("runbook_url", meaning="The rule's runbook; may be empty."),
     ),
-    note="One series for each rule: default ones, those of rule files, those of an app's `expect`. Join it by `rule`. "
-    "It ends when a reload takes the rule away, and so do the alerts about it.",
+    note="One series per rule: default rules, rules of rule files, rules of `expect`. Join by `rule`. When a reload "
+    "removes the rule, the series and the alerts about it end.",
 )
 EXEMPTION_EXPIRY: Final = Declaration(
     name="rtcmpu_policy_exemption_expiry_timestamp_seconds",
     kind="gauge",
-    help="When an exemption from a rule ends.",
+    help="Unix time at which an exemption from a rule ends.",
     labels=(RULE, Label("exemption", meaning="The exemption's name.")),
-    note="It is the end of the day `until`, at 24:00 UTC, and stays here when it has passed. Absent for exemptions "
-    "without an end.",
+    note="This is 24:00 UTC of the day `until`, also when it has passed. Absent for exemptions without an end.",
 )
 
 RULE_FAMILIES: Final = (RULE_INFO, EXEMPTION_EXPIRY)

@@ -31,8 +31,8 @@ from exporter.metrics.report import AppReport
 
 BITS: Final = "Multiply by 8 for bits per second."
 
-FIELD_ERROR: Final = Label("field", FIELDS_WITH_ERRORS, "The vendor's path without indices.")
-UNKNOWN_VALUE: Final = Label("field", FIELDS_WITH_KNOWN_VALUES, "The vendor's path without indices.")
+FIELD_ERROR: Final = Label("field", FIELDS_WITH_ERRORS, "The vendor's field path, without indices.")
+UNKNOWN_VALUE: Final = Label("field", FIELDS_WITH_KNOWN_VALUES, "The vendor's field path, without indices.")
 
 
 def task_families() -> tuple[AppFamily, ...]:
@@ -42,20 +42,20 @@ def task_families() -> tuple[AppFamily, ...]:
             Declaration(
                 name="rtcmpu_task_field_errors",
                 kind="gauge",
-                help="Values of the listed tasks that can't be read, such as a bitrate that is no number.",
+                help="Unreadable values of listed tasks, such as a bitrate that is not a number.",
                 labels=(FIELD_ERROR,),
-                note="Such a value counts nowhere else. `TaskId`: rows without one, which are left out.",
+                note="Such values count in no other metric. `TaskId`: rows without a TaskId, which are skipped.",
             ),
             _field_errors,
             version=_field_errors_version,
         ),
         _counted(
             "rtcmpu_task_unknown_values",
-            "Values of the listed tasks outside the set that is documented for their field.",
+            "Values of listed tasks outside the documented set of their field.",
             "unknown_values",
             (UNKNOWN_VALUE,),
             zero_filled=True,
-            note="In labels such a value is `other`.",
+            note="Labels show such values as `other`.",
         ),
         _counted(
             "rtcmpu_tasks",
@@ -63,56 +63,56 @@ def task_families() -> tuple[AppFamily, ...]:
             "tasks",
             (TASK_REGION, MIX_MODE),
             zero_filled=True,
-            note="A listed task is a configured one; the list does not say whether it runs.",
+            note="A listed task is configured; the list does not say whether it runs.",
         ),
         _counted(
             "rtcmpu_task_outputs",
-            "URLs that the listed tasks push to, each task's distinct ones.",
+            "Distinct push URLs of each listed task, summed.",
             "outputs",
             (CDN, SCHEME),
         ),
         _counted(
             "rtcmpu_tasks_by_video",
-            "Listed tasks with EncodeParams that are not audio-only, by how their video is encoded.",
+            "Listed tasks with EncodeParams that are not audio-only, by video encoding.",
             "by_video",
             (CODEC, PROFILE, PRESET, RESOLUTION),
         ),
         _counted(
             "rtcmpu_tasks_by_audio",
-            "Listed tasks with EncodeParams, by how their audio is encoded.",
+            "Listed tasks with EncodeParams, by audio encoding.",
             "by_audio",
             (CHANNELS, SAMPLE_RATE, AUDIO_ONLY),
         ),
         _counted(
             "rtcmpu_tasks_by_source",
-            "Listed tasks with SingleSubParams, by the stream that they relay.",
+            "Listed tasks with SingleSubParams, by relayed stream.",
             "by_source",
             (STREAM_TYPE, SOURCE_TYPE),
         ),
         _counted(
             "rtcmpu_tasks_by_billing_tier",
-            "Listed tasks by an estimate of their billing tier from mode and area; it is no bill.",
+            "Listed tasks by billing tier, estimated from mode and picture area; not a bill.",
             "by_billing_tier",
             (TIER,),
             zero_filled=True,
             stability="alpha",
-            note="The vendor bills by output resolution; how odd sizes count is not documented.",
+            note="The vendor bills by output resolution; how it counts other sizes is not documented.",
         ),
         _counted(
             "rtcmpu_tasks_without_idle_timeout",
-            "Listed tasks whose MaxIdleTime is unset: they end when the channel closes.",
+            "Listed tasks whose MaxIdleTime is unset; they end when the channel closes.",
             "without_idle_timeout",
             (TASK_REGION,),
             zero_filled=True,
-            note="An unreadable MaxIdleTime is a field error and does not count here.",
+            note="An unreadable MaxIdleTime is a field error and is not counted here.",
         ),
         _task_family(
             Declaration(
                 name="rtcmpu_task_configured_egress_bytes_per_second",
                 kind="gauge",
-                help=f"Configured video and audio bitrate of mixed tasks, once for each output. {BITS}",
+                help=f"Configured video and audio bitrate of mixed tasks, counted once per output. {BITS}",
                 labels=(TASK_REGION, CDN),
-                note="What tasks would send if all ran as configured; no traffic is measured.",
+                note="The traffic if all tasks ran as configured; nothing is measured.",
             ),
             Aggregates.egress_bytes_per_second,
         ),
@@ -131,27 +131,31 @@ def _distributions() -> tuple[AppFamily, ...]:
         ),
         _distribution(
             "rtcmpu_task_video_framerate_hertz",
-            "Configured VideoFramerate, frames per second.",
+            "Configured VideoFramerate, in frames per second.",
             "video_framerate",
         ),
         _distribution(
             "rtcmpu_task_gop_duration_seconds",
-            "Configured length of a group of pictures: VideoGop / VideoFramerate.",
+            "Configured length of a group of pictures, in seconds: VideoGop / VideoFramerate.",
             "gop_duration",
         ),
-        _distribution("rtcmpu_task_frame_pixels", "Configured VideoWidth x VideoHeight, pixels.", "frame_pixels"),
-        _distribution("rtcmpu_task_idle_timeout_seconds", "Configured MaxIdleTime; unset is no value.", "idle_timeout"),
+        _distribution("rtcmpu_task_frame_pixels", "Configured VideoWidth x VideoHeight, in pixels.", "frame_pixels"),
+        _distribution(
+            "rtcmpu_task_idle_timeout_seconds",
+            "Configured MaxIdleTime, in seconds; unset ones are not counted.",
+            "idle_timeout",
+        ),
         _distribution(
             "rtcmpu_task_panes",
-            "Panes in the layout of tasks with EncodeParams that are not audio-only.",
+            "Panes per task, of tasks with EncodeParams that are not audio-only.",
             "panes",
-            note="A task without a pane is a value of 0.",
+            note="A task without panes counts as 0.",
         ),
         _distribution(
             "rtcmpu_task_users",
-            "Users that UserInfos lists.",
+            "Users in UserInfos, per task.",
             "users",
-            note="An empty list means every user of the channel, which is no number: it does not count.",
+            note="Tasks with an empty list, which means all users of the channel, are not counted.",
         ),
     )
 

@@ -1,15 +1,17 @@
 """A view that shows what a test puts into it, and example statuses."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from exporter.collect.history import RecordedChange
+from exporter.collect.inventory import Entry
 from exporter.collect.status import Status, Sweep
 from exporter.collect.sweep_report import SweepReport
 from exporter.metrics.exposition import Body
 from exporter.metrics.formats import Format
 from exporter.policy.rule import Rule, Severity
 from exporter.state import State
+from exporter.task import Audio, Configuration, Encoding, Output, Pane, Sei, Source, Task, Video
 from exporter.web.view import (
     AppView,
     BudgetView,
@@ -18,9 +20,11 @@ from exporter.web.view import (
     FindingsView,
     RuleView,
     SweepStart,
+    TaskFinding,
     TasksView,
     TaskView,
 )
+from tests.metrics.builders import configuration
 
 NOW = 1_800_000_000.0
 SWEEP = Sweep(
@@ -122,11 +126,55 @@ def findings(since: Mapping[str, float], *, ageless: Collection[str] = (), **cha
     return FindingsView(**(plain | changes))
 
 
+FULL = configuration(
+    idle_timeout_seconds=60,
+    outputs=(Output("rtmp", "push.example.com", is_ali_cdn=None, has_userinfo=True),),
+    has_multi_stream_url=True,
+    has_transcode_params=True,
+    source=Source("audio", "camera"),
+    encoding=Encoding(
+        audio_only=False,
+        video=Video("H.264", "main", "fast", 1500, 25, 50, 1280, 720),
+        audio=Audio(128, 2, 48_000),
+    ),
+    panes=(Pane(0.0, 0.0, 0.5, 1.0, 1, None, "camera", has_background_image=False),),
+    has_background=True,
+    users=1,
+    user_streams=(("camera", None),),
+    sei=Sei(5, None, 1000, None, None, has_payload=True),
+    field_errors=("UserPanes.RenderMode",),
+)
+"""A configuration that has a bit of everything."""
+
+
+class FixedClock:
+    """A clock that stands still."""
+
+    def now(self) -> float:
+        """Return the moment of the example statuses."""
+        return NOW
+
+    def monotonic(self) -> float:
+        """Return the start."""
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        """Return at once."""
+
+
+def entry(task_id: str, task_configuration: Configuration = FULL, channel_id: str = "channel") -> Entry:
+    """Return a task that was first seen a minute ago and changed half a minute ago."""
+    task = Task(task_id, channel_id, task_configuration, row_digest=0, digests=bytes(40))
+    return Entry(task, first_seen=NOW - 60, last_changed=NOW - 30, sent_at=0.0)
+
+
 class FakeView:
     """Answers as told, and remembers what it was asked."""
 
     def __init__(self, apps: Sequence[AppView] = (), chunks: Sequence[bytes] = (b"up 1\n",)) -> None:
         self.apps = apps
+        self.entries: dict[tuple[str, str], dict[str, Entry]] = {}
+        self.task_findings: tuple[TaskFinding, ...] = ()
         self.chunks = chunks
         self.config = "accounts: []\n"
         self.task_chunks: tuple[bytes, ...] | None = None
@@ -170,13 +218,22 @@ class FakeView:
         """Return `shown_budgets`."""
         return self.shown_budgets
 
-    def tasks(self, account: str, app_id: str) -> TasksView | None:  # noqa: ARG002 - as `View` has it
-        """Return nothing: there are no tasks."""
+    def put(self, entries: Iterable[Entry], account: str = "production", app_id: str = "live-main") -> None:
+        """Add tasks to an app."""
+        self.entries.setdefault((account, app_id), {}).update({entry.task.task_id: entry for entry in entries})
+
+    def tasks(self, account: str, app_id: str) -> TasksView | None:
+        """Return the tasks of one app."""
+        for app in self.apps:
+            if (app.status.account, app.status.app_id) == (account, app_id):
+                return TasksView(app.status, tuple(self.entries.get((account, app_id), {}).values()))
         return None
 
-    def task(self, account: str, app_id: str, task_id: str) -> TaskView | None:  # noqa: ARG002 - as `View` has it
-        """Return nothing: there are no tasks."""
-        return None
+    def task(self, account: str, app_id: str, task_id: str) -> TaskView | None:
+        """Return one task, with `task_findings`."""
+        view = self.tasks(account, app_id)
+        found = self.entries.get((account, app_id), {}).get(task_id)
+        return None if view is None or found is None else TaskView(view.status, found, self.task_findings)
 
     def collect_now(self, account: str, app_id: str) -> SweepStart:
         """Return `start`, and remember for which app."""

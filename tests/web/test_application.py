@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from exporter.metrics.formats import Format
 from exporter.web.application import application
-from tests.web.fake_view import NOW, PENDING, FakeView, app_view
+from tests.web.fake_view import PENDING, FakeView, FixedClock, app_view
 
 ACCEPT_OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 PATHS = (
@@ -28,21 +28,6 @@ PATHS = (
 )
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
-
-
-class FixedClock:
-    """A clock that stands still."""
-
-    def now(self) -> float:
-        """Return the moment of the example statuses."""
-        return NOW
-
-    def monotonic(self) -> float:
-        """Return the start."""
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        """Return at once."""
 
 
 @pytest.fixture

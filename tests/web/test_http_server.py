@@ -11,8 +11,7 @@ from aiohttp import ClientConnectionError, ClientSession, web
 from exporter.web.application import application
 from exporter.web.connections import DEFAULT_LIMITS, Limits
 from exporter.web.http_server import ListenAddress, ListenError, Running, parse_listen_address, start
-from tests.web.fake_view import FakeView
-from tests.web.test_application import FixedClock
+from tests.web.fake_view import FakeView, FixedClock
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from exporter.web.application import application
 from exporter.web.request_origin import KnownHosts, is_same_origin
-from tests.web.fake_view import FakeView
-from tests.web.test_application import FixedClock
+from tests.web.fake_view import FakeView, FixedClock
 
 OURS = {"Host": "localhost:10678"}
 CHANGING = ("/-/reload", "/apps/production/live-main/collect", "/metrics", "/nothing")

@@ -14,8 +14,8 @@ from exporter.web.responses import (
     gathered,
     json_text,
 )
-from tests.web.api.api_view import ApiView, Client, json_of
-from tests.web.fake_view import app_view
+from tests.web.api.api_view import Client, json_of
+from tests.web.fake_view import FakeView, app_view
 
 CHUNKS = st.lists(st.binary(max_size=40), max_size=40)
 
@@ -40,7 +40,7 @@ APPS = "/api/v1/apps"
 OPENAPI = "/api/v1/openapi.json"
 
 
-async def test_what_has_not_changed_is_not_sent_again(client: Client, view: ApiView) -> None:
+async def test_what_has_not_changed_is_not_sent_again(client: Client, view: FakeView) -> None:
     """The ETag of an answer gets a 304 without a body until the content changes."""
     first = await client.get(APPS)
     etag = first.headers["ETag"]
@@ -80,7 +80,7 @@ async def test_large_answers_are_compressed_for_those_who_want_it(client: Client
     assert packed.headers["Vary"] == "Accept, Accept-Encoding"
 
 
-async def test_small_answers_are_sent_as_they_are(client: Client, view: ApiView) -> None:
+async def test_small_answers_are_sent_as_they_are(client: Client, view: FakeView) -> None:
     """Compressing a few bytes pays for nobody."""
     view.apps = []
     answer = await client.get(APPS, headers={"Accept-Encoding": "gzip"})

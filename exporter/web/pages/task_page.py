@@ -197,7 +197,7 @@ def _general(task: Task) -> Sequence[Setting]:
         ("Channel", task.channel_id or None, "ChannelId"),
         ("Region", configuration.region, "Region"),
         ("Mode", configuration.mix_mode, "MixMode"),
-        ("Idle timeout", _number(configuration, configuration.idle_timeout_seconds, "s", "MaxIdleTime"), "MaxIdleTime"),
+        _number("Idle timeout", configuration.idle_timeout_seconds, "s", "MaxIdleTime", configuration),
         ("Billing tier (estimate)", labels.billing_tier(configuration).replace("_", " "), ""),
     ]
 
@@ -219,26 +219,18 @@ def _video(configuration: Configuration) -> Sequence[Setting]:
     if encoding.audio_only:
         return [("Video", "none: audio only", "EncodeParams.AudioOnly")]
     video = encoding.video
-    gop = _number(configuration, video.gop, "frame" if video.gop == 1 else "frames", "EncodeParams.VideoGop")
+    frames = "frame" if video.gop == 1 else "frames"
     if video.gop is not None and video.framerate:
-        gop = f"{gop} ({video.gop / video.framerate:.3g} s)"
+        frames += f" ({video.gop / video.framerate:.3g} s)"
     return [
         ("Codec", video.codec, "EncodeParams.VideoCodec"),
         ("Profile", video.profile, "EnhancedParam.profile"),
         ("Preset", video.preset, "EnhancedParam.preset"),
-        ("Width", _number(configuration, video.width, "px", "EncodeParams.VideoWidth"), "EncodeParams.VideoWidth"),
-        ("Height", _number(configuration, video.height, "px", "EncodeParams.VideoHeight"), "EncodeParams.VideoHeight"),
-        (
-            "Bitrate",
-            _number(configuration, video.bitrate_kbps, "kbit/s", "EncodeParams.VideoBitrate"),
-            "EncodeParams.VideoBitrate",
-        ),
-        (
-            "Frame rate",
-            _number(configuration, video.framerate, "fps", "EncodeParams.VideoFramerate"),
-            "EncodeParams.VideoFramerate",
-        ),
-        ("Group of pictures", gop, "EncodeParams.VideoGop"),
+        _number("Width", video.width, "px", "EncodeParams.VideoWidth", configuration),
+        _number("Height", video.height, "px", "EncodeParams.VideoHeight", configuration),
+        _number("Bitrate", video.bitrate_kbps, "kbit/s", "EncodeParams.VideoBitrate", configuration),
+        _number("Frame rate", video.framerate, "fps", "EncodeParams.VideoFramerate", configuration),
+        _number("Group of pictures", video.gop, frames, "EncodeParams.VideoGop", configuration),
     ]
 
 
@@ -248,21 +240,9 @@ def _audio(configuration: Configuration) -> Sequence[Setting]:
         return []
     audio = encoding.audio
     return [
-        (
-            "Bitrate",
-            _number(configuration, audio.bitrate_kbps, "kbit/s", "EncodeParams.AudioBitrate"),
-            "EncodeParams.AudioBitrate",
-        ),
-        (
-            "Channels",
-            _number(configuration, audio.channels, "", "EncodeParams.AudioChannels"),
-            "EncodeParams.AudioChannels",
-        ),
-        (
-            "Sample rate",
-            _number(configuration, audio.sample_rate_hertz, "Hz", "EncodeParams.AudioSampleRate"),
-            "EncodeParams.AudioSampleRate",
-        ),
+        _number("Bitrate", audio.bitrate_kbps, "kbit/s", "EncodeParams.AudioBitrate", configuration),
+        _number("Channels", audio.channels, "", "EncodeParams.AudioChannels", configuration),
+        _number("Sample rate", audio.sample_rate_hertz, "Hz", "EncodeParams.AudioSampleRate", configuration),
     ]
 
 
@@ -294,11 +274,10 @@ def _sei(sei: Sei) -> Sequence[Setting]:
     ]
 
 
-def _number(configuration: Configuration, value: int | None, unit: str, field: str) -> str | None:
-    """Format a number with its unit; an unreadable one differs from an absent one."""
-    if value is None:
-        return UNREADABLE if field in configuration.field_errors else None
-    return _text(value, unit)
+def _number(name: str, value: int | None, unit: str, field: str, configuration: Configuration) -> Setting:
+    """Return a setting with its unit; an unreadable one differs from an absent one."""
+    is_unreadable = value is None and field in configuration.field_errors
+    return name, UNREADABLE if is_unreadable else _text(value, unit), field
 
 
 def _text(value: int | None, unit: str = "") -> str | None:

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from msgspec import Struct
-
 from exporter.config.mistakes import Mistakes, Position
 from exporter.config.validation import find
 from exporter.config.value_types import one_of
@@ -73,56 +71,44 @@ class TlsError(Exception):
         self.key = key
 
 
-class TlsSettings(Struct, frozen=True, kw_only=True):
-    """Parameters of a TLS context; the names are Go's."""
+def server_context(
+    config: TlsServerConfig, certificate: bytes, key: bytes, authorities: bytes | None = None
+) -> ssl.SSLContext:
+    """Return a context for a server.
 
-    certificate_pem: bytes
-    """The server's certificate, then intermediate ones."""
-    key_pem: bytes
-    client_authorities_pem: bytes | None = None
-    """None: the system's authorities, as in Go; without a certificate in it, nobody is trusted."""
-    client_authentication: ssl.VerifyMode = ssl.CERT_NONE
-    client_allowed_names: frozenset[str] | None = None
-    """None: any."""
-    min_version: str = "TLS12"
-    max_version: str = "TLS13"
-    cipher_suites: tuple[str, ...] = ()
-    """For TLS up to 1.2; empty: Python's choice."""
-    server_chooses_cipher: bool = True
-    curves: tuple[str, ...] = ()
-    """Empty: OpenSSL's choice."""
+    Args:
+        config: Versions, ciphers, curve and authentication of clients.
+        certificate: PEM of the server's certificate, then intermediate ones.
+        key: PEM of its private key.
+        authorities: PEM of those that vouch for clients; None: the system's, as in Go.
 
-    def __repr__(self) -> str:
-        """Hide the private key."""
-        return "TlsSettings(…)"
-
-
-def server_context(settings: TlsSettings) -> ssl.SSLContext:
-    """Return a context for a server; raises TlsError."""
+    Raises:
+        TlsError: Something can't be used; its `key` says what.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
-    _set_versions_and_ciphers(context, settings)
-    _set_curve(context, settings.curves)
-    _load_certificate(context, settings)
-    context.verify_mode = settings.client_authentication
-    if settings.client_authentication is not ssl.CERT_NONE:
-        _trust(context, settings.client_authorities_pem)
-    if settings.client_allowed_names is not None:
-        context.sslobject_class = handshake_that_asks_for(settings.client_allowed_names)
+    _set_versions_and_ciphers(context, config)
+    _set_curve(context, config.curve_preferences)
+    _load_certificate(context, certificate, key)
+    context.verify_mode = CLIENT_AUTHENTICATION[config.client_auth_type]
+    if context.verify_mode is not ssl.CERT_NONE:
+        _trust(context, authorities)
+    if config.client_allowed_sans is not None:
+        context.sslobject_class = handshake_that_asks_for(config.client_allowed_sans)
     return context
 
 
-def _set_versions_and_ciphers(context: ssl.SSLContext, settings: TlsSettings) -> None:
-    lowest, highest = VERSIONS[settings.min_version], VERSIONS[settings.max_version]
+def _set_versions_and_ciphers(context: ssl.SSLContext, config: TlsServerConfig) -> None:
+    lowest, highest = VERSIONS[config.min_version], VERSIONS[config.max_version]
     if lowest > highest:
         raise TlsError("min_version", "min_version is above max_version, expected at most that: nobody could connect")
-    chosen = [CIPHER_SUITES[name] for name in settings.cipher_suites if CIPHER_SUITES[name]]
-    if settings.cipher_suites and not chosen:
+    chosen = [CIPHER_SUITES[name] for name in config.cipher_suites if CIPHER_SUITES[name]]
+    if config.cipher_suites and not chosen:
         lowest = VERSIONS["TLS13"]
         if highest < lowest:
             raise TlsError("cipher_suites", "cipher_suites are all of TLS 1.3, expected one of TLS 1.2")
     ciphers = ":".join(chosen) or "DEFAULT"
-    if settings.min_version in _OLD_VERSIONS:
+    if config.min_version in _OLD_VERSIONS:
         # Their signatures are weaker than what OpenSSL takes by itself.
         context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
     elif chosen:
@@ -132,7 +118,7 @@ def _set_versions_and_ciphers(context: ssl.SSLContext, settings: TlsSettings) ->
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = lowest
         context.maximum_version = highest
-    if settings.server_chooses_cipher:
+    if config.prefer_server_cipher_suites:
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     else:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -146,10 +132,10 @@ def _set_curve(context: ssl.SSLContext, curves: tuple[str, ...]) -> None:
         context.set_ecdh_curve(CURVES[distinct[0]])
 
 
-def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> None:
-    with _as_file(settings.certificate_pem) as certificate, _as_file(settings.key_pem) as key:
+def _load_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    with _as_file(certificate) as certificate_path, _as_file(key) as key_path:
         try:
-            context.load_cert_chain(certificate, key, password=_refuse_passphrase)
+            context.load_cert_chain(certificate_path, key_path, password=_refuse_passphrase)
         except ssl.SSLError as error:
             reason = f" ({error.reason.replace('_', ' ').lower()})" if error.reason else ""
             raise TlsError("cert", f"certificate and key can't be used{reason}, expected a pair in PEM") from None
@@ -212,24 +198,10 @@ def read_tls_server_config(
         return None
     parts = _Parts(node, config, directory, seen, mistakes)
     certificate, key, authorities = parts.pem("cert"), parts.pem("key"), parts.pem("client_ca", required=False)
-    authentication = _client_authentication(node, config, mistakes)
-    if certificate is None or key is None or authentication is None:
+    if not _can_authenticate_clients(node, config, mistakes) or certificate is None or key is None:
         return None
-    names = config.client_allowed_sans
-    settings = TlsSettings(
-        certificate_pem=certificate,
-        key_pem=key,
-        client_authorities_pem=authorities,
-        client_authentication=authentication,
-        client_allowed_names=None if names is None else frozenset(names),
-        min_version=config.min_version,
-        max_version=config.max_version,
-        cipher_suites=config.cipher_suites,
-        server_chooses_cipher=config.prefer_server_cipher_suites,
-        curves=config.curve_preferences,
-    )
     try:
-        return server_context(settings)
+        return server_context(config, certificate, key, authorities)
     except TlsError as error:
         mistakes.add(parts.place(error.key), str(error))
         return None
@@ -268,17 +240,17 @@ class _Parts:
         return _place(self._node, f"{key}_file" if getattr(self._config, f"{key}_file", "") else key)
 
 
-def _client_authentication(node: Node, config: TlsServerConfig, mistakes: Mistakes) -> ssl.VerifyMode | None:
-    """Return how client certificates are verified; None after adding a mistake."""
+def _can_authenticate_clients(node: Node, config: TlsServerConfig, mistakes: Mistakes) -> bool:
+    """Whether the type of client authentication is possible; what is wrong with it is added to `mistakes`."""
     name = config.client_auth_type
     place = _place(node, "client_auth_type")
     if name in NOT_POSSIBLE:
         text = f"client_auth_type {name} asks for certificates that nobody verifies, which Python can't do"
         mistakes.add(place, f"{text}, expected {one_of(_POSSIBLE)}")
-        return None
+        return False
     if name not in CLIENT_AUTHENTICATION:
         mistakes.add(place, f"client_auth_type is {name[:40]!r}, expected {one_of(_POSSIBLE)}")
-        return None
+        return False
     authentication = CLIENT_AUTHENTICATION[name]
     if authentication is ssl.CERT_NONE and (config.client_ca or config.client_ca_file):
         asked = f"client_auth_type {name or 'NoClientCert'}"
@@ -289,7 +261,7 @@ def _client_authentication(node: Node, config: TlsServerConfig, mistakes: Mistak
             f"client_allowed_sans with client_auth_type {name or 'NoClientCert'}, expected RequireAndVerifyClientCert"
         )
         mistakes.add(_place(node, "client_allowed_sans"), text)
-    return authentication
+    return True
 
 
 def _place(node: Node, key: str) -> Position:

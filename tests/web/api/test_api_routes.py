@@ -7,14 +7,13 @@ from urllib.parse import quote
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from structlog.testing import capture_logs
 
 from exporter.web.api.api_routes import ENDPOINTS, OPENAPI, TASK
 from exporter.web.application import accounting
-from exporter.web.view import FindingKind, RuleView
+from exporter.web.view import FindingKind
 from tests.metrics.builders import configuration
-from tests.web.api.api_view import FULL, ApiView, Client, entry, json_of
-from tests.web.fake_view import NOW, findings, recorded, rule
+from tests.web.api.api_view import Client, json_of
+from tests.web.fake_view import FULL, FakeView, entry, findings, recorded
 
 LISTS = [endpoint.path for endpoint in ENDPOINTS if endpoint.path not in {OPENAPI.path, TASK.path}]
 PATHS = [*LISTS, OPENAPI.path, "/api/v1/tasks/production/live-main/task-1"]
@@ -36,7 +35,7 @@ async def test_apps_are_in_the_order_of_the_configuration(client: Client) -> Non
     assert [app["app_id"] for app in apps] == ["live-main", "live-stale", "live-new"]
 
 
-async def test_tasks_are_read_page_by_page(client: Client, view: ApiView) -> None:
+async def test_tasks_are_read_page_by_page(client: Client, view: FakeView) -> None:
     """Page after page shows each task once, though one goes and another comes in between."""
     view.entries = {}
     view.put([entry("task-3"), entry("task-1"), entry("task-2")])
@@ -49,7 +48,7 @@ async def test_tasks_are_read_page_by_page(client: Client, view: ApiView) -> Non
     assert page["next_cursor"] is None
 
 
-async def test_a_page_of_tasks_is_bounded_in_size(client: Client, view: ApiView) -> None:
+async def test_a_page_of_tasks_is_bounded_in_size(client: Client, view: FakeView) -> None:
     """A thousand tasks of very many parts are more than one page, and all pages together have them all."""
     view.entries = {}
     large = configuration(outputs=FULL.outputs * 100, panes=FULL.panes * 100, user_streams=FULL.user_streams * 100)
@@ -72,7 +71,7 @@ async def test_a_page_of_tasks_is_bounded_in_size(client: Client, view: ApiView)
 
 
 @pytest.mark.parametrize("task_id", ["task-1", "a/b", "..%2f", "a b?c#d", "\u4e3b\u202e", "{x}", "%"])
-async def test_a_task_of_any_name_is_found(client: Client, view: ApiView, task_id: str) -> None:
+async def test_a_task_of_any_name_is_found(client: Client, view: FakeView, task_id: str) -> None:
     """What stands in a TaskId is escaped in the path and means nothing else there."""
     view.put([entry(task_id)])
     answer = await client.get(f"/api/v1/tasks/production/live-main/{quote(task_id, safe='')}")
@@ -88,7 +87,7 @@ async def test_a_task_of_any_name_is_found(client: Client, view: ApiView, task_i
         ("nobody/live-main/task-1", "no task 'task-1' is known in app 'live-main' of account 'nobody'"),
     ],
 )
-async def test_an_unknown_task_is_a_404(client: Client, view: ApiView, path: str, unknown: str) -> None:
+async def test_an_unknown_task_is_a_404(client: Client, view: FakeView, path: str, unknown: str) -> None:
     """The refusal says what is not known, and counts under the route's template."""
     answer = await client.get(f"/api/v1/tasks/{path}")
     assert (answer.status, await answer.json()) == (404, {"error": unknown})
@@ -113,38 +112,16 @@ async def test_a_filter_by_a_name_that_nothing_has_is_a_404(client: Client, quer
     assert (answer.status, await answer.json()) == (404, {"error": unknown})
 
 
-async def test_changes_of_an_app_that_is_no_longer_configured_are_shown(client: Client, view: ApiView) -> None:
+async def test_changes_of_an_app_that_is_no_longer_configured_are_shown(client: Client, view: FakeView) -> None:
     """An app that a reload removed is known as long as its changes are remembered."""
     view.recorded = [recorded(1, app_id="removed")]
     changes = (await json_of(client, "/api/v1/changes", app_id="removed"))["changes"]
     assert [change["task_id"] for change in changes] == ["task-1"]
 
 
-async def test_changes_are_read_page_by_page(client: Client, view: ApiView) -> None:
-    """Page after page shows each change once, newest first, though others are noticed in between."""
-    view.recorded = [recorded(number) for number in range(1, 6)]
-    page = await json_of(client, "/api/v1/changes", limit=2)
-    assert [change["number"] for change in page["changes"]] == [5, 4]
-    view.recorded.append(recorded(6))
-    page = await json_of(client, "/api/v1/changes", limit=3, cursor=page["next_cursor"])
-    assert [change["number"] for change in page["changes"]] == [3, 2, 1]
-    assert (page["next_cursor"], page["remembered_since"]) == (None, NOW - 3600)
-
-
-async def test_violations_are_read_page_by_page(client: Client, view: ApiView) -> None:
-    """Page after page shows each violation once, though one ends and another opens in between."""
-    view.found = {FindingKind.VIOLATION: [findings({"task-3": NOW, "task-1": NOW, "task-2": NOW})]}
-    page = await json_of(client, "/api/v1/violations", limit=2)
-    assert [violation["task_id"] for violation in page["violations"]] == ["task-1", "task-2"]
-    view.found = {FindingKind.VIOLATION: [findings({"task-3": NOW, "task-1": NOW, "task-0": NOW})]}
-    page = await json_of(client, "/api/v1/violations", cursor=page["next_cursor"])
-    assert [violation["task_id"] for violation in page["violations"]] == ["task-3"]
-    assert (page["matching"], page["next_cursor"]) == (3, None)
-
-
 @pytest.mark.parametrize(("parameters", "named"), [({}, ["live-new", "live-stale"]), ({"app_id": "live-main"}, [])])
 async def test_apps_of_which_no_violation_can_be_known_are_named(
-    client: Client, view: ApiView, parameters: dict[str, str], named: list[str]
+    client: Client, view: FakeView, parameters: dict[str, str], named: list[str]
 ) -> None:
     """An empty list is no all-clear for apps without data, so the answer names those of them that are asked for."""
     view.found = {}
@@ -154,18 +131,11 @@ async def test_apps_of_which_no_violation_can_be_known_are_named(
     assert all(app["reason"] for app in answer["apps_without_data"])
 
 
-async def test_findings_of_another_outcome_are_shown_on_demand(client: Client, view: ApiView) -> None:
+async def test_findings_of_another_outcome_are_shown_on_demand(client: Client, view: FakeView) -> None:
     """What is exempted is asked for by its outcome, and does not stand among the violations."""
     view.found = {FindingKind.EXEMPTED: [findings({}, ageless=["task-1"])]}
     assert (await json_of(client, "/api/v1/violations"))["matching"] == 0
     assert (await json_of(client, "/api/v1/violations", outcome="exempted"))["matching"] == 1
-
-
-async def test_rules_are_by_name(client: Client, view: ApiView) -> None:
-    """All rules, those that are switched off included."""
-    view.shown_rules = [RuleView(rule("two")), RuleView(rule("one"), why_off="switched off by `policy.rules`")]
-    rules = (await json_of(client, "/api/v1/rules"))["rules"]
-    assert [(shown["name"], shown["enabled"]) for shown in rules] == [("one", False), ("two", True)]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -177,7 +147,7 @@ async def test_an_unknown_parameter_is_a_400(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in LISTS if path != "/api/v1/apps"])
-async def test_a_broken_cursor_is_a_400(client: Client, view: ApiView, path: str) -> None:
+async def test_a_broken_cursor_is_a_400(client: Client, view: FakeView, path: str) -> None:
     """A cursor that is cut, or of another list, is refused, and counted under the route."""
     answer = await client.get(path, params={"cursor": "WyJhIiwgI"})
     assert answer.status == 400
@@ -195,13 +165,7 @@ async def test_other_methods_are_a_405(client: Client, method: str, path: str) -
     assert (await answer.json())["error"].startswith("Method Not Allowed")
 
 
-async def test_an_unknown_path_is_a_404(client: Client) -> None:
-    """It is told as every other error is."""
-    answer = await client.get("/api/v1/nothing")
-    assert (answer.status, await answer.json()) == (404, {"error": "Not Found: GET /api/v1/nothing"})
-
-
-async def test_a_body_that_is_too_large_is_told_as_other_errors_are(view: ApiView) -> None:
+async def test_a_body_that_is_too_large_is_told_as_other_errors_are(view: FakeView) -> None:
     """What a limit in front of the API refuses has the form of the API's errors."""
 
     async def refuse(_request: web.Request) -> NoReturn:
@@ -213,17 +177,3 @@ async def test_a_body_that_is_too_large_is_told_as_other_errors_are(view: ApiVie
         answer = await client.get("/api/v1/refused")
         assert (answer.status, answer.content_type) == (413, "application/json")
         assert (await answer.json())["error"].startswith(HTTPStatus.REQUEST_ENTITY_TOO_LARGE.phrase)
-
-
-async def test_a_fault_inside_is_a_500_without_details(
-    client: Client, view: ApiView, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A bug costs one answer, and its details stand in the log alone."""
-
-    def fail() -> NoReturn:
-        raise RuntimeError("inner detail")
-
-    monkeypatch.setattr(view, "statuses", fail)
-    with capture_logs():
-        answer = await client.get("/api/v1/tasks")
-    assert (answer.status, await answer.json()) == (500, {"error": "internal error: see the exporter's log"})

@@ -10,7 +10,8 @@ import pytest
 
 from exporter.web.api.api_routes import ENDPOINTS, openapi_text
 from exporter.web.api.openapi import ApiEndpoint, openapi_document
-from tests.web.api.api_view import ApiView, Client, api_of, json_of
+from tests.web.api.api_view import Client, api_of, json_of
+from tests.web.fake_view import FakeView
 
 DOCUMENT = json.loads(openapi_text())
 
@@ -50,7 +51,7 @@ def test_the_document_is_valid() -> None:
 
 def test_every_route_is_described_and_no_other() -> None:
     """The declared paths are those that are served."""
-    app = api_of(ApiView())
+    app = api_of(FakeView())
     served = {resource.canonical for resource in app.router.resources()}
     assert set(DOCUMENT["paths"]) == served == {endpoint.path for endpoint in ENDPOINTS}
 

@@ -17,18 +17,17 @@ from exporter.web.responses import json_text
 from exporter.web.view import FindingDetail, FindingKind, TaskFinding, TaskView
 from tests.metrics.builders import configuration, configurations
 from tests.support.slices import finished, timed
-from tests.web.api.api_view import ApiView, entry
 from tests.web.api.documents import document
-from tests.web.fake_view import NOW, PENDING, app_view, findings, rule, status
+from tests.web.fake_view import NOW, PENDING, FakeView, app_view, entry, findings, rule, status
 
 Name = tuple[str, str, str]
 
 APPS = [app_view(app_id="b"), app_view(app_id="a"), app_view(account="another", app_id="z")]
 
 
-def view_of_three_apps() -> ApiView:
+def view_of_three_apps() -> FakeView:
     """Return a view whose apps and tasks are in no order."""
-    view = ApiView(APPS)
+    view = FakeView(APPS)
     for app in APPS:
         tasks = [
             entry("task-3", configuration(region="EMAA-Saudi")),
@@ -53,7 +52,7 @@ ORDER = [
 ]
 
 
-def names(view: ApiView, query: Query) -> list[Name]:
+def names(view: FakeView, query: Query) -> list[Name]:
     """Return what the tasks of a query's page are called."""
     tasks = document(finished(tasks_listing(view, query)))["tasks"]
     return [(task["account"], task["app_id"], task["task_id"]) for task in tasks]
@@ -104,7 +103,7 @@ def test_parameters_narrow_down(parameters: dict[str, str], expected: int) -> No
 def test_old_data_is_marked() -> None:
     """Tasks of an app whose data is too old are shown as such, and the app is named with the reason."""
     stale = app_view(app_id="old", data_available=False, up=False)
-    view = ApiView([app_view(app_id="new"), stale, PENDING])
+    view = FakeView([app_view(app_id="new"), stale, PENDING])
     view.put([entry("task-1")], app_id="new")
     view.put([entry("task-1")], app_id="old")
     answer = document(finished(tasks_listing(view, Query())))
@@ -117,7 +116,7 @@ def test_old_data_is_marked() -> None:
 
 def test_apps_without_data_are_those_that_are_asked_for() -> None:
     """What is said of other apps is not part of the answer."""
-    answer = document(finished(tasks_listing(ApiView([PENDING]), Query(app_id="live-main"))))
+    answer = document(finished(tasks_listing(FakeView([PENDING]), Query(app_id="live-main"))))
     assert answer == {"tasks": [], "apps_without_data": [], "next_cursor": None}
 
 
@@ -128,7 +127,7 @@ _SOME_TASKS = st.sets(st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(_TA
 @given(st.integers(1, 5), st.lists(_SOME_TASKS, min_size=1, max_size=30))
 def test_pages_show_every_lasting_task_once(limit: int, moments: list[set[tuple[str, str]]]) -> None:
     """Whatever comes and goes between two pages, following the cursor repeats no task and misses none that lasts."""
-    view = ApiView([app_view(app_id="b"), app_view(app_id="a")])
+    view = FakeView([app_view(app_id="b"), app_view(app_id="a")])
     seen: list[Name] = []
     lasting: set[tuple[str, str]] | None = None
     cursor, moment = None, 0
@@ -164,7 +163,7 @@ def test_a_cursor_survives_its_task(last: Name) -> None:
 
 def test_a_page_of_many_tasks_lets_others_run() -> None:
     """A page out of 10,000 tasks is found in slices, and is the first in order."""
-    view = ApiView([app_view()])
+    view = FakeView([app_view()])
     view.put(entry(f"task-{number * 7919 % 10_000:06}") for number in range(10_000))
     query = Query(limit=1000, after=("production", "live-main", "task-005000"))
     listing, slices = timed(tasks_listing(view, query))

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from exporter.web.application import application
-from tests.web.api.api_view import ApiView, FixedClock
+from tests.web.fake_view import FakeView, FixedClock
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
 
@@ -49,13 +49,13 @@ class Page(HTMLParser):
 
 
 @asynccontextmanager
-async def client_of(view: ApiView) -> AsyncIterator[Client]:
+async def client_of(view: FakeView) -> AsyncIterator[Client]:
     """Serve a view."""
     async with TestClient(TestServer(application(view, FixedClock()), access_log=None)) as client:
         yield client
 
 
-async def page_of(view: ApiView, path: str, parameters: Mapping[str, str] | None = None) -> Page:
+async def page_of(view: FakeView, path: str, parameters: Mapping[str, str] | None = None) -> Page:
     """Return the page at a path."""
     async with client_of(view) as client:
         answer = await client.get(path, params=parameters)

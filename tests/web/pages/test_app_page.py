@@ -15,17 +15,16 @@ from exporter.web.query import Query
 from exporter.web.view import FindingKind, FindingsView
 from tests.metrics.builders import configuration, encoding
 from tests.support.slices import finished, timed
-from tests.web.api.api_view import FULL, ApiView, entry
-from tests.web.fake_view import NOW, PENDING, app_view, findings, recorded, rule
+from tests.web.fake_view import FULL, NOW, PENDING, FakeView, app_view, entry, findings, recorded, rule
 from tests.web.pages.page_view import page_of
 
 PATH = "/apps/production/live-main"
 TASKS = {("CN-Shanghai", "mixed"): 3}
 
 
-def view_of(*task_ids: str) -> ApiView:
+def view_of(*task_ids: str) -> FakeView:
     """Return a view of one app with tasks."""
-    view = ApiView([app_view(TASKS), app_view(app_id="another")])
+    view = FakeView([app_view(TASKS), app_view(app_id="another")])
     view.put([entry(task_id) for task_id in task_ids])
     return view
 
@@ -91,14 +90,14 @@ async def test_an_empty_table_says_why() -> None:
     """No task at all, none that is asked for, and a list that was not read yet are three things."""
     assert "The app has no task." in (await page_of(view_of(), PATH)).text
     assert "No task is like that." in (await page_of(view_of("t-1"), PATH, {"task_id": "x"})).text
-    pending = await page_of(ApiView([PENDING]), "/apps/production/live-new")
+    pending = await page_of(FakeView([PENDING]), "/apps/production/live-new")
     assert "The list has not been read yet." in pending.text
     assert "0 tasks" not in pending.text
 
 
 async def test_withdrawn_tasks_are_shown_as_what_they_were() -> None:
     """Data that is too old is said to be, above the table."""
-    view = ApiView([app_view(None, up=False, data_available=False, state=State.TIMEOUT, reason="it took 10 s")])
+    view = FakeView([app_view(None, up=False, data_available=False, state=State.TIMEOUT, reason="it took 10 s")])
     view.put([entry("t-1")])
     page = await page_of(view, PATH)
     assert "Withdrawn: these are the tasks as they were last read, 2 min ago ." in page.text

@@ -12,8 +12,7 @@ from exporter.state import State
 from exporter.task import Output, Pane, Source
 from exporter.web.view import FindingDetail, FindingKind, RuleView, SweepStart, TaskFinding
 from tests.metrics.builders import configuration, encoding
-from tests.web.api.api_view import ApiView, entry
-from tests.web.fake_view import NOW, app_view, findings, recorded, rule
+from tests.web.fake_view import NOW, FakeView, app_view, entry, findings, recorded, rule
 from tests.web.pages.page_view import Client, Page, client_of, page_of
 
 APP = "/apps/production/live-main"
@@ -41,21 +40,21 @@ ENDED = SweepReport(
 RUNNING = SweepReport("production", "live-main", NOW, 0.6, (OK, UNDER_WAY), 2, ended=False, state=State.PENDING)
 
 
-def plain_view() -> ApiView:
+def plain_view() -> FakeView:
     """Return a view of one app with one task."""
-    view = ApiView([app_view({("CN-Shanghai", "mixed"): 1})])
+    view = FakeView([app_view({("CN-Shanghai", "mixed"): 1})])
     view.put([entry("t-1")])
     return view
 
 
 @pytest.fixture
-def view() -> ApiView:
+def view() -> FakeView:
     """What is shown."""
     return plain_view()
 
 
 @pytest.fixture
-async def client(view: ApiView) -> AsyncIterator[Client]:
+async def client(view: FakeView) -> AsyncIterator[Client]:
     """A client of a server of `view`."""
     async with client_of(view) as client:
         yield client
@@ -84,7 +83,7 @@ async def test_head_is_get_without_a_body(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [APP, "/violations", "/rules"])
-async def test_a_query_that_can_t_be_answered_is_a_page(client: Client, view: ApiView, path: str) -> None:
+async def test_a_query_that_can_t_be_answered_is_a_page(client: Client, view: FakeView, path: str) -> None:
     """It is 400, says what was expected, and leads to the page without filters."""
     parameter = {"sort": "<b>"} if path == APP else {"severity": "<b>"}
     answer = await client.get(path, params=parameter)
@@ -101,7 +100,7 @@ async def test_the_script_is_served(client: Client) -> None:
     assert (answer.status, answer.content_type) == (200, "text/javascript")
 
 
-def hostile_view() -> ApiView:
+def hostile_view() -> FakeView:
     """Return a view with hostile text wherever text can stand."""
     hostile_rule = rule(
         HOSTILE,
@@ -134,7 +133,7 @@ def hostile_view() -> ApiView:
     hostile_app = app_view(
         tasks, account=HOSTILE, app_id=HOSTILE, name=HOSTILE, owner=HOSTILE, reason=HOSTILE, up=False
     )
-    view = ApiView([hostile_app])
+    view = FakeView([hostile_app])
     view.put([entry(HOSTILE, of, HOSTILE)], HOSTILE, HOSTILE)
     group = findings(
         {HOSTILE: NOW},
@@ -159,7 +158,7 @@ async def test_hostile_text_stays_text() -> None:
     hostile = hostile_view()
     pages = [await page_of(hostile, path) for path in ("/", "/violations", "/rules")]
     # A path can't hold half a surrogate pair, so the pages of this app and this task have other names.
-    view = ApiView([app_view({}, account="x y", app_id="a/b", name=HOSTILE, owner=HOSTILE, reason=HOSTILE, up=False)])
+    view = FakeView([app_view({}, account="x y", app_id="a/b", name=HOSTILE, owner=HOSTILE, reason=HOSTILE, up=False)])
     view.entries = {("x y", "a/b"): {"t?#/{1}": hostile.entries[HOSTILE, HOSTILE][HOSTILE]}}
     view.found, view.task_findings = hostile.found, hostile.task_findings
     view.recorded, view.shown_sweep = hostile.recorded, hostile.shown_sweep
@@ -177,7 +176,7 @@ async def test_hostile_text_stays_text() -> None:
         assert "alert(1)" in page.text
 
 
-async def test_a_reading_is_begun_and_shown(client: Client, view: ApiView) -> None:
+async def test_a_reading_is_begun_and_shown(client: Client, view: FakeView) -> None:
     """A POST begins it and leads to its page, which tells every request."""
     view.shown_sweep = ENDED
     answer = await client.post(COLLECT, allow_redirects=False)
@@ -197,7 +196,7 @@ async def test_a_reading_is_begun_and_shown(client: Client, view: ApiView) -> No
         assert words in page.text
 
 
-async def test_a_reading_under_way_shows_what_it_has_done(client: Client, view: ApiView) -> None:
+async def test_a_reading_under_way_shows_what_it_has_done(client: Client, view: FakeView) -> None:
     """It is not waited for for long; its page refreshes itself, and can be loaded again without a script."""
     view.shown_sweep = RUNNING
     assert (await client.post(COLLECT, allow_redirects=False)).status == 303
@@ -220,7 +219,7 @@ async def test_before_the_first_reading_there_is_nothing_to_show(client: Client)
     ],
 )
 async def test_a_reading_that_has_to_wait_is_refused(
-    client: Client, view: ApiView, start: SweepStart, status: int, words: str
+    client: Client, view: FakeView, start: SweepStart, status: int, words: str
 ) -> None:
     """One reading runs at a time, and each app can be read once a minute: the answer says so."""
     view.start = start
@@ -230,7 +229,7 @@ async def test_a_reading_that_has_to_wait_is_refused(
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-async def test_an_unknown_app_is_not_read(client: Client, view: ApiView, method: str) -> None:
+async def test_an_unknown_app_is_not_read(client: Client, view: FakeView, method: str) -> None:
     """It is 404 before and after."""
     view.start = SweepStart.UNKNOWN
     answer = await client.request(method, "/apps/production/unknown/collect", allow_redirects=False)
@@ -238,7 +237,7 @@ async def test_an_unknown_app_is_not_read(client: Client, view: ApiView, method:
 
 
 @pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}])
-async def test_other_sites_can_t_begin_a_reading(client: Client, view: ApiView, headers: dict[str, str]) -> None:
+async def test_other_sites_can_t_begin_a_reading(client: Client, view: FakeView, headers: dict[str, str]) -> None:
     """A page of another site that sends a reader's browser here is refused, and nothing begins."""
     answer = await client.post(COLLECT, headers=headers, allow_redirects=False)
     assert answer.status == 403

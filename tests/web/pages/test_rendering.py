@@ -20,8 +20,7 @@ from exporter.web.pages.rendering import (
     wait,
     with_query,
 )
-from tests.web.fake_view import NOW
-from tests.web.test_application import FixedClock
+from tests.web.fake_view import NOW, FixedClock
 
 
 @pytest.mark.parametrize(

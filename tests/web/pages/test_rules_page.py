@@ -8,8 +8,7 @@ from exporter.policy.rule import Exemption, Severity
 from exporter.web.pages.rules_page import PARAMETERS, shown_rules
 from exporter.web.query import read_form
 from exporter.web.view import RuleTotals, RuleView
-from tests.web.api.api_view import ApiView
-from tests.web.fake_view import NOW, rule
+from tests.web.fake_view import NOW, FakeView, rule
 from tests.web.pages.page_view import page_of
 
 FULL = rule(
@@ -28,9 +27,9 @@ FULL = rule(
 TOTALS = RuleTotals(3, 100, 20, 2, 1, oldest_violation=NOW - 90)
 
 
-def view_of_rules() -> ApiView:
+def view_of_rules() -> FakeView:
     """Return a view of three rules."""
-    view = ApiView()
+    view = FakeView()
     view.shown_rules = [
         RuleView(rule("asleep", severity=Severity.CRITICAL), why_off="switched off by `policy.rules`"),
         RuleView(FULL, totals=TOTALS, reasons=lambda: ("no such field",)),
@@ -81,7 +80,7 @@ async def test_a_rule_says_everything_about_itself() -> None:
 
 async def test_a_stopped_rule_is_shown_as_such() -> None:
     """The page says that its findings are frozen, and why."""
-    view = ApiView()
+    view = FakeView()
     view.shown_rules = [RuleView(FULL, why_stopped="stopped: too slow", totals=TOTALS)]
     assert "Findings are frozen until a reload; stopped: too slow" in (await page_of(view, "/rules")).text
 

@@ -11,8 +11,7 @@ from exporter.task import Configuration, Encoding, Output, Pane
 from exporter.web.pages.task_page import LONG_SIDE, MOST_PANES, PaneLayout, output_address, pane_layout, sections
 from exporter.web.view import FindingDetail, TaskFinding
 from tests.metrics.builders import configuration, encoding
-from tests.web.api.api_view import FULL, ApiView, entry
-from tests.web.fake_view import NOW, app_view, recorded, rule
+from tests.web.fake_view import FULL, NOW, FakeView, app_view, entry, recorded, rule
 from tests.web.pages.page_view import Page, page_of
 
 PATH = "/apps/production/live-main/tasks/t-1"
@@ -20,7 +19,7 @@ PATH = "/apps/production/live-main/tasks/t-1"
 
 async def page_of_task(of: Configuration = FULL, *findings: TaskFinding) -> Page:
     """Return the page of a task."""
-    view = ApiView([app_view()])
+    view = FakeView([app_view()])
     view.put([entry("t-1", of)])
     view.task_findings = findings
     view.recorded = [recorded(1, task_id="t-1"), recorded(2, task_id="t-2", change="removed")]
@@ -133,7 +132,7 @@ async def test_a_task_without_findings_says_so() -> None:
 
 async def test_an_unknown_task_is_a_page_of_its_own() -> None:
     """It is 404, names what was asked for, and leads to its app."""
-    view = ApiView([app_view()])
+    view = FakeView([app_view()])
     page = await page_of(view, "/apps/production/live-main/tasks/gone")
     assert page.status == 404
     assert "has no task gone, or has it no more" in page.text

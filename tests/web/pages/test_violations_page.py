@@ -8,17 +8,16 @@ from exporter.web.pages.violations_page import PARAMETERS, shown_violations
 from exporter.web.query import Query, read_form
 from exporter.web.view import FindingDetail, FindingKind
 from tests.support.slices import timed
-from tests.web.api.api_view import ApiView
-from tests.web.fake_view import NOW, PENDING, app_view, findings, rule
+from tests.web.fake_view import NOW, PENDING, FakeView, app_view, findings, rule
 from tests.web.pages.page_view import page_of
 
 BAD = rule("bad", severity=Severity.CRITICAL, owner="")
 HOUR = 3600.0
 
 
-def view_of_two_apps() -> ApiView:
+def view_of_two_apps() -> FakeView:
     """Return a view of findings of all ages."""
-    view = ApiView([app_view(), app_view(app_id="frozen", up=False, data_available=False)])
+    view = FakeView([app_view(), app_view(app_id="frozen", up=False, data_available=False)])
     view.found = {
         FindingKind.VIOLATION: [
             findings({"new": NOW - 10, "old": NOW - 8 * 24 * HOUR}),
@@ -94,7 +93,7 @@ async def test_an_exempted_finding_names_its_exemption() -> None:
 @pytest.mark.parametrize(("app_id", "said"), [("", True), ("live-new", True), ("live-main", False)])
 async def test_apps_of_which_nothing_can_be_known_are_named(app_id: str, said: bool) -> None:
     """That nothing is found is no all-clear for an app without data that is asked for."""
-    page = await page_of(ApiView([app_view(), PENDING]), "/violations", {"app_id": app_id})
+    page = await page_of(FakeView([app_view(), PENDING]), "/violations", {"app_id": app_id})
     assert ("Not known: of production / live-new there is no data now" in page.text) is said
     assert "Nothing is found." in page.text
 
@@ -102,7 +101,7 @@ async def test_apps_of_which_nothing_can_be_known_are_named(app_id: str, said: b
 async def test_of_many_apps_without_data_some_are_named() -> None:
     """A failure of everything does not make the page endless."""
     apps = [app_view(app_id=f"app-{number:03}", up=False, data_available=False) for number in range(120)]
-    page = await page_of(ApiView(apps), "/violations")
+    page = await page_of(FakeView(apps), "/violations")
     assert "production / app-019 and 100 more there is no data now" in page.text
 
 
@@ -131,7 +130,7 @@ async def test_a_name_that_nothing_has_is_said_and_kept_in_the_form(parameters: 
 
 def test_a_page_of_20_000_findings_lets_others_run() -> None:
     """A page of them is found step by step, and only what it shows is worded."""
-    view = ApiView([app_view()])
+    view = FakeView([app_view()])
     worded: list[str] = []
 
     def detail(task_id: str) -> FindingDetail:

@@ -24,8 +24,7 @@ from exporter.web.webconfig.gate import Gate, gate_of
 from exporter.web.webconfig.web_config import FollowedWebConfig
 from tests.support.certificates import HASH, PASSWORD, client_context
 from tests.support.http import basic_auth
-from tests.web.fake_view import FakeView
-from tests.web.test_application import FixedClock
+from tests.web.fake_view import FakeView, FixedClock
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
 

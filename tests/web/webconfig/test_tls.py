@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 import trustme
 
-from exporter.web.webconfig.tls import TlsError, TlsSettings, server_context, subject_names
+from exporter.web.webconfig.tls import TlsError, server_context, subject_names
+from exporter.web.webconfig.web_config_model import TlsServerConfig
 from tests.support.certificates import client_context, shake_hands
+
+REQUIRED = "RequireAndVerifyClientCert"
 
 
 @pytest.fixture(scope="module")
@@ -18,11 +21,10 @@ def issued(authority: trustme.CA) -> trustme.LeafCert:
     return authority.issue_cert("localhost")
 
 
-def settings(issued: trustme.LeafCert, **more: Any) -> TlsSettings:
-    """Return settings with a certificate."""
-    return TlsSettings(
-        certificate_pem=issued.cert_chain_pems[0].bytes(), key_pem=issued.private_key_pem.bytes(), **more
-    )
+def context(issued: trustme.LeafCert, authorities: bytes | None = None, **config: Any) -> ssl.SSLContext:
+    """Return the context of a server with a certificate."""
+    certificate, key = issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes()
+    return server_context(TlsServerConfig(**config), certificate, key, authorities)
 
 
 def only(authority: trustme.CA, version: ssl.TLSVersion, ciphers: str = "DEFAULT") -> ssl.SSLContext:
@@ -52,7 +54,7 @@ def test_only_the_chosen_versions_are_spoken(
     bounds: Mapping[str, Any], spoken: set[str], authority: trustme.CA, issued: trustme.LeafCert
 ) -> None:
     """1.2 and 1.3 by default, older ones when they are asked for; suites of 1.3 alone leave no other version."""
-    server = server_context(settings(issued, **bounds))
+    server = context(issued, **bounds)
     agreed = set()
     for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         try:
@@ -66,14 +68,14 @@ def test_who_offers_http2_gets_http1(authority: trustme.CA, issued: trustme.Leaf
     """Clients learn in the handshake that it is HTTP/1.1; one that speaks HTTP/2 alone is not cut off by it."""
     client = client_context(authority)
     client.set_alpn_protocols(["h2", "http/1.1"])
-    assert shake_hands(server_context(settings(issued)), client).protocol == "http/1.1"
+    assert shake_hands(context(issued), client).protocol == "http/1.1"
     client.set_alpn_protocols(["h2"])
-    assert shake_hands(server_context(settings(issued)), client).protocol is None
+    assert shake_hands(context(issued), client).protocol is None
 
 
 def test_only_the_chosen_ciphers_are_spoken(authority: trustme.CA, issued: trustme.LeafCert) -> None:
     """Of TLS 1.2 a client gets a suite of the list or nothing; 1.3 is not affected."""
-    server = server_context(settings(issued, cipher_suites=("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",)))
+    server = context(issued, cipher_suites=("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",))
     tls_1_2 = ssl.TLSVersion.TLSv1_2
     assert shake_hands(server, only(authority, tls_1_2)).cipher == "ECDHE-ECDSA-CHACHA20-POLY1305"
     with pytest.raises(ssl.SSLError):
@@ -86,12 +88,10 @@ def test_who_prefers_a_cipher(
     server_chooses: bool, agreed: str, authority: trustme.CA, issued: trustme.LeafCert
 ) -> None:
     """The order of the server counts, or that of the client."""
-    server = server_context(
-        settings(
-            issued,
-            cipher_suites=("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"),
-            server_chooses_cipher=server_chooses,
-        )
+    server = context(
+        issued,
+        cipher_suites=("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"),
+        prefer_server_cipher_suites=server_chooses,
     )
     ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384"
     assert agreed in shake_hands(server, only(authority, ssl.TLSVersion.TLSv1_2, ciphers)).cipher
@@ -99,7 +99,7 @@ def test_who_prefers_a_cipher(
 
 def test_only_the_chosen_curve_is_used(authority: trustme.CA, issued: trustme.LeafCert) -> None:
     """A client that does not know the curve gets no connection."""
-    server = server_context(settings(issued, curves=("CurveP384", "CurveP384")))
+    server = context(issued, curve_preferences=("CurveP384", "CurveP384"))
     client = client_context(authority)
     client.set_ecdh_curve("secp384r1")
     shake_hands(server, client)
@@ -111,7 +111,7 @@ def test_only_the_chosen_curve_is_used(authority: trustme.CA, issued: trustme.Le
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
-        ({"curves": ("X25519", "CurveP256")}, "curve_preferences"),
+        ({"curve_preferences": ("X25519", "CurveP256")}, "curve_preferences"),
         ({"min_version": "TLS13", "max_version": "TLS12"}, "min_version"),
         ({"max_version": "TLS12", "cipher_suites": ("TLS_AES_128_GCM_SHA256",)}, "cipher_suites"),
     ],
@@ -119,20 +119,20 @@ def test_only_the_chosen_curve_is_used(authority: trustme.CA, issued: trustme.Le
 def test_what_can_not_be_done_is_refused(changes: Mapping[str, Any], key: str, issued: trustme.LeafCert) -> None:
     """The key that is at fault is named."""
     with pytest.raises(TlsError) as refused:
-        server_context(settings(issued, **changes))
+        context(issued, **changes)
     assert refused.value.key == key
 
 
 @pytest.mark.parametrize(
     ("authentication", "none", "known", "strange"),
     [
-        (ssl.CERT_NONE, True, True, True),
-        (ssl.CERT_OPTIONAL, True, True, False),
-        (ssl.CERT_REQUIRED, False, True, False),
+        ("NoClientCert", True, True, True),
+        ("VerifyClientCertIfGiven", True, True, False),
+        (REQUIRED, False, True, False),
     ],
 )
 def test_clients_are_let_in_by_their_certificates(
-    authentication: ssl.VerifyMode,
+    authentication: str,
     none: bool,
     known: bool,
     strange: bool,
@@ -140,9 +140,7 @@ def test_clients_are_let_in_by_their_certificates(
     issued: trustme.LeafCert,
 ) -> None:
     """With none, with one of the authority, with one of another authority."""
-    server = server_context(
-        settings(issued, client_authentication=authentication, client_authorities_pem=authority.cert_pem.bytes())
-    )
+    server = context(issued, client_auth_type=authentication, authorities=authority.cert_pem.bytes())
     clients = (None, authority.issue_cert("client"), trustme.CA().issue_cert("client"))
     for client, is_let_in in zip(clients, (none, known, strange), strict=True):
         if is_let_in:
@@ -155,9 +153,7 @@ def test_clients_are_let_in_by_their_certificates(
 def test_authorities_between_are_trusted_by_themselves(authority: trustme.CA, issued: trustme.LeafCert) -> None:
     """As in Go, an authority that another one vouches for can stand alone in the file."""
     between = authority.create_child_ca()
-    server = server_context(
-        settings(issued, client_authentication=ssl.CERT_REQUIRED, client_authorities_pem=between.cert_pem.bytes())
-    )
+    server = context(issued, client_auth_type=REQUIRED, authorities=between.cert_pem.bytes())
     shake_hands(server, client_context(authority, between.issue_cert("client")))
 
 
@@ -174,7 +170,7 @@ def test_authorities_that_are_none_vouch_for_nobody(
     junk: bytes, authority: trustme.CA, issued: trustme.LeafCert
 ) -> None:
     """As in Go, a file without a usable certificate is no mistake, and lets nobody in."""
-    server = server_context(settings(issued, client_authentication=ssl.CERT_REQUIRED, client_authorities_pem=junk))
+    server = context(issued, client_auth_type=REQUIRED, authorities=junk)
     with pytest.raises(ssl.SSLError):
         shake_hands(server, client_context(authority, authority.issue_cert("client")))
 
@@ -183,27 +179,19 @@ def test_what_surrounds_a_certificate_does_no_harm(authority: trustme.CA, issued
     """Comments and broken neighbours leave the good authorities good."""
     junk = b"-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n"
     pem = b"# mine\n" + junk + authority.cert_pem.bytes().replace(b"\n", b"\r\n") + junk
-    server = server_context(settings(issued, client_authentication=ssl.CERT_REQUIRED, client_authorities_pem=pem))
+    server = context(issued, client_auth_type=REQUIRED, authorities=pem)
     shake_hands(server, client_context(authority, authority.issue_cert("client")))
 
 
-def test_settings_show_no_key(issued: trustme.LeafCert) -> None:
+def test_a_configuration_shows_no_key() -> None:
     """A representation, which a traceback might show, holds no key."""
-    assert "PRIVATE" not in repr(settings(issued))
+    assert "PRIVATE" not in repr(TlsServerConfig(key="PRIVATE"))
 
 
 def server(authority: trustme.CA, *allowed: str) -> ssl.SSLContext:
     """Return a server that lets in clients of these names."""
-    issued = authority.issue_cert("localhost")
-    return server_context(
-        TlsSettings(
-            certificate_pem=issued.cert_chain_pems[0].bytes(),
-            key_pem=issued.private_key_pem.bytes(),
-            client_authorities_pem=authority.cert_pem.bytes(),
-            client_authentication=ssl.CERT_REQUIRED,
-            client_allowed_names=frozenset(allowed),
-        )
-    )
+    pem, issued = authority.cert_pem.bytes(), authority.issue_cert("localhost")
+    return context(issued, pem, client_auth_type=REQUIRED, client_allowed_sans=allowed)
 
 
 @pytest.mark.parametrize(

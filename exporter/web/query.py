@@ -247,7 +247,7 @@ def cursor(names: int, parse: Callable[[str], tuple[str, ...]] | None = None) ->
 
     return Parameter(
         name="cursor",
-        description="The next_cursor of an answer to the same query, for the page behind it.",
+        description="The next_cursor of a response to the same query, for the next page.",
         schema={"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
         parse=parse or parse_names,
         expected="the next_cursor of an answer",
@@ -286,14 +286,12 @@ RULE: Final = Parameter(name="rule", description="The name of a rule.", example=
 SEVERITY: Final = choice("severity", "The severity of rules.", SEVERITIES)
 TASK_REGION: Final = choice("task_region", labels.TASK_REGION.meaning, labels.TASK_REGION.values)
 MIX_MODE: Final = choice("mix_mode", labels.MIX_MODE.meaning, labels.MIX_MODE.values)
-OWNER: Final = Parameter(name="owner", description="Who answers: the rule's owner, else the app's.", example="live-ops")
-OUTCOME: Final = choice(
-    "outcome", "What there is to say about a task; violations without a word.", FindingKind, FindingKind
-)
+OWNER: Final = Parameter(name="owner", description="The rule's owner, else the app's.", example="live-ops")
+OUTCOME: Final = choice("outcome", "Which findings; violations by default.", FindingKind, FindingKind)
 ENABLED: Final = choice("enabled", "Whether rules are in force.", ("true", "false"))
 SINCE: Final = Parameter(
     name="since",
-    description="A point in time, in seconds since 1970 or as in RFC 3339: nothing earlier is shown.",
+    description="Time in seconds since 1970 or as in RFC 3339; nothing earlier is returned.",
     example="2027-01-15T08:00:00Z",
     schema={
         "anyOf": [
@@ -306,7 +304,7 @@ SINCE: Final = Parameter(
 )
 LIMIT: Final = Parameter(
     name="limit",
-    description="How many items a page has at most. A page ends earlier where it would become too large.",
+    description="Maximum number of items of a page. A page ends earlier if it would be too large.",
     schema={"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
     parse=_whole(MAX_LIMIT),
     expected=f"a whole number from 1 to {MAX_LIMIT}",

@@ -33,7 +33,7 @@ async def _describe(_view: View, _query: Query, _now: float) -> str:
 APPS: Final = ApiEndpoint(
     path=f"{PREFIX}apps",
     operation_id="getApps",
-    summary="How it stands with each app",
+    summary="State of each app",
     description="All configured apps, in the order of the configuration.",
     respond=apps_text,
     answer=AppsDocument,
@@ -42,10 +42,10 @@ APPS: Final = ApiEndpoint(
 TASKS: Final = ApiEndpoint(
     path=f"{PREFIX}tasks",
     operation_id="getTasks",
-    summary="The tasks that are known",
+    summary="Known tasks",
     description=(
-        "Tasks as they are configured, in the order of account, AppId and TaskId. Following the cursors shows every "
-        "task that is there throughout exactly once, whatever comes and goes meanwhile."
+        "Tasks as they are configured, in the order of account, AppId and TaskId. Following the cursors returns every "
+        "task that exists throughout exactly once, even if others are added or removed meanwhile."
     ),
     respond=tasks_api.tasks_text,
     answer=tasks_api.TasksDocument,
@@ -55,8 +55,8 @@ TASKS: Final = ApiEndpoint(
 TASK: Final = ApiEndpoint(
     path=f"{PREFIX}tasks/{{account}}/{{app_id}}/{{task_id}}",
     operation_id="getTask",
-    summary="One task, and what its rules say about it",
-    description="404 where the account, the app or the task is not known.",
+    summary="One task and the outcome of its rules",
+    description="404 if the account, the app or the task is unknown.",
     respond=tasks_api.task_text,
     answer=tasks_api.TaskWithFindingsDocument,
     example=examples.TASK,
@@ -65,8 +65,8 @@ TASK: Final = ApiEndpoint(
 CHANGES: Final = ApiEndpoint(
     path=f"{PREFIX}changes",
     operation_id="getChanges",
-    summary="What has changed lately",
-    description="The newest changes of tasks that are remembered, newest first. A restart forgets them.",
+    summary="Latest changes of tasks",
+    description="Recorded changes of tasks, newest first. They are lost on restart.",
     respond=changes_api.changes_text,
     answer=changes_api.ChangesDocument,
     example=examples.CHANGES,
@@ -75,11 +75,8 @@ CHANGES: Final = ApiEndpoint(
 VIOLATIONS: Final = ApiEndpoint(
     path=f"{PREFIX}violations",
     operation_id="getViolations",
-    summary="Tasks that are not as the rules expect",
-    description=(
-        "What there is to say about tasks that do not plainly pass a rule, in the order of account, AppId, rule and "
-        "TaskId."
-    ),
+    summary="Violations and other findings of rules",
+    description="Findings of one outcome, in the order of account, AppId, rule and TaskId.",
     respond=violations_api.violations_text,
     answer=violations_api.ViolationsDocument,
     example=examples.VIOLATIONS,
@@ -88,8 +85,8 @@ VIOLATIONS: Final = ApiEndpoint(
 RULES: Final = ApiEndpoint(
     path=f"{PREFIX}rules",
     operation_id="getRules",
-    summary="What is expected of tasks",
-    description="All rules by name, those that are switched off included.",
+    summary="Rules",
+    description="All rules by name, including disabled ones.",
     respond=rules_api.rules_text,
     answer=rules_api.RulesDocument,
     example=examples.RULES,

@@ -11,7 +11,7 @@ from exporter.web.view import AppView, View
 
 
 class AppWithoutDataDocument(TypedDict):
-    """An app of which nothing is known that can be relied upon."""
+    """An app whose data is missing or too old."""
 
     account: Annotated[str, about("The account's name.")]
     app_id: Annotated[str, about("The AppId.")]
@@ -30,7 +30,7 @@ def _document(status: Status) -> AppWithoutDataDocument:
 
 
 class QuotaDocument(TypedDict):
-    """How many tasks the vendor allows, as configured."""
+    """Configured quotas of tasks."""
 
     single: Annotated[int | None, about("Single-stream tasks; null: none is configured.")]
     mixed: Annotated[int | None, about("Mixed-stream tasks; null: none is configured.")]
@@ -41,14 +41,14 @@ class TaskCountDocument(TypedDict):
 
     task_region: Annotated[str, about("One of the documented regions, or other.")]
     mix_mode: Annotated[str, about("single, mixed or other.")]
-    count: Annotated[int, about("How many there are.")]
+    count: Annotated[int, about("Number of tasks.")]
 
 
 class AttemptsDocument(TypedDict):
-    """How often something was tried."""
+    """Number of attempts of one kind with one outcome."""
 
     kind: Annotated[str, about("update or sweep.")]
-    outcome: Annotated[State, about("What came of it.")]
+    outcome: Annotated[State, about("Outcome.")]
     count: Annotated[int, about("How often, since the exporter started.")]
 
 
@@ -57,9 +57,9 @@ class SweepDocument(TypedDict):
 
     duration_seconds: Annotated[float, about("How long it took.")]
     requests: Annotated[int, about("How many requests it took.")]
-    repaired_tasks: Annotated[int, about("Tasks that its pages missed and that were found otherwise.")]
+    repaired_tasks: Annotated[int, about("Tasks that its pages missed and a repair found.")]
     duplicate_rows: Annotated[int, about("Rows that came more than once, because the list moved.")]
-    rows_without_task_id: Annotated[int, about("Rows that were left out, since nothing names them.")]
+    rows_without_task_id: Annotated[int, about("Rows that were skipped, since they have no TaskId.")]
 
 
 class AppDocument(TypedDict):
@@ -67,12 +67,12 @@ class AppDocument(TypedDict):
 
     account: Annotated[str, about("The account's name.")]
     app_id: Annotated[str, about("The AppId.")]
-    name: Annotated[str, about("Its name for people; empty where none is given.")]
-    owner: Annotated[str, about("Who answers for it; empty where nobody is named.")]
+    name: Annotated[str, about("Display name; may be empty.")]
+    owner: Annotated[str, about("Its owner; may be empty.")]
     up: Annotated[bool, about("There is an accepted sweep, and the last update and the last sweep were both complete.")]
-    state: Annotated[State, about("How it stands with its collection.")]
-    reason: Annotated[str, about("Why, in one line; empty while the state is ok.")]
-    data_available: Annotated[bool, about("False: there is no data, or it is too old to be relied upon.")]
+    state: Annotated[State, about("State of its collection.")]
+    reason: Annotated[str, about("Reason for the state in one line; empty while it is ok.")]
+    data_available: Annotated[bool, about("False: there is no data, or it is too old.")]
     quota: Annotated[QuotaDocument, about("Its quota.")]
     tasks: Annotated[list[TaskCountDocument] | None, about("Its tasks; null while no data is available.")]
     last_update_timestamp_seconds: Annotated[
@@ -86,9 +86,9 @@ class AppDocument(TypedDict):
     ]
     interval_seconds: Annotated[float, about("The effective interval of updates.")]
     sweep_interval_seconds: Annotated[float, about("The effective interval of sweeps.")]
-    stale_after_seconds: Annotated[float, about("From which age on data is withdrawn, effectively.")]
-    interval_stretch_ratio: Annotated[float, about("Above 1 where the budget does not suffice.")]
-    attempts: Annotated[list[AttemptsDocument], about("What was tried, and what came of it.")]
+    stale_after_seconds: Annotated[float, about("The effective age at which data is withdrawn.")]
+    interval_stretch_ratio: Annotated[float, about("Above 1 if the budget is too small.")]
+    attempts: Annotated[list[AttemptsDocument], about("Attempts by kind and outcome.")]
     sweep: Annotated[SweepDocument | None, about("The last accepted sweep; null: there was none yet.")]
 
 

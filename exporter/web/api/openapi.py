@@ -14,25 +14,25 @@ from exporter.web.responses import JSON_TYPE, about
 from exporter.web.view import View
 
 _DESCRIPTION: Final = f"""\
-What the exporter knows, for scripts. Nothing here asks the service: an answer has what was collected last, and says
-`data_available: false` where that is too old to be relied upon.
+Data of the exporter for scripts. Requests never reach the service: responses have what was collected last, with
+`data_available: false` if it is too old.
 
-- What is not known or absent is null, never 0. Times are seconds since 1970. JSON is in pure ASCII.
+- Unknown and absent values are null, never 0. Times are seconds since 1970. JSON is in pure ASCII.
 - Parameters that are unknown, empty or given twice are refused with 400, and an account, app, rule or owner that does
   not exist with 404: an empty list always means that nothing was found. Every error has the form `{{"error": "..."}}`.
-- Lists are read page by page: `next_cursor` of one answer is the `cursor` of the next request, until it is null. A page
-  ends before `limit` where it would have more than {LARGEST_PAGE_BYTES // 1024**2} MiB.
-- Answers have a weak ETag; `If-None-Match` saves the transfer of what has not changed. HEAD is answered as GET is.
-- New fields and new values of closed lists may be added to answers within `/api/v1/`; what is there stays.
+- Lists are read page by page: `next_cursor` of one response is the `cursor` of the next request, until it is null. A
+  page ends before `limit` if it would exceed {LARGEST_PAGE_BYTES // 1024**2} MiB.
+- Responses have a weak ETag; use `If-None-Match` to save transferring unchanged ones. HEAD works like GET.
+- New fields and new values of closed lists may be added to responses within `/api/v1/`; existing ones stay.
 """
 _ERRORS: Final = {
-    400: "A parameter can't be understood: which, what it was and what was expected.",
-    401: "The operator has set up users, and this is none of them.",
-    404: "Nothing is known by these names.",
-    406: "The client does not accept JSON.",
-    413: "The request has a body that is too large; none is needed.",
-    429: "The operator has limited how many requests there may be in a second.",
-    500: "A fault of the exporter: its log says more.",
+    400: "A parameter is invalid: which, its value, and what was expected.",
+    401: "The exporter has users, and the credentials are missing or wrong.",
+    404: "A name does not exist.",
+    406: "The client doesn't accept JSON.",
+    413: "The request body is too large; none is needed.",
+    429: "The rate limit of the exporter is exceeded.",
+    500: "Internal error: see the exporter's log.",
 }
 _ONLY_WITH_NAMES: Final = 404
 
@@ -55,9 +55,9 @@ class ApiEndpoint(Struct, frozen=True, kw_only=True):
 
 
 class Error(TypedDict):
-    """Why a request can't be answered."""
+    """An error."""
 
-    error: Annotated[str, about("One line for people.")]
+    error: Annotated[str, about("What is wrong, in one line.")]
 
 
 def openapi_document(endpoints: Iterable[ApiEndpoint]) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def openapi_document(endpoints: Iterable[ApiEndpoint]) -> dict[str, Any]:
         "components": {
             "schemas": {name: _complete(schema) for name, schema in sorted(schemas.items())},
             "responses": {
-                "NotModified": {"description": "What the client has is still so.", "headers": _headers()},
+                "NotModified": {"description": "The client has the current response.", "headers": _headers()},
                 **{f"Error{status}": _error(meaning) for status, meaning in _ERRORS.items()},
             },
             "headers": {
@@ -86,7 +86,7 @@ def openapi_document(endpoints: Iterable[ApiEndpoint]) -> dict[str, Any]:
                 "Cache-Control": {"description": "no-cache: ask before using it again.", "schema": {"type": "string"}},
             },
             "securitySchemes": {
-                "basic": {"type": "http", "scheme": "basic", "description": "Where the operator has set up users."}
+                "basic": {"type": "http", "scheme": "basic", "description": "If the exporter has users."}
             },
         },
         "security": [{}, {"basic": []}],

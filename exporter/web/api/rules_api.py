@@ -13,23 +13,23 @@ PARAMETERS: Final = (SEVERITY, ENABLED, RULE, LIMIT, cursor(names=1))
 
 
 class ExemptionDocument(TypedDict):
-    """Tasks whose violations of a rule are agreed upon."""
+    """Tasks that may violate a rule."""
 
     name: Annotated[str, about("Its name.")]
     tasks: Annotated[Sequence[str], about("TaskIds or globs.")]
-    until: Annotated[str | None, about("The last day, in UTC; null: it holds for good.")]
-    reason: Annotated[str, about("Why; empty where nothing is said.")]
+    until: Annotated[str | None, about("The last day, in UTC; null: permanent.")]
+    reason: Annotated[str, about("Why; may be empty.")]
     ended: Annotated[bool, about("Whether its last day is over.")]
 
 
 class TotalsDocument(TypedDict):
-    """How it stands with a rule over all apps; what is frozen counts as it was last."""
+    """Counts of a rule over all apps; frozen findings count as they were."""
 
     violations: Annotated[int, about("Tasks that violate it.")]
     evaluated: Annotated[int, about("Tasks that it was evaluated for.")]
     not_applicable: Annotated[int, about("Tasks that it does not apply to.")]
-    exempted: Annotated[int, about("Tasks whose violation is agreed upon.")]
-    unevaluable: Annotated[int, about("Tasks that it can't be evaluated for: neither good nor bad.")]
+    exempted: Annotated[int, about("Tasks whose violation is exempted.")]
+    unevaluable: Annotated[int, about("Tasks that it can't be evaluated for.")]
     oldest_violation_timestamp_seconds: Annotated[
         float | None, about("Since when the oldest violation is seen, in seconds since 1970; null: there is none.")
     ]
@@ -39,11 +39,11 @@ class RuleDocument(TypedDict):
     """One rule."""
 
     name: Annotated[str, about("Its name.")]
-    title: Annotated[str, about("What it expects, in a few words.")]
+    title: Annotated[str, about("What it expects, in short.")]
     severity: Annotated[Severity, about("How much a violation matters.")]
-    owner: Annotated[str, about("Who answers for it; empty where nobody is named.")]
-    runbook_url: Annotated[str, about("Where to read what to do; empty where nothing is given.")]
-    source: Annotated[str, about("Where it stands: default, app for expectations of an app, or file:line.")]
+    owner: Annotated[str, about("Its owner; may be empty.")]
+    runbook_url: Annotated[str, about("URL of its runbook; may be empty.")]
+    source: Annotated[str, about("Where it is defined: default, app for expectations of an app, or file:line.")]
     enabled: Annotated[bool, about("Whether it is in force.")]
     state: Annotated[
         Literal["on", "off", "stopped"],
@@ -51,13 +51,13 @@ class RuleDocument(TypedDict):
     ]
     why: Annotated[str | None, about("Why it is off or stopped; null: it is on.")]
     apps: Annotated[Sequence[str], about("AppIds or globs; empty: all apps.")]
-    when: Annotated[str, about("Where this expression is false, it does not apply; empty: it always does.")]
-    expect: Annotated[str, about("The expression that is to be true.")]
-    message: Annotated[str, about("The expression that makes what people read; empty: the title is.")]
-    reason: Annotated[str, about("Why anyone should care.")]
+    when: Annotated[str, about("The rule does not apply where this expression is false; empty: it always applies.")]
+    expect: Annotated[str, about("The expression that must be true.")]
+    message: Annotated[str, about("The expression for the message; empty: the title is the message.")]
+    reason: Annotated[str, about("Why it matters.")]
     remedy: Annotated[str, about("What to do about a violation.")]
     exemptions: Annotated[list[ExemptionDocument], about("Its exemptions.")]
-    totals: Annotated[TotalsDocument | None, about("Null while there is no app that it was evaluated for.")]
+    totals: Annotated[TotalsDocument | None, about("Null: it was not evaluated for any app.")]
     unevaluable_reasons: Annotated[Sequence[str], about("Some reasons why it can't be evaluated for tasks.")]
 
 

@@ -48,23 +48,23 @@ class TaskDocument(TypedDict):
     app_id: Annotated[str, about("The AppId.")]
     task_id: Annotated[str, about("The TaskId.")]
     channel_id: Annotated[str, about("The ChannelId; empty where there is none.")]
-    configuration: Annotated[TaskFacts, about("How it is configured; what is absent is null.")]
+    configuration: Annotated[TaskFacts, about("Its configuration; absent values are null.")]
     omitted: Annotated[OmittedDocument, about(f"What is not shown beyond {MOST_PARTS} parts of a kind.")]
     first_seen_timestamp_seconds: Annotated[float, about("When it was first seen, in seconds since 1970.")]
     last_changed_timestamp_seconds: Annotated[
         float, about("When its configuration was last seen to change, in seconds since 1970.")
     ]
     violations: Annotated[list[str], about("The names of the rules that it violates, sorted.")]
-    data_available: Annotated[bool, about("False: as of the last good data, which is too old to be relied upon.")]
+    data_available: Annotated[bool, about("False: as of the last good data, which is too old.")]
 
 
 class TaskFindingDocument(TypedDict):
-    """What has come of one rule for a task."""
+    """The outcome of one rule for a task."""
 
     rule: Annotated[str, about("The rule's name.")]
     severity: Annotated[Severity, about("The rule's severity.")]
-    title: Annotated[str, about("What the rule expects, in a few words.")]
-    outcome: Annotated[Outcome, about("What has come of it.")]
+    title: Annotated[str, about("What the rule expects, in short.")]
+    outcome: Annotated[Outcome, about("Its outcome.")]
     since_timestamp_seconds: Annotated[
         float | None, about("Since when a violation is seen, in seconds since 1970; null for other outcomes.")
     ]
@@ -74,9 +74,9 @@ class TaskFindingDocument(TypedDict):
 
 
 class TaskWithFindingsDocument(TaskDocument):
-    """One task, and what its rules say about it."""
+    """One task and the outcome of its rules."""
 
-    findings: Annotated[list[TaskFindingDocument], about("Of every rule that it was judged by.")]
+    findings: Annotated[list[TaskFindingDocument], about("Of every rule that was evaluated for it.")]
 
 
 def task_document(status: Status, entry: Entry, violations: Iterable[str]) -> TaskDocument:
@@ -148,7 +148,7 @@ class TasksDocument(TypedDict):
     tasks: Annotated[list[TaskDocument], about("The tasks.")]
     apps_without_data: Annotated[
         list[AppWithoutDataDocument],
-        about("Apps that are asked for whose tasks are not known, or are shown as of the last good data."),
+        about("Matching apps whose tasks are unknown, or are those of the last good data."),
     ]
     next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
 

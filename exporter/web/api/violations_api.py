@@ -43,16 +43,16 @@ _Found: TypeAlias = tuple[FindingsView, str]
 
 
 class ViolationDocument(TypedDict):
-    """What one rule has found about one task."""
+    """One finding of a rule."""
 
     account: Annotated[str, about("The account's name.")]
     app_id: Annotated[str, about("The AppId.")]
     task_id: Annotated[str | None, about("The TaskId; null: it is about the app as a whole.")]
     rule: Annotated[str, about("The rule's name.")]
     severity: Annotated[Severity, about("The rule's severity.")]
-    title: Annotated[str, about("What the rule expects, in a few words.")]
-    owner: Annotated[str, about("The rule's owner, else the app's; empty where nobody is named.")]
-    runbook_url: Annotated[str, about("Where to read what to do; empty where nothing is given.")]
+    title: Annotated[str, about("What the rule expects, in short.")]
+    owner: Annotated[str, about("The rule's owner, else the app's; may be empty.")]
+    runbook_url: Annotated[str, about("URL of its runbook; may be empty.")]
     message: Annotated[str | None, about("What is wrong, in one line.")]
     since_timestamp_seconds: Annotated[
         float | None, about("Since when it is seen, in seconds since 1970; null where that is not known.")
@@ -66,10 +66,10 @@ class ViolationsDocument(TypedDict):
     """A page of findings, in the order of account, AppId, rule and TaskId."""
 
     violations: Annotated[list[ViolationDocument], about("The findings.")]
-    matching: Annotated[int, about("How many there are on all pages.")]
+    matching: Annotated[int, about("Number of findings on all pages.")]
     apps_without_data: Annotated[
         list[AppWithoutDataDocument],
-        about("Apps that are asked for of which nothing is found now: what is shown of them is frozen."),
+        about("Matching apps without current data, whose findings are frozen."),
     ]
     next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
 

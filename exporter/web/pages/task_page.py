@@ -153,7 +153,7 @@ def shown_task(view: View, account: str, app_id: str, task_id: str) -> Mapping[s
     if task is None:
         return None
     configuration = task.entry.task.configuration
-    told = [finding for finding in task.findings if finding.outcome in _WORST_FIRST]
+    shown = [finding for finding in task.findings if finding.outcome in _WORST_FIRST]
     return {
         "collected": task.status,
         "entry": task.entry,
@@ -162,7 +162,7 @@ def shown_task(view: View, account: str, app_id: str, task_id: str) -> Mapping[s
         "outputs": [(output, _CDNS[output.is_ali_cdn]) for output in configuration.outputs],
         "panes": tuple(enumerate(configuration.panes, start=1)),
         "layout": pane_layout(configuration.panes, configuration.encoding),
-        "findings": sorted(told, key=_urgency),
+        "findings": sorted(shown, key=_urgency),
         "passed": _rule_names(task.findings, Outcome.PASS),
         "not_applicable": _rule_names(task.findings, Outcome.NOT_APPLICABLE),
         "changes": newest(

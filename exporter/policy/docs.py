@@ -62,21 +62,21 @@ policy:
 """
 
 RULE_KEYS: Final[Mapping[str, str]] = {
-    "name": "The label `rule`: lower-case letters, digits and `-`. No default rule has it, and it begins otherwise than"
+    "name": "The label `rule`: lower-case letters, digits and `-`; not the name of a default rule, and not beginning"
     " with `expect-`.",
     "title": "One line that says what is wrong with a task that violates the rule.",
-    "severity": "`info`, `warning` or `critical`. Info is for dashboards and never alerts.",
-    "expect": "An expression: false is a violation.",
-    "owner": "Who answers for the rule; the label `rule_owner`.",
-    "runbook_url": "Where it says what to do.",
-    "apps": "AppIds, or patterns with `*` and `?`, that the rule is for; left out: all.",
-    "when": "An expression: where it is false, the rule does not apply. Left out: it always does.",
-    "message": "An expression that makes the text which people see for one task: in the API, pages, the log and"
-    " `audit`. Left out: the title. It is never a label.",
-    "exempt": "Tasks whose violations are agreed upon: see [Exemptions](#exemptions).",
-    "tests": "What should come of some tasks: see [Tests](#tests).",
-    "reason": "Why anyone should care.",
-    "remedy": "What to do about it.",
+    "severity": "`info`, `warning` or `critical`. `info` never alerts.",
+    "expect": "An expression; if it is false, the task violates the rule.",
+    "owner": "The rule's owner; the label `rule_owner`.",
+    "runbook_url": "A page that says what to do.",
+    "apps": "AppIds, or patterns with `*` and `?`, to which the rule applies. Default: all.",
+    "when": "An expression; if it is false, the rule does not apply to the task. Default: true.",
+    "message": "An expression that returns a text about one task for the API, pages, the log and `audit`. Default: the"
+    " title. It is never a label.",
+    "exempt": "Tasks whose violations are accepted: see [Exemptions](#exemptions).",
+    "tests": "Test cases: see [Tests](#tests).",
+    "reason": "Why it matters.",
+    "remedy": "What to do.",
 }
 """What each key of a rule means."""
 
@@ -85,126 +85,123 @@ _HEAD: Final = f"""\
 
 <!-- Made from the declarations in exporter/policy by `make generate`: edit those. -->
 
-A rule says what is expected of a task's configuration. Each task is held against each rule whenever the task, the rule
-or something that the rule speaks of has changed. What is not as expected is a violation; metrics, alerts, pages, the
-API and `rtcmpu-exporter audit` all show the same ones.
+A rule states what is expected of a task's configuration. The exporter evaluates each rule for each task, again whenever
+the task, the rule or a variable that the rule uses changes. A task that is not as expected is a violation; metrics,
+alerts, pages, the API and `rtcmpu-exporter audit` show the same violations.
 
-Rules are about configuration. A task that violates none may still have a bad stream, or none at all.
+Rules check configuration. A task without violations may still have a bad stream, or none.
 
 There are three kinds:
 
-- [default rules](#default-rules), which are on unless they are switched off,
-- [what an app is expected to be](#expectations-without-an-expression), written in the configuration without any
-  expression,
-- rules of your own, in files that `policy.rule_files` names.
+- [default rules](#default-rules), on unless turned off,
+- [expectations of an app](#expectations-without-an-expression), written in the configuration without expressions,
+- your own rules, in the files that `policy.rule_files` names.
 
 ## Writing a rule
 
 ```yaml
 {RULE_FILE_EXAMPLE}```
 
-`rtcmpu-exporter rules test FILE` runs the tests that stand beside rules; `rtcmpu-exporter rules list` shows which rules
-are in force, and why others are not.
+`rtcmpu-exporter rules test FILE` runs the tests of the rules; `rtcmpu-exporter rules list` shows which rules are
+active, and why others are not.
 """
 
 _EXPRESSIONS: Final = """\
 ## Expressions
 
 Expressions are written in [CEL](https://cel.dev), the Common Expression Language, with its extensions for strings and
-math. They see the variables below and nothing else: no file, no network, no environment.
+math. They can use only the variables below: no files, no network, no environment.
 
-- `has(task.video.gop)` tells whether a value is there. **A value that can be absent needs it**, in `when` or before
-  `&&`: an expression that comes upon an absent value can't be evaluated, and the task counts as unevaluable. Where a
-  whole group can be absent, so does the group: `has(task.sei) && has(task.sei.payload_type)`.
+- `has(task.video.gop)` is true if the value exists. **An optional value needs it**, in `when` or before `&&`: an
+  expression that uses an absent value can't be evaluated, and the task counts as unevaluable. Optional groups need it
+  too: `has(task.sei) && has(task.sei.payload_type)`.
 - `==` `!=` `<` `<=` `&&` `||` `!`, `a ? b : c`, `x in ["a", "b"]`, `size(list)`.
-- `task.outputs.all(o, o.scheme == "rtmps")`, and `exists`, `filter`, `map` alike.
+- `task.outputs.all(o, o.scheme == "rtmps")`, and `exists`, `filter`, `map`.
 - `text.startsWith("a")`, `endsWith`, `contains`, `lowerAscii()`, `matches("^a.*z$")` (RE2), `list.join(", ")`;
-  `text.matchesGlob("*.example.com")` with `*` and `?`, whatever the case.
+  `text.matchesGlob("*.example.com")` with `*` and `?`, case-insensitive.
 - `string(x)`, `int(x)`, `double(x)`, `math.round(x)`, `duration("36h")`, `timestamp("2027-01-31T00:00:00Z")`.
-- Whole and fractional numbers don't mix: a field of the type `double` is compared with `4.0`, not with `4`.
+- Compare a field of the type `double` with `4.0`, not with `4`.
 
-YAML has a say first. An expression that begins with `!`, `"`, `[` or `{`, or that holds `: ` or ` #`, needs single
-quotes around it: `expect: '!task.audio_only'`.
+In YAML, put single quotes around an expression that begins with `!`, `"`, `[` or `{`, or contains `: ` or ` #`:
+`expect: '!task.audio_only'`.
 
-Every mistake of a file is shown with file, line and column, and with the nearest name where one is unknown. A file with
-mistakes is not loaded; a running exporter keeps the rules that it has. An evaluation that takes too many steps is
-stopped, and the task counts as unevaluable.
+Every mistake in a file is reported with file, line and column, and with the nearest name if one is unknown. A file with
+mistakes is not loaded; a running exporter keeps its rules. An evaluation that takes too many steps is stopped, and the
+task counts as unevaluable.
 
-What one evaluation can cost is limited when the file is loaded. An expression that could take more than about a tenth
-of a second or 32 MB is refused at its place: texts or lists that double again and again, loops in loops over long
-texts, `matches` with large repetitions or with a pattern that is not a literal. For this, texts are cut at 256 bytes of
-UTF-8, and a rule that names a list of more than 128 items can't be evaluated for that task. All rules of files together
-may cost twice as much as one.
+The cost of an evaluation is limited on load. An expression that could take more than about a tenth of a second or 32 MB
+is refused: texts or lists that double repeatedly, nested loops over long texts, `matches` with large repetitions or
+with a pattern that is not a literal. For this purpose, texts are truncated at 256 bytes of UTF-8, and a rule that uses
+a list of more than 128 items can't be evaluated for that task.
 
-A rule that still takes more than a quarter of a second of CPU time three times within ten minutes is stopped: it is not
-evaluated any more, its findings stay as they are, and tasks that it never saw count as unevaluable. The log, the page
-`/rules` and `/api/v1/rules` (`state`) show it. A reload starts it again.
+A rule that still takes more than a quarter of a second of CPU time three times within ten minutes is stopped: its
+violations stay unchanged, and new tasks count as unevaluable. The log, the page `/rules` and `/api/v1/rules` (`state`)
+report it. A reload starts it again.
 """
 
 _VARIABLES: Final = """\
-## What expressions can name
+## Variables and fields
 
-A rule that names `task` alone is evaluated once for each distinct configuration, however many tasks share it. `task`
-holds neither ids of channels and users nor payloads nor the paths of URLs.
+A rule that uses only `task` is evaluated once per distinct configuration, not once per task. `task` contains no ids of
+channels and users, no payloads and no URL paths.
 
-*optional*: absent where the task does not say it; ask with `has()` first.
+*optional*: absent if the task does not set it; check with `has()` first.
 """
 
 _OUTCOMES: Final = """\
 ## Outcomes
 
-For each task exactly one of these comes of a rule:
+A rule has exactly one outcome for each task:
 
 | outcome | when | counted by |
 | --- | --- | --- |
 | `pass` | `expect` is true | `rtcmpu_policy_evaluated_tasks` |
 | `violation` | `expect` is false | `rtcmpu_policy_evaluated_tasks`, `rtcmpu_policy_violations` |
 | `not_applicable` | `when` is false | `rtcmpu_policy_not_applicable_tasks` |
-| `exempt` | it would be a violation, but for an exemption | `rtcmpu_policy_exempted_tasks` |
-| `error` | it can't be evaluated, which is neither pass nor violation | `rtcmpu_policy_unevaluable_tasks` |
+| `exempt` | `expect` is false, and an exemption covers the task | `rtcmpu_policy_exempted_tasks` |
+| `error` | it can't be evaluated; neither pass nor violation | `rtcmpu_policy_unevaluable_tasks` |
 
-A violation is opened once, stays open as long as it is found, and is resolved once: when the task is mended, exempted
-or removed. While an app's data is missing or too old, its findings stay as they are.
+A violation opens once, stays open while it is found, and is resolved once: when the task is fixed, exempted or removed.
+While an app's data is missing or stale, its violations stay unchanged.
 
 ## Exemptions
 
-`exempt` names tasks, by TaskId or by patterns with `*` and `?`, whose violations are agreed upon. An exemption has a
-`name`, ends with the day `until` at 24:00 UTC, or never, and says its `reason`. A task that passes is a pass, exempt or
-not. `rtcmpu_policy_exemption_expiry_timestamp_seconds` tells when one ends.
+`exempt` lists tasks, by TaskId or by patterns with `*` and `?`, whose violations are accepted. An exemption has a
+`name` and a `reason`, and ends at 24:00 UTC of the day `until`, or never. An exempted task that passes counts as a
+pass. `rtcmpu_policy_exemption_expiry_timestamp_seconds` is the time at which it ends.
 
 ## Tests
 
-Each of `tests` gives a part of a task, and the `outcome` that should come of it. What is left out is absent, empty or
-false, and the mode is `mixed`. Derived facts follow from what is given; they can be given too. Other variables stand
-beside `task`: `task_id`, `now`, `age`, `shared_outputs`, `app` and the rest. A case that does not say `now` is judged
-at the beginning of the year 2000, when every exemption still holds.
+Each entry of `tests` has a part of a task and the expected `outcome`. Other fields are absent, empty or false; the mode
+is `mixed`. Derived fields are computed unless you set them. Other variables are keys of the entry: `task_id`, `now`,
+`age`, `shared_outputs`, `app` and so on. The default of `now` is the beginning of the year 2000, before any exemption
+ends.
 """
 
 _EXPECTATIONS: Final = f"""\
 ## Expectations without an expression
 
-What is expected of all tasks of one app stands in the configuration, as a list of what is fine or as a range. Each key
-becomes a rule, `expect-region` and so on; `region` and `push_hosts` are critical, the others warnings.
+`expect` of an app states what is expected of all its tasks, as a list of allowed values or as a range. Each key becomes
+a rule, such as `expect-region`; `region` and `push_hosts` are critical, the others warnings.
 
 ```yaml
 {CONFIGURATION_EXAMPLE}```
 
-What a task has no part of does not apply to it, except that a missing idle timeout is over any `max`. `tasks` is about
-the app as a whole: its rule counts 0 or 1, without a task.
+A key does not apply to tasks that lack the field, except that a missing idle timeout violates any `max`. `tasks` is
+about the app as a whole: its rule counts 0 or 1, without a task.
 """
 
 _SWITCHES: Final = """\
-## Switching rules off, other severities
+## Turning rules off, changing severities
 
-`policy.rules` changes single rules by name, whichever kind they are: `{enabled: false}` switches one off, `{severity:
-critical}` gives it another severity, as the example above does. `policy.default_rules: false` switches all default
-rules off.
+`policy.rules` changes single rules of any kind by name: `{enabled: false}` turns one off, `{severity: critical}`
+changes its severity, as in the example above. `policy.default_rules: false` turns all default rules off.
 """
 
 _DEFAULT_RULES: Final = """\
 ## Default rules
 
-What the service's documents call invalid, and what is known to go wrong.
+They find values that the API documents as invalid, and known hazards.
 """
 
 

@@ -1,4 +1,4 @@
-"""What a rule can speak of: every variable and field, its type and its meaning, declared once.
+"""The variables and fields that rules can use, with type and meaning.
 
 The types that expressions are checked against, the reference of rules and the check of test cases derive from these
 declarations. A field that can be None is absent where there is no value: `has()` tells.
@@ -20,9 +20,9 @@ def _about(description: str) -> Meta:
 
 
 class VideoFacts(Struct, frozen=True, kw_only=True):
-    """`task.video`: always there, perhaps empty; an audio-only task makes no use of it."""
+    """`task.video`: always present, may be empty; not used by audio-only tasks."""
 
-    codec: Annotated[str | None, _about("VideoCodec: `H.264`, `H.265`, or what stood there.")] = None
+    codec: Annotated[str | None, _about("VideoCodec: `H.264`, `H.265`, or the value as it is.")] = None
     profile: Annotated[str | None, _about("The profile of EnhancedParam: `baseline`, `main`, `high` or other.")] = None
     preset: Annotated[str | None, _about("The preset of EnhancedParam: `ultrafast` to `placebo`, or other.")] = None
     bitrate_kbps: Annotated[int | None, _about("VideoBitrate, kbit/s.")] = None
@@ -30,41 +30,42 @@ class VideoFacts(Struct, frozen=True, kw_only=True):
     gop: Annotated[int | None, _about("VideoGop, frames in a group of pictures.")] = None
     width: Annotated[int | None, _about("VideoWidth, pixels.")] = None
     height: Annotated[int | None, _about("VideoHeight, pixels.")] = None
-    pixels: Annotated[int | None, _about("Derived: width x height; absent unless both are numbers from 0.")] = None
+    pixels: Annotated[int | None, _about("Derived: width x height; absent unless both are at least 0.")] = None
     resolution: Annotated[
         str | None,
         _about(
-            "Derived: `1080p`, `720p`, `480p`, `360p` by the short side, which must be met exactly, `portrait_1080p`"
-            " and so on where height > width, else `other`; absent unless both are numbers."
+            "Derived: `1080p`, `720p`, `480p`, `360p` by the exact length of the short side, `portrait_1080p` and so on"
+            " if height > width, else `other`; absent unless both are numbers."
         ),
     ] = None
     aspect: Annotated[
-        float | None, _about("Derived: width / height; absent unless height is above 0 and width is from 0.")
+        float | None, _about("Derived: width / height; absent unless height is above 0 and width at least 0.")
     ] = None
     gop_seconds: Annotated[
-        float | None, _about("Derived: gop / framerate, seconds; absent unless framerate is above 0 and gop is from 0.")
+        float | None,
+        _about("Derived: gop / framerate, seconds; absent unless framerate is above 0 and gop at least 0."),
     ] = None
     bits_per_pixel: Annotated[
         float | None,
-        _about("Derived: bits for each pixel of each frame; absent unless all it follows from are numbers above 0."),
+        _about("Derived: bits per pixel of a frame; absent unless bitrate, size and framerate are above 0."),
     ] = None
 
 
 class AudioFacts(Struct, frozen=True, kw_only=True):
-    """`task.audio`: always there, perhaps empty."""
+    """`task.audio`: always present, may be empty."""
 
     bitrate_kbps: Annotated[int | None, _about("AudioBitrate, kbit/s.")] = None
-    channels: Annotated[int | None, _about("AudioChannels, their number.")] = None
+    channels: Annotated[int | None, _about("AudioChannels.")] = None
     sample_rate_hertz: Annotated[int | None, _about("AudioSampleRate, hertz.")] = None
 
 
 class OutputFacts(Struct, frozen=True, kw_only=True):
-    """One of `task.outputs`: a distinct URL that the task pushes to, as far as it may be shown."""
+    """One of `task.outputs`: a distinct push URL of the task, without its secret parts."""
 
-    scheme: Annotated[str, _about("In lower case; empty where the URL has none.")] = ""
-    host: Annotated[str, _about("In lower case, without user and port; empty where the URL has none.")] = ""
-    is_ali_cdn: Annotated[bool | None, _about("IsAliCdn; absent where nothing says so.")] = None
-    has_userinfo: Annotated[bool, _about("Whether `user:password@` stands in the URL.")] = False
+    scheme: Annotated[str, _about("In lower case; empty if the URL has none.")] = ""
+    host: Annotated[str, _about("In lower case, without user and port; empty if the URL has none.")] = ""
+    is_ali_cdn: Annotated[bool | None, _about("IsAliCdn; absent if not stated.")] = None
+    has_userinfo: Annotated[bool, _about("Whether the URL contains `user:password@`.")] = False
 
 
 class PaneFacts(Struct, frozen=True, kw_only=True):
@@ -81,14 +82,14 @@ class PaneFacts(Struct, frozen=True, kw_only=True):
 
 
 class UserStreamFacts(Struct, frozen=True, kw_only=True):
-    """One of `task.user_streams`: what is mixed of one listed user."""
+    """One of `task.user_streams`: the stream of one listed user that is mixed."""
 
     source_type: Annotated[str | None, _about("SourceType: `camera`, `screen` or other.")] = None
     stream_type: Annotated[str | None, _about("StreamType: `original`, `audio`, `video` or other.")] = None
 
 
 class SeiFacts(Struct, frozen=True, kw_only=True):
-    """`task.sei`: SeiParams; absent where they are."""
+    """`task.sei`: SeiParams; absent if not set."""
 
     payload_type: Annotated[int | None, _about("PayloadType.")] = None
     layout_volume_interval_ms: Annotated[int | None, _about("LayoutVolume's Interval, milliseconds.")] = None
@@ -99,7 +100,7 @@ class SeiFacts(Struct, frozen=True, kw_only=True):
 
 
 class SourceFacts(Struct, frozen=True, kw_only=True):
-    """`task.source`: SingleSubParams; absent where they are."""
+    """`task.source`: SingleSubParams; absent if not set."""
 
     stream_type: Annotated[str, _about("StreamType: `original` (also when absent), `audio`, `video` or other.")] = (
         "original"
@@ -108,15 +109,15 @@ class SourceFacts(Struct, frozen=True, kw_only=True):
 
 
 class TaskFacts(Struct, frozen=True, kw_only=True):
-    """`task`: how a task is configured, without whose it is."""
+    """`task`: the configuration of a task, without its ids."""
 
     region: Annotated[
-        str | None, _about("Region: `CN-Shanghai`, `AP-Singapore`, `EMAA-Saudi`, or what stood there.")
+        str | None, _about("Region: `CN-Shanghai`, `AP-Singapore`, `EMAA-Saudi`, or the value as it is.")
     ] = None
     mix_mode: Annotated[
         str,
         _about(
-            "MixMode: `single`, `mixed`, or what stood there; when absent, `single` with SingleSubParams alone and"
+            "MixMode: `single`, `mixed`, or the value as it is; when absent, `single` with SingleSubParams alone and"
             " `mixed` otherwise."
         ),
     ] = "mixed"
@@ -132,61 +133,61 @@ class TaskFacts(Struct, frozen=True, kw_only=True):
         tuple[OutputFacts, ...], _about("The distinct URLs of StreamURL and MultiStreamURL together.")
     ] = ()
     panes: Annotated[tuple[PaneFacts, ...], _about("The panes of the layout.")] = ()
-    pane_count: Annotated[int, _about("Derived: how many panes there are.")] = 0
+    pane_count: Annotated[int, _about("Derived: number of panes.")] = 0
     panes_outside: Annotated[
-        int, _about("Derived: how many panes reach out of the canvas, by more than a thousandth.")
+        int, _about("Derived: number of panes that extend beyond the canvas by more than a thousandth.")
     ] = 0
     overlapping_panes: Annotated[
         int,
         _about(
-            "Derived: how many pairs of panes of one layer overlap, by more than a thousandth in both directions; a"
-            " pane without z_order is in layer 0. Of a task's panes the first 100 are compared."
+            "Derived: number of pairs of panes of one layer that overlap by more than a thousandth in both directions;"
+            " a pane without z_order is in layer 0. The first 100 panes are compared."
         ),
     ] = 0
     users: Annotated[
-        int | None, _about("How many users are listed; absent when none is: then every user is mixed.")
+        int | None, _about("Number of listed users; absent if none is listed: then all users are mixed.")
     ] = None
-    user_streams: Annotated[tuple[UserStreamFacts, ...], _about("What is mixed of each listed user.")] = ()
+    user_streams: Annotated[tuple[UserStreamFacts, ...], _about("The stream of each listed user that is mixed.")] = ()
     has_background: Annotated[bool, _about("Whether a background image is set.")] = False
     background_render_mode: Annotated[int | None, _about("The RenderMode of Background.")] = None
     sei: Annotated[SeiFacts | None, _about("SeiParams.")] = None
     source: Annotated[SourceFacts | None, _about("SingleSubParams: the stream that is relayed.")] = None
     field_errors: Annotated[
-        tuple[str, ...], _about("The path of each field whose value can't be read, as `EncodeParams.VideoBitrate`.")
+        tuple[str, ...], _about("Paths of fields with unreadable values, such as `EncodeParams.VideoBitrate`.")
     ] = ()
     unknown_values: Annotated[
-        tuple[str, ...], _about("The path of each field whose value is outside its documented set, as `Region`.")
+        tuple[str, ...], _about("Paths of fields with undocumented values, such as `Region`.")
     ] = ()
 
 
 class QuotaFacts(Struct, frozen=True, kw_only=True):
-    """`app.quota`: how many tasks the vendor allows, as configured here."""
+    """`app.quota`: the configured quota of the app."""
 
-    single: Annotated[int | None, _about("Single-stream relay tasks; absent for `none`.")] = None
-    mixed: Annotated[int | None, _about("Mixed-stream relay tasks; absent for `none`.")] = None
+    single: Annotated[int | None, _about("Single-stream relay tasks; absent if not configured.")] = None
+    mixed: Annotated[int | None, _about("Mixed-stream relay tasks; absent if not configured.")] = None
 
 
 class RangeFacts(Struct, frozen=True, kw_only=True):
-    """One of the ranges of `app.expect`; a bound that is not given is infinite."""
+    """One of the ranges of `app.expect`; a missing bound is infinite."""
 
     min: Annotated[float, _about("The minimum.")] = -inf
     max: Annotated[float, _about("The maximum.")] = inf
-    words: Annotated[str, _about("Derived: the range for messages, as `at least 1 and at most 9`.")] = ""
+    words: Annotated[str, _about("Derived: the range as text, such as `at least 1 and at most 9`.")] = ""
 
 
 class ExpectFacts(Struct, frozen=True, kw_only=True):
-    """`app.expect`: what the configuration expects of the app's tasks; a key that it does not give is absent."""
+    """`app.expect`: the configured expectations of the app; keys that are not set are absent."""
 
     region: Annotated[tuple[str, ...] | None, _about("Regions.")] = None
     mix_mode: Annotated[tuple[str, ...] | None, _about("Modes.")] = None
-    push_hosts: Annotated[tuple[str, ...] | None, _about("Hosts that are pushed to, as names or patterns.")] = None
+    push_hosts: Annotated[tuple[str, ...] | None, _about("Push hosts, as names or patterns.")] = None
     push_schemes: Annotated[tuple[str, ...] | None, _about("Schemes of the push URLs.")] = None
-    ali_cdn: Annotated[tuple[bool, ...] | None, _about("Whether it is pushed to the vendor's own CDN.")] = None
+    ali_cdn: Annotated[tuple[bool, ...] | None, _about("Whether tasks push to the vendor's own CDN.")] = None
     video_codec: Annotated[tuple[str, ...] | None, _about("Video codecs.")] = None
     video_profile: Annotated[tuple[str, ...] | None, _about("Profiles of the video codec.")] = None
     video_preset: Annotated[tuple[str, ...] | None, _about("Presets of the video encoder.")] = None
     resolution: Annotated[tuple[str, ...] | None, _about("Resolutions.")] = None
-    audio_only: Annotated[tuple[bool, ...] | None, _about("Whether tasks have audio alone.")] = None
+    audio_only: Annotated[tuple[bool, ...] | None, _about("Whether tasks are audio-only.")] = None
     audio_channels: Annotated[tuple[int, ...] | None, _about("Numbers of audio channels.")] = None
     audio_sample_rate: Annotated[tuple[int, ...] | None, _about("Audio sample rates, hertz.")] = None
     video_bitrate_kbps: Annotated[RangeFacts | None, _about("Video bitrate, kbit/s.")] = None
@@ -203,25 +204,27 @@ class AppFacts(Struct, frozen=True, kw_only=True):
     """`app`: the app that the task belongs to, as configured here."""
 
     id: Annotated[str, _about("The AppId.")] = ""
-    name: Annotated[str, _about("Its name for people; empty where none is given.")] = ""
-    owner: Annotated[str, _about("Who answers for it; empty where nobody is named.")] = ""
+    name: Annotated[str, _about("Its name; may be empty.")] = ""
+    owner: Annotated[str, _about("Its owner; may be empty.")] = ""
     account: Annotated[str, _about("The account's name.")] = ""
     quota: Annotated[QuotaFacts, _about("Its quota.")] = QuotaFacts()
-    expect: Annotated[ExpectFacts, _about("What is expected of its tasks.")] = ExpectFacts()
+    expect: Annotated[ExpectFacts, _about("The expectations of its tasks.")] = ExpectFacts()
 
 
 class Variables(Struct, frozen=True, kw_only=True):
-    """What an expression can name. One that names `task` alone is evaluated once for each distinct configuration."""
+    """The variables of expressions. One that uses only `task` is evaluated once per distinct configuration."""
 
-    task: Annotated[TaskFacts, _about("How the task is configured.")]
+    task: Annotated[TaskFacts, _about("The task's configuration.")]
     task_id: Annotated[str, _about("The TaskId.")]
     channel_id: Annotated[str, _about("The ChannelId.")]
     first_seen: Annotated[datetime, _about("When the exporter first saw the task.")]
     last_changed: Annotated[datetime, _about("When the exporter last saw the task's configuration change.")]
     age: Annotated[timedelta, _about("`now - first_seen`.")]
-    now: Annotated[datetime, _about("The time; an expression that names it or `age` is evaluated once a minute.")]
+    now: Annotated[
+        datetime, _about("The current time; an expression that uses it or `age` is evaluated once a minute.")
+    ]
     shared_outputs: Annotated[
-        int, _about("How many of the task's push URLs another task, of any configured app, uses too.")
+        int, _about("Number of the task's push URLs that another task of any configured app uses too.")
     ]
     app: Annotated[AppFacts, _about("The app that the task belongs to.")]
 

@@ -35,12 +35,14 @@ class Absences:
         self._doubts = Doubts()
         self._found_unlisted: set[str] = set()
         """What lookups found after a reading did not show it, until one does."""
+        self._lost = 0
+        """Tasks that were removed since the last sweep was read."""
         self._confirmed: set[str] = set()
         """What the proof of a large loss found to be gone."""
         self._absent: set[str] = set()
-        """What the last sweep proved not to be in the list."""
-        self._proofs_missing = 0
-        """Lookups of `_absent` that must come back empty before all of them are gone."""
+        """What the last sweep proved not to be in the list, as long as no lookup finds any of it."""
+        self._absent_before: set[str] = set()
+        """What the sweep before proved, too, while no lookup was answered."""
         self._read_again_at: dict[str, float] = {}
         """Tasks whose row was refused as outdated, and from when on a request shows what is true."""
         self._settling = False
@@ -77,12 +79,13 @@ class Absences:
         Args:
             unseen: all of them.
             since: monotonic seconds: when the sweep began.
-            proves_absence: whether the list does not hold them. They are gone then, unless the list is cut, so some
-                are looked up all the same.
+            proves_absence: whether the list does not hold them. They are gone then, unless the list is cut: some are
+                looked up, and none may be found. If no lookup is answered, another sweep must prove it, too.
         """
         self.unseen(unseen, since=since)
+        self._lost = 0
+        self._absent_before = self._absent_before & set(unseen) if proves_absence else set()
         self._absent = set(unseen) if proves_absence else set()
-        self._proofs_missing = min(PROOFS_OF_LARGE_LOSS, len(self._absent))
 
     async def check_loss(
         self,
@@ -106,8 +109,7 @@ class Absences:
             IncompleteReadingError: its reason says what is not proven.
         """
         self._confirmed.clear()
-        is_large = len(unseen) == known or (len(unseen) > LARGE_LOSS_TASKS and len(unseen) > known * LARGE_LOSS_SHARE)
-        if is_large:
+        if is_large_loss(len(unseen), known):
             chosen, wanted = _spread(self._doubts.in_turn(unseen), MOST_LOOKUPS_FOR_PROOF), len(unseen)
         else:
             chosen = [task_id for task_id in unseen if task_id in self._found_unlisted] if overlapped else list(unseen)
@@ -129,6 +131,8 @@ class Absences:
             await self._lookups.run(batch, seconds=PROOF_SECONDS / 2, found=found, failed=self._failed)
             if len(self._confirmed) >= wanted or len(existing) == len(batch):
                 break
+        if not wanted and not self._confirmed.issuperset(chosen):
+            self._absent = set()  # what was found unlisted before may be so again
         if existing and length is not None and seen + len(existing) > length:
             raise IncompleteReadingError(
                 f"the list ends at row {length}, yet lookups find tasks that it does not show: "
@@ -162,10 +166,7 @@ class Absences:
             doubts: whether tasks in doubt are looked up.
             changed: called after each answer with what changed, and how many tasks the list had failed to show.
         """
-        now = self._clock.monotonic()
-        outdated = [task_id for task_id, at in self._read_again_at.items() if at <= now]
-        task_ids = outdated + (self._doubts.due(now) if doubts else [])
-        if self._settling or not task_ids:
+        if self._settling:
             return
 
         def found(answer: Found) -> None:
@@ -186,6 +187,17 @@ class Absences:
 
         self._settling = True
         try:
+            if self._absent and doubts:
+                left = max(0, PROOFS_OF_LARGE_LOSS - self._lost)
+                chosen = _spread(self._doubts.in_turn(self._absent), PROOFS_OF_LARGE_LOSS)[:left]
+                await self._lookups.run(chosen, seconds=PROOF_SECONDS, found=found, failed=self._failed)
+                gone = self._absent if self._lost else self._absent & self._absent_before
+                self._absent_before = self._absent - gone
+                self._absent = set()
+                changed([change for task_id in gone for change in self._is_gone(inventory, task_id)], 0)
+            now = self._clock.monotonic()
+            outdated = [task_id for task_id, at in self._read_again_at.items() if at <= now]
+            task_ids = outdated + (self._doubts.due(now) if doubts else [])
             await self._lookups.run(task_ids, seconds=seconds, found=found, failed=self._failed)
         finally:
             self._settling = False
@@ -199,29 +211,25 @@ class Absences:
             self._absent.clear()
 
     def _is_gone(self, inventory: Inventory, task_id: str) -> list[Change]:
-        """A lookup of a task in doubt came back empty. Enough of them prove what the list says of all others."""
-        gone = {task_id: self._doubts.since(task_id)}
+        """Remove a task that is in doubt."""
+        self._lost += 1
+        since = self._doubts.since(task_id)
+        self._doubts.settle([task_id])
         self._found_unlisted.discard(task_id)
-        if task_id in self._absent:
-            self._absent.discard(task_id)
-            self._proofs_missing -= 1
-            if self._proofs_missing <= 0:
-                gone |= {absent: self._doubts.since(absent) for absent in self._absent}
-                self._absent.clear()
-        self._doubts.settle(gone)
-        at = self._clock.monotonic()
-        return [
-            change
-            for gone_id, since in gone.items()
-            if since is not None
-            for change in inventory.remove([gone_id], settled_before=since, at=at)
-        ]
+        if since is None:
+            return []
+        return inventory.remove([task_id], settled_before=since, at=self._clock.monotonic())
 
     def _failed(self, task_id: str, answered: bool) -> None:
         now = self._clock.monotonic()
         if task_id in self._read_again_at:
             self._read_again_at[task_id] = now + RETRY_SECONDS
         self._doubts.failed(task_id, at=now, answered=answered)
+
+
+def is_large_loss(unseen: int, known: int) -> bool:
+    """Whether a reading lost so many of the known tasks that lookups must confirm it."""
+    return unseen > 0 and (unseen == known or (unseen > LARGE_LOSS_TASKS and unseen > known * LARGE_LOSS_SHARE))
 
 
 def _spread(task_ids: Sequence[str], most: int) -> list[str]:

@@ -12,7 +12,7 @@ import structlog
 
 from exporter.aliyun.errors import ApiError
 from exporter.clock import Clock
-from exporter.collect.absences import Absences
+from exporter.collect.absences import Absences, is_large_loss
 from exporter.collect.gathered import REPLICA_LAG_SECONDS
 from exporter.collect.intervals import Backoff, Intervals
 from exporter.collect.inventory import Change, Inventory
@@ -208,12 +208,13 @@ class Collector:
 
     async def _update(self) -> str:
         began = self._clock.now()
-        reading = await self._reader.read_front(self._requests.window(Priority.UPDATE), self.inventory.task_id_of)
-        self._seen_in_front |= reading.seen
+        reading = await self._read_front()
+        if is_large_loss(len(self._unseen_in(reading)), len(self.inventory)):
+            reading = await self._read_front()  # once more: a single page that is short says little
         self._absences.read(reading)
         self.wants_sweep |= not (reading.complete or reading.anchored)
         changes = self._accept(reading)
-        if reading.complete and not self._reading_list and (unseen := self._unseen(reading.seen, reading.began)):
+        if unseen := self._unseen_in(reading):
             self._absences.unseen(unseen, since=reading.began)
             self.wants_sweep |= len(unseen) > MANY_ABSENT
             self._tell(changes)
@@ -222,6 +223,20 @@ class Collector:
         self._standing.updated(began=began)
         self._tell(changes)
         return ""
+
+    async def _read_front(self) -> Reading:
+        reading = await self._reader.read_front(self._requests.window(Priority.UPDATE), self.inventory.task_id_of)
+        self._seen_in_front |= reading.seen
+        return reading
+
+    def _unseen_in(self, reading: Reading) -> list[str]:
+        """Return what a reading of the front does not show, if it reached the end of the list.
+
+        While a sweep reads, that is left to it: it may still bring rows that are older.
+        """
+        if not reading.complete or self._reading_list:
+            return []
+        return self._unseen(reading.seen, reading.began)
 
     async def _sweep(self) -> str:
         began, sent_before = self._clock.now(), self._requests.sent

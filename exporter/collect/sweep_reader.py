@@ -173,12 +173,10 @@ class SweepReader:
             return False
         if reading.length is None:
             return previous is not None and reading.seen | self._seen_in_front == seen_before
-        if (
-            reading.plan.overlap == 0
-            and not reading.one_answer
-            and (previous is None or not reading.seen <= seen_before)
-        ):
-            return False
+        if reading.plan.overlap == 0 and not reading.one_answer:
+            moved = self._seen_in_front
+            if previous is None or not (reading.seen ^ previous.seen) <= moved:
+                return False
         missing = reading.length - reading.rows_without_task_id - reading.doubled_rows
         missing -= len(reading.seen | self._seen_in_front)
         if missing > 0:

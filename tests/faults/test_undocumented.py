@@ -66,10 +66,10 @@ def test_a_refusal_is_never_taken_for_an_unknown_task(code: str) -> None:
         before = world.truth("app")
         world.fail(code, kind="look_up")
         world.service.fleet.delete("app", world.task_ids("app")[-1])
-        await world.clock.sleep(SWEEPS_SECONDS)
+        collector = world.monitor.apps["production", "app"].collector
+        await world.until(lambda _seen: collector.status.doubtful_tasks == 1)
         seen = world.seen()
         assert (seen.up("app"), seen.tasks("app"), seen.changes("app")) == (1, before, {})
-        assert world.monitor.apps["production", "app"].collector.status.doubtful_tasks == 1
 
     _quietly(scenario, apps={"app": 130}, variants=_variants())
 

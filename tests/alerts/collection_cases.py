@@ -14,8 +14,8 @@ def down(**labels: str) -> Firing:
     return Firing(
         labels={"job": "rtcmpu", "severity": "critical", **labels},
         description=(
-            "Prometheus can scrape no target of job rtcmpu: nothing is known about any task. "
-            "See whether the exporter runs, and what /targets of Prometheus says of the scrape."
+            "Prometheus can scrape no target of job rtcmpu: no task is monitored. Check that the exporter runs; "
+            "/targets of Prometheus shows the scrape error."
         ),
         dashboard="rtcmpu-exporter",
     )
@@ -42,8 +42,8 @@ def refused(apps: int, account: str = "prod") -> Firing:
     return Firing(
         labels={"account": account, "severity": "critical"},
         description=(
-            f"The API refuses the key of account {account}, or the exporter can't get one. Apps that can't be read: "
-            f"{apps}. Run `rtcmpu-exporter check-config --probe` with the exporter's configuration: it says which."
+            f"The API refuses the key of account {account}, or the exporter has no key. Apps that can't be read: "
+            f"{apps}. Run `rtcmpu-exporter check-config --probe` with the exporter's configuration for the reason."
         ),
         dashboard=f"rtcmpu-exporter?var-account={account}",
     )
@@ -55,7 +55,7 @@ def stale(age: str) -> Firing:
         labels={**OF_APP, "severity": "critical"},
         description=(
             f"App live of account prod was last read completely {age} ago or never: its task metrics are withdrawn, "
-            "and alerts about its tasks hold their last state. Look for the reason in rtcmpu_collection_state."
+            "and alerts about its tasks keep their last state. rtcmpu_collection_state has the reason."
         ),
         dashboard=COLLECTION,
     )
@@ -66,8 +66,8 @@ def failing(state: str) -> Firing:
     return Firing(
         labels={**OF_APP, "state": state, "severity": "warning"},
         description=(
-            f"App live of account prod was not brought up to date for several intervals: {state}. Its last data is"
-            " served until it is too old. The exporter's status page has the reason in plain words."
+            f"App live of account prod has not been updated or swept for several intervals: {state}. Its last data is "
+            "served until it is stale. The exporter's status page has the reason."
         ),
         dashboard=COLLECTION,
     )
@@ -98,9 +98,9 @@ def unread(account: str, apps: int) -> Firing:
     return Firing(
         labels={"account": account, "severity": "critical"},
         description=(
-            f"Apps of account {account} that no exporter reads any more: {apps}. The exporter that had them is down "
-            "or gone, and others do not have them. Alerts about their tasks keep their last state. See which on "
-            "/targets of Prometheus."
+            f"Apps of account {account} that no exporter reads any more: {apps}. Their exporter is down or removed, "
+            "and no other one reads them. Alerts about their tasks keep their last state. /targets of Prometheus "
+            "shows which exporters are down."
         ),
         dashboard=f"rtcmpu-exporter?var-account={account}",
     )
@@ -147,8 +147,8 @@ CASES: Final = (
                 Firing(
                     labels={"job": "rtcmpu", "severity": "warning"},
                     description=(
-                        "1 of the targets of job rtcmpu can't be scraped, others can. "
-                        "See which on /targets of Prometheus."
+                        "1 of the targets of job rtcmpu can't be scraped, others can. /targets of Prometheus shows "
+                        "which."
                     ),
                     dashboard="rtcmpu-exporter",
                 )
@@ -331,8 +331,8 @@ CASES: Final = (
                 Firing(
                     labels={"account": "prod", "severity": "warning"},
                     description=(
-                        "The API refuses 20 requests a minute of account prod. Who else uses the account's 50 "
-                        "requests a second? Lower requests_per_second of this exporter, or of the other."
+                        "The API throttles 20 requests per minute of account prod. Find the other users of the "
+                        "account's 50 requests per second, or lower requests_per_second."
                     ),
                     dashboard="rtcmpu-exporter?var-account=prod",
                 )
@@ -342,7 +342,7 @@ CASES: Final = (
     Case(
         about="A budget that stretches the intervals for half an hour does not suffice; a moment is fine.",
         alert="RtcmpuBudgetInsufficient",
-        summary="The request budget of an account does not suffice for the configured intervals.",
+        summary="The request budget of an account is too small for the configured intervals.",
         world=healthy(MINUTES)
         | healthy(MINUTES, app_id="radio")
         | healthy(MINUTES, account="dev")
@@ -357,8 +357,8 @@ CASES: Final = (
                     labels={"account": "prod", "severity": "warning"},
                     description=(
                         "The apps of account prod are read 2.5 times less often than configured. Give the account a "
-                        "larger share of requests_per_second, or longer intervals: `rtcmpu-exporter check-config` "
-                        "forecasts both."
+                        "larger share of requests_per_second, or configure longer intervals; `rtcmpu-exporter "
+                        "check-config` forecasts both."
                     ),
                     dashboard="rtcmpu-exporter?var-account=prod",
                 )
@@ -368,7 +368,7 @@ CASES: Final = (
     Case(
         about="A clock that is fast or slow by more than two minutes is reported for each account that sees it.",
         alert="RtcmpuClockSkewed",
-        summary="The exporter's clock and the API's differ.",
+        summary="The clocks of the exporter and the API differ.",
         world={
             series("rtcmpu_exporter_clock_skew_seconds", account="fast"): [0] * 5 + [180] * 15,
             series("rtcmpu_exporter_clock_skew_seconds", account="slow"): [0] * 5 + [-240] * 15,
@@ -380,9 +380,8 @@ CASES: Final = (
                 Firing(
                     labels={"account": account, "severity": "warning"},
                     description=(
-                        f"Seen from account {account}, the clocks are {apart} apart. At 15 minutes the API refuses "
-                        "signatures, and ages of data are wrong already. Check time synchronisation on the "
-                        "exporter's machine."
+                        f"For account {account} the clocks differ by {apart}, so ages of data are wrong. At 15 "
+                        "minutes the API refuses signatures. Check time synchronisation on the exporter's machine."
                     ),
                     dashboard=f"rtcmpu-exporter?var-account={account}",
                 )
@@ -409,8 +408,8 @@ CASES: Final = (
                 Firing(
                     labels={"account": "prod", "severity": "warning"},
                     description=(
-                        "The key of account prod ends in 1m 0s, and the renewal that should have happened by now did "
-                        "not succeed. The exporter's log says why."
+                        "The key of account prod expires in 1m 0s, and its renewal is failing. The exporter's log has "
+                        "the reason."
                     ),
                     dashboard="rtcmpu-exporter?var-account=prod",
                 )
@@ -430,9 +429,9 @@ CASES: Final = (
                 Firing(
                     labels={"job": "rtcmpu", "severity": "warning"},
                     description=(
-                        "An exporter of job rtcmpu refuses its new configuration and goes on with the one before; a "
-                        "restart would fail. Run `rtcmpu-exporter check-config` on the file: it names every mistake. "
-                        "Why a web configuration is refused is in the log."
+                        "An exporter of job rtcmpu refuses its new configuration and keeps the previous one; a "
+                        "restart would fail. Run `rtcmpu-exporter check-config` on the file for every mistake. The "
+                        "log has the reason for a web configuration."
                     ),
                     dashboard="rtcmpu-exporter",
                 )
@@ -452,9 +451,9 @@ CASES: Final = (
                 Firing(
                     labels={"job": "rtcmpu", "severity": "warning"},
                     description=(
-                        "An exporter of job rtcmpu refuses its new configuration and goes on with the one before; a "
-                        "restart would fail. Run `rtcmpu-exporter check-config` on the file: it names every mistake. "
-                        "Why a web configuration is refused is in the log."
+                        "An exporter of job rtcmpu refuses its new configuration and keeps the previous one; a "
+                        "restart would fail. Run `rtcmpu-exporter check-config` on the file for every mistake. The "
+                        "log has the reason for a web configuration."
                     ),
                     dashboard="rtcmpu-exporter",
                 )
@@ -472,8 +471,8 @@ CASES: Final = (
                 Firing(
                     labels={"path": "/metrics/tasks", "severity": "warning"},
                     description=(
-                        "1.5k series are missing on /metrics/tasks. Raise the limit of the configuration "
-                        "(metrics.per_task.max_series), or collect fewer apps."
+                        "1.5k series are left out on /metrics/tasks. Raise metrics.per_task.max_series, or collect "
+                        "fewer apps."
                     ),
                     dashboard="rtcmpu-exporter",
                 )
@@ -483,7 +482,7 @@ CASES: Final = (
     Case(
         about="Scrapes that take long for half an hour are reported.",
         alert="RtcmpuScrapeSlow",
-        summary="Scrapes of the exporter take long.",
+        summary="Scrapes of the exporter are slow.",
         world=healthy(MINUTES) | {series("scrape_duration_seconds"): [0.1] * 10 + [3] * 35},
         fires={
             "39m": [],
@@ -491,8 +490,8 @@ CASES: Final = (
                 Firing(
                     labels={"job": "rtcmpu", "severity": "warning"},
                     description=(
-                        "A scrape of job rtcmpu takes 3s; milliseconds are usual. Compare "
-                        "rtcmpu_exporter_event_loop_lag_seconds, the CPU that the exporter may use, and the network."
+                        "A scrape of job rtcmpu takes 3s; milliseconds are normal. Check "
+                        "rtcmpu_exporter_event_loop_lag_seconds, the CPU limit and the network."
                     ),
                     dashboard="rtcmpu-exporter",
                 )

@@ -11,16 +11,16 @@ EXPECTATIONS: Final = "rtcmpu-expectations?var-account=prod&var-app_id=live"
 
 UNEXPECTED: Final[dict[str, Any]] = {
     "alert": "RtcmpuUnexpectedTaskConfiguration",
-    "summary": "Tasks are configured as they should not be.",
+    "summary": "Tasks violate a rule.",
 }
 OPEN_FOR_LONG: Final[dict[str, Any]] = {
     "alert": "RtcmpuViolationOpenForLong",
-    "summary": "A rule has been violated for long.",
+    "summary": "A rule has been violated for a long time.",
 }
 NO_TASKS: Final[dict[str, Any]] = {"alert": "RtcmpuNoTasks", "summary": "An app that should have tasks has none."}
 QUOTA: Final[dict[str, Any]] = {
     "alert": "RtcmpuQuotaNearlyUsed",
-    "summary": "An app has used up most of its quota of tasks.",
+    "summary": "An app uses most of its task quota.",
 }
 DROPPED: Final[dict[str, Any]] = {
     "alert": "RtcmpuTasksDropped",
@@ -28,9 +28,9 @@ DROPPED: Final[dict[str, Any]] = {
 }
 CHURN: Final[dict[str, Any]] = {
     "alert": "RtcmpuChurnHigh",
-    "summary": "The tasks of an app change far more often than usual.",
+    "summary": "The tasks of an app change much more often than usual.",
 }
-FIELD_ERRORS: Final[dict[str, Any]] = {"alert": "RtcmpuFieldErrors", "summary": "Values of tasks can't be read."}
+FIELD_ERRORS: Final[dict[str, Any]] = {"alert": "RtcmpuFieldErrors", "summary": "Values of tasks are unreadable."}
 NOT_EVALUABLE: Final[dict[str, Any]] = {
     "alert": "RtcmpuRuleNotEvaluable",
     "summary": "A rule can't be evaluated for some tasks.",
@@ -94,8 +94,8 @@ def quota_at(percentage: str, severity: str, mode: str = "mixed") -> Firing:
     return Firing(
         labels=of_prod(severity, mix_mode=mode),
         description=(
-            f"App live of account prod uses {percentage} of its quota of {mode} tasks; at 100 % the service starts no "
-            "more. Stop tasks that nobody needs, or ask for more quota."
+            f"App live of account prod uses {percentage} of its quota of {mode} tasks; at 100 % the service refuses "
+            "to start more. Stop unneeded tasks, or ask for a larger quota."
         ),
         dashboard=APP_DASHBOARD,
     )
@@ -146,8 +146,8 @@ def many_changes(a_second: str) -> Firing:
     return Firing(
         labels=of_prod("warning"),
         description=(
-            f"App live of account prod sees {a_second} changes a second, far more than its daily average. See by"
-            " field and kind what changes; a client that starts, stops or updates tasks in a loop is the usual cause."
+            f"App live of account prod has {a_second} changes per second, far more than its daily average. Check "
+            "which fields change and how; the usual cause is a client that starts, stops or updates tasks in a loop."
         ),
         dashboard=APP_DASHBOARD,
     )
@@ -180,8 +180,8 @@ TASK_CASES: Final = (
                 Firing(
                     labels=of_prod("warning", "video-team", rule="bitrate"),
                     description=(
-                        "App live of account prod, violations of bitrate (Bitrate as agreed): 2. For example: task-a, "
-                        "task-b. The exporter's page lists them and says what each should be."
+                        "App live of account prod, violations of bitrate (Bitrate as agreed): 2. For example: "
+                        "task-a, task-b. The exporter's page lists them with the expected values."
                     ),
                     dashboard=EXPECTATIONS,
                     more=links_of("bitrate", "https://wiki.example.com/bitrate"),
@@ -189,8 +189,8 @@ TASK_CASES: Final = (
                 Firing(
                     labels=of_prod("critical", "live-ops", rule="push-host"),
                     description=(
-                        "App live of account prod, violations of push-host (Known push host): 2. "
-                        "The exporter's page lists them and says what each should be."
+                        "App live of account prod, violations of push-host (Known push host): 2. The exporter's page "
+                        "lists them with the expected values."
                     ),
                     dashboard=EXPECTATIONS,
                     more=links_of("push-host"),
@@ -210,8 +210,8 @@ TASK_CASES: Final = (
                 Firing(
                     labels={"account": "prod", "app_id": "a & b", "severity": "critical", "rule": "region"},
                     description=(
-                        "App a & b of account prod, violations of region (Region as agreed): 2. "
-                        "The exporter's page lists them and says what each should be."
+                        "App a & b of account prod, violations of region (Region as agreed): 2. The exporter's page "
+                        "lists them with the expected values."
                     ),
                     dashboard="rtcmpu-expectations?var-account=prod&var-app_id=a+%26+b",
                     more={
@@ -243,8 +243,8 @@ TASK_CASES: Final = (
                 Firing(
                     labels=of_prod(severity, rule="x"),
                     description=(
-                        "App live of account prod, violations of x (As agreed): 1. "
-                        "The exporter's page lists them and says what each should be."
+                        "App live of account prod, violations of x (As agreed): 1. The exporter's page lists them "
+                        "with the expected values."
                     ),
                     dashboard=EXPECTATIONS,
                     more=links_of("x"),
@@ -295,8 +295,8 @@ TASK_CASES: Final = (
                 Firing(
                     labels=of_prod("critical", rule="expect-tasks"),
                     description=(
-                        "App live of account prod lists no task at all, and its configuration expects some. "
-                        "See in the exporter's changes who went when, then ask whoever starts the tasks."
+                        "App live of account prod lists no task, and its configuration expects some. The exporter's "
+                        "changes show when tasks were removed; then ask the team that starts them."
                     ),
                     dashboard=APP_DASHBOARD,
                 )
@@ -340,7 +340,7 @@ TASK_CASES: Final = (
                     labels=of_prod("warning"),
                     description=(
                         "App live of account prod has 60% fewer tasks than it had within the last 1h. If no event "
-                        "ended, see in the exporter's changes which went, then ask whoever stops tasks."
+                        "ended, the exporter's changes show which were removed; then ask the team that stops them."
                     ),
                     dashboard=APP_DASHBOARD,
                 )
@@ -392,9 +392,8 @@ TASK_CASES: Final = (
                 Firing(
                     labels=of_prod("warning", field="MaxIdleTime"),
                     description=(
-                        "App live of account prod, values of MaxIdleTime that can't be read and count nowhere else: "
-                        "4. What is said of this field is incomplete. Find the tasks in the exporter's API and correct "
-                        "them."
+                        "App live of account prod, unreadable values of MaxIdleTime: 4. Metrics and rules about this "
+                        "field are incomplete. Find the tasks with the exporter's API and correct them."
                     ),
                     dashboard=APP_DASHBOARD,
                 )
@@ -416,7 +415,7 @@ RULE_CASES: Final = (
                     labels=of_prod("warning", "video-team", rule="gop"),
                     description=(
                         "App live of account prod, tasks that gop can't be evaluated for: 3. They neither pass nor "
-                        "violate it. Most often a field is missing that the rule does not guard with has()."
+                        "violate it. Usually the rule uses an absent field without has()."
                     ),
                     dashboard=EXPECTATIONS,
                 )
@@ -445,8 +444,8 @@ RULE_CASES: Final = (
                 Firing(
                     labels={"rule": name, "severity": "info", **owner},
                     description=(
-                        f"{name} has applied to no task for 1d. Compare its apps and when with what there is: "
-                        "`rtcmpu-exporter rules list` shows both."
+                        f"{name} has applied to no task for 1d. Check its apps and when: `rtcmpu-exporter rules list` "
+                        "shows both."
                     ),
                     dashboard="rtcmpu-expectations",
                 )

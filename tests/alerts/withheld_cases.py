@@ -27,8 +27,8 @@ FIRES: Final = [
     Firing(
         labels={"account": "prod", "app_id": "live", "rule": "region", "owner": "live-ops", "severity": "critical"},
         description=(
-            "App live of account prod, violations of region (Region as agreed): 3. "
-            "The exporter's page lists them and says what each should be."
+            "App live of account prod, violations of region (Region as agreed): 3. The exporter's page lists them "
+            "with the expected values."
         ),
         dashboard="rtcmpu-expectations?var-account=prod&var-app_id=live",
         more={
@@ -124,7 +124,7 @@ def case(
     return Case(
         about=about,
         alert="RtcmpuUnexpectedTaskConfiguration",
-        summary="Tasks are configured as they should not be.",
+        summary="Tasks violate a rule.",
         world=world,
         fires=fires,
         step=step,

@@ -61,7 +61,7 @@ def test_what_is_said_in_words_is_so() -> None:
     assert LONGEST_START_SECONDS == TIME_INTERVAL_SECONDS == 60
     assert "The file is written twice a minute where a sweep was accepted since" in _text("freshness")
     assert SAVE_SECONDS == 30
-    assert "go on with the last value for at most a day" in _text("freshness")
+    assert "keep the last value for at most a day" in _text("freshness")
     assert "last_over_time(app_rule:rtcmpu_policy_violations:max[1d])" in ALERTS_FILE.read_text()
     assert "three sweep intervals by default" in _text("scaling")
     assert Collection().stale_after_seconds == 3 * Collection().sweep_interval_seconds

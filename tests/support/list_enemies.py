@@ -90,6 +90,16 @@ def enemies() -> Iterator[Enemy]:
     for ties in ("by_page_size", "by_page_no", "changing"):
         yield Enemy(f"tied, {ties}", tasks=400, tied=True, variants={"ties": ties}, ends=NEVER_SURE)
     yield Enemy("cut list", variants={"listed_rows": 250}, from_start=False, ends=frozenset({State.PARTIAL}))
+    yield Enemy("cut by a few rows", variants={"listed_rows": 580}, from_start=False, ends=NEVER_SURE)
+    yield Enemy(
+        "cut by a few rows at rest, look-ups refused",
+        saved_per_second=0.0,
+        changes_per_second=0.0,
+        variants={"listed_rows": 580},
+        faults=(Fault("unknown_code", kind="look_up"),),
+        from_start=False,
+        ends=NEVER_SURE,
+    )
     yield Enemy("cut from the start", variants={"listed_rows": 250}, grace_intervals=4, ends=frozenset({State.PARTIAL}))
     yield Enemy(
         "refused beyond a row", variants={"deepest_row": 250}, from_start=False, ends=frozenset({State.LIMIT_EXCEEDED})

@@ -90,7 +90,24 @@ def enemies() -> Iterator[Enemy]:
     for ties in ("by_page_size", "by_page_no", "changing"):
         yield Enemy(f"tied, {ties}", tasks=400, tied=True, variants={"ties": ties}, ends=NEVER_SURE)
     yield Enemy("cut list", variants={"listed_rows": 250}, from_start=False, ends=frozenset({State.PARTIAL}))
+    yield Enemy("tied 3,000, by_page_size", tasks=3_000, tied=True, variants={"ties": "by_page_size"}, ends=NEVER_SURE)
     yield Enemy("cut by a few rows", variants={"listed_rows": 580}, from_start=False, ends=NEVER_SURE)
+    yield Enemy(
+        "cut by a few rows, look-ups refused",
+        variants={"listed_rows": 580},
+        faults=(Fault("unknown_code", kind="look_up"),),
+        from_start=False,
+        ends=NEVER_SURE,
+    )
+    for tasks, listed in ((150, 100), (90, 50)):
+        yield Enemy(
+            f"cut to {listed} of {tasks}",
+            tasks=tasks,
+            changes_per_second=3.0,
+            variants={"listed_rows": listed},
+            from_start=False,
+            ends=frozenset({State.PARTIAL}),
+        )
     yield Enemy(
         "cut by a few rows at rest, look-ups refused",
         saved_per_second=0.0,
@@ -146,6 +163,12 @@ def enemies() -> Iterator[Enemy]:
         half_way=_failing("empty_list", seconds=5),
     )
     yield Enemy("empty for 60 s", half_way=_failing("empty_list", seconds=60))
+    yield Enemy(
+        "empty from now on, many deleted",
+        changes_per_second=6.0,
+        half_way=_failing("empty_list"),
+        ends=frozenset({State.PARTIAL}),
+    )
     yield Enemy("empty from now on", half_way=_failing("empty_list"), ends=frozenset({State.PARTIAL}))
 
 

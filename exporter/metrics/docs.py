@@ -37,7 +37,7 @@ the buckets are a histogram and the other two gauges. `metrics.buckets` sets the
     histogram_quantile(0.9, sum by (le) (rtcmpu_task_video_bitrate_bytes_per_second_bucket)) * 8
 
 **Stability** is at the beginning of each HELP text. `STABLE`: name, type and labels change only in a new major version.
-`ALPHA`: they may change in any version; the changelog says so.
+`ALPHA`: they may change in any version; the changelog says so. All families are stable except those marked *alpha*.
 
 The names below include the suffix of an *info* or a *counter*, but not those of a *gauge histogram*.
 """
@@ -68,6 +68,8 @@ So a series that ends is not a resolved violation: check `rtcmpu_collection_data
 present. Messages about single tasks are not labels: see `/api/v1/violations`.
 """
 
+_OF_APPS: Final = "All of these also have the labels `account` and `app_id`.\n"
+
 _PROCESS: Final = """\
 `process_*` (memory, CPU, file descriptors, start time; on Linux) and `python_*` (garbage collection, version) come
 from the official Python client and follow its conventions.
@@ -83,23 +85,31 @@ def metrics_markdown() -> str:
     }
     parts = [_INTRODUCTION]
     for title, group in groups.items():
-        parts += (f"## {title}\n", _families_table(group))
-    parts += ("## About rules\n", _EXPECTATIONS, _families_table((*policy_families(), *RULE_FAMILIES)))
+        parts += (f"## {title}\n", _OF_APPS, _families_table(group, of_apps=True))
+    parts += ("## About rules\n", _EXPECTATIONS, _OF_APPS, _families_table(policy_families(), of_apps=True))
+    parts += ("Without `account` and `app_id`:\n", _families_table(RULE_FAMILIES))
     parts += ("## About the exporter itself\n", _families_table(EXPORTER_FAMILIES))
     parts.append(_PROCESS)
-    parts += ("## About single tasks: `/metrics/tasks`\n", _PER_TASK, _families_table(per_task_families()))
+    parts += (
+        "## About single tasks: `/metrics/tasks`\n",
+        _PER_TASK,
+        _OF_APPS,
+        _families_table(per_task_families(), of_apps=True),
+    )
     parts += ("## Labels\n", _labels_table(declarations()))
     return "\n".join(parts)
 
 
-def _families_table(declarations: Iterable[Declaration]) -> str:
-    """Return a row for each family."""
-    rows = ["| family | type | labels | means | stability |", "| --- | --- | --- | --- | --- |"]
+def _families_table(declarations: Iterable[Declaration], *, of_apps: bool = False) -> str:
+    """Return a row for each family; `of_apps` leaves out the labels `account` and `app_id`, which all of them have."""
+    rows = ["| family | type | labels | means |", "| --- | --- | --- | --- |"]
     for declaration in declarations:
-        kind = "gauge histogram" if declaration.kind == "gaugehistogram" else declaration.kind
-        names = ", ".join(f"`{name}`" for name in declaration.label_names)
+        kind: str = "gauge histogram" if declaration.kind == "gaugehistogram" else declaration.kind
+        if declaration.stability != "stable":
+            kind += f", *{declaration.stability}*"
+        labels = declaration.labels[2:] if of_apps else declaration.labels
         means = f"{declaration.help} {declaration.note}".strip()
-        rows.append(f"| `{declaration.name}` | {kind} | {names} | {_cell(means)} | {declaration.stability} |")
+        rows.append(f"| `{declaration.name}` | {kind} | {_spelled(label.name for label in labels)} | {_cell(means)} |")
     return "\n".join(rows) + "\n"
 
 

@@ -11,7 +11,7 @@ from exporter.policy.report import RuleReport
 
 EXAMPLE_TASK_ID: Final = Label("task_id", meaning="The TaskId.")
 
-NO_ZEROS: Final = "Absent instead of 0; `rtcmpu_policy_violations` shows whether the rule was evaluated."
+NO_ZEROS: Final = "Absent instead of 0."
 
 Value = Callable[[RuleReport], float | None]
 """What is said of a rule; None: nothing."""

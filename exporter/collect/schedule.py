@@ -162,6 +162,8 @@ class Schedule:
         wall_ahead_seconds = self._clock.now() - self._clock.monotonic()
         jump_seconds = wall_ahead_seconds - self._wall_ahead_seconds
         self._wall_ahead_seconds = wall_ahead_seconds
+        if not self._scheduler.running:
+            return
         if abs(jump_seconds) > CLOCK_JUMP_SECONDS:
             for (collector, kind), job in self._jobs.items():
                 # Some turns may have been laid after the jump already: those stay where they are.
@@ -208,7 +210,7 @@ class Schedule:
     def _hasten_sweep(self, collector: Collector) -> None:
         """Let a sweep that is wanted run before its turn, though not before a pause is over."""
         job = self._jobs.get((collector, Kind.SWEEP))
-        if job is None or collector.sweeping or not collector.wants_sweep:
+        if job is None or collector.sweeping or not collector.wants_sweep or not self._scheduler.running:
             return
         pause = collector.pause_ends_at(Kind.SWEEP) - self._clock.monotonic()
         sooner = self._time_in(max(0.0, pause + ROUNDING_SECONDS))

@@ -319,6 +319,24 @@ def test_stopping_cancels_what_runs(scene: Scene) -> None:
     play(scene, scenario)
 
 
+def test_a_turn_that_stopping_cancels_brings_no_sweep_forward(scene: Scene) -> None:
+    """A collector that wants a sweep as the schedule stops is no error."""
+
+    async def scenario() -> None:
+        collector = scene.collector(interval=100, sweep=1000)
+        await asyncio.sleep(1)
+        collector.takes_seconds[Kind.UPDATE] = 500
+        await asyncio.sleep(100)
+        collector.wants_sweep = True
+        scene.schedule.stop()
+        await asyncio.sleep(1)
+        scene.schedule.look_at_clock()
+        scene.schedule.start()  # which `play` stops again
+        assert scene.failures == []
+
+    play(scene, scenario)
+
+
 def test_turns_that_were_missed_are_left_out_and_the_phase_is_kept() -> None:
     """However long ago the last turn was, the next comes after now, in step with it, and is found in one step."""
     every = Every(lambda: 10.0)

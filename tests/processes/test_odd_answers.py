@@ -18,11 +18,11 @@ from tests.support.processes import Programs, Running, eventually
 pytestmark = pytest.mark.processes
 
 REST = (
-    "collection: {interval: 3s, sweep_interval: 6s, stale_after: 10m, request_timeout: 2s}\n"
+    "collection: {interval: 3s, sweep_interval: 6s, stale_after: 10m, request_timeout: 4s}\n"
     "policy: {default_rules: false}\n"
 )
 START_SECONDS = 60
-SETTLE_SECONDS = 60
+SETTLE_SECONDS = 120
 SWEEPS = 2
 """So many attempts to sweep, after an app became odd, must not turn what it shows."""
 _SAMPLE = re.compile(r'^(rtcmpu_\w+)\{account="[^"]*",app_id="([^"]*)"(?:,([^}]*))?\} (\S+)$', re.MULTILINE)
@@ -119,7 +119,7 @@ def grouped(apps: dict[str, Odd]) -> list[list[str]]:
 def check_log(daemon: Running) -> None:
     """No answer ends in an exception that nobody foresaw."""
     assert "Traceback" not in daemon.err
-    assert "internal_error" not in daemon.err
+    assert not re.search("internal.error.*exception=", daemon.err)
 
 
 def test_an_odd_answer_never_makes_a_wrong_picture(programs: Programs) -> None:
@@ -146,6 +146,7 @@ def test_an_odd_answer_never_makes_a_wrong_picture(programs: Programs) -> None:
         watch(url, apps, {name: odd.states for name, odd in apps.items()}, found)
         service.turn_good()
         watch(url, apps, all_ok, found)
+        daemon.end()
         check_log(daemon)
     wrong = [f"{name}: {', '.join(sorted(what))}" for name, what in found.items() if what]
     assert not wrong, "\n".join(wrong)

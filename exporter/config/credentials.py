@@ -17,22 +17,20 @@ SessionName = Annotated[
     str,
     Matches(r"^[A-Za-z0-9.@_-]{2,64}$", "2 to 64 letters, digits or . @ _ -"),
     _Stripped,
-    Field(description="How the session is called in the audit log."),
+    Field(description="Name of the session in the audit log."),
 ]
 SessionSeconds = Annotated[
     WholeDuration,
-    Field(
-        ge=900, le=43200, alias="duration", description="How long the temporary key lives; the role has to allow it."
-    ),
+    Field(ge=900, le=43200, alias="duration", description="Lifetime of the temporary key; the role must allow it."),
 ]
-SessionPolicy = Annotated[Text | None, Field(description="A policy, as JSON, that narrows the role's rights.")]
+SessionPolicy = Annotated[Text | None, Field(description="A JSON policy that restricts the role's permissions.")]
 StsEndpoint = Annotated[
     Annotated[
         str,
         Matches(r"^[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*(:[0-9]{1,5})?$", "a host name without scheme and path"),
     ]
     | None,
-    Field(description="Host of the token service, if not the default."),
+    Field(description="Host of the token service."),
 ]
 _SESSION_NAME: Final = "rtcmpu-exporter"
 
@@ -54,39 +52,39 @@ class AccessKey(Section):
 
 
 class EcsRamRole(Section):
-    """The RAM role of the ECS instance that this runs on, by its metadata service."""
+    """The RAM role of the ECS instance, from its metadata service."""
 
     type: Literal["ecs_ram_role"] = "ecs_ram_role"
 
-    role_name: Annotated[Text | None, Field(description="The role; found by itself if left out.")] = None
+    role_name: Annotated[Text | None, Field(description="The role. Default: the instance's role.")] = None
 
 
 class RamRoleArn(Section):
-    """A RAM role that is assumed with an access key."""
+    """A RAM role assumed with an access key."""
 
     type: Literal["ram_role_arn"] = "ram_role_arn"
 
     access_key_id: Annotated[KeyId, Field(description="Id of the key that assumes the role.")]
     access_key_secret: Annotated[KeySecret, Field(description="Secret of the key that assumes the role.")]
     security_token: Annotated[KeySecret | None, Field(description="Its token, if it is a temporary key.")] = None
-    role_arn: Annotated[Text, Field(description="The role, as `acs:ram::ACCOUNT:role/NAME`.")]
+    role_arn: Annotated[Text, Field(description="The role: `acs:ram::ACCOUNT:role/NAME`.")]
     role_session_name: SessionName = _SESSION_NAME
     policy: SessionPolicy = None
     duration_seconds: SessionSeconds = 3600
-    external_id: Annotated[Text | None, Field(description="The external id that the role's trust asks for.")] = None
+    external_id: Annotated[Text | None, Field(description="The external id that the role's trust policy requires.")] = (
+        None
+    )
     sts_endpoint: StsEndpoint = None
 
 
 class OidcRoleArn(Section):
-    """A RAM role that is assumed with an OIDC token, as for a service account of Kubernetes."""
+    """A RAM role assumed with an OIDC token, for example of a Kubernetes service account."""
 
     type: Literal["oidc_role_arn"] = "oidc_role_arn"
 
-    role_arn: Annotated[Text, Field(description="The role, as `acs:ram::ACCOUNT:role/NAME`.")]
-    oidc_provider_arn: Annotated[
-        Text, Field(description="The OIDC provider, as `acs:ram::ACCOUNT:oidc-provider/NAME`.")
-    ]
-    oidc_token_file: Annotated[FileName, Field(description="The file that holds the token.")]
+    role_arn: Annotated[Text, Field(description="The role: `acs:ram::ACCOUNT:role/NAME`.")]
+    oidc_provider_arn: Annotated[Text, Field(description="The OIDC provider: `acs:ram::ACCOUNT:oidc-provider/NAME`.")]
+    oidc_token_file: Annotated[FileName, Field(description="The file with the token.")]
     role_session_name: SessionName = _SESSION_NAME
     policy: SessionPolicy = None
     duration_seconds: SessionSeconds = 3600
@@ -98,11 +96,11 @@ class Profile(Section):
 
     type: Literal["profile"] = "profile"
 
-    profile: Annotated[Text | None, Field(description="The profile; the current one if left out.")] = None
+    profile: Annotated[Text | None, Field(description="The profile. Default: the current one.")] = None
 
 
 class CredentialsUri(Section):
-    """A local service that hands out temporary keys as JSON."""
+    """A local service that returns temporary keys as JSON."""
 
     type: Literal["credentials_uri"] = "credentials_uri"
 

@@ -40,29 +40,29 @@ TaskCount = Annotated[Annotated[Whole, Field(ge=0, le=1_000_000_000)] | None, Or
 
 
 class Quota(Section):
-    """How many tasks the vendor allows an app; without a number, or with `none`, it is unknown and not published."""
+    """The maximum number of tasks of an app. Without a value, or with `none`, it is unknown and not published."""
 
     single: Annotated[TaskCount, Field(description="Single-stream relay tasks.")] = None
     mixed: Annotated[TaskCount, Field(description="Mixed-stream relay tasks.")] = None
 
 
 class App(Section):
-    """One app whose tasks are read."""
+    """An app to read."""
 
-    id: Annotated[AppId, Field(description="The AppId, the label `app_id`.")]
-    name: Annotated[str, Field(max_length=200, description="What people call it.")] = ""
-    owner: Annotated[str, Field(max_length=200, description="Who answers for it.")] = ""
-    quota: Annotated[Quota, Field(description="How many tasks the vendor allows it.")] = Quota()
-    expect: Annotated[Expect | None, Field(description="What is expected of its tasks, without any rule file.")] = None
+    id: Annotated[AppId, Field(description="The AppId; the label `app_id`.")]
+    name: Annotated[str, Field(max_length=200, description="A name for people; the label `name`.")] = ""
+    owner: Annotated[str, Field(max_length=200, description="The owner; the label `owner`.")] = ""
+    quota: Annotated[Quota, Field(description="The maximum number of tasks.")] = Quota()
+    expect: Annotated[Expect | None, Field(description="Expectations of its tasks.")] = None
 
 
 class Account(Section):
-    """One access to the service with its budget, and the apps that are read through it."""
+    """An account of the service with its credentials, request budget and apps."""
 
     name: Annotated[AccountName, Field(description="The label `account`.")]
     endpoint: Annotated[
         Endpoint,
-        Field(description="The service's address, scheme and host alone."),
+        Field(description="The service's address: scheme and host."),
     ] = DEFAULT_ENDPOINT
     requests_per_second: Annotated[
         Number,
@@ -86,20 +86,20 @@ class Account(Section):
     ] = None
     proxy: Annotated[
         Proxy | None,
-        Field(description="HTTP proxy; if left out, HTTPS_PROXY and NO_PROXY are used."),
+        Field(description="HTTP proxy. Default: HTTPS_PROXY and NO_PROXY."),
     ] = None
-    ca_file: Annotated[FileName | None, Field(description="PEM file of authorities to trust beside the system's.")] = (
-        None
-    )
+    ca_file: Annotated[
+        FileName | None, Field(description="PEM file with CAs to trust in addition to the system's.")
+    ] = None
     app_files: Annotated[
         tuple[FilePattern, ...],
-        Field(description="Files that hold lists of apps, as names or patterns; followed when they change."),
+        Field(description="Files with lists of apps, as names or patterns; reloaded on change."),
     ] = ()
     credentials: Annotated[
         Credentials,
-        Field(description="Where the access key comes from; if left out, the official default chain."),
+        Field(description="Source of the access key. Default: the official default chain."),
     ] = DefaultChain()
-    apps: Annotated[tuple[App, ...], Field(description="The apps; those of `app_files` are added.")] = ()
+    apps: Annotated[tuple[App, ...], Field(description="The apps, in addition to those of `app_files`.")] = ()
 
     def __repr__(self) -> str:
         """Name it alone: the proxy's address can hold a password."""
@@ -107,17 +107,17 @@ class Account(Section):
 
 
 class Collection(Section):
-    """How often and how far the lists are read."""
+    """Intervals and limits of reading the lists."""
 
     interval_seconds: Annotated[
         Duration,
-        Field(ge=0.1, description="How often each app is brought up to date.", alias="interval"),
+        Field(ge=0.1, description="Interval between updates of an app.", alias="interval"),
     ] = 10.0
     sweep_interval_seconds: Annotated[
         Duration,
         Field(
             ge=0.1,
-            description="How often each app's whole list is read; at least `interval`.",
+            description="Interval between sweeps of an app; at least `interval`.",
             alias="sweep_interval",
         ),
     ] = 300.0
@@ -125,7 +125,7 @@ class Collection(Section):
         Duration,
         Field(
             ge=0.2,
-            description="When data that could not be renewed is withdrawn; at least 2 x `sweep_interval`.",
+            description="Age of the last accepted sweep at which data is withdrawn; at least 2 x `sweep_interval`.",
             alias="stale_after",
         ),
         DefaultNote("3 x `sweep_interval`"),
@@ -135,19 +135,17 @@ class Collection(Section):
         Field(
             ge=0.1,
             le=300,
-            description="The longest that one request may take, from connecting to the last byte.",
+            description="Timeout of a request, from connecting to the last byte.",
             alias="request_timeout",
         ),
     ] = 10.0
     max_tasks_per_app: Annotated[
         Whole,
-        Field(ge=100, le=10_000_000, description="An app with more is not read to the end: `limit_exceeded`."),
+        Field(ge=100, le=10_000_000, description="An app with more tasks is not read: `limit_exceeded`."),
     ] = 200_000
     state_file: Annotated[
         FileName | None,
-        Field(
-            description="Where accepted tasks are kept over a restart; nowhere if left out. Only its owner can read it."
-        ),
+        Field(description="File that keeps the data over a restart, readable by its owner only. Default: none."),
     ] = None
 
     @model_validator(mode="after")
@@ -173,9 +171,9 @@ class Collection(Section):
 
 
 class Buckets(Section):
-    """Upper bounds of the distributions, rising, without +Inf, which is added.
+    """Upper bounds of the distributions, ascending; +Inf is added.
 
-    Few by default: each bound is a series for each app, region and mode, in eight distributions.
+    The defaults are few: each bound adds a series per app, region and mode.
     """
 
     video_bitrate_kbps: Annotated[Bounds, Field(description="Video bitrate, kbit/s.")] = (
@@ -204,23 +202,23 @@ class Buckets(Section):
 
 
 class PerTask(Section):
-    """Series about single tasks, on `/metrics/tasks`: off unless they are asked for."""
+    """Per-task series on `/metrics/tasks`, off by default."""
 
-    enabled: Annotated[Switch, Field(description="Whether they are published.")] = False
+    enabled: Annotated[Switch, Field(description="Whether to publish them.")] = False
     max_series: Annotated[
         Whole,
         Field(
             ge=1,
             le=10_000_000,
-            description="The most series over all apps. A task has 4 to 16; tasks beyond are left out and counted.",
+            description="Maximum number of series of all apps, 4 to 16 per task. Further tasks are left out and counted.",
         ),
     ] = 100_000
 
 
 class Metrics(Section):
-    """What is published, and how finely."""
+    """Published metrics."""
 
-    per_task: Annotated[PerTask, Field(description="Series about single tasks.")] = PerTask()
+    per_task: Annotated[PerTask, Field(description="Per-task series.")] = PerTask()
 
     buckets: Annotated[Buckets, Field(description="Upper bounds of the distributions.")] = Buckets()
 
@@ -230,8 +228,8 @@ class Config(Section):
 
     accounts: Annotated[
         tuple[Account, ...],
-        Field(json_schema_extra={"minItems": 1}, description="What is read, and with which budget."),
+        Field(json_schema_extra={"minItems": 1}, description="The accounts with their apps."),
     ]
-    collection: Annotated[Collection, Field(description="How often and how far the lists are read.")] = Collection()
-    policy: Annotated[Policy, Field(description="Which rules are in force.")] = Policy()
-    metrics: Annotated[Metrics, Field(description="What is published, and how finely.")] = Metrics()
+    collection: Annotated[Collection, Field(description="Intervals and limits of reading the lists.")] = Collection()
+    policy: Annotated[Policy, Field(description="Rules and violations.")] = Policy()
+    metrics: Annotated[Metrics, Field(description="Published metrics.")] = Metrics()

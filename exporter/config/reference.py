@@ -45,19 +45,18 @@ metrics:
 _HEAD: Final = f"""\
 # Configuration
 
-A YAML file, given by `--config.file`. `rtcmpu-exporter check-config FILE` shows every mistake in it at once, each
-as `file:line:column: what, what was expected`. An editor that reads JSON Schema checks while you type:
-[config.schema.json](config.schema.json).
+A YAML file, selected by `--config.file`. `rtcmpu-exporter check-config FILE` reports every mistake as
+`file:line:column: what, what was expected`. [config.schema.json](config.schema.json) is its JSON Schema for editors.
 
 ```yaml
 {EXAMPLE}```
 
-- Unknown and duplicate keys are mistakes. A key without a value counts as left out.
+- Unknown and duplicate keys are mistakes. A key without a value is ignored.
 - Durations are written as in Prometheus: `100ms`, `30s`, `5m`, `1h30m`, `1d`.
-- `${{NAME}}` in a value is replaced by the environment variable; one that is not set is a mistake. `$$` is a `$`.
-- A text is taken as it is written: an id `007` stays `007`, quotes are not needed.
-- Any secret can stand in a file of its own, named by the key with `_file`; the file is read anew when it is used.
-- Relative paths start at the directory of the file.
+- `${{NAME}}` in a value is replaced by the environment variable; an unset variable is a mistake. `$$` is a `$`.
+- Texts need no quotes: the id `007` stays `007`.
+- The key with `_file` reads a secret from a file; the file is read again after a change.
+- Relative paths are relative to the directory of the file.
 """
 
 _SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
@@ -75,7 +74,7 @@ _SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("metrics: buckets", Buckets),
 )
 _APP_FILES: Final = """
-A file that `app_files` names holds a list of such apps and nothing else:
+A file of `app_files` is a list of apps:
 
 ```yaml
 - id: live-east
@@ -86,8 +85,8 @@ A file that `app_files` names holds a list of such apps and nothing else:
 _CREDENTIALS: Final = """
 ## credentials
 
-`type` says where the access key comes from. Without `type` it is an access key; without `credentials` it is the
-official default chain.
+`type` is the source of the access key. The default is `access_key`; without `credentials` it is the official default
+chain.
 """
 
 

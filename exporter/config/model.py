@@ -210,7 +210,7 @@ class PerTask(Section):
         Field(
             ge=1,
             le=10_000_000,
-            description="Maximum number of series of all apps, 4 to 16 per task. Further tasks are left out and counted.",
+            description="Maximum number of series, 4 to 16 per task, over all apps. Further tasks are left out.",
         ),
     ] = 100_000
 

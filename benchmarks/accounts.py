@@ -4,13 +4,13 @@ import random
 from pathlib import Path
 
 from exporter import __version__
-from exporter.access import Access
-from exporter.clock import SystemClock
-from exporter.collect.limiter import Limiter
-from exporter.config.credentials import AccessKey
+from exporter.collector.rate_limiter import Limiter
+from exporter.config.credential_kinds import AccessKey
 from exporter.config.model import Account, App
-from exporter.config.secret import Secret
+from exporter.core.clock import SystemClock
+from exporter.core.secret import Secret
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.service.accounts import Access
 
 REQUESTS_PER_SECOND = 50
 REQUEST_TIMEOUT_SECONDS = 10.0

@@ -10,15 +10,14 @@ from msgspec.structs import replace
 from benchmarks.fleet import pages, tasks_of
 from benchmarks.report import median_seconds, show
 from exporter import __version__
-from exporter.collect.status import Status
+from exporter.collector.status import Status
 from exporter.config.model import Buckets
-from exporter.metrics.aggregates import Aggregates
+from exporter.core.collection_state import State
+from exporter.core.task import Configuration
+from exporter.metrics.aggregates import Aggregates, AppReport
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.report import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.state import State
-from exporter.task import Configuration
 from tests.metrics.builders import STATUS
 
 DISTINCT_TASKS = 1000

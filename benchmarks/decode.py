@@ -6,9 +6,9 @@ from collections.abc import Callable
 from benchmarks.fleet import APP_ID, pages
 from benchmarks.plain_decoding import decode
 from benchmarks.report import median_seconds, milliseconds, show, times
-from exporter.aliyun.interning import Interner
+from exporter.aliyun.interner import Interner
 from exporter.aliyun.response import read_page, row_digest
-from exporter.collect.rows import AppRows
+from exporter.collector.reading import AppRows
 
 PAGES = 10
 RUNS = 15

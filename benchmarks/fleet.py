@@ -2,15 +2,15 @@
 
 import time
 
-from exporter.aliyun.interning import Interner
+from exporter.aliyun.interner import Interner
 from exporter.aliyun.response import read_page
-from exporter.collect.rows import AppRows
+from exporter.collector.reading import AppRows
+from exporter.core.task import Task
 from exporter.simulator.fleet import Fleet
 from exporter.simulator.generation import populate
 from exporter.simulator.message import Account
 from exporter.simulator.seeding import seeded
 from exporter.simulator.service import Service
-from exporter.task import Task
 
 APP_ID = "app-1"
 SEED = 1

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from exporter.clock import Clock
-from exporter.collect.limiter import Limiter
+from exporter.collector.rate_limiter import Limiter
+from exporter.core.clock import Clock
 from tests.support.naive_limiters import EvenSpacing, SendTimeLog
 from tests.support.rate_windows import REFUSED_BY, Gate, Link, saturate
 from tests.support.virtual_time import VirtualClock, run

@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 
 from benchmarks.report import percentile, show
 from exporter.aliyun.response import row_digest
-from exporter.collect.intervals import Intervals
-from exporter.collect.limiter import Limiter, Priority
+from exporter.collector.rate_limiter import Limiter, Priority
+from exporter.collector.status import Intervals
 from exporter.simulator.churn import Burst, Rates
 from exporter.simulator.variants import Variants
 from tests.support.moving_world import APP, Reader, Scene, World

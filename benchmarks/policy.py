@@ -17,18 +17,18 @@ from msgspec.structs import replace
 
 from benchmarks.fleet import pages, tasks_of
 from benchmarks.report import milliseconds, show
-from exporter.clock import SystemClock
-from exporter.collect.inventory import Entry, Inventory
-from exporter.collect.listing import Fresh
+from exporter.collector.inventory import Entry, Inventory
+from exporter.collector.reading import Fresh
 from exporter.config.model import App
-from exporter.policy.compiled import CompiledRule, compile_rule
-from exporter.policy.default_rules import default_rules
-from exporter.policy.finding_events import AnyRule, AppKey, Resolution
-from exporter.policy.language import Language
-from exporter.policy.policy import Policy
-from exporter.policy.rule import Rule, Severity
-from exporter.policy.rule_set import RuleSet
-from exporter.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
+from exporter.core.clock import SystemClock
+from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
+from exporter.rules.cel_language import Language
+from exporter.rules.compiled_rule import CompiledRule, compile_rule
+from exporter.rules.default_rules import default_rules
+from exporter.rules.engine import Policy
+from exporter.rules.finding_events import AnyRule, AppKey, Resolution
+from exporter.rules.rule import Rule, Severity
+from exporter.rules.rule_set import RuleSet
 
 KEY: Final = ("prod", "live")
 TASKS: Final = 100_000

@@ -24,16 +24,15 @@ from benchmarks.processes import SPAWN
 from benchmarks.report import median_seconds, milliseconds, show, times
 from benchmarks.scraping import Scrapes, scrape
 from exporter import __version__
-from exporter.clock import SystemClock
-from exporter.commands.running import run
 from exporter.config.model import Buckets
-from exporter.metrics.aggregates import Aggregates
+from exporter.core.clock import SystemClock
+from exporter.metrics.aggregates import Aggregates, AppReport
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Body, Exposition
 from exporter.metrics.family import Family, Label
-from exporter.metrics.formats import Format
-from exporter.metrics.report import AppReport
+from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.service.process import run
 from exporter.web import http_server
 from exporter.web.application import application
 from tests.metrics.builders import STATUS

@@ -19,17 +19,18 @@ from msgspec import Struct
 from benchmarks.accounts import account_at
 from benchmarks.processes import Simulated, in_own_process, simulator
 from benchmarks.report import show
-from exporter import __version__, log
-from exporter.clock import SystemClock
-from exporter.collect.collector import Collector
-from exporter.commands.running import run
+from exporter import __version__
+from exporter.collector.collector import Collector
 from exporter.config.model import Config
-from exporter.finding_log import FindingLog
+from exporter.core import log
+from exporter.core.clock import SystemClock
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.monitor import Monitor
-from exporter.policy.loading import rule_set_of
+from exporter.rules.rule_loader import rule_set_of
+from exporter.service.monitor import Monitor
+from exporter.service.process import run
+from exporter.service.violation_log import FindingLog
 
 FLEET = Simulated(apps=6, tasks=3000, requests_per_second=100_000, one_way_seconds=0.04, jitter_seconds=0.01)
 SECONDS = 30.0

@@ -12,12 +12,10 @@ from collections.abc import Iterable
 from benchmarks.accounts import access_to, account_at
 from benchmarks.processes import Simulated, cpu_seconds_of, in_own_process, simulator
 from benchmarks.report import milliseconds, show, times
-from exporter.aliyun.interning import Interner
-from exporter.collect.limiter import Priority
-from exporter.collect.listing import Answer
-from exporter.collect.rows import AppRows
-from exporter.collect.windows import Window
-from exporter.commands.running import run
+from exporter.aliyun.interner import Interner
+from exporter.collector.rate_limiter import Priority
+from exporter.collector.reading import Answer, AppRows, Window
+from exporter.service.process import run
 
 APP_ID = "app-1"
 TASKS = 2000

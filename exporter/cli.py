@@ -16,10 +16,10 @@ from click.core import ParameterSource
 
 from exporter import __version__
 from exporter.commands import exit_codes
-from exporter.config.flags import from_flags
+from exporter.config.loader import from_flags
 from exporter.config.mistakes import ConfigError, UsageError
 from exporter.config.model import DEFAULT_ENDPOINT
-from exporter.configuration_source import ConfigurationSource
+from exporter.service.configuration_source import ConfigurationSource
 
 PROGRAM: Final = "rtcmpu-exporter"
 DEFAULT_COMMAND: Final = "serve"
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.FOUND
     except Exception as error:  # noqa: BLE001 - a bug must not look like a finding or a mistake of usage
-        from exporter.supervisor import written
+        from exporter.service.supervisor import written
 
         sys.stderr.write(f"{PROGRAM}: internal error, please report it\n{written(error)}\n")
         return exit_codes.INTERNAL
@@ -267,7 +267,7 @@ def serve(
 ) -> int:
     """Run the daemon."""
     from exporter.commands import serve as command
-    from exporter.daemon import Options
+    from exporter.service.daemon import Options
 
     return command.serve(
         source_of(config_file, app_ids, endpoint),
@@ -294,7 +294,7 @@ def serve(
 def demo(simulator_address: str, **options: Any) -> int:
     """Run both."""
     from exporter.commands import demo as command
-    from exporter.daemon import Options
+    from exporter.service.daemon import Options
 
     return command.demo(Options(**options), *host_and_port(simulator_address))
 
@@ -427,7 +427,7 @@ def collect(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | 
 def audit(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | None, output: Any, fail_on: str) -> int:
     """Read once and evaluate."""
     from exporter.commands import audit as command
-    from exporter.policy.rule import Severity
+    from exporter.rules.rule import Severity
 
     least = None if fail_on == NEVER else Severity(fail_on)
     return command.audit(source_of(config_file, app_ids, endpoint), output, least)
@@ -454,8 +454,8 @@ def rules() -> None:
 )
 def list_rules(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | None, output: Any) -> int:
     """List rules."""
-    from exporter.clock import SystemClock
-    from exporter.commands import rules as command
+    from exporter.commands import rule_commands as command
+    from exporter.core.clock import SystemClock
 
     return command.list_rules(source_of(config_file, app_ids, endpoint), output, SystemClock().now())
 
@@ -471,6 +471,6 @@ def list_rules(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str
 @click.argument("files", metavar="FILE…", type=FILE, nargs=-1, required=True)
 def run_rule_tests(files: tuple[Path, ...]) -> int:
     """Test rules."""
-    from exporter.commands import rules as command
+    from exporter.commands import rule_commands as command
 
     return command.run_tests(list(files))

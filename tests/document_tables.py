@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from exporter.config.capacity import STANDARD_QUOTA, USABLE_SHARE, Pace, pace_of, pages_of, sweep_requests_of
 from exporter.config.durations import format_duration
-from exporter.config.forecast import STANDARD_QUOTA, USABLE_SHARE, Pace, pace_of, pages_of, sweep_requests_of
 from exporter.config.model import DEFAULT_REQUESTS_PER_SECOND, Collection
 
 DOCUMENTS: Final = ("docs/freshness.md", "docs/scaling.md")

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from exporter.config.reference import configuration_markdown
-from exporter.config.schema import json_schema_text
-from exporter.metrics.docs import metrics_markdown
-from exporter.policy.docs import rules_markdown
+from exporter.config.config_reference import configuration_markdown
+from exporter.config.json_schema import json_schema_text
+from exporter.metrics.catalogue import metrics_markdown
+from exporter.rules.rules_reference import rules_markdown
 from exporter.web.api.api_routes import openapi_text
 from grafana.generate import dashboard_files
 from tests.chart_files import chart_files

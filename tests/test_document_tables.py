@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.forecast import forecast
+from exporter.config.capacity import forecast
 from exporter.config.model import Account, App, Config, Quota
 from tests.document_tables import DOCUMENTS, documents_with_tables, with_tables
 from tests.support.processes import ROOT

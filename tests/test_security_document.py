@@ -6,12 +6,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from exporter import daemon, fresh_sweep, heartbeat, state_keeper
-from exporter.aliyun import credentials, failures, response, row, transport, values
-from exporter.collect import history, requests, state_file
+from exporter.aliyun import credentials, response, transport
+from exporter.aliyun import errors as failures
+from exporter.aliyun import field_values as values
+from exporter.aliyun import parse_task as row
+from exporter.collector import change_history as history
+from exporter.collector import requests
 from exporter.config import files, yaml_nodes
 from exporter.config.model import Collection
-from exporter.policy import compiled, language
+from exporter.rules import cel_language as language
+from exporter.rules import compiled_rule as compiled
+from exporter.service import daemon
+from exporter.service import on_demand as fresh_sweep
+from exporter.service import process as heartbeat
+from exporter.storage import state_file, state_keeper
 from exporter.web.connections import DEFAULT_LIMITS
 from exporter.web.webconfig import seen_files, users
 

@@ -9,15 +9,15 @@ from rich.table import Table
 
 from exporter.aliyun.client import Client
 from exporter.aliyun.errors import ApiError
-from exporter.clock import SystemClock
-from exporter.collect.limiter import Limiter, Priority
-from exporter.simulator import server
+from exporter.collector.rate_limiter import Limiter, Priority
+from exporter.core.clock import SystemClock
+from exporter.core.collection_state import State
+from exporter.simulator import http_server as server
 from exporter.simulator.fleet import Fleet
 from exporter.simulator.latency import Latency
 from exporter.simulator.message import Account
 from exporter.simulator.quota import Window
 from exporter.simulator.service import Service
-from exporter.state import State
 from tests.support.fake_service import KEY, Observed, client_of
 
 APP = "app"

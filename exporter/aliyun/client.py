@@ -10,15 +10,14 @@ from typing import Final, Protocol
 import aiohttp
 import msgspec
 
-from exporter.aliyun import failures
+from exporter.aliyun import errors as failures
 from exporter.aliyun.credentials import Credentials, CredentialsSource
-from exporter.aliyun.errors import ApiError
-from exporter.aliyun.http_date import parse_http_date
+from exporter.aliyun.errors import ApiError, parse_http_date
 from exporter.aliyun.response import Page, read_page
 from exporter.aliyun.signing import canonical_query, signed_headers
 from exporter.aliyun.transport import LARGE_BODY_BYTES, Answer, Transport, parse_endpoint
-from exporter.clock import Clock
-from exporter.state import State
+from exporter.core.clock import Clock
+from exporter.core.collection_state import State
 
 ACTION: Final = "ListRtcMPUTaskDetail"
 VERSION: Final = "2016-11-01"

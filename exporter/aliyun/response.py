@@ -11,10 +11,9 @@ import msgspec
 import xxhash
 
 from exporter.aliyun import lenient_json
-from exporter.aliyun.errors import ApiError
-from exporter.aliyun.failures import NAMES_OF_CODES
-from exporter.aliyun.row import MAX_ROW_BYTES, ForeignRow, read_row
-from exporter.state import State
+from exporter.aliyun.errors import NAMES_OF_CODES, ApiError
+from exporter.aliyun.parse_task import MAX_ROW_BYTES, ForeignRow, read_row
+from exporter.core.collection_state import State
 
 __all__ = ["ForeignRow", "Page", "read_page", "read_row", "row_digest"]
 

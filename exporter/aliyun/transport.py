@@ -1,28 +1,118 @@
 """Sending: one shared session for each account, one bounded HTTP exchange at a time."""
 
 import asyncio
+import errno
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
 from yarl import URL
 
-from exporter.aliyun.errors import ApiError
-from exporter.aliyun.failures import MAX_ERROR_BYTES
-from exporter.aliyun.name_resolver import NameResolver
-from exporter.aliyun.network_failures import transport_failure
+from exporter.aliyun.errors import MAX_ERROR_BYTES, ApiError
 from exporter.aliyun.proxies import Proxy, proxy_for
-from exporter.clock import Clock
 from exporter.config.mistakes import UsageError
-from exporter.config.secret import file_signature
-from exporter.state import State
+from exporter.core.clock import Clock
+from exporter.core.collection_state import State
+from exporter.core.secret import file_signature
+from exporter.core.threads import Worker
+
+THREADS: Final = 2
+"""For the endpoint and a proxy."""
+
+
+class NameResolver(aiohttp.ThreadedResolver):
+    """aiohttp's own resolver in other threads: the event loop has few, and lets slow look-ups use half of them."""
+
+    def __init__(self) -> None:
+        super().__init__(cast("asyncio.AbstractEventLoop", _Lookups()))
+
+
+class _Lookups:
+    """What of an event loop the resolver uses."""
+
+    def __init__(self) -> None:
+        self._worker = Worker("look up names", threads=THREADS)
+
+    async def getaddrinfo(self, host: str, port: int, *, type: int, family: int, flags: int) -> list[Any]:  # noqa: A002
+        """Do as the event loop's."""
+        return await self._worker.run(socket.getaddrinfo, host, port, family, type, 0, flags)
+
+    async def getnameinfo(self, address: tuple[Any, ...], flags: int) -> tuple[str, str]:
+        """Do as the event loop's."""
+        return await self._worker.run(socket.getnameinfo, address, flags)
+
+
+def transport_failure(error: Exception, *, host: str, port: int, proxy: Proxy | None) -> ApiError:
+    """Say why no answer came, by settings and host names, never by what an exception quotes.
+
+    Args:
+        error: What was raised while a request was made, sent or answered.
+        host: Whom the request was for.
+        port: Its port.
+        proxy: Through whom; None: directly.
+    """
+    if isinstance(error, TimeoutError):
+        through = f" through the proxy {proxy.shown}" if proxy else ""
+        return ApiError(
+            State.TIMEOUT,
+            f"{host}:{port} did not answer in time{through}: check the network, or raise request_timeout",
+            retryable=True,
+        )
+    sentence = (proxy and _proxy_sentence(error, f"{host}:{port}", proxy)) or _network_sentence(error, host, port)
+    if sentence is not None:
+        return ApiError(State.NETWORK_ERROR, sentence, retryable=True)
+    settings = f"endpoint, {proxy.setting}" if proxy else "endpoint"
+    return ApiError(
+        State.NETWORK_ERROR,
+        f"no request could be made for {host}:{port} ({type(error).__name__}): check {settings} and the credentials",
+    )
+
+
+def _proxy_sentence(error: Exception, where: str, proxy: Proxy) -> str | None:
+    """Say what is wrong with the proxy; None: nothing that is known."""
+    match error:
+        case aiohttp.ClientHttpProxyError(status=407):
+            return f"the proxy {proxy.shown} demands a login: check user and password of {proxy.setting}"
+        case aiohttp.ClientHttpProxyError(status=status):
+            return f"the proxy {proxy.shown} refused to connect to {where} with status {status}"
+        case aiohttp.ClientConnectorDNSError():
+            return f"the proxy {proxy.shown} cannot be resolved: check {proxy.setting} and the DNS of this machine"
+        case aiohttp.ClientProxyConnectionError():
+            return f"the proxy {proxy.shown} cannot be reached: check {proxy.setting}"
+        case _:
+            return None
+
+
+def _network_sentence(error: Exception, host: str, port: int) -> str | None:
+    """Tell the kinds of failure apart that need different hands; None: it is none of the network."""
+    where = f"{host}:{port}"
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            sentence = f"the certificate of {host} is not trusted: set ca_file if a proxy in between signs with its own"
+        case aiohttp.ClientConnectorSSLError() | ssl.SSLError():
+            sentence = f"no TLS with {where}: check that the endpoint's scheme and port are right"
+        case aiohttp.ClientConnectorDNSError():
+            sentence = f"{host} cannot be resolved: check endpoint and the DNS of this machine"
+        case OSError(errno=errno.ECONNREFUSED):
+            sentence = f"{where} refuses connections: check endpoint"
+        case OSError(errno=errno.ENETUNREACH | errno.EHOSTUNREACH | errno.ETIMEDOUT):
+            sentence = f"{where} cannot be reached: check the network, its routes and firewalls"
+        case aiohttp.ClientResponseError():
+            sentence = f"{where} does not speak HTTP: check that the endpoint's scheme and port are right"
+        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | OSError():
+            sentence = f"the connection to {where} broke off: if that lasts, look for a proxy or firewall in between"
+        case _:
+            return None
+    return sentence
+
 
 MAX_CONNECTIONS: Final = 50
 """As many as the service takes requests per second: with more in flight it is already late."""

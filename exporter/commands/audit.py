@@ -4,22 +4,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from exporter import __version__, log
-from exporter.audit.document import as_json
-from exporter.audit.findings import AppFindings, Audit, Violation
-from exporter.audit.gathering import gather
-from exporter.audit.junit import as_junit
-from exporter.audit.sarif import as_sarif
-from exporter.clock import SystemClock
+from exporter import __version__
 from exporter.commands import exit_codes
+from exporter.commands.audit_report import AppFindings, Audit, Violation, as_json, gather
 from exporter.commands.console import console, table
-from exporter.commands.running import run
-from exporter.commands.sweeping import name_failing, sweep
-from exporter.configuration_source import ConfigurationSource
+from exporter.commands.junit import as_junit
+from exporter.commands.sarif import as_sarif
+from exporter.commands.sweep_once import name_failing, sweep
+from exporter.core import log
+from exporter.core.clock import SystemClock
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.policy.rule import SEVERITIES, Severity
+from exporter.rules.rule import SEVERITIES, Severity
+from exporter.service.configuration_source import ConfigurationSource
+from exporter.service.process import run
 
 Output = Literal["table", "json", "sarif", "junit"]
 

@@ -6,27 +6,28 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from exporter import __version__, log
-from exporter.accesses import Accesses
+from exporter import __version__
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.transport import open_session
-from exporter.clock import SystemClock
-from exporter.collect.limiter import Priority
-from exporter.collect.requests import AppRequests
-from exporter.collect.windows import Window
+from exporter.collector.rate_limiter import Priority
+from exporter.collector.reading import Window
+from exporter.collector.requests import AppRequests
 from exporter.commands import exit_codes
 from exporter.commands.console import console, printable
-from exporter.commands.running import run
+from exporter.config.capacity import Forecast, forecast, series_of_app
 from exporter.config.durations import format_duration
-from exporter.config.forecast import Forecast, forecast, series_of_app
 from exporter.config.mistakes import ConfigError, Mistake
 from exporter.config.model import Config
-from exporter.configuration_source import ConfigurationSource
+from exporter.core import log
+from exporter.core.clock import SystemClock
+from exporter.core.collection_state import Part, State
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.policy.finding_events import AppKey
-from exporter.policy.loading import Loaded
-from exporter.state import Part, State
-from exporter.supervisor import Supervisor
+from exporter.rules.finding_events import AppKey
+from exporter.rules.rule_loader import Loaded
+from exporter.service.accounts import Accesses
+from exporter.service.configuration_source import ConfigurationSource
+from exporter.service.process import run
+from exporter.service.supervisor import Supervisor
 from exporter.web.webconfig.seen_files import SeenFiles
 from exporter.web.webconfig.web_config import read_web_config
 

@@ -8,20 +8,21 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from exporter import __version__, log
+from exporter import __version__
 from exporter.commands import exit_codes
 from exporter.commands.console import console, table
-from exporter.commands.running import run
-from exporter.commands.sweeping import name_failing, sweep
-from exporter.configuration_source import ConfigurationSource
+from exporter.commands.sweep_once import name_failing, sweep
+from exporter.core import log
+from exporter.core.task import MIXED, SINGLE, Task
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.formats import negotiate
 from exporter.metrics.labels import mix_mode
+from exporter.metrics.negotiation import negotiate
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.monitor import MonitoredApp
-from exporter.policy.rule_set import RuleSet
-from exporter.task import MIXED, SINGLE, Task
+from exporter.rules.rule_set import RuleSet
+from exporter.service.configuration_source import ConfigurationSource
+from exporter.service.monitor import MonitoredApp
+from exporter.service.process import run
 
 Output = Literal["table", "json", "prometheus"]
 

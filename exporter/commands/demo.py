@@ -3,23 +3,51 @@
 import asyncio
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
-from exporter import __version__, log
-from exporter.clock import SystemClock
+from exporter import __version__
 from exporter.commands import exit_codes
-from exporter.commands.demo_expectations import EXPECTATIONS
-from exporter.commands.running import run
 from exporter.commands.simulate import cannot_listen
-from exporter.config.credentials import AccessKey
-from exporter.config.model import Account, App, Collection, Config, Quota
-from exporter.config.secret import Secret
-from exporter.configuration_source import ConfigurationSource
-from exporter.daemon import Daemon, Options
+from exporter.config.credential_kinds import AccessKey
+from exporter.config.model import Account, App, Collection, Config, Expect, Quota, Range
+from exporter.core import log
+from exporter.core.clock import SystemClock
+from exporter.core.secret import Secret
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.simulator import server
-from exporter.simulator.demo import DemoAccount, demo_service
+from exporter.service.configuration_source import ConfigurationSource
+from exporter.service.daemon import Daemon, Options
+from exporter.service.process import run
+from exporter.simulator import http_server as server
+from exporter.simulator.demo_fleet import DemoAccount, demo_service
 from exporter.web.http_server import ListenError
+
+_PUSH_HOSTS: Final = ("push.live.example.com", "*.partner.example.net")
+
+EXPECTATIONS: Final[Mapping[str, Expect]] = MappingProxyType(
+    {
+        "live-main": Expect(
+            push_hosts=_PUSH_HOSTS,
+            push_schemes=("rtmp", "rtmps"),
+            resolution=("1080p", "720p", "480p", "portrait_720p", "portrait_360p"),
+            video_bitrate_kbps=Range(least=300.0, most=3000.0),
+            video_framerate=Range(least=15.0),
+            idle_timeout_seconds=Range(most=3600.0),
+            tasks=Range(least=1000.0, most=6000.0),
+        ),
+        "live-events": Expect(video_codec=("H.264", "H.265"), push_hosts=_PUSH_HOSTS),
+        "education": Expect(mix_mode=("mixed",), tasks=Range(most=60.0)),
+        "relay-only": Expect(mix_mode=("single",), outputs=Range(most=1.0)),
+        "staging-stage": Expect(
+            region=("CN-Shanghai", "AP-Singapore"),
+            push_hosts=_PUSH_HOSTS,
+            video_bitrate_kbps=Range(most=3000.0),
+            idle_timeout_seconds=Range(most=3600.0),
+        ),
+    }
+)
+"""By AppId."""
 
 
 def demo(options: Options, simulator_host: str, simulator_port: int) -> int:

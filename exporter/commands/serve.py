@@ -4,16 +4,16 @@ import os
 import random
 import sys
 
-from exporter import __version__, log
-from exporter.clock import SystemClock
+from exporter import __version__
 from exporter.commands import exit_codes
-from exporter.commands.running import run
 from exporter.config.mistakes import ConfigError, UsageError
-from exporter.configuration_source import ConfigurationSource
-from exporter.daemon import Daemon, Options
-from exporter.heartbeat import END_AFTER_SECONDS, Watchdog
+from exporter.core import log
+from exporter.core.clock import SystemClock
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.service_manager import ServiceManager, inherited_sockets
+from exporter.service.configuration_source import ConfigurationSource
+from exporter.service.daemon import Daemon, Options
+from exporter.service.process import END_AFTER_SECONDS, Watchdog, run
+from exporter.service.systemd import ServiceManager, inherited_sockets
 from exporter.web.http_server import ListenError
 
 

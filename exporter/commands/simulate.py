@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from exporter.commands import exit_codes
-from exporter.commands.running import run
-from exporter.simulator import server
-from exporter.simulator.demo import demo_service
+from exporter.service.process import run
+from exporter.simulator import http_server as server
+from exporter.simulator.demo_fleet import demo_service
 from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SimulatorOptions, build_service
 from exporter.simulator.service import Service
 

@@ -13,8 +13,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from exporter.config.secret import SecretFile
 from exporter.config.value_types import NONE, Kind, OrNone, is_secret, kind_of
+from exporter.core.secret import SecretFile
 
 FILE_SUFFIX: Final = "_file"
 V = TypeVar("V")

@@ -7,7 +7,7 @@ from typing import Any, Final, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from exporter.config.expansion import ExpansionError, expand
+from exporter.config.files import ExpansionError, expand
 from exporter.config.mistakes import Mistakes, Position
 from exporter.config.section import FILE_SUFFIX, keys_of, kinds_of
 from exporter.config.value_types import (

@@ -32,7 +32,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from exporter.config.durations import PATTERN as DURATION_PATTERN
 from exporter.config.durations import format_duration, parse_duration
-from exporter.config.secret import HIDDEN, Secret
+from exporter.core.secret import HIDDEN, Secret
 
 NONE: Final = "none"
 """How a number that may be absent is written when it is absent."""

@@ -1,12 +1,210 @@
 """Running sums over the tasks of one app, kept up to date by each task that comes, changes or goes."""
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from itertools import accumulate
+from typing import Final, TypeAlias
 
+from msgspec import Struct, field
+
+from exporter.collector.status import Status
+from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets
-from exporter.metrics.contribution import COUNTS, EGRESS, MEASURES, contribute_by
+from exporter.core.resolution import pixels
+from exporter.core.task import MIXED, Configuration, Encoding
+from exporter.metrics import labels
 from exporter.metrics.family import Distribution, LabelValues
-from exporter.task import Configuration
+from exporter.rules.findings import PolicyReport
+
+BYTES_PER_KILOBIT: Final = 125
+NANOSECONDS: Final = 1_000_000_000
+REMEMBERED_CONFIGURATIONS: Final = 2048
+
+COUNTS: Final = (
+    "tasks",
+    "outputs",
+    "by_video",
+    "by_audio",
+    "by_source",
+    "by_billing_tier",
+    "without_idle_timeout",
+    "field_errors",
+    "unknown_values",
+)
+"""The numbers of tasks, outputs or values, by label values."""
+
+EGRESS: Final = "egress"
+"""Bytes per second by region and cdn: a distribution without bounds, since only its sum is asked for."""
+
+
+class Measure(Struct, frozen=True):
+    """A quantity whose distribution is published, by region and mode."""
+
+    name: str
+    read: Callable[[Configuration], int | None]
+    """The amount; None where the task has no such readable number."""
+    bounds: Callable[[Buckets], tuple[float, ...]]
+    """The upper bounds in the base unit."""
+    amounts_per_unit: int = 1
+    """How many of `read`'s steps make one base unit."""
+
+
+class Contribution(Struct, frozen=True, gc=False):
+    """What one task adds."""
+
+    counts: tuple[tuple[str, LabelValues, int], ...]
+    """One of `COUNTS`, the label values, how many."""
+    amounts: tuple[tuple[str, LabelValues, int, int], ...]
+    """A measure's name or `EGRESS`, the label values, the place among the bounds, the amount."""
+
+
+Contribute: TypeAlias = Callable[[Configuration], Contribution]
+
+
+@lru_cache(maxsize=4)
+def contribute_by(buckets: Buckets) -> Contribute:
+    """Return the function that finds a configuration's contribution; it remembers the last ones.
+
+    All apps share one memory for the same buckets, since tasks are set up alike across apps too.
+    """
+    bounds = {
+        measure.name: tuple(bound * measure.amounts_per_unit for bound in measure.bounds(buckets))
+        for measure in MEASURES
+    }
+
+    @lru_cache(maxsize=REMEMBERED_CONFIGURATIONS)
+    def contribute(configuration: Configuration) -> Contribution:
+        return Contribution(
+            tuple(_counts(configuration)),
+            (*_distributed(configuration, bounds), *_egress(configuration)),
+        )
+
+    return contribute
+
+
+def _counts(configuration: Configuration) -> Iterator[tuple[str, LabelValues, int]]:
+    """Yield where the task is counted."""
+    region = labels.task_region(configuration)
+    yield "tasks", (region, labels.mix_mode(configuration)), 1
+    yield "by_billing_tier", (labels.billing_tier(configuration),), 1
+    if (video := labels.video(configuration)) is not None:
+        yield "by_video", video, 1
+    if (audio := labels.audio(configuration)) is not None:
+        yield "by_audio", audio, 1
+    if configuration.source is not None:
+        yield "by_source", labels.source(configuration.source), 1
+    if configuration.idle_timeout_seconds is None and "MaxIdleTime" not in configuration.field_errors:
+        yield "without_idle_timeout", (region,), 1
+    for output in configuration.outputs:
+        yield "outputs", (labels.cdn(output), labels.scheme(output)), 1
+    for name in configuration.field_errors:
+        yield "field_errors", (name,), 1
+    for name in configuration.unknown_values:
+        yield "unknown_values", (name,), 1
+
+
+def _distributed(
+    configuration: Configuration, bounds: dict[str, tuple[float, ...]]
+) -> Iterator[tuple[str, LabelValues, int, int]]:
+    """Yield the measures that the task has as a readable number."""
+    where = (labels.task_region(configuration), labels.mix_mode(configuration))
+    for measure in MEASURES:
+        amount = measure.read(configuration)
+        if amount is not None and amount >= 0:
+            yield measure.name, where, bisect_left(bounds[measure.name], amount), amount
+
+
+def _egress(configuration: Configuration) -> Iterator[tuple[str, LabelValues, int, int]]:
+    """Yield what a mixed task is set up to send to each of its outputs."""
+    encoding = configuration.encoding
+    if configuration.mix_mode != MIXED or encoding is None:
+        return
+    bitrates = (encoding.video.bitrate_kbps, encoding.audio.bitrate_kbps)
+    readable_kbps = [bitrate for bitrate in bitrates if bitrate is not None and bitrate >= 0]
+    if readable_kbps:
+        region = labels.task_region(configuration)
+        for output in configuration.outputs:
+            yield EGRESS, (region, labels.cdn(output)), 0, sum(readable_kbps) * BYTES_PER_KILOBIT
+
+
+def _of_encoding(read: Callable[[Encoding], int | None]) -> Callable[[Configuration], int | None]:
+    """Return a reader of a number that stands in EncodeParams."""
+    return lambda configuration: None if configuration.encoding is None else read(configuration.encoding)
+
+
+def _in_bytes(bitrate_kbps: int | None) -> int | None:
+    """Turn kbit/s into bytes per second."""
+    return None if bitrate_kbps is None else bitrate_kbps * BYTES_PER_KILOBIT
+
+
+def _gop_nanoseconds(encoding: Encoding) -> int | None:
+    """Return how long a group of pictures lasts."""
+    gop, framerate = encoding.video.gop, encoding.video.framerate
+    if gop is None or framerate is None or framerate <= 0:
+        return None
+    return (2 * gop * NANOSECONDS + framerate) // (2 * framerate)
+
+
+def _panes(configuration: Configuration) -> int | None:
+    """Return how many panes a task with video has."""
+    unreadable = not {"Layout", "UserPanes"}.isdisjoint(configuration.field_errors)
+    return None if unreadable or labels.video(configuration) is None else len(configuration.panes)
+
+
+def _users(configuration: Configuration) -> int | None:
+    """Return how many users are listed; none are every user of the channel, which is no number."""
+    return None if "UserInfos" in configuration.field_errors else configuration.users or None
+
+
+def _bytes_per_second(bounds_kbps: tuple[float, ...]) -> tuple[float, ...]:
+    """Turn bounds in kbit/s into the base unit."""
+    return tuple(bound * BYTES_PER_KILOBIT for bound in bounds_kbps)
+
+
+MEASURES: Final = (
+    Measure(
+        "video_bitrate",
+        _of_encoding(lambda encoding: _in_bytes(encoding.video.bitrate_kbps)),
+        lambda buckets: _bytes_per_second(buckets.video_bitrate_kbps),
+    ),
+    Measure(
+        "audio_bitrate",
+        _of_encoding(lambda encoding: _in_bytes(encoding.audio.bitrate_kbps)),
+        lambda buckets: _bytes_per_second(buckets.audio_bitrate_kbps),
+    ),
+    Measure(
+        "video_framerate",
+        _of_encoding(lambda encoding: encoding.video.framerate),
+        lambda buckets: buckets.video_framerate,
+    ),
+    Measure(
+        "gop_duration",
+        _of_encoding(_gop_nanoseconds),
+        lambda buckets: buckets.gop_seconds,
+        amounts_per_unit=NANOSECONDS,
+    ),
+    Measure(
+        "frame_pixels",
+        _of_encoding(lambda encoding: pixels(encoding.video.width, encoding.video.height)),
+        lambda buckets: buckets.frame_pixels,
+    ),
+    Measure(
+        "idle_timeout",
+        lambda configuration: configuration.idle_timeout_seconds,
+        lambda buckets: buckets.idle_timeout_seconds,
+    ),
+    Measure(
+        "panes",
+        _panes,
+        lambda buckets: buckets.panes,
+    ),
+    Measure(
+        "users",
+        _users,
+        lambda buckets: buckets.users,
+    ),
+)
 
 
 class Aggregates:
@@ -80,3 +278,15 @@ class Aggregates:
             cell[2 + place] += sign
             if not cell[0]:
                 del cells[where]
+
+
+class AppReport(Struct, frozen=True):
+    """Everything that the families about one app are computed from."""
+
+    status: Status
+    aggregates: Aggregates | None
+    """None while there is no data, or while it is withdrawn."""
+    changes: ChangeCounts = field(default_factory=ChangeCounts)
+    """Since the baseline."""
+    policy: PolicyReport | None = None
+    """As of the last evaluation, also while the data is withdrawn; None: there was none yet."""

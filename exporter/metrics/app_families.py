@@ -1,13 +1,14 @@
 """The families about an app's collection: always published, with data or without."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from exporter.collect.status import Status, Sweep
+from exporter.collector.status import Status, Sweep
+from exporter.collector.task_diff import FIELD_GROUPS, KINDS
+from exporter.core.collection_state import State
+from exporter.core.task import MIXED, SINGLE
+from exporter.metrics.aggregates import AppReport
 from exporter.metrics.family import Declaration, Family, Kind, Label, Sample
 from exporter.metrics.labels import ACCOUNT, APP_ID, KIND, OUTCOME, QUOTA_MODE, STATE
-from exporter.metrics.report import AppReport
-from exporter.state import State
-from exporter.task import MIXED, SINGLE
 
 AppFamily = Family[AppReport]
 
@@ -221,3 +222,37 @@ def _quotas(status: Status) -> Iterator[Sample]:
     for mode, quota in ((SINGLE, status.quota_single), (MIXED, status.quota_mixed)):
         if quota is not None:
             yield (mode,), quota
+
+
+def change_families() -> tuple[AppFamily, ...]:
+    """Return the families in the order of the exposition."""
+    return (
+        app_family(
+            Declaration(
+                name="rtcmpu_task_changes_total",
+                kind="counter",
+                help="Tasks added, removed or modified since the baseline.",
+                labels=(Label("change", KINDS, "Kind of the change."),),
+                note="The baseline is the first snapshot of this process. Two changes of a task between two updates "
+                "count once; saving a task without a change does not count.",
+            ),
+            lambda report: _counted(report, report.changes.by_kind, KINDS),
+        ),
+        app_family(
+            Declaration(
+                name="rtcmpu_task_field_changes_total",
+                kind="counter",
+                help="Modified tasks since the baseline, by changed field group; a task counts once per group.",
+                labels=(Label("field", FIELD_GROUPS, "Group of fields."),),
+                note="`other`: fields that the exporter does not know.",
+            ),
+            lambda report: _counted(report, report.changes.by_field, FIELD_GROUPS),
+        ),
+    )
+
+
+def _counted(report: AppReport, counts: Mapping[str, int], values: tuple[str, ...]) -> Iterator[Sample]:
+    """Yield a count for each value, once there is a baseline."""
+    if report.status.sweep is not None:
+        for value in values:
+            yield (value,), counts.get(value, 0)

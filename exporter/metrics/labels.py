@@ -6,11 +6,9 @@ documentation names a default.
 
 from typing import Final
 
-from exporter import frame_size
-from exporter.metrics.family import Label
-from exporter.policy.rule import SEVERITIES
-from exporter.state import Part, State
-from exporter.task import (
+from exporter.core import resolution as frame_size
+from exporter.core.collection_state import Part, State
+from exporter.core.task import (
     AUDIO_CHANNELS,
     AUDIO_SAMPLE_RATES_HERTZ,
     MIX_MODES,
@@ -28,6 +26,8 @@ from exporter.task import (
     Source,
     Video,
 )
+from exporter.metrics.family import Label
+from exporter.rules.rule import SEVERITIES
 
 OTHER: Final = "other"
 NONE: Final = "none"

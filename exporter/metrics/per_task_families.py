@@ -5,11 +5,11 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from exporter.collect.inventory import Entry
+from exporter.collector.inventory import Entry
+from exporter.core.task import Audio, Configuration, Video
 from exporter.metrics import labels
-from exporter.metrics.contribution import MEASURES
+from exporter.metrics.aggregates import MEASURES
 from exporter.metrics.family import Declaration, Family, Label, Sample
-from exporter.task import Audio, Configuration, Video
 
 BITS: Final = "Multiply by 8 for bits per second."
 TASK_ID: Final = Label("task_id", meaning="The TaskId.")

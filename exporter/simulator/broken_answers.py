@@ -7,7 +7,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct, field
 
-from exporter.simulator.errors import ServiceError
+from exporter.simulator.error_answers import ServiceError
 from exporter.simulator.listing import Parameters, answer_body, rows_json
 from exporter.simulator.message import Response
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from exporter.simulator.errors import ServiceError
+from exporter.simulator.error_answers import ServiceError
 from exporter.simulator.fleet import TaskList
 from exporter.simulator.ordering import RecencyOrder, Row
 from exporter.simulator.variants import Variants, respelled

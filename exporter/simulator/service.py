@@ -15,7 +15,7 @@ import msgspec
 
 from exporter.simulator.broken_answers import FAULTS, Exchange, error_response, json_response
 from exporter.simulator.churn import Churn
-from exporter.simulator.errors import ServiceError
+from exporter.simulator.error_answers import ServiceError
 from exporter.simulator.faults import Faults
 from exporter.simulator.fleet import Fleet, LaggingReplica, TaskList
 from exporter.simulator.latency import Latency

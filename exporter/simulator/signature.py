@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl, quote
 
-from exporter.simulator.errors import ServiceError
+from exporter.simulator.error_answers import ServiceError
 from exporter.simulator.message import Account, Request
 
 ALGORITHM: Final = "ACS3-HMAC-SHA256"

@@ -7,8 +7,8 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from exporter.clock import Clock
 from exporter.config.mistakes import UsageError
+from exporter.core.clock import Clock
 from exporter.metrics.exposition import TASKS_PATH
 from exporter.web.api.api_routes import api_routes
 from exporter.web.connections import DEFAULT_LIMITS, Limits

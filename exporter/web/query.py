@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from exporter.collect.history import RecordedChange
-from exporter.collect.inventory import Entry
+from exporter.collector.change_history import RecordedChange
+from exporter.collector.inventory import Entry
 from exporter.metrics import labels
-from exporter.policy.rule import SEVERITIES
+from exporter.rules.rule import SEVERITIES
 from exporter.web.view import FindingKind, FindingsView, RuleView, View
 
 DEFAULT_LIMIT: Final = 100

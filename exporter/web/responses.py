@@ -14,7 +14,7 @@ from isal import igzip
 from msgspec import Meta
 
 from exporter import __version__
-from exporter.metrics.formats import wants_gzip
+from exporter.metrics.negotiation import wants_gzip
 
 SAFE_HEADERS: Final = {
     "Content-Security-Policy": (

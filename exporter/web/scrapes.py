@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, TypeAlias
 from aiohttp import hdrs, web
 
 from exporter.metrics.exposition import TASKS_PATH, Body
-from exporter.metrics.formats import Format, negotiate, wants_gzip
+from exporter.metrics.negotiation import Format, negotiate, wants_gzip
 from exporter.web.connections import Limits
 from exporter.web.responses import error_answer, listed_header, stream
 from exporter.web.view import View

@@ -6,13 +6,13 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from exporter.collect.history import RecordedChange
-from exporter.collect.inventory import Entry
-from exporter.collect.status import Status
-from exporter.collect.sweep_report import SweepReport
+from exporter.collector.change_history import RecordedChange
+from exporter.collector.inventory import Entry
+from exporter.collector.status import Status
+from exporter.collector.sweep_result import SweepReport
 from exporter.metrics.exposition import Body
-from exporter.metrics.formats import Format
-from exporter.policy.rule import Outcome, Rule
+from exporter.metrics.negotiation import Format
+from exporter.rules.rule import Outcome, Rule
 
 
 class AppView(Struct, frozen=True):

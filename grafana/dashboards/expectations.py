@@ -4,7 +4,7 @@ from typing import Final
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
-from exporter.policy.rule import SEVERITIES
+from exporter.rules.rule import SEVERITIES
 from grafana.dashboards.expectation_tables import affected_apps, examples, exemptions, open_longest, rules
 from grafana.parts import variables
 from grafana.parts.layout import Band, Section, finished, numbers, pair

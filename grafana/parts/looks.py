@@ -6,7 +6,7 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard as model
 
-from exporter.state import State
+from exporter.core.collection_state import State
 
 FINE: Final = "green"
 NOTICE: Final = "blue"

@@ -10,8 +10,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from exporter.core.collection_state import State
 from exporter.metrics.catalogue import declarations
-from exporter.state import State
 
 HISTOGRAM_SUFFIXES: Final = {
     "histogram": ("_bucket", "_count", "_sum"),

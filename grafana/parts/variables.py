@@ -5,7 +5,7 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefresh, VariableSort
 
-from exporter.policy.rule import SEVERITIES
+from exporter.rules.rule import SEVERITIES
 from grafana.parts.queries import Scope
 from grafana.parts.targets import DATASOURCE
 

@@ -14,8 +14,8 @@ from exporter.aliyun.errors import ApiError
 from exporter.aliyun.response import Page, read_page
 from exporter.aliyun.signing import authorization
 from exporter.aliyun.transport import LARGE_BODY_BYTES, MAX_BODY_BYTES
-from exporter.config.secret import Secret
-from exporter.state import State
+from exporter.core.collection_state import State
+from exporter.core.secret import Secret
 from tests.support.fake_service import (
     EMPTY_PAGE,
     KEY,

@@ -18,12 +18,12 @@ from exporter.aliyun.credentials import (
     CredentialsSource,
     Fetch,
     KeySource,
+    key_source,
 )
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.key_fetching import key_source
-from exporter.config.credentials import AccessKey
-from exporter.config.secret import Secret, SecretFile
-from exporter.state import State
+from exporter.config.credential_kinds import AccessKey
+from exporter.core.collection_state import State
+from exporter.core.secret import Secret, SecretFile
 
 
 @dataclass

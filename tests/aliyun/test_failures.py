@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.aliyun.errors import ApiError
-from exporter.aliyun.failures import MAX_WAIT_SECONDS, answer_failure, is_about_the_task
-from exporter.state import State
+from exporter.aliyun.errors import MAX_WAIT_SECONDS, ApiError, answer_failure, is_about_the_task
+from exporter.core.collection_state import State
 
 NOW = 1_700_000_000.0
 MESSAGE = "GET&%2F&AccessKeyId%3Dsecret"

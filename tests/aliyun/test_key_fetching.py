@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from exporter.aliyun.credentials import key_source
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.key_fetching import key_source
-from exporter.config.credentials import AccessKey, DefaultChain
-from exporter.config.secret import Secret, SecretFile
-from exporter.state import State
+from exporter.config.credential_kinds import AccessKey, DefaultChain
+from exporter.core.collection_state import State
+from exporter.core.secret import Secret, SecretFile
 
 
 def test_a_fixed_key_is_what_stands_in_the_configuration() -> None:
@@ -82,9 +82,9 @@ def test_fixed_keys_do_not_import_the_official_library() -> None:
     program = """
 import sys
 import exporter.aliyun.client
-from exporter.aliyun.key_fetching import key_source
-from exporter.config.credentials import AccessKey, DefaultChain
-from exporter.config.secret import Secret
+from exporter.aliyun.credentials import key_source
+from exporter.config.credential_kinds import AccessKey, DefaultChain
+from exporter.core.secret import Secret
 key_source(AccessKey(access_key_id="id", access_key_secret=Secret("s"))).fetch()
 key = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "id", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "s"}
 key_source(DefaultChain(), environment=key).fetch()

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from exporter.aliyun.documented import Row
-from exporter.aliyun.fields import FieldReader
-from exporter.aliyun.mending import decode, mend
-from exporter.aliyun.row import read_row
+from exporter.aliyun.field_reader import FieldReader
+from exporter.aliyun.json_repair import decode, mend
+from exporter.aliyun.parse_task import read_row
+from exporter.aliyun.row_schema import Row
 from tests.support.documented_rows import documented_rows
 from tests.support.rows import VENDOR_EXAMPLE, changed, example_row
 

@@ -20,11 +20,11 @@ from alibabacloud_credentials.utils import auth_constant, auth_util
 from Tea.core import TeaCore
 
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.official import OfficialSources
+from exporter.aliyun.sdk_credentials import OfficialSources
 from exporter.aliyun.token_services import Trust, _proxy_of
-from exporter.config import credentials as kinds
-from exporter.config.secret import Secret
-from exporter.state import State
+from exporter.config import credential_kinds as kinds
+from exporter.core.collection_state import State
+from exporter.core.secret import Secret
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 

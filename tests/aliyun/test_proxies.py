@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.aliyun.network_failures import transport_failure
 from exporter.aliyun.proxies import Proxy, is_exempt, proxy_for
+from exporter.aliyun.transport import transport_failure
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.aliyun.interning import Interner
+from exporter.aliyun.interner import Interner
+from exporter.aliyun.parse_task import MAX_ID_BYTES, MAX_PANES, MAX_URLS, MAX_USERS, ForeignRow, read_row
 from exporter.aliyun.response import read_page
-from exporter.aliyun.row import MAX_ID_BYTES, MAX_PANES, MAX_URLS, MAX_USERS, ForeignRow, read_row
-from exporter.state import State
-from exporter.task import DIGEST_GROUPS, FIELDS, Output, Pane, Sei, Source, Task
+from exporter.core.collection_state import State
+from exporter.core.task import DIGEST_GROUPS, FIELDS, Output, Pane, Sei, Source, Task
 from tests.support.documented_rows import documented_rows
 from tests.support.rows import VENDOR_EXAMPLE, changed, example_row, json_values, leaf_paths
 

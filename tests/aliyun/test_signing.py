@@ -10,7 +10,7 @@ from Tea.request import TeaRequest
 
 from exporter.aliyun.credentials import Credentials
 from exporter.aliyun.signing import EMPTY_BODY_SHA256, authorization, canonical_query, signed_headers
-from exporter.config.secret import Secret
+from exporter.core.secret import Secret
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 HEADER_VALUES = st.text(string.ascii_letters + string.digits + " ~_-./+=", max_size=30)

@@ -14,8 +14,8 @@ from aiohttp import web
 
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.transport import Endpoint, Transport, open_session, parse_endpoint, use_fast_zlib
-from exporter.clock import SystemClock
-from exporter.state import State
+from exporter.core.clock import SystemClock
+from exporter.core.collection_state import State
 from tests.support.fake_service import EMPTY_PAGE, answer_text, serving
 from tests.support.hanging import hanging_call
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from exporter import log
 from exporter.commands.audit import Output, _audit
 from exporter.config.mistakes import ConfigError
-from exporter.configuration_source import ConfigurationSource
+from exporter.core import log
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.policy.rule import Severity
+from exporter.rules.rule import Severity
+from exporter.service.configuration_source import ConfigurationSource
 from tests.support.configurations import account, write_configuration
 from tests.support.log_state import logging_restored
 from tests.support.monitored import Simulated, simulated

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from exporter.commands.check_config import check_config
-from exporter.config.forecast import forecast
+from exporter.config.capacity import forecast
 from exporter.config.mistakes import ConfigError
-from exporter.config.model import Account, App, Collection, Config, Quota
-from exporter.config.policy_model import Expect, Policy
-from exporter.configuration_source import ConfigurationSource
+from exporter.config.model import Account, App, Collection, Config, Expect, Policy, Quota
+from exporter.service.configuration_source import ConfigurationSource
 
 
 def _shown(config: Config, capsys: pytest.CaptureFixture[str]) -> list[str]:

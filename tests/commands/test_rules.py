@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.commands.rules import list_rules, run_tests
+from exporter.commands.rule_commands import list_rules, run_tests
 from exporter.config.mistakes import ConfigError
-from exporter.configuration_source import ConfigurationSource
+from exporter.service.configuration_source import ConfigurationSource
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC).timestamp()
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.expansion import ExpansionError, expand
+from exporter.config.files import ExpansionError, expand
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.config.credentials import DefaultChain
-from exporter.config.flags import from_flags
+from exporter.config.credential_kinds import DefaultChain
+from exporter.config.loader import from_flags
 from exporter.config.mistakes import ConfigError
 from exporter.config.model import App
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from exporter.config.credentials import AccessKey, Credentials, DefaultChain, EcsRamRole
-from exporter.config.limiter_groups import limiter_groups
+from exporter.config.capacity import limiter_groups
+from exporter.config.credential_kinds import AccessKey, Credentials, DefaultChain, EcsRamRole
 from exporter.config.model import Account
-from exporter.config.secret import Secret
+from exporter.core.secret import Secret
 
 
 def key(access_key_id: str, text: str = "s") -> AccessKey:

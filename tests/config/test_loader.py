@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config.credentials import (
+from exporter.config.credential_kinds import (
     AccessKey,
     CredentialsUri,
     DefaultChain,
@@ -20,9 +20,8 @@ from exporter.config.credentials import (
 from exporter.config.files import MOST_BYTES
 from exporter.config.loader import Loaded, load
 from exporter.config.mistakes import MOST_MISTAKES, ConfigError
-from exporter.config.model import Account, App, Collection, Config, Quota
-from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
-from exporter.config.secret import Secret, SecretFile
+from exporter.config.model import Account, App, Collection, Config, Expect, Policy, Quota, Range, RuleSwitch
+from exporter.core.secret import Secret, SecretFile
 
 GOOD = Path(__file__).parent / "good"
 MINIMAL = "accounts:\n  - name: a\n    apps: [{id: live}]\n"

@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.config.credentials import AccessKey, CredentialsUri
+from exporter.config.credential_kinds import AccessKey, CredentialsUri
 from exporter.config.loader import load
-from exporter.config.model import Account, App, Config
-from exporter.config.redacted import redacted
-from exporter.config.secret import Secret
+from exporter.config.model import Account, App, Config, redacted
+from exporter.core.secret import Secret
 
 GOOD = sorted((Path(__file__).parent / "good").glob("*.yml"))
 ENVIRONMENT = {"ACCOUNT": "prod", "RATE": "20", "KEY_ID": "key", "SECRET": "swordfish", "NONE": "none"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter import __version__
-from exporter.policy.loading import load
+from exporter.rules.rule_loader import load
 from tests.support.chart import rendered
 from tests.support.command_line import parsed
 from tests.support.manifests import (

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from exporter.commands.exit_codes import USAGE
-from exporter.daemon import BEAT_SECONDS, DRAIN_SECONDS
+from exporter.service.daemon import BEAT_SECONDS, DRAIN_SECONDS
 from tests.support.command_line import parsed
 from tests.support.processes import ROOT
 from tests.support.tools import needed_tool

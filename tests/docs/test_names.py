@@ -8,12 +8,12 @@ from typing import Final, cast
 import pytest
 
 from exporter.cli import cli
-from exporter.clock import SystemClock
 from exporter.config.model import Config
 from exporter.config.section import kinds_of
 from exporter.config.value_types import Kind, kind_of
+from exporter.core.clock import SystemClock
+from exporter.core.collection_state import State
 from exporter.metrics.catalogue import declarations
-from exporter.state import State
 from exporter.web.application import application
 from exporter.web.view import View
 from grafana.parts.queries import sample_labels

@@ -4,13 +4,14 @@ from typing import Final
 
 import pytest
 
-from exporter.collect import history, inventory
-from exporter.collect.intervals import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
-from exporter.config.forecast import NEW_ROWS, PAGE_SIZE, USABLE_SHARE
+from exporter.collector import change_history as history
+from exporter.collector import inventory
+from exporter.collector.status import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
+from exporter.config.capacity import NEW_ROWS, PAGE_SIZE, USABLE_SHARE
 from exporter.config.model import DEFAULT_REQUESTS_PER_SECOND, LEAST_STALE_AFTER_SWEEPS, Collection
-from exporter.daemon import LONGEST_START_SECONDS
-from exporter.policy.app_policy import TIME_INTERVAL_SECONDS
-from exporter.state_keeper import SAVE_SECONDS
+from exporter.rules.app_engine import TIME_INTERVAL_SECONDS
+from exporter.service.daemon import LONGEST_START_SECONDS
+from exporter.storage.state_keeper import SAVE_SECONDS
 from tests.support.alert_cases import ALERTS_FILE
 from tests.support.documents import prose
 from tests.support.processes import ROOT

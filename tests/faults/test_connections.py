@@ -11,16 +11,16 @@ import pytest
 import structlog
 import trustme
 
-from exporter.clock import SystemClock
 from exporter.config.model import Account, App, Collection, Config
-from exporter.finding_log import FindingLog
+from exporter.core.clock import SystemClock
+from exporter.metrics.aggregates import AppReport
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.formats import Format
-from exporter.metrics.report import AppReport
+from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.monitor import Monitor
-from exporter.policy.loading import rule_set_of
+from exporter.rules.rule_loader import rule_set_of
+from exporter.service.monitor import Monitor
+from exporter.service.violation_log import FindingLog
 from exporter.simulator.faults import Fault
 from tests.support.fake_service import EMPTY_PAGE, serving
 from tests.support.monitored import KEY, Simulated, simulated, text_of, until

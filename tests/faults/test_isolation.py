@@ -17,17 +17,17 @@ import pytest
 import trustme
 from aiohttp import web
 
-from exporter.aliyun.key_fetching import _Official
-from exporter.clock import SystemClock
-from exporter.collect.collector import Collector
-from exporter.config.credentials import AccessKey, CredentialsUri, EcsRamRole, OidcRoleArn, Profile, RamRoleArn
+from exporter.aliyun.credentials import _Official
+from exporter.collector.collector import Collector
+from exporter.config.credential_kinds import AccessKey, CredentialsUri, EcsRamRole, OidcRoleArn, Profile, RamRoleArn
 from exporter.config.model import Account, Collection, Config
-from exporter.config.secret import Secret, SecretFile
-from exporter.configuration_source import ConfigurationSource
-from exporter.daemon import Daemon, Options
+from exporter.core.clock import SystemClock
+from exporter.core.secret import Secret, SecretFile
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.policy.app_policy import AppPolicy
+from exporter.rules.app_engine import AppPolicy
+from exporter.service.configuration_source import ConfigurationSource
+from exporter.service.daemon import Daemon, Options
 from exporter.simulator.faults import Fault
 from tests.support.fake_service import Answer, serving
 from tests.support.hanging import hanging_call

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import structlog
 
-from exporter.collect.absences import PROOFS_OF_LARGE_LOSS
-from exporter.collect.inventory import SUPERSEDED_FOR_SECONDS
+from exporter.collector.absences import PROOFS_OF_LARGE_LOSS
+from exporter.collector.inventory import SUPERSEDED_FOR_SECONDS
 from exporter.config.model import Collection
 from exporter.simulator.churn import Rates
 from exporter.simulator.variants import Variants

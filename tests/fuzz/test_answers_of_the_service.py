@@ -9,14 +9,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exporter.aliyun.errors import ApiError
-from exporter.aliyun.failures import MAX_WAIT_SECONDS, answer_failure
-from exporter.aliyun.interning import Interner
+from exporter.aliyun.errors import MAX_WAIT_SECONDS, ApiError, answer_failure
+from exporter.aliyun.interner import Interner
 from exporter.aliyun.response import read_page
-from exporter.collect.rows import AppRows
+from exporter.collector.reading import AppRows
 from exporter.config.model import Buckets
+from exporter.core.task import Task
 from exporter.metrics.aggregates import Aggregates
-from exporter.task import Task
 from tests.support.documented_rows import documented_rows
 from tests.support.rows import example_row, json_values
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.collect import state_file
-from exporter.collect.state_file import SavedApp, StateFileError
+from exporter.storage import state_file
+from exporter.storage.state_file import SavedApp, StateFileError
 
 HEADER = state_file.encode([]).partition(b"\n")[0]
 VALUES = st.recursive(

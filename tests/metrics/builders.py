@@ -6,16 +6,15 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from exporter.collect.inventory import Entry
-from exporter.collect.status import Status, Sweep
+from exporter.collector.inventory import Entry
+from exporter.collector.status import Status, Sweep
 from exporter.config.model import Buckets
-from exporter.metrics.aggregates import Aggregates
+from exporter.core.collection_state import State
+from exporter.core.task import Audio, Configuration, Encoding, Output, Source, Task, Video
+from exporter.metrics.aggregates import Aggregates, AppReport
 from exporter.metrics.per_task_families import ListedTask
-from exporter.metrics.report import AppReport
-from exporter.policy.report import PolicyReport, RuleReport
-from exporter.policy.rule import Severity
-from exporter.state import State
-from exporter.task import Audio, Configuration, Encoding, Output, Source, Task, Video
+from exporter.rules.findings import PolicyReport, RuleReport
+from exporter.rules.rule import Severity
 
 PLAIN = Configuration(
     region="CN-Shanghai",

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.config.model import Buckets
-from exporter.metrics.contribution import COUNTS, MEASURES
+from exporter.core.task import Audio, Configuration, Pane
+from exporter.metrics.aggregates import COUNTS, MEASURES
 from exporter.metrics.family import Distribution
-from exporter.task import Audio, Configuration, Pane
 from tests.metrics.builders import aggregates, aggregates_of, configuration, configurations, encoding, push
 
 WHERE = ("CN-Shanghai", "mixed")

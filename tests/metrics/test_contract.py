@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.collect.changes import FIELD_GROUPS
+from exporter.collector.task_diff import FIELD_GROUPS
+from exporter.core.task import FIELDS
 from exporter.metrics.catalogue import declarations
 from exporter.metrics.family import Declaration
-from exporter.task import FIELDS
 
 GOLDEN = Path(__file__).with_name("contract.txt")
 

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from exporter.metrics.catalogue import declarations
-from exporter.metrics.docs import metrics_markdown
+from exporter.metrics.catalogue import declarations, metrics_markdown
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "metrics.md"
 

@@ -19,14 +19,14 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter.core.task import Configuration
 from exporter.metrics import exposition as exposition_module
+from exporter.metrics.aggregates import AppReport
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Body, Exposition
 from exporter.metrics.family import Family, Label, Sample
-from exporter.metrics.formats import Format
-from exporter.metrics.report import AppReport
+from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.task import Configuration
 from tests.metrics.builders import STATUS, aggregates_of, configuration, configurations, encoding, push
 
 Samples = list[Sample]

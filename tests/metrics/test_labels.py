@@ -2,8 +2,8 @@
 
 import pytest
 
+from exporter.core.task import UNREADABLE, Audio, Source, Video
 from exporter.metrics import labels
-from exporter.task import UNREADABLE, Audio, Source, Video
 from tests.metrics.builders import configuration, encoding, push
 
 

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.core.task import Audio, Configuration, Pane
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.formats import Format
+from exporter.metrics.negotiation import Format
 from exporter.metrics.per_task_families import ListedTask, per_task_families, series_of
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.text import layout, sections
-from exporter.task import Audio, Configuration, Pane
 from tests.metrics.builders import configuration, configurations, encoding, listed_task, push
 from tests.support.tools import needed_tool
 

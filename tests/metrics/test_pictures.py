@@ -3,15 +3,15 @@
 import msgspec
 import pytest
 
-from exporter.collect.changes import ChangeCounts
+from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets
+from exporter.core.collection_state import State
+from exporter.core.task import Audio, Pane, Source
+from exporter.metrics.aggregates import AppReport
+from exporter.metrics.app_families import change_families
 from exporter.metrics.catalogue import families
-from exporter.metrics.change_families import change_families
 from exporter.metrics.policy_families import policy_families
-from exporter.metrics.report import AppReport
 from exporter.metrics.text import layout, sections
-from exporter.state import State
-from exporter.task import Audio, Pane, Source
 from tests.metrics.builders import STATUS, TWO_RULES, aggregates, configuration, encoding, policy_report, push, report
 
 FAMILIES = {family.name: family for family in families()}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from isal import isal_zlib
 
-from exporter.metrics.pieces import Assembly, Piece
+from exporter.metrics.exposition import Assembly, Piece
 
 _parts = st.lists(st.binary(max_size=300) | st.binary(max_size=30).map(lambda part: part * 1000), max_size=8)
 

@@ -7,11 +7,11 @@ from datetime import date
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter.core.collection_state import State
 from exporter.metrics.exporter_families import EXPORTER_FAMILIES
-from exporter.metrics.rule_metrics import RULE_FAMILIES
+from exporter.metrics.policy_families import RULE_FAMILIES
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.policy.rule import Exemption, Rule, Severity
-from exporter.state import State
+from exporter.rules.rule import Exemption, Rule, Severity
 
 
 def _metrics() -> SelfMetrics:

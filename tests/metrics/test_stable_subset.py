@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.metrics.per_task_families import ListedTask, series_of
-from exporter.metrics.stable_subset import SHARDS, StableSubset
+from exporter.metrics.series_limit import SHARDS, StableSubset
 from tests.metrics.builders import configuration, listed_task
 
 LARGE = configuration(idle_timeout_seconds=60)

@@ -15,7 +15,7 @@ from aiohttp import web
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
-from exporter.collect import state_file
+from exporter.storage import state_file
 from tests.support.configurations import account, write_configuration
 from tests.support.fake_service import serving
 from tests.support.hostile import HOSTILE, MARK, PRODUCT, Elements, escape_codes, hostile_rows, page_of

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.collect import state_file
+from exporter.storage import state_file
 from tests.support.configurations import account, write_configuration
 from tests.support.processes import ROOT, Programs, clean_environment
 

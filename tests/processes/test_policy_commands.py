@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
-from exporter.simulator.demo import ACCOUNTS
+from exporter.simulator.demo_fleet import ACCOUNTS
 from tests.support.http import ask_json
 from tests.support.processes import Programs
 from tests.support.sarif_schema import SARIF

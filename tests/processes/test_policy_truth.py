@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from exporter.simulator.demo import ACCOUNTS
+from exporter.simulator.demo_fleet import ACCOUNTS
 from tests.support.http import ask_json
 from tests.support.processes import Programs, eventually
 from tests.support.prometheus import Prometheus, start_prometheus

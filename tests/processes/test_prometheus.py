@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.config.model import Buckets
-from exporter.simulator.demo import ACCOUNTS
+from exporter.simulator.demo_fleet import ACCOUNTS
 from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from tests.support.http import ask, ask_json
 from tests.support.processes import Programs, Running, eventually

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.collect import state_file
+from exporter.storage import state_file
 from tests.support.configurations import QUICK, account, write_configuration
 from tests.support.http import ask
 from tests.support.processes import Programs, Running, eventually

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from exporter.simulator import demo, options
+from exporter.simulator import demo_fleet as demo
+from exporter.simulator import options
 from exporter.simulator.broken_answers import FAULTS
 from exporter.simulator.generation import TEMPLATES, TaskMaker
 from exporter.simulator.listing import Parameters

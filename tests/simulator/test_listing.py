@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.simulator.errors import ServiceError
+from exporter.simulator.error_answers import ServiceError
 from exporter.simulator.service import Service
 from exporter.simulator.variants import DESCRIPTIONS, Variants
 from tests.simulator.support import (

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.policy.compiled import compile_rule
-from exporter.policy.default_rules import default_rules
-from exporter.policy.language import Language
-from exporter.policy.rule import Outcome
-from exporter.simulator.demo import demo_service
+from exporter.rules.cel_language import Language
+from exporter.rules.compiled_rule import compile_rule
+from exporter.rules.default_rules import default_rules
+from exporter.rules.rule import Outcome
+from exporter.simulator.demo_fleet import demo_service
 from exporter.simulator.fleet import Body, Fleet, merged
 from exporter.simulator.generation import TEMPLATES, TaskMaker, populate
 from exporter.simulator.oddities import MISCONFIGURATIONS, ODD_VALUES

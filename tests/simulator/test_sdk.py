@@ -14,9 +14,9 @@ from alibabacloud_tea_openapi.models import Config
 from exporter.simulator.faults import Fault
 from exporter.simulator.fleet import Fleet
 from exporter.simulator.generation import populate
+from exporter.simulator.http_server import RunningServer, start
 from exporter.simulator.message import Account
 from exporter.simulator.seeding import seeded
-from exporter.simulator.server import RunningServer, start
 from exporter.simulator.service import Service
 from tests.simulator.support import ACCOUNT
 

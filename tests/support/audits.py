@@ -3,9 +3,9 @@
 from datetime import date
 from typing import Any
 
-from exporter.audit.findings import AppFindings, Audit, Exempted, RuleFindings, Unevaluable, Violation
-from exporter.policy.rule import Exemption, Rule, Severity
-from exporter.state import State
+from exporter.commands.audit_report import AppFindings, Audit, Exempted, RuleFindings, Unevaluable, Violation
+from exporter.core.collection_state import State
+from exporter.rules.rule import Exemption, Rule, Severity
 
 LOAD_TEST = Exemption(name="load-test", tasks=("t-load-*",), until=date(2027, 1, 31), reason="agreed with live-ops")
 

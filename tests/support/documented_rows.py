@@ -5,7 +5,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 from hypothesis import strategies as st
 
-from exporter.aliyun.documented import Part, Row
+from exporter.aliyun.row_schema import Part, Row
 
 LEAVES = st.none() | st.booleans() | st.integers(-5, 2**70) | st.floats(allow_nan=False, allow_infinity=False)
 NUMBERS = st.sampled_from(["", " ", "0", "1", "2", "30", "30.0", "0.25", "1e3"])

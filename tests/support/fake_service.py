@@ -10,9 +10,9 @@ from aiohttp import web
 from exporter.aliyun.client import Client
 from exporter.aliyun.credentials import Credentials, CredentialsSource, Fetch, KeySource
 from exporter.aliyun.transport import open_session
-from exporter.clock import SystemClock
-from exporter.config.secret import Secret
-from exporter.state import State
+from exporter.core.clock import SystemClock
+from exporter.core.collection_state import State
+from exporter.core.secret import Secret
 
 Answer = Callable[[web.BaseRequest], web.StreamResponse | Awaitable[web.StreamResponse]]
 

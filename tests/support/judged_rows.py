@@ -4,14 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from exporter.aliyun.response import read_row
-from exporter.config.model import App
-from exporter.config.policy_model import Expect
-from exporter.policy.compiled import CompiledRule
-from exporter.policy.facts import facts
-from exporter.policy.language import Language
-from exporter.policy.rule import Outcome
-from exporter.policy.subject import app_facts
-from exporter.task import Task
+from exporter.config.model import App, Expect
+from exporter.core.task import Task
+from exporter.rules.cel_language import Language
+from exporter.rules.compiled_rule import CompiledRule
+from exporter.rules.facts import facts
+from exporter.rules.rule import Outcome
+from exporter.rules.subject import app_facts
 
 Judgements = dict[str, dict[str, Outcome]]
 """By rule and TaskId."""

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-from exporter.collect import state_file
-from exporter.collect.state_file import SavedApp, SavedTask, StateFileError
-from exporter.collect.status import Sweep
+from exporter.collector.status import Sweep
+from exporter.storage import state_file
+from exporter.storage.state_file import SavedApp, SavedTask, StateFileError
 from tests.metrics.builders import PLAIN
 
 LONGEST_LIFE_SECONDS = 0.04

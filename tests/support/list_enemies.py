@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import msgspec
 from structlog.testing import capture_logs
 
-from exporter.collect.intervals import Intervals
-from exporter.collect.limiter import Limiter
-from exporter.config.forecast import pace_of, sweep_requests_of
+from exporter.collector.rate_limiter import Limiter
+from exporter.collector.status import Intervals
+from exporter.config.capacity import pace_of, sweep_requests_of
+from exporter.core.collection_state import State
 from exporter.simulator.churn import Rates
 from exporter.simulator.faults import Fault
 from exporter.simulator.variants import Variants
-from exporter.state import State
 from tests.support.moving_world import APP, LAG_SECONDS, Reader, Scene, World
 from tests.support.virtual_time import VirtualClock, run
 

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from exporter.config.credentials import AccessKey
+from exporter.config.credential_kinds import AccessKey
 from exporter.config.model import Account, App, Collection, Config
-from exporter.config.secret import Secret
+from exporter.core.secret import Secret
 from exporter.metrics.exposition import Body
-from exporter.simulator import server
+from exporter.simulator import http_server as server
 from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SimulatorOptions, build_service
 from exporter.simulator.service import Service
 

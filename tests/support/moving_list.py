@@ -9,19 +9,17 @@ from typing import Any
 import msgspec
 
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.interning import Interner
+from exporter.aliyun.interner import Interner
 from exporter.aliyun.response import Page
-from exporter.clock import Clock
-from exporter.collect.collector import Collector
-from exporter.collect.intervals import Intervals
-from exporter.collect.inventory import Change
-from exporter.collect.limiter import Limiter
-from exporter.collect.listing import Answer
-from exporter.collect.requests import AccountRequests
-from exporter.collect.rows import AppRows
-from exporter.collect.windows import LARGEST_PAGE, Window
+from exporter.collector.collector import Collector
+from exporter.collector.inventory import Change
+from exporter.collector.rate_limiter import Limiter
+from exporter.collector.reading import LARGEST_PAGE, Answer, AppRows, Window
+from exporter.collector.requests import AccountRequests
+from exporter.collector.status import Intervals
 from exporter.config.model import App
-from exporter.state import State
+from exporter.core.clock import Clock
+from exporter.core.collection_state import State
 
 APP = "app"
 ROUND_TRIP_SECONDS = 0.05

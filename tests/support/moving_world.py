@@ -12,19 +12,18 @@ import msgspec
 
 from exporter.aliyun.client import Client
 from exporter.aliyun.credentials import Credentials, CredentialsSource
-from exporter.aliyun.interning import Interner
+from exporter.aliyun.interner import Interner
 from exporter.aliyun.response import row_digest
-from exporter.clock import Clock
-from exporter.collect.collector import Collector
-from exporter.collect.intervals import Intervals
-from exporter.collect.inventory import Change
-from exporter.collect.limiter import Limiter
-from exporter.collect.requests import AccountRequests
-from exporter.collect.rows import AppRows
-from exporter.collect.standing import Kind
-from exporter.collect.status import Status, Sweep
+from exporter.collector.collector import Collector
+from exporter.collector.inventory import Change
+from exporter.collector.rate_limiter import Limiter
+from exporter.collector.reading import AppRows
+from exporter.collector.requests import AccountRequests
+from exporter.collector.status import Intervals, Kind, Status, Sweep
 from exporter.config.model import App
-from exporter.config.secret import Secret
+from exporter.core.clock import Clock
+from exporter.core.collection_state import State
+from exporter.core.secret import Secret
 from exporter.simulator.churn import Rates
 from exporter.simulator.fleet import Event, Fleet
 from exporter.simulator.generation import SECONDS_BETWEEN_FIRST_UPDATES, populate
@@ -33,7 +32,6 @@ from exporter.simulator.message import Account
 from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from exporter.simulator.service import Service
 from exporter.simulator.variants import Variants
-from exporter.state import State
 from tests.support.service_session import ServiceSession
 
 APP = "app"

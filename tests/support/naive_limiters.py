@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from exporter.clock import Clock
-from exporter.collect.limiter import Priority
+from exporter.collector.rate_limiter import Priority
+from exporter.core.clock import Clock
 
 
 class EvenSpacing:

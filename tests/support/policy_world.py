@@ -7,18 +7,18 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from exporter.collect.inventory import Change, Inventory
-from exporter.collect.listing import Fresh
+from exporter.collector.inventory import Change, Inventory
+from exporter.collector.reading import Fresh
 from exporter.config.model import App
-from exporter.policy.compiled import CompiledRule, compile_rule
-from exporter.policy.expectations import AppExpectations
-from exporter.policy.finding_events import AnyRule, AppKey, Resolution
-from exporter.policy.language import Language
-from exporter.policy.policy import Policy
-from exporter.policy.report import RuleReport
-from exporter.policy.rule import Rule, Severity
-from exporter.policy.rule_set import RuleSet
-from exporter.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Output, Task
+from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Output, Task
+from exporter.rules.cel_language import Language
+from exporter.rules.compiled_rule import CompiledRule, compile_rule
+from exporter.rules.engine import Policy
+from exporter.rules.expectations import AppExpectations
+from exporter.rules.finding_events import AnyRule, AppKey, Resolution
+from exporter.rules.findings import RuleReport
+from exporter.rules.rule import Rule, Severity
+from exporter.rules.rule_set import RuleSet
 from tests.metrics.builders import configuration
 
 NOON: Final = 1_790_000_000.0

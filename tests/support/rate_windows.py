@@ -10,8 +10,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from exporter.clock import Clock
-from exporter.collect.limiter import Priority
+from exporter.collector.rate_limiter import Priority
+from exporter.core.clock import Clock
 
 
 class Gate(Protocol):

@@ -6,9 +6,9 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from exporter.collect.collector import Collector
-from exporter.collect.status import Status
-from exporter.state import State
+from exporter.collector.collector import Collector
+from exporter.collector.status import Status
+from exporter.core.collection_state import State
 from tests.support.moving_list import ListService, MovingList, Told, collector_of, failing, requests_to
 from tests.support.virtual_time import VirtualClock, run
 

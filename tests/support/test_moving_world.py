@@ -3,13 +3,13 @@
 import msgspec
 import pytest
 
-from exporter.aliyun.interning import Interner
-from exporter.collect.inventory import Change
-from exporter.collect.rows import AppRows
-from exporter.collect.status import Sweep
+from exporter.aliyun.interner import Interner
+from exporter.collector.inventory import Change
+from exporter.collector.reading import AppRows
+from exporter.collector.status import Sweep
+from exporter.core.collection_state import State
+from exporter.core.task import Task
 from exporter.simulator.fleet import Event
-from exporter.state import State
-from exporter.task import Task
 from tests.metrics.builders import STATUS
 from tests.support.moving_world import APP, Ledger
 

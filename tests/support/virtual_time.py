@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack
 
-from exporter.threads import Worker
+from exporter.core.threads import Worker
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
 
 
 class VirtualClock:
-    """`exporter.clock.Clock` on the running loop's time.
+    """`exporter.core.clock.Clock` on the running loop's time.
 
     Args:
         start: the wall-clock time at which the loop begins, in seconds since 1970.

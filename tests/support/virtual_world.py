@@ -19,14 +19,14 @@ import aiohttp
 import pytest
 
 from exporter.config.model import Account, App, Collection, Config, Quota
-from exporter.finding_log import FindingLog
+from exporter.metrics.aggregates import AppReport
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.formats import Format
-from exporter.metrics.report import AppReport
+from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.monitor import Monitor
-from exporter.policy.loading import rule_set_of
+from exporter.rules.rule_loader import rule_set_of
+from exporter.service.monitor import Monitor
+from exporter.service.violation_log import FindingLog
 from exporter.simulator import message
 from exporter.simulator.faults import Fault
 from exporter.simulator.fleet import Fleet
@@ -237,7 +237,7 @@ def play(
     with pytest.MonkeyPatch.context() as patch:
         # APScheduler looks at the wall clock by itself, and virtual time does not wait for threads.
         patch.setattr("apscheduler.schedulers.base.datetime", _datetime_of(clock))
-        patch.setattr("exporter.threads.Worker.run", at_once)
+        patch.setattr("exporter.core.threads.Worker.run", at_once)
         return run(main())
 
 

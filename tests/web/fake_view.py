@@ -3,15 +3,15 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from exporter.collect.history import RecordedChange
-from exporter.collect.inventory import Entry
-from exporter.collect.status import Status, Sweep
-from exporter.collect.sweep_report import SweepReport
+from exporter.collector.change_history import RecordedChange
+from exporter.collector.inventory import Entry
+from exporter.collector.status import Status, Sweep
+from exporter.collector.sweep_result import SweepReport
+from exporter.core.collection_state import State
+from exporter.core.task import Audio, Configuration, Encoding, Output, Pane, Sei, Source, Task, Video
 from exporter.metrics.exposition import Body
-from exporter.metrics.formats import Format
-from exporter.policy.rule import Rule, Severity
-from exporter.state import State
-from exporter.task import Audio, Configuration, Encoding, Output, Pane, Sei, Source, Task, Video
+from exporter.metrics.negotiation import Format
+from exporter.rules.rule import Rule, Severity
 from exporter.web.view import (
     AppView,
     BudgetView,

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
-from exporter.metrics.formats import Format
+from exporter.metrics.negotiation import Format
 from exporter.web.application import application
 from tests.web.fake_view import PENDING, FakeView, FixedClock, app_view
 

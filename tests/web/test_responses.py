@@ -8,12 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.responses import (
-    WORTH_COMPRESSING_BYTES,
-    accepts_json,
-    gathered,
-    json_text,
-)
+from exporter.web.responses import WORTH_COMPRESSING_BYTES, accepts_json, gathered, json_text
 from tests.web.api.api_view import Client, json_of
 from tests.web.fake_view import FakeView, app_view
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec.structs import replace
 
-from exporter.clock import Clock
+from exporter.core.clock import Clock
 from exporter.web.api import changes_api, examples, rules_api, tasks_api, violations_api
 from exporter.web.api.apps_api import AppsDocument, apps_text
 from exporter.web.api.openapi import ApiEndpoint, openapi_document

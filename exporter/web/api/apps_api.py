@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated, TypedDict
 
-from exporter.collect.status import Status, Sweep
-from exporter.state import State
+from exporter.collector.status import Status, Sweep
+from exporter.core.collection_state import State
 from exporter.web.query import Query
 from exporter.web.responses import about, json_text
 from exporter.web.view import AppView, View

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Annotated, Final, TypedDict
 
-from exporter.collect.changes import Shown
-from exporter.collect.history import RecordedChange
+from exporter.collector.change_history import RecordedChange
+from exporter.collector.task_diff import Shown
 from exporter.web.lists import Listing, listing_text
 from exporter.web.query import ACCOUNT, APP_ID, LIMIT, SINCE, TASK_ID, Query, cursor
 from exporter.web.responses import about

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from exporter.policy.rule import Outcome, Severity
-from exporter.policy.vocabulary import AudioFacts, OutputFacts, TaskFacts, VideoFacts
-from exporter.state import State
+from exporter.core.collection_state import State
+from exporter.rules.rule import Outcome, Severity
+from exporter.rules.vocabulary import AudioFacts, OutputFacts, TaskFacts, VideoFacts
 from exporter.web.api.apps_api import AppsDocument
 from exporter.web.api.changes_api import ChangesDocument
 from exporter.web.api.rules_api import RulesDocument

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Final, Literal, TypedDict
 
-from exporter.policy.rule import Exemption, Severity
+from exporter.rules.rule import Exemption, Severity
 from exporter.web.lists import Listing, listing_text
 from exporter.web.query import ENABLED, LIMIT, RULE, SEVERITY, Query, cursor, cursor_after
 from exporter.web.responses import about

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Final, TypeAlias, TypedDict
 
 import msgspec
 
-from exporter.collect.inventory import Entry
-from exporter.collect.status import Status
-from exporter.policy.facts import facts
-from exporter.policy.rule import Outcome, Severity
-from exporter.policy.vocabulary import TaskFacts
-from exporter.task import Configuration
+from exporter.collector.inventory import Entry
+from exporter.collector.status import Status
+from exporter.core.task import Configuration
+from exporter.rules.facts import facts
+from exporter.rules.rule import Outcome, Severity
+from exporter.rules.vocabulary import TaskFacts
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
 from exporter.web.lists import Listing, listing_text, ordered
 from exporter.web.query import (

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Final, TypeAlias, TypedDict
 
-from exporter.collect.status import Status
-from exporter.policy.rule import Severity
+from exporter.collector.status import Status
+from exporter.rules.rule import Severity
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
 from exporter.web.lists import Listing, listing_text, ordered
 from exporter.web.query import (

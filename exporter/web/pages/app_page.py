@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from exporter.collect.changes import shown
-from exporter.collect.history import FieldChange, RecordedChange
-from exporter.collect.inventory import Entry
+from exporter.collector.change_history import FieldChange, RecordedChange
+from exporter.collector.inventory import Entry
+from exporter.collector.task_diff import shown
+from exporter.core.collection_state import State
 from exporter.metrics import labels
-from exporter.policy.rule import Rule, Severity
-from exporter.state import State
+from exporter.rules.rule import Rule, Severity
 from exporter.web.lists import NumberedPage, numbered_page, ordered
 from exporter.web.pages.status_page import app_row, violations_by_app
 from exporter.web.query import MIX_MODE, ORDER, PAGE, RULE, TASK_REGION, Parameter, Query, choice

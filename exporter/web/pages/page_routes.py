@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 from aiohttp import hdrs, web
 
-from exporter.clock import Clock
+from exporter.core.clock import Clock
 from exporter.web.pages import app_page, rules_page, violations_page
 from exporter.web.pages.app_page import shown_app
 from exporter.web.pages.rendering import Renderer, app_path

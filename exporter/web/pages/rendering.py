@@ -11,7 +11,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter import __version__
-from exporter.clock import Clock
+from exporter.core.clock import Clock
 from exporter.web.pages.app_page import from_to
 from exporter.web.pages.task_page import output_address
 from exporter.web.responses import text_answer

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from exporter.policy.rule import SEVERITIES, Exemption
+from exporter.rules.rule import SEVERITIES, Exemption
 from exporter.web.query import ENABLED, SEVERITY, TEXT, Query
 from exporter.web.view import RuleView, View
 

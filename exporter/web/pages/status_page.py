@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from exporter.collect.status import Status
-from exporter.policy.rule import SEVERITIES, Severity
-from exporter.task import MIX_MODES, MIXED, SINGLE
+from exporter.collector.status import Status
+from exporter.core.task import MIX_MODES, MIXED, SINGLE
+from exporter.rules.rule import SEVERITIES, Severity
 from exporter.web.view import AppView, FindingKind, FindingsView, View
 
 SEVEREST_FIRST: Final = tuple(reversed(SEVERITIES))

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from exporter.core.task import UNREADABLE, Configuration, Encoding, Output, Pane, Sei, Task
 from exporter.metrics import labels
-from exporter.policy.rule import Outcome
-from exporter.task import UNREADABLE, Configuration, Encoding, Output, Pane, Sei, Task
+from exporter.rules.rule import Outcome
 from exporter.web.pages.app_page import newest
 from exporter.web.view import TaskFinding, View
 

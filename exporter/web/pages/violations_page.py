@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from exporter.policy.rule import SEVERITIES, Rule
+from exporter.rules.rule import SEVERITIES, Rule
 from exporter.web.lists import numbered_page, ordered, slices
 from exporter.web.query import ACCOUNT, AGE, AGES, APP_ID, OUTCOME, OWNER, PAGE, RULE, SEVERITY, Query
 from exporter.web.view import FindingDetail, FindingKind, FindingsView, View

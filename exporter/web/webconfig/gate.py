@@ -10,7 +10,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from exporter.clock import Clock
+from exporter.core.clock import Clock
 from exporter.web.management import HEALTHY_PATH, READY_PATH
 from exporter.web.responses import error_answer
 from exporter.web.webconfig.users import PasswordChecks, QueueFullError, client_of, read_authorization

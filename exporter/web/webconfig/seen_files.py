@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from exporter.config.regular_file import read_regular
+from exporter.core.regular_file import read_regular
 
 _MOST_BYTES: Final = 4 * 1024 * 1024
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import bcrypt
 
-from exporter.threads import Worker
+from exporter.core.threads import Worker
 
 MOST_WAITING: Final = 16
 """Requests of one address. The limit on connections bounds all together."""

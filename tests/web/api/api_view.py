@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from exporter.state import State
+from exporter.core.collection_state import State
 from exporter.web.api.api_routes import api_routes
 from exporter.web.application import accounting
 from exporter.web.view import FindingKind, RuleView

@@ -1,6 +1,6 @@
 """`/api/v1/apps`."""
 
-from exporter.state import State
+from exporter.core.collection_state import State
 from exporter.web.api.apps_api import apps_document
 from tests.web.fake_view import NOW, PENDING, app_view
 

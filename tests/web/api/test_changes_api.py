@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collect.history import FieldChange, RecordedChange
+from exporter.collector.change_history import FieldChange, RecordedChange
 from exporter.web.api.changes_api import PARAMETERS, changes_listing
 from exporter.web.query import Query, read_query
 from tests.web.api.documents import document

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from exporter.policy.rule import Exemption, Severity
+from exporter.rules.rule import Exemption, Severity
 from exporter.web.api.rules_api import PARAMETERS, rules_listing
 from exporter.web.query import Query, read_query
 from exporter.web.view import RuleTotals, RuleView

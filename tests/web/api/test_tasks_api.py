@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.policy.rule import Outcome
-from exporter.policy.vocabulary import TaskFacts
-from exporter.task import Configuration, Output, Pane
+from exporter.core.task import Configuration, Output, Pane
+from exporter.rules.rule import Outcome
+from exporter.rules.vocabulary import TaskFacts
 from exporter.web.api.tasks_api import MOST_PARTS, PARAMETERS, task_document, task_with_findings_document, tasks_listing
 from exporter.web.lists import AT_ONCE
 from exporter.web.query import Query, read_query

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.policy.rule import Severity
+from exporter.rules.rule import Severity
 from exporter.web.api.violations_api import PARAMETERS, violations_listing
 from exporter.web.query import Query, read_query
 from exporter.web.view import FindingDetail, FindingKind, FindingsView

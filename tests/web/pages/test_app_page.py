@@ -5,11 +5,11 @@ import random
 import msgspec
 import pytest
 
-from exporter.collect.history import FieldChange
-from exporter.collect.inventory import Entry
-from exporter.policy.rule import Severity
-from exporter.state import State
-from exporter.task import Output
+from exporter.collector.change_history import FieldChange
+from exporter.collector.inventory import Entry
+from exporter.core.collection_state import State
+from exporter.core.task import Output
+from exporter.rules.rule import Severity
 from exporter.web.pages.app_page import task_page
 from exporter.web.query import Query
 from exporter.web.view import FindingKind, FindingsView

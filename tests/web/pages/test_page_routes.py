@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from exporter.collect.history import FieldChange
-from exporter.collect.status import Sweep
-from exporter.collect.sweep_report import Difference, RequestReport, SweepReport
-from exporter.policy.rule import Exemption, Outcome
-from exporter.state import State
-from exporter.task import Output, Pane, Source
+from exporter.collector.change_history import FieldChange
+from exporter.collector.status import Sweep
+from exporter.collector.sweep_result import Difference, RequestReport, SweepReport
+from exporter.core.collection_state import State
+from exporter.core.task import Output, Pane, Source
+from exporter.rules.rule import Exemption, Outcome
 from exporter.web.view import FindingDetail, FindingKind, RuleView, SweepStart, TaskFinding
 from tests.metrics.builders import configuration, encoding
 from tests.web.fake_view import NOW, FakeView, app_view, entry, findings, recorded, rule

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from exporter.policy.rule import Exemption, Severity
+from exporter.rules.rule import Exemption, Severity
 from exporter.web.pages.rules_page import PARAMETERS, shown_rules
 from exporter.web.query import read_form
 from exporter.web.view import RuleTotals, RuleView

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.policy.rule import Severity
-from exporter.state import State
+from exporter.core.collection_state import State
+from exporter.rules.rule import Severity
 from exporter.web.view import BudgetView, FindingKind
 from tests.web.fake_view import NOW, PENDING, FakeView, app_view, findings, rule
 from tests.web.pages.page_view import page_of

@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.policy.rule import Outcome, Severity
-from exporter.task import Configuration, Encoding, Output, Pane
+from exporter.core.task import Configuration, Encoding, Output, Pane
+from exporter.rules.rule import Outcome, Severity
 from exporter.web.pages.task_page import LONG_SIDE, MOST_PANES, PaneLayout, output_address, pane_layout, sections
 from exporter.web.view import FindingDetail, TaskFinding
 from tests.metrics.builders import configuration, encoding

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.policy.rule import Severity
+from exporter.rules.rule import Severity
 from exporter.web.lists import AT_ONCE
 from exporter.web.pages.violations_page import PARAMETERS, shown_violations
 from exporter.web.query import Query, read_form

@@ -1,0 +1,180 @@
+"""How a task is set up: a row without what is the task's own, read into a `Configuration`."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from exporter.aliyun import field_values as values
+from exporter.aliyun import json_repair as mending
+from exporter.aliyun import row_schema as documented
+from exporter.aliyun.field_reader import FieldReader
+from exporter.aliyun.interner import Interner
+from exporter.aliyun.push_url import Pushes
+from exporter.aliyun.row_schema import is_set
+from exporter.core import task as tasks
+from exporter.core.task import MIXED, SINGLE, Audio, Configuration, Encoding, Pane, Sei, Source, Video
+
+
+def _names(*canonical: str, **spellings: str) -> Mapping[str, str]:
+    """Return the canonical name for its own spelling, and for each in lower case."""
+    return {spelling: name for name in canonical for spelling in (name, name.casefold())} | spellings
+
+
+_REGIONS: Final = _names(*tasks.REGIONS)
+_CODECS: Final = _names(*tasks.VIDEO_CODECS)
+_PROFILES: Final = _names(*tasks.VIDEO_PROFILES)
+_PRESETS: Final = _names(*tasks.VIDEO_PRESETS)
+_SOURCE_TYPES: Final = _names(*tasks.SOURCE_TYPES, sharescreen="screen")
+_STREAM_TYPES: Final = {**_names(*tasks.STREAM_TYPES), "0": "original", "1": "audio", "2": "video"}
+_MIX_MODES: Final = {**_names(*tasks.MIX_MODES), "0": SINGLE, "1": MIXED}
+_CHANNELS: Final = frozenset(tasks.AUDIO_CHANNELS)
+_SAMPLE_RATES: Final = frozenset(tasks.AUDIO_SAMPLE_RATES_HERTZ)
+
+_ENHANCED: Final = msgspec.json.Decoder(documented.EnhancedParam)
+
+
+def read_configuration(reader: FieldReader, row: documented.Row, pushes: Pushes, share: Interner) -> Configuration:
+    """Read what is configured.
+
+    Args:
+        reader: Where all that is odd is noted; what it has noted before becomes part of the configuration.
+        row: A row after `take_pushes` and `hide_texts`.
+        pushes: What was taken.
+        share: Keeps equal parts once.
+    """
+    transcode = row.transcode_params or documented.TranscodeParams()
+    has_transcode_params = is_set(row.transcode_params)
+    mix_mode = reader.name(row.mix_mode, "MixMode", _MIX_MODES)
+    if mix_mode is None:
+        mix_mode = SINGLE if is_set(row.single_sub_params) and not has_transcode_params else MIXED
+    background = transcode.background or documented.Background()
+    return Configuration(
+        region=share(reader.name(row.region, "Region", _REGIONS)),
+        mix_mode=share(mix_mode),
+        idle_timeout_seconds=reader.amount(row.max_idle_time, "MaxIdleTime"),
+        outputs=pushes.outputs,
+        has_stream_url=pushes.has_stream_url,
+        has_multi_stream_url=pushes.has_multi_stream_url,
+        has_transcode_params=has_transcode_params,
+        source=share(_source(reader, row.single_sub_params)),
+        encoding=share(_encoding(reader, transcode.encode_params, share)),
+        panes=share(_panes(reader, transcode.layout, share)),
+        background_render_mode=reader.amount(background.render_mode, "Background.RenderMode"),
+        has_background=bool(background.url),
+        users=len(transcode.user_infos or ()),
+        user_streams=share(_user_streams(reader, transcode.user_infos or [])),
+        sei=share(_sei(reader, _sei_params(reader, row.sei_params, transcode.sei_params))),
+        field_errors=tuple(sorted(reader.errors)),
+        unknown_values=tuple(sorted(reader.unknown)),
+    )
+
+
+def _source(reader: FieldReader, single: documented.SingleSubParams | None) -> Source | None:
+    """Read SingleSubParams."""
+    if single is None or not is_set(single):
+        return None
+    return Source(
+        stream_type=reader.name(single.stream_type, "SingleSubParams.StreamType", _STREAM_TYPES) or "original",
+        source_type=reader.name(single.source_type, "SingleSubParams.SourceType", _SOURCE_TYPES) or "camera",
+    )
+
+
+def _encoding(reader: FieldReader, encode: documented.EncodeParams | None, share: Interner) -> Encoding | None:
+    """Read EncodeParams."""
+    if encode is None or not is_set(encode):
+        return None
+    enhanced = _enhanced(reader, encode.enhanced_param)
+    video = Video(
+        codec=reader.name(encode.video_codec, "EncodeParams.VideoCodec", _CODECS),
+        profile=reader.name(enhanced.profile, "EnhancedParam.profile", _PROFILES),
+        preset=reader.name(enhanced.preset, "EnhancedParam.preset", _PRESETS),
+        bitrate_kbps=reader.amount(encode.video_bitrate, "EncodeParams.VideoBitrate"),
+        framerate=reader.amount(encode.video_framerate, "EncodeParams.VideoFramerate"),
+        gop=reader.amount(encode.video_gop, "EncodeParams.VideoGop"),
+        width=reader.amount(encode.video_width, "EncodeParams.VideoWidth"),
+        height=reader.amount(encode.video_height, "EncodeParams.VideoHeight"),
+    )
+    audio = Audio(
+        bitrate_kbps=reader.amount(encode.audio_bitrate, "EncodeParams.AudioBitrate"),
+        channels=reader.one_of(encode.audio_channels, "EncodeParams.AudioChannels", _CHANNELS),
+        sample_rate_hertz=reader.one_of(encode.audio_sample_rate, "EncodeParams.AudioSampleRate", _SAMPLE_RATES),
+    )
+    audio_only = reader.truth(encode.audio_only, "EncodeParams.AudioOnly") or False
+    return Encoding(audio_only, share(video), share(audio))
+
+
+def _enhanced(reader: FieldReader, value: object) -> documented.EnhancedParam:
+    """Read EnhancedParam: an object that is written as JSON text, or stands there as it is."""
+    content = value
+    if isinstance(value, str) and value:
+        try:
+            return _ENHANCED.decode(value)
+        except (ValueError, RecursionError):
+            content = mending.decode(value.encode(), otherwise=value)
+    if isinstance(content, dict):
+        return mending.mend(content, documented.EnhancedParam, reader, place=".EnhancedParam")
+    if not values.is_absent(content):
+        reader.unreadable("EncodeParams.EnhancedParam", content)
+    return documented.EnhancedParam()
+
+
+def _panes(reader: FieldReader, layout: documented.Layout | None, share: Interner) -> tuple[Pane, ...]:
+    """Read the panes of the layout."""
+    panes = layout.user_panes if layout else None
+    return tuple(share(_pane(reader, pane)) for pane in panes or ())
+
+
+def _pane(reader: FieldReader, pane: documented.UserPane) -> Pane:
+    """Read one pane."""
+    source_type = pane.user_info.source_type if pane.user_info else None
+    return Pane(
+        x=reader.decimal(pane.x, "UserPanes.X"),
+        y=reader.decimal(pane.y, "UserPanes.Y"),
+        width=reader.decimal(pane.width, "UserPanes.Width"),
+        height=reader.decimal(pane.height, "UserPanes.Height"),
+        z_order=reader.integer(pane.z_order, "UserPanes.ZOrder"),
+        render_mode=reader.amount(pane.render_mode, "UserPanes.RenderMode"),
+        source_type=reader.name(source_type, "UserInfo.SourceType", _SOURCE_TYPES),
+        has_background_image=bool(pane.background_image_url),
+    )
+
+
+def _user_streams(reader: FieldReader, users: list[documented.UserInfo]) -> tuple[tuple[str | None, str | None], ...]:
+    """Read UserInfos: whose streams are mixed."""
+    return tuple(
+        (
+            reader.name(user.source_type, "UserInfos.SourceType", _SOURCE_TYPES),
+            reader.name(user.stream_type, "UserInfos.StreamType", _STREAM_TYPES),
+        )
+        for user in users
+    )
+
+
+def _sei_params(
+    reader: FieldReader, of_row: documented.SeiParams | None, of_transcode: documented.SeiParams | None
+) -> documented.SeiParams | None:
+    """Return SeiParams of either place; where both say something, the row's own, and the other is noted."""
+    if not is_set(of_row):
+        return of_transcode
+    if is_set(of_transcode):
+        reader.note_odd("TranscodeParams.SeiParams", msgspec.to_builtins(of_transcode))
+    return of_row
+
+
+def _sei(reader: FieldReader, sei: documented.SeiParams | None) -> Sei | None:
+    """Read SeiParams."""
+    if sei is None or not is_set(sei):
+        return None
+    volume = sei.layout_volume or documented.LayoutVolume()
+    through = sei.pass_through or documented.PassThrough()
+    outer = reader.amount(sei.payload_type, "SeiParams.PayloadType")
+    inner = reader.amount(through.payload_type, "SeiParams.PayloadType")
+    return Sei(
+        payload_type=inner if outer is None else outer,
+        layout_volume_follow_idr=reader.amount(volume.follow_idr, "LayoutVolume.FollowIdr"),
+        layout_volume_interval_ms=reader.amount(volume.interval, "LayoutVolume.Interval"),
+        pass_through_follow_idr=reader.amount(through.follow_idr, "PassThrough.FollowIdr"),
+        pass_through_interval_ms=reader.amount(through.interval, "PassThrough.Interval"),
+        has_payload=bool(through.payload_content),
+    )

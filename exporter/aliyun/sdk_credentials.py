@@ -1,0 +1,281 @@
+"""The official credentials library, used so that its faults do no harm.
+
+Importing this module imports that library, which costs half a second and 70 MiB. What is avoided of it:
+
+* its caches, which renew a short token on every call and raise while the old one is good: each fetch makes a new
+  provider and asks it once, and `CredentialsSource` does the keeping;
+* its scheduler threads, which each default provider for the ECS role starts and never ends;
+* its wrappers for files, which forget when a token expires;
+* its default chain, which goes on to another identity when the configured one fails for a moment;
+* its transport (see `token_services.py`);
+* its loggers, which write what token services answer.
+"""
+
+import configparser
+import json
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from alibabacloud_credentials import provider as providers
+from alibabacloud_credentials.exceptions import CredentialException
+from alibabacloud_credentials.utils import auth_constant, auth_util
+
+from exporter.aliyun.credentials import Credentials, checked_key
+from exporter.aliyun.errors import ApiError
+from exporter.aliyun.token_services import TokenServiceError, Trust, trusting_with
+from exporter.config import credential_kinds as kinds
+from exporter.core.collection_state import State
+
+_MAX_WHY_CHARACTERS: Final = 120
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+class _Source(NamedTuple):
+    """One place where a key can come from."""
+
+    name: str
+    """As the metric has it."""
+    title: str
+    """In a sentence."""
+    make: Callable[[], Any]
+    """Makes a provider of the official library."""
+    missing: Callable[[], str | None] = lambda: None
+    """Says why it is not set up; None: it is."""
+    is_decisive: bool = True
+    """It was set up by someone: if it fails, no other source takes its place."""
+
+
+class OfficialSources:
+    """Fetches keys of a kind that needs the official library.
+
+    Args:
+        kind: As configured.
+        proxy: For token services that are reached by https; None: as the environment says.
+        ca_file: Authorities to trust beside the system's.
+    """
+
+    def __init__(self, kind: kinds.Credentials, *, proxy: str | None, ca_file: Path | None) -> None:
+        for name in ("credentials", "alibabacloud-tea"):
+            logging.getLogger(name).disabled = True
+        self._sources = _sources(kind)
+        self._trust = Trust(proxy, ca_file)
+        self._chosen: str | None = None
+
+    def fetch(self) -> Credentials:
+        """Ask the first source that is set up; once one had a key it is the only one until `start_over`.
+
+        Raises:
+            ApiError: auth_error, with what was tried and why it has no key.
+        """
+        failures = []
+        with trusting_with(self._trust):
+            for source in self._sources:
+                if self._chosen not in {None, source.name}:
+                    continue
+                missing = None if self._chosen else source.missing()
+                if missing is None:
+                    try:
+                        credentials = _fetch(source)
+                    except Exception as error:  # noqa: BLE001 - providers raise whatever befalls them
+                        missing = _why(error)
+                    else:
+                        self._chosen = source.name
+                        return credentials
+                    failures.append(f"{source.title} ({missing})")
+                    if source.is_decisive:
+                        break
+                else:
+                    failures.append(f"{source.title} ({missing})")
+        raise ApiError(State.AUTH_ERROR, f"no credentials found; tried {', '.join(failures)}")
+
+    def start_over(self) -> None:
+        """Let the next fetch choose anew."""
+        self._chosen = None
+
+
+def _sources(kind: kinds.Credentials) -> tuple[_Source, ...]:
+    """Return what to ask, in order."""
+    match kind:
+        case kinds.EcsRamRole(role_name=role_name):
+            return (_Source("ecs_ram_role", "ECS RAM role", lambda: _ecs(role_name)),)
+        case kinds.RamRoleArn():
+            return (_Source("ram_role_arn", "RAM role ARN", lambda: _ram_role(kind)),)
+        case kinds.OidcRoleArn():
+            return (_Source("oidc_role_arn", "OIDC role ARN", lambda: _oidc_role(kind)),)
+        case kinds.Profile(profile=profile):
+            return (_Source("profile", "CLI profile", lambda: _CliProfile(profile)),)
+        case kinds.CredentialsUri(uri=uri):
+            return (_Source("credentials_uri", "credentials URI", lambda: _uri(uri)),)
+        case _:
+            return _default_chain()
+
+
+def _default_chain() -> tuple[_Source, ...]:
+    """Return the official default chain, in its order.
+
+    Only the ECS role, unless it is named, is nothing that someone set up: where there is none the URI is asked.
+    """
+    return (
+        _Source("environment", "environment", providers.EnvironmentVariableCredentialsProvider, lambda: "not set"),
+        _Source(
+            "oidc_role_arn",
+            "OIDC role ARN",
+            providers.OIDCRoleArnCredentialsProvider,
+            lambda: None if auth_util.enable_oidc_credential else "not set",
+        ),
+        _Source("profile", "CLI profile", lambda: _CliProfile(None), _missing_profile),
+        _Source("credentials_file", "credentials file", _CredentialsFile, _missing_section),
+        _Source(
+            "ecs_ram_role",
+            "ECS RAM role",
+            lambda: _ecs(None),
+            lambda: "disabled" if auth_util.environment_ecs_metadata_disabled.lower() == "true" else None,
+            is_decisive=bool(auth_util.environment_ecs_metadata),
+        ),
+        _Source(
+            "credentials_uri",
+            "credentials URI",
+            lambda: _uri(auth_util.environment_credentials_uri),
+            lambda: None if auth_util.environment_credentials_uri else "not set",
+        ),
+    )
+
+
+def _missing_profile() -> str | None:
+    """Say why the command line's file has no profile for us; None: it has, or it is damaged."""
+    path = Path(auth_constant.HOME, ".aliyun", "config.json")
+    if auth_util.environment_cli_profile_disabled.lower() == "true":
+        return "disabled"
+    if not path.is_file():
+        return f"no file {path}"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        wanted = auth_util.environment_profile_name or content.get("current")
+        profile = next((profile for profile in content["profiles"] if profile.get("name") == wanted), None)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    if profile is None or (profile.get("mode") in {None, "", "AK"} and not profile.get("access_key_id")):
+        return f"no profile {wanted} with a key in {path}"
+    return None
+
+
+def _missing_section() -> str | None:
+    """Say why the credentials file has no section for us; None: it has, or it is damaged."""
+    path = Path(auth_util.environment_credentials_file or Path(auth_constant.HOME, ".alibabacloud", "credentials.ini"))
+    if not path.is_file():
+        return f"no file {path}"
+    try:
+        parser = configparser.ConfigParser()
+        parser.read(path, encoding="utf-8")
+    except (OSError, ValueError, configparser.Error):
+        return None
+    return None if parser.has_section(auth_util.client_type) else f"no section {auth_util.client_type} in {path}"
+
+
+def _ecs(role_name: str | None) -> Any:
+    """Return the provider for the ECS role, without its thread."""
+    return providers.EcsRamRoleCredentialsProvider(role_name=role_name, async_update_enabled=False)
+
+
+def _ram_role(kind: kinds.RamRoleArn) -> Any:
+    """Return the provider that assumes a role with a key; secrets in files are read now."""
+    return providers.RamRoleArnCredentialsProvider(
+        access_key_id=kind.access_key_id,
+        access_key_secret=kind.access_key_secret.reveal(),
+        security_token=kind.security_token.reveal() if kind.security_token else None,
+        role_arn=kind.role_arn,
+        role_session_name=kind.role_session_name,
+        policy=kind.policy,
+        duration_seconds=kind.duration_seconds,
+        external_id=kind.external_id,
+        sts_endpoint=kind.sts_endpoint,
+    )
+
+
+def _oidc_role(kind: kinds.OidcRoleArn) -> Any:
+    """Return the provider that assumes a role with an OIDC token."""
+    return providers.OIDCRoleArnCredentialsProvider(
+        role_arn=kind.role_arn,
+        oidc_provider_arn=kind.oidc_provider_arn,
+        oidc_token_file_path=str(kind.oidc_token_file),
+        role_session_name=kind.role_session_name,
+        policy=kind.policy,
+        duration_seconds=kind.duration_seconds,
+        sts_endpoint=kind.sts_endpoint,
+    )
+
+
+def _uri(uri: str) -> Any:
+    """Return the provider that asks a credentials URI, whose port it can't do without."""
+    parts = urlsplit(uri)
+    if parts.port is None and parts.scheme in _DEFAULT_PORTS:
+        parts = parts._replace(netloc=f"{parts.netloc}:{_DEFAULT_PORTS[parts.scheme]}")
+    return providers.URLCredentialsProvider(uri=parts.geturl())
+
+
+class _CliProfile(providers.CLIProfileCredentialsProvider):  # type: ignore[misc] # the library is untyped
+    """A profile of the command line's file, that shows the provider inside and starts no thread."""
+
+    def __init__(self, profile: str | None) -> None:
+        super().__init__(profile_name=profile)
+        self.inner: Any = None
+
+    def _get_credentials_provider(self, config: Any, profile_name: str) -> Any:
+        """Make the provider that the profile describes; the library calls this."""
+        for profile in config.get("profiles") or ():
+            if profile.get("name") == profile_name and profile.get("mode") == "EcsRamRole":
+                self.inner = _ecs(profile.get("ram_role_name"))
+                return self.inner
+        self.inner = super()._get_credentials_provider(config, profile_name)
+        return self.inner
+
+
+class _CredentialsFile(providers.ProfileCredentialsProvider):  # type: ignore[misc] # the library is untyped
+    """A section of the credentials file, that shows the provider inside and starts no thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner: Any = None
+
+    def _get_credentials_provider(self, section: Any) -> Any:
+        """Make the provider that the section describes; the library calls this."""
+        if section.get("type") == "ecs_ram_role":
+            self.inner = _ecs(section.get("role_name"))
+        else:
+            self.inner = super()._get_credentials_provider(section)
+        return self.inner
+
+
+def _fetch(source: _Source) -> Credentials:
+    """Ask a source; of a file's, the provider inside knows when the token expires."""
+    provider = source.make()
+    found = provider.get_credentials()
+    if getattr(provider, "inner", None) is not None:
+        found = provider.inner.get_credentials()
+    return checked_key(
+        source.name,
+        found.get_access_key_id() or "",
+        found.get_access_key_secret() or "",
+        found.get_security_token(),
+        expires_at=found.get_expiration() or None,
+    )
+
+
+def _why(error: Exception) -> str:
+    """Say why a source has no key, without what a token service answered: that may quote the request."""
+    if isinstance(error, (ApiError, TokenServiceError)):
+        return str(error)
+    text = str(getattr(error, "message", None) or error)
+    status = re.search(r"http_?code[:=]\s*(\d{3})", text, re.IGNORECASE)
+    code = re.search(r'"Code"\s*:\s*"([A-Za-z0-9._-]{1,64})"', text)
+    if status or code:
+        return " ".join(filter(None, [f"status {status[1]}" if status else "", code[1] if code else ""]))
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    if isinstance(error, CredentialException):
+        return text.partition(":")[0][:_MAX_WHY_CHARACTERS]
+    return "an answer or a setting that is incomplete"

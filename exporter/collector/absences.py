@@ -1,0 +1,238 @@
+"""What became of tasks that the list does not show: in doubt until a lookup, or the list itself, settles it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from exporter.collector.doubts import Doubts, Found, Lookups, TaskRequests
+from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS
+from exporter.collector.inventory import Change, Inventory
+from exporter.collector.reading import IncompleteReadingError, Reading, Rows
+from exporter.core.clock import Clock
+
+PROOFS_OF_LARGE_LOSS: Final = 5
+"""So many lookups of lost tasks, or all of them where there are fewer, must come back empty."""
+MOST_LOOKUPS_FOR_PROOF: Final = 15
+LARGE_LOSS_TASKS: Final = 10
+LARGE_LOSS_SHARE: Final = 1 / 3
+PROOF_SECONDS: Final = 30.0
+"""For how long the proof of a large loss is looked for."""
+RETRY_SECONDS: Final = 5.0
+"""After a lookup that failed, before a row that was refused as outdated is read again."""
+
+
+class Absences:
+    """The tasks of one app that its list does not show though they are known, and rows that were not believed.
+
+    Args:
+        requests: sends lookups.
+        rows: reads rows.
+        clock: tells the time.
+    """
+
+    def __init__(self, requests: TaskRequests, rows: Rows, clock: Clock) -> None:
+        self._clock = clock
+        self._lookups = Lookups(requests, rows, clock)
+        self._doubts = Doubts()
+        self._found_unlisted: set[str] = set()
+        """What lookups found after a reading did not show it, until one does."""
+        self._lost = 0
+        """Tasks that were removed since the last sweep was read."""
+        self._confirmed: set[str] = set()
+        """What the proof of a large loss found to be gone."""
+        self._absent: set[str] = set()
+        """What the last sweep proved not to be in the list, as long as no lookup finds any of it."""
+        self._absent_before: set[str] = set()
+        """What the sweep before proved, too, while no lookup was answered."""
+        self._read_again_at: dict[str, float] = {}
+        """Tasks whose row was refused as outdated, and from when on a request shows what is true."""
+        self._settling = False
+
+    @property
+    def doubtful_tasks(self) -> int:
+        """How many tasks are in doubt."""
+        return len(self._doubts)
+
+    def seen(self, task_ids: Iterable[str]) -> None:
+        """Take it that tasks exist."""
+        self._doubts.settle(task_ids)
+        if self._found_unlisted:
+            self._found_unlisted.difference_update(task_ids)
+
+    def read(self, reading: Reading) -> None:
+        """Take in what a reading of the front saw: also current rows of tasks whose older rows were refused."""
+        self.seen(reading.seen)
+        for task_id in [task_id for task_id, at in self._read_again_at.items() if at <= reading.began]:
+            if task_id in reading.seen and task_id not in reading.fresh:
+                del self._read_again_at[task_id]
+
+    def refused(self, rows: dict[str, float]) -> None:
+        """Take in whose rows were refused as outdated, and from when on a request shows what is true."""
+        self._read_again_at.update(rows)
+
+    def unseen(self, task_ids: Iterable[str], *, since: float) -> None:
+        """Take in which tasks a reading did not show, and when it began, in monotonic seconds."""
+        self._doubts.add(task_ids, since=since)
+
+    def swept(self, unseen: Sequence[str], *, since: float, proves_absence: bool) -> None:
+        """Take in which tasks a sweep did not show.
+
+        Args:
+            unseen: all of them.
+            since: monotonic seconds: when the sweep began.
+            proves_absence: whether the list does not hold them. They are gone then, unless the list is cut: some are
+                looked up, and none may be found. If no lookup is answered, another sweep must prove it, too.
+        """
+        self.unseen(unseen, since=since)
+        self._lost = 0
+        self._absent_before = self._absent_before & set(unseen) if proves_absence else set()
+        self._absent = set(unseen) if proves_absence else set()
+
+    async def check_loss(
+        self,
+        unseen: Sequence[str],
+        *,
+        known: int,
+        seen: int,
+        length: int | None = None,
+        overlapped: bool = True,
+    ) -> None:
+        """Refuse a reading that lost many tasks, until lookups confirm that they are gone, or that hides some again.
+
+        Args:
+            unseen: the tasks that it did not show.
+            known: how many are known.
+            seen: how many it showed.
+            length: the number of rows of the list, where it is known.
+            overlapped: whether its pages shared rows; where they did not, they may be of different lists.
+
+        Raises:
+            IncompleteReadingError: its reason says what is not proven.
+        """
+        self._confirmed.clear()
+        if is_large_loss(len(unseen), known):
+            chosen, wanted = _spread(self._doubts.in_turn(unseen), MOST_LOOKUPS_FOR_PROOF), len(unseen)
+        else:
+            chosen = [task_id for task_id in unseen if task_id in self._found_unlisted] if overlapped else list(unseen)
+            wanted = 0
+        wanted = min(PROOFS_OF_LARGE_LOSS, wanted)
+        if not unseen or not chosen:
+            return
+        existing: set[str] = set()
+
+        def found(answer: Found) -> None:
+            if answer.row is None:
+                self._confirmed.add(answer.task_id)
+            else:
+                existing.add(answer.task_id)
+                self._exists(answer.task_id)
+
+        chosen = chosen[:MOST_LOOKUPS_FOR_PROOF]
+        for batch in (chosen[:PROOFS_OF_LARGE_LOSS], chosen[PROOFS_OF_LARGE_LOSS:]):
+            await self._lookups.run(batch, seconds=PROOF_SECONDS / 2, found=found, failed=self._failed)
+            if len(self._confirmed) >= wanted or len(existing) == len(batch):
+                break
+        if not wanted and not self._confirmed.issuperset(chosen):
+            self._absent = set()  # what was found unlisted before may be so again
+        if existing and length is not None and seen + len(existing) > length:
+            raise IncompleteReadingError(
+                f"the list ends at row {length}, yet lookups find tasks that it does not show: "
+                "the service cuts it there, or shows other rows; spread the tasks over more apps"
+            )
+        if len(self._confirmed) < wanted:
+            raise IncompleteReadingError(
+                f"the list does not show {len(unseen)} of {known} known tasks, and of {wanted} lookups that must "
+                f"confirm it {len(self._confirmed)} did ({len(existing)} found their task): the last data is kept; "
+                "it is tried again soon"
+            )
+
+    def take_confirmed(self, inventory: Inventory) -> list[Change]:
+        """Remove what the proof of a large loss found to be gone."""
+        confirmed, self._confirmed = self._confirmed, set()
+        return [change for task_id in confirmed for change in self._is_gone(inventory, task_id)]
+
+    async def settle(
+        self,
+        inventory: Inventory,
+        *,
+        seconds: float,
+        doubts: bool,
+        changed: Callable[[list[Change], int], None],
+    ) -> None:
+        """Look up what is in doubt, and read rows again that were refused as outdated.
+
+        Args:
+            inventory: what is known; it is changed.
+            seconds: how long to go on.
+            doubts: whether tasks in doubt are looked up.
+            changed: called after each answer with what changed, and how many tasks the list had failed to show.
+        """
+        if self._settling:
+            return
+
+        def found(answer: Found) -> None:
+            outdated_row = self._read_again_at.pop(answer.task_id, None) is not None
+            in_doubt = self._doubts.since(answer.task_id) is not None
+            if answer.row is not None:
+                self._exists(answer.task_id)
+                changes = inventory.accept([answer.row], now=self._clock.now())
+                self.refused(inventory.take_refused())
+            elif in_doubt:
+                changes = self._is_gone(inventory, answer.task_id)
+            elif outdated_row:
+                before = answer.sent_at - REPLICA_LAG_SECONDS
+                changes = inventory.remove([answer.task_id], settled_before=before, at=self._clock.monotonic())
+            else:
+                return
+            changed(changes, int(in_doubt and answer.row is not None))
+
+        self._settling = True
+        try:
+            if self._absent and doubts:
+                left = max(0, PROOFS_OF_LARGE_LOSS - self._lost)
+                chosen = _spread(self._doubts.in_turn(self._absent), PROOFS_OF_LARGE_LOSS)[:left]
+                await self._lookups.run(chosen, seconds=PROOF_SECONDS, found=found, failed=self._failed)
+                gone = self._absent if self._lost else self._absent & self._absent_before
+                self._absent_before = self._absent - gone
+                self._absent = set()
+                changed([change for task_id in gone for change in self._is_gone(inventory, task_id)], 0)
+            now = self._clock.monotonic()
+            outdated = [task_id for task_id, at in self._read_again_at.items() if at <= now]
+            task_ids = outdated + (self._doubts.due(now) if doubts else [])
+            await self._lookups.run(task_ids, seconds=seconds, found=found, failed=self._failed)
+        finally:
+            self._settling = False
+
+    def _exists(self, task_id: str) -> None:
+        """A lookup found a task: what the list does not show is no longer gone for that reason."""
+        if self._doubts.since(task_id) is not None:
+            self._found_unlisted.add(task_id)
+            self._doubts.settle([task_id])
+        if task_id in self._absent:
+            self._absent.clear()
+
+    def _is_gone(self, inventory: Inventory, task_id: str) -> list[Change]:
+        """Remove a task that is in doubt."""
+        self._lost += 1
+        since = self._doubts.since(task_id)
+        self._doubts.settle([task_id])
+        self._found_unlisted.discard(task_id)
+        if since is None:
+            return []
+        return inventory.remove([task_id], settled_before=since, at=self._clock.monotonic())
+
+    def _failed(self, task_id: str, answered: bool) -> None:
+        now = self._clock.monotonic()
+        if task_id in self._read_again_at:
+            self._read_again_at[task_id] = now + RETRY_SECONDS
+        self._doubts.failed(task_id, at=now, answered=answered)
+
+
+def is_large_loss(unseen: int, known: int) -> bool:
+    """Whether a reading lost so many of the known tasks that lookups must confirm it."""
+    return unseen > 0 and (unseen == known or (unseen > LARGE_LOSS_TASKS and unseen > known * LARGE_LOSS_SHARE))
+
+
+def _spread(task_ids: Sequence[str], most: int) -> list[str]:
+    """Return some of the tasks, spread over the first half of them: of those whose turn comes first."""
+    half = task_ids[: max(most, len(task_ids) // 2)]
+    return list(half[:: max(1, len(half) // most)])

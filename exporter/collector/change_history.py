@@ -1,0 +1,120 @@
+"""What has changed lately: the newest changes in memory, and a log line for each."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import structlog
+from msgspec import Struct
+
+from exporter.collector.inventory import Change
+from exporter.collector.task_diff import Shown, changed_fields, kind_of, shown
+from exporter.core.clock import Clock
+
+NEWEST: Final = 10_000
+LINES_PER_SECOND: Final = 20
+
+
+class FieldChange(Struct, frozen=True):
+    """One group of fields of a modified task, in words that may be shown."""
+
+    field: str
+    before: Shown
+    after: Shown
+
+
+class RecordedChange(Struct, frozen=True):
+    """One change of one task."""
+
+    number: int
+    """Rises by one with each change of this process."""
+    noticed: float
+    """Wall-clock seconds."""
+    account: str
+    app_id: str
+    task_id: str
+    change: str
+    """added, removed or modified."""
+    fields: tuple[FieldChange, ...]
+    """Empty for a task that came or went."""
+
+
+class History:
+    """Remembers the newest changes of all apps and logs each, up to so many a second."""
+
+    def __init__(self, clock: Clock, *, newest: int = NEWEST, lines_per_second: int = LINES_PER_SECOND) -> None:
+        self._clock = clock
+        self._changes: deque[RecordedChange] = deque(maxlen=newest)
+        self._recorded = 0
+        self._began = clock.now()
+        self._lines_per_second = lines_per_second
+        self._second = 0
+        self._lines = 0
+        self._unlogged = 0
+
+    def record(self, account: str, app_id: str, changes: Sequence[Change]) -> tuple[RecordedChange, ...]:
+        """Remember and log changes that were just noticed; return them as they are remembered."""
+        now = self._clock.now()
+        recorded = tuple(self._recorded_change(account, app_id, change, now) for change in changes)
+        self._changes.extend(recorded)
+        for change in recorded:
+            self._log(change)
+        return recorded
+
+    def newest_first(self) -> Iterator[RecordedChange]:
+        """Yield what is remembered."""
+        return reversed(self._changes)
+
+    @property
+    def remembered_since(self) -> float:
+        """No change that was noticed after this has been forgotten; wall-clock seconds."""
+        forgets = len(self._changes) == self._changes.maxlen
+        return self._changes[0].noticed if forgets else self._began
+
+    def flush(self) -> None:
+        """Say how many changes were not logged one by one, when their second is over."""
+        if self._unlogged and int(self._clock.monotonic()) != self._second:
+            structlog.get_logger().info("more tasks changed than are logged one by one", tasks=self._unlogged)
+            self._unlogged = 0
+
+    def _recorded_change(self, account: str, app_id: str, change: Change, now: float) -> RecordedChange:
+        before, after = change.before, change.after
+        fields: tuple[FieldChange, ...] = ()
+        if before is not None and after is not None:
+            fields = tuple(
+                FieldChange(field, shown(before, field), shown(after, field)) for field in changed_fields(before, after)
+            )
+        task = after or before
+        self._recorded += 1
+        return RecordedChange(
+            number=self._recorded,
+            noticed=now,
+            account=account,
+            app_id=app_id,
+            task_id="" if task is None else task.task_id,
+            change=kind_of(change),
+            fields=fields,
+        )
+
+    def _log(self, change: RecordedChange) -> None:
+        second = int(self._clock.monotonic())
+        if second != self._second:
+            self.flush()
+            self._second, self._lines = second, 0
+        self._lines += 1
+        if self._lines > self._lines_per_second:
+            self._unlogged += 1
+            return
+        structlog.get_logger().info(
+            f"task {change.change}",
+            account=change.account,
+            app_id=change.app_id,
+            task_id=change.task_id,
+            **{field.field: _from_to(field) for field in change.fields},
+        )
+
+
+def _from_to(field: FieldChange) -> str:
+    """Return what a line says; a difference in what is not shown is one all the same."""
+    before, after = ("-" if value is None else str(value) for value in (field.before, field.after))
+    return f"{before} -> {after}" if before != after else f"{after} (another)"

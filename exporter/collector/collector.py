@@ -1,0 +1,355 @@
+"""Keeps one app's picture up to date, by updates and sweeps.
+
+An update reads the front of the list and brings in what was created or changed. A sweep reads all of it and finds
+what is gone. Only what was read without a hole changes the picture, in one synchronous step, and the status is
+replaced whole: a reader never sees half of either.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from exporter.aliyun.errors import ApiError
+from exporter.collector.absences import Absences, is_large_loss
+from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS
+from exporter.collector.inventory import Change, Entry, Inventory
+from exporter.collector.list_reader import ListReader, SweepReader, WholeReading
+from exporter.collector.rate_limiter import Priority
+from exporter.collector.reading import LARGEST_PAGE, IncompleteReadingError, Reading, Rows
+from exporter.collector.requests import AppRequests
+from exporter.collector.status import Backoff, Intervals, Kind, Standing, Status, Sweep
+from exporter.config.model import App
+from exporter.core.clock import Clock
+from exporter.core.collection_state import State
+
+MANY_ABSENT: Final = 8
+"""More tasks than this that an update does not see are left to a sweep, which may prove that they are gone."""
+
+LOOKUP_SECONDS: Final = {Kind.UPDATE: 5.0, Kind.SWEEP: 10.0}
+"""For how long, at most, tasks are looked up after an attempt; after an update no longer than its interval."""
+
+
+class AcceptedBefore(Protocol):
+    """What an earlier process accepted of one app."""
+
+    @property
+    def sweep(self) -> Sweep:
+        """The last accepted sweep."""
+
+    @property
+    def last_update_began(self) -> float | None:
+        """Wall-clock seconds."""
+
+    def entries(self) -> Iterable[Entry]:
+        """Return the tasks as an inventory keeps them."""
+
+
+class CollectorEvents(Protocol):
+    """Who is told when something about an app is new."""
+
+    def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
+        """Changes were applied or the status was replaced.
+
+        Args:
+            changes: in any order.
+            baseline: these are the first tasks that are known, not changes of a known picture.
+        """
+
+    def swept(self) -> None:
+        """A sweep was accepted; its changes have been told."""
+
+
+class Collector:
+    """Collects one app. `status` and `inventory` are consistent whenever the event loop lets one look."""
+
+    def __init__(
+        self,
+        *,
+        account: str,
+        app: App,
+        requests: AppRequests,
+        rows: Rows,
+        max_tasks: int,
+        intervals: Intervals,
+        clock: Clock,
+        events: CollectorEvents,
+        largest_page: int = LARGEST_PAGE,
+    ) -> None:
+        self.account = account
+        self.app = app
+        self.inventory = Inventory()
+        self.sweeping = False
+        self.wants_sweep = False
+        """Whether a sweep should run before its turn."""
+        self._requests = requests
+        self._intervals = intervals
+        self._clock = clock
+        self._events = events
+        self._reader = ListReader(rows, monotonic=clock.monotonic, max_tasks=max_tasks, largest_page=largest_page)
+        self._sweep_reader = SweepReader(self._reader, requests, clock)
+        self._absences = Absences(requests, rows, clock)
+        self._log = structlog.get_logger(account=account, app_id=app.id)
+        self._standing = Standing(account, app)
+        self._backoff = {kind: Backoff() for kind in Kind}
+        self._seen_in_front: set[str] = set()
+        """What updates saw since the running sweep began: it exists, wherever the sweep looked for it."""
+        self._reading_list = False
+        """Whether a sweep's pages are being read: it may still bring rows that are older than what updates see."""
+        self._began_at: dict[str, float] = {}
+        """When what is under way began, in monotonic seconds."""
+        self._says_unmoved = False
+        self.status = self._status_now()
+
+    @property
+    def attempted(self) -> bool:
+        """Whether an attempt has finished, well or not."""
+        return self._standing.attempted
+
+    def pause_ends_at(self, kind: Kind) -> float:
+        """Until when attempts of a kind pause after failures, in monotonic seconds."""
+        return self._backoff[kind].ends_at()
+
+    def crowded(self, kind: Kind) -> bool:
+        """Whether more requests wait for the budget than can be sent before this app's next turn of a kind."""
+        if kind is Kind.UPDATE:
+            return self._requests.queue_seconds(Priority.UPDATE) > self._intervals.interval_seconds
+        return self._requests.queue_seconds(Priority.SWEEP) > self._intervals.sweep_interval_seconds
+
+    def set_intervals(self, intervals: Intervals) -> None:
+        """Take on other effective intervals."""
+        self._intervals = intervals
+        self.look_at_clock()
+
+    def configure(self, app: App, *, max_tasks: int) -> None:
+        """Take on another description of the same app, and another limit, which counts from the next reading on."""
+        self.app = app
+        self._reader.max_tasks = max_tasks
+        self._standing.describe(app)
+        self.look_at_clock()
+
+    def look_at_clock(self) -> None:
+        """Withdraw what has become too old."""
+        if self._status_now() != self.status:
+            self._tell([])
+
+    def restore(self, saved: AcceptedBefore) -> bool:
+        """Begin with what an earlier process accepted, at its true age, as the baseline of changes.
+
+        Returns:
+            False, and nothing has changed, where it is older than data may be, or comes from the future.
+        """
+        age_seconds = self._clock.now() - saved.sweep.began
+        if not -REPLICA_LAG_SECONDS <= age_seconds <= self._intervals.stale_after_seconds:
+            self._log.info(
+                "saved tasks are not used: they are too old or from the future", age_seconds=round(age_seconds)
+            )
+            return False
+        self._standing.restored(
+            saved.sweep,
+            last_update_began=saved.last_update_began,
+            began_at=self._clock.monotonic() - age_seconds,
+        )
+        self._tell(self.inventory.restore(saved.entries()), baseline=True)
+        self._log.info("beginning with saved tasks", tasks=len(self.inventory), age_seconds=round(age_seconds))
+        return True
+
+    def broke(self, part: str, reason: str) -> None:
+        """Note that a part of the exporter failed by itself while it worked on this app."""
+        if part in self._backoff:
+            self._backoff[Kind(part)].failed(self._clock.monotonic())
+        self.wants_sweep |= part == Kind.SWEEP
+        self._standing.broke(part, reason)
+        self._tell([])
+
+    def mended(self, part: str) -> None:
+        """Note that a part that failed by itself works again."""
+        self._standing.mended(part)
+        self._tell([])
+
+    async def update(self) -> None:
+        """Bring in what was created or changed. There is nothing to update before a first sweep."""
+        if self._standing.has_sweep and await self._attempt(Kind.UPDATE, self._update):
+            await self._settle(Kind.UPDATE)
+
+    async def sweep(self) -> None:
+        """Read the whole list and accept it, then settle what it did not show."""
+        self.wants_sweep, self.sweeping = False, True
+        try:
+            if await self._attempt(Kind.SWEEP, self._sweep):
+                await self._settle(Kind.SWEEP)
+        finally:
+            self.sweeping = self._reading_list = False
+
+    async def _attempt(self, kind: Kind, make: Callable[[], Awaitable[str]]) -> bool:
+        """Make an attempt and note its outcome; its failures end here.
+
+        Args:
+            kind: of which kind it is.
+            make: makes it; returns why what it brought is incomplete though it can be used, empty where it is not.
+
+        Returns:
+            Whether it brought anything.
+        """
+        self._standing.began(now=self._clock.now())
+        self._began_at[kind] = self._clock.monotonic()
+        try:
+            incomplete = await make()
+        except ApiError as error:
+            self._failed(kind, error.state, error.reason)
+            return False
+        except IncompleteReadingError as error:
+            self._failed(kind, State.PARTIAL, str(error))
+            return False
+        finally:
+            del self._began_at[kind]
+        if incomplete:
+            self._failed(kind, State.PARTIAL, incomplete)
+        else:
+            self._backoff[kind].succeeded()
+        return True
+
+    def _failed(self, kind: Kind, outcome: State, reason: str) -> None:
+        self._backoff[kind].failed(self._clock.monotonic())
+        # To read to the limit again and again would take what others of the account need.
+        self.wants_sweep |= kind is Kind.SWEEP and outcome is not State.LIMIT_EXCEEDED
+        self._standing.failed(kind, outcome, reason)
+        self._tell([])
+
+    async def _update(self) -> str:
+        began = self._clock.now()
+        reading = await self._read_front()
+        if is_large_loss(len(self._unseen_in(reading)), len(self.inventory)):
+            reading = await self._read_front()  # once more: a single page that is short says little
+        self._absences.read(reading)
+        self.wants_sweep |= not (reading.complete or reading.anchored)
+        changes = self._accept(reading)
+        if unseen := self._unseen_in(reading):
+            self._absences.unseen(unseen, since=reading.began)
+            self.wants_sweep |= len(unseen) > MANY_ABSENT
+            self._tell(changes)
+            await self._absences.check_loss(unseen, known=len(self.inventory), seen=len(reading.seen))
+            changes = self._absences.take_confirmed(self.inventory)
+        self._standing.updated(began=began)
+        self._tell(changes)
+        return ""
+
+    async def _read_front(self) -> Reading:
+        reading = await self._reader.read_front(self._requests.window(Priority.UPDATE), self.inventory.task_id_of)
+        self._seen_in_front |= reading.seen
+        return reading
+
+    def _unseen_in(self, reading: Reading) -> list[str]:
+        """Return what a reading of the front does not show, if it reached the end of the list.
+
+        While a sweep reads, that is left to it: it may still bring rows that are older.
+        """
+        if not reading.complete or self._reading_list:
+            return []
+        return self._unseen(reading.seen, reading.began)
+
+    async def _sweep(self) -> str:
+        began, sent_before = self._clock.now(), self._requests.sent
+        baseline = not self._standing.has_sweep
+        self._seen_in_front.clear()
+        self._reading_list = True
+        whole = await self._sweep_reader.read(self.inventory, self._seen_in_front)
+        self._reading_list = False
+        seen = whole.seen | self._seen_in_front
+        found_in_front = len(seen) - len(whole.seen)
+        unseen = self._unseen(seen, whole.began)
+        self._absences.seen(seen)
+        self._absences.swept(unseen, since=whole.began, proves_absence=whole.proves_absence)
+        if not whole.agrees:
+            self._tell([] if baseline else self._accept(whole))
+            return (
+                f"tasks of equal update times change places between requests, so pages show some twice and others not "
+                f"(list of {whole.length or 'unknown'} rows, {len(whole.seen)} tasks seen): changes are applied, "
+                "removals are looked up one by one; ask the vendor for a stable order"
+            )
+        await self._absences.check_loss(
+            unseen, known=len(self.inventory), seen=len(seen), length=whole.length, overlapped=whole.overlapped
+        )
+        not_in_front = whole.fresh_below_front - self._seen_in_front
+        changes = self._accept(whole)
+        unmoved = [
+            change for change in changes if change.before and change.after and change.after.task_id in not_in_front
+        ]
+        changes += self._absences.take_confirmed(self.inventory)
+        sweep = Sweep(
+            began=began,
+            duration_seconds=self._clock.monotonic() - whole.began,
+            requests=self._requests.sent - sent_before,
+            repaired_tasks=found_in_front,
+            duplicate_rows=whole.duplicate_rows,
+            rows_without_task_id=whole.rows_without_task_id,
+            unmoved_changes=len(unmoved),
+        )
+        self._standing.swept(sweep, self._intervals, began_at=whole.began)
+        self._tell(changes, baseline=baseline)
+        self._events.swept()
+        return ""
+
+    def _unseen(self, seen: set[str], began: float) -> list[str]:
+        """Return the tasks that were not seen, but for those that a replica may not know yet."""
+        return self.inventory.unseen(seen, settled_before=began - REPLICA_LAG_SECONDS)
+
+    async def _settle(self, kind: Kind) -> None:
+        """Look up what is in doubt, and what was refused as outdated, for a while."""
+        seconds = LOOKUP_SECONDS[kind]
+        if kind is Kind.UPDATE:
+            seconds = min(seconds, self._intervals.interval_seconds)
+        lookups = f"lookups after {kind}"
+        self._began_at[lookups] = self._clock.monotonic()
+        try:
+            await self._absences.settle(
+                self.inventory,
+                seconds=seconds,
+                doubts=kind is Kind.SWEEP or not self.sweeping,
+                changed=self._settled,
+            )
+        finally:
+            del self._began_at[lookups]
+        if self._status_now() != self.status:
+            self._tell([])
+
+    def _settled(self, changes: list[Change], repaired_tasks: int) -> None:
+        self._standing.repaired(repaired_tasks)
+        if changes or repaired_tasks:
+            self._tell(changes)
+
+    def _accept(self, reading: Reading | WholeReading) -> list[Change]:
+        """Take in what a reading brought, and remember what was refused as outdated."""
+        changes = self.inventory.accept(reading.fresh.values(), now=self._clock.now())
+        self._absences.refused(self.inventory.take_refused())
+        self.inventory.forget_superseded(before=min(self._began_at.values(), default=self._clock.monotonic()))
+        return changes
+
+    def _status_now(self) -> Status:
+        return self._standing.status(
+            self._intervals, at=self._clock.monotonic(), doubtful_tasks=self._absences.doubtful_tasks
+        )
+
+    def _tell(self, changes: list[Change], *, baseline: bool = False) -> None:
+        """Replace the status, say what has turned, and pass on what is new."""
+        before, self.status = self.status, self._status_now()
+        self._log_turn(before, self.status)
+        self._events.collected(changes, baseline=baseline)
+
+    def _log_turn(self, before: Status, now: Status) -> None:
+        """Log when good turns bad, and when it is good again; nothing in between."""
+        if now.state is not before.state:
+            if now.state is State.OK:
+                self._log.info("collection is complete", tasks=len(self.inventory), after=before.state)
+            else:
+                self._log.warning("collection fails", state=now.state, reason=now.reason)
+        if now.sweep and now.sweep.unmoved_changes and not self._says_unmoved:
+            self._says_unmoved = True
+            self._log.warning("the service does not move changed tasks to the front: changes show with the sweep")
+        if before.data_available and not now.data_available:
+            self._log.warning(
+                "data is withdrawn: it has become too old",
+                stale_after_seconds=now.stale_after_seconds,
+                state=now.state,
+                reason=now.reason,
+            )

@@ -1,0 +1,170 @@
+"""The accepted tasks of one app, and what changes in them."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from math import inf
+from typing import Final
+
+import msgspec
+
+from exporter.collector.reading import Fresh
+from exporter.core.task import Task
+
+SUPERSEDED_FOR_SECONDS: Final = 2.0
+"""For this long a replaced version or a removed task is not believed when it is read again: a replica of the service
+may lag by a second. The task is read once more afterwards, so a change that is really taken back shows that much later.
+"""
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One accepted task. Times are wall-clock seconds, of when it was noticed here."""
+
+    task: Task
+    first_seen: float
+    last_changed: float
+    sent_at: float
+    """Monotonic seconds: when the request that brought this version was sent."""
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """One task that was added (nothing before), removed (nothing after) or modified."""
+
+    before: Task | None
+    after: Task | None
+
+
+class Inventory:
+    """The tasks of one app that were accepted, by TaskId.
+
+    Only whole readings and rows that were really read change it, each in one synchronous step.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._task_ids: dict[int, str] = {}
+        self._superseded: dict[int, float] = {}
+        """Until when rows with a digest are not believed, by when their request was sent."""
+        self._removed: dict[str, float] = {}
+        """When tasks were removed: rows of requests that were sent before are older than that."""
+        self._expiries: deque[tuple[float, int | str]] = deque()
+        self._refused: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def get(self, task_id: str) -> Entry | None:
+        """Return a task's entry; None where it is not known."""
+        return self._entries.get(task_id)
+
+    def task_id_of(self, row_digest: int) -> str | None:
+        """Return whose current row has this digest; None: the row is new or changed."""
+        return self._task_ids.get(row_digest)
+
+    def restore(self, entries: Iterable[Entry]) -> list[Change]:
+        """Begin with tasks that were accepted before; return each as one that was added."""
+        changes = []
+        for entry in entries:
+            self._put(entry)
+            changes.append(Change(before=None, after=entry.task))
+        return changes
+
+    def unseen(self, seen: set[str], *, settled_before: float) -> list[str]:
+        """Return the TaskIds that are not in `seen`, of tasks as they were before a monotonic time."""
+        return [
+            task_id
+            for task_id, entry in self._entries.items()
+            if task_id not in seen and entry.sent_at < settled_before
+        ]
+
+    def accept(self, rows: Iterable[Fresh], *, now: float) -> list[Change]:
+        """Take in rows that were read; the newest reading of a task wins.
+
+        Args:
+            rows: rows that were new or changed when they were read.
+            now: wall-clock seconds.
+
+        Returns:
+            What changed. A row that is only spelled otherwise is no change.
+        """
+        changes = []
+        for fresh in rows:
+            change = self._accept_row(fresh, now)
+            if change is not None:
+                changes.append(change)
+        return changes
+
+    def take_refused(self) -> dict[str, float]:
+        """Return the tasks whose rows were refused as outdated since the last call.
+
+        With each comes the monotonic time from which on a request shows what is true.
+        """
+        refused, self._refused = self._refused, {}
+        return refused
+
+    def remove(self, task_ids: Iterable[str], *, settled_before: float, at: float) -> list[Change]:
+        """Take out tasks that are gone.
+
+        Args:
+            task_ids: one that is not known any more, or that was read anew meanwhile, is left alone.
+            settled_before: monotonic seconds: what was read later was created again.
+            at: monotonic seconds.
+        """
+        changes = []
+        for task_id in task_ids:
+            entry = self._entries.get(task_id)
+            if entry is not None and entry.sent_at < settled_before:
+                del self._entries[task_id]
+                self._supersede(entry.task, at)
+                self._removed[task_id] = at
+                self._expiries.append((at, task_id))
+                changes.append(Change(before=entry.task, after=None))
+        return changes
+
+    def forget_superseded(self, *, before: float) -> None:
+        """Forget replaced and removed versions that no answer to a request sent after `before` needs.
+
+        Args:
+            before: monotonic seconds: when the oldest reading that is still under way began. Its rows are accepted
+                at its end, and each is compared by the time at which its own request was sent.
+        """
+        while self._expiries and self._expiries[0][0] <= before:
+            expiry, key = self._expiries.popleft()
+            if isinstance(key, str):
+                if self._removed.get(key) == expiry:
+                    del self._removed[key]
+            elif self._superseded.get(key) == expiry:
+                del self._superseded[key]
+
+    def _accept_row(self, fresh: Fresh, now: float) -> Change | None:
+        task = fresh.task
+        entry = self._entries.get(task.task_id)
+        if fresh.sent_at < (self._removed.get(task.task_id, -inf) if entry is None else entry.sent_at):
+            return None
+        believed_from = self._superseded.get(task.row_digest, -inf)
+        if fresh.sent_at < believed_from:
+            self._refused[task.task_id] = believed_from
+            return None
+        if entry is None:
+            self._put(Entry(task, first_seen=now, last_changed=now, sent_at=fresh.sent_at))
+            return Change(before=None, after=task)
+        if task.row_digest == entry.task.row_digest:
+            return None
+        self._supersede(entry.task, fresh.sent_at)
+        same = task.same_content(entry.task)
+        last_changed = entry.last_changed if same else now
+        self._put(Entry(task, first_seen=entry.first_seen, last_changed=last_changed, sent_at=fresh.sent_at))
+        return None if same else Change(before=entry.task, after=task)
+
+    def _put(self, entry: Entry) -> None:
+        self._entries[entry.task.task_id] = entry
+        self._task_ids[entry.task.row_digest] = entry.task.task_id
+        self._superseded.pop(entry.task.row_digest, None)
+
+    def _supersede(self, task: Task, at: float) -> None:
+        """Forget a version, and don't believe it for a while."""
+        self._task_ids.pop(task.row_digest, None)
+        self._superseded[task.row_digest] = at + SUPERSEDED_FOR_SECONDS
+        self._expiries.append((at + SUPERSEDED_FOR_SECONDS, task.row_digest))

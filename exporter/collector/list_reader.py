@@ -1,0 +1,323 @@
+"""Reads one app's list, whole or its front, while the list moves.
+
+The list is sorted by update, newest first. A row that is updated or created jumps to the front and pushes others
+back; a deleted one lets those below slide forward. Two facts prove that nothing was missed:
+
+* Windows overlap (see `windows`): a window that shares a row with what was read before it leaves no hole. One that
+  does not is a gap, and the pass steps back until it meets known rows (see `list_pass`).
+* What jumped to the front while the rest was read is found by reading the front once more (see `sweep_reader`).
+
+A reader knows nothing of deadlines, retries and budgets: it asks `fetch` for windows.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS
+from exporter.collector.inventory import Inventory
+from exporter.collector.list_pass import ListPass
+from exporter.collector.rate_limiter import Priority
+from exporter.collector.reading import (
+    LARGEST_PAGE,
+    Answer,
+    Fetch,
+    Fresh,
+    IncompleteReadingError,
+    Plan,
+    Reading,
+    Rows,
+    TaskIdOf,
+    UnstableOrderError,
+    Window,
+)
+from exporter.collector.requests import AppRequests, cancel_all
+from exporter.core.clock import Clock
+
+IN_FLIGHT: Final = 16
+
+MAX_UPDATE_WINDOWS: Final = 24
+"""An update that finds no anchor in so many windows leaves the rest to a sweep."""
+
+
+class ListReader:
+    """Reads the list of one app, whole or its front."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        *,
+        monotonic: Callable[[], float],
+        max_tasks: int,
+        largest_page: int = LARGEST_PAGE,
+    ) -> None:
+        self._rows = rows
+        self._monotonic = monotonic
+        self.max_tasks = max_tasks
+        self.largest_page = largest_page
+        """Of which sweeps begin with."""
+        self.plan = Plan.overlapping(largest_page)
+        """How the service can be read, by the last complete pass."""
+
+    async def read_front(
+        self,
+        fetch: Fetch,
+        task_id_of: TaskIdOf,
+        *,
+        at_most_windows: int = MAX_UPDATE_WINDOWS,
+        down_to: Sequence[int] = (),
+    ) -> Reading:
+        """Read from the front to rows that are known and unchanged, or to the end.
+
+        A reading that is neither complete nor anchored is true as far as it goes; the rest is a sweep's.
+
+        Args:
+            fetch: brings one window.
+            task_id_of: tells known rows.
+            at_most_windows: how many may be asked for.
+            down_to: digests of an earlier reading, from the front down. Not empty: the known rows that end the reading
+                must be some of these, in the same order, so that all that moved since is above them; in its last
+                window any will do.
+
+        Raises:
+            ApiError: a request failed, or a page can't be right.
+            IncompleteReadingError: the list moved too fast.
+        """
+        front = self._pass(task_id_of, self.plan, to_the_end=False)
+        places = {digest: place for place, digest in enumerate(down_to)}
+        reading = front.reading
+        while not (reading.complete or reading.anchored) and reading.windows < at_most_windows:
+            window = front.next_window()
+            await front.follow(window, fetch(window))
+            meets_rows = not places or reading.windows == at_most_windows or front.ends_in_order_of(places)
+            reading.anchored = meets_rows and front.ends_in_known_rows
+        return reading
+
+    async def read_all(self, fetch: Fetch, task_id_of: TaskIdOf, *, expected_tasks: int, plan: Plan) -> Reading:
+        """Read the whole list in one pass, several requests in flight.
+
+        Args:
+            fetch: brings one window.
+            task_id_of: tells known rows.
+            expected_tasks: how many there were last time, 0 where nobody knows: hardly a request is spent in advance
+                on what probably does not exist.
+            plan: which windows are asked for.
+
+        Raises:
+            ApiError: a request failed, a page can't be right, or there are more tasks than `max_tasks`.
+            IncompleteReadingError: the list moved too fast.
+        """
+        whole = self._pass(task_id_of, plan, to_the_end=True)
+        ahead: deque[tuple[Window, asyncio.Future[Answer]]] = deque()
+        try:
+            while not whole.reading.complete:
+                while len(ahead) < self._worth_asking_ahead(whole, expected_tasks):
+                    window = whole.next_window()
+                    ahead.append((window, asyncio.ensure_future(fetch(window))))
+                as_planned = await whole.follow(*ahead.popleft())
+                if not as_planned:
+                    await cancel_all(request for _, request in ahead)
+                    ahead.clear()
+        finally:
+            await cancel_all(request for _, request in ahead)
+        self.plan = whole.reading.plan
+        return whole.reading
+
+    def _worth_asking_ahead(self, whole: ListPass, expected_tasks: int) -> int:
+        """How many requests may be in flight: many where rows were last time, few beyond them.
+
+        Where the service was seen to give smaller pages than it is asked for, the first one says whether it still does.
+        """
+        seems_capped = self.plan.largest_page < whole.reading.largest_page
+        if not whole.may_ask_ahead or (seems_capped and not whole.reading.digests):
+            return 1
+        if whole.planned < expected_tasks:
+            return IN_FLIGHT
+        return 1 if expected_tasks else max(1, min(IN_FLIGHT, whole.reading.windows))
+
+    def _pass(self, task_id_of: TaskIdOf, plan: Plan, *, to_the_end: bool) -> ListPass:
+        return ListPass(
+            self._rows,
+            task_id_of,
+            plan,
+            monotonic=self._monotonic,
+            max_tasks=self.max_tasks,
+            to_the_end=to_the_end,
+        )
+
+
+ROWS_TO_MEET: Final = 1000
+"""The last reading of the front ends at rows that were among so many of the pass's first ones."""
+
+LEAST_ROWS_WITHOUT_END: Final = 5000
+
+MAX_PASSES_WITHOUT_OVERLAP: Final = 4
+
+
+class WholeReading(msgspec.Struct):
+    """What all passes of one sweep brought."""
+
+    began: float
+    """Monotonic seconds."""
+    seen: set[str] = msgspec.field(default_factory=set)
+    fresh: dict[str, Fresh] = msgspec.field(default_factory=dict)
+    fresh_below_front: set[str] = msgspec.field(default_factory=set)
+    windows: int = 0
+    duplicate_rows: int = 0
+    rows_without_task_id: int = 0
+    length: int | None = None
+    """The number of rows of the list, by the position of its end."""
+    overlapped: bool = True
+    """Whether the windows of the last pass shared rows, so that they prove that they are of one list."""
+    agrees: bool = False
+    """Whether what was read agrees with itself: False where the list has no stable order."""
+    proves_absence: bool = False
+    """Whether what it did not show is not in the list: nothing moved from its first request to its last one."""
+
+    def add(self, reading: Reading, front: Reading | None) -> None:
+        """Add what a pass brought, and the reading of the front after it."""
+        self.seen |= reading.seen
+        if reading.overlapped or self.agrees:  # else its pages may not be of one list
+            self.fresh.update(reading.fresh)
+            self.fresh_below_front |= reading.fresh_below_front
+        if front is not None:
+            self.fresh.update(front.fresh)
+        self.windows += reading.windows
+        self.duplicate_rows += reading.duplicate_rows
+        self.rows_without_task_id = reading.rows_without_task_id
+        self.length = reading.length
+        self.overlapped = reading.overlapped
+
+
+class SweepReader:
+    """Reads the list of one app whole.
+
+    Args:
+        reader: reads single passes.
+        requests: brings windows.
+        clock: for the wait before the front is read again.
+    """
+
+    def __init__(self, reader: ListReader, requests: AppRequests, clock: Clock) -> None:
+        self._reader = reader
+        self._requests = requests
+        self._seen_in_front = set[str]()
+        self._clock = clock
+
+    async def read(self, inventory: Inventory, seen_in_front: set[str]) -> WholeReading:
+        """Read all of the list.
+
+        Args:
+            inventory: the tasks that are known.
+            seen_in_front: what updates see meanwhile; what the last readings of the front see is added to it.
+
+        Raises:
+            ApiError: a request failed, a page can't be right, or there are too many tasks.
+            IncompleteReadingError: the list moved too fast.
+        """
+        whole = WholeReading(began=self._clock.monotonic())
+        self._seen_in_front = seen_in_front
+        previous: Reading | None = None
+        unstable: UnstableOrderError | None = None
+        for plan in self._plans(max(LEAST_ROWS_WITHOUT_END, 2 * len(inventory))):
+            try:
+                reading = await self._reader.read_all(
+                    self._requests.window(Priority.SWEEP),
+                    inventory.task_id_of,
+                    expected_tasks=len(inventory),
+                    plan=plan,
+                )
+                front = None
+                if not reading.one_answer and not reading.unexplained_rows:
+                    front = await self._read_front_again(inventory, reading)
+            except UnstableOrderError as error:
+                unstable = error
+                continue
+            whole.agrees = self._agrees(inventory, reading, previous, whole.seen | seen_in_front)
+            whole.add(reading, front)
+            if whole.agrees:
+                whole.proves_absence = _proves_absence(reading, front)
+                break
+            previous = reading
+        if previous is None and unstable is not None and not whole.agrees:
+            raise unstable
+        return whole
+
+    def _plans(self, most_rows: int) -> Iterator[Plan]:
+        """Yield how each pass shall choose its windows, as long as none agrees with itself.
+
+        Args:
+            most_rows: after so many rows, pages of one size are taken for a list without an end.
+        """
+        yield Plan.overlapping(self._reader.largest_page)
+        plan = self._reader.plan
+        if plan.overlap == 0:
+            for _ in range(MAX_PASSES_WITHOUT_OVERLAP - 1):
+                yield plan
+        else:
+            yield Plan(plan.largest_page, 0, most_rows=most_rows)
+            yield Plan(plan.largest_page, plan.largest_page // 2 - 1)
+
+    async def _read_front_again(self, inventory: Inventory, reading: Reading) -> Reading:
+        """Read what jumped to the front while a pass ran, as even a replica that lags knows it."""
+        while (early := reading.ended + REPLICA_LAG_SECONDS - self._clock.monotonic()) > 0:
+            await self._clock.sleep(early)
+        known: Mapping[int, str] = {}
+        if not len(inventory):
+            known = {fresh.task.row_digest: task_id for task_id, fresh in reading.fresh.items()}
+        front = await self._reader.read_front(
+            self._requests.window(Priority.UPDATE),
+            lambda digest: known.get(digest) or inventory.task_id_of(digest),
+            at_most_windows=max(MAX_UPDATE_WINDOWS, reading.windows),
+            down_to=reading.digests[:ROWS_TO_MEET],
+        )
+        if not (front.complete or front.anchored):
+            raise IncompleteReadingError(
+                f"more tasks are updated than {front.windows} pages at the front show: "
+                "raise requests_per_second, or collect fewer apps with this account"
+            )
+        self._seen_in_front |= front.seen
+        return front
+
+    def _agrees(self, inventory: Inventory, reading: Reading, previous: Reading | None, seen_before: set[str]) -> bool:
+        """Whether a pass has seen every task of the list.
+
+        It has where it saw as many as the list is long; where no two windows can share a row, or pages are short
+        within the list, another pass must have seen the same ones. It also has where another pass with other windows
+        found the same row at every position: then the order is stable, and what is missing are second rows of the same
+        tasks.
+
+        Args:
+            inventory: what is known.
+            reading: the pass.
+            previous: the pass before.
+            seen_before: what passes and updates saw, but for this pass.
+        """
+        if previous is not None and previous.digests == reading.digests:
+            return True
+        if reading.unexplained_rows:
+            return False
+        if reading.length is None:
+            return previous is not None and reading.seen | self._seen_in_front == seen_before
+        if reading.plan.overlap == 0 and not reading.one_answer:
+            moved = self._seen_in_front
+            if previous is None or not (reading.seen ^ previous.seen) <= moved:
+                return False
+        missing = reading.length - reading.rows_without_task_id - reading.doubled_rows
+        missing -= len(reading.seen | self._seen_in_front)
+        if missing > 0:
+            missing -= sum(
+                entry.task.task_id not in reading.seen and entry.task.task_id not in self._seen_in_front
+                for entry in inventory
+            )
+        return missing <= 0
+
+
+def _proves_absence(reading: Reading, front: Reading | None) -> bool:
+    """Whether a list that did not change was read whole, so that a task that it does not show is gone."""
+    if not (reading.undisturbed and reading.overlapped and len(reading.seen) == reading.length):
+        return False
+    return reading.one_answer or (front is not None and front.first_digests == reading.first_digests)

@@ -1,0 +1,220 @@
+"""What the reading of a list works with: windows' answers, rows, and what a reading brought."""
+
+from array import array
+from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from exporter.aliyun.interner import Interner
+from exporter.aliyun.parse_task import read_row
+from exporter.aliyun.response import Page, row_digest
+from exporter.core.task import Task
+
+LARGEST_PAGE: Final = 100
+"""The vendor's limit of PageSize."""
+
+
+class Window(NamedTuple):
+    """What one request asks for."""
+
+    page_no: int
+    page_size: int
+
+    @property
+    def start(self) -> int:
+        """The position of the first row, from 0."""
+        return (self.page_no - 1) * self.page_size
+
+    @property
+    def end(self) -> int:
+        """The position behind the last row."""
+        return self.page_no * self.page_size
+
+    def following(self) -> "Window":
+        """The next page of the same size."""
+        return Window(self.page_no + 1, self.page_size)
+
+
+@lru_cache(maxsize=65_536)
+def window_after(reached: int, *, overlap: int, largest: int = LARGEST_PAGE) -> Window:
+    """Return the window that reads farthest beyond `reached` and begins at least `overlap` rows before it.
+
+    Args:
+        reached: position up to which the list has been read; 0 at the beginning.
+        overlap: rows to read again. 0: pages of one size, which meet. Where no PageSize gives so many, the most that
+            it can be.
+        largest: the largest PageSize.
+    """
+    if reached == 0 or overlap == 0:
+        return Window(reached // largest + 1, largest)
+    beyond = [Window(reached // size + 1, size) for size in range(largest, 0, -1)]
+    joined = [window for window in beyond if reached - window.start >= overlap]
+    if joined:
+        return max(joined, key=lambda window: (window.end, window.page_size))
+    return max(beyond, key=lambda window: (reached - window.start, window.page_size))
+
+
+def window_behind(short: Window, end: int, *, overlap: int, largest: int) -> Window:
+    """Return a window that shows whether a list goes on where a page was short.
+
+    It is another one than the short page's, begins a few rows before the end where it can, and asks for no more rows
+    than the service has shown to give at once.
+
+    Args:
+        short: what the short page was asked for as.
+        end: the position behind its last row.
+        overlap: about how many rows to read again.
+        largest: the largest PageSize.
+    """
+    candidates = [Window(end // size + 1, size) for size in range(largest, 0, -1)]
+    return max(
+        (window for window in candidates if window != short),
+        key=lambda window: (window.start > short.start, 1 <= end - window.start <= 2 * overlap, window.end),
+        default=short.following(),
+    )
+
+
+ANCHOR_ROWS: Final = 8
+"""This many known, unchanged rows in succession end an update. One is no anchor: a task that is saved again without a
+change looks the same at the front."""
+
+FIRST_OVERLAP: Final = 4
+"""Rows that two windows share at first: so many rows less one may slide over their border in between."""
+
+
+LARGEST_PAGE_WITHOUT_OVERLAP: Final = 7
+"""Up to this size there are positions from which no page reads on that shares a row with what was read."""
+
+
+class Answer(NamedTuple):
+    """One window's page."""
+
+    page: Page
+    sent_at: float
+    """Monotonic seconds: when the request was sent."""
+
+
+Fetch = Callable[[Window], Awaitable[Answer]]
+TaskIdOf = Callable[[int], str | None]
+"""Whose current row has this digest; None: the row is new or changed."""
+
+
+class Rows(Protocol):
+    """How rows are told apart and read."""
+
+    def digest(self, row: msgspec.Raw, /) -> int:
+        """Return a digest of the row's bytes."""
+
+    def read(self, row: msgspec.Raw, /) -> Task | None:
+        """Return the task, None where the row has no TaskId; raises ApiError for a row of another app."""
+
+
+class Fresh(msgspec.Struct, frozen=True, gc=False):
+    """A row that was not known when it was read."""
+
+    task: Task
+    sent_at: float
+    """Monotonic seconds: when the request that brought it was sent."""
+
+
+class Plan(NamedTuple):
+    """How a pass chooses its windows."""
+
+    largest_page: int
+    overlap: int
+    """Rows that two windows share at first. 0: pages of one size, which share none."""
+    page_size_ignored: bool = False
+    """Whether the service is known to give pages of this size, whatever PageSize is."""
+    most_rows: int | None = None
+    """A list without an end within so many rows is given up."""
+
+    @classmethod
+    def overlapping(cls, largest_page: int) -> "Plan":
+        """Return the plan that costs least where the order is stable; tiny pages can't always overlap."""
+        overlap = 0 if largest_page <= LARGEST_PAGE_WITHOUT_OVERLAP else min(FIRST_OVERLAP, largest_page // 4)
+        return cls(largest_page, overlap)
+
+
+class Reading(msgspec.Struct):
+    """What one reading brought."""
+
+    began: float
+    """Monotonic seconds."""
+    ended: float = 0.0
+    """Monotonic seconds: when the last answer came."""
+    seen: set[str] = msgspec.field(default_factory=set)
+    """The TaskId of every row, known or fresh."""
+    fresh: dict[str, Fresh] = msgspec.field(default_factory=dict)
+    fresh_below_front: set[str] = msgspec.field(default_factory=set)
+    """Whose fresh rows were below the first window."""
+    digests: "array[int]" = msgspec.field(default_factory=lambda: array("Q"))
+    """Of all rows, by their position when they were read last."""
+    first_digests: Sequence[int] = ()
+    """Of the rows of the first window."""
+    windows: int = 0
+    """How many were asked for."""
+    duplicate_rows: int = 0
+    """Rows that came again beyond the overlaps that were planned."""
+    unexplained_rows: int = 0
+    """Those among them that a list with a stable order can't bring again, wherever tasks were updated or deleted."""
+    doubled_rows: int = 0
+    """Rows of a task that has another row in the same page."""
+    rows_without_task_id: int = 0
+    complete: bool = False
+    """Whether it reached the end of the list."""
+    anchored: bool = False
+    """Whether it ended at rows that were known and unchanged."""
+    length: int | None = None
+    """The number of rows of the list, by the position of its end; None where positions don't say it."""
+    one_answer: bool = False
+    """Whether all rows came in one answer."""
+    undisturbed: bool = True
+    """Whether all windows fitted together as those of a list that does not change do."""
+    overlapped: bool = True
+    """Whether windows were asked for that share rows, so that a hole would show."""
+    page_size_ignored: bool = False
+    """Whether the service gives pages of one size, whatever PageSize is."""
+    largest_page: int = LARGEST_PAGE
+    """The most rows that the service gives in one answer, as far as is known."""
+
+    @property
+    def plan(self) -> Plan:
+        """How the service can be read with the fewest windows that share rows, where they can."""
+        if self.page_size_ignored:
+            return Plan(self.largest_page, 0, page_size_ignored=True)
+        return Plan.overlapping(self.largest_page)
+
+
+class IncompleteReadingError(Exception):
+    """Every request was answered, and yet the list could not be read whole; `str()` is a line that says why."""
+
+
+class UnstableOrderError(IncompleteReadingError):
+    """Pages do not fit together though the front of the list does not move."""
+
+
+class AppRows:
+    """Reads rows of one app.
+
+    Args:
+        app_id: whose rows they must be.
+        share: keeps equal parts of tasks once.
+    """
+
+    def __init__(self, app_id: str, share: Interner) -> None:
+        self._app_id = app_id
+        self._share = share
+
+    def digest(self, row: msgspec.Raw, /) -> int:
+        """Return a 64-bit digest of the row's bytes."""
+        return row_digest(row)
+
+    def read(self, row: msgspec.Raw, /) -> Task | None:
+        """Return the task, None where the row has no TaskId.
+
+        Raises:
+            ApiError: the row belongs to another app.
+        """
+        return read_row(row, app_id=self._app_id, share=self._share)

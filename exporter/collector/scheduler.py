@@ -1,0 +1,245 @@
+"""When each app is read: a job for its updates and one for its sweeps, by APScheduler.
+
+A turn that comes while the one before it still runs is left out, never stacked. APScheduler goes by the wall clock,
+so when that jumps, all turns are laid anew.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final, Protocol
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, JobExecutionEvent, JobSubmissionEvent
+from apscheduler.job import Job
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+
+from exporter.collector.collector import Collector
+from exporter.collector.status import Kind
+from exporter.core.clock import Clock
+
+CLOCK_JUMP_SECONDS: Final = 2.0
+LONGEST_FIRST_WAIT_SECONDS: Final = 1.0
+"""The first sweeps begin within this time of the start, one after the other."""
+ROUNDING_SECONDS: Final = 0.001
+"""Turns are laid to whole microseconds: one that is to follow a pause must not come a hair before its end."""
+LONGEST_INTERVAL_SECONDS: Final = 365 * 86_400.0
+"""Where the budget is tiny an interval can be stretched beyond all dates, by which APScheduler would stop for good."""
+GOLDEN_RATIO: Final = (math.sqrt(5) - 1) / 2
+"""Its successive multiples, modulo 1, spread any number of apps evenly over an interval."""
+
+
+class Skip(StrEnum):
+    """Why a turn was left out."""
+
+    STILL_RUNNING = "still_running"
+    BUDGET = "budget"
+    BACKOFF = "backoff"
+
+
+class Skipped(Protocol):
+    """Who counts the sweeps that are left out."""
+
+    def __call__(self, account: str, app_id: str, reason: Skip, /) -> None:
+        """Count one."""
+
+
+class Every(BaseTrigger):  # type: ignore[misc] # APScheduler ships no types
+    """Turns at an interval that may change; what was missed is left out, and the phase is kept.
+
+    APScheduler's own interval trigger would count through every missed turn after the clock jumped ahead.
+    """
+
+    def __init__(self, interval_seconds: Callable[[], float]) -> None:
+        self._interval_seconds = interval_seconds
+        self._last_turn: datetime | None = None
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """Return the next turn after `now`."""
+        if previous_fire_time is None:
+            return now
+        self._last_turn = previous_fire_time
+        interval = self._interval_seconds()
+        turns = math.floor((now - previous_fire_time).total_seconds() / interval) + 1
+        return previous_fire_time + timedelta(seconds=max(1, turns) * interval)
+
+    def due(self) -> datetime | None:
+        """Return when the next turn is due by the interval that holds now; None before the first."""
+        if self._last_turn is None:
+            return None
+        return self._last_turn + timedelta(seconds=self._interval_seconds())
+
+    def shift(self, seconds: float) -> None:
+        """Go along with a wall clock that jumped."""
+        if self._last_turn is not None:
+            self._last_turn += timedelta(seconds=seconds)
+
+
+class Schedule:
+    """The turns of all collectors.
+
+    Args:
+        attempt: Makes an update or a sweep; raises nothing.
+        failed: Told of an exception of this module's own.
+        clock: For all times.
+        skipped: Counts sweeps that are left out.
+    """
+
+    def __init__(
+        self,
+        *,
+        attempt: Callable[[Collector, Kind], Awaitable[None]],
+        failed: Callable[[BaseException], object],
+        clock: Clock,
+        skipped: Skipped,
+    ) -> None:
+        self._attempt = attempt
+        self._failed = failed
+        self._clock = clock
+        self._skipped = skipped
+        logger = logging.getLogger("exporter.schedule")
+        logger.setLevel(logging.ERROR)  # below that it logs every turn that is left out
+        logging.getLogger("apscheduler.executors.default").setLevel(logging.CRITICAL)  # and there every turn twice
+        self._scheduler = AsyncIOScheduler(
+            timezone=UTC,
+            logger=logger,
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        self._scheduler.add_listener(self._left_out, EVENT_JOB_MAX_INSTANCES)
+        self._scheduler.add_listener(self._ended_by_exception, EVENT_JOB_ERROR)
+        self._whose: dict[str, tuple[Collector, Kind]] = {}
+        self._jobs: dict[tuple[Collector, Kind], Job] = {}
+        self._turns: dict[tuple[Collector, Kind], asyncio.Task[None]] = {}
+        self._added = 0
+        self._wall_ahead_seconds = clock.now() - clock.monotonic()
+
+    def start(self) -> None:
+        """Begin, on the running event loop."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """End: no turn begins any more, and those that run are cancelled."""
+        self._scheduler.shutdown(wait=False)
+
+    def add(self, collector: Collector) -> None:
+        """Read an app from now on, its first sweep at once."""
+        self._added += 1
+        phase = self._added * GOLDEN_RATIO % 1.0
+        first_wait = phase * min(LONGEST_FIRST_WAIT_SECONDS, collector.status.interval_seconds)
+
+        async def update() -> None:
+            await self._turn(collector, Kind.UPDATE)
+            self._hasten_sweep(collector)
+
+        async def sweep() -> None:
+            await self._turn(collector, Kind.SWEEP)
+            # Not at once: as long as this turn has not ended, APScheduler starts no other.
+            asyncio.get_running_loop().call_soon(self._hasten_sweep, collector)
+
+        self._add_job(collector, Kind.UPDATE, update, phase * collector.status.interval_seconds)
+        self._add_job(collector, Kind.SWEEP, sweep, first_wait)
+
+    def next_turn(self, collector: Collector, kind: Kind) -> float | None:
+        """Return when the next turn of a kind is due, in wall-clock seconds; None: none is laid."""
+        job = self._jobs.get((collector, kind))
+        return None if job is None or job.next_run_time is None else job.next_run_time.timestamp()
+
+    def remove(self, collector: Collector) -> None:
+        """Read an app no more; a turn that runs is cancelled."""
+        for kind in Kind:
+            if turn := self._turns.get((collector, kind)):
+                turn.cancel()
+            job = self._jobs.pop((collector, kind))
+            del self._whose[job.id]
+            job.remove()
+
+    def look_at_clock(self) -> None:
+        """Lay turns anew when the wall clock has jumped or intervals have shrunk; to be called about every second."""
+        wall_ahead_seconds = self._clock.now() - self._clock.monotonic()
+        jump_seconds = wall_ahead_seconds - self._wall_ahead_seconds
+        self._wall_ahead_seconds = wall_ahead_seconds
+        if not self._scheduler.running:
+            return
+        if abs(jump_seconds) > CLOCK_JUMP_SECONDS:
+            for (collector, kind), job in self._jobs.items():
+                # Some turns may have been laid after the jump already: those stay where they are.
+                ahead_seconds = (job.next_run_time.timestamp() - self._clock.now()) % _interval_seconds(collector, kind)
+                job.modify(next_run_time=self._time_in(ahead_seconds))
+                job.trigger.shift(jump_seconds)
+        else:
+            self._heed_shorter_intervals()
+
+    def _heed_shorter_intervals(self) -> None:
+        """Bring forward the turns that were laid while their interval was stretched."""
+        for job in self._jobs.values():
+            due = job.trigger.due()
+            if due is not None and due + timedelta(seconds=ROUNDING_SECONDS) < job.next_run_time:
+                job.modify(next_run_time=max(due, self._time_in(0.0)))
+
+    def _add_job(
+        self, collector: Collector, kind: Kind, turn: Callable[[], Awaitable[None]], first_wait_seconds: float
+    ) -> None:
+        every = Every(lambda: _interval_seconds(collector, kind))
+        job = self._scheduler.add_job(
+            turn,
+            every,
+            name=f"{kind} of {collector.account}/{collector.app.id}",
+            next_run_time=self._time_in(first_wait_seconds),
+        )
+        self._whose[job.id] = (collector, kind)
+        self._jobs[collector, kind] = job
+
+    async def _turn(self, collector: Collector, kind: Kind) -> None:
+        if collector.pause_ends_at(kind) > self._clock.monotonic():
+            self._skip(collector, kind, Skip.BACKOFF)
+        elif collector.crowded(kind):
+            self._skip(collector, kind, Skip.BUDGET)
+        elif turn := asyncio.current_task():
+            self._turns[collector, kind] = turn
+            try:
+                # `remove` and `stop` cancel it, which APScheduler would log as a job that failed.
+                with suppress(asyncio.CancelledError):
+                    await self._attempt(collector, kind)
+            finally:
+                del self._turns[collector, kind]
+
+    def _hasten_sweep(self, collector: Collector) -> None:
+        """Let a sweep that is wanted run before its turn, though not before a pause is over."""
+        job = self._jobs.get((collector, Kind.SWEEP))
+        if job is None or collector.sweeping or not collector.wants_sweep or not self._scheduler.running:
+            return
+        pause = collector.pause_ends_at(Kind.SWEEP) - self._clock.monotonic()
+        sooner = self._time_in(max(0.0, pause + ROUNDING_SECONDS))
+        if sooner < job.next_run_time:
+            job.modify(next_run_time=sooner)
+
+    def _left_out(self, event: JobSubmissionEvent) -> None:
+        """Hear that a turn came while the one before it still ran."""
+        whose = self._whose.get(event.job_id)
+        if whose is not None:
+            self._skip(*whose, Skip.STILL_RUNNING)
+
+    def _ended_by_exception(self, event: JobExecutionEvent) -> None:
+        """Hear that a turn ended by an exception outside of its attempt."""
+        self._failed(event.exception)
+
+    def _skip(self, collector: Collector, kind: Kind, reason: Skip) -> None:
+        """Count a sweep that was due and did not start; that an update did not shows in the data's age."""
+        if kind is Kind.SWEEP:
+            self._skipped(collector.account, collector.app.id, reason)
+
+    def _time_in(self, seconds: float) -> datetime:
+        return datetime.fromtimestamp(self._clock.now(), UTC) + timedelta(
+            seconds=min(seconds, LONGEST_INTERVAL_SECONDS)
+        )
+
+
+def _interval_seconds(collector: Collector, kind: Kind) -> float:
+    """Return how far the turns of a kind are apart."""
+    status = collector.status
+    interval_seconds = status.interval_seconds if kind is Kind.UPDATE else status.sweep_interval_seconds
+    return min(interval_seconds, LONGEST_INTERVAL_SECONDS)

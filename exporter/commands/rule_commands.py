@@ -1,0 +1,160 @@
+"""`rules list`: which rules are in force, and why. `rules test`: do they find what their authors mean?"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from exporter.commands import exit_codes
+from exporter.commands.console import console, printable, table
+from exporter.config.model import Policy
+from exporter.rules.cel_language import Language
+from exporter.rules.expectations import AppExpectations
+from exporter.rules.rule import Exemption, Rule
+from exporter.rules.rule_loader import load_rules
+from exporter.rules.rule_set import RuleSet
+from exporter.rules.rule_tests import run_cases
+from exporter.service.configuration_source import ConfigurationSource
+
+Output = Literal["table", "json"]
+
+
+def list_rules(source: ConfigurationSource, output: Output, now: float) -> int:
+    """Print every rule that a configuration knows; returns the exit code.
+
+    Args:
+        source: Apps and rules.
+        output: The rendering.
+        now: Wall-clock seconds: which exemptions are over by then.
+
+    Raises:
+        ConfigError: With every mistake of the configuration and of the rules.
+    """
+    loaded = source.load()
+    policy, rule_set = loaded.config.policy, loaded.rule_set
+    if output == "json":
+        sys.stdout.write(_as_json(rule_set, policy, now))
+    else:
+        _print_tables(rule_set, policy, now)
+    return exit_codes.FINE
+
+
+def run_tests(paths: Sequence[Path]) -> int:
+    """Run the cases of the rules in files and print those that fail; returns the exit code.
+
+    Raises:
+        ConfigError: With every mistake of the files.
+    """
+    rules = load_rules(list(dict.fromkeys(paths)))
+    language = Language()
+    passed = failed = 0
+    without_case = []
+    for rule in rules:
+        if not rule.rule.tests:
+            without_case.append(rule.rule)
+        for result in run_cases(rule, language):
+            passed += result.passed
+            failed += not result.passed
+            if not result.passed:
+                found = f"{result.outcome}: {result.reason}" if result.reason else result.outcome
+                what = f"{rule.rule.name}: expected {result.case.outcome}, got {found}"
+                _say(f"{result.case.place}: {what}")
+    for untested in without_case:
+        _say(f"{untested.source}: {untested.name}: no test case")
+    _say(f"{_number(len(rules), 'rule')}, {_number(passed + failed, 'case')}: {passed} passed, {failed} failed")
+    return exit_codes.FOUND if failed else exit_codes.FINE
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{printable(line)}\n")
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _print_tables(rule_set: RuleSet, policy: Policy, now: float) -> None:
+    out = console()
+    out.print(table(("rule", "severity", "source", "apps", "exemptions"), _rules_on(rule_set, policy, now)))
+    if rule_set.off:
+        rows = [(off.rule.name, off.rule.severity, off.rule.source, off.why) for off in rule_set.off]
+        out.print(table(("off", "severity", "source", "why"), rows))
+
+
+def _rules_on(rule_set: RuleSet, policy: Policy, now: float) -> Iterator[tuple[object, ...]]:
+    for rule in rule_set.all_rules():
+        changed = " (by policy.rules)" if _severity_is_changed(rule, policy) else ""
+        exemptions = [f"{exemption.name}{_end(exemption, now)}" for exemption in rule.exempt]
+        apps = _apps(rule, rule_set)
+        yield rule.name, f"{rule.severity}{changed}", rule.source, ", ".join(apps), "; ".join(exemptions) or None
+
+
+def _severity_is_changed(rule: Rule, policy: Policy) -> bool:
+    switch = policy.rules.get(rule.name)
+    return switch is not None and switch.severity is not None
+
+
+def _apps(rule: Rule, rule_set: RuleSet) -> list[str]:
+    """Return whom a rule is for: the apps that expect it, or the patterns that it names."""
+    expecting = [
+        f"{account}/{app_id}"
+        for (account, app_id), expected in rule_set.expectations.items()
+        if rule.name in _names(expected)
+    ]
+    return expecting or list(rule.apps) or ["all"]
+
+
+def _names(expected: AppExpectations) -> Iterator[str]:
+    yield from (compiled.rule.name for compiled in expected.rules)
+    if expected.count is not None:
+        yield expected.count.rule.name
+
+
+def _end(exemption: Exemption, now: float) -> str:
+    """Say how long an exemption holds."""
+    if exemption.until is None:
+        return ""
+    return f" until {exemption.until}" + (" (over)" if _is_over(exemption, now) else "")
+
+
+def _is_over(exemption: Exemption, now: float) -> bool:
+    return exemption.ends_at is not None and exemption.ends_at <= now
+
+
+def _as_json(rule_set: RuleSet, policy: Policy, now: float) -> str:
+    """Return the document; ASCII, so that no terminal acts upon what stands in it."""
+    document = {
+        "on": [
+            {
+                **_described(rule),
+                "severity_by": "policy.rules" if _severity_is_changed(rule, policy) else None,
+                "apps": _apps(rule, rule_set),
+                "exemptions": [_exemption(exemption, now) for exemption in rule.exempt],
+            }
+            for rule in rule_set.all_rules()
+        ],
+        "off": [{**_described(off.rule), "why": off.why} for off in rule_set.off],
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _described(rule: Rule) -> dict[str, Any]:
+    return {
+        "rule": rule.name,
+        "title": rule.title,
+        "severity": rule.severity,
+        "source": rule.source,
+        "owner": rule.owner,
+        "runbook_url": rule.runbook_url,
+    }
+
+
+def _exemption(exemption: Exemption, now: float) -> dict[str, Any]:
+    return {
+        "name": exemption.name,
+        "tasks": exemption.tasks,
+        "until": None if exemption.until is None else exemption.until.isoformat(),
+        "over": _is_over(exemption, now),
+        "reason": exemption.reason,
+    }

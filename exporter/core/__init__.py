@@ -1,0 +1,1 @@
+"""The domain: tasks, states, time, logging, secrets, threads. Imports nothing of ours."""

@@ -1,0 +1,281 @@
+"""Keeps one app's findings in step with its tasks."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+from typing import Any, Final
+
+from msgspec import Struct, json
+
+from exporter.collector.inventory import Change, Entry, Inventory
+from exporter.config.model import App
+from exporter.core.clock import Clock
+from exporter.core.task import Task
+from exporter.rules.backlog import Backlog, Scope
+from exporter.rules.cel_language import Language
+from exporter.rules.compiled_rule import TaskCountRule
+from exporter.rules.evaluator import Evaluator, SharedEvaluations
+from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, OpenFindings, SavedFindings
+from exporter.rules.findings import Ledger, PolicyReport
+from exporter.rules.rule import ERROR, EXEMPT, OUTCOMES, UNKNOWN, Outcome, Rule, Severity, nothing_known
+from exporter.rules.rule_set import AppRules
+from exporter.rules.shared_outputs import SharedOutputs
+from exporter.rules.subject import Subject, app_facts
+
+TIME_INTERVAL_SECONDS: Final = 60.0
+"""How often tasks are judged again by rules about the time."""
+
+
+MOST_SHARED: Final = 8192
+
+
+class Common(Struct):
+    """What the policies of all apps have in common."""
+
+    clock: Clock
+    language: Language
+    events: FindingEvents
+    evaluations: SharedEvaluations
+    revisions: Iterator[int]
+    shared_outputs: SharedOutputs | None = None
+    """None: no rule asks for them."""
+
+
+class _Judged(Struct, frozen=True, gc=False):
+    """A task as it was judged last."""
+
+    task: Task
+    outcomes: bytes
+
+
+class AppPolicy:
+    """Judges the tasks of one app, one at a time. While its data is not available, findings stay as they are.
+
+    Args:
+        key: Account and AppId.
+        common: What all apps have in common.
+    """
+
+    def __init__(self, key: AppKey, common: Common) -> None:
+        self.key = key
+        self.report: PolicyReport | None = None
+        """The last complete one; None: not all tasks have been judged yet."""
+        self.backlog = Backlog()
+        self.available = False
+        """Whether there is data to judge."""
+        self._common = common
+        self._app: App | None = None
+        self._facts: Mapping[str, Any] = {}
+        self._inventory = Inventory()
+        self._rules = AppRules(rules=(), count=None)
+        self._evaluator = Evaluator((), None, common.evaluations)
+        self._ledger = Ledger(key, common.events)
+        self._judged: dict[str, _Judged] = {}
+        self._is_concluded = False
+        self._looked_at_time = common.clock.monotonic()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is something to judge, or something that is judged to conclude."""
+        return self.available and (bool(self.backlog) or not self._is_concluded)
+
+    def configure(self, app: App, inventory: Inventory, rules: AppRules, *, anew: bool) -> None:
+        """Take on other rules, another app's settings or another inventory.
+
+        Args:
+            app: The app.
+            inventory: Where its tasks are. When it is another one than before, findings wait for its baseline.
+            rules: All that apply to the app.
+            anew: Whether all tasks are to be judged again, though nothing of the app has changed.
+        """
+        if inventory is not self._inventory:
+            self._inventory, self.available, self.backlog = inventory, False, Backlog()
+            self.backlog.add_changed([entry.task.task_id for entry in inventory])
+        is_same = app == self._app and _written(rules) == _written(self._rules)
+        self._app, self._facts, self._rules = app, app_facts(self.key[0], app), rules
+        rules_before = len(self._evaluator.rules)
+        anew = anew or any(rule.is_stopped for rule in self._evaluator.rules)
+        self._evaluator = Evaluator(rules.rules, json.encode(self._facts), self._common.evaluations)
+        places = self._ledger.set_rules(self._evaluator.rules, rules.count, order=rules.rules)
+        self._lay_out(places, rules_before=rules_before)
+        if anew or not is_same:
+            self.backlog.review(list(self._judged), Scope.ALL)
+        self._is_concluded = False
+
+    def restore(self, saved: Iterable[SavedFindings]) -> None:
+        """Let violations that are found at the baseline keep the age that is known of them."""
+        self._ledger.restore(saved)
+
+    def saved(self) -> tuple[SavedFindings, ...]:
+        """Return what the next process should know."""
+        return self._ledger.saved()
+
+    def collected(self, changes: Sequence[Change], *, baseline: bool, available: bool) -> None:
+        """Take note of changes, and of whether there is data.
+
+        Args:
+            changes: What has changed in the inventory.
+            baseline: These are all tasks that there are: others are gone.
+            available: Whether tasks may be judged.
+        """
+        self.available = available
+        if baseline:
+            self.backlog.add_changed(list(self._judged))
+        self.backlog.add_changes(changes)
+
+    def look_at_exemptions(self) -> None:
+        """Take note that some exemption has ended, or holds again."""
+        if self._evaluator.has_exemptions:
+            self.backlog.review(list(self._judged), Scope.EXEMPTIONS)
+
+    def look_at_time(self) -> None:
+        """Take note that time has passed."""
+        at = self._common.clock.monotonic()
+        is_due = at - self._looked_at_time >= TIME_INTERVAL_SECONDS
+        if is_due and self.available and self._evaluator.depends_on_time and not self.backlog.has_reviews:
+            self._looked_at_time = at
+            self.backlog.review(list(self._judged), Scope.TIME)
+
+    def step(self) -> None:
+        """Judge the next task of the backlog, in which it stays where that fails."""
+        task_id, scope = self.backlog.take()
+        known, entry = self._judged.get(task_id), self._inventory.get(task_id)
+        try:
+            if entry is not None:
+                self._judge(entry, known, scope)
+            elif known is not None:
+                self._forget(task_id, known)
+        except Exception:
+            self.backlog.mark(task_id, scope)
+            raise
+
+    def conclude(self) -> None:
+        """Judge the number of tasks, and let events be counted by all rules where nothing is left to be judged."""
+        self._ledger.record_number(len(self._judged), now=self._common.clock.now(), text=partial(self._text, None))
+        if not self.backlog:
+            self._is_concluded = True
+            violations = self._ledger.settle()
+            if violations is not None:
+                self._common.events.baseline(self.key, violations)
+
+    def violations(self) -> Mapping[Severity, Sequence[int]]:
+        """Return how many tasks violate each rule, by severity."""
+        return self._ledger.violations()
+
+    def renew_report(self, examples: Callable[[Severity], int]) -> bool:
+        """Bring the report up to date, and return whether another one is there now.
+
+        Args:
+            examples: Gives how many a rule of a severity may show.
+        """
+        if self.report is None and self.backlog:
+            return False
+        rules = self._ledger.reports(examples)
+        if self.report is not None and self.report.rules == rules:
+            return False
+        self.report = PolicyReport(next(self._common.revisions), rules)
+        return True
+
+    def findings(self) -> Iterator[OpenFindings]:
+        """Yield what each rule says, but those by which not all tasks have been judged."""
+        places = {rule.rule.name: place for place, rule in enumerate(self._evaluator.rules)}
+        for of_rule in self._ledger.settled():
+            place = places.get(of_rule.rule.rule.name)
+            yield OpenFindings(
+                of_rule.rule,
+                of_rule.since,
+                exempted=partial(self._with_outcome, place, EXEMPT),
+                unevaluable=partial(self._with_outcome, place, ERROR),
+                outcome=partial(self._outcome, place),
+            )
+
+    def text(self, rule: AnyRule, task_id: str) -> str:
+        """Return one line for people about a violation of a task, or (an empty TaskId) of the app as a whole."""
+        return self._text(self._inventory.get(task_id), rule)
+
+    def reason(self, rule: AnyRule, task_id: str) -> str:
+        """Return why a rule can't be evaluated for a task; empty where it can."""
+        entry = self._inventory.get(task_id)
+        if entry is None or isinstance(rule, TaskCountRule):
+            return ""
+        return rule.judge(self._subject(entry).activation(rule.uses)).reason
+
+    def _lay_out(self, places: Sequence[int | None], *, rules_before: int) -> None:
+        """Move the outcomes of all tasks from the places where they were; None: nothing is known."""
+        if list(places) == list(range(rules_before)):
+            return
+        moved: dict[bytes, bytes] = {}
+        for task_id, judged in self._judged.items():
+            outcomes = moved.get(judged.outcomes)
+            if outcomes is None:
+                outcomes = bytes(UNKNOWN if place is None else judged.outcomes[place] for place in places)
+                moved[judged.outcomes] = outcomes
+            self._judged[task_id] = _Judged(judged.task, outcomes)
+
+    def _judge(self, entry: Entry, known: _Judged | None, scope: Scope) -> None:
+        task, subject = entry.task, self._subject(entry)
+        before = nothing_known(len(self._evaluator.rules)) if known is None else known.outcomes
+        is_other = known is None or known.task is not task
+        if is_other:
+            scope = Scope.ALL
+        if scope is Scope.ALL and self._common.shared_outputs is not None:
+            self._common.shared_outputs.replace(self.key, task.task_id, None if known is None else known.task, task)
+        after = self._evaluator.outcomes(subject, before, scope)
+        if is_other or after != before:
+            self._judged[task.task_id] = _Judged(task, _shared(after))
+        if after != before:
+            self._ledger.record(task.task_id, before, after, now=subject.seconds, text=partial(self._text, entry))
+
+    def _forget(self, task_id: str, known: _Judged) -> None:
+        del self._judged[task_id]
+        if self._common.shared_outputs is not None:
+            self._common.shared_outputs.replace(self.key, task_id, known.task, None)
+        self._ledger.record(
+            task_id,
+            known.outcomes,
+            nothing_known(len(known.outcomes)),
+            now=self._common.clock.now(),
+            text=partial(self._text, None),
+        )
+
+    def _text(self, entry: Entry | None, rule: AnyRule) -> str:
+        if isinstance(rule, TaskCountRule):
+            return rule.text_for(len(self._judged))
+        if entry is None or rule.message is None:
+            return rule.rule.title
+        return rule.text_for(self._subject(entry).activation(rule.message.uses))
+
+    def _subject(self, entry: Entry) -> Subject:
+        return Subject(
+            entry,
+            self._facts,
+            now=self._common.clock.now(),
+            shared_outputs=self._count_shared_outputs,
+            language=self._common.language,
+        )
+
+    def _count_shared_outputs(self, task: Task) -> int:
+        return 0 if self._common.shared_outputs is None else self._common.shared_outputs.count(self.key, task)
+
+    def _with_outcome(self, place: int | None, outcome: int) -> Iterator[str]:
+        if place is not None:
+            for task_id, judged in self._judged.items():
+                if judged.outcomes[place] == outcome:
+                    yield task_id
+
+    def _outcome(self, place: int | None, task_id: str) -> Outcome | None:
+        judged = self._judged.get(task_id)
+        if place is None or judged is None or judged.outcomes[place] == UNKNOWN:
+            return None
+        return OUTCOMES[judged.outcomes[place]]
+
+
+# Tasks with the same outcomes share them.
+@lru_cache(maxsize=MOST_SHARED)
+def _shared(outcomes: bytes) -> bytes:
+    return outcomes
+
+
+def _written(rules: AppRules) -> Sequence[Rule]:
+    """Return the rules as they are written."""
+    number = () if rules.count is None else (rules.count.rule,)
+    return [*(compiled.rule for compiled in rules.rules), *number]

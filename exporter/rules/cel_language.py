@@ -1,0 +1,404 @@
+"""The language of rules: CEL with its strings and math extensions, over the vocabulary's variables.
+
+Each expression is compiled twice: against message types, which finds what is unknown or of the wrong type, and
+against plain maps, which is what runs. Nothing in the language reads files, clocks, the network or the environment:
+an expression sees its variables alone. Steps are limited by CEL itself, length and time here.
+"""
+
+import difflib
+import functools
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_math, ext_strings
+from google.protobuf.descriptor_pool import DescriptorPool
+
+from exporter.rules.cel_types import checked_types, message_fields, message_paths, message_pool, running_types
+from exporter.rules.cost import Costs, TooCostlyError
+from exporter.rules.facts import LONGEST_LIST, LONGEST_TEXT, short_text
+from exporter.rules.syntax_tree import read_tree
+from exporter.rules.vocabulary import NAMES, TaskFacts, facts_of
+
+_NAMES: Final = """
+has all exists exists_one filter map size contains startsWith endsWith matches matchesGlob
+string int double uint bool bytes duration timestamp type dyn
+getFullYear getMonth getDate getDayOfMonth getDayOfWeek getDayOfYear getHours getMinutes getSeconds getMilliseconds
+charAt format indexOf join lastIndexOf lowerAscii replace reverse split strings.quote substring trim upperAscii
+math.abs math.bitAnd math.bitNot math.bitOr math.bitShiftLeft math.bitShiftRight math.bitXor math.ceil math.floor
+math.greatest math.isFinite math.isInf math.isNaN math.least math.round math.sign math.sqrt math.trunc
+"""
+FUNCTIONS: Final = tuple(_NAMES.split())
+
+_WITH_TIME_ZONE: Final = MappingProxyType(
+    {
+        "getFullYear": "timestamp_to_year_with_tz",
+        "getMonth": "timestamp_to_month_with_tz",
+        "getDate": "timestamp_to_day_of_month_1_based_with_tz",
+        "getDayOfMonth": "timestamp_to_day_of_month_with_tz",
+        "getDayOfWeek": "timestamp_to_day_of_week_with_tz",
+        "getDayOfYear": "timestamp_to_day_of_year_with_tz",
+        "getHours": "timestamp_to_hours_with_tz",
+        "getMinutes": "timestamp_to_minutes_with_tz",
+        "getSeconds": "timestamp_to_seconds_tz",
+        "getMilliseconds": "timestamp_to_milliseconds_with_tz",
+    }
+)
+"""Functions that take the name of a time zone too, which the library looks up as a file of any path: left out."""
+
+
+def matches_glob(text: str, glob: str) -> bool:
+    """Whether a text matches a pattern with `*` and `?`, whatever the case of ASCII letters."""
+    return fnmatchcase(_lower(text), _lower(glob).replace("[", "[[]"))
+
+
+def extensions() -> list[cel.CelExtensionBase]:
+    """Return what is added to plain CEL."""
+    return [ext_strings.ExtStrings(), ext_math.ExtMath()]
+
+
+def own_functions() -> list[cel.FunctionDecl]:
+    """Return the functions that are written here."""
+    text = cel.Type.STRING
+    glob = cel.Overload(
+        "string_matches_glob", return_type=cel.Type.BOOL, parameters=[text, text], is_member=True, impl=matches_glob
+    )
+    return [cel.FunctionDecl("matchesGlob", [glob])]
+
+
+def standard_library() -> cel.EnvConfig:
+    """Return plain CEL but for the functions that open files."""
+    left_out = "".join(
+        f"  - name: {name}\n    overloads:\n    - id: {overload}\n" for name, overload in _WITH_TIME_ZONE.items()
+    )
+    return cel.NewEnvConfigFromYaml(f"name: rules\nstdlib:\n  exclude_functions:\n{left_out}")
+
+
+def _lower(text: str) -> str:
+    return text.encode().lower().decode()
+
+
+LONGEST_MESSAGE: Final = 200
+
+_ERROR: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
+_CODE: Final = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
+_UNKNOWN_FIELD: Final = re.compile(r"undefined field '(.+)' not found in struct '(.+)'")
+_UNKNOWN_NAME: Final = re.compile(r"undeclared reference to '([^.']+)")
+_MISSING_KEY: Final = re.compile(r"Key not found in map : [\"']?(\w*)")
+_LONGEST_NAME: Final = 80
+
+
+class CompileMistake(NamedTuple):
+    """One mistake within an expression."""
+
+    line: int
+    """From 1."""
+    column: int
+    """In characters, from 1."""
+    text: str
+    """What is wrong, and the nearest name where one is unknown."""
+
+
+def mistakes_of(error: str) -> tuple[CompileMistake, ...]:
+    """Return the mistakes that an error of the compiler reports, by place; the first alone where it can't be parsed."""
+    found = [
+        CompileMistake(max(int(line), 1), max(int(column), 1), _in_one_line(text) + _nearest(text))
+        for line, column, text in _ERROR.findall(error)
+        if "*error*" not in text
+    ]
+    syntax = [mistake for mistake in found if mistake.text.startswith("Syntax error")]
+    return tuple(sorted({*(syntax[:1] or found)})) or (CompileMistake(1, 1, _in_one_line(error)),)
+
+
+def reason_of(error: str) -> str:
+    """Return why an expression has no value."""
+    reason = _in_one_line(error) or "it has no value"
+    missing = _MISSING_KEY.match(reason)
+    if missing is None:
+        return reason
+    if any(fact.name == missing[1] and fact.is_list for fact in facts_of(TaskFacts)):
+        return f"{missing[1]} is missing, or has more than {LONGEST_LIST} items"
+    return f"{reason}: guard it with has()"
+
+
+def position(text: str, offset: int) -> tuple[int, int]:
+    """Return line and column of a place in an expression."""
+    before = text[:offset]
+    return before.count("\n") + 1, offset - before.rfind("\n")
+
+
+def _nearest(text: str) -> str:
+    """Return `, did you mean "…"?` where a name is unknown and another one is near."""
+    if field := _UNKNOWN_FIELD.search(text):
+        name, known = field[1], message_fields()[field[2]]
+    elif variable := _UNKNOWN_NAME.search(text):
+        name, known = variable[1], (*NAMES, *(function.rpartition(".")[2] for function in FUNCTIONS))
+    else:
+        return ""
+    near = difflib.get_close_matches(name[:_LONGEST_NAME], known, n=1)
+    return f', did you mean "{near[0]}"?' if near else ""
+
+
+def _in_one_line(text: str) -> str:
+    """Return the library's text without its codes, in one line of bounded length, with groups by their paths."""
+    line = _CODE.sub("", _CODE.sub("", " ".join(text.split()))).replace(" (in container '')", "")
+    for name, path in message_paths().items():
+        line = re.sub(rf"\b{re.escape(name)}\b", path, line)
+    return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]}…"
+
+
+__all__ = ["Activation", "CompileError", "CompileMistake", "EvaluationError", "Expression", "Language", "StoppedError"]
+
+LONGEST_EXPRESSION: Final = 10_000
+
+SLOW_SECONDS: Final = 0.25
+MOST_SLOW: Final = 3
+SLOW_WINDOW_SECONDS: Final = 600.0
+"""An expression with `MOST_SLOW` evaluations of more than `SLOW_SECONDS` of CPU time within this window is stopped:
+nothing else runs during an evaluation."""
+
+STOPPED: Final = (
+    f"stopped: it took over {SLOW_SECONDS} s {MOST_SLOW} times within {SLOW_WINDOW_SECONDS / 60:.0f} minutes"
+)
+
+_ODD_CHARACTER: Final = re.compile(r"[\x00\ud800-\udfff]")
+
+Activation: TypeAlias = cel.Activation
+
+
+class CompileError(Exception):
+    """An expression that can't be used; all its mistakes at once."""
+
+    def __init__(self, mistakes: tuple[CompileMistake, ...]) -> None:
+        self.mistakes = mistakes
+        super().__init__("\n".join(f"{line}:{column}: {text}" for line, column, text in mistakes))
+
+
+class EvaluationError(Exception):
+    """An expression that has no value for this task; `str()` is one line that says why."""
+
+
+class StoppedError(EvaluationError):
+    """An expression that was too slow too often; it is not evaluated any more."""
+
+
+class Expression:
+    """A compiled expression.
+
+    Args:
+        text: As it is written.
+        program: What runs.
+        costs: What its syntax tree says.
+        cpu_seconds: Measures how long evaluations take.
+        seconds: A clock for the window of slow evaluations.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        program: cel.Expression,
+        costs: Costs | None,
+        *,
+        cpu_seconds: Callable[[], float],
+        seconds: Callable[[], float],
+    ) -> None:
+        self.text = text
+        self.uses = frozenset[str]() if costs is None else frozenset(costs.variables)
+        """The variables that it names."""
+        self.cost = 0 if costs is None else costs.total
+        """The most that an evaluation can cost."""
+        self._program = program
+        self._cpu_seconds = cpu_seconds
+        self._seconds = seconds
+        self._slow_at: deque[float] = deque(maxlen=MOST_SLOW)
+        self.stopped = False
+        """Whether it was too slow too often, and is not evaluated any more."""
+
+    def __repr__(self) -> str:
+        return f"Expression({self.text!r})"
+
+    def evaluate(self, activation: Activation) -> bool:
+        """Return whether the condition holds.
+
+        Raises:
+            StoppedError: It was slow too often.
+            EvaluationError: It has no value: a value is absent, a number is out of range, it takes too many steps.
+        """
+        found, value = self._run(activation)
+        if value is True or value is False:
+            return value
+        raise _wrong(found, "bool")
+
+    def evaluate_text(self, activation: Activation) -> str:
+        """Return the text that it makes; it raises as `evaluate` does."""
+        found, value = self._run(activation)
+        if isinstance(value, str) and found.type() == cel.Type.STRING:
+            return value
+        raise _wrong(found, "string")
+
+    def evaluate_list(self, activation: Activation) -> list[Any]:
+        """Return the list that it makes; it raises as `evaluate` does."""
+        found, value = self._run(activation)
+        if isinstance(value, list):
+            return value
+        raise _wrong(found, "list")
+
+    def _run(self, activation: Activation) -> tuple[cel.Value, Any]:
+        if self.stopped:
+            raise StoppedError(STOPPED)
+        began = self._cpu_seconds()
+        try:
+            found = self._program.eval(activation)
+            return found, found.plain_value()
+        except Exception as error:
+            # Whatever the library raises, only this task can't be evaluated, and nothing else fails.
+            raise EvaluationError(reason_of(str(error))) from error
+        finally:
+            if self._cpu_seconds() - began > SLOW_SECONDS:
+                self._note_slow()
+
+    def _note_slow(self) -> None:
+        self._slow_at.append(self._seconds())
+        in_window = self._slow_at[-1] - self._slow_at[0] <= SLOW_WINDOW_SECONDS
+        self.stopped = len(self._slow_at) == MOST_SLOW and in_window
+
+
+class Language:
+    """Compiles expressions; one serves all rules.
+
+    Args:
+        cpu_seconds: Measures how long evaluations take; waiting for a busy machine does not count.
+        seconds: A clock for the window of slow evaluations.
+    """
+
+    def __init__(
+        self, cpu_seconds: Callable[[], float] = time.thread_time, seconds: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._cpu_seconds = cpu_seconds
+        self._seconds = seconds
+        self._checking = _environment(checked_types(), message_pool())
+        self._running = _running_environment()
+
+    def compile_condition(self, text: str) -> Expression:
+        """Compile an expression that is true or false.
+
+        Raises:
+            CompileError: It can't be used.
+        """
+        return self._compile(text, cel.Type.BOOL)
+
+    def compile_message(self, text: str) -> Expression:
+        """Compile an expression that makes a text.
+
+        Raises:
+            CompileError: It can't be used.
+        """
+        return self._compile(text, cel.Type.STRING)
+
+    def activation(self, variables: Mapping[str, Any]) -> Activation:
+        """Return what expressions are evaluated against.
+
+        Args:
+            variables: By name: `task` as `facts()` makes it, points in time as aware datetimes. An expression that
+                names one that is left out has no value.
+        """
+        return self._running.Activation(
+            {name: short_text(value) if isinstance(value, str) else value for name, value in variables.items()}
+        )
+
+    def compile_list(self, texts: Iterable[str]) -> Expression | None:
+        """Return one expression with the values of several that compile; None where it is nested too deeply."""
+        text = f"[{', '.join(texts)}]"
+        try:
+            return self._expression(text, self._running.compile(text), None)
+        except RuntimeError:
+            return None
+
+    def _compile(self, text: str, expected: cel.Type) -> Expression:
+        """Compile an expression of the expected type."""
+        _check_text(text)
+        checked = _compiled(self._checking, text)
+        given = checked.return_type()
+        program = _compiled(self._running, text)
+        if given not in (expected, cel.Type.DYN):
+            raise _mistake(f"expected {_name(expected)}, this gives {_name(given)}")
+        return self._expression(text, program, _costs(checked.serialize(), text))
+
+    def _expression(self, text: str, program: cel.Expression, costs: Costs | None) -> Expression:
+        return Expression(text, program, costs, cpu_seconds=self._cpu_seconds, seconds=self._seconds)
+
+
+@functools.cache
+def _running_environment() -> cel.Env:
+    """Return what expressions run in: one for all languages, since a time is of use only where it was given."""
+    return _environment(running_types())
+
+
+def _environment(variables: Mapping[str, cel.Type], messages: DescriptorPool | None = None) -> cel.Env:
+    """Return what expressions over these variables are compiled in."""
+    return cel.NewEnv(
+        messages, config=standard_library(), variables=variables, extensions=extensions(), functions=own_functions()
+    )
+
+
+def _check_text(text: str) -> None:
+    """Refuse what the library is not to be asked."""
+    if len(text) > LONGEST_EXPRESSION:
+        raise _mistake(f"an expression of {len(text)} characters, at most {LONGEST_EXPRESSION} are allowed")
+    odd = _ODD_CHARACTER.search(text)
+    if odd is not None:
+        before = text[: odd.start()]
+        line, column = before.count("\n") + 1, odd.start() - before.rfind("\n")
+        raise CompileError((CompileMistake(line, column, f"a character that no text has (U+{ord(odd[0]):04X})"),))
+
+
+def _wrong(found: cel.Value, expected: str) -> EvaluationError:
+    """Return the error about a value that is none, or of another type."""
+    if found.type() == cel.Type.ERROR:
+        return EvaluationError(reason_of(str(found.value())))
+    return EvaluationError(f"expected {expected}, this gives {_name(found.type())}")
+
+
+def _name(kind: cel.Type) -> str:
+    """Return a type's name as it is written in expressions."""
+    return kind.name().partition("<")[0].lower()
+
+
+def _mistake(text: str) -> CompileError:
+    """Return the error about an expression as a whole."""
+    return CompileError((CompileMistake(1, 1, text),))
+
+
+def _compiled(environment: cel.Env, text: str) -> cel.Expression:
+    """Compile a text.
+
+    Raises:
+        CompileError: It can't be.
+    """
+    try:
+        return environment.compile(text)
+    except RuntimeError as error:
+        raise CompileError(mistakes_of(str(error))) from error
+
+
+def _costs(serialized: bytes, text: str) -> Costs:
+    """Return what a checked expression costs and names.
+
+    Raises:
+        CompileError: One evaluation of it may cost too much.
+    """
+    tree, places = read_tree(serialized)
+    try:
+        return Costs(tree)
+    except TooCostlyError as error:
+        line, column = position(text, places.get(error.node.id, 0))
+        reason = (
+            f"one evaluation can take too much time or memory (texts have up to {LONGEST_TEXT} bytes, lists up to"
+            f" {LONGEST_LIST} items): make it simpler, or several rules of it"
+        )
+        raise CompileError((CompileMistake(line, column, reason),)) from None

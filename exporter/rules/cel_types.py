@@ -1,0 +1,105 @@
+"""The vocabulary as protobuf message types, which is what CEL checks fields and their types against."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Final
+
+from cel_expr_python import cel
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from msgspec import Struct
+
+from exporter.rules.vocabulary import Fact, Kind, Variables, facts_of, walk
+
+PACKAGE: Final = "rtcmpu"
+_SUFFIX: Final = "Facts"
+
+
+def message_name(group: type[Struct]) -> str:
+    """Return the full name of the message type of one declaration."""
+    return f"{PACKAGE}.{group.__name__.removesuffix(_SUFFIX)}"
+
+
+def message_pool() -> descriptor_pool.DescriptorPool:
+    """Return a new pool with a message type for each group of the vocabulary."""
+    file = FileDescriptorProto(name=f"{PACKAGE}.proto", package=PACKAGE, syntax="proto2")
+    for group in _groups():
+        message = file.message_type.add(name=message_name(group).removeprefix(f"{PACKAGE}."))
+        message.field.extend(_field(number, fact) for number, fact in enumerate(facts_of(group), 1))
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool
+
+
+def checked_types() -> dict[str, cel.Type]:
+    """Return each variable's type for the check."""
+    return {fact.name: _variable_type(fact) for fact in facts_of(Variables)}
+
+
+def running_types() -> dict[str, cel.Type]:
+    """Return each variable's type for the run, where a group is a plain map and a missing key an error."""
+    return {
+        fact.name: cel.Type.DYN if fact.kind is Kind.GROUP else _variable_type(fact) for fact in facts_of(Variables)
+    }
+
+
+@cache
+def message_paths() -> Mapping[str, str]:
+    """Return where a rule finds each message type, by its full name: `rtcmpu.Video` is `task.video`."""
+    return {
+        message_name(fact.group): f"{path}[]" if fact.is_list else path
+        for path, fact in walk()
+        if fact.group is not None
+    }
+
+
+@cache
+def message_fields() -> Mapping[str, tuple[str, ...]]:
+    """Return the names of each message type's fields, by its full name."""
+    return {message_name(group): group.__struct_fields__ for group in _groups()}
+
+
+def _groups() -> Iterator[type[Struct]]:
+    """Yield each declaration that is a message."""
+    return iter(dict.fromkeys(fact.group for _, fact in walk() if fact.group is not None))
+
+
+def _field(number: int, fact: Fact) -> FieldDescriptorProto:
+    """Return one field of a message type."""
+    field = FieldDescriptorProto(
+        name=fact.name,
+        number=number,
+        label=FieldDescriptorProto.LABEL_REPEATED if fact.is_list else FieldDescriptorProto.LABEL_OPTIONAL,
+    )
+    match fact.kind:
+        case Kind.TEXT:
+            field.type = FieldDescriptorProto.TYPE_STRING
+        case Kind.WHOLE_NUMBER:
+            field.type = FieldDescriptorProto.TYPE_INT64
+        case Kind.NUMBER:
+            field.type = FieldDescriptorProto.TYPE_DOUBLE
+        case Kind.CONDITION:
+            field.type = FieldDescriptorProto.TYPE_BOOL
+        case _ if fact.group is not None:
+            field.type = FieldDescriptorProto.TYPE_MESSAGE
+            field.type_name = f".{message_name(fact.group)}"
+        case _:
+            raise TypeError(f"{fact.name} can only be a variable")
+    return field
+
+
+def _variable_type(fact: Fact) -> cel.Type:
+    """Return CEL's type of a variable."""
+    match fact.kind:
+        case Kind.TEXT:
+            return cel.Type.STRING
+        case Kind.WHOLE_NUMBER:
+            return cel.Type.INT
+        case Kind.TIMESTAMP:
+            return cel.Type.TIMESTAMP
+        case Kind.DURATION:
+            return cel.Type.DURATION
+        case _ if fact.group is not None:
+            return cel.Type(message_name(fact.group))
+        case _:
+            raise TypeError(f"{fact.name} can't be a variable")

@@ -1,0 +1,308 @@
+"""The most that one evaluation of an expression can cost, from its syntax tree.
+
+An expression may take so long and so much memory that the process suffers: texts and lists can be doubled again and
+again, and patterns can be dear. So each value's size is bounded from the sizes of what it is made of, the cost of each
+step from these, and loops multiply. What may cost more than `MOST_COST` is refused before it ever runs.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Struct, structs
+
+from exporter.rules.facts import LONGEST_LIST, LONGEST_TEXT
+from exporter.rules.syntax_tree import Call, Constant, Ident, Items, Loop, Node, Select
+from exporter.rules.vocabulary import Fact, Kind, Variables, facts_of
+
+MOST_COST: Final = 128_000_000
+"""A unit is about a nanosecond; a byte of memory counts as four: so at most 0.13 s or 32 MB, usually far less."""
+
+MOST_TOTAL_COST: Final = 2 * MOST_COST
+"""Of all rules of files together, since a task is evaluated by all of them without a pause."""
+
+MOST_ITERATIONS: Final = 10_000
+"""Of all loops of one evaluation together: the library stops at more."""
+
+_STEP: Final = 100
+"""Of any node of the tree."""
+_BYTE: Final = 6
+"""To make one byte of a text."""
+_ITEM: Final = 16
+"""The size of a reference to a value, and of a number."""
+_ITEM_COPIED: Final = 256
+"""To put one item into a new list."""
+_COMPARED: Final = 2
+"""To look at one byte."""
+_GROWN: Final = 64
+"""To copy one item of the list that `map` or `filter` make, which they do for each item that they add."""
+_INSTRUCTION: Final = 1000
+"""To compile one instruction of a pattern; nothing remembers compiled ones."""
+_MATCHED: Final = 10
+"""To match one byte against one instruction, at worst."""
+_CALLED: Final = 3000
+"""To call a function of Python."""
+_WRITTEN: Final = 16
+"""To write one byte of a text that a function makes."""
+_REPLACED: Final = 100
+"""To look for what is replaced at one byte."""
+_SPLIT: Final = 400
+"""To make a text of its own of one byte."""
+_WIDE: Final = 600
+"""Instructions of a class of Unicode, such as letters."""
+_NUMBER_TEXT: Final = 64
+_FORMATTED_NUMBER: Final = 1400
+"""The longest text of a number, with the most digits that a format may ask for."""
+
+
+class TooCostlyError(Exception):
+    """An expression may cost too much.
+
+    Args:
+        node: Where the limit is exceeded.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        super().__init__("it may cost too much")
+
+
+class _Value(Struct, frozen=True):
+    """The largest that a value can be."""
+
+    total: int = _ITEM
+    """Bytes, with all that it holds."""
+    length: int = 0
+    """Items, of a list or map."""
+    item: "_Value | None" = None
+    """The largest of the items."""
+    fields: type[Struct] | None = None
+    """What declares its fields, of a value of the vocabulary."""
+
+
+_SCALAR: Final = _Value()
+
+
+class Costs:
+    """Adds up what an expression can cost.
+
+    Args:
+        tree: The expression.
+
+    Raises:
+        TooCostlyError: It may cost more than `MOST_COST`.
+    """
+
+    def __init__(self, tree: Node) -> None:
+        self.variables: set[str] = set()
+        """The variables of the vocabulary that the expression names."""
+        self.total = 0
+        self._visit(tree, {}, 1)
+
+    def _add(self, node: Node, cost: int, times: int) -> None:
+        self.total += cost * times
+        if self.total > MOST_COST:
+            raise TooCostlyError(node)
+
+    def _visit(  # noqa: PLR0911 - one for each kind
+        self, node: Node, local: Mapping[str, _Value], times: int
+    ) -> _Value:
+        """Return the largest value of a node, which is evaluated so many times."""
+        self._add(node, _STEP, times)
+        match node:
+            case Constant(text=text):
+                return _SCALAR if text is None else _text(len(text.encode()))
+            case Ident(name=name):
+                return local[name] if name in local else self._variable(name)
+            case Select(operand=operand, field=field):
+                return _field(self._visit(operand, local, times), field)
+            case Items(items=items):
+                values = [self._visit(item, local, times) for item in items]
+                self._add(node, len(values) * _ITEM_COPIED, times)
+                return _list(sum(value.total for value in values), len(values), _largest(values))
+            case Loop():
+                return self._loop(node, local, times)
+            case Call():
+                values = [self._visit(each, local, times) for each in node.arguments]
+                if node.function == "matches":
+                    self._add(node, _pattern_cost(node.arguments[1], _text_size(values[0])), times)
+                    return _SCALAR
+                cost, value = _CALLS.get(node.function, _other)(*values)
+                self._add(node, cost, times)
+                return value
+
+    def _variable(self, name: str) -> _Value:
+        fact = next((fact for fact in facts_of(Variables) if fact.name == name), None)
+        if fact is None:
+            return _SCALAR
+        self.variables.add(name)
+        return _of_fact(fact)
+
+    def _loop(self, loop: Loop, local: Mapping[str, _Value], times: int) -> _Value:
+        over = self._visit(loop.over, local, times)
+        rounds = min(over.length, MOST_ITERATIONS)
+        loops = min(times, MOST_ITERATIONS // max(rounds, 1) + 1)
+        inner = {**local, loop.variable: _item(over), loop.result_name: self._visit(loop.start, local, times)}
+        self._visit(loop.condition, inner, loops * rounds)
+        step = self._visit(loop.step, inner, loops * rounds)
+        grown = _Value(step.total * rounds, step.length * rounds, step.item) if step.length else _SCALAR
+        self._add(loop, rounds * (step.length * rounds * _GROWN), loops)
+        return self._visit(loop.result, {**inner, loop.result_name: grown}, times)
+
+
+def _text(size: int) -> _Value:
+    return _Value(_ITEM + size)
+
+
+def _text_size(value: _Value) -> int:
+    return value.total - _ITEM
+
+
+def _list(total: int, length: int, item: _Value) -> _Value:
+    return _Value(total + (length + 1) * _ITEM, length, item)
+
+
+def _largest(values: Sequence[_Value]) -> _Value:
+    """Return a value that is at least as large as each."""
+    if not values:
+        return _SCALAR
+    items = [value.item for value in values if value.item is not None]
+    return _Value(
+        max(value.total for value in values),
+        max(value.length for value in values),
+        _largest(items) if items else None,
+        values[0].fields if all(value.fields is values[0].fields for value in values) else None,
+    )
+
+
+def _item(value: _Value) -> _Value:
+    """Return the largest item; of what has no known items, the value itself stands for it."""
+    return value if value.item is None else value.item
+
+
+def _field(value: _Value, name: str) -> _Value:
+    """Return the largest that a field can be."""
+    known = () if value.fields is None else facts_of(value.fields)
+    return next((_of_fact(fact) for fact in known if fact.name == name), _item(value))
+
+
+@cache
+def _of_fact(fact: Fact) -> _Value:
+    """Return the largest that a variable or field can be."""
+    if fact.group is not None:
+        parts = [_of_fact(part) for part in facts_of(fact.group)]
+        value = _Value(sum(part.total for part in parts), LONGEST_LIST, None, fact.group)
+    else:
+        value = _text(LONGEST_TEXT) if fact.kind is Kind.TEXT else _SCALAR
+    return _list(value.total * LONGEST_LIST, LONGEST_LIST, value) if fact.is_list else value
+
+
+_TOKEN: Final = re.compile(
+    r"\\(?P<wide>[pP])(?:\{[^}]*\}|.)|\\Q.*?(?:\\E|$)|\\x\{[^}]*\}|\\.|(?P<wide_set>\[(?:\\.|[^\]\\])*\\[pP](?:\\.|[^\]\\])*\])"
+    r"|(?P<set>\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\])"
+    r"|\{(?P<least>\d+)(?:,(?P<most>\d*))?\}|(?P<flags>\(\?[^):]*i)|.",
+    re.DOTALL,
+)
+
+
+def _pattern_cost(pattern: Node, text_size: int) -> int:
+    """Return what it costs to compile a pattern and to match a text."""
+    if not isinstance(pattern, Constant):
+        return MOST_COST
+    instructions = pattern_instructions(pattern.text or "")
+    return instructions * (_INSTRUCTION + _MATCHED * text_size)
+
+
+def pattern_instructions(pattern: str) -> int:
+    """Return about how many instructions a pattern is compiled to: repetitions repeat what is before them."""
+    groups: list[int] = [0]
+    last = 0
+    factor = 1
+    for token in _TOKEN.finditer(pattern):
+        text = token[0]
+        if token["least"] is not None:
+            most = token["most"] or token["least"]
+            groups[-1] += last * max(int(most) - 1, 0)
+            last *= max(int(most), 1)
+        elif text == ")":
+            last = groups.pop() if len(groups) > 1 else groups[0]
+            groups[-1] += last
+        elif text.startswith("("):
+            groups.append(1)
+            factor = 4 if token["flags"] else factor
+        else:
+            last = _WIDE if token["wide"] else 20 if token["set"] else 4 if text == "." else max(len(text) // 2, 1)
+            if token["wide_set"]:
+                last = _WIDE * text.lower().count("\\p")
+            groups[-1] += last
+    return factor * sum(groups) + 4
+
+
+# What a function or operator costs, and the largest value that it has.
+
+
+def _other(*values: _Value) -> tuple[int, _Value]:
+    """Look at all of the arguments; the value is a number, a condition or the like."""
+    return sum(value.total for value in values) * _COMPARED, _SCALAR
+
+
+def _kept(value: _Value, *_: _Value) -> tuple[int, _Value]:
+    """Make a text no larger than the first argument, or than the text of a number."""
+    total = max(value.total, _NUMBER_TEXT)
+    return total * _BYTE, structs.replace(value, total=total)
+
+
+def _added(one: _Value, other: _Value) -> tuple[int, _Value]:
+    total, length = one.total + other.total, one.length + other.length
+    return length * _ITEM_COPIED or total * _BYTE, _Value(total, length, _largest([_item(one), _item(other)]))
+
+
+def _searched(text: _Value, part: _Value, *_: _Value) -> tuple[int, _Value]:
+    return text.total * _text_size(part), _SCALAR
+
+
+def _joined(texts: _Value, *separator: _Value) -> tuple[int, _Value]:
+    value = _text(texts.total + texts.length * _text_size(_largest(separator)))
+    return value.total * _BYTE, value
+
+
+def _split(text: _Value, *_: _Value) -> tuple[int, _Value]:
+    length = _text_size(text) + 1
+    return length * _SPLIT, _list(text.total, length, text)
+
+
+def _replaced(text: _Value, _: _Value, other: _Value, *__: _Value) -> tuple[int, _Value]:
+    value = _text((_text_size(text) + 1) * (_text_size(other) + 1))
+    return value.total * _WRITTEN + text.total * _REPLACED, value
+
+
+def _quoted(text: _Value) -> tuple[int, _Value]:
+    value = _text(4 * text.total)
+    return value.total * _WRITTEN, value
+
+
+def _formatted(text: _Value, arguments: _Value) -> tuple[int, _Value]:
+    value = _text(text.total + _text_size(text) * _FORMATTED_NUMBER + 8 * arguments.total)
+    return value.total * _WRITTEN, value
+
+
+_CALLS: Final[Mapping[str, Callable[..., tuple[int, _Value]]]] = MappingProxyType(
+    {
+        **dict.fromkeys(("_&&_", "_||_", "!_", "@not_strictly_false"), lambda *_: (0, _SCALAR)),
+        **dict.fromkeys(("lowerAscii", "upperAscii", "trim", "reverse", "substring", "charAt"), _kept),
+        **dict.fromkeys(("dyn", "string", "bytes"), _kept),
+        **dict.fromkeys(("contains", "indexOf", "lastIndexOf"), _searched),
+        "_?_:_": lambda _, one, other: (0, _largest([one, other])),
+        "_[_]": lambda value, _: (0, _item(value)),
+        "size": lambda value: (value.total, _SCALAR),
+        "_+_": _added,
+        "join": _joined,
+        "split": _split,
+        "replace": _replaced,
+        "strings.quote": _quoted,
+        "format": _formatted,
+        "matchesGlob": lambda text, glob: (_CALLED + (text.total + glob.total) * _MATCHED, _SCALAR),
+    }
+)

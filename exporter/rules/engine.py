@@ -1,0 +1,299 @@
+"""What is expected of the tasks of all apps, and what is not so: evaluated as tasks, rules and time change."""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, count
+from math import inf
+from typing import Final
+
+from exporter.collector.inventory import Change, Inventory
+from exporter.config.model import App
+from exporter.core.clock import Clock
+from exporter.rules.app_engine import AppPolicy, Common
+from exporter.rules.backlog import Scope
+from exporter.rules.cel_language import STOPPED, Language
+from exporter.rules.compiled_rule import CompiledRule
+from exporter.rules.evaluator import SHARED_OUTPUTS, SharedEvaluations
+from exporter.rules.examples import ExampleAllowance
+from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, OpenFindings, SavedFindings
+from exporter.rules.findings import PolicyReport
+from exporter.rules.rule_set import RuleSet
+from exporter.rules.shared_outputs import SharedOutputs
+
+SLICE_SECONDS: Final = 0.01
+"""For so long tasks are judged before the event loop goes on: nobody who waits for it notices."""
+PAUSE_SECONDS: Final = 0.005
+
+PAUSE_AFTER_FAILURE_SECONDS: Final = 10.0
+"""How long an app is left alone of which something could not be judged because of an exception."""
+
+AT_ONCE: Final = 200
+"""So few tasks of an app are judged at once, unless that takes longer than a slice: most rounds change fewer."""
+
+
+class Policy:
+    """Judges the tasks of all apps. Reports and findings are consistent whenever the event loop lets one look.
+
+    Args:
+        clock: For everything.
+        events: Who is told of findings.
+        changed: Called with an app when another report of it is there, but for what its own `collected()` did.
+        failed: Called with an app and the exception by which its evaluation ended; it is tried again.
+        works: Called with an app when its tasks are evaluated.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        events: FindingEvents,
+        changed: Callable[[AppKey], None],
+        failed: Callable[[AppKey, Exception], None] | None = None,
+        works: Callable[[AppKey], None] = lambda _app: None,
+    ) -> None:
+        self._clock = clock
+        self._changed = changed
+        self._failed = failed or _raise
+        self._works = works
+        self._paused_until: dict[AppKey, float] = {}
+        """Apps whose evaluation failed, which are left alone for a while."""
+        language = Language()
+        self._common = Common(clock, language, events, SharedEvaluations(language), count(1))
+        self._allowance = ExampleAllowance(per_rule=0, most=0)
+        self._running: list[CompiledRule] = []
+        """Rules that are not stopped, as far as was told."""
+        self._exemption_ends: Sequence[float] = ()
+        self._ended = 0
+        """How many exemptions had ended when tasks were last judged by them."""
+        self._apps: dict[AppKey, AppPolicy] = {}
+        self._waiting: dict[AppKey, None] = {}
+        """Apps that something is to be judged of, in the order of their turns."""
+        self._something_waits = asyncio.Event()
+        self._renewed: dict[AppKey, None] = {}
+        """Apps of which another report is there that nobody was told of."""
+
+    def apply(self, rule_set: RuleSet, apps: Iterable[tuple[AppKey, App, Inventory]]) -> None:
+        """Take on other rules or apps. What rules and apps that stay as they are have found stays, too.
+
+        Tasks are judged by new rules in `run()`; until all are, reports leave these out.
+
+        Args:
+            rule_set: The rules in force.
+            apps: All apps. One with another inventory than before keeps its findings, which wait for the baseline.
+        """
+        self._allowance = ExampleAllowance(rule_set.examples_per_rule, rule_set.max_examples)
+        anew = self._switch_shared_outputs(rule_set)
+        before, self._apps = self._apps, {}
+        for key, app, inventory in apps:
+            policy = before.pop(key, None) or AppPolicy(key, self._common)
+            policy.configure(app, inventory, rule_set.of_app(*key), anew=anew)
+            self._apps[key] = policy
+            self._wait(policy)
+        for key in before:
+            self._waiting.pop(key, None)
+            self._paused_until.pop(key, None)
+            if self._common.shared_outputs is not None:
+                self._common.shared_outputs.remove_app(key)
+        self._running = list({rule.rule.name: rule for rule in _compiled(rule_set)}.values())
+        self._exemption_ends = _exemption_ends(rule_set)
+        self._ended = bisect_right(self._exemption_ends, self._clock.now())
+        for policy in self._apps.values():
+            self._allowance.update(policy.key, policy.violations())
+        self._renew_reports()
+        self._work(AT_ONCE)
+        self._tell()
+
+    def collected(self, app: AppKey, changes: Sequence[Change], *, baseline: bool, available: bool) -> None:
+        """Bring an app's findings up to date.
+
+        Few changes are judged before this returns; many are noted, and judged in `run()`.
+
+        Args:
+            app: Account and AppId. One that is not known, or not any more, has no findings.
+            changes: What has changed in its inventory since the last call.
+            baseline: These are the first tasks of its inventory.
+            available: Whether there is data that is not withdrawn. While it is not, findings stay as they are.
+        """
+        policy = self._apps.get(app)
+        if policy is None:
+            return
+        policy.collected(changes, baseline=baseline, available=available)
+        self._waiting.pop(app, None)
+        if policy.has_work and app not in self._paused_until:
+            self._waiting = {app: None, **self._waiting}
+            self._something_waits.set()
+        self._work(AT_ONCE)
+        self._tell(but_for=app)
+
+    def tick(self) -> None:
+        """Look at the clock, for exemptions that end and rules about the time; to be called about every second."""
+        now = self._clock.monotonic()
+        self._paused_until = {app: until for app, until in self._paused_until.items() if until > now}
+        for policy in self._apps.values():
+            policy.look_at_time()
+            self._wait(policy)
+        self._work(AT_ONCE)
+        self._tell()
+        for rule in [rule for rule in self._running if rule.is_stopped]:
+            self._running.remove(rule)
+            self._common.events.stopped(rule, STOPPED)
+
+    async def run(self) -> None:
+        """Judge whatever waits, a slice at a time, for ever."""
+        while True:
+            await self._something_waits.wait()
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Judge whatever waits, a slice at a time, until nothing does."""
+        while self._waiting:
+            self._work()
+            self._tell()
+            await self._clock.sleep(PAUSE_SECONDS)
+        self._something_waits.clear()
+
+    def report(self, app: AppKey) -> PolicyReport | None:
+        """Return how it stands with an app; None: not all of its tasks have been judged yet, or it is not known."""
+        policy = self._apps.get(app)
+        return None if policy is None else policy.report
+
+    def findings(self, app: AppKey) -> Iterator[OpenFindings]:
+        """Yield what each rule says about an app, in the order of the rules."""
+        policy = self._apps.get(app)
+        return iter(()) if policy is None else policy.findings()
+
+    def text(self, app: AppKey, rule: AnyRule, task_id: str) -> str:
+        """Return one line for people about a violation.
+
+        Args:
+            app: Account and AppId.
+            rule: One of those that `findings()` names.
+            task_id: The task; empty for a violation of the app as a whole.
+        """
+        policy = self._apps.get(app)
+        return rule.rule.title if policy is None else policy.text(rule, task_id)
+
+    def reason(self, app: AppKey, rule: AnyRule, task_id: str) -> str:
+        """Return one line on why a rule can't be evaluated for a task; empty where it can. See `text`."""
+        policy = self._apps.get(app)
+        return "" if policy is None else policy.reason(rule, task_id)
+
+    def saved(self, app: AppKey) -> tuple[SavedFindings, ...]:
+        """Return what the next process should know of an app."""
+        policy = self._apps.get(app)
+        return () if policy is None else policy.saved()
+
+    def restore(self, app: AppKey, saved: Iterable[SavedFindings]) -> None:
+        """Let violations that are found when an app is first judged keep the age that is known of them."""
+        policy = self._apps.get(app)
+        if policy is not None:
+            policy.restore(saved)
+
+    def _work(self, at_most: float = inf) -> None:
+        """Judge tasks for about a slice of time.
+
+        Args:
+            at_most: Apps of which more tasks come next are left alone.
+        """
+        self._look_at_exemptions()
+        end = self._clock.monotonic() + SLICE_SECONDS
+        while self._clock.monotonic() < end and (policy := self._next(at_most)) is not None:
+            try:
+                self._work_on(policy, end)
+            except Exception as error:  # noqa: BLE001 - whatever it was: it concerns this app alone
+                self._give_up(policy, error)
+
+    def _next(self, at_most: float) -> AppPolicy | None:
+        waiting = (self._apps[key] for key in self._waiting)
+        return next((policy for policy in waiting if policy.backlog.next_tasks <= at_most), None)
+
+    def _work_on(self, policy: AppPolicy, end: float) -> None:
+        """Judge an app's tasks until a time, and conclude what is complete then."""
+        had_changes = policy.backlog.has_changes
+        del self._waiting[policy.key]
+        while policy.backlog and policy.backlog.has_changes == had_changes:
+            policy.step()
+            if self._clock.monotonic() >= end:
+                break
+        if not policy.backlog or (had_changes and not policy.backlog.has_changes):
+            policy.conclude()
+            if self._allowance.update(policy.key, policy.violations()):
+                self._renew_reports()
+            self._renew_report(policy)
+            self._works(policy.key)
+        self._wait(policy)
+
+    def _wait(self, policy: AppPolicy) -> None:
+        if policy.has_work and policy.key not in self._paused_until:
+            self._waiting.setdefault(policy.key)
+            self._something_waits.set()
+
+    def _touch(self, app: AppKey, task_id: str) -> None:
+        """Note a task that a change of another task concerns."""
+        policy = self._apps.get(app)
+        if policy is not None:
+            policy.backlog.mark(task_id, Scope.RELATIONS)
+            self._wait(policy)
+
+    def _renew_reports(self) -> None:
+        """Renew all reports that there are."""
+        for policy in self._apps.values():
+            if policy.report is not None:
+                self._renew_report(policy)
+
+    def _renew_report(self, policy: AppPolicy) -> None:
+        try:
+            is_new = policy.renew_report(self._allowance.of)
+        except Exception as error:  # noqa: BLE001 - other apps may be renewed beside it
+            self._give_up(policy, error)
+        else:
+            if is_new:
+                self._renewed.setdefault(policy.key)
+
+    def _give_up(self, policy: AppPolicy, error: Exception) -> None:
+        """Leave an app alone for a while, and report why."""
+        self._waiting.pop(policy.key, None)
+        self._paused_until[policy.key] = self._clock.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
+        self._failed(policy.key, error)
+
+    def _tell(self, but_for: AppKey | None = None) -> None:
+        """Say of which apps there is another report."""
+        renewed, self._renewed = self._renewed, {}
+        for app in renewed:
+            if app != but_for:
+                self._changed(app)
+
+    def _switch_shared_outputs(self, rule_set: RuleSet) -> bool:
+        """Keep an index of outputs while a rule needs it; return whether it is to be filled."""
+        is_needed = any(SHARED_OUTPUTS in rule.uses for rule in _compiled(rule_set))
+        is_new = is_needed and self._common.shared_outputs is None
+        if is_new:
+            self._common.shared_outputs = SharedOutputs(self._touch)
+        if not is_needed:
+            self._common.shared_outputs = None
+        return is_new
+
+    def _look_at_exemptions(self) -> None:
+        """Note what is to be judged again, where exemptions have ended or, after a step of the clock, hold again."""
+        ended, before = bisect_right(self._exemption_ends, self._clock.now()), self._ended
+        self._ended = ended
+        if ended != before:
+            for policy in self._apps.values():
+                policy.look_at_exemptions()
+                self._wait(policy)
+
+
+def _raise(_app: AppKey, error: Exception) -> None:
+    raise error
+
+
+def _compiled(rule_set: RuleSet) -> Iterator[CompiledRule]:
+    """Yield all rules about tasks."""
+    return chain(rule_set.rules, *(expected.rules for expected in rule_set.expectations.values()))
+
+
+def _exemption_ends(rule_set: RuleSet) -> Sequence[float]:
+    """Return when exemptions end, in order."""
+    exemptions = chain.from_iterable(rule.rule.exempt for rule in _compiled(rule_set))
+    return sorted(exemption.ends_at for exemption in exemptions if exemption.ends_at is not None)

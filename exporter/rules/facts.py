@@ -1,0 +1,235 @@
+"""What `task` is when a rule runs: nested mappings as `vocabulary.TaskFacts` declares them, without absent values.
+
+Values are made fit for CEL on the way: whole numbers have 64 bits there, and texts neither half characters
+nor NUL. What a rule can cost follows from the sizes of values, so these are limited, too.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import combinations
+from typing import Any, Final, NamedTuple
+
+from msgspec import Struct, structs
+
+from exporter.core import resolution as frame_size
+from exporter.core.task import MIXED, Audio, Configuration, Encoding, Pane, Video
+
+MOST: Final = 2**63 - 1
+LEAST: Final = -(2**63)
+LONGEST_TEXT: Final = 256
+"""In bytes of UTF-8: texts are cut there. No name or host that the service accepts is longer."""
+LONGEST_LIST: Final = 128
+"""A rule that names a longer list can't be evaluated."""
+TOLERANCE: Final = 0.001
+"""How far panes may reach out of the canvas or into each other: less than a line of a small picture."""
+
+MOST_COMPARED_PANES: Final = 100
+"""Of one task: every pair is compared, and nobody lays out more by intention."""
+
+BITS_PER_KILOBIT: Final = 1000
+REMEMBERED_PARTS: Final = 2048
+
+_NO_ENCODING: Final = Encoding(audio_only=False, video=Video(), audio=Audio())
+_EDGES: Final = frozenset({"x", "y", "width", "height"})
+_TRANSCODING: Final = ("panes", "users", "user_streams", "has_background", "background_render_mode", "sei")
+
+
+def facts(configuration: Configuration) -> dict[str, Any]:
+    """Return what rules see of a configuration. Its parts are shared and must not be changed."""
+    encoding = configuration.encoding or _NO_ENCODING
+    task = {
+        "mix_mode": short_text(configuration.mix_mode),
+        "audio_only": encoding.audio_only,
+        "has_encode_params": configuration.encoding is not None,
+        "has_transcode_params": configuration.has_transcode_params,
+        "has_stream_url": configuration.has_stream_url,
+        "has_multi_stream_url": configuration.has_multi_stream_url,
+        "video": _video(encoding.video),
+        "audio": _part(encoding.audio),
+        "outputs": [_part(output) for output in configuration.outputs],
+        "user_streams": [_user_stream(*stream) for stream in configuration.user_streams],
+        "has_background": configuration.has_background,
+        "field_errors": list(map(short_text, configuration.field_errors)),
+        "unknown_values": list(map(short_text, configuration.unknown_values)),
+        **_layout(configuration.panes),
+    }
+    if configuration.region is not None:
+        task["region"] = short_text(configuration.region)
+    if configuration.idle_timeout_seconds is not None:
+        task["idle_timeout_seconds"] = fit_number(configuration.idle_timeout_seconds)
+    if configuration.users:
+        task["users"] = fit_number(configuration.users)
+    if configuration.background_render_mode is not None:
+        task["background_render_mode"] = fit_number(configuration.background_render_mode)
+    if configuration.sei is not None:
+        task["sei"] = _part(configuration.sei)
+    if configuration.source is not None:
+        task["source"] = _part(configuration.source)
+    return task
+
+
+def facts_of_case(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what rules see of a task that a test gives in part.
+
+    What is left out is absent, empty or false, and `mix_mode` is mixed. EncodeParams are given where a part of them
+    is, TranscodeParams where a part of them or EncodeParams are, and MultiStreamURL where there are outputs and
+    `has_stream_url` does not say otherwise. Derived facts follow from the rest, but what is given stays.
+
+    Args:
+        task: Of the vocabulary's types.
+    """
+    given = fit(task)
+    has_encode_params = given.get("has_encode_params", any(part in given for part in ("video", "audio", "audio_only")))
+    has_transcode_params = has_encode_params or any(part in given for part in _TRANSCODING)
+    panes = [{"has_background_image": False, **pane} for pane in given.get("panes", ())]
+    case = {
+        "mix_mode": MIXED,
+        "audio_only": False,
+        "has_encode_params": has_encode_params,
+        "has_transcode_params": has_transcode_params,
+        "has_stream_url": False,
+        "has_multi_stream_url": bool(given.get("outputs")) and not given.get("has_stream_url"),
+        "user_streams": [],
+        "has_background": False,
+        "field_errors": [],
+        "unknown_values": [],
+        **_derived_of_panes(panes),
+        **given,
+        "video": _with_derived(given.get("video", {})),
+        "audio": given.get("audio", {}),
+        "outputs": [{"scheme": "", "host": "", "has_userinfo": False, **output} for output in given.get("outputs", ())],
+        "panes": panes,
+    }
+    if "sei" in given:
+        case["sei"] = {"has_payload": False, **given["sei"]}
+    if "source" in given:
+        case["source"] = {"stream_type": "original", "source_type": "camera", **given["source"]}
+    return case
+
+
+def without_long_lists(task: dict[str, Any]) -> dict[str, Any]:
+    """Return what rules see of a task without lists that are too long: rules that name one can't be evaluated."""
+    long = {name for name, value in task.items() if isinstance(value, list) and len(value) > LONGEST_LIST}
+    return {name: value for name, value in task.items() if name not in long} if long else task
+
+
+def fit(value: Any) -> Any:
+    """Return a value as CEL can take it: a copy of mappings and lists, numbers and texts made fit."""
+    if isinstance(value, Mapping):
+        return {name: fit(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [fit(inner) for inner in value]
+    return _fit_leaf(value)
+
+
+def _fit_leaf(value: Any) -> Any:
+    """Return a text, number or condition as CEL can take it."""
+    if type(value) is str:
+        return short_text(value)
+    return fit_number(value) if type(value) is int else value
+
+
+def fit_number(number: int) -> int:
+    """Return the nearest number of 64 bits."""
+    return number if LEAST <= number <= MOST else max(LEAST, min(number, MOST))
+
+
+def fit_text(text: str) -> str:
+    """Return the text with a question mark for each half of a character, and for NUL, where the library would cut."""
+    if text.isascii():
+        return text if "\0" not in text else text.replace("\0", "?")
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+def short_text(text: str) -> str:
+    """Return the text as `fit_text` does, up to the longest length of a value."""
+    fit_part = fit_text(text[:LONGEST_TEXT])
+    return fit_part if fit_part.isascii() else fit_part.encode()[:LONGEST_TEXT].decode("utf-8", "ignore")
+
+
+# Fleets repeat their parts: a remembered one costs a tenth of a new one.
+@lru_cache(maxsize=REMEMBERED_PARTS)
+def _part(part: Struct) -> dict[str, Any]:
+    """Return a part of a task, whose attributes are named as in the vocabulary, without what is absent."""
+    return {name: _fit_leaf(value) for name, value in structs.asdict(part).items() if value is not None}
+
+
+@lru_cache(maxsize=REMEMBERED_PARTS)
+def _video(video: Video) -> dict[str, Any]:
+    """Return `task.video`."""
+    return _with_derived(_part(video))
+
+
+@lru_cache(maxsize=REMEMBERED_PARTS)
+def _user_stream(source_type: str | None, stream_type: str | None) -> dict[str, Any]:
+    """Return one of `task.user_streams`."""
+    stream = {"source_type": source_type, "stream_type": stream_type}
+    return {name: short_text(value) for name, value in stream.items() if value is not None}
+
+
+@lru_cache(maxsize=REMEMBERED_PARTS)
+def _layout(panes: tuple[Pane, ...]) -> dict[str, Any]:
+    """Return the panes and what follows from them."""
+    parts = [_part(pane) for pane in panes]
+    return {"panes": parts, **_derived_of_panes(parts)}
+
+
+def _with_derived(video: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the video part with what follows from it; a number below 0 measures nothing."""
+    width, height = video.get("width"), video.get("height")
+    framerate, gop, bitrate_kbps = video.get("framerate"), video.get("gop"), video.get("bitrate_kbps")
+    derived: dict[str, Any] = {}
+    pixels = frame_size.pixels(width, height)
+    if width is not None and height is not None:
+        derived["resolution"] = frame_size.resolution(width, height)
+    if pixels is not None:
+        derived["pixels"] = fit_number(pixels)
+        if height:
+            derived["aspect"] = width / height
+    if framerate is not None and framerate > 0:
+        if gop is not None and gop >= 0:
+            derived["gop_seconds"] = gop / framerate
+        if pixels and bitrate_kbps is not None and bitrate_kbps > 0:
+            derived["bits_per_pixel"] = bitrate_kbps * BITS_PER_KILOBIT / (pixels * framerate)
+    return {**derived, **video}
+
+
+class _Box(NamedTuple):
+    """Where a pane is."""
+
+    layer: int
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def _derived_of_panes(panes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return what follows from the panes."""
+    boxes = [
+        _Box(pane.get("z_order", 0), pane["x"], pane["y"], pane["x"] + pane["width"], pane["y"] + pane["height"])
+        for pane in panes
+        if pane.keys() >= _EDGES
+    ]
+    return {
+        "pane_count": len(panes),
+        "panes_outside": sum(map(_is_outside, panes)),
+        "overlapping_panes": sum(_overlap(one, other) for one, other in combinations(boxes[:MOST_COMPARED_PANES], 2)),
+    }
+
+
+def _is_outside(pane: Mapping[str, Any]) -> bool:
+    """Whether a pane reaches out of the canvas, as far as its edges are known."""
+    left, top = pane.get("x", 0.0), pane.get("y", 0.0)
+    right = left + pane.get("width", 0.0) if "x" in pane else 0.0
+    bottom = top + pane.get("height", 0.0) if "y" in pane else 0.0
+    return bool(min(left, top) < -TOLERANCE or max(left, top, right, bottom) > 1 + TOLERANCE)
+
+
+def _overlap(one: _Box, other: _Box) -> bool:
+    """Whether two panes of one layer have more than the tolerance in common in both directions."""
+    return (
+        one.layer == other.layer
+        and min(one.right, other.right) - max(one.left, other.left) > TOLERANCE
+        and min(one.bottom, other.bottom) - max(one.top, other.top) > TOLERANCE
+    )

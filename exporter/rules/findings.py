@@ -1,0 +1,332 @@
+"""The findings of one app by all its rules: counted as outcomes change, and told as they open and resolve."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+from msgspec import Struct
+
+from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
+from exporter.rules.examples import StableExamples
+from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, Resolution, SavedFindings
+from exporter.rules.rule import CODES, ERROR, EXEMPT, NOT_APPLICABLE, PASS, UNKNOWN, VIOLATION, Severity
+
+
+class RuleReport(Struct, frozen=True):
+    """How it stands with one rule in one app.
+
+    `evaluated + not_applicable + exempted + unevaluable` is the number of the app's tasks; for a rule about the app
+    as a whole it is 1.
+    """
+
+    rule: str
+    severity: Severity
+    evaluated: int = 0
+    """Tasks that pass or violate it."""
+    not_applicable: int = 0
+    exempted: int = 0
+    unevaluable: int = 0
+    violations: int = 0
+    oldest_violation: float | None = None
+    """Wall-clock seconds since when the oldest open violation is seen; None: there is none."""
+    opened: int = 0
+    """Since the baseline: violations = those at the baseline + opened - resolved."""
+    resolved: int = 0
+    examples: tuple[str, ...] = ()
+    """TaskIds of some violations, chosen stably."""
+    examples_omitted: int = 0
+    """Violating tasks that are not among the examples."""
+
+
+class PolicyReport(Struct, frozen=True):
+    """How it stands with all rules of one app."""
+
+    revision: int
+    """Another one for each report of the process: equal means that nothing differs."""
+    rules: tuple[RuleReport, ...]
+    """In the order of the rules; those that were not evaluated for all tasks yet are left out."""
+
+
+THE_APP: Final = ""
+"""Stands where a TaskId does for a violation of the app as a whole: no task has an empty TaskId."""
+
+
+class RuleFindings:
+    """The outcomes of one rule, counted, and its open violations with their ages.
+
+    Until it is settled, violations belong to the baseline: they are no events, and those that are remembered keep
+    their age.
+
+    Args:
+        rule: The rule, which another spelling of the same version may replace.
+        remembered: Since when tasks were known to violate it before.
+    """
+
+    def __init__(self, rule: AnyRule, remembered: Mapping[str, float] | None = None) -> None:
+        self.rule = rule
+        self.settled = False
+        """Whether all tasks have been judged by it."""
+        self.since: dict[str, float] = {}
+        """The open violations by TaskId: since when, in wall-clock seconds."""
+        self.remembered = remembered or {}
+        self._counts = [0] * (UNKNOWN + 1)
+        self._opened = 0
+        self._resolved = 0
+        self._report: RuleReport | None = None
+        """The last one, while it still holds."""
+        self._shown = 0
+        """With at most so many examples."""
+        self._tasks_since: Counter[float] = Counter()
+        """How many violations are open since a time: there are few such times, each that of a sweep or an update."""
+        self._examples = StableExamples(self.since)
+
+    @property
+    def version(self) -> tuple[str, ...]:
+        """What the findings belong to: see `Rule.version`."""
+        return self.rule.rule.version
+
+    @property
+    def violations(self) -> int:
+        """How many violations are open."""
+        return len(self.since)
+
+    def count(self, before: int, after: int, *, tasks: int) -> None:
+        """Count that the outcome of so many tasks is another one now; opening and resolving come on top."""
+        self._counts[before] -= tasks
+        self._counts[after] += tasks
+        self._report = None
+
+    def open(self, task_id: str, now: float) -> None:
+        """A task violates the rule that did not before."""
+        since = now
+        if self.settled:
+            self._opened += 1
+        else:
+            since = min(now, self.remembered.get(task_id, now))
+        self.since[task_id] = since
+        self._tasks_since[since] += 1
+        self._examples.added(task_id)
+
+    def resolve(self, task_id: str) -> float:
+        """A task does not violate the rule any more; return since when it did."""
+        since = self.since.pop(task_id)
+        self._tasks_since[since] -= 1
+        if not self._tasks_since[since]:
+            del self._tasks_since[since]
+        self._examples.removed(task_id)
+        if self.settled:
+            self._resolved += 1
+        return since
+
+    def settle(self) -> None:
+        """All tasks have been judged: what is open now is the baseline."""
+        self.settled = True
+        self.remembered = {}
+
+    def report(self, examples: int) -> RuleReport:
+        """Return how it stands, with at most so many examples."""
+        if self._report is None or examples != self._shown:
+            self._report, self._shown = self._new_report(examples), examples
+        return self._report
+
+    def _new_report(self, examples: int) -> RuleReport:
+        shown: tuple[str, ...] = ()
+        omitted = 0
+        if not isinstance(self.rule, TaskCountRule):
+            shown = self._examples.first(examples)
+            omitted = self.violations - len(shown)
+        return RuleReport(
+            rule=self.rule.rule.name,
+            severity=self.rule.rule.severity,
+            evaluated=self._counts[PASS] + self._counts[VIOLATION],
+            not_applicable=self._counts[NOT_APPLICABLE],
+            exempted=self._counts[EXEMPT],
+            unevaluable=self._counts[ERROR],
+            violations=self.violations,
+            oldest_violation=min(self._tasks_since, default=None),
+            opened=self._opened,
+            resolved=self._resolved,
+            examples=shown,
+            examples_omitted=omitted,
+        )
+
+
+REMEMBERED_WAYS: Final = 4096
+
+MOST_MOVES: Final = 256
+"""So many different ways of tasks are counted by rule at a time: it takes no longer than a millisecond or two."""
+
+_RESOLUTIONS: Final = {
+    PASS: Resolution.FIXED,
+    NOT_APPLICABLE: Resolution.NOT_APPLICABLE,
+    EXEMPT: Resolution.EXEMPTED,
+    ERROR: Resolution.UNEVALUABLE,
+    UNKNOWN: Resolution.REMOVED,
+}
+
+
+class Ledger:
+    """Keeps what became of tasks by rule.
+
+    Args:
+        app: Account and AppId.
+        events: Who is told of violations that open and resolve once their rule is settled.
+    """
+
+    def __init__(self, app: AppKey, events: FindingEvents) -> None:
+        self._app = app
+        self._events = events
+        self._about_tasks: tuple[RuleFindings, ...] = ()
+        """In the order of the outcomes."""
+        self._number_rule: TaskCountRule | None = None
+        self._about_number: RuleFindings | None = None
+        self._number_outcome = UNKNOWN
+        self._in_order: tuple[RuleFindings, ...] = ()
+        """In the order of the rules, that about the number of tasks last."""
+        self._moves: Counter[tuple[bytes, bytes]] = Counter()
+        """How many tasks went from which outcomes to which, where that is not counted by rule yet."""
+        self._remembered: dict[tuple[str, ...], Mapping[str, float]] = {}
+
+    def set_rules(
+        self, rules: Sequence[CompiledRule], number: TaskCountRule | None, *, order: Iterable[CompiledRule]
+    ) -> Sequence[int | None]:
+        """Take on other rules; what is known by the same version of a rule stays.
+
+        Args:
+            rules: In the order of the outcomes.
+            number: About the number of tasks.
+            order: The rules in the order of reports.
+
+        Returns:
+            For each rule, the place of its outcomes before; None: it is new.
+        """
+        self._count_moves()
+        known = {findings.version: findings for findings in self._in_order}
+        places = {findings.version: place for place, findings in enumerate(self._about_tasks)}
+
+        def kept(rule: AnyRule) -> RuleFindings:
+            findings = known.get(rule.rule.version)
+            if findings is None:
+                findings = RuleFindings(rule, self._remembered.get(rule.rule.version))
+            findings.rule = rule
+            return findings
+
+        self._about_tasks = tuple(kept(rule) for rule in rules)
+        self._number_rule = number
+        before, self._about_number = self._about_number, None if number is None else kept(number)
+        if self._about_number is not before:
+            self._number_outcome = UNKNOWN
+        by_version = {findings.version: findings for findings in self._about_tasks}
+        in_order = [by_version[rule.rule.version] for rule in order]
+        self._in_order = tuple(in_order if self._about_number is None else [*in_order, self._about_number])
+        return [places.get(findings.version) for findings in self._about_tasks]
+
+    def restore(self, saved: Iterable[SavedFindings]) -> None:
+        """Let violations of the baseline keep the age that is known of them."""
+        self._remembered = {each.rule_version: each.since for each in saved}
+        for findings in self._in_order:
+            findings.remembered = self._remembered.get(findings.version, {})
+
+    def saved(self) -> tuple[SavedFindings, ...]:
+        """Return what the next process should know."""
+        return tuple(
+            SavedFindings(findings.version, {**findings.remembered, **findings.since}) for findings in self._in_order
+        )
+
+    def record(self, task_id: str, before: bytes, after: bytes, *, now: float, text: Callable[[AnyRule], str]) -> None:
+        """Take note of a task's outcomes.
+
+        Args:
+            task_id: The task.
+            before: Its outcomes so far.
+            after: Its outcomes now.
+            now: Wall-clock seconds.
+            text: Makes what people are told of a violation.
+        """
+        self._moves[before, after] += 1
+        if len(self._moves) >= MOST_MOVES:
+            self._count_moves()
+        for place, old, new in _violations_between(before, after):
+            self._open_or_resolve(self._about_tasks[place], task_id, old, new, now=now, text=text)
+
+    def record_number(self, tasks: int, *, now: float, text: Callable[[AnyRule], str]) -> None:
+        """Take note of how many tasks there are; the arguments are as those of `record`."""
+        if self._number_rule is not None and self._about_number is not None:
+            outcome = CODES[self._number_rule.judge(tasks).outcome]
+            if outcome != self._number_outcome:
+                self._about_number.count(self._number_outcome, outcome, tasks=1)
+                self._open_or_resolve(self._about_number, THE_APP, self._number_outcome, outcome, now=now, text=text)
+                self._number_outcome = outcome
+
+    def settle(self) -> int | None:
+        """Begin to count events by all rules: what is open now is the baseline of those that were not settled.
+
+        Returns:
+            How many violations that baseline has; None: all rules were settled.
+        """
+        self._remembered = {}
+        unsettled = [findings for findings in self._in_order if not findings.settled]
+        for findings in unsettled:
+            findings.settle()
+        return sum(findings.violations for findings in unsettled) if unsettled else None
+
+    def violations(self) -> Mapping[Severity, Sequence[int]]:
+        """Return how many tasks violate each rule, by severity: what there could be examples of."""
+        numbers: dict[Severity, list[int]] = {}
+        for findings in self._about_tasks:
+            if findings.settled and findings.violations:
+                numbers.setdefault(findings.rule.rule.severity, []).append(findings.violations)
+        return numbers
+
+    def reports(self, examples: Callable[[Severity], int]) -> tuple[RuleReport, ...]:
+        """Return how it stands with each settled rule.
+
+        Args:
+            examples: Gives how many a rule of a severity may show.
+        """
+        self._count_moves()
+        return tuple(findings.report(examples(findings.rule.rule.severity)) for findings in self.settled())
+
+    def settled(self) -> Iterator[RuleFindings]:
+        """Yield the findings of the rules by which all tasks have been judged, in the order of the rules."""
+        return (findings for findings in self._in_order if findings.settled)
+
+    def _count_moves(self) -> None:
+        """Count what was recorded, tasks with the same change together."""
+        for (before, after), tasks in self._moves.items():
+            for findings, old, new in zip(self._about_tasks, before, after, strict=True):
+                if old != new:
+                    findings.count(old, new, tasks=tasks)
+        self._moves.clear()
+
+    def _open_or_resolve(
+        self,
+        findings: RuleFindings,
+        task_id: str,
+        before: int,
+        after: int,
+        *,
+        now: float,
+        text: Callable[[AnyRule], str],
+    ) -> None:
+        """Take note of a violation that is new or gone, and tell of it once its rule is settled."""
+        if after == VIOLATION:
+            findings.open(task_id, now)
+            if findings.settled:
+                self._events.opened(self._app, findings.rule, task_id or None, text(findings.rule))
+        elif before == VIOLATION:
+            since = findings.resolve(task_id)
+            if findings.settled:
+                self._events.resolved(self._app, findings.rule, task_id or None, since, _RESOLUTIONS[after])
+
+
+# Most tasks go the same few ways.
+@lru_cache(maxsize=REMEMBERED_WAYS)
+def _violations_between(before: bytes, after: bytes) -> tuple[tuple[int, int, int], ...]:
+    """Return place, outcome before and outcome after of each rule by which a violation opens or is resolved."""
+    return tuple(
+        (place, old, new)
+        for place, (old, new) in enumerate(zip(before, after, strict=True))
+        if old != new and VIOLATION in {old, new}
+    )

@@ -1,0 +1,317 @@
+"""From the text of a rule file to rules, every mistake with its place; expressions are compiled in a second step."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from functools import cache
+from types import GenericAlias
+from typing import Annotated, Any, Final
+
+from msgspec import Struct
+from pydantic import BaseModel, BeforeValidator, Field, create_model
+
+from exporter.config.durations import parse_duration
+from exporter.config.mistakes import Mistakes, Position
+from exporter.config.model import RuleName, SeverityName
+from exporter.config.section import Section
+from exporter.config.source_text import SourceText
+from exporter.config.validation import items_at, text_at, validate
+from exporter.config.value_types import (
+    Choices,
+    Day,
+    Expected,
+    Matches,
+    Moment,
+    Number,
+    OrNone,
+    Some,
+    Switch,
+    Url,
+    Whole,
+)
+from exporter.config.yaml_nodes import Node, Scalar, compose
+from exporter.rules.cel_language import CompileMistake, Language
+from exporter.rules.compiled_rule import CompiledRule, RuleError, compile_rule
+from exporter.rules.cost import MOST_TOTAL_COST
+from exporter.rules.rule import Case, Exemption, Outcome, Rule, Severity
+from exporter.rules.vocabulary import Kind, Variables, facts_of
+
+EXPRESSIONS: Final = ("when", "expect", "message")
+"""The keys whose values are expressions."""
+
+Line = Annotated[str, Matches(r"^[^\r\n]{1,200}$", "one line of at most 200 characters")]
+Words = Annotated[str, Field(max_length=2000)]
+Expression = Annotated[str, Field(min_length=1), Expected("an expression")]
+AppPattern = Annotated[str, Matches(r"^[A-Za-z0-9_*?!\[\]-]{1,64}$", "an AppId, or a pattern with * or ?")]
+TaskPattern = Annotated[str, Field(min_length=1), Expected("a TaskId, or a pattern with * or ?")]
+Age = Annotated[
+    timedelta,
+    BeforeValidator(lambda text: timedelta(seconds=parse_duration(text)) if isinstance(text, str) else text),
+    Expected("a duration such as 100ms, 30s, 5m or 1h30m"),
+]
+OutcomeName = Annotated[str, Choices(tuple(map(str, Outcome)))]
+_TYPES: Final[dict[Kind, Any]] = {
+    Kind.TEXT: str,
+    Kind.WHOLE_NUMBER: Whole,
+    Kind.NUMBER: Number,
+    Kind.CONDITION: Switch,
+    Kind.TIMESTAMP: Moment,
+    Kind.DURATION: Age,
+}
+
+
+@cache
+def _given_facts(group: type[Struct]) -> type[BaseModel]:
+    """Return the model of a part of the facts, as a test case writes it; a number can be `none`."""
+    fields: dict[str, Any] = {}
+    for fact in facts_of(group):
+        kind = _given_facts(fact.group) if fact.group is not None else _TYPES[fact.kind]
+        if fact.is_list:
+            kind = GenericAlias(list, kind)
+        elif fact.is_optional and fact.kind in {Kind.WHOLE_NUMBER, Kind.NUMBER}:
+            kind = Annotated[kind | None, OrNone]
+        fields[fact.name] = (kind | None if fact.group else kind, None)
+    return create_model(group.__name__, __base__=Section, **fields)
+
+
+class WrittenExemption(Section):
+    """One of `exempt`."""
+
+    name: RuleName
+    tasks: Some[TaskPattern]
+    until: Day | None = None
+    reason: Words = ""
+
+
+class WrittenCase(_given_facts(Variables)):  # type: ignore[misc]  # built from their declaration
+    """One of `tests`: variables of rules, and what comes of them."""
+
+    outcome: OutcomeName
+
+
+class WrittenRule(Section):
+    """One of `rules`."""
+
+    name: RuleName
+    title: Line
+    severity: SeverityName
+    expect: Expression
+    owner: Line | None = None
+    runbook_url: Url | None = None
+    apps: Some[AppPattern] | None = None
+    when: Expression | None = None
+    message: Expression | None = None
+    exempt: Some[WrittenExemption] | None = None
+    tests: Some[WrittenCase] | None = None
+    reason: Words = ""
+    remedy: Words = ""
+
+
+class RuleFile(Section):
+    """The whole file."""
+
+    rules: Some[WrittenRule]
+
+
+def rule_of(written: WrittenRule, source: str, cases: Sequence[str]) -> Rule:
+    """Return the rule that a file means.
+
+    Args:
+        written: as it is in the file.
+        source: where it is, as file:line.
+        cases: where each of its tests is.
+    """
+    return Rule(
+        name=written.name,
+        title=written.title,
+        severity=Severity(written.severity),
+        expect=written.expect,
+        owner=written.owner or "",
+        runbook_url=written.runbook_url or "",
+        apps=written.apps or (),
+        when=written.when or "",
+        message=written.message or "",
+        exempt=tuple(
+            Exemption(name=one.name, tasks=one.tasks, until=one.until, reason=one.reason)
+            for one in written.exempt or ()
+        ),
+        tests=tuple(
+            Case(variables=_given(case), outcome=Outcome(case.outcome), place=place)
+            for case, place in zip(written.tests or (), cases, strict=True)
+        ),
+        reason=written.reason,
+        remedy=written.remedy,
+        source=source,
+    )
+
+
+def _given(case: WrittenCase) -> dict[str, Any]:
+    """Return the variables that a case gives, and no defaults; a number that is `none` is absent."""
+    given: dict[str, Any] = case.model_dump(exclude_unset=True, exclude_none=True)
+    del given["outcome"]
+    return given
+
+
+RESERVED_PREFIX: Final = "expect-"
+"""How the names of the rules begin that come from what is expected of apps."""
+
+_KEY: Final = re.compile(r"(?:^|[\s{,-])([A-Za-z_]+):(?=\s)")
+
+
+_TOO_MUCH: Final = (
+    "and those before it can take too much time for one task together: make the ones simpler that loop in loops, or"
+    " that match long patterns"
+)
+
+
+class PlacedRule(Struct, frozen=True):
+    """A rule and where it stands in its file."""
+
+    rule: Rule
+    name_place: Position
+    source: SourceText
+    expressions: Mapping[str, Scalar]
+    """What stands there, by key."""
+
+
+def parse_rules(text: str, file: str) -> tuple[Rule, ...]:
+    """Return the rules that stand in a text, their expressions unchecked.
+
+    Args:
+        text: A whole rule file.
+        file: Its name, as mistakes show it.
+
+    Raises:
+        ConfigError: With every mistake.
+    """
+    mistakes = Mistakes()
+    placed = read_rules(SourceText(file, 0, text), mistakes) or ()
+    mistakes.raise_if_any()
+    return tuple(one.rule for one in placed)
+
+
+def read_rules(source: SourceText, mistakes: Mistakes) -> tuple[PlacedRule, ...] | None:
+    """Return the rules of a file, their expressions unchecked.
+
+    A rule with mistakes is there too, with stand-ins for what is wrong; None where no rule can be made out.
+    `${NAME}` has no meaning in a rule file.
+
+    Args:
+        source: The file.
+        mistakes: Is told what is wrong.
+    """
+    lines = source.text.splitlines()
+    node = compose(
+        source.text,
+        file=source.file,
+        file_order=source.file_order,
+        mistakes=mistakes,
+        advice=lambda place: _advice(lines, place),
+    )
+    if node is None:
+        return None
+    nodes = items_at(node, "rules")
+    written = validate(node, RuleFile, mistakes)
+    for one in nodes:
+        _check_exemptions(one, mistakes)
+    if written is None:
+        return tuple(_placed(_stand_in(one), one, source) for one in nodes) or None
+    return tuple(_placed(_rule(rule, one), one, source) for rule, one in zip(written.rules, nodes, strict=True))
+
+
+def check_names(placed: Iterable[PlacedRule], default_rules: Mapping[str, Rule], mistakes: Mistakes) -> None:
+    """Note each rule that has another one's name, or one that is not for rules of files.
+
+    Args:
+        placed: The rules of all files.
+        default_rules: The rules that come along, by name.
+        mistakes: Is told what is wrong.
+    """
+    first: dict[str, Position] = {}
+    for one in placed:
+        name, place = one.rule.name, one.name_place
+        if name in default_rules:
+            mistakes.add(place, f"rule {name} again, expected another name: a default rule has it")
+        elif name in first:
+            mistakes.add(place, f"rule {name} again, expected once: the first is at {first[name]}")
+        elif name.startswith(RESERVED_PREFIX):
+            mistakes.add(place, f"name {name} is for what is expected of apps, expected one without {RESERVED_PREFIX}")
+        elif name:
+            first[name] = place
+
+
+def compile_rules(placed: Iterable[PlacedRule], language: Language, mistakes: Mistakes) -> tuple[CompiledRule, ...]:
+    """Return the rules, compiled; each mistake in an expression is noted at its place in the file."""
+    compiled = []
+    total = 0
+    for one in placed:
+        try:
+            rule = compile_rule(one.rule, language)
+            compiled.append(rule)
+            before, total = total, total + rule.cost + (0 if rule.message is None else rule.message.cost)
+            if before <= MOST_TOTAL_COST < total:
+                mistakes.add(one.name_place, f"rule {one.rule.name} {_TOO_MUCH}")
+        except RuleError as error:
+            for key, mistake in error.mistakes:
+                _note(one.source, one.expressions[key], key, mistake, mistakes)
+    return tuple(compiled)
+
+
+def _rule(written: WrittenRule, node: Node) -> Rule:
+    cases = [str(case.position) for case in items_at(node, "tests")]
+    return rule_of(written, f"{node.position.file}:{node.position.line}", cases)
+
+
+def _stand_in(node: Node) -> Rule:
+    """Return the expressions of a rule of a file that has mistakes, to check them too; nothing of it is used."""
+    texts = {key: found.text for key in ("name", *EXPRESSIONS) if (found := text_at(node, key)) is not None}
+    return Rule(
+        name=texts.get("name", ""),
+        title="",
+        severity=Severity.INFO,
+        expect=texts.get("expect") or "true",
+        when=texts.get("when", ""),
+        message=texts.get("message", ""),
+    )
+
+
+def _placed(rule: Rule, node: Node, source: SourceText) -> PlacedRule:
+    """Keep what is needed to report the places of later mistakes."""
+    name = text_at(node, "name")
+    nodes = {key: text_at(node, key) for key in EXPRESSIONS}
+    return PlacedRule(
+        rule=rule,
+        name_place=node.position if name is None else name.position,
+        source=source,
+        expressions={key: found for key, found in nodes.items() if found is not None},
+    )
+
+
+def _note(source: SourceText, scalar: Scalar, key: str, mistake: CompileMistake, mistakes: Mistakes) -> None:
+    """Note a mistake of an expression at its place in the file."""
+    text = f"{key}: {mistake.text}"
+    if source.is_followed_by_comment(scalar):
+        text += "; YAML takes what follows # for a comment, an expression that goes on there needs quotes"
+    mistakes.add(source.place_within(scalar, mistake.line, mistake.column), text)
+
+
+def _check_exemptions(rule: Node, mistakes: Mistakes) -> None:
+    """Note each exemption that has the name of an earlier one of the same rule."""
+    first: dict[str, Position] = {}
+    for exemption in items_at(rule, "exempt"):
+        name = text_at(exemption, "name")
+        if name is None:
+            continue
+        if name.text in first:
+            text = f"exemption {name.text} again, expected once in a rule: the first is at {first[name.text]}"
+            mistakes.add(name.position, text)
+        first.setdefault(name.text, name.position)
+
+
+def _advice(lines: Sequence[str], place: Position) -> str:
+    """Say that an expression needs quotes where YAML reads a part of it as its own."""
+    before = lines[place.line - 1][: place.column - 1] if place.line <= len(lines) else ""
+    keys = _KEY.findall(before)
+    if not keys or keys[-1] not in EXPRESSIONS:
+        return ""
+    return f"; the expression of {keys[-1]} needs quotes: {keys[-1]}: '…'"

@@ -1,0 +1,123 @@
+"""From a configuration to the rules that it puts in force: every mistake of all its files at once."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from exporter.config import loader
+from exporter.config.files import Files
+from exporter.config.mistakes import Mistakes
+from exporter.config.model import Config, Expect
+from exporter.config.section import keys_of
+from exporter.config.validation import find, items_at
+from exporter.config.yaml_nodes import Mapping as MappingNode
+from exporter.config.yaml_nodes import Node
+from exporter.rules.cel_language import Language
+from exporter.rules.compiled_rule import CompiledRule, compile_rule
+from exporter.rules.default_rules import default_rules
+from exporter.rules.expectations import ExpectationRules, rule_name, too_long_list
+from exporter.rules.facts import LONGEST_LIST
+from exporter.rules.rule import Rule
+from exporter.rules.rule_files import PlacedRule, check_names, compile_rules, read_rules
+from exporter.rules.rule_set import RuleSet, rule_set
+
+
+class Loaded(loader.Loaded, frozen=True):
+    """A configuration, the rules that it puts in force, and where all of it came from."""
+
+    rule_set: RuleSet
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """Return the configuration that stands in a file, with its rules.
+
+    Args:
+        path: The main file.
+        environ: What `${NAME}` stands for.
+
+    Raises:
+        ConfigError: With every mistake of every file, those of rules among them.
+    """
+    reading = _Reading()
+    loaded = loader.load(path, environ, also=reading.read)
+    return Loaded(
+        config=loaded.config,
+        files=loaded.files,
+        globs=loaded.globs,
+        sha256=loaded.sha256,
+        rule_set=reading.rule_set(loaded.config),
+    )
+
+
+def load_rules(paths: Sequence[Path]) -> tuple[CompiledRule, ...]:
+    """Return the rules of rule files, without any configuration.
+
+    Raises:
+        ConfigError: With every mistake of every file.
+    """
+    files = Files(Path(), {})
+    reading = _Reading()
+    reading.read_rule_files(paths, files)
+    files.mistakes.raise_if_any()
+    return tuple(reading.file_rules)
+
+
+def rule_set_of(config: Config) -> RuleSet:
+    """Return the rules that a configuration without rule files puts in force."""
+    return _Reading().rule_set(config)
+
+
+class _Reading:
+    """What one load has found about rules."""
+
+    def __init__(self) -> None:
+        self.file_rules: tuple[CompiledRule, ...] = ()
+        self._language = Language()
+        self._default_rules: Mapping[str, Rule] = {rule.name: rule for rule in default_rules()}
+        self._expectations = ExpectationRules(self._language)
+
+    def read(self, root: Node, config: Config | None, files: Files) -> None:
+        """Read what a configuration says and names about rules; note what is wrong with it."""
+        if config is not None:
+            _check_expectations(root, config, files.mistakes)
+        names = self.read_rule_files(loader.paths_of(find(root, ["policy", "rule_files"]), "rules", files), files)
+        if names is not None and config is not None:
+            _check_switches(root, names, files.mistakes)
+
+    def read_rule_files(self, paths: Sequence[Path], files: Files) -> frozenset[str] | None:
+        """Read and compile the rules of files; return the names of all rules, None where a file hides some."""
+        placed: list[PlacedRule] = []
+        all_named = True
+        for path in paths:
+            source = files.text(path)
+            found = None if source is None else read_rules(source, files.mistakes)
+            placed.extend(found or ())
+            all_named &= found is not None and all(one.rule.name for one in found)
+        check_names(placed, self._default_rules, files.mistakes)
+        self.file_rules = compile_rules(placed, self._language, files.mistakes)
+        return frozenset([*self._default_rules, *(one.rule.name for one in placed)]) if all_named else None
+
+    def rule_set(self, config: Config) -> RuleSet:
+        """Put all rules together."""
+        defaults = [compile_rule(rule, self._language) for rule in self._default_rules.values()]
+        return rule_set(config, defaults, self.file_rules, self._expectations.of)
+
+
+def _check_expectations(root: Node, config: Config, mistakes: Mistakes) -> None:
+    """Note lists that are longer than rules can look at."""
+    for place, account in enumerate(config.accounts):
+        for app, node in zip(account.apps, items_at(root, "accounts", place, "apps"), strict=True):
+            if app.expect is not None and (key := too_long_list(app.expect)):
+                where = find(node, ["expect"]) or node
+                mistakes.add(where.position, f"{key} has too many values, expected at most {LONGEST_LIST}")
+
+
+def _check_switches(root: Node, names: frozenset[str], mistakes: Mistakes) -> None:
+    """Note each switch of a rule that does not exist."""
+    known = sorted(names | {rule_name(key) for key in keys_of(Expect)})
+    switches = find(root, ["policy", "rules"])
+    for key, _ in switches.pairs if isinstance(switches, MappingNode) else ():
+        if key.text not in known:
+            near = difflib.get_close_matches(key.text, known, n=1)
+            expected = near[0] if near else "the name of a rule"
+            mistakes.add(key.position, f"no rule is called {key.text}, expected {expected}")

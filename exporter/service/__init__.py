@@ -1,0 +1,1 @@
+"""The composition root of the daemon: accounts, apps, supervisor, publishers, reload, systemd."""

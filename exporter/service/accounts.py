@@ -1,0 +1,294 @@
+"""The access to one account: session, credentials, client and budget, opened and closed together."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import aiohttp
+import structlog
+
+from exporter.aliyun.client import Client
+from exporter.aliyun.credentials import Credentials as Key
+from exporter.aliyun.credentials import CredentialsSource, key_source
+from exporter.aliyun.transport import open_session
+from exporter.collector.limiter_pool import LimiterPool
+from exporter.collector.rate_limiter import Limiter
+from exporter.collector.requests import AccountRequests
+from exporter.config.credential_kinds import Credentials
+from exporter.config.model import Account, Config
+from exporter.core.clock import Clock
+from exporter.metrics.self_metrics import AccountMetrics, SelfMetrics
+
+_log = structlog.get_logger()
+
+
+class OpenSession(Protocol):
+    """Opens what carries an account's requests."""
+
+    def __call__(self, *, ca_file: Path | None) -> aiohttp.ClientSession:
+        """Return a session; raises UsageError where `ca_file` can't be used."""
+
+
+class Access:
+    """Everything that it takes to send requests for one account. Its settings can change while requests are sent."""
+
+    def __init__(
+        self,
+        account: Account,
+        limiter: Limiter,
+        metrics: AccountMetrics,
+        *,
+        request_timeout_seconds: float,
+        clock: Clock,
+        rng: random.Random,
+        open_session: OpenSession = open_session,
+    ) -> None:
+        self.metrics = metrics
+        self.access_key_id: str | None = None
+        """Of the key in use; None: not known yet."""
+        self.key_found: Callable[[], None] = lambda: None
+        """Called when `access_key_id` has changed, before any request is signed with the key."""
+        self.account = account.name
+        self._source = ""
+        self._clock = clock
+        self._open_session = open_session
+        self._settings, self._client, self._key = self._open(_Settings.of(account, request_timeout_seconds))
+        self._retired: dict[asyncio.Task[None], Client] = {}
+        self.requests = AccountRequests(self._client, limiter, clock=clock, rng=rng, events=metrics)
+
+    @property
+    def limiter(self) -> Limiter:
+        """The budget in force."""
+        return self.requests.limiter
+
+    @property
+    def endpoint(self) -> str:
+        """Where the requests go."""
+        return self._settings.endpoint
+
+    def prepare(self, account: Account, *, request_timeout_seconds: float) -> "Prepared | None":
+        """Open what other settings need; None where they are in force already.
+
+        Raises:
+            UsageError: The CA file can't be used.
+        """
+        settings = _Settings.of(account, request_timeout_seconds)
+        return None if settings == self._settings else self._open(settings)
+
+    def reread_credentials(self) -> None:
+        """Fetch the key again at the next request."""
+        self._client.reread_credentials()
+
+    def switch(self, prepared: "Prepared") -> None:
+        """Send all further requests by other settings; those that are under way end as they began."""
+        retired, self._client = self._client, prepared.client
+        self._settings, self.requests.client = prepared.settings, prepared.client
+        self._key.report, self._key = None, prepared.key
+        self.access_key_id = None
+        self.metrics.credentials_unknown()
+        closing = asyncio.create_task(retired.close_when_idle())
+        self._retired[closing] = retired
+        closing.add_done_callback(self._retired.pop)
+
+    async def close(self) -> None:
+        """Give up connections and credentials."""
+        for closing, client in tuple(self._retired.items()):
+            closing.cancel()
+            await client.close()
+        await self._client.close()
+
+    def _open(self, settings: "_Settings") -> "Prepared":
+        key = _KeyInUse(self._key_in_use)
+        source = key_source(settings.credentials, proxy=settings.proxy, ca_file=settings.ca_file)
+        client = Client(
+            session=self._open_session(ca_file=settings.ca_file),
+            endpoint=settings.endpoint,
+            credentials=CredentialsSource(source, clock=self._clock, observer=key),
+            clock=self._clock,
+            nonce=lambda: secrets.token_hex(16),
+            request_timeout_seconds=settings.request_timeout_seconds,
+            proxy=settings.proxy,
+            ca_file=settings.ca_file,
+            observer=self.metrics,
+        )
+        return Prepared(settings, client, key)
+
+    def _key_in_use(self, key: Key) -> None:
+        """Publish and log what key signs the requests from now on, without showing it."""
+        self.metrics.credentials_in_use(key.source, key.expires_at)
+        if key.source != self._source:
+            self._source = key.source
+            _log.info("credentials in use", account=self.account, source=key.source)
+        if key.access_key_id != self.access_key_id:
+            self.access_key_id = key.access_key_id
+            self.key_found()
+
+
+class _KeyInUse:
+    """Reports the key of one client, until another client takes its place."""
+
+    def __init__(self, report: Callable[[Key], None]) -> None:
+        self.report: Callable[[Key], None] | None = report
+
+    def credentials_in_use(self, credentials: Key) -> None:
+        """Report a key."""
+        if self.report is not None:
+            self.report(credentials)
+
+
+class _Settings(NamedTuple):
+    """What a client is made from."""
+
+    endpoint: str
+    credentials: Credentials
+    proxy: str | None
+    ca_file: Path | None
+    request_timeout_seconds: float
+
+    @classmethod
+    def of(cls, account: Account, request_timeout_seconds: float) -> "_Settings":
+        """Take from an account what concerns its requests."""
+        return cls(account.endpoint, account.credentials, account.proxy, account.ca_file, request_timeout_seconds)
+
+
+class Prepared(NamedTuple):
+    """Other settings of an access, ready to be switched to, or to be closed."""
+
+    settings: _Settings
+    client: Client
+    key: _KeyInUse
+
+
+class Accesses(Mapping[str, Access]):
+    """One access for each account, by its name.
+
+    Args:
+        metrics: The exporter's own.
+        clock: For everything.
+        rng: For pauses between attempts.
+        open_session: Opens what carries requests.
+    """
+
+    def __init__(self, metrics: SelfMetrics, *, clock: Clock, rng: random.Random, open_session: OpenSession) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._rng = rng
+        self._open_session = open_session
+        self._accesses: dict[str, Access] = {}
+        self._accounts: dict[str, Account] = {}
+        self._limiters = LimiterPool(clock)
+        self._replaced: list[Access] = []
+
+    def __getitem__(self, name: str) -> Access:
+        return self._accesses[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._accesses)
+
+    def __len__(self) -> int:
+        return len(self._accesses)
+
+    async def apply(self, config: Config) -> AbstractSet[str]:
+        """Run the accounts of another configuration.
+
+        An account keeps its access while its endpoint is the same: other credentials, proxies, budgets and timeouts
+        hold from the next request on, and nothing that is under way is cut off.
+
+        Accesses that are replaced stay open until `close_replaced`, so that whoever uses them can end first.
+
+        Returns:
+            The names of the accounts that kept theirs.
+
+        Raises:
+            UsageError: A CA file can't be used; nothing has changed then.
+        """
+        opened, prepared = await self._opened(config)
+        for name, other in prepared.items():
+            self._accesses[name].switch(other)
+        before, self._accesses = (
+            self._accesses,
+            {account.name: opened.get(account.name) or self._accesses[account.name] for account in config.accounts},
+        )
+        self._accounts = {account.name: account for account in config.accounts}
+        self._share_limiters()
+        self._replaced += (access for name, access in before.items() if self._accesses.get(name) is not access)
+        for name in before.keys() - self._accesses.keys():
+            self._metrics.remove_account(name)
+        return self._accesses.keys() - opened.keys()
+
+    async def close_replaced(self) -> None:
+        """Give up the connections of accesses that others have replaced."""
+        while self._replaced:
+            await self._replaced.pop().close()
+
+    async def close(self) -> None:
+        """Give up all connections."""
+        await self.close_replaced()
+        for access in self._accesses.values():
+            await access.close()
+
+    async def _opened(self, config: Config) -> tuple[dict[str, Access], dict[str, Prepared]]:
+        """Return the accesses that are new, and the other settings of those that stay; all or none."""
+        timeout_seconds = config.collection.request_timeout_seconds
+        opened: dict[str, Access] = {}
+        prepared: dict[str, Prepared] = {}
+        try:
+            for account in config.accounts:
+                access = self._kept(account)
+                if access is None:
+                    opened[account.name] = self._open(account, timeout_seconds)
+                elif (other := access.prepare(account, request_timeout_seconds=timeout_seconds)) is not None:
+                    prepared[account.name] = other
+                else:
+                    access.reread_credentials()
+        except BaseException:
+            await self._give_up(opened, prepared)
+            for account in config.accounts:
+                if account.name not in self._accesses:
+                    self._metrics.remove_account(account.name)
+            raise
+        return opened, prepared
+
+    def _kept(self, account: Account) -> Access | None:
+        """Return the access that goes on under other settings; None: it is another service, or a new account."""
+        access = self._accesses.get(account.name)
+        return access if access is not None and access.endpoint == account.endpoint else None
+
+    def _share_limiters(self) -> None:
+        """Give each account the limiter of its key and group."""
+        key_ids = {name: access.access_key_id for name, access in self._accesses.items() if access.access_key_id}
+        for name, limiter in self._limiters.regroup(tuple(self._accounts.values()), key_ids).items():
+            self._accesses[name].requests.limiter = limiter
+
+    def _key_found(self, access: Access) -> None:
+        """Let accounts share a limiter that turn out to have one key."""
+        account = self._accounts.get(access.account)
+        if account is None or self._accesses[access.account] is not access or access.access_key_id is None:
+            return
+        if self._limiters.fetched(account, access.access_key_id):
+            self._share_limiters()
+
+    @staticmethod
+    async def _give_up(opened: Mapping[str, Access], prepared: Mapping[str, Prepared]) -> None:
+        """Close what was opened in vain."""
+        for access in opened.values():
+            await access.close()
+        for other in prepared.values():
+            await other.client.close()
+
+    def _open(self, account: Account, timeout_seconds: float) -> Access:
+        access = Access(
+            account,
+            Limiter(account.requests_per_second, clock=self._clock),
+            self._metrics.add_account(account.name),
+            request_timeout_seconds=timeout_seconds,
+            clock=self._clock,
+            rng=self._rng,
+            open_session=self._open_session,
+        )
+        access.key_found = lambda: self._key_found(access)
+        return access

@@ -1,0 +1,197 @@
+"""From what was collected about one app to what is published about it."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import structlog
+from msgspec.structs import replace
+
+from exporter.collector.change_history import History
+from exporter.collector.collector import Collector
+from exporter.collector.inventory import Change
+from exporter.collector.task_diff import ChangeCounts
+from exporter.config.model import Buckets
+from exporter.core.collection_state import Part
+from exporter.core.task import Configuration
+from exporter.core.threads import Worker
+from exporter.metrics.aggregates import Aggregates, AppReport
+from exporter.rules.engine import Policy
+from exporter.service.supervisor import Supervisor
+from exporter.service.task_publisher import TaskSeries
+
+MOST_CHANGES_DURING_CHECK: Final = 100_000
+"""With more changes a comparison begins again."""
+
+
+class Picture:
+    """Keeps one app's aggregates in step with its inventory, as the collector's `CollectorEvents`.
+
+    Args:
+        buckets: Of the distributions.
+        publish: Called with the report whenever there is a new one.
+        history: Where changes after the baseline are remembered.
+        policy: What is expected of the tasks.
+        task_series: Where single tasks are published; None: nowhere.
+        supervisor: Runs comparisons.
+        worker: Where sums are made anew.
+    """
+
+    def __init__(
+        self,
+        buckets: Buckets,
+        publish: Callable[[AppReport], None],
+        history: History,
+        policy: Policy,
+        task_series: TaskSeries | None = None,
+        *,
+        supervisor: Supervisor,
+        worker: Worker,
+    ) -> None:
+        self._buckets = buckets
+        self._publish = publish
+        self._history = history
+        self._policy = policy
+        self._task_series = task_series
+        self._supervisor = supervisor
+        self._worker = worker
+        self._counts = ChangeCounts()
+        self._aggregates = Aggregates(buckets)
+        self._collector: Collector | None = None
+        self._check: asyncio.Task[None] | None = None
+        self._changes_since_check: list[Change] = []
+        self._closed = False
+
+    @property
+    def report(self) -> AppReport:
+        """What may be published now."""
+        status = self._shown.status
+        return AppReport(
+            status,
+            self._aggregates if status.data_available else None,
+            self._counts,
+            self._policy.report((status.account, status.app_id)),
+        )
+
+    def show(self, collector: Collector) -> None:
+        """Say whose events will come, and publish how it stands with it."""
+        self._collector = collector
+        self.publish()
+
+    def publish(self) -> None:
+        """Publish the app as it is now. What can't be rendered is withdrawn, so that its status is always seen."""
+        try:
+            self._publish(self.report)
+        except Exception:
+            status = replace(self._shown.status, up=False, data_available=False)
+            self._publish(AppReport(status, None))
+            raise
+
+    def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
+        """Bring sums and findings up to date, remember what has changed since the baseline, and publish."""
+        if self._closed:
+            return
+        try:
+            self._take_in(changes, baseline=baseline)
+        finally:
+            self.publish()
+        self._follow_tasks(changes)
+
+    def configure(self, buckets: Buckets) -> None:
+        """Take on other bounds of the distributions; those before are published until the new ones are counted."""
+        if buckets == self._buckets:
+            return
+        self._buckets = buckets
+        if self._check is not None:
+            self._check.cancel()
+        self._count_anew()
+
+    def swept(self) -> None:
+        """Compare the running sums with sums made anew from all tasks, in a thread."""
+        if self._check is None and not self._closed:
+            self._count_anew()
+
+    def leave(self) -> None:
+        """Hear nothing more: a turn may still run to its end. A comparison that is under way ends."""
+        self._closed = True
+        if self._check is not None:
+            self._check.cancel()
+
+    async def close(self) -> None:
+        """Do as `leave`, and wait for the end of a comparison."""
+        self.leave()
+        if self._check is not None:
+            await asyncio.gather(self._check, return_exceptions=True)
+
+    def show_tasks(self) -> None:
+        """Publish all tasks one by one where they are not."""
+        self._follow_tasks([])
+
+    def _take_in(self, changes: Sequence[Change], *, baseline: bool) -> None:
+        status = self._shown.status
+        _apply(changes, self._aggregates)
+        if not baseline:
+            for recorded in self._history.record(status.account, status.app_id, changes):
+                self._counts.count(recorded.change, (change.field for change in recorded.fields))
+        if self._check is not None:
+            self._changes_since_check += changes
+            if len(self._changes_since_check) > MOST_CHANGES_DURING_CHECK:
+                self._check.cancel()
+                self._count_anew()
+        self._policy.collected(
+            (status.account, status.app_id), changes, baseline=baseline, available=status.data_available
+        )
+
+    def _follow_tasks(self, changes: Sequence[Change]) -> None:
+        if self._task_series is not None:
+            status, inventory = self._shown.status, self._shown.inventory
+            self._task_series.follow(status.account, status.app_id, inventory, changes, available=status.data_available)
+
+    def _count_anew(self) -> None:
+        configurations = [entry.task.configuration for entry in self._shown.inventory]
+        self._changes_since_check = []
+        self._check = asyncio.create_task(self._compare(configurations, self._buckets))
+
+    async def _compare(self, configurations: list[Configuration], buckets: Buckets) -> None:
+        """Compare once. A comparison that fails or is cancelled leaves nothing behind."""
+        try:
+            with self._supervisor.guarded(Part.CHECK_SUMS, (self._shown.account, self._shown.app.id)):
+                anew = await self._worker.run(_sums_of, configurations, buckets)
+                _apply(self._changes_since_check, anew)
+                self._replace_wrong_sums(anew)
+        finally:
+            if self._check is asyncio.current_task():
+                self._check, self._changes_since_check = None, []
+
+    def _replace_wrong_sums(self, anew: Aggregates) -> None:
+        if anew.buckets == self._aggregates.buckets and not anew.same_as(self._aggregates):
+            structlog.get_logger().error(
+                "the running sums were wrong and are replaced: please report this",
+                account=self._shown.account,
+                app_id=self._shown.app.id,
+            )
+        if not anew.same_as(self._aggregates):
+            self._aggregates = anew
+            self.publish()
+
+    @property
+    def _shown(self) -> Collector:
+        if self._collector is None:
+            raise RuntimeError("show() comes first")
+        return self._collector
+
+
+def _sums_of(configurations: Iterable[Configuration], buckets: Buckets) -> Aggregates:
+    """Build aggregates from nothing."""
+    aggregates = Aggregates(buckets)
+    for configuration in configurations:
+        aggregates.add(configuration)
+    return aggregates
+
+
+def _apply(changes: Iterable[Change], aggregates: Aggregates) -> None:
+    for change in changes:
+        if change.before is not None:
+            aggregates.remove(change.before.configuration)
+        if change.after is not None:
+            aggregates.add(change.after.configuration)

@@ -1,0 +1,452 @@
+"""The composition root of `serve`: builds everything, runs it in one task group, and drains it."""
+
+import asyncio
+import random
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+import structlog
+from msgspec import Struct
+
+from exporter import __version__
+from exporter.collector.change_history import RecordedChange
+from exporter.collector.collector import Collector
+from exporter.collector.status import Kind
+from exporter.collector.sweep_result import SweepReport
+from exporter.config.mistakes import ConfigError, UsageError
+from exporter.config.model import redacted
+from exporter.core.clock import Clock
+from exporter.core.collection_state import Part
+from exporter.core.threads import Worker
+from exporter.metrics.aggregates import AppReport
+from exporter.metrics.catalogue import families
+from exporter.metrics.exposition import Body, Exposition
+from exporter.metrics.negotiation import Format
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.rules.rule_loader import Loaded
+from exporter.rules.rule_set import RuleSet
+from exporter.service import process as signals
+from exporter.service.configuration_source import ConfigurationSource
+from exporter.service.monitor import AppKey, Monitor
+from exporter.service.on_demand import FreshSweeps
+from exporter.service.process import Heartbeat, NullWatchdog, Watchdog
+from exporter.service.systemd import ServiceManager
+from exporter.service.task_publisher import TaskSeries
+from exporter.service.views import PolicyView, TaskViews
+from exporter.service.violation_log import FindingLog
+from exporter.storage.state_keeper import StateKeeper
+from exporter.web import http_server
+from exporter.web.application import application
+from exporter.web.request_origin import KnownHosts
+from exporter.web.view import AppView, BudgetView, FindingKind, FindingsView, RuleView, SweepStart, TasksView, TaskView
+from exporter.web.webconfig.gate import Gate, gate_of
+
+T = TypeVar("T")
+
+BEAT_SECONDS: Final = 1.0
+BUDGET_LOOK_BEATS: Final = 5
+WATCH_SECONDS: Final = 1.0
+"""How often files are looked at; a change counts when the next look finds nothing further."""
+PUBLISH_PAUSE_SECONDS: Final = 0.02
+"""What changes within this time is published together."""
+PUBLISH_TASKS_PAUSE_SECONDS: Final = 0.5
+"""The same for single tasks, whose families are larger."""
+LONGEST_START_SECONDS: Final = 60.0
+LONGEST_JUDGING_SECONDS: Final = 5.0
+STUCK_SECONDS: Final = 15.0
+DRAIN_SECONDS: Final = 4.0
+LONGEST_READ_SECONDS: Final = 30.0
+"""How long reading the configuration may take: a network file system may not answer."""
+
+
+class Options(Struct, frozen=True):
+    """What the command line of `serve` sets."""
+
+    listen_addresses: Sequence[str] = (":10678",)
+    telemetry_path: str = "/metrics"
+    enable_lifecycle: bool = False
+    """Whether the configuration can be loaded again over HTTP."""
+    web_config_file: Path | None = None
+    """TLS, users, headers and rate limit of all that is served; None: none of them."""
+    health_without_auth: bool = False
+    """Whether health checks need no password."""
+    external_url: str | None = None
+    """Where a proxy publishes all of it."""
+    allowed_hosts: Sequence[str] = ()
+    """Further names that browsers may use for the pages."""
+
+
+class Daemon:
+    """Collects and serves until it is told to stop; it is the web's `View`."""
+
+    def __init__(
+        self,
+        source: ConfigurationSource,
+        options: Options,
+        metrics: SelfMetrics,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        service_manager: ServiceManager | None = None,
+        watchdog: Watchdog | None = None,
+        sockets: Sequence[socket.socket] = (),
+    ) -> None:
+        self._source = source
+        self._options = options
+        self._service_manager = service_manager or ServiceManager({})
+        self._sockets = sockets
+        self._metrics = metrics
+        self._clock = clock
+        self._exposition = Exposition(families(), metrics)
+        self._changed = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._listening = asyncio.Event()
+        self._reload_asked = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._task_series = TaskSeries(metrics)
+        self._finding_log = FindingLog(clock)
+        self._monitor = Monitor(
+            self._exposition,
+            metrics,
+            clock=clock,
+            rng=rng,
+            changed=self._changed.set,
+            finding_events=self._finding_log,
+            task_series=self._task_series,
+        )
+        self._rule_set = RuleSet.empty()
+        self._policy_view = PolicyView(
+            self._monitor.policy,
+            lambda: [app.collector.status for app in self._monitor.apps.values()],
+            lambda: self._rule_set,
+            clock,
+        )
+        self._task_views = TaskViews(self._collectors, self._policy_view.of_task)
+        self._fresh_sweeps = FreshSweeps(
+            self._collectors,
+            self._monitor.requests_of,
+            lambda: self._monitor.config.collection.max_tasks_per_app,
+            self._monitor.supervisor,
+            clock,
+        )
+        self._state_keeper = StateKeeper(
+            lambda: [app.collector for app in self._monitor.apps.values()],
+            endpoint=self._monitor.endpoint_of,
+            findings=self._monitor.findings_to_save,
+            clock=clock,
+        )
+        self._heartbeat = Heartbeat(clock)
+        self._watchdog = watchdog or NullWatchdog()
+        self._files = Worker("read configuration")
+        self._began = clock.monotonic()
+        self._published_waiting = 0
+        """How many apps no attempt had finished for when the last publication began."""
+        self._shown_config = ""
+        self._gate: Gate | None = None
+        self.addresses: Sequence[str] = ()
+        self.scheme = "http"
+
+    async def run(self) -> None:
+        """Run until a signal or `stop()`; SIGHUP loads the configuration again.
+
+        Raises:
+            ConfigError: the configuration, or that of the web, can't be used.
+            UsageError: a CA file of it can't be used, or a flag of the web.
+            ListenError: an address can't be listened on.
+        """
+        with signals.heeded(stop=self.stop, reload=self._reload_asked.set):
+            work = asyncio.create_task(self._work())
+            stopping = asyncio.create_task(self._stop.wait())
+            try:
+                await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
+                if not work.done():
+                    structlog.get_logger().info("stopping")
+                    self._service_manager.stopping()
+                    work.cancel()
+                with suppress(asyncio.CancelledError):
+                    await work
+            finally:
+                stopping.cancel()
+                work.cancel()
+                await asyncio.gather(work, stopping, return_exceptions=True)
+
+    async def _work(self) -> None:
+        """Start and run, until this is cancelled, whatever it waits for."""
+        log = structlog.get_logger()
+        self._gate = gate_of(
+            self._options.web_config_file,
+            self._clock,
+            health_without_auth=self._options.health_without_auth,
+            report=self._metrics.web_config_loaded,
+        )
+        app = application(
+            self,
+            self._clock,
+            telemetry_path=self._options.telemetry_path,
+            enable_lifecycle=self._options.enable_lifecycle,
+            hosts=KnownHosts.of_this_machine(
+                external_url=self._options.external_url, allowed=self._options.allowed_hosts
+            ),
+        )
+        running: http_server.Running | None = None
+        try:
+            await self._take(await self._read(self._source.load))
+            await self._begin_with_saved()
+            await self._publish()
+            # Only now: the first scrape finds what an earlier process knew.
+            running = await http_server.start(
+                app, self._options.listen_addresses, sockets=self._sockets, gate=self._gate
+            )
+            self.addresses, self.scheme = running.addresses, running.scheme
+            self._listening.set()
+            log.info("listening", addresses=", ".join(running.addresses), version=__version__)
+            self._service_manager.ready()
+            self._monitor.start()
+            async with asyncio.TaskGroup() as group:
+                for part, chore in (
+                    (Part.PUBLISH, self._publish_changes),
+                    (Part.PUBLISH_TASKS, self._publish_tasks),
+                    (Part.HEARTBEAT, self._beat),
+                    (Part.RELOAD, self._reload_when_asked),
+                    (Part.WATCH_FILES, self._follow_files),
+                    (Part.WATCH_WEB_FILES, self._follow_web_files),
+                    (Part.RULES, self._monitor.policy.run),
+                    (Part.SAVE_STATE, self._state_keeper.run),
+                ):
+                    group.create_task(self._monitor.supervisor.keep_running(part, chore))
+        finally:
+            self._watchdog.stop()
+            with self._monitor.supervisor.guarded(Part.SCHEDULE):
+                await self._fresh_sweeps.close()
+                await self._monitor.close()
+            if running is not None:
+                await asyncio.gather(self._save_at_stop(), running.close(DRAIN_SECONDS))
+
+    async def wait_until_listening(self, running: asyncio.Task[None]) -> None:
+        """Return when `run`, which runs as a task, serves; raises what it raises before."""
+        listening = asyncio.create_task(self._listening.wait())
+        await asyncio.wait((listening, running), return_when=asyncio.FIRST_COMPLETED)
+        listening.cancel()
+        if running.done():
+            await running
+
+    def stop(self) -> None:
+        """Let `run` end well."""
+        self._stop.set()
+
+    async def reload(self) -> str | None:
+        """Load the configuration and that of the web as they are now; a bad one changes nothing.
+
+        Returns:
+            Why one is refused, a line for each mistake; None: both are in force.
+        """
+        refusal = await self._reload_configuration()
+        mistakes = () if self._gate is None else await self._gate.followed.load_again()
+        return "\n".join((*(() if refusal is None else (refusal,)), *mistakes)) or None
+
+    async def _reload_configuration(self) -> str | None:
+        log = structlog.get_logger()
+        async with self._reloading:
+            self._service_manager.reloading()
+            try:
+                await self._take(await self._read(self._source.load))
+            except (ConfigError, UsageError) as error:
+                self._metrics.config_rejected()
+                for line in str(error).splitlines():
+                    log.warning("configuration refused, the one before stays", mistake=line)
+                return str(error)
+            except Exception as error:  # noqa: BLE001 - whatever it was: the exporter goes on
+                self._metrics.config_rejected()
+                return self._monitor.supervisor.failed(Part.RELOAD, error)
+            finally:
+                self._service_manager.ready()
+            log.info("configuration loaded again", apps=len(self._monitor.apps), rules=len(self._rule_set.all_rules()))
+            return None
+
+    def statuses(self) -> Sequence[AppView]:
+        """Return all configured apps, in the order of the configuration."""
+        return [
+            AppView(
+                report.status,
+                _tasks_by_region_and_mode(report),
+                next_update=self._monitor.next_turn(key, Kind.UPDATE),
+                next_sweep=self._monitor.next_turn(key, Kind.SWEEP),
+            )
+            for key, report in ((key, app.picture.report) for key, app in self._monitor.apps.items())
+        ]
+
+    def budgets(self) -> Sequence[BudgetView]:
+        """Return the budgets of all accounts, in the order of the configuration."""
+        return self._monitor.budgets()
+
+    def tasks(self, account: str, app_id: str) -> TasksView | None:
+        """Return the tasks of one app."""
+        return self._task_views.tasks(account, app_id)
+
+    def task(self, account: str, app_id: str, task_id: str) -> TaskView | None:
+        """Return one task and what its rules say about it."""
+        return self._task_views.task(account, app_id, task_id)
+
+    def collect_now(self, account: str, app_id: str) -> SweepStart:
+        """Begin to read an app's whole list, beside its collection."""
+        return self._fresh_sweeps.start(account, app_id)
+
+    def sweep_report(self, account: str, app_id: str) -> SweepReport | None:
+        """Return how the newest such reading goes or went."""
+        return self._fresh_sweeps.report(account, app_id)
+
+    def metrics(self, exposition_format: Format, *, gzip: bool) -> Body:
+        """Return the ready bytes of the exposition."""
+        return self._exposition.body(exposition_format, gzip=gzip)
+
+    def task_metrics(self, exposition_format: Format, *, gzip: bool) -> Body | None:
+        """Return the ready bytes of the exposition of single tasks, while it is switched on."""
+        return self._task_series.body(exposition_format, gzip=gzip)
+
+    def changes(self) -> Iterator[RecordedChange]:
+        """Return the remembered changes of all apps, newest first."""
+        return self._monitor.history.newest_first()
+
+    def changes_remembered_since(self) -> float:
+        """Return since when all changes are remembered."""
+        return self._monitor.history.remembered_since
+
+    def findings(self, kind: FindingKind) -> Iterator[FindingsView]:
+        """Return the findings of one kind, by app and rule."""
+        return self._policy_view.findings(kind)
+
+    def rules(self) -> Iterator[RuleView]:
+        """Return all rules, also those that are switched off."""
+        return self._policy_view.rules()
+
+    def ready(self) -> str | None:
+        """Return why not to rely on the exporter yet."""
+        if self._stop.is_set():
+            return "it is stopping"
+        waiting = self._published_waiting
+        if waiting and self._clock.monotonic() - self._began < LONGEST_START_SECONDS:
+            return f"{waiting} of {len(self._monitor.apps)} apps wait for their first sweep"
+        return None
+
+    def healthy(self) -> str | None:
+        """Return why to restart the process. That the API fails is no reason."""
+        silent = self._heartbeat.silent_seconds
+        return f"the event loop has not beaten for {silent:.0f} s" if silent > STUCK_SECONDS else None
+
+    def redacted_config(self) -> str:
+        """Return the configuration in force, without secrets."""
+        return self._shown_config
+
+    def request_finished(self, path_template: str, code: int) -> None:
+        """Count an answered request."""
+        self._metrics.request_answered(path_template, code)
+
+    def _collectors(self) -> Mapping[AppKey, Collector]:
+        return {key: app.collector for key, app in self._monitor.apps.items()}
+
+    async def _take(self, loaded: Loaded) -> None:
+        """Switch to another configuration in one step: pages and the state file see the one before, or all of it."""
+        shown_config = redacted(loaded.config)
+        await self._monitor.apply(loaded.config, loaded.rule_set)  # it waits for nothing unless it fails
+        self._rule_set = loaded.rule_set
+        self._state_keeper.path = loaded.config.collection.state_file
+        self._shown_config = shown_config
+        self._metrics.config_loaded(loaded.sha256, self._clock.now())
+        with self._monitor.supervisor.guarded(Part.RELOAD):
+            await self._publish()
+            await self._monitor.close_removed()
+
+    async def _read(self, read: Callable[[], T]) -> T:
+        """Return what a function reads of the configuration's files.
+
+        Raises:
+            UsageError: They can't be read in time.
+        """
+        try:
+            async with asyncio.timeout(LONGEST_READ_SECONDS):
+                return await self._files.run(read)
+        except TimeoutError:
+            sentence = f"the configuration can't be read within {LONGEST_READ_SECONDS:.0f} s: check its file system"
+            raise UsageError(sentence) from None
+
+    async def _begin_with_saved(self) -> None:
+        """Begin with what an earlier process knew; a bug in that is no reason not to start."""
+        with self._monitor.supervisor.guarded(Part.SAVE_STATE):
+            self._monitor.restore(await self._state_keeper.load())
+            await self._judge_restored()
+
+    async def _save_at_stop(self) -> None:
+        with self._monitor.supervisor.guarded(Part.SAVE_STATE):
+            await self._state_keeper.save_at_stop()
+
+    async def _judge_restored(self) -> None:
+        """Judge the tasks of an earlier process before anyone looks, unless there are very many."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_JUDGING_SECONDS):
+                await self._monitor.policy.settle()
+
+    async def _publish(self) -> None:
+        waiting = sum(not app.collector.attempted for app in self._monitor.apps.values())
+        await self._exposition.publish_off_loop()
+        self._published_waiting = waiting
+
+    async def _publish_changes(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self._publish()
+            except Exception:
+                self._changed.set()
+                raise
+            await self._clock.sleep(PUBLISH_PAUSE_SECONDS)
+
+    async def _publish_tasks(self) -> None:
+        while True:
+            await self._task_series.publish()
+            await self._clock.sleep(PUBLISH_TASKS_PAUSE_SECONDS)
+
+    async def _beat(self) -> None:
+        beats = 0
+        while True:
+            self._metrics.event_loop_lag.set(await self._heartbeat.beat(BEAT_SECONDS))
+            self._watchdog.feed()
+            self._service_manager.alive()
+            self._monitor.look_at_clock()
+            self._finding_log.flush()
+            beats += 1
+            if beats % BUDGET_LOOK_BEATS == 0:
+                self._monitor.look_at_budget()
+
+    async def _reload_when_asked(self) -> None:
+        while True:
+            await self._reload_asked.wait()
+            self._reload_asked.clear()
+            await self.reload()
+
+    async def _follow_files(self) -> None:
+        while True:
+            await self._clock.sleep(WATCH_SECONDS)
+            try:
+                async with self._reloading:
+                    has_settled = await self._read(self._source.change_has_settled)
+            except UsageError as error:
+                structlog.get_logger().warning("configuration not watched", reason=str(error))
+            else:
+                if has_settled:
+                    await self._reload_configuration()
+
+    async def _follow_web_files(self) -> None:
+        while True:
+            await self._clock.sleep(WATCH_SECONDS)
+            if self._gate is not None:
+                await self._gate.followed.look()
+
+
+def _tasks_by_region_and_mode(report: AppReport) -> Mapping[tuple[str, str], int] | None:
+    if report.aggregates is None:
+        return None
+    return {(region, mode): tasks for (region, mode), tasks in report.aggregates.counts("tasks").items()}

@@ -1,0 +1,334 @@
+"""All apps of a configuration: opened, collected on schedule, published, and closed."""
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+
+import structlog
+from msgspec import Struct
+
+from exporter.aliyun.interner import Interner
+from exporter.aliyun.transport import open_session
+from exporter.collector.change_history import History
+from exporter.collector.collector import Collector
+from exporter.collector.reading import AppRows
+from exporter.collector.requests import AccountRequests
+from exporter.collector.scheduler import Schedule
+from exporter.collector.status import Intervals, Kind
+from exporter.config.capacity import Forecast, Pace, forecast
+from exporter.config.model import App, Collection, Config
+from exporter.core.clock import Clock
+from exporter.core.collection_state import Part
+from exporter.core.threads import Worker
+from exporter.metrics.aggregates import AppReport
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.rules.engine import Policy
+from exporter.rules.finding_events import FindingEvents, SavedFindings
+from exporter.rules.rule_set import RuleSet
+from exporter.service.accounts import Accesses, OpenSession
+from exporter.service.app_publisher import Picture
+from exporter.service.supervisor import Supervisor
+from exporter.service.task_publisher import TaskSeries
+from exporter.service.views import budgets
+from exporter.storage.state_file import Findings, SavedApp
+from exporter.web.view import BudgetView
+
+AppKey = tuple[str, str]
+"""Account and AppId."""
+
+
+class MonitoredApp(Struct, frozen=True):
+    """One app and what is known of it."""
+
+    collector: Collector
+    picture: Picture
+
+
+class Monitor:
+    """Runs what a configuration asks for, and keeps what another one leaves unchanged.
+
+    Args:
+        exposition: Where reports are published.
+        metrics: The exporter's own.
+        clock: For everything.
+        rng: For pauses between attempts.
+        changed: Called when there is something new to publish.
+        finding_events: Is told when violations open and end.
+        task_series: Where single tasks are published; None: nowhere.
+        open_session: Opens what carries requests.
+    """
+
+    def __init__(
+        self,
+        exposition: Exposition[AppReport],
+        metrics: SelfMetrics,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        changed: Callable[[], None],
+        finding_events: FindingEvents,
+        task_series: TaskSeries | None = None,
+        open_session: OpenSession = open_session,
+    ) -> None:
+        self._exposition = exposition
+        self._metrics = metrics
+        self._clock = clock
+        self._changed = changed
+        self._task_series = task_series
+        self.supervisor = Supervisor(metrics.internal_error, clock)
+        """What everything runs under."""
+        self._schedule = Schedule(
+            attempt=self.supervisor.attempt,
+            failed=lambda error: self.supervisor.failed(Part.SCHEDULE, error),
+            clock=clock,
+            skipped=metrics.sweep_skipped,
+        )
+        self._check_sums = Worker("check sums")
+        self._config = Config(accounts=())
+        self._accesses = Accesses(metrics, clock=clock, rng=rng, open_session=open_session)
+        self._apps: dict[AppKey, MonitoredApp] = {}
+        self._removed: list[Picture] = []
+        self._share = Interner()
+        self.history = History(clock)
+        """The newest changes of all apps."""
+        self.policy = Policy(
+            clock,
+            events=finding_events,
+            changed=self._publish_app,
+            failed=self._rules_failed,
+            works=self._rules_work,
+        )
+        """What is expected of the tasks of all apps, and what is not so."""
+        self._started = False
+
+    @property
+    def apps(self) -> Mapping[AppKey, MonitoredApp]:
+        """All apps in the order of the configuration."""
+        return self._apps
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._config
+
+    def requests_of(self, account: str) -> AccountRequests:
+        """Return what carries the requests of a configured account."""
+        return self._accesses[account].requests
+
+    def endpoint_of(self, account: str) -> str:
+        """Return the service of a configured account."""
+        return self._accesses[account].endpoint
+
+    def next_turn(self, key: AppKey, kind: Kind) -> float | None:
+        """Return when an app is to be read next, in wall-clock seconds; None: no turn is laid."""
+        return self._schedule.next_turn(self._apps[key].collector, kind)
+
+    def restore(self, saved: Iterable[SavedApp]) -> None:
+        """Begin with what an earlier process accepted, for the apps that are configured."""
+        for app in saved:
+            key = (app.account, app.app_id)
+            if key not in self._apps:
+                continue
+            if app.endpoint != self.endpoint_of(app.account):
+                structlog.get_logger().info(
+                    "saved tasks are not used: they are of another endpoint",
+                    account=app.account,
+                    app_id=app.app_id,
+                    endpoint=app.endpoint,
+                )
+                continue
+            with self.supervisor.guarded(Part.SAVE_STATE, key):
+                self.policy.restore(key, (SavedFindings(*finding) for finding in app.findings().items()))
+                self._apps[key].collector.restore(app)
+
+    def findings_to_save(self, account: str, app_id: str) -> Findings:
+        """Return what `restore` should find in an app's `SavedApp`."""
+        saved = self.policy.saved((account, app_id))
+        return {findings.rule_version: dict(findings.since) for findings in saved}
+
+    def start(self) -> None:
+        """Begin to collect on schedule."""
+        self._started = True
+        self._schedule.start()
+
+    async def close(self) -> None:
+        """Stop collecting and give up all connections."""
+        if self._started:
+            self._schedule.stop()
+        for app in self._apps.values():
+            await app.picture.close()
+        await self.close_removed()
+        await self._accesses.close()
+
+    async def apply(self, config: Config, rule_set: RuleSet) -> None:
+        """Run another configuration: all of it takes effect in one step, in which nothing else runs.
+
+        An account keeps the data of its apps while its endpoint is the same, and its budget in any case; a rule keeps
+        its findings while what it expects is the same. What is left over is closed by `close_removed`.
+
+        Raises:
+            UsageError: a CA file can't be used; nothing has changed then.
+        """
+        kept = await self._accesses.apply(config)  # it waits for nothing unless it fails
+        self._config = config
+        if self._task_series is not None:
+            self._task_series.configure(config.metrics.per_task)
+        self._replace_apps(kept)
+        self.policy.apply(
+            rule_set, [(key, app.collector.app, app.collector.inventory) for key, app in self._apps.items()]
+        )
+        self._metrics.rules_loaded(rule_set.all_rules())
+        for key, app in self._apps.items():
+            self._publish_app(key)
+            app.picture.show_tasks()
+        self.look_at_budget()
+        self._changed()
+
+    async def close_removed(self) -> None:
+        """End what `apply` has removed."""
+        removed, self._removed = self._removed, []
+        for picture in removed:
+            await picture.close()
+        await self._accesses.close_replaced()
+
+    def look_at_clock(self) -> None:
+        """Withdraw what has become too old; to be called about every second."""
+        with self.supervisor.guarded(Part.SCHEDULE):
+            self._schedule.look_at_clock()
+        with self.supervisor.guarded(Part.RULES):
+            self.policy.tick()
+        for key, app in self._apps.items():
+            with self.supervisor.guarded(Part.STATUS, key):
+                app.collector.look_at_clock()
+        self.history.flush()
+
+    def look_at_budget(self) -> None:
+        """Fit the intervals to the numbers of tasks and to the budgets as they are now."""
+        for access in self._accesses.values():
+            access.metrics.rate(access.limiter.effective_requests_per_second)
+        for outlook in self.forecasts():
+            intervals = _intervals(outlook.pace)
+            for key, app in self._apps.items():
+                if key[0] in outlook.accounts:
+                    with self.supervisor.guarded(Part.STATUS, key):
+                        app.collector.set_intervals(intervals)
+
+    def forecasts(self) -> tuple[Forecast, ...]:
+        """Return what is to be expected of each budget at the rates and numbers of tasks as they are now."""
+        known_tasks = {
+            key: len(app.collector.inventory) for key, app in self._apps.items() if app.collector.status.sweep
+        }
+        rates = {name: access.limiter.effective_requests_per_second for name, access in self._accesses.items()}
+        return forecast(_at_rates(self._config, rates), known_tasks)
+
+    def budgets(self) -> tuple[BudgetView, ...]:
+        """Return how it stands with each budget of requests."""
+        limiters = {name: access.limiter for name, access in self._accesses.items()}
+        return budgets(self.forecasts(), self._config.accounts, limiters)
+
+    def _replace_apps(self, kept: AbstractSet[str]) -> None:
+        """Let go of apps that are no more, or that another service has now, and add those that are new."""
+        before, self._apps = self._apps, {}
+        for account in self._config.accounts:
+            for app in account.apps:
+                key = (account.name, app.id)
+                if key in before and account.name in kept:
+                    known = self._apps[key] = before.pop(key)
+                    known.collector.configure(app, max_tasks=self._config.collection.max_tasks_per_app)
+                    known.picture.configure(self._config.metrics.buckets)
+                else:
+                    self._remove(before.pop(key, None))
+                    self._apps[key] = self._add(account.name, app)
+        for left in before.values():
+            self._remove(left)
+
+    def _add(self, account: str, app: App) -> MonitoredApp:
+        key = (account, app.id)
+
+        def publish(report: AppReport) -> None:
+            self._exposition.update(key, report)
+            self._changed()
+
+        collection = self._config.collection
+        picture = Picture(
+            self._config.metrics.buckets,
+            publish,
+            self.history,
+            self.policy,
+            self._task_series,
+            supervisor=self.supervisor,
+            worker=self._check_sums,
+        )
+        collector = Collector(
+            account=account,
+            app=app,
+            requests=self._accesses[account].requests.of_app(app.id),
+            rows=AppRows(app.id, self._share),
+            max_tasks=collection.max_tasks_per_app,
+            intervals=_configured(collection),
+            clock=self._clock,
+            events=picture,
+        )
+        self._metrics.add_app(account, app.id)
+        picture.show(collector)
+        self._schedule.add(collector)
+        return MonitoredApp(collector, picture)
+
+    def _publish_app(self, key: AppKey) -> None:
+        """Publish an app whose findings have changed."""
+        app = self._apps.get(key)
+        if app is not None:
+            with self.supervisor.guarded(Part.STATUS, key):
+                app.picture.publish()
+
+    def _rules_failed(self, key: AppKey, error: Exception) -> None:
+        """Let an app whose rules could not be evaluated have a state of its own."""
+        reason = self.supervisor.failed(Part.RULES, error, key)
+        if key in self._apps:
+            with suppress(Exception):  # it has been reported, and publishing may be what fails
+                self._apps[key].collector.broke(Part.RULES, reason)
+
+    def _rules_work(self, key: AppKey) -> None:
+        """Let it have its other state again."""
+        if self.supervisor.works(Part.RULES, key) and key in self._apps:
+            with self.supervisor.guarded(Part.STATUS, key):
+                self._apps[key].collector.mended(Part.RULES)
+
+    def _remove(self, app: MonitoredApp | None) -> None:
+        if app is None:
+            return
+        collector = app.collector
+        self._schedule.remove(collector)
+        app.picture.leave()
+        self._removed.append(app.picture)
+        self._exposition.remove((collector.account, collector.app.id))
+        if self._task_series is not None:
+            self._task_series.forget(collector.account, collector.app.id)
+        self._metrics.remove_app(collector.account, collector.app.id)
+        self.supervisor.forget((collector.account, collector.app.id))
+
+
+def _at_rates(config: Config, rates: Mapping[str, float]) -> Config:
+    """Return the configuration with the rates that are in force."""
+    accounts = (account.changed(requests_per_second=rates[account.name]) for account in config.accounts)
+    return config.changed(accounts=tuple(accounts))
+
+
+def _configured(collection: Collection) -> Intervals:
+    return Intervals(
+        interval_seconds=collection.interval_seconds,
+        sweep_interval_seconds=collection.sweep_interval_seconds,
+        stale_after_seconds=collection.stale_after_seconds,
+        stretch_ratio=1.0,
+    )
+
+
+def _intervals(pace: Pace) -> Intervals:
+    return Intervals(
+        interval_seconds=pace.interval_seconds,
+        sweep_interval_seconds=pace.sweep_interval_seconds,
+        stale_after_seconds=pace.stale_after_seconds,
+        stretch_ratio=pace.stretch_ratio,
+    )

@@ -1,0 +1,312 @@
+"""Reads an app's whole list when someone asks for it, beside its collection, and tells of every request."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
+from msgspec.structs import replace
+
+from exporter.aliyun.errors import ApiError
+from exporter.aliyun.interner import Interner
+from exporter.aliyun.response import Page
+from exporter.collector.collector import Collector
+from exporter.collector.inventory import Change, Inventory
+from exporter.collector.rate_limiter import Priority
+from exporter.collector.reading import Answer, AppRows, Window
+from exporter.collector.requests import AccountRequests, AppRequests
+from exporter.collector.status import Intervals
+from exporter.collector.sweep_result import Difference, RequestReport, SweepReport
+from exporter.core.clock import Clock
+from exporter.core.collection_state import Part, State
+from exporter.rules.finding_events import AppKey
+from exporter.service.supervisor import Supervisor
+from exporter.web.view import SweepStart
+
+LONGEST_SECONDS: Final = 300.0
+PAUSE_SECONDS: Final = 60.0
+"""The least time between the end of one reading of an app and the next one's begin."""
+MOST_IN_FLIGHT: Final = 2
+"""So small a part of the account's requests that its sweeps hardly notice; updates come first anyway."""
+MOST_REQUESTS: Final = 1000
+"""So many are told one by one; more are counted."""
+MOST_REPORTS: Final = 20
+
+_NOT_NEEDED: Final = "given up: it was asked for ahead, and the list had ended or moved"
+_RELOADED: Final = "the configuration was loaded again meanwhile: ask once more"
+
+
+class FreshSweeps:
+    """One reading at a time, by a collector of its own: nothing that is published changes by it.
+
+    Args:
+        collectors: Those of all apps, as they are now.
+        requests: Returns what carries the requests of an account, within its budget.
+        max_tasks: Returns how many tasks an app may have.
+        supervisor: What readings run under.
+        clock: For everything.
+    """
+
+    def __init__(
+        self,
+        collectors: Callable[[], Mapping[AppKey, Collector]],
+        requests: Callable[[str], AccountRequests],
+        max_tasks: Callable[[], int],
+        supervisor: Supervisor,
+        clock: Clock,
+    ) -> None:
+        self._collectors = collectors
+        self._requests = requests
+        self._max_tasks = max_tasks
+        self._supervisor = supervisor
+        self._clock = clock
+        self._sweeps: OrderedDict[AppKey, _FreshSweep | SweepReport] = OrderedDict()
+        """Of those that have ended only the report is kept."""
+        self._ended_at: dict[AppKey, float] = {}
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self, account: str, app_id: str) -> SweepStart:
+        """Begin to read an app."""
+        key = (account, app_id)
+        collector = self._collectors().get(key)
+        if collector is None:
+            return SweepStart.UNKNOWN
+        if self._running is not None and not self._running.done():
+            return SweepStart.BUSY
+        now = self._clock.monotonic()
+        self._ended_at = {app: at for app, at in self._ended_at.items() if now - at < PAUSE_SECONDS}
+        if key in self._ended_at:
+            return SweepStart.TOO_SOON
+        sweep = _FreshSweep(
+            collector,
+            self._requests(account),
+            is_current=lambda: self._collectors().get(key) is collector,
+            max_tasks=self._max_tasks(),
+            supervisor=self._supervisor,
+            clock=self._clock,
+        )
+        self._sweeps[key] = sweep
+        self._sweeps.move_to_end(key)
+        while len(self._sweeps) > MOST_REPORTS:
+            self._sweeps.popitem(last=False)
+        self._running = asyncio.create_task(self._run(key, sweep))
+        return SweepStart.STARTED
+
+    def report(self, account: str, app_id: str) -> SweepReport | None:
+        """Return how the newest reading of an app goes or went; None: there is none."""
+        key = (account, app_id)
+        sweep = self._sweeps.get(key) if key in self._collectors() else None
+        return sweep.report() if isinstance(sweep, _FreshSweep) else sweep
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    async def _run(self, key: AppKey, sweep: "_FreshSweep") -> None:
+        """Read, and keep the report alone: the tasks of a reading take as much memory as those of the app."""
+        try:
+            await sweep.run()
+        finally:
+            self._ended_at[key] = self._clock.monotonic()
+            self._sweeps[key] = sweep.report()
+
+
+class _FreshSweep:
+    """One reading of one app."""
+
+    def __init__(
+        self,
+        published: Collector,
+        account: AccountRequests,
+        *,
+        is_current: Callable[[], bool],
+        max_tasks: int,
+        supervisor: Supervisor,
+        clock: Clock,
+    ) -> None:
+        self._published = published
+        self._supervisor = supervisor
+        self._clock = clock
+        self._requests = RecordedRequests(account, published.app.id, is_current=is_current, clock=clock)
+        status = published.status
+        self._collector = Collector(
+            account=published.account,
+            app=published.app,
+            requests=self._requests,
+            rows=AppRows(published.app.id, Interner()),
+            max_tasks=max_tasks,
+            intervals=Intervals(
+                interval_seconds=status.interval_seconds,
+                sweep_interval_seconds=status.sweep_interval_seconds,
+                stale_after_seconds=status.stale_after_seconds,
+                stretch_ratio=status.interval_stretch_ratio,
+            ),
+            clock=clock,
+            events=_Unheard(),
+        )
+        self._began = clock.now()
+        self._began_at = clock.monotonic()
+        self._report: SweepReport | None = None
+
+    async def run(self) -> None:
+        """Read the list; failures stand in the report."""
+        state, reason = State.TIMEOUT, f"not read within {LONGEST_SECONDS:.0f} s: the budget is too small, or in use"
+        try:
+            with structlog.contextvars.bound_contextvars(collected="on demand"):
+                async with asyncio.timeout(LONGEST_SECONDS):
+                    await self._collector.sweep()
+                state, reason = self._collector.status.state, self._collector.status.reason
+        except TimeoutError:
+            pass  # The report says so.
+        except Exception as error:  # noqa: BLE001 - whatever it was: the reading ends, and its report says so
+            app = (self._collector.account, self._collector.app.id)
+            state, reason = State.INTERNAL_ERROR, self._supervisor.failed(Part.COLLECT_NOW, error, app)
+        else:
+            self._supervisor.works(Part.COLLECT_NOW, (self._collector.account, self._collector.app.id))
+        finally:
+            self._report = self._ended(state, reason)
+
+    def report(self) -> SweepReport:
+        """Return how it goes or went."""
+        return self._report or self._told(ended=False, state=State.PENDING)
+
+    def _ended(self, state: State, reason: str) -> SweepReport:
+        if state is not State.OK:
+            return self._told(ended=True, state=state, reason=reason)
+        found = self._collector.inventory
+        return replace(
+            self._told(ended=True, state=state),
+            tasks=len(found),
+            sweep=self._collector.status.sweep,
+            difference=_difference(found, self._published.inventory),
+        )
+
+    def _told(self, *, ended: bool, state: State, reason: str = "") -> SweepReport:
+        return SweepReport(
+            account=self._collector.account,
+            app_id=self._collector.app.id,
+            began=self._began,
+            seconds=self._clock.monotonic() - self._began_at,
+            requests=tuple(self._requests.recorded),
+            requests_sent=self._requests.sent,
+            ended=ended,
+            state=state,
+            reason=reason,
+        )
+
+
+class RecordedRequests(AppRequests):
+    """Requests about one app, a few at a time and after all updates and look-ups, that are told one by one.
+
+    Args:
+        account: What carries them.
+        app_id: The app.
+        is_current: Whether the app is still collected by that account.
+        clock: Times them.
+    """
+
+    def __init__(self, account: AccountRequests, app_id: str, *, is_current: Callable[[], bool], clock: Clock) -> None:
+        super().__init__(account, app_id, clock=clock)
+        self.recorded: list[RequestReport] = []
+        self._is_current = is_current
+        self._clock = clock
+        self._began_at = clock.monotonic()
+        self._in_flight = asyncio.Semaphore(MOST_IN_FLIGHT)
+
+    def window(self, priority: Priority) -> Callable[[Window], Awaitable[Answer]]:  # noqa: ARG002 - the lowest
+        """Return what fetches one window of the list, whatever the priority of who reads it."""
+
+        async def fetch(window: Window) -> Answer:
+            attempt = self._told(
+                f"page {window.page_no} of {window.page_size} rows: {window.start + 1} to {window.end}",
+                lambda: self._account.client.list_tasks(
+                    self._app_id, page_no=window.page_no, page_size=window.page_size
+                ),
+            )
+            return await self._send(attempt, Priority.SWEEP)
+
+        return fetch
+
+    async def look_up(self, task_id: str) -> Answer:
+        """Ask for one task by its TaskId."""
+        attempt = self._told(f"task {task_id}", lambda: self._account.client.look_up(self._app_id, task_id))
+        return await self._send(attempt, Priority.SWEEP)
+
+    async def _send(self, attempt: Callable[[], Awaitable[Page]], priority: Priority) -> Answer:
+        async with self._in_flight:
+            return await super()._send(attempt, priority)
+
+    def _told(self, asked_for: str, send: Callable[[], Awaitable[Page]]) -> Callable[[], Awaitable[Page]]:
+        """Return an attempt that is told."""
+        attempts = 0
+        wanted_at = self._clock.monotonic()
+
+        async def attempt() -> Page:
+            nonlocal attempts, wanted_at
+            if not self._is_current():
+                raise ApiError(State.PENDING, _RELOADED)
+            attempts += 1
+            sent_at = self._clock.monotonic()
+            place = self._begin(asked_for, attempts, wanted_at, sent_at)
+            rows, state, reason = None, None, _NOT_NEEDED
+            try:
+                page = await send()
+                rows, state, reason = len(page.rows), State.OK, ""
+            except ApiError as error:
+                state, reason = error.state, error.reason
+                raise
+            finally:
+                wanted_at = self._clock.monotonic()
+                self._end(place, wanted_at - sent_at, rows, state, reason)
+            return page
+
+        return attempt
+
+    def _begin(self, asked_for: str, attempt: int, wanted_at: float, sent_at: float) -> int:
+        """Note a request; return its place."""
+        place = len(self.recorded)
+        if place < MOST_REQUESTS:
+            self.recorded.append(
+                RequestReport(
+                    number=place + 1,
+                    asked_for=asked_for,
+                    attempt=attempt,
+                    sent_after_seconds=sent_at - self._began_at,
+                    waited_seconds=sent_at - wanted_at,
+                    duration_seconds=None,
+                    rows=None,
+                    state=None,
+                )
+            )
+        return place
+
+    def _end(self, place: int, seconds: float, rows: int | None, state: State | None, reason: str) -> None:
+        if place < len(self.recorded):
+            self.recorded[place] = replace(
+                self.recorded[place], duration_seconds=seconds, rows=rows, state=state, reason=reason
+            )
+
+
+class _Unheard:
+    """Nobody hears of what a fresh collector finds, as `CollectorEvents`."""
+
+    def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
+        """Say nothing."""
+
+    def swept(self) -> None:
+        """Say nothing."""
+
+
+def _difference(read: Inventory, known: Inventory) -> Difference:
+    """Compare what was read with what is published."""
+    only_read = changed = 0
+    for entry in read:
+        other = known.get(entry.task.task_id)
+        if other is None:
+            only_read += 1
+        elif entry.task.row_digest != other.task.row_digest and not entry.task.same_content(other.task):
+            changed += 1
+    return Difference(only_read=only_read, only_known=len(known) - (len(read) - only_read), changed=changed)

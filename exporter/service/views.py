@@ -1,0 +1,224 @@
+"""What the web side is given to show of the policy."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import Final
+
+from exporter.collector.collector import Collector
+from exporter.collector.rate_limiter import Limiter, Priority
+from exporter.collector.status import Status
+from exporter.config.capacity import Forecast
+from exporter.config.model import Account
+from exporter.core.clock import Clock
+from exporter.rules.cel_language import STOPPED
+from exporter.rules.compiled_rule import TaskCountRule
+from exporter.rules.engine import Policy
+from exporter.rules.finding_events import AnyRule, AppKey, OpenFindings
+from exporter.rules.findings import RuleReport
+from exporter.rules.rule import Outcome
+from exporter.rules.rule_set import RuleSet
+from exporter.web.view import (
+    BudgetView,
+    FindingDetail,
+    FindingKind,
+    FindingsView,
+    RuleTotals,
+    RuleView,
+    TaskFinding,
+    TasksView,
+    TaskView,
+)
+
+MOST_REASONS: Final = 3
+LOOKED_AT_FOR_REASONS: Final = 30
+"""So many tasks of an app that a rule can't be evaluated for: most have the same reason."""
+
+_KINDS: Final = {
+    Outcome.VIOLATION: FindingKind.VIOLATION,
+    Outcome.EXEMPT: FindingKind.EXEMPTED,
+    Outcome.ERROR: FindingKind.UNEVALUABLE,
+}
+
+
+class PolicyView:
+    """Answers the policy's part of the web's `View`.
+
+    Args:
+        policy: What there is to show.
+        statuses: Those of all apps, as they are now.
+        rule_set: The rules in force, as they are now.
+        clock: By which exemptions hold.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        statuses: Callable[[], Iterable[Status]],
+        rule_set: Callable[[], RuleSet],
+        clock: Clock,
+    ) -> None:
+        self._policy = policy
+        self._statuses = statuses
+        self._rule_set = rule_set
+        self._clock = clock
+
+    def findings(self, kind: FindingKind) -> Iterator[FindingsView]:
+        """Yield the findings of one kind, in one group for each app and rule that has any."""
+        for status in self._statuses():
+            key = (status.account, status.app_id)
+            reports = self._reports(key)
+            for findings in self._policy.findings(key):
+                report = reports.get(findings.rule.rule.name)
+                if report is not None and (count := _count(kind, findings, report)):
+                    yield FindingsView(
+                        *key,
+                        rule=findings.rule.rule,
+                        owner=findings.rule.rule.owner or status.owner,
+                        data_available=status.data_available,
+                        count=count,
+                        task_ids=partial(_task_ids, kind, findings),
+                        since=findings.since if kind is FindingKind.VIOLATION else {},
+                        detail=partial(self._detail, kind, key, findings.rule),
+                    )
+
+    def of_task(self, key: AppKey, task_id: str) -> Iterator[TaskFinding]:
+        """Yield what has come of each rule for one task, in the order of the rules."""
+        for findings in self._policy.findings(key):
+            outcome = findings.outcome(task_id)
+            if outcome is not None:
+                kind = _KINDS.get(outcome)
+                yield TaskFinding(
+                    findings.rule.rule,
+                    outcome,
+                    since=findings.since.get(task_id),
+                    detail=FindingDetail() if kind is None else self._detail(kind, key, findings.rule, task_id),
+                )
+
+    def rules(self) -> Iterator[RuleView]:
+        """Yield all rules, also those that are switched off."""
+        rule_set = self._rule_set()
+        keys = [(status.account, status.app_id) for status in self._statuses()]
+        reports: dict[str, list[RuleReport]] = {}
+        for key in keys:
+            for name, report in self._reports(key).items():
+                reports.setdefault(name, []).append(report)
+        in_force = {rule.name: rule for rule in rule_set.all_rules()}
+        stopped = rule_set.stopped()
+        for name, rule in in_force.items():
+            totals = _totals(reports[name]) if name in reports else None
+            why_stopped = STOPPED if name in stopped else None
+            yield RuleView(rule, why_stopped=why_stopped, totals=totals, reasons=partial(self._reasons, keys, name))
+        for off in rule_set.off:
+            if off.rule.name not in in_force:
+                yield RuleView(off.rule, why_off=off.why)
+
+    def _reports(self, key: AppKey) -> dict[str, RuleReport]:
+        report = self._policy.report(key)
+        return {} if report is None else {rule.rule: rule for rule in report.rules}
+
+    def _detail(self, kind: FindingKind, key: AppKey, rule: AnyRule, task_id: str) -> FindingDetail:
+        if kind is FindingKind.UNEVALUABLE:
+            return FindingDetail(reason=self._policy.reason(key, rule, task_id))
+        exemption = None
+        if kind is FindingKind.EXEMPTED and not isinstance(rule, TaskCountRule):
+            exemption = rule.exemption_of(task_id, self._clock.now())
+        return FindingDetail(
+            message=self._policy.text(key, rule, task_id),
+            exemption=None if exemption is None else exemption.name,
+        )
+
+    def _reasons(self, keys: Iterable[AppKey], name: str) -> Sequence[str]:
+        """Return different reasons why a rule can't be evaluated, of the first tasks that it can't be."""
+        reasons: dict[str, None] = {}
+        for key in keys:
+            report = self._reports(key).get(name)
+            if report is None or not report.unevaluable:
+                continue
+            for findings in self._policy.findings(key):
+                if findings.rule.rule.name == name:
+                    for task_id in islice(findings.unevaluable(), LOOKED_AT_FOR_REASONS):
+                        reasons[self._policy.reason(key, findings.rule, task_id)] = None
+            if len(reasons) >= MOST_REASONS:
+                break
+        return tuple(islice(reasons, MOST_REASONS))
+
+
+def _count(kind: FindingKind, findings: OpenFindings, report: RuleReport) -> int:
+    if kind is FindingKind.VIOLATION:
+        return len(findings.since)
+    return report.exempted if kind is FindingKind.EXEMPTED else report.unevaluable
+
+
+def _task_ids(kind: FindingKind, findings: OpenFindings) -> Collection[str]:
+    if kind is FindingKind.VIOLATION:
+        return findings.since.keys()
+    return list(findings.exempted() if kind is FindingKind.EXEMPTED else findings.unevaluable())
+
+
+def _totals(reports: Iterable[RuleReport]) -> RuleTotals:
+    """Add up what is said of one rule in several apps."""
+    several = tuple(reports)
+    oldest = [report.oldest_violation for report in several if report.oldest_violation is not None]
+    return RuleTotals(
+        violations=sum(report.violations for report in several),
+        evaluated=sum(report.evaluated for report in several),
+        not_applicable=sum(report.not_applicable for report in several),
+        exempted=sum(report.exempted for report in several),
+        unevaluable=sum(report.unevaluable for report in several),
+        oldest_violation=min(oldest, default=None),
+    )
+
+
+class TaskViews:
+    """Answers the tasks' part of the web's `View`.
+
+    Args:
+        collectors: Those of all apps, as they are now.
+        findings: Returns what has come of each rule for one task.
+    """
+
+    def __init__(
+        self,
+        collectors: Callable[[], Mapping[AppKey, Collector]],
+        findings: Callable[[AppKey, str], Iterable[TaskFinding]],
+    ) -> None:
+        self._collectors = collectors
+        self._findings = findings
+
+    def tasks(self, account: str, app_id: str) -> TasksView | None:
+        """Return the tasks of one app; None: there is no such app."""
+        collector = self._collectors().get((account, app_id))
+        return None if collector is None else TasksView(collector.status, tuple(collector.inventory))
+
+    def task(self, account: str, app_id: str, task_id: str) -> TaskView | None:
+        """Return one task; None: it is not known, or there is no such app."""
+        key = (account, app_id)
+        collector = self._collectors().get(key)
+        entry = None if collector is None else collector.inventory.get(task_id)
+        if collector is None or entry is None:
+            return None
+        return TaskView(collector.status, entry, tuple(self._findings(key, task_id)))
+
+
+def budgets(
+    forecasts: Iterable[Forecast], accounts: Iterable[Account], limiters: Mapping[str, Limiter]
+) -> tuple[BudgetView, ...]:
+    """Return how it stands with each budget.
+
+    Args:
+        forecasts: What is expected of each, at the rates that are in force.
+        accounts: As they are configured.
+        limiters: By the accounts' names.
+    """
+    configured = {account.name: account.requests_per_second for account in accounts}
+    return tuple(
+        BudgetView(
+            accounts=outlook.accounts,
+            configured_rate=min(configured[name] for name in outlook.accounts),
+            effective_rate=outlook.requests_per_second,
+            needed_rate=outlook.pace.update_requests_per_second + outlook.pace.sweep_requests_per_second,
+            waiting=sum(limiters[outlook.accounts[0]].waiting(priority) for priority in Priority),
+        )
+        for outlook in forecasts
+    )

@@ -1,0 +1,456 @@
+"""A task is never reported removed, changed or missing by mistake, whatever a list or a lookup answers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+from zlib import crc32
+
+import pytest
+
+from exporter.collector.absences import PROOFS_OF_LARGE_LOSS
+from exporter.collector.reading import Window
+from exporter.core.collection_state import State
+from tests.support.moving_list import failing, listed, shown
+from tests.support.scene import PAGE, Scene, all_of, nothing, status_of, wants_sweep
+
+PageOf = Callable[[list[str], Window], Sequence[str]]
+
+
+def documented(order: list[str], window: Window) -> Sequence[str]:
+    """Answer as documented."""
+    return order[window.start : window.end]
+
+
+def cap_size(most: int) -> PageOf:
+    """Cap PageSize before the offset is computed."""
+
+    def page_of(order: list[str], window: Window) -> Sequence[str]:
+        size = min(most, window.page_size)
+        return order[(window.page_no - 1) * size :][:size]
+
+    return page_of
+
+
+def cap_rows(most: int) -> PageOf:
+    """Give no more than some rows of the window that was asked for."""
+    return lambda order, window: documented(order, window)[:most]
+
+
+def ignore_size(size: int) -> PageOf:
+    """Give pages of one size."""
+    return lambda order, window: order[(window.page_no - 1) * size :][:size]
+
+
+def hide_after_paging(order: list[str], window: Window) -> Sequence[str]:
+    """Leave some rows out of each page, which is short then."""
+    return [task_id for task_id in documented(order, window) if crc32(task_id.encode()) % 10]
+
+
+def once(page_of: PageOf, at: Callable[[Window], bool]) -> PageOf:
+    """Answer one window in another way, once."""
+    done = False
+
+    def answer(order: list[str], window: Window) -> Sequence[str]:
+        nonlocal done
+        if not done and at(window):
+            done = True
+            return page_of(order, window)
+        return documented(order, window)
+
+    return answer
+
+
+def at_row(row: int) -> Callable[[Window], bool]:
+    """Choose a window that holds a row."""
+    return lambda window: window.start <= row < window.end
+
+
+def always_at(page_of: PageOf, chosen: Window) -> PageOf:
+    """Answer one window in another way, each time."""
+    return lambda order, window: (page_of if window == chosen else documented)(order, window)
+
+
+ENDS: dict[str, PageOf] = {
+    **{f"PageSize is capped at {most}": cap_size(most) for most in (1, 3, 7, 8, 9, 11)},
+    **{f"pages are cut after {most} rows": cap_rows(most) for most in (1, 3, 7, 8, 9, 11)},
+    **{f"always {size} rows": ignore_size(size) for size in (1, 4, 7, 10, 11)},
+    **{
+        f"{rows} rows once in the page at row {row}": once(cap_rows(rows), at_row(row))
+        for rows in (0, 1, 5, 11)
+        for row in (0, 13, 50, 99)
+    },
+    "a row left out once": once(lambda order, window: documented(order, window)[1:], at_row(50)),
+    "a row left out of the last page": once(lambda order, window: documented(order, window)[:1], at_row(97)),
+    "one window always short": always_at(cap_rows(7), Window(3, PAGE)),
+    "the last page again": lambda order, window: (
+        documented(order, window) or order[(len(order) - 1) // window.page_size * window.page_size :]
+    ),
+}
+
+
+@pytest.mark.parametrize("tasks", [100, 103, 5])
+@pytest.mark.parametrize("end", ENDS)
+def test_a_short_page_is_no_end_of_the_list(end: str, tasks: int) -> None:
+    """Whatever makes pages short, all tasks are read and the state is ok."""
+    scene = Scene(tasks)
+
+    async def scenario() -> None:
+        scene.service.page_of_list = ENDS[end]
+        await scene.collector.sweep()
+        assert status_of(scene).state is State.OK
+        assert shown(scene.collector) == listed(scene.list)
+        await asyncio.sleep(2)
+        scene.list.delete("task-2")
+        scene.list.update("task-1")
+        await scene.collector.update()
+        await scene.collector.sweep()
+        assert status_of(scene).state is State.OK
+        assert shown(scene.collector) == listed(scene.list)
+
+    scene.run(scenario)
+
+
+def test_pages_that_hide_rows_are_read_to_their_end() -> None:
+    """Where each page lacks some rows, the others are read, and again to the same result."""
+    scene = Scene(100)
+
+    async def scenario() -> None:
+        scene.service.page_of_list = hide_after_paging
+        await scene.collector.sweep()
+        assert status_of(scene).state is State.OK
+        assert shown(scene.collector).keys() == set(hide_after_paging(scene.list.order, Window(1, 100)))
+
+    scene.run(scenario)
+
+
+@pytest.mark.parametrize("rows", [40, 57])
+def test_a_list_that_is_cut_is_partial_and_says_where(rows: int) -> None:
+    """Lookups find tasks that the list does not show: nothing is removed, and the reason has the row."""
+    scene = Scene(60)
+
+    async def scenario() -> None:
+        await scene.start()
+        everything = shown(scene.collector)
+        scene.service.page_of_list = lambda order, window: documented(order[:rows], window)
+        for _ in range(3):
+            await scene.collector.sweep()
+            await asyncio.sleep(6)
+        assert status_of(scene).state is State.PARTIAL
+        assert f"row {rows}" in status_of(scene).reason
+        assert scene.told.take() == []
+        assert shown(scene.collector) == everything
+        scene.service.page_of_list = None
+        await scene.collector.sweep()
+        assert status_of(scene).state is State.OK
+
+    scene.run(scenario)
+
+
+LOSSES: dict[str, Callable[[list[str]], list[str]]] = {
+    "all": lambda _order: [],
+    "most": lambda order: order[:4],
+    "more than a third": lambda order: order[:38],
+}
+
+
+@pytest.mark.parametrize("tasks", [60, 10])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_large_loss_needs_lookups_that_confirm_it(loss: str, tasks: int) -> None:
+    """A list that is suddenly short loses nothing while its tasks are found, and all of it once they are not."""
+    scene = Scene(tasks, largest_page=100)
+
+    async def scenario() -> None:
+        await scene.start()
+        everything, order = shown(scene.collector), list(scene.list.order)
+        kept = LOSSES[loss](order)
+        scene.service.page_of_list = lambda _order, window: documented(kept, window)
+        for _ in range(3):
+            await scene.collector.update()
+            await scene.collector.sweep()
+            assert shown(scene.collector) == everything
+            assert status_of(scene).state is (State.PARTIAL if len(kept) < tasks * 2 // 3 else State.OK)
+            await asyncio.sleep(1)
+        assert scene.told.take() == []
+        all_of(scene.list.delete, [task_id for task_id in order if task_id not in kept])()
+        scene.service.page_of_list = None
+        scene.service.requests.clear()
+        await scene.collector.sweep()
+        await scene.collector.update()
+        assert status_of(scene).state is State.OK
+        assert shown(scene.collector) == listed(scene.list)
+        assert len(scene.look_ups()) <= PROOFS_OF_LARGE_LOSS + 1
+
+    scene.run(scenario)
+
+
+def test_a_large_loss_is_not_believed_while_lookups_fail() -> None:
+    """Data is kept and the state is partial; as soon as five lookups answer, the loss is accepted."""
+    scene = Scene(60)
+
+    async def scenario() -> None:
+        await scene.start()
+        all_of(scene.list.delete, scene.list.order[5:])()
+        scene.service.before_look_up = _refuse
+        await scene.collector.sweep()
+        assert (status_of(scene).state, wants_sweep(scene)) == (State.PARTIAL, True)
+        assert status_of(scene).doubtful_tasks == 55
+        assert len(shown(scene.collector)) == 60
+        scene.service.before_look_up = None
+        await scene.collector.sweep()
+        assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 0)
+        assert shown(scene.collector) == listed(scene.list)
+
+    scene.run(scenario)
+
+
+async def _refuse(_task_id: str) -> None:
+    raise failing(State.SERVER_ERROR)
+
+
+async def _hang(_task_id: str) -> None:
+    await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize("lookup", [_refuse, _hang])
+def test_a_lookup_without_an_answer_leaves_its_task_in_doubt(lookup: Callable[[str], Awaitable[None]]) -> None:
+    """The sweep is accepted first, the task is kept and counted, and others are settled."""
+    scene = Scene(100)
+
+    async def scenario() -> None:
+        await scene.start()
+
+        async def fail(task_id: str) -> None:
+            if task_id == "task-3":
+                await lookup(task_id)
+
+        scene.service.before_look_up = fail
+        scene.service.before_answer = lambda: scene.list.resave(scene.list.order[-1])
+        all_of(scene.list.delete, ["task-3", "task-4"])()
+        scene.list.update("task-5")
+        states: list[State] = []
+        scene.told.on_sweep = lambda: states.append(status_of(scene).state)
+        await scene.collector.sweep()
+        assert states == [State.OK]
+        for _ in range(3):
+            await scene.collector.update()
+            await scene.collector.sweep()
+            assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 1)
+        assert sorted(scene.told.take()) == [("modified", "task-5"), ("removed", "task-4")]
+        scene.service.before_look_up = None
+        await asyncio.sleep(301)
+        await scene.collector.update()
+        assert status_of(scene).doubtful_tasks == 0
+        assert shown(scene.collector) == listed(scene.list)
+
+    scene.run(scenario)
+
+
+def test_a_list_that_is_at_rest_settles_doubts_by_itself() -> None:
+    """Where no lookup is answered, two sweeps in succession that prove the same are enough for small losses."""
+    scene = Scene(100)
+
+    async def scenario() -> None:
+        await scene.start()
+        scene.service.before_look_up = _refuse
+        all_of(scene.list.delete, scene.list.order[50:70])()
+        await scene.collector.sweep()
+        assert (status_of(scene).doubtful_tasks, scene.told.take()) == (20, [])
+        await scene.collector.sweep()
+        assert (status_of(scene).doubtful_tasks, len(scene.told.take())) == (0, 20)
+        assert shown(scene.collector) == listed(scene.list)
+
+    scene.run(scenario)
+
+
+def test_a_task_that_is_in_doubt_and_seen_again_is_kept() -> None:
+    """What a later reading shows is not in doubt any more, and is not looked up."""
+    scene = Scene(60)
+
+    async def scenario() -> None:
+        await scene.start()
+        scene.service.before_look_up = _refuse
+        scene.service.page_of_list = lambda order, window: documented([t for t in order if t != "task-9"], window)
+        await scene.collector.sweep()
+        assert status_of(scene).doubtful_tasks == 1
+        scene.service.page_of_list = None
+        await scene.collector.sweep()
+        assert (status_of(scene).doubtful_tasks, scene.told.take()) == (0, [])
+
+    scene.run(scenario)
+
+
+def test_tasks_that_no_reading_shows_are_never_gone_by_that() -> None:
+    """Tasks that move out of the way of each sweep are unseen again and again, and stay."""
+    scene = Scene(60)
+
+    async def scenario() -> None:
+        await scene.start()
+        everything = shown(scene.collector)
+        for _ in range(4):
+            newest = scene.list.order[: 2 * PAGE]
+            scene.meanwhile(nothing, nothing, nothing, all_of(scene.list.resave, ["task-1", *reversed(newest)]))
+            await scene.collector.sweep()
+            await asyncio.sleep(2)
+        assert (scene.told.take(), shown(scene.collector)) == ([], everything)
+        assert status_of(scene).state is State.OK
+
+    scene.run(scenario)
+
+
+@pytest.mark.parametrize(("requests_per_second", "within_seconds"), [(50, 20), (4, 150)])
+def test_hundreds_of_deletions_in_a_list_that_moves_are_looked_up_in_turn(
+    requests_per_second: int, within_seconds: int
+) -> None:
+    """Where the list moves, each removal needs its own lookup; they go on in later turns and keep to the budget."""
+    scene = Scene(600, largest_page=100, requests_per_second=requests_per_second)
+
+    async def scenario() -> None:
+        await scene.start()
+        all_of(scene.list.delete, scene.list.order[200:380])()
+        scene.service.before_answer = lambda: scene.list.resave(scene.list.order[-1])
+        await scene.collector.sweep()
+        began = scene.clock.monotonic()
+        while shown(scene.collector).keys() != set(scene.list.order):
+            await scene.collector.update()
+            await asyncio.sleep(1)
+            assert scene.clock.monotonic() - began < within_seconds
+        assert status_of(scene).doubtful_tasks == 0
+
+    scene.run(scenario)
+
+
+def by_page_size(order: list[str], window: Window) -> Sequence[str]:
+    """Order equal rows by something that depends on PageSize."""
+    return sorted(order, key=lambda task_id: crc32(f"{window.page_size} {task_id}".encode()))[window.start : window.end]
+
+
+def at_random(seed: int) -> PageOf:
+    """Order equal rows anew for each request."""
+    random = Random(seed)  # noqa: S311 - no secret
+
+    def page_of(order: list[str], window: Window) -> Sequence[str]:
+        return random.sample(order, len(order))[window.start : window.end]
+
+    return page_of
+
+
+def near_the_middle_at_random(seed: int) -> PageOf:
+    """Order few equal rows anew for each request."""
+    shuffle = at_random(seed)
+
+    def page_of(order: list[str], window: Window) -> Sequence[str]:
+        middle = shuffle(order[94:104], Window(1, 100))
+        return [*order[:94], *middle, *order[104:]][window.start : window.end]
+
+    return page_of
+
+
+@pytest.mark.parametrize("tasks", [130, 240, 1000])
+def test_an_order_that_depends_on_page_size_is_read_whole(tasks: int) -> None:
+    """Another pass with pages of one size sees every task."""
+    scene = Scene(tasks, largest_page=100)
+
+    async def scenario() -> None:
+        scene.service.page_of_list = by_page_size
+        for _ in range(2):
+            await scene.collector.sweep()
+            assert status_of(scene).state is State.OK
+            assert shown(scene.collector) == listed(scene.list)
+            await asyncio.sleep(2)
+        assert scene.told.take() == []
+
+    scene.run(scenario)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_few_equal_rows_at_a_border_are_read_whole(seed: int) -> None:
+    """A window that shares more rows shows them all."""
+    scene = Scene(300, largest_page=100)
+
+    async def scenario() -> None:
+        scene.service.page_of_list = near_the_middle_at_random(seed)
+        await scene.collector.sweep()
+        assert status_of(scene).state is State.OK
+        assert shown(scene.collector) == listed(scene.list)
+
+    scene.run(scenario)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("tasks", [120, 400])
+def test_an_order_that_changes_with_each_request_is_partial(tasks: int, seed: int) -> None:
+    """It is never ok with tasks missing, and no task comes or goes by it."""
+    scene = Scene(tasks, largest_page=100)
+
+    async def scenario() -> None:
+        await scene.start()
+        scene.service.page_of_list = at_random(seed)
+        scene.list.update("task-1")
+        for _ in range(3):
+            await scene.collector.sweep()
+            assert shown(scene.collector) == listed(scene.list) or status_of(scene).state is State.PARTIAL
+            await asyncio.sleep(2)
+        assert set(scene.told.take()) <= {("modified", "task-1")}
+        if status_of(scene).state is State.PARTIAL:
+            assert "equal update times" in status_of(scene).reason
+        scene.service.page_of_list = None
+        await scene.collector.sweep()
+        assert status_of(scene).state is State.OK
+        assert shown(scene.collector) == listed(scene.list)
+
+    scene.run(scenario)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_first_sweep_of_a_changing_order_is_not_ok_with_tasks_missing(seed: int) -> None:
+    """Nothing is published before a sweep agrees with itself."""
+    scene = Scene(400, largest_page=100)
+
+    async def scenario() -> None:
+        scene.service.page_of_list = at_random(seed)
+        await scene.collector.sweep()
+        assert status_of(scene).state is State.PARTIAL
+        assert shown(scene.collector) == {}
+
+    scene.run(scenario)
+
+
+def test_a_change_that_is_taken_back_at_once_shows_within_three_seconds() -> None:
+    """The row that is refused as outdated is read again, though others have pushed it out of reach of updates."""
+    scene = Scene(300, largest_page=100)
+
+    async def scenario() -> None:
+        await scene.start()
+        scene.list.update("task-7")
+        await scene.collector.update()
+        await asyncio.sleep(1)
+        scene.list.versions["task-7"] = 1
+        scene.list.resave("task-7")
+        await scene.collector.update()
+        all_of(scene.list.update, scene.list.order[100:250])()
+        scene.told.take()
+        for _ in range(3):
+            await asyncio.sleep(1)
+            await scene.collector.update()
+        assert ("modified", "task-7") in scene.told.take()
+        assert shown(scene.collector) == listed(scene.list)
+        assert len(scene.look_ups()) == 1
+
+    scene.run(scenario)
+
+
+def test_an_outdated_row_of_a_replica_costs_no_lookup() -> None:
+    """When a later update shows the current version, nothing has to be looked up."""
+    scene = Scene(60)
+
+    async def scenario() -> None:
+        await scene.start()
+        scene.list.update("task-3")
+        for version in (2, 1, 2, 2, 2):
+            scene.list.versions["task-3"] = version
+            await scene.collector.update()
+            await asyncio.sleep(0.9)
+        assert scene.told.take() == [("modified", "task-3")]
+        assert scene.look_ups() == []
+
+    scene.run(scenario)

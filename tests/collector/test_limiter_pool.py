@@ -1,0 +1,175 @@
+"""Limiters outlive configurations by key and group, and no budget is exceeded while groups change."""
+
+import asyncio
+import random
+from bisect import bisect_right
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pytest
+
+from exporter.aliyun.response import Page
+from exporter.collector.limiter_pool import LimiterPool
+from exporter.collector.rate_limiter import Priority
+from exporter.collector.reading import Window
+from exporter.collector.requests import AccountRequests
+from exporter.config.credential_kinds import AccessKey, DefaultChain
+from exporter.config.model import Account
+from exporter.core.secret import Secret
+from tests.support.moving_list import Told
+from tests.support.virtual_time import VirtualClock, run
+
+LATENCY_SECONDS = 0.3
+PHASE_SECONDS = 4.0
+
+
+def account(name: str, key: str | None = "k", group: str | None = None, rate: float = 10, **more: Any) -> Account:
+    """Return an account entry; without a key it has the default chain."""
+    credentials = DefaultChain() if key is None else AccessKey(access_key_id=key, access_key_secret=Secret("s"))
+    return Account(name=name, credentials=credentials, limit_group=group, requests_per_second=rate, **more)
+
+
+class Transition(NamedTuple):
+    """One configuration that follows another."""
+
+    before: tuple[Account, ...]
+    after: tuple[Account, ...]
+    budgets: tuple[str, ...]
+    """After it: the entries, before and after, whose requests count together, for each budget."""
+    key_ids: Mapping[str, str] = {}
+    """Keys that were fetched meanwhile."""
+
+
+TRANSITIONS = {
+    "start": Transition((), (account("a"),), ("a",)),
+    "nothing changes": Transition((account("a"),), (account("a"),), ("a",)),
+    "renamed": Transition((account("a"),), (account("b"),), ("a b",)),
+    "renamed by group": Transition((account("a", "k", "g"),), (account("b", "l", "g"),), ("a b",)),
+    "another key": Transition((account("a"),), (account("a", "l"),), ("a",)),
+    "lower rate": Transition((account("a", rate=20),), (account("a"),), ("a",)),
+    "merged": Transition((account("a"), account("b", "l")), (account("a", "k", "g"), account("b", "l", "g")), ("a b",)),
+    "split": Transition(
+        (account("a", "k", "g"), account("b", "l", "g")), (account("a"), account("b", "l")), ("a", "b")
+    ),
+    "regrouped": Transition(
+        (account("a", "k", "g"), account("b", "l", "g"), account("c", "m")),
+        (account("a", "k"), account("b", "l", "h"), account("c", "m", "h")),
+        ("a", "b c"),
+    ),
+    "one key found": Transition(
+        (account("a"), account("b", None)), (account("a"), account("b", None)), ("a b",), {"b": "k"}
+    ),
+    "removed, merged": Transition(
+        (account("a"), account("b", "l")), (account("c", "k", "g"), account("b", "l", "g")), ("a b c",)
+    ),
+}
+
+
+@pytest.mark.parametrize("transition", TRANSITIONS.values(), ids=TRANSITIONS)
+def test_no_budget_is_exceeded_in_any_second_around_a_change(transition: Transition) -> None:
+    """Whatever is sent after a change finds room in its budget for all that was sent in the second before."""
+    sent, changed_at = run(_sent(transition), at_most_seconds=600)
+    for entries in transition.budgets:
+        times = sorted(time for name, time in sent if name in entries.split())
+        after = [time for time in times if time > changed_at]
+        assert len(after) >= 2.5 * 10, "the budget is used"
+        for time in after:
+            assert bisect_right(times, time) - bisect_right(times, time - 1.0) <= 10
+
+
+class Service:
+    """Takes what an account sends, and answers after a while."""
+
+    def __init__(self, name: str, clock: VirtualClock, sent: list[tuple[str, float]]) -> None:
+        self._name = name
+        self._clock = clock
+        self._sent = sent
+        self._rng = random.Random(name)  # noqa: S311 - no secret
+
+    async def ready(self) -> None:
+        """Need no credentials."""
+
+    async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> Page:
+        """Answer with an empty page."""
+        del app_id, page_no, page_size
+        self._sent.append((self._name, self._clock.monotonic()))
+        await self._clock.sleep(self._rng.uniform(0, LATENCY_SECONDS))
+        return Page("r", [])
+
+    async def look_up(self, app_id: str, task_id: str) -> Page:
+        """Is not asked for."""
+        raise NotImplementedError(app_id, task_id)
+
+
+async def _sent(transition: Transition) -> tuple[list[tuple[str, float]], float]:
+    """Send as much as the limiters allow before and after; return who sent when, and when the change was."""
+    clock = VirtualClock()
+    sent: list[tuple[str, float]] = []
+    pool = LimiterPool(clock)
+    requests: dict[str, AccountRequests] = {}
+    changed_at = 0.0
+    rng = random.Random(1)  # noqa: S311 - no secret
+
+    async def send(name: str) -> None:
+        while True:
+            await requests[name].of_app("app").window(Priority.SWEEP)(Window(1, 10))
+
+    async with asyncio.TaskGroup() as group:
+        workers = []
+        for accounts, key_ids in ((transition.before, {}), (transition.after, transition.key_ids)):
+            limiters = pool.regroup(accounts, key_ids)
+            changed_at = clock.monotonic()
+            for name, limiter in limiters.items():
+                if name in requests:
+                    requests[name].limiter = limiter
+                else:
+                    requests[name] = AccountRequests(
+                        Service(name, clock, sent), limiter, clock=clock, rng=rng, events=Told()
+                    )
+                    workers += [group.create_task(send(name)) for _ in range(30)]
+            await clock.sleep(PHASE_SECONDS)
+        for worker in workers:
+            worker.cancel()
+    return sent, changed_at
+
+
+def test_limiters_go_on_where_their_group_does() -> None:
+    """By key and by group, under whatever name; a name alone carries nothing over to a key that another entry has."""
+
+    async def scenario() -> None:
+        pool = LimiterPool(VirtualClock())
+        first = pool.regroup((account("a"), account("b", "l", "g")), {})
+        second = pool.regroup((account("c"), account("d", "m", "g")), {})
+        assert (second["c"], second["d"]) == (first["a"], first["b"])
+        third = pool.regroup((account("c", "m", endpoint="https://e"), account("d", "k")), {})
+        assert third["d"] is second["c"]
+        assert third["c"] not in second.values()
+
+    run(scenario())
+
+
+def test_throttling_is_inherited() -> None:
+    """A merged group goes on as carefully as the most careful of its members."""
+
+    async def scenario() -> float:
+        pool = LimiterPool(VirtualClock())
+        pool.regroup((account("a"), account("b", "l")), {})["b"].throttled(None)
+        merged = pool.regroup((account("a", "k", "g"), account("b", "l", "g")), {})
+        return merged["a"].effective_requests_per_second
+
+    assert run(scenario()) == 5
+
+
+def test_a_fetched_key_matters_where_another_group_has_it() -> None:
+    """Groups are made again only for a key that an account of another group has."""
+
+    async def scenario() -> list[bool]:
+        pool = LimiterPool(VirtualClock())
+        chain, other = account("chain", None), account("other", None, endpoint="https://e")
+        pool.regroup((account("a"), chain, other), {})
+        found = [pool.fetched(chain, "STS.1"), pool.fetched(chain, "k"), pool.fetched(other, "k")]
+        limiters = pool.regroup((account("a"), chain, other), {"chain": "k", "other": "k"})
+        assert limiters["a"] is limiters["chain"] is not limiters["other"]
+        return [*found, pool.fetched(chain, "k")]
+
+    assert run(scenario()) == [False, True, False, False]

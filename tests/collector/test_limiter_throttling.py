@@ -1,0 +1,188 @@
+"""What the limiter does when the service throttles: it yields at once, and comes back slowly."""
+
+import asyncio
+from collections import deque
+from contextlib import AsyncExitStack
+
+import pytest
+
+from exporter.collector.rate_limiter import MAX_IN_FLIGHT, Limiter, Priority, ThrottledRate
+from tests.support.rate_windows import Link, most_in_any_window, saturate
+from tests.support.virtual_time import VirtualClock, run
+
+
+def test_the_rate_halves_once_for_answers_that_come_together() -> None:
+    """A burst of throttled answers is one piece of news."""
+    rate = ThrottledRate(50)
+    for answer in range(20):
+        rate.throttled(100 + answer * 0.04, None)
+    assert rate.at(101) == 25
+
+
+def test_the_rate_halves_again_when_throttling_goes_on() -> None:
+    """A second later it is news again."""
+    rate = ThrottledRate(50)
+    rate.throttled(100, None)
+    rate.throttled(101, None)
+    assert rate.at(101) == 12.5
+
+
+@pytest.mark.parametrize(("configured", "floor"), [(50, 1), (3, 1), (0.4, 0.4)])
+def test_the_rate_has_a_floor(configured: float, floor: float) -> None:
+    """It never falls below one request a second, or below a configured rate that is lower."""
+    rate = ThrottledRate(configured)
+    for second in range(20):
+        rate.throttled(second, None)
+    assert rate.at(20) == floor
+
+
+def test_the_rate_grows_back_in_equal_steps_after_a_quiet_time() -> None:
+    """Five quiet seconds, then a fiftieth of the configured rate each second, and no further than that rate."""
+    rate = ThrottledRate(50)
+    rate.throttled(100, None)
+    assert [round(rate.at(now), 6) for now in (105, 106, 115, 130, 1000)] == [25, 26, 35, 50, 50]
+
+
+def test_the_floor_does_not_delay_the_growth() -> None:
+    """However often it was throttled, the rate grows from the floor."""
+    rate = ThrottledRate(50)
+    for second in range(30):
+        rate.throttled(second, None)
+    assert rate.at(29 + 5 + 10) == pytest.approx(11)
+
+
+def test_a_wait_that_is_obeyed_proves_nothing() -> None:
+    """The quiet time begins when the wait ends."""
+    rate = ThrottledRate(50)
+    rate.throttled(100, 60)
+    assert rate.at(165) == 25
+    assert rate.at(166) == 26
+
+
+def test_answers_during_a_wait_do_not_halve_again() -> None:
+    """They are about requests that were sent before; a longer wait that they name is heeded."""
+    rate = ThrottledRate(50)
+    rate.throttled(100, 5)
+    rate.throttled(103, 10)
+    assert rate.at(103) == 25
+    assert rate.paused_until == 113
+
+
+def test_nothing_is_sent_before_the_named_wait_ends() -> None:
+    """Requests that already wait, and new ones, stay until then."""
+
+    async def scenario() -> list[float]:
+        clock = VirtualClock()
+        limiter = Limiter(10, clock=clock)
+        sent = []
+
+        async def send() -> None:
+            async with limiter.permit(Priority.UPDATE):
+                sent.append(clock.monotonic())
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(8):
+                group.create_task(send())
+            await clock.sleep(0)
+            limiter.throttled(30)
+            await clock.sleep(1)
+            group.create_task(send())
+        return sent
+
+    sent = run(scenario())
+    assert len([moment for moment in sent if moment == 0]) == 4
+    assert len([moment for moment in sent if moment >= 30]) == 5
+
+
+def test_a_wait_holds_for_the_very_next_request() -> None:
+    """The throttled one's own permit lets nobody in before the news is told."""
+
+    async def scenario() -> float:
+        clock = VirtualClock()
+        limiter = Limiter(50, clock=clock)
+
+        async def send() -> float:
+            async with limiter.permit(Priority.UPDATE):
+                return clock.monotonic()
+
+        async with AsyncExitStack() as others:
+            for _ in range(MAX_IN_FLIGHT - 1):
+                await others.enter_async_context(limiter.permit(Priority.SWEEP))
+            async with limiter.permit(Priority.SWEEP):
+                waiting = asyncio.create_task(send())
+                await clock.sleep(5)
+            limiter.throttled(30)
+            throttled_at = clock.monotonic()
+            await clock.sleep(1)
+        return await waiting - throttled_at
+
+    assert 30 <= run(scenario()) <= 30.01
+
+
+def test_the_halved_rate_is_what_is_sent() -> None:
+    """From the throttling on, no window sees more than half of the configured rate."""
+    link = Link(1)
+
+    async def scenario() -> None:
+        clock = VirtualClock()
+        limiter = Limiter(20, clock=clock)
+        limiter.throttled(None)
+        assert limiter.effective_requests_per_second == 10
+        await saturate(limiter, link, clock=clock, seconds=3.5, senders=30)
+
+    run(scenario())
+    assert most_in_any_window(link.arrivals) == 10
+
+
+class SharedService:
+    """A service that allows one account so many requests in any second, whoever of its users sends them."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._accepted: deque[float] = deque()
+
+    def accepts(self, now: float) -> bool:
+        """Take in a request; False: it was throttled."""
+        while self._accepted and self._accepted[0] <= now - 1:
+            self._accepted.popleft()
+        if len(self._accepted) >= self._limit:
+            return False
+        self._accepted.append(now)
+        return True
+
+
+def test_it_yields_when_others_take_half_of_the_quota() -> None:
+    """Most of what is left is used, few of ours are throttled, and the others hardly notice."""
+    seconds = 300.0
+    ours: list[bool] = []
+    others: list[bool] = []
+
+    async def scenario() -> None:
+        clock = VirtualClock()
+        service = SharedService(50)
+        limiter = Limiter(50, clock=clock)
+        link = Link(5, jitter_seconds=0.02)
+
+        async def we_send() -> None:
+            while clock.monotonic() < seconds:
+                async with limiter.permit(Priority.SWEEP):
+                    await clock.sleep(link.one_way_seconds())
+                    ours.append(accepted := service.accepts(clock.monotonic()))
+                    await clock.sleep(link.one_way_seconds())
+                    if not accepted:
+                        limiter.throttled(None)
+
+        async def they_send() -> None:
+            while clock.monotonic() < seconds:
+                others.append(service.accepts(clock.monotonic()))
+                await clock.sleep(1 / 25)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(they_send())
+            for _ in range(40):
+                group.create_task(we_send())
+
+    run(scenario())
+    assert sum(ours) >= 0.65 * 25 * seconds
+    assert ours.count(False) <= 0.02 * len(ours)
+    assert others.count(False) <= 0.01 * len(others)

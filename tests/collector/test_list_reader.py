@@ -1,0 +1,404 @@
+"""One exact reading of a list that moves: every way in which a list can move, end, or be answered wrongly."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import pytest
+
+from exporter.aliyun.errors import ApiError
+from exporter.aliyun.interner import Interner
+from exporter.aliyun.response import row_digest
+from exporter.collector.list_reader import IN_FLIGHT, MAX_UPDATE_WINDOWS, ListReader
+from exporter.collector.reading import Answer, AppRows, Fetch, IncompleteReadingError, Plan, Reading, Window
+from exporter.core.collection_state import State
+from tests.support.moving_list import APP, ListService, MovingList, failing, page_of
+from tests.support.virtual_time import VirtualClock, run
+
+PAGE = 12
+"""The largest page here: windows share 3 rows, and 6 known rows are an anchor."""
+
+
+def sweep(
+    service: ListService, *, expected_tasks: int = 0, max_tasks: int = 10_000, fetch: Fetch | None = None
+) -> Reading:
+    """Read a whole list of which nothing is known."""
+
+    async def read() -> Reading:
+        rows = AppRows(APP, Interner())
+        reader = ListReader(rows, monotonic=VirtualClock().monotonic, max_tasks=max_tasks, largest_page=PAGE)
+        return await reader.read_all(
+            fetch or service.fetch, lambda _digest: None, expected_tasks=expected_tasks, plan=Plan.overlapping(PAGE)
+        )
+
+    return run(read(), at_most_seconds=600)
+
+
+def update(service: ListService, known: dict[int, str]) -> Reading:
+    """Read the front of a list of which some rows are known."""
+
+    async def read() -> Reading:
+        rows = AppRows(APP, Interner())
+        reader = ListReader(rows, monotonic=VirtualClock().monotonic, max_tasks=10_000, largest_page=PAGE)
+        return await reader.read_front(service.fetch, known.get)
+
+    return run(read(), at_most_seconds=600)
+
+
+def void(_result: object) -> None:
+    """Drop what something returns."""
+
+
+def known_rows(tasks: MovingList) -> dict[int, str]:
+    """Return the digests of all rows as they are now."""
+    return {row_digest(msgspec.Raw(msgspec.json.encode(tasks.row(task_id)))): task_id for task_id in tasks.order}
+
+
+def before(answers: dict[int, Callable[[], object]]) -> Callable[[], None]:
+    """Return what lets something happen before the n-th answer, counted from 1."""
+    answered = iter(range(1, 10_000))
+
+    def happen() -> None:
+        answers.get(next(answered), lambda: None)()
+
+    return happen
+
+
+def each(act: Callable[[str], object], task_ids: Iterable[str]) -> Callable[[], None]:
+    """Return what does something to several tasks at once."""
+    task_ids = list(task_ids)
+
+    def do() -> None:
+        for task_id in task_ids:
+            act(task_id)
+
+    return do
+
+
+@pytest.mark.parametrize("past_end", ["empty", "refused", "last_page"])
+@pytest.mark.parametrize("tasks", [0, 1, 11, 12, 13, 23, 24, 36, 100, 120])
+def test_a_quiet_list_is_read_to_its_end(tasks: int, past_end: str) -> None:
+    """Any number of tasks is read whole, exact multiples of the page too, whatever lies past the end."""
+    service = ListService(MovingList(tasks), past_end=past_end)
+    reading = sweep(service)
+    assert reading.complete
+    assert reading.seen == reading.fresh.keys() == set(service.tasks.order)
+    assert reading.duplicate_rows == 0
+
+
+def test_a_list_of_one_page_takes_two_requests() -> None:
+    """A short first page is the end when the window behind it brings nothing new: nothing more is asked."""
+    service = ListService(MovingList(PAGE - 1))
+    sweep(service, expected_tasks=PAGE - 1)
+    first, behind = service.requests
+    assert first == Window(1, PAGE)
+    assert isinstance(behind, Window)
+    assert behind.start < PAGE - 1 < behind.end
+
+
+@pytest.mark.parametrize("past_end", ["empty", "refused", "last_page"])
+@pytest.mark.parametrize("deleted", [1, 3, 4, 8, 11, 12, 20])
+def test_rows_that_slide_forward_over_a_border_are_not_missed(deleted: int, past_end: str) -> None:
+    """When tasks above a window are deleted before it is read, the reading steps back to where the rows are now."""
+    tasks = MovingList(60)
+    first = tasks.order[:deleted]
+    service = ListService(tasks, past_end=past_end, before_answer=before({3: each(tasks.delete, first)}))
+    reading = sweep(service)
+    assert reading.complete
+    assert reading.seen >= set(tasks.order)
+
+
+@pytest.mark.parametrize("updated", [1, 9, 12, 13, 40])
+def test_rows_that_are_pushed_back_are_no_end(updated: int) -> None:
+    """A full page without a new row proves nothing when tasks below it were updated; the list is read to its end."""
+    tasks = MovingList(60)
+    last = tasks.order[-updated:]
+    service = ListService(tasks, before_answer=before({2: each(tasks.update, last)}))
+    reading = sweep(service)
+    assert reading.complete
+    assert reading.seen >= set(tasks.order) - set(last)
+
+
+def test_rows_that_come_again_are_counted_without_the_planned_overlaps() -> None:
+    """Two creations push two rows over each border that is still ahead: they are read twice, and counted once."""
+    tasks = MovingList(20)
+    service = ListService(tasks, before_answer=before({2: lambda: (tasks.create(), tasks.create())}))
+    assert sweep(service).duplicate_rows == 2
+
+
+@pytest.mark.parametrize("past_end", ["empty", "refused", "last_page"])
+def test_a_list_that_shrinks_below_what_was_read_ends_where_it_ends(past_end: str) -> None:
+    """When the rest of the list and more vanishes, the reading finds the new end."""
+    tasks = MovingList(50)
+    service = ListService(tasks, past_end=past_end, before_answer=before({3: each(tasks.delete, tasks.order[20:])}))
+    reading = sweep(service)
+    assert reading.complete
+    assert reading.seen >= set(tasks.order)
+
+
+def test_a_list_that_grows_while_it_is_read_is_read_to_its_new_end() -> None:
+    """Tasks that come on top push the end away; all that were there are seen."""
+    tasks = MovingList(30)
+    throughout = set(tasks.order)
+    service = ListService(tasks, before_answer=lambda: void(tasks.create()))
+    reading = sweep(service)
+    assert reading.complete
+    assert reading.seen >= throughout
+
+
+def test_the_last_page_again_is_the_end() -> None:
+    """A full last page that comes again past the end, because the list shrank to its border, is the end."""
+    tasks = MovingList(24)
+    service = ListService(tasks, past_end="last_page", before_answer=before({2: each(tasks.delete, tasks.order[:12])}))
+    reading = sweep(service)
+    assert reading.complete
+    assert reading.seen >= set(tasks.order)
+
+
+def test_a_service_that_ignores_page_no_is_found_out() -> None:
+    """The first page again and again is no list: invalid_response, and it says why."""
+    service = ListService(MovingList(60))
+
+    async def first_page(window: Window) -> Answer:
+        return await service.fetch(Window(1, window.page_size))
+
+    with pytest.raises(ApiError, match="does not heed PageNo") as caught:
+        sweep(service, fetch=first_page)
+    assert caught.value.state is State.INVALID_RESPONSE
+
+
+def test_a_service_that_refuses_to_go_deep_is_limit_exceeded() -> None:
+    """When a window is refused and one across its border is too, what lies behind can't be read."""
+    service = ListService(MovingList(60), deepest_row=30)
+    with pytest.raises(ApiError, match="refuses to list beyond row") as caught:
+        sweep(service)
+    assert caught.value.state is State.LIMIT_EXCEEDED
+
+
+def test_a_refused_first_window_is_what_it_is() -> None:
+    """A request that is refused at once says nothing about where the list ends."""
+
+    def refuse(_service: ListService) -> None:
+        raise failing(State.REQUEST_REJECTED)
+
+    with pytest.raises(ApiError) as caught:
+        sweep(ListService(MovingList(3), break_answer=refuse))
+    assert caught.value.state is State.REQUEST_REJECTED
+
+
+def test_more_rows_than_asked_for_are_an_invalid_response() -> None:
+    """A page that can't be right ends the reading."""
+    tasks = MovingList(PAGE + 1)
+
+    async def too_many(_window: Window) -> Answer:
+        return Answer(page_of(*map(tasks.row, tasks.order)), 0.0)
+
+    with pytest.raises(ApiError, match="13 rows though 12 were asked for") as caught:
+        sweep(ListService(tasks), fetch=too_many)
+    assert caught.value.state is State.INVALID_RESPONSE
+
+
+def test_a_row_of_another_app_is_an_invalid_response() -> None:
+    """A page with a foreign AppId ends the reading."""
+
+    async def foreign(_window: Window) -> Answer:
+        return Answer(page_of({"AppId": "another", "TaskId": "task"}), 0.0)
+
+    with pytest.raises(ApiError) as caught:
+        sweep(ListService(MovingList()), fetch=foreign)
+    assert caught.value.state is State.INVALID_RESPONSE
+
+
+def test_rows_without_a_task_id_are_counted_and_left_out() -> None:
+    """A row that names no task is no task."""
+
+    async def nameless(_window: Window) -> Answer:
+        return Answer(page_of({"AppId": APP, "ChannelId": "channel"}, {"AppId": APP, "TaskId": "task"}), 0.0)
+
+    reading = sweep(ListService(MovingList()), fetch=nameless)
+    assert reading.seen == {"task"}
+    assert reading.rows_without_task_id == 1
+
+
+def _at_rest(rows: list[dict[str, Any]]) -> Fetch:
+    """Return the fetch of a list that does not move."""
+
+    async def fetch(window: Window) -> Answer:
+        return Answer(page_of(*rows[window.start : window.end]), 0.0)
+
+    return fetch
+
+
+@pytest.mark.parametrize("different", [True, False])
+@pytest.mark.parametrize("nameless_first", [True, False])
+def test_each_row_without_a_task_id_counts_once(*, different: bool, nameless_first: bool) -> None:
+    """However many there are, alike or not, they are counted as often as they are listed, and cost no task."""
+    nameless = [{"AppId": APP, "ChannelId": f"channel-{number if different else 0}"} for number in range(30)]
+    named = [{"AppId": APP, "TaskId": f"task-{number}"} for number in range(30)]
+    reading = sweep(ListService(MovingList()), fetch=_at_rest(nameless + named if nameless_first else named + nameless))
+    assert reading.complete
+    assert reading.seen == {row["TaskId"] for row in named}
+    assert reading.rows_without_task_id == 30 or not different
+
+
+@pytest.mark.parametrize("between", [0, 40])
+def test_of_two_rows_of_one_task_the_one_nearer_to_the_front_counts(between: int) -> None:
+    """The list is sorted by update: the first row is the newer one, whether the other was known or not."""
+    twice = [{"AppId": APP, "TaskId": "twice", "ChannelId": channel} for channel in ("newer", "older")]
+    others = [{"AppId": APP, "TaskId": f"task-{number}"} for number in range(between)]
+    reading = sweep(ListService(MovingList()), fetch=_at_rest([twice[0], *others, twice[1]]))
+    assert reading.fresh["twice"].task.channel_id == "newer"
+    assert reading.duplicate_rows == 1
+
+
+def test_more_tasks_than_allowed_are_limit_exceeded() -> None:
+    """The bound keeps memory; as many as it says are fine, one more is not."""
+    assert sweep(ListService(MovingList(30)), max_tasks=30).complete
+    with pytest.raises(ApiError, match=re.escape("collection.max_tasks_per_app")) as caught:
+        sweep(ListService(MovingList(31)), max_tasks=30)
+    assert caught.value.state is State.LIMIT_EXCEEDED
+
+
+def test_rows_without_a_task_id_count_towards_the_limit() -> None:
+    """A list of endless rows that name no task is not read for ever."""
+    rows = [{"AppId": APP, "TaskId": f"task-{number}"} for number in range(20)]
+    nameless = [{"AppId": APP, "ChannelId": f"channel-{number}"} for number in range(10)]
+    assert sweep(ListService(MovingList()), fetch=_at_rest(rows + nameless), max_tasks=30).complete
+    with pytest.raises(ApiError) as caught:
+        sweep(ListService(MovingList()), fetch=_at_rest(rows + nameless), max_tasks=29)
+    assert caught.value.state is State.LIMIT_EXCEEDED
+
+
+def test_a_list_that_never_holds_still_ends_the_reading_as_incomplete() -> None:
+    """When no window ever meets known ground, the reading gives up within a bound of requests."""
+    tasks = MovingList(200)
+
+    def move_the_last() -> None:
+        each(tasks.update, tasks.order[-60:])()
+
+    service = ListService(tasks, before_answer=move_the_last)
+    with pytest.raises(IncompleteReadingError):
+        sweep(service)
+    assert len(service.requests) < 64 + 8 * 200 // PAGE
+
+
+def test_a_failed_request_fails_the_reading_and_cancels_those_in_flight() -> None:
+    """One failure is enough, and none of the other requests is left behind."""
+
+    def fail_the_fourth(service: ListService) -> None:
+        if len(service.requests) == 4:
+            raise failing(State.SERVER_ERROR)
+
+    service = ListService(MovingList(1000), break_answer=fail_the_fourth)
+    with pytest.raises(ApiError, match="server_error"):
+        sweep(service, expected_tasks=1000)
+    assert len(service.requests) <= IN_FLIGHT
+
+
+@pytest.mark.parametrize(("expected_tasks", "most"), [(0, 1), (2000, IN_FLIGHT)])
+def test_requests_are_in_flight_on_ground_that_was_there_last_time(expected_tasks: int, most: int) -> None:
+    """A list that is known to be long is asked for ahead from the start; of an unknown one a window at first."""
+    service = ListService(MovingList(2000))
+    in_flight: list[int] = []
+    now = 0
+
+    async def fetch(window: Window) -> Answer:
+        nonlocal now
+        now += 1
+        in_flight.append(now)
+        answer = await service.fetch(window)
+        now -= 1
+        return answer
+
+    sweep(service, expected_tasks=expected_tasks, fetch=fetch)
+    assert max(in_flight[:IN_FLIGHT]) >= most
+    assert max(in_flight) == IN_FLIGHT
+    assert in_flight[1] == (1 if expected_tasks == 0 else 2)
+
+
+def test_hardly_a_request_is_spent_beyond_the_expected_end() -> None:
+    """Where the list ended last time, one window at a time is asked for."""
+    service = ListService(MovingList(60))
+    sweep(service, expected_tasks=60)
+    assert sum(window.start >= 60 for window in service.requests if isinstance(window, Window)) == 0
+
+
+def test_a_row_that_has_jumped_to_the_front_is_no_proof_that_windows_join() -> None:
+    """Of two requests the later overtakes: it shows a row that is saved again before the earlier is answered.
+
+    Both windows then hold that row, and yet rows between them were seen by neither.
+    """
+    tasks = MovingList(40)
+    throughout = set(tasks.order)
+
+    def between() -> None:
+        each(tasks.update, tasks.order[-5:])()
+        tasks.resave(tasks.order[20])
+
+    delays = iter([0.02, 0.01])
+
+    async def fetch(window: Window) -> Answer:
+        await asyncio.sleep(next(delays, 0.02))
+        return await service.fetch(window)
+
+    service = ListService(tasks, before_answer=before({2: between}), one_way_seconds=lambda: 0.0)
+    reading = sweep(service, expected_tasks=40, fetch=fetch)
+    assert service.requests[0] != Window(1, PAGE)
+    assert reading.seen == throughout
+
+
+def test_an_update_ends_at_a_run_of_known_rows() -> None:
+    """One request suffices as long as the last rows of the first window are known and unchanged."""
+    tasks = MovingList(100)
+    known = known_rows(tasks)
+    created = tasks.create()
+    tasks.update("task-3")
+    service = ListService(tasks)
+    reading = update(service, known)
+    assert reading.anchored
+    assert not reading.complete
+    assert reading.fresh.keys() == {created, "task-3"}
+    assert service.requests == [Window(1, PAGE)]
+
+
+def test_a_task_that_is_saved_again_is_no_anchor() -> None:
+    """Known rows at the front, fewer than an anchor, hide nothing of what changed before them."""
+    tasks = MovingList(100)
+    known = known_rows(tasks)
+    changed = tasks.order[-10:]
+    each(tasks.update, changed)()
+    each(tasks.resave, ["task-90", "task-91", "task-92", "task-93", "task-94"])()
+    reading = update(ListService(tasks), known)
+    assert reading.anchored
+    assert reading.fresh.keys() == set(changed)
+
+
+def test_an_update_takes_as_many_windows_as_a_burst_needs() -> None:
+    """Sixty changes at once are all brought in by one update."""
+    tasks = MovingList(200)
+    known = known_rows(tasks)
+    changed = tasks.order[-60:]
+    each(tasks.update, changed)()
+    reading = update(ListService(tasks), known)
+    assert reading.anchored
+    assert reading.fresh.keys() == set(changed)
+
+
+def test_an_update_leaves_the_rest_of_a_huge_burst_to_a_sweep() -> None:
+    """When everything has changed, an update ends after its share of windows: true as far as it goes."""
+    tasks = MovingList(1000)
+    service = ListService(tasks)
+    reading = update(service, {})
+    assert not reading.anchored
+    assert not reading.complete
+    assert reading.windows == len(service.requests) == MAX_UPDATE_WINDOWS
+
+
+def test_an_update_of_a_short_list_reads_all_of_it() -> None:
+    """A list of fewer rows than an anchor is complete each time."""
+    tasks = MovingList(3)
+    reading = update(ListService(tasks), known_rows(tasks))
+    assert reading.complete
+    assert reading.seen == set(tasks.order)

@@ -1,0 +1,69 @@
+"""When a permit is free again, and what of the round trip is trusted."""
+
+import math
+
+import pytest
+
+from exporter.collector.rate_limiter import CREDIT_AFTER_SAMPLES, WINDOW_SECONDS, Permits, RoundTrips
+
+
+def test_few_round_trips_prove_nothing() -> None:
+    """There is no credit until enough of them are known."""
+    round_trips = RoundTrips()
+    for _ in range(CREDIT_AFTER_SAMPLES - 1):
+        round_trips.add(100, 0.1)
+    assert round_trips.credit_seconds(100) == 0
+    round_trips.add(100, 0.1)
+    assert round_trips.credit_seconds(100) == pytest.approx(0.09)
+
+
+def test_a_shorter_round_trip_counts_at_once() -> None:
+    """One that is shorter than all before lowers the credit."""
+    round_trips = RoundTrips()
+    for _ in range(1000):
+        round_trips.add(100, 0.1)
+    round_trips.add(101, 0.09)
+    assert round_trips.credit_seconds(101) <= 0.081
+
+
+def test_round_trips_that_scatter_earn_less() -> None:
+    """Their least is farther from what is possible."""
+    round_trips = RoundTrips()
+    for sample in range(200):
+        round_trips.add(100, 0.1 + 0.2 * (sample % 2))
+    assert round_trips.credit_seconds(100) == pytest.approx(0.1 - 4 * 0.1 / math.sqrt(200))
+
+
+def test_round_trips_are_forgotten_after_a_minute() -> None:
+    """The network may have changed: neither a least nor a number of samples lasts."""
+    round_trips = RoundTrips()
+    for _ in range(200):
+        round_trips.add(100, 0.01)
+    for _ in range(200):
+        round_trips.add(140, 0.1)
+    assert round_trips.credit_seconds(161) == pytest.approx(0.09)
+    assert round_trips.credit_seconds(201) == 0
+
+
+def test_a_request_without_an_answer_earns_no_credit() -> None:
+    """It may have arrived at its very end, so the whole window is kept."""
+    permits = Permits()
+    for _ in range(CREDIT_AFTER_SAMPLES):
+        permits.take()
+        permits.end(0, 1, 0.5)
+    permits.take()
+    permits.end(10, 1, 0.5)
+    assert permits.ready_at(1) == pytest.approx(10 + WINDOW_SECONDS - 0.45)
+    permits.take()
+    permits.end(20, 1, None)
+    assert permits.ready_at(1) == 20 + WINDOW_SECONDS
+
+
+def test_a_permit_that_is_held_is_free_at_no_known_time() -> None:
+    """Only the end of a request can tell."""
+    permits = Permits()
+    permits.take()
+    assert permits.ready_at(1) == math.inf
+    assert permits.ready_at(2) == -math.inf
+    permits.give_back()
+    assert permits.ready_at(1) == -math.inf

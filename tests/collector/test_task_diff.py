@@ -1,0 +1,202 @@
+"""What changed in a task: every difference has a group, nothing else has one, and no group shows what must not be."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.aliyun.parse_task import read_row
+from exporter.collector.inventory import Change
+from exporter.collector.task_diff import FIELD_GROUPS, KINDS, OTHER, ChangeCounts, changed_fields, kind_of, shown
+from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
+from tests.metrics.builders import configurations
+from tests.support.rows import changed, example_row, json_values, leaf_paths
+
+PATHS = [path for path in leaf_paths(example_row()) if path not in {"AppId", "TaskId"}]
+PARAMS, ENCODE = "TranscodeParams", "TranscodeParams.EncodeParams"
+PANE, USER = f"{PARAMS}.Layout.UserPanes.0", f"{PARAMS}.UserInfos.0"
+SEI = "SeiParams"
+
+
+def read(row: Any) -> Task:
+    """Read a row that has a TaskId."""
+    task = read_row(json.dumps(row).encode(), app_id="yourAppId")
+    assert task is not None
+    return task
+
+
+EXAMPLE = read(example_row())
+
+
+def with_change(path: str, value: Any) -> Task:
+    """Read the vendor's example with one value changed."""
+    return read(changed(example_row(), path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "groups"),
+    [
+        ("MixMode", "1", ("mode",)),
+        ("Region", "AP-Singapore", ("region",)),
+        ("Region", "cn-shanghai", ()),
+        ("ChannelId", "another", ("channel",)),
+        ("StreamURL", "rtmp://example.com/live/another", ("outputs",)),
+        ("StreamURL", "", ("outputs",)),
+        ("MultiStreamURL.0.IsAliCdn", True, ("outputs",)),
+        ("MaxIdleTime", "60", ("idle_timeout",)),
+        ("MaxIdleTime", "030", ()),
+        ("SingleSubParams.StreamType", "1", ("source",)),
+        ("SingleSubParams.UserId", "another", ("users",)),
+        (f"{ENCODE}.VideoBitrate", "3000", ("video",)),
+        (f"{ENCODE}.EnhancedParam", '{"profile":"main","preset":"veryfast"}', ("video",)),
+        (f"{ENCODE}.EnhancedParam", '{"preset": "veryfast", "profile": "high"}', ()),
+        (f"{ENCODE}.AudioBitrate", "64", ("audio",)),
+        (f"{ENCODE}.AudioOnly", "true", ("audio",)),
+        (ENCODE, None, ("video", "audio")),
+        (f"{PANE}.X", "0.5", ("layout",)),
+        (f"{PARAMS}.Background.RenderMode", "1", ("background",)),
+        (f"{PARAMS}.Background.URL", "another", ("background",)),
+        (f"{PANE}.BackgroundImageUrl", "another", ("background",)),
+        (f"{USER}.UserId", "another", ("users",)),
+        (f"{USER}.StreamType", "1", ("users",)),
+        (f"{SEI}.PassThrough.PayloadContent", "another", ("sei",)),
+        (f"{SEI}.LayoutVolume.Interval", "2000", ("sei",)),
+        (f"{ENCODE}.Novelty", "1", (OTHER,)),
+    ],
+)
+def test_a_changed_field_has_its_group(path: str, value: Any, groups: tuple[str, ...]) -> None:
+    """Each field belongs to one group, and another spelling of the same value is no change."""
+    assert changed_fields(EXAMPLE, with_change(path, value)) == groups
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from(PATHS), json_values(), st.sampled_from(PATHS), json_values())
+def test_a_difference_has_a_group_and_nothing_else_has(path: str, value: Any, other_path: str, other: Any) -> None:
+    """Whatever stands in two rows, there are groups exactly where their content differs, the same both ways."""
+    before, after = with_change(path, value), with_change(other_path, other)
+    groups = changed_fields(before, after)
+    assert bool(groups) != before.same_content(after)
+    assert groups == changed_fields(after, before)
+    assert list(groups) == [group for group in FIELD_GROUPS if group in groups]
+    assert changed_fields(before, before) == ()
+
+
+_digests = st.sampled_from([bytes(DIGEST_BYTES), b"12345678"])
+_tasks = st.builds(
+    lambda channel_id, configuration, digests: Task(
+        task_id="t", channel_id=channel_id, configuration=configuration, row_digest=0, digests=b"".join(digests)
+    ),
+    st.sampled_from(["", "c", "d"]),
+    configurations,
+    st.lists(_digests, min_size=len(DIGEST_GROUPS), max_size=len(DIGEST_GROUPS) + 1),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(_tasks, _tasks)
+def test_the_law_holds_for_any_two_tasks(before: Task, after: Task) -> None:
+    """Also for tasks that no row would give, a difference has a group, and equal content has none."""
+    assert bool(changed_fields(before, after)) != before.same_content(after)
+    assert changed_fields(before, msgspec.structs.replace(before, row_digest=7)) == ()
+
+
+@pytest.mark.parametrize("field", Task.__struct_fields__)
+def test_no_field_of_a_task_is_overlooked(field: str) -> None:
+    """What may differ in two versions of a task is known: a new field has to find its group."""
+    assert field in {"task_id", "channel_id", "configuration", "row_digest", "digests"}
+
+
+@pytest.mark.parametrize("field", [field for field in Configuration.__struct_fields__ if field != "encoding"])
+def test_every_field_of_a_configuration_is_a_change(field: str) -> None:
+    """Each field alone, changed to something that it never is, has a group; the rows above do it for the encoding."""
+    unlike: Any = "something else"
+    configuration = msgspec.structs.replace(EXAMPLE.configuration, **{field: unlike})
+    assert changed_fields(EXAMPLE, msgspec.structs.replace(EXAMPLE, configuration=configuration))
+
+
+def test_groups_are_shown_in_a_few_words() -> None:
+    """What people read of the vendor's example."""
+    assert {group: shown(EXAMPLE, group) for group in FIELD_GROUPS} == {
+        "mode": "single",
+        "region": "CN-Shanghai",
+        "channel": "yourChannelId",
+        "outputs": "rtmp://example.com",
+        "idle_timeout": "30 s",
+        "source": "original camera",
+        "video": "H.264 high veryfast 1920x1000 3500 kbit/s 30 fps gop 30",
+        "audio": "128 kbit/s 2 channels 44100 Hz",
+        "layout": "1 pane",
+        "background": "an image",
+        "users": "1 user",
+        "sei": "type 100 1000 ms layout 1000 ms payload",
+        "other": None,
+    }
+
+
+def test_what_is_not_set_is_none() -> None:
+    """A task with nothing in it has a mode, and that is all that there is to show."""
+    bare = read({"TaskId": "t"})
+    assert {group: value for group in FIELD_GROUPS if (value := shown(bare, group)) is not None} == {"mode": "mixed"}
+
+
+def test_parts_that_are_not_set_are_left_out() -> None:
+    """An audio-only task with one number is shown by these."""
+    task = read({"TaskId": "t", PARAMS: {"EncodeParams": {"AudioOnly": "true", "AudioBitrate": "64"}}})
+    assert (shown(task, "audio"), shown(task, "video")) == ("audio only 64 kbit/s", None)
+
+
+HIDDEN = {
+    "StreamURL": "rtmp://user:swordfish@example.com/swordfish?key=swordfish",
+    "MultiStreamURL.0.URL": "srt://example.com:99/swordfish#swordfish",
+    "SingleSubParams.UserId": "swordfish",
+    f"{PARAMS}.Background.URL": "http://swordfish/swordfish",
+    f"{PANE}.UserInfo.UserId": "swordfish",
+    f"{PANE}.UserInfo.ChannelId": "swordfish",
+    f"{PANE}.BackgroundImageUrl": "swordfish",
+    f"{USER}.UserId": "swordfish",
+    f"{USER}.ChannelId": "swordfish",
+    f"{SEI}.PassThrough.PayloadContent": "swordfish",
+    f"{SEI}.PassThrough.PayloadContentKey": "swordfish",
+    f"{ENCODE}.Novelty": "swordfish",
+    "swordfish": "swordfish",
+}
+
+
+@pytest.mark.parametrize("path", HIDDEN)
+def test_what_must_not_be_shown_is_not(path: str) -> None:
+    """Push paths, keys, user ids, payloads, addresses and unknown fields change a group, and stand in none."""
+    task = with_change(path, HIDDEN[path])
+    assert changed_fields(EXAMPLE, task)
+    assert not [group for group in FIELD_GROUPS if "swordfish" in str(shown(task, group))]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [(None, EXAMPLE, "added"), (EXAMPLE, None, "removed"), (EXAMPLE, EXAMPLE, "modified")],
+)
+def test_a_change_has_a_kind(before: Task | None, after: Task | None, kind: str) -> None:
+    """A task came, went, or is there in another version."""
+    assert kind_of(Change(before, after)) == kind
+    assert kind in KINDS
+
+
+def test_counts_add_up() -> None:
+    """A change counts once by its kind, and once for each of its groups."""
+    counts = ChangeCounts()
+    counts.count("modified", ("video", "audio"))
+    counts.count("modified", ("video",))
+    counts.count("added", ())
+    assert dict(counts.by_kind) == {"modified": 2, "added": 1}
+    assert dict(counts.by_field) == {"video": 2, "audio": 1}
+
+
+@pytest.mark.parametrize("read_again", [json.dumps, lambda row: json.dumps(row, indent=3, sort_keys=True)])
+def test_another_spelling_of_the_row_is_no_change(read_again: Callable[[Any], str]) -> None:
+    """The order of keys and spaces between them are the service's own affair."""
+    task = read_row(read_again(example_row()).encode(), app_id="yourAppId")
+    assert task is not None
+    assert changed_fields(EXAMPLE, task) == ()

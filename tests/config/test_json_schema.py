@@ -1,0 +1,114 @@
+"""The JSON Schema for editors agrees with the loader."""
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from exporter.config.config_reference import EXAMPLE
+from exporter.config.json_schema import json_schema, json_schema_text
+from exporter.config.loader import load
+from exporter.config.mistakes import ConfigError
+
+HERE = Path(__file__).parent
+DOCS = HERE.parent.parent / "docs"
+GOOD = sorted((HERE / "good").glob("*.yml"))
+REFUSED_BY_THE_LOADER_ALONE = {
+    "alias-bomb", "app-file-missing", "app-files", "ca-file", "comments-only", "control-character",
+    "duplicate-account", "duplicate-app", "duplicate-key", "interval-longer", "merge-key", "no-apps", "not-utf8",
+    "rate-of-group", "recursive-alias", "stale-after", "sweep-shorter", "syntax-bracket", "syntax-indent",
+    "syntax-quote", "syntax-tab", "tag", "too-deep", "two-documents", "unknown-alias", "key-not-a-name",
+    "rate-not-finite", "expect-ranges", "environment", "duration-bounds", "endpoint", "buckets",
+}  # fmt: skip
+"""Places, files, sums, the environment, bounds of durations: what a schema can't or need not know."""
+BAD = [path for path in sorted((HERE / "bad").glob("*.yml")) if path.stem not in REFUSED_BY_THE_LOADER_ALONE]
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft202012Validator:
+    """Make the validator."""
+    return jsonschema.Draft202012Validator(json_schema())
+
+
+def test_the_schema_is_a_schema() -> None:
+    """It is valid by its own dialect."""
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_a_good_file_is_valid(validator: jsonschema.Draft202012Validator, path: Path) -> None:
+    """What the loader accepts an editor does not underline."""
+    validator.validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_a_bad_file_is_not_valid(validator: jsonschema.Draft202012Validator, path: Path) -> None:
+    """What is wrong in itself an editor underlines."""
+    assert not validator.is_valid(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "", "accounts", "apps", "quota", "expect", "range", "credentials", "collection", "policy", "switch", "metrics",
+        "per_task", "buckets",
+    ],
+)  # fmt: skip
+def test_unknown_keys_are_refused_everywhere(
+    validator: jsonschema.Draft202012Validator, tmp_path: Path, place: str
+) -> None:
+    """An unknown key at any level is refused by the schema and the loader."""
+    quota: dict[str, object] = {"single": 1}
+    bounds: dict[str, object] = {"min": 1}
+    expect: dict[str, object] = {"tasks": bounds}
+    app: dict[str, object] = {"id": "a", "quota": quota, "expect": expect}
+    credentials: dict[str, object] = {"type": "ecs_ram_role"}
+    account: dict[str, object] = {"name": "a", "apps": [app], "credentials": credentials}
+    buckets: dict[str, object] = {"panes": [1]}
+    per_task: dict[str, object] = {"enabled": True}
+    metrics: dict[str, object] = {"per_task": per_task, "buckets": buckets}
+    collection: dict[str, object] = {"interval": "10s"}
+    switch: dict[str, object] = {"enabled": False}
+    policy: dict[str, object] = {"rules": {"gop-too-long": switch}}
+    whole: dict[str, object] = {
+        "accounts": [account],
+        "collection": collection,
+        "policy": policy,
+        "metrics": metrics,
+    }
+    places = {
+        "": whole,
+        "accounts": account,
+        "apps": app,
+        "quota": quota,
+        "expect": expect,
+        "range": bounds,
+        "credentials": credentials,
+        "policy": policy,
+        "switch": switch,
+        "collection": collection,
+        "metrics": metrics,
+        "per_task": per_task,
+        "buckets": buckets,
+    }
+    validator.validate(whole)
+    places[place]["surprise"] = 1
+    assert not validator.is_valid(whole)
+    file = tmp_path / "file.yml"
+    file.write_text(yaml.safe_dump(whole), encoding="utf-8")
+    with pytest.raises(ConfigError, match="unknown key"):
+        load(file, {})
+
+
+def test_the_example_of_the_reference_is_valid(validator: jsonschema.Draft202012Validator, tmp_path: Path) -> None:
+    """What the reference shows is accepted by the schema and the loader."""
+    validator.validate(yaml.safe_load(EXAMPLE))
+    file = tmp_path / "file.yml"
+    file.write_text(EXAMPLE, encoding="utf-8")
+    assert load(file, {"ALIBABA_CLOUD_ACCESS_KEY_ID": "id"}).config.accounts[0].name == "production"
+
+
+def test_the_written_schema_is_the_generated_one() -> None:
+    """The file for editors is up to date."""
+    assert (DOCS / "config.schema.json").read_text(encoding="utf-8") == json_schema_text()

@@ -1,0 +1,195 @@
+"""The rules of the package: each does what it says, and its own tests would notice if it did not."""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+
+from exporter.aliyun.response import read_row
+from exporter.core import task
+from exporter.rules.cel_language import Activation, Language
+from exporter.rules.compiled_rule import CompiledRule, compile_rule
+from exporter.rules.default_rules import SOURCE, default_rules
+from exporter.rules.expectations import SOURCE as EXPECTED
+from exporter.rules.expectations import ExpectationRules
+from exporter.rules.facts import facts
+from exporter.rules.rule import Case, Outcome, Rule, Severity
+from exporter.rules.rule_tests import run_cases, variables_of
+from tests.support.any_struct import any_struct
+from tests.support.documented_rows import documented_rows
+from tests.support.expression_mutants import mutants
+from tests.support.judged_rows import judge_rows
+from tests.support.rows import changed, example_row
+
+LANGUAGE = Language()
+RULES = {rule.name: compile_rule(rule, LANGUAGE) for rule in default_rules()}
+PACKAGED = {**RULES, **{rule.rule.name: rule for rule in ExpectationRules(LANGUAGE).rules}}
+each_rule = pytest.mark.parametrize("rule", PACKAGED.values(), ids=PACKAGED)
+
+CRITICAL = {"single-without-source", "mixed-without-transcoding", "push-url-missing", "push-url-with-password"}
+INFO = {"idle-timeout-missing", "everyone-mixed", "audio-only-with-video-settings"}
+
+
+@each_rule
+def test_its_own_tests_pass(rule: CompiledRule) -> None:
+    """Each test that stands beside the rule comes out as it says."""
+    assert [result for result in run_cases(rule, LANGUAGE) if not result.passed] == []
+
+
+@each_rule
+def test_every_outcome_that_it_can_have_is_tested(rule: CompiledRule) -> None:
+    """There is a pass and a violation of each rule, and a task to which it does not apply where it has a `when`."""
+    possible = {Outcome.PASS, Outcome.VIOLATION} | ({Outcome.NOT_APPLICABLE} if rule.when else set())
+    assert {case.outcome for case in rule.rule.tests} == possible
+
+
+@each_rule
+@pytest.mark.parametrize("key", ["when", "expect"])
+def test_its_own_tests_notice_every_small_mistake(rule: CompiledRule, key: str) -> None:
+    """A comparison turned or shifted, a number moved, a condition dropped: some test of the rule fails."""
+    assert survivors(rule.rule, key) == []
+
+
+def test_weak_tests_would_be_noticed() -> None:
+    """A rule that lacks one boundary among its tests has mutants that survive."""
+    rule = RULES["video-gop-out-of-range"].rule
+    weaker = msgspec.structs.replace(rule, tests=tuple(one for one in rule.tests if gop_of(one) != 60))
+    assert "task.video.gop >= 1 && task.video.gop < 60" in survivors(weaker, "expect")
+
+
+@each_rule
+def test_what_people_read_is_there(rule: CompiledRule) -> None:
+    """Each rule says why anyone should care and what to do, and gives a message for each violation of its tests."""
+    assert re.fullmatch("[a-z0-9-]+", rule.rule.name)
+    assert rule.rule.source in {SOURCE, EXPECTED}
+    for text in (rule.rule.reason, rule.rule.remedy):
+        assert text.endswith(".")
+        assert 1 <= len(re.findall(r"[.;:](?= |$)", text)) <= 4
+    for case in rule.rule.tests:
+        if case.outcome is Outcome.VIOLATION:
+            message = rule.text_for(LANGUAGE.activation(variables_of(case)))
+            assert message
+            assert "no message" not in message
+
+
+def test_severities_are_as_agreed() -> None:
+    """Critical is what can't work or gives a secret away; info is what may well be wanted."""
+    by_severity: dict[Severity, set[str]] = {severity: set() for severity in Severity}
+    for name, rule in RULES.items():
+        by_severity[rule.rule.severity].add(name)
+    assert by_severity[Severity.CRITICAL] == CRITICAL
+    assert by_severity[Severity.INFO] == INFO
+
+
+def test_only_a_shared_url_needs_more_than_the_configuration() -> None:
+    """Every rule but one is evaluated once for each distinct configuration."""
+    assert {name: rule.uses for name, rule in RULES.items() if rule.uses != {"task"}} == {
+        "push-url-shared": {"task", "shared_outputs"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "field", "documented"),
+    [
+        ("region-unknown", "", "region", task.REGIONS),
+        ("mix-mode-unknown", "", "mix_mode", task.MIX_MODES),
+        ("video-codec-unknown", "video", "codec", task.VIDEO_CODECS),
+        ("video-profile-unknown", "video", "profile", task.VIDEO_PROFILES),
+        ("video-preset-unknown", "video", "preset", task.VIDEO_PRESETS),
+        ("audio-channels-undocumented", "audio", "channels", task.AUDIO_CHANNELS),
+        ("audio-sample-rate-undocumented", "audio", "sample_rate_hertz", task.AUDIO_SAMPLE_RATES_HERTZ),
+    ],
+)
+def test_what_is_documented_here_is_documented_there(
+    name: str, part: str, field: str, documented: tuple[str | int, ...]
+) -> None:
+    """The rules about closed sets let pass what counts as a known value elsewhere."""
+    for value in documented:
+        given = {part: {field: value}} if part else {field: value}
+        assert judged(RULES[name], activation_of(given)) is Outcome.PASS
+
+
+def test_the_fields_that_rules_name_are_fields() -> None:
+    """A rule that asks whether a field is unreadable or unknown names one that there is."""
+    expressions = [text for rule in RULES.values() for text in (rule.rule.when, rule.rule.expect)]
+    named = {field for text in expressions for field in re.findall(r'"([A-Za-z.]+)" in task', text)}
+    named.update(re.findall(r'"([A-Za-z.]+)"', RULES["values-unknown"].rule.expect))
+    assert len(named) > 10
+    assert named <= set(task.FIELDS)
+
+
+@given(row=documented_rows())
+@settings(max_examples=200, deadline=None)
+def test_every_row_can_be_judged(row: Mapping[str, object]) -> None:
+    """Whatever is absent, odd or unreadable in a row, no rule fails to be evaluated, its message included."""
+    read = read_row(msgspec.json.encode(row), app_id="a")
+    assert read is not None
+    assert_can_be_judged(read.configuration)
+
+
+@given(configuration=any_struct(task.Configuration))
+@settings(max_examples=60, deadline=None)
+def test_every_configuration_can_be_judged(configuration: task.Configuration) -> None:
+    """The same holds for configurations that no row could mean."""
+    assert_can_be_judged(configuration)
+
+
+def test_the_vendors_own_example_violates_two_rules() -> None:
+    """It has a URL in both fields, and TranscodeParams in a single-stream task."""
+    row = msgspec.json.encode(example_row())
+    outcomes = judge_rows({"yourAppId": [row]}, list(RULES.values()), LANGUAGE)["yourAppId"]
+    violated = {name for name, outcome in outcomes.items() if outcome["yourTaskId"] is Outcome.VIOLATION}
+    assert violated == {"push-url-in-both-fields", "single-with-transcoding"}
+
+
+def test_what_is_unreadable_is_not_called_missing() -> None:
+    """A value that is there and can't be read is one finding, not also the finding that it is absent."""
+    for path, value, rule in (
+        ("MaxIdleTime", "never", "idle-timeout-missing"),
+        ("TranscodeParams", "odd", "mixed-without-transcoding"),
+        ("TranscodeParams.UserInfos", "odd", "everyone-mixed"),
+        ("SingleSubParams", "odd", "single-without-source"),
+        ("MultiStreamURL", "odd", "push-url-missing"),
+    ):
+        mode = "0" if path == "SingleSubParams" else "1"
+        row = changed(changed(changed(example_row(), "MixMode", mode), "StreamURL", ""), path, value)
+        outcomes = judge_rows({"yourAppId": [msgspec.json.encode(row)]}, list(RULES.values()), LANGUAGE)["yourAppId"]
+        assert outcomes[rule] == {"yourTaskId": Outcome.NOT_APPLICABLE}
+        assert outcomes["values-unreadable"] == {"yourTaskId": Outcome.VIOLATION}
+
+
+def assert_can_be_judged(configuration: task.Configuration) -> None:
+    """Hold a configuration against every rule."""
+    activation = LANGUAGE.activation({"task": facts(configuration), "shared_outputs": len(configuration.outputs)})
+    for name, rule in RULES.items():
+        outcome = judged(rule, activation)
+        assert outcome is not Outcome.ERROR, name
+        if outcome is Outcome.VIOLATION:
+            assert "no message" not in rule.text_for(activation), name
+
+
+def survivors(rule: Rule, key: str) -> list[str]:
+    """Return the mutants of an expression with which all of the rule's own tests pass."""
+    found = []
+    for mutant in mutants(getattr(rule, key)) if getattr(rule, key) else ():
+        mutated = compile_rule(msgspec.structs.replace(rule, **{key: mutant}), LANGUAGE)
+        if all(result.passed for result in run_cases(mutated, LANGUAGE)):
+            found.append(mutant)
+    return found
+
+
+def gop_of(case: Case) -> object:
+    """Return the GOP that a case gives."""
+    return case.variables["task"]["video"].get("gop")
+
+
+def activation_of(given: Mapping[str, object]) -> Activation:
+    """Return what rules see of a task that is given in part."""
+    return LANGUAGE.activation(variables_of(Case(variables={"task": given}, outcome=Outcome.PASS)))
+
+
+def judged(rule: CompiledRule, activation: Activation) -> Outcome:
+    """Return what comes of a rule."""
+    return rule.judge(activation).outcome

@@ -1,0 +1,428 @@
+"""Tests of findings over all apps, as they come, stay and go."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from exporter.config.model import App
+from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
+from exporter.rules.engine import AT_ONCE
+from exporter.rules.expectations import AppExpectations
+from exporter.rules.finding_events import Resolution, SavedFindings
+from exporter.rules.rule import Exemption, Rule, Severity
+from tests.support.policy_world import LIVE, NOON, OTHER, PolicyWorld, rule
+
+MIXED = rule("mixed", 'task.mix_mode == "mixed"', message='task_id + " is " + task.mix_mode')
+ALONE = rule("alone", "shared_outputs == 0")
+SHORT = rule("short", "task.idle_timeout_seconds <= 100", Severity.CRITICAL)
+SLOW = 'task.mix_mode == "mixed" && task_id != ""'
+YOUNG = rule("young", 'age < duration("90s")')
+
+
+def _mixed(*exempt: str) -> Exemption:
+    return Exemption(name="agreed", tasks=exempt)
+
+
+def _tasks(least: int, most: int) -> AppExpectations:
+    expected = Rule(name="expect-tasks", title="Tasks", severity=Severity.WARNING, expect=f"{least}..{most}")
+    return AppExpectations(count=TaskCountRule(expected, least, most))
+
+
+def _judged(*rules: CompiledRule) -> PolicyWorld:
+    """Return a world in which two of three tasks violate `mixed` from the start."""
+    world = PolicyWorld(MIXED, *rules)
+    for task_id, mode in (("a", "single"), ("b", "mixed"), ("c", "single")):
+        world.put(task_id, mix_mode=mode)
+    world.collect(baseline=True)
+    return world
+
+
+def test_before_there_is_data_there_is_no_report() -> None:
+    """An app that was not read, or that nobody knows, has neither report nor findings."""
+    world = PolicyWorld(MIXED)
+    assert world.policy.report(LIVE) is None
+    world.collect(available=False)
+    assert world.policy.report(LIVE) is None
+    world.collect(OTHER)
+    assert world.policy.report(OTHER) is None
+    assert list(world.policy.findings(OTHER)) == []
+
+
+def test_an_app_without_tasks_is_judged_too() -> None:
+    """Data without any task gives a report in which every rule has nothing."""
+    world = PolicyWorld(MIXED)
+    world.collect(baseline=True)
+    report = world.report("mixed")
+    assert (report.evaluated, report.violations, report.oldest_violation) == (0, 0, None)
+
+
+def test_the_baseline_is_summed_up_and_counts_no_events() -> None:
+    """What is violated from the start is open since now, and told as one number."""
+    world = _judged()
+    report = world.report("mixed")
+    assert (report.evaluated, report.violations, report.opened, report.resolved) == (3, 2, 0, 0)
+    assert report.oldest_violation == NOON
+    assert world.told.baselines == [(LIVE, 2)]
+    assert world.told.opens == []
+
+
+def test_what_opens_and_is_resolved_is_counted_and_told() -> None:
+    """From the baseline on, each violation that comes or goes is an event with its text, its age and its end."""
+    world = _judged()
+    world.clock.advance(5)
+    world.put("b", mix_mode="7")
+    world.put("a", mix_mode="mixed")
+    world.remove("c")
+    world.collect()
+    report = world.report("mixed")
+    assert (report.evaluated, report.violations, report.opened, report.resolved) == (2, 1, 1, 2)
+    assert report.oldest_violation == NOON + 5
+    assert world.told.opens == [(LIVE, "mixed", "b", "b is 7")]
+    assert sorted(world.told.resolves) == [
+        (LIVE, "mixed", "a", NOON, Resolution.FIXED),
+        (LIVE, "mixed", "c", NOON, Resolution.REMOVED),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "idle", "why"),
+    [
+        ("7", None, Resolution.NOT_APPLICABLE),
+        ("mixed", None, Resolution.UNEVALUABLE),
+        ("mixed", 10, Resolution.FIXED),
+    ],
+)
+def test_the_end_of_a_violation_has_a_reason(mode: str, idle: int | None, why: Resolution) -> None:
+    """Whatever becomes of a task that violated a rule, it counts as resolved, and it is told what it was."""
+    world = PolicyWorld(rule("short", "task.idle_timeout_seconds <= 100", when='task.mix_mode == "mixed"'))
+    world.put("a", idle_timeout_seconds=1000)
+    world.collect(baseline=True)
+    world.put("a", mix_mode=mode, idle_timeout_seconds=idle)
+    world.collect()
+    assert world.told.resolves == [(LIVE, "short", "a", NOON, why)]
+    assert world.report("short").resolved == 1
+
+
+def test_a_scrape_between_two_changes_sees_one_moment() -> None:
+    """Few changes are judged at once: the report is that of the tasks when `collected()` returns, with no callback."""
+    world = _judged()
+    revision = _revision(world)
+    world.put("d", mix_mode="single")
+    world.collect()
+    assert world.report("mixed").violations == 3
+    assert _revision(world) > revision
+    assert world.changed == []
+
+
+def test_a_report_stays_while_nothing_differs() -> None:
+    """Rounds that change nothing leave the revision as it is."""
+    world = _judged()
+    revision = _revision(world)
+    world.collect()
+    world.policy.tick()
+    world.put("b", mix_mode="mixed", users=3)
+    world.collect()
+    assert _revision(world) == revision
+
+
+async def test_many_tasks_are_judged_in_slices() -> None:
+    """Many changes are noted alone; the last complete report stays until all are judged, and then it is told."""
+    world = _judged()
+    before = world.policy.report(LIVE)
+    world.clock.per_look = 0.001
+    for number in range(AT_ONCE):
+        world.put(f"more-{number}", mix_mode="single")
+    world.put("a", mix_mode="mixed")
+    world.collect()
+    assert world.policy.report(LIVE) is before
+    running = asyncio.create_task(world.policy.run())
+    looks = 0
+    while world.policy.report(LIVE) is before:
+        looks += 1
+        await asyncio.sleep(0)
+    assert looks > 10
+    assert world.report("mixed").violations == AT_ONCE + 1
+    assert world.changed == [LIVE]
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_apps_take_turns() -> None:
+    """While a big app is judged, a small one does not wait for it."""
+    world = PolicyWorld(MIXED, apps=(LIVE, OTHER))
+    world.clock.per_look = 0.001
+    for number in range(5 * AT_ONCE):
+        world.put(f"task-{number}")
+    for number in range(AT_ONCE + 1):
+        world.put(f"other-{number}", OTHER)
+    world.collect(baseline=True)
+    world.collect(OTHER, baseline=True)
+    while world.policy.report(OTHER) is None:
+        world.policy._work()
+    assert world.policy.report(LIVE) is None
+    await world.settle()
+    assert world.report("mixed").evaluated == 5 * AT_ONCE
+
+
+def test_withdrawn_data_freezes_findings() -> None:
+    """While there is no data nothing opens, ends or grows old; what changed meanwhile shows when it is back."""
+    world = _judged(YOUNG)
+    world.collect(available=False)
+    report = world.policy.report(LIVE)
+    world.put("a", mix_mode="mixed")
+    world.collect(available=False)
+    world.clock.advance(300)
+    world.policy.tick()
+    assert world.policy.report(LIVE) is report
+    assert world.told.resolves == []
+    assert world.told.opens == []
+    world.collect()
+    assert world.report("mixed").violations == 1
+    world.policy.tick()
+    assert world.report("young").violations == 3
+
+
+def test_shared_urls_are_found_across_apps() -> None:
+    """A task that takes over another one's URL makes both violate, in the same step, and gives both free again."""
+    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
+    world.put("a", urls=[1, 2])
+    world.put("b", OTHER, urls=[3])
+    world.collect(baseline=True)
+    world.collect(OTHER, baseline=True)
+    world.put("b", OTHER, urls=[2])
+    world.collect(OTHER)
+    assert world.open(LIVE).keys() == world.open(OTHER).keys() == {"alone"}
+    assert world.changed == [LIVE]
+    world.remove("b", OTHER)
+    world.collect(OTHER)
+    assert world.open(LIVE) == world.open(OTHER) == {}
+
+
+def test_an_app_that_goes_gives_its_urls_free() -> None:
+    """A reload without an app drops its findings, and what others shared with it."""
+    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
+    for app in (LIVE, OTHER):
+        world.put("a", app, urls=[1])
+        world.collect(app, baseline=True)
+    assert world.report("alone").violations == 1
+    del world.inventories[OTHER]
+    world.apply(ALONE)
+    assert world.policy.report(OTHER) is None
+    assert world.report("alone").violations == 0
+
+
+def test_urls_of_apps_that_a_rule_is_not_for_count_too() -> None:
+    """A rule about shared URLs that a reload brings for one app knows the tasks of all others."""
+    world = PolicyWorld(MIXED, apps=(LIVE, OTHER))
+    for app in (LIVE, OTHER):
+        world.put("a", app, urls=[1])
+        world.collect(app, baseline=True)
+    world.apply(MIXED, rule("alone", "shared_outputs == 0", apps=("live",)))
+    assert world.report("alone").violations == 1
+    assert world.reported(OTHER) == ["mixed"]
+
+
+def test_time_passes_once_a_minute() -> None:
+    """Rules about age are looked at each minute, not with each tick."""
+    world = _judged(YOUNG)
+    world.clock.advance(59)
+    world.policy.tick()
+    world.clock.advance(40)
+    world.policy.tick()
+    assert world.report("young").violations == 3
+    assert world.changed == [LIVE]
+    world.clock.advance(10)
+    world.put("new")
+    world.collect()
+    world.clock.advance(40)
+    world.policy.tick()
+    world.clock.advance(55)
+    world.policy.tick()
+    assert world.report("young").violations == 4
+
+
+def test_a_reload_keeps_what_is_known_by_the_same_rules() -> None:
+    """Ages and counters survive, whatever is new around a rule; rules that went are out of the report."""
+    world = _judged(SHORT)
+    world.put("b", mix_mode="single")
+    world.collect()
+    world.clock.advance(100)
+    world.apply(YOUNG, MIXED)
+    report = world.report("mixed")
+    assert (report.violations, report.opened, report.oldest_violation) == (3, 1, NOON)
+    assert world.reported() == ["young", "mixed"]
+    assert world.told.baselines == [(LIVE, 2), (LIVE, 3)]
+
+
+def test_a_changed_rule_begins_with_a_new_baseline() -> None:
+    """Another expression or severity makes another rule: its violations are no events, and its age is new."""
+    world = _judged()
+    world.clock.advance(100)
+    world.apply(rule("mixed", 'task.mix_mode == "mixed"', Severity.CRITICAL))
+    report = world.report("mixed")
+    assert (report.violations, report.opened, report.resolved) == (2, 0, 0)
+    assert report.oldest_violation == NOON + 100
+    assert world.told.opens == []
+    assert world.told.resolves == []
+
+
+def test_exemptions_come_and_go_with_a_reload() -> None:
+    """A violation that is agreed upon counts as resolved, and as opened when it is not agreed upon any more."""
+    world = _judged()
+    world.apply(rule("mixed", 'task.mix_mode == "mixed"', exempt=(_mixed("a"),)))
+    report = world.report("mixed")
+    assert (report.violations, report.exempted, report.resolved) == (1, 1, 1)
+    assert [each[2:] for each in world.told.resolves] == [("a", NOON, Resolution.EXEMPTED)]
+    assert [list(each.exempted()) for each in world.policy.findings(LIVE)] == [["a"]]
+    world.apply(MIXED)
+    report = world.report("mixed")
+    assert (report.violations, report.exempted, report.opened) == (2, 0, 1)
+
+
+async def test_new_rules_are_left_out_until_all_tasks_are_judged() -> None:
+    """Meanwhile the report goes on with the rules that are known, in step with the tasks."""
+    world = PolicyWorld(MIXED)
+    for number in range(2 * AT_ONCE):
+        world.put(f"task-{number}", mix_mode="single")
+    world.collect(baseline=True)
+    await world.settle()
+    world.clock.per_look = 0.0001
+    world.apply(MIXED, SHORT)
+    world.policy._work()
+    world.put("one-more", mix_mode="single")
+    world.collect()
+    assert world.reported() == ["mixed"]
+    assert world.report("mixed").violations == 2 * AT_ONCE + 1
+    await world.settle()
+    assert world.reported() == ["mixed", "short"]
+    assert world.report("short").unevaluable == 2 * AT_ONCE + 1
+
+
+def test_tasks_that_are_read_anew_keep_their_age() -> None:
+    """Another inventory's findings wait for its baseline: what still violates is as old as it was."""
+    world = _judged()
+    world.replace_inventory()
+    world.apply(MIXED)
+    world.clock.advance(50)
+    assert world.report("mixed").violations == 2
+    world.put("a", mix_mode="single")
+    world.put("d", mix_mode="single")
+    world.collect(baseline=True)
+    report = world.report("mixed")
+    assert world.open() == {"mixed": {"a": NOON, "d": NOON + 50}}
+    assert (report.evaluated, report.opened, report.resolved) == (2, 1, 1)
+
+
+def test_another_description_of_an_app_is_judged_by() -> None:
+    """What an app is called counts from the reload on."""
+    world = _judged(rule("owned", 'app.owner == "live-ops"'))
+    assert world.report("owned").violations == 3
+    world.descriptions[LIVE] = App(id="live", owner="live-ops")
+    world.apply(MIXED, rule("owned", 'app.owner == "live-ops"'))
+    assert world.report("owned").violations == 0
+    assert world.report("owned").resolved == 3
+
+
+def test_the_number_of_tasks_is_judged() -> None:
+    """Too few tasks violate once, without a TaskId; it opens and resolves as other violations do."""
+    world = PolicyWorld()
+    world.apply(expectations={LIVE: _tasks(1, 2)})
+    world.collect(baseline=True)
+    report = world.report("expect-tasks")
+    assert (report.evaluated, report.violations, report.examples, report.examples_omitted) == (1, 1, (), 0)
+    for task_id in "abc":
+        world.put(task_id)
+        world.collect()
+    assert world.report("expect-tasks").violations == 1
+    assert world.told.resolves == [(LIVE, "expect-tasks", None, NOON, Resolution.FIXED)]
+    assert world.told.opens == [(LIVE, "expect-tasks", None, "too many tasks: 3, expected at most 2")]
+    world.apply(expectations={LIVE: _tasks(1, 4)})
+    assert world.report("expect-tasks").violations == 0
+
+
+def test_ages_survive_a_restart() -> None:
+    """Saved findings give what still violates its age back, for the same version of a rule; the rest begins now."""
+    first = _judged(SHORT)
+    saved = first.policy.saved(LIVE)
+    assert SavedFindings(MIXED.rule.version, {"a": NOON, "c": NOON}) in saved
+    second = PolicyWorld(MIXED)
+    second.clock.advance(1000)
+    second.policy.restore(LIVE, saved)
+    assert second.policy.saved(LIVE) == (SavedFindings(MIXED.rule.version, {"a": NOON, "c": NOON}),)
+    for task_id, mode in (("a", "single"), ("c", "mixed"), ("d", "single")):
+        second.put(task_id, mix_mode=mode)
+    second.collect(baseline=True)
+    assert second.open() == {"mixed": {"a": NOON, "d": NOON + 1000}}
+    assert second.report("mixed").oldest_violation == NOON
+    assert second.policy.saved(LIVE) == (SavedFindings(MIXED.rule.version, {"a": NOON, "d": NOON + 1000}),)
+    assert second.told.opens == []
+
+
+def test_examples_are_shared_out_over_all_apps() -> None:
+    """When other rules need the room, an app shows fewer examples, and whoever publishes it is told."""
+    world = PolicyWorld(apps=(LIVE, OTHER))
+    world.apply(MIXED, SHORT, max_examples=4)
+    for task_id in "abcd":
+        world.put(task_id, mix_mode="single", idle_timeout_seconds=1)
+    world.collect(baseline=True)
+    assert len(world.report("mixed").examples) == 4
+    for task_id in "efg":
+        world.put(task_id, OTHER, idle_timeout_seconds=1000)
+    world.collect(OTHER, baseline=True)
+    report = world.report("mixed")
+    assert (len(report.examples), report.examples_omitted) == (1, 3)
+    assert len(world.report("short", OTHER).examples) == 3
+    assert world.changed == [LIVE]
+
+
+def test_texts_and_reasons_are_made_when_asked_for() -> None:
+    """The API gets the message of a violation, and why a rule can't be evaluated, of the task as it is now."""
+    world = _judged(SHORT)
+    mixed, short = world.policy.findings(LIVE)
+    assert world.policy.text(LIVE, mixed.rule, "a") == "a is single"
+    assert world.policy.text(LIVE, mixed.rule, "gone") == "Title of mixed"
+    assert world.policy.text(OTHER, mixed.rule, "a") == "Title of mixed"
+    assert sorted(short.unevaluable()) == ["a", "b", "c"]
+    assert "idle_timeout_seconds" in world.policy.reason(LIVE, short.rule, "a")
+    assert world.policy.reason(LIVE, mixed.rule, "a") == world.policy.reason(OTHER, mixed.rule, "a") == ""
+
+
+def _revision(world: PolicyWorld) -> int:
+    report = world.policy.report(LIVE)
+    assert report is not None
+    return report.revision
+
+
+def test_a_stopped_rule_freezes_its_findings_until_a_reload() -> None:
+    """Nothing is resolved or opened by it, and it is told once; a reload evaluates every task again."""
+    slow = rule("slow", SLOW)
+    world = _judged(slow)
+    slow.expect.stopped = True
+    for task_id, mode in (("a", "mixed"), ("b", "single"), ("new", "single")):
+        world.put(task_id, mix_mode=mode, idle_timeout_seconds=77)
+    world.collect()
+    world.policy.tick()
+    world.policy.tick()
+    assert world.told.stops == [("slow", "stopped: it took over 0.25 s 3 times within 10 minutes")]
+    assert world.open()["slow"].keys() == {"a", "c"}
+    assert world.open()["mixed"].keys() == {"b", "c", "new"}
+    report = world.report("slow")
+    assert (report.evaluated, report.violations, report.unevaluable, report.resolved) == (3, 2, 1, 0)
+
+    world.apply(MIXED, rule("slow", SLOW))
+    assert world.open()["slow"].keys() == {"b", "c", "new"}
+    report = world.report("slow")
+    assert (report.evaluated, report.violations, report.unevaluable, report.resolved) == (4, 3, 0, 1)
+
+
+def test_a_task_that_is_removed_is_no_finding_of_a_stopped_rule() -> None:
+    """What is not there any more violates nothing."""
+    slow = rule("slow", SLOW)
+    world = _judged(slow)
+    slow.expect.stopped = True
+    world.remove("a")
+    world.collect()
+    assert world.open()["slow"].keys() == {"c"}
+    assert (LIVE, "slow", "a", NOON, Resolution.REMOVED) in world.told.resolves

@@ -1,0 +1,160 @@
+"""Tests of how often rules are evaluated."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from exporter.collector.inventory import Entry
+from exporter.config.model import App
+from exporter.rules.backlog import Scope
+from exporter.rules.cel_language import Activation, Language
+from exporter.rules.compiled_rule import CompiledRule
+from exporter.rules.evaluator import Evaluator, SharedEvaluations
+from exporter.rules.rule import ERROR, NOT_APPLICABLE, PASS, UNKNOWN, VIOLATION, nothing_known
+from exporter.rules.subject import Subject, app_facts
+from tests.metrics.builders import configuration
+from tests.support.policy_world import make_task, rule
+
+CONFIGURED = rule("configured", 'task.mix_mode == "mixed"')
+OF_APP = rule("of-app", 'app.id == "live"')
+SHARED = rule("shared", "shared_outputs == 0")
+NAMED = rule("named", 'task_id != "b"')
+YOUNG = rule("young", 'age < duration("1m")')
+
+
+class _Counting(Language):
+    """Counts how often something is evaluated against new variables."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[tuple[str, ...]] = []
+
+    def activation(self, variables: object) -> Activation:
+        """Note the variables."""
+        assert isinstance(variables, dict)
+        self.made.append(tuple(sorted(variables)))
+        return super().activation(variables)
+
+
+LANGUAGE = _Counting()
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> None:
+    """Count from nothing in each test."""
+    LANGUAGE.made.clear()
+
+
+def _subject(task_id: str, *, shared: int = 0, app_id: str = "live", now: float = 0.0, idle: int = 10) -> Subject:
+    task = make_task(task_id, 1, configuration(idle_timeout_seconds=idle))
+    return Subject(
+        Entry(task, first_seen=0.0, last_changed=0.0, sent_at=0.0),
+        app_facts("prod", App(id=app_id)),
+        now=now,
+        shared_outputs=lambda _: shared,
+        language=LANGUAGE,
+    )
+
+
+def _judge(evaluator: Evaluator, subject: Subject, scope: Scope = Scope.ALL, before: bytes | None = None) -> bytes:
+    return evaluator.outcomes(subject, before or nothing_known(len(evaluator.rules)), scope)
+
+
+def _evaluator(rules: Sequence[CompiledRule], app: str = "live", shared: SharedEvaluations | None = None) -> Evaluator:
+    return Evaluator(rules, app, shared or SharedEvaluations(LANGUAGE))
+
+
+@pytest.mark.parametrize(("judged", "times"), [(CONFIGURED, 1), (OF_APP, 1), (SHARED, 1), (NAMED, 3), (YOUNG, 3)])
+def test_tasks_that_are_set_up_alike_are_judged_once(judged: CompiledRule, times: int) -> None:
+    """Only rules that name the task or the time are evaluated for each task."""
+    evaluator = _evaluator([judged])
+    for task_id in ("a", "c", "d"):
+        assert _judge(evaluator, _subject(task_id)) == bytes([PASS])
+    assert len(LANGUAGE.made) == times
+
+
+def test_another_configuration_or_number_is_judged_anew() -> None:
+    """What is remembered belongs to exactly what the rules ask for."""
+    evaluator = _evaluator([CONFIGURED, SHARED])
+    place = evaluator.rules.index(SHARED)
+    assert _judge(evaluator, _subject("a"))[place] == PASS
+    assert _judge(evaluator, _subject("b", shared=1))[place] == VIOLATION
+    assert len(LANGUAGE.made) == 3
+    _judge(evaluator, _subject("c", idle=11))
+    assert len(LANGUAGE.made) == 5
+
+
+def test_apps_with_the_same_rules_share_what_is_remembered() -> None:
+    """A configuration is judged once for all apps, but for rules that name the app, and for other rules."""
+    shared = SharedEvaluations(LANGUAGE)
+    evaluators = [_evaluator([CONFIGURED, OF_APP], app, shared) for app in ("live", "other")]
+    for evaluator, app_id in zip(evaluators, ("live", "other"), strict=True):
+        _judge(evaluator, _subject("a", app_id=app_id))
+    assert sorted(LANGUAGE.made) == [("app",), ("app",), ("task",)]
+
+
+def test_what_is_remembered_survives_another_list_of_the_same_rules() -> None:
+    """Whoever judges by the same expressions goes on with what was found, whatever else of the rules differs."""
+    shared = SharedEvaluations(LANGUAGE)
+    before = _evaluator([CONFIGURED], shared=shared)
+    _judge(before, _subject("a"))
+    after = _evaluator([rule("configured", 'task.mix_mode == "mixed"', message='"x"')], shared=shared)
+    _judge(after, _subject("b"))
+    assert len(LANGUAGE.made) == 1
+
+
+@pytest.mark.parametrize(
+    ("scope", "known"),
+    [
+        (Scope.EXEMPTIONS, set()),
+        (Scope.TIME, {"young"}),
+        (Scope.RELATIONS, {"young", "shared"}),
+        (Scope.ALL, {"young", "shared", "configured", "of-app", "named"}),
+    ],
+)
+def test_a_scope_leaves_other_rules_alone(scope: Scope, known: set[str]) -> None:
+    """Only the rules in scope are evaluated; the outcomes of the others stay as they were."""
+    evaluator = _evaluator([CONFIGURED, OF_APP, SHARED, NAMED, YOUNG])
+    outcomes = _judge(evaluator, _subject("a"), scope)
+    judged = {each.rule.name for each, outcome in zip(evaluator.rules, outcomes, strict=True) if outcome != UNKNOWN}
+    assert judged == known
+
+
+def test_what_rules_need_of_time_and_exemptions_is_known() -> None:
+    """Whether anything is to be done as time goes by follows from the rules."""
+    assert _evaluator([YOUNG]).depends_on_time
+    assert not _evaluator([CONFIGURED, SHARED, NAMED]).depends_on_time
+    assert not _evaluator([CONFIGURED]).has_exemptions
+
+
+BROKEN = rule("broken", "task.users > 1", when="task.mix_mode != '' // not for all")
+NOT_FOR_ALL = rule("not-for-all", "true", when='task.mix_mode == "single"')
+
+
+def test_rules_are_evaluated_in_one_program() -> None:
+    """Several rules cost about as much as one, also where an expression ends with a comment."""
+    commented = rule("commented", 'task.mix_mode == "mixed" // as agreed')
+    shared = SharedEvaluations(LANGUAGE)
+    program = shared.program([CONFIGURED, commented, NOT_FOR_ALL])
+    assert program is not None
+    assert program.evaluate_list(_subject("a").activation({"task"})) == [PASS, PASS, NOT_APPLICABLE]
+    assert shared.program([CONFIGURED, commented, NOT_FOR_ALL]) is program
+
+
+def test_one_rule_that_fails_leaves_the_others_their_outcomes() -> None:
+    """Where the program has no value, rules are evaluated one by one."""
+    evaluator = _evaluator([CONFIGURED, BROKEN, NOT_FOR_ALL])
+    outcomes = dict(zip(evaluator.rules, _judge(evaluator, _subject("a")), strict=True))
+    assert outcomes == {CONFIGURED: PASS, BROKEN: ERROR, NOT_FOR_ALL: NOT_APPLICABLE}
+
+
+def test_rules_that_are_costly_or_nested_deeply_are_evaluated_one_by_one() -> None:
+    """They would lose what limits each of them."""
+    pairs = "task.panes.all(p, task.panes.all(q, p.x <= q.x + 9.0))"
+    costly = [rule(f"costly-{number}", pairs) for number in range(20)]
+    deep = rule("deep", "(" * 31 + "true" + ")" * 31)
+    shared = SharedEvaluations(LANGUAGE)
+    assert shared.program(costly) is None
+    assert _judge(_evaluator(costly), _subject("a")) == bytes([PASS] * 20)
+    assert shared.program([CONFIGURED, deep]) is None
+    assert _judge(_evaluator([CONFIGURED, deep]), _subject("a")) == bytes([PASS, PASS])

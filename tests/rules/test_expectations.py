@@ -1,0 +1,196 @@
+"""What an app's owner expects, as rules; the outcomes are tested beside the rules, in `expectations.yml`."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.config.model import App, Expect, Range
+from exporter.rules.cel_language import Activation, Language, matches_glob
+from exporter.rules.compiled_rule import CompiledRule
+from exporter.rules.expectations import AppExpectations, ExpectationRules, too_long_list
+from exporter.rules.facts import LONGEST_LIST, facts_of_case
+from exporter.rules.rule import Outcome, Severity
+from exporter.rules.subject import app_facts
+
+LANGUAGE = Language()
+RULES = ExpectationRules(LANGUAGE)
+
+EVERYTHING = Expect(
+    region=("CN-Shanghai",),
+    mix_mode=("mixed",),
+    push_hosts=("*.example.com",),
+    push_schemes=("rtmps",),
+    ali_cdn=(False,),
+    video_codec=("H.264",),
+    video_profile=("main", "high"),
+    video_preset=("fast",),
+    resolution=("720p",),
+    audio_only=(False,),
+    audio_channels=(2,),
+    audio_sample_rate=(48000,),
+    video_bitrate_kbps=Range(least=800, most=3000),
+    audio_bitrate_kbps=Range(least=64),
+    video_framerate=Range(most=29.97),
+    gop_seconds=Range(least=1, most=4),
+    idle_timeout_seconds=Range(most=600),
+    panes=Range(least=1, most=9),
+    users=Range(most=16),
+    outputs=Range(least=1),
+    tasks=Range(least=1, most=40),
+)
+
+
+def rule_of(**expected: Any) -> tuple[CompiledRule, Expect]:
+    """Return the rule of an app that expects this alone, and what it expects."""
+    expect = Expect.model_construct(**expected)
+    (rule,) = RULES.of(expect).rules
+    return rule, expect
+
+
+def activation(expect: Expect, **task: Any) -> Activation:
+    """Return a task of an app that expects something."""
+    return LANGUAGE.activation(
+        {"task": facts_of_case(task), "app": app_facts("account", App(id="live", expect=expect))}
+    )
+
+
+def push(host: str, scheme: str = "rtmp", **more: bool) -> dict[str, Any]:
+    """Return an output as a case gives it."""
+    return {"host": host, "scheme": scheme, **more}
+
+
+@pytest.mark.parametrize(
+    ("expected", "task", "text"),
+    [
+        (
+            {"region": ("CN-Shanghai", "EMAA-Saudi")},
+            {"region": "AP-Singapore"},
+            "Region: AP-Singapore, expected CN-Shanghai or EMAA-Saudi",
+        ),
+        ({"mix_mode": ("mixed",)}, {"mix_mode": "single"}, "Mode: single, expected mixed"),
+        (
+            {"push_hosts": ("*.example.com",)},
+            {"outputs": [push("a.example.com"), push("example.com"), push("a.example.com.evil")]},
+            "Push hosts: example.com, a.example.com.evil, expected *.example.com",
+        ),
+        ({"push_hosts": ("a",)}, {"outputs": [push("")]}, "Push hosts: none, expected a"),
+        (
+            {"push_schemes": ("rtmps", "srt")},
+            {"outputs": [push("a", "srt"), push("a", "rtmp")]},
+            "Push schemes: rtmp, expected rtmps or srt",
+        ),
+        ({"push_schemes": ("rtmps",)}, {"outputs": [push("a", "")]}, "Push schemes: none, expected rtmps"),
+        (
+            {"ali_cdn": (True,)},
+            {"outputs": [push("a", is_ali_cdn=False), push("b")]},
+            "Alibaba's CDN: a, expected true",
+        ),
+        ({"video_codec": ("H.264",)}, {"video": {"codec": "AV1"}}, "Video codec: AV1, expected H.264"),
+        ({"video_profile": ("main",)}, {"video": {"profile": "high"}}, "Video profile: high, expected main"),
+        ({"video_preset": ("fast",)}, {"video": {"preset": "slow"}}, "Video preset: slow, expected fast"),
+        (
+            {"resolution": ("720p",)},
+            {"video": {"width": 720, "height": 1280}},
+            "Resolution: portrait_720p, expected 720p",
+        ),
+        ({"audio_only": (False,)}, {"audio_only": True}, "Audio only: true, expected false"),
+        ({"audio_channels": (2,)}, {"audio": {"channels": 1}}, "Audio channels: 1, expected 2"),
+        (
+            {"audio_sample_rate": (48000, 44100)},
+            {"audio": {"sample_rate_hertz": 8000}},
+            "Audio sample rate: 8000, expected 48000 or 44100",
+        ),
+        (
+            {"video_bitrate_kbps": Range(least=800.0, most=3000)},
+            {"video": {"bitrate_kbps": 3001}},
+            "Video bitrate: 3001 kbit/s, expected at least 800 and at most 3000",
+        ),
+        (
+            {"audio_bitrate_kbps": Range(least=64)},
+            {"audio": {"bitrate_kbps": 63}},
+            "Audio bitrate: 63 kbit/s, expected at least 64",
+        ),
+        (
+            {"video_framerate": Range(most=29.97)},
+            {"video": {"framerate": 30}},
+            "Frame rate: 30 per second, expected at most 29.97",
+        ),
+        (
+            {"gop_seconds": Range(most=3)},
+            {"video": {"gop": 50, "framerate": 14}},
+            "Length of a group of pictures: 3.571 s, expected at most 3",
+        ),
+        (
+            {"idle_timeout_seconds": Range(most=600)},
+            {"idle_timeout_seconds": 601},
+            "Idle timeout: 601 s, expected at most 600",
+        ),
+        ({"idle_timeout_seconds": Range(most=600)}, {}, "Idle timeout: none, expected at most 600 s"),
+        ({"panes": Range(least=1)}, {"video": {}}, "Panes: 0, expected at least 1"),
+        ({"users": Range(most=2)}, {"users": 3}, "Listed users: 3, expected at most 2"),
+        ({"outputs": Range(least=1)}, {}, "Push URLs: 0, expected at least 1"),
+    ],
+)
+def test_a_message_says_what_is_so_and_what_was_expected(
+    expected: dict[str, Any], task: dict[str, Any], text: str
+) -> None:
+    """The values of the task and of the configuration are shown as they are written."""
+    rule, expect = rule_of(**expected)
+    assert rule.judge(activation(expect, **task)).outcome is Outcome.VIOLATION
+    assert rule.text_for(activation(expect, **task)) == text
+
+
+def test_each_key_is_one_rule() -> None:
+    """Names follow from the keys; region and hosts are critical, the rest are warnings."""
+    expectations = RULES.of(EVERYTHING)
+    assert expectations.count is not None
+    rules = [compiled.rule for compiled in expectations.rules] + [expectations.count.rule]
+    assert {rule.name for rule in rules} == {f"expect-{key.replace('_', '-')}" for key in Expect.model_fields}
+    assert {rule.name: rule.severity for rule in rules if rule.severity is not Severity.WARNING} == {
+        "expect-region": Severity.CRITICAL,
+        "expect-push-hosts": Severity.CRITICAL,
+    }
+    assert all(rule.title.endswith(" not as expected of the app") for rule in rules)
+    assert {rule.source for rule in rules} == {"app"}
+
+
+def test_nothing_expected_is_no_rule() -> None:
+    """An app has the rules of the keys that it states."""
+    assert RULES.of(Expect()) == AppExpectations(rules=(), count=None)
+    assert [rule.rule.name for rule in RULES.of(Expect(panes=Range(most=3))).rules] == ["expect-panes"]
+
+
+def test_the_number_of_tasks_is_a_rule_of_its_own() -> None:
+    """Its bounds show in the condition, so that other bounds are another version."""
+    count = RULES.of(Expect(tasks=Range(least=1.0, most=40.0))).count
+    assert count is not None
+    assert (count.least, count.most, count.rule.expect) == (1, 40, "tasks >= 1 && tasks <= 40")
+    assert count.judge(0).outcome is Outcome.VIOLATION
+
+
+def test_lists_have_a_longest_length() -> None:
+    """Rules look at no longer list than they are measured for."""
+    assert too_long_list(Expect(push_hosts=("a",) * LONGEST_LIST)) is None
+    assert too_long_list(Expect(region=("b",), push_hosts=("a",) * (LONGEST_LIST + 1))) == "push_hosts"
+
+
+@settings(deadline=None)
+@given(
+    st.text(st.characters(), max_size=50)
+    | st.sampled_from(['" || true || "', "\\", "'", "\n", "\x00", "\ud83d", "${x}", "*"])
+)
+def test_any_value_is_only_a_value(value: str) -> None:
+    """Whatever text an owner writes equals itself alone."""
+    rule, expect = rule_of(region=(value,))
+    assert rule.judge(activation(expect, region=value)).outcome is Outcome.PASS
+    assert rule.judge(activation(expect, region=f"{value}x")).outcome is Outcome.VIOLATION
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_categories=["Lu", "Lt", "Cs"], exclude_characters="*?"), max_size=20))
+def test_a_glob_without_wildcards_is_the_text_itself(text: str) -> None:
+    """No character but `*` and `?` has a meaning."""
+    assert matches_glob(text, text)
+    assert not matches_glob(f"x{text}", text)

@@ -1,0 +1,146 @@
+"""Which rules are in force after all switches."""
+
+import pytest
+
+from exporter.config.model import Account, App, Config, Expect, Policy, Range, RuleSwitch
+from exporter.rules.cel_language import Language
+from exporter.rules.compiled_rule import CompiledRule, compile_rule
+from exporter.rules.expectations import AppExpectations, ExpectationRules
+from exporter.rules.rule import Rule, Severity
+from exporter.rules.rule_set import RuleSet, rule_set
+
+EXPECT = Expect(region=("CN-Shanghai",), mix_mode=("mixed",), tasks=Range(least=1))
+
+
+@pytest.fixture(scope="module")
+def language() -> Language:
+    """Make one language for all tests."""
+    return Language()
+
+
+def rule(language: Language, name: str, *apps: str) -> CompiledRule:
+    """Make a rule."""
+    return compile_rule(
+        Rule(name=name, title=name.title(), severity=Severity.WARNING, expect="task.audio_only", apps=apps), language
+    )
+
+
+def put_together(language: Language, policy: Policy, *apps: App) -> RuleSet:
+    """Return the rules in force for apps of the account `a`, with two default rules and two of files."""
+    return rule_set(
+        Config(accounts=(Account(name="a", apps=apps),), policy=policy),
+        [rule(language, "default-one"), rule(language, "default-two")],
+        [rule(language, "all-apps"), rule(language, "live-apps", "live-*", "stage")],
+        ExpectationRules(language).of,
+    )
+
+
+def names(rules: tuple[CompiledRule, ...]) -> list[str]:
+    """Return the names of rules."""
+    return [one.rule.name for one in rules]
+
+
+def test_without_switches_every_rule_is_in_force(language: Language) -> None:
+    """Default rules stand before those of files, each in their order, with their own severities."""
+    rules = put_together(language, Policy(examples_per_rule=7, max_examples=70))
+    assert names(rules.rules) == ["default-one", "default-two", "all-apps", "live-apps"]
+    assert {one.rule.severity for one in rules.rules} == {Severity.WARNING}
+    assert rules.off == ()
+    assert (rules.examples_per_rule, rules.max_examples) == (7, 70)
+
+
+def test_a_rule_is_switched_off_by_name(language: Language) -> None:
+    """A rule that is switched off is not in force, and it is told why."""
+    switches = {"default-one": RuleSwitch(enabled=False), "all-apps": RuleSwitch(enabled=False)}
+    rules = put_together(language, Policy(rules=switches))
+    assert names(rules.rules) == ["default-two", "live-apps"]
+    assert [(one.rule.name, one.why) for one in rules.off] == [
+        ("default-one", "policy.rules.default-one.enabled is false"),
+        ("all-apps", "policy.rules.all-apps.enabled is false"),
+    ]
+
+
+def test_default_rules_are_switched_off_together(language: Language) -> None:
+    """Without default rules those of files remain; a switch of a single one changes nothing about that."""
+    rules = put_together(language, Policy(default_rules=False, rules={"default-one": RuleSwitch(severity="critical")}))
+    assert names(rules.rules) == ["all-apps", "live-apps"]
+    assert {one.rule.name: one.why for one in rules.off} == {
+        "default-one": "policy.default_rules is false",
+        "default-two": "policy.default_rules is false",
+    }
+
+
+def test_a_severity_is_replaced_by_name(language: Language) -> None:
+    """A switch's severity takes the place of the rule's own, which makes another version of it."""
+    rules = put_together(language, Policy(rules={"default-one": RuleSwitch(severity="critical")}))
+    before = put_together(language, Policy())
+    assert [one.rule.severity for one in rules.rules[:2]] == [Severity.CRITICAL, Severity.WARNING]
+    assert rules.rules[0].rule.version != before.rules[0].rule.version
+    assert rules.rules[1].rule.version == before.rules[1].rule.version
+
+
+def test_an_app_has_the_rules_that_apply_to_it_and_what_is_expected_of_it(language: Language) -> None:
+    """Rules for other apps are left out; what is expected of the app stands last, its number of tasks apart."""
+    rules = put_together(language, Policy(default_rules=False), App(id="live-1", expect=EXPECT), App(id="other"))
+    live, other = rules.of_app("a", "live-1"), rules.of_app("a", "other")
+    assert names(live.rules) == ["all-apps", "live-apps", "expect-region", "expect-mix-mode"]
+    assert live.count is not None
+    assert live.count.rule.name == "expect-tasks"
+    assert names(other.rules) == ["all-apps"]
+    assert other.count is None
+    assert names(rules.of_app("b", "live-1").rules) == ["all-apps", "live-apps"]
+
+
+def test_what_is_expected_is_switched_by_name_for_all_apps(language: Language) -> None:
+    """Expectations are switched as other rules are, also that about the number of tasks."""
+    switches = {
+        "expect-region": RuleSwitch(enabled=False),
+        "expect-mix-mode": RuleSwitch(severity="info"),
+        "expect-tasks": RuleSwitch(enabled=False),
+    }
+    apps = (App(id="one", expect=EXPECT), App(id="two", expect=Expect(region=("AP-Singapore",))))
+    rules = put_together(language, Policy(default_rules=False, rules=switches), *apps)
+    one, two = rules.of_app("a", "one"), rules.of_app("a", "two")
+    assert [(rule.rule.name, rule.rule.severity) for rule in one.rules[1:]] == [("expect-mix-mode", Severity.INFO)]
+    assert names(two.rules) == ["all-apps"]
+    assert (one.count, two.count) == (None, None)
+    assert {off.rule.name for off in rules.off} >= {"expect-region", "expect-tasks"}
+    assert len({off.rule.name for off in rules.off}) == len(rules.off)
+
+
+def test_all_rules_are_listed_once(language: Language) -> None:
+    """What is expected of several apps is one rule of the list."""
+    rules = put_together(
+        language, Policy(), App(id="one", expect=EXPECT), App(id="two", expect=Expect(region=("AP-Singapore",)))
+    )
+    assert [rule.name for rule in rules.all_rules()] == [
+        "default-one",
+        "default-two",
+        "all-apps",
+        "live-apps",
+        "expect-region",
+        "expect-mix-mode",
+        "expect-tasks",
+    ]
+
+
+def test_what_many_apps_have_in_common_is_compiled_once(language: Language) -> None:
+    """A thousand apps of which the same is expected cost one compilation."""
+    asked = []
+
+    def expectations(expect: Expect) -> AppExpectations:
+        asked.append(expect)
+        return ExpectationRules(language).of(expect)
+
+    apps = tuple(App(id=f"app-{number}", expect=EXPECT) for number in range(1000))
+    rules = rule_set(Config(accounts=(Account(name="a", apps=apps),)), [], [], expectations)
+    assert asked == [EXPECT]
+    assert len(rules.expectations) == 1000
+
+
+def test_the_empty_set_has_no_rules() -> None:
+    """The set without rules holds nothing against anyone."""
+    rules = RuleSet.empty()
+    assert rules.of_app("a", "live").rules == ()
+    assert rules.all_rules() == ()
+    assert rules.off == ()

@@ -1,0 +1,85 @@
+"""Tests of which tasks push to one URL."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.core.task import Task
+from exporter.rules.finding_events import AppKey
+from exporter.rules.shared_outputs import SharedOutputs
+from tests.metrics.builders import PLAIN
+from tests.support.policy_world import LIVE, OTHER, make_task
+
+_changes = st.lists(
+    st.tuples(
+        st.sampled_from([LIVE, OTHER]),
+        st.sampled_from("abc"),
+        st.none() | st.lists(st.integers(1, 4), max_size=3, unique=True),
+    ),
+    max_size=25,
+)
+
+
+@given(_changes)
+def test_counts_are_those_of_the_tasks_and_changes_are_told(
+    changes: list[tuple[AppKey, str, list[int] | None]],
+) -> None:
+    """After each change every task's number is right, and every other task whose number has moved was told of."""
+    touched: set[tuple[AppKey, str]] = set()
+    shared = SharedOutputs(lambda app, task_id: touched.add((app, task_id)))
+    tasks: dict[tuple[AppKey, str], Task] = {}
+    for row, (app, task_id, urls) in enumerate(changes):
+        before = _numbers(shared, tasks)
+        known = tasks.pop((app, task_id), None)
+        after = None if urls is None else make_task(task_id, row, PLAIN, urls=urls)
+        touched.clear()
+        shared.replace(app, task_id, known, after)
+        if after is not None:
+            tasks[app, task_id] = after
+        now = _numbers(shared, tasks)
+        assert now == _expected(tasks)
+        moved = {holder for holder in now if holder in before and now[holder] != before[holder]}
+        assert moved - {(app, task_id)} <= touched
+        assert touched <= tasks.keys() - {(app, task_id)}
+
+
+def test_a_version_that_is_told_twice_counts_once() -> None:
+    """Telling again what is known neither counts nor touches anything."""
+    touched: list[tuple[AppKey, str]] = []
+    shared = SharedOutputs(lambda app, task_id: touched.append((app, task_id)))
+    one, two = make_task("one", 1, PLAIN, urls=[7]), make_task("two", 2, PLAIN, urls=[7])
+    shared.replace(LIVE, "one", None, one)
+    shared.replace(LIVE, "two", None, two)
+    assert touched == [(LIVE, "one")]
+    shared.replace(LIVE, "two", two, two)
+    shared.replace(LIVE, "two", None, two)
+    assert touched == [(LIVE, "one")]
+    assert shared.count(LIVE, one) == shared.count(LIVE, two) == 1
+
+
+def test_an_app_that_goes_takes_its_tasks_with_it() -> None:
+    """A task that shared a URL with an app that is gone is told of, and is alone."""
+    touched: list[tuple[AppKey, str]] = []
+    shared = SharedOutputs(lambda app, task_id: touched.append((app, task_id)))
+    one = make_task("one", 1, PLAIN, urls=[7])
+    shared.replace(LIVE, "one", None, one)
+    shared.replace(OTHER, "one", None, one)
+    assert shared.count(LIVE, one) == 1
+    touched.clear()
+    shared.remove_app(OTHER)
+    assert touched == [(LIVE, "one")]
+    assert shared.count(LIVE, one) == 0
+
+
+def _numbers(shared: SharedOutputs, tasks: dict[tuple[AppKey, str], Task]) -> dict[tuple[AppKey, str], int]:
+    return {(app, task_id): shared.count(app, task) for (app, task_id), task in tasks.items()}
+
+
+def _expected(tasks: dict[tuple[AppKey, str], Task]) -> dict[tuple[AppKey, str], int]:
+    """Count by looking at all other tasks."""
+    return {
+        holder: sum(
+            any(digest in other.output_digests for other_holder, other in tasks.items() if other_holder != holder)
+            for digest in task.output_digests
+        )
+        for holder, task in tasks.items()
+    }

@@ -1,0 +1,59 @@
+"""Tests of a task as rules see it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from exporter.collector.inventory import Entry
+from exporter.config.model import App, Quota
+from exporter.rules.subject import Subject, app_facts
+from exporter.rules.vocabulary import NAMES
+from tests.metrics.builders import PLAIN
+from tests.support.policy_world import LANGUAGE, make_task
+
+APP = App(id="live", name="Main stage", owner="live-ops", quota=Quota(single=200, mixed=None))
+
+
+def _subject(counted: list[str] | None = None) -> Subject:
+    """Return a task that was first seen an hour ago; `counted` gets a TaskId whenever its URLs are counted."""
+
+    def count(task: object) -> int:
+        (counted if counted is not None else []).append(str(getattr(task, "task_id", "")))
+        return 2
+
+    entry = Entry(make_task("task-1", 1, PLAIN), first_seen=1000.0, last_changed=2000.0, sent_at=0.0)
+    return Subject(entry, app_facts("prod", APP), now=4600.0, shared_outputs=count, language=LANGUAGE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_variable_of_the_vocabulary_is_there(name: str) -> None:
+    """An activation can be made of each variable that a rule can name."""
+    _subject().activation([name])
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'task_id == "task-1" && channel_id == "channel-of-task-1"',
+        'task.region == "CN-Shanghai" && task.mix_mode == "mixed"',
+        'age == duration("1h") && now - first_seen == age',
+        'last_changed == timestamp("1970-01-01T00:33:20Z")',
+        "shared_outputs == 2",
+        'app.id == "live" && app.name == "Main stage" && app.owner == "live-ops" && app.account == "prod"',
+        "app.quota.single == 200 && !has(app.quota.mixed)",
+    ],
+)
+def test_rules_see_what_there_is(condition: str) -> None:
+    """Each variable has the task's value, of the type that the vocabulary declares."""
+    expression = LANGUAGE.compile_condition(condition)
+    assert expression.evaluate(_subject().activation(expression.uses)) is True
+
+
+def test_what_is_not_asked_for_is_not_made() -> None:
+    """URLs are counted when a rule asks for them, and once."""
+    counted: list[str] = []
+    subject = _subject(counted)
+    assert (subject.now, subject.age) == (datetime.fromtimestamp(4600, UTC), timedelta(hours=1))
+    assert counted == []
+    assert subject.shared_outputs == subject.shared_outputs == 2
+    assert counted == ["task-1"]

@@ -1,0 +1,155 @@
+"""The accesses of a configuration against a service: what accounts share, and what a change leaves behind."""
+
+import asyncio
+import random
+import time
+from bisect import bisect_right
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from exporter.aliyun.errors import ApiError
+from exporter.aliyun.transport import open_session
+from exporter.collector.rate_limiter import Priority
+from exporter.collector.reading import Window
+from exporter.commands import exit_codes
+from exporter.commands.check_config import check_config
+from exporter.config.credential_kinds import AccessKey, CredentialsUri, DefaultChain
+from exporter.config.model import Account, App, Config
+from exporter.core.clock import SystemClock
+from exporter.core.secret import Secret, SecretFile
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.service.accounts import Accesses
+from exporter.service.configuration_source import ConfigurationSource
+from tests.support.fake_service import serving
+from tests.support.log_state import logging_restored
+
+RATE = 10
+KEY = AccessKey(access_key_id="id", access_key_secret=Secret("secret"))
+
+
+class Arrivals:
+    """Answers with empty pages, or refusals, and remembers when requests came."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.refused_secrets = 0
+
+    def answer(self, _request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request."""
+        self.times.append(time.monotonic())
+        if self.refused_secrets:
+            self.refused_secrets -= 1
+            return web.json_response({"RequestId": "r", "Code": "SignatureDoesNotMatch"}, status=400)
+        return web.json_response({"RequestId": "r", "MPUTasks": []})
+
+    def most_in_a_second(self) -> int:
+        """Return how many came within one second at most."""
+        times = sorted(self.times)
+        return max(bisect_right(times, first + 1.0) - place for place, first in enumerate(times))
+
+
+@asynccontextmanager
+async def opened(*accounts: Account) -> AsyncIterator[tuple[Accesses, SelfMetrics]]:
+    """Open accounts."""
+    metrics = SelfMetrics(version="0")
+    accesses = Accesses(metrics, clock=SystemClock(), rng=random.Random(1), open_session=open_session)  # noqa: S311
+    await accesses.apply(Config(accounts=accounts))
+    try:
+        yield accesses, metrics
+    finally:
+        await accesses.close()
+
+
+def account(name: str, address: str, **more: object) -> Account:
+    """Return an account with one app."""
+    settings = {"endpoint": address, "requests_per_second": RATE, "credentials": KEY, "apps": (App(id="a"),)}
+    return Account(name=name, **{**settings, **more})  # type: ignore[arg-type]
+
+
+async def ask(accesses: Accesses, name: str) -> None:
+    """Send one request of an account."""
+    await accesses[name].requests.of_app("a").window(Priority.UPDATE)(Window(1, 1))
+
+
+async def test_one_key_from_two_sources_is_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key in the file and the same one from the default chain share a limiter from the first request on."""
+    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "secret")
+    arrivals = Arrivals()
+    async with serving(arrivals.answer) as service:
+        accounts = account("a", service.address), account("b", service.address, credentials=DefaultChain())
+        async with opened(*accounts) as (accesses, _):
+            await asyncio.gather(*(ask(accesses, name) for name in "ab" for _ in range(RATE)))
+    assert len(arrivals.times) == 2 * RATE
+    assert arrivals.most_in_a_second() <= RATE
+
+
+async def test_the_first_second_belongs_to_the_process_before() -> None:
+    """Nothing is sent until all that a process before this one may have sent is a second old."""
+    arrivals = Arrivals()
+    async with serving(arrivals.answer) as service:
+        for _ in range(2):
+            async with opened(account("a", service.address)) as (accesses, _):
+                await asyncio.gather(*(ask(accesses, "a") for _ in range(RATE)))
+    assert arrivals.most_in_a_second() <= RATE
+
+
+async def test_a_probe_keeps_the_budget_that_accounts_share(capsys: pytest.CaptureFixture[str]) -> None:
+    """Many accounts of one key are probed within its rate; one that fails hides none of the others."""
+    arrivals = Arrivals()
+    async with serving(arrivals.answer) as service:
+        accounts = [account(f"a{number}", service.address) for number in range(2 * RATE)]
+        accounts.append(account("bad", "http://nowhere.invalid"))
+        source = ConfigurationSource.of_config(Config(accounts=tuple(accounts)))
+        with logging_restored():
+            assert await asyncio.to_thread(check_config, source, Path("x.yml"), probe=True) == exit_codes.UNREAD
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.endswith("ok: it has no task") for line in lines) == 2 * RATE
+    assert any(line.startswith("bad/a: network_error: ") for line in lines)
+    assert arrivals.most_in_a_second() <= RATE
+
+
+async def test_a_rotated_secret_is_used_at_once(tmp_path: Path) -> None:
+    """A request that is refused for its signature is signed again with what the file holds then, and succeeds."""
+    path = tmp_path / "secret"
+    path.write_text("old")
+    arrivals = Arrivals()
+    async with serving(arrivals.answer) as service:
+        key = AccessKey(access_key_id="id", access_key_secret=SecretFile(path))
+        async with opened(account("a", service.address, credentials=key)) as (accesses, _):
+            await ask(accesses, "a")
+            path.write_text("new")
+            await ask(accesses, "a")
+            arrivals.refused_secrets = 1
+            with pytest.raises(ApiError, match="does not match"):
+                await ask(accesses, "a")
+        signatures = [request.headers["Authorization"].partition("Signature=")[2] for request in service.requests]
+    assert len(set(signatures)) == len(signatures) == 3
+
+
+async def test_a_permanent_key_ends_the_expiry() -> None:
+    """With the reload that takes the temporary key away its expiry ends, and its source with the next request."""
+    token = {
+        "Code": "Success",
+        "AccessKeyId": "STS.id",
+        "AccessKeySecret": "s",
+        "SecurityToken": "t",
+        "Expiration": "2100-01-01T00:00:00Z",
+    }
+    async with serving(lambda _: web.json_response(token)) as tokens, serving(Arrivals().answer) as service:
+        uri = CredentialsUri(uri=f"{tokens.address}/key")
+        async with opened(account("a", service.address, credentials=uri)) as (accesses, metrics):
+            await ask(accesses, "a")
+            text = metrics.render(openmetrics=False).decode()
+            assert 'credentials_info{account="a",source="credentials_uri"} 1' in text
+            assert "rtcmpu_exporter_credentials_expiry_timestamp_seconds{" in text
+            await accesses.apply(Config(accounts=(account("a", service.address),)))
+            await ask(accesses, "a")
+            text = metrics.render(openmetrics=False).decode()
+            assert 'credentials_info{account="a",source="access_key"} 1' in text
+            assert "credentials_uri" not in text
+            assert "rtcmpu_exporter_credentials_expiry_timestamp_seconds{" not in text

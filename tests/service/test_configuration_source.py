@@ -1,0 +1,174 @@
+"""Tests of where the configuration comes from."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from exporter.config.mistakes import ConfigError
+from exporter.config.model import Config
+from exporter.rules.rule_loader import Loaded
+from exporter.rules.rule_set import RuleSet
+from exporter.service import configuration_source
+from exporter.service.configuration_source import ConfigurationSource
+from tests.support.configurations import account, write_configuration
+
+ENDPOINT = "https://live.example.com"
+
+
+def _source(directory: Path, patterns: str) -> ConfigurationSource:
+    """Return a source whose files of apps are `patterns`."""
+    return ConfigurationSource.of_file(
+        write_configuration(directory, account(ENDPOINT, more=f"app_files: [{patterns}]")), {}
+    )
+
+
+def _ids(loaded: Loaded) -> list[str]:
+    return [app.id for one in loaded.config.accounts for app in one.apps]
+
+
+def _replace(path: Path, content: str) -> None:
+    """Write a file in one step, so that its state is surely another."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(content)
+    new.rename(path)
+
+
+def test_before_the_first_load_nothing_has_changed(tmp_path: Path) -> None:
+    """A source that was never loaded watches nothing."""
+    assert not _source(tmp_path, "'*.apps'").files_changed()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "file"),
+    [("'*.apps'", "a.apps"), ("teams/*/apps.yml", "teams/one/apps.yml"), ("'**/apps.yml'", "a/b/c/apps.yml")],
+)
+def test_a_file_that_comes_changes_or_goes_is_noticed(pattern: str, file: str, tmp_path: Path) -> None:
+    """Each of the three is a change until the next load, which brings the apps in; a second look finds no other."""
+    source = _source(tmp_path, pattern)
+    assert _ids(source.load()) == ["app-1"]
+    assert not source.files_changed()
+
+    _replace(tmp_path / file, "- id: app-2\n")
+    assert source.files_changed()
+    assert _ids(source.load()) == ["app-1", "app-2"]
+    assert not source.files_changed()
+
+    _replace(tmp_path / file, "- id: app-3\n")
+    assert source.files_changed()
+    assert _ids(source.load()) == ["app-1", "app-3"]
+
+    (tmp_path / file).unlink()
+    assert source.files_changed()
+    assert _ids(source.load()) == ["app-1"]
+    assert not source.files_changed()
+
+
+def test_a_file_that_is_named_is_followed_in_a_directory_with_odd_characters(tmp_path: Path) -> None:
+    """A name without a pattern is looked for as it is, wherever it stands."""
+    directory = tmp_path / "team [a] *"
+    _replace(directory / "apps.yml", "- id: app-2\n")
+    source = _source(directory, "apps.yml")
+    source.load()
+    assert not source.files_changed()
+
+    _replace(directory / "apps.yml", "- id: app-3\n")
+    assert source.files_changed()
+
+
+def test_a_bad_file_is_refused_once_and_noticed_again_when_it_is_mended(tmp_path: Path) -> None:
+    """A file with mistakes does not make every later look a change; mending it does."""
+    source = _source(tmp_path, "'*.apps'")
+    source.load()
+    _replace(tmp_path / "a.apps", "- nonsense\n")
+
+    with pytest.raises(ConfigError):
+        source.load()
+    assert not source.files_changed()
+
+    _replace(tmp_path / "a.apps", "- id: app-2\n")
+    assert source.files_changed()
+    assert _ids(source.load()) == ["app-1", "app-2"]
+
+
+def test_a_link_that_is_switched_is_noticed(tmp_path: Path) -> None:
+    """Mounted files are often links into a directory that is exchanged whole: what they lead to counts."""
+    for name in ("one", "two"):
+        _replace(tmp_path / name / "a.apps", f"- id: app-{name}\n")
+    (tmp_path / "data").symlink_to("one")
+    (tmp_path / "a.apps").symlink_to("data/a.apps")
+    source = _source(tmp_path, "'*.apps'")
+    assert _ids(source.load()) == ["app-1", "app-one"]
+
+    (tmp_path / "new").symlink_to("two")
+    (tmp_path / "new").rename(tmp_path / "data")
+    assert source.files_changed()
+    assert _ids(source.load()) == ["app-1", "app-two"]
+
+
+def test_a_configuration_without_files_never_changes() -> None:
+    """What comes from flags or the demonstration has nothing to watch."""
+    loaded = Loaded(config=Config(accounts=()), files=(), globs=(), sha256="", rule_set=RuleSet.empty())
+    source = ConfigurationSource(lambda: loaded)
+    assert source.load() is loaded
+    assert not source.files_changed()
+
+
+RULE = "rules:\n  - {name: %s, title: A rule, severity: info, expect: task.audio_only}\n"
+
+
+def test_a_file_of_rules_that_changes_is_noticed(tmp_path: Path) -> None:
+    """Rule files are watched as files of apps are, and a load brings their rules in."""
+    path = write_configuration(tmp_path, account(ENDPOINT))
+    path.write_text(path.read_text() + "policy: {default_rules: false, rule_files: [rules/*.yml]}\n")
+    source = ConfigurationSource.of_file(path, {})
+    assert source.load().rule_set.rules == ()
+
+    for name in ("one", "another"):
+        _replace(tmp_path / "rules" / "team.yml", RULE % name)
+        assert source.files_changed()
+        assert [rule.rule.name for rule in source.load().rule_set.rules] == [name]
+        assert not source.files_changed()
+
+
+@pytest.mark.parametrize("change", ["another file of the same size", "a new file"])
+@pytest.mark.parametrize("moment", ["before the files are looked at", "just after"])
+def test_what_is_written_while_it_is_read_is_noticed(
+    change: str, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever changes between reading a file and looking at its time is loaded next, also within one tick of times."""
+    _replace(tmp_path / "a.apps", "- id: app-2\n")
+    source = _source(tmp_path, "'*.apps'")
+    times = (tmp_path / "a.apps").stat()
+    look = configuration_source._signature
+
+    def write() -> None:
+        if change == "a new file":
+            _replace(tmp_path / "b.apps", "- id: app-3\n")
+        else:
+            with (tmp_path / "a.apps").open("r+") as file:
+                file.write("- id: app-3\n")
+            os.utime(tmp_path / "a.apps", ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    def look_and_write(loaded: Loaded) -> object:
+        if moment == "just after":
+            signature = look(loaded)
+            write()
+            return signature
+        write()
+        return look(loaded)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(configuration_source, "_signature", look_and_write)
+        assert "app-3" not in _ids(source.load())
+    assert [source.change_has_settled() for _ in range(2)] == [False, True]
+    assert "app-3" in _ids(source.load())
+    assert [source.change_has_settled() for _ in range(3)] == [False] * 3
+
+
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    """A configuration that is none of the files that end is a mistake like others."""
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ConfigError, match="it is not a regular file"):
+        ConfigurationSource.of_file(tmp_path / "fifo", {}).load()

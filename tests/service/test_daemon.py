@@ -1,0 +1,360 @@
+"""Tests of the daemon as a whole, in this process: readiness, health, reloads, what it answers, and its end."""
+
+import asyncio
+import json
+import random
+import re
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import structlog
+
+from exporter.config.credential_kinds import EcsRamRole
+from exporter.config.mistakes import ConfigError, Mistake, Position
+from exporter.config.model import Collection, Config
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.rules.rule_loader import Loaded
+from exporter.rules.rule_set import RuleSet
+from exporter.service import daemon
+from exporter.service.configuration_source import ConfigurationSource
+from exporter.service.daemon import LONGEST_START_SECONDS, STUCK_SECONDS, Daemon, Options
+from exporter.storage import state_file
+from tests.support.certificates import HASH, PASSWORD
+from tests.support.hanging import hanging_call
+from tests.support.http import Answer, ask, basic_auth
+from tests.support.monitored import Simulated, app_ids, config, sample, simulated, until
+
+EPHEMERAL = Options(listen_addresses=("127.0.0.1:0",))
+
+
+class AheadClock:
+    """The machine's clock, which a test can put ahead."""
+
+    def __init__(self) -> None:
+        self.ahead_seconds = 0.0
+
+    def now(self) -> float:
+        """Wall-clock time, in seconds since 1970."""
+        return time.time() + self.ahead_seconds
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start."""
+        return time.monotonic() + self.ahead_seconds
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep on the running event loop."""
+        await asyncio.sleep(seconds)
+
+
+class Started:
+    """A daemon that runs as a task, with a configuration that a test can exchange."""
+
+    def __init__(self, first: Config | ConfigError, options: Options = EPHEMERAL) -> None:
+        self.next = first
+        self.loads = 0
+        self.clock = AheadClock()
+        metrics = SelfMetrics(version="0")
+        rng = random.Random(1)  # noqa: S311 - no secret
+        self.daemon = Daemon(ConfigurationSource(self._load), options, metrics, clock=self.clock, rng=rng)
+        self.running = asyncio.create_task(self.daemon.run())
+
+    async def ask(self, path: str, user: str | None = None) -> Answer:
+        """Ask over HTTP, without holding up the daemon."""
+        headers = {} if user is None else basic_auth(user, PASSWORD)
+        return await asyncio.to_thread(ask, f"http://{self.daemon.addresses[0]}{path}", headers=headers)
+
+    async def metrics(self) -> str:
+        """Return the exposition."""
+        answer = await self.ask("/metrics")
+        assert answer.status == 200
+        return answer.text
+
+    async def until_data_of(self, *apps: str) -> None:
+        """Wait until exactly these apps have tasks that are published."""
+
+        async def are_there() -> bool:
+            return app_ids(await self.metrics(), "rtcmpu_tasks") == set(apps)
+
+        await until(are_there)
+
+    def _load(self) -> Loaded:
+        self.loads += 1
+        if isinstance(self.next, ConfigError):
+            raise self.next
+        return Loaded(config=self.next, files=(), globs=(), sha256=f"digest-{self.loads}", rule_set=RuleSet.empty())
+
+
+@asynccontextmanager
+async def started(first: Config, options: Options = EPHEMERAL) -> AsyncIterator[Started]:
+    """Run a daemon, and end it whatever happens."""
+    one = Started(first, options)
+    try:
+        await one.daemon.wait_until_listening(one.running)
+        yield one
+    finally:
+        one.daemon.stop()
+        await asyncio.wait_for(one.running, timeout=10)
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulated]:
+    """Serve three small apps."""
+    async with simulated() as service:
+        yield service
+
+
+def _mistaken() -> ConfigError:
+    """Return the error of a file with two mistakes."""
+    places = (Position(0, "rtcmpu.yml", 1, 2), Position(0, "rtcmpu.yml", 3, 4))
+    return ConfigError([Mistake(place, f"unknown key {key}") for place, key in zip(places, "ab", strict=True)])
+
+
+async def test_it_is_ready_when_every_app_has_finished_an_attempt(simulator: Simulated) -> None:
+    """Until then it says how many are missing; an attempt that fails counts as well as one that succeeds."""
+    async with started(simulator.config("app-1", "app-2", "nobodys")) as one:
+        assert one.daemon.ready() == "3 of 3 apps wait for their first sweep"
+        await until(lambda: one.daemon.ready() is None)
+        text = await one.metrics()
+        assert sample(text, "rtcmpu_up", app_id="app-1") == 1
+        assert sample(text, "rtcmpu_collection_state", app_id="nobodys", state="app_invalid") == 1
+        assert (await one.ask("/-/ready")).text == "ready\n"
+
+
+async def test_it_is_ready_after_a_minute_whatever_the_service_does() -> None:
+    """A service that never answers does not keep it from being ready for ever, and never makes it unhealthy."""
+    async with simulated(faults=["hang"], longest_hang_seconds=5) as hanging, started(hanging.config("app-1")) as one:
+        answer = await one.ask("/-/ready")
+        assert (answer.status, answer.text) == (503, "1 of 1 apps wait for their first sweep\n")
+        one.clock.ahead_seconds = LONGEST_START_SECONDS - 5
+        assert one.daemon.ready() is not None
+        one.clock.ahead_seconds = LONGEST_START_SECONDS
+        assert one.daemon.ready() is None
+        await until(lambda: one.daemon.healthy() is None)
+
+
+async def test_it_is_healthy_while_its_loop_beats(simulator: Simulated) -> None:
+    """A loop that is not heard of for long makes it unhealthy, until it beats again; failing apps never do."""
+    async with started(simulator.config("nobodys")) as one:
+        await until(lambda: one.daemon.ready() is None)
+        assert (await one.ask("/-/healthy")).status == 200
+
+        one.clock.ahead_seconds = STUCK_SECONDS + 2
+        assert re.fullmatch(r"the event loop has not beaten for 1[789] s", one.daemon.healthy() or "")
+        await until(lambda: one.daemon.healthy() is None)
+
+
+async def test_when_it_stops_it_is_not_ready_and_ends(simulator: Simulated) -> None:
+    """After a stop it says so, and is gone in time."""
+    async with started(simulator.config("app-1")) as one:
+        await one.until_data_of("app-1")
+        address = f"http://{one.daemon.addresses[0]}/metrics"
+        one.daemon.stop()
+        assert one.daemon.ready() == "it is stopping"
+        await asyncio.wait_for(one.running, timeout=5)
+        with pytest.raises(OSError, match="refused"):
+            await asyncio.to_thread(ask, address)
+
+
+async def test_a_reload_keeps_what_is_unchanged(simulator: Simulated) -> None:
+    """While another app comes and one goes, each scrape has the data of the app that stays."""
+    async with started(simulator.config("app-1", "app-2")) as one:
+        await one.until_data_of("app-1", "app-2")
+        one.next = simulator.config("app-1", "app-3")
+        reload = asyncio.create_task(one.daemon.reload())
+        seen: set[str] = set()
+        async with asyncio.timeout(15):
+            while seen != {"app-1", "app-3"}:
+                seen = app_ids(await one.metrics(), "rtcmpu_tasks")
+                assert "app-1" in seen
+        await reload
+        text = await one.metrics()
+        assert 'app_id="app-2"' not in text
+        assert sample(text, "rtcmpu_exporter_config_info", sha256="digest-2") == 1
+        assert sample(text, "rtcmpu_exporter_config_info", sha256="digest-1") is None
+        assert "app-3" in (await one.ask("/config")).text
+
+
+async def test_a_reload_of_a_bad_configuration_changes_nothing(simulator: Simulated) -> None:
+    """Every mistake is logged, a metric says so, and the configuration before goes on; a good one mends that."""
+    async with started(simulator.config("app-1")) as one:
+        await one.until_data_of("app-1")
+        shown = (await one.ask("/config")).text
+        one.next = _mistaken()
+        with structlog.testing.capture_logs() as logs:
+            await one.daemon.reload()
+
+        refused = [log for log in logs if "refused" in log["event"]]
+        assert [log["mistake"] for log in refused] == ["rtcmpu.yml:1:2: unknown key a", "rtcmpu.yml:3:4: unknown key b"]
+        assert {log["log_level"] for log in refused} == {"warning"}
+        text = await one.metrics()
+        assert app_ids(text, "rtcmpu_tasks") == {"app-1"}
+        assert sample(text, "rtcmpu_exporter_config_last_reload_successful") == 0
+        assert sample(text, "rtcmpu_exporter_config_info", sha256="digest-1") == 1
+        assert (await one.ask("/config")).text == shown
+
+        one.next = simulator.config("app-1")
+        await one.daemon.reload()
+        assert sample(await one.metrics(), "rtcmpu_exporter_config_last_reload_successful") == 1
+
+
+async def test_the_web_configuration_is_followed_and_reloaded(
+    simulator: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change counts by itself; one that drops all users is refused, and a reload says why."""
+    monkeypatch.setattr(daemon, "WATCH_SECONDS", 0.02)
+    file = tmp_path / "web.yml"
+    options = Options(listen_addresses=("127.0.0.1:0",), web_config_file=file)
+
+    def write(text: str) -> None:
+        file.write_text(text)
+
+    async def is_let_in() -> bool:
+        return (await one.ask("/metrics", "bob")).status == 200
+
+    write(f"basic_auth_users: {{alice: {HASH}}}\n")
+    async with started(simulator.config("app-1"), options) as one:
+        assert not await is_let_in()
+        write(f"basic_auth_users: {{bob: {HASH}}}\n")
+        await until(is_let_in)
+        write("# nobody\n")
+        reason = await one.daemon.reload()
+        assert reason is not None
+        assert reason.startswith("basic_auth_users is missing")
+        assert (await one.ask("/metrics")).status == 401
+        text = (await one.ask("/metrics", "bob")).text
+        assert sample(text, "rtcmpu_exporter_web_config_last_reload_successful") == 0
+        assert sample(text, "rtcmpu_exporter_config_last_reload_successful") == 1
+        write(f"basic_auth_users: {{bob: {HASH}}}\n")
+        assert await one.daemon.reload() is None
+        text = (await one.ask("/metrics", "bob")).text
+        assert sample(text, "rtcmpu_exporter_web_config_last_reload_successful") == 1
+
+
+async def test_reloads_that_come_together_do_not_mix(simulator: Simulated) -> None:
+    """Of several reloads at once the last one holds, wholly: each app is read once, nothing is left of the others."""
+    async with started(simulator.config("app-1", "app-2", "app-3")) as one:
+        await one.until_data_of("app-1", "app-2", "app-3")
+        for app in one.daemon._monitor.apps.values():
+            app.picture.swept()  # what is let go has something to end, which takes a while
+        reloads: list[asyncio.Task[str | None]] = []
+        for apps in (("app-2",), ("app-3", "app-1"), ("app-1", "app-2")):
+            one.next = config(simulator.account(*apps, requests_per_second=10 + len(reloads)))
+            reloads.append(asyncio.create_task(one.daemon.reload()))
+            await asyncio.sleep(0)
+        await asyncio.gather(*reloads)
+
+        assert [view.status.app_id for view in one.daemon.statuses()] == ["app-1", "app-2"]
+        scheduled = sorted((collector.app.id, kind) for collector, kind in one.daemon._monitor._schedule._jobs)
+        assert scheduled == [(app, kind) for app in ("app-1", "app-2") for kind in ("sweep", "update")]
+        await one.until_data_of("app-1", "app-2")
+        assert 'app_id="app-3"' not in await one.metrics()
+
+
+async def test_it_can_be_stopped_while_it_starts(tmp_path: Path) -> None:
+    """A configuration or a state that a file system never gives keeps neither a stop nor the next start waiting."""
+    with hanging_call() as hang:
+        for where in ("exporter.storage.state_keeper.state_file.read", "tests.service.test_daemon.Started._load"):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(where, hang)
+                one = Started(Config(accounts=(), collection=Collection(state_file=tmp_path / "state")))
+                await asyncio.sleep(0.05)
+                assert not one.running.done()
+                one.daemon.stop()
+                await asyncio.wait_for(one.running, timeout=5)
+
+
+async def test_a_file_system_that_does_not_answer_stops_no_reload_for_ever(
+    simulator: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload that can't read is refused with a sentence, the next ones too, and the first that can takes effect."""
+    monkeypatch.setattr("exporter.service.daemon.LONGEST_READ_SECONDS", 0.2)
+    async with started(simulator.config("app-1")) as one:
+        with hanging_call() as hang, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(one.daemon._source, "_read", hang)
+            for _ in range(2):
+                assert "can't be read within" in (await one.daemon.reload() or "")
+            assert sample(await one.metrics(), "rtcmpu_exporter_config_last_reload_successful") == 0
+        await until(lambda: not [thread for thread in threading.enumerate() if thread.name == "read configuration"])
+        assert await one.daemon.reload() is None
+
+
+async def test_a_stop_saves_what_changed_since_the_last_sweep(simulator: Simulated, tmp_path: Path) -> None:
+    """Changes that updates brought are in the file after a clean stop."""
+    path = tmp_path / "state"
+    seldom = Collection(interval_seconds=0.1, sweep_interval_seconds=600, stale_after_seconds=1200, state_file=path)
+    async with started(config(simulator.account("app-1"), collection=seldom)) as one:
+        await one.until_data_of("app-1")
+        await one.daemon._state_keeper.save()
+        simulator.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
+
+        async def is_seen() -> bool:
+            return sample(await one.metrics(), "rtcmpu_task_changes_total", change="added") == 1
+
+        await until(is_seen)
+    (saved,) = state_file.read(path) or []
+    assert "new" in [task.task_id for task in saved.tasks]
+
+
+async def test_the_state_of_another_service_is_not_used(tmp_path: Path) -> None:
+    """After a move to another endpoint nothing is shown before the first sweep, and nothing counts as changed."""
+    path = tmp_path / "state"
+    collection = Collection(interval_seconds=0.2, sweep_interval_seconds=1, stale_after_seconds=60, state_file=path)
+    async with simulated(tasks=10) as before, simulated(tasks=5, faults=["slow"]) as after:
+        async with started(config(before.account("app-1"), collection=collection)) as one:
+            await one.until_data_of("app-1")
+        with structlog.testing.capture_logs() as logs:
+            async with started(config(after.account("app-1"), collection=collection)) as one:
+                assert app_ids(await one.metrics(), "rtcmpu_tasks") == set()
+                await one.until_data_of("app-1")
+                text = await one.metrics()
+                for change in ("added", "removed", "modified"):
+                    assert sample(text, "rtcmpu_task_changes_total", change=change) == 0
+    assert "saved tasks are not used: they are of another endpoint" in [log["event"] for log in logs]
+
+
+async def test_hanging_calls_of_some_accounts_freeze_nothing_else(
+    simulator: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten accounts whose credentials never come, and threads that hang: publication, sums and passwords go on."""
+    with hanging_call() as hang:
+        monkeypatch.setattr("exporter.aliyun.credentials._Official.fetch", hang)
+        stuck = [
+            simulator.account("app-2", name=f"stuck-{number}", credentials=EcsRamRole(role_name=f"role-{number}"))
+            for number in range(10)
+        ]
+        async with started(config(*stuck, simulator.account("app-1", name="fine"))) as one:
+            await until(lambda: one.daemon.statuses()[-1].status.up)
+            simulator.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
+
+            async def is_seen() -> bool:
+                return sample(await one.metrics(), "rtcmpu_task_changes_total", account="fine", change="added") == 1
+
+            await until(is_seen, within_seconds=5)
+            assert len([each for each in threading.enumerate() if each.name == "fetch credentials"]) == len(stuck)
+
+
+async def test_a_bad_first_configuration_ends_the_start() -> None:
+    """Without a configuration to fall back on, its mistakes are the caller's."""
+    one = Started(_mistaken())
+    with pytest.raises(ConfigError, match="unknown key a"):
+        await one.daemon.wait_until_listening(one.running)
+
+
+async def test_what_is_published_is_what_the_pages_say(simulator: Simulated) -> None:
+    """Metrics, API and page agree about an app, and requests are counted by their route."""
+    async with started(config(simulator.account("app-1"))) as one:
+        await one.until_data_of("app-1")
+        (app,) = json.loads((await one.ask("/api/v1/apps")).text)["apps"]
+        await one.ask("/no/such/page")
+        text = await one.metrics()
+        published = {(task["task_region"], task["mix_mode"]): task["count"] for task in app["tasks"] if task["count"]}
+        for (region, mode), count in published.items():
+            assert sample(text, "rtcmpu_tasks", task_region=region, mix_mode=mode) == count
+        assert sum(published.values()) == 10
+        assert "1 of 1 apps up" in (await one.ask("/")).text
+        assert sample(text, "rtcmpu_exporter_http_requests_total", path="/api/v1/apps", code="200") == 1
+        assert sample(text, "rtcmpu_exporter_http_requests_total", path="other", code="404") == 1

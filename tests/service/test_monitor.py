@@ -1,0 +1,404 @@
+"""Tests of the monitor: what it reads, and what another configuration changes of that."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import structlog
+
+from exporter.config.capacity import forecast
+from exporter.config.credential_kinds import AccessKey
+from exporter.config.model import App, Buckets, Collection, Config, Metrics, PerTask, Quota
+from exporter.core.clock import SystemClock
+from exporter.core.secret import Secret
+from exporter.metrics.aggregates import AppReport
+from exporter.metrics.catalogue import families
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.negotiation import Format
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.rules.rule_set import RuleSet
+from exporter.service.monitor import Monitor
+from exporter.service.task_publisher import TaskSeries
+from exporter.service.violation_log import FindingLog
+from exporter.simulator.faults import Fault
+from tests.support.monitored import COLLECTION, Simulated, app_ids, config, sample, simulated, text_of, until
+
+SLOW_SECONDS = 2.5
+"""After that the answer has come that the simulator's fault `slow` holds back."""
+
+
+class Watched:
+    """A monitor and what it publishes."""
+
+    def __init__(self) -> None:
+        metrics = SelfMetrics(version="0")
+        self.exposition: Exposition[AppReport] = Exposition(families(), metrics)
+        rng = random.Random(1)  # noqa: S311 - no secret
+        clock = SystemClock()
+        self.monitor = Monitor(
+            self.exposition, metrics, clock=clock, rng=rng, changed=lambda: None, finding_events=FindingLog(clock)
+        )
+
+    async def apply(self, config: Config) -> None:
+        """Run a configuration without rules."""
+        await self.monitor.apply(config, RuleSet.empty())
+
+    @property
+    def text(self) -> str:
+        """The exposition as it is now."""
+        self.exposition.publish()
+        return text_of(self.exposition.body(Format.TEXT, gzip=False))
+
+    def has_data(self, *apps: str) -> bool:
+        """Whether exactly these apps have tasks that are published."""
+        return app_ids(self.text, "rtcmpu_tasks") == set(apps)
+
+
+@asynccontextmanager
+async def watching() -> AsyncIterator[Watched]:
+    """Run a monitor without a configuration."""
+    watched = Watched()
+    watched.monitor.start()
+    try:
+        yield watched
+    finally:
+        await watched.monitor.close()
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulated]:
+    """Serve three small apps."""
+    async with simulated() as service:
+        yield service
+
+
+async def test_apps_are_read_and_published_in_the_order_of_the_configuration(simulator: Simulated) -> None:
+    """Every configured app is soon up, with its tasks."""
+    async with watching() as watched:
+        await watched.apply(simulator.config("app-3", "app-1", "app-2"))
+        await until(lambda: watched.has_data("app-1", "app-2", "app-3"))
+        assert [app_id for _, app_id in watched.monitor.apps] == ["app-3", "app-1", "app-2"]
+        assert sample(watched.text, "rtcmpu_up", app_id="app-2") == 1
+
+
+async def test_before_its_first_sweep_an_app_is_pending(simulator: Simulated) -> None:
+    """A new app is published at once, without data."""
+    watched = Watched()
+    await watched.apply(simulator.config("app-1"))
+    assert sample(watched.text, "rtcmpu_up", app_id="app-1") == 0
+    assert sample(watched.text, "rtcmpu_collection_state", app_id="app-1", state="pending") == 1
+    assert app_ids(watched.text, "rtcmpu_tasks") == set()
+    await watched.monitor.close()
+
+
+async def test_an_app_that_is_removed_takes_its_series(simulator: Simulated) -> None:
+    """Nothing is left of a removed app; those that stay are the same as before and never without data."""
+    async with watching() as watched:
+        await watched.apply(simulator.config("app-1", "app-2"))
+        await until(lambda: watched.has_data("app-1", "app-2"))
+        kept = watched.monitor.apps["production", "app-1"]
+
+        await watched.apply(simulator.config("app-3", "app-1"))
+
+        assert watched.monitor.apps["production", "app-1"] is kept
+        assert watched.has_data("app-1")
+        assert 'app_id="app-2"' not in watched.text
+        await until(lambda: watched.has_data("app-1", "app-3"))
+
+
+async def test_an_account_that_is_removed_takes_its_series(simulator: Simulated) -> None:
+    """Nothing is left of a removed account, not even the counters of its requests."""
+    async with watching() as watched:
+        staying, leaving = simulator.account("app-1", name="staying"), simulator.account("app-1", name="leaving")
+        await watched.apply(config(staying, leaving))
+        await until(lambda: (sample(watched.text, "rtcmpu_up", account="leaving") or 0) == 1)
+        assert 'rtcmpu_exporter_api_requests_total{account="leaving"' in watched.text
+
+        await watched.apply(config(staying))
+
+        assert "leaving" not in watched.text
+        assert sample(watched.text, "rtcmpu_exporter_rate_limit_requests_per_second", account="staying") == 40
+
+
+async def test_a_turn_that_runs_on_cannot_bring_a_removed_app_back() -> None:
+    """An app that is removed in the middle of a sweep stays removed when the sweep ends, well or not."""
+    async with simulated(faults=["slow"]) as slow, watching() as watched:
+        await watched.apply(slow.config("app-1", "app-2"))
+        await until(lambda: slow.service.statistics.by_app["app-2"] > 0)
+
+        await watched.apply(slow.config("app-1"))
+        await asyncio.sleep(SLOW_SECONDS)
+
+        assert 'app_id="app-2"' not in watched.text
+
+
+async def test_an_account_that_moves_in_the_middle_of_a_sweep_is_read_anew(caplog: pytest.LogCaptureFixture) -> None:
+    """At another endpoint an account's apps start anew; the sweep that was under way harms nothing and is not told."""
+    async with simulated(faults=["slow"]) as slow, simulated() as other, watching() as watched:
+        await watched.apply(slow.config("app-1"))
+        await until(lambda: slow.service.statistics.by_app["app-1"] > 0)
+        before = watched.monitor.apps["production", "app-1"]
+
+        with caplog.at_level(logging.ERROR):
+            await watched.apply(config(other.account("app-1")))
+            assert watched.monitor.apps["production", "app-1"] is not before
+            await until(lambda: watched.has_data("app-1"))
+            await asyncio.sleep(SLOW_SECONDS)
+
+        assert sample(watched.text, "rtcmpu_up", app_id="app-1") == 1
+        assert caplog.messages == []
+
+
+async def test_other_settings_of_an_account_hold_from_the_next_request_on_and_cut_nothing_off() -> None:
+    """A sweep that is under way ends well although another key signs its later requests, with another budget."""
+    async with simulated(tasks=150, faults=["slow"]) as slow, watching() as watched:
+        await watched.apply(slow.config("app-1"))
+        await until(lambda: slow.service.statistics.by_app["app-1"] > 0)
+        before = watched.monitor.apps["production", "app-1"]
+        access = watched.monitor._accesses["production"]
+        client = access.requests.client
+
+        slow.service.faults.clear()
+        revoked = AccessKey(access_key_id="another", access_key_secret=Secret("key"))
+        await watched.apply(config(slow.account("app-1", requests_per_second=20, credentials=revoked)))
+        await watched.apply(config(slow.account("app-1", requests_per_second=20)))
+
+        assert watched.monitor.apps["production", "app-1"] is before
+        assert access.requests.client is not client
+        await until(lambda: watched.has_data("app-1"))
+        assert sample(watched.text, "rtcmpu_exporter_rate_limit_requests_per_second") == 20
+        outcomes = before.collector.status.attempts
+        assert all(outcome == "ok" for _, outcome in outcomes), outcomes
+        await until(lambda: not access._retired)
+
+
+async def test_another_key_is_used_at_once(simulator: Simulated) -> None:
+    """After a change of credentials the service refuses what the new key may not do; the data stays meanwhile."""
+    async with watching() as watched:
+        await watched.apply(simulator.config("app-1"))
+        await until(lambda: watched.has_data("app-1"))
+
+        revoked = AccessKey(access_key_id="another", access_key_secret=Secret("key"))
+        await watched.apply(config(simulator.account("app-1", credentials=revoked)))
+
+        assert watched.has_data("app-1")
+        await until(lambda: sample(watched.text, "rtcmpu_collection_state", app_id="app-1", state="auth_error") == 1)
+        assert watched.has_data("app-1")
+
+
+async def test_other_buckets_are_counted_from_the_tasks_that_are_known(simulator: Simulated) -> None:
+    """With other bounds the distributions change at once, without a gap and without a request."""
+    async with watching() as watched:
+        await watched.apply(simulator.config("app-1"))
+        await until(lambda: watched.has_data("app-1"))
+        account = simulator.account("app-1")
+
+        buckets = Buckets(panes=(3, 7))
+        await watched.apply(Config(accounts=(account,), collection=COLLECTION, metrics=Metrics(buckets=buckets)))
+
+        assert watched.has_data("app-1")
+        await until(lambda: "rtcmpu_task_panes_bucket" in watched.text and 'le="7.0"' in watched.text)
+        assert 'le="25.0"' not in "".join(
+            line for line in watched.text.splitlines() if line.startswith("rtcmpu_task_panes_bucket")
+        )
+
+
+async def test_an_app_whose_settings_change_is_published_with_them(simulator: Simulated) -> None:
+    """Another name, owner or quota takes effect with the next configuration."""
+    async with watching() as watched:
+        await watched.apply(simulator.config("app-1"))
+        assert sample(watched.text, "rtcmpu_task_quota", app_id="app-1", mix_mode="mixed") is None
+
+        await watched.apply(simulator.config(App(id="app-1", owner="live-ops", quota=Quota(single=200))))
+
+        assert sample(watched.text, "rtcmpu_task_quota", app_id="app-1", mix_mode="single") == 200
+        assert sample(watched.text, "rtcmpu_task_quota", app_id="app-1", mix_mode="mixed") is None
+        assert sample(watched.text, "rtcmpu_app_info", app_id="app-1", owner="live-ops") == 1
+
+
+async def test_what_the_limiter_knows_outlives_a_reload(simulator: Simulated) -> None:
+    """After throttling a reload does not send at full speed again, not even with other settings of the account."""
+    async with watching() as watched:
+        await watched.apply(simulator.config("app-1"))
+        watched.monitor._accesses["production"].limiter.throttled(None)
+
+        for requests_per_second in (40.0, 30.0):
+            account = simulator.account("app-1", "app-2", requests_per_second=requests_per_second)
+            await watched.apply(config(account))
+            rate = sample(watched.text, "rtcmpu_exporter_rate_limit_requests_per_second", account="production")
+            assert rate is not None
+            assert rate <= requests_per_second / 2 + 1
+
+
+async def test_accounts_with_one_key_share_one_limiter(simulator: Simulated) -> None:
+    """Entries of one cloud account are one budget, the lowest of theirs; another key has its own."""
+    async with watching() as watched:
+        other = simulator.account("app-2", name="other").changed(endpoint="http://127.0.0.1:9")
+        await watched.apply(
+            config(
+                simulator.account("app-1", name="one", requests_per_second=30),
+                simulator.account("app-2", name="two", requests_per_second=20),
+                other,
+            )
+        )
+        limiters = {name: access.limiter for name, access in watched.monitor._accesses.items()}
+        assert limiters["one"] is limiters["two"]
+        assert limiters["one"] is not limiters["other"]
+        rates = [
+            sample(watched.text, "rtcmpu_exporter_rate_limit_requests_per_second", account=name)
+            for name in ("one", "two", "other")
+        ]
+        assert rates == [20, 20, 40]
+
+
+async def test_a_budget_that_does_not_suffice_stretches_the_published_intervals(simulator: Simulated) -> None:
+    """The effective intervals are the configured ones times the ratio, and a better budget brings them back."""
+    async with watching() as watched:
+        collection = Collection(interval_seconds=1.0, sweep_interval_seconds=2.0)
+        scarce = config(simulator.account("app-1", "app-2", "app-3", requests_per_second=1), collection=collection)
+        await watched.apply(scarce)
+
+        ratio = sample(watched.text, "rtcmpu_collection_interval_stretch_ratio", app_id="app-1")
+        assert ratio is not None
+        assert ratio == forecast(scarce)[0].pace.stretch_ratio > 5
+        text = watched.text
+        assert sample(text, "rtcmpu_collection_interval_seconds", app_id="app-2") == pytest.approx(ratio)
+        assert sample(text, "rtcmpu_collection_sweep_interval_seconds", app_id="app-2") == pytest.approx(2 * ratio)
+        assert sample(text, "rtcmpu_collection_stale_after_seconds", app_id="app-2") == pytest.approx(4 * ratio)
+
+        ample = config(simulator.account("app-1", requests_per_second=40), collection=collection)
+        await watched.apply(ample)
+        assert sample(watched.text, "rtcmpu_collection_interval_stretch_ratio", app_id="app-1") == 1
+        assert sample(watched.text, "rtcmpu_collection_interval_seconds", app_id="app-1") == 1
+
+
+async def test_known_numbers_of_tasks_replace_the_quotas_in_the_budget(simulator: Simulated) -> None:
+    """Once an app was swept, its real number of pages decides how far the intervals are stretched."""
+    async with watching() as watched:
+        account = simulator.account(App(id="app-1", quota=Quota(single=100_000)), requests_per_second=10)
+        await watched.apply(config(account, collection=COLLECTION))
+        ratio = sample(watched.text, "rtcmpu_collection_interval_stretch_ratio", app_id="app-1")
+        assert ratio is not None
+        assert ratio > 100
+
+        await until(lambda: watched.has_data("app-1"))
+        watched.monitor.look_at_budget()
+
+        assert sample(watched.text, "rtcmpu_collection_interval_stretch_ratio", app_id="app-1") == 1
+
+
+async def test_a_configuration_with_a_bad_ca_file_changes_nothing(simulator: Simulated, tmp_path: Path) -> None:
+    """A CA file that can't be used refuses the whole configuration: apps, budgets and series stay as they were."""
+    bad = tmp_path / "ca.pem"
+    bad.write_text("no certificate")
+    async with watching() as watched:
+        good = simulator.config("app-1")
+        await watched.apply(good)
+        await until(lambda: watched.has_data("app-1"))
+        apps = dict(watched.monitor.apps)
+
+        with pytest.raises(ValueError, match=r"ca\.pem: expected certificates as PEM"):
+            await watched.apply(
+                config(
+                    simulator.account("app-1", requests_per_second=5),
+                    simulator.account("app-2", name="new", limit_group="other"),
+                    simulator.account("app-3", name="bad", ca_file=bad),
+                )
+            )
+
+        assert dict(watched.monitor.apps) == apps
+        watched.monitor.look_at_budget()
+        assert sample(watched.text, "rtcmpu_exporter_rate_limit_requests_per_second") == 40
+        assert 'account="new"' not in watched.text
+        assert 'account="bad"' not in watched.text
+
+
+async def test_a_monitor_that_never_started_can_be_closed() -> None:
+    """Closing is safe at any point of a start that fails."""
+    await Watched().monitor.close()
+
+
+async def test_data_that_becomes_too_old_is_withdrawn(simulator: Simulated) -> None:
+    """While nothing can be read the last data stays, until it is older than promised; then its series go."""
+    async with watching() as watched:
+        with structlog.testing.capture_logs():
+            collection = Collection(interval_seconds=0.2, sweep_interval_seconds=0.5, stale_after_seconds=1.5)
+            await watched.apply(config(simulator.account("app-1"), collection=collection))
+            await until(lambda: watched.has_data("app-1"))
+            simulator.service.faults.add(Fault("internal_error"))
+
+            def fails() -> bool:
+                watched.monitor.look_at_clock()
+                return sample(watched.text, "rtcmpu_up", app_id="app-1") == 0
+
+            await until(fails)
+            assert watched.has_data("app-1")
+            assert sample(watched.text, "rtcmpu_collection_data_available", app_id="app-1") == 1
+
+            def withdrawn() -> bool:
+                watched.monitor.look_at_clock()
+                return watched.has_data()
+
+            await until(withdrawn)
+        assert sample(watched.text, "rtcmpu_collection_data_available", app_id="app-1") == 0
+        assert sample(watched.text, "rtcmpu_collection_state", app_id="app-1", state="server_error") == 1
+        assert sample(watched.text, "rtcmpu_collection_stale_after_seconds", app_id="app-1") is not None
+
+
+async def test_another_configuration_is_there_all_at_once(simulator: Simulated) -> None:
+    """Whoever looks while it is taken on sees the apps before or those after it, never some of either."""
+    async with watching() as watched:
+        await watched.apply(simulator.config("app-1", "app-2"))
+        await until(lambda: watched.has_data("app-1", "app-2"))
+        seen: set[tuple[str, ...]] = set()
+
+        async def look() -> None:
+            while True:
+                seen.add(tuple(app_id for _, app_id in watched.monitor.apps))
+                await asyncio.sleep(0)
+
+        looking = asyncio.create_task(look())
+        moved = simulator.account("app-3", "app-2", name="other")
+        for one in (config(moved), simulator.config("app-3", "app-1"), config(moved)):
+            for app in watched.monitor.apps.values():
+                app.picture.swept()  # what is let go has something to end, which takes a while
+            await asyncio.sleep(0)
+            await watched.apply(one)
+            await watched.monitor.close_removed()
+        looking.cancel()
+    assert seen == {("app-1", "app-2"), ("app-3", "app-2"), ("app-3", "app-1")}
+
+
+async def test_another_limit_of_series_about_tasks_leaves_no_gap(simulator: Simulated) -> None:
+    """All tasks are there again at the next publication, not after each app's next update."""
+    metrics, clock = SelfMetrics(version="0"), SystemClock()
+    series = TaskSeries(metrics)
+    monitor = Monitor(
+        Exposition(families(), metrics),
+        metrics,
+        clock=clock,
+        rng=random.Random(1),  # noqa: S311 - no secret
+        changed=lambda: None,
+        finding_events=FindingLog(clock),
+        task_series=series,
+    )
+
+    def tasks() -> int:
+        body = series.body(Format.TEXT, gzip=False)
+        return 0 if body is None else text_of(body).count("\nrtcmpu_task_info{")
+
+    for limit in (1000, 500, 1000):
+        per_task = PerTask(enabled=True, max_series=limit)
+        one = simulator.config("app-1").changed(metrics=Metrics(per_task=per_task))
+        await monitor.apply(one, RuleSet.empty())
+        if limit == 1000 and not tasks():
+            await monitor.apps["production", "app-1"].collector.sweep()
+            await series.publish()
+        assert tasks() == 10
+        await series.publish()
+        assert tasks() == 10
+    await monitor.close()

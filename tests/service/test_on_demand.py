@@ -1,0 +1,298 @@
+"""A reading on demand: what it tells, and that the collection beside it goes on as if nothing were."""
+
+import asyncio
+import gc
+import random
+import weakref
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from math import inf
+
+import pytest
+
+from exporter.collector.collector import Collector
+from exporter.collector.rate_limiter import Priority
+from exporter.collector.status import Kind
+from exporter.collector.sweep_result import SweepReport
+from exporter.config.model import Collection
+from exporter.core.clock import SystemClock
+from exporter.core.collection_state import State
+from exporter.metrics.aggregates import AppReport
+from exporter.metrics.catalogue import families
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.rules.rule_set import RuleSet
+from exporter.service.monitor import AppKey, Monitor
+from exporter.service.on_demand import PAUSE_SECONDS, FreshSweeps, _FreshSweep
+from exporter.service.views import TaskViews
+from exporter.service.violation_log import FindingLog
+from exporter.simulator.faults import Fault
+from exporter.web.view import SweepStart
+from tests.support.monitored import Simulated, config, simulated, until
+from tests.support.virtual_world import World, play
+
+KEY = ("production", "app-1")
+
+
+class Scene:
+    """A service, what is collected of it, and who reads on demand. Nothing is collected unless a test says so."""
+
+    def __init__(self, service: Simulated) -> None:
+        self.service = service
+        metrics = SelfMetrics(version="0")
+        clock = SystemClock()
+        exposition: Exposition[AppReport] = Exposition(families(), metrics)
+        rng = random.Random(1)  # noqa: S311 - no secret
+        self.monitor = Monitor(
+            exposition, metrics, clock=clock, rng=rng, changed=lambda: None, finding_events=FindingLog(clock)
+        )
+        self.sweeps = FreshSweeps(
+            self.collectors, self.monitor.requests_of, lambda: 1000, self.monitor.supervisor, clock
+        )
+        self.tasks = TaskViews(self.collectors, lambda _key, _task_id: ())
+
+    def collectors(self) -> Mapping[AppKey, Collector]:
+        """Return those of all apps."""
+        return {key: app.collector for key, app in self.monitor.apps.items()}
+
+    @property
+    def collector(self) -> Collector:
+        """The one of the app."""
+        return self.collectors()[KEY]
+
+    @property
+    def report(self) -> SweepReport:
+        """What is told of the newest reading of the app."""
+        told = self.sweeps.report(*KEY)
+        assert told is not None
+        return told
+
+    async def read(self) -> SweepReport:
+        """Read the app, and return what is told at the end."""
+        assert self.sweeps.start(*KEY) is SweepStart.STARTED
+        await until(lambda: self.report.ended)
+        return self.report
+
+
+@asynccontextmanager
+async def scene(
+    *, tasks: int = 60, rate: float = 50.0, faults: Sequence[Fault] = (), is_collected: bool = True
+) -> AsyncIterator[Scene]:
+    """Configure two apps, and read the first one as the collection does, which takes longer for more than 99 tasks."""
+    async with simulated(apps=2, tasks=tasks) as service:
+        played = Scene(service)
+        try:
+            account = service.account("app-1", "app-2", requests_per_second=rate)
+            await played.monitor.apply(config(account), RuleSet.empty())
+            if is_collected:
+                await played.collector.sweep()
+            for fault in faults:
+                service.service.faults.add(fault)
+            yield played
+        finally:
+            await played.sweeps.close()
+            await played.monitor.close()
+
+
+async def test_every_request_is_told() -> None:
+    """The whole list is read; each request says what it asked for, how long it waited and took, and what it brought."""
+    async with scene(tasks=250, is_collected=False) as played:
+        told = await played.read()
+    assert (told.state, told.reason, told.tasks) == (State.OK, "", 250)
+    assert [request.number for request in told.requests] == list(range(1, told.requests_sent + 1))
+    assert told.requests[0].asked_for == "page 1 of 100 rows: 1 to 100"
+    for request in told.requests:
+        assert request.attempt == 1
+        assert (request.state, request.rows is None) in {(State.OK, False), (None, True)}
+        assert request.reason.startswith("given up") is (request.state is None)
+        assert request.duration_seconds is not None
+        assert 0 < request.duration_seconds < told.seconds
+        assert 0 <= request.waited_seconds <= request.sent_after_seconds <= told.seconds
+    assert sum(request.rows or 0 for request in told.requests) > 250
+    assert told.sweep is not None
+    assert told.sweep.requests == told.requests_sent
+
+
+async def test_the_collection_is_left_alone() -> None:
+    """Status, tasks and number of attempts are what they were: what was read is compared, not published."""
+    async with scene() as played:
+        before = (played.collector.status, list(played.collector.inventory))
+        played.service.service.fleet.delete("app-1", before[1][0].task.task_id)
+        played.service.service.fleet.update("app-1", before[1][1].task.task_id, {"MaxIdleTime": 77})
+        played.service.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
+        told = await played.read()
+        assert (played.collector.status, list(played.collector.inventory)) == before
+    difference = told.difference
+    assert difference is not None
+    assert (difference.only_read, difference.only_known, difference.changed) == (1, 1, 1)
+
+
+async def test_without_changes_there_is_no_difference() -> None:
+    """Two readings of a list at rest are equal."""
+    async with scene() as played:
+        difference = (await played.read()).difference
+    assert difference is not None
+    assert (difference.only_read, difference.only_known, difference.changed) == (0, 0, 0)
+
+
+async def test_retries_are_told() -> None:
+    """A request that fails and is sent again stands there twice, with the reason of the first."""
+    async with scene(faults=[Fault("internal_error", count=1)]) as played:
+        told = await played.read()
+    assert told.state is State.OK
+    first, second = told.requests[:2]
+    assert (first.attempt, first.state, first.rows) == (1, State.SERVER_ERROR, None)
+    assert first.reason
+    assert (second.asked_for, second.attempt, second.state) == (first.asked_for, 2, State.OK)
+    assert second.waited_seconds > 0.05
+
+
+async def test_a_failed_reading_says_why() -> None:
+    """What ends a reading is its outcome, and nothing is claimed about tasks."""
+    async with scene(faults=[Fault("blocked_by_proxy")]) as played:
+        told = await played.read()
+        assert played.collector.status.state is State.OK
+    assert told.state is State.NETWORK_ERROR
+    assert told.reason
+    assert (told.tasks, told.sweep, told.difference) == (None, None, None)
+    assert told.requests[-1].reason == told.reason
+
+
+async def test_there_is_one_reading_at_a_time() -> None:
+    """Whoever asks while one is under way is told so, for whichever app; afterwards the next one may begin."""
+    async with scene(faults=[Fault("slow", count=1)]) as played:
+        assert played.sweeps.start(*KEY) is SweepStart.STARTED
+        await until(lambda: bool(played.report.requests))
+        assert played.sweeps.start("production", "app-2") is SweepStart.BUSY
+        assert (played.report.ended, played.report.state) == (False, State.PENDING)
+        assert played.report.requests[0].state is None
+        await until(lambda: played.report.ended)
+        assert played.sweeps.start("production", "app-2") is SweepStart.STARTED
+
+
+async def test_an_app_that_is_not_configured_is_not_read() -> None:
+    """It is unknown, before and after a reload took it away."""
+    async with scene(tasks=3) as played:
+        assert played.sweeps.start("production", "app-9") is SweepStart.UNKNOWN
+        await played.read()
+        await played.monitor.apply(config(played.service.account("app-2")), RuleSet.empty())
+        assert played.sweeps.start(*KEY) is SweepStart.UNKNOWN
+        assert played.sweeps.report(*KEY) is None
+
+
+async def test_a_reload_that_takes_the_app_away_ends_its_reading() -> None:
+    """Nothing more is sent for it, nothing fails, and another app can be read."""
+    async with scene(tasks=400, rate=4.0, is_collected=False) as played:
+        assert played.sweeps.start(*KEY) is SweepStart.STARTED
+        await until(lambda: len(played.report.requests) > 1)
+        await played.monitor.apply(config(played.service.account("app-2", requests_per_second=50)), RuleSet.empty())
+        await until(lambda: played.sweeps.start("production", "app-2") is SweepStart.STARTED)
+
+
+async def test_a_reading_keeps_to_the_budget() -> None:
+    """Its requests go through the account's limiter, and take what the budget asks for."""
+    async with scene(tasks=600, rate=10.0, is_collected=False) as played:
+        began = asyncio.get_running_loop().time()
+        told = await played.read()
+        seconds = asyncio.get_running_loop().time() - began
+    assert told.requests_sent >= 7
+    assert seconds > (told.requests_sent - 10) / 10
+    sent = sorted(request.sent_after_seconds for request in told.requests)
+    assert all(later - sooner > 0.9 for sooner, later in zip(sent, sent[11:], strict=False))
+
+
+async def test_what_is_under_way_ends_with_the_process() -> None:
+    """Closing does not wait for the service."""
+    async with scene(faults=[Fault("hang")]) as played:
+        assert played.sweeps.start(*KEY) is SweepStart.STARTED
+        await until(lambda: bool(played.report.requests))
+        async with asyncio.timeout(1.0):
+            await played.sweeps.close()
+
+
+async def test_tasks_are_shown_as_a_copy() -> None:
+    """What is shown stays as it is while the collection goes on; unknown names show nothing."""
+    async with scene(tasks=3) as played:
+        shown = played.tasks.tasks(*KEY)
+        assert shown is not None
+        assert (len(shown.entries), shown.status) == (3, played.collector.status)
+        task_id = shown.entries[0].task.task_id
+        task = played.tasks.task(*KEY, task_id)
+        assert task is not None
+        assert (task.entry, task.findings) == (shown.entries[0], ())
+        played.collector.inventory.remove([task_id], settled_before=inf, at=0.0)
+        assert len(shown.entries) == 3
+        assert played.tasks.task(*KEY, task_id) is None
+        assert played.tasks.task("production", "app-9", task_id) is None
+        assert played.tasks.tasks("production", "app-9") is None
+
+
+async def test_budgets_and_turns_are_shown() -> None:
+    """A budget says what is configured, needed and allowed; throttling lowers what is allowed now."""
+    async with scene(tasks=3) as played:
+        (budget,) = played.monitor.budgets()
+        assert (budget.accounts, budget.configured_rate, budget.effective_rate) == (("production",), 50.0, 50.0)
+        assert budget.needed_rate == pytest.approx(2 / 0.2 + (1 + 6) / 1.0, rel=0.5)
+        assert budget.waiting == 0
+        played.monitor.requests_of("production").limiter.throttled(None)
+        (budget,) = played.monitor.budgets()
+        assert (budget.configured_rate, budget.effective_rate) == (50.0, 25.0)
+        turn = played.monitor.next_turn(KEY, Kind.SWEEP)
+        assert turn is not None
+        assert abs(turn - SystemClock().now()) < 2
+
+
+def test_a_reading_takes_a_small_part_of_the_budget() -> None:
+    """While a large app is read on demand, at most two of its requests wait or run, and updates keep their turns."""
+    collection = Collection(interval_seconds=2, sweep_interval_seconds=600, stale_after_seconds=1200)
+
+    async def scenario(world: World) -> None:
+        await world.until_true("app-1", "app-2")
+        collectors = {key: app.collector for key, app in world.monitor.apps.items()}
+        sweeps = FreshSweeps(
+            lambda: collectors, world.monitor.requests_of, lambda: 100_000, world.monitor.supervisor, world.clock
+        )
+        assert sweeps.start(*KEY) is SweepStart.STARTED
+        requests = world.monitor.requests_of("production")
+        most_waiting = 0
+        while (report := sweeps.report(*KEY)) is not None and not report.ended:
+            await world.clock.sleep(0.05)
+            most_waiting = max(most_waiting, *(requests.limiter.waiting(priority) for priority in Priority))
+            for collector in collectors.values():
+                began = collector.status.last_update_began or world.clock.now()
+                assert world.clock.now() - began < 5, "an update is late"
+        assert report is not None
+        assert (report.state, report.tasks) == (State.OK, 3000)
+        assert most_waiting <= 4
+        flying = [(told.sent_after_seconds, told.duration_seconds or 0.0) for told in report.requests]
+        for sent, _ in flying:
+            assert sum(began <= sent < began + lasted for began, lasted in flying) <= 2
+        assert sweeps.start(*KEY) is SweepStart.TOO_SOON
+        assert sweeps.start("production", "app-2") is SweepStart.STARTED
+        await world.clock.sleep(PAUSE_SECONDS)
+        assert sweeps.start(*KEY) is SweepStart.STARTED
+        await sweeps.close()
+
+    play(scenario, apps={"app-1": 3000, "app-2": 30}, collection=collection, requests_per_second=5)
+
+
+async def test_what_has_ended_keeps_nothing_alive() -> None:
+    """After a reading, well or not, nothing but its report is kept of it, nor of an app that a reload took away."""
+    async with scene(tasks=150, faults=[Fault("blocked_by_proxy", page_no=2)]) as played:
+        old = weakref.ref(played.collector)
+        await played.read()
+        await played.monitor.apply(config(played.service.account("app-2")), RuleSet.empty())
+        await played.monitor.close_removed()
+        gc.collect()
+        assert old() is None
+        assert not [one for one in gc.get_objects() if isinstance(one, _FreshSweep)]
+        assert played.sweeps._sweeps
+
+
+async def test_a_bug_is_an_internal_error_of_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is: the report ends with that state, the failure is counted, and the collection is not concerned."""
+    async with scene(tasks=3) as played:
+        monkeypatch.setattr(Collector, "_sweep", lambda _self: 1 / 0)
+        told = await played.read()
+        assert (told.state, played.collector.status.state) == (State.INTERNAL_ERROR, State.OK)
+    assert told.reason.startswith("internal error: ZeroDivisionError")

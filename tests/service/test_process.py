@@ -1,0 +1,74 @@
+"""Tests of the heartbeat."""
+
+import subprocess
+import sys
+import time
+
+from exporter.service.process import Heartbeat
+from tests.support.virtual_time import VirtualClock, run
+
+
+def test_a_beat_on_time_has_no_lag() -> None:
+    """A loop that comes back when asked to is not late, and was just heard of."""
+
+    async def scenario() -> tuple[float, float]:
+        heartbeat = Heartbeat(VirtualClock())
+        return await heartbeat.beat(1.0), heartbeat.silent_seconds
+
+    assert run(scenario()) == (0.0, 0.0)
+
+
+def test_a_late_beat_says_how_late() -> None:
+    """The lag is what the timer was late by; one that fires early is not late."""
+
+    async def scenario() -> float:
+        return await Heartbeat(VirtualClock()).beat(1.0)
+
+    assert round(run(scenario(), timer_error=lambda: 0.25), 6) == 0.25
+    assert run(scenario(), timer_error=lambda: -0.25) == 0.0
+
+
+def test_the_worst_lag_of_a_minute_is_kept() -> None:
+    """A stall shows for a minute, so that no scrape misses it, and then no longer."""
+    lags = iter([0.0, 0.5, 0.2, *[0.0] * 70])
+
+    async def scenario() -> list[float]:
+        heartbeat = Heartbeat(VirtualClock())
+        return [round(await heartbeat.beat(1.0), 6) for _ in range(66)]
+
+    assert run(scenario(), timer_error=lambda: next(lags)) == [0.0, *[0.5] * 60, 0.2, *[0.0] * 4]
+
+
+def test_silence_grows_until_the_next_beat() -> None:
+    """Between beats the silence is the time since the last one, counted from the start where there was none."""
+
+    async def scenario() -> list[float]:
+        clock = VirtualClock()
+        heartbeat = Heartbeat(clock)
+        await clock.sleep(20)
+        silences = [heartbeat.silent_seconds]
+        await heartbeat.beat(1.0)
+        silences.append(heartbeat.silent_seconds)
+        await clock.sleep(3)
+        return [*silences, heartbeat.silent_seconds]
+
+    assert run(scenario()) == [20.0, 0.0, 3.0]
+
+
+def test_a_stuck_process_ends_with_a_traceback() -> None:
+    """Even code that never gives up Python's lock is ended, and one that is fed goes on."""
+    program = (
+        "import re, time\n"
+        "from exporter.service.process import Watchdog\n"
+        "watchdog = Watchdog(0.5)\n"
+        "for _ in range(8):\n"
+        "    watchdog.feed()\n"
+        "    time.sleep(0.1)\n"
+        "print('fed', flush=True)\n"
+        "re.match('(a+)+$', 'a' * 60 + 'b')\n"
+    )
+    began = time.monotonic()
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=False, text=True)
+    assert (ended.returncode, ended.stdout) == (1, "fed\n")
+    assert "re/__init__.py" in ended.stderr
+    assert time.monotonic() - began < 10

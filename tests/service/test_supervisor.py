@@ -1,0 +1,178 @@
+"""Exceptions that nobody expected: counted, logged once, and kept where they happen."""
+
+import asyncio
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from exporter.aliyun.client import Client
+from exporter.collector.collector import Collector
+from exporter.commands import exit_codes
+from exporter.commands.audit import _audit
+from exporter.commands.check_config import _probe
+from exporter.commands.collect import _collect
+from exporter.core import log
+from exporter.core.collection_state import Part
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.rules.app_engine import AppPolicy
+from exporter.rules.engine import Policy
+from exporter.service.configuration_source import ConfigurationSource
+from exporter.service.supervisor import Supervisor
+from tests.support.log_state import logging_restored
+from tests.support.monitored import simulated
+from tests.support.virtual_time import VirtualClock, run
+from tests.support.virtual_world import World, play
+
+FOREIGN = "user-4711".upper()
+"""No line of source has it."""
+
+
+class Failing:
+    """A stand-in for a method that raises for one app while it is switched on."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, owner: type, name: str, key_of: Callable[..., object]) -> None:
+        self.on = True
+        original = getattr(owner, name)
+        failing = self
+
+        def method(this: Any, *arguments: Any, **more: Any) -> Any:
+            if failing.on and "app-1" in str(key_of(this, *arguments)):
+                raise KeyError(FOREIGN)
+            return original(this, *arguments, **more)
+
+        patch.setattr(owner, name, method)
+
+
+PLACES: dict[str, tuple[type, str, Callable[..., object], Part]] = {
+    "an update": (Collector, "_update", lambda this, *_: this.app.id, Part.UPDATE),
+    "a sweep": (Collector, "_sweep", lambda this, *_: this.app.id, Part.SWEEP),
+    "what follows from changes": (Policy, "collected", lambda _, app, *__: app, Part.SWEEP),
+    "rendering": (Exposition, "update", lambda _, key, report: report.aggregates and key, Part.SWEEP),
+    "the evaluation of rules": (AppPolicy, "_judge", lambda this, *_: this.key, Part.RULES),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_exception_of_one_app_is_its_state_and_no_other_apps_trouble(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it happens: the app says `internal_error` and why, the other stays fresh, and both are fine after it."""
+    owner, name, key_of, part = PLACES[place]
+    with monkeypatch.context() as patch:
+        failing = Failing(patch, owner, name, key_of)
+
+        async def scenario(world: World) -> None:
+            await world.until(lambda seen: seen.state("app-1") == "internal_error")
+            for _ in range(60):
+                await world.clock.sleep(1)
+                seen = world.seen()
+                assert (seen.state("app-1"), seen.up("app-1")) == ("internal_error", 0)
+                assert world.is_true(seen, "app-2")
+            failures = world.seen().value("rtcmpu_exporter_internal_errors_total", part=part.value)
+            assert failures is not None
+            assert 3 < failures < 200, "it backs off"
+            status = world.monitor.apps["production", "app-1"].collector.status
+            assert status.reason.startswith("internal error: KeyError at ")
+            failing.on = False
+            await world.until_true("app-1", "app-2")
+
+        with capture_logs() as logs:
+            play(scenario, apps={"app-1": 30, "app-2": 30})
+    errors = [line for line in logs if line["event"] == "internal error"]
+    assert 1 <= len(errors) <= 4, "once in each place, not each time"
+    assert {line["app_id"] for line in errors} == {"app-1"}
+    assert "KeyError" in errors[0]["exception"]
+    assert FOREIGN not in str(logs), "what an exception says may quote the service"
+
+
+def test_what_should_always_run_begins_again() -> None:
+    """It is restarted with growing pauses, logged once, and one that ends by itself counts as failed."""
+    counted: Counter[str] = Counter()
+    began: list[float] = []
+
+    async def main() -> None:
+        clock = VirtualClock()
+
+        async def chore() -> None:
+            began.append(clock.monotonic())
+            if len(began) % 2:
+                raise ValueError(FOREIGN)
+
+        running = asyncio.create_task(
+            Supervisor(lambda part: counted.update([part]), clock).keep_running(Part.PUBLISH, chore)
+        )
+        await clock.sleep(300)
+        running.cancel()
+
+    with capture_logs() as logs:
+        run(main())
+    assert [round(later - sooner) for sooner, later in pairwise(began)] == [
+        1,
+        2,
+        4,
+        8,
+        16,
+        32,
+        60,
+        60,
+        60,
+    ]
+    assert counted == {Part.PUBLISH: len(began)}
+    assert FOREIGN not in str(logs)
+
+
+@pytest.mark.parametrize("fails", ["look_at_clock", "look_at_budget"])
+def test_a_failing_look_at_one_app_does_not_hide_the_others(fails: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done for all apps in turn is done for those after a failing one, too."""
+    method = {"look_at_clock": "look_at_clock", "look_at_budget": "set_intervals"}[fails]
+    with monkeypatch.context() as patch:
+        Failing(patch, Collector, method, lambda this, *_: this.app.id)
+
+        async def scenario(world: World) -> None:
+            await world.until_true("app-2")
+            for fault in ("app-1", "app-2"):
+                world.fail("internal_error", app_id=fault)
+            await world.clock.sleep(90)
+            assert world.seen().value("rtcmpu_collection_data_available", app_id="app-2") == 0
+
+        play(scenario, apps={"app-1": 3, "app-2": 3})
+
+
+@pytest.mark.parametrize("command", ["collect", "audit", "check-config"])
+async def test_commands_show_the_other_apps_after_a_bug_in_one(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An app that can't be read because of a bug is told with that state, the others with what was found: code 3."""
+    read = Client.list_tasks
+
+    async def fails(this: Client, app_id: str, **page: int) -> Any:
+        if app_id == "app-1":
+            raise KeyError(FOREIGN)
+        return await read(this, app_id, **page)
+
+    monkeypatch.setattr(Client, "list_tasks", fails)
+    with logging_restored():
+        async with simulated() as service:
+            config, metrics = service.config("app-1", "app-2"), SelfMetrics(version="0")
+            source = ConfigurationSource.of_config(config)
+            log.configure("error", "logfmt", sys.stderr, metrics.message_logged)
+            match command:
+                case "collect":
+                    code = await _collect(source, "table", metrics)
+                case "audit":
+                    code = await _audit(source, "table", None, metrics)
+                case _:
+                    code = await _probe(config)
+    shown = capsys.readouterr()
+    assert code == exit_codes.UNREAD
+    (first, second) = (next(line for line in shown.out.splitlines() if app in line) for app in ("app-1", "app-2"))
+    assert "internal_error" in first
+    assert re.search(r"\bok\b", second)
+    assert FOREIGN not in shown.out + shown.err

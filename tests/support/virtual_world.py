@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, tzinfo
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -25,6 +25,7 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import rule_set_of
+from exporter.rules.rule_set import RuleSet
 from exporter.service.monitor import Monitor
 from exporter.service.violation_log import FindingLog
 from exporter.simulator import message
@@ -114,6 +115,12 @@ class World:
     def seen(self) -> "Seen":
         """Return what is published now."""
         return Seen(self.text)
+
+
+@cache
+def _default_rules() -> RuleSet:
+    """Compile the default rules once for all worlds: no app of theirs has expectations of its own."""
+    return rule_set_of(Config(accounts=()))
 
 
 @lru_cache(maxsize=512)
@@ -252,7 +259,7 @@ async def _running(world: World) -> AsyncIterator[None]:
             if beats % LOOK_AT_BUDGET_SECONDS == 0:
                 world.monitor.look_at_budget()
 
-    await world.monitor.apply(world.config, rule_set_of(world.config))
+    await world.monitor.apply(world.config, _default_rules())
     world.monitor.start()
     beating = asyncio.create_task(beat(), name="beat")
     try:

@@ -7,13 +7,22 @@ BIN = $(VENV)/bin
 # have no hash here, and stop.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
-.PHONY: demo test lint types generated generate lock bench soak clean python
+.PHONY: demo test test-fast lint types generated generate lock bench soak clean python
 
 demo: $(VENV)/runtime.stamp
 	$(BIN)/python -m exporter demo
 
+# Every worker and every program that the tests start would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+# Workers share nothing. A module whose tests share processes stays on one of them (tests/conftest.py).
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadgroup
+
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+# Without processes, browser and promtool: less than a minute.
+test-fast: $(VENV)/dev.stamp
+	$(PYTEST) -m "not processes" $(PYTEST_ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -2,15 +2,32 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says something about the machine, not about the law. Everywhere but in CI, each run looks
-# for counterexamples where none has looked before; CI must say the same of the same commit.
+from tests.support.examples import IN_CI, examples
+
+# How long an example takes says something about the machine, not about the property. CI takes many examples, and the
+# same for the same commit; elsewhere each run takes a few new ones.
 settings.register_profile(
     "exporter",
     deadline=None,
+    max_examples=examples(100),
     suppress_health_check=[HealthCheck.too_slow],
-    derandomize=os.environ.get("CI") == "true",
+    derandomize=IN_CI,
     print_blob=True,
 )
 settings.load_profile("exporter")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than there are processors: tests that start processes wait most of the time."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a module that starts processes on one worker of pytest-xdist: they share what they started."""
+    for item in items:
+        if item.get_closest_marker("processes"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.core.clock import Clock
+from tests.support.examples import examples
 from tests.support.naive_limiters import EvenSpacing, SendTimeLog
 from tests.support.rate_windows import Gate, most_in_any_window
 from tests.support.virtual_time import VirtualClock, run
@@ -122,7 +123,7 @@ def ours(requests_per_second: float, clock: Clock) -> Gate:
     return Limiter(requests_per_second, clock=clock)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(SCENARIOS)
 def test_no_window_of_one_second_sees_more_than_the_rate(scenario: Scenario) -> None:
     """Whatever latencies, cancellations, failures and late timers do, and wherever requests arrive meanwhile."""

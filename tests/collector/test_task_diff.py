@@ -14,6 +14,7 @@ from exporter.collector.inventory import Change
 from exporter.collector.task_diff import FIELD_GROUPS, KINDS, OTHER, ChangeCounts, changed_fields, kind_of, shown
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
 from tests.metrics.builders import configurations
+from tests.support.examples import examples
 from tests.support.rows import changed, example_row, json_values, leaf_paths
 
 PATHS = [path for path in leaf_paths(example_row()) if path not in {"AppId", "TaskId"}]
@@ -73,7 +74,7 @@ def test_a_changed_field_has_its_group(path: str, value: Any, groups: tuple[str,
     assert changed_fields(EXAMPLE, with_change(path, value)) == groups
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.sampled_from(PATHS), json_values(), st.sampled_from(PATHS), json_values())
 def test_a_difference_has_a_group_and_nothing_else_has(path: str, value: Any, other_path: str, other: Any) -> None:
     """Whatever stands in two rows, there are groups exactly where their content differs, the same both ways."""
@@ -96,7 +97,7 @@ _tasks = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=examples(300))
 @given(_tasks, _tasks)
 def test_the_law_holds_for_any_two_tasks(before: Task, after: Task) -> None:
     """Also for tasks that no row would give, a difference has a group, and equal content has none."""

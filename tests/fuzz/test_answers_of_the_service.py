@@ -1,4 +1,4 @@
-"""Whatever bytes come as the service's answer: tasks or an `ApiError` come of them, and soon."""
+"""Whatever bytes come as the service's answer: tasks or an `ApiError` come of them."""
 
 import json
 import random
@@ -17,9 +17,9 @@ from exporter.config.model import Buckets
 from exporter.core.task import Task
 from exporter.metrics.aggregates import Aggregates
 from tests.support.documented_rows import documented_rows
+from tests.support.examples import examples
 from tests.support.rows import example_row, json_values
 
-SOON = 2000
 """Milliseconds."""
 
 WHOLE = json.dumps({"RequestId": "r", "MPUTasks": [{**example_row(), "AppId": "a"}] * 3}).encode()
@@ -69,7 +69,7 @@ def pages() -> st.SearchStrategy[bytes]:
 @example(body=b'{"RequestId":"r","MPUTasks":[' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"]}")
 @example(body=b"[" * 1_000_000)
 @example(body=b'{"RequestId":"r","MPUTasks":[{"TaskId":"t","SeiParams":' + b"[" * 2000 + b"]" * 2000 + b"}]}")
-@settings(max_examples=200, deadline=SOON)
+@settings(max_examples=examples(200))
 def test_tasks_or_an_api_error_come_of_any_answer(body: bytes) -> None:
     """A page is read to its last row or refused with one sentence; its tasks can be counted."""
     try:
@@ -95,7 +95,6 @@ def test_tasks_or_an_api_error_come_of_any_answer(body: bytes) -> None:
     ),
     body=pages() | st.builds(lambda code: dumped({"Code": code, "Message": code, "RequestId": code}), json_values()),
 )
-@settings(max_examples=100, deadline=SOON)
 def test_an_error_says_nothing_of_what_it_was_told(status: int, headers: dict[str, str], body: bytes) -> None:
     """Whatever stands in a failed answer, the sentence about it is ours, and no wait is longer than is believed."""
     error = answer_failure(status, headers, body, now=1e9)

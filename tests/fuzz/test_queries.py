@@ -10,6 +10,7 @@ from multidict import MultiDict
 from exporter.web.api import changes_api, rules_api, tasks_api, violations_api
 from exporter.web.pages import app_page, rules_page, violations_page
 from exporter.web.query import BadQueryError, read_form, read_query
+from tests.support.examples import examples
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -37,7 +38,7 @@ READERS: dict[str, Callable[[Pairs], object]] = {
 
 @pytest.mark.parametrize("reader", READERS)
 @given(pairs=PAIRS)
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 def test_any_query_is_understood_or_refused(reader: str, pairs: Pairs) -> None:
     """Nothing but BadQueryError is raised; its sentence is one line, and no longer than the query makes it."""
     try:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from exporter.storage import state_file
 from exporter.storage.state_file import SavedApp, StateFileError
+from tests.support.examples import examples
 
 HEADER = state_file.encode([]).partition(b"\n")[0]
 VALUES = st.recursive(
@@ -58,14 +59,13 @@ def read(content: bytes) -> list[SavedApp] | None:
 
 
 @given(content=st.binary(max_size=200))
-@settings(max_examples=100)
 def test_any_bytes_under_a_fitting_checksum_are_refused(content: bytes) -> None:
     """A checksum alone makes no state: noise is refused, nothing else is raised."""
     assert read(content) is None
 
 
 @given(value=VALUES | st.lists(APPS, max_size=2))
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_any_values_are_a_whole_state_or_refused(value: Any) -> None:
     """What is taken can be used to its last task and finding."""
     for app in read(zlib.compress(msgspec.msgpack.encode(value))) or ():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from exporter.config.mistakes import ConfigError
 from exporter.web.webconfig.seen_files import SeenFiles
 from exporter.web.webconfig.web_config import read_web_config
+from tests.support.examples import examples
 
 KEYS = (
     *("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit", "cert", "cert_file"),
@@ -56,14 +57,14 @@ def accepts_or_refuses(file: Path, content: bytes) -> None:
 
 
 @given(value=SHAPED | VALUES)
-@settings(max_examples=120, deadline=2000)
+@settings(max_examples=examples(120))
 def test_any_yaml_is_accepted_or_refused(file: Path, value: Any) -> None:
     """Whatever values stand under whatever keys."""
     accepts_or_refuses(file, yaml.safe_dump(value, allow_unicode=True).encode("utf-8", "surrogatepass"))
 
 
 @given(content=st.binary(max_size=120) | st.text("{}[]:,-&*!|>'\"#% \n\tab", max_size=60).map(str.encode))
-@settings(max_examples=120, deadline=2000)
+@settings(max_examples=examples(120))
 def test_any_bytes_are_accepted_or_refused(file: Path, content: bytes) -> None:
     """Whatever bytes, YAML or not."""
     accepts_or_refuses(file, content)

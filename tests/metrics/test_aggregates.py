@@ -2,7 +2,7 @@
 
 import random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.model import Buckets
@@ -14,7 +14,6 @@ from tests.metrics.builders import aggregates, aggregates_of, configuration, con
 WHERE = ("CN-Shanghai", "mixed")
 
 
-@settings(deadline=None)
 @given(
     st.lists(configurations, max_size=12),
     st.lists(configurations, max_size=12),
@@ -38,7 +37,6 @@ def test_any_way_to_the_same_tasks_gives_the_same_sums(
     assert running.same_as(aggregates_of(kept))
 
 
-@settings(deadline=None)
 @given(st.lists(configurations, min_size=1, max_size=5))
 def test_one_task_more_is_not_the_same(tasks: list[Configuration]) -> None:
     """The comparison notices a single missing task."""

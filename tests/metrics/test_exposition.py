@@ -28,6 +28,7 @@ from exporter.metrics.family import Family, Label, Sample
 from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
 from tests.metrics.builders import STATUS, aggregates_of, configuration, configurations, encoding, push
+from tests.support.examples import examples
 
 Samples = list[Sample]
 
@@ -78,7 +79,7 @@ def _samples(read: Iterable[Metric]) -> dict[tuple[str, ...], float]:
     }
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(configurations, max_size=6))
 def test_both_official_parsers_read_the_same(tasks: list[Configuration]) -> None:
     """Whatever the tasks are, text and OpenMetrics are well-formed and say the same."""
@@ -178,7 +179,7 @@ def test_withdrawn_data_comes_back() -> None:
     assert _about_apps(_text(exposition)) == before
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.lists(configurations, max_size=2)), max_size=6))
 def test_the_way_to_a_state_makes_no_difference(steps: list[tuple[str, list[Configuration] | None]]) -> None:
     """Updates, removals and publications in any order end in what a fresh start would publish."""

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
@@ -89,7 +89,6 @@ def _header(entries: list[tuple[str, int]]) -> str:
     return ", ".join(f"{media};q={weight / 1000}" for media, weight in entries)
 
 
-@settings(deadline=None)
 @given(_entries)
 def test_the_heaviest_weight_wins(entries: dict[str, int]) -> None:
     """No other format that is accepted weighs more than the chosen one."""
@@ -101,7 +100,6 @@ def test_the_heaviest_weight_wins(entries: dict[str, int]) -> None:
     assert weights.get(chosen, 0) == heaviest or (heaviest == 0 and chosen is Format.TEXT)
 
 
-@settings(deadline=None)
 @given(_entries, st.randoms(use_true_random=False))
 def test_the_order_of_entries_makes_no_difference(entries: dict[str, int], rng: random.Random) -> None:
     """Weights say what is preferred, not places."""
@@ -110,7 +108,6 @@ def test_the_order_of_entries_makes_no_difference(entries: dict[str, int], rng: 
     assert negotiate(_header(ordered)) is negotiate(_header(shuffled))
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_no_header_is_too_odd(header: str) -> None:
     """Whatever comes, there is an answer."""

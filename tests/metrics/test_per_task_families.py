@@ -14,6 +14,7 @@ from exporter.metrics.per_task_families import ListedTask, per_task_families, se
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.text import layout, sections
 from tests.metrics.builders import configuration, configurations, encoding, listed_task, push
+from tests.support.examples import examples
 from tests.support.tools import needed_tool
 
 FULL = listed_task(
@@ -82,7 +83,7 @@ def test_what_a_task_has_not_is_absent() -> None:
     ]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(configurations, max_size=5))
 def test_series_are_counted_as_they_are_rendered(tasks: list[Configuration]) -> None:
     """Whatever a task is, it has as many series as it is said to have, between 4 and 16, all different."""
@@ -94,7 +95,7 @@ def test_series_are_counted_as_they_are_rendered(tasks: list[Configuration]) -> 
     assert len(set(series)) == len(series)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.text(st.characters(codec="utf-8"), max_size=20), st.text(st.characters(codec="utf-8"), max_size=20))
 def test_hostile_ids_stay_label_values(task_id: str, channel_id: str) -> None:
     """Whatever an id is, the official parser reads it back as it was."""

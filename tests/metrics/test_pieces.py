@@ -5,7 +5,7 @@ import subprocess
 import zlib
 from typing import Protocol
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from isal import isal_zlib
 
@@ -37,7 +37,6 @@ def _one_member(member: bytes, decompressor: _Decompressor) -> bytes:
     return plain
 
 
-@settings(deadline=None)
 @given(_parts, st.binary(max_size=100))
 def test_pieces_and_last_bytes_are_one_gzip_member(parts: list[bytes], last: bytes) -> None:
     """Whatever pieces follow one another, two decoders read all of it as a single member with a right checksum."""
@@ -49,7 +48,6 @@ def test_pieces_and_last_bytes_are_one_gzip_member(parts: list[bytes], last: byt
     assert gzip.decompress(member) == expected
 
 
-@settings(deadline=None)
 @given(_parts)
 def test_plain_chunks_hold_the_same_bytes(parts: list[bytes]) -> None:
     """Plain and compressed bodies say the same, and the length is right."""

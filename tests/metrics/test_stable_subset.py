@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from exporter.metrics.per_task_families import ListedTask, series_of
 from exporter.metrics.series_limit import SHARDS, StableSubset
 from tests.metrics.builders import configuration, listed_task
+from tests.support.examples import examples
 
 LARGE = configuration(idle_timeout_seconds=60)
 """5 series; a plain task has 4."""
@@ -67,7 +68,7 @@ _steps = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(60))
 @given(_steps, st.integers(1, 120))
 def test_the_choice_depends_on_the_tasks_alone(steps: list[tuple[str, int, object]], max_series: int) -> None:
     """After any steps the published tasks are those that a fresh start would choose; the others are counted."""
@@ -95,7 +96,7 @@ def test_the_choice_depends_on_the_tasks_alone(steps: list[tuple[str, int, objec
     assert walked.subset.omitted_series == 0 or walked.series > max_series - 5
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(50, 300), st.integers(0, 10_000), st.integers(20, 400))
 def test_one_more_task_displaces_no_more_than_it_needs(number: int, newcomer: int, max_series: int) -> None:
     """One that comes displaces at most the two that it takes the room of, and when it goes all is as before."""

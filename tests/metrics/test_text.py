@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Info, generate_latest
 from prometheus_client.core import GaugeHistogramMetricFamily, Metric
@@ -99,7 +99,6 @@ def test_other_types_stand_as_the_official_client_writes_them(
     )
 
 
-@settings(deadline=None)
 @given(st.one_of(st.integers(-(10**20), 10**20), st.integers(999_990, 1_000_010), st.floats(allow_nan=False)))
 def test_numbers_are_written_as_by_the_official_client(value: float) -> None:
     """The short way for common numbers makes no difference."""
@@ -112,7 +111,6 @@ def test_truths_are_numbers(value: bool) -> None:
     assert number(value) == ("1.0" if value else "0.0")
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=2))
 def test_hostile_label_values_come_back_as_they_went(values: list[str]) -> None:
     """Whatever stands in a name, both of the official parsers read one sample with exactly that value."""

@@ -21,6 +21,7 @@ from exporter.rules.cel_language import (
     StoppedError,
 )
 from exporter.rules.facts import LONGEST_LIST, facts_of_case, without_long_lists
+from tests.support.examples import examples
 
 LANGUAGE = Language()
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -357,7 +358,7 @@ def mistakes_if_any(text: str) -> list[tuple[int, int, str]]:
     return []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.lists(TOKENS, max_size=12).map(" ".join) | st.text(st.characters(), max_size=30))
 def test_any_text_compiles_or_says_what_is_wrong(text: str) -> None:
     """Whatever is written, no other error comes of it, and places are within the text."""

@@ -19,6 +19,7 @@ from exporter.rules.rule import Case, Outcome, Rule, Severity
 from exporter.rules.rule_tests import run_cases, variables_of
 from tests.support.any_struct import any_struct
 from tests.support.documented_rows import documented_rows
+from tests.support.examples import examples
 from tests.support.expression_mutants import mutants
 from tests.support.judged_rows import judge_rows
 from tests.support.rows import changed, example_row
@@ -121,7 +122,7 @@ def test_the_fields_that_rules_name_are_fields() -> None:
 
 
 @given(row=documented_rows())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 def test_every_row_can_be_judged(row: Mapping[str, object]) -> None:
     """Whatever is absent, odd or unreadable in a row, no rule fails to be evaluated, its message included."""
     read = read_row(msgspec.json.encode(row), app_id="a")
@@ -130,7 +131,7 @@ def test_every_row_can_be_judged(row: Mapping[str, object]) -> None:
 
 
 @given(configuration=any_struct(task.Configuration))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 def test_every_configuration_can_be_judged(configuration: task.Configuration) -> None:
     """The same holds for configurations that no row could mean."""
     assert_can_be_judged(configuration)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.model import App, Expect, Range
@@ -176,7 +176,6 @@ def test_lists_have_a_longest_length() -> None:
     assert too_long_list(Expect(region=("b",), push_hosts=("a",) * (LONGEST_LIST + 1))) == "push_hosts"
 
 
-@settings(deadline=None)
 @given(
     st.text(st.characters(), max_size=50)
     | st.sampled_from(['" || true || "', "\\", "'", "\n", "\x00", "\ud83d", "${x}", "*"])
@@ -188,7 +187,6 @@ def test_any_value_is_only_a_value(value: str) -> None:
     assert rule.judge(activation(expect, region=f"{value}x")).outcome is Outcome.VIOLATION
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Lu", "Lt", "Cs"], exclude_characters="*?"), max_size=20))
 def test_a_glob_without_wildcards_is_the_text_itself(text: str) -> None:
     """No character but `*` and `?` has a meaning."""

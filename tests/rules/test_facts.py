@@ -16,6 +16,7 @@ from exporter.rules.facts import facts, facts_of_case
 from exporter.rules.vocabulary import Fact, Kind, TaskFacts, facts_of, walk
 from tests.metrics.builders import configuration
 from tests.support.any_struct import any_struct
+from tests.support.examples import examples
 
 CONFIGURATIONS = any_struct(Configuration)
 LANGUAGE = Language()
@@ -47,7 +48,7 @@ def assert_as_declared(value: Any, fact: Fact, path: str) -> None:
             assert_as_declared(inner, declared[name], f"{path}.{name}")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(CONFIGURATIONS)
 def test_facts_are_as_the_vocabulary_declares(any_configuration: Configuration) -> None:
     """Whatever is configured, the keys and types are the declared ones, and the message type can hold them."""
@@ -74,7 +75,7 @@ GUARDED: list[Expression] = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(CONFIGURATIONS)
 def test_a_guarded_expression_never_fails(any_configuration: Configuration) -> None:
     """Each field of any task can be read behind `has()`."""
@@ -82,7 +83,7 @@ def test_a_guarded_expression_never_fails(any_configuration: Configuration) -> N
     assert all(expression.evaluate(activation) is True for expression in GUARDED)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(CONFIGURATIONS)
 def test_a_case_with_all_values_is_the_task_itself(any_configuration: Configuration) -> None:
     """A test that gives everything but what is derived sees what a real task would show."""
@@ -92,7 +93,7 @@ def test_a_case_with_all_values_is_the_task_itself(any_configuration: Configurat
     assert facts_of_case(values) == task
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(CONFIGURATIONS, st.data())
 def test_a_case_is_as_declared_however_little_it_gives(any_configuration: Configuration, data: st.DataObject) -> None:
     """What a test leaves out gets a value where one is always there."""

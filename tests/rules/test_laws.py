@@ -18,6 +18,7 @@ from exporter.rules.finding_events import AppKey
 from exporter.rules.findings import RuleReport
 from exporter.rules.rule import Exemption, Outcome, Rule, Severity
 from exporter.rules.subject import Subject, app_facts
+from tests.support.examples import examples
 from tests.support.policy_world import LANGUAGE, LIVE, NOON, OTHER, PolicyWorld, rule
 
 ENDS_AT: Final = 1_790_035_200.0
@@ -248,7 +249,7 @@ _steps = st.one_of(
 )
 
 
-@settings(max_examples=120, deadline=None, report_multiple_bugs=False)
+@settings(max_examples=examples(120), report_multiple_bugs=False)
 @given(st.lists(_steps, max_size=30))
 def test_by_change_equals_from_nothing(steps: list[tuple[Any, ...]]) -> None:
     """After any tasks, reloads, outages and clocks, findings are those of judging everything once.
@@ -267,7 +268,7 @@ def test_by_change_equals_from_nothing(steps: list[tuple[Any, ...]]) -> None:
     asyncio.run(tell())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.permutations(range(6)), st.permutations(_COMPILED))
 def test_the_order_of_tasks_and_rules_does_not_matter(order: list[int], rules: list[CompiledRule]) -> None:
     """The same tasks and rules in another order give the same outcomes and the same examples."""

@@ -16,6 +16,7 @@ from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.rule import Case, Exemption, Outcome, Rule, Severity
 from exporter.rules.rule_files import WrittenCase, WrittenRule, check_names, compile_rules, parse_rules, read_rules
 from exporter.rules.vocabulary import NAMES
+from tests.support.examples import examples
 
 HERE = Path(__file__).parent
 GOOD = sorted((HERE / "good").glob("*.yml"))
@@ -226,16 +227,16 @@ def accepts_or_refuses(text: str, language: Language) -> None:
 
 
 @given(text=TEXTS)
-@settings(max_examples=300, deadline=2000)
+@settings(max_examples=examples(300))
 def test_any_text_is_accepted_or_refused(language: Language, text: str) -> None:
-    """Whatever text stands in a rule file, nothing but ConfigError is raised, and soon."""
+    """Whatever text stands in a rule file, nothing but ConfigError is raised."""
     accepts_or_refuses(text, language)
 
 
 @given(rules=st.one_of(VALUES, st.lists(RULES, max_size=3)), style=st.sampled_from([None, "'", '"', "|", ">"]))
-@settings(max_examples=300, deadline=2000)
+@settings(max_examples=examples(300))
 def test_any_rules_are_accepted_or_refused(language: Language, rules: object, style: str | None) -> None:
-    """Whatever stands in a rule, in whatever style of YAML, nothing but ConfigError is raised, and soon."""
+    """Whatever stands in a rule, in whatever style of YAML, nothing but ConfigError is raised."""
     accepts_or_refuses(yaml.safe_dump({"rules": rules}, default_style=style, allow_unicode=True), language)
 
 

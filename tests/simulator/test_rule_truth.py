@@ -21,6 +21,7 @@ from exporter.simulator.rule_truth import rule_truth
 from exporter.simulator.seeding import seeded
 from exporter.simulator.variants import respelled
 from tests.simulator.support import START, ManualClock
+from tests.support.examples import examples
 from tests.support.judged_rows import judge_rows
 from tests.support.rows import changed, leaf_paths
 
@@ -256,7 +257,7 @@ TEXTS += ["shareScreen", "true", "rtmp://u:p@a.example.com/b", '{"profile":"main
         max_size=6,
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 def test_any_values_in_any_places(changes: list[tuple[str, Any]]) -> None:
     """Whatever text or number stands in whichever place, objects and lists among them, rules and truth agree."""
     body = merged(ordinary(), {"SingleSubParams": SCREEN, "StreamURL": "rtmp://s.example.com/a"})

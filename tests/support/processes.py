@@ -2,12 +2,14 @@
 
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
@@ -159,11 +161,15 @@ def clean_environment(home: Path) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, for programs that can't choose one."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port that nobody listens on, for programs that can't choose one.
+
+    It is below those that the system gives to connections and to whoever asks for any port.
+    """
+    while True:
+        port = secrets.choice(range(10_000, 30_000))
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def eventually(check: Callable[[], T], *, within_seconds: float, unless: Callable[[], bool] = lambda: False) -> T:

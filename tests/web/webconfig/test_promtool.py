@@ -127,7 +127,7 @@ FILES = table(
 )
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(FILES, min_size=40, max_size=40))
 def test_promtool_says_the_same_of_any_file(texts: list[str], corpus: Path) -> None:
     """Whatever a file combines: both take it or both refuse it, if nothing in it is among the exceptions."""

@@ -26,6 +26,7 @@ from exporter.web.webconfig.users import (
     read_authorization,
 )
 from tests.support.certificates import HASH, PASSWORD
+from tests.support.examples import examples
 
 USERS = {b"alice": HASH}
 
@@ -282,7 +283,7 @@ def test_credentials_survive_their_way(name: bytes, password: bytes) -> None:
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_any_header_and_any_hash_can_be_looked_at(text: str) -> None:
     """Nothing that a client or a file holds breaks the reading."""
     read_authorization("Basic " + text)

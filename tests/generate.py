@@ -8,6 +8,7 @@ With `--check` nothing is written: each file that differs is named, and the exit
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from exporter.config.config_reference import configuration_markdown
@@ -22,6 +23,7 @@ from tests.document_tables import documents_with_tables
 ROOT = Path(__file__).parent.parent
 
 
+@cache
 def generated() -> Mapping[str, str]:
     """Return each file that is generated, by its path from the root, with what it should hold."""
     dashboards = dashboard_files()

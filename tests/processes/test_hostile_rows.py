@@ -58,7 +58,12 @@ async def hostile_service() -> AsyncIterator[str]:
         change = {"MaxIdleTime": "60"} if asked // 3 % 2 else {}
         rows = [{**row, **change} for row in ROWS]
         wanted = request.query.get("TaskId")
-        listed = rows if wanted is None else [row for row in rows if row["TaskId"] == wanted]
+        if wanted is None:
+            size = int(request.query["PageSize"])
+            begin = (int(request.query["PageNo"]) - 1) * size
+            listed = rows[begin : begin + size]
+        else:
+            listed = [row for row in rows if row["TaskId"] == wanted]
         return web.Response(body=page_of(listed), content_type="application/json")
 
     async with serving(answer) as service:

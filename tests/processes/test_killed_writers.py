@@ -36,7 +36,7 @@ def test_killed_writers_leave_the_old_file_or_the_new_one(tmp_path: Path) -> Non
     )
     found = json.loads(done.stdout)
     assert found["old"] + found.get("new", 0) == KILLS, found
-    assert found["writes"] > KILLS / 2, "they were killed before they wrote anything"
+    assert found["writes"] >= KILLS, "they were killed before they wrote anything"
     assert found["beside"] > 0, "no kill hit a write"
 
 

@@ -15,7 +15,7 @@ from tests.support.prometheus import Prometheus, start_prometheus
 
 pytestmark = pytest.mark.processes
 
-CHURN_SECONDS = 20
+CHURN_SECONDS = 10
 EVENTS_PER_SECOND = 15
 ACCOUNT = """\
 - name: {account.name}

@@ -23,7 +23,8 @@ from exporter.storage import state_file
 from exporter.storage.state_file import SavedApp, SavedTask, StateFileError
 from tests.metrics.builders import PLAIN
 
-LONGEST_LIFE_SECONDS = 0.04
+LONGEST_LIFE_SECONDS = 0.02
+"""After the first write."""
 TASKS = 4000
 """So that a write takes some milliseconds; their number tells versions apart as well as their times do."""
 VERSIONS = 3
@@ -48,6 +49,8 @@ def kill_writers(path: Path, times: int, rng: random.Random) -> Mapping[str, int
         writer = os.fork()
         if writer == 0:
             _write_for_ever(path, contents, written)
+        while _COUNTER.unpack(written)[0] == before:
+            time.sleep(0.0005)
         time.sleep(rng.uniform(0, LONGEST_LIFE_SECONDS))
         os.kill(writer, signal.SIGKILL)
         os.waitpid(writer, 0)

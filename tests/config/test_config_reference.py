@@ -1,7 +1,5 @@
 """The reference of the configuration has every key."""
 
-from pathlib import Path
-
 import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -23,7 +21,6 @@ from exporter.config.model import (
 )
 from exporter.config.section import keys_of
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
 MAPPINGS: tuple[type[BaseModel], ...] = (
     Config, Account, App, Quota, Expect, Range, Collection, Policy, RuleSwitch, Metrics, Buckets,
     *KINDS,
@@ -47,8 +44,3 @@ def lines() -> list[str]:
 def test_tables_have_one_width() -> None:
     """No text breaks a table: every row has four columns."""
     assert {row.replace("\\|", "").count("|") for row in lines() if row.startswith("|")} == {5}
-
-
-def test_the_written_reference_is_the_generated_one() -> None:
-    """The document is up to date."""
-    assert (DOCS / "configuration.md").read_text(encoding="utf-8") == configuration_markdown()

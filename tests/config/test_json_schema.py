@@ -7,12 +7,11 @@ import pytest
 import yaml
 
 from exporter.config.config_reference import EXAMPLE
-from exporter.config.json_schema import json_schema, json_schema_text
+from exporter.config.json_schema import json_schema
 from exporter.config.loader import load
 from exporter.config.mistakes import ConfigError
 
 HERE = Path(__file__).parent
-DOCS = HERE.parent.parent / "docs"
 GOOD = sorted((HERE / "good").glob("*.yml"))
 REFUSED_BY_THE_LOADER_ALONE = {
     "alias-bomb", "app-file-missing", "app-files", "ca-file", "comments-only", "control-character",
@@ -107,8 +106,3 @@ def test_the_example_of_the_reference_is_valid(validator: jsonschema.Draft202012
     file = tmp_path / "file.yml"
     file.write_text(EXAMPLE, encoding="utf-8")
     assert load(file, {"ALIBABA_CLOUD_ACCESS_KEY_ID": "id"}).config.accounts[0].name == "production"
-
-
-def test_the_written_schema_is_the_generated_one() -> None:
-    """The file for editors is up to date."""
-    assert (DOCS / "config.schema.json").read_text(encoding="utf-8") == json_schema_text()

@@ -11,7 +11,6 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from exporter import __version__
 from tests.support.command_line import parsed
 from tests.support.dockerfile import (
     DOCKERFILE,
@@ -142,21 +141,6 @@ def test_its_environment_is_for_a_read_only_root() -> None:
     assert environment["MALLOC_MMAP_THRESHOLD_"] == "131072"
     assert environment["PATH"].startswith("/opt/rtcmpu-exporter/bin:")
     assert environment["HOME"] == last("WORKDIR").argument
-
-
-def test_its_labels_say_what_it_is() -> None:
-    """Title, description, source, license and version are the project's."""
-    prefix = "org.opencontainers.image."
-    labels = {name.removeprefix(prefix): value for name, value in pairs(last("LABEL")).items()}
-    assert labels["title"] == PROJECT["name"]
-    assert PROJECT["description"].startswith("Prometheus exporter")
-    assert labels["description"].startswith("Prometheus exporter")
-    assert labels["licenses"] == PROJECT["license"]
-    assert labels["version"] == "${VERSION}"
-    assert labels["revision"] == "${REVISION}"
-    assert labels["source"].startswith("https://")
-    assert Instruction("ARG", f"VERSION={__version__}") in FINAL
-    assert f"--tag rtcmpu-exporter:{__version__} ." in TEXT
 
 
 def test_it_starts_the_daemon_on_the_exposed_port() -> None:

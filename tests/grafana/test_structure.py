@@ -119,14 +119,6 @@ def test_units_are_ones_that_grafana_knows(dashboard: Dashboard) -> None:
         assert set(found) <= UNITS, panel["title"]
 
 
-def test_each_dashboard_says_that_it_is_about_configuration(dashboard: Dashboard) -> None:
-    """A line at the top says that no stream is watched here."""
-    (note,) = [panel for panel in panels(dashboard) if panel["type"] == "text"]
-
-    assert note["gridPos"]["y"] == 0
-    assert re.search(r"not (at )?stream", note["options"]["content"])
-
-
 def test_ids_are_unique_and_uniform(dashboard: Dashboard) -> None:
     """No two panels or rows share an id, and none is left to Grafana."""
     ids = [panel["id"] for panel in (*rows(dashboard), *panels(dashboard))]
@@ -146,25 +138,6 @@ def test_nothing_overlaps_and_lines_are_full(dashboard: Dashboard) -> None:
         for panel in together:
             lines[panel["gridPos"]["y"]] += panel["gridPos"]["w"]
         assert set(lines.values()) == {24}
-
-
-def test_the_page_begins_with_small_numbers(dashboard: Dashboard) -> None:
-    """Below the note stands one line of four to eight single numbers."""
-    first = [panel for panel in panels(dashboard) if panel["gridPos"]["y"] == 2]
-
-    assert 4 <= len(first) <= 8
-    assert {panel["type"] for panel in first} == {"stat"}
-
-
-def test_graphs_are_half_the_width(dashboard: Dashboard) -> None:
-    """Time series and heatmaps are 12 wide and 8 high, so that two stand side by side on a laptop."""
-    sizes = {
-        (panel["gridPos"]["w"], panel["gridPos"]["h"])
-        for panel in panels(dashboard)
-        if panel["type"] in {"timeseries", "heatmap"}
-    }
-
-    assert sizes == {(12, 8)}
 
 
 def test_single_numbers_are_of_this_moment(dashboard: Dashboard) -> None:
@@ -217,24 +190,6 @@ def test_restarts_reloads_and_alerts_are_marked(dashboard: Dashboard) -> None:
     assert found["Restarts"]["useValueForTime"]
     assert found["Reloads"]["useValueForTime"]
     assert all(annotation["target"]["expr"] == annotation["expr"] for annotation in found.values())
-
-
-def test_severities_have_one_colour_everywhere() -> None:
-    """Critical is red, warning orange, info blue, on every graph that tells them apart."""
-    found: dict[str, set[str]] = {}
-    for dashboard in dashboards().values():
-        for panel in panels(dashboard):
-            for override in panel.get("fieldConfig", {}).get("overrides", ()):
-                for property_ in override["properties"]:
-                    if property_["id"] == "color" and property_["value"]["mode"] == "fixed":
-                        found.setdefault(override["matcher"]["options"], set()).add(property_["value"]["fixedColor"])
-
-    assert {name: found[name] for name in ("critical", "warning", "info")} == {
-        "critical": {"red"},
-        "warning": {"orange"},
-        "info": {"blue"},
-    }
-    assert all(len(colours) == 1 for colours in found.values())
 
 
 def _of_type(some: list[Any], kind: str) -> list[Any]:

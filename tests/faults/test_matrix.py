@@ -217,7 +217,7 @@ class _LookUp(_Case):
         await self.world.until(self._is_judged)
 
     def _is_judged(self, seen: Seen) -> bool:
-        return seen.changes("broken") != {} or self._doubtful_tasks() == 1
+        return seen.changes("broken") != {} if self.fault in GONE else self._doubtful_tasks() == 1
 
     def _doubtful_tasks(self) -> int:
         return self.world.monitor.apps["production", "broken"].collector.status.doubtful_tasks

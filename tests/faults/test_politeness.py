@@ -139,9 +139,9 @@ def test_intervals_that_the_budget_does_not_allow_are_stretched_evenly() -> None
             for app_id in APPS
             for value in seen.values("rtcmpu_collection_interval_stretch_ratio", app_id=app_id).values()
         }
-        # Six updates in 0.1 s and six pages in 5 s, with 0.9 of four requests a second.
+        # Six updates in 0.1 s; six pages and what asks for their ends in 5 s; with 0.9 of four requests a second.
         (ratio,) = ratios
-        assert ratio == pytest.approx((60 + 6 / 5) / 3.6)
+        assert ratio == pytest.approx((60 + 12 / 5) / 3.6)
         assert seen.value("rtcmpu_collection_interval_seconds", app_id="app-1") == pytest.approx(0.1 * ratio)
         assert seen.value("rtcmpu_collection_sweep_interval_seconds", app_id="app-1") == pytest.approx(5 * ratio)
         assert seen.value("rtcmpu_collection_stale_after_seconds", app_id="app-1") == pytest.approx(10 * ratio)

@@ -326,7 +326,7 @@ async def test_data_that_becomes_too_old_is_withdrawn(simulator: Simulated) -> N
     """While nothing can be read the last data stays, until it is older than promised; then its series go."""
     async with watching() as watched:
         with structlog.testing.capture_logs():
-            collection = Collection(interval_seconds=0.2, sweep_interval_seconds=0.5, stale_after_seconds=1.5)
+            collection = Collection(interval_seconds=0.2, sweep_interval_seconds=0.5, stale_after_seconds=4)
             await watched.apply(config(simulator.account("app-1"), collection=collection))
             await until(lambda: watched.has_data("app-1"))
             simulator.service.faults.add(Fault("internal_error"))

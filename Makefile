@@ -14,8 +14,8 @@ demo: $(VENV)/runtime.stamp
 
 # Every worker and every program that the tests start would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
-# Workers share nothing. A module whose tests share processes stays on one of them (tests/conftest.py).
-PYTEST = $(BIN)/python -m pytest -n auto --dist loadgroup
+# Workers share nothing; each takes one file after another, in the order of tests/conftest.py.
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/dev.stamp
 	$(PYTEST) $(PYTEST_ARGS)

@@ -25,9 +25,6 @@ def pytest_xdist_auto_num_workers() -> int:
     return len(os.sched_getaffinity(0)) + 1
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a module that starts processes on one worker of pytest-xdist: they share what they started."""
-    for item in items:
-        if item.get_closest_marker("processes"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    """Begin with the tests that start processes: workers take one file after another, and these take longest."""
+    items.sort(key=lambda item: item.get_closest_marker("processes") is None)

@@ -30,7 +30,7 @@ CHURN_INTERVALS = 8
 """So many sweep intervals the list changes."""
 SETTLING_SWEEPS = 4
 """So many sweeps are accepted while it is at rest, though the service still answers as it does."""
-LONGEST_SETTLING_INTERVALS = 20
+LONGEST_SETTLING_INTERVALS = 60
 """Within so many sweep intervals at rest all deleted tasks have to be gone."""
 
 

@@ -167,7 +167,7 @@ def test_apps_lead_to_their_tasks(base: str, browser: Browser) -> None:
         page.get_by_role("link", name="app-1").click()
         expect(page.get_by_role("navigation", name="Pages of tasks").first).to_contain_text("5,001 tasks")
         page.locator(".tasks tbody th a").nth(1).click()
-        expect(page.get_by_role("heading", name="Video")).to_be_visible()
+        expect(page.get_by_role("region", name="Outputs")).to_be_visible()
         page.get_by_role("navigation", name="Where this is").get_by_role("link", name="app-1").click()
         expect(page).to_have_url(base + APP)
         assert shown.complaints == []

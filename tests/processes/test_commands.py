@@ -188,9 +188,9 @@ def test_check_config_shows_the_forecast(programs: Programs) -> None:
         rf"{re.escape(str(ample))}: fine, 1 account, 2 apps, \d+ rules on\n/metrics has .+\n\nproduction\n", fine.out
     )
     assert re.search(r"^  at the quota +2 apps, 480 tasks on 6 pages$", fine.out, re.MULTILINE)
-    assert re.search(r"^  requests +10/s for updates, 6/s for sweeps: 40.0% of 40/s$", fine.out, re.MULTILINE)
+    assert re.search(r"^  requests +10/s for updates, 10/s for sweeps: 50.0% of 40/s$", fine.out, re.MULTILINE)
     assert re.search(r"^  interval +200ms$", fine.out, re.MULTILINE)
-    assert re.search(r"^  sweep interval +1s; a sweep of all takes about 0.2s$", fine.out, re.MULTILINE)
+    assert re.search(r"^  sweep interval +1s; a sweep of all takes about 0.4s$", fine.out, re.MULTILINE)
     assert "stretched" not in fine.out
     assert stretched.code == 0
     assert re.search(r"intervals are stretched [\d.]+ times: raise requests_per_second or", stretched.out)

@@ -26,7 +26,7 @@ from exporter.core.collection_state import State
 MANY_ABSENT: Final = 8
 """More tasks than this that an update does not see are left to a sweep, which may prove that they are gone."""
 
-LOOKUP_SECONDS: Final = {Kind.UPDATE: 5.0, Kind.SWEEP: 10.0}
+LOOKUP_SECONDS: Final = {Kind.UPDATE: 5.0, Kind.SWEEP: 20.0}
 """For how long, at most, tasks are looked up after an attempt; after an update no longer than its interval."""
 
 

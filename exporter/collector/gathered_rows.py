@@ -16,6 +16,9 @@ REPLICA_LAG_SECONDS: Final = 1.0
 HEAD_ROWS: Final = 3
 """So many rows that follow one another as they were read before are the border below which a window shows all."""
 
+ROWS_IN_ORDER: Final = 12
+"""So many rows that follow one another as they did before have not moved: moved ones do so by chance once in 12!."""
+
 PAGES_OF_ORDER: Final = 4
 """Rows that come again are compared with the order of the rows that were read last, of so many pages."""
 
@@ -82,10 +85,9 @@ class Gathered:
 
     def ends_in_order_of(self, places: dict[int, int]) -> bool:
         """Whether the last rows of the last page follow one another as they do in an earlier reading."""
-        tail = [places.get(digest, -1) for digest in self.last_digests[-self.anchor_rows :]]
-        return (
-            len(tail) == self.anchor_rows and tail[0] >= 0 and all(one < next_one for one, next_one in pairwise(tail))
-        )
+        rows = max(1, min(ROWS_IN_ORDER, self.reading.largest_page // 2))
+        tail = [places.get(digest, -1) for digest in self.last_digests[-rows:]]
+        return len(tail) == rows and tail[0] >= 0 and all(one < next_one for one, next_one in pairwise(tail))
 
     def has(self, digest: int) -> bool:
         """Whether a row was read before, as it is."""
@@ -128,6 +130,7 @@ class Gathered:
             page: what was read.
             in_order: False: it is read again on purpose, so the order of its rows says nothing.
         """
+        self.reading.unproven_borders += not self.joins(page)
         added, again, doubled = self._sort_rows(page)
         reading, start = self.reading, page.window.start
         again_on_purpose = max(0, self.reached - start)

@@ -228,6 +228,7 @@ class ListPass:
         self.planned = gathered.reached
         if not page.full and page.window.start == 0 and 0 < page.end < self.reading.largest_page:
             self._cap(page.end)
+            self.reading.undisturbed = page.digests == short.digests
         elif not page.full:
             self._short_pages_repeat = True
             self.reading.overlapped = False

@@ -3,16 +3,16 @@
 The list is sorted by update, newest first. A row that is updated or created jumps to the front and pushes others
 back; a deleted one lets those below slide forward. Two facts prove that nothing was missed:
 
-* Windows overlap (see `windows`): a window that shares a row with what was read before it leaves no hole. One that
+* Windows overlap (see `reading`): a window that shares a row with what was read before it leaves no hole. One that
   does not is a gap, and the pass steps back until it meets known rows (see `list_pass`).
-* What jumped to the front while the rest was read is found by reading the front once more (see `sweep_reader`).
+* What jumped to the front while the rest was read is found by reading the front once more (see `SweepReader`).
 
 A reader knows nothing of deadlines, retries and budgets: it asks `fetch` for windows.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -79,8 +79,7 @@ class ListReader:
             task_id_of: tells known rows.
             at_most_windows: how many may be asked for.
             down_to: digests of an earlier reading, from the front down. Not empty: the known rows that end the reading
-                must be some of these, in the same order, so that all that moved since is above them; in its last
-                window any will do.
+                must be some of these, in the same order, so that all that moved since is above them.
 
         Raises:
             ApiError: a request failed, or a page can't be right.
@@ -92,8 +91,7 @@ class ListReader:
         while not (reading.complete or reading.anchored) and reading.windows < at_most_windows:
             window = front.next_window()
             await front.follow(window, fetch(window))
-            meets_rows = not places or reading.windows == at_most_windows or front.ends_in_order_of(places)
-            reading.anchored = meets_rows and front.ends_in_known_rows
+            reading.anchored = front.ends_in_known_rows and (not places or front.ends_in_order_of(places))
         return reading
 
     async def read_all(self, fetch: Fetch, task_id_of: TaskIdOf, *, expected_tasks: int, plan: Plan) -> Reading:
@@ -149,8 +147,11 @@ class ListReader:
         )
 
 
-ROWS_TO_MEET: Final = 1000
+ROWS_TO_MEET: Final = 20_000
 """The last reading of the front ends at rows that were among so many of the pass's first ones."""
+
+FRONTS_WITHOUT_NEWS: Final = 2
+"""After so many readings of the front, one that shows no task for the first time is the last one."""
 
 LEAST_ROWS_WITHOUT_END: Final = 5000
 
@@ -205,6 +206,8 @@ class SweepReader:
         self._reader = reader
         self._requests = requests
         self._seen_in_front = set[str]()
+        self._confirm = False
+        """Whether a pass saw enough tasks in windows that share no rows, so that the same pass must confirm it."""
         self._clock = clock
 
     async def read(self, inventory: Inventory, seen_in_front: set[str]) -> WholeReading:
@@ -239,7 +242,7 @@ class SweepReader:
             whole.agrees = self._agrees(inventory, reading, previous, whole.seen | seen_in_front)
             whole.add(reading, front)
             if whole.agrees:
-                whole.proves_absence = _proves_absence(reading, front)
+                whole.proves_absence = _proves_absence(reading, front, previous)
                 break
             previous = reading
         if previous is None and unstable is not None and not whole.agrees:
@@ -258,37 +261,63 @@ class SweepReader:
             for _ in range(MAX_PASSES_WITHOUT_OVERLAP - 1):
                 yield plan
         else:
+            self._confirm = False
             yield Plan(plan.largest_page, 0, most_rows=most_rows)
+            if self._confirm:
+                yield Plan(plan.largest_page, 0, most_rows=most_rows)
             yield Plan(plan.largest_page, plan.largest_page // 2 - 1)
 
     async def _read_front_again(self, inventory: Inventory, reading: Reading) -> Reading:
-        """Read what jumped to the front while a pass ran, as even a replica that lags knows it."""
+        """Read what jumped to the front while a pass ran, as even a replica that lags knows it.
+
+        What jumps once more while several windows of the front are read is above them, so the front of the front is
+        read, until one answer shows all that moved.
+
+        Returns:
+            The first reading of the front, with what the others found.
+        """
         while (early := reading.ended + REPLICA_LAG_SECONDS - self._clock.monotonic()) > 0:
             await self._clock.sleep(early)
-        known: Mapping[int, str] = {}
+        known: dict[int, str] = {}
         if not len(inventory):
             known = {fresh.task.row_digest: task_id for task_id, fresh in reading.fresh.items()}
-        front = await self._reader.read_front(
-            self._requests.window(Priority.UPDATE),
-            lambda digest: known.get(digest) or inventory.task_id_of(digest),
-            at_most_windows=max(MAX_UPDATE_WINDOWS, reading.windows),
-            down_to=reading.digests[:ROWS_TO_MEET],
-        )
-        if not (front.complete or front.anchored):
-            raise IncompleteReadingError(
-                f"more tasks are updated than {front.windows} pages at the front show: "
-                "raise requests_per_second, or collect fewer apps with this account"
+
+        def task_id_of(digest: int) -> str | None:
+            return known.get(digest) or inventory.task_id_of(digest)
+
+        fetch = self._requests.window(Priority.UPDATE)
+        windows_left = max(MAX_UPDATE_WINDOWS, 2 * reading.windows)
+        fronts: list[Reading] = []
+        while windows_left > 0:
+            last = fronts[-1] if fronts else reading
+            front = await self._reader.read_front(
+                fetch, task_id_of, at_most_windows=windows_left, down_to=last.digests[:ROWS_TO_MEET]
             )
-        self._seen_in_front |= front.seen
-        return front
+            if not (front.complete or front.anchored):
+                break
+            brings_new = not front.seen <= reading.seen | self._seen_in_front
+            windows_left -= front.windows
+            self._seen_in_front |= front.seen
+            known |= {fresh.task.row_digest: task_id for task_id, fresh in front.fresh.items()}
+            fronts.append(front)
+            half = len(front.first_digests) // 2
+            still = half > 0 and front.first_digests[:half] == last.first_digests[:half]
+            if front.windows == 1 or still or (len(fronts) > FRONTS_WITHOUT_NEWS and not brings_new):
+                for other in fronts[1:]:
+                    fronts[0].fresh |= other.fresh
+                return fronts[0]
+        raise IncompleteReadingError(
+            "tasks are updated faster than pages at the front can show them: "
+            "raise requests_per_second, or collect fewer apps with this account"
+        )
 
     def _agrees(self, inventory: Inventory, reading: Reading, previous: Reading | None, seen_before: set[str]) -> bool:
         """Whether a pass has seen every task of the list.
 
-        It has where it saw as many as the list is long; where no two windows can share a row, or pages are short
-        within the list, another pass must have seen the same ones. It also has where another pass with other windows
-        found the same row at every position: then the order is stable, and what is missing are second rows of the same
-        tasks.
+        It has where it saw as many as the list is long, in windows that share rows. Where they share none, the pass
+        before must have seen the same tasks; where they never can, it must be the same row by row, since deletions
+        hide rows between such windows without a trace. It also has where another pass with other windows found the
+        same row at every position: the order is stable, and what is missing are second rows of the same tasks.
 
         Args:
             inventory: what is known.
@@ -296,28 +325,41 @@ class SweepReader:
             previous: the pass before.
             seen_before: what passes and updates saw, but for this pass.
         """
-        if previous is not None and previous.digests == reading.digests:
+        overlapped = reading.overlapped
+        same = previous is not None and previous.digests == reading.digests
+        if same and previous is not None and previous.overlapped != overlapped:
             return True
         if reading.unexplained_rows:
             return False
         if reading.length is None:
             return previous is not None and reading.seen | self._seen_in_front == seen_before
-        if reading.plan.overlap == 0 and not reading.one_answer:
-            moved = self._seen_in_front
-            if previous is None or not (reading.seen ^ previous.seen) <= moved:
-                return False
-        missing = reading.length - reading.rows_without_task_id - reading.doubled_rows
+        if self._missing(inventory, reading, reading.length) > 0:
+            return False
+        joined = overlapped or reading.one_answer or not reading.unproven_borders
+        self._confirm = not joined
+        if joined or reading.plan.overlap == 0:
+            return joined or same
+        return previous is not None and not previous.overlapped and reading.seen <= previous.seen | self._seen_in_front
+
+    def _missing(self, inventory: Inventory, reading: Reading, length: int) -> int:
+        """Count the rows of the list that are of no task that was seen or is known."""
+        missing = length - reading.rows_without_task_id - reading.doubled_rows
         missing -= len(reading.seen | self._seen_in_front)
         if missing > 0:
             missing -= sum(
                 entry.task.task_id not in reading.seen and entry.task.task_id not in self._seen_in_front
                 for entry in inventory
             )
-        return missing <= 0
+        return missing
 
 
-def _proves_absence(reading: Reading, front: Reading | None) -> bool:
-    """Whether a list that did not change was read whole, so that a task that it does not show is gone."""
-    if not (reading.undisturbed and reading.overlapped and len(reading.seen) == reading.length):
+def _proves_absence(reading: Reading, front: Reading | None, previous: Reading | None) -> bool:
+    """Whether a list that did not change was read whole, so that a task that it does not show is gone.
+
+    Where windows share no rows, only the pass before can show that nothing changed.
+    """
+    if len(reading.seen) != reading.length:
         return False
-    return reading.one_answer or (front is not None and front.first_digests == reading.first_digests)
+    is_again = previous is not None and previous.digests == reading.digests
+    same = reading.undisturbed if reading.overlapped else is_again
+    return same and (reading.one_answer or (front is not None and front.first_digests == reading.first_digests))

@@ -174,6 +174,8 @@ class Reading(msgspec.Struct):
     """Whether all windows fitted together as those of a list that does not change do."""
     overlapped: bool = True
     """Whether windows were asked for that share rows, so that a hole would show."""
+    unproven_borders: int = 0
+    """Windows that share no row with what was read before them."""
     page_size_ignored: bool = False
     """Whether the service gives pages of one size, whatever PageSize is."""
     largest_page: int = LARGEST_PAGE

@@ -12,9 +12,11 @@ from exporter.core.clock import Clock
 PROOFS_OF_LARGE_LOSS: Final = 5
 """So many lookups of lost tasks, or all of them where there are fewer, must come back empty."""
 MOST_LOOKUPS_FOR_PROOF: Final = 15
+"""So many lookups must come back empty, and none may find its task, before all that a list at rest does not show is
+gone, though a list that is cut would not show it either."""
 LARGE_LOSS_TASKS: Final = 10
 LARGE_LOSS_SHARE: Final = 1 / 3
-PROOF_SECONDS: Final = 30.0
+PROOF_SECONDS: Final = 60.0
 """For how long the proof of a large loss is looked for."""
 RETRY_SECONDS: Final = 5.0
 """After a lookup that failed, before a row that was refused as outdated is read again."""
@@ -41,6 +43,10 @@ class Absences:
         """What the proof of a large loss found to be gone."""
         self._absent: set[str] = set()
         """What the last sweep proved not to be in the list, as long as no lookup finds any of it."""
+        self._above_the_end: set[str] = set()
+        """What was not shown though the list went on below it, so that it is not cut off."""
+        self._cut_perhaps: set[str] = set()
+        """What it did not show where a list that is cut would not show it either."""
         self._absent_before: set[str] = set()
         """What the sweep before proved, too, while no lookup was answered."""
         self._read_again_at: dict[str, float] = {}
@@ -73,19 +79,22 @@ class Absences:
         """Take in which tasks a reading did not show, and when it began, in monotonic seconds."""
         self._doubts.add(task_ids, since=since)
 
-    def swept(self, unseen: Sequence[str], *, since: float, proves_absence: bool) -> None:
+    def swept(self, unseen: Sequence[str], *, since: float, proves_absence: bool, above_the_end: set[str]) -> None:
         """Take in which tasks a sweep did not show.
 
         Args:
             unseen: all of them.
             since: monotonic seconds: when the sweep began.
-            proves_absence: whether the list does not hold them. They are gone then, unless the list is cut: some are
-                looked up, and none may be found. If no lookup is answered, another sweep must prove it, too.
+            proves_absence: whether the list does not hold them. They are gone then, unless the list is cut.
+            above_the_end: those that can't be cut off, since the list goes on below them. Some are looked up all the
+                same, and none may be found; if no lookup is answered, another sweep must prove it, too.
         """
         self.unseen(unseen, since=since)
         self._lost = 0
-        self._absent_before = self._absent_before & set(unseen) if proves_absence else set()
-        self._absent = set(unseen) if proves_absence else set()
+        self._above_the_end = above_the_end | self._above_the_end.intersection(unseen)
+        self._absent_before &= set(unseen) if proves_absence else set()
+        self._absent = set(self._above_the_end) if proves_absence else set()
+        self._cut_perhaps = set(unseen) - self._absent if proves_absence else set()
 
     async def check_loss(
         self,
@@ -110,7 +119,7 @@ class Absences:
         """
         self._confirmed.clear()
         if is_large_loss(len(unseen), known):
-            chosen, wanted = _spread(self._doubts.in_turn(unseen), MOST_LOOKUPS_FOR_PROOF), len(unseen)
+            chosen, wanted = self._doubts.sample(unseen), len(unseen)
         else:
             chosen = [task_id for task_id in unseen if task_id in self._found_unlisted] if overlapped else list(unseen)
             wanted = 0
@@ -128,17 +137,17 @@ class Absences:
 
         chosen = chosen[:MOST_LOOKUPS_FOR_PROOF]
         for batch in (chosen[:PROOFS_OF_LARGE_LOSS], chosen[PROOFS_OF_LARGE_LOSS:]):
-            await self._lookups.run(batch, seconds=PROOF_SECONDS / 2, found=found, failed=self._failed)
-            if len(self._confirmed) >= wanted or len(existing) == len(batch):
+            await self._lookups.run(batch, seconds=PROOF_SECONDS / 4, found=found, failed=self._failed)
+            if len(self._confirmed) >= wanted or existing:
                 break
         if not wanted and not self._confirmed.issuperset(chosen):
-            self._absent = set()  # what was found unlisted before may be so again
+            self._absent, self._cut_perhaps = set(), set()  # what was found unlisted before may be so again
         if existing and length is not None and seen + len(existing) > length:
             raise IncompleteReadingError(
                 f"the list ends at row {length}, yet lookups find tasks that it does not show: "
                 "the service cuts it there, or shows other rows; spread the tasks over more apps"
             )
-        if len(self._confirmed) < wanted:
+        if len(self._confirmed) < wanted or (wanted and existing):
             raise IncompleteReadingError(
                 f"the list does not show {len(unseen)} of {known} known tasks, and of {wanted} lookups that must "
                 f"confirm it {len(self._confirmed)} did ({len(existing)} found their task): the last data is kept; "
@@ -187,14 +196,8 @@ class Absences:
 
         self._settling = True
         try:
-            if self._absent and doubts:
-                left = max(0, PROOFS_OF_LARGE_LOSS - self._lost)
-                chosen = _spread(self._doubts.in_turn(self._absent), PROOFS_OF_LARGE_LOSS)[:left]
-                await self._lookups.run(chosen, seconds=PROOF_SECONDS, found=found, failed=self._failed)
-                gone = self._absent if self._lost else self._absent & self._absent_before
-                self._absent_before = self._absent - gone
-                self._absent = set()
-                changed([change for task_id in gone for change in self._is_gone(inventory, task_id)], 0)
+            if doubts:
+                await self._prove_absence(inventory, found=found, changed=changed)
             now = self._clock.monotonic()
             outdated = [task_id for task_id, at in self._read_again_at.items() if at <= now]
             task_ids = outdated + (self._doubts.due(now) if doubts else [])
@@ -202,13 +205,39 @@ class Absences:
         finally:
             self._settling = False
 
+    async def _prove_absence(
+        self,
+        inventory: Inventory,
+        *,
+        found: Callable[[Found], None],
+        changed: Callable[[list[Change], int], None],
+    ) -> None:
+        """Look up some of what the last sweep did not show, and remove all of it if that finds none."""
+
+        async def look_up(chosen: list[str]) -> int:
+            lost = self._lost
+            await self._lookups.run(chosen, seconds=PROOF_SECONDS, found=found, failed=self._failed)
+            return self._lost - lost
+
+        if self._absent:
+            await look_up(self._doubts.sample(self._absent)[: max(0, PROOFS_OF_LARGE_LOSS - self._lost)])
+            gone = self._absent if self._lost else self._absent & self._absent_before
+            self._absent_before = self._absent - gone
+            self._absent = set()
+            changed([change for task_id in gone for change in self._is_gone(inventory, task_id)], 0)
+        chosen = self._doubts.sample(self._cut_perhaps)
+        if chosen and await look_up(chosen) == len(chosen):
+            gone, self._cut_perhaps = self._cut_perhaps, set()
+            changed([change for task_id in gone for change in self._is_gone(inventory, task_id)], 0)
+        self._cut_perhaps = set()
+
     def _exists(self, task_id: str) -> None:
         """A lookup found a task: what the list does not show is no longer gone for that reason."""
         if self._doubts.since(task_id) is not None:
             self._found_unlisted.add(task_id)
             self._doubts.settle([task_id])
-        if task_id in self._absent:
-            self._absent.clear()
+        if task_id in self._absent or task_id in self._cut_perhaps:
+            self._absent, self._cut_perhaps = set(), set()
 
     def _is_gone(self, inventory: Inventory, task_id: str) -> list[Change]:
         """Remove a task that is in doubt."""
@@ -230,9 +259,3 @@ class Absences:
 def is_large_loss(unseen: int, known: int) -> bool:
     """Whether a reading lost so many of the known tasks that lookups must confirm it."""
     return unseen > 0 and (unseen == known or (unseen > LARGE_LOSS_TASKS and unseen > known * LARGE_LOSS_SHARE))
-
-
-def _spread(task_ids: Sequence[str], most: int) -> list[str]:
-    """Return some of the tasks, spread over the first half of them: of those whose turn comes first."""
-    half = task_ids[: max(most, len(task_ids) // 2)]
-    return list(half[:: max(1, len(half) // most)])

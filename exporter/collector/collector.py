@@ -12,7 +12,7 @@ import structlog
 
 from exporter.aliyun.errors import ApiError
 from exporter.collector.absences import Absences, is_large_loss
-from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS
+from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS, ROWS_IN_ORDER
 from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.collector.list_reader import ListReader, SweepReader, WholeReading
 from exporter.collector.rate_limiter import Priority
@@ -94,6 +94,8 @@ class Collector:
         self._backoff = {kind: Backoff() for kind in Kind}
         self._seen_in_front: set[str] = set()
         """What updates saw since the running sweep began: it exists, wherever the sweep looked for it."""
+        self._order: Sequence[int] = ()
+        """Digests of the rows of the last accepted sweep, by their position."""
         self._reading_list = False
         """Whether a sweep's pages are being read: it may still bring rows that are older than what updates see."""
         self._began_at: dict[str, float] = {}
@@ -259,7 +261,12 @@ class Collector:
         found_in_front = len(seen) - len(whole.seen)
         unseen = self._unseen(seen, whole.began)
         self._absences.seen(seen)
-        self._absences.swept(unseen, since=whole.began, proves_absence=whole.proves_absence)
+        self._absences.swept(
+            unseen,
+            since=whole.began,
+            proves_absence=whole.proves_absence,
+            above_the_end=self._above_the_end(whole, unseen),
+        )
         if not whole.agrees:
             self._tell([] if baseline else self._accept(whole))
             return (
@@ -285,10 +292,26 @@ class Collector:
             rows_without_task_id=whole.rows_without_task_id,
             unmoved_changes=len(unmoved),
         )
+        self._order = whole.order
         self._standing.swept(sweep, self._intervals, began_at=whole.began)
         self._tell(changes, baseline=baseline)
         self._events.swept()
         return ""
+
+    def _above_the_end(self, whole: WholeReading, unseen: Sequence[str]) -> set[str]:
+        """Return those tasks that are above the last row of the list, if they exist.
+
+        That is known where the last rows have not moved since the last accepted sweep: they follow one another as they
+        did. What was above them then still is, wherever it has moved.
+        """
+        if not unseen:
+            return set()
+        places = {digest: place for place, digest in enumerate(self._order)}
+        last = [places.get(digest, -1) for digest in whole.order[-ROWS_IN_ORDER:]]
+        if len(last) < ROWS_IN_ORDER or last[0] < 0 or last != sorted(set(last)):
+            return set()
+        entries = ((task_id, self.inventory.get(task_id)) for task_id in unseen)
+        return {task_id for task_id, entry in entries if entry and 0 <= places.get(entry.task.row_digest, -1) < last[0]}
 
     def _unseen(self, seen: set[str], began: float) -> list[str]:
         """Return the tasks that were not seen, but for those that a replica may not know yet."""

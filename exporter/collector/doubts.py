@@ -7,7 +7,9 @@ fails leaves it in doubt, and is tried again later.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from heapq import nsmallest
 from typing import Any, Final, Protocol
+from zlib import crc32
 
 import msgspec
 
@@ -89,10 +91,17 @@ class Doubts:
             doubt.failures += 1
             doubt.retry_at = at + min(LONGEST_PAUSE_SECONDS, pause)
 
-    def in_turn(self, task_ids: Iterable[str] | None = None) -> list[str]:
+    def sample(self, task_ids: Iterable[str], most: int = 15) -> list[str]:
+        """Return some of the tasks, those that did not fail first, else as their TaskIds have it.
+
+        A sample by age would hold what was deleted long ago; one by chance would be another each time it is tried.
+        """
+        chosen = [task_id for task_id in task_ids if task_id in self._doubts]
+        return nsmallest(most, chosen, key=lambda task_id: (self._doubts[task_id].failures, crc32(task_id.encode())))
+
+    def in_turn(self) -> list[str]:
         """Return tasks in the order in which they are looked up: those that did not fail, then the longest in doubt."""
-        chosen = self._doubts if task_ids is None else [task_id for task_id in task_ids if task_id in self._doubts]
-        return sorted(chosen, key=lambda task_id: (self._doubts[task_id].failures, self._doubts[task_id].since))
+        return sorted(self._doubts, key=lambda task_id: (self._doubts[task_id].failures, self._doubts[task_id].since))
 
     def due(self, at: float) -> list[str]:
         """Return the tasks whose lookup does not have to wait, in turn."""

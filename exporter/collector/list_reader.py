@@ -175,6 +175,8 @@ class WholeReading(msgspec.Struct):
     """Whether the windows of the last pass shared rows, so that they prove that they are of one list."""
     agrees: bool = False
     """Whether what was read agrees with itself: False where the list has no stable order."""
+    order: Sequence[int] = ()
+    """Digests of the last pass's rows, by their position."""
     proves_absence: bool = False
     """Whether what it did not show is not in the list: nothing moved from its first request to its last one."""
 
@@ -191,6 +193,7 @@ class WholeReading(msgspec.Struct):
         self.rows_without_task_id = reading.rows_without_task_id
         self.length = reading.length
         self.overlapped = reading.overlapped
+        self.order = reading.digests
 
 
 class SweepReader:

@@ -7,7 +7,7 @@ from zlib import crc32
 
 import pytest
 
-from exporter.collector.absences import PROOFS_OF_LARGE_LOSS
+from exporter.collector.absences import MOST_LOOKUPS_FOR_PROOF, PROOFS_OF_LARGE_LOSS
 from exporter.collector.reading import Window
 from exporter.core.collection_state import State
 from tests.support.moving_list import failing, listed, shown
@@ -178,7 +178,7 @@ def test_a_large_loss_needs_lookups_that_confirm_it(loss: str, tasks: int) -> No
         await scene.collector.update()
         assert status_of(scene).state is State.OK
         assert shown(scene.collector) == listed(scene.list)
-        assert len(scene.look_ups()) <= PROOFS_OF_LARGE_LOSS + 1
+        assert len(scene.look_ups()) <= PROOFS_OF_LARGE_LOSS + MOST_LOOKUPS_FOR_PROOF
 
     scene.run(scenario)
 
@@ -258,6 +258,22 @@ def test_a_list_that_is_at_rest_settles_doubts_by_itself() -> None:
         await scene.collector.sweep()
         assert (status_of(scene).doubtful_tasks, len(scene.told.take())) == (0, 20)
         assert shown(scene.collector) == listed(scene.list)
+
+    scene.run(scenario)
+
+
+def test_a_list_that_may_be_cut_settles_no_doubts() -> None:
+    """What was at the end of the list may be cut off: without an answered lookup it is never gone."""
+    scene = Scene(100)
+
+    async def scenario() -> None:
+        await scene.start()
+        scene.service.before_look_up = _refuse
+        scene.service.page_of_list = lambda order, window: documented(order[:90], window)
+        for _ in range(4):
+            await scene.collector.sweep()
+            await asyncio.sleep(6)
+        assert (status_of(scene).doubtful_tasks, scene.told.take()) == (10, [])
 
     scene.run(scenario)
 

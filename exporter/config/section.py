@@ -1,5 +1,6 @@
 """What all mappings of a configuration have in common."""
 
+from functools import cache
 from typing import Any, Final, Self, TypeVar
 
 from pydantic import (
@@ -96,11 +97,13 @@ def problems(found: list[tuple[str, str]], value: V) -> V:
     return value
 
 
+@cache
 def kinds_of(model: type[BaseModel]) -> dict[str, Kind]:
     """Return the types of a mapping's values by key."""
     return {key: kind_of(field.annotation, field.metadata) for key, field in keys_of(model).items()}
 
 
+@cache
 def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """Return the fields of a mapping by key, in their order."""
     return {field.alias or name: field for name, field in model.model_fields.items()}

@@ -69,6 +69,7 @@ class ListReader:
         *,
         at_most_windows: int = MAX_UPDATE_WINDOWS,
         down_to: Sequence[int] = (),
+        plan: Plan | None = None,
     ) -> Reading:
         """Read from the front to rows that are known and unchanged, or to the end.
 
@@ -80,12 +81,13 @@ class ListReader:
             at_most_windows: how many may be asked for.
             down_to: digests of an earlier reading, from the front down. Not empty: the known rows that end the reading
                 must be some of these, in the same order, so that all that moved since is above them.
+            plan: which windows are asked for; None: as the last pass found that the service can be read.
 
         Raises:
             ApiError: a request failed, or a page can't be right.
             IncompleteReadingError: the list moved too fast.
         """
-        front = self._pass(task_id_of, self.plan, to_the_end=False)
+        front = self._pass(task_id_of, plan or self.plan, to_the_end=False)
         places = {digest: place for place, digest in enumerate(down_to)}
         reading = front.reading
         while not (reading.complete or reading.anchored) and reading.windows < at_most_windows:
@@ -238,7 +240,7 @@ class SweepReader:
                 )
                 front = None
                 if not reading.one_answer and not reading.unexplained_rows:
-                    front = await self._read_front_again(inventory, reading)
+                    front = await self._read_front_again(inventory, reading, plan)
             except UnstableOrderError as error:
                 unstable = error
                 continue
@@ -270,7 +272,7 @@ class SweepReader:
                 yield Plan(plan.largest_page, 0, most_rows=most_rows)
             yield Plan(plan.largest_page, plan.largest_page // 2 - 1)
 
-    async def _read_front_again(self, inventory: Inventory, reading: Reading) -> Reading:
+    async def _read_front_again(self, inventory: Inventory, reading: Reading, plan: Plan) -> Reading:
         """Read what jumped to the front while a pass ran, as even a replica that lags knows it.
 
         What jumps once more while several windows of the front are read is above them, so the front of the front is
@@ -289,12 +291,18 @@ class SweepReader:
             return known.get(digest) or inventory.task_id_of(digest)
 
         fetch = self._requests.window(Priority.UPDATE)
+        # As the pass was read: the order of rows of equal update times may depend on PageSize.
+        front_plan = reading.plan if plan == Plan.overlapping(plan.largest_page) else plan._replace(most_rows=None)
         windows_left = max(MAX_UPDATE_WINDOWS, 2 * reading.windows)
         fronts: list[Reading] = []
         while windows_left > 0:
             last = fronts[-1] if fronts else reading
             front = await self._reader.read_front(
-                fetch, task_id_of, at_most_windows=windows_left, down_to=last.digests[:ROWS_TO_MEET]
+                fetch,
+                task_id_of,
+                at_most_windows=windows_left,
+                down_to=last.digests[:ROWS_TO_MEET],
+                plan=front_plan,
             )
             if not (front.complete or front.anchored):
                 break

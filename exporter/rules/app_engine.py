@@ -140,7 +140,9 @@ class AppPolicy:
         task_id, scope = self.backlog.take()
         known, entry = self._judged.get(task_id), self._inventory.get(task_id)
         try:
-            if entry is not None:
+            if entry is not None and self._evaluator.prepare(self._subject(entry)):
+                self.backlog.mark(task_id, scope)
+            elif entry is not None:
                 self._judge(entry, known, scope)
             elif known is not None:
                 self._forget(task_id, known)

@@ -18,10 +18,13 @@ from exporter.rules.syntax_tree import Call, Constant, Ident, Items, Loop, Node,
 from exporter.rules.vocabulary import Fact, Kind, Variables, facts_of
 
 MOST_COST: Final = 128_000_000
-"""A unit is about a nanosecond; a byte of memory counts as four: so at most 0.13 s or 32 MB, usually far less."""
+"""A unit is less than half a nanosecond; a byte of memory counts as four: at most 0.05 s or 32 MB, usually far less."""
 
-MOST_TOTAL_COST: Final = 2 * MOST_COST
-"""Of all rules of files together, since a task is evaluated by all of them without a pause."""
+MOST_TOTAL_COST: Final = 8 * MOST_COST
+"""Of all rules of files together: those that name more than a task's configuration are evaluated without a pause."""
+
+PAUSE_COST: Final = MOST_COST // 16
+"""A rule that can cost more is evaluated by itself: the event loop gets its turn before the next."""
 
 MOST_ITERATIONS: Final = 10_000
 """Of all loops of one evaluation together: the library stops at more."""
@@ -38,10 +41,11 @@ _COMPARED: Final = 2
 """To look at one byte."""
 _GROWN: Final = 64
 """To copy one item of the list that `map` or `filter` make, which they do for each item that they add."""
-_INSTRUCTION: Final = 1000
+_INSTRUCTION: Final = 4000
 """To compile one instruction of a pattern; nothing remembers compiled ones."""
-_MATCHED: Final = 10
+_MATCHED: Final = 40
 """To match one byte against one instruction, at worst."""
+_GLOB_MATCHED: Final = 10
 _CALLED: Final = 3000
 """To call a function of Python."""
 _WRITTEN: Final = 16
@@ -303,6 +307,6 @@ _CALLS: Final[Mapping[str, Callable[..., tuple[int, _Value]]]] = MappingProxyTyp
         "replace": _replaced,
         "strings.quote": _quoted,
         "format": _formatted,
-        "matchesGlob": lambda text, glob: (_CALLED + (text.total + glob.total) * _MATCHED, _SCALAR),
+        "matchesGlob": lambda text, glob: (_CALLED + (text.total + glob.total) * _GLOB_MATCHED, _SCALAR),
     }
 )

@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 from exporter.rules.backlog import Scope
 from exporter.rules.cel_language import Activation, EvaluationError, Expression, Language
 from exporter.rules.compiled_rule import CompiledRule
-from exporter.rules.cost import MOST_TOTAL_COST
+from exporter.rules.cost import MOST_COST, PAUSE_COST
 from exporter.rules.rule import CODES, EXEMPT, FROZEN, VIOLATION, Outcome, frozen_as, without_exemptions
 from exporter.rules.subject import Subject
 
@@ -39,7 +39,7 @@ class SharedEvaluations:
 
     def program(self, rules: Sequence[CompiledRule]) -> Expression | None:
         """Return one expression with the outcomes of some rules; None where they are better evaluated one by one."""
-        if len(rules) == 1 or sum(rule.cost for rule in rules) > MOST_TOTAL_COST:
+        if len(rules) == 1 or sum(rule.cost for rule in rules) > MOST_COST:
             return None
         key = tuple((rule.when, rule.expect) for rule in rules)
         program = self._programs.get(key) or self._language.compile_list(map(_outcome_code, rules))
@@ -59,8 +59,8 @@ class Evaluator:
 
     def __init__(self, rules: Iterable[CompiledRule], app: Hashable, shared: SharedEvaluations) -> None:
         groups: dict[_Kind, list[CompiledRule]] = {}
-        for rule in rules:
-            groups.setdefault(_kind(rule), []).append(rule)
+        for place, rule in enumerate(rules):
+            groups.setdefault(_kind(rule, place), []).append(rule)
         self._groups = [_Group(kind, groups[kind], app, shared) for kind in sorted(groups)]
         self.rules = tuple(rule for group in self._groups for rule in group.rules)
         self._with_exemptions = [place for place, rule in enumerate(self.rules) if rule.rule.exempt]
@@ -74,6 +74,14 @@ class Evaluator:
     def has_exemptions(self) -> bool:
         """Whether some violations may be exempt."""
         return bool(self._with_exemptions)
+
+    def prepare(self, subject: Subject) -> bool:
+        """Evaluate one costly rule whose outcome is not remembered yet; return whether there was one."""
+        for group in self._groups:
+            if group.is_costly and not group.remembers(subject):
+                group.outcomes(subject)
+                return True
+        return False
 
     def outcomes(self, subject: Subject, before: bytes, scope: Scope) -> bytes:
         """Return the outcomes for a task.
@@ -113,6 +121,8 @@ class _Kind(NamedTuple):
     is_remembered: bool
     depends_on_app: bool
     shares: bool
+    place: int
+    """Of a costly rule, which is a group of its own; 0: all others."""
 
 
 class _Group:
@@ -120,6 +130,7 @@ class _Group:
 
     def __init__(self, kind: _Kind, rules: Sequence[CompiledRule], app: Hashable, shared: SharedEvaluations) -> None:
         self.scope = kind.scope
+        self.is_costly = kind.place > 0 and kind.is_remembered
         self.rules = tuple(rules)
         self._kind = kind
         self._shared = shared
@@ -128,11 +139,19 @@ class _Group:
         self._program: Expression | None = None
         self._is_compiled = False
 
+    def remembers(self, subject: Subject) -> bool:
+        """Whether nothing has to be evaluated."""
+        outcomes = None if self._memory is None else self._memory.get(self._key(subject))
+        return outcomes is not None and not self._is_evaluated_again(outcomes)
+
+    def _key(self, subject: Subject) -> Hashable:
+        return (subject.configuration, subject.shared_outputs if self._kind.shares else None)
+
     def outcomes(self, subject: Subject) -> bytes:
         """Return the outcomes of these rules."""
         if self._memory is None:
             return self._evaluate(subject)
-        key = (subject.configuration, subject.shared_outputs if self._kind.shares else None)
+        key = self._key(subject)
         outcomes = self._memory.get(key)
         if outcomes is None or self._is_evaluated_again(outcomes):
             if len(self._memory) >= MOST_REMEMBERED:
@@ -164,7 +183,7 @@ class _Group:
         )
 
 
-def _kind(rule: CompiledRule) -> _Kind:
+def _kind(rule: CompiledRule, place: int) -> _Kind:
     is_remembered = rule.uses <= OF_A_CONFIGURATION
     scope = Scope.ALL
     if rule.uses & TIME:
@@ -176,6 +195,7 @@ def _kind(rule: CompiledRule) -> _Kind:
         is_remembered=is_remembered,
         depends_on_app=is_remembered and APP in rule.uses,
         shares=is_remembered and SHARED_OUTPUTS in rule.uses,
+        place=1 + place if rule.cost > PAUSE_COST else 0,
     )
 
 

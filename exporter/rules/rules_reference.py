@@ -129,7 +129,7 @@ Every mistake in a file is reported with file, line and column, and with the nea
 mistakes is not loaded; a running exporter keeps its rules. An evaluation that takes too many steps is stopped, and the
 task counts as unevaluable.
 
-The cost of an evaluation is limited on load. An expression that could take more than about a tenth of a second or 32 MB
+The cost of an evaluation is limited on load. An expression that could take more than about 0.05 s or 32 MB
 is refused: texts or lists that double repeatedly, nested loops over long texts, `matches` with large repetitions or
 with a pattern that is not a literal. For this purpose, texts are truncated at 256 bytes of UTF-8, and a rule that uses
 a list of more than 128 items can't be evaluated for that task.

@@ -149,6 +149,23 @@ async def test_many_tasks_are_judged_in_slices() -> None:
         await running
 
 
+async def test_the_event_loop_gets_its_turn_between_costly_rules() -> None:
+    """A task is not evaluated by several rules near the limit in one go; its outcomes are published together."""
+    pairs = "task.panes.all(p, task.panes.all(q, p.x <= q.x + {}.0))"
+    world = PolicyWorld(*(rule(f"costly-{number}", pairs.format(number)) for number in range(3)))
+    world.clock.per_look = 0.006
+    world.put("a")
+    world.collect(baseline=True)
+    turns = 0
+    running = asyncio.create_task(world.policy.run())
+    while world.policy.report(LIVE) is None:
+        turns += 1
+        await asyncio.sleep(0)
+    running.cancel()
+    assert turns >= 3
+    assert [world.report(f"costly-{number}").evaluated for number in range(3)] == [1, 1, 1]
+
+
 async def test_apps_take_turns() -> None:
     """While a big app is judged, a small one does not wait for it."""
     world = PolicyWorld(MIXED, apps=(LIVE, OTHER))

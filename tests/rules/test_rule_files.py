@@ -243,7 +243,7 @@ def test_any_rules_are_accepted_or_refused(language: Language, rules: object, st
 def test_many_costly_rules_are_too_much_together(language: Language) -> None:
     """Each would be accepted alone; the first that is too much is named at its place, once."""
     costly = "task.panes.all(p, task.panes.all(q, p.x <= q.x + 9.0))"
-    rules = [f"  - {{name: r{number}, title: T, severity: info, expect: '{costly}'}}\n" for number in range(40)]
+    rules = [f"  - {{name: r{number}, title: T, severity: info, expect: '{costly}'}}\n" for number in range(80)]
     assert len(compiled("rules:\n" + "".join(rules[:5]), "a.yml", language)) == 5
     with pytest.raises(
         ConfigError, match=r"^a\.yml:\d+:12: rule r\d+ and those before it can take too much time[^\n]*$"

@@ -8,15 +8,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import bcrypt
+import trustme
 from rich.console import Console
 from rich.table import Table
 
 from exporter.simulator.broken_answers import FAULTS
+from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from tests.support.configurations import account, write_configuration
-from tests.support.http import ask, ask_json
+from tests.support.http import Answer, ask, ask_json, basic_auth
 from tests.support.monitored import sample
 from tests.support.processes import Programs, Running, eventually
 
@@ -24,14 +28,22 @@ APPS = tuple(f"app-{number}" for number in range(1, 7))
 CONFIGURATION = (
     "collection: {interval: 500ms, sweep_interval: 3s, stale_after: 10s, request_timeout: 1s}\n"
     "metrics: {per_task: {enabled: true}}\n"
+    "policy: {rule_files: [heavy.yml]}\n"
 )
+RULES = """
+rules:
+- {name: hosts, title: Hosts, severity: info, expect: 'task.outputs.all(o, o.host.matches("^(a?){4}a{4}(b|.)+$"))'}
+- {name: panes, title: Panes, severity: info, expect: 'task.panes.all(p, task.panes.all(q, p.x <= q.x || q.x <= p.x))'}
+"""
+USER, PASSWORD, WRONG = "prometheus", "right", "wrong"
+RIGHT = basic_auth(USER, PASSWORD)
 CHURN = {"update": 12, "create": 3, "delete": 3, "resave": 2}
-WARM_UP_SECONDS = 45.0
+WARM_UP_SECONDS = 90.0
 FAULTY_SECONDS = 8.0
 GOOD_SECONDS = 4.0
 RECOVERS_WITHIN_SECONDS = 60.0
-AT_REST_SECONDS = 20.0
-"""Connections that are kept alive end within this time."""
+AT_REST_SECONDS = 65.0
+"""Connections that are kept alive, and calls that hang, end within this time."""
 SEED = 1
 MORE_MEMORY = 1.15
 """What the memory may have grown by: the newest changes are remembered, up to a bound."""
@@ -55,9 +67,14 @@ def run(minutes: float) -> bool:
     """Run and print; return whether nothing is left over and all apps are up again."""
     with tempfile.TemporaryDirectory() as directory, Programs(Path(directory)) as programs:
         _, simulator = programs.start_simulator(f"--apps={len(APPS)}", "--tasks=150", "--churn=0", f"--seed={SEED}")
-        config = write_configuration(programs.directory, account(simulator, APPS), rest=CONFIGURATION)
+        words = ("-m", "benchmarks.soak.served", "places", programs.directory)
+        places = programs.start(sys.executable, *words, name="places")
+        troubles = Troubles(programs.directory, places.wait_for(r"^places (.*)$")[1])
+        secret = f"{{access_key_id: {ACCESS_KEY_ID}, access_key_secret_file: secret}}"
+        entry = re.sub(r"(?<=credentials: ){.*}", secret, account(simulator, APPS))
+        config = write_configuration(programs.directory, entry, rest=CONFIGURATION)
         daemon, url = _start(programs, config)
-        storm = Storm(simulator, url)
+        storm = Storm(simulator, url, troubles)
         storm.blow(WARM_UP_SECONDS)
         storm.calm()
         before = _footing(daemon)
@@ -67,18 +84,44 @@ def run(minutes: float) -> bool:
         faults = ask_json(f"{simulator}/-/stats")["by_fault"]
         ended = daemon.end()
     _print(before, after, storm, faults)
-    return _is_as_before(before, after) and ended.code == 0 and "level=error" not in ended.err
+    return _is_as_before(before, after) and ended.code == 0
+
+
+class Troubles:
+    """Files around the configuration that come, go and change."""
+
+    def __init__(self, directory: Path, places: str) -> None:
+        self._directory = directory
+        self._places = places
+        (directory / "heavy.yml").write_text(RULES)
+        hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode()
+        (directory / "web.yml").write_text(f"basic_auth_users: {{{USER}: '{hashed}'}}\n")
+        self.authority = (directory / "ca.pem").read_text()
+        self.end()
+
+    def begin(self) -> None:
+        """Add the broken accounts, and let the right secret go."""
+        (self._directory / "troubles").write_text(self._places)
+        (self._directory / "secret").write_text("rotated too soon")
+        (self._directory / "ca.pem").write_bytes(trustme.CA().cert_pem.bytes())
+
+    def end(self) -> None:
+        """Undo it."""
+        (self._directory / "troubles").unlink(missing_ok=True)
+        (self._directory / "secret").write_text(ACCESS_KEY_SECRET)
+        (self._directory / "ca.pem").write_text(self.authority)
 
 
 class Storm:
     """Faults and churn that are switched on and off while somebody scrapes."""
 
-    def __init__(self, simulator: str, exporter: str) -> None:
+    def __init__(self, simulator: str, exporter: str, troubles: Troubles) -> None:
         self.scrapes = 0
         self.recoveries: list[float] = []
         """How long it took each time until all apps were up."""
         self._simulator = simulator
         self._exporter = exporter
+        self._troubles = troubles
         self._random = random.Random(SEED)  # noqa: S311 - a choice of faults, no secret
 
     def blow(self, seconds: float) -> None:
@@ -91,7 +134,13 @@ class Storm:
                 if fault["rate"] == 1.0:
                     fault["app_id"] = self._random.choice(APPS)
                 ask_json(f"{self._simulator}/-/faults", method="POST", body=fault)
+            self._troubles.begin()
+            self._reload()
+            self._attack()
             self._scrape_for(FAULTY_SECONDS)
+            self._attack()
+            self._troubles.end()
+            self._reload()
             ask_json(f"{self._simulator}/-/faults", method="DELETE")
             self._scrape_for(GOOD_SECONDS)
 
@@ -103,6 +152,22 @@ class Storm:
         self.recoveries.append(time.monotonic() - began)
         time.sleep(AT_REST_SECONDS)
         self._all_up()
+
+    def _reload(self) -> None:
+        answer = self._post()
+        assert answer.status == 200, answer.text
+
+    def _post(self, **headers: str) -> Answer:
+        return ask(f"{self._exporter}/-/reload", method="POST", headers={**RIGHT, **headers}, seconds=30)
+
+    def _attack(self) -> None:
+        """Guess passwords from ten places at once, and post as other sites do."""
+        with ThreadPoolExecutor(10) as pool:
+            guesses = (basic_auth(USER, f"{WRONG}{number}") for number in range(40))
+            asked = pool.map(lambda guess: ask(f"{self._exporter}/metrics", headers=guess, seconds=60), guesses)
+            self._scrape()
+            assert {answer.status for answer in asked} <= {401, 429, 503}
+        assert self._post(Origin="http://elsewhere.example").status == 403
 
     def _all_up(self) -> None:
         text = self._scrape()
@@ -116,15 +181,20 @@ class Storm:
 
     def _scrape(self) -> str:
         self.scrapes += 1
-        assert ask(f"{self._exporter}/metrics/tasks").status == 200
-        answer = ask(f"{self._exporter}/metrics")
+        assert ask(f"{self._exporter}/metrics/tasks", headers=RIGHT).status == 200
+        answer = ask(f"{self._exporter}/metrics", headers=RIGHT)
         assert answer.status == 200
+        fine = re.findall(r'_state\{account="fine",app_id="app-1",state="(\w+)"\} 1\.0', answer.text)
+        assert fine in ([], ["pending"], ["ok"]), f"the account that works is {fine}"
         return answer.text
 
 
 def _start(programs: Programs, config: Path) -> tuple[Running, str]:
     """Start the program, so that it can also be asked for its tasks."""
-    words = ("serve", f"--config.file={config}", "--web.listen-address=127.0.0.1:0", "--log.level=info")
+    words = (
+        *("serve", f"--config.file={config}", "--web.listen-address=127.0.0.1:0"),
+        *(f"--web.config.file={config.parent / 'web.yml'}", "--web.enable-lifecycle"),
+    )
     daemon = programs.start(sys.executable, "-m", "benchmarks.soak.served", *words, name="exporter")
     port = daemon.wait_for(r"listening.*127\.0\.0\.1:(\d+)")[1]
     return daemon, f"http://127.0.0.1:{port}"

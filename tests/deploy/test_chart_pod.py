@@ -229,6 +229,26 @@ def test_probes_ask_in_a_way_that_is_answered(values: dict[str, Any], how: dict[
 
 
 @pytest.mark.parametrize(
+    ("web", "prefix"),
+    [
+        ({"externalUrl": "https://metrics.example.com/live/rtcmpu/"}, "/live/rtcmpu"),
+        ({"externalUrl": "https://metrics.example.com"}, ""),
+        ({"externalUrl": "https://metrics.example.com/live", "routePrefix": "/"}, ""),
+        ({"routePrefix": "inner/"}, "/inner"),
+    ],
+)
+def test_probes_and_scrapes_are_below_the_route_prefix(web: dict[str, Any], prefix: str) -> None:
+    """The flags are passed on, and what asks the exporter directly uses the path that it serves below."""
+    manifests = rendered({"web": web, "serviceMonitor": {"enabled": True}})
+    container = exporter_of(manifests)
+    flags = {"externalUrl": "--web.external-url", "routePrefix": "--web.route-prefix"}
+    assert {f"{flags[name]}={value}" for name, value in web.items()} <= set(container["args"])
+    assert container["livenessProbe"]["httpGet"]["path"] == f"{prefix}/-/healthy"
+    assert container["readinessProbe"]["httpGet"]["path"] == f"{prefix}/-/ready"
+    assert one(manifests, "ServiceMonitor")["spec"]["endpoints"][0]["path"] == f"{prefix}/metrics"
+
+
+@pytest.mark.parametrize(
     ("values", "bounds"),
     [
         ({}, {"maxUnavailable": 1}),

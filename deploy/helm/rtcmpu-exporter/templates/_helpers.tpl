@@ -49,6 +49,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - --web.telemetry-path={{ .Values.web.telemetryPath }}
 - --log.level={{ .Values.log.level }}
 - --log.format={{ .Values.log.format }}
+{{- with .Values.web.externalUrl }}
+- --web.external-url={{ . }}
+{{- end }}
+{{- with .Values.web.routePrefix }}
+- --web.route-prefix={{ . }}
+{{- end }}
 {{- if .Values.web.enableLifecycle }}
 - --web.enable-lifecycle
 {{- end }}
@@ -98,6 +104,12 @@ http
 {{- end }}
 {{- end }}
 
+{{/* The path below which everything is served, without a slash at its end; takes the root. */}}
+{{- define "rtcmpu-exporter.routePrefix" -}}
+{{- $path := default (urlParse .Values.web.externalUrl).path .Values.web.routePrefix | trimAll "/" }}
+{{- with $path }}/{{ . }}{{ end }}
+{{- end }}
+
 {{/* How a probe asks. Takes the root as `root`, the probe's values as `probe` and the page as `path`. */}}
 {{- define "rtcmpu-exporter.probe" -}}
 {{- $tls := default dict .root.Values.webConfig.content.tls_server_config }}
@@ -106,7 +118,7 @@ tcpSocket:
   port: http
 {{- else }}
 httpGet:
-  path: {{ .path }}
+  path: {{ include "rtcmpu-exporter.routePrefix" .root }}{{ .path }}
   port: http
   scheme: {{ include "rtcmpu-exporter.scheme" .root | upper }}
 {{- end }}
@@ -135,7 +147,7 @@ httpGet:
 {{- end }}
 {{- range $endpoints }}
 - port: http
-  path: {{ .path }}
+  path: {{ include "rtcmpu-exporter.routePrefix" $ }}{{ .path }}
   scheme: {{ include "rtcmpu-exporter.scheme" $ }}
   interval: {{ .interval }}
   scrapeTimeout: {{ $monitor.scrapeTimeout }}

@@ -173,7 +173,13 @@ def web_configuration(command: F) -> F:
             "--web.external-url",
             "external_url",
             metavar="URL",
-            help="where a proxy publishes the exporter; requests for its host are answered",
+            help="where a proxy publishes the exporter: its host may be asked for, links begin with its path",
+        ),
+        click.option(
+            "--web.route-prefix",
+            "route_prefix",
+            metavar="PATH",
+            help="path of all that is served; / if a proxy strips it (default: the path of --web.external-url)",
         ),
     ):
         command = option(command)

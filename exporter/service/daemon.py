@@ -41,6 +41,7 @@ from exporter.storage.state_keeper import StateKeeper
 from exporter.web import http_server
 from exporter.web.application import application
 from exporter.web.request_origin import KnownHosts
+from exporter.web.url_prefix import url_prefix
 from exporter.web.view import AppView, BudgetView, FindingKind, FindingsView, RuleView, SweepStart, TasksView, TaskView
 from exporter.web.webconfig.gate import Gate, gate_of
 
@@ -74,7 +75,9 @@ class Options(Struct, frozen=True):
     health_without_auth: bool = False
     """Whether health checks need no password."""
     external_url: str | None = None
-    """Where a proxy publishes all of it."""
+    """Where a proxy publishes all of it; links begin with its path."""
+    route_prefix: str | None = None
+    """Path below which everything is served; None: that of `external_url`."""
     allowed_hosts: Sequence[str] = ()
     """Further names that browsers may use for the pages."""
 
@@ -190,6 +193,7 @@ class Daemon:
             hosts=KnownHosts.of_this_machine(
                 external_url=self._options.external_url, allowed=self._options.allowed_hosts
             ),
+            prefix=url_prefix(self._options.external_url, self._options.route_prefix),
         )
         running: http_server.Running | None = None
         try:

@@ -18,6 +18,7 @@ from exporter.web.query import BadQueryError, UnknownNameError
 from exporter.web.request_origin import KnownHosts, checked_origin
 from exporter.web.responses import SAFE_HEADERS, error_answer
 from exporter.web.scrapes import Scrapes, metrics_routes
+from exporter.web.url_prefix import NO_PREFIX, ROUTE_PREFIX, UrlPrefix, path_template
 from exporter.web.view import View
 
 _CLIENT_WENT_AWAY: Final = 499
@@ -29,22 +30,21 @@ def accounting(view: View) -> Middleware:
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        resource = request.match_info.route.resource
-        template = "other" if resource is None else resource.canonical
+        template = path_template(request)
         try:
             response = await handler(request)
         except web.HTTPException as refused:
             response = _refusal(request, refused)
         except BadQueryError as error:
-            response = error_answer(request.path, 400, str(error))
+            response = error_answer(request, 400, str(error))
         except UnknownNameError as error:
-            response = error_answer(request.path, 404, str(error))
+            response = error_answer(request, 404, str(error))
         except ConnectionError:
             view.request_finished(template, _CLIENT_WENT_AWAY)
             raise
         except Exception:  # noqa: BLE001 - whatever it was: the client gets no traceback, the log does
             structlog.get_logger().exception("a request failed inside the exporter", path=template)
-            response = error_answer(request.path, 500, "internal error: see the exporter's log")
+            response = error_answer(request, 500, "internal error: see the exporter's log")
         view.request_finished(template, response.status)
         return response
 
@@ -52,7 +52,7 @@ def accounting(view: View) -> Middleware:
 
 
 def _refusal(request: web.Request, refused: web.HTTPException) -> web.Response:
-    response = error_answer(request.path, refused.status, f"{refused.reason}: {request.method} {request.path}")
+    response = error_answer(request, refused.status, f"{refused.reason}: {request.method} {request.path}")
     if hdrs.ALLOW in refused.headers:
         response.headers[hdrs.ALLOW] = refused.headers[hdrs.ALLOW]
     return response
@@ -69,6 +69,7 @@ def application(
     telemetry_path: str = "/metrics",
     enable_lifecycle: bool = False,
     hosts: KnownHosts | None = None,
+    prefix: UrlPrefix = NO_PREFIX,
     limits: Limits = DEFAULT_LIMITS,
 ) -> web.Application:
     """Return the application that serves `view`.
@@ -79,6 +80,7 @@ def application(
         telemetry_path: `--web.telemetry-path`.
         enable_lifecycle: Whether `/-/reload` works.
         hosts: Names that pages answer to; None: localhost and IP addresses.
+        prefix: Path of all routes, and of links to them.
         limits: For scrapes and request bodies.
 
     Raises:
@@ -88,16 +90,27 @@ def application(
     origin = checked_origin(hosts or KnownHosts(), {telemetry_path, TASKS_PATH, HEALTHY_PATH, READY_PATH})
     app = web.Application(middlewares=[accounting(view), origin], client_max_size=limits.longest_request_bytes)
     app.on_response_prepare.append(_add_safe_headers)
-    app.add_routes(
-        [
-            *probe_routes(view),
-            *metrics_routes(view, telemetry_path, limits, Scrapes(limits, clock.monotonic)),
-            *page_routes(view, clock, telemetry_path=telemetry_path),
-            *api_routes(view, clock),
-            *lifecycle_routes(view, enabled=enable_lifecycle),
-        ]
+    app[ROUTE_PREFIX] = prefix.routes
+    routes = (
+        *probe_routes(view),
+        *metrics_routes(view, telemetry_path, limits, Scrapes(limits, clock.monotonic)),
+        *page_routes(view, clock, prefix, telemetry_path=telemetry_path),
+        *api_routes(view, clock, prefix),
+        *lifecycle_routes(view, enabled=enable_lifecycle),
     )
+    app.add_routes(web.RouteDef(one.method, prefix.routes + one.path, one.handler, one.kwargs) for one in routes)
+    if prefix.routes:
+        app.add_routes(
+            [web.get("/", _redirect(f"{prefix.routes}/")), web.get(prefix.routes, _redirect(f"{prefix.links}/"))]
+        )
     return app
+
+
+def _redirect(location: str) -> Handler:
+    async def redirect(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=302, headers={hdrs.LOCATION: location})
+
+    return redirect
 
 
 def _check_telemetry_path(path: str) -> None:

@@ -34,10 +34,10 @@ def lifecycle_routes(view: View, *, enabled: bool) -> Iterable[web.RouteDef]:
 
     async def reload(request: web.Request) -> web.Response:
         if not enabled:
-            return error_answer(request.path, 403, _IS_OFF)
+            return error_answer(request, 403, _IS_OFF)
         reason = await view.reload()
         if reason is not None:
-            return error_answer(request.path, 500, f"the configuration is refused, the one before stays:\n{reason}")
+            return error_answer(request, 500, f"the configuration is refused, the one before stays:\n{reason}")
         return text_answer("the configuration is loaded again\n")
 
     return (web.post("/-/reload", reload),)

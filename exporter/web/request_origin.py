@@ -18,6 +18,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from exporter.config.mistakes import UsageError
 from exporter.web.responses import error_answer
+from exporter.web.url_prefix import authority_of, path_template
 
 _READING_METHODS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@/\s]+))(?::[0-9]*)?")
@@ -41,7 +42,7 @@ class KnownHosts:
     def __init__(
         self, own_names: Collection[str] = (), *, external_url: str | None = None, allowed: Sequence[str] = ()
     ) -> None:
-        self.external_authority = None if external_url is None else _authority(external_url)
+        self.external_authority = None if external_url is None else authority_of(external_url)
         for pattern in allowed:
             if not _PATTERN.fullmatch(pattern):
                 raise UsageError(f"--web.allowed-host={pattern}: expected a host name without scheme and port")
@@ -77,14 +78,13 @@ def checked_origin(hosts: KnownHosts, open_paths: Collection[str]) -> Middleware
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        resource = request.match_info.route.resource
         host = request.headers.get(hdrs.HOST, "")
-        if (resource is None or resource.canonical not in open_paths) and not hosts.knows(host):
-            return error_answer(request.path, 403, _unknown(host))
+        if path_template(request) not in open_paths and not hosts.knows(host):
+            return error_answer(request, 403, _unknown(host))
         if request.method not in _READING_METHODS and not is_same_origin(
             request.headers, (host, hosts.external_authority)
         ):
-            return error_answer(request.path, 403, "cross-site request refused: send it from the exporter's own pages")
+            return error_answer(request, 403, "cross-site request refused: send it from the exporter's own pages")
         return await handler(request)
 
     return check
@@ -118,19 +118,6 @@ def _unknown(host: str) -> str:
     return (
         f"unknown host {name[:_LONGEST_SHOWN_HOST]!r}: to reach the pages by it, start with --web.allowed-host={shown}"
     )
-
-
-def _authority(url: str) -> str:
-    """Return host and port of a URL; raises UsageError unless it is a plain http or https URL."""
-    expected = f"--web.external-url={url}: expected an address such as https://metrics.example.com/"
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise UsageError(expected) from None
-    is_plain = not (parts.query or parts.fragment) and _host_of(parts.netloc) is not None
-    if parts.scheme not in {"http", "https"} or not is_plain:
-        raise UsageError(expected)
-    return parts.netloc
 
 
 def _host_of(authority: str) -> str | None:

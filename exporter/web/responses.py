@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from exporter import __version__
 from exporter.metrics.negotiation import wants_gzip
+from exporter.web.url_prefix import ROUTE_PREFIX
 
 SAFE_HEADERS: Final = {
     "Content-Security-Policy": (
@@ -46,9 +47,9 @@ def json_answer(document: Mapping[str, Any], status: int = 200) -> web.Response:
     return text_answer(json.dumps(document) + "\n", "application/json", status)
 
 
-def error_answer(path: str, status: int, message: str) -> web.Response:
+def error_answer(request: web.Request, status: int, message: str) -> web.Response:
     """Return an error: JSON below /api/, else a line of text."""
-    if path.startswith("/api/"):
+    if request.path.removeprefix(request.app.get(ROUTE_PREFIX, "")).startswith("/api/"):
         return json_answer({"error": message}, status)
     return text_answer(message + "\n", status=status)
 
@@ -141,7 +142,7 @@ def for_readers_of_json(handler: Handler) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         accept = listed_header(request, hdrs.ACCEPT)
         if not accepts_json(accept):
-            return error_answer(request.path, 406, f"Accept is {accept!r}, expected one that has {JSON_TYPE} or */*")
+            return error_answer(request, 406, f"Accept is {accept!r}, expected one that has {JSON_TYPE} or */*")
         return await handler(request)
 
     return answer

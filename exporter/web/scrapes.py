@@ -33,7 +33,7 @@ class Scrapes:
 
         async def answer(request: web.Request) -> web.StreamResponse:
             if not self._has_room():
-                refusal = error_answer(request.path, 503, f"{self._limits.most_scrapes} scrapes are under way")
+                refusal = error_answer(request, 503, f"{self._limits.most_scrapes} scrapes are under way")
                 refusal.headers[hdrs.RETRY_AFTER] = "1"
                 return refusal
             place = object()
@@ -76,7 +76,7 @@ def metrics_routes(view: View, telemetry_path: str, limits: Limits, scrapes: Scr
         exposition_format, gzip = _wanted(request)
         body = view.task_metrics(exposition_format, gzip=gzip)
         if body is None:
-            return error_answer(request.path, 404, _TASK_METRICS_ARE_OFF)
+            return error_answer(request, 404, _TASK_METRICS_ARE_OFF)
         return await _hand_out(request, body, limits.longest_scrape_seconds)
 
     return (web.get(telemetry_path, scrapes.bounded(metrics)), web.get(TASKS_PATH, scrapes.bounded(task_metrics)))

@@ -14,20 +14,12 @@ from exporter.core.clock import Clock
 from exporter.web.api import changes_api, examples, rules_api, tasks_api, violations_api
 from exporter.web.api.apps_api import AppsDocument, apps_text
 from exporter.web.api.openapi import ApiEndpoint, openapi_document
-from exporter.web.query import ACCOUNT, APP_ID, TASK_ID, Query, read_query
+from exporter.web.query import ACCOUNT, APP_ID, TASK_ID, read_query
 from exporter.web.responses import for_readers_of_json, json_response, json_text
+from exporter.web.url_prefix import NO_PREFIX, UrlPrefix
 from exporter.web.view import View
 
 PREFIX: Final = "/api/v1/"
-
-
-@cache
-def _description() -> str:
-    return json_text(openapi_document(ENDPOINTS))
-
-
-async def _describe(_view: View, _query: Query, _now: float) -> str:
-    return _description()
 
 
 APPS: Final = ApiEndpoint(
@@ -97,19 +89,25 @@ OPENAPI: Final = ApiEndpoint(
     operation_id="getDescription",
     summary="This description",
     description="The OpenAPI document of this version of the exporter.",
-    respond=_describe,
+    respond=None,
 )
 
 ENDPOINTS: Final = (APPS, TASKS, TASK, CHANGES, VIOLATIONS, RULES, OPENAPI)
 
 
-def api_routes(view: View, clock: Clock) -> Iterable[web.RouteDef]:
+def api_routes(view: View, clock: Clock, prefix: UrlPrefix = NO_PREFIX) -> Iterable[web.RouteDef]:
     """Return a route for each endpoint. A name in a path can be any text, since a TaskId may have braces."""
+
+    @cache
+    def description() -> str:
+        return json_text(openapi_document(ENDPOINTS, server=prefix.links))
 
     def handler(endpoint: ApiEndpoint) -> Handler:
         async def handle(request: web.Request) -> web.Response:
             query = replace(read_query(request.query.items(), endpoint.parameters), **request.match_info)
-            return json_response(request, await endpoint.respond(view, query, clock.now()))
+            respond = endpoint.respond
+            text = description() if respond is None else await respond(view, query, clock.now())
+            return json_response(request, text)
 
         return for_readers_of_json(handle)
 

@@ -44,8 +44,8 @@ class ApiEndpoint(Struct, frozen=True, kw_only=True):
     operation_id: str
     summary: str
     description: str
-    respond: Callable[[View, Query, float], Awaitable[str]]
-    """Returns the JSON for a query at a Unix time."""
+    respond: Callable[[View, Query, float], Awaitable[str]] | None
+    """Returns the JSON for a query at a Unix time; None: this description."""
     answer: type[Any] | None = None
     """The TypedDict of a 200; None: any JSON object."""
     example: Mapping[str, Any] | None = None
@@ -60,8 +60,8 @@ class Error(TypedDict):
     error: Annotated[str, about("What is wrong, in one line.")]
 
 
-def openapi_document(endpoints: Iterable[ApiEndpoint]) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of some endpoints."""
+def openapi_document(endpoints: Iterable[ApiEndpoint], server: str = "") -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of some endpoints; `server` is the URL that their paths begin at."""
     described = tuple(endpoints)
     answers = [Error, *(endpoint.answer for endpoint in described if endpoint.answer is not None)]
     _, schemas = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
@@ -73,7 +73,7 @@ def openapi_document(endpoints: Iterable[ApiEndpoint]) -> dict[str, Any]:
             "description": _DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": server or "/"}],
         "paths": {endpoint.path: {"get": _operation(endpoint)} for endpoint in described},
         "components": {
             "schemas": {name: _complete(schema) for name, schema in sorted(schemas.items())},

@@ -9,13 +9,14 @@ from aiohttp import hdrs, web
 from exporter.core.clock import Clock
 from exporter.web.pages import app_page, rules_page, violations_page
 from exporter.web.pages.app_page import shown_app
-from exporter.web.pages.rendering import Renderer, app_path
+from exporter.web.pages.rendering import Renderer
 from exporter.web.pages.rules_page import shown_rules
 from exporter.web.pages.status_page import shown_status
 from exporter.web.pages.task_page import shown_task
 from exporter.web.pages.violations_page import shown_violations
 from exporter.web.query import BadQueryError, read_form
 from exporter.web.responses import text_answer
+from exporter.web.url_prefix import NO_PREFIX, UrlPrefix
 from exporter.web.view import SweepStart, View
 
 APP: Final = "/apps/{account:[^/]+}/{app_id:[^/]+}"
@@ -31,9 +32,11 @@ _STATIC: Final = {"style.css": "text/css", "pages.js": "text/javascript"}
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def page_routes(view: View, clock: Clock, *, telemetry_path: str) -> Iterable[web.RouteDef]:
-    """Return the routes of all pages; `telemetry_path` is for links."""
-    renderer = Renderer(clock, telemetry_path)
+def page_routes(
+    view: View, clock: Clock, prefix: UrlPrefix = NO_PREFIX, *, telemetry_path: str
+) -> Iterable[web.RouteDef]:
+    """Return the routes of all pages; `prefix` and `telemetry_path` are for links."""
+    renderer = Renderer(clock, prefix.links, telemetry_path)
 
     async def status(_request: web.Request) -> web.Response:
         return renderer.answer("status", **shown_status(view))
@@ -55,7 +58,7 @@ def page_routes(view: View, clock: Clock, *, telemetry_path: str) -> Iterable[we
                 status=404,
                 title="No such task",
                 message=f"The app {app_id} of the account {account} has no task {task_id}, or has it no more.",
-                link=app_path(account, app_id),
+                link=renderer.app_path(account, app_id),
                 link_text="To the app",
             )
         return renderer.answer("task", **shown)
@@ -80,7 +83,7 @@ def page_routes(view: View, clock: Clock, *, telemetry_path: str) -> Iterable[we
         ("/rules", rules),
     )
     return (
-        *(web.get(path, _with_error_pages(renderer, handler)) for path, handler in readable),
+        *(web.get(path, _with_error_pages(renderer, prefix, handler)) for path, handler in readable),
         *_collect_routes(view, clock, renderer),
         *(web.get(f"/static/{name}", _static(name, content_type)) for name, content_type in _STATIC.items()),
         web.get("/config", config),
@@ -111,12 +114,12 @@ def _collect_routes(view: View, clock: Clock, renderer: Renderer) -> Iterable[we
             if begun is None or begun.ended:
                 break
             await clock.sleep(POLL_SECONDS)
-        return web.Response(status=303, headers={hdrs.LOCATION: app_path(account, app_id, "collect")})
+        return web.Response(status=303, headers={hdrs.LOCATION: renderer.app_path(account, app_id, "collect")})
 
     return (web.get(COLLECT, report), web.post(COLLECT, collect))
 
 
-def _with_error_pages(renderer: Renderer, handler: Handler) -> Handler:
+def _with_error_pages(renderer: Renderer, prefix: UrlPrefix, handler: Handler) -> Handler:
     """Show a bad query as a page."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -128,7 +131,7 @@ def _with_error_pages(renderer: Renderer, handler: Handler) -> Handler:
                 status=400,
                 title="This can't be answered",
                 message=str(error),
-                link=request.path,
+                link=prefix.link_to(request.path),
                 link_text="Without filters",
             )
 
@@ -141,7 +144,7 @@ def _unknown_app(renderer: Renderer, account: str, app_id: str) -> web.Response:
         status=404,
         title="No such app",
         message=f"The account {account} has no app {app_id} in the configuration.",
-        link="/",
+        link=f"{renderer.root}/",
         link_text="To all apps",
     )
 
@@ -152,7 +155,7 @@ def _refused(renderer: Renderer, status: int, message: str, account: str, app_id
         status=status,
         title="Not collected",
         message=message,
-        link=app_path(account, app_id),
+        link=renderer.app_path(account, app_id),
         link_text="To the app",
     )
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -67,9 +68,9 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def app_path(account: str, app_id: str, *rest: str) -> str:
-    """Return the path of an app's page, or of one below it."""
-    return "/apps/" + "/".join(quote(part, safe="", errors="replace") for part in (account, app_id, *rest))
+def app_path(root: str, account: str, app_id: str, *rest: str) -> str:
+    """Return the path of an app's page, or of one below it; `root` is what all links begin with."""
+    return f"{root}/apps/" + "/".join(quote(part, safe="", errors="replace") for part in (account, app_id, *rest))
 
 
 def with_query(path: str, parameters: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
@@ -89,10 +90,12 @@ _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Renderer:
-    """Renders templates; `telemetry_path` is for links."""
+    """Renders templates; `root` is what all links begin with, `telemetry_path` follows it."""
 
-    def __init__(self, clock: Clock, telemetry_path: str) -> None:
+    def __init__(self, clock: Clock, root: str, telemetry_path: str) -> None:
         self._clock = clock
+        self.root = root
+        self.app_path = partial(app_path, root)
         self._environment = Environment(
             loader=PackageLoader("exporter.web.pages"),
             autoescape=True,
@@ -102,8 +105,9 @@ class Renderer:
         )
         self._environment.globals.update(
             version=__version__,
+            root=root,
             telemetry_path=telemetry_path,
-            app_path=app_path,
+            app_path=self.app_path,
             with_query=with_query,
             safe_link=safe_link,
             counted=counted,

@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler
 from exporter.core.clock import Clock
 from exporter.web.management import HEALTHY_PATH, READY_PATH
 from exporter.web.responses import error_answer
+from exporter.web.url_prefix import path_template
 from exporter.web.webconfig.users import PasswordChecks, QueueFullError, client_of, read_authorization
 from exporter.web.webconfig.web_config import FollowedWebConfig, FollowingContext, RequestRate, TokenBucket
 
@@ -68,18 +69,18 @@ class Gate:
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         config = self.followed.current()
         if not self._bucket_of(config.rate or _NO_RATE).admits():
-            return error_answer(request.path, 429, "Too Many Requests")
+            return error_answer(request, 429, "Too Many Requests")
         if not config.users or self._is_open(request):
             return await handler(request)
         try:
             is_known = await self._knows(request, config.users)
         except QueueFullError:
-            refusal = error_answer(request.path, 429, "Too Many Requests: other passwords of this address are checked")
+            refusal = error_answer(request, 429, "Too Many Requests: other passwords of this address are checked")
             refusal.headers[hdrs.RETRY_AFTER] = "1"
             return refusal
         if is_known:
             return await handler(request)
-        refusal = error_answer(request.path, 401, "Unauthorized")
+        refusal = error_answer(request, 401, "Unauthorized")
         refusal.headers[hdrs.WWW_AUTHENTICATE] = "Basic"
         return refusal
 
@@ -105,5 +106,4 @@ class Gate:
 
     def _is_open(self, request: web.Request) -> bool:
         """Whether the route is a health check that needs no password."""
-        resource = request.match_info.route.resource
-        return self._health_without_auth and resource is not None and resource.canonical in HEALTH_PATHS
+        return self._health_without_auth and path_template(request) in HEALTH_PATHS

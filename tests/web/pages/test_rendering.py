@@ -79,14 +79,14 @@ NAMES = st.text(st.characters(codec="utf-8"), min_size=1)
 @given(NAMES, NAMES, NAMES)
 def test_names_come_back_from_a_path(account: str, app_id: str, task_id: str) -> None:
     """Whatever stands in names, the path has as many parts as it should, and each can be read back."""
-    parts = app_path(account, app_id, "tasks", task_id).split("/")
+    parts = app_path("", account, app_id, "tasks", task_id).split("/")
     assert [unquote(part) for part in parts] == ["", "apps", account, app_id, "tasks", task_id]
 
 
 @given(st.text())
 def test_a_path_is_plain_ascii(name: str) -> None:
     """Nothing in a name, half a surrogate pair included, ends an attribute or begins another part of the address."""
-    path = app_path("production", name)
+    path = app_path("", "production", name)
     assert path.isascii()
     assert not set(path) & set("\"'<>?#& \n")
 
@@ -121,6 +121,6 @@ def test_only_web_addresses_are_linked_to(url: str, *, is_safe: bool) -> None:
 def test_control_characters_are_written_out() -> None:
     """What a terminal would act upon, and HTML has no place for, is shown as Python writes it; line ends stay."""
     shown = "a\x1b[31m\x00\x9b\r\n<b>"
-    page = Renderer(FixedClock(), "/metrics").html("error", title=shown, message=shown, link="/", link_text=shown)
+    page = Renderer(FixedClock(), "", "/metrics").html("error", title=shown, message=shown, link="/", link_text=shown)
     assert r"a\x1b[31m\x00\x9b\x0d" in page
     assert "\n&lt;b&gt;" in page

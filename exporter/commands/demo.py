@@ -121,7 +121,7 @@ def _introduce(scheme: str, addresses: Sequence[str], simulator: str) -> None:
     sys.stdout.write(
         f"status page  {urls[0]}/\n"
         f"metrics      {urls[0]}/metrics\n"
-        f"simulator    {simulator}  (what is true: {simulator}/-/truth)\n"
+        f"simulator    {simulator}  (its tasks: {simulator}/-/fleet)\n"
         "Ctrl-C ends both\n"
     )
     sys.stdout.flush()

@@ -9,9 +9,7 @@ from msgspec import Meta, Struct
 
 from exporter.simulator.churn import Burst, Rates
 from exporter.simulator.faults import Fault
-from exporter.simulator.rule_truth import rule_truth
 from exporter.simulator.service import Service
-from exporter.simulator.truth import truth_of_app
 
 _T = TypeVar("_T")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -30,7 +28,7 @@ def control_routes(service: Service) -> list[web.RouteDef]:
     controls = _Controls(service)
     task = "/-/tasks/{app_id}/{task_id}"
     return [
-        web.get("/-/truth", _answering(controls.truth)),
+        web.get("/-/fleet", _answering(controls.fleet)),
         web.get("/-/stats", _answering(controls.stats)),
         web.get("/-/tasks", _answering(controls.tasks)),
         web.post("/-/tasks", _answering(controls.create)),
@@ -52,15 +50,16 @@ class _Controls:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def truth(self, request: web.Request) -> Any:
-        """What an exporter should publish for each app, or for the one of `?app_id=`."""
-        rows = {app_id: self._service.listed(app_id) for app_id in self._service.fleet.apps}
-        rules = rule_truth(rows)
-        asked = request.query.get("app_id")
-        return {
-            app_id: truth_of_app(rows[app_id]) | {"rules": rules[app_id]} | self._marked(app_id)
-            for app_id in (rows if asked is None else [asked])
-        }
+    async def fleet(self, _request: web.Request) -> Any:
+        """Return each app's rows in list order, and its tasks that are wrong on purpose, by what is wrong."""
+        apps = {}
+        for app_id, tasks in self._service.fleet.apps.items():
+            marked: dict[str, list[str]] = {}
+            for row in tasks.order:
+                for mark in row.marks:
+                    marked.setdefault(mark, []).append(row.task_id)
+            apps[app_id] = {"rows": [msgspec.Raw(body) for body in self._service.listed(app_id)], "marked": marked}
+        return apps
 
     async def stats(self, _request: web.Request) -> Any:
         """What arrived so far."""
@@ -122,14 +121,6 @@ class _Controls:
         """Change the variants that the body names."""
         self._service.variants = self._service.variants.changed(_decoded(await request.read(), dict[str, Any]))
         return self._service.variants
-
-    def _marked(self, app_id: str) -> dict[str, Any]:
-        """Return which tasks are wrong on purpose, by the name of what is wrong."""
-        marked: dict[str, list[str]] = {}
-        for row in self._service.fleet.apps[app_id].order:
-            for mark in row.marks:
-                marked.setdefault(mark, []).append(row.task_id)
-        return {"marked": marked}
 
 
 def _answering(handle: Callable[[web.Request], Awaitable[Any]]) -> _Handler:

@@ -5,8 +5,6 @@ from typing import Any
 
 from exporter.simulator.listing import Parameters
 
-_SECOND = 1.0
-
 
 class Statistics:
     """Counts since the start."""
@@ -28,7 +26,7 @@ class Statistics:
         self.by_app[parameters.app_id] += 1
         self.by_kind[parameters.kind] += 1
         arrivals = self._arrivals.setdefault(access_key_id, deque())
-        while arrivals and arrivals[0] <= now - _SECOND:
+        while arrivals and arrivals[0] <= now - 1:
             arrivals.popleft()
         arrivals.append(now)
         self.busiest_second[access_key_id] = max(self.busiest_second.get(access_key_id, 0), len(arrivals))

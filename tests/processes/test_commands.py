@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.oracle.simulated_fleet import listed_fleet, true_metrics
 from tests.support.configurations import QUICK, account, write_configuration
 from tests.support.http import ask, ask_json
 from tests.support.processes import Programs, eventually, exporter
@@ -35,16 +36,16 @@ def test_demo_is_full_within_seconds_and_ends_with_ctrl_c(programs: Programs) ->
     simulator = demo.wait_for(r"^simulator +(http://127\.0\.0\.1:\d+) ")[1]
     assert f"status page  {url}/\n" in demo.out
 
-    truth = ask_json(f"{simulator}/-/truth")
+    fleet = listed_fleet(simulator)
 
     def full() -> None:
         up = re.findall(
             r'^rtcmpu_up\{account="\w+",app_id="([\w-]+)"\} 1\.0$', ask(f"{url}/metrics").text, re.MULTILINE
         )
-        assert sorted(up) == sorted(truth)
+        assert sorted(up) == sorted(fleet)
 
     eventually(full, within_seconds=15)
-    assert truth["live-main"]["rows"] > 1000
+    assert len(fleet["live-main"].rows) > 1000
     assert "6 of 6 apps up" in ask(f"{url}/").text
     series = Counter(re.findall(r'^rtcmpu_.*app_id="([\w-]+)"', ask(f"{url}/metrics").text, re.MULTILINE))
     assert median(series.values()) <= 450
@@ -65,9 +66,9 @@ def test_collect_prints_a_table_without_a_bar(programs: Programs, simulator: str
 
     assert (done.code, done.err) == (0, "")
     assert "\x1b" not in done.out
-    for app_id, about in ask_json(f"{simulator}/-/truth").items():
+    for app_id, metrics in true_metrics(listed_fleet(simulator)).items():
         modes = {"single": 0, "mixed": 0}
-        for sample in about["samples"]["rtcmpu_tasks"]:
+        for sample in metrics["rtcmpu_tasks"]:
             modes[sample["labels"]["mix_mode"]] += sample["value"]
         row = rf"production +{app_id} +ok +{modes['single']} of 200 +{modes['mixed']} of 40 +0 +\d+\.\d"
         assert re.search(row, done.out), done.out

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from exporter.simulator.demo_fleet import ACCOUNTS
+from tests.oracle.simulated_fleet import listed_fleet, true_violations
 from tests.support.http import ask_json
 from tests.support.processes import Programs, eventually
 from tests.support.prometheus import Prometheus, start_prometheus
@@ -68,8 +69,8 @@ def _churn(world: World, events_per_second: float) -> None:
 def _numbers_by_truth(world: World) -> Mapping[tuple[str, str, str], int]:
     """Return what is true, by AppId, rule and what it is a number of."""
     numbers = {}
-    for app_id, truth in ask_json(f"{world.fleet}/-/truth").items():
-        for rule, outcomes in truth["rules"].items():
+    for app_id, rules in true_violations(listed_fleet(world.fleet)).items():
+        for rule, outcomes in rules.items():
             numbers[app_id, rule, "violations"] = len(outcomes["violations"])
             numbers[app_id, rule, "evaluated_tasks"] = outcomes["evaluated"]
             numbers[app_id, rule, "not_applicable_tasks"] = outcomes["not_applicable"]

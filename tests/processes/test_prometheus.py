@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter.config.model import Buckets
 from exporter.simulator.demo_fleet import ACCOUNTS
 from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
+from tests.oracle.simulated_fleet import listed_fleet, true_metrics
 from tests.support.http import ask, ask_json
 from tests.support.processes import Programs, Running, eventually
 from tests.support.prometheus import Prometheus, Series, start_prometheus
@@ -285,10 +286,9 @@ def _truth(world: World) -> dict[Series, float]:
     account_of = {app.id: account.name for account in ACCOUNTS for app in account.apps}
     truth: dict[Series, float] = {}
     for simulator in world.simulators:
-        apps: dict[str, Any] = ask_json(f"{simulator}/-/truth")
-        for app_id, about in apps.items():
+        for app_id, metrics in true_metrics(listed_fleet(simulator)).items():
             where = {"account": account_of.get(app_id, "simulated"), "app_id": app_id}
-            for name, samples in about["samples"].items():
+            for name, samples in metrics.items():
                 for sample in samples:
                     truth[name, frozenset((where | sample["labels"]).items())] = sample["value"]
     return {series: value for series, value in truth.items() if value}

@@ -11,7 +11,7 @@ from exporter.simulator.generation import TEMPLATES, TaskMaker
 from exporter.simulator.listing import Parameters
 from exporter.simulator.oddities import MISCONFIGURATIONS, ODD_VALUES
 from exporter.simulator.seeding import seeded
-from exporter.simulator.truth import truth_of_app
+from tests.oracle.metrics_truth import truth_of_app
 from tests.simulator.support import ManualClock, task_ids
 
 

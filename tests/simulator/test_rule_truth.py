@@ -17,9 +17,9 @@ from exporter.simulator.demo_fleet import demo_service
 from exporter.simulator.fleet import Body, Fleet, merged
 from exporter.simulator.generation import TEMPLATES, TaskMaker, populate
 from exporter.simulator.oddities import MISCONFIGURATIONS, ODD_VALUES
-from exporter.simulator.rule_truth import rule_truth
 from exporter.simulator.seeding import seeded
 from exporter.simulator.variants import respelled
+from tests.oracle.rule_truth import rule_truth
 from tests.simulator.support import START, ManualClock
 from tests.support.examples import examples
 from tests.support.judged_rows import judge_rows

@@ -136,20 +136,12 @@ async def test_tasks_are_made_and_changed(local: Local) -> None:
     assert rows[0]["MaxIdleTime"] == "60"
 
 
-async def test_truth_and_statistics(local: Local) -> None:
-    """Truth is what the rows say now, statistics what was asked so far."""
+async def test_fleet_and_statistics(local: Local) -> None:
+    """The fleet has every app's rows as they are now; statistics say what was asked so far."""
     await local.ask()
     await local.control("POST", "tasks", {"AppId": "app", "TaskId": "new", "Region": "EMAA-Saudi"})
-    truth = await local.control("GET", "truth")
-    assert set(truth) == {"app"}
-    assert truth["app"]["rows"] == 4
-    assert truth["app"]["marked"] == {}
-    assert truth["app"]["rules"]["mix-mode-unknown"] == {"violations": [], "evaluated": 4, "not_applicable": 0}
-    assert truth["app"]["samples"]["rtcmpu_tasks"] == [
-        {"labels": {"task_region": "EMAA-Saudi", "mix_mode": "mixed"}, "value": 1},
-        {"labels": {"task_region": "other", "mix_mode": "mixed"}, "value": 3},
-    ]
-    assert await local.control("GET", "truth?app_id=app") == truth
+    fleet = await local.control("GET", "fleet")
+    assert fleet == {"app": {"rows": await local.control("GET", "tasks?app_id=app"), "marked": {}}}
     assert (await local.control("GET", "stats"))["by_app"] == {"app": 1}
 
 
@@ -187,7 +179,7 @@ async def test_churn_and_bursts_are_controlled(local: Local) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "reason"),
     [
-        ("GET", "truth?app_id=unknown", None, 404, "unknown"),
+        ("GET", "tasks?app_id=unknown", None, 404, "unknown"),
         ("GET", "tasks", None, 404, "app_id"),
         ("DELETE", "tasks/app/nobody", None, 404, "nobody"),
         ("POST", "tasks", {"AppId": "unknown"}, 404, "unknown"),

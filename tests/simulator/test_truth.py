@@ -9,7 +9,7 @@ from exporter.simulator.fleet import Fleet
 from exporter.simulator.generation import TEMPLATES, TaskMaker, populate
 from exporter.simulator.oddities import ODD_VALUES
 from exporter.simulator.seeding import seeded
-from exporter.simulator.truth import truth_of_app
+from tests.oracle.metrics_truth import truth_of_app
 from tests.simulator.support import START, ManualClock
 
 EXAMPLE = {

@@ -1,6 +1,5 @@
 """What a running exporter says about its own collection, held against the service that it reads."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,10 +7,9 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from tests.oracle.simulated_fleet import listed_fleet, true_metrics
 from tests.support.http import ask
 from tests.support.monitored import sample
-
-TRUTH_SECONDS = 120.0
 
 ListedTasks: TypeAlias = Mapping[str, Sequence[tuple[Mapping[str, str], float]]]
 """Numbers of tasks by AppId, each with the labels that it is published under."""
@@ -48,10 +46,9 @@ def collection(url: str) -> Collection:
 
 def listed_tasks(service_url: str) -> ListedTasks:
     """Ask the simulated service how many tasks it lists; with many tasks it answers nothing else for some seconds."""
-    truth = json.loads(ask(f"{service_url}/-/truth", seconds=TRUTH_SECONDS).body)
     return {
-        app_id: [(counted["labels"], counted["value"]) for counted in of_app["samples"]["rtcmpu_tasks"]]
-        for app_id, of_app in truth.items()
+        app_id: [(counted["labels"], counted["value"]) for counted in metrics["rtcmpu_tasks"]]
+        for app_id, metrics in true_metrics(listed_fleet(service_url)).items()
     }
 
 

@@ -36,8 +36,8 @@ from exporter.simulator.latency import Latency
 from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from exporter.simulator.seeding import seeded
 from exporter.simulator.service import Service
-from exporter.simulator.truth import truth_of_app
 from exporter.simulator.variants import Variants
+from tests.oracle.metrics_truth import truth_of_app
 from tests.support.monitored import KEY, text_of
 from tests.support.service_session import ServiceSession
 from tests.support.virtual_time import VirtualClock, at_once, run

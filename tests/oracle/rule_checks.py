@@ -10,7 +10,7 @@ from itertools import combinations
 from types import MappingProxyType
 from typing import Final
 
-from exporter.simulator.written_task import WrittenPane, WrittenTask, has_user, scheme_of
+from tests.oracle.written_task import WrittenPane, WrittenTask, has_user, scheme_of
 
 Check = Callable[[WrittenTask], bool | None]
 

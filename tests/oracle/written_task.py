@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from exporter.simulator.truth_values import known, known_number, mix_mode, scheme, source_type, stream_type, task_region
+from tests.oracle.label_values import known, known_number, mix_mode, scheme, source_type, stream_type, task_region
 
 _ENCODE_NUMBERS: Final = (
     "AudioBitrate",

@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, Final
 
-from exporter.simulator.truth_values import (
+from tests.oracle.label_values import (
     billing_tier,
     known,
     known_number,

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from exporter.simulator.rule_checks import CHECKS
-from exporter.simulator.written_task import WrittenTask, read_task
+from tests.oracle.rule_checks import CHECKS
+from tests.oracle.written_task import WrittenTask, read_task
 
 SHARED: Final = "push-url-shared"
 """The one rule that looks at other tasks too."""

@@ -53,6 +53,14 @@ def source_type(value: Any) -> tuple[str, bool]:
     return (kind, True) if kind else ("other", False)
 
 
+def truth(value: Any) -> tuple[bool | None, bool]:
+    """Return a boolean, which may be written as text."""
+    if value in (None, ""):
+        return None, True
+    answer = {"true": True, "false": False}.get(str(value).lower())
+    return answer, answer is not None
+
+
 def known(name: str, value: Any) -> tuple[str, bool]:
     """Return the label of a name from a closed set."""
     if not value:

@@ -19,6 +19,7 @@ from tests.oracle.label_values import (
     source_type,
     stream_type,
     task_region,
+    truth,
 )
 
 PREFIX: Final = "rtcmpu_"
@@ -95,7 +96,7 @@ class _Counted:
         if not _absent(row.get("StreamURL")):
             cdns[row["StreamURL"]], fields[row["StreamURL"]] = "unknown", "StreamURL"
         for output in self._list(row.get("MultiStreamURL"), "MultiStreamURL"):
-            url, is_ali_cdn = str(output.get("URL") or ""), output.get("IsAliCdn")
+            url, is_ali_cdn = str(output.get("URL") or ""), truth(output.get("IsAliCdn"))[0]
             if url:
                 cdns[url] = "unknown" if is_ali_cdn is None else "alibaba" if is_ali_cdn else "other"
                 fields.setdefault(url, "MultiStreamURL.URL")

@@ -1,6 +1,6 @@
 """What a task's row says, read straight from its JSON: what rules are about, and nothing that an exporter shares.
 
-A number is whole and not below 0, or it is not readable. An object that says nothing is absent.
+A measured number is whole and not below 0, or it is not readable. An object that says nothing is absent.
 """
 
 import json
@@ -11,7 +11,16 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from tests.oracle.label_values import known, known_number, mix_mode, scheme, source_type, stream_type, task_region
+from tests.oracle.label_values import (
+    known,
+    known_number,
+    mix_mode,
+    scheme,
+    source_type,
+    stream_type,
+    task_region,
+    truth,
+)
 
 _ENCODE_NUMBERS: Final = (
     "AudioBitrate",
@@ -138,8 +147,7 @@ class _Reading:
         """Return the URLs of MultiStreamURL."""
         streams = self._list(self._row, "MultiStreamURL")
         for stream in streams:
-            is_ali_cdn = stream.get("IsAliCdn")
-            self._documented("MultiStreamURL.IsAliCdn", _absent(is_ali_cdn) or isinstance(is_ali_cdn, bool))
+            self._documented("MultiStreamURL.IsAliCdn", truth(stream.get("IsAliCdn"))[1])
         urls = [str(stream["URL"]) for stream in streams if not _absent(stream.get("URL"))]
         for url in urls:
             self._documented("MultiStreamURL.URL", scheme(url)[1])
@@ -163,11 +171,11 @@ class _Reading:
         """Return the numbers of EncodeParams."""
         numbers = {}
         for name in _ENCODE_NUMBERS:
-            number = self._amount(encode, name, f"EncodeParams.{name}")
+            is_closed = name in _CLOSED_NUMBERS
+            number = (self._whole if is_closed else self._amount)(encode, name, f"EncodeParams.{name}")
             if number is not None:
                 numbers[name] = number
-                if name in _CLOSED_NUMBERS:
-                    self._documented(f"EncodeParams.{name}", known_number(name, number)[1])
+                self._documented(f"EncodeParams.{name}", not is_closed or known_number(name, number)[1])
         return numbers
 
     def _names(self, encode: Mapping[str, Any]) -> dict[str, str]:
@@ -233,9 +241,17 @@ class _Reading:
 
     def _amount(self, within: Mapping[str, Any], name: str, field: str = "") -> int | None:
         """Return a whole number that is not below 0."""
-        number = self._number(within, name, field or name)
-        if number is not None and (number < 0 or number % 1):
+        number = self._whole(within, name, field or name)
+        if number is not None and number < 0:
             self._unreadable[field or name] += 1
+            return None
+        return number
+
+    def _whole(self, within: Mapping[str, Any], name: str, field: str) -> int | None:
+        """Return a whole number; one from a closed set may be below 0, and is then an undocumented one."""
+        number = self._number(within, name, field)
+        if number is not None and number % 1:
+            self._unreadable[field] += 1
             return None
         return None if number is None else int(number)
 

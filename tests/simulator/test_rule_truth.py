@@ -250,6 +250,14 @@ TEXTS = ["", "0", "1", "2", "5", "-5", "0.5", "29.97", "30.0", "100", "10000", "
 TEXTS += ["shareScreen", "true", "rtmp://u:p@a.example.com/b", '{"profile":"main"}', '{"preset":"placebo","profile":7}']
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_any_value_in_one_place(path: str) -> None:
+    """Rules and truth agree about every text and number in every single place."""
+    body = merged(ordinary(), {"SingleSubParams": SCREEN, "StreamURL": "rtmp://s.example.com/a"})
+    for value in (*TEXTS, None, 1, 25, -5, 0.5):
+        assert_equal_to_the_rules(rows_of(changed(body, path, value)))
+
+
 @given(
     changes=st.lists(
         st.tuples(st.sampled_from(PATHS), st.sampled_from(TEXTS) | st.none() | st.sampled_from([1, 25])),

@@ -7,10 +7,9 @@ from exporter.aliyun.response import read_page
 from exporter.collector.reading import AppRows
 from exporter.core.task import Task
 from exporter.simulator.fleet import Fleet
-from exporter.simulator.generation import populate
-from exporter.simulator.message import Account
-from exporter.simulator.seeding import seeded
+from exporter.simulator.protocol import Account
 from exporter.simulator.service import Service
+from exporter.simulator.task_maker import populate, seeded
 
 APP_ID = "app-1"
 SEED = 1

@@ -21,7 +21,7 @@ from exporter.aliyun.response import row_digest
 from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.collector.status import Intervals
 from exporter.simulator.churn import Burst, Rates
-from exporter.simulator.variants import Variants
+from exporter.simulator.listing import Variants
 from tests.support.moving_world import APP, Reader, Scene, World
 from tests.support.virtual_time import VirtualClock, run
 

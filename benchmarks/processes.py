@@ -16,11 +16,9 @@ from aiohttp import web
 from msgspec import Struct
 
 from exporter.simulator.fleet import Fleet
-from exporter.simulator.generation import populate
-from exporter.simulator.latency import Latency
-from exporter.simulator.message import Account, Request
-from exporter.simulator.seeding import seeded
-from exporter.simulator.service import Service
+from exporter.simulator.protocol import Account, Request
+from exporter.simulator.service import Latency, Service
+from exporter.simulator.task_maker import populate, seeded
 
 P = ParamSpec("P")
 T = TypeVar("T")

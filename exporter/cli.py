@@ -310,7 +310,7 @@ class Simulate(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what `--fault` and `--variant` take, then the examples."""
-        from exporter.simulator.options import fault_descriptions, variant_descriptions
+        from exporter.simulator.simulation import fault_descriptions, variant_descriptions
 
         for title, words in (("faults", fault_descriptions()), ("variants", variant_descriptions())):
             with formatter.section(title):
@@ -349,7 +349,7 @@ class Simulate(click.Command):
 def simulate(ctx: click.Context, /, listen_address: str, *, is_demo: bool, **options: Any) -> int:
     """Run the simulator."""
     from exporter.commands import simulate as command
-    from exporter.simulator.options import SimulatorOptions
+    from exporter.simulator.simulation import SimulatorOptions
 
     if not is_demo:
         return command.simulate(SimulatorOptions(**options), *host_and_port(listen_address))

@@ -8,7 +8,7 @@ import pytest
 
 from exporter import __version__
 from exporter.cli import cli, main
-from exporter.simulator.options import parse_fault
+from exporter.simulator.simulation import parse_fault
 from tests.support.log_state import logging_restored
 
 

@@ -12,12 +12,10 @@ from exporter.aliyun.errors import ApiError
 from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.core.clock import SystemClock
 from exporter.core.collection_state import State
-from exporter.simulator import http_server as server
+from exporter.simulator import simulated_server as server
 from exporter.simulator.fleet import Fleet
-from exporter.simulator.latency import Latency
-from exporter.simulator.message import Account
-from exporter.simulator.quota import Window
-from exporter.simulator.service import Service
+from exporter.simulator.protocol import Account
+from exporter.simulator.service import Latency, Service, Window
 from tests.support.fake_service import KEY, Observed, client_of
 
 APP = "app"

@@ -17,8 +17,8 @@ import trustme
 from rich.console import Console
 from rich.table import Table
 
-from exporter.simulator.broken_answers import FAULTS
-from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
+from exporter.simulator.faults import FAULTS
+from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from tests.support.configurations import account, write_configuration
 from tests.support.http import Answer, ask, ask_json, basic_auth
 from tests.support.monitored import sample

@@ -19,7 +19,7 @@ from exporter import cli
 from exporter.config.model import Account
 from exporter.rules.rule_loader import Loaded, load
 from exporter.service import configuration_source
-from exporter.simulator.options import SimulatorOptions, build_service
+from exporter.simulator.simulation import SimulatorOptions, build_service
 from tests.faults import test_isolation as isolation
 from tests.support.hanging import hanging_call
 from tests.support.large_answers import compressed_bodies

@@ -19,8 +19,8 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.daemon import Daemon, Options
 from exporter.service.process import run
-from exporter.simulator import http_server as server
-from exporter.simulator.demo_fleet import DemoAccount, demo_service
+from exporter.simulator import simulated_server as server
+from exporter.simulator.simulation import DemoAccount, demo_service
 from exporter.web.http_server import ListenError
 
 _PUSH_HOSTS: Final = ("push.live.example.com", "*.partner.example.net")

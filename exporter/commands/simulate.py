@@ -10,10 +10,15 @@ from msgspec import Struct
 
 from exporter.commands import exit_codes
 from exporter.service.process import run
-from exporter.simulator import http_server as server
-from exporter.simulator.demo_fleet import demo_service
-from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SimulatorOptions, build_service
+from exporter.simulator import simulated_server as server
 from exporter.simulator.service import Service
+from exporter.simulator.simulation import (
+    ACCESS_KEY_ID,
+    ACCESS_KEY_SECRET,
+    SimulatorOptions,
+    build_service,
+    demo_service,
+)
 
 
 class _Access(Struct, frozen=True):

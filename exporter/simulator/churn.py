@@ -10,9 +10,8 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-from exporter.simulator.fleet import Fleet
-from exporter.simulator.generation import TaskMaker
-from exporter.simulator.ordering import Row
+from exporter.simulator.fleet import Fleet, Row
+from exporter.simulator.task_maker import TaskMaker
 
 _PerSecond = Annotated[float, Meta(ge=0)]
 

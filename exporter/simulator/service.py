@@ -1,31 +1,155 @@
 """The service as a pure function of requests and time: authentication, limit, faults, rules.
 
-It needs no HTTP and no real clock; `server.py` puts it on a socket. Whoever wants a page without all that asks `page`
-and `look_up`.
+It needs no HTTP and no real clock; `simulated_server.py` puts it on a socket. `page` and `look_up` skip all but rules.
 """
 
 import zlib
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
-from typing import Final
+from random import Random
+from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 
-from exporter.simulator.broken_answers import FAULTS, Exchange, error_response, json_response
 from exporter.simulator.churn import Churn
-from exporter.simulator.error_answers import ServiceError
-from exporter.simulator.faults import Faults
+from exporter.simulator.faults import FAULTS, Exchange, Faults, error_response, json_response
 from exporter.simulator.fleet import Fleet, LaggingReplica, TaskList
-from exporter.simulator.latency import Latency
-from exporter.simulator.listing import Parameters, answer_body, list_page, look_up, read_parameters
-from exporter.simulator.message import Account, Request, Response
-from exporter.simulator.quota import Quota
-from exporter.simulator.seeding import seeded
+from exporter.simulator.listing import Parameters, Variants, answer_body, list_page, look_up, read_parameters, respelled
+from exporter.simulator.protocol import Account, Request, Response, ServiceError
 from exporter.simulator.signature import Verifier
-from exporter.simulator.statistics import Statistics
-from exporter.simulator.variants import Variants, respelled
+from exporter.simulator.task_maker import seeded
+
+Window = Literal["sliding", "fixed", "bucket"]
+
+_SECOND = 1.0
+
+
+class Quota:
+    """Admits at most `limit` requests per second; what is over it is refused and does not count.
+
+    `sliding`: no window of one second, wherever it begins, has more than `limit`. `fixed`: each second of the clock
+    on its own. `bucket`: `limit` tokens, refilled evenly. `others_per_second` requests of other users of the account
+    arrive evenly spaced and compete for the same limit.
+    """
+
+    def __init__(self, limit: int, window: Window = "sliding", *, others_per_second: float = 0.0) -> None:
+        self.limit = limit
+        self.window: Window = window
+        self.others_per_second = others_per_second
+        self.others_refused = 0
+        """How many requests of others found nothing left."""
+        self._admitted: deque[float] = deque()
+        self._second = 0
+        self._used_in_second = 0
+        self._tokens = float(limit)
+        self._filled_at: float | None = None
+        self._next_other: float | None = None
+
+    def admit(self, now: float) -> bool:
+        """Whether a request that arrives at `now` is within the limit."""
+        self._let_others_in(now)
+        return self._take(now)
+
+    def _let_others_in(self, now: float) -> None:
+        """Take what the other users of the account asked for since the last time."""
+        if self.others_per_second <= 0:
+            return
+        if self._next_other is None:
+            self._next_other = now
+        gap = 1 / self.others_per_second
+        # What was asked for longer ago than a second is forgotten by every window.
+        self._next_other += max(0, int((now - _SECOND - self._next_other) / gap)) * gap
+        while self._next_other <= now:
+            self.others_refused += not self._take(self._next_other)
+            self._next_other += gap
+
+    def _take(self, at: float) -> bool:
+        """Count one request at `at`, unless the limit is reached."""
+        if self.window == "sliding":
+            while self._admitted and self._admitted[0] <= at - _SECOND:
+                self._admitted.popleft()
+            if len(self._admitted) >= self.limit:
+                return False
+            self._admitted.append(at)
+            return True
+        if self.window == "fixed":
+            if int(at) != self._second:
+                self._second, self._used_in_second = int(at), 0
+            if self._used_in_second >= self.limit:
+                return False
+            self._used_in_second += 1
+            return True
+        if self._filled_at is not None:
+            self._tokens = min(self.limit, self._tokens + max(0.0, at - self._filled_at) * self.limit)
+        self._filled_at = at
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class Latency(Struct, frozen=True):
+    """The time of one direction: at least `one_way_seconds`, up to `jitter_seconds` more, and now and then a spike."""
+
+    one_way_seconds: float = 0.0
+    jitter_seconds: float = 0.0
+    spike_rate: float = 0.0
+    """The share of messages that take `spike_seconds` more."""
+    spike_seconds: float = 0.0
+
+    def sample(self, random: Random) -> float:
+        """Return how many seconds the next message takes."""
+        seconds = self.one_way_seconds
+        if self.jitter_seconds:
+            seconds += random.random() * self.jitter_seconds
+        if self.spike_rate and random.random() < self.spike_rate:
+            seconds += self.spike_seconds
+        return seconds
+
+
+class Statistics:
+    """Counts since the start."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.by_app: Counter[str] = Counter()
+        self.by_kind: Counter[str] = Counter()
+        self.by_error: Counter[str] = Counter()
+        self.by_fault: Counter[str] = Counter()
+        self.rejected_by_quota: Counter[str] = Counter()
+        """By access key id."""
+        self.busiest_second: dict[str, int] = {}
+        """By access key id: the greatest number of requests within any one second."""
+        self._arrivals: dict[str, deque[float]] = {}
+
+    def arrived(self, access_key_id: str, parameters: Parameters, now: float) -> None:
+        """Count a request that its account signed."""
+        self.by_app[parameters.app_id] += 1
+        self.by_kind[parameters.kind] += 1
+        arrivals = self._arrivals.setdefault(access_key_id, deque())
+        while arrivals and arrivals[0] <= now - 1:
+            arrivals.popleft()
+        arrivals.append(now)
+        self.busiest_second[access_key_id] = max(self.busiest_second.get(access_key_id, 0), len(arrivals))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as what JSON can say."""
+        return {
+            "requests": self.requests,
+            "by_app": dict(self.by_app),
+            "by_kind": dict(self.by_kind),
+            "by_error": dict(self.by_error),
+            "by_fault": dict(self.by_fault),
+            "rejected_by_quota": dict(self.rejected_by_quota),
+            "busiest_second": self.busiest_second,
+            "nonce_reuses": self.by_error["SignatureNonceUsed"],
+            "signature_failures": self.by_error["SignatureDoesNotMatch"],
+        }
+
 
 ACTION: Final = "ListRtcMPUTaskDetail"
 VERSION: Final = "2016-11-01"

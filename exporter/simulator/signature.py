@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl, quote
 
-from exporter.simulator.error_answers import ServiceError
-from exporter.simulator.message import Account, Request
+from exporter.simulator.protocol import Account, Request, ServiceError
 
 ALGORITHM: Final = "ACS3-HMAC-SHA256"
 MUST_BE_SIGNED: Final = (

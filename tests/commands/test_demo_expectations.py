@@ -6,7 +6,7 @@ from exporter.commands.demo import EXPECTATIONS
 from exporter.rules.cel_language import Language
 from exporter.rules.expectations import ExpectationRules
 from exporter.rules.rule import Outcome
-from exporter.simulator import demo_fleet as demo
+from exporter.simulator import simulation as demo
 from exporter.simulator.service import Service
 from tests.simulator.support import ManualClock
 from tests.support.judged_rows import judge_rows

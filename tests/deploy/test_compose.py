@@ -12,7 +12,7 @@ import yaml
 from exporter import __version__
 from exporter.config.credential_kinds import AccessKey
 from exporter.service.configuration_source import ConfigurationSource
-from exporter.simulator.demo_fleet import ACCOUNTS
+from exporter.simulator.simulation import ACCOUNTS
 from tests.support.command_line import parsed
 from tests.support.compose import COMPOSE_FILE, SERVICES, STACK, Container, mounts, published
 from tests.support.dockerfile import DOCKERFILE

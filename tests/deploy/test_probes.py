@@ -8,7 +8,7 @@ from urllib.error import HTTPError
 import pytest
 import trustme
 
-from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
+from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from tests.support.chart import ci_values, objects_of
 from tests.support.manifests import Manifest, exporter_of, named_file, write_mounts
 from tests.support.processes import Programs, eventually

@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from exporter.config.model import Collection
-from exporter.simulator.broken_answers import FAULTS
-from exporter.simulator.variants import Variants
+from exporter.simulator.faults import FAULTS
+from exporter.simulator.listing import Variants
 from tests.support.virtual_world import Seen, World, play
 
 APPS = {"broken": 105, "second": 5, "third": 5}

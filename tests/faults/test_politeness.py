@@ -7,7 +7,7 @@ import structlog
 
 from exporter.config.model import Collection
 from exporter.simulator.churn import Rates
-from exporter.simulator.variants import Variants
+from exporter.simulator.listing import Variants
 from tests.support.virtual_world import World, play
 
 BUSY = Collection(interval_seconds=0.1, sweep_interval_seconds=5, stale_after_seconds=60)

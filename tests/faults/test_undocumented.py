@@ -10,7 +10,7 @@ from exporter.collector.absences import PROOFS_OF_LARGE_LOSS
 from exporter.collector.inventory import SUPERSEDED_FOR_SECONDS
 from exporter.config.model import Collection
 from exporter.simulator.churn import Rates
-from exporter.simulator.variants import Variants
+from exporter.simulator.listing import Variants
 from tests.support.virtual_world import COLLECTION, World, play
 
 SWEEPS_SECONDS = 2.5 * COLLECTION.sweep_interval_seconds

@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from exporter.config.model import Collection
-from exporter.simulator.variants import Variants
+from exporter.simulator.listing import Variants
 from tests.support.virtual_world import World, play
 
 APPS = {"app": 130, "well": 10}

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
+from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from tests.support.alert_cases import ALERTS_FILE, EXPORTER, RUNBOOKS
 from tests.support.alertmanager import Receiver, receiver, start_alertmanager
 from tests.support.http import ask_json

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from exporter.simulator.demo_fleet import ACCOUNTS
+from exporter.simulator.simulation import ACCOUNTS
 from tests.support.compose import Container
 from tests.support.dockerfile import check_health
 from tests.support.http import ask, ask_json

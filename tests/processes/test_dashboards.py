@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from exporter.simulator.demo_fleet import ACCOUNTS
+from exporter.simulator.simulation import ACCOUNTS
 from tests.support.dashboards import Query, all_queries
 from tests.support.http import ask_json
 from tests.support.processes import Programs, eventually, free_port

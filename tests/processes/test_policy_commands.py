@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
-from exporter.simulator.demo_fleet import ACCOUNTS
+from exporter.simulator.simulation import ACCOUNTS
 from tests.oracle.simulated_fleet import listed_fleet
 from tests.support.processes import Programs
 from tests.support.sarif_schema import SARIF

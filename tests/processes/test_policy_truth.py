@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from exporter.simulator.demo_fleet import ACCOUNTS
+from exporter.simulator.simulation import ACCOUNTS
 from tests.oracle.simulated_fleet import listed_fleet, true_violations
 from tests.support.http import ask_json
 from tests.support.processes import Programs, eventually

@@ -10,8 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.config.model import Buckets
-from exporter.simulator.demo_fleet import ACCOUNTS
-from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
+from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET, ACCOUNTS
 from tests.oracle.simulated_fleet import listed_fleet, true_metrics
 from tests.support.http import ask, ask_json
 from tests.support.processes import Programs, Running, eventually

@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 from exporter.simulator.fleet import Fleet
-from exporter.simulator.message import Account, Request, Response
+from exporter.simulator.listing import Variants
+from exporter.simulator.protocol import Account, Request, Response
 from exporter.simulator.service import ACTION, VERSION, Service
-from exporter.simulator.variants import Variants
 
 START = 1_800_000_000.0
 ACCOUNT = Account("key-id", "key-secret", ("app",))

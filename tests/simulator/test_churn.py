@@ -7,9 +7,7 @@ import pytest
 
 from exporter.simulator.churn import Churn, Rates
 from exporter.simulator.fleet import Event, Fleet
-from exporter.simulator.generation import TaskMaker, populate
-from exporter.simulator.oddities import MISCONFIGURATIONS
-from exporter.simulator.seeding import seeded
+from exporter.simulator.task_maker import MISCONFIGURATIONS, TaskMaker, populate, seeded
 from tests.simulator.support import START, ManualClock
 
 

@@ -4,13 +4,11 @@ import json
 
 import pytest
 
-from exporter.simulator import demo_fleet as demo
-from exporter.simulator import options
-from exporter.simulator.broken_answers import FAULTS
-from exporter.simulator.generation import TEMPLATES, TaskMaker
+from exporter.simulator import simulation as demo
+from exporter.simulator import simulation as options
+from exporter.simulator.faults import FAULTS
 from exporter.simulator.listing import Parameters
-from exporter.simulator.oddities import MISCONFIGURATIONS, ODD_VALUES
-from exporter.simulator.seeding import seeded
+from exporter.simulator.task_maker import MISCONFIGURATIONS, ODD_VALUES, TEMPLATES, TaskMaker, seeded
 from tests.oracle.metrics_truth import truth_of_app
 from tests.simulator.support import ManualClock, task_ids
 

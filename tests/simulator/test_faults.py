@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from exporter.simulator.broken_answers import FAULTS
-from exporter.simulator.faults import Fault
-from exporter.simulator.message import Response
+from exporter.simulator.faults import FAULTS, Fault
+from exporter.simulator.protocol import Response
 from tests.simulator.support import ManualClock, code, page_query, signed, small_service, task_ids
 
 LOOK_UP = {"AppId": "app", "TaskId": "task-1"}

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from exporter.simulator.error_answers import ServiceError
+from exporter.simulator.listing import DESCRIPTIONS, Variants
+from exporter.simulator.protocol import ServiceError
 from exporter.simulator.service import Service
-from exporter.simulator.variants import DESCRIPTIONS, Variants
 from tests.simulator.support import (
     ACCOUNT,
     ManualClock,

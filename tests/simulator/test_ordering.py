@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.simulator.ordering import BLOCK_ROWS, RecencyOrder, Row
+from exporter.simulator.fleet import BLOCK_ROWS, RecencyOrder, Row
 
 OPERATIONS = st.lists(st.tuples(st.sampled_from(["add", "add", "remove", "move"]), st.integers(0, 10**6)), max_size=300)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.simulator.quota import Quota, Window
+from exporter.simulator.service import Quota, Window
 
 ARRIVALS = st.lists(st.integers(0, 400), min_size=1, max_size=200).map(
     lambda gaps: [sum(gaps[: place + 1]) / 1024 for place in range(len(gaps))]

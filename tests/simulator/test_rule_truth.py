@@ -13,12 +13,10 @@ from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import compile_rule
 from exporter.rules.default_rules import default_rules
 from exporter.rules.rule import Outcome
-from exporter.simulator.demo_fleet import demo_service
 from exporter.simulator.fleet import Body, Fleet, merged
-from exporter.simulator.generation import TEMPLATES, TaskMaker, populate
-from exporter.simulator.oddities import MISCONFIGURATIONS, ODD_VALUES
-from exporter.simulator.seeding import seeded
-from exporter.simulator.variants import respelled
+from exporter.simulator.listing import respelled
+from exporter.simulator.simulation import demo_service
+from exporter.simulator.task_maker import MISCONFIGURATIONS, ODD_VALUES, TEMPLATES, TaskMaker, populate, seeded
 from tests.oracle.rule_truth import rule_truth
 from tests.simulator.support import START, ManualClock
 from tests.support.examples import examples

@@ -13,11 +13,10 @@ from alibabacloud_tea_openapi.models import Config
 
 from exporter.simulator.faults import Fault
 from exporter.simulator.fleet import Fleet
-from exporter.simulator.generation import populate
-from exporter.simulator.http_server import RunningServer, start
-from exporter.simulator.message import Account
-from exporter.simulator.seeding import seeded
+from exporter.simulator.protocol import Account
 from exporter.simulator.service import Service
+from exporter.simulator.simulated_server import RunningServer, start
+from exporter.simulator.task_maker import populate, seeded
 from tests.simulator.support import ACCOUNT
 
 # The vendor's clients date a request by datetime.utcnow(), which Python 3.12 deprecates.

@@ -9,9 +9,9 @@ import pytest
 from yarl import URL
 
 from exporter.simulator.faults import Fault
-from exporter.simulator.http_server import RunningServer, start
-from exporter.simulator.message import Account
+from exporter.simulator.protocol import Account
 from exporter.simulator.service import Service
+from exporter.simulator.simulated_server import RunningServer, start
 from tests.simulator.support import ManualClock, page_query, signed, small_service
 
 

@@ -10,12 +10,10 @@ import pytest
 from exporter.simulator.churn import Rates
 from exporter.simulator.faults import Fault
 from exporter.simulator.fleet import Fleet
-from exporter.simulator.generation import populate
-from exporter.simulator.latency import Latency
 from exporter.simulator.listing import Parameters
-from exporter.simulator.message import Account, Response
-from exporter.simulator.seeding import seeded
-from exporter.simulator.service import Service
+from exporter.simulator.protocol import Account, Response
+from exporter.simulator.service import Latency, Service
+from exporter.simulator.task_maker import populate, seeded
 from tests.simulator.support import (
     ACCOUNT,
     START,

@@ -2,8 +2,7 @@
 
 import pytest
 
-from exporter.simulator.error_answers import ServiceError
-from exporter.simulator.message import Account, Request
+from exporter.simulator.protocol import Account, Request, ServiceError
 from exporter.simulator.signature import Verifier, canonical_query, expected_signature
 from tests.simulator.support import ACCOUNT, START, page_query, signed
 

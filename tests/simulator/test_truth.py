@@ -6,9 +6,7 @@ import msgspec
 import pytest
 
 from exporter.simulator.fleet import Fleet
-from exporter.simulator.generation import TEMPLATES, TaskMaker, populate
-from exporter.simulator.oddities import ODD_VALUES
-from exporter.simulator.seeding import seeded
+from exporter.simulator.task_maker import ODD_VALUES, TEMPLATES, TaskMaker, populate, seeded
 from tests.oracle.metrics_truth import truth_of_app
 from tests.simulator.support import START, ManualClock
 

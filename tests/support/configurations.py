@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
+from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 
 QUICK = "collection: {interval: 200ms, sweep_interval: 1s, stale_after: 60s}\n"
 """So that tests need not wait; data is withdrawn late, since the machine may have other things to do."""

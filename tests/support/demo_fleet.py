@@ -4,9 +4,9 @@ import asyncio
 import sys
 
 from exporter.commands.simulate import until_signal
-from exporter.simulator import http_server as server
+from exporter.simulator import simulated_server as server
 from exporter.simulator.churn import Rates
-from exporter.simulator.demo_fleet import demo_service
+from exporter.simulator.simulation import demo_service
 
 
 async def serve() -> None:

@@ -14,7 +14,7 @@ from exporter.config.capacity import pace_of, sweep_requests_of
 from exporter.core.collection_state import State
 from exporter.simulator.churn import Rates
 from exporter.simulator.faults import Fault
-from exporter.simulator.variants import Variants
+from exporter.simulator.listing import Variants
 from tests.support.moving_world import APP, LAG_SECONDS, Reader, Scene, World
 from tests.support.virtual_time import VirtualClock, run
 

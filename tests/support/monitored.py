@@ -10,9 +10,9 @@ from exporter.config.credential_kinds import AccessKey
 from exporter.config.model import Account, App, Collection, Config
 from exporter.core.secret import Secret
 from exporter.metrics.exposition import Body
-from exporter.simulator import http_server as server
-from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SimulatorOptions, build_service
+from exporter.simulator import simulated_server as server
 from exporter.simulator.service import Service
+from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SimulatorOptions, build_service
 
 KEY = AccessKey(access_key_id=ACCESS_KEY_ID, access_key_secret=Secret(ACCESS_KEY_SECRET))
 COLLECTION = Collection(interval_seconds=0.2, sweep_interval_seconds=1.0, stale_after_seconds=60.0)

@@ -26,12 +26,11 @@ from exporter.core.collection_state import State
 from exporter.core.secret import Secret
 from exporter.simulator.churn import Rates
 from exporter.simulator.fleet import Event, Fleet
-from exporter.simulator.generation import SECONDS_BETWEEN_FIRST_UPDATES, populate
-from exporter.simulator.latency import Latency
-from exporter.simulator.message import Account
-from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
-from exporter.simulator.service import Service
-from exporter.simulator.variants import Variants
+from exporter.simulator.listing import Variants
+from exporter.simulator.protocol import Account
+from exporter.simulator.service import Latency, Service
+from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
+from exporter.simulator.task_maker import SECONDS_BETWEEN_FIRST_UPDATES, populate
 from tests.support.service_session import ServiceSession
 
 APP = "app"

@@ -9,7 +9,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from exporter.simulator import message
+from exporter.simulator import protocol as message
 from exporter.simulator.service import Service
 
 

@@ -28,15 +28,13 @@ from exporter.rules.rule_loader import rule_set_of
 from exporter.rules.rule_set import RuleSet
 from exporter.service.monitor import Monitor
 from exporter.service.violation_log import FindingLog
-from exporter.simulator import message
+from exporter.simulator import protocol as message
 from exporter.simulator.faults import Fault
 from exporter.simulator.fleet import Fleet
-from exporter.simulator.generation import populate
-from exporter.simulator.latency import Latency
-from exporter.simulator.options import ACCESS_KEY_ID, ACCESS_KEY_SECRET
-from exporter.simulator.seeding import seeded
-from exporter.simulator.service import Service
-from exporter.simulator.variants import Variants
+from exporter.simulator.listing import Variants
+from exporter.simulator.service import Latency, Service
+from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
+from exporter.simulator.task_maker import populate, seeded
 from tests.oracle.metrics_truth import truth_of_app
 from tests.support.monitored import KEY, text_of
 from tests.support.service_session import ServiceSession

@@ -22,6 +22,7 @@ from exporter.service.process import run
 from exporter.simulator import simulated_server as server
 from exporter.simulator.simulation import DemoAccount, demo_service
 from exporter.web.http_server import ListenError
+from exporter.web.url_prefix import url_prefix
 
 _PUSH_HOSTS: Final = ("push.live.example.com", "*.partner.example.net")
 
@@ -80,7 +81,8 @@ async def _run(options: Options, simulator_host: str, simulator_port: int, metri
         )
         running = asyncio.create_task(daemon.run())
         await daemon.wait_until_listening(running)
-        _introduce(daemon.scheme, daemon.addresses, simulator.url)
+        prefix = url_prefix(options.external_url, options.route_prefix).routes
+        _introduce(daemon.scheme, daemon.addresses, prefix, simulator.url)
         await running
     finally:
         await simulator.close()
@@ -113,14 +115,13 @@ def _config(accounts: Sequence[DemoAccount], endpoint: str) -> Config:
     )
 
 
-def _introduce(scheme: str, addresses: Sequence[str], simulator: str) -> None:
+def _introduce(scheme: str, addresses: Sequence[str], prefix: str, simulator: str) -> None:
     """Say where to look."""
-    urls = [
-        f"{scheme}://{address.replace('[::]', 'localhost').replace('0.0.0.0', 'localhost')}" for address in addresses
-    ]
+    address = addresses[0].replace("[::]", "localhost").replace("0.0.0.0", "localhost")
+    url = f"{scheme}://{address}{prefix}"
     sys.stdout.write(
-        f"status page  {urls[0]}/\n"
-        f"metrics      {urls[0]}/metrics\n"
+        f"status page  {url}/\n"
+        f"metrics      {url}/metrics\n"
         f"simulator    {simulator}  (its tasks: {simulator}/-/fleet)\n"
         "Ctrl-C ends both\n"
     )

@@ -52,6 +52,8 @@ def accounting(view: View) -> Middleware:
 
 
 def _refusal(request: web.Request, refused: web.HTTPException) -> web.Response:
+    if request.method == hdrs.METH_OPTIONS and hdrs.ALLOW in refused.headers:
+        return web.Response(status=204, headers={hdrs.ALLOW: f"{refused.headers[hdrs.ALLOW]},OPTIONS"})
     response = error_answer(request, refused.status, f"{refused.reason}: {request.method} {request.path}")
     if hdrs.ALLOW in refused.headers:
         response.headers[hdrs.ALLOW] = refused.headers[hdrs.ALLOW]

@@ -1,12 +1,15 @@
 """Order and pages of very many items, found in slices between which the event loop runs."""
 
 import asyncio
+import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
+from io import StringIO
 from itertools import count, islice
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, inspect, to_builtins
+from msgspec.inspect import type_info
 
 from exporter.web.responses import json_text
 
@@ -18,7 +21,6 @@ ITEMS_AT_ONCE: Final = 50
 BYTES_AT_ONCE: Final = 128 * 1024
 
 T = TypeVar("T")
-Item = TypeVar("Item", bound=Mapping[str, Any])
 _Keyed: TypeAlias = tuple[Any, int, T]
 """A key, a number that orders equal keys, and the item."""
 
@@ -115,23 +117,44 @@ def slices(items: Iterable[T]) -> Iterator[list[T]]:
         yield part
 
 
-class Listing(Struct, Generic[Item], frozen=True):
-    """A page of JSON items, followed by a cursor."""
+class Listing(Struct, frozen=True):
+    """A page of documents, followed by a cursor."""
 
     name: str
     """Key of the items in the response."""
-    items: Iterator[Item]
+    kind: type[Struct]
+    """Class of the items; its fields are the columns of a table."""
+    items: Iterator[Any]
     """Each is made when it is written."""
-    has_more: bool
+    has_more: bool = False
     """Whether items follow these."""
-    cursor_of: Callable[[Item], str]
-    """Returns the cursor of the page behind an item."""
+    cursor_of: Callable[[Any], str] | None = None
+    """Returns the cursor of the page behind an item; None: there is one page."""
     also: Mapping[str, Any] = {}
     """Other keys of the response."""
 
 
-async def listing_text(listing: Listing[Item], *, largest_bytes: int = LARGEST_PAGE_BYTES) -> str:
-    """Return a response as JSON, which ends early where the items would exceed `largest_bytes`.
+async def listing_text(listing: Listing, *, largest_bytes: int = LARGEST_PAGE_BYTES) -> str:
+    """Return a page as JSON."""
+    texts, cursor = await _written(listing, json_text, largest_bytes)
+    ending = json_text({**listing.also, **({} if listing.cursor_of is None else {"next_cursor": cursor})})
+    items = f'{{"{listing.name}": [{", ".join(texts)}]'
+    return f"{items}}}" if ending == "{}" else f"{items}, {ending[1:]}"
+
+
+async def listing_csv(listing: Listing) -> tuple[str, str | None]:
+    """Return a page as CSV with a heading, and the cursor of the next one; nested fields are `outer.inner`."""
+    columns = list(_columns(type_info(listing.kind)))
+    rows, cursor = await _written(
+        listing, lambda item: _csv_row(_cells(to_builtins(item), columns)), LARGEST_PAGE_BYTES
+    )
+    return _csv_row(map(".".join, columns)) + "".join(rows), cursor
+
+
+async def _written(
+    listing: Listing, write: Callable[[Any], str], largest_bytes: int
+) -> tuple[Sequence[str], str | None]:
+    """Return the items as texts and the next cursor. It ends early where the items would exceed `largest_bytes`.
 
     It has at least one item if there is any, so that following the cursors always ends.
     """
@@ -139,9 +162,9 @@ async def listing_text(listing: Listing[Item], *, largest_bytes: int = LARGEST_P
     size, since_pause = 0, 0
     has_more, last = listing.has_more, None
     for item in listing.items:
-        text = json_text(item)
+        text = write(item)
         size += len(text)
-        if last is not None and size > largest_bytes:
+        if last is not None and listing.cursor_of is not None and size > largest_bytes:
             has_more = True
             break
         texts.append(text)
@@ -150,6 +173,43 @@ async def listing_text(listing: Listing[Item], *, largest_bytes: int = LARGEST_P
         if since_pause >= BYTES_AT_ONCE or len(texts) % ITEMS_AT_ONCE == 0:
             since_pause = 0
             await asyncio.sleep(0)
-    next_cursor = listing.cursor_of(last) if has_more and last is not None else None
-    ending = json_text({**listing.also, "next_cursor": next_cursor})
-    return f'{{"{listing.name}": [{", ".join(texts)}], {ending[1:]}'
+    is_followed = has_more and last is not None
+    return texts, listing.cursor_of(last) if is_followed and listing.cursor_of is not None else None
+
+
+def _columns(kind: inspect.Type, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of each field that has no fields itself."""
+    while isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    if isinstance(kind, inspect.UnionType):
+        kind = next((one for one in kind.types if isinstance(one, inspect.StructType)), kind)
+    if not isinstance(kind, inspect.StructType):
+        yield path
+        return
+    for field in kind.fields:
+        yield from _columns(field.type, (*path, field.encode_name))
+
+
+def _cells(item: Any, columns: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    for path in columns:
+        value = item
+        for name in path:
+            value = None if value is None else value.get(name)
+        yield _cell(value)
+
+
+def _cell(value: Any) -> str:
+    """Return a value as text; what a spreadsheet would take for a formula gets an apostrophe in front."""
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        value = " ".join(one if isinstance(one, str) else json_text(one) for one in value)
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return json_text(value)
+
+
+def _csv_row(cells: Iterable[str]) -> str:
+    line = StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue()

@@ -3,6 +3,7 @@
 import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from math import inf
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from exporter.collector.change_history import RecordedChange
 from exporter.collector.inventory import Entry
 from exporter.metrics import labels
-from exporter.rules.rule import SEVERITIES
+from exporter.rules.rule import SEVERITIES, Severity
 from exporter.web.view import FindingKind, FindingsView, RuleView, View
 
 DEFAULT_LIMIT: Final = 100
@@ -67,6 +68,7 @@ class Query(Struct, frozen=True, kw_only=True):
     until: float = inf
     age: str = ""
     """A key of `AGES`; `aged` turns it into `since` and `until`."""
+    format: str = "json"
     sort: str = "task"
     order: str = "asc"
     page: int = 1
@@ -309,6 +311,9 @@ LIMIT: Final = Parameter(
     parse=_whole(MAX_LIMIT),
     expected=f"a whole number from 1 to {MAX_LIMIT}",
 )
+FORMAT: Final = choice(
+    "format", "Form of the list: json, or csv with a Link header for the next page.", ("json", "csv")
+)
 TEXT: Final = Parameter(name="text")
 AGE: Final = choice("age", "", AGES)
 ORDER: Final = choice("order", "", ("asc", "desc"))
@@ -350,3 +355,11 @@ def read_form(given: Mapping[str, str], known: Iterable[Parameter]) -> Query:
         if text:
             values[parameter.target] = parameter.read(text)
     return Query(**values)
+
+
+def violations_by_app(groups: Iterable[FindingsView]) -> Mapping[tuple[str, str], Counter[Severity]]:
+    """Return the number of violations of each app by severity."""
+    counts: dict[tuple[str, str], Counter[Severity]] = {}
+    for group in groups:
+        counts.setdefault((group.account, group.app_id), Counter())[group.rule.severity] += group.count
+    return counts

@@ -3,15 +3,13 @@
 import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from functools import wraps
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import xxhash
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
 from isal import igzip
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from exporter import __version__
 from exporter.metrics.negotiation import wants_gzip
@@ -27,6 +25,8 @@ SAFE_HEADERS: Final = {
     "Server": f"rtcmpu-exporter/{__version__}",
 }
 """Sent with every response: pages load only our style sheet and script."""
+
+D = TypeVar("D", bound=Struct)
 
 _PIECE_BYTES: Final = 64 * 1024
 
@@ -110,42 +110,41 @@ def about(description: str) -> Meta:
 
 
 JSON_TYPE: Final = "application/json"
+CSV_TYPE: Final = "text/csv"
 WORTH_COMPRESSING_BYTES: Final = 1024
 
 _LEVEL: Final = 2
 
 
-def json_response(request: web.Request, text: str) -> web.Response:
+def document_of(kind: type[D], *sources: Any, **values: Any) -> D:
+    """Return a document whose fields are `values`, else the attributes of the first source that has them."""
+    for name in kind.__struct_fields__:
+        if name not in values:
+            values[name] = next(getattr(source, name) for source in sources if hasattr(source, name))
+    return kind(**values)
+
+
+def revalidated_response(
+    request: web.Request, body: bytes, content_type: str = JSON_TYPE, link: str = ""
+) -> web.Response:
     """Return a response that the client may keep and must revalidate: 304 if it is unchanged.
 
     The ETag is weak, since it is of the content and not of its encoding.
     """
-    body = text.encode("ascii") + b"\n"
     etag = xxhash.xxh3_128_hexdigest(body)
     headers = {
         hdrs.ETAG: f'W/"{etag}"',
         hdrs.CACHE_CONTROL: "no-cache",
         hdrs.VARY: "Accept, Accept-Encoding",
     }
+    if link:
+        headers[hdrs.LINK] = link
     if any(known.value in {etag, "*"} for known in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     if len(body) >= WORTH_COMPRESSING_BYTES and wants_gzip(listed_header(request, hdrs.ACCEPT_ENCODING)):
         body = igzip.compress(body, _LEVEL, mtime=0)
         headers[hdrs.CONTENT_ENCODING] = "gzip"
-    return web.Response(body=body, content_type=JSON_TYPE, charset="utf-8", headers=headers)
-
-
-def for_readers_of_json(handler: Handler) -> Handler:
-    """Return a handler that sends 406 to clients that don't accept JSON."""
-
-    @wraps(handler)
-    async def answer(request: web.Request) -> web.StreamResponse:
-        accept = listed_header(request, hdrs.ACCEPT)
-        if not accepts_json(accept):
-            return error_answer(request, 406, f"Accept is {accept!r}, expected one that has {JSON_TYPE} or */*")
-        return await handler(request)
-
-    return answer
+    return web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
 
 
 def accepts_json(accept: str) -> bool:
@@ -163,6 +162,6 @@ def _is_zero(parameter: str) -> bool:
     return name.strip() == "q" and not value.strip("0. ")
 
 
-def json_text(document: Mapping[str, Any]) -> str:
+def json_text(document: Any) -> str:
     """Return JSON in ASCII, which holds any text."""
     return json.dumps(document, default=msgspec.to_builtins, allow_nan=False)

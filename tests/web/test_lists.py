@@ -2,12 +2,12 @@
 
 import json
 import random
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct, to_builtins
 
 from exporter.web.lists import (
     AT_ONCE,
@@ -71,17 +71,21 @@ def test_others_run_in_between() -> None:
     assert len(slices) == 6
 
 
-Item = Mapping[str, Any]
+class Numbered(Struct):
+    """An item."""
+
+    number: int
+    text: str
 
 
-def page_of(items: Iterator[Item], has_more: bool = False) -> Listing[Item]:
+def page_of(items: Iterator[Numbered], has_more: bool = False) -> Listing:
     """Return a page of numbered items."""
-    return Listing("items", items, has_more, lambda item: f"after-{item['number']}", {"matching": 9})
+    return Listing("items", Numbered, items, has_more, lambda item: f"after-{item.number}", {"matching": 9})
 
 
-def numbered(count: int, size: int = 0) -> Iterator[Item]:
+def numbered(count: int, size: int = 0) -> Iterator[Numbered]:
     """Yield items of about some size."""
-    return ({"number": number, "text": "x" * size} for number in range(count))
+    return (Numbered(number, "x" * size) for number in range(count))
 
 
 @pytest.mark.parametrize(("has_more", "next_cursor"), [(False, None), (True, "after-0")])
@@ -102,10 +106,10 @@ def test_an_empty_page_is_one_too() -> None:
 @given(st.lists(st.integers(0, 300), max_size=20), st.integers(1, 600))
 def test_a_page_ends_before_it_is_too_large(sizes: list[int], largest_bytes: int) -> None:
     """As many items as fit are on it, one at least, and its cursor names the last of them."""
-    items = [{"number": number, "text": "x" * size} for number, size in enumerate(sizes)]
+    items = [Numbered(number, "x" * size) for number, size in enumerate(sizes)]
     answer = json.loads(finished(listing_text(page_of(iter(items), has_more=True), largest_bytes=largest_bytes)))
     shown = len(answer["items"])
-    assert answer["items"] == items[:shown]
+    assert answer["items"] == to_builtins(items[:shown])
     assert shown <= 1 or sum(len(json_text(item)) for item in items[:shown]) <= largest_bytes
     assert answer["next_cursor"] == (f"after-{shown - 1}" if items else None)
     if shown < len(items):
@@ -117,7 +121,7 @@ def test_items_that_do_not_fit_are_not_made() -> None:
     """No more than one item beyond the bound costs anything."""
     made = []
 
-    def items() -> Iterator[Item]:
+    def items() -> Iterator[Numbered]:
         for item in numbered(100, size=1000):
             made.append(item)
             yield item

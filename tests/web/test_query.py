@@ -21,7 +21,7 @@ VIOLATIONS, RULES = violations_api.PARAMETERS, rules_api.PARAMETERS
     ("known", "given", "complaint"),
     [
         (TASKS, [("region", "x")], "unknown parameter 'region', expected one of account, app_id, task_region, mix_mod"),
-        (RULES, [("owner", "a")], "unknown parameter 'owner', expected one of severity, enabled, rule, limit, cursor"),
+        (RULES, [("owner", "a")], "unknown parameter 'owner', expected one of severity, enabled, rule, format, limi"),
         ((), [("owner", "a")], "unknown parameter 'owner', expected none"),
         (TASKS, [("app_id", "a"), ("app_id", "a")], "app_id is given twice, expected once"),
         (TASKS, [("rule", "")], "rule is empty, expected a value"),

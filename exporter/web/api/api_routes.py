@@ -6,16 +6,26 @@ from functools import cache
 from typing import Final
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from msgspec.structs import replace
+from yarl import URL
 
 from exporter.core.clock import Clock
-from exporter.web.api import changes_api, examples, rules_api, tasks_api, violations_api
-from exporter.web.api.apps_api import AppsDocument, apps_text
+from exporter.web.api import changes_api, rules_api, tasks_api, violations_api
+from exporter.web.api.apps_api import AppDocument, AppsDocument, apps_listing, one_app
 from exporter.web.api.openapi import ApiEndpoint, openapi_document
-from exporter.web.query import ACCOUNT, APP_ID, TASK_ID, read_query
-from exporter.web.responses import for_readers_of_json, json_response, json_text
+from exporter.web.lists import Listing, listing_csv, listing_text
+from exporter.web.query import ACCOUNT, APP_ID, FORMAT, TASK_ID, read_query
+from exporter.web.responses import (
+    CSV_TYPE,
+    JSON_TYPE,
+    accepts_json,
+    error_answer,
+    json_text,
+    listed_header,
+    revalidated_response,
+)
 from exporter.web.url_prefix import NO_PREFIX, UrlPrefix
 from exporter.web.view import View
 
@@ -27,9 +37,18 @@ APPS: Final = ApiEndpoint(
     operation_id="getApps",
     summary="State of each app",
     description="All configured apps, in the order of the configuration.",
-    respond=apps_text,
+    respond=apps_listing,
     answer=AppsDocument,
-    example=examples.APPS,
+    parameters=(FORMAT,),
+)
+APP: Final = ApiEndpoint(
+    path=f"{PREFIX}apps/{{account}}/{{app_id}}",
+    operation_id="getApp",
+    summary="State of one app",
+    description="404 if the account or the app is not configured.",
+    respond=one_app,
+    answer=AppDocument,
+    path_parameters=(ACCOUNT, APP_ID),
 )
 TASKS: Final = ApiEndpoint(
     path=f"{PREFIX}tasks",
@@ -39,9 +58,8 @@ TASKS: Final = ApiEndpoint(
         "Tasks as they are configured, in the order of account, AppId and TaskId. Following the cursors returns every "
         "task that exists throughout exactly once, even if others are added or removed meanwhile."
     ),
-    respond=tasks_api.tasks_text,
+    respond=tasks_api.all_tasks,
     answer=tasks_api.TasksDocument,
-    example=examples.TASKS,
     parameters=tasks_api.PARAMETERS,
 )
 TASK: Final = ApiEndpoint(
@@ -49,9 +67,8 @@ TASK: Final = ApiEndpoint(
     operation_id="getTask",
     summary="One task and the outcome of its rules",
     description="404 if the account, the app or the task is unknown.",
-    respond=tasks_api.task_text,
+    respond=tasks_api.one_task,
     answer=tasks_api.TaskWithFindingsDocument,
-    example=examples.TASK,
     path_parameters=(ACCOUNT, APP_ID, TASK_ID),
 )
 CHANGES: Final = ApiEndpoint(
@@ -59,9 +76,8 @@ CHANGES: Final = ApiEndpoint(
     operation_id="getChanges",
     summary="Latest changes of tasks",
     description="Recorded changes of tasks, newest first. They are lost on restart.",
-    respond=changes_api.changes_text,
+    respond=changes_api.all_changes,
     answer=changes_api.ChangesDocument,
-    example=examples.CHANGES,
     parameters=changes_api.PARAMETERS,
 )
 VIOLATIONS: Final = ApiEndpoint(
@@ -69,9 +85,8 @@ VIOLATIONS: Final = ApiEndpoint(
     operation_id="getViolations",
     summary="Violations and other findings of rules",
     description="Findings of one outcome, in the order of account, AppId, rule and TaskId.",
-    respond=violations_api.violations_text,
+    respond=violations_api.all_findings,
     answer=violations_api.ViolationsDocument,
-    example=examples.VIOLATIONS,
     parameters=violations_api.PARAMETERS,
 )
 RULES: Final = ApiEndpoint(
@@ -79,9 +94,8 @@ RULES: Final = ApiEndpoint(
     operation_id="getRules",
     summary="Rules",
     description="All rules by name, including disabled ones.",
-    respond=rules_api.rules_text,
+    respond=rules_api.all_rules,
     answer=rules_api.RulesDocument,
-    example=examples.RULES,
     parameters=rules_api.PARAMETERS,
 )
 OPENAPI: Final = ApiEndpoint(
@@ -92,26 +106,41 @@ OPENAPI: Final = ApiEndpoint(
     respond=None,
 )
 
-ENDPOINTS: Final = (APPS, TASKS, TASK, CHANGES, VIOLATIONS, RULES, OPENAPI)
+ENDPOINTS: Final = (APPS, APP, TASKS, TASK, CHANGES, VIOLATIONS, RULES, OPENAPI)
 
 
 def api_routes(view: View, clock: Clock, prefix: UrlPrefix = NO_PREFIX) -> Iterable[web.RouteDef]:
     """Return a route for each endpoint. A name in a path can be any text, since a TaskId may have braces."""
 
     @cache
-    def description() -> str:
-        return json_text(openapi_document(ENDPOINTS, server=prefix.links))
+    def description() -> bytes:
+        return _line(json_text(openapi_document(ENDPOINTS, server=prefix.links)))
 
     def handler(endpoint: ApiEndpoint) -> Handler:
         async def handle(request: web.Request) -> web.Response:
             query = replace(read_query(request.query.items(), endpoint.parameters), **request.match_info)
-            respond = endpoint.respond
-            text = description() if respond is None else await respond(view, query, clock.now())
-            return json_response(request, text)
+            accept = listed_header(request, hdrs.ACCEPT)
+            if query.format != "csv" and not accepts_json(accept):
+                return error_answer(request, 406, f"Accept is {accept!r}, expected one that has {JSON_TYPE} or */*")
+            if endpoint.respond is None:
+                return revalidated_response(request, description())
+            answer = await endpoint.respond(view, query, clock.now())
+            if not isinstance(answer, Listing):
+                return revalidated_response(request, _line(json_text(answer)))
+            if query.format != "csv":
+                return revalidated_response(request, _line(await listing_text(answer)))
+            table, cursor = await listing_csv(answer)
+            following = URL.build(path=prefix.link_to(request.path), query={**request.query, "cursor": cursor or ""})
+            link = "" if cursor is None else f'<{following}>; rel="next"'
+            return revalidated_response(request, table.encode("utf-8", "replace"), CSV_TYPE, link)
 
-        return for_readers_of_json(handle)
+        return handle
 
     return [web.get(endpoint.path.replace("}", ":[^/]+}"), handler(endpoint)) for endpoint in ENDPOINTS]
+
+
+def _line(text: str) -> bytes:
+    return text.encode("ascii") + b"\n"
 
 
 def openapi_text() -> str:

@@ -1,16 +1,20 @@
 """`/api/v1/apps`: the state of each app. What is not known is null, never 0."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, TypedDict
+from typing import Annotated
 
-from exporter.collector.status import Status, Sweep
+from msgspec import Struct, field
+
+from exporter.collector.status import Status
 from exporter.core.collection_state import State
-from exporter.web.query import Query
-from exporter.web.responses import about, json_text
-from exporter.web.view import AppView, View
+from exporter.rules.rule import Severity
+from exporter.web.lists import Listing
+from exporter.web.query import Query, UnknownNameError, violations_by_app
+from exporter.web.responses import about, document_of
+from exporter.web.view import AppView, FindingKind, View
 
 
-class AppWithoutDataDocument(TypedDict):
+class AppWithoutDataDocument(Struct):
     """An app whose data is missing or too old."""
 
     account: Annotated[str, about("The account's name.")]
@@ -20,23 +24,23 @@ class AppWithoutDataDocument(TypedDict):
 
 def apps_without_data(statuses: Iterable[Status]) -> list[AppWithoutDataDocument]:
     """Return the apps whose data is missing or withdrawn, and why, in the order of account and AppId."""
-    without = (status for status in statuses if not status.data_available)
-    return [_document(status) for status in sorted(without, key=lambda status: (status.account, status.app_id))]
+    return [
+        AppWithoutDataDocument(
+            one.account, one.app_id, one.reason or f"the last good data is older than {one.stale_after_seconds:g} s"
+        )
+        for one in sorted(statuses, key=lambda status: (status.account, status.app_id))
+        if not one.data_available
+    ]
 
 
-def _document(status: Status) -> AppWithoutDataDocument:
-    reason = status.reason or f"the last good data is older than {status.stale_after_seconds:g} s"
-    return {"account": status.account, "app_id": status.app_id, "reason": reason}
-
-
-class QuotaDocument(TypedDict):
+class QuotaDocument(Struct):
     """Configured quotas of tasks."""
 
     single: Annotated[int | None, about("Single-stream tasks; null: none is configured.")]
     mixed: Annotated[int | None, about("Mixed-stream tasks; null: none is configured.")]
 
 
-class TaskCountDocument(TypedDict):
+class TaskCountDocument(Struct):
     """A number of tasks."""
 
     task_region: Annotated[str, about("One of the documented regions, or other.")]
@@ -44,7 +48,15 @@ class TaskCountDocument(TypedDict):
     count: Annotated[int, about("Number of tasks.")]
 
 
-class AttemptsDocument(TypedDict):
+class ViolationCountsDocument(Struct):
+    """Number of violations by severity."""
+
+    critical: Annotated[int, about("Of critical rules.")]
+    warning: Annotated[int, about("Of rules that warn.")]
+    info: Annotated[int, about("Of rules for information.")]
+
+
+class AttemptsDocument(Struct):
     """Number of attempts of one kind with one outcome."""
 
     kind: Annotated[str, about("update or sweep.")]
@@ -52,7 +64,7 @@ class AttemptsDocument(TypedDict):
     count: Annotated[int, about("How often, since the exporter started.")]
 
 
-class SweepDocument(TypedDict):
+class SweepDocument(Struct):
     """Facts about the last accepted sweep."""
 
     duration_seconds: Annotated[float, about("How long it took.")]
@@ -62,7 +74,7 @@ class SweepDocument(TypedDict):
     rows_without_task_id: Annotated[int, about("Rows that were skipped, since they have no TaskId.")]
 
 
-class AppDocument(TypedDict):
+class AppDocument(Struct, kw_only=True):
     """One configured app."""
 
     account: Annotated[str, about("The account's name.")]
@@ -75,15 +87,19 @@ class AppDocument(TypedDict):
     data_available: Annotated[bool, about("False: there is no data, or it is too old.")]
     quota: Annotated[QuotaDocument, about("Its quota.")]
     tasks: Annotated[list[TaskCountDocument] | None, about("Its tasks; null while no data is available.")]
-    last_update_timestamp_seconds: Annotated[
+    violations: Annotated[
+        ViolationCountsDocument | None,
+        about("Its violations, as of the last good data; null while there is no data and none is known."),
+    ]
+    last_update_began: Annotated[
         float | None, about("When the last successful update began, in seconds since 1970.")
-    ]
-    last_sweep_timestamp_seconds: Annotated[
-        float | None, about("When the last accepted sweep began, in seconds since 1970.")
-    ]
-    last_attempt_timestamp_seconds: Annotated[
+    ] = field(name="last_update_timestamp_seconds")
+    last_sweep_began: Annotated[float | None, about("When the last accepted sweep began, in seconds since 1970.")] = (
+        field(name="last_sweep_timestamp_seconds")
+    )
+    last_attempt_began: Annotated[
         float | None, about("When the last attempt of either began, in seconds since 1970.")
-    ]
+    ] = field(name="last_attempt_timestamp_seconds")
     interval_seconds: Annotated[float, about("The effective interval of updates.")]
     sweep_interval_seconds: Annotated[float, about("The effective interval of sweeps.")]
     stale_after_seconds: Annotated[float, about("The effective age at which data is withdrawn.")]
@@ -92,60 +108,38 @@ class AppDocument(TypedDict):
     sweep: Annotated[SweepDocument | None, about("The last accepted sweep; null: there was none yet.")]
 
 
-class AppsDocument(TypedDict):
+class AppsDocument(Struct):
     """All configured apps, in the order of the configuration."""
 
     apps: Annotated[list[AppDocument], about("The apps.")]
 
 
-async def apps_text(view: View, _query: Query, _now: float) -> str:
-    """Return the response."""
-    return json_text(apps_document(view.statuses()))
+async def apps_listing(view: View, _query: Query, _now: float) -> Listing:
+    """Return all apps, without pages."""
+    counts = violations_by_app(view.findings(FindingKind.VIOLATION))
+    apps = (_app(app, counts.get((app.status.account, app.status.app_id), {})) for app in view.statuses())
+    return Listing("apps", AppDocument, apps)
 
 
-def apps_document(apps: Iterable[AppView]) -> AppsDocument:
-    """Return the response's document."""
-    return {"apps": [_app(app.status, app.tasks) for app in apps]}
+async def one_app(view: View, query: Query, _now: float) -> AppDocument:
+    """Return one app; raises UnknownNameError."""
+    for app in view.statuses():
+        if (app.status.account, app.status.app_id) == (query.account, query.app_id):
+            groups = (group for group in view.findings(FindingKind.VIOLATION) if query.matches_group(group))
+            return _app(app, violations_by_app(groups).get((query.account, query.app_id), {}))
+    raise UnknownNameError(f"no app {query.app_id!r} is configured in account {query.account!r}")
 
 
-def _app(status: Status, tasks: Mapping[tuple[str, str], int] | None) -> AppDocument:
-    return {
-        "account": status.account,
-        "app_id": status.app_id,
-        "name": status.name,
-        "owner": status.owner,
-        "up": status.up,
-        "state": status.state,
-        "reason": status.reason,
-        "data_available": status.data_available,
-        "quota": {"single": status.quota_single, "mixed": status.quota_mixed},
-        "tasks": None if tasks is None else _tasks(tasks),
-        "last_update_timestamp_seconds": status.last_update_began,
-        "last_sweep_timestamp_seconds": status.last_sweep_began,
-        "last_attempt_timestamp_seconds": status.last_attempt_began,
-        "interval_seconds": status.interval_seconds,
-        "sweep_interval_seconds": status.sweep_interval_seconds,
-        "stale_after_seconds": status.stale_after_seconds,
-        "interval_stretch_ratio": status.interval_stretch_ratio,
-        "attempts": [
-            {"kind": kind, "outcome": outcome, "count": count}
-            for (kind, outcome), count in sorted(status.attempts.items())
-        ],
-        "sweep": None if status.sweep is None else _sweep(status.sweep),
-    }
-
-
-def _tasks(tasks: Mapping[tuple[str, str], int]) -> list[TaskCountDocument]:
-    return [
-        {"task_region": region, "mix_mode": mode, "count": count} for (region, mode), count in sorted(tasks.items())
-    ]
-
-
-def _sweep(sweep: Sweep) -> SweepDocument:
-    return {
-        "duration_seconds": sweep.duration_seconds,
-        "requests": sweep.requests,
-        "repaired_tasks": sweep.repaired_tasks,
-        "duplicate_rows": sweep.duplicate_rows,
-        "rows_without_task_id": sweep.rows_without_task_id,
-    }
+def _app(app: AppView, violations: Mapping[Severity, int]) -> AppDocument:
+    status = app.status
+    return document_of(
+        AppDocument,
+        status,
+        quota=QuotaDocument(status.quota_single, status.quota_mixed),
+        tasks=None if app.tasks is None else [TaskCountDocument(*key, n) for key, n in sorted(app.tasks.items())],
+        violations=ViolationCountsDocument(**{one: violations.get(one, 0) for one in Severity})
+        if violations or status.data_available
+        else None,
+        attempts=[AttemptsDocument(*key, n) for key, n in sorted(status.attempts.items())],
+        sweep=None if status.sweep is None else document_of(SweepDocument, status.sweep),
+    )

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Iterable
 from itertools import islice
-from typing import Annotated, Final, TypedDict
+from typing import Annotated, Final
+
+from msgspec import Struct, field
 
 from exporter.collector.change_history import RecordedChange
 from exporter.collector.task_diff import Shown
-from exporter.web.lists import Listing, listing_text
-from exporter.web.query import ACCOUNT, APP_ID, LIMIT, SINCE, TASK_ID, Query, cursor
-from exporter.web.responses import about
+from exporter.web.lists import Listing
+from exporter.web.query import ACCOUNT, APP_ID, FORMAT, LIMIT, SINCE, TASK_ID, Query, cursor
+from exporter.web.responses import about, document_of
 from exporter.web.view import View
 
 
@@ -19,10 +21,10 @@ def _parse_number(text: str) -> tuple[str, ...]:
     return (text,)
 
 
-PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_ID, SINCE, LIMIT, cursor(names=1, parse=_parse_number))
+PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_ID, SINCE, FORMAT, LIMIT, cursor(names=1, parse=_parse_number))
 
 
-class FieldChangeDocument(TypedDict):
+class FieldChangeDocument(Struct, kw_only=True):
     """What has changed in one group of fields. Where both sides are the same, what differs is not shown."""
 
     field: Annotated[str, about("The group of fields.")]
@@ -30,11 +32,13 @@ class FieldChangeDocument(TypedDict):
     after: Annotated[Shown, about("What it is since, in a few words; null: nothing is set.")]
 
 
-class ChangeDocument(TypedDict):
+class ChangeDocument(Struct, kw_only=True):
     """One change of one task."""
 
     number: Annotated[int, about("Rises by one with each change since the exporter started.")]
-    noticed_timestamp_seconds: Annotated[float, about("When it was noticed, in seconds since 1970.")]
+    noticed: Annotated[float, about("When it was noticed, in seconds since 1970.")] = field(
+        name="noticed_timestamp_seconds"
+    )
     account: Annotated[str, about("The account's name.")]
     app_id: Annotated[str, about("The AppId.")]
     task_id: Annotated[str, about("The TaskId.")]
@@ -44,7 +48,7 @@ class ChangeDocument(TypedDict):
     ]
 
 
-class ChangesDocument(TypedDict):
+class ChangesDocument(Struct, kw_only=True):
     """A page of changes, newest first."""
 
     changes: Annotated[list[ChangeDocument], about("The changes.")]
@@ -54,36 +58,25 @@ class ChangesDocument(TypedDict):
     next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
 
 
-async def changes_text(view: View, query: Query, _now: float) -> str:
-    """Return the response."""
+async def all_changes(view: View, query: Query, _now: float) -> Listing:
+    """Return a page of the recorded changes."""
     query.require_known(view, former_apps=((change.account, change.app_id) for change in view.changes()))
-    listing = changes_listing(view.changes(), query, remembered_since=view.changes_remembered_since())
-    return await listing_text(listing)
+    return changes_listing(view.changes(), query, remembered_since=view.changes_remembered_since())
 
 
-def changes_listing(
-    newest_first: Iterable[RecordedChange], query: Query, *, remembered_since: float
-) -> Listing[ChangeDocument]:
+def changes_listing(newest_first: Iterable[RecordedChange], query: Query, *, remembered_since: float) -> Listing:
     """Return a page of changes, and since when all are remembered."""
     before = int(query.after[0]) if query.after else None
     unseen = (change for change in newest_first if before is None or change.number < before)
     found = list(islice(filter(query.matches_change, unseen), query.limit + 1))
     return Listing(
-        name="changes",
-        items=map(_change, found[: query.limit]),
+        "changes",
+        ChangeDocument,
+        (
+            document_of(ChangeDocument, one, fields=[document_of(FieldChangeDocument, each) for each in one.fields])
+            for one in found[: query.limit]
+        ),
         has_more=len(found) > query.limit,
-        cursor_of=lambda change: str(change["number"]),
+        cursor_of=lambda change: str(change.number),
         also={"remembered_since": remembered_since},
     )
-
-
-def _change(change: RecordedChange) -> ChangeDocument:
-    return {
-        "number": change.number,
-        "noticed_timestamp_seconds": change.noticed,
-        "account": change.account,
-        "app_id": change.app_id,
-        "task_id": change.task_id,
-        "change": change.change,
-        "fields": [{"field": field.field, "before": field.before, "after": field.after} for field in change.fields],
-    }

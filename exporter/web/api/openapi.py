@@ -1,16 +1,18 @@
 """Endpoints as data, and the OpenAPI document that describes them."""
 
 import inspect
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Annotated, Any, Final, TypedDict
+from importlib.resources import files
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from exporter import __version__
-from exporter.web.lists import LARGEST_PAGE_BYTES
-from exporter.web.query import Parameter, Query
-from exporter.web.responses import JSON_TYPE, about
+from exporter.web.lists import LARGEST_PAGE_BYTES, Listing
+from exporter.web.query import FORMAT, Parameter, Query
+from exporter.web.responses import CSV_TYPE, JSON_TYPE, about
 from exporter.web.view import View
 
 _DESCRIPTION: Final = f"""\
@@ -22,7 +24,10 @@ Data of the exporter for scripts. Requests never reach the service: responses ha
   not exist with 404: an empty list always means that nothing was found. Every error has the form `{{"error": "..."}}`.
 - Lists are read page by page: `next_cursor` of one response is the `cursor` of the next request, until it is null. A
   page ends before `limit` if it would exceed {LARGEST_PAGE_BYTES // 1024**2} MiB.
-- Responses have a weak ETag; use `If-None-Match` to save transferring unchanged ones. HEAD works like GET.
+- `format=csv` returns a list as a table with a heading; the next page is in the Link header with `rel="next"`. An
+  apostrophe is put in front of texts that a spreadsheet would take for a formula.
+- Responses have a weak ETag; use `If-None-Match` to save transferring unchanged ones. HEAD works like GET, and
+  OPTIONS returns the allowed methods.
 - New fields and new values of closed lists may be added to responses within `/api/v1/`; existing ones stay.
 """
 _ERRORS: Final = {
@@ -44,26 +49,32 @@ class ApiEndpoint(Struct, frozen=True, kw_only=True):
     operation_id: str
     summary: str
     description: str
-    respond: Callable[[View, Query, float], Awaitable[str]] | None
-    """Returns the JSON for a query at a Unix time; None: this description."""
-    answer: type[Any] | None = None
-    """The TypedDict of a 200; None: any JSON object."""
-    example: Mapping[str, Any] | None = None
+    respond: Callable[[View, Query, float], Awaitable[Listing | Struct]] | None
+    """Returns the answer to a query at a Unix time; None: this description."""
+    answer: type[Struct] | None = None
+    """The Struct of a 200; None: any JSON object."""
     parameters: tuple[Parameter, ...] = ()
     """Of the query string."""
     path_parameters: tuple[Parameter, ...] = ()
 
 
-class Error(TypedDict):
+class Error(Struct):
     """An error."""
 
     error: Annotated[str, about("What is wrong, in one line.")]
+
+
+def _examples() -> Mapping[str, Any]:
+    """Return an example of each answer by operation."""
+    examples: Mapping[str, Any] = json.loads(files("exporter.web.api").joinpath("examples.json").read_text("utf-8"))
+    return examples
 
 
 def openapi_document(endpoints: Iterable[ApiEndpoint], server: str = "") -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of some endpoints; `server` is the URL that their paths begin at."""
     described = tuple(endpoints)
     answers = [Error, *(endpoint.answer for endpoint in described if endpoint.answer is not None)]
+    examples = _examples()
     _, schemas = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
     return {
         "openapi": "3.1.0",
@@ -74,7 +85,7 @@ def openapi_document(endpoints: Iterable[ApiEndpoint], server: str = "") -> dict
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": server or "/"}],
-        "paths": {endpoint.path: {"get": _operation(endpoint)} for endpoint in described},
+        "paths": {one.path: {"get": _operation(one, examples.get(one.operation_id))} for one in described},
         "components": {
             "schemas": {name: _complete(schema) for name, schema in sorted(schemas.items())},
             "responses": {
@@ -93,7 +104,7 @@ def openapi_document(endpoints: Iterable[ApiEndpoint], server: str = "") -> dict
     }
 
 
-def _operation(endpoint: ApiEndpoint) -> dict[str, Any]:
+def _operation(endpoint: ApiEndpoint, example: Any) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.operation_id,
         "summary": endpoint.summary,
@@ -103,12 +114,12 @@ def _operation(endpoint: ApiEndpoint) -> dict[str, Any]:
             *(_parameter(parameter, "query") for parameter in endpoint.parameters),
         ],
         "responses": {
-            "200": _answer(endpoint),
+            "200": _answer(endpoint, example),
             "304": {"$ref": "#/components/responses/NotModified"},
         },
     }
     for status in _ERRORS:
-        if endpoint.path_parameters or endpoint.parameters or status != _ONLY_WITH_NAMES:
+        if status != _ONLY_WITH_NAMES or endpoint.path_parameters or endpoint.parameters not in ((), (FORMAT,)):
             operation["responses"][str(status)] = {"$ref": f"#/components/responses/Error{status}"}
     return operation
 
@@ -124,14 +135,17 @@ def _parameter(parameter: Parameter, place: str) -> dict[str, Any]:
     return {**described, "example": parameter.example} if parameter.example else described
 
 
-def _answer(endpoint: ApiEndpoint) -> dict[str, Any]:
+def _answer(endpoint: ApiEndpoint, example: Any) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": {"type": "object"}}
     if endpoint.answer is not None:
         content = {
             "schema": {"$ref": f"#/components/schemas/{endpoint.answer.__name__}"},
-            "example": msgspec.to_builtins(endpoint.example),
+            "example": example,
         }
-    return {"description": endpoint.summary, "headers": _headers(), "content": {JSON_TYPE: content}}
+    kinds = {JSON_TYPE: content}
+    if FORMAT in endpoint.parameters:
+        kinds[CSV_TYPE] = {"schema": {"type": "string"}}
+    return {"description": endpoint.summary, "headers": _headers(), "content": kinds}
 
 
 def _error(meaning: str) -> dict[str, Any]:

@@ -1,18 +1,20 @@
 """`/api/v1/rules`: rules and their totals."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, Literal, TypedDict
+from typing import Annotated, Final, Literal
+
+from msgspec import Struct, field
 
 from exporter.rules.rule import Exemption, Severity
-from exporter.web.lists import Listing, listing_text
-from exporter.web.query import ENABLED, LIMIT, RULE, SEVERITY, Query, cursor, cursor_after
-from exporter.web.responses import about
-from exporter.web.view import RuleTotals, RuleView, View
+from exporter.web.lists import Listing
+from exporter.web.query import ENABLED, FORMAT, LIMIT, RULE, SEVERITY, Query, cursor, cursor_after
+from exporter.web.responses import about, document_of
+from exporter.web.view import RuleView, View
 
-PARAMETERS: Final = (SEVERITY, ENABLED, RULE, LIMIT, cursor(names=1))
+PARAMETERS: Final = (SEVERITY, ENABLED, RULE, FORMAT, LIMIT, cursor(names=1))
 
 
-class ExemptionDocument(TypedDict):
+class ExemptionDocument(Struct, kw_only=True):
     """Tasks that may violate a rule."""
 
     name: Annotated[str, about("Its name.")]
@@ -22,7 +24,7 @@ class ExemptionDocument(TypedDict):
     ended: Annotated[bool, about("Whether its last day is over.")]
 
 
-class TotalsDocument(TypedDict):
+class TotalsDocument(Struct, kw_only=True):
     """Counts of a rule over all apps; frozen findings count as they were."""
 
     violations: Annotated[int, about("Tasks that violate it.")]
@@ -30,12 +32,12 @@ class TotalsDocument(TypedDict):
     not_applicable: Annotated[int, about("Tasks that it does not apply to.")]
     exempted: Annotated[int, about("Tasks whose violation is exempted.")]
     unevaluable: Annotated[int, about("Tasks that it can't be evaluated for.")]
-    oldest_violation_timestamp_seconds: Annotated[
+    oldest_violation: Annotated[
         float | None, about("Since when the oldest violation is seen, in seconds since 1970; null: there is none.")
-    ]
+    ] = field(name="oldest_violation_timestamp_seconds")
 
 
-class RuleDocument(TypedDict):
+class RuleDocument(Struct, kw_only=True):
     """One rule."""
 
     name: Annotated[str, about("Its name.")]
@@ -61,7 +63,7 @@ class RuleDocument(TypedDict):
     unevaluable_reasons: Annotated[Sequence[str], about("Some reasons why it can't be evaluated for tasks.")]
 
 
-class RulesDocument(TypedDict):
+class RulesDocument(Struct, kw_only=True):
     """A page of rules, by name."""
 
     rules: Annotated[list[RuleDocument], about("The rules.")]
@@ -69,66 +71,40 @@ class RulesDocument(TypedDict):
     next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
 
 
-async def rules_text(view: View, query: Query, now: float) -> str:
-    """Return the response."""
+async def all_rules(view: View, query: Query, now: float) -> Listing:
+    """Return a page of the rules."""
     query.require_known(view)
-    return await listing_text(rules_listing(view.rules(), query, now=now))
+    return rules_listing(view.rules(), query, now=now)
 
 
-def rules_listing(rules: Iterable[RuleView], query: Query, *, now: float) -> Listing[RuleDocument]:
+def rules_listing(rules: Iterable[RuleView], query: Query, *, now: float) -> Listing:
     """Return a page of rules by name; exemptions have ended or not by `now`, a Unix time."""
     matching = sorted(filter(query.matches_rule, rules), key=lambda shown: shown.rule.name)
     rest = [shown for shown in matching if (shown.rule.name,) > query.after]
     return Listing(
-        name="rules",
-        items=(_rule(shown, now) for shown in rest[: query.limit]),
+        "rules",
+        RuleDocument,
+        (_rule(shown, now) for shown in rest[: query.limit]),
         has_more=len(rest) > query.limit,
-        cursor_of=lambda rule: cursor_after(rule["name"]),
+        cursor_of=lambda rule: cursor_after(rule.name),
         also={"matching": len(matching)},
     )
 
 
 def _rule(shown: RuleView, now: float) -> RuleDocument:
-    rule = shown.rule
-    return {
-        "name": rule.name,
-        "title": rule.title,
-        "severity": rule.severity,
-        "owner": rule.owner,
-        "runbook_url": rule.runbook_url,
-        "source": rule.source,
-        "enabled": shown.why_off is None,
-        "state": "off" if shown.why_off is not None else "on" if shown.why_stopped is None else "stopped",
-        "why": shown.why_off or shown.why_stopped,
-        "apps": rule.apps,
-        "when": rule.when,
-        "expect": rule.expect,
-        "message": rule.message,
-        "reason": rule.reason,
-        "remedy": rule.remedy,
-        "exemptions": [_exemption(exemption, now) for exemption in rule.exempt],
-        "totals": None if shown.totals is None else _totals(shown.totals),
-        "unevaluable_reasons": shown.reasons(),
-    }
+    return document_of(
+        RuleDocument,
+        shown.rule,
+        enabled=shown.why_off is None,
+        state="off" if shown.why_off is not None else "on" if shown.why_stopped is None else "stopped",
+        why=shown.why_off or shown.why_stopped,
+        exemptions=[_exemption(exemption, now) for exemption in shown.rule.exempt],
+        totals=None if shown.totals is None else document_of(TotalsDocument, shown.totals),
+        unevaluable_reasons=shown.reasons(),
+    )
 
 
 def _exemption(exemption: Exemption, now: float) -> ExemptionDocument:
-    ends_at = exemption.ends_at
-    return {
-        "name": exemption.name,
-        "tasks": exemption.tasks,
-        "until": None if exemption.until is None else exemption.until.isoformat(),
-        "reason": exemption.reason,
-        "ended": ends_at is not None and ends_at <= now,
-    }
-
-
-def _totals(totals: RuleTotals) -> TotalsDocument:
-    return {
-        "violations": totals.violations,
-        "evaluated": totals.evaluated,
-        "not_applicable": totals.not_applicable,
-        "exempted": totals.exempted,
-        "unevaluable": totals.unevaluable,
-        "oldest_violation_timestamp_seconds": totals.oldest_violation,
-    }
+    until = None if exemption.until is None else exemption.until.isoformat()
+    ended = exemption.ends_at is not None and exemption.ends_at <= now
+    return document_of(ExemptionDocument, exemption, until=until, ended=ended)

@@ -1,9 +1,10 @@
 """`/api/v1/tasks`: accepted tasks, in the vocabulary of rules, which has no URL paths, user ids or payloads."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Final, TypeAlias, TypedDict
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
+from msgspec import Struct, field
 
 from exporter.collector.inventory import Entry
 from exporter.collector.status import Status
@@ -12,10 +13,11 @@ from exporter.rules.facts import facts
 from exporter.rules.rule import Outcome, Severity
 from exporter.rules.vocabulary import TaskFacts
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
-from exporter.web.lists import Listing, listing_text, ordered
+from exporter.web.lists import Listing, ordered
 from exporter.web.query import (
     ACCOUNT,
     APP_ID,
+    FORMAT,
     LIMIT,
     MIX_MODE,
     RULE,
@@ -26,14 +28,14 @@ from exporter.web.query import (
     cursor,
     cursor_after,
 )
-from exporter.web.responses import about, json_text
-from exporter.web.view import FindingKind, TaskFinding, TasksView, TaskView, View
+from exporter.web.responses import about, document_of
+from exporter.web.view import FindingKind, TasksView, TaskView, View
 
 MOST_PARTS: Final = 100
 """Outputs, panes and user streams of one task that are shown; the service takes fewer."""
 
 
-class OmittedDocument(TypedDict):
+class OmittedDocument(Struct, kw_only=True):
     """How many parts of a task's configuration are not shown."""
 
     outputs: Annotated[int, about("Outputs.")]
@@ -41,7 +43,7 @@ class OmittedDocument(TypedDict):
     user_streams: Annotated[int, about("User streams.")]
 
 
-class TaskDocument(TypedDict):
+class TaskDocument(Struct, kw_only=True):
     """One task as it is configured. The list that it comes from does not say whether a task runs."""
 
     account: Annotated[str, about("The account's name.")]
@@ -50,24 +52,26 @@ class TaskDocument(TypedDict):
     channel_id: Annotated[str, about("The ChannelId; empty where there is none.")]
     configuration: Annotated[TaskFacts, about("Its configuration; absent values are null.")]
     omitted: Annotated[OmittedDocument, about(f"What is not shown beyond {MOST_PARTS} parts of a kind.")]
-    first_seen_timestamp_seconds: Annotated[float, about("When it was first seen, in seconds since 1970.")]
-    last_changed_timestamp_seconds: Annotated[
-        float, about("When its configuration was last seen to change, in seconds since 1970.")
-    ]
+    first_seen: Annotated[float, about("When it was first seen, in seconds since 1970.")] = field(
+        name="first_seen_timestamp_seconds"
+    )
+    last_changed: Annotated[float, about("When its configuration was last seen to change, in seconds since 1970.")] = (
+        field(name="last_changed_timestamp_seconds")
+    )
     violations: Annotated[list[str], about("The names of the rules that it violates, sorted.")]
     data_available: Annotated[bool, about("False: as of the last good data, which is too old.")]
 
 
-class TaskFindingDocument(TypedDict):
+class TaskFindingDocument(Struct, kw_only=True):
     """The outcome of one rule for a task."""
 
     rule: Annotated[str, about("The rule's name.")]
     severity: Annotated[Severity, about("The rule's severity.")]
     title: Annotated[str, about("What the rule expects, in short.")]
     outcome: Annotated[Outcome, about("Its outcome.")]
-    since_timestamp_seconds: Annotated[
+    since: Annotated[
         float | None, about("Since when a violation is seen, in seconds since 1970; null for other outcomes.")
-    ]
+    ] = field(name="since_timestamp_seconds")
     message: Annotated[str | None, about("What is wrong, in one line.")]
     exemption: Annotated[str | None, about("The name of the exemption, of an exempted one.")]
     reason: Annotated[str | None, about("Why the rule can't be evaluated, of one that can't.")]
@@ -81,32 +85,29 @@ class TaskWithFindingsDocument(TaskDocument):
 
 def task_document(status: Status, entry: Entry, violations: Iterable[str]) -> TaskDocument:
     """Return the document of a task; `violations` are names of rules."""
-    task, configuration = entry.task, entry.task.configuration
-    return {
-        "account": status.account,
-        "app_id": status.app_id,
-        "task_id": task.task_id,
-        "channel_id": task.channel_id,
-        "configuration": _configuration(configuration),
-        "omitted": {
-            "outputs": _omitted(configuration.outputs),
-            "panes": _omitted(configuration.panes),
-            "user_streams": _omitted(configuration.user_streams),
-        },
-        "first_seen_timestamp_seconds": entry.first_seen,
-        "last_changed_timestamp_seconds": entry.last_changed,
-        "violations": sorted(violations),
-        "data_available": status.data_available,
-    }
+    configuration = entry.task.configuration
+    return document_of(
+        TaskDocument,
+        status,
+        entry,
+        entry.task,
+        configuration=_configuration(configuration),
+        omitted=OmittedDocument(
+            outputs=_omitted(configuration.outputs),
+            panes=_omitted(configuration.panes),
+            user_streams=_omitted(configuration.user_streams),
+        ),
+        violations=sorted(violations),
+    )
 
 
 def task_with_findings_document(view: TaskView) -> TaskWithFindingsDocument:
     """Return the document of a task with the outcome of its rules."""
     violations = (finding.rule.name for finding in view.findings if finding.outcome is Outcome.VIOLATION)
-    return {
-        **task_document(view.status, view.entry, violations),
-        "findings": [_finding(finding) for finding in view.findings],
-    }
+    findings = [
+        document_of(TaskFindingDocument, one.detail, one, one.rule, rule=one.rule.name) for one in view.findings
+    ]
+    return document_of(TaskWithFindingsDocument, task_document(view.status, view.entry, violations), findings=findings)
 
 
 def _configuration(configuration: Configuration) -> TaskFacts:
@@ -120,21 +121,7 @@ def _omitted(parts: Sequence[Any]) -> int:
     return max(len(parts) - MOST_PARTS, 0)
 
 
-def _finding(finding: TaskFinding) -> TaskFindingDocument:
-    rule, detail = finding.rule, finding.detail
-    return {
-        "rule": rule.name,
-        "severity": rule.severity,
-        "title": rule.title,
-        "outcome": finding.outcome,
-        "since_timestamp_seconds": finding.since,
-        "message": detail.message,
-        "exemption": detail.exemption,
-        "reason": detail.reason,
-    }
-
-
-PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_REGION, MIX_MODE, RULE, TASK_ID, LIMIT, cursor(names=3))
+PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_REGION, MIX_MODE, RULE, TASK_ID, FORMAT, LIMIT, cursor(names=3))
 
 _AppKey: TypeAlias = tuple[str, str]
 _Violations: TypeAlias = Mapping[str, Collection[str]]
@@ -142,7 +129,7 @@ _Violations: TypeAlias = Mapping[str, Collection[str]]
 _Found: TypeAlias = tuple[Status, Entry]
 
 
-class TasksDocument(TypedDict):
+class TasksDocument(Struct, kw_only=True):
     """A page of tasks, in the order of account, AppId and TaskId."""
 
     tasks: Annotated[list[TaskDocument], about("The tasks.")]
@@ -153,23 +140,23 @@ class TasksDocument(TypedDict):
     next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
 
 
-async def tasks_text(view: View, query: Query, _now: float) -> str:
-    """Return the response for a list of tasks."""
+async def all_tasks(view: View, query: Query, _now: float) -> Listing:
+    """Return a page of the tasks."""
     query.require_known(view)
-    return await listing_text(await tasks_listing(view, query))
+    return await tasks_listing(view, query)
 
 
-async def task_text(view: View, query: Query, _now: float) -> str:
-    """Return the response for one task."""
+async def one_task(view: View, query: Query, _now: float) -> TaskWithFindingsDocument:
+    """Return one task; raises UnknownNameError."""
     found = view.task(query.account, query.app_id, query.task_id)
     if found is None:
         raise UnknownNameError(
             f"no task {query.task_id!r} is known in app {query.app_id!r} of account {query.account!r}"
         )
-    return json_text(task_with_findings_document(found))
+    return task_with_findings_document(found)
 
 
-async def tasks_listing(view: View, query: Query) -> Listing[TaskDocument]:
+async def tasks_listing(view: View, query: Query) -> Listing:
     """Return a page of tasks, in the order of account, AppId and TaskId, whatever comes and goes between two pages."""
     matching = (app.status for app in view.statuses() if query.matches_app(app.status.account, app.status.app_id))
     statuses = sorted(matching, key=_app_key)
@@ -182,10 +169,11 @@ async def tasks_listing(view: View, query: Query) -> Listing[TaskDocument]:
             entries = await _first_unseen(tasks, query, violations.get(_app_key(status), {}), missing)
             found += [(tasks.status, entry) for entry in entries]
     return Listing(
-        name="tasks",
-        items=_items(found[: query.limit], violations),
+        "tasks",
+        TaskDocument,
+        _items(found[: query.limit], violations),
         has_more=len(found) > query.limit,
-        cursor_of=lambda task: cursor_after(task["account"], task["app_id"], task["task_id"]),
+        cursor_of=lambda task: cursor_after(task.account, task.app_id, task.task_id),
         also={"apps_without_data": apps_without_data(statuses)},
     )
 

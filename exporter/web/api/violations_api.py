@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, TypeAlias, TypedDict
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Struct, field
 
 from exporter.collector.status import Status
 from exporter.rules.rule import Severity
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
-from exporter.web.lists import Listing, listing_text, ordered
+from exporter.web.lists import Listing, ordered
 from exporter.web.query import (
     ACCOUNT,
     APP_ID,
+    FORMAT,
     LIMIT,
     OUTCOME,
     OWNER,
@@ -22,7 +25,7 @@ from exporter.web.query import (
     cursor,
     cursor_after,
 )
-from exporter.web.responses import about
+from exporter.web.responses import about, document_of
 from exporter.web.view import FindingsView, View
 
 PARAMETERS: Final = (
@@ -34,6 +37,7 @@ PARAMETERS: Final = (
     OWNER,
     SINCE,
     OUTCOME,
+    FORMAT,
     LIMIT,
     cursor(names=4),
 )
@@ -42,7 +46,7 @@ _Found: TypeAlias = tuple[FindingsView, str]
 """A group of findings and a TaskId."""
 
 
-class ViolationDocument(TypedDict):
+class ViolationDocument(Struct, kw_only=True):
     """One finding of a rule."""
 
     account: Annotated[str, about("The account's name.")]
@@ -54,15 +58,15 @@ class ViolationDocument(TypedDict):
     owner: Annotated[str, about("The rule's owner, else the app's; may be empty.")]
     runbook_url: Annotated[str, about("URL of its runbook; may be empty.")]
     message: Annotated[str | None, about("What is wrong, in one line.")]
-    since_timestamp_seconds: Annotated[
+    since: Annotated[
         float | None, about("Since when it is seen, in seconds since 1970; null where that is not known.")
-    ]
+    ] = field(name="since_timestamp_seconds")
     exemption: Annotated[str | None, about("The name of the exemption, of an exempted one.")]
     reason: Annotated[str | None, about("Why the rule can't be evaluated, of an unevaluable one.")]
     data_available: Annotated[bool, about("False: frozen, as of the last good data.")]
 
 
-class ViolationsDocument(TypedDict):
+class ViolationsDocument(Struct, kw_only=True):
     """A page of findings, in the order of account, AppId, rule and TaskId."""
 
     violations: Annotated[list[ViolationDocument], about("The findings.")]
@@ -74,16 +78,14 @@ class ViolationsDocument(TypedDict):
     next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
 
 
-async def violations_text(view: View, query: Query, _now: float) -> str:
-    """Return the response."""
+async def all_findings(view: View, query: Query, _now: float) -> Listing:
+    """Return a page of the findings of one outcome."""
     query.require_known(view)
     statuses = [app.status for app in view.statuses()]
-    return await listing_text(await violations_listing(view.findings(query.outcome), query, statuses))
+    return await violations_listing(view.findings(query.outcome), query, statuses)
 
 
-async def violations_listing(
-    groups: Iterable[FindingsView], query: Query, statuses: Iterable[Status]
-) -> Listing[ViolationDocument]:
+async def violations_listing(groups: Iterable[FindingsView], query: Query, statuses: Iterable[Status]) -> Listing:
     """Return a page of findings, in the order of account, AppId, rule and TaskId.
 
     Args:
@@ -116,10 +118,11 @@ async def violations_listing(
     aged = [(group, task_id, group.since.get(task_id)) for group, task_id in found[: query.limit]]
     matching_apps = (status for status in statuses if query.matches_app(status.account, status.app_id))
     return Listing(
-        name="violations",
-        items=(_violation(group, task_id, since) for group, task_id, since in aged),
+        "violations",
+        ViolationDocument,
+        (_violation(group, task_id, since) for group, task_id, since in aged),
         has_more=len(found) > query.limit,
-        cursor_of=lambda item: cursor_after(item["account"], item["app_id"], item["rule"], item["task_id"] or ""),
+        cursor_of=lambda item: cursor_after(item.account, item.app_id, item.rule, item.task_id or ""),
         also={"matching": matching, "apps_without_data": apps_without_data(matching_apps)},
     )
 
@@ -146,19 +149,13 @@ def _group_names(findings: FindingsView) -> tuple[str, ...]:
 
 
 def _violation(findings: FindingsView, task_id: str, since: float | None) -> ViolationDocument:
-    rule, detail = findings.rule, findings.detail(task_id)
-    return {
-        "account": findings.account,
-        "app_id": findings.app_id,
-        "task_id": task_id or None,
-        "rule": rule.name,
-        "severity": rule.severity,
-        "title": rule.title,
-        "owner": findings.owner,
-        "runbook_url": rule.runbook_url,
-        "message": detail.message,
-        "since_timestamp_seconds": since,
-        "exemption": detail.exemption,
-        "reason": detail.reason,
-        "data_available": findings.data_available,
-    }
+    rule = findings.rule
+    return document_of(
+        ViolationDocument,
+        findings.detail(task_id),
+        findings,
+        rule,
+        task_id=task_id or None,
+        rule=rule.name,
+        since=since,
+    )

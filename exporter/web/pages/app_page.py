@@ -14,8 +14,8 @@ from exporter.core.collection_state import State
 from exporter.metrics import labels
 from exporter.rules.rule import Rule, Severity
 from exporter.web.lists import NumberedPage, numbered_page, ordered
-from exporter.web.pages.status_page import app_row, violations_by_app
-from exporter.web.query import MIX_MODE, ORDER, PAGE, RULE, TASK_REGION, Parameter, Query, choice
+from exporter.web.pages.status_page import app_row
+from exporter.web.query import MIX_MODE, ORDER, PAGE, RULE, TASK_REGION, Parameter, Query, choice, violations_by_app
 from exporter.web.view import FindingKind, FindingsView, View
 
 

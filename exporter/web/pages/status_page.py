@@ -1,7 +1,7 @@
 """`/`: all apps, worst first, and their request budgets."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -9,7 +9,8 @@ from msgspec import Struct
 from exporter.collector.status import Status
 from exporter.core.task import MIX_MODES, MIXED, SINGLE
 from exporter.rules.rule import SEVERITIES, Severity
-from exporter.web.view import AppView, FindingKind, FindingsView, View
+from exporter.web.query import violations_by_app
+from exporter.web.view import AppView, FindingKind, View
 
 SEVEREST_FIRST: Final = tuple(reversed(SEVERITIES))
 
@@ -68,14 +69,6 @@ def app_row(app: AppView, violations: Mapping[Severity, int]) -> AppRow:
         next_update=app.next_update if has_sweep else None,
         next_sweep=app.next_sweep,
     )
-
-
-def violations_by_app(groups: Iterable[FindingsView]) -> Mapping[tuple[str, str], Counter[Severity]]:
-    """Return the number of violations of each app by severity."""
-    counts: dict[tuple[str, str], Counter[Severity]] = {}
-    for group in groups:
-        counts.setdefault((group.account, group.app_id), Counter())[group.rule.severity] += group.count
-    return counts
 
 
 def _severest_first(violations: Mapping[Severity, int]) -> Mapping[Severity, int]:

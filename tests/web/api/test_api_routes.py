@@ -1,22 +1,25 @@
 """The API over real HTTP: what it answers, and how it refuses."""
 
+import csv
 from http import HTTPStatus
+from io import StringIO
 from typing import NoReturn
 from urllib.parse import quote
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from yarl import URL
 
-from exporter.web.api.api_routes import ENDPOINTS, OPENAPI, TASK
+from exporter.web.api.api_routes import APP, ENDPOINTS, OPENAPI, TASK
 from exporter.web.application import accounting
 from exporter.web.view import FindingKind
 from tests.metrics.builders import configuration
 from tests.web.api.api_view import Client, json_of
-from tests.web.fake_view import FULL, FakeView, entry, findings, recorded
+from tests.web.fake_view import FULL, FakeView, app_view, entry, findings, recorded
 
-LISTS = [endpoint.path for endpoint in ENDPOINTS if endpoint.path not in {OPENAPI.path, TASK.path}]
-PATHS = [*LISTS, OPENAPI.path, "/api/v1/tasks/production/live-main/task-1"]
+LISTS = [endpoint.path for endpoint in ENDPOINTS if endpoint.path not in {OPENAPI.path, TASK.path, APP.path}]
+PATHS = [*LISTS, OPENAPI.path, "/api/v1/tasks/production/live-main/task-1", "/api/v1/apps/production/live-main"]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -155,7 +158,7 @@ async def test_a_broken_cursor_is_a_400(client: Client, view: FakeView, path: st
     assert view.finished == [(path, 400)]
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 @pytest.mark.parametrize("path", PATHS)
 async def test_other_methods_are_a_405(client: Client, method: str, path: str) -> None:
     """Nothing can be changed here; the answer says what can be done."""
@@ -163,6 +166,54 @@ async def test_other_methods_are_a_405(client: Client, method: str, path: str) -
     assert answer.status == 405
     assert set(answer.headers["Allow"].split(",")) == {"GET", "HEAD"}
     assert (await answer.json())["error"].startswith("Method Not Allowed")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_options_names_the_methods(client: Client, path: str) -> None:
+    """OPTIONS has no body and says what can be asked for; an unknown path stays unknown."""
+    answer = await client.options(path)
+    assert (answer.status, await answer.read()) == (204, b"")
+    assert set(answer.headers["Allow"].split(",")) == {"GET", "HEAD", "OPTIONS"}
+    assert (await client.options("/api/v1/nothing")).status == 404
+
+
+@pytest.mark.parametrize("path", LISTS)
+async def test_each_list_is_had_as_csv(client: Client, path: str) -> None:
+    """The heading names every field, nested ones by their path, and each line has as many cells."""
+    answer = await client.get(path, params={"format": "csv"}, headers={"Accept": "text/csv"})
+    assert (answer.status, answer.content_type, answer.charset) == (200, "text/csv", "utf-8")
+    heading, *rows = csv.reader(StringIO(await answer.text(), newline=""))
+    items = next(iter((await json_of(client, path)).values()))
+    assert len(rows) == len(items) > 0
+    assert {len(row) for row in rows} == {len(heading)}
+    assert [row[0] for row in rows] == [str(next(iter(item.values()))) for item in items]
+
+
+async def test_csv_is_read_page_by_page(client: Client, view: FakeView) -> None:
+    """The Link header leads to the next page, until there is none; the columns stay the same."""
+    view.entries = {}
+    view.put([entry(f"task-{number}", FULL if number == 1 else configuration()) for number in range(5)])
+    url, tables = "/api/v1/tasks?format=csv&limit=2&account=production", []
+    while url:
+        answer = await client.get(url)
+        tables.append(list(csv.DictReader(StringIO(await answer.text(), newline=""))))
+        url = URL(answer.links["next"]["url"]).path_qs if answer.links else ""
+    assert [[row["task_id"] for row in table] for table in tables] == [
+        ["task-0", "task-1"],
+        ["task-2", "task-3"],
+        ["task-4"],
+    ]
+    assert len({tuple(table[0]) for table in tables}) == 1
+    assert "configuration.video.bitrate_kbps" in tables[0][0]
+
+
+async def test_a_table_never_holds_a_formula(client: Client, view: FakeView) -> None:
+    """What a spreadsheet would evaluate is text there; unknown values are empty and truth is written as in JSON."""
+    view.apps = [app_view(name="=cmd()", owner="@x", data_available=False), app_view(name='a,"b\n', app_id="b")]
+    table = (await (await client.get("/api/v1/apps?format=csv")).text()).removeprefix("\ufeff")
+    first, second = csv.DictReader(StringIO(table, newline=""))
+    assert (first["name"], first["owner"], first["tasks"], first["up"]) == ("'=cmd()", "'@x", "", "true")
+    assert (second["name"], second["violations.info"]) == ('a,"b\n', "0")
 
 
 async def test_a_body_that_is_too_large_is_told_as_other_errors_are(view: FakeView) -> None:

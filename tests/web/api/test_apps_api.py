@@ -1,8 +1,22 @@
 """`/api/v1/apps`."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from exporter.core.collection_state import State
-from exporter.web.api.apps_api import apps_document
-from tests.web.fake_view import NOW, PENDING, app_view
+from exporter.rules.rule import Severity
+from exporter.web.api.apps_api import apps_listing
+from exporter.web.query import Query
+from exporter.web.view import AppView, FindingKind
+from tests.support.slices import finished
+from tests.web.api.api_view import Client, json_of
+from tests.web.api.documents import document
+from tests.web.fake_view import NOW, PENDING, FakeView, app_view, findings, rule
+
+
+def apps_document(apps: Sequence[AppView]) -> Mapping[str, Any]:
+    """Return the answer for some apps."""
+    return document(finished(apps_listing(FakeView(apps), Query(), NOW)))
 
 
 def test_an_app_is_shown_with_all_that_is_known() -> None:
@@ -24,6 +38,7 @@ def test_an_app_is_shown_with_all_that_is_known() -> None:
                     {"task_region": "AP-Singapore", "mix_mode": "mixed", "count": 0},
                     {"task_region": "CN-Shanghai", "mix_mode": "single", "count": 2},
                 ],
+                "violations": {"critical": 0, "warning": 0, "info": 0},
                 "last_update_timestamp_seconds": NOW - 3,
                 "last_sweep_timestamp_seconds": NOW - 120,
                 "last_attempt_timestamp_seconds": NOW - 3,
@@ -53,8 +68,34 @@ def test_what_is_unknown_is_null() -> None:
     assert app["state"] == State.PENDING
     assert {key for key, value in app.items() if value is None} == {
         "tasks",
+        "violations",
         "last_update_timestamp_seconds",
         "last_sweep_timestamp_seconds",
         "last_attempt_timestamp_seconds",
         "sweep",
     }
+
+
+async def test_violations_of_each_app_are_counted_by_severity(client: Client, view: FakeView) -> None:
+    """Each app has its own counts, alone and in the list; frozen ones stay, and nothing known is null."""
+    view.found[FindingKind.VIOLATION] = [
+        findings({"task-1": NOW, "task-2": NOW}),
+        findings({"task-1": NOW}, rule=rule("b", severity=Severity.CRITICAL)),
+        findings({"task-1": NOW}, app_id="live-stale", data_available=False),
+    ]
+    apps = (await json_of(client, "/api/v1/apps"))["apps"]
+    assert {app["app_id"]: app["violations"] for app in apps} == {
+        "live-main": {"critical": 1, "warning": 2, "info": 0},
+        "live-stale": {"critical": 0, "warning": 1, "info": 0},
+        "live-new": None,
+    }
+    assert [await json_of(client, f"/api/v1/apps/production/{app['app_id']}") for app in apps] == apps
+
+
+async def test_an_unknown_app_is_a_404(client: Client) -> None:
+    """The refusal says what is not configured."""
+    answer = await client.get("/api/v1/apps/production/nope")
+    assert (answer.status, await answer.json()) == (
+        404,
+        {"error": "no app 'nope' is configured in account 'production'"},
+    )

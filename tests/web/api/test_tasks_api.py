@@ -167,7 +167,7 @@ def test_a_page_of_many_tasks_lets_others_run() -> None:
     view.put(entry(f"task-{number * 7919 % 10_000:06}") for number in range(10_000))
     query = Query(limit=1000, after=("production", "live-main", "task-005000"))
     listing, slices = timed(tasks_listing(view, query))
-    assert [task["task_id"] for task in listing.items] == [f"task-{number:06}" for number in range(5001, 6001)]
+    assert [task.task_id for task in listing.items] == [f"task-{number:06}" for number in range(5001, 6001)]
     assert len(slices) >= 10_000 // AT_ONCE
 
 
@@ -211,7 +211,7 @@ def test_a_task_is_shown_with_all_that_is_known() -> None:
 @given(configurations)
 def test_a_configuration_is_always_complete(configured: Configuration) -> None:
     """Every field of the vocabulary is there, null where nothing is known, whatever is configured."""
-    shown = task_document(status(), entry("task-1", configured), [])["configuration"]
+    shown = task_document(status(), entry("task-1", configured), []).configuration
     assert json.loads(json_text(msgspec.to_builtins(shown))).keys() == set(TaskFacts.__struct_fields__)
     assert shown.region == configured.region
     assert shown.mix_mode == configured.mix_mode
@@ -224,9 +224,9 @@ def test_a_task_of_very_many_parts_is_cut() -> None:
     output = Output("rtmp", "push.example.com", is_ali_cdn=None, has_userinfo=False)
     many = configuration(panes=(pane,) * 103, outputs=(output,) * 102, user_streams=((None, None),) * 101, users=101)
     shown = task_document(status(), entry("task-1", many), [])
-    assert shown["omitted"] == {"outputs": 2, "panes": 3, "user_streams": 1}
-    assert len(shown["configuration"].panes) == MOST_PARTS
-    assert (shown["configuration"].pane_count, shown["configuration"].users) == (103, 101)
+    assert msgspec.to_builtins(shown.omitted) == {"outputs": 2, "panes": 3, "user_streams": 1}
+    assert len(shown.configuration.panes) == MOST_PARTS
+    assert (shown.configuration.pane_count, shown.configuration.users) == (103, 101)
 
 
 def test_a_single_task_has_all_findings() -> None:
@@ -237,11 +237,11 @@ def test_a_single_task_has_all_findings() -> None:
         TaskFinding(rule("odd"), Outcome.ERROR, None, FindingDetail(reason="no gop here")),
     )
     shown = task_with_findings_document(TaskView(status(), entry("task-1"), findings))
-    assert shown["violations"] == ["violated"]
-    assert [(one["rule"], one["outcome"], one["since_timestamp_seconds"]) for one in shown["findings"]] == [
+    assert shown.violations == ["violated"]
+    assert [(one.rule, one.outcome, one.since) for one in shown.findings] == [
         ("passed", "pass", None),
         ("violated", "violation", NOW),
         ("odd", "error", None),
     ]
-    assert shown["findings"][1]["message"] == "too much"
-    assert shown["findings"][2]["reason"] == "no gop here"
+    assert shown.findings[1].message == "too much"
+    assert shown.findings[2].reason == "no gop here"

@@ -153,7 +153,7 @@ def test_a_finding_that_ends_while_the_page_is_made_keeps_its_age() -> None:
     since = {"task-1": NOW}
     page = finished(violations_listing([findings(since)], Query(), ()))
     since.clear()
-    assert [item["since_timestamp_seconds"] for item in page.items] == [NOW]
+    assert [item.since for item in page.items] == [NOW]
 
 
 def test_tasks_are_found_for_what_is_shown_alone() -> None:

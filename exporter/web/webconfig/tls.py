@@ -129,7 +129,12 @@ def _set_curve(context: ssl.SSLContext, curves: tuple[str, ...]) -> None:
     if len(distinct) > 1:
         raise TlsError("curve_preferences", "curve_preferences are several, expected one: Python can't set more")
     if distinct:
-        context.set_ecdh_curve(CURVES[distinct[0]])
+        try:
+            context.set_ecdh_curve(CURVES[distinct[0]])
+        except (ValueError, ssl.SSLError):
+            raise TlsError(
+                "curve_preferences", f"this Python can't set {distinct[0]}, expected another one of {', '.join(CURVES)}"
+            ) from None
 
 
 def _load_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:

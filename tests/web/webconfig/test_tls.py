@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from exporter.web.webconfig.tls import TlsError, server_context, subject_names
-from exporter.web.webconfig.web_config_model import TlsServerConfig
+from exporter.web.webconfig.web_config_model import CURVES, TlsServerConfig
 from tests.support.certificates import client_context, shake_hands
 
 REQUIRED = "RequireAndVerifyClientCert"
@@ -106,6 +106,26 @@ def test_only_the_chosen_curve_is_used(authority: trustme.CA, issued: trustme.Le
     client.set_ecdh_curve("prime256v1")
     with pytest.raises(ssl.SSLError):
         shake_hands(server, client)
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_each_curve_is_used_or_refused(curve: str, authority: trustme.CA, issued: trustme.LeafCert) -> None:
+    """What this Python can't set, as Debian 12's can't X25519, is an error of the key; all others are used."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ecdh_curve(CURVES[curve])
+    except ssl.SSLError:
+        with pytest.raises(TlsError, match=f"can't set {curve}"):
+            context(issued, curve_preferences=(curve,))
+    else:
+        shake_hands(context(issued, curve_preferences=(curve,)), client_context(authority))
+
+
+def test_a_curve_that_can_not_be_set_is_refused(issued: trustme.LeafCert, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An OpenSSL without the curve is an error of the key, not of the program."""
+    monkeypatch.setitem(CURVES, "X25519", "unheard-of")
+    with pytest.raises(TlsError) as refused:
+        context(issued, curve_preferences=("X25519",))
+    assert refused.value.key == "curve_preferences"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from exporter.web.webconfig.tls import CLIENT_AUTHENTICATION, NOT_POSSIBLE
 from exporter.web.webconfig.web_config import read_web_config
 from exporter.web.webconfig.web_config_model import (
     CIPHER_SUITES,
-    CURVES,
     HEADERS,
     HttpServerConfig,
     RateLimit,
@@ -70,12 +69,6 @@ def test_openssl_knows_each_cipher_suite(name: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers(name)
     assert name in {cipher["name"] for cipher in context.get_ciphers()}
-
-
-@pytest.mark.parametrize("name", CURVES.values())
-def test_openssl_knows_each_curve(name: str) -> None:
-    """Each curve can be set."""
-    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ecdh_curve(name)
 
 
 DOCUMENT = (ROOT / "docs" / "web-config.md").read_text()

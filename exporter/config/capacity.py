@@ -64,12 +64,12 @@ STANDARD_QUOTA: Final = 200 + 40
 """Single and mixed tasks that the vendor allows an app unless agreed otherwise: an assumption, never published."""
 
 
-SERIES_OF_AN_APP: Final = 160
+SERIES_OF_AN_APP: Final = 205
 """Of an app on `/metrics` without rules and distributions: its collection, changes, counts of tasks."""
 SERIES_OF_A_RULE: Final = 5
 """For each app that the rule applies to; violations beyond a few have more."""
-PLACES: Final = 2
-"""Pairs of region and mode among an app's tasks: each has a series a bucket, and three more, of a distribution."""
+PLACES: Final = 4
+"""Pairs of region and mode among an app's tasks: each has a series for each bucket, and two more, of a distribution."""
 
 
 class Pace(Struct, frozen=True):

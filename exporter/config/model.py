@@ -302,24 +302,27 @@ class Buckets(Section):
     """
 
     video_bitrate_kbps: Annotated[Bounds, Field(description="Video bitrate, kbit/s.")] = (
-        1000, 2000, 3000, 4000, 8000,
+        500, 1000, 2000, 3000, 4000, 8000,
     )  # fmt: skip
     audio_bitrate_kbps: Annotated[Bounds, Field(description="Audio bitrate, kbit/s.")] = (
-        64, 128,
+        64, 128, 256,
     )  # fmt: skip
     video_framerate: Annotated[Bounds, Field(description="Frames per second.")] = (
-        15, 30, 60,
-    )  # fmt: skip
+        15,
+        25,
+        30,
+        60,
+    )
     gop_seconds: Annotated[Bounds, Field(description="Length of a group of pictures, GOP / framerate.")] = (
-        1, 2, 4,
+        1, 2, 4, 10,
     )  # fmt: skip
     frame_pixels: Annotated[Bounds, Field(description="Width x height.")] = (
         307_200, 921_600, 2_073_600,
     )  # fmt: skip
     idle_timeout_seconds: Annotated[Bounds, Field(description="MaxIdleTime, seconds.")] = (
-        60, 600, 3600,
+        60, 600, 3600, 86400,
     )  # fmt: skip
-    panes: Annotated[Bounds, Field(description="Panes of the layout.")] = (1, 4, 9)
+    panes: Annotated[Bounds, Field(description="Panes of the layout.")] = (0, 1, 4, 9)
     users: Annotated[Bounds, Field(description="Users listed.")] = (1, 4, 16)
 
 

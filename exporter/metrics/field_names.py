@@ -27,18 +27,5 @@ _READABLE_AND_CLOSED: Final = frozenset(
 )
 """Numbers and URLs of which some are known: an unreadable one is an error, another one an unknown value."""
 
-_OBJECTS_AND_TEXTS: Final = frozenset(
-    {
-        *("ChannelId", "MultiStreamURL", "SingleSubParams", "SingleSubParams.UserId", "TranscodeParams"),
-        *("Background", "Background.URL", "EncodeParams", "Layout", "UserPanes", "UserPanes.UserInfo"),
-        *("UserPanes.BackgroundImageUrl", "UserInfo.ChannelId", "UserInfo.UserId", "UserInfos", "UserInfos.ChannelId"),
-        *("UserInfos.UserId", "SeiParams", "LayoutVolume", "PassThrough", "PassThrough.PayloadContent"),
-        "PassThrough.PayloadContentKey",
-    }
-)
-"""Whatever holds these is hardly ever of another type."""
-
 FIELDS_WITH_ERRORS: Final = tuple(field for field in FIELDS if field not in _CLOSED)
-FIELDS_MEASURED: Final = tuple(field for field in FIELDS_WITH_ERRORS if field not in _OBJECTS_AND_TEXTS)
-"""Numbers, URLs and the TaskId: what people write, and mistype."""
 FIELDS_WITH_KNOWN_VALUES: Final = tuple(field for field in FIELDS if field in _CLOSED | _READABLE_AND_CLOSED)

@@ -26,7 +26,7 @@ def policy_families() -> tuple[AppFamily, ...]:
         _counter(
             "rtcmpu_policy_violations_opened_total",
             "Violations opened since the baseline.",
-            lambda rule: rule.opened if rule.has_applied else None,
+            lambda rule: rule.opened,
             note="The baseline is the first evaluation by this process. Its violations are not counted: violations = "
             "baseline + opened - resolved, per process and version of the rule. A change of the rule's expressions "
             "or severity starts a new baseline.",
@@ -34,7 +34,7 @@ def policy_families() -> tuple[AppFamily, ...]:
         _counter(
             "rtcmpu_policy_violations_resolved_total",
             "Violations resolved since the baseline: fixed, exempted, unevaluable, or the task was removed.",
-            lambda rule: rule.resolved if rule.has_applied else None,
+            lambda rule: rule.resolved,
             note="Missing data resolves nothing.",
         ),
         *_examples(),
@@ -47,10 +47,10 @@ def _current_numbers() -> tuple[AppFamily, ...]:
         _gauge(
             "rtcmpu_policy_violations",
             "Listed tasks that violate the rule.",
-            lambda rule: rule.violations if rule.has_applied else None,
+            lambda rule: rule.violations,
             labels=(RULE, SEVERITY),
-            note="0 if no task violates the rule; absent while its `when` has been false for all tasks of the app. A "
-            "violated rule about the app as a whole counts 1. Exempted tasks are not counted.",
+            note="0 if the rule applies to the app and no task violates it. A violated rule about the app as a whole "
+            "counts 1. Exempted tasks are not counted.",
         ),
         _gauge(
             "rtcmpu_policy_evaluated_tasks",
@@ -117,7 +117,7 @@ def _gauge(
 
 
 def _counter(name: str, help_text: str, value: Value, *, note: str) -> AppFamily:
-    """Return a counter with one series for each rule that has applied to a task."""
+    """Return a counter with one series for each rule."""
     labels = (RULE, SEVERITY)
     return _family(name, "counter", help_text, lambda rule: _one(rule, value, labels), labels=labels, note=note)
 

@@ -11,7 +11,7 @@ from typing import Final
 from exporter.metrics.aggregates import Aggregates, AppReport
 from exporter.metrics.app_families import AppFamily, app_family
 from exporter.metrics.family import Declaration, Distribution, Label, LabelValues, Sample, Stability
-from exporter.metrics.field_names import FIELDS_MEASURED, FIELDS_WITH_ERRORS, FIELDS_WITH_KNOWN_VALUES
+from exporter.metrics.field_names import FIELDS_WITH_ERRORS, FIELDS_WITH_KNOWN_VALUES
 from exporter.metrics.labels import (
     AUDIO_ONLY,
     CDN,
@@ -110,8 +110,7 @@ def task_families() -> tuple[AppFamily, ...]:
                 kind="gauge",
                 help="Unreadable values of listed tasks, such as a bitrate that is not a number.",
                 labels=(FIELD_ERROR,),
-                note="Such values count in no other metric. `TaskId`: rows without a TaskId, which are skipped. 0 for "
-                "numbers, URLs and TaskId; other fields are absent instead of 0.",
+                note="Such values count in no other metric. `TaskId`: rows without a TaskId, which are skipped.",
             ),
             _field_errors,
             version=_field_errors_version,
@@ -279,7 +278,7 @@ def _field_errors(report: AppReport) -> Iterator[Sample]:
     """Yield the field errors of the tasks, and of the rows that are no tasks for want of an id."""
     if report.aggregates is None:
         return
-    errors = dict.fromkeys(FIELDS_MEASURED, 0) | {"TaskId": _rows_without_task_id(report)}
+    errors = dict.fromkeys(FIELDS_WITH_ERRORS, 0) | {"TaskId": _rows_without_task_id(report)}
     for (field,), count in report.aggregates.counts("field_errors").items():
         errors[field] = errors.get(field, 0) + count
     for field, count in errors.items():

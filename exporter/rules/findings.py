@@ -30,8 +30,6 @@ class RuleReport(Struct, frozen=True):
     violations: int = 0
     oldest_violation: float | None = None
     """Wall-clock seconds since when the oldest open violation is seen; None: there is none."""
-    has_applied: bool = True
-    """Whether its `when` was true for a task at any time, or the app has no tasks."""
     opened: int = 0
     """Since the baseline: violations = those at the baseline + opened - resolved."""
     resolved: int = 0
@@ -49,8 +47,6 @@ class PolicyReport(Struct, frozen=True):
     rules: tuple[RuleReport, ...]
     """In the order of the rules; those that were not evaluated for all tasks yet are left out."""
 
-
-_APPLIES: Final = frozenset({PASS, VIOLATION, EXEMPT, ERROR})
 
 THE_APP: Final = ""
 """Stands where a TaskId does for a violation of the app as a whole: no task has an empty TaskId."""
@@ -81,7 +77,6 @@ class RuleFindings:
         """The last one, while it still holds."""
         self._shown = 0
         """With at most so many examples."""
-        self._has_applied = False
         self._tasks_since: Counter[float] = Counter()
         """How many violations are open since a time: there are few such times, each that of a sweep or an update."""
         self._examples = StableExamples(self.since)
@@ -100,7 +95,6 @@ class RuleFindings:
         """Count that the outcome of so many tasks is another one now; opening and resolving come on top."""
         self._counts[before] -= tasks
         self._counts[after] += tasks
-        self._has_applied |= after in _APPLIES
         self._report = None
 
     def open(self, task_id: str, now: float) -> None:
@@ -151,7 +145,6 @@ class RuleFindings:
             unevaluable=self._counts[ERROR],
             violations=self.violations,
             oldest_violation=min(self._tasks_since, default=None),
-            has_applied=self._has_applied or not self._counts[NOT_APPLICABLE],
             opened=self._opened,
             resolved=self._resolved,
             examples=shown,

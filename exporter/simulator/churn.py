@@ -4,7 +4,6 @@ Events are due at moments that follow from the seed alone and happen when time i
 simulated clock and a real one see the same fleet.
 """
 
-import re
 from random import Random
 from typing import Annotated, Any, Final, Literal
 
@@ -98,7 +97,7 @@ class Churn:
         return self._random.expovariate(self._rates.total) if self._rates.total > 0 else 0.0
 
     def _one_event(self, at: float) -> None:
-        """Let one event happen to a random task; new ones are mostly of its mode and region, the marked ones stay."""
+        """Let one event happen to a random task; new ones are mostly of its mode, the marked ones stay."""
         sizes = {app_id: len(tasks) for app_id, tasks in self._fleet.apps.items()}
         if not any(sizes.values()):
             return
@@ -110,9 +109,7 @@ class Churn:
         row = self._fleet.apps[app_id].order.at(self._random.randrange(sizes[app_id]))
         if kind == "create":
             mixed_share = MIXED_AMONG_SINGLE if b'"MixMode":"0"' in row.body else 1.0
-            region = re.search(rb'"Region":"(.*?)"', row.body)
-            made = self._maker.any(app_id, mixed_share=mixed_share, region=region and region[1].decode())
-            self._fleet.create(app_id, made, at=at)
+            self._fleet.create(app_id, self._maker.any(app_id, mixed_share=mixed_share), at=at)
             return
         if row.stopped or (kind == "delete" and row.marks):
             return

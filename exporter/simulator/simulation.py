@@ -1,7 +1,7 @@
 """The services that `simulate` and `demo` start."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Final
 
@@ -137,9 +137,7 @@ class DemoApp(Struct, frozen=True):
     """None: no quota."""
     quota_mixed: int | None = 40
     mixed_share: float = 0.85
-    region: str | None = None
-    """Of all its tasks; None: they are in several."""
-    misconfigurations: Collection[str] = ()
+    with_misconfigurations: bool = False
     with_odd_values: bool = False
 
 
@@ -165,9 +163,9 @@ ACCOUNTS: Final = (
         "demo-production-key-id",
         "demo-production-key-secret",
         (
-            DemoApp("live-main", "Main stage", "live-ops", 1500, 2000, 4000, misconfigurations=MISCONFIGURATIONS),
+            DemoApp("live-main", "Main stage", "live-ops", 1500, 2000, 4000, with_misconfigurations=True),
             DemoApp("live-events", "Events", "live-ops", 240, 400, 800, with_odd_values=True),
-            DemoApp("education", "Classrooms", "education", 39, mixed_share=1.0, region="CN-Shanghai"),
+            DemoApp("education", "Classrooms", "education", 39, mixed_share=1.0),
             DemoApp("relay-only", "Partner relay", "partners", 120, mixed_share=0.0),
         ),
     ),
@@ -176,16 +174,7 @@ ACCOUNTS: Final = (
         "demo-staging-key-id",
         "demo-staging-key-secret",
         (
-            DemoApp(
-                "staging-stage",
-                "Main stage (staging)",
-                "platform",
-                12,
-                None,
-                None,
-                region="CN-Shanghai",
-                misconfigurations=("wrong_region", "foreign_push_host", "no_idle_timeout"),
-            ),
+            DemoApp("staging-stage", "Main stage (staging)", "platform", 12, None, None, with_misconfigurations=True),
             DemoApp("sandbox", "Sandbox", "", 0),
         ),
     ),
@@ -202,15 +191,7 @@ def demo_service(*, now: Callable[[], float] = time.time, seed: int = 1) -> Demo
             random = seeded(seed, app.id)
             # The odd ones are made first, so that they are far down the list.
             _add_odd_tasks(fleet, app, random, started_at)
-            populate(
-                fleet,
-                app.id,
-                app.tasks,
-                random=random,
-                started_at=started_at,
-                mixed_share=app.mixed_share,
-                region=app.region,
-            )
+            populate(fleet, app.id, app.tasks, random=random, started_at=started_at, mixed_share=app.mixed_share)
     accounts = [
         Account(account.access_key_id, account.access_key_secret, tuple(app.id for app in account.apps))
         for account in ACCOUNTS
@@ -225,11 +206,11 @@ def _add_odd_tasks(fleet: Fleet, app: DemoApp, random: Random, started_at: float
     fleet.add_app(app.id)
     maker = TaskMaker(random)
     changes = {
-        **{name: MISCONFIGURATIONS[name] for name in app.misconfigurations},
+        **(MISCONFIGURATIONS if app.with_misconfigurations else {}),
         **(ODD_VALUES if app.with_odd_values else {}),
     }
     oldest = started_at - SECONDS_BETWEEN_FIRST_UPDATES * app.tasks - _ODD_TASKS_UPDATED_BEFORE_SECONDS
     for place, (name, change) in enumerate(changes.items()):
-        for copy in range(2 if app.misconfigurations else 1):
+        for copy in range(2 if app.with_misconfigurations else 1):
             body = change(maker.mixed(app.id, TEMPLATES[0]))
             fleet.create(app.id, body, marks=(name,), at=oldest + place + copy / 2)

@@ -70,18 +70,18 @@ class TaskMaker:
 
     def __init__(self, random: Random) -> None:
         self._random = random
+        self._weights = [template.weight for template in TEMPLATES]
 
-    def any(self, app_id: str, *, mixed_share: float = 0.85, region: str | None = None) -> Body:
+    def any(self, app_id: str, *, mixed_share: float = 0.85) -> Body:
         """Return a task that is mixed with the probability `mixed_share`, and audio-only now and then."""
         if self._random.random() >= mixed_share:
-            return self.single(app_id, region)
-        if self._random.random() < 0.04:
-            return self.audio_only(app_id)
-        templates = [template for template in TEMPLATES if template.region == region] or TEMPLATES
-        return self.mixed(app_id, self._random.choices(templates, [each.weight for each in templates])[0])
+            return self.single(app_id)
+        return self.audio_only(app_id) if self._random.random() < 0.04 else self.mixed(app_id)
 
-    def mixed(self, app_id: str, template: Template = TEMPLATES[0]) -> Body:
+    def mixed(self, app_id: str, template: Template | None = None) -> Body:
         """Return a mixed task with video."""
+        if template is None:
+            template = self._random.choices(TEMPLATES, self._weights)[0]
         channel_id, users = self._channel(), [self._user() for _ in range(template.panes)]
         return {
             **self._common(app_id, channel_id, "1", template.region, str(template.idle_timeout_seconds)),
@@ -126,11 +126,11 @@ class TaskMaker:
             },
         }
 
-    def single(self, app_id: str, region: str | None = None) -> Body:
+    def single(self, app_id: str) -> Body:
         """Return a task that relays one stream as it is."""
         channel_id, stream_type = self._channel(), self._random.choice("00012")
         return {
-            **self._common(app_id, channel_id, "0", region or self._random.choice(TEMPLATES).region, "300"),
+            **self._common(app_id, channel_id, "0", self._random.choice(TEMPLATES).region, "300"),
             "StreamURL": f"rtmp://ingest.partner.example.net/relay/{channel_id}",
             "SingleSubParams": {
                 "SourceType": "shareScreen" if stream_type == "2" else "camera",
@@ -180,13 +180,12 @@ def populate(
     random: Random,
     started_at: float,
     mixed_share: float = 0.85,
-    region: str | None = None,
 ) -> None:
     """Add an app with `count` tasks to the fleet, the last of them updated at `started_at`."""
     fleet.add_app(app_id)
     maker = TaskMaker(random)
     for age in range(count - 1, -1, -1):
-        body = maker.any(app_id, mixed_share=mixed_share, region=region)
+        body = maker.any(app_id, mixed_share=mixed_share)
         fleet.create(app_id, body, at=started_at - age * SECONDS_BETWEEN_FIRST_UPDATES)
 
 

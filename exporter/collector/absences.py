@@ -37,9 +37,6 @@ class Absences:
         self._doubts = Doubts()
         self._found_unlisted: set[str] = set()
         """What lookups found after a reading did not show it, until one does."""
-        self.cut_at: int | None = None
-        """Where the last sweep ended, if lookups found tasks that it did not show: while the list ends at this row, its
-        length proves no deletion."""
         self._lost = 0
         """Tasks that were removed since the last sweep was read."""
         self._confirmed: set[str] = set()
@@ -107,8 +104,8 @@ class Absences:
         seen: int,
         length: int | None = None,
         overlapped: bool = True,
-    ) -> str:
-        """Look up some of what a reading did not show, where it lost many tasks, or hides some again.
+    ) -> None:
+        """Refuse a reading that lost many tasks, until lookups confirm that they are gone, or that hides some again.
 
         Args:
             unseen: the tasks that it did not show.
@@ -117,68 +114,45 @@ class Absences:
             length: the number of rows of the list, where it is known.
             overlapped: whether its pages shared rows; where they did not, they may be of different lists.
 
-        Returns:
-            Why the list is cut, if it is: its rows are true, and each removal needs a lookup of its own. Else empty.
-
         Raises:
-            IncompleteReadingError: it may not be the app's list; its reason says what is not proven.
+            IncompleteReadingError: its reason says what is not proven.
         """
         self._confirmed.clear()
-        cut_before = length is not None and length == self.cut_at
-        if length is not None:
-            self.cut_at = None
-        chosen = [task_id for task_id in unseen if task_id in self._found_unlisted]
-        # Deleted tasks that wait for their first lookup since it was cut would hide the others from a sample.
-        in_turn = cut_before and len(unseen) - len(chosen) > MOST_LOOKUPS_FOR_PROOF
-        wanted = min(PROOFS_OF_LARGE_LOSS, len(unseen)) if is_large_loss(len(unseen), known) else 0
-        if wanted:
-            chosen += [task_id for task_id in self._doubts.sample(unseen) if task_id not in self._found_unlisted]
-        elif not overlapped:
-            chosen = list(unseen)
-        chosen = chosen[: 0 if in_turn else MOST_LOOKUPS_FOR_PROOF]
-        existing = await self._look_up_until(chosen, wanted)
-        proven = len(self._confirmed) >= (wanted or len(chosen))
-        if cut_before or (not proven and not wanted):
-            self._absent, self._cut_perhaps = set(), set()  # what was found unlisted before may be so again
-        hidden = existing and length and seen + existing > length  # an empty list is no cut one
-        if hidden or (cut_before and not proven) or in_turn:
-            self.cut_at = length
-            self._absent, self._cut_perhaps = set(), set()
-            return (
-                f"the list ends at row {length}, yet lookups find tasks that it does not show: the service cuts it "
-                "there, or shows other rows: changes are applied, removals are looked up one by one; "
-                "spread the tasks over more apps"
-            )
-        if wanted and (existing or not proven):
-            raise IncompleteReadingError(
-                f"the list does not show {len(unseen)} of {known} known tasks, and of {wanted} lookups that must "
-                f"confirm it {len(self._confirmed)} did ({existing} found their task): the last data is kept; "
-                "it is tried again soon"
-            )
-        return ""
-
-    async def _look_up_until(self, task_ids: list[str], wanted: int) -> int:
-        """Look up tasks, first a few, then the others, until one exists or as many as wanted are confirmed to be gone.
-
-        Returns:
-            How many exist.
-        """
-        existing = 0
+        if is_large_loss(len(unseen), known):
+            chosen, wanted = self._doubts.sample(unseen), len(unseen)
+        else:
+            chosen = [task_id for task_id in unseen if task_id in self._found_unlisted] if overlapped else list(unseen)
+            wanted = 0
+        wanted = min(PROOFS_OF_LARGE_LOSS, wanted)
+        if not unseen or not chosen:
+            return
+        existing: set[str] = set()
 
         def found(answer: Found) -> None:
-            nonlocal existing
             if answer.row is None:
                 self._confirmed.add(answer.task_id)
             else:
-                existing += 1
+                existing.add(answer.task_id)
                 self._exists(answer.task_id)
 
-        for batch in (task_ids[:PROOFS_OF_LARGE_LOSS], task_ids[PROOFS_OF_LARGE_LOSS:]):
-            if batch:
-                await self._lookups.run(batch, seconds=PROOF_SECONDS / 4, found=found, failed=self._failed)
-            if existing or 0 < wanted <= len(self._confirmed):
+        chosen = chosen[:MOST_LOOKUPS_FOR_PROOF]
+        for batch in (chosen[:PROOFS_OF_LARGE_LOSS], chosen[PROOFS_OF_LARGE_LOSS:]):
+            await self._lookups.run(batch, seconds=PROOF_SECONDS / 4, found=found, failed=self._failed)
+            if len(self._confirmed) >= wanted or existing:
                 break
-        return existing
+        if not wanted and not self._confirmed.issuperset(chosen):
+            self._absent, self._cut_perhaps = set(), set()  # what was found unlisted before may be so again
+        if existing and length is not None and seen + len(existing) > length:
+            raise IncompleteReadingError(
+                f"the list ends at row {length}, yet lookups find tasks that it does not show: "
+                "the service cuts it there, or shows other rows; spread the tasks over more apps"
+            )
+        if len(self._confirmed) < wanted or (wanted and existing):
+            raise IncompleteReadingError(
+                f"the list does not show {len(unseen)} of {known} known tasks, and of {wanted} lookups that must "
+                f"confirm it {len(self._confirmed)} did ({len(existing)} found their task): the last data is kept; "
+                "it is tried again soon"
+            )
 
     def take_confirmed(self, inventory: Inventory) -> list[Change]:
         """Remove what the proof of a large loss found to be gone."""

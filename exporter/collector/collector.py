@@ -228,12 +228,10 @@ class Collector:
         changes = self._accept(reading)
         if unseen := self._unseen_in(reading):
             self._absences.unseen(unseen, since=reading.began)
+            self.wants_sweep |= len(unseen) > MANY_ABSENT
             self._tell(changes)
-            changes = []
-            if reading.length != self._absences.cut_at:
-                self.wants_sweep |= len(unseen) > MANY_ABSENT
-                await self._absences.check_loss(unseen, known=len(self.inventory), seen=len(reading.seen))
-                changes = self._absences.take_confirmed(self.inventory)
+            await self._absences.check_loss(unseen, known=len(self.inventory), seen=len(reading.seen))
+            changes = self._absences.take_confirmed(self.inventory)
         self._standing.updated(began=began)
         self._tell(changes)
         return ""
@@ -269,19 +267,16 @@ class Collector:
             proves_absence=whole.proves_absence,
             above_the_end=self._above_the_end(whole, unseen),
         )
-        if whole.agrees:
-            incomplete = await self._absences.check_loss(
-                unseen, known=len(self.inventory), seen=len(seen), length=whole.length, overlapped=whole.overlapped
-            )
-        else:
-            incomplete = (
+        if not whole.agrees:
+            self._tell([] if baseline else self._accept(whole))
+            return (
                 f"tasks of equal update times change places between requests, so pages show some twice and others not "
                 f"(list of {whole.length or 'unknown'} rows, {len(whole.seen)} tasks seen): changes are applied, "
                 "removals are looked up one by one; ask the vendor for a stable order"
             )
-        if incomplete:
-            self._tell([] if baseline else self._accept(whole))
-            return incomplete
+        await self._absences.check_loss(
+            unseen, known=len(self.inventory), seen=len(seen), length=whole.length, overlapped=whole.overlapped
+        )
         not_in_front = whole.fresh_below_front - self._seen_in_front
         changes = self._accept(whole)
         unmoved = [

@@ -47,9 +47,9 @@ def _show_sums(configurations: list[Configuration]) -> None:
     aggregates = Aggregates(Buckets())
 
     def rebuild() -> None:
-        anew = Aggregates(Buckets())
+        rebuilt = Aggregates(Buckets())
         for configuration in itertools.islice(itertools.cycle(configurations), TASKS):
-            anew.add(configuration)
+            rebuilt.add(configuration)
 
     def change() -> None:
         for before, after in itertools.pairwise(configurations):

@@ -133,7 +133,7 @@ def _listening(process: "subprocess.Popen[str]") -> str:
 
 
 def _wait_for_sweeps(address: str, sweeps: int) -> None:
-    """Return when every app was swept at least so many times."""
+    """Return when every app was swept at least `sweeps` times."""
     end = time.monotonic() + LONGEST_SECONDS
     counter = re.compile(rb'^rtcmpu_collection_attempts_total\{[^}]*kind="sweep",outcome="ok"\} (\S+)$', re.MULTILINE)
     while time.monotonic() < end:

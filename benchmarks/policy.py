@@ -146,7 +146,7 @@ def _rules() -> tuple[CompiledRule, ...]:
 
 
 def _entries(variety: int) -> Iterator[Entry]:
-    """Yield tasks of so many configurations, one in a hundred of which pushes to another one's URL."""
+    """Yield tasks of `variety` configurations; one in a hundred pushes to the URL of another."""
     configurations = list(_configurations(variety))
     now = time.time()
     for number in range(TASKS):

@@ -87,7 +87,7 @@ class Client:
             await self._credentials.get()
 
     def reread_credentials(self) -> None:
-        """Fetch the key again at the next request, from a source that is chosen anew."""
+        """Fetch the key again at the next request, and choose its source again."""
         self._credentials.reread()
 
     async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> Page:

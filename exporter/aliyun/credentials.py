@@ -98,7 +98,7 @@ class KeySource(Struct, frozen=True, kw_only=True):
     is_constant: bool = False
     """Every fetch brings the same key."""
     start_over: Callable[[], None] = lambda: None
-    """Let the next fetch choose anew among several sources."""
+    """Make the next fetch choose among the sources again."""
 
 
 class CredentialsObserver(Protocol):
@@ -148,7 +148,7 @@ class CredentialsSource:
         raise self._failure()
 
     def refused(self, credentials: Credentials) -> bool:
-        """Drop a key that the service refused, and choose its source anew.
+        """Drop a key that the service refused, and choose its source again.
 
         Returns:
             Whether the next `get()` brings another key, or at least tries to. False: this one was fetched a moment
@@ -163,7 +163,7 @@ class CredentialsSource:
         return True
 
     def reread(self) -> None:
-        """Fetch the key again at the next request, and choose its source anew."""
+        """Fetch the key again at the next request, and choose its source again."""
         self._source.start_over()
         self._renew_at = 0.0
         self._fetched_at = None
@@ -331,7 +331,7 @@ class _Official:
         return self._sources.fetch()
 
     def start_over(self) -> None:
-        """Choose the source anew."""
+        """Choose the source again."""
         if self._sources is not None:
             self._sources.start_over()
 

@@ -97,8 +97,8 @@ class Service:
         return Page("r", [])
 
     async def look_up(self, app_id: str, task_id: str) -> Page:
-        """Is not asked for."""
-        raise NotImplementedError(app_id, task_id)
+        """Fail: sweeps of an empty list look nothing up."""
+        raise AssertionError(f"unexpected lookup of {task_id} in {app_id}")
 
 
 async def _sent(transition: Transition) -> tuple[list[tuple[str, float]], float]:

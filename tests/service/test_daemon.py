@@ -81,6 +81,18 @@ class Started:
 
         await until(are_there)
 
+    async def until_sample(self, value: float | None, name: str, **labels: str) -> str:
+        """Wait until a sample has a value; return the exposition that has it."""
+
+        async def published() -> str:
+            text = await self.metrics()
+            found = sample(text, name, **labels)
+            assert found == value, f"{name}{labels} is {found}, not {value}"
+            return text
+
+        text: str = await until(published)
+        return text
+
     def _load(self) -> Loaded:
         self.loads += 1
         if isinstance(self.next, ConfigError):

@@ -80,11 +80,18 @@ def app_ids(text: str, name: str) -> set[str]:
     return set(re.findall(rf'^{name}\{{account="[^"]*",app_id="([^"]*)"', text, re.MULTILINE))
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], *, within_seconds: float = 15.0) -> None:
-    """Return when a condition holds."""
-    async with asyncio.timeout(within_seconds):
-        while True:
-            holds = condition()
-            if holds if isinstance(holds, bool) else await holds:
-                return
-            await asyncio.sleep(0.01)
+async def until(condition: Callable[[], Any], *, within_seconds: float = 60.0) -> Any:
+    """Return what a condition returns or awaits, once that is true and no AssertionError is raised any more."""
+    last: AssertionError | None = None
+    try:
+        async with asyncio.timeout(within_seconds):
+            while True:
+                try:
+                    found = condition()
+                    if found := await found if isinstance(found, Awaitable) else found:
+                        return found
+                except AssertionError as error:
+                    last = error
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"not within {within_seconds:g} s: {condition.__qualname__}") from last

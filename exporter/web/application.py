@@ -21,8 +21,7 @@ from exporter.web.scrapes import Scrapes, metrics_routes
 from exporter.web.url_prefix import NO_PREFIX, ROUTE_PREFIX, UrlPrefix, path_template
 from exporter.web.view import View
 
-_CLIENT_WENT_AWAY: Final = 499
-"""Counted but never sent."""
+_CLIENT_WENT_AWAY: Final = 499  # counted but never sent
 
 
 def accounting(view: View) -> Middleware:

@@ -24,30 +24,21 @@ class Limits(Struct, frozen=True):
     """From the connection, or the first byte of a further request, to the end of its headers."""
     longest_idle_seconds: float = 75.0
     """From the end of a response's making to the next request; the response has to be read in it."""
-    longest_answer_seconds: float = 90.0
-    """For making a response; more than `longest_scrape_seconds`."""
-    longest_scrape_seconds: float = 60.0
-    """For reading metrics."""
-    most_scrapes: int = 100
-    """At a time. A new one replaces the oldest if that is slow; otherwise it gets 503."""
-    slow_scrape_seconds: float = 2.0
-    """After which a scrape is slow; matters only at `most_scrapes`."""
-    longest_line_bytes: int = 8190
-    """Of a URL, and of a header."""
+    longest_answer_seconds: float = 90.0  # for making a response; more than `longest_scrape_seconds`
+    longest_scrape_seconds: float = 60.0  # for reading metrics
+    most_scrapes: int = 100  # at a time. A new one replaces the oldest if that is slow; otherwise it gets 503
+    slow_scrape_seconds: float = 2.0  # after which a scrape is slow; matters only at `most_scrapes`
+    longest_line_bytes: int = 8190  # of a URL, and of a header
     most_headers: int = 64
-    longest_request_bytes: int = 64 * 1024
-    """Of all headers, and of a body."""
-    longest_handshake_seconds: float = 10.0
-    """For starting TLS."""
-    longest_farewell_seconds: float = 2.0
-    """For ending TLS, and for the unread rest of a request's body."""
+    longest_request_bytes: int = 64 * 1024  # of all headers, and of a body
+    longest_handshake_seconds: float = 10.0  # for starting TLS
+    longest_farewell_seconds: float = 2.0  # for ending TLS, and for the unread rest of a request's body
 
 
 DEFAULT_LIMITS: Final = Limits()
 
 
-WARN_SECONDS: Final = 60.0
-"""Between two log lines about refused connections."""
+WARN_SECONDS: Final = 60.0  # between two log lines about refused connections
 
 _REFUSAL: Final = (
     "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n"
@@ -127,8 +118,7 @@ class _Connection(asyncio.Protocol):
         self._is_answering = False
         self._is_idle = False
         self._request_bytes = 0
-        self.protocol = asyncio.Protocol()
-        """aiohttp's, from when the connection is admitted."""
+        self.protocol = asyncio.Protocol()  # aiohttp's, from when the connection is admitted
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start, or refuse if there are too many."""

@@ -21,10 +21,8 @@ class ListenError(Exception):
 class ListenAddress(NamedTuple):
     """Where to listen."""
 
-    host: str
-    """Empty: all addresses, also IPv6 if available."""
-    port: int
-    """0: any free port."""
+    host: str  # empty: all addresses, also IPv6 if available
+    port: int  # 0: any free port
 
 
 def parse_listen_address(text: str) -> ListenAddress:
@@ -97,8 +95,7 @@ class Running:
 
     def __init__(self, runner: web.AppRunner, scheme: str) -> None:
         self._runner = runner
-        self.scheme = scheme
-        """What its URLs begin with: `http` or `https`."""
+        self.scheme = scheme  # what its URLs begin with: `http` or `https`
 
     @property
     def addresses(self) -> tuple[str, ...]:

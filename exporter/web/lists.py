@@ -14,15 +14,13 @@ from msgspec.inspect import type_info
 from exporter.web.responses import json_text
 
 PAGE_ROWS: Final = 50
-AT_ONCE: Final = 2000
-"""Items between two turns of the event loop: about two milliseconds."""
+AT_ONCE: Final = 2000  # items between two turns of the event loop: about two milliseconds
 LARGEST_PAGE_BYTES: Final = 2 * 1024 * 1024
 ITEMS_AT_ONCE: Final = 50
 BYTES_AT_ONCE: Final = 128 * 1024
 
 T = TypeVar("T")
-_Keyed: TypeAlias = tuple[Any, int, T]
-"""A key, a number that orders equal keys, and the item."""
+_Keyed: TypeAlias = tuple[Any, int, T]  # a key, a number that orders equal keys, and the item
 
 
 class Ordered(Generic[T]):
@@ -73,10 +71,8 @@ class NumberedPage(Struct, Generic[T], frozen=True):
     """Some rows of a table."""
 
     rows: Sequence[T]
-    number: int
-    """From 1."""
-    matching: int
-    """Rows on all pages."""
+    number: int  # from 1
+    matching: int  # rows on all pages
     page_rows: int = PAGE_ROWS
 
     @property
@@ -120,18 +116,13 @@ def slices(items: Iterable[T]) -> Iterator[list[T]]:
 class Listing(Struct, frozen=True):
     """A page of documents, followed by a cursor."""
 
-    name: str
-    """Key of the items in the response."""
-    kind: type[Struct]
-    """Class of the items; its fields are the columns of a table."""
-    items: Iterator[Any]
-    """Each is made when it is written."""
-    has_more: bool = False
-    """Whether items follow these."""
+    name: str  # key of the items in the response
+    kind: type[Struct]  # class of the items; its fields are the columns of a table
+    items: Iterator[Any]  # each is made when it is written
+    has_more: bool = False  # whether items follow these
     cursor_of: Callable[[Any], str] | None = None
     """Returns the cursor of the page behind an item; None: there is one page."""
-    also: Mapping[str, Any] = {}
-    """Other keys of the response."""
+    also: Mapping[str, Any] = {}  # other keys of the response
 
 
 async def listing_text(listing: Listing, *, largest_bytes: int = LARGEST_PAGE_BYTES) -> str:

@@ -21,8 +21,7 @@ from exporter.web.view import FindingKind, FindingsView, RuleView, View
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
-LONGEST_TEXT: Final = 300
-"""Characters that a form may send in one field."""
+LONGEST_TEXT: Final = 300  # characters that a form may send in one field
 AGES: Final = {
     "under-1h": (-3600.0, inf),
     "over-1h": (-inf, -3600.0),
@@ -52,29 +51,23 @@ class Query(Struct, frozen=True, kw_only=True):
     account: str = ""
     app_id: str = ""
     task_id: str = ""
-    text: str = ""
-    """Part of a TaskId or ChannelId, or of a rule's name, title or owner; case is ignored."""
-    owner: str = ""
-    """Of the rule, else of the app."""
+    text: str = ""  # part of a TaskId or ChannelId, or of a rule's name, title or owner; case is ignored
+    owner: str = ""  # of the rule, else of the app
     rule: str = ""
     severity: str = ""
-    enabled: str = ""
-    """`true` or `false`: whether the rule is in force."""
+    enabled: str = ""  # `true` or `false`: whether the rule is in force
     outcome: FindingKind = FindingKind.VIOLATION
     task_region: str = ""
     mix_mode: str = ""
-    since: float = -inf
-    """Unix time."""
+    since: float = -inf  # Unix time
     until: float = inf
-    age: str = ""
-    """A key of `AGES`; `aged` turns it into `since` and `until`."""
+    age: str = ""  # a key of `AGES`; `aged` turns it into `since` and `until`
     format: str = "json"
     sort: str = "task"
     order: str = "asc"
     page: int = 1
     limit: int = DEFAULT_LIMIT
-    after: tuple[str, ...] = ()
-    """Names of the last item of the page before."""
+    after: tuple[str, ...] = ()  # names of the last item of the page before
 
     @property
     def descending(self) -> bool:
@@ -194,17 +187,12 @@ class Parameter(Struct, frozen=True, kw_only=True):
     """A parameter of a URL."""
 
     name: str
-    description: str = ""
-    """For the OpenAPI document, as `example` and `schema`."""
+    description: str = ""  # for the OpenAPI document, as `example` and `schema`
     example: str = ""
-    schema: Mapping[str, Any] = msgspec.field(default_factory=_any_text)
-    """JSON Schema, draft 2020-12."""
-    parse: Callable[[str], Any] = str
-    """Returns the value; raises ValueError."""
-    expected: str = "a value"
-    """What `parse` accepts."""
-    field: str = ""
-    """Which field of `Query` gets the value; empty: the one of this name."""
+    schema: Mapping[str, Any] = msgspec.field(default_factory=_any_text)  # JSON Schema, draft 2020-12
+    parse: Callable[[str], Any] = str  # returns the value; raises ValueError
+    expected: str = "a value"  # what `parse` accepts
+    field: str = ""  # which field of `Query` gets the value; empty: the one of this name
 
     @property
     def target(self) -> str:

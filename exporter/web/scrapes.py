@@ -25,8 +25,7 @@ class Scrapes:
     def __init__(self, limits: Limits, monotonic: Callable[[], float]) -> None:
         self._limits = limits
         self._monotonic = monotonic
-        self._under_way: dict[object, _Scrape] = {}
-        """The oldest first."""
+        self._under_way: dict[object, _Scrape] = {}  # the oldest first
 
     def bounded(self, handler: ScrapeHandler) -> ScrapeHandler:
         """Return a handler that sends 503 if too many scrapes are under way and none is slow."""

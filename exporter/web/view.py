@@ -21,8 +21,7 @@ class AppView(Struct, frozen=True):
     status: Status
     tasks: Mapping[tuple[str, str], int] | None
     """By (task_region, mix_mode); None while there is no data or it is withdrawn."""
-    next_update: float | None = None
-    """Unix time; None: not scheduled."""
+    next_update: float | None = None  # Unix time; None: not scheduled
     next_sweep: float | None = None
 
 
@@ -31,21 +30,16 @@ class BudgetView(Struct, frozen=True):
 
     accounts: tuple[str, ...]
     configured_rate: float
-    effective_rate: float
-    """Below the configured one after throttling."""
-    needed_rate: float
-    """For the configured intervals and the known number of tasks."""
-    waiting: int
-    """Requests waiting for a permit."""
+    effective_rate: float  # below the configured one after throttling
+    needed_rate: float  # for the configured intervals and the known number of tasks
+    waiting: int  # requests waiting for a permit
 
 
 class TasksView(Struct, frozen=True):
     """The accepted tasks of one app."""
 
-    status: Status
-    """If `data_available` is False, the tasks are those of the last good data."""
-    entries: Sequence[Entry]
-    """In any order; a copy."""
+    status: Status  # if `data_available` is False, the tasks are those of the last good data
+    entries: Sequence[Entry]  # in any order; a copy
 
 
 class TaskFinding(Struct, frozen=True):
@@ -53,8 +47,7 @@ class TaskFinding(Struct, frozen=True):
 
     rule: Rule
     outcome: Outcome
-    since: float | None
-    """Unix time at which a violation was first seen; None for other outcomes."""
+    since: float | None  # Unix time at which a violation was first seen; None for other outcomes
     detail: "FindingDetail"
 
 
@@ -63,18 +56,15 @@ class TaskView(Struct, frozen=True):
 
     status: Status
     entry: Entry
-    findings: tuple[TaskFinding, ...]
-    """In the order of the rules."""
+    findings: tuple[TaskFinding, ...]  # in the order of the rules
 
 
 class SweepStart(StrEnum):
     """Result of a request to read an app at once."""
 
     STARTED = "started"
-    BUSY = "busy"
-    """Another reading is under way."""
-    TOO_SOON = "too_soon"
-    """The last one of this app ended less than a minute ago."""
+    BUSY = "busy"  # another reading is under way
+    TOO_SOON = "too_soon"  # the last one of this app ended less than a minute ago
     UNKNOWN = "unknown"
 
 
@@ -90,10 +80,8 @@ class FindingDetail(Struct, frozen=True):
     """Texts of one finding."""
 
     message: str | None = None
-    exemption: str | None = None
-    """Name of the exemption, if exempted."""
-    reason: str | None = None
-    """Why the rule can't be evaluated."""
+    exemption: str | None = None  # name of the exemption, if exempted
+    reason: str | None = None  # why the rule can't be evaluated
 
 
 class FindingsView(Struct, frozen=True):
@@ -102,15 +90,11 @@ class FindingsView(Struct, frozen=True):
     account: str
     app_id: str
     rule: Rule
-    owner: str
-    """Of the rule, else of the app; may be empty."""
-    data_available: bool
-    """False: frozen, as of the last good data."""
+    owner: str  # of the rule, else of the app; may be empty
+    data_available: bool  # False: frozen, as of the last good data
     count: int
-    task_ids: Callable[[], Collection[str]]
-    """In any order; the TaskId of a finding about the whole app is empty."""
-    since: Mapping[str, float]
-    """Unix time at which it was first seen, where known, by TaskId."""
+    task_ids: Callable[[], Collection[str]]  # in any order; the TaskId of a finding about the whole app is empty
+    since: Mapping[str, float]  # Unix time at which it was first seen, where known, by TaskId
     detail: Callable[[str], FindingDetail]
 
 
@@ -122,22 +106,18 @@ class RuleTotals(Struct, frozen=True):
     not_applicable: int = 0
     exempted: int = 0
     unevaluable: int = 0
-    oldest_violation: float | None = None
-    """Unix time."""
+    oldest_violation: float | None = None  # Unix time
 
 
 class RuleView(Struct, frozen=True):
     """One rule."""
 
     rule: Rule
-    why_off: str | None = None
-    """Why it is not in force; None: it is."""
+    why_off: str | None = None  # why it is not in force; None: it is
     why_stopped: str | None = None
     """Why it is in force but no longer evaluated, with frozen findings; None: it is evaluated."""
-    totals: RuleTotals | None = None
-    """None: it was not evaluated for any app."""
-    reasons: Callable[[], Sequence[str]] = tuple
-    """Returns some reasons why it can't be evaluated for tasks."""
+    totals: RuleTotals | None = None  # None: it was not evaluated for any app
+    reasons: Callable[[], Sequence[str]] = tuple  # returns some reasons why it can't be evaluated for tasks
 
 
 class View(Protocol):

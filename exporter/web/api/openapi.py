@@ -51,10 +51,8 @@ class ApiEndpoint(Struct, frozen=True, kw_only=True):
     description: str
     respond: Callable[[View, Query, float], Awaitable[Listing | Struct]] | None
     """Returns the answer to a query at a Unix time; None: this description."""
-    answer: type[Struct] | None = None
-    """The Struct of a 200; None: any JSON object."""
-    parameters: tuple[Parameter, ...] = ()
-    """Of the query string."""
+    answer: type[Struct] | None = None  # the Struct of a 200; None: any JSON object
+    parameters: tuple[Parameter, ...] = ()  # of the query string
     path_parameters: tuple[Parameter, ...] = ()
 
 

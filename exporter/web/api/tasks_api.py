@@ -31,8 +31,7 @@ from exporter.web.query import (
 from exporter.web.responses import about, document_of
 from exporter.web.view import FindingKind, TasksView, TaskView, View
 
-MOST_PARTS: Final = 100
-"""Outputs, panes and user streams of one task that are shown; the service takes fewer."""
+MOST_PARTS: Final = 100  # outputs, panes and user streams of one task that are shown; the service takes fewer
 
 
 class OmittedDocument(Struct, kw_only=True):
@@ -124,8 +123,7 @@ def _omitted(parts: Sequence[Any]) -> int:
 PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_REGION, MIX_MODE, RULE, TASK_ID, FORMAT, LIMIT, cursor(names=3))
 
 _AppKey: TypeAlias = tuple[str, str]
-_Violations: TypeAlias = Mapping[str, Collection[str]]
-"""TaskIds that violate each rule of an app."""
+_Violations: TypeAlias = Mapping[str, Collection[str]]  # TaskIds that violate each rule of an app
 _Found: TypeAlias = tuple[Status, Entry]
 
 

@@ -42,8 +42,7 @@ PARAMETERS: Final = (
     cursor(names=4),
 )
 
-_Found: TypeAlias = tuple[FindingsView, str]
-"""A group of findings and a TaskId."""
+_Found: TypeAlias = tuple[FindingsView, str]  # a group of findings and a TaskId
 
 
 class ViolationDocument(Struct, kw_only=True):
@@ -95,8 +94,7 @@ async def violations_listing(groups: Iterable[FindingsView], query: Query, statu
     """
     on_page: list[tuple[FindingsView, Sequence[str]]] = []
     matching = 0
-    unseen = 0
-    """Findings on this page or behind it, at least."""
+    unseen = 0  # findings on this page or behind it, at least
     narrows = bool(query.task_id) or query.by_time
     for group in sorted(filter(query.matches_group, groups), key=_group_names):
         may_be_on_page = unseen <= query.limit and _group_names(group) >= query.after[:-1]

@@ -51,8 +51,7 @@ class TaskRow(Struct, frozen=True):
     """A row of the table of tasks."""
 
     entry: Entry
-    outputs: Sequence[str]
-    """Distinct hosts."""
+    outputs: Sequence[str]  # distinct hosts
     video: str
     audio: str
     violations: Mapping[Severity, int]
@@ -119,8 +118,7 @@ class RuleCount(Struct, frozen=True):
 
     rule: Rule
     count: int
-    oldest: float | None
-    """Unix time."""
+    oldest: float | None  # Unix time
 
 
 async def shown_app(view: View, account: str, app_id: str, query: Query) -> Mapping[str, Any] | None:

@@ -19,14 +19,12 @@ from exporter.web.responses import text_answer
 from exporter.web.url_prefix import NO_PREFIX, UrlPrefix
 from exporter.web.view import SweepStart, View
 
-APP: Final = "/apps/{account:[^/]+}/{app_id:[^/]+}"
-"""A name may hold anything, also braces."""
+APP: Final = "/apps/{account:[^/]+}/{app_id:[^/]+}"  # a name may hold anything, also braces
 TASK: Final = APP + "/tasks/{task_id:[^/]+}"
 COLLECT: Final = APP + "/collect"
 
 POLL_SECONDS: Final = 0.05
-SHORT_WAIT_POLLS: Final = 40
-"""Most readings end within these two seconds, so the page shows all of them."""
+SHORT_WAIT_POLLS: Final = 40  # most readings end within these two seconds, so the page shows all of them
 _STATIC: Final = {"style.css": "text/css", "pages.js": "text/javascript"}
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]

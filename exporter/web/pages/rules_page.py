@@ -16,10 +16,8 @@ class RuleRow(Struct, frozen=True):
     """A rule on the page."""
 
     shown: RuleView
-    reasons: Sequence[str]
-    """Why it can't be evaluated for some tasks."""
-    exemptions: Sequence[tuple[Exemption, bool]]
-    """Each, and whether it has ended."""
+    reasons: Sequence[str]  # why it can't be evaluated for some tasks
+    exemptions: Sequence[tuple[Exemption, bool]]  # each, and whether it has ended
 
 
 def shown_rules(view: View, query: Query, *, now: float) -> Mapping[str, Any]:

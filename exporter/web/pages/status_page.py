@@ -27,13 +27,10 @@ class AppRow(Struct, frozen=True):
     """An app on the page."""
 
     status: Status
-    tone: str
-    """good, waiting or bad."""
-    modes: Sequence[ModeCount] | None
-    """None: there is no data, or it is withdrawn."""
+    tone: str  # good, waiting or bad
+    modes: Sequence[ModeCount] | None  # None: there is no data, or it is withdrawn
     withdrawn: bool
-    violations: Mapping[Severity, int] | None
-    """Severest first; None: unknown, since there is no data."""
+    violations: Mapping[Severity, int] | None  # severest first; None: unknown, since there is no data
     next_update: float | None
     next_sweep: float | None
 

@@ -13,12 +13,9 @@ from exporter.rules.rule import Outcome
 from exporter.web.pages.app_page import newest
 from exporter.web.view import TaskFinding, View
 
-LONG_SIDE: Final = 960.0
-"""In units of the drawing."""
-MOST_PANES: Final = 40
-"""Drawn at most."""
-LEAST_OVERLAP: Final = 1e-6
-"""Share of the frame's area; less is rounding."""
+LONG_SIDE: Final = 960.0  # in units of the drawing
+MOST_PANES: Final = 40  # drawn at most
+LEAST_OVERLAP: Final = 1e-6  # share of the frame's area; less is rounding
 _DEFAULT_SIZE: Final = (16, 9)
 _LARGEST_ASPECT: Final = 4.0
 
@@ -40,13 +37,10 @@ class Rectangle(Struct, frozen=True):
 class DrawnPane(Struct, frozen=True):
     """A pane in the drawing."""
 
-    number: int
-    """Position in the task's list, from 1."""
+    number: int  # position in the task's list, from 1
     rectangle: Rectangle
-    layer: int
-    """ZOrder, else 0."""
-    leaves_frame: bool
-    """Whether a part is outside of the frame and not drawn."""
+    layer: int  # ZOrder, else 0
+    leaves_frame: bool  # whether a part is outside of the frame and not drawn
 
 
 class PaneLayout(Struct, frozen=True):
@@ -54,16 +48,11 @@ class PaneLayout(Struct, frozen=True):
 
     width: float
     height: float
-    panes: Sequence[DrawnPane]
-    """Lowest first."""
-    labels: Sequence[tuple[float, float, str]]
-    """Positions of pane numbers; panes that begin at one point share a label."""
-    overlaps: Sequence[Rectangle]
-    """Areas shared by panes of one layer."""
-    overlapping: frozenset[int]
-    """Numbers of panes that overlap another one of their layer."""
-    not_drawn: int
-    """Panes without a readable position in the frame, and those beyond `MOST_PANES`."""
+    panes: Sequence[DrawnPane]  # lowest first
+    labels: Sequence[tuple[float, float, str]]  # positions of pane numbers; panes that begin at one point share a label
+    overlaps: Sequence[Rectangle]  # areas shared by panes of one layer
+    overlapping: frozenset[int]  # numbers of panes that overlap another one of their layer
+    not_drawn: int  # panes without a readable position in the frame, and those beyond `MOST_PANES`
 
 
 def pane_layout(panes: Sequence[Pane], encoding: Encoding | None) -> PaneLayout | None:
@@ -143,8 +132,7 @@ def _shared(one: Rectangle, other: Rectangle) -> Rectangle | None:
 _CDNS: Final = {True: "Alibaba Cloud CDN", False: "another CDN", None: "not said"}
 _WORST_FIRST: Final = (Outcome.VIOLATION, Outcome.ERROR, Outcome.EXEMPT)
 
-Setting = tuple[str, str | None, str]
-"""Name, value (None: not set), and the vendor's field."""
+Setting = tuple[str, str | None, str]  # name, value (None: not set), and the vendor's field
 
 
 def shown_task(view: View, account: str, app_id: str, task_id: str) -> Mapping[str, Any] | None:

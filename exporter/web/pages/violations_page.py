@@ -21,8 +21,7 @@ class Finding(Struct, frozen=True, gc=False):
     """A finding before its texts are made."""
 
     group: FindingsView
-    task_id: str
-    """Empty for a finding about the whole app."""
+    task_id: str  # empty for a finding about the whole app
     since: float | None
 
 
@@ -39,10 +38,8 @@ class RuleSummary(Struct, frozen=True):
     rule: Rule
     apps: int
     count: int
-    oldest: float | None
-    """Unix time."""
-    owners: tuple[str, ...]
-    """Of the rule, else of the apps."""
+    oldest: float | None  # Unix time
+    owners: tuple[str, ...]  # of the rule, else of the apps
 
 
 async def shown_violations(view: View, query: Query, *, now: float) -> Mapping[str, Any]:

@@ -7,10 +7,8 @@ from exporter.core.regular_file import read_regular
 
 _MOST_BYTES: Final = 4 * 1024 * 1024
 
-Look = tuple[int, int, int, int]
-"""Changes when a file is written or replaced."""
-Looks = dict[Path, Look | None]
-"""None: the file does not exist."""
+Look = tuple[int, int, int, int]  # changes when a file is written or replaced
+Looks = dict[Path, Look | None]  # None: the file does not exist
 
 
 class SeenFiles:

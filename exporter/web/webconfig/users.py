@@ -14,8 +14,7 @@ import bcrypt
 
 from exporter.core.threads import Worker
 
-MOST_WAITING: Final = 16
-"""Requests of one address. The limit on connections bounds all together."""
+MOST_WAITING: Final = 16  # requests of one address. The limit on connections bounds all together
 MOST_SUSPECTS: Final = 10_000
 _IPV6_NETWORK_BITS: Final = 64
 
@@ -109,8 +108,7 @@ def client_of(remote: str | None) -> str:
 
 MOST_REMEMBERED: Final = 100
 MOST_REMEMBERED_WRONG: Final = 1000
-_MOST_PASSWORD_BYTES: Final = 72
-"""bcrypt ignores the rest."""
+_MOST_PASSWORD_BYTES: Final = 72  # bcrypt ignores the rest
 _SALT_AND_DIGEST: Final = 53
 _SHORTEST_HASH: Final = 59
 _HASH: Final = re.compile(rb"\$[\x00-2](?:\$|[^$].)(0[4-9]|[12][0-9]|3[01]).(.*)", re.DOTALL)

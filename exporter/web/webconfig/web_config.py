@@ -32,10 +32,8 @@ from exporter.web.webconfig.web_config_model import (
 class RequestRate(Struct, frozen=True):
     """How often requests are admitted."""
 
-    interval_seconds: float
-    """Between two requests; 0 or less: unlimited."""
-    burst: int
-    """Requests at once after a pause; 0 or less: none ever."""
+    interval_seconds: float  # between two requests; 0 or less: unlimited
+    burst: int  # requests at once after a pause; 0 or less: none ever
 
 
 class TokenBucket:
@@ -63,20 +61,14 @@ class TokenBucket:
 class WebConfig(Struct, frozen=True):
     """A web configuration that was read."""
 
-    tls: ssl.SSLContext | None = None
-    """None: plain HTTP."""
-    asks_for_http2: bool = False
-    """Explicitly."""
+    tls: ssl.SSLContext | None = None  # None: plain HTTP
+    asks_for_http2: bool = False  # explicitly
     headers: Mapping[str, str] = {}
-    users: Mapping[bytes, str] = {}
-    """Hashes by name; empty: no authentication."""
+    users: Mapping[bytes, str] = {}  # hashes by name; empty: no authentication
     rate: RequestRate | None = None
-    says_no_users: bool = False
-    """Explicitly: `basic_auth_users: {}`."""
-    client_auth_type: str = ""
-    """Empty: not given."""
-    client_limits: frozenset[str] = frozenset()
-    """Which of `client_ca` and `client_allowed_sans` are given."""
+    says_no_users: bool = False  # explicitly: `basic_auth_users: {}`
+    client_auth_type: str = ""  # empty: not given
+    client_limits: frozenset[str] = frozenset()  # which of `client_ca` and `client_allowed_sans` are given
 
     def __repr__(self) -> str:
         """Hide the hashes."""

@@ -127,8 +127,7 @@ class HttpServerConfig(Section):
 class RateLimit(Section):
     """`rate_limit`."""
 
-    interval: str = "0"
-    """A Go duration, or whole nanoseconds; 0: unlimited."""
+    interval: str = "0"  # a Go duration, or whole nanoseconds; 0: unlimited
     burst: Whole = 0
 
 
@@ -137,8 +136,7 @@ class WebConfigFile(Section):
 
     tls_server_config: TlsServerConfig = TlsServerConfig()
     http_server_config: HttpServerConfig = HttpServerConfig()
-    basic_auth_users: Annotated[Mapping[str, str], SkipEmpty] = {}
-    """Hashes by name."""
+    basic_auth_users: Annotated[Mapping[str, str], SkipEmpty] = {}  # hashes by name
     rate_limit: RateLimit = RateLimit()
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from exporter.core.task import UNREADABLE, Configuration, Encoding, Output, Pane, Sei, Task
+from exporter.core.task import UNREADABLE, Configuration, Encoding, Output, Pane, Task
 from exporter.metrics import labels
 from exporter.rules.rule import Outcome
 from exporter.web.pages.app_page import newest
@@ -162,76 +162,65 @@ def shown_task(view: View, account: str, app_id: str, task_id: str) -> Mapping[s
 
 def sections(task: Task) -> Sequence[tuple[str, Sequence[Setting]]]:
     """Return the settings of a task under headings; absent parts are left out."""
-    configuration = task.configuration
-    parts = [
-        ("General", _general(task)),
-        ("Source", _source(configuration)),
-        ("Video", _video(configuration)),
-        ("Audio", _audio(configuration)),
-        ("Users and background", _scene(configuration)),
-        ("SEI", [] if configuration.sei is None else _sei(configuration.sei)),
-    ]
-    return [(heading, settings) for heading, settings in parts if settings]
+    shown = task.configuration
+
+    def number(name: str, value: int | None, unit: str, field: str) -> Setting:
+        """Return a setting with its unit; an unreadable one differs from an absent one."""
+        is_unreadable = value is None and field in shown.field_errors
+        return name, UNREADABLE if is_unreadable else _text(value, unit), field
+
+    parts: dict[str, Sequence[Setting]] = {
+        "General": [
+            ("Channel", task.channel_id or None, "ChannelId"),
+            ("Region", shown.region, "Region"),
+            ("Mode", shown.mix_mode, "MixMode"),
+            number("Idle timeout", shown.idle_timeout_seconds, "s", "MaxIdleTime"),
+            ("Billing tier (estimate)", labels.billing_tier(shown).replace("_", " "), ""),
+        ]
+    }
+    if (source := shown.source) is not None:
+        parts["Source"] = [
+            ("Stream", source.stream_type, "SingleSubParams.StreamType"),
+            ("Source", source.source_type, "SingleSubParams.SourceType"),
+        ]
+    if (encoding := shown.encoding) is not None:
+        video, audio = encoding.video, encoding.audio
+        frames = "frame" if video.gop == 1 else "frames"
+        if video.gop is not None and video.framerate:
+            frames += f" ({video.gop / video.framerate:.3g} s)"
+        parts["Video"] = [
+            ("Codec", video.codec, "EncodeParams.VideoCodec"),
+            ("Profile", video.profile, "EnhancedParam.profile"),
+            ("Preset", video.preset, "EnhancedParam.preset"),
+            number("Width", video.width, "px", "EncodeParams.VideoWidth"),
+            number("Height", video.height, "px", "EncodeParams.VideoHeight"),
+            number("Bitrate", video.bitrate_kbps, "kbit/s", "EncodeParams.VideoBitrate"),
+            number("Frame rate", video.framerate, "fps", "EncodeParams.VideoFramerate"),
+            number("Group of pictures", video.gop, frames, "EncodeParams.VideoGop"),
+        ]
+        if encoding.audio_only:
+            parts["Video"] = [("Video", "none: audio only", "EncodeParams.AudioOnly")]
+        parts["Audio"] = [
+            number("Bitrate", audio.bitrate_kbps, "kbit/s", "EncodeParams.AudioBitrate"),
+            number("Channels", audio.channels, "", "EncodeParams.AudioChannels"),
+            number("Sample rate", audio.sample_rate_hertz, "Hz", "EncodeParams.AudioSampleRate"),
+        ]
+    parts["Users and background"] = _scene(shown)
+    if (sei := shown.sei) is not None:
+        parts["SEI"] = [
+            ("Payload type", None if sei.payload_type is None else str(sei.payload_type), "SeiParams.PayloadType"),
+            ("Volumes, follow IDR", _text(sei.layout_volume_follow_idr), "LayoutVolume.FollowIdr"),
+            ("Volumes, interval", _text(sei.layout_volume_interval_ms, "ms"), "LayoutVolume.Interval"),
+            ("Payload, follow IDR", _text(sei.pass_through_follow_idr), "PassThrough.FollowIdr"),
+            ("Payload, interval", _text(sei.pass_through_interval_ms, "ms"), "PassThrough.Interval"),
+            ("Payload", "set, not shown" if sei.has_payload else None, "PassThrough.PayloadContent"),
+        ]
+    return [(heading, settings) for heading, settings in parts.items() if settings]
 
 
 def output_address(output: Output) -> str:
     """Return scheme and host of an output."""
     return f"{output.scheme or 'no scheme'}://{output.host or 'no host'}"
-
-
-def _general(task: Task) -> Sequence[Setting]:
-    configuration = task.configuration
-    return [
-        ("Channel", task.channel_id or None, "ChannelId"),
-        ("Region", configuration.region, "Region"),
-        ("Mode", configuration.mix_mode, "MixMode"),
-        _number("Idle timeout", configuration.idle_timeout_seconds, "s", "MaxIdleTime", configuration),
-        ("Billing tier (estimate)", labels.billing_tier(configuration).replace("_", " "), ""),
-    ]
-
-
-def _source(configuration: Configuration) -> Sequence[Setting]:
-    source = configuration.source
-    if source is None:
-        return []
-    return [
-        ("Stream", source.stream_type, "SingleSubParams.StreamType"),
-        ("Source", source.source_type, "SingleSubParams.SourceType"),
-    ]
-
-
-def _video(configuration: Configuration) -> Sequence[Setting]:
-    encoding = configuration.encoding
-    if encoding is None:
-        return []
-    if encoding.audio_only:
-        return [("Video", "none: audio only", "EncodeParams.AudioOnly")]
-    video = encoding.video
-    frames = "frame" if video.gop == 1 else "frames"
-    if video.gop is not None and video.framerate:
-        frames += f" ({video.gop / video.framerate:.3g} s)"
-    return [
-        ("Codec", video.codec, "EncodeParams.VideoCodec"),
-        ("Profile", video.profile, "EnhancedParam.profile"),
-        ("Preset", video.preset, "EnhancedParam.preset"),
-        _number("Width", video.width, "px", "EncodeParams.VideoWidth", configuration),
-        _number("Height", video.height, "px", "EncodeParams.VideoHeight", configuration),
-        _number("Bitrate", video.bitrate_kbps, "kbit/s", "EncodeParams.VideoBitrate", configuration),
-        _number("Frame rate", video.framerate, "fps", "EncodeParams.VideoFramerate", configuration),
-        _number("Group of pictures", video.gop, frames, "EncodeParams.VideoGop", configuration),
-    ]
-
-
-def _audio(configuration: Configuration) -> Sequence[Setting]:
-    encoding = configuration.encoding
-    if encoding is None:
-        return []
-    audio = encoding.audio
-    return [
-        _number("Bitrate", audio.bitrate_kbps, "kbit/s", "EncodeParams.AudioBitrate", configuration),
-        _number("Channels", audio.channels, "", "EncodeParams.AudioChannels", configuration),
-        _number("Sample rate", audio.sample_rate_hertz, "Hz", "EncodeParams.AudioSampleRate", configuration),
-    ]
 
 
 def _scene(configuration: Configuration) -> Sequence[Setting]:
@@ -249,23 +238,6 @@ def _scene(configuration: Configuration) -> Sequence[Setting]:
         mode = configuration.background_render_mode
         settings.append(("Background mode", None if mode is None else str(mode), "Background.RenderMode"))
     return settings
-
-
-def _sei(sei: Sei) -> Sequence[Setting]:
-    return [
-        ("Payload type", None if sei.payload_type is None else str(sei.payload_type), "SeiParams.PayloadType"),
-        ("Volumes, follow IDR", _text(sei.layout_volume_follow_idr), "LayoutVolume.FollowIdr"),
-        ("Volumes, interval", _text(sei.layout_volume_interval_ms, "ms"), "LayoutVolume.Interval"),
-        ("Payload, follow IDR", _text(sei.pass_through_follow_idr), "PassThrough.FollowIdr"),
-        ("Payload, interval", _text(sei.pass_through_interval_ms, "ms"), "PassThrough.Interval"),
-        ("Payload", "set, not shown" if sei.has_payload else None, "PassThrough.PayloadContent"),
-    ]
-
-
-def _number(name: str, value: int | None, unit: str, field: str, configuration: Configuration) -> Setting:
-    """Return a setting with its unit; an unreadable one differs from an absent one."""
-    is_unreadable = value is None and field in configuration.field_errors
-    return name, UNREADABLE if is_unreadable else _text(value, unit), field
 
 
 def _text(value: int | None, unit: str = "") -> str | None:

@@ -8,157 +8,153 @@ from aiohttp import hdrs, web
 
 from exporter.core.clock import Clock
 from exporter.web.pages import app_page, rules_page, violations_page
-from exporter.web.pages.app_page import shown_app
 from exporter.web.pages.rendering import Renderer
-from exporter.web.pages.rules_page import shown_rules
 from exporter.web.pages.status_page import shown_status
 from exporter.web.pages.task_page import shown_task
-from exporter.web.pages.violations_page import shown_violations
 from exporter.web.query import BadQueryError, read_form
 from exporter.web.responses import text_answer
 from exporter.web.url_prefix import NO_PREFIX, UrlPrefix
 from exporter.web.view import SweepStart, View
 
 APP: Final = "/apps/{account:[^/]+}/{app_id:[^/]+}"  # a name may hold anything, also braces
-TASK: Final = APP + "/tasks/{task_id:[^/]+}"
-COLLECT: Final = APP + "/collect"
-
 POLL_SECONDS: Final = 0.05
 SHORT_WAIT_POLLS: Final = 40  # most readings end within these two seconds, so the page shows all of them
 _STATIC: Final = {"style.css": "text/css", "pages.js": "text/javascript"}
+_NOT_STARTED: Final = {
+    SweepStart.BUSY: (409, "Another app is being read on demand: try again later."),
+    SweepStart.TOO_SOON: (
+        429,
+        "This app was read on demand less than a minute ago: see its last reading, or try again later.",
+    ),
+}
 
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+PageHandler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class ErrorPageError(Exception):
+    """Shown as a page: status, title, message, and a link that leads on."""
+
+    def __init__(self, status: int, title: str, message: str, link: str, link_text: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.shown = {"title": title, "message": message, "link": link, "link_text": link_text}
 
 
 def page_routes(
     view: View, clock: Clock, prefix: UrlPrefix = NO_PREFIX, *, telemetry_path: str
 ) -> Iterable[web.RouteDef]:
     """Return the routes of all pages; `prefix` and `telemetry_path` are for links."""
-    renderer = Renderer(clock, prefix.links, telemetry_path)
-
-    async def status(_request: web.Request) -> web.Response:
-        return renderer.answer("status", **shown_status(view))
-
-    async def app(request: web.Request) -> web.Response:
-        account, app_id = request.match_info["account"], request.match_info["app_id"]
-        shown = await shown_app(view, account, app_id, read_form(request.query, app_page.PARAMETERS))
-        if shown is None:
-            return _unknown_app(renderer, account, app_id)
-        return renderer.answer("app", **shown)
-
-    async def task(request: web.Request) -> web.Response:
-        account, app_id = request.match_info["account"], request.match_info["app_id"]
-        task_id = request.match_info["task_id"]
-        shown = shown_task(view, account, app_id, task_id)
-        if shown is None:
-            return renderer.answer(
-                "error",
-                status=404,
-                title="No such task",
-                message=f"The app {app_id} of the account {account} has no task {task_id}, or has it no more.",
-                link=renderer.app_path(account, app_id),
-                link_text="To the app",
-            )
-        return renderer.answer("task", **shown)
-
-    async def violations(request: web.Request) -> web.Response:
-        query = read_form(request.query, violations_page.PARAMETERS)
-        return renderer.answer("violations", **await shown_violations(view, query, now=clock.now()))
-
-    async def rules(request: web.Request) -> web.Response:
-        return renderer.answer(
-            "rules", **shown_rules(view, read_form(request.query, rules_page.PARAMETERS), now=clock.now())
-        )
+    pages = _Pages(view, clock, prefix, Renderer(clock, prefix.links, telemetry_path))
 
     async def config(_request: web.Request) -> web.Response:
         return text_answer(view.redacted_config())
 
-    readable: tuple[tuple[str, Handler], ...] = (
-        ("/", status),
-        (APP, app),
-        (TASK, task),
-        ("/violations", violations),
-        ("/rules", rules),
-    )
     return (
-        *(web.get(path, _with_error_pages(renderer, prefix, handler)) for path, handler in readable),
-        *_collect_routes(view, clock, renderer),
+        web.get("/", pages.with_errors(pages.status)),
+        web.get(APP, pages.with_errors(pages.app)),
+        web.get(f"{APP}/tasks/{{task_id:[^/]+}}", pages.with_errors(pages.task)),
+        web.get(f"{APP}/collect", pages.with_errors(pages.report)),
+        web.post(f"{APP}/collect", pages.with_errors(pages.collect)),
+        web.get("/violations", pages.with_errors(pages.violations)),
+        web.get("/rules", pages.with_errors(pages.rules)),
         *(web.get(f"/static/{name}", _static(name, content_type)) for name, content_type in _STATIC.items()),
         web.get("/config", config),
     )
 
 
-def _collect_routes(view: View, clock: Clock, renderer: Renderer) -> Iterable[web.RouteDef]:
-    """Return the page of a reading on demand, and what starts one."""
+class _Pages:
+    """Handlers of requests for pages."""
 
-    async def report(request: web.Request) -> web.Response:
-        account, app_id = request.match_info["account"], request.match_info["app_id"]
-        if view.tasks(account, app_id) is None:
-            return _unknown_app(renderer, account, app_id)
-        return renderer.answer("collect", account=account, app_id=app_id, report=view.sweep_report(account, app_id))
+    def __init__(self, view: View, clock: Clock, prefix: UrlPrefix, renderer: Renderer) -> None:
+        self._view = view
+        self._clock = clock
+        self._prefix = prefix
+        self._renderer = renderer
 
-    async def collect(request: web.Request) -> web.Response:
-        account, app_id = request.match_info["account"], request.match_info["app_id"]
-        start = view.collect_now(account, app_id)
+    def with_errors(self, handler: PageHandler) -> PageHandler:
+        """Return a handler that shows errors as pages."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except ErrorPageError as error:
+                return self._renderer.answer("error", status=error.status, **error.shown)
+            except BadQueryError as error:
+                link = self._prefix.link_to(request.path)
+                shown = {"title": "This can't be answered", "message": str(error), "link": link}
+                return self._renderer.answer("error", status=400, **shown, link_text="Without filters")
+
+        return answer
+
+    async def status(self, _request: web.Request) -> web.Response:
+        """All apps."""
+        return self._renderer.answer("status", **shown_status(self._view))
+
+    async def app(self, request: web.Request) -> web.Response:
+        """One app."""
+        account, app_id = _app_of(request)
+        shown = await app_page.shown_app(self._view, account, app_id, read_form(request.query, app_page.PARAMETERS))
+        if shown is None:
+            raise self._unknown_app(account, app_id)
+        return self._renderer.answer("app", **shown)
+
+    async def task(self, request: web.Request) -> web.Response:
+        """One task."""
+        account, app_id = _app_of(request)
+        task_id = request.match_info["task_id"]
+        shown = shown_task(self._view, account, app_id, task_id)
+        if shown is None:
+            message = f"The app {app_id} of the account {account} has no task {task_id}, or has it no more."
+            raise ErrorPageError(404, "No such task", message, self._renderer.app_path(account, app_id), "To the app")
+        return self._renderer.answer("task", **shown)
+
+    async def violations(self, request: web.Request) -> web.Response:
+        """Findings of rules."""
+        query = read_form(request.query, violations_page.PARAMETERS)
+        return self._renderer.answer(
+            "violations", **await violations_page.shown_violations(self._view, query, now=self._clock.now())
+        )
+
+    async def rules(self, request: web.Request) -> web.Response:
+        """All rules."""
+        query = read_form(request.query, rules_page.PARAMETERS)
+        return self._renderer.answer("rules", **rules_page.shown_rules(self._view, query, now=self._clock.now()))
+
+    async def report(self, request: web.Request) -> web.Response:
+        """The last reading on demand."""
+        account, app_id = _app_of(request)
+        if self._view.tasks(account, app_id) is None:
+            raise self._unknown_app(account, app_id)
+        return self._renderer.answer(
+            "collect", account=account, app_id=app_id, report=self._view.sweep_report(account, app_id)
+        )
+
+    async def collect(self, request: web.Request) -> web.Response:
+        """Start a reading on demand, and show it once it has ended or takes long."""
+        account, app_id = _app_of(request)
+        start = self._view.collect_now(account, app_id)
         if start is SweepStart.UNKNOWN:
-            return _unknown_app(renderer, account, app_id)
-        if start is SweepStart.BUSY:
-            return _refused(renderer, 409, "Another app is being read on demand: try again later.", account, app_id)
-        if start is SweepStart.TOO_SOON:
-            message = "This app was read on demand less than a minute ago: see its last reading, or try again later."
-            return _refused(renderer, 429, message, account, app_id)
+            raise self._unknown_app(account, app_id)
+        if start in _NOT_STARTED:
+            code, message = _NOT_STARTED[start]
+            raise ErrorPageError(code, "Not collected", message, self._renderer.app_path(account, app_id), "To the app")
         for _ in range(SHORT_WAIT_POLLS):
-            begun = view.sweep_report(account, app_id)
+            begun = self._view.sweep_report(account, app_id)
             if begun is None or begun.ended:
                 break
-            await clock.sleep(POLL_SECONDS)
-        return web.Response(status=303, headers={hdrs.LOCATION: renderer.app_path(account, app_id, "collect")})
+            await self._clock.sleep(POLL_SECONDS)
+        return web.Response(status=303, headers={hdrs.LOCATION: self._renderer.app_path(account, app_id, "collect")})
 
-    return (web.get(COLLECT, report), web.post(COLLECT, collect))
-
-
-def _with_error_pages(renderer: Renderer, prefix: UrlPrefix, handler: Handler) -> Handler:
-    """Show a bad query as a page."""
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except BadQueryError as error:
-            return renderer.answer(
-                "error",
-                status=400,
-                title="This can't be answered",
-                message=str(error),
-                link=prefix.link_to(request.path),
-                link_text="Without filters",
-            )
-
-    return answer
+    def _unknown_app(self, account: str, app_id: str) -> ErrorPageError:
+        message = f"The account {account} has no app {app_id} in the configuration."
+        return ErrorPageError(404, "No such app", message, f"{self._renderer.root}/", "To all apps")
 
 
-def _unknown_app(renderer: Renderer, account: str, app_id: str) -> web.Response:
-    return renderer.answer(
-        "error",
-        status=404,
-        title="No such app",
-        message=f"The account {account} has no app {app_id} in the configuration.",
-        link=f"{renderer.root}/",
-        link_text="To all apps",
-    )
+def _app_of(request: web.Request) -> tuple[str, str]:
+    return request.match_info["account"], request.match_info["app_id"]
 
 
-def _refused(renderer: Renderer, status: int, message: str, account: str, app_id: str) -> web.Response:
-    return renderer.answer(
-        "error",
-        status=status,
-        title="Not collected",
-        message=message,
-        link=renderer.app_path(account, app_id),
-        link_text="To the app",
-    )
-
-
-def _static(name: str, content_type: str) -> Handler:
+def _static(name: str, content_type: str) -> PageHandler:
     body = resources.files("exporter.web").joinpath("static", name).read_bytes()
 
     async def answer(_request: web.Request) -> web.Response:

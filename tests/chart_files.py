@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from exporter.config.json_schema import json_schema
+from tests.references.configuration_schema import json_schema
 
 CHART: Final = "deploy/helm/rtcmpu-exporter"
 RULE_FILES: Final = tuple(sorted((Path(__file__).parent.parent / "deploy/prometheus").glob("rtcmpu.*.yml")))

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from exporter.config.config_reference import configuration_markdown
-from exporter.config.json_schema import json_schema_text
-from exporter.metrics.catalogue import metrics_markdown
-from exporter.rules.rules_reference import rules_markdown
 from exporter.web.api.api_routes import openapi_text
 from grafana.generate import dashboard_files
 from tests.chart_files import chart_files
 from tests.document_tables import documents_with_tables
+from tests.references.configuration_reference import configuration_markdown
+from tests.references.configuration_schema import json_schema_text
+from tests.references.metrics_reference import metrics_markdown
+from tests.references.rules_reference import rules_markdown
 
 ROOT = Path(__file__).parent.parent
 

@@ -4,7 +4,6 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from exporter.config.config_reference import configuration_markdown
 from exporter.config.credential_kinds import KINDS
 from exporter.config.model import (
     Account,
@@ -20,6 +19,7 @@ from exporter.config.model import (
     RuleSwitch,
 )
 from exporter.config.section import keys_of
+from tests.references.configuration_reference import configuration_markdown
 
 MAPPINGS: tuple[type[BaseModel], ...] = (
     Config, Account, App, Quota, Expect, Range, Collection, Policy, RuleSwitch, Metrics, Buckets,

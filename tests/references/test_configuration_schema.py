@@ -6,10 +6,10 @@ import jsonschema
 import pytest
 import yaml
 
-from exporter.config.config_reference import EXAMPLE
-from exporter.config.json_schema import json_schema
 from exporter.config.loader import load
 from exporter.config.mistakes import ConfigError
+from tests.references.configuration_reference import EXAMPLE
+from tests.references.configuration_schema import json_schema
 
 HERE = Path(__file__).parent
 GOOD = sorted((HERE / "good").glob("*.yml"))

@@ -13,8 +13,8 @@ from exporter.rules.default_rules import default_rules
 from exporter.rules.rule import Outcome, Severity
 from exporter.rules.rule_files import WrittenRule
 from exporter.rules.rule_tests import run_cases
-from exporter.rules.rules_reference import CONFIGURATION_EXAMPLE, RULE_FILE_EXAMPLE, RULE_KEYS, rules_markdown
 from exporter.rules.vocabulary import walk
+from tests.references.rules_reference import CONFIGURATION_EXAMPLE, RULE_FILE_EXAMPLE, RULE_KEYS, rules_markdown
 
 TEXT = rules_markdown()
 

@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from exporter import __version__
-from exporter.commands import exit_codes
+from exporter.commands import ExitCode
 from exporter.config.loader import from_flags
 from exporter.config.mistakes import ConfigError, UsageError
 from exporter.config.model import DEFAULT_ENDPOINT
@@ -28,27 +28,27 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit code, as `commands/exit_codes.py` lists them."""
+    """Run the program; returns its exit code, as `commands.ExitCode` lists them."""
     try:
         return int(cli.main(None if arguments is None else list(arguments), PROGRAM, standalone_mode=False) or 0)
     except click.ClickException as error:
         where = getattr(error, "ctx", None)
         path = PROGRAM if where is None else where.command_path
         sys.stderr.write(f"{path}: {error.format_message().rstrip('.')}; see {path} --help\n")
-        return exit_codes.USAGE
+        return ExitCode.USAGE
     except (ConfigError, UsageError) as error:
         sys.stderr.write(f"{error}\n")
-        return exit_codes.USAGE
+        return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
-        return exit_codes.INTERRUPTED
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exit_codes.FOUND
+        return ExitCode.FOUND
     except Exception as error:  # noqa: BLE001 - a bug must not look like a finding or a mistake of usage
         from exporter.service.supervisor import written
 
         sys.stderr.write(f"{PROGRAM}: internal error, please report it\n{written(error)}\n")
-        return exit_codes.INTERNAL
+        return ExitCode.INTERNAL
 
 
 class Commands(click.Group):

@@ -1,1 +1,19 @@
-"""What each command does, one file a command; `exporter/cli.py` says how it is asked for."""
+"""One module for each command, and what a command's end means to a script."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit codes of all commands."""
+
+    FINE = 0
+    FOUND = 1
+    """Violations, or rule tests that fail."""
+    USAGE = 2
+    """The command line or the configuration is wrong."""
+    UNREAD = 3
+    """An app could not be read, or there was nothing to read; findings count more."""
+    INTERNAL = 70
+    """A bug of the program ended it, with a traceback; as EX_SOFTWARE of sysexits.h."""
+    INTERRUPTED = 130
+    """Ctrl-C ended a command that ends by itself."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from exporter import __version__
-from exporter.commands import exit_codes
+from exporter.commands import ExitCode
 from exporter.commands.audit_report import AppFindings, Audit, Violation, as_json, gather
 from exporter.commands.console import console, table
 from exporter.commands.junit import as_junit
@@ -57,8 +57,8 @@ async def _audit(source: ConfigurationSource, output: Output, fail_on: Severity 
             sys.stdout.write(as_junit(found, fail_on))
     some_failed = name_failing(apps)
     if found.fails(fail_on):
-        return exit_codes.FOUND
-    return exit_codes.UNREAD if some_failed else exit_codes.FINE
+        return ExitCode.FOUND
+    return ExitCode.UNREAD if some_failed else ExitCode.FINE
 
 
 def _print_tables(audit: Audit, most_examples: int) -> None:

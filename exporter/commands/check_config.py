@@ -12,7 +12,7 @@ from exporter.aliyun.transport import open_session
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import Window
 from exporter.collector.requests import AppRequests
-from exporter.commands import exit_codes
+from exporter.commands import ExitCode
 from exporter.commands.console import console, printable
 from exporter.config.capacity import Forecast, forecast, series_of_app
 from exporter.config.durations import format_duration
@@ -55,7 +55,7 @@ def check_config(source: ConfigurationSource, path: Path, *, probe: bool, web_co
             out.print(f"  {name:<15} {text}", markup=False)
     if probe:
         out.print()
-    return run(_probe(config)) if probe else exit_codes.FINE
+    return run(_probe(config)) if probe else ExitCode.FINE
 
 
 def _loaded(source: ConfigurationSource, web_config_file: Path | None) -> Loaded:
@@ -130,7 +130,7 @@ async def _probe(config: Config) -> int:
         await accesses.close()
     for (name, app_id), (_, outcome) in zip(apps, outcomes, strict=True):
         console().print(f"{name}/{app_id}: {outcome}", markup=False)
-    return exit_codes.FINE if all(is_fine for is_fine, _ in outcomes) else exit_codes.UNREAD
+    return ExitCode.FINE if all(is_fine for is_fine, _ in outcomes) else ExitCode.UNREAD
 
 
 async def _outcome(requests: AppRequests, app: AppKey, supervisor: Supervisor) -> tuple[bool, str]:

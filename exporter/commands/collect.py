@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from exporter import __version__
-from exporter.commands import exit_codes
+from exporter.commands import ExitCode
 from exporter.commands.console import console, table
 from exporter.commands.sweep_once import name_failing, sweep
 from exporter.core import log
@@ -57,7 +57,7 @@ async def _collect(source: ConfigurationSource, output: Output, metrics: SelfMet
         sys.stdout.write(_NOT_PLAIN.sub(lambda found: json.dumps(found[0])[1:-1], document) + "\n")
     else:
         _print_table(apps)
-    return exit_codes.UNREAD if name_failing(apps) else exit_codes.FINE
+    return ExitCode.UNREAD if name_failing(apps) else ExitCode.FINE
 
 
 def _as_json(app: MonitoredApp) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from exporter import __version__
-from exporter.commands import exit_codes
+from exporter.commands import ExitCode
 from exporter.commands.simulate import cannot_listen
 from exporter.config.credential_kinds import AccessKey
 from exporter.config.model import Account, App, Collection, Config, Expect, Quota, Range
@@ -59,11 +59,11 @@ def demo(options: Options, simulator_host: str, simulator_port: int) -> int:
         run(_run(options, simulator_host, simulator_port, metrics))
     except OSError as error:
         sys.stderr.write(cannot_listen(simulator_host, simulator_port, error, "--simulator.listen-address"))
-        return exit_codes.USAGE
+        return ExitCode.USAGE
     except ListenError as error:
         sys.stderr.write(f"{error}\n")
-        return exit_codes.USAGE
-    return exit_codes.FINE
+        return ExitCode.USAGE
+    return ExitCode.FINE
 
 
 async def _run(options: Options, simulator_host: str, simulator_port: int, metrics: SelfMetrics) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from exporter.commands import exit_codes
+from exporter.commands import ExitCode
 from exporter.commands.console import console, printable, table
 from exporter.config.model import Policy
 from exporter.rules.cel_language import Language
@@ -37,7 +37,7 @@ def list_rules(source: ConfigurationSource, output: Output, now: float) -> int:
         sys.stdout.write(_as_json(rule_set, policy, now))
     else:
         _print_tables(rule_set, policy, now)
-    return exit_codes.FINE
+    return ExitCode.FINE
 
 
 def run_tests(paths: Sequence[Path]) -> int:
@@ -63,7 +63,7 @@ def run_tests(paths: Sequence[Path]) -> int:
     for untested in without_case:
         _say(f"{untested.source}: {untested.name}: no test case")
     _say(f"{_number(len(rules), 'rule')}, {_number(passed + failed, 'case')}: {passed} passed, {failed} failed")
-    return exit_codes.FOUND if failed else exit_codes.FINE
+    return ExitCode.FOUND if failed else ExitCode.FINE
 
 
 def _say(line: str) -> None:

@@ -5,7 +5,7 @@ import random
 import sys
 
 from exporter import __version__
-from exporter.commands import exit_codes
+from exporter.commands import ExitCode
 from exporter.config.mistakes import ConfigError, UsageError
 from exporter.core import log
 from exporter.core.clock import SystemClock
@@ -42,5 +42,5 @@ def serve(
         run(daemon.run())
     except (ConfigError, ListenError, UsageError) as error:
         sys.stderr.write(f"{error}\n")
-        return exit_codes.USAGE
-    return exit_codes.FINE
+        return ExitCode.USAGE
+    return ExitCode.FINE

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from exporter.commands import exit_codes
+from exporter.commands import ExitCode
 from exporter.service.process import run
 from exporter.simulator import simulated_server as server
 from exporter.simulator.service import Service
@@ -36,7 +36,7 @@ def simulate(options: SimulatorOptions, host: str, port: int) -> int:
         service = build_service(options)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
-        return exit_codes.USAGE
+        return ExitCode.USAGE
     return _serve_until_signal(service, accesses, host, port)
 
 
@@ -55,8 +55,8 @@ def _serve_until_signal(service: Service, accesses: Sequence[_Access], host: str
         run(_serve(service, accesses, host, port))
     except OSError as error:
         sys.stderr.write(cannot_listen(host, port, error, "--listen-address"))
-        return exit_codes.USAGE
-    return exit_codes.FINE
+        return ExitCode.USAGE
+    return ExitCode.FINE
 
 
 def cannot_listen(host: str, port: int, error: OSError, flag: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from exporter.commands.exit_codes import USAGE
+from exporter.commands import ExitCode
 from exporter.service.daemon import BEAT_SECONDS, DRAIN_SECONDS
 from tests.support.command_line import parsed
 from tests.support.processes import ROOT
@@ -65,7 +65,7 @@ def test_the_times_fit_the_program() -> None:
     assert float(setting(SERVICE, "TimeoutStopSec")) >= 2 * DRAIN_SECONDS
     assert setting(SERVICE, "ExecReload") == "/bin/kill -HUP $MAINPID"
     assert setting(SERVICE, "Restart") == "on-failure"
-    assert int(setting(SERVICE, "RestartPreventExitStatus")) == USAGE
+    assert int(setting(SERVICE, "RestartPreventExitStatus")) == ExitCode.USAGE
 
 
 @pytest.mark.parametrize("further", ["", "--web.systemd-socket"])

@@ -12,8 +12,9 @@ from exporter.config.capacity import limiter_groups
 from exporter.config.files import Files, is_file
 from exporter.config.mistakes import Mistakes, Position
 from exporter.config.model import DEFAULT_ENDPOINT, Account, App, AppId, Config
+from exporter.config.section import describe, kind_of
 from exporter.config.validation import find, items_at, text_at, validate
-from exporter.config.value_types import Endpoint, describe, kind_of
+from exporter.config.value_types import Endpoint
 from exporter.config.yaml_nodes import Items, Node, Scalar
 from exporter.config.yaml_nodes import Mapping as MappingNode
 from exporter.core.regular_file import state_file_refusal

@@ -32,13 +32,13 @@ from exporter.config.value_types import (
     Switch,
     Whole,
 )
-from exporter.core.resolution import RESOLUTIONS
 from exporter.core.task import (
     AUDIO_CHANNELS,
     AUDIO_SAMPLE_RATES_HERTZ,
     MIX_MODES,
     PUSH_SCHEMES,
     REGIONS,
+    RESOLUTIONS,
     VIDEO_CODECS,
     VIDEO_PRESETS,
     VIDEO_PROFILES,

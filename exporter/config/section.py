@@ -1,8 +1,13 @@
-"""What all mappings of a configuration have in common."""
+"""Mappings of a configuration, and what the types of their values are in words."""
 
+import difflib
+import itertools
+import types
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, Final, Self, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, Self, TypeVar, Union, get_args, get_origin
 
+import annotated_types as bounds
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -14,11 +19,114 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from exporter.config.value_types import NONE, Kind, OrNone, is_secret, kind_of
-from exporter.core.secret import SecretFile
+from exporter.config.durations import format_duration
+from exporter.config.value_types import DURATION_WORDS, NONE, Choices, Expected, Matches, OrNone
+from exporter.core.secret import Secret, SecretFile
 
 FILE_SUFFIX: Final = "_file"
+T = TypeVar("T")
 V = TypeVar("V")
+
+
+class Kind(NamedTuple):
+    """A type without its annotations, and what they say."""
+
+    core: Any
+    metadata: tuple[Any, ...]
+    nullable: bool
+
+    def find(self, kind: type[T]) -> T | None:
+        """Return the outermost annotation of a type."""
+        return next((one for one in reversed(self.metadata) if isinstance(one, kind)), None)
+
+    @property
+    def models(self) -> tuple[type[BaseModel], ...]:
+        """The mappings that it can be."""
+        members = get_args(self.core) if _is_union(self.core) else (self.core,)
+        cores = [kind_of(member).core for member in members]
+        return tuple(core for core in cores if isinstance(core, type) and issubclass(core, BaseModel))
+
+    @property
+    def item(self) -> Any:
+        """The type of a list's items or of a table's values; None for anything else."""
+        arguments = get_args(self.core)
+        origin = get_origin(self.core)
+        if origin in {tuple, list}:
+            return arguments[0]
+        return arguments[1] if isinstance(origin, type) and issubclass(origin, Mapping) else None
+
+
+def kind_of(annotation: Any, metadata: Sequence[Any] = ()) -> Kind:
+    """Take a type's annotations and its None apart from it."""
+    found = tuple(metadata)
+    nullable = False
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation, *more = get_args(annotation)
+            fields = [one.metadata if isinstance(one, FieldInfo) else [one] for one in more]
+            found = (*itertools.chain.from_iterable(fields), *found)
+        elif _is_union(annotation) and type(None) in get_args(annotation):
+            nullable = True
+            annotation = Union[tuple(one for one in get_args(annotation) if one is not type(None))]  # noqa: UP007 - built
+        else:
+            return Kind(annotation, found, nullable)
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in {Union, types.UnionType}
+
+
+def describe(kind: Kind) -> str:  # noqa: PLR0911 - one for each kind
+    """Return what a value must be, in words that go on from `expected`."""
+    expected = kind.find(Expected) or kind.find(Matches)
+    if expected is not None:
+        return expected.words + (_describe_bounds(kind, format_duration) if expected is DURATION_WORDS else "")
+    if kind.models:
+        return "a mapping (key: value)"
+    origin = get_origin(kind.core)
+    choices = kind.find(Choices)
+    if choices is not None:
+        return one_of([str(value) for value in choices.values])
+    if origin in {tuple, list}:
+        return "a list"
+    if kind.item is not None:
+        return "a mapping (name: value)"
+    if kind.core is bool:
+        return "true or false"
+    if kind.core in {int, float}:
+        number = "a whole number" if kind.core is int else "a number"
+        return number + _describe_bounds(kind, _shown_number) + (f", or {NONE}" if OrNone in kind.metadata else "")
+    longest = kind.find(bounds.MaxLen)
+    return f"at most {longest.max_length} characters" if longest else "a text"
+
+
+def nearest(text: str, names: Sequence[str], cutoff: float = 0.6) -> str | None:
+    """Return the one of the names that a mistyped one may mean."""
+    folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(text.casefold()[:80], folded, n=1, cutoff=cutoff)
+    return folded[near[0]] if near else None
+
+
+def one_of(names: Sequence[str]) -> str:
+    """Join names as alternatives."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def is_secret(kind: Kind) -> bool:
+    """Whether a value can also stand in a file that the key with `_file` names."""
+    return isinstance(kind.core, type) and issubclass(kind.core, Secret)
+
+
+def _shown_number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def _describe_bounds(kind: Kind, show: Callable[[float], str]) -> str:
+    words = ((bounds.Gt, "gt", "more than"), (bounds.Ge, "ge", "at least"), (bounds.Le, "le", "at most"))
+    found = [(word, getattr(kind.find(bound), name, None)) for bound, name, word in words]
+    parts = [f"{word} {show(value)}" for word, value in found if value is not None]
+    return ", " + " and ".join(parts) if parts else ""
 
 
 def _describe_secret_files(schema: dict[str, Any], model: type[BaseModel]) -> None:

@@ -9,19 +9,8 @@ from pydantic_core import ErrorDetails
 
 from exporter.config.files import ExpansionError, expand
 from exporter.config.mistakes import Mistakes, Position
-from exporter.config.section import FILE_SUFFIX, keys_of, kinds_of
-from exporter.config.value_types import (
-    Choices,
-    Expected,
-    Kind,
-    Text,
-    Unfit,
-    describe,
-    is_secret,
-    kind_of,
-    nearest,
-    one_of,
-)
+from exporter.config.section import FILE_SUFFIX, Kind, describe, is_secret, keys_of, kind_of, kinds_of, nearest, one_of
+from exporter.config.value_types import Choices, Expected, Text, Unfit
 from exporter.config.yaml_nodes import TAGGED, Items, Node, Scalar
 from exporter.config.yaml_nodes import Mapping as MappingNode
 

@@ -4,22 +4,19 @@ A value of a file arrives as `Text`, as it is written there. Values that code pa
 Every type says in words what is expected of it, for error messages, `docs/configuration.md` and the JSON Schema.
 """
 
-import difflib
 import ipaddress
 import itertools
 import math
 import re
-import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple, Self, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, NamedTuple, Self, TypeVar
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import annotated_types as bounds
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -27,12 +24,11 @@ from pydantic import (
     ValidationInfo,
     WithJsonSchema,
 )
-from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from exporter.config.durations import PATTERN as DURATION_PATTERN
 from exporter.config.durations import format_duration, parse_duration
-from exporter.core.secret import HIDDEN, Secret
+from exporter.core.secret import HIDDEN
 
 NONE: Final = "none"
 """How a number that may be absent is written when it is absent."""
@@ -258,10 +254,10 @@ AnySwitch = Annotated[bool, BeforeValidator(lambda value: _parse_switch(value, _
 """With all the words of YAML 1.1, as Go reads it."""
 _AS_DURATION: Final = PlainSerializer(format_duration, when_used="json")
 _DURATION_SCHEMA: Final = WithJsonSchema({"type": "string", "pattern": f"^(?:{DURATION_PATTERN})$", "minLength": 1})
-_DURATION: Final = Expected("a duration such as 100ms, 30s, 5m or 1h30m")
-Duration = Annotated[float, BeforeValidator(_parse_duration), _AS_DURATION, _DURATION_SCHEMA, _DURATION]
+DURATION_WORDS: Final = Expected("a duration such as 100ms, 30s, 5m or 1h30m")
+Duration = Annotated[float, BeforeValidator(_parse_duration), _AS_DURATION, _DURATION_SCHEMA, DURATION_WORDS]
 """In seconds."""
-WholeDuration = Annotated[int, BeforeValidator(_parse_duration), _AS_DURATION, _DURATION_SCHEMA, _DURATION]
+WholeDuration = Annotated[int, BeforeValidator(_parse_duration), _AS_DURATION, _DURATION_SCHEMA, DURATION_WORDS]
 """In whole seconds."""
 Day = Annotated[date, BeforeValidator(_parse_day), Expected("a date such as 2027-01-31, from 1970 to 9998")]
 Moment = Annotated[
@@ -304,109 +300,3 @@ SkipEmpty = BeforeValidator(
 T = TypeVar("T")
 Some = Annotated[tuple[T, ...], bounds.MinLen(1)]
 """A list that is not empty."""
-
-
-class Kind(NamedTuple):
-    """A type without its annotations, and what they say."""
-
-    core: Any
-    metadata: tuple[Any, ...]
-    nullable: bool
-
-    def find(self, kind: type[T]) -> T | None:
-        """Return the outermost annotation of a type."""
-        return next((one for one in reversed(self.metadata) if isinstance(one, kind)), None)
-
-    @property
-    def models(self) -> tuple[type[BaseModel], ...]:
-        """The mappings that it can be."""
-        members = get_args(self.core) if _is_union(self.core) else (self.core,)
-        cores = [kind_of(member).core for member in members]
-        return tuple(core for core in cores if isinstance(core, type) and issubclass(core, BaseModel))
-
-    @property
-    def item(self) -> Any:
-        """The type of a list's items or of a table's values; None for anything else."""
-        arguments = get_args(self.core)
-        origin = get_origin(self.core)
-        if origin in {tuple, list}:
-            return arguments[0]
-        return arguments[1] if isinstance(origin, type) and issubclass(origin, Mapping) else None
-
-
-def kind_of(annotation: Any, metadata: Sequence[Any] = ()) -> Kind:
-    """Take a type's annotations and its None apart from it."""
-    found = tuple(metadata)
-    nullable = False
-    while True:
-        if get_origin(annotation) is Annotated:
-            annotation, *more = get_args(annotation)
-            fields = [one.metadata if isinstance(one, FieldInfo) else [one] for one in more]
-            found = (*itertools.chain.from_iterable(fields), *found)
-        elif _is_union(annotation) and type(None) in get_args(annotation):
-            nullable = True
-            annotation = Union[tuple(one for one in get_args(annotation) if one is not type(None))]  # noqa: UP007 - built
-        else:
-            return Kind(annotation, found, nullable)
-
-
-def _is_union(annotation: Any) -> bool:
-    return get_origin(annotation) in {Union, types.UnionType}
-
-
-def describe(kind: Kind) -> str:  # noqa: PLR0911 - one for each kind
-    """Return what a value must be, in words that go on from `expected`."""
-    expected = kind.find(Expected) or kind.find(Matches)
-    if expected is not None:
-        return expected.words + (_describe_bounds(kind, format_duration) if expected is _DURATION else "")
-    if kind.models:
-        return "a mapping (key: value)"
-    origin = get_origin(kind.core)
-    choices = kind.find(Choices)
-    if choices is not None:
-        return one_of([str(value) for value in choices.values])
-    if origin in {tuple, list}:
-        return "a list"
-    if kind.item is not None:
-        return "a mapping (name: value)"
-    if kind.core is bool:
-        return "true or false"
-    if kind.core in {int, float}:
-        number = "a whole number" if kind.core is int else "a number"
-        return number + _describe_bounds(kind, _shown_number) + (f", or {NONE}" if OrNone in kind.metadata else "")
-    longest = kind.find(bounds.MaxLen)
-    return f"at most {longest.max_length} characters" if longest else "a text"
-
-
-def describe_bounds(kind: Kind) -> str:
-    """Return the limits of a duration, with a comma before them."""
-    return _describe_bounds(kind, format_duration)
-
-
-def nearest(text: str, names: Sequence[str], cutoff: float = 0.6) -> str | None:
-    """Return the one of the names that a mistyped one may mean."""
-    folded = {name.casefold(): name for name in names}
-    near = difflib.get_close_matches(text.casefold()[:80], folded, n=1, cutoff=cutoff)
-    return folded[near[0]] if near else None
-
-
-def one_of(names: Sequence[str]) -> str:
-    """Join names as alternatives."""
-    *others, last = names
-    return f"{', '.join(others)} or {last}" if others else last
-
-
-def is_secret(kind: Kind) -> bool:
-    """Whether a value can also stand in a file that the key with `_file` names."""
-    return isinstance(kind.core, type) and issubclass(kind.core, Secret)
-
-
-def _shown_number(value: float) -> str:
-    return str(int(value)) if float(value).is_integer() else str(value)
-
-
-def _describe_bounds(kind: Kind, show: Callable[[float], str]) -> str:
-    words = ((bounds.Gt, "gt", "more than"), (bounds.Ge, "ge", "at least"), (bounds.Le, "le", "at most"))
-    found = [(word, getattr(kind.find(bound), name, None)) for bound, name, word in words]
-    parts = [f"{word} {show(value)}" for word, value in found if value is not None]
-    return ", " + " and ".join(parts) if parts else ""

@@ -11,8 +11,7 @@ from msgspec import Struct, field
 from exporter.collector.status import Status
 from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets
-from exporter.core.resolution import pixels
-from exporter.core.task import MIXED, Configuration, Encoding
+from exporter.core.task import MIXED, Configuration, Encoding, pixels
 from exporter.metrics import labels
 from exporter.metrics.family import Distribution, LabelValues
 from exporter.rules.findings import PolicyReport

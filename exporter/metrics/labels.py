@@ -6,7 +6,7 @@ documentation names a default.
 
 from typing import Final
 
-from exporter.core import resolution as frame_size
+from exporter.core import task as frame_size
 from exporter.core.collection_state import Part, State
 from exporter.core.task import (
     AUDIO_CHANNELS,

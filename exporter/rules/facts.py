@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, structs
 
-from exporter.core import resolution as frame_size
+from exporter.core import task as frame_size
 from exporter.core.task import MIXED, Audio, Configuration, Encoding, Pane, Video
 
 MOST: Final = 2**63 - 1

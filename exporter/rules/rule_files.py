@@ -11,10 +11,10 @@ from msgspec import Struct
 from pydantic import BaseModel, BeforeValidator, Field, create_model
 
 from exporter.config.durations import parse_duration
+from exporter.config.files import SourceText
 from exporter.config.mistakes import Mistakes, Position
 from exporter.config.model import RuleName, SeverityName
 from exporter.config.section import Section
-from exporter.config.source_text import SourceText
 from exporter.config.validation import items_at, text_at, validate
 from exporter.config.value_types import (
     Choices,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.config.files import SourceText
 from exporter.config.mistakes import Mistakes
-from exporter.config.source_text import SourceText
 from exporter.config.yaml_nodes import Mapping, Scalar, compose
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.core.resolution import RESOLUTIONS, pixels, resolution
+from exporter.core.task import RESOLUTIONS, pixels, resolution
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ import pytest
 
 from exporter.cli import cli
 from exporter.config.model import Config
-from exporter.config.section import kinds_of
-from exporter.config.value_types import Kind, kind_of
+from exporter.config.section import Kind, kind_of, kinds_of
 from exporter.core.clock import SystemClock
 from exporter.core.collection_state import State
 from exporter.metrics.catalogue import declarations

@@ -21,8 +21,8 @@ from exporter.config.model import (
     Range,
     RuleSwitch,
 )
-from exporter.config.section import FILE_SUFFIX, keys_of, kinds_of
-from exporter.config.value_types import Choices, DefaultNote, Kind, describe, is_secret, kind_of
+from exporter.config.section import FILE_SUFFIX, Kind, describe, is_secret, keys_of, kind_of, kinds_of
+from exporter.config.value_types import Choices, DefaultNote
 
 EXAMPLE: Final = """\
 accounts:

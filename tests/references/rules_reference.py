@@ -7,8 +7,8 @@ from typing import Final
 from msgspec import Struct
 
 from exporter.config.model import Expect
+from exporter.config.section import Kind as ValueKind
 from exporter.config.section import keys_of, kinds_of
-from exporter.config.value_types import Kind as ValueKind
 from exporter.rules.default_rules import default_rules
 from exporter.rules.rule import Rule
 from exporter.rules.vocabulary import Fact, Kind, Variables, facts_of, walk

@@ -15,7 +15,7 @@ from exporter.aliyun.errors import ApiError
 from exporter.aliyun.transport import open_session
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import Window
-from exporter.commands import exit_codes
+from exporter.commands import ExitCode
 from exporter.commands.check_config import check_config
 from exporter.config.credential_kinds import AccessKey, CredentialsUri, DefaultChain
 from exporter.config.model import Account, App, Config
@@ -106,7 +106,7 @@ async def test_a_probe_keeps_the_budget_that_accounts_share(capsys: pytest.Captu
         accounts.append(account("bad", "http://nowhere.invalid"))
         source = ConfigurationSource.of_config(Config(accounts=tuple(accounts)))
         with logging_restored():
-            assert await asyncio.to_thread(check_config, source, Path("x.yml"), probe=True) == exit_codes.UNREAD
+            assert await asyncio.to_thread(check_config, source, Path("x.yml"), probe=True) == ExitCode.UNREAD
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.endswith("ok: it has no task") for line in lines) == 2 * RATE
     assert any(line.startswith("bad/a: network_error: ") for line in lines)

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from exporter.aliyun.client import Client
 from exporter.collector.collector import Collector
-from exporter.commands import exit_codes
+from exporter.commands import ExitCode
 from exporter.commands.audit import _audit
 from exporter.commands.check_config import _probe
 from exporter.commands.collect import _collect
@@ -171,7 +171,7 @@ async def test_commands_show_the_other_apps_after_a_bug_in_one(
                 case _:
                     code = await _probe(config)
     shown = capsys.readouterr()
-    assert code == exit_codes.UNREAD
+    assert code == ExitCode.UNREAD
     (first, second) = (next(line for line in shown.out.splitlines() if app in line) for app in ("app-1", "app-2"))
     assert "internal_error" in first
     assert re.search(r"\bok\b", second)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from exporter.config.mistakes import Mistakes, Position
+from exporter.config.section import one_of
 from exporter.config.validation import find
-from exporter.config.value_types import one_of
 from exporter.config.yaml_nodes import Node
 from exporter.web.webconfig.seen_files import SeenFiles
 from exporter.web.webconfig.web_config_model import CIPHER_SUITES, CURVES, VERSIONS, TlsServerConfig

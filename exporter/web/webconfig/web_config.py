@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from exporter.config.files import Files
 from exporter.config.mistakes import ConfigError, Mistakes
+from exporter.config.section import one_of
 from exporter.config.validation import find, validate
-from exporter.config.value_types import one_of
 from exporter.config.yaml_nodes import Mapping as MappingNode
 from exporter.config.yaml_nodes import Node, Scalar, compose
 from exporter.core.threads import Worker

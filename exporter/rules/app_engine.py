@@ -139,8 +139,10 @@ class AppPolicy:
         """Judge the next task of the backlog, in which it stays where that fails."""
         task_id, scope = self.backlog.take()
         known, entry = self._judged.get(task_id), self._inventory.get(task_id)
+        if entry is not None and (known is None or known.task is not entry.task):
+            scope = Scope.ALL
         try:
-            if entry is not None and self._evaluator.prepare(self._subject(entry)):
+            if entry is not None and self._evaluator.prepare(self._subject(entry), scope):
                 self.backlog.mark(task_id, scope)
             elif entry is not None:
                 self._judge(entry, known, scope)
@@ -217,8 +219,6 @@ class AppPolicy:
         task, subject = entry.task, self._subject(entry)
         before = nothing_known(len(self._evaluator.rules)) if known is None else known.outcomes
         is_other = known is None or known.task is not task
-        if is_other:
-            scope = Scope.ALL
         if scope is Scope.ALL and self._common.shared_outputs is not None:
             self._common.shared_outputs.replace(self.key, task.task_id, None if known is None else known.task, task)
         after = self._evaluator.outcomes(subject, before, scope)

@@ -21,10 +21,14 @@ MOST_COST: Final = 128_000_000
 """A unit is less than half a nanosecond; a byte of memory counts as four: at most 0.05 s or 32 MB, usually far less."""
 
 MOST_TOTAL_COST: Final = 8 * MOST_COST
-"""Of all rules of files together: those that name more than a task's configuration are evaluated without a pause."""
+"""Of all rules of files together, for one task."""
 
-PAUSE_COST: Final = MOST_COST // 16
-"""A rule that can cost more is evaluated by itself: the event loop gets its turn before the next."""
+MESSAGE_FACTOR: Final = MOST_TOTAL_COST // MOST_COST
+"""By which messages count towards that: those of all violations of a task are made in one turn of the event loop."""
+
+TURN_COST: Final = MOST_COST // 16
+"""Rules that can cost more together are evaluated in parts, each of so much or of one rule: the event loop gets its
+turn between them."""
 
 MOST_ITERATIONS: Final = 10_000
 """Of all loops of one evaluation together: the library stops at more."""

@@ -1,13 +1,13 @@
 """Evaluates the rules of one app, as few of them as a change needs and all that it can at once."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from exporter.rules.backlog import Scope
 from exporter.rules.cel_language import Activation, EvaluationError, Expression, Language
 from exporter.rules.compiled_rule import CompiledRule
-from exporter.rules.cost import MOST_COST, PAUSE_COST
+from exporter.rules.cost import TURN_COST
 from exporter.rules.rule import CODES, EXEMPT, FROZEN, VIOLATION, Outcome, frozen_as, without_exemptions
 from exporter.rules.subject import Subject
 
@@ -38,8 +38,8 @@ class SharedEvaluations:
         return self._memories.setdefault((tuple(map(_conditions, rules)), app), _Memory())
 
     def program(self, rules: Sequence[CompiledRule]) -> Expression | None:
-        """Return one expression with the outcomes of some rules; None where they are better evaluated one by one."""
-        if len(rules) == 1 or sum(rule.cost for rule in rules) > MOST_COST:
+        """Return one expression with the outcomes of some rules; None where they have to be evaluated one by one."""
+        if len(rules) == 1:
             return None
         key = tuple((rule.when, rule.expect) for rule in rules)
         program = self._programs.get(key) or self._language.compile_list(map(_outcome_code, rules))
@@ -59,10 +59,11 @@ class Evaluator:
 
     def __init__(self, rules: Iterable[CompiledRule], app: Hashable, shared: SharedEvaluations) -> None:
         groups: dict[_Kind, list[CompiledRule]] = {}
-        for place, rule in enumerate(rules):
-            groups.setdefault(_kind(rule, place), []).append(rule)
-        self._groups = [_Group(kind, groups[kind], app, shared) for kind in sorted(groups)]
+        for rule in rules:
+            groups.setdefault(_kind(rule), []).append(rule)
+        self._groups = [_Group(kind, part, app, shared) for kind in sorted(groups) for part in _parts(groups[kind])]
         self.rules = tuple(rule for group in self._groups for rule in group.rules)
+        self._is_costly = sum(group.cost for group in self._groups) > TURN_COST
         self._with_exemptions = [place for place, rule in enumerate(self.rules) if rule.rule.exempt]
 
     @property
@@ -75,13 +76,15 @@ class Evaluator:
         """Whether some violations may be exempt."""
         return bool(self._with_exemptions)
 
-    def prepare(self, subject: Subject) -> bool:
-        """Evaluate one costly rule whose outcome is not remembered yet; return whether there was one."""
-        for group in self._groups:
-            if group.is_costly and not group.remembers(subject):
-                group.outcomes(subject)
-                return True
-        return False
+    def prepare(self, subject: Subject, scope: Scope) -> bool:
+        """Evaluate some rules, if `outcomes` would take longer than a turn of the event loop; return whether it did."""
+        if not self._is_costly:
+            return False
+        unknown = [group for group in self._groups if group.scope <= scope and not group.remembers(subject)]
+        if len(unknown) < 2 or sum(group.cost for group in unknown) <= TURN_COST:
+            return False
+        unknown[0].evaluate(subject)
+        return True
 
     def outcomes(self, subject: Subject, before: bytes, scope: Scope) -> bytes:
         """Return the outcomes for a task.
@@ -121,8 +124,6 @@ class _Kind(NamedTuple):
     is_remembered: bool
     depends_on_app: bool
     shares: bool
-    place: int
-    """Of a costly rule, which is a group of its own; 0: all others."""
 
 
 class _Group:
@@ -130,34 +131,36 @@ class _Group:
 
     def __init__(self, kind: _Kind, rules: Sequence[CompiledRule], app: Hashable, shared: SharedEvaluations) -> None:
         self.scope = kind.scope
-        self.is_costly = kind.place > 0 and kind.is_remembered
+        self.cost = sum(rule.cost for rule in rules)
         self.rules = tuple(rules)
         self._kind = kind
         self._shared = shared
         self._variables = frozenset[str]().union(*(rule.uses for rule in rules))
-        self._memory = shared.memory(rules, app if kind.depends_on_app else None) if kind.is_remembered else None
+        self._memory = shared.memory(rules, app if kind.depends_on_app else None) if kind.is_remembered else _Memory()
         self._program: Expression | None = None
         self._is_compiled = False
 
     def remembers(self, subject: Subject) -> bool:
         """Whether nothing has to be evaluated."""
-        outcomes = None if self._memory is None else self._memory.get(self._key(subject))
+        outcomes = self._memory.get(self._key(subject))
         return outcomes is not None and not self._is_evaluated_again(outcomes)
 
-    def _key(self, subject: Subject) -> Hashable:
-        return (subject.configuration, subject.shared_outputs if self._kind.shares else None)
+    def evaluate(self, subject: Subject) -> None:
+        """Evaluate these rules; what depends on more than the configuration is kept until it is asked for."""
+        if len(self._memory) >= (MOST_REMEMBERED if self._kind.is_remembered else 1):
+            self._memory.clear()
+        self._memory[self._key(subject)] = self._evaluate(subject)
 
     def outcomes(self, subject: Subject) -> bytes:
         """Return the outcomes of these rules."""
-        if self._memory is None:
-            return self._evaluate(subject)
+        if not self.remembers(subject):
+            self.evaluate(subject)
         key = self._key(subject)
-        outcomes = self._memory.get(key)
-        if outcomes is None or self._is_evaluated_again(outcomes):
-            if len(self._memory) >= MOST_REMEMBERED:
-                self._memory.clear()
-            outcomes = self._memory[key] = self._evaluate(subject)
-        return outcomes
+        return self._memory[key] if self._kind.is_remembered else self._memory.pop(key)
+
+    def _key(self, subject: Subject) -> Hashable:
+        what = subject.configuration if self._kind.is_remembered else subject.whole_task
+        return (what, subject.shared_outputs if self._kind.shares else None)
 
     def _evaluate(self, subject: Subject) -> bytes:
         activation = subject.activation(self._variables)
@@ -183,7 +186,7 @@ class _Group:
         )
 
 
-def _kind(rule: CompiledRule, place: int) -> _Kind:
+def _kind(rule: CompiledRule) -> _Kind:
     is_remembered = rule.uses <= OF_A_CONFIGURATION
     scope = Scope.ALL
     if rule.uses & TIME:
@@ -194,9 +197,20 @@ def _kind(rule: CompiledRule, place: int) -> _Kind:
         scope=scope,
         is_remembered=is_remembered,
         depends_on_app=is_remembered and APP in rule.uses,
-        shares=is_remembered and SHARED_OUTPUTS in rule.uses,
-        place=1 + place if rule.cost > PAUSE_COST else 0,
+        shares=SHARED_OUTPUTS in rule.uses,
     )
+
+
+def _parts(rules: Iterable[CompiledRule]) -> Iterator[Sequence[CompiledRule]]:
+    """Divide rules so that each part takes a turn of the event loop at most, or is one rule."""
+    part, cost = list[CompiledRule](), 0
+    for rule in sorted(rules, key=lambda rule: rule.cost):
+        cost += rule.cost
+        if part and cost > TURN_COST:
+            yield part
+            part, cost = [], rule.cost
+        part.append(rule)
+    yield part
 
 
 def _conditions(rule: CompiledRule) -> tuple[str, str]:

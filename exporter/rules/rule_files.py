@@ -32,7 +32,7 @@ from exporter.config.value_types import (
 from exporter.config.yaml_nodes import Node, Scalar, compose
 from exporter.rules.cel_language import CompileMistake, Language
 from exporter.rules.compiled_rule import CompiledRule, RuleError, compile_rule
-from exporter.rules.cost import MOST_TOTAL_COST
+from exporter.rules.cost import MESSAGE_FACTOR, MOST_TOTAL_COST
 from exporter.rules.rule import Case, Exemption, Outcome, Rule, Severity
 from exporter.rules.vocabulary import Kind, Variables, facts_of
 
@@ -248,7 +248,8 @@ def compile_rules(placed: Iterable[PlacedRule], language: Language, mistakes: Mi
         try:
             rule = compile_rule(one.rule, language)
             compiled.append(rule)
-            before, total = total, total + rule.cost + (0 if rule.message is None else rule.message.cost)
+            message_cost = 0 if rule.message is None else rule.message.cost
+            before, total = total, total + rule.cost + MESSAGE_FACTOR * message_cost
             if before <= MOST_TOTAL_COST < total:
                 mistakes.add(one.name_place, f"rule {one.rule.name} {_TOO_MUCH}")
         except RuleError as error:

@@ -40,6 +40,11 @@ class Subject:
         self.seconds = now
 
     @property
+    def whole_task(self) -> Task:
+        """The task with all that is its own."""
+        return self._entry.task
+
+    @property
     def configuration(self) -> Configuration:
         """What the task shares with those that are set up alike."""
         return self._entry.task.configuration

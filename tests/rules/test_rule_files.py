@@ -242,10 +242,11 @@ def test_any_rules_are_accepted_or_refused(language: Language, rules: object, st
 
 def test_many_costly_rules_are_too_much_together(language: Language) -> None:
     """Each would be accepted alone; the first that is too much is named at its place, once."""
-    costly = "task.panes.all(p, task.panes.all(q, p.x <= q.x + 9.0))"
-    rules = [f"  - {{name: r{number}, title: T, severity: info, expect: '{costly}'}}\n" for number in range(80)]
-    assert len(compiled("rules:\n" + "".join(rules[:5]), "a.yml", language)) == 5
-    with pytest.raises(
-        ConfigError, match=r"^a\.yml:\d+:12: rule r\d+ and those before it can take too much time[^\n]*$"
-    ):
-        compiled("rules:\n" + "".join(rules), "a.yml", language)
+    pairs = "task.panes.all(p, task.panes.all(q, p.x <= q.x + 9.0))"
+    for key, costly, number in (("expect", pairs, 5), ("expect: 'true', message", f"string({pairs})", 1)):
+        rules = [f"  - {{name: r{each}, title: T, severity: info, {key}: '{costly}'}}\n" for each in range(16 * number)]
+        assert len(compiled("rules:\n" + "".join(rules[:number]), "a.yml", language)) == number
+        with pytest.raises(
+            ConfigError, match=r"^a\.yml:\d+:12: rule r\d+ and those before it can take too much time[^\n]*$"
+        ):
+            compiled("rules:\n" + "".join(rules), "a.yml", language)

@@ -4,15 +4,17 @@ Values are made fit for CEL on the way: whole numbers have 64 bits there, and te
 nor NUL. What a rule can cost follows from the sizes of values, so these are limited, too.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from ipaddress import ip_address
 from itertools import combinations
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, structs
 
 from exporter.core import task as frame_size
-from exporter.core.task import MIXED, Audio, Configuration, Encoding, Pane, Video
+from exporter.core.task import MIXED, Audio, Configuration, Encoding, Output, Pane, Video
 
 MOST: Final = 2**63 - 1
 LEAST: Final = -(2**63)
@@ -31,6 +33,12 @@ REMEMBERED_PARTS: Final = 2048
 
 _NO_ENCODING: Final = Encoding(audio_only=False, video=Video(), audio=Audio())
 _EDGES: Final = frozenset({"x", "y", "width", "height"})
+_DOMAIN: Final = re.compile(r"[^.]\.[^.]")
+_RESERVED_NAME: Final = re.compile(
+    r"^example\.(com|net|org)\.?$|\.(example|internal|invalid|lan|local|localhost|test|home\.arpa)\.?$"
+)
+"""Names of RFC 2606, 6761, 6762 and 8375, and usual ones of private networks. `push.example.com` is not among them: it
+stands for a name of one's own in many a configuration, this program's demonstration included."""
 _TRANSCODING: Final = ("panes", "users", "user_streams", "has_background", "background_render_mode", "sei")
 
 
@@ -46,7 +54,7 @@ def facts(configuration: Configuration) -> dict[str, Any]:
         "has_multi_stream_url": configuration.has_multi_stream_url,
         "video": _video(encoding.video),
         "audio": _part(encoding.audio),
-        "outputs": [_part(output) for output in configuration.outputs],
+        "outputs": list(map(_output, configuration.outputs)),
         "user_streams": [_user_stream(*stream) for stream in configuration.user_streams],
         "has_background": configuration.has_background,
         "field_errors": list(map(short_text, configuration.field_errors)),
@@ -97,7 +105,7 @@ def facts_of_case(task: Mapping[str, Any]) -> dict[str, Any]:
         **given,
         "video": _with_derived(given.get("video", {})),
         "audio": given.get("audio", {}),
-        "outputs": [{"scheme": "", "host": "", "has_userinfo": False, **output} for output in given.get("outputs", ())],
+        "outputs": list(map(_output_of_case, given.get("outputs", ()))),
         "panes": panes,
     }
     if "sei" in given:
@@ -158,6 +166,27 @@ def _part(part: Struct) -> dict[str, Any]:
 def _video(video: Video) -> dict[str, Any]:
     """Return `task.video`."""
     return _with_derived(_part(video))
+
+
+@lru_cache(maxsize=REMEMBERED_PARTS)
+def _output(output: Output) -> dict[str, Any]:
+    """Return one of `task.outputs`."""
+    return {**_part(output), "has_private_host": _is_private(output.host)}
+
+
+def _output_of_case(output: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one of `task.outputs` that a test gives in part."""
+    host = output.get("host", "")
+    return {"scheme": "", "host": host, "has_userinfo": False, "has_private_host": _is_private(host), **output}
+
+
+def _is_private(host: str) -> bool:
+    """Whether no push from the internet can reach a host, as far as its name or address says."""
+    try:
+        address = ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return bool(host) and (_DOMAIN.search(host) is None or _RESERVED_NAME.search(host) is not None)
+    return not address.is_global or address.is_multicast
 
 
 @lru_cache(maxsize=REMEMBERED_PARTS)

@@ -66,6 +66,13 @@ class OutputFacts(Struct, frozen=True, kw_only=True):
     host: Annotated[str, _about("In lower case, without user and port; empty if the URL has none.")] = ""
     is_ali_cdn: Annotated[bool | None, _about("IsAliCdn; absent if not stated.")] = None
     has_userinfo: Annotated[bool, _about("Whether the URL contains `user:password@`.")] = False
+    has_private_host: Annotated[
+        bool,
+        _about(
+            "Derived: whether the host is an address that is not global, a name without a domain, or a reserved name"
+            " such as `localhost`, `a.local`, `a.test` and `example.com`."
+        ),
+    ] = False
 
 
 class PaneFacts(Struct, frozen=True, kw_only=True):

@@ -32,9 +32,9 @@ def test_each_budget_is_forecast_once(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_series_are_forecast(capsys: pytest.CaptureFixture[str]) -> None:
-    """An app with all default rules has some 500 series, and fewer without them; the scrape job's limit follows."""
+    """An app with all default rules has some 700 series, and fewer without them; the scrape job's limit follows."""
     accounts = (Account(name="one", apps=(App(id="a"), App(id="b"))),)
-    for policy, least, most in ((Policy(), 900, 1300), (Policy(default_rules=False), 500, 900)):
+    for policy, least, most in ((Policy(), 1200, 1600), (Policy(default_rules=False), 500, 900)):
         line = _shown(Config(accounts=accounts, policy=policy), capsys)[1]
         found = re.fullmatch(
             r"/metrics has about ([0-9,]+) series: set the scrape job's sample_limit to ([0-9,]+) or more", line

@@ -64,5 +64,5 @@ def test_what_changes_can_become_a_violation() -> None:
     clock = ManualClock()
     service = demo.demo_service(now=clock).service
     assert violations(service, "relay-only")["expect-mix-mode"] == set()
-    clock.advance(600)
+    clock.advance(1800)
     assert violations(service, "relay-only")["expect-mix-mode"]

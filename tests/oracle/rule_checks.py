@@ -6,11 +6,12 @@ A check returns whether the task violates the rule; None: the rule does not appl
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
+from ipaddress import ip_address
 from itertools import combinations
 from types import MappingProxyType
 from typing import Final
 
-from tests.oracle.written_task import WrittenPane, WrittenTask, has_user, scheme_of
+from tests.oracle.written_task import WrittenPane, WrittenTask, has_user, host_of, scheme_of
 
 Check = Callable[[WrittenTask], bool | None]
 
@@ -66,6 +67,16 @@ def _gop(task: WrittenTask) -> bool | None:
     return Fraction(gop, framerate) > 4 if gop is not None and framerate else None
 
 
+def _short_gop(task: WrittenTask) -> bool | None:
+    gop, framerate = task.numbers.get("VideoGop"), task.numbers.get("VideoFramerate")
+    return Fraction(gop, framerate) < Fraction(1, 2) if gop and framerate else None
+
+
+def _odd_size(task: WrittenTask) -> bool | None:
+    sides = [task.numbers[name] for name in ("VideoWidth", "VideoHeight") if name in task.numbers]
+    return any(side % 2 for side in sides) if sides else None
+
+
 def _bits_per_pixel(task: WrittenTask) -> bool | None:
     numbers = [task.numbers.get(f"Video{name}") or 0 for name in ("Bitrate", "Width", "Height", "Framerate")]
     if 0 in numbers:
@@ -108,7 +119,32 @@ def _audio_only(violated: Check) -> Check:
 
 
 def _everyone(task: WrittenTask) -> bool | None:
-    return task.users == 0 if task.transcoding and "UserInfos" not in task.unreadable else None
+    return not task.user_streams if task.transcoding and "UserInfos" not in task.unreadable else None
+
+
+def _without_layout(task: WrittenTask) -> bool | None:
+    is_readable = not {"Layout", "UserPanes"} & {*task.unreadable}
+    return not task.panes if task.encoding and not task.audio_only and is_readable else None
+
+
+def _users_screen(task: WrittenTask) -> bool | None:
+    screens = [stream for stream, kind in task.user_streams if kind == "screen"]
+    return any(stream != "video" for stream in screens) if screens else None
+
+
+def _is_private(url: str) -> bool:
+    """Whether no push from the internet reaches the host."""
+    host = host_of(url)
+    try:
+        return not ip_address(host.removeprefix("[")).is_global
+    except ValueError:
+        end = host.rpartition(".")[2]
+        return bool(host) and ("." not in host or host == "example.com" or end in {"local", "internal", "test"})
+
+
+def _h265(task: WrittenTask) -> bool | None:
+    flags = [flag for url, flag in task.urls.items() if flag is not None and scheme_of(url) in {"rtmp", "rtmps"}]
+    return not all(flags) if flags and task.names.get("VideoCodec") == "H.265" else None
 
 
 def _screen(task: WrittenTask) -> bool | None:
@@ -190,7 +226,9 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
         "video-framerate-out-of-range": _number("VideoFramerate", 1, 60),
         "video-gop-out-of-range": _number("VideoGop", 1, 60),
         "video-size-out-of-range": _of_video(_size),
+        "video-size-odd": _of_video(_odd_size),
         "gop-too-long": _of_video(_gop),
+        "gop-too-short": _of_video(_short_gop),
         "bits-per-pixel-implausible": _of_video(_bits_per_pixel),
         "video-codec-unknown": _name("VideoCodec"),
         "video-profile-unknown": _name("profile"),
@@ -215,11 +253,15 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
         "audio-only-with-video-settings": _audio_only(
             lambda task: bool(task.names) or any(name.startswith("Video") for name in task.numbers)
         ),
+        "video-without-layout": _in_mode("mixed", _without_layout),
         "screen-share-without-video": _screen,
+        "user-screen-share-without-video": _users_screen,
         "everyone-mixed": _in_mode("mixed", _everyone),
         "push-url-missing": _no_url,
         "push-url-in-both-fields": _both_url_fields,
         "push-scheme-unknown": _any_url(lambda url: scheme_of(url) == "other"),
+        "push-host-not-public": _any_url(_is_private),
+        "h265-over-rtmp": _of_video(_h265),
         "push-url-with-password": _any_url(has_user),
         "panes-outside-canvas": _pane_outside,
         "panes-overlapping": _panes_overlap,

@@ -57,7 +57,8 @@ class WrittenTask(Struct, frozen=True):
     mode: str
     """single, mixed or other."""
     idle_timeout_seconds: int | None
-    urls: frozenset[str]
+    urls: Mapping[str, bool | None]
+    """IsAliCdn of each URL, the first that is stated."""
     stream_url: bool
     multi_stream_url: bool
     source: tuple[str, str] | None
@@ -73,7 +74,8 @@ class WrittenTask(Struct, frozen=True):
     """VideoCodec, profile and preset, as far as they are there; `other` where one is not documented."""
     panes: tuple[WrittenPane, ...]
     background_render_mode: int | None
-    users: int
+    user_streams: tuple[tuple[str, str], ...]
+    """Stream type and source type of each of UserInfos."""
     sei: Mapping[str, int]
     """PayloadType, and `LayoutVolume.Interval` and the like, as far as they are there and readable."""
     unreadable: tuple[str, ...]
@@ -95,7 +97,18 @@ def scheme_of(url: str) -> str:
 
 def has_user(url: str) -> bool:
     """Whether a URL names a user before its host."""
-    return "@" in url.partition("//")[2].partition("/")[0].partition("?")[0]
+    return "@" in _authority(url)
+
+
+def host_of(url: str) -> str:
+    """Return the host without port and user; empty where there is none."""
+    host = _authority(url).rpartition("@")[2].lower()
+    return host.partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
+def _authority(url: str) -> str:
+    """Return what stands before the path."""
+    return url.partition("//")[2].partition("/")[0].partition("?")[0]
 
 
 class _Reading:
@@ -126,7 +139,7 @@ class _Reading:
             region=None if _absent(row.get("Region")) else region,
             mode=mode,
             idle_timeout_seconds=self._amount(row, "MaxIdleTime"),
-            urls=frozenset([*multi_stream_urls, *([stream_url] if stream_url else [])]),
+            urls={**({stream_url: None} if stream_url else {}), **multi_stream_urls},
             stream_url=bool(stream_url),
             multi_stream_url=bool(multi_stream_urls),
             source=self._source(single) if single else None,
@@ -137,20 +150,22 @@ class _Reading:
             names=self._names(encode),
             panes=tuple(self._pane(pane) for pane in self._list(layout, "UserPanes")),
             background_render_mode=self._amount(background, "RenderMode", "Background.RenderMode"),
-            users=self._users(transcoding),
+            user_streams=tuple(self._user_stream(user) for user in self._list(transcoding, "UserInfos")),
             sei=self._sei(self._object(row, "SeiParams") or self._object(transcoding, "SeiParams")),
             unreadable=tuple(self._unreadable.elements()),
             undocumented=tuple(self._undocumented.elements()),
         )
 
-    def _multi_stream_urls(self) -> list[str]:
-        """Return the URLs of MultiStreamURL."""
-        streams = self._list(self._row, "MultiStreamURL")
-        for stream in streams:
-            self._documented("MultiStreamURL.IsAliCdn", truth(stream.get("IsAliCdn"))[1])
-        urls = [str(stream["URL"]) for stream in streams if not _absent(stream.get("URL"))]
-        for url in urls:
-            self._documented("MultiStreamURL.URL", scheme(url)[1])
+    def _multi_stream_urls(self) -> dict[str, bool | None]:
+        """Return IsAliCdn of each URL of MultiStreamURL."""
+        urls: dict[str, bool | None] = {}
+        for stream in self._list(self._row, "MultiStreamURL"):
+            is_ali_cdn, is_known = truth(stream.get("IsAliCdn"))
+            self._documented("MultiStreamURL.IsAliCdn", is_known)
+            if not _absent(stream.get("URL")):
+                url = str(stream["URL"])
+                self._documented("MultiStreamURL.URL", scheme(url)[1])
+                urls[url] = is_ali_cdn if urls.get(url) is None else urls[url]
         return urls
 
     def _source(self, single: Mapping[str, Any]) -> tuple[str, str]:
@@ -219,13 +234,13 @@ class _Reading:
         render_mode = self._amount(pane, "RenderMode", "UserPanes.RenderMode")
         return WrittenPane(left, top, width, height, int(layer or 0), render_mode)
 
-    def _users(self, transcoding: Mapping[str, Any]) -> int:
-        """Return how many users are listed."""
-        users = self._list(transcoding, "UserInfos")
-        for user in users:
-            self._documented("UserInfos.SourceType", source_type(user.get("SourceType"))[1])
-            self._documented("UserInfos.StreamType", stream_type(user.get("StreamType"))[1])
-        return len(users)
+    def _user_stream(self, user: Mapping[str, Any]) -> tuple[str, str]:
+        """Return stream type and source type of one user."""
+        stream, stream_known = stream_type(user.get("StreamType"))
+        kind, kind_known = source_type(user.get("SourceType"))
+        self._documented("UserInfos.StreamType", stream_known)
+        self._documented("UserInfos.SourceType", kind_known)
+        return stream, kind
 
     def _sei(self, sei: Mapping[str, Any]) -> dict[str, int]:
         """Return the numbers of SeiParams; PayloadType may stand in PassThrough too, where it counts less."""

@@ -30,7 +30,7 @@ PACKAGED = {**RULES, **{rule.rule.name: rule for rule in ExpectationRules(LANGUA
 each_rule = pytest.mark.parametrize("rule", PACKAGED.values(), ids=PACKAGED)
 
 CRITICAL = {"single-without-source", "mixed-without-transcoding", "push-url-missing", "push-url-with-password"}
-INFO = {"idle-timeout-missing", "everyone-mixed", "audio-only-with-video-settings"}
+INFO = {"idle-timeout-missing", "everyone-mixed", "audio-only-with-video-settings", "gop-too-short", "h265-over-rtmp"}
 
 
 @each_rule
@@ -137,12 +137,12 @@ def test_every_configuration_can_be_judged(configuration: task.Configuration) ->
     assert_can_be_judged(configuration)
 
 
-def test_the_vendors_own_example_violates_two_rules() -> None:
-    """It has a URL in both fields, and TranscodeParams in a single-stream task."""
+def test_the_vendors_own_example_violates_three_rules() -> None:
+    """It has a URL in both fields, one of them at example.com, and TranscodeParams in a single-stream task."""
     row = msgspec.json.encode(example_row())
     outcomes = judge_rows({"yourAppId": [row]}, list(RULES.values()), LANGUAGE)["yourAppId"]
     violated = {name for name, outcome in outcomes.items() if outcome["yourTaskId"] is Outcome.VIOLATION}
-    assert violated == {"push-url-in-both-fields", "single-with-transcoding"}
+    assert violated == {"push-url-in-both-fields", "push-host-not-public", "single-with-transcoding"}
 
 
 def test_what_is_unreadable_is_not_called_missing() -> None:

@@ -105,6 +105,23 @@ def test_a_case_is_as_declared_however_little_it_gives(any_configuration: Config
     )
 
 
+@pytest.mark.parametrize(
+    ("hosts", "private"),
+    [
+        ("127.0.0.1 10.1.2.3 172.16.0.1 192.168.1.1 169.254.0.1 100.64.0.1 0.0.0.0 203.0.113.7 224.0.0.1", True),
+        ("[::1] [fd00::1] [fe80::1%eth0] [::ffff:10.0.0.1]", True),
+        ("localhost ingest a. studio.local a.internal a.test push.example example.com example.org.", True),
+        ("8.8.8.8 172.32.0.1 [2001:4860:4860::8888]", False),
+        ("push.example.com 10.example.com live.twitch.tv local.example.net exemple.com", False),
+    ],
+)
+def test_hosts_that_are_not_on_the_internet(hosts: str, private: bool) -> None:
+    """Addresses that are not global, names without a domain and reserved names are private, absent hosts are not."""
+    for host in hosts.split():
+        assert facts_of_case({"outputs": [{"host": host}]})["outputs"][0]["has_private_host"] is private, host
+    assert not facts_of_case({"outputs": [{}]})["outputs"][0]["has_private_host"]
+
+
 def test_facts_of_a_whole_task() -> None:
     """Every part of a task stands where a rule looks for it."""
     task = facts(
@@ -130,7 +147,9 @@ def test_facts_of_a_whole_task() -> None:
         )
     )
     assert task["region"] == "CN-Shanghai"
-    assert task["outputs"] == [{"scheme": "rtmp", "host": "a.example.com", "has_userinfo": True}]
+    assert task["outputs"] == [
+        {"scheme": "rtmp", "host": "a.example.com", "has_userinfo": True, "has_private_host": False}
+    ]
     assert task["video"] == {
         "codec": "H.264",
         "profile": "main",

@@ -56,8 +56,10 @@ WRONG: Mapping[str, tuple[Callable[[Body], Body], ...]] = {
     "video-bitrate-out-of-range": (encoded(VideoBitrate="0"), encoded(VideoBitrate="10001")),
     "video-framerate-out-of-range": (encoded(VideoFramerate="0"), encoded(VideoFramerate="61")),
     "video-gop-out-of-range": (encoded(VideoGop="0"), encoded(VideoGop="61")),
-    "video-size-out-of-range": (encoded(VideoWidth="1921"), encoded(VideoHeight="1921", VideoWidth=None)),
+    "video-size-out-of-range": (encoded(VideoWidth="1922"), encoded(VideoHeight="1922", VideoWidth=None)),
+    "video-size-odd": (encoded(VideoWidth="853"), encoded(VideoHeight="481", VideoWidth=None)),
     "gop-too-long": (encoded(VideoGop="60", VideoFramerate="14"),),
+    "gop-too-short": (encoded(VideoGop="12", VideoFramerate="25"),),
     "bits-per-pixel-implausible": (encoded(VideoBitrate="230"), encoded(VideoWidth="100", VideoHeight="100")),
     "video-codec-unknown": (encoded(VideoCodec="AV1"),),
     "video-profile-unknown": (encoded(EnhancedParam='{"profile":"high10"}'),),
@@ -81,10 +83,25 @@ WRONG: Mapping[str, tuple[Callable[[Body], Body], ...]] = {
         patched(TranscodeParams={"EncodeParams": {"AudioOnly": "true"}, "Layout": None}),
     ),
     "screen-share-without-video": (patched(MixMode="0", TranscodeParams=None, SingleSubParams=SCREEN),),
+    "video-without-layout": (patched(TranscodeParams={"Layout": None}), paned()),
+    "user-screen-share-without-video": (
+        lambda body: merged(body, {"TranscodeParams": {"UserInfos": [SCREEN]}}),
+        lambda body: merged(body, {"TranscodeParams": {"UserInfos": [{**SCREEN, "StreamType": None}]}}),
+    ),
     "everyone-mixed": (patched(TranscodeParams={"UserInfos": None}), patched(TranscodeParams={"UserInfos": []})),
     "push-url-missing": (patched(MultiStreamURL=None), patched(MultiStreamURL=[{"URL": ""}])),
     "push-url-in-both-fields": (patched(StreamURL="rtmp://push.live.example.com/other"),),
     "push-scheme-unknown": (patched(MultiStreamURL=[{"URL": "http://push.live.example.com/a"}]),),
+    "push-host-not-public": tuple(
+        patched(MultiStreamURL=[{"URL": f"rtmp://{host}/live/a"}])
+        for host in ("10.0.0.7:1935", "[fd00::7]", "ingest", "Example.com", "studio.local")
+    ),
+    "h265-over-rtmp": (
+        lambda body: merged(
+            encoded(VideoCodec="H.265", EnhancedParam=None)(body),
+            {"MultiStreamURL": [{"URL": "rtmp://push.live.example.com/a/b", "IsAliCdn": False}]},
+        ),
+    ),
     "push-url-with-password": (patched(MultiStreamURL=[{"URL": "rtmp://a:b@push.live.example.com/a"}]),),
     "push-url-shared": (patched(MultiStreamURL=ONE_URL),),
     "panes-outside-canvas": (

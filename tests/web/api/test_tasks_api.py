@@ -202,7 +202,13 @@ def test_a_task_is_shown_with_all_that_is_known() -> None:
         "bits_per_pixel": pytest.approx(1_500_000 / (921_600 * 25)),
     }
     assert configured["outputs"] == [
-        {"scheme": "rtmp", "host": "push.example.com", "is_ali_cdn": None, "has_userinfo": True}
+        {
+            "scheme": "rtmp",
+            "host": "push.example.com",
+            "is_ali_cdn": None,
+            "has_userinfo": True,
+            "has_private_host": False,
+        }
     ]
     assert configured["panes"][0]["render_mode"] is None
     assert configured["sei"]["has_payload"] is True

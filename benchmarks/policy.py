@@ -25,7 +25,7 @@ from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.default_rules import default_rules
-from exporter.rules.engine import Policy
+from exporter.rules.engine import PolicyEngine
 from exporter.rules.finding_events import AnyRule, AppKey, Resolution
 from exporter.rules.rule import Rule, Severity
 from exporter.rules.rule_set import RuleSet
@@ -84,7 +84,7 @@ async def _measure(variety: int) -> Measured:
     clock = _Clock()
     entries = list(_entries(variety))
     inventory = Inventory()
-    policy = Policy(clock, events=_Untold(), changed=lambda _: None)
+    policy = PolicyEngine(clock, events=_Untold(), changed=lambda _: None)
     policy.apply(RuleSet(_rules(), (), {}, 5, 2000), [(KEY, App(id=KEY[1]), inventory)])
     changes = inventory.restore(entries)
     gc.collect()
@@ -120,7 +120,7 @@ async def _measure(variety: int) -> Measured:
     )
 
 
-def _change_some(policy: Policy, inventory: Inventory, tasks: Sequence[Task]) -> float:
+def _change_some(policy: PolicyEngine, inventory: Inventory, tasks: Sequence[Task]) -> float:
     """Change tasks one by one; return the mean time until a change is in the report."""
     spent = 0.0
     for number, task in enumerate(tasks):

@@ -16,7 +16,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from exporter.simulator.fleet import Fleet
-from exporter.simulator.protocol import Account, Request
+from exporter.simulator.protocol import Request, SimulatedAccount
 from exporter.simulator.service import Latency, Service
 from exporter.simulator.task_maker import populate, seeded
 
@@ -83,7 +83,9 @@ def _serve_simulated(simulated: Simulated, address: "Connection[str, str]") -> N
         app_ids = simulated.app_ids(number)
         for app_id in app_ids:
             populate(fleet, app_id, simulated.tasks, random=seeded(1, app_id), started_at=time.time())
-        accounts.append(Account(f"key-{number}", "secret", app_ids, requests_per_second=simulated.requests_per_second))
+        accounts.append(
+            SimulatedAccount(f"key-{number}", "secret", app_ids, requests_per_second=simulated.requests_per_second)
+        )
     latency = Latency(simulated.one_way_seconds, simulated.jitter_seconds)
     service = Service(accounts, fleet, now=time.time, latency=latency)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

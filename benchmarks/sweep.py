@@ -14,7 +14,7 @@ from benchmarks.processes import Simulated, cpu_seconds_of, in_own_process, simu
 from benchmarks.report import milliseconds, show, times
 from exporter.aliyun.interner import Interner
 from exporter.collector.rate_limiter import Priority
-from exporter.collector.reading import Answer, AppRows, Window
+from exporter.collector.reading import AppRows, Window, WindowAnswer
 from exporter.service.process import run
 
 APP_ID = "app-1"
@@ -63,7 +63,7 @@ async def _our_cpu_seconds(url: str) -> tuple[float, float]:
 
         await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
 
-    def _take(answer: Answer) -> None:
+    def _take(answer: WindowAnswer) -> None:
         for row in answer.page.rows:
             digest = rows.digest(row)
             if digest not in known:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from exporter.config.capacity import STANDARD_QUOTA, USABLE_SHARE, Pace, pace_of, pages_of, sweep_requests_of
+from exporter.config.capacity import STANDARD_QUOTA, USABLE_SHARE, GroupLoad, pace_of, pages_of, sweep_requests_of
 from exporter.config.durations import format_duration
 from exporter.config.model import DEFAULT_REQUESTS_PER_SECOND, Collection
 
@@ -102,7 +102,7 @@ def _most_tasks(budget: float, collection: Collection) -> int:
     return 1000 * next((k for k in thousands if _pace(1, 1000 * k, budget, collection).stretch_ratio == 1), 0)
 
 
-def _pace(apps: int, tasks: int, budget: float, collection: Collection) -> Pace:
+def _pace(apps: int, tasks: int, budget: float, collection: Collection) -> GroupLoad:
     return pace_of(
         apps=apps,
         sweep_requests=apps * sweep_requests_of(tasks),
@@ -113,7 +113,7 @@ def _pace(apps: int, tasks: int, budget: float, collection: Collection) -> Pace:
     )
 
 
-def _sweep_of_one(pace: Pace, apps: int) -> float:
+def _sweep_of_one(pace: GroupLoad, apps: int) -> float:
     """Return the seconds that the sweep of one of equal apps takes, when those of the others are at other times."""
     return pace.sweep_duration_seconds / apps
 

@@ -14,7 +14,7 @@ from exporter.core.clock import SystemClock
 from exporter.core.collection_state import State
 from exporter.simulator import simulated_server as server
 from exporter.simulator.fleet import Fleet
-from exporter.simulator.protocol import Account
+from exporter.simulator.protocol import SimulatedAccount
 from exporter.simulator.service import Latency, Service, Window
 from tests.support.fake_service import KEY, Observed, client_of
 
@@ -57,7 +57,7 @@ async def _measure(window: Window) -> Row:
     """Measure against a server of its own."""
     fleet = Fleet(time.time)
     fleet.add_app(APP)
-    account = Account(
+    account = SimulatedAccount(
         KEY.access_key_id, KEY.access_key_secret.reveal(), (APP,), requests_per_second=RATE, window=window
     )
     service = Service([account], fleet, now=time.time, latency=LATENCY)

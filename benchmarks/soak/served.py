@@ -17,7 +17,7 @@ import pytest
 
 from exporter import cli
 from exporter.config.model import Account
-from exporter.rules.rule_loader import Loaded, load
+from exporter.rules.rule_loader import LoadedRules, load
 from exporter.service import configuration_source
 from exporter.simulator.simulation import SimulatorOptions, build_service
 from tests.faults import test_isolation as isolation
@@ -54,7 +54,7 @@ def _accounts(written: str) -> tuple[Account, ...]:
     )
 
 
-def _load(path: Path, environ: dict[str, str]) -> Loaded:
+def _load(path: Path, environ: dict[str, str]) -> LoadedRules:
     """Load the configuration, with the broken accounts if there are troubles."""
     loaded = load(path, environ)
     try:

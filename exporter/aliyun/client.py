@@ -13,9 +13,9 @@ import msgspec
 from exporter.aliyun import errors as failures
 from exporter.aliyun.credentials import Credentials, CredentialsSource
 from exporter.aliyun.errors import ApiError, parse_http_date
-from exporter.aliyun.response import Page, read_page
+from exporter.aliyun.response import ListPage, read_page
 from exporter.aliyun.signing import canonical_query, signed_headers
-from exporter.aliyun.transport import LARGE_BODY_BYTES, Answer, Transport, parse_endpoint
+from exporter.aliyun.transport import LARGE_BODY_BYTES, HttpAnswer, Transport, parse_endpoint
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
 
@@ -90,7 +90,7 @@ class Client:
         """Fetch the key again at the next request, and choose its source again."""
         self._credentials.reread()
 
-    async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> Page:
+    async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> ListPage:
         """Read one page of an app's list.
 
         Args:
@@ -104,7 +104,7 @@ class Client:
         """
         return await self._request({"AppId": app_id, "PageNo": str(page_no), "PageSize": str(page_size)})
 
-    async def look_up(self, app_id: str, task_id: str) -> Page:
+    async def look_up(self, app_id: str, task_id: str) -> ListPage:
         """Read one task; the page has no rows where there is none, whatever the service answers for it.
 
         Of an answer with many rows, which is not about one task, the first two are enough to show that.
@@ -126,7 +126,7 @@ class Client:
         await self._idle.wait()
         await self.close()
 
-    async def _request(self, parameters: Mapping[str, str], *, may_be_unknown: bool = False) -> Page:
+    async def _request(self, parameters: Mapping[str, str], *, may_be_unknown: bool = False) -> ListPage:
         """Make one attempt, and know that it is under way."""
         with self._in_use():
             return await self._reported(parameters, may_be_unknown=may_be_unknown)
@@ -143,7 +143,7 @@ class Client:
             if not self._under_way:
                 self._idle.set()
 
-    async def _reported(self, parameters: Mapping[str, str], *, may_be_unknown: bool) -> Page:
+    async def _reported(self, parameters: Mapping[str, str], *, may_be_unknown: bool) -> ListPage:
         """Make one attempt and report it."""
         credentials = await self._credentials.get()
         started = self._clock.monotonic()
@@ -153,11 +153,11 @@ class Client:
             if not (may_be_unknown and failures.is_about_the_task(error)):
                 self._observer.request_finished(error.state, self._clock.monotonic() - started)
                 raise
-            page = Page(error.request_id, [])
+            page = ListPage(error.request_id, [])
         self._observer.request_finished(State.OK, self._clock.monotonic() - started)
         return page
 
-    async def _attempt(self, credentials: Credentials, parameters: Mapping[str, str]) -> Page:
+    async def _attempt(self, credentials: Credentials, parameters: Mapping[str, str]) -> ListPage:
         """Sign, send and read."""
         offset_seconds = self._clock_offset_seconds
         query = canonical_query(parameters)
@@ -187,7 +187,7 @@ class Client:
             error.retryable = True
         raise error
 
-    async def _decoded(self, body: bytes) -> Page:
+    async def _decoded(self, body: bytes) -> ListPage:
         """Decode a page; a large one in a thread, so that the event loop goes on meanwhile."""
         if len(body) <= LARGE_BODY_BYTES:
             return read_page(body)
@@ -212,7 +212,7 @@ class Client:
         )
 
 
-def _skew_seconds(answer: Answer) -> float | None:
+def _skew_seconds(answer: HttpAnswer) -> float | None:
     """Return how far the service's clock is ahead, by the answer's `Date`, which names the second that has begun."""
     date = parse_http_date(answer.headers.get("Date", ""))
     return None if date is None else date + 0.5 - answer.midpoint

@@ -15,7 +15,7 @@ from exporter.aliyun.errors import NAMES_OF_CODES, ApiError
 from exporter.aliyun.parse_task import MAX_ROW_BYTES, ForeignRow, read_row
 from exporter.core.collection_state import State
 
-__all__ = ["ForeignRow", "Page", "read_page", "read_row", "row_digest"]
+__all__ = ["ForeignRow", "ListPage", "read_page", "read_row", "row_digest"]
 
 MAX_ROWS: Final = 100
 """The largest PageSize."""
@@ -31,7 +31,7 @@ _SINGULAR: Final = frozenset({"mputasks", "requestid", "success", *NAMES_OF_CODE
 _SUCCESS_CODES: Final = frozenset({"0", "200", "ok", "success"})
 
 
-class Page(NamedTuple):
+class ListPage(NamedTuple):
     """One answer of the list."""
 
     request_id: str
@@ -56,7 +56,7 @@ _ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
 _ROWS: Final = msgspec.json.Decoder(_Rows)
 
 
-def read_page(body: bytes) -> Page:
+def read_page(body: bytes) -> ListPage:
     """Split the body of a 200 into rows.
 
     A page whose `MPUTasks` is `[]`, absent or null beside a `RequestId` has no rows, unless the answer reports an
@@ -80,7 +80,7 @@ def row_digest(row: msgspec.Raw) -> int:
     return xxhash.xxh3_64_intdigest(memoryview(row))
 
 
-def _read(body: bytes) -> Page:
+def _read(body: bytes) -> ListPage:
     """Split a body; raises as its decoder does, too."""
     body, envelope = _decode(body)
     tasks = bytes(envelope.tasks)
@@ -93,10 +93,10 @@ def _read(body: bytes) -> Page:
     if any(names.count(name) > 1 for name in _SINGULAR):
         raise _unexpected("names one of its members twice")
     if any(_reports_error(name, value) for name, value in members):
-        return Page(envelope.request_id, [], error=outside)
+        return ListPage(envelope.request_id, [], error=outside)
     if not rows and _holds_list(members):
         raise _unexpected("has a list under another name than MPUTasks")
-    return Page(envelope.request_id, rows)
+    return ListPage(envelope.request_id, rows)
 
 
 def _decode(body: bytes) -> tuple[bytes, _Envelope]:

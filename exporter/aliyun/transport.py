@@ -157,7 +157,7 @@ def parse_endpoint(address: str) -> Endpoint:
     return Endpoint(parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme])
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """What came back."""
 
     status: int
@@ -274,7 +274,7 @@ class Transport:
         self._large_bodies = asyncio.Semaphore(LARGE_BODIES)
 
     @asynccontextmanager
-    async def post(self, query: str, headers: Mapping[str, str]) -> AsyncIterator[Answer]:
+    async def post(self, query: str, headers: Mapping[str, str]) -> AsyncIterator[HttpAnswer]:
         """Make one POST with an empty body, and read its answer whole; a large one counts until the block ends.
 
         Args:
@@ -305,7 +305,7 @@ class Transport:
             except Exception as error:
                 _, host, port = self._endpoint
                 raise transport_failure(error, host=host, port=port, proxy=self._proxy) from error
-            yield Answer(response.status, response.headers, body, midpoint)
+            yield HttpAnswer(response.status, response.headers, body, midpoint)
 
     async def _read(self, response: aiohttp.ClientResponse, held: AsyncExitStack) -> bytes:
         """Read a body up to its bound; what is left of an error's is not read.

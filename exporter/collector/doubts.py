@@ -14,7 +14,7 @@ from zlib import crc32
 import msgspec
 
 from exporter.aliyun.errors import ApiError
-from exporter.collector.reading import Answer, Fresh, Rows
+from exporter.collector.reading import Fresh, Rows, WindowAnswer
 from exporter.collector.requests import cancel_all
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
@@ -28,7 +28,7 @@ LONGEST_PAUSE_SECONDS: Final = 300.0
 class TaskRequests(Protocol):
     """Sends lookups."""
 
-    def look_up(self, task_id: str) -> Coroutine[Any, Any, Answer]:
+    def look_up(self, task_id: str) -> Coroutine[Any, Any, WindowAnswer]:
         """Ask for one task; raises ApiError."""
 
 

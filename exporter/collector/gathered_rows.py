@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from exporter.aliyun.errors import ApiError
-from exporter.collector.reading import ANCHOR_ROWS, Answer, Fresh, Plan, Reading, Rows, TaskIdOf, Window
+from exporter.collector.reading import ANCHOR_ROWS, Fresh, Plan, Reading, Rows, TaskIdOf, Window, WindowAnswer
 from exporter.core.collection_state import State
 from exporter.core.task import Task
 
@@ -27,7 +27,7 @@ class Page(NamedTuple):
     """The answer to the request for one window."""
 
     window: Window
-    answer: Answer
+    answer: WindowAnswer
     digests: list[int]
     """Of its rows."""
 

@@ -11,7 +11,7 @@ from exporter.config.model import Account
 from exporter.core.clock import Clock
 
 
-class _Group(Struct, eq=False):
+class _Sharing(Struct, eq=False):
     """Accounts that share one limiter."""
 
     limiter: Limiter
@@ -37,7 +37,7 @@ class LimiterPool:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._groups: list[_Group] = []
+        self._groups: list[_Sharing] = []
 
     def regroup(self, accounts: Sequence[Account], key_ids: Mapping[str, str]) -> dict[str, Limiter]:
         """Take on another configuration, at once and without a way to fail.
@@ -64,7 +64,7 @@ class LimiterPool:
                 if not parents:
                     limiter.wait_a_window()
             entries = frozenset((account.name, account.endpoint) for account in members)
-            self._groups.append(_Group(limiter, marks, entries, {}))
+            self._groups.append(_Sharing(limiter, marks, entries, {}))
         kept = {group.limiter for group in self._groups}
         for old in before:
             if old.limiter not in kept and claims[old]:
@@ -80,7 +80,7 @@ class LimiterPool:
 
     def _planned(
         self, members: tuple[Account, ...], key_ids: Mapping[str, str]
-    ) -> tuple[tuple[Account, ...], set[Hashable], list[_Group]]:
+    ) -> tuple[tuple[Account, ...], set[Hashable], list[_Sharing]]:
         """Return a group, its marks, and those that it takes the place of: by marks, or for a rotated key by name."""
         marks = set[Hashable]().union(*(limiter_marks(account, key_ids.get(account.name)) for account in members))
         parents = [old for old in self._groups if any(old.has(mark) for mark in marks)]

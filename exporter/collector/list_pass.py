@@ -18,7 +18,6 @@ from exporter.aliyun.errors import ApiError
 from exporter.collector.gathered_rows import Gathered, Page
 from exporter.collector.reading import (
     FIRST_OVERLAP,
-    Answer,
     IncompleteReadingError,
     Plan,
     Reading,
@@ -26,6 +25,7 @@ from exporter.collector.reading import (
     TaskIdOf,
     UnstableOrderError,
     Window,
+    WindowAnswer,
     window_after,
     window_behind,
 )
@@ -41,7 +41,7 @@ _PAGING_CODES: Final = ("param", "page", "range", "offset", "limit", "exceed")
 """Parts of the codes that refuse a window rather than the whole request."""
 
 
-_NO_PAGE: Final = Page(Window(1, 1), Answer(response.Page("", []), 0.0), [])
+_NO_PAGE: Final = Page(Window(1, 1), WindowAnswer(response.ListPage("", []), 0.0), [])
 
 
 class Step(Enum):
@@ -117,7 +117,7 @@ class ListPass:
         self.planned = window.end
         return window
 
-    async def follow(self, window: Window, request: Awaitable[Answer]) -> bool:
+    async def follow(self, window: Window, request: Awaitable[WindowAnswer]) -> bool:
         """Take the answer to the next window; return False where the windows behind it are of no use any more."""
         reading = self.reading
         reading.windows += 1

@@ -23,7 +23,6 @@ from exporter.collector.list_pass import ListPass
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import (
     LARGEST_PAGE,
-    Answer,
     Fetch,
     Fresh,
     IncompleteReadingError,
@@ -33,6 +32,7 @@ from exporter.collector.reading import (
     TaskIdOf,
     UnstableOrderError,
     Window,
+    WindowAnswer,
 )
 from exporter.collector.requests import AppRequests, cancel_all
 from exporter.core.clock import Clock
@@ -111,7 +111,7 @@ class ListReader:
             IncompleteReadingError: the list moved too fast.
         """
         whole = self._pass(task_id_of, plan, to_the_end=True)
-        ahead: deque[tuple[Window, asyncio.Future[Answer]]] = deque()
+        ahead: deque[tuple[Window, asyncio.Future[WindowAnswer]]] = deque()
         try:
             while not whole.reading.complete:
                 while len(ahead) < self._worth_asking_ahead(whole, expected_tasks):

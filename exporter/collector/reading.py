@@ -9,7 +9,7 @@ import msgspec
 
 from exporter.aliyun.interner import Interner
 from exporter.aliyun.parse_task import read_row
-from exporter.aliyun.response import Page, row_digest
+from exporter.aliyun.response import ListPage, row_digest
 from exporter.core.task import Task
 
 LARGEST_PAGE: Final = 100
@@ -88,15 +88,15 @@ LARGEST_PAGE_WITHOUT_OVERLAP: Final = 7
 """Up to this size there are positions from which no page reads on that shares a row with what was read."""
 
 
-class Answer(NamedTuple):
+class WindowAnswer(NamedTuple):
     """One window's page."""
 
-    page: Page
+    page: ListPage
     sent_at: float
     """Monotonic seconds: when the request was sent."""
 
 
-Fetch = Callable[[Window], Awaitable[Answer]]
+Fetch = Callable[[Window], Awaitable[WindowAnswer]]
 TaskIdOf = Callable[[int], str | None]
 """Whose current row has this digest; None: the row is new or changed."""
 

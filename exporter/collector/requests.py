@@ -12,9 +12,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, Protocol, TypeVar
 
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.response import Page
+from exporter.aliyun.response import ListPage
 from exporter.collector.rate_limiter import Limiter, LimiterReplaced, Priority
-from exporter.collector.reading import Answer, Window
+from exporter.collector.reading import Window, WindowAnswer
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
 
@@ -50,10 +50,10 @@ class ListClient(Protocol):
     async def ready(self) -> None:
         """Wait for credentials, so that no permit of the budget is held meanwhile."""
 
-    async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> Page:
+    async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> ListPage:
         """Return one page of the app's list."""
 
-    async def look_up(self, app_id: str, task_id: str) -> Page:
+    async def look_up(self, app_id: str, task_id: str) -> ListPage:
         """Return the task, or no row where the service does not know it."""
 
 
@@ -93,8 +93,8 @@ class AccountRequests:
         return self.limiter.waiting(priority) / self.limiter.effective_requests_per_second
 
     async def send(
-        self, attempt: Callable[[], Awaitable[Page]], priority: Priority, count: Callable[[], None]
-    ) -> Answer:
+        self, attempt: Callable[[], Awaitable[ListPage]], priority: Priority, count: Callable[[], None]
+    ) -> WindowAnswer:
         """Send a request when its turn comes, and again where that can help.
 
         Args:
@@ -114,7 +114,7 @@ class AccountRequests:
                     self._events.waited(priority.name.lower(), waited_seconds)
                     sent_at = self._clock.monotonic()
                     count()
-                    return Answer(await attempt(), sent_at)
+                    return WindowAnswer(await attempt(), sent_at)
             except ApiError as error:
                 asked_to_wait_seconds = error.wait_seconds or 0.0
                 if error.state is State.THROTTLED:
@@ -154,10 +154,10 @@ class AppRequests:
         self.sent = 0
         """HTTP requests so far, retries included."""
 
-    def window(self, priority: Priority) -> Callable[[Window], Awaitable[Answer]]:
+    def window(self, priority: Priority) -> Callable[[Window], Awaitable[WindowAnswer]]:
         """Return what fetches one window of the list at a priority."""
 
-        async def fetch(window: Window) -> Answer:
+        async def fetch(window: Window) -> WindowAnswer:
             return await self._send(
                 lambda: self._account.client.list_tasks(
                     self._app_id, page_no=window.page_no, page_size=window.page_size
@@ -171,11 +171,11 @@ class AppRequests:
         """How long the requests of a priority that wait now will take to be sent, all apps of the account together."""
         return self._account.queue_seconds(priority)
 
-    async def look_up(self, task_id: str) -> Answer:
+    async def look_up(self, task_id: str) -> WindowAnswer:
         """Ask for one task by its TaskId."""
         return await self._send(lambda: self._account.client.look_up(self._app_id, task_id), Priority.LOOKUP)
 
-    async def _send(self, attempt: Callable[[], Awaitable[Page]], priority: Priority) -> Answer:
+    async def _send(self, attempt: Callable[[], Awaitable[ListPage]], priority: Priority) -> WindowAnswer:
         """Send a request, unless the service asked for a longer wait before the app's next one.
 
         A wait beside throttling holds back the whole account, any other only the app whose request failed.

@@ -9,7 +9,7 @@ from msgspec import Struct
 from exporter.collector.status import Status
 from exporter.core.collection_state import State
 from exporter.rules.compiled_rule import TaskCountRule
-from exporter.rules.engine import Policy
+from exporter.rules.engine import PolicyEngine
 from exporter.rules.finding_events import AppKey, OpenFindings
 from exporter.rules.findings import RuleReport
 from exporter.rules.rule import SEVERITIES, Exemption, Rule, Severity
@@ -38,7 +38,7 @@ class Unevaluable(NamedTuple):
     reason: str
 
 
-class RuleFindings(Struct, frozen=True, kw_only=True):
+class RuleOutcome(Struct, frozen=True, kw_only=True):
     """How it stands with one rule in one app; everything is in the order of TaskIds."""
 
     rule: Rule
@@ -62,7 +62,7 @@ class AppFindings(Struct, frozen=True, kw_only=True):
     """Why it can't be read; empty while it can."""
     tasks: int | None
     """None: it could not be read."""
-    rules: tuple[RuleFindings, ...] = ()
+    rules: tuple[RuleOutcome, ...] = ()
     """Those that apply to the app; none where it could not be read."""
 
     @property
@@ -88,7 +88,7 @@ class Audit(Struct, frozen=True):
         """Whether every app could be read."""
         return all(app.was_read for app in self.apps)
 
-    def found(self) -> Iterator[tuple[AppFindings, RuleFindings]]:
+    def found(self) -> Iterator[tuple[AppFindings, RuleOutcome]]:
         """Go through all findings, app by app."""
         for app in self.apps:
             for findings in app.rules:
@@ -110,7 +110,7 @@ def is_failure(rule: Rule, fail_on: Severity | None) -> bool:
     return fail_on is not None and rule.severity.rank >= fail_on.rank
 
 
-def gather(rules: tuple[Rule, ...], apps: Iterable[tuple[Status, int]], policy: Policy, now: float) -> Audit:
+def gather(rules: tuple[Rule, ...], apps: Iterable[tuple[Status, int]], policy: PolicyEngine, now: float) -> Audit:
     """Return what was found.
 
     Args:
@@ -122,7 +122,7 @@ def gather(rules: tuple[Rule, ...], apps: Iterable[tuple[Status, int]], policy: 
     return Audit(rules, tuple(_of_app(status, tasks, policy, now) for status, tasks in apps))
 
 
-def _of_app(status: Status, tasks: int, policy: Policy, now: float) -> AppFindings:
+def _of_app(status: Status, tasks: int, policy: PolicyEngine, now: float) -> AppFindings:
     key = (status.account, status.app_id)
     report = policy.report(key) if status.up else None
     reports = {} if report is None else {one.rule: one for one in report.rules}
@@ -142,9 +142,9 @@ def _of_app(status: Status, tasks: int, policy: Policy, now: float) -> AppFindin
     )
 
 
-def _of_rule(key: AppKey, findings: OpenFindings, report: RuleReport, policy: Policy, now: float) -> RuleFindings:
+def _of_rule(key: AppKey, findings: OpenFindings, report: RuleReport, policy: PolicyEngine, now: float) -> RuleOutcome:
     rule = findings.rule
-    return RuleFindings(
+    return RuleOutcome(
         rule=rule.rule,
         passed=report.evaluated - report.violations,
         not_applicable=report.not_applicable,
@@ -195,7 +195,7 @@ def _app(app: AppFindings) -> dict[str, Any]:
     }
 
 
-def _rule(findings: RuleFindings) -> dict[str, Any]:
+def _rule(findings: RuleOutcome) -> dict[str, Any]:
     rule = findings.rule
     return {
         "rule": rule.name,

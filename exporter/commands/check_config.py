@@ -20,10 +20,10 @@ from exporter.config.mistakes import ConfigError, Mistake
 from exporter.config.model import Config
 from exporter.core import log
 from exporter.core.clock import SystemClock
-from exporter.core.collection_state import Part, State
+from exporter.core.collection_state import Component, State
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.finding_events import AppKey
-from exporter.rules.rule_loader import Loaded
+from exporter.rules.rule_loader import LoadedRules
 from exporter.service.accounts import Accesses
 from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.process import run
@@ -58,7 +58,7 @@ def check_config(source: ConfigurationSource, path: Path, *, probe: bool, web_co
     return run(_probe(config)) if probe else ExitCode.FINE
 
 
-def _loaded(source: ConfigurationSource, web_config_file: Path | None) -> Loaded:
+def _loaded(source: ConfigurationSource, web_config_file: Path | None) -> LoadedRules:
     """Load what is to be checked, to the last mistake of either file."""
     mistakes = () if web_config_file is None else _mistakes_of_web(web_config_file)
     try:
@@ -83,7 +83,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _series(loaded: Loaded) -> str:
+def _series(loaded: LoadedRules) -> str:
     """Say about how many series there are on `/metrics`, which a scrape job's limit has to allow."""
     config, rule_set = loaded.config, loaded.rule_set
     series = []
@@ -140,5 +140,5 @@ async def _outcome(requests: AppRequests, app: AppKey, supervisor: Supervisor) -
     except ApiError as error:
         return False, f"{error.state}: {printable(error.reason)}"
     except Exception as error:  # noqa: BLE001 - whatever it was: the other apps are still shown
-        return False, f"{State.INTERNAL_ERROR}: {supervisor.failed(Part.UPDATE, error, app)}"
+        return False, f"{State.INTERNAL_ERROR}: {supervisor.failed(Component.UPDATE, error, app)}"
     return True, f"ok: it has {'tasks' if answer.page.rows else 'no task'}"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from exporter.commands.audit_report import AppFindings, Audit, RuleFindings, Violation, is_failure
+from exporter.commands.audit_report import AppFindings, Audit, RuleOutcome, Violation, is_failure
 from exporter.rules.rule import Severity
 
 MOST_TASKS: Final = 50
@@ -51,7 +51,7 @@ def _not_read(app: AppFindings) -> ET.Element:
     return case
 
 
-def _case(app: AppFindings, findings: RuleFindings, fail_on: Severity | None) -> ET.Element:
+def _case(app: AppFindings, findings: RuleOutcome, fail_on: Severity | None) -> ET.Element:
     case = _named(app, findings.rule.name)
     fails = bool(findings.violations) and is_failure(findings.rule, fail_on)
     if fails:
@@ -70,7 +70,7 @@ def _named(app: AppFindings, name: str) -> ET.Element:
     return ET.Element("testcase", {"classname": _text(app.place), "name": name, "time": "0"})
 
 
-def _why_nothing_was_judged(findings: RuleFindings) -> str:
+def _why_nothing_was_judged(findings: RuleOutcome) -> str:
     parts = {
         "exempt": len(findings.exempted),
         "not evaluable": len(findings.unevaluable),
@@ -79,7 +79,7 @@ def _why_nothing_was_judged(findings: RuleFindings) -> str:
     return ", ".join(f"{_tasks(number)} {what}" for what, number in parts.items() if number) or "no tasks"
 
 
-def _output(findings: RuleFindings, *, with_violations: bool) -> Iterator[str]:
+def _output(findings: RuleOutcome, *, with_violations: bool) -> Iterator[str]:
     """List what is no failure."""
     if findings.violations and with_violations:
         yield f"{findings.rule.severity}: {_who(findings.violations)}: {_text(findings.rule.title)}"

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from exporter import __version__
-from exporter.commands.audit_report import AppFindings, Audit, Exempted, RuleFindings
+from exporter.commands.audit_report import AppFindings, Audit, Exempted, RuleOutcome
 from exporter.rules.rule import Rule, Severity
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -77,7 +77,7 @@ def _not_read(app: AppFindings) -> dict[str, Any]:
     }
 
 
-def _results(app: AppFindings, findings: RuleFindings, place: int) -> Iterator[dict[str, Any]]:
+def _results(app: AppFindings, findings: RuleOutcome, place: int) -> Iterator[dict[str, Any]]:
     """Write down what was found of one rule in one app; tasks that pass are no results."""
     level = LEVELS[findings.rule.severity]
     for violation in findings.violations:

@@ -72,7 +72,7 @@ PLACES: Final = 4
 """Pairs of region and mode among an app's tasks: each has a series for each bucket, and two more, of a distribution."""
 
 
-class Pace(Struct, frozen=True):
+class GroupLoad(Struct, frozen=True):
     """How fast a group of apps is read with one budget."""
 
     update_requests_per_second: float
@@ -101,7 +101,7 @@ class Forecast(Struct, frozen=True):
     """Of all apps. A sweep takes one or two requests more for each app."""
     requests_per_second: float
     """The budget."""
-    pace: Pace
+    pace: GroupLoad
 
 
 def pages_of(tasks: int) -> int:
@@ -126,7 +126,7 @@ def pace_of(
     interval_seconds: float,
     sweep_interval_seconds: float,
     stale_after_seconds: float,
-) -> Pace:
+) -> GroupLoad:
     """Return the pace at which apps can be read.
 
     Args:
@@ -143,7 +143,7 @@ def pace_of(
     usable = USABLE_SHARE * requests_per_second
     ratio = max(1.0, (updates + sweeps) / usable)
     sweep_interval = ratio * sweep_interval_seconds
-    return Pace(
+    return GroupLoad(
         update_requests_per_second=updates,
         sweep_requests_per_second=sweeps,
         use_ratio=(updates + sweeps) / requests_per_second,

@@ -20,7 +20,7 @@ from exporter.config.yaml_nodes import Mapping as MappingNode
 from exporter.core.regular_file import state_file_refusal
 
 
-class Loaded(Struct, frozen=True):
+class LoadedConfig(Struct, frozen=True):
     """A configuration and where it came from."""
 
     config: Config
@@ -36,7 +36,7 @@ Also = Callable[[Node, Config | None, Files], None]
 """Reads what else a configuration names: its nodes, what they mean (None: they have mistakes), the files."""
 
 
-def load(path: Path, environ: Mapping[str, str], also: Also | None = None) -> Loaded:
+def load(path: Path, environ: Mapping[str, str], also: Also | None = None) -> LoadedConfig:
     """Return the configuration of a file.
 
     Args:
@@ -60,7 +60,7 @@ def load(path: Path, environ: Mapping[str, str], also: Also | None = None) -> Lo
             also(node, config, files)
     files.mistakes.raise_if_any()
     assert config is not None  # noqa: S101 - without mistakes there is one
-    return Loaded(config=config, files=tuple(files.contents), globs=tuple(files.globs), sha256=files.sha256)
+    return LoadedConfig(config=config, files=tuple(files.contents), globs=tuple(files.globs), sha256=files.sha256)
 
 
 def paths_of(names: Node | None, expected: str, files: Files) -> tuple[Path, ...]:

@@ -28,7 +28,7 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 
-class Kind(NamedTuple):
+class ValueType(NamedTuple):
     """A type without its annotations, and what they say."""
 
     core: Any
@@ -56,7 +56,7 @@ class Kind(NamedTuple):
         return arguments[1] if isinstance(origin, type) and issubclass(origin, Mapping) else None
 
 
-def kind_of(annotation: Any, metadata: Sequence[Any] = ()) -> Kind:
+def kind_of(annotation: Any, metadata: Sequence[Any] = ()) -> ValueType:
     """Take a type's annotations and its None apart from it."""
     found = tuple(metadata)
     nullable = False
@@ -69,14 +69,14 @@ def kind_of(annotation: Any, metadata: Sequence[Any] = ()) -> Kind:
             nullable = True
             annotation = Union[tuple(one for one in get_args(annotation) if one is not type(None))]  # noqa: UP007 - built
         else:
-            return Kind(annotation, found, nullable)
+            return ValueType(annotation, found, nullable)
 
 
 def _is_union(annotation: Any) -> bool:
     return get_origin(annotation) in {Union, types.UnionType}
 
 
-def describe(kind: Kind) -> str:  # noqa: PLR0911 - one for each kind
+def describe(kind: ValueType) -> str:  # noqa: PLR0911 - one for each kind
     """Return what a value must be, in words that go on from `expected`."""
     expected = kind.find(Expected) or kind.find(Matches)
     if expected is not None:
@@ -113,7 +113,7 @@ def one_of(names: Sequence[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def is_secret(kind: Kind) -> bool:
+def is_secret(kind: ValueType) -> bool:
     """Whether a value can also stand in a file that the key with `_file` names."""
     return isinstance(kind.core, type) and issubclass(kind.core, Secret)
 
@@ -122,7 +122,7 @@ def _shown_number(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else str(value)
 
 
-def _describe_bounds(kind: Kind, show: Callable[[float], str]) -> str:
+def _describe_bounds(kind: ValueType, show: Callable[[float], str]) -> str:
     words = ((bounds.Gt, "gt", "more than"), (bounds.Ge, "ge", "at least"), (bounds.Le, "le", "at most"))
     found = [(word, getattr(kind.find(bound), name, None)) for bound, name, word in words]
     parts = [f"{word} {show(value)}" for word, value in found if value is not None]
@@ -206,7 +206,7 @@ def problems(found: list[tuple[str, str]], value: V) -> V:
 
 
 @cache
-def kinds_of(model: type[BaseModel]) -> dict[str, Kind]:
+def kinds_of(model: type[BaseModel]) -> dict[str, ValueType]:
     """Return the types of a mapping's values by key."""
     return {key: kind_of(field.annotation, field.metadata) for key, field in keys_of(model).items()}
 

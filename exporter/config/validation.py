@@ -9,7 +9,17 @@ from pydantic_core import ErrorDetails
 
 from exporter.config.files import ExpansionError, expand
 from exporter.config.mistakes import Mistakes, Position
-from exporter.config.section import FILE_SUFFIX, Kind, describe, is_secret, keys_of, kind_of, kinds_of, nearest, one_of
+from exporter.config.section import (
+    FILE_SUFFIX,
+    ValueType,
+    describe,
+    is_secret,
+    keys_of,
+    kind_of,
+    kinds_of,
+    nearest,
+    one_of,
+)
 from exporter.config.value_types import Choices, Expected, Text, Unfit
 from exporter.config.yaml_nodes import TAGGED, Items, Node, Scalar
 from exporter.config.yaml_nodes import Mapping as MappingNode
@@ -110,7 +120,7 @@ def validate(
     return value if len(mistakes) == before else None
 
 
-def _known_keys(kind: Kind) -> frozenset[str]:
+def _known_keys(kind: ValueType) -> frozenset[str]:
     """Return every key that a type can have, at any depth."""
     inner = [kind_of(kind.item)] if kind.item is not None else []
     keys: set[str] = set()
@@ -150,7 +160,7 @@ def text_at(node: Node, *location: str | int) -> Scalar | None:
 class _Report:
     """One error of pydantic, followed through the nodes and the types."""
 
-    def __init__(self, root: Node, kind: Kind, error: ErrorDetails, environ: Mapping[str, str] | None) -> None:
+    def __init__(self, root: Node, kind: ValueType, error: ErrorDetails, environ: Mapping[str, str] | None) -> None:
         self._error = error
         self._environ = environ
         self._node: Node | None = root
@@ -276,7 +286,7 @@ def _tag(model: type[BaseModel]) -> str:
     return str(model.model_fields[TAG].default)
 
 
-def _node_type(kind: Kind) -> type[Node]:
+def _node_type(kind: ValueType) -> type[Node]:
     """Return what must be written for a value."""
     if kind.models or (kind.item is not None and get_origin(kind.core) not in {tuple, list}):
         return MappingNode

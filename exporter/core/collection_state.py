@@ -30,7 +30,7 @@ class State(StrEnum):
         return _ORDER[self]
 
 
-class Part(StrEnum):
+class Component(StrEnum):
     """What of the exporter an internal error can be in."""
 
     UPDATE = "update"

@@ -17,7 +17,7 @@ from exporter.core.threads import Worker
 from exporter.metrics.family import Family, Report
 from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.text import END_OF_OPENMETRICS, Part, Sections, layout, sections
+from exporter.metrics.text import END_OF_OPENMETRICS, HeadedSection, Sections, layout, sections
 
 _LEVEL: Final = 2
 _RAW: Final = -15
@@ -243,7 +243,7 @@ _Changes: TypeAlias = dict[str, tuple[Sections, ...]]
 class _Arrangement:
     """The order of families in one format, with their headers."""
 
-    def __init__(self, layouts: Mapping[str, tuple[Part, ...]]) -> None:
+    def __init__(self, layouts: Mapping[str, tuple[HeadedSection, ...]]) -> None:
         self._parts = [(Piece.of(part.header), name, part.section) for name, parts in layouts.items() for part in parts]
 
     def assemble(self, families: Mapping[str, _FamilyPieces]) -> Assembly:

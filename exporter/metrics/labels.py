@@ -7,7 +7,7 @@ documentation names a default.
 from typing import Final
 
 from exporter.core import task as frame_size
-from exporter.core.collection_state import Part, State
+from exporter.core.collection_state import Component, State
 from exporter.core.task import (
     AUDIO_CHANNELS,
     AUDIO_SAMPLE_RATES_HERTZ,
@@ -75,7 +75,7 @@ RETRY_REASON: Final = Label("reason", FAILURES, "Outcome of the previous attempt
 SKIP_REASON: Final = Label("reason", ("still_running", "budget", "backoff"), "Why the sweep did not start.")
 PRIORITY: Final = Label("priority", ("update", "lookup", "sweep"), "Purpose of the request.")
 LEVEL: Final = Label("level", ("debug", "info", "warning", "error", "critical"), "The message's level.")
-PART: Final = Label("part", tuple(Part), "The part of the exporter that failed.")
+PART: Final = Label("part", tuple(Component), "The part of the exporter that failed.")
 CREDENTIALS_SOURCE: Final = Label(
     "source",
     (

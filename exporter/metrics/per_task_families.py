@@ -57,7 +57,7 @@ def series_of(task: ListedTask) -> int:
     return 1 + sum(value.read(task) is not None for value in _VALUES)
 
 
-class _Value(Struct, frozen=True):
+class _Number(Struct, frozen=True):
     """A number that a task may have."""
 
     declaration: Declaration
@@ -77,7 +77,7 @@ def _family(declaration: Declaration, samples: Callable[[Sequence[ListedTask]], 
     )
 
 
-def _samples_of(value: _Value) -> Callable[[Sequence[ListedTask]], Iterator[Sample]]:
+def _samples_of(value: _Number) -> Callable[[Sequence[ListedTask]], Iterator[Sample]]:
     """Return what finds a value's samples."""
 
     def samples(tasks: Sequence[ListedTask]) -> Iterator[Sample]:
@@ -101,14 +101,14 @@ def _names(task: ListedTask) -> tuple[str, ...]:
     return task.entry.task.channel_id, region, mode, codec, resolution
 
 
-def _configured(name: str, help_text: str, read: Callable[[Configuration], float | None], *, note: str = "") -> _Value:
+def _configured(name: str, help_text: str, read: Callable[[Configuration], float | None], *, note: str = "") -> _Number:
     """Return a number that is configured; one below 0 is none, as in the distributions."""
 
     def readable(task: ListedTask) -> float | None:
         number = read(task.configuration)
         return None if number is None or number < 0 else number
 
-    return _Value(Declaration(name=f"rtcmpu_task_config_{name}", kind="gauge", help=help_text, note=note), readable)
+    return _Number(Declaration(name=f"rtcmpu_task_config_{name}", kind="gauge", help=help_text, note=note), readable)
 
 
 def _measured(measure_name: str) -> Callable[[Configuration], float | None]:
@@ -134,10 +134,10 @@ def _of_audio(read: Callable[[Audio], int | None]) -> Callable[[Configuration], 
     return lambda configuration: None if configuration.encoding is None else read(configuration.encoding.audio)
 
 
-def _noticed(name: str, help_text: str, read: Callable[[Entry], float], *, note: str) -> _Value:
+def _noticed(name: str, help_text: str, read: Callable[[Entry], float], *, note: str) -> _Number:
     """Return a moment."""
     declaration = Declaration(name=f"rtcmpu_task_{name}_timestamp_seconds", kind="gauge", help=help_text, note=note)
-    return _Value(declaration, lambda task: read(task.entry))
+    return _Number(declaration, lambda task: read(task.entry))
 
 
 _VALUES: Final = (

@@ -22,37 +22,37 @@ Sections: TypeAlias = tuple[bytes, ...]
 the sums, and all of them again in the order of OpenMetrics."""
 
 
-class Part(Struct, frozen=True):
+class HeadedSection(Struct, frozen=True):
     """A header and the section that follows it."""
 
     header: bytes
     section: int
 
 
-class Layout(Struct, frozen=True):
+class FamilyLayout(Struct, frozen=True):
     """How a family stands in each format."""
 
-    text: tuple[Part, ...]
-    openmetrics: tuple[Part, ...]
+    text: tuple[HeadedSection, ...]
+    openmetrics: tuple[HeadedSection, ...]
 
 
-def layout(declaration: Declaration) -> Layout:
+def layout(declaration: Declaration) -> FamilyLayout:
     """Return the headers of a family and what follows each of them."""
     name, documentation = declaration.name, declaration.documentation
     openmetrics_header = _openmetrics_header(declaration.openmetrics_name, documentation, declaration.kind)
     if declaration.kind != "gaugehistogram":
         kind = _TEXT_KINDS.get(declaration.kind, declaration.kind)
-        return Layout(
-            text=(Part(_text_header(name, documentation, kind).encode(), 0),),
-            openmetrics=(Part(openmetrics_header.encode(), 0),),
+        return FamilyLayout(
+            text=(HeadedSection(_text_header(name, documentation, kind).encode(), 0),),
+            openmetrics=(HeadedSection(openmetrics_header.encode(), 0),),
         )
-    return Layout(
+    return FamilyLayout(
         text=(
-            Part(_text_header(name, documentation, "histogram").encode(), 0),
-            Part(_text_header(f"{name}_gcount", documentation, "gauge").encode(), 1),
-            Part(_text_header(f"{name}_gsum", documentation, "gauge").encode(), 2),
+            HeadedSection(_text_header(name, documentation, "histogram").encode(), 0),
+            HeadedSection(_text_header(f"{name}_gcount", documentation, "gauge").encode(), 1),
+            HeadedSection(_text_header(f"{name}_gsum", documentation, "gauge").encode(), 2),
         ),
-        openmetrics=(Part(openmetrics_header.encode(), 3),),
+        openmetrics=(HeadedSection(openmetrics_header.encode(), 3),),
     )
 
 

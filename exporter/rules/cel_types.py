@@ -9,7 +9,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from msgspec import Struct
 
-from exporter.rules.vocabulary import Fact, Kind, Variables, facts_of, walk
+from exporter.rules.vocabulary import Fact, FactType, Variables, facts_of, walk
 
 PACKAGE: Final = "rtcmpu"
 _SUFFIX: Final = "Facts"
@@ -39,7 +39,7 @@ def checked_types() -> dict[str, cel.Type]:
 def running_types() -> dict[str, cel.Type]:
     """Return each variable's type for the run, where a group is a plain map and a missing key an error."""
     return {
-        fact.name: cel.Type.DYN if fact.kind is Kind.GROUP else _variable_type(fact) for fact in facts_of(Variables)
+        fact.name: cel.Type.DYN if fact.kind is FactType.GROUP else _variable_type(fact) for fact in facts_of(Variables)
     }
 
 
@@ -72,13 +72,13 @@ def _field(number: int, fact: Fact) -> FieldDescriptorProto:
         label=FieldDescriptorProto.LABEL_REPEATED if fact.is_list else FieldDescriptorProto.LABEL_OPTIONAL,
     )
     match fact.kind:
-        case Kind.TEXT:
+        case FactType.TEXT:
             field.type = FieldDescriptorProto.TYPE_STRING
-        case Kind.WHOLE_NUMBER:
+        case FactType.WHOLE_NUMBER:
             field.type = FieldDescriptorProto.TYPE_INT64
-        case Kind.NUMBER:
+        case FactType.NUMBER:
             field.type = FieldDescriptorProto.TYPE_DOUBLE
-        case Kind.CONDITION:
+        case FactType.CONDITION:
             field.type = FieldDescriptorProto.TYPE_BOOL
         case _ if fact.group is not None:
             field.type = FieldDescriptorProto.TYPE_MESSAGE
@@ -91,13 +91,13 @@ def _field(number: int, fact: Fact) -> FieldDescriptorProto:
 def _variable_type(fact: Fact) -> cel.Type:
     """Return CEL's type of a variable."""
     match fact.kind:
-        case Kind.TEXT:
+        case FactType.TEXT:
             return cel.Type.STRING
-        case Kind.WHOLE_NUMBER:
+        case FactType.WHOLE_NUMBER:
             return cel.Type.INT
-        case Kind.TIMESTAMP:
+        case FactType.TIMESTAMP:
             return cel.Type.TIMESTAMP
-        case Kind.DURATION:
+        case FactType.DURATION:
             return cel.Type.DURATION
         case _ if fact.group is not None:
             return cel.Type(message_name(fact.group))

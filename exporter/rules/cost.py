@@ -14,8 +14,8 @@ from typing import Final
 from msgspec import Struct, structs
 
 from exporter.rules.facts import LONGEST_LIST, LONGEST_TEXT
-from exporter.rules.syntax_tree import Call, Constant, Ident, Items, Loop, Node, Select
-from exporter.rules.vocabulary import Fact, Kind, Variables, facts_of
+from exporter.rules.syntax_tree import Call, Constant, Elements, Ident, Loop, Node, Select
+from exporter.rules.vocabulary import Fact, FactType, Variables, facts_of
 
 MOST_COST: Final = 128_000_000
 """A unit is less than half a nanosecond; a byte of memory counts as four: at most 0.05 s or 32 MB, usually far less."""
@@ -77,20 +77,20 @@ class TooCostlyError(Exception):
         super().__init__("it may cost too much")
 
 
-class _Value(Struct, frozen=True):
+class _Bound(Struct, frozen=True):
     """The largest that a value can be."""
 
     total: int = _ITEM
     """Bytes, with all that it holds."""
     length: int = 0
     """Items, of a list or map."""
-    item: "_Value | None" = None
+    item: "_Bound | None" = None
     """The largest of the items."""
     fields: type[Struct] | None = None
     """What declares its fields, of a value of the vocabulary."""
 
 
-_SCALAR: Final = _Value()
+_SCALAR: Final = _Bound()
 
 
 class Costs:
@@ -115,8 +115,8 @@ class Costs:
             raise TooCostlyError(node)
 
     def _visit(  # noqa: PLR0911 - one for each kind
-        self, node: Node, local: Mapping[str, _Value], times: int
-    ) -> _Value:
+        self, node: Node, local: Mapping[str, _Bound], times: int
+    ) -> _Bound:
         """Return the largest value of a node, which is evaluated so many times."""
         self._add(node, _STEP, times)
         match node:
@@ -126,7 +126,7 @@ class Costs:
                 return local[name] if name in local else self._variable(name)
             case Select(operand=operand, field=field):
                 return _field(self._visit(operand, local, times), field)
-            case Items(items=items):
+            case Elements(items=items):
                 values = [self._visit(item, local, times) for item in items]
                 self._add(node, len(values) * _ITEM_COPIED, times)
                 return _list(sum(value.total for value in values), len(values), _largest(values))
@@ -141,43 +141,43 @@ class Costs:
                 self._add(node, cost, times)
                 return value
 
-    def _variable(self, name: str) -> _Value:
+    def _variable(self, name: str) -> _Bound:
         fact = next((fact for fact in facts_of(Variables) if fact.name == name), None)
         if fact is None:
             return _SCALAR
         self.variables.add(name)
         return _of_fact(fact)
 
-    def _loop(self, loop: Loop, local: Mapping[str, _Value], times: int) -> _Value:
+    def _loop(self, loop: Loop, local: Mapping[str, _Bound], times: int) -> _Bound:
         over = self._visit(loop.over, local, times)
         rounds = min(over.length, MOST_ITERATIONS)
         loops = min(times, MOST_ITERATIONS // max(rounds, 1) + 1)
         inner = {**local, loop.variable: _item(over), loop.result_name: self._visit(loop.start, local, times)}
         self._visit(loop.condition, inner, loops * rounds)
         step = self._visit(loop.step, inner, loops * rounds)
-        grown = _Value(step.total * rounds, step.length * rounds, step.item) if step.length else _SCALAR
+        grown = _Bound(step.total * rounds, step.length * rounds, step.item) if step.length else _SCALAR
         self._add(loop, rounds * (step.length * rounds * _GROWN), loops)
         return self._visit(loop.result, {**inner, loop.result_name: grown}, times)
 
 
-def _text(size: int) -> _Value:
-    return _Value(_ITEM + size)
+def _text(size: int) -> _Bound:
+    return _Bound(_ITEM + size)
 
 
-def _text_size(value: _Value) -> int:
+def _text_size(value: _Bound) -> int:
     return value.total - _ITEM
 
 
-def _list(total: int, length: int, item: _Value) -> _Value:
-    return _Value(total + (length + 1) * _ITEM, length, item)
+def _list(total: int, length: int, item: _Bound) -> _Bound:
+    return _Bound(total + (length + 1) * _ITEM, length, item)
 
 
-def _largest(values: Sequence[_Value]) -> _Value:
+def _largest(values: Sequence[_Bound]) -> _Bound:
     """Return a value that is at least as large as each."""
     if not values:
         return _SCALAR
     items = [value.item for value in values if value.item is not None]
-    return _Value(
+    return _Bound(
         max(value.total for value in values),
         max(value.length for value in values),
         _largest(items) if items else None,
@@ -185,25 +185,25 @@ def _largest(values: Sequence[_Value]) -> _Value:
     )
 
 
-def _item(value: _Value) -> _Value:
+def _item(value: _Bound) -> _Bound:
     """Return the largest item; of what has no known items, the value itself stands for it."""
     return value if value.item is None else value.item
 
 
-def _field(value: _Value, name: str) -> _Value:
+def _field(value: _Bound, name: str) -> _Bound:
     """Return the largest that a field can be."""
     known = () if value.fields is None else facts_of(value.fields)
     return next((_of_fact(fact) for fact in known if fact.name == name), _item(value))
 
 
 @cache
-def _of_fact(fact: Fact) -> _Value:
+def _of_fact(fact: Fact) -> _Bound:
     """Return the largest that a variable or field can be."""
     if fact.group is not None:
         parts = [_of_fact(part) for part in facts_of(fact.group)]
-        value = _Value(sum(part.total for part in parts), LONGEST_LIST, None, fact.group)
+        value = _Bound(sum(part.total for part in parts), LONGEST_LIST, None, fact.group)
     else:
-        value = _text(LONGEST_TEXT) if fact.kind is Kind.TEXT else _SCALAR
+        value = _text(LONGEST_TEXT) if fact.kind is FactType.TEXT else _SCALAR
     return _list(value.total * LONGEST_LIST, LONGEST_LIST, value) if fact.is_list else value
 
 
@@ -251,52 +251,52 @@ def pattern_instructions(pattern: str) -> int:
 # What a function or operator costs, and the largest value that it has.
 
 
-def _other(*values: _Value) -> tuple[int, _Value]:
+def _other(*values: _Bound) -> tuple[int, _Bound]:
     """Look at all of the arguments; the value is a number, a condition or the like."""
     return sum(value.total for value in values) * _COMPARED, _SCALAR
 
 
-def _kept(value: _Value, *_: _Value) -> tuple[int, _Value]:
+def _kept(value: _Bound, *_: _Bound) -> tuple[int, _Bound]:
     """Make a text no larger than the first argument, or than the text of a number."""
     total = max(value.total, _NUMBER_TEXT)
     return total * _BYTE, structs.replace(value, total=total)
 
 
-def _added(one: _Value, other: _Value) -> tuple[int, _Value]:
+def _added(one: _Bound, other: _Bound) -> tuple[int, _Bound]:
     total, length = one.total + other.total, one.length + other.length
-    return length * _ITEM_COPIED or total * _BYTE, _Value(total, length, _largest([_item(one), _item(other)]))
+    return length * _ITEM_COPIED or total * _BYTE, _Bound(total, length, _largest([_item(one), _item(other)]))
 
 
-def _searched(text: _Value, part: _Value, *_: _Value) -> tuple[int, _Value]:
+def _searched(text: _Bound, part: _Bound, *_: _Bound) -> tuple[int, _Bound]:
     return text.total * _text_size(part), _SCALAR
 
 
-def _joined(texts: _Value, *separator: _Value) -> tuple[int, _Value]:
+def _joined(texts: _Bound, *separator: _Bound) -> tuple[int, _Bound]:
     value = _text(texts.total + texts.length * _text_size(_largest(separator)))
     return value.total * _BYTE, value
 
 
-def _split(text: _Value, *_: _Value) -> tuple[int, _Value]:
+def _split(text: _Bound, *_: _Bound) -> tuple[int, _Bound]:
     length = _text_size(text) + 1
     return length * _SPLIT, _list(text.total, length, text)
 
 
-def _replaced(text: _Value, _: _Value, other: _Value, *__: _Value) -> tuple[int, _Value]:
+def _replaced(text: _Bound, _: _Bound, other: _Bound, *__: _Bound) -> tuple[int, _Bound]:
     value = _text((_text_size(text) + 1) * (_text_size(other) + 1))
     return value.total * _WRITTEN + text.total * _REPLACED, value
 
 
-def _quoted(text: _Value) -> tuple[int, _Value]:
+def _quoted(text: _Bound) -> tuple[int, _Bound]:
     value = _text(4 * text.total)
     return value.total * _WRITTEN, value
 
 
-def _formatted(text: _Value, arguments: _Value) -> tuple[int, _Value]:
+def _formatted(text: _Bound, arguments: _Bound) -> tuple[int, _Bound]:
     value = _text(text.total + _text_size(text) * _FORMATTED_NUMBER + 8 * arguments.total)
     return value.total * _WRITTEN, value
 
 
-_CALLS: Final[Mapping[str, Callable[..., tuple[int, _Value]]]] = MappingProxyType(
+_CALLS: Final[Mapping[str, Callable[..., tuple[int, _Bound]]]] = MappingProxyType(
     {
         **dict.fromkeys(("_&&_", "_||_", "!_", "@not_strictly_false"), lambda *_: (0, _SCALAR)),
         **dict.fromkeys(("lowerAscii", "upperAscii", "trim", "reverse", "substring", "charAt"), _kept),

@@ -15,11 +15,11 @@ from exporter.rules.backlog import Scope
 from exporter.rules.cel_language import STOPPED, Language
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.evaluator import SHARED_OUTPUTS, SharedEvaluations
-from exporter.rules.examples import ExampleAllowance
 from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, OpenFindings, SavedFindings
 from exporter.rules.findings import PolicyReport
 from exporter.rules.rule_set import RuleSet
 from exporter.rules.shared_outputs import SharedOutputs
+from exporter.rules.violation_examples import ExampleAllowance
 
 SLICE_SECONDS: Final = 0.01
 """For so long tasks are judged before the event loop goes on: nobody who waits for it notices."""
@@ -32,7 +32,7 @@ AT_ONCE: Final = 200
 """So few tasks of an app are judged at once, unless that takes longer than a slice: most rounds change fewer."""
 
 
-class Policy:
+class PolicyEngine:
     """Judges the tasks of all apps. Reports and findings are consistent whenever the event loop lets one look.
 
     Args:

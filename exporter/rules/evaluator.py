@@ -61,7 +61,7 @@ class Evaluator:
         groups: dict[_Kind, list[CompiledRule]] = {}
         for rule in rules:
             groups.setdefault(_kind(rule), []).append(rule)
-        self._groups = [_Group(kind, part, app, shared) for kind in sorted(groups) for part in _parts(groups[kind])]
+        self._groups = [_RuleGroup(kind, part, app, shared) for kind in sorted(groups) for part in _parts(groups[kind])]
         self.rules = tuple(rule for group in self._groups for rule in group.rules)
         self._is_costly = sum(group.cost for group in self._groups) > TURN_COST
         self._with_exemptions = [place for place, rule in enumerate(self.rules) if rule.rule.exempt]
@@ -126,7 +126,7 @@ class _Kind(NamedTuple):
     shares: bool
 
 
-class _Group:
+class _RuleGroup:
     """Rules that are evaluated together."""
 
     def __init__(self, kind: _Kind, rules: Sequence[CompiledRule], app: Hashable, shared: SharedEvaluations) -> None:

@@ -8,9 +8,9 @@ from typing import Final
 from msgspec import Struct
 
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
-from exporter.rules.examples import StableExamples
 from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, Resolution, SavedFindings
 from exporter.rules.rule import CODES, ERROR, EXEMPT, NOT_APPLICABLE, PASS, UNKNOWN, VIOLATION, Severity
+from exporter.rules.violation_examples import StableExamples
 
 
 class RuleReport(Struct, frozen=True):

@@ -34,7 +34,7 @@ from exporter.rules.cel_language import CompileMistake, Language
 from exporter.rules.compiled_rule import CompiledRule, RuleError, compile_rule
 from exporter.rules.cost import MESSAGE_FACTOR, MOST_TOTAL_COST
 from exporter.rules.rule import Case, Exemption, Outcome, Rule, Severity
-from exporter.rules.vocabulary import Kind, Variables, facts_of
+from exporter.rules.vocabulary import FactType, Variables, facts_of
 
 EXPRESSIONS: Final = ("when", "expect", "message")
 """The keys whose values are expressions."""
@@ -50,13 +50,13 @@ Age = Annotated[
     Expected("a duration such as 100ms, 30s, 5m or 1h30m"),
 ]
 OutcomeName = Annotated[str, Choices(tuple(map(str, Outcome)))]
-_TYPES: Final[dict[Kind, Any]] = {
-    Kind.TEXT: str,
-    Kind.WHOLE_NUMBER: Whole,
-    Kind.NUMBER: Number,
-    Kind.CONDITION: Switch,
-    Kind.TIMESTAMP: Moment,
-    Kind.DURATION: Age,
+_TYPES: Final[dict[FactType, Any]] = {
+    FactType.TEXT: str,
+    FactType.WHOLE_NUMBER: Whole,
+    FactType.NUMBER: Number,
+    FactType.CONDITION: Switch,
+    FactType.TIMESTAMP: Moment,
+    FactType.DURATION: Age,
 }
 
 
@@ -68,7 +68,7 @@ def _given_facts(group: type[Struct]) -> type[BaseModel]:
         kind = _given_facts(fact.group) if fact.group is not None else _TYPES[fact.kind]
         if fact.is_list:
             kind = GenericAlias(list, kind)
-        elif fact.is_optional and fact.kind in {Kind.WHOLE_NUMBER, Kind.NUMBER}:
+        elif fact.is_optional and fact.kind in {FactType.WHOLE_NUMBER, FactType.NUMBER}:
             kind = Annotated[kind | None, OrNone]
         fields[fact.name] = (kind | None if fact.group else kind, None)
     return create_model(group.__name__, __base__=Section, **fields)

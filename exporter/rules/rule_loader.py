@@ -22,13 +22,13 @@ from exporter.rules.rule_files import PlacedRule, check_names, compile_rules, re
 from exporter.rules.rule_set import RuleSet, rule_set
 
 
-class Loaded(loader.Loaded, frozen=True):
+class LoadedRules(loader.LoadedConfig, frozen=True):
     """A configuration, the rules that it puts in force, and where all of it came from."""
 
     rule_set: RuleSet
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+def load(path: Path, environ: Mapping[str, str]) -> LoadedRules:
     """Return the configuration that stands in a file, with its rules.
 
     Args:
@@ -40,7 +40,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     """
     reading = _Reading()
     loaded = loader.load(path, environ, also=reading.read)
-    return Loaded(
+    return LoadedRules(
         config=loaded.config,
         files=loaded.files,
         globs=loaded.globs,

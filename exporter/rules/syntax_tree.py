@@ -44,7 +44,7 @@ class Call(NamedTuple):
     arguments: tuple["Node", ...]
 
 
-class Items(NamedTuple):
+class Elements(NamedTuple):
     """A list or map literal; keys and values alternate in that of a map."""
 
     id: int
@@ -64,7 +64,7 @@ class Loop(NamedTuple):
     result: "Node"
 
 
-Node: TypeAlias = Constant | Ident | Select | Call | Items | Loop
+Node: TypeAlias = Constant | Ident | Select | Call | Elements | Loop
 _Message: TypeAlias = Mapping[int, list[int | bytes]]
 
 
@@ -88,10 +88,10 @@ def _node(data: bytes) -> Node:  # noqa: PLR0911 - one for each kind
     if kind == _CALL:
         return Call(number, _text(body, 2), (*_nodes(body, 1), *_nodes(body, 3)))
     if kind == _LIST:
-        return Items(number, tuple(_nodes(body, 1)))
+        return Elements(number, tuple(_nodes(body, 1)))
     if kind == _STRUCT:
         entries = (_message(cast("bytes", entry)) for entry in body.get(2, ()))
-        return Items(number, tuple(node for entry in entries for key in (3, 4) for node in _nodes(entry, key)))
+        return Elements(number, tuple(node for entry in entries for key in (3, 4) for node in _nodes(entry, key)))
     if kind == _COMPREHENSION:
         over, start, condition, step, result = (_node(_bytes(body, field)) for field in (2, 4, 5, 6, 7))
         return Loop(number, _text(body, 1), over, _text(body, 3), start, condition, step, result)

@@ -240,7 +240,7 @@ NAMES: Final = Variables.__struct_fields__
 """The names of the variables."""
 
 
-class Kind(StrEnum):
+class FactType(StrEnum):
     """What a fact is; the value is CEL's name for it."""
 
     TEXT = "string"
@@ -256,7 +256,7 @@ class Fact(Struct, frozen=True):
     """One variable or field."""
 
     name: str
-    kind: Kind
+    kind: FactType
     """Of each item, where it is a list."""
     is_list: bool
     is_optional: bool
@@ -300,22 +300,22 @@ def _fact(field: inspect.Field) -> Fact:
     return Fact(field.name, _kind(kind), is_list, is_optional, description, group)
 
 
-def _kind(declared: inspect.Type) -> Kind:  # noqa: PLR0911 - one for each kind
+def _kind(declared: inspect.Type) -> FactType:  # noqa: PLR0911 - one for each kind
     """Return the kind of a bare type."""
     match declared:
         case inspect.StrType():
-            return Kind.TEXT
+            return FactType.TEXT
         case inspect.BoolType():
-            return Kind.CONDITION
+            return FactType.CONDITION
         case inspect.IntType():
-            return Kind.WHOLE_NUMBER
+            return FactType.WHOLE_NUMBER
         case inspect.FloatType():
-            return Kind.NUMBER
+            return FactType.NUMBER
         case inspect.DateTimeType():
-            return Kind.TIMESTAMP
+            return FactType.TIMESTAMP
         case inspect.TimeDeltaType():
-            return Kind.DURATION
+            return FactType.DURATION
         case inspect.StructType():
-            return Kind.GROUP
+            return FactType.GROUP
         case _:
             raise TypeError(f"a rule can't speak of {declared}")

@@ -12,11 +12,11 @@ from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change
 from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets
-from exporter.core.collection_state import Part
+from exporter.core.collection_state import Component
 from exporter.core.task import Configuration
 from exporter.core.threads import Worker
 from exporter.metrics.aggregates import Aggregates, AppReport
-from exporter.rules.engine import Policy
+from exporter.rules.engine import PolicyEngine
 from exporter.service.supervisor import Supervisor
 from exporter.service.task_publisher import TaskSeries
 
@@ -42,7 +42,7 @@ class Picture:
         buckets: Buckets,
         publish: Callable[[AppReport], None],
         history: History,
-        policy: Policy,
+        policy: PolicyEngine,
         task_series: TaskSeries | None = None,
         *,
         supervisor: Supervisor,
@@ -155,7 +155,7 @@ class Picture:
     async def _compare(self, configurations: list[Configuration], buckets: Buckets) -> None:
         """Compare once. A comparison that fails or is cancelled leaves nothing behind."""
         try:
-            with self._supervisor.guarded(Part.CHECK_SUMS, (self._shown.account, self._shown.app.id)):
+            with self._supervisor.guarded(Component.CHECK_SUMS, (self._shown.account, self._shown.app.id)):
                 anew = await self._worker.run(_sums_of, configurations, buckets)
                 _apply(self._changes_since_check, anew)
                 self._replace_wrong_sums(anew)

@@ -8,7 +8,7 @@ from pathlib import Path
 from exporter.config.files import MOST_BYTES, digest_of, is_file
 from exporter.config.model import Config, redacted
 from exporter.core.regular_file import read_regular
-from exporter.rules.rule_loader import Loaded, load, rule_set_of
+from exporter.rules.rule_loader import LoadedRules, load, rule_set_of
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
@@ -20,9 +20,9 @@ class ConfigurationSource:
         read: Loads it; raises ConfigError.
     """
 
-    def __init__(self, read: Callable[[], Loaded]) -> None:
+    def __init__(self, read: Callable[[], LoadedRules]) -> None:
         self._read = read
-        self._watched: Loaded | None = None
+        self._watched: LoadedRules | None = None
         self._signature: Signature | None = ()
         """Of what is loaded; None: it was written while it was read."""
         self._to_verify = False
@@ -38,9 +38,9 @@ class ConfigurationSource:
     def of_config(cls, config: Config) -> "ConfigurationSource":
         """Return the source of a configuration that stands in no file and never changes."""
         sha256 = hashlib.sha256(redacted(config).encode()).hexdigest()
-        return cls(lambda: Loaded(config=config, files=(), globs=(), sha256=sha256, rule_set=rule_set_of(config)))
+        return cls(lambda: LoadedRules(config=config, files=(), globs=(), sha256=sha256, rule_set=rule_set_of(config)))
 
-    def load(self) -> Loaded:
+    def load(self) -> LoadedRules:
         """Load the configuration as it is now.
 
         Raises:
@@ -65,7 +65,7 @@ class ConfigurationSource:
         before, self._looked_at = self._looked_at, _signature(self._watched)
         return self._differs(self._watched, self._looked_at) and self._looked_at == before
 
-    def _differs(self, loaded: Loaded, signature: Signature) -> bool:
+    def _differs(self, loaded: LoadedRules, signature: Signature) -> bool:
         """Whether the files are not as they were loaded."""
         if self._to_verify:
             self._to_verify = False
@@ -74,7 +74,7 @@ class ConfigurationSource:
         return signature != self._signature
 
 
-def _is_as_read(loaded: Loaded) -> bool:
+def _is_as_read(loaded: LoadedRules) -> bool:
     """Whether the files are the same ones and hold what was read of them."""
     if not loaded.files:
         return True
@@ -88,7 +88,7 @@ def _is_as_read(loaded: Loaded) -> bool:
         return False
 
 
-def _signature(loaded: Loaded) -> Signature:
+def _signature(loaded: LoadedRules) -> Signature:
     """Return what tells one state of all files from another; links are followed."""
     found = []
     names = {str(path) for path in loaded.files}

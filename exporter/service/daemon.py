@@ -19,14 +19,14 @@ from exporter.collector.sweep_result import SweepReport
 from exporter.config.mistakes import ConfigError, UsageError
 from exporter.config.model import redacted
 from exporter.core.clock import Clock
-from exporter.core.collection_state import Part
+from exporter.core.collection_state import Component
 from exporter.core.threads import Worker
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Body, Exposition
 from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.rules.rule_loader import Loaded
+from exporter.rules.rule_loader import LoadedRules
 from exporter.rules.rule_set import RuleSet
 from exporter.service import process as signals
 from exporter.service.configuration_source import ConfigurationSource
@@ -211,19 +211,19 @@ class Daemon:
             self._monitor.start()
             async with asyncio.TaskGroup() as group:
                 for part, chore in (
-                    (Part.PUBLISH, self._publish_changes),
-                    (Part.PUBLISH_TASKS, self._publish_tasks),
-                    (Part.HEARTBEAT, self._beat),
-                    (Part.RELOAD, self._reload_when_asked),
-                    (Part.WATCH_FILES, self._follow_files),
-                    (Part.WATCH_WEB_FILES, self._follow_web_files),
-                    (Part.RULES, self._monitor.policy.run),
-                    (Part.SAVE_STATE, self._state_keeper.run),
+                    (Component.PUBLISH, self._publish_changes),
+                    (Component.PUBLISH_TASKS, self._publish_tasks),
+                    (Component.HEARTBEAT, self._beat),
+                    (Component.RELOAD, self._reload_when_asked),
+                    (Component.WATCH_FILES, self._follow_files),
+                    (Component.WATCH_WEB_FILES, self._follow_web_files),
+                    (Component.RULES, self._monitor.policy.run),
+                    (Component.SAVE_STATE, self._state_keeper.run),
                 ):
                     group.create_task(self._monitor.supervisor.keep_running(part, chore))
         finally:
             self._watchdog.stop()
-            with self._monitor.supervisor.guarded(Part.SCHEDULE):
+            with self._monitor.supervisor.guarded(Component.SCHEDULE):
                 await self._fresh_sweeps.close()
                 await self._monitor.close()
             if running is not None:
@@ -264,7 +264,7 @@ class Daemon:
                 return str(error)
             except Exception as error:  # noqa: BLE001 - whatever it was: the exporter goes on
                 self._metrics.config_rejected()
-                return self._monitor.supervisor.failed(Part.RELOAD, error)
+                return self._monitor.supervisor.failed(Component.RELOAD, error)
             finally:
                 self._service_manager.ready()
             log.info("configuration loaded again", apps=len(self._monitor.apps), rules=len(self._rule_set.all_rules()))
@@ -351,14 +351,14 @@ class Daemon:
     def _collectors(self) -> Mapping[AppKey, Collector]:
         return {key: app.collector for key, app in self._monitor.apps.items()}
 
-    async def _take(self, loaded: Loaded) -> None:
+    async def _take(self, loaded: LoadedRules) -> None:
         """Switch to another configuration in one step: pages and the state file see the one before, or all of it."""
         shown_config = redacted(loaded.config)
         await self._monitor.apply(loaded.config, loaded.rule_set)  # it waits for nothing unless it fails
         self._rule_set = loaded.rule_set
         self._state_keeper.path = loaded.config.collection.state_file
         self._shown_config = shown_config
-        with self._monitor.supervisor.guarded(Part.RELOAD):
+        with self._monitor.supervisor.guarded(Component.RELOAD):
             await self._publish()
             await self._monitor.close_removed()
         # Only now: who sees the new digest sees the new apps, and none that was removed.
@@ -379,12 +379,12 @@ class Daemon:
 
     async def _begin_with_saved(self) -> None:
         """Begin with what an earlier process knew; a bug in that is no reason not to start."""
-        with self._monitor.supervisor.guarded(Part.SAVE_STATE):
+        with self._monitor.supervisor.guarded(Component.SAVE_STATE):
             self._monitor.restore(await self._state_keeper.load())
             await self._judge_restored()
 
     async def _save_at_stop(self) -> None:
-        with self._monitor.supervisor.guarded(Part.SAVE_STATE):
+        with self._monitor.supervisor.guarded(Component.SAVE_STATE):
             await self._state_keeper.save_at_stop()
 
     async def _judge_restored(self) -> None:

@@ -16,15 +16,15 @@ from exporter.collector.reading import AppRows
 from exporter.collector.requests import AccountRequests
 from exporter.collector.scheduler import Schedule
 from exporter.collector.status import Intervals, Kind
-from exporter.config.capacity import Forecast, Pace, forecast
+from exporter.config.capacity import Forecast, GroupLoad, forecast
 from exporter.config.model import App, Collection, Config
 from exporter.core.clock import Clock
-from exporter.core.collection_state import Part
+from exporter.core.collection_state import Component
 from exporter.core.threads import Worker
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.rules.engine import Policy
+from exporter.rules.engine import PolicyEngine
 from exporter.rules.finding_events import FindingEvents, SavedFindings
 from exporter.rules.rule_set import RuleSet
 from exporter.service.accounts import Accesses, OpenSession
@@ -81,7 +81,7 @@ class Monitor:
         """What everything runs under."""
         self._schedule = Schedule(
             attempt=self.supervisor.attempt,
-            failed=lambda error: self.supervisor.failed(Part.SCHEDULE, error),
+            failed=lambda error: self.supervisor.failed(Component.SCHEDULE, error),
             clock=clock,
             skipped=metrics.sweep_skipped,
         )
@@ -93,7 +93,7 @@ class Monitor:
         self._share = Interner()
         self.history = History(clock)
         """The newest changes of all apps."""
-        self.policy = Policy(
+        self.policy = PolicyEngine(
             clock,
             events=finding_events,
             changed=self._publish_app,
@@ -139,7 +139,7 @@ class Monitor:
                     endpoint=app.endpoint,
                 )
                 continue
-            with self.supervisor.guarded(Part.SAVE_STATE, key):
+            with self.supervisor.guarded(Component.SAVE_STATE, key):
                 self.policy.restore(key, (SavedFindings(*finding) for finding in app.findings().items()))
                 self._apps[key].collector.restore(app)
 
@@ -195,12 +195,12 @@ class Monitor:
 
     def look_at_clock(self) -> None:
         """Withdraw what has become too old; to be called about every second."""
-        with self.supervisor.guarded(Part.SCHEDULE):
+        with self.supervisor.guarded(Component.SCHEDULE):
             self._schedule.look_at_clock()
-        with self.supervisor.guarded(Part.RULES):
+        with self.supervisor.guarded(Component.RULES):
             self.policy.tick()
         for key, app in self._apps.items():
-            with self.supervisor.guarded(Part.STATUS, key):
+            with self.supervisor.guarded(Component.STATUS, key):
                 app.collector.look_at_clock()
         self.history.flush()
 
@@ -212,7 +212,7 @@ class Monitor:
             intervals = _intervals(outlook.pace)
             for key, app in self._apps.items():
                 if key[0] in outlook.accounts:
-                    with self.supervisor.guarded(Part.STATUS, key):
+                    with self.supervisor.guarded(Component.STATUS, key):
                         app.collector.set_intervals(intervals)
 
     def forecasts(self) -> tuple[Forecast, ...]:
@@ -280,21 +280,21 @@ class Monitor:
         """Publish an app whose findings have changed."""
         app = self._apps.get(key)
         if app is not None:
-            with self.supervisor.guarded(Part.STATUS, key):
+            with self.supervisor.guarded(Component.STATUS, key):
                 app.picture.publish()
 
     def _rules_failed(self, key: AppKey, error: Exception) -> None:
         """Let an app whose rules could not be evaluated have a state of its own."""
-        reason = self.supervisor.failed(Part.RULES, error, key)
+        reason = self.supervisor.failed(Component.RULES, error, key)
         if key in self._apps:
             with suppress(Exception):  # it has been reported, and publishing may be what fails
-                self._apps[key].collector.broke(Part.RULES, reason)
+                self._apps[key].collector.broke(Component.RULES, reason)
 
     def _rules_work(self, key: AppKey) -> None:
         """Let it have its other state again."""
-        if self.supervisor.works(Part.RULES, key) and key in self._apps:
-            with self.supervisor.guarded(Part.STATUS, key):
-                self._apps[key].collector.mended(Part.RULES)
+        if self.supervisor.works(Component.RULES, key) and key in self._apps:
+            with self.supervisor.guarded(Component.STATUS, key):
+                self._apps[key].collector.mended(Component.RULES)
 
     def _remove(self, app: MonitoredApp | None) -> None:
         if app is None:
@@ -325,7 +325,7 @@ def _configured(collection: Collection) -> Intervals:
     )
 
 
-def _intervals(pace: Pace) -> Intervals:
+def _intervals(pace: GroupLoad) -> Intervals:
     return Intervals(
         interval_seconds=pace.interval_seconds,
         sweep_interval_seconds=pace.sweep_interval_seconds,

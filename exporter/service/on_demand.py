@@ -10,16 +10,16 @@ from msgspec.structs import replace
 
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.interner import Interner
-from exporter.aliyun.response import Page
+from exporter.aliyun.response import ListPage
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change, Inventory
 from exporter.collector.rate_limiter import Priority
-from exporter.collector.reading import Answer, AppRows, Window
+from exporter.collector.reading import AppRows, Window, WindowAnswer
 from exporter.collector.requests import AccountRequests, AppRequests
 from exporter.collector.status import Intervals
 from exporter.collector.sweep_result import Difference, RequestReport, SweepReport
 from exporter.core.clock import Clock
-from exporter.core.collection_state import Part, State
+from exporter.core.collection_state import Component, State
 from exporter.rules.finding_events import AppKey
 from exporter.service.supervisor import Supervisor
 from exporter.web.view import SweepStart
@@ -163,9 +163,9 @@ class _FreshSweep:
             pass  # The report says so.
         except Exception as error:  # noqa: BLE001 - whatever it was: the reading ends, and its report says so
             app = (self._collector.account, self._collector.app.id)
-            state, reason = State.INTERNAL_ERROR, self._supervisor.failed(Part.COLLECT_NOW, error, app)
+            state, reason = State.INTERNAL_ERROR, self._supervisor.failed(Component.COLLECT_NOW, error, app)
         else:
-            self._supervisor.works(Part.COLLECT_NOW, (self._collector.account, self._collector.app.id))
+            self._supervisor.works(Component.COLLECT_NOW, (self._collector.account, self._collector.app.id))
         finally:
             self._report = self._ended(state, reason)
 
@@ -216,10 +216,10 @@ class RecordedRequests(AppRequests):
         self._began_at = clock.monotonic()
         self._in_flight = asyncio.Semaphore(MOST_IN_FLIGHT)
 
-    def window(self, priority: Priority) -> Callable[[Window], Awaitable[Answer]]:  # noqa: ARG002 - the lowest
+    def window(self, priority: Priority) -> Callable[[Window], Awaitable[WindowAnswer]]:  # noqa: ARG002 - the lowest
         """Return what fetches one window of the list, whatever the priority of who reads it."""
 
-        async def fetch(window: Window) -> Answer:
+        async def fetch(window: Window) -> WindowAnswer:
             attempt = self._told(
                 f"page {window.page_no} of {window.page_size} rows: {window.start + 1} to {window.end}",
                 lambda: self._account.client.list_tasks(
@@ -230,21 +230,21 @@ class RecordedRequests(AppRequests):
 
         return fetch
 
-    async def look_up(self, task_id: str) -> Answer:
+    async def look_up(self, task_id: str) -> WindowAnswer:
         """Ask for one task by its TaskId."""
         attempt = self._told(f"task {task_id}", lambda: self._account.client.look_up(self._app_id, task_id))
         return await self._send(attempt, Priority.SWEEP)
 
-    async def _send(self, attempt: Callable[[], Awaitable[Page]], priority: Priority) -> Answer:
+    async def _send(self, attempt: Callable[[], Awaitable[ListPage]], priority: Priority) -> WindowAnswer:
         async with self._in_flight:
             return await super()._send(attempt, priority)
 
-    def _told(self, asked_for: str, send: Callable[[], Awaitable[Page]]) -> Callable[[], Awaitable[Page]]:
+    def _told(self, asked_for: str, send: Callable[[], Awaitable[ListPage]]) -> Callable[[], Awaitable[ListPage]]:
         """Return an attempt that is told."""
         attempts = 0
         wanted_at = self._clock.monotonic()
 
-        async def attempt() -> Page:
+        async def attempt() -> ListPage:
             nonlocal attempts, wanted_at
             if not self._is_current():
                 raise ApiError(State.PENDING, _RELOADED)

@@ -14,7 +14,7 @@ import structlog
 from exporter.collector.collector import Collector
 from exporter.collector.status import Kind
 from exporter.core.clock import Clock
-from exporter.core.collection_state import Part
+from exporter.core.collection_state import Component
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
@@ -47,15 +47,15 @@ class Supervisor:
         clock: For pauses.
     """
 
-    def __init__(self, count: Callable[[Part], None], clock: Clock) -> None:
+    def __init__(self, count: Callable[[Component], None], clock: Clock) -> None:
         self._count = count
         self._clock = clock
-        self._failing: dict[tuple[Part, App], tuple[str, ...]] = {}
+        self._failing: dict[tuple[Component, App], tuple[str, ...]] = {}
         """Where each part failed last; one that works is not in it."""
 
     async def attempt(self, collector: Collector, kind: Kind) -> None:
         """Update or sweep one app. Whatever goes wrong is in its status afterwards."""
-        part, app = Part(kind.value), (collector.account, collector.app.id)
+        part, app = Component(kind.value), (collector.account, collector.app.id)
         try:
             await (collector.sweep() if kind is Kind.SWEEP else collector.update())
         except Exception as error:  # noqa: BLE001 - whatever it was: it concerns this app alone
@@ -67,7 +67,7 @@ class Supervisor:
                 with self.guarded(part, app):
                     collector.mended(part)
 
-    async def keep_running(self, part: Part, run: Callable[[], Awaitable[None]]) -> NoReturn:
+    async def keep_running(self, part: Component, run: Callable[[], Awaitable[None]]) -> NoReturn:
         """Run what should never end, and begin again after a pause when it does."""
         pause_seconds = FIRST_PAUSE_SECONDS
         while True:
@@ -84,7 +84,7 @@ class Supervisor:
             pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
 
     @contextmanager
-    def guarded(self, part: Part, app: App = NO_APP) -> Iterator[None]:
+    def guarded(self, part: Component, app: App = NO_APP) -> Iterator[None]:
         """Let a block fail by itself."""
         try:
             yield
@@ -93,7 +93,7 @@ class Supervisor:
         else:
             self.works(part, app)
 
-    def failed(self, part: Part, error: BaseException, app: App = NO_APP) -> str:
+    def failed(self, part: Component, error: BaseException, app: App = NO_APP) -> str:
         """Count a failure, and log it unless the same part failed in the same place before.
 
         Returns:
@@ -111,13 +111,13 @@ class Supervisor:
             structlog.get_logger().error("internal error", part=part.value, **about, exception=written(error))
         return reason
 
-    def works(self, part: Part, app: App = NO_APP) -> bool:
+    def works(self, part: Component, app: App = NO_APP) -> bool:
         """Note that a part works; return whether it failed before."""
         return self._failing.pop((part, app), None) is not None
 
     def forget(self, app: App) -> None:
         """Forget an app that is no longer configured."""
-        for part in Part:
+        for part in Component:
             self._failing.pop((part, app), None)
 
 

@@ -13,7 +13,7 @@ from exporter.config.model import Account
 from exporter.core.clock import Clock
 from exporter.rules.cel_language import STOPPED
 from exporter.rules.compiled_rule import TaskCountRule
-from exporter.rules.engine import Policy
+from exporter.rules.engine import PolicyEngine
 from exporter.rules.finding_events import AnyRule, AppKey, OpenFindings
 from exporter.rules.findings import RuleReport
 from exporter.rules.rule import Outcome
@@ -53,7 +53,7 @@ class PolicyView:
 
     def __init__(
         self,
-        policy: Policy,
+        policy: PolicyEngine,
         statuses: Callable[[], Iterable[Status]],
         rule_set: Callable[[], RuleSet],
         clock: Clock,

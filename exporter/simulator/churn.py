@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-from exporter.simulator.fleet import Fleet, Row
+from exporter.simulator.fleet import Fleet, FleetRow
 from exporter.simulator.task_maker import TaskMaker
 
 _PerSecond = Annotated[float, Meta(ge=0)]
@@ -120,11 +120,11 @@ class Churn:
         else:
             self._fleet.resave(app_id, row.task_id, at=at)
 
-    def _update(self, app_id: str, row: Row, at: float) -> None:
+    def _update(self, app_id: str, row: FleetRow, at: float) -> None:
         """Change one task, though never what is wrong with it on purpose."""
         self._fleet.update(app_id, row.task_id, self._patch(row), at=at)
 
-    def _patch(self, row: Row) -> dict[str, Any]:
+    def _patch(self, row: FleetRow) -> dict[str, Any]:
         """Return a change that differs from whatever stands there."""
         fresh = f"{self._random.getrandbits(40):010x}"
         if row.marks:

@@ -15,7 +15,7 @@ from msgspec import Struct
 BLOCK_ROWS: Final = 256
 
 
-class Row:
+class FleetRow:
     """One task as it stands in the list."""
 
     __slots__ = ("block", "body", "marks", "stopped", "task_id", "updated_at")
@@ -30,24 +30,24 @@ class Row:
         """Names of what is wrong with it on purpose."""
         self.stopped = False
         """Stopped, though still listed."""
-        self.block: list[Row] = []
+        self.block: list[FleetRow] = []
 
 
 class RecencyOrder:
     """The order itself: rows by place, 0 being the newest."""
 
     def __init__(self) -> None:
-        self._blocks: list[list[Row]] = []
+        self._blocks: list[list[FleetRow]] = []
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[FleetRow]:
         for block in self._blocks:
             yield from block
 
-    def add_in_front(self, row: Row) -> None:
+    def add_in_front(self, row: FleetRow) -> None:
         """Put a row that is not in the order before all others."""
         if not self._blocks or len(self._blocks[0]) >= BLOCK_ROWS:
             self._blocks.insert(0, [])
@@ -55,7 +55,7 @@ class RecencyOrder:
         row.block.insert(0, row)
         self._count += 1
 
-    def remove(self, row: Row) -> None:
+    def remove(self, row: FleetRow) -> None:
         """Take a row out of the order."""
         row.block.remove(row)
         self._count -= 1
@@ -64,9 +64,9 @@ class RecencyOrder:
         elif len(self._blocks) > 2 * (self._count // BLOCK_ROWS) + 8:
             self._repack()
 
-    def slice(self, start: int, stop: int) -> list[Row]:
+    def slice(self, start: int, stop: int) -> list[FleetRow]:
         """Return the rows at the places from `start` up to, and without, `stop`."""
-        rows: list[Row] = []
+        rows: list[FleetRow] = []
         for block in self._blocks:
             if stop <= 0:
                 break
@@ -76,7 +76,7 @@ class RecencyOrder:
             stop -= len(block)
         return rows
 
-    def at(self, place: int) -> Row:
+    def at(self, place: int) -> FleetRow:
         """Return the row at `place`."""
         return self.slice(place, place + 1)[0]
 
@@ -108,7 +108,7 @@ class TaskList:
     """The tasks of one app in list order."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, FleetRow] = {}
         self.order = RecencyOrder()
 
     def __len__(self) -> int:
@@ -123,7 +123,7 @@ class TaskList:
                 self.order.remove(row)
             return
         if row is None:
-            row = self.rows[event.task_id] = Row(event.task_id, event.body, event.at, event.marks)
+            row = self.rows[event.task_id] = FleetRow(event.task_id, event.body, event.at, event.marks)
             self.order.add_in_front(row)
             return
         row.body, row.marks, row.stopped = event.body, event.marks, False

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from exporter.simulator.fleet import RecencyOrder, Row, TaskList
+from exporter.simulator.fleet import FleetRow, RecencyOrder, TaskList
 from exporter.simulator.protocol import ServiceError
 
 _NotNegative = Annotated[float, Meta(ge=0)]
@@ -203,7 +203,7 @@ def look_up(tasks: TaskList, parameters: Parameters, variants: Variants) -> byte
     return b"[]" if variants.unknown_task == "empty" else None
 
 
-def spelled(row: Row, variants: Variants) -> bytes:
+def spelled(row: FleetRow, variants: Variants) -> bytes:
     """Return a row's JSON as this service spells it."""
     return row.body if variants.spelling == "documented" else respelled(row.body, variants.spelling)
 
@@ -228,7 +228,7 @@ def _salt(parameters: Parameters, variants: Variants, random: Random) -> bytes:
     return b""
 
 
-def _page_with_ties(order: RecencyOrder, start: int, stop: int, salt: bytes) -> list[Row]:
+def _page_with_ties(order: RecencyOrder, start: int, stop: int, salt: bytes) -> list[FleetRow]:
     """Return a page of a list that is sorted by whole seconds; the salt decides the order within a second."""
 
     def age(place: int) -> int:

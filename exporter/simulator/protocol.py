@@ -32,7 +32,7 @@ class Response(Struct, frozen=True):
     """`reset`: the connection is cut instead; `hang`: no answer ever comes."""
 
 
-class Account(Struct, frozen=True):
+class SimulatedAccount(Struct, frozen=True):
     """Who may ask for which apps, and how often."""
 
     access_key_id: str

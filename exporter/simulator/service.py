@@ -19,7 +19,7 @@ from exporter.simulator.churn import Churn
 from exporter.simulator.faults import FAULTS, Exchange, Faults, error_response, json_response
 from exporter.simulator.fleet import Fleet, LaggingReplica, TaskList
 from exporter.simulator.listing import Parameters, Variants, answer_body, list_page, look_up, read_parameters, respelled
-from exporter.simulator.protocol import Account, Request, Response, ServiceError
+from exporter.simulator.protocol import Request, Response, ServiceError, SimulatedAccount
 from exporter.simulator.signature import Verifier
 from exporter.simulator.task_maker import seeded
 
@@ -28,7 +28,7 @@ Window = Literal["sliding", "fixed", "bucket"]
 _SECOND = 1.0
 
 
-class Quota:
+class RequestQuota:
     """Admits at most `limit` requests per second; what is over it is refused and does not count.
 
     `sliding`: no window of one second, wherever it begins, has more than `limit`. `fixed`: each second of the clock
@@ -171,7 +171,7 @@ class Service:
 
     def __init__(
         self,
-        accounts: Iterable[Account],
+        accounts: Iterable[SimulatedAccount],
         fleet: Fleet,
         *,
         now: Callable[[], float],
@@ -186,11 +186,11 @@ class Service:
         self.faults = Faults(seeded(seed, "faults"))
         self.churn = Churn(fleet, seeded(seed, "churn"), now())
         self.statistics = Statistics()
-        groups: dict[str, Quota] = {}
+        groups: dict[str, RequestQuota] = {}
         self.quotas = {
             account.access_key_id: groups.setdefault(
                 account.quota_group or f"key/{account.access_key_id}",
-                Quota(account.requests_per_second, account.window, others_per_second=account.others_per_second),
+                RequestQuota(account.requests_per_second, account.window, others_per_second=account.others_per_second),
             )
             for account in self.accounts.values()
         }
@@ -289,7 +289,7 @@ class Service:
         self.advance()
         return [respelled(body, self.variants.spelling) for body in self.fleet.bodies(app_id)]
 
-    def _answer(self, account: Account, parameters: Parameters, request_id: str) -> Response:
+    def _answer(self, account: SimulatedAccount, parameters: Parameters, request_id: str) -> Response:
         """Answer a request of a known account: limit, then faults, then the rules."""
         now = self.now()
         self.statistics.arrived(account.access_key_id, parameters, now)

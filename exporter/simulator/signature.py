@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl, quote
 
-from exporter.simulator.protocol import Account, Request, ServiceError
+from exporter.simulator.protocol import Request, ServiceError, SimulatedAccount
 
 ALGORITHM: Final = "ACS3-HMAC-SHA256"
 MUST_BE_SIGNED: Final = (
@@ -58,12 +58,12 @@ def expected_signature(request: Request, signed_names: Sequence[str], secret: st
 class Verifier:
     """Tells who signed a request; remembers nonces for as long as their dates are accepted."""
 
-    def __init__(self, accounts: Mapping[str, Account]) -> None:
+    def __init__(self, accounts: Mapping[str, SimulatedAccount]) -> None:
         self._accounts = accounts
         self._nonces: set[str] = set()
         self._nonces_in_order: deque[tuple[float, str]] = deque()
 
-    def verify(self, request: Request, now: float) -> Account:
+    def verify(self, request: Request, now: float) -> SimulatedAccount:
         """Return the account that signed `request`; `now` is the server's own time.
 
         Raises:
@@ -108,7 +108,9 @@ def _check_date(text: str, now: float) -> None:
         raise ServiceError("InvalidTimeStamp.Expired", "Specified time stamp or date value is expired.")
 
 
-def _check_token(headers: Mapping[str, str], signed_names: Sequence[str], account: Account, now: float) -> None:
+def _check_token(
+    headers: Mapping[str, str], signed_names: Sequence[str], account: SimulatedAccount, now: float
+) -> None:
     """Refuse a temporary key without its token, and a token that is another's, unsigned or expired."""
     token = headers.get("x-acs-security-token", "")
     if account.security_token is None:

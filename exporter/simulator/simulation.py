@@ -12,7 +12,7 @@ from exporter.simulator.churn import Rates
 from exporter.simulator.faults import FAULTS, Fault
 from exporter.simulator.fleet import Fleet
 from exporter.simulator.listing import DESCRIPTIONS, Variants
-from exporter.simulator.protocol import Account
+from exporter.simulator.protocol import SimulatedAccount
 from exporter.simulator.service import Latency, Service
 from exporter.simulator.task_maker import (
     MISCONFIGURATIONS,
@@ -64,7 +64,7 @@ def build_service(options: SimulatorOptions, *, now: Callable[[], float] = time.
     fleet = Fleet(now)
     for app_id in options.app_ids:
         populate(fleet, app_id, options.tasks, random=seeded(options.seed, app_id), started_at=now())
-    account = Account(
+    account = SimulatedAccount(
         ACCESS_KEY_ID, ACCESS_KEY_SECRET, options.app_ids, requests_per_second=options.requests_per_second
     )
     service = Service(
@@ -193,7 +193,7 @@ def demo_service(*, now: Callable[[], float] = time.time, seed: int = 1) -> Demo
             _add_odd_tasks(fleet, app, random, started_at)
             populate(fleet, app.id, app.tasks, random=random, started_at=started_at, mixed_share=app.mixed_share)
     accounts = [
-        Account(account.access_key_id, account.access_key_secret, tuple(app.id for app in account.apps))
+        SimulatedAccount(account.access_key_id, account.access_key_secret, tuple(app.id for app in account.apps))
         for account in ACCOUNTS
     ]
     service = Service(accounts, fleet, now=now, seed=seed, latency=Latency(0.01, 0.01))

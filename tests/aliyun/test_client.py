@@ -11,7 +11,7 @@ from aiohttp import web
 
 from exporter.aliyun.credentials import Credentials
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.response import Page, read_page
+from exporter.aliyun.response import ListPage, read_page
 from exporter.aliyun.signing import authorization
 from exporter.aliyun.transport import LARGE_BODY_BYTES, MAX_BODY_BYTES
 from exporter.core.collection_state import State
@@ -209,7 +209,7 @@ async def test_a_large_page_does_not_stop_the_event_loop() -> None:
     assert LARGE_BODY_BYTES < len(body) < MAX_BODY_BYTES
     threads: set[str] = set()
 
-    def read(body: bytes) -> Page:
+    def read(body: bytes) -> ListPage:
         threads.add(threading.current_thread().name)
         return read_page(body)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.parse_task import MAX_ROW_BYTES, read_row
-from exporter.aliyun.response import MAX_COMMAS, MAX_ROWS, Page, read_page, row_digest
+from exporter.aliyun.response import MAX_COMMAS, MAX_ROWS, ListPage, read_page, row_digest
 from exporter.core.collection_state import State
 from tests.support.rows import example_row, json_values
 
@@ -44,7 +44,7 @@ def test_rows_keep_their_bytes() -> None:
 )
 def test_no_list_beside_a_request_id_is_an_empty_page(members: bytes) -> None:
     """An app without tasks is told by an empty, null or absent list."""
-    assert read_page(b'{"RequestId": "r", ' + members + b"}") == Page("r", [])
+    assert read_page(b'{"RequestId": "r", ' + members + b"}") == ListPage("r", [])
 
 
 @pytest.mark.parametrize(

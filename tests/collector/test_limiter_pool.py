@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from exporter.aliyun.response import Page
+from exporter.aliyun.response import ListPage
 from exporter.collector.limiter_pool import LimiterPool
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import Window
@@ -89,14 +89,14 @@ class Service:
     async def ready(self) -> None:
         """Need no credentials."""
 
-    async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> Page:
+    async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> ListPage:
         """Answer with an empty page."""
         del app_id, page_no, page_size
         self._sent.append((self._name, self._clock.monotonic()))
         await self._clock.sleep(self._rng.uniform(0, LATENCY_SECONDS))
-        return Page("r", [])
+        return ListPage("r", [])
 
-    async def look_up(self, app_id: str, task_id: str) -> Page:
+    async def look_up(self, app_id: str, task_id: str) -> ListPage:
         """Fail: sweeps of an empty list look nothing up."""
         raise AssertionError(f"unexpected lookup of {task_id} in {app_id}")
 

@@ -12,7 +12,7 @@ from exporter.aliyun.errors import ApiError
 from exporter.aliyun.interner import Interner
 from exporter.aliyun.response import row_digest
 from exporter.collector.list_reader import IN_FLIGHT, MAX_UPDATE_WINDOWS, ListReader
-from exporter.collector.reading import Answer, AppRows, Fetch, IncompleteReadingError, Plan, Reading, Window
+from exporter.collector.reading import AppRows, Fetch, IncompleteReadingError, Plan, Reading, Window, WindowAnswer
 from exporter.core.collection_state import State
 from tests.support.moving_list import APP, ListService, MovingList, failing, page_of
 from tests.support.virtual_time import VirtualClock, run
@@ -161,7 +161,7 @@ def test_a_service_that_ignores_page_no_is_found_out() -> None:
     """The first page again and again is no list: invalid_response, and it says why."""
     service = ListService(MovingList(60))
 
-    async def first_page(window: Window) -> Answer:
+    async def first_page(window: Window) -> WindowAnswer:
         return await service.fetch(Window(1, window.page_size))
 
     with pytest.raises(ApiError, match="does not heed PageNo") as caught:
@@ -192,8 +192,8 @@ def test_more_rows_than_asked_for_are_an_invalid_response() -> None:
     """A page that can't be right ends the reading."""
     tasks = MovingList(PAGE + 1)
 
-    async def too_many(_window: Window) -> Answer:
-        return Answer(page_of(*map(tasks.row, tasks.order)), 0.0)
+    async def too_many(_window: Window) -> WindowAnswer:
+        return WindowAnswer(page_of(*map(tasks.row, tasks.order)), 0.0)
 
     with pytest.raises(ApiError, match="13 rows though 12 were asked for") as caught:
         sweep(ListService(tasks), fetch=too_many)
@@ -203,8 +203,8 @@ def test_more_rows_than_asked_for_are_an_invalid_response() -> None:
 def test_a_row_of_another_app_is_an_invalid_response() -> None:
     """A page with a foreign AppId ends the reading."""
 
-    async def foreign(_window: Window) -> Answer:
-        return Answer(page_of({"AppId": "another", "TaskId": "task"}), 0.0)
+    async def foreign(_window: Window) -> WindowAnswer:
+        return WindowAnswer(page_of({"AppId": "another", "TaskId": "task"}), 0.0)
 
     with pytest.raises(ApiError) as caught:
         sweep(ListService(MovingList()), fetch=foreign)
@@ -214,8 +214,8 @@ def test_a_row_of_another_app_is_an_invalid_response() -> None:
 def test_rows_without_a_task_id_are_counted_and_left_out() -> None:
     """A row that names no task is no task."""
 
-    async def nameless(_window: Window) -> Answer:
-        return Answer(page_of({"AppId": APP, "ChannelId": "channel"}, {"AppId": APP, "TaskId": "task"}), 0.0)
+    async def nameless(_window: Window) -> WindowAnswer:
+        return WindowAnswer(page_of({"AppId": APP, "ChannelId": "channel"}, {"AppId": APP, "TaskId": "task"}), 0.0)
 
     reading = sweep(ListService(MovingList()), fetch=nameless)
     assert reading.seen == {"task"}
@@ -225,8 +225,8 @@ def test_rows_without_a_task_id_are_counted_and_left_out() -> None:
 def _at_rest(rows: list[dict[str, Any]]) -> Fetch:
     """Return the fetch of a list that does not move."""
 
-    async def fetch(window: Window) -> Answer:
-        return Answer(page_of(*rows[window.start : window.end]), 0.0)
+    async def fetch(window: Window) -> WindowAnswer:
+        return WindowAnswer(page_of(*rows[window.start : window.end]), 0.0)
 
     return fetch
 
@@ -304,7 +304,7 @@ def test_requests_are_in_flight_on_ground_that_was_there_last_time(expected_task
     in_flight: list[int] = []
     now = 0
 
-    async def fetch(window: Window) -> Answer:
+    async def fetch(window: Window) -> WindowAnswer:
         nonlocal now
         now += 1
         in_flight.append(now)
@@ -339,7 +339,7 @@ def test_a_row_that_has_jumped_to_the_front_is_no_proof_that_windows_join() -> N
 
     delays = iter([0.02, 0.01])
 
-    async def fetch(window: Window) -> Answer:
+    async def fetch(window: Window) -> WindowAnswer:
         await asyncio.sleep(next(delays, 0.02))
         return await service.fetch(window)
 

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from exporter.commands.audit_report import AppFindings, Exempted, RuleFindings, Violation, gather
+from exporter.commands.audit_report import AppFindings, Exempted, RuleOutcome, Violation, gather
 from exporter.core.collection_state import State
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.expectations import AppExpectations
@@ -85,7 +85,7 @@ async def test_a_violation_of_the_app_as_a_whole_has_no_task() -> None:
     apps = await _gathered(world)
 
     assert apps["live"].rules == (
-        RuleFindings(rule=count, violations=(Violation("", "too many tasks: 2, expected at most 1"),)),
+        RuleOutcome(rule=count, violations=(Violation("", "too many tasks: 2, expected at most 1"),)),
     )
     assert apps["other"].rules == ()
 

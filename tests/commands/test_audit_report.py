@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.commands.audit_report import Audit, RuleFindings
+from exporter.commands.audit_report import Audit, RuleOutcome
 from exporter.rules.rule import SEVERITIES, Severity
 from tests.support.audits import app, everything, failed_app, rule, violations
 
@@ -12,7 +12,7 @@ from tests.support.audits import app, everything, failed_app, rule, violations
 def test_an_audit_fails_at_or_above_the_severity(found: Severity, fail_on: Severity) -> None:
     """A violation below what is asked for does not fail; one at it or above does."""
     its_rule = rule("one", found)
-    audit = Audit((its_rule,), (app("main", RuleFindings(rule=its_rule, violations=violations("t"))),))
+    audit = Audit((its_rule,), (app("main", RuleOutcome(rule=its_rule, violations=violations("t"))),))
     assert audit.fails(fail_on) == (SEVERITIES.index(found) >= SEVERITIES.index(fail_on))
 
 
@@ -25,7 +25,7 @@ def test_only_violations_fail_an_audit() -> None:
     """A critical rule that every task passes, is exempt from or can't be evaluated for fails nothing."""
     (main, _) = everything().apps
     (bitrate, _) = main.rules
-    unviolated = RuleFindings(rule=bitrate.rule, exempted=bitrate.exempted, unevaluable=bitrate.unevaluable)
+    unviolated = RuleOutcome(rule=bitrate.rule, exempted=bitrate.exempted, unevaluable=bitrate.unevaluable)
     assert not Audit((bitrate.rule,), (app("main", unviolated),)).fails(Severity.INFO)
 
 

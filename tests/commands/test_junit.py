@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.commands.audit_report import Audit, RuleFindings, Unevaluable
+from exporter.commands.audit_report import Audit, RuleOutcome, Unevaluable
 from exporter.commands.junit import MOST_TASKS, as_junit
 from exporter.rules.rule import Severity
 from tests.support.audits import app, everything, hostile, rule, violations
@@ -21,7 +21,7 @@ def _case(root: ET.Element, name: str) -> ET.Element:
     return case
 
 
-def _only_rule(findings: RuleFindings) -> ET.Element:
+def _only_rule(findings: RuleOutcome) -> ET.Element:
     root = _read(Audit((findings.rule,), (app("main", findings),)))
     return _case(root, findings.rule.name)
 
@@ -62,7 +62,7 @@ def test_a_failure_lists_the_tasks_and_says_how_many() -> None:
 
 def test_a_finding_about_the_app_as_a_whole_is_not_counted_in_tasks() -> None:
     """The message names the app, the text has the one line about it."""
-    failure = _only_rule(RuleFindings(rule=rule(), violations=violations(""))).find("failure")
+    failure = _only_rule(RuleOutcome(rule=rule(), violations=violations(""))).find("failure")
     assert failure is not None
     assert (failure.get("message"), failure.text) == ("the app: Title of bitrate", "not as agreed")
 
@@ -104,16 +104,16 @@ def test_an_app_that_could_not_be_read_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("findings", "message"),
     [
-        (RuleFindings(rule=rule(), not_applicable=3), "3 tasks not applicable"),
+        (RuleOutcome(rule=rule(), not_applicable=3), "3 tasks not applicable"),
         (
-            RuleFindings(rule=rule(), not_applicable=3, unevaluable=(Unevaluable("t", "no bitrate"),)),
+            RuleOutcome(rule=rule(), not_applicable=3, unevaluable=(Unevaluable("t", "no bitrate"),)),
             "1 task not evaluable, 3 tasks not applicable",
         ),
-        (RuleFindings(rule=rule(), exempted=everything().apps[0].rules[0].exempted), "1 task exempt"),
-        (RuleFindings(rule=rule()), "no tasks"),
+        (RuleOutcome(rule=rule(), exempted=everything().apps[0].rules[0].exempted), "1 task exempt"),
+        (RuleOutcome(rule=rule()), "no tasks"),
     ],
 )
-def test_a_rule_that_judged_no_task_is_skipped(findings: RuleFindings, message: str) -> None:
+def test_a_rule_that_judged_no_task_is_skipped(findings: RuleOutcome, message: str) -> None:
     """It has neither passed nor failed, and says why."""
     skipped = _only_rule(findings).find("skipped")
     assert skipped is not None
@@ -122,13 +122,13 @@ def test_a_rule_that_judged_no_task_is_skipped(findings: RuleFindings, message: 
 
 def test_a_rule_that_all_tasks_pass_has_nothing_to_say() -> None:
     """Its case is empty."""
-    assert list(_only_rule(RuleFindings(rule=rule(), passed=1, not_applicable=5))) == []
+    assert list(_only_rule(RuleOutcome(rule=rule(), passed=1, not_applicable=5))) == []
 
 
 def test_a_long_list_is_cut_and_the_count_is_whole() -> None:
     """So many tasks are listed, and the rest is counted."""
     ids = [f"t-{place:03}" for place in range(MOST_TASKS + 7)]
-    failure = _only_rule(RuleFindings(rule=rule(), violations=violations(*ids))).find("failure")
+    failure = _only_rule(RuleOutcome(rule=rule(), violations=violations(*ids))).find("failure")
     assert failure is not None
     assert failure.get("message") == f"{MOST_TASKS + 7} tasks: Title of bitrate"
     lines = (failure.text or "").splitlines()

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.collector.reading import FIRST_OVERLAP, window_after
-from exporter.config.capacity import Pace, assumed_tasks, forecast, pace_of, pages_of
+from exporter.config.capacity import GroupLoad, assumed_tasks, forecast, pace_of, pages_of
 from exporter.config.model import Account, App, Collection, Config, Quota
 
 
-def pace(apps: int, pages: int, rate: float, interval: float = 10, sweep_interval: float = 300) -> Pace:
+def pace(apps: int, pages: int, rate: float, interval: float = 10, sweep_interval: float = 300) -> GroupLoad:
     """Return a pace with stale_after at three sweep intervals."""
     return pace_of(
         apps=apps,

@@ -18,7 +18,7 @@ from exporter.config.credential_kinds import (
     RamRoleArn,
 )
 from exporter.config.files import MOST_BYTES
-from exporter.config.loader import Loaded, load
+from exporter.config.loader import LoadedConfig, load
 from exporter.config.mistakes import MOST_MISTAKES, ConfigError
 from exporter.config.model import Account, App, Collection, Config, Expect, Policy, Quota, Range, RuleSwitch
 from exporter.core.secret import Secret, SecretFile
@@ -34,7 +34,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "rtcmpu.yml"
 
 
-def load_text(file: Path, text: str, environ: dict[str, str] | None = None) -> Loaded:
+def load_text(file: Path, text: str, environ: dict[str, str] | None = None) -> LoadedConfig:
     """Load a text as the main file."""
     file.write_text(text, encoding="utf-8")
     return load(file, environ or {})

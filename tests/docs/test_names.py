@@ -9,7 +9,7 @@ import pytest
 
 from exporter.cli import cli
 from exporter.config.model import Config
-from exporter.config.section import Kind, kind_of, kinds_of
+from exporter.config.section import ValueType, kind_of, kinds_of
 from exporter.core.clock import SystemClock
 from exporter.core.collection_state import State
 from exporter.metrics.catalogue import declarations
@@ -33,7 +33,7 @@ def page(request: pytest.FixtureRequest) -> Path:
     return cast("Path", request.param)
 
 
-def _keys(kind: Kind) -> Iterator[str]:
+def _keys(kind: ValueType) -> Iterator[str]:
     """Yield the dotted names of what can stand within a value."""
     while kind.item is not None:
         kind = kind_of(kind.item)

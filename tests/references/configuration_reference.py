@@ -21,7 +21,7 @@ from exporter.config.model import (
     Range,
     RuleSwitch,
 )
-from exporter.config.section import FILE_SUFFIX, Kind, describe, is_secret, keys_of, kind_of, kinds_of
+from exporter.config.section import FILE_SUFFIX, ValueType, describe, is_secret, keys_of, kind_of, kinds_of
 from exporter.config.value_types import Choices, DefaultNote
 
 EXAMPLE: Final = """\
@@ -135,7 +135,7 @@ def _table(model: type[BaseModel]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _type(kind: Kind) -> str:
+def _type(kind: ValueType) -> str:
     """Return what a value has to be, shortly."""
     if kind.models:
         return "mapping"
@@ -144,7 +144,7 @@ def _type(kind: Kind) -> str:
     return f"list of {_items(kind_of(kind.item))}" if describe(kind) == "a list" else "mapping by name"
 
 
-def _items(kind: Kind) -> str:
+def _items(kind: ValueType) -> str:
     """Return what the items of a list are."""
     if kind.models:
         return "mappings"
@@ -152,7 +152,7 @@ def _items(kind: Kind) -> str:
     return describe(kind) if is_closed else "texts"
 
 
-def _default(field: FieldInfo, kind: Kind) -> str:
+def _default(field: FieldInfo, kind: ValueType) -> str:
     """Return the default as it would be written."""
     if field.is_required():
         return "**required**"

@@ -7,11 +7,10 @@ from typing import Final
 from msgspec import Struct
 
 from exporter.config.model import Expect
-from exporter.config.section import Kind as ValueKind
-from exporter.config.section import keys_of, kinds_of
+from exporter.config.section import ValueType, keys_of, kinds_of
 from exporter.rules.default_rules import default_rules
 from exporter.rules.rule import Rule
-from exporter.rules.vocabulary import Fact, Kind, Variables, facts_of, walk
+from exporter.rules.vocabulary import Fact, FactType, Variables, facts_of, walk
 
 RULE_FILE_EXAMPLE: Final = """\
 rules:
@@ -239,7 +238,7 @@ def _fact_table(group: type[Struct]) -> str:
 
 def _type(fact: Fact) -> str:
     """Return a field's type as CEL has it."""
-    name = "fields" if fact.kind is Kind.GROUP else f"`{fact.kind}`"
+    name = "fields" if fact.kind is FactType.GROUP else f"`{fact.kind}`"
     return (f"list of {name}" if fact.is_list else name) + (", *optional*" if fact.is_optional else "")
 
 
@@ -252,7 +251,7 @@ def _expectation_table() -> str:
     return _table(("key", "rule", "value", "means"), rows)
 
 
-def _value(kind: ValueKind) -> str:
+def _value(kind: ValueType) -> str:
     """Return how an expectation is written."""
     return "`{min: …, max: …}`" if kind.models else "list"
 

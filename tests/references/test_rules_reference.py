@@ -20,7 +20,7 @@ TEXT = rules_markdown()
 
 
 @pytest.fixture
-def loaded(tmp_path: Path) -> loading.Loaded:
+def loaded(tmp_path: Path) -> loading.LoadedRules:
     """The example of a configuration, with the example of a rule file beside it."""
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "example.yml").write_text(RULE_FILE_EXAMPLE)
@@ -43,7 +43,7 @@ def test_the_example_of_a_rule_file_works(tmp_path: Path) -> None:
     assert {result.outcome for result in results} == set(Outcome) - {Outcome.ERROR}
 
 
-def test_the_example_of_a_configuration_works(loaded: loading.Loaded) -> None:
+def test_the_example_of_a_configuration_works(loaded: loading.LoadedRules) -> None:
     """It takes in the rules of the file, switches one rule off, and changes the severity of two."""
     in_force = {rule.rule.name for rule in loaded.rule_set.rules}
     assert in_force - {rule.name for rule in default_rules()} == {"video-bitrate-agreed", "forgotten-task"}

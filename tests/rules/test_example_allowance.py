@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.rules.examples import ExampleAllowance
 from exporter.rules.rule import SEVERITIES, Severity
+from exporter.rules.violation_examples import ExampleAllowance
 
 _apps = st.dictionaries(
     st.tuples(st.just("prod"), st.sampled_from("abcd")),

@@ -13,14 +13,14 @@ from exporter.core.task import Audio, Configuration, Encoding, Output, Pane, Sei
 from exporter.rules.cel_language import Expression, Language
 from exporter.rules.cel_types import message_name, message_pool
 from exporter.rules.facts import facts, facts_of_case
-from exporter.rules.vocabulary import Fact, Kind, TaskFacts, facts_of, walk
+from exporter.rules.vocabulary import Fact, FactType, TaskFacts, facts_of, walk
 from tests.metrics.builders import configuration
 from tests.support.any_struct import any_struct
 from tests.support.examples import examples
 
 CONFIGURATIONS = any_struct(Configuration)
 LANGUAGE = Language()
-PYTHON_TYPES = {Kind.TEXT: str, Kind.WHOLE_NUMBER: int, Kind.NUMBER: float, Kind.CONDITION: bool}
+PYTHON_TYPES = {FactType.TEXT: str, FactType.WHOLE_NUMBER: int, FactType.NUMBER: float, FactType.CONDITION: bool}
 DERIVED_OF_VIDEO = ("pixels", "resolution", "aspect", "gop_seconds", "bits_per_pixel")
 DERIVED_OF_TASK = ("pane_count", "panes_outside", "overlapping_panes")
 
@@ -54,7 +54,7 @@ def test_facts_are_as_the_vocabulary_declares(any_configuration: Configuration) 
     """Whatever is configured, the keys and types are the declared ones, and the message type can hold them."""
     task = facts(any_configuration)
     assert_as_declared(
-        task, Fact("task", Kind.GROUP, is_list=False, is_optional=False, description="", group=TaskFacts), "task"
+        task, Fact("task", FactType.GROUP, is_list=False, is_optional=False, description="", group=TaskFacts), "task"
     )
     GetMessageClass(message_pool().FindMessageTypeByName(message_name(TaskFacts)))(**task)
 
@@ -101,7 +101,7 @@ def test_a_case_is_as_declared_however_little_it_gives(any_configuration: Config
     names = data.draw(st.sets(st.sampled_from(sorted(task))))
     case = facts_of_case({name: task[name] for name in names})
     assert_as_declared(
-        case, Fact("task", Kind.GROUP, is_list=False, is_optional=False, description="", group=TaskFacts), "task"
+        case, Fact("task", FactType.GROUP, is_list=False, is_optional=False, description="", group=TaskFacts), "task"
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from exporter.config.mistakes import ConfigError
 from exporter.config.model import Account, App, Config, Policy
 from exporter.rules.default_rules import default_rules
-from exporter.rules.rule_loader import Loaded, load, load_rules, rule_set_of
+from exporter.rules.rule_loader import LoadedRules, load, load_rules, rule_set_of
 
 ACCOUNTS = "accounts: [{name: a, apps: [{id: live}]}]\n"
 RULE = "rules:\n  - {name: %s, title: A rule, severity: info, expect: task.audio_only}\n"
@@ -21,7 +21,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def load_text(policy: str, accounts: str = ACCOUNTS) -> Loaded:
+def load_text(policy: str, accounts: str = ACCOUNTS) -> LoadedRules:
     """Load a configuration with this policy."""
     Path("rtcmpu.yml").write_text(f"{accounts}policy: {policy}\n", encoding="utf-8")
     return load(Path("rtcmpu.yml"), {})
@@ -34,7 +34,7 @@ def refused(policy: str, accounts: str = ACCOUNTS) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def names(loaded: Loaded) -> list[str]:
+def names(loaded: LoadedRules) -> list[str]:
     """Return the names of the rules in force."""
     return [rule.rule.name for rule in loaded.rule_set.rules]
 

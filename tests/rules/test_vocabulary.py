@@ -7,14 +7,14 @@ from cel_expr_python import cel
 
 from exporter.rules.cel_language import Language
 from exporter.rules.cel_types import checked_types, message_fields, message_paths, message_pool, running_types
-from exporter.rules.vocabulary import NAMES, Kind, VideoFacts, facts_of, walk
+from exporter.rules.vocabulary import NAMES, FactType, VideoFacts, facts_of, walk
 
 
 def test_every_variable_and_field_says_what_it_means() -> None:
     """Each has a sentence for the reference, and a group has its fields."""
     for path, fact in walk():
         assert re.fullmatch(r"[A-Z`].*\.", fact.description), path
-        assert (fact.group is not None) == (fact.kind is Kind.GROUP), path
+        assert (fact.group is not None) == (fact.kind is FactType.GROUP), path
 
 
 def test_paths_are_written_as_in_rules() -> None:
@@ -27,10 +27,10 @@ def test_paths_are_written_as_in_rules() -> None:
 def test_facts_know_their_kind_and_whether_they_can_be_absent() -> None:
     """What the types say of a field is what its fact says."""
     facts = {fact.name: fact for fact in facts_of(VideoFacts)}
-    assert (facts["aspect"].kind, facts["aspect"].is_optional) == (Kind.NUMBER, True)
+    assert (facts["aspect"].kind, facts["aspect"].is_optional) == (FactType.NUMBER, True)
     task = {path: fact for path, fact in walk() if path.startswith("task.")}
     assert (task["task.panes"].is_list, task["task.panes"].is_optional) == (True, False)
-    assert (task["task.field_errors"].is_list, task["task.field_errors"].kind) == (True, Kind.TEXT)
+    assert (task["task.field_errors"].is_list, task["task.field_errors"].kind) == (True, FactType.TEXT)
     assert (task["task.sei"].is_list, task["task.sei"].is_optional) == (False, True)
 
 

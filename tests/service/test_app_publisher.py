@@ -21,7 +21,7 @@ from exporter.core.task import Task
 from exporter.core.threads import Worker
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.rules.engine import Policy
+from exporter.rules.engine import PolicyEngine
 from exporter.service.app_publisher import Picture
 from exporter.service.supervisor import Supervisor
 from exporter.service.violation_log import FindingLog
@@ -47,7 +47,7 @@ class Shown:
         self.reports: list[AppReport] = []
         clock = SystemClock()
         self.history = History(clock)
-        policy = Policy(clock, events=FindingLog(clock), changed=lambda _: None)
+        policy = PolicyEngine(clock, events=FindingLog(clock), changed=lambda _: None)
         self.metrics = SelfMetrics(version="0")
         self.worker = Worker("check sums")
         self.picture = Picture(

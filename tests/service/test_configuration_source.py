@@ -7,7 +7,7 @@ import pytest
 
 from exporter.config.mistakes import ConfigError
 from exporter.config.model import Config
-from exporter.rules.rule_loader import Loaded
+from exporter.rules.rule_loader import LoadedRules
 from exporter.rules.rule_set import RuleSet
 from exporter.service import configuration_source
 from exporter.service.configuration_source import ConfigurationSource
@@ -23,7 +23,7 @@ def _source(directory: Path, patterns: str) -> ConfigurationSource:
     )
 
 
-def _ids(loaded: Loaded) -> list[str]:
+def _ids(loaded: LoadedRules) -> list[str]:
     return [app.id for one in loaded.config.accounts for app in one.apps]
 
 
@@ -109,7 +109,7 @@ def test_a_link_that_is_switched_is_noticed(tmp_path: Path) -> None:
 
 def test_a_configuration_without_files_never_changes() -> None:
     """What comes from flags or the demonstration has nothing to watch."""
-    loaded = Loaded(config=Config(accounts=()), files=(), globs=(), sha256="", rule_set=RuleSet.empty())
+    loaded = LoadedRules(config=Config(accounts=()), files=(), globs=(), sha256="", rule_set=RuleSet.empty())
     source = ConfigurationSource(lambda: loaded)
     assert source.load() is loaded
     assert not source.files_changed()
@@ -151,7 +151,7 @@ def test_what_is_written_while_it_is_read_is_noticed(
                 file.write("- id: app-3\n")
             os.utime(tmp_path / "a.apps", ns=(times.st_atime_ns, times.st_mtime_ns))
 
-    def look_and_write(loaded: Loaded) -> object:
+    def look_and_write(loaded: LoadedRules) -> object:
         if moment == "just after":
             signature = look(loaded)
             write()

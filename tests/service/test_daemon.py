@@ -17,7 +17,7 @@ from exporter.config.credential_kinds import EcsRamRole
 from exporter.config.mistakes import ConfigError, Mistake, Position
 from exporter.config.model import Collection, Config
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.rules.rule_loader import Loaded
+from exporter.rules.rule_loader import LoadedRules
 from exporter.rules.rule_set import RuleSet
 from exporter.service import daemon
 from exporter.service.configuration_source import ConfigurationSource
@@ -93,11 +93,13 @@ class Started:
         text: str = await until(published)
         return text
 
-    def _load(self) -> Loaded:
+    def _load(self) -> LoadedRules:
         self.loads += 1
         if isinstance(self.next, ConfigError):
             raise self.next
-        return Loaded(config=self.next, files=(), globs=(), sha256=f"digest-{self.loads}", rule_set=RuleSet.empty())
+        return LoadedRules(
+            config=self.next, files=(), globs=(), sha256=f"digest-{self.loads}", rule_set=RuleSet.empty()
+        )
 
 
 @asynccontextmanager

@@ -18,11 +18,11 @@ from exporter.commands.audit import _audit
 from exporter.commands.check_config import _probe
 from exporter.commands.collect import _collect
 from exporter.core import log
-from exporter.core.collection_state import Part
+from exporter.core.collection_state import Component
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.app_engine import AppPolicy
-from exporter.rules.engine import Policy
+from exporter.rules.engine import PolicyEngine
 from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.supervisor import Supervisor
 from tests.support.log_state import logging_restored
@@ -50,12 +50,12 @@ class Failing:
         patch.setattr(owner, name, method)
 
 
-PLACES: dict[str, tuple[type, str, Callable[..., object], Part]] = {
-    "an update": (Collector, "_update", lambda this, *_: this.app.id, Part.UPDATE),
-    "a sweep": (Collector, "_sweep", lambda this, *_: this.app.id, Part.SWEEP),
-    "what follows from changes": (Policy, "collected", lambda _, app, *__: app, Part.SWEEP),
-    "rendering": (Exposition, "update", lambda _, key, report: report.aggregates and key, Part.SWEEP),
-    "the evaluation of rules": (AppPolicy, "_judge", lambda this, *_: this.key, Part.RULES),
+PLACES: dict[str, tuple[type, str, Callable[..., object], Component]] = {
+    "an update": (Collector, "_update", lambda this, *_: this.app.id, Component.UPDATE),
+    "a sweep": (Collector, "_sweep", lambda this, *_: this.app.id, Component.SWEEP),
+    "what follows from changes": (PolicyEngine, "collected", lambda _, app, *__: app, Component.SWEEP),
+    "rendering": (Exposition, "update", lambda _, key, report: report.aggregates and key, Component.SWEEP),
+    "the evaluation of rules": (AppPolicy, "_judge", lambda this, *_: this.key, Component.RULES),
 }
 
 
@@ -106,7 +106,7 @@ def test_what_should_always_run_begins_again() -> None:
                 raise ValueError(FOREIGN)
 
         running = asyncio.create_task(
-            Supervisor(lambda part: counted.update([part]), clock).keep_running(Part.PUBLISH, chore)
+            Supervisor(lambda part: counted.update([part]), clock).keep_running(Component.PUBLISH, chore)
         )
         await clock.sleep(300)
         running.cancel()
@@ -124,7 +124,7 @@ def test_what_should_always_run_begins_again() -> None:
         60,
         60,
     ]
-    assert counted == {Part.PUBLISH: len(began)}
+    assert counted == {Component.PUBLISH: len(began)}
     assert FOREIGN not in str(logs)
 
 

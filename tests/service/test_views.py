@@ -14,7 +14,7 @@ from exporter.config.model import App
 from exporter.core.task import Task
 from exporter.rules.cel_language import STOPPED, Language
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
-from exporter.rules.engine import Policy
+from exporter.rules.engine import PolicyEngine
 from exporter.rules.expectations import AppExpectations
 from exporter.rules.finding_events import AnyRule, AppKey, Resolution
 from exporter.rules.rule import Exemption, Outcome, Rule, Severity
@@ -99,7 +99,7 @@ class Shown:
 
     def __init__(self, owner: str = "") -> None:
         self.rule_set = _rule_set(_bitrate(owner), expecting=[("prod", "live")])
-        self.policy = Policy(StandingClock(), events=Untold(), changed=lambda _key: None)
+        self.policy = PolicyEngine(StandingClock(), events=Untold(), changed=lambda _key: None)
         self.statuses = [_status("live", available=True), _status("frozen", available=False)]
         self.view = PolicyView(self.policy, lambda: self.statuses, lambda: self.rule_set, StandingClock())
         inventories = {("prod", app_id): Inventory() for app_id in ("live", "frozen")}

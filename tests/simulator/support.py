@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 from exporter.simulator.fleet import Fleet
 from exporter.simulator.listing import Variants
-from exporter.simulator.protocol import Account, Request, Response
+from exporter.simulator.protocol import Request, Response, SimulatedAccount
 from exporter.simulator.service import ACTION, VERSION, Service
 
 START = 1_800_000_000.0
-ACCOUNT = Account("key-id", "key-secret", ("app",))
+ACCOUNT = SimulatedAccount("key-id", "key-secret", ("app",))
 
 _nonces = itertools.count()
 
@@ -36,7 +36,7 @@ class ManualClock:
 
 
 def small_service(
-    clock: ManualClock, tasks: int = 0, *, account: Account = ACCOUNT, seed: int = 0, **variants: Any
+    clock: ManualClock, tasks: int = 0, *, account: SimulatedAccount = ACCOUNT, seed: int = 0, **variants: Any
 ) -> Service:
     """Return a service with one app, `app`, whose task-0 is its oldest."""
     fleet = Fleet(clock)
@@ -52,7 +52,7 @@ def signed(
     parameters: Mapping[str, str],
     *,
     date: float = START,
-    account: Account = ACCOUNT,
+    account: SimulatedAccount = ACCOUNT,
     headers: Mapping[str, str] | None = None,
     unsigned: Mapping[str, str] | None = None,
     method: str = "POST",

@@ -13,7 +13,7 @@ from alibabacloud_tea_openapi.models import Config
 
 from exporter.simulator.faults import Fault
 from exporter.simulator.fleet import Fleet
-from exporter.simulator.protocol import Account
+from exporter.simulator.protocol import SimulatedAccount
 from exporter.simulator.service import Service
 from exporter.simulator.simulated_server import RunningServer, start
 from exporter.simulator.task_maker import populate, seeded
@@ -31,7 +31,7 @@ class Vendor:
         self._server = server
         self._how = how
 
-    async def list(self, account: Account = ACCOUNT, **parameters: str) -> Any:
+    async def list(self, account: SimulatedAccount = ACCOUNT, **parameters: str) -> Any:
         """Call the operation and return the body as the vendor's model."""
         client = Client(
             Config(
@@ -87,7 +87,7 @@ async def test_it_understands_the_errors(vendor: Vendor) -> None:
         await vendor.list(app_id="unknown", page_no="1", page_size="100")
     assert (unknown_app.value.code, unknown_app.value.statusCode) == ("InvalidAppId", 400)
     with pytest.raises(ClientException) as wrong_key:
-        await vendor.list(Account("nobody", "secret", ()), app_id="app", page_no="1", page_size="100")
+        await vendor.list(SimulatedAccount("nobody", "secret", ()), app_id="app", page_no="1", page_size="100")
     assert (wrong_key.value.code, wrong_key.value.statusCode) == ("InvalidAccessKeyId.NotFound", 404)
     vendor.service.faults.add(Fault("forbidden_ram"))
     with pytest.raises(ClientException) as forbidden:
@@ -97,7 +97,7 @@ async def test_it_understands_the_errors(vendor: Vendor) -> None:
 
 async def test_it_signs_with_a_temporary_token(vendor: Vendor) -> None:
     """A temporary key's token is signed as the service wants it."""
-    temporary = Account("temporary-id", "temporary-secret", ("app",), security_token="token/with+signs=")
+    temporary = SimulatedAccount("temporary-id", "temporary-secret", ("app",), security_token="token/with+signs=")
     service = Service([temporary], vendor.service.fleet, now=time.time)
     server = await start(service)
     body = await Vendor(service, server, vendor._how).list(temporary, app_id="app", page_no="1", page_size="7")

@@ -9,7 +9,7 @@ import pytest
 from yarl import URL
 
 from exporter.simulator.faults import Fault
-from exporter.simulator.protocol import Account
+from exporter.simulator.protocol import SimulatedAccount
 from exporter.simulator.service import Service
 from exporter.simulator.simulated_server import RunningServer, start
 from tests.simulator.support import ManualClock, page_query, signed, small_service
@@ -206,7 +206,7 @@ async def test_controls_that_make_no_sense_are_refused(
 
 async def test_every_message_takes_its_time() -> None:
     """Latency is spent on the real clock."""
-    service = small_service(ManualClock(), 3, account=Account("key-id", "key-secret", ("app",)))
+    service = small_service(ManualClock(), 3, account=SimulatedAccount("key-id", "key-secret", ("app",)))
     service.faults.add(Fault("slow"))
     server = await start(service)
     async with aiohttp.ClientSession() as session:

@@ -11,7 +11,7 @@ from exporter.simulator.churn import Rates
 from exporter.simulator.faults import Fault
 from exporter.simulator.fleet import Fleet
 from exporter.simulator.listing import Parameters
-from exporter.simulator.protocol import Account, Response
+from exporter.simulator.protocol import Response, SimulatedAccount
 from exporter.simulator.service import Latency, Service
 from exporter.simulator.task_maker import populate, seeded
 from tests.simulator.support import (
@@ -72,8 +72,8 @@ def test_accounts_have_their_own_keys_apps_and_limits(clock: ManualClock) -> Non
     for app_id in ("one", "two"):
         fleet.add_app(app_id)
     for group, second_status in (("", 200), ("shared", 400)):
-        one = Account("one-id", "one-secret", ("one",), requests_per_second=3, quota_group=group)
-        two = Account("two-id", "two-secret", ("two",), requests_per_second=3, quota_group=group)
+        one = SimulatedAccount("one-id", "one-secret", ("one",), requests_per_second=3, quota_group=group)
+        two = SimulatedAccount("two-id", "two-secret", ("two",), requests_per_second=3, quota_group=group)
         service = Service([one, two], fleet, now=clock)
         statuses = [service.handle(signed(page_query(app_id="one"), account=one)).status for _ in range(4)]
         assert statuses == [200, 200, 200, 400]
@@ -104,7 +104,7 @@ def test_statistics_tell_what_arrived(clock: ManualClock) -> None:
     again = signed({"AppId": "app", "TaskId": "task-1"}, date=clock())
     service.handle(again)
     service.handle(again)
-    service.handle(signed(page_query(), account=Account("key-id", "wrong", ()), date=clock()))
+    service.handle(signed(page_query(), account=SimulatedAccount("key-id", "wrong", ()), date=clock()))
     found = service.statistics.as_json()
     assert found == {
         "requests": 8,

@@ -2,15 +2,17 @@
 
 import pytest
 
-from exporter.simulator.protocol import Account, Request, ServiceError
+from exporter.simulator.protocol import Request, ServiceError, SimulatedAccount
 from exporter.simulator.signature import Verifier, canonical_query, expected_signature
 from tests.simulator.support import ACCOUNT, START, page_query, signed
 
 EMPTY_BODY_HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-TEMPORARY = Account("temporary", "secret", ("app",), security_token="token", security_token_expires_at=START + 100)
+TEMPORARY = SimulatedAccount(
+    "temporary", "secret", ("app",), security_token="token", security_token_expires_at=START + 100
+)
 
 
-def refused(request: Request, *, now: float = START, account: Account = ACCOUNT) -> str:
+def refused(request: Request, *, now: float = START, account: SimulatedAccount = ACCOUNT) -> str:
     """Return the code by which a request is refused, empty where it is accepted."""
     try:
         Verifier({account.access_key_id: account}).verify(request, now)
@@ -44,7 +46,7 @@ def test_the_vendors_vector_has_the_vendors_signature() -> None:
         },
     )
     assert expected_signature(request, names, "YourAccessKeySecret") == published
-    account = Account("YourAccessKeyId", "YourAccessKeySecret", ())
+    account = SimulatedAccount("YourAccessKeyId", "YourAccessKeySecret", ())
     assert Verifier({"YourAccessKeyId": account}).verify(request, 1698315752.0) is account
 
 
@@ -97,8 +99,8 @@ def test_a_header_that_must_be_signed_is_missed() -> None:
 
 def test_keys_are_known_or_not() -> None:
     """An unknown key and a wrong secret are told apart."""
-    assert refused(signed(page_query(), account=Account("nobody", "", ()))) == "InvalidAccessKeyId.NotFound"
-    assert refused(signed(page_query(), account=Account("key-id", "wrong", ()))) == "SignatureDoesNotMatch"
+    assert refused(signed(page_query(), account=SimulatedAccount("nobody", "", ()))) == "InvalidAccessKeyId.NotFound"
+    assert refused(signed(page_query(), account=SimulatedAccount("key-id", "wrong", ()))) == "SignatureDoesNotMatch"
 
 
 @pytest.mark.parametrize(("skew_seconds", "expected"), [(-901, True), (-899, False), (899, False), (901, True)])
@@ -130,7 +132,7 @@ def test_nonces_are_forgotten_when_their_dates_are_too_old() -> None:
 def test_a_temporary_key_needs_its_token() -> None:
     """The token has to be there, be signed, be the key's own and be still good."""
     assert refused(signed(page_query(), account=TEMPORARY), account=TEMPORARY) == ""
-    without = Account("temporary", "secret", ("app",))
+    without = SimulatedAccount("temporary", "secret", ("app",))
     assert refused(signed(page_query(), account=without), account=TEMPORARY) == "MissingSecurityToken"
     only_sent = signed(page_query(), account=without, unsigned={"x-acs-security-token": "token"})
     assert refused(only_sent, account=TEMPORARY) == "IncompleteSignature"

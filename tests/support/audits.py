@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any
 
-from exporter.commands.audit_report import AppFindings, Audit, Exempted, RuleFindings, Unevaluable, Violation
+from exporter.commands.audit_report import AppFindings, Audit, Exempted, RuleOutcome, Unevaluable, Violation
 from exporter.core.collection_state import State
 from exporter.rules.rule import Exemption, Rule, Severity
 
@@ -15,7 +15,7 @@ def rule(name: str = "bitrate", severity: Severity = Severity.WARNING, **parts: 
     return Rule(name=name, title=f"Title of {name}", severity=severity, expect="true", **parts)
 
 
-def app(app_id: str, *rules: RuleFindings, tasks: int = 10) -> AppFindings:
+def app(app_id: str, *rules: RuleOutcome, tasks: int = 10) -> AppFindings:
     """Return the findings in an app that was read."""
     return AppFindings(
         account="production",
@@ -58,7 +58,7 @@ def everything() -> Audit:
         apps=(
             app(
                 "main",
-                RuleFindings(
+                RuleOutcome(
                     rule=bitrate,
                     passed=6,
                     not_applicable=1,
@@ -66,7 +66,7 @@ def everything() -> Audit:
                     exempted=(Exempted("t-load-1", LOAD_TEST),),
                     unevaluable=(Unevaluable("t-2", "no bitrate"),),
                 ),
-                RuleFindings(rule=idle, passed=7, violations=violations("t-3", "t-4", "t-5")),
+                RuleOutcome(rule=idle, passed=7, violations=violations("t-3", "t-4", "t-5")),
             ),
             failed_app("gone"),
         ),
@@ -89,7 +89,7 @@ def hostile(text: str) -> Audit:
         apps=(
             app(
                 "main",
-                RuleFindings(
+                RuleOutcome(
                     rule=hostile_rule,
                     violations=violations(text, message=text),
                     exempted=(Exempted(text, hostile_rule.exempt[0]),),

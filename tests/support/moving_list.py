@@ -10,11 +10,11 @@ import msgspec
 
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.interner import Interner
-from exporter.aliyun.response import Page
+from exporter.aliyun.response import ListPage
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change
 from exporter.collector.rate_limiter import Limiter
-from exporter.collector.reading import LARGEST_PAGE, Answer, AppRows, Window
+from exporter.collector.reading import LARGEST_PAGE, AppRows, Window, WindowAnswer
 from exporter.collector.requests import AccountRequests
 from exporter.collector.status import Intervals
 from exporter.config.model import App
@@ -95,12 +95,12 @@ class ListService:
     async def ready(self) -> None:
         """Need no credentials."""
 
-    async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> Page:
+    async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> ListPage:
         """Return one page."""
         window = Window(page_no, page_size)
         return await self._answer(window, lambda: self._rows(window), app_id)
 
-    async def look_up(self, app_id: str, task_id: str) -> Page:
+    async def look_up(self, app_id: str, task_id: str) -> ListPage:
         """Return one task or none."""
         if self.before_look_up is not None:
             self.requests.append(task_id)
@@ -109,7 +109,7 @@ class ListService:
         found = self.answers_look_ups_with or task_id
         return await self._answer(task_id, lambda: [found] if found in self.tasks.versions else [], app_id)
 
-    async def _answer(self, request: Window | str, task_ids: Callable[[], Sequence[str]], app_id: str) -> Page:
+    async def _answer(self, request: Window | str, task_ids: Callable[[], Sequence[str]], app_id: str) -> ListPage:
         assert app_id == APP
         await asyncio.sleep(self.one_way_seconds())
         self.before_answer()
@@ -133,15 +133,15 @@ class ListService:
                 start = (len(order) - 1) // window.page_size * window.page_size
         return order[start : start + window.page_size]
 
-    async def fetch(self, window: Window) -> Answer:
+    async def fetch(self, window: Window) -> WindowAnswer:
         """Fetch one window, as a `ListReader` asks for it."""
         sent_at = asyncio.get_running_loop().time()
-        return Answer(await self.list_tasks(APP, page_no=window.page_no, page_size=window.page_size), sent_at)
+        return WindowAnswer(await self.list_tasks(APP, page_no=window.page_no, page_size=window.page_size), sent_at)
 
 
-def page_of(*rows: dict[str, Any]) -> Page:
+def page_of(*rows: dict[str, Any]) -> ListPage:
     """Return a page that holds rows."""
-    return Page("request", [msgspec.Raw(msgspec.json.encode(row)) for row in rows])
+    return ListPage("request", [msgspec.Raw(msgspec.json.encode(row)) for row in rows])
 
 
 def refused() -> ApiError:

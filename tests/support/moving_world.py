@@ -27,7 +27,7 @@ from exporter.core.secret import Secret
 from exporter.simulator.churn import Rates
 from exporter.simulator.fleet import Event, Fleet
 from exporter.simulator.listing import Variants
-from exporter.simulator.protocol import Account
+from exporter.simulator.protocol import SimulatedAccount
 from exporter.simulator.service import Latency, Service
 from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from exporter.simulator.task_maker import SECONDS_BETWEEN_FIRST_UPDATES, populate
@@ -71,7 +71,9 @@ class World:
                 self.fleet.create(APP, body, at=started_at - age_seconds)
         else:
             populate(self.fleet, APP, scene.tasks, random=Random(scene.seed), started_at=started_at)  # noqa: S311 - a simulation
-        account = Account(ACCESS_KEY_ID, ACCESS_KEY_SECRET, (APP,), requests_per_second=scene.requests_per_second)
+        account = SimulatedAccount(
+            ACCESS_KEY_ID, ACCESS_KEY_SECRET, (APP,), requests_per_second=scene.requests_per_second
+        )
         self.service = Service(
             [account], self.fleet, now=clock.now, seed=scene.seed, latency=LATENCY, variants=Variants()
         )

@@ -13,7 +13,7 @@ from exporter.config.model import App
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Output, Task
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
-from exporter.rules.engine import Policy
+from exporter.rules.engine import PolicyEngine
 from exporter.rules.expectations import AppExpectations
 from exporter.rules.finding_events import AnyRule, AppKey, Resolution
 from exporter.rules.findings import RuleReport
@@ -89,7 +89,7 @@ class PolicyWorld:
         self.changed: list[AppKey] = []
         self.inventories = {key: Inventory() for key in apps}
         self.descriptions = {key: App(id=key[1]) for key in apps}
-        self.policy = Policy(self.clock, events=self.told, changed=self.changed.append)
+        self.policy = PolicyEngine(self.clock, events=self.told, changed=self.changed.append)
         self._rows = 0
         self._pending: dict[AppKey, list[Change]] = {}
         self.apply(*rules)

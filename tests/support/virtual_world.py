@@ -223,7 +223,7 @@ def play(
         for app_id, tasks in apps.items():
             fleet.add_app(app_id)
             populate(fleet, app_id, tasks, random=seeded(1, app_id), started_at=service_clock.now())
-        account = message.Account(ACCESS_KEY_ID, ACCESS_KEY_SECRET, tuple(apps), **service_account)
+        account = message.SimulatedAccount(ACCESS_KEY_ID, ACCESS_KEY_SECRET, tuple(apps), **service_account)
         latency = Latency(one_way_seconds=ONE_WAY_SECONDS)
         service = Service([account], fleet, now=service_clock.now, seed=1, latency=latency, variants=variants)
         for fault in faults:

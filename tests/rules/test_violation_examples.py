@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from exporter.config.model import Policy
 from exporter.config.section import kinds_of
-from exporter.rules.examples import LEAST_ROOM, StableExamples
+from exporter.rules.violation_examples import LEAST_ROOM, StableExamples
 
 
 def _chosen(tasks: set[str], most: int) -> tuple[str, ...]:

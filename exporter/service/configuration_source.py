@@ -54,10 +54,6 @@ class ConfigurationSource:
         self._to_verify = True
         return loaded
 
-    def files_changed(self) -> bool:
-        """Whether a file has come, changed or gone since the last load."""
-        return self._watched is not None and self._differs(self._watched, _signature(self._watched))
-
     def change_has_settled(self) -> bool:
         """Whether files have changed since the last load, and not since the last look: nobody is writing any more."""
         if self._watched is None:

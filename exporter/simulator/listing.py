@@ -114,11 +114,6 @@ class Parameters(Struct, frozen=True):
         """`look_up` or `page`."""
         return "look_up" if self.task_id else "page"
 
-    @property
-    def first_row(self) -> int:
-        """The place of the page's first row, from 0."""
-        return (self.page_no - 1) * self.page_size
-
 
 def read_parameters(query: Mapping[str, str]) -> Parameters:
     """Read the parameters of a request.

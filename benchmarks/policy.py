@@ -24,10 +24,10 @@ from exporter.core.clock import SystemClock
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
-from exporter.rules.default_rules import default_rules
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.finding_events import AnyRule, AppKey, Resolution
 from exporter.rules.rule import Rule, Severity
+from exporter.rules.rule_files import default_rules
 from exporter.rules.rule_set import RuleSet
 
 KEY: Final = ("prod", "live")

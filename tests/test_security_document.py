@@ -14,6 +14,7 @@ from exporter.collector import change_history as history
 from exporter.collector import requests
 from exporter.config import files, yaml_nodes
 from exporter.config.model import Collection
+from exporter.core import regular_file
 from exporter.rules import cel_language as language
 from exporter.rules import compiled_rule as compiled
 from exporter.service import daemon
@@ -21,7 +22,7 @@ from exporter.service import on_demand as fresh_sweep
 from exporter.service import process as heartbeat
 from exporter.storage import state_file, state_keeper
 from exporter.web.connections import DEFAULT_LIMITS
-from exporter.web.webconfig import seen_files, users
+from exporter.web.webconfig import users
 
 DOCUMENT = (Path(__file__).parent.parent / "SECURITY.md").read_text(encoding="utf-8")
 MIB = 1024**2
@@ -48,7 +49,7 @@ SAID = {
     "a text of a row that becomes a name": f"{values.MAX_NAME_CHARACTERS} characters",
     "a configuration file, and a rule file": f"{files.MOST_BYTES // MIB} MiB",
     "values in a configuration file": f"{yaml_nodes.MOST_VALUES}",
-    "a file of the web configuration": f"{seen_files._MOST_BYTES // MIB} MiB",
+    "a file of the web configuration": f"{regular_file._MOST_BYTES // MIB} MiB",
     "an expression of a rule": f"{language.LONGEST_EXPRESSION} characters",
     "the message of a violation": f"{compiled.LONGEST_MESSAGE} characters",
     "a state file, decompressed": f"{state_file.MOST_BYTES // MIB} MiB",

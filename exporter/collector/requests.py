@@ -9,7 +9,7 @@ import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.response import ListPage
@@ -17,8 +17,6 @@ from exporter.collector.rate_limiter import Limiter, LimiterReplaced, Priority
 from exporter.collector.reading import Window, WindowAnswer
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
-
-T = TypeVar("T")
 
 
 async def cancel_all(futures: Iterable[asyncio.Future[Any]]) -> None:

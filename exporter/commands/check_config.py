@@ -21,6 +21,7 @@ from exporter.config.model import Config
 from exporter.core import log
 from exporter.core.clock import SystemClock
 from exporter.core.collection_state import Component, State
+from exporter.core.regular_file import SeenFiles
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.finding_events import AppKey
 from exporter.rules.rule_loader import LoadedRules
@@ -28,7 +29,6 @@ from exporter.service.accounts import Accesses
 from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.process import run
 from exporter.service.supervisor import Supervisor
-from exporter.web.webconfig.seen_files import SeenFiles
 from exporter.web.webconfig.web_config import read_web_config
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, product
 from typing import Final
 
+from exporter.core.task import FIELDS
 from exporter.metrics.aggregates import Aggregates, AppReport
 from exporter.metrics.app_families import AppFamily, app_family
 from exporter.metrics.family import Declaration, Distribution, Label, LabelValues, Sample, Stability
-from exporter.metrics.field_names import FIELDS_WITH_ERRORS, FIELDS_WITH_KNOWN_VALUES
 from exporter.metrics.labels import (
     AUDIO_ONLY,
     CDN,
@@ -28,6 +28,32 @@ from exporter.metrics.labels import (
     TASK_REGION,
     TIER,
 )
+
+_CLOSED: Final = frozenset(
+    {
+        "MixMode",
+        "Region",
+        "MultiStreamURL.IsAliCdn",
+        "SingleSubParams.SourceType",
+        "SingleSubParams.StreamType",
+        "EncodeParams.AudioOnly",
+        "EncodeParams.VideoCodec",
+        "EnhancedParam.profile",
+        "EnhancedParam.preset",
+        "UserInfo.SourceType",
+        "UserInfos.SourceType",
+        "UserInfos.StreamType",
+    }
+)
+"""Names and truths: whatever else stands there is an unknown value, however odd."""
+
+_READABLE_AND_CLOSED: Final = frozenset(
+    {"StreamURL", "MultiStreamURL.URL", "EncodeParams.AudioChannels", "EncodeParams.AudioSampleRate"}
+)
+"""Numbers and URLs of which some are known: an unreadable one is an error, another one an unknown value."""
+
+FIELDS_WITH_ERRORS: Final = tuple(field for field in FIELDS if field not in _CLOSED)
+FIELDS_WITH_KNOWN_VALUES: Final = tuple(field for field in FIELDS if field in _CLOSED | _READABLE_AND_CLOSED)
 
 
 class Table:

@@ -9,10 +9,9 @@ from msgspec import Struct, structs
 from exporter.config.model import Expect, Range
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
-from exporter.rules.default_rules import packaged_rules
 from exporter.rules.facts import LONGEST_LIST, fit
 from exporter.rules.rule import Rule, Severity
-from exporter.rules.rule_files import RESERVED_PREFIX
+from exporter.rules.rule_files import RESERVED_PREFIX, packaged_rules
 
 FILE: Final = "expectations.yml"
 SOURCE: Final = "app"

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
+from importlib import resources
 from types import GenericAlias
 from typing import Annotated, Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from pydantic import BaseModel, BeforeValidator, Field, create_model
 
 from exporter.config.durations import parse_duration
@@ -316,3 +317,19 @@ def _advice(lines: Sequence[str], place: Position) -> str:
     if not keys or keys[-1] not in EXPRESSIONS:
         return ""
     return f"; the expression of {keys[-1]} needs quotes: {keys[-1]}: '…'"
+
+
+FILE: Final = "default_rules.yml"
+SOURCE: Final = "default"
+"""The `source` of each default rule."""
+
+
+def default_rules() -> tuple[Rule, ...]:
+    """Return the rules that are on by default, in the order of their file."""
+    return packaged_rules(FILE, SOURCE)
+
+
+def packaged_rules(file: str, source: str) -> tuple[Rule, ...]:
+    """Return the rules of one of the package's files."""
+    text = resources.files("exporter.rules").joinpath(file).read_text(encoding="utf-8")
+    return tuple(structs.replace(rule, source=source) for rule in parse_rules(text, file))

@@ -14,8 +14,7 @@ from msgspec import Struct
 from exporter import __version__
 from exporter.collector.change_history import RecordedChange
 from exporter.collector.collector import Collector
-from exporter.collector.status import Kind
-from exporter.collector.sweep_result import SweepReport
+from exporter.collector.status import Kind, SweepReport
 from exporter.config.mistakes import ConfigError, UsageError
 from exporter.config.model import redacted
 from exporter.core.clock import Clock

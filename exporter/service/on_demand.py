@@ -16,8 +16,7 @@ from exporter.collector.inventory import Change, Inventory
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import AppRows, Window, WindowAnswer
 from exporter.collector.requests import AccountRequests, AppRequests
-from exporter.collector.status import Intervals
-from exporter.collector.sweep_result import Difference, RequestReport, SweepReport
+from exporter.collector.status import Difference, Intervals, RequestReport, SweepReport
 from exporter.core.clock import Clock
 from exporter.core.collection_state import Component, State
 from exporter.rules.finding_events import AppKey

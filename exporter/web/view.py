@@ -8,8 +8,7 @@ from msgspec import Struct
 
 from exporter.collector.change_history import RecordedChange
 from exporter.collector.inventory import Entry
-from exporter.collector.status import Status
-from exporter.collector.sweep_result import SweepReport
+from exporter.collector.status import Status, SweepReport
 from exporter.metrics.exposition import Body
 from exporter.metrics.negotiation import Format
 from exporter.rules.rule import Outcome, Rule

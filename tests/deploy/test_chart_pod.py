@@ -9,8 +9,8 @@ import trustme
 import yaml
 
 from exporter import __version__
+from exporter.core.regular_file import SeenFiles
 from exporter.rules.rule_loader import load
-from exporter.web.webconfig.seen_files import SeenFiles
 from exporter.web.webconfig.web_config import read_web_config
 from tests.support.chart import CI_VALUES, LEAST, ci_values, example, rendered
 from tests.support.command_line import parsed

@@ -9,10 +9,10 @@ import yaml
 
 from exporter.config.model import Config
 from exporter.config.section import keys_of
+from exporter.core.regular_file import SeenFiles
 from exporter.rules import rule_loader as loading
 from exporter.rules.cel_language import Language
 from exporter.rules.rule_tests import run_cases
-from exporter.web.webconfig.seen_files import SeenFiles
 from exporter.web.webconfig.web_config import read_web_config
 from exporter.web.webconfig.web_config_model import WebConfigFile
 from tests.support.certificates import write_server_files

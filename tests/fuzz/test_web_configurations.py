@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.config.mistakes import ConfigError
-from exporter.web.webconfig.seen_files import SeenFiles
+from exporter.core.regular_file import SeenFiles
 from exporter.web.webconfig.web_config import read_web_config
 from tests.support.examples import examples
 

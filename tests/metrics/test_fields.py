@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from exporter.aliyun.response import read_row
-from exporter.metrics.field_names import FIELDS_WITH_ERRORS, FIELDS_WITH_KNOWN_VALUES
+from exporter.metrics.task_families import FIELDS_WITH_ERRORS, FIELDS_WITH_KNOWN_VALUES
 
 ODD = [[1], {"a": 1}, True, "odd", 10**30, ["x"], [{"URL": []}]]
 

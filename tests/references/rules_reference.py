@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from exporter.config.model import Expect
 from exporter.config.section import ValueType, keys_of, kinds_of
-from exporter.rules.default_rules import default_rules
 from exporter.rules.rule import Rule
+from exporter.rules.rule_files import default_rules
 from exporter.rules.vocabulary import Fact, FactType, Variables, facts_of, walk
 
 RULE_FILE_EXAMPLE: Final = """\

@@ -9,9 +9,8 @@ from exporter.config.model import Expect
 from exporter.config.section import keys_of
 from exporter.rules import rule_loader as loading
 from exporter.rules.cel_language import Language
-from exporter.rules.default_rules import default_rules
 from exporter.rules.rule import Outcome, Severity
-from exporter.rules.rule_files import WrittenRule
+from exporter.rules.rule_files import WrittenRule, default_rules
 from exporter.rules.rule_tests import run_cases
 from exporter.rules.vocabulary import walk
 from tests.references.rules_reference import CONFIGURATION_EXAMPLE, RULE_FILE_EXAMPLE, RULE_KEYS, rules_markdown

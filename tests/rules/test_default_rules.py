@@ -11,11 +11,11 @@ from exporter.aliyun.response import read_row
 from exporter.core import task
 from exporter.rules.cel_language import Activation, Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
-from exporter.rules.default_rules import SOURCE, default_rules
 from exporter.rules.expectations import SOURCE as EXPECTED
 from exporter.rules.expectations import ExpectationRules
 from exporter.rules.facts import facts
 from exporter.rules.rule import Case, Outcome, Rule, Severity
+from exporter.rules.rule_files import SOURCE, default_rules
 from exporter.rules.rule_tests import run_cases, variables_of
 from tests.support.any_struct import any_struct
 from tests.support.documented_rows import documented_rows

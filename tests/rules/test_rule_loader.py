@@ -6,7 +6,7 @@ import pytest
 
 from exporter.config.mistakes import ConfigError
 from exporter.config.model import Account, App, Config, Policy
-from exporter.rules.default_rules import default_rules
+from exporter.rules.rule_files import default_rules
 from exporter.rules.rule_loader import LoadedRules, load, load_rules, rule_set_of
 
 ACCOUNTS = "accounts: [{name: a, apps: [{id: live}]}]\n"

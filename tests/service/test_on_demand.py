@@ -12,8 +12,7 @@ import pytest
 
 from exporter.collector.collector import Collector
 from exporter.collector.rate_limiter import Priority
-from exporter.collector.status import Kind
-from exporter.collector.sweep_result import SweepReport
+from exporter.collector.status import Kind, SweepReport
 from exporter.config.model import Collection
 from exporter.core.clock import SystemClock
 from exporter.core.collection_state import State

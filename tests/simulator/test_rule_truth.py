@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import compile_rule
-from exporter.rules.default_rules import default_rules
 from exporter.rules.rule import Outcome
+from exporter.rules.rule_files import default_rules
 from exporter.simulator.fleet import Body, Fleet, merged
 from exporter.simulator.listing import respelled
 from exporter.simulator.simulation import demo_service

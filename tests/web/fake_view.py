@@ -5,8 +5,7 @@ from typing import Any
 
 from exporter.collector.change_history import RecordedChange
 from exporter.collector.inventory import Entry
-from exporter.collector.status import Status, Sweep
-from exporter.collector.sweep_result import SweepReport
+from exporter.collector.status import Status, Sweep, SweepReport
 from exporter.core.collection_state import State
 from exporter.core.task import Audio, Configuration, Encoding, Output, Pane, Sei, Source, Task, Video
 from exporter.metrics.exposition import Body

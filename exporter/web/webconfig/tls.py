@@ -15,7 +15,7 @@ from exporter.config.mistakes import Mistakes, Position
 from exporter.config.section import one_of
 from exporter.config.validation import find
 from exporter.config.yaml_nodes import Node
-from exporter.web.webconfig.seen_files import SeenFiles
+from exporter.core.regular_file import SeenFiles
 from exporter.web.webconfig.web_config_model import CIPHER_SUITES, CURVES, VERSIONS, TlsServerConfig
 
 

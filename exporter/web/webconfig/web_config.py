@@ -15,8 +15,8 @@ from exporter.config.section import one_of
 from exporter.config.validation import find, validate
 from exporter.config.yaml_nodes import Mapping as MappingNode
 from exporter.config.yaml_nodes import Node, Scalar, compose
+from exporter.core.regular_file import SeenFiles
 from exporter.core.threads import Worker
-from exporter.web.webconfig.seen_files import SeenFiles
 from exporter.web.webconfig.tls import read_tls_server_config
 from exporter.web.webconfig.users import is_bcrypt_hash
 from exporter.web.webconfig.web_config_model import (

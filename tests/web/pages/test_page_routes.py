@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from exporter.collector.change_history import FieldChange
-from exporter.collector.status import Sweep
-from exporter.collector.sweep_result import Difference, RequestReport, SweepReport
+from exporter.collector.status import Difference, RequestReport, Sweep, SweepReport
 from exporter.core.collection_state import State
 from exporter.core.task import Output, Pane, Source
 from exporter.rules.rule import Exemption, Outcome

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.config.mistakes import ConfigError
-from exporter.web.webconfig.seen_files import SeenFiles
+from exporter.core.regular_file import SeenFiles
 from exporter.web.webconfig.web_config import read_web_config
 from tests.support.certificates import HASH
 from tests.support.tools import needed_tool

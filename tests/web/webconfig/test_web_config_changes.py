@@ -11,8 +11,8 @@ import uvloop
 from structlog.testing import capture_logs
 
 from exporter.config.mistakes import ConfigError
+from exporter.core.regular_file import SeenFiles
 from exporter.web.webconfig import web_config
-from exporter.web.webconfig.seen_files import SeenFiles
 from exporter.web.webconfig.web_config import FollowedWebConfig, FollowingContext, WebConfig, read_web_config
 from tests.support.certificates import HASH, client_context, shake_hands, write_pair
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.webconfig.seen_files import SeenFiles
+from exporter.core.regular_file import SeenFiles
 from exporter.web.webconfig.tls import CLIENT_AUTHENTICATION, NOT_POSSIBLE
 from exporter.web.webconfig.web_config import read_web_config
 from exporter.web.webconfig.web_config_model import (

@@ -11,11 +11,12 @@ from structlog.testing import capture_logs
 
 from exporter.web.connections import Limits
 from exporter.web.http_server import start
+from tests.support.virtual_time import leap
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HALF = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
-SHORT = 0.3
 LONG = 30.0
+"""More than a busy machine needs for any of this: only a leap of time makes it pass."""
 PAGE_BYTES = 8 * 1024 * 1024
 """More than the buffers of a connection on loopback hold."""
 
@@ -36,10 +37,10 @@ class Connection(NamedTuple):
         await self.reader.readexactly(length)
         return head
 
-    async def is_closed(self, within_seconds: float) -> bool:
-        """Whether the server ends the connection in time; what it sends before is dropped."""
+    async def is_closed(self) -> bool:
+        """Whether the server ends the connection well before `LONG`; what it sends before is dropped."""
         with suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(within_seconds):
+            async with asyncio.timeout(LONG / 4):
                 while await self.reader.read(2**16):
                     pass
         return self.reader.at_eof() or self.reader.exception() is not None
@@ -84,74 +85,78 @@ async def serving(handler: Handler, limits: Limits) -> AsyncIterator[Connect]:
 
 async def test_slow_clients_hold_nobody_up_and_are_cut_off() -> None:
     """While 200 clients never finish their request others are answered at once, and soon the 200 are gone."""
-    async with serving(hello, Limits(longest_head_seconds=1.0)) as connect:
+    async with serving(hello, Limits(longest_head_seconds=LONG)) as connect:
         slow = [await connect() for _ in range(200)]
         for connection in slow:
             connection.writer.write(HALF)
-        async with asyncio.timeout(SHORT):
-            assert b" 200 " in await (await connect()).ask()
+        assert b" 200 " in await (await connect()).ask()
         assert not slow[0].reader.at_eof(), "they were not there any more when the other one came"
-        assert all(await asyncio.gather(*(connection.is_closed(3) for connection in slow)))
+        leap(LONG)
+        assert all(await asyncio.gather(*(connection.is_closed() for connection in slow)))
 
 
 async def test_a_client_that_drips_gains_no_time() -> None:
     """Bytes that come now and then do not put the deadline of a request off."""
-    async with serving(hello, Limits(longest_head_seconds=SHORT)) as connect:
+    async with serving(hello, Limits(longest_head_seconds=LONG)) as connect:
         connection = await connect()
-
-        async def drip() -> None:
-            with suppress(ConnectionError):
-                for _ in range(100):
-                    connection.writer.write(HALF[:1])
-                    await asyncio.sleep(0.05)
-
-        dripping = asyncio.create_task(drip())
-        assert await connection.is_closed(2)
-        dripping.cancel()
+        for drip in (b"G", b"E", b"T"):
+            assert not connection.reader.at_eof()
+            connection.writer.write(drip)
+            await asyncio.sleep(0.01)
+            leap(LONG / 3)
+        assert await connection.is_closed()
 
 
 async def test_a_silent_connection_ends() -> None:
     """Who connects and says nothing is cut off as soon as who says half."""
-    async with serving(hello, Limits(longest_head_seconds=SHORT)) as connect:
-        assert await (await connect()).is_closed(2)
+    async with serving(hello, Limits(longest_head_seconds=LONG)) as connect:
+        connection = await connect()
+        leap(LONG)
+        assert await connection.is_closed()
 
 
 async def test_a_connection_is_kept_for_the_next_request() -> None:
     """Between requests a client may be silent for longer than it may take for one, but not for ever."""
-    limits = Limits(longest_head_seconds=SHORT, longest_idle_seconds=3 * SHORT)
+    limits = Limits(longest_head_seconds=LONG, longest_idle_seconds=3 * LONG)
     async with serving(hello, limits) as connect:
         connection = await connect()
         for _ in range(2):
             assert b" 200 " in await connection.ask()
-            await asyncio.sleep(2 * SHORT)
-        assert await connection.is_closed(2)
+            leap(2 * LONG)
+        leap(LONG)
+        assert await connection.is_closed()
 
 
 async def test_the_second_request_has_a_deadline_too() -> None:
     """Once its first byte is there, a further request has to come to an end as the first."""
-    async with serving(hello, Limits(longest_head_seconds=SHORT, longest_idle_seconds=LONG)) as connect:
+    async with serving(hello, Limits(longest_head_seconds=LONG, longest_idle_seconds=3 * LONG)) as connect:
         connection = await connect()
         await connection.ask()
         connection.writer.write(HALF)
-        assert await connection.is_closed(2)
+        await asyncio.sleep(0.01)
+        leap(LONG)
+        assert await connection.is_closed()
 
 
 async def test_who_does_not_read_a_page_is_cut_off() -> None:
     """An answer that nobody fetches is held for as long as an idle connection, though it was never sent whole."""
-    async with serving(large_page, Limits(longest_idle_seconds=SHORT)) as connect:
+    async with serving(large_page, Limits(longest_idle_seconds=LONG)) as connect:
         connection = await connect()
         connection.writer.write(REQUEST)
-        await asyncio.sleep(4 * SHORT)
+        assert await connection.reader.readexactly(1)
+        leap(LONG)
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await connection.reader.readexactly(PAGE_BYTES)
 
 
 async def test_an_answer_that_takes_too_long_is_cut_off() -> None:
     """Whatever an answer waits for, its client is not kept for longer than the limit."""
-    async with serving(for_ever, Limits(longest_answer_seconds=SHORT)) as connect:
+    async with serving(for_ever, Limits(longest_head_seconds=3 * LONG, longest_answer_seconds=LONG)) as connect:
         connection = await connect()
         connection.writer.write(REQUEST)
-        assert await connection.is_closed(2)
+        await asyncio.sleep(0.01)
+        leap(LONG)
+        assert await connection.is_closed()
 
 
 async def test_the_longest_silent_connection_makes_room() -> None:
@@ -165,29 +170,30 @@ async def test_the_longest_silent_connection_makes_room() -> None:
             fourth, fifth = await connect(), await connect()
             for connection in (fourth, fifth):
                 assert b" 200 " in await connection.ask()
-        assert await second.is_closed(1)
-        assert await third.is_closed(1)
+        assert await second.is_closed()
+        assert await third.is_closed()
         assert b" 200 " in await first.ask()
         assert [line["limit"] for line in logged] == [3]
 
 
 async def test_beyond_the_limit_the_answer_is_503_at_once() -> None:
     """Where all connections are being answered, none is cut off: the next client is told to come again."""
-    release = asyncio.Event()
+    release, begun = asyncio.Event(), asyncio.Semaphore(0)
 
     async def slow(_request: web.Request) -> web.Response:
+        begun.release()
         await release.wait()
         return web.Response(text="whole")
 
     async with serving(slow, Limits(most_connections=2)) as connect:
         busy = [asyncio.create_task((await connect()).ask()) for _ in range(2)]
-        await asyncio.sleep(0.05)
+        for _ in busy:
+            await begun.acquire()
         refused = await connect()
-        async with asyncio.timeout(SHORT):
-            head = await refused.reader.readuntil(b"\r\n\r\n")
+        head = await refused.reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 503 ")
         assert b"Retry-After: 1\r\n" in head
-        assert await refused.is_closed(1)
+        assert await refused.is_closed()
         release.set()
         assert all(b" 200 " in head for head in await asyncio.gather(*busy))
         assert b" 200 " in await (await connect()).ask()
@@ -209,12 +215,12 @@ async def test_a_request_that_is_too_large_is_refused(request_bytes: bytes, stat
         connection = await connect()
         connection.writer.write(request_bytes)
         assert (await connection.reader.readline()).split()[1] == status
-        assert await connection.is_closed(1)
+        assert await connection.is_closed()
 
 
 async def test_a_large_body_ends_the_connection() -> None:
     """A body without end is neither kept nor waited for."""
-    limits = Limits(longest_farewell_seconds=SHORT)
+    limits = Limits(longest_farewell_seconds=LONG)
     async with serving(hello, limits) as connect:
         connection = await connect()
         connection.writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
@@ -228,5 +234,7 @@ async def test_a_large_body_ends_the_connection() -> None:
                     await asyncio.sleep(0.01)
 
         pouring = asyncio.create_task(pour())
-        assert await connection.is_closed(3)
+        await asyncio.sleep(0.05)
+        leap(LONG)
+        assert await connection.is_closed()
         pouring.cancel()

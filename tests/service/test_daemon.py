@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ async def started(first: Config, options: Options = EPHEMERAL) -> AsyncIterator[
         yield one
     finally:
         one.daemon.stop()
-        await asyncio.wait_for(one.running, timeout=10)
+        await asyncio.wait_for(one.running, timeout=60)
 
 
 @pytest.fixture
@@ -143,9 +144,9 @@ async def test_it_is_ready_after_a_minute_whatever_the_service_does() -> None:
     async with simulated(faults=["hang"], longest_hang_seconds=5) as hanging, started(hanging.config("app-1")) as one:
         answer = await one.ask("/-/ready")
         assert (answer.status, answer.text) == (503, "1 of 1 apps wait for their first sweep\n")
-        one.clock.ahead_seconds = LONGEST_START_SECONDS - 5
+        one.clock.ahead_seconds += one.daemon._began + LONGEST_START_SECONDS - 1 - one.clock.monotonic()
         assert one.daemon.ready() is not None
-        one.clock.ahead_seconds = LONGEST_START_SECONDS
+        one.clock.ahead_seconds += 1
         assert one.daemon.ready() is None
         await until(lambda: one.daemon.healthy() is None)
 
@@ -157,7 +158,9 @@ async def test_it_is_healthy_while_its_loop_beats(simulator: Simulated) -> None:
         assert (await one.ask("/-/healthy")).status == 200
 
         one.clock.ahead_seconds = STUCK_SECONDS + 2
-        assert re.fullmatch(r"the event loop has not beaten for 1[789] s", one.daemon.healthy() or "")
+        silent = re.fullmatch(r"the event loop has not beaten for (\d+) s", one.daemon.healthy() or "")
+        assert silent
+        assert STUCK_SECONDS + 2 <= int(silent[1]) < 2 * STUCK_SECONDS
         await until(lambda: one.daemon.healthy() is None)
 
 
@@ -168,7 +171,7 @@ async def test_when_it_stops_it_is_not_ready_and_ends(simulator: Simulated) -> N
         address = f"http://{one.daemon.addresses[0]}/metrics"
         one.daemon.stop()
         assert one.daemon.ready() == "it is stopping"
-        await asyncio.wait_for(one.running, timeout=5)
+        await asyncio.wait_for(one.running, timeout=20)
         with pytest.raises(OSError, match="refused"):
             await asyncio.to_thread(ask, address)
 
@@ -180,7 +183,7 @@ async def test_a_reload_keeps_what_is_unchanged(simulator: Simulated) -> None:
         one.next = simulator.config("app-1", "app-3")
         reload = asyncio.create_task(one.daemon.reload())
         seen: set[str] = set()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while seen != {"app-1", "app-3"}:
                 seen = app_ids(await one.metrics(), "rtcmpu_tasks")
                 assert "app-1" in seen
@@ -268,31 +271,39 @@ async def test_reloads_that_come_together_do_not_mix(simulator: Simulated) -> No
         assert 'app_id="app-3"' not in await one.metrics()
 
 
+def _threads(name: str) -> list[threading.Thread]:
+    """Return the threads of a name."""
+    return [thread for thread in threading.enumerate() if thread.name == name]
+
+
 async def test_it_can_be_stopped_while_it_starts(tmp_path: Path) -> None:
     """A configuration or a state that a file system never gives keeps neither a stop nor the next start waiting."""
     with hanging_call() as hang:
-        for where in ("exporter.storage.state_keeper.state_file.read", "tests.service.test_daemon.Started._load"):
+        for thread, where in (
+            ("state file", "exporter.storage.state_keeper.state_file.read"),
+            ("read configuration", "tests.service.test_daemon.Started._load"),
+        ):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(where, hang)
                 one = Started(Config(accounts=(), collection=Collection(state_file=tmp_path / "state")))
-                await asyncio.sleep(0.05)
+                await until(partial(_threads, thread))
                 assert not one.running.done()
                 one.daemon.stop()
-                await asyncio.wait_for(one.running, timeout=5)
+                await asyncio.wait_for(one.running, timeout=20)
 
 
 async def test_a_file_system_that_does_not_answer_stops_no_reload_for_ever(
-    simulator: Simulated, monkeypatch: pytest.MonkeyPatch
+    simulator: Simulated,
 ) -> None:
     """A reload that can't read is refused with a sentence, the next ones too, and the first that can takes effect."""
-    monkeypatch.setattr("exporter.service.daemon.LONGEST_READ_SECONDS", 0.2)
     async with started(simulator.config("app-1")) as one:
         with hanging_call() as hang, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("exporter.service.daemon.LONGEST_READ_SECONDS", 0.2)
             patch.setattr(one.daemon._source, "_read", hang)
             for _ in range(2):
                 assert "can't be read within" in (await one.daemon.reload() or "")
             assert sample(await one.metrics(), "rtcmpu_exporter_config_last_reload_successful") == 0
-        await until(lambda: not [thread for thread in threading.enumerate() if thread.name == "read configuration"])
+        await until(lambda: not _threads("read configuration"))
         assert await one.daemon.reload() is None
 
 
@@ -304,11 +315,7 @@ async def test_a_stop_saves_what_changed_since_the_last_sweep(simulator: Simulat
         await one.until_data_of("app-1")
         await one.daemon._state_keeper.save()
         simulator.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
-
-        async def is_seen() -> bool:
-            return sample(await one.metrics(), "rtcmpu_task_changes_total", change="added") == 1
-
-        await until(is_seen)
+        await one.until_sample(1, "rtcmpu_task_changes_total", change="added")
     (saved,) = state_file.read(path) or []
     assert "new" in [task.task_id for task in saved.tasks]
 
@@ -317,12 +324,13 @@ async def test_the_state_of_another_service_is_not_used(tmp_path: Path) -> None:
     """After a move to another endpoint nothing is shown before the first sweep, and nothing counts as changed."""
     path = tmp_path / "state"
     collection = Collection(interval_seconds=0.2, sweep_interval_seconds=1, stale_after_seconds=60, state_file=path)
-    async with simulated(tasks=10) as before, simulated(tasks=5, faults=["slow"]) as after:
+    async with simulated(tasks=10) as before, simulated(tasks=5, faults=["internal_error"]) as after:
         async with started(config(before.account("app-1"), collection=collection)) as one:
             await one.until_data_of("app-1")
         with structlog.testing.capture_logs() as logs:
             async with started(config(after.account("app-1"), collection=collection)) as one:
                 assert app_ids(await one.metrics(), "rtcmpu_tasks") == set()
+                after.service.faults.clear()
                 await one.until_data_of("app-1")
                 text = await one.metrics()
                 for change in ("added", "removed", "modified"):
@@ -343,12 +351,8 @@ async def test_hanging_calls_of_some_accounts_freeze_nothing_else(
         async with started(config(*stuck, simulator.account("app-1", name="fine"))) as one:
             await until(lambda: one.daemon.statuses()[-1].status.up)
             simulator.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
-
-            async def is_seen() -> bool:
-                return sample(await one.metrics(), "rtcmpu_task_changes_total", account="fine", change="added") == 1
-
-            await until(is_seen, within_seconds=5)
-            assert len([each for each in threading.enumerate() if each.name == "fetch credentials"]) == len(stuck)
+            await one.until_sample(1, "rtcmpu_task_changes_total", account="fine", change="added")
+            await until(lambda: len(_threads("fetch credentials")) == len(stuck))
 
 
 async def test_a_bad_first_configuration_ends_the_start() -> None:

@@ -12,7 +12,7 @@ def hanging_call() -> Iterator[Callable[..., Any]]:
     over = Event()
 
     def hang(*_arguments: object, **_more: object) -> None:
-        over.wait(60)
+        over.wait(600)
 
     try:
         yield hang

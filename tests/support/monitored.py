@@ -94,4 +94,4 @@ async def until(condition: Callable[[], Any], *, within_seconds: float = 60.0) -
                     last = error
                 await asyncio.sleep(0.01)
     except TimeoutError:
-        raise AssertionError(f"not within {within_seconds:g} s: {condition.__qualname__}") from last
+        raise AssertionError(f"not within {within_seconds:g} s: {condition}") from last

@@ -30,6 +30,8 @@ class Page(NamedTuple):
     answer: WindowAnswer
     digests: list[int]
     """Of its rows."""
+    tasks: dict[int, Task | None]
+    """Of rows that were not known when the page came, by their places; None: no TaskId."""
 
     @property
     def full(self) -> bool:
@@ -103,7 +105,7 @@ class Gathered:
             return True
         task_id = self._task_id_of(digest)
         if task_id is None:
-            task = self._rows.read(page.answer.page.rows[place])
+            task = self._task(page, place)
             return task is not None and task.task_id in self.reading.seen
         return task_id in self.reading.seen
 
@@ -116,12 +118,6 @@ class Gathered:
         return page.window.start == 0 or any(
             self.has(digest) and digest not in self._perhaps_jumped for digest in page.digests
         )
-
-    def check(self, page: Page) -> None:
-        """Refuse a page that can't be right, also where it is not used: it is no sign of a list that moves."""
-        for row, digest in zip(page.answer.page.rows, page.digests, strict=True):
-            if self._task_id_of(digest) is None:
-                self._rows.read(row)
 
     def add(self, page: Page, *, in_order: bool = True) -> None:
         """Add a page that leaves no hole.
@@ -181,9 +177,28 @@ class Gathered:
                         reading.fresh_below_front.add(task_id)
         return added, again, doubled
 
+    async def read_new(self, page: Page) -> None:
+        """Read the rows of a page that are not known.
+
+        Raises:
+            ApiError: One belongs to another app.
+        """
+        new = [place for place, digest in enumerate(page.digests) if self._is_new(digest)]
+        tasks = await self._rows.read_many(page.answer.page.rows[place] for place in new)
+        page.tasks.update(zip(new, tasks, strict=True))
+
+    def _is_new(self, digest: int) -> bool:
+        return self._task_id_of(digest) is None and digest not in self._fresh_ids and digest not in self._nameless
+
+    def _task(self, page: Page, place: int) -> Task | None:
+        """Return the task of a row that is not known; None: it has no TaskId."""
+        if place not in page.tasks:
+            page.tasks[place] = self._rows.read(page.answer.page.rows[place])
+        return page.tasks[place]
+
     def _read(self, page: Page, place: int) -> Task | None:
-        """Read a row that is not known; None: it has no TaskId."""
-        task = self._rows.read(page.answer.page.rows[place])
+        """Remember a row that is not known and return its task; None: it has no TaskId."""
+        task = self._task(page, place)
         if task is None:
             self._nameless.add(page.digests[place])
         else:

@@ -41,7 +41,7 @@ _PAGING_CODES: Final = ("param", "page", "range", "offset", "limit", "exceed")
 """Parts of the codes that refuse a window rather than the whole request."""
 
 
-_NO_PAGE: Final = Page(Window(1, 1), WindowAnswer(response.ListPage("", []), 0.0), [])
+_NO_PAGE: Final = Page(Window(1, 1), WindowAnswer(response.ListPage("", []), 0.0), [], {})
 
 
 class Step(Enum):
@@ -130,10 +130,11 @@ class ListPass:
             self._refused(window, error)
             return False
         reading.ended = self._monotonic()
-        page = Page(window, answer, [self._digest(row) for row in answer.page.rows])
+        page = Page(window, answer, [self._digest(row) for row in answer.page.rows], {})
         if len(page.digests) > window.page_size:
             self._longer_than_asked_for(page)
             return False
+        await self._gathered.read_new(page)
         match self._step:
             case Step.READ:
                 return self._read(page)
@@ -314,7 +315,6 @@ class ListPass:
 
     def _step_back(self, page: Page) -> None:
         """A page shares no row with what was read: rows slid out between. Go back to where they are now."""
-        self._gathered.check(page)
         self._gaps += 1
         still = self._gaps > GAPS_BELOW_A_STILL_FRONT and self._gathered.front_is_still
         if self._to_the_end and (still or self.reading.unexplained_rows):

@@ -1,7 +1,8 @@
 """What the reading of a list works with: windows' answers, rows, and what a reading brought."""
 
+import asyncio
 from array import array
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
@@ -96,6 +97,9 @@ class WindowAnswer(NamedTuple):
     """Monotonic seconds: when the request was sent."""
 
 
+SLICE_SECONDS: Final = 0.01
+"""For so long rows are read before the event loop goes on."""
+
 Fetch = Callable[[Window], Awaitable[WindowAnswer]]
 TaskIdOf = Callable[[int], str | None]
 """Whose current row has this digest; None: the row is new or changed."""
@@ -109,6 +113,9 @@ class Rows(Protocol):
 
     def read(self, row: msgspec.Raw, /) -> Task | None:
         """Return the task, None where the row has no TaskId; raises ApiError for a row of another app."""
+
+    async def read_many(self, rows: Iterable[msgspec.Raw], /) -> list[Task | None]:
+        """Do as `read` for each; the event loop goes on meanwhile."""
 
 
 class Fresh(msgspec.Struct, frozen=True, gc=False):
@@ -197,17 +204,55 @@ class UnstableOrderError(IncompleteReadingError):
     """Pages do not fit together though the front of the list does not move."""
 
 
+class ReadingTurns:
+    """Divides the reading of rows into slices, between which the event loop goes on.
+
+    Args:
+        monotonic: A clock.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._lock = asyncio.Lock()
+        """Of whoever needs more than one slice: several at a time would delay the event loop by a slice each."""
+
+    async def call(self, read: Callable[[msgspec.Raw], Task | None], rows: Iterable[msgspec.Raw]) -> list[Task | None]:
+        """Return what the function returns for each row, or raise what it raises."""
+        tasks: list[Task | None] = []
+        waiting = iter(rows)
+        is_done = self._read_slice(read, waiting, tasks)
+        if not is_done:
+            async with self._lock:
+                while not is_done:
+                    await asyncio.sleep(0)
+                    is_done = self._read_slice(read, waiting, tasks)
+        return tasks
+
+    def _read_slice(
+        self, read: Callable[[msgspec.Raw], Task | None], rows: Iterator[msgspec.Raw], tasks: list[Task | None]
+    ) -> bool:
+        """Read for the time of a slice; return whether no row is left."""
+        ends = self._monotonic() + SLICE_SECONDS
+        for row in rows:
+            tasks.append(read(row))
+            if self._monotonic() >= ends:
+                return False
+        return True
+
+
 class AppRows:
     """Reads rows of one app.
 
     Args:
         app_id: whose rows they must be.
         share: keeps equal parts of tasks once.
+        turns: when they are read; left out: in one go.
     """
 
-    def __init__(self, app_id: str, share: Interner) -> None:
+    def __init__(self, app_id: str, share: Interner, turns: ReadingTurns | None = None) -> None:
         self._app_id = app_id
         self._share = share
+        self._turns = turns or ReadingTurns(lambda: 0.0)
 
     def digest(self, row: msgspec.Raw, /) -> int:
         """Return a 64-bit digest of the row's bytes."""
@@ -220,3 +265,7 @@ class AppRows:
             ApiError: the row belongs to another app.
         """
         return read_row(row, app_id=self._app_id, share=self._share)
+
+    async def read_many(self, rows: Iterable[msgspec.Raw], /) -> list[Task | None]:
+        """Return the tasks of rows as `read` does; the event loop goes on meanwhile."""
+        return await self._turns.call(self.read, rows)

@@ -12,7 +12,7 @@ from exporter.aliyun.interner import Interner
 from exporter.aliyun.transport import open_session
 from exporter.collector.change_history import History
 from exporter.collector.collector import Collector
-from exporter.collector.reading import AppRows
+from exporter.collector.reading import AppRows, ReadingTurns
 from exporter.collector.requests import AccountRequests
 from exporter.collector.scheduler import Schedule
 from exporter.collector.status import Intervals, Kind
@@ -91,6 +91,7 @@ class Monitor:
         self._apps: dict[AppKey, MonitoredApp] = {}
         self._removed: list[Picture] = []
         self._share = Interner()
+        self._reading_turns = ReadingTurns(clock.monotonic)
         self.history = History(clock)
         """The newest changes of all apps."""
         self.policy = PolicyEngine(
@@ -265,7 +266,7 @@ class Monitor:
             account=account,
             app=app,
             requests=self._accesses[account].requests.of_app(app.id),
-            rows=AppRows(app.id, self._share),
+            rows=AppRows(app.id, self._share, self._reading_turns),
             max_tasks=collection.max_tasks_per_app,
             intervals=_configured(collection),
             clock=self._clock,

@@ -14,7 +14,7 @@ from exporter.aliyun.response import ListPage
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change, Inventory
 from exporter.collector.rate_limiter import Priority
-from exporter.collector.reading import AppRows, Window, WindowAnswer
+from exporter.collector.reading import AppRows, ReadingTurns, Window, WindowAnswer
 from exporter.collector.requests import AccountRequests, AppRequests
 from exporter.collector.status import Difference, Intervals, RequestReport, SweepReport
 from exporter.core.clock import Clock
@@ -135,7 +135,7 @@ class _FreshSweep:
             account=published.account,
             app=published.app,
             requests=self._requests,
-            rows=AppRows(published.app.id, Interner()),
+            rows=AppRows(published.app.id, Interner(), ReadingTurns(clock.monotonic)),
             max_tasks=max_tasks,
             intervals=Intervals(
                 interval_seconds=status.interval_seconds,

@@ -1,6 +1,7 @@
 """One exact reading of a list that moves: every way in which a list can move, end, or be answered wrongly."""
 
 import asyncio
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,8 +13,18 @@ from exporter.aliyun.errors import ApiError
 from exporter.aliyun.interner import Interner
 from exporter.aliyun.response import row_digest
 from exporter.collector.list_reader import IN_FLIGHT, MAX_UPDATE_WINDOWS, ListReader
-from exporter.collector.reading import AppRows, Fetch, IncompleteReadingError, Plan, Reading, Window, WindowAnswer
+from exporter.collector.reading import (
+    AppRows,
+    Fetch,
+    IncompleteReadingError,
+    Plan,
+    Reading,
+    ReadingTurns,
+    Window,
+    WindowAnswer,
+)
 from exporter.core.collection_state import State
+from exporter.core.task import Task
 from tests.support.moving_list import APP, ListService, MovingList, failing, page_of
 from tests.support.virtual_time import VirtualClock, run
 
@@ -402,3 +413,29 @@ def test_an_update_of_a_short_list_reads_all_of_it() -> None:
     reading = update(ListService(tasks), known_rows(tasks))
     assert reading.complete
     assert reading.seen == set(tasks.order)
+
+
+async def test_new_rows_are_read_in_slices() -> None:
+    """The event loop goes on while large pages of several apps are read, after a slice of one of them each time."""
+    looks = itertools.count()
+    turns = ReadingTurns(lambda: 0.004 * next(looks))
+    tasks = MovingList(60)
+    raw = [msgspec.Raw(msgspec.json.encode(tasks.row(task_id))) for task_id in tasks.order]
+    read = 0
+    slices: list[int] = []
+
+    class CountedRows(AppRows):
+        def read(self, row: msgspec.Raw, /) -> Task | None:
+            nonlocal read
+            read += 1
+            return super().read(row)
+
+    reading = asyncio.gather(*(CountedRows(APP, Interner(), turns).read_many(raw) for _ in range(3)))
+    while not reading.done():
+        before = read
+        await asyncio.sleep(0)
+        slices.append(read - before)
+    for found in await reading:
+        assert [task and task.task_id for task in found] == tasks.order
+    assert sum(slices) == 180
+    assert max(slices[1:]) <= 3, slices

@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 
 def rows() -> Iterator[Row]:
-    """Simulate every limiter on every network; every kind of window judges the same arrivals."""
+    """Simulate every limiter on every network; every kind of window evaluates the same arrivals."""
     for jitter_seconds, spike_seconds in JITTERS_AND_SPIKES_SECONDS:
         jitter = f"{jitter_seconds * 1000:g} ms" + (", spikes" if spike_seconds else "")
         for name, limiter in _LIMITERS:

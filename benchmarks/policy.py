@@ -1,4 +1,4 @@
-"""What it takes to judge a big app: the first time, whenever a task changes, and every minute.
+"""What it takes to evaluate a big app: the first time, whenever a task changes, and every minute.
 
 The event loop is free in between: the longest time for which it is not is shown, too.
 """
@@ -48,7 +48,7 @@ class Measured(Struct, frozen=True):
     change_seconds: float
     """Of one changed task, until it is in the report."""
     minute_seconds: float
-    """Of judging all tasks again by rules about the time."""
+    """Of evaluating all tasks again by rules about the time."""
     minute_stall_seconds: float
     bytes_of_a_task: float
     violations: int
@@ -134,7 +134,7 @@ def _change_some(policy: PolicyEngine, inventory: Inventory, tasks: Sequence[Tas
 
 
 def _rules() -> tuple[CompiledRule, ...]:
-    """Return the shipped rules, one about shared URLs among them, and two that are judged for each task."""
+    """Return the shipped rules, one about shared URLs among them, and two that are evaluated for each task."""
     language = Language()
     of_each_task = [
         Rule(name="old", title="Old", severity=Severity.INFO, expect='age < duration("24h")'),

@@ -30,7 +30,7 @@ def documents_with_tables(root: Path) -> Mapping[str, str]:
 
 
 def with_tables(text: str) -> str:
-    """Return a document with what stands between its markers computed anew.
+    """Return a document with what is between its markers computed again.
 
     Raises:
         KeyError: A marker names no table.

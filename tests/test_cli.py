@@ -72,7 +72,7 @@ def test_examples_of_the_simulator_name_faults_that_there_are(capsys: pytest.Cap
 
 
 def test_help_of_the_simulator_names_faults_and_variants(capsys: pytest.CaptureFixture[str]) -> None:
-    """What `simulate --fault` and `--variant` take stands in its help."""
+    """What `simulate --fault` and `--variant` take is in its help."""
     _exit_code(["simulate", "--help"])
     shown = capsys.readouterr().out
     assert re.search(r"^  not_json +200 that is HTML$", shown, re.MULTILINE)

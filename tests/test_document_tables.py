@@ -18,7 +18,7 @@ def _rows(name: str) -> list[list[str]]:
 
 
 def _forecast(apps: int, tasks: int, budget: float = 40) -> float:
-    """Return by how much the program stretches the default intervals for so many apps."""
+    """Return by how much the program stretches the default intervals for this many apps."""
     quota = Quota(single=tasks, mixed=0)
     account = Account(
         name="a", requests_per_second=budget, apps=tuple(App(id=f"app-{n}", quota=quota) for n in range(apps))
@@ -55,7 +55,7 @@ def test_a_marker_without_a_table_is_an_error(tmp_path: Path) -> None:
 
 
 def test_apps_beyond_those_in_the_table_are_stretched() -> None:
-    """At the default intervals, so many apps as the table says are read in time, and one more is not."""
+    """At the default intervals, this many apps as the table says are read in time, and one more is not."""
     (row,) = (row for row in _rows("apps-within-budgets") if row[0] == "`10s`")
     for budget, cell in zip((2, 5, 10, 20, 40, 50), row[2:], strict=True):
         most = int(cell.replace(",", ""))

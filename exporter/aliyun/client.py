@@ -1,4 +1,4 @@
-"""The client: one signed request for each call, and what it tells about clock and credentials on the way."""
+"""The client: one signed request for each call, and what its answer says about clock and credentials."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +28,7 @@ service itself allows 15 minutes."""
 
 
 class RequestObserver(Protocol):
-    """Who is told the facts that requests bring."""
+    """Receives facts that requests bring."""
 
     def request_finished(self, outcome: State, seconds: float, /) -> None:
         """One HTTP attempt ended with `outcome` after `seconds`."""
@@ -41,7 +41,7 @@ class Client:
     """Reads the task lists of one account.
 
     Each call makes exactly one HTTP attempt: who calls owns limits and retries. Any number of calls may be under
-    way at once.
+    way at a time.
     """
 
     def __init__(

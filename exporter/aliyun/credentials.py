@@ -109,7 +109,7 @@ class CredentialsObserver(Protocol):
 
 
 class CredentialsSource:
-    """One account's key, whatever number of requests asks for it at once."""
+    """One account's key, whatever number of requests asks for it."""
 
     def __init__(self, source: KeySource, *, clock: Clock, observer: CredentialsObserver) -> None:
         self._source = source
@@ -176,7 +176,7 @@ class CredentialsSource:
         await asyncio.gather(*under_way, return_exceptions=True)
 
     def _signatures(self) -> list[object]:
-        """Return what tells one state of the source's files from another."""
+        """Return what differs between two states of the source's files."""
         return [file_signature(path) for path in self._source.files]
 
     def _good(self) -> Credentials | None:

@@ -57,7 +57,7 @@ def parse_http_date(value: str) -> float | None:
 
 
 MAX_WAIT_SECONDS: Final = 300.0
-"""A longer wait that the service asks for is not believed: the next attempt tells."""
+"""A longer wait that the service asks for is not believed: the next attempt shows."""
 
 MAX_ERROR_BYTES: Final = 64 * 1024
 """A longer body is not the service's error."""
@@ -81,7 +81,7 @@ class _Verdict(NamedTuple):
 _GRANT: Final = "grant the RAM user or role the action live:ListRtcMPUTaskDetail on resource *"
 _CLOCK: Final = "the service refuses this machine's time: set the clock by NTP"
 
-# The longest prefix counts: a code is the entry's name, or that and more after a dot or at once.
+# The longest prefix counts: a code is the entry's name, or that and more, after a dot or without one.
 _CODES: Final[Mapping[str, _Verdict]] = {
     "Throttling": _Verdict(
         State.THROTTLED, "the service throttles: lower requests_per_second or find who else uses the account", True
@@ -200,14 +200,14 @@ def _verdict(status: int, content: Mapping[str, Any] | None, code: str, limit: "
 
 
 def _by_code(code: str) -> _Verdict | None:
-    """Return what stands in the table for the longest prefix of a code."""
+    """Return what is in the table for the longest prefix of a code."""
     folded = code.casefold()
     prefixes = [known for known in _CODES if folded.startswith(known.casefold())]
     return _CODES[max(prefixes, key=len)] if prefixes else None
 
 
 def _by_status(status: int, code: str, *, is_json: bool) -> _Verdict:
-    """Judge an answer by its status, where its code says nothing that is known."""
+    """Evaluate an answer by its status, where its code says nothing that is known."""
     if status >= 500:
         return _Verdict(State.SERVER_ERROR, f"the service failed with status {status}", True)
     if 300 <= status < 400:
@@ -243,7 +243,7 @@ def _error_object(body: bytes) -> Mapping[str, Any] | None:
 
 
 def _code_of(content: Mapping[str, Any] | None) -> str:
-    """Return the error code without anything that could not stand in a log or a sentence."""
+    """Return the error code without anything that could not be in a log or a sentence."""
     return next((code for name in NAMES_OF_CODES if (code := _cleaned((content or {}).get(name)))), "")
 
 

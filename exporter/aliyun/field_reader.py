@@ -65,7 +65,7 @@ class FieldReader:
             return ""
 
     def name(self, value: Any, field: str, known: Mapping[str, str]) -> str | None:
-        """Read one of a closed set of names, or what stands there instead."""
+        """Read one of a closed set of names, or what is there instead."""
         if type(value) is str and value in known:
             return known[value]
         name, is_known = values.name(value, known)
@@ -76,7 +76,7 @@ class FieldReader:
         return name
 
     def one_of(self, value: Any, field: str, known: AbstractSet[int]) -> int | None:
-        """Read one of a closed set of numbers, or what number stands there instead."""
+        """Read one of a closed set of numbers, or what number is there instead."""
         number = self.integer(value, field)
         if number is not None and number not in known:
             self.unknown.append(field)
@@ -96,7 +96,7 @@ class FieldReader:
 
         Args:
             group: Which digest, one of `exporter.core.task.DIGEST_GROUPS`.
-            value: What stands there.
+            value: What is there.
             field: The name that answers for it.
             index: Which of several such in the row.
 

@@ -57,7 +57,7 @@ def decimal(value: Any) -> float | None:
 
 
 def text(value: Any) -> str:
-    """Read a free text as it stands; empty where it is absent.
+    """Read a free text as it is; empty where it is absent.
 
     Raises:
         Unreadable: It is neither text nor number.
@@ -75,7 +75,7 @@ def name(value: Any, known: Mapping[str, str]) -> tuple[str | None, bool]:
     """Read one of a closed set of names.
 
     Args:
-        value: What stands there.
+        value: What is there.
         known: The canonical name for each known spelling in lower case.
 
     Returns:

@@ -15,7 +15,7 @@ class Interner:
     Values of different types must not equal each other, as 1, 1.0 and True do.
 
     Args:
-        limit: So many values are kept; at the limit sharing starts afresh.
+        limit: This many values are kept; at the limit sharing starts afresh.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:

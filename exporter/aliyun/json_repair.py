@@ -37,7 +37,7 @@ def mend(content: Mapping[str, Any], shape: type[_Part], reader: FieldReader, na
         shape: What it should be.
         reader: Where unknown keys, and lists and objects that are none, are noted.
         name: The object's own key.
-        place: Where it stands in the row.
+        place: Where it is in the row.
 
     Returns:
         What of the object is documented: equal to what the decoder makes of an object that has the shape.
@@ -82,7 +82,7 @@ def _mend_all(content: list[Any], shape: type[_Part], reader: FieldReader, name:
 
 
 class _Member(NamedTuple):
-    """What may stand under a key."""
+    """What may be under a key."""
 
     attribute: str
     part: type[Part] | None
@@ -92,7 +92,7 @@ class _Member(NamedTuple):
 
 @cache
 def _members(shape: type[Part]) -> Mapping[str, _Member]:
-    """Return what may stand under each key of an object, as its type says."""
+    """Return what may be under each key of an object, as its type says."""
     return {field.encode_name: _member(field.name, field.type) for field in msgspec.structs.fields(shape)}
 
 

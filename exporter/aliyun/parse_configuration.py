@@ -105,7 +105,7 @@ def _encoding(reader: FieldReader, encode: documented.EncodeParams | None, share
 
 
 def _enhanced(reader: FieldReader, value: object) -> documented.EnhancedParam:
-    """Read EnhancedParam: an object that is written as JSON text, or stands there as it is."""
+    """Read EnhancedParam: an object that is written as JSON text, or is there as it is."""
     content = value
     if isinstance(value, str) and value:
         try:

@@ -155,7 +155,7 @@ def _leave_out_long_lists(reader: FieldReader, row: documented.Row) -> None:
 
 
 def _bounded(reader: FieldReader, elements: list[_Part] | None, field: str, most: int) -> list[_Part] | None:
-    """Return a list of at most so many elements, else None."""
+    """Return a list of at most this many elements, else None."""
     if elements is None or len(elements) <= most:
         return elements
     reader.unreadable(field, msgspec.json.encode(elements).decode())
@@ -175,7 +175,7 @@ def _configuration(reader: FieldReader, row: documented.Row, pushes: Pushes, sha
 
 
 def _setup(reader: FieldReader, row: documented.Row, pushes: Pushes) -> Hashable | None:
-    """Return all that a configuration is made from; None where that can't be told."""
+    """Return all that a configuration is made from; None where that is unknown."""
     try:
         content = xxhash.xxh3_128_digest(msgspec.msgpack.encode(row))
     except (OverflowError, RecursionError):  # absurd numbers and depths can be decoded, but not encoded

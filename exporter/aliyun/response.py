@@ -36,7 +36,7 @@ class ListPage(NamedTuple):
 
     request_id: str
     rows: list[msgspec.Raw]
-    """Each holds on to the bytes of the whole list: read or digest it, then let it go."""
+    """Each keeps the bytes of the whole list in memory: read or digest it, then drop it."""
     error: bytes = b""
     """The answer without its list, where it reports an error; such a page says nothing about tasks."""
 

@@ -93,7 +93,7 @@ class OfficialSources:
         raise ApiError(State.AUTH_ERROR, f"no credentials found; tried {', '.join(failures)}")
 
     def start_over(self) -> None:
-        """Let the next fetch choose anew."""
+        """Let the next fetch choose again."""
         self._chosen = None
 
 

@@ -92,7 +92,7 @@ def _proxy_sentence(error: Exception, where: str, proxy: Proxy) -> str | None:
 
 
 def _network_sentence(error: Exception, host: str, port: int) -> str | None:
-    """Tell the kinds of failure apart that need different hands; None: it is none of the network."""
+    """Return the kind of a network failure; None: it is not one of the network."""
     where = f"{host}:{port}"
     match error:
         case aiohttp.ClientConnectorCertificateError():
@@ -121,7 +121,7 @@ MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 """Of a page, decompressed. One of 100 tasks usually has about 300 kB."""
 LARGE_BODY_BYTES: Final = 512 * 1024
 LARGE_BODIES: Final = 2
-"""So many larger ones are in memory at a time, from here until they are decoded; others wait for their turn."""
+"""This many larger ones are in memory at a time, from here until they are decoded; others wait for their turn."""
 KEEP_ALIVE_SECONDS: Final = 15.0
 """Idle connections are dropped before a server is likely to: a POST on one that it has just closed is lost."""
 

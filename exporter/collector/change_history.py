@@ -40,7 +40,7 @@ class RecordedChange(Struct, frozen=True):
 
 
 class History:
-    """Remembers the newest changes of all apps and logs each, up to so many a second."""
+    """Remembers the newest changes of all apps and logs each, up to this many a second."""
 
     def __init__(self, clock: Clock, *, newest: int = NEWEST, lines_per_second: int = LINES_PER_SECOND) -> None:
         self._clock = clock

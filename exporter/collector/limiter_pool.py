@@ -40,7 +40,7 @@ class LimiterPool:
         self._groups: list[_Sharing] = []
 
     def regroup(self, accounts: Sequence[Account], key_ids: Mapping[str, str]) -> dict[str, Limiter]:
-        """Take on another configuration, at once and without a way to fail.
+        """Apply another configuration, in one step that can't fail.
 
         Args:
             accounts: All of the configuration.

@@ -1,7 +1,7 @@
 """The one gate through which every request to one account goes.
 
 No window of one second at the service sees more requests than the rate (`permits` says why), and nearly all of
-the rate can be used. Whoever waits is let in by priority, first come first served within one.
+the rate can be used. Waiting requests are let in by priority, first come first served within one.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ HEADROOM = 1.04
 """A little faster than the rate, so that a permit that is free is soon used: the permits keep the rate."""
 
 BURST = 4
-"""How many requests may catch up at once, after timers that fired late."""
+"""How many requests may catch up together, after timers that fired late."""
 
 
 class Pace:
@@ -138,7 +138,7 @@ class RoundTrips:
         return max(0.0, least - max(LEAST_MARGIN * least, SCATTER_MARGIN * scatter / math.sqrt(samples)))
 
     def _forget(self, before: float) -> None:
-        """Drop the samples that are too old to tell how the network is now."""
+        """Drop the samples that are too old for the state of the network now."""
         while self._samples and self._samples[0][0] < before:
             self._sum_seconds -= self._samples.popleft()[1]
         while self._minima and self._minima[0][0] < before:
@@ -167,7 +167,7 @@ class Permits:
         return latest + _window_seconds(requests_per_second)
 
     def fill(self, now: float) -> None:
-        """Count all permits as used just now: whoever sent requests before is not known."""
+        """Count all permits as used just now: who sent requests before is not known."""
         self.filled_at = now
 
     def inherit(self, other: "Permits") -> None:
@@ -298,11 +298,11 @@ class Limiter:
         self._admit()
 
     def wait_a_window(self) -> None:
-        """Send nothing for a second: whoever sent requests before, such as the process before this, is not known."""
+        """Send nothing for a second: who sent requests before, such as the process before this, is not known."""
         self._permits.fill(self._clock.monotonic())
 
     def hand_over(self, heir: "Limiter") -> None:
-        """Let another one count all requests of the last second and those in flight, and heed the throttling so far.
+        """Let another one count all requests of the last second and those in flight, and respect the throttling so far.
 
         There can be several heirs; `send_away` must follow.
         """
@@ -315,7 +315,7 @@ class Limiter:
         self._rate.inherit(rate, self._clock.monotonic())
 
     def send_away(self) -> None:
-        """Let nobody go any more; whoever waits is sent to the heirs."""
+        """Grant no more permits; waiting requests go to the heirs."""
         self._is_replaced = True
         if self._timer is not None:
             self._timer.cancel()
@@ -329,7 +329,7 @@ class Limiter:
         now = self._clock.monotonic()
         self._permits.end(now, self._rate.at(now), round_trip_seconds)
         if self._first_queue() is not None:
-            # Not at once: whoever sent this may be about to tell that it was throttled.
+            # Later: the sender may be about to report that it was throttled.
             asyncio.get_running_loop().call_soon(self._admit)
         for heir in self._heirs:
             heir.ended(round_trip_seconds)

@@ -44,7 +44,7 @@ def window_after(reached: int, *, overlap: int, largest: int = LARGEST_PAGE) -> 
 
     Args:
         reached: position up to which the list has been read; 0 at the beginning.
-        overlap: rows to read again. 0: pages of one size, which meet. Where no PageSize gives so many, the most that
+        overlap: rows to read again. 0: pages of one size, which meet. Where no PageSize gives this many, the most that
             it can be.
         largest: the largest PageSize.
     """
@@ -61,7 +61,7 @@ def window_behind(short: Window, end: int, *, overlap: int, largest: int) -> Win
     """Return a window that shows whether a list goes on where a page was short.
 
     It is another one than the short page's, begins a few rows before the end where it can, and asks for no more rows
-    than the service has shown to give at once.
+    than the service has shown to give in one page.
 
     Args:
         short: what the short page was asked for as.
@@ -82,7 +82,7 @@ ANCHOR_ROWS: Final = 8
 change looks the same at the front."""
 
 FIRST_OVERLAP: Final = 4
-"""Rows that two windows share at first: so many rows less one may slide over their border in between."""
+"""Rows that two windows share at first: this many rows less one may slide over their border in between."""
 
 
 LARGEST_PAGE_WITHOUT_OVERLAP: Final = 7
@@ -135,7 +135,7 @@ class Plan(NamedTuple):
     page_size_ignored: bool = False
     """Whether the service is known to give pages of this size, whatever PageSize is."""
     most_rows: int | None = None
-    """A list without an end within so many rows is given up."""
+    """A list without an end within this many rows is given up."""
 
     @classmethod
     def overlapping(cls, largest_page: int) -> "Plan":

@@ -30,7 +30,7 @@ async def cancel_all(futures: Iterable[asyncio.Future[Any]]) -> None:
 ATTEMPTS: Final = 3
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_WAIT_SECONDS: Final = 5.0
-"""A service that asks to wait longer has failed the request; the wait is heeded all the same."""
+"""A service that asks to wait longer has failed the request; the wait is respected all the same."""
 
 
 class ListClient(Protocol):
@@ -47,7 +47,7 @@ class ListClient(Protocol):
 
 
 class RequestEvents(Protocol):
-    """What happens beside the answers, for whoever counts it."""
+    """What happens beside the answers, to be counted."""
 
     def waited(self, priority: str, seconds: float) -> None:
         """A request waited for its turn in the budget; priority: update, lookup or sweep."""
@@ -66,7 +66,7 @@ class AccountRequests:
         self, client: ListClient, limiter: Limiter, *, clock: Clock, rng: random.Random, events: RequestEvents
     ) -> None:
         self.client = client
-        """Whoever sends them; another one sends all that are not under way yet."""
+        """Sends them; another one sends all that are not under way yet."""
         self.limiter = limiter
         """Their budget; another one counts from the next request on."""
         self._clock = clock

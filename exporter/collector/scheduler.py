@@ -1,7 +1,7 @@
 """When each app is read: a job for its updates and one for its sweeps, by APScheduler.
 
 A turn that comes while the one before it still runs is left out, never stacked. APScheduler goes by the wall clock,
-so when that jumps, all turns are laid anew.
+so when that jumps, all turns are reset.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ class Schedule:
 
     Args:
         attempt: Makes an update or a sweep; raises nothing.
-        failed: Told of an exception of this module's own.
+        failed: Called with an exception of this module's own.
         clock: For all times.
         skipped: Counts sweeps that are left out.
     """
@@ -126,7 +126,7 @@ class Schedule:
         self._scheduler.shutdown(wait=False)
 
     def add(self, collector: Collector) -> None:
-        """Read an app from now on, its first sweep at once."""
+        """Read an app from now on, its first sweep immediately."""
         self._added += 1
         phase = self._added * GOLDEN_RATIO % 1.0
         first_wait = phase * min(LONGEST_FIRST_WAIT_SECONDS, collector.status.interval_seconds)
@@ -137,7 +137,7 @@ class Schedule:
 
         async def sweep() -> None:
             await self._turn(collector, Kind.SWEEP)
-            # Not at once: as long as this turn has not ended, APScheduler starts no other.
+            # Later: as long as this turn has not ended, APScheduler starts no other.
             asyncio.get_running_loop().call_soon(self._hasten_sweep, collector)
 
         self._add_job(collector, Kind.UPDATE, update, phase * collector.status.interval_seconds)
@@ -158,7 +158,7 @@ class Schedule:
             job.remove()
 
     def look_at_clock(self) -> None:
-        """Lay turns anew when the wall clock has jumped or intervals have shrunk; to be called about every second."""
+        """Reset the turns when the wall clock has jumped or intervals have shrunk; to be called about every second."""
         wall_ahead_seconds = self._clock.now() - self._clock.monotonic()
         jump_seconds = wall_ahead_seconds - self._wall_ahead_seconds
         self._wall_ahead_seconds = wall_ahead_seconds

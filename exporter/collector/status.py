@@ -64,7 +64,7 @@ class Sweep(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """How it stands with one app. Times are wall-clock seconds; None: not yet."""
+    """The state of one app. Times are wall-clock seconds; None: not yet."""
 
     account: str
     app_id: str
@@ -196,7 +196,7 @@ class Standing:
         self._last_update_began = last_update_began
 
     def status(self, intervals: Intervals, *, at: float, doubtful_tasks: int = 0) -> Status:
-        """Return what may be said at a monotonic time, with so many tasks in doubt."""
+        """Return what may be said at a monotonic time, with this many tasks in doubt."""
         broken = ((State.INTERNAL_ERROR, reason) for reason in self._broken.values())
         state, reason = max((*self._outcomes.values(), *broken), key=lambda outcome: outcome[0].badness)
         age_seconds = at - self._sweep_began_at

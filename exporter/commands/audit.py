@@ -1,4 +1,4 @@
-"""`audit`: one sweep of every app, now, held against what is expected."""
+"""`audit`: one sweep of every app, now, checked against what is expected."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -62,7 +62,7 @@ async def _audit(source: ConfigurationSource, output: Output, fail_on: Severity 
 
 
 def _print_tables(audit: Audit, most_examples: int) -> None:
-    """Show what is wrong, worst first, then what could not be judged, then how it stands with each app."""
+    """Show what is wrong, worst first, then what could not be evaluated, then the state of each app."""
     out = console()
     if violations := list(_violations(audit, most_examples)):
         headings = ("severity", "rule", "account", "app", "tasks", "examples")

@@ -39,7 +39,7 @@ class Unevaluable(NamedTuple):
 
 
 class RuleOutcome(Struct, frozen=True, kw_only=True):
-    """How it stands with one rule in one app; everything is in the order of TaskIds."""
+    """The state of one rule in one app; everything is in the order of TaskIds."""
 
     rule: Rule
     passed: int = 0
@@ -67,7 +67,7 @@ class AppFindings(Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """Where it stands, for people."""
+        """Where it is, for people."""
         return f"{self.account}/{self.app_id}"
 
     @property
@@ -115,8 +115,8 @@ def gather(rules: tuple[Rule, ...], apps: Iterable[tuple[Status, int]], policy: 
 
     Args:
         rules: Every rule in force.
-        apps: How it stands with each, and how many tasks it has, in the order in which they are to be shown.
-        policy: Has judged them.
+        apps: The state of each, and how many tasks it has, in the order in which they are to be shown.
+        policy: Has evaluated them.
         now: Wall-clock seconds: decides which exemption holds.
     """
     return Audit(rules, tuple(_of_app(status, tasks, policy, now) for status, tasks in apps))
@@ -174,7 +174,7 @@ def _whole(text: str) -> str:
 
 
 def as_json(audit: Audit) -> str:
-    """Return the document; ASCII, so that no terminal acts upon what stands in it."""
+    """Return the document; ASCII, so that no terminal acts upon what it contains."""
     document = {
         "violations": {severity: audit.violations(severity) for severity in SEVERITIES},
         "apps": [_app(app) for app in audit.apps],

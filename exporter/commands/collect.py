@@ -27,7 +27,7 @@ from exporter.service.process import run
 Output = Literal["table", "json", "prometheus"]
 
 _NOT_PLAIN: Final = re.compile("[^ -~\n]+")
-"""What stands in JSON as an escape alone: a terminal might act upon it."""
+"""What is in JSON as an escape alone: a terminal might act upon it."""
 
 
 def collect(source: ConfigurationSource, output: Output) -> int:

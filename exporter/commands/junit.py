@@ -8,7 +8,7 @@ from exporter.commands.audit_report import AppFindings, Audit, RuleOutcome, Viol
 from exporter.rules.rule import Severity
 
 MOST_TASKS: Final = 50
-"""So many tasks of a rule are listed; the count is always whole."""
+"""This many tasks of a rule are listed; the count is always whole."""
 
 
 def as_junit(audit: Audit, fail_on: Severity | None) -> str:

@@ -123,7 +123,7 @@ def _is_over(exemption: Exemption, now: float) -> bool:
 
 
 def _as_json(rule_set: RuleSet, policy: Policy, now: float) -> str:
-    """Return the document; ASCII, so that no terminal acts upon what stands in it."""
+    """Return the document; ASCII, so that no terminal acts upon what it contains."""
     document = {
         "on": [
             {

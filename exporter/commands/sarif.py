@@ -1,6 +1,6 @@
 """An audit in SARIF 2.1.0, which code hosts and editors read.
 
-The format: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html. Tasks stand in no file, so results have
+The format: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html. Tasks are in no file, so results have
 logical locations alone.
 """
 
@@ -17,10 +17,10 @@ from exporter.rules.rule import Rule, Severity
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT: Final = "rtcmpuFinding/v1"
-"""What tells findings apart over runs: a digest of account, app, rule and task."""
+"""What identifies a finding over runs: a digest of account, app, rule and task."""
 
 IN_ADDRESSES: Final = "%:/?#[]@!$&'()*+,;="
-"""What stands in an address as it is, beside letters, digits and `-._~`: RFC 3986, section 2."""
+"""What is in an address as it is, beside letters, digits and `-._~`: RFC 3986, section 2."""
 
 LEVELS: Final[Mapping[Severity, str]] = MappingProxyType(
     {Severity.INFO: "note", Severity.WARNING: "warning", Severity.CRITICAL: "error"}
@@ -28,7 +28,7 @@ LEVELS: Final[Mapping[Severity, str]] = MappingProxyType(
 
 
 def as_sarif(audit: Audit) -> str:
-    """Return the log of one run; ASCII, so that no terminal acts upon what stands in it."""
+    """Return the log of one run; ASCII, so that no terminal acts upon what it contains."""
     places = {rule.name: place for place, rule in enumerate(audit.rules)}
     run = {
         "tool": {

@@ -21,11 +21,11 @@ from exporter.service.supervisor import Supervisor
 
 
 async def sweep(config: Config, rule_set: RuleSet, exposition: Exposition[AppReport], metrics: SelfMetrics) -> Monitor:
-    """Sweep all apps at once, with a bar for whoever watches, and judge their tasks.
+    """Sweep all apps, with a progress bar on a terminal, and evaluate their tasks.
 
     Args:
         config: The apps.
-        rule_set: What their tasks are held against.
+        rule_set: What their tasks are checked against.
         exposition: Where it is published.
         metrics: The exporter's own.
 
@@ -63,7 +63,7 @@ def name_failing(apps: Collection[MonitoredApp]) -> bool:
 
 
 class _Untold:
-    """Nobody is told as it happens: what was found is printed at the end, as `FindingEvents`."""
+    """`FindingEvents` that are discarded: what was found is printed at the end."""
 
     def baseline(self, app: AppKey, violations: int) -> None:
         """Say nothing."""

@@ -39,7 +39,7 @@ class SourceText(Struct, frozen=True):
         return Position(self.file_order, self.file, 1, 1)
 
     def place_within(self, scalar: Scalar, line: int, column: int) -> Position:
-        """Return where a character of a value stands in the file.
+        """Return where a character of a value is in the file.
 
         YAML folds, indents and quotes, all of which changes white space and quotes alone: so the characters that
         are neither are counted.
@@ -50,7 +50,7 @@ class SourceText(Struct, frozen=True):
             column: From 1; one past the end of a line is the place behind its last character.
 
         Returns:
-            The place of the value itself where that of the character can't be told.
+            The place of the value itself where that of the character is unknown.
         """
         lines = scalar.text.split("\n")
         before = "".join(lines[: line - 1]) + lines[line - 1][: column - 1] if line <= len(lines) else ""
@@ -68,7 +68,7 @@ class SourceText(Struct, frozen=True):
         return scalar.plain and last is not None and re.match(r"[ \t]+#", self.text[last + 1 :]) is not None
 
     def _offset_of_solid(self, scalar: Scalar, count: int) -> int | None:
-        """Return where the last of so many characters of a value stands that are no white space."""
+        """Return the place of the last of this many characters of a value that are no white space."""
         start = self._first_offset(scalar)
         if start is None or not count:
             return None
@@ -204,7 +204,7 @@ class Files:
 
         Args:
             name: As the configuration has it.
-            place: Where it stands there.
+            place: Its place in the file.
             expected: What such a file holds, for the mistake that it is not there.
         """
         pattern = str(Path(glob.escape(str(self._directory))) / name)

@@ -1,4 +1,4 @@
-"""Mistakes of a configuration: collected, then raised all at once."""
+"""Mistakes of a configuration: collected, then raised together."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple

@@ -114,7 +114,7 @@ def one_of(names: Sequence[str]) -> str:
 
 
 def is_secret(kind: ValueType) -> bool:
-    """Whether a value can also stand in a file that the key with `_file` names."""
+    """Whether a value can also be in a file that the key with `_file` names."""
     return isinstance(kind.core, type) and issubclass(kind.core, Secret)
 
 
@@ -130,7 +130,7 @@ def _describe_bounds(kind: ValueType, show: Callable[[float], str]) -> str:
 
 
 def _describe_secret_files(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """Tell editors that a secret can stand in a file of its own, and not in both places."""
+    """Show editors that a secret can be in a file of its own, and not in both places."""
     conditions = []
     for name, kind in kinds_of(model).items():
         if is_secret(kind):
@@ -145,7 +145,7 @@ def _describe_secret_files(schema: dict[str, Any], model: type[BaseModel]) -> No
 
 
 class Section(BaseModel):
-    """An immutable mapping with a closed set of keys; any secret can stand in a file of its own."""
+    """An immutable mapping with a closed set of keys; any secret can be in a file of its own."""
 
     model_config = ConfigDict(
         frozen=True,

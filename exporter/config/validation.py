@@ -199,7 +199,7 @@ class _Report:
                 yield self._wrong_value()
 
     def _follow(self, part: str | int) -> None:
-        """Go one step down; the tag of a union stands in no file."""
+        """Go one step down; the tag of a union is in no file."""
         models = self._kind.models
         if part == "[key]":
             self._kind = kind_of(get_args(self._parent_kind.core)[0])

@@ -41,7 +41,7 @@ class Scalar(Struct, frozen=True):
 
     @property
     def is_null(self) -> bool:
-        """Whether nothing, `~` or `null` stands there."""
+        """Whether nothing, `~` or `null` is there."""
         return self.plain and self.text in _NULLS
 
 
@@ -111,7 +111,7 @@ class _Builder:
         place = self.position(mark)
         self._mistakes.add(place, text + (self._advice(place) if self._advice is not None else ""))
 
-    def heed(self, event: yaml.Event) -> None:
+    def take(self, event: yaml.Event) -> None:
         """Take the next event."""
         match event:
             case yaml.DocumentStartEvent():
@@ -207,7 +207,7 @@ def compose(
         text: The whole file.
         file: Its name, as positions show it.
         file_order: Its place among the files, for sorting.
-        mistakes: Is told what is wrong.
+        mistakes: Receives what is wrong.
         advice: What to add to a mistake of the YAML itself at a place; it goes on from the mistake's sentence.
         may_be_empty: Whether a text with nothing in it is no mistake.
 
@@ -224,7 +224,7 @@ def compose(
     builder = _Builder(file_order, file, mistakes, advice)
     try:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-            builder.heed(event)
+            builder.take(event)
     except yaml.MarkedYAMLError as error:
         builder.note(error.problem_mark or error.context_mark, _syntax(error))
         return None

@@ -1,4 +1,4 @@
-"""How it stands with reading one app: the closed set of states, least bad first."""
+"""The state of reading one app: the closed set of states, least bad first."""
 
 from enum import StrEnum
 

@@ -45,7 +45,7 @@ def configure(level: Level, log_format: Format, stream: TextIO, on_message: Call
         level: The least level that is shown. Libraries show warnings and worse, at `debug` also their info.
         log_format: How a line is written.
         stream: Where lines go. One that can't be written to loses lines, and nothing else.
-        on_message: Is told the level of each message that is shown: debug, info, warning, error or critical.
+        on_message: Called with the level of each message that is shown: debug, info, warning, error or critical.
     """
     structlog.configure(
         processors=[
@@ -120,7 +120,7 @@ def _logfmt_key(key: str) -> str:
 
 
 def _logfmt_value(value: object) -> str:
-    """Quote what would not stand as one word."""
+    """Quote what is not one word."""
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     text = json.dumps(value) if isinstance(value, dict | list) else str(value)

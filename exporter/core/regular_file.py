@@ -11,7 +11,7 @@ STATE_FILE_MARK: Final = b"rtcmpu-state"
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
-    """Return up to so many bytes from the begin of a regular file.
+    """Return up to this many bytes from the begin of a regular file.
 
     Raises:
         OSError: It can't be read, or is something else; a FIFO is not waited for.
@@ -26,7 +26,7 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 def state_file_refusal(path: Path) -> str | None:
     """Return why a file must not be replaced by a state file; None: it is one, or empty, or not there.
 
-    One that can't be read by this user can't be told from others.
+    One that this user can't read is taken for a state file.
     """
     try:
         begin = read_regular(path, len(STATE_FILE_MARK))

@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, core_schema
 from exporter.core.regular_file import read_regular
 
 HIDDEN: Final = "<secret>"
-"""What stands wherever a secret would be shown."""
+"""Shown in place of a secret."""
 
 
 KEY_PATTERN: Final = r"^[!-~]+$"
@@ -80,7 +80,7 @@ class Secret:
 
 
 class SecretFile(Secret):
-    """A secret that stands in a file, read anew each time it is revealed: keys rotate."""
+    """A secret in a file, read again each time it is revealed: keys rotate."""
 
     __slots__ = ("_path",)
 
@@ -90,7 +90,7 @@ class SecretFile(Secret):
 
     @property
     def path(self) -> Path:
-        """Where the secret stands."""
+        """Where the secret is."""
         return self._path
 
     def reveal(self) -> str:

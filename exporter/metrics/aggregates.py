@@ -128,7 +128,7 @@ def _egress(configuration: Configuration) -> Iterator[tuple[str, LabelValues, in
 
 
 def _of_encoding(read: Callable[[Encoding], int | None]) -> Callable[[Configuration], int | None]:
-    """Return a reader of a number that stands in EncodeParams."""
+    """Return a reader of a number that is in EncodeParams."""
     return lambda configuration: None if configuration.encoding is None else read(configuration.encoding)
 
 

@@ -119,9 +119,9 @@ class Exposition(Generic[Report]):
 
     Args:
         families: What is published, in this order.
-        self_metrics: The exporter's own metrics; they are told about rendering.
-        path: The label `path` of what is told.
-        own_metrics_follow: Whether the exporter's own metrics stand in the bodies, behind the families.
+        self_metrics: The exporter's own metrics, which measure rendering.
+        path: The label `path` of these.
+        own_metrics_follow: Whether the exporter's own metrics are in the bodies, behind the families.
         timer: Seconds from an arbitrary start.
     """
 
@@ -155,7 +155,7 @@ class Exposition(Generic[Report]):
         """Take note of a new report.
 
         Args:
-            key: Whose it is: it replaces the last report under the same key. Lines stand in the order of keys.
+            key: Whose it is: it replaces the last report under the same key. Lines are in the order of keys.
             report: What to publish; no two keys may have a series in common.
         """
         for family in self._families:
@@ -218,7 +218,7 @@ class Exposition(Generic[Report]):
         return changes
 
     def _accept(self, pieces: Mapping[str, "_FamilyPieces"], seconds: float) -> None:
-        """Let scrapes see new pieces, all at once."""
+        """Let scrapes see new pieces, all together."""
         self._pieces.update(pieces)
         self._ready = {
             is_openmetrics: arrangement.assemble(self._pieces)

@@ -45,7 +45,7 @@ def negotiate(accept: str | None) -> Format:
     """Return the format that an Accept header likes best.
 
     Between equals, OpenMetrics is preferred if it is named, and text where `*/*` stands for both. Text also
-    answers whoever accepts none of the formats, since a scrape is never refused.
+    is the answer where none of the formats is accepted, since a scrape is never refused.
     """
     ranges = [_media_range(entry) for entry in (accept or "").split(",") if entry.strip()]
     likings = {candidate: _liking(candidate, ranges) for candidate in Format}

@@ -1,4 +1,4 @@
-"""The families about what is expected of tasks: gauges of how it stands now, and counters of what opened and ended."""
+"""The families about what is expected of tasks: gauges of the current state, and counters of what opened and ended."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -193,7 +193,7 @@ class RuleTables:
         return (self._rules, self._exemptions)
 
     def replace(self, rules: Iterable[Rule]) -> None:
-        """Publish these rules and no others; each name stands there once."""
+        """Publish these rules and no others; each name is there once."""
         for table in self.tables:
             table.forget()
         for rule in rules:

@@ -1,4 +1,4 @@
-"""What the exporter knows about itself: counted by all layers, rendered anew for each scrape."""
+"""What the exporter knows about itself: counted by all layers, rendered again for each scrape."""
 
 import platform
 from collections.abc import Iterable

@@ -79,7 +79,7 @@ class StableSubset:
         self.omitted_series = omitted
 
     def _has_room(self, series: int) -> bool:
-        """Whether so many series are not too many."""
+        """Whether this many series are not too many."""
         return series <= self._max_series
 
     def _with_room(self, shard: int) -> Sequence[ListedTask]:

@@ -45,7 +45,7 @@ _CLOSED: Final = frozenset(
         "UserInfos.StreamType",
     }
 )
-"""Names and truths: whatever else stands there is an unknown value, however odd."""
+"""Names and truths: whatever else is there is an unknown value, however odd."""
 
 _READABLE_AND_CLOSED: Final = frozenset(
     {"StreamURL", "MultiStreamURL.URL", "EncodeParams.AudioChannels", "EncodeParams.AudioSampleRate"}

@@ -30,7 +30,7 @@ class HeadedSection(Struct, frozen=True):
 
 
 class FamilyLayout(Struct, frozen=True):
-    """How a family stands in each format."""
+    """The headers of a family in each format."""
 
     text: tuple[HeadedSection, ...]
     openmetrics: tuple[HeadedSection, ...]
@@ -96,7 +96,7 @@ def label_text(names: Iterable[str], values: Iterable[str]) -> str:
 
 
 def escape(value: str) -> str:
-    """Return a label value as it stands between its quotes."""
+    """Return a label value as it is between its quotes."""
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 

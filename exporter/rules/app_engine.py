@@ -22,7 +22,7 @@ from exporter.rules.shared_outputs import SharedOutputs
 from exporter.rules.subject import Subject, app_facts
 
 TIME_INTERVAL_SECONDS: Final = 60.0
-"""How often tasks are judged again by rules about the time."""
+"""How often tasks are evaluated again by rules about the time."""
 
 
 MOST_SHARED: Final = 8192
@@ -41,14 +41,14 @@ class Common(Struct):
 
 
 class _Judged(Struct, frozen=True, gc=False):
-    """A task as it was judged last."""
+    """A task as it was evaluated last."""
 
     task: Task
     outcomes: bytes
 
 
 class AppPolicy:
-    """Judges the tasks of one app, one at a time. While its data is not available, findings stay as they are.
+    """Evaluates the tasks of one app, one at a time. While its data is not available, findings stay as they are.
 
     Args:
         key: Account and AppId.
@@ -58,10 +58,10 @@ class AppPolicy:
     def __init__(self, key: AppKey, common: Common) -> None:
         self.key = key
         self.report: PolicyReport | None = None
-        """The last complete one; None: not all tasks have been judged yet."""
+        """The last complete one; None: not all tasks have been evaluated yet."""
         self.backlog = Backlog()
         self.available = False
-        """Whether there is data to judge."""
+        """Whether there is data to evaluate."""
         self._common = common
         self._app: App | None = None
         self._facts: Mapping[str, Any] = {}
@@ -75,17 +75,17 @@ class AppPolicy:
 
     @property
     def has_work(self) -> bool:
-        """Whether there is something to judge, or something that is judged to conclude."""
+        """Whether there is something to evaluate, or something that is evaluated to conclude."""
         return self.available and (bool(self.backlog) or not self._is_concluded)
 
-    def configure(self, app: App, inventory: Inventory, rules: AppRules, *, anew: bool) -> None:
+    def configure(self, app: App, inventory: Inventory, rules: AppRules, *, whole: bool) -> None:
         """Take on other rules, another app's settings or another inventory.
 
         Args:
             app: The app.
             inventory: Where its tasks are. When it is another one than before, findings wait for its baseline.
             rules: All that apply to the app.
-            anew: Whether all tasks are to be judged again, though nothing of the app has changed.
+            whole: Whether all tasks are to be evaluated again, though nothing of the app has changed.
         """
         if inventory is not self._inventory:
             self._inventory, self.available, self.backlog = inventory, False, Backlog()
@@ -93,11 +93,11 @@ class AppPolicy:
         is_same = app == self._app and _written(rules) == _written(self._rules)
         self._app, self._facts, self._rules = app, app_facts(self.key[0], app), rules
         rules_before = len(self._evaluator.rules)
-        anew = anew or any(rule.is_stopped for rule in self._evaluator.rules)
+        whole = whole or any(rule.is_stopped for rule in self._evaluator.rules)
         self._evaluator = Evaluator(rules.rules, json.encode(self._facts), self._common.evaluations)
         places = self._ledger.set_rules(self._evaluator.rules, rules.count, order=rules.rules)
         self._lay_out(places, rules_before=rules_before)
-        if anew or not is_same:
+        if whole or not is_same:
             self.backlog.review(list(self._judged), Scope.ALL)
         self._is_concluded = False
 
@@ -115,7 +115,7 @@ class AppPolicy:
         Args:
             changes: What has changed in the inventory.
             baseline: These are all tasks that there are: others are gone.
-            available: Whether tasks may be judged.
+            available: Whether tasks may be evaluated.
         """
         self.available = available
         if baseline:
@@ -136,7 +136,7 @@ class AppPolicy:
             self.backlog.review(list(self._judged), Scope.TIME)
 
     def step(self) -> None:
-        """Judge the next task of the backlog, in which it stays where that fails."""
+        """Evaluate the next task of the backlog, in which it stays where that fails."""
         task_id, scope = self.backlog.take()
         known, entry = self._judged.get(task_id), self._inventory.get(task_id)
         if entry is not None and (known is None or known.task is not entry.task):
@@ -153,7 +153,7 @@ class AppPolicy:
             raise
 
     def conclude(self) -> None:
-        """Judge the number of tasks, and let events be counted by all rules where nothing is left to be judged."""
+        """Evaluate the number of tasks, and let all rules count events where nothing is left to evaluate."""
         self._ledger.record_number(len(self._judged), now=self._common.clock.now(), text=partial(self._text, None))
         if not self.backlog:
             self._is_concluded = True
@@ -180,7 +180,7 @@ class AppPolicy:
         return True
 
     def findings(self) -> Iterator[OpenFindings]:
-        """Yield what each rule says, but those by which not all tasks have been judged."""
+        """Yield what each rule says, but those by which not all tasks have been evaluated."""
         places = {rule.rule.name: place for place, rule in enumerate(self._evaluator.rules)}
         for of_rule in self._ledger.settled():
             place = places.get(of_rule.rule.rule.name)
@@ -201,7 +201,7 @@ class AppPolicy:
         entry = self._inventory.get(task_id)
         if entry is None or isinstance(rule, TaskCountRule):
             return ""
-        return rule.judge(self._subject(entry).activation(rule.uses)).reason
+        return rule.evaluate(self._subject(entry).activation(rule.uses)).reason
 
     def _lay_out(self, places: Sequence[int | None], *, rules_before: int) -> None:
         """Move the outcomes of all tasks from the places where they were; None: nothing is known."""

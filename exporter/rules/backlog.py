@@ -1,4 +1,4 @@
-"""What of one app is still to be judged."""
+"""What of one app is still to be evaluated."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from exporter.collector.inventory import Change
 
 
 class Scope(IntEnum):
-    """By which rules a task is to be judged; each includes those before it."""
+    """By which rules a task is to be evaluated; each includes those before it."""
 
     EXEMPTIONS = 0
     """By none: only which violations are exempt is looked at again."""
@@ -22,7 +22,7 @@ class Scope(IntEnum):
 
 
 class _Round(Struct):
-    """Many tasks that are judged one after the other."""
+    """Many tasks that are evaluated one after the other."""
 
     task_ids: Iterator[str]
     left: int
@@ -30,7 +30,7 @@ class _Round(Struct):
 
 
 class Backlog:
-    """The tasks of one app that are to be judged, each as it is when its turn comes.
+    """The tasks of one app that are to be evaluated, each as it is when its turn comes.
 
     Tasks that changed come before those that are only looked at again.
     """
@@ -45,7 +45,7 @@ class Backlog:
 
     @property
     def has_changes(self) -> bool:
-        """Whether some tasks are not as they were when they were judged."""
+        """Whether some tasks are not as they were when they were evaluated."""
         return bool(self._marked or self._changed)
 
     @property
@@ -79,7 +79,7 @@ class Backlog:
             self._reviews.append(_Round(iter(task_ids), len(task_ids), scope))
 
     def take(self) -> tuple[str, Scope]:
-        """Return the next task, and how far it is to be judged.
+        """Return the next task, and how far it is to be evaluated.
 
         Raises:
             IndexError: Nothing is left.

@@ -1,4 +1,4 @@
-"""Rules whose expressions are compiled: what comes of one for one task, and what to tell people."""
+"""Rules whose expressions are compiled: their outcome for one task, and its text."""
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -64,7 +64,7 @@ class CompiledRule(Struct, frozen=True):
         """Whether the rule is for this app."""
         return not self.rule.apps or any(fnmatchcase(app_id, pattern) for pattern in self.rule.apps)
 
-    def judge(self, activation: Activation) -> Verdict:
+    def evaluate(self, activation: Activation) -> Verdict:
         """Return what comes of the rule for one task."""
         try:
             if self.when is not None and not self.when.evaluate(activation):
@@ -103,7 +103,7 @@ class TaskCountRule(Struct, frozen=True):
     least: int | None
     most: int | None
 
-    def judge(self, tasks: int) -> Verdict:
+    def evaluate(self, tasks: int) -> Verdict:
         """Return what comes of it for a number of tasks."""
         too_few = self.least is not None and tasks < self.least
         too_many = self.most is not None and tasks > self.most

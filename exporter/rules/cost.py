@@ -117,7 +117,7 @@ class Costs:
     def _visit(  # noqa: PLR0911 - one for each kind
         self, node: Node, local: Mapping[str, _Bound], times: int
     ) -> _Bound:
-        """Return the largest value of a node, which is evaluated so many times."""
+        """Return the largest value of a node, which is evaluated this many times."""
         self._add(node, _STEP, times)
         match node:
             case Constant(text=text):

@@ -22,22 +22,22 @@ from exporter.rules.shared_outputs import SharedOutputs
 from exporter.rules.violation_examples import ExampleAllowance
 
 SLICE_SECONDS: Final = 0.01
-"""For so long tasks are judged before the event loop goes on: nobody who waits for it notices."""
+"""For so long tasks are evaluated before the event loop goes on: nobody who waits for it notices."""
 PAUSE_SECONDS: Final = 0.005
 
 PAUSE_AFTER_FAILURE_SECONDS: Final = 10.0
-"""How long an app is left alone of which something could not be judged because of an exception."""
+"""How long an app is left alone of which something could not be evaluated because of an exception."""
 
 AT_ONCE: Final = 200
-"""So few tasks of an app are judged at once, unless that takes longer than a slice: most rounds change fewer."""
+"""So few tasks of an app are evaluated immediately, unless that takes longer than a slice: most rounds change fewer."""
 
 
 class PolicyEngine:
-    """Judges the tasks of all apps. Reports and findings are consistent whenever the event loop lets one look.
+    """Evaluates the tasks of all apps. Reports and findings are consistent whenever the event loop lets one look.
 
     Args:
         clock: For everything.
-        events: Who is told of findings.
+        events: Receives findings.
         changed: Called with an app when another report of it is there, but for what its own `collected()` did.
         failed: Called with an app and the exception by which its evaluation ended; it is tried again.
         works: Called with an app when its tasks are evaluated.
@@ -62,32 +62,32 @@ class PolicyEngine:
         self._common = Common(clock, language, events, SharedEvaluations(language), count(1))
         self._allowance = ExampleAllowance(per_rule=0, most=0)
         self._running: list[CompiledRule] = []
-        """Rules that are not stopped, as far as was told."""
+        """Rules that are not stopped, as far as was reported."""
         self._exemption_ends: Sequence[float] = ()
         self._ended = 0
-        """How many exemptions had ended when tasks were last judged by them."""
+        """How many exemptions had ended when tasks were last evaluated by them."""
         self._apps: dict[AppKey, AppPolicy] = {}
         self._waiting: dict[AppKey, None] = {}
-        """Apps that something is to be judged of, in the order of their turns."""
+        """Apps that something is to be evaluated of, in the order of their turns."""
         self._something_waits = asyncio.Event()
         self._renewed: dict[AppKey, None] = {}
-        """Apps of which another report is there that nobody was told of."""
+        """Apps with a new report that was not announced yet."""
 
     def apply(self, rule_set: RuleSet, apps: Iterable[tuple[AppKey, App, Inventory]]) -> None:
         """Take on other rules or apps. What rules and apps that stay as they are have found stays, too.
 
-        Tasks are judged by new rules in `run()`; until all are, reports leave these out.
+        Tasks are evaluated by new rules in `run()`; until all are, reports leave these out.
 
         Args:
             rule_set: The rules in force.
             apps: All apps. One with another inventory than before keeps its findings, which wait for the baseline.
         """
         self._allowance = ExampleAllowance(rule_set.examples_per_rule, rule_set.max_examples)
-        anew = self._switch_shared_outputs(rule_set)
+        whole = self._switch_shared_outputs(rule_set)
         before, self._apps = self._apps, {}
         for key, app, inventory in apps:
             policy = before.pop(key, None) or AppPolicy(key, self._common)
-            policy.configure(app, inventory, rule_set.of_app(*key), anew=anew)
+            policy.configure(app, inventory, rule_set.of_app(*key), whole=whole)
             self._apps[key] = policy
             self._wait(policy)
         for key in before:
@@ -107,7 +107,7 @@ class PolicyEngine:
     def collected(self, app: AppKey, changes: Sequence[Change], *, baseline: bool, available: bool) -> None:
         """Bring an app's findings up to date.
 
-        Few changes are judged before this returns; many are noted, and judged in `run()`.
+        Few changes are evaluated before this returns; many are noted, and evaluated in `run()`.
 
         Args:
             app: Account and AppId. One that is not known, or not any more, has no findings.
@@ -140,13 +140,13 @@ class PolicyEngine:
             self._common.events.stopped(rule, STOPPED)
 
     async def run(self) -> None:
-        """Judge whatever waits, a slice at a time, for ever."""
+        """Evaluate whatever waits, a slice at a time, forever."""
         while True:
             await self._something_waits.wait()
             await self.settle()
 
     async def settle(self) -> None:
-        """Judge whatever waits, a slice at a time, until nothing does."""
+        """Evaluate whatever waits, a slice at a time, until nothing does."""
         while self._waiting:
             self._work()
             self._tell()
@@ -154,7 +154,7 @@ class PolicyEngine:
         self._something_waits.clear()
 
     def report(self, app: AppKey) -> PolicyReport | None:
-        """Return how it stands with an app; None: not all of its tasks have been judged yet, or it is not known."""
+        """Return the state of an app; None: not all of its tasks have been evaluated yet, or it is not known."""
         policy = self._apps.get(app)
         return None if policy is None else policy.report
 
@@ -185,13 +185,13 @@ class PolicyEngine:
         return () if policy is None else policy.saved()
 
     def restore(self, app: AppKey, saved: Iterable[SavedFindings]) -> None:
-        """Let violations that are found when an app is first judged keep the age that is known of them."""
+        """Let violations that are found when an app is first evaluated keep the age that is known of them."""
         policy = self._apps.get(app)
         if policy is not None:
             policy.restore(saved)
 
     def _work(self, at_most: float = inf) -> None:
-        """Judge tasks for about a slice of time.
+        """Evaluate tasks for about a slice of time.
 
         Args:
             at_most: Apps of which more tasks come next are left alone.
@@ -209,7 +209,7 @@ class PolicyEngine:
         return next((policy for policy in waiting if policy.backlog.next_tasks <= at_most), None)
 
     def _work_on(self, policy: AppPolicy, end: float) -> None:
-        """Judge an app's tasks until a time, and conclude what is complete then."""
+        """Evaluate an app's tasks until a time, and conclude what is complete then."""
         had_changes = policy.backlog.has_changes
         del self._waiting[policy.key]
         while policy.backlog and policy.backlog.has_changes == had_changes:
@@ -275,7 +275,7 @@ class PolicyEngine:
         return is_new
 
     def _look_at_exemptions(self) -> None:
-        """Note what is to be judged again, where exemptions have ended or, after a step of the clock, hold again."""
+        """Note what is to be evaluated again, where exemptions have ended or, after a step of the clock, hold again."""
         ended, before = bisect_right(self._exemption_ends, self._clock.now()), self._ended
         self._ended = ended
         if ended != before:

@@ -1,4 +1,4 @@
-"""Evaluates the rules of one app, as few of them as a change needs and all that it can at once."""
+"""Evaluates the rules of one app, as few of them as a change needs and as many as possible together."""
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
@@ -174,7 +174,7 @@ class _RuleGroup:
         return self._evaluate_one_by_one(activation)
 
     def _evaluate_one_by_one(self, activation: Activation) -> bytes:
-        verdicts = [rule.judge(activation) for rule in self.rules]
+        verdicts = [rule.evaluate(activation) for rule in self.rules]
         if self._program is not None and any(verdict.is_stopped for verdict in verdicts):
             self._program.stopped = True
         return bytes([FROZEN if verdict.is_stopped else CODES[verdict.outcome] for verdict in verdicts])

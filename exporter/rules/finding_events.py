@@ -1,4 +1,4 @@
-"""What happens to findings, for those who tell people."""
+"""What happens to findings, as events."""
 
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
@@ -31,14 +31,14 @@ class Resolution(StrEnum):
 
 
 class FindingEvents(Protocol):
-    """Who is told about findings. A task_id of None stands for the app as a whole."""
+    """Receives events of findings. A task_id of None stands for the app as a whole."""
 
     def baseline(self, app: AppKey, violations: int) -> None:
-        """An app was judged for the first time, or for the first time by some rules.
+        """An app was evaluated for the first time, or for the first time by some rules.
 
         Args:
             app: Account and AppId.
-            violations: That were found by these rules and are told in no other way.
+            violations: That were found by these rules and are reported in no other way.
         """
 
     def stopped(self, rule: AnyRule, why: str) -> None:
@@ -85,4 +85,4 @@ class OpenFindings(Struct, frozen=True):
     unevaluable: Callable[[], Iterator[str]]
     """Yields the TaskIds that the rule can't be evaluated for; looks at all tasks."""
     outcome: Callable[[str], Outcome | None]
-    """Returns what has come of the rule for one task; None: it was not judged by it."""
+    """Returns what has come of the rule for one task; None: it was not evaluated by it."""

@@ -1,4 +1,4 @@
-"""The findings of one app by all its rules: counted as outcomes change, and told as they open and resolve."""
+"""The findings of one app by all its rules: counted as outcomes change, and reported as they open and resolve."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from exporter.rules.violation_examples import StableExamples
 
 
 class RuleReport(Struct, frozen=True):
-    """How it stands with one rule in one app.
+    """The state of one rule in one app.
 
     `evaluated + not_applicable + exempted + unevaluable` is the number of the app's tasks; for a rule about the app
     as a whole it is 1.
@@ -40,7 +40,7 @@ class RuleReport(Struct, frozen=True):
 
 
 class PolicyReport(Struct, frozen=True):
-    """How it stands with all rules of one app."""
+    """The state of all rules of one app."""
 
     revision: int
     """Another one for each report of the process: equal means that nothing differs."""
@@ -66,7 +66,7 @@ class RuleFindings:
     def __init__(self, rule: AnyRule, remembered: Mapping[str, float] | None = None) -> None:
         self.rule = rule
         self.settled = False
-        """Whether all tasks have been judged by it."""
+        """Whether all tasks have been evaluated by it."""
         self.since: dict[str, float] = {}
         """The open violations by TaskId: since when, in wall-clock seconds."""
         self.remembered = remembered or {}
@@ -76,7 +76,7 @@ class RuleFindings:
         self._report: RuleReport | None = None
         """The last one, while it still holds."""
         self._shown = 0
-        """With at most so many examples."""
+        """With at most this many examples."""
         self._tasks_since: Counter[float] = Counter()
         """How many violations are open since a time: there are few such times, each that of a sweep or an update."""
         self._examples = StableExamples(self.since)
@@ -92,7 +92,7 @@ class RuleFindings:
         return len(self.since)
 
     def count(self, before: int, after: int, *, tasks: int) -> None:
-        """Count that the outcome of so many tasks is another one now; opening and resolving come on top."""
+        """Count that the outcome of this many tasks is another one now; opening and resolving come on top."""
         self._counts[before] -= tasks
         self._counts[after] += tasks
         self._report = None
@@ -120,12 +120,12 @@ class RuleFindings:
         return since
 
     def settle(self) -> None:
-        """All tasks have been judged: what is open now is the baseline."""
+        """All tasks have been evaluated: what is open now is the baseline."""
         self.settled = True
         self.remembered = {}
 
     def report(self, examples: int) -> RuleReport:
-        """Return how it stands, with at most so many examples."""
+        """Return its findings, with at most this many examples."""
         if self._report is None or examples != self._shown:
             self._report, self._shown = self._new_report(examples), examples
         return self._report
@@ -155,7 +155,7 @@ class RuleFindings:
 REMEMBERED_WAYS: Final = 4096
 
 MOST_MOVES: Final = 256
-"""So many different ways of tasks are counted by rule at a time: it takes no longer than a millisecond or two."""
+"""This many different ways of tasks are counted by rule at a time: it takes no longer than a millisecond or two."""
 
 _RESOLUTIONS: Final = {
     PASS: Resolution.FIXED,
@@ -171,7 +171,7 @@ class Ledger:
 
     Args:
         app: Account and AppId.
-        events: Who is told of violations that open and resolve once their rule is settled.
+        events: Receives violations that open and resolve once their rule is settled.
     """
 
     def __init__(self, app: AppKey, events: FindingEvents) -> None:
@@ -242,7 +242,7 @@ class Ledger:
             before: Its outcomes so far.
             after: Its outcomes now.
             now: Wall-clock seconds.
-            text: Makes what people are told of a violation.
+            text: Makes the text of a violation.
         """
         self._moves[before, after] += 1
         if len(self._moves) >= MOST_MOVES:
@@ -253,7 +253,7 @@ class Ledger:
     def record_number(self, tasks: int, *, now: float, text: Callable[[AnyRule], str]) -> None:
         """Take note of how many tasks there are; the arguments are as those of `record`."""
         if self._number_rule is not None and self._about_number is not None:
-            outcome = CODES[self._number_rule.judge(tasks).outcome]
+            outcome = CODES[self._number_rule.evaluate(tasks).outcome]
             if outcome != self._number_outcome:
                 self._about_number.count(self._number_outcome, outcome, tasks=1)
                 self._open_or_resolve(self._about_number, THE_APP, self._number_outcome, outcome, now=now, text=text)
@@ -280,7 +280,7 @@ class Ledger:
         return numbers
 
     def reports(self, examples: Callable[[Severity], int]) -> tuple[RuleReport, ...]:
-        """Return how it stands with each settled rule.
+        """Return the state of each settled rule.
 
         Args:
             examples: Gives how many a rule of a severity may show.
@@ -289,7 +289,7 @@ class Ledger:
         return tuple(findings.report(examples(findings.rule.rule.severity)) for findings in self.settled())
 
     def settled(self) -> Iterator[RuleFindings]:
-        """Yield the findings of the rules by which all tasks have been judged, in the order of the rules."""
+        """Yield the findings of the rules by which all tasks have been evaluated, in the order of the rules."""
         return (findings for findings in self._in_order if findings.settled)
 
     def _count_moves(self) -> None:
@@ -310,7 +310,7 @@ class Ledger:
         now: float,
         text: Callable[[AnyRule], str],
     ) -> None:
-        """Take note of a violation that is new or gone, and tell of it once its rule is settled."""
+        """Take note of a violation that is new or gone, and report it once its rule is settled."""
         if after == VIOLATION:
             findings.open(task_id, now)
             if findings.settled:

@@ -55,7 +55,7 @@ class Exemption(Struct, frozen=True, kw_only=True):
 
 
 class Case(Struct, frozen=True, kw_only=True):
-    """One test that stands beside a rule."""
+    """One test that is beside a rule."""
 
     variables: Mapping[str, Any]
     """What the case gives: `task` as nested mappings, and any of the other variables, as `vocabulary.py` types them."""
@@ -87,7 +87,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     remedy: str = ""
     """What to do about a violation."""
     source: str = ""
-    """Where it stands: `default`, `app` for expectations of an app, or file:line."""
+    """Where it is: `default`, `app` for expectations of an app, or file:line."""
 
     @property
     def version(self) -> tuple[str, ...]:
@@ -115,7 +115,7 @@ _AS_JUDGED: Final = bytes.maketrans(bytes([EXEMPT]), bytes([VIOLATION]))
 
 
 def nothing_known(rules: int) -> bytes:
-    """Return the outcomes of a task that was not judged."""
+    """Return the outcomes of a task that was not evaluated."""
     return bytes([UNKNOWN]) * rules
 
 

@@ -166,17 +166,17 @@ _TOO_MUCH: Final = (
 
 
 class PlacedRule(Struct, frozen=True):
-    """A rule and where it stands in its file."""
+    """A rule and where it is in its file."""
 
     rule: Rule
     name_place: Position
     source: SourceText
     expressions: Mapping[str, Scalar]
-    """What stands there, by key."""
+    """What is there, by key."""
 
 
 def parse_rules(text: str, file: str) -> tuple[Rule, ...]:
-    """Return the rules that stand in a text, their expressions unchecked.
+    """Return the rules in a text, their expressions unchecked.
 
     Args:
         text: A whole rule file.
@@ -199,7 +199,7 @@ def read_rules(source: SourceText, mistakes: Mistakes) -> tuple[PlacedRule, ...]
 
     Args:
         source: The file.
-        mistakes: Is told what is wrong.
+        mistakes: Receives what is wrong.
     """
     lines = source.text.splitlines()
     node = compose(
@@ -226,7 +226,7 @@ def check_names(placed: Iterable[PlacedRule], default_rules: Mapping[str, Rule],
     Args:
         placed: The rules of all files.
         default_rules: The rules that come along, by name.
-        mistakes: Is told what is wrong.
+        mistakes: Receives what is wrong.
     """
     first: dict[str, Position] = {}
     for one in placed:

@@ -1,4 +1,4 @@
-"""From a configuration to the rules that it puts in force: every mistake of all its files at once."""
+"""From a configuration to the rules that it puts in force: every mistake of all its files together."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class LoadedRules(loader.LoadedConfig, frozen=True):
 
 
 def load(path: Path, environ: Mapping[str, str]) -> LoadedRules:
-    """Return the configuration that stands in a file, with its rules.
+    """Return the configuration in a file, with its rules.
 
     Args:
         path: The main file.

@@ -27,10 +27,10 @@ class RuleOff(Struct, frozen=True):
 
 
 class AppRules(Struct, frozen=True):
-    """What one app's tasks are held against."""
+    """What one app's tasks are checked against."""
 
     rules: tuple[CompiledRule, ...]
-    """What is expected of the app stands last."""
+    """What is expected of the app is last."""
     count: TaskCountRule | None
     """About how many tasks the app has."""
 
@@ -53,7 +53,7 @@ class RuleSet(Struct, frozen=True):
         return cls((), (), {}, policy.examples_per_rule, policy.max_examples)
 
     def of_app(self, account: str, app_id: str) -> AppRules:
-        """Return the rules that one app's tasks are held against."""
+        """Return the rules that one app's tasks are checked against."""
         expected = self.expectations.get((account, app_id), _NOTHING_EXPECTED)
         applying = tuple(rule for rule in self.rules if rule.applies_to_app(app_id))
         return AppRules(rules=applying + expected.rules, count=expected.count)

@@ -1,4 +1,4 @@
-"""The test cases that stand beside rules, and what comes of them."""
+"""The test cases that are beside rules, and what comes of them."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -39,7 +39,7 @@ def run_cases(rule: CompiledRule, language: Language) -> Iterator[CaseResult]:
 
 
 def variables_of(case: Case) -> dict[str, Any]:
-    """Return every variable of a rule as it stands in a case: what the case gives, the rest at its default.
+    """Return every variable of a rule as it is in a case: what the case gives, the rest at its default.
 
     Of `first_seen` and `age`, one that is not given follows from the other.
     """
@@ -74,7 +74,7 @@ def _result(rule: CompiledRule, case: Case, language: Language) -> CaseResult:
     variables = variables_of(case)
     if "id" in case.variables.get("app", {}) and not rule.applies_to_app(variables["app"]["id"]):
         return CaseResult(case, Outcome.NOT_APPLICABLE)
-    verdict = rule.judge(language.activation(variables))
+    verdict = rule.evaluate(language.activation(variables))
     if verdict.outcome is Outcome.VIOLATION and rule.exempts(variables["task_id"], variables["now"].timestamp()):
         return CaseResult(case, Outcome.EXEMPT)
     return CaseResult(case, verdict.outcome, verdict.reason)

@@ -23,7 +23,7 @@ class SharedOutputs:
         self._apps: dict[AppKey, _Holders] = {}
 
     def replace(self, app: AppKey, task_id: str, before: Task | None, after: Task | None) -> None:
-        """Take note of what a task pushes to now. What is known already may be told again."""
+        """Take note of what a task pushes to now. What is known already may be repeated."""
         old, new = _digests(before), _digests(after)
         of_app = self._apps.setdefault(app, {})
         for digest in old - new:

@@ -1,4 +1,4 @@
-"""Which of many tasks stand for all of them: always the same ones, as far as possible."""
+"""Which of many tasks are the examples of all: always the same ones, as far as possible."""
 
 from bisect import bisect_left, insort
 from collections.abc import Collection, Mapping, Sequence
@@ -47,7 +47,7 @@ class StableExamples:
             del self._lowest[place]
 
     def first(self, most: int) -> tuple[str, ...]:
-        """Return so many examples, or all tasks where there are fewer."""
+        """Return this many examples, or all tasks where there are fewer."""
         if len(self._lowest) < min(most, len(self._tasks)):
             self._room = max(LEAST_ROOM, 2 * most)
             self._lowest = nsmallest(self._room, map(_ranked, self._tasks))
@@ -66,8 +66,8 @@ class ExampleAllowance:
     shown stay within what the severities above leave.
 
     Args:
-        per_rule: At most so many for each rule and app.
-        most: At most so many over all.
+        per_rule: At most this many for each rule and app.
+        most: At most this many over all.
     """
 
     def __init__(self, per_rule: int, most: int) -> None:

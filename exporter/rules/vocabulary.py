@@ -1,7 +1,7 @@
 """The variables and fields that rules can use, with type and meaning.
 
 The types that expressions are checked against, the reference of rules and the check of test cases derive from these
-declarations. A field that can be None is absent where there is no value: `has()` tells.
+declarations. A field that can be None is absent where there is no value: use `has()`.
 """
 
 from collections.abc import Iterator

@@ -198,7 +198,7 @@ class Accesses(Mapping[str, Access]):
         An account keeps its access while its endpoint is the same: other credentials, proxies, budgets and timeouts
         hold from the next request on, and nothing that is under way is cut off.
 
-        Accesses that are replaced stay open until `close_replaced`, so that whoever uses them can end first.
+        Accesses that are replaced stay open until `close_replaced`, so that their users can end first.
 
         Returns:
             The names of the accounts that kept theirs.

@@ -34,7 +34,7 @@ class Picture:
         policy: What is expected of the tasks.
         task_series: Where single tasks are published; None: nowhere.
         supervisor: Runs comparisons.
-        worker: Where sums are made anew.
+        worker: Where sums are recomputed.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Picture:
         )
 
     def show(self, collector: Collector) -> None:
-        """Say whose events will come, and publish how it stands with it."""
+        """Say whose events will come, and publish its state."""
         self._collector = collector
         self.publish()
 
@@ -107,7 +107,7 @@ class Picture:
         self._count_anew()
 
     def swept(self) -> None:
-        """Compare the running sums with sums made anew from all tasks, in a thread."""
+        """Compare the running sums with sums recomputed from all tasks, in a thread."""
         if self._check is None and not self._closed:
             self._count_anew()
 
@@ -156,22 +156,22 @@ class Picture:
         """Compare once. A comparison that fails or is cancelled leaves nothing behind."""
         try:
             with self._supervisor.guarded(Component.CHECK_SUMS, (self._shown.account, self._shown.app.id)):
-                anew = await self._worker.run(_sums_of, configurations, buckets)
-                _apply(self._changes_since_check, anew)
-                self._replace_wrong_sums(anew)
+                recomputed = await self._worker.run(_sums_of, configurations, buckets)
+                _apply(self._changes_since_check, recomputed)
+                self._replace_wrong_sums(recomputed)
         finally:
             if self._check is asyncio.current_task():
                 self._check, self._changes_since_check = None, []
 
-    def _replace_wrong_sums(self, anew: Aggregates) -> None:
-        if anew.buckets == self._aggregates.buckets and not anew.same_as(self._aggregates):
+    def _replace_wrong_sums(self, recomputed: Aggregates) -> None:
+        if recomputed.buckets == self._aggregates.buckets and not recomputed.same_as(self._aggregates):
             structlog.get_logger().error(
                 "the running sums were wrong and are replaced: please report this",
                 account=self._shown.account,
                 app_id=self._shown.app.id,
             )
-        if not anew.same_as(self._aggregates):
-            self._aggregates = anew
+        if not recomputed.same_as(self._aggregates):
+            self._aggregates = recomputed
             self.publish()
 
     @property

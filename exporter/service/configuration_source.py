@@ -36,7 +36,7 @@ class ConfigurationSource:
 
     @classmethod
     def of_config(cls, config: Config) -> "ConfigurationSource":
-        """Return the source of a configuration that stands in no file and never changes."""
+        """Return the source of a configuration that is in no file and never changes."""
         sha256 = hashlib.sha256(redacted(config).encode()).hexdigest()
         return cls(lambda: LoadedRules(config=config, files=(), globs=(), sha256=sha256, rule_set=rule_set_of(config)))
 
@@ -85,7 +85,7 @@ def _is_as_read(loaded: LoadedRules) -> bool:
 
 
 def _signature(loaded: LoadedRules) -> Signature:
-    """Return what tells one state of all files from another; links are followed."""
+    """Return what differs between two states of all files; links are followed."""
     found = []
     names = {str(path) for path in loaded.files}
     for pattern in loaded.globs:

@@ -159,7 +159,7 @@ class Daemon:
             UsageError: a CA file of it can't be used, or a flag of the web.
             ListenError: an address can't be listened on.
         """
-        with signals.heeded(stop=self.stop, reload=self._reload_asked.set):
+        with signals.handled(stop=self.stop, reload=self._reload_asked.set):
             work = asyncio.create_task(self._work())
             stopping = asyncio.create_task(self._stop.wait())
             try:

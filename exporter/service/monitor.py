@@ -55,7 +55,7 @@ class Monitor:
         clock: For everything.
         rng: For pauses between attempts.
         changed: Called when there is something new to publish.
-        finding_events: Is told when violations open and end.
+        finding_events: Receives violations that open and end.
         task_series: Where single tasks are published; None: nowhere.
         open_session: Opens what carries requests.
     """
@@ -225,7 +225,7 @@ class Monitor:
         return forecast(_at_rates(self._config, rates), known_tasks)
 
     def budgets(self) -> tuple[BudgetView, ...]:
-        """Return how it stands with each budget of requests."""
+        """Return the state of each budget."""
         limiters = {name: access.limiter for name, access in self._accesses.items()}
         return budgets(self.forecasts(), self._config.accounts, limiters)
 

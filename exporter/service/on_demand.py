@@ -1,4 +1,4 @@
-"""Reads an app's whole list when someone asks for it, beside its collection, and tells of every request."""
+"""Reads an app's whole list when someone asks for it, beside its collection, and reports every request."""
 
 import asyncio
 from collections import OrderedDict
@@ -29,7 +29,7 @@ PAUSE_SECONDS: Final = 60.0
 MOST_IN_FLIGHT: Final = 2
 """So small a part of the account's requests that its sweeps hardly notice; updates come first anyway."""
 MOST_REQUESTS: Final = 1000
-"""So many are told one by one; more are counted."""
+"""This many are reported one by one; more are counted."""
 MOST_REPORTS: Final = 20
 
 _NOT_NEEDED: Final = "given up: it was asked for ahead, and the list had ended or moved"
@@ -151,7 +151,7 @@ class _FreshSweep:
         self._report: SweepReport | None = None
 
     async def run(self) -> None:
-        """Read the list; failures stand in the report."""
+        """Read the list; failures are in the report."""
         state, reason = State.TIMEOUT, f"not read within {LONGEST_SECONDS:.0f} s: the budget is too small, or in use"
         try:
             with structlog.contextvars.bound_contextvars(collected="on demand"):
@@ -198,7 +198,7 @@ class _FreshSweep:
 
 
 class RecordedRequests(AppRequests):
-    """Requests about one app, a few at a time and after all updates and look-ups, that are told one by one.
+    """Requests about one app, a few at a time and after all updates and look-ups, that are reported one by one.
 
     Args:
         account: What carries them.
@@ -239,7 +239,7 @@ class RecordedRequests(AppRequests):
             return await super()._send(attempt, priority)
 
     def _told(self, asked_for: str, send: Callable[[], Awaitable[ListPage]]) -> Callable[[], Awaitable[ListPage]]:
-        """Return an attempt that is told."""
+        """Return an attempt that is reported."""
         attempts = 0
         wanted_at = self._clock.monotonic()
 

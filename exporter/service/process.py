@@ -1,4 +1,4 @@
-"""Tells whether the event loop beats, and how late, and ends a process whose loop does not beat any more."""
+"""Measures the delay of the event loop, and ends a process whose loop is stuck."""
 
 import asyncio
 import faulthandler
@@ -73,7 +73,7 @@ class Watchdog:
         self._seconds = seconds
 
     def feed(self) -> None:
-        """Begin to wait anew."""
+        """Begin to wait again."""
         faulthandler.dump_traceback_later(self._seconds, exit=True, file=STANDARD_ERROR)
 
     def stop(self) -> None:
@@ -98,11 +98,11 @@ _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def heeded(*, stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None]:
-    """Heed signals of this process while the context lasts.
+def handled(*, stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None]:
+    """Handle signals of this process while the context lasts.
 
     Args:
-        stop: Called at the first SIGTERM or SIGINT. A second one ends the process at once, as if nobody heeded it.
+        stop: Called at the first SIGTERM or SIGINT. A second one ends the process immediately.
         reload: Called at each SIGHUP.
     """
     loop = asyncio.get_running_loop()

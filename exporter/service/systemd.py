@@ -1,4 +1,4 @@
-"""What systemd is told about the process, and what it hands over: readiness, the watchdog, listening sockets.
+"""What systemd gets to know about the process, and what it hands over: readiness, the watchdog, listening sockets.
 
 By the protocols of sd_notify(3) and sd_listen_fds(3): datagrams to the socket that an environment variable names, and
 file descriptors from 3 on. Without that environment nothing is sent and nothing is there.
@@ -17,10 +17,10 @@ _ABSTRACT: Final = "@"
 
 
 class ServiceManager:
-    """Tells the service manager how it stands; it is told nothing where there is none.
+    """Reports the state to the service manager, if there is one.
 
     Args:
-        environ: Where `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` stand.
+        environ: Has `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -61,7 +61,7 @@ class ServiceManager:
                 notifying.connect(self._address)
                 notifying.send(message.encode())
         except OSError:
-            # A manager that does not listen must not stop the work; its own timeouts tell of it.
+            # A manager that does not listen must not stop the work; its own timeouts report it.
             return
 
 
@@ -69,7 +69,7 @@ def inherited_sockets(environ: MutableMapping[str, str], *, first: int = FIRST_D
     """Return the listening sockets that the service manager opened, and take them out of the environment.
 
     Args:
-        environ: Where `LISTEN_FDS` and `LISTEN_PID` stand.
+        environ: Has `LISTEN_FDS` and `LISTEN_PID`.
         first: The first descriptor.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Series about single tasks, while they are switched on: taken note of at once, rendered in a thread."""
+"""Series about single tasks, while they are switched on: noted immediately, rendered in a thread."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ class TaskSeries:
     """Publishes the tasks of all apps one by one; while it is switched off it keeps nothing.
 
     Args:
-        metrics: The exporter's own, which are told how many series there are, and how many are left out.
+        metrics: The exporter's own, which count the series, and those left out.
     """
 
     def __init__(self, metrics: SelfMetrics) -> None:
@@ -45,7 +45,7 @@ class TaskSeries:
     def follow(
         self, account: str, app_id: str, inventory: Inventory, changes: Iterable[Change], *, available: bool
     ) -> None:
-        """Take note of how it stands with an app.
+        """Take note of the state of an app.
 
         Args:
             account: Its account.
@@ -85,15 +85,15 @@ class _News(Struct, frozen=True):
     app: tuple[str, str]
     tasks: Sequence[tuple[str, Entry | None]]
     """By TaskId; None: gone."""
-    anew: bool
+    whole: bool
     """Whether these are all that there are."""
 
 
 class _SwitchedOn:
     """What there is only while the series are published.
 
-    `_apps` and `_news` belong to the event loop. `_subset` belongs to whoever publishes, as does the exposition but
-    for its ready bytes.
+    `_apps` and `_news` belong to the event loop; `_subset`, and the exposition but for its ready bytes, to the one that
+    publishes.
     """
 
     def __init__(self, max_series: int, metrics: SelfMetrics) -> None:
@@ -111,17 +111,17 @@ class _SwitchedOn:
             self.withdraw(app)
         elif app not in self._apps:
             self._apps.add(app)
-            self._news.append(_News(app, [(entry.task.task_id, entry) for entry in inventory], anew=True))
+            self._news.append(_News(app, [(entry.task.task_id, entry) for entry in inventory], whole=True))
         else:
             changed = [task.task_id for change in changes if (task := change.after or change.before)]
             if changed:
-                self._news.append(_News(app, [(task_id, inventory.get(task_id)) for task_id in changed], anew=False))
+                self._news.append(_News(app, [(task_id, inventory.get(task_id)) for task_id in changed], whole=False))
 
     def withdraw(self, app: tuple[str, str]) -> None:
         """Take note that nothing of an app may be shown."""
         if app in self._apps:
             self._apps.discard(app)
-            self._news.append(_News(app, (), anew=True))
+            self._news.append(_News(app, (), whole=True))
 
     async def publish(self) -> None:
         """Publish what was noted."""
@@ -138,7 +138,7 @@ class _SwitchedOn:
     def _take_in(self, news: Iterable[_News]) -> None:
         """Find out which tasks have room now, and render what has changed of them."""
         for each in news:
-            if each.anew:
+            if each.whole:
                 self._subset.remove_app(*each.app)
             for task_id, entry in each.tasks:
                 if entry is None:

@@ -32,7 +32,7 @@ from exporter.web.view import (
 
 MOST_REASONS: Final = 3
 LOOKED_AT_FOR_REASONS: Final = 30
-"""So many tasks of an app that a rule can't be evaluated for: most have the same reason."""
+"""This many tasks of an app that a rule can't be evaluated for: most have the same reason."""
 
 _KINDS: Final = {
     Outcome.VIOLATION: FindingKind.VIOLATION,
@@ -204,7 +204,7 @@ class TaskViews:
 def budgets(
     forecasts: Iterable[Forecast], accounts: Iterable[Account], limiters: Mapping[str, Limiter]
 ) -> tuple[BudgetView, ...]:
-    """Return how it stands with each budget.
+    """Return the state of each budget.
 
     Args:
         forecasts: What is expected of each, at the rates that are in force.

@@ -1,4 +1,4 @@
-"""One line of the log when a violation opens and one when it ends, so many a second and no more."""
+"""One line of the log when a violation opens and one when it ends, this many a second and no more."""
 
 import logging
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ LINES_PER_SECOND: Final = 10
 
 
 class FindingLog:
-    """Writes what it is told about findings to the log; it is the policy's `FindingEvents`.
+    """Writes events of findings to the log; it is the policy's `FindingEvents`.
 
     Args:
         clock: For the limit, and for how long a violation lasted.
@@ -59,7 +59,7 @@ class _LimitedLines:
     """Lines of one kind, of which those over the limit are counted instead of written.
 
     Args:
-        summary: Stands before the number of lines that were left out.
+        summary: The text before the number of lines that were left out.
         clock: For the limit.
     """
 

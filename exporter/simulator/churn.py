@@ -18,7 +18,7 @@ Burst = Literal["update", "delete", "create", "replace", "resave_newest"]
 
 
 MIXED_AMONG_SINGLE: Final = 0.15
-"""So many of the tasks that are created like a single-stream one are mixed: nobody is always right."""
+"""This many of the tasks that are created like a single-stream one are mixed: nobody is always right."""
 
 
 class Rates(Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +70,7 @@ class Churn:
             self._next_at += self._gap()
 
     def burst(self, kind: Burst, app_id: str, count: int, now: float) -> None:
-        """Let `count` events happen at once in one app; `replace` deletes as many as it creates.
+        """Let `count` events happen in one app; `replace` deletes as many as it creates.
 
         Raises:
             KeyError: There is no such app.
@@ -125,7 +125,7 @@ class Churn:
         self._fleet.update(app_id, row.task_id, self._patch(row), at=at)
 
     def _patch(self, row: FleetRow) -> dict[str, Any]:
-        """Return a change that differs from whatever stands there."""
+        """Return a change that differs from whatever is there."""
         fresh = f"{self._random.getrandbits(40):010x}"
         if row.marks:
             return {"ChannelId": f"channel-{fresh}"}

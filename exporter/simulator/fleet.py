@@ -16,7 +16,7 @@ BLOCK_ROWS: Final = 256
 
 
 class FleetRow:
-    """One task as it stands in the list."""
+    """One task as it is in the list."""
 
     __slots__ = ("block", "body", "marks", "stopped", "task_id", "updated_at")
 
@@ -191,7 +191,7 @@ class Fleet:
         self._happen(app_id, task_id, row.body, at, to_front=self.changed_task_moves, marks=row.marks)
 
     def delete(self, app_id: str, task_id: str, *, at: float | None = None) -> None:
-        """Stop a task: it leaves the list, at once or after `stopped_task_stays_seconds`.
+        """Stop a task: it leaves the list, immediately or after `stopped_task_stays_seconds`.
 
         Raises:
             KeyError: There is no such app or task.
@@ -230,7 +230,7 @@ class Fleet:
         to_front: bool = True,
         marks: tuple[str, ...] = (),
     ) -> None:
-        """Apply one event here and tell those who listen."""
+        """Apply one event here and notify those who listen."""
         event = Event(self._now() if at is None else at, app_id, task_id, body, to_front, marks)
         self.apps[app_id].apply(event)
         for listener in self.listeners:

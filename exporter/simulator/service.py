@@ -263,7 +263,7 @@ class Service:
         return msgspec.structs.replace(response, delay_seconds=delay_seconds)
 
     def page(self, app_id: str, page_no: int, page_size: int = 100) -> bytes:
-        """Return the body of one page, whoever asks: no signature, no limit, no faults; variants hold.
+        """Return the body of one page to anyone: no signature, no limit, no faults; variants hold.
 
         Raises:
             ServiceError: There is no such app, or the service refuses the page.

@@ -56,7 +56,7 @@ def expected_signature(request: Request, signed_names: Sequence[str], secret: st
 
 
 class Verifier:
-    """Tells who signed a request; remembers nonces for as long as their dates are accepted."""
+    """Identifies who signed a request; remembers nonces for as long as their dates are accepted."""
 
     def __init__(self, accounts: Mapping[str, SimulatedAccount]) -> None:
         self._accounts = accounts

@@ -98,7 +98,7 @@ class _Controls:
         return rates
 
     async def burst(self, request: web.Request) -> Any:
-        """Let many events happen at once."""
+        """Let many events happen together."""
         order = _decoded(await request.read(), BurstOrder)
         self._service.advance()
         self._service.churn.burst(order.kind, order.app_id, order.count, self._service.now())

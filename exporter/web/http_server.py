@@ -112,7 +112,7 @@ class Running:
         if self._runner.server is not None:
             await asyncio.sleep(0)  # a request that was just accepted gets its handler
             self._runner.server.pre_shutdown()
-            # aiohttp waits twice, before and after it tells a handler to stop, and takes 0 for no limit.
+            # aiohttp waits twice, before and after it stops a handler, and takes 0 for no limit.
             await self._runner.server.shutdown(max(drain_seconds / 2, _LEAST_SECONDS))
         await self._runner.cleanup()
 

@@ -59,7 +59,7 @@ class TaskView(Struct, frozen=True):
 
 
 class SweepStart(StrEnum):
-    """Result of a request to read an app at once."""
+    """Result of a request to read an app now."""
 
     STARTED = "started"
     BUSY = "busy"  # another reading is under way

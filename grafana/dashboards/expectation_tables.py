@@ -103,7 +103,7 @@ def examples(scope: Scope) -> Panel:
 
 
 def rules(scope: Scope) -> Panel:
-    """Return all rules in force, with how it stands with them."""
+    """Return all rules in force, with their state."""
 
     def counted(title: str, sample: str, colour: str = "text") -> Queried:
         return Queried(

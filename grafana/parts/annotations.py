@@ -26,7 +26,7 @@ def marks(scope: Scope) -> list[build.AnnotationQuery]:
 
 
 def _mark(name: str, colour: str, expression: str, *, title: str, text: str) -> build.AnnotationQuery:
-    """Return one kind of mark; the expression stands twice, since older Grafana knows only `expr`."""
+    """Return one kind of mark; the expression is there twice, since older Grafana knows only `expr`."""
     target = prometheus.Dataquery().datasource(DATASOURCE).expr(expression).range().ref_id("Anno")
     return (
         build.AnnotationQuery()

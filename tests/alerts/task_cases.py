@@ -102,7 +102,7 @@ def quota_at(percentage: str, severity: str, mode: str = "mixed") -> Firing:
 
 
 def mixed_tasks(samples: Samples) -> dict[str, Samples]:
-    """Return so many mixed tasks in one region."""
+    """Return this many mixed tasks in one region."""
     return {of_app("rtcmpu_tasks", task_region="CN-Shanghai", mix_mode="mixed"): samples}
 
 

@@ -345,7 +345,7 @@ async def test_without_credentials_nothing_is_sent() -> None:
 
 
 async def test_secrets_appear_in_no_error() -> None:
-    """Neither key nor query stands in what an error says."""
+    """Neither key nor query is in what an error says."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         async with client_of(f"http://127.0.0.1:{taken.getsockname()[1]}", Observed()) as client:

@@ -220,7 +220,7 @@ async def test_the_same_token_again_is_not_fetched_in_a_loop(service: TokenServi
 
 
 async def test_a_key_without_expiry_is_looked_at_again(service: TokenService) -> None:
-    """Fixed keys may be rotated in their file: they are read anew every few minutes."""
+    """Fixed keys may be rotated in their file: they are read again every few minutes."""
     service.life_seconds = None
     async with source_of(service) as source:
         assert await settled(source) == "id-1"

@@ -311,7 +311,7 @@ def test_no_other_refusal_means_that_a_task_is_gone(status: int, code: str | Non
     ),
 )
 def test_no_answer_breaks_it(status: int, body: bytes, headers: dict[str, str]) -> None:
-    """Whatever comes back ends in one clean line, a bounded wait and a code that can stand in a log."""
+    """Whatever comes back ends in one clean line, a bounded wait and a code that can be in a log."""
     error = failure(status, body=body, headers=headers)
     assert str(error).isprintable()
     assert error.code.isascii()

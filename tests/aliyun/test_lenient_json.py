@@ -19,7 +19,7 @@ def test_whole_text_is_left_alone(text: str) -> None:
 
 @given(st.text(st.characters()))
 def test_half_characters_are_replaced(text: str) -> None:
-    """Whatever halves stand in it, the text that is read can be encoded, and its whole characters remain."""
+    """Whatever halves are in it, the text that is read can be encoded, and its whole characters remain."""
     read = decode(json.dumps(text).encode())
     read.encode()
     # Two halves that meet are one character, in JSON as in UTF-16.

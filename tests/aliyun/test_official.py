@@ -195,7 +195,7 @@ def test_ram_role_arn(environment: SetEnvironment, authority: tuple[Path, ssl.SS
 
 
 def test_oidc_role_arn(environment: SetEnvironment, authority: tuple[Path, ssl.SSLContext], tmp_path: Path) -> None:
-    """A role is assumed with the token that stands in the file at that moment."""
+    """A role is assumed with the token that is in the file at that moment."""
     del environment
     ca_file, tls = authority
     token_file = tmp_path / "token"
@@ -236,7 +236,7 @@ def write_profile(home: Path, **profile: str) -> None:
 
 
 def test_cli_profile(environment: SetEnvironment, tokens: TokenService, tmp_path: Path) -> None:
-    """A profile's key is read anew at each fetch; one that gets tokens knows their expiry and starts no thread."""
+    """A profile's key is read again at each fetch; one that gets tokens knows their expiry and starts no thread."""
     del environment, tokens
     fetch = OfficialSources(kinds.Profile(), proxy=None, ca_file=None).fetch
     for key in ("first", "second"):

@@ -33,7 +33,7 @@ def test_scheme_and_host_are_taken_out(url: str, expected: PushUrl) -> None:
 
 @given(st.text(st.characters()) | st.from_regex(r"\A[a-z]{1,5}:/{0,3}[\x00-\xff]{0,20}\Z"))
 def test_no_text_breaks_it(url: str) -> None:
-    """Whatever stands there, parsing returns something that may be shown."""
+    """Whatever is there, parsing returns something that may be shown."""
     parsed = parse_push_url(url)
     assert parsed.host.isprintable()
     assert not set("/?#@") & set(parsed.host + parsed.scheme)

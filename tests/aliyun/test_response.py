@@ -113,7 +113,7 @@ def test_broken_unicode_costs_no_other_row(odd: bytes) -> None:
 
 @given(st.lists(json_values(), max_size=4))
 def test_rows_of_any_kind_never_cost_the_page(rows: list[Any]) -> None:
-    """Whatever JSON stands among the rows, the page is split into as many."""
+    """Whatever JSON is among the rows, the page is split into as many."""
     assert len(read_page(page_of(*rows)).rows) == len(rows)
 
 

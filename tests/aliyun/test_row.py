@@ -63,7 +63,7 @@ def test_vendors_example_is_read_without_loss() -> None:
 @settings(max_examples=8)
 @given(value=json_values())
 def test_any_value_anywhere_costs_at_most_its_own_field(path: str, value: Any) -> None:
-    """Whatever JSON stands in any one place, the row is read, and only documented field names are reported."""
+    """Whatever JSON is in any one place, the row is read, and only documented field names are reported."""
     row = changed(example_row(), path, value)
     try:
         task = read_row(json.dumps(row).encode(), app_id="yourAppId")
@@ -208,7 +208,7 @@ def test_a_value_outside_its_closed_set_is_counted_as_unknown(path: str, value: 
 
 
 def test_an_unknown_name_is_kept_and_cut() -> None:
-    """What stands there is kept to be shown, up to 64 characters; another tail is a change all the same."""
+    """What is there is kept to be shown, up to 64 characters; another tail is a change all the same."""
     one, other = with_change("Region", "X" * 100), with_change("Region", "X" * 101)
     assert one.configuration.region == "X" * 64
     assert not one.same_content(other)
@@ -250,7 +250,7 @@ def test_outputs_are_the_distinct_urls_in_a_fixed_order() -> None:
 
 
 def test_a_stream_url_alone_does_not_say_whose_cdn_it_is() -> None:
-    """`is_ali_cdn` is None where only StreamURL stands."""
+    """`is_ali_cdn` is None where only StreamURL is."""
     configuration = with_change("MultiStreamURL", []).configuration
     assert [output.is_ali_cdn for output in configuration.outputs] == [None]
     assert not configuration.has_multi_stream_url
@@ -268,7 +268,7 @@ def with_id(task_id: str) -> dict[str, Any]:
 
 
 def test_payload_type_is_read_in_both_places() -> None:
-    """PayloadType stands in SeiParams or in PassThrough, as the vendor's table and example differ."""
+    """PayloadType is in SeiParams or in PassThrough, as the vendor's table and example differ."""
     in_pass_through = read(example_row()).configuration.sei
     row = changed(example_row(), "SeiParams.PayloadType", "100")
     del row["SeiParams"]["PassThrough"]["PayloadType"]
@@ -420,7 +420,7 @@ def test_what_is_shared_holds_nothing_of_anybody() -> None:
 
 
 def test_sei_params_are_read_in_both_places() -> None:
-    """SeiParams stands beside TranscodeParams, as the vendor's table says; inside it, it is read all the same."""
+    """SeiParams is beside TranscodeParams, as the vendor's table says; inside it, it is read all the same."""
     row = example_row()
     beside = read(row)
     assert beside.configuration.sei is not None

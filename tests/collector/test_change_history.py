@@ -130,7 +130,7 @@ def test_a_difference_in_what_is_not_shown_is_said(clock: SetClock, lines: Seque
 def test_lines_are_limited_for_each_second_and_the_rest_is_counted(
     clock: SetClock, lines: Sequence[MutableMapping[str, Any]]
 ) -> None:
-    """Over all apps there are so many lines a second; how many more it would have been is said when it is over."""
+    """Over all apps there are this many lines a second; how many more it would have been is said when it is over."""
     history = History(clock, lines_per_second=2)
     history.record("prod", "one", added(1))
     history.record("prod", "two", added(2, 3, 4))

@@ -1,4 +1,4 @@
-"""One app, kept up to date by updates and sweeps: what is shown, kept, judged, counted and said."""
+"""One app, kept up to date by updates and sweeps: what is shown, kept, evaluated, counted and said."""
 
 import asyncio
 
@@ -228,7 +228,7 @@ def test_many_deletions_take_few_lookups_where_the_length_of_the_list_proves_the
 
 
 def test_a_task_that_comes_back_between_two_sweeps_is_not_gone() -> None:
-    """One sweep that saw it begins the count anew."""
+    """One sweep that saw it begins the count again."""
     scene = Scene(100)
 
     async def scenario() -> None:

@@ -341,7 +341,7 @@ def by_page_size(order: list[str], window: Window) -> Sequence[str]:
 
 
 def at_random(seed: int) -> PageOf:
-    """Order equal rows anew for each request."""
+    """Order equal rows again for each request."""
     random = Random(seed)  # noqa: S311 - no secret
 
     def page_of(order: list[str], window: Window) -> Sequence[str]:
@@ -351,7 +351,7 @@ def at_random(seed: int) -> PageOf:
 
 
 def near_the_middle_at_random(seed: int) -> PageOf:
-    """Order few equal rows anew for each request."""
+    """Order few equal rows again for each request."""
     shuffle = at_random(seed)
 
     def page_of(order: list[str], window: Window) -> Sequence[str]:

@@ -102,7 +102,7 @@ def test_a_removed_task_does_not_come_back_by_rows_that_are_older(version: str, 
 
 
 def test_a_removed_task_is_not_believed_for_two_seconds() -> None:
-    """A replica that lags does not bring back what is gone; a task that is created anew otherwise is believed."""
+    """A replica that lags does not bring back what is gone; a task that is created again otherwise is believed."""
     inventory = Inventory()
     accept(inventory, task("1"), sent_at=1)
     assert [kind(change) for change in inventory.remove(["task"], settled_before=9, at=10)] == ["removed"]
@@ -110,7 +110,7 @@ def test_a_removed_task_is_not_believed_for_two_seconds() -> None:
     assert accept(inventory, task("2"), sent_at=11) == ["added"]
 
 
-def test_what_was_read_anew_is_not_removed() -> None:
+def test_what_was_read_again_is_not_removed() -> None:
     """A task that was seen to exist after it was looked for stays, and so does one that is not known."""
     inventory = Inventory()
     accept(inventory, task("1"), sent_at=10)
@@ -119,7 +119,7 @@ def test_what_was_read_anew_is_not_removed() -> None:
 
 
 def test_unseen_is_what_is_settled_and_was_not_seen() -> None:
-    """Tasks that were read lately are not judged by a reading that may be behind."""
+    """Tasks that were read lately are not evaluated by a reading that may be behind."""
     inventory = Inventory()
     accept(inventory, task("1", "seen"), task("1", "unseen"), sent_at=1)
     accept(inventory, task("1", "young"), sent_at=5)

@@ -29,11 +29,11 @@ MOST_REQUESTS = 2 * (64 + 8 * 12) + 64
 """Of one sweep with its concluding front and its look-ups, for lists as short as these."""
 
 NO_ANCHOR = min(LARGEST_PAGES) // 2
-"""So many tasks that are saved again without a change can hide what moved just before: no front shows it."""
+"""This many tasks that are saved again without a change can hide what moved just before: no front shows it."""
 
 
 SETTLED_SECONDS = 1.5
-"""Between sweeps: of what changed within the last second nothing is judged."""
+"""Between sweeps: of what changed within the last second nothing is evaluated."""
 
 
 class Event(NamedTuple):

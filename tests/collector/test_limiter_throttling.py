@@ -135,7 +135,7 @@ def test_the_halved_rate_is_what_is_sent() -> None:
 
 
 class SharedService:
-    """A service that allows one account so many requests in any second, whoever of its users sends them."""
+    """A service that allows one account this many requests in any second, whoever of its users sends them."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

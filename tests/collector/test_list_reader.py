@@ -273,7 +273,7 @@ def test_more_tasks_than_allowed_are_limit_exceeded() -> None:
 
 
 def test_rows_without_a_task_id_count_towards_the_limit() -> None:
-    """A list of endless rows that name no task is not read for ever."""
+    """A list of endless rows that name no task is not read forever."""
     rows = [{"AppId": APP, "TaskId": f"task-{number}"} for number in range(20)]
     nameless = [{"AppId": APP, "ChannelId": f"channel-{number}"} for number in range(10)]
     assert sweep(ListService(MovingList()), fetch=_at_rest(rows + nameless), max_tasks=30).complete

@@ -31,7 +31,7 @@ def test_at_first_it_is_pending() -> None:
 
 
 def test_the_app_and_the_effective_intervals_are_passed_on() -> None:
-    """Who and how often stands in each status."""
+    """Who and how often is in each status."""
     now = status(standing())
     assert (now.account, now.app_id, now.name, now.owner, now.quota_single, now.quota_mixed) == (
         "account",

@@ -77,7 +77,7 @@ def test_a_changed_field_has_its_group(path: str, value: Any, groups: tuple[str,
 @settings(max_examples=examples(300))
 @given(st.sampled_from(PATHS), json_values(), st.sampled_from(PATHS), json_values())
 def test_a_difference_has_a_group_and_nothing_else_has(path: str, value: Any, other_path: str, other: Any) -> None:
-    """Whatever stands in two rows, there are groups exactly where their content differs, the same both ways."""
+    """Whatever is in two rows, there are groups exactly where their content differs, the same both ways."""
     before, after = with_change(path, value), with_change(other_path, other)
     groups = changed_fields(before, after)
     assert bool(groups) != before.same_content(after)
@@ -169,7 +169,7 @@ HIDDEN = {
 
 @pytest.mark.parametrize("path", HIDDEN)
 def test_what_must_not_be_shown_is_not(path: str) -> None:
-    """Push paths, keys, user ids, payloads, addresses and unknown fields change a group, and stand in none."""
+    """Push paths, keys, user ids, payloads, addresses and unknown fields change a group, and are in none."""
     task = with_change(path, HIDDEN[path])
     assert changed_fields(EXAMPLE, task)
     assert not [group for group in FIELD_GROUPS if "swordfish" in str(shown(task, group))]

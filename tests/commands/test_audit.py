@@ -164,7 +164,7 @@ async def test_an_app_that_cannot_be_read_fails_the_audit_and_hides_no_other(
 async def test_the_table_shows_so_many_examples(
     service: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each message stands once, with its tasks; beyond `examples_per_rule` violations are counted."""
+    """Each message appears once, with its tasks; beyond `examples_per_rule` violations are counted."""
     for number in range(5):
         _add(service, f"t-{number}", 8000)
 
@@ -180,7 +180,7 @@ async def test_the_table_shows_so_many_examples(
 async def test_too_many_tasks_are_a_finding_about_the_app(
     service: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It stands in every rendering without a task."""
+    """It is in every rendering without a task."""
     _add(service, "a", 100)
     _add(service, "b", 100)
     config = write_configuration(

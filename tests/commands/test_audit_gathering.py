@@ -21,7 +21,7 @@ SLOW = rule(
 
 
 async def _gathered(world: PolicyWorld, *, up: bool = True) -> dict[str, AppFindings]:
-    """Judge everything; return what is gathered, by app."""
+    """Evaluate everything; return what is gathered, by app."""
     world.collect_all()
     await world.settle()
     standings = [

@@ -126,7 +126,7 @@ def test_a_rule_that_all_tasks_pass_has_nothing_to_say() -> None:
 
 
 def test_a_long_list_is_cut_and_the_count_is_whole() -> None:
-    """So many tasks are listed, and the rest is counted."""
+    """This many tasks are listed, and the rest is counted."""
     ids = [f"t-{place:03}" for place in range(MOST_TASKS + 7)]
     failure = _only_rule(RuleOutcome(rule=rule(), violations=violations(*ids))).find("failure")
     assert failure is not None
@@ -138,7 +138,7 @@ def test_a_long_list_is_cut_and_the_count_is_whole() -> None:
 
 @given(st.text())
 def test_any_text_makes_well_formed_xml_that_no_terminal_acts_upon(text: str) -> None:
-    """Whatever stands in a list, what is written can be read, and has no control characters."""
+    """Whatever is in a list, what is written can be read, and has no control characters."""
     written = as_junit(hostile(text), Severity.WARNING)
     assert all(character == "\n" or character.isprintable() for character in written)
     assert ET.fromstring(written).get("failures") == "1"  # noqa: S314 - written by the function under test

@@ -111,7 +111,7 @@ def test_a_file_that_is_named_twice_is_tested_once(tmp_path: Path, capsys: pytes
 
 
 def test_the_list_says_what_is_on_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each rule has its severity and who changed it, where it stands, whom it is for, and its exemptions' ends."""
+    """Each rule has its severity and who changed it, where it is, whom it is for, and its exemptions' ends."""
     _written(tmp_path, {"own.yml": BITRATE})
     config = """
 policy:
@@ -142,7 +142,7 @@ policy:
 
 
 def test_what_is_expected_of_apps_is_listed_with_the_apps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Such a rule stands once, with every app that expects it; one about the number of tasks too."""
+    """Such a rule appears once, with every app that expects it; one about the number of tasks too."""
     path = tmp_path / "rtcmpu.yml"
     path.write_text("""
 accounts:

@@ -29,7 +29,7 @@ def test_a_good_file_is_accepted(path: Path) -> None:
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
 def test_a_bad_file_has_exactly_these_mistakes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bad file is refused with the very lines that stand beside it."""
+    """A bad file is refused with the very lines that are beside it."""
     monkeypatch.chdir(path.parent)
     with pytest.raises(ConfigError) as caught:
         load(Path(path.name), BAD_ENVIRONMENT)
@@ -38,7 +38,7 @@ def test_a_bad_file_has_exactly_these_mistakes(path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
 def test_no_mistake_shows_a_secret(path: Path) -> None:
-    """Wherever the made-up secret stands, in the file or the environment, no message has it."""
+    """Wherever the made-up secret is, in the file or the environment, no message has it."""
     with pytest.raises(ConfigError) as caught:
         load(path, BAD_ENVIRONMENT)
     assert "swordfish" not in str(caught.value).lower()

@@ -29,7 +29,7 @@ def test_different_keys_have_different_limiters() -> None:
 
 
 def test_the_same_endpoint_and_key_share_one() -> None:
-    """One key is one budget, whatever secret stands beside it; another endpoint is another service."""
+    """One key is one budget, whatever secret is beside it; another endpoint is another service."""
     accounts = [account("a", key("1")), account("b", key("1", "t")), account("c", key("1"), endpoint="https://f")]
     assert names(accounts) == ["a b", "c"]
 

@@ -53,7 +53,7 @@ def test_what_is_left_out_has_its_default() -> None:
 
 
 def test_every_key_is_heeded() -> None:
-    """Each key of the file stands in the configuration, in its unit and of its type."""
+    """Each key of the file is in the configuration, in its unit and of its type."""
     loaded = load(GOOD / "everything.yml", {})
     (account,) = loaded.config.accounts
     assert account.endpoint == "https://live-vpc.cn-shanghai.aliyuncs.com"
@@ -118,7 +118,7 @@ def test_every_kind_of_credentials_is_read() -> None:
 
 
 def test_texts_are_taken_as_they_are_written() -> None:
-    """What YAML would read as a number, a boolean or a date stays the text that stands there."""
+    """What YAML would read as a number, a boolean or a date stays the text that is there."""
     (account,) = load(GOOD / "literal-texts.yml", {}).config.accounts
     assert account.name == "007"
     assert [(app.id, app.name, app.owner) for app in account.apps] == [
@@ -209,7 +209,7 @@ def test_names_that_no_file_can_have_do_no_harm(file: Path, name: str) -> None:
 
 
 def test_a_secret_in_a_keys_place_is_not_shown(file: Path) -> None:
-    """A text that stands where a key of the credentials belongs is not told, not even as a duplicate."""
+    """A text that is where a key of the credentials belongs is not told, not even as a duplicate."""
     text = MINIMAL + "    credentials: {access_key_id: k, access_key_secret: s, swordfish, swordfish}\n"
     assert not any("swordfish" in mistake for mistake in mistakes_of(file, text))
 
@@ -316,13 +316,13 @@ def accepts_or_refuses(file: Path, content: bytes) -> None:
 @given(text=TEXTS)
 @settings(max_examples=examples(300))
 def test_any_text_is_accepted_or_refused(fuzzed_file: Path, text: str) -> None:
-    """Whatever text stands in the file, nothing but ConfigError is raised."""
+    """Whatever text is in the file, nothing but ConfigError is raised."""
     accepts_or_refuses(fuzzed_file, text.encode("utf-8", "surrogatepass"))
 
 
 @given(content=st.binary(max_size=100))
 def test_any_bytes_are_accepted_or_refused(fuzzed_file: Path, content: bytes) -> None:
-    """Whatever bytes stand in the file, nothing but ConfigError is raised."""
+    """Whatever bytes are in the file, nothing but ConfigError is raised."""
     accepts_or_refuses(fuzzed_file, content)
 
 

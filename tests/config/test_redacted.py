@@ -16,7 +16,7 @@ ENVIRONMENT = {"ACCOUNT": "prod", "RATE": "20", "KEY_ID": "key", "SECRET": "swor
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_no_secret_is_shown(path: Path) -> None:
-    """No secret of any good file stands in what is shown of it, nor in any repr."""
+    """No secret of any good file is in what is shown of it, nor in any repr."""
     config = load(path, ENVIRONMENT).config
     for shown in (redacted(config), repr(config), repr(config.accounts)):
         assert "swordfish" not in shown
@@ -64,7 +64,7 @@ def test_of_an_address_only_scheme_host_and_port_are_shown(uri: str, shown: str)
 
 
 def test_a_secret_is_replaced() -> None:
-    """In a secret's place stands that there is one."""
+    """Secrets are shown as a placeholder."""
     credentials = AccessKey(access_key_id="id", access_key_secret=Secret("swordfish"))
     shown = yaml.safe_load(redacted(Config(accounts=(Account(name="a", credentials=credentials),))))
     assert shown["accounts"][0]["credentials"] == {

@@ -21,7 +21,7 @@ def value_of(text: str) -> tuple[SourceText, Scalar]:
 
 
 def found(text: str, what: str = "X") -> tuple[int, int]:
-    """Return where, as told, the character stands that the first key's value has once."""
+    """Return where, as told, the character is that the first key's value has once."""
     source, scalar = value_of(text)
     before, _, _ = scalar.text.partition(what)
     place = source.place_within(scalar, before.count("\n") + 1, len(before) - before.rfind("\n"))
@@ -29,7 +29,7 @@ def found(text: str, what: str = "X") -> tuple[int, int]:
 
 
 def really(text: str, what: str = "X") -> tuple[int, int]:
-    """Return where the character stands that the text has once."""
+    """Return where the character is that the text has once."""
     before = text.partition(what)[0]
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 

@@ -1,4 +1,4 @@
-"""What a line of the log looks like, what never stands in it, and how libraries get there."""
+"""What a line of the log looks like, what never is in it, and how libraries get there."""
 
 import io
 import json
@@ -121,7 +121,7 @@ def test_logfmt_values_read_back_as_they_were(value: str) -> None:
     ],
 )
 def test_values_of_sensitive_keys_are_hidden_at_any_depth(key: str) -> None:
-    """Whatever stands under a sensitive key is replaced, in mappings and lists too."""
+    """Whatever is under a sensitive key is replaced, in mappings and lists too."""
     event = {key: "hush", "outer": [{"inner": {key: ["hush"]}}]}
     shown = redact(None, "", event)
     assert "hush" not in str(shown)
@@ -148,7 +148,7 @@ def test_values_of_sensitive_keys_are_hidden_at_any_depth(key: str) -> None:
     ],
 )
 def test_text_loses_what_addresses_and_pairs_give_away(text: str, shown: str) -> None:
-    """Of a URL only scheme, host and port stay, wherever it stands; sensitive pairs lose their values."""
+    """Of a URL only scheme, host and port stay, wherever it is; sensitive pairs lose their values."""
     assert redact(None, "", {"msg": text})["msg"] == shown
 
 

@@ -106,7 +106,7 @@ def test_the_full_example_changes_every_value() -> None:
 
 
 def test_every_value_is_explained() -> None:
-    """Each group of values stands below a comment, or is one whose name says it all."""
+    """Each group of values is below a comment, or is one whose name says it all."""
     lines = (CHART / "values.yaml").read_text(encoding="utf-8").splitlines()
     unexplained = [
         line.split(":")[0]
@@ -195,7 +195,7 @@ def leaves(values: Any, path: str = "") -> Any:
 
 
 def get(values: Any, path: str) -> Any:
-    """Return what stands at a path."""
+    """Return what is at a path."""
     for name in path.split("."):
         values = values.get(name) if values else None
     return values

@@ -1,4 +1,4 @@
-"""Tests of what the chart tells Prometheus and Grafana: the same as the files that stand in the repository."""
+"""Tests of what the chart tells Prometheus and Grafana: the same as the files that are in the repository."""
 
 import re
 import subprocess

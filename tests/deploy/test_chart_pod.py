@@ -41,7 +41,7 @@ def taken_for_granted() -> list[Manifest]:
 
 @pytest.mark.parametrize("name", CI_VALUES)
 def test_the_program_accepts_its_arguments(name: str) -> None:
-    """Each flag is one that the command line knows, and each stands there once."""
+    """Each flag is one that the command line knows, and each is there once."""
     arguments = exporter_of(example(name))["args"]
     parsed(arguments)
     flags = [argument.split("=")[0] for argument in arguments]
@@ -142,7 +142,7 @@ def test_the_image_is_named(image: dict[str, Any], expected: str) -> None:
     ],
 )
 def test_a_secret_is_in_no_config_map(account: dict[str, Any]) -> None:
-    """A configuration with a secret in plain text becomes a Secret, and the value stands nowhere else."""
+    """A configuration with a secret in plain text becomes a Secret, and the value is nowhere else."""
     values = {"config": {"accounts": [{"name": "production", "apps": [{"id": "live-main"}], **account}]}}
     holding = [manifest["kind"] for manifest in rendered(values) if "swordfish" in str(manifest)]
     assert holding == ["Secret"]

@@ -111,7 +111,7 @@ def test_the_complete_example_has_every_section() -> None:
 
 
 def test_the_complete_prometheus_has_the_job_of_the_example() -> None:
-    """The job stands in both files alike, so that either can be taken."""
+    """The job is in both files alike, so that either can be taken."""
     jobs = [
         yaml.safe_load((DEPLOY / "prometheus" / name).read_text())["scrape_configs"][0]
         for name in ("prometheus.yml", "scrape.yml")

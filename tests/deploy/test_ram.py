@@ -11,7 +11,7 @@ POLICY: Final = json.loads((ROOT / "deploy" / "ram" / "policy.json").read_text()
 
 
 def test_it_allows_one_action_and_nothing_else() -> None:
-    """One statement, one action by its whole name: the one that the service which stands in for the API answers."""
+    """One statement, one action by its whole name: the one that the service in the API's place answers."""
     assert sorted(POLICY) == ["Statement", "Version"]
     assert POLICY["Version"] == "1"
     assert POLICY["Statement"] == [STATEMENT]

@@ -85,7 +85,7 @@ def test_the_socket_is_where_the_program_listens() -> None:
 
 
 def test_the_environment_file_has_what_unit_and_configuration_refer_to() -> None:
-    """Whatever stands as $NAME in the unit or as ${NAME} in its configuration is in the file, or comes from systemd."""
+    """Whatever is as $NAME in the unit or as ${NAME} in its configuration is in the file, or comes from systemd."""
     referred = set(re.findall(r"\$\{?([A-Z_]+)", setting(SERVICE, "ExecStart") + CONFIGURATION.read_text()))
     assert referred == set(environment(ENVIRONMENT)) | {"CREDENTIALS_DIRECTORY"}
     assert setting(SERVICE, "EnvironmentFile") == "-/etc/default/rtcmpu-exporter"

@@ -110,7 +110,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def test_own_commands_do_what_they_are_shown_for(
     line: str, stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each ends well, or for `audit` with findings, and says something, which whatever stands behind `|` can read."""
+    """Each ends well, or for `audit` with findings, and says something, which whatever is behind `|` can read."""
     monkeypatch.chdir(stage.directory)
     own, _, reader = line.partition(" | ")
     with logging_restored():

@@ -34,7 +34,7 @@ def page(request: pytest.FixtureRequest) -> Path:
 
 
 def _keys(kind: ValueType) -> Iterator[str]:
-    """Yield the dotted names of what can stand within a value."""
+    """Yield the dotted names of what can be within a value."""
     while kind.item is not None:
         kind = kind_of(kind.item)
     for model in kind.models:
@@ -51,7 +51,7 @@ def test_metrics_exist(page: Path) -> None:
 
 
 def test_flags_exist(page: Path) -> None:
-    """A flag that stands by itself, or behind our program's name, is one that some command takes."""
+    """A flag that is by itself, or behind our program's name, is one that some command takes."""
     known = {*flags(), *OF_EVERY_PROGRAM}
     for code in inline_code(page):
         if code.startswith(("--web.", "--config.", "--log.", "--app.", "--api.", "--simulator.", "rtcmpu-exporter ")):

@@ -162,7 +162,7 @@ class _Case(ABC):
         self.before = self.world.truth("broken")
 
     def change(self, place: int) -> None:
-        """Change the task that stands at a place of the list."""
+        """Change the task that is at a place of the list."""
         world = self.world
         world.service.fleet.update("broken", world.task_ids("broken")[place], {"MaxIdleTime": "77"})
         assert world.truth("broken") != self.before

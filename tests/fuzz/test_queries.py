@@ -1,4 +1,4 @@
-"""Whatever stands in a URL's query: it is understood, or refused with a sentence that can be shown."""
+"""Whatever is in a URL's query: it is understood, or refused with a sentence that can be shown."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Whatever stands in a state file whose checksum fits, it is taken whole or refused with a sentence."""
+"""Whatever is in a state file whose checksum fits, it is taken whole or refused with a sentence."""
 
 import zlib
 from typing import Any

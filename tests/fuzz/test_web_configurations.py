@@ -1,4 +1,4 @@
-"""Whatever stands in the file of the web configuration: it is accepted, or refused with a line for each mistake."""
+"""Whatever is in the file of the web configuration: it is accepted, or refused with a line for each mistake."""
 
 from pathlib import Path
 from typing import Any

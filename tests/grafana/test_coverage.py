@@ -22,7 +22,7 @@ UNUSED = {family.name: SINGLE_TASKS for family in per_task_families()} | {
 
 @pytest.fixture(scope="module")
 def used() -> set[str]:
-    """All names that stand in queries of dashboards and in rules."""
+    """All names that are in queries of dashboards and in rules."""
     texts = [query.expression for query in all_queries()]
     texts += [path.read_text(encoding="utf-8") for path in (ROOT / "deploy" / "prometheus").glob("*.yml")]
     return {name for text in texts for name in re.findall(r"rtcmpu_[a-z_]+", text)}

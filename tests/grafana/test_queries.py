@@ -66,7 +66,7 @@ def test_label_values_in_matchers_exist(query: Query) -> None:
 
 
 def test_counters_are_only_read_as_rates(query: Query) -> None:
-    """A counter stands in rate, irate or increase, over the interval that Grafana chooses; nothing else does."""
+    """A counter is in rate, irate or increase, over the interval that Grafana chooses; nothing else does."""
     for use in uses(query.asked({})):
         is_counter = _is_counter(use.name)
         assert (use.function in RATES) == is_counter, use.name

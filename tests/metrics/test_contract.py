@@ -1,4 +1,4 @@
-"""Names, types, labels and help of all families, held against a golden file."""
+"""Names, types, labels and help of all families, checked against a golden file."""
 
 import re
 from pathlib import Path

@@ -65,7 +65,7 @@ def _text(exposition: Exposition[Any], exposition_format: Format = Format.TEXT, 
 
 
 def _about_apps(text: str) -> str:
-    """Return what stands before the exporter's own metrics."""
+    """Return what is before the exporter's own metrics."""
     return text[: text.index("# HELP rtcmpu_exporter_build")]
 
 
@@ -107,7 +107,7 @@ def test_gzip_says_the_same_as_plain(exposition_format: Format) -> None:
 
 
 def test_every_family_is_announced_before_there_is_any_app() -> None:
-    """HELP and TYPE stand there from the start, and no sample."""
+    """HELP and TYPE are there from the start, and no sample."""
     text = _about_apps(_text(_exposition()))
     for family in families():
         assert f"# HELP {family.name} " in text

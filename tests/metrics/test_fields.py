@@ -1,4 +1,4 @@
-"""The closed lists of fields, held against what reading a row reports."""
+"""The closed lists of fields, checked against what reading a row reports."""
 
 import json
 from typing import Any

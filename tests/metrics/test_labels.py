@@ -63,7 +63,7 @@ def test_resolution(width: int | None, height: int | None, errors: tuple[str, ..
 
 
 def test_video_labels_of_a_full_task() -> None:
-    """Each of the four labels takes what is documented as it stands."""
+    """Each of the four labels takes what is documented as it is."""
     full = encoding(codec="H.265", profile="main", preset="fast", width=1280, height=720)
     assert labels.video(configuration(encoding=full)) == ("H.265", "main", "fast", "720p")
 

@@ -48,7 +48,7 @@ def _lines(*tasks: ListedTask) -> list[str]:
 
 
 def test_a_task_with_all_numbers_has_all_series() -> None:
-    """Each number stands in its base unit under the labels that name the task; names stand in the info."""
+    """Each number is in its base unit under the labels that name the task; names are in the info."""
     task = 'account="prod",app_id="live",task_id="task-1"'
     names = r'channel_id="a \"channel\"",task_region="CN-Shanghai",mix_mode="mixed",codec="H.264",resolution="720p"'
     assert _lines(FULL) == [

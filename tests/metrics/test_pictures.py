@@ -331,7 +331,7 @@ def test_families_about_the_collection_never_are(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(POLICY_FAMILIES))
 def test_gauges_of_the_policy_are_withdrawn_and_its_counters_stay(name: str) -> None:
-    """While the data is too old nothing is said of violations, and what was counted stands."""
+    """While the data is too old nothing is said of violations, and what was counted is."""
     lines = _lines(name, AppReport(WITHDRAWN, None, CHANGES, TWO_RULES))
     assert lines == ([] if name in POLICY_GAUGES else _drawn(PICTURES[name]))
 

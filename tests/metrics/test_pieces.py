@@ -23,7 +23,7 @@ class _Decompressor(Protocol):
 
     @property
     def unused_data(self) -> bytes:
-        """What stands behind it."""
+        """What is behind it."""
 
     def decompress(self, data: bytes, /) -> bytes:
         """Return plain bytes."""

@@ -26,7 +26,7 @@ def _series(metrics: SelfMetrics) -> dict[str, str]:
 
 
 def test_every_declared_family_is_announced() -> None:
-    """HELP and TYPE stand there from the start, before anything happened."""
+    """HELP and TYPE are there from the start, before anything happened."""
     text = _metrics().render(openmetrics=False).decode()
     for declaration in (*RULE_FAMILIES, *EXPORTER_FAMILIES):
         kind = "gauge" if declaration.kind == "info" else declaration.kind

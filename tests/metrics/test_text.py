@@ -1,4 +1,4 @@
-"""Families as text: held against the official client, its parsers, and hostile values."""
+"""Families as text: checked against the official client, its parsers, and hostile values."""
 
 import re
 from collections.abc import Iterator
@@ -113,7 +113,7 @@ def test_truths_are_numbers(value: bool) -> None:
 
 @given(st.lists(st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=2))
 def test_hostile_label_values_come_back_as_they_went(values: list[str]) -> None:
-    """Whatever stands in a name, both of the official parsers read one sample with exactly that value."""
+    """Whatever is in a name, both of the official parsers read one sample with exactly that value."""
     declaration = Declaration(name="x_info", kind="info", help="X.", labels=(Label("name"), Label("owner")))
     samples: list[Sample] = [((values[0], values[1]), 1)]
     in_text = list(parse_text(_rendered(declaration, samples, openmetrics=False)))

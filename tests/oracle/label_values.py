@@ -1,4 +1,4 @@
-"""The label values that an exporter should publish for what stands in a row, each with whether it is a known one."""
+"""The label values that an exporter should publish for what is in a row, each with whether it is a known one."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -77,7 +77,7 @@ def known_number(name: str, number: int) -> tuple[str, bool]:
 
 
 def resolution(encoding: Mapping[str, Any], width: int | None, height: int | None) -> str:
-    """Return `resolution`: by the short side, `none` where neither side stands there."""
+    """Return `resolution`: by the short side, `none` where neither side is there."""
     if encoding.get("VideoWidth") in (None, "") and encoding.get("VideoHeight") in (None, ""):
         return "none"
     if width is None or height is None or min(width, height) not in _SHORT_SIDES:

@@ -1,4 +1,4 @@
-"""Which tasks violate the rules that an exporter has by default: judged straight from the rows, by code of its own."""
+"""Which tasks violate the rules that an exporter has by default: evaluated from the rows, by code of its own."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

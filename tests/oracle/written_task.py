@@ -107,7 +107,7 @@ def host_of(url: str) -> str:
 
 
 def _authority(url: str) -> str:
-    """Return what stands before the path."""
+    """Return what is before the path."""
     return url.partition("//")[2].partition("/")[0].partition("?")[0]
 
 
@@ -243,7 +243,7 @@ class _Reading:
         return stream, kind
 
     def _sei(self, sei: Mapping[str, Any]) -> dict[str, int]:
-        """Return the numbers of SeiParams; PayloadType may stand in PassThrough too, where it counts less."""
+        """Return the numbers of SeiParams; PayloadType may be in PassThrough too, where it counts less."""
         through = self._object(sei, "PassThrough")
         outer = self._amount(sei, "PayloadType", "SeiParams.PayloadType")
         inner = self._amount(through, "PayloadType", "SeiParams.PayloadType")
@@ -313,5 +313,5 @@ def _absent(value: Any) -> bool:
 
 
 def _says_something(value: Any) -> bool:
-    """Whether anything stands in an object."""
+    """Whether anything is in an object."""
     return any(map(_says_something, value.values())) if isinstance(value, dict) else not _absent(value)

@@ -79,7 +79,7 @@ policy: {{rule_files: [rules.yml], default_rules: false}}
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an exporter that has read and judged 5,000 tasks, one of them hostile, and can't read an app."""
+    """The address of an exporter that has evaluated 5,000 tasks, one of them hostile, and can't read an app."""
     directory = tmp_path_factory.mktemp("browser")
     with Programs(directory) as programs:
         _, service = programs.start_simulator("--apps=1", f"--tasks={TASKS}", "--churn=0")
@@ -278,7 +278,7 @@ def test_an_app_is_collected_on_demand(base: str, browser: Browser) -> None:
 
 
 def test_a_reading_that_fails_says_why_without_a_script(base: str, browser: Browser) -> None:
-    """Every attempt stands there with its reason."""
+    """Every attempt is there with its reason."""
     with opened(browser, base, java_script_enabled=False) as shown:
         page = shown.go("/apps/unreachable/far")
         page.get_by_role("button", name="Collect this app now").click()

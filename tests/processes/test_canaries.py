@@ -68,7 +68,7 @@ def test_secrets_and_foreign_text_are_let_out_nowhere(programs: Programs, log_fo
 
 
 def _configuration(directory: Path, simulator: str) -> Path:
-    """Write a configuration with a secret wherever one can stand."""
+    """Write a configuration with a secret wherever one can be."""
     token = "credentials: {access_key_id: a, access_key_secret: canary-key-secret, security_token: canary-token}"
     proxied = account("http://service.invalid", ["app-1"], name="proxied", key_secret="canary-key-secret")
     temporary = account(simulator, ["app-1"], name="temporary")

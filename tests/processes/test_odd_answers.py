@@ -24,7 +24,7 @@ REST = (
 START_SECONDS = 60
 SETTLE_SECONDS = 120
 SWEEPS = 2
-"""So many attempts to sweep, after an app became odd, must not turn what it shows."""
+"""This many attempts to sweep, after an app became odd, must not turn what it shows."""
 _SAMPLE = re.compile(r'^(rtcmpu_\w+)\{account="[^"]*",app_id="([^"]*)"(?:,([^}]*))?\} (\S+)$', re.MULTILINE)
 _SHOWN = {"rtcmpu_tasks", "rtcmpu_up", "rtcmpu_collection_state", "rtcmpu_task_changes_total"}
 

@@ -167,7 +167,7 @@ def test_an_audit_as_junit_fails_what_the_exit_code_fails(audited: Audited) -> N
 
 
 def test_the_list_of_rules_says_what_is_on_and_why(audited: Audited) -> None:
-    """Default rules, one's own and expectations stand there, with what the configuration changes."""
+    """Default rules, one's own and expectations are there, with what the configuration changes."""
     done = audited.programs.run_exporter("rules", "list", f"--config.file={audited.config}")
 
     assert (done.code, done.err) == (0, "")

@@ -166,7 +166,7 @@ def test_files_that_are_swapped_as_kubernetes_does_are_taken_on(programs: Progra
 
 
 def test_tasks_changed_by_the_service_are_found_after_reloads(programs: Programs, tmp_path: Path) -> None:
-    """Reloading stops nothing: a task that appears afterwards is found and judged."""
+    """Reloading stops nothing: a task that appears afterwards is found and evaluated."""
     _, simulator = programs.start_simulator("--apps=1", "--tasks=5", "--churn=0")
     (tmp_path / "rules.yml").write_text(RULES)
     config = write_configuration(programs.directory, account(simulator, ["app-1"]))

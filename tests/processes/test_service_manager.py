@@ -166,7 +166,7 @@ def test_the_confinement_confines(programs: Programs) -> None:
 
 @pytest.mark.usefixtures("confinement")
 def test_the_daemon_works_as_confined_as_its_unit_has_it(programs: Programs) -> None:
-    """With the unit's system calls, families and memory it collects, judges, saves its state, reloads and ends well."""
+    """With the unit's system calls, families and memory it collects, evaluates, saves state, reloads and ends well."""
     _, simulator = programs.start_simulator("--apps=1", "--tasks=5", "--churn=0")
     config = write_configuration(
         programs.directory,

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.processes
 
 STOPS_WITHIN_SECONDS = 5.0
 TASKS = 3000
-"""So many that an exposition of single tasks is larger than all buffers on the way."""
+"""This many that an exposition of single tasks is larger than all buffers on the way."""
 LEAST_BYTES = 5_000_000
 
 

@@ -213,7 +213,7 @@ def rules_markdown() -> str:
 
 
 def _key_table() -> str:
-    """Return what stands in a rule."""
+    """Return what is in a rule."""
     return _table(("key", "means"), ((f"`{name}`", meaning) for name, meaning in RULE_KEYS.items()))
 
 

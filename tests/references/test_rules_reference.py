@@ -58,7 +58,7 @@ def test_every_key_of_a_rule_is_explained() -> None:
 
 
 def test_every_variable_and_field_is_explained() -> None:
-    """Each stands in the reference with its type and its meaning."""
+    """Each is in the reference with its type and its meaning."""
     paths = 0
     for _, fact in walk():
         paths += 1
@@ -67,13 +67,13 @@ def test_every_variable_and_field_is_explained() -> None:
 
 
 def test_every_expectation_is_explained() -> None:
-    """Each key of `expect` stands there with the rule that it becomes."""
+    """Each key of `expect` is there with the rule that it becomes."""
     for key in keys_of(Expect):
         assert f"| `{key}` | `expect-{key.replace('_', '-')}` |" in TEXT
 
 
 def test_every_default_rule_is_explained() -> None:
-    """Each stands there with its expressions, why it is, and what to do."""
+    """Each is there with its expressions, why it is, and what to do."""
     for rule in default_rules():
         _, _, section = TEXT.partition(f"### {rule.name}\n")
         section = section.partition("\n### ")[0]

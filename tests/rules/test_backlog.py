@@ -1,4 +1,4 @@
-"""Tests of what waits to be judged."""
+"""Tests of what waits to be evaluated."""
 
 from exporter.collector.inventory import Change
 from exporter.rules.backlog import Backlog, Scope
@@ -14,7 +14,7 @@ def _taken(backlog: Backlog) -> list[tuple[str, Scope]]:
 
 
 def test_changes_come_before_reviews() -> None:
-    """Tasks that changed are judged first, whenever they came, and in full."""
+    """Tasks that changed are evaluated first, whenever they came, and in full."""
     backlog = Backlog()
     backlog.review(["a", "b"], Scope.TIME)
     backlog.add_changes([Change(before=None, after=make_task("c", 1, PLAIN))])
@@ -53,7 +53,7 @@ def test_a_review_stands_for_smaller_ones() -> None:
 
 
 def test_nothing_is_no_work() -> None:
-    """Empty changes and reviews leave nothing to be judged."""
+    """Empty changes and reviews leave nothing to be evaluated."""
     backlog = Backlog()
     backlog.add_changes([])
     backlog.add_changed([])

@@ -41,22 +41,22 @@ def of_task(**task: Any) -> Activation:
 def test_a_rule_has_one_outcome_for_a_task(task: dict[str, Any], verdict: Verdict) -> None:
     """Where `when` is false it does not apply; an absent field is neither pass nor violation."""
     compiled = compile_rule(rule("task.idle_timeout_seconds < 60", when='task.mix_mode == "mixed"'), LANGUAGE)
-    assert compiled.judge(of_task(**task)) == verdict
+    assert compiled.evaluate(of_task(**task)) == verdict
 
 
 def test_a_condition_without_value_is_an_error() -> None:
     """What can't be said about `when` can't be said about the rule."""
-    verdict = compile_rule(rule(when="task.users > 1"), LANGUAGE).judge(of_task())
+    verdict = compile_rule(rule(when="task.users > 1"), LANGUAGE).evaluate(of_task())
     assert (verdict.outcome, verdict.reason) == (Outcome.ERROR, 'Key not found in map : "users": guard it with has()')
 
 
 def test_a_rule_without_condition_always_applies() -> None:
     """An empty `when` leaves no task out."""
-    assert compile_rule(rule("task.audio_only"), LANGUAGE).judge(of_task()).outcome is Outcome.VIOLATION
+    assert compile_rule(rule("task.audio_only"), LANGUAGE).evaluate(of_task()).outcome is Outcome.VIOLATION
 
 
 def test_all_mistakes_of_a_rule_are_raised_at_once() -> None:
-    """Each is named with the key that it stands in."""
+    """Each is named with the key that it is in."""
     broken = rule("task.x", when="tsk.y", message="1")
     with pytest.raises(RuleError, match=r"^when: 1:4: undeclared reference") as raised:
         compile_rule(broken, LANGUAGE)
@@ -105,7 +105,7 @@ def test_an_exemption_without_end_holds_for_good() -> None:
 
 
 def test_people_read_the_message_or_the_title() -> None:
-    """A message is one line of bounded length; where it has no value the title stands, with the reason."""
+    """A message is one line of bounded length; where it has no value the title is, with the reason."""
     texts = {
         "": "As agreed",
         r'"at\n " + string(task.users)': "at 2",
@@ -121,7 +121,7 @@ def test_a_number_of_tasks_is_within_its_bounds_or_not(least: int | None, most: 
     """Both bounds belong to what is expected; a missing one bounds nothing."""
     is_fine = (least is None or least <= tasks) and (most is None or tasks <= most)
     counted = TaskCountRule(rule(), least, most)
-    assert counted.judge(tasks) == Verdict(Outcome.PASS if is_fine else Outcome.VIOLATION)
+    assert counted.evaluate(tasks) == Verdict(Outcome.PASS if is_fine else Outcome.VIOLATION)
 
 
 def test_a_wrong_number_of_tasks_is_told_with_what_was_expected() -> None:

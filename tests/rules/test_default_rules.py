@@ -35,7 +35,7 @@ INFO = {"idle-timeout-missing", "everyone-mixed", "audio-only-with-video-setting
 
 @each_rule
 def test_its_own_tests_pass(rule: CompiledRule) -> None:
-    """Each test that stands beside the rule comes out as it says."""
+    """Each test that is beside the rule comes out as it says."""
     assert [result for result in run_cases(rule, LANGUAGE) if not result.passed] == []
 
 
@@ -193,4 +193,4 @@ def activation_of(given: Mapping[str, object]) -> Activation:
 
 def judged(rule: CompiledRule, activation: Activation) -> Outcome:
     """Return what comes of a rule."""
-    return rule.judge(activation).outcome
+    return rule.evaluate(activation).outcome

@@ -105,7 +105,7 @@ def test_the_end_of_a_violation_has_a_reason(mode: str, idle: int | None, why: R
 
 
 def test_a_scrape_between_two_changes_sees_one_moment() -> None:
-    """Few changes are judged at once: the report is that of the tasks when `collected()` returns, with no callback."""
+    """Few changes are evaluated immediately: the report is up to date when `collected()` returns, with no callback."""
     world = _judged()
     revision = _revision(world)
     world.put("d", mix_mode="single")
@@ -127,7 +127,7 @@ def test_a_report_stays_while_nothing_differs() -> None:
 
 
 async def test_many_tasks_are_judged_in_slices() -> None:
-    """Many changes are noted alone; the last complete report stays until all are judged, and then it is told."""
+    """Many changes are noted alone; the last complete report stays until all are evaluated, and then it is told."""
     world = _judged()
     before = world.policy.report(LIVE)
     world.clock.per_look = 0.001
@@ -182,7 +182,7 @@ async def test_the_event_loop_gets_its_turn_between_costly_rules(number: int, ex
 
 
 async def test_apps_take_turns() -> None:
-    """While a big app is judged, a small one does not wait for it."""
+    """While a big app is evaluated, a small one does not wait for it."""
     world = PolicyWorld(MIXED, apps=(LIVE, OTHER))
     world.clock.per_look = 0.001
     for number in range(5 * AT_ONCE):
@@ -332,7 +332,7 @@ async def test_new_rules_are_left_out_until_all_tasks_are_judged() -> None:
     assert world.report("short").unevaluable == 2 * AT_ONCE + 1
 
 
-def test_tasks_that_are_read_anew_keep_their_age() -> None:
+def test_tasks_that_are_read_again_keep_their_age() -> None:
     """Another inventory's findings wait for its baseline: what still violates is as old as it was."""
     world = _judged()
     world.replace_inventory()

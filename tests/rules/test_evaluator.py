@@ -85,7 +85,7 @@ def test_another_configuration_or_number_is_judged_anew() -> None:
 
 
 def test_apps_with_the_same_rules_share_what_is_remembered() -> None:
-    """A configuration is judged once for all apps, but for rules that name the app, and for other rules."""
+    """A configuration is evaluated once for all apps, but for rules that name the app, and for other rules."""
     shared = SharedEvaluations(LANGUAGE)
     evaluators = [_evaluator([CONFIGURED, OF_APP], app, shared) for app in ("live", "other")]
     for evaluator, app_id in zip(evaluators, ("live", "other"), strict=True):
@@ -94,7 +94,7 @@ def test_apps_with_the_same_rules_share_what_is_remembered() -> None:
 
 
 def test_what_is_remembered_survives_another_list_of_the_same_rules() -> None:
-    """Whoever judges by the same expressions goes on with what was found, whatever else of the rules differs."""
+    """Whoever evaluates by the same expressions goes on with what was found, whatever else of the rules differs."""
     shared = SharedEvaluations(LANGUAGE)
     before = _evaluator([CONFIGURED], shared=shared)
     _judge(before, _subject("a"))

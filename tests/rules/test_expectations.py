@@ -138,7 +138,7 @@ def test_a_message_says_what_is_so_and_what_was_expected(
 ) -> None:
     """The values of the task and of the configuration are shown as they are written."""
     rule, expect = rule_of(**expected)
-    assert rule.judge(activation(expect, **task)).outcome is Outcome.VIOLATION
+    assert rule.evaluate(activation(expect, **task)).outcome is Outcome.VIOLATION
     assert rule.text_for(activation(expect, **task)) == text
 
 
@@ -167,7 +167,7 @@ def test_the_number_of_tasks_is_a_rule_of_its_own() -> None:
     count = RULES.of(Expect(tasks=Range(least=1.0, most=40.0))).count
     assert count is not None
     assert (count.least, count.most, count.rule.expect) == (1, 40, "tasks >= 1 && tasks <= 40")
-    assert count.judge(0).outcome is Outcome.VIOLATION
+    assert count.evaluate(0).outcome is Outcome.VIOLATION
 
 
 def test_lists_have_a_longest_length() -> None:
@@ -183,8 +183,8 @@ def test_lists_have_a_longest_length() -> None:
 def test_any_value_is_only_a_value(value: str) -> None:
     """Whatever text an owner writes equals itself alone."""
     rule, expect = rule_of(region=(value,))
-    assert rule.judge(activation(expect, region=value)).outcome is Outcome.PASS
-    assert rule.judge(activation(expect, region=f"{value}x")).outcome is Outcome.VIOLATION
+    assert rule.evaluate(activation(expect, region=value)).outcome is Outcome.PASS
+    assert rule.evaluate(activation(expect, region=f"{value}x")).outcome is Outcome.VIOLATION
 
 
 @given(st.text(st.characters(exclude_categories=["Lu", "Lt", "Cs"], exclude_characters="*?"), max_size=20))

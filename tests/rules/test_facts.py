@@ -123,7 +123,7 @@ def test_hosts_that_are_not_on_the_internet(hosts: str, private: bool) -> None:
 
 
 def test_facts_of_a_whole_task() -> None:
-    """Every part of a task stands where a rule looks for it."""
+    """Every part of a task is where a rule looks for it."""
     task = facts(
         configuration(
             region="CN-Shanghai",
@@ -264,7 +264,7 @@ def test_an_empty_case_is_an_empty_mixed_task() -> None:
 
 
 def test_a_case_with_urls_has_a_field_that_they_stand_in() -> None:
-    """Outputs stand in MultiStreamURL unless the test says otherwise."""
+    """Outputs are in MultiStreamURL unless the test says otherwise."""
     outputs = [{"host": "a.example.com"}]
     assert facts_of_case({"outputs": outputs})["has_multi_stream_url"] is True
     with_stream_url = facts_of_case({"outputs": outputs, "has_stream_url": True})

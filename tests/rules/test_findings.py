@@ -24,7 +24,7 @@ def _text(rule: AnyRule) -> str:
 
 
 def _ledger() -> tuple[Ledger, Told]:
-    """Return a ledger of two rules, whose outcomes stand in the other order, and what it tells."""
+    """Return a ledger of two rules, whose outcomes are in the other order, and what it tells."""
     told = Told([], [], [], [])
     ledger = Ledger(LIVE, told)
     assert ledger.set_rules([TWO, ONE], None, order=[ONE, TWO]) == [None, None]
@@ -84,7 +84,7 @@ def test_other_rules_take_over_what_stays() -> None:
 
 
 def test_saved_ages_are_kept_until_the_baseline() -> None:
-    """What was saved is saved again before anything was judged, and never lies in the future."""
+    """What was saved is saved again before anything was evaluated, and never lies in the future."""
     ledger, _ = _ledger()
     saved = (SavedFindings(ONE.rule.version, {"a": 3.0, "b": 99.0, "gone": 4.0}), SavedFindings(("else",), {"a": 1.0}))
     ledger.restore(saved)
@@ -96,7 +96,7 @@ def test_saved_ages_are_kept_until_the_baseline() -> None:
 
 
 def test_saved_ages_are_forgotten_with_the_baseline() -> None:
-    """A rule that goes and comes back begins anew: what it found before the process started is long past."""
+    """A rule that goes and comes back begins again: what it found before the process started is long past."""
     ledger, _ = _ledger()
     ledger.restore((SavedFindings(ONE.rule.version, {"a": 3.0}),))
     before = _record(ledger, "a", nothing_known(2), PASS, VIOLATION)

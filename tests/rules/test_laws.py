@@ -1,4 +1,4 @@
-"""Laws of findings: whatever happens, they are those that judging everything from nothing gives."""
+"""Laws of findings: whatever happens, they are those that evaluating everything from nothing gives."""
 
 import asyncio
 from collections import Counter
@@ -98,7 +98,7 @@ class Story:
         """Put the rules in force for the apps."""
         self.world.apply(*self.rules, expectations=EXPECTATIONS if self.expected else None, max_examples=7)
 
-    def read_anew(self, app: AppKey) -> None:
+    def read_again(self, app: AppKey) -> None:
         """Let an app's tasks be read from nothing."""
         self.world.replace_inventory(app)
         self.reload()
@@ -113,8 +113,8 @@ class Story:
         self.world.replace_inventory(app)
         self.reload()
 
-    def judge_a_slice(self) -> None:
-        """Judge for as long as a slice takes."""
+    def evaluate_a_slice(self) -> None:
+        """Evaluate for as long as a slice takes."""
         self.world.policy._work()
 
     def be_slow(self) -> None:
@@ -136,7 +136,7 @@ class Story:
         self._baselines = {key: count for key, count in self._baselines.items() if key in current}
 
     async def end(self) -> None:
-        """Let data be there, time pass, and everything be judged; hold that against judging from nothing."""
+        """Let data be there, time pass, and everything be evaluated; hold that against evaluating from nothing."""
         self.world.collect_all()
         await self.world.settle()
         self.check()
@@ -180,7 +180,7 @@ class Story:
 
 
 def from_nothing(story: Story, app: AppKey) -> Found:
-    """Judge all tasks of an app, one by one, by nothing but what a rule says."""
+    """Evaluate all tasks of an app, one by one, by nothing but what a rule says."""
     world = story.world
     holders = Counter(
         digest
@@ -199,7 +199,7 @@ def from_nothing(story: Story, app: AppKey) -> Found:
             shared_outputs=lambda task: sum(holders[digest] > 1 for digest in task.output_digests),
             language=LANGUAGE,
         )
-        judged = each.judge(subject.activation(each.uses)).outcome
+        judged = each.evaluate(subject.activation(each.uses)).outcome
         is_exempt = judged is Outcome.VIOLATION and each.exempts(subject.task_id, now)
         return Outcome.EXEMPT if is_exempt else judged
 
@@ -242,9 +242,9 @@ _steps = st.one_of(
     st.tuples(st.just("advance"), st.sampled_from([1.0, 30.0, 61.0])),
     st.tuples(st.just("set_wall_clock"), st.sampled_from([NOON - 1000, ENDS_AT - 1.0, ENDS_AT, ENDS_AT + 1.0])),
     st.tuples(st.just("apply"), st.lists(st.sampled_from(tuple(RULES)), unique=True), st.booleans()),
-    st.tuples(st.just("read_anew"), _apps),
+    st.tuples(st.just("read_again"), _apps),
     st.tuples(st.just("drop"), _apps),
-    st.just(("judge_a_slice",)),
+    st.just(("evaluate_a_slice",)),
     st.just(("be_slow",)),
 )
 
@@ -252,7 +252,7 @@ _steps = st.one_of(
 @settings(max_examples=examples(120), report_multiple_bugs=False)
 @given(st.lists(_steps, max_size=30))
 def test_by_change_equals_from_nothing(steps: list[tuple[Any, ...]]) -> None:
-    """After any tasks, reloads, outages and clocks, findings are those of judging everything once.
+    """After any tasks, reloads, outages and clocks, findings are those of evaluating everything once.
 
     At any moment meanwhile, what is open is what was at the baseline, plus opened, minus resolved, and the outcomes
     of each rule add up to the same number of tasks.

@@ -64,7 +64,7 @@ def test_a_good_file_is_accepted(path: Path, language: Language) -> None:
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
 def test_a_bad_file_has_exactly_these_mistakes(path: Path, language: Language) -> None:
-    """A bad file is refused with the very lines that stand beside it."""
+    """A bad file is refused with the very lines that are beside it."""
     with pytest.raises(ConfigError) as caught:
         compiled(path.read_text(encoding="utf-8"), path.name, language)
     assert f"{caught.value}\n" == path.with_suffix(".txt").read_text(encoding="utf-8")
@@ -78,7 +78,7 @@ def test_what_yaml_reads_as_its_own_is_told_to_need_quotes(path: Path) -> None:
 
 
 def test_every_key_is_heeded() -> None:
-    """Each key of a file stands in its rule."""
+    """Each key of a file is in its rule."""
     rule = rule_of(HERE / "good" / "everything.yml", "video-bitrate-agreed")
     assert rule == Rule(
         name="video-bitrate-agreed",
@@ -144,7 +144,7 @@ def test_every_variable_can_stand_in_a_case() -> None:
 
 
 def test_every_part_of_a_rule_can_stand_in_a_file() -> None:
-    """A rule's keys are its parts but for where it stands, and its severities those that a switch can give."""
+    """A rule's keys are its parts but for where it is, and its severities those that a switch can give."""
     assert {*WrittenRule.model_fields, "source"} == set(Rule.__struct_fields__)
     assert tuple(Severity) == SEVERITY_NAMES
 
@@ -229,14 +229,14 @@ def accepts_or_refuses(text: str, language: Language) -> None:
 @given(text=TEXTS)
 @settings(max_examples=examples(300))
 def test_any_text_is_accepted_or_refused(language: Language, text: str) -> None:
-    """Whatever text stands in a rule file, nothing but ConfigError is raised."""
+    """Whatever text is in a rule file, nothing but ConfigError is raised."""
     accepts_or_refuses(text, language)
 
 
 @given(rules=st.one_of(VALUES, st.lists(RULES, max_size=3)), style=st.sampled_from([None, "'", '"', "|", ">"]))
 @settings(max_examples=examples(300))
 def test_any_rules_are_accepted_or_refused(language: Language, rules: object, style: str | None) -> None:
-    """Whatever stands in a rule, in whatever style of YAML, nothing but ConfigError is raised."""
+    """Whatever is in a rule, in whatever style of YAML, nothing but ConfigError is raised."""
     accepts_or_refuses(yaml.safe_dump({"rules": rules}, default_style=style, allow_unicode=True), language)
 
 

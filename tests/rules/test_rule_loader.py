@@ -124,7 +124,7 @@ def test_one_file_can_be_of_apps_and_then_of_rules_in_vain(directory: Path) -> N
 
 @pytest.mark.usefixtures("directory")
 def test_expectations_are_in_force() -> None:
-    """What is expected of an app is held against its tasks."""
+    """What is expected of an app is checked against its tasks."""
     accounts = "accounts: [{name: a, apps: [{id: live, expect: {region: [cn-shanghai], tasks: {max: 3}}}]}]\n"
     rules = load_text("{default_rules: false}", accounts).rule_set.of_app("a", "live")
     assert [rule.rule.name for rule in rules.rules] == ["expect-region"]

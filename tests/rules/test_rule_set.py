@@ -80,7 +80,7 @@ def test_a_severity_is_replaced_by_name(language: Language) -> None:
 
 
 def test_an_app_has_the_rules_that_apply_to_it_and_what_is_expected_of_it(language: Language) -> None:
-    """Rules for other apps are left out; what is expected of the app stands last, its number of tasks apart."""
+    """Rules for other apps are left out; what is expected of the app is last, its number of tasks apart."""
     rules = put_together(language, Policy(default_rules=False), App(id="live-1", expect=EXPECT), App(id="other"))
     live, other = rules.of_app("a", "live-1"), rules.of_app("a", "other")
     assert names(live.rules) == ["all-apps", "live-apps", "expect-region", "expect-mix-mode"]

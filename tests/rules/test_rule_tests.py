@@ -1,4 +1,4 @@
-"""Tests of running the cases that stand beside rules."""
+"""Tests of running the cases that are beside rules."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -122,7 +122,7 @@ def test_exemptions_end_when_the_case_is_late_enough(language: Language, now: da
 def test_a_rule_does_not_apply_to_an_app_that_it_is_not_for(
     language: Language, given: Mapping[str, Any], outcome: Outcome
 ) -> None:
-    """An app that the case names is held against the rule's patterns; one that it leaves out is meant."""
+    """An app that the case names is checked against the rule's patterns; one that it leaves out is meant."""
     assert _result(language, given, outcome, expect="false", apps=("live-*",)).passed
 
 

@@ -170,7 +170,7 @@ async def test_a_wrong_sum_is_found_and_mended() -> None:
 
 
 async def test_changes_during_the_comparison_are_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is collected while the sums are made anew counts in both, whenever the thread is done."""
+    """What is collected while the sums are recomputed counts in both, whenever the thread is done."""
     shown = Shown()
     shown.collect(1, 2, 3)
     go_on = asyncio.Event()

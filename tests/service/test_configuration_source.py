@@ -72,7 +72,7 @@ def test_a_file_that_comes_changes_or_goes_is_noticed(pattern: str, file: str, t
 
 
 def test_a_file_that_is_named_is_followed_in_a_directory_with_odd_characters(tmp_path: Path) -> None:
-    """A name without a pattern is looked for as it is, wherever it stands."""
+    """A name without a pattern is looked for as it is, wherever it is."""
     directory = tmp_path / "team [a] *"
     _replace(directory / "apps.yml", "- id: app-2\n")
     source = _source(directory, "apps.yml")

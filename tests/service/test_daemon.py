@@ -140,7 +140,7 @@ async def test_it_is_ready_when_every_app_has_finished_an_attempt(simulator: Sim
 
 
 async def test_it_is_ready_after_a_minute_whatever_the_service_does() -> None:
-    """A service that never answers does not keep it from being ready for ever, and never makes it unhealthy."""
+    """A service that never answers does not keep it from being ready forever, and never makes it unhealthy."""
     async with simulated(faults=["hang"], longest_hang_seconds=5) as hanging, started(hanging.config("app-1")) as one:
         answer = await one.ask("/-/ready")
         assert (answer.status, answer.text) == (503, "1 of 1 apps wait for their first sweep\n")

@@ -136,8 +136,8 @@ async def test_a_turn_that_runs_on_cannot_bring_a_removed_app_back() -> None:
         assert 'app_id="app-2"' not in watched.text
 
 
-async def test_an_account_that_moves_in_the_middle_of_a_sweep_is_read_anew(caplog: pytest.LogCaptureFixture) -> None:
-    """At another endpoint an account's apps start anew; the sweep that was under way harms nothing and is not told."""
+async def test_an_account_that_moves_in_the_middle_of_a_sweep_is_read_again(caplog: pytest.LogCaptureFixture) -> None:
+    """At another endpoint an account's apps start again; the sweep that was under way harms nothing and is not told."""
     async with simulated(faults=["slow"]) as slow, simulated() as other, watching() as watched:
         await watched.apply(slow.config("app-1"))
         await until(lambda: slow.service.statistics.by_app["app-1"] > 0)

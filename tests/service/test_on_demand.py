@@ -135,7 +135,7 @@ async def test_without_changes_there_is_no_difference() -> None:
 
 
 async def test_retries_are_told() -> None:
-    """A request that fails and is sent again stands there twice, with the reason of the first."""
+    """A request that fails and is sent again is there twice, with the reason of the first."""
     async with scene(faults=[Fault("internal_error", count=1)]) as played:
         told = await played.read()
     assert told.state is State.OK

@@ -148,7 +148,7 @@ async def test_withdrawn_data_goes_and_comes_back_whole(series: TaskSeries) -> N
 
 
 async def test_a_forgotten_app_leaves_nothing_behind(series: TaskSeries) -> None:
-    """An app that is removed takes its series with it; one of the same name begins anew."""
+    """An app that is removed takes its series with it; one of the same name begins again."""
     series.configure(ON)
     App(series).accept(["task-1"])
     await series.publish()

@@ -27,7 +27,7 @@ def _with(config: Config, per_task: PerTask) -> Config:
 
 
 async def _until_tasks(one: Started, number: int) -> str:
-    """Wait until so many tasks have series; return the exposition."""
+    """Wait until this many tasks have series; return the exposition."""
 
     async def are_there() -> bool:
         return (await one.ask("/metrics/tasks")).text.count("\nrtcmpu_task_info{") == number
@@ -37,7 +37,7 @@ async def _until_tasks(one: Started, number: int) -> str:
 
 
 async def test_series_about_tasks_are_switched_by_a_reload(simulator: Simulated) -> None:
-    """They come and go with the setting, in both directions and without the apps being read anew for it."""
+    """They come and go with the setting, in both directions and without the apps being read again for it."""
     config = simulator.config("app-1", "app-2")
     async with started(config) as one:
         await one.until_data_of("app-1", "app-2")

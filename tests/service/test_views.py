@@ -32,7 +32,7 @@ BITRATES = {"t-high": 5000, "t-load": 6000, "t-low": 1000, "t-none": None}
 
 
 class StandingClock:
-    """A clock that stands still."""
+    """A clock that does not move."""
 
     def now(self) -> float:
         """Return the moment of the tests."""
@@ -210,7 +210,7 @@ def test_rules_have_totals_over_all_apps() -> None:
 
 
 def test_rules_that_are_off_are_listed_with_why() -> None:
-    """They have no numbers; one of the same name that is in force stands in their place."""
+    """They have no numbers; one of the same name that is in force is in their place."""
     shown = Shown()
     off = next(rule for rule in shown.view.rules() if rule.why_off is not None)
     assert (off.rule.name, off.why_off, off.totals) == (
@@ -250,7 +250,7 @@ def test_an_app_that_is_unknown_to_the_policy_has_no_findings(kind: FindingKind)
 def test_one_task_has_what_came_of_each_rule(
     task_id: str, outcome: Outcome, since: float | None, detail: FindingDetail
 ) -> None:
-    """Each rule about tasks stands there with its outcome, age and words; rules about the app do not."""
+    """Each rule about tasks is there with its outcome, age and words; rules about the app do not."""
     (finding,) = Shown().view.of_task(("prod", "live"), task_id)
     assert (finding.rule.name, finding.outcome, finding.since) == ("video-bitrate-agreed", outcome, since)
     assert finding.detail == detail

@@ -1,4 +1,4 @@
-"""What the simulator's tests share: a small fleet, a clock that stands still, and a signer of their own."""
+"""What the simulator's tests share: a small fleet, a clock that does not move, and a signer of their own."""
 
 import hashlib
 import hmac

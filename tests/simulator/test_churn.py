@@ -91,7 +91,7 @@ def test_each_kind_does_what_it_says(fleet: Fleet, events: list[Event], name: st
 
 
 def test_bursts_happen_at_once(fleet: Fleet, events: list[Event]) -> None:
-    """So many updates, deletions, or deletions and creations at one moment, in one app."""
+    """This many updates, deletions, or deletions and creations at one moment, in one app."""
     changes = churn(fleet)
     changes.burst("update", "large", 50, START + 1)
     assert len({event.task_id for event in events}) == 50

@@ -87,7 +87,7 @@ def test_refusals_have_their_code_and_status(name: str) -> None:
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_only_some_say_how_long_to_wait(name: str) -> None:
-    """The wait stands in milliseconds in a header, where the fault's name says so."""
+    """The wait is in milliseconds in a header, where the fault's name says so."""
     headers = answer(name).headers
     assert headers.get("x-acs-retry-after") == ("2000" if name.endswith("_wait") else None)
     assert ("TimeLeft:2000" in headers.get("x-ratelimit-user-api", "")) == (name == "throttled_user_api")

@@ -10,7 +10,7 @@ from tests.simulator.support import ManualClock
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """A clock that stands still."""
+    """A clock that does not move."""
     return ManualClock()
 
 

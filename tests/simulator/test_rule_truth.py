@@ -282,7 +282,7 @@ def test_any_value_in_one_place(path: str) -> None:
 )
 @settings(max_examples=examples(150))
 def test_any_values_in_any_places(changes: list[tuple[str, Any]]) -> None:
-    """Whatever text or number stands in whichever place, objects and lists among them, rules and truth agree."""
+    """Whatever text or number is in whichever place, objects and lists among them, rules and truth agree."""
     body = merged(ordinary(), {"SingleSubParams": SCREEN, "StreamURL": "rtmp://s.example.com/a"})
     for path, value in changes:
         try:

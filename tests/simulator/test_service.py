@@ -28,7 +28,7 @@ from tests.simulator.support import (
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """A clock that stands still."""
+    """A clock that does not move."""
     return ManualClock()
 
 

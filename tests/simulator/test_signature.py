@@ -122,7 +122,7 @@ def test_a_nonce_is_used_once() -> None:
 
 
 def test_nonces_are_forgotten_when_their_dates_are_too_old() -> None:
-    """The memory of nonces does not grow for ever."""
+    """The memory of nonces does not grow forever."""
     verifier = Verifier({"key-id": ACCOUNT})
     for hour in range(3):
         verifier.verify(signed(page_query(), date=START + 3600 * hour), START + 3600 * hour)

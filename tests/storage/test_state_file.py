@@ -104,7 +104,7 @@ def test_equal_configurations_are_saved_once() -> None:
 
 @given(st.binary(max_size=300))
 def test_what_is_no_state_file_is_refused(data: bytes) -> None:
-    """Whatever stands in a file, it is refused with a reason, not taken for a state."""
+    """Whatever is in a file, it is refused with a reason, not taken for a state."""
     with pytest.raises(StateFileError, match=r"no state file|another version|damaged"):
         state_file.decode(data)
 

@@ -157,7 +157,7 @@ def test_data_that_is_too_old_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_data_from_the_future_is_not_shown(tmp_path: Path) -> None:
-    """A clock that was set back must not make old data look young for ever."""
+    """A clock that was set back must not make old data look young forever."""
 
     async def scenario(clock: VirtualClock) -> None:
         moving_list = MovingList(tasks=3)

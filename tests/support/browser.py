@@ -35,7 +35,7 @@ class Opened(NamedTuple):
         return self.page
 
     def barriers(self) -> list[str]:
-        """Return what axe finds wrong with the page as it stands: one line for each kind."""
+        """Return what axe finds wrong with the page as it is: one line for each kind."""
         found = Axe().run(self.page).response["violations"]
         return [f"{one['id']}: {one['nodes'][0]['html']} ({one['nodes'][0]['failureSummary']})" for one in found]
 

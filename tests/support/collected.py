@@ -1,4 +1,4 @@
-"""What a running exporter says about its own collection, held against the service that it reads."""
+"""What a running exporter says about its own collection, checked against the service that it reads."""
 
 import re
 from collections import Counter
@@ -16,7 +16,7 @@ ListedTasks: TypeAlias = Mapping[str, Sequence[tuple[Mapping[str, str], float]]]
 
 
 class Collection(Struct, frozen=True):
-    """How it stands with the collection of all apps at one moment."""
+    """The state of the collection of all apps at one moment."""
 
     updates: int
     """That ended well, since the start."""
@@ -61,5 +61,5 @@ def assert_tasks_are(url: str, listed: ListedTasks) -> None:
 
 
 def _sum(numbers: Iterable[str]) -> int:
-    """Add numbers as they stand in an exposition."""
+    """Add numbers as they are in an exposition."""
     return int(sum(map(float, numbers)))

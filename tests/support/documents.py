@@ -1,4 +1,4 @@
-"""The documents for people: their fenced blocks, their links, and what else can be held against the program."""
+"""The documents for people: their fenced blocks, their links, and what else can be checked against the program."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ def prose(path: Path) -> str:
 
 
 def inline_code(path: Path) -> list[str]:
-    """Return what stands between back-quotes in the prose of a document."""
+    """Return what is between back-quotes in the prose of a document."""
     return re.findall(r"`([^`\n]+)`", prose(path))
 
 

@@ -21,7 +21,7 @@ KEY = Credentials(access_key_id="id", access_key_secret=Secret("secret"))
 
 @dataclass
 class FakeService:
-    """Answers with `answers` in turn, the last one for ever; remembers the requests."""
+    """Answers with `answers` in turn, the last one forever; remembers the requests."""
 
     answers: list[Answer]
     requests: list[web.BaseRequest] = field(default_factory=list)

@@ -10,7 +10,7 @@ from tests.support.rows import changed, example_row, leaf_paths
 
 MARK = "hostile"
 PRODUCT = str(7919 * 7907)
-"""What stands where a template was evaluated."""
+"""What is where a template was evaluated."""
 LONGEST_TASK_ID = 200
 HOSTILE = {
     "line ends": f"{MARK}\r\nrtcmpu_up 1\nts=2026-01-01T00:00:00Z level=error msg=forged",
@@ -88,7 +88,7 @@ def _named(text: str, app_id: str) -> dict[str, Any]:
 
 
 def _at(row: Any, path: str) -> Any:
-    """Return what stands at a path."""
+    """Return what is at a path."""
     for step in path.split("."):
         row = row[int(step)] if step.isdigit() else row[step]
     return row

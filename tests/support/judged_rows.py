@@ -43,7 +43,7 @@ def judge_rows(
                 {"task": facts(task.configuration), "shared_outputs": _shared_outputs(task, users), "app": app}
             )
             for rule in rules:
-                judged[app_id][rule.rule.name][task.task_id] = rule.judge(activation).outcome
+                judged[app_id][rule.rule.name][task.task_id] = rule.evaluate(activation).outcome
     return judged
 
 

@@ -34,7 +34,7 @@ _COUNTER = struct.Struct("q")
 
 
 def main(file: str, times: str, seed: str) -> None:
-    """Kill so many writers of a file."""
+    """Kill this many writers of a file."""
     sys.stdout.write(json.dumps(kill_writers(Path(file), int(times), random.Random(seed))) + "\n")  # noqa: S311
 
 

@@ -24,14 +24,14 @@ INTERVAL_SECONDS = 1.0
 SWEEP_INTERVAL_SECONDS = 20.0
 """As configured; stretched where the budget does not suffice."""
 BASELINE_SECONDS = 600.0
-"""Within so many seconds a first sweep is accepted where the list can be read."""
+"""Within this many seconds a first sweep is accepted where the list can be read."""
 STALE_AFTER_SECONDS = 600.0
 CHURN_INTERVALS = 8
-"""So many sweep intervals the list changes."""
+"""This many sweep intervals the list changes."""
 SETTLING_SWEEPS = 4
-"""So many sweeps are accepted while it is at rest, though the service still answers as it does."""
+"""This many sweeps are accepted while it is at rest, though the service still answers as it does."""
 LONGEST_SETTLING_INTERVALS = 60
-"""Within so many sweep intervals at rest all deleted tasks have to be gone."""
+"""Within this many sweep intervals at rest all deleted tasks have to be gone."""
 
 
 class Enemy(NamedTuple):
@@ -53,7 +53,7 @@ class Enemy(NamedTuple):
     ends: frozenset[State] = frozenset({State.OK})
     """In one of these states it ends; where it is `ok`, all is shown as it is."""
     grace_intervals: int = 0
-    """So many sweep intervals after the first sweep until what is wrong has left traces that are recognised."""
+    """This many sweep intervals after the first sweep until what is wrong has left traces that are recognised."""
 
 
 def _deleted(number: int) -> Callable[[World], None]:

@@ -30,7 +30,7 @@ class MovingList:
     """Tasks in the order of the list: newest update first. New ones are `task-0`, `task-1` and so on.
 
     Args:
-        tasks: so many are there at first; `task-0` is the oldest.
+        tasks: this many are there at first; `task-0` is the oldest.
     """
 
     def __init__(self, tasks: int = 0) -> None:

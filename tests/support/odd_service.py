@@ -70,7 +70,7 @@ class Odd:
     """None: as documented."""
     tasks: int = 60
     deleted: int = 0
-    """So many of its tasks, from the middle of the list, are really deleted as it becomes odd."""
+    """This many of its tasks, from the middle of the list, are really deleted as it becomes odd."""
     states: frozenset[str] = OUTCOME_IS_OK
     """In which state the app is after a while."""
     may_keep_deleted: bool = False

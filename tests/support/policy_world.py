@@ -1,4 +1,4 @@
-"""Apps whose tasks are judged, on a clock that stands still until it is set."""
+"""Apps whose tasks are evaluated, on a clock that is still until it is set."""
 
 import asyncio
 from collections.abc import Sequence
@@ -129,7 +129,7 @@ class PolicyWorld:
         self._pending.pop(app, None)
 
     async def settle(self) -> None:
-        """Let everything be judged."""
+        """Let everything be evaluated."""
         await self.policy.settle()
 
     def report(self, rule: str, app: AppKey = LIVE) -> RuleReport:

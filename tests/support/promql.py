@@ -1,4 +1,4 @@
-"""What stands in a PromQL expression: its selectors with what surrounds them, and the labels that it names."""
+"""What is in a PromQL expression: its selectors with what surrounds them, and the labels that it names."""
 
 from typing import NamedTuple
 

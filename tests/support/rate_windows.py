@@ -36,7 +36,7 @@ def refused_by_sliding_window(arrivals: Iterable[float], limit: int) -> int:
 
 
 def refused_by_fixed_window(arrivals: Iterable[float], limit: int) -> int:
-    """Count what a service refuses that starts to count anew with each second of its clock."""
+    """Count what a service refuses that starts to count again with each second of its clock."""
     refused = 0
     second, accepted = -1, 0
     for arrival in sorted(arrivals):
@@ -70,7 +70,7 @@ REFUSED_BY = {
 
 
 def most_in_any_window(arrivals: Iterable[float], seconds: float = 1.0) -> int:
-    """Return the largest number of arrivals within any half-open window of so many seconds."""
+    """Return the largest number of arrivals within any half-open window of this many seconds."""
     times = sorted(arrivals)
     return max((bisect_left(times, start + seconds) - place for place, start in enumerate(times)), default=0)
 

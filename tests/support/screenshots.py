@@ -1,4 +1,4 @@
-"""Makes the screenshots of `docs/images` anew, of the demonstration: `python -m tests.support.screenshots`."""
+"""Makes the screenshots of `docs/images` again, of the demonstration: `python -m tests.support.screenshots`."""
 
 import tempfile
 import time

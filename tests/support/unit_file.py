@@ -13,7 +13,7 @@ ENVIRONMENT: Final = UNITS / "rtcmpu-exporter.default"
 
 
 def settings(path: Path) -> dict[str, list[str]]:
-    """Return all values of each setting of a unit, in order, whatever section they stand in."""
+    """Return all values of each setting of a unit, in order, whatever section they are in."""
     found: dict[str, list[str]] = {}
     for name, value in re.findall(r"^(\w+)=(.*)$", path.read_text(), re.MULTILINE):
         found.setdefault(name, []).append(value)
@@ -21,7 +21,7 @@ def settings(path: Path) -> dict[str, list[str]]:
 
 
 def setting(path: Path, name: str) -> str:
-    """Return the value of a setting that stands there once."""
+    """Return the value of a setting that is there once."""
     (value,) = settings(path)[name]
     return value
 

@@ -22,7 +22,7 @@ WALL_CLOCK_START = 1_700_000_000.0
 
 
 class Deadlock(RuntimeError):  # noqa: N818 - what happened, not a kind of error to handle
-    """Every task waits for something that can't happen any more, or goes on for ever."""
+    """Every task waits for something that can't happen any more, or goes on forever."""
 
 
 class VirtualTimeLoop(asyncio.BaseEventLoop):

@@ -147,7 +147,7 @@ FULL = configuration(
 
 
 class FixedClock:
-    """A clock that stands still."""
+    """A clock that does not move."""
 
     def now(self) -> float:
         """Return the moment of the example statuses."""

@@ -116,7 +116,7 @@ async def test_a_silent_connection_ends() -> None:
 
 
 async def test_a_connection_is_kept_for_the_next_request() -> None:
-    """Between requests a client may be silent for longer than it may take for one, but not for ever."""
+    """Between requests a client may be silent for longer than it may take for one, but not forever."""
     limits = Limits(longest_head_seconds=LONG, longest_idle_seconds=3 * LONG)
     async with serving(hello, limits) as connect:
         connection = await connect()

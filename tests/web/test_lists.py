@@ -47,7 +47,7 @@ def test_a_page_is_a_part_of_the_whole_order(things: list[int], number: int, pag
 
 @pytest.mark.parametrize("number", [1, 7, 10**8])
 def test_many_runs_are_joined(number: int) -> None:
-    """More things than are looked at at once stand in one order."""
+    """More things than are looked at at once are in one order."""
     things = list(range(5 * AT_ONCE))
     random.Random(1).shuffle(things)  # noqa: S311 - no secret
     shown = page(things, number)

@@ -69,7 +69,7 @@ def test_the_outcome_is_read(outcome: FindingKind) -> None:
 
 @given(st.lists(ANY_TEXT, max_size=5))
 def test_a_cursor_holds_any_names(names: list[str]) -> None:
-    """What was put into a cursor comes out of it, and the cursor stands in a URL as it is."""
+    """What was put into a cursor comes out of it, and the cursor is in a URL as it is."""
     text = cursor_after(*names)
     assert all(character.isascii() and (character.isalnum() or character in "-_") for character in text)
     assert cursor(len(names)).read(text) == tuple(names)

@@ -1,4 +1,4 @@
-"""What stands before every answer: the rate limit, then the password; and the headers that every answer carries."""
+"""What comes before every answer: the rate limit, then the password; and the headers that every answer carries."""
 
 import secrets
 import ssl

@@ -33,7 +33,7 @@ class RequestRate(Struct, frozen=True):
     """How often requests are admitted."""
 
     interval_seconds: float  # between two requests; 0 or less: unlimited
-    burst: int  # requests at once after a pause; 0 or less: none ever
+    burst: int  # requests without delay after a pause; 0 or less: none ever
 
 
 class TokenBucket:

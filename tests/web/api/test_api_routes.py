@@ -75,7 +75,7 @@ async def test_a_page_of_tasks_is_bounded_in_size(client: Client, view: FakeView
 
 @pytest.mark.parametrize("task_id", ["task-1", "a/b", "..%2f", "a b?c#d", "\u4e3b\u202e", "{x}", "%"])
 async def test_a_task_of_any_name_is_found(client: Client, view: FakeView, task_id: str) -> None:
-    """What stands in a TaskId is escaped in the path and means nothing else there."""
+    """What is in a TaskId is escaped in the path and means nothing else there."""
     view.put([entry(task_id)])
     answer = await client.get(f"/api/v1/tasks/production/live-main/{quote(task_id, safe='')}")
     assert answer.status == 200

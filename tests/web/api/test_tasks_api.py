@@ -236,7 +236,7 @@ def test_a_task_of_very_many_parts_is_cut() -> None:
 
 
 def test_a_single_task_has_all_findings() -> None:
-    """Each rule that it was judged by says what has come of it; those that it violates are named once more."""
+    """Each rule that it was evaluated by says what has come of it; those that it violates are named once more."""
     findings = (
         TaskFinding(rule("passed"), Outcome.PASS, None, FindingDetail()),
         TaskFinding(rule("violated"), Outcome.VIOLATION, NOW, FindingDetail(message="too much")),

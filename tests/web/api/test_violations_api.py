@@ -85,7 +85,7 @@ def test_what_is_exempted_or_unevaluable_says_by_what() -> None:
 
 
 def test_frozen_findings_say_so() -> None:
-    """Findings of an app whose data is too old stand there as of the last good data, marked."""
+    """Findings of an app whose data is too old are there as of the last good data, marked."""
     items = violations_document(GROUPS, Query())["violations"]
     assert [item["account"] for item in items if not item["data_available"]] == ["another"]
 

@@ -1,4 +1,4 @@
-"""Pages over HTTP, and what stands on them."""
+"""Pages over HTTP, and what is on them."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ Client: TypeAlias = TestClient[web.Request, web.Application]
 
 
 class Page(HTMLParser):
-    """What stands on a page: its elements with attributes, and its text."""
+    """What is on a page: its elements with attributes, and its text."""
 
     def __init__(self, html: str, status: int = 200) -> None:
         super().__init__()

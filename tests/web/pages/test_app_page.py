@@ -45,7 +45,7 @@ async def test_it_says_how_the_app_stands_and_how_it_is_collected() -> None:
 
 
 async def test_violated_rules_lead_to_their_tasks() -> None:
-    """The severest stands first, with the number of its tasks; violations of other apps are none of this one."""
+    """The severest is first, with the number of its tasks; violations of other apps are none of this one."""
     view = view_of("t-1", "t-2")
     view.found = {
         FindingKind.VIOLATION: [
@@ -72,7 +72,7 @@ async def test_tasks_lead_to_their_pages() -> None:
 
 
 async def test_filters_are_kept_by_links_and_fields() -> None:
-    """What is asked for stands in the form, in the headings' links and in those to other pages."""
+    """What is asked for is in the form, in the headings' links and in those to other pages."""
     view = view_of(*(f"task-{number:03}" for number in range(120)))
     page = await page_of(view, PATH, {"task_id": "task", "mix_mode": "mixed", "sort": "changed", "page": "2"})
     fields = {field["name"]: field["value"] for field in page.all("input")}
@@ -182,7 +182,7 @@ def test_what_is_not_set_stands_last(sort: str, ascending: list[str]) -> None:
 
 
 def test_the_other_order_also_has_what_is_not_set_last() -> None:
-    """The largest idle timeout stands first, and tasks without one are still at the end."""
+    """The largest idle timeout is first, and tasks without one are still at the end."""
     assert names(Query(sort="idle", order="desc")) == ["t-3", "t-2", "t-1"]
 
 

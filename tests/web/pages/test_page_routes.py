@@ -100,7 +100,7 @@ async def test_the_script_is_served(client: Client) -> None:
 
 
 def hostile_view() -> FakeView:
-    """Return a view with hostile text wherever text can stand."""
+    """Return a view with hostile text wherever text can be."""
     hostile_rule = rule(
         HOSTILE,
         title=HOSTILE,
@@ -153,7 +153,7 @@ def hostile_view() -> FakeView:
 
 
 async def test_hostile_text_stays_text() -> None:
-    """Whatever stands in names, reasons, messages and rules makes no element, no attribute and no link of its own."""
+    """Whatever is in names, reasons, messages and rules makes no element, no attribute and no link of its own."""
     hostile = hostile_view()
     pages = [await page_of(hostile, path) for path in ("/", "/violations", "/rules")]
     # A path can't hold half a surrogate pair, so the pages of this app and this task have other names.

@@ -78,7 +78,7 @@ NAMES = st.text(st.characters(codec="utf-8"), min_size=1)
 
 @given(NAMES, NAMES, NAMES)
 def test_names_come_back_from_a_path(account: str, app_id: str, task_id: str) -> None:
-    """Whatever stands in names, the path has as many parts as it should, and each can be read back."""
+    """Whatever is in names, the path has as many parts as it should, and each can be read back."""
     parts = app_path("", account, app_id, "tasks", task_id).split("/")
     assert [unquote(part) for part in parts] == ["", "apps", account, app_id, "tasks", task_id]
 
@@ -98,7 +98,7 @@ def test_parameters_come_back_from_a_query(parameters: dict[str, str]) -> None:
 
 
 def test_empty_parameters_are_left_out() -> None:
-    """What is not asked for does not stand in the address."""
+    """What is not asked for does not are in the address."""
     assert with_query("/rules", {"text": "", "severity": "info"}) == "/rules?severity=info"
     assert with_query("/rules", {"text": ""}) == "/rules"
 

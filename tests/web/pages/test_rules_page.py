@@ -51,7 +51,7 @@ def view_of_rules() -> FakeView:
     ],
 )
 def test_only_what_is_asked_for_is_shown(parameters: dict[str, str], names: list[str]) -> None:
-    """What is on stands before what is off, the severest first."""
+    """What is on is before what is off, the severest first."""
     shown = shown_rules(view_of_rules(), read_form(parameters, PARAMETERS), now=NOW)
     assert [row.shown.rule.name for row in shown["rules"]] == names
     assert shown["all_rules"] == 3

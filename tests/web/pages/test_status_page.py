@@ -82,7 +82,7 @@ async def test_the_worst_app_stands_first() -> None:
 
 
 async def test_violations_are_counted_by_severity_and_linked() -> None:
-    """The severest stands first, for all apps and for each, and leads to what it counts."""
+    """The severest is first, for all apps and for each, and leads to what it counts."""
     view = FakeView([app_view(TASKS)])
     view.found = {
         FindingKind.VIOLATION: [

@@ -1,4 +1,4 @@
-"""What stands before every answer, over real HTTP."""
+"""What is before every answer, over real HTTP."""
 
 import asyncio
 import threading
@@ -41,7 +41,7 @@ class MovedClock(FixedClock):
         self.seconds = 0.0
 
     def monotonic(self) -> float:
-        """Return where it stands."""
+        """Return where it is."""
         return self.seconds
 
 

@@ -171,7 +171,7 @@ def test_clients_are_let_in_by_their_certificates(
 
 
 def test_authorities_between_are_trusted_by_themselves(authority: trustme.CA, issued: trustme.LeafCert) -> None:
-    """As in Go, an authority that another one vouches for can stand alone in the file."""
+    """As in Go, an authority that another one vouches for can be alone in the file."""
     between = authority.create_child_ca()
     server = context(issued, client_auth_type=REQUIRED, authorities=between.cert_pem.bytes())
     shake_hands(server, client_context(authority, between.issue_cert("client")))

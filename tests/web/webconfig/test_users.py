@@ -111,7 +111,7 @@ async def test_a_name_that_is_none_costs_as_much_as_the_costliest(counting: Coun
 
 
 async def test_a_name_that_is_none_is_never_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even if a password should fit the hash that stands in for the missing one."""
+    """Not even if a password should fit the hash that is in for the missing one."""
     monkeypatch.setattr(bcrypt, "checkpw", lambda _password, _hashed: True)
     checks = PasswordChecks(b"secret")
     assert not await admits(checks, "nobody", "x")

@@ -36,7 +36,7 @@ def test_a_good_file_is_read(path: Path, corpus: Path) -> None:
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
 def test_a_bad_file_has_exactly_these_mistakes(path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bad file is refused with the very lines that stand beside it."""
+    """A bad file is refused with the very lines that are beside it."""
     monkeypatch.chdir((corpus / path.relative_to(HERE)).parent)
     with pytest.raises(ConfigError) as refused:
         read(Path(path.name))
@@ -44,7 +44,7 @@ def test_a_bad_file_has_exactly_these_mistakes(path: Path, corpus: Path, monkeyp
 
 
 def test_no_mistake_shows_a_hash_or_a_password(corpus: Path) -> None:
-    """What stands where a hash belongs is not repeated: it may be the password itself."""
+    """What is where a hash belongs is not repeated: it may be the password itself."""
     for path in sorted(corpus.glob("bad/*.yml")):
         with pytest.raises(ConfigError) as refused:
             read(path)
@@ -65,7 +65,7 @@ def test_nothing_is_asked_for_by_default(tmp_path: Path) -> None:
 
 
 def test_all_parts_are_read(directory: Path) -> None:
-    """TLS, users, headers and the rate limit come out as they stand there."""
+    """TLS, users, headers and the rate limit come out as they are there."""
     config = written(
         directory,
         "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"

@@ -77,7 +77,7 @@ EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTAL
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_each_example_works(example: str, directory: Path) -> None:
-    """The examples load as they stand there, with the certificates that they name."""
+    """The examples load as they are there, with the certificates that they name."""
     (directory / "web.yml").write_text(example)
     assert read_web_config(directory / "web.yml", SeenFiles()).tls is not None
 

@@ -13,6 +13,8 @@ from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, UNREADABLE
 
 NOTHING: Final = bytes(DIGEST_BYTES)
 """The digest of what is absent or empty."""
+_HIDDEN_GROUPS: Final = DIGEST_GROUPS[:-1]
+_ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 class FieldReader:
@@ -28,7 +30,7 @@ class FieldReader:
         """The field of each value outside its closed set."""
         self.odd: list[tuple[str, str]] = []
         """Place and JSON of each value that has no place of its own."""
-        self._hidden: dict[str, list[tuple[str, int, str]]] = {group: [] for group in DIGEST_GROUPS}
+        self._hidden: dict[str, list[tuple[str, object]]] = {}
 
     def integer(self, value: Any, field: str) -> int | None:
         """Read a whole number."""
@@ -91,23 +93,29 @@ class FieldReader:
             self.note_odd(field, value)
             return None
 
-    def hide(self, group: str, value: Any, field: str, index: int = 0) -> Literal[True] | None:
+    def hide(self, group: str, value: Any, field: str) -> Literal[True] | None:
         """Read a text of which only a digest is kept.
 
         Args:
             group: Which digest, one of `exporter.core.task.DIGEST_GROUPS`.
             value: What is there.
             field: The name that answers for it.
-            index: Which of several such in the row.
 
         Returns:
             True in place of the text; None where there is none.
         """
         text = value if type(value) is str else self.text(value, field)
         if text:
-            self._hidden[group].append((field, index, text))
+            self.note_hidden(group, field, text)
             return True
         return None
+
+    def note_hidden(self, group: str, field: str, content: object) -> None:
+        """Make a text, or several, a part of a digest."""
+        if group in self._hidden:
+            self._hidden[group].append((field, content))
+        else:
+            self._hidden[group] = [(field, content)]
 
     def unreadable(self, field: str, value: Any) -> None:
         """Note a value that says nothing that its field could mean."""
@@ -119,10 +127,11 @@ class FieldReader:
         self.odd.append((where, _spelled(value)))
 
     def digests(self) -> bytes:
-        """Return the digests of all that is not kept: eight bytes for each of `DIGEST_GROUPS`."""
+        """Return the digests of all that is not kept: eight bytes for each of `DIGEST_GROUPS` but `push_keys`."""
         if self.odd:
-            self._hidden["other"] = [(where, 0, text) for where, text in sorted(self.odd)]
-        return b"".join(map(_digest, self._hidden.values()))
+            self._hidden["other"] = [*sorted(self.odd)]
+        hidden = self._hidden
+        return b"".join([_digest(hidden[group]) if group in hidden else NOTHING for group in _HIDDEN_GROUPS])
 
 
 def _spelled(value: Any) -> str:
@@ -137,6 +146,6 @@ def _spelled(value: Any) -> str:
         return ""
 
 
-def _digest(hidden: list[tuple[str, int, str]]) -> bytes:
+def _digest(hidden: list[tuple[str, object]]) -> bytes:
     """Digest texts in an encoding that no two lists of them share."""
-    return xxhash.xxh3_64_digest(msgspec.msgpack.encode(hidden)) if hidden else NOTHING
+    return xxhash.xxh3_64_digest(_ENCODER.encode(hidden))

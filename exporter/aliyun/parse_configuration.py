@@ -1,6 +1,6 @@
 """How a task is set up: a row without what is the task's own, read into a `Configuration`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -13,7 +13,7 @@ from exporter.aliyun.interner import Interner
 from exporter.aliyun.push_url import Pushes
 from exporter.aliyun.row_schema import is_set
 from exporter.core import task as tasks
-from exporter.core.task import MIXED, SINGLE, Audio, Configuration, Encoding, Pane, Sei, Source, Video
+from exporter.core.task import MIXED, SINGLE, Audio, Configuration, Encoding, Pane, PaneUsers, Sei, Source, Video
 
 
 def _names(*canonical: str, **spellings: str) -> Mapping[str, str]:
@@ -31,16 +31,25 @@ _MIX_MODES: Final = {**_names(*tasks.MIX_MODES), "0": SINGLE, "1": MIXED}
 _CHANNELS: Final = frozenset(tasks.AUDIO_CHANNELS)
 _SAMPLE_RATES: Final = frozenset(tasks.AUDIO_SAMPLE_RATES_HERTZ)
 
+_WITH_PICTURE: Final = frozenset({None, "", "0", "2"})
+NO_PANE_USERS: Final = PaneUsers()
+User = tuple[str, str]
+"""Channel id and user id."""
+NOBODY: Final[User] = ("", "")
+
 _ENHANCED: Final = msgspec.json.Decoder(documented.EnhancedParam)
 
 
-def read_configuration(reader: FieldReader, row: documented.Row, pushes: Pushes, share: Interner) -> Configuration:
+def read_configuration(
+    reader: FieldReader, row: documented.Row, pushes: Pushes, pane_users: PaneUsers, share: Interner
+) -> Configuration:
     """Read what is configured.
 
     Args:
         reader: Where all that is odd is noted; what it has noted before becomes part of the configuration.
         row: A row after `take_pushes` and `hide_texts`.
         pushes: What was taken.
+        pane_users: What `hide_texts` counted.
         share: Keeps equal parts once.
     """
     transcode = row.transcode_params or documented.TranscodeParams()
@@ -53,13 +62,14 @@ def read_configuration(reader: FieldReader, row: documented.Row, pushes: Pushes,
         region=share(reader.name(row.region, "Region", _REGIONS)),
         mix_mode=share(mix_mode),
         idle_timeout_seconds=reader.amount(row.max_idle_time, "MaxIdleTime"),
-        outputs=pushes.outputs,
+        outputs=share(tuple(map(share, pushes.outputs))),
         has_stream_url=pushes.has_stream_url,
         has_multi_stream_url=pushes.has_multi_stream_url,
         has_transcode_params=has_transcode_params,
         source=share(_source(reader, row.single_sub_params)),
         encoding=share(_encoding(reader, transcode.encode_params, share)),
         panes=share(_panes(reader, transcode.layout, share)),
+        pane_users=share(pane_users),
         background_render_mode=reader.amount(background.render_mode, "Background.RenderMode"),
         has_background=bool(background.url),
         users=len(transcode.user_infos or ()),
@@ -68,6 +78,52 @@ def read_configuration(reader: FieldReader, row: documented.Row, pushes: Pushes,
         field_errors=tuple(sorted(reader.errors)),
         unknown_values=tuple(sorted(reader.unknown)),
     )
+
+
+def count_pane_users(
+    panes: Sequence[documented.UserPane],
+    shown: Sequence[User],
+    infos: Sequence[documented.UserInfo],
+    listed: Sequence[User],
+    channel_id: str,
+) -> PaneUsers:
+    """Compare the users of panes with the listed ones.
+
+    Args:
+        panes: The panes.
+        shown: The user of each.
+        infos: UserInfos.
+        listed: The user of each.
+        channel_id: The task's channel: that of a user without one.
+    """
+    if _are_usual(shown, infos, listed):
+        return NO_PANE_USERS
+    only_audio: dict[User, bool] = {}
+    for info, (channel, name) in zip(infos, listed, strict=True):
+        user = channel or channel_id, name
+        is_audio = _STREAM_TYPES.get(str(info.stream_type).casefold()) == "audio"
+        only_audio[user] = only_audio.get(user, True) and is_audio
+    seen: set[tuple[User, str]] = set()
+    unlisted = audio = repeated = 0
+    for pane, (channel, name) in zip(panes, shown, strict=True):
+        if name:
+            user = channel or channel_id, name
+            unlisted += bool(only_audio) and user not in only_audio
+            audio += only_audio.get(user, False)
+            source = user, str((pane.user_info.source_type if pane.user_info else None) or "camera").casefold()
+            repeated += source in seen
+            seen.add(source)
+    return PaneUsers(unlisted, audio, repeated) if unlisted or audio or repeated else NO_PANE_USERS
+
+
+def _are_usual(shown: Sequence[User], infos: Sequence[documented.UserInfo], listed: Sequence[User]) -> bool:
+    """Whether each pane has a user of its own that is listed, and not as audio, which costs little to see."""
+    users = set(shown)
+    try:
+        have_pictures = _WITH_PICTURE.issuperset([info.stream_type for info in infos])
+    except TypeError:  # a list where a name belongs
+        return False
+    return have_pictures and len(users) == len(shown) and (shown == listed or users.issubset(listed))
 
 
 def _source(reader: FieldReader, single: documented.SingleSubParams | None) -> Source | None:

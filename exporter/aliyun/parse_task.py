@@ -7,7 +7,7 @@ First what is the task's own is taken out: ids, URLs, texts. What is left is how
 in common, and which is read once for all of them.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -19,50 +19,11 @@ from exporter.aliyun import row_schema as documented
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.field_reader import FieldReader
 from exporter.aliyun.interner import Interner
-from exporter.aliyun.parse_configuration import read_configuration
+from exporter.aliyun.parse_configuration import NO_PANE_USERS, NOBODY, User, count_pane_users, read_configuration
 from exporter.aliyun.push_url import Pushes, take_pushes
-from exporter.aliyun.row_schema import Row, SeiParams, TranscodeParams
+from exporter.aliyun.row_schema import PaneUser, Row, SeiParams, UserInfo, UserPane
 from exporter.core.collection_state import State
-from exporter.core.task import Configuration, Task
-
-
-def hide_texts(reader: FieldReader, row: Row) -> None:
-    """Replace each text of which only a digest is kept by True, so that what is left holds nobody's own."""
-    single = row.single_sub_params
-    if single:
-        single.user_id = reader.hide("users", single.user_id, "SingleSubParams.UserId")
-    _hide_payload(reader, row.sei_params)
-    if row.transcode_params:
-        _hide_transcode(reader, row.transcode_params)
-
-
-def _hide_transcode(reader: FieldReader, transcode: TranscodeParams) -> None:
-    """Hide whose streams are mixed, and which images are shown."""
-    background = transcode.background
-    if background:
-        background.url = reader.hide("background", background.url, "Background.URL")
-    panes = transcode.layout.user_panes if transcode.layout else None
-    for index, pane in enumerate(panes or ()):
-        image = reader.hide("background", pane.background_image_url, "UserPanes.BackgroundImageUrl", index)
-        pane.background_image_url = image
-        user = pane.user_info
-        if user:
-            user.channel_id = reader.hide("users", user.channel_id, "UserInfo.ChannelId", index)
-            user.user_id = reader.hide("users", user.user_id, "UserInfo.UserId", index)
-    for index, info in enumerate(transcode.user_infos or ()):
-        info.channel_id = reader.hide("users", info.channel_id, "UserInfos.ChannelId", index)
-        info.user_id = reader.hide("users", info.user_id, "UserInfos.UserId", index)
-    _hide_payload(reader, transcode.sei_params)
-
-
-def _hide_payload(reader: FieldReader, sei: SeiParams | None) -> None:
-    """Hide what is written into the stream."""
-    through = sei.pass_through if sei else None
-    if through:
-        through.payload_content = reader.hide("sei", through.payload_content, "PassThrough.PayloadContent")
-        key = reader.hide("sei", through.payload_content_key, "PassThrough.PayloadContentKey")
-        through.payload_content_key = key
-
+from exporter.core.task import Configuration, PaneUsers, Task
 
 MAX_ROW_BYTES: Final = 256 * 1024
 MAX_ID_BYTES: Final = 256
@@ -72,8 +33,85 @@ MAX_PANES: Final = 100
 MAX_USERS: Final = 1000
 """A longer list is unreadable as a whole, and its task is shown without it."""
 
+_Text = TypeVar("_Text", str, User)
 _Part = TypeVar("_Part", bound=documented.Part)
 _ROW: Final = msgspec.json.Decoder(documented.Row)
+_ENCODER: Final = msgspec.msgpack.Encoder()
+
+
+def hide_texts(reader: FieldReader, row: Row, channel_id: str = "") -> PaneUsers:
+    """Replace each text of which only a digest is kept by True, so that what is left holds nobody's own.
+
+    Returns:
+        How the users of the panes, and the listed ones, go together; a user without a channel is of `channel_id`.
+    """
+    single = row.single_sub_params
+    if single:
+        single.user_id = reader.hide("users", single.user_id, "SingleSubParams.UserId")
+    _hide_payload(reader, row.sei_params)
+    transcode = row.transcode_params
+    if not transcode:
+        return NO_PANE_USERS
+    background = transcode.background
+    if background:
+        background.url = reader.hide("background", background.url, "Background.URL")
+    panes = (transcode.layout.user_panes if transcode.layout else None) or []
+    infos = transcode.user_infos or []
+    _hide_images(reader, panes)
+    shown = _hide_users(reader, [pane.user_info for pane in panes], "UserInfo")
+    listed = _hide_users(reader, infos, "UserInfos")
+    _hide_payload(reader, transcode.sei_params)
+    return count_pane_users(panes, shown, infos, listed, channel_id) if shown else NO_PANE_USERS
+
+
+def _hide_images(reader: FieldReader, panes: Sequence[UserPane]) -> None:
+    """Hide which images are shown where a camera is off."""
+    images = []
+    for pane in panes:
+        image = pane.background_image_url
+        if type(image) is not str:
+            image = reader.text(image, "UserPanes.BackgroundImageUrl")
+        pane.background_image_url = True if image else None
+        images.append(image)
+    if kept := _stripped(images, ""):
+        reader.note_hidden("background", "UserPanes.BackgroundImageUrl", kept)
+
+
+def _hide_users(reader: FieldReader, users: Sequence[PaneUser | UserInfo | None], field: str) -> list[User]:
+    """Hide whose streams are shown or mixed, and return it."""
+    found: list[User] = []
+    for user in users:
+        if not user:
+            found.append(NOBODY)
+            continue
+        channel_id, user_id = user.channel_id, user.user_id
+        if type(channel_id) is not str:
+            channel_id = reader.text(channel_id, f"{field}.ChannelId")
+        if type(user_id) is not str:
+            user_id = reader.text(user_id, f"{field}.UserId")
+        user.channel_id = True if channel_id else None
+        user.user_id = True if user_id else None
+        found.append((channel_id, user_id))
+    if kept := _stripped(found, NOBODY):
+        reader.note_hidden("users", field, kept)
+    return found
+
+
+def _stripped(texts: list[_Text], absent: _Text) -> list[_Text]:
+    """Leave out what is absent at the end, as one more pane of nobody changes no users."""
+    end = len(texts)
+    while end and texts[end - 1] == absent:
+        end -= 1
+    return texts[:end]
+
+
+def _hide_payload(reader: FieldReader, sei: SeiParams | None) -> None:
+    """Hide what is written into the stream."""
+    through = sei.pass_through if sei else None
+    if through:
+        through.payload_content = reader.hide("sei", through.payload_content, "PassThrough.PayloadContent")
+        key = reader.hide("sei", through.payload_content_key, "PassThrough.PayloadContentKey")
+        through.payload_content_key = key
 
 
 class ForeignRow(ApiError):  # noqa: N818 - it names what came, as the callers' tables do
@@ -116,10 +154,11 @@ def read_row(row: msgspec.Raw | bytes, *, app_id: str, share: Interner | None = 
         channel_id = ""
     _leave_out_long_lists(reader, content)
     content.app_id = content.task_id = content.channel_id = None
-    pushes, push_digests = take_pushes(reader, content, share)
-    hide_texts(reader, content)
-    configuration = _configuration(reader, content, pushes, share)
-    return Task(task_id, channel_id, configuration, xxhash.xxh3_64_intdigest(raw), reader.digests() + push_digests)
+    pushes, own = take_pushes(reader, content)
+    pane_users = hide_texts(reader, content, channel_id)
+    configuration = _configuration(reader, content, pushes, pane_users, share)
+    digests = reader.digests() + own.digests
+    return Task(task_id, channel_id, configuration, xxhash.xxh3_64_intdigest(raw), digests, own.times)
 
 
 def _decode(raw: bytes, reader: FieldReader) -> documented.Row:
@@ -162,22 +201,24 @@ def _bounded(reader: FieldReader, elements: list[_Part] | None, field: str, most
     return None
 
 
-def _configuration(reader: FieldReader, row: documented.Row, pushes: Pushes, share: Interner) -> Configuration:
+def _configuration(
+    reader: FieldReader, row: documented.Row, pushes: Pushes, pane_users: PaneUsers, share: Interner
+) -> Configuration:
     """Read what is configured, once for all rows that say the same, unless values are odd that must be noted."""
-    setup = _setup(reader, row, pushes)
+    setup = _setup(reader, row, (pushes, pane_users))
     known: Configuration | None = None if setup is None else share.recall(setup)
     if known is None:
         noted_before = len(reader.odd)
-        known = share(read_configuration(reader, row, pushes, share))
+        known = share(read_configuration(reader, row, pushes, pane_users, share))
         if setup is not None and len(reader.odd) == noted_before:
             share.remember(setup, known)
     return known
 
 
-def _setup(reader: FieldReader, row: documented.Row, pushes: Pushes) -> Hashable | None:
+def _setup(reader: FieldReader, row: documented.Row, taken: Hashable) -> Hashable | None:
     """Return all that a configuration is made from; None where that is unknown."""
     try:
-        content = xxhash.xxh3_128_digest(msgspec.msgpack.encode(row))
+        content = xxhash.xxh3_128_digest(_ENCODER.encode(row))
     except (OverflowError, RecursionError):  # absurd numbers and depths can be decoded, but not encoded
         return None
-    return content, pushes, tuple(reader.errors), tuple(reader.unknown)
+    return content, taken, tuple(reader.errors), tuple(reader.unknown)

@@ -1,57 +1,193 @@
-"""What may be shown of a push URL: scheme and host. It is hostile text until it is read: nothing here raises."""
+"""What is kept of a push URL: scheme, host, signer and expiry, and a digest of the stream it names.
+
+A URL is hostile text and holds keys: nothing here raises, remembers it or shows more of it.
+"""
 
 import re
 from functools import lru_cache
 from typing import Final, NamedTuple
+from urllib.parse import unquote
 
 import xxhash
+from msgspec import Struct
+from msgspec.structs import astuple
 
-from exporter.aliyun.field_reader import FieldReader
-from exporter.aliyun.interner import Interner
+from exporter.aliyun.field_reader import NOTHING, FieldReader
+from exporter.aliyun.push_signature import read_signature
 from exporter.aliyun.row_schema import Row
+from exporter.core.push_auth import NO_SIGNER, NO_TIME, TIME_BYTES
 from exporter.core.task import PUSH_SCHEMES, Output
 
-_URL: Final = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]{0,31}):)?//([^/?#\\]*)")
+_AUTHORITY: Final = re.compile(r"[^#\\]*")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}:|")
 _HOST: Final = re.compile(r"\[[0-9A-Fa-f:.%]{1,64}\]|[^:\[\]]{0,253}")
-_LONGER_THAN_A_HOST: Final = 256
-REMEMBERED_HOSTS: Final = 1024
+_PORT: Final = re.compile(r":([0-9]{1,5})$")
+_VHOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}")
+_STREAM_ID_SEPARATOR: Final = re.compile("[,?&]")
+LONGEST_HOST: Final = 256
+LONGEST_URL: Final = 2048
+"""Characters of a StreamURL, documented; no more of a query is read."""
+MOST_PARAMETERS: Final = 32
+MOST_ESCAPES: Final = 32
+"""Of the form `%41`; a query with more of them is read as it is."""
+REMEMBERED_SERVERS: Final = 1024
+DEFAULT_PORTS: Final = ("1935", "443", "10080")
+"""Of RTMP, RTMPS and SRT."""
+_PLAIN_AUTHORITY: Final = re.compile(rf"([A-Za-z0-9.-]{{1,253}})(?::(?:{'|'.join(DEFAULT_PORTS)}))?")
+_KNOWN_SCHEMES: Final = frozenset(f"{scheme}:" for scheme in PUSH_SCHEMES)
+_PARTS_OF_A_SERVER: Final = 2
 
 
-class PushUrl(NamedTuple):
-    """The parts of a push URL that are kept."""
+class PushUrl(Struct, frozen=True, gc=False):
+    """What is kept of a push URL."""
+
+    output: Output
+    """What may be shown."""
+    time: int
+    """The time in the signature, or one of the codes of `core.push_auth`."""
+    stream: bytes
+    """Digest of the stream's identity: scheme family, host, path, and the query less the signature."""
+
+
+class _Server(NamedTuple):
+    """What stands before the path."""
 
     scheme: str
-    """Lower case; empty where there is none."""
     host: str
-    """Lower case, without port and user; empty where there is none."""
     has_userinfo: bool
-
-    @property
-    def has_known_scheme(self) -> bool:
-        """Whether the scheme is one that push URLs are known to have."""
-        return self.scheme in PUSH_SCHEMES
+    identity: str
+    """Scheme family, and host with a port that is not the default one."""
 
 
-def parse_push_url(url: str) -> PushUrl:
-    """Take a URL apart; what is no URL has empty parts."""
-    match = _URL.match(url)
-    if match is None:
-        return PushUrl("", "", has_userinfo=False)
-    scheme, authority = match.groups()
-    _, at, host = authority.rpartition("@")
-    return _shown(scheme or "", host[:_LONGER_THAN_A_HOST], bool(at))
+def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
+    """Take a URL apart; what is no URL has neither scheme nor host.
+
+    Args:
+        url: The URL.
+        is_ali_cdn: What MultiStreamURL says about it.
+    """
+    base, _, query = url.partition("?")
+    before, *parts = base.split("/", 3)
+    if len(parts) < _PARTS_OF_A_SERVER or parts[0]:
+        return _no_url(url, is_ali_cdn)
+    path = parts[2] if len(parts) > _PARTS_OF_A_SERVER else ""
+    try:
+        scheme, host, has_userinfo, identity = _plain_server(before, parts[1])
+    except ValueError:
+        server = _any_server(before, parts[1])
+        if server is None:
+            return _no_url(url, is_ali_cdn)
+        scheme, host, has_userinfo, identity = server
+    if not query:
+        output = Output(scheme, host, is_ali_cdn, has_userinfo, NO_SIGNER, _problem(url, path))
+        return PushUrl(output, NO_TIME, _digest(f"{identity}/{path}?"))
+    names, parameters = _parameters(scheme, query)
+    signer, time, not_named = read_signature(parameters)
+    if "vhost" in parameters and _VHOST.fullmatch(parameters["vhost"]):
+        host = parameters["vhost"].lower()
+        identity = f"{_family(scheme)}://{host}"
+        not_named = (*not_named, "vhost")
+    rest = "&".join([part for name, part in names if name not in not_named])
+    problem = _problem(url, path, rest)
+    is_test = parameters.get("bandwidthtest") == "true"
+    output = Output(scheme, host, is_ali_cdn, has_userinfo, signer, problem, is_test)
+    return PushUrl(output, time, _digest(f"{identity}/{path}?{rest}"))
 
 
-# Many URLs push to few hosts. Nobody's password gets here.
-@lru_cache(maxsize=REMEMBERED_HOSTS)
-def _shown(scheme: str, host: str, has_userinfo: bool) -> PushUrl:
-    """Return the parts as they are shown."""
-    match = _HOST.match(host)
-    shown = match[0].lower() if match and match[0].isprintable() else ""
-    return PushUrl(scheme.lower(), shown, has_userinfo)
+def _no_url(text: str, is_ali_cdn: bool | None) -> PushUrl:
+    output = Output("", "", is_ali_cdn, has_userinfo=False, problem=_problem(text, text, text))
+    return PushUrl(output, NO_TIME, _digest(text))
 
 
-class Pushes(NamedTuple):
+def _family(scheme: str) -> str:
+    return "rtmp" if scheme == "rtmps" else scheme
+
+
+@lru_cache(maxsize=REMEMBERED_SERVERS)
+def _plain_server(scheme: str, authority: str) -> _Server:
+    """Return the parts of a server that is only a known scheme, a host and a default port: others are not remembered.
+
+    Raises:
+        ValueError: It is not plain; a cache keeps no errors.
+    """
+    match = _PLAIN_AUTHORITY.fullmatch(authority)
+    scheme = scheme.lower()
+    if not match or scheme not in _KNOWN_SCHEMES:
+        raise ValueError
+    return _server(scheme.removesuffix(":"), match[1].lower())
+
+
+def _any_server(scheme: str, authority: str) -> _Server | None:
+    """Return the parts of any server; None if the scheme cannot be one."""
+    if not _SCHEME.fullmatch(scheme):
+        return None
+    match = _AUTHORITY.match(authority)
+    _, at, authority = (match[0] if match else "").rpartition("@")
+    host = _HOST.match(authority[:LONGEST_HOST])
+    port = _PORT.search(authority)
+    return _server(
+        scheme.lower().removesuffix(":"),
+        host[0].lower() if host and host[0].isprintable() else "",
+        port[1] if port else None,
+        has_userinfo=bool(at),
+    )
+
+
+def _server(scheme: str, host: str, port: str | None = None, *, has_userinfo: bool = False) -> _Server:
+    named = host if port is None or port in DEFAULT_PORTS else f"{host}:{port}"
+    return _Server(scheme, host, has_userinfo, f"{_family(scheme)}://{named}")
+
+
+def _parameters(scheme: str, query: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """Return the parts of a query with their names, and its parameters; of equal names the first counts.
+
+    SRT has a stream id in the query's place.
+    """
+    if "&" not in query and "%" not in query and scheme != "srt":
+        name, _, value = query.partition("=")
+        return [(name, query)], {name: value} if len(value) <= LONGEST_URL else {}
+    parts = query.split("&", MOST_PARAMETERS)
+    decoded = unquote if "%" in query and query.count("%") <= MOST_ESCAPES else None
+    if scheme == "srt":
+        stream_id = next((part for part in parts if part.startswith("streamid=")), None)
+        if stream_id is not None:
+            stream_id = stream_id.removeprefix("streamid=")
+            stream_id = (decoded(stream_id) if decoded else stream_id).removeprefix("#!::")
+            parts = _STREAM_ID_SEPARATOR.split(stream_id, MOST_PARAMETERS)
+    names: list[tuple[str, str]] = []
+    parameters: dict[str, str] = {}
+    for part in parts:
+        name, _, value = part.partition("=")
+        names.append((name, part))
+        if len(value) <= LONGEST_URL and name not in parameters:
+            parameters[name] = decoded(value) if decoded else value
+    return names, parameters
+
+
+def _problem(url: str, path: str, rest: str = "") -> str | None:
+    """Return what makes the URL incomplete.
+
+    Args:
+        url: The URL.
+        path: Its path.
+        rest: Its query less the signature, which may name the stream, too.
+    """
+    if len(url) > LONGEST_URL:
+        return "too_long"
+    if " " in url or not url.isprintable():
+        return "white_space"
+    if ("*" in url and "****" in url) or ("<" in url and ">" in url) or ("{" in url and "}" in url):
+        return "placeholder"
+    if rest or "/" in (path := path.strip("/")):
+        return None
+    return "no_stream" if path else "no_app"
+
+
+def _digest(text: str) -> bytes:
+    return xxhash.xxh3_64_digest(text.encode(errors="surrogatepass"))
+
+
+class Pushes(Struct, frozen=True, gc=False):
     """What of a task's URLs belongs to its configuration: equal for tasks that push alike, whatever their keys."""
 
     outputs: tuple[Output, ...]
@@ -59,45 +195,49 @@ class Pushes(NamedTuple):
     has_multi_stream_url: bool
 
 
-def take_pushes(reader: FieldReader, row: Row, share: Interner) -> tuple[Pushes, bytes]:
+class OwnPushes(Struct, frozen=True, gc=False):
+    """What of a task's URLs is its own."""
+
+    digests: bytes
+    """The digest `push_keys`, and of each output the digest of its stream, in the order of `Pushes.outputs`."""
+    times: bytes
+    """The time in each output's signature."""
+
+
+def take_pushes(reader: FieldReader, row: Row) -> tuple[Pushes, OwnPushes]:
     """Take both URL fields out of a row.
 
-    Returns:
-        What may be shown, sorted, so that the list's order makes no difference; and eight bytes for each output.
+    Outputs are sorted by what is kept of them, so that neither the list's order nor the keys make a difference.
     """
-    seen: dict[str, tuple[PushUrl, bool | None]] = {}
+    seen: dict[str, PushUrl] = {}
     for stream in row.multi_stream_url or ():
         url = reader.text(stream.url, "MultiStreamURL.URL")
         is_ali_cdn = reader.truth(stream.is_ali_cdn, "MultiStreamURL.IsAliCdn")
         if url:
-            parsed = _parsed(reader, url, "MultiStreamURL.URL")
-            known = seen.get(url, (parsed, None))[1]
-            seen[url] = parsed, is_ali_cdn if known is None else known
+            if url in seen and seen[url].output.is_ali_cdn is not None:
+                is_ali_cdn = seen[url].output.is_ali_cdn
+            seen[url] = _parsed(reader, url, "MultiStreamURL.URL", is_ali_cdn)
     has_multi_stream_url = bool(seen)
     stream_url = reader.text(row.stream_url, "StreamURL")
     if stream_url:
-        seen.setdefault(stream_url, (_parsed(reader, stream_url, "StreamURL"), None))
+        seen.setdefault(stream_url, _parsed(reader, stream_url, "StreamURL"))
     row.multi_stream_url = row.stream_url = None
-    found = sorted((_output(url, *kept, share) for url, kept in seen.items()), key=_order)
-    outputs = share(tuple(output for output, _ in found))
-    return Pushes(outputs, bool(stream_url), has_multi_stream_url), b"".join(digest for _, digest in found)
+    found = list(seen.values())
+    if len(found) == 1:
+        (url,) = seen
+        push = found[0]
+        own = OwnPushes(_digest(url) + push.stream, push.time.to_bytes(TIME_BYTES, "big"))
+        return Pushes((push.output,), bool(stream_url), has_multi_stream_url), own
+    found.sort(key=lambda push: (*map(str, astuple(push.output)), push.stream, push.time))
+    pushes = Pushes(tuple([push.output for push in found]), bool(stream_url), has_multi_stream_url)
+    keys = _digest("\n".join(sorted(seen))) if seen else NOTHING
+    digests = b"".join([keys, *[push.stream for push in found]])
+    return pushes, OwnPushes(digests, b"".join([push.time.to_bytes(TIME_BYTES, "big") for push in found]))
 
 
-def _parsed(reader: FieldReader, url: str, field: str) -> PushUrl:
+def _parsed(reader: FieldReader, url: str, field: str, is_ali_cdn: bool | None = None) -> PushUrl:
     """Take a URL apart, and count one whose scheme is none that push URLs are known to have."""
-    parsed = parse_push_url(url)
-    if not parsed.has_known_scheme:
+    parsed = parse_push_url(url, is_ali_cdn=is_ali_cdn)
+    if parsed.output.scheme not in PUSH_SCHEMES:
         reader.unknown.append(field)
     return parsed
-
-
-def _output(url: str, parsed: PushUrl, is_ali_cdn: bool | None, share: Interner) -> tuple[Output, bytes]:
-    """Return what is kept of a URL."""
-    output = share(Output(parsed.scheme, parsed.host, is_ali_cdn, parsed.has_userinfo))
-    return output, xxhash.xxh3_64_digest(url.encode())
-
-
-def _order(found: tuple[Output, bytes]) -> tuple[str, str, bool, str, bytes]:
-    """Sort outputs by what is kept of them first, so that tasks with different keys have equal configurations."""
-    output, digest = found
-    return output.scheme, output.host, output.has_userinfo, str(output.is_ali_cdn), digest

@@ -2,15 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from exporter.collector.inventory import Change
+from exporter.core.push_auth import NO_SIGNER, is_time
 from exporter.core.task import Audio, Configuration, Encoding, Task, Video
 
 Shown = str | int | None
 
 KINDS: Final = ("added", "removed", "modified")
 OTHER: Final = "other"
+OUTPUTS: Final = "outputs"
+PUSH_KEYS: Final = "push_keys"
 
 
 def kind_of(change: Change) -> str:
@@ -26,6 +30,8 @@ def changed_fields(before: Task, after: Task) -> tuple[str, ...]:
     A difference that no group accounts for, such as an unknown field, is `other`.
     """
     groups = tuple(group.name for group in _GROUPS if group.parts(before) != group.parts(after))
+    if OUTPUTS in groups:  # another destination has another key
+        groups = tuple(name for name in groups if name != PUSH_KEYS)
     return groups or (() if before.same_content(after) else (OTHER,))
 
 
@@ -62,6 +68,22 @@ def _video(encoding: Encoding | None) -> Video | None:
 
 def _audio(encoding: Encoding | None) -> tuple[bool, Audio] | None:
     return None if encoding is None else (encoding.audio_only, encoding.audio)
+
+
+def _destinations(task: Task) -> object:
+    """Return where a task pushes to, whatever its keys, which decide the order of its outputs, too."""
+    configuration = task.configuration
+    return (
+        sorted(task.stream_digests),
+        sorted((output.scheme, output.host, str(output.is_ali_cdn)) for output in configuration.outputs),
+        configuration.has_stream_url,
+        configuration.has_multi_stream_url,
+    )
+
+
+def _push_keys(task: Task) -> object:
+    """Return what is known of the keys of a task's push URLs."""
+    return task.digest(PUSH_KEYS), task.push_times, task.configuration.outputs
 
 
 def _words(*parts: object) -> str | None:
@@ -102,6 +124,21 @@ def _shown_outputs(configuration: Configuration, _task: Task) -> Shown:
     return ", ".join(f"{output.scheme}://{output.host}" for output in configuration.outputs) or None
 
 
+def _shown_push_keys(configuration: Configuration, task: Task) -> Shown:
+    """Name each signer, with the time in the URL."""
+    signed = zip(configuration.outputs, task.signed_times, strict=False)
+    return (
+        ", ".join(
+            f"{output.signer} {datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%SZ}"
+            if is_time(time)
+            else output.signer
+            for output, time in signed
+            if output.signer != NO_SIGNER
+        )
+        or None
+    )
+
+
 def _shown_source(configuration: Configuration, _task: Task) -> Shown:
     source = configuration.source
     return None if source is None else _words(source.stream_type, source.source_type)
@@ -130,16 +167,8 @@ def _groups() -> Iterator[_Group]:
     yield _Group("mode", lambda task: task.configuration.mix_mode, lambda c, _: c.mix_mode)
     yield _Group("region", lambda task: task.configuration.region, lambda c, _: c.region)
     yield _Group("channel", lambda task: task.channel_id, lambda _, task: task.channel_id or None)
-    yield _Group(
-        "outputs",
-        lambda task: (
-            task.output_digests,
-            task.configuration.outputs,
-            task.configuration.has_stream_url,
-            task.configuration.has_multi_stream_url,
-        ),
-        _shown_outputs,
-    )
+    yield _Group(OUTPUTS, _destinations, _shown_outputs)
+    yield _Group(PUSH_KEYS, _push_keys, _shown_push_keys)
     yield _Group(
         "idle_timeout",
         lambda task: task.configuration.idle_timeout_seconds,
@@ -160,7 +189,12 @@ def _groups() -> Iterator[_Group]:
     )
     yield _Group(
         "users",
-        lambda task: (task.digest("users"), task.configuration.users, task.configuration.user_streams),
+        lambda task: (
+            task.digest("users"),
+            task.configuration.users,
+            task.configuration.user_streams,
+            task.configuration.pane_users,
+        ),
         lambda c, _: _counted(c.users or None, "user"),
     )
     yield _Group("sei", lambda task: (task.digest("sei"), task.configuration.sei), _shown_sei)

@@ -7,9 +7,12 @@ host, of user ids and payloads only digests that tell whether they changed.
 The list shows configuration, not stream health: no field says that a task runs.
 """
 
+from struct import unpack
 from typing import Final
 
 from msgspec import Struct
+
+from exporter.core.push_auth import NO_SIGNER, TIME_BYTES
 
 SINGLE: Final = "single"
 MIXED: Final = "mixed"
@@ -107,9 +110,12 @@ FIELDS: Final = (
 
 
 DIGEST_BYTES: Final = 8
-DIGEST_GROUPS: Final = ("users", "background", "sei", "other")
+DIGEST_GROUPS: Final = ("users", "background", "sei", "other", "push_keys")
 """What of a task is kept as a digest alone: user and channel ids of UserInfos, SingleSubParams and the panes; image
-addresses; the SEI payload and its key; and every field that is not known here, with its value."""
+addresses; the SEI payload and its key; every field that is not known here, with its value; and the whole push URLs."""
+
+URL_PROBLEMS: Final = ("too_long", "white_space", "placeholder", "no_app", "no_stream")
+"""What makes a push URL incomplete; of several the first is kept."""
 
 
 class Output(Struct, frozen=True, gc=False):
@@ -118,11 +124,18 @@ class Output(Struct, frozen=True, gc=False):
     scheme: str
     """Lower case; what the URL says, known or not; empty where it has none."""
     host: str
-    """Lower case, without user, password and port; empty where the URL has none."""
+    """Lower case, without user, password and port; the `vhost` parameter where there is one; empty where the URL has
+    none."""
     is_ali_cdn: bool | None
     """`IsAliCdn` of MultiStreamURL; None where nothing says so, as for a StreamURL alone."""
     has_userinfo: bool
     """Whether `user:password@` stands in the URL."""
+    signer: str = NO_SIGNER
+    """One of `push_auth.SIGNERS`."""
+    problem: str | None = None
+    """One of `URL_PROBLEMS`."""
+    is_test: bool = False
+    """Whether the URL asks for a test stream, which nobody sees."""
 
 
 class Video(Struct, frozen=True, gc=False):
@@ -178,6 +191,16 @@ class Pane(Struct, frozen=True, gc=False):
     has_background_image: bool
 
 
+class PaneUsers(Struct, frozen=True, gc=False):
+    """How many panes show a user who is not in UserInfos, whose stream is audio, or whom an earlier pane shows."""
+
+    unlisted: int = 0
+    """0 where no user is listed: then all are mixed."""
+    audio: int = 0
+    repeated: int = 0
+    """With the same source type."""
+
+
 class Sei(Struct, frozen=True, gc=False):
     """SeiParams; intervals in milliseconds. The payload itself is never kept."""
 
@@ -208,6 +231,7 @@ class Configuration(Struct, frozen=True, gc=False):
     source: Source | None
     encoding: Encoding | None
     panes: tuple[Pane, ...]
+    pane_users: PaneUsers
     background_render_mode: int | None
     has_background: bool
     """Whether a background image is set."""
@@ -232,6 +256,8 @@ class Task(Struct, frozen=True, gc=False):
     """64-bit digest of the row's bytes as they came: equal bytes need no reading."""
     digests: bytes
     """Eight bytes for each of `DIGEST_GROUPS`, then eight for each of `configuration.outputs`."""
+    push_times: bytes = b""
+    """The time in the signature of each of `configuration.outputs`: see `push_auth.TIME_BYTES`."""
 
     def digest(self, group: str) -> bytes:
         """Return the digest of one of `DIGEST_GROUPS`: unequal ones mean that what is not kept has changed."""
@@ -239,17 +265,23 @@ class Task(Struct, frozen=True, gc=False):
         return self.digests[start : start + DIGEST_BYTES]
 
     @property
-    def output_digests(self) -> tuple[bytes, ...]:
-        """The digest of each output's whole URL: equal across tasks that push to one URL."""
+    def stream_digests(self) -> tuple[bytes, ...]:
+        """The digest of each output's stream: equal across tasks that push to one stream, whatever their keys."""
         first = len(DIGEST_GROUPS) * DIGEST_BYTES
         return tuple(
             self.digests[start : start + DIGEST_BYTES] for start in range(first, len(self.digests), DIGEST_BYTES)
         )
 
+    @property
+    def signed_times(self) -> tuple[int, ...]:
+        """The time in the signature of each output: Unix seconds, or one of the codes of `push_auth`."""
+        return unpack(f">{len(self.push_times) // TIME_BYTES}I", self.push_times)
+
     def same_content(self, other: "Task") -> bool:
         """Whether nothing that is configured differs, however the two rows were spelled."""
         return (
             self.digests == other.digests
+            and self.push_times == other.push_times
             and self.channel_id == other.channel_id
             and self.configuration == other.configuration
         )

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from msgspec import Struct, structs
 
 from exporter.core import task as frame_size
+from exporter.core.push_auth import NO_SIGNER
 from exporter.core.task import MIXED, Audio, Configuration, Encoding, Output, Pane, Video
 
 MOST: Final = 2**63 - 1
@@ -32,6 +33,20 @@ BITS_PER_KILOBIT: Final = 1000
 REMEMBERED_PARTS: Final = 2048
 
 _NO_ENCODING: Final = Encoding(audio_only=False, video=Video(), audio=Audio())
+_OUTPUT: Final = {"scheme": "", "host": "", "has_userinfo": False, "signer": NO_SIGNER, "is_test": False}
+_REQUIRED_AUDIO: Final = {
+    "bitrate_kbps": "AudioBitrate",
+    "channels": "AudioChannels",
+    "sample_rate_hertz": "AudioSampleRate",
+}
+_REQUIRED_VIDEO: Final = {
+    "bitrate_kbps": "VideoBitrate",
+    "framerate": "VideoFramerate",
+    "gop": "VideoGop",
+    "height": "VideoHeight",
+    "width": "VideoWidth",
+}
+"""What StartLiveMPUTask documents as required."""
 _EDGES: Final = frozenset({"x", "y", "width", "height"})
 _DOMAIN: Final = re.compile(r"[^.]\.[^.]")
 _RESERVED_NAME: Final = re.compile(
@@ -59,6 +74,10 @@ def facts(configuration: Configuration) -> dict[str, Any]:
         "has_background": configuration.has_background,
         "field_errors": list(map(short_text, configuration.field_errors)),
         "unknown_values": list(map(short_text, configuration.unknown_values)),
+        "missing_encode_params": _missing_encode_params(configuration.encoding, configuration.field_errors),
+        "unlisted_pane_users": fit_number(configuration.pane_users.unlisted),
+        "audio_pane_users": fit_number(configuration.pane_users.audio),
+        "repeated_pane_users": fit_number(configuration.pane_users.repeated),
         **_layout(configuration.panes),
     }
     if configuration.region is not None:
@@ -101,6 +120,10 @@ def facts_of_case(task: Mapping[str, Any]) -> dict[str, Any]:
         "has_background": False,
         "field_errors": [],
         "unknown_values": [],
+        "missing_encode_params": [],
+        "unlisted_pane_users": 0,
+        "audio_pane_users": 0,
+        "repeated_pane_users": 0,
         **_derived_of_panes(panes),
         **given,
         "video": _with_derived(given.get("video", {})),
@@ -177,7 +200,7 @@ def _output(output: Output) -> dict[str, Any]:
 def _output_of_case(output: Mapping[str, Any]) -> dict[str, Any]:
     """Return one of `task.outputs` that a test gives in part."""
     host = output.get("host", "")
-    return {"scheme": "", "host": host, "has_userinfo": False, "has_private_host": _is_private(host), **output}
+    return {**_OUTPUT, "has_private_host": _is_private(host), **output}
 
 
 def _is_private(host: str) -> bool:
@@ -221,6 +244,22 @@ def _with_derived(video: Mapping[str, Any]) -> dict[str, Any]:
         if pixels and bitrate_kbps is not None and bitrate_kbps > 0:
             derived["bits_per_pixel"] = bitrate_kbps * BITS_PER_KILOBIT / (pixels * framerate)
     return {**derived, **video}
+
+
+def _missing_encode_params(encoding: Encoding | None, field_errors: Sequence[str]) -> list[str]:
+    """Return the required fields of EncodeParams that are absent."""
+    if encoding is None:
+        return []
+    required = [
+        (encoding.audio, _REQUIRED_AUDIO),
+        *([] if encoding.audio_only else [(encoding.video, _REQUIRED_VIDEO)]),
+    ]
+    return [
+        field
+        for part, fields in required
+        for name, field in fields.items()
+        if getattr(part, name) is None and f"EncodeParams.{field}" not in field_errors
+    ]
 
 
 class _Box(NamedTuple):

@@ -68,7 +68,7 @@ class SharedOutputs:
 
 
 def _digests(task: Task | None) -> set[int]:
-    return set() if task is None else {int.from_bytes(digest, "big") for digest in task.output_digests}
+    return set() if task is None else {int.from_bytes(digest, "big") for digest in task.stream_digests}
 
 
 def _add(holders: _Holders, digest: int, task_id: str) -> bool:

@@ -4,7 +4,7 @@ The types that expressions are checked against, the reference of rules and the c
 declarations. A field that can be None is absent where there is no value: use `has()`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
@@ -13,10 +13,18 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct, inspect
 
+from exporter.core.push_auth import NO_SIGNER, SIGNERS
+from exporter.core.task import URL_PROBLEMS
+
 
 def _about(description: str) -> Meta:
     """Return the annotation that says what a field means."""
     return Meta(description=description)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as they are written in a description."""
+    return ", ".join(f"`{name}`" for name in names)
 
 
 class VideoFacts(Struct, frozen=True, kw_only=True):
@@ -63,7 +71,7 @@ class OutputFacts(Struct, frozen=True, kw_only=True):
     """One of `task.outputs`: a distinct push URL of the task, without its secret parts."""
 
     scheme: Annotated[str, _about("In lower case; empty if the URL has none.")] = ""
-    host: Annotated[str, _about("In lower case, without user and port; empty if the URL has none.")] = ""
+    host: Annotated[str, _about("In lower case, without user and port, `vhost` first; empty if the URL has none.")] = ""
     is_ali_cdn: Annotated[bool | None, _about("IsAliCdn; absent if not stated.")] = None
     has_userinfo: Annotated[bool, _about("Whether the URL contains `user:password@`.")] = False
     has_private_host: Annotated[
@@ -73,6 +81,11 @@ class OutputFacts(Struct, frozen=True, kw_only=True):
             " such as `localhost`, `a.local`, `a.test` and `example.com`."
         ),
     ] = False
+    signer: Annotated[str, _about(f"Who signed the URL: {_listed(SIGNERS)}.")] = NO_SIGNER
+    problem: Annotated[
+        str | None, _about(f"What makes the URL incomplete, the first of {_listed(URL_PROBLEMS)}; absent if nothing.")
+    ] = None
+    is_test: Annotated[bool, _about("Whether the URL asks for a test stream: `bandwidthtest=true`.")] = False
 
 
 class PaneFacts(Struct, frozen=True, kw_only=True):
@@ -134,6 +147,10 @@ class TaskFacts(Struct, frozen=True, kw_only=True):
     has_transcode_params: Annotated[bool, _about("Whether TranscodeParams are given.")] = False
     has_stream_url: Annotated[bool, _about("Whether StreamURL is given.")] = False
     has_multi_stream_url: Annotated[bool, _about("Whether MultiStreamURL is given.")] = False
+    missing_encode_params: Annotated[
+        tuple[str, ...],
+        _about("Derived: required fields of EncodeParams that are not given, such as `VideoGop`; none if unreadable."),
+    ] = ()
     video: Annotated[VideoFacts, _about("The video part of EncodeParams.")] = VideoFacts()
     audio: Annotated[AudioFacts, _about("The audio part of EncodeParams.")] = AudioFacts()
     outputs: Annotated[
@@ -150,6 +167,15 @@ class TaskFacts(Struct, frozen=True, kw_only=True):
             "Derived: number of pairs of panes of one layer that overlap by more than a thousandth in both directions;"
             " a pane without z_order is in layer 0. The first 100 panes are compared."
         ),
+    ] = 0
+    unlisted_pane_users: Annotated[
+        int, _about("Number of panes whose user is not listed; 0 if no user is listed: then all users are mixed.")
+    ] = 0
+    audio_pane_users: Annotated[
+        int, _about("Number of panes whose user is listed with the stream type audio only.")
+    ] = 0
+    repeated_pane_users: Annotated[
+        int, _about("Number of panes that show a user with a source type that an earlier pane shows, too.")
     ] = 0
     users: Annotated[
         int | None, _about("Number of listed users; absent if none is listed: then all users are mixed.")

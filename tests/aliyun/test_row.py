@@ -13,7 +13,7 @@ from exporter.aliyun.interner import Interner
 from exporter.aliyun.parse_task import MAX_ID_BYTES, MAX_PANES, MAX_URLS, MAX_USERS, ForeignRow, read_row
 from exporter.aliyun.response import read_page
 from exporter.core.collection_state import State
-from exporter.core.task import DIGEST_GROUPS, FIELDS, Output, Pane, Sei, Source, Task
+from exporter.core.task import DIGEST_GROUPS, FIELDS, Output, Pane, PaneUsers, Sei, Source, Task
 from tests.support.documented_rows import documented_rows
 from tests.support.rows import VENDOR_EXAMPLE, changed, example_row, json_values, leaf_paths
 
@@ -245,7 +245,7 @@ def test_outputs_are_the_distinct_urls_in_a_fixed_order() -> None:
         Output("rtmp", "example.com", is_ali_cdn=True, has_userinfo=False),
         Output("srt", "b.example.com", is_ali_cdn=True, has_userinfo=False),
     )
-    assert len(set(task.output_digests)) == 3
+    assert len(set(task.stream_digests)) == 3
     assert task.same_content(with_change("MultiStreamURL", urls[::-1]))
 
 
@@ -259,7 +259,7 @@ def test_a_stream_url_alone_does_not_say_whose_cdn_it_is() -> None:
 def test_one_url_has_one_digest_in_every_task() -> None:
     """Two tasks that push to one URL can be found by the URL's digest, whatever else they are."""
     other = changed(with_id("other"), "MultiStreamURL", [{"URL": "rtmp://other.example.com/x", "IsAliCdn": True}])
-    assert set(read(example_row()).output_digests) & set(read(other).output_digests)
+    assert set(read(example_row()).stream_digests) & set(read(other).stream_digests)
 
 
 def with_id(task_id: str) -> dict[str, Any]:
@@ -294,9 +294,52 @@ def test_payload_type_is_read_in_both_places() -> None:
 def test_what_must_not_be_kept_changes_only_its_digest(path: str, group: str) -> None:
     """Users, images, payloads and unknown fields are seen to change without being kept."""
     original, other = read(example_row()), with_change(path, "something else")
-    assert other.configuration == original.configuration
+    same_panes = msgspec.structs.replace(other.configuration, pane_users=original.configuration.pane_users)
+    assert same_panes == original.configuration
     assert [name for name in DIGEST_GROUPS if other.digest(name) != original.digest(name)] == [group]
     assert "something else" not in repr(other)
+
+
+PANE_USER = {"UserId": "u", "ChannelId": "c", "SourceType": "camera"}
+SCREEN = {**PANE_USER, "SourceType": "shareScreen"}
+LISTED = {"UserId": "u", "ChannelId": "c"}
+
+
+@pytest.mark.parametrize(
+    ("panes", "listed", "expected"),
+    [
+        ([], [LISTED], PaneUsers()),
+        ([PANE_USER], [], PaneUsers()),
+        ([PANE_USER], [LISTED], PaneUsers()),
+        ([PANE_USER, SCREEN], [LISTED], PaneUsers()),
+        ([PANE_USER], [{"UserId": "u"}], PaneUsers(unlisted=1)),
+        ([PANE_USER, {"UserId": "u"}], [LISTED, {"UserId": "u", "ChannelId": "yourChannelId"}], PaneUsers()),
+        ([PANE_USER], [{**LISTED, "StreamType": "1"}], PaneUsers(audio=1)),
+        ([PANE_USER], [{**LISTED, "StreamType": "1"}, {**LISTED, "StreamType": "2"}], PaneUsers()),
+        ([PANE_USER, PANE_USER, SCREEN], [LISTED], PaneUsers(repeated=1)),
+        ([{"UserId": ""}, {"UserId": [1]}, {"UserId": 7}], [{"UserId": "7"}], PaneUsers()),
+    ],
+)
+def test_panes_are_compared_with_the_listed_users(panes: list[Any], listed: list[Any], expected: PaneUsers) -> None:
+    """A user without a channel is of the task's channel, and one who is only heard has no picture to show."""
+    row = changed(example_row(), "TranscodeParams.UserInfos", listed)
+    row = changed(row, "TranscodeParams.Layout.UserPanes", [{"UserInfo": user} for user in panes])
+    assert read(row).configuration.pane_users == expected
+
+
+def test_whose_key_expires_when_is_read_of_each_output() -> None:
+    """Each output has its signer, and its time beside the digests, in the order of the outputs."""
+    urls = [
+        {"URL": "rtmp://b.example.com/a/s?txTime=6B49D200&txSecret=" + "a" * 32},
+        {"URL": "rtmp://a.example.com/a/s"},
+    ]
+    task = with_change("MultiStreamURL", urls)
+    signers = zip(task.configuration.outputs, task.signed_times, strict=True)
+    assert [(output.host, output.signer, time) for output, time in signers] == [
+        ("a.example.com", "none", 0),
+        ("b.example.com", "tencent", 1_800_000_000),
+        ("example.com", "none", 0),
+    ]
 
 
 @pytest.mark.parametrize("app_id", [None, "", "yourAppId"])

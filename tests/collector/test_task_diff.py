@@ -47,6 +47,7 @@ def with_change(path: str, value: Any) -> Task:
         ("ChannelId", "another", ("channel",)),
         ("StreamURL", "rtmp://example.com/live/another", ("outputs",)),
         ("StreamURL", "", ("outputs",)),
+        ("StreamURL", "rtmps://example.com/live/stream", ("outputs",)),
         ("MultiStreamURL.0.IsAliCdn", True, ("outputs",)),
         ("MaxIdleTime", "60", ("idle_timeout",)),
         ("MaxIdleTime", "030", ()),
@@ -74,6 +75,22 @@ def test_a_changed_field_has_its_group(path: str, value: Any, groups: tuple[str,
     assert changed_fields(EXAMPLE, with_change(path, value)) == groups
 
 
+def test_a_renewed_key_is_no_other_destination() -> None:
+    """Another signature on the same stream is a change of `push_keys`, another stream one of `outputs` alone."""
+    old = "rtmp://example.com/live/stream?auth_key=1893456000-0-0-" + "a" * 32
+    before, after = (
+        read(changed(changed(example_row(), "MultiStreamURL", []), "StreamURL", url))
+        for url in (old, "rtmp://EXAMPLE.com:1935/live/stream?auth_key=1896134400-0-0-" + "b" * 32)
+    )
+    assert changed_fields(before, after) == ("push_keys",)
+    assert (shown(before, "push_keys"), shown(after, "push_keys")) == (
+        "alibaba 2030-01-01T00:00:00Z",
+        "alibaba 2030-02-01T00:00:00Z",
+    )
+    other = read(changed(changed(example_row(), "MultiStreamURL", []), "StreamURL", old.replace("stream", "other")))
+    assert changed_fields(before, other) == ("outputs",)
+
+
 @settings(max_examples=examples(300))
 @given(st.sampled_from(PATHS), json_values(), st.sampled_from(PATHS), json_values())
 def test_a_difference_has_a_group_and_nothing_else_has(path: str, value: Any, other_path: str, other: Any) -> None:
@@ -88,12 +105,13 @@ def test_a_difference_has_a_group_and_nothing_else_has(path: str, value: Any, ot
 
 _digests = st.sampled_from([bytes(DIGEST_BYTES), b"12345678"])
 _tasks = st.builds(
-    lambda channel_id, configuration, digests: Task(
-        task_id="t", channel_id=channel_id, configuration=configuration, row_digest=0, digests=b"".join(digests)
+    lambda channel_id, configuration, digests, times: Task(
+        "t", channel_id, configuration, row_digest=0, digests=b"".join(digests), push_times=times
     ),
     st.sampled_from(["", "c", "d"]),
     configurations,
     st.lists(_digests, min_size=len(DIGEST_GROUPS), max_size=len(DIGEST_GROUPS) + 1),
+    st.sampled_from([b"", b"\x65\x00\x00\x00"]),
 )
 
 
@@ -108,13 +126,13 @@ def test_the_law_holds_for_any_two_tasks(before: Task, after: Task) -> None:
 @pytest.mark.parametrize("field", Task.__struct_fields__)
 def test_no_field_of_a_task_is_overlooked(field: str) -> None:
     """What may differ in two versions of a task is known: a new field has to find its group."""
-    assert field in {"task_id", "channel_id", "configuration", "row_digest", "digests"}
+    assert field in {"task_id", "channel_id", "configuration", "row_digest", "digests", "push_times"}
 
 
 @pytest.mark.parametrize("field", [field for field in Configuration.__struct_fields__ if field != "encoding"])
 def test_every_field_of_a_configuration_is_a_change(field: str) -> None:
     """Each field alone, changed to something that it never is, has a group; the rows above do it for the encoding."""
-    unlike: Any = "something else"
+    unlike: Any = () if field == "outputs" else "something else"
     configuration = msgspec.structs.replace(EXAMPLE.configuration, **{field: unlike})
     assert changed_fields(EXAMPLE, msgspec.structs.replace(EXAMPLE, configuration=configuration))
 
@@ -126,6 +144,7 @@ def test_groups_are_shown_in_a_few_words() -> None:
         "region": "CN-Shanghai",
         "channel": "yourChannelId",
         "outputs": "rtmp://example.com",
+        "push_keys": None,
         "idle_timeout": "30 s",
         "source": "original camera",
         "video": "H.264 high veryfast 1920x1000 3500 kbit/s 30 fps gop 30",

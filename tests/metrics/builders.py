@@ -10,7 +10,7 @@ from exporter.collector.inventory import Entry
 from exporter.collector.status import Status, Sweep
 from exporter.config.model import Buckets
 from exporter.core.collection_state import State
-from exporter.core.task import Audio, Configuration, Encoding, Output, Source, Task, Video
+from exporter.core.task import Audio, Configuration, Encoding, Output, PaneUsers, Source, Task, Video
 from exporter.metrics.aggregates import Aggregates, AppReport
 from exporter.metrics.per_task_families import ListedTask
 from exporter.rules.findings import PolicyReport, RuleReport
@@ -27,6 +27,7 @@ PLAIN = Configuration(
     source=None,
     encoding=None,
     panes=(),
+    pane_users=PaneUsers(),
     background_render_mode=None,
     has_background=False,
     users=0,

@@ -259,7 +259,7 @@ LONG_PICTURES = {
         """,
     ),
     "rtcmpu_task_field_changes_total": (
-        13,
+        14,
         """
         rtcmpu_task_field_changes_total{A,field="video"} 2.0
         rtcmpu_task_field_changes_total{A,field="audio"} 1.0
@@ -360,7 +360,7 @@ def test_the_policy_is_rendered_anew_only_with_another_report(name: str) -> None
 def test_changes_are_counted_from_zero(name: str) -> None:
     """With the first sweep every kind and every group is there at 0, so that the first change is seen as a rise."""
     lines = _lines(name, report())
-    assert len(lines) == {"rtcmpu_task_changes_total": 3, "rtcmpu_task_field_changes_total": 13}[name]
+    assert len(lines) == {"rtcmpu_task_changes_total": 3, "rtcmpu_task_field_changes_total": 14}[name]
     assert all(line.endswith(" 0.0") for line in lines)
 
 

@@ -122,6 +122,25 @@ def test_hosts_that_are_not_on_the_internet(hosts: str, private: bool) -> None:
     assert not facts_of_case({"outputs": [{}]})["outputs"][0]["has_private_host"]
 
 
+@pytest.mark.parametrize(
+    ("encoding", "errors", "missing"),
+    [
+        (None, (), []),
+        (Encoding(audio_only=True, video=Video(), audio=Audio(64, 2)), (), ["AudioSampleRate"]),
+        (
+            Encoding(audio_only=False, video=Video(bitrate_kbps=1, height=2, width=2), audio=Audio(64, 2, 48000)),
+            ("EncodeParams.VideoGop",),
+            ["VideoFramerate"],
+        ),
+    ],
+)
+def test_required_encode_params_that_are_absent_are_named(
+    encoding: Encoding | None, errors: tuple[str, ...], missing: list[str]
+) -> None:
+    """Codec and EnhancedParam are optional, an unreadable value is not absent, and audio-only tasks need no video."""
+    assert facts(configuration(encoding=encoding, field_errors=errors))["missing_encode_params"] == missing
+
+
 def test_facts_of_a_whole_task() -> None:
     """Every part of a task is where a rule looks for it."""
     task = facts(
@@ -148,7 +167,14 @@ def test_facts_of_a_whole_task() -> None:
     )
     assert task["region"] == "CN-Shanghai"
     assert task["outputs"] == [
-        {"scheme": "rtmp", "host": "a.example.com", "has_userinfo": True, "has_private_host": False}
+        {
+            "scheme": "rtmp",
+            "host": "a.example.com",
+            "has_userinfo": True,
+            "has_private_host": False,
+            "signer": "none",
+            "is_test": False,
+        }
     ]
     assert task["video"] == {
         "codec": "H.264",

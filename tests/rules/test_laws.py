@@ -186,7 +186,7 @@ def from_nothing(story: Story, app: AppKey) -> Found:
         digest
         for inventory in world.inventories.values()
         for entry in inventory
-        for digest in entry.task.output_digests
+        for digest in entry.task.stream_digests
     )
     facts = app_facts(app[0], world.descriptions[app])
     now = world.clock.now()
@@ -196,7 +196,7 @@ def from_nothing(story: Story, app: AppKey) -> Found:
             entry,
             facts,
             now=now,
-            shared_outputs=lambda task: sum(holders[digest] > 1 for digest in task.output_digests),
+            shared_outputs=lambda task: sum(holders[digest] > 1 for digest in task.stream_digests),
             language=LANGUAGE,
         )
         judged = each.evaluate(subject.activation(each.uses)).outcome

@@ -78,8 +78,8 @@ def _expected(tasks: dict[tuple[AppKey, str], Task]) -> dict[tuple[AppKey, str],
     """Count by looking at all other tasks."""
     return {
         holder: sum(
-            any(digest in other.output_digests for other_holder, other in tasks.items() if other_holder != holder)
-            for digest in task.output_digests
+            any(digest in other.stream_digests for other_holder, other in tasks.items() if other_holder != holder)
+            for digest in task.stream_digests
         )
         for holder, task in tasks.items()
     }

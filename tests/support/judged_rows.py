@@ -34,7 +34,7 @@ def judge_rows(
         app_id: [task for row in rows if (task := read_row(row, app_id=app_id)) is not None]
         for app_id, rows in rows_of_apps.items()
     }
-    users = Counter(url for tasks in tasks_of_apps.values() for task in tasks for url in set(task.output_digests))
+    users = Counter(url for tasks in tasks_of_apps.values() for task in tasks for url in set(task.stream_digests))
     judged: dict[str, Judgements] = {app_id: {rule.rule.name: {} for rule in rules} for app_id in tasks_of_apps}
     for app_id, tasks in tasks_of_apps.items():
         app = app_facts("account", App(id=app_id, expect=(expectations or {}).get(app_id)))
@@ -49,4 +49,4 @@ def judge_rows(
 
 def _shared_outputs(task: Task, users: Mapping[bytes, int]) -> int:
     """Return how many of a task's URLs another task has too."""
-    return sum(users[url] > 1 for url in task.output_digests)
+    return sum(users[url] > 1 for url in task.stream_digests)

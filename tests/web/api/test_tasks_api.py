@@ -208,6 +208,9 @@ def test_a_task_is_shown_with_all_that_is_known() -> None:
             "is_ali_cdn": None,
             "has_userinfo": True,
             "has_private_host": False,
+            "signer": "none",
+            "problem": None,
+            "is_test": False,
         }
     ]
     assert configured["panes"][0]["render_mode"] is None

@@ -169,8 +169,8 @@ def test_notes_tell_what_is_left_to_do() -> None:
     """Who uses a role is told of the namespace's label, who has no scraping of that, and replicas of the quota."""
     notes = rendered_files(ci_values("rrsa"))["NOTES.txt"]
     assert "kubectl label namespace monitoring pod-identity.alibabacloud.com/injection=on" in notes
-    assert "Nothing tells Prometheus to scrape it" in notes
-    assert "Nothing tells Prometheus" not in rendered_files(ci_values("full"))["NOTES.txt"]
+    assert "Prometheus does not scrape it yet" in notes
+    assert "does not scrape it yet" not in rendered_files(ci_values("full"))["NOTES.txt"]
     assert "2 replicas share" in rendered_files(ci_values("full"))["NOTES.txt"]
     assert "No access key is given" in rendered_files(LEAST)["NOTES.txt"]
 

@@ -67,7 +67,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* "yes" if the configuration must not stand in a ConfigMap: asked for, or a secret stands in it in plain text. */}}
+{{/* "yes" if the configuration must not be in a ConfigMap: asked for, or a secret is in it in plain text. */}}
 {{- define "rtcmpu-exporter.configIsSecret" -}}
 {{- $found := .Values.configInSecret }}
 {{- range .Values.config.accounts }}

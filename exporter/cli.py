@@ -4,27 +4,33 @@ Each command's module is imported when it is asked for: the daemon carries neith
 """
 
 import difflib
-import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 from click.core import ParameterSource
 
 from exporter import __version__
 from exporter.commands import ExitCode
-from exporter.config.loader import from_flags
+from exporter.commands.options import (
+    FILE,
+    Count,
+    Rate,
+    configuration,
+    host_and_port,
+    listen_addresses,
+    source_of,
+    web_configuration,
+)
 from exporter.config.mistakes import ConfigError, UsageError
-from exporter.config.model import DEFAULT_ENDPOINT
 from exporter.service.configuration_source import ConfigurationSource
 
 PROGRAM: Final = "rtcmpu-exporter"
 DEFAULT_COMMAND: Final = "serve"
 NEVER: Final = "never"
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,139 +81,11 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class Count(click.ParamType[int]):
-    """A whole number, 0 or more."""
-
-    name = "N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read it."""
-        text = str(value)
-        if not (text.isascii() and text.isdigit()):
-            self.fail(f"{text!r}: expected a whole number, 0 or more", param, ctx)
-        return int(text)
-
-
-class Rate(click.ParamType[float]):
-    """A finite number, 0 or more."""
-
-    name = "RATE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it."""
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not 0 <= number < math.inf:
-            self.fail(f"{str(value)!r}: expected a number, 0 or more", param, ctx)
-        return number
-
-
-FILE: Final = click.Path(path_type=Path)
-
-
 def examples(*lines: str, more: str = "") -> str:
     """Return the end of a command's help."""
     shown = "\n".join(f"  {PROGRAM} {line}" for line in lines)
     parts = [*(more.strip().split("\n\n") if more else ()), f"examples:\n{shown}"]
     return "\n\n".join(f"\b\n{part}" for part in parts)
-
-
-def configuration(command: F) -> F:
-    """Add the flags that say what to read, for `source_of`."""
-    for option in (
-        click.option("--api.endpoint", "endpoint", metavar="URL", help=f"with --app.id (default {DEFAULT_ENDPOINT})"),
-        click.option(
-            "--app.id",
-            "app_ids",
-            metavar="ID",
-            multiple=True,
-            help="in place of a file: an AppId to read with the default credentials; repeatable",
-        ),
-        click.option("--config.file", "config_file", metavar="FILE", type=FILE, help="the configuration"),
-    ):
-        command = option(command)
-    return command
-
-
-def source_of(config_file: Path | None, app_ids: Sequence[str], endpoint: str | None) -> ConfigurationSource:
-    """Return where the configuration comes from.
-
-    Raises:
-        UsageError: a file and flags, or neither.
-    """
-    if config_file is not None:
-        if app_ids or endpoint:
-            raise UsageError("--config.file does not go with --app.id or --api.endpoint: put the app into the file")
-        return ConfigurationSource.of_file(config_file, os.environ)
-    if not app_ids:
-        raise UsageError("no apps configured: pass --config.file=FILE or --app.id=ID, or try the demo command")
-    return ConfigurationSource.of_config(from_flags(app_ids, endpoint or DEFAULT_ENDPOINT))
-
-
-def web_configuration(command: F) -> F:
-    """Add the flags that say who may read what is served."""
-    for option in (
-        click.option(
-            "--web.health-without-auth",
-            "health_without_auth",
-            is_flag=True,
-            help="answer /-/healthy and /-/ready without a password",
-        ),
-        click.option(
-            "--web.config.file",
-            "web_config_file",
-            metavar="FILE",
-            type=FILE,
-            help="TLS, users, headers and rate limit, in the format of Prometheus' exporters (docs/web-config.md)",
-        ),
-        click.option(
-            "--web.allowed-host",
-            "allowed_hosts",
-            metavar="HOST",
-            multiple=True,
-            help="another host name that browsers may use for the pages, such as *.example.com; repeatable",
-        ),
-        click.option(
-            "--web.external-url",
-            "external_url",
-            metavar="URL",
-            help="where a proxy publishes the exporter: its host may be asked for, links begin with its path",
-        ),
-        click.option(
-            "--web.route-prefix",
-            "route_prefix",
-            metavar="PATH",
-            help="path of all that is served; / if a proxy strips it (default: the path of --web.external-url)",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def listen_addresses(default: str) -> Callable[[F], F]:
-    """Add the flag that says where the exporter listens."""
-    return click.option(
-        "--web.listen-address",
-        "listen_addresses",
-        metavar="ADDRESS",
-        multiple=True,
-        default=(default,),
-        help=f"host:port, [host]:port or :port; repeatable (default {default})",
-    )
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """Split HOST:PORT.
-
-    Raises:
-        UsageError: it is none.
-    """
-    host, _, port = address.rpartition(":")
-    if not (port.isascii() and port.isdecimal()) or int(port) > 65_535:
-        raise UsageError(f"{address!r}: expected HOST:PORT")
-    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 @click.group(

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import math
 import os
 import random
 import re
@@ -35,11 +36,12 @@ from tests.support.http import ask
 from tests.support.monitored import KEY, Simulated, simulated, until
 
 COLLECTION = Collection(
-    interval_seconds=0.2, sweep_interval_seconds=1.0, stale_after_seconds=60.0, request_timeout_seconds=2.0
+    interval_seconds=0.2, sweep_interval_seconds=1.0, stale_after_seconds=60.0, request_timeout_seconds=3.0
 )
-LONGEST_AGE_SECONDS = 6.0
+LONGEST_AGE_SECONDS = 20.0
 """Of the data of the account that works: updates are due five times a second, on a machine with other work."""
 WATCHED_SECONDS = 4.0
+LONGEST_WATCH_SECONDS = 120.0
 STATE = r'^rtcmpu_collection_state\{account="(.*)",app_id=".*",state="(.*)"\} 1\.0$'
 FINE_DATA = r'^rtcmpu_collection_last_(?:update|sweep)_timestamp_seconds\{account="fine",.*\} (.*)$'
 ROLE = "acs:ram::1:role/r"
@@ -292,7 +294,7 @@ async def test_the_trouble_of_one_account_reaches_no_other(tmp_path: Path, monke
                 wrong = await _watch(daemon, ways)
             finally:
                 daemon.stop()
-                await asyncio.wait_for(running, timeout=10)
+                await asyncio.wait_for(running, timeout=60)
     assert wrong == {}
     assert len(ways) >= 30
 
@@ -311,22 +313,24 @@ def _status(daemon: Daemon, account: str) -> Any:
 
 
 async def _watch(daemon: Daemon, ways: Mapping[str, Broken]) -> Mapping[str, str]:
-    """Look at the account that works for a while, and until all others are as they should; return what is not."""
-    began = time.monotonic()
-    wrong = {"": "not looked at"}
-    while time.monotonic() - began < 40 and (wrong or time.monotonic() - began < WATCHED_SECONDS):
-        asked = time.monotonic()
+    """Look at the account that works until all others are as they should, and it was read after that.
+
+    Return what is not as it should be.
+    """
+    began, all_broken, newest = time.time(), math.inf, 0.0
+    wrong: Mapping[str, str] = {"": "not looked at"}
+    while time.time() - began < LONGEST_WATCH_SECONDS and newest < max(all_broken, began + WATCHED_SECONDS):
         text = await _metrics(daemon)
-        assert time.monotonic() - asked < 5
         states = _states(text)
         assert states["fine"] == "ok", _status(daemon, "fine").reason
-        times = re.findall(FINE_DATA, text, re.MULTILINE)
-        assert time.time() - max(map(float, times)) < LONGEST_AGE_SECONDS
+        newest = max(map(float, re.findall(FINE_DATA, text, re.MULTILINE)))
+        assert time.time() - newest < LONGEST_AGE_SECONDS
         assert re.search(r'^rtcmpu_tasks\{account="fine",', text, re.MULTILINE)
         wrong = {}
         for name, what in ways.items():
             status = _status(daemon, name)
             if not (states[name] == what.state and status.reason and re.search(what.reason, status.reason)):
                 wrong[name] = f"{status.state}: {status.reason}"
+        all_broken = math.inf if wrong else min(all_broken, time.time())
         await asyncio.sleep(0.2)
     return wrong

@@ -13,6 +13,7 @@ from exporter.simulator.protocol import SimulatedAccount
 from exporter.simulator.service import Service
 from exporter.simulator.simulated_server import RunningServer, start
 from tests.simulator.support import ManualClock, page_query, signed, small_service
+from tests.support.monitored import until
 
 
 class Local:
@@ -112,9 +113,8 @@ async def test_closing_does_not_wait_for_what_hangs() -> None:
     server = await start(service)
     async with aiohttp.ClientSession() as session:
         asked = asyncio.ensure_future(Local(service, server, session).ask())
-        await asyncio.sleep(0.2)
-        assert service.statistics.requests == 1
-        await asyncio.wait_for(server.close(), 2.0)
+        await until(lambda: service.statistics.requests == 1)
+        await asyncio.wait_for(server.close(), 20)
         with pytest.raises(aiohttp.ClientConnectionError):
             await asked
 
@@ -171,8 +171,7 @@ async def test_churn_and_bursts_are_controlled(local: Local) -> None:
     clock = local.service.now
     assert isinstance(clock, ManualClock)
     clock.advance(100)
-    await asyncio.sleep(0.3)
-    assert len(local.service.fleet.apps["app"]) > 300
+    await until(lambda: len(local.service.fleet.apps["app"]) > 300)
     assert await local.control("POST", "churn", {}) == {"update": 0, "create": 0, "delete": 0, "resave": 0}
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from exporter.aliyun.client import Client
 from exporter.aliyun.credentials import Credentials, CredentialsSource, Fetch, KeySource
 from exporter.aliyun.transport import open_session
-from exporter.core.clock import SystemClock
+from exporter.core.clock import Clock, SystemClock
 from exporter.core.collection_state import State
 from exporter.core.secret import Secret
 
@@ -95,9 +95,10 @@ async def client_of(
     fetch: Fetch = lambda: KEY,
     timeout_seconds: float = 5.0,
     proxy: str | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Client]:
     """Open a client for an endpoint."""
-    clock = SystemClock()
+    clock = clock or SystemClock()
     nonces = iter(range(1_000_000))
     client = Client(
         session=open_session(),

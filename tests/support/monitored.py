@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from exporter.config.credential_kinds import AccessKey
 from exporter.config.model import Account, App, Collection, Config
+from exporter.core.clock import SystemClock
 from exporter.core.secret import Secret
 from exporter.metrics.exposition import Body
 from exporter.simulator import simulated_server as server
@@ -16,6 +17,21 @@ from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET, Simu
 
 KEY = AccessKey(access_key_id=ACCESS_KEY_ID, access_key_secret=Secret(ACCESS_KEY_SECRET))
 COLLECTION = Collection(interval_seconds=0.2, sweep_interval_seconds=1.0, stale_after_seconds=60.0)
+
+
+class AheadClock(SystemClock):
+    """The machine's clock, which a test can put ahead."""
+
+    def __init__(self) -> None:
+        self.ahead_seconds = 0.0
+
+    def now(self) -> float:
+        """Wall-clock time, in seconds since 1970."""
+        return super().now() + self.ahead_seconds
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start."""
+        return super().monotonic() + self.ahead_seconds
 
 
 class Simulated(NamedTuple):

@@ -29,8 +29,7 @@ class Row(NamedTuple):
     jitter: str
     limiter: str
     used_percent: float
-    refused: dict[str, int]
-    """By the kind of window that the service counts in."""
+    refused: dict[str, int]  # by the kind of window that the service counts in
 
 
 def rows() -> Iterator[Row]:

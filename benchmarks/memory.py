@@ -35,11 +35,9 @@ class Footprint(Struct, frozen=True):
     """What one process took."""
 
     tasks: int
-    resident_bytes: int
-    """After the last of `SWEEPS` sweeps."""
+    resident_bytes: int  # after the last of `SWEEPS` sweeps
     peak_bytes: int
-    first_sweeps_seconds: float
-    """Until every app was read."""
+    first_sweeps_seconds: float  # until every app was read
     scrapes: Scrapes
 
 

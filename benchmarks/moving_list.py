@@ -32,8 +32,7 @@ PAGE = 100
 IN_FLIGHT = 16
 
 SEEDS = (1,)
-FULL_SEEDS = (101, 102, 103, 104, 105, 106, 107, 108)
-"""Not used while the engine was tuned."""
+FULL_SEEDS = (101, 102, 103, 104, 105, 106, 107, 108)  # not used while the engine was tuned
 
 SIZES = (2_000, 20_000, 100_000)
 EVENTS_PER_SECOND = (1.0, 10.0, 100.0)
@@ -62,8 +61,7 @@ class Case(NamedTuple):
     title: str
     scene: Scene
     naive: bool = False
-    burst: tuple[Burst, int] | None = None
-    """Happens twice, all at once."""
+    burst: tuple[Burst, int] | None = None  # happens twice, all at once
 
 
 class Outcome(NamedTuple):

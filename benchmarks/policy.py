@@ -45,10 +45,8 @@ class Measured(Struct, frozen=True):
     configurations: int
     baseline_seconds: float
     baseline_stall_seconds: float
-    change_seconds: float
-    """Of one changed task, until it is in the report."""
-    minute_seconds: float
-    """Of evaluating all tasks again by rules about the time."""
+    change_seconds: float  # of one changed task, until it is in the report
+    minute_seconds: float  # of evaluating all tasks again by rules about the time
     minute_stall_seconds: float
     bytes_of_a_task: float
     violations: int

@@ -31,15 +31,12 @@ class Simulated(Struct, frozen=True):
     """A service with some accounts, `key-1` and on, each with apps of its own; all secrets are `secret`."""
 
     accounts: int = 1
-    apps: int = 1
-    """Of each account; those of the first are `app-1` and on, and those of the next follow."""
-    tasks: int = 100
-    """Of each app."""
+    apps: int = 1  # of each account; those of the first are `app-1` and on, and those of the next follow
+    tasks: int = 100  # of each app
     requests_per_second: int = 50
     one_way_seconds: float = 0.0
     jitter_seconds: float = 0.0
-    certificate: Path | None = None
-    """PEM file with key and chain: serve over TLS."""
+    certificate: Path | None = None  # PEM file with key and chain: serve over TLS
 
     def app_ids(self, account: int) -> tuple[str, ...]:
         """Return the apps of an account, which is counted from 1."""

@@ -46,8 +46,7 @@ START_SECONDS = 60.0
 AIM_RATIO = 500
 AIM_P99_SECONDS = 0.003
 
-ODD_FACTOR = 0x9E3779B97F4A7C15
-"""Makes numbers look like ids, which compress badly."""
+ODD_FACTOR = 0x9E3779B97F4A7C15  # makes numbers look like ids, which compress badly
 
 NAME = "bench_task_info"
 LABELS = ("account", "app_id", "task_id", "task_region", "mix_mode")

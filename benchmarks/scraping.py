@@ -16,10 +16,8 @@ class Scrapes(Struct, frozen=True):
     """How long answers took, from the request's first byte to the answer's last."""
 
     seconds: tuple[float, ...]
-    body_bytes: int
-    """Of one answer, as it was sent."""
-    encoding: str
-    """The answer's Content-Encoding; empty where it was sent as it is."""
+    body_bytes: int  # of one answer, as it was sent
+    encoding: str  # the answer's Content-Encoding; empty where it was sent as it is
 
     @property
     def median(self) -> float:

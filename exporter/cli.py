@@ -60,8 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class Commands(click.Group):
     """A group that names the nearest command to a mistyped one."""
 
-    default: str | None = None
-    """The command that flags alone mean."""
+    default: str | None = None  # the command that flags alone mean
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command before flags that are not the group's own."""

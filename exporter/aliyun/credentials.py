@@ -42,12 +42,9 @@ class Credentials(Struct, frozen=True, kw_only=True):
 
     access_key_id: str
     access_key_secret: Secret
-    security_token: Secret | None = None
-    """Present for temporary keys."""
-    expires_at: float | None = None
-    """Wall-clock seconds; None: never, or not known."""
-    source: str = ""
-    """The kind of source that it came from, as the metric has it."""
+    security_token: Secret | None = None  # present for temporary keys
+    expires_at: float | None = None  # Wall-clock seconds; None: never, or not known
+    source: str = ""  # the kind of source that it came from, as the metric has it
 
     def __repr__(self) -> str:
         """Show nothing of the key."""
@@ -95,10 +92,8 @@ class KeySource(Struct, frozen=True, kw_only=True):
     fetch: Fetch
     files: tuple[Path, ...] = ()
     """A change of any of them may bring another key: it is fetched again before the next request."""
-    is_constant: bool = False
-    """Every fetch brings the same key."""
-    start_over: Callable[[], None] = lambda: None
-    """Make the next fetch choose among the sources again."""
+    is_constant: bool = False  # every fetch brings the same key
+    start_over: Callable[[], None] = lambda: None  # make the next fetch choose among the sources again
 
 
 class CredentialsObserver(Protocol):

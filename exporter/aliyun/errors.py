@@ -38,13 +38,10 @@ class ApiError(Exception):
         self.reason = reason
         self.code = code
         """The vendor's error code, cleaned to letters, digits, `.`, `_` and `-`; empty where there is none."""
-        self.status = status
-        """The HTTP status; 0 where no answer came."""
+        self.status = status  # the HTTP status; 0 where no answer came
         self.request_id = request_id
-        self.retryable = retryable
-        """Whether the same request may succeed a moment later."""
-        self.wait_seconds = wait_seconds
-        """How long the service asks to wait; None where it does not say."""
+        self.retryable = retryable  # whether the same request may succeed a moment later
+        self.wait_seconds = wait_seconds  # how long the service asks to wait; None where it does not say
 
 
 def parse_http_date(value: str) -> float | None:
@@ -56,11 +53,9 @@ def parse_http_date(value: str) -> float | None:
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
-MAX_WAIT_SECONDS: Final = 300.0
-"""A longer wait that the service asks for is not believed: the next attempt shows."""
+MAX_WAIT_SECONDS: Final = 300.0  # a longer wait that the service asks for is not believed: the next attempt shows
 
-MAX_ERROR_BYTES: Final = 64 * 1024
-"""A longer body is not the service's error."""
+MAX_ERROR_BYTES: Final = 64 * 1024  # a longer body is not the service's error
 NAMES_OF_CODES: Final = ("code", "errorcode", "errcode", "error_code", "error")
 """Members that report an error, in lower case; the first is the documented one."""
 
@@ -260,10 +255,8 @@ def _cleaned(value: Any) -> str:
 class _Limit(NamedTuple):
     """What an answer's headers say about throttling."""
 
-    is_reached: bool
-    """Whether a header that only a limiter sets says that the limit is used up."""
-    wait_seconds: float | None
-    """The longest wait that those headers name, else that of `Retry-After`; never 0."""
+    is_reached: bool  # whether a header that only a limiter sets says that the limit is used up
+    wait_seconds: float | None  # the longest wait that those headers name, else that of `Retry-After`; never 0
 
 
 def _limit(headers: Mapping[str, str], now: float) -> _Limit:

@@ -11,8 +11,7 @@ import xxhash
 from exporter.aliyun import field_values as values
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, UNREADABLE
 
-NOTHING: Final = bytes(DIGEST_BYTES)
-"""The digest of what is absent or empty."""
+NOTHING: Final = bytes(DIGEST_BYTES)  # the digest of what is absent or empty
 _HIDDEN_GROUPS: Final = DIGEST_GROUPS[:-1]
 _ENCODER: Final = msgspec.msgpack.Encoder()
 
@@ -24,12 +23,9 @@ class FieldReader:
     """
 
     def __init__(self) -> None:
-        self.errors: list[str] = []
-        """The field of each value that can't be read."""
-        self.unknown: list[str] = []
-        """The field of each value outside its closed set."""
-        self.odd: list[tuple[str, str]] = []
-        """Place and JSON of each value that has no place of its own."""
+        self.errors: list[str] = []  # the field of each value that can't be read
+        self.unknown: list[str] = []  # the field of each value outside its closed set
+        self.odd: list[tuple[str, str]] = []  # place and JSON of each value that has no place of its own
         self._hidden: dict[str, list[tuple[str, object]]] = {}
 
     def integer(self, value: Any, field: str) -> int | None:

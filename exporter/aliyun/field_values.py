@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from exporter.core.task import UNREADABLE
 
-MAX_NUMBER: Final = 2**53
-"""Beyond it a number is taken for damage: JSON's own numbers are exact up to here."""
+MAX_NUMBER: Final = 2**53  # beyond it a number is taken for damage: JSON's own numbers are exact up to here
 
 MAX_NAME_CHARACTERS: Final = 64
 REMEMBERED_NUMBERS: Final = 4096

@@ -3,8 +3,7 @@
 from collections.abc import Hashable
 from typing import Any, Final, TypeVar
 
-LIMIT: Final = 40_000
-"""A value takes some 200 bytes here, so those that no task has any more hold about 8 MiB at most."""
+LIMIT: Final = 40_000  # a value takes some 200 bytes here, so those that no task has any more hold about 8 MiB at most
 
 _Value = TypeVar("_Value")
 

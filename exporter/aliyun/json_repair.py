@@ -12,8 +12,7 @@ from exporter.aliyun.field_values import is_absent
 from exporter.aliyun.row_schema import Part
 from exporter.core.task import FIELDS
 
-MAX_ELEMENTS: Final = 1000
-"""No documented list has as many."""
+MAX_ELEMENTS: Final = 1000  # no documented list has as many
 
 _Part = TypeVar("_Part", bound=Part)
 
@@ -85,8 +84,7 @@ class _Member(NamedTuple):
     """What may be under a key."""
 
     attribute: str
-    part: type[Part] | None
-    """The shape of the object, or of each object of the list; None: a leaf."""
+    part: type[Part] | None  # the shape of the object, or of each object of the list; None: a leaf
     is_list: bool
 
 

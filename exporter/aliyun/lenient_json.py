@@ -5,8 +5,7 @@ import re
 from itertools import islice
 from typing import Any, Final
 
-MAX_LONE_SURROGATES: Final = 10_000
-"""Of one text; beyond them the rest is left as it is, which no decoder takes."""
+MAX_LONE_SURROGATES: Final = 10_000  # of one text; beyond them the rest is left as it is, which no decoder takes
 
 _HALF: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _LOWER_HALF: Final = re.compile(rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}")

@@ -33,8 +33,7 @@ _SAMPLE_RATES: Final = frozenset(tasks.AUDIO_SAMPLE_RATES_HERTZ)
 
 _WITH_PICTURE: Final = frozenset({None, "", "0", "2"})
 NO_PANE_USERS: Final = PaneUsers()
-User = tuple[str, str]
-"""Channel id and user id."""
+User = tuple[str, str]  # channel id and user id
 NOBODY: Final[User] = ("", "")
 
 _ENHANCED: Final = msgspec.json.Decoder(documented.EnhancedParam)

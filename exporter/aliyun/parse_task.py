@@ -26,12 +26,10 @@ from exporter.core.collection_state import State
 from exporter.core.task import Configuration, PaneUsers, Task
 
 MAX_ROW_BYTES: Final = 256 * 1024
-MAX_ID_BYTES: Final = 256
-"""Of a TaskId or ChannelId; documented are 55 and 64 characters. A longer one is unreadable."""
+MAX_ID_BYTES: Final = 256  # of a TaskId or ChannelId; documented are 55 and 64 characters. A longer one is unreadable.
 MAX_URLS: Final = 100
 MAX_PANES: Final = 100
-MAX_USERS: Final = 1000
-"""A longer list is unreadable as a whole, and its task is shown without it."""
+MAX_USERS: Final = 1000  # a longer list is unreadable as a whole, and its task is shown without it
 
 _Text = TypeVar("_Text", str, User)
 _Part = TypeVar("_Part", bound=documented.Part)

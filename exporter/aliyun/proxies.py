@@ -12,10 +12,8 @@ from exporter.config.value_types import Unfit, parse_proxy
 class Proxy(NamedTuple):
     """An HTTP proxy, and the setting that names it."""
 
-    url: str
-    """May hold a password: never shown."""
-    setting: str
-    """`proxy`, or the name of an environment variable."""
+    url: str  # may hold a password: never shown
+    setting: str  # `proxy`, or the name of an environment variable
 
     @property
     def shown(self) -> str:

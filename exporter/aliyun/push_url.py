@@ -25,14 +25,11 @@ _PORT: Final = re.compile(r":([0-9]{1,5})$")
 _VHOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}")
 _STREAM_ID_SEPARATOR: Final = re.compile("[,?&]")
 LONGEST_HOST: Final = 256
-LONGEST_URL: Final = 2048
-"""Characters of a StreamURL, documented; no more of a query is read."""
+LONGEST_URL: Final = 2048  # characters of a StreamURL, documented; no more of a query is read
 MOST_PARAMETERS: Final = 32
-MOST_ESCAPES: Final = 32
-"""Of the form `%41`; a query with more of them is read as it is."""
+MOST_ESCAPES: Final = 32  # of the form `%41`; a query with more of them is read as it is
 REMEMBERED_SERVERS: Final = 1024
-DEFAULT_PORTS: Final = ("1935", "443", "10080")
-"""Of RTMP, RTMPS and SRT."""
+DEFAULT_PORTS: Final = ("1935", "443", "10080")  # of RTMP, RTMPS and SRT
 _PLAIN_AUTHORITY: Final = re.compile(rf"([A-Za-z0-9.-]{{1,253}})(?::(?:{'|'.join(DEFAULT_PORTS)}))?")
 _KNOWN_SCHEMES: Final = frozenset(f"{scheme}:" for scheme in PUSH_SCHEMES)
 _PARTS_OF_A_SERVER: Final = 2
@@ -41,12 +38,9 @@ _PARTS_OF_A_SERVER: Final = 2
 class PushUrl(Struct, frozen=True, gc=False):
     """What is kept of a push URL."""
 
-    output: Output
-    """What may be shown."""
-    time: int
-    """The time in the signature, or one of the codes of `core.push_auth`."""
-    stream: bytes
-    """Digest of the stream's identity: scheme family, host, path, and the query less the signature."""
+    output: Output  # what may be shown
+    time: int  # the time in the signature, or one of the codes of `core.push_auth`
+    stream: bytes  # digest of the stream's identity: scheme family, host, path, and the query less the signature
 
 
 class _Server(NamedTuple):
@@ -55,8 +49,7 @@ class _Server(NamedTuple):
     scheme: str
     host: str
     has_userinfo: bool
-    identity: str
-    """Scheme family, and host with a port that is not the default one."""
+    identity: str  # scheme family, and host with a port that is not the default one
 
 
 def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
@@ -200,8 +193,7 @@ class OwnPushes(Struct, frozen=True, gc=False):
 
     digests: bytes
     """The digest `push_keys`, and of each output the digest of its stream, in the order of `Pushes.outputs`."""
-    times: bytes
-    """The time in each output's signature."""
+    times: bytes  # the time in each output's signature
 
 
 def take_pushes(reader: FieldReader, row: Row) -> tuple[Pushes, OwnPushes]:

@@ -17,12 +17,9 @@ from exporter.core.collection_state import State
 
 __all__ = ["ForeignRow", "ListPage", "read_page", "read_row", "row_digest"]
 
-MAX_ROWS: Final = 100
-"""The largest PageSize."""
-MAX_OUTSIDE_BYTES: Final = 16 * 1024
-"""What may be around the list: a RequestId, or an error."""
-MAX_COMMAS: Final = 65_536
-"""Of a list: more than 600 values in each of 100 rows. A usual row has 50 to 200."""
+MAX_ROWS: Final = 100  # the largest PageSize
+MAX_OUTSIDE_BYTES: Final = 16 * 1024  # what may be around the list: a RequestId, or an error
+MAX_COMMAS: Final = 65_536  # of a list: more than 600 values in each of 100 rows. A usual row has 50 to 200.
 
 _NO_LIST: Final = b"null"
 _LIST_KEY: Final = re.compile(rb'"MPUTasks"\s*:\s*')
@@ -35,10 +32,8 @@ class ListPage(NamedTuple):
     """One answer of the list."""
 
     request_id: str
-    rows: list[msgspec.Raw]
-    """Each keeps the bytes of the whole list in memory: read or digest it, then drop it."""
-    error: bytes = b""
-    """The answer without its list, where it reports an error; such a page says nothing about tasks."""
+    rows: list[msgspec.Raw]  # each keeps the bytes of the whole list in memory: read or digest it, then drop it
+    error: bytes = b""  # the answer without its list, where it reports an error; such a page says nothing about tasks
 
 
 class _Envelope(msgspec.Struct):

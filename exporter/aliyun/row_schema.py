@@ -53,8 +53,7 @@ class EncodeParams(Part):
     video_gop: Leaf = None
     video_height: Leaf = None
     video_width: Leaf = None
-    enhanced_param: Leaf = None
-    """An `EnhancedParam` that is written as JSON text."""
+    enhanced_param: Leaf = None  # an `EnhancedParam` that is written as JSON text
 
 
 class EnhancedParam(Part, rename=None):

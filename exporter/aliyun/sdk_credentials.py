@@ -37,16 +37,11 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 class _Source(NamedTuple):
     """One place where a key can come from."""
 
-    name: str
-    """As the metric has it."""
-    title: str
-    """In a sentence."""
-    make: Callable[[], Any]
-    """Makes a provider of the official library."""
-    missing: Callable[[], str | None] = lambda: None
-    """Says why it is not set up; None: it is."""
-    is_decisive: bool = True
-    """It was set up by someone: if it fails, no other source takes its place."""
+    name: str  # as the metric has it
+    title: str  # in a sentence
+    make: Callable[[], Any]  # makes a provider of the official library
+    missing: Callable[[], str | None] = lambda: None  # says why it is not set up; None: it is
+    is_decisive: bool = True  # it was set up by someone: if it fails, no other source takes its place
 
 
 class OfficialSources:

@@ -24,8 +24,7 @@ from exporter.core.collection_state import State
 from exporter.core.secret import file_signature
 from exporter.core.threads import Worker
 
-THREADS: Final = 2
-"""For the endpoint and a proxy."""
+THREADS: Final = 2  # for the endpoint and a proxy
 
 
 class NameResolver(aiohttp.ThreadedResolver):
@@ -114,11 +113,9 @@ def _network_sentence(error: Exception, host: str, port: int) -> str | None:
     return sentence
 
 
-MAX_CONNECTIONS: Final = 50
-"""As many as the service takes requests per second: with more in flight it is already late."""
+MAX_CONNECTIONS: Final = 50  # as many as the service takes requests per second: with more in flight it is already late
 READ_BUFFER_BYTES: Final = 256 * 1024
-MAX_BODY_BYTES: Final = 4 * 1024 * 1024
-"""Of a page, decompressed. One of 100 tasks usually has about 300 kB."""
+MAX_BODY_BYTES: Final = 4 * 1024 * 1024  # of a page, decompressed. One of 100 tasks usually has about 300 kB.
 LARGE_BODY_BYTES: Final = 512 * 1024
 LARGE_BODIES: Final = 2
 """This many larger ones are in memory at a time, from here until they are decoded; others wait for their turn."""

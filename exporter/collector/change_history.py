@@ -26,17 +26,13 @@ class FieldChange(Struct, frozen=True):
 class RecordedChange(Struct, frozen=True):
     """One change of one task."""
 
-    number: int
-    """Rises by one with each change of this process."""
-    noticed: float
-    """Wall-clock seconds."""
+    number: int  # rises by one with each change of this process
+    noticed: float  # Wall-clock seconds
     account: str
     app_id: str
     task_id: str
-    change: str
-    """added, removed or modified."""
-    fields: tuple[FieldChange, ...]
-    """Empty for a task that came or went."""
+    change: str  # added, removed or modified
+    fields: tuple[FieldChange, ...]  # empty for a task that came or went
 
 
 class History:

@@ -35,10 +35,8 @@ class TaskRequests(Protocol):
 class Doubt(msgspec.Struct):
     """One task in doubt. Times are monotonic seconds."""
 
-    since: float
-    """When the reading that did not show it began."""
-    failures: int = 0
-    """Lookups that brought no answer about it."""
+    since: float  # when the reading that did not show it began
+    failures: int = 0  # lookups that brought no answer about it
     retry_at: float = 0.0
 
 
@@ -46,10 +44,8 @@ class Found(msgspec.Struct, frozen=True):
     """What a lookup says of a task."""
 
     task_id: str
-    row: Fresh | None
-    """None: the service knows no such task."""
-    sent_at: float
-    """Monotonic seconds."""
+    row: Fresh | None  # None: the service knows no such task
+    sent_at: float  # monotonic seconds
 
 
 class Doubts:

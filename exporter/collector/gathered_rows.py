@@ -28,10 +28,8 @@ class Page(NamedTuple):
 
     window: Window
     answer: WindowAnswer
-    digests: list[int]
-    """Of its rows."""
-    tasks: dict[int, Task | None]
-    """Of rows that were not known when the page came, by their places; None: no TaskId."""
+    digests: list[int]  # of its rows
+    tasks: dict[int, Task | None]  # of rows that were not known when the page came, by their places; None: no TaskId
 
     @property
     def full(self) -> bool:
@@ -55,19 +53,15 @@ class Gathered:
             page_size_ignored=plan.page_size_ignored,
         )
         self.overlap = plan.overlap
-        self.reached = 0
-        """The position behind the last row."""
-        self.lowest: int | None = None
-        """The digest of the last row that was new."""
+        self.reached = 0  # the position behind the last row
+        self.lowest: int | None = None  # the digest of the last row that was new
         self.largest_answer = 0
         self.last_digests: Sequence[int] = ()
-        self.front_is_still = False
-        """Whether the first window was read more than once, each time with the same rows."""
+        self.front_is_still = False  # whether the first window was read more than once, each time with the same rows
         self._rows = rows
         self._task_id_of = task_id_of
         self._max_tasks = max_tasks
-        self._fresh_ids: dict[int, str] = {}
-        """TaskIds of the rows that are not known, by their digests."""
+        self._fresh_ids: dict[int, str] = {}  # TaskIds of the rows that are not known, by their digests
         self._nameless: set[int] = set()
         """Digests of rows without a TaskId: they may be alike, so that a page of them is no sign of the end."""
         self._perhaps_jumped: set[int] = set()

@@ -15,12 +15,9 @@ class _Sharing(Struct, eq=False):
     """Accounts that share one limiter."""
 
     limiter: Limiter
-    marks: set[Hashable]
-    """What accounts must share to belong to it."""
-    entries: frozenset[tuple[str, str]]
-    """Names and endpoints."""
-    fetched: dict[str, Hashable]
-    """The marks of keys that were fetched since, by the accounts' names."""
+    marks: set[Hashable]  # what accounts must share to belong to it
+    entries: frozenset[tuple[str, str]]  # names and endpoints
+    fetched: dict[str, Hashable]  # the marks of keys that were fetched since, by the accounts' names
 
     def has(self, mark: Hashable) -> bool:
         """Whether an account with this mark belongs here."""

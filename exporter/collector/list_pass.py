@@ -31,8 +31,7 @@ from exporter.collector.reading import (
 )
 from exporter.core.collection_state import State
 
-MAX_GAPS: Final = 12
-"""Gaps that one pass closes before it gives up."""
+MAX_GAPS: Final = 12  # gaps that one pass closes before it gives up
 
 GAPS_BELOW_A_STILL_FRONT: Final = 2
 """More of them in succession, while the first window stays the same, are no movement of the list."""
@@ -78,16 +77,12 @@ class ListPass:
         self._new_gathered = new_gathered
         self._gathered = new_gathered(plan)
         self._most_rows = plan.most_rows
-        self.planned = 0
-        """The position up to which windows are asked for."""
+        self.planned = 0  # the position up to which windows are asked for
         self._step = Step.READ
-        self._detour: Window | None = None
-        """The next window, where it is another than the one that follows."""
-        self._page = _NO_PAGE
-        """The page that the step is about: the short one, or the one that brought nothing new."""
+        self._detour: Window | None = None  # the next window, where it is another than the one that follows
+        self._page = _NO_PAGE  # the page that the step is about: the short one, or the one that brought nothing new
         self._gaps = 0
-        self._short_pages_repeat = False
-        """Whether pages are short within the list, each time at the same place."""
+        self._short_pages_repeat = False  # whether pages are short within the list, each time at the same place
 
     @property
     def reading(self) -> Reading:

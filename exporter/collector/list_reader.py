@@ -39,8 +39,7 @@ from exporter.core.clock import Clock
 
 IN_FLIGHT: Final = 16
 
-MAX_UPDATE_WINDOWS: Final = 24
-"""An update that finds no anchor in so many windows leaves the rest to a sweep."""
+MAX_UPDATE_WINDOWS: Final = 24  # an update that finds no anchor in so many windows leaves the rest to a sweep
 
 
 class ListReader:
@@ -57,10 +56,8 @@ class ListReader:
         self._rows = rows
         self._monotonic = monotonic
         self.max_tasks = max_tasks
-        self.largest_page = largest_page
-        """Of which sweeps begin with."""
-        self.plan = Plan.overlapping(largest_page)
-        """How the service can be read, by the last complete pass."""
+        self.largest_page = largest_page  # of which sweeps begin with
+        self.plan = Plan.overlapping(largest_page)  # how the service can be read, by the last complete pass
 
     async def read_front(
         self,
@@ -163,22 +160,18 @@ MAX_PASSES_WITHOUT_OVERLAP: Final = 4
 class WholeReading(msgspec.Struct):
     """What all passes of one sweep brought."""
 
-    began: float
-    """Monotonic seconds."""
+    began: float  # monotonic seconds
     seen: set[str] = msgspec.field(default_factory=set)
     fresh: dict[str, Fresh] = msgspec.field(default_factory=dict)
     fresh_below_front: set[str] = msgspec.field(default_factory=set)
     windows: int = 0
     duplicate_rows: int = 0
     rows_without_task_id: int = 0
-    length: int | None = None
-    """The number of rows of the list, by the position of its end."""
+    length: int | None = None  # the number of rows of the list, by the position of its end
     overlapped: bool = True
     """Whether the windows of the last pass shared rows, so that they prove that they are of one list."""
-    agrees: bool = False
-    """Whether what was read agrees with itself: False where the list has no stable order."""
-    order: Sequence[int] = ()
-    """Digests of the last pass's rows, by their position."""
+    agrees: bool = False  # whether what was read agrees with itself: False where the list has no stable order
+    order: Sequence[int] = ()  # digests of the last pass's rows, by their position
     proves_absence: bool = False
     """Whether what it did not show is not in the list: nothing moved from its first request to its last one."""
 

@@ -14,11 +14,9 @@ from enum import IntEnum
 
 from exporter.core.clock import Clock
 
-HEADROOM = 1.04
-"""A little faster than the rate, so that a permit that is free is soon used: the permits keep the rate."""
+HEADROOM = 1.04  # a little faster than the rate, so that a permit that is free is soon used: the permits keep the rate
 
-BURST = 4
-"""How many requests may catch up together, after timers that fired late."""
+BURST = 4  # how many requests may catch up together, after timers that fired late
 
 
 class Pace:
@@ -46,10 +44,8 @@ class Pace:
 FLOOR_REQUESTS_PER_SECOND = 1.0
 HALVING_APART_SECONDS = 1.0
 """Answers that come within a second of a halving are about requests that were sent before it."""
-QUIET_SECONDS = 5.0
-"""How long no answer must be throttled before the rate grows."""
-GROWTH_PER_SECOND = 0.02
-"""Of the configured rate."""
+QUIET_SECONDS = 5.0  # how long no answer must be throttled before the rate grows
+GROWTH_PER_SECOND = 0.02  # of the configured rate
 
 
 class ThrottledRate:
@@ -57,8 +53,7 @@ class ThrottledRate:
 
     def __init__(self, requests_per_second: float) -> None:
         self.configured = requests_per_second
-        self.paused_until = -math.inf
-        """Nothing is sent before: the service named a wait."""
+        self.paused_until = -math.inf  # nothing is sent before: the service named a wait
         self._share = 1.0
         self._throttled_at = -math.inf
         self.halved_at = -math.inf
@@ -99,8 +94,7 @@ WINDOW_SECONDS = 1.001
 """A millisecond longer than the documented second, for a service that counts in whole milliseconds."""
 
 MAX_IN_FLIGHT = 32
-LEAST_MARGIN = 0.1
-"""Of the least round trip: what the way may become shorter by."""
+LEAST_MARGIN = 0.1  # of the least round trip: what the way may become shorter by
 SCATTER_MARGIN = 4.0
 """Where both ways jitter evenly, the least of n samples is less than `4 x scatter / sqrt(n)` above the true least with
 a probability of 1 - exp(-8)."""
@@ -200,8 +194,7 @@ def _window_seconds(requests_per_second: float) -> float:
     return WINDOW_SECONDS / min(1.0, requests_per_second)
 
 
-_Queue = OrderedDict[asyncio.Future[bool], None]
-"""Who waits for a turn: True lets in, False sends away."""
+_Queue = OrderedDict[asyncio.Future[bool], None]  # who waits for a turn: True lets in, False sends away
 
 
 class LimiterReplaced(Exception):  # noqa: N818 - what happened, not a kind of error

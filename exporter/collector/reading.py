@@ -13,8 +13,7 @@ from exporter.aliyun.parse_task import read_row
 from exporter.aliyun.response import ListPage, row_digest
 from exporter.core.task import Task
 
-LARGEST_PAGE: Final = 100
-"""The vendor's limit of PageSize."""
+LARGEST_PAGE: Final = 100  # the vendor's limit of PageSize
 
 
 class Window(NamedTuple):
@@ -93,16 +92,13 @@ class WindowAnswer(NamedTuple):
     """One window's page."""
 
     page: ListPage
-    sent_at: float
-    """Monotonic seconds: when the request was sent."""
+    sent_at: float  # monotonic seconds: when the request was sent
 
 
-SLICE_SECONDS: Final = 0.01
-"""For so long rows are read before the event loop goes on."""
+SLICE_SECONDS: Final = 0.01  # for so long rows are read before the event loop goes on
 
 Fetch = Callable[[Window], Awaitable[WindowAnswer]]
-TaskIdOf = Callable[[int], str | None]
-"""Whose current row has this digest; None: the row is new or changed."""
+TaskIdOf = Callable[[int], str | None]  # whose current row has this digest; None: the row is new or changed
 
 
 class Rows(Protocol):
@@ -122,20 +118,16 @@ class Fresh(msgspec.Struct, frozen=True, gc=False):
     """A row that was not known when it was read."""
 
     task: Task
-    sent_at: float
-    """Monotonic seconds: when the request that brought it was sent."""
+    sent_at: float  # monotonic seconds: when the request that brought it was sent
 
 
 class Plan(NamedTuple):
     """How a pass chooses its windows."""
 
     largest_page: int
-    overlap: int
-    """Rows that two windows share at first. 0: pages of one size, which share none."""
-    page_size_ignored: bool = False
-    """Whether the service is known to give pages of this size, whatever PageSize is."""
-    most_rows: int | None = None
-    """A list without an end within this many rows is given up."""
+    overlap: int  # rows that two windows share at first. 0: pages of one size, which share none.
+    page_size_ignored: bool = False  # whether the service is known to give pages of this size, whatever PageSize is
+    most_rows: int | None = None  # a list without an end within this many rows is given up
 
     @classmethod
     def overlapping(cls, largest_page: int) -> "Plan":
@@ -147,46 +139,30 @@ class Plan(NamedTuple):
 class Reading(msgspec.Struct):
     """What one reading brought."""
 
-    began: float
-    """Monotonic seconds."""
-    ended: float = 0.0
-    """Monotonic seconds: when the last answer came."""
-    seen: set[str] = msgspec.field(default_factory=set)
-    """The TaskId of every row, known or fresh."""
+    began: float  # monotonic seconds
+    ended: float = 0.0  # monotonic seconds: when the last answer came
+    seen: set[str] = msgspec.field(default_factory=set)  # the TaskId of every row, known or fresh
     fresh: dict[str, Fresh] = msgspec.field(default_factory=dict)
-    fresh_below_front: set[str] = msgspec.field(default_factory=set)
-    """Whose fresh rows were below the first window."""
+    fresh_below_front: set[str] = msgspec.field(default_factory=set)  # whose fresh rows were below the first window
     digests: "array[int]" = msgspec.field(default_factory=lambda: array("Q"))
     """Of all rows, by their position when they were read last."""
-    first_digests: Sequence[int] = ()
-    """Of the rows of the first window."""
-    windows: int = 0
-    """How many were asked for."""
-    duplicate_rows: int = 0
-    """Rows that came again beyond the overlaps that were planned."""
+    first_digests: Sequence[int] = ()  # of the rows of the first window
+    windows: int = 0  # how many were asked for
+    duplicate_rows: int = 0  # rows that came again beyond the overlaps that were planned
     unexplained_rows: int = 0
     """Those among them that a list with a stable order can't bring again, wherever tasks were updated or deleted."""
-    doubled_rows: int = 0
-    """Rows of a task that has another row in the same page."""
+    doubled_rows: int = 0  # rows of a task that has another row in the same page
     rows_without_task_id: int = 0
-    complete: bool = False
-    """Whether it reached the end of the list."""
-    anchored: bool = False
-    """Whether it ended at rows that were known and unchanged."""
+    complete: bool = False  # whether it reached the end of the list
+    anchored: bool = False  # whether it ended at rows that were known and unchanged
     length: int | None = None
     """The number of rows of the list, by the position of its end; None where positions don't say it."""
-    one_answer: bool = False
-    """Whether all rows came in one answer."""
-    undisturbed: bool = True
-    """Whether all windows fitted together as those of a list that does not change do."""
-    overlapped: bool = True
-    """Whether windows were asked for that share rows, so that a hole would show."""
-    unproven_borders: int = 0
-    """Windows that share no row with what was read before them."""
-    page_size_ignored: bool = False
-    """Whether the service gives pages of one size, whatever PageSize is."""
-    largest_page: int = LARGEST_PAGE
-    """The most rows that the service gives in one answer, as far as is known."""
+    one_answer: bool = False  # whether all rows came in one answer
+    undisturbed: bool = True  # whether all windows fitted together as those of a list that does not change do
+    overlapped: bool = True  # whether windows were asked for that share rows, so that a hole would show
+    unproven_borders: int = 0  # windows that share no row with what was read before them
+    page_size_ignored: bool = False  # whether the service gives pages of one size, whatever PageSize is
+    largest_page: int = LARGEST_PAGE  # the most rows that the service gives in one answer, as far as is known
 
     @property
     def plan(self) -> Plan:

@@ -65,10 +65,8 @@ class AccountRequests:
     def __init__(
         self, client: ListClient, limiter: Limiter, *, clock: Clock, rng: random.Random, events: RequestEvents
     ) -> None:
-        self.client = client
-        """Sends them; another one sends all that are not under way yet."""
-        self.limiter = limiter
-        """Their budget; another one counts from the next request on."""
+        self.client = client  # sends them; another one sends all that are not under way yet
+        self.limiter = limiter  # their budget; another one counts from the next request on
         self._clock = clock
         self._rng = rng
         self._events = events
@@ -140,8 +138,7 @@ class AppRequests:
         self._clock = clock
         self._not_before = -math.inf
         self._refusal: ApiError | None = None
-        self.sent = 0
-        """HTTP requests so far, retries included."""
+        self.sent = 0  # HTTP requests so far, retries included
 
     def window(self, priority: Priority) -> Callable[[Window], Awaitable[WindowAnswer]]:
         """Return what fetches one window of the list at a priority."""

@@ -23,8 +23,7 @@ from exporter.collector.status import Kind
 from exporter.core.clock import Clock
 
 CLOCK_JUMP_SECONDS: Final = 2.0
-LONGEST_FIRST_WAIT_SECONDS: Final = 1.0
-"""The first sweeps begin within this time of the start, one after the other."""
+LONGEST_FIRST_WAIT_SECONDS: Final = 1.0  # the first sweeps begin within this time of the start, one after the other
 ROUNDING_SECONDS: Final = 0.001
 """Turns are laid to whole microseconds: one that is to follow a pause must not come a hair before its end."""
 LONGEST_INTERVAL_SECONDS: Final = 365 * 86_400.0

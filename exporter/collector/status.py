@@ -50,17 +50,14 @@ class Backoff:
 class Sweep(Struct, frozen=True):
     """Facts about the last accepted sweep."""
 
-    began: float
-    """Wall-clock seconds."""
+    began: float  # Wall-clock seconds
     duration_seconds: float
     requests: int
     repaired_tasks: int
     """Tasks that its pages missed, because they moved or were created meanwhile, and that were found otherwise."""
-    duplicate_rows: int
-    """Rows that came more than once because the list moved, overlaps on purpose not counted."""
+    duplicate_rows: int  # rows that came more than once because the list moved, overlaps on purpose not counted
     rows_without_task_id: int
-    unmoved_changes: int = 0
-    """Changed tasks that no update could see, because the service left them where they stood."""
+    unmoved_changes: int = 0  # changed tasks that no update could see, because the service left them where they stood
 
 
 class Status(Struct, frozen=True):
@@ -73,25 +70,19 @@ class Status(Struct, frozen=True):
     quota_single: int | None
     quota_mixed: int | None
     state: State
-    reason: str
-    """One line in plain words; empty while the state is ok."""
+    reason: str  # one line in plain words; empty while the state is ok
     up: bool
-    data_available: bool
-    """Whether task families are published."""
+    data_available: bool  # whether task families are published
     last_update_began: float | None
     last_sweep_began: float | None
     last_attempt_began: float | None
-    interval_seconds: float
-    """Effective, as the next two."""
+    interval_seconds: float  # Effective, as the next two
     sweep_interval_seconds: float
     stale_after_seconds: float
     interval_stretch_ratio: float
-    attempts: Mapping[tuple[str, State], int]
-    """By kind (update, sweep) and outcome."""
-    sweep: Sweep | None
-    """None until a sweep was accepted."""
-    repairs: int = 0
-    """Repaired tasks of all sweeps that this process accepted, added up; so the next."""
+    attempts: Mapping[tuple[str, State], int]  # by kind (update, sweep) and outcome
+    sweep: Sweep | None  # none until a sweep was accepted
+    repairs: int = 0  # repaired tasks of all sweeps that this process accepted, added up; so the next
     duplicates_seen: int = 0
     doubtful_tasks: int = 0
     """Known tasks that neither the list nor a lookup settles: not seen, and not proven to be gone."""
@@ -114,8 +105,7 @@ class Standing:
             Kind.UPDATE: (State.OK, ""),
             Kind.SWEEP: (State.PENDING, "no sweep has finished yet"),
         }
-        self._broken: dict[str, str] = {}
-        """Why, by the part of the exporter that failed by itself."""
+        self._broken: dict[str, str] = {}  # Why, by the part of the exporter that failed by itself
         self._attempts: Counter[tuple[str, State]] = Counter()
         self._last_attempt_began: float | None = None
         self._last_update_began: float | None = None
@@ -236,36 +226,25 @@ class Standing:
 class RequestReport(Struct, frozen=True):
     """One HTTP request of a reading."""
 
-    number: int
-    """From 1, in the order of sending."""
-    asked_for: str
-    """Which part of the list, or which task, in a few words."""
-    attempt: int
-    """1, or more where the same request was sent again."""
-    sent_after_seconds: float
-    """From the beginning of the reading."""
+    number: int  # from 1, in the order of sending
+    asked_for: str  # which part of the list, or which task, in a few words
+    attempt: int  # 1, or more where the same request was sent again
+    sent_after_seconds: float  # from the beginning of the reading
     waited_seconds: float
     """From when it was wanted, or its attempt before had ended, until it was sent: for its turn in the budget, and
     before a retry."""
-    duration_seconds: float | None
-    """From sending to the end of the answer; None: it is under way."""
-    rows: int | None
-    """None: it brought none, since it failed or is under way."""
-    state: State | None
-    """How it ended; None: it is under way, or was given up since the list had ended or moved."""
-    reason: str = ""
-    """Why it failed; empty where it did not."""
+    duration_seconds: float | None  # from sending to the end of the answer; None: it is under way
+    rows: int | None  # None: it brought none, since it failed or is under way
+    state: State | None  # how it ended; None: it is under way, or was given up since the list had ended or moved
+    reason: str = ""  # why it failed; empty where it did not
 
 
 class Difference(Struct, frozen=True):
     """How a reading differs from the tasks that were known when it ended."""
 
-    only_read: int
-    """Tasks that were read and are not known: created a moment ago."""
-    only_known: int
-    """Tasks that are known and were not read: removed a moment ago."""
-    changed: int
-    """Tasks that both have, configured otherwise."""
+    only_read: int  # tasks that were read and are not known: created a moment ago
+    only_known: int  # tasks that are known and were not read: removed a moment ago
+    changed: int  # tasks that both have, configured otherwise
 
 
 class SweepReport(Struct, frozen=True):
@@ -273,22 +252,13 @@ class SweepReport(Struct, frozen=True):
 
     account: str
     app_id: str
-    began: float
-    """Wall-clock seconds."""
-    seconds: float
-    """How long it has taken so far, or took."""
-    requests: tuple[RequestReport, ...]
-    """The first ones, in the order of sending."""
-    requests_sent: int
-    """How many there were, those that are left out of `requests` included."""
+    began: float  # Wall-clock seconds
+    seconds: float  # how long it has taken so far, or took
+    requests: tuple[RequestReport, ...]  # the first ones, in the order of sending
+    requests_sent: int  # how many there were, those that are left out of `requests` included
     ended: bool
-    state: State
-    """How it ended; `pending` while it is under way."""
-    reason: str = ""
-    """Why it failed; empty where it did not."""
-    tasks: int | None = None
-    """How many were found; None: it is under way, or failed."""
-    sweep: Sweep | None = None
-    """What repairs it took; None: it is under way, or failed."""
-    difference: Difference | None = None
-    """None: it is under way, or failed."""
+    state: State  # how it ended; `pending` while it is under way
+    reason: str = ""  # why it failed; empty where it did not
+    tasks: int | None = None  # how many were found; None: it is under way, or failed
+    sweep: Sweep | None = None  # what repairs it took; None: it is under way, or failed
+    difference: Difference | None = None  # None: it is under way, or failed

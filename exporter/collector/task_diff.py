@@ -57,8 +57,7 @@ class _Group(NamedTuple):
     """Fields that people think of as one."""
 
     name: str
-    parts: Callable[[Task], object]
-    """What is compared."""
+    parts: Callable[[Task], object]  # what is compared
     shown: Callable[[Configuration, Task], Shown]
 
 
@@ -204,5 +203,4 @@ def _groups() -> Iterator[_Group]:
 _GROUPS: Final = tuple(_groups())
 _BY_NAME: Final = {group.name: group for group in _GROUPS}
 
-FIELD_GROUPS: Final = tuple(_BY_NAME)
-"""The closed list behind the label `field` of changes."""
+FIELD_GROUPS: Final = tuple(_BY_NAME)  # the closed list behind the label `field` of changes

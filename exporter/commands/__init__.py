@@ -7,13 +7,8 @@ class ExitCode(IntEnum):
     """The exit codes of all commands."""
 
     FINE = 0
-    FOUND = 1
-    """Violations, or rule tests that fail."""
-    USAGE = 2
-    """The command line or the configuration is wrong."""
-    UNREAD = 3
-    """An app could not be read, or there was nothing to read; findings count more."""
-    INTERNAL = 70
-    """A bug of the program ended it, with a traceback; as EX_SOFTWARE of sysexits.h."""
-    INTERRUPTED = 130
-    """Ctrl-C ended a command that ends by itself."""
+    FOUND = 1  # Violations, or rule tests that fail
+    USAGE = 2  # the command line or the configuration is wrong
+    UNREAD = 3  # an app could not be read, or there was nothing to read; findings count more
+    INTERNAL = 70  # a bug of the program ended it, with a traceback; as EX_SOFTWARE of sysexits.h
+    INTERRUPTED = 130  # Ctrl-C ended a command that ends by itself

@@ -18,8 +18,7 @@ from exporter.rules.rule import SEVERITIES, Exemption, Rule, Severity
 class Violation(NamedTuple):
     """One task that is not as expected."""
 
-    task_id: str
-    """Empty: the app as a whole."""
+    task_id: str  # Empty: the app as a whole
     message: str
 
 
@@ -33,8 +32,7 @@ class Exempted(NamedTuple):
 class Unevaluable(NamedTuple):
     """One task for which a rule can't be evaluated."""
 
-    task_id: str
-    """Empty: the app as a whole."""
+    task_id: str  # Empty: the app as a whole
     reason: str
 
 
@@ -42,8 +40,7 @@ class RuleOutcome(Struct, frozen=True, kw_only=True):
     """The state of one rule in one app; everything is in the order of TaskIds."""
 
     rule: Rule
-    passed: int = 0
-    """Tasks, as the next one."""
+    passed: int = 0  # Tasks, as the next one
     not_applicable: int = 0
     violations: tuple[Violation, ...] = ()
     exempted: tuple[Exempted, ...] = ()
@@ -58,12 +55,9 @@ class AppFindings(Struct, frozen=True, kw_only=True):
     name: str
     owner: str
     state: State
-    reason: str
-    """Why it can't be read; empty while it can."""
-    tasks: int | None
-    """None: it could not be read."""
-    rules: tuple[RuleOutcome, ...] = ()
-    """Those that apply to the app; none where it could not be read."""
+    reason: str  # why it can't be read; empty while it can
+    tasks: int | None  # None: it could not be read
+    rules: tuple[RuleOutcome, ...] = ()  # those that apply to the app; none where it could not be read
 
     @property
     def place(self) -> str:
@@ -79,8 +73,7 @@ class AppFindings(Struct, frozen=True, kw_only=True):
 class Audit(Struct, frozen=True):
     """What was found in all apps."""
 
-    rules: tuple[Rule, ...]
-    """Every rule in force, once by its name."""
+    rules: tuple[Rule, ...]  # every rule in force, once by its name
     apps: tuple[AppFindings, ...]
 
     @property

@@ -26,8 +26,7 @@ from exporter.service.process import run
 
 Output = Literal["table", "json", "prometheus"]
 
-_NOT_PLAIN: Final = re.compile("[^ -~\n]+")
-"""What is in JSON as an escape alone: a terminal might act upon it."""
+_NOT_PLAIN: Final = re.compile("[^ -~\n]+")  # what is in JSON as an escape alone: a terminal might act upon it
 
 
 def collect(source: ConfigurationSource, output: Output) -> int:

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-PIPE_WIDTH = 240
-"""Columns for a reader that is no terminal: nothing is cut off, and most rows fit in one line."""
+PIPE_WIDTH = 240  # columns for a reader that is no terminal: nothing is cut off, and most rows fit in one line
 
 
 def console(stream: TextIO | None = None) -> Console:

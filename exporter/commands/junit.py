@@ -7,8 +7,7 @@ from xml.etree import ElementTree as ET
 from exporter.commands.audit_report import AppFindings, Audit, RuleOutcome, Violation, is_failure
 from exporter.rules.rule import Severity
 
-MOST_TASKS: Final = 50
-"""This many tasks of a rule are listed; the count is always whole."""
+MOST_TASKS: Final = 50  # this many tasks of a rule are listed; the count is always whole
 
 
 def as_junit(audit: Audit, fail_on: Severity | None) -> str:

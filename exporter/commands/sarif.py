@@ -16,8 +16,7 @@ from exporter.commands.audit_report import AppFindings, Audit, Exempted, RuleOut
 from exporter.rules.rule import Rule, Severity
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-FINGERPRINT: Final = "rtcmpuFinding/v1"
-"""What identifies a finding over runs: a digest of account, app, rule and task."""
+FINGERPRINT: Final = "rtcmpuFinding/v1"  # what identifies a finding over runs: a digest of account, app, rule and task
 
 IN_ADDRESSES: Final = "%:/?#[]@!$&'()*+,;="
 """What is in an address as it is, beside letters, digits and `-._~`: RFC 3986, section 2."""

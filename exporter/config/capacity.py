@@ -54,20 +54,17 @@ def limiter_marks(account: Account, key_id: str | None) -> set[Hashable]:
     return marks
 
 
-PAGE_SIZE: Final = 100
-"""Tasks on a page: the most that the service gives."""
+PAGE_SIZE: Final = 100  # tasks on a page: the most that the service gives
 NEW_ROWS: Final = 85
 """Of those on a page, in the mean of a long list: pages overlap, since the list moves while it is read."""
-USABLE_SHARE: Final = 0.9
-"""Of the budget; the rest is for look-ups and retries."""
+USABLE_SHARE: Final = 0.9  # of the budget; the rest is for look-ups and retries
 STANDARD_QUOTA: Final = 200 + 40
 """Single and mixed tasks that the vendor allows an app unless agreed otherwise: an assumption, never published."""
 
 
 SERIES_OF_AN_APP: Final = 205
 """Of an app on `/metrics` without rules and distributions: its collection, changes, counts of tasks."""
-SERIES_OF_A_RULE: Final = 5
-"""For each app that the rule applies to; violations beyond a few have more."""
+SERIES_OF_A_RULE: Final = 5  # for each app that the rule applies to; violations beyond a few have more
 PLACES: Final = 4
 """Pairs of region and mode among an app's tasks: each has a series for each bucket, and two more, of a distribution."""
 
@@ -75,19 +72,14 @@ PLACES: Final = 4
 class GroupLoad(Struct, frozen=True):
     """How fast a group of apps is read with one budget."""
 
-    update_requests_per_second: float
-    """What the configured intervals need, as the next two."""
+    update_requests_per_second: float  # what the configured intervals need, as the next two
     sweep_requests_per_second: float
-    use_ratio: float
-    """Of the whole budget; above 0.9 the intervals are stretched."""
-    stretch_ratio: float
-    """1 where the budget suffices."""
-    interval_seconds: float
-    """Effective, as the next two."""
+    use_ratio: float  # of the whole budget; above 0.9 the intervals are stretched
+    stretch_ratio: float  # 1 where the budget suffices
+    interval_seconds: float  # Effective, as the next two
     sweep_interval_seconds: float
     stale_after_seconds: float
-    sweep_duration_seconds: float
-    """How long one sweep of all apps takes with what the updates leave."""
+    sweep_duration_seconds: float  # how long one sweep of all apps takes with what the updates leave
 
 
 class Forecast(Struct, frozen=True):
@@ -95,12 +87,9 @@ class Forecast(Struct, frozen=True):
 
     accounts: tuple[str, ...]
     apps: int
-    tasks: int
-    """Known ones, or for an app without a known number its quota."""
-    pages: int
-    """Of all apps. A sweep takes one or two requests more for each app."""
-    requests_per_second: float
-    """The budget."""
+    tasks: int  # known ones, or for an app without a known number its quota
+    pages: int  # of all apps. A sweep takes one or two requests more for each app.
+    requests_per_second: float  # the budget
     pace: GroupLoad
 
 

@@ -21,17 +21,14 @@ _SOLID: Final = {
     '"': re.compile(rf'\\.|[^{_WHITE}"\\]', re.DOTALL),
 }
 """What one character that is no white space looks like in a file, by the style of the text that it belongs to."""
-_PLAIN_ESCAPES: Final = frozenset({r"\"", r"\/", r"\\"})
-"""Those that stand for one character that is no white space."""
+_PLAIN_ESCAPES: Final = frozenset({r"\"", r"\/", r"\\"})  # those that stand for one character that is no white space
 
 
 class SourceText(Struct, frozen=True):
     """The text of one file."""
 
-    file: str
-    """The name by which positions show it."""
-    file_order: int
-    """Its place among the files, for sorting."""
+    file: str  # the name by which positions show it
+    file_order: int  # its place among the files, for sorting
     text: str
 
     def start(self) -> Position:
@@ -145,8 +142,7 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
     return expanded
 
 
-MOST_BYTES: Final = 8 * 1024 * 1024
-"""The largest file that is read: some 80,000 apps."""
+MOST_BYTES: Final = 8 * 1024 * 1024  # the largest file that is read: some 80,000 apps
 
 _GLOB_CHARACTERS: Final = frozenset("*?[")
 
@@ -161,10 +157,8 @@ class Files:
 
     def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
         self.mistakes = Mistakes()
-        self.contents: dict[Path, bytes] = {}
-        """Of every file that was read, in order."""
-        self.globs: dict[str, None] = {}
-        """The names and patterns that were looked for, in order."""
+        self.contents: dict[Path, bytes] = {}  # of every file that was read, in order
+        self.globs: dict[str, None] = {}  # the names and patterns that were looked for, in order
         self._directory = directory
         self._environ = environ
         self._texts: dict[Path, SourceText | None] = {}

@@ -10,12 +10,9 @@ class Position(NamedTuple):
     """A place in a file, or a flag; sorts by the order in which the files were read."""
 
     file_order: int
-    file: str
-    """The file's name as it is shown, or the flag's."""
-    line: int = 0
-    """From 1; 0 for a flag."""
-    column: int = 0
-    """From 1; 0 for a flag."""
+    file: str  # the file's name as it is shown, or the flag's
+    line: int = 0  # from 1; 0 for a flag
+    column: int = 0  # from 1; 0 for a flag
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file

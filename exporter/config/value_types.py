@@ -30,8 +30,7 @@ from exporter.config.durations import PATTERN as DURATION_PATTERN
 from exporter.config.durations import format_duration, parse_duration
 from exporter.core.secret import HIDDEN
 
-NONE: Final = "none"
-"""How a number that may be absent is written when it is absent."""
+NONE: Final = "none"  # how a number that may be absent is written when it is absent
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}")
 _NUMBER: Final = re.compile(r"[-+]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:[eE][-+]?[0-9]{1,3})?")
@@ -41,16 +40,14 @@ _TIMESTAMP: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 _PROXY: Final = "http:// or https:// and a host, without path"
-_YEARS: Final = range(1970, 9999)
-"""So that the day after a date is a date too."""
+_YEARS: Final = range(1970, 9999)  # so that the day after a date is a date too
 
 
 class Text(str):
     """A scalar of a file, as it is written there, with the environment expanded."""
 
     __slots__ = ("plain",)
-    plain: bool
-    """Whether it is written without quotes, or comes from the environment."""
+    plain: bool  # whether it is written without quotes, or comes from the environment
 
     def __new__(cls, text: str, *, plain: bool = True) -> Self:
         """Keep how it is written."""
@@ -67,8 +64,7 @@ class Expected(NamedTuple):
     """Says in words what a value must be; it goes on from the word `expected`."""
 
     words: str
-    secretive: bool = False
-    """Whether an error must not show the value."""
+    secretive: bool = False  # whether an error must not show the value
 
 
 class Matches(NamedTuple):
@@ -86,8 +82,7 @@ class Choices(NamedTuple):
     """The known values, texts or whole numbers."""
 
     values: tuple[str | int, ...]
-    closed: bool = True
-    """Whether there are no others; else only the spelling of the known ones is corrected."""
+    closed: bool = True  # whether there are no others; else only the spelling of the known ones is corrected
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Read a value before its own type does."""
@@ -247,8 +242,7 @@ _SWITCH_OF_YAML_1_1: Final = {
 
 Whole = Annotated[int, BeforeValidator(lambda value: _parse_number(value, _INTEGER))]
 Number = Annotated[float, BeforeValidator(_parse_float)]
-OrNone = BeforeValidator(_parse_none)
-"""Marks a number that can be `none`."""
+OrNone = BeforeValidator(_parse_none)  # marks a number that can be `none`
 Switch = Annotated[bool, BeforeValidator(lambda value: _parse_switch(value, _SWITCH))]
 AnySwitch = Annotated[bool, BeforeValidator(lambda value: _parse_switch(value, _SWITCH_OF_YAML_1_1))]
 """With all the words of YAML 1.1, as Go reads it."""
@@ -298,5 +292,4 @@ SkipEmpty = BeforeValidator(
 )
 """Lets a name without a value in a table count as left out."""
 T = TypeVar("T")
-Some = Annotated[tuple[T, ...], bounds.MinLen(1)]
-"""A list that is not empty."""
+Some = Annotated[tuple[T, ...], bounds.MinLen(1)]  # a list that is not empty

@@ -20,8 +20,7 @@ _NOT_TEXT: Final = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 
 
-TAGGED: Final = "!"
-"""The style of a value with a tag, which means nothing: the mistake is noted."""
+TAGGED: Final = "!"  # the style of a value with a tag, which means nothing: the mistake is noted
 
 
 class Scalar(Struct, frozen=True):
@@ -29,10 +28,8 @@ class Scalar(Struct, frozen=True):
 
     position: Position
     text: str
-    style: str = ""
-    """How it is written: by its quote, or `|` or `>` for a block; empty for neither."""
-    values: int = 1
-    """How many values it stands for, itself included; so for the other kinds of node."""
+    style: str = ""  # how it is written: by its quote, or `|` or `>` for a block; empty for neither
+    values: int = 1  # how many values it stands for, itself included; so for the other kinds of node
 
     @property
     def plain(self) -> bool:

@@ -10,8 +10,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from exporter.core.regular_file import read_regular
 
-HIDDEN: Final = "<secret>"
-"""Shown in place of a secret."""
+HIDDEN: Final = "<secret>"  # shown in place of a secret
 
 
 KEY_PATTERN: Final = r"^[!-~]+$"

@@ -41,19 +41,15 @@ class Measure(Struct, frozen=True):
     """A quantity whose distribution is published, by region and mode."""
 
     name: str
-    read: Callable[[Configuration], int | None]
-    """The amount; None where the task has no such readable number."""
-    bounds: Callable[[Buckets], tuple[float, ...]]
-    """The upper bounds in the base unit."""
-    amounts_per_unit: int = 1
-    """How many of `read`'s steps make one base unit."""
+    read: Callable[[Configuration], int | None]  # the amount; None where the task has no such readable number
+    bounds: Callable[[Buckets], tuple[float, ...]]  # the upper bounds in the base unit
+    amounts_per_unit: int = 1  # how many of `read`'s steps make one base unit
 
 
 class Contribution(Struct, frozen=True, gc=False):
     """What one task adds."""
 
-    counts: tuple[tuple[str, LabelValues, int], ...]
-    """One of `COUNTS`, the label values, how many."""
+    counts: tuple[tuple[str, LabelValues, int], ...]  # one of `COUNTS`, the label values, how many
     amounts: tuple[tuple[str, LabelValues, int, int], ...]
     """A measure's name or `EGRESS`, the label values, the place among the bounds, the amount."""
 
@@ -215,8 +211,7 @@ class Aggregates:
 
     def __init__(self, buckets: Buckets) -> None:
         self.buckets = buckets
-        self.revision = 0
-        """Another number after each change."""
+        self.revision = 0  # another number after each change
         self._contribute = contribute_by(buckets)
         self._measures = {measure.name: (measure.bounds(buckets), measure.amounts_per_unit) for measure in MEASURES}
         self._counts: dict[str, dict[LabelValues, int]] = {name: {} for name in COUNTS}
@@ -283,9 +278,7 @@ class AppReport(Struct, frozen=True):
     """Everything that the families about one app are computed from."""
 
     status: Status
-    aggregates: Aggregates | None
-    """None while there is no data, or while it is withdrawn."""
-    changes: ChangeCounts = field(default_factory=ChangeCounts)
-    """Since the baseline."""
+    aggregates: Aggregates | None  # none while there is no data, or while it is withdrawn
+    changes: ChangeCounts = field(default_factory=ChangeCounts)  # since the baseline
     policy: PolicyReport | None = None
     """As of the last evaluation, also while the data is withdrawn; None: there was none yet."""

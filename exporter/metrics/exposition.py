@@ -22,8 +22,7 @@ from exporter.metrics.text import END_OF_OPENMETRICS, HeadedSection, Sections, l
 _LEVEL: Final = 2
 _RAW: Final = -15
 _SMALL: Final = 16 * 1024
-_MEMBER_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-"""Deflate, no name, no time, unknown system."""
+_MEMBER_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # Deflate, no name, no time, unknown system
 
 
 class Piece(Struct, frozen=True):
@@ -42,12 +41,9 @@ class Piece(Struct, frozen=True):
 class Assembly(Struct, frozen=True):
     """Pieces in their order, ready to be sent, with more to follow."""
 
-    plain: tuple[bytes, ...]
-    """Large pieces as they are, small ones joined: neither copying much nor many writes."""
-    length: int
-    """Bytes of `plain`."""
-    gzip: bytes
-    """The beginning of a gzip member: its header and the compressed pieces."""
+    plain: tuple[bytes, ...]  # large pieces as they are, small ones joined: neither copying much nor many writes
+    length: int  # bytes of `plain`
+    gzip: bytes  # the beginning of a gzip member: its header and the compressed pieces
     checksum: int
 
     @classmethod
@@ -96,8 +92,7 @@ def _deflate(plain: bytes, flush: int) -> bytes:
 Key: TypeAlias = tuple[str, ...]
 
 METRICS_PATH: Final = "/metrics"
-TASKS_PATH: Final = "/metrics/tasks"
-"""Of series about single tasks."""
+TASKS_PATH: Final = "/metrics/tasks"  # of series about single tasks
 
 
 class Body(Struct, frozen=True):
@@ -105,10 +100,8 @@ class Body(Struct, frozen=True):
 
     content_type: str
     gzip: bool
-    chunks: tuple[bytes, ...]
-    """In the order of sending. Other scrapes share them: they are not copied."""
-    length: int
-    """Bytes of all chunks together."""
+    chunks: tuple[bytes, ...]  # in the order of sending. Other scrapes share them: they are not copied.
+    length: int  # bytes of all chunks together
 
 
 class Exposition(Generic[Report]):
@@ -231,13 +224,11 @@ class Exposition(Generic[Report]):
 class _FamilyPieces(Struct, frozen=True):
     """The lines of all apps of one family."""
 
-    sections: tuple[Piece, ...]
-    """None at all where there is no line."""
+    sections: tuple[Piece, ...]  # none at all where there is no line
     series: int
 
 
-_Changes: TypeAlias = dict[str, tuple[Sections, ...]]
-"""The lines of each app, in order, by the family's name."""
+_Changes: TypeAlias = dict[str, tuple[Sections, ...]]  # the lines of each app, in order, by the family's name
 
 
 class _Arrangement:

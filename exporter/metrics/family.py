@@ -14,23 +14,19 @@ class Label(Struct, frozen=True):
     """One label of a family."""
 
     name: str
-    values: tuple[str, ...] = ()
-    """All values that it can have, in the order of the documents; empty: any."""
+    values: tuple[str, ...] = ()  # all values that it can have, in the order of the documents; empty: any
     meaning: str = ""
 
 
 class Declaration(Struct, frozen=True, kw_only=True):
     """One family as it is promised to those who scrape it."""
 
-    name: str
-    """As its samples are named: a counter ends in `_total`, an info in `_info`."""
+    name: str  # as its samples are named: a counter ends in `_total`, an info in `_info`
     kind: Kind
-    help: str
-    """One sentence that says what a value means, with its unit."""
+    help: str  # one sentence that says what a value means, with its unit
     labels: tuple[Label, ...] = ()
     stability: Stability = "stable"
-    note: str = ""
-    """What the documents say beyond the help."""
+    note: str = ""  # what the documents say beyond the help
 
     @property
     def openmetrics_name(self) -> str:
@@ -52,10 +48,8 @@ class Declaration(Struct, frozen=True, kw_only=True):
 class Distribution(Struct, frozen=True):
     """One gauge histogram: how many values lie at or below each bound, and their sum."""
 
-    bounds: tuple[float, ...]
-    """Rising, without infinity."""
-    counts: tuple[int, ...]
-    """Cumulative; one more than `bounds`, the last is the number of all values."""
+    bounds: tuple[float, ...]  # Rising, without infinity
+    counts: tuple[int, ...]  # Cumulative; one more than `bounds`, the last is the number of all values
     total: float
 
 

@@ -61,8 +61,7 @@ class _Number(Struct, frozen=True):
     """A number that a task may have."""
 
     declaration: Declaration
-    read: Callable[[ListedTask], float | None]
-    """None where the task has no such readable number."""
+    read: Callable[[ListedTask], float | None]  # none where the task has no such readable number
 
 
 def _family(declaration: Declaration, samples: Callable[[Sequence[ListedTask]], Iterable[Sample]]) -> TaskFamily:

@@ -15,8 +15,7 @@ EXAMPLE_TASK_ID: Final = Label("task_id", meaning="The TaskId.")
 
 NO_ZEROS: Final = "Absent instead of 0."
 
-Value = Callable[[RuleReport], float | None]
-"""What is said of a rule; None: nothing."""
+Value = Callable[[RuleReport], float | None]  # what is said of a rule; None: nothing
 
 
 def policy_families() -> tuple[AppFamily, ...]:
@@ -176,8 +175,7 @@ EXEMPTION_EXPIRY: Final = Declaration(
     note="This is 24:00 UTC of the day `until`, also when it has passed. Absent for exemptions without an end.",
 )
 
-RULE_FAMILIES: Final = (RULE_INFO, EXEMPTION_EXPIRY)
-"""In the order of the exposition."""
+RULE_FAMILIES: Final = (RULE_INFO, EXEMPTION_EXPIRY)  # in the order of the exposition
 
 
 class RuleTables:

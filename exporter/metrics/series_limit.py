@@ -11,8 +11,7 @@ from exporter.metrics.per_task_families import ListedTask, series_of
 SHARDS: Final = 1024
 _HASH_BITS: Final = 64
 
-_Key: TypeAlias = tuple[str, str, str]
-"""Account, AppId, TaskId."""
+_Key: TypeAlias = tuple[str, str, str]  # Account, AppId, TaskId
 
 
 class StableSubset:
@@ -32,10 +31,8 @@ class StableSubset:
         self._shards: tuple[dict[_Key, ListedTask], ...] = tuple({} for _ in range(SHARDS))
         self._series = [0] * SHARDS
         self._changed: set[int] = set()
-        self._border = 0
-        """The shard in which the room ended when it was last looked."""
-        self.omitted_series = 0
-        """Of the tasks that were left out when it was last looked."""
+        self._border = 0  # the shard in which the room ended when it was last looked
+        self.omitted_series = 0  # of the tasks that were left out when it was last looked
 
     def put(self, task: ListedTask) -> None:
         """Add a task, or replace it by another version."""

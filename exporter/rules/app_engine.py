@@ -21,8 +21,7 @@ from exporter.rules.rule_set import AppRules
 from exporter.rules.shared_outputs import SharedOutputs
 from exporter.rules.subject import Subject, app_facts
 
-TIME_INTERVAL_SECONDS: Final = 60.0
-"""How often tasks are evaluated again by rules about the time."""
+TIME_INTERVAL_SECONDS: Final = 60.0  # how often tasks are evaluated again by rules about the time
 
 
 MOST_SHARED: Final = 8192
@@ -36,8 +35,7 @@ class Common(Struct):
     events: FindingEvents
     evaluations: SharedEvaluations
     revisions: Iterator[int]
-    shared_outputs: SharedOutputs | None = None
-    """None: no rule asks for them."""
+    shared_outputs: SharedOutputs | None = None  # None: no rule asks for them
 
 
 class _Judged(Struct, frozen=True, gc=False):
@@ -57,11 +55,9 @@ class AppPolicy:
 
     def __init__(self, key: AppKey, common: Common) -> None:
         self.key = key
-        self.report: PolicyReport | None = None
-        """The last complete one; None: not all tasks have been evaluated yet."""
+        self.report: PolicyReport | None = None  # the last complete one; None: not all tasks have been evaluated yet
         self.backlog = Backlog()
-        self.available = False
-        """Whether there is data to evaluate."""
+        self.available = False  # whether there is data to evaluate
         self._common = common
         self._app: App | None = None
         self._facts: Mapping[str, Any] = {}

@@ -12,12 +12,9 @@ from exporter.collector.inventory import Change
 class Scope(IntEnum):
     """By which rules a task is to be evaluated; each includes those before it."""
 
-    EXEMPTIONS = 0
-    """By none: only which violations are exempt is looked at again."""
-    TIME = 1
-    """By rules about the time."""
-    RELATIONS = 2
-    """By rules about other tasks, too."""
+    EXEMPTIONS = 0  # by none: only which violations are exempt is looked at again
+    TIME = 1  # by rules about the time
+    RELATIONS = 2  # by rules about other tasks, too
     ALL = 3
 
 

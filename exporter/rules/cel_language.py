@@ -96,12 +96,9 @@ _LONGEST_NAME: Final = 80
 class CompileMistake(NamedTuple):
     """One mistake within an expression."""
 
-    line: int
-    """From 1."""
-    column: int
-    """In characters, from 1."""
-    text: str
-    """What is wrong, and the nearest name where one is unknown."""
+    line: int  # from 1
+    column: int  # in characters, from 1
+    text: str  # what is wrong, and the nearest name where one is unknown
 
 
 def mistakes_of(error: str) -> tuple[CompileMistake, ...]:
@@ -208,16 +205,13 @@ class Expression:
         seconds: Callable[[], float],
     ) -> None:
         self.text = text
-        self.uses = frozenset[str]() if costs is None else frozenset(costs.variables)
-        """The variables that it names."""
-        self.cost = 0 if costs is None else costs.total
-        """The most that an evaluation can cost."""
+        self.uses = frozenset[str]() if costs is None else frozenset(costs.variables)  # the variables that it names
+        self.cost = 0 if costs is None else costs.total  # the most that an evaluation can cost
         self._program = program
         self._cpu_seconds = cpu_seconds
         self._seconds = seconds
         self._slow_at: deque[float] = deque(maxlen=MOST_SLOW)
-        self.stopped = False
-        """Whether it was too slow too often, and is not evaluated any more."""
+        self.stopped = False  # whether it was too slow too often, and is not evaluated any more
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"

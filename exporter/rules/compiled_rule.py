@@ -26,10 +26,8 @@ class Verdict(NamedTuple):
     """What comes of a rule, exemptions apart."""
 
     outcome: Outcome
-    reason: str = ""
-    """Why it can't be evaluated."""
-    is_stopped: bool = False
-    """Whether it is not evaluated any more, because it was too slow."""
+    reason: str = ""  # why it can't be evaluated
+    is_stopped: bool = False  # whether it is not evaluated any more, because it was too slow
 
 
 class RuleError(Exception):
@@ -47,8 +45,7 @@ class CompiledRule(Struct, frozen=True):
     when: Expression | None
     expect: Expression
     message: Expression | None
-    uses: frozenset[str]
-    """The variables that `when` and `expect` name: what decides how often it is evaluated."""
+    uses: frozenset[str]  # the variables that `when` and `expect` name: what decides how often it is evaluated
 
     @property
     def is_stopped(self) -> bool:

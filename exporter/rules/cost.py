@@ -20,8 +20,7 @@ from exporter.rules.vocabulary import Fact, FactType, Variables, facts_of
 MOST_COST: Final = 128_000_000
 """A unit is less than half a nanosecond; a byte of memory counts as four: at most 0.05 s or 32 MB, usually far less."""
 
-MOST_TOTAL_COST: Final = 8 * MOST_COST
-"""Of all rules of files together, for one task."""
+MOST_TOTAL_COST: Final = 8 * MOST_COST  # of all rules of files together, for one task
 
 MESSAGE_FACTOR: Final = MOST_TOTAL_COST // MOST_COST
 """By which messages count towards that: those of all violations of a task are made in one turn of the event loop."""
@@ -30,39 +29,25 @@ TURN_COST: Final = MOST_COST // 16
 """Rules that can cost more together are evaluated in parts, each of so much or of one rule: the event loop gets its
 turn between them."""
 
-MOST_ITERATIONS: Final = 10_000
-"""Of all loops of one evaluation together: the library stops at more."""
+MOST_ITERATIONS: Final = 10_000  # of all loops of one evaluation together: the library stops at more
 
-_STEP: Final = 100
-"""Of any node of the tree."""
-_BYTE: Final = 6
-"""To make one byte of a text."""
-_ITEM: Final = 16
-"""The size of a reference to a value, and of a number."""
-_ITEM_COPIED: Final = 256
-"""To put one item into a new list."""
-_COMPARED: Final = 2
-"""To look at one byte."""
+_STEP: Final = 100  # of any node of the tree
+_BYTE: Final = 6  # to make one byte of a text
+_ITEM: Final = 16  # the size of a reference to a value, and of a number
+_ITEM_COPIED: Final = 256  # to put one item into a new list
+_COMPARED: Final = 2  # to look at one byte
 _GROWN: Final = 64
 """To copy one item of the list that `map` or `filter` make, which they do for each item that they add."""
-_INSTRUCTION: Final = 4000
-"""To compile one instruction of a pattern; nothing remembers compiled ones."""
-_MATCHED: Final = 40
-"""To match one byte against one instruction, at worst."""
+_INSTRUCTION: Final = 4000  # to compile one instruction of a pattern; nothing remembers compiled ones
+_MATCHED: Final = 40  # to match one byte against one instruction, at worst
 _GLOB_MATCHED: Final = 10
-_CALLED: Final = 3000
-"""To call a function of Python."""
-_WRITTEN: Final = 16
-"""To write one byte of a text that a function makes."""
-_REPLACED: Final = 100
-"""To look for what is replaced at one byte."""
-_SPLIT: Final = 400
-"""To make a text of its own of one byte."""
-_WIDE: Final = 600
-"""Instructions of a class of Unicode, such as letters."""
+_CALLED: Final = 3000  # to call a function of Python
+_WRITTEN: Final = 16  # to write one byte of a text that a function makes
+_REPLACED: Final = 100  # to look for what is replaced at one byte
+_SPLIT: Final = 400  # to make a text of its own of one byte
+_WIDE: Final = 600  # instructions of a class of Unicode, such as letters
 _NUMBER_TEXT: Final = 64
-_FORMATTED_NUMBER: Final = 1400
-"""The longest text of a number, with the most digits that a format may ask for."""
+_FORMATTED_NUMBER: Final = 1400  # the longest text of a number, with the most digits that a format may ask for
 
 
 class TooCostlyError(Exception):
@@ -80,14 +65,10 @@ class TooCostlyError(Exception):
 class _Bound(Struct, frozen=True):
     """The largest that a value can be."""
 
-    total: int = _ITEM
-    """Bytes, with all that it holds."""
-    length: int = 0
-    """Items, of a list or map."""
-    item: "_Bound | None" = None
-    """The largest of the items."""
-    fields: type[Struct] | None = None
-    """What declares its fields, of a value of the vocabulary."""
+    total: int = _ITEM  # Bytes, with all that it holds
+    length: int = 0  # Items, of a list or map
+    item: "_Bound | None" = None  # the largest of the items
+    fields: type[Struct] | None = None  # what declares its fields, of a value of the vocabulary
 
 
 _SCALAR: Final = _Bound()
@@ -104,8 +85,7 @@ class Costs:
     """
 
     def __init__(self, tree: Node) -> None:
-        self.variables: set[str] = set()
-        """The variables of the vocabulary that the expression names."""
+        self.variables: set[str] = set()  # the variables of the vocabulary that the expression names
         self.total = 0
         self._visit(tree, {}, 1)
 

@@ -56,22 +56,17 @@ class PolicyEngine:
         self._changed = changed
         self._failed = failed or _raise
         self._works = works
-        self._paused_until: dict[AppKey, float] = {}
-        """Apps whose evaluation failed, which are left alone for a while."""
+        self._paused_until: dict[AppKey, float] = {}  # apps whose evaluation failed, which are left alone for a while
         language = Language()
         self._common = Common(clock, language, events, SharedEvaluations(language), count(1))
         self._allowance = ExampleAllowance(per_rule=0, most=0)
-        self._running: list[CompiledRule] = []
-        """Rules that are not stopped, as far as was reported."""
+        self._running: list[CompiledRule] = []  # rules that are not stopped, as far as was reported
         self._exemption_ends: Sequence[float] = ()
-        self._ended = 0
-        """How many exemptions had ended when tasks were last evaluated by them."""
+        self._ended = 0  # how many exemptions had ended when tasks were last evaluated by them
         self._apps: dict[AppKey, AppPolicy] = {}
-        self._waiting: dict[AppKey, None] = {}
-        """Apps that something is to be evaluated of, in the order of their turns."""
+        self._waiting: dict[AppKey, None] = {}  # apps that something is to be evaluated of, in the order of their turns
         self._something_waits = asyncio.Event()
-        self._renewed: dict[AppKey, None] = {}
-        """Apps with a new report that was not announced yet."""
+        self._renewed: dict[AppKey, None] = {}  # apps with a new report that was not announced yet
 
     def apply(self, rule_set: RuleSet, apps: Iterable[tuple[AppKey, App, Inventory]]) -> None:
         """Take on other rules or apps. What rules and apps that stay as they are have found stays, too.

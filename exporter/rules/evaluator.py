@@ -17,8 +17,7 @@ SHARED_OUTPUTS: Final = "shared_outputs"
 OF_A_CONFIGURATION: Final = frozenset({"task", APP, SHARED_OUTPUTS})
 """Rules that name only these have the same outcome for all tasks of an app that agree in them."""
 
-MOST_REMEMBERED: Final = 8192
-"""Outcomes of distinct configurations, of which fleets have some hundred."""
+MOST_REMEMBERED: Final = 8192  # outcomes of distinct configurations, of which fleets have some hundred
 
 
 class _Memory(dict[Hashable, bytes]):

@@ -23,8 +23,7 @@ class AppExpectations(Struct, frozen=True):
     """The rules about what one app's owner expects."""
 
     rules: tuple[CompiledRule, ...] = ()
-    count: TaskCountRule | None = None
-    """About the number of tasks."""
+    count: TaskCountRule | None = None  # about the number of tasks
 
 
 class ExpectationRules:

@@ -19,15 +19,12 @@ from exporter.core.task import MIXED, Audio, Configuration, Encoding, Output, Pa
 
 MOST: Final = 2**63 - 1
 LEAST: Final = -(2**63)
-LONGEST_TEXT: Final = 256
-"""In bytes of UTF-8: texts are cut there. No name or host that the service accepts is longer."""
-LONGEST_LIST: Final = 128
-"""A rule that names a longer list can't be evaluated."""
+LONGEST_TEXT: Final = 256  # in bytes of UTF-8: texts are cut there. No name or host that the service accepts is longer.
+LONGEST_LIST: Final = 128  # a rule that names a longer list can't be evaluated
 TOLERANCE: Final = 0.001
 """How far panes may reach out of the canvas or into each other: less than a line of a small picture."""
 
-MOST_COMPARED_PANES: Final = 100
-"""Of one task: every pair is compared, and nobody lays out more by intention."""
+MOST_COMPARED_PANES: Final = 100  # of one task: every pair is compared, and nobody lays out more by intention
 
 BITS_PER_KILOBIT: Final = 1000
 REMEMBERED_PARTS: Final = 2048

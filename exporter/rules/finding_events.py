@@ -9,8 +9,7 @@ from msgspec import Struct
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
 from exporter.rules.rule import Outcome
 
-AppKey: TypeAlias = tuple[str, str]
-"""Account and AppId."""
+AppKey: TypeAlias = tuple[str, str]  # account and AppId
 
 AnyRule: TypeAlias = CompiledRule | TaskCountRule
 
@@ -18,16 +17,11 @@ AnyRule: TypeAlias = CompiledRule | TaskCountRule
 class Resolution(StrEnum):
     """Why a violation is open no longer."""
 
-    FIXED = "fixed"
-    """It passes."""
-    NOT_APPLICABLE = "not_applicable"
-    """The rule does not apply any more."""
-    EXEMPTED = "exempted"
-    """An exemption holds now."""
-    UNEVALUABLE = "unevaluable"
-    """The rule can't be evaluated any more."""
-    REMOVED = "removed"
-    """The task is gone."""
+    FIXED = "fixed"  # it passes
+    NOT_APPLICABLE = "not_applicable"  # the rule does not apply any more
+    EXEMPTED = "exempted"  # an exemption holds now
+    UNEVALUABLE = "unevaluable"  # the rule can't be evaluated any more
+    REMOVED = "removed"  # the task is gone
 
 
 class FindingEvents(Protocol):
@@ -70,8 +64,7 @@ class SavedFindings(Struct, frozen=True):
     """What outlives the process: since when tasks violate a rule."""
 
     rule_version: tuple[str, ...]
-    since: Mapping[str, float]
-    """By TaskId, in wall-clock seconds; an empty TaskId stands for the app as a whole."""
+    since: Mapping[str, float]  # by TaskId, in wall-clock seconds; an empty TaskId stands for the app as a whole
 
 
 class OpenFindings(Struct, frozen=True):
@@ -80,8 +73,7 @@ class OpenFindings(Struct, frozen=True):
     rule: AnyRule
     since: Mapping[str, float]
     """The open violations by TaskId, in wall-clock seconds; an empty TaskId stands for the app as a whole."""
-    exempted: Callable[[], Iterator[str]]
-    """Yields the TaskIds of violations that are exempt; looks at all tasks."""
+    exempted: Callable[[], Iterator[str]]  # yields the TaskIds of violations that are exempt; looks at all tasks
     unevaluable: Callable[[], Iterator[str]]
     """Yields the TaskIds that the rule can't be evaluated for; looks at all tasks."""
     outcome: Callable[[str], Outcome | None]

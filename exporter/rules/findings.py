@@ -22,34 +22,28 @@ class RuleReport(Struct, frozen=True):
 
     rule: str
     severity: Severity
-    evaluated: int = 0
-    """Tasks that pass or violate it."""
+    evaluated: int = 0  # tasks that pass or violate it
     not_applicable: int = 0
     exempted: int = 0
     unevaluable: int = 0
     violations: int = 0
     oldest_violation: float | None = None
     """Wall-clock seconds since when the oldest open violation is seen; None: there is none."""
-    opened: int = 0
-    """Since the baseline: violations = those at the baseline + opened - resolved."""
+    opened: int = 0  # since the baseline: violations = those at the baseline + opened - resolved
     resolved: int = 0
-    examples: tuple[str, ...] = ()
-    """TaskIds of some violations, chosen stably."""
-    examples_omitted: int = 0
-    """Violating tasks that are not among the examples."""
+    examples: tuple[str, ...] = ()  # TaskIds of some violations, chosen stably
+    examples_omitted: int = 0  # violating tasks that are not among the examples
 
 
 class PolicyReport(Struct, frozen=True):
     """The state of all rules of one app."""
 
-    revision: int
-    """Another one for each report of the process: equal means that nothing differs."""
+    revision: int  # another one for each report of the process: equal means that nothing differs
     rules: tuple[RuleReport, ...]
     """In the order of the rules; those that were not evaluated for all tasks yet are left out."""
 
 
-THE_APP: Final = ""
-"""Stands where a TaskId does for a violation of the app as a whole: no task has an empty TaskId."""
+THE_APP: Final = ""  # stands where a TaskId does for a violation of the app as a whole: no task has an empty TaskId
 
 
 class RuleFindings:
@@ -65,18 +59,14 @@ class RuleFindings:
 
     def __init__(self, rule: AnyRule, remembered: Mapping[str, float] | None = None) -> None:
         self.rule = rule
-        self.settled = False
-        """Whether all tasks have been evaluated by it."""
-        self.since: dict[str, float] = {}
-        """The open violations by TaskId: since when, in wall-clock seconds."""
+        self.settled = False  # whether all tasks have been evaluated by it
+        self.since: dict[str, float] = {}  # the open violations by TaskId: since when, in wall-clock seconds
         self.remembered = remembered or {}
         self._counts = [0] * (UNKNOWN + 1)
         self._opened = 0
         self._resolved = 0
-        self._report: RuleReport | None = None
-        """The last one, while it still holds."""
-        self._shown = 0
-        """With at most this many examples."""
+        self._report: RuleReport | None = None  # the last one, while it still holds
+        self._shown = 0  # with at most this many examples
         self._tasks_since: Counter[float] = Counter()
         """How many violations are open since a time: there are few such times, each that of a sweep or an update."""
         self._examples = StableExamples(self.since)
@@ -177,13 +167,11 @@ class Ledger:
     def __init__(self, app: AppKey, events: FindingEvents) -> None:
         self._app = app
         self._events = events
-        self._about_tasks: tuple[RuleFindings, ...] = ()
-        """In the order of the outcomes."""
+        self._about_tasks: tuple[RuleFindings, ...] = ()  # in the order of the outcomes
         self._number_rule: TaskCountRule | None = None
         self._about_number: RuleFindings | None = None
         self._number_outcome = UNKNOWN
-        self._in_order: tuple[RuleFindings, ...] = ()
-        """In the order of the rules, that about the number of tasks last."""
+        self._in_order: tuple[RuleFindings, ...] = ()  # in the order of the rules, that about the number of tasks last
         self._moves: Counter[tuple[bytes, bytes]] = Counter()
         """How many tasks went from which outcomes to which, where that is not counted by rule yet."""
         self._remembered: dict[tuple[str, ...], Mapping[str, float]] = {}

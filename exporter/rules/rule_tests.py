@@ -23,8 +23,7 @@ class CaseResult(Struct, frozen=True):
 
     case: Case
     outcome: Outcome
-    reason: str = ""
-    """Why the rule could not be evaluated; empty otherwise."""
+    reason: str = ""  # why the rule could not be evaluated; empty otherwise
 
     @property
     def passed(self) -> bool:

@@ -3,15 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias, cast
 
-_ANY_VALUE, _CHECKED_EXPR, _CHECKED_SOURCE, _POSITIONS = 2, 4, 5, 4
-"""Field numbers of the messages around the tree."""
-_ID, _CONSTANT, _IDENT, _SELECT, _CALL, _LIST, _STRUCT, _COMPREHENSION = range(2, 10)
-"""Field numbers of `Expr`."""
-_STRING, _BYTES = 6, 7
-"""Field numbers of `Constant`."""
+_ANY_VALUE, _CHECKED_EXPR, _CHECKED_SOURCE, _POSITIONS = 2, 4, 5, 4  # field numbers of the messages around the tree
+_ID, _CONSTANT, _IDENT, _SELECT, _CALL, _LIST, _STRUCT, _COMPREHENSION = range(2, 10)  # field numbers of `Expr`
+_STRING, _BYTES = 6, 7  # field numbers of `Constant`
 
-_MORE: Final = 0x80
-"""Set in each byte of a whole number but the last."""
+_MORE: Final = 0x80  # set in each byte of a whole number but the last
 
 
 class Constant(NamedTuple):

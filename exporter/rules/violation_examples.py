@@ -27,8 +27,7 @@ class StableExamples:
     def __init__(self, tasks: Collection[str]) -> None:
         self._tasks = tasks
         self._room = LEAST_ROOM
-        self._lowest: list[tuple[int, str]] = []
-        """The lowest of all, in order, though not all that are low."""
+        self._lowest: list[tuple[int, str]] = []  # the lowest of all, in order, though not all that are low
 
     def added(self, task_id: str) -> None:
         """Take note of a task that was not there before."""

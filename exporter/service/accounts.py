@@ -48,8 +48,7 @@ class Access:
         open_session: OpenSession = open_session,
     ) -> None:
         self.metrics = metrics
-        self.access_key_id: str | None = None
-        """Of the key in use; None: not known yet."""
+        self.access_key_id: str | None = None  # of the key in use; None: not known yet
         self.key_found: Callable[[], None] = lambda: None
         """Called when `access_key_id` has changed, before any request is signed with the key."""
         self.account = account.name

@@ -23,8 +23,7 @@ class ConfigurationSource:
     def __init__(self, read: Callable[[], LoadedRules]) -> None:
         self._read = read
         self._watched: LoadedRules | None = None
-        self._signature: Signature | None = ()
-        """Of what is loaded; None: it was written while it was read."""
+        self._signature: Signature | None = ()  # of what is loaded; None: it was written while it was read
         self._to_verify = False
         """Whether the files' contents are to be compared at the next look: file times are some milliseconds coarse."""
         self._looked_at: Signature = ()

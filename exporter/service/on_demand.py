@@ -24,12 +24,10 @@ from exporter.service.supervisor import Supervisor
 from exporter.web.view import SweepStart
 
 LONGEST_SECONDS: Final = 300.0
-PAUSE_SECONDS: Final = 60.0
-"""The least time between the end of one reading of an app and the next one's begin."""
+PAUSE_SECONDS: Final = 60.0  # the least time between the end of one reading of an app and the next one's begin
 MOST_IN_FLIGHT: Final = 2
 """So small a part of the account's requests that its sweeps hardly notice; updates come first anyway."""
-MOST_REQUESTS: Final = 1000
-"""This many are reported one by one; more are counted."""
+MOST_REQUESTS: Final = 1000  # this many are reported one by one; more are counted
 MOST_REPORTS: Final = 20
 
 _NOT_NEEDED: Final = "given up: it was asked for ahead, and the list had ended or moved"

@@ -22,8 +22,7 @@ LONGEST_PAUSE_SECONDS: Final = 60.0
 MOST_FRAMES: Final = 20
 MOST_CHARACTERS: Final = 8000
 
-App = tuple[str, str]
-"""Account and AppId."""
+App = tuple[str, str]  # account and AppId
 NO_APP: Final[App] = ("", "")
 
 _SPEAK_OF_CODE: Final = (

@@ -83,10 +83,8 @@ class _News(Struct, frozen=True):
     """What is to be done about an app."""
 
     app: tuple[str, str]
-    tasks: Sequence[tuple[str, Entry | None]]
-    """By TaskId; None: gone."""
-    whole: bool
-    """Whether these are all that there are."""
+    tasks: Sequence[tuple[str, Entry | None]]  # by TaskId; None: gone
+    whole: bool  # whether these are all that there are
 
 
 class _SwitchedOn:
@@ -101,8 +99,7 @@ class _SwitchedOn:
         self._metrics = metrics
         self._subset = StableSubset(max_series)
         self._worker = Worker("render series of tasks")
-        self._apps: set[tuple[str, str]] = set()
-        """Those whose tasks are shown."""
+        self._apps: set[tuple[str, str]] = set()  # those whose tasks are shown
         self._news: list[_News] = []
 
     def follow(self, app: tuple[str, str], inventory: Inventory, changes: Iterable[Change], *, available: bool) -> None:

@@ -10,8 +10,7 @@ from exporter.core.clock import Clock
 from exporter.rules.finding_events import AnyRule, AppKey, Resolution
 from exporter.rules.rule import Severity
 
-LINES_PER_SECOND: Final = 10
-"""Of each kind. When a fleet changes at once, one line says how many more there were."""
+LINES_PER_SECOND: Final = 10  # of each kind. When a fleet changes at once, one line says how many more there were.
 
 
 class FindingLog:

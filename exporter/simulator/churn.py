@@ -27,8 +27,7 @@ class Rates(Struct, frozen=True, forbid_unknown_fields=True):
     update: _PerSecond = 0.0
     create: _PerSecond = 0.0
     delete: _PerSecond = 0.0
-    resave: _PerSecond = 0.0
-    """Saved again without a change."""
+    resave: _PerSecond = 0.0  # saved again without a change
 
     @classmethod
     def mixture(cls, events_per_second: float) -> "Rates":

@@ -20,8 +20,7 @@ class Exchange(Struct, frozen=True):
 
     parameters: Parameters
     request_id: str
-    good: Callable[[Parameters], Response]
-    """Answers as if nothing were wrong."""
+    good: Callable[[Parameters], Response]  # answers as if nothing were wrong
 
 
 class _Listed(Struct):
@@ -178,8 +177,7 @@ def _made_up_rows(app_id: str, prefix: str, count: int) -> list[bytes]:
 class FaultKind(Struct, frozen=True):
     """One kind of fault."""
 
-    description: str
-    """One line."""
+    description: str  # one line
     broken: Break
 
 
@@ -278,10 +276,8 @@ class Fault(Struct, forbid_unknown_fields=True):
     """One fault that is switched on, and the requests that it may hit."""
 
     name: str
-    rate: float = 1.0
-    """The share of the matching requests that it hits."""
-    count: int | None = None
-    """How many more times it hits; None: until it is cleared."""
+    rate: float = 1.0  # the share of the matching requests that it hits
+    count: int | None = None  # how many more times it hits; None: until it is cleared
     app_id: str | None = None
     kind: Literal["page", "look_up"] | None = None
     page_no: int | None = None

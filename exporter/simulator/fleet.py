@@ -22,14 +22,10 @@ class FleetRow:
 
     def __init__(self, task_id: str, body: bytes, updated_at: float, marks: tuple[str, ...] = ()) -> None:
         self.task_id = task_id
-        self.body = body
-        """Its JSON, ready to be joined into a page."""
-        self.updated_at = updated_at
-        """Seconds of the fleet's clock; nothing in the JSON says it."""
-        self.marks = marks
-        """Names of what is wrong with it on purpose."""
-        self.stopped = False
-        """Stopped, though still listed."""
+        self.body = body  # its JSON, ready to be joined into a page
+        self.updated_at = updated_at  # seconds of the fleet's clock; nothing in the JSON says it
+        self.marks = marks  # names of what is wrong with it on purpose
+        self.stopped = False  # Stopped, though still listed
         self.block: list[FleetRow] = []
 
 
@@ -98,8 +94,7 @@ class Event(Struct, frozen=True):
     at: float
     app_id: str
     task_id: str
-    body: bytes | None
-    """What the row is from now on; None: it is gone."""
+    body: bytes | None  # what the row is from now on; None: it is gone
     to_front: bool = True
     marks: tuple[str, ...] = ()
 
@@ -139,12 +134,9 @@ class Fleet:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self.apps: dict[str, TaskList] = {}
-        self.changed_task_moves = True
-        """Whether a change brings its row to the front of the list."""
-        self.stopped_task_stays_seconds = 0.0
-        """How long a stopped task is still listed."""
-        self.listeners: list[Callable[[Event], None]] = []
-        """Called after each event."""
+        self.changed_task_moves = True  # whether a change brings its row to the front of the list
+        self.stopped_task_stays_seconds = 0.0  # how long a stopped task is still listed
+        self.listeners: list[Callable[[Event], None]] = []  # called after each event
         self._to_remove: list[tuple[float, str, str]] = []
         self._created = 0
 

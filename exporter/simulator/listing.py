@@ -106,8 +106,7 @@ class Parameters(Struct, frozen=True):
     app_id: str
     page_no: int = 1
     page_size: int = MAX_PAGE_SIZE
-    task_id: str = ""
-    """Not empty: a look-up, and paging does not matter."""
+    task_id: str = ""  # not empty: a look-up, and paging does not matter
 
     @property
     def kind(self) -> str:

@@ -40,8 +40,7 @@ class RequestQuota:
         self.limit = limit
         self.window: Window = window
         self.others_per_second = others_per_second
-        self.others_refused = 0
-        """How many requests of others found nothing left."""
+        self.others_refused = 0  # how many requests of others found nothing left
         self._admitted: deque[float] = deque()
         self._second = 0
         self._used_in_second = 0
@@ -97,8 +96,7 @@ class Latency(Struct, frozen=True):
 
     one_way_seconds: float = 0.0
     jitter_seconds: float = 0.0
-    spike_rate: float = 0.0
-    """The share of messages that take `spike_seconds` more."""
+    spike_rate: float = 0.0  # the share of messages that take `spike_seconds` more
     spike_seconds: float = 0.0
 
     def sample(self, random: Random) -> float:
@@ -120,8 +118,7 @@ class Statistics:
         self.by_kind: Counter[str] = Counter()
         self.by_error: Counter[str] = Counter()
         self.by_fault: Counter[str] = Counter()
-        self.rejected_by_quota: Counter[str] = Counter()
-        """By access key id."""
+        self.rejected_by_quota: Counter[str] = Counter()  # by access key id
         self.busiest_second: dict[str, int] = {}
         """By access key id: the greatest number of requests within any one second."""
         self._arrivals: dict[str, deque[float]] = {}

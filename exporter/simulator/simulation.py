@@ -32,20 +32,14 @@ class SimulatorOptions(Struct, frozen=True):
     """One account with some apps of equal size."""
 
     apps: int = 3
-    tasks: int = 100
-    """Of each app, at the start."""
-    churn: float = 1.0
-    """Events per second over all apps."""
+    tasks: int = 100  # of each app, at the start
+    churn: float = 1.0  # events per second over all apps
     seed: int = 1
     requests_per_second: int = 50
-    faults: tuple[str, ...] = ()
-    """Each `NAME=RATE`, or `NAME` for every request."""
-    variants: tuple[str, ...] = ()
-    """Each `NAME=VALUE`."""
-    latency_seconds: float = 0.02
-    """Of a round trip, at least."""
-    jitter_seconds: float = 0.02
-    """Of a round trip, at most that much more."""
+    faults: tuple[str, ...] = ()  # each `NAME=RATE`, or `NAME` for every request
+    variants: tuple[str, ...] = ()  # each `NAME=VALUE`
+    latency_seconds: float = 0.02  # of a round trip, at least
+    jitter_seconds: float = 0.02  # of a round trip, at most that much more
 
     @property
     def app_ids(self) -> tuple[str, ...]:
@@ -133,8 +127,7 @@ class DemoApp(Struct, frozen=True):
     name: str
     owner: str
     tasks: int
-    quota_single: int | None = 200
-    """None: no quota."""
+    quota_single: int | None = 200  # None: no quota
     quota_mixed: int | None = 40
     mixed_share: float = 0.85
     with_misconfigurations: bool = False

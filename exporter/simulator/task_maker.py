@@ -18,8 +18,7 @@ def seeded(seed: int, purpose: str) -> Random:
     return Random(f"{seed}/{purpose}")  # noqa: S311 - a simulation repeats itself, and keeps no secrets
 
 
-SECONDS_BETWEEN_FIRST_UPDATES: Final = 20.0
-"""How far apart the tasks of a generated app were updated, before the start."""
+SECONDS_BETWEEN_FIRST_UPDATES: Final = 20.0  # how far apart the tasks of a generated app were updated, before the start
 
 
 class Template(Struct, frozen=True):
@@ -38,8 +37,7 @@ class Template(Struct, frozen=True):
     preset: str = "veryfast"
     panes: int = 4
     idle_timeout_seconds: int = 300
-    relayed_abroad: bool = False
-    """Pushed to a second place outside the vendor's network too."""
+    relayed_abroad: bool = False  # pushed to a second place outside the vendor's network too
 
 
 TEMPLATES: Final = (

@@ -19,8 +19,7 @@ class Band(Struct, frozen=True):
 
     height: int
     panels: Sequence[Panel]
-    widths: Sequence[int] = ()
-    """In columns; empty: all the same."""
+    widths: Sequence[int] = ()  # in columns; empty: all the same
 
     def placed(self, top: int) -> list[Panel]:
         """Put the panels where they belong and return them."""

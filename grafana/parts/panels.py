@@ -27,11 +27,9 @@ NO_DATA: Final = "No data: not collected yet, or withdrawn"
 class About(Struct, frozen=True):
     """What every panel has."""
 
-    id: int
-    """Fixed for good: links to a single panel name it."""
+    id: int  # fixed for good: links to a single panel name it
     title: str
-    description: str
-    """How to read it."""
+    description: str  # how to read it
 
 
 def note(id_: int, markdown: str) -> Panel:

@@ -35,8 +35,7 @@ def sample_labels() -> Mapping[str, tuple[str, ...]]:
 class Scope(Struct, frozen=True):
     """What a dashboard's variables choose; all its queries stay within that."""
 
-    filters: Mapping[str, str]
-    """The variable that chooses a label's values, by label."""
+    filters: Mapping[str, str]  # the variable that chooses a label's values, by label
 
     def without(self, *labels: str) -> "Scope":
         """Return the scope that does not choose by these labels."""

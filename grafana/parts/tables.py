@@ -40,13 +40,10 @@ class Queried(Struct, frozen=True, kw_only=True):
     unit: str = "short"
     width: int | None = None
     decimals: int | None = None
-    thresholds: build.ThresholdsConfig | None = None
-    """Colour the text."""
+    thresholds: build.ThresholdsConfig | None = None  # colour the text
     mappings: Sequence[ValueMapping] = ()
-    is_gauge: bool = False
-    """Whether a share from 0 to 1 is drawn as a bar."""
-    is_hidden: bool = False
-    """Whether it only decides which rows there are."""
+    is_gauge: bool = False  # whether a share from 0 to 1 is drawn as a bar
+    is_hidden: bool = False  # whether it only decides which rows there are
 
 
 Column = Labelled | Queried

@@ -14,8 +14,7 @@ from tests.support.tools import needed_tool
 
 FILES: Final = (ALERTS_FILE, RECORDS_FILE)
 OF_A_TARGET: Final = {"job", "instance"}
-MADE_HERE: Final = {"owner"}
-"""Labels that the rules themselves make."""
+MADE_HERE: Final = {"owner"}  # labels that the rules themselves make
 ALL_RULES: Final = [rule for file in FILES for rule in rules(file.read_text())]
 ALERTS: Final = [rule for rule in ALL_RULES if "alert" in rule]
 

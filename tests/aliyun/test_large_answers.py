@@ -13,8 +13,7 @@ from exporter.aliyun.parse_task import read_row
 from tests.support.fake_service import Observed, client_of, serving
 from tests.support.large_answers import compressed_bodies
 
-MAX_STALL_SECONDS = 0.25
-"""Of the processor: a machine that is busy with other things does not count."""
+MAX_STALL_SECONDS = 0.25  # of the processor: a machine that is busy with other things does not count
 BODIES = compressed_bodies()
 
 

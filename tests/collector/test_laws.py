@@ -32,8 +32,7 @@ NO_ANCHOR = min(LARGEST_PAGES) // 2
 """This many tasks that are saved again without a change can hide what moved just before: no front shows it."""
 
 
-SETTLED_SECONDS = 1.5
-"""Between sweeps: of what changed within the last second nothing is evaluated."""
+SETTLED_SECONDS = 1.5  # between sweeps: of what changed within the last second nothing is evaluated
 
 
 class Event(NamedTuple):
@@ -49,10 +48,8 @@ class Scenario:
 
     tasks: int
     largest_page: int
-    between: list[list[Event]]
-    """What happens at once before each answer, until there is nothing left."""
-    warm: bool
-    """Whether a quiet sweep went before."""
+    between: list[list[Event]]  # what happens at once before each answer, until there is nothing left
+    warm: bool  # whether a quiet sweep went before
     sweeps: int
     updates_meanwhile: bool
     overtaking: list[float]

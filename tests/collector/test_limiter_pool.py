@@ -34,10 +34,8 @@ class Transition(NamedTuple):
 
     before: tuple[Account, ...]
     after: tuple[Account, ...]
-    budgets: tuple[str, ...]
-    """After it: the entries, before and after, whose requests count together, for each budget."""
-    key_ids: Mapping[str, str] = {}
-    """Keys that were fetched meanwhile."""
+    budgets: tuple[str, ...]  # after it: the entries, before and after, whose requests count together, for each budget
+    key_ids: Mapping[str, str] = {}  # keys that were fetched meanwhile
 
 
 TRANSITIONS = {

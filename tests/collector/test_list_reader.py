@@ -28,8 +28,7 @@ from exporter.core.task import Task
 from tests.support.moving_list import APP, ListService, MovingList, failing, page_of
 from tests.support.virtual_time import VirtualClock, run
 
-PAGE = 12
-"""The largest page here: windows share 3 rows, and 6 known rows are an anchor."""
+PAGE = 12  # the largest page here: windows share 3 rows, and 6 known rows are an anchor
 
 
 def sweep(

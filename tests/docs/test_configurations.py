@@ -20,8 +20,7 @@ from tests.support.documents import Block, blocks
 
 CONFIGURATION: Final = frozenset(keys_of(Config))
 WEB_CONFIGURATION: Final = frozenset(keys_of(WebConfigFile))
-CHART: Final = "deploy/helm/"
-"""Its values are tested with the chart."""
+CHART: Final = "deploy/helm/"  # its values are tested with the chart
 BLOCKS: Final = [block for block in blocks("yaml") if not block.place.startswith(CHART)]
 LEAST_ACCOUNT: Final = "accounts: [{name: production, apps: [{id: live-main}]}]\n"
 LEAST_RULE: Final = "rules: [{name: any, title: Any, severity: info, expect: 'true'}]\n"

@@ -16,12 +16,10 @@ APPS = {"broken": 105, "second": 5, "third": 5}
 """The first has two windows, so that a fault on the second page hits sweeps alone."""
 OTHERS = ("second", "third")
 COLLECTION = Collection(interval_seconds=2, sweep_interval_seconds=10, stale_after_seconds=100)
-UPDATES_ALONE_SECONDS = 6
-"""So long after the first sweeps there is no other, though some updates."""
+UPDATES_ALONE_SECONDS = 6  # so long after the first sweeps there is no other, though some updates
 FIRST_SWEEP_SECONDS = 10
 LATER_SWEEP_SECONDS = 20
-ON_SOCKETS = {"reset", "hang", "redirect"}
-"""What these do to a connection is tested in test_connections.py."""
+ON_SOCKETS = {"reset", "hang", "redirect"}  # what these do to a connection is tested in test_connections.py
 
 
 class States(NamedTuple):

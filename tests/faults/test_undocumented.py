@@ -13,8 +13,7 @@ from exporter.simulator.churn import Rates
 from exporter.simulator.listing import Variants
 from tests.support.virtual_world import COLLECTION, World, play
 
-SWEEPS_SECONDS = 2.5 * COLLECTION.sweep_interval_seconds
-"""After that, two sweeps have been evaluated."""
+SWEEPS_SECONDS = 2.5 * COLLECTION.sweep_interval_seconds  # after that, two sweeps have been evaluated
 
 
 def _variants(**answers: Any) -> Variants:

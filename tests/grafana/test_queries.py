@@ -26,8 +26,7 @@ FOREIGN = {
 """What Prometheus and the client library publish, with their labels."""
 RATES = {"rate", "irate", "increase"}
 MADE_BY_QUERIES = {"some", "all", "shown"}
-OWN_WORK = ("rtcmpu_exporter_", "rtcmpu_collection_attempts")
-"""What differs between replicas since each does it itself."""
+OWN_WORK = ("rtcmpu_exporter_", "rtcmpu_collection_attempts")  # what differs between replicas since each does it itself
 QUERIES = all_queries()
 
 

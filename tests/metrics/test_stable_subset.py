@@ -11,8 +11,7 @@ from exporter.metrics.series_limit import SHARDS, StableSubset
 from tests.metrics.builders import configuration, listed_task
 from tests.support.examples import examples
 
-LARGE = configuration(idle_timeout_seconds=60)
-"""5 series; a plain task has 4."""
+LARGE = configuration(idle_timeout_seconds=60)  # 5 series; a plain task has 4
 
 
 class Followed:

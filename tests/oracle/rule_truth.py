@@ -7,8 +7,7 @@ from typing import Any, Final
 from tests.oracle.rule_checks import CHECKS
 from tests.oracle.written_task import WrittenTask, read_task
 
-SHARED: Final = "push-url-shared"
-"""The one rule that looks at other tasks too."""
+SHARED: Final = "push-url-shared"  # the one rule that looks at other tasks too
 
 
 def rule_truth(rows_of_apps: Mapping[str, Iterable[bytes]]) -> dict[str, dict[str, dict[str, Any]]]:

@@ -10,16 +10,14 @@ from tests.oracle.metrics_truth import truth_of_app
 from tests.oracle.rule_truth import rule_truth
 from tests.support.http import ask
 
-SLOW_SECONDS = 120.0
-"""A simulator with many tasks needs some seconds for its answer."""
+SLOW_SECONDS = 120.0  # a simulator with many tasks needs some seconds for its answer
 
 
 class ListedApp(Struct, frozen=True):
     """One app as the simulator lists it."""
 
     rows: list[msgspec.Raw]
-    marked: Mapping[str, list[str]]
-    """TaskIds by what is wrong with them on purpose."""
+    marked: Mapping[str, list[str]]  # TaskIds by what is wrong with them on purpose
 
 
 Fleet: TypeAlias = Mapping[str, ListedApp]

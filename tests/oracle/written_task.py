@@ -52,36 +52,26 @@ class WrittenTask(Struct, frozen=True):
     """One row."""
 
     task_id: str
-    region: str | None
-    """`other` where it is not documented; None: absent."""
-    mode: str
-    """single, mixed or other."""
+    region: str | None  # `other` where it is not documented; None: absent
+    mode: str  # single, mixed or other
     idle_timeout_seconds: int | None
-    urls: Mapping[str, bool | None]
-    """IsAliCdn of each URL, the first that is stated."""
+    urls: Mapping[str, bool | None]  # IsAliCdn of each URL, the first that is stated
     stream_url: bool
     multi_stream_url: bool
-    source: tuple[str, str] | None
-    """Stream type and source type of SingleSubParams."""
-    transcoding: bool
-    """Whether there are TranscodeParams."""
-    encoding: bool
-    """Whether there are EncodeParams."""
+    source: tuple[str, str] | None  # stream type and source type of SingleSubParams
+    transcoding: bool  # whether there are TranscodeParams
+    encoding: bool  # whether there are EncodeParams
     audio_only: bool
-    numbers: Mapping[str, int]
-    """Those of EncodeParams that are there and readable, by the vendor's name."""
+    numbers: Mapping[str, int]  # those of EncodeParams that are there and readable, by the vendor's name
     names: Mapping[str, str]
     """VideoCodec, profile and preset, as far as they are there; `other` where one is not documented."""
     panes: tuple[WrittenPane, ...]
     background_render_mode: int | None
-    user_streams: tuple[tuple[str, str], ...]
-    """Stream type and source type of each of UserInfos."""
+    user_streams: tuple[tuple[str, str], ...]  # stream type and source type of each of UserInfos
     sei: Mapping[str, int]
     """PayloadType, and `LayoutVolume.Interval` and the like, as far as they are there and readable."""
-    unreadable: tuple[str, ...]
-    """The field of each value that can't be read."""
-    undocumented: tuple[str, ...]
-    """The field of each value that is not one of the documented ones."""
+    unreadable: tuple[str, ...]  # the field of each value that can't be read
+    undocumented: tuple[str, ...]  # the field of each value that is not one of the documented ones
 
 
 def read_task(row: bytes) -> WrittenTask | None:

@@ -15,8 +15,7 @@ from tests.support.prometheus import Prometheus, start_prometheus
 
 pytestmark = pytest.mark.processes
 
-SOON_SECONDS: Final = 25
-"""A few seconds, on a machine that has other things to do."""
+SOON_SECONDS: Final = 25  # a few seconds, on a machine that has other things to do
 
 IMPATIENT: Final = {
     r"\bfor: 5m": "for: 2s",
@@ -44,8 +43,7 @@ policy: {{default_rules: false}}
 class World(NamedTuple):
     """Two accounts, and everything between them and whoever is told."""
 
-    prod: str
-    """The URL of the simulator of this account."""
+    prod: str  # the URL of the simulator of this account
     dev: str
     exporter: str
     told: Receiver

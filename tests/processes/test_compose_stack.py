@@ -15,8 +15,7 @@ from tests.support.tools import needed_tool
 
 pytestmark = pytest.mark.processes
 
-SOON_SECONDS: Final = 60.0
-"""Scrapes are 5 s apart, and the machine may have other things to do."""
+SOON_SECONDS: Final = 60.0  # scrapes are 5 s apart, and the machine may have other things to do
 
 
 class Stack(NamedTuple):

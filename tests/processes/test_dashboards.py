@@ -18,8 +18,7 @@ from tests.support.prometheus import Prometheus, start_prometheus
 
 pytestmark = pytest.mark.processes
 
-LIVELY_SECONDS = 12
-"""Long enough for rates over `RATE_SECONDS`, and for the failing app to fail more than once."""
+LIVELY_SECONDS = 12  # long enough for rates over `RATE_SECONDS`, and for the failing app to fail more than once
 RATE_SECONDS = 8
 SHOWN_SECONDS = 30
 CHOSEN = {
@@ -27,10 +26,8 @@ CHOSEN = {
     "__range": f"{SHOWN_SECONDS}s",
     "job": "rtcmpu",
 }
-ONE_APP = {"account": "production", "app_id": "live-main"}
-"""What is chosen on the dashboard that is about one app."""
-ODD_APP = {"account": "production", "app_id": "live-events"}
-"""It has the values that nobody would write."""
+ONE_APP = {"account": "production", "app_id": "live-main"}  # what is chosen on the dashboard that is about one app
+ODD_APP = {"account": "production", "app_id": "live-events"}  # it has the values that nobody would write
 
 KEY = {
     "Code": "Success",
@@ -98,8 +95,7 @@ class World(NamedTuple):
 
     service: str
     prometheus: Prometheus
-    ends_at: float
-    """When the lively time was over."""
+    ends_at: float  # when the lively time was over
 
 
 @pytest.fixture(scope="module")

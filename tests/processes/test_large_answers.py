@@ -16,8 +16,7 @@ from tests.support.processes import Programs, eventually
 pytestmark = pytest.mark.processes
 
 NEIGHBOUR = "neighbour"
-MOST_GROWTH_MIB = 150
-"""While 19 such apps are read at a time; one alone takes some 35."""
+MOST_GROWTH_MIB = 150  # while 19 such apps are read at a time; one alone takes some 35
 REST = "collection: {interval: 500ms, sweep_interval: 1s, stale_after: 10m}\npolicy: {default_rules: false}\n"
 
 

@@ -23,8 +23,7 @@ REST = (
 )
 START_SECONDS = 60
 SETTLE_SECONDS = 120
-SWEEPS = 2
-"""This many attempts to sweep, after an app became odd, must not turn what it shows."""
+SWEEPS = 2  # this many attempts to sweep, after an app became odd, must not turn what it shows
 _SAMPLE = re.compile(r'^(rtcmpu_\w+)\{account="[^"]*",app_id="([^"]*)"(?:,([^}]*))?\} (\S+)$', re.MULTILINE)
 _SHOWN = {"rtcmpu_tasks", "rtcmpu_up", "rtcmpu_collection_state", "rtcmpu_task_changes_total"}
 
@@ -35,11 +34,9 @@ class Seen:
 
     state: str = ""
     up: bool = False
-    tasks: float | None = None
-    """None: no series."""
+    tasks: float | None = None  # None: no series
     changes: dict[str, float] = field(default_factory=dict)
-    sweeps: float = 0
-    """Attempts so far."""
+    sweeps: float = 0  # attempts so far
 
     def take(self, family: str, labels: str, value: float) -> None:
         """Take in a sample."""

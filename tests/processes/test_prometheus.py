@@ -20,8 +20,7 @@ from tests.support.tools import needed_tool
 pytestmark = pytest.mark.processes
 
 SWEEP_SECONDS = 3
-SOON_SECONDS = 10 * SWEEP_SECONDS
-"""A few sweeps, the scrapes after them, and a machine that has other things to do."""
+SOON_SECONDS = 10 * SWEEP_SECONDS  # a few sweeps, the scrapes after them, and a machine that has other things to do
 OLDEST = "max((time() - rtcmpu_collection_last_{}_timestamp_seconds) / rtcmpu_collection_stale_after_seconds)"
 """The age of the oldest data, as a share of the age at which it would be withdrawn."""
 
@@ -69,8 +68,7 @@ ACCOUNT = """\
 class World(NamedTuple):
     """A fleet, the exporter that reads it, and a Prometheus that scrapes that."""
 
-    services: Mapping[str, str]
-    """The URL of the simulator behind each account."""
+    services: Mapping[str, str]  # the URL of the simulator behind each account
     daemon: Running
     url: str
     prometheus: Prometheus

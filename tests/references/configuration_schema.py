@@ -7,8 +7,7 @@ from exporter.config.model import Config
 from exporter.config.value_types import NONE
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_VARIABLE: Final = r"\$\{"
-"""What a value from the environment has in it; an editor does not know its real form."""
+_VARIABLE: Final = r"\$\{"  # what a value from the environment has in it; an editor does not know its real form
 _ONLY_PYTHON: Final = frozenset({"title", "discriminator", "format"})
 _BOUNDS: Final = {"gt": "exclusiveMinimum", "ge": "minimum", "le": "maximum", "min_length": "minItems"}
 """Of values that are parsed before they are checked, whose bounds pydantic leaves under its own names."""

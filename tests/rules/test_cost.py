@@ -13,8 +13,7 @@ from exporter.rules.cel_language import CompileError, Language
 from exporter.rules.cost import pattern_instructions
 
 LANGUAGE: Final = Language()
-MOST_SECONDS: Final = 0.5
-"""Of CPU: four times what the most expensive ones take on a quiet machine."""
+MOST_SECONDS: Final = 0.5  # of CPU: four times what the most expensive ones take on a quiet machine
 MOST_MEBIBYTES: Final = 48
 RUINOUS: Final = 26
 

@@ -149,8 +149,7 @@ async def test_many_tasks_are_judged_in_slices() -> None:
         await running
 
 
-PAIRS = "task.panes.all(p, task.panes.all(q, p.x <= q.x + {}.0))"
-"""Near the limit of one rule."""
+PAIRS = "task.panes.all(p, task.panes.all(q, p.x <= q.x + {}.0))"  # near the limit of one rule
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,7 @@ from exporter.rules.subject import Subject, app_facts
 from tests.support.examples import examples
 from tests.support.policy_world import LANGUAGE, LIVE, NOON, OTHER, PolicyWorld, rule
 
-ENDS_AT: Final = 1_790_035_200.0
-"""24:00 UTC of the day of `NOON`."""
+ENDS_AT: Final = 1_790_035_200.0  # 24:00 UTC of the day of `NOON`
 EXEMPT_TODAY: Final = Exemption(name="today", tasks=("a*",), until=date(2026, 9, 21))
 EXEMPT_FOR_GOOD: Final = Exemption(name="for-good", tasks=("b",))
 

@@ -30,8 +30,7 @@ from tests.support.monitored import simulated
 from tests.support.virtual_time import VirtualClock, run
 from tests.support.virtual_world import World, play
 
-FOREIGN = "user-4711".upper()
-"""No line of source has it."""
+FOREIGN = "user-4711".upper()  # no line of source has it
 
 
 class Failing:

@@ -18,8 +18,7 @@ from exporter.service.task_publisher import TaskSeries
 from tests.metrics.builders import configuration
 
 ON = PerTask(enabled=True)
-LARGE = configuration(idle_timeout_seconds=60)
-"""5 series; a plain task has 4."""
+LARGE = configuration(idle_timeout_seconds=60)  # 5 series; a plain task has 4
 
 
 class App:

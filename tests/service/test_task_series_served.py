@@ -10,8 +10,7 @@ from exporter.config.model import Config, Metrics, PerTask
 from tests.service.test_daemon import Started, started
 from tests.support.monitored import Simulated, sample, simulated, until
 
-TASKS = 10
-"""Of an app of the service."""
+TASKS = 10  # of an app of the service
 
 
 @pytest.fixture

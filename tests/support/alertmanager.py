@@ -20,8 +20,7 @@ class Notice(NamedTuple):
     """One alert as a receiver was told of it."""
 
     receiver: str
-    status: str
-    """firing or resolved."""
+    status: str  # firing or resolved
     labels: dict[str, str]
     annotations: dict[str, str]
 

@@ -26,8 +26,7 @@ class Opened(NamedTuple):
 
     page: Page
     base: str
-    complaints: list[str]
-    """Errors of scripts, of the content security policy and of loading, and requests to elsewhere."""
+    complaints: list[str]  # errors of scripts, of the content security policy and of loading, and requests to elsewhere
 
     def go(self, path: str) -> Page:
         """Load a page."""

@@ -41,10 +41,8 @@ class Agreed(NamedTuple):
 
     version: str | None
     cipher: str
-    certificate: bytes | None
-    """The server's."""
-    protocol: str | None
-    """What is spoken inside, if the client offered several."""
+    certificate: bytes | None  # the server's
+    protocol: str | None  # what is spoken inside, if the client offered several
 
 
 def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str = "localhost") -> Agreed:

@@ -18,15 +18,11 @@ ListedTasks: TypeAlias = Mapping[str, Sequence[tuple[Mapping[str, str], float]]]
 class Collection(Struct, frozen=True):
     """The state of the collection of all apps at one moment."""
 
-    updates: int
-    """That ended well, since the start."""
+    updates: int  # that ended well, since the start
     sweeps: int
-    failures: int
-    """Updates and sweeps that did not end well."""
-    skipped: Mapping[str, int]
-    """Sweeps that were due and did not start, by the reason; none where none was."""
-    longest_stretch: float
-    """The worst `interval_stretch_ratio` of all apps; 1 where none is stretched."""
+    failures: int  # updates and sweeps that did not end well
+    skipped: Mapping[str, int]  # sweeps that were due and did not start, by the reason; none where none was
+    longest_stretch: float  # the worst `interval_stretch_ratio` of all apps; 1 where none is stretched
 
 
 def collection(url: str) -> Collection:

@@ -18,8 +18,7 @@ SERVICES: Final[dict[str, dict[str, Any]]] = STACK["services"]
 class Mount(NamedTuple):
     """What a container sees at a path."""
 
-    source: str
-    """A path, or the name of a volume."""
+    source: str  # a path, or the name of a volume
     target: str
     options: str
 

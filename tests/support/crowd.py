@@ -13,8 +13,7 @@ SLOW_READ_BYTES = 256
 DRIP_SECONDS = 0.5
 SMALL_BUFFER_BYTES = 4096
 """Of a slow reader's socket, so that the server can't hand its answer to the system as a whole."""
-AGAIN_SECONDS = 0.2
-"""After what a client that was cut off comes back."""
+AGAIN_SECONDS = 0.2  # after what a client that was cut off comes back
 TIMEOUT_SECONDS = 20.0
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -24,24 +23,18 @@ class Crowd(Struct, frozen=True):
     """Who comes."""
 
     scrapers: int = 50
-    half_open: int = 100
-    """Send a request without end, byte by byte."""
-    slow_readers: int = 100
-    """Ask for metrics, pages or JSON, and read a few bytes now and then."""
-    scrape_interval_seconds: float = 1.0
-    """Of each scraper."""
+    half_open: int = 100  # send a request without end, byte by byte
+    slow_readers: int = 100  # ask for metrics, pages or JSON, and read a few bytes now and then
+    scrape_interval_seconds: float = 1.0  # of each scraper
 
 
 class Tally(Struct):
     """What became of them."""
 
     scrapes: int = 0
-    failed: list[str] = []
-    """First line, or error, of each scrape without a 200."""
-    cut_off: int = 0
-    """How often a slow client lost its connection."""
-    bytes_dripped: int = 0
-    """What slow clients sent or read."""
+    failed: list[str] = []  # first line, or error, of each scrape without a 200
+    cut_off: int = 0  # how often a slow client lost its connection
+    bytes_dripped: int = 0  # what slow clients sent or read
 
 
 async def press(address: str, crowd: Crowd, seconds: float) -> Tally:

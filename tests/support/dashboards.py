@@ -24,8 +24,7 @@ class Query(NamedTuple):
 
     dashboard: str
     place: str
-    expression: str
-    """With Grafana's variables in it."""
+    expression: str  # with Grafana's variables in it
     is_range: bool
     panel_id: int | None = None
 

@@ -14,8 +14,7 @@ _FENCED = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=in
 class Block(NamedTuple):
     """A fenced block."""
 
-    document: str
-    """Path from the root."""
+    document: str  # path from the root
     line: int
     language: str
     text: str

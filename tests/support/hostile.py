@@ -9,8 +9,7 @@ from typing import Any
 from tests.support.rows import changed, example_row, leaf_paths
 
 MARK = "hostile"
-PRODUCT = str(7919 * 7907)
-"""What is where a template was evaluated."""
+PRODUCT = str(7919 * 7907)  # what is where a template was evaluated
 LONGEST_TASK_ID = 200
 HOSTILE = {
     "line ends": f"{MARK}\r\nrtcmpu_up 1\nts=2026-01-01T00:00:00Z level=error msg=forged",

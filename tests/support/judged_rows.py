@@ -12,8 +12,7 @@ from exporter.rules.facts import facts
 from exporter.rules.rule import Outcome
 from exporter.rules.subject import app_facts
 
-Judgements = dict[str, dict[str, Outcome]]
-"""By rule and TaskId."""
+Judgements = dict[str, dict[str, Outcome]]  # by rule and TaskId
 
 
 def judge_rows(

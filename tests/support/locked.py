@@ -11,10 +11,8 @@ REQUIREMENTS = Path(__file__).parent.parent.parent / "requirements"
 class Pinned(NamedTuple):
     """One requirement of a lock file."""
 
-    name: str
-    """As the index normalises it: lower case, `-` between words."""
-    version: str
-    """Empty where it is not pinned to one."""
+    name: str  # as the index normalises it: lower case, `-` between words
+    version: str  # empty where it is not pinned to one
     hashes: Sequence[str]
 
 

@@ -9,8 +9,7 @@ import jsonschema
 import kubernetes_validate
 import yaml
 
-KUBERNETES_VERSIONS: Final = ("1.25", "1.37")
-"""The oldest and the newest that the schemas are checked for."""
+KUBERNETES_VERSIONS: Final = ("1.25", "1.37")  # the oldest and the newest that the schemas are checked for
 _CUSTOM_RESOURCES: Final = Path(__file__).parent.parent / "deploy" / "custom_resources"
 
 Manifest: TypeAlias = dict[str, Any]

@@ -78,14 +78,11 @@ class ListService:
     """Called before each answer: what happens to the list between two requests."""
     break_answer: Callable[["ListService"], object] = lambda _service: None
     """Called for each request; may raise ApiError."""
-    past_end: str = "empty"
-    """empty, refused, last_page."""
-    deepest_row: int | None = None
-    """Refused beyond."""
+    past_end: str = "empty"  # empty, refused, last_page
+    deepest_row: int | None = None  # refused beyond
     page_of_list: Callable[[list[str], Window], Sequence[str]] | None = None
     """Which TaskIds a window shows of those that are listed; None: as documented."""
-    answers_look_ups_with: str | None = None
-    """A TaskId that nobody asked for."""
+    answers_look_ups_with: str | None = None  # a TaskId that nobody asked for
     before_look_up: Callable[[str], Awaitable[object]] | None = None
     """Called with the TaskId of each lookup; may raise ApiError, or never end."""
     one_way_seconds: Callable[[], float] = lambda: ROUND_TRIP_SECONDS / 2

@@ -24,8 +24,7 @@ class Asked(NamedTuple):
     app: str
     page_no: int
     page_size: int
-    task_id: str | None
-    """Set in a lookup."""
+    task_id: str | None  # set in a lookup
 
 
 @dataclass
@@ -34,10 +33,8 @@ class Exchange:
 
     asked: Asked
     request: web.BaseRequest
-    tasks: list[Row]
-    """What the app really lists."""
-    since: float
-    """Seconds since the app became odd."""
+    tasks: list[Row]  # what the app really lists
+    since: float  # seconds since the app became odd
 
     @property
     def page(self) -> list[Row]:
@@ -66,15 +63,11 @@ class Odd:
 
     name: str
     listing: Answer
-    look_up: Answer | None = None
-    """None: as documented."""
+    look_up: Answer | None = None  # None: as documented
     tasks: int = 60
-    deleted: int = 0
-    """This many of its tasks, from the middle of the list, are really deleted as it becomes odd."""
-    states: frozenset[str] = OUTCOME_IS_OK
-    """In which state the app is after a while."""
-    may_keep_deleted: bool = False
-    """Whether deleted tasks may stay: nothing settles them."""
+    deleted: int = 0  # this many of its tasks, from the middle of the list, are really deleted as it becomes odd
+    states: frozenset[str] = OUTCOME_IS_OK  # in which state the app is after a while
+    may_keep_deleted: bool = False  # whether deleted tasks may stay: nothing settles them
     throttles_lookups: bool = False
 
 

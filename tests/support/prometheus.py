@@ -9,8 +9,7 @@ from tests.support.http import ask, ask_json
 from tests.support.processes import Programs, eventually, free_port
 from tests.support.tools import needed_tool
 
-Series = tuple[str, frozenset[tuple[str, str]]]
-"""A metric's name, and its labels."""
+Series = tuple[str, frozenset[tuple[str, str]]]  # a metric's name, and its labels
 
 _CONFIGURATION = """\
 global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}

@@ -80,12 +80,9 @@ class Link:
     """A way to the service and back, each with a least time, even jitter above it, and rare spikes."""
 
     seed: int
-    least_seconds: float = 0.02
-    """Each way."""
-    jitter_seconds: float = 0.0
-    """Each way."""
-    spike_seconds: float = 0.0
-    """Each way, on one request of a hundred."""
+    least_seconds: float = 0.02  # each way
+    jitter_seconds: float = 0.0  # each way
+    spike_seconds: float = 0.0  # each way, on one request of a hundred
     arrivals: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -10,8 +10,7 @@ from tests.support.browser import WIDE, chromium, opened
 from tests.support.processes import ROOT, Programs
 
 IMAGES = ROOT / "docs" / "images"
-SETTLING_SECONDS = 20
-"""So that the demonstration has swept more than once, and something has changed."""
+SETTLING_SECONDS = 20  # so that the demonstration has swept more than once, and something has changed
 APP = "/apps/production/live-main"
 
 

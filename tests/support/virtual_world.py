@@ -47,8 +47,7 @@ ONE_WAY_SECONDS = 0.02
 LOOK_AT_BUDGET_SECONDS = 5
 COLLECTION = Collection(interval_seconds=1, sweep_interval_seconds=20, stale_after_seconds=60)
 
-Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
-"""By name and labels."""
+Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]  # by name and labels
 
 _SAMPLE = re.compile(r"(?P<name>\w+)\{(?P<labels>.*)\} (?P<value>\S+)")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')

@@ -15,10 +15,8 @@ from tests.support.virtual_time import leap
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HALF = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
-LONG = 30.0
-"""More than a busy machine needs for any of this: only a leap of time makes it pass."""
-PAGE_BYTES = 8 * 1024 * 1024
-"""More than the buffers of a connection on loopback hold."""
+LONG = 30.0  # more than a busy machine needs for any of this: only a leap of time makes it pass
+PAGE_BYTES = 8 * 1024 * 1024  # more than the buffers of a connection on loopback hold
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -39,8 +39,7 @@ class Pair(NamedTuple):
     """Both with one file."""
 
     file: Path
-    ports: tuple[int, int]
-    """Of node_exporter, and of the exporter under test."""
+    ports: tuple[int, int]  # of node_exporter, and of the exporter under test
     exporter: Running
 
     def use(self, text: str) -> None:

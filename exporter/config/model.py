@@ -51,6 +51,12 @@ RuleName = Annotated[str, Matches(r"^[a-z0-9-]{1,63}$", "1 to 63 lower-case lett
 SeverityName = Annotated[str, Choices(tuple(SEVERITY_NAMES))]
 
 
+PROFILES: Final = ("aws-ivs", "facebook", "youtube", "twitch")
+"""Platforms whose requirements are rules of the package."""
+
+Profile = Annotated[str, Choices(PROFILES)]
+
+
 class RuleSwitch(Section):
     """A change to one rule."""
 
@@ -62,6 +68,10 @@ class Policy(Section):
     """Rules, and the number of examples of violations."""
 
     default_rules: Annotated[Switch, Field(description="Whether the default rules are active.")] = True
+    profiles: Annotated[
+        tuple[Profile, ...],
+        Field(description="Platforms whose requirements are checked for tasks that push to their hosts."),
+    ] = ()
     rule_files: Annotated[
         tuple[FilePattern, ...],
         Field(description="Rule files, as names or patterns; reloaded on change."),

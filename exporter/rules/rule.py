@@ -87,7 +87,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     remedy: str = ""
     """What to do about a violation."""
     source: str = ""
-    """Where it is: `default`, `app` for expectations of an app, or file:line."""
+    """Where it is: `default`, `profile`, `app` for expectations of an app, or file:line."""
 
     @property
     def version(self) -> tuple[str, ...]:

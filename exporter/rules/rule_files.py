@@ -1,7 +1,7 @@
 """From the text of a rule file to rules, every mistake with its place; expressions are compiled in a second step."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from importlib import resources
@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, create_model
 from exporter.config.durations import parse_duration
 from exporter.config.files import SourceText
 from exporter.config.mistakes import Mistakes, Position
-from exporter.config.model import RuleName, SeverityName
+from exporter.config.model import PROFILES, RuleName, SeverityName
 from exporter.config.section import Section
 from exporter.config.validation import items_at, text_at, validate
 from exporter.config.value_types import (
@@ -220,19 +220,19 @@ def read_rules(source: SourceText, mistakes: Mistakes) -> tuple[PlacedRule, ...]
     return tuple(_placed(_rule(rule, one), one, source) for rule, one in zip(written.rules, nodes, strict=True))
 
 
-def check_names(placed: Iterable[PlacedRule], default_rules: Mapping[str, Rule], mistakes: Mistakes) -> None:
+def check_names(placed: Iterable[PlacedRule], packaged: Collection[str], mistakes: Mistakes) -> None:
     """Note each rule that has another one's name, or one that is not for rules of files.
 
     Args:
         placed: The rules of all files.
-        default_rules: The rules that come along, by name.
+        packaged: The names of the rules of the package.
         mistakes: Receives what is wrong.
     """
     first: dict[str, Position] = {}
     for one in placed:
         name, place = one.rule.name, one.name_place
-        if name in default_rules:
-            mistakes.add(place, f"rule {name} again, expected another name: a default rule has it")
+        if name in packaged:
+            mistakes.add(place, f"rule {name} again, expected another name: a built-in rule has it")
         elif name in first:
             mistakes.add(place, f"rule {name} again, expected once: the first is at {first[name]}")
         elif name.startswith(RESERVED_PREFIX):
@@ -319,14 +319,21 @@ def _advice(lines: Sequence[str], place: Position) -> str:
     return f"; the expression of {keys[-1]} needs quotes: {keys[-1]}: '…'"
 
 
-FILE: Final = "default_rules.yml"
 SOURCE: Final = "default"
 """The `source` of each default rule."""
+PROFILE_SOURCE: Final = "profile"
+"""The `source` of each rule of a profile."""
 
 
 def default_rules() -> tuple[Rule, ...]:
     """Return the rules that are on by default, in the order of their file."""
-    return packaged_rules(FILE, SOURCE)
+    return packaged_rules("default_rules.yml", SOURCE)
+
+
+def profile_rules() -> Mapping[str, tuple[Rule, ...]]:
+    """Return the rules of each profile, in the order of their file: their names begin with the profile's."""
+    rules = packaged_rules("profiles.yml", PROFILE_SOURCE)
+    return {profile: tuple(rule for rule in rules if rule.name.startswith(f"{profile}-")) for profile in PROFILES}
 
 
 def packaged_rules(file: str, source: str) -> tuple[Rule, ...]:

@@ -1,7 +1,8 @@
 """From a configuration to the rules that it puts in force: every mistake of all its files together."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from exporter.config import loader
@@ -17,7 +18,7 @@ from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.expectations import ExpectationRules, rule_name, too_long_list
 from exporter.rules.facts import LONGEST_LIST
 from exporter.rules.rule import Rule
-from exporter.rules.rule_files import PlacedRule, check_names, compile_rules, default_rules, read_rules
+from exporter.rules.rule_files import PlacedRule, check_names, compile_rules, default_rules, profile_rules, read_rules
 from exporter.rules.rule_set import RuleSet, rule_set
 
 
@@ -72,7 +73,8 @@ class _Reading:
     def __init__(self) -> None:
         self.file_rules: tuple[CompiledRule, ...] = ()
         self._language = Language()
-        self._default_rules: Mapping[str, Rule] = {rule.name: rule for rule in default_rules()}
+        self._default_rules = default_rules()
+        self._profiles = profile_rules()
         self._expectations = ExpectationRules(self._language)
 
     def read(self, root: Node, config: Config | None, files: Files) -> None:
@@ -92,14 +94,18 @@ class _Reading:
             found = None if source is None else read_rules(source, files.mistakes)
             placed.extend(found or ())
             all_named &= found is not None and all(one.rule.name for one in found)
-        check_names(placed, self._default_rules, files.mistakes)
+        packaged = [rule.name for rule in chain(self._default_rules, *self._profiles.values())]
+        check_names(placed, packaged, files.mistakes)
         self.file_rules = compile_rules(placed, self._language, files.mistakes)
-        return frozenset([*self._default_rules, *(one.rule.name for one in placed)]) if all_named else None
+        return frozenset([*packaged, *(one.rule.name for one in placed)]) if all_named else None
 
     def rule_set(self, config: Config) -> RuleSet:
         """Put all rules together."""
-        defaults = [compile_rule(rule, self._language) for rule in self._default_rules.values()]
-        return rule_set(config, defaults, self.file_rules, self._expectations.of)
+        profiles = {profile: self._compiled(rules) for profile, rules in self._profiles.items()}
+        return rule_set(config, self._compiled(self._default_rules), profiles, self.file_rules, self._expectations.of)
+
+    def _compiled(self, rules: Iterable[Rule]) -> list[CompiledRule]:
+        return [compile_rule(rule, self._language) for rule in rules]
 
 
 def _check_expectations(root: Node, config: Config, mistakes: Mistakes) -> None:

@@ -39,7 +39,7 @@ class RuleSet(Struct, frozen=True):
     """All rules that are in force."""
 
     rules: tuple[CompiledRule, ...]
-    """Default rules, then those of files, in their order; severities as switched."""
+    """Default rules, then those of profiles and of files, in their order; severities as switched."""
     off: tuple[RuleOff, ...]
     expectations: Mapping[AppKey, AppExpectations]
     """Of the apps of which something is expected."""
@@ -75,6 +75,7 @@ class RuleSet(Struct, frozen=True):
 def rule_set(
     config: Config,
     default_rules: Sequence[CompiledRule],
+    profiles: Mapping[str, Sequence[CompiledRule]],
     file_rules: Sequence[CompiledRule],
     expectations: Callable[[Expect], AppExpectations],
 ) -> RuleSet:
@@ -83,6 +84,7 @@ def rule_set(
     Args:
         config: The configuration: its switches, and what it expects of apps.
         default_rules: The rules that come along.
+        profiles: The rules of each profile.
         file_rules: Those of the configured files.
         expectations: Makes rules of what is expected of an app; asked once for what many apps have in common.
     """
@@ -91,6 +93,12 @@ def rule_set(
     if not policy.default_rules:
         off.update((one.rule.name, RuleOff(one.rule, "policy.default_rules is false")) for one in default_rules)
         default_rules = ()
+    profile_rules: list[CompiledRule] = []
+    for profile, rules in profiles.items():
+        if profile in policy.profiles:
+            profile_rules += rules
+        else:
+            off.update((one.rule.name, RuleOff(one.rule, f"policy.profiles lacks {profile}")) for one in rules)
     expected = {
         (account.name, app.id): app.expect
         for account in config.accounts
@@ -101,7 +109,7 @@ def rule_set(
         expect: _switched_expectations(expectations(expect), policy, off) for expect in dict.fromkeys(expected.values())
     }
     return RuleSet(
-        rules=tuple(_switched((*default_rules, *file_rules), policy, off)),
+        rules=tuple(_switched((*default_rules, *profile_rules, *file_rules), policy, off)),
         off=tuple(off.values()),
         expectations={key: switched[expect] for key, expect in expected.items()},
         examples_per_rule=policy.examples_per_rule,

@@ -9,7 +9,7 @@ from msgspec import Struct
 from exporter.config.model import Expect
 from exporter.config.section import ValueType, keys_of, kinds_of
 from exporter.rules.rule import Rule
-from exporter.rules.rule_files import default_rules
+from exporter.rules.rule_files import default_rules, profile_rules
 from exporter.rules.vocabulary import Fact, FactType, Variables, facts_of, walk
 
 RULE_FILE_EXAMPLE: Final = """\
@@ -61,7 +61,7 @@ policy:
 """
 
 RULE_KEYS: Final[Mapping[str, str]] = {
-    "name": "The label `rule`: lower-case letters, digits and `-`; not the name of a default rule, and not beginning"
+    "name": "The label `rule`: lower-case letters, digits and `-`; not the name of a built-in rule, and not beginning"
     " with `expect-`.",
     "title": "One line that says what is wrong with a task that violates the rule.",
     "severity": "`info`, `warning` or `critical`. `info` never alerts.",
@@ -90,9 +90,10 @@ alerts, pages, the API and `rtcmpu-exporter audit` show the same violations.
 
 Rules check configuration. A task without violations may still have a bad stream, or none.
 
-There are three kinds:
+There are four kinds:
 
 - [default rules](#default-rules), on unless turned off,
+- [profiles of platforms](#profiles-of-platforms), off unless `policy.profiles` names them,
 - [expectations of an app](#expectations-without-an-expression), written in the configuration without expressions,
 - your own rules, in the files that `policy.rule_files` names.
 
@@ -204,11 +205,21 @@ They find values that the API documents as invalid, and known hazards.
 """
 
 
+_PROFILES: Final = """\
+## Profiles of platforms
+
+What platforms ask of the streams that they take, as far as a configuration shows it. `policy.profiles: [twitch]` turns
+on the rules whose names begin with `twitch-`. A rule applies to tasks that push to one of the platform's hosts.
+"""
+
+
 def rules_markdown() -> str:
     """Return the whole reference."""
     rules = default_rules()
+    of_profiles = tuple(rule for rules in profile_rules().values() for rule in rules)
     parts = [_HEAD, _key_table(), _EXPRESSIONS, _VARIABLES, *_vocabulary(), _OUTCOMES]
     parts += [_EXPECTATIONS, _expectation_table(), _SWITCHES, _DEFAULT_RULES, _overview(rules), *map(_details, rules)]
+    parts += [_PROFILES, _overview(of_profiles), *map(_details, of_profiles)]
     return "\n".join(parts)
 
 

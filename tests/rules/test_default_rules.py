@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import chain
 
 import msgspec
 import pytest
@@ -15,7 +16,7 @@ from exporter.rules.expectations import SOURCE as EXPECTED
 from exporter.rules.expectations import ExpectationRules
 from exporter.rules.facts import facts
 from exporter.rules.rule import Case, Outcome, Rule, Severity
-from exporter.rules.rule_files import SOURCE, default_rules
+from exporter.rules.rule_files import PROFILE_SOURCE, SOURCE, default_rules, packaged_rules, profile_rules
 from exporter.rules.rule_tests import run_cases, variables_of
 from tests.support.any_struct import any_struct
 from tests.support.documented_rows import documented_rows
@@ -26,7 +27,9 @@ from tests.support.rows import changed, example_row
 
 LANGUAGE = Language()
 RULES = {rule.name: compile_rule(rule, LANGUAGE) for rule in default_rules()}
-PACKAGED = {**RULES, **{rule.rule.name: rule for rule in ExpectationRules(LANGUAGE).rules}}
+PROFILES = {profile: [compile_rule(rule, LANGUAGE) for rule in rules] for profile, rules in profile_rules().items()}
+OTHERS = (*chain.from_iterable(PROFILES.values()), *ExpectationRules(LANGUAGE).rules)
+PACKAGED = {**RULES, **{rule.rule.name: rule for rule in OTHERS}}
 each_rule = pytest.mark.parametrize("rule", PACKAGED.values(), ids=PACKAGED)
 
 CRITICAL = {"single-without-source", "mixed-without-transcoding", "push-url-missing", "push-url-with-password"}
@@ -64,7 +67,7 @@ def test_weak_tests_would_be_noticed() -> None:
 def test_what_people_read_is_there(rule: CompiledRule) -> None:
     """Each rule says why anyone should care and what to do, and gives a message for each violation of its tests."""
     assert re.fullmatch("[a-z0-9-]+", rule.rule.name)
-    assert rule.rule.source in {SOURCE, EXPECTED}
+    assert rule.rule.source in {SOURCE, PROFILE_SOURCE, EXPECTED}
     for text in (rule.rule.reason, rule.rule.remedy):
         assert text.endswith(".")
         assert 1 <= len(re.findall(r"[.;:](?= |$)", text)) <= 4
@@ -73,6 +76,17 @@ def test_what_people_read_is_there(rule: CompiledRule) -> None:
             message = rule.text_for(LANGUAGE.activation(variables_of(case)))
             assert message
             assert "no message" not in message
+
+
+def test_every_rule_of_a_profile_names_its_source() -> None:
+    """Each profile has rules, each rule belongs to one, and says which page of the platform asks for it."""
+    placed = [rule.name for rules in profile_rules().values() for rule in rules]
+    assert all(PROFILES.values())
+    assert sorted(placed) == sorted(rule.name for rule in packaged_rules("profiles.yml", PROFILE_SOURCE))
+    for profile, rules in PROFILES.items():
+        for rule in rules:
+            assert "Source: https://" in rule.rule.reason, rule.rule.name
+            assert rule.uses == {"task"}, profile
 
 
 def test_severities_are_as_agreed() -> None:

@@ -91,7 +91,7 @@ def test_a_default_rules_name_is_taken(directory: Path) -> None:
     (directory / "rules" / "a.yml").write_text(RULE % taken)
     for policy in ("{rule_files: [rules/a.yml]}", "{default_rules: false, rule_files: [rules/a.yml]}"):
         assert refused(policy) == [
-            f"rules/a.yml:2:12: rule {taken} again, expected another name: a default rule has it"
+            f"rules/a.yml:2:12: rule {taken} again, expected another name: a built-in rule has it"
         ]
 
 

@@ -30,6 +30,7 @@ def put_together(language: Language, policy: Policy, *apps: App) -> RuleSet:
     return rule_set(
         Config(accounts=(Account(name="a", apps=apps),), policy=policy),
         [rule(language, "default-one"), rule(language, "default-two")],
+        {},
         [rule(language, "all-apps"), rule(language, "live-apps", "live-*", "stage")],
         ExpectationRules(language).of,
     )
@@ -67,6 +68,26 @@ def test_default_rules_are_switched_off_together(language: Language) -> None:
     assert {one.rule.name: one.why for one in rules.off} == {
         "default-one": "policy.default_rules is false",
         "default-two": "policy.default_rules is false",
+    }
+
+
+def test_profiles_are_in_force_where_they_are_named(language: Language) -> None:
+    """The rules of a named profile are in force, also where default ones are off; others are off, with the reason."""
+    profiles = {name: [rule(language, f"{name}-one"), rule(language, f"{name}-two")] for name in ("twitch", "youtube")}
+    policy = Policy(default_rules=False, profiles=("youtube",), rules={"youtube-two": RuleSwitch(enabled=False)})
+    rules = rule_set(
+        Config(accounts=(), policy=policy),
+        [rule(language, "default-one")],
+        profiles,
+        [rule(language, "all-apps")],
+        ExpectationRules(language).of,
+    )
+    assert names(rules.rules) == ["youtube-one", "all-apps"]
+    assert {one.rule.name: one.why for one in rules.off} == {
+        "default-one": "policy.default_rules is false",
+        "twitch-one": "policy.profiles lacks twitch",
+        "twitch-two": "policy.profiles lacks twitch",
+        "youtube-two": "policy.rules.youtube-two.enabled is false",
     }
 
 
@@ -133,7 +154,7 @@ def test_what_many_apps_have_in_common_is_compiled_once(language: Language) -> N
         return ExpectationRules(language).of(expect)
 
     apps = tuple(App(id=f"app-{number}", expect=EXPECT) for number in range(1000))
-    rules = rule_set(Config(accounts=(Account(name="a", apps=apps),)), [], [], expectations)
+    rules = rule_set(Config(accounts=(Account(name="a", apps=apps),)), [], {}, [], expectations)
     assert asked == [EXPECT]
     assert len(rules.expectations) == 1000
 

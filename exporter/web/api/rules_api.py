@@ -45,7 +45,9 @@ class RuleDocument(Struct, kw_only=True):
     severity: Annotated[Severity, about("How much a violation matters.")]
     owner: Annotated[str, about("Its owner; may be empty.")]
     runbook_url: Annotated[str, about("URL of its runbook; may be empty.")]
-    source: Annotated[str, about("Where it is defined: default, app for expectations of an app, or file:line.")]
+    source: Annotated[
+        str, about("Where it is defined: default, profile, app for expectations of an app, or file:line.")
+    ]
     enabled: Annotated[bool, about("Whether it is in force.")]
     state: Annotated[
         Literal["on", "off", "stopped"],

@@ -30,11 +30,7 @@ def documents_with_tables(root: Path) -> Mapping[str, str]:
 
 
 def with_tables(text: str) -> str:
-    """Return a document with what is between its markers computed again.
-
-    Raises:
-        KeyError: A marker names no table.
-    """
+    """Return a document with what is between its markers computed again; raises KeyError if a marker names no table."""
     return _TABLE.sub(lambda found: f"{found['begin']}{_TABLES[found['name']]()}{found['end']}", text)
 
 

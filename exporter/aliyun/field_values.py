@@ -56,11 +56,7 @@ def decimal(value: Any) -> float | None:
 
 
 def text(value: Any) -> str:
-    """Read a free text as it is; empty where it is absent.
-
-    Raises:
-        Unreadable: It is neither text nor number.
-    """
+    """Read a free text as it is; empty where it is absent; raises Unreadable if it is neither text nor number."""
     if isinstance(value, str):
         return value
     if is_absent(value):

@@ -172,11 +172,7 @@ class Gathered:
         return added, again, doubled
 
     async def read_new(self, page: Page) -> None:
-        """Read the rows of a page that are not known.
-
-        Raises:
-            ApiError: One belongs to another app.
-        """
+        """Read the rows of a page that are not known; raises ApiError if one belongs to another app."""
         new = [place for place, digest in enumerate(page.digests) if self._is_new(digest)]
         tasks = await self._rows.read_many(page.answer.page.rows[place] for place in new)
         page.tasks.update(zip(new, tasks, strict=True))

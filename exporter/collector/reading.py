@@ -235,11 +235,7 @@ class AppRows:
         return row_digest(row)
 
     def read(self, row: msgspec.Raw, /) -> Task | None:
-        """Return the task, None where the row has no TaskId.
-
-        Raises:
-            ApiError: the row belongs to another app.
-        """
+        """Return the task, None where the row has no TaskId; raises ApiError if the row belongs to another app."""
         return read_row(row, app_id=self._app_id, share=self._share)
 
     async def read_many(self, rows: Iterable[msgspec.Raw], /) -> list[Task | None]:

@@ -66,11 +66,7 @@ def configuration(command: F) -> F:
 
 
 def source_of(config_file: Path | None, app_ids: Sequence[str], endpoint: str | None) -> ConfigurationSource:
-    """Return where the configuration comes from.
-
-    Raises:
-        UsageError: a file and flags, or neither.
-    """
+    """Return where the configuration comes from; raises UsageError if given both a file and flags, or neither."""
     if config_file is not None:
         if app_ids or endpoint:
             raise UsageError("--config.file does not go with --app.id or --api.endpoint: put the app into the file")
@@ -133,11 +129,7 @@ def listen_addresses(default: str) -> Callable[[F], F]:
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """Split HOST:PORT.
-
-    Raises:
-        UsageError: it is none.
-    """
+    """Split HOST:PORT; raises UsageError if it is none."""
     host, _, port = address.rpartition(":")
     if not (port.isascii() and port.isdecimal()) or int(port) > 65_535:
         raise UsageError(f"{address!r}: expected HOST:PORT")

@@ -62,10 +62,6 @@ class Mistakes:
             self.raise_if_any()
 
     def raise_if_any(self) -> None:
-        """Raise what was found so far.
-
-        Raises:
-            ConfigError: There is at least one mistake.
-        """
+        """Raise what was found so far; raises ConfigError if there is at least one mistake."""
         if self._found:
             raise ConfigError(tuple(self._found))

@@ -76,11 +76,7 @@ class Backlog:
             self._reviews.append(_Round(iter(task_ids), len(task_ids), scope))
 
     def take(self) -> tuple[str, Scope]:
-        """Return the next task, and how far it is to be evaluated.
-
-        Raises:
-            IndexError: Nothing is left.
-        """
+        """Return the next task, and how far it is to be evaluated; raises IndexError if nothing is left."""
         if self._marked:
             return self._marked.popitem()
         rounds = self._changed or self._reviews

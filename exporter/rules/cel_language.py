@@ -279,19 +279,11 @@ class Language:
         self._running = _running_environment()
 
     def compile_condition(self, text: str) -> Expression:
-        """Compile an expression that is true or false.
-
-        Raises:
-            CompileError: It can't be used.
-        """
+        """Compile an expression that is true or false; raises CompileError if it can't be used."""
         return self._compile(text, cel.Type.BOOL)
 
     def compile_message(self, text: str) -> Expression:
-        """Compile an expression that makes a text.
-
-        Raises:
-            CompileError: It can't be used.
-        """
+        """Compile an expression that makes a text; raises CompileError if it can't be used."""
         return self._compile(text, cel.Type.STRING)
 
     def activation(self, variables: Mapping[str, Any]) -> Activation:
@@ -369,11 +361,7 @@ def _mistake(text: str) -> CompileError:
 
 
 def _compiled(environment: cel.Env, text: str) -> cel.Expression:
-    """Compile a text.
-
-    Raises:
-        CompileError: It can't be.
-    """
+    """Compile a text; raises CompileError if it can't be."""
     try:
         return environment.compile(text)
     except RuntimeError as error:

@@ -114,11 +114,7 @@ class TaskCountRule(Struct, frozen=True):
 
 
 def compile_rule(rule: Rule, language: Language) -> CompiledRule:
-    """Compile a rule's expressions.
-
-    Raises:
-        RuleError: At least one can't be used.
-    """
+    """Compile a rule's expressions; raises RuleError if at least one can't be used."""
     mistakes: list[tuple[Key, CompileMistake]] = []
 
     def compiled(key: Key, text: str, compile_text: Callable[[str], Expression]) -> Expression | None:

@@ -40,11 +40,7 @@ class ConfigurationSource:
         return cls(lambda: LoadedRules(config=config, files=(), globs=(), sha256=sha256, rule_set=rule_set_of(config)))
 
     def load(self) -> LoadedRules:
-        """Load the configuration as it is now.
-
-        Raises:
-            ConfigError: With every mistake.
-        """
+        """Load the configuration as it is now; raises ConfigError with every mistake."""
         if self._watched is not None:
             self._signature, self._to_verify = _signature(self._watched), False
         loaded = self._read()

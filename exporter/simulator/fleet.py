@@ -165,11 +165,7 @@ class Fleet:
         self.replace(app_id, task_id, body, at=at)
 
     def replace(self, app_id: str, task_id: str, body: Body, *, at: float | None = None) -> None:
-        """Give a task another configuration.
-
-        Raises:
-            KeyError: There is no such app or task.
-        """
+        """Give a task another configuration; raises KeyError if there is no such app or task."""
         row = self.apps[app_id].rows[task_id]
         self._happen(app_id, task_id, msgspec.json.encode(body), at, to_front=self.changed_task_moves, marks=row.marks)
 
@@ -205,11 +201,7 @@ class Fleet:
                 self._happen(app_id, task_id, None, at)
 
     def bodies(self, app_id: str) -> Iterator[bytes]:
-        """Yield the rows of an app in list order.
-
-        Raises:
-            KeyError: There is no such app.
-        """
+        """Yield the rows of an app in list order; raises KeyError if there is no such app."""
         return (row.body for row in self.apps[app_id].order)
 
     def _happen(

@@ -115,11 +115,7 @@ class Parameters(Struct, frozen=True):
 
 
 def read_parameters(query: Mapping[str, str]) -> Parameters:
-    """Read the parameters of a request.
-
-    Raises:
-        ServiceError: One is missing or not as documented.
-    """
+    """Read the parameters of a request; raises ServiceError if one is missing or not as documented."""
     app_id = query.get("AppId", "")
     if not app_id:
         raise ServiceError("MissingParam", "AppId is mandatory for this action.")

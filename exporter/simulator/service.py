@@ -278,11 +278,7 @@ class Service:
         return self._body(Parameters(app_id, task_id=task_id), self._request_id())
 
     def listed(self, app_id: str) -> list[bytes]:
-        """Return all rows of an app in list order as they are spelled now.
-
-        Raises:
-            KeyError: There is no such app.
-        """
+        """Return all rows of an app in list order as they are spelled now; raises KeyError if there is no such app."""
         self.advance()
         return [respelled(body, self.variants.spelling) for body in self.fleet.bodies(app_id)]
 

@@ -76,11 +76,7 @@ def build_service(options: SimulatorOptions, *, now: Callable[[], float] = time.
 
 
 def parse_fault(text: str) -> Fault:
-    """Read `NAME=RATE`.
-
-    Raises:
-        ValueError: The name does not exist, or the rate is no number from 0 to 1.
-    """
+    """Read `NAME=RATE`; raises ValueError if the name does not exist, or the rate is no number from 0 to 1."""
     name, separator, rate = text.partition("=")
     try:
         return Fault(name, float(rate) if separator else 1.0)

@@ -34,11 +34,7 @@ class Use(NamedTuple):
 
 
 def uses(expression: str) -> list[Use]:
-    """Return the selectors of an expression in their order.
-
-    Raises:
-        ValueError: The expression can't be parsed.
-    """
+    """Return the selectors of an expression in their order; raises ValueError if the expression can't be parsed."""
     found: list[Use] = []
     around: list[Expr] = []
 

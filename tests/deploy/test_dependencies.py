@@ -1,9 +1,12 @@
 """What is installed is what was locked, to the byte, and known weaknesses of it are looked for."""
 
+import ast
 import asyncio
 import io
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 
 import pytest
 
@@ -44,6 +47,27 @@ def test_every_dependency_is_locked() -> None:
     assert {_name(requirement) for requirement in groups["dev"]} <= dev.keys()
     assert {_name(requirement) for requirement in groups["build"]} <= build.keys()
     assert runtime.items() <= dev.items()
+
+
+def test_every_import_is_a_dependency() -> None:
+    """The exporter imports what the project names, and nothing that others bring along."""
+    imported = {
+        name.partition(".")[0]
+        for file in (REQUIREMENTS.parent / "exporter").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        for name in _imported(node)
+    }
+    installed = packages_distributions()
+    foreign = {name: installed.get(name, []) for name in imported - sys.stdlib_module_names - {"exporter"}}
+    declared = {_name(requirement) for requirement in PROJECT["project"]["dependencies"]}
+    assert len(foreign) > 10
+    assert {name: by for name, by in foreign.items() if not declared & {normalised(each) for each in by}} == {}
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def _ends() -> Iterator[Odd]:
             tasks=330, states=frozenset({"limit_exceeded"}),
         )  # fmt: skip
     yield Odd("short-page-in-the-middle", _short_in_the_middle, tasks=330, states=KEPT)
-    yield Odd("empty-page-in-the-middle", _empty_in_the_middle, tasks=330, states=KEPT | {"timeout"})
+    yield Odd("empty-page-in-the-middle", _empty_in_the_middle, tasks=330, states=KEPT)
 
 
 def _with_past_end(past_end: Answer) -> Answer:

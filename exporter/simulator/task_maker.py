@@ -261,6 +261,13 @@ def _pane_outside(body: Body) -> Body:
     return merged(body, {"TranscodeParams": {"Layout": {"UserPanes": moved}}})
 
 
+def _pane_of_a_stranger(body: Body) -> Body:
+    """Let a pane show a user who is not mixed."""
+    first, *others = body["TranscodeParams"]["Layout"]["UserPanes"]
+    moved = [merged(first, {"UserInfo": {"UserId": "user-who-left"}}), *others]
+    return merged(body, {"TranscodeParams": {"Layout": {"UserPanes": moved}}})
+
+
 def _unreadable_pane(body: Body) -> Body:
     """Give a pane a place that is no number."""
     first, *others = body["TranscodeParams"]["Layout"]["UserPanes"]
@@ -282,10 +289,12 @@ MISCONFIGURATIONS: Final[Mapping[str, Change]] = MappingProxyType(
         "framerate_too_low": _encoded(VideoFramerate="5", VideoGop="10"),
         "overlapping_panes": _overlapping_panes,
         "pane_outside": _pane_outside,
+        "pane_of_a_stranger": _pane_of_a_stranger,
         "odd_resolution": _encoded(VideoWidth="1000", VideoHeight="1000"),
         "odd_width": _encoded(VideoWidth="853", VideoHeight="480"),
         "short_gop": _encoded(VideoGop="10"),
         "private_push_host": _pushed_to("rtmp://192.168.20.4/stage/c3", is_ali_cdn=False),
+        "test_stream": _pushed_to("rtmp://live.twitch.tv/app/live_c4?bandwidthtest=true", is_ali_cdn=False),
         "h265_with_high_profile": _encoded(VideoCodec="H.265", EnhancedParam='{"profile":"high","preset":"fast"}'),
         "both_url_fields": _patched(StreamURL="rtmp://push.live.example.com/stage/other"),
         "single_with_transcoding": _patched(MixMode="0", SingleSubParams={"StreamType": "0", "UserId": "user-1"}),

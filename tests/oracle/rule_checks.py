@@ -11,7 +11,7 @@ from itertools import combinations
 from types import MappingProxyType
 from typing import Final
 
-from tests.oracle.written_task import WrittenPane, WrittenTask, has_user, host_of, scheme_of
+from tests.oracle.written_task import WrittenPane, WrittenTask, has_user, host_of, is_incomplete, scheme_of
 
 Check = Callable[[WrittenTask], bool | None]
 
@@ -128,7 +128,7 @@ def _without_layout(task: WrittenTask) -> bool | None:
 
 
 def _users_screen(task: WrittenTask) -> bool | None:
-    screens = [stream for stream, kind in task.user_streams if kind == "screen"]
+    screens = [stream for stream, kind, _ in task.user_streams if kind == "screen"]
     return any(stream != "video" for stream in screens) if screens else None
 
 
@@ -145,6 +145,29 @@ def _is_private(url: str) -> bool:
 def _h265(task: WrittenTask) -> bool | None:
     flags = [flag for url, flag in task.urls.items() if flag is not None and scheme_of(url) in {"rtmp", "rtmps"}]
     return not all(flags) if flags and task.names.get("VideoCodec") == "H.265" else None
+
+
+def _incomplete(task: WrittenTask) -> bool | None:
+    required = {"AudioBitrate", "AudioChannels", "AudioSampleRate"}
+    if not task.audio_only:
+        required |= {"VideoBitrate", "VideoFramerate", "VideoGop", "VideoHeight", "VideoWidth"}
+    given = {*task.numbers, *(field.removeprefix("EncodeParams.") for field in task.unreadable)}
+    return not required <= given if task.encoding else None
+
+
+def _pane_users(task: WrittenTask, wrong: Callable[[set[str]], bool]) -> bool | None:
+    """Whether any pane shows a user whose streams in UserInfos are wrong."""
+    if not task.panes or not task.user_streams:
+        return None
+    streams: dict[tuple[str, str], set[str]] = {}
+    for stream, _, user in task.user_streams:
+        streams.setdefault(user, set()).add(stream)
+    return any(wrong(streams.get(pane.source[0], set())) for pane in task.panes if pane.source)
+
+
+def _shown_twice(task: WrittenTask) -> bool | None:
+    shown = [pane.source for pane in task.panes if pane.source]
+    return len(set(shown)) < len(shown) if len(task.panes) > 1 else None
 
 
 def _screen(task: WrittenTask) -> bool | None:
@@ -249,6 +272,7 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
         "single-with-transcoding": _in_mode("single", lambda task: task.transcoding),
         "mixed-without-transcoding": _in_mode("mixed", _without_transcoding),
         "mixed-with-source": _in_mode("mixed", lambda task: task.source is not None),
+        "encode-params-incomplete": _in_mode("mixed", _incomplete),
         "audio-only-with-layout": _audio_only(lambda task: bool(task.panes)),
         "audio-only-with-video-settings": _audio_only(
             lambda task: bool(task.names) or any(name.startswith("Video") for name in task.numbers)
@@ -259,12 +283,17 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
         "everyone-mixed": _in_mode("mixed", _everyone),
         "push-url-missing": _no_url,
         "push-url-in-both-fields": _both_url_fields,
+        "push-url-incomplete": _any_url(is_incomplete),
+        "push-url-is-test": _any_url(lambda url: "bandwidthtest=true" in url),
         "push-scheme-unknown": _any_url(lambda url: scheme_of(url) == "other"),
         "push-host-not-public": _any_url(_is_private),
         "h265-over-rtmp": _of_video(_h265),
         "push-url-with-password": _any_url(has_user),
         "panes-outside-canvas": _pane_outside,
         "panes-overlapping": _panes_overlap,
+        "pane-user-not-mixed": lambda task: _pane_users(task, lambda streams: not streams),
+        "pane-of-audio-user": lambda task: _pane_users(task, lambda streams: streams == {"audio"}),
+        "pane-user-twice": _shown_twice,
         "render-mode-undocumented": _render_modes,
         "sei-interval-out-of-range": _sei_interval,
         "sei-payload-type-out-of-range": _payload_type,

@@ -37,6 +37,9 @@ _SEI_PARTS: Final = ("LayoutVolume", "PassThrough")
 _DIGITS: Final = "+-.0123456789"
 
 
+User = tuple[str, str]  # channel and user id
+
+
 class WrittenPane(Struct, frozen=True):
     """One of UserPanes; None is absent or not readable."""
 
@@ -46,6 +49,7 @@ class WrittenPane(Struct, frozen=True):
     height: Decimal | None
     layer: int
     render_mode: int | None
+    source: tuple[User, str] | None  # user and source type, where it names a user
 
 
 class WrittenTask(Struct, frozen=True):
@@ -67,7 +71,7 @@ class WrittenTask(Struct, frozen=True):
     """VideoCodec, profile and preset, as far as they are there; `other` where one is not documented."""
     panes: tuple[WrittenPane, ...]
     background_render_mode: int | None
-    user_streams: tuple[tuple[str, str], ...]  # stream type and source type of each of UserInfos
+    user_streams: tuple[tuple[str, str, User], ...]  # stream type, source type and user of each of UserInfos
     sei: Mapping[str, int]
     """PayloadType, and `LayoutVolume.Interval` and the like, as far as they are there and readable."""
     unreadable: tuple[str, ...]  # the field of each value that can't be read
@@ -94,6 +98,20 @@ def host_of(url: str) -> str:
     """Return the host without port and user; empty where there is none."""
     host = _authority(url).rpartition("@")[2].lower()
     return host.partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
+def is_incomplete(url: str) -> bool:
+    """Whether no push to the URL can start, whoever receives it."""
+    path, _, query = url.partition("//")[2].partition("?")
+    parts = [part for part in path.split("/")[1:] if part]
+    keys = {part.partition("=")[0] for part in query.split("&") if part}
+    return (
+        not host_of(url)
+        or len(url) > 2048
+        or any(character.isspace() for character in url)
+        or any(mark in url for mark in ("****", "<key>", "{}"))
+        or (len(parts) < 2 and keys <= {"auth_key", "txSecret", "txTime"})
+    )
 
 
 def _authority(url: str) -> str:
@@ -219,18 +237,24 @@ class _Reading:
         if layer is not None and layer % 1:
             self._unreadable["UserPanes.ZOrder"] += 1
             layer = None
-        kind = source_type(self._object(pane, "UserInfo").get("SourceType"))
+        info = self._object(pane, "UserInfo")
+        kind = source_type(info.get("SourceType"))
         self._documented("UserInfo.SourceType", kind[1])
         render_mode = self._amount(pane, "RenderMode", "UserPanes.RenderMode")
-        return WrittenPane(left, top, width, height, int(layer or 0), render_mode)
+        source = (self._user(info), kind[0]) if _text(info.get("UserId")) else None
+        return WrittenPane(left, top, width, height, int(layer or 0), render_mode, source)
 
-    def _user_stream(self, user: Mapping[str, Any]) -> tuple[str, str]:
-        """Return stream type and source type of one user."""
+    def _user(self, user: Mapping[str, Any]) -> User:
+        """Return who it is; a user without a channel is of the task's."""
+        return _text(user.get("ChannelId")) or _text(self._row.get("ChannelId")), _text(user.get("UserId"))
+
+    def _user_stream(self, user: Mapping[str, Any]) -> tuple[str, str, User]:
+        """Return stream type and source type of one user, and who it is."""
         stream, stream_known = stream_type(user.get("StreamType"))
         kind, kind_known = source_type(user.get("SourceType"))
         self._documented("UserInfos.StreamType", stream_known)
         self._documented("UserInfos.SourceType", kind_known)
-        return stream, kind
+        return stream, kind, self._user(user)
 
     def _sei(self, sei: Mapping[str, Any]) -> dict[str, int]:
         """Return the numbers of SeiParams; PayloadType may be in PassThrough too, where it counts less."""
@@ -300,6 +324,11 @@ class _Reading:
 def _absent(value: Any) -> bool:
     """Whether a value says nothing."""
     return value is None or value in ("", [], {})
+
+
+def _text(value: Any) -> str:
+    """Return an id, empty where there is none."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def _says_something(value: Any) -> bool:

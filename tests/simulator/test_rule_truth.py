@@ -49,6 +49,14 @@ def paned(*panes: Mapping[str, str]) -> Callable[[Body], Body]:
     return patched(TranscodeParams={"Layout": {"UserPanes": list(panes)}})
 
 
+def listed(**patch: Any) -> Callable[[Body], Body]:
+    """Return a change of each of UserInfos."""
+    return lambda body: merged(
+        body, {"TranscodeParams": {"UserInfos": [{**user, **patch} for user in body["TranscodeParams"]["UserInfos"]]}}
+    )
+
+
+HALVES = ({"X": "0", "Width": "0.5"}, {"X": "0.5", "Width": "0.5"})
 LEFT = {"X": "0", "Y": "0", "Width": "0.6", "Height": "1"}
 RIGHT = {"X": "0.5", "Y": "0", "Width": "0.5", "Height": "1"}
 
@@ -56,8 +64,8 @@ WRONG: Mapping[str, tuple[Callable[[Body], Body], ...]] = {
     "video-bitrate-out-of-range": (encoded(VideoBitrate="0"), encoded(VideoBitrate="10001")),
     "video-framerate-out-of-range": (encoded(VideoFramerate="0"), encoded(VideoFramerate="61")),
     "video-gop-out-of-range": (encoded(VideoGop="0"), encoded(VideoGop="61")),
-    "video-size-out-of-range": (encoded(VideoWidth="1922"), encoded(VideoHeight="1922", VideoWidth=None)),
-    "video-size-odd": (encoded(VideoWidth="853"), encoded(VideoHeight="481", VideoWidth=None)),
+    "video-size-out-of-range": (encoded(VideoWidth="1922"), encoded(VideoHeight="1922")),
+    "video-size-odd": (encoded(VideoWidth="853"), encoded(VideoHeight="481")),
     "gop-too-long": (encoded(VideoGop="60", VideoFramerate="14"),),
     "gop-too-short": (encoded(VideoGop="12", VideoFramerate="25"),),
     "bits-per-pixel-implausible": (encoded(VideoBitrate="230"), encoded(VideoWidth="100", VideoHeight="100")),
@@ -78,6 +86,11 @@ WRONG: Mapping[str, tuple[Callable[[Body], Body], ...]] = {
     "single-with-transcoding": (patched(MixMode="0", SingleSubParams={"UserId": "u"}),),
     "mixed-without-transcoding": (patched(TranscodeParams=None),),
     "mixed-with-source": (patched(SingleSubParams={"UserId": "u"}),),
+    "encode-params-incomplete": (
+        encoded(VideoGop=None),
+        encoded(VideoHeight=None, VideoWidth=""),
+        encoded(AudioChannels=None),
+    ),
     "audio-only-with-layout": (encoded(**NO_VIDEO, AudioOnly="true"),),
     "audio-only-with-video-settings": (
         patched(TranscodeParams={"EncodeParams": {"AudioOnly": "true"}, "Layout": None}),
@@ -85,13 +98,27 @@ WRONG: Mapping[str, tuple[Callable[[Body], Body], ...]] = {
     "screen-share-without-video": (patched(MixMode="0", TranscodeParams=None, SingleSubParams=SCREEN),),
     "video-without-layout": (patched(TranscodeParams={"Layout": None}), paned()),
     "user-screen-share-without-video": (
-        lambda body: merged(body, {"TranscodeParams": {"UserInfos": [SCREEN]}}),
-        lambda body: merged(body, {"TranscodeParams": {"UserInfos": [{**SCREEN, "StreamType": None}]}}),
+        listed(SourceType="shareScreen", StreamType="0"),
+        listed(SourceType="shareScreen", StreamType=None),
     ),
     "everyone-mixed": (patched(TranscodeParams={"UserInfos": None}), patched(TranscodeParams={"UserInfos": []})),
     "push-url-missing": (patched(MultiStreamURL=None), patched(MultiStreamURL=[{"URL": ""}])),
-    "push-url-in-both-fields": (patched(StreamURL="rtmp://push.live.example.com/other"),),
-    "push-scheme-unknown": (patched(MultiStreamURL=[{"URL": "http://push.live.example.com/a"}]),),
+    "push-url-in-both-fields": (patched(StreamURL="rtmp://push.live.example.com/a/other"),),
+    "push-url-incomplete": tuple(
+        patched(MultiStreamURL=[{"URL": url}])
+        for url in (
+            "rtmp://",
+            "rtmp:///live/a",
+            "rtmp://push.live.example.com",
+            "rtmp://push.live.example.com/live/",
+            "rtmp://push.live.example.com/live?auth_key=1893456000-0-0-0123456789abcdef0123456789abcdef",
+            "rtmp://push.live.example.com/live/a b",
+            "rtmp://push.live.example.com/live/<key>",
+            f"rtmp://push.live.example.com/live/{'a' * 2048}",
+        )
+    ),
+    "push-url-is-test": (patched(MultiStreamURL=[{"URL": "rtmp://live.twitch.tv/app/key?bandwidthtest=true"}]),),
+    "push-scheme-unknown": (patched(MultiStreamURL=[{"URL": "http://push.live.example.com/a/b"}]),),
     "push-host-not-public": tuple(
         patched(MultiStreamURL=[{"URL": f"rtmp://{host}/live/a"}])
         for host in ("10.0.0.7:1935", "[fd00::7]", "ingest", "Example.com", "studio.local")
@@ -102,7 +129,7 @@ WRONG: Mapping[str, tuple[Callable[[Body], Body], ...]] = {
             {"MultiStreamURL": [{"URL": "rtmp://push.live.example.com/a/b", "IsAliCdn": False}]},
         ),
     ),
-    "push-url-with-password": (patched(MultiStreamURL=[{"URL": "rtmp://a:b@push.live.example.com/a"}]),),
+    "push-url-with-password": (patched(MultiStreamURL=[{"URL": "rtmp://a:b@push.live.example.com/a/b"}]),),
     "push-url-shared": (patched(MultiStreamURL=ONE_URL),),
     "panes-outside-canvas": (
         paned({**RIGHT, "Width": "0.502"}),
@@ -110,6 +137,23 @@ WRONG: Mapping[str, tuple[Callable[[Body], Body], ...]] = {
         paned({**LEFT, "Y": "0.1"}),
     ),
     "panes-overlapping": (paned(LEFT, RIGHT), paned(LEFT, {**RIGHT, "ZOrder": "0"})),
+    "pane-user-not-mixed": (
+        lambda body: merged(body, {"TranscodeParams": {"UserInfos": body["TranscodeParams"]["UserInfos"][1:]}}),
+        patched(TranscodeParams={"UserInfos": [{"UserId": "somebody"}]}),
+    ),
+    "pane-of-audio-user": (listed(StreamType="1"),),
+    "pane-user-twice": (
+        lambda body: merged(
+            body,
+            {
+                "TranscodeParams": {
+                    "Layout": {
+                        "UserPanes": [{**body["TranscodeParams"]["Layout"]["UserPanes"][0], **half} for half in HALVES]
+                    }
+                }
+            },
+        ),
+    ),
     "render-mode-undocumented": (
         paned({**LEFT, "RenderMode": "2"}),
         patched(TranscodeParams={"Background": {"RenderMode": "2"}}),
@@ -128,7 +172,7 @@ WRONG: Mapping[str, tuple[Callable[[Body], Body], ...]] = {
     ),
     "values-unreadable": (encoded(VideoBitrate="1500kbps"), encoded(VideoFramerate="29.97"), patched(MaxIdleTime="-1")),
     "values-unknown": (
-        patched(TranscodeParams={"UserInfos": [{"StreamType": "9"}]}),
+        listed(StreamType="9"),
         encoded(AudioOnly="perhaps"),
     ),
 }

@@ -5,9 +5,8 @@ from typing import Final
 
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.app_families import AppFamily, app_family
-from exporter.metrics.family import Declaration, Kind, Label, Sample
+from exporter.metrics.family import Declaration, Kind, Label, Sample, Table
 from exporter.metrics.labels import RULE, SEVERITY
-from exporter.metrics.task_families import Table
 from exporter.rules.findings import RuleReport
 from exporter.rules.rule import Rule
 

@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from exporter.core.collection_state import State
 from exporter.metrics import exporter_families as families
+from exporter.metrics.family import HistogramTable, Table
 from exporter.metrics.labels import FAILURES, LEVEL, OUTCOMES, PART, PRIORITY, SKIP_REASON
 from exporter.metrics.policy_families import RuleTables
-from exporter.metrics.task_families import HistogramTable, Table
 from exporter.metrics.text import layout, render_metrics, sections
 from exporter.rules.rule import Rule
 

@@ -82,7 +82,7 @@ async def _measure(variety: int) -> Measured:
     clock = _Clock()
     entries = list(_entries(variety))
     inventory = Inventory()
-    policy = PolicyEngine(clock, events=_Untold(), changed=lambda _: None)
+    policy = PolicyEngine(clock, events=_NullFindingEvents(), changed=lambda _: None)
     policy.apply(RuleSet(_rules(), (), {}, 5, 2000), [(KEY, App(id=KEY[1]), inventory)])
     changes = inventory.restore(entries)
     gc.collect()
@@ -204,8 +204,8 @@ class _Clock(SystemClock):
         return super().monotonic() + self.ahead_seconds
 
 
-class _Untold:
-    """Nobody is told of findings."""
+class _NullFindingEvents:
+    """Discards findings."""
 
     def baseline(self, app: AppKey, violations: int) -> None:
         """Say nothing."""

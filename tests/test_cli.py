@@ -63,7 +63,7 @@ def test_help_of_the_commands_about_rules_shows_examples(command: str, capsys: p
 
 
 def test_examples_of_the_simulator_name_faults_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever copies an example of `simulate --fault` gets a simulator, not a refusal."""
+    """Anyone who copies an example of `simulate --fault` gets a simulator, not a refusal."""
     _exit_code(["simulate", "--help"])
     faults = re.findall(r"--fault[ =]([a-z]\S+=\S+)$", capsys.readouterr().out, re.MULTILINE)
     assert faults
@@ -157,7 +157,7 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
     assert re.fullmatch(line + "\n", shown.err), shown.err
 
 
-def test_several_mistakes_of_flags_are_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_mistakes_of_flags_are_reported_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong AppId does not hide a wrong endpoint."""
     assert _exit_code(["collect", "--app.id=a b", "--app.id=c d", "--api.endpoint=x"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 3

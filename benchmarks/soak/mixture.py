@@ -226,9 +226,9 @@ def _one_more(running: Running, known: int) -> Callable[[], str]:
     """Return what returns the newest answer, as soon as there are more than before."""
 
     def newest() -> str:
-        told = re.findall(r"^tasks=(\d+)$", running.err, re.MULTILINE)
-        assert len(told) > known
-        return str(told[-1])
+        shown = re.findall(r"^tasks=(\d+)$", running.err, re.MULTILINE)
+        assert len(shown) > known
+        return str(shown[-1])
 
     return newest
 

@@ -41,7 +41,7 @@ async def sweep(config: Config, rule_set: RuleSet, exposition: Exposition[AppRep
         clock=SystemClock(),
         rng=random.Random(),  # noqa: S311 - no secret
         changed=lambda: None,
-        finding_events=_Untold(),
+        finding_events=_NullFindingEvents(),
     )
     await monitor.apply(config, rule_set)
     try:
@@ -62,8 +62,8 @@ def name_failing(apps: Collection[MonitoredApp]) -> bool:
     return bool(failing) or not apps
 
 
-class _Untold:
-    """`FindingEvents` that are discarded: what was found is printed at the end."""
+class _NullFindingEvents:
+    """Discards events: what was found is printed at the end."""
 
     def baseline(self, app: AppKey, violations: int) -> None:
         """Say nothing."""

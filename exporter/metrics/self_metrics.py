@@ -80,7 +80,7 @@ class AccountTables:
 
 
 class AccountMetrics:
-    """Counts for one account; what it is told after the account was removed is lost."""
+    """Counts for one account; what comes after the account was removed is dropped."""
 
     def __init__(self, tables: AccountTables, account: str) -> None:
         self._tables = tables

@@ -82,7 +82,7 @@ class Options(Struct, frozen=True):
 
 
 class Daemon:
-    """Collects and serves until it is told to stop; it is the web's `View`."""
+    """Collects and serves until it is stopped; it is the web's `View`."""
 
     def __init__(
         self,

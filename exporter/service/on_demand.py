@@ -142,7 +142,7 @@ class _FreshSweep:
                 stretch_ratio=status.interval_stretch_ratio,
             ),
             clock=clock,
-            events=_Unheard(),
+            events=_NullCollectorEvents(),
         )
         self._began = clock.now()
         self._began_at = clock.monotonic()
@@ -168,20 +168,20 @@ class _FreshSweep:
 
     def report(self) -> SweepReport:
         """Return how it goes or went."""
-        return self._report or self._told(ended=False, state=State.PENDING)
+        return self._report or self._so_far(ended=False, state=State.PENDING)
 
     def _ended(self, state: State, reason: str) -> SweepReport:
         if state is not State.OK:
-            return self._told(ended=True, state=state, reason=reason)
+            return self._so_far(ended=True, state=state, reason=reason)
         found = self._collector.inventory
         return replace(
-            self._told(ended=True, state=state),
+            self._so_far(ended=True, state=state),
             tasks=len(found),
             sweep=self._collector.status.sweep,
             difference=_difference(found, self._published.inventory),
         )
 
-    def _told(self, *, ended: bool, state: State, reason: str = "") -> SweepReport:
+    def _so_far(self, *, ended: bool, state: State, reason: str = "") -> SweepReport:
         return SweepReport(
             account=self._collector.account,
             app_id=self._collector.app.id,
@@ -217,7 +217,7 @@ class RecordedRequests(AppRequests):
         """Return what fetches one window of the list, whatever the priority of who reads it."""
 
         async def fetch(window: Window) -> WindowAnswer:
-            attempt = self._told(
+            attempt = self._recorded(
                 f"page {window.page_no} of {window.page_size} rows: {window.start + 1} to {window.end}",
                 lambda: self._account.client.list_tasks(
                     self._app_id, page_no=window.page_no, page_size=window.page_size
@@ -229,14 +229,14 @@ class RecordedRequests(AppRequests):
 
     async def look_up(self, task_id: str) -> WindowAnswer:
         """Ask for one task by its TaskId."""
-        attempt = self._told(f"task {task_id}", lambda: self._account.client.look_up(self._app_id, task_id))
+        attempt = self._recorded(f"task {task_id}", lambda: self._account.client.look_up(self._app_id, task_id))
         return await self._send(attempt, Priority.SWEEP)
 
     async def _send(self, attempt: Callable[[], Awaitable[ListPage]], priority: Priority) -> WindowAnswer:
         async with self._in_flight:
             return await super()._send(attempt, priority)
 
-    def _told(self, asked_for: str, send: Callable[[], Awaitable[ListPage]]) -> Callable[[], Awaitable[ListPage]]:
+    def _recorded(self, asked_for: str, send: Callable[[], Awaitable[ListPage]]) -> Callable[[], Awaitable[ListPage]]:
         """Return an attempt that is reported."""
         attempts = 0
         wanted_at = self._clock.monotonic()
@@ -287,8 +287,8 @@ class RecordedRequests(AppRequests):
             )
 
 
-class _Unheard:
-    """Nobody hears of what a fresh collector finds, as `CollectorEvents`."""
+class _NullCollectorEvents:
+    """Discards what a fresh collector finds."""
 
     def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
         """Say nothing."""

@@ -38,7 +38,7 @@ def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
 
 
 def test_the_index_names_every_page_once() -> None:
-    """Whoever looks for a runbook finds it in the index."""
+    """Anyone who looks for a runbook finds it in the index."""
     linked = re.findall(r"^\| \[(\w+)\]\((\w+)\.md\) ", (RUNBOOKS / "README.md").read_text(), re.MULTILINE)
     assert sorted(linked) == [(alert, alert) for alert in ALERTS]
 

@@ -35,7 +35,7 @@ def test_amtool_finds_nothing_to_object_to() -> None:
         ({"severity": "info"}, "low-priority"),
     ],
 )
-def test_severity_and_owner_decide_who_is_told(labels: dict[str, str], receivers: str) -> None:
+def test_severity_and_owner_decide_who_is_reported(labels: dict[str, str], receivers: str) -> None:
     """Critical goes to on-call and to the owner, a warning to the owner or the platform team, info to no pager."""
     pairs = [f"{name}={value}" for name, value in labels.items()]
     done = amtool(

@@ -72,9 +72,9 @@ def test_an_alert_tells_what_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
     """Every alert has the product's prefix, a known severity, a static summary, a description and its links."""
     assert re.fullmatch(r"Rtcmpu([A-Z][a-z]+)+", rule["alert"])
     assert rule["labels"]["severity"] in {"info", "warning", "critical", "{{ $labels.severity }}"}
-    told = rule["annotations"]
-    assert "{{" not in told["summary"]
-    assert told["summary"].endswith(".")
-    assert "{{ $labels" in told["description"]
-    assert told["runbook_url"] == f"{RUNBOOKS}/{rule['alert']}.md"
-    assert told["dashboard_url"].startswith(f"{GRAFANA}/rtcmpu-")
+    reported = rule["annotations"]
+    assert "{{" not in reported["summary"]
+    assert reported["summary"].endswith(".")
+    assert "{{ $labels" in reported["description"]
+    assert reported["runbook_url"] == f"{RUNBOOKS}/{rule['alert']}.md"
+    assert reported["dashboard_url"].startswith(f"{GRAFANA}/rtcmpu-")

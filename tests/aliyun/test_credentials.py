@@ -28,7 +28,7 @@ from exporter.core.secret import Secret, SecretFile
 
 @dataclass
 class HandClock:
-    """A clock that moves when it is told to."""
+    """A clock that moves when it is asked to."""
 
     time: float = 1_700_000_000.0
 

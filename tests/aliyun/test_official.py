@@ -406,6 +406,6 @@ def test_the_library_writes_nothing(
 
 
 def test_an_unreachable_source_is_named(environment: SetEnvironment) -> None:
-    """A source that refuses connections is told from one that answers."""
+    """A source that refuses connections is distinguished from one that answers."""
     del environment
     assert "credentials URI (cannot be reached)" in failure_of(kinds.CredentialsUri(uri="http://127.0.0.1:9/k"))

@@ -43,7 +43,7 @@ def test_rows_keep_their_bytes() -> None:
     ],
 )
 def test_no_list_beside_a_request_id_is_an_empty_page(members: bytes) -> None:
-    """An app without tasks is told by an empty, null or absent list."""
+    """An app without tasks is reported by an empty, null or absent list."""
     assert read_page(b'{"RequestId": "r", ' + members + b"}") == ListPage("r", [])
 
 

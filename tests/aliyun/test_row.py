@@ -443,7 +443,7 @@ def test_what_is_read_once_for_many_rows_is_what_each_would_be_read_as(rows: lis
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if not path.startswith(("AppId", "TaskId"))])
-def test_rows_that_differ_in_one_place_are_told_apart_after_sharing(path: str) -> None:
+def test_rows_that_differ_in_one_place_are_reported_apart_after_sharing(path: str) -> None:
     """A row with one other value is read as it is, also right after the row from which it differs."""
     share = Interner()
     for row in (example_row(), changed(example_row(), path, "7"), changed(example_row(), path, "1")):

@@ -195,7 +195,7 @@ async def test_a_header_that_cannot_be_sent_is_a_reason() -> None:
     assert "hun" not in str(caught.value)
 
 
-async def test_reasons_can_be_told_apart(closed_port: int) -> None:
+async def test_reasons_can_be_reported_apart(closed_port: int) -> None:
     """Each kind of unreachable service has its own sentence, with what to check."""
     assert f"127.0.0.1:{closed_port} refuses connections" in await failure_of(f"http://127.0.0.1:{closed_port}")
     assert "cannot be resolved" in await failure_of("http://nowhere.invalid")
@@ -222,7 +222,7 @@ async def test_the_configured_proxy_is_used(closed_port: int) -> None:
 
 @pytest.mark.parametrize(("status", "expected"), [(407, "demands a login"), (502, "with status 502")])
 async def test_a_proxy_that_refuses_is_named(status: int, expected: str) -> None:
-    """A proxy that refuses to connect to an https endpoint is told from the service."""
+    """A proxy that refuses to connect to an https endpoint is distinguished from the service."""
     async with serving(answer_text("no", status=status)) as proxy:
         assert expected in await failure_of("https://example.invalid", proxy=proxy.address)
 

@@ -47,7 +47,7 @@ def test_the_first_sweep_is_a_baseline(tasks: int) -> None:
     async def scenario() -> None:
         await scene.collector.sweep()
         assert shown(scene.collector) == listed(scene.list)
-        assert (scene.told.baselines, scene.told.changes, scene.told.sweeps) == (1, [], 1)
+        assert (scene.reported.baselines, scene.reported.changes, scene.reported.sweeps) == (1, [], 1)
         assert (status_of(scene).state, status_of(scene).up) == (State.OK, True)
         assert scene.collector.attempted
 
@@ -74,7 +74,7 @@ def test_the_first_sweep_is_joined_with_what_jumped_to_the_front() -> None:
         scene.meanwhile(nothing, nothing, lambda: scene.list.update("task-0"), scene.list.create)
         await scene.collector.sweep()
         assert shown(scene.collector) == listed(scene.list)
-        assert scene.told.baselines == 1
+        assert scene.reported.baselines == 1
         sweep = status_of(scene).sweep
         assert sweep is not None
         assert sweep.repaired_tasks == 2
@@ -83,7 +83,7 @@ def test_the_first_sweep_is_joined_with_what_jumped_to_the_front() -> None:
 
 
 def test_an_update_brings_in_what_was_created_and_changed() -> None:
-    """One request shows both; what did not change is not told."""
+    """One request shows both; what did not change is not reported."""
     scene = Scene(60)
 
     async def scenario() -> None:
@@ -92,7 +92,7 @@ def test_an_update_brings_in_what_was_created_and_changed() -> None:
         created = scene.list.create()
         scene.list.resave("task-9")
         await scene.collector.update()
-        assert sorted(scene.told.take()) == sorted([("modified", "task-7"), ("added", created)])
+        assert sorted(scene.reported.take()) == sorted([("modified", "task-7"), ("added", created)])
         assert shown(scene.collector) == listed(scene.list)
         assert len(scene.service.requests) == 1
         assert status_of(scene).last_update_began == pytest.approx(scene.clock.now() - 0.05)
@@ -108,7 +108,7 @@ def test_a_burst_takes_an_update_of_several_windows() -> None:
         await scene.start()
         all_of(scene.list.update, scene.list.order[-30:])()
         await scene.collector.update()
-        assert len(scene.told.take()) == 30
+        assert len(scene.reported.take()) == 30
         assert not wants_sweep(scene)
 
     scene.run(scenario)
@@ -138,7 +138,7 @@ def test_a_sweep_finds_what_is_gone_by_task_id() -> None:
         all_of(scene.list.delete, ["task-3", "task-40"])()
         await scene.collector.sweep()
         assert sorted(scene.look_ups()) == ["task-3", "task-40"]
-        assert sorted(scene.told.take()) == [("removed", "task-3"), ("removed", "task-40")]
+        assert sorted(scene.reported.take()) == [("removed", "task-3"), ("removed", "task-40")]
         assert shown(scene.collector) == listed(scene.list)
 
     scene.run(scenario)
@@ -152,7 +152,7 @@ def test_a_task_that_moved_while_a_sweep_read_is_not_gone() -> None:
         await scene.start()
         scene.meanwhile(nothing, nothing, nothing, nothing, all_of(scene.list.resave, ["task-1", "task-2"]))
         await scene.collector.sweep()
-        assert scene.told.take() == []
+        assert scene.reported.take() == []
         assert scene.look_ups() == []
         sweep = status_of(scene).sweep
         assert sweep is not None
@@ -185,7 +185,7 @@ def test_a_short_app_needs_no_sweep_to_find_what_is_gone() -> None:
         scene.list.delete("task-2")
         await scene.collector.update()
         assert scene.look_ups() == ["task-2"]
-        assert scene.told.take() == [("removed", "task-2")]
+        assert scene.reported.take() == [("removed", "task-2")]
 
     scene.run(scenario)
 
@@ -200,12 +200,12 @@ def test_a_failed_look_up_costs_an_update_no_changes() -> None:
         scene.list.update("task-3")
         scene.fail(State.TIMEOUT, at=1)
         await scene.collector.update()
-        assert scene.told.take() == [("modified", "task-3")]
+        assert scene.reported.take() == [("modified", "task-3")]
         assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 1)
         scene.fail(None)
         await asyncio.sleep(5)
         await scene.collector.update()
-        assert scene.told.take() == [("removed", "task-2")]
+        assert scene.reported.take() == [("removed", "task-2")]
         assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 0)
 
     scene.run(scenario)
@@ -220,7 +220,7 @@ def test_many_deletions_take_few_lookups_where_the_length_of_the_list_proves_the
         all_of(scene.list.delete, scene.list.order[10:70])()
         await scene.collector.sweep()
         assert len(scene.look_ups()) == PROOFS_OF_LARGE_LOSS
-        assert len(scene.told.take()) == 60
+        assert len(scene.reported.take()) == 60
         assert not wants_sweep(scene)
         assert shown(scene.collector) == listed(scene.list)
 
@@ -238,7 +238,7 @@ def test_a_task_that_comes_back_between_two_sweeps_is_not_gone() -> None:
         await scene.collector.sweep()
         scene.list.order = order
         await scene.collector.sweep()
-        assert scene.told.take() == []
+        assert scene.reported.take() == []
         assert not wants_sweep(scene)
 
     scene.run(scenario)
@@ -252,7 +252,7 @@ def test_a_short_app_that_loses_many_tasks_wants_a_sweep() -> None:
         await scene.start()
         all_of(scene.list.delete, scene.list.order[10:30])()
         await scene.collector.update()
-        assert len(scene.look_ups()) == len(scene.told.take()) == 20
+        assert len(scene.look_ups()) == len(scene.reported.take()) == 20
         assert wants_sweep(scene)
 
     scene.run(scenario)
@@ -274,7 +274,7 @@ def test_a_sweep_that_fails_midway_changes_nothing(state: State, answered: int) 
         status = scene.collector.status
         assert (status.state, status.up, status.data_available) == (state, False, True)
         assert shown(scene.collector) == before
-        assert scene.told.take() == []
+        assert scene.reported.take() == []
         assert wants_sweep(scene)
         scene.fail(None)
         await scene.collector.sweep()
@@ -333,7 +333,7 @@ def test_what_a_lagging_replica_may_not_know_is_not_judged() -> None:
 
 
 def test_a_lagging_replica_makes_no_changes_back_and_forth() -> None:
-    """After a change is known, the version before it is not told again."""
+    """After a change is known, the version before it is not reported again."""
     scene = Scene(5)
 
     async def scenario() -> None:
@@ -343,7 +343,7 @@ def test_a_lagging_replica_makes_no_changes_back_and_forth() -> None:
         for version in (1, 2, 1, 2):
             scene.list.versions["task-3"] = version
             await scene.collector.update()
-        assert scene.told.take() == [("modified", "task-3")]
+        assert scene.reported.take() == [("modified", "task-3")]
         assert shown(scene.collector)["task-3"] == "version-2"
 
     scene.run(scenario)
@@ -374,9 +374,9 @@ def test_changes_that_the_service_does_not_move_are_counted_and_said_once() -> N
             scene.list.update("task-3", moves=False)
             scene.list.update("task-4", moves=False)
             await scene.collector.update()
-            assert scene.told.take() == []
+            assert scene.reported.take() == []
             await scene.collector.sweep()
-            assert sorted(scene.told.take()) == [("modified", "task-3"), ("modified", "task-4")]
+            assert sorted(scene.reported.take()) == [("modified", "task-3"), ("modified", "task-4")]
             sweep = status_of(scene).sweep
             assert sweep is not None
             assert sweep.unmoved_changes == 2
@@ -464,26 +464,26 @@ def test_data_is_withdrawn_by_its_age_and_not_by_the_wall_clock(jump_seconds: fl
 
 
 def test_looking_at_the_clock_tells_only_what_is_new() -> None:
-    """As long as nothing becomes too old, nobody is told."""
+    """As long as nothing becomes too old, nobody is notified."""
     scene = Scene(5)
 
     async def scenario() -> None:
         await scene.start()
-        told = 0
+        reported = 0
 
         def count(_changes: object) -> None:
-            nonlocal told
-            told += 1
+            nonlocal reported
+            reported += 1
 
-        scene.told.on_changes = count
+        scene.reported.on_changes = count
         for _ in range(5):
             scene.collector.look_at_clock()
             await asyncio.sleep(1)
-        assert told == 0
+        assert reported == 0
         await asyncio.sleep(30)
         scene.collector.look_at_clock()
         scene.collector.look_at_clock()
-        assert told == 1
+        assert reported == 1
 
     scene.run(scenario)
 
@@ -549,10 +549,10 @@ def test_a_budget_that_does_not_suffice_is_seen_before_a_turn() -> None:
     """When more waits than can be sent before the next turn, the turn is left out."""
 
     async def scenario() -> None:
-        told, clock = Told(), VirtualClock()
+        reported, clock = Told(), VirtualClock()
         service = ListService(MovingList(2000))
-        requests = requests_to(service, told, clock, requests_per_second=1)
-        collector = collector_of(service, told, clock, requests=requests, largest_page=PAGE)
+        requests = requests_to(service, reported, clock, requests_per_second=1)
+        collector = collector_of(service, reported, clock, requests=requests, largest_page=PAGE)
         assert not collector.crowded(Kind.SWEEP)
         fetch = requests.of_app(APP).window(Priority.SWEEP)
         others = [asyncio.ensure_future(fetch(Window(1, PAGE))) for _ in range(15)]
@@ -577,9 +577,9 @@ def test_updates_go_on_while_a_sweep_runs() -> None:
         assert scene.collector.sweeping
         scene.list.update("task-5")
         await scene.collector.update()
-        assert scene.told.take() == [("modified", "task-5")]
+        assert scene.reported.take() == [("modified", "task-5")]
         await sweep
-        assert scene.told.take() == []
+        assert scene.reported.take() == []
         assert not scene.collector.sweeping
 
     scene.run(scenario)

@@ -137,7 +137,7 @@ def test_a_list_that_is_cut_is_partial_and_says_where(rows: int) -> None:
             await asyncio.sleep(6)
         assert status_of(scene).state is State.PARTIAL
         assert f"row {rows}" in status_of(scene).reason
-        assert scene.told.take() == []
+        assert scene.reported.take() == []
         assert shown(scene.collector) == everything
         scene.service.page_of_list = None
         await scene.collector.sweep()
@@ -170,7 +170,7 @@ def test_a_large_loss_needs_lookups_that_confirm_it(loss: str, tasks: int) -> No
             assert shown(scene.collector) == everything
             assert status_of(scene).state is (State.PARTIAL if len(kept) < tasks * 2 // 3 else State.OK)
             await asyncio.sleep(1)
-        assert scene.told.take() == []
+        assert scene.reported.take() == []
         all_of(scene.list.delete, [task_id for task_id in order if task_id not in kept])()
         scene.service.page_of_list = None
         scene.service.requests.clear()
@@ -228,14 +228,14 @@ def test_a_lookup_without_an_answer_leaves_its_task_in_doubt(lookup: Callable[[s
         all_of(scene.list.delete, ["task-3", "task-4"])()
         scene.list.update("task-5")
         states: list[State] = []
-        scene.told.on_sweep = lambda: states.append(status_of(scene).state)
+        scene.reported.on_sweep = lambda: states.append(status_of(scene).state)
         await scene.collector.sweep()
         assert states == [State.OK]
         for _ in range(3):
             await scene.collector.update()
             await scene.collector.sweep()
             assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 1)
-        assert sorted(scene.told.take()) == [("modified", "task-5"), ("removed", "task-4")]
+        assert sorted(scene.reported.take()) == [("modified", "task-5"), ("removed", "task-4")]
         scene.service.before_look_up = None
         await asyncio.sleep(301)
         await scene.collector.update()
@@ -254,9 +254,9 @@ def test_a_list_that_is_at_rest_settles_doubts_by_itself() -> None:
         scene.service.before_look_up = _refuse
         all_of(scene.list.delete, scene.list.order[50:70])()
         await scene.collector.sweep()
-        assert (status_of(scene).doubtful_tasks, scene.told.take()) == (20, [])
+        assert (status_of(scene).doubtful_tasks, scene.reported.take()) == (20, [])
         await scene.collector.sweep()
-        assert (status_of(scene).doubtful_tasks, len(scene.told.take())) == (0, 20)
+        assert (status_of(scene).doubtful_tasks, len(scene.reported.take())) == (0, 20)
         assert shown(scene.collector) == listed(scene.list)
 
     scene.run(scenario)
@@ -273,7 +273,7 @@ def test_a_list_that_may_be_cut_settles_no_doubts() -> None:
         for _ in range(4):
             await scene.collector.sweep()
             await asyncio.sleep(6)
-        assert (status_of(scene).doubtful_tasks, scene.told.take()) == (10, [])
+        assert (status_of(scene).doubtful_tasks, scene.reported.take()) == (10, [])
 
     scene.run(scenario)
 
@@ -290,7 +290,7 @@ def test_a_task_that_is_in_doubt_and_seen_again_is_kept() -> None:
         assert status_of(scene).doubtful_tasks == 1
         scene.service.page_of_list = None
         await scene.collector.sweep()
-        assert (status_of(scene).doubtful_tasks, scene.told.take()) == (0, [])
+        assert (status_of(scene).doubtful_tasks, scene.reported.take()) == (0, [])
 
     scene.run(scenario)
 
@@ -307,7 +307,7 @@ def test_tasks_that_no_reading_shows_are_never_gone_by_that() -> None:
             scene.meanwhile(nothing, nothing, nothing, all_of(scene.list.resave, ["task-1", *reversed(newest)]))
             await scene.collector.sweep()
             await asyncio.sleep(2)
-        assert (scene.told.take(), shown(scene.collector)) == ([], everything)
+        assert (scene.reported.take(), shown(scene.collector)) == ([], everything)
         assert status_of(scene).state is State.OK
 
     scene.run(scenario)
@@ -373,7 +373,7 @@ def test_an_order_that_depends_on_page_size_is_read_whole(tasks: int) -> None:
             assert status_of(scene).state is State.OK
             assert shown(scene.collector) == listed(scene.list)
             await asyncio.sleep(2)
-        assert scene.told.take() == []
+        assert scene.reported.take() == []
 
     scene.run(scenario)
 
@@ -406,7 +406,7 @@ def test_an_order_that_changes_with_each_request_is_partial(tasks: int, seed: in
             await scene.collector.sweep()
             assert shown(scene.collector) == listed(scene.list) or status_of(scene).state is State.PARTIAL
             await asyncio.sleep(2)
-        assert set(scene.told.take()) <= {("modified", "task-1")}
+        assert set(scene.reported.take()) <= {("modified", "task-1")}
         if status_of(scene).state is State.PARTIAL:
             assert "equal update times" in status_of(scene).reason
         scene.service.page_of_list = None
@@ -444,11 +444,11 @@ def test_a_change_that_is_taken_back_at_once_shows_within_three_seconds() -> Non
         scene.list.resave("task-7")
         await scene.collector.update()
         all_of(scene.list.update, scene.list.order[100:250])()
-        scene.told.take()
+        scene.reported.take()
         for _ in range(3):
             await asyncio.sleep(1)
             await scene.collector.update()
-        assert ("modified", "task-7") in scene.told.take()
+        assert ("modified", "task-7") in scene.reported.take()
         assert shown(scene.collector) == listed(scene.list)
         assert len(scene.look_ups()) == 1
 
@@ -466,7 +466,7 @@ def test_an_outdated_row_of_a_replica_costs_no_lookup() -> None:
             scene.list.versions["task-3"] = version
             await scene.collector.update()
             await asyncio.sleep(0.9)
-        assert scene.told.take() == [("modified", "task-3")]
+        assert scene.reported.take() == [("modified", "task-3")]
         assert scene.look_ups() == []
 
     scene.run(scenario)

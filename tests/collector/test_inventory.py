@@ -37,7 +37,7 @@ def test_a_new_task_is_added_and_a_changed_one_modified() -> None:
 
 
 def test_another_spelling_is_no_change() -> None:
-    """A row with other bytes and equal content is known by its new bytes, and nothing is told."""
+    """A row with other bytes and equal content is known by its new bytes, and nothing is reported."""
     inventory = Inventory()
     respelled = task("1", spaced=True)
     accept(inventory, task("1"), sent_at=1, now=100)

@@ -101,10 +101,10 @@ class Observation:
     async def carry_out(self) -> None:
         """Read the list while the events happen."""
         clock = VirtualClock()
-        told = Told(on_changes=self._check_removals, on_sweep=self._check_sweep)
+        reported = Told(on_changes=self._check_removals, on_sweep=self._check_sweep)
         delays = self._delays()
         service = ListService(self._list, before_answer=self._happen, one_way_seconds=lambda: next(delays))
-        self._collector = collector_of(service, told, clock, largest_page=self._scenario.largest_page)
+        self._collector = collector_of(service, reported, clock, largest_page=self._scenario.largest_page)
         if self._scenario.warm:
             await self._collector.sweep()
             self._between = iter(self._scenario.between)

@@ -95,7 +95,7 @@ def test_nothing_is_sent_before_the_named_wait_ends() -> None:
 
 
 def test_a_wait_holds_for_the_very_next_request() -> None:
-    """The throttled one's own permit lets nobody in before the news is told."""
+    """The throttled one's own permit lets nobody in before the news is out."""
 
     async def scenario() -> float:
         clock = VirtualClock()
@@ -135,7 +135,7 @@ def test_the_halved_rate_is_what_is_sent() -> None:
 
 
 class SharedService:
-    """A service that allows one account this many requests in any second, whoever of its users sends them."""
+    """A service that allows one account this many requests in any second, whichever of its users sends them."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -34,7 +34,7 @@ class Scene:
 
     def __init__(self, *errors: ApiError | None, requests_per_second: float = 1000) -> None:
         self.clock = VirtualClock()
-        self.told = Told()
+        self.reported = Told()
         self.service = ListService(MovingList(3), break_answer=script(*errors))
         self._requests_per_second = requests_per_second
 
@@ -42,7 +42,9 @@ class Scene:
         """Run something with the requests of the app."""
 
         async def main() -> float:
-            requests = requests_to(self.service, self.told, self.clock, requests_per_second=self._requests_per_second)
+            requests = requests_to(
+                self.service, self.reported, self.clock, requests_per_second=self._requests_per_second
+            )
             return await scenario(requests.of_app(APP))
 
         return run(main(), at_most_seconds=600)
@@ -63,7 +65,7 @@ def test_an_answer_says_when_it_was_asked_for() -> None:
         return answer.sent_at
 
     assert scene.run(ask) == 0.0
-    assert scene.told.waited_for == ["sweep"]
+    assert scene.reported.waited_for == ["sweep"]
 
 
 def test_a_look_up_asks_for_one_task() -> None:
@@ -77,11 +79,11 @@ def test_a_look_up_asks_for_one_task() -> None:
 
     scene.run(ask)
     assert scene.service.requests == ["task-1", "task-7"]
-    assert scene.told.waited_for == ["lookup", "lookup"]
+    assert scene.reported.waited_for == ["lookup", "lookup"]
 
 
 def test_what_may_succeed_a_moment_later_is_sent_again() -> None:
-    """Each attempt takes a permit of its own and is counted; the reasons are told."""
+    """Each attempt takes a permit of its own and is counted; the reasons are reported."""
     scene = Scene(failing(State.TIMEOUT, retryable=True), failing(State.SERVER_ERROR, retryable=True))
 
     async def ask(requests: AppRequests) -> float:
@@ -89,8 +91,8 @@ def test_what_may_succeed_a_moment_later_is_sent_again() -> None:
         return requests.sent
 
     assert scene.run(ask) == 3
-    assert scene.told.retries == [State.TIMEOUT, State.SERVER_ERROR]
-    assert scene.told.waited_for == ["update"] * 3
+    assert scene.reported.retries == [State.TIMEOUT, State.SERVER_ERROR]
+    assert scene.reported.waited_for == ["update"] * 3
 
 
 def test_a_request_is_given_up_after_its_attempts() -> None:
@@ -99,7 +101,7 @@ def test_a_request_is_given_up_after_its_attempts() -> None:
     with pytest.raises(ApiError, match="network_error"):
         scene.run(scene.front)
     assert len(scene.service.requests) == ATTEMPTS
-    assert len(scene.told.retries) == ATTEMPTS - 1
+    assert len(scene.reported.retries) == ATTEMPTS - 1
 
 
 def test_what_can_not_succeed_is_not_sent_again() -> None:
@@ -108,7 +110,7 @@ def test_what_can_not_succeed_is_not_sent_again() -> None:
     with pytest.raises(ApiError):
         scene.run(scene.front)
     assert len(scene.service.requests) == 1
-    assert scene.told.retries == []
+    assert scene.reported.retries == []
 
 
 def test_a_wait_that_the_service_asks_for_is_kept() -> None:
@@ -130,7 +132,7 @@ def test_a_long_wait_holds_back_the_app_alone() -> None:
     scene = Scene(failing(State.SERVER_ERROR, retryable=True, wait_seconds=wait_seconds))
 
     async def main() -> None:
-        account = requests_to(scene.service, scene.told, scene.clock, requests_per_second=1000)
+        account = requests_to(scene.service, scene.reported, scene.clock, requests_per_second=1000)
         app, other = account.of_app(APP), account.of_app(APP)
         for _ in range(3):
             with pytest.raises(ApiError, match="server_error"):
@@ -144,10 +146,10 @@ def test_a_long_wait_holds_back_the_app_alone() -> None:
         assert app.sent == 2
 
     run(main(), at_most_seconds=600)
-    assert scene.told.throttlings == 0
+    assert scene.reported.throttlings == 0
 
 
-def test_throttling_is_told_and_slows_the_whole_account() -> None:
+def test_throttling_is_reported_and_slows_the_whole_account() -> None:
     """A throttled request holds all requests of the account back for the wait that the service names."""
     scene = Scene(failing(State.THROTTLED, retryable=True, wait_seconds=2.0))
 
@@ -156,7 +158,7 @@ def test_throttling_is_told_and_slows_the_whole_account() -> None:
         return scene.clock.monotonic()
 
     assert scene.run(ask) >= 2.0
-    assert scene.told.throttlings == 1
+    assert scene.reported.throttlings == 1
 
 
 def test_how_long_the_queue_is_in_seconds() -> None:

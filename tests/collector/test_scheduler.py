@@ -361,7 +361,7 @@ def test_an_interval_beyond_all_dates_stops_no_other_app(scene: Scene) -> None:
     run(scenario())
 
 
-def test_what_fails_in_the_schedule_itself_is_told(scene: Scene) -> None:
+def test_what_fails_in_the_schedule_itself_is_reported(scene: Scene) -> None:
     """An exception outside of an attempt is the supervisor's, and the next turns come all the same."""
 
     async def scenario() -> None:

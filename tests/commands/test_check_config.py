@@ -70,7 +70,7 @@ def test_rules_that_are_on_are_counted_once_by_name(capsys: pytest.CaptureFixtur
 def test_a_web_configuration_is_checked_as_well(
     app_id: str, mistakes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mistakes of both files are told at once."""
+    """The mistakes of both files are reported together."""
     monkeypatch.chdir(tmp_path)
     Path("web.yml").write_text("tls: {}\n")
     Path("rtcmpu.yml").write_text(f"accounts:\n- name: one\n  apps: [{{id: {app_id}}}]\n")

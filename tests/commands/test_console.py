@@ -21,7 +21,7 @@ def test_what_is_printable_stays_as_it_is(text: str) -> None:
 
 
 def test_escapes_say_what_stood_there() -> None:
-    """An escaped character can be told from the others."""
+    """An escaped character can be distinguished from the others."""
     assert printable("a\x1b[31m\n\u202e") == r"a\x1b[31m\n\u202e"
 
 

@@ -90,7 +90,7 @@ def test_each_case_that_fails_is_a_line_with_its_place(
     assert rest == ["rules.yml:11: untested: no test case", "2 rules, 3 cases: 1 passed, 2 failed"]
 
 
-def test_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+def test_mistakes_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
     """A rule that can't be compiled, a name of a default rule and a file that is not there are each a line."""
     name_taken = BITRATE.replace("bitrate-agreed", "video-bitrate-out-of-range")
     _written(tmp_path, {"one.yml": FAILING.replace("bitrate_kbps <=", "bitrate <="), "two.yml": name_taken})

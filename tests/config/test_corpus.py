@@ -1,4 +1,4 @@
-"""Files that must be accepted, and files whose mistakes must be told word for word."""
+"""Files that must be accepted, and files whose mistakes must be reported word for word."""
 
 from pathlib import Path
 

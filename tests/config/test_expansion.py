@@ -23,7 +23,7 @@ def test_variables_are_replaced_once(text: str, expanded: str) -> None:
     assert expand(text, {"A": "one", "B": "${A}"}) == expanded
 
 
-def test_every_problem_is_told() -> None:
+def test_every_problem_is_reported() -> None:
     """All that is not set is named at once, with what is no name."""
     with pytest.raises(ExpansionError) as caught:
         expand("${A} ${B-} ${C}", {})

@@ -23,7 +23,7 @@ def test_an_endpoint_is_taken_in_its_plain_form() -> None:
 
 
 def test_every_mistake_names_its_flag() -> None:
-    """All mistakes of the flags are told at once, without what may hold a password."""
+    """All mistakes of the flags are reported together, without what may hold a password."""
     with pytest.raises(ConfigError) as caught:
         from_flags(["a", "a", "b c"], "https://user:swordfish@host")
     assert str(caught.value).splitlines() == [

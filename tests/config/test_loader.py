@@ -150,7 +150,7 @@ def test_a_key_without_a_value_counts_as_left_out(file: Path) -> None:
     assert load_text(file, text).config == load(GOOD / "minimal.yml", {}).config
 
 
-def test_all_files_are_told_with_one_digest(file: Path) -> None:
+def test_all_files_are_reported_with_one_digest(file: Path) -> None:
     """The files that were read, what was looked for and a digest that each change of any of them changes."""
     apps = file.parent / "apps"
     apps.mkdir()
@@ -178,7 +178,7 @@ def test_directories_among_the_matches_are_passed_over(file: Path) -> None:
 
 
 def test_one_file_of_apps_can_serve_two_accounts(file: Path) -> None:
-    """A file that two accounts name gives its apps to both, and its mistakes are told once."""
+    """A file that two accounts name gives its apps to both, and its mistakes are reported once."""
     apps = file.parent / "apps.yml"
     apps.write_text("- id: one\n", encoding="utf-8")
     text = "accounts: [{name: a, app_files: [apps.yml]}, {name: b, app_files: [apps.yml]}]\n"
@@ -188,13 +188,13 @@ def test_one_file_of_apps_can_serve_two_accounts(file: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_a_mistake(file: Path) -> None:
-    """A missing file is told with the system's reason."""
+    """A missing file is reported with the system's reason."""
     with pytest.raises(ConfigError, match=r"rtcmpu.yml:1:1: the file can't be read \(No such file or directory\)"):
         load(file, {})
 
 
 def test_a_directory_is_a_mistake(tmp_path: Path) -> None:
-    """A directory in a file's place is told as such."""
+    """A directory in a file's place is reported as such."""
     with pytest.raises(ConfigError, match="Is a directory"):
         load(tmp_path, {})
 
@@ -209,13 +209,13 @@ def test_names_that_no_file_can_have_do_no_harm(file: Path, name: str) -> None:
 
 
 def test_a_secret_in_a_keys_place_is_not_shown(file: Path) -> None:
-    """A text that is where a key of the credentials belongs is not told, not even as a duplicate."""
+    """A text that is where a key of the credentials belongs is not reported, not even as a duplicate."""
     text = MINIMAL + "    credentials: {access_key_id: k, access_key_secret: s, swordfish, swordfish}\n"
     assert not any("swordfish" in mistake for mistake in mistakes_of(file, text))
 
 
 def test_an_unreadable_file_is_a_mistake(tmp_path: Path) -> None:
-    """A file that the system does not open is told with the system's reason; root may read nearly all others."""
+    """A file that the system does not open is reported with the system's reason; root may read nearly all others."""
     with pytest.raises(ConfigError, match="File name too long"):
         load(tmp_path / ("x" * 300), {})
 

@@ -146,7 +146,7 @@ def test_an_encrypted_server_is_scraped_with_https() -> None:
     assert endpoint["basicAuth"]["password"] == {"name": "rtcmpu-scrape", "key": "password"}
 
 
-def test_nothing_is_told_unless_it_is_asked_for() -> None:
+def test_nothing_is_reported_unless_it_is_asked_for() -> None:
     """A cluster without the Prometheus operator knows none of these kinds."""
     kinds = {manifest["kind"] for manifest in rendered()}
     assert kinds == {"ConfigMap", "Deployment", "Service", "ServiceAccount"}

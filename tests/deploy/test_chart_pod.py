@@ -1,4 +1,4 @@
-"""Tests of the pod that the chart starts: what it may do, what it is told, and that the program accepts it."""
+"""Tests of the pod that the chart starts: what it may do, what it is given, and that the program accepts it."""
 
 import subprocess
 from pathlib import Path

@@ -194,7 +194,7 @@ def test_grafana_finds_a_data_source_and_the_dashboards(tmp_path: Path) -> None:
 
 
 def test_grafana_lets_everyone_look_and_nobody_change() -> None:
-    """Whoever reaches the port is a viewer, nobody can log in, the home dashboard exists, and nothing calls home."""
+    """Anyone who reaches the port is a viewer, nobody can log in, the home dashboard exists, and nothing calls home."""
     environment = SERVICES["grafana"]["environment"]
     assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
     assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"

@@ -76,7 +76,7 @@ def test_the_program_accepts_arguments_and_configuration(built: Sequence[Manifes
 
 
 def test_the_pod_is_that_of_the_chart(built: Sequence[Manifest]) -> None:
-    """What it may do, what it is told and how it is probed: the two ways of installing do not drift apart."""
+    """What it may do, what it is given and how it is probed: the two ways of installing do not drift apart."""
     chart = rendered()
     ours, theirs = exporter_of(built), exporter_of(chart)
     for part in ("args", "env", "livenessProbe", "ports", "readinessProbe", "resources", "securityContext"):

@@ -1,4 +1,4 @@
-"""Every piece of YAML that the documents show is right for whoever reads it."""
+"""Every piece of YAML that the documents show is right for anyone who reads it."""
 
 from pathlib import Path
 from typing import Any, Final

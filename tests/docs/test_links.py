@@ -23,7 +23,7 @@ def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
 
 
 def test_every_document_for_operators_is_in_the_index() -> None:
-    """Whoever begins at docs/README.md finds each document."""
+    """Anyone who begins at docs/README.md finds each document."""
     index = ROOT / "docs" / "README.md"
     linked = {(index.parent / link.partition("#")[0]).resolve() for link in links(index)}
     assert set((ROOT / "docs").glob("*.md")) - {index} <= linked

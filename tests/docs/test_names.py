@@ -90,7 +90,7 @@ def test_keys_exist(page: Path) -> None:
 
 
 def test_every_state_has_its_line_in_troubleshooting() -> None:
-    """Whoever sees a state of an app finds what it means and what to do, in the order of their gravity."""
+    """Anyone who sees a state of an app finds what it means and what to do, in the order of their gravity."""
     text = prose(ROOT / "docs" / "troubleshooting.md")
     assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [state for state in State if state is not State.OK]
 

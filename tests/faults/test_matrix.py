@@ -95,7 +95,7 @@ EXPECTED: Mapping[str, States] = {
 }
 
 LISTED = {"endless_pages", "other_tasks", "short_page"}
-"""Their first page cannot be told from tasks that were just created: what is listed is published."""
+"""Their first page cannot be distinguished from tasks that were just created: what is listed is published."""
 GONE = {"slow", "repeated_pages", "rejected", "empty_list", "short_page"}
 """At a lookup these leave the answer as it is, or say that there is no such task."""
 CASES = sorted(EXPECTED)

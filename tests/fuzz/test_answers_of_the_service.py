@@ -95,7 +95,7 @@ def test_tasks_or_an_api_error_come_of_any_answer(body: bytes) -> None:
     ),
     body=pages() | st.builds(lambda code: dumped({"Code": code, "Message": code, "RequestId": code}), json_values()),
 )
-def test_an_error_says_nothing_of_what_it_was_told(status: int, headers: dict[str, str], body: bytes) -> None:
+def test_an_error_says_nothing_of_what_it_was_reported(status: int, headers: dict[str, str], body: bytes) -> None:
     """Whatever is in a failed answer, the sentence about it is ours, and no wait is longer than is believed."""
     error = answer_failure(status, headers, body, now=1e9)
     assert re.fullmatch(r"[A-Za-z0-9._-]{0,64}", error.code)

@@ -55,7 +55,7 @@ def test_nothing_is_left_when_all_tasks_are_gone() -> None:
 
 
 def test_revision_changes_with_each_change() -> None:
-    """Whoever remembers a revision can tell whether the sums may have changed."""
+    """Anyone who remembers a revision can tell whether the sums may have changed."""
     changing = aggregates()
     seen = {changing.revision}
     changing.add(configuration())

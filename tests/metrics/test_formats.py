@@ -136,5 +136,5 @@ def test_no_header_is_too_odd(header: str) -> None:
     ],
 )
 def test_wants_gzip(accept_encoding: str | None, expected: bool) -> None:
-    """Gzip is sent to whoever likes it at least as much as none."""
+    """Gzip is sent to anyone who likes it at least as much as none."""
     assert wants_gzip(accept_encoding) is expected

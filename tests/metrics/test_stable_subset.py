@@ -15,7 +15,7 @@ LARGE = configuration(idle_timeout_seconds=60)  # 5 series; a plain task has 4
 
 
 class Followed:
-    """A subset and what is published of it, as whoever renders it keeps it."""
+    """A subset and what is published of it, as anyone who renders it keeps it."""
 
     def __init__(self, max_series: int) -> None:
         self.subset = StableSubset(max_series)

@@ -1,4 +1,4 @@
-"""The whole way of an alert: from a task or a failing API to whoever is to be told, and back."""
+"""The whole way of an alert: from a task or a failing API to the people who are notified, and back."""
 
 import re
 from collections.abc import Iterator
@@ -41,12 +41,12 @@ policy: {{default_rules: false}}
 
 
 class World(NamedTuple):
-    """Two accounts, and everything between them and whoever is told."""
+    """Two accounts, and everything between them and the people who are notified."""
 
     prod: str  # the URL of the simulator of this account
     dev: str
     exporter: str
-    told: Receiver
+    reported: Receiver
     prometheus: Prometheus
 
 
@@ -54,7 +54,7 @@ class World(NamedTuple):
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Start everything; all is well."""
     directory = tmp_path_factory.mktemp("alerting")
-    with receiver() as told, Programs(directory) as programs:
+    with receiver() as reported, Programs(directory) as programs:
         _, prod = programs.start_simulator("--apps=1", "--tasks=0", "--churn=0")
         _, dev = programs.start_simulator("--apps=2", "--tasks=3", "--churn=0")
         key = f"{{access_key_id: {ACCESS_KEY_ID}, access_key_secret: {ACCESS_KEY_SECRET}}}"
@@ -65,9 +65,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             programs,
             exporter.removeprefix("http://"),
             rules=_impatient_alerts(exporter),
-            alertmanager=start_alertmanager(programs, told.url),
+            alertmanager=start_alertmanager(programs, reported.url),
         )
-        yield World(prod, dev, exporter, told, prometheus)
+        yield World(prod, dev, exporter, reported, prometheus)
 
 
 def _impatient_alerts(exporter: str) -> str:
@@ -84,7 +84,7 @@ def test_a_misconfigured_task_reaches_its_owner_until_it_is_fixed(world: World) 
     about = {"alertname": "RtcmpuUnexpectedTaskConfiguration", "account": "prod", "app_id": "app-1"}
 
     ask_json(f"{world.prod}/-/tasks", method="POST", body=task)
-    notice = world.told.wait_for("live-ops", "firing", within_seconds=SOON_SECONDS, **about)
+    notice = world.reported.wait_for("live-ops", "firing", within_seconds=SOON_SECONDS, **about)
     assert notice.labels == about | {"rule": "expect-region", "severity": "critical", "owner": "live-ops"}
     assert "For example: lost." in notice.annotations["description"]
     assert notice.annotations["runbook_url"] == f"{RUNBOOKS}/RtcmpuUnexpectedTaskConfiguration.md"
@@ -92,11 +92,11 @@ def test_a_misconfigured_task_reaches_its_owner_until_it_is_fixed(world: World) 
         f"{world.exporter}/violations?account=prod&app_id=app-1&rule=expect-region"
     )
     assert notice.annotations["dashboard_url"].endswith("/d/rtcmpu-expectations?var-account=prod&var-app_id=app-1")
-    world.told.wait_for("on-call", "firing", within_seconds=SOON_SECONDS, **about)
+    world.reported.wait_for("on-call", "firing", within_seconds=SOON_SECONDS, **about)
 
     ask_json(f"{world.prod}/-/tasks/app-1/lost", method="PATCH", body={"Region": "CN-Shanghai"})
-    world.told.wait_for("live-ops", "resolved", within_seconds=SOON_SECONDS, **about)
-    world.told.wait_for("on-call", "resolved", within_seconds=SOON_SECONDS, **about)
+    world.reported.wait_for("live-ops", "resolved", within_seconds=SOON_SECONDS, **about)
+    world.reported.wait_for("on-call", "resolved", within_seconds=SOON_SECONDS, **about)
 
 
 def test_a_revoked_key_wakes_somebody_until_it_works_again(world: World) -> None:
@@ -104,31 +104,31 @@ def test_a_revoked_key_wakes_somebody_until_it_works_again(world: World) -> None
     about = {"alertname": "RtcmpuAuthenticationFailing", "account": "dev"}
 
     ask_json(f"{world.dev}/-/faults", method="POST", body={"name": "inactive_key"})
-    notice = world.told.wait_for("on-call", "firing", within_seconds=SOON_SECONDS, **about)
+    notice = world.reported.wait_for("on-call", "firing", within_seconds=SOON_SECONDS, **about)
     assert notice.labels == about | {"severity": "critical"}
     assert notice.annotations["runbook_url"] == f"{RUNBOOKS}/RtcmpuAuthenticationFailing.md"
     assert "account dev" in notice.annotations["description"]
 
     ask_json(f"{world.dev}/-/faults", method="DELETE")
-    world.told.wait_for("on-call", "resolved", within_seconds=SOON_SECONDS, **about)
-    told_of = {notice.labels["alertname"] for notice in world.told.notices if notice.labels.get("account") == "dev"}
+    world.reported.wait_for("on-call", "resolved", within_seconds=SOON_SECONDS, **about)
+    told_of = {notice.labels["alertname"] for notice in world.reported.notices if notice.labels.get("account") == "dev"}
     assert told_of == {"RtcmpuAuthenticationFailing"}
 
 
 def test_stale_data_wakes_somebody_until_it_is_fresh(world: World) -> None:
-    """An app that can't be read is told once its data is withdrawn, and again when it is there; others are not."""
+    """An app that can't be read is reported once its data is withdrawn, and again when it is there; others are not."""
     about = {"alertname": "RtcmpuDataStale", "account": "dev", "app_id": "app-2"}
 
     ask_json(f"{world.dev}/-/faults", method="POST", body={"name": "internal_error", "app_id": "app-2"})
-    notice = world.told.wait_for("on-call", "firing", within_seconds=SOON_SECONDS, **about)
+    notice = world.reported.wait_for("on-call", "firing", within_seconds=SOON_SECONDS, **about)
     assert notice.labels == about | {"severity": "critical"}
     assert world.prometheus.query('rtcmpu_tasks{account="dev",app_id="app-2"}') == {}
     assert notice.annotations["runbook_url"] == f"{RUNBOOKS}/RtcmpuDataStale.md"
 
     ask_json(f"{world.dev}/-/faults", method="DELETE")
-    world.told.wait_for("on-call", "resolved", within_seconds=SOON_SECONDS, **about)
+    world.reported.wait_for("on-call", "resolved", within_seconds=SOON_SECONDS, **about)
     assert not [
         notice
-        for notice in world.told.notices
+        for notice in world.reported.notices
         if notice.labels.get("app_id") == "app-1" and notice.labels["account"] == "dev"
     ]

@@ -55,7 +55,7 @@ def closed_port() -> Iterator[int]:
     ],
 )
 def test_what_the_service_refuses(changes: dict[str, Any], line: str, programs: Programs, simulator: str) -> None:
-    """A wrong key and a wrong AppId are told apart, each in one line that names what to check."""
+    """A wrong key and a wrong AppId are distinguished, each in one line that names what to check."""
     config = write_configuration(programs.directory, account(simulator, **changes))
 
     done = programs.run_exporter("collect", f"--config.file={config}")
@@ -108,7 +108,7 @@ async def test_an_unknown_authority_and_then_a_known_one(programs: Programs) -> 
 
 @pytest.mark.parametrize("words", [["serve"], ["collect"], ["check-config"]])
 def test_ten_mistakes_are_ten_lines(words: list[str], programs: Programs) -> None:
-    """Every mistake of a file is told at once, each by its place; nothing is started and nothing else is said."""
+    """Every mistake of a file is reported together, each by its place; nothing is started and nothing else is said."""
     config = programs.directory / "rtcmpu.yml"
     config.write_text(TEN_MISTAKES)
 
@@ -185,7 +185,7 @@ def test_no_credentials(programs: Programs, simulator: str) -> None:
 def test_a_daemon_goes_on_and_says_what_is_wrong_with_each_app(
     programs: Programs, simulator: str, closed_port: int
 ) -> None:
-    """Bad accounts and apps are told apart by state, cost the good ones nothing, and never a scrape or the health."""
+    """Bad accounts and apps are distinguished by state, cost the good ones nothing, never a scrape or the health."""
     config = write_configuration(
         programs.directory,
         account(simulator, ["app-1", "nobodys"], name="good"),

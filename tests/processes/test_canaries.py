@@ -57,7 +57,7 @@ def test_secrets_and_foreign_text_are_let_out_nowhere(programs: Programs, log_fo
     shown["the state file"] = _state(programs.directory / "state")
     if log_format == "logfmt":
         shown |= dict(_commands(programs, config))
-    # An id is no secret, and whoever reads a configuration looks for it.
+    # An id is no secret, and anyone who reads a configuration looks for it.
     shown["/config"] = shown["/config"].replace("canary-key-id", "")
     hidden = ("simulator-key-secret", "canary", password_hash, b64encode(f"{USER}:{PASSWORD}".encode()).decode())
     for where, text in shown.items():

@@ -80,20 +80,20 @@ RADIO: Final = {**PROD, "app_id": "radio"}
     ids=lambda value: value["alertname"] if isinstance(value, dict) else "",
 )
 def test_a_cause_mutes_what_follows_from_it(
-    alertmanager: str, cause: Labels, muted: Sequence[Labels], told: Sequence[Labels]
+    alertmanager: str, cause: Labels, muted: Sequence[Labels], reported: Sequence[Labels]
 ) -> None:
     """An alert mutes what follows from it for the same subject, and nothing else."""
-    _send(alertmanager, [cause, *muted, *told])
+    _send(alertmanager, [cause, *muted, *reported])
     try:
-        eventually(lambda: _check(alertmanager, muted, [cause, *told]), within_seconds=10)
+        eventually(lambda: _check(alertmanager, muted, [cause, *reported]), within_seconds=10)
     finally:
-        _send(alertmanager, [cause, *muted, *told], ends_at="2020-01-01T00:00:01Z")
+        _send(alertmanager, [cause, *muted, *reported], ends_at="2020-01-01T00:00:01Z")
 
 
-def _check(alertmanager: str, muted: Sequence[Labels], told: Sequence[Labels]) -> None:
+def _check(alertmanager: str, muted: Sequence[Labels], reported: Sequence[Labels]) -> None:
     states = [(one["labels"], bool(one["status"]["inhibitedBy"])) for one in ask_json(f"{alertmanager}/api/v2/alerts")]
     assert [labels for labels in muted if (labels, True) not in states] == []
-    assert [labels for labels in told if (labels, False) not in states] == []
+    assert [labels for labels in reported if (labels, False) not in states] == []
 
 
 def _send(alertmanager: str, alerts: Sequence[Labels], ends_at: str | None = None) -> None:

@@ -57,8 +57,8 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 @pytest.fixture
 def watched(tmp_path: Path, manager: Manager) -> Iterator[Programs]:
     """Start programs that have this manager and its watchdog."""
-    told = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": str(WATCHDOG_SECONDS * 1_000_000)}
-    with Programs(tmp_path, env=told) as started:
+    reported = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": str(WATCHDOG_SECONDS * 1_000_000)}
+    with Programs(tmp_path, env=reported) as started:
         yield started
 
 

@@ -112,8 +112,8 @@ def test_people_read_the_message_or_the_title() -> None:
         '"é" + task.region': 'As agreed (no message: Key not found in map : "region": guard it with has())',
         '"%s".format(["x".replace("x", "' + "y" * 600 + '")])': "y" * LONGEST_MESSAGE + "…",
     }
-    told = {message: compile_rule(rule(message=message), LANGUAGE).text_for(of_task(users=2)) for message in texts}
-    assert told == texts
+    reported = {message: compile_rule(rule(message=message), LANGUAGE).text_for(of_task(users=2)) for message in texts}
+    assert reported == texts
 
 
 @given(st.none() | st.integers(0, 9), st.none() | st.integers(0, 9), st.integers(0, 10))
@@ -124,7 +124,7 @@ def test_a_number_of_tasks_is_within_its_bounds_or_not(least: int | None, most: 
     assert counted.evaluate(tasks) == Verdict(Outcome.PASS if is_fine else Outcome.VIOLATION)
 
 
-def test_a_wrong_number_of_tasks_is_told_with_what_was_expected() -> None:
+def test_a_wrong_number_of_tasks_is_reported_with_what_was_expected() -> None:
     """Too few and too many are said apart."""
     counted = TaskCountRule(rule(), 2, 4)
     assert counted.text_for(1) == "too few tasks: 1, expected at least 2"

@@ -58,7 +58,7 @@ def test_an_app_without_tasks_is_judged_too() -> None:
 
 
 def test_the_baseline_is_summed_up_and_counts_no_events() -> None:
-    """What is violated from the start is open since now, and told as one number."""
+    """What is violated from the start is open since now, and reported as one number."""
     world = _judged()
     report = world.report("mixed")
     assert (report.evaluated, report.violations, report.opened, report.resolved) == (3, 2, 0, 0)
@@ -67,7 +67,7 @@ def test_the_baseline_is_summed_up_and_counts_no_events() -> None:
     assert world.told.opens == []
 
 
-def test_what_opens_and_is_resolved_is_counted_and_told() -> None:
+def test_what_opens_and_is_resolved_is_counted_and_reported() -> None:
     """From the baseline on, each violation that comes or goes is an event with its text, its age and its end."""
     world = _judged()
     world.clock.advance(5)
@@ -127,7 +127,7 @@ def test_a_report_stays_while_nothing_differs() -> None:
 
 
 async def test_many_tasks_are_judged_in_slices() -> None:
-    """Many changes are noted alone; the last complete report stays until all are evaluated, and then it is told."""
+    """Many changes are noted alone; the last complete report stays until all are evaluated, and then it is reported."""
     world = _judged()
     before = world.policy.report(LIVE)
     world.clock.per_look = 0.001
@@ -392,7 +392,7 @@ def test_ages_survive_a_restart() -> None:
 
 
 def test_examples_are_shared_out_over_all_apps() -> None:
-    """When other rules need the room, an app shows fewer examples, and whoever publishes it is told."""
+    """When other rules need the room, an app shows fewer examples, and its publisher is notified."""
     world = PolicyWorld(apps=(LIVE, OTHER))
     world.apply(MIXED, SHORT, max_examples=4)
     for task_id in "abcd":
@@ -427,7 +427,7 @@ def _revision(world: PolicyWorld) -> int:
 
 
 def test_a_stopped_rule_freezes_its_findings_until_a_reload() -> None:
-    """Nothing is resolved or opened by it, and it is told once; a reload evaluates every task again."""
+    """Nothing is resolved or opened by it, and it is reported once; a reload evaluates every task again."""
     slow = rule("slow", SLOW)
     world = _judged(slow)
     slow.expect.stopped = True

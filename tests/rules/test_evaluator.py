@@ -94,7 +94,7 @@ def test_apps_with_the_same_rules_share_what_is_remembered() -> None:
 
 
 def test_what_is_remembered_survives_another_list_of_the_same_rules() -> None:
-    """Whoever evaluates by the same expressions goes on with what was found, whatever else of the rules differs."""
+    """Anyone who evaluates by the same expressions goes on with what was found, whatever else of the rules differs."""
     shared = SharedEvaluations(LANGUAGE)
     before = _evaluator([CONFIGURED], shared=shared)
     _judge(before, _subject("a"))

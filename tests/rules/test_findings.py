@@ -25,10 +25,10 @@ def _text(rule: AnyRule) -> str:
 
 def _ledger() -> tuple[Ledger, Told]:
     """Return a ledger of two rules, whose outcomes are in the other order, and what it tells."""
-    told = Told([], [], [], [])
-    ledger = Ledger(LIVE, told)
+    reported = Told([], [], [], [])
+    ledger = Ledger(LIVE, reported)
     assert ledger.set_rules([TWO, ONE], None, order=[ONE, TWO]) == [None, None]
-    return ledger, told
+    return ledger, reported
 
 
 def _record(ledger: Ledger, task_id: str, before: bytes, *after: int, now: float = 10.0) -> bytes:
@@ -49,7 +49,7 @@ def test_outcomes_are_counted_by_rule() -> None:
 
 def test_events_begin_with_the_baseline() -> None:
     """What is open when the rules settle is counted once as the baseline, and what follows one by one."""
-    ledger, told = _ledger()
+    ledger, reported = _ledger()
     before = _record(ledger, "a", nothing_known(2), VIOLATION, VIOLATION)
     assert list(ledger.settled()) == []
     assert ledger.settle() == 2
@@ -57,8 +57,8 @@ def test_events_begin_with_the_baseline() -> None:
     before = _record(ledger, "a", before, PASS, VIOLATION, now=20.0)
     before = _record(ledger, "a", before, VIOLATION, VIOLATION, now=30.0)
     _record(ledger, "a", before, UNKNOWN, UNKNOWN, now=40.0)
-    assert told.opens == [(LIVE, "two", "a", "text of two")]
-    assert told.resolves == [
+    assert reported.opens == [(LIVE, "two", "a", "text of two")]
+    assert reported.resolves == [
         (LIVE, "two", "a", 10.0, Resolution.FIXED),
         (LIVE, "two", "a", 30.0, Resolution.REMOVED),
         (LIVE, "one", "a", 10.0, Resolution.REMOVED),
@@ -68,8 +68,8 @@ def test_events_begin_with_the_baseline() -> None:
 
 
 def test_other_rules_take_over_what_stays() -> None:
-    """The places of outcomes are told by version of the rule; what is open by it stays, what went is forgotten."""
-    ledger, told = _ledger()
+    """The places of outcomes are reported by version of the rule; what is open by it stays, what went is forgotten."""
+    ledger, reported = _ledger()
     _record(ledger, "a", nothing_known(2), PASS, VIOLATION)
     _record(ledger, "b", nothing_known(2), NOT_APPLICABLE, PASS)
     ledger.settle()
@@ -80,7 +80,7 @@ def test_other_rules_take_over_what_stays() -> None:
         SavedFindings(THREE.rule.version, {}),
         SavedFindings(ONE.rule.version, {"a": 10.0}),
     )
-    assert told.resolves == []
+    assert reported.resolves == []
 
 
 def test_saved_ages_are_kept_until_the_baseline() -> None:
@@ -123,7 +123,7 @@ def test_only_so_many_different_ways_are_counted_at_a_time() -> None:
 
 
 def test_only_settled_rules_could_show_examples() -> None:
-    """Numbers of violations are told by severity, of rules that are reported."""
+    """Numbers of violations are reported by severity, of rules that are reported."""
     ledger, _ = _ledger()
     _record(ledger, "a", nothing_known(2), VIOLATION, PASS)
     assert ledger.violations() == {}

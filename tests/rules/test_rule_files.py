@@ -71,7 +71,7 @@ def test_a_bad_file_has_exactly_these_mistakes(path: Path, language: Language) -
 
 
 @pytest.mark.parametrize("path", [path for path in BAD if path.stem.startswith("yaml-")], ids=lambda path: path.stem)
-def test_what_yaml_reads_as_its_own_is_told_to_need_quotes(path: Path) -> None:
+def test_what_yaml_reads_as_its_own_is_reported_to_need_quotes(path: Path) -> None:
     """Where YAML takes a part of an expression for its own, the mistake names the key and the remedy."""
     needs_quotes = "needs quotes" in path.with_suffix(".txt").read_text(encoding="utf-8")
     assert needs_quotes is (path.stem != "yaml-syntax-elsewhere")
@@ -156,7 +156,7 @@ def test_the_environment_has_no_meaning(language: Language) -> None:
     assert rule.rule.expect == "task.region != '${HOME}'"
 
 
-def test_two_rules_of_one_name_are_told_across_files(language: Language) -> None:
+def test_two_rules_of_one_name_are_reported_across_files(language: Language) -> None:
     """The second of two rules of one name is a mistake that names the place of the first."""
     mistakes = Mistakes()
     texts = [f"{HEAD}    expect: task.audio_only\n", f"# another\n{HEAD}    expect: task.audio_only\n"]

@@ -62,7 +62,7 @@ def test_rule_files_are_read_in_order_and_followed(directory: Path) -> None:
     assert second.sha256 != first.sha256
 
 
-def test_mistakes_of_all_files_are_told_at_once(directory: Path) -> None:
+def test_mistakes_of_all_files_are_reported_at_once(directory: Path) -> None:
     """Mistakes of the configuration, of files of apps and of rules stand together, by file and place."""
     (directory / "apps.yml").write_text("- id: a b\n")
     (directory / "rules" / "a.yml").write_text(RULE % "a" + "  - {name: c, title: C, severity: info}\n")

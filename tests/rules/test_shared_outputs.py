@@ -20,7 +20,7 @@ _changes = st.lists(
 
 
 @given(_changes)
-def test_counts_are_those_of_the_tasks_and_changes_are_told(
+def test_counts_are_those_of_the_tasks_and_changes_are_reported(
     changes: list[tuple[AppKey, str, list[int] | None]],
 ) -> None:
     """After each change every task's number is right, and every other task whose number has moved was told of."""
@@ -42,7 +42,7 @@ def test_counts_are_those_of_the_tasks_and_changes_are_told(
         assert touched <= tasks.keys() - {(app, task_id)}
 
 
-def test_a_version_that_is_told_twice_counts_once() -> None:
+def test_a_version_that_is_reported_twice_counts_once() -> None:
     """Telling again what is known neither counts nor touches anything."""
     touched: list[tuple[AppKey, str]] = []
     shared = SharedOutputs(lambda app, task_id: touched.append((app, task_id)))

@@ -146,8 +146,10 @@ async def test_a_turn_that_runs_on_cannot_bring_a_removed_app_back() -> None:
         assert 'app_id="app-2"' not in watched.text
 
 
-async def test_an_account_that_moves_in_the_middle_of_a_sweep_is_read_again(caplog: pytest.LogCaptureFixture) -> None:
-    """At another endpoint an account's apps start again; the sweep that was under way harms nothing and is not told."""
+async def test_an_account_that_moves_in_the_middle_of_a_sweep_is_read_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At another endpoint an account's apps start again; the sweep under way harms nothing and is not reported."""
     async with simulated(faults=["slow"]) as slow, simulated() as other, watching() as watched:
         await watched.apply(slow.config("app-1"))
         await until(lambda: slow.service.statistics.by_app["app-1"] > 0)
@@ -358,7 +360,7 @@ async def test_data_that_becomes_too_old_is_withdrawn(simulator: Simulated) -> N
 
 
 async def test_another_configuration_is_there_all_at_once(simulator: Simulated) -> None:
-    """Whoever looks while it is taken on sees the apps before or those after it, never some of either."""
+    """Anyone who looks while it is taken on sees the apps before or those after it, never some of either."""
     async with watching() as watched:
         await watched.apply(simulator.config("app-1", "app-2"))
         await until(lambda: watched.has_data("app-1", "app-2"))

@@ -62,12 +62,12 @@ class Scene:
     @property
     def report(self) -> SweepReport:
         """What is told of the newest reading of the app."""
-        told = self.sweeps.report(*KEY)
-        assert told is not None
-        return told
+        reported = self.sweeps.report(*KEY)
+        assert reported is not None
+        return reported
 
     async def read(self) -> SweepReport:
-        """Read the app, and return what is told at the end."""
+        """Read the app, and return what is reported at the end."""
         assert self.sweeps.start(*KEY) is SweepStart.STARTED
         await until(lambda: self.report.ended)
         return self.report
@@ -93,23 +93,23 @@ async def scene(
             await played.monitor.close()
 
 
-async def test_every_request_is_told() -> None:
+async def test_every_request_is_reported() -> None:
     """The whole list is read; each request says what it asked for, how long it waited and took, and what it brought."""
     async with scene(tasks=250, is_collected=False) as played:
-        told = await played.read()
-    assert (told.state, told.reason, told.tasks) == (State.OK, "", 250)
-    assert [request.number for request in told.requests] == list(range(1, told.requests_sent + 1))
-    assert told.requests[0].asked_for == "page 1 of 100 rows: 1 to 100"
-    for request in told.requests:
+        reported = await played.read()
+    assert (reported.state, reported.reason, reported.tasks) == (State.OK, "", 250)
+    assert [request.number for request in reported.requests] == list(range(1, reported.requests_sent + 1))
+    assert reported.requests[0].asked_for == "page 1 of 100 rows: 1 to 100"
+    for request in reported.requests:
         assert request.attempt == 1
         assert (request.state, request.rows is None) in {(State.OK, False), (None, True)}
         assert request.reason.startswith("given up") is (request.state is None)
         assert request.duration_seconds is not None
-        assert 0 < request.duration_seconds < told.seconds
-        assert 0 <= request.waited_seconds <= request.sent_after_seconds <= told.seconds
-    assert sum(request.rows or 0 for request in told.requests) > 250
-    assert told.sweep is not None
-    assert told.sweep.requests == told.requests_sent
+        assert 0 < request.duration_seconds < reported.seconds
+        assert 0 <= request.waited_seconds <= request.sent_after_seconds <= reported.seconds
+    assert sum(request.rows or 0 for request in reported.requests) > 250
+    assert reported.sweep is not None
+    assert reported.sweep.requests == reported.requests_sent
 
 
 async def test_the_collection_is_left_alone() -> None:
@@ -119,9 +119,9 @@ async def test_the_collection_is_left_alone() -> None:
         played.service.service.fleet.delete("app-1", before[1][0].task.task_id)
         played.service.service.fleet.update("app-1", before[1][1].task.task_id, {"MaxIdleTime": 77})
         played.service.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
-        told = await played.read()
+        reported = await played.read()
         assert (played.collector.status, list(played.collector.inventory)) == before
-    difference = told.difference
+    difference = reported.difference
     assert difference is not None
     assert (difference.only_read, difference.only_known, difference.changed) == (1, 1, 1)
 
@@ -134,12 +134,12 @@ async def test_without_changes_there_is_no_difference() -> None:
     assert (difference.only_read, difference.only_known, difference.changed) == (0, 0, 0)
 
 
-async def test_retries_are_told() -> None:
+async def test_retries_are_reported() -> None:
     """A request that fails and is sent again is there twice, with the reason of the first."""
     async with scene(faults=[Fault("internal_error", count=1)]) as played:
-        told = await played.read()
-    assert told.state is State.OK
-    first, second = told.requests[:2]
+        reported = await played.read()
+    assert reported.state is State.OK
+    first, second = reported.requests[:2]
     assert (first.attempt, first.state, first.rows) == (1, State.SERVER_ERROR, None)
     assert first.reason
     assert (second.asked_for, second.attempt, second.state) == (first.asked_for, 2, State.OK)
@@ -149,16 +149,16 @@ async def test_retries_are_told() -> None:
 async def test_a_failed_reading_says_why() -> None:
     """What ends a reading is its outcome, and nothing is claimed about tasks."""
     async with scene(faults=[Fault("blocked_by_proxy")]) as played:
-        told = await played.read()
+        reported = await played.read()
         assert played.collector.status.state is State.OK
-    assert told.state is State.NETWORK_ERROR
-    assert told.reason
-    assert (told.tasks, told.sweep, told.difference) == (None, None, None)
-    assert told.requests[-1].reason == told.reason
+    assert reported.state is State.NETWORK_ERROR
+    assert reported.reason
+    assert (reported.tasks, reported.sweep, reported.difference) == (None, None, None)
+    assert reported.requests[-1].reason == reported.reason
 
 
 async def test_there_is_one_reading_at_a_time() -> None:
-    """Whoever asks while one is under way is told so, for whichever app; afterwards the next one may begin."""
+    """Anyone who asks while one is under way is refused, for whichever app; afterwards the next one may begin."""
     async with scene(faults=[Fault("slow", count=1)]) as played:
         assert played.sweeps.start(*KEY) is SweepStart.STARTED
         await until(lambda: bool(played.report.requests))
@@ -192,11 +192,11 @@ async def test_a_reading_keeps_to_the_budget() -> None:
     """Its requests go through the account's limiter, and take what the budget asks for."""
     async with scene(tasks=600, rate=10.0, is_collected=False) as played:
         began = asyncio.get_running_loop().time()
-        told = await played.read()
+        reported = await played.read()
         seconds = asyncio.get_running_loop().time() - began
-    assert told.requests_sent >= 7
-    assert seconds > (told.requests_sent - 10) / 10
-    sent = sorted(request.sent_after_seconds for request in told.requests)
+    assert reported.requests_sent >= 7
+    assert seconds > (reported.requests_sent - 10) / 10
+    sent = sorted(request.sent_after_seconds for request in reported.requests)
     assert all(later - sooner > 0.9 for sooner, later in zip(sent, sent[11:], strict=False))
 
 
@@ -263,7 +263,7 @@ def test_a_reading_takes_a_small_part_of_the_budget() -> None:
         assert report is not None
         assert (report.state, report.tasks) == (State.OK, 3000)
         assert most_waiting <= 4
-        flying = [(told.sent_after_seconds, told.duration_seconds or 0.0) for told in report.requests]
+        flying = [(reported.sent_after_seconds, reported.duration_seconds or 0.0) for reported in report.requests]
         for sent, _ in flying:
             assert sum(began <= sent < began + lasted for began, lasted in flying) <= 2
         assert sweeps.start(*KEY) is SweepStart.TOO_SOON
@@ -295,6 +295,6 @@ async def test_a_bug_is_an_internal_error_of_the_reading(monkeypatch: pytest.Mon
     """Whatever it is: the report ends with that state, the failure is counted, and the collection is not concerned."""
     async with scene(tasks=3) as played:
         monkeypatch.setattr(Collector, "_sweep", lambda _self: 1 / 0)
-        told = await played.read()
-        assert (told.state, played.collector.status.state) == (State.INTERNAL_ERROR, State.OK)
-    assert told.reason.startswith("internal error: ZeroDivisionError")
+        reported = await played.read()
+        assert (reported.state, played.collector.status.state) == (State.INTERNAL_ERROR, State.OK)
+    assert reported.reason.startswith("internal error: ZeroDivisionError")

@@ -148,7 +148,7 @@ def test_a_failing_look_at_one_app_does_not_hide_the_others(fails: str, monkeypa
 async def test_commands_show_the_other_apps_after_a_bug_in_one(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An app that can't be read because of a bug is told with that state, the others with what was found: code 3."""
+    """An app that can't be read because of a bug is shown with that state, the others with their findings: code 3."""
     read = Client.list_tasks
 
     async def fails(this: Client, app_id: str, **page: int) -> Any:

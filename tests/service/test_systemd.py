@@ -1,4 +1,4 @@
-"""Tests of what systemd is told and what it hands over."""
+"""Tests of what systemd is notified of and what it hands over."""
 
 import os
 import socket
@@ -29,28 +29,28 @@ def _received(manager: socket.socket) -> list[str]:
 
 
 def test_the_manager_hears_of_every_turn(manager: socket.socket) -> None:
-    """Readiness, reloads, the end and, where a watchdog asks for it, being alive are told in its words."""
-    told = ServiceManager({"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "30000000"})
-    told.ready()
-    told.reloading()
-    told.alive()
-    told.stopping()
+    """Readiness, reloads, the end and, where a watchdog asks for it, being alive are reported in its words."""
+    reported = ServiceManager({"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "30000000"})
+    reported.ready()
+    reported.reloading()
+    reported.alive()
+    reported.stopping()
     ready, reloading, alive, stopping = _received(manager)
     assert (ready, alive, stopping) == ("READY=1", "WATCHDOG=1", "STOPPING=1")
     first, second = reloading.splitlines()
     assert first == "RELOADING=1"
     assert second.removeprefix("MONOTONIC_USEC=").isdigit()
-    assert told.watchdog_seconds == 30
+    assert reported.watchdog_seconds == 30
 
 
-def test_after_the_end_is_told_nothing_is_ready_again(manager: socket.socket) -> None:
+def test_after_the_end_is_reported_nothing_is_ready_again(manager: socket.socket) -> None:
     """A reload that is under way when the process stops does not tell systemd that it is ready."""
-    told = ServiceManager({"NOTIFY_SOCKET": manager.getsockname()})
-    told.reloading()
-    told.stopping()
-    told.ready()
-    told.reloading()
-    told.stopping()
+    reported = ServiceManager({"NOTIFY_SOCKET": manager.getsockname()})
+    reported.reloading()
+    reported.stopping()
+    reported.ready()
+    reported.reloading()
+    reported.stopping()
     assert [message.partition("\n")[0] for message in _received(manager)] == ["RELOADING=1", "STOPPING=1"]
 
 
@@ -64,13 +64,13 @@ def test_an_abstract_address_is_understood() -> None:
 
 
 @pytest.mark.parametrize("environ", [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "5", "WATCHDOG_PID": "1"}])
-def test_nobody_is_told_that_it_is_alive_unless_someone_watches(
+def test_nobody_is_reported_that_it_is_alive_unless_someone_watches(
     environ: dict[str, str], manager: socket.socket
 ) -> None:
     """Without a watchdog, or with another process's, there are no signs of life."""
-    told = ServiceManager({"NOTIFY_SOCKET": manager.getsockname(), **environ})
-    told.alive()
-    assert told.watchdog_seconds is None
+    reported = ServiceManager({"NOTIFY_SOCKET": manager.getsockname(), **environ})
+    reported.alive()
+    assert reported.watchdog_seconds is None
     assert _received(manager) == []
 
 

@@ -174,7 +174,7 @@ async def test_switching_on_later_shows_all_tasks(series: TaskSeries, metrics: S
     assert b"/metrics/tasks" not in metrics.render(openmetrics=False)
 
 
-async def test_the_limit_holds_over_all_apps_and_is_told(series: TaskSeries, metrics: SelfMetrics) -> None:
+async def test_the_limit_holds_over_all_apps_and_is_reported(series: TaskSeries, metrics: SelfMetrics) -> None:
     """No more series than allowed are published, and how many are and are not is known; more room shows more."""
     series.configure(PerTask(enabled=True, max_series=50))
     apps = [App(series, app_id) for app_id in ("one", "two")]

@@ -141,7 +141,7 @@ def _accepted(inventory: Inventory) -> list[Change]:
 
 @pytest.mark.parametrize(("owner", "expected"), [("", STATUS.owner), ("video-team", "video-team")])
 def test_a_finding_belongs_to_the_owner_of_its_rule_or_else_of_its_app(owner: str, expected: str) -> None:
-    """As alerts have it: whoever filters by the app's owner sees what no rule's owner answers for."""
+    """As alerts have it: anyone who filters by the app's owner sees what no rule's owner answers for."""
     view = Shown(owner).view
     query = Query(owner=expected, rule="video-bitrate-agreed")
     items = msgspec.to_builtins(

@@ -21,7 +21,7 @@ _nonces = itertools.count()
 
 
 class ManualClock:
-    """A clock that moves when it is told to."""
+    """A clock that moves when it is asked to."""
 
     def __init__(self, now: float = START) -> None:
         self.time = now

@@ -56,7 +56,7 @@ def test_two_bursts_over_a_border_of_seconds(window: Window, second_burst: int) 
 
 @pytest.mark.parametrize("window", ["sliding", "fixed", "bucket"])
 def test_others_and_we_share_a_limit(window: Window) -> None:
-    """With 20 requests a second by others, 28 a second of ours are let in; whoever asks for more starves both."""
+    """With 20 requests a second by others, 28 a second of ours are let in; anyone who asks for more starves both."""
     polite = RequestQuota(50, window, others_per_second=20)
     arrivals = [place / 28 for place in range(280)]
     assert admitted(polite, arrivals) == arrivals

@@ -98,7 +98,7 @@ def test_a_header_that_must_be_signed_is_missed() -> None:
 
 
 def test_keys_are_known_or_not() -> None:
-    """An unknown key and a wrong secret are told apart."""
+    """An unknown key and a wrong secret are distinguished."""
     assert refused(signed(page_query(), account=SimulatedAccount("nobody", "", ()))) == "InvalidAccessKeyId.NotFound"
     assert refused(signed(page_query(), account=SimulatedAccount("key-id", "wrong", ()))) == "SignatureDoesNotMatch"
 

@@ -43,9 +43,9 @@ class Receiver:
 
         def find() -> Notice:
             about = [one for one in self.notices if one.receiver == receiver and labels.items() <= one.labels.items()]
-            told = [(one.receiver, one.status, one.labels["alertname"]) for one in self.notices]
-            assert about, f"{receiver} was told nothing of {labels}, but: {told}"
-            assert about[-1].status == status, f"{labels}: {about[-1].status}, not {status}; told: {told}"
+            reported = [(one.receiver, one.status, one.labels["alertname"]) for one in self.notices]
+            assert about, f"{receiver} was told nothing of {labels}, but: {reported}"
+            assert about[-1].status == status, f"{labels}: {about[-1].status}, not {status}; told: {reported}"
             return about[-1]
 
         return eventually(find, within_seconds=within_seconds)
@@ -53,7 +53,7 @@ class Receiver:
 
 @contextmanager
 def receiver() -> Iterator[Receiver]:
-    """Run a server that takes notifications; the last part of its paths says who is told."""
+    """Run a server that takes notifications; the last part of its paths says who is notified."""
 
     class Handler(BaseHTTPRequestHandler):
         """Takes one notification."""

@@ -13,7 +13,7 @@ Panel = Mapping[str, Any]
 RATE_INTERVAL = "7m"
 RANGE = "11h"
 EVERYTHING = {"__rate_interval": RATE_INTERVAL, "__range": RANGE}
-"""Lengths of time that nobody would write, so that it can be told where a variable stood."""
+"""Lengths of time that nobody would write, so that the place of a variable is seen."""
 ALL = ".+"
 _VARIABLE = re.compile(r"\$([a-z_]\w*)")
 _LABEL_VALUES = re.compile(r"label_values\((?:(?P<series>.+), )?(?P<label>\w+)\)")

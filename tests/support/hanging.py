@@ -8,7 +8,7 @@ from typing import Any
 
 @contextmanager
 def hanging_call() -> Iterator[Callable[..., Any]]:
-    """Yield a function that blocks whoever calls it until the block ends."""
+    """Yield a function that blocks anyone who calls it until the block ends."""
     over = Event()
 
     def hang(*_arguments: object, **_more: object) -> None:

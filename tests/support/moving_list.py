@@ -211,16 +211,16 @@ def task_id_of(change: Change) -> str:
 
 
 def requests_to(
-    service: ListService, told: Told, clock: Clock, *, requests_per_second: float = 1000
+    service: ListService, reported: Told, clock: Clock, *, requests_per_second: float = 1000
 ) -> AccountRequests:
     """Return the requests of an account that the service belongs to."""
     limiter = Limiter(requests_per_second, clock=clock)
-    return AccountRequests(service, limiter, clock=clock, rng=random.Random(1), events=told)  # noqa: S311 - no secret
+    return AccountRequests(service, limiter, clock=clock, rng=random.Random(1), events=reported)  # noqa: S311 - no secret
 
 
 def collector_of(
     service: ListService,
-    told: Told,
+    reported: Told,
     clock: Clock,
     *,
     largest_page: int = LARGEST_PAGE,
@@ -231,12 +231,12 @@ def collector_of(
     return Collector(
         account="account",
         app=App(id=APP),
-        requests=(requests or requests_to(service, told, clock)).of_app(APP),
+        requests=(requests or requests_to(service, reported, clock)).of_app(APP),
         rows=AppRows(APP, Interner()),
         max_tasks=max_tasks,
         intervals=INTERVALS,
         clock=clock,
-        events=told,
+        events=reported,
         largest_page=largest_page,
     )
 

@@ -102,7 +102,7 @@ class PolicyWorld:
         )
 
     def put(self, task_id: str, app: AppKey = LIVE, *, urls: Sequence[int] = (), **changes: Any) -> None:
-        """Let a task come or change; it is told with the next `collect`."""
+        """Let a task come or change; it is reported with the next `collect`."""
         self._rows += 1
         task = make_task(task_id, self._rows, configuration(**changes), urls=urls)
         fresh = Fresh(task, sent_at=float(10 * self._rows))

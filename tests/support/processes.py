@@ -150,7 +150,7 @@ def exporter(*words: str | Path) -> list[str | Path]:
 
 
 def clean_environment(home: Path) -> dict[str, str]:
-    """Return an environment without proxies, keys and settings of whoever runs the tests."""
+    """Return an environment without proxies, keys and settings of anyone who runs the tests."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -163,7 +163,7 @@ def clean_environment(home: Path) -> dict[str, str]:
 def free_port() -> int:
     """Return a port that nobody listens on, for programs that can't choose one.
 
-    It is below those that the system gives to connections and to whoever asks for any port.
+    It is below those that the system gives to connections and to anyone who asks for any port.
     """
     while True:
         port = secrets.choice(range(10_000, 30_000))

@@ -28,7 +28,7 @@ class Scene:
     ) -> None:
         self.list = MovingList(tasks)
         self.service = ListService(self.list)
-        self.told = Told()
+        self.reported = Told()
         self.clock = VirtualClock()
         self.log: list[Any] = []
         self.collector: Collector
@@ -42,12 +42,12 @@ class Scene:
         async def main() -> None:
             self.collector = collector_of(
                 self.service,
-                self.told,
+                self.reported,
                 self.clock,
                 largest_page=self._largest_page,
                 max_tasks=self._max_tasks,
                 requests=requests_to(
-                    self.service, self.told, self.clock, requests_per_second=self._requests_per_second
+                    self.service, self.reported, self.clock, requests_per_second=self._requests_per_second
                 ),
             )
             await scenario()

@@ -65,7 +65,7 @@ def test_going_on_for_ever_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(("error_seconds", "woken"), [(0.5, 10.5), (-0.5, 9.5), (-60, 5)])
-def test_timers_err_as_they_are_told(error_seconds: float, woken: float) -> None:
+def test_timers_err_as_they_are_reported(error_seconds: float, woken: float) -> None:
     """They fire late or early, but never before half of the wait."""
 
     async def scenario() -> float:

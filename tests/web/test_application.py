@@ -190,7 +190,7 @@ async def test_answers_are_counted_by_the_template_of_the_path(client: Client, v
 async def test_a_fault_inside_is_a_500_without_details(
     client: Client, view: FakeView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bug costs one answer: counted, logged with its traceback, and told without it."""
+    """A bug costs one answer: counted, logged with its traceback, and reported without it."""
 
     def fail() -> NoReturn:
         raise RuntimeError("inner detail")

@@ -162,7 +162,7 @@ async def test_idle_connections_do_not_hold_the_end_up(session: ClientSession) -
 
 
 async def test_a_client_that_reads_too_slowly_is_cut_off() -> None:
-    """Whoever asks for metrics and does not read them loses the connection, counted as gone away."""
+    """Anyone who asks for metrics and does not read them loses the connection, counted as gone away."""
     view = FakeView(chunks=[b"x" * 30_000_000])
     running = await started("127.0.0.1:0", view=view, limits=Limits(longest_scrape_seconds=0.2))
     host, port = running.addresses[0].split(":")

@@ -71,7 +71,7 @@ async def reading(time: Time) -> AsyncIterator[Readers]:
         await runner.cleanup()
 
 
-async def test_one_too_many_is_told_to_come_again() -> None:
+async def test_one_too_many_is_reported_to_come_again() -> None:
     """Beyond the limit, which all paths share, the answer is 503 with Retry-After; those under way are not touched."""
     async with reading(Time()) as readers:
         under_way = [await readers.begin("/metrics"), await readers.begin("/metrics/tasks")]

@@ -216,7 +216,7 @@ async def test_a_table_never_holds_a_formula(client: Client, view: FakeView) -> 
     assert (second["name"], second["violations.info"]) == ('a,"b\n', "0")
 
 
-async def test_a_body_that_is_too_large_is_told_as_other_errors_are(view: FakeView) -> None:
+async def test_a_body_that_is_too_large_is_reported_as_other_errors_are(view: FakeView) -> None:
     """What a limit in front of the API refuses has the form of the API's errors."""
 
     async def refuse(_request: web.Request) -> NoReturn:

@@ -28,7 +28,7 @@ def names(query: Query) -> list[str]:
 
 
 def test_a_rule_is_shown_with_all_that_is_known() -> None:
-    """A rule has its texts, where it is, its exemptions, how it is over all apps and why it can't be told."""
+    """A rule has its texts, where it is, its exemptions, how it is over all apps and why it can't be evaluated."""
     exemption = Exemption(name="load-test", tasks=("t-*",), until=date(2027, 1, 31), reason="agreed")
     shown = RuleView(
         rule(

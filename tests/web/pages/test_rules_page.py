@@ -86,7 +86,7 @@ async def test_a_stopped_rule_is_shown_as_such() -> None:
 
 
 async def test_only_web_addresses_are_linked() -> None:
-    """A runbook is followed where it is a web address, and told as text where it is not."""
+    """A runbook is followed where it is a web address, and reported as text where it is not."""
     page = await page_of(view_of_rules(), "/rules")
     assert "https://runbooks.example.com/bitrate" in page.links
     assert "javascript:alert(1)" in page.text

@@ -118,7 +118,7 @@ async def test_every_path_wants_the_password(path: str, guarded: Guarded) -> Non
 
 
 async def test_other_methods_want_it_as_well(guarded: Guarded) -> None:
-    """A method that is not allowed is told only to who may come in."""
+    """A method that is not allowed is reported only to who may come in."""
     client = await guarded.client(USERS)
     for auth, expected in ((None, 401), (RIGHT, 405)):
         async with client.post("/metrics", headers=auth) as answer:
@@ -298,7 +298,7 @@ def test_without_a_file_there_is_no_gate(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("http2", "lines"), [("true", 1), ("false", 0)])
 def test_http2_is_taken_and_said_not_to_be_spoken(http2: str, lines: int, directory: Path) -> None:
-    """Whoever asks for HTTP/2 reads once that it is HTTP/1.1."""
+    """Anyone who asks for HTTP/2 reads once that it is HTTP/1.1."""
     (directory / "web.yml").write_text(
         f"tls_server_config: {{cert_file: server.pem, key_file: server.key}}\nhttp_server_config: {{http2: {http2}}}\n"
     )
@@ -325,7 +325,7 @@ async def test_a_server_speaks_tls_and_closes_on_whoever_does_not(directory: Pat
 
 
 async def test_a_client_that_never_begins_tls_is_cut_off(directory: Path) -> None:
-    """Whoever connects and says nothing does not keep the connection."""
+    """Anyone who connects and says nothing does not keep the connection."""
     (directory / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
     gate = gate_of(directory / "web.yml", FixedClock(), health_without_auth=False)
     running = await start(

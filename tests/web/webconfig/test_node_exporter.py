@@ -130,7 +130,7 @@ AUTHORIZATIONS: Mapping[str, Mapping[str, str]] = {
 @pytest.mark.parametrize("path", ["/metrics", "/nothing-here"])
 @pytest.mark.parametrize("authorization", AUTHORIZATIONS)
 def test_answers_to_credentials_are_the_same(path: str, authorization: str, plain: Pair) -> None:
-    """Status, challenge and headers agree for whoever asks; for a path that is not there, who is refused."""
+    """Status, challenge and headers agree for anyone who asks; for a path that is not there, who is refused."""
     seen = []
     for port in plain.ports:
         answer = ask(f"http://127.0.0.1:{port}{path}", headers=AUTHORIZATIONS[authorization])

@@ -100,7 +100,7 @@ def test_certificates_may_stand_in_the_file_itself(tmp_path: Path, authority: tr
 
 
 def test_http2_counts_as_asked_for_only_in_so_many_words(tmp_path: Path) -> None:
-    """The default is not a wish of whoever wrote the file."""
+    """The default is not a wish of the one who wrote the file."""
     assert not written(tmp_path, "http_server_config: {headers: {}}\n").asks_for_http2
     assert written(tmp_path, "http_server_config: {http2: on}\n").asks_for_http2
 

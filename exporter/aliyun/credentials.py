@@ -18,7 +18,8 @@ from exporter.aliyun.errors import ApiError
 from exporter.config import credential_kinds as kinds
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
-from exporter.core.secret import KEY_PATTERN, Secret, SecretFile, file_signature, stripped
+from exporter.core.regular_file import file_signature
+from exporter.core.secret import KEY_PATTERN, Secret, SecretFile, stripped
 from exporter.core.threads import Worker
 
 FETCH_DEADLINE_SECONDS: Final = 20.0

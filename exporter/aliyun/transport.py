@@ -21,7 +21,7 @@ from exporter.aliyun.proxies import Proxy, proxy_for
 from exporter.config.mistakes import UsageError
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
-from exporter.core.secret import file_signature
+from exporter.core.regular_file import file_signature
 from exporter.core.threads import Worker
 
 THREADS: Final = 2  # for the endpoint and a proxy

@@ -1,4 +1,4 @@
-"""Files that are read as a whole: regular ones alone, since anything else may block, or never end."""
+"""Files that are read as a whole, and whether they have changed: regular ones alone, since others may never end."""
 
 import errno
 import os
@@ -46,19 +46,28 @@ def _check(path: Path, state: os.stat_result) -> None:
 
 _MOST_BYTES: Final = 4 * 1024 * 1024
 
-Look = tuple[int, int, int, int]  # changes when a file is written or replaced
-Looks = dict[Path, Look | None]  # None: the file does not exist
+Signature = tuple[int, int, int]
+Signatures = dict[Path, Signature | None]  # None: the file does not exist
+
+
+def file_signature(path: Path | None) -> Signature | None:
+    """Return what changes when a file is written or replaced; None if it is not there."""
+    try:
+        state = path.stat() if path else None
+    except (OSError, ValueError):
+        return None
+    return state and (state.st_mtime_ns, state.st_size, state.st_ino)
 
 
 class SeenFiles:
     """The files of one read, each as it was just before, so that no later write is missed."""
 
     def __init__(self) -> None:
-        self.looks: Looks = {}
+        self.looks: Signatures = {}
 
     def look_at(self, path: Path) -> None:
         """Remember the state of a file, or that it does not exist."""
-        self.looks[path] = _look(path)
+        self.looks[path] = file_signature(path)
 
     def read(self, path: Path) -> bytes:
         """Return the content of a file and remember its state; raises OSError, also if it is larger than 4 MiB."""
@@ -68,14 +77,6 @@ class SeenFiles:
             raise OSError(None, f"larger than {_MOST_BYTES >> 20} MiB")
         return content
 
-    def look_again(self) -> Looks:
+    def look_again(self) -> Signatures:
         """Return the current state of all files."""
-        return {path: _look(path) for path in self.looks}
-
-
-def _look(path: Path) -> Look | None:
-    try:
-        found = path.stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev
+        return {path: file_signature(path) for path in self.looks}

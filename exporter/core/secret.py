@@ -24,15 +24,6 @@ def stripped(text: str) -> str:
     return _AROUND.sub("", text)
 
 
-def file_signature(path: Path | None) -> tuple[int, int, int] | None:
-    """Return what changes when a file is written or replaced; None if it is not there."""
-    try:
-        state = path.stat() if path else None
-    except (OSError, ValueError):
-        return None
-    return state and (state.st_mtime_ns, state.st_size, state.st_ino)
-
-
 class Secret:
     """A text that no repr, str, format or encoder shows; equal and hashed by value."""
 

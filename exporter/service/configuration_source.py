@@ -7,7 +7,7 @@ from pathlib import Path
 
 from exporter.config.files import MOST_BYTES, digest_of, is_file
 from exporter.config.model import Config, redacted
-from exporter.core.regular_file import read_regular
+from exporter.core.regular_file import file_signature, read_regular
 from exporter.rules.rule_loader import LoadedRules, load, rule_set_of
 
 Signature = tuple[tuple[str, int, int, int], ...]
@@ -81,14 +81,8 @@ def _is_as_read(loaded: LoadedRules) -> bool:
 
 def _signature(loaded: LoadedRules) -> Signature:
     """Return what differs between two states of all files; links are followed."""
-    found = []
     names = {str(path) for path in loaded.files}
     for pattern in loaded.globs:
         names.update((pattern, *glob(pattern, recursive=True)))  # noqa: PTH207 - patterns may be absolute
-    for name in sorted(names):
-        try:
-            state = Path(name).stat()
-        except OSError:
-            continue
-        found.append((name, state.st_mtime_ns, state.st_size, state.st_ino))
-    return tuple(found)
+    found = ((name, file_signature(Path(name))) for name in sorted(names))
+    return tuple((name, *signature) for name, signature in found if signature is not None)

@@ -48,8 +48,8 @@ soak: $(VENV)/dev.stamp
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 lock: $(VENV)/dev.stamp
-	$(LOCK) pyproject.toml --output-file requirements/runtime.lock
-	$(LOCK) pyproject.toml --group dev --output-file requirements/dev.lock --constraint requirements/runtime.lock
+	$(LOCK) pyproject.toml --extra postgresql --output-file requirements/runtime.lock
+	$(LOCK) pyproject.toml --extra postgresql --group dev --output-file requirements/dev.lock --constraint requirements/runtime.lock
 	$(LOCK) --group build --output-file requirements/build.lock --constraint requirements/dev.lock
 
 clean:

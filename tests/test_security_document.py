@@ -17,10 +17,10 @@ from exporter.config.model import Collection
 from exporter.core import regular_file
 from exporter.rules import cel_language as language
 from exporter.rules import compiled_rule as compiled
-from exporter.service import daemon
+from exporter.service import daemon, recorder
 from exporter.service import on_demand as fresh_sweep
 from exporter.service import process as heartbeat
-from exporter.storage import state_file, state_keeper
+from exporter.storage import batch
 from exporter.web.connections import DEFAULT_LIMITS
 from exporter.web.webconfig import users
 
@@ -52,7 +52,7 @@ SAID = {
     "a file of the web configuration": f"{regular_file._MOST_BYTES // MIB} MiB",
     "an expression of a rule": f"{language.LONGEST_EXPRESSION} characters",
     "the message of a violation": f"{compiled.LONGEST_MESSAGE} characters",
-    "a state file, decompressed": f"{state_file.MOST_BYTES // MIB} MiB",
+    "changes of an app that wait for the database": f"{batch.MOST_WAITING}",
     "remembered changes": f"{history.NEWEST}",
     "in: until the first request of a connection is complete; a later one, from its first byte": (
         f"{IN.longest_head_seconds:g} s"
@@ -70,7 +70,8 @@ SAID = {
     "a sweep requested on a page": f"{fresh_sweep.LONGEST_SECONDS:g} s",
     "the first evaluation of all rules at the start": f"{daemon.LONGEST_JUDGING_SECONDS:g} s",
     "after SIGTERM: for responses in progress": f"{daemon.DRAIN_SECONDS:g} s",
-    "after SIGTERM: writing the state file": f"{state_keeper.LONGEST_LAST_SAVE_SECONDS:g} s",
+    "after SIGTERM: writing to the database": f"{recorder.LONGEST_LAST_WRITE_SECONDS:g} s",
+    "reading the database at the start": f"{recorder.LONGEST_LOAD_SECONDS:g} s",
     "the event loop is blocked: unhealthy": f"{daemon.STUCK_SECONDS:g} s",
     "the event loop is blocked: exit": f"{heartbeat.END_AFTER_SECONDS:g} s",
     "reading the configuration files": f"{daemon.LONGEST_READ_SECONDS:g} s",

@@ -5,7 +5,7 @@ what is gone. Only what was read without a hole changes the picture, in one sync
 replaced whole: a reader never sees half of either.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -34,15 +34,20 @@ class AcceptedBefore(Protocol):
     """What an earlier process accepted of one app."""
 
     @property
-    def sweep(self) -> Sweep:
-        """The last accepted sweep."""
+    def sweep(self) -> Sweep | None:
+        """The last accepted sweep; None: its tasks can't be read any more."""
 
     @property
     def last_update_began(self) -> float | None:
         """Wall-clock seconds."""
 
+    @property
     def entries(self) -> Iterable[Entry]:
-        """Return the tasks as an inventory keeps them."""
+        """The tasks as an inventory keeps them."""
+
+    @property
+    def first_seen(self) -> Mapping[str, float]:
+        """Unix time by TaskId, of tasks that can't be read any more."""
 
 
 class CollectorEvents(Protocol):
@@ -138,21 +143,24 @@ class Collector:
     def restore(self, saved: AcceptedBefore) -> bool:
         """Begin with what an earlier process accepted, at its true age, as the baseline of changes.
 
+        Data that is too old is withdrawn, but what has changed since is known by it.
+
         Returns:
-            False, and nothing has changed, where it is older than data may be, or comes from the future.
+            False, and only the times at which tasks were first seen are used, where it can't be read or is from the
+            future.
         """
-        age_seconds = self._clock.now() - saved.sweep.began
-        if not -REPLICA_LAG_SECONDS <= age_seconds <= self._intervals.stale_after_seconds:
-            self._log.info(
-                "saved tasks are not used: they are too old or from the future", age_seconds=round(age_seconds)
-            )
+        age_seconds = 0.0 if saved.sweep is None else self._clock.now() - saved.sweep.began
+        if saved.sweep is None or age_seconds < -REPLICA_LAG_SECONDS:
+            reason = "another version wrote them" if saved.sweep is None else "they are from the future"
+            self._log.info("saved tasks are not used", reason=reason)
+            self.inventory.remember_first_seen(saved.first_seen)
             return False
         self._standing.restored(
             saved.sweep,
             last_update_began=saved.last_update_began,
             began_at=self._clock.monotonic() - age_seconds,
         )
-        self._tell(self.inventory.restore(saved.entries()), baseline=True)
+        self._tell(self.inventory.restore(saved.entries), baseline=True)
         self._log.info("beginning with saved tasks", tasks=len(self.inventory), age_seconds=round(age_seconds))
         return True
 

@@ -1,7 +1,7 @@
 """The accepted tasks of one app, and what changes in them."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 from typing import Final
 
@@ -48,6 +48,8 @@ class Inventory:
         """When tasks were removed: rows of requests that were sent before are older than that."""
         self._expiries: deque[tuple[float, int | str]] = deque()
         self._refused: dict[str, float] = {}
+        self._first_seen: dict[str, float] = {}
+        """Of tasks that an earlier process saw, until they are seen again."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -70,6 +72,10 @@ class Inventory:
             self._put(entry)
             changes.append(Change(before=None, after=entry.task))
         return changes
+
+    def remember_first_seen(self, first_seen: Mapping[str, float]) -> None:
+        """Let tasks that come be as old as an earlier process says, in Unix time by TaskId."""
+        self._first_seen = dict(first_seen)
 
     def unseen(self, seen: set[str], *, settled_before: float) -> list[str]:
         """Return the TaskIds that are not in `seen`, of tasks as they were before a monotonic time."""
@@ -148,7 +154,8 @@ class Inventory:
             self._refused[task.task_id] = believed_from
             return None
         if entry is None:
-            self._put(Entry(task, first_seen=now, last_changed=now, sent_at=fresh.sent_at))
+            first_seen = self._first_seen.pop(task.task_id, now)
+            self._put(Entry(task, first_seen=first_seen, last_changed=now, sent_at=fresh.sent_at))
             return Change(before=None, after=task)
         if task.row_digest == entry.task.row_digest:
             return None

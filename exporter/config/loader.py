@@ -17,7 +17,7 @@ from exporter.config.validation import find, items_at, text_at, validate
 from exporter.config.value_types import Endpoint
 from exporter.config.yaml_nodes import Items, Node, Scalar
 from exporter.config.yaml_nodes import Mapping as MappingNode
-from exporter.core.regular_file import state_file_refusal
+from exporter.core.regular_file import database_refusal
 
 
 class LoadedConfig(Struct, frozen=True):
@@ -140,10 +140,10 @@ def _check(config: Config, root: Node, mistakes: Mistakes) -> None:
         if account.ca_file is not None and not is_file(account.ca_file):
             text = f"ca_file {str(account.ca_file)!r} not found, expected a PEM file"
             mistakes.add(_place(node, "ca_file"), text)
-    path = config.collection.state_file
-    if path is not None and (refusal := state_file_refusal(path)) is not None:
-        text = f"state_file {str(path)!r} would be replaced: {refusal}, expected a name of its own"
-        mistakes.add((find(root, ["collection", "state_file"]) or root).position, text)
+    path = None if config.storage is None else config.storage.sqlite_file
+    if path is not None and (refusal := database_refusal(path)) is not None:
+        text = f"database {str(path)!r} can't be used: {refusal}, expected a name of its own"
+        mistakes.add((find(root, ["storage", "url"]) or root).position, text)
     for place, text in _rates(config, nodes):
         mistakes.add(place, text)
 

@@ -6,11 +6,14 @@ written as `30s` and held in seconds; a `Secret` can also be in the file that th
 Values that come from `loader.py` or `flags.py` are checked; direct construction checks nothing.
 """
 
+import re
 from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Final, Self
 
 import yaml
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import Field, PlainSerializer, ValidationInfo, model_validator
 
 from exporter.config.credential_kinds import Credentials, DefaultChain
 from exporter.config.durations import format_duration
@@ -32,6 +35,7 @@ from exporter.config.value_types import (
     Switch,
     Whole,
 )
+from exporter.core.secret import HIDDEN, Secret, SecretFile
 from exporter.core.task import (
     AUDIO_CHANNELS,
     AUDIO_SAMPLE_RATES_HERTZ,
@@ -278,10 +282,6 @@ class Collection(Section):
         Whole,
         Field(ge=100, le=10_000_000, description="An app with more tasks is not read: `limit_exceeded`."),
     ] = 200_000
-    state_file: Annotated[
-        FileName | None,
-        Field(description="File that keeps the data over a restart, readable by its owner only. Default: none."),
-    ] = None
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
@@ -336,6 +336,60 @@ class Buckets(Section):
     users: Annotated[Bounds, Field(description="Users listed.")] = (1, 4, 16)
 
 
+DATABASE_URL: Final = r"^(sqlite:/?[^/]|postgresql\+psycopg://)"
+
+
+def _shown_url(url: Secret) -> str:
+    """Return a database's URL without what may be a password."""
+    if isinstance(url, SecretFile):
+        return HIDDEN
+    address, mark, _ = url.reveal().partition("?")
+    return re.sub("//.*@", f"//{HIDDEN}@", address) + (mark and mark + HIDDEN)
+
+
+class Storage(Section):
+    """A database of tasks, changes and violations that outlives the process. Off by default."""
+
+    url: Annotated[
+        Secret,
+        PlainSerializer(_shown_url, when_used="json"),
+        Field(
+            description=(
+                "`sqlite:PATH`, readable by its owner only, or `postgresql+psycopg://USER@HOST/DATABASE`, as SQLAlchemy"
+                " has it. Use `url_file` for a URL with a password."
+            ),
+            json_schema_extra={"pattern": DATABASE_URL},
+        ),
+    ]
+    retention_seconds: Annotated[
+        Duration,
+        Field(ge=60, description="Age at which changes and resolved violations are removed.", alias="retention"),
+    ] = 90 * 86400.0
+
+    @model_validator(mode="after")
+    def _check(self, info: ValidationInfo) -> Self:
+        """Refuse other databases, and let the path of a file be relative to the configuration."""
+        if info.context is None or isinstance(self.url, SecretFile):
+            return self
+        kind, _, rest = self.url.reveal().partition(":")
+        if not re.match(DATABASE_URL, self.url.reveal()):
+            expected = "sqlite:PATH or postgresql+psycopg://USER@HOST/DATABASE"
+            return problems([("url", f"url is another database, expected {expected}")], self)
+        if kind == "sqlite":
+            object.__setattr__(self, "url", Secret(f"sqlite:{info.context['directory'] / rest}"))
+        elif find_spec("psycopg") is None:
+            return problems([("url", "url needs psycopg, expected an installed rtcmpu-exporter[postgresql]")], self)
+        return self
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """The file of an SQLite database that the configuration names itself."""
+        if isinstance(self.url, SecretFile):
+            return None
+        kind, _, path = self.url.reveal().partition(":")
+        return Path(path) if kind == "sqlite" else None
+
+
 class PerTask(Section):
     """Per-task series on `/metrics/tasks`, off by default."""
 
@@ -367,6 +421,7 @@ class Config(Section):
     ]
     collection: Annotated[Collection, Field(description="Intervals and limits of reading the lists.")] = Collection()
     policy: Annotated[Policy, Field(description="Rules and violations.")] = Policy()
+    storage: Annotated[Storage | None, Field(description="A database that outlives the process. Default: none.")] = None
     metrics: Annotated[Metrics, Field(description="Published metrics.")] = Metrics()
 
 

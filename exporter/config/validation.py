@@ -26,6 +26,8 @@ from exporter.config.yaml_nodes import Mapping as MappingNode
 
 TAG: Final = "type"
 """The key that says which of several mappings is meant."""
+REPLACED_KEYS: Final = {"state_file": "a section of its own: storage: {url: sqlite:PATH}"}
+"""Keys that existed, and what to write today."""
 _LONGEST_SHOWN: Final = 40
 _NEAR: Final = 0.7
 """How alike a value and the one that was meant are: stricter than for keys."""
@@ -250,6 +252,8 @@ class _Report:
                 [key, key + FILE_SUFFIX] if is_secret(kind_of(field.annotation, field.metadata)) else [key]
             )
         ]
+        if name in REPLACED_KEYS:
+            return place, f"unknown key {name}, expected {REPLACED_KEYS[name]}"
         near = nearest(name, known)
         shown = f" {name}" if _is_key(name) and (near or not self._secretive) else ""
         expected = "a space after the colon" if ":" in name else near or one_of(known)

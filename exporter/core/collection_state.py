@@ -42,7 +42,7 @@ class Component(StrEnum):
     CHECK_SUMS = "check_sums"
     PUBLISH = "publish"
     PUBLISH_TASKS = "publish_tasks"
-    SAVE_STATE = "save_state"
+    STORAGE = "storage"
     WATCH_FILES = "watch_files"
     WATCH_WEB_FILES = "watch_web_files"
     RELOAD = "reload"

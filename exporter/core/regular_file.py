@@ -6,8 +6,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
-STATE_FILE_MARK: Final = b"rtcmpu-state"
-"""What a state file begins with."""
+SQLITE_MARK: Final = b"SQLite format 3\0"
+"""What a database of SQLite begins with."""
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
@@ -23,18 +23,18 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
         return file.read(most_bytes)
 
 
-def state_file_refusal(path: Path) -> str | None:
-    """Return why a file must not be replaced by a state file; None: it is one, or empty, or not there.
+def database_refusal(path: Path) -> str | None:
+    """Return why a file can't be a database of SQLite; None: it is one, perhaps a damaged one, or not there.
 
-    One that this user can't read is taken for a state file.
+    A file that this user can't read is not refused. A beginning of zeros is what a power failure may leave.
     """
     try:
-        begin = read_regular(path, len(STATE_FILE_MARK))
+        begin = read_regular(path, len(SQLITE_MARK))
     except (FileNotFoundError, PermissionError):
         return None
     except OSError as error:
         return error.strerror or type(error).__name__
-    return None if begin in {b"", STATE_FILE_MARK} else "it is no state file of this program"
+    return None if not begin.strip(b"\0") or begin == SQLITE_MARK else "it is no SQLite database"
 
 
 def _check(path: Path, state: os.stat_result) -> None:

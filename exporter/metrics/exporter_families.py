@@ -125,6 +125,23 @@ SERIES_OMITTED: Final = _about_exporter(
 EVENT_LOOP_LAG: Final = _about_exporter(
     "event_loop_lag_seconds", "gauge", "Longest event loop delay within the last 60 seconds, in seconds."
 )
+STORAGE_UP: Final = _about_exporter(
+    "storage_up",
+    "gauge",
+    "1 if the database could be used at the last attempt, else 0; absent without `storage`.",
+    note="While it is 0, collection goes on and what is new waits in memory.",
+)
+STORAGE_WRITE_LAG: Final = _about_exporter(
+    "storage_write_lag_seconds", "gauge", "Age of the oldest reading that is not in the database yet, in seconds."
+)
+STORAGE_SIZE: Final = _about_exporter(
+    "storage_size_bytes", "gauge", "Size of the database on its disk, indexes and write-ahead log included, in bytes."
+)
+STORAGE_CHANGES_LOST: Final = _about_exporter(
+    "storage_changes_lost_total",
+    "counter",
+    "Changes of tasks that were not written to the database because too many waited for it, since the start.",
+)
 INTERNAL_ERRORS: Final = _about_exporter(
     "internal_errors_total",
     "counter",
@@ -162,6 +179,10 @@ EXPORTER_FAMILIES: Final = (
     SERIES,
     SERIES_OMITTED,
     EVENT_LOOP_LAG,
+    STORAGE_UP,
+    STORAGE_WRITE_LAG,
+    STORAGE_SIZE,
+    STORAGE_CHANGES_LOST,
     INTERNAL_ERRORS,
     HTTP_REQUESTS,
     LOG_MESSAGES,

@@ -14,6 +14,7 @@ from exporter.metrics.labels import FAILURES, LEVEL, OUTCOMES, PART, PRIORITY, S
 from exporter.metrics.policy_families import RuleTables
 from exporter.metrics.text import layout, render_metrics, sections
 from exporter.rules.rule import Rule
+from exporter.storage.writer import Writer
 
 REQUEST_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 WAIT_SECONDS: Final = (0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -157,6 +158,10 @@ class SelfMetrics:
         self._series = Table(families.SERIES)
         self._series_omitted = Table(families.SERIES_OMITTED)
         self.event_loop_lag = Table(families.EVENT_LOOP_LAG)
+        self._storage_up = Table(families.STORAGE_UP)
+        self._storage_lag = Table(families.STORAGE_WRITE_LAG)
+        self._storage_size = Table(families.STORAGE_SIZE)
+        self._storage_lost = Table(families.STORAGE_CHANGES_LOST)
         self._internal_errors = Table(families.INTERNAL_ERRORS)
         self._http_requests = Table(families.HTTP_REQUESTS)
         self._log_messages = Table(families.LOG_MESSAGES)
@@ -173,6 +178,10 @@ class SelfMetrics:
             self._series,
             self._series_omitted,
             self.event_loop_lag,
+            self._storage_up,
+            self._storage_lag,
+            self._storage_size,
+            self._storage_lost,
             self._internal_errors,
             self._http_requests,
             self._log_messages,
@@ -230,6 +239,18 @@ class SelfMetrics:
     def sweep_skipped(self, account: str, app_id: str, reason: str) -> None:
         """Count a sweep that was due and did not start; `reason` is a value of the label."""
         self._accounts.skipped.count(account, app_id, reason)
+
+    def storage(self, writer: Writer | None) -> None:
+        """Publish the state of the database; nothing without one."""
+        if writer is None:
+            for table in (self._storage_up, self._storage_lag, self._storage_size, self._storage_lost):
+                table.forget()
+            return
+        self._storage_up.set(int(writer.up))
+        self._storage_lag.set(writer.lag_seconds)
+        self._storage_lost.set(writer.changes_lost)
+        if writer.size_bytes:
+            self._storage_size.set(writer.size_bytes)
 
     def rendered(self, path: str, *, seconds: float, series: int) -> None:
         """Publish how long a rendering took and how many series there are on its path."""

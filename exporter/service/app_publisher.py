@@ -17,6 +17,7 @@ from exporter.core.task import Configuration
 from exporter.core.threads import Worker
 from exporter.metrics.aggregates import Aggregates, AppReport
 from exporter.rules.engine import PolicyEngine
+from exporter.service.recorder import Recorder
 from exporter.service.supervisor import Supervisor
 from exporter.service.task_publisher import TaskSeries
 
@@ -33,6 +34,7 @@ class Picture:
         history: Where changes after the baseline are remembered.
         policy: What is expected of the tasks.
         task_series: Where single tasks are published; None: nowhere.
+        recorder: Where readings are written; None: nowhere.
         supervisor: Runs comparisons.
         worker: Where sums are recomputed.
     """
@@ -45,6 +47,7 @@ class Picture:
         policy: PolicyEngine,
         task_series: TaskSeries | None = None,
         *,
+        recorder: Recorder | None = None,
         supervisor: Supervisor,
         worker: Worker,
     ) -> None:
@@ -53,6 +56,7 @@ class Picture:
         self._history = history
         self._policy = policy
         self._task_series = task_series
+        self._recorder = recorder
         self._supervisor = supervisor
         self._worker = worker
         self._counts = ChangeCounts()
@@ -141,6 +145,8 @@ class Picture:
         self._policy.collected(
             (status.account, status.app_id), changes, baseline=baseline, available=status.data_available
         )
+        if self._recorder is not None:
+            self._recorder.collected(self._shown, changes, baseline=baseline)
 
     def _follow_tasks(self, changes: Sequence[Change]) -> None:
         if self._task_series is not None:

@@ -32,11 +32,11 @@ from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.monitor import AppKey, Monitor
 from exporter.service.on_demand import FreshSweeps
 from exporter.service.process import Heartbeat, NullWatchdog, Watchdog
+from exporter.service.recorder import Recorder
 from exporter.service.systemd import ServiceManager
 from exporter.service.task_publisher import TaskSeries
 from exporter.service.views import PolicyView, TaskViews
 from exporter.service.violation_log import FindingLog
-from exporter.storage.state_keeper import StateKeeper
 from exporter.web import http_server
 from exporter.web.application import application
 from exporter.web.request_origin import KnownHosts
@@ -110,14 +110,22 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._task_series = TaskSeries(metrics)
         self._finding_log = FindingLog(clock)
+        self._recorder = Recorder(
+            self._finding_log,
+            app=lambda key: self._monitor.recorded(key),  # noqa: PLW0108 - it is made below
+            apps=lambda: list(self._monitor.apps),
+            failed=lambda error: self._monitor.supervisor.failed(Component.STORAGE, error),
+            clock=clock,
+        )
         self._monitor = Monitor(
             self._exposition,
             metrics,
             clock=clock,
             rng=rng,
             changed=self._changed.set,
-            finding_events=self._finding_log,
+            finding_events=self._recorder,
             task_series=self._task_series,
+            recorder=self._recorder,
         )
         self._rule_set = RuleSet.empty()
         self._policy_view = PolicyView(
@@ -133,12 +141,6 @@ class Daemon:
             lambda: self._monitor.config.collection.max_tasks_per_app,
             self._monitor.supervisor,
             clock,
-        )
-        self._state_keeper = StateKeeper(
-            lambda: [app.collector for app in self._monitor.apps.values()],
-            endpoint=self._monitor.endpoint_of,
-            findings=self._monitor.findings_to_save,
-            clock=clock,
         )
         self._heartbeat = Heartbeat(clock)
         self._watchdog = watchdog or NullWatchdog()
@@ -217,7 +219,6 @@ class Daemon:
                     (Component.WATCH_FILES, self._follow_files),
                     (Component.WATCH_WEB_FILES, self._follow_web_files),
                     (Component.RULES, self._monitor.policy.run),
-                    (Component.SAVE_STATE, self._state_keeper.run),
                 ):
                     group.create_task(self._monitor.supervisor.keep_running(part, chore))
         finally:
@@ -226,7 +227,7 @@ class Daemon:
                 await self._fresh_sweeps.close()
                 await self._monitor.close()
             if running is not None:
-                await asyncio.gather(self._save_at_stop(), running.close(DRAIN_SECONDS))
+                await asyncio.gather(self._close_storage(), running.close(DRAIN_SECONDS))
 
     async def wait_until_listening(self, running: asyncio.Task[None]) -> None:
         """Return when `run`, which runs as a task, serves; raises what it raises before."""
@@ -256,6 +257,10 @@ class Daemon:
             self._service_manager.reloading()
             try:
                 await self._take(await self._read(self._source.load))
+                with self._monitor.supervisor.guarded(Component.STORAGE):
+                    await self._recorder.use(self._monitor.config.storage)
+                    for key in self._monitor.apps:
+                        self._recorder.reconcile(key)
             except (ConfigError, UsageError) as error:
                 self._metrics.config_rejected()
                 for line in str(error).splitlines():
@@ -351,11 +356,10 @@ class Daemon:
         return {key: app.collector for key, app in self._monitor.apps.items()}
 
     async def _take(self, loaded: LoadedRules) -> None:
-        """Switch to another configuration in one step: pages and the state file see the one before, or all of it."""
+        """Switch to another configuration in one step: pages see the one before, or all of it."""
         shown_config = redacted(loaded.config)
         await self._monitor.apply(loaded.config, loaded.rule_set)  # it waits for nothing unless it fails
         self._rule_set = loaded.rule_set
-        self._state_keeper.path = loaded.config.collection.state_file
         self._shown_config = shown_config
         with self._monitor.supervisor.guarded(Component.RELOAD):
             await self._publish()
@@ -378,13 +382,13 @@ class Daemon:
 
     async def _begin_with_saved(self) -> None:
         """Begin with what an earlier process knew; a bug in that is no reason not to start."""
-        with self._monitor.supervisor.guarded(Component.SAVE_STATE):
-            self._monitor.restore(await self._state_keeper.load())
+        with self._monitor.supervisor.guarded(Component.STORAGE):
+            self._monitor.restore(await self._recorder.use(self._monitor.config.storage))
             await self._judge_restored()
 
-    async def _save_at_stop(self) -> None:
-        with self._monitor.supervisor.guarded(Component.SAVE_STATE):
-            await self._state_keeper.save_at_stop()
+    async def _close_storage(self) -> None:
+        with self._monitor.supervisor.guarded(Component.STORAGE):
+            await self._recorder.close()
 
     async def _judge_restored(self) -> None:
         """Judge the tasks of an earlier process before anyone looks, unless there are very many."""
@@ -421,6 +425,7 @@ class Daemon:
             self._service_manager.alive()
             self._monitor.look_at_clock()
             self._finding_log.flush()
+            self._metrics.storage(self._recorder.writer)
             beats += 1
             if beats % BUDGET_LOOK_BEATS == 0:
                 self._monitor.look_at_budget()

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import structlog
 from msgspec import Struct
@@ -29,10 +29,11 @@ from exporter.rules.finding_events import FindingEvents, SavedFindings
 from exporter.rules.rule_set import RuleSet
 from exporter.service.accounts import Accesses, OpenSession
 from exporter.service.app_publisher import Picture
+from exporter.service.recorder import RecordedApp, Recorder
 from exporter.service.supervisor import Supervisor
 from exporter.service.task_publisher import TaskSeries
 from exporter.service.views import budgets
-from exporter.storage.state_file import Findings, SavedApp
+from exporter.storage.batch import SavedApp
 from exporter.web.view import BudgetView
 
 AppKey = tuple[str, str]
@@ -57,6 +58,7 @@ class Monitor:
         changed: Called when there is something new to publish.
         finding_events: Receives violations that open and end.
         task_series: Where single tasks are published; None: nowhere.
+        recorder: Where readings are written; None: nowhere.
         open_session: Opens what carries requests.
     """
 
@@ -70,6 +72,7 @@ class Monitor:
         changed: Callable[[], None],
         finding_events: FindingEvents,
         task_series: TaskSeries | None = None,
+        recorder: Recorder | None = None,
         open_session: OpenSession = open_session,
     ) -> None:
         self._exposition = exposition
@@ -77,6 +80,7 @@ class Monitor:
         self._clock = clock
         self._changed = changed
         self._task_series = task_series
+        self._recorder = recorder
         self.supervisor = Supervisor(metrics.internal_error, clock)
         """What everything runs under."""
         self._schedule = Schedule(
@@ -140,14 +144,21 @@ class Monitor:
                     endpoint=app.endpoint,
                 )
                 continue
-            with self.supervisor.guarded(Component.SAVE_STATE, key):
-                self.policy.restore(key, (SavedFindings(*finding) for finding in app.findings().items()))
-                self._apps[key].collector.restore(app)
+            with self.supervisor.guarded(Component.STORAGE, key):
+                self.policy.restore(key, (SavedFindings(*finding) for finding in app.violations.items()))
+                with nullcontext() if self._recorder is None else self._recorder.restoring(app):
+                    self._apps[key].collector.restore(app)
 
-    def findings_to_save(self, account: str, app_id: str) -> Findings:
-        """Return what `restore` should find in an app's `SavedApp`."""
-        saved = self.policy.saved((account, app_id))
-        return {findings.rule_version: dict(findings.since) for findings in saved}
+    def recorded(self, key: AppKey) -> RecordedApp | None:
+        """Return what is written about an app; None: it is not configured."""
+        app = self._apps.get(key)
+        if app is None:
+            return None
+        return RecordedApp(
+            app.collector,
+            self.endpoint_of(key[0]),
+            lambda: {findings.rule_version: dict(findings.since) for findings in self.policy.saved(key)},
+        )
 
     def start(self) -> None:
         """Begin to collect on schedule."""
@@ -259,6 +270,7 @@ class Monitor:
             self.history,
             self.policy,
             self._task_series,
+            recorder=self._recorder,
             supervisor=self.supervisor,
             worker=self._check_sums,
         )

@@ -1,1 +1,1 @@
-"""What outlives the process."""
+"""What outlives the process: tasks, changes and violations in SQLite or PostgreSQL."""

@@ -480,6 +480,25 @@ CASES: Final = (
         },
     ),
     Case(
+        about="A database that can't be written for five minutes is reported.",
+        alert="RtcmpuStorageFailing",
+        summary="The exporter can't write to its database.",
+        world=healthy(MINUTES) | {series("rtcmpu_exporter_storage_up"): [1] * 10 + [0] * 35},
+        fires={
+            "14m": [],
+            "15m": [
+                Firing(
+                    labels={"job": "rtcmpu", "instance": "one", "severity": "warning"},
+                    description=(
+                        "The exporter one can't write to its database, or not fast enough. Collection goes "
+                        "on; what is new waits in memory and is lost in a restart. The exporter's log has the reason."
+                    ),
+                    dashboard="rtcmpu-exporter",
+                )
+            ],
+        },
+    ),
+    Case(
         about="Scrapes that take long for half an hour are reported.",
         alert="RtcmpuScrapeSlow",
         summary="Scrapes of the exporter are slow.",

@@ -162,7 +162,7 @@ CASES: Final = (
         {"20m": FIRES, "21m": FIRES, "22m": FIRES, "30m": FIRES},
     ),
     case(
-        "A restart without a state file is bridged until the first sweep.",
+        "A restart without a database is bridged until the first sweep.",
         withdrawn(restarting(violated(), after=20, minutes=2), after=22, minutes=5)
         | {name: away(samples, after=20, steps=7) for name, samples in about_tasks(violated()).items()},
         {"20m": FIRES, "21m": FIRES, "22m": FIRES, "26m": FIRES, "27m": FIRES, "40m": FIRES},

@@ -20,7 +20,7 @@ from exporter.config.credential_kinds import (
 from exporter.config.files import MOST_BYTES
 from exporter.config.loader import LoadedConfig, load
 from exporter.config.mistakes import MOST_MISTAKES, ConfigError
-from exporter.config.model import Account, App, Collection, Config, Expect, Policy, Quota, Range, RuleSwitch
+from exporter.config.model import Account, App, Collection, Config, Expect, Policy, Quota, Range, RuleSwitch, Storage
 from exporter.core.secret import Secret, SecretFile
 from tests.support.examples import examples
 
@@ -81,8 +81,9 @@ def test_every_key_is_heeded() -> None:
         stale_after_seconds=3600,
         request_timeout_seconds=5,
         max_tasks_per_app=100_000,
-        state_file=GOOD / "state/rtcmpu.state",
     )
+    database = Secret(f"sqlite:{GOOD / 'state/rtcmpu.db'}")
+    assert loaded.config.storage == Storage(url=database, retention_seconds=30 * 86400)
     assert loaded.config.policy == Policy(
         default_rules=False,
         rule_files=("rules/*.yml",),

@@ -67,7 +67,7 @@ def test_the_full_example_changes_every_value() -> None:
     full = chart().merge_values(ci_values("full"))
     untouched = {path for path, value in leaves(chart().values) if get(full, path) == value}
     assert untouched == {
-        "config.collection.state_file",
+        "config.storage.url",
         "existingSecret",  # they and the next ones: examples of their own
         "credentials.rrsaRoleName",
         "webConfig.existingSecret",

@@ -189,13 +189,13 @@ def test_a_changed_configuration_starts_a_new_pod() -> None:
     assert checksum({"restartOnConfigChange": False}) is None
 
 
-def test_the_state_file_is_on_the_volume() -> None:
+def test_the_database_is_on_the_volume() -> None:
     """What the chart configures is where it may write, for as long as the volume lives."""
     found = rendered({"persistence": {"enabled": True, "storageClassName": "fast"}})
     (config,) = of_kind(found, "ConfigMap")
-    state_file = yaml.safe_load(config["data"]["rtcmpu.yml"])["collection"]["state_file"]
+    database = yaml.safe_load(config["data"]["rtcmpu.yml"])["storage"]["url"].removeprefix("sqlite:")
     (mount,) = [mount for mount in exporter_of(found)["volumeMounts"] if mount["name"] == "state"]
-    assert str(Path(state_file).parent) == mount["mountPath"]
+    assert str(Path(database).parent) == mount["mountPath"]
     (volume,) = [volume for volume in pod_of(found)["volumes"] if volume["name"] == "state"]
     claim = one(found, "PersistentVolumeClaim")
     assert volume["persistentVolumeClaim"] == {"claimName": claim["metadata"]["name"]}

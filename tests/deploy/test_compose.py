@@ -148,8 +148,8 @@ def test_the_exporter_reads_what_the_simulated_service_has() -> None:
             (app.id, app.name, app.owner, app.quota_single, app.quota_mixed) for app in demo.apps
         ]
     (state,) = [mount.target for mount in mounts("exporter") if mount.source == "exporter"]
-    assert config.collection.state_file is not None
-    assert config.collection.state_file.parent == Path(state)
+    assert config.storage is not None
+    assert config.storage.sqlite_file == Path(state) / "rtcmpu.db"
 
 
 def test_prometheus_accepts_what_is_mounted(tmp_path: Path) -> None:

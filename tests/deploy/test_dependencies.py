@@ -7,6 +7,7 @@ import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
+from itertools import chain
 
 import pytest
 
@@ -43,7 +44,8 @@ def test_every_dependency_is_locked() -> None:
     dev = {package.name: package.version for package in locked("dev.lock")}
     build = {package.name: package.version for package in locked("build.lock")}
     groups = PROJECT["dependency-groups"]
-    assert {_name(requirement) for requirement in PROJECT["project"]["dependencies"]} <= runtime.keys()
+    named = [*PROJECT["project"]["dependencies"], *chain(*PROJECT["project"]["optional-dependencies"].values())]
+    assert {_name(requirement) for requirement in named} <= runtime.keys()
     assert {_name(requirement) for requirement in groups["dev"]} <= dev.keys()
     assert {_name(requirement) for requirement in groups["build"]} <= build.keys()
     assert runtime.items() <= dev.items()

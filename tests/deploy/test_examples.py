@@ -102,9 +102,9 @@ def test_a_file_of_apps_is_read_with_the_file_that_names_it(name: str, reader: s
 
 
 def test_the_complete_example_has_every_section() -> None:
-    """All four are there, with files of apps and of rules, and two kinds of credentials."""
+    """All five are there, with files of apps and of rules, and two kinds of credentials."""
     example = yaml.safe_load((DEPLOY / "examples" / "rtcmpu.yml").read_text())
-    assert list(example) == ["accounts", "collection", "policy", "metrics"]
+    assert list(example) == ["accounts", "collection", "policy", "storage", "metrics"]
     assert len({account["credentials"].get("type", "access_key") for account in example["accounts"]}) > 1
     assert example["accounts"][0]["app_files"]
     assert example["policy"]["rule_files"]

@@ -53,7 +53,7 @@ def built(request: pytest.FixtureRequest, kubectl: str) -> Sequence[Manifest]:
 @pytest.mark.parametrize("directory", DIRECTORIES)
 def test_its_configuration_has_no_mistake(directory: str) -> None:
     """The program accepts the file as it is, also where there is no kubectl."""
-    assert load(KUSTOMIZE / directory / "rtcmpu.yml", {}).config.collection.state_file is not None
+    assert load(KUSTOMIZE / directory / "rtcmpu.yml", {}).config.storage is not None
 
 
 def test_every_object_is_valid(built: Sequence[Manifest]) -> None:

@@ -55,7 +55,8 @@ def _objects(endpoint: str) -> list[Manifest]:
     (account,) = values["config"]["accounts"]
     account |= {"endpoint": endpoint, "apps": [{"id": "app-1"}]}
     account["credentials"] = {"access_key_id": ACCESS_KEY_ID, "access_key_secret": ACCESS_KEY_SECRET}
-    values["config"]["collection"] = {"state_file": None, "interval": "200ms", "sweep_interval": "1s"}
+    values["config"]["collection"] = {"interval": "200ms", "sweep_interval": "1s"}
+    values["config"]["storage"] = None
     return list(objects_of(values))
 
 

@@ -98,7 +98,7 @@ def test_credential_and_state_are_where_the_configuration_looks() -> None:
     text = CONFIGURATION.read_text()
     assert f"access_key_secret_file: ${{CREDENTIALS_DIRECTORY}}/{name} " in text
     assert path == f"/etc/rtcmpu-exporter/{name}"
-    assert f"state_file: /var/lib/{setting(SERVICE, 'StateDirectory')}/" in text
+    assert f"url: sqlite:/var/lib/{setting(SERVICE, 'StateDirectory')}/" in text
 
 
 def test_the_readme_installs_every_file() -> None:

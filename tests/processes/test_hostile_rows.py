@@ -15,7 +15,7 @@ from aiohttp import web
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
-from exporter.storage import state_file
+from exporter.storage.database import Database
 from tests.support.configurations import account, write_configuration
 from tests.support.fake_service import serving
 from tests.support.hostile import HOSTILE, MARK, PRODUCT, Elements, escape_codes, hostile_rows, page_of
@@ -36,7 +36,8 @@ rules:
     message: '"it is " + task_id + " in " + channel_id'
 """
 REST = (
-    "collection: {interval: 300ms, sweep_interval: 1s, stale_after: 60s, state_file: state}\n"
+    "collection: {interval: 300ms, sweep_interval: 1s, stale_after: 60s}\n"
+    "storage: {url: 'sqlite:state'}\n"
     "policy: {rule_files: [rules.yml]}\n"
     "metrics: {per_task: {enabled: true}}\n"
 )
@@ -71,7 +72,7 @@ async def hostile_service() -> AsyncIterator[str]:
 
 
 async def test_hostile_rows_stay_text_in_every_output(programs: Programs) -> None:
-    """Logs, metrics, pages, JSON, tables, SARIF, JUnit and the state file of rows whose every field is hostile."""
+    """Logs, metrics, pages, JSON, tables, SARIF, JUnit and the database of rows whose every field is hostile."""
     async with hostile_service() as endpoint:
         (programs.directory / "rules.yml").write_text(RULES)
         config = write_configuration(programs.directory, account(endpoint, [APP]), rest=REST)
@@ -110,8 +111,10 @@ def _outputs(programs: Programs, config: Path) -> Outputs:
         for output in formats:
             done = programs.run_exporter(command, f"--config.file={config}", f"--output={output}")
             outputs[f"{_kind_of(output)} {command} {output}"] = _told(done)
-    (saved,) = state_file.read(programs.directory / "state") or []
-    outputs["state"] = "\n".join(task.task_id for task in saved.tasks)
+    database = Database(f"sqlite:{programs.directory / 'state'}")
+    (saved,) = database.load()
+    database.close()
+    outputs["state"] = "\n".join(entry.task.task_id for entry in saved.entries)
     return outputs
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter import __version__
-from tests.support.configurations import account, write_configuration
+from tests.support.configurations import QUICK, account, write_configuration
 from tests.support.http import ask
 from tests.support.processes import Programs, Running, eventually, exporter, free_port
 from tests.support.tools import needed_tool
@@ -171,7 +171,7 @@ def test_the_daemon_works_as_confined_as_its_unit_has_it(programs: Programs) -> 
     config = write_configuration(
         programs.directory,
         account(simulator),
-        rest="collection: {interval: 200ms, sweep_interval: 1s, stale_after: 60s, state_file: state/rtcmpu.state}\n",
+        rest=f"{QUICK}storage: {{url: 'sqlite:state/rtcmpu.db'}}\n",
     )
     port = free_port()
     daemon = programs.start(
@@ -190,4 +190,4 @@ def test_the_daemon_works_as_confined_as_its_unit_has_it(programs: Programs) -> 
     daemon.send(signal.SIGTERM)
     ended = daemon.ended(within_seconds=5)
     assert (ended.code, "level=error" in ended.err) == (0, False), ended.err
-    assert (programs.directory / "state" / "rtcmpu.state").stat().st_size > 0
+    assert (programs.directory / "state" / "rtcmpu.db").stat().st_size > 0

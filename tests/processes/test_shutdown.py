@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.storage import state_file
+from exporter.storage.database import Database
 from tests.support.configurations import QUICK, account, write_configuration
 from tests.support.http import ask
 from tests.support.processes import Programs, Running, eventually
@@ -24,7 +24,7 @@ def _serving(programs: Programs) -> tuple[Running, str, Path]:
     """Start a daemon that has much to say, and knows it."""
     _, simulator = programs.start_simulator("--apps=1", f"--tasks={TASKS}", "--churn=0")
     state = programs.directory / "state"
-    rest = QUICK.replace("{", f"{{state_file: {state}, ") + "metrics: {per_task: {enabled: true}}\n"
+    rest = f"{QUICK}storage: {{url: 'sqlite:{state}'}}\nmetrics: {{per_task: {{enabled: true}}}}\n"
     daemon, url = programs.start_daemon(write_configuration(programs.directory, account(simulator), rest=rest))
 
     def has_all() -> None:
@@ -63,8 +63,10 @@ def test_an_answer_that_is_being_read_is_read_to_its_end(programs: Programs) -> 
             ask(f"{url}/-/ready", seconds=1)
         assert _rest(client) > LEAST_BYTES
     assert daemon.ended(within_seconds=STOPS_WITHIN_SECONDS).code == 0
-    (saved,) = state_file.decode(state.read_bytes())
-    assert len(saved.tasks) == TASKS
+    database = Database(f"sqlite:{state}")
+    (saved,) = database.load()
+    database.close()
+    assert len(saved.entries) == TASKS
 
 
 def test_a_client_that_does_not_read_keeps_it_for_seconds_alone(programs: Programs) -> None:

@@ -15,14 +15,15 @@ import structlog
 
 from exporter.config.credential_kinds import EcsRamRole
 from exporter.config.mistakes import ConfigError, Mistake, Position
-from exporter.config.model import Collection, Config
+from exporter.config.model import Config, Storage
+from exporter.core.secret import Secret
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import LoadedRules
 from exporter.rules.rule_set import RuleSet
 from exporter.service import daemon
 from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.daemon import LONGEST_START_SECONDS, STUCK_SECONDS, Daemon, Options
-from exporter.storage import state_file
+from exporter.storage.database import Database
 from tests.support.certificates import HASH, PASSWORD
 from tests.support.hanging import hanging_call
 from tests.support.http import Answer, ask, basic_auth
@@ -106,6 +107,10 @@ def _mistaken() -> ConfigError:
     """Return the error of a file with two mistakes."""
     places = (Position(0, "rtcmpu.yml", 1, 2), Position(0, "rtcmpu.yml", 3, 4))
     return ConfigError([Mistake(place, f"unknown key {key}") for place, key in zip(places, "ab", strict=True)])
+
+
+def _storage(directory: Path) -> Storage:
+    return Storage(url=Secret(f"sqlite:{directory / 'rtcmpu.db'}"))
 
 
 async def test_it_is_ready_when_every_app_has_finished_an_attempt(simulator: Simulated) -> None:
@@ -260,12 +265,13 @@ async def test_it_can_be_stopped_while_it_starts(tmp_path: Path) -> None:
     """A configuration or a state that a file system never gives keeps neither a stop nor the next start waiting."""
     with hanging_call() as hang:
         for thread, where in (
-            ("state file", "exporter.storage.state_keeper.state_file.read"),
+            ("write database", "exporter.storage.database.Database.load"),
             ("read configuration", "tests.service.test_daemon.Started._load"),
         ):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(where, hang)
-                one = Started(Config(accounts=(), collection=Collection(state_file=tmp_path / "state")))
+                patch.setattr("exporter.service.recorder.LONGEST_LAST_WRITE_SECONDS", 0.1)
+                one = Started(Config(accounts=(), storage=_storage(tmp_path)))
                 await until(partial(_threads, thread))
                 assert not one.running.done()
                 one.daemon.stop()
@@ -287,28 +293,54 @@ async def test_a_file_system_that_does_not_answer_stops_no_reload_for_ever(
         assert await one.daemon.reload() is None
 
 
-async def test_a_stop_saves_what_changed_since_the_last_sweep(simulator: Simulated, tmp_path: Path) -> None:
-    """Changes that updates brought are in the file after a clean stop."""
-    path = tmp_path / "state"
-    seldom = Collection(interval_seconds=0.1, sweep_interval_seconds=600, stale_after_seconds=1200, state_file=path)
-    async with started(config(simulator.account("app-1"), collection=seldom)) as one:
+async def test_changes_are_in_the_database(simulator: Simulated, tmp_path: Path) -> None:
+    """Tasks and changes are written, and the exporter says how the database is; a reload can move to another one."""
+    storage = _storage(tmp_path)
+    first = config(simulator.account("app-1")).changed(storage=storage)
+    async with started(first) as one:
         await one.until_data_of("app-1")
-        await one.daemon._state_keeper.save()
         simulator.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
         await one.until_sample(1, "rtcmpu_task_changes_total", change="added")
-    (saved,) = state_file.read(path) or []
-    assert "new" in [task.task_id for task in saved.tasks]
+
+        async def is_written() -> bool:
+            text = await one.metrics()
+            up, lag, size = (
+                sample(text, f"rtcmpu_exporter_storage_{name}") for name in ("up", "write_lag_seconds", "size_bytes")
+            )
+            return (up, lag) == (1, 0) and (size or 0) > 0
+
+        await until(is_written)
+        one.next = first.changed(storage=_storage(tmp_path / "other"))
+        assert await one.daemon.reload() is None
+    for directory in (tmp_path, tmp_path / "other"):
+        database = Database(_storage(directory).url.reveal())
+        (saved,) = database.load()
+        database.close()
+        assert "new" in [entry.task.task_id for entry in saved.entries]
+
+
+async def test_a_database_that_is_away_stops_nothing(simulator: Simulated, tmp_path: Path) -> None:
+    """The start goes on, data is collected and published, and the exporter says that the database is not there."""
+    (tmp_path / "state").write_text("a file where a directory is expected")
+    async with started(config(simulator.account("app-1")).changed(storage=_storage(tmp_path / "state"))) as one:
+        await one.until_data_of("app-1")
+
+        async def is_said() -> bool:
+            text = await one.metrics()
+            lag = sample(text, "rtcmpu_exporter_storage_write_lag_seconds")
+            return sample(text, "rtcmpu_exporter_storage_up") == 0 and (lag or 0) > 0
+
+        await until(is_said)
 
 
 async def test_the_state_of_another_service_is_not_used(tmp_path: Path) -> None:
     """After a move to another endpoint nothing is shown before the first sweep, and nothing counts as changed."""
-    path = tmp_path / "state"
-    collection = Collection(interval_seconds=0.2, sweep_interval_seconds=1, stale_after_seconds=60, state_file=path)
+    storage = _storage(tmp_path)
     async with simulated(tasks=10) as before, simulated(tasks=5, faults=["internal_error"]) as after:
-        async with started(config(before.account("app-1"), collection=collection)) as one:
+        async with started(config(before.account("app-1")).changed(storage=storage)) as one:
             await one.until_data_of("app-1")
         with structlog.testing.capture_logs() as logs:
-            async with started(config(after.account("app-1"), collection=collection)) as one:
+            async with started(config(after.account("app-1")).changed(storage=storage)) as one:
                 assert app_ids(await one.metrics(), "rtcmpu_tasks") == set()
                 after.service.faults.clear()
                 await one.until_data_of("app-1")

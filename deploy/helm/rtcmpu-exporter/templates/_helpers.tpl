@@ -80,6 +80,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
     {{- if regexMatch "[@?]" (toString $address) }}{{ $found = true }}{{ end }}
   {{- end }}
 {{- end }}
+{{- if regexMatch "//[^/]*:[^/]*@|password=" (dig "storage" "url" "" .Values.config | toString) }}{{ $found = true }}{{ end }}
 {{- if $found }}yes{{ end }}
 {{- end }}
 

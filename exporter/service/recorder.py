@@ -1,0 +1,205 @@
+"""From readings and findings to batches for the database: one for each app and step of the event loop."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from msgspec import Struct
+
+from exporter.collector.collector import Collector
+from exporter.collector.inventory import Change
+from exporter.config.model import Storage
+from exporter.core.clock import Clock
+from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, Resolution
+from exporter.storage.batch import Batch, NoticedChange, Opened, OpenNow, OpenSince, Resolved, RuleVersion, SavedApp
+from exporter.storage.writer import Writer
+
+LONGEST_LOAD_SECONDS: Final = 10.0
+LONGEST_LAST_WRITE_SECONDS: Final = 10.0
+"""How long a stop waits for the database at most."""
+UPDATE_SECONDS: Final = 5.0
+"""How often the time of the last update is written while nothing changes."""
+
+
+class RecordedApp(Struct, frozen=True):
+    """What is written about one app."""
+
+    collector: Collector
+    endpoint: str
+    open_violations: Callable[[], Mapping[RuleVersion, OpenSince]]
+    """Returns a copy."""
+
+
+class Recorder:
+    """Hands what is new to the database; without one it passes on findings alone.
+
+    It is the policy's `FindingEvents`. What comes in one step of the event loop, such as a reading with its changes and
+    violations, is one batch, and so one transaction.
+
+    Args:
+        events: Receives the findings, too.
+        app: Returns what is known of an app now; None: it is not configured any more.
+        apps: Returns all apps.
+        failed: Called with an exception that is a bug.
+        clock: For times.
+    """
+
+    def __init__(
+        self,
+        events: FindingEvents,
+        *,
+        app: Callable[[AppKey], RecordedApp | None],
+        apps: Callable[[], Sequence[AppKey]],
+        failed: Callable[[Exception], object],
+        clock: Clock,
+    ) -> None:
+        self._events = events
+        self._app = app
+        self._apps = apps
+        self._failed = failed
+        self._clock = clock
+        self._settings: Storage | None = None
+        self._new: dict[AppKey, list[NoticedChange | Opened | Resolved]] = {}
+        """What this step of the event loop has brought."""
+        self._whole: set[AppKey] = set()
+        """Apps of which all tasks are to be written."""
+        self._reconciled: set[AppKey] = set()
+        """Apps of which exactly those violations are open that are open now."""
+        self._hands_over = False
+        self._written: dict[AppKey, tuple[float, float]] = {}
+        """Begin of the last sweep and update that were handed over."""
+        self._restored: dict[AppKey, tuple[float, float]] = {}
+        """Begin of the restored sweep, and the time after which changes may have happened, until these are known."""
+        self._is_restoring = False
+        self.writer: Writer | None = None
+        """None: there is no database."""
+
+    async def use(self, settings: Storage | None) -> list[SavedApp]:
+        """Use another database, or none; return what it holds. Everything is written to one that replaces another."""
+        before, self._settings = self._settings, settings
+        if self.writer is not None and settings is not None and before is not None and settings.url == before.url:
+            self.writer.retention_seconds = settings.retention_seconds
+            return []
+        await self.close()
+        if settings is None:
+            return []
+        loop = asyncio.get_running_loop()
+        self.writer = Writer(
+            settings.url.reveal,
+            self._clock,
+            retention_seconds=settings.retention_seconds,
+            incomplete=lambda key: loop.call_soon_threadsafe(self.write_whole, key),
+            failed=lambda error: loop.call_soon_threadsafe(self._failed, error),
+        )
+        saved = await self.writer.start(LONGEST_LOAD_SECONDS)
+        self.write_whole(None)
+        return saved
+
+    async def close(self) -> None:
+        """Write what is left, and use no database any more."""
+        self._hand_over()
+        writer, self.writer = self.writer, None
+        if writer is not None:
+            await writer.close(LONGEST_LAST_WRITE_SECONDS)
+
+    @contextmanager
+    def restoring(self, saved: SavedApp) -> Iterator[None]:
+        """Write nothing: what is collected now comes from the database."""
+        self._is_restoring = True
+        try:
+            yield
+        finally:
+            self._is_restoring = False
+        if saved.sweep is not None:
+            last_known = max(saved.sweep.began, saved.last_update_began or 0.0)
+            self._restored[saved.account, saved.app_id] = saved.sweep.began, last_known
+
+    def write_whole(self, key: AppKey | None) -> None:
+        """Write all of an app, or of all apps, again; what was not read yet comes by itself."""
+        for each in self._apps() if key is None else [key]:
+            app = self._app(each)
+            if app is not None and app.collector.status.sweep is not None:
+                self._whole.add(each)
+        self._hand_over_soon()
+
+    def collected(self, collector: Collector, changes: Sequence[Change], *, baseline: bool) -> None:
+        """Take note of a reading, after the findings about it."""
+        status = collector.status
+        if self.writer is None or self._is_restoring or status.sweep is None:
+            return
+        key = (status.account, status.app_id)
+        restored_sweep, earliest = self._restored.get(key, (None, None))
+        if baseline:
+            self._whole.add(key)
+        elif changes:
+            now = self._clock.now()
+            self._new.setdefault(key, []).extend(NoticedChange(change, now, earliest) for change in changes)
+        if restored_sweep is not None and restored_sweep != status.sweep.began and not status.doubtful_tasks:
+            del self._restored[key]
+        sweep, update = self._written.get(key, (0.0, 0.0))
+        if status.sweep.began != sweep or abs((status.last_update_began or 0.0) - update) >= UPDATE_SECONDS:
+            self._new.setdefault(key, [])
+        self._hand_over_soon()
+
+    def baseline(self, app: AppKey, violations: int) -> None:
+        """Let exactly those violations be open that are, by all rules."""
+        self._events.baseline(app, violations)
+        self.reconcile(app)
+
+    def reconcile(self, app: AppKey) -> None:
+        """Let exactly those violations be open in the database that are."""
+        if self.writer is not None:
+            self._reconciled.add(app)
+            self._hand_over_soon()
+
+    def stopped(self, rule: AnyRule, why: str) -> None:
+        """Pass it on."""
+        self._events.stopped(rule, why)
+
+    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
+        """Take note of a violation that opened."""
+        self._events.opened(app, rule, task_id, text)
+        self._note(app, Opened(rule.rule.version, task_id or "", self._clock.now(), text))
+
+    def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
+        """Take note of a violation that ended."""
+        self._events.resolved(app, rule, task_id, since, why)
+        self._note(app, Resolved(rule.rule.version, task_id or "", self._clock.now(), why.value))
+
+    def _note(self, app: AppKey, event: Opened | Resolved) -> None:
+        if self.writer is not None:
+            self._new.setdefault(app, []).append(event)
+            self._hand_over_soon()
+
+    def _hand_over_soon(self) -> None:
+        """Hand over after this step of the event loop."""
+        if (self._new or self._whole or self._reconciled) and not self._hands_over:
+            self._hands_over = True
+            asyncio.get_running_loop().call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._hands_over = False
+        new, self._new = self._new, {}
+        whole, self._whole = self._whole, set()
+        reconciled, self._reconciled = self._reconciled, set()
+        for key in new.keys() | whole | reconciled:
+            app = self._app(key)
+            if self.writer is None or app is None or (sweep := app.collector.status.sweep) is None:
+                continue
+            inventory, last_update = app.collector.inventory, app.collector.status.last_update_began
+            batch = Batch(key[0], key[1], app.endpoint, sweep, last_update, since=self._clock.monotonic())
+            for each in new.get(key, ()):
+                if isinstance(each, NoticedChange):
+                    batch.changes.append(each)
+                else:
+                    batch.violations.append(each)
+            if key in whole:
+                batch.all_tasks, batch.tasks = True, {entry.task.task_id: entry for entry in inventory}
+            else:
+                tasks = (each.change.after or each.change.before for each in batch.changes)
+                batch.tasks = {task.task_id: inventory.get(task.task_id) for task in tasks if task is not None}
+            if key in whole | reconciled:
+                batch.violations.append(OpenNow(app.open_violations(), self._clock.now()))
+            self._written[key] = sweep.began, last_update or 0.0
+            self.writer.write(batch)

@@ -1,0 +1,208 @@
+"""The one thread that writes to the database, and what waits for it."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from threading import Condition, Thread
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from exporter.core.clock import Clock
+from exporter.core.threads import Worker
+from exporter.storage.batch import Batch, SavedApp
+
+if TYPE_CHECKING:
+    from exporter.storage.database import Database
+
+FIRST_PAUSE_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 10.0
+MAINTAIN_SECONDS: Final = 60.0
+"""How often old changes are looked for, and the size."""
+PRUNE_PAUSE_SECONDS: Final = 0.05
+"""Between two portions of old changes; what waits to be written comes first."""
+
+
+class Writer:
+    """Reads the database once, then writes each batch in one transaction. What can't be written waits.
+
+    Args:
+        url: Returns the database's URL; read again for each connection, since passwords rotate.
+        clock: For ages.
+        retention_seconds: Age from which on changes and ended violations are removed.
+        incomplete: Called in the thread when all of an app, or of all apps (None), has to be written again.
+        failed: Called in the thread with an exception that is a bug.
+    """
+
+    def __init__(
+        self,
+        url: Callable[[], str],
+        clock: Clock,
+        *,
+        retention_seconds: float,
+        incomplete: Callable[[tuple[str, str] | None], object],
+        failed: Callable[[Exception], object],
+    ) -> None:
+        self.retention_seconds = retention_seconds
+        self.up = False
+        """Whether the last use of the database succeeded."""
+        self.size_bytes = 0
+        self.changes_lost = 0
+        self._url = url
+        self._clock = clock
+        self._incomplete = incomplete
+        self._failed = failed
+        self._changed = Condition()
+        self._waiting: dict[tuple[str, str], Batch] = {}
+        self._current: Batch | None = None
+        self._closing = False
+        self._database: Database | None = None
+        self._pause_seconds = 0.0
+        self._maintain_at = 0.0
+        self._says_down = False
+        self._loaded: asyncio.Future[list[SavedApp]] | None = None
+        self._thread = Thread(target=self._run, name="write database", daemon=True)
+
+    async def start(self, timeout_seconds: float) -> list[SavedApp]:
+        """Start, and return what the database holds; nothing if it does not say so in time."""
+        self._loaded = asyncio.get_running_loop().create_future()
+        self._thread.start()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await self._loaded
+        except TimeoutError:
+            structlog.get_logger().warning("database not read in time, starting without data")
+            return []
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch soon. One that waits for the same app takes it in."""
+        with self._changed:
+            key = (batch.account, batch.app_id)
+            if (waiting := self._waiting.get(key)) is None:
+                self._waiting[key] = batch
+            else:
+                lost_changes, lost_events = waiting.add(batch)
+                self.changes_lost += lost_changes
+                if lost_events:
+                    self._incomplete(key)
+            self._changed.notify()
+
+    @property
+    def lag_seconds(self) -> float:
+        """Age of the oldest reading that is not written; 0 if all are."""
+        with self._changed:
+            waiting = [batch.since for batch in (self._current, *self._waiting.values()) if batch]
+        return max(0.0, self._clock.monotonic() - min(waiting)) if waiting else 0.0
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Write what waits, and end. A database that does not answer keeps nobody waiting for longer."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        await Worker("close database").run(self._thread.join, timeout_seconds)
+        if self._thread.is_alive() or self._waiting or self._current:
+            structlog.get_logger().warning("database not written in time, the last changes are lost")
+
+    def _run(self) -> None:
+        if not self._attempt(self._load):
+            self._answer([])
+        while (batch := self._next()) is not None or not self._closing:
+            if batch is None:
+                self._attempt(self._maintain)
+            elif self._attempt(partial(_write, batch=batch)):
+                self._current = None
+            elif self._closing:
+                break
+        if self._database is not None:
+            self._database.close()
+
+    def _next(self) -> Batch | None:
+        """Wait for a batch; None: it is time for something else, or to end."""
+        with self._changed:
+            if not self._closing and self._pause_seconds:
+                self._changed.wait_for(lambda: self._closing, self._pause_seconds)
+            if self._current is None:
+                rest = self._maintain_at - time.monotonic()
+                self._changed.wait_for(lambda: self._closing or self._waiting, max(0.0, rest))
+                if self._waiting:
+                    self._current = self._waiting.pop(next(iter(self._waiting)))
+                    self._current.token = secrets.token_hex(8)
+            return self._current
+
+    def _attempt(self, work: Callable[["Database"], None]) -> bool:
+        """Do something with the database; return whether it is done with."""
+        try:
+            if self._database is None:
+                # Only now: it takes memory, which not everyone needs.
+                from exporter.storage.database import Database  # noqa: PLC0415 - see above
+
+                self._database = Database(self._url())
+            work(self._database)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what is collected must be written
+            return self._has_failed(error)
+        if self._says_down:
+            structlog.get_logger().info("database is written again")
+        self.up, self._says_down, self._pause_seconds = True, False, 0.0
+        return True
+
+    def _has_failed(self, error: Exception) -> bool:
+        """Note a failure; return whether to try no more."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+        if _is_bug(error):
+            self.changes_lost += 0 if self._current is None else len(self._current.changes)
+            self._failed(error)
+            return True
+        if type(error).__name__ == "CorruptError":
+            self._incomplete(None)
+        if not self._says_down:
+            structlog.get_logger().error("database not available, what is new waits in memory", reason=_line(error))
+        self.up, self._says_down = False, True
+        self._pause_seconds = min(LONGEST_PAUSE_SECONDS, 2 * self._pause_seconds or FIRST_PAUSE_SECONDS)
+        return False
+
+    def _load(self, database: "Database") -> None:
+        saved = database.load()
+        self._answer(saved)
+
+    def _answer(self, saved: list[SavedApp]) -> None:
+        """Tell `start` what there is, if it still waits."""
+        loaded = self._loaded
+        if loaded is not None:
+            with suppress(RuntimeError):  # the event loop is closed
+                loaded.get_loop().call_soon_threadsafe(_settle, loaded, saved)
+
+    def _maintain(self, database: "Database") -> None:
+        """Remove some of what is old, and look at the size."""
+        has_more = database.prune(self._clock.now() - self.retention_seconds)
+        self.size_bytes = database.size_bytes()
+        self._maintain_at = time.monotonic() + (PRUNE_PAUSE_SECONDS if has_more else MAINTAIN_SECONDS)
+
+
+def _settle(loaded: asyncio.Future[list[SavedApp]], saved: list[SavedApp]) -> None:
+    if not loaded.done():
+        loaded.set_result(saved)
+
+
+def _write(database: "Database", batch: Batch) -> None:
+    database.write(batch)
+
+
+def _is_bug(error: Exception) -> bool:
+    """Whether it would fail in the same way forever."""
+    if type(error).__name__ in {"DataError", "IntegrityError"}:
+        return True
+    module = type(error).__module__.partition(".")[0]
+    return module not in {"sqlalchemy", "psycopg", "sqlite3", "exporter"} and not isinstance(
+        error, OSError | ImportError | UnicodeDecodeError
+    )
+
+
+def _line(error: Exception) -> str:
+    """Return what failed in one line, without the statement and its values."""
+    original = getattr(error, "orig", None) or error
+    return " ".join(str(original).split())[:300]

@@ -1,0 +1,229 @@
+"""A restart with a database: served at once at its true age, and changes of meanwhile are known as such."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from structlog.testing import capture_logs
+
+from exporter.collector.collector import Collector
+from exporter.collector.inventory import Change
+from exporter.core.collection_state import State
+from exporter.rules.compiled_rule import TaskCountRule
+from exporter.rules.finding_events import Resolution
+from exporter.rules.rule import Rule, Severity
+from exporter.service.recorder import RecordedApp, Recorder
+from exporter.service.violation_log import FindingLog
+from exporter.storage import database as database_module
+from exporter.storage.batch import Batch, RuleVersion
+from exporter.storage.database import Database
+from exporter.storage.tables import CHANGES, VIOLATIONS
+from exporter.storage.writer import Writer
+from tests.support.moving_list import INTERVALS, ListService, MovingList, Told, collector_of, listed, shown
+from tests.support.virtual_time import VirtualClock, run
+
+KEY = ("account", "app")
+
+
+class DirectWriter(Writer):
+    """Writes in the thread of the caller: virtual time waits for no thread."""
+
+    def __init__(self, database: Database, clock: VirtualClock) -> None:
+        super().__init__(lambda: "", clock, retention_seconds=1.0, incomplete=lambda _: None, failed=lambda _: None)
+        self._direct = database
+        self.batches: list[Batch] = []
+
+    def write(self, batch: Batch) -> None:
+        """Write at once."""
+        batch.token = f"{id(self)} {len(self.batches)}"
+        self.batches.append(batch)
+        self._direct.write(batch)
+
+
+class Process(Told):
+    """What of one process of the exporter counts here: a collector and the recorder of what it tells."""
+
+    def __init__(self, moving_list: MovingList, database: Database, clock: VirtualClock) -> None:
+        super().__init__()
+        self.open_violations: dict[RuleVersion, dict[str, float]] = {}
+        self._database = database
+        self.recorder = Recorder(
+            FindingLog(clock), app=self._recorded, apps=lambda: [KEY], failed=lambda _: None, clock=clock
+        )
+        self.writer = self.recorder.writer = DirectWriter(database, clock)
+        self.collector: Collector = collector_of(ListService(moving_list), self, clock)
+
+    def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
+        """Record what is told."""
+        super().collected(changes, baseline=baseline)
+        self.recorder.collected(self.collector, changes, baseline=baseline)
+
+    def restore(self) -> bool:
+        """Begin with what was written, as the program does; return whether that was of use."""
+        (saved,) = self._database.load()
+        with self.recorder.restoring(saved):
+            return self.collector.restore(saved)
+
+    def _recorded(self, key: tuple[str, str]) -> RecordedApp:
+        assert key == KEY
+        return RecordedApp(self.collector, "https://live.example.com", lambda: self.open_violations)
+
+
+def _scenario(tmp_path: Path, scenario: Callable[[VirtualClock, Database], Coroutine[Any, Any, None]]) -> list[Any]:
+    """Run on virtual time; return what was logged."""
+    database = Database(f"sqlite:{tmp_path / 'rtcmpu.db'}")
+
+    async def main() -> None:
+        await scenario(VirtualClock(), database)
+        await asyncio.sleep(0)
+
+    try:
+        with capture_logs() as log:
+            run(main(), at_most_seconds=10_000_000)
+    finally:
+        database.close()
+    return list(log)
+
+
+def _rows(database: Database, table: Any) -> list[Any]:
+    with database._engine.connect() as connection:
+        return list(connection.execute(select(table).order_by(table.c.id)))
+
+
+def test_a_restart_shows_the_stored_tasks_at_their_true_age(tmp_path: Path) -> None:
+    """Until its own first sweep the app is pending, with the data and the times of the process before."""
+
+    async def scenario(clock: VirtualClock, database: Database) -> None:
+        moving_list = MovingList(tasks=30)
+        first = Process(moving_list, database, clock)
+        await first.collector.sweep()
+        await clock.sleep(INTERVALS.stale_after_seconds / 2)
+        second = Process(moving_list, database, clock)
+        assert second.restore()
+        status = second.collector.status
+        assert (status.state, status.up, status.data_available) == (State.PENDING, False, True)
+        assert status.last_sweep_began == first.collector.status.last_sweep_began
+        assert shown(second.collector) == listed(moving_list)
+        await clock.sleep(0)
+        assert second.writer.batches == [], "what comes from the database was written to it again"
+
+    _scenario(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("down_seconds", [5.0, 10 * INTERVALS.stale_after_seconds])
+def test_what_changed_meanwhile_is_recorded_with_its_earliest_time(tmp_path: Path, down_seconds: float) -> None:
+    """However long it was down: what came, went or changed since did so after the last update that was written."""
+
+    async def scenario(clock: VirtualClock, database: Database) -> None:
+        moving_list = MovingList(tasks=30)
+        first = Process(moving_list, database, clock)
+        await first.collector.sweep()
+        await clock.sleep(10)
+        await first.collector.update()
+        await clock.sleep(0)
+        earliest = first.collector.status.last_update_began
+        gone, changed = list(moving_list.order)[:2]
+        moving_list.delete(gone)
+        moving_list.update(changed)
+        created = moving_list.create()
+        await clock.sleep(down_seconds)
+        second = Process(moving_list, database, clock)
+        assert second.restore()
+        assert second.collector.status.data_available is (down_seconds < INTERVALS.stale_after_seconds)
+        await second.collector.sweep()
+        await clock.sleep(5)
+        await second.collector.sweep()
+        later = moving_list.create()
+        await second.collector.update()
+        await clock.sleep(0)
+        assert second.baselines == 1
+        found = {(row.change, row.task_id): row.earliest for row in _rows(database, CHANGES)}
+        assert found == {
+            ("removed", gone): earliest,
+            ("modified", changed): earliest,
+            ("added", created): earliest,
+            ("added", later): None,
+        }
+        (saved,) = database.load()
+        assert {each.task.task_id for each in saved.entries} == set(moving_list.order)
+
+    _scenario(tmp_path, scenario)
+
+
+def test_first_seen_survives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task is as old as the first process that saw it says, also after an upgrade that can't read the tasks."""
+
+    async def scenario(clock: VirtualClock, database: Database) -> None:
+        moving_list = MovingList(tasks=3)
+        first = Process(moving_list, database, clock)
+        await first.collector.sweep()
+        for shape in (database_module.SHAPE, "another"):
+            await clock.sleep(5)
+            monkeypatch.setattr(database_module, "SHAPE", shape)
+            second = Process(moving_list, database, clock)
+            assert second.restore() is (shape != "another")
+            await second.collector.sweep()
+            seen = [[entry.first_seen for entry in one.collector.inventory] for one in (first, second)]
+            assert seen[0] == seen[1]
+            assert second.take() == []
+
+    _scenario(tmp_path, scenario)
+
+
+def test_data_from_the_future_is_not_shown(tmp_path: Path) -> None:
+    """A clock that was set back must not make old data look young forever."""
+
+    async def scenario(clock: VirtualClock, database: Database) -> None:
+        moving_list = MovingList(tasks=3)
+        await Process(moving_list, database, clock).collector.sweep()
+        await clock.sleep(0)
+        clock.set_back(3600)
+        assert not Process(moving_list, database, clock).restore()
+
+    log = _scenario(tmp_path, scenario)
+    said = [(line["event"], line.get("reason")) for line in log]
+    assert ("saved tasks are not used", "they are from the future") in said
+
+
+def test_a_reading_and_its_violations_are_one_transaction(tmp_path: Path) -> None:
+    """What comes in one step of the event loop is one batch, and what ends is known by its rule and task."""
+    rule = TaskCountRule(Rule(name="expect-tasks", title="Tasks", severity=Severity.WARNING, expect=""), 1, None)
+
+    async def scenario(clock: VirtualClock, database: Database) -> None:
+        moving_list = MovingList(tasks=3)
+        process = Process(moving_list, database, clock)
+        await process.collector.sweep()
+        await clock.sleep(0)
+        created = moving_list.create()
+        process.on_changes = lambda changes: (
+            process.recorder.opened(KEY, rule, created, "too many users") if changes else None
+        )
+        await process.collector.update()
+        await clock.sleep(0)
+        (batch,) = [each for each in process.writer.batches if each.changes]
+        assert (list(batch.tasks), len(batch.violations)) == ([created], 1)
+        process.recorder.resolved(KEY, rule, created, 0.0, Resolution.FIXED)
+        await clock.sleep(0)
+        (found,) = _rows(database, VIOLATIONS)
+        assert (found.task_id, found.message, found.why) == (created, "too many users", "fixed")
+
+    _scenario(tmp_path, scenario)
+
+
+def test_nothing_new_costs_nothing(tmp_path: Path) -> None:
+    """An update that changes nothing is written every few seconds at most."""
+
+    async def scenario(clock: VirtualClock, database: Database) -> None:
+        process = Process(MovingList(tasks=3), database, clock)
+        await process.collector.sweep()
+        await clock.sleep(0)
+        before = len(process.writer.batches)
+        for _ in range(40):
+            await clock.sleep(0.5)
+            await process.collector.update()
+        assert 2 <= len(process.writer.batches) - before <= 5
+
+    _scenario(tmp_path, scenario)

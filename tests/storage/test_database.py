@@ -1,0 +1,185 @@
+"""The database: what it keeps, on SQLite and PostgreSQL, and what it refuses."""
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import select
+from structlog.testing import capture_logs
+
+from exporter.storage import database as database_module
+from exporter.storage.batch import Batch, Opened, OpenNow, Resolved
+from exporter.storage.database import BEFORE_THIS_PROCESS, ENDED_UNSEEN, CorruptError, Database
+from exporter.storage.tables import CHANGES, SCHEMA, TASKS, VIOLATIONS, SchemaError
+from tests.support.batches import BITRATE, COUNT, batch, changed, entry
+
+
+def rows(database: Database, table: Any) -> list[Any]:
+    """Return all rows of a table, oldest first."""
+    with database._engine.connect() as connection:
+        return list(connection.execute(select(table).order_by(*table.primary_key)))
+
+
+def written(database: Database, *batches: Batch) -> Database:
+    """Write batches to a database."""
+    for each in batches:
+        database.write(each)
+    return database
+
+
+@pytest.mark.parametrize("tasks", [0, 3, 250])
+def test_everything_comes_back(database: Database, tasks: int) -> None:
+    """Tasks, their times and the facts of the sweep survive; when they were read counts as before this process."""
+    entries = [entry(f"task-{number:03}", idle_timeout_seconds=number % 2) for number in range(tasks)]
+    (app,) = written(database, batch(*entries)).load()
+    assert (app.account, app.app_id, app.endpoint) == ("prod", "live", "https://live.example.com")
+    assert (app.sweep, app.last_update_began) == (batch().sweep, 1010.0)
+    expected = [msgspec.structs.replace(each, sent_at=BEFORE_THIS_PROCESS) for each in entries]
+    assert sorted(app.entries, key=lambda each: each.task.task_id) == expected
+    assert len({id(each.task.configuration) for each in app.entries}) == min(tasks, 2)
+
+
+def test_changes_come_with_what_they_changed(database: Database) -> None:
+    """A modification has its fields before and after; of tasks that came and went, all that were set."""
+    old, new, other = entry("a"), entry("a", idle_timeout_seconds=60), entry("b")
+    came, went = changed(None, other, token="c"), changed(other, None, token="d", earliest=900.0)
+    written(database, batch(old), changed(old, new), came, went)
+    (app,) = database.load()
+    assert [each.task for each in app.entries] == [new.task]
+    found = rows(database, CHANGES)
+    assert [(row.task_id, row.change, row.noticed, row.earliest) for row in found] == [
+        ("a", "modified", 1005.0, None),
+        ("b", "added", 1005.0, None),
+        ("b", "removed", 1005.0, 900.0),
+    ]
+    assert found[0].field_names == ",idle_timeout,"
+    assert json.loads(found[0].fields) == [{"field": "idle_timeout", "before": None, "after": "60 s"}]
+    assert {"field": "mode", "before": None, "after": "mixed"} in json.loads(found[1].fields)
+    assert {"field": "mode", "before": "mixed", "after": None} in json.loads(found[2].fields)
+
+
+def test_a_batch_is_written_once(database: Database) -> None:
+    """A batch whose commit was not confirmed is recognised when it is written again."""
+    change = changed(entry("a"), entry("a", idle_timeout_seconds=60))
+    assert len(rows(written(database, batch(entry("a")), change, change), CHANGES)) == 1
+
+
+def test_violations_open_and_end_in_their_order(database: Database) -> None:
+    """One that ends and opens again is two; what is open comes back with its time."""
+    one = batch(entry("a"))
+    one.violations = [
+        Opened(BITRATE, "a", 500.0, "8000 kbit/s"),
+        Resolved(BITRATE, "a", 600.0, "fixed"),
+        Opened(BITRATE, "a", 700.0, "9000 kbit/s"),
+        Opened(COUNT, "", 800.0, "too many"),
+    ]
+    written(database, one)
+    assert database.load()[0].violations == {BITRATE: {"a": 700.0}, COUNT: {"": 800.0}}
+    found = [(row.rule, row.severity, row.message, row.resolved, row.why) for row in rows(database, VIOLATIONS)]
+    assert found[0] == ("video-bitrate", "warning", "8000 kbit/s", 600.0, "fixed")
+    assert found[1] == ("video-bitrate", "warning", "9000 kbit/s", None, None)
+
+
+def test_what_is_open_now_replaces_what_was(database: Database) -> None:
+    """After a restart or a reload, violations that nobody saw end have ended, and unknown ones are open."""
+    first, second = batch(entry("a")), batch(entry("a"), token="b")
+    first.violations = [Opened(BITRATE, "a", 500.0, "text"), Opened(BITRATE, "b", 500.0, "text")]
+    second.violations = [OpenNow({BITRATE: {"a": 500.0}, COUNT: {"": 650.0}}, at=900.0)]
+    written(database, first, second)
+    assert database.load()[0].violations == {BITRATE: {"a": 500.0}, COUNT: {"": 650.0}}
+    ended = [row for row in rows(database, VIOLATIONS) if row.resolved is not None]
+    assert [(row.task_id, row.resolved, row.why) for row in ended] == [("b", 900.0, ENDED_UNSEEN)]
+
+
+def test_apps_do_not_touch_one_another(database: Database) -> None:
+    """Tasks and violations of one app are replaced alone."""
+    other = batch(entry("a"), app_id="other")
+    other.violations = [Opened(BITRATE, "a", 500.0, "")]
+    one = batch(token="b")
+    one.violations = [OpenNow({}, at=900.0)]
+    found = {app.app_id: app for app in written(database, batch(entry("a")), other, one).load()}
+    assert len(found["live"].entries) == 0
+    assert len(found["other"].entries) == 1
+    assert found["other"].violations == {BITRATE: {"a": 500.0}}
+
+
+def test_foreign_texts_are_stored(database: Database) -> None:
+    """A TaskId may hold anything, a NUL included, which PostgreSQL refuses."""
+    odd = entry("a\0b'; --\N{SNOWMAN}")
+    written(database, batch(odd), changed(odd, None))
+    assert database.load()[0].entries == []
+    assert rows(database, CHANGES)[0].task_id == "a\N{SYMBOL FOR NULL}b'; --\N{SNOWMAN}"
+
+
+def test_tasks_of_another_version_leave_their_times(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this program can't read is not used, but for when tasks were first seen and violations opened."""
+    one = batch(entry("a"))
+    one.violations = [Opened(BITRATE, "a", 500.0, "")]
+    written(database, one)
+    monkeypatch.setattr(database_module, "SHAPE", "another")
+    (app,) = database.load()
+    assert (app.sweep, app.entries, app.first_seen) == (None, [], {"a": 100.0})
+    assert app.violations == {BITRATE: {"a": 500.0}}
+
+
+def test_a_newer_schema_is_refused(database: Database, url: str) -> None:
+    """It is not touched, and the sentence says what to do."""
+    written(database, batch(entry("a")))
+    with database._engine.begin() as connection:
+        connection.execute(SCHEMA.update(), {"version": 99})
+    with pytest.raises(SchemaError, match="version 99, expected at most 1: use a newer exporter"):
+        Database(url)
+    assert len(rows(database, TASKS)) == 1
+
+
+def test_old_rows_are_removed_in_portions(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changes and ended violations go; what is newer, and violations that are open, stay."""
+    monkeypatch.setattr(database_module, "PRUNED_AT_ONCE", 2)
+    one = batch(entry("a"))
+    one.violations = [
+        Opened(BITRATE, "a", 10.0, ""),
+        Resolved(BITRATE, "a", 20.0, "fixed"),
+        Opened(BITRATE, "a", 30.0, ""),
+    ]
+    changes = [changed(None, entry(f"task-{number}"), token=str(number)) for number in range(3)]
+    written(database, one, *changes)
+    assert database.prune(1000.0) is False
+    assert [row.resolved for row in rows(database, VIOLATIONS)] == [None]
+    assert len(rows(database, CHANGES)) == 3
+    assert [database.prune(1006.0) for _ in range(2)] == [True, False]
+    assert rows(database, CHANGES) == []
+
+
+def test_the_size_is_that_of_all_tables(database: Database) -> None:
+    """It grows with what is written."""
+    before = database.size_bytes()
+    database.write(batch(*(entry(f"task-{number}") for number in range(1000))))
+    assert database.size_bytes() > before + 100_000
+
+
+def test_only_the_owner_can_read_a_file(tmp_path: Path) -> None:
+    """Nobody else on the machine learns what is configured."""
+    database = written(Database(f"sqlite:{tmp_path / 'rtcmpu.db'}"), batch(entry("a")))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+    database.close()
+
+
+@pytest.mark.parametrize("damage", [lambda data: bytes(len(data)), lambda data: data[:9000], lambda data: data[:100]])
+def test_a_damaged_file_is_moved_aside(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    """The log names the copy, and the next database is empty."""
+    path = tmp_path / "rtcmpu.db"
+    written(Database(f"sqlite:{path}"), batch(*(entry(f"task-{number}") for number in range(100)))).close()
+    damaged = damage(path.read_bytes())
+    path.write_bytes(damaged)
+    with capture_logs() as logs, pytest.raises(CorruptError):
+        Database(f"sqlite:{path}").load()
+    (aside,) = tmp_path.glob("rtcmpu.db.damaged-*")
+    assert len(aside.read_bytes()) >= len(damaged)
+    assert [line["path"] for line in logs] == [str(aside)]
+    database = Database(f"sqlite:{path}")
+    assert database.load() == []
+    database.close()

@@ -1,0 +1,79 @@
+"""A server of PostgreSQL for tests, as its own user where the tests run as root, which it refuses to be."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from tests.support.processes import free_port
+
+USER = "postgres"
+"""Debian's package creates it."""
+SECONDS = 60
+
+
+class PostgreSQL:
+    """A server that can be stopped and started, with any number of databases."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._port = free_port()
+        self._numbers = count(1)
+        self._user = USER if os.geteuid() == 0 else None
+        if self._user is not None:
+            shutil.chown(directory, self._user)
+        self._data = directory / "data"
+        self._run("initdb", "--auth=trust", f"--username={USER}", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8")
+
+    def start(self) -> None:
+        """Start it, and wait until it can be used."""
+        options = f"-c port={self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        self._run("pg_ctl", "start", "-w", f"--log={self._directory / 'log'}", f"--options={options}")
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop it."""
+        self._run("pg_ctl", "stop", "-w", f"--mode={mode}")
+
+    def new_database(self) -> str:
+        """Create a database and return its URL."""
+        name = f"test{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name}", "postgres")
+        return self.url(name)
+
+    def url(self, database: str) -> str:
+        """Return a database's URL."""
+        return f"postgresql+psycopg://{USER}@127.0.0.1:{self._port}/{database}"
+
+    def execute(self, statement: str, database: str) -> None:
+        """Execute a statement."""
+        command = ["psql", "-q", "-h", "127.0.0.1", "-p", str(self._port), "-U", USER, "-d", database, "-c", statement]
+        subprocess.run(command, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL)
+
+    def _run(self, program: str, *words: str) -> None:
+        command: list[str | Path] = [_program(program), "-D", self._data, *words]
+        done = subprocess.run(  # noqa: PLW1510 - the output says why
+            command, user=self._user, cwd="/", timeout=SECONDS, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+
+@contextmanager
+def postgresql() -> Iterator[PostgreSQL]:
+    """Run a server."""
+    with tempfile.TemporaryDirectory() as directory:
+        server = PostgreSQL(Path(directory))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def _program(name: str) -> Path:
+    """Return the newest of the installed versions: Debian puts them into no directory of PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
+    return found[-1] if found else Path(shutil.which(name) or name)

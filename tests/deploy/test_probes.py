@@ -45,7 +45,7 @@ def test_probes_are_answered(tmp_path: Path) -> None:
             def is_fine(path: str = asked["path"]) -> None:
                 assert status(path) == 200
 
-            eventually(is_fine, within_seconds=20)
+            eventually(is_fine)
         assert status("/metrics") == 401
 
 

@@ -50,7 +50,7 @@ class Stage:
         self._write_files()
         _, exporter = programs.start_daemon(directory / "rtcmpu.yml")
         self._addresses |= {"http://localhost:10678": exporter, "http://exporter.example.com:10678": exporter}
-        eventually(lambda: self._has_read_every_app(exporter), within_seconds=20)
+        eventually(lambda: self._has_read_every_app(exporter))
 
     def real(self, text: str) -> str:
         """Return a text with the addresses that the documents name replaced by those of this run."""

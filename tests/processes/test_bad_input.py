@@ -211,7 +211,7 @@ def test_a_daemon_goes_on_and_says_what_is_wrong_with_each_app(
             assert (f"rtcmpu_tasks{{{labels}," in text) == (state == "ok")
         return text
 
-    eventually(settled, within_seconds=20)
+    eventually(settled)
     assert ask(f"{url}/-/ready").status == 200
     assert ask(f"{url}/-/healthy").status == 200
     page = ask(f"{url}/").text

@@ -94,7 +94,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             matching = ask_json(f"{address}/api/v1/violations?rule=everything&limit=1")["matching"]
             assert matching > TASKS * 0.99
 
-        eventually(all_is_judged, within_seconds=60)
+        eventually(all_is_judged)
         yield address
 
 

@@ -43,7 +43,7 @@ def test_secrets_and_foreign_text_are_let_out_nowhere(programs: Programs, log_fo
     config = _configuration(programs.directory, simulator)
     web_config, password_hash = _web_configuration(programs.directory)
     daemon, url = programs.start_daemon(config, f"--web.config.file={web_config}", f"--log.format={log_format}")
-    eventually(lambda: _all_have_ended(url), within_seconds=20)
+    eventually(lambda: _all_have_ended(url))
     ask_json(f"{simulator}/-/tasks/app-1/one", method="PATCH", body=_canaries("second"))
     daemon.wait_for(r"task modified.*task_id\W+one")
 

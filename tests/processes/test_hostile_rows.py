@@ -94,7 +94,7 @@ def _outputs(programs: Programs, config: Path) -> Outputs:
         daemon, url = programs.start_daemon(config, f"--log.format={log_format}")
         daemon.wait_for("collection is complete")
         daemon.wait_for("task modified")
-        eventually(partial(_is_judged, url), within_seconds=20)
+        eventually(partial(_is_judged, url))
         if log_format == "logfmt":
             for path in _paths():
                 outputs[f"page {path}" if "/api/" not in path else f"json {path}"] = ask(url + path).text

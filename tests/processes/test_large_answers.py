@@ -49,7 +49,7 @@ def test_large_answers_cost_little_and_nobody_else(programs: Programs) -> None:
         def all_read() -> None:
             assert _value(url, r"rtcmpu_up\{.*\}") == len(apps)
 
-        eventually(all_read, within_seconds=60)
+        eventually(all_read)
         before_mib = _highest_mib(daemon.pid)
         service.turn_odd()
         updates = rf'rtcmpu_collection_attempts_total\{{.*app_id="{NEIGHBOUR}",kind="update",outcome="ok"\}}'
@@ -57,9 +57,13 @@ def test_large_answers_cost_little_and_nobody_else(programs: Programs) -> None:
         for _ in range(10):
             time.sleep(1)
             assert ask(f"{url}/-/healthy").status == 200
-        assert _value(url, updates) >= read_before + 5
-        assert _value(url, rf'rtcmpu_tasks\{{.*app_id="{NEIGHBOUR}".*\}}') == 60
-        assert _value(url, rf'rtcmpu_up\{{.*app_id="{NEIGHBOUR}"\}}') == 1
-        assert _value(url, r'rtcmpu_collection_state\{.*state="(?:invalid_response|ok|partial)"\}') == len(apps)
+
+        def neighbour_is_read() -> None:
+            assert _value(url, updates) >= read_before + 5
+            assert _value(url, rf'rtcmpu_tasks\{{.*app_id="{NEIGHBOUR}".*\}}') == 60
+            assert _value(url, rf'rtcmpu_up\{{.*app_id="{NEIGHBOUR}"\}}') == 1
+            assert _value(url, r'rtcmpu_collection_state\{.*state="(?:invalid_response|ok|partial)"\}') == len(apps)
+
+        eventually(neighbour_is_read, within_seconds=20)
         assert _highest_mib(daemon.pid) - before_mib < MOST_GROWTH_MIB
         assert "Traceback" not in daemon.err

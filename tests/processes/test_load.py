@@ -32,7 +32,7 @@ def test_a_crowd_of_slow_clients_costs_no_scrape_and_no_task(programs: Programs)
     def collects() -> None:
         assert collection(url).sweeps >= 1
 
-    eventually(collects, within_seconds=30)
+    eventually(collects)
     before = collection(url)
 
     tally = asyncio.run(press(url, Crowd(), SECONDS))
@@ -45,5 +45,5 @@ def test_a_crowd_of_slow_clients_costs_no_scrape_and_no_task(programs: Programs)
     assert after.updates > before.updates
     ask_json(f"{simulator}/-/churn", method="POST", body={})
     listed = listed_tasks(simulator)
-    eventually(lambda: assert_tasks_are(url, listed), within_seconds=20)
+    eventually(lambda: assert_tasks_are(url, listed))
     assert "level=error" not in daemon.err

@@ -39,7 +39,7 @@ class Scraper(threading.Thread):
         """Scrape until the end."""
         while not self._ended.wait(BETWEEN_SCRAPES_SECONDS):
             try:
-                with urllib.request.urlopen(f"{self._url}/metrics", timeout=5) as answer:  # noqa: S310 - loopback
+                with urllib.request.urlopen(f"{self._url}/metrics", timeout=30) as answer:  # noqa: S310 - loopback
                     text = answer.read().decode()
             except (urllib.error.URLError, OSError) as error:
                 self.gaps.append(repr(error))
@@ -84,7 +84,6 @@ def test_fifty_reloads_leave_no_gap(programs: Programs) -> None:
     series = '{account="production",app_id="app-1",rule="never-so-low",severity="warning"} '
     eventually(
         lambda: _has(url, f"rtcmpu_policy_violations{series}", 'app_id="app-2",task_region="CN-Shanghai"'),
-        within_seconds=20,
     )
     violations = _sample(url, f"rtcmpu_policy_violations{series.strip()}")
     since = _sample(url, f"rtcmpu_policy_oldest_violation_timestamp_seconds{series.strip()}")
@@ -157,12 +156,12 @@ def test_files_that_are_swapped_as_kubernetes_does_are_taken_on(programs: Progra
     (mounted / "..data").symlink_to("..v1")
     (mounted / "config.yml").symlink_to("..data/config.yml")
     _, url = programs.start_daemon(mounted / "config.yml")
-    eventually(lambda: _has(url, 'rtcmpu_up{account="production",app_id="app-1"} 1.0'), within_seconds=20)
+    eventually(lambda: _has(url, 'rtcmpu_up{account="production",app_id="app-1"} 1.0'))
 
     (mounted / "..new").symlink_to("..v2")
     (mounted / "..new").rename(mounted / "..data")
 
-    eventually(lambda: _has(url, 'rtcmpu_up{account="production",app_id="app-2"} 1.0'), within_seconds=20)
+    eventually(lambda: _has(url, 'rtcmpu_up{account="production",app_id="app-2"} 1.0'))
 
 
 def test_tasks_changed_by_the_service_are_found_after_reloads(programs: Programs, tmp_path: Path) -> None:
@@ -172,7 +171,7 @@ def test_tasks_changed_by_the_service_are_found_after_reloads(programs: Programs
     config = write_configuration(programs.directory, account(simulator, ["app-1"]))
     config.write_text(config.read_text() + f"policy: {{rule_files: ['{tmp_path / 'rules.yml'}']}}\n")
     daemon, url = programs.start_daemon(config, "--web.enable-lifecycle")
-    eventually(lambda: _has(url, 'rtcmpu_up{account="production",app_id="app-1"} 1.0'), within_seconds=20)
+    eventually(lambda: _has(url, 'rtcmpu_up{account="production",app_id="app-1"} 1.0'))
     for _ in range(3):
         assert ask(f"{url}/-/reload", method="POST").status == 200
     ask_json(

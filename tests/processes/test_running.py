@@ -13,7 +13,8 @@ from tests.support.processes import Programs, eventually
 
 pytestmark = pytest.mark.processes
 
-STOPS_WITHIN_SECONDS = 5.0
+STOPS_WITHIN_SECONDS = 9.0
+"""Less than a request may take."""
 
 
 def test_sigterm_ends_it_well_and_quietly(programs: Programs) -> None:
@@ -22,9 +23,7 @@ def test_sigterm_ends_it_well_and_quietly(programs: Programs) -> None:
     daemon, url = programs.start_daemon(
         write_configuration(programs.directory, account(simulator, ["app-1", "app-2", "app-3"]))
     )
-    eventually(
-        _says(url, *(f'rtcmpu_up{{account="production",app_id="app-{n}"}} 1.0' for n in (1, 2, 3))), within_seconds=20
-    )
+    eventually(_says(url, *(f'rtcmpu_up{{account="production",app_id="app-{n}"}} 1.0' for n in (1, 2, 3))))
 
     daemon.send(signal.SIGTERM)
     ended = daemon.ended(within_seconds=STOPS_WITHIN_SECONDS)
@@ -53,7 +52,7 @@ def test_sighup_loads_the_configuration_again(programs: Programs) -> None:
     _, simulator = programs.start_simulator("--apps=3", "--tasks=20", "--churn=0")
     config = write_configuration(programs.directory, account(simulator, ["app-1", "app-2"]))
     daemon, url = programs.start_daemon(config)
-    eventually(_says(url, *_tasks_of("app-1"), *_tasks_of("app-2")), within_seconds=20)
+    eventually(_says(url, *_tasks_of("app-1"), *_tasks_of("app-2")))
     sha256 = _sample(url, r"rtcmpu_exporter_config_info\{sha256=\"(\w+)\"\} 1.0")
 
     write_configuration(programs.directory, account(simulator, ["app-1", "app-3"]))
@@ -68,7 +67,8 @@ def test_sighup_loads_the_configuration_again(programs: Programs) -> None:
     def kept() -> bool:
         return 'app_id="app-1",task_region=' not in _metrics(url)
 
-    eventually(replaced, within_seconds=10, unless=kept)
+    eventually(replaced, unless=kept)
+    daemon.wait_for("configuration loaded again")
     assert _sample(url, r"rtcmpu_exporter_config_info\{sha256=\"(\w+)\"\} 1.0") != sha256
     _says(url, "rtcmpu_exporter_config_last_reload_successful 1.0")()
 
@@ -76,15 +76,19 @@ def test_sighup_loads_the_configuration_again(programs: Programs) -> None:
         programs.directory, account(simulator, more="nonsense: 1\n  requests_per_second: many"), name=config.name
     )
     daemon.send(signal.SIGHUP)
-    eventually(_says(url, "rtcmpu_exporter_config_last_reload_successful 0.0"), within_seconds=10)
+    eventually(_says(url, "rtcmpu_exporter_config_last_reload_successful 0.0"))
     replaced()
-    refused = [line for line in daemon.err.splitlines() if "configuration refused" in line]
-    assert len(refused) == 2
-    assert all("level=warning" in line and f"{config}:" in line for line in refused)
+
+    def all_told() -> None:
+        refused = [line for line in daemon.err.splitlines() if "configuration refused" in line]
+        assert len({line.partition("mistake=")[2] for line in refused}) == 2
+        assert all("level=warning" in line and f"{config}:" in line for line in refused)
+
+    eventually(all_told)
 
     write_configuration(programs.directory, account(simulator, ["app-1"]))
     daemon.send(signal.SIGHUP)
-    eventually(_says(url, "rtcmpu_exporter_config_last_reload_successful 1.0"), within_seconds=10)
+    eventually(_says(url, "rtcmpu_exporter_config_last_reload_successful 1.0"))
     assert 'app_id="app-3"' not in _metrics(url)
     assert "level=error" not in daemon.err
 
@@ -96,21 +100,21 @@ def test_files_of_apps_are_followed_without_a_signal(programs: Programs) -> None
     directory.mkdir(parents=True)
     config = write_configuration(programs.directory, account(simulator, ["app-1"], more="app_files: ['apps/**/*.yml']"))
     _, url = programs.start_daemon(config)
-    eventually(_says(url, *_tasks_of("app-1")), within_seconds=20)
+    eventually(_says(url, *_tasks_of("app-1")))
 
     _replace(directory / "a.yml", "- id: app-2\n")
-    eventually(_says(url, *_tasks_of("app-1"), *_tasks_of("app-2")), within_seconds=10)
+    eventually(_says(url, *_tasks_of("app-1"), *_tasks_of("app-2")))
 
     _replace(directory / "a.yml", "- id: app-3\n  owner: live-ops\n")
-    eventually(_says(url, *_tasks_of("app-3"), 'owner="live-ops"'), within_seconds=10)
+    eventually(_says(url, *_tasks_of("app-3"), 'owner="live-ops"'))
     assert 'app_id="app-2"' not in _metrics(url)
 
     _replace(directory / "a.yml", "- no: app\n")
-    eventually(_says(url, "rtcmpu_exporter_config_last_reload_successful 0.0"), within_seconds=10)
+    eventually(_says(url, "rtcmpu_exporter_config_last_reload_successful 0.0"))
     _says(url, *_tasks_of("app-3"))()
 
     (directory / "a.yml").unlink()
-    eventually(_says(url, "rtcmpu_exporter_config_last_reload_successful 1.0"), within_seconds=10)
+    eventually(_says(url, "rtcmpu_exporter_config_last_reload_successful 1.0"))
     assert 'app_id="app-3"' not in _metrics(url)
     _says(url, *_tasks_of("app-1"))()
 

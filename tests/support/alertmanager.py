@@ -38,7 +38,7 @@ class Receiver:
             Notice(receiver, alert["status"], alert["labels"], alert["annotations"]) for alert in document["alerts"]
         ]
 
-    def wait_for(self, receiver: str, status: str, *, within_seconds: float, **labels: str) -> Notice:
+    def wait_for(self, receiver: str, status: str, **labels: str) -> Notice:
         """Return the newest notice of an alert with these labels, as soon as its status is the one."""
 
         def find() -> Notice:
@@ -48,7 +48,7 @@ class Receiver:
             assert about[-1].status == status, f"{labels}: {about[-1].status}, not {status}; told: {reported}"
             return about[-1]
 
-        return eventually(find, within_seconds=within_seconds)
+        return eventually(find)
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def start_alertmanager(programs: Programs, receivers: str) -> str:
     def is_ready() -> None:
         assert ask(f"http://{address}/-/ready").status == 200
 
-    eventually(is_ready, within_seconds=30)
+    eventually(is_ready)
     return address
 
 

@@ -39,7 +39,7 @@ def ask(
     method: str = "GET",
     body: object = None,
     headers: Mapping[str, str] | None = None,
-    seconds: float = 10,
+    seconds: float = 30,
     tls: ssl.SSLContext | None = None,
 ) -> Answer:
     """Send a request; a `body` is sent as JSON. An error status is an answer like any other.

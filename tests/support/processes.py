@@ -16,6 +16,8 @@ from typing import NamedTuple, Self, TypeVar
 
 ROOT = Path(__file__).parent.parent.parent
 POLL_SECONDS = 0.05
+LONG_SECONDS = 90.0
+"""More than anything takes here on a machine that has much else to do: it passes only where something is wrong."""
 
 T = TypeVar("T")
 
@@ -54,7 +56,7 @@ class Running:
         """Its process id."""
         return self._process.pid
 
-    def wait_for(self, pattern: str, *, within_seconds: float = 20.0) -> re.Match[str]:
+    def wait_for(self, pattern: str, *, within_seconds: float = LONG_SECONDS) -> re.Match[str]:
         """Return where a pattern is in what it writes, as soon as it is there."""
 
         def find() -> re.Match[str]:
@@ -130,7 +132,9 @@ class Programs:
         running = self.start_exporter("simulate", "--listen-address=127.0.0.1:0", *words)
         return running, running.wait_for(r"^simulator +(http://\S+)$")[1]
 
-    def run_exporter(self, *words: str | Path, env: Mapping[str, str] | None = None, seconds: float = 30) -> Finished:
+    def run_exporter(
+        self, *words: str | Path, env: Mapping[str, str] | None = None, seconds: float = LONG_SECONDS
+    ) -> Finished:
         """Run the program under test to its end."""
         done = subprocess.run(
             list(map(str, exporter(*words))),
@@ -172,7 +176,9 @@ def free_port() -> int:
             return port
 
 
-def eventually(check: Callable[[], T], *, within_seconds: float, unless: Callable[[], bool] = lambda: False) -> T:
+def eventually(
+    check: Callable[[], T], *, within_seconds: float = LONG_SECONDS, unless: Callable[[], bool] = lambda: False
+) -> T:
     """Return what `check` returns as soon as it does not raise AssertionError or OSError any more.
 
     Args:

@@ -38,9 +38,14 @@ class Prometheus(NamedTuple):
         return samples
 
     def value(self, expression: str) -> float:
-        """Return the value of an instant query that has one sample."""
-        (value,) = self.query(expression).values()
-        return value
+        """Return the value of an instant query, as soon as it has one sample: a scrape may come too late."""
+
+        def one() -> float:
+            found = list(self.query(expression).values())
+            assert len(found) == 1, f"{expression}: {found}"
+            return found[0]
+
+        return eventually(one)
 
     def types(self) -> dict[str, str]:
         """Return the type of each metric as Prometheus read it from the exposition."""
@@ -83,5 +88,5 @@ def start_prometheus(
     def is_ready() -> None:
         assert ask(f"{url}/-/ready").status == 200
 
-    eventually(is_ready, within_seconds=30)
+    eventually(is_ready)
     return Prometheus(url)

@@ -52,7 +52,7 @@ class Pair(NamedTuple):
         loaded = "web configuration loaded again"
         before = self.exporter.err.count(loaded)
         self.exporter.send(signal.SIGHUP)
-        eventually(lambda: _is(self.exporter.err.count(loaded) > before), within_seconds=20)
+        eventually(lambda: _is(self.exporter.err.count(loaded) > before))
 
 
 def _is(condition: bool) -> None:

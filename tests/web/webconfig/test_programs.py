@@ -79,7 +79,7 @@ def test_prometheus_scrapes_with_certificate_and_password(programs: Programs, au
     def is_scraped() -> None:
         assert list(prometheus.query("up").values()) == [1]
 
-    eventually(is_scraped, within_seconds=20)
+    eventually(is_scraped)
     trusted = client_context(authority, prometheus_certificate)
     metrics = f"https://{address}/metrics"
     assert ask(metrics, tls=trusted).status == 401

@@ -96,6 +96,7 @@ class WindowAnswer(NamedTuple):
 
 
 SLICE_SECONDS: Final = 0.01  # for so long rows are read before the event loop goes on
+MOST_PAGES_IN_SLICES: Final = 4  # a page is in memory until it is read, so further ones are read in one go
 
 Fetch = Callable[[Window], Awaitable[WindowAnswer]]
 TaskIdOf = Callable[[int], str | None]  # whose current row has this digest; None: the row is new or changed
@@ -191,17 +192,23 @@ class ReadingTurns:
         self._monotonic = monotonic
         self._lock = asyncio.Lock()
         """Of whoever needs more than one slice: several at a time would delay the event loop by a slice each."""
+        self._pages = 0
 
     async def call(self, read: Callable[[msgspec.Raw], Task | None], rows: Iterable[msgspec.Raw]) -> list[Task | None]:
         """Return what the function returns for each row, or raise what it raises."""
         tasks: list[Task | None] = []
         waiting = iter(rows)
         is_done = self._read_slice(read, waiting, tasks)
-        if not is_done:
-            async with self._lock:
-                while not is_done:
-                    await asyncio.sleep(0)
-                    is_done = self._read_slice(read, waiting, tasks)
+        if not is_done and self._pages < MOST_PAGES_IN_SLICES:
+            self._pages += 1
+            try:
+                async with self._lock:
+                    while not is_done:
+                        await asyncio.sleep(0)
+                        is_done = self._read_slice(read, waiting, tasks)
+            finally:
+                self._pages -= 1
+        tasks.extend(map(read, waiting))
         return tasks
 
     def _read_slice(

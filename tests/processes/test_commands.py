@@ -7,14 +7,18 @@ import re
 import select
 import signal
 import subprocess
+from collections import Counter
+from statistics import mean
 from typing import Any
 
 import pytest
 
+from exporter.config.capacity import series_of_app
+from exporter.config.model import Buckets
 from tests.oracle.simulated_fleet import listed_fleet, true_metrics
 from tests.support.configurations import QUICK, account, write_configuration
 from tests.support.http import ask, ask_json
-from tests.support.processes import LONG_SECONDS, Programs, eventually, exporter
+from tests.support.processes import LONG_SECONDS, ROOT, Programs, eventually, exporter
 
 pytestmark = pytest.mark.processes
 
@@ -28,7 +32,7 @@ def simulator(programs: Programs) -> str:
 
 
 def test_demo_is_full_within_seconds_and_ends_with_ctrl_c(programs: Programs) -> None:
-    """`demo` prints where to look, has all apps within seconds, and Ctrl-C ends both servers well."""
+    """`demo` prints where to look, has all apps within seconds, as large as forecast; Ctrl-C ends both servers well."""
     demo = programs.start_exporter("demo", "--web.listen-address=127.0.0.1:0", "--simulator.listen-address=127.0.0.1:0")
     url = demo.wait_for(r"^metrics +(http://127\.0\.0\.1:\d+)/metrics$")[1]
     simulator = demo.wait_for(r"^simulator +(http://127\.0\.0\.1:\d+) ")[1]
@@ -45,6 +49,18 @@ def test_demo_is_full_within_seconds_and_ends_with_ctrl_c(programs: Programs) ->
 
     eventually(full)
     assert len(fleet["live-main"].rows) > 1000
+
+    limit = re.search(r"sample_limit: (\d+)", (ROOT / "deploy" / "prometheus" / "scrape.yml").read_text())
+    assert limit is not None
+
+    def as_forecast() -> None:
+        text = ask(f"{url}/metrics").text
+        series = Counter(re.findall(r'^rtcmpu_.*app_id="([\w-]+)"', text, re.MULTILINE))
+        forecast = series_of_app(rules=text.count("\nrtcmpu_policy_rule_info{"), buckets=Buckets())
+        assert 0.75 * forecast < mean(series.values()) < forecast
+        assert 400 * max(series.values()) < int(limit[1])
+
+    eventually(as_forecast, within_seconds=LONG_SECONDS)
 
     demo.send(signal.SIGINT)
     assert demo.ended(within_seconds=20).code == 0

@@ -35,6 +35,7 @@ from exporter.config.value_types import (
     Switch,
     Whole,
 )
+from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.secret import HIDDEN, Secret, SecretFile
 from exporter.core.task import (
     AUDIO_CHANNELS,
@@ -68,6 +69,52 @@ class RuleSwitch(Section):
     severity: Annotated[SeverityName | None, Field(description="The severity instead of the rule's own.")] = None
 
 
+HostPattern = Annotated[
+    str,
+    Matches(
+        r"^(?:[a-z0-9._*?-]{1,253}|[0-9a-f:.*?]{2,45})$", "a host in lower case, or a pattern such as *.example.com"
+    ),
+]
+
+
+class PushAuth(Section):
+    """How the time in the push URLs of some hosts is read. The first entry that fits a host and signer counts."""
+
+    hosts: Annotated[HostPattern, Field(description="The push host, as a name or pattern.")]
+    validity_seconds: Annotated[
+        Annotated[Duration, Field(ge=1, le=366 * 86400)] | None,
+        OrNone,
+        Field(
+            alias="validity",
+            description="How long a key is valid after the time in its URL: the validity that the console of the live"
+            " service shows for the push domain under URL signing. Needed for URLs with `auth_key` (Alibaba, Huawei)"
+            " and `hwTime`; other signers write the expiry itself.",
+        ),
+    ] = None
+    signer: Annotated[
+        Annotated[str, Choices(("alibaba", "tencent", "huawei"))] | None,
+        OrNone,
+        Field(
+            description="Whose keys they are, where vendors share a form: `auth_key` and `txTime` are also Huawei's."
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        found = []
+        if self.validity_seconds is None and self.signer is None:
+            found.append(
+                (
+                    "",
+                    (
+                        "{label} has neither validity nor signer, expected at least one of them; validity is how long"
+                        " a key is valid after the time in its URL: see URL signing of the push domain in the console"
+                    ),
+                )
+            )
+        return problems(found, self)
+
+
 class Policy(Section):
     """Rules, and the number of examples of violations."""
 
@@ -91,6 +138,31 @@ class Policy(Section):
     max_examples: Annotated[
         Whole, Field(ge=0, le=100_000, description="Maximum number of example tasks over all apps and rules.")
     ] = 2000
+    push_auth: Annotated[
+        tuple[PushAuth, ...],
+        Field(description="What the time in push URLs means, by host; the first entry that fits counts."),
+    ] = ()
+    push_expiry_warning_seconds: Annotated[
+        Duration,
+        Field(
+            ge=1, description="How long before its expiry a push key counts as expiring.", alias="push_expiry_warning"
+        ),
+    ] = 86400.0
+
+    @property
+    def push_auth_settings(self) -> PushAuthSettings:
+        """How the times in push URLs are read."""
+        return PushAuthSettings(
+            tuple(
+                HostSetting(
+                    entry.hosts,
+                    None if entry.validity_seconds is None else round(entry.validity_seconds),
+                    entry.signer,
+                )
+                for entry in self.push_auth
+            ),
+            self.push_expiry_warning_seconds,
+        )
 
 
 Bound = Annotated[Annotated[Number, Field(ge=0)] | None, OrNone]
@@ -116,12 +188,6 @@ Region = Annotated[
     str, Matches(r"^[A-Za-z0-9_-]{1,64}$", "a region such as CN-Shanghai"), Choices(REGIONS, closed=False)
 ]
 MixMode = Annotated[str, Choices(tuple(MIX_MODES))]
-HostPattern = Annotated[
-    str,
-    Matches(
-        r"^(?:[a-z0-9._*?-]{1,253}|[0-9a-f:.*?]{2,45})$", "a host in lower case, or a pattern such as *.example.com"
-    ),
-]
 PushScheme = Annotated[str, Choices(tuple(PUSH_SCHEMES))]
 VideoCodec = Annotated[str, Choices(tuple(VIDEO_CODECS))]
 VideoProfile = Annotated[str, Choices(tuple(VIDEO_PROFILES))]

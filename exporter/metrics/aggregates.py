@@ -1,7 +1,7 @@
 """Running sums over the tasks of one app, kept up to date by each task that comes, changes or goes."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import Final, TypeAlias
@@ -11,9 +11,11 @@ from msgspec import Struct, field
 from exporter.collector.status import Status
 from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets
+from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.task import MIXED, Configuration, Encoding, pixels
 from exporter.metrics import labels
 from exporter.metrics.family import Distribution, LabelValues
+from exporter.metrics.push_auth_counts import PushAuthCounts
 from exporter.rules.findings import PolicyReport
 
 BYTES_PER_KILOBIT: Final = 125
@@ -23,6 +25,7 @@ REMEMBERED_CONFIGURATIONS: Final = 2048
 COUNTS: Final = (
     "tasks",
     "outputs",
+    "hosts",
     "by_video",
     "by_audio",
     "by_source",
@@ -93,6 +96,7 @@ def _counts(configuration: Configuration) -> Iterator[tuple[str, LabelValues, in
         yield "without_idle_timeout", (region,), 1
     for output in configuration.outputs:
         yield "outputs", (labels.cdn(output), labels.scheme(output)), 1
+        yield "hosts", (output.host or labels.OTHER,), 1
     for name in configuration.field_errors:
         yield "field_errors", (name,), 1
     for name in configuration.unknown_values:
@@ -203,15 +207,16 @@ MEASURES: Final = (
 
 
 class Aggregates:
-    """Integer sums over a multiset of configurations.
+    """Integer sums over a multiset of tasks, and what the time makes of their push keys.
 
     Adding and removing cost a few dictionary increments each. The sums depend on what is in the multiset
     alone, not on the way there: a rebuild from the same tasks is the same to the last digit.
     """
 
-    def __init__(self, buckets: Buckets) -> None:
+    def __init__(self, buckets: Buckets, push_auth: PushAuthSettings = DEFAULTS, now: float = 0.0) -> None:
         self.buckets = buckets
         self.revision = 0  # another number after each change
+        self.push_auth = PushAuthCounts(push_auth, now)
         self._contribute = contribute_by(buckets)
         self._measures = {measure.name: (measure.bounds(buckets), measure.amounts_per_unit) for measure in MEASURES}
         self._counts: dict[str, dict[LabelValues, int]] = {name: {} for name in COUNTS}
@@ -220,13 +225,25 @@ class Aggregates:
         self._empty_cells = {name: [0] * (3 + bounds) for name, bounds in sizes.items()}
         self._cells: dict[str, dict[LabelValues, list[int]]] = {name: {} for name in sizes}
 
-    def add(self, configuration: Configuration) -> None:
+    def add(self, configuration: Configuration, signed_times: Sequence[int] = ()) -> None:
         """Count one more task that is set up like this."""
         self._apply(configuration, 1)
+        self.push_auth.apply(configuration.outputs, signed_times, 1)
 
-    def remove(self, configuration: Configuration) -> None:
+    def remove(self, configuration: Configuration, signed_times: Sequence[int] = ()) -> None:
         """Count one task less that is set up like this; it must have been added."""
         self._apply(configuration, -1)
+        self.push_auth.apply(configuration.outputs, signed_times, -1)
+
+    def advance(self, now: float) -> bool:
+        """Move on to a time in wall-clock seconds, and return whether a push key has another state now."""
+        changed = self.push_auth.advance(now)
+        self.revision += changed
+        return changed
+
+    def has_settings(self, buckets: Buckets, push_auth: PushAuthSettings) -> bool:
+        """Whether the sums are by these settings."""
+        return self.buckets == buckets and self.push_auth.settings == push_auth
 
     def counts(self, name: str) -> Mapping[LabelValues, int]:
         """Return one of `COUNTS` by label values; what is 0 is not in it."""
@@ -247,6 +264,7 @@ class Aggregates:
         """Whether both say the same about every label: what a rebuild is compared by."""
         return (
             self.buckets == other.buckets
+            and self.push_auth.same_as(other.push_auth)
             and self._counts == other._counts  # noqa: SLF001 - its own class
             and self._cells == other._cells  # noqa: SLF001 - its own class
         )

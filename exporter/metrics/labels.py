@@ -8,6 +8,8 @@ from typing import Final
 
 from exporter.core import task as frame_size
 from exporter.core.collection_state import Component, State
+from exporter.core.push_auth import SIGNERS
+from exporter.core.push_auth import STATES as PUSH_AUTH_STATES
 from exporter.core.task import (
     AUDIO_CHANNELS,
     AUDIO_SAMPLE_RATES_HERTZ,
@@ -46,6 +48,16 @@ MIX_MODE: Final = Label(
 QUOTA_MODE: Final = Label("mix_mode", MIX_MODES, "The mode that the quota is for.")
 CDN: Final = Label("cdn", ("alibaba", OTHER, UNKNOWN), "IsAliCdn; `unknown` if not stated.")
 SCHEME: Final = Label("scheme", (*PUSH_SCHEMES, OTHER), "The push URL's scheme.")
+SIGNER: Final = Label(
+    "signer", SIGNERS, "Who signed the push URL; `policy.push_auth` decides where vendors share a form."
+)
+PUSH_AUTH_STATE: Final = Label(
+    "state",
+    PUSH_AUTH_STATES,
+    "Whether a push may still start; `unreadable`: signed, but no expiry is known; `expiring`: within"
+    " `policy.push_expiry_warning`.",
+)
+HOST: Final = Label("host", meaning="The push host; `other` for all but the 20 largest and for URLs without one.")
 CODEC: Final = Label("codec", (*VIDEO_CODECS, OTHER, NONE), "VideoCodec.")
 PROFILE: Final = Label("profile", (*VIDEO_PROFILES, OTHER, NONE), "The profile of EnhancedParam.")
 PRESET: Final = Label("preset", (*VIDEO_PRESETS, OTHER, NONE), "The preset of EnhancedParam.")

@@ -16,12 +16,16 @@ from exporter.metrics.labels import (
     CDN,
     CHANNELS,
     CODEC,
+    HOST,
     MIX_MODE,
+    OTHER,
     PRESET,
     PROFILE,
+    PUSH_AUTH_STATE,
     RESOLUTION,
     SAMPLE_RATE,
     SCHEME,
+    SIGNER,
     SOURCE_TYPE,
     STREAM_TYPE,
     TASK_REGION,
@@ -54,6 +58,7 @@ _READABLE_AND_CLOSED: Final = frozenset(
 FIELDS_WITH_ERRORS: Final = tuple(field for field in FIELDS if field not in _CLOSED)
 FIELDS_WITH_KNOWN_VALUES: Final = tuple(field for field in FIELDS if field in _CLOSED | _READABLE_AND_CLOSED)
 
+MOST_HOSTS: Final = 20
 BITS: Final = "Multiply by 8 for bits per second."
 
 FIELD_ERROR: Final = Label("field", FIELDS_WITH_ERRORS, "The vendor's field path, without indices.")
@@ -95,6 +100,36 @@ def task_families() -> tuple[AppFamily, ...]:
             "Distinct push URLs of each listed task, summed.",
             "outputs",
             (CDN, SCHEME),
+        ),
+        _task_family(
+            Declaration(
+                name="rtcmpu_task_outputs_by_push_auth",
+                kind="gauge",
+                help="Push URLs of listed tasks by signer of their key and whether a push may still start.",
+                labels=(SIGNER, PUSH_AUTH_STATE),
+                note="Keys are checked when a push starts: a task with an expired key goes on, and cannot reconnect.",
+            ),
+            lambda aggregates: aggregates.push_auth.states().items(),
+        ),
+        _task_family(
+            Declaration(
+                name="rtcmpu_push_auth_next_expiry_timestamp_seconds",
+                kind="gauge",
+                help="Unix time of the earliest expiry of a push key that is not past.",
+                labels=(SIGNER,),
+            ),
+            lambda aggregates: aggregates.push_auth.next_expiries(),
+        ),
+        _task_family(
+            Declaration(
+                name="rtcmpu_task_outputs_by_host",
+                kind="gauge",
+                help="Push URLs of listed tasks by host.",
+                labels=(HOST,),
+                note="An ingest domain of Alibaba takes 300 concurrent streams in Beijing, Shanghai and Shenzhen, 50"
+                " elsewhere.",
+            ),
+            _outputs_by_host,
         ),
         _counted(
             "rtcmpu_tasks_by_video",
@@ -231,6 +266,15 @@ def _distribution(name: str, help_text: str, measure: str, *, note: str = "") ->
         name=name, kind="gaugehistogram", help=help_text, labels=(TASK_REGION, MIX_MODE), note=note
     )
     return _task_family(declaration, lambda aggregates: aggregates.distributions(measure))
+
+
+def _outputs_by_host(aggregates: Aggregates) -> Iterable[Sample]:
+    """Return the largest hosts, and the sum of the rest."""
+    hosts = dict(aggregates.counts("hosts"))
+    rest = hosts.pop((OTHER,), 0)
+    ranked = sorted(hosts.items(), key=lambda item: (-item[1], item[0]))
+    rest += sum(count for _, count in ranked[MOST_HOSTS:])
+    return [*ranked[:MOST_HOSTS], *([((OTHER,), rest)] if rest else [])]
 
 
 def _field_errors(report: AppReport) -> Iterator[Sample]:

@@ -12,8 +12,10 @@ from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change
 from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets
+from exporter.core.clock import Clock
 from exporter.core.collection_state import Component
-from exporter.core.task import Configuration
+from exporter.core.push_auth import DEFAULTS, PushAuthSettings
+from exporter.core.task import Task
 from exporter.core.threads import Worker
 from exporter.metrics.aggregates import Aggregates, AppReport
 from exporter.rules.engine import PolicyEngine
@@ -30,6 +32,8 @@ class Picture:
 
     Args:
         buckets: Of the distributions.
+        push_auth: How the times in push URLs are read.
+        clock: For the push keys that expire.
         publish: Called with the report whenever there is a new one.
         history: Where changes after the baseline are remembered.
         policy: What is expected of the tasks.
@@ -50,8 +54,12 @@ class Picture:
         recorder: Recorder | None = None,
         supervisor: Supervisor,
         worker: Worker,
+        clock: Clock,
+        push_auth: PushAuthSettings = DEFAULTS,
     ) -> None:
         self._buckets = buckets
+        self._push_auth = push_auth
+        self._clock = clock
         self._publish = publish
         self._history = history
         self._policy = policy
@@ -60,7 +68,7 @@ class Picture:
         self._supervisor = supervisor
         self._worker = worker
         self._counts = ChangeCounts()
-        self._aggregates = Aggregates(buckets)
+        self._aggregates = Aggregates(buckets, push_auth, clock.now())
         self._collector: Collector | None = None
         self._check: asyncio.Task[None] | None = None
         self._changes_since_check: list[Change] = []
@@ -101,11 +109,16 @@ class Picture:
             self.publish()
         self._follow_tasks(changes)
 
-    def configure(self, buckets: Buckets) -> None:
-        """Take on other bounds of the distributions; those before are published until the new ones are counted."""
-        if buckets == self._buckets:
+    def look_at_clock(self) -> None:
+        """Publish push keys that have another state now; to be called about every second."""
+        if self._aggregates.advance(self._clock.now()) and self._shown.status.data_available:
+            self.publish()
+
+    def configure(self, buckets: Buckets, push_auth: PushAuthSettings) -> None:
+        """Take on other settings; sums by those before are published until the new ones are counted."""
+        if (buckets, push_auth) == (self._buckets, self._push_auth):
             return
-        self._buckets = buckets
+        self._buckets, self._push_auth = buckets, push_auth
         if self._check is not None:
             self._check.cancel()
         self._count_anew()
@@ -154,15 +167,16 @@ class Picture:
             self._task_series.follow(status.account, status.app_id, inventory, changes, available=status.data_available)
 
     def _count_anew(self) -> None:
-        configurations = [entry.task.configuration for entry in self._shown.inventory]
+        tasks = [entry.task for entry in self._shown.inventory]
         self._changes_since_check = []
-        self._check = asyncio.create_task(self._compare(configurations, self._buckets))
+        empty = Aggregates(self._buckets, self._push_auth, self._clock.now())
+        self._check = asyncio.create_task(self._compare(tasks, empty))
 
-    async def _compare(self, configurations: list[Configuration], buckets: Buckets) -> None:
+    async def _compare(self, tasks: list[Task], empty: Aggregates) -> None:
         """Compare once. A comparison that fails or is cancelled leaves nothing behind."""
         try:
             with self._supervisor.guarded(Component.CHECK_SUMS, (self._shown.account, self._shown.app.id)):
-                recomputed = await self._worker.run(_sums_of, configurations, buckets)
+                recomputed = await self._worker.run(_sums_of, tasks, empty)
                 _apply(self._changes_since_check, recomputed)
                 self._replace_wrong_sums(recomputed)
         finally:
@@ -170,13 +184,15 @@ class Picture:
                 self._check, self._changes_since_check = None, []
 
     def _replace_wrong_sums(self, recomputed: Aggregates) -> None:
-        if recomputed.buckets == self._aggregates.buckets and not recomputed.same_as(self._aggregates):
+        has_same_settings = self._aggregates.has_settings(recomputed.buckets, recomputed.push_auth.settings)
+        if has_same_settings and not recomputed.same_as(self._aggregates):
             structlog.get_logger().error(
                 "the running sums were wrong and are replaced: please report this",
                 account=self._shown.account,
                 app_id=self._shown.app.id,
             )
         if not recomputed.same_as(self._aggregates):
+            recomputed.advance(self._clock.now())
             self._aggregates = recomputed
             self.publish()
 
@@ -187,17 +203,16 @@ class Picture:
         return self._collector
 
 
-def _sums_of(configurations: Iterable[Configuration], buckets: Buckets) -> Aggregates:
-    """Build aggregates from nothing."""
-    aggregates = Aggregates(buckets)
-    for configuration in configurations:
-        aggregates.add(configuration)
+def _sums_of(tasks: Iterable[Task], aggregates: Aggregates) -> Aggregates:
+    """Add all tasks to aggregates."""
+    for task in tasks:
+        aggregates.add(task.configuration, task.signed_times)
     return aggregates
 
 
 def _apply(changes: Iterable[Change], aggregates: Aggregates) -> None:
     for change in changes:
         if change.before is not None:
-            aggregates.remove(change.before.configuration)
+            aggregates.remove(change.before.configuration, change.before.signed_times)
         if change.after is not None:
-            aggregates.add(change.after.configuration)
+            aggregates.add(change.after.configuration, change.after.signed_times)

@@ -214,6 +214,7 @@ class Monitor:
         for key, app in self._apps.items():
             with self.supervisor.guarded(Component.STATUS, key):
                 app.collector.look_at_clock()
+                app.picture.look_at_clock()
         self.history.flush()
 
     def look_at_budget(self) -> None:
@@ -249,7 +250,7 @@ class Monitor:
                 if key in before and account.name in kept:
                     known = self._apps[key] = before.pop(key)
                     known.collector.configure(app, max_tasks=self._config.collection.max_tasks_per_app)
-                    known.picture.configure(self._config.metrics.buckets)
+                    known.picture.configure(self._config.metrics.buckets, self._config.policy.push_auth_settings)
                 else:
                     self._remove(before.pop(key, None))
                     self._apps[key] = self._add(account.name, app)
@@ -273,6 +274,8 @@ class Monitor:
             recorder=self._recorder,
             supervisor=self.supervisor,
             worker=self._check_sums,
+            clock=self._clock,
+            push_auth=self._config.policy.push_auth_settings,
         )
         collector = Collector(
             account=account,

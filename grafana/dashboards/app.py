@@ -49,7 +49,7 @@ def app() -> Dashboard:
         sections=(
             Section(20, "Tasks and what is expected of them", (pair(*_tasks()), pair(*_violations()))),
             Section(30, "Changes", (pair(*_changes()),)),
-            Section(40, "Outputs", (pair(*_outputs()),)),
+            Section(40, "Outputs", (pair(*_outputs()), pair(*_push_keys()), Band(8, (_push_hosts(),)))),
             Section(50, "Encodings", encodings(SCOPE)),
             *distributions(SCOPE),
             Section(80, "Odd values", (pair(*_odd_values()),), is_collapsed=True),
@@ -252,6 +252,38 @@ def _outputs() -> tuple[Panel, Panel]:
             unit="bps",
             stacked=True,
         ),
+    )
+
+
+def _push_keys() -> tuple[Panel, Panel]:
+    keys = SCOPE.total("rtcmpu_task_outputs_by_push_auth", by=("signer", "state"))
+    next_expiry = f"min by (signer) ({SCOPE.each('rtcmpu_push_auth_next_expiry_timestamp_seconds')})"
+    return (
+        graph(
+            About(
+                43,
+                "Push keys by signer and state",
+                "URLs that tasks push to, stacked. Keys are checked when a push starts: a task whose key has expired "
+                "goes on, and cannot reconnect.",
+            ),
+            [history(f"{keys} > 0", "{{signer}} {{state}}")],
+            stacked=True,
+        ),
+        graph(
+            About(44, "Next expiry of a push key", "Time until the earliest expiry of a push key that is not past."),
+            [history(f"{next_expiry} - time()", "{{signer}}")],
+            unit="s",
+            no_value="No expiry is known",
+        ),
+    )
+
+
+def _push_hosts() -> Panel:
+    hosts = SCOPE.total("rtcmpu_task_outputs_by_host", by=("host",))
+    return bars(
+        About(45, "Largest push hosts", "URLs that tasks push to, by host. Ingest domains have limits of streams."),
+        now(f"sort_desc({hosts} > 0)", "{{host}}"),
+        no_value="No outputs, or no data",
     )
 
 

@@ -21,6 +21,7 @@ from exporter.config.files import MOST_BYTES
 from exporter.config.loader import LoadedConfig, load
 from exporter.config.mistakes import MOST_MISTAKES, ConfigError
 from exporter.config.model import Account, App, Collection, Config, Expect, Policy, Quota, Range, RuleSwitch, Storage
+from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.secret import Secret, SecretFile
 from tests.support.examples import examples
 
@@ -93,6 +94,14 @@ def test_every_key_is_heeded() -> None:
     )
     assert list(loaded.config.metrics.buckets.video_bitrate_kbps) == [500, 1000, 2500]
     assert list(loaded.config.metrics.buckets.gop_seconds) == [0.5, 1, 2]
+
+
+def test_validities_of_push_keys_are_read() -> None:
+    """Durations are in seconds, and what is left out is not known."""
+    assert load(GOOD / "policy.yml", {}).config.policy.push_auth_settings == PushAuthSettings(
+        (HostSetting("*.example.com", 1800, "alibaba"), HostSetting("push.huawei.example", None, "huawei")),
+        43200,
+    )
 
 
 def test_every_expectation_is_read() -> None:

@@ -56,8 +56,12 @@ def test_a_query_names_what_is_published(query: Query) -> None:
 
 
 def test_label_values_in_matchers_exist(query: Query) -> None:
-    """A value that a query picks is one of the closed set that the declaration names."""
-    closed = {label.name: label.values for family in declarations() for label in family.labels if label.name != "field"}
+    """A value that a query picks is one of the closed sets that the declarations name."""
+    closed: dict[str, set[str]] = {}
+    for family in declarations():
+        for label in family.labels:
+            if label.name != "field":
+                closed.setdefault(label.name, set()).update(label.values)
     for use in uses(query.asked({})):
         for matcher in use.selector.matchers.matchers:
             if use.name not in FOREIGN and closed.get(matcher.name) and matcher.value != ".+":

@@ -81,9 +81,13 @@ def encoding(*, audio_only: bool = False, audio: Audio | None = None, **video: A
     return Encoding(audio_only, Video(**video), audio or Audio())
 
 
-def push(scheme: str = "rtmp", *, is_ali_cdn: bool | None = None) -> Output:
+EXPIRY = 1_900_000_000
+"""Of each signed output, in Unix seconds."""
+
+
+def push(scheme: str = "rtmp", *, is_ali_cdn: bool | None = None, signer: str = "none") -> Output:
     """Return an output."""
-    return Output(scheme, "push.example.org", is_ali_cdn, has_userinfo=False)
+    return Output(scheme, "push.example.org", is_ali_cdn, has_userinfo=False, signer=signer)
 
 
 def aggregates(*configurations: Configuration, buckets: Buckets | None = None) -> Aggregates:
@@ -95,7 +99,7 @@ def aggregates_of(configurations: Iterable[Configuration], buckets: Buckets | No
     """Return the aggregates of many tasks."""
     built = Aggregates(buckets or Buckets())
     for each in configurations:
-        built.add(each)
+        built.add(each, [EXPIRY] * len(each.outputs))
     return built
 
 

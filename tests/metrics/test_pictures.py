@@ -6,7 +6,7 @@ import pytest
 from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets
 from exporter.core.collection_state import State
-from exporter.core.task import Audio, Pane, Source
+from exporter.core.task import Audio, Output, Pane, Source
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.app_families import change_families
 from exporter.metrics.catalogue import families
@@ -26,7 +26,7 @@ TWO_TASKS = AppReport(
     aggregates(
         configuration(
             idle_timeout_seconds=60,
-            outputs=(push(is_ali_cdn=True), push("srt")),
+            outputs=(push(is_ali_cdn=True, signer="tencent"), push("srt")),
             encoding=encoding(
                 codec="H.264",
                 profile="main",
@@ -126,6 +126,14 @@ PICTURES = {
         rtcmpu_task_outputs{A,cdn="alibaba",scheme="rtmp"} 1.0
         rtcmpu_task_outputs{A,cdn="unknown",scheme="srt"} 1.0
     """,
+    "rtcmpu_task_outputs_by_push_auth": """
+        rtcmpu_task_outputs_by_push_auth{A,signer="tencent",state="valid"} 1.0
+        rtcmpu_task_outputs_by_push_auth{A,signer="none",state="unsigned"} 1.0
+    """,
+    "rtcmpu_push_auth_next_expiry_timestamp_seconds": (
+        'rtcmpu_push_auth_next_expiry_timestamp_seconds{A,signer="tencent"} 1.9e+09'
+    ),
+    "rtcmpu_task_outputs_by_host": 'rtcmpu_task_outputs_by_host{A,host="push.example.org"} 2.0',
     "rtcmpu_tasks_by_video": (
         'rtcmpu_tasks_by_video{A,codec="H.264",profile="main",preset="fast",resolution="720p"} 1.0'
     ),
@@ -276,7 +284,10 @@ LONG_PICTURES = {
 """How many lines there are, and those that are not 0."""
 
 CHANGE_FAMILIES = {family.name for family in change_families()}
-TASK_FAMILIES = {name for name in FAMILIES if name.startswith("rtcmpu_task")} - {"rtcmpu_task_quota", *CHANGE_FAMILIES}
+TASK_FAMILIES = {name for name in FAMILIES if name.startswith(("rtcmpu_task", "rtcmpu_push_auth"))} - {
+    "rtcmpu_task_quota",
+    *CHANGE_FAMILIES,
+}
 POLICY_FAMILIES = {family.name for family in policy_families()}
 POLICY_GAUGES = {family.name for family in policy_families() if family.kind == "gauge"}
 
@@ -371,6 +382,21 @@ ZERO_FILLED = {
     "rtcmpu_tasks_by_billing_tier": 7,
     "rtcmpu_tasks_without_idle_timeout": 4,
 }
+
+
+def test_only_the_largest_hosts_have_series() -> None:
+    """The 20 largest hosts have a series each; smaller ones, and URLs without a host, are `other`."""
+    outputs = [
+        Output("rtmp", f"{name}.example.org", None, has_userinfo=False)
+        for number, name in enumerate("abcdefghijklmnopqrstuvw")
+        for _ in range(number + 1)
+    ]
+    lines = _lines(
+        "rtcmpu_task_outputs_by_host", report(configuration(outputs=(*outputs, Output("", "", None, False))))
+    )
+    assert len(lines) == 21
+    assert lines[0].endswith('host="w.example.org"} 23.0')
+    assert lines[-1].endswith(f'host="other"}} {1 + 2 + 3 + 1}.0')
 
 
 @pytest.mark.parametrize("name", sorted(TASK_FAMILIES))

@@ -4,9 +4,12 @@ It follows the documented meaning of each metric, not how any program computes i
 """
 
 import json
+import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, Final
 
 from tests.oracle.label_values import (
@@ -21,7 +24,9 @@ from tests.oracle.label_values import (
     task_region,
     truth,
 )
+from tests.oracle.push_auth import host_of, key_of, state_of
 
+MOST_HOSTS: Final = 20
 PREFIX: Final = "rtcmpu_"
 BYTES_PER_KILOBIT: Final = 125
 
@@ -30,15 +35,22 @@ _PANE_DECIMALS = ("X", "Y", "Width", "Height")
 _PANE_INTEGERS = ("ZOrder", "RenderMode")
 
 
-def truth_of_app(rows: Iterable[bytes]) -> dict[str, Any]:
+def truth_of_app(
+    rows: Iterable[bytes], *, now: float | None = None, validities: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, Any]:
     """Return the expected samples of one app.
+
+    Args:
+        rows: All rows that are listed.
+        now: When push keys have the expected states; None: now.
+        validities: What is configured for push hosts.
 
     Returns:
         `rows`, the number of rows listed, and `samples`: by the metric's full name, in its unit, a list of
         `{"labels": …, "value": …}` without the labels account and app_id. A distribution is there by its
         `_gsum` and `_gcount`.
     """
-    counted = _Counted()
+    counted = _Counted(time.time() if now is None else now, validities)
     listed = [json.loads(row) for row in rows]
     for row in listed:
         counted.add_row(row)
@@ -48,11 +60,19 @@ def truth_of_app(rows: Iterable[bytes]) -> dict[str, Any]:
 class _Counted:
     """Sums over rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: float, validities: Mapping[str, int]) -> None:
+        self._now = now
+        self._validities = validities
         self._values: dict[tuple[str, _Labels], Fraction] = {}
+        self._hosts: Counter[str] = Counter()
+        self._expiries: dict[str, int] = {}
 
     def samples(self) -> dict[str, list[dict[str, Any]]]:
         """Return everything by the metric's name."""
+        for place, (host, count) in enumerate(sorted(self._hosts.items(), key=lambda each: (-each[1], each[0]))):
+            self._count("task_outputs_by_host", {"host": host if place < MOST_HOSTS else "other"}, count)
+        for signer, expiry in self._expiries.items():
+            self._count("push_auth_next_expiry_timestamp_seconds", {"signer": signer}, expiry)
         by_name: dict[str, list[dict[str, Any]]] = {}
         for (name, labels), value in sorted(self._values.items()):
             shown = value.numerator if value.denominator == 1 else float(value)
@@ -104,6 +124,11 @@ class _Counted:
             value, is_known = scheme(url)
             self._unknown(fields[url], is_known)
             self._count("task_outputs", {"cdn": cdn, "scheme": value})
+            key = signer, expiry = key_of(url, self._validities)
+            self._hosts[host_of(url)] += 1
+            self._count("task_outputs_by_push_auth", {"signer": signer, "state": state_of(key, self._now)})
+            if isinstance(expiry, int) and expiry > self._now:
+                self._expiries[signer] = min(expiry, self._expiries.get(signer, expiry))
         return list(cdns.values())
 
     def _source(self, source: Mapping[str, Any]) -> str:

@@ -57,6 +57,7 @@ class Shown:
             policy,
             supervisor=Supervisor(self.metrics.internal_error, clock),
             worker=self.worker,
+            clock=clock,
         )
         self.picture.show(cast("Collector", self.collector))
 

@@ -63,6 +63,8 @@ def test_an_example_like_the_vendors() -> None:
     assert truth(EXAMPLE) == {
         "rtcmpu_tasks": {where: 1},
         "rtcmpu_task_outputs": {("other", "rtmp"): 1},
+        "rtcmpu_task_outputs_by_host": {("example.com",): 1},
+        "rtcmpu_task_outputs_by_push_auth": {("none", "unsigned"): 1},
         "rtcmpu_tasks_by_video": {("H.264", "high", "veryfast", "other"): 1},
         "rtcmpu_tasks_by_audio": {("2", "44100", "false"): 1},
         "rtcmpu_tasks_by_source": {("original", "screen"): 1},

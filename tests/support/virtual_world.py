@@ -51,7 +51,7 @@ Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]  # by name and 
 
 _SAMPLE = re.compile(r"(?P<name>\w+)\{(?P<labels>.*)\} (?P<value>\S+)")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
-_OF_TASKS = re.compile(r"rtcmpu_tasks?(?!_(?:quota|changes_total|field_changes_total)$)\w*(?<!_bucket)")
+_OF_TASKS = re.compile(r"rtcmpu_(?:tasks?(?!_(?:quota|changes_total|field_changes_total)$)|push_auth)\w*(?<!_bucket)")
 
 
 class World:

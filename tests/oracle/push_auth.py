@@ -1,0 +1,47 @@
+"""Who signed a push URL and whether a push may still start: read from the URL as the vendors document it."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+YEARS: Final = range(1_262_304_000, 4_102_444_800)
+"""2010 to 2100."""
+WARNING_SECONDS: Final = 86400
+
+_Key = tuple[str, int | str]
+"""The signer, and the expiry in Unix seconds or a state."""
+
+
+def host_of(url: str) -> str:
+    """Return the host that a URL pushes to."""
+    parts = urlsplit(url)
+    return dict(parse_qsl(parts.query)).get("vhost", parts.hostname or "").lower()
+
+
+def key_of(url: str, validities: Mapping[str, int]) -> _Key:
+    """Return what a URL's key says; `validities` are those that are configured, by host."""
+    query = dict(parse_qsl(urlsplit(url).query))
+    if "auth_key" in query:
+        time = re.fullmatch(r"(\d+)-[^-]+-[^-]*-[0-9a-f]{32}", query["auth_key"])
+        validity = validities.get(host_of(url))
+        if time and int(time[1]) not in YEARS:
+            return "alibaba", "malformed"
+        return "alibaba", int(time[1]) + validity if time and validity is not None else "unreadable"
+    for signer, secret, key, base in (
+        ("tencent", "txSecret", "txTime", 16),
+        ("volcengine", "volcSecret", "volcTime", 10),
+        ("wangsu", "wsSecret", "wsTime", 16),
+    ):
+        if secret in query:
+            seconds = int(query[key], base)
+            return signer, seconds if seconds in YEARS else "malformed"
+    return "none", "unsigned"
+
+
+def state_of(key: _Key, now: float) -> str:
+    """Return the state of a key at a time."""
+    expiry = key[1]
+    if isinstance(expiry, str):
+        return expiry
+    return "expired" if now >= expiry else "expiring" if now >= expiry - WARNING_SECONDS else "valid"

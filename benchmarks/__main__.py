@@ -13,7 +13,7 @@ BENCHMARKS = {
     "memory": "memory of the process by number of tasks",
     "apply": "what a change costs between the list and the scrape",
     "limiter": "how much of the rate limiters use, and how much of that is refused",
-    "policy": "judging 100,000 tasks by 30 rules: the first time, a change, each minute",
+    "policy": "evaluating 100,000 tasks by 30 rules: the first time, a change, each minute",
     "moving_list": "what different ways to read a moving list miss",
     "enemies": "lists and services that mislead a reading, at 1, 4 and 40 requests/s",
 }

@@ -73,7 +73,7 @@ def main() -> None:
         ],
         note=(
             f"Aim: no stall of {AIM_STALL_SECONDS * 1e3:.0f} ms. Memory is that of a task's findings alone. One rule"
-            " is about a task's age: it is what is judged each minute. One is about shared URLs."
+            " is about a task's age: it is what is evaluated each minute. One is about shared URLs."
         ),
     )
 
@@ -105,7 +105,7 @@ async def _measure(variety: int) -> Measured:
 
     report = policy.report(KEY)
     if report is None:
-        raise RuntimeError("the app was not judged")
+        raise RuntimeError("the app was not evaluated")
     return Measured(
         configurations=variety,
         baseline_seconds=baseline_seconds,

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from exporter.aliyun import field_values as values
-from exporter.aliyun import json_repair as mending
+from exporter.aliyun import json_repair
 from exporter.aliyun import row_schema as documented
 from exporter.aliyun.field_reader import FieldReader
 from exporter.aliyun.interner import Interner
@@ -166,9 +166,9 @@ def _enhanced(reader: FieldReader, value: object) -> documented.EnhancedParam:
         try:
             return _ENHANCED.decode(value)
         except (ValueError, RecursionError):
-            content = mending.decode(value.encode(), otherwise=value)
+            content = json_repair.decode(value.encode(), otherwise=value)
     if isinstance(content, dict):
-        return mending.mend(content, documented.EnhancedParam, reader, place=".EnhancedParam")
+        return json_repair.mend(content, documented.EnhancedParam, reader, place=".EnhancedParam")
     if not values.is_absent(content):
         reader.unreadable("EncodeParams.EnhancedParam", content)
     return documented.EnhancedParam()

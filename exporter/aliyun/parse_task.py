@@ -14,7 +14,7 @@ import msgspec
 import xxhash
 
 from exporter.aliyun import field_values as values
-from exporter.aliyun import json_repair as mending
+from exporter.aliyun import json_repair
 from exporter.aliyun import row_schema as documented
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.field_reader import FieldReader
@@ -164,8 +164,8 @@ def _decode(raw: bytes, reader: FieldReader) -> documented.Row:
     try:
         return _ROW.decode(raw)
     except (ValueError, RecursionError):
-        content = mending.decode(raw)
-        return mending.mend(content, documented.Row, reader) if isinstance(content, dict) else documented.Row()
+        content = json_repair.decode(raw)
+        return json_repair.mend(content, documented.Row, reader) if isinstance(content, dict) else documented.Row()
 
 
 def _identity(value: object) -> str:

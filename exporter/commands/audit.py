@@ -44,8 +44,8 @@ async def _audit(source: ConfigurationSource, output: Output, fail_on: Severity 
     loaded = source.load()
     monitor = await sweep(loaded.config, loaded.rule_set, Exposition(families(), metrics), metrics)
     apps = monitor.apps.values()
-    standings = [(app.collector.status, len(app.collector.inventory)) for app in apps]
-    found = gather(loaded.rule_set.all_rules(), standings, monitor.policy, SystemClock().now())
+    statuses = [(app.collector.status, len(app.collector.inventory)) for app in apps]
+    found = gather(loaded.rule_set.all_rules(), statuses, monitor.policy, SystemClock().now())
     match output:
         case "table":
             _print_tables(found, loaded.rule_set.examples_per_rule)
@@ -67,11 +67,11 @@ def _print_tables(audit: Audit, most_examples: int) -> None:
     if violations := list(_violations(audit, most_examples)):
         headings = ("severity", "rule", "account", "app", "tasks", "examples")
         out.print(table(headings, violations, numbers=("tasks",)))
-    if unjudged := list(_unjudged(audit)):
+    if unevaluated := list(_unevaluated(audit)):
         headings = ("rule", "account", "app", "exempt", "unevaluable", "why")
-        out.print(table(headings, unjudged, numbers=("exempt", "unevaluable")))
+        out.print(table(headings, unevaluated, numbers=("exempt", "unevaluable")))
     numbers = ("tasks", *reversed(SEVERITIES))
-    out.print(table(("account", "app", "state", *numbers), map(_standing, audit.apps), numbers=numbers))
+    out.print(table(("account", "app", "state", *numbers), map(_app_row, audit.apps), numbers=numbers))
 
 
 def _violations(audit: Audit, most_examples: int) -> Iterator[tuple[object, ...]]:
@@ -94,7 +94,7 @@ def _examples(violations: Sequence[Violation], most: int) -> str:
     return "; ".join(parts)
 
 
-def _unjudged(audit: Audit) -> Iterator[tuple[object, ...]]:
+def _unevaluated(audit: Audit) -> Iterator[tuple[object, ...]]:
     for app, findings in audit.found():
         exemptions = {exempted.exemption.name for exempted in findings.exempted}
         reasons = {unevaluable.reason for unevaluable in findings.unevaluable}
@@ -109,7 +109,7 @@ def _unjudged(audit: Audit) -> Iterator[tuple[object, ...]]:
             )
 
 
-def _standing(app: AppFindings) -> tuple[object, ...]:
+def _app_row(app: AppFindings) -> tuple[object, ...]:
     counts = [
         sum(len(findings.violations) for findings in app.rules if findings.rule.severity is severity)
         for severity in reversed(SEVERITIES)

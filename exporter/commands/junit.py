@@ -58,7 +58,7 @@ def _case(app: AppFindings, findings: RuleOutcome, fail_on: Severity | None) -> 
         failure = ET.SubElement(case, "failure", {"message": _text(message), "type": findings.rule.severity})
         failure.text = _lines((violation.task_id, violation.message) for violation in findings.violations)
     elif not findings.passed and not findings.violations:
-        ET.SubElement(case, "skipped", {"message": _text(_why_nothing_was_judged(findings))})
+        ET.SubElement(case, "skipped", {"message": _text(_why_nothing_was_evaluated(findings))})
     output = "\n".join(_output(findings, with_violations=not fails))
     if output:
         ET.SubElement(case, "system-out").text = output
@@ -69,7 +69,7 @@ def _named(app: AppFindings, name: str) -> ET.Element:
     return ET.Element("testcase", {"classname": _text(app.place), "name": name, "time": "0"})
 
 
-def _why_nothing_was_judged(findings: RuleOutcome) -> str:
+def _why_nothing_was_evaluated(findings: RuleOutcome) -> str:
     parts = {
         "exempt": len(findings.exempted),
         "not evaluable": len(findings.unevaluable),

@@ -15,7 +15,7 @@ from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.evaluator import Evaluator, SharedEvaluations
 from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, OpenFindings, SavedFindings
-from exporter.rules.findings import Ledger, PolicyReport
+from exporter.rules.findings import CountedFindings, PolicyReport
 from exporter.rules.rule import ERROR, EXEMPT, OUTCOMES, UNKNOWN, Outcome, Rule, Severity, nothing_known
 from exporter.rules.rule_set import AppRules
 from exporter.rules.shared_outputs import SharedOutputs
@@ -38,7 +38,7 @@ class Common(Struct):
     shared_outputs: SharedOutputs | None = None  # None: no rule asks for them
 
 
-class _Judged(Struct, frozen=True, gc=False):
+class _Evaluated(Struct, frozen=True, gc=False):
     """A task as it was evaluated last."""
 
     task: Task
@@ -64,8 +64,8 @@ class AppPolicy:
         self._inventory = Inventory()
         self._rules = AppRules(rules=(), count=None)
         self._evaluator = Evaluator((), None, common.evaluations)
-        self._ledger = Ledger(key, common.events)
-        self._judged: dict[str, _Judged] = {}
+        self._counted = CountedFindings(key, common.events)
+        self._evaluated: dict[str, _Evaluated] = {}
         self._is_concluded = False
         self._looked_at_time = common.clock.monotonic()
 
@@ -91,19 +91,19 @@ class AppPolicy:
         rules_before = len(self._evaluator.rules)
         whole = whole or any(rule.is_stopped for rule in self._evaluator.rules)
         self._evaluator = Evaluator(rules.rules, json.encode(self._facts), self._common.evaluations)
-        places = self._ledger.set_rules(self._evaluator.rules, rules.count, order=rules.rules)
+        places = self._counted.set_rules(self._evaluator.rules, rules.count, order=rules.rules)
         self._lay_out(places, rules_before=rules_before)
         if whole or not is_same:
-            self.backlog.review(list(self._judged), Scope.ALL)
+            self.backlog.review(list(self._evaluated), Scope.ALL)
         self._is_concluded = False
 
     def restore(self, saved: Iterable[SavedFindings]) -> None:
         """Let violations that are found at the baseline keep the age that is known of them."""
-        self._ledger.restore(saved)
+        self._counted.restore(saved)
 
     def saved(self) -> tuple[SavedFindings, ...]:
         """Return what the next process should know."""
-        return self._ledger.saved()
+        return self._counted.saved()
 
     def collected(self, changes: Sequence[Change], *, baseline: bool, available: bool) -> None:
         """Take note of changes, and of whether there is data.
@@ -115,13 +115,13 @@ class AppPolicy:
         """
         self.available = available
         if baseline:
-            self.backlog.add_changed(list(self._judged))
+            self.backlog.add_changed(list(self._evaluated))
         self.backlog.add_changes(changes)
 
     def look_at_exemptions(self) -> None:
         """Take note that some exemption has ended, or holds again."""
         if self._evaluator.has_exemptions:
-            self.backlog.review(list(self._judged), Scope.EXEMPTIONS)
+            self.backlog.review(list(self._evaluated), Scope.EXEMPTIONS)
 
     def look_at_time(self) -> None:
         """Take note that time has passed."""
@@ -129,19 +129,19 @@ class AppPolicy:
         is_due = at - self._looked_at_time >= TIME_INTERVAL_SECONDS
         if is_due and self.available and self._evaluator.depends_on_time and not self.backlog.has_reviews:
             self._looked_at_time = at
-            self.backlog.review(list(self._judged), Scope.TIME)
+            self.backlog.review(list(self._evaluated), Scope.TIME)
 
     def step(self) -> None:
         """Evaluate the next task of the backlog, in which it stays where that fails."""
         task_id, scope = self.backlog.take()
-        known, entry = self._judged.get(task_id), self._inventory.get(task_id)
+        known, entry = self._evaluated.get(task_id), self._inventory.get(task_id)
         if entry is not None and (known is None or known.task is not entry.task):
             scope = Scope.ALL
         try:
             if entry is not None and self._evaluator.prepare(self._subject(entry), scope):
                 self.backlog.mark(task_id, scope)
             elif entry is not None:
-                self._judge(entry, known, scope)
+                self._evaluate(entry, known, scope)
             elif known is not None:
                 self._forget(task_id, known)
         except Exception:
@@ -150,16 +150,16 @@ class AppPolicy:
 
     def conclude(self) -> None:
         """Evaluate the number of tasks, and let all rules count events where nothing is left to evaluate."""
-        self._ledger.record_number(len(self._judged), now=self._common.clock.now(), text=partial(self._text, None))
+        self._counted.record_number(len(self._evaluated), now=self._common.clock.now(), text=partial(self._text, None))
         if not self.backlog:
             self._is_concluded = True
-            violations = self._ledger.settle()
+            violations = self._counted.settle()
             if violations is not None:
                 self._common.events.baseline(self.key, violations)
 
     def violations(self) -> Mapping[Severity, Sequence[int]]:
         """Return how many tasks violate each rule, by severity."""
-        return self._ledger.violations()
+        return self._counted.violations()
 
     def renew_report(self, examples: Callable[[Severity], int]) -> bool:
         """Bring the report up to date, and return whether another one is there now.
@@ -169,7 +169,7 @@ class AppPolicy:
         """
         if self.report is None and self.backlog:
             return False
-        rules = self._ledger.reports(examples)
+        rules = self._counted.reports(examples)
         if self.report is not None and self.report.rules == rules:
             return False
         self.report = PolicyReport(next(self._common.revisions), rules)
@@ -178,7 +178,7 @@ class AppPolicy:
     def findings(self) -> Iterator[OpenFindings]:
         """Yield what each rule says, but those by which not all tasks have been evaluated."""
         places = {rule.rule.name: place for place, rule in enumerate(self._evaluator.rules)}
-        for of_rule in self._ledger.settled():
+        for of_rule in self._counted.settled():
             place = places.get(of_rule.rule.rule.name)
             yield OpenFindings(
                 of_rule.rule,
@@ -204,14 +204,14 @@ class AppPolicy:
         if list(places) == list(range(rules_before)):
             return
         moved: dict[bytes, bytes] = {}
-        for task_id, judged in self._judged.items():
-            outcomes = moved.get(judged.outcomes)
+        for task_id, evaluated in self._evaluated.items():
+            outcomes = moved.get(evaluated.outcomes)
             if outcomes is None:
-                outcomes = bytes(UNKNOWN if place is None else judged.outcomes[place] for place in places)
-                moved[judged.outcomes] = outcomes
-            self._judged[task_id] = _Judged(judged.task, outcomes)
+                outcomes = bytes(UNKNOWN if place is None else evaluated.outcomes[place] for place in places)
+                moved[evaluated.outcomes] = outcomes
+            self._evaluated[task_id] = _Evaluated(evaluated.task, outcomes)
 
-    def _judge(self, entry: Entry, known: _Judged | None, scope: Scope) -> None:
+    def _evaluate(self, entry: Entry, known: _Evaluated | None, scope: Scope) -> None:
         task, subject = entry.task, self._subject(entry)
         before = nothing_known(len(self._evaluator.rules)) if known is None else known.outcomes
         is_other = known is None or known.task is not task
@@ -219,15 +219,15 @@ class AppPolicy:
             self._common.shared_outputs.replace(self.key, task.task_id, None if known is None else known.task, task)
         after = self._evaluator.outcomes(subject, before, scope)
         if is_other or after != before:
-            self._judged[task.task_id] = _Judged(task, _shared(after))
+            self._evaluated[task.task_id] = _Evaluated(task, _shared(after))
         if after != before:
-            self._ledger.record(task.task_id, before, after, now=subject.seconds, text=partial(self._text, entry))
+            self._counted.record(task.task_id, before, after, now=subject.seconds, text=partial(self._text, entry))
 
-    def _forget(self, task_id: str, known: _Judged) -> None:
-        del self._judged[task_id]
+    def _forget(self, task_id: str, known: _Evaluated) -> None:
+        del self._evaluated[task_id]
         if self._common.shared_outputs is not None:
             self._common.shared_outputs.replace(self.key, task_id, known.task, None)
-        self._ledger.record(
+        self._counted.record(
             task_id,
             known.outcomes,
             nothing_known(len(known.outcomes)),
@@ -237,7 +237,7 @@ class AppPolicy:
 
     def _text(self, entry: Entry | None, rule: AnyRule) -> str:
         if isinstance(rule, TaskCountRule):
-            return rule.text_for(len(self._judged))
+            return rule.text_for(len(self._evaluated))
         if entry is None or rule.message is None:
             return rule.rule.title
         return rule.text_for(self._subject(entry).activation(rule.message.uses))
@@ -256,15 +256,15 @@ class AppPolicy:
 
     def _with_outcome(self, place: int | None, outcome: int) -> Iterator[str]:
         if place is not None:
-            for task_id, judged in self._judged.items():
-                if judged.outcomes[place] == outcome:
+            for task_id, evaluated in self._evaluated.items():
+                if evaluated.outcomes[place] == outcome:
                     yield task_id
 
     def _outcome(self, place: int | None, task_id: str) -> Outcome | None:
-        judged = self._judged.get(task_id)
-        if place is None or judged is None or judged.outcomes[place] == UNKNOWN:
+        evaluated = self._evaluated.get(task_id)
+        if place is None or evaluated is None or evaluated.outcomes[place] == UNKNOWN:
             return None
-        return OUTCOMES[judged.outcomes[place]]
+        return OUTCOMES[evaluated.outcomes[place]]
 
 
 # Tasks with the same outcomes share them.

@@ -156,7 +156,7 @@ _RESOLUTIONS: Final = {
 }
 
 
-class Ledger:
+class CountedFindings:
     """Keeps what became of tasks by rule.
 
     Args:

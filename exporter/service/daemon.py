@@ -384,13 +384,13 @@ class Daemon:
         """Begin with what an earlier process knew; a bug in that is no reason not to start."""
         with self._monitor.supervisor.guarded(Component.STORAGE):
             self._monitor.restore(await self._recorder.use(self._monitor.config.storage))
-            await self._judge_restored()
+            await self._evaluate_restored()
 
     async def _close_storage(self) -> None:
         with self._monitor.supervisor.guarded(Component.STORAGE):
             await self._recorder.close()
 
-    async def _judge_restored(self) -> None:
+    async def _evaluate_restored(self) -> None:
         """Judge the tasks of an earlier process before anyone looks, unless there are very many."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_JUDGING_SECONDS):

@@ -29,7 +29,7 @@ class FindingLog:
         """Sum up what is violated from the start."""
         account, app_id = app
         structlog.get_logger().info(
-            "all tasks are judged by the rules in force", account=account, app_id=app_id, violations=violations
+            "all tasks are evaluated by the rules in force", account=account, app_id=app_id, violations=violations
         )
 
     def stopped(self, rule: AnyRule, why: str) -> None:

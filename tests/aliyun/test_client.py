@@ -328,7 +328,7 @@ async def test_a_clock_that_nobody_complains_about_is_only_measured() -> None:
     "code",
     ["InvalidSecurityToken.Expired", "InvalidAccessKeyId.NotFound", "InvalidAccessKeyId", "SignatureDoesNotMatch"],
 )
-async def test_a_refused_key_is_fetched_anew(code: str) -> None:
+async def test_a_refused_key_is_fetched_again(code: str) -> None:
     """After the service refused a key that had been held for a while, the next attempt has another one."""
     tokens = iter(["old", "new"])
 

@@ -385,7 +385,7 @@ async def test_a_file_that_hangs_delays_no_request_for_long(
     await source.close()
 
 
-async def test_a_refusal_and_a_reload_choose_the_source_anew(service: TokenService) -> None:
+async def test_a_refusal_and_a_reload_choose_the_source_again(service: TokenService) -> None:
     """A constant key is not asked for again in vain."""
     started_over: list[int] = []
     key = KeySource(fetch=service.fetch, start_over=lambda: started_over.append(service.fetches))

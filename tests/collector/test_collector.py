@@ -315,7 +315,7 @@ def test_too_many_tasks_are_limit_exceeded() -> None:
     scene.run(scenario)
 
 
-def test_what_a_lagging_replica_may_not_know_is_not_judged() -> None:
+def test_what_a_lagging_replica_may_not_know_is_not_evaluated() -> None:
     """A task that was created less than a second before a sweep began is not missed by it."""
     scene = Scene(5)
 
@@ -349,7 +349,7 @@ def test_a_lagging_replica_makes_no_changes_back_and_forth() -> None:
     scene.run(scenario)
 
 
-def test_a_sweep_is_judged_by_a_front_that_no_replica_can_be_behind() -> None:
+def test_a_sweep_is_evaluated_by_a_front_that_no_replica_can_be_behind() -> None:
     """The front is read a second after the last window, and by then every replica knows what moved."""
     scene = Scene(60)
 

@@ -191,7 +191,7 @@ def _no_look_ups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lookups, "_look_up", gone)
 
 
-def _no_judgement(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take what a sweep did not see for gone at once."""
     _no_concluding_front(monkeypatch)
     _no_look_ups(monkeypatch)
@@ -201,7 +201,7 @@ REPAIRS = {
     "overlaps": (_no_overlap_check, "missing", _events("update", "create", "delete")),
     "concluding front": (_no_concluding_front, "missing", _events("update", "create", "delete")),
     "look-ups": (_no_look_ups, "declared gone", _events("update", "resave")),
-    "judging after a later update": (_no_judgement, "declared gone", _events("update")),
+    "evaluating after a later update": (_no_evaluation, "declared gone", _events("update")),
 }
 
 

@@ -133,7 +133,7 @@ async def test_the_exit_code_says_whether_something_was_found(
     assert re.search(rf"^ {severity} +bitrate-agreed ", out, re.MULTILINE)
 
 
-async def test_what_cannot_be_judged_is_shown_and_fails_nothing(
+async def test_what_cannot_be_evaluated_is_shown_and_fails_nothing(
     service: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exempted and unevaluable tasks have a table of their own, with names and reasons."""

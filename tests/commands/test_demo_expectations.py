@@ -9,7 +9,7 @@ from exporter.rules.rule import Outcome
 from exporter.simulator import simulation as demo
 from exporter.simulator.service import Service
 from tests.simulator.support import ManualClock
-from tests.support.judged_rows import judge_rows
+from tests.support.evaluated_rows import evaluate_rows
 
 FOUND_BY = {
     "bitrate_too_high": "expect-video-bitrate-kbps",
@@ -24,10 +24,10 @@ def violations(service: Service, app_id: str) -> Mapping[str, set[str]]:
     """Return the tasks of an app that are not as expected, by rule."""
     language = Language()
     rules = ExpectationRules(language).of(EXPECTATIONS[app_id]).rules
-    judged = judge_rows({app_id: service.listed(app_id)}, rules, language, EXPECTATIONS)[app_id]
+    evaluated = evaluate_rows({app_id: service.listed(app_id)}, rules, language, EXPECTATIONS)[app_id]
     return {
         name: {task_id for task_id, outcome in outcomes.items() if outcome is Outcome.VIOLATION}
-        for name, outcomes in judged.items()
+        for name, outcomes in evaluated.items()
     }
 
 

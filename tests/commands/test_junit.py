@@ -113,7 +113,7 @@ def test_an_app_that_could_not_be_read_is_an_error() -> None:
         (RuleOutcome(rule=rule()), "no tasks"),
     ],
 )
-def test_a_rule_that_judged_no_task_is_skipped(findings: RuleOutcome, message: str) -> None:
+def test_a_rule_that_evaluated_no_task_is_skipped(findings: RuleOutcome, message: str) -> None:
     """It has neither passed nor failed, and says why."""
     skipped = _only_rule(findings).find("skipped")
     assert skipped is not None

@@ -87,7 +87,7 @@ def test_an_exempted_task_is_a_suppressed_result() -> None:
     ]
 
 
-def test_a_task_that_cannot_be_judged_is_open() -> None:
+def test_a_task_that_cannot_be_evaluated_is_open() -> None:
     """It is neither pass nor fail, and has no level."""
     (result,) = [result for result in _run(everything())["results"] if "kind" in result]
     assert (result["kind"], result["level"]) == ("open", "none")

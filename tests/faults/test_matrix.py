@@ -212,9 +212,9 @@ class _LookUp(_Case):
         await self.begin()
         self.world.fail(self.fault, "broken", kind="look_up")
         self.world.service.fleet.delete("broken", self.world.task_ids("broken")[-1])
-        await self.world.until(self._is_judged)
+        await self.world.until(self._is_evaluated)
 
-    def _is_judged(self, seen: Seen) -> bool:
+    def _is_evaluated(self, seen: Seen) -> bool:
         return seen.changes("broken") != {} if self.fault in GONE else self._doubtful_tasks() == 1
 
     def _doubtful_tasks(self) -> int:

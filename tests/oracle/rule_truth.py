@@ -21,10 +21,10 @@ def rule_truth(rows_of_apps: Mapping[str, Iterable[bytes]]) -> dict[str, dict[st
         app_id: [task for task in map(read_task, rows) if task is not None] for app_id, rows in rows_of_apps.items()
     }
     users_of_urls = Counter(url for tasks in tasks_of_apps.values() for task in tasks for url in task.urls)
-    return {app_id: _judged(tasks, users_of_urls) for app_id, tasks in tasks_of_apps.items()}
+    return {app_id: _evaluated(tasks, users_of_urls) for app_id, tasks in tasks_of_apps.items()}
 
 
-def _judged(tasks: list[WrittenTask], users_of_urls: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+def _evaluated(tasks: list[WrittenTask], users_of_urls: Mapping[str, int]) -> dict[str, dict[str, Any]]:
     """Return what is so in one app."""
 
     def is_shared(task: WrittenTask) -> bool | None:
@@ -34,11 +34,11 @@ def _judged(tasks: list[WrittenTask], users_of_urls: Mapping[str, int]) -> dict[
     return {name: _counted([(task.task_id, check(task)) for task in tasks]) for name, check in checks.items()}
 
 
-def _counted(judgements: list[tuple[str, bool | None]]) -> dict[str, Any]:
+def _counted(evaluations: list[tuple[str, bool | None]]) -> dict[str, Any]:
     """Return what is so for one rule."""
-    not_applicable = sum(violated is None for _, violated in judgements)
+    not_applicable = sum(violated is None for _, violated in evaluations)
     return {
-        "violations": [task_id for task_id, violated in judgements if violated],
-        "evaluated": len(judgements) - not_applicable,
+        "violations": [task_id for task_id, violated in evaluations if violated],
+        "evaluated": len(evaluations) - not_applicable,
         "not_applicable": not_applicable,
     }

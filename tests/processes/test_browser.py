@@ -90,11 +90,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         (directory / "rules.yml").write_text(RULES)
         _, address = programs.start_daemon(config)
 
-        def all_is_judged() -> None:
+        def all_is_evaluated() -> None:
             matching = ask_json(f"{address}/api/v1/violations?rule=everything&limit=1")["matching"]
             assert matching > TASKS * 0.99
 
-        eventually(all_is_judged)
+        eventually(all_is_evaluated)
         yield address
 
 

@@ -94,7 +94,7 @@ def _outputs(programs: Programs, config: Path) -> Outputs:
         daemon, url = programs.start_daemon(config, f"--log.format={log_format}")
         daemon.wait_for("collection is complete")
         daemon.wait_for("task modified")
-        eventually(partial(_is_judged, url))
+        eventually(partial(_is_evaluated, url))
         if log_format == "logfmt":
             for path in _paths():
                 outputs[f"page {path}" if "/api/" not in path else f"json {path}"] = ask(url + path).text
@@ -145,7 +145,7 @@ def _paths() -> list[str]:
     ]
 
 
-def _is_judged(url: str) -> None:
+def _is_evaluated(url: str) -> None:
     """Whether findings are there."""
     assert json.loads(ask(f"{url}/api/v1/violations").text)["matching"] >= len(ROWS)
 

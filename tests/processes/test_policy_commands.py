@@ -118,8 +118,8 @@ def test_an_audit_finds_everything_that_is_wrong_on_purpose(audited: Audited) ->
         assert app["tasks"] == len(fleet[app["app_id"]].rows)
         for rule in app["rules"]:
             lists = ("violations", "exempted", "unevaluable")
-            judged = rule["passed"] + rule["not_applicable"] + sum(len(rule[each]) for each in lists)
-            assert judged == app["tasks"], rule["rule"]
+            evaluated = rule["passed"] + rule["not_applicable"] + sum(len(rule[each]) for each in lists)
+            assert evaluated == app["tasks"], rule["rule"]
 
 
 def test_an_audit_as_a_table_shows_the_worst_first(audited: Audited) -> None:

@@ -20,9 +20,9 @@ from exporter.rules.rule_files import PROFILE_SOURCE, SOURCE, default_rules, pac
 from exporter.rules.rule_tests import run_cases, variables_of
 from tests.support.any_struct import any_struct
 from tests.support.documented_rows import documented_rows
+from tests.support.evaluated_rows import evaluate_rows
 from tests.support.examples import examples
 from tests.support.expression_mutants import mutants
-from tests.support.judged_rows import judge_rows
 from tests.support.rows import changed, example_row
 
 LANGUAGE = Language()
@@ -123,7 +123,7 @@ def test_what_is_documented_here_is_documented_there(
     """The rules about closed sets let pass what counts as a known value elsewhere."""
     for value in documented:
         given = {part: {field: value}} if part else {field: value}
-        assert judged(RULES[name], activation_of(given)) is Outcome.PASS
+        assert evaluated(RULES[name], activation_of(given)) is Outcome.PASS
 
 
 def test_the_fields_that_rules_name_are_fields() -> None:
@@ -137,24 +137,24 @@ def test_the_fields_that_rules_name_are_fields() -> None:
 
 @given(row=documented_rows())
 @settings(max_examples=examples(200))
-def test_every_row_can_be_judged(row: Mapping[str, object]) -> None:
+def test_every_row_can_be_evaluated(row: Mapping[str, object]) -> None:
     """Whatever is absent, odd or unreadable in a row, no rule fails to be evaluated, its message included."""
     read = read_row(msgspec.json.encode(row), app_id="a")
     assert read is not None
-    assert_can_be_judged(read.configuration)
+    assert_can_be_evaluated(read.configuration)
 
 
 @given(configuration=any_struct(task.Configuration))
 @settings(max_examples=examples(60))
-def test_every_configuration_can_be_judged(configuration: task.Configuration) -> None:
+def test_every_configuration_can_be_evaluated(configuration: task.Configuration) -> None:
     """The same holds for configurations that no row could mean."""
-    assert_can_be_judged(configuration)
+    assert_can_be_evaluated(configuration)
 
 
 def test_the_vendors_own_example_violates_three_rules() -> None:
     """It has a URL in both fields, one of them at example.com, and TranscodeParams in a single-stream task."""
     row = msgspec.json.encode(example_row())
-    outcomes = judge_rows({"yourAppId": [row]}, list(RULES.values()), LANGUAGE)["yourAppId"]
+    outcomes = evaluate_rows({"yourAppId": [row]}, list(RULES.values()), LANGUAGE)["yourAppId"]
     violated = {name for name, outcome in outcomes.items() if outcome["yourTaskId"] is Outcome.VIOLATION}
     assert violated == {"push-url-in-both-fields", "push-host-not-public", "single-with-transcoding"}
 
@@ -170,16 +170,16 @@ def test_what_is_unreadable_is_not_called_missing() -> None:
     ):
         mode = "0" if path == "SingleSubParams" else "1"
         row = changed(changed(changed(example_row(), "MixMode", mode), "StreamURL", ""), path, value)
-        outcomes = judge_rows({"yourAppId": [msgspec.json.encode(row)]}, list(RULES.values()), LANGUAGE)["yourAppId"]
+        outcomes = evaluate_rows({"yourAppId": [msgspec.json.encode(row)]}, list(RULES.values()), LANGUAGE)["yourAppId"]
         assert outcomes[rule] == {"yourTaskId": Outcome.NOT_APPLICABLE}
         assert outcomes["values-unreadable"] == {"yourTaskId": Outcome.VIOLATION}
 
 
-def assert_can_be_judged(configuration: task.Configuration) -> None:
+def assert_can_be_evaluated(configuration: task.Configuration) -> None:
     """Hold a configuration against every rule."""
     activation = LANGUAGE.activation({"task": facts(configuration), "shared_outputs": len(configuration.outputs)})
     for name, rule in RULES.items():
-        outcome = judged(rule, activation)
+        outcome = evaluated(rule, activation)
         assert outcome is not Outcome.ERROR, name
         if outcome is Outcome.VIOLATION:
             assert "no message" not in rule.text_for(activation), name
@@ -205,6 +205,6 @@ def activation_of(given: Mapping[str, object]) -> Activation:
     return LANGUAGE.activation(variables_of(Case(variables={"task": given}, outcome=Outcome.PASS)))
 
 
-def judged(rule: CompiledRule, activation: Activation) -> Outcome:
+def evaluated(rule: CompiledRule, activation: Activation) -> Outcome:
     """Return what comes of a rule."""
     return rule.evaluate(activation).outcome

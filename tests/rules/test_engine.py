@@ -29,7 +29,7 @@ def _tasks(least: int, most: int) -> AppExpectations:
     return AppExpectations(count=TaskCountRule(expected, least, most))
 
 
-def _judged(*rules: CompiledRule) -> PolicyWorld:
+def _evaluated(*rules: CompiledRule) -> PolicyWorld:
     """Return a world in which two of three tasks violate `mixed` from the start."""
     world = PolicyWorld(MIXED, *rules)
     for task_id, mode in (("a", "single"), ("b", "mixed"), ("c", "single")):
@@ -49,7 +49,7 @@ def test_before_there_is_data_there_is_no_report() -> None:
     assert list(world.policy.findings(OTHER)) == []
 
 
-def test_an_app_without_tasks_is_judged_too() -> None:
+def test_an_app_without_tasks_is_evaluated_too() -> None:
     """Data without any task gives a report in which every rule has nothing."""
     world = PolicyWorld(MIXED)
     world.collect(baseline=True)
@@ -59,7 +59,7 @@ def test_an_app_without_tasks_is_judged_too() -> None:
 
 def test_the_baseline_is_summed_up_and_counts_no_events() -> None:
     """What is violated from the start is open since now, and reported as one number."""
-    world = _judged()
+    world = _evaluated()
     report = world.report("mixed")
     assert (report.evaluated, report.violations, report.opened, report.resolved) == (3, 2, 0, 0)
     assert report.oldest_violation == NOON
@@ -69,7 +69,7 @@ def test_the_baseline_is_summed_up_and_counts_no_events() -> None:
 
 def test_what_opens_and_is_resolved_is_counted_and_reported() -> None:
     """From the baseline on, each violation that comes or goes is an event with its text, its age and its end."""
-    world = _judged()
+    world = _evaluated()
     world.clock.advance(5)
     world.put("b", mix_mode="7")
     world.put("a", mix_mode="mixed")
@@ -106,7 +106,7 @@ def test_the_end_of_a_violation_has_a_reason(mode: str, idle: int | None, why: R
 
 def test_a_scrape_between_two_changes_sees_one_moment() -> None:
     """Few changes are evaluated immediately: the report is up to date when `collected()` returns, with no callback."""
-    world = _judged()
+    world = _evaluated()
     revision = _revision(world)
     world.put("d", mix_mode="single")
     world.collect()
@@ -117,7 +117,7 @@ def test_a_scrape_between_two_changes_sees_one_moment() -> None:
 
 def test_a_report_stays_while_nothing_differs() -> None:
     """Rounds that change nothing leave the revision as it is."""
-    world = _judged()
+    world = _evaluated()
     revision = _revision(world)
     world.collect()
     world.policy.tick()
@@ -126,9 +126,9 @@ def test_a_report_stays_while_nothing_differs() -> None:
     assert _revision(world) == revision
 
 
-async def test_many_tasks_are_judged_in_slices() -> None:
+async def test_many_tasks_are_evaluated_in_slices() -> None:
     """Many changes are noted alone; the last complete report stays until all are evaluated, and then it is reported."""
-    world = _judged()
+    world = _evaluated()
     before = world.policy.report(LIVE)
     world.clock.per_look = 0.001
     for number in range(AT_ONCE):
@@ -199,7 +199,7 @@ async def test_apps_take_turns() -> None:
 
 def test_withdrawn_data_freezes_findings() -> None:
     """While there is no data nothing opens, ends or grows old; what changed meanwhile shows when it is back."""
-    world = _judged(YOUNG)
+    world = _evaluated(YOUNG)
     world.collect(available=False)
     report = world.policy.report(LIVE)
     world.put("a", mix_mode="mixed")
@@ -257,7 +257,7 @@ def test_urls_of_apps_that_a_rule_is_not_for_count_too() -> None:
 
 def test_time_passes_once_a_minute() -> None:
     """Rules about age are looked at each minute, not with each tick."""
-    world = _judged(YOUNG)
+    world = _evaluated(YOUNG)
     world.clock.advance(59)
     world.policy.tick()
     world.clock.advance(40)
@@ -276,7 +276,7 @@ def test_time_passes_once_a_minute() -> None:
 
 def test_a_reload_keeps_what_is_known_by_the_same_rules() -> None:
     """Ages and counters survive, whatever is new around a rule; rules that went are out of the report."""
-    world = _judged(SHORT)
+    world = _evaluated(SHORT)
     world.put("b", mix_mode="single")
     world.collect()
     world.clock.advance(100)
@@ -289,7 +289,7 @@ def test_a_reload_keeps_what_is_known_by_the_same_rules() -> None:
 
 def test_a_changed_rule_begins_with_a_new_baseline() -> None:
     """Another expression or severity makes another rule: its violations are no events, and its age is new."""
-    world = _judged()
+    world = _evaluated()
     world.clock.advance(100)
     world.apply(rule("mixed", 'task.mix_mode == "mixed"', Severity.CRITICAL))
     report = world.report("mixed")
@@ -301,7 +301,7 @@ def test_a_changed_rule_begins_with_a_new_baseline() -> None:
 
 def test_exemptions_come_and_go_with_a_reload() -> None:
     """A violation that is agreed upon counts as resolved, and as opened when it is not agreed upon any more."""
-    world = _judged()
+    world = _evaluated()
     world.apply(rule("mixed", 'task.mix_mode == "mixed"', exempt=(_mixed("a"),)))
     report = world.report("mixed")
     assert (report.violations, report.exempted, report.resolved) == (1, 1, 1)
@@ -312,7 +312,7 @@ def test_exemptions_come_and_go_with_a_reload() -> None:
     assert (report.violations, report.exempted, report.opened) == (2, 0, 1)
 
 
-async def test_new_rules_are_left_out_until_all_tasks_are_judged() -> None:
+async def test_new_rules_are_left_out_until_all_tasks_are_evaluated() -> None:
     """Meanwhile the report goes on with the rules that are known, in step with the tasks."""
     world = PolicyWorld(MIXED)
     for number in range(2 * AT_ONCE):
@@ -333,7 +333,7 @@ async def test_new_rules_are_left_out_until_all_tasks_are_judged() -> None:
 
 def test_tasks_that_are_read_again_keep_their_age() -> None:
     """Another inventory's findings wait for its baseline: what still violates is as old as it was."""
-    world = _judged()
+    world = _evaluated()
     world.replace_inventory()
     world.apply(MIXED)
     world.clock.advance(50)
@@ -346,9 +346,9 @@ def test_tasks_that_are_read_again_keep_their_age() -> None:
     assert (report.evaluated, report.opened, report.resolved) == (2, 1, 1)
 
 
-def test_another_description_of_an_app_is_judged_by() -> None:
+def test_another_description_of_an_app_is_evaluated_by() -> None:
     """What an app is called counts from the reload on."""
-    world = _judged(rule("owned", 'app.owner == "live-ops"'))
+    world = _evaluated(rule("owned", 'app.owner == "live-ops"'))
     assert world.report("owned").violations == 3
     world.descriptions[LIVE] = App(id="live", owner="live-ops")
     world.apply(MIXED, rule("owned", 'app.owner == "live-ops"'))
@@ -356,7 +356,7 @@ def test_another_description_of_an_app_is_judged_by() -> None:
     assert world.report("owned").resolved == 3
 
 
-def test_the_number_of_tasks_is_judged() -> None:
+def test_the_number_of_tasks_is_evaluated() -> None:
     """Too few tasks violate once, without a TaskId; it opens and resolves as other violations do."""
     world = PolicyWorld()
     world.apply(expectations={LIVE: _tasks(1, 2)})
@@ -375,7 +375,7 @@ def test_the_number_of_tasks_is_judged() -> None:
 
 def test_ages_survive_a_restart() -> None:
     """Saved findings give what still violates its age back, for the same version of a rule; the rest begins now."""
-    first = _judged(SHORT)
+    first = _evaluated(SHORT)
     saved = first.policy.saved(LIVE)
     assert SavedFindings(MIXED.rule.version, {"a": NOON, "c": NOON}) in saved
     second = PolicyWorld(MIXED)
@@ -410,7 +410,7 @@ def test_examples_are_shared_out_over_all_apps() -> None:
 
 def test_texts_and_reasons_are_made_when_asked_for() -> None:
     """The API gets the message of a violation, and why a rule can't be evaluated, of the task as it is now."""
-    world = _judged(SHORT)
+    world = _evaluated(SHORT)
     mixed, short = world.policy.findings(LIVE)
     assert world.policy.text(LIVE, mixed.rule, "a") == "a is single"
     assert world.policy.text(LIVE, mixed.rule, "gone") == "Title of mixed"
@@ -429,7 +429,7 @@ def _revision(world: PolicyWorld) -> int:
 def test_a_stopped_rule_freezes_its_findings_until_a_reload() -> None:
     """Nothing is resolved or opened by it, and it is reported once; a reload evaluates every task again."""
     slow = rule("slow", SLOW)
-    world = _judged(slow)
+    world = _evaluated(slow)
     slow.expect.stopped = True
     for task_id, mode in (("a", "mixed"), ("b", "single"), ("new", "single")):
         world.put(task_id, mix_mode=mode, idle_timeout_seconds=77)
@@ -451,7 +451,7 @@ def test_a_stopped_rule_freezes_its_findings_until_a_reload() -> None:
 def test_a_task_that_is_removed_is_no_finding_of_a_stopped_rule() -> None:
     """What is not there any more violates nothing."""
     slow = rule("slow", SLOW)
-    world = _judged(slow)
+    world = _evaluated(slow)
     slow.expect.stopped = True
     world.remove("a")
     world.collect()

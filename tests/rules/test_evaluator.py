@@ -56,7 +56,7 @@ def _subject(task_id: str, *, shared: int = 0, app_id: str = "live", now: float 
     )
 
 
-def _judge(evaluator: Evaluator, subject: Subject, scope: Scope = Scope.ALL, before: bytes | None = None) -> bytes:
+def _evaluate(evaluator: Evaluator, subject: Subject, scope: Scope = Scope.ALL, before: bytes | None = None) -> bytes:
     return evaluator.outcomes(subject, before or nothing_known(len(evaluator.rules)), scope)
 
 
@@ -64,23 +64,23 @@ def _evaluator(rules: Sequence[CompiledRule], app: str = "live", shared: SharedE
     return Evaluator(rules, app, shared or SharedEvaluations(LANGUAGE))
 
 
-@pytest.mark.parametrize(("judged", "times"), [(CONFIGURED, 1), (OF_APP, 1), (SHARED, 1), (NAMED, 3), (YOUNG, 3)])
-def test_tasks_that_are_set_up_alike_are_judged_once(judged: CompiledRule, times: int) -> None:
+@pytest.mark.parametrize(("evaluated", "times"), [(CONFIGURED, 1), (OF_APP, 1), (SHARED, 1), (NAMED, 3), (YOUNG, 3)])
+def test_tasks_that_are_set_up_alike_are_evaluated_once(evaluated: CompiledRule, times: int) -> None:
     """Only rules that name the task or the time are evaluated for each task."""
-    evaluator = _evaluator([judged])
+    evaluator = _evaluator([evaluated])
     for task_id in ("a", "c", "d"):
-        assert _judge(evaluator, _subject(task_id)) == bytes([PASS])
+        assert _evaluate(evaluator, _subject(task_id)) == bytes([PASS])
     assert len(LANGUAGE.made) == times
 
 
-def test_another_configuration_or_number_is_judged_anew() -> None:
+def test_another_configuration_or_number_is_evaluated_again() -> None:
     """What is remembered belongs to exactly what the rules ask for."""
     evaluator = _evaluator([CONFIGURED, SHARED])
     place = evaluator.rules.index(SHARED)
-    assert _judge(evaluator, _subject("a"))[place] == PASS
-    assert _judge(evaluator, _subject("b", shared=1))[place] == VIOLATION
+    assert _evaluate(evaluator, _subject("a"))[place] == PASS
+    assert _evaluate(evaluator, _subject("b", shared=1))[place] == VIOLATION
     assert len(LANGUAGE.made) == 3
-    _judge(evaluator, _subject("c", idle=11))
+    _evaluate(evaluator, _subject("c", idle=11))
     assert len(LANGUAGE.made) == 5
 
 
@@ -89,7 +89,7 @@ def test_apps_with_the_same_rules_share_what_is_remembered() -> None:
     shared = SharedEvaluations(LANGUAGE)
     evaluators = [_evaluator([CONFIGURED, OF_APP], app, shared) for app in ("live", "other")]
     for evaluator, app_id in zip(evaluators, ("live", "other"), strict=True):
-        _judge(evaluator, _subject("a", app_id=app_id))
+        _evaluate(evaluator, _subject("a", app_id=app_id))
     assert sorted(LANGUAGE.made) == [("app",), ("app",), ("task",)]
 
 
@@ -97,9 +97,9 @@ def test_what_is_remembered_survives_another_list_of_the_same_rules() -> None:
     """Anyone who evaluates by the same expressions goes on with what was found, whatever else of the rules differs."""
     shared = SharedEvaluations(LANGUAGE)
     before = _evaluator([CONFIGURED], shared=shared)
-    _judge(before, _subject("a"))
+    _evaluate(before, _subject("a"))
     after = _evaluator([rule("configured", 'task.mix_mode == "mixed"', message='"x"')], shared=shared)
-    _judge(after, _subject("b"))
+    _evaluate(after, _subject("b"))
     assert len(LANGUAGE.made) == 1
 
 
@@ -115,9 +115,9 @@ def test_what_is_remembered_survives_another_list_of_the_same_rules() -> None:
 def test_a_scope_leaves_other_rules_alone(scope: Scope, known: set[str]) -> None:
     """Only the rules in scope are evaluated; the outcomes of the others stay as they were."""
     evaluator = _evaluator([CONFIGURED, OF_APP, SHARED, NAMED, YOUNG])
-    outcomes = _judge(evaluator, _subject("a"), scope)
-    judged = {each.rule.name for each, outcome in zip(evaluator.rules, outcomes, strict=True) if outcome != UNKNOWN}
-    assert judged == known
+    outcomes = _evaluate(evaluator, _subject("a"), scope)
+    evaluated = {each.rule.name for each, outcome in zip(evaluator.rules, outcomes, strict=True) if outcome != UNKNOWN}
+    assert evaluated == known
 
 
 def test_what_rules_need_of_time_and_exemptions_is_known() -> None:
@@ -144,7 +144,7 @@ def test_rules_are_evaluated_in_one_program() -> None:
 def test_one_rule_that_fails_leaves_the_others_their_outcomes() -> None:
     """Where the program has no value, rules are evaluated one by one."""
     evaluator = _evaluator([CONFIGURED, BROKEN, NOT_FOR_ALL])
-    outcomes = dict(zip(evaluator.rules, _judge(evaluator, _subject("a")), strict=True))
+    outcomes = dict(zip(evaluator.rules, _evaluate(evaluator, _subject("a")), strict=True))
     assert outcomes == {CONFIGURED: PASS, BROKEN: ERROR, NOT_FOR_ALL: NOT_APPLICABLE}
 
 
@@ -153,4 +153,4 @@ def test_rules_that_are_nested_deeply_are_evaluated_one_by_one() -> None:
     deep = rule("deep", "(" * 31 + "true" + ")" * 31)
     shared = SharedEvaluations(LANGUAGE)
     assert shared.program([CONFIGURED, deep]) is None
-    assert _judge(_evaluator([CONFIGURED, deep]), _subject("a")) == bytes([PASS, PASS])
+    assert _evaluate(_evaluator([CONFIGURED, deep]), _subject("a")) == bytes([PASS, PASS])

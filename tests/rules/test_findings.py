@@ -1,7 +1,7 @@
 """Tests of the findings of one app, whatever its tasks are."""
 
 from exporter.rules.finding_events import AnyRule, Resolution, SavedFindings
-from exporter.rules.findings import MOST_MOVES, Ledger
+from exporter.rules.findings import MOST_MOVES, CountedFindings
 from exporter.rules.rule import (
     EXEMPT,
     NOT_APPLICABLE,
@@ -23,60 +23,60 @@ def _text(rule: AnyRule) -> str:
     return f"text of {rule.rule.name}"
 
 
-def _ledger() -> tuple[Ledger, Told]:
+def _counted() -> tuple[CountedFindings, Told]:
     """Return a ledger of two rules, whose outcomes are in the other order, and what it tells."""
     reported = Told([], [], [], [])
-    ledger = Ledger(LIVE, reported)
-    assert ledger.set_rules([TWO, ONE], None, order=[ONE, TWO]) == [None, None]
-    return ledger, reported
+    counted = CountedFindings(LIVE, reported)
+    assert counted.set_rules([TWO, ONE], None, order=[ONE, TWO]) == [None, None]
+    return counted, reported
 
 
-def _record(ledger: Ledger, task_id: str, before: bytes, *after: int, now: float = 10.0) -> bytes:
-    ledger.record(task_id, before, bytes(after), now=now, text=_text)
+def _record(counted: CountedFindings, task_id: str, before: bytes, *after: int, now: float = 10.0) -> bytes:
+    counted.record(task_id, before, bytes(after), now=now, text=_text)
     return bytes(after)
 
 
 def test_outcomes_are_counted_by_rule() -> None:
     """Each rule's report has the numbers of its outcomes, in the order of the rules."""
-    ledger, _ = _ledger()
-    _record(ledger, "a", nothing_known(2), PASS, VIOLATION)
-    _record(ledger, "b", nothing_known(2), EXEMPT, NOT_APPLICABLE)
-    ledger.settle()
-    one, two = ledger.reports(lambda _: 5)
+    counted, _ = _counted()
+    _record(counted, "a", nothing_known(2), PASS, VIOLATION)
+    _record(counted, "b", nothing_known(2), EXEMPT, NOT_APPLICABLE)
+    counted.settle()
+    one, two = counted.reports(lambda _: 5)
     assert (one.rule, one.evaluated, one.not_applicable, one.violations, one.examples) == ("one", 1, 1, 1, ("a",))
     assert (two.rule, two.evaluated, two.exempted, two.violations) == ("two", 1, 1, 0)
 
 
 def test_events_begin_with_the_baseline() -> None:
     """What is open when the rules settle is counted once as the baseline, and what follows one by one."""
-    ledger, reported = _ledger()
-    before = _record(ledger, "a", nothing_known(2), VIOLATION, VIOLATION)
-    assert list(ledger.settled()) == []
-    assert ledger.settle() == 2
-    assert ledger.settle() is None
-    before = _record(ledger, "a", before, PASS, VIOLATION, now=20.0)
-    before = _record(ledger, "a", before, VIOLATION, VIOLATION, now=30.0)
-    _record(ledger, "a", before, UNKNOWN, UNKNOWN, now=40.0)
+    counted, reported = _counted()
+    before = _record(counted, "a", nothing_known(2), VIOLATION, VIOLATION)
+    assert list(counted.settled()) == []
+    assert counted.settle() == 2
+    assert counted.settle() is None
+    before = _record(counted, "a", before, PASS, VIOLATION, now=20.0)
+    before = _record(counted, "a", before, VIOLATION, VIOLATION, now=30.0)
+    _record(counted, "a", before, UNKNOWN, UNKNOWN, now=40.0)
     assert reported.opens == [(LIVE, "two", "a", "text of two")]
     assert reported.resolves == [
         (LIVE, "two", "a", 10.0, Resolution.FIXED),
         (LIVE, "two", "a", 30.0, Resolution.REMOVED),
         (LIVE, "one", "a", 10.0, Resolution.REMOVED),
     ]
-    one, two = ledger.reports(lambda _: 5)
+    one, two = counted.reports(lambda _: 5)
     assert (one.opened, one.resolved, two.opened, two.resolved) == (0, 1, 1, 2)
 
 
 def test_other_rules_take_over_what_stays() -> None:
     """The places of outcomes are reported by version of the rule; what is open by it stays, what went is forgotten."""
-    ledger, reported = _ledger()
-    _record(ledger, "a", nothing_known(2), PASS, VIOLATION)
-    _record(ledger, "b", nothing_known(2), NOT_APPLICABLE, PASS)
-    ledger.settle()
-    assert ledger.set_rules([ONE, THREE], None, order=[THREE, ONE]) == [1, None]
-    (one,) = ledger.reports(lambda _: 5)
+    counted, reported = _counted()
+    _record(counted, "a", nothing_known(2), PASS, VIOLATION)
+    _record(counted, "b", nothing_known(2), NOT_APPLICABLE, PASS)
+    counted.settle()
+    assert counted.set_rules([ONE, THREE], None, order=[THREE, ONE]) == [1, None]
+    (one,) = counted.reports(lambda _: 5)
     assert (one.rule, one.violations, one.evaluated, one.not_applicable) == ("one", 1, 2, 0)
-    assert ledger.saved() == (
+    assert counted.saved() == (
         SavedFindings(THREE.rule.version, {}),
         SavedFindings(ONE.rule.version, {"a": 10.0}),
     )
@@ -85,50 +85,50 @@ def test_other_rules_take_over_what_stays() -> None:
 
 def test_saved_ages_are_kept_until_the_baseline() -> None:
     """What was saved is saved again before anything was evaluated, and never lies in the future."""
-    ledger, _ = _ledger()
+    counted, _ = _counted()
     saved = (SavedFindings(ONE.rule.version, {"a": 3.0, "b": 99.0, "gone": 4.0}), SavedFindings(("else",), {"a": 1.0}))
-    ledger.restore(saved)
-    assert ledger.saved()[0] == saved[0]
+    counted.restore(saved)
+    assert counted.saved()[0] == saved[0]
     for task_id in "ab":
-        _record(ledger, task_id, nothing_known(2), PASS, VIOLATION)
-    ledger.settle()
-    assert ledger.saved()[0].since == {"a": 3.0, "b": 10.0}
+        _record(counted, task_id, nothing_known(2), PASS, VIOLATION)
+    counted.settle()
+    assert counted.saved()[0].since == {"a": 3.0, "b": 10.0}
 
 
 def test_saved_ages_are_forgotten_with_the_baseline() -> None:
     """A rule that goes and comes back begins again: what it found before the process started is long past."""
-    ledger, _ = _ledger()
-    ledger.restore((SavedFindings(ONE.rule.version, {"a": 3.0}),))
-    before = _record(ledger, "a", nothing_known(2), PASS, VIOLATION)
-    ledger.settle()
-    ledger.set_rules([TWO], None, order=[TWO])
-    before = _record(ledger, "a", before[:1], PASS)
-    ledger.set_rules([TWO, ONE], None, order=[TWO, ONE])
-    _record(ledger, "a", bytes([PASS, UNKNOWN]), PASS, VIOLATION, now=50.0)
-    assert ledger.saved()[1].since == {"a": 50.0}
+    counted, _ = _counted()
+    counted.restore((SavedFindings(ONE.rule.version, {"a": 3.0}),))
+    before = _record(counted, "a", nothing_known(2), PASS, VIOLATION)
+    counted.settle()
+    counted.set_rules([TWO], None, order=[TWO])
+    before = _record(counted, "a", before[:1], PASS)
+    counted.set_rules([TWO, ONE], None, order=[TWO, ONE])
+    _record(counted, "a", bytes([PASS, UNKNOWN]), PASS, VIOLATION, now=50.0)
+    assert counted.saved()[1].since == {"a": 50.0}
 
 
 def test_only_so_many_different_ways_are_counted_at_a_time() -> None:
     """Where each task has outcomes of its own, the report does not have to count all of them at once."""
     rules = [rule(f"rule-{number}", "true") for number in range(16)]
-    ledger = Ledger(LIVE, Told([], [], [], []))
-    ledger.set_rules(rules, None, order=rules)
+    counted = CountedFindings(LIVE, Told([], [], [], []))
+    counted.set_rules(rules, None, order=rules)
     for number in range(3 * MOST_MOVES):
-        _record(ledger, f"task-{number}", nothing_known(16), *(number >> bit & 1 for bit in range(16)))
-        assert len(ledger._moves) < MOST_MOVES
-    ledger.settle()
+        _record(counted, f"task-{number}", nothing_known(16), *(number >> bit & 1 for bit in range(16)))
+        assert len(counted._moves) < MOST_MOVES
+    counted.settle()
     violations = [sum(number >> bit & 1 for number in range(3 * MOST_MOVES)) for bit in range(16)]
-    assert [report.violations for report in ledger.reports(lambda _: 5)] == violations
-    assert [report.evaluated for report in ledger.reports(lambda _: 5)] == [3 * MOST_MOVES] * 16
+    assert [report.violations for report in counted.reports(lambda _: 5)] == violations
+    assert [report.evaluated for report in counted.reports(lambda _: 5)] == [3 * MOST_MOVES] * 16
 
 
 def test_only_settled_rules_could_show_examples() -> None:
     """Numbers of violations are reported by severity, of rules that are reported."""
-    ledger, _ = _ledger()
-    _record(ledger, "a", nothing_known(2), VIOLATION, PASS)
-    assert ledger.violations() == {}
-    ledger.settle()
-    assert ledger.violations() == {Severity.CRITICAL: [1]}
+    counted, _ = _counted()
+    _record(counted, "a", nothing_known(2), VIOLATION, PASS)
+    assert counted.violations() == {}
+    counted.settle()
+    assert counted.violations() == {Severity.CRITICAL: [1]}
 
 
 def test_exemptions_can_be_taken_away_again() -> None:

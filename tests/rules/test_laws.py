@@ -198,9 +198,9 @@ def from_nothing(story: Story, app: AppKey) -> Found:
             shared_outputs=lambda task: sum(holders[digest] > 1 for digest in task.stream_digests),
             language=LANGUAGE,
         )
-        judged = each.evaluate(subject.activation(each.uses)).outcome
-        is_exempt = judged is Outcome.VIOLATION and each.exempts(subject.task_id, now)
-        return Outcome.EXEMPT if is_exempt else judged
+        evaluated = each.evaluate(subject.activation(each.uses)).outcome
+        is_exempt = evaluated is Outcome.VIOLATION and each.exempts(subject.task_id, now)
+        return Outcome.EXEMPT if is_exempt else evaluated
 
     found: dict[tuple[str, Outcome], set[str]] = {}
     for each in story.applying(app):

@@ -178,9 +178,9 @@ async def test_changes_during_the_comparison_are_no_difference(monkeypatch: pyte
     in_thread = shown.worker.run
 
     async def held(*args: object) -> object:
-        made_anew: object = await in_thread(*args)  # type: ignore[arg-type]
+        made_again: object = await in_thread(*args)  # type: ignore[arg-type]
         await go_on.wait()
-        return made_anew
+        return made_again
 
     monkeypatch.setattr(shown.worker, "run", held)
     with structlog.testing.capture_logs() as logs:

@@ -54,7 +54,7 @@ PLACES: dict[str, tuple[type, str, Callable[..., object], Component]] = {
     "a sweep": (Collector, "_sweep", lambda this, *_: this.app.id, Component.SWEEP),
     "what follows from changes": (PolicyEngine, "collected", lambda _, app, *__: app, Component.SWEEP),
     "rendering": (Exposition, "update", lambda _, key, report: report.aggregates and key, Component.SWEEP),
-    "the evaluation of rules": (AppPolicy, "_judge", lambda this, *_: this.key, Component.RULES),
+    "the evaluation of rules": (AppPolicy, "_evaluate", lambda this, *_: this.key, Component.RULES),
 }
 
 

@@ -256,7 +256,7 @@ def test_one_task_has_what_came_of_each_rule(
     assert finding.detail == detail
 
 
-def test_a_task_that_was_not_judged_has_no_findings() -> None:
+def test_a_task_that_was_not_evaluated_has_no_findings() -> None:
     """An unknown task and an unknown app have nothing."""
     view = Shown().view
     assert list(view.of_task(("prod", "live"), "unknown")) == []

@@ -98,7 +98,7 @@ def test_a_baseline_is_one_line() -> None:
     assert lines == [
         {
             "log_level": "info",
-            "event": "all tasks are judged by the rules in force",
+            "event": "all tasks are evaluated by the rules in force",
             "account": "prod",
             "app_id": "live",
             "violations": 1234,

@@ -19,8 +19,8 @@ from exporter.simulator.simulation import demo_service
 from exporter.simulator.task_maker import MISCONFIGURATIONS, ODD_VALUES, TEMPLATES, TaskMaker, populate, seeded
 from tests.oracle.rule_truth import rule_truth
 from tests.simulator.support import START, ManualClock
+from tests.support.evaluated_rows import evaluate_rows
 from tests.support.examples import examples
-from tests.support.judged_rows import judge_rows
 from tests.support.rows import changed, leaf_paths
 
 LANGUAGE = Language()
@@ -203,9 +203,9 @@ def assert_equal_to_the_rules(rows_of_apps: Mapping[str, Iterable[bytes]]) -> No
     """Compare what the simulator says with what the rules find, for each app, rule and task."""
     rows_of_apps = {app_id: list(rows) for app_id, rows in rows_of_apps.items()}
     truth = rule_truth(rows_of_apps)
-    for app_id, judgements in judge_rows(rows_of_apps, RULES, LANGUAGE).items():
-        assert truth[app_id].keys() == judgements.keys()
-        for name, outcomes in judgements.items():
+    for app_id, evaluations in evaluate_rows(rows_of_apps, RULES, LANGUAGE).items():
+        assert truth[app_id].keys() == evaluations.keys()
+        for name, outcomes in evaluations.items():
             found = list(outcomes.values())
             assert truth[app_id][name] == {
                 "violations": [task_id for task_id, outcome in outcomes.items() if outcome is Outcome.VIOLATION],

@@ -48,7 +48,7 @@ def shown_status(view: View) -> Mapping[str, Any]:
         "tasks": sum(mode.count for row in rows for mode in row.modes or ()),
         "apps_with_tasks": sum(row.modes is not None for row in rows),
         "violations": _severest_first(all_violations),
-        "apps_judged": sum(row.violations is not None for row in rows),
+        "apps_evaluated": sum(row.violations is not None for row in rows),
         "budgets": view.budgets(),
     }
 

@@ -44,7 +44,7 @@ def fields(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def test_the_document_is_valid() -> None:
-    """It is OpenAPI 3.1 by the judgement of another program."""
+    """It is OpenAPI 3.1 to another program."""
     openapi_spec_validator.validate(DOCUMENT)
     assert DOCUMENT["openapi"].startswith("3.1.")
 

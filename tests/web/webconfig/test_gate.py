@@ -161,7 +161,7 @@ async def test_too_many_requests_are_a_429_before_any_password(guarded: Guarded)
     assert [await status(client, "/metrics", RIGHT) for _ in range(2)] == [200, 429]
 
 
-async def test_another_limit_begins_anew(guarded: Guarded) -> None:
+async def test_another_limit_begins_again(guarded: Guarded) -> None:
     """A limit that was changed in the file counts from then on."""
     client = await guarded.client("rate_limit: {interval: 1h, burst: 1}\n")
     assert [await status(client, "/metrics") for _ in range(2)] == [200, 429]

@@ -355,7 +355,7 @@ def test_before_the_first_evaluation_nothing_is_said_of_rules(name: str) -> None
 
 
 @pytest.mark.parametrize("name", sorted(POLICY_FAMILIES))
-def test_the_policy_is_rendered_anew_only_with_another_report(name: str) -> None:
+def test_the_policy_is_rendered_again_only_with_another_report(name: str) -> None:
     """The version tells another report, and for gauges that data was withdrawn; it is blind to all else."""
     version = FAMILIES[name].version
     now = version(TWO_TASKS)

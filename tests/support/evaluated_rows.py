@@ -15,7 +15,7 @@ from exporter.rules.subject import app_facts
 Judgements = dict[str, dict[str, Outcome]]  # by rule and TaskId
 
 
-def judge_rows(
+def evaluate_rows(
     rows_of_apps: Mapping[str, Iterable[bytes]],
     rules: Sequence[CompiledRule],
     language: Language,
@@ -34,7 +34,7 @@ def judge_rows(
         for app_id, rows in rows_of_apps.items()
     }
     users = Counter(url for tasks in tasks_of_apps.values() for task in tasks for url in set(task.stream_digests))
-    judged: dict[str, Judgements] = {app_id: {rule.rule.name: {} for rule in rules} for app_id in tasks_of_apps}
+    evaluated: dict[str, Judgements] = {app_id: {rule.rule.name: {} for rule in rules} for app_id in tasks_of_apps}
     for app_id, tasks in tasks_of_apps.items():
         app = app_facts("account", App(id=app_id, expect=(expectations or {}).get(app_id)))
         for task in tasks:
@@ -42,8 +42,8 @@ def judge_rows(
                 {"task": facts(task.configuration), "shared_outputs": _shared_outputs(task, users), "app": app}
             )
             for rule in rules:
-                judged[app_id][rule.rule.name][task.task_id] = rule.evaluate(activation).outcome
-    return judged
+                evaluated[app_id][rule.rule.name][task.task_id] = rule.evaluate(activation).outcome
+    return evaluated
 
 
 def _shared_outputs(task: Task, users: Mapping[bytes, int]) -> int:

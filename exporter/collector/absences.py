@@ -37,6 +37,10 @@ class Absences:
         self._doubts = Doubts()
         self._found_unlisted: set[str] = set()
         """What lookups found after a reading did not show it, until one does."""
+        self.is_cut = False
+        """Whether the last sweep did not show tasks that lookups find."""
+        self._cut_at: int | None = None
+        """The last row of a list that was cut, as long as none was longer."""
         self._lost = 0
         """Tasks that were removed since the last sweep was read."""
         self._confirmed: set[str] = set()
@@ -47,6 +51,9 @@ class Absences:
         """What was not shown though the list went on below it, so that it is not cut off."""
         self._cut_perhaps: set[str] = set()
         """What it did not show where a list that is cut would not show it either."""
+        self._left_over: set[str] = set()
+        """What an earlier sweep did not show either. Each of these needs its own lookup: deleted ones among them would
+        hide the others from a sample."""
         self._absent_before: set[str] = set()
         """What the sweep before proved, too, while no lookup was answered."""
         self._read_again_at: dict[str, float] = {}
@@ -94,7 +101,17 @@ class Absences:
         self._above_the_end = above_the_end | self._above_the_end.intersection(unseen)
         self._absent_before &= set(unseen) if proves_absence else set()
         self._absent = set(self._above_the_end) if proves_absence else set()
-        self._cut_perhaps = set(unseen) - self._absent if proves_absence else set()
+        self._cut_perhaps = set(unseen) - self._absent - self._left_over if proves_absence else set()
+
+    def why_cut(self, length: int | None) -> str:
+        """Return why a list that ends at a row is incomplete, if lookups proved that it is cut there; else nothing."""
+        if length is None or length != self._cut_at:
+            return ""
+        return (
+            f"the list ends at row {length}, yet lookups find tasks that it does not show: the service cuts it there, "
+            "or shows other rows: the last data is kept, removals are looked up one by one; "
+            "spread the tasks over more apps"
+        )
 
     async def check_loss(
         self,
@@ -104,55 +121,82 @@ class Absences:
         seen: int,
         length: int | None = None,
         overlapped: bool = True,
-    ) -> None:
-        """Refuse a reading that lost many tasks, until lookups confirm that they are gone, or that hides some again.
+    ) -> str:
+        """Look up some of what a reading did not show, if it lost many tasks, or may hide some again.
 
         Args:
             unseen: the tasks that it did not show.
             known: how many are known.
-            seen: how many it showed.
+            seen: how many rows it showed.
             length: the number of rows of the list, where it is known.
             overlapped: whether its pages shared rows; where they did not, they may be of different lists.
+
+        Returns:
+            Why the list is cut, if it is. That counts while it ends at the same row, until each task that it does not
+            show was looked up and is gone: deleted ones among them would hide the others from a sample.
 
         Raises:
             IncompleteReadingError: its reason says what is not proven.
         """
         self._confirmed.clear()
-        if is_large_loss(len(unseen), known):
-            chosen, wanted = self._doubts.sample(unseen), len(unseen)
-        else:
-            chosen = [task_id for task_id in unseen if task_id in self._found_unlisted] if overlapped else list(unseen)
-            wanted = 0
-        wanted = min(PROOFS_OF_LARGE_LOSS, wanted)
-        if not unseen or not chosen:
-            return
-        existing: set[str] = set()
+        was_cut = bool(self.why_cut(length))
+        wanted = min(PROOFS_OF_LARGE_LOSS, len(unseen)) if is_large_loss(len(unseen), known) else 0
+        chosen = [task_id for task_id in unseen if task_id in self._found_unlisted]
+        if was_cut or wanted or not overlapped:
+            others = self._doubts.sample(unseen) if wanted and not was_cut else unseen
+            chosen = list(dict.fromkeys([*chosen, *others]))
+        if not was_cut:
+            chosen = chosen[:MOST_LOOKUPS_FOR_PROOF]
+        existing = await self._look_up_until(chosen, len(chosen) if was_cut else wanted)
+        proven = len(self._confirmed) >= (wanted or len(chosen))
+        if length is not None:
+            hidden = existing and length and seen + existing > length  # an empty list is not a cut one
+            self._cut(length, is_cut=bool(hidden or (was_cut and not self._confirmed.issuperset(unseen))))
+            if existing or proven or not wanted:
+                self._left_over = set(unseen)
+        if existing or not proven:
+            self._absent, self._cut_perhaps = set(), set()  # what was found unlisted before may be so again
+        if incomplete := self.why_cut(length):
+            self._absent, self._cut_perhaps = set(), set()
+        elif wanted and (existing or not proven):
+            raise IncompleteReadingError(
+                f"the list does not show {len(unseen)} of {known} known tasks, and of {wanted} lookups that must "
+                f"confirm it {len(self._confirmed)} did ({existing} found their task): the last data is kept; "
+                "it is tried again soon"
+            )
+        return incomplete
+
+    def _cut(self, length: int, *, is_cut: bool) -> None:
+        """Note whether a list that ends at a row is cut there."""
+        self.is_cut = is_cut
+        if is_cut:
+            self._cut_at = length
+        elif self._cut_at is not None and length >= self._cut_at:
+            self._cut_at = None
+
+    async def _look_up_until(self, task_ids: list[str], wanted: int) -> int:
+        """Look up tasks, first a few, then the others, until one exists, as many as wanted are gone, or time is up.
+
+        Returns:
+            How many exist.
+        """
+        existing = 0
 
         def found(answer: Found) -> None:
+            nonlocal existing
             if answer.row is None:
                 self._confirmed.add(answer.task_id)
             else:
-                existing.add(answer.task_id)
+                existing += 1
                 self._exists(answer.task_id)
 
-        chosen = chosen[:MOST_LOOKUPS_FOR_PROOF]
-        for batch in (chosen[:PROOFS_OF_LARGE_LOSS], chosen[PROOFS_OF_LARGE_LOSS:]):
-            await self._lookups.run(batch, seconds=PROOF_SECONDS / 4, found=found, failed=self._failed)
-            if len(self._confirmed) >= wanted or existing:
+        until = self._clock.monotonic() + PROOF_SECONDS / 2
+        while task_ids and not existing and (left := until - self._clock.monotonic()) > 0:
+            batch, task_ids = task_ids[:PROOFS_OF_LARGE_LOSS], task_ids[PROOFS_OF_LARGE_LOSS:]
+            await self._lookups.run(batch, seconds=min(left, PROOF_SECONDS / 4), found=found, failed=self._failed)
+            if 0 < wanted <= len(self._confirmed):
                 break
-        if not wanted and not self._confirmed.issuperset(chosen):
-            self._absent, self._cut_perhaps = set(), set()  # what was found unlisted before may be so again
-        if existing and length is not None and seen + len(existing) > length:
-            raise IncompleteReadingError(
-                f"the list ends at row {length}, yet lookups find tasks that it does not show: "
-                "the service cuts it there, or shows other rows; spread the tasks over more apps"
-            )
-        if len(self._confirmed) < wanted or (wanted and existing):
-            raise IncompleteReadingError(
-                f"the list does not show {len(unseen)} of {known} known tasks, and of {wanted} lookups that must "
-                f"confirm it {len(self._confirmed)} did ({len(existing)} found their task): the last data is kept; "
-                "it is tried again soon"
-            )
+        return existing
 
     def take_confirmed(self, inventory: Inventory) -> list[Change]:
         """Remove what the proof of a large loss found to be gone."""
@@ -215,9 +259,15 @@ class Absences:
         """Look up some of what the last sweep did not show, and remove all of it if that finds none."""
 
         async def look_up(chosen: list[str]) -> int:
-            lost = self._lost
-            await self._lookups.run(chosen, seconds=PROOF_SECONDS, found=found, failed=self._failed)
-            return self._lost - lost
+            gone = 0
+
+            def count(answer: Found) -> None:
+                nonlocal gone
+                gone += answer.row is None
+                found(answer)
+
+            await self._lookups.run(chosen, seconds=PROOF_SECONDS, found=count, failed=self._failed)
+            return gone
 
         if self._absent:
             await look_up(self._doubts.sample(self._absent)[: max(0, PROOFS_OF_LARGE_LOSS - self._lost)])
@@ -236,6 +286,7 @@ class Absences:
         if self._doubts.since(task_id) is not None:
             self._found_unlisted.add(task_id)
             self._doubts.settle([task_id])
+            self._above_the_end.discard(task_id)
         if task_id in self._absent or task_id in self._cut_perhaps:
             self._absent, self._cut_perhaps = set(), set()
 

@@ -221,8 +221,9 @@ class Collector:
 
     def _failed(self, kind: Kind, outcome: State, reason: str) -> None:
         self._backoff[kind].failed(self._clock.monotonic())
-        # To read to the limit again and again would take what others of the account need.
-        self.wants_sweep |= kind is Kind.SWEEP and outcome is not State.LIMIT_EXCEEDED
+        # To read to a limit, or a cut, again and again would take what others of the account need.
+        limited = outcome is State.LIMIT_EXCEEDED or self._absences.is_cut
+        self.wants_sweep |= kind is Kind.SWEEP and not limited
         self._standing.failed(kind, outcome, reason)
         self._tell([])
 
@@ -236,8 +237,10 @@ class Collector:
         changes = self._accept(reading)
         if unseen := self._unseen_in(reading):
             self._absences.unseen(unseen, since=reading.began)
-            self.wants_sweep |= len(unseen) > MANY_ABSENT
             self._tell(changes)
+            if incomplete := self._absences.why_cut(reading.length):
+                return incomplete
+            self.wants_sweep |= len(unseen) > MANY_ABSENT
             await self._absences.check_loss(unseen, known=len(self.inventory), seen=len(reading.seen))
             changes = self._absences.take_confirmed(self.inventory)
         self._standing.updated(began=began)
@@ -282,9 +285,15 @@ class Collector:
                 f"(list of {whole.length or 'unknown'} rows, {len(whole.seen)} tasks seen): changes are applied, "
                 "removals are looked up one by one; ask the vendor for a stable order"
             )
-        await self._absences.check_loss(
-            unseen, known=len(self.inventory), seen=len(seen), length=whole.length, overlapped=whole.overlapped
-        )
+        if incomplete := await self._absences.check_loss(
+            unseen,
+            known=len(self.inventory),
+            seen=len(seen) + whole.rows_without_task_id,
+            length=whole.length,
+            overlapped=whole.overlapped,
+        ):
+            self._tell(self._absences.take_confirmed(self.inventory))
+            return incomplete
         not_in_front = whole.fresh_below_front - self._seen_in_front
         changes = self._accept(whole)
         unmoved = [

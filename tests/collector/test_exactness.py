@@ -146,6 +146,53 @@ def test_a_list_that_is_cut_is_partial_and_says_where(rows: int) -> None:
     scene.run(scenario)
 
 
+def test_a_list_that_was_cut_stays_cut_while_most_of_what_it_hides_is_deleted() -> None:
+    """A sample would find deleted tasks alone then: each removal needs its own lookup, and the others stay."""
+    scene = Scene(100)
+
+    async def scenario() -> None:
+        await scene.start()
+        scene.service.page_of_list = lambda order, window: documented(order[:50], window)
+        await scene.collector.sweep()
+        await scene.collector.update()
+        hidden = sorted(scene.list.order[50:], key=lambda task_id: crc32(task_id.encode()))
+        all_of(scene.list.delete, hidden[:45])()
+        for _ in range(3):
+            await asyncio.sleep(6)
+            await scene.collector.sweep()
+            assert (status_of(scene).state, "row 50" in status_of(scene).reason) == (State.PARTIAL, True)
+            assert not wants_sweep(scene)
+        assert sorted(scene.reported.take()) == sorted(("removed", task_id) for task_id in hidden[:45])
+        assert shown(scene.collector) == listed(scene.list)
+        scene.service.page_of_list = None
+        await scene.collector.sweep()
+        assert status_of(scene).state is State.OK
+
+    scene.run(scenario)
+
+
+def test_tasks_that_wait_for_their_lookups_do_not_stand_for_others() -> None:
+    """Lookups are refused while many tasks are deleted; then the list is cut: a sample would miss what it hides."""
+    scene = Scene(100)
+
+    async def scenario() -> None:
+        await scene.start()
+        scene.service.before_look_up = _refuse
+        crowd = sorted(scene.list.order, key=lambda task_id: crc32(task_id.encode()))
+        all_of(scene.list.delete, crowd[:30])()
+        scene.service.before_answer = lambda: scene.list.resave(scene.list.order[-1])
+        await scene.collector.sweep()
+        assert status_of(scene).doubtful_tasks == 30
+        await asyncio.sleep(301)
+        scene.service.before_answer, scene.service.before_look_up = nothing, None
+        scene.service.page_of_list = lambda order, window: documented(order[:65], window)
+        everything = listed(scene.list).keys()
+        await scene.collector.sweep()
+        assert shown(scene.collector).keys() >= everything
+
+    scene.run(scenario)
+
+
 LOSSES: dict[str, Callable[[list[str]], list[str]]] = {
     "all": lambda _order: [],
     "most": lambda order: order[:4],
@@ -178,6 +225,23 @@ def test_a_large_loss_needs_lookups_that_confirm_it(loss: str, tasks: int) -> No
         await scene.collector.update()
         assert status_of(scene).state is State.OK
         assert shown(scene.collector) == listed(scene.list)
+        # What was found though the list did not show it needs its own lookup.
+        assert len(scene.look_ups()) <= max(tasks - len(kept), PROOFS_OF_LARGE_LOSS)
+
+    scene.run(scenario)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 90, 299])
+def test_a_loss_at_rest_takes_few_lookups(kept: int) -> None:
+    """Where the list does not move, a sample of the tasks that it does not show any more stands for all."""
+    scene = Scene(300)
+
+    async def scenario() -> None:
+        await scene.start()
+        all_of(scene.list.delete, scene.list.order[kept:])()
+        await scene.collector.sweep()
+        assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 0)
+        assert shown(scene.collector) == listed(scene.list)
         assert len(scene.look_ups()) <= PROOFS_OF_LARGE_LOSS + MOST_LOOKUPS_FOR_PROOF
 
     scene.run(scenario)
@@ -199,6 +263,28 @@ def test_a_large_loss_is_not_believed_while_lookups_fail() -> None:
         await scene.collector.sweep()
         assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 0)
         assert shown(scene.collector) == listed(scene.list)
+
+    scene.run(scenario)
+
+
+def test_updates_do_not_disturb_the_proof_of_a_sweep() -> None:
+    """What an update finds gone meanwhile is not mixed up with the sample that stands for all of the loss."""
+    scene = Scene(100, largest_page=100)
+
+    async def slow(_task_id: str) -> None:
+        await asyncio.sleep(1)
+
+    async def update_during_the_proof() -> None:
+        await asyncio.sleep(1.5)
+        await scene.collector.update()
+
+    async def scenario() -> None:
+        await scene.start()
+        all_of(scene.list.delete, scene.list.order[20:])()
+        scene.service.before_look_up = slow
+        await asyncio.gather(scene.collector.sweep(), update_during_the_proof())
+        assert (status_of(scene).state, shown(scene.collector)) == (State.OK, listed(scene.list))
+        assert len(scene.look_ups()) <= 2 * PROOFS_OF_LARGE_LOSS + MOST_LOOKUPS_FOR_PROOF
 
     scene.run(scenario)
 

@@ -211,6 +211,10 @@ class Expect(Section):
     ] = None
     push_schemes: Annotated[Some[PushScheme] | None, Field(description="Schemes of the push URLs.")] = None
     ali_cdn: Annotated[Some[Switch] | None, Field(description="Whether tasks push to the vendor's own CDN.")] = None
+    push_auth: Annotated[
+        Annotated[str, Choices(("signed",))] | None,
+        Field(description="Whether push URLs have a key whose signer is known; a stream key in the path is not one."),
+    ] = None
     video_codec: Annotated[Some[VideoCodec] | None, Field(description="Video codecs.")] = None
     video_profile: Annotated[Some[VideoProfile] | None, Field(description="Profiles of the video codec.")] = None
     video_preset: Annotated[Some[VideoPreset] | None, Field(description="Presets of the video encoder.")] = None

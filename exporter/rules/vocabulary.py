@@ -216,6 +216,7 @@ class ExpectFacts(Struct, frozen=True, kw_only=True):
     push_hosts: Annotated[tuple[str, ...] | None, _about("Push hosts, as names or patterns.")] = None
     push_schemes: Annotated[tuple[str, ...] | None, _about("Schemes of the push URLs.")] = None
     ali_cdn: Annotated[tuple[bool, ...] | None, _about("Whether tasks push to the vendor's own CDN.")] = None
+    push_auth: Annotated[str | None, _about("`signed`: push URLs have a key whose signer is known.")] = None
     video_codec: Annotated[tuple[str, ...] | None, _about("Video codecs.")] = None
     video_profile: Annotated[tuple[str, ...] | None, _about("Profiles of the video codec.")] = None
     video_preset: Annotated[tuple[str, ...] | None, _about("Presets of the video encoder.")] = None

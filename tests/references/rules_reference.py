@@ -264,6 +264,8 @@ def _expectation_table() -> str:
 
 def _value(kind: ValueType) -> str:
     """Return how an expectation is written."""
+    if kind.core is str:
+        return ", ".join(f"`{value}`" for value in kind.metadata[0].values)
     return "`{min: …, max: …}`" if kind.models else "list"
 
 

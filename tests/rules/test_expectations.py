@@ -23,6 +23,7 @@ EVERYTHING = Expect(
     push_hosts=("*.example.com",),
     push_schemes=("rtmps",),
     ali_cdn=(False,),
+    push_auth="signed",
     video_codec=("H.264",),
     video_profile=("main", "high"),
     video_preset=("fast",),
@@ -56,7 +57,7 @@ def activation(expect: Expect, **task: Any) -> Activation:
     )
 
 
-def push(host: str, scheme: str = "rtmp", **more: bool) -> dict[str, Any]:
+def push(host: str, scheme: str = "rtmp", **more: bool | str) -> dict[str, Any]:
     """Return an output as a case gives it."""
     return {"host": host, "scheme": scheme, **more}
 
@@ -86,6 +87,11 @@ def push(host: str, scheme: str = "rtmp", **more: bool) -> dict[str, Any]:
             {"ali_cdn": (True,)},
             {"outputs": [push("a", is_ali_cdn=False), push("b")]},
             "Alibaba's CDN: a, expected true",
+        ),
+        (
+            {"push_auth": "signed"},
+            {"outputs": [push("a", signer="oss"), push("b"), push("")]},
+            "Push URLs without a key: b, none",
         ),
         ({"video_codec": ("H.264",)}, {"video": {"codec": "AV1"}}, "Video codec: AV1, expected H.264"),
         ({"video_profile": ("main",)}, {"video": {"profile": "high"}}, "Video profile: high, expected main"),

@@ -39,6 +39,13 @@ MATCHES_NOTHING: Final[dict[str, Any]] = {
     "alert": "RtcmpuRuleMatchesNothing",
     "summary": "A rule matches no task of any app.",
 }
+EXPIRED: Final[dict[str, Any]] = {"alert": "RtcmpuPushKeysExpired", "summary": "Keys in push URLs have expired."}
+EXPIRING: Final[dict[str, Any]] = {"alert": "RtcmpuPushKeysExpiring", "summary": "Keys in push URLs expire soon."}
+SHARED: Final[dict[str, Any]] = {"alert": "RtcmpuPushStreamShared", "summary": "Two tasks push to one stream."}
+HOST_FULL: Final[dict[str, Any]] = {
+    "alert": "RtcmpuPushHostNearlyFull",
+    "summary": "A push host is near its limit of concurrent streams.",
+}
 EXEMPTION: Final[dict[str, Any]] = {
     "alert": "RtcmpuExemptionEnding",
     "summary": "An exemption from a rule ends soon.",
@@ -153,7 +160,110 @@ def many_changes(a_second: str) -> Firing:
     )
 
 
+def keys(state: str, samples: Samples, signer: str = "tencent", instance: str = "one") -> dict[str, Samples]:
+    """Return how many push keys of a signer are in a state."""
+    return {of_app("rtcmpu_task_outputs_by_push_auth", signer=signer, state=state, instance=instance): samples}
+
+
+def pushes(host: str, samples: Samples, app_id: str = "live") -> dict[str, Samples]:
+    """Return how many push URLs of an app go to a host."""
+    return {of_app("rtcmpu_task_outputs_by_host", app_id=app_id, host=host): samples}
+
+
+def expired(number: int) -> Firing:
+    """Return the alert about expired keys."""
+    return Firing(
+        labels=of_prod("warning", state="expired"),
+        description=(
+            f"App live of account prod, push URLs with an expired key: {number}. Keys are checked when a push starts, "
+            "so these tasks go on until the next network error, and can't reconnect then. Update them with newly "
+            "signed URLs."
+        ),
+        dashboard=APP_DASHBOARD,
+    )
+
+
 TASK_CASES: Final = (
+    Case(
+        about="Expired keys of all signers alert after five minutes, until the last one is renewed.",
+        **EXPIRED,
+        world=healthy(MINUTES)
+        | keys("expired", ["_"] * 10 + [2] * 10 + [STALE])
+        | keys("expired", ["_"] * 10 + [2] * 10 + [STALE], instance="two")
+        | keys("expired", ["_"] * 12 + [1] * 8 + [STALE], signer="alibaba")
+        | keys("valid", [7] * MINUTES)
+        | keys("expiring", [7] * MINUTES),
+        fires={"14m": [], "15m": [expired(3)], "20m": []},
+    ),
+    Case(
+        about="Keys that expire within the warning are worth a look, and expired ones are not among them.",
+        **EXPIRING,
+        world=healthy(MINUTES) | keys("expiring", ["_"] * 10 + [4] * 10 + [STALE]) | keys("expired", [1] * MINUTES),
+        fires={
+            "14m": [],
+            "15m": [
+                Firing(
+                    labels=of_prod("info", state="expiring"),
+                    description=(
+                        "App live of account prod, push URLs whose key expires within policy.push_expiry_warning: 4. "
+                        "Tasks that should go on need newly signed URLs before that."
+                    ),
+                    dashboard=APP_DASHBOARD,
+                )
+            ],
+            "20m": [],
+        },
+    ),
+    Case(
+        about="Two tasks on one stream are critical whatever the rule's severity, unless it is info.",
+        **SHARED,
+        world=healthy(MINUTES) | rule("push-stream-shared", "warning", violations=BAD),
+        fires={
+            "14m": [],
+            "15m": [
+                Firing(
+                    labels=of_prod("critical", rule="push-stream-shared"),
+                    description=(
+                        "App live of account prod, tasks whose stream another task pushes to as well: 2. The second "
+                        "push is refused, or each ends the other in turn. Stop one of the tasks."
+                    ),
+                    dashboard=EXPECTATIONS,
+                    more={"violations_url": links_of("push-stream-shared")["violations_url"]},
+                )
+            ],
+        },
+    ),
+    Case(
+        about="A rule about shared streams that is made information is silent.",
+        **SHARED,
+        world=healthy(MINUTES) | rule("push-stream-shared", "info", violations=BAD),
+        fires={"20m": []},
+    ),
+    Case(
+        about="A host alerts by the push URLs of all apps together; the rest of the hosts is no host.",
+        **HOST_FULL,
+        world=healthy(MINUTES)
+        | healthy(MINUTES, app_id="radio")
+        | pushes("push.example.com", [200] * 10 + [201] * 10 + [STALE])
+        | pushes("push.example.com", [70] * 30, "radio")
+        | pushes("other", [900] * 30)
+        | pushes("edge.example.com", [269] * 30),
+        fires={
+            "14m": [],
+            "15m": [
+                Firing(
+                    labels={"host": "push.example.com", "severity": "warning"},
+                    description=(
+                        "Push URLs of all apps to push.example.com: 271. If it is an ingest domain of Alibaba Cloud, "
+                        "it takes 300 concurrent streams in Beijing, Shanghai and Shenzhen and 50 elsewhere, and "
+                        "refuses more. Spread the tasks over several domains, or ask for a higher limit."
+                    ),
+                    dashboard="rtcmpu-overview",
+                )
+            ],
+            "20m": [],
+        },
+    ),
     Case(
         about="Violations alert by severity after five minutes, with the rule's owner or else the app's; info never.",
         **UNEXPECTED,

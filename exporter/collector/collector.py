@@ -85,8 +85,7 @@ class Collector:
         self.app = app
         self.inventory = Inventory()
         self.sweeping = False
-        self.wants_sweep = False
-        """Whether a sweep should run before its turn."""
+        self.wants_sweep = False  # whether a sweep should run before its turn
         self._requests = requests
         self._intervals = intervals
         self._clock = clock
@@ -99,12 +98,10 @@ class Collector:
         self._backoff = {kind: Backoff() for kind in Kind}
         self._seen_in_front: set[str] = set()
         """What updates saw since the running sweep began: it exists, wherever the sweep looked for it."""
-        self._order: Sequence[int] = ()
-        """Digests of the rows of the last accepted sweep, by their position."""
+        self._order: Sequence[int] = ()  # digests of the rows of the last accepted sweep, by their position
         self._reading_list = False
         """Whether a sweep's pages are being read: it may still bring rows that are older than what updates see."""
-        self._began_at: dict[str, float] = {}
-        """When what is under way began, in monotonic seconds."""
+        self._began_at: dict[str, float] = {}  # when what is under way began, in monotonic seconds
         self._says_unmoved = False
         self.status = self._status_now()
 

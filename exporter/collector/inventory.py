@@ -22,8 +22,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     task: Task
     first_seen: float
     last_changed: float
-    sent_at: float
-    """Monotonic seconds: when the request that brought this version was sent."""
+    sent_at: float  # monotonic seconds: when the request that brought this version was sent
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -48,8 +47,7 @@ class Inventory:
         """When tasks were removed: rows of requests that were sent before are older than that."""
         self._expiries: deque[tuple[float, int | str]] = deque()
         self._refused: dict[str, float] = {}
-        self._first_seen: dict[str, float] = {}
-        """Of tasks that an earlier process saw, until they are seen again."""
+        self._first_seen: dict[str, float] = {}  # of tasks that an earlier process saw, until they are seen again
 
     def __len__(self) -> int:
         return len(self._entries)

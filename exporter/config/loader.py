@@ -24,12 +24,9 @@ class LoadedConfig(Struct, frozen=True):
     """A configuration and where it came from."""
 
     config: Config
-    files: tuple[Path, ...]
-    """Every file that was read, the main one first."""
-    globs: tuple[str, ...]
-    """The names and patterns of the files beside the main one, as they are looked for."""
-    sha256: str
-    """Over the contents of all files in order: another one when any has changed, come or gone."""
+    files: tuple[Path, ...]  # every file that was read, the main one first
+    globs: tuple[str, ...]  # the names and patterns of the files beside the main one, as they are looked for
+    sha256: str  # over the contents of all files in order: another one when any has changed, come or gone
 
 
 Also = Callable[[Node, Config | None, Files], None]

@@ -24,13 +24,11 @@ from exporter.config.value_types import Choices, Expected, Text, Unfit
 from exporter.config.yaml_nodes import TAGGED, Items, Node, Scalar
 from exporter.config.yaml_nodes import Mapping as MappingNode
 
-TAG: Final = "type"
-"""The key that says which of several mappings is meant."""
+TAG: Final = "type"  # the key that says which of several mappings is meant
 REPLACED_KEYS: Final = {"state_file": "a section of its own: storage: {url: sqlite:PATH}"}
 """Keys that existed, and what to write today."""
 _LONGEST_SHOWN: Final = 40
-_NEAR: Final = 0.7
-"""How alike a value and the one that was meant are: stricter than for keys."""
+_NEAR: Final = 0.7  # how alike a value and the one that was meant are: stricter than for keys
 _WRONG_KINDS: Final = {Scalar: "a single value", Items: "a list", MappingNode: "a mapping"}
 _Location = Sequence[str | int]
 
@@ -48,8 +46,7 @@ class Plain:
         self._known = known
         self._environ = environ
         self._mistakes = mistakes
-        self.unreadable: set[Position] = set()
-        """The places whose mistake is noted already."""
+        self.unreadable: set[Position] = set()  # the places whose mistake is noted already
 
     def data(self, node: Node) -> object:
         """Return dicts, lists and `Text`; None where nothing is written."""

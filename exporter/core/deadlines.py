@@ -13,8 +13,7 @@ class Deadlines(Generic[Key]):
 
     def __init__(self) -> None:
         self._moments: dict[Key, float] = {}
-        self._heap: list[tuple[float, Key]] = []
-        """May hold moments that keys no longer have."""
+        self._heap: list[tuple[float, Key]] = []  # may hold moments that keys no longer have
 
     def __len__(self) -> int:
         return len(self._moments)

@@ -58,8 +58,7 @@ def is_time(time: int) -> bool:
 class HostSetting(Struct, frozen=True):
     """What is configured for the push URLs of some hosts."""
 
-    hosts: str
-    """A name or a pattern."""
+    hosts: str  # a name or a pattern
     validity_seconds: int | None
     signer: str | None
 
@@ -68,17 +67,14 @@ class Expiry(NamedTuple):
     """What decides the state of a key at any time; equal for all keys that expire together."""
 
     signer: str
-    state: str
-    """The state for good; empty where time decides."""
-    at: int
-    """Unix seconds; 0 where no time is known."""
+    state: str  # the state for good; empty where time decides
+    at: int  # unix seconds; 0 where no time is known
 
 
 class PushAuthSettings(Struct, frozen=True):
     """How the time in a push URL is read."""
 
-    hosts: tuple[HostSetting, ...] = ()
-    """The first that fits counts."""
+    hosts: tuple[HostSetting, ...] = ()  # the first that fits counts
     warning_seconds: float = DAY_SECONDS
 
     def expiry(self, signer: str, host: str, time: int) -> Expiry:

@@ -6,8 +6,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-SQLITE_MARK: Final = b"SQLite format 3\0"
-"""What a database of SQLite begins with."""
+SQLITE_MARK: Final = b"SQLite format 3\0"  # what a database of SQLite begins with
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:

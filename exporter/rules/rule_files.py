@@ -37,8 +37,7 @@ from exporter.rules.cost import MESSAGE_FACTOR, MOST_TOTAL_COST
 from exporter.rules.rule import Case, Exemption, Outcome, Rule, Severity
 from exporter.rules.vocabulary import FactType, Variables, facts_of
 
-EXPRESSIONS: Final = ("when", "expect", "message")
-"""The keys whose values are expressions."""
+EXPRESSIONS: Final = ("when", "expect", "message")  # the keys whose values are expressions
 
 Line = Annotated[str, Matches(r"^[^\r\n]{1,200}$", "one line of at most 200 characters")]
 Words = Annotated[str, Field(max_length=2000)]
@@ -153,8 +152,7 @@ def _given(case: WrittenCase) -> dict[str, Any]:
     return given
 
 
-RESERVED_PREFIX: Final = "expect-"
-"""How the names of the rules begin that come from what is expected of apps."""
+RESERVED_PREFIX: Final = "expect-"  # how the names of the rules begin that come from what is expected of apps
 
 _KEY: Final = re.compile(r"(?:^|[\s{,-])([A-Za-z_]+):(?=\s)")
 
@@ -171,8 +169,7 @@ class PlacedRule(Struct, frozen=True):
     rule: Rule
     name_place: Position
     source: SourceText
-    expressions: Mapping[str, Scalar]
-    """What is there, by key."""
+    expressions: Mapping[str, Scalar]  # what is there, by key
 
 
 def parse_rules(text: str, file: str) -> tuple[Rule, ...]:
@@ -319,10 +316,8 @@ def _advice(lines: Sequence[str], place: Position) -> str:
     return f"; the expression of {keys[-1]} needs quotes: {keys[-1]}: '…'"
 
 
-SOURCE: Final = "default"
-"""The `source` of each default rule."""
-PROFILE_SOURCE: Final = "profile"
-"""The `source` of each rule of a profile."""
+SOURCE: Final = "default"  # the `source` of each default rule
+PROFILE_SOURCE: Final = "profile"  # the `source` of each rule of a profile
 
 
 def default_rules() -> tuple[Rule, ...]:

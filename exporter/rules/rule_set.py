@@ -22,17 +22,14 @@ class RuleOff(Struct, frozen=True):
     """A rule that is not in force."""
 
     rule: Rule
-    why: str
-    """What in the configuration switched it off."""
+    why: str  # what in the configuration switched it off
 
 
 class AppRules(Struct, frozen=True):
     """What one app's tasks are checked against."""
 
-    rules: tuple[CompiledRule, ...]
-    """What is expected of the app is last."""
-    count: TaskCountRule | None
-    """About how many tasks the app has."""
+    rules: tuple[CompiledRule, ...]  # what is expected of the app is last
+    count: TaskCountRule | None  # about how many tasks the app has
 
 
 class RuleSet(Struct, frozen=True):
@@ -41,8 +38,7 @@ class RuleSet(Struct, frozen=True):
     rules: tuple[CompiledRule, ...]
     """Default rules, then those of profiles and of files, in their order; severities as switched."""
     off: tuple[RuleOff, ...]
-    expectations: Mapping[AppKey, AppExpectations]
-    """Of the apps of which something is expected."""
+    expectations: Mapping[AppKey, AppExpectations]  # of the apps of which something is expected
     examples_per_rule: int
     max_examples: int
 

@@ -23,8 +23,7 @@ from exporter.service.recorder import Recorder
 from exporter.service.supervisor import Supervisor
 from exporter.service.task_publisher import TaskSeries
 
-MOST_CHANGES_DURING_CHECK: Final = 100_000
-"""With more changes a comparison begins again."""
+MOST_CHANGES_DURING_CHECK: Final = 100_000  # with more changes a comparison begins again
 
 
 class Picture:

@@ -36,8 +36,7 @@ from exporter.service.views import budgets
 from exporter.storage.batch import SavedApp
 from exporter.web.view import BudgetView
 
-AppKey = tuple[str, str]
-"""Account and AppId."""
+AppKey = tuple[str, str]  # account and AppId
 
 
 class MonitoredApp(Struct, frozen=True):
@@ -81,8 +80,7 @@ class Monitor:
         self._changed = changed
         self._task_series = task_series
         self._recorder = recorder
-        self.supervisor = Supervisor(metrics.internal_error, clock)
-        """What everything runs under."""
+        self.supervisor = Supervisor(metrics.internal_error, clock)  # what everything runs under
         self._schedule = Schedule(
             attempt=self.supervisor.attempt,
             failed=lambda error: self.supervisor.failed(Component.SCHEDULE, error),
@@ -96,8 +94,7 @@ class Monitor:
         self._removed: list[Picture] = []
         self._share = Interner()
         self._reading_turns = ReadingTurns(clock.monotonic)
-        self.history = History(clock)
-        """The newest changes of all apps."""
+        self.history = History(clock)  # the newest changes of all apps
         self.policy = PolicyEngine(
             clock,
             events=finding_events,

@@ -13,8 +13,7 @@ MOST_WAITING: Final = 100_000
 
 OpenSince: TypeAlias = Mapping[str, float]
 """Unix time at which open violations of one version of a rule were first seen, by TaskId; empty: the whole app."""
-RuleVersion: TypeAlias = tuple[str, ...]
-"""See `Rule.version`: the first two parts are the rule's name and severity."""
+RuleVersion: TypeAlias = tuple[str, ...]  # see `Rule.version`: the first two parts are the rule's name and severity
 
 
 class NoticedChange(Struct, frozen=True):
@@ -56,22 +55,15 @@ class Batch(Struct):
 
     account: str
     app_id: str
-    endpoint: str
-    """The service that it was read from."""
-    sweep: Sweep
-    """The last accepted one."""
+    endpoint: str  # the service that it was read from
+    sweep: Sweep  # the last accepted one
     last_update: float | None
-    since: float
-    """Monotonic time of the oldest reading in it."""
-    all_tasks: bool = False
-    """Whether `tasks` are all that there are, so that others go."""
-    tasks: dict[str, Entry | None] = field(default_factory=dict)
-    """Tasks that were added or modified; None: removed."""
+    since: float  # monotonic time of the oldest reading in it
+    all_tasks: bool = False  # whether `tasks` are all that there are, so that others go
+    tasks: dict[str, Entry | None] = field(default_factory=dict)  # tasks that were added or modified; None: removed
     changes: list[NoticedChange] = field(default_factory=list)
-    violations: list[Opened | Resolved | OpenNow] = field(default_factory=list)
-    """In the order in which they happened."""
-    token: str = ""
-    """Random; in the database it says that this very batch was written."""
+    violations: list[Opened | Resolved | OpenNow] = field(default_factory=list)  # in the order in which they happened
+    token: str = ""  # Random; in the database it says that this very batch was written
 
     def add(self, newer: "Batch") -> tuple[int, int]:
         """Take in a newer batch of the same app; return how many changes and events of violations were lost."""
@@ -91,11 +83,8 @@ class SavedApp(Struct, frozen=True):
     account: str
     app_id: str
     endpoint: str
-    sweep: Sweep | None
-    """None: written by a version of the program whose tasks this one can't read."""
+    sweep: Sweep | None  # None: written by a version of the program whose tasks this one can't read
     last_update_began: float | None
-    entries: list[Entry]
-    """Empty without `sweep`."""
-    first_seen: Mapping[str, float]
-    """Unix time, by TaskId; only without `sweep`."""
+    entries: list[Entry]  # empty without `sweep`
+    first_seen: Mapping[str, float]  # unix time, by TaskId; only without `sweep`
     violations: Mapping[RuleVersion, OpenSince]

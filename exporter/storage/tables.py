@@ -20,12 +20,9 @@ from sqlalchemy import (
     text,
 )
 
-VERSION: Final = 1
-"""Of the schema. A change adds its statements to `MIGRATIONS`."""
-MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {}
-"""Statements that lead to a version from the one before it."""
-_LOCK: Final = 0x52544D50
-"""Of PostgreSQL: exporters that start together create the tables one after another."""
+VERSION: Final = 1  # of the schema. A change adds its statements to `MIGRATIONS`.
+MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {}  # statements that lead to a version from the one before it
+_LOCK: Final = 0x52544D50  # of PostgreSQL: exporters that start together create the tables one after another
 
 
 class SchemaError(Exception):

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 10.0
-MAINTAIN_SECONDS: Final = 60.0
-"""How often old changes are looked for, and the size."""
-PRUNE_PAUSE_SECONDS: Final = 0.05
-"""Between two portions of old changes; what waits to be written comes first."""
+MAINTAIN_SECONDS: Final = 60.0  # how often old changes are looked for, and the size
+PRUNE_PAUSE_SECONDS: Final = 0.05  # between two portions of old changes; what waits to be written comes first
 
 
 class Writer:
@@ -47,8 +45,7 @@ class Writer:
         failed: Callable[[Exception], object],
     ) -> None:
         self.retention_seconds = retention_seconds
-        self.up = False
-        """Whether the last use of the database succeeded."""
+        self.up = False  # whether the last use of the database succeeded
         self.size_bytes = 0
         self.changes_lost = 0
         self._url = url

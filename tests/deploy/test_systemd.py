@@ -15,8 +15,7 @@ from tests.support.processes import ROOT
 from tests.support.tools import needed_tool
 from tests.support.unit_file import ENVIRONMENT, SERVICE, SOCKET, UNITS, environment, setting, settings
 
-MOST_EXPOSURE: Final = 11
-"""Tenths of systemd's 0 (none) to 10; what is left is that the program needs the network."""
+MOST_EXPOSURE: Final = 11  # tenths of systemd's 0 (none) to 10; what is left is that the program needs the network
 INSTALLED: Final = "/opt/rtcmpu-exporter/bin/rtcmpu-exporter"
 CONFIGURATION: Final = UNITS / "rtcmpu.yml"
 

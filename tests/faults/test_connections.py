@@ -34,8 +34,7 @@ UPDATES_ALONE = Collection(
 )
 APPS = ("app-1", "app-2")
 BROKEN, OTHER = APPS
-TASKS = 105
-"""Two windows, so that a fault on the second page hits sweeps alone."""
+TASKS = 105  # two windows, so that a fault on the second page hits sweeps alone
 
 EXPECTED = {"reset": "network_error", "hang": "timeout", "redirect": "network_error", "slow": "timeout"}
 """`slow` takes longer than the deadline that is set here."""

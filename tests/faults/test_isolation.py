@@ -52,23 +52,17 @@ class Broken(NamedTuple):
     """One way to be broken, and what is said of it."""
 
     state: str
-    reason: str
-    """A pattern."""
-    account: Mapping[str, Any]
-    """What the account has otherwise than one that works."""
+    reason: str  # a pattern
+    account: Mapping[str, Any]  # what the account has otherwise than one that works
 
 
 class Places(NamedTuple):
     """Where accounts can go wrong."""
 
-    service: str
-    """A simulated service with the fault that the app's name is."""
-    odd: str
-    """A server that answers as the app's name says."""
-    tls: str
-    """A server with a certificate of an authority that nobody knows."""
-    closed: str
-    """An address where nobody listens."""
+    service: str  # a simulated service with the fault that the app's name is
+    odd: str  # a server that answers as the app's name says
+    tls: str  # a server with a certificate of an authority that nobody knows
+    closed: str  # an address where nobody listens
     directory: Path
 
 

@@ -81,8 +81,7 @@ def encoding(*, audio_only: bool = False, audio: Audio | None = None, **video: A
     return Encoding(audio_only, Video(**video), audio or Audio())
 
 
-EXPIRY = 1_900_000_000
-"""Of each signed output, in Unix seconds."""
+EXPIRY = 1_900_000_000  # of each signed output, in Unix seconds
 
 
 def push(scheme: str = "rtmp", *, is_ali_cdn: bool | None = None, signer: str = "none") -> Output:

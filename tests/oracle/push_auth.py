@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-YEARS: Final = range(1_262_304_000, 4_102_444_800)
-"""2010 to 2100."""
+YEARS: Final = range(1_262_304_000, 4_102_444_800)  # 2010 to 2100
 WARNING_SECONDS: Final = 86400
 
-_Key = tuple[str, int | str]
-"""The signer, and the expiry in Unix seconds or a state."""
+_Key = tuple[str, int | str]  # the signer, and the expiry in Unix seconds or a state
 
 
 def host_of(url: str) -> str:

@@ -42,8 +42,7 @@ REST = (
     "metrics: {per_task: {enabled: true}}\n"
 )
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
-LONGEST_LINE = 40_000
-"""Characters of a line of a log or an exposition: a few times the longest text."""
+LONGEST_LINE = 40_000  # characters of a line of a log or an exposition: a few times the longest text
 LONGEST_OUTPUT = 4_000_000
 Outputs = dict[str, str]
 

@@ -13,8 +13,7 @@ from tests.support.processes import Programs, eventually
 
 pytestmark = pytest.mark.processes
 
-STOPS_WITHIN_SECONDS = 9.0
-"""Less than a request may take."""
+STOPS_WITHIN_SECONDS = 9.0  # less than a request may take
 
 
 def test_sigterm_ends_it_well_and_quietly(programs: Programs) -> None:

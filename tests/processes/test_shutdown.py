@@ -17,8 +17,7 @@ from tests.support.processes import Programs, Running, eventually
 pytestmark = pytest.mark.processes
 
 STOPS_WITHIN_SECONDS = 15.0
-TASKS = 3000
-"""This many that an exposition of single tasks is larger than all buffers on the way."""
+TASKS = 3000  # this many that an exposition of single tasks is larger than all buffers on the way
 LEAST_BYTES = 5_000_000
 
 

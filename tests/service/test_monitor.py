@@ -37,8 +37,7 @@ from tests.support.monitored import (
     until,
 )
 
-SLOW_SECONDS = 2.5
-"""After that the answer has come that the simulator's fault `slow` holds back."""
+SLOW_SECONDS = 2.5  # after that the answer has come that the simulator's fault `slow` holds back
 
 
 class Watched:

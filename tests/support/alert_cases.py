@@ -21,15 +21,11 @@ EXPORTER: Final = "http://localhost:10678"
 
 FIRST_WITH_OPEN_RANGES: Final = 3
 
-STALE: Final = "stale"
-"""The scrape failed, or no longer holds the series."""
-GONE: Final = "_"
-"""No sample at all: what follows `STALE` for as long as the series is away."""
+STALE: Final = "stale"  # the scrape failed, or no longer holds the series
+GONE: Final = "_"  # no sample at all: what follows `STALE` for as long as the series is away
 
-Samples: TypeAlias = Sequence[float | str]
-"""One for each step, the first at 0."""
-World: TypeAlias = Mapping[str, Samples]
-"""What is scraped, by series."""
+Samples: TypeAlias = Sequence[float | str]  # one for each step, the first at 0
+World: TypeAlias = Mapping[str, Samples]  # what is scraped, by series
 
 
 class Firing(Struct, frozen=True, kw_only=True):
@@ -37,24 +33,19 @@ class Firing(Struct, frozen=True, kw_only=True):
 
     labels: Mapping[str, str]
     description: str
-    dashboard: str
-    """The dashboard's uid with its variables."""
-    more: Mapping[str, str] = {}
-    """Annotations beyond those that every alert has."""
+    dashboard: str  # the dashboard's uid with its variables
+    more: Mapping[str, str] = {}  # annotations beyond those that every alert has
 
 
 class Case(Struct, frozen=True, kw_only=True):
     """What fires at some moments of one world."""
 
-    about: str
-    """A sentence."""
+    about: str  # a sentence
     alert: str
     summary: str
     world: World
-    fires: Mapping[str, Sequence[Firing]]
-    """By time since the start, such as `6m`; nothing: it is quiet then."""
-    step: str = "1m"
-    """Between two samples, and between two evaluations."""
+    fires: Mapping[str, Sequence[Firing]]  # by time since the start, such as `6m`; nothing: it is quiet then
+    step: str = "1m"  # between two samples, and between two evaluations
     fires_by_prometheus_3: Mapping[str, Sequence[Firing]] = {}
     """Where that differs at a moment: its ranges leave out the sample at their beginning."""
 

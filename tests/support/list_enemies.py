@@ -19,20 +19,14 @@ from exporter.simulator.listing import Variants
 from tests.support.moving_world import APP, LAG_SECONDS, Reader, Scene, World
 from tests.support.virtual_time import VirtualClock, run
 
-BUDGETS = (1, 4, 40)
-"""Requests a second."""
+BUDGETS = (1, 4, 40)  # requests a second
 INTERVAL_SECONDS = 1.0
-SWEEP_INTERVAL_SECONDS = 20.0
-"""As configured; stretched where the budget does not suffice."""
-BASELINE_SECONDS = 600.0
-"""Within this many seconds a first sweep is accepted where the list can be read."""
+SWEEP_INTERVAL_SECONDS = 20.0  # as configured; stretched where the budget does not suffice
+BASELINE_SECONDS = 600.0  # within this many seconds a first sweep is accepted where the list can be read
 STALE_AFTER_SECONDS = 600.0
-CHURN_INTERVALS = 8
-"""This many sweep intervals the list changes."""
-SETTLING_SWEEPS = 4
-"""This many sweeps are accepted while it is at rest, though the service still answers as it does."""
-LONGEST_SETTLING_INTERVALS = 60
-"""Within this many sweep intervals at rest all deleted tasks have to be gone."""
+CHURN_INTERVALS = 8  # this many sweep intervals the list changes
+SETTLING_SWEEPS = 4  # this many sweeps are accepted while it is at rest, though the service still answers as it does
+LONGEST_SETTLING_INTERVALS = 60  # within this many sweep intervals at rest all deleted tasks have to be gone
 
 
 class Enemy(NamedTuple):
@@ -40,17 +34,13 @@ class Enemy(NamedTuple):
 
     name: str
     tasks: int = 600
-    saved_per_second: float = 0.005
-    """Tasks that are saved again without a change, as a share of the list."""
-    changes_per_second: float = 0.6
-    """Changes, creations and deletions in equal parts."""
+    saved_per_second: float = 0.005  # tasks that are saved again without a change, as a share of the list
+    changes_per_second: float = 0.6  # Changes, creations and deletions in equal parts
     tied: bool = False
     variants: Mapping[str, Any] = MappingProxyType({})
     faults: tuple[Fault, ...] = ()
-    from_start: bool = True
-    """Whether the service answers so from the start, not only after the first accepted sweep."""
-    half_way: Callable[[World], None] = lambda _world: None
-    """What happens once, in the middle."""
+    from_start: bool = True  # whether the service answers so from the start, not only after the first accepted sweep
+    half_way: Callable[[World], None] = lambda _world: None  # what happens once, in the middle
     ends: frozenset[State] = frozenset({State.OK})
     """In one of these states it ends; where it is `ok`, all is shown as it is."""
     grace_intervals: int = 0
@@ -179,13 +169,10 @@ ENEMIES = {enemy.name: enemy for enemy in enemies()}
 class Findings(NamedTuple):
     """What became of one run."""
 
-    broken: list[str]
-    """Laws, each with what broke it."""
+    broken: list[str]  # Laws, each with what broke it
     gone_alive: int
-    wrong_ok: int
-    """Looks at a wrong picture whose state was `ok`."""
-    ok_percent: float
-    """Of all looks after the first sweep."""
+    wrong_ok: int  # looks at a wrong picture whose state was `ok`
+    ok_percent: float  # of all looks after the first sweep
     requests_per_sweep: float
 
 

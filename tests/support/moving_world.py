@@ -35,8 +35,7 @@ from tests.support.service_session import ServiceSession
 
 APP = "app"
 LATENCY = Latency(one_way_seconds=0.01, jitter_seconds=0.03)
-LAG_SECONDS = 1.5
-"""How long ago a deletion must have been to be known everywhere: a replica may lag by a second."""
+LAG_SECONDS = 1.5  # how long ago a deletion must have been to be known everywhere: a replica may lag by a second
 LOOK_EVERY_SECONDS = 1.0
 
 
@@ -47,12 +46,9 @@ class Scene(NamedTuple):
     rates: Rates
     seed: int
     variants: Variants = Variants()  # immutable
-    small_rows: bool = False
-    """Rows of a few fields, which cost little to read."""
-    tied: bool = False
-    """Whether all tasks were updated in one second at first."""
-    requests_per_second: int = 50
-    """The service's limit and the exporter's budget."""
+    small_rows: bool = False  # rows of a few fields, which cost little to read
+    tied: bool = False  # whether all tasks were updated in one second at first
+    requests_per_second: int = 50  # the service's limit and the exporter's budget
 
 
 class World:
@@ -143,16 +139,11 @@ class Ledger:
         self._unseen_deletions: dict[str, float] = {}
         self.change_delays: list[float] = []
         self.deletion_delays: list[float] = []
-        self.missing: list[int] = []
-        """For each accepted sweep: tasks that existed throughout and are not shown."""
-        self.gone_alive = 0
-        """Tasks that were reported removed and existed."""
-        self.changed_back = 0
-        """Reported changes to a version that is older than the one before."""
-        self.looks: Counter[State] = Counter()
-        """At the state, by state."""
-        self.wrong_ok: list[str] = []
-        """What was wrong at those looks that saw `ok`, once for each."""
+        self.missing: list[int] = []  # for each accepted sweep: tasks that existed throughout and are not shown
+        self.gone_alive = 0  # tasks that were reported removed and existed
+        self.changed_back = 0  # reported changes to a version that is older than the one before
+        self.looks: Counter[State] = Counter()  # at the state, by state
+        self.wrong_ok: list[str] = []  # what was wrong at those looks that saw `ok`, once for each
 
     def begin(self) -> None:
         """Count from here on."""
@@ -263,11 +254,9 @@ class Reader:
         self._world = world
         self._clock = world.clock
         self._intervals = intervals
-        self.ready = asyncio.Event()
-        """Set after the first accepted sweep."""
+        self.ready = asyncio.Event()  # set after the first accepted sweep
         self.unmoved_changes = 0
-        self.sweeps: list[Sweep] = []
-        """That were accepted."""
+        self.sweeps: list[Sweep] = []  # that were accepted
         rng = Random(1)  # noqa: S311 - a simulation
         requests = AccountRequests(world.client, limiter, clock=self._clock, rng=rng, events=self)
         self.collector = Collector(

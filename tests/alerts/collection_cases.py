@@ -21,20 +21,11 @@ def down(**labels: str) -> Firing:
     )
 
 
-EXPORTER_DOWN: Final[dict[str, Any]] = {"alert": "RtcmpuExporterDown", "summary": "No rtcmpu-exporter answers."}
-REPLICA_DOWN: Final[dict[str, Any]] = {
-    "alert": "RtcmpuExporterReplicaDown",
-    "summary": "A replica of rtcmpu-exporter does not answer.",
-}
-AUTHENTICATION: Final[dict[str, Any]] = {
-    "alert": "RtcmpuAuthenticationFailing",
-    "summary": "The API refuses the key of an account.",
-}
-DATA_STALE: Final[dict[str, Any]] = {
-    "alert": "RtcmpuDataStale",
-    "summary": "The data of an app is too old and is withdrawn.",
-}
-APP_FAILING: Final[dict[str, Any]] = {"alert": "RtcmpuAppFailing", "summary": "An app can't be read."}
+EXPORTER_DOWN: Final = "RtcmpuExporterDown"
+REPLICA_DOWN: Final = "RtcmpuExporterReplicaDown"
+AUTHENTICATION: Final = "RtcmpuAuthenticationFailing"
+DATA_STALE: Final = "RtcmpuDataStale"
+APP_FAILING: Final = "RtcmpuAppFailing"
 
 
 def refused(apps: int, account: str = "prod") -> Firing:
@@ -87,10 +78,7 @@ def in_state(state: str, *, since: int, instance: str = "one", interval: float =
     }
 
 
-UNREAD: Final[dict[str, Any]] = {
-    "alert": "RtcmpuAppsUnread",
-    "summary": "No exporter reads apps that were read before.",
-}
+UNREAD: Final = "RtcmpuAppsUnread"
 
 
 def unread(account: str, apps: int) -> Firing:
@@ -117,25 +105,25 @@ def silent(world: World, *, after: int) -> dict[str, Samples]:
 CASES: Final = (
     Case(
         about="An exporter that can't be scraped for five minutes is down.",
-        **EXPORTER_DOWN,
+        alert=EXPORTER_DOWN,
         world=healthy(30) | {series("up"): [1] * 10 + [0] * 20},
         fires={"14m": [], "15m": [down()]},
     ),
     Case(
         about="A job that has no target at all is down too.",
-        **EXPORTER_DOWN,
+        alert=EXPORTER_DOWN,
         world={series("up"): [*[1] * 10, STALE]},
         fires={"9m": [], "14m": [], "15m": [down()]},
     ),
     Case(
         about="While one replica answers, the exporter is not down; the replica is.",
-        **EXPORTER_DOWN,
+        alert=EXPORTER_DOWN,
         world=healthy(30) | healthy(30, instance="two") | {series("up"): [0] * 30},
         fires={"25m": []},
     ),
     Case(
         about="One replica of three is down for five minutes.",
-        **REPLICA_DOWN,
+        alert=REPLICA_DOWN,
         world={
             series("up", instance="one"): [1] * 10 + [0] * 20,
             series("up", instance="two"): [1] * 30,
@@ -157,13 +145,13 @@ CASES: Final = (
     ),
     Case(
         about="Where no replica answers, none is reported by itself.",
-        **REPLICA_DOWN,
+        alert=REPLICA_DOWN,
         world={series("up", instance="one"): [0] * 30, series("up", instance="two"): [0] * 30},
         fires={"25m": []},
     ),
     Case(
         about="Of two exporters in one job, the one that reads an account is down: critical for that account alone.",
-        **UNREAD,
+        alert=UNREAD,
         world=healthy(30)
         | healthy(30, account="dev", app_id="a", instance="two")
         | silent(healthy(30, account="dev", app_id="b", instance="two"), after=10)
@@ -172,13 +160,13 @@ CASES: Final = (
     ),
     Case(
         about="An app counts by itself: another exporter that reads other apps of the account does not hide it.",
-        **UNREAD,
+        alert=UNREAD,
         world=healthy(30) | silent(healthy(30, app_id="radio", instance="two"), after=10),
         fires={"14m": [], "15m": [unread("prod", 1)]},
     ),
     Case(
         about="While another replica reads the app, or where its exporter dropped it, nothing is unread.",
-        **UNREAD,
+        alert=UNREAD,
         world=healthy(30)
         | silent(healthy(30, instance="two"), after=10)
         | {of_app("rtcmpu_collection_data_available", app_id="removed"): [*[1] * 10, STALE]},
@@ -186,14 +174,14 @@ CASES: Final = (
     ),
     Case(
         about="A pod with another configuration that takes the place of one that had more apps ends the alert in time.",
-        **UNREAD,
+        alert=UNREAD,
         world={name: [*samples[:10], STALE] for name, samples in healthy(30, app_id="removed").items()}
         | {name: [*["_"] * 12, *samples[12:]] for name, samples in healthy(30, instance="two").items()},
         fires={"14m": [], "15m": [], "20m": []},
     ),
     Case(
         about="A refused key is one alert for the account, whichever replica says it, and counts the apps.",
-        **AUTHENTICATION,
+        alert=AUTHENTICATION,
         world=healthy(MINUTES)
         | healthy(MINUTES, instance="two")
         | healthy(MINUTES, app_id="radio")
@@ -204,7 +192,7 @@ CASES: Final = (
     ),
     Case(
         about="The alert about a key survives a restart of the exporter, and ends five minutes after the key works.",
-        **AUTHENTICATION,
+        alert=AUTHENTICATION,
         world=healthy(MINUTES)
         | {
             of_app("rtcmpu_collection_state", state="auth_error"): away(
@@ -215,13 +203,13 @@ CASES: Final = (
     ),
     Case(
         about="Data is stale once it is older than the effective stale_after, for five minutes.",
-        **DATA_STALE,
+        alert=DATA_STALE,
         world=healthy(MINUTES) | in_state("timeout", since=10),
         fires={"29m": [], "30m": [stale("21m 0s")]},
     ),
     Case(
         about="A longer stale_after needs no other rule.",
-        **DATA_STALE,
+        alert=DATA_STALE,
         world=healthy(MINUTES)
         | in_state("timeout", since=10)
         | {of_app("rtcmpu_collection_stale_after_seconds"): [1800] * MINUTES},
@@ -229,13 +217,13 @@ CASES: Final = (
     ),
     Case(
         about="As long as one replica reads the app, its data is not stale.",
-        **DATA_STALE,
+        alert=DATA_STALE,
         world=healthy(MINUTES) | healthy(MINUTES, instance="two") | in_state("timeout", since=10),
         fires={"40m": []},
     ),
     Case(
         about="An app that was never read is stale as long after the start as one whose sweep is too old.",
-        **DATA_STALE,
+        alert=DATA_STALE,
         world={
             name: samples
             for name, samples in (healthy(MINUTES) | in_state("timeout", since=1)).items()
@@ -245,7 +233,7 @@ CASES: Final = (
     ),
     Case(
         about="A restart does not end the alert about stale data, though the new process has read nothing yet.",
-        **DATA_STALE,
+        alert=DATA_STALE,
         world=healthy(MINUTES)
         | in_state("timeout", since=5)
         | {
@@ -256,7 +244,7 @@ CASES: Final = (
     ),
     Case(
         about="The alert about an app ends with the app.",
-        **DATA_STALE,
+        alert=DATA_STALE,
         world=healthy(30)
         | in_state("timeout", since=5)
         | {of_app("rtcmpu_collection_stale_after_seconds"): [*[900] * 28, STALE]},
@@ -264,13 +252,13 @@ CASES: Final = (
     ),
     Case(
         about="An app fails once it has missed two intervals and the slack of scrapes, for five minutes.",
-        **APP_FAILING,
+        alert=APP_FAILING,
         world=healthy(MINUTES) | in_state("timeout", since=10),
         fires={"16m": [], "17m": [failing("timeout")]},
     ),
     Case(
         about="An app that is read every ten minutes has failed only after twenty and the slack.",
-        **APP_FAILING,
+        alert=APP_FAILING,
         world=healthy(MINUTES)
         | in_state("timeout", since=10, interval=600)
         | {
@@ -280,7 +268,7 @@ CASES: Final = (
     ),
     Case(
         about="An app that recovers now and then does not fail.",
-        **APP_FAILING,
+        alert=APP_FAILING,
         world=healthy(MINUTES)
         | {
             of_app("rtcmpu_collection_state", state="timeout"): [0, 1] * (MINUTES // 2),
@@ -290,7 +278,7 @@ CASES: Final = (
     ),
     Case(
         about="An app that fails for two reasons in turn is reported with both.",
-        **APP_FAILING,
+        alert=APP_FAILING,
         world=healthy(MINUTES)
         | in_state("timeout", since=10)
         | {
@@ -301,20 +289,19 @@ CASES: Final = (
     ),
     Case(
         about="An app that one of two replicas can't read is reported once.",
-        **APP_FAILING,
+        alert=APP_FAILING,
         world=healthy(MINUTES) | healthy(MINUTES, instance="two") | in_state("partial", since=10, instance="two"),
         fires={"17m": [failing("partial")]},
     ),
     Case(
         about="A refused key is another alert's, and an app that was not read yet has not failed.",
-        **APP_FAILING,
+        alert=APP_FAILING,
         world=healthy(MINUTES) | in_state("auth_error", since=10) | in_state("pending", since=10),
         fires={"40m": []},
     ),
     Case(
         about="Throttling that lasts half an hour is reported, over both replicas and a restart.",
         alert="RtcmpuThrottled",
-        summary="The API throttles an account.",
         world={
             series("rtcmpu_exporter_api_throttled_total", account="prod"): [
                 *[10 * minute for minute in range(20)],
@@ -342,7 +329,6 @@ CASES: Final = (
     Case(
         about="A budget that stretches the intervals for half an hour does not suffice; a moment is fine.",
         alert="RtcmpuBudgetInsufficient",
-        summary="The request budget of an account is too small for the configured intervals.",
         world=healthy(MINUTES)
         | healthy(MINUTES, app_id="radio")
         | healthy(MINUTES, account="dev")
@@ -368,7 +354,6 @@ CASES: Final = (
     Case(
         about="A clock that is fast or slow by more than two minutes is reported for each account that sees it.",
         alert="RtcmpuClockSkewed",
-        summary="The clocks of the exporter and the API differ.",
         world={
             series("rtcmpu_exporter_clock_skew_seconds", account="fast"): [0] * 5 + [180] * 15,
             series("rtcmpu_exporter_clock_skew_seconds", account="slow"): [0] * 5 + [-240] * 15,
@@ -392,7 +377,6 @@ CASES: Final = (
     Case(
         about="Credentials with 150 s left were not renewed; those renewed in time, and a permanent key, are fine.",
         alert="RtcmpuCredentialsEnding",
-        summary="Temporary credentials expire soon and renewal is failing.",
         world={
             series("rtcmpu_exporter_credentials_expiry_timestamp_seconds", account="prod"): [3600] * 70,
             series("rtcmpu_exporter_credentials_expiry_timestamp_seconds", account="dev"): [3600] * 45 + [7200] * 25,
@@ -419,7 +403,6 @@ CASES: Final = (
     Case(
         about="A configuration that one of two replicas refuses is reported after five minutes.",
         alert="RtcmpuReloadFailed",
-        summary="The configuration could not be reloaded.",
         world=healthy(30)
         | healthy(30, instance="two")
         | {series("rtcmpu_exporter_config_last_reload_successful", instance="two"): [1] * 10 + [0] * 20},
@@ -441,7 +424,6 @@ CASES: Final = (
     Case(
         about="A web configuration that one of two replicas refuses is reported after five minutes.",
         alert="RtcmpuReloadFailed",
-        summary="The configuration could not be reloaded.",
         world=healthy(30)
         | healthy(30, instance="two")
         | {series("rtcmpu_exporter_web_config_last_reload_successful", instance="two"): [1] * 10 + [0] * 20},
@@ -463,7 +445,6 @@ CASES: Final = (
     Case(
         about="Series that are left out are reported for their path.",
         alert="RtcmpuSeriesOmitted",
-        summary="Series are left out because a configured limit is reached.",
         world=healthy(30) | {series("rtcmpu_exporter_series_omitted", path="/metrics/tasks"): [0] * 10 + [1500] * 20},
         fires={
             "14m": [],
@@ -482,7 +463,6 @@ CASES: Final = (
     Case(
         about="A database that can't be written for five minutes is reported.",
         alert="RtcmpuStorageFailing",
-        summary="The exporter can't write to its database.",
         world=healthy(MINUTES) | {series("rtcmpu_exporter_storage_up"): [1] * 10 + [0] * 35},
         fires={
             "14m": [],
@@ -501,7 +481,6 @@ CASES: Final = (
     Case(
         about="Scrapes that take long for half an hour are reported.",
         alert="RtcmpuScrapeSlow",
-        summary="Scrapes of the exporter are slow.",
         world=healthy(MINUTES) | {series("scrape_duration_seconds"): [0.1] * 10 + [3] * 35},
         fires={
             "39m": [],

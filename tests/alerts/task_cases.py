@@ -1,6 +1,6 @@
 """Cases of the alerts about tasks and rules: each fires at its minute, for what it should, and not before."""
 
-from typing import Any, Final
+from typing import Final
 
 from tests.support.alert_cases import EXPORTER, STALE, Case, Firing, Samples, healthy, of_app, series
 
@@ -9,47 +9,20 @@ DAY: Final = 86400.0
 APP_DASHBOARD: Final = "rtcmpu-app?var-account=prod&var-app_id=live"
 EXPECTATIONS: Final = "rtcmpu-expectations?var-account=prod&var-app_id=live"
 
-UNEXPECTED: Final[dict[str, Any]] = {
-    "alert": "RtcmpuUnexpectedTaskConfiguration",
-    "summary": "Tasks violate a rule.",
-}
-OPEN_FOR_LONG: Final[dict[str, Any]] = {
-    "alert": "RtcmpuViolationOpenForLong",
-    "summary": "A rule has been violated for a long time.",
-}
-NO_TASKS: Final[dict[str, Any]] = {"alert": "RtcmpuNoTasks", "summary": "An app that should have tasks has none."}
-QUOTA: Final[dict[str, Any]] = {
-    "alert": "RtcmpuQuotaNearlyUsed",
-    "summary": "An app uses most of its task quota.",
-}
-DROPPED: Final[dict[str, Any]] = {
-    "alert": "RtcmpuTasksDropped",
-    "summary": "Sudden drop in an app's task count.",
-}
-CHURN: Final[dict[str, Any]] = {
-    "alert": "RtcmpuChurnHigh",
-    "summary": "The tasks of an app change much more often than usual.",
-}
-FIELD_ERRORS: Final[dict[str, Any]] = {"alert": "RtcmpuFieldErrors", "summary": "Values of tasks are unreadable."}
-NOT_EVALUABLE: Final[dict[str, Any]] = {
-    "alert": "RtcmpuRuleNotEvaluable",
-    "summary": "A rule can't be evaluated for some tasks.",
-}
-MATCHES_NOTHING: Final[dict[str, Any]] = {
-    "alert": "RtcmpuRuleMatchesNothing",
-    "summary": "A rule matches no task of any app.",
-}
-EXPIRED: Final[dict[str, Any]] = {"alert": "RtcmpuPushKeysExpired", "summary": "Keys in push URLs have expired."}
-EXPIRING: Final[dict[str, Any]] = {"alert": "RtcmpuPushKeysExpiring", "summary": "Keys in push URLs expire soon."}
-SHARED: Final[dict[str, Any]] = {"alert": "RtcmpuPushStreamShared", "summary": "Two tasks push to one stream."}
-HOST_FULL: Final[dict[str, Any]] = {
-    "alert": "RtcmpuPushHostNearlyFull",
-    "summary": "A push host is near its limit of concurrent streams.",
-}
-EXEMPTION: Final[dict[str, Any]] = {
-    "alert": "RtcmpuExemptionEnding",
-    "summary": "An exemption from a rule ends soon.",
-}
+UNEXPECTED: Final = "RtcmpuUnexpectedTaskConfiguration"
+OPEN_FOR_LONG: Final = "RtcmpuViolationOpenForLong"
+NO_TASKS: Final = "RtcmpuNoTasks"
+QUOTA: Final = "RtcmpuQuotaNearlyUsed"
+DROPPED: Final = "RtcmpuTasksDropped"
+CHURN: Final = "RtcmpuChurnHigh"
+FIELD_ERRORS: Final = "RtcmpuFieldErrors"
+NOT_EVALUABLE: Final = "RtcmpuRuleNotEvaluable"
+MATCHES_NOTHING: Final = "RtcmpuRuleMatchesNothing"
+EXPIRED: Final = "RtcmpuPushKeysExpired"
+EXPIRING: Final = "RtcmpuPushKeysExpiring"
+SHARED: Final = "RtcmpuPushStreamShared"
+HOST_FULL: Final = "RtcmpuPushHostNearlyFull"
+EXEMPTION: Final = "RtcmpuExemptionEnding"
 
 
 def of_prod(severity: str, owner: str = "live-ops", **more: str) -> dict[str, str]:
@@ -186,7 +159,7 @@ def expired(number: int) -> Firing:
 TASK_CASES: Final = (
     Case(
         about="Expired keys of all signers alert after five minutes, until the last one is renewed.",
-        **EXPIRED,
+        alert=EXPIRED,
         world=healthy(MINUTES)
         | keys("expired", ["_"] * 10 + [2] * 10 + [STALE])
         | keys("expired", ["_"] * 10 + [2] * 10 + [STALE], instance="two")
@@ -197,7 +170,7 @@ TASK_CASES: Final = (
     ),
     Case(
         about="Keys that expire within the warning are worth a look, and expired ones are not among them.",
-        **EXPIRING,
+        alert=EXPIRING,
         world=healthy(MINUTES) | keys("expiring", ["_"] * 10 + [4] * 10 + [STALE]) | keys("expired", [1] * MINUTES),
         fires={
             "14m": [],
@@ -216,7 +189,7 @@ TASK_CASES: Final = (
     ),
     Case(
         about="Two tasks on one stream are critical whatever the rule's severity, unless it is info.",
-        **SHARED,
+        alert=SHARED,
         world=healthy(MINUTES) | rule("push-stream-shared", "warning", violations=BAD),
         fires={
             "14m": [],
@@ -235,13 +208,13 @@ TASK_CASES: Final = (
     ),
     Case(
         about="A rule about shared streams that is made information is silent.",
-        **SHARED,
+        alert=SHARED,
         world=healthy(MINUTES) | rule("push-stream-shared", "info", violations=BAD),
         fires={"20m": []},
     ),
     Case(
         about="A host alerts by the push URLs of all apps together; the rest of the hosts is no host.",
-        **HOST_FULL,
+        alert=HOST_FULL,
         world=healthy(MINUTES)
         | healthy(MINUTES, app_id="radio")
         | pushes("push.example.com", [200] * 10 + [201] * 10 + [STALE])
@@ -266,7 +239,7 @@ TASK_CASES: Final = (
     ),
     Case(
         about="Violations alert by severity after five minutes, with the rule's owner or else the app's; info never.",
-        **UNEXPECTED,
+        alert=UNEXPECTED,
         world=healthy(MINUTES)
         | rule(
             "bitrate",
@@ -310,7 +283,7 @@ TASK_CASES: Final = (
     ),
     Case(
         about="An app without an owner alerts without one, and links are escaped.",
-        **UNEXPECTED,
+        alert=UNEXPECTED,
         world={
             name.replace('"live"', '"a & b"').replace('"live-ops"', '""'): samples
             for name, samples in (healthy(MINUTES) | {REGION_VIOLATIONS: BAD}).items()
@@ -334,7 +307,7 @@ TASK_CASES: Final = (
     ),
     Case(
         about="A reload that changes a rule's severity changes the alert's.",
-        **UNEXPECTED,
+        alert=UNEXPECTED,
         world={
             **healthy(MINUTES),
             **{name: [*samples[:10], STALE] for name, samples in rule("x", "warning", violations=[1] * 30).items()},
@@ -366,7 +339,7 @@ TASK_CASES: Final = (
     ),
     Case(
         about="A violation that the exporter has seen for more than a day is open for long.",
-        **OPEN_FOR_LONG,
+        alert=OPEN_FOR_LONG,
         world=healthy(110) | {REGION_VIOLATIONS: [0] * 2 + [1] * 108, OPEN_SINCE: [1800] * 110},
         fires={"24h": [], "24h15m": [], "24h45m": [open_for("1d 0h 15m 0s")], "26h": [open_for("1d 1h 30m 0s")]},
         fires_by_prometheus_3={"24h15m": [open_for("1d 0h 0m 0s")]},
@@ -374,14 +347,14 @@ TASK_CASES: Final = (
     ),
     Case(
         about="A restart that forgets since when a violation is open does not make it young.",
-        **OPEN_FOR_LONG,
+        alert=OPEN_FOR_LONG,
         world=healthy(110) | {REGION_VIOLATIONS: [1] * 110, OPEN_SINCE: [0] * 99 + [99 * 900.0] * 11},
         fires={"24h15m": [open_for("1d 0h 15m 0s")], "26h": [open_for("1d 0h 0m 0s")]},
         step="15m",
     ),
     Case(
         about="Fixing the oldest violation ends it, as long as there was a moment without any within the day.",
-        **OPEN_FOR_LONG,
+        alert=OPEN_FOR_LONG,
         world=healthy(110)
         | {
             REGION_VIOLATIONS: [0] * 3 + [1] * 98 + [0] + [1] * 8,
@@ -393,7 +366,7 @@ TASK_CASES: Final = (
     ),
     Case(
         about="An app without any task alerts where its configuration expects some, and only there.",
-        **NO_TASKS,
+        alert=NO_TASKS,
         world=healthy(MINUTES)
         | healthy(MINUTES, app_id="radio")
         | rule("expect-tasks", "warning", violations=[0] * 10 + [1] * 20, evaluated=1)
@@ -415,13 +388,13 @@ TASK_CASES: Final = (
     ),
     Case(
         about="An app with too few tasks, but some, is no app without tasks.",
-        **NO_TASKS,
+        alert=NO_TASKS,
         world=healthy(MINUTES) | rule("expect-tasks", "warning", violations=[1] * 30) | mixed_tasks([1] * 30),
         fires={"20m": []},
     ),
     Case(
         about="A quota alerts by mode from 90 %, and as critical once it is used up; no quota, no alert.",
-        **QUOTA,
+        alert=QUOTA,
         world=healthy(MINUTES)
         | healthy(MINUTES, instance="two")
         | {
@@ -438,7 +411,7 @@ TASK_CASES: Final = (
     ),
     Case(
         about="Losing more than half of the tasks within an hour alerts after five minutes.",
-        **DROPPED,
+        alert=DROPPED,
         world=healthy(90)
         | healthy(90, app_id="radio")
         | mixed_tasks([100] * 10 + [40] * 80)
@@ -460,13 +433,13 @@ TASK_CASES: Final = (
     ),
     Case(
         about="Tasks that go little by little are no sudden drop.",
-        **DROPPED,
+        alert=DROPPED,
         world=healthy(90) | mixed_tasks([100 - minute // 2 for minute in range(90)]),
         fires={"80m": []},
     ),
     Case(
         about="Changes that come five times as often as usual alert after five minutes.",
-        **CHURN,
+        alert=CHURN,
         world=healthy(150)
         | {
             of_app("rtcmpu_task_changes_total", change="modified"): [
@@ -484,13 +457,13 @@ TASK_CASES: Final = (
     ),
     Case(
         about="An app that always changes a lot is as usual.",
-        **CHURN,
+        alert=CHURN,
         world=healthy(60) | {of_app("rtcmpu_task_changes_total", change="modified"): [600 * m for m in range(60)]},
         fires={"30m": [], "59m": []},
     ),
     Case(
         about="Values that can't be read alert by field.",
-        **FIELD_ERRORS,
+        alert=FIELD_ERRORS,
         world=healthy(MINUTES)
         | {
             of_app("rtcmpu_task_field_errors", field="MaxIdleTime"): ["_"] * 10 + [4] * 20,
@@ -515,7 +488,7 @@ TASK_CASES: Final = (
 RULE_CASES: Final = (
     Case(
         about="A rule that can't be evaluated for some tasks alerts its owner.",
-        **NOT_EVALUABLE,
+        alert=NOT_EVALUABLE,
         world=healthy(MINUTES)
         | rule("gop", "info", violations=[0] * 30, owner="video-team", unevaluable=["_"] * 10 + [3] * 20),
         fires={
@@ -534,7 +507,7 @@ RULE_CASES: Final = (
     ),
     Case(
         about="A rule that applies to no app, or one with an owner to no task, is reported after a day.",
-        **MATCHES_NOTHING,
+        alert=MATCHES_NOTHING,
         world=healthy(100)
         | rule("shipped", "info", violations=[0] * 100, steps=100, evaluated=0)
         | rule("typo-in-when", "warning", violations=[0] * 100, steps=100, owner="live-ops", evaluated=0)
@@ -566,7 +539,7 @@ RULE_CASES: Final = (
     ),
     Case(
         about="Before anything is known of every app, no rule is called idle.",
-        **MATCHES_NOTHING,
+        alert=MATCHES_NOTHING,
         world=healthy(100)
         | rule("typo-in-when", "warning", violations=[0] * 100, steps=100, owner="live-ops", evaluated=0)
         | {of_app("rtcmpu_collection_data_available", app_id="never-read"): [0] * 100},
@@ -575,7 +548,7 @@ RULE_CASES: Final = (
     ),
     Case(
         about="An exemption is announced a week before it ends, and survives a restart.",
-        **EXEMPTION,
+        alert=EXEMPTION,
         world=healthy(MINUTES)
         | {
             exemption("load-test"): [*[7 * DAY + 600] * 15, STALE, "_", *[7 * DAY + 600] * 13],
@@ -590,7 +563,7 @@ RULE_CASES: Final = (
     ),
     Case(
         about="An exemption that has ended or is removed is silent.",
-        **EXEMPTION,
+        alert=EXEMPTION,
         world=healthy(MINUTES) | {exemption("load-test"): [1200] * MINUTES, exemption("removed"): [*[DAY] * 5, STALE]},
         fires={"15m": [ends_in("5m 0s")], "20m": []},
     ),

@@ -124,7 +124,6 @@ def case(
     return Case(
         about=about,
         alert="RtcmpuUnexpectedTaskConfiguration",
-        summary="Tasks violate a rule.",
         world=world,
         fires=fires,
         step=step,

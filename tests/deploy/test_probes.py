@@ -32,7 +32,7 @@ def test_probes_are_answered(tmp_path: Path) -> None:
 
         def status(path: str) -> int:
             try:
-                with urllib.request.urlopen(f"https://localhost:{port}{path}", context=context, timeout=5) as answer:
+                with urllib.request.urlopen(f"https://localhost:{port}{path}", context=context, timeout=30) as answer:
                     return int(answer.status)
             except HTTPError as error:
                 with error:

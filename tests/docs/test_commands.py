@@ -16,7 +16,7 @@ from tests.support.command_line import parsed
 from tests.support.documents import Block, blocks, command_lines
 from tests.support.http import ask
 from tests.support.log_state import logging_restored
-from tests.support.processes import ROOT, Programs, eventually
+from tests.support.processes import LONG_SECONDS, ROOT, Programs, eventually
 from tests.support.tools import needed_tool
 
 PROGRAM: Final = "rtcmpu-exporter "
@@ -74,7 +74,7 @@ class Stage:
             input=given,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=LONG_SECONDS,
             check=False,
         )
 
@@ -90,7 +90,7 @@ class Stage:
         (self.directory / "deploy").symlink_to(ROOT / "deploy")
         strict_curl = self.directory / "bin" / "curl"
         strict_curl.parent.mkdir()
-        strict_curl.write_text(f'#!/bin/sh\nexec "{needed_tool("curl")}" --fail --max-time 10 "$@"\n')
+        strict_curl.write_text(f'#!/bin/sh\nexec "{needed_tool("curl")}" --fail --max-time 60 "$@"\n')
         strict_curl.chmod(0o755)
 
     def _has_read_every_app(self, exporter: str) -> None:

@@ -232,8 +232,8 @@ async def test_a_database_that_hangs_keeps_neither_start_nor_stop(
     with hanging_call() as hang:
         monkeypatch.setattr(FakeDatabase, "load", hang)
         one = Recorded(database)
-        assert await asyncio.wait_for(one.writer.start(0.05), 2) == []
-        await asyncio.wait_for(one.writer.close(0.05), 2)
+        assert await asyncio.wait_for(one.writer.start(0.05), 20) == []
+        await asyncio.wait_for(one.writer.close(0.05), 20)
     await until(lambda: "write database" not in [thread.name for thread in threading.enumerate()])
 
 

@@ -13,7 +13,7 @@ from tests.support.processes import free_port
 
 USER = "postgres"
 """Debian's package creates it."""
-SECONDS = 60
+SECONDS = 180
 
 
 class PostgreSQL:

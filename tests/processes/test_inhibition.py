@@ -34,7 +34,7 @@ RADIO: Final = {**PROD, "app_id": "radio"}
 
 
 @pytest.mark.parametrize(
-    ("cause", "muted", "told"),
+    ("cause", "muted", "reported"),
     [
         (
             alert("QuotaNearlyUsed", "critical", **LIVE, mix_mode="mixed"),

@@ -4,6 +4,7 @@ Each command's module is imported when it is asked for: the daemon carries neith
 """
 
 import difflib
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from exporter.commands import ExitCode
 from exporter.commands.options import (
     FILE,
     Count,
+    Moment,
     Rate,
     configuration,
     host_and_port,
@@ -279,6 +281,35 @@ def collect(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | 
     from exporter.commands import collect as command
 
     return command.collect(source_of(config_file, app_ids, endpoint), output)
+
+
+@cli.command(
+    help="Print what changed, from the database of the configuration.",
+    epilog=examples(
+        "history --config.file=rtcmpu.yml --since=24h --app=live-main",
+        "history --config.file=rtcmpu.yml --since=2027-01-15T08:00:00Z --output=json",
+        more="Exit code 3: the database can't be read.",
+    ),
+)
+@click.option("--config.file", "config_file", metavar="FILE", type=FILE, required=True, help="the configuration")
+@click.option("--since", metavar="TIME", type=Moment(), default="24h", help="a duration or a time (default 24h)")
+@click.option("--until", metavar="TIME", type=Moment(), help="a duration or a time (default now)")
+@click.option("--app", "app_id", metavar="ID", default="", help="of one AppId")
+@click.option("--task", "task_id", metavar="ID", default="", help="of one TaskId")
+@click.option("--limit", type=Count(), default=1000, metavar="N", help="the newest N (default 1000)")
+@click.option(
+    "--output", type=click.Choice(["table", "json"]), default="table", help="a table, or JSON (default table)"
+)
+def history(
+    config_file: Path, *, since: float, until: float | None, app_id: str, task_id: str, limit: int, output: Any
+) -> int:
+    """Print changes."""
+    from exporter.collector.past import HistoryFilter
+    from exporter.commands import history as command
+
+    last = math.inf if until is None else until
+    wanted = HistoryFilter(app_id=app_id, task_id=task_id, since=since, until=last, limit=limit)
+    return command.history(source_of(config_file, (), None), wanted, output)
 
 
 @cli.command(

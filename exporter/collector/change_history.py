@@ -32,7 +32,8 @@ class RecordedChange(Struct, frozen=True):
     app_id: str
     task_id: str
     change: str  # added, removed or modified
-    fields: tuple[FieldChange, ...]  # empty for a task that came or went
+    fields: tuple[FieldChange, ...]  # of a task that came or went what was set, if that is known
+    earliest: float | None = None  # wall-clock seconds after which it happened, if not since the update before
 
 
 class History:

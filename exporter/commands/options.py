@@ -2,12 +2,16 @@
 
 import math
 import os
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
+from exporter.config.durations import parse_duration
 from exporter.config.loader import from_flags
 from exporter.config.mistakes import UsageError
 from exporter.config.model import DEFAULT_ENDPOINT
@@ -43,6 +47,26 @@ class Rate(click.ParamType[float]):
         if not 0 <= number < math.inf:
             self.fail(f"{str(value)!r}: expected a number, 0 or more", param, ctx)
         return number
+
+
+class Moment(click.ParamType[float]):
+    """A time with its zone, or a duration before now."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return Unix time."""
+        if isinstance(value, float):
+            return value
+        with suppress(ValueError):
+            return time.time() - parse_duration(str(value))
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(str(value))
+            if moment.tzinfo is not None:
+                return moment.timestamp()
+        return self.fail(
+            f"{value!r}: expected a duration such as 24h, or a time such as 2027-01-15T08:00:00Z", param, ctx
+        )
 
 
 FILE: Final = click.Path(path_type=Path)

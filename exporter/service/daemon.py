@@ -12,8 +12,8 @@ import structlog
 from msgspec import Struct
 
 from exporter import __version__
-from exporter.collector.change_history import RecordedChange
 from exporter.collector.collector import Collector
+from exporter.collector.past import MemoryPast, Past
 from exporter.collector.status import Kind, SweepReport
 from exporter.config.mistakes import ConfigError, UsageError
 from exporter.config.model import redacted
@@ -116,6 +116,10 @@ class Daemon:
             apps=lambda: list(self._monitor.apps),
             failed=lambda error: self._monitor.supervisor.failed(Component.STORAGE, error),
             clock=clock,
+            memory=MemoryPast(
+                lambda: self._monitor.history.newest_first(),  # noqa: PLW0108 - it is made below
+                lambda: self._monitor.history.remembered_since,
+            ),
         )
         self._monitor = Monitor(
             self._exposition,
@@ -314,13 +318,9 @@ class Daemon:
         """Return the ready bytes of the exposition of single tasks, while it is switched on."""
         return self._task_series.body(exposition_format, gzip=gzip)
 
-    def changes(self) -> Iterator[RecordedChange]:
-        """Return the remembered changes of all apps, newest first."""
-        return self._monitor.history.newest_first()
-
-    def changes_remembered_since(self) -> float:
-        """Return since when all changes are remembered."""
-        return self._monitor.history.remembered_since
+    def past(self) -> Past:
+        """Return what answers questions about the past."""
+        return self._recorder.past
 
     def findings(self, kind: FindingKind) -> Iterator[FindingsView]:
         """Return the findings of one kind, by app and rule."""

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change
+from exporter.collector.past import MemoryPast, Past, PastViolation
 from exporter.config.model import Storage
 from exporter.core.clock import Clock
 from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, Resolution
@@ -43,6 +44,7 @@ class Recorder:
         apps: Returns all apps.
         failed: Called with an exception that is a bug.
         clock: For times.
+        memory: Answers about the past without a database.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Recorder:
         apps: Callable[[], Sequence[AppKey]],
         failed: Callable[[Exception], object],
         clock: Clock,
+        memory: MemoryPast,
     ) -> None:
         self._events = events
         self._app = app
@@ -74,6 +77,9 @@ class Recorder:
         self._is_restoring = False
         self.writer: Writer | None = None
         """None: there is no database."""
+        self.past: Past = memory
+        self._memory = memory
+        self._ended = 0
 
     async def use(self, settings: Storage | None) -> list[SavedApp]:
         """Use another database, or none; return what it holds. Everything is written to one that replaces another."""
@@ -92,6 +98,9 @@ class Recorder:
             incomplete=lambda key: loop.call_soon_threadsafe(self.write_whole, key),
             failed=lambda error: loop.call_soon_threadsafe(self._failed, error),
         )
+        from exporter.storage.history import StoredPast  # noqa: PLC0415 - it takes memory, which not everyone needs
+
+        self.past = StoredPast(settings.url.reveal)
         saved = await self.writer.start(LONGEST_LOAD_SECONDS)
         self.write_whole(None)
         return saved
@@ -99,7 +108,7 @@ class Recorder:
     async def close(self) -> None:
         """Write what is left, and use no database any more."""
         self._hand_over()
-        writer, self.writer = self.writer, None
+        writer, self.writer, self.past = self.writer, None, self._memory
         if writer is not None:
             await writer.close(LONGEST_LAST_WRITE_SECONDS)
 
@@ -165,7 +174,12 @@ class Recorder:
     def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
         """Take note of a violation that ended."""
         self._events.resolved(app, rule, task_id, since, why)
-        self._note(app, Resolved(rule.rule.version, task_id or "", self._clock.now(), why.value))
+        now, version = self._clock.now(), rule.rule.version
+        self._note(app, Resolved(version, task_id or "", now, why.value))
+        self._ended += 1
+        self._memory.ended(
+            PastViolation(self._ended, *app, task_id or "", version[0], version[1], "", since, now, why.value)
+        )
 
     def _note(self, app: AppKey, event: Opened | Resolved) -> None:
         if self.writer is not None:

@@ -82,8 +82,8 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self._path = Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
-        self._engine = _sqlite(self._path) if self._path else create_engine(url, connect_args=_postgresql(url))
+        self._path = sqlite_path(url)
+        self._engine = engine_of(url)
         try:
             self._checked(migrate)
         except BaseException:
@@ -140,6 +140,17 @@ class Database:
                 "database is damaged and was moved aside", path=f"{self._path}{aside}", reason=str(error.orig)
             )
             raise CorruptError(str(error.orig)) from error
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Return the file of an SQLite database; None: it is another one."""
+    return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
+
+
+def engine_of(url: str) -> Engine:
+    """Return what connects to a database."""
+    path = sqlite_path(url)
+    return _sqlite(path) if path else create_engine(url, connect_args=_postgresql(url))
 
 
 def _files(path: Path) -> Sequence[Path]:

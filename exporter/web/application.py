@@ -7,6 +7,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from exporter.collector.past import HistoryError
 from exporter.config.mistakes import UsageError
 from exporter.core.clock import Clock
 from exporter.metrics.exposition import TASKS_PATH
@@ -38,6 +39,8 @@ def accounting(view: View) -> Middleware:
             response = error_answer(request, 400, str(error))
         except UnknownNameError as error:
             response = error_answer(request, 404, str(error))
+        except HistoryError as error:
+            response = error_answer(request, 503, str(error))
         except ConnectionError:
             view.request_finished(template, _CLIENT_WENT_AWAY)
             raise

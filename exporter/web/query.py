@@ -13,8 +13,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from exporter.collector.change_history import RecordedChange
 from exporter.collector.inventory import Entry
+from exporter.collector.past import HistoryFilter
+from exporter.collector.task_diff import FIELD_GROUPS, KINDS
 from exporter.metrics import labels
 from exporter.rules.rule import SEVERITIES, Severity
 from exporter.web.view import FindingKind, FindingsView, RuleView, View
@@ -57,6 +58,9 @@ class Query(Struct, frozen=True, kw_only=True):
     severity: str = ""
     enabled: str = ""  # `true` or `false`: whether the rule is in force
     outcome: FindingKind = FindingKind.VIOLATION
+    state: str = "open"
+    change: str = ""
+    field: str = ""
     task_region: str = ""
     mix_mode: str = ""
     since: float = -inf  # Unix time
@@ -118,12 +122,21 @@ class Query(Struct, frozen=True, kw_only=True):
             and self._is_in(task.task_id, task.channel_id)
         )
 
-    def matches_change(self, change: RecordedChange) -> bool:
-        """Whether a recorded change matches."""
-        return (
-            change.noticed >= self.since
-            and self.matches_app(change.account, change.app_id)
-            and self.task_id in {"", change.task_id}
+    def of_past(self, limit: int, *, ended: bool = False) -> HistoryFilter:
+        """Return which changes, or violations that have ended, match."""
+        return HistoryFilter(
+            account=self.account,
+            app_id=self.app_id,
+            task_id=self.task_id,
+            change=self.change,
+            field=self.field,
+            rule=self.rule,
+            severity=self.severity,
+            ended=ended,
+            since=self.since,
+            until=self.until,
+            before=int(self.after[0]) if self.after else None,
+            limit=limit,
         )
 
     def matches_rule(self, shown: RuleView) -> bool:
@@ -245,6 +258,15 @@ def cursor(names: int, parse: Callable[[str], tuple[str, ...]] | None = None) ->
     )
 
 
+def number_cursor() -> Parameter:
+    """Return the parameter for the `next_cursor` of a list of numbered items."""
+
+    def parse_number(text: str) -> tuple[str, ...]:
+        return (text,) if re.fullmatch("[0-9]{1,15}", text) else _refuse()
+
+    return cursor(names=1, parse=parse_number)
+
+
 def cursor_after(*names: str) -> str:
     """Return a cursor, fit for URLs, that names the last item of a page."""
     return urlsafe_b64encode(json.dumps(names).encode()).decode().rstrip("=")
@@ -292,6 +314,10 @@ SINCE: Final = Parameter(
     parse=_parse_time,
     expected="seconds since 1970 or a time such as 2027-01-15T08:00:00Z",
 )
+UNTIL: Final = replace(SINCE, name="until", description=SINCE.description.replace("earlier", "later"))
+CHANGE: Final = choice("change", "Kind of the change.", KINDS)
+FIELD: Final = choice("field", "A group of fields that changed.", FIELD_GROUPS)
+STATE: Final = choice("state", "Violations that are open, or that have ended.", ("open", "resolved"))
 LIMIT: Final = Parameter(
     name="limit",
     description="Maximum number of items of a page. A page ends earlier if it would be too large.",

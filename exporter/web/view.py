@@ -1,13 +1,13 @@
 """What the web side can show: a read-only view of the daemon that never waits."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
 from msgspec import Struct
 
-from exporter.collector.change_history import RecordedChange
 from exporter.collector.inventory import Entry
+from exporter.collector.past import Past
 from exporter.collector.status import Status, SweepReport
 from exporter.metrics.exposition import Body
 from exporter.metrics.negotiation import Format
@@ -146,11 +146,8 @@ class View(Protocol):
     def sweep_report(self, account: str, app_id: str) -> SweepReport | None:
         """Return the newest reading that `collect_now` started, if any."""
 
-    def changes(self) -> Iterator[RecordedChange]:
-        """Return the recorded changes of all apps, newest first."""
-
-    def changes_remembered_since(self) -> float:
-        """Return a Unix time after which no change was forgotten."""
+    def past(self) -> Past:
+        """Return what answers questions about the past."""
 
     def findings(self, kind: FindingKind) -> Iterable[FindingsView]:
         """Return the findings of one kind, one group for each app and rule with any, in any order."""

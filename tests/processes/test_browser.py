@@ -116,7 +116,17 @@ def odd_task(base: str, browser: Browser) -> str:
 @pytest.fixture(scope="module")
 def paths(odd_task: str) -> tuple[str, ...]:
     """Every page."""
-    return ("/", APP, f"{APP}?task_id=000-", odd_task, "/violations", "/rules", f"{APP}/collect", "/apps/x/y")
+    return (
+        "/",
+        APP,
+        f"{APP}?task_id=000-",
+        odd_task,
+        "/violations",
+        "/changes",
+        "/rules",
+        f"{APP}/collect",
+        "/apps/x/y",
+    )
 
 
 @pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", NARROW)], ids=["light desk", "dark phone"])

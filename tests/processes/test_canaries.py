@@ -19,7 +19,7 @@ USER, PASSWORD, WRONG_PASSWORD = "prometheus", "canary-web-password", "canary-wr
 APP = "/apps/production/app-1"
 PATHS = (
     *("/", "/metrics", "/metrics/tasks", "/-/ready", "/-/healthy", "/config", "/nothing?canary-query=1"),
-    *(APP, f"{APP}/tasks/one", f"{APP}/collect", "/violations", "/rules", "/static/pages.js"),
+    *(APP, f"{APP}/tasks/one", f"{APP}/collect", "/violations", "/changes", "/rules", "/static/pages.js"),
     *("/api/v1/apps", "/api/v1/tasks", "/api/v1/tasks/production/app-1/one", "/api/v1/changes", "/api/v1/violations"),
     *("/api/v1/rules", "/api/v1/openapi.json", "/api/v1/nothing", "/api/v1/tasks?limit=no"),
 )

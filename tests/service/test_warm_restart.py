@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change
+from exporter.collector.past import MemoryPast
 from exporter.core.collection_state import State
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.finding_events import Resolution
@@ -51,7 +52,12 @@ class Process(Told):
         self.open_violations: dict[RuleVersion, dict[str, float]] = {}
         self._database = database
         self.recorder = Recorder(
-            FindingLog(clock), app=self._recorded, apps=lambda: [KEY], failed=lambda _: None, clock=clock
+            FindingLog(clock),
+            app=self._recorded,
+            apps=lambda: [KEY],
+            failed=lambda _: None,
+            clock=clock,
+            memory=MemoryPast(lambda: (), lambda: 0.0),
         )
         self.writer = self.recorder.writer = DirectWriter(database, clock)
         self.collector: Collector = collector_of(ListService(moving_list), self, clock)

@@ -1,10 +1,11 @@
 """A view that shows what a test puts into it, and example statuses."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from exporter.collector.change_history import RecordedChange
 from exporter.collector.inventory import Entry
+from exporter.collector.past import MemoryPast, PastViolation
 from exporter.collector.status import Status, Sweep, SweepReport
 from exporter.core.collection_state import State
 from exporter.core.task import Audio, Configuration, Encoding, Output, Pane, Sei, Source, Task, Video
@@ -178,6 +179,7 @@ class FakeView:
         self.config = "accounts: []\n"
         self.task_chunks: tuple[bytes, ...] | None = None
         self.recorded: list[RecordedChange] = []
+        self.ended: list[PastViolation] = []
         self.found: dict[FindingKind, list[FindingsView]] = {}
         self.shown_rules: list[RuleView] = []
         self.reloads = 0
@@ -243,13 +245,12 @@ class FakeView:
         """Return `shown_sweep`."""
         return self.shown_sweep
 
-    def changes(self) -> Iterator[RecordedChange]:
-        """Return `recorded`, the last first."""
-        return reversed(self.recorded)
-
-    def changes_remembered_since(self) -> float:
-        """Return an hour ago."""
-        return NOW - 3600
+    def past(self) -> MemoryPast:
+        """Return what answers from `recorded`, the last first, since an hour ago, and from `ended`."""
+        past = MemoryPast(lambda: reversed(self.recorded), lambda: NOW - 3600)
+        for violation in self.ended:
+            past.ended(violation)
+        return past
 
     def findings(self, kind: FindingKind) -> Sequence[FindingsView]:
         """Return those of `found`."""

@@ -75,7 +75,7 @@ CHANGES: Final = ApiEndpoint(
     path=f"{PREFIX}changes",
     operation_id="getChanges",
     summary="Latest changes of tasks",
-    description="Recorded changes of tasks, newest first. They are lost on restart.",
+    description="Changes of tasks, newest first. Without `storage` the newest 10,000 are kept, until a restart.",
     respond=changes_api.all_changes,
     answer=changes_api.ChangesDocument,
     parameters=changes_api.PARAMETERS,
@@ -84,7 +84,10 @@ VIOLATIONS: Final = ApiEndpoint(
     path=f"{PREFIX}violations",
     operation_id="getViolations",
     summary="Violations and other findings of rules",
-    description="Findings of one outcome, in the order of account, AppId, rule and TaskId.",
+    description=(
+        "Findings of one outcome, in the order of account, AppId, rule and TaskId; with state=resolved, "
+        "violations that have ended, newest first."
+    ),
     respond=violations_api.all_findings,
     answer=violations_api.ViolationsDocument,
     parameters=violations_api.PARAMETERS,

@@ -1,6 +1,5 @@
 """`/api/v1/changes`: recorded changes of tasks."""
 
-import re
 from collections.abc import Iterable
 from itertools import islice
 from typing import Annotated, Final
@@ -10,18 +9,34 @@ from msgspec import Struct, field
 from exporter.collector.change_history import RecordedChange
 from exporter.collector.task_diff import Shown
 from exporter.web.lists import Listing
-from exporter.web.query import ACCOUNT, APP_ID, FORMAT, LIMIT, SINCE, TASK_ID, Query, cursor
+from exporter.web.query import (
+    ACCOUNT,
+    APP_ID,
+    CHANGE,
+    FIELD,
+    FORMAT,
+    LIMIT,
+    SINCE,
+    TASK_ID,
+    UNTIL,
+    Query,
+    number_cursor,
+)
 from exporter.web.responses import about, document_of
 from exporter.web.view import View
 
-
-def _parse_number(text: str) -> tuple[str, ...]:
-    if not re.fullmatch("[0-9]{1,15}", text):
-        raise ValueError
-    return (text,)
-
-
-PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_ID, SINCE, FORMAT, LIMIT, cursor(names=1, parse=_parse_number))
+PARAMETERS: Final = (
+    ACCOUNT,
+    APP_ID,
+    TASK_ID,
+    CHANGE,
+    FIELD,
+    SINCE,
+    UNTIL,
+    FORMAT,
+    LIMIT,
+    number_cursor(),
+)
 
 
 class FieldChangeDocument(Struct, kw_only=True):
@@ -35,16 +50,21 @@ class FieldChangeDocument(Struct, kw_only=True):
 class ChangeDocument(Struct, kw_only=True):
     """One change of one task."""
 
-    number: Annotated[int, about("Rises by one with each change since the exporter started.")]
+    number: Annotated[int, about("Rises with each change.")]
     noticed: Annotated[float, about("When it was noticed, in seconds since 1970.")] = field(
         name="noticed_timestamp_seconds"
     )
+    earliest: Annotated[
+        float | None,
+        about("In seconds since 1970: it happened after this; null: since the last update."),
+    ] = field(name="earliest_timestamp_seconds")
     account: Annotated[str, about("The account's name.")]
     app_id: Annotated[str, about("The AppId.")]
     task_id: Annotated[str, about("The TaskId.")]
     change: Annotated[str, about("added, removed or modified.")]
     fields: Annotated[
-        list[FieldChangeDocument], about("What a modification has changed; empty for a task that came or went.")
+        list[FieldChangeDocument],
+        about("What changed; of a task that came or went what was set, with a database."),
     ]
 
 
@@ -58,17 +78,17 @@ class ChangesDocument(Struct, kw_only=True):
     next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
 
 
-async def all_changes(view: View, query: Query, _now: float) -> Listing:
+async def all_changes(view: View, query: Query, now: float) -> Listing:
     """Return a page of the recorded changes."""
-    query.require_known(view, former_apps=((change.account, change.app_id) for change in view.changes()))
-    return changes_listing(view.changes(), query, remembered_since=view.changes_remembered_since())
+    past = view.past()
+    query.require_known(view, former_apps=await past.apps())
+    found = await past.changes(query.of_past(query.limit + 1))
+    return changes_listing(found, query, remembered_since=await past.remembered_since(now))
 
 
 def changes_listing(newest_first: Iterable[RecordedChange], query: Query, *, remembered_since: float) -> Listing:
     """Return a page of changes, and since when all are remembered."""
-    before = int(query.after[0]) if query.after else None
-    unseen = (change for change in newest_first if before is None or change.number < before)
-    found = list(islice(filter(query.matches_change, unseen), query.limit + 1))
+    found = list(islice(filter(query.of_past(query.limit).matches, newest_first), query.limit + 1))
     return Listing(
         "changes",
         ChangeDocument,

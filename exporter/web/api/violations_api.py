@@ -5,9 +5,11 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Final, TypeAlias
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
+from exporter.collector.past import PastViolation
 from exporter.collector.status import Status
-from exporter.rules.rule import Severity
+from exporter.rules.rule import Rule, Severity
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
 from exporter.web.lists import Listing, ordered
 from exporter.web.query import (
@@ -20,7 +22,10 @@ from exporter.web.query import (
     RULE,
     SEVERITY,
     SINCE,
+    STATE,
     TASK_ID,
+    UNTIL,
+    BadQueryError,
     Query,
     cursor,
     cursor_after,
@@ -36,7 +41,9 @@ PARAMETERS: Final = (
     TASK_ID,
     OWNER,
     SINCE,
+    UNTIL,
     OUTCOME,
+    STATE,
     FORMAT,
     LIMIT,
     cursor(names=4),
@@ -60,6 +67,11 @@ class ViolationDocument(Struct, kw_only=True):
     since: Annotated[
         float | None, about("Since when it is seen, in seconds since 1970; null where that is not known.")
     ] = field(name="since_timestamp_seconds")
+    resolved: Annotated[float | None, about("When it ended, in seconds since 1970; null while it is open.")] = field(
+        name="resolved_timestamp_seconds"
+    )
+    why: Annotated[str | None, about("Why it ended.")]
+    number: Annotated[int | None, about("Of one that has ended; rises with each violation.")]
     exemption: Annotated[str | None, about("The name of the exemption, of an exempted one.")]
     reason: Annotated[str | None, about("Why the rule can't be evaluated, of an unevaluable one.")]
     data_available: Annotated[bool, about("False: frozen, as of the last good data.")]
@@ -69,7 +81,7 @@ class ViolationsDocument(Struct, kw_only=True):
     """A page of findings, in the order of account, AppId, rule and TaskId."""
 
     violations: Annotated[list[ViolationDocument], about("The findings.")]
-    matching: Annotated[int, about("Number of findings on all pages.")]
+    matching: Annotated[int | None, about("Number of findings on all pages; null of those that have ended.")]
     apps_without_data: Annotated[
         list[AppWithoutDataDocument],
         about("Matching apps without current data, whose findings are frozen."),
@@ -79,6 +91,8 @@ class ViolationsDocument(Struct, kw_only=True):
 
 async def all_findings(view: View, query: Query, _now: float) -> Listing:
     """Return a page of the findings of one outcome."""
+    if query.state == "resolved":
+        return await resolved_listing(view, query)
     query.require_known(view)
     statuses = [app.status for app in view.statuses()]
     return await violations_listing(view.findings(query.outcome), query, statuses)
@@ -125,6 +139,50 @@ async def violations_listing(groups: Iterable[FindingsView], query: Query, statu
     )
 
 
+async def resolved_listing(view: View, query: Query) -> Listing:
+    """Return a page of violations that have ended, newest first."""
+    if query.owner:
+        raise BadQueryError("owner does not go with state=resolved")
+    past = view.past()
+    apps = await past.apps()
+    query.require_known(view, former_apps=apps)
+    query = replace(query, after=query.after[:1])
+    if query.after and not query.after[0].isdigit():
+        raise BadQueryError("cursor is not of a page of state=resolved, expected the next_cursor of an answer")
+    found = await past.violations(query.of_past(query.limit + 1, ended=True))
+    rules = {shown.rule.name: shown.rule for shown in view.rules()}
+    on_page = found[: query.limit]
+    return Listing(
+        "violations",
+        ViolationDocument,
+        (_past_violation(one, rules.get(one.rule)) for one in on_page),
+        has_more=len(found) > query.limit,
+        cursor_of=lambda item: cursor_after(str(item.number), "", "", ""),
+        also={"matching": None, "apps_without_data": []},
+    )
+
+
+def _past_violation(one: PastViolation, rule: Rule | None) -> ViolationDocument:
+    return ViolationDocument(
+        account=one.account,
+        app_id=one.app_id,
+        task_id=one.task_id or None,
+        rule=one.rule,
+        severity=Severity(one.severity),
+        title="" if rule is None else rule.title,
+        owner="" if rule is None else rule.owner,
+        runbook_url="" if rule is None else rule.runbook_url,
+        message=one.message or None,
+        since=one.opened,
+        number=one.number,
+        resolved=one.resolved,
+        why=one.why,
+        exemption=None,
+        reason=None,
+        data_available=True,
+    )
+
+
 def _matching_tasks(group: FindingsView, query: Query) -> Sequence[str]:
     """Return a copy of the TaskIds of a group that match, in any order."""
     if query.task_id:
@@ -156,4 +214,7 @@ def _violation(findings: FindingsView, task_id: str, since: float | None) -> Vio
         task_id=task_id or None,
         rule=rule.name,
         since=since,
+        number=None,
+        resolved=None,
+        why=None,
     )

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any, Final
 
 from msgspec import Struct
 
-from exporter.collector.change_history import FieldChange, RecordedChange
+from exporter.collector.change_history import FieldChange
 from exporter.collector.inventory import Entry
+from exporter.collector.past import HistoryError, HistoryFilter
 from exporter.collector.task_diff import shown
 from exporter.core.collection_state import State
 from exporter.metrics import labels
@@ -133,7 +133,10 @@ async def shown_app(view: View, account: str, app_id: str, query: Query) -> Mapp
     row = app_row(app, violations_by_app(groups).get((account, app_id), {}))
     rules = _rule_counts(groups)
     attempts = attempts_by_outcome(app.status.attempts)
-    changes = newest(view.changes(), lambda change: (change.account, change.app_id) == (account, app_id))
+    try:
+        changes = await view.past().changes(HistoryFilter(account=account, app_id=app_id, limit=NEWEST_CHANGES))
+    except HistoryError:
+        changes = ()  # the page is about the present
     return {
         "app": row,
         "attempts": attempts,
@@ -148,11 +151,6 @@ async def shown_app(view: View, account: str, app_id: str, query: Query) -> Mapp
         "columns": tuple(COLUMNS),
         "changes": changes,
     }
-
-
-def newest(changes: Iterable[RecordedChange], wanted: Callable[[RecordedChange], bool]) -> Sequence[RecordedChange]:
-    """Return the newest changes that are wanted; `changes` has the newest first."""
-    return tuple(islice(filter(wanted, changes), NEWEST_CHANGES))
 
 
 def attempts_by_outcome(attempts: Mapping[tuple[str, State], int]) -> Sequence[tuple[str, str, int]]:

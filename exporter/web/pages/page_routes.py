@@ -6,8 +6,10 @@ from typing import Final, TypeAlias
 
 from aiohttp import hdrs, web
 
+from exporter.collector.past import HistoryError
 from exporter.core.clock import Clock
-from exporter.web.pages import app_page, rules_page, violations_page
+from exporter.web.pages import app_page, changes_page, rules_page, violations_page
+from exporter.web.pages.changes_page import shown_changes
 from exporter.web.pages.rendering import Renderer
 from exporter.web.pages.status_page import shown_status
 from exporter.web.pages.task_page import shown_task
@@ -56,6 +58,7 @@ def page_routes(
         web.get(f"{APP}/collect", pages.with_errors(pages.report)),
         web.post(f"{APP}/collect", pages.with_errors(pages.collect)),
         web.get("/violations", pages.with_errors(pages.violations)),
+        web.get("/changes", pages.with_errors(pages.changes)),
         web.get("/rules", pages.with_errors(pages.rules)),
         *(web.get(f"/static/{name}", _static(name, content_type)) for name, content_type in _STATIC.items()),
         web.get("/config", config),
@@ -79,6 +82,9 @@ class _Pages:
                 return await handler(request)
             except ErrorPageError as error:
                 return self._renderer.answer("error", status=error.status, **error.shown)
+            except HistoryError as error:
+                shown = {"title": "The past can't be read", "message": str(error), "link": self._renderer.root + "/"}
+                return self._renderer.answer("error", status=503, **shown, link_text="To all apps")
             except BadQueryError as error:
                 link = self._prefix.link_to(request.path)
                 shown = {"title": "This can't be answered", "message": str(error), "link": link}
@@ -102,11 +108,16 @@ class _Pages:
         """One task."""
         account, app_id = _app_of(request)
         task_id = request.match_info["task_id"]
-        shown = shown_task(self._view, account, app_id, task_id)
+        shown = await shown_task(self._view, account, app_id, task_id)
         if shown is None:
             message = f"The app {app_id} of the account {account} has no task {task_id}, or has it no more."
             raise ErrorPageError(404, "No such task", message, self._renderer.app_path(account, app_id), "To the app")
-        return self._renderer.answer("task", **shown)
+        return self._renderer.answer("task" if "entry" in shown else "gone", **shown)
+
+    async def changes(self, request: web.Request) -> web.Response:
+        """What changed."""
+        query = read_form(request.query, changes_page.PARAMETERS)
+        return self._renderer.answer("changes", **await shown_changes(self._view, query, now=self._clock.now()))
 
     async def violations(self, request: web.Request) -> web.Response:
         """Findings of rules."""

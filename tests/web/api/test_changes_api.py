@@ -30,6 +30,7 @@ def test_a_change_is_shown_with_all_that_is_remembered() -> None:
             {
                 "number": 7,
                 "noticed_timestamp_seconds": NOW + 7,
+                "earliest_timestamp_seconds": None,
                 "account": "production",
                 "app_id": "live-main",
                 "task_id": "task-7",

@@ -16,7 +16,7 @@ from tests.web.pages.page_view import Client, Page, client_of, page_of
 
 APP = "/apps/production/live-main"
 COLLECT = f"{APP}/collect"
-PATHS = ("/", APP, f"{APP}/tasks/t-1", COLLECT, "/violations", "/rules")
+PATHS = ("/", APP, f"{APP}/tasks/t-1", COLLECT, "/violations", "/changes", "/rules")
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'`&{{7*191}}\u202e\x00\n\ud800"
 """Text that would be dangerous if it were taken for anything but text."""
 
@@ -155,7 +155,7 @@ def hostile_view() -> FakeView:
 async def test_hostile_text_stays_text() -> None:
     """Whatever is in names, reasons, messages and rules makes no element, no attribute and no link of its own."""
     hostile = hostile_view()
-    pages = [await page_of(hostile, path) for path in ("/", "/violations", "/rules")]
+    pages = [await page_of(hostile, path) for path in ("/", "/violations", "/changes", "/rules")]
     # A path can't hold half a surrogate pair, so the pages of this app and this task have other names.
     view = FakeView([app_view({}, account="x y", app_id="a/b", name=HOSTILE, owner=HOSTILE, reason=HOSTILE, up=False)])
     view.entries = {("x y", "a/b"): {"t?#/{1}": hostile.entries[HOSTILE, HOSTILE][HOSTILE]}}

@@ -1,0 +1,84 @@
+"""`history`: what changed, from the database."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from msgspec import to_builtins
+
+from exporter.collector.change_history import FieldChange, RecordedChange
+from exporter.collector.past import HistoryFilter
+from exporter.commands import ExitCode
+from exporter.commands.console import console, table
+from exporter.config.mistakes import UsageError
+from exporter.service.configuration_source import ConfigurationSource
+from exporter.storage.database import engine_of, sqlite_path
+from exporter.storage.history import read_changes
+
+
+def history(source: ConfigurationSource, wanted: HistoryFilter, output: Literal["table", "json"]) -> int:
+    """Print changes, oldest first; returns the exit code.
+
+    Raises:
+        ConfigError: With every mistake of the configuration.
+        UsageError: It has no database.
+    """
+    storage = source.load().config.storage
+    if storage is None:
+        raise UsageError("no database: put storage: {url: sqlite:PATH} into the configuration")
+    try:
+        changes = _read(storage.url.reveal(), wanted)
+    except Exception as error:  # noqa: BLE001 - of the driver, with the statement and its values
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())
+        sys.stderr.write(f"database can't be read: {reason}\n")
+        return ExitCode.UNREAD
+    changes.reverse()
+    if output == "json":
+        sys.stdout.write(json.dumps([_as_json(change) for change in changes], indent=2) + "\n")
+    else:
+        console().print(table(("when", "account", "app", "task", "change", "what"), map(_row, changes)))
+    return ExitCode.FINE
+
+
+def _read(url: str, wanted: HistoryFilter) -> list[RecordedChange]:
+    path = sqlite_path(url)
+    if path is not None and not path.exists():
+        raise FileNotFoundError(f"{str(path)!r} not found: the exporter writes it")
+    engine = engine_of(url)
+    try:
+        with engine.connect() as connection:
+            return read_changes(connection, wanted)
+    finally:
+        engine.dispose()
+
+
+def _as_json(change: RecordedChange) -> dict[str, Any]:
+    shown = to_builtins(change)
+    return {
+        **{name: shown[name] for name in ("number", "account", "app_id", "task_id", "change", "fields")},
+        "noticed": _time(change.noticed),
+        "earliest": None if change.earliest is None else _time(change.earliest),
+    }
+
+
+def _row(change: RecordedChange) -> Sequence[str | None]:
+    when = _time(change.noticed)
+    if change.earliest is not None:
+        when = f"between {_time(change.earliest)} and {when}"
+    return when, change.account, change.app_id, change.task_id, change.change, _what(change.change, change.fields)
+
+
+def _what(kind: str, fields: Iterable[FieldChange]) -> str | None:
+    parts = []
+    for field in fields:
+        before, after = ("nothing" if value is None else str(value) for value in (field.before, field.after))
+        changed = f"{before} -> {after}" if before != after else f"{after} (another)"
+        words = {"added": after, "removed": before}.get(kind, changed)
+        parts.append(f"{field.field}: {words}")
+    return "; ".join(parts) or None
+
+
+def _time(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,120 @@
+"""The past: what the database answers, and that memory answers the same."""
+
+from collections.abc import Sequence
+from math import inf
+from typing import Any
+
+import pytest
+
+from exporter.collector.change_history import History
+from exporter.collector.past import HistoryError, HistoryFilter, MemoryPast, PastViolation
+from exporter.storage.batch import Opened, Resolved
+from exporter.storage.database import Database
+from exporter.storage.history import StoredPast
+from tests.support.batches import BITRATE, COUNT, batch, changed, entry
+from tests.support.virtual_time import VirtualClock
+
+
+class SetClock(VirtualClock):
+    """A clock that stays at the time of the changes."""
+
+    def now(self) -> float:
+        """Return that time."""
+        return 1005.0
+
+    def monotonic(self) -> float:
+        """Return 0."""
+        return 0.0
+
+
+@pytest.fixture
+def filled(database: Database) -> Database:
+    """Write some changes and violations of two apps."""
+    a, b = entry("a"), entry("a", idle_timeout_seconds=60)
+    first, other = batch(a), batch(app_id="other")
+    first.violations = [
+        Opened(BITRATE, "a", 500.0, "8000 kbit/s"),
+        Resolved(BITRATE, "a", 600.0, "fixed"),
+        Opened(COUNT, "", 700.0, "too many"),
+    ]
+    other.violations = [Opened(BITRATE, "x", 650.0, ""), Resolved(BITRATE, "x", 800.0, "removed")]
+    for number, each in enumerate((first, other, changed(a, b), changed(None, entry("c")), changed(entry("c"), None))):
+        each.token = str(number)
+        database.write(each)
+    return database
+
+
+CHANGES: Sequence[tuple[dict[str, Any], Sequence[int]]] = (
+    ({}, [3, 2, 1]),
+    ({"account": "prod", "app_id": "live"}, [3, 2, 1]),
+    ({"app_id": "other"}, []),
+    ({"task_id": "c"}, [3, 2]),
+    ({"change": "modified"}, [1]),
+    ({"field": "idle_timeout", "change": "modified"}, [1]),
+    ({"field": "video", "change": "modified"}, []),
+    ({"before": 3}, [2, 1]),
+    ({"limit": 2}, [3, 2]),
+    ({"since": 1005.0}, [3, 2, 1]),
+    ({"since": 1006.0}, []),
+    ({"until": 1004.0}, []),
+)
+
+
+@pytest.mark.parametrize(("wanted", "expected"), CHANGES)
+async def test_changes_are_found_in_the_database_as_in_memory(
+    filled: Database, url: str, wanted: dict[str, Any], expected: Sequence[int]
+) -> None:
+    """Each filter leaves the same changes, newest first."""
+    history = History(SetClock())
+    modified, added, removed = entry("a", idle_timeout_seconds=60), entry("c"), entry("c")
+    for one in (changed(entry("a"), modified), changed(None, added), changed(removed, None)):
+        history.record("prod", "live", [each.change for each in one.changes])
+    memory = MemoryPast(history.newest_first, lambda: 0.0)
+    stored = StoredPast(lambda: url)
+    try:
+        for past in (stored, memory):
+            assert [change.number for change in await past.changes(HistoryFilter(**wanted))] == expected
+        assert filled.load()
+    finally:
+        stored.close()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({}, [("x", 800.0), ("", None), ("a", 600.0)]),
+        ({"ended": True}, [("x", 800.0), ("a", 600.0)]),
+        ({"ended": True, "since": 700.0}, [("x", 800.0)]),
+        ({"ended": True, "until": 700.0}, [("a", 600.0)]),
+        ({"app_id": "live", "ended": True}, [("a", 600.0)]),
+        ({"rule": "video-bitrate", "task_id": "a"}, [("a", 600.0)]),
+        ({"severity": "critical"}, [("", None)]),
+    ],
+)
+@pytest.mark.usefixtures("filled")
+async def test_violations_are_found_from_open_to_resolved(
+    url: str, wanted: dict[str, Any], expected: Sequence[tuple[str, float | None]]
+) -> None:
+    """Each filter leaves the same violations in the database and in memory, which remembers those that have ended."""
+    stored = StoredPast(lambda: url)
+    memory = MemoryPast(list, lambda: 0.0)
+    for number, (app_id, task_id, opened, resolved, why) in enumerate(
+        [("live", "a", 500.0, 600.0, "fixed"), ("other", "x", 650.0, 800.0, "removed")]
+    ):
+        memory.ended(PastViolation(number, "prod", app_id, task_id, BITRATE[0], BITRATE[1], "", opened, resolved, why))
+    try:
+        assert [(each.task_id, each.resolved) for each in await stored.violations(HistoryFilter(**wanted))] == expected
+        found = [(each.task_id, each.resolved) for each in await memory.violations(HistoryFilter(**wanted))]
+        assert found == [each for each in expected if each[1] is not None]
+        assert set(await stored.apps()) == {("prod", "live"), ("prod", "other")}
+        assert await stored.remembered_since(inf) == 1005.0
+    finally:
+        stored.close()
+
+
+async def test_a_database_that_is_away_is_said(tmp_path: Any) -> None:
+    """The error is a sentence without an address, and the next question asks the database again."""
+    (tmp_path / "state").write_text("a file where a directory is expected")
+    past = StoredPast(lambda: f"sqlite:{tmp_path / 'state' / 'db'}")
+    with pytest.raises(HistoryError, match="the database is not available: see the exporter's log"):
+        await past.changes(HistoryFilter())

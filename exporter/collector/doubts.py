@@ -146,7 +146,7 @@ class Lookups:
                 if left <= 0:
                     break
                 done, _ = await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                for lookup in done:
+                for lookup in [each for each in running if each in done]:  # in the order of asking, on every run
                     task_id = running.pop(lookup)
                     if isinstance(lookup.exception(), ApiError):
                         failed(task_id, True)

@@ -95,9 +95,9 @@ WINDOW_SECONDS = 1.001
 
 MAX_IN_FLIGHT = 32
 LEAST_MARGIN = 0.1  # of the least round trip: what the way may become shorter by
-SCATTER_MARGIN = 4.0
-"""Where both ways jitter evenly, the least of n samples is less than `4 x scatter / sqrt(n)` above the true least with
-a probability of 1 - exp(-8)."""
+SCATTER_MARGIN = 6.0
+"""Where both ways jitter evenly, the least of n samples is less than `6 x scatter / sqrt(n)` above the true least with
+a probability of about 1 - exp(-18)."""
 CREDIT_AFTER_SAMPLES = 150
 SAMPLES_KEPT_SECONDS = 60.0
 

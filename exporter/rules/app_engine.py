@@ -9,6 +9,8 @@ from msgspec import Struct, json
 from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.config.model import App
 from exporter.core.clock import Clock
+from exporter.core.deadlines import Deadlines
+from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.task import Task
 from exporter.rules.backlog import Backlog, Scope
 from exporter.rules.cel_language import Language
@@ -35,6 +37,7 @@ class Common(Struct):
     events: FindingEvents
     evaluations: SharedEvaluations
     revisions: Iterator[int]
+    push_auth: PushAuthSettings = DEFAULTS
     shared_outputs: SharedOutputs | None = None  # None: no rule asks for them
 
 
@@ -68,6 +71,9 @@ class AppPolicy:
         self._evaluated: dict[str, _Evaluated] = {}
         self._is_concluded = False
         self._looked_at_time = common.clock.monotonic()
+        self._key_changes: Deadlines[str] = Deadlines()
+        self._seen_now = common.clock.now()
+        self._unseen_until = self._seen_now
 
     @property
     def has_work(self) -> bool:
@@ -116,6 +122,7 @@ class AppPolicy:
         self.available = available
         if baseline:
             self.backlog.add_changed(list(self._evaluated))
+            self._unseen_until = min((entry.first_seen for entry in self._inventory), default=self._common.clock.now())
         self.backlog.add_changes(changes)
 
     def look_at_exemptions(self) -> None:
@@ -130,6 +137,12 @@ class AppPolicy:
         if is_due and self.available and self._evaluator.depends_on_time and not self.backlog.has_reviews:
             self._looked_at_time = at
             self.backlog.review(list(self._evaluated), Scope.TIME)
+        now = self._common.clock.now()
+        if now < self._seen_now:  # a step of the clock
+            self.backlog.review(list(self._evaluated), Scope.RELATIONS)
+        self._seen_now = now
+        for task_id in self._key_changes.take_due(now):
+            self.backlog.mark(task_id, Scope.RELATIONS)
 
     def step(self) -> None:
         """Evaluate the next task of the backlog, in which it stays where that fails."""
@@ -218,6 +231,8 @@ class AppPolicy:
         if scope is Scope.ALL and self._common.shared_outputs is not None:
             self._common.shared_outputs.replace(self.key, task.task_id, None if known is None else known.task, task)
         after = self._evaluator.outcomes(subject, before, scope)
+        if self._evaluator.depends_on_push_keys:
+            self._key_changes.set(task.task_id, subject.next_key_change)
         if is_other or after != before:
             self._evaluated[task.task_id] = _Evaluated(task, _shared(after))
         if after != before:
@@ -225,6 +240,7 @@ class AppPolicy:
 
     def _forget(self, task_id: str, known: _Evaluated) -> None:
         del self._evaluated[task_id]
+        self._key_changes.set(task_id, None)
         if self._common.shared_outputs is not None:
             self._common.shared_outputs.replace(self.key, task_id, known.task, None)
         self._counted.record(
@@ -249,6 +265,8 @@ class AppPolicy:
             now=self._common.clock.now(),
             shared_outputs=self._count_shared_outputs,
             language=self._common.language,
+            push_auth=self._common.push_auth,
+            unseen_until=self._unseen_until,
         )
 
     def _count_shared_outputs(self, task: Task) -> int:

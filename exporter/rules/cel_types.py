@@ -5,7 +5,7 @@ from functools import cache
 from typing import Final
 
 from cel_expr_python import cel
-from google.protobuf import descriptor_pool
+from google.protobuf import descriptor_pool, timestamp_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from msgspec import Struct
 
@@ -23,10 +23,12 @@ def message_name(group: type[Struct]) -> str:
 def message_pool() -> descriptor_pool.DescriptorPool:
     """Return a new pool with a message type for each group of the vocabulary."""
     file = FileDescriptorProto(name=f"{PACKAGE}.proto", package=PACKAGE, syntax="proto2")
+    file.dependency.append(timestamp_pb2.DESCRIPTOR.name)
     for group in _groups():
         message = file.message_type.add(name=message_name(group).removeprefix(f"{PACKAGE}."))
         message.field.extend(_field(number, fact) for number, fact in enumerate(facts_of(group), 1))
     pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(timestamp_pb2.DESCRIPTOR.serialized_pb)
     pool.AddSerializedFile(file.SerializeToString())
     return pool
 
@@ -80,6 +82,9 @@ def _field(number: int, fact: Fact) -> FieldDescriptorProto:
             field.type = FieldDescriptorProto.TYPE_DOUBLE
         case FactType.CONDITION:
             field.type = FieldDescriptorProto.TYPE_BOOL
+        case FactType.TIMESTAMP:
+            field.type = FieldDescriptorProto.TYPE_MESSAGE
+            field.type_name = f".{timestamp_pb2.Timestamp.DESCRIPTOR.full_name}"
         case _ if fact.group is not None:
             field.type = FieldDescriptorProto.TYPE_MESSAGE
             field.type_name = f".{message_name(fact.group)}"

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from exporter.rules.facts import LONGEST_LIST, LONGEST_TEXT
 from exporter.rules.syntax_tree import Call, Constant, Elements, Ident, Loop, Node, Select
-from exporter.rules.vocabulary import Fact, FactType, Variables, facts_of
+from exporter.rules.vocabulary import ExpectFacts, Fact, FactType, Variables, facts_of
 
 MOST_COST: Final = 128_000_000
 """A unit is less than half a nanosecond; a byte of memory counts as four: at most 0.05 s or 32 MB, usually far less."""
@@ -73,6 +73,11 @@ class _Bound(Struct, frozen=True):
 
 _SCALAR: Final = _Bound()
 
+PUSH_AUTH: Final = "task.push_auth"
+PUSH_EXPIRES: Final = "task.push_expires"
+KEY_FACTS: Final = {"push_auth": PUSH_AUTH, "expired_at_start": PUSH_AUTH, "push_expires": PUSH_EXPIRES}
+"""Facts of a task that its configuration alone does not decide: an expression that names one depends on more."""
+
 
 class Costs:
     """Adds up what an expression can cost.
@@ -105,7 +110,10 @@ class Costs:
             case Ident(name=name):
                 return local[name] if name in local else self._variable(name)
             case Select(operand=operand, field=field):
-                return _field(self._visit(operand, local, times), field)
+                value = self._visit(operand, local, times)
+                if field in KEY_FACTS and value.fields is not ExpectFacts:
+                    self.variables.add(KEY_FACTS[field])
+                return _field(value, field)
             case Elements(items=items):
                 values = [self._visit(item, local, times) for item in items]
                 self._add(node, len(values) * _ITEM_COPIED, times)

@@ -78,7 +78,8 @@ class PolicyEngine:
             apps: All apps. One with another inventory than before keeps its findings, which wait for the baseline.
         """
         self._allowance = ExampleAllowance(rule_set.examples_per_rule, rule_set.max_examples)
-        whole = self._switch_shared_outputs(rule_set)
+        whole = self._switch_shared_outputs(rule_set) or rule_set.push_auth != self._common.push_auth
+        self._common.push_auth = rule_set.push_auth
         before, self._apps = self._apps, {}
         for key, app, inventory in apps:
             policy = before.pop(key, None) or AppPolicy(key, self._common)

@@ -7,14 +7,14 @@ from weakref import WeakValueDictionary
 from exporter.rules.backlog import Scope
 from exporter.rules.cel_language import Activation, EvaluationError, Expression, Language
 from exporter.rules.compiled_rule import CompiledRule
-from exporter.rules.cost import TURN_COST
+from exporter.rules.cost import PUSH_AUTH, TURN_COST
 from exporter.rules.rule import CODES, EXEMPT, FROZEN, VIOLATION, Outcome, frozen_as, without_exemptions
 from exporter.rules.subject import Subject
 
 TIME: Final = frozenset({"now", "age"})
 APP: Final = "app"
 SHARED_OUTPUTS: Final = "shared_outputs"
-OF_A_CONFIGURATION: Final = frozenset({"task", APP, SHARED_OUTPUTS})
+OF_A_CONFIGURATION: Final = frozenset({"task", APP, SHARED_OUTPUTS, PUSH_AUTH})
 """Rules that name only these have the same outcome for all tasks of an app that agree in them."""
 
 MOST_REMEMBERED: Final = 8192  # outcomes of distinct configurations, of which fleets have some hundred
@@ -71,6 +71,11 @@ class Evaluator:
         return any(group.scope is Scope.TIME for group in self._groups)
 
     @property
+    def depends_on_push_keys(self) -> bool:
+        """Whether tasks have to be evaluated again as their push keys expire."""
+        return any(PUSH_AUTH in rule.uses for rule in self.rules)
+
+    @property
     def has_exemptions(self) -> bool:
         """Whether some violations may be exempt."""
         return bool(self._with_exemptions)
@@ -123,6 +128,7 @@ class _Kind(NamedTuple):
     is_remembered: bool
     depends_on_app: bool
     shares: bool
+    has_keys: bool
 
 
 class _RuleGroup:
@@ -159,7 +165,8 @@ class _RuleGroup:
 
     def _key(self, subject: Subject) -> Hashable:
         what = subject.configuration if self._kind.is_remembered else subject.whole_task
-        return (what, subject.shared_outputs if self._kind.shares else None)
+        shared = subject.shared_outputs if self._kind.shares else None
+        return (what, shared, subject.push_states if self._kind.has_keys else None)
 
     def _evaluate(self, subject: Subject) -> bytes:
         activation = subject.activation(self._variables)
@@ -190,13 +197,14 @@ def _kind(rule: CompiledRule) -> _Kind:
     scope = Scope.ALL
     if rule.uses & TIME:
         scope = Scope.TIME
-    elif SHARED_OUTPUTS in rule.uses:
+    elif rule.uses & {SHARED_OUTPUTS, PUSH_AUTH}:
         scope = Scope.RELATIONS
     return _Kind(
         scope=scope,
         is_remembered=is_remembered,
         depends_on_app=is_remembered and APP in rule.uses,
         shares=SHARED_OUTPUTS in rule.uses,
+        has_keys=PUSH_AUTH in rule.uses,
     )
 
 

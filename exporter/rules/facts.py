@@ -6,15 +6,17 @@ nor NUL. What a rule can cost follows from the sizes of values, so these are lim
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from ipaddress import ip_address
 from itertools import combinations
 from typing import Any, Final, NamedTuple
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import Struct, structs
 
 from exporter.core import task as frame_size
-from exporter.core.push_auth import NO_SIGNER
+from exporter.core.push_auth import NO_SIGNER, UNSIGNED
 from exporter.core.task import MIXED, Audio, Configuration, Encoding, Output, Pane, Video
 
 MOST: Final = 2**63 - 1
@@ -30,7 +32,15 @@ BITS_PER_KILOBIT: Final = 1000
 REMEMBERED_PARTS: Final = 2048
 
 _NO_ENCODING: Final = Encoding(audio_only=False, video=Video(), audio=Audio())
-_OUTPUT: Final = {"scheme": "", "host": "", "has_userinfo": False, "signer": NO_SIGNER, "is_test": False}
+_OUTPUT: Final = {
+    "scheme": "",
+    "host": "",
+    "has_userinfo": False,
+    "signer": NO_SIGNER,
+    "is_test": False,
+    "push_auth": UNSIGNED,
+    "expired_at_start": False,
+}
 _REQUIRED_AUDIO: Final = {
     "bitrate_kbps": "AudioBitrate",
     "channels": "AudioChannels",
@@ -52,6 +62,15 @@ _RESERVED_NAME: Final = re.compile(
 """Names of RFC 2606, 6761, 6762 and 8375, and usual ones of private networks. `push.example.com` is not among them: it
 stands for a name of one's own in many a configuration, this program's demonstration included."""
 _TRANSCODING: Final = ("panes", "users", "user_streams", "has_background", "background_render_mode", "sei")
+
+
+class PushKey(NamedTuple):
+    """What is known of the key of one output at one moment."""
+
+    state: str
+    expires_at: int | None
+    """Unix seconds."""
+    expired_at_start: bool
 
 
 def facts(configuration: Configuration) -> dict[str, Any]:
@@ -90,6 +109,20 @@ def facts(configuration: Configuration) -> dict[str, Any]:
     if configuration.source is not None:
         task["source"] = _part(configuration.source)
     return task
+
+
+def with_push_keys(task: Mapping[str, Any], keys: Sequence[PushKey]) -> dict[str, Any]:
+    """Return facts with what is known of the keys of the outputs, in their order."""
+    outputs = [
+        {**output, "push_auth": key.state, "expired_at_start": key.expired_at_start, **_push_expires(key.expires_at)}
+        for output, key in zip(task["outputs"], keys, strict=False)
+    ]
+    earliest = min((key.expires_at for key in keys if key.expires_at is not None), default=None)
+    return {**task, "outputs": outputs, **_push_expires(earliest)}
+
+
+def _push_expires(at: int | None) -> dict[str, Timestamp]:
+    return {} if at is None else {"push_expires": Timestamp(seconds=at)}
 
 
 def facts_of_case(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,6 +187,8 @@ def _fit_leaf(value: Any) -> Any:
     """Return a text, number or condition as CEL can take it."""
     if type(value) is str:
         return short_text(value)
+    if isinstance(value, datetime):  # CEL takes those of variables alone
+        return Timestamp(seconds=int(value.timestamp()))
     return fit_number(value) if type(value) is int else value
 
 
@@ -191,7 +226,12 @@ def _video(video: Video) -> dict[str, Any]:
 @lru_cache(maxsize=REMEMBERED_PARTS)
 def _output(output: Output) -> dict[str, Any]:
     """Return one of `task.outputs`."""
-    return {**_part(output), "has_private_host": _is_private(output.host)}
+    return {
+        **_part(output),
+        "has_private_host": _is_private(output.host),
+        "push_auth": UNSIGNED,
+        "expired_at_start": False,
+    }
 
 
 def _output_of_case(output: Mapping[str, Any]) -> dict[str, Any]:

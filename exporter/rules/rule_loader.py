@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Final
 
 from exporter.config import loader
 from exporter.config.files import Files
@@ -67,6 +68,9 @@ def rule_set_of(config: Config) -> RuleSet:
     return _Reading().rule_set(config)
 
 
+REPLACED_RULES: Final = {"push-url-shared": "push-stream-shared"}
+
+
 class _Reading:
     """What one load has found about rules."""
 
@@ -123,6 +127,9 @@ def _check_switches(root: Node, names: frozenset[str], mistakes: Mistakes) -> No
     switches = find(root, ["policy", "rules"])
     for key, _ in switches.pairs if isinstance(switches, MappingNode) else ():
         if key.text not in known:
+            if key.text in REPLACED_RULES:
+                mistakes.add(key.position, f"rule {key.text} was replaced, expected {REPLACED_RULES[key.text]}")
+                continue
             near = difflib.get_close_matches(key.text, known, n=1)
             expected = near[0] if near else "the name of a rule"
             mistakes.add(key.position, f"no rule is called {key.text}, expected {expected}")

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from exporter.config.model import Config, Expect, Policy, RuleSwitch
+from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
 from exporter.rules.expectations import AppExpectations
 from exporter.rules.finding_events import AppKey
@@ -41,6 +42,8 @@ class RuleSet(Struct, frozen=True):
     expectations: Mapping[AppKey, AppExpectations]  # of the apps of which something is expected
     examples_per_rule: int
     max_examples: int
+    push_auth: PushAuthSettings = DEFAULTS
+    """How the times in push URLs are read."""
 
     @classmethod
     def empty(cls) -> "RuleSet":
@@ -110,6 +113,7 @@ def rule_set(
         expectations={key: switched[expect] for key, expect in expected.items()},
         examples_per_rule=policy.examples_per_rule,
         max_examples=policy.max_examples,
+        push_auth=policy.push_auth_settings,
     )
 
 

@@ -3,14 +3,17 @@
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import chain, repeat
 from typing import Any
 
 from exporter.collector.inventory import Entry
 from exporter.config.model import App
+from exporter.core.push_auth import DEFAULTS, NO_TIME, Expiry, PushAuthSettings
 from exporter.core.task import Configuration, Task
 from exporter.rules.cel_language import Activation, Language
+from exporter.rules.cost import KEY_FACTS
 from exporter.rules.expectations import expectation_facts
-from exporter.rules.facts import facts, fit, without_long_lists
+from exporter.rules.facts import PushKey, facts, fit, with_push_keys, without_long_lists
 
 
 class Subject:
@@ -21,6 +24,8 @@ class Subject:
         app: What `app_facts` returns of its app.
         now: Wall-clock seconds.
         shared_outputs: Counts how many of a task's URLs another one uses too.
+        push_auth: How the times in push URLs are read.
+        unseen_until: Tasks that were first seen until then were added when nobody looked.
         language: Of the rules.
     """
 
@@ -32,11 +37,15 @@ class Subject:
         now: float,
         shared_outputs: Callable[[Task], int],
         language: Language,
+        push_auth: PushAuthSettings = DEFAULTS,
+        unseen_until: float = 0.0,
     ) -> None:
         self._entry = entry
         self._app = app
         self._count_shared_outputs = shared_outputs
         self._language = language
+        self._push_auth = push_auth
+        self._unseen_until = unseen_until
         self.seconds = now
 
     @property
@@ -53,6 +62,37 @@ class Subject:
     def task(self) -> Mapping[str, Any]:
         """How it is configured."""
         return without_long_lists(facts(self.configuration))
+
+    @cached_property
+    def _expiries(self) -> list[Expiry]:
+        times = chain(self._entry.task.signed_times, repeat(NO_TIME))
+        signed = zip(self.configuration.outputs, times, strict=False)
+        return [self._push_auth.expiry(output.signer, output.host, time) for output, time in signed]
+
+    @cached_property
+    def push_keys(self) -> tuple[PushKey, ...]:
+        """What is known of the key of each output."""
+        first_seen = self._entry.first_seen
+        was_added = first_seen > self._unseen_until
+        return tuple(
+            PushKey(
+                self._push_auth.state(expiry, self.seconds),
+                expiry.at or None,
+                expired_at_start=was_added and 0 < expiry.at <= first_seen,
+            )
+            for expiry in self._expiries
+        )
+
+    @property
+    def next_key_change(self) -> float | None:
+        """When a push key of the task has another state, in wall-clock seconds; None: never."""
+        changes = [self._push_auth.next_change(expiry, self.seconds) for expiry in self._expiries]
+        return min((change for change in changes if change is not None), default=None)
+
+    @property
+    def push_states(self) -> tuple[tuple[str, bool], ...]:
+        """What decides about rules on push keys, equal for many tasks."""
+        return tuple([(key.state, key.expired_at_start) for key in self.push_keys])
 
     @property
     def task_id(self) -> str:
@@ -96,7 +136,13 @@ class Subject:
 
     def activation(self, names: Collection[str]) -> Activation:
         """Return what an expression that uses these variables is evaluated against."""
-        return self._language.activation({name: getattr(self, name) for name in names})
+        variables = {name: getattr(self, name) for name in names if name not in _KEY_FACTS}
+        if not _KEY_FACTS.isdisjoint(names) and "outputs" in self.task:
+            variables["task"] = with_push_keys(self.task, self.push_keys)
+        return self._language.activation(variables)
+
+
+_KEY_FACTS = frozenset(KEY_FACTS.values())
 
 
 def app_facts(account: str, app: App) -> Mapping[str, Any]:

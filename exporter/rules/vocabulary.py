@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct, inspect
 
-from exporter.core.push_auth import NO_SIGNER, SIGNERS
+from exporter.core.push_auth import NO_SIGNER, SIGNERS, STATES, UNSIGNED
 from exporter.core.task import URL_PROBLEMS
 
 
@@ -86,6 +86,19 @@ class OutputFacts(Struct, frozen=True, kw_only=True):
         str | None, _about(f"What makes the URL incomplete, the first of {_listed(URL_PROBLEMS)}; absent if nothing.")
     ] = None
     is_test: Annotated[bool, _about("Whether the URL asks for a test stream: `bandwidthtest=true`.")] = False
+    push_auth: Annotated[
+        str,
+        _about(
+            f"Whether a push may still start: {_listed(STATES)}; `expiring` within `policy.push_expiry_warning`,"
+            " `unreadable` if no expiry is known."
+        ),
+    ] = UNSIGNED
+    push_expires: Annotated[
+        datetime | None, _about("When the key expires, with the validity of `policy.push_auth`; absent if not known.")
+    ] = None
+    expired_at_start: Annotated[
+        bool, _about("Whether the exporter saw the task being added after the key had expired.")
+    ] = False
 
 
 class PaneFacts(Struct, frozen=True, kw_only=True):
@@ -177,6 +190,7 @@ class TaskFacts(Struct, frozen=True, kw_only=True):
     repeated_pane_users: Annotated[
         int, _about("Number of panes that show a user with a source type that an earlier pane shows, too.")
     ] = 0
+    push_expires: Annotated[datetime | None, _about("Derived: the earliest `push_expires` of the outputs.")] = None
     users: Annotated[
         int | None, _about("Number of listed users; absent if none is listed: then all users are mixed.")
     ] = None

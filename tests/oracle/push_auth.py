@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 YEARS: Final = range(1_262_304_000, 4_102_444_800)  # 2010 to 2100
+OF_KEYS: Final = {"auth_key", "txSecret", "txTime", "volcSecret", "volcTime", "wsSecret", "wsTime", "vhost"}
 WARNING_SECONDS: Final = 86400
 
 _Key = tuple[str, int | str]  # the signer, and the expiry in Unix seconds or a state
@@ -15,6 +16,15 @@ def host_of(url: str) -> str:
     """Return the host that a URL pushes to."""
     parts = urlsplit(url)
     return dict(parse_qsl(parts.query)).get("vhost", parts.hostname or "").lower()
+
+
+def stream_of(url: str) -> str:
+    """Return what names the stream: the URL without its key, with one scheme for RTMP and without default ports."""
+    parts = urlsplit(url)
+    rest = [f"{name}={value}" for name, value in parse_qsl(parts.query) if name not in OF_KEYS]
+    port = "" if parts.port in {None, 1935, 443, 10080} else f":{parts.port}"
+    scheme = parts.scheme.replace("rtmps", "rtmp")
+    return f"{scheme}://{host_of(url)}{port}{parts.path}?{'&'.join(rest)}"
 
 
 def key_of(url: str, validities: Mapping[str, int]) -> _Key:

@@ -3,6 +3,7 @@
 A check returns whether the task violates the rule; None: the rule does not apply to it.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
@@ -11,6 +12,7 @@ from itertools import combinations
 from types import MappingProxyType
 from typing import Final
 
+from tests.oracle.push_auth import key_of, state_of
 from tests.oracle.written_task import WrittenPane, WrittenTask, has_user, host_of, is_incomplete, scheme_of
 
 Check = Callable[[WrittenTask], bool | None]
@@ -243,6 +245,18 @@ def _payload_type(task: WrittenTask) -> bool | None:
     return None if kind is None else kind not in {5, *range(100, 255)}
 
 
+def _push_auth(state: str) -> Check:
+    """Return the check that no key of a task is in a state now, without validities by setting."""
+
+    def violated(task: WrittenTask) -> bool | None:
+        keys = [key_of(url, {}) for url in task.urls]
+        if all(signer == "none" for signer, _ in keys):
+            return None
+        return any(state_of(key, time.time()) == state for key in keys)
+
+    return violated
+
+
 CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
     {
         "video-bitrate-out-of-range": _number("VideoBitrate", 1, 10000),
@@ -283,6 +297,10 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
         "everyone-mixed": _in_mode("mixed", _everyone),
         "push-url-missing": _no_url,
         "push-url-in-both-fields": _both_url_fields,
+        "push-auth-expired": _push_auth("expired"),
+        "push-auth-expired-at-start": _push_auth("never: who reads a list once saw no task being added"),
+        "push-auth-expiring": _push_auth("expiring"),
+        "push-auth-malformed": _push_auth("malformed"),
         "push-url-incomplete": _any_url(is_incomplete),
         "push-url-is-test": _any_url(lambda url: "bandwidthtest=true" in url),
         "push-scheme-unknown": _any_url(lambda url: scheme_of(url) == "other"),

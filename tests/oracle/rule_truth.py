@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from tests.oracle.push_auth import stream_of
 from tests.oracle.rule_checks import CHECKS
 from tests.oracle.written_task import WrittenTask, read_task
 
-SHARED: Final = "push-url-shared"  # the one rule that looks at other tasks too
+SHARED: Final = "push-stream-shared"  # the one rule that looks at other tasks too
 
 
 def rule_truth(rows_of_apps: Mapping[str, Iterable[bytes]]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -20,15 +21,17 @@ def rule_truth(rows_of_apps: Mapping[str, Iterable[bytes]]) -> dict[str, dict[st
     tasks_of_apps = {
         app_id: [task for task in map(read_task, rows) if task is not None] for app_id, rows in rows_of_apps.items()
     }
-    users_of_urls = Counter(url for tasks in tasks_of_apps.values() for task in tasks for url in task.urls)
-    return {app_id: _evaluated(tasks, users_of_urls) for app_id, tasks in tasks_of_apps.items()}
+    users_of_streams = Counter(
+        stream for tasks in tasks_of_apps.values() for task in tasks for stream in set(map(stream_of, task.urls))
+    )
+    return {app_id: _evaluated(tasks, users_of_streams) for app_id, tasks in tasks_of_apps.items()}
 
 
-def _evaluated(tasks: list[WrittenTask], users_of_urls: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+def _evaluated(tasks: list[WrittenTask], users_of_streams: Mapping[str, int]) -> dict[str, dict[str, Any]]:
     """Return what is so in one app."""
 
     def is_shared(task: WrittenTask) -> bool | None:
-        return any(users_of_urls[url] > 1 for url in task.urls) if task.urls else None
+        return any(users_of_streams[stream_of(url)] > 1 for url in task.urls) if task.urls else None
 
     checks = {**CHECKS, SHARED: is_shared}
     return {name: _counted([(task.task_id, check(task)) for task in tasks]) for name, check in checks.items()}

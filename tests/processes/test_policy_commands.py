@@ -22,7 +22,7 @@ FOUND_BY = {
     "slow_preset": "preset-too-slow",
     "gop_too_long": "gop-too-long",
     "no_idle_timeout": "idle-timeout-missing",
-    "duplicate_push_url": "push-url-shared",
+    "duplicate_push_url": "push-stream-shared",
     "password_in_url": "push-url-with-password",
     "overlapping_panes": "panes-overlapping",
     "pane_outside": "panes-outside-canvas",
@@ -171,7 +171,7 @@ def test_the_list_of_rules_says_what_is_on_and_why(audited: Audited) -> None:
     done = audited.programs.run_exporter("rules", "list", f"--config.file={audited.config}")
 
     assert (done.code, done.err) == (0, "")
-    assert re.search(r"^ push-url-shared +warning +default +all ", done.out, re.MULTILINE)
+    assert re.search(r"^ push-stream-shared +warning +default +all ", done.out, re.MULTILINE)
     assert re.search(r"^ gop-too-long +critical \(by policy\.rules\) +default ", done.out, re.MULTILINE)
     assert re.search(r"^ bitrate-agreed +critical +\S*rules\.yml:3 ", done.out, re.MULTILINE)
     assert re.search(r"^ expect-region +critical +app +production/live-main, ", done.out, re.MULTILINE)

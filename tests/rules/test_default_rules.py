@@ -12,6 +12,7 @@ from exporter.aliyun.response import read_row
 from exporter.core import task
 from exporter.rules.cel_language import Activation, Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
+from exporter.rules.cost import PUSH_AUTH
 from exporter.rules.expectations import SOURCE as EXPECTED
 from exporter.rules.expectations import ExpectationRules
 from exporter.rules.facts import facts
@@ -32,8 +33,21 @@ OTHERS = (*chain.from_iterable(PROFILES.values()), *ExpectationRules(LANGUAGE).r
 PACKAGED = {**RULES, **{rule.rule.name: rule for rule in OTHERS}}
 each_rule = pytest.mark.parametrize("rule", PACKAGED.values(), ids=PACKAGED)
 
-CRITICAL = {"single-without-source", "mixed-without-transcoding", "push-url-missing", "push-url-with-password"}
-INFO = {"idle-timeout-missing", "everyone-mixed", "audio-only-with-video-settings", "gop-too-short", "h265-over-rtmp"}
+CRITICAL = {
+    "single-without-source",
+    "mixed-without-transcoding",
+    "push-url-missing",
+    "push-url-with-password",
+    "push-auth-expired-at-start",
+}
+INFO = {
+    "idle-timeout-missing",
+    "everyone-mixed",
+    "audio-only-with-video-settings",
+    "gop-too-short",
+    "h265-over-rtmp",
+    "push-auth-expiring",
+}
 
 
 @each_rule
@@ -98,10 +112,14 @@ def test_severities_are_as_agreed() -> None:
     assert by_severity[Severity.INFO] == INFO
 
 
-def test_only_a_shared_url_needs_more_than_the_configuration() -> None:
-    """Every rule but one is evaluated once for each distinct configuration."""
+def test_only_shared_streams_and_keys_need_more_than_the_configuration() -> None:
+    """Every other rule is evaluated once for each distinct configuration."""
     assert {name: rule.uses for name, rule in RULES.items() if rule.uses != {"task"}} == {
-        "push-url-shared": {"task", "shared_outputs"}
+        "push-stream-shared": {"task", "shared_outputs"},
+        "push-auth-expired": {"task", PUSH_AUTH},
+        "push-auth-expired-at-start": {"task", PUSH_AUTH},
+        "push-auth-expiring": {"task", PUSH_AUTH},
+        "push-auth-malformed": {"task", PUSH_AUTH},
     }
 
 

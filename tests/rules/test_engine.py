@@ -6,11 +6,14 @@ import contextlib
 import pytest
 
 from exporter.config.model import App
-from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
+from exporter.core.task import Output
+from exporter.rules.cel_language import Language
+from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
 from exporter.rules.engine import AT_ONCE
 from exporter.rules.expectations import AppExpectations
 from exporter.rules.finding_events import Resolution, SavedFindings
 from exporter.rules.rule import Exemption, Rule, Severity
+from exporter.rules.rule_files import default_rules
 from tests.support.policy_world import LIVE, NOON, OTHER, PolicyWorld, rule
 
 MIXED = rule("mixed", 'task.mix_mode == "mixed"', message='task_id + " is " + task.mix_mode')
@@ -457,3 +460,44 @@ def test_a_task_that_is_removed_is_no_finding_of_a_stopped_rule() -> None:
     world.collect()
     assert world.open()["slow"].keys() == {"c"}
     assert (LIVE, "slow", "a", NOON, Resolution.REMOVED) in world.told.resolves
+
+
+EXPIRY = 1_800_000_000
+
+
+def _signed(world: PolicyWorld, name: str, expiry: int) -> None:
+    signed = Output("rtmp", "push.example.com", None, has_userinfo=False, signer="tencent")
+    world.put(name, outputs=(signed,), push_times=expiry.to_bytes(4, "big"))
+
+
+def test_keys_expire_at_their_moments() -> None:
+    """Violations about keys open and are resolved within a tick of the moment, each task in one of the two rules."""
+    rules = {rule.name: compile_rule(rule, Language()) for rule in default_rules()}
+    names = ("push-auth-expiring", "push-auth-expired", "push-auth-expired-at-start")
+    world = PolicyWorld(*(rules[name] for name in names), began=EXPIRY - 90_000)
+
+    def found() -> list[int]:
+        world.policy.tick()
+        return [world.report(name).violations for name in names]
+
+    _signed(world, "baseline-expired", EXPIRY - 90_001)
+    _signed(world, "baseline", EXPIRY)
+    world.collect(baseline=True)
+    assert found() == [0, 1, 0]
+    world.clock.advance(3599)
+    assert found() == [0, 1, 0]
+    world.clock.advance(1)
+    assert found() == [1, 1, 0]
+    _signed(world, "late", EXPIRY - 90_000)
+    _signed(world, "in-time", EXPIRY + 10)
+    world.collect()
+    assert found() == [1, 1, 1]
+    world.clock.advance(10)
+    assert found() == [2, 1, 1]
+    world.clock.advance(86_390)
+    assert found() == [1, 2, 1]
+    world.clock.advance(10)
+    assert found() == [0, 3, 1]
+    _signed(world, "baseline", EXPIRY + 200_000)
+    world.collect()
+    assert found() == [0, 2, 1]

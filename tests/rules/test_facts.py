@@ -174,6 +174,8 @@ def test_facts_of_a_whole_task() -> None:
             "has_private_host": False,
             "signer": "none",
             "is_test": False,
+            "push_auth": "unsigned",
+            "expired_at_start": False,
         }
     ]
     assert task["video"] == {

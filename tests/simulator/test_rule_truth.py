@@ -1,6 +1,7 @@
 """What the simulator knows to be wrong with tasks: by hand, and equal to what the rules find in the same rows."""
 
 import copy
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -37,6 +38,14 @@ SCREEN = {"SourceType": "shareScreen", "StreamType": "1", "UserId": "u"}
 def encoded(**patch: Any) -> Callable[[Body], Body]:
     """Return a change of EncodeParams."""
     return lambda body: merged(body, {"TranscodeParams": {"EncodeParams": patch}})
+
+
+SECRET = "0123456789abcdef" * 2
+
+
+def pushed_with(query: str) -> Callable[[Body], Body]:
+    """Return a change of what the task pushes to."""
+    return patched(MultiStreamURL=[{"URL": f"rtmp://push.live.example.com/stage/signed?{query}", "IsAliCdn": True}])
 
 
 def patched(**patch: Any) -> Callable[[Body], Body]:
@@ -130,7 +139,17 @@ WRONG: Mapping[str, tuple[Callable[[Body], Body], ...]] = {
         ),
     ),
     "push-url-with-password": (patched(MultiStreamURL=[{"URL": "rtmp://a:b@push.live.example.com/a/b"}]),),
-    "push-url-shared": (patched(MultiStreamURL=ONE_URL),),
+    "push-auth-expired": (pushed_with(f"txTime=5867D600&txSecret={SECRET}"),),
+    "push-auth-expiring": (pushed_with(f"txTime={int(time.time()) + 7200:x}&txSecret={SECRET}"),),
+    "push-auth-malformed": (
+        pushed_with(f"txTime=1800000000&txSecret={SECRET}"),
+        pushed_with(f"volcTime=1800000000000&volcSecret={SECRET}"),
+    ),
+    "push-auth-expired-at-start": (),
+    "push-stream-shared": (
+        patched(MultiStreamURL=ONE_URL),
+        patched(MultiStreamURL=[{"URL": f"{ONE_URL[0]['URL']}?txTime=F0000000&txSecret={SECRET}"}]),
+    ),
     "panes-outside-canvas": (
         paned({**RIGHT, "Width": "0.502"}),
         paned({**LEFT, "X": "-0.1"}),
@@ -252,8 +271,8 @@ def test_a_url_is_shared_across_apps() -> None:
     alone |= {"StreamURL": alone["MultiStreamURL"][0]["URL"]}
     rows = {"app": rows_of(body, alone)["app"], "other": [msgspec.json.encode(elsewhere)]}
     truth = rule_truth(rows)
-    assert truth["app"]["push-url-shared"]["violations"] == [body["TaskId"]]
-    assert truth["other"]["push-url-shared"]["violations"] == [body["TaskId"]]
+    assert truth["app"]["push-stream-shared"]["violations"] == [body["TaskId"]]
+    assert truth["other"]["push-stream-shared"]["violations"] == [body["TaskId"]]
     assert_equal_to_the_rules(rows)
 
 

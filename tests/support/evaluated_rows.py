@@ -1,16 +1,17 @@
 """What the rules say about the rows of apps: read, put before the rules one by one, nothing remembered."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from exporter.aliyun.response import read_row
+from exporter.collector.inventory import Entry
 from exporter.config.model import App, Expect
 from exporter.core.task import Task
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule
-from exporter.rules.facts import facts
 from exporter.rules.rule import Outcome
-from exporter.rules.subject import app_facts
+from exporter.rules.subject import Subject, app_facts
 
 Judgements = dict[str, dict[str, Outcome]]  # by rule and TaskId
 
@@ -35,12 +36,18 @@ def evaluate_rows(
     }
     users = Counter(url for tasks in tasks_of_apps.values() for task in tasks for url in set(task.stream_digests))
     evaluated: dict[str, Judgements] = {app_id: {rule.rule.name: {} for rule in rules} for app_id in tasks_of_apps}
+    uses = frozenset[str]().union(*(rule.uses for rule in rules))
     for app_id, tasks in tasks_of_apps.items():
         app = app_facts("account", App(id=app_id, expect=(expectations or {}).get(app_id)))
         for task in tasks:
-            activation = language.activation(
-                {"task": facts(task.configuration), "shared_outputs": _shared_outputs(task, users), "app": app}
+            subject = Subject(
+                Entry(task, 0.0, 0.0, 0.0),
+                app,
+                now=time.time(),
+                shared_outputs=lambda of: _shared_outputs(of, users),
+                language=language,
             )
+            activation = subject.activation(uses)
             for rule in rules:
                 evaluated[app_id][rule.rule.name][task.task_id] = rule.evaluate(activation).outcome
     return evaluated

@@ -83,8 +83,8 @@ class Told(Struct):
 class PolicyWorld:
     """A policy, the inventories that it looks at, and what it told."""
 
-    def __init__(self, *rules: CompiledRule, apps: Sequence[AppKey] = (LIVE,)) -> None:
-        self.clock = SettableClock()
+    def __init__(self, *rules: CompiledRule, apps: Sequence[AppKey] = (LIVE,), began: float = NOON) -> None:
+        self.clock = SettableClock(began)
         self.told = Told([], [], [], [])
         self.changed: list[AppKey] = []
         self.inventories = {key: Inventory() for key in apps}
@@ -101,11 +101,13 @@ class PolicyWorld:
             [(key, self.descriptions[key], self.inventories[key]) for key in self.inventories],
         )
 
-    def put(self, task_id: str, app: AppKey = LIVE, *, urls: Sequence[int] = (), **changes: Any) -> None:
+    def put(
+        self, task_id: str, app: AppKey = LIVE, *, urls: Sequence[int] = (), push_times: bytes = b"", **changes: Any
+    ) -> None:
         """Let a task come or change; it is reported with the next `collect`."""
         self._rows += 1
         task = make_task(task_id, self._rows, configuration(**changes), urls=urls)
-        fresh = Fresh(task, sent_at=float(10 * self._rows))
+        fresh = Fresh(replace(task, push_times=push_times), sent_at=float(10 * self._rows))
         self._note(app, self.inventories[app].accept([fresh], now=self.clock.now()))
 
     def remove(self, task_id: str, app: AppKey = LIVE) -> None:

@@ -1,0 +1,163 @@
+"""A real database that fails and comes back: nothing is lost, nothing is written twice."""
+
+import re
+import signal
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from exporter.core.clock import SystemClock
+from exporter.storage import database as database_module
+from exporter.storage import writer as writer_module
+from exporter.storage.database import Database
+from exporter.storage.tables import CHANGES
+from exporter.storage.writer import Writer
+from tests.storage.test_database import rows
+from tests.support.batches import batch, changed, entry
+from tests.support.configurations import account, write_configuration
+from tests.support.http import ask
+from tests.support.monitored import until
+from tests.support.postgresql import PostgreSQL
+from tests.support.processes import Programs
+
+SETTINGS = database_module._SQLITE_SETTINGS
+KILLS = 3
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "FIRST_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(writer_module, "LONGEST_PAUSE_SECONDS", 0.1)
+
+
+@asynccontextmanager
+async def writing(url: Callable[[], str]) -> AsyncIterator[Writer]:
+    """Run a writer on a database, and end it."""
+    writer = Writer(
+        url,
+        SystemClock(),
+        retention_seconds=1e12,
+        incomplete=lambda _: None,
+        failed=lambda error: pytest.fail(str(error)),
+    )
+    await writer.start(30.0)
+    try:
+        yield writer
+    finally:
+        await writer.close(30.0)
+
+
+async def _written(writer: Writer) -> None:
+    await until(lambda: writer.up and writer.lag_seconds == 0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("PRAGMA max_page_count = 20", "database or disk is full"),
+        ("PRAGMA query_only = 1", "attempt to write a readonly database"),
+    ],
+    ids=["full", "read-only"],
+)
+async def test_a_full_or_read_only_disk_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, reason: str
+) -> None:
+    """What was collected meanwhile is written when there is room again; the log says why it was not."""
+    url = f"sqlite:{tmp_path / 'rtcmpu.db'}"
+    Database(url).close()
+    with capture_logs() as logs:
+        monkeypatch.setattr(database_module, "_SQLITE_SETTINGS", (*SETTINGS, setting))
+        async with writing(lambda: url) as writer:
+            writer.write(batch(*(entry(f"task-{number}") for number in range(500))))
+            await until(lambda: reason in {line.get("reason") for line in logs})
+            writer.write(changed(None, entry("new")))
+            assert writer.lag_seconds > 0
+            monkeypatch.setattr(database_module, "_SQLITE_SETTINGS", SETTINGS)
+            await _written(writer)
+    with closing(Database(url)) as database:
+        assert len(database.load()[0].entries) == 501
+        assert len(rows(database, CHANGES)) == 1
+
+
+async def test_a_locked_file_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program may hold it for a while."""
+    monkeypatch.setattr(database_module, "_SQLITE_SETTINGS", (*SETTINGS, "PRAGMA busy_timeout = 10"))
+    path = tmp_path / "rtcmpu.db"
+    async with writing(lambda: f"sqlite:{path}") as writer:
+        await _written(writer)
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            writer.write(batch(entry("a")))
+            await until(lambda: not writer.up)
+            other.rollback()
+        await _written(writer)
+    with closing(Database(f"sqlite:{path}")) as database:
+        assert len(database.load()[0].entries) == 1
+
+
+@pytest.mark.processes
+async def test_a_server_that_restarts_is_waited_for(server: PostgreSQL) -> None:
+    """PostgreSQL is killed and starts again: each change is there once."""
+    url = server.new_database()
+    async with writing(lambda: url) as writer:
+        writer.write(batch(entry("a")))
+        writer.write(changed(None, entry("b")))
+        await _written(writer)
+        server.stop()
+        try:
+            writer.write(changed(None, entry("c")))
+            await until(lambda: not writer.up)
+            writer.write(changed(None, entry("d")))
+        finally:
+            server.start()
+        await _written(writer)
+    with closing(Database(url)) as database:
+        assert [row.task_id for row in rows(database, CHANGES)] == ["b", "c", "d"]
+        assert {each.task.task_id for each in database.load()[0].entries} == {"a", "b", "c", "d"}
+
+
+@pytest.mark.processes
+async def test_a_database_that_is_named_wrongly_is_asked_for_again(server: PostgreSQL) -> None:
+    """The URL is read for each connection, so that a new password or address counts without a restart."""
+    right = server.new_database()
+    urls = [server.url("nothing")]
+    with capture_logs() as logs:
+        async with writing(lambda: urls[-1]) as writer:
+            writer.write(batch(entry("a")))
+            await until(
+                lambda: [line for line in logs if 'database "nothing" does not exist' in line.get("reason", "")]
+            )
+            urls.append(right)
+            await _written(writer)
+    assert not [line for line in logs if "postgresql+psycopg" in str(line)]
+    with closing(Database(right)) as database:
+        assert len(database.load()[0].entries) == 1
+
+
+@pytest.mark.processes
+def test_what_was_published_a_second_before_a_kill_is_kept(tmp_path: Path, server: PostgreSQL) -> None:
+    """Kill -9 of the exporter on each kind of database: every change that its metrics counted is in the database."""
+    for url in (f"sqlite:{tmp_path / 'rtcmpu.db'}", server.new_database()):
+        with Programs(tmp_path) as programs:
+            _, simulator = programs.start_simulator("--apps=1", "--tasks=300", "--churn=20")
+            rest = f"collection: {{interval: 200ms, sweep_interval: 1s, stale_after: 60s}}\nstorage: {{url: '{url}'}}\n"
+            config = write_configuration(tmp_path, account(simulator), rest=rest)
+            for kill in range(KILLS):
+                with closing(Database(url)) as database:
+                    before = len(rows(database, CHANGES))
+                daemon, address = programs.start_daemon(config)
+                daemon.wait_for("collection is complete")
+                time.sleep(0.5 + 0.3 * kill)
+                text = ask(f"{address}/metrics").text
+                published = sum(map(float, re.findall(r"^rtcmpu_task_changes_total\{.*\} (\S+)", text, re.MULTILINE)))
+                time.sleep(1.0)
+                daemon.send(signal.SIGKILL)
+                daemon.ended(within_seconds=10)
+                with closing(Database(url)) as database:
+                    kept = len(rows(database, CHANGES)) - before
+                assert kept >= published > 0

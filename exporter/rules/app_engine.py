@@ -264,6 +264,7 @@ class AppPolicy:
             self._facts,
             now=self._common.clock.now(),
             shared_outputs=self._count_shared_outputs,
+            cdn_flag_conflicts=self._count_cdn_flag_conflicts,
             language=self._common.language,
             push_auth=self._common.push_auth,
             unseen_until=self._unseen_until,
@@ -271,6 +272,10 @@ class AppPolicy:
 
     def _count_shared_outputs(self, task: Task) -> int:
         return 0 if self._common.shared_outputs is None else self._common.shared_outputs.count(self.key, task)
+
+    def _count_cdn_flag_conflicts(self, task: Task) -> int:
+        shared = self._common.shared_outputs
+        return 0 if shared is None else shared.count_flag_conflicts(self.key, task)
 
     def _with_outcome(self, place: int | None, outcome: int) -> Iterator[str]:
         if place is not None:

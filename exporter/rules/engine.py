@@ -14,7 +14,7 @@ from exporter.rules.app_engine import AppPolicy, Common
 from exporter.rules.backlog import Scope
 from exporter.rules.cel_language import STOPPED, Language
 from exporter.rules.compiled_rule import CompiledRule
-from exporter.rules.evaluator import SHARED_OUTPUTS, SharedEvaluations
+from exporter.rules.evaluator import RELATIONS, SharedEvaluations
 from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, OpenFindings, SavedFindings
 from exporter.rules.findings import PolicyReport
 from exporter.rules.rule_set import RuleSet
@@ -262,7 +262,7 @@ class PolicyEngine:
 
     def _switch_shared_outputs(self, rule_set: RuleSet) -> bool:
         """Keep an index of outputs while a rule needs it; return whether it is to be filled."""
-        is_needed = any(SHARED_OUTPUTS in rule.uses for rule in _compiled(rule_set))
+        is_needed = any(not RELATIONS.isdisjoint(rule.uses) for rule in _compiled(rule_set))
         is_new = is_needed and self._common.shared_outputs is None
         if is_new:
             self._common.shared_outputs = SharedOutputs(self._touch)

@@ -13,8 +13,9 @@ from exporter.rules.subject import Subject
 
 TIME: Final = frozenset({"now", "age"})
 APP: Final = "app"
-SHARED_OUTPUTS: Final = "shared_outputs"
-OF_A_CONFIGURATION: Final = frozenset({"task", APP, SHARED_OUTPUTS, PUSH_AUTH})
+RELATIONS: Final = frozenset({"shared_outputs", "cdn_flag_conflicts"})
+"""What follows from other tasks."""
+OF_A_CONFIGURATION: Final = frozenset({"task", APP, PUSH_AUTH, *RELATIONS})
 """Rules that name only these have the same outcome for all tasks of an app that agree in them."""
 
 MOST_REMEMBERED: Final = 8192  # outcomes of distinct configurations, of which fleets have some hundred
@@ -165,7 +166,7 @@ class _RuleGroup:
 
     def _key(self, subject: Subject) -> Hashable:
         what = subject.configuration if self._kind.is_remembered else subject.whole_task
-        shared = subject.shared_outputs if self._kind.shares else None
+        shared = (subject.shared_outputs, subject.cdn_flag_conflicts) if self._kind.shares else None
         return (what, shared, subject.push_states if self._kind.has_keys else None)
 
     def _evaluate(self, subject: Subject) -> bytes:
@@ -197,13 +198,13 @@ def _kind(rule: CompiledRule) -> _Kind:
     scope = Scope.ALL
     if rule.uses & TIME:
         scope = Scope.TIME
-    elif rule.uses & {SHARED_OUTPUTS, PUSH_AUTH}:
+    elif rule.uses & {PUSH_AUTH, *RELATIONS}:
         scope = Scope.RELATIONS
     return _Kind(
         scope=scope,
         is_remembered=is_remembered,
         depends_on_app=is_remembered and APP in rule.uses,
-        shares=SHARED_OUTPUTS in rule.uses,
+        shares=not RELATIONS.isdisjoint(rule.uses),
         has_keys=PUSH_AUTH in rule.uses,
     )
 

@@ -51,6 +51,7 @@ def variables_of(case: Case) -> dict[str, Any]:
         "last_changed": now,
         "age": now - first_seen,
         "shared_outputs": 0,
+        "cdn_flag_conflicts": 0,
         **given,
         "task": without_long_lists(facts_of_case(given.get("task", {}))),
         "app": _app(given.get("app", {})),

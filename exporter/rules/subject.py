@@ -27,6 +27,7 @@ class Subject:
         push_auth: How the times in push URLs are read.
         unseen_until: Tasks that were first seen until then were added when nobody looked.
         language: Of the rules.
+        cdn_flag_conflicts: Counts how many of a task's hosts another one flags otherwise.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class Subject:
         now: float,
         shared_outputs: Callable[[Task], int],
         language: Language,
+        cdn_flag_conflicts: Callable[[Task], int] = lambda _: 0,
         push_auth: PushAuthSettings = DEFAULTS,
         unseen_until: float = 0.0,
     ) -> None:
         self._entry = entry
         self._app = app
         self._count_shared_outputs = shared_outputs
+        self._count_cdn_flag_conflicts = cdn_flag_conflicts
         self._language = language
         self._push_auth = push_auth
         self._unseen_until = unseen_until
@@ -128,6 +131,11 @@ class Subject:
     def shared_outputs(self) -> int:
         """How many of its URLs another task uses too."""
         return self._count_shared_outputs(self._entry.task)
+
+    @cached_property
+    def cdn_flag_conflicts(self) -> int:
+        """How many of its hosts another task flags otherwise."""
+        return self._count_cdn_flag_conflicts(self._entry.task)
 
     @property
     def app(self) -> Mapping[str, Any]:

@@ -274,6 +274,13 @@ class Variables(Struct, frozen=True, kw_only=True):
     shared_outputs: Annotated[
         int, _about("Number of the task's push URLs that another task of any configured app uses too.")
     ]
+    cdn_flag_conflicts: Annotated[
+        int,
+        _about(
+            "Number of the task's push hosts that another task of any configured app flags otherwise: IsAliCdn true"
+            " against false."
+        ),
+    ]
     app: Annotated[AppFacts, _about("The app that the task belongs to.")]
 
 

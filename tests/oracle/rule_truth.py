@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from tests.oracle.push_auth import stream_of
 from tests.oracle.rule_checks import CHECKS
-from tests.oracle.written_task import WrittenTask, read_task
+from tests.oracle.written_task import WrittenTask, host_of, read_task
 
-SHARED: Final = "push-stream-shared"  # the one rule that looks at other tasks too
+SHARED: Final = "push-stream-shared"
+FLAGGED: Final = "ali-cdn-flag-mismatch"  # these two rules look at other tasks too
 
 
 def rule_truth(rows_of_apps: Mapping[str, Iterable[bytes]]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -24,16 +25,29 @@ def rule_truth(rows_of_apps: Mapping[str, Iterable[bytes]]) -> dict[str, dict[st
     users_of_streams = Counter(
         stream for tasks in tasks_of_apps.values() for task in tasks for stream in set(map(stream_of, task.urls))
     )
-    return {app_id: _evaluated(tasks, users_of_streams) for app_id, tasks in tasks_of_apps.items()}
+    flags = Counter(flag for tasks in tasks_of_apps.values() for task in tasks for flag in _flags(task))
+    return {app_id: _evaluated(tasks, users_of_streams, flags) for app_id, tasks in tasks_of_apps.items()}
 
 
-def _evaluated(tasks: list[WrittenTask], users_of_streams: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+def _flags(task: WrittenTask) -> set[tuple[str, bool]]:
+    """Return the hosts of a task with what it states about them."""
+    return {(host_of(url), flag) for url, flag in task.urls.items() if flag is not None}
+
+
+def _evaluated(
+    tasks: list[WrittenTask], users_of_streams: Mapping[str, int], flags: Mapping[tuple[str, bool], int]
+) -> dict[str, dict[str, Any]]:
     """Return what is so in one app."""
 
     def is_shared(task: WrittenTask) -> bool | None:
         return any(users_of_streams[stream_of(url)] > 1 for url in task.urls) if task.urls else None
 
-    checks = {**CHECKS, SHARED: is_shared}
+    def is_flagged_otherwise(task: WrittenTask) -> bool | None:
+        own = _flags(task)
+        otherwise = [flags[host, not flag] > ((host, not flag) in own) for host, flag in own if host]
+        return any(otherwise) if own else None
+
+    checks = {**CHECKS, SHARED: is_shared, FLAGGED: is_flagged_otherwise}
     return {name: _counted([(task.task_id, check(task)) for task in tasks]) for name, check in checks.items()}
 
 

@@ -41,6 +41,7 @@ CRITICAL = {
     "push-auth-expired-at-start",
 }
 INFO = {
+    "ali-cdn-flag-mismatch",
     "idle-timeout-missing",
     "everyone-mixed",
     "audio-only-with-video-settings",
@@ -112,10 +113,11 @@ def test_severities_are_as_agreed() -> None:
     assert by_severity[Severity.INFO] == INFO
 
 
-def test_only_shared_streams_and_keys_need_more_than_the_configuration() -> None:
+def test_rules_about_other_tasks_and_keys_need_more_than_the_configuration() -> None:
     """Every other rule is evaluated once for each distinct configuration."""
     assert {name: rule.uses for name, rule in RULES.items() if rule.uses != {"task"}} == {
         "push-stream-shared": {"task", "shared_outputs"},
+        "ali-cdn-flag-mismatch": {"task", "cdn_flag_conflicts"},
         "push-auth-expired": {"task", PUSH_AUTH},
         "push-auth-expired-at-start": {"task", PUSH_AUTH},
         "push-auth-expiring": {"task", PUSH_AUTH},
@@ -195,7 +197,9 @@ def test_what_is_unreadable_is_not_called_missing() -> None:
 
 def assert_can_be_evaluated(configuration: task.Configuration) -> None:
     """Hold a configuration against every rule."""
-    activation = LANGUAGE.activation({"task": facts(configuration), "shared_outputs": len(configuration.outputs)})
+    activation = LANGUAGE.activation(
+        {"task": facts(configuration), "shared_outputs": len(configuration.outputs), "cdn_flag_conflicts": 1}
+    )
     for name, rule in RULES.items():
         outcome = evaluated(rule, activation)
         assert outcome is not Outcome.ERROR, name

@@ -2,8 +2,9 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from exporter.core.task import Task
+from exporter.core.task import Output, Task
 from exporter.rules.finding_events import AppKey
 from exporter.rules.shared_outputs import SharedOutputs
 from tests.metrics.builders import PLAIN
@@ -42,6 +43,54 @@ def test_counts_are_those_of_the_tasks_and_changes_are_reported(
         assert touched <= tasks.keys() - {(app, task_id)}
 
 
+_flagged = st.lists(st.tuples(st.sampled_from(["h", "i"]), st.sampled_from([True, False, None])), max_size=3)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([LIVE, OTHER]), st.sampled_from("abc"), st.none() | _flagged, st.booleans()),
+        max_size=25,
+    )
+)
+def test_flags_are_compared_with_those_of_other_tasks(
+    changes: list[tuple[AppKey, str, list[tuple[str, bool | None]] | None, bool]],
+) -> None:
+    """After each change every task's number of conflicts is right, and others whose number has moved were touched."""
+    touched: set[tuple[AppKey, str]] = set()
+    shared = SharedOutputs(lambda app, task_id: touched.add((app, task_id)))
+    tasks: dict[tuple[AppKey, str], Task] = {}
+    for row, (app, task_id, flags, removes_app) in enumerate(changes):
+        before = _conflicts(shared, tasks)
+        touched.clear()
+        if removes_app:
+            shared.remove_app(app)
+            tasks = {holder: task for holder, task in tasks.items() if holder[0] != app}
+        else:
+            known = tasks.pop((app, task_id), None)
+            after = None if flags is None else _flagging(task_id, row, flags)
+            shared.replace(app, task_id, known, after)
+            if after is not None:
+                tasks[app, task_id] = after
+        now = _conflicts(shared, tasks)
+        assert now == {
+            holder: len(
+                {
+                    one.host
+                    for one in task.configuration.outputs
+                    for other_holder, other in tasks.items()
+                    for another in other.configuration.outputs
+                    if other_holder != holder
+                    if one.host == another.host
+                    if {one.is_ali_cdn, another.is_ali_cdn} == {True, False}
+                }
+            )
+            for holder, task in tasks.items()
+        }
+        moved = {holder for holder in now if holder in before and now[holder] != before[holder]}
+        assert moved - {(app, task_id)} <= touched
+        assert (app, task_id) not in touched or removes_app
+
+
 def test_a_version_that_is_reported_twice_counts_once() -> None:
     """Telling again what is known neither counts nor touches anything."""
     touched: list[tuple[AppKey, str]] = []
@@ -68,6 +117,16 @@ def test_an_app_that_goes_takes_its_tasks_with_it() -> None:
     shared.remove_app(OTHER)
     assert touched == [(LIVE, "one")]
     assert shared.count(LIVE, one) == 0
+
+
+def _conflicts(shared: SharedOutputs, tasks: dict[tuple[AppKey, str], Task]) -> dict[tuple[AppKey, str], int]:
+    return {(app, task_id): shared.count_flag_conflicts(app, task) for (app, task_id), task in tasks.items()}
+
+
+def _flagging(task_id: str, row: int, flags: list[tuple[str, bool | None]]) -> Task:
+    """Return a task that pushes to hosts with IsAliCdn."""
+    outputs = tuple(Output("rtmp", host, is_ali_cdn, has_userinfo=False) for host, is_ali_cdn in flags)
+    return make_task(task_id, row, structs.replace(PLAIN, outputs=outputs))
 
 
 def _numbers(shared: SharedOutputs, tasks: dict[tuple[AppKey, str], Task]) -> dict[tuple[AppKey, str], int]:

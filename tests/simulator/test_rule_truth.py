@@ -135,8 +135,11 @@ WRONG: Mapping[str, tuple[Callable[[Body], Body], ...]] = {
     "h265-over-rtmp": (
         lambda body: merged(
             encoded(VideoCodec="H.265", EnhancedParam=None)(body),
-            {"MultiStreamURL": [{"URL": "rtmp://push.live.example.com/a/b", "IsAliCdn": False}]},
+            {"MultiStreamURL": [{"URL": "rtmp://ingest.partner.example.net/a/b", "IsAliCdn": False}]},
         ),
+    ),
+    "ali-cdn-flag-mismatch": (
+        patched(MultiStreamURL=[{"URL": "rtmps://PUSH.live.example.com:443/a/b", "IsAliCdn": "false"}]),
     ),
     "push-url-with-password": (patched(MultiStreamURL=[{"URL": "rtmp://a:b@push.live.example.com/a/b"}]),),
     "push-auth-expired": (pushed_with(f"txTime=5867D600&txSecret={SECRET}"),),

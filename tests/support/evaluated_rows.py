@@ -35,6 +35,7 @@ def evaluate_rows(
         for app_id, rows in rows_of_apps.items()
     }
     users = Counter(url for tasks in tasks_of_apps.values() for task in tasks for url in set(task.stream_digests))
+    flags = Counter(flag for tasks in tasks_of_apps.values() for task in tasks for flag in _flags(task))
     evaluated: dict[str, Judgements] = {app_id: {rule.rule.name: {} for rule in rules} for app_id in tasks_of_apps}
     uses = frozenset[str]().union(*(rule.uses for rule in rules))
     for app_id, tasks in tasks_of_apps.items():
@@ -46,11 +47,24 @@ def evaluate_rows(
                 now=time.time(),
                 shared_outputs=lambda of: _shared_outputs(of, users),
                 language=language,
+                cdn_flag_conflicts=lambda of: _cdn_flag_conflicts(of, flags),
             )
             activation = subject.activation(uses)
             for rule in rules:
                 evaluated[app_id][rule.rule.name][task.task_id] = rule.evaluate(activation).outcome
     return evaluated
+
+
+def _flags(task: Task) -> set[tuple[str, bool]]:
+    """Return the hosts of a task with what it states about them."""
+    outputs = task.configuration.outputs
+    return {(one.host, one.is_ali_cdn) for one in outputs if one.host and one.is_ali_cdn is not None}
+
+
+def _cdn_flag_conflicts(task: Task, flags: Mapping[tuple[str, bool], int]) -> int:
+    """Return how many hosts of a task another task flags otherwise."""
+    own = _flags(task)
+    return len({host for host, flag in own if flags[host, not flag] > ((host, not flag) in own)})
 
 
 def _shared_outputs(task: Task, users: Mapping[bytes, int]) -> int:

@@ -34,6 +34,11 @@ FOUND_BY = {
     "idle_timeout_too_long": "expect-idle-timeout-seconds",
     "framerate_too_low": "expect-video-framerate",
     "odd_resolution": "expect-resolution",
+    "odd_width": "video-size-odd",
+    "short_gop": "gop-too-short",
+    "private_push_host": "push-host-not-public",
+    "test_stream": "push-url-is-test",
+    "pane_of_a_stranger": "pane-user-not-mixed",
     "bitrate_too_high": "bitrate-agreed",
 }
 """What is wrong on purpose in the demonstration, and the rule that finds it."""

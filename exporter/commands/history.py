@@ -15,7 +15,7 @@ from exporter.commands.console import console, table
 from exporter.config.mistakes import UsageError
 from exporter.service.configuration_source import ConfigurationSource
 from exporter.storage.database import engine_of, sqlite_path
-from exporter.storage.history import read_changes
+from exporter.storage.stored_past import read_changes
 
 
 def history(source: ConfigurationSource, wanted: HistoryFilter, output: Literal["table", "json"]) -> int:

@@ -98,7 +98,7 @@ class Recorder:
             incomplete=lambda key: loop.call_soon_threadsafe(self.write_whole, key),
             failed=lambda error: loop.call_soon_threadsafe(self._failed, error),
         )
-        from exporter.storage.history import StoredPast  # noqa: PLC0415 - it takes memory, which not everyone needs
+        from exporter.storage.stored_past import StoredPast  # noqa: PLC0415 - it takes memory, which not everyone needs
 
         self.past = StoredPast(settings.url.reveal)
         saved = await self.writer.start(LONGEST_LOAD_SECONDS)

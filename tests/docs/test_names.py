@@ -1,6 +1,8 @@
-"""Whatever the documents call by a name is called so by the program."""
+"""Names lead to one place, and what the documents call by a name is called so by the program."""
 
+import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, cast
@@ -100,3 +102,13 @@ def test_what_does_not_exist_would_be_found() -> None:
     assert "rtcmpu_up" in METRICS
     assert "--web.listen-address" in set(flags())
     assert {"collection.interval", "metrics.per_task.max_series", "policy.rules"} <= set(_keys(kind_of(Config)))
+
+
+def test_every_module_and_class_has_a_name_of_its_own() -> None:
+    """A name leads to one place: no two modules, and no two classes, share one."""
+    modules = [path for path in (ROOT / "exporter").rglob("*.py") if not path.stem.startswith("__")]
+    names = [path.stem for path in modules]
+    for module in modules:
+        tree = ast.parse(module.read_text(encoding="utf-8"))
+        names += [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    assert [name for name, count in Counter(names).items() if count > 1] == []

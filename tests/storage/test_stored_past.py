@@ -10,7 +10,7 @@ from exporter.collector.change_history import History
 from exporter.collector.past import HistoryError, HistoryFilter, MemoryPast, PastViolation
 from exporter.storage.batch import Opened, Resolved
 from exporter.storage.database import Database
-from exporter.storage.history import StoredPast
+from exporter.storage.stored_past import StoredPast
 from tests.support.batches import BITRATE, COUNT, batch, changed, entry
 from tests.support.virtual_time import VirtualClock
 

@@ -44,7 +44,7 @@ class PushUrl(Struct, frozen=True, gc=False):
 
 
 class _Server(NamedTuple):
-    """What stands before the path."""
+    """What is before the path."""
 
     scheme: str
     host: str

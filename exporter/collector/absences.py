@@ -10,9 +10,9 @@ from exporter.collector.reading import IncompleteReadingError, Reading, Rows
 from exporter.core.clock import Clock
 
 PROOFS_OF_LARGE_LOSS: Final = 5
-"""So many lookups of lost tasks, or all of them where there are fewer, must come back empty."""
+"""This many lookups of lost tasks, or all of them where there are fewer, must come back empty."""
 MOST_LOOKUPS_FOR_PROOF: Final = 15
-"""So many lookups must come back empty, and none may find its task, before all that a list at rest does not show is
+"""This many lookups must come back empty, and none may find its task, before all that a list at rest does not show is
 gone, though a list that is cut would not show it either."""
 LARGE_LOSS_TASKS: Final = 10
 LARGE_LOSS_SHARE: Final = 1 / 3
@@ -308,5 +308,5 @@ class Absences:
 
 
 def is_large_loss(unseen: int, known: int) -> bool:
-    """Whether a reading lost so many of the known tasks that lookups must confirm it."""
+    """Whether a reading lost more of the known tasks than is believed without lookups."""
     return unseen > 0 and (unseen == known or (unseen > LARGE_LOSS_TASKS and unseen > known * LARGE_LOSS_SHARE))

@@ -14,13 +14,13 @@ REPLICA_LAG_SECONDS: Final = 1.0
 """How far a replica of the service may lag behind: a later answer may show an earlier list."""
 
 HEAD_ROWS: Final = 3
-"""So many rows that follow one another as they were read before are the border below which a window shows all."""
+"""This many rows that follow one another as they were read before are the border below which a window shows all."""
 
 ROWS_IN_ORDER: Final = 12
-"""So many rows that follow one another as they did before have not moved: moved ones do so by chance once in 12!."""
+"""This many rows that follow one another as they did before have not moved: moved ones do so by chance once in 12!."""
 
 PAGES_OF_ORDER: Final = 4
-"""Rows that come again are compared with the order of the rows that were read last, of so many pages."""
+"""Rows that come again are compared with the order of the rows that were read last, of this many pages."""
 
 
 class Page(NamedTuple):

@@ -244,7 +244,7 @@ class ListPass:
             raise ApiError(
                 State.INVALID_RESPONSE,
                 f"pages {page.window.page_no - 1} and {page.window.page_no} are the same page, and not the last one: "
-                "what answers does not heed PageNo; check the endpoint",
+                "the service ignores PageNo; check the endpoint",
             )
         self._end(length=self._gathered.reached)
 

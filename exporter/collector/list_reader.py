@@ -39,7 +39,7 @@ from exporter.core.clock import Clock
 
 IN_FLIGHT: Final = 16
 
-MAX_UPDATE_WINDOWS: Final = 24  # an update that finds no anchor in so many windows leaves the rest to a sweep
+MAX_UPDATE_WINDOWS: Final = 24  # an update that finds no anchor in this many windows leaves the rest to a sweep
 
 
 class ListReader:
@@ -147,10 +147,10 @@ class ListReader:
 
 
 ROWS_TO_MEET: Final = 20_000
-"""The last reading of the front ends at rows that were among so many of the pass's first ones."""
+"""The last reading of the front ends at rows that were among this many of the pass's first ones."""
 
 FRONTS_WITHOUT_NEWS: Final = 2
-"""After so many readings of the front, one that shows no task for the first time is the last one."""
+"""After this many readings of the front, one that shows no task for the first time is the last one."""
 
 LEAST_ROWS_WITHOUT_END: Final = 5000
 
@@ -260,7 +260,7 @@ class SweepReader:
         """Yield how each pass shall choose its windows, as long as none agrees with itself.
 
         Args:
-            most_rows: after so many rows, pages of one size are taken for a list without an end.
+            most_rows: after this many rows, pages of one size are taken for a list without an end.
         """
         yield Plan.overlapping(self._reader.largest_page)
         plan = self._reader.plan

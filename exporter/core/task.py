@@ -43,7 +43,7 @@ PUSH_SCHEMES: Final = ("rtmp", "rtmps", "srt")
 
 UNREADABLE: Final = "unreadable"
 """Stands for a name that is present but has no readable form, such as a list where a codec belongs. A number
-that is unreadable is None and its field stands in `Configuration.field_errors`."""
+that is unreadable is None and its field is in `Configuration.field_errors`."""
 
 FIELDS: Final = (
     "TaskId",
@@ -129,7 +129,7 @@ class Output(Struct, frozen=True, gc=False):
     is_ali_cdn: bool | None
     """`IsAliCdn` of MultiStreamURL; None where nothing says so, as for a StreamURL alone."""
     has_userinfo: bool
-    """Whether `user:password@` stands in the URL."""
+    """Whether `user:password@` is in the URL."""
     signer: str = NO_SIGNER
     """One of `push_auth.SIGNERS`."""
     problem: str | None = None

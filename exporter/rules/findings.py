@@ -43,7 +43,7 @@ class PolicyReport(Struct, frozen=True):
     """In the order of the rules; those that were not evaluated for all tasks yet are left out."""
 
 
-THE_APP: Final = ""  # stands where a TaskId does for a violation of the app as a whole: no task has an empty TaskId
+THE_APP: Final = ""  # the TaskId of a violation of the app as a whole: no task has an empty one
 
 
 class RuleFindings:

@@ -175,7 +175,7 @@ def test_a_service_that_ignores_page_no_is_found_out() -> None:
     async def first_page(window: Window) -> WindowAnswer:
         return await service.fetch(Window(1, window.page_size))
 
-    with pytest.raises(ApiError, match="does not heed PageNo") as caught:
+    with pytest.raises(ApiError, match="ignores PageNo") as caught:
         sweep(service, fetch=first_page)
     assert caught.value.state is State.INVALID_RESPONSE
 

@@ -24,7 +24,7 @@ _COUNTER = struct.Struct("q")
 
 
 def main(url: str, times: str, seed: str) -> None:
-    """Kill so many writers, and print how many changes were confirmed, found, missing and doubled."""
+    """Kill this many writers, and print how many changes were confirmed, found, missing and doubled."""
     rng = random.Random(seed)  # noqa: S311 - moments, no secrets
     confirmed = mmap.mmap(-1, _COUNTER.size)
     database = Database(url)

@@ -226,7 +226,7 @@ async def _observe(enemy: Enemy, requests_per_second: int, seed: int) -> Finding
     settled_from = clock.now()
     ends = enemy.ends
     if len(world.ledger.task_ids) <= enemy.variants.get("listed_rows", -1):
-        ends = frozenset({State.OK})  # so many were deleted that the list is not cut any more
+        ends = frozenset({State.OK})  # so few are left that the list is not cut any more
 
     def is_settled() -> bool:
         swept = sum(sweep.began > settled_from for sweep in reader.sweeps) >= SETTLING_SWEEPS

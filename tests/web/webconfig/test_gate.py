@@ -235,7 +235,7 @@ def rewrite(file: Path, text: str, times: int) -> None:
 
 
 class SlowChecks:
-    """Stands in for bcrypt: no password is right, and no check ends before `go_on`."""
+    """Replaces bcrypt: no password is right, and no check ends before `go_on`."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.checked: list[bytes] = []

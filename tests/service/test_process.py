@@ -69,3 +69,23 @@ def test_a_stuck_process_ends_with_a_traceback() -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120, check=False, text=True)
     assert (ended.returncode, ended.stdout) == (1, "fed\n")
     assert "re/__init__.py" in ended.stderr
+
+
+def test_freed_memory_is_returned() -> None:
+    """Large blocks go back to the system even if small ones that live on lie between them."""
+    program = (
+        "import os\nfrom pathlib import Path\nfrom exporter.service.process import run\n"
+        "def mib(): return int(Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE') >> 20\n"
+        "async def work():\n"
+        "    freed = [bytes(8 << 20)]\n    del freed\n"
+        "    before = mib()\n"
+        "    large, small = [], []\n"
+        "    for _ in range(100): large.append(b'x' * (1 << 20)); small.append(bytes(2000))\n"
+        "    most = mib() - before\n    del large\n"
+        "    print(most, mib() - before)\n"
+        "run(work())\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    most, left = map(int, ended.stdout.split())
+    assert most >= 100
+    assert left < 10

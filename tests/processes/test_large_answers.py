@@ -16,7 +16,7 @@ from tests.support.processes import Programs, eventually
 pytestmark = pytest.mark.processes
 
 NEIGHBOUR = "neighbour"
-MOST_GROWTH_MIB = 150  # while 19 such apps are read at a time; one alone takes some 35
+MOST_GROWTH_MIB = 300  # one such app alone takes some 35, and how many of 19 do at one moment depends on the machine
 REST = "collection: {interval: 500ms, sweep_interval: 1s, stale_after: 10m}\npolicy: {default_rules: false}\n"
 
 

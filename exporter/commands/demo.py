@@ -11,7 +11,8 @@ from exporter import __version__
 from exporter.commands import ExitCode
 from exporter.commands.simulate import cannot_listen
 from exporter.config.credential_kinds import AccessKey
-from exporter.config.model import Account, App, Collection, Config, Expect, Quota, Range
+from exporter.config.model import Account, App, Collection, Config, Quota
+from exporter.config.policy_model import Expect, Range
 from exporter.core import log
 from exporter.core.clock import SystemClock
 from exporter.core.secret import Secret

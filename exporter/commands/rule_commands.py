@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from exporter.commands import ExitCode
 from exporter.commands.console import console, printable, table
-from exporter.config.model import Policy
+from exporter.config.policy_model import Policy
 from exporter.rules.cel_language import Language
 from exporter.rules.expectations import AppExpectations
 from exporter.rules.rule import Exemption, Rule

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from exporter.config.model import Expect, Range
+from exporter.config.policy_model import Expect, Range
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
 from exporter.rules.facts import LONGEST_LIST, fit

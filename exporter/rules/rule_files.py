@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, create_model
 from exporter.config.durations import parse_duration
 from exporter.config.files import SourceText
 from exporter.config.mistakes import Mistakes, Position
-from exporter.config.model import PROFILES, RuleName, SeverityName
+from exporter.config.policy_model import PROFILES, RuleName, SeverityName
 from exporter.config.section import Section
 from exporter.config.validation import items_at, text_at, validate
 from exporter.config.value_types import (

@@ -9,7 +9,8 @@ from typing import Final
 from exporter.config import loader
 from exporter.config.files import Files
 from exporter.config.mistakes import Mistakes
-from exporter.config.model import Config, Expect
+from exporter.config.model import Config
+from exporter.config.policy_model import Expect
 from exporter.config.section import keys_of
 from exporter.config.validation import find, items_at
 from exporter.config.yaml_nodes import Mapping as MappingNode

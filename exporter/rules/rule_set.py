@@ -6,7 +6,8 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from exporter.config.model import Config, Expect, Policy, RuleSwitch
+from exporter.config.model import Config
+from exporter.config.policy_model import Expect, Policy, RuleSwitch
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
 from exporter.rules.expectations import AppExpectations

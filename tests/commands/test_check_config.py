@@ -8,7 +8,8 @@ import pytest
 from exporter.commands.check_config import check_config
 from exporter.config.capacity import forecast
 from exporter.config.mistakes import ConfigError
-from exporter.config.model import Account, App, Collection, Config, Expect, Policy, Quota
+from exporter.config.model import Account, App, Collection, Config, Quota
+from exporter.config.policy_model import Expect, Policy
 from exporter.service.configuration_source import ConfigurationSource
 
 

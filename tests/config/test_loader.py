@@ -20,7 +20,8 @@ from exporter.config.credential_kinds import (
 from exporter.config.files import MOST_BYTES
 from exporter.config.loader import LoadedConfig, load
 from exporter.config.mistakes import MOST_MISTAKES, ConfigError
-from exporter.config.model import Account, App, Collection, Config, Expect, Policy, Quota, Range, RuleSwitch, Storage
+from exporter.config.model import Account, App, Collection, Config, Quota, Storage
+from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.secret import Secret, SecretFile
 from tests.support.examples import examples

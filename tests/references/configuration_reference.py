@@ -7,20 +7,8 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from exporter.config.credential_kinds import KINDS
-from exporter.config.model import (
-    Account,
-    App,
-    Buckets,
-    Collection,
-    Config,
-    Expect,
-    Metrics,
-    PerTask,
-    Policy,
-    Quota,
-    Range,
-    RuleSwitch,
-)
+from exporter.config.model import Account, App, Buckets, Collection, Config, Metrics, PerTask, Quota
+from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.config.section import FILE_SUFFIX, ValueType, describe, is_secret, keys_of, kind_of, kinds_of
 from exporter.config.value_types import Choices, DefaultNote
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from exporter.config.model import Expect
+from exporter.config.policy_model import Expect
 from exporter.config.section import ValueType, keys_of, kinds_of
 from exporter.rules.rule import Rule
 from exporter.rules.rule_files import default_rules, profile_rules

@@ -5,19 +5,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from exporter.config.credential_kinds import KINDS
-from exporter.config.model import (
-    Account,
-    App,
-    Buckets,
-    Collection,
-    Config,
-    Expect,
-    Metrics,
-    Policy,
-    Quota,
-    Range,
-    RuleSwitch,
-)
+from exporter.config.model import Account, App, Buckets, Collection, Config, Metrics, Quota
+from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.config.section import keys_of
 from tests.references.configuration_reference import configuration_markdown
 

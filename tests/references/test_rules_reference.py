@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.model import Expect
+from exporter.config.policy_model import Expect
 from exporter.config.section import keys_of
 from exporter.rules import rule_loader as loading
 from exporter.rules.cel_language import Language

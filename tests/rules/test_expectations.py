@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.model import App, Expect, Range
+from exporter.config.model import App
+from exporter.config.policy_model import Expect, Range
 from exporter.rules.cel_language import Activation, Language, matches_glob
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.expectations import AppExpectations, ExpectationRules, too_long_list

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from exporter.config.files import SourceText
 from exporter.config.mistakes import ConfigError, Mistakes
-from exporter.config.model import SEVERITY_NAMES
+from exporter.config.policy_model import SEVERITY_NAMES
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.rule import Case, Exemption, Outcome, Rule, Severity

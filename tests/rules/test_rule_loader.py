@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from exporter.config.mistakes import ConfigError
-from exporter.config.model import Account, App, Config, Policy
+from exporter.config.model import Account, App, Config
+from exporter.config.policy_model import Policy
 from exporter.rules.rule_files import default_rules
 from exporter.rules.rule_loader import LoadedRules, load, load_rules, rule_set_of
 

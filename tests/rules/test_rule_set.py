@@ -2,7 +2,8 @@
 
 import pytest
 
-from exporter.config.model import Account, App, Config, Expect, Policy, Range, RuleSwitch
+from exporter.config.model import Account, App, Config
+from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.expectations import AppExpectations, ExpectationRules

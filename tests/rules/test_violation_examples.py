@@ -6,7 +6,7 @@ from annotated_types import Le
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.model import Policy
+from exporter.config.policy_model import Policy
 from exporter.config.section import kinds_of
 from exporter.rules.violation_examples import LEAST_ROOM, StableExamples
 

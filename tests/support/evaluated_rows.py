@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from exporter.aliyun.response import read_row
 from exporter.collector.inventory import Entry
-from exporter.config.model import App, Expect
+from exporter.config.model import App
+from exporter.config.policy_model import Expect
 from exporter.core.task import Task
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule

@@ -76,6 +76,16 @@ RADIO: Final = {**PROD, "app_id": "radio"}
             [alert("UnexpectedTaskConfiguration", **LIVE, rule="region")],
             [alert("UnexpectedTaskConfiguration", **LIVE, rule="bitrate")],
         ),
+        (
+            alert("PushStreamShared", "critical", **LIVE, rule="push-stream-shared"),
+            [alert("UnexpectedTaskConfiguration", **LIVE, rule="push-stream-shared")],
+            [alert("UnexpectedTaskConfiguration", **LIVE, rule="bitrate")],
+        ),
+        (
+            alert("PushKeysExpired", **LIVE, state="expired"),
+            [alert("UnexpectedTaskConfiguration", **LIVE, rule="push-auth-expired")],
+            [alert("UnexpectedTaskConfiguration", "critical", **LIVE, rule="push-auth-expired-at-start")],
+        ),
     ],
     ids=lambda value: value["alertname"] if isinstance(value, dict) else "",
 )

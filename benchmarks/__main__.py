@@ -11,6 +11,7 @@ BENCHMARKS = {
     "load": "a scrape beside 50 scrapers and 200 slow clients, and what collection loses by them",
     "steady": "CPU of one account at 50 pages a second over TLS",
     "memory": "memory of the process by number of tasks",
+    "storage": "reading, writing and starting with a million changes, and the size over days",
     "apply": "what a change costs between the list and the scrape",
     "limiter": "how much of the rate limiters use, and how much of that is refused",
     "policy": "evaluating 100,000 tasks by 30 rules: the first time, a change, each minute",

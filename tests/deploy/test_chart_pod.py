@@ -148,6 +148,17 @@ def test_a_secret_is_in_no_config_map(account: dict[str, Any]) -> None:
     assert holding == ["Secret"]
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg://me:swordfish@db/rtcmpu", "postgresql+psycopg:///rtcmpu?host=db&password=swordfish"]
+)
+def test_a_password_of_the_database_is_in_no_config_map(url: str) -> None:
+    """A URL with a password makes the configuration a Secret; one without does not."""
+    values = {"config": {"accounts": [{"name": "production", "apps": [{"id": "live-main"}]}], "storage": {"url": url}}}
+    assert [manifest["kind"] for manifest in rendered(values) if "swordfish" in str(manifest)] == ["Secret"]
+    values["config"]["storage"] = {"url": "postgresql+psycopg://me@db/rtcmpu"}
+    assert [manifest["kind"] for manifest in rendered(values) if "me@db" in str(manifest)] == ["ConfigMap"]
+
+
 def test_a_web_configuration_is_always_secret() -> None:
     """Hashes of passwords are nobody's business."""
     found = example("web-tls")

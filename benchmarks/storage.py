@@ -1,0 +1,125 @@
+"""The database with a million changes: reading, writing, starting, and a file that does not grow without bound."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import count
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from sqlalchemy import delete, text
+
+from benchmarks.report import median_seconds, milliseconds, show
+from exporter.collector.past import HistoryFilter
+from exporter.storage.database import Database, _insert
+from exporter.storage.stored_past import read_changes
+from exporter.storage.tables import CHANGES
+from tests.support.batches import batch, changed, entry
+from tests.support.postgresql import postgresql
+
+CHANGES_READ = 1_000_000
+TASKS = 100_000
+CHUNK = 50_000
+DAY_SECONDS = 86_400
+DAYS, RETENTION_DAYS = 15, 5
+FIELDS = '[{"field": "video", "before": "H.264 high 1280x720 1500 kbit/s", "after": "H.264 high 1280x720 1600 kbit/s"}]'
+
+
+def main() -> None:
+    """Measure both kinds of database."""
+    rows, sizes = [], []
+    for name, url in _databases():
+        database = Database(url)
+        load_seconds, first_seconds = _tasks(database)
+        for start in range(0, CHANGES_READ, CHUNK):
+            _fill(database, start, CHUNK)
+        if name == "PostgreSQL":
+            with database._engine.begin() as connection:
+                connection.execute(text("ANALYZE"))
+        rows.append((f"{name}: first batch of {TASKS:,} tasks", milliseconds(first_seconds)))
+        rows.append((f"{name}: start with them", milliseconds(load_seconds)))
+        for what, wanted in {
+            "newest 100 changes": HistoryFilter(),
+            "timeline of a task": HistoryFilter(account="prod", app_id="live", task_id="task-777"),
+            "100 changes of a day, of one field": HistoryFilter(field="video", until=CHANGES_READ / 2),
+            "a field that never changed": HistoryFilter(field="sei"),
+        }.items():
+            rows.append((f"{name}: {what}", milliseconds(median_seconds(partial(_read, database, wanted), runs=9))))
+        ten = median_seconds(partial(_write_ten, database, count()), runs=20)
+        rows.append((f"{name}: write ten changes", milliseconds(ten)))
+        rows.append((f"{name}: bytes for a change", f"{_bytes_a_change(database):.0f}"))
+        sizes.append((name, *_days(database)))
+        database.close()
+    show("A million changes", ("", "median"), rows)
+    title = f"{DAYS} days at one change a second, {RETENTION_DAYS} kept: size by day, MB"
+    show(title, ("", *(f"day {day}" for day in range(3, DAYS + 1, 3)), "longest removal"), sizes)
+
+
+def _databases() -> Iterator[tuple[str, str]]:
+    with tempfile.TemporaryDirectory() as directory:
+        yield "SQLite", f"sqlite:{Path(directory) / 'rtcmpu.db'}"
+    with postgresql() as server:
+        yield "PostgreSQL", server.new_database()
+
+
+def _tasks(database: Database) -> tuple[float, float]:
+    """Return how long it takes to load and to write many tasks."""
+    tasks = batch(*(entry(f"task-{number}", idle_timeout_seconds=number % 50) for number in range(TASKS)))
+    began = perf_counter()
+    database.write(tasks)
+    written = perf_counter()
+    database.load()
+    return perf_counter() - written, written - began
+
+
+def _fill(database: Database, start: int, rows: int) -> None:
+    """Insert changes, one a second."""
+    with database._engine.begin() as connection:
+        _insert(connection, CHANGES, [_row(number) for number in range(start, start + rows)])
+
+
+def _row(number: int) -> Mapping[str, Any]:
+    return {
+        "account": "prod",
+        "app_id": "live",
+        "task_id": f"task-{number * 7919 % 20_000}",
+        "change": "modified",
+        "noticed": float(number),
+        "earliest": None,
+        "field_names": ",video,",
+        "fields": FIELDS,
+    }
+
+
+def _read(database: Database, wanted: HistoryFilter) -> None:
+    with database._engine.connect() as connection:
+        read_changes(connection, wanted)
+
+
+def _write_ten(database: Database, tokens: Iterator[int]) -> None:
+    one = changed(entry("a"), entry("a", idle_timeout_seconds=60), token=f"batch {next(tokens)}")
+    one.changes *= 10
+    database.write(one)
+
+
+def _bytes_a_change(database: Database) -> float:
+    before = database.size_bytes()
+    _fill(database, CHANGES_READ, CHUNK)
+    return (database.size_bytes() - before) / CHUNK
+
+
+def _days(database: Database) -> tuple[str, ...]:
+    """Return the size in MB after some days, and how long the longest portion took to remove."""
+    with database._engine.begin() as connection:
+        connection.execute(delete(CHANGES))
+    sizes, longest = [], 0.0
+    for day in range(DAYS):
+        _fill(database, day * DAY_SECONDS, DAY_SECONDS)
+        has_more = True
+        while has_more:
+            began = perf_counter()
+            has_more = database.prune(float((day + 1 - RETENTION_DAYS) * DAY_SECONDS))
+            longest = max(longest, perf_counter() - began)
+        sizes.append(database.size_bytes() / 1e6)
+    return (*(f"{size:.0f}" for size in sizes[2::3]), milliseconds(longest))

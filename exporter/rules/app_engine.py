@@ -16,6 +16,7 @@ from exporter.rules.backlog import Backlog, Scope
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.evaluator import Evaluator, SharedEvaluations
+from exporter.rules.facts import PushKey
 from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, OpenFindings, SavedFindings
 from exporter.rules.findings import CountedFindings, PolicyReport
 from exporter.rules.rule import ERROR, EXEMPT, OUTCOMES, UNKNOWN, Outcome, Rule, Severity, nothing_known
@@ -211,6 +212,10 @@ class AppPolicy:
         if entry is None or isinstance(rule, TaskCountRule):
             return ""
         return rule.evaluate(self._subject(entry).activation(rule.uses)).reason
+
+    def push_keys(self, entry: Entry) -> tuple[PushKey, ...]:
+        """Return what is known now of the key of each output of a task."""
+        return self._subject(entry).push_keys
 
     def _lay_out(self, places: Sequence[int | None], *, rules_before: int) -> None:
         """Move the outcomes of all tasks from the places where they were; None: nothing is known."""

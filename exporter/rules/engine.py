@@ -7,7 +7,7 @@ from itertools import chain, count
 from math import inf
 from typing import Final
 
-from exporter.collector.inventory import Change, Inventory
+from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.config.model import App
 from exporter.core.clock import Clock
 from exporter.rules.app_engine import AppPolicy, Common
@@ -15,6 +15,7 @@ from exporter.rules.backlog import Scope
 from exporter.rules.cel_language import STOPPED, Language
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.evaluator import RELATIONS, SharedEvaluations
+from exporter.rules.facts import PushKey
 from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, OpenFindings, SavedFindings
 from exporter.rules.findings import PolicyReport
 from exporter.rules.rule_set import RuleSet
@@ -158,6 +159,11 @@ class PolicyEngine:
         """Yield what each rule says about an app, in the order of the rules."""
         policy = self._apps.get(app)
         return iter(()) if policy is None else policy.findings()
+
+    def push_keys(self, app: AppKey, entry: Entry) -> tuple[PushKey, ...]:
+        """Return what is known now of the key of each output of a task."""
+        policy = self._apps.get(app)
+        return () if policy is None else policy.push_keys(entry)
 
     def text(self, app: AppKey, rule: AnyRule, task_id: str) -> str:
         """Return one line for people about a violation.

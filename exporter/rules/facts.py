@@ -5,7 +5,7 @@ nor NUL. What a rule can cost follows from the sizes of values, so these are lim
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import ip_address
@@ -111,18 +111,30 @@ def facts(configuration: Configuration) -> dict[str, Any]:
     return task
 
 
-def with_push_keys(task: Mapping[str, Any], keys: Sequence[PushKey]) -> dict[str, Any]:
-    """Return facts with what is known of the keys of the outputs, in their order."""
+def with_push_keys(
+    task: Mapping[str, Any], keys: Sequence[PushKey], moment: Callable[[int], Any] = lambda at: Timestamp(seconds=at)
+) -> dict[str, Any]:
+    """Return facts with what is known of the keys of the outputs, in their order.
+
+    Args:
+        task: The facts.
+        keys: One for each output.
+        moment: Makes a point in time of Unix seconds, by default as CEL takes it within `task`.
+    """
+
+    def expires(at: int | None) -> dict[str, Any]:
+        return {} if at is None else {"push_expires": moment(at)}
+
     outputs = [
-        {**output, "push_auth": key.state, "expired_at_start": key.expired_at_start, **_push_expires(key.expires_at)}
+        {**output, "push_auth": key.state, "expired_at_start": key.expired_at_start, **expires(key.expires_at)}
         for output, key in zip(task["outputs"], keys, strict=False)
     ]
-    earliest = min((key.expires_at for key in keys if key.expires_at is not None), default=None)
-    return {**task, "outputs": outputs, **_push_expires(earliest)}
+    return {**task, "outputs": outputs, **expires(earliest_expiry(keys))}
 
 
-def _push_expires(at: int | None) -> dict[str, Timestamp]:
-    return {} if at is None else {"push_expires": Timestamp(seconds=at)}
+def earliest_expiry(keys: Iterable[PushKey]) -> int | None:
+    """Return the earliest expiry of keys, in Unix seconds."""
+    return min((key.expires_at for key in keys if key.expires_at is not None), default=None)
 
 
 def facts_of_case(task: Mapping[str, Any]) -> dict[str, Any]:

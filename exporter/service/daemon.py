@@ -138,7 +138,7 @@ class Daemon:
             lambda: self._rule_set,
             clock,
         )
-        self._task_views = TaskViews(self._collectors, self._policy_view.of_task)
+        self._task_views = TaskViews(self._collectors, self._policy_view.of_task, self._monitor.policy.push_keys)
         self._fresh_sweeps = FreshSweeps(
             self._collectors,
             self._monitor.requests_of,

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Final
 
 from exporter.collector.collector import Collector
+from exporter.collector.inventory import Entry
 from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.collector.status import Status
 from exporter.config.capacity import Forecast
@@ -14,6 +15,7 @@ from exporter.core.clock import Clock
 from exporter.rules.cel_language import STOPPED
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.engine import PolicyEngine
+from exporter.rules.facts import PushKey
 from exporter.rules.finding_events import AnyRule, AppKey, OpenFindings
 from exporter.rules.findings import RuleReport
 from exporter.rules.rule import Outcome
@@ -176,20 +178,26 @@ class TaskViews:
     Args:
         collectors: Those of all apps, as they are now.
         findings: Returns what has come of each rule for one task.
+        push_keys: Returns what is known of the key of each output of a task.
     """
 
     def __init__(
         self,
         collectors: Callable[[], Mapping[AppKey, Collector]],
         findings: Callable[[AppKey, str], Iterable[TaskFinding]],
+        push_keys: Callable[[AppKey, Entry], Sequence[PushKey]],
     ) -> None:
         self._collectors = collectors
         self._findings = findings
+        self._push_keys = push_keys
 
     def tasks(self, account: str, app_id: str) -> TasksView | None:
         """Return the tasks of one app; None: there is no such app."""
-        collector = self._collectors().get((account, app_id))
-        return None if collector is None else TasksView(collector.status, tuple(collector.inventory))
+        key = (account, app_id)
+        collector = self._collectors().get(key)
+        if collector is None:
+            return None
+        return TasksView(collector.status, tuple(collector.inventory), partial(self._push_keys, key))
 
     def task(self, account: str, app_id: str, task_id: str) -> TaskView | None:
         """Return one task; None: it is not known, or there is no such app."""
@@ -198,7 +206,7 @@ class TaskViews:
         entry = None if collector is None else collector.inventory.get(task_id)
         if collector is None or entry is None:
             return None
-        return TaskView(collector.status, entry, tuple(self._findings(key, task_id)))
+        return TaskView(collector.status, entry, tuple(self._findings(key, task_id)), self._push_keys(key, entry))
 
 
 def budgets(

@@ -63,6 +63,7 @@ class Query(Struct, frozen=True, kw_only=True):
     field: str = ""
     task_region: str = ""
     mix_mode: str = ""
+    push_auth: str = ""
     since: float = -inf  # Unix time
     until: float = inf
     age: str = ""  # a key of `AGES`; `aged` turns it into `since` and `until`
@@ -81,7 +82,7 @@ class Query(Struct, frozen=True, kw_only=True):
     @property
     def narrows_tasks(self) -> bool:
         """Whether not every task of an app matches."""
-        return bool(self.task_id or self.text or self.task_region or self.mix_mode or self.rule)
+        return bool(self.task_id or self.text or self.task_region or self.mix_mode or self.push_auth or self.rule)
 
     @property
     def by_time(self) -> bool:
@@ -298,6 +299,7 @@ RULE: Final = Parameter(name="rule", description="The name of a rule.", example=
 SEVERITY: Final = choice("severity", "The severity of rules.", SEVERITIES)
 TASK_REGION: Final = choice("task_region", labels.TASK_REGION.meaning, labels.TASK_REGION.values)
 MIX_MODE: Final = choice("mix_mode", labels.MIX_MODE.meaning, labels.MIX_MODE.values)
+PUSH_AUTH: Final = choice("push_auth", "A state of the key of a push URL.", labels.PUSH_AUTH_STATE.values)
 OWNER: Final = Parameter(name="owner", description="The rule's owner, else the app's.", example="live-ops")
 OUTCOME: Final = choice("outcome", "Which findings; violations by default.", FindingKind, FindingKind)
 ENABLED: Final = choice("enabled", "Whether rules are in force.", ("true", "false"))

@@ -11,6 +11,7 @@ from exporter.collector.past import Past
 from exporter.collector.status import Status, SweepReport
 from exporter.metrics.exposition import Body
 from exporter.metrics.negotiation import Format
+from exporter.rules.facts import PushKey
 from exporter.rules.rule import Outcome, Rule
 
 
@@ -39,6 +40,7 @@ class TasksView(Struct, frozen=True):
 
     status: Status  # if `data_available` is False, the tasks are those of the last good data
     entries: Sequence[Entry]  # in any order; a copy
+    push_keys: Callable[[Entry], Sequence[PushKey]] = lambda _entry: ()  # of each output, as they are now
 
 
 class TaskFinding(Struct, frozen=True):
@@ -56,6 +58,7 @@ class TaskView(Struct, frozen=True):
     status: Status
     entry: Entry
     findings: tuple[TaskFinding, ...]  # in the order of the rules
+    push_keys: Sequence[PushKey] = ()  # of each output
 
 
 class SweepStart(StrEnum):

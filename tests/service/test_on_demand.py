@@ -48,7 +48,7 @@ class Scene:
         self.sweeps = FreshSweeps(
             self.collectors, self.monitor.requests_of, lambda: 1000, self.monitor.supervisor, clock
         )
-        self.tasks = TaskViews(self.collectors, lambda _key, _task_id: ())
+        self.tasks = TaskViews(self.collectors, lambda _key, _task_id: (), lambda _key, _entry: ())
 
     def collectors(self) -> Mapping[AppKey, Collector]:
         """Return those of all apps."""

@@ -11,6 +11,7 @@ from exporter.core.collection_state import State
 from exporter.core.task import Audio, Configuration, Encoding, Output, Pane, Sei, Source, Task, Video
 from exporter.metrics.exposition import Body
 from exporter.metrics.negotiation import Format
+from exporter.rules.facts import PushKey
 from exporter.rules.rule import Rule, Severity
 from exporter.web.view import (
     AppView,
@@ -174,6 +175,7 @@ class FakeView:
     def __init__(self, apps: Sequence[AppView] = (), chunks: Sequence[bytes] = (b"up 1\n",)) -> None:
         self.apps = apps
         self.entries: dict[tuple[str, str], dict[str, Entry]] = {}
+        self.push_keys: dict[str, Sequence[PushKey]] = {}
         self.task_findings: tuple[TaskFinding, ...] = ()
         self.chunks = chunks
         self.config = "accounts: []\n"
@@ -227,14 +229,21 @@ class FakeView:
         """Return the tasks of one app."""
         for app in self.apps:
             if (app.status.account, app.status.app_id) == (account, app_id):
-                return TasksView(app.status, tuple(self.entries.get((account, app_id), {}).values()))
+                entries = tuple(self.entries.get((account, app_id), {}).values())
+                return TasksView(app.status, entries, self.keys_of)
         return None
 
     def task(self, account: str, app_id: str, task_id: str) -> TaskView | None:
         """Return one task, with `task_findings`."""
         view = self.tasks(account, app_id)
         found = self.entries.get((account, app_id), {}).get(task_id)
-        return None if view is None or found is None else TaskView(view.status, found, self.task_findings)
+        if view is None or found is None:
+            return None
+        return TaskView(view.status, found, self.task_findings, self.keys_of(found))
+
+    def keys_of(self, entry: Entry) -> Sequence[PushKey]:
+        """Return those of `push_keys` that are of a task."""
+        return self.push_keys.get(entry.task.task_id, ())
 
     def collect_now(self, account: str, app_id: str) -> SweepStart:
         """Return `start`, and remember for which app."""

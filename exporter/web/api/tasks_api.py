@@ -1,6 +1,7 @@
 """`/api/v1/tasks`: accepted tasks, in the vocabulary of rules, which has no URL paths, user ids or payloads."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
@@ -9,7 +10,7 @@ from msgspec import Struct, field
 from exporter.collector.inventory import Entry
 from exporter.collector.status import Status
 from exporter.core.task import Configuration
-from exporter.rules.facts import facts
+from exporter.rules.facts import PushKey, facts, with_push_keys
 from exporter.rules.rule import Outcome, Severity
 from exporter.rules.vocabulary import TaskFacts
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
@@ -20,6 +21,7 @@ from exporter.web.query import (
     FORMAT,
     LIMIT,
     MIX_MODE,
+    PUSH_AUTH,
     RULE,
     TASK_ID,
     TASK_REGION,
@@ -82,15 +84,17 @@ class TaskWithFindingsDocument(TaskDocument):
     findings: Annotated[list[TaskFindingDocument], about("Of every rule that was evaluated for it.")]
 
 
-def task_document(status: Status, entry: Entry, violations: Iterable[str]) -> TaskDocument:
-    """Return the document of a task; `violations` are names of rules."""
+def task_document(
+    status: Status, entry: Entry, violations: Iterable[str], push_keys: Sequence[PushKey] = ()
+) -> TaskDocument:
+    """Return the document of a task; `violations` are names of rules, `push_keys` are of its outputs."""
     configuration = entry.task.configuration
     return document_of(
         TaskDocument,
         status,
         entry,
         entry.task,
-        configuration=_configuration(configuration),
+        configuration=_configuration(configuration, push_keys),
         omitted=OmittedDocument(
             outputs=_omitted(configuration.outputs),
             panes=_omitted(configuration.panes),
@@ -106,11 +110,14 @@ def task_with_findings_document(view: TaskView) -> TaskWithFindingsDocument:
     findings = [
         document_of(TaskFindingDocument, one.detail, one, one.rule, rule=one.rule.name) for one in view.findings
     ]
-    return document_of(TaskWithFindingsDocument, task_document(view.status, view.entry, violations), findings=findings)
+    task = task_document(view.status, view.entry, violations, view.push_keys)
+    return document_of(TaskWithFindingsDocument, task, findings=findings)
 
 
-def _configuration(configuration: Configuration) -> TaskFacts:
+def _configuration(configuration: Configuration, push_keys: Sequence[PushKey]) -> TaskFacts:
     shown = facts(configuration)
+    if push_keys:
+        shown = with_push_keys(shown, push_keys, lambda at: datetime.fromtimestamp(at, UTC))
     for parts in ("outputs", "panes", "user_streams"):
         shown[parts] = shown[parts][:MOST_PARTS]
     return msgspec.convert(shown, TaskFacts)
@@ -120,11 +127,11 @@ def _omitted(parts: Sequence[Any]) -> int:
     return max(len(parts) - MOST_PARTS, 0)
 
 
-PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_REGION, MIX_MODE, RULE, TASK_ID, FORMAT, LIMIT, cursor(names=3))
+PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_REGION, MIX_MODE, PUSH_AUTH, RULE, TASK_ID, FORMAT, LIMIT, cursor(names=3))
 
 _AppKey: TypeAlias = tuple[str, str]
 _Violations: TypeAlias = Mapping[str, Collection[str]]  # TaskIds that violate each rule of an app
-_Found: TypeAlias = tuple[Status, Entry]
+_Found: TypeAlias = tuple[TasksView, Entry]
 
 
 class TasksDocument(Struct, kw_only=True):
@@ -165,7 +172,7 @@ async def tasks_listing(view: View, query: Query) -> Listing:
         tasks = view.tasks(*_app_key(status)) if missing and _app_key(status) >= query.after[:2] else None
         if tasks is not None:
             entries = await _first_unseen(tasks, query, violations.get(_app_key(status), {}), missing)
-            found += [(tasks.status, entry) for entry in entries]
+            found += [(tasks, entry) for entry in entries]
     return Listing(
         "tasks",
         TaskDocument,
@@ -186,6 +193,7 @@ async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations,
             entry.task.task_id > last
             and (violating is None or entry.task.task_id in violating)
             and query.matches_task(entry)
+            and (not query.push_auth or any(key.state == query.push_auth for key in tasks.push_keys(entry)))
         )
 
     found = await ordered(tasks.entries, key=_task_id, wanted=wanted if last or query.narrows_tasks else None)
@@ -193,9 +201,10 @@ async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations,
 
 
 def _items(page: Iterable[_Found], violations: Mapping[_AppKey, _Violations]) -> Iterator[TaskDocument]:
-    for status, entry in page:
-        of_app = violations.get(_app_key(status), {})
-        yield task_document(status, entry, (rule for rule, violating in of_app.items() if _task_id(entry) in violating))
+    for tasks, entry in page:
+        of_app = violations.get(_app_key(tasks.status), {})
+        violated = (rule for rule, violating in of_app.items() if _task_id(entry) in violating)
+        yield task_document(tasks.status, entry, violated, tasks.push_keys(entry))
 
 
 def _violations_by_app(view: View) -> Mapping[_AppKey, _Violations]:

@@ -12,10 +12,22 @@ from exporter.collector.past import HistoryError, HistoryFilter
 from exporter.collector.task_diff import shown
 from exporter.core.collection_state import State
 from exporter.metrics import labels
+from exporter.rules.facts import PushKey, earliest_expiry
 from exporter.rules.rule import Rule, Severity
 from exporter.web.lists import NumberedPage, numbered_page, ordered
 from exporter.web.pages.status_page import app_row
-from exporter.web.query import MIX_MODE, ORDER, PAGE, RULE, TASK_REGION, Parameter, Query, choice, violations_by_app
+from exporter.web.query import (
+    MIX_MODE,
+    ORDER,
+    PAGE,
+    PUSH_AUTH,
+    RULE,
+    TASK_REGION,
+    Parameter,
+    Query,
+    choice,
+    violations_by_app,
+)
 from exporter.web.view import FindingKind, FindingsView, View
 
 
@@ -35,13 +47,17 @@ COLUMNS: Final[Mapping[str, Callable[[Entry], Any]]] = {
 }
 """Sort keys. Absent values are last; `changed` starts with the latest."""
 
+EXPIRES: Final = "expires"
+"""The sort key of the earliest expiry of a task's push keys, which depends on settings."""
+
 
 PARAMETERS: Final = (
     Parameter(name="task_id", field="text"),
     TASK_REGION,
     MIX_MODE,
     RULE,
-    choice("sort", "", COLUMNS),
+    PUSH_AUTH,
+    choice("sort", "", (*COLUMNS, EXPIRES)),
     ORDER,
     PAGE,
 )
@@ -54,31 +70,44 @@ class TaskRow(Struct, frozen=True):
     outputs: Sequence[str]  # distinct hosts
     video: str
     audio: str
+    expires_at: int | None  # the earliest expiry of its push keys
     violations: Mapping[Severity, int]
 
 
-async def task_page(entries: Sequence[Entry], query: Query, groups: Iterable[FindingsView]) -> NumberedPage[TaskRow]:
+async def task_page(
+    entries: Sequence[Entry],
+    query: Query,
+    groups: Iterable[FindingsView],
+    push_keys: Callable[[Entry], Sequence[PushKey]] = lambda _entry: (),
+) -> NumberedPage[TaskRow]:
     """Return a page of the table of an app's tasks; `groups` are the app's violations."""
+
+    def expires(entry: Entry) -> int | None:
+        return earliest_expiry(push_keys(entry))
+
     by_rule = {group.rule.name: group for group in groups}
     violators: Collection[str] | None = None
     if query.rule:
         violators = frozenset(by_rule[query.rule].task_ids()) if query.rule in by_rule else ()
 
     def wanted(entry: Entry) -> bool:
-        return (violators is None or entry.task.task_id in violators) and query.matches_task(entry)
+        return (
+            (violators is None or entry.task.task_id in violators)
+            and query.matches_task(entry)
+            and (not query.push_auth or any(key.state == query.push_auth for key in push_keys(entry)))
+        )
 
     found = await ordered(
         entries,
         wanted=wanted if query.narrows_tasks else None,
-        key=_key(query.sort, descending=query.descending),
+        key=_key(query.sort, expires if query.sort == EXPIRES else COLUMNS[query.sort], descending=query.descending),
         descending=query.descending,
     )
-    return await numbered_page(found, query.page, lambda entry: _row(entry, by_rule.values()))
+    return await numbered_page(found, query.page, lambda entry: _row(entry, expires(entry), by_rule.values()))
 
 
-def _key(sort: str, *, descending: bool) -> Callable[[Entry], Any]:
+def _key(sort: str, column: Callable[[Entry], Any], *, descending: bool) -> Callable[[Entry], Any]:
     """Return a key that puts absent values last and orders equal ones by TaskId."""
-    column = COLUMNS[sort]
     if sort == "task":
         return column
 
@@ -89,7 +118,7 @@ def _key(sort: str, *, descending: bool) -> Callable[[Entry], Any]:
     return key
 
 
-def _row(entry: Entry, groups: Iterable[FindingsView]) -> TaskRow:
+def _row(entry: Entry, expires_at: int | None, groups: Iterable[FindingsView]) -> TaskRow:
     task = entry.task
     violations: dict[Severity, int] = {}
     for group in groups:
@@ -101,6 +130,7 @@ def _row(entry: Entry, groups: Iterable[FindingsView]) -> TaskRow:
         outputs=tuple(outputs),
         video=_words(entry, "video"),
         audio=_words(entry, "audio"),
+        expires_at=expires_at,
         violations=dict(sorted(violations.items(), key=lambda item: -item[0].rank)),
     )
 
@@ -144,7 +174,7 @@ async def shown_app(view: View, account: str, app_id: str, query: Query) -> Mapp
         "query": query,
         "parameters": partial(query.parameters, PARAMETERS),
         "no_such": query.unknown_names(view),
-        "page": await task_page(tasks.entries, query, groups),
+        "page": await task_page(tasks.entries, query, groups, tasks.push_keys),
         "all_tasks": len(tasks.entries),
         "regions": labels.TASK_REGION.values,
         "modes": labels.MIX_MODE.values,

@@ -1,7 +1,7 @@
 """`/apps/…/tasks/…`: one task's configuration, its panes as a drawing, and what rules found about it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, zip_longest
 from math import isfinite
 from typing import Any, Final
 
@@ -169,7 +169,10 @@ async def shown_task(view: View, account: str, app_id: str, task_id: str) -> Map
         "entry": task.entry,
         "configuration": configuration,
         "sections": sections(task.entry.task),
-        "outputs": [(output, _CDNS[output.is_ali_cdn]) for output in configuration.outputs],
+        "outputs": [
+            (output, _CDNS[output.is_ali_cdn], key)
+            for output, key in zip_longest(configuration.outputs, task.push_keys)
+        ],
         "panes": tuple(enumerate(configuration.panes, start=1)),
         "layout": pane_layout(configuration.panes, configuration.encoding),
         "findings": sorted(shown, key=_urgency),

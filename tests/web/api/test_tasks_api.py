@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.core.task import Configuration, Output, Pane
+from exporter.rules.facts import PushKey
 from exporter.rules.rule import Outcome
 from exporter.rules.vocabulary import TaskFacts
 from exporter.web.api.tasks_api import MOST_PARTS, PARAMETERS, task_document, task_with_findings_document, tasks_listing
@@ -15,12 +16,13 @@ from exporter.web.lists import AT_ONCE
 from exporter.web.query import Query, read_query
 from exporter.web.responses import json_text
 from exporter.web.view import FindingDetail, FindingKind, TaskFinding, TaskView
-from tests.metrics.builders import configuration, configurations
+from tests.metrics.builders import configuration, configurations, push
 from tests.support.slices import finished, timed
 from tests.web.api.documents import document
 from tests.web.fake_view import NOW, PENDING, FakeView, app_view, entry, findings, rule, status
 
 Name = tuple[str, str, str]
+T = 1_800_000_000
 
 APPS = [app_view(app_id="b"), app_view(app_id="a"), app_view(account="another", app_id="z")]
 
@@ -35,6 +37,11 @@ def view_of_three_apps() -> FakeView:
             entry("task-2"),
         ]
         view.put(tasks, app.status.account, app.status.app_id)
+    view.push_keys = {
+        "task-1": (PushKey("expired", 1_700_000_000, expired_at_start=True),),
+        "task-2": (PushKey("unsigned", None, expired_at_start=False), PushKey("expired", 1, expired_at_start=False)),
+        "task-3": (PushKey("valid", 2_000_000_000, expired_at_start=False),),
+    }
     view.found = {
         FindingKind.VIOLATION: [
             findings({"task-3": NOW, "task-1": NOW}, app_id="a", rule=rule("loud")),
@@ -92,6 +99,9 @@ def test_a_task_names_the_rules_that_it_violates() -> None:
         ({"rule": "bare"}, 1),
         ({"rule": "loud", "task_region": "EMAA-Saudi"}, 2),
         ({"rule": "unknown"}, 0),
+        ({"push_auth": "expired"}, 6),
+        ({"push_auth": "valid", "app_id": "a"}, 1),
+        ({"push_auth": "malformed"}, 0),
         ({"limit": "4"}, 4),
     ],
 )
@@ -171,6 +181,20 @@ def test_a_page_of_many_tasks_lets_others_run() -> None:
     assert len(slices) >= 10_000 // AT_ONCE
 
 
+def test_keys_of_outputs_are_shown_as_they_are_now() -> None:
+    """Each output has the state and expiry of its key, the task the earliest expiry."""
+    of = configuration(outputs=(push(), push()))
+    keys = (PushKey("valid", 1_900_000_000, expired_at_start=False), PushKey("expired", T, expired_at_start=True))
+    shown = json.loads(json_text(task_document(status(), entry("task-1", of), [], keys)))["configuration"]
+    assert [
+        (output["push_auth"], output["push_expires"], output["expired_at_start"]) for output in shown["outputs"]
+    ] == [
+        ("valid", "2030-03-17T17:46:40Z", False),
+        ("expired", "2027-01-15T08:00:00Z", True),
+    ]
+    assert shown["push_expires"] == "2027-01-15T08:00:00Z"
+
+
 def test_a_task_is_shown_with_all_that_is_known() -> None:
     """An item has names, configuration, times, violations by name and whether it is to be relied upon."""
     shown = json.loads(json_text(task_document(status(), entry("task-1"), ["b", "a"])))
@@ -211,6 +235,9 @@ def test_a_task_is_shown_with_all_that_is_known() -> None:
             "signer": "none",
             "problem": None,
             "is_test": False,
+            "push_auth": "unsigned",
+            "push_expires": None,
+            "expired_at_start": False,
         }
     ]
     assert configured["panes"][0]["render_mode"] is None

@@ -9,6 +9,7 @@ from exporter.collector.change_history import FieldChange
 from exporter.collector.inventory import Entry
 from exporter.core.collection_state import State
 from exporter.core.task import Output
+from exporter.rules.facts import PushKey
 from exporter.rules.rule import Severity
 from exporter.web.pages.app_page import task_page
 from exporter.web.query import Query
@@ -145,6 +146,22 @@ FEW = [
 def names(query: Query, entries: list[Entry] = FEW, groups: list[FindingsView] | None = None) -> list[str]:
     """Return the TaskIds on the page of a query."""
     return [row.entry.task.task_id for row in finished(task_page(entries, query, groups or [])).rows]
+
+
+def test_tasks_are_sorted_and_filtered_by_the_keys_of_their_outputs() -> None:
+    """The earliest expiry is first, tasks without one are last; a state leaves the tasks that have such a key."""
+    keys = {
+        "t-1": (PushKey("valid", 300, expired_at_start=False), PushKey("valid", 200, expired_at_start=False)),
+        "t-3": (PushKey("expired", 100, expired_at_start=False),),
+    }
+
+    def shown(query: Query) -> list[str]:
+        page = finished(task_page(FEW, query, [], lambda entry: keys.get(entry.task.task_id, ())))
+        return [row.entry.task.task_id for row in page.rows]
+
+    assert shown(Query(sort="expires")) == ["t-3", "t-1", "t-2"]
+    assert shown(Query(sort="expires", order="desc")) == ["t-1", "t-3", "t-2"]
+    assert shown(Query(push_auth="expired")) == ["t-3"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.core.task import Configuration, Encoding, Output, Pane
+from exporter.rules.facts import PushKey
 from exporter.rules.rule import Outcome, Severity
 from exporter.web.pages.task_page import LONG_SIDE, MOST_PANES, PaneLayout, output_address, pane_layout, sections
 from exporter.web.view import FindingDetail, TaskFinding
@@ -225,3 +226,26 @@ def test_everything_is_drawn_inside_of_the_frame(panes: list[Pane]) -> None:
         assert 0 <= one.x <= LONG_SIDE
         assert one.x + one.width <= drawn.width + 0.2
         assert one.y + one.height <= drawn.height + 0.2
+
+
+async def test_keys_of_push_urls_have_their_signer_and_expiry() -> None:
+    """A key that expires says when, an expired one since when, and a URL without one has none."""
+    signed = [
+        Output("rtmp", f"{signer}.example", is_ali_cdn=None, has_userinfo=False, signer=signer)
+        for signer in ("tencent", "oss", "alibaba", "none")
+    ]
+    view = FakeView([app_view()])
+    view.put([entry("t-1", configuration(outputs=tuple(signed)))])
+    view.push_keys = {
+        "t-1": (
+            PushKey("expiring", int(NOW) + 3 * 3600, expired_at_start=False),
+            PushKey("expired", int(NOW) - 3600, expired_at_start=False),
+            PushKey("unreadable", None, expired_at_start=False),
+            PushKey("unsigned", None, expired_at_start=False),
+        )
+    }
+    text = " ".join((await page_of(view, PATH)).text.split())
+    assert "tencent.example not said no tencent, expires in 3 h" in text
+    assert "oss.example not said no oss, expired 1 h ago" in text
+    assert "alibaba.example not said no alibaba, unreadable" in text
+    assert "none.example not said no none" in text

@@ -1,14 +1,19 @@
 """Of a push URL scheme, host, signer and time are kept, and a digest of the stream it names."""
 
 import base64
+import gc
 import json
+import sys
 import time
+from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.aliyun.interner import Interner
+from exporter.aliyun.parse_task import read_row
 from exporter.aliyun.push_url import LONGEST_URL, parse_push_url
 from exporter.core.push_auth import MALFORMED, NEVER, NO_TIME, SIGNERS, is_time
 from exporter.core.task import URL_PROBLEMS, Output
@@ -256,3 +261,30 @@ def test_a_hostile_url_costs_little(hostile: str) -> None:
 def test_a_url_without_parts_is_described_by_defaults() -> None:
     """What is no URL is unsigned."""
     assert parse_push_url("key").output == Output("", "", is_ali_cdn=None, has_userinfo=False)
+
+
+def test_nothing_of_a_url_is_left_anywhere() -> None:
+    """After rows are read, neither tasks nor anything that the package remembers holds user, port, path or key."""
+    canary = "c4n4ry" * 2
+    urls = [
+        f"rtmp://{canary}:{canary}@a.example.com/live/s",
+        "rtmp://a.example.com:54321/live/s",
+        f"rtmp://a.example.com:{canary}/live/s",
+        f"rtmp://a.example.com/{canary}/{canary}?auth_key={T}-{canary}-0-{MD5}&name={canary}",
+        f"srt://a.example.com?streamid=#!::h={canary},m=publish,e={T},token={canary}:sign",
+        f"rtmp://a.example.com/live/s?vhost={canary}/x&{canary}endtime={T}&{canary}hash={canary}",
+        f"rtmp://a.example.com/live/s?jwt={jwt({'exp': T, 'sub': canary})}",
+        canary,
+    ]
+    share = Interner()
+    rows = [{"TaskId": "t", "StreamURL": url, "MultiStreamURL": [{"URL": url}, {"URL": f"{url}2"}]} for url in urls]
+    tasks = [read_row(json.dumps(row).encode(), app_id="a", share=share) for row in rows]
+    assert None not in tasks
+    modules = [vars(module) for name, module in sys.modules.items() if name.startswith("exporter.aliyun")]
+    waiting, seen = [tasks, share, *modules], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in seen and not isinstance(one, ModuleType):
+            seen.add(id(one))
+            assert not isinstance(one, str | bytes) or (canary not in str(one) and "54321" not in str(one))
+            waiting += gc.get_referents(one)

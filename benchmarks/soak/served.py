@@ -28,7 +28,7 @@ from tests.support.monitored import Simulated
 
 def _tell(_number: int, _frame: FrameType | None) -> None:
     """Write a line to the log."""
-    sys.stderr.write(f"tasks={len(asyncio.all_tasks())}\n")
+    sys.stderr.write(f"tasks={len(asyncio.all_tasks())} blocks={sys.getallocatedblocks()}\n")
     sys.stderr.flush()
 
 
@@ -73,7 +73,7 @@ async def _serve_places(directory: Path) -> None:
 
 def main() -> int:
     """Run one of the two."""
-    with pytest.MonkeyPatch.context() as patch, hanging_call() as hang:
+    with pytest.MonkeyPatch.context() as patch, hanging_call(seconds=60) as hang:
         _add_large_answers(patch)
         if sys.argv[1] == "places":
             asyncio.run(_serve_places(Path(sys.argv[2])))

@@ -7,12 +7,12 @@ from typing import Any
 
 
 @contextmanager
-def hanging_call() -> Iterator[Callable[..., Any]]:
-    """Yield a function that blocks anyone who calls it until the block ends."""
+def hanging_call(seconds: float = 600) -> Iterator[Callable[..., Any]]:
+    """Yield a function that blocks anyone who calls it until the block ends, or for that long."""
     over = Event()
 
     def hang(*_arguments: object, **_more: object) -> None:
-        over.wait(600)
+        over.wait(seconds)
 
     try:
         yield hang

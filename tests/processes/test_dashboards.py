@@ -38,6 +38,14 @@ KEY = {
 }
 """Temporary credentials, of nobody that the service knows."""
 
+SIGNED = {
+    "AppId": ONE_APP["app_id"],
+    "MixMode": "0",
+    "Region": "AP-Singapore",
+    "StreamURL": f"rtmp://push.example.com/live/signed?txSecret={'0' * 32}&txTime=F0000000",
+}
+"""A task whose push key expires in 2097."""
+
 QUOTA = "quota: {single: 200, mixed: 40}"
 CONFIGURATION = """\
 accounts:
@@ -131,9 +139,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         ask_json(f"{service}/-/churn", method="POST", body={"update": 20, "create": 5, "delete": 5, "resave": 5})
         ask_json(f"{service}/-/faults", method="POST", body={"name": "internal_error", "rate": 0.05})
         time.sleep(LIVELY_SECONDS)
+        for number in range(3):  # more than one, since the churn may delete some
+            ask_json(f"{service}/-/tasks", method="POST", body=SIGNED | {"TaskId": f"signed-{number}"})
 
         def scraped_throughout() -> float:
             now = time.time()
+            assert prometheus.query("rtcmpu_push_auth_next_expiry_timestamp_seconds").keys()
             assert list(prometheus.query(f"sum(min_over_time(up[{RATE_SECONDS}s]))").values()) == [2]
             return now
 

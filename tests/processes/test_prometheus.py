@@ -33,6 +33,8 @@ COUNTS = {
     "rtcmpu_task_configured_egress_bytes_per_second",
     "rtcmpu_task_field_errors",
     "rtcmpu_task_outputs",
+    "rtcmpu_task_outputs_by_host",
+    "rtcmpu_task_outputs_by_push_auth",
     "rtcmpu_task_unknown_values",
 }
 DISTRIBUTIONS = {

@@ -229,12 +229,13 @@ async def test_a_database_that_hangs_keeps_neither_start_nor_stop(
     database: FakeDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both wait for as long as they were told, and the event loop goes on."""
+    before = set(threading.enumerate())
     with hanging_call() as hang:
         monkeypatch.setattr(FakeDatabase, "load", hang)
         one = Recorded(database)
         assert await asyncio.wait_for(one.writer.start(0.05), 20) == []
         await asyncio.wait_for(one.writer.close(0.05), 20)
-    await until(lambda: "write database" not in [thread.name for thread in threading.enumerate()])
+    await until(lambda: "write database" not in {thread.name for thread in set(threading.enumerate()) - before})
 
 
 async def test_old_rows_are_removed_by_age(database: FakeDatabase) -> None:

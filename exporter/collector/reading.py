@@ -191,7 +191,7 @@ class ReadingTurns:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._lock = asyncio.Lock()
-        """Of whoever needs more than one slice: several at a time would delay the event loop by a slice each."""
+        """Held by a page that needs several slices: two such pages at a time would delay the loop by two."""
         self._pages = 0
 
     async def call(self, read: Callable[[msgspec.Raw], Task | None], rows: Iterable[msgspec.Raw]) -> list[Task | None]:

@@ -1,4 +1,4 @@
-"""Which rules are in force: those that come along, those of files and what is expected of apps, after all switches."""
+"""Which rules are in force: the default rules, those of files and what is expected of apps, after all switches."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
@@ -83,7 +83,7 @@ def rule_set(
 
     Args:
         config: The configuration: its switches, and what it expects of apps.
-        default_rules: The rules that come along.
+        default_rules: The rules of the package.
         profiles: The rules of each profile.
         file_rules: Those of the configured files.
         expectations: Makes rules of what is expected of an app; asked once for what many apps have in common.

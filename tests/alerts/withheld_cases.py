@@ -149,7 +149,7 @@ CASES: Final = (
         {"9m": FIRES, "10m": QUIET, "20m": QUIET, "49m": QUIET},
     ),
     case(
-        "Data of an app that is withdrawn is held for a day, not for ever.",
+        "Data of an app that is withdrawn is held for a day and no longer.",
         withdrawn(violated(120), after=10, minutes=110),
         {"24h": FIRES, "26h": FIRES, "26h15m": FIRES, "26h30m": QUIET},
         step="15m",

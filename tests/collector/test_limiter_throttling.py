@@ -60,7 +60,7 @@ def test_a_wait_that_is_obeyed_proves_nothing() -> None:
 
 
 def test_answers_during_a_wait_do_not_halve_again() -> None:
-    """They are about requests that were sent before; a longer wait that they name is heeded."""
+    """They are about requests that were sent before; a longer wait that they name is obeyed."""
     rate = ThrottledRate(50)
     rate.throttled(100, 5)
     rate.throttled(103, 10)

@@ -23,7 +23,7 @@ PROGRAM: Final = "rtcmpu-exporter "
 SERVERS: Final = re.compile(r"rtcmpu-exporter (serve|demo|simulate)\b")
 
 NOT_RUN: Final = {
-    r"rtcmpu-exporter .*--app\.id=": "takes the key of whoever runs it",
+    r"rtcmpu-exporter .*--app\.id=": "needs the user's own key",
     r"make ": "installs packages; that its target exists is tested",
     r"(.*/)?pip |python3 -m venv |export ": "sets up an environment of its own",
     r"docker |helm |kubectl ": "needs images or a cluster; what it uses is tested under tests/deploy",

@@ -58,7 +58,7 @@ def exporter() -> Dashboard:
 
 
 def _numbers() -> tuple[Panel, ...]:
-    up = SCOPE.foreign("up")
+    up = f"max by (instance) ({SCOPE.of_replicas('up')})"
     used = SCOPE.work_rate("rtcmpu_exporter_api_requests_total", by=("account",))
     budget = f"sum by (account) ({SCOPE.series('rtcmpu_exporter_rate_limit_requests_per_second')})"
     return (

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models.dashboard import Panel
 from grafana.parts.layout import Band, pair
 from grafana.parts.links import APP as APP_DASHBOARD
 from grafana.parts.links import drill_down
-from grafana.parts.looks import FINE, rising, states
+from grafana.parts.looks import FINE, limit, rising, states
 from grafana.parts.panels import About, distribution, graph
 from grafana.parts.queries import APP, Scope, share_of_stale_after, state_code, sweep_age
 from grafana.parts.tables import Labelled, Queried, rows_and_columns
@@ -79,7 +79,7 @@ def ages(scope: Scope) -> Band:
             ),
             [history(share_of_stale_after(scope), OF_APP)],
             unit="percentunit",
-            limit=rising("transparent", red=1.0),
+            limit=limit(red=1.0),
             soft_highest=1,
             many_series=True,
             no_value="No sweep yet",
@@ -94,7 +94,7 @@ def ages(scope: Scope) -> Band:
             [history(f"({since}) / {scope.each('rtcmpu_collection_interval_seconds')}", OF_APP)],
             unit="none",
             decimals=1,
-            limit=rising("transparent", orange=5),
+            limit=limit(orange=5),
             soft_highest=5,
             many_series=True,
             no_value="No update yet",

@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Panel
 
 from grafana.parts.layout import Band, pair
-from grafana.parts.looks import BAD, FINE, WARNING, rising, words
+from grafana.parts.looks import BAD, FINE, WARNING, limit, words
 from grafana.parts.panels import About, graph
 from grafana.parts.queries import Scope
 from grafana.parts.tables import Labelled, Queried, rows_and_columns
@@ -23,7 +23,7 @@ def replicas(scope: Scope) -> Panel:
             Labelled(title="Instance", label="instance", width=200),
             Queried(
                 title="Scraped",
-                query=f"max by (instance) ({scope.foreign('up')})",
+                query=f"max by (instance) ({scope.of_replicas('up')})",
                 mappings=words({1: ("up", FINE), 0: ("down", BAD)}),
                 width=90,
             ),
@@ -34,7 +34,7 @@ def replicas(scope: Scope) -> Panel:
             Queried(title="Config", query=scope.each_replica("rtcmpu_exporter_config_info"), is_hidden=True),
             Queried(
                 title="Started",
-                query=f"1000 * max by (instance) ({scope.foreign('process_start_time_seconds')})",
+                query=f"1000 * max by (instance) ({scope.of_replicas('process_start_time_seconds')})",
                 unit="dateTimeAsLocal",
                 width=170,
             ),
@@ -48,7 +48,10 @@ def replicas(scope: Scope) -> Panel:
 
 def process(scope: Scope) -> tuple[Band, ...]:
     """Return what the process costs, and whether it keeps up."""
-    memory, cpu = scope.foreign("process_resident_memory_bytes"), scope.foreign("process_cpu_seconds_total")
+    memory, cpu = (
+        scope.of_replicas("process_resident_memory_bytes"),
+        scope.rate_of_replicas("process_cpu_seconds_total"),
+    )
     return (
         pair(
             graph(
@@ -58,7 +61,7 @@ def process(scope: Scope) -> tuple[Band, ...]:
             ),
             graph(
                 About(53, "CPU", "Cores that each replica uses; 1 would be a whole one, and more than it has."),
-                [history(f"rate({cpu}[$__rate_interval])", "{{instance}}")],
+                [history(cpu, "{{instance}}")],
                 unit="none",
                 decimals=2,
             ),
@@ -73,7 +76,7 @@ def process(scope: Scope) -> tuple[Band, ...]:
                 ),
                 [history(scope.each_replica("rtcmpu_exporter_event_loop_lag_seconds"), "{{instance}}")],
                 unit="s",
-                limit=rising("transparent", orange=0.1),
+                limit=limit(orange=0.1),
             ),
             graph(
                 About(
@@ -86,7 +89,7 @@ def process(scope: Scope) -> tuple[Band, ...]:
                     history(
                         scope.each_replica("rtcmpu_exporter_render_duration_seconds"), "rendering {{path}} {{instance}}"
                     ),
-                    history(scope.foreign("scrape_duration_seconds"), "scraping {{instance}}", ref="B"),
+                    history(scope.of_replicas("scrape_duration_seconds"), "scraping {{instance}}", ref="B"),
                 ),
                 unit="s",
             ),
@@ -131,7 +134,7 @@ def details(scope: Scope) -> tuple[Band, ...]:
     """Return what is rarely asked for."""
     answered = scope.work_rate("rtcmpu_exporter_http_requests_total", by=("path", "code"))
     expiry = scope.each_replica("rtcmpu_exporter_credentials_expiry_timestamp_seconds")
-    collected = scope.foreign("python_gc_collections_total")
+    collected = scope.rate_of_replicas("python_gc_collections_total")
     return (
         pair(
             graph(
@@ -176,8 +179,8 @@ def details(scope: Scope) -> tuple[Band, ...]:
             graph(
                 About(65, "Open file descriptors", "Connections and files of each replica, and their limit (dashed)."),
                 (
-                    history(scope.foreign("process_open_fds"), "{{instance}}"),
-                    history(scope.foreign("process_max_fds"), "limit {{instance}}", ref="B"),
+                    history(scope.of_replicas("process_open_fds"), "{{instance}}"),
+                    history(scope.of_replicas("process_max_fds"), "limit {{instance}}", ref="B"),
                 ),
                 dashed="limit .*",
             ),
@@ -187,7 +190,7 @@ def details(scope: Scope) -> tuple[Band, ...]:
                     "Garbage collections per minute",
                     "Runs of Python's collector by generation; many of generation 2 cost time.",
                 ),
-                [history(f"60 * sum by (generation) (rate({collected}[$__rate_interval]))", "{{generation}}")],
+                [history(f"60 * sum by (generation) ({collected})", "{{generation}}")],
             ),
         ),
     )

@@ -136,7 +136,7 @@ def _numbers() -> tuple[Panel, ...]:
                 "Alerts about the relay tasks or the exporter that fire now. `None` is also said where no alerting "
                 "rules are loaded.",
             ),
-            now(firing_alerts(())),
+            now(f"count({firing_alerts(SCOPE)})"),
             thresholds=rising("text", red=1),
             no_value="None",
         ),

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models.dashboard import Panel
 from grafana.parts.layout import Band, pair
 from grafana.parts.links import APP as APP_DASHBOARD
 from grafana.parts.links import drill_down
-from grafana.parts.looks import CHANGE_COLOURS, SEVERITY_COLOURS, names, rising
+from grafana.parts.looks import CHANGE_COLOURS, SEVERITY_COLOURS, limit, names
 from grafana.parts.panels import About, bars, graph
 from grafana.parts.queries import APP, Scope, firing_alerts, quota_use, share_of_stale_after
 from grafana.parts.tables import Labelled, Queried, rows_and_columns
@@ -34,7 +34,7 @@ def tasks(scope: Scope) -> Band:
             ),
             [history(quota_use(scope), "{{app_id}} {{mix_mode}}")],
             unit="percentunit",
-            limit=rising("transparent", red=0.95),
+            limit=limit(red=0.95),
             soft_highest=1,
             many_series=True,
             no_value="No quota or no data",
@@ -72,7 +72,7 @@ def egress(scope: Scope) -> Band:
 
 def violations(scope: Scope) -> Band:
     """Return what is not as expected, and what fires."""
-    alerts = ("alertname", "severity", "account", "app_id", "rule")
+    alerts = f"count by (alertname, severity, account, app_id, rule) ({firing_alerts(scope)})"
     return pair(
         graph(
             About(
@@ -98,7 +98,7 @@ def violations(scope: Scope) -> Band:
                 Labelled(title="Account", label="account", width=110),
                 Labelled(title="App", label="app_id", width=140, links=(TO_APP,)),
                 Labelled(title="Rule", label="rule"),
-                Queried(title="Series", query=firing_alerts(alerts), is_hidden=True),
+                Queried(title="Series", query=alerts, is_hidden=True),
             ),
             sorted_by="Severity",
             descending=False,
@@ -130,7 +130,7 @@ def changes(scope: Scope) -> Band:
             ),
             [history(share_of_stale_after(scope), "{{app_id}}")],
             unit="percentunit",
-            limit=rising("transparent", red=1.0),
+            limit=limit(red=1.0),
             soft_highest=1,
             many_series=True,
             no_value="No sweep yet",

@@ -1,27 +1,21 @@
-"""What is marked on all graphs: restarts, reloads, and alerts while they fire."""
+"""What all graphs mark: restarts, reloads, and the beginnings of critical alerts."""
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.builders import prometheus
 
 from grafana.parts.looks import BAD, NOTICE, WARNING
-from grafana.parts.queries import Scope, firing_alerts
+from grafana.parts.queries import Scope, beginning_alerts
 from grafana.parts.targets import DATASOURCE
 
 
 def marks(scope: Scope) -> list[build.AnnotationQuery]:
     """Return what is marked on each dashboard."""
-    started = f"1000 * {scope.foreign('process_start_time_seconds')}"
+    started = f"1000 * {scope.of_replicas('process_start_time_seconds')}"
     reloaded = f"1000 * {scope.series('rtcmpu_exporter_config_last_reload_success_timestamp_seconds')}"
     return [
         _mark("Restarts", WARNING, started, title="Exporter started", text="{{instance}}").use_value_for_time(True),
         _mark("Reloads", NOTICE, reloaded, title="Configuration loaded", text="{{instance}}").use_value_for_time(True),
-        _mark(
-            "Firing alerts",
-            BAD,
-            firing_alerts(("alertname", "severity", "account", "app_id", "rule")),
-            title="{{alertname}}",
-            text="{{account}} {{app_id}} {{rule}}",
-        ).tag_keys("severity"),
+        _mark("Critical alerts", BAD, beginning_alerts(scope), title="{{alertname}}", text="{{account}} {{app_id}}"),
     ]
 
 

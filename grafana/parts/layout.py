@@ -68,8 +68,8 @@ def finished(
         .tags([TAG])
         .readonly()
         .timezone("browser")
-        .time("now-6h", "now")
-        .refresh("1m")
+        .time("now-15m", "now")  # not longer than a fresh demonstration runs
+        .refresh("30s")
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .variables(list(variables))
         .annotations(list(marks(scope)))

@@ -13,6 +13,7 @@ NOTICE: Final = "blue"
 WARNING: Final = "orange"
 BAD: Final = "red"
 PLAIN: Final = "text"
+LOWEST: Final = -1e9  # below all values
 
 SEVERITY_COLOURS: Final = {"critical": BAD, "warning": WARNING, "info": NOTICE}
 CHANGE_COLOURS: Final = {"added": FINE, "modified": NOTICE, "removed": WARNING}
@@ -35,8 +36,16 @@ def plain() -> build.ThresholdsConfig:
 
 
 def rising(base: str = FINE, /, **colours_from: float) -> build.ThresholdsConfig:
-    """Return thresholds that change colour where a value reaches them, such as `orange=0.8, red=0.95`."""
-    return _steps(base, colours_from)
+    """Return thresholds that change colour where a value reaches them, such as `orange=0.8, red=0.95`.
+
+    No value at all has the first step's colour, so that one does not judge.
+    """
+    return _steps(PLAIN, {base: LOWEST} | colours_from)
+
+
+def limit(**colours_from: float) -> build.ThresholdsConfig:
+    """Return thresholds that a graph draws as lines."""
+    return _steps("transparent", colours_from)
 
 
 def states() -> list[model.ValueMapping]:

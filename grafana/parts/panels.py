@@ -18,7 +18,7 @@ from grafana_foundation_sdk.models.text import TextMode
 from msgspec import Struct
 
 from grafana.parts.links import Link
-from grafana.parts.looks import NOTICE, plain
+from grafana.parts.looks import NOTICE, PLAIN, plain
 from grafana.parts.targets import DATASOURCE, buckets
 
 NO_DATA: Final = "No data: not collected yet, or withdrawn"
@@ -123,10 +123,10 @@ def graph(
                 shape.GraphThresholdsStyleMode.DASHED if limit else shape.GraphThresholdsStyleMode.OFF
             )
         )
-        .color_scheme(build.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .color_scheme(build.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
         .draw_style(shape.GraphDrawStyle.LINE)
         .line_width(1)
-        .fill_opacity(35 if stacked else 8)
+        .fill_opacity(35 if stacked else 0 if many_series else 8)
         .show_points(shape.VisibilityMode.NEVER)
         .span_nulls(False)
         .stacking(
@@ -175,6 +175,7 @@ def distribution(about: About, expression: str, *, unit: str, decimals: int | No
             .fill("blue")
             .scale(heat.HeatmapColorScale.EXPONENTIAL)
             .exponent(0.5)
+            .min(0)
             .steps(64)
             .reverse(False)
         )
@@ -244,7 +245,8 @@ def timeline(
         .unit("short")
         .no_value(no_value)
         .thresholds(plain())
-        .color_scheme(build.FieldColor().mode(FieldColorModeId.THRESHOLDS))
+        # With the mode `thresholds` Grafana ignores the mappings of merged values.
+        .color_scheme(build.FieldColor().mode(FieldColorModeId.FIXED).fixed_color(PLAIN))
         .mappings(list(mappings))
         .merge_values(True)
         .show_value(shape.VisibilityMode.AUTO)

@@ -19,6 +19,8 @@ HISTOGRAM_SUFFIXES: Final = {
 }
 APP: Final = ("account", "app_id")
 WINDOW: Final = "[$__rate_interval]"
+FIRING: Final = 'alertname=~"Rtcmpu.*",alertstate="firing"'
+BUILD_INFO: Final = "rtcmpu_exporter_build_info"
 
 
 @cache
@@ -49,9 +51,16 @@ class Scope(Struct, frozen=True):
         """
         return self._selector(name, sample_labels()[name], matchers)
 
-    def foreign(self, name: str, *matchers: str) -> str:
-        """Return a selector of what Prometheus or the client library says of a target."""
-        return self._selector(name, (), matchers)
+    def of_replicas(self, name: str) -> str:
+        """Return what Prometheus or the client library publishes about exporters, without other targets."""
+        return self._only_replicas(self._selector(name, (), ()))
+
+    def rate_of_replicas(self, name: str) -> str:
+        """Return how fast a counter of the client library grows in each exporter, a second."""
+        return self._only_replicas(f"rate({self._selector(name, (), ())}{WINDOW})")
+
+    def _only_replicas(self, expression: str) -> str:
+        return f"({expression} and on (job, instance) last_over_time({self.series(BUILD_INFO)}[1d]))"
 
     def each(self, name: str, *matchers: str) -> str:
         """Return one series for each set of the family's own labels, whichever replica it comes from."""
@@ -154,10 +163,29 @@ def with_severity(scope: Scope, of_rules: str) -> str:
     return f"{of_rules} * on (rule) group_left (severity) {chosen}"
 
 
-def firing_alerts(by: Sequence[str], *matchers: str) -> str:
-    """Return our alerts that fire, within the chosen accounts; an alert about no account always counts."""
-    firing = ('alertname=~"Rtcmpu.*"', 'alertstate="firing"', 'account=~"$account|"', *matchers)
-    return _aggregate("count", by, f"ALERTS{{{','.join(firing)}}}")
+def firing_alerts(scope: Scope) -> str:
+    """Return our firing alerts about the chosen jobs, accounts and apps; one with a critical twin is left out."""
+    critical, warning = (_alerts(scope, f'severity="{severity}"') for severity in ("critical", "warning"))
+    return _of_jobs(scope, f"{_alerts(scope)} unless ({warning} and ignoring (severity) {critical})")
+
+
+def beginning_alerts(scope: Scope) -> str:
+    """Return the critical alerts that began to fire within the last minute."""
+    critical = _alerts(scope, 'severity="critical"')
+    began = _of_jobs(scope, f"{critical} unless {critical} offset 1m")
+    return _aggregate("count", ("alertname", "account", "app_id"), began)
+
+
+def _alerts(scope: Scope, *matchers: str) -> str:
+    """Return a selector of firing alerts; one without account, app or job is about all of them."""
+    chosen = [f'{label}=~"${label}|"' for label in ("job", *APP) if label in scope.filters]
+    return f"ALERTS{{{','.join((FIRING, *chosen, *matchers))}}}"
+
+
+def _of_jobs(scope: Scope, alerts: str) -> str:
+    """Return only alerts about accounts that the chosen jobs read, and those about no account."""
+    read = _aggregate("max", ("account",), f"last_over_time({scope.series('rtcmpu_up')}[1d])")
+    return f"(({alerts}) and on (account) ({read} or vector(1)))"
 
 
 def _aggregate(operator: str, by: Sequence[str], expression: str) -> str:

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from promql_parser import BinaryExpr
 
 from exporter.metrics.catalogue import declarations
 from exporter.metrics.family import Declaration
@@ -76,7 +77,7 @@ def test_counters_are_only_read_as_rates(query: Query) -> None:
         if is_counter:
             assert use.around[-1].range == timedelta(minutes=7), use.name  # type: ignore[attr-defined] # a range
     for window in re.findall(r"\[([^\]]+)\]", query.expression):
-        assert window in {"$__rate_interval", "$__range"}
+        assert window in {"$__rate_interval", "$__range", "1d"}
     assert {RATE_INTERVAL, RANGE} == {"7m", "11h"}
 
 
@@ -93,7 +94,14 @@ def test_a_query_stays_within_the_chosen_jobs_and_accounts(query: Query) -> None
     for use in uses(query.asked({"job": "JOB", "account": "ACCOUNT"})):
         chosen = {matcher.name: matcher.value for matcher in use.selector.matchers.matchers}
         if use.name == "ALERTS":
-            assert chosen["account"] == "ACCOUNT|"
+            assert (chosen["job"], chosen["account"]) == ("JOB|", "ACCOUNT|")
+            continue
+        if use.name in FOREIGN:
+            # Other targets have it too: an exporter is known by its build information, within the chosen jobs.
+            join = next(around for around in reversed(use.around) if isinstance(around, BinaryExpr))
+            assert re.search(
+                r"and on \(job, instance\) last_over_time\(rtcmpu_exporter_build_info\{job=~\"JOB\"", str(join)
+            )
             continue
         if query.place == "variable job":
             assert not chosen

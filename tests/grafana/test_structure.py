@@ -181,15 +181,45 @@ def test_the_columns_of_tables_exist(dashboard: Dashboard) -> None:
         assert order["displayName"] in titles
 
 
-def test_restarts_reloads_and_alerts_are_marked(dashboard: Dashboard) -> None:
+def test_restarts_reloads_and_beginning_alerts_are_marked(dashboard: Dashboard) -> None:
     """Three kinds of marks are on; those with a time as value stand at that time."""
     found = {annotation["name"]: annotation for annotation in annotations(dashboard)}
 
-    assert list(found) == ["Restarts", "Reloads", "Firing alerts"]
+    assert list(found) == ["Restarts", "Reloads", "Critical alerts"]
     assert all(annotation["enable"] for annotation in found.values())
     assert found["Restarts"]["useValueForTime"]
     assert found["Reloads"]["useValueForTime"]
     assert all(annotation["target"]["expr"] == annotation["expr"] for annotation in found.values())
+
+
+def test_timelines_have_the_colours_of_their_words(dashboard: Dashboard) -> None:
+    """Every number of a state timeline has a word with a colour, in the mode in which Grafana uses them."""
+    for panel in panels(dashboard):
+        if panel["type"] == "state-timeline":
+            defaults = panel["fieldConfig"]["defaults"]
+            assert defaults["color"]["mode"] == "fixed"
+            (mapping,) = defaults["mappings"]
+            assert all(result["text"] and result["color"] for result in mapping["options"].values())
+
+
+def test_no_value_is_neither_good_nor_bad(dashboard: Dashboard) -> None:
+    """What is not known has a neutral colour: the first step, from which the judging ones begin."""
+    for panel in panels(dashboard):
+        defaults = panel.get("fieldConfig", {}).get("defaults", {})
+        found = [property_["value"] for property_ in properties(panel) if property_["id"] == "thresholds"]
+        for thresholds in (*found, *filter(None, [defaults.get("thresholds")])):
+            first, *_ = thresholds["steps"]
+            assert (first["value"], first["color"] in {"text", "transparent"}) == (None, True), panel["title"]
+
+
+def test_heatmaps_begin_at_nothing(dashboard: Dashboard) -> None:
+    """The palest colour is for 0 everywhere, so that two moments and two dashboards can be compared."""
+    assert {panel["options"]["color"]["min"] for panel in panels(dashboard) if panel["type"] == "heatmap"} <= {0}
+
+
+def test_a_fresh_demonstration_fills_the_time_that_is_shown(dashboard: Dashboard) -> None:
+    """The range at first is a quarter of an hour."""
+    assert dashboard["time"] == {"from": "now-15m", "to": "now"}
 
 
 def _of_type(some: list[Any], kind: str) -> list[Any]:

@@ -29,7 +29,7 @@ def history(source: ConfigurationSource, wanted: HistoryFilter, output: Literal[
     if storage is None:
         raise UsageError("no database: put storage: {url: sqlite:PATH} into the configuration")
     try:
-        changes = _read(storage.url.reveal(), wanted)
+        changes = _read(storage.database_url(), wanted)
     except Exception as error:  # noqa: BLE001 - of the driver, with the statement and its values
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         sys.stderr.write(f"database can't be read: {reason}\n")

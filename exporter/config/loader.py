@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from exporter.config.capacity import limiter_groups
 from exporter.config.files import Files, is_file
 from exporter.config.mistakes import Mistakes, Position
-from exporter.config.model import DEFAULT_ENDPOINT, Account, App, AppId, Config
+from exporter.config.model import DEFAULT_ENDPOINT, SQLITE, Account, App, AppId, Config, Storage, database_problem
 from exporter.config.section import describe, kind_of
 from exporter.config.validation import find, items_at, text_at, validate
 from exporter.config.value_types import Endpoint
@@ -137,12 +137,24 @@ def _check(config: Config, root: Node, mistakes: Mistakes) -> None:
         if account.ca_file is not None and not is_file(account.ca_file):
             text = f"ca_file {str(account.ca_file)!r} not found, expected a PEM file"
             mistakes.add(_place(node, "ca_file"), text)
-    path = None if config.storage is None else config.storage.sqlite_file
-    if path is not None and (refusal := database_refusal(path)) is not None:
-        text = f"database {str(path)!r} can't be used: {refusal}, expected a name of its own"
-        mistakes.add((find(root, ["storage", "url"]) or root).position, text)
+    if config.storage is not None:
+        _check_storage(config.storage, root, mistakes)
     for place, text in _rates(config, nodes):
         mistakes.add(place, text)
+
+
+def _check_storage(storage: Storage, root: Node, mistakes: Mistakes) -> None:
+    """Note a database that is none of ours, wherever its URL comes from; a `url_file` may appear later."""
+    place = find(root, ["storage", "url"]) or find(root, ["storage", "url_file"]) or root
+    try:
+        url = storage.database_url()
+    except (OSError, UnicodeDecodeError):
+        return
+    if (problem := database_problem(url)) is not None:
+        mistakes.add(place.position, f"url_file {problem}")
+    elif url.startswith(SQLITE) and (refusal := database_refusal(Path(url.removeprefix(SQLITE)))) is not None:
+        text = f"database {url.removeprefix(SQLITE)!r} can't be used: {refusal}"
+        mistakes.add(place.position, f"{text}, expected the path of a new file or of its database")
 
 
 def _rates(config: Config, nodes: Mapping[str, Node]) -> Iterator[tuple[Position, str]]:

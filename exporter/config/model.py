@@ -32,7 +32,7 @@ from exporter.config.value_types import (
     Switch,
     Whole,
 )
-from exporter.core.secret import HIDDEN, Secret, SecretFile
+from exporter.core.secret import HIDDEN, KEY_PATTERN, Secret, SecretFile
 
 DEFAULT_ENDPOINT: Final = "https://live.aliyuncs.com"
 DEFAULT_REQUESTS_PER_SECOND: Final = 40.0
@@ -203,6 +203,16 @@ class Buckets(Section):
 
 
 DATABASE_URL: Final = r"^(sqlite:/?[^/]|postgresql\+psycopg://)"
+SQLITE: Final = "sqlite:"
+
+
+def database_problem(url: str) -> str | None:
+    """Return why a database can't be used by its URL alone; None: nothing is wrong with it."""
+    if not re.match(DATABASE_URL, url) or not re.match(KEY_PATTERN, url):
+        return "is another database, expected sqlite:PATH or postgresql+psycopg://USER@HOST/DATABASE"
+    if not url.startswith(SQLITE) and find_spec("psycopg") is None:
+        return "needs psycopg, expected an installed rtcmpu-exporter[postgresql]"
+    return None
 
 
 def _shown_url(url: Secret) -> str:
@@ -237,23 +247,23 @@ class Storage(Section):
         """Refuse other databases, and let the path of a file be relative to the configuration."""
         if info.context is None or isinstance(self.url, SecretFile):
             return self
-        kind, _, rest = self.url.reveal().partition(":")
-        if not re.match(DATABASE_URL, self.url.reveal()):
-            expected = "sqlite:PATH or postgresql+psycopg://USER@HOST/DATABASE"
-            return problems([("url", f"url is another database, expected {expected}")], self)
-        if kind == "sqlite":
-            object.__setattr__(self, "url", Secret(f"sqlite:{info.context['directory'] / rest}"))
-        elif find_spec("psycopg") is None:
-            return problems([("url", "url needs psycopg, expected an installed rtcmpu-exporter[postgresql]")], self)
+        if (problem := database_problem(self.url.reveal())) is not None:
+            return problems([("url", f"url {problem}")], self)
+        object.__setattr__(self, "url", Secret(_absolute(self.url.reveal(), info.context["directory"])))
         return self
 
-    @property
-    def sqlite_file(self) -> Path | None:
-        """The file of an SQLite database that the configuration names itself."""
-        if isinstance(self.url, SecretFile):
-            return None
-        kind, _, path = self.url.reveal().partition(":")
-        return Path(path) if kind == "sqlite" else None
+    def database_url(self) -> str:
+        """Return the URL, read again if it is in a file; an SQLite path is relative to the file that names it.
+
+        Raises:
+            OSError, UnicodeDecodeError: `url_file` can't be read.
+        """
+        url = self.url.reveal()
+        return _absolute(url, self.url.path.parent) if isinstance(self.url, SecretFile) else url
+
+
+def _absolute(url: str, directory: Path) -> str:
+    return f"{SQLITE}{directory / url.removeprefix(SQLITE)}" if url.startswith(SQLITE) else url
 
 
 class PerTask(Section):

@@ -6,7 +6,10 @@ import stat
 from pathlib import Path
 from typing import Final
 
-SQLITE_MARK: Final = b"SQLite format 3\0"  # what a database of SQLite begins with
+APPLICATION_ID: Final = 0x724D5055  # "rMPU"
+"""What `PRAGMA application_id` says in a database of this program: bytes 68 to 71 of the file."""
+_SQLITE_HEADER: Final = b"SQLite format 3\0"
+_ID_AT: Final = slice(68, 72)
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
@@ -23,17 +26,18 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 
 
 def database_refusal(path: Path) -> str | None:
-    """Return why a file can't be a database of SQLite; None: it is one, perhaps a damaged one, or not there.
+    """Return why a file must not be used as the database; None: it is one of this program, empty, or not there.
 
-    A file that this user can't read is not refused. A beginning of zeros is what a power failure may leave.
+    A file that this user can't read is not refused.
     """
     try:
-        begin = read_regular(path, len(SQLITE_MARK))
+        begin = read_regular(path, _ID_AT.stop)
     except (FileNotFoundError, PermissionError):
         return None
     except OSError as error:
         return error.strerror or type(error).__name__
-    return None if not begin.strip(b"\0") or begin == SQLITE_MARK else "it is no SQLite database"
+    is_ours = begin.startswith(_SQLITE_HEADER) and begin[_ID_AT] == APPLICATION_ID.to_bytes(4, "big")
+    return None if is_ours or not begin else "it is not a database of this exporter"
 
 
 def _check(path: Path, state: os.stat_result) -> None:

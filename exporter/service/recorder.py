@@ -92,7 +92,7 @@ class Recorder:
             return []
         loop = asyncio.get_running_loop()
         self.writer = Writer(
-            settings.url.reveal,
+            settings.database_url,
             self._clock,
             retention_seconds=settings.retention_seconds,
             incomplete=lambda key: loop.call_soon_threadsafe(self.write_whole, key),
@@ -100,7 +100,7 @@ class Recorder:
         )
         from exporter.storage.stored_past import StoredPast  # noqa: PLC0415 - it takes memory, which not everyone needs
 
-        self.past = StoredPast(settings.url.reveal)
+        self.past = StoredPast(settings.database_url)
         saved = await self.writer.start(LONGEST_LOAD_SECONDS)
         self.write_whole(None)
         return saved

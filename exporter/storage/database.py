@@ -33,11 +33,12 @@ from sqlalchemy.exc import DatabaseError
 from exporter.collector.inventory import Entry
 from exporter.collector.status import Sweep
 from exporter.collector.task_diff import FIELD_GROUPS, changed_fields, kind_of, shown
+from exporter.config.model import SQLITE
+from exporter.core.regular_file import APPLICATION_ID, database_refusal
 from exporter.core.task import Configuration, Task
 from exporter.storage.batch import Batch, NoticedChange, Opened, OpenNow, Resolved, RuleVersion, SavedApp
 from exporter.storage.tables import APPS, CHANGES, TASKS, VIOLATIONS, migrate
 
-SQLITE: Final = "sqlite:"
 OWNER_ONLY: Final = 0o600
 BEFORE_THIS_PROCESS: Final = float("-inf")
 ENDED_UNSEEN: Final = "not_seen"
@@ -46,8 +47,9 @@ PRUNED_AT_ONCE: Final = 500
 _COPIED_FROM: Final = 100
 """Rows from which on PostgreSQL's COPY is faster than INSERT."""
 _DELETED_AT_ONCE: Final = 500
+_NEW_FILE: Final = ("PRAGMA auto_vacuum = INCREMENTAL", f"PRAGMA application_id = {APPLICATION_ID}")
+"""Written before all else, and before there is a write-ahead log: the first page is never without the mark."""
 _SQLITE_SETTINGS: Final = (
-    "PRAGMA auto_vacuum = INCREMENTAL",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA busy_timeout = 5000",
@@ -70,6 +72,10 @@ class CorruptError(Exception):
     """The SQLite file was damaged; it has been moved aside."""
 
 
+class ForeignFileError(Exception):
+    """The file is not a database of this program; it was not touched."""
+
+
 class Database:
     """An open database with the current schema.
 
@@ -78,6 +84,7 @@ class Database:
 
     Raises:
         CorruptError: The file was damaged. The next one begins with an empty one.
+        ForeignFileError: The file is not ours.
         Exception: Of SQLAlchemy, its driver, or the system.
     """
 
@@ -124,12 +131,12 @@ class Database:
         return removed == PRUNED_AT_ONCE
 
     def _checked(self, work: Any) -> None:
-        """Do work in one transaction. A damaged file is moved aside."""
+        """Do work in one transaction. A damaged file of ours is moved aside, no other one."""
         try:
             with self._engine.begin() as connection:
                 work(connection)
         except DatabaseError as error:
-            if self._path is None or not _is_corrupt(error):
+            if self._path is None or not _is_corrupt(error) or database_refusal(self._path):
                 raise
             self.close()
             aside = f".damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"
@@ -163,14 +170,19 @@ def _is_corrupt(error: DatabaseError) -> bool:
 
 
 def _sqlite(path: Path) -> Engine:
-    """Open a file that only its owner can read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY))
+    """Return what connects to a file of ours, or a new one, that only its owner can read."""
     engine = create_engine(URL.create("sqlite", database=str(path)))
+
+    @event.listens_for(engine, "do_connect")
+    def prepare(*_: object) -> None:
+        if (refusal := database_refusal(path)) is not None:
+            raise ForeignFileError(f"{str(path)!r} can't be used: {refusal}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY))
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: object) -> None:
-        for setting in _SQLITE_SETTINGS:
+        for setting in (*(() if path.stat().st_size else _NEW_FILE), *_SQLITE_SETTINGS):
             connection.execute(setting).close()
 
     return engine

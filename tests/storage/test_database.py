@@ -2,18 +2,16 @@
 
 import json
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from sqlalchemy import select
-from structlog.testing import capture_logs
 
 from exporter.storage import database as database_module
 from exporter.storage.batch import Batch, Opened, OpenNow, Resolved
-from exporter.storage.database import BEFORE_THIS_PROCESS, ENDED_UNSEEN, CorruptError, Database
+from exporter.storage.database import BEFORE_THIS_PROCESS, ENDED_UNSEEN, Database
 from exporter.storage.tables import CHANGES, SCHEMA, TASKS, VIOLATIONS, SchemaError
 from tests.support.batches import BITRATE, COUNT, batch, changed, entry
 
@@ -165,21 +163,4 @@ def test_only_the_owner_can_read_a_file(tmp_path: Path) -> None:
     """Nobody else on the machine learns what is configured."""
     database = written(Database(f"sqlite:{tmp_path / 'rtcmpu.db'}"), batch(entry("a")))
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
-    database.close()
-
-
-@pytest.mark.parametrize("damage", [lambda data: bytes(len(data)), lambda data: data[:9000], lambda data: data[:100]])
-def test_a_damaged_file_is_moved_aside(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
-    """The log names the copy, and the next database is empty."""
-    path = tmp_path / "rtcmpu.db"
-    written(Database(f"sqlite:{path}"), batch(*(entry(f"task-{number}") for number in range(100)))).close()
-    damaged = damage(path.read_bytes())
-    path.write_bytes(damaged)
-    with capture_logs() as logs, pytest.raises(CorruptError):
-        Database(f"sqlite:{path}").load()
-    (aside,) = tmp_path.glob("rtcmpu.db.damaged-*")
-    assert len(aside.read_bytes()) >= len(damaged)
-    assert [line["path"] for line in logs] == [str(aside)]
-    database = Database(f"sqlite:{path}")
-    assert database.load() == []
     database.close()

@@ -211,6 +211,12 @@ class Priority(IntEnum):
     UPDATE = 0
     LOOKUP = 1
     SWEEP = 2
+    ON_DEMAND = 3
+
+    @property
+    def label(self) -> str:
+        """The value of the label `priority`: a sweep on demand is a sweep."""
+        return min(self, Priority.SWEEP).name.lower()
 
 
 class Limiter:

@@ -98,7 +98,7 @@ class AccountRequests:
             try:
                 await self.client.ready()
                 async with self._permit(priority) as waited_seconds:
-                    self._events.waited(priority.name.lower(), waited_seconds)
+                    self._events.waited(priority.label, waited_seconds)
                     sent_at = self._clock.monotonic()
                     count()
                     return WindowAnswer(await attempt(), sent_at)

@@ -26,7 +26,7 @@ from exporter.web.view import SweepStart
 LONGEST_SECONDS: Final = 300.0
 PAUSE_SECONDS: Final = 60.0  # the least time between the end of one reading of an app and the next one's begin
 MOST_IN_FLIGHT: Final = 2
-"""So small a part of the account's requests that its sweeps hardly notice; updates come first anyway."""
+SHARE: Final = 0.5  # of the rate at most, even while nothing else is sent
 MOST_REQUESTS: Final = 1000  # this many are reported one by one; more are counted
 MOST_REPORTS: Final = 20
 
@@ -196,7 +196,7 @@ class _FreshSweep:
 
 
 class RecordedRequests(AppRequests):
-    """Requests about one app, a few at a time and after all updates and look-ups, that are reported one by one.
+    """Requests about one app, a few at a time and after those of the collection, that are reported one by one.
 
     Args:
         account: What carries them.
@@ -223,18 +223,22 @@ class RecordedRequests(AppRequests):
                     self._app_id, page_no=window.page_no, page_size=window.page_size
                 ),
             )
-            return await self._send(attempt, Priority.SWEEP)
+            return await self._send(attempt, Priority.ON_DEMAND)
 
         return fetch
 
     async def look_up(self, task_id: str) -> WindowAnswer:
         """Ask for one task by its TaskId."""
         attempt = self._recorded(f"task {task_id}", lambda: self._account.client.look_up(self._app_id, task_id))
-        return await self._send(attempt, Priority.SWEEP)
+        return await self._send(attempt, Priority.ON_DEMAND)
 
     async def _send(self, attempt: Callable[[], Awaitable[ListPage]], priority: Priority) -> WindowAnswer:
-        async with self._in_flight:
+        await self._in_flight.acquire()
+        try:
             return await super()._send(attempt, priority)
+        finally:
+            pause_seconds = MOST_IN_FLIGHT / (SHARE * self._account.limiter.effective_requests_per_second)
+            asyncio.get_running_loop().call_later(pause_seconds, self._in_flight.release)
 
     def _recorded(self, asked_for: str, send: Callable[[], Awaitable[ListPage]]) -> Callable[[], Awaitable[ListPage]]:
         """Return an attempt that is reported."""

@@ -20,7 +20,7 @@ def test_a_rate_must_be_above_zero(rate: float) -> None:
 
 
 def test_who_waits_is_let_in_by_priority_and_then_by_order() -> None:
-    """Updates before look-ups before sweeps; within one priority first come, first served."""
+    """Updates before look-ups before sweeps before those on demand; within one priority first come, first served."""
 
     async def scenario() -> list[str]:
         clock = VirtualClock()
@@ -33,6 +33,7 @@ def test_who_waits_is_let_in_by_priority_and_then_by_order() -> None:
 
         async with asyncio.TaskGroup() as group, limiter.permit(Priority.SWEEP):
             for name, priority in [
+                ("on demand", Priority.ON_DEMAND),
                 ("sweep 1", Priority.SWEEP),
                 ("look-up 1", Priority.LOOKUP),
                 ("sweep 2", Priority.SWEEP),
@@ -41,10 +42,11 @@ def test_who_waits_is_let_in_by_priority_and_then_by_order() -> None:
                 ("update 2", Priority.UPDATE),
             ]:
                 group.create_task(send(priority, name))
-            await clock.sleep(5)
+            await clock.sleep(6)
         return order
 
-    assert run(scenario()) == ["update 1", "update 2", "look-up 1", "look-up 2", "sweep 1", "sweep 2"]
+    in_order = ["update 1", "update 2", "look-up 1", "look-up 2", "sweep 1", "sweep 2", "on demand"]
+    assert run(scenario()) == in_order
 
 
 def test_it_tells_how_many_wait_and_how_long_they_waited() -> None:
@@ -68,7 +70,7 @@ def test_it_tells_how_many_wait_and_how_long_they_waited() -> None:
         return waiting, update.result()
 
     waiting, waited_seconds = run(scenario())
-    assert waiting == [1, 0, 2]
+    assert waiting == [1, 0, 2, 0]
     assert waited_seconds == pytest.approx(3, abs=0.01)
 
 
@@ -250,7 +252,7 @@ def test_nothing_is_left_behind_when_the_loop_ends() -> None:
         return await moment_of_turn(limiter, VirtualClock())
 
     run(leave_some_waiting())
-    assert [limiter.waiting(priority) for priority in Priority] == [0, 0, 0]
+    assert [limiter.waiting(priority) for priority in Priority] == [0, 0, 0, 0]
     assert run(go_on()) == 5
 
 

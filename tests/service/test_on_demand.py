@@ -12,6 +12,7 @@ import pytest
 
 from exporter.collector.collector import Collector
 from exporter.collector.rate_limiter import Priority
+from exporter.collector.reading import Window
 from exporter.collector.status import Kind, SweepReport
 from exporter.config.model import Collection
 from exporter.core.clock import SystemClock
@@ -22,7 +23,7 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_set import RuleSet
 from exporter.service.monitor import AppKey, Monitor
-from exporter.service.on_demand import PAUSE_SECONDS, FreshSweeps, _FreshSweep
+from exporter.service.on_demand import PAUSE_SECONDS, SHARE, FreshSweeps, _FreshSweep
 from exporter.service.views import TaskViews
 from exporter.service.violation_log import FindingLog
 from exporter.simulator.faults import Fault
@@ -266,6 +267,7 @@ def test_a_reading_takes_a_small_part_of_the_budget() -> None:
         flying = [(reported.sent_after_seconds, reported.duration_seconds or 0.0) for reported in report.requests]
         for sent, _ in flying:
             assert sum(began <= sent < began + lasted for began, lasted in flying) <= 2
+            assert sum(sent <= other < sent + 10 for other, _ in flying) <= 2 + SHARE * 5 * 10
         assert sweeps.start(*KEY) is SweepStart.TOO_SOON
         assert sweeps.start("production", "app-2") is SweepStart.STARTED
         await world.clock.sleep(PAUSE_SECONDS)
@@ -273,6 +275,41 @@ def test_a_reading_takes_a_small_part_of_the_budget() -> None:
         await sweeps.close()
 
     play(scenario, apps={"app-1": 3000, "app-2": 30}, collection=collection, requests_per_second=5)
+
+
+def test_sweeps_come_before_a_reading() -> None:
+    """While other sweeps use the whole budget, a reading on demand waits."""
+
+    async def scenario(world: World) -> None:
+        await world.until_true("app-1", "app-2")
+        requests = world.monitor.requests_of("production")
+        collectors = {key: app.collector for key, app in world.monitor.apps.items()}
+        sweeps = FreshSweeps(
+            lambda: collectors, lambda _account: requests, lambda: 1000, world.monitor.supervisor, world.clock
+        )
+        fetch = requests.of_app("app-2").window(Priority.SWEEP)
+
+        async def sweep_on() -> None:
+            while True:
+                await fetch(Window(1, 10))
+
+        sweeping = [asyncio.create_task(sweep_on()) for _ in range(10)]
+        await world.clock.sleep(2)
+        assert sweeps.start(*KEY) is SweepStart.STARTED
+        await world.clock.sleep(20)
+        report = sweeps.report(*KEY)
+        assert report is not None
+        assert report.requests == ()
+        for each in sweeping:
+            each.cancel()
+        await asyncio.gather(*sweeping, return_exceptions=True)
+        await world.clock.sleep(5)
+        report = sweeps.report(*KEY)
+        assert report is not None
+        assert report.state is State.OK
+        await sweeps.close()
+
+    play(scenario, apps={"app-1": 30, "app-2": 30}, requests_per_second=5)
 
 
 async def test_what_has_ended_keeps_nothing_alive() -> None:

@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 # have no hash here, and stop.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
-.PHONY: demo test test-fast lint types generated generate lock bench soak clean python
+.PHONY: demo test test-fast lint types generated generate monitoring lock bench soak clean python
 
 demo: $(VENV)/runtime.stamp
 	$(BIN)/python -m exporter demo
@@ -38,6 +38,20 @@ generate: $(VENV)/dev.stamp
 
 generated: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.generate --check
+
+# Rules and dashboards with your own links, job and target labels, in build/monitoring; deploy/README.md describes it.
+GRAFANA_URL ?= http://localhost:3000
+EXPORTER_URL ?= http://localhost:10678
+RUNBOOK_URL ?= https://github.com/rtcmpu-exporter/rtcmpu-exporter/blob/main/docs/runbooks
+JOB ?= rtcmpu
+TARGET_LABELS ?=
+monitoring:
+	mkdir -p build/monitoring
+	for file in deploy/prometheus/rtcmpu.*.yml grafana/rtcmpu-*.json; do \
+	    sed -E -e 's#http://localhost:3000#$(GRAFANA_URL:/=)#g' -e 's#http://localhost:10678#$(EXPORTER_URL:/=)#g' \
+	        -e 's#https://github.com/[a-z/-]+/blob/main/docs/runbooks#$(RUNBOOK_URL:/=)#g' -e 's#job="rtcmpu"#job="$(JOB)"#g' \
+	        -e 's#(by|on) \(env([,)])#\1 (env$(TARGET_LABELS:%=, %)\2#g' "$$file" >"build/monitoring/$${file##*/}"; \
+	done
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks

@@ -13,7 +13,7 @@ from tests.support.promql import labels_named, uses
 from tests.support.tools import needed_tool
 
 FILES: Final = (ALERTS_FILE, RECORDS_FILE)
-OF_A_TARGET: Final = {"job", "instance"}
+OF_A_TARGET: Final = {"job", "instance", "env"}
 MADE_HERE: Final = {"owner"}  # labels that the rules themselves make
 ALL_RULES: Final = [rule for file in FILES for rule in rules(file.read_text())]
 ALERTS: Final = [rule for rule in ALL_RULES if "alert" in rule]
@@ -65,6 +65,15 @@ def test_no_rule_depends_on_which_replica_says_something(rule: dict[str, Any]) -
     for use in uses(rule["expr"]):
         if use.name.startswith("rtcmpu_"):
             assert use.aggregations, use.name
+
+
+@pytest.mark.parametrize("rule", ALL_RULES, ids=lambda rule: rule.get("record") or rule["alert"])
+def test_every_aggregation_keeps_the_environment(rule: dict[str, Any]) -> None:
+    """The target label `env` comes first in each grouping and matching, where `make monitoring` finds it."""
+    groupings = re.findall(r"\b(?:by|on) \(([^)]*)\)", rule["expr"])
+    without = [grouping for grouping in groupings if grouping.split(", ")[0] != "env"]
+    assert without == (["host", "host"] if rule.get("alert") == "RtcmpuPushHostNearlyFull" else [])
+    assert not re.search(r"\b(?:sum|min|max|count|avg)\(", rule["expr"])
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])

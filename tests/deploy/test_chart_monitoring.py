@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from helm_python import HelmRenderError
 from grafana.generate import dashboard_files
 from tests.support.alert_cases import ALERTS_FILE, EXPORTER, RECORDS_FILE
 from tests.support.chart import RELEASE, chart, example, rendered
-from tests.support.manifests import of_kind, one
+from tests.support.manifests import Manifest, of_kind, one
+from tests.support.processes import ROOT
 from tests.support.tools import needed_tool
 
 SERVICE = f"http://{RELEASE}-rtcmpu-exporter.monitoring:10678"
@@ -81,7 +82,7 @@ def test_single_alerts_can_be_changed() -> None:
     assert all(rule["labels"]["team"] == "live-platform" for rules in changed.values() for rule in rules)
     (down,), (usual_down,) = changed["RtcmpuExporterDown"], usual["RtcmpuExporterDown"]
     assert down["labels"] == {**usual_down["labels"], "team": "live-platform"}
-    assert down["expr"] == usual_down["expr"].replace('job="rtcmpu"', 'job="relay"')
+    assert down["expr"] == usual_down["expr"].replace('job="rtcmpu"', 'job="relay"').replace("(env,", "(env, cluster,")
     assert down["annotations"]["runbook_url"] == "https://runbooks.example.com/rtcmpu/RtcmpuExporterDown.md"
 
 
@@ -114,14 +115,64 @@ def test_promtool_accepts_the_rules(groups: Callable[[], object], tmp_path: Path
     assert "SUCCESS" in done.stdout
 
 
-def test_dashboards_are_the_files_byte_by_byte() -> None:
-    """No template touches them; the label and the folder are what Grafana's sidecar looks for."""
-    found = of_kind(rendered({"dashboards": {"enabled": True}}), "ConfigMap")
-    maps = [manifest for manifest in found if "grafana_dashboard" in manifest["metadata"]["labels"]]
+def dashboards_of(manifests: Sequence[Manifest]) -> dict[str, str]:
+    """Return the dashboards in the ConfigMaps that Grafana's sidecar looks for."""
+    maps = [one for one in of_kind(manifests, "ConfigMap") if "grafana_dashboard" in one["metadata"]["labels"]]
     assert all(manifest["metadata"]["labels"]["grafana_dashboard"] == "1" for manifest in maps)
     assert all(manifest["metadata"]["annotations"]["grafana_folder"] == "Live relay tasks" for manifest in maps)
-    contents = {name: text for manifest in maps for name, text in manifest["data"].items()}
-    assert contents == {Path(name).name: text for name, text in dashboard_files().items()}
+    return {name: text for manifest in maps for name, text in manifest["data"].items()}
+
+
+def test_dashboards_are_the_files_but_for_the_exporter_s_address() -> None:
+    """No template touches them; links lead where those of the alerts do."""
+    files = {Path(name).name: text.replace(EXPORTER, SERVICE) for name, text in dashboard_files().items()}
+    assert dashboards_of(rendered({"dashboards": {"enabled": True}})) == files
+
+
+def test_links_lead_to_the_external_url_unless_they_are_set() -> None:
+    """An address that the pages are published on is where people are sent, for dashboards and alerts alike."""
+    enabled = {"dashboards": {"enabled": True}, "prometheusRule": {"enabled": True}}
+    for values, expected in (
+        ({"web": {"externalUrl": "https://example.com/relay/"}}, "https://example.com/relay"),
+        ({"web": {"routePrefix": "/relay"}}, f"{SERVICE}/relay"),
+        (
+            {"web": {"externalUrl": "https://a.example"}, "links": {"exporter": "https://b.example"}},
+            "https://b.example",
+        ),
+    ):
+        found = rendered({**enabled, **values})
+        assert all(f'"query": "{expected}"' in text for text in dashboards_of(found).values())
+        urls = re.findall(r"violations_url: (.*)/violations", yaml.safe_dump(one(found, "PrometheusRule"), width=1000))
+        assert set(urls) == {expected}
+
+
+def test_make_and_the_chart_yield_the_same(tmp_path: Path) -> None:
+    """Links, job and target labels reach rules and dashboards in the same places, with Helm and without."""
+    for name in ("Makefile", "grafana", "deploy"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    grafana, exporter, runbooks = (f"https://{name}.example.com" for name in ("grafana", "relay", "runbooks"))
+    done = subprocess.run(
+        ["make", "monitoring", f"GRAFANA_URL={grafana}/", f"EXPORTER_URL={exporter}", f"RUNBOOK_URL={runbooks}",
+         "JOB=relay", "TARGET_LABELS=cluster,site"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    directory = tmp_path / "build/monitoring"
+    made = {path.name: path.read_text().replace("cluster,site", "cluster, site") for path in directory.iterdir()}
+    links = {"grafana": grafana, "exporter": exporter, "runbooks": runbooks}
+    found = rendered(
+        {
+            "links": links,
+            "prometheusRule": {"enabled": True, "targetLabels": ["cluster", "site"]},
+            "serviceMonitor": {"jobName": "relay"},
+            "dashboards": {"enabled": True},
+        }
+    )
+    groups = [group for name in (RECORDS_FILE.name, ALERTS_FILE.name) for group in groups_in(made.pop(name))]
+    assert one(found, "PrometheusRule")["spec"]["groups"] == groups
+    assert dashboards_of(found) == made
+    assert "on (env, cluster, site, account)" in str(groups)
+    assert "localhost" not in str([groups, made])
 
 
 @pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor"])

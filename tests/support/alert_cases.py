@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tests.support.alert_rules import rules
 from tests.support.processes import ROOT
@@ -105,6 +106,27 @@ def healthy(steps: int, *, instance: str = "one", account: str = "prod", app_id:
         app("rtcmpu_policy_violations", **rule): [0] * steps,
         app("rtcmpu_policy_evaluated_tasks", rule="region"): [10] * steps,
     }
+
+
+def in_an_environment(case: Case) -> Case:
+    """Return a case whose targets have `env="production"`, beside the same exporter with nothing wrong in staging."""
+
+    def labelled(world: World, env: str) -> dict[str, Samples]:
+        return {name.replace("{", f'{{env="{env}",', 1): samples for name, samples in world.items()}
+
+    def fires(moments: Mapping[str, Sequence[Firing]]) -> dict[str, list[Firing]]:
+        return {
+            at: [replace(one, labels={**one.labels, "env": "production"}) for one in firings]
+            for at, firings in moments.items()
+        }
+
+    steps = max(map(len, case.world.values()))
+    return replace(
+        case,
+        world=labelled(case.world, "production") | labelled(healthy(steps), "staging"),
+        fires=fires(case.fires),
+        fires_by_prometheus_3=fires(case.fires_by_prometheus_3),
+    )
 
 
 def promtool_test(case: Case) -> dict[str, Any]:

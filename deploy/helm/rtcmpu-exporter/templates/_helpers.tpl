@@ -173,3 +173,15 @@ httpGet:
   {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* A text of `files` with links that lead where `links` says. Takes the root as `root` and the text as `text`. */}}
+{{- define "rtcmpu-exporter.linked" -}}
+{{- $service := printf "%s://%s.%s:%d%s" (include "rtcmpu-exporter.scheme" .root) (include "rtcmpu-exporter.fullname" .root) .root.Release.Namespace (int .root.Values.service.port) (include "rtcmpu-exporter.routePrefix" .root) }}
+{{- with .root.Values.links }}
+{{- $exporter := coalesce .exporter (trimSuffix "/" $.root.Values.web.externalUrl) $service }}
+{{- $.text
+    | replace "http://localhost:10678" $exporter
+    | replace "http://localhost:3000" .grafana
+    | replace "https://github.com/rtcmpu-exporter/rtcmpu-exporter/blob/main/docs/runbooks" .runbooks }}
+{{- end }}
+{{- end }}

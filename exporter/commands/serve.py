@@ -42,5 +42,5 @@ def serve(
         run(daemon.run())
     except (ConfigError, ListenError, UsageError) as error:
         sys.stderr.write(f"{error}\n")
-        return ExitCode.USAGE
+        return ExitCode.UNAVAILABLE if isinstance(error, ListenError) and error.is_absent else ExitCode.USAGE
     return ExitCode.FINE

@@ -1,6 +1,7 @@
 """HTTP server: listens on `--web.listen-address`, and shuts down without cutting responses off."""
 
 import asyncio
+import errno
 import logging
 import os
 import socket
@@ -16,6 +17,10 @@ from exporter.web.webconfig.gate import Gate
 
 class ListenError(Exception):
     """An address can't be listened on; `str()` is one line that says which, why and what to do."""
+
+    def __init__(self, line: str, *, is_absent: bool = False) -> None:
+        super().__init__(line)
+        self.is_absent = is_absent  # whether no interface has the address, or no name server knows it: one may, later
 
 
 class ListenAddress(NamedTuple):
@@ -51,9 +56,14 @@ async def bind(address: ListenAddress) -> socket.socket:
         family, _, _, _, resolved = min(found, key=lambda one: one[0] != socket.AF_INET)
         return socket.create_server(resolved[:2], family=family)
     except (OSError, UnicodeError) as error:
+        is_absent = isinstance(error, socket.gaierror) or (
+            isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL
+        )
+        remedy = "start again when this machine has the address" if is_absent else "stop what uses it"
         raise ListenError(
             f"can't listen on {shown(address.host, address.port)}: {_reason(error)}; "
-            "stop what uses it or choose another --web.listen-address"
+            f"{remedy} or choose another --web.listen-address",
+            is_absent=is_absent,
         ) from error
 
 

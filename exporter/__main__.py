@@ -1,8 +1,41 @@
-"""`python -m exporter`."""
+"""The program's entry point: it handles signals first, since what a command imports takes up to two seconds."""
 
+import os
+import signal
 import sys
+from collections.abc import Sequence
+from types import FrameType
 
-from exporter.cli import main
+DAEMONS = frozenset({"serve", "demo", "simulate"})  # they run until a signal, and then end with exit code 0
+
+
+def main() -> int:
+    """Run the program; returns its exit code."""
+    handle_signals(sys.argv[1:])
+    from exporter.cli import main as run
+
+    return run()
+
+
+def handle_signals(words: Sequence[str]) -> None:
+    """Handle signals until the command does.
+
+    PID 1 of a container needs a handler for SIGTERM: without one the kernel drops the signal. `serve` ignores SIGHUP
+    until it reads its configuration, which it has yet to do.
+    """
+    command = words[0] if words and not words[0].startswith("-") else "serve"
+
+    def end(number: int, _: FrameType | None) -> None:
+        if command not in DAEMONS:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)  # PID 1 survives it
+            os._exit(128 + number)
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    if command == "serve":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
 
 if __name__ == "__main__":
     sys.exit(main())

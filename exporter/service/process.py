@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import faulthandler
 import gc
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
@@ -120,7 +121,8 @@ def handled(*, stop: Callable[[], None], reload: Callable[[], None]) -> Iterator
     """Handle signals of this process while the context lasts.
 
     Args:
-        stop: Called at the first SIGTERM or SIGINT. A second one ends the process immediately.
+        stop: Called at the first SIGTERM or SIGINT. A second one ends the process immediately, also PID 1, for which
+            the kernel drops signals without a handler.
         reload: Called at each SIGHUP.
     """
     loop = asyncio.get_running_loop()
@@ -129,6 +131,8 @@ def handled(*, stop: Callable[[], None], reload: Callable[[], None]) -> Iterator
         stop()
         for number in _STOPPING:
             loop.remove_signal_handler(number)
+            if os.getpid() == 1:
+                signal.signal(number, lambda number, _: os._exit(128 + number))
 
     for number in _STOPPING:
         loop.add_signal_handler(number, stop_once)

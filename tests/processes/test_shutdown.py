@@ -12,7 +12,7 @@ import pytest
 from exporter.storage.database import Database
 from tests.support.configurations import QUICK, account, write_configuration
 from tests.support.http import ask
-from tests.support.processes import Programs, Running, eventually
+from tests.support.processes import ROOT, Programs, Running, eventually
 
 pytestmark = pytest.mark.processes
 
@@ -92,3 +92,18 @@ def test_a_second_signal_ends_at_once(programs: Programs) -> None:
         time.sleep(0.5)
         daemon.send(signal.SIGTERM)
         assert daemon.ended(within_seconds=STOPS_WITHIN_SECONDS).code == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(("command", "code"), [("serve", 0), ("demo", 0), ("collect", -signal.SIGTERM)])
+def test_signals_are_handled_before_anything_large_is_imported(command: str, code: int, programs: Programs) -> None:
+    """While the program is being loaded, SIGHUP does not end the daemon, and SIGTERM ends it well."""
+    slow = programs.directory / "click"
+    slow.mkdir()
+    (slow / "__init__.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    programs.env["PYTHONPATH"] = f"{programs.directory}:{ROOT}"
+    exporter = programs.start_exporter(command)
+    exporter.wait_for("importing")
+    if command == "serve":
+        exporter.send(signal.SIGHUP)
+    exporter.send(signal.SIGTERM)
+    assert exporter.ended(within_seconds=STOPS_WITHIN_SECONDS).code == code

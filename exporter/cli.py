@@ -7,12 +7,14 @@ import difflib
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final
 
 import click
-from click.core import ParameterSource
+from click.core import ParameterSource, augment_usage_errors
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class, get_completion_class
 
 from exporter import __version__
 from exporter.commands import ExitCode
@@ -24,11 +26,11 @@ from exporter.commands.options import (
     configuration,
     host_and_port,
     listen_addresses,
+    log_level,
     source_of,
     web_configuration,
 )
 from exporter.config.mistakes import ConfigError, UsageError
-from exporter.service.configuration_source import ConfigurationSource
 
 PROGRAM: Final = "rtcmpu-exporter"
 DEFAULT_COMMAND: Final = "serve"
@@ -37,12 +39,16 @@ NEVER: Final = "never"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit code, as `commands.ExitCode` lists them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # UTF-8 whatever the locale is; without it names would end a command
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    add_completion_class(Bash)
     try:
         return int(cli.main(None if arguments is None else list(arguments), PROGRAM, standalone_mode=False) or 0)
     except click.ClickException as error:
         where = getattr(error, "ctx", None)
         path = PROGRAM if where is None else where.command_path
-        sys.stderr.write(f"{path}: {error.format_message().rstrip('.')}; see {path} --help\n")
+        sys.stderr.write(f"{path}: {' '.join(error.format_message().split()).rstrip('.')}; see {path} --help\n")
         return ExitCode.USAGE
     except (ConfigError, UsageError) as error:
         sys.stderr.write(f"{error}\n")
@@ -59,24 +65,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.INTERNAL
 
 
+class Command(click.Command):
+    """A command whose mistakes point to its own help, also where a flag has no value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the flags."""
+        with augment_usage_errors(ctx):
+            return super().parse_args(ctx, args)
+
+
 class Commands(click.Group):
     """A group that names the nearest command to a mistyped one."""
 
+    command_class = Command
     default: str | None = None  # the command that flags alone mean
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command before flags that are not the group's own."""
-        own = {"--help", "-h", "--version"}
-        if self.default is not None and (not args or (args[0].startswith("-") and args[0] not in own)):
+        without_command = not args or (args[0].startswith("-") and args[0] not in {"--help", "-h", "--version"})
+        if self.default is not None and without_command and not (ctx.resilient_parsing and not args):
             args = [self.default, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command, or a flag of the default one."""
+        found = super().shell_complete(ctx, incomplete)
+        if self.default is not None and incomplete.startswith("-"):
+            found += self.commands[self.default].shell_complete(ctx, incomplete)
+        return list({item.value: item for item in found}.values())
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a command by its name."""
         if args and args[0] not in self.commands:
-            near = difflib.get_close_matches(args[0], self.commands, n=1)
+            near = difflib.get_close_matches(args[0], [*self.commands, "--help", "--version"], n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.commands)}"
             ctx.fail(f"unknown command {args[0]!r}: {hint}")
         return super().resolve_command(ctx, args)
@@ -130,13 +153,7 @@ cli.default = DEFAULT_COMMAND
     is_flag=True,
     help="listen on the sockets that a systemd socket unit hands over, not on --web.listen-address",
 )
-@click.option(
-    "--log.level",
-    "log_level",
-    type=click.Choice(["debug", "info", "warn", "warning", "error"]),
-    default="info",
-    help="minimum log level (default info)",
-)
+@log_level("info")
 @click.option(
     "--log.format", "log_format", type=click.Choice(["logfmt", "json"]), default="logfmt", help="(default logfmt)"
 )
@@ -145,7 +162,7 @@ def serve(
     app_ids: tuple[str, ...],
     endpoint: str | None,
     *,
-    log_level: Any,
+    level: Any,
     log_format: Any,
     systemd_socket: bool,
     **options: Any,
@@ -157,7 +174,7 @@ def serve(
     return command.serve(
         source_of(config_file, app_ids, endpoint),
         Options(**options),
-        log_level="warning" if log_level == "warn" else log_level,
+        log_level=level,
         log_format=log_format,
         use_systemd_socket=systemd_socket,
     )
@@ -176,15 +193,25 @@ def serve(
     default="127.0.0.1:10679",
     help="where the simulated service listens (default 127.0.0.1:10679)",
 )
-def demo(simulator_address: str, **options: Any) -> int:
+@log_level("warn")
+def demo(simulator_address: str, level: Any, **options: Any) -> int:
     """Run both."""
     from exporter.commands import demo as command
     from exporter.service.daemon import Options
 
-    return command.demo(Options(**options), *host_and_port(simulator_address))
+    return command.demo(Options(**options), *host_and_port(simulator_address), log_level=level)
 
 
-class Simulate(click.Command):
+class Bash(BashComplete):
+    """Completes `--flag=value`, of which bash makes three words."""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the words before the one to complete, and that one."""
+        words, incomplete = super().get_completion_args()
+        return [word for word in words if word != "="], incomplete
+
+
+class Simulate(Command):
     """A command whose help lists faults and variants."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -197,6 +224,18 @@ class Simulate(click.Command):
         super().format_epilog(ctx, formatter)
 
 
+def names_of(descriptions: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Return what completes the names that a function of the simulator describes."""
+
+    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from exporter.simulator import simulation
+
+        names = getattr(simulation, descriptions)()
+        return [CompletionItem(name, help=text) for name, text in names.items() if name.startswith(incomplete)]
+
+    return complete
+
+
 @cli.command(
     cls=Simulate,
     help="Run the simulated service alone.",
@@ -205,8 +244,8 @@ class Simulate(click.Command):
     ),
 )
 @click.option(
-    "--listen-address",
     "--web.listen-address",
+    "--listen-address",
     "listen_address",
     metavar="HOST:PORT",
     default="127.0.0.1:10679",
@@ -220,9 +259,21 @@ class Simulate(click.Command):
 @click.option(
     "--requests-per-second", "requests_per_second", type=Count(), default=50, help="of the account (default 50)"
 )
-@click.option("--fault", "faults", metavar="NAME=RATE", multiple=True, help="go wrong at a rate of 0 to 1; repeatable")
 @click.option(
-    "--variant", "variants", metavar="NAME=VALUE", multiple=True, help="another undocumented answer; repeatable"
+    "--fault",
+    "faults",
+    metavar="NAME=RATE",
+    multiple=True,
+    shell_complete=names_of("fault_descriptions"),
+    help="go wrong at a rate of 0 to 1; repeatable",
+)
+@click.option(
+    "--variant",
+    "variants",
+    metavar="NAME=VALUE",
+    multiple=True,
+    shell_complete=names_of("variant_descriptions"),
+    help="another undocumented answer; repeatable",
 )
 @click.pass_context
 def simulate(ctx: click.Context, /, listen_address: str, *, is_demo: bool, **options: Any) -> int:
@@ -244,21 +295,23 @@ def simulate(ctx: click.Context, /, listen_address: str, *, is_demo: bool, **opt
     help="Report every mistake of a configuration, and what to expect of its budget.",
     epilog=examples("check-config rtcmpu.yml", "check-config --probe rtcmpu.yml"),
 )
-@click.option("--config.file", "config_file", metavar="FILE", type=FILE, help="in place of FILE")
+@click.option("--config.file", "config_file", metavar="FILE", type=FILE, help="the configuration, the same as FILE")
 @click.option(
     "--web.config.file", "web_config_file", metavar="FILE", type=FILE, help="a web configuration to check as well"
 )
 @click.option("--probe", is_flag=True, help="make one real call for each app")
 @click.argument("file", type=FILE, required=False)
-def check_config(config_file: Path | None, web_config_file: Path | None, file: Path | None, *, probe: bool) -> int:
+@click.pass_context
+def check_config(
+    ctx: click.Context, /, config_file: Path | None, web_config_file: Path | None, file: Path | None, *, probe: bool
+) -> int:
     """Check files."""
     from exporter.commands import check_config as command
 
-    if (config_file is None) is (file is None):
-        raise UsageError("check-config: expected one FILE")
-    path = Path(str(config_file or file))
-    source = ConfigurationSource.of_file(path, os.environ)
-    return command.check_config(source, path, probe=probe, web_config_file=web_config_file)
+    path = config_file or file
+    if path is None or (config_file and file):
+        ctx.fail("expected one --config.file=FILE")
+    return command.check_config(source_of(path, (), None), path, probe=probe, web_config_file=web_config_file)
 
 
 @cli.command(
@@ -388,3 +441,19 @@ def run_rule_tests(files: tuple[Path, ...]) -> int:
     from exporter.commands import rule_commands as command
 
     return command.run_tests(list(files))
+
+
+@cli.command(
+    help="Print a shell's completion of this program.",
+    epilog=examples(
+        "completion bash > /etc/bash_completion.d/rtcmpu-exporter",
+        'completion zsh > "${fpath[1]}/_rtcmpu-exporter"',
+        "completion fish > ~/.config/fish/completions/rtcmpu-exporter.fish",
+    ),
+)
+@click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script; the shell then asks the program itself, through a variable of the environment."""
+    found = get_completion_class(shell)
+    assert found is not None  # noqa: S101 - click has all three
+    click.echo(found(cli, {}, PROGRAM, f"_{PROGRAM}_COMPLETE".replace("-", "_").upper()).source())

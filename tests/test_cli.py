@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporter import __version__
-from exporter.cli import cli, main
+from exporter.cli import PROGRAM, Bash, cli, main
 from exporter.simulator.simulation import parse_fault
 from tests.support.log_state import logging_restored
 
@@ -107,7 +107,13 @@ def test_help_of_the_simulator_names_faults_and_variants(capsys: pytest.CaptureF
         (["collect", "--app.id=a", "--api.endpoint=ftp://x"], "--api.endpoint: not usable, expected http:// .*"),
         (["collect", "--config.file=/nowhere/x.yml"], "/nowhere/x.yml:1:1: the file can't be read .*"),
         (["check-config", "/nowhere/x.yml"], "/nowhere/x.yml:1:1: the file can't be read .*"),
-        (["check-config"], "check-config: expected one FILE"),
+        (["check-config"], "rtcmpu-exporter check-config: expected one --config.file=FILE; see .* check-config --help"),
+        (["check-config", "--config.file=a", "b"], ".* check-config: expected one --config.file=FILE; see .*"),
+        (["check-config", "--config.file=/nowhere/x.yml"], "/nowhere/x.yml:1:1: the file can't be read .*"),
+        (["collect", "--app.id"], ".* collect: Option '--app.id' requires an argument; see .* collect --help"),
+        (["--app.id"], ".* serve: Option '--app.id' requires an argument; see .* serve --help"),
+        (["version"], "rtcmpu-exporter: unknown command 'version': did you mean --version\\?; see .*"),
+        (["completion"], ".* completion: Missing argument .*; see rtcmpu-exporter completion --help"),
         (["collect", "--output=xml"], ".*: Invalid value for '--output': 'xml' is not one of .*"),
         (["audit"], "no apps configured: pass --config.file=FILE or --app.id=ID.*"),
         (
@@ -161,6 +167,35 @@ def test_several_mistakes_of_flags_are_reported_at_once(capsys: pytest.CaptureFi
     """A wrong AppId does not hide a wrong endpoint."""
     assert _exit_code(["collect", "--app.id=a b", "--app.id=c d", "--api.endpoint=x"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "completions"),
+    [
+        ([], "co", {"collect", "completion"}),
+        ([], "--web.t", {"--web.telemetry-path"}),
+        (["--log.level"], "w", {"warn", "warning"}),
+        (["rules"], "", {"list", "test"}),
+        (["audit", "--fail-on", "="], "c", {"critical"}),
+        (["simulate", "--fault"], "throttled_user", {"throttled_user_api"}),
+    ],
+)
+def test_a_shell_completes_commands_flags_and_values(
+    words: list[str], incomplete: str, completions: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flags of `serve` are completed without the word, values also behind `=`."""
+    line = [PROGRAM, *words, incomplete]
+    monkeypatch.setenv("COMP_WORDS", " ".join(line))
+    monkeypatch.setenv("COMP_CWORD", str(len(line) - 1))
+    shell = Bash(cli, {}, PROGRAM, "")
+    assert {item.value for item in shell.get_completions(*shell.get_completion_args())} == completions
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_has_a_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`completion` prints a script that asks the program."""
+    assert _exit_code(["completion", shell]) == 0
+    assert f"_RTCMPU_EXPORTER_COMPLETE={shell}_complete" in capsys.readouterr().out
 
 
 def test_serve_is_what_a_command_line_without_a_command_means(

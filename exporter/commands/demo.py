@@ -52,10 +52,10 @@ EXPECTATIONS: Final[Mapping[str, Expect]] = MappingProxyType(
 """By AppId."""
 
 
-def demo(options: Options, simulator_host: str, simulator_port: int) -> int:
+def demo(options: Options, simulator_host: str, simulator_port: int, *, log_level: log.Level) -> int:
     """Run both until a signal; returns the exit code."""
     metrics = SelfMetrics(version=__version__)
-    log.configure("info", "logfmt", sys.stderr, metrics.message_logged)
+    log.configure(log_level, "logfmt", sys.stderr, metrics.message_logged)
     try:
         run(_run(options, simulator_host, simulator_port, metrics))
     except OSError as error:

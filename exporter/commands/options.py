@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from exporter.config.durations import parse_duration
-from exporter.config.loader import from_flags
 from exporter.config.mistakes import UsageError
-from exporter.config.model import DEFAULT_ENDPOINT
-from exporter.service.configuration_source import ConfigurationSource
+
+if TYPE_CHECKING:
+    from exporter.service.configuration_source import ConfigurationSource
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,7 +75,9 @@ FILE: Final = click.Path(path_type=Path)
 def configuration(command: F) -> F:
     """Add the flags that say what to read, for `source_of`."""
     for option in (
-        click.option("--api.endpoint", "endpoint", metavar="URL", help=f"with --app.id (default {DEFAULT_ENDPOINT})"),
+        click.option(
+            "--api.endpoint", "endpoint", metavar="URL", help="with --app.id (default https://live.aliyuncs.com)"
+        ),
         click.option(
             "--app.id",
             "app_ids",
@@ -89,8 +91,12 @@ def configuration(command: F) -> F:
     return command
 
 
-def source_of(config_file: Path | None, app_ids: Sequence[str], endpoint: str | None) -> ConfigurationSource:
+def source_of(config_file: Path | None, app_ids: Sequence[str], endpoint: str | None) -> "ConfigurationSource":
     """Return where the configuration comes from; raises UsageError if given both a file and flags, or neither."""
+    from exporter.config.loader import from_flags
+    from exporter.config.model import DEFAULT_ENDPOINT
+    from exporter.service.configuration_source import ConfigurationSource
+
     if config_file is not None:
         if app_ids or endpoint:
             raise UsageError("--config.file does not go with --app.id or --api.endpoint: put the app into the file")
@@ -149,6 +155,18 @@ def listen_addresses(default: str) -> Callable[[F], F]:
         multiple=True,
         default=(default,),
         help=f"host:port, [host]:port or :port; repeatable (default {default})",
+    )
+
+
+def log_level(default: str) -> Callable[[F], F]:
+    """Add the flag that says what is logged."""
+    return click.option(
+        "--log.level",
+        "level",
+        type=click.Choice(["debug", "info", "warn", "warning", "error"]),
+        default=default,
+        callback=lambda _, __, level: "warning" if level == "warn" else level,
+        help=f"minimum log level (default {default})",
     )
 
 

@@ -54,7 +54,7 @@ def _serve_until_signal(service: Service, accesses: Sequence[_Access], host: str
     try:
         run(_serve(service, accesses, host, port))
     except OSError as error:
-        sys.stderr.write(cannot_listen(host, port, error, "--listen-address"))
+        sys.stderr.write(cannot_listen(host, port, error, "--web.listen-address"))
         return ExitCode.USAGE
     return ExitCode.FINE
 

@@ -13,7 +13,7 @@ import trustme
 from tests.support.configurations import account, write_configuration
 from tests.support.fake_service import EMPTY_PAGE, serving
 from tests.support.http import ask
-from tests.support.processes import Programs, eventually
+from tests.support.processes import ROOT, Programs, eventually
 
 pytestmark = pytest.mark.processes
 
@@ -141,7 +141,7 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(words: list[str], line
         (["serve", "--app.id=a", "--web.listen-address={}"], "--web.listen-address"),
         (["demo", "--web.listen-address={}", "--simulator.listen-address=127.0.0.1:0"], "--web.listen-address"),
         (["demo", "--simulator.listen-address={}"], "--simulator.listen-address"),
-        (["simulate", "--listen-address={}"], "--listen-address"),
+        (["simulate", "--listen-address={}"], "--web.listen-address"),
     ],
 )
 def test_a_port_in_use(words: list[str], flag: str, programs: Programs) -> None:
@@ -153,6 +153,24 @@ def test_a_port_in_use(words: list[str], flag: str, programs: Programs) -> None:
     assert done.code == 2
     expected = f"can't listen on {address}: Address already in use; stop what uses it or choose another {flag}\n"
     assert done.err == expected
+
+
+def test_an_address_that_does_not_exist_yet(programs: Programs) -> None:
+    """An address that no interface has, as early at boot, is no mistake: its exit code makes systemd start it again."""
+    done = programs.run_exporter("serve", "--app.id=a", "--web.listen-address=192.0.2.1:10678")
+
+    assert done.code == 69
+    assert done.err.startswith("can't listen on 192.0.2.1:10678: Cannot assign requested address; start again when")
+    unit = (ROOT / "deploy" / "systemd" / "rtcmpu-exporter.service").read_text()
+    assert re.findall(r"^(?:Restart|RestartPreventExitStatus)=(.*)$", unit, re.MULTILINE) == ["on-failure", "2"]
+
+
+def test_output_is_utf_8_whatever_the_locale(programs: Programs) -> None:
+    """A locale without a character is no reason to leave it out, or to fail."""
+    done = programs.run_exporter("simulate", "--help", env={"LC_ALL": "C", "PYTHONIOENCODING": "ascii"})
+
+    assert (done.code, done.err) == (0, "")
+    assert "number of apps, app-1 …" in done.out
 
 
 def test_a_ca_file_without_certificates(programs: Programs) -> None:

@@ -22,7 +22,8 @@ from tests.support.chart import (
     rendered,
     rendered_files,
 )
-from tests.support.manifests import KUBERNETES_VERSIONS, of_kind, one, validate
+from tests.support.command_line import parsed
+from tests.support.manifests import KUBERNETES_VERSIONS, exporter_of, manifests_of, of_kind, one, validate
 
 ICON_IS_MISSING = {"severity": 1, "path": "Chart.yaml", "error": "icon is recommended"}
 
@@ -55,6 +56,8 @@ def test_every_object_of_every_example_is_valid(name: str) -> None:
 def test_the_validation_can_fail() -> None:
     """An unknown key and a wrong type are noticed, in objects of Kubernetes and in custom ones."""
     found = example("full")
+    with pytest.raises(yaml.constructor.ConstructorError, match="twice"):
+        list(manifests_of("labels: {team: a, team: b}"))
     for kind, part in (("Deployment", "spec"), ("ServiceMonitor", "spec"), ("PrometheusRule", "spec")):
         manifest = copy.deepcopy(one(found, kind))
         manifest[part]["unknownKey"] = True
@@ -100,6 +103,7 @@ def test_the_full_example_changes_every_value() -> None:
         "probes.readiness.periodSeconds",
         "probes.readiness.timeoutSeconds",
         "podDisruptionBudget.maxUnavailable",
+        "podMonitor.enabled",  # and the ServiceMonitor exclude each other
         "serviceMonitor.tlsConfig",
         "serviceMonitor.basicAuth",
     }
@@ -133,6 +137,45 @@ def test_without_an_app_nothing_is_installed() -> None:
     """The chart's own values say what is missing, rather than start a pod that can't work."""
     with pytest.raises(HelmRenderError, match="name at least one account with an app"):
         rendered_files({})
+
+
+def test_one_label_can_be_set_twice() -> None:
+    """Labels of all objects and of one are merged: the more special one counts, and selectors stay as they are."""
+    enabled = {
+        "serviceMonitor": {"enabled": True},
+        "prometheusRule": {"enabled": True},
+        "dashboards": {"enabled": True},
+    }
+    own = {"labels": {"team": "own"}}
+    values = {name: {**enabled.get(name, {}), **own} for name in (*enabled, "service")}
+    labels = {"team": "all", "app.kubernetes.io/name": "other"}
+    found = rendered({**values, "commonLabels": labels, "podLabels": own["labels"]})
+    kinds = {"Service", "ServiceMonitor", "PrometheusRule"}
+    for manifest in found:
+        is_own = manifest["kind"] in kinds or "grafana_dashboard" in manifest["metadata"]["labels"]
+        assert manifest["metadata"]["labels"]["team"] == ("own" if is_own else "all")
+        assert manifest["metadata"]["labels"]["app.kubernetes.io/name"] == "rtcmpu-exporter"
+    assert one(found, "Deployment")["spec"]["template"]["metadata"]["labels"]["team"] == "own"
+
+
+def test_an_ingress_leads_to_the_pages() -> None:
+    """It publishes the path that is served, by the Service's port, and the exporter answers to its hosts."""
+    ingress = {"enabled": True, "hosts": ["a.example.com", "b.example.com"]}
+    found = rendered({"ingress": ingress, "web": {"routePrefix": "/relay"}})
+    rules = one(found, "Ingress")["spec"]["rules"]
+    assert [rule["host"] for rule in rules] == ingress["hosts"]
+    for rule in rules:
+        (path,) = rule["http"]["paths"]
+        assert path["path"] == "/relay"
+        assert path["backend"]["service"]["name"] == one(found, "Service")["metadata"]["name"]
+        assert path["backend"]["service"]["port"]["name"] == one(found, "Service")["spec"]["ports"][0]["name"]
+    assert parsed(exporter_of(found)["args"])["allowed_hosts"] == tuple(ingress["hosts"])
+
+
+def test_one_kind_of_monitor_is_enough() -> None:
+    """Both together would scrape each pod twice under one job."""
+    with pytest.raises(HelmRenderError, match="enable one of them"):
+        rendered({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}})
 
 
 def test_a_role_needs_a_service_account_of_the_chart() -> None:

@@ -135,6 +135,7 @@ def test_links_lead_to_the_external_url_unless_they_are_set() -> None:
     for values, expected in (
         ({"web": {"externalUrl": "https://example.com/relay/"}}, "https://example.com/relay"),
         ({"web": {"routePrefix": "/relay"}}, f"{SERVICE}/relay"),
+        ({"ingress": {"enabled": True, "hosts": ["a.example"]}}, "http://a.example"),
         (
             {"web": {"externalUrl": "https://a.example"}, "links": {"exporter": "https://b.example"}},
             "https://b.example",

@@ -31,6 +31,8 @@ from tests.support.chart import LEAST, chart, rendered
         ({"webConfig": {"content": {"users": {}}}}, "users"),
         ({"terminationGracePeriodSeconds": 5}, "/terminationGracePeriodSeconds"),
         ({"service": {"port": 70000}}, "/service/port"),
+        ({"ingress": {"enabled": True}}, "/ingress/hosts"),
+        ({"ingress": {"enabled": True, "hosts": ["https://relay.example.com"]}}, "/ingress/hosts/0"),
         ({"probes": {"liveness": {"httpGet": {}}}}, "httpGet"),
         ({"podDisruptionBudget": {"minAvailable": "half"}}, "/podDisruptionBudget/minAvailable"),
         ({"persistence": {"size": "much"}}, "/persistence/size"),

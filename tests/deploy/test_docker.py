@@ -179,9 +179,9 @@ def _health(status: int) -> Iterator[int]:
         server.server_close()
 
 
-@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1), (404, 1)])
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (401, 0), (503, 1), (404, 1)])
 def test_the_health_check_tells_healthy_from_unhealthy(status: int, code: int) -> None:
-    """It ends with 0 for an answer of 200 alone."""
+    """It ends with 0 for 200, and for 401: a password is set, and the server answers."""
     with _health(status) as port:
         assert check_health(port) == code
 

@@ -10,6 +10,7 @@ import trustme
 
 from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from tests.support.chart import ci_values, objects_of
+from tests.support.dockerfile import check_health
 from tests.support.manifests import Manifest, exporter_of, named_file, write_mounts
 from tests.support.processes import Programs, eventually
 
@@ -19,7 +20,10 @@ FILE_FLAGS = ("--config.file", "--web.config.file")
 
 
 def test_probes_are_answered(tmp_path: Path) -> None:
-    """With TLS and a password set up, the pages that Kubernetes asks answer, and the metrics want the password."""
+    """With TLS and a password set up, the pages that Kubernetes asks answer, and the metrics want the password.
+
+    So does the image's own health check.
+    """
     authority = trustme.CA()
     with Programs(tmp_path) as programs:
         _, endpoint = programs.start_simulator("--apps=1", "--tasks=20")
@@ -47,6 +51,7 @@ def test_probes_are_answered(tmp_path: Path) -> None:
 
             eventually(is_fine)
         assert status("/metrics") == 401
+        assert check_health(int(port)) == 0
 
 
 def _objects(endpoint: str) -> list[Manifest]:

@@ -1,5 +1,6 @@
 """Every piece of YAML that the documents show is right for anyone who reads it."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,11 +13,17 @@ from exporter.config.section import keys_of
 from exporter.core.regular_file import SeenFiles
 from exporter.rules import rule_loader as loading
 from exporter.rules.cel_language import Language
+from exporter.rules.rule import Outcome
 from exporter.rules.rule_tests import run_cases
+from exporter.simulator.simulation import demo_service
 from exporter.web.webconfig.web_config import read_web_config
 from exporter.web.webconfig.web_config_model import WebConfigFile
+from tests.simulator.support import ManualClock
 from tests.support.certificates import write_server_files
+from tests.support.chart import CI_VALUES
 from tests.support.documents import Block, blocks
+from tests.support.evaluated_rows import evaluate_rows
+from tests.support.processes import ROOT
 
 CONFIGURATION: Final = frozenset(keys_of(Config))
 WEB_CONFIGURATION: Final = frozenset(keys_of(WebConfigFile))
@@ -73,16 +80,57 @@ def test_lists_of_apps_load(block: Block, tmp_path: Path) -> None:
     assert loading.load(file, {}).config.accounts[0].apps
 
 
-@_of_kind("rules")
-def test_rules_pass_their_tests(block: Block, tmp_path: Path) -> None:
-    """Each rule file loads, has tests beside every rule, and passes them."""
-    file = tmp_path / "rules.yml"
-    file.write_text(block.text)
+def _rule_samples() -> dict[str, str]:
+    """Return each file of rules that is shown or shipped, by its place: documents, examples, values of the chart."""
+    samples = {block.place: block.text for block in BLOCKS if _kind(yaml.safe_load(block.text)) == "rules"}
+    samples |= {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "deploy").rglob("*/agreed.yml")}
+    samples |= {
+        str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "deploy/compose").rglob("rules/*.yml")
+    }
+    values = {block.place: block.text for block in blocks("yaml") if block.place.startswith(CHART)}
+    values |= {f"{CHART}{path.name}": path.read_text() for path in CI_VALUES.values()}
+    for place, text in values.items():
+        files = yaml.safe_load(text).get("ruleFiles", {})
+        samples |= {f"{place} {name}": yaml.safe_dump(content) for name, content in files.items()}
+    return samples
 
-    for rule in loading.load_rules([file]):
-        results = list(run_cases(rule, Language()))
-        assert results
+
+@pytest.mark.parametrize(("place", "text"), _rule_samples().items(), ids=_rule_samples())
+def test_rules_pass_their_tests_and_fit_the_demonstration(place: str, text: str, tmp_path: Path) -> None:
+    """Each rule has tests and passes them, and can be evaluated for every task of the demonstration."""
+    file = tmp_path / "rules.yml"
+    file.write_text(text)
+    language = Language()
+    rules = loading.load_rules([file])
+    assert rules, place
+    for rule in rules:
+        results = list(run_cases(rule, language))
+        assert results, rule.rule.name
         assert [result for result in results if not result.passed] == []
+    service = demo_service(now=ManualClock()).service
+    evaluated = evaluate_rows({app_id: service.listed(app_id) for app_id in service.fleet.apps}, rules, language)
+    outcomes = {rule.rule.name: Counter[Outcome]() for rule in rules}
+    for of_app in evaluated.values():
+        for name, of_tasks in of_app.items():
+            outcomes[name].update(of_tasks.values())
+    for name, counts in outcomes.items():
+        assert counts[Outcome.ERROR] == 0, name
+        assert counts[Outcome.PASS] + counts[Outcome.VIOLATION] > 0, name
+
+
+def test_the_samples_are_found() -> None:
+    """Rules of documents, examples, kustomize, Compose and both places of the chart are among them."""
+    places = _rule_samples()
+    for begin in (
+        "README.md",
+        "docs/",
+        "deploy/examples",
+        "deploy/kustomize",
+        "deploy/compose",
+        f"{CHART}rtc",
+        f"{CHART}full",
+    ):
+        assert any(place.startswith(begin) for place in places), begin
 
 
 @_of_kind("web configuration")

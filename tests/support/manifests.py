@@ -15,9 +15,20 @@ _CUSTOM_RESOURCES: Final = Path(__file__).parent.parent / "deploy" / "custom_res
 Manifest: TypeAlias = dict[str, Any]
 
 
+class StrictLoader(yaml.CSafeLoader):
+    """Refuses a key that a mapping has twice, as strict readers of manifests do."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping."""
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) != len(node.value):
+            raise yaml.constructor.ConstructorError(None, None, "a key is there twice", node.start_mark)
+        return mapping
+
+
 def manifests_of(text: str) -> Iterator[Manifest]:
-    """Yield the objects of a stream of YAML documents."""
-    return (document for document in yaml.load_all(text, yaml.CSafeLoader) if document)
+    """Yield the objects of a stream of YAML documents, in which no mapping has a key twice."""
+    return (document for document in yaml.load_all(text, StrictLoader) if document)
 
 
 def validate(manifest: Manifest) -> None:

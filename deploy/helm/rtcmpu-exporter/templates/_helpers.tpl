@@ -18,14 +18,14 @@ app.kubernetes.io/name: {{ include "rtcmpu-exporter.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* An object's labels, each once. Takes a list of the root and, for some objects, labels of their own. */}}
 {{- define "rtcmpu-exporter.labels" -}}
-{{- with .Values.commonLabels }}
-{{- toYaml . }}
-{{ end }}
-{{- include "rtcmpu-exporter.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with first . }}
+{{- $ours := dict "app.kubernetes.io/version" .Chart.AppVersion "app.kubernetes.io/managed-by" .Release.Service }}
+{{- $_ := set $ours "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") }}
+{{- $selected := include "rtcmpu-exporter.selectorLabels" . | fromYaml }}
+{{- toYaml (merge $selected $ours (rest $ | first | default dict | deepCopy) .Values.commonLabels) }}
+{{- end }}
 {{- end }}
 
 {{- define "rtcmpu-exporter.serviceAccountName" -}}
@@ -54,6 +54,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- with .Values.web.routePrefix }}
 - --web.route-prefix={{ . }}
+{{- end }}
+{{- if .Values.ingress.enabled }}
+{{- range .Values.ingress.hosts }}
+- --web.allowed-host={{ . }}
+{{- end }}
 {{- end }}
 {{- if .Values.web.enableLifecycle }}
 - --web.enable-lifecycle
@@ -178,10 +183,17 @@ httpGet:
 {{- define "rtcmpu-exporter.linked" -}}
 {{- $service := printf "%s://%s.%s:%d%s" (include "rtcmpu-exporter.scheme" .root) (include "rtcmpu-exporter.fullname" .root) .root.Release.Namespace (int .root.Values.service.port) (include "rtcmpu-exporter.routePrefix" .root) }}
 {{- with .root.Values.links }}
-{{- $exporter := coalesce .exporter (trimSuffix "/" $.root.Values.web.externalUrl) $service }}
+{{- $exporter := coalesce .exporter (trimSuffix "/" $.root.Values.web.externalUrl) (include "rtcmpu-exporter.ingressUrl" $.root) $service }}
 {{- $.text
     | replace "http://localhost:10678" $exporter
     | replace "http://localhost:3000" .grafana
     | replace "https://github.com/rtcmpu-exporter/rtcmpu-exporter/blob/main/docs/runbooks" .runbooks }}
+{{- end }}
+{{- end }}
+
+{{/* Where the Ingress publishes the pages; nothing without one. */}}
+{{- define "rtcmpu-exporter.ingressUrl" -}}
+{{- if .Values.ingress.enabled }}
+{{- printf "%s://%s%s" (ternary "https" "http" (not (empty .Values.ingress.tls))) (first .Values.ingress.hosts) (include "rtcmpu-exporter.routePrefix" .) }}
 {{- end }}
 {{- end }}

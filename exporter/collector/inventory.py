@@ -24,6 +24,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     last_changed: float
     sent_at: float  # monotonic seconds: when the request that brought this version was sent
 
+    def at(self, *, first_seen: float, last_changed: float) -> "Entry":
+        """Return it with other times."""
+        return msgspec.structs.replace(self, first_seen=first_seen, last_changed=last_changed)
+
 
 class Change(msgspec.Struct, frozen=True, gc=False):
     """One task that was added (nothing before), removed (nothing after) or modified."""
@@ -74,6 +78,19 @@ class Inventory:
     def remember_first_seen(self, first_seen: Mapping[str, float]) -> None:
         """Let tasks that come be as old as an earlier process says, in Unix time by TaskId."""
         self._first_seen = dict(first_seen)
+
+    def age(self, older: Iterable[Entry]) -> list[Change]:
+        """Let known tasks be as old as an earlier process says; return each as a change to the same."""
+        changes = []
+        for known in older:
+            task = known.task
+            entry = self._entries.get(task.task_id)
+            if entry is not None and known.first_seen < entry.first_seen:
+                is_same = entry.task.row_digest == task.row_digest
+                last_changed = known.last_changed if is_same else entry.last_changed
+                self._entries[task.task_id] = entry.at(first_seen=known.first_seen, last_changed=last_changed)
+                changes.append(Change(before=entry.task, after=entry.task))
+        return changes
 
     def unseen(self, seen: set[str], *, settled_before: float) -> list[str]:
         """Return the TaskIds that are not in `seen`, of tasks as they were before a monotonic time."""

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -66,6 +66,9 @@ class _NullFindingEvents:
     """Discards events: what was found is printed at the end."""
 
     def baseline(self, app: AppKey, violations: int) -> None:
+        """Say nothing."""
+
+    def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
         """Say nothing."""
 
     def stopped(self, rule: AnyRule, why: str) -> None:

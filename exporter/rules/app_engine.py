@@ -105,7 +105,7 @@ class AppPolicy:
         self._is_concluded = False
 
     def restore(self, saved: Iterable[SavedFindings]) -> None:
-        """Let violations that are found at the baseline keep the age that is known of them."""
+        """Let violations keep the age that is known of them."""
         self._counted.restore(saved)
 
     def saved(self) -> tuple[SavedFindings, ...]:

@@ -187,10 +187,13 @@ class PolicyEngine:
         return () if policy is None else policy.saved()
 
     def restore(self, app: AppKey, saved: Iterable[SavedFindings]) -> None:
-        """Let violations that are found when an app is first evaluated keep the age that is known of them."""
+        """Let violations keep the age that is known of them, whether they have been found yet or not."""
         policy = self._apps.get(app)
         if policy is not None:
             policy.restore(saved)
+            if policy.report is not None:
+                self._renew_report(policy)
+                self._tell()
 
     def _work(self, at_most: float = inf) -> None:
         """Evaluate tasks for about a slice of time.

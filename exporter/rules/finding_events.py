@@ -35,6 +35,16 @@ class FindingEvents(Protocol):
             violations: That were found by these rules and are reported in no other way.
         """
 
+    def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
+        """A violation of a baseline, before `baseline` is called for it, that no earlier process knew.
+
+        Args:
+            app: Account and AppId.
+            rule: Which is violated.
+            task_id: By which task.
+            text: Returns one line about it for people; to be called now or never.
+        """
+
     def stopped(self, rule: AnyRule, why: str) -> None:
         """A rule is not evaluated any more; its findings stay as they are until rules are loaded again."""
 

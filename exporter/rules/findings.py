@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from msgspec import Struct
@@ -95,19 +95,27 @@ class RuleFindings:
         else:
             since = min(now, self.remembered.get(task_id, now))
         self.since[task_id] = since
-        self._tasks_since[since] += 1
+        self._count_since(since, 1)
         self._examples.added(task_id)
 
     def resolve(self, task_id: str) -> float:
         """A task does not violate the rule any more; return since when it did."""
         since = self.since.pop(task_id)
-        self._tasks_since[since] -= 1
-        if not self._tasks_since[since]:
-            del self._tasks_since[since]
+        self._count_since(since, -1)
         self._examples.removed(task_id)
         if self.settled:
             self._resolved += 1
         return since
+
+    def remember(self, since: Mapping[str, float]) -> None:
+        """Let violations keep the age that is known of them, those of the baseline that is coming and open ones."""
+        self.remembered = {} if self.settled else since
+        for task_id, known_since in since.items():
+            if known_since < self.since.get(task_id, known_since):
+                self._count_since(self.since[task_id], -1)
+                self._count_since(known_since, 1)
+                self.since[task_id] = known_since
+        self._report = None
 
     def settle(self) -> None:
         """All tasks have been evaluated: what is open now is the baseline."""
@@ -119,6 +127,11 @@ class RuleFindings:
         if self._report is None or examples != self._shown:
             self._report, self._shown = self._new_report(examples), examples
         return self._report
+
+    def _count_since(self, since: float, tasks: int) -> None:
+        self._tasks_since[since] += tasks
+        if not self._tasks_since[since]:
+            del self._tasks_since[since]
 
     def _new_report(self, examples: int) -> RuleReport:
         shown: tuple[str, ...] = ()
@@ -211,10 +224,10 @@ class CountedFindings:
         return [places.get(findings.version) for findings in self._about_tasks]
 
     def restore(self, saved: Iterable[SavedFindings]) -> None:
-        """Let violations of the baseline keep the age that is known of them."""
+        """Let violations keep the age that is known of them."""
         self._remembered = {each.rule_version: each.since for each in saved}
         for findings in self._in_order:
-            findings.remembered = self._remembered.get(findings.version, {})
+            findings.remember(self._remembered.get(findings.version, {}))
 
     def saved(self) -> tuple[SavedFindings, ...]:
         """Return what the next process should know."""
@@ -303,6 +316,8 @@ class CountedFindings:
             findings.open(task_id, now)
             if findings.settled:
                 self._events.opened(self._app, findings.rule, task_id or None, text(findings.rule))
+            elif task_id not in findings.remembered:
+                self._events.found(self._app, findings.rule, task_id or None, partial(text, findings.rule))
         elif before == VIOLATION:
             since = findings.resolve(task_id)
             if findings.settled:

@@ -108,6 +108,14 @@ class Picture:
             self.publish()
         self._follow_tasks(changes)
 
+    def aged(self, tasks: Sequence[Change]) -> None:
+        """Publish tasks that are older than was known, as changes to the same."""
+        status = self._shown.status
+        key = (status.account, status.app_id)
+        self._policy.collected(key, tasks, baseline=False, available=status.data_available)
+        self.publish()
+        self._follow_tasks(tasks)
+
     def look_at_clock(self) -> None:
         """Publish push keys that have another state now; to be called about every second."""
         if self._aggregates.advance(self._clock.now()) and self._shown.status.data_available:

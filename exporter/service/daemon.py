@@ -114,6 +114,7 @@ class Daemon:
             self._finding_log,
             app=lambda key: self._monitor.recorded(key),  # noqa: PLW0108 - it is made below
             apps=lambda: list(self._monitor.apps),
+            older=lambda saved: self._monitor.age(saved),  # noqa: PLW0108 - it is made below
             failed=lambda error: self._monitor.supervisor.failed(Component.STORAGE, error),
             clock=clock,
             memory=MemoryPast(

@@ -146,6 +146,15 @@ class Monitor:
                 with nullcontext() if self._recorder is None else self._recorder.restoring(app):
                     self._apps[key].collector.restore(app)
 
+    def age(self, saved: SavedApp) -> None:
+        """Let an app that began without its stored data be as old as that says."""
+        key = (saved.account, saved.app_id)
+        app = self._apps.get(key)
+        if app is not None:
+            with self.supervisor.guarded(Component.STORAGE, key):
+                self.policy.restore(key, (SavedFindings(*findings) for findings in saved.violations.items()))
+                app.picture.aged(app.collector.inventory.age(saved.entries))
+
     def recorded(self, key: AppKey) -> RecordedApp | None:
         """Return what is written about an app; None: it is not configured."""
         app = self._apps.get(key)

@@ -42,6 +42,7 @@ class Recorder:
         events: Receives the findings, too.
         app: Returns what is known of an app now; None: it is not configured any more.
         apps: Returns all apps.
+        older: Called with what was stored of an app that began without it.
         failed: Called with an exception that is a bug.
         clock: For times.
         memory: Answers about the past without a database.
@@ -53,6 +54,7 @@ class Recorder:
         *,
         app: Callable[[AppKey], RecordedApp | None],
         apps: Callable[[], Sequence[AppKey]],
+        older: Callable[[SavedApp], object],
         failed: Callable[[Exception], object],
         clock: Clock,
         memory: MemoryPast,
@@ -60,13 +62,18 @@ class Recorder:
         self._events = events
         self._app = app
         self._apps = apps
+        self._older = older
         self._failed = failed
         self._clock = clock
         self._settings: Storage | None = None
         self._new: dict[AppKey, list[NoticedChange | Opened | Resolved]] = {}
         """What this step of the event loop has brought."""
+        self._found: dict[AppKey, dict[tuple[RuleVersion, str], str]] = {}
+        """Messages of violations of a baseline that is not complete yet."""
         self._whole: set[AppKey] = set()
         """Apps of which all tasks are to be written."""
+        self._known: set[AppKey] = set()
+        """Apps of which what the database holds is known."""
         self._reconciled: set[AppKey] = set()
         """Apps of which exactly those violations are open that are open now."""
         self._hands_over = False
@@ -96,6 +103,7 @@ class Recorder:
             self._clock,
             retention_seconds=settings.retention_seconds,
             incomplete=lambda key: loop.call_soon_threadsafe(self.write_whole, key),
+            older=lambda saved: loop.call_soon_threadsafe(self._take_older, saved),
             failed=lambda error: loop.call_soon_threadsafe(self._failed, error),
         )
         from exporter.storage.stored_past import StoredPast  # noqa: PLC0415 - it takes memory, which not everyone needs
@@ -109,6 +117,7 @@ class Recorder:
         """Write what is left, and use no database any more."""
         self._hand_over()
         writer, self.writer, self.past = self.writer, None, self._memory
+        self._known.clear()
         if writer is not None:
             await writer.close(LONGEST_LAST_WRITE_SECONDS)
 
@@ -121,6 +130,7 @@ class Recorder:
         finally:
             self._is_restoring = False
         if saved.sweep is not None:
+            self._known.add((saved.account, saved.app_id))
             last_known = max(saved.sweep.began, saved.last_update_began or 0.0)
             self._restored[saved.account, saved.app_id] = saved.sweep.began, last_known
 
@@ -130,7 +140,13 @@ class Recorder:
             app = self._app(each)
             if app is not None and app.collector.status.sweep is not None:
                 self._whole.add(each)
+                self._reconciled.add(each)
         self._hand_over_soon()
+
+    def _take_older(self, saved: SavedApp) -> None:
+        """Let an app be as old as was stored, and write what was handed over meanwhile with the younger times again."""
+        self._older(saved)
+        self.write_whole((saved.account, saved.app_id))
 
     def collected(self, collector: Collector, changes: Sequence[Change], *, baseline: bool) -> None:
         """Take note of a reading, after the findings about it."""
@@ -141,6 +157,7 @@ class Recorder:
         restored_sweep, earliest = self._restored.get(key, (None, None))
         if baseline:
             self._whole.add(key)
+            self._known.discard(key)
         elif changes:
             now = self._clock.now()
             self._new.setdefault(key, []).extend(NoticedChange(change, now, earliest) for change in changes)
@@ -161,6 +178,11 @@ class Recorder:
         if self.writer is not None:
             self._reconciled.add(app)
             self._hand_over_soon()
+
+    def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
+        """Keep the message of a violation until its baseline is complete."""
+        if self.writer is not None:
+            self._found.setdefault(app, {})[rule.rule.version, task_id or ""] = text()
 
     def stopped(self, rule: AnyRule, why: str) -> None:
         """Pass it on."""
@@ -209,11 +231,14 @@ class Recorder:
                 else:
                     batch.violations.append(each)
             if key in whole:
+                batch.began = None if key in self._known else self._clock.now()
+                self._known.add(key)
                 batch.all_tasks, batch.tasks = True, {entry.task.task_id: entry for entry in inventory}
             else:
                 tasks = (each.change.after or each.change.before for each in batch.changes)
                 batch.tasks = {task.task_id: inventory.get(task.task_id) for task in tasks if task is not None}
-            if key in whole | reconciled:
-                batch.violations.append(OpenNow(app.open_violations(), self._clock.now()))
+            if key in reconciled:
+                messages = self._found.pop(key, {})
+                batch.violations.append(OpenNow(app.open_violations(), self._clock.now(), messages))
             self._written[key] = sweep.began, last_update or 0.0
             self.writer.write(batch)

@@ -1,7 +1,7 @@
 """One line of the log when a violation opens and one when it ends, this many a second and no more."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -31,6 +31,9 @@ class FindingLog:
         structlog.get_logger().info(
             "all tasks are evaluated by the rules in force", account=account, app_id=app_id, violations=violations
         )
+
+    def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
+        """Leave it to the sum."""
 
     def stopped(self, rule: AnyRule, why: str) -> None:
         """Log that a rule is not evaluated any more."""

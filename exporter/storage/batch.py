@@ -1,12 +1,15 @@
 """What an app's readings bring for the database until it is written."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from math import inf
 from typing import Final, TypeAlias
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from exporter.collector.inventory import Change, Entry
 from exporter.collector.status import Sweep
+from exporter.core.task import Task
 
 MOST_WAITING: Final = 100_000
 """Changes, and events of violations, that wait for the database, for each app; the oldest beyond are lost."""
@@ -48,6 +51,20 @@ class OpenNow(Struct, frozen=True):
 
     violations: Mapping[RuleVersion, OpenSince]
     at: float
+    messages: Mapping[tuple[RuleVersion, str], str] = {}  # of those that were found since the last of these
+
+
+class SavedApp(Struct, frozen=True):
+    """One app as it was written."""
+
+    account: str
+    app_id: str
+    endpoint: str
+    sweep: Sweep | None  # None: written by a version of the program whose tasks this one can't read
+    last_update_began: float | None
+    entries: list[Entry]  # empty without `sweep`
+    first_seen: Mapping[str, float]  # unix time, by TaskId; only without `sweep`
+    violations: Mapping[RuleVersion, OpenSince]
 
 
 class Batch(Struct):
@@ -64,27 +81,62 @@ class Batch(Struct):
     changes: list[NoticedChange] = field(default_factory=list)
     violations: list[Opened | Resolved | OpenNow] = field(default_factory=list)  # in the order in which they happened
     token: str = ""  # Random; in the database it says that this very batch was written
+    began: float | None = None
+    """Unix time of the first reading, if this process does not know what is stored of the app: to be compared with."""
 
     def add(self, newer: "Batch") -> tuple[int, int]:
         """Take in a newer batch of the same app; return how many changes and events of violations were lost."""
         self.endpoint, self.sweep, self.last_update = newer.endpoint, newer.sweep, newer.last_update
         self.tasks = newer.tasks if newer.all_tasks else self.tasks | newer.tasks
         self.all_tasks |= newer.all_tasks
+        self.began = newer.began if self.began is None else self.began
         self.changes += newer.changes
         self.violations += newer.violations
         lost = max(0, len(self.changes) - MOST_WAITING), max(0, len(self.violations) - MOST_WAITING)
         del self.changes[: lost[0]], self.violations[: lost[1]]
         return lost
 
+    def beside(self, saved: SavedApp, began: float) -> tuple["Batch", list[Entry]]:
+        """Compare with what is stored; return what to write, and the entries that are older than this process knew.
 
-class SavedApp(Struct, frozen=True):
-    """One app as it was written."""
+        What changed from what is stored to the first reading comes first: it happened between the two.
+        """
+        stored = {entry.task.task_id: entry for entry in saved.entries}
+        first_seen = saved.first_seen or {task_id: entry.first_seen for task_id, entry in stored.items()}
+        older = {
+            task_id: _older(entry, first_seen[task_id], stored.get(task_id))
+            for task_id, entry in self.tasks.items()
+            if entry is not None and first_seen.get(task_id, inf) <= entry.first_seen <= began
+        }
+        missed: list[NoticedChange] = []
+        if saved.sweep is not None:
+            earliest = min(began, max(saved.sweep.began, saved.last_update_began or 0.0))
+            tasks = {task_id: entry.task for task_id, entry in stored.items()}
+            missed = [NoticedChange(change, began, earliest) for change in _changes(tasks, self._first_read())]
+        return replace(self, tasks=self.tasks | older, changes=missed + self.changes), list(older.values())
 
-    account: str
-    app_id: str
-    endpoint: str
-    sweep: Sweep | None  # None: written by a version of the program whose tasks this one can't read
-    last_update_began: float | None
-    entries: list[Entry]  # empty without `sweep`
-    first_seen: Mapping[str, float]  # unix time, by TaskId; only without `sweep`
-    violations: Mapping[RuleVersion, OpenSince]
+    def _first_read(self) -> Mapping[str, Task]:
+        """Return the tasks of the first reading: those of now, without the changes since."""
+        tasks = {task_id: entry.task for task_id, entry in self.tasks.items() if entry is not None}
+        for each in reversed(self.changes):
+            before, after = each.change.before, each.change.after
+            if before is not None:
+                tasks[before.task_id] = before
+            elif after is not None:
+                tasks.pop(after.task_id, None)
+        return tasks
+
+
+def _older(entry: Entry, first_seen: float, stored: Entry | None) -> Entry:
+    """Return an entry with the times that are stored of it."""
+    is_as_stored = stored is not None and stored.task.same_content(entry.task)
+    if stored is not None and is_as_stored and entry.last_changed == entry.first_seen:
+        return entry.at(first_seen=first_seen, last_changed=stored.last_changed)
+    return entry.at(first_seen=first_seen, last_changed=entry.last_changed)
+
+
+def _changes(before: Mapping[str, Task], after: Mapping[str, Task]) -> Iterable[Change]:
+    for task_id in {**before, **after}:
+        old, new = before.get(task_id), after.get(task_id)
+        if old is None or new is None or not new.same_content(old):
+            yield Change(old, new)

@@ -26,6 +26,7 @@ from sqlalchemy import (
     make_url,
     select,
     text,
+    true,
     update,
 )
 from sqlalchemy.exc import DatabaseError
@@ -104,12 +105,18 @@ class Database:
     def load(self) -> list[SavedApp]:
         """Return all apps."""
         found: list[SavedApp] = []
-        self._checked(lambda connection: found.extend(_load(connection)))
+        self._checked(lambda connection: found.extend(_load(connection, true())))
         return found
 
-    def write(self, batch: Batch) -> None:
-        """Write a batch in one transaction, unless it was written before."""
-        self._checked(lambda connection: _write(connection, batch))
+    def write(self, batch: Batch) -> SavedApp | None:
+        """Write a batch in one transaction, unless it was written before.
+
+        Returns:
+            What is known of the app longer than this process knows; None: nothing.
+        """
+        older: list[SavedApp] = []
+        self._checked(lambda connection: older.extend(_write(connection, batch)))
+        return older[0] if older else None
 
     def size_bytes(self) -> int:
         """Return how much the database takes on its disk."""
@@ -194,14 +201,9 @@ def _postgresql(url: str) -> Mapping[str, Any]:
     return {name: value for name, value in _POSTGRESQL.items() if name not in given}
 
 
-def _load(connection: Connection) -> Iterable[SavedApp]:
-    violations: dict[tuple[str, str], dict[RuleVersion, dict[str, float]]] = {}
-    c = VIOLATIONS.c
-    is_open = select(c.account, c.app_id, c.version, c.task_id, c.opened).where(c.resolved.is_(None))
-    for account, app_id, version, task_id, opened in connection.execute(is_open):
-        of_app = violations.setdefault((account, app_id), {})
-        of_app.setdefault(tuple(json.loads(version)), {})[task_id] = opened
-    for app in connection.execute(select(APPS)).all():
+def _load(connection: Connection, which: Any) -> Iterable[SavedApp]:
+    """Yield the apps for which a condition holds."""
+    for app in connection.execute(select(APPS).where(which)).all():
         is_readable = app.shape == SHAPE
         yield SavedApp(
             app.account,
@@ -211,8 +213,17 @@ def _load(connection: Connection) -> Iterable[SavedApp]:
             last_update_began=app.last_update,
             entries=list(_entries(connection, app)) if is_readable else [],
             first_seen={} if is_readable else _first_seen(connection, app),
-            violations=violations.get((app.account, app.app_id), {}),
+            violations=_open_violations(connection, app),
         )
+
+
+def _open_violations(connection: Connection, app: Any) -> Mapping[RuleVersion, Mapping[str, float]]:
+    violations: dict[RuleVersion, dict[str, float]] = {}
+    c = VIOLATIONS.c
+    is_open = select(c.version, c.task_id, c.opened).where(_is_of(VIOLATIONS, app), c.resolved.is_(None))
+    for version, task_id, opened in connection.execute(is_open):
+        violations.setdefault(tuple(json.loads(version)), {})[task_id] = opened
+    return violations
 
 
 def _entries(connection: Connection, app: Any) -> Iterable[Entry]:
@@ -238,9 +249,22 @@ def _is_of(table: Table, app: Any) -> Any:
     return and_(table.c.account == app.account, table.c.app_id == app.app_id)
 
 
-def _write(connection: Connection, batch: Batch) -> None:
-    if connection.scalar(select(APPS.c.batch).where(_is_of(APPS, batch))) == batch.token:
-        return
+def _write(connection: Connection, batch: Batch) -> Iterable[SavedApp]:
+    """Write a batch; yield what is known of the app longer than this process knows."""
+    saved, older = None, list[Entry]()
+    if batch.began is not None:
+        is_of_endpoint = and_(_is_of(APPS, batch), APPS.c.endpoint == batch.endpoint)
+        saved = next(iter(_load(connection, is_of_endpoint)), None)
+    is_new = connection.scalar(select(APPS.c.batch).where(_is_of(APPS, batch))) != batch.token
+    if saved is not None and batch.began is not None:
+        batch, older = batch.beside(saved, batch.began)
+    if is_new:
+        _write_batch(connection, batch)
+    if saved is not None:
+        yield msgspec.structs.replace(saved, entries=older, violations=_open_violations(connection, batch))
+
+
+def _write_batch(connection: Connection, batch: Batch) -> None:
     connection.execute(delete(APPS).where(_is_of(APPS, batch)))
     app = {"account": batch.account, "app_id": batch.app_id}
     _insert(
@@ -267,7 +291,8 @@ def _write(connection: Connection, batch: Batch) -> None:
         elif kind is Resolved:
             _resolve(connection, app, of_kind)
         else:
-            _reconcile(connection, batch, app, of_kind[-1])
+            for each in of_kind:
+                _reconcile(connection, batch, app, each)
 
 
 def _write_tasks(connection: Connection, batch: Batch, app: Mapping[str, str]) -> None:
@@ -353,7 +378,11 @@ def _reconcile(connection: Connection, batch: Batch, app: Mapping[str, str], now
     expected = {(version, task_id): since for version, tasks in violations for task_id, since in tasks.items()}
     if ended := [Resolved(*key, at=now.at, why=ENDED_UNSEEN) for key in known - expected.keys()]:
         _resolve(connection, app, ended)
-    new = [Opened(*key, since=since, message="") for key, since in expected.items() if key not in known]
+    new = [
+        Opened(*key, since=since, message=now.messages.get(key, ""))
+        for key, since in expected.items()
+        if key not in known
+    ]
     _insert(connection, VIOLATIONS, [{**app, **_violation(each)} for each in new])
 
 

@@ -32,6 +32,7 @@ class Writer:
         clock: For ages.
         retention_seconds: Age from which on changes and ended violations are removed.
         incomplete: Called in the thread when all of an app, or of all apps (None), has to be written again.
+        older: Called in the thread with what was stored of an app that began without it.
         failed: Called in the thread with an exception that is a bug.
     """
 
@@ -42,6 +43,7 @@ class Writer:
         *,
         retention_seconds: float,
         incomplete: Callable[[tuple[str, str] | None], object],
+        older: Callable[[SavedApp], object],
         failed: Callable[[Exception], object],
     ) -> None:
         self.retention_seconds = retention_seconds
@@ -51,6 +53,7 @@ class Writer:
         self._url = url
         self._clock = clock
         self._incomplete = incomplete
+        self._older = older
         self._failed = failed
         self._changed = Condition()
         self._waiting: dict[tuple[str, str], Batch] = {}
@@ -71,7 +74,7 @@ class Writer:
             async with asyncio.timeout(timeout_seconds):
                 return await self._loaded
         except TimeoutError:
-            structlog.get_logger().warning("database not read in time, starting without data")
+            structlog.get_logger().warning("database not read in time, what it holds is compared when it answers")
             return []
 
     def write(self, batch: Batch) -> None:
@@ -109,7 +112,7 @@ class Writer:
         while (batch := self._next()) is not None or not self._closing:
             if batch is None:
                 self._attempt(self._maintain)
-            elif self._attempt(partial(_write, batch=batch)):
+            elif self._attempt(partial(self._write, batch)):
                 self._current = None
             elif self._closing:
                 break
@@ -163,8 +166,11 @@ class Writer:
         return False
 
     def _load(self, database: "Database") -> None:
-        saved = database.load()
-        self._answer(saved)
+        self._answer(database.load())
+
+    def _write(self, batch: Batch, database: "Database") -> None:
+        if (older := database.write(batch)) is not None:
+            self._older(older)
 
     def _answer(self, saved: list[SavedApp]) -> None:
         """Tell `start` what there is, if it still waits."""
@@ -183,10 +189,6 @@ class Writer:
 def _settle(loaded: asyncio.Future[list[SavedApp]], saved: list[SavedApp]) -> None:
     if not loaded.done():
         loaded.set_result(saved)
-
-
-def _write(database: "Database", batch: Batch) -> None:
-    database.write(batch)
 
 
 def _is_bug(error: Exception) -> bool:

@@ -392,6 +392,19 @@ def test_ages_survive_a_restart() -> None:
     assert second.report("mixed").oldest_violation == NOON
     assert second.policy.saved(LIVE) == (SavedFindings(MIXED.rule.version, {"a": NOON, "d": NOON + 1000}),)
     assert second.told.opens == []
+    assert second.told.found_at_baselines == [(LIVE, "mixed", "d", "d is single")]
+
+
+def test_ages_that_are_known_late_count() -> None:
+    """What was saved may be known only when its violations are open: the report has their true age then."""
+    world = _evaluated(SHORT)
+    world.clock.advance(1000)
+    world.policy.restore(LIVE, [SavedFindings(MIXED.rule.version, {"a": NOON - 500, "c": NOON + 500, "gone": 1.0})])
+    assert world.open()["mixed"] == {"a": NOON - 500, "c": NOON}
+    assert world.report("mixed").oldest_violation == NOON - 500
+    world.remove("a")
+    world.collect()
+    assert world.report("mixed").oldest_violation == NOON
 
 
 def test_examples_are_shared_out_over_all_apps() -> None:

@@ -6,7 +6,7 @@ import random
 import re
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 
@@ -24,10 +24,13 @@ from exporter.service import daemon
 from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.daemon import LONGEST_START_SECONDS, STUCK_SECONDS, Daemon, Options
 from exporter.storage.database import Database
+from exporter.storage.tables import VIOLATIONS
+from tests.storage.test_database import rows
 from tests.support.certificates import HASH, PASSWORD
 from tests.support.hanging import hanging_call
 from tests.support.http import Answer, ask, basic_auth
 from tests.support.monitored import AheadClock, Simulated, app_ids, config, sample, simulated, until
+from tests.support.policy_world import rule, rule_set
 
 EPHEMERAL = Options(listen_addresses=("127.0.0.1:0",))
 
@@ -37,6 +40,7 @@ class Started:
 
     def __init__(self, first: Config | ConfigError, options: Options = EPHEMERAL) -> None:
         self.next = first
+        self.rule_set = RuleSet.empty()
         self.loads = 0
         self.clock = AheadClock()
         metrics = SelfMetrics(version="0")
@@ -79,15 +83,17 @@ class Started:
         self.loads += 1
         if isinstance(self.next, ConfigError):
             raise self.next
-        return LoadedRules(
-            config=self.next, files=(), globs=(), sha256=f"digest-{self.loads}", rule_set=RuleSet.empty()
-        )
+        return LoadedRules(config=self.next, files=(), globs=(), sha256=f"digest-{self.loads}", rule_set=self.rule_set)
+
+
+def started(first: Config, options: Options = EPHEMERAL) -> AbstractAsyncContextManager[Started]:
+    """Run a daemon, and end it whatever happens."""
+    return running(Started(first, options))
 
 
 @asynccontextmanager
-async def started(first: Config, options: Options = EPHEMERAL) -> AsyncIterator[Started]:
-    """Run a daemon, and end it whatever happens."""
-    one = Started(first, options)
+async def running(one: Started) -> AsyncIterator[Started]:
+    """Wait until a daemon listens, and end it whatever happens."""
     try:
         await one.daemon.wait_until_listening(one.running)
         yield one
@@ -331,6 +337,40 @@ async def test_a_database_that_is_away_stops_nothing(simulator: Simulated, tmp_p
             return sample(text, "rtcmpu_exporter_storage_up") == 0 and (lag or 0) > 0
 
         await until(is_said)
+
+
+async def test_a_database_that_comes_back_after_the_start_is_compared(simulator: Simulated, tmp_path: Path) -> None:
+    """What changed while nothing was written is recorded between two times, and violations are as old as stored."""
+    state, aside = tmp_path / "state", tmp_path / "aside"
+    first = config(simulator.account("app-1")).changed(storage=_storage(state))
+    name = "rtcmpu_policy_oldest_violation_timestamp_seconds"
+
+    def begin() -> Started:
+        one = Started(first)
+        one.rule_set = rule_set(rule("never", "false"))
+        return one
+
+    async with running(begin()) as one:
+        await one.until_data_of("app-1")
+        oldest = sample(await one.metrics(), name, rule="never")
+    removed = json.loads([*simulator.service.fleet.bodies("app-1")][-1])["TaskId"]
+    simulator.service.fleet.delete("app-1", removed)
+    state.rename(aside)
+    state.write_text("a file where a directory is expected")
+    async with running(begin()) as one:
+        await one.until_data_of("app-1")
+        assert sample(await one.metrics(), name, rule="never") != oldest
+        state.unlink()
+        aside.rename(state)
+        await one.until_sample(oldest, name, rule="never")
+        (change,) = json.loads((await one.ask("/api/v1/changes")).text)["changes"]
+        assert (change["task_id"], change["change"]) == (removed, "removed")
+        assert change["earliest_timestamp_seconds"] < change["noticed_timestamp_seconds"]
+    with closing(Database(_storage(state).url.reveal())) as database:
+        violations = database.load()[0].violations
+        messages = {row.message for row in rows(database, VIOLATIONS)}
+    assert [min(since.values()) for since in violations.values()] == [oldest]
+    assert messages == {"Title of never"}
 
 
 async def test_the_state_of_another_service_is_not_used(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What the web side sees of the policy: real rules over real tasks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -51,6 +51,9 @@ class Untold:
 
     def baseline(self, app: AppKey, violations: int) -> None:
         """Hear of a baseline."""
+
+    def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
+        """Ignore it."""
 
     def stopped(self, rule: AnyRule, why: str) -> None:
         """Ignore it."""

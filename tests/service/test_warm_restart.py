@@ -19,10 +19,11 @@ from exporter.rules.rule import Rule, Severity
 from exporter.service.recorder import RecordedApp, Recorder
 from exporter.service.violation_log import FindingLog
 from exporter.storage import database as database_module
-from exporter.storage.batch import Batch, RuleVersion
+from exporter.storage.batch import Batch, RuleVersion, SavedApp
 from exporter.storage.database import Database
 from exporter.storage.tables import CHANGES, VIOLATIONS
 from exporter.storage.writer import Writer
+from tests.support.batches import BITRATE
 from tests.support.moving_list import INTERVALS, ListService, MovingList, Told, collector_of, listed, shown
 from tests.support.virtual_time import VirtualClock, run
 
@@ -32,16 +33,28 @@ KEY = ("account", "app")
 class DirectWriter(Writer):
     """Writes in the thread of the caller: virtual time waits for no thread."""
 
-    def __init__(self, database: Database, clock: VirtualClock) -> None:
-        super().__init__(lambda: "", clock, retention_seconds=1.0, incomplete=lambda _: None, failed=lambda _: None)
+    def __init__(self, database: Database, clock: VirtualClock, older: Callable[[SavedApp], None]) -> None:
+        super().__init__(
+            lambda: "", clock, retention_seconds=1.0, incomplete=lambda _: None, older=older, failed=lambda _: None
+        )
         self._direct = database
+        self.is_away = False
         self.batches: list[Batch] = []
 
     def write(self, batch: Batch) -> None:
-        """Write at once."""
+        """Write immediately, unless the database is away: then newer batches join the first."""
+        if self.is_away and self.batches:
+            self.batches[0].add(batch)
+            return
         batch.token = f"{id(self)} {len(self.batches)}"
         self.batches.append(batch)
-        self._direct.write(batch)
+        if not self.is_away:
+            self._write(batch, self._direct)
+
+    def come_back(self) -> None:
+        """Write what waits."""
+        self.is_away = False
+        self._write(self.batches[0], self._direct)
 
 
 class Process(Told):
@@ -55,11 +68,12 @@ class Process(Told):
             FindingLog(clock),
             app=self._recorded,
             apps=lambda: [KEY],
+            older=lambda saved: self.collector.inventory.age(saved.entries),
             failed=lambda _: None,
             clock=clock,
             memory=MemoryPast(lambda: (), lambda: 0.0),
         )
-        self.writer = self.recorder.writer = DirectWriter(database, clock)
+        self.writer = self.recorder.writer = DirectWriter(database, clock, self.recorder._take_older)
         self.collector: Collector = collector_of(ListService(moving_list), self, clock)
 
     def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
@@ -155,6 +169,63 @@ def test_what_changed_meanwhile_is_recorded_with_its_earliest_time(tmp_path: Pat
         }
         (saved,) = database.load()
         assert {each.task.task_id for each in saved.entries} == set(moving_list.order)
+
+    _scenario(tmp_path, scenario)
+
+
+def test_what_changed_before_the_database_answered_is_recorded(tmp_path: Path) -> None:
+    """A start without the database: when it answers, what it holds is compared with the first sweep.
+
+    Tasks keep their ages, changes since the first sweep follow at their own times, and open violations stay as old.
+    """
+
+    async def scenario(clock: VirtualClock, database: Database) -> None:
+        moving_list = MovingList(tasks=30)
+        first = Process(moving_list, database, clock)
+        first.open_violations = {BITRATE: dict.fromkeys(list(moving_list.order)[:3], 5.0)}
+        await first.collector.sweep()
+        first.recorder.reconcile(KEY)
+        await clock.sleep(0)
+        began = first.collector.status.last_sweep_began
+        gone, changed, twice = list(moving_list.order)[:3]
+        moving_list.delete(gone)
+        moving_list.update(changed)
+        moving_list.update(twice)
+        created = moving_list.create()
+        await clock.sleep(3600)
+        second = Process(moving_list, database, clock)
+        second.writer.is_away = True
+        second.open_violations = {BITRATE: {changed: clock.now()}}
+        noticed = clock.now()
+        await second.collector.sweep()
+        second.recorder.reconcile(KEY)
+        await clock.sleep(100)
+        moving_list.update(twice)
+        later = moving_list.create()
+        await second.collector.update()
+        await clock.sleep(100)
+        second.writer.come_back()
+        await clock.sleep(0)
+        found = [
+            (row.change, row.task_id, row.earliest, row.noticed - noticed < 50) for row in _rows(database, CHANGES)
+        ]
+        assert sorted(found[:4]) == [
+            ("added", created, began, True),
+            *sorted(("modified", task_id, began, True) for task_id in (changed, twice)),
+            ("removed", gone, began, True),
+        ]
+        assert sorted(found[4:]) == [("added", later, None, False), ("modified", twice, None, False)]
+        (saved,) = database.load()
+        ages = {entry.task.task_id: (entry.first_seen, entry.last_changed) for entry in saved.entries}
+        known = {entry.task.task_id: (entry.first_seen, entry.last_changed) for entry in second.collector.inventory}
+        assert ages == known
+        before = {entry.task.task_id: (entry.first_seen, entry.last_changed) for entry in first.collector.inventory}
+        assert {task_id: times[0] for task_id, times in before.items() if task_id != gone} == {
+            task_id: times[0] for task_id, times in ages.items() if task_id not in {created, later}
+        }
+        assert {ages[task_id] for task_id in before.keys() - {gone, changed, twice}} <= set(before.values())
+        assert noticed <= ages[changed][1] < ages[twice][1]
+        assert saved.violations == {BITRATE: {changed: 5.0}}
 
     _scenario(tmp_path, scenario)
 

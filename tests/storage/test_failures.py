@@ -44,6 +44,7 @@ async def writing(url: Callable[[], str]) -> AsyncIterator[Writer]:
         SystemClock(),
         retention_seconds=1e12,
         incomplete=lambda _: None,
+        older=lambda _: None,
         failed=lambda error: pytest.fail(str(error)),
     )
     await writer.start(30.0)

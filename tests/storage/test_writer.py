@@ -82,6 +82,7 @@ class Recorded:
             SystemClock(),
             retention_seconds=3600.0,
             incomplete=self.incomplete.append,
+            older=lambda _: None,
             failed=self.bugs.append,
         )
 

@@ -1,10 +1,10 @@
 """Apps whose tasks are evaluated, on a clock that is still until it is set."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from exporter.collector.inventory import Change, Inventory
@@ -62,10 +62,15 @@ class Told(Struct):
     opens: list[tuple[AppKey, str, str | None, str]]
     resolves: list[tuple[AppKey, str, str | None, float, Resolution]]
     stops: list[tuple[str, str]]
+    found_at_baselines: list[tuple[AppKey, str, str | None, str]] = field(default_factory=list)
 
     def baseline(self, app: AppKey, violations: int) -> None:
         """Keep a sum."""
         self.baselines.append((app, violations))
+
+    def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
+        """Keep a violation of a baseline."""
+        self.found_at_baselines.append((app, rule.rule.name, task_id, text()))
 
     def stopped(self, rule: AnyRule, why: str) -> None:
         """Keep a rule that is not evaluated any more."""

@@ -381,17 +381,22 @@ def test_a_task_that_is_in_doubt_and_seen_again_is_kept() -> None:
     scene.run(scenario)
 
 
-def test_tasks_that_no_reading_shows_are_never_gone_by_that() -> None:
-    """Tasks that move out of the way of each sweep are unseen again and again, and stay."""
-    scene = Scene(60)
+@pytest.mark.parametrize("hidden", [1, 30])
+def test_tasks_that_no_reading_shows_are_never_gone_by_that(hidden: int) -> None:
+    """Tasks that jump from the end behind unchanged rows during each sweep are unseen each time, and stay."""
+    scene = Scene(400, largest_page=50)
+    jumping = [f"task-{number}" for number in range(hidden)]
 
     async def scenario() -> None:
         await scene.start()
         everything = shown(scene.collector)
-        for _ in range(4):
-            newest = scene.list.order[: 2 * PAGE]
-            scene.meanwhile(nothing, nothing, nothing, all_of(scene.list.resave, ["task-1", *reversed(newest)]))
+        others = [task_id for task_id in scene.list.order if task_id not in jumping]
+        for sweeps in range(1, 5):
+            all_of(scene.list.resave, others)()
+            jump = all_of(scene.list.resave, [*jumping, *reversed(scene.list.order[:100])])
+            scene.meanwhile(*[nothing] * 6, jump)
             await scene.collector.sweep()
+            assert len(scene.look_ups()) == sweeps * hidden
             await asyncio.sleep(2)
         assert (scene.reported.take(), shown(scene.collector)) == ([], everything)
         assert status_of(scene).state is State.OK

@@ -17,7 +17,8 @@ from exporter.core.push_auth import EARLIEST, LATEST, MALFORMED, NEVER, NO_SIGNE
 
 _TYPE_A: Final = re.compile(r"([0-9]{9,20})-[^-]+-[^-]*-[0-9a-f]{32}")
 _AKAMAI: Final = re.compile(r"(?:^|~)exp=([0-9]{1,20})(?=~)")
-_JWT: Final = re.compile(r"eyJ[\w-]*\.([\w-]+)\.[\w-]*", re.ASCII)
+_JWT: Final = re.compile(r"eyJ[\w-]*+\.([\w-]++)\.[\w-]*+", re.ASCII)
+LONGEST_TOKEN: Final = 1024  # characters of a JWT whose claims are read
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{1,16}")
 _HEX_32: Final = re.compile(r"[0-9A-Fa-f]{32}")
@@ -37,6 +38,7 @@ UNSIGNED: Final[Signature] = (NO_SIGNER, NO_TIME, ())
 def read_signature(parameters: _Values) -> Signature:
     """Return the signature in a query, the first of the table where there are several; `UNSIGNED` without one."""
     found: list[tuple[int, str, tuple[str, ...], int]] = []
+    has_prefixed = False
     for key in parameters:
         if key in _FORMS:
             for rank, signer, keys, read in _FORMS[key]:
@@ -44,8 +46,11 @@ def read_signature(parameters: _Values) -> Signature:
                 if time is not None:
                     found.append((rank, signer, keys, time))
                     break
-        elif key.endswith("endtime") and (time := _wowza_time(key, _hash_key(key), parameters)) is not None:
-            found.append((_WOWZA_RANK, "wowza", (key, _hash_key(key)), time))
+        elif not has_prefixed and key.endswith("endtime"):
+            hash_key = key.removesuffix("endtime") + "hash"  # their prefix is the customer's choice
+            if (time := _wowza_time(key, hash_key, parameters)) is not None:
+                found.append((_WOWZA_RANK, "wowza", (key, hash_key), time))
+                has_prefixed = True
     if not found:
         return UNSIGNED
     _, signer, keys, time = found[0] if len(found) == 1 else min(found)
@@ -101,11 +106,6 @@ def _wowza_time(endtime: str, hash_key: str, values: _Values) -> int | None:
     return _decimal_beside(endtime, (hash_key,), values)
 
 
-def _hash_key(endtime: str) -> str:
-    """Return the key beside an end time whose prefix is the customer's choice."""
-    return endtime.removesuffix("endtime") + "hash"
-
-
 def _akamai(key: str, values: _Values) -> int | None:
     text = values[key]
     match = _AKAMAI.search(text) if "~hmac=" in text else None
@@ -120,18 +120,23 @@ _CLAIMS: Final = msgspec.json.Decoder(_Claims)
 
 
 def _token(values: _Values) -> int | None:
-    match = _JWT.fullmatch(values["token"])
-    return _expiry_claim(match[1]) if match else None
+    return _expiry_claim(values["token"])
 
 
 def _jwt(values: _Values) -> int | None:
-    match = _JWT.fullmatch(values["jwt"])
-    return _expiry_claim(match[1]) if match else _present("jwt", values)
+    time = _expiry_claim(values["jwt"])
+    return _present("jwt", values) if time is None else time
 
 
-def _expiry_claim(payload: str) -> int:
+def _expiry_claim(token: str) -> int | None:
+    """Return the expiry in a JWT; None if it is none."""
+    if len(token) > LONGEST_TOKEN:
+        return NO_TIME if token.startswith("eyJ") else None
+    match = _JWT.fullmatch(token)
+    if not match:
+        return None
     try:
-        expires = _CLAIMS.decode(urlsafe_b64decode(payload + "==")).exp
+        expires = _CLAIMS.decode(urlsafe_b64decode(match[1] + "==")).exp
     except (ValueError, RecursionError):
         return NO_TIME
     if expires is None:
@@ -164,6 +169,9 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], _Reader], ...]] = (
     ("jwt", ("token",), _token),
 )
 """In the order in which one of several wins; a second row of a signer is tried where the first does not apply."""
+
+SIGNATURE_KEYS: Final = frozenset(chain.from_iterable(keys for _, keys, _ in _TABLE))
+WOWZA_ENDINGS: Final = ("endtime", "hash")  # of query keys, behind a prefix of the customer's choice
 
 _WOWZA_RANK: Final = next(rank for rank, row in enumerate(_TABLE) if row[0] == "wowza")
 _FORMS: Final = {

@@ -6,32 +6,32 @@ A URL is hostile text and holds keys: nothing here raises, remembers it or shows
 import re
 from functools import lru_cache
 from typing import Final, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 import xxhash
 from msgspec import Struct
 from msgspec.structs import astuple
 
 from exporter.aliyun.field_reader import NOTHING, FieldReader
-from exporter.aliyun.push_signature import read_signature
+from exporter.aliyun.push_signature import SIGNATURE_KEYS, WOWZA_ENDINGS, read_signature
 from exporter.aliyun.row_schema import Row
 from exporter.core.push_auth import NO_SIGNER, NO_TIME, TIME_BYTES
 from exporter.core.task import PUSH_SCHEMES, Output
 
-_AUTHORITY: Final = re.compile(r"[^#\\]*")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}:|")
 _HOST: Final = re.compile(r"\[[0-9A-Fa-f:.%]{1,64}\]|[^:\[\]]{0,253}")
 _PORT: Final = re.compile(r":([0-9]{1,5})$")
 _VHOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}")
-_STREAM_ID_SEPARATOR: Final = re.compile("[,?&]")
 LONGEST_HOST: Final = 256
 LONGEST_URL: Final = 2048  # characters of a StreamURL, documented; no more of a query is read
 MOST_PARAMETERS: Final = 32
+MOST_READ: Final = 8  # parameters that a signature may have; it has three at most
 MOST_ESCAPES: Final = 32  # of the form `%41`; a query with more of them is read as it is
 REMEMBERED_SERVERS: Final = 1024
 DEFAULT_PORTS: Final = ("1935", "443", "10080")  # of RTMP, RTMPS and SRT
 _PLAIN_AUTHORITY: Final = re.compile(rf"([A-Za-z0-9.-]{{1,253}})(?::(?:{'|'.join(DEFAULT_PORTS)}))?")
 _KNOWN_SCHEMES: Final = frozenset(f"{scheme}:" for scheme in PUSH_SCHEMES)
+_KEYS: Final = SIGNATURE_KEYS | {"vhost", "bandwidthtest"}
 _PARTS_OF_A_SERVER: Final = 2
 
 
@@ -114,8 +114,8 @@ def _any_server(scheme: str, authority: str) -> _Server | None:
     """Return the parts of any server; None if the scheme cannot be one."""
     if not _SCHEME.fullmatch(scheme):
         return None
-    match = _AUTHORITY.match(authority)
-    _, at, authority = (match[0] if match else "").rpartition("@")
+    authority = authority.partition("#")[0].partition("\\")[0]
+    _, at, authority = authority.rpartition("@")
     host = _HOST.match(authority[:LONGEST_HOST])
     port = _PORT.search(authority)
     return _server(
@@ -132,7 +132,7 @@ def _server(scheme: str, host: str, port: str | None = None, *, has_userinfo: bo
 
 
 def _parameters(scheme: str, query: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """Return the parts of a query with their names, and its parameters; of equal names the first counts.
+    """Return the parts of a query with their names, and the parameters that are read; of equal names the first counts.
 
     SRT has a stream id in the query's place.
     """
@@ -140,21 +140,30 @@ def _parameters(scheme: str, query: str) -> tuple[list[tuple[str, str]], dict[st
         name, _, value = query.partition("=")
         return [(name, query)], {name: value} if len(value) <= LONGEST_URL else {}
     parts = query.split("&", MOST_PARAMETERS)
-    decoded = unquote if "%" in query and query.count("%") <= MOST_ESCAPES else None
+    is_escaped = "%" in query and len(query) <= LONGEST_URL and query.count("%") <= MOST_ESCAPES
     if scheme == "srt":
         stream_id = next((part for part in parts if part.startswith("streamid=")), None)
         if stream_id is not None:
             stream_id = stream_id.removeprefix("streamid=")
-            stream_id = (decoded(stream_id) if decoded else stream_id).removeprefix("#!::")
-            parts = _STREAM_ID_SEPARATOR.split(stream_id, MOST_PARAMETERS)
+            stream_id = (_unquoted(stream_id) if is_escaped else stream_id).removeprefix("#!::")
+            parts = stream_id.replace("?", ",").replace("&", ",").split(",", MOST_PARAMETERS)
     names: list[tuple[str, str]] = []
     parameters: dict[str, str] = {}
     for part in parts:
         name, _, value = part.partition("=")
         names.append((name, part))
-        if len(value) <= LONGEST_URL and name not in parameters:
-            parameters[name] = decoded(value) if decoded else value
+        if (
+            (name in _KEYS or name.endswith(WOWZA_ENDINGS))
+            and len(value) <= LONGEST_URL
+            and name not in parameters
+            and len(parameters) < MOST_READ
+        ):
+            parameters[name] = _unquoted(value) if is_escaped and "%" in value else value
     return names, parameters
+
+
+def _unquoted(text: str) -> str:
+    return unquote_to_bytes(text.encode(errors="surrogatepass")).decode(errors="replace")
 
 
 def _problem(url: str, path: str, rest: str = "") -> str | None:

@@ -2,7 +2,8 @@
 
 Ninety simulated seconds after a warm-up, at 50 requests/s and round trips of 20 to 80 ms. Of all events 60 % are
 changes, 15 % creations, 15 % deletions and 10 % tasks that are saved again without a change (which nobody waits for).
-`python -m benchmarks.moving_list --full` takes eight seeds and adds what the vendor does not exclude.
+`python -m benchmarks.moving_list --full` takes eight seeds and adds what the vendor does not exclude; `--seeds 4` takes
+fewer, `--only TEXT` some of the rows.
 """
 
 import argparse
@@ -75,15 +76,18 @@ class Outcome(NamedTuple):
     unmoved_changes: int
 
 
-def main(full: bool = False) -> None:
+def main(full: bool = False, seeds: int = len(FULL_SEEDS), only: str = "") -> None:
     """Print the tables."""
-    seeds = FULL_SEEDS if full else SEEDS
+    chosen = FULL_SEEDS[:seeds] if full else SEEDS
+    tables = [("Reading a moving list", _size_cases(full=full))]
+    if full:
+        title = "Ours, 20,000 tasks, 10 events a second, and what the vendor does not exclude"
+        tables.append((title, _variant_cases()))
     with ProcessPoolExecutor(max_workers=2) as pool:
-        show("What a sweep costs", COST_COLUMNS, pool.map(_cost, *zip(*_cost_cases(), strict=True)), note=COST_NOTE)
-        _show("Reading a moving list", _outcomes(pool, _size_cases(full=full), seeds))
-        if full:
-            title = "Ours, 20,000 tasks, 10 events a second, and what the vendor does not exclude"
-            _show(title, _outcomes(pool, _variant_cases(), seeds))
+        if not only:
+            show("What a sweep costs", COST_COLUMNS, pool.map(_cost, *zip(*_cost_cases(), strict=True)), note=COST_NOTE)
+        for title, cases in tables:
+            _show(title, _outcomes(pool, (case for case in cases if only in case.title), chosen))
 
 
 def _size_cases(*, full: bool) -> Iterator[Case]:
@@ -270,4 +274,6 @@ def _show(title: str, outcomes: Iterable[tuple[str, list[Outcome]]]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Naive paging beside ours, simulated.")
     parser.add_argument("--full", action="store_true", help="eight seeds and all variants (about half an hour)")
-    main(full=parser.parse_args().full)
+    parser.add_argument("--seeds", type=int, default=len(FULL_SEEDS), help="how many with --full (default %(default)s)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose title contains it")
+    main(**vars(parser.parse_args()))

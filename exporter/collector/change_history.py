@@ -6,7 +6,9 @@ from typing import Final
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
+from exporter.collector.change_notes import ChangeNotes
 from exporter.collector.inventory import Change
 from exporter.collector.task_diff import Shown, changed_fields, kind_of, shown
 from exporter.core.clock import Clock
@@ -34,6 +36,7 @@ class RecordedChange(Struct, frozen=True):
     change: str  # added, removed or modified
     fields: tuple[FieldChange, ...]  # of a task that came or went what was set, if that is known
     earliest: float | None = None  # wall-clock seconds after which it happened, if not since the update before
+    notes: tuple[str, ...] = ()  # see `change_notes`
 
 
 class History:
@@ -48,11 +51,18 @@ class History:
         self._second = 0
         self._lines = 0
         self._unlogged = 0
+        self._notes = ChangeNotes()
 
-    def record(self, account: str, app_id: str, changes: Sequence[Change]) -> tuple[RecordedChange, ...]:
+    def record(
+        self, account: str, app_id: str, changes: Sequence[Change], *, earliest: float | None = None
+    ) -> tuple[RecordedChange, ...]:
         """Remember and log changes that were just noticed; return them as they are remembered."""
         now = self._clock.now()
-        recorded = tuple(self._recorded_change(account, app_id, change, now) for change in changes)
+        notes = self._notes.of(changes, self._clock.monotonic(), times_known=earliest is None)
+        recorded = tuple(
+            replace(self._recorded_change(account, app_id, change, now), earliest=earliest, notes=each)
+            for change, each in zip(changes, notes, strict=True)
+        )
         self._changes.extend(recorded)
         for change in recorded:
             self._log(change)
@@ -69,7 +79,8 @@ class History:
         return self._changes[0].noticed if forgets else self._began
 
     def flush(self) -> None:
-        """Say how many changes were not logged one by one, when their second is over."""
+        """Say how many changes were not logged one by one, when their second is over; called about every second."""
+        self._notes.forget(self._clock.monotonic())
         if self._unlogged and int(self._clock.monotonic()) != self._second:
             structlog.get_logger().info("more tasks changed than are logged one by one", tasks=self._unlogged)
             self._unlogged = 0
@@ -108,6 +119,7 @@ class History:
             app_id=change.app_id,
             task_id=change.task_id,
             **{field.field: _from_to(field) for field in change.fields},
+            **({"notes": ",".join(change.notes)} if change.notes else {}),
         )
 
 

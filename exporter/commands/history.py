@@ -2,13 +2,13 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from msgspec import to_builtins
 
-from exporter.collector.change_history import FieldChange, RecordedChange
+from exporter.collector.change_history import RecordedChange
 from exporter.collector.past import HistoryFilter
 from exporter.commands import ExitCode
 from exporter.commands.console import console, table
@@ -57,7 +57,7 @@ def _read(url: str, wanted: HistoryFilter) -> list[RecordedChange]:
 def _as_json(change: RecordedChange) -> dict[str, Any]:
     shown = to_builtins(change)
     return {
-        **{name: shown[name] for name in ("number", "account", "app_id", "task_id", "change", "fields")},
+        **{name: shown[name] for name in ("number", "account", "app_id", "task_id", "change", "fields", "notes")},
         "noticed": _time(change.noticed),
         "earliest": None if change.earliest is None else _time(change.earliest),
     }
@@ -67,17 +67,17 @@ def _row(change: RecordedChange) -> Sequence[str | None]:
     when = _time(change.noticed)
     if change.earliest is not None:
         when = f"between {_time(change.earliest)} and {when}"
-    return when, change.account, change.app_id, change.task_id, change.change, _what(change.change, change.fields)
+    return when, change.account, change.app_id, change.task_id, change.change, _what(change)
 
 
-def _what(kind: str, fields: Iterable[FieldChange]) -> str | None:
+def _what(change: RecordedChange) -> str | None:
     parts = []
-    for field in fields:
+    for field in change.fields:
         before, after = ("nothing" if value is None else str(value) for value in (field.before, field.after))
         changed = f"{before} -> {after}" if before != after else f"{after} (another)"
-        words = {"added": after, "removed": before}.get(kind, changed)
+        words = {"added": after, "removed": before}.get(change.change, changed)
         parts.append(f"{field.field}: {words}")
-    return "; ".join(parts) or None
+    return "; ".join([*parts, *(note.replace("_", " ") for note in change.notes)]) or None
 
 
 def _time(timestamp: float) -> str:

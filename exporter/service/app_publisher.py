@@ -153,20 +153,21 @@ class Picture:
 
     def _take_in(self, changes: Sequence[Change], *, baseline: bool) -> None:
         status = self._shown.status
+        key = (status.account, status.app_id)
         _apply(changes, self._aggregates)
-        if not baseline:
-            for recorded in self._history.record(status.account, status.app_id, changes):
-                self._counts.count(recorded.change, (change.field for change in recorded.fields))
+        earliest = None if self._recorder is None else self._recorder.earliest(key)
+        recorded = () if baseline else self._history.record(*key, changes, earliest=earliest)
+        for each in recorded:
+            self._counts.count(each.change, (change.field for change in each.fields))
         if self._check is not None:
             self._changes_since_check += changes
             if len(self._changes_since_check) > MOST_CHANGES_DURING_CHECK:
                 self._check.cancel()
                 self._count_anew()
-        self._policy.collected(
-            (status.account, status.app_id), changes, baseline=baseline, available=status.data_available
-        )
+        self._policy.collected(key, changes, baseline=baseline, available=status.data_available)
         if self._recorder is not None:
-            self._recorder.collected(self._shown, changes, baseline=baseline)
+            notes = [each.notes for each in recorded]
+            self._recorder.collected(self._shown, changes, baseline=baseline, notes=notes)
 
     def _follow_tasks(self, changes: Sequence[Change]) -> None:
         if self._task_series is not None:

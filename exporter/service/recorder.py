@@ -1,8 +1,9 @@
 """From readings and findings to batches for the database: one for each app and step of the event loop."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import repeat
 from typing import Final
 
 from msgspec import Struct
@@ -148,8 +149,19 @@ class Recorder:
         self._older(saved)
         self.write_whole((saved.account, saved.app_id))
 
-    def collected(self, collector: Collector, changes: Sequence[Change], *, baseline: bool) -> None:
-        """Take note of a reading, after the findings about it."""
+    def earliest(self, app: AppKey) -> float | None:
+        """Return the time after which changes noticed now happened; None: since the update before."""
+        return self._restored.get(app, (0.0, None))[1]
+
+    def collected(
+        self,
+        collector: Collector,
+        changes: Sequence[Change],
+        *,
+        baseline: bool,
+        notes: Iterable[tuple[str, ...]] = repeat(()),
+    ) -> None:
+        """Take note of a reading, after the findings about it; `notes` are those of each change."""
         status = collector.status
         if self.writer is None or self._is_restoring or status.sweep is None:
             return
@@ -160,7 +172,10 @@ class Recorder:
             self._known.discard(key)
         elif changes:
             now = self._clock.now()
-            self._new.setdefault(key, []).extend(NoticedChange(change, now, earliest) for change in changes)
+            self._new.setdefault(key, []).extend(
+                NoticedChange(change, now, earliest, of_change)
+                for change, of_change in zip(changes, notes, strict=False)
+            )
         if restored_sweep is not None and restored_sweep != status.sweep.began and not status.doubtful_tasks:
             del self._restored[key]
         sweep, update = self._written.get(key, (0.0, 0.0))

@@ -26,6 +26,7 @@ class NoticedChange(Struct, frozen=True):
     noticed: float
     earliest: float | None
     """It happened between this and `noticed`, if it may have happened before this process; else None."""
+    notes: tuple[str, ...] = ()
 
 
 class Opened(Struct, frozen=True):

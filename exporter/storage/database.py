@@ -332,6 +332,7 @@ def _change(noticed: NoticedChange) -> Mapping[str, Any]:
         "earliest": noticed.earliest,
         "field_names": f",{','.join(name for name, _, _ in fields)},",
         "fields": json.dumps([dict(zip(("field", "before", "after"), field, strict=True)) for field in fields]),
+        "notes": ",".join(noticed.notes),
     }
 
 

@@ -90,6 +90,7 @@ def read_changes(connection: Connection, wanted: HistoryFilter) -> list[Recorded
             change=row.change,
             fields=tuple(FieldChange(**field) for field in json.loads(row.fields)),
             earliest=row.earliest,
+            notes=tuple(row.notes.split(",") if row.notes else ()),
         )
         for row in rows
     ]

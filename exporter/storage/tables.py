@@ -78,6 +78,7 @@ CHANGES: Final = Table(
     Column("earliest", Double),
     Column("field_names", Text, nullable=False),
     Column("fields", Text, nullable=False),
+    Column("notes", Text, nullable=False),
     Index("ix_changes_task", "account", "app_id", "task_id", "id"),
 )
 VIOLATIONS: Final = Table(

@@ -112,7 +112,7 @@ def test_each_change_is_a_line(clock: SetClock, lines: Sequence[MutableMapping[s
     where = {"account": "prod", "app_id": "live", "task_id": "yourTaskId", "log_level": "info"}
     assert lines == [
         {"event": "task added", **where},
-        {"event": "task modified", "idle_timeout": "30 s -> -", **where},
+        {"event": "task modified", "idle_timeout": "30 s -> -", "notes": "probably_restarted", **where},
         {
             "event": "task modified",
             "outputs": "rtmp://example.com -> rtmp://example.com, rtmp://example.com",

@@ -28,13 +28,14 @@ def test_it_prints_the_changes_of_a_time(capsys: pytest.CaptureFixture[str], tmp
     """Oldest first, with the configuration before and after; filters leave what fits."""
     database = Database(f"sqlite:{tmp_path / 'rtcmpu.db'}")
     database.write(batch(entry("a")))
-    old, new = changed(entry("a"), entry("a", idle_timeout_seconds=60)), changed(None, entry("b\x1b[31m"), token="c")
+    old = changed(entry("a"), entry("a", idle_timeout_seconds=60), notes=("probably_restarted",))
+    new = changed(None, entry("b\x1b[31m"), token="c")
     new.changes = [type(each)(each.change, time.time(), time.time() - 60) for each in new.changes]
     database.write(old)
     database.write(new)
     database.close()
     code, out, _ = run(capsys, tmp_path, "--since=1970-01-01T00:00:00Z", "--app=live", "--task=a")
-    assert (code, "idle_timeout: nothing -> 60 s" in out, "added" in out) == (0, True, False)
+    assert (code, "idle_timeout: nothing -> 60 s; probably restarted" in out, "added" in out) == (0, True, False)
     code, out, _ = run(capsys, tmp_path, "--since=1h")
     assert (code, "between " in out, "mode: mixed" in out, "\x1b" in out, "modified" in out) == (
         0,
@@ -44,7 +45,8 @@ def test_it_prints_the_changes_of_a_time(capsys: pytest.CaptureFixture[str], tmp
         False,
     )
     code, out, _ = run(capsys, tmp_path, "--since=1970-01-01T00:00:00Z", "--output=json")
-    assert [change["task_id"] for change in json.loads(out)] == ["a", "b\x1b[31m"]
+    found = [(change["task_id"], change["notes"]) for change in json.loads(out)]
+    assert found == [("a", ["probably_restarted"]), ("b\x1b[31m", [])]
 
 
 @pytest.mark.parametrize(

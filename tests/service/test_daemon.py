@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from exporter.collector.past import HistoryFilter
 from exporter.config.credential_kinds import EcsRamRole
 from exporter.config.mistakes import ConfigError, Mistake, Position
 from exporter.config.model import Config, Storage
@@ -307,6 +308,8 @@ async def test_changes_are_in_the_database(simulator: Simulated, tmp_path: Path)
         await one.until_data_of("app-1")
         simulator.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
         await one.until_sample(1, "rtcmpu_task_changes_total", change="added")
+        simulator.service.fleet.update("app-1", "new", {"Region": "EMAA-Saudi"})
+        await one.until_sample(1, "rtcmpu_task_changes_total", change="modified")
 
         async def is_written() -> bool:
             text = await one.metrics()
@@ -316,6 +319,11 @@ async def test_changes_are_in_the_database(simulator: Simulated, tmp_path: Path)
             return (up, lag) == (1, 0) and (size or 0) > 0
 
         await until(is_written)
+        changes = await one.daemon._recorder.past.changes(HistoryFilter(app_id="app-1", task_id="new"))
+        assert [(change.change, change.notes) for change in changes] == [
+            ("modified", ("probably_restarted",)),
+            ("added", ()),
+        ]
         one.next = first.changed(storage=_storage(tmp_path / "other"))
         assert await one.daemon.reload() is None
     for directory in (tmp_path, tmp_path / "other"):

@@ -112,6 +112,22 @@ async def test_violations_are_found_from_open_to_resolved(
         stored.close()
 
 
+async def test_notes_come_back(database: Database, url: str) -> None:
+    """One, both or none of the notes of a change."""
+    several: Sequence[tuple[str, ...]] = (
+        (),
+        ("probably_restarted",),
+        ("stream_reused_too_early", "probably_restarted"),
+    )
+    for number, notes in enumerate(several):
+        database.write(changed(entry("a"), entry("a", idle_timeout_seconds=60), token=str(number), notes=notes))
+    stored = StoredPast(lambda: url)
+    try:
+        assert [change.notes for change in reversed(await stored.changes(HistoryFilter()))] == list(several)
+    finally:
+        stored.close()
+
+
 async def test_a_database_that_is_away_is_said(tmp_path: Any) -> None:
     """The error is a sentence without an address, and the next question asks the database again."""
     (tmp_path / "state").write_text("a file where a directory is expected")

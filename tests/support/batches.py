@@ -35,12 +35,19 @@ def batch(*entries: Entry, app_id: str = "live", token: str = FIRST, sweep: floa
     )
 
 
-def changed(before: Entry | None, after: Entry | None, *, token: str = SECOND, earliest: float | None = None) -> Batch:
+def changed(
+    before: Entry | None,
+    after: Entry | None,
+    *,
+    token: str = SECOND,
+    earliest: float | None = None,
+    notes: tuple[str, ...] = (),
+) -> Batch:
     """Return a batch with one change."""
     task = after or before
     assert task is not None
     one = batch(token=token)
     one.all_tasks, one.tasks = False, {task.task.task_id: after}
     change = Change(None if before is None else before.task, None if after is None else after.task)
-    one.changes = [NoticedChange(change, 1005.0, earliest)]
+    one.changes = [NoticedChange(change, 1005.0, earliest, notes)]
     return one

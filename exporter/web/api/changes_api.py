@@ -66,6 +66,13 @@ class ChangeDocument(Struct, kw_only=True):
         list[FieldChangeDocument],
         about("What changed; of a task that came or went what was set, with a database."),
     ]
+    notes: Annotated[
+        list[str],
+        about(
+            "`stream_reused_too_early`: a stream appeared in a task within 10 s of the removal of a task that had it; "
+            "`probably_restarted`: Region, MaxIdleTime or the SEI payload type changed, which no update can do."
+        ),
+    ]
 
 
 class ChangesDocument(Struct, kw_only=True):
@@ -93,7 +100,12 @@ def changes_listing(newest_first: Iterable[RecordedChange], query: Query, *, rem
         "changes",
         ChangeDocument,
         (
-            document_of(ChangeDocument, one, fields=[document_of(FieldChangeDocument, each) for each in one.fields])
+            document_of(
+                ChangeDocument,
+                one,
+                fields=[document_of(FieldChangeDocument, each) for each in one.fields],
+                notes=list(one.notes),
+            )
             for one in found[: query.limit]
         ),
         has_more=len(found) > query.limit,

@@ -24,7 +24,7 @@ def numbers(changes: Sequence[RecordedChange], query: Query) -> list[int]:
 def test_a_change_is_shown_with_all_that_is_remembered() -> None:
     """The document has when, whose and what, each group with before and after, null where nothing was set."""
     fields = (FieldChange("idle_timeout", None, "60 s"), FieldChange("users", "1 user", "1 user"))
-    change = recorded(7, change="modified", fields=fields)
+    change = recorded(7, change="modified", fields=fields, notes=("probably_restarted",))
     assert document(changes_listing([change], Query(), remembered_since=NOW)) == {
         "changes": [
             {
@@ -39,6 +39,7 @@ def test_a_change_is_shown_with_all_that_is_remembered() -> None:
                     {"field": "idle_timeout", "before": None, "after": "60 s"},
                     {"field": "users", "before": "1 user", "after": "1 user"},
                 ],
+                "notes": ["probably_restarted"],
             }
         ],
         "next_cursor": None,

@@ -12,7 +12,12 @@ from tests.web.pages.page_view import client_of, page_of
 
 TASK = "/apps/production/live-main/tasks/t-1"
 MODIFIED = recorded(
-    1, task_id="t-1", change="modified", earliest=NOW - 240, fields=(FieldChange("video", "720p", "1080p"),)
+    1,
+    task_id="t-1",
+    change="modified",
+    earliest=NOW - 240,
+    fields=(FieldChange("video", "720p", "1080p"),),
+    notes=("probably_restarted",),
 )
 ENDED = PastViolation(1, "production", "live-main", "t-1", "bitrate", "warning", "8 Mbit/s", NOW, NOW + 60, "fixed")
 
@@ -49,7 +54,7 @@ def view_of_changes() -> FakeView:
 async def test_changes_are_filtered_and_dated() -> None:
     """What happened while the exporter was down has both ends of the time."""
     page = await page_of(view_of_changes(), "/changes", {"change": "modified", "field": "video"})
-    assert "video: 720p \N{RIGHTWARDS ARROW} 1080p" in page.text
+    assert "video: 720p \N{RIGHTWARDS ARROW} 1080p probably restarted" in page.text
     assert "between 2027-01-15 07:56:00 UTC and 2027-01-15 08:00:01 UTC" in page.text
     assert "t-2" not in page.text
 
@@ -83,7 +88,7 @@ async def test_a_task_has_a_timeline(is_listed: bool) -> None:
     assert page.status == 200
     assert ("not listed any more" in page.text) is not is_listed
     assert "bitrate : 8 Mbit/s fixed, 2027-01-15 08:01:00 UTC" in page.text
-    assert page.text.index("720p") < page.text.index("8 Mbit/s")
+    assert page.text.index("720p") < page.text.index("probably restarted") < page.text.index("8 Mbit/s")
 
 
 async def test_a_task_that_nobody_knows_is_not_found() -> None:

@@ -12,7 +12,7 @@ from exporter.commands import ExitCode
 from exporter.commands.simulate import cannot_listen
 from exporter.config.credential_kinds import AccessKey
 from exporter.config.model import Account, App, Collection, Config, Quota
-from exporter.config.policy_model import Expect, Range
+from exporter.config.policy_model import Expect, Policy, PushAuth, Range
 from exporter.core import log
 from exporter.core.clock import SystemClock
 from exporter.core.secret import Secret
@@ -21,11 +21,12 @@ from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.daemon import Daemon, Options
 from exporter.service.process import run
 from exporter.simulator import simulated_server as server
+from exporter.simulator.push_keys import ALIBABA_HOST, ALIBABA_VALIDITY_SECONDS
 from exporter.simulator.simulation import DemoAccount, demo_service
 from exporter.web.http_server import ListenError
 from exporter.web.url_prefix import url_prefix
 
-_PUSH_HOSTS: Final = ("push.live.example.com", "*.partner.example.net")
+_PUSH_HOSTS: Final = (ALIBABA_HOST, "*.partner.example.net")
 
 EXPECTATIONS: Final[Mapping[str, Expect]] = MappingProxyType(
     {
@@ -113,6 +114,7 @@ def _config(accounts: Sequence[DemoAccount], endpoint: str) -> Config:
             for account in accounts
         ),
         collection=Collection(interval_seconds=2.0, sweep_interval_seconds=15.0),
+        policy=Policy(push_auth=(PushAuth(hosts=ALIBABA_HOST, validity_seconds=ALIBABA_VALIDITY_SECONDS),)),
     )
 
 

@@ -13,6 +13,7 @@ from exporter.simulator.faults import FAULTS, Fault
 from exporter.simulator.fleet import Fleet
 from exporter.simulator.listing import DESCRIPTIONS, Variants
 from exporter.simulator.protocol import SimulatedAccount
+from exporter.simulator.push_keys import LIFETIMES, signed
 from exporter.simulator.service import Latency, Service
 from exporter.simulator.task_maker import (
     MISCONFIGURATIONS,
@@ -128,6 +129,7 @@ class DemoApp(Struct, frozen=True):
     mixed_share: float = 0.85
     with_misconfigurations: bool = False
     with_odd_values: bool = False
+    with_push_keys: bool = False
 
 
 class DemoAccount(Struct, frozen=True):
@@ -153,7 +155,7 @@ ACCOUNTS: Final = (
         "demo-production-key-secret",
         (
             DemoApp("live-main", "Main stage", "live-ops", 1500, 2000, 4000, with_misconfigurations=True),
-            DemoApp("live-events", "Events", "live-ops", 240, 400, 800, with_odd_values=True),
+            DemoApp("live-events", "Events", "live-ops", 240, 400, 800, with_odd_values=True, with_push_keys=True),
             DemoApp("education", "Classrooms", "education", 39, mixed_share=1.0),
             DemoApp("relay-only", "Partner relay", "partners", 120, mixed_share=0.0),
         ),
@@ -171,15 +173,15 @@ ACCOUNTS: Final = (
 """The keys are documented values of a local service."""
 
 
-def demo_service(*, now: Callable[[], float] = time.time, seed: int = 1) -> Demo:
-    """Return the service of the demonstration, with its churn already on."""
+def demo_service(*, now: Callable[[], float] = time.time, seed: int = 1, keys_rest_seconds: float = 0.0) -> Demo:
+    """Return the service of the demonstration, with its churn already on; for some time no push key expires."""
     fleet = Fleet(now)
     started_at = now()
     for account in ACCOUNTS:
         for app in account.apps:
             random = seeded(seed, app.id)
             # The odd ones are made first, so that they are far down the list.
-            _add_odd_tasks(fleet, app, random, started_at)
+            _add_odd_tasks(fleet, app, random, started_at, keys_rest_seconds)
             populate(fleet, app.id, app.tasks, random=random, started_at=started_at, mixed_share=app.mixed_share)
     accounts = [
         SimulatedAccount(account.access_key_id, account.access_key_secret, tuple(app.id for app in account.apps))
@@ -190,7 +192,7 @@ def demo_service(*, now: Callable[[], float] = time.time, seed: int = 1) -> Demo
     return Demo(service, ACCOUNTS)
 
 
-def _add_odd_tasks(fleet: Fleet, app: DemoApp, random: Random, started_at: float) -> None:
+def _add_odd_tasks(fleet: Fleet, app: DemoApp, random: Random, started_at: float, keys_rest_seconds: float) -> None:
     """Add one or more of each kind of misconfigured or odd task that the app is to have."""
     fleet.add_app(app.id)
     maker = TaskMaker(random)
@@ -203,3 +205,7 @@ def _add_odd_tasks(fleet: Fleet, app: DemoApp, random: Random, started_at: float
         for copy in range(2 if app.with_misconfigurations else 1):
             body = change(maker.mixed(app.id, TEMPLATES[0]))
             fleet.create(app.id, body, marks=(name,), at=oldest + place + copy / 2)
+    for place, (name, (signer, seconds)) in enumerate(LIFETIMES.items() if app.with_push_keys else ()):
+        expires_at = started_at + seconds + (keys_rest_seconds if seconds > 0 else 0)
+        body = signed(maker.mixed(app.id, TEMPLATES[0]), signer, expires_at, random)
+        fleet.create(app.id, body, marks=(name,), at=oldest + len(changes) + place)

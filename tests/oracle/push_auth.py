@@ -6,7 +6,13 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 YEARS: Final = range(1_262_304_000, 4_102_444_800)  # 2010 to 2100
-OF_KEYS: Final = {"auth_key", "txSecret", "txTime", "volcSecret", "volcTime", "wsSecret", "wsTime", "vhost"}
+OF_KEYS: Final = {"auth_key", "txSecret", "txTime", "volcSecret", "volcTime", "wsSecret", "wsTime", "vhost"} | {
+    "expire",
+    "token",
+    "OSSAccessKeyId",
+    "Expires",
+    "Signature",
+}
 WARNING_SECONDS: Final = 86400
 
 _Key = tuple[str, int | str]  # the signer, and the expiry in Unix seconds or a state
@@ -39,6 +45,8 @@ def key_of(url: str, validities: Mapping[str, int]) -> _Key:
     for signer, secret, key, base in (
         ("tencent", "txSecret", "txTime", 16),
         ("volcengine", "volcSecret", "volcTime", 10),
+        ("qiniu", "token", "expire", 10),
+        ("oss", "Signature", "Expires", 10),
         ("wangsu", "wsSecret", "wsTime", 16),
     ):
         if secret in query:

@@ -24,6 +24,7 @@ OLDEST = "max((time() - rtcmpu_collection_last_{}_timestamp_seconds) / rtcmpu_co
 """The age of the oldest data, as a share of the age at which it would be withdrawn."""
 
 COUNTS = {
+    "rtcmpu_push_auth_next_expiry_timestamp_seconds",
     "rtcmpu_tasks",
     "rtcmpu_tasks_by_audio",
     "rtcmpu_tasks_by_billing_tier",

@@ -497,6 +497,8 @@ def test_keys_expire_at_their_moments() -> None:
     _signed(world, "baseline", EXPIRY)
     world.collect(baseline=True)
     assert found() == [0, 1, 0]
+    text = world.policy.text(LIVE, rules["push-auth-expired"], "baseline-expired")
+    assert text == "expired: tencent key of push.example.com at 2027-01-14T06:59:59Z"
     world.clock.advance(3599)
     assert found() == [0, 1, 0]
     world.clock.advance(1)

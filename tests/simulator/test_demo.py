@@ -8,8 +8,10 @@ from exporter.simulator import simulation as demo
 from exporter.simulator import simulation as options
 from exporter.simulator.faults import FAULTS
 from exporter.simulator.listing import Parameters
+from exporter.simulator.push_keys import ALIBABA_HOST, LIFETIMES, SIGNERS
 from exporter.simulator.task_maker import MISCONFIGURATIONS, ODD_VALUES, TEMPLATES, TaskMaker, seeded
 from tests.oracle.metrics_truth import truth_of_app
+from tests.oracle.push_auth import key_of, state_of
 from tests.simulator.support import ManualClock, task_ids
 
 
@@ -32,9 +34,30 @@ def test_the_demonstration_shows_everything_that_can_be_wrong() -> None:
     """Each misconfiguration and each odd value is on some task, and is marked."""
     shown = demo.demo_service(now=ManualClock())
     marks = {mark for tasks in shown.service.fleet.apps.values() for row in tasks.order for mark in row.marks}
-    assert marks == {*MISCONFIGURATIONS, *ODD_VALUES}
+    assert marks == {*MISCONFIGURATIONS, *ODD_VALUES, *LIFETIMES}
     twice = [row for row in shown.service.fleet.apps["live-main"].order if "duplicate_push_url" in row.marks]
     assert len(twice) == 2
+
+
+def test_keys_of_the_demonstration_expire_while_one_looks() -> None:
+    """Each signer has a valid key, and in every span from a minute to an hour further ones expire."""
+    clock = ManualClock()
+    service = demo.demo_service(now=clock).service
+
+    def keys() -> list[tuple[str, str]]:
+        """Return signer and state of each key that is there on purpose."""
+        rows = [row for row in service.fleet.apps["live-events"].order if {*row.marks} & LIFETIMES.keys()]
+        found = [key_of(json.loads(row.body)["MultiStreamURL"][0]["URL"], {ALIBABA_HOST: 1800}) for row in rows]
+        return [(key[0], state_of(key, clock())) for key in found]
+
+    assert {signer for signer, state in keys() if state == "valid"} == {*SIGNERS}
+    assert {state for _, state in keys()} == {"valid", "expiring", "expired", "malformed"}
+    expired = []
+    for seconds in (0, 61, 600, 3600):
+        clock.advance(seconds)
+        service.listed("live-events")
+        expired.append(sum(state == "expired" for _, state in keys()))
+    assert expired == [2, 3, 6, 9]
 
 
 def test_the_demonstration_is_lively_and_repeats_itself() -> None:

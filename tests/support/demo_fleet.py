@@ -8,10 +8,12 @@ from exporter.simulator import simulated_server as server
 from exporter.simulator.churn import Rates
 from exporter.simulator.simulation import demo_service
 
+KEYS_REST_SECONDS = 3600  # what is published of a fleet at rest does not change during a test
+
 
 async def serve() -> None:
     """Listen on a free port, say where, and serve until a signal."""
-    service = demo_service().service
+    service = demo_service(keys_rest_seconds=KEYS_REST_SECONDS).service
     service.churn.set_rates(Rates(), service.now())
     running = await server.start(service)
     sys.stdout.write(f"simulator {running.url}\n")

@@ -176,6 +176,10 @@ def test_one_stream_has_one_identity(group: tuple[str, ...]) -> None:
         ("rtmp://h/live/\u3000s", "white_space", False),
         ("rtmp://h/live/" + "s" * LONGEST_URL, "too_long", False),
         ("srt://h?streamid=s", None, False),
+        (f"srt://h:1105?streamid=#!::h=live/s,m=publish,e={T},token=AK:sign", None, False),
+        ("srt://h/?latency=200&streamid=%23!::r=s", None, False),
+        (f"srt://h:1105?streamid=#!::e={T},token=AK:sign", "no_app", False),
+        ("srt://h?streamid=", "no_app", False),
     ],
 )
 def test_what_makes_a_url_incomplete_is_noted(url: str, problem: str | None, is_test: bool) -> None:

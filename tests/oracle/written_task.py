@@ -4,6 +4,7 @@ A measured number is whole and not below 0, or it is not readable. An object tha
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
@@ -95,7 +96,10 @@ def has_user(url: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """Return the host without port and user; empty where there is none."""
+    """Return `vhost` or the host without port and user; empty where there is none."""
+    for part in url.partition("?")[2].split("&"):
+        if "//" in url.partition("?")[0] and re.fullmatch("vhost=[A-Za-z0-9.-]{1,253}", part):
+            return part.removeprefix("vhost=").lower()
     host = _authority(url).rpartition("@")[2].lower()
     return host.partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 

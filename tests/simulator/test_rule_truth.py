@@ -140,6 +140,11 @@ WRONG: Mapping[str, tuple[Callable[[Body], Body], ...]] = {
     ),
     "ali-cdn-flag-mismatch": (
         patched(MultiStreamURL=[{"URL": "rtmps://PUSH.live.example.com:443/a/b", "IsAliCdn": "false"}]),
+        patched(
+            MultiStreamURL=[
+                {"URL": "rtmp://video-center.alivecdn.com/a/b?vhost=push.live.example.com", "IsAliCdn": False}
+            ]
+        ),
     ),
     "push-url-with-password": (patched(MultiStreamURL=[{"URL": "rtmp://a:b@push.live.example.com/a/b"}]),),
     "push-auth-expired": (pushed_with(f"txTime=5867D600&txSecret={SECRET}"),),

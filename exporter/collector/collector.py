@@ -293,6 +293,7 @@ class Collector:
             return incomplete
         not_in_front = whole.fresh_below_front - self._seen_in_front
         changes = self._accept(whole)
+        self.inventory.starts_known = True
         unmoved = [
             change for change in changes if change.before and change.after and change.after.task_id in not_in_front
         ]

@@ -23,6 +23,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     first_seen: float
     last_changed: float
     sent_at: float  # monotonic seconds: when the request that brought this version was sent
+    start_known: bool = False  # whether it was added while this or an earlier process looked, about at `first_seen`
 
     def at(self, *, first_seen: float, last_changed: float) -> "Entry":
         """Return it with other times."""
@@ -43,6 +44,8 @@ class Inventory:
     """
 
     def __init__(self) -> None:
+        self.starts_known = False
+        """Whether tasks that come now were added just now, not before the first sweep of this process."""
         self._entries: dict[str, Entry] = {}
         self._task_ids: dict[int, str] = {}
         self._superseded: dict[int, float] = {}
@@ -170,14 +173,14 @@ class Inventory:
             return None
         if entry is None:
             first_seen = self._first_seen.pop(task.task_id, now)
-            self._put(Entry(task, first_seen=first_seen, last_changed=now, sent_at=fresh.sent_at))
+            self._put(Entry(task, first_seen, last_changed=now, sent_at=fresh.sent_at, start_known=self.starts_known))
             return Change(before=None, after=task)
         if task.row_digest == entry.task.row_digest:
             return None
         self._supersede(entry.task, fresh.sent_at)
         same = task.same_content(entry.task)
         last_changed = entry.last_changed if same else now
-        self._put(Entry(task, first_seen=entry.first_seen, last_changed=last_changed, sent_at=fresh.sent_at))
+        self._put(Entry(task, entry.first_seen, last_changed, fresh.sent_at, entry.start_known))
         return None if same else Change(before=entry.task, after=task)
 
     def _put(self, entry: Entry) -> None:

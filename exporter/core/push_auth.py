@@ -96,6 +96,10 @@ class PushAuthSettings(Struct, frozen=True):
             return Expiry(signer, UNREADABLE, 0)
         return Expiry(signer, "", time + validity)
 
+    def signer(self, signer: str, host: str) -> str:
+        """Return who signed a push URL, as it was read, by the settings of its host."""
+        return signer if signer == NO_SIGNER else _setting(self.hosts, signer, host)[0]
+
     def state(self, expiry: Expiry, now: float) -> str:
         """Return the state of a key, one of `STATES`."""
         if expiry.state:

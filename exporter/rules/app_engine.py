@@ -74,7 +74,6 @@ class AppPolicy:
         self._looked_at_time = common.clock.monotonic()
         self._key_changes: Deadlines[str] = Deadlines()
         self._seen_now = common.clock.now()
-        self._unseen_until = self._seen_now
 
     @property
     def has_work(self) -> bool:
@@ -123,7 +122,6 @@ class AppPolicy:
         self.available = available
         if baseline:
             self.backlog.add_changed(list(self._evaluated))
-            self._unseen_until = min((entry.first_seen for entry in self._inventory), default=self._common.clock.now())
         self.backlog.add_changes(changes)
 
     def look_at_exemptions(self) -> None:
@@ -272,7 +270,6 @@ class AppPolicy:
             cdn_flag_conflicts=self._count_cdn_flag_conflicts,
             language=self._common.language,
             push_auth=self._common.push_auth,
-            unseen_until=self._unseen_until,
         )
 
     def _count_shared_outputs(self, task: Task) -> int:

@@ -79,8 +79,10 @@ class PolicyEngine:
             apps: All apps. One with another inventory than before keeps its findings, which wait for the baseline.
         """
         self._allowance = ExampleAllowance(rule_set.examples_per_rule, rule_set.max_examples)
-        whole = self._switch_shared_outputs(rule_set) or rule_set.push_auth != self._common.push_auth
-        self._common.push_auth = rule_set.push_auth
+        whole = self._switch_shared_outputs(rule_set)
+        if rule_set.push_auth != self._common.push_auth:
+            whole, self._common.push_auth = True, rule_set.push_auth
+            self._common.evaluations = SharedEvaluations(self._common.language)  # facts of a configuration may differ
         before, self._apps = self._apps, {}
         for key, app, inventory in apps:
             policy = before.pop(key, None) or AppPolicy(key, self._common)

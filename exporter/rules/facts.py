@@ -71,6 +71,8 @@ class PushKey(NamedTuple):
     expires_at: int | None
     """Unix seconds."""
     expired_at_start: bool
+    signer: str
+    """By the settings of the host."""
 
 
 def facts(configuration: Configuration) -> dict[str, Any]:
@@ -126,7 +128,13 @@ def with_push_keys(
         return {} if at is None else {"push_expires": moment(at)}
 
     outputs = [
-        {**output, "push_auth": key.state, "expired_at_start": key.expired_at_start, **expires(key.expires_at)}
+        {
+            **output,
+            "signer": key.signer,
+            "push_auth": key.state,
+            "expired_at_start": key.expired_at_start,
+            **expires(key.expires_at),
+        }
         for output, key in zip(task["outputs"], keys, strict=False)
     ]
     return {**task, "outputs": outputs, **expires(earliest_expiry(keys))}

@@ -25,7 +25,6 @@ class Subject:
         now: Wall-clock seconds.
         shared_outputs: Counts how many of a task's URLs another one uses too.
         push_auth: How the times in push URLs are read.
-        unseen_until: Tasks that were first seen until then were added when nobody looked.
         language: Of the rules.
         cdn_flag_conflicts: Counts how many of a task's hosts another one flags otherwise.
     """
@@ -40,7 +39,6 @@ class Subject:
         language: Language,
         cdn_flag_conflicts: Callable[[Task], int] = lambda _: 0,
         push_auth: PushAuthSettings = DEFAULTS,
-        unseen_until: float = 0.0,
     ) -> None:
         self._entry = entry
         self._app = app
@@ -48,7 +46,6 @@ class Subject:
         self._count_cdn_flag_conflicts = cdn_flag_conflicts
         self._language = language
         self._push_auth = push_auth
-        self._unseen_until = unseen_until
         self.seconds = now
 
     @property
@@ -64,7 +61,13 @@ class Subject:
     @cached_property
     def task(self) -> Mapping[str, Any]:
         """How it is configured."""
-        return without_long_lists(facts(self.configuration))
+        task = facts(self.configuration)
+        if self._push_auth.hosts:
+            task["outputs"] = [
+                {**shown, "signer": self._push_auth.signer(output.signer, output.host)}
+                for shown, output in zip(task["outputs"], self.configuration.outputs, strict=True)
+            ]
+        return without_long_lists(task)
 
     @cached_property
     def _expiries(self) -> list[Expiry]:
@@ -76,12 +79,13 @@ class Subject:
     def push_keys(self) -> tuple[PushKey, ...]:
         """What is known of the key of each output."""
         first_seen = self._entry.first_seen
-        was_added = first_seen > self._unseen_until
+        start_known = self._entry.start_known
         return tuple(
             PushKey(
                 self._push_auth.state(expiry, self.seconds),
                 expiry.at or None,
-                expired_at_start=was_added and 0 < expiry.at <= first_seen,
+                expired_at_start=start_known and 0 < expiry.at <= first_seen,
+                signer=expiry.signer,
             )
             for expiry in self._expiries
         )

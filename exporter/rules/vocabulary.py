@@ -81,7 +81,9 @@ class OutputFacts(Struct, frozen=True, kw_only=True):
             " such as `localhost`, `a.local`, `a.test` and `example.com`."
         ),
     ] = False
-    signer: Annotated[str, _about(f"Who signed the URL: {_listed(SIGNERS)}.")] = NO_SIGNER
+    signer: Annotated[
+        str, _about(f"Who signed the URL, by `policy.push_auth` where vendors share a form: {_listed(SIGNERS)}.")
+    ] = NO_SIGNER
     problem: Annotated[
         str | None, _about(f"What makes the URL incomplete, the first of {_listed(URL_PROBLEMS)}; absent if nothing.")
     ] = None

@@ -231,12 +231,12 @@ def _entries(connection: Connection, app: Any) -> Iterable[Entry]:
     configurations: dict[Configuration, Configuration] = {}
     decoder = msgspec.msgpack.Decoder(Task)
     c = TASKS.c
-    of_app = select(c.task, c.first_seen, c.last_changed).where(_is_of(TASKS, app))
-    for payload, first_seen, last_changed in connection.execute(of_app):
+    of_app = select(c.task, c.first_seen, c.last_changed, c.start_known).where(_is_of(TASKS, app))
+    for payload, first_seen, last_changed, start_known in connection.execute(of_app):
         task = decoder.decode(payload)
         shared = configurations.setdefault(task.configuration, task.configuration)
         task = msgspec.structs.replace(task, configuration=shared)
-        yield Entry(task, first_seen, last_changed, BEFORE_THIS_PROCESS)
+        yield Entry(task, first_seen, last_changed, BEFORE_THIS_PROCESS, start_known)
 
 
 def _first_seen(connection: Connection, app: Any) -> Mapping[str, float]:
@@ -309,6 +309,7 @@ def _write_tasks(connection: Connection, batch: Batch, app: Mapping[str, str]) -
             "task_id": task_id,
             "first_seen": entry.first_seen,
             "last_changed": entry.last_changed,
+            "start_known": entry.start_known,
             "task": msgspec.msgpack.encode(entry.task),
         }
         for task_id, entry in batch.tasks.items()

@@ -4,6 +4,7 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     Dialect,
@@ -64,6 +65,7 @@ TASKS: Final = Table(
     Column("task_id", Name, primary_key=True),
     Column("first_seen", Double, nullable=False),
     Column("last_changed", Double, nullable=False),
+    Column("start_known", Boolean, nullable=False),
     Column("task", LargeBinary, nullable=False),
 )
 CHANGES: Final = Table(

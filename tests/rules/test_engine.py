@@ -6,6 +6,7 @@ import contextlib
 import pytest
 
 from exporter.config.model import App
+from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import Output
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
@@ -516,3 +517,19 @@ def test_keys_expire_at_their_moments() -> None:
     _signed(world, "baseline", EXPIRY + 200_000)
     world.collect()
     assert found() == [0, 2, 1]
+
+
+def test_the_signer_of_a_host_is_the_one_by_setting() -> None:
+    """Rules see the configured vendor from the reload on, and the one of the form again when the setting is gone."""
+    tencent = rule("tencent", 'task.outputs.all(output, output.signer == "tencent")')
+    expired = rule("valid", 'task.outputs.all(output, output.signer == "tencent" && output.push_auth != "expired")')
+    world = PolicyWorld(tencent, expired, began=EXPIRY - 90_000)
+    _signed(world, "a", EXPIRY)
+    world.collect(baseline=True)
+    settings = PushAuthSettings((HostSetting("*.example.com", 60, "huawei"),))
+    found = []
+    for parts in ({"push_auth": settings}, {}):
+        world.apply(tencent, expired, **parts)
+        world.policy.tick()
+        found.append((world.report("tencent").violations, world.report("valid").violations))
+    assert found == [(1, 1), (0, 0)]

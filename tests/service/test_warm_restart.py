@@ -135,7 +135,10 @@ def test_a_restart_shows_the_stored_tasks_at_their_true_age(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("down_seconds", [5.0, 10 * INTERVALS.stale_after_seconds])
 def test_what_changed_meanwhile_is_recorded_with_its_earliest_time(tmp_path: Path, down_seconds: float) -> None:
-    """However long it was down: what came, went or changed since did so after the last update that was written."""
+    """However long it was down: what came, went or changed since did so after the last update that was written.
+
+    Only of what came later the start is known.
+    """
 
     async def scenario(clock: VirtualClock, database: Database) -> None:
         moving_list = MovingList(tasks=30)
@@ -169,6 +172,7 @@ def test_what_changed_meanwhile_is_recorded_with_its_earliest_time(tmp_path: Pat
         }
         (saved,) = database.load()
         assert {each.task.task_id for each in saved.entries} == set(moving_list.order)
+        assert {each.task.task_id for each in saved.entries if each.start_known} == {later}
 
     _scenario(tmp_path, scenario)
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from exporter.collector.inventory import Change, Inventory
 from exporter.collector.reading import Fresh
 from exporter.config.model import App
+from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Output, Task
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
@@ -124,6 +125,8 @@ class PolicyWorld:
     def collect(self, app: AppKey = LIVE, *, baseline: bool = False, available: bool = True) -> None:
         """Tell what has changed."""
         self.policy.collected(app, self._pending.pop(app, []), baseline=baseline, available=available)
+        if baseline:
+            self.inventories[app].starts_known = True
 
     def collect_all(self) -> None:
         """Tell what has changed in all apps."""
@@ -184,6 +187,7 @@ def rule_set(
     expectations: dict[AppKey, AppExpectations] | None = None,
     examples_per_rule: int = 5,
     max_examples: int = 2000,
+    push_auth: PushAuthSettings = DEFAULTS,
 ) -> RuleSet:
     """Return rules in force."""
-    return RuleSet(rules, (), expectations or {}, examples_per_rule, max_examples)
+    return RuleSet(rules, (), expectations or {}, examples_per_rule, max_examples, push_auth)

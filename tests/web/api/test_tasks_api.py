@@ -38,9 +38,12 @@ def view_of_three_apps() -> FakeView:
         ]
         view.put(tasks, app.status.account, app.status.app_id)
     view.push_keys = {
-        "task-1": (PushKey("expired", 1_700_000_000, expired_at_start=True),),
-        "task-2": (PushKey("unsigned", None, expired_at_start=False), PushKey("expired", 1, expired_at_start=False)),
-        "task-3": (PushKey("valid", 2_000_000_000, expired_at_start=False),),
+        "task-1": (PushKey("expired", 1_700_000_000, expired_at_start=True, signer="tencent"),),
+        "task-2": (
+            PushKey("unsigned", None, expired_at_start=False, signer="none"),
+            PushKey("expired", 1, expired_at_start=False, signer="tencent"),
+        ),
+        "task-3": (PushKey("valid", 2_000_000_000, expired_at_start=False, signer="tencent"),),
     }
     view.found = {
         FindingKind.VIOLATION: [
@@ -184,13 +187,17 @@ def test_a_page_of_many_tasks_lets_others_run() -> None:
 def test_keys_of_outputs_are_shown_as_they_are_now() -> None:
     """Each output has the state and expiry of its key, the task the earliest expiry."""
     of = configuration(outputs=(push(), push()))
-    keys = (PushKey("valid", 1_900_000_000, expired_at_start=False), PushKey("expired", T, expired_at_start=True))
+    keys = (
+        PushKey("valid", 1_900_000_000, expired_at_start=False, signer="tencent"),
+        PushKey("expired", T, expired_at_start=True, signer="tencent"),
+    )
     shown = json.loads(json_text(task_document(status(), entry("task-1", of), [], keys)))["configuration"]
     assert [
-        (output["push_auth"], output["push_expires"], output["expired_at_start"]) for output in shown["outputs"]
+        (output["signer"], output["push_auth"], output["push_expires"], output["expired_at_start"])
+        for output in shown["outputs"]
     ] == [
-        ("valid", "2030-03-17T17:46:40Z", False),
-        ("expired", "2027-01-15T08:00:00Z", True),
+        ("tencent", "valid", "2030-03-17T17:46:40Z", False),
+        ("tencent", "expired", "2027-01-15T08:00:00Z", True),
     ]
     assert shown["push_expires"] == "2027-01-15T08:00:00Z"
 

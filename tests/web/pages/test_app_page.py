@@ -151,8 +151,11 @@ def names(query: Query, entries: list[Entry] = FEW, groups: list[FindingsView] |
 def test_tasks_are_sorted_and_filtered_by_the_keys_of_their_outputs() -> None:
     """The earliest expiry is first, tasks without one are last; a state leaves the tasks that have such a key."""
     keys = {
-        "t-1": (PushKey("valid", 300, expired_at_start=False), PushKey("valid", 200, expired_at_start=False)),
-        "t-3": (PushKey("expired", 100, expired_at_start=False),),
+        "t-1": (
+            PushKey("valid", 300, expired_at_start=False, signer="tencent"),
+            PushKey("valid", 200, expired_at_start=False, signer="tencent"),
+        ),
+        "t-3": (PushKey("expired", 100, expired_at_start=False, signer="tencent"),),
     }
 
     def shown(query: Query) -> list[str]:

@@ -229,7 +229,7 @@ def test_everything_is_drawn_inside_of_the_frame(panes: list[Pane]) -> None:
 
 
 async def test_keys_of_push_urls_have_their_signer_and_expiry() -> None:
-    """A key that expires says when, an expired one since when, and a URL without one has none."""
+    """A key that expires says when, an expired one since when; the signer is the one by setting."""
     signed = [
         Output("rtmp", f"{signer}.example", is_ali_cdn=None, has_userinfo=False, signer=signer)
         for signer in ("tencent", "oss", "alibaba", "none")
@@ -238,14 +238,14 @@ async def test_keys_of_push_urls_have_their_signer_and_expiry() -> None:
     view.put([entry("t-1", configuration(outputs=tuple(signed)))])
     view.push_keys = {
         "t-1": (
-            PushKey("expiring", int(NOW) + 3 * 3600, expired_at_start=False),
-            PushKey("expired", int(NOW) - 3600, expired_at_start=False),
-            PushKey("unreadable", None, expired_at_start=False),
-            PushKey("unsigned", None, expired_at_start=False),
+            PushKey("expiring", int(NOW) + 3 * 3600, expired_at_start=False, signer="tencent"),
+            PushKey("expired", int(NOW) - 3600, expired_at_start=False, signer="oss"),
+            PushKey("unreadable", None, expired_at_start=False, signer="huawei"),
+            PushKey("unsigned", None, expired_at_start=False, signer="none"),
         )
     }
     text = " ".join((await page_of(view, PATH)).text.split())
     assert "tencent.example not said no tencent, expires in 3 h" in text
     assert "oss.example not said no oss, expired 1 h ago" in text
-    assert "alibaba.example not said no alibaba, unreadable" in text
+    assert "alibaba.example not said no huawei, unreadable" in text
     assert "none.example not said no none" in text

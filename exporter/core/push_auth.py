@@ -71,6 +71,11 @@ class Expiry(NamedTuple):
     at: int  # unix seconds; 0 where no time is known
 
 
+def doubtful_from(expiry: Expiry, time: int) -> int | None:
+    """Return the Unix time from which on a key whose expiry is not known may have expired; None: never."""
+    return time + DAY_SECONDS if expiry.state == UNREADABLE and is_time(time) else None
+
+
 class PushAuthSettings(Struct, frozen=True):
     """How the time in a push URL is read."""
 

@@ -75,7 +75,10 @@ _SCALAR: Final = _Bound()
 
 PUSH_AUTH: Final = "task.push_auth"
 PUSH_EXPIRES: Final = "task.push_expires"
-KEY_FACTS: Final = {"push_auth": PUSH_AUTH, "expired_at_start": PUSH_AUTH, "push_expires": PUSH_EXPIRES}
+KEY_FACTS: Final = {
+    **dict.fromkeys(("push_auth", "expired_at_start", "may_have_expired"), PUSH_AUTH),
+    "push_expires": PUSH_EXPIRES,
+}
 """Facts of a task that its configuration alone does not decide: an expression that names one depends on more."""
 
 

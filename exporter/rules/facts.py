@@ -40,6 +40,7 @@ _OUTPUT: Final = {
     "is_test": False,
     "push_auth": UNSIGNED,
     "expired_at_start": False,
+    "may_have_expired": False,
 }
 _REQUIRED_AUDIO: Final = {
     "bitrate_kbps": "AudioBitrate",
@@ -73,6 +74,7 @@ class PushKey(NamedTuple):
     expired_at_start: bool
     signer: str
     """By the settings of the host."""
+    may_have_expired: bool = False
 
 
 def facts(configuration: Configuration) -> dict[str, Any]:
@@ -133,6 +135,7 @@ def with_push_keys(
             "signer": key.signer,
             "push_auth": key.state,
             "expired_at_start": key.expired_at_start,
+            "may_have_expired": key.may_have_expired,
             **expires(key.expires_at),
         }
         for output, key in zip(task["outputs"], keys, strict=False)
@@ -251,6 +254,7 @@ def _output(output: Output) -> dict[str, Any]:
         "has_private_host": _is_private(output.host),
         "push_auth": UNSIGNED,
         "expired_at_start": False,
+        "may_have_expired": False,
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from exporter.collector.inventory import Entry
 from exporter.config.model import App
-from exporter.core.push_auth import DEFAULTS, NO_TIME, Expiry, PushAuthSettings
+from exporter.core.push_auth import DEFAULTS, NO_TIME, Expiry, PushAuthSettings, doubtful_from
 from exporter.core.task import Configuration, Task
 from exporter.rules.cel_language import Activation, Language
 from exporter.rules.cost import KEY_FACTS
@@ -70,36 +70,41 @@ class Subject:
         return without_long_lists(task)
 
     @cached_property
-    def _expiries(self) -> list[Expiry]:
+    def _expiries(self) -> list[tuple[Expiry, int | None]]:
+        """Return when each key expires, and from when on one whose expiry is not known may have expired."""
         times = chain(self._entry.task.signed_times, repeat(NO_TIME))
-        signed = zip(self.configuration.outputs, times, strict=False)
-        return [self._push_auth.expiry(output.signer, output.host, time) for output, time in signed]
+        expiries = [
+            (self._push_auth.expiry(output.signer, output.host, time), time)
+            for output, time in zip(self.configuration.outputs, times, strict=False)
+        ]
+        return [(expiry, doubtful_from(expiry, time)) for expiry, time in expiries]
 
     @cached_property
     def push_keys(self) -> tuple[PushKey, ...]:
         """What is known of the key of each output."""
-        first_seen = self._entry.first_seen
-        start_known = self._entry.start_known
+        first_seen, start_known = self._entry.first_seen, self._entry.start_known
         return tuple(
             PushKey(
                 self._push_auth.state(expiry, self.seconds),
                 expiry.at or None,
                 expired_at_start=start_known and 0 < expiry.at <= first_seen,
                 signer=expiry.signer,
+                may_have_expired=doubtful is not None and self.seconds >= doubtful,
             )
-            for expiry in self._expiries
+            for expiry, doubtful in self._expiries
         )
 
     @property
     def next_key_change(self) -> float | None:
         """When a push key of the task has another state, in wall-clock seconds; None: never."""
-        changes = [self._push_auth.next_change(expiry, self.seconds) for expiry in self._expiries]
+        changes = [self._push_auth.next_change(expiry, self.seconds) for expiry, _ in self._expiries]
+        changes += [doubtful for _, doubtful in self._expiries if doubtful is not None and doubtful > self.seconds]
         return min((change for change in changes if change is not None), default=None)
 
     @property
-    def push_states(self) -> tuple[tuple[str, bool], ...]:
+    def push_states(self) -> tuple[tuple[str, bool, bool], ...]:
         """What decides about rules on push keys, equal for many tasks."""
-        return tuple([(key.state, key.expired_at_start) for key in self.push_keys])
+        return tuple([(key.state, key.expired_at_start, key.may_have_expired) for key in self.push_keys])
 
     @property
     def task_id(self) -> str:

@@ -101,6 +101,9 @@ class OutputFacts(Struct, frozen=True, kw_only=True):
     expired_at_start: Annotated[
         bool, _about("Whether the exporter saw the task being added after the key had expired.")
     ] = False
+    may_have_expired: Annotated[
+        bool, _about("Whether the expiry is not known, and the time in the key is over 24 hours ago.")
+    ] = False
 
 
 class PaneFacts(Struct, frozen=True, kw_only=True):

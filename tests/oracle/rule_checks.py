@@ -257,6 +257,14 @@ def _push_auth(state: str) -> Check:
     return violated
 
 
+def _old_type_a(task: WrittenTask) -> bool | None:
+    """Whether a key of Alibaba's was made over a day ago; how long it is valid is nowhere configured."""
+    if all(key_of(url, {})[0] == "none" for url in task.urls):
+        return None
+    made = [key_of(url, {host_of(url): 0}) for url in task.urls]
+    return any(signer == "alibaba" and isinstance(at, int) and at <= time.time() - 86400 for signer, at in made)
+
+
 CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
     {
         "video-bitrate-out-of-range": _number("VideoBitrate", 1, 10000),
@@ -301,6 +309,7 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
         "push-auth-expired-at-start": _push_auth("never: who reads a list once saw no task being added"),
         "push-auth-expiring": _push_auth("expiring"),
         "push-auth-malformed": _push_auth("malformed"),
+        "push-auth-validity-unknown": _old_type_a,
         "push-url-incomplete": _any_url(is_incomplete),
         "push-url-is-test": _any_url(lambda url: "bandwidthtest=true" in url),
         "push-scheme-unknown": _any_url(lambda url: scheme_of(url) == "other"),

@@ -48,6 +48,7 @@ INFO = {
     "gop-too-short",
     "h265-over-rtmp",
     "push-auth-expiring",
+    "push-auth-validity-unknown",
 }
 
 
@@ -122,6 +123,7 @@ def test_rules_about_other_tasks_and_keys_need_more_than_the_configuration() -> 
         "push-auth-expired-at-start": {"task", PUSH_AUTH},
         "push-auth-expiring": {"task", PUSH_AUTH},
         "push-auth-malformed": {"task", PUSH_AUTH},
+        "push-auth-validity-unknown": {"task", PUSH_AUTH},
     }
 
 

@@ -533,3 +533,24 @@ def test_the_signer_of_a_host_is_the_one_by_setting() -> None:
         world.policy.tick()
         found.append((world.report("tencent").violations, world.report("valid").violations))
     assert found == [(1, 1), (0, 0)]
+
+
+def test_a_key_without_a_configured_validity_may_have_expired_after_a_day() -> None:
+    """What Alibaba's type A says of its time is spoken of a day later, and not where the validity is configured."""
+    name = "push-auth-validity-unknown"
+    compiled = next(compile_rule(each, Language()) for each in default_rules() if each.name == name)
+    world = PolicyWorld(compiled, began=EXPIRY)
+    signed = Output("rtmp", "push.example.com", None, has_userinfo=False, signer="alibaba")
+    world.put("a", outputs=(signed,), push_times=EXPIRY.to_bytes(4, "big"))
+    world.collect(baseline=True)
+
+    def found() -> int:
+        world.policy.tick()
+        return world.report(name).violations
+
+    world.clock.advance(86_399)
+    assert found() == 0
+    world.clock.advance(1)
+    assert found() == 1
+    world.apply(compiled, push_auth=PushAuthSettings((HostSetting("push.example.com", 1800, None),)))
+    assert found() == 0

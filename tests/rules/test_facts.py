@@ -176,6 +176,7 @@ def test_facts_of_a_whole_task() -> None:
             "is_test": False,
             "push_auth": "unsigned",
             "expired_at_start": False,
+            "may_have_expired": False,
         }
     ]
     assert task["video"] == {

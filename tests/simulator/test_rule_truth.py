@@ -154,6 +154,7 @@ WRONG: Mapping[str, tuple[Callable[[Body], Body], ...]] = {
         pushed_with(f"volcTime=1800000000000&volcSecret={SECRET}"),
     ),
     "push-auth-expired-at-start": (),
+    "push-auth-validity-unknown": (pushed_with(f"auth_key=1500000000-0-0-{SECRET}"),),
     "push-stream-shared": (
         patched(MultiStreamURL=ONE_URL),
         patched(MultiStreamURL=[{"URL": f"{ONE_URL[0]['URL']}?txTime=F0000000&txSecret={SECRET}"}]),

@@ -245,6 +245,7 @@ def test_a_task_is_shown_with_all_that_is_known() -> None:
             "push_auth": "unsigned",
             "push_expires": None,
             "expired_at_start": False,
+            "may_have_expired": False,
         }
     ]
     assert configured["panes"][0]["render_mode"] is None

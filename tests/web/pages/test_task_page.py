@@ -247,5 +247,5 @@ async def test_keys_of_push_urls_have_their_signer_and_expiry() -> None:
     text = " ".join((await page_of(view, PATH)).text.split())
     assert "tencent.example not said no tencent, expires in 3 h" in text
     assert "oss.example not said no oss, expired 1 h ago" in text
-    assert "alibaba.example not said no huawei, unreadable" in text
+    assert "alibaba.example not said no huawei, expiry unknown" in text
     assert "none.example not said no none" in text

@@ -55,9 +55,9 @@ def key_of(url: str, validities: Mapping[str, int]) -> _Key:
     return "none", "unsigned"
 
 
-def state_of(key: _Key, now: float) -> str:
+def state_of(key: _Key, now: float, warning_seconds: float = WARNING_SECONDS) -> str:
     """Return the state of a key at a time."""
     expiry = key[1]
     if isinstance(expiry, str):
         return expiry
-    return "expired" if now >= expiry else "expiring" if now >= expiry - WARNING_SECONDS else "valid"
+    return "expired" if now >= expiry else "expiring" if now >= expiry - warning_seconds else "valid"

@@ -3,8 +3,7 @@
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
-from urllib.parse import quote
+from typing import NamedTuple
 
 import pytest
 
@@ -33,7 +32,6 @@ EXPECTED = "expect: {video_bitrate_kbps: {max: 1500}}"
 """Tasks change across this border all the time; that is beside what the simulator knows to be wrong."""
 
 SHARES = ("evaluated", "not_applicable", "exempted", "unevaluable")
-Labels = frozenset[tuple[str, str]]
 
 
 class World(NamedTuple):
@@ -100,17 +98,6 @@ def _equals_truth(world: World) -> None:
     eventually(compare)
 
 
-def _scrapes(world: World, selector: str, seconds: int) -> Mapping[Labels, Mapping[float, float]]:
-    """Return each series' raw samples of the last seconds, by the time of the scrape."""
-    answer: Any = ask_json(f"{world.prometheus.url}/api/v1/query?query={quote(f'{selector}[{seconds}s]')}")
-    return {
-        frozenset((name, value) for name, value in series["metric"].items() if name != "__name__"): {
-            float(at): float(value) for at, value in series["values"]
-        }
-        for series in answer["data"]["result"]
-    }
-
-
 def test_counts_by_rule_equal_the_truth_of_a_fleet_at_rest(world: World) -> None:
     """For every app and default rule: how many tasks violate it, pass it, and are none of its business."""
     _equals_truth(world)
@@ -131,11 +118,11 @@ def test_at_every_scrape_of_a_fleet_that_changes_the_numbers_fit_together(world:
             assert world.prometheus.value(f"sum(rtcmpu_policy_violations_{counter}_total)") >= 5
 
     eventually(has_changed)
-    opened = _scrapes(world, "rtcmpu_policy_violations_opened_total", 3 * CHURN_SECONDS)
-    resolved = _scrapes(world, "rtcmpu_policy_violations_resolved_total", 3 * CHURN_SECONDS)
-    violations = _scrapes(world, "rtcmpu_policy_violations", 3 * CHURN_SECONDS)
-    shares = [_scrapes(world, f"rtcmpu_policy_{share}_tasks", 3 * CHURN_SECONDS) for share in SHARES]
-    tasks = _scrapes(world, "rtcmpu_tasks", 3 * CHURN_SECONDS)
+    opened = world.prometheus.scrapes("rtcmpu_policy_violations_opened_total", 3 * CHURN_SECONDS)
+    resolved = world.prometheus.scrapes("rtcmpu_policy_violations_resolved_total", 3 * CHURN_SECONDS)
+    violations = world.prometheus.scrapes("rtcmpu_policy_violations", 3 * CHURN_SECONDS)
+    shares = [world.prometheus.scrapes(f"rtcmpu_policy_{share}_tasks", 3 * CHURN_SECONDS) for share in SHARES]
+    tasks = world.prometheus.scrapes("rtcmpu_tasks", 3 * CHURN_SECONDS)
     _churn(world, 0)
 
     baselines = defaultdict(set)

@@ -1,5 +1,6 @@
 """A real Prometheus that scrapes exporters, and what it answers."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from textwrap import indent
 from typing import Any, NamedTuple
@@ -9,7 +10,8 @@ from tests.support.http import ask, ask_json
 from tests.support.processes import Programs, eventually, free_port
 from tests.support.tools import needed_tool
 
-Series = tuple[str, frozenset[tuple[str, str]]]  # a metric's name, and its labels
+Labels = frozenset[tuple[str, str]]
+Series = tuple[str, Labels]  # a metric's name, and its labels
 
 _CONFIGURATION = """\
 global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
@@ -46,6 +48,16 @@ class Prometheus(NamedTuple):
             return found[0]
 
         return eventually(one)
+
+    def scrapes(self, selector: str, seconds: int) -> Mapping[Labels, Mapping[float, float]]:
+        """Return each series' raw samples of the last seconds, by the time of the scrape."""
+        answer = ask_json(f"{self.url}/api/v1/query?query={quote(f'{selector}[{seconds}s]')}")
+        return {
+            frozenset((name, value) for name, value in series["metric"].items() if name != "__name__"): {
+                float(at): float(value) for at, value in series["values"]
+            }
+            for series in answer["data"]["result"]
+        }
 
     def types(self) -> dict[str, str]:
         """Return the type of each metric as Prometheus read it from the exposition."""

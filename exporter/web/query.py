@@ -237,15 +237,15 @@ def choice(name: str, description: str, choices: Iterable[str], parse: Callable[
     )
 
 
-def cursor(names: int, parse: Callable[[str], tuple[str, ...]] | None = None) -> Parameter:
-    """Return the parameter for the `next_cursor` of a list whose cursors hold this many names."""
+def cursor(*names: int, parse: Callable[[str], tuple[str, ...]] | None = None) -> Parameter:
+    """Return the parameter for the `next_cursor` of a list whose cursors hold one of these numbers of names."""
 
     def parse_names(text: str) -> tuple[str, ...]:
         try:
             found = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4))) if _BASE64.fullmatch(text) else None
         except RecursionError:
             found = None
-        if isinstance(found, list) and len(found) == names and all(isinstance(name, str) for name in found):
+        if isinstance(found, list) and len(found) in names and all(isinstance(name, str) for name in found):
             return tuple(found)
         return _refuse()
 
@@ -265,7 +265,7 @@ def number_cursor() -> Parameter:
     def parse_number(text: str) -> tuple[str, ...]:
         return (text,) if re.fullmatch("[0-9]{1,15}", text) else _refuse()
 
-    return cursor(names=1, parse=parse_number)
+    return cursor(1, parse=parse_number)
 
 
 def cursor_after(*names: str) -> str:

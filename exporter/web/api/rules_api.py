@@ -11,7 +11,7 @@ from exporter.web.query import ENABLED, FORMAT, LIMIT, RULE, SEVERITY, Query, cu
 from exporter.web.responses import about, document_of
 from exporter.web.view import RuleView, View
 
-PARAMETERS: Final = (SEVERITY, ENABLED, RULE, FORMAT, LIMIT, cursor(names=1))
+PARAMETERS: Final = (SEVERITY, ENABLED, RULE, FORMAT, LIMIT, cursor(1))
 
 
 class ExemptionDocument(Struct, kw_only=True):

@@ -1,7 +1,10 @@
 """`/api/v1/tasks`: accepted tasks, in the vocabulary of rules, which has no URL paths, user ids or payloads."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from math import inf
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
@@ -10,7 +13,7 @@ from msgspec import Struct, field
 from exporter.collector.inventory import Entry
 from exporter.collector.status import Status
 from exporter.core.task import Configuration
-from exporter.rules.facts import PushKey, facts, with_push_keys
+from exporter.rules.facts import PushKey, earliest_expiry, facts, with_push_keys
 from exporter.rules.rule import Outcome, Severity
 from exporter.rules.vocabulary import TaskFacts
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
@@ -25,8 +28,10 @@ from exporter.web.query import (
     RULE,
     TASK_ID,
     TASK_REGION,
+    BadQueryError,
     Query,
     UnknownNameError,
+    choice,
     cursor,
     cursor_after,
 )
@@ -127,15 +132,35 @@ def _omitted(parts: Sequence[Any]) -> int:
     return max(len(parts) - MOST_PARTS, 0)
 
 
-PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_REGION, MIX_MODE, PUSH_AUTH, RULE, TASK_ID, FORMAT, LIMIT, cursor(names=3))
+BY_EXPIRY: Final = "push_expires"
+SORT: Final = choice(
+    "sort",
+    "Order of the tasks: by account, AppId and TaskId, or by the earliest expiry of their push keys, those without one"
+    " last.",
+    ("task", BY_EXPIRY),
+)
+PARAMETERS: Final = (
+    ACCOUNT,
+    APP_ID,
+    TASK_REGION,
+    MIX_MODE,
+    PUSH_AUTH,
+    RULE,
+    TASK_ID,
+    SORT,
+    FORMAT,
+    LIMIT,
+    cursor(3, 4),
+)
 
 _AppKey: TypeAlias = tuple[str, str]
 _Violations: TypeAlias = Mapping[str, Collection[str]]  # TaskIds that violate each rule of an app
 _Found: TypeAlias = tuple[TasksView, Entry]
+_Place: TypeAlias = tuple[float, str, str, str]  # expiry or infinity, account, AppId, TaskId
 
 
 class TasksDocument(Struct, kw_only=True):
-    """A page of tasks, in the order of account, AppId and TaskId."""
+    """A page of tasks, in the order of account, AppId and TaskId, or of `sort`."""
 
     tasks: Annotated[list[TaskDocument], about("The tasks.")]
     apps_without_data: Annotated[
@@ -162,42 +187,76 @@ async def one_task(view: View, query: Query, _now: float) -> TaskWithFindingsDoc
 
 
 async def tasks_listing(view: View, query: Query) -> Listing:
-    """Return a page of tasks, in the order of account, AppId and TaskId, whatever comes and goes between two pages."""
+    """Return a page of tasks in their order, whatever comes and goes between two pages.
+
+    Raises:
+        BadQueryError: The cursor is of another order.
+    """
+    by_expiry = query.sort == BY_EXPIRY
+    after = _after(query)
     matching = (app.status for app in view.statuses() if query.matches_app(app.status.account, app.status.app_id))
     statuses = sorted(matching, key=_app_key)
     violations = _violations_by_app(view)
     found: list[_Found] = []
     for status in statuses:
-        missing = query.limit + 1 - len(found)
-        tasks = view.tasks(*_app_key(status)) if missing and _app_key(status) >= query.after[:2] else None
+        missing = query.limit + 1 - (0 if by_expiry else len(found))
+        is_ahead = by_expiry or _app_key(status) >= after[1:3]
+        tasks = view.tasks(*_app_key(status)) if missing and is_ahead else None
         if tasks is not None:
             entries = await _first_unseen(tasks, query, violations.get(_app_key(status), {}), missing)
             found += [(tasks, entry) for entry in entries]
+    if by_expiry:
+        found.sort(key=lambda each: _place(query, *each))
     return Listing(
         "tasks",
         TaskDocument,
         _items(found[: query.limit], violations),
         has_more=len(found) > query.limit,
-        cursor_of=lambda task: cursor_after(task.account, task.app_id, task.task_id),
+        cursor_of=partial(_cursor_of, by_expiry=by_expiry),
         also={"apps_without_data": apps_without_data(statuses)},
     )
 
 
 async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations, count: int) -> Sequence[Entry]:
     """Return at most `count` matching tasks of an app, in order, behind the page before."""
-    last = query.after[2] if _app_key(tasks.status) == query.after[:2] else ""
+    after = _after(query)
     violating = violations.get(query.rule, ()) if query.rule else None
 
     def wanted(entry: Entry) -> bool:
         return (
-            entry.task.task_id > last
+            (not query.after or _place(query, tasks, entry) > after)
             and (violating is None or entry.task.task_id in violating)
             and query.matches_task(entry)
             and (not query.push_auth or any(key.state == query.push_auth for key in tasks.push_keys(entry)))
         )
 
-    found = await ordered(tasks.entries, key=_task_id, wanted=wanted if last or query.narrows_tasks else None)
+    found = await ordered(
+        tasks.entries,
+        key=partial(_place, query, tasks) if query.sort == BY_EXPIRY else _task_id,
+        wanted=wanted if query.after or query.narrows_tasks else None,
+    )
     return await found.rows(0, count)
+
+
+def _place(query: Query, tasks: TasksView, entry: Entry) -> _Place:
+    expires = earliest_expiry(tasks.push_keys(entry)) if query.sort == BY_EXPIRY else None
+    return inf if expires is None else expires, *_app_key(tasks.status), entry.task.task_id
+
+
+def _after(query: Query) -> _Place:
+    """Return the place of the last task of the page before."""
+    if not query.after:
+        return -inf, "", "", ""
+    *expires, account, app_id, task_id = query.after
+    if len(expires) != (query.sort == BY_EXPIRY) or not all(re.fullmatch("[0-9]{0,12}", text) for text in expires):
+        raise BadQueryError("cursor is of another order, expected the next_cursor of an answer to the same query")
+    return float(expires[0]) if expires and expires[0] else inf, account, app_id, task_id
+
+
+def _cursor_of(task: TaskDocument, *, by_expiry: bool) -> str:
+    expires = task.configuration.push_expires
+    text = "" if expires is None else str(int(expires.timestamp()))
+    return cursor_after(*((text,) if by_expiry else ()), task.account, task.app_id, task.task_id)
 
 
 def _items(page: Iterable[_Found], violations: Mapping[_AppKey, _Violations]) -> Iterator[TaskDocument]:

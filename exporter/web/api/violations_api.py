@@ -46,7 +46,7 @@ PARAMETERS: Final = (
     STATE,
     FORMAT,
     LIMIT,
-    cursor(names=4),
+    cursor(4),
 )
 
 _Found: TypeAlias = tuple[FindingsView, str]  # a group of findings and a TaskId

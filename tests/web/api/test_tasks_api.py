@@ -13,7 +13,7 @@ from exporter.rules.rule import Outcome
 from exporter.rules.vocabulary import TaskFacts
 from exporter.web.api.tasks_api import MOST_PARTS, PARAMETERS, task_document, task_with_findings_document, tasks_listing
 from exporter.web.lists import AT_ONCE
-from exporter.web.query import Query, read_query
+from exporter.web.query import BadQueryError, Query, read_query
 from exporter.web.responses import json_text
 from exporter.web.view import FindingDetail, FindingKind, TaskFinding, TaskView
 from tests.metrics.builders import configuration, configurations, push
@@ -172,6 +172,32 @@ def test_a_cursor_survives_its_task(last: Name) -> None:
     assert names(view, query) == rest
     view.apps = [app for app in APPS if (app.status.account, app.status.app_id) != last[:2]]
     assert names(view, query) == [name for name in rest if name[:2] != last[:2]]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4, 9])
+def test_tasks_are_sorted_by_the_expiry_of_their_keys(limit: int) -> None:
+    """The earliest is first, over all apps, those without an expiry are last, and pages show each task once."""
+    view = view_of_three_apps()
+    del view.push_keys["task-1"]
+    expected = [name for task_id in ("task-2", "task-3", "task-1") for name in ORDER if name[2] == task_id]
+    found: list[Name] = []
+    cursor: str | None = None
+    while cursor or not found:
+        given = {"sort": "push_expires", "limit": str(limit), **({"cursor": cursor} if cursor else {})}
+        page = document(finished(tasks_listing(view, read_query(given.items(), PARAMETERS))))
+        found += [(task["account"], task["app_id"], task["task_id"]) for task in page["tasks"]]
+        cursor = page["next_cursor"]
+        view.entries["production", "a"].pop(found[-1][2] if found[-1][:2] == ("production", "a") else "", None)
+    assert found == expected
+
+
+@pytest.mark.parametrize(("sort", "after"), [("task", ("1", "a", "b", "c")), ("push_expires", ("a", "b", "c"))])
+def test_a_cursor_of_another_order_is_refused(sort: str, after: tuple[str, ...]) -> None:
+    """It would name another place."""
+    with pytest.raises(BadQueryError, match="cursor is of another order"):
+        finished(tasks_listing(view_of_three_apps(), Query(sort=sort, after=after)))
+    with pytest.raises(BadQueryError, match="cursor is of another order"):
+        finished(tasks_listing(view_of_three_apps(), Query(sort="push_expires", after=("soon", "a", "b", "c"))))
 
 
 def test_a_page_of_many_tasks_lets_others_run() -> None:

@@ -144,7 +144,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
         def scraped_throughout() -> float:
             now = time.time()
-            assert prometheus.query("rtcmpu_push_auth_next_expiry_timestamp_seconds").keys()
+            shown = f'rtcmpu_push_auth_next_expiry_timestamp_seconds{{app_id="{ONE_APP["app_id"]}"}}'
+            assert list(prometheus.query(f"count({shown})").values()) == [2]
             assert list(prometheus.query(f"sum(min_over_time(up[{RATE_SECONDS}s]))").values()) == [2]
             return now
 

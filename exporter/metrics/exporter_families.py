@@ -27,8 +27,12 @@ def _about_exporter(
 BUILD_INFO: Final = _about_exporter(
     "build_info",
     "info",
-    "Version of the exporter; always 1.",
-    (Label("version", meaning="The exporter's version."), Label("python_version", meaning="Python's version.")),
+    "Version and Git commit of the exporter; always 1.",
+    (
+        Label("version", meaning="The exporter's version."),
+        Label("revision", meaning="The Git commit of a wheel or image; `unknown` without a release build."),
+        Label("python_version", meaning="Python's version."),
+    ),
 )
 CONFIG_INFO: Final = _about_exporter(
     "config_info",

@@ -7,6 +7,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from exporter import revision
 from exporter.core.collection_state import State
 from exporter.metrics import exporter_families as families
 from exporter.metrics.family import HistogramTable, Table
@@ -191,7 +192,7 @@ class SelfMetrics:
         ProcessCollector(registry=self._process)
         PlatformCollector(registry=self._process)
         GCCollector(registry=self._process)
-        self._build_info.set(1, version, platform.python_version())
+        self._build_info.set(1, version, revision(), platform.python_version())
         for level in LEVEL.values:
             self._log_messages.begin(level)
         for part in PART.values:

@@ -21,7 +21,7 @@ def main(directory: Path, python: Path) -> None:
         subprocess.CalledProcessError: A command of the stage, or the program, failed.
         SystemExit: Something is there that must not be, or the other way round.
     """
-    binaries = follow_build_stage(directory, python) / "bin"
+    binaries = follow_build_stage(directory, python, {"REVISION": "0123abc"}) / "bin"
 
     def run(*command: str) -> str:
         done = subprocess.run(
@@ -35,6 +35,8 @@ def main(directory: Path, python: Path) -> None:
         raise SystemExit(f"{installed} lacks {sorted(left_out)}")
     if list(binaries.glob("pip*")):
         raise SystemExit(f"there is a pip in {binaries}")
+    if run("python3", "-c", "import exporter; print(exporter.revision())") != "0123abc\n":
+        raise SystemExit("the wheel does not say which revision it was built from")
     sys.stdout.write(run("rtcmpu-exporter", "--version") + run("rtcmpu-exporter", "--help"))
 
 

@@ -3,10 +3,12 @@
 import platform
 import threading
 from datetime import date
+from pathlib import Path
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter import revision
 from exporter.core.collection_state import State
 from exporter.metrics.exporter_families import EXPORTER_FAMILIES
 from exporter.metrics.policy_families import RULE_FAMILIES
@@ -41,10 +43,12 @@ def test_families_stand_in_the_declared_order() -> None:
     assert announced == [declaration.name for declaration in (*RULE_FAMILIES, *EXPORTER_FAMILIES)]
 
 
-def test_build_info() -> None:
-    """It names the exporter's version and Python's."""
-    series = f'rtcmpu_exporter_build_info{{version="1.2.3",python_version="{platform.python_version()}"}}'
-    assert _series(_metrics())[series] == "1.0"
+def test_build_info(tmp_path: Path) -> None:
+    """It names the exporter's version, the commit of a release build, and Python's version."""
+    labels = f'version="1.2.3",revision="unknown",python_version="{platform.python_version()}"'
+    assert _series(_metrics())[f"rtcmpu_exporter_build_info{{{labels}}}"] == "1.0"
+    (tmp_path / "revision.txt").write_text("0123abc\n")
+    assert revision(tmp_path) == "0123abc"
 
 
 def test_process_and_python_metrics_are_there() -> None:

@@ -97,8 +97,13 @@ def check_health(port: int) -> int:
     return subprocess.run(command, env=environment, capture_output=True, check=False, timeout=30).returncode
 
 
-def follow_build_stage(directory: Path, python: Path) -> Path:
+def follow_build_stage(directory: Path, python: Path, arguments: Mapping[str, str]) -> Path:
     """Do what the build stage does, below a directory and with this interpreter; return what it installs.
+
+    Args:
+        directory: Where.
+        python: The interpreter.
+        arguments: Build arguments.
 
     Raises:
         subprocess.CalledProcessError: A command of the stage failed.
@@ -108,6 +113,9 @@ def follow_build_stage(directory: Path, python: Path) -> Path:
     variables: dict[str, str] = {}
     for instruction in stages(DOCKERFILE.read_text())[0]:
         match instruction.word:
+            case "ARG":
+                name, _, default = instruction.argument.partition("=")
+                variables[name] = arguments.get(name, default)
             case "ENV":
                 variables |= pairs(instruction)
             case "COPY":
@@ -118,7 +126,9 @@ def follow_build_stage(directory: Path, python: Path) -> Path:
             case "FROM" | "WORKDIR":
                 pass
             case _:
-                raise ValueError(f"{instruction.word} in the build stage: expected FROM, ENV, WORKDIR, COPY or RUN")
+                raise ValueError(
+                    f"{instruction.word} in the build stage: expected FROM, ARG, ENV, WORKDIR, COPY or RUN"
+                )
     return installed
 
 

@@ -106,7 +106,9 @@ class _Builder:
     def note(self, mark: _Mark | None, text: str) -> None:
         """Note what is wrong with the YAML itself."""
         place = self.position(mark)
-        self._mistakes.add(place, text + (self._advice(place) if self._advice is not None else ""))
+        if self._advice is not None and (advice := self._advice(place)):
+            text = text.partition(", expected")[0] + advice
+        self._mistakes.add(place, text)
 
     def take(self, event: yaml.Event) -> None:
         """Take the next event."""
@@ -223,7 +225,10 @@ def compose(
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
-        builder.note(error.problem_mark or error.context_mark, _syntax(error))
+        mark = error.problem_mark or error.context_mark
+        if error.problem == _NO_COLON:  # it is noticed on the next line
+            mark = error.context_mark or mark
+        builder.note(mark, _syntax(error, text))
         return None
     except _Stop:
         return None
@@ -234,6 +239,36 @@ def compose(
     return builder.root
 
 
-def _syntax(error: yaml.MarkedYAMLError) -> str:
-    """Say what the parser stumbled on; its sentences are fixed, they quote nothing of the text."""
-    return "no valid YAML: " + " ".join(part for part in (error.context, error.problem) if part)
+_NO_COLON: Final = "could not find expected ':'"
+_SENTENCES: Final = {
+    _NO_COLON: "a key without a colon, expected key: value",
+    "block sequence entries are not allowed in this context": "a - behind other text, expected it on the next line",
+    "did not find expected '-' indicator": "no - in the list of line {line}, expected - or less indentation",
+    "did not find expected ',' or ']'": "the [ of line {line} is not closed, expected a comma or ]",
+    "did not find expected ',' or '}'": "the {{ of line {line} is not closed, expected a comma or }}",
+    "did not find expected alphabetic or numeric character": "text that begins with * or &, expected quotes around it",
+    "did not find expected comment or line break": "text behind | or >, expected it on the next line",
+    "did not find expected key": (
+        "text that is no key of the mapping of line {line}, expected the indentation of its other keys, or quotes"
+    ),
+    "did not find expected node content": "a bracket that nothing has opened, expected quotes around it",
+    "found character that cannot start any token": "text that begins with @, % or `, expected quotes around it",
+    "found unexpected end of stream": "the quote of line {line} is not closed, expected another one",
+    "found unknown escape character": "an unknown escape, expected \\\\ for a backslash in double quotes",
+    "mapping values are not allowed in this context": (
+        "a colon where no key can be, expected the indentation of the other keys, or quotes around a text with a colon"
+    ),
+}
+"""By what the parser says."""
+
+
+def _syntax(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Say what the parser stumbled on; the sentences are fixed, they quote nothing of the text."""
+    mark, begin = error.problem_mark, error.context_mark or error.problem_mark
+    if mark is not None and text[mark.index : mark.index + 1] == "\t":
+        sentence = "a tab, expected spaces"
+    elif begin is not None and error.problem in _SENTENCES:
+        sentence = _SENTENCES[error.problem].format(line=begin.line + 1)
+    else:
+        sentence = " ".join(part for part in (error.context, error.problem) if part)
+    return f"no valid YAML: {sentence}"

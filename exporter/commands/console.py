@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +20,7 @@ def console(stream: TextIO | None = None) -> Console:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> Table:
-    """Return a table.
+    """Return a table, wider than the terminal if need be: lines are broken between words, never within an id.
 
     Args:
         columns: The headings.
@@ -27,10 +28,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: 
         numbers: The headings of columns that are aligned to the right.
     """
     result = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for column in columns:
-        result.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
-    for row in rows:
-        result.add_row(*(Text("-" if value is None else printable(str(value))) for value in row))
+    cells = [["-" if value is None else printable(str(value)) for value in row] for row in rows]
+    for place, column in enumerate(columns):
+        longest = max(cell_len(word) for text in (column, *(row[place] for row in cells)) for word in text.split(" "))
+        result.add_column(column, justify="right" if column in numbers else "left", min_width=longest)
+    for row in cells:
+        result.add_row(*map(Text, row))
     return result
 
 

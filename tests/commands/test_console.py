@@ -36,3 +36,15 @@ def test_a_table_shows_every_cell_in_full_where_there_is_no_terminal() -> None:
     assert second.split() == ["[red]\\x1b[1m", "-"]
     assert first.rstrip().endswith("     7")
     assert "\x1b" not in stream.getvalue()
+
+
+def test_a_table_breaks_no_word_on_a_narrow_terminal() -> None:
+    """Ids stay whole, so that they can be copied and found; texts of several words are broken between them."""
+    stream = io.StringIO()
+    ids = ["0123456789abcdef" * 2, "运维" * 8]
+    narrow = console(stream)
+    narrow.width = 30
+    narrow.print(table(("app", "examples"), [(ids[0], f"too high: {ids[0]}, {ids[1]}"), (ids[1], "fine")]))
+    shown = stream.getvalue()
+    assert [shown.count(one) for one in ids] == [2, 2]
+    assert len(shown.splitlines()) > 6

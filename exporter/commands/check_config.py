@@ -13,7 +13,7 @@ from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import Window
 from exporter.collector.requests import AppRequests
 from exporter.commands import ExitCode
-from exporter.commands.console import console, printable
+from exporter.commands.console import console, printable, warn
 from exporter.config.capacity import Forecast, forecast, series_of_app
 from exporter.config.durations import format_duration
 from exporter.config.mistakes import ConfigError, Mistake
@@ -40,6 +40,7 @@ def check_config(source: ConfigurationSource, path: Path, *, probe: bool, web_co
     """
     loaded = _loaded(source, web_config_file)
     config = loaded.config
+    warn(loaded.warnings)
     out = console()
     apps = sum(len(account.apps) for account in config.accounts)
     counts = (

@@ -10,7 +10,7 @@ import msgspec
 
 from exporter import __version__
 from exporter.commands import ExitCode
-from exporter.commands.console import console, table
+from exporter.commands.console import console, table, warn
 from exporter.commands.sweep_once import name_failing, sweep
 from exporter.core import log
 from exporter.core.task import MIXED, SINGLE, Task
@@ -44,6 +44,7 @@ def collect(source: ConfigurationSource, output: Output) -> int:
 async def _collect(source: ConfigurationSource, output: Output, metrics: SelfMetrics) -> int:
     exposition = Exposition(families(), metrics)
     loaded = source.load()
+    warn(loaded.warnings)
     # Findings are in the exposition alone.
     rule_set = loaded.rule_set if output == "prometheus" else RuleSet.empty()
     apps = list((await sweep(loaded.config, rule_set, exposition, metrics)).apps.values())

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from exporter.config.mistakes import Mistake
+
 PIPE_WIDTH = 240  # columns for a reader that is no terminal: nothing is cut off, and most rows fit in one line
 
 
@@ -35,6 +37,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: 
     for row in cells:
         result.add_row(*map(Text, row))
     return result
+
+
+def warn(warnings: Iterable[Mistake]) -> None:
+    """Write a line to standard error for each thing in a configuration that is probably not meant."""
+    for warning in warnings:
+        sys.stderr.write(f"{warning.position}: warning: {printable(warning.text)}\n")
 
 
 def printable(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from exporter.commands import ExitCode
-from exporter.commands.console import console, printable, table
+from exporter.commands.console import console, printable, table, warn
 from exporter.config.policy_model import Policy
 from exporter.rules.cel_language import Language
 from exporter.rules.expectations import AppExpectations
@@ -32,6 +32,7 @@ def list_rules(source: ConfigurationSource, output: Output, now: float) -> int:
         ConfigError: With every mistake of the configuration and of the rules.
     """
     loaded = source.load()
+    warn(loaded.warnings)
     policy, rule_set = loaded.config.policy, loaded.rule_set
     if output == "json":
         sys.stdout.write(_as_json(rule_set, policy, now))

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from exporter.config.mistakes import Mistakes, Position
+from exporter.config.mistakes import Mistake, Mistakes, Position
 from exporter.config.yaml_nodes import Node, Scalar, compose
 from exporter.core.regular_file import read_regular
 
@@ -157,6 +157,7 @@ class Files:
 
     def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
         self.mistakes = Mistakes()
+        self.warnings: list[Mistake] = []
         self.contents: dict[Path, bytes] = {}  # of every file that was read, in order
         self.globs: dict[str, None] = {}  # the names and patterns that were looked for, in order
         self._directory = directory
@@ -212,7 +213,10 @@ class Files:
             return
         self.globs[pattern] = None
         found = glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-        yield from (path for path in map(Path, sorted(found)) if is_file(path))
+        paths = [path for path in map(Path, sorted(found)) if is_file(path)]
+        if not paths:
+            self.warnings.append(Mistake(place, f"no file matches {pattern!r}, expected {expected} in at least one"))
+        yield from paths
 
     def _decoded(self, path: Path, order: int) -> SourceText | None:
         """Read and decode one file."""

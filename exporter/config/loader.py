@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from msgspec import Struct
@@ -10,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from exporter.config.capacity import limiter_groups
 from exporter.config.files import Files, is_file
-from exporter.config.mistakes import Mistakes, Position
+from exporter.config.mistakes import Mistake, Mistakes, Position
 from exporter.config.model import DEFAULT_ENDPOINT, SQLITE, Account, App, AppId, Config, Storage, database_problem
 from exporter.config.section import describe, kind_of
 from exporter.config.validation import find, items_at, text_at, validate
@@ -27,6 +28,8 @@ class LoadedConfig(Struct, frozen=True):
     files: tuple[Path, ...]  # every file that was read, the main one first
     globs: tuple[str, ...]  # the names and patterns of the files beside the main one, as they are looked for
     sha256: str  # over the contents of all files in order: another one when any has changed, come or gone
+    warnings: tuple[Mistake, ...] = ()  # what is probably not meant: patterns that match no file
+    places: Mapping[tuple[str, str], Position] = MappingProxyType({})  # of each app's id, by account and app
 
 
 Also = Callable[[Node, Config | None, Files], None]
@@ -57,7 +60,20 @@ def load(path: Path, environ: Mapping[str, str], also: Also | None = None) -> Lo
             also(node, config, files)
     files.mistakes.raise_if_any()
     assert config is not None  # noqa: S101 - without mistakes there is one
-    return LoadedConfig(config=config, files=tuple(files.contents), globs=tuple(files.globs), sha256=files.sha256)
+    return LoadedConfig(
+        config=config,
+        files=tuple(files.contents),
+        globs=tuple(files.globs),
+        sha256=files.sha256,
+        warnings=tuple(files.warnings),
+        places=dict(_places(config, node)),
+    )
+
+
+def _places(config: Config, root: Node | None) -> Iterator[tuple[tuple[str, str], Position]]:
+    for account, account_node in zip(config.accounts, items_at(root, "accounts"), strict=True):
+        for app, node in zip(account.apps, items_at(account_node, "apps"), strict=True):
+            yield (account.name, app.id), _place(node, "id")
 
 
 def paths_of(names: Node | None, expected: str, files: Files) -> tuple[Path, ...]:

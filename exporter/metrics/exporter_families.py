@@ -51,6 +51,11 @@ CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP: Final = _about_exporter(
     "gauge",
     "Unix time at which the configuration was last loaded successfully.",
 )
+CONFIG_UNMATCHED_PATTERNS: Final = _about_exporter(
+    "config_unmatched_patterns",
+    "gauge",
+    "Patterns of app_files and rule_files in the active configuration that match no file.",
+)
 WEB_CONFIG_LAST_RELOAD_SUCCESSFUL: Final = _about_exporter(
     "web_config_last_reload_successful",
     "gauge",
@@ -168,6 +173,7 @@ EXPORTER_FAMILIES: Final = (
     CONFIG_INFO,
     CONFIG_LAST_RELOAD_SUCCESSFUL,
     CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP,
+    CONFIG_UNMATCHED_PATTERNS,
     WEB_CONFIG_LAST_RELOAD_SUCCESSFUL,
     API_REQUESTS,
     API_RETRIES,

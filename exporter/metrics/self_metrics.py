@@ -153,6 +153,7 @@ class SelfMetrics:
         self._config_info = Table(families.CONFIG_INFO)
         self._reload_successful = Table(families.CONFIG_LAST_RELOAD_SUCCESSFUL)
         self._reload_success_time = Table(families.CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP)
+        self._unmatched_patterns = Table(families.CONFIG_UNMATCHED_PATTERNS)
         self._web_reload_successful = Table(families.WEB_CONFIG_LAST_RELOAD_SUCCESSFUL)
         self._accounts = AccountTables()
         self._render_duration = Table(families.RENDER_DURATION)
@@ -173,6 +174,7 @@ class SelfMetrics:
             self._config_info,
             self._reload_successful,
             self._reload_success_time,
+            self._unmatched_patterns,
             self._web_reload_successful,
             *self._accounts.tables,
             self._render_duration,
@@ -198,8 +200,9 @@ class SelfMetrics:
         for part in PART.values:
             self._internal_errors.begin(part)
 
-    def config_loaded(self, sha256: str, timestamp: float) -> None:
+    def config_loaded(self, sha256: str, timestamp: float, *, unmatched_patterns: int = 0) -> None:
         """Publish that a configuration is in force since `timestamp` (seconds since 1970)."""
+        self._unmatched_patterns.set(unmatched_patterns)
         self._config_info.forget()
         self._config_info.set(1, sha256)
         self._reload_successful.set(1)

@@ -6,6 +6,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import asdict
+
 from exporter.config import loader
 from exporter.config.files import Files
 from exporter.config.mistakes import Mistakes
@@ -24,7 +26,7 @@ from exporter.rules.rule_files import PlacedRule, check_names, compile_rules, de
 from exporter.rules.rule_set import RuleSet, rule_set
 
 
-class LoadedRules(loader.LoadedConfig, frozen=True):
+class LoadedRules(loader.LoadedConfig, frozen=True, kw_only=True):
     """A configuration, the rules that it puts in force, and where all of it came from."""
 
     rule_set: RuleSet
@@ -42,13 +44,7 @@ def load(path: Path, environ: Mapping[str, str]) -> LoadedRules:
     """
     reading = _Reading()
     loaded = loader.load(path, environ, also=reading.read)
-    return LoadedRules(
-        config=loaded.config,
-        files=loaded.files,
-        globs=loaded.globs,
-        sha256=loaded.sha256,
-        rule_set=reading.rule_set(loaded.config),
-    )
+    return LoadedRules(**asdict(loaded), rule_set=reading.rule_set(loaded.config))
 
 
 def load_rules(paths: Sequence[Path]) -> tuple[CompiledRule, ...]:

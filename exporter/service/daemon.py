@@ -366,7 +366,9 @@ class Daemon:
             await self._publish()
             await self._monitor.close_removed()
         # Only now: who sees the new digest sees the new apps, and none that was removed.
-        self._metrics.config_loaded(loaded.sha256, self._clock.now())
+        self._metrics.config_loaded(loaded.sha256, self._clock.now(), unmatched_patterns=len(loaded.warnings))
+        for warning in loaded.warnings:
+            structlog.get_logger().warning("configuration is probably not as meant", warning=str(warning))
 
     async def _read(self, read: Callable[[], T]) -> T:
         """Return what a function reads of the configuration's files.

@@ -81,6 +81,20 @@ def test_a_web_configuration_is_checked_as_well(
     assert [line.split(": ")[0] for line in str(refused.value).splitlines()] == mistakes
 
 
+def test_patterns_without_files_are_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The configuration is fine all the same; each pattern is named with its place."""
+    file = tmp_path / "rtcmpu.yml"
+    file.write_text(
+        "accounts: [{name: one, apps: [{id: a}], app_files: [apps/*.yml]}]\npolicy: {rule_files: [rules-*.yml]}\n"
+    )
+    assert check_config(ConfigurationSource.of_file(file, {}), file, probe=False) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("'")[0] for line in lines] == [
+        f"{file}:1:53: warning: no file matches ",
+        f"{file}:2:23: warning: no file matches ",
+    ]
+
+
 def test_a_good_web_configuration_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With both files right the forecast follows."""
     (tmp_path / "web.yml").write_text("")

@@ -19,7 +19,7 @@ from exporter.config.credential_kinds import (
 )
 from exporter.config.files import MOST_BYTES
 from exporter.config.loader import LoadedConfig, load
-from exporter.config.mistakes import MOST_MISTAKES, ConfigError
+from exporter.config.mistakes import MOST_MISTAKES, ConfigError, Position
 from exporter.config.model import Account, App, Collection, Config, Quota, Storage
 from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.core.push_auth import HostSetting, PushAuthSettings
@@ -178,6 +178,22 @@ def test_all_files_are_reported_with_one_digest(file: Path) -> None:
     (apps / "a.yml").write_text("- id: c\n", encoding="utf-8")
     digests = {first.sha256, second.sha256, load(file, {}).sha256}
     assert len(digests) == 3
+
+
+def test_a_pattern_that_matches_nothing_is_a_warning(file: Path) -> None:
+    """Files may come later, so it is no mistake; but a misspelt pattern must not go unnoticed."""
+    text = MINIMAL + "    app_files: [apps/*.yml]\npolicy: {rule_files: ['rules/[ab].yml']}\n"
+    (warning,) = load_text(file, text).warnings
+    assert (
+        str(warning)
+        == f"{file}:4:17: no file matches '{file.parent}/apps/*.yml', expected a list of apps in at least one"
+    )
+    (file.parent / "apps").mkdir()
+    (file.parent / "apps" / "a.yml").write_text("- id: a\n", encoding="utf-8")
+    found = load(file, {})
+    assert found.warnings == ()
+    assert found.places["a", "a"] == Position(1, str(file.parent / "apps" / "a.yml"), 1, 7)
+    assert found.places["a", "live"] == Position(0, str(file), 3, 17)
 
 
 def test_directories_among_the_matches_are_passed_over(file: Path) -> None:

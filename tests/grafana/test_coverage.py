@@ -16,6 +16,7 @@ UNUSED = {family.name: SINGLE_TASKS for family in per_task_families()} | {
     "rtcmpu_collection_repaired_tasks": LAST_SWEEP,
     "rtcmpu_collection_duplicate_rows": LAST_SWEEP,
     "rtcmpu_exporter_credentials_info": "which source a key comes from is a question that someone asks by hand",
+    "rtcmpu_exporter_config_unmatched_patterns": "a pattern without files may be meant: the log and check-config warn",
     "rtcmpu_exporter_storage_size_bytes": "how large the database is, is a question that someone asks by hand",
     "rtcmpu_exporter_storage_changes_lost_total": "RtcmpuStorageFailing fires before any are lost: they wait in memory",
 }

@@ -172,7 +172,7 @@ def test_reloads() -> None:
     """A refused configuration leaves the digest and time of the one in force."""
     metrics = _metrics()
     metrics.config_loaded("aaa", 1000.0)
-    metrics.config_loaded("bbb", 2000.0)
+    metrics.config_loaded("bbb", 2000.0, unmatched_patterns=2)
     metrics.config_rejected()
     assert not [name for name in _series(metrics) if "_web_config_" in name]
     metrics.web_config_loaded(True)
@@ -182,6 +182,7 @@ def test_reloads() -> None:
         'rtcmpu_exporter_config_info{sha256="bbb"}': "1.0",
         "rtcmpu_exporter_config_last_reload_successful": "0.0",
         "rtcmpu_exporter_config_last_reload_success_timestamp_seconds": "2000.0",
+        "rtcmpu_exporter_config_unmatched_patterns": "2.0",
         "rtcmpu_exporter_web_config_last_reload_successful": "0.0",
     }
 

@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from exporter import __version__
 from exporter.commands import ExitCode
 from exporter.commands.audit_report import AppFindings, Audit, Violation, as_json, gather
-from exporter.commands.console import console, table
+from exporter.commands.console import console, table, warn
 from exporter.commands.junit import as_junit
 from exporter.commands.sarif import as_sarif
 from exporter.commands.sweep_once import name_failing, sweep
@@ -42,17 +43,18 @@ def audit(source: ConfigurationSource, output: Output, fail_on: Severity | None)
 
 async def _audit(source: ConfigurationSource, output: Output, fail_on: Severity | None, metrics: SelfMetrics) -> int:
     loaded = source.load()
+    warn(loaded.warnings)
     monitor = await sweep(loaded.config, loaded.rule_set, Exposition(families(), metrics), metrics)
     apps = monitor.apps.values()
     statuses = [(app.collector.status, len(app.collector.inventory)) for app in apps]
-    found = gather(loaded.rule_set.all_rules(), statuses, monitor.policy, SystemClock().now())
+    found = gather(loaded.rule_set.all_rules(), statuses, monitor.policy, SystemClock().now(), loaded.places)
     match output:
         case "table":
             _print_tables(found, loaded.rule_set.examples_per_rule)
         case "json":
             sys.stdout.write(as_json(found))
         case "sarif":
-            sys.stdout.write(as_sarif(found))
+            sys.stdout.write(as_sarif(found, Path.cwd()))
         case "junit":
             sys.stdout.write(as_junit(found, fail_on))
     some_failed = name_failing(apps)

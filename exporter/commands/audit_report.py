@@ -1,12 +1,14 @@
 """What an audit has found. All texts are whole Unicode, and otherwise as they were read: each rendering escapes."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.collector.status import Status
+from exporter.config.mistakes import Position
 from exporter.core.collection_state import State
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.engine import PolicyEngine
@@ -57,6 +59,7 @@ class AppFindings(Struct, frozen=True, kw_only=True):
     state: State
     reason: str  # why it can't be read; empty while it can
     tasks: int | None  # None: it could not be read
+    position: Position | None = None  # in the configuration file, if there is one
     rules: tuple[RuleOutcome, ...] = ()  # those that apply to the app; none where it could not be read
 
     @property
@@ -103,7 +106,13 @@ def is_failure(rule: Rule, fail_on: Severity | None) -> bool:
     return fail_on is not None and rule.severity.rank >= fail_on.rank
 
 
-def gather(rules: tuple[Rule, ...], apps: Iterable[tuple[Status, int]], policy: PolicyEngine, now: float) -> Audit:
+def gather(
+    rules: tuple[Rule, ...],
+    apps: Iterable[tuple[Status, int]],
+    policy: PolicyEngine,
+    now: float,
+    places: Mapping[AppKey, Position],
+) -> Audit:
     """Return what was found.
 
     Args:
@@ -111,8 +120,10 @@ def gather(rules: tuple[Rule, ...], apps: Iterable[tuple[Status, int]], policy: 
         apps: The state of each, and how many tasks it has, in the order in which they are to be shown.
         policy: Has evaluated them.
         now: Wall-clock seconds: decides which exemption holds.
+        places: Where apps are configured.
     """
-    return Audit(rules, tuple(_of_app(status, tasks, policy, now) for status, tasks in apps))
+    found = (_of_app(status, tasks, policy, now) for status, tasks in apps)
+    return Audit(rules, tuple(replace(app, position=places.get((app.account, app.app_id))) for app in found))
 
 
 def _of_app(status: Status, tasks: int, policy: PolicyEngine, now: float) -> AppFindings:

@@ -38,7 +38,7 @@ async def _gathered(world: PolicyWorld, *, up: bool = True) -> dict[str, AppFind
         )
         for (account, app_id), inventory in world.inventories.items()
     ]
-    audit = gather((SLOW.rule,), standings, world.policy, NOON)
+    audit = gather((SLOW.rule,), standings, world.policy, NOON, {})
     assert audit.rules == (SLOW.rule,)
     return {app.app_id: app for app in audit.apps}
 

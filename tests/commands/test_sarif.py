@@ -2,23 +2,28 @@
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from exporter import __version__
 from exporter.commands.audit_report import Audit
 from exporter.commands.sarif import FINGERPRINT, as_sarif
+from exporter.config.mistakes import Position
 from tests.support.audits import app, everything, hostile, rule
 from tests.support.sarif_schema import SARIF
+
+DIRECTORY = Path("/home/me/fleet")
 
 
 def _run(audit: Audit) -> dict[str, Any]:
     """Return the one run of a valid log."""
-    log = json.loads(as_sarif(audit))
+    log = json.loads(as_sarif(audit, DIRECTORY))
     jsonschema.validate(log, SARIF, jsonschema.Draft202012Validator)
     (run,) = log["runs"]
     assert isinstance(run, dict)
@@ -63,7 +68,10 @@ def test_a_violation_is_a_result_of_its_rule_at_its_task() -> None:
     assert (first["ruleId"], run["tool"]["driver"]["rules"][first["ruleIndex"]]["id"]) == ("bitrate", "bitrate")
     assert (first["level"], first["message"]) == ("error", {"text": "not as agreed"})
     assert first["locations"] == [
-        {"logicalLocations": [{"name": "t-1", "fullyQualifiedName": "production/main/t-1", "kind": "resource"}]}
+        {
+            "logicalLocations": [{"name": "t-1", "fullyQualifiedName": "production/main/t-1", "kind": "resource"}],
+            "physicalLocation": {"artifactLocation": {"uri": "rules.yml"}, "region": {"startLine": 2}},
+        }
     ]
     assert first["properties"] == {
         "account": "production",
@@ -72,6 +80,25 @@ def test_a_violation_is_a_result_of_its_rule_at_its_task() -> None:
         "task_id": "t-1",
     }
     assert [result["ruleId"] for result in run["results"] if result["level"] == "note"] == ["idle"] * 3
+
+
+@pytest.mark.parametrize(
+    ("source", "file", "uri"),
+    [
+        ("default", "conf/运维 1.yml", "conf/%E8%BF%90%E7%BB%B4%201.yml"),
+        ("app", "/home/me/fleet/rtcmpu.yml", "rtcmpu.yml"),
+        ("app", "../other/rtcmpu.yml", "file:///home/me/other/rtcmpu.yml"),
+        ("/etc/rules/a:b.yml:7", "rtcmpu.yml", "file:///etc/rules/a%3Ab.yml"),
+    ],
+)
+def test_a_result_is_in_the_file_of_its_rule_or_of_its_app(source: str, file: str, uri: str) -> None:
+    """Code scanning shows results in files alone, by names relative to the working directory."""
+    audit = everything()
+    main = replace(audit.apps[0], position=Position(0, file, 7, 3))
+    outcome = replace(main.rules[0], rule=replace(main.rules[0].rule, source=source))
+    first, *_ = _run(replace(audit, apps=(replace(main, rules=(outcome,)),)))["results"]
+    place = first["locations"][0]["physicalLocation"]
+    assert place == {"artifactLocation": {"uri": uri}, "region": {"startLine": 7}}
 
 
 def test_an_exempted_task_is_a_suppressed_result() -> None:
@@ -124,7 +151,7 @@ def test_fingerprints_tell_findings_apart_and_stay_over_runs() -> None:
 def test_any_text_makes_a_valid_log_that_no_terminal_acts_upon(text: str) -> None:
     """What is written is printable ASCII and line ends; what is read back is what stood there."""
     audit = hostile(text)
-    assert all(character == "\n" or " " <= character <= "~" for character in as_sarif(audit))
+    assert all(character == "\n" or " " <= character <= "~" for character in as_sarif(audit, DIRECTORY))
     assert _run(audit)["results"][0]["message"]["text"] == text
 
 

@@ -24,6 +24,11 @@ MESSAGE = _object(["text"], text={**TEXT, "minLength": 1})
 LOCATION = _object(
     ["logicalLocations"],
     logicalLocations=_list(_object([], name=TEXT, fullyQualifiedName=TEXT, kind=TEXT), unique=True),
+    physicalLocation=_object(
+        ["artifactLocation"],
+        artifactLocation=_object([], uri={"type": "string", "pattern": "^[!#-;=?-\\[\\]_a-z~]+$"}),
+        region=_object([], startLine={"type": "integer", "minimum": 1}),
+    ),
 )
 DESCRIPTOR = _object(
     ["id"],

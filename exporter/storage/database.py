@@ -29,7 +29,7 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from exporter.collector.inventory import Entry
 from exporter.collector.status import Sweep
@@ -67,6 +67,10 @@ SHAPE: Final = xxhash.xxh3_64_hexdigest(
     json.dumps([msgspec.json.schema(kind) for kind in (Task, Sweep)], sort_keys=True).encode()
 )
 """Digest of the types that are stored in one piece: what was written with others can't be read."""
+
+
+class UrlError(Exception):
+    """The URL can't be used. It is not shown, since what is wrong may be the password."""
 
 
 class CorruptError(Exception):
@@ -164,7 +168,7 @@ def sqlite_path(url: str) -> Path | None:
 def engine_of(url: str) -> Engine:
     """Return what connects to a database."""
     path = sqlite_path(url)
-    return _sqlite(path) if path else create_engine(url, connect_args=_postgresql(url))
+    return _sqlite(path) if path else _postgresql(url)
 
 
 def _files(path: Path) -> Sequence[Path]:
@@ -195,10 +199,16 @@ def _sqlite(path: Path) -> Engine:
     return engine
 
 
-def _postgresql(url: str) -> Mapping[str, Any]:
-    """Return settings by which a dead server is noticed, but those that the URL has."""
-    given = make_url(url).query
-    return {name: value for name, value in _POSTGRESQL.items() if name not in given}
+def _postgresql(url: str) -> Engine:
+    """Return what connects to a server, and notices one that is dead unless the URL says otherwise."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise UrlError("its URL can't be read: write postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE") from None
+    if "@" in (parsed.host or ""):
+        raise UrlError("its URL has an @ in the user or password: write %40 instead")
+    settings = {name: value for name, value in _POSTGRESQL.items() if name not in parsed.query}
+    return create_engine(parsed, connect_args=settings)
 
 
 def _load(connection: Connection, which: Any) -> Iterable[SavedApp]:

@@ -23,6 +23,17 @@ LONGEST_PAUSE_SECONDS: Final = 10.0
 MAINTAIN_SECONDS: Final = 60.0  # how often old changes are looked for, and the size
 PRUNE_PAUSE_SECONDS: Final = 0.05  # between two portions of old changes; what waits to be written comes first
 
+REMEDIES: Final = {
+    "disk is full": "free space, or shorten storage.retention",
+    "No space left": "free space, or shorten storage.retention",
+    "readonly database": "let the exporter write the file and its directory",
+    "database is locked": "give each exporter a file of its own",
+    "authentication failed": "correct the URL; storage.url_file is read again for each connection",
+    "Connection refused": "start the server, or correct the URL",
+    "read-only": "name all servers and target_session_attrs=read-write in the URL",
+}
+"""What to do, by words of the database; docs/runbooks/RtcmpuStorageFailing.md has more."""
+
 
 class Writer:
     """Reads the database once, then writes each batch in one transaction. What can't be written waits.
@@ -62,7 +73,7 @@ class Writer:
         self._database: Database | None = None
         self._pause_seconds = 0.0
         self._maintain_at = 0.0
-        self._says_down = False
+        self._reason = ""  # why the database is not available, as it was logged
         self._loaded: asyncio.Future[list[SavedApp]] | None = None
         self._thread = Thread(target=self._run, name="write database", daemon=True)
 
@@ -143,9 +154,9 @@ class Writer:
             work(self._database)
         except Exception as error:  # noqa: BLE001 - whatever it is, what is collected must be written
             return self._has_failed(error)
-        if self._says_down:
+        if self._reason:
             structlog.get_logger().info("database is written again")
-        self.up, self._says_down, self._pause_seconds = True, False, 0.0
+        self.up, self._reason, self._pause_seconds = True, "", 0.0
         return True
 
     def _has_failed(self, error: Exception) -> bool:
@@ -159,9 +170,14 @@ class Writer:
             return True
         if type(error).__name__ == "CorruptError":
             self._incomplete(None)
-        if not self._says_down:
-            structlog.get_logger().error("database not available, what is new waits in memory", reason=_line(error))
-        self.up, self._says_down = False, True
+        if (reason := _line(error)) != self._reason:
+            remedy = next(
+                (remedy for words, remedy in REMEDIES.items() if words in reason), "see RtcmpuStorageFailing.md"
+            )
+            structlog.get_logger().error(
+                "database not available, what is new waits in memory", reason=reason, remedy=remedy
+            )
+        self.up, self._reason = False, reason
         self._pause_seconds = min(LONGEST_PAUSE_SECONDS, 2 * self._pause_seconds or FIRST_PAUSE_SECONDS)
         return False
 

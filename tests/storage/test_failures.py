@@ -10,20 +10,21 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from exporter.core.clock import SystemClock
 from exporter.storage import database as database_module
 from exporter.storage import writer as writer_module
-from exporter.storage.database import Database
+from exporter.storage.database import Database, engine_of
 from exporter.storage.tables import CHANGES
-from exporter.storage.writer import Writer
+from exporter.storage.writer import REMEDIES, Writer
 from tests.storage.test_database import rows
 from tests.support.batches import batch, changed, entry
 from tests.support.configurations import account, write_configuration
 from tests.support.http import ask
 from tests.support.monitored import until
-from tests.support.postgresql import PostgreSQL
+from tests.support.postgresql import USER, PostgreSQL, postgresql
 from tests.support.processes import Programs, eventually
 
 SETTINGS = database_module._SQLITE_SETTINGS
@@ -139,6 +140,77 @@ async def test_a_database_that_is_named_wrongly_is_asked_for_again(server: Postg
     assert not [line for line in logs if "postgresql+psycopg" in str(line)]
     with closing(Database(right)) as database:
         assert len(database.load()[0].entries) == 1
+
+
+@pytest.mark.processes
+async def test_a_standby_takes_over(server: PostgreSQL) -> None:
+    """With both servers in the URL, what was collected until a standby is promoted is written there, once each."""
+    name = server.new_database().rpartition("/")[2]
+    Database(server.url(name)).close()
+    with postgresql(standby_of=server) as standby, capture_logs() as logs:
+        url = (
+            f"postgresql+psycopg://postgres@/{name}?host=127.0.0.1,127.0.0.1"
+            f"&port={server.port},{standby.port}&target_session_attrs=read-write"
+        )
+        async with writing(lambda: url) as writer:
+            writer.write(batch(entry("a")))
+            writer.write(changed(None, entry("b")))
+            await _written(writer)
+            await until(lambda: _task_ids(standby.url(name)) == ["b"])
+            server.stop()
+            try:
+                writer.write(changed(None, entry("c")))
+                await until(lambda: not writer.up)
+                standby.promote()
+                await _written(writer)
+                assert _task_ids(url) == ["b", "c"]
+            finally:
+                server.start()
+    assert REMEDIES["read-only"] in " ".join(line.get("remedy", "") for line in logs)
+
+
+def _task_ids(url: str) -> list[str]:
+    engine = engine_of(url)
+    try:
+        with engine.connect() as connection:
+            return list(connection.scalars(select(CHANGES.c.task_id).order_by(CHANGES.c.id)))
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.processes
+def test_a_wrong_password_is_named_but_not_shown(tmp_path: Path, server: PostgreSQL) -> None:
+    """The exporter goes on, its log says what to do, and a corrected file is used without a restart."""
+    url = server.new_database()
+    server.ask_password("guarded", "right-Sesame")
+    file = tmp_path / "url"
+    with Programs(tmp_path) as programs:
+        _, simulator = programs.start_simulator("--apps=1", "--tasks=10")
+        wrong = url.replace(f"{USER}@", "guarded:wr@ng-Sesame@"), url.replace(f"{USER}@", "guarded:wrong-Sesame@")
+        file.write_text(wrong[0])
+        config = write_configuration(tmp_path, account(simulator), rest=f"storage: {{url_file: '{file}'}}\n")
+        daemon, address = programs.start_daemon(config)
+        daemon.wait_for("has an @ in the user or password: write %40")
+        daemon.wait_for("collection is complete")
+        file.write_text(wrong[1])
+        eventually(partial(_is_up, address, 0))
+        assert ask(f"{address}/api/v1/changes").status == 503
+        history = programs.run_exporter("history", f"--config.file={config}")
+        assert "password authentication failed" in history.err
+        file.write_text(url.replace(f"{USER}@", "guarded:right-Sesame@"))
+        eventually(partial(_is_up, address, 1))
+        eventually(partial(_has_tasks, url, 10))
+        shown = [daemon.out, daemon.err, history.out, history.err, ask(f"{address}/config").text]
+    assert not [text for text in shown if "Sesame" in text]
+
+
+def _has_tasks(url: str, tasks: int) -> None:
+    with closing(Database(url)) as database:
+        assert [len(app.entries) for app in database.load()] == [tasks]
+
+
+def _is_up(address: str, up: int) -> None:
+    assert _sum(address, "rtcmpu_exporter_storage_up") == up
 
 
 def _sum(address: str, name: str) -> float:

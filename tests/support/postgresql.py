@@ -19,24 +19,40 @@ SECONDS = 180
 class PostgreSQL:
     """A server that can be stopped and started, with any number of databases."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, standby_of: "PostgreSQL | None" = None) -> None:
         self._directory = directory
-        self._port = free_port()
+        self.port = free_port()
         self._numbers = count(1)
         self._user = USER if os.geteuid() == 0 else None
         if self._user is not None:
             shutil.chown(directory, self._user)
         self._data = directory / "data"
-        self._run("initdb", "--auth=trust", f"--username={USER}", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8")
+        if standby_of is None:
+            words = ["--auth=trust", f"--username={USER}", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
+            self._run("initdb", *words)
+        else:
+            source = f"--dbname=host=127.0.0.1 port={standby_of.port} user={USER}"
+            self._run("pg_basebackup", source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
 
     def start(self) -> None:
         """Start it, and wait until it can be used."""
-        options = f"-c port={self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        options = f"-c port={self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
         self._run("pg_ctl", "start", "-w", f"--log={self._directory / 'log'}", f"--options={options}")
 
     def stop(self, mode: str = "immediate") -> None:
         """Stop it."""
         self._run("pg_ctl", "stop", "-w", f"--mode={mode}")
+
+    def promote(self) -> None:
+        """Let a standby be the primary."""
+        self._run("pg_ctl", "promote", "-w")
+
+    def ask_password(self, user: str, password: str) -> None:
+        """Create a user that needs a password."""
+        self.execute(f"CREATE USER {user} SUPERUSER PASSWORD '{password}'", "postgres")
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"host all {user} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+        self._run("pg_ctl", "reload")
 
     def new_database(self) -> str:
         """Create a database and return its URL."""
@@ -46,11 +62,11 @@ class PostgreSQL:
 
     def url(self, database: str) -> str:
         """Return a database's URL."""
-        return f"postgresql+psycopg://{USER}@127.0.0.1:{self._port}/{database}"
+        return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/{database}"
 
     def execute(self, statement: str, database: str) -> None:
         """Execute a statement."""
-        command = ["psql", "-q", "-h", "127.0.0.1", "-p", str(self._port), "-U", USER, "-d", database, "-c", statement]
+        command = ["psql", "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-d", database, "-c", statement]
         subprocess.run(command, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL)
 
     def _run(self, program: str, *words: str) -> None:
@@ -62,10 +78,10 @@ class PostgreSQL:
 
 
 @contextmanager
-def postgresql() -> Iterator[PostgreSQL]:
+def postgresql(standby_of: PostgreSQL | None = None) -> Iterator[PostgreSQL]:
     """Run a server."""
     with tempfile.TemporaryDirectory() as directory:
-        server = PostgreSQL(Path(directory))
+        server = PostgreSQL(Path(directory), standby_of)
         server.start()
         try:
             yield server

@@ -25,9 +25,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     sent_at: float  # monotonic seconds: when the request that brought this version was sent
     start_known: bool = False  # whether it was added while this or an earlier process looked, about at `first_seen`
 
-    def at(self, *, first_seen: float, last_changed: float) -> "Entry":
+    def at(self, *, first_seen: float, last_changed: float, start_known: bool) -> "Entry":
         """Return it with other times."""
-        return msgspec.structs.replace(self, first_seen=first_seen, last_changed=last_changed)
+        times = {"first_seen": first_seen, "last_changed": last_changed, "start_known": start_known}
+        return msgspec.structs.replace(self, **times)
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -91,7 +92,9 @@ class Inventory:
             if entry is not None and known.first_seen < entry.first_seen:
                 is_same = entry.task.row_digest == task.row_digest
                 last_changed = known.last_changed if is_same else entry.last_changed
-                self._entries[task.task_id] = entry.at(first_seen=known.first_seen, last_changed=last_changed)
+                self._entries[task.task_id] = entry.at(
+                    first_seen=known.first_seen, last_changed=last_changed, start_known=known.start_known
+                )
                 changes.append(Change(before=entry.task, after=entry.task))
         return changes
 

@@ -263,7 +263,7 @@ class Daemon:
             try:
                 await self._take(await self._read(self._source.load))
                 with self._monitor.supervisor.guarded(Component.STORAGE):
-                    await self._recorder.use(self._monitor.config.storage)
+                    await self._recorder.use(self._monitor.config)
                     for key in self._monitor.apps:
                         self._recorder.reconcile(key)
             except (ConfigError, UsageError) as error:
@@ -386,7 +386,7 @@ class Daemon:
     async def _begin_with_saved(self) -> None:
         """Begin with what an earlier process knew; a bug in that is no reason not to start."""
         with self._monitor.supervisor.guarded(Component.STORAGE):
-            self._monitor.restore(await self._recorder.use(self._monitor.config.storage))
+            self._monitor.restore(await self._recorder.use(self._monitor.config))
             await self._evaluate_restored()
 
     async def _close_storage(self) -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change
 from exporter.collector.past import MemoryPast, Past, PastViolation
-from exporter.config.model import Storage
+from exporter.config.model import Config, Storage
 from exporter.core.clock import Clock
 from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, Resolution
 from exporter.storage.batch import Batch, NoticedChange, Opened, OpenNow, OpenSince, Resolved, RuleVersion, SavedApp
@@ -89,11 +89,15 @@ class Recorder:
         self._memory = memory
         self._ended = 0
 
-    async def use(self, settings: Storage | None) -> list[SavedApp]:
+    async def use(self, config: Config) -> list[SavedApp]:
         """Use another database, or none; return what it holds. Everything is written to one that replaces another."""
-        before, self._settings = self._settings, settings
+        before, self._settings = self._settings, config.storage
+        settings, configured = (
+            config.storage,
+            {(account.name, app.id) for account in config.accounts for app in account.apps},
+        )
         if self.writer is not None and settings is not None and before is not None and settings.url == before.url:
-            self.writer.retention_seconds = settings.retention_seconds
+            self.writer.retention_seconds, self.writer.configured = settings.retention_seconds, configured
             return []
         await self.close()
         if settings is None:
@@ -103,6 +107,7 @@ class Recorder:
             settings.database_url,
             self._clock,
             retention_seconds=settings.retention_seconds,
+            configured=configured,
             incomplete=lambda key: loop.call_soon_threadsafe(self.write_whole, key),
             older=lambda saved: loop.call_soon_threadsafe(self._take_older, saved),
             failed=lambda error: loop.call_soon_threadsafe(self._failed, error),

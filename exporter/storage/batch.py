@@ -14,6 +14,7 @@ from exporter.core.task import Task
 MOST_WAITING: Final = 100_000
 """Changes, and events of violations, that wait for the database, for each app; the oldest beyond are lost."""
 
+AppKey: TypeAlias = tuple[str, str]  # account and AppId
 OpenSince: TypeAlias = Mapping[str, float]
 """Unix time at which open violations of one version of a rule were first seen, by TaskId; empty: the whole app."""
 RuleVersion: TypeAlias = tuple[str, ...]  # see `Rule.version`: the first two parts are the rule's name and severity
@@ -130,10 +131,11 @@ class Batch(Struct):
 
 def _older(entry: Entry, first_seen: float, stored: Entry | None) -> Entry:
     """Return an entry with the times that are stored of it."""
-    is_as_stored = stored is not None and stored.task.same_content(entry.task)
-    if stored is not None and is_as_stored and entry.last_changed == entry.first_seen:
-        return entry.at(first_seen=first_seen, last_changed=stored.last_changed)
-    return entry.at(first_seen=first_seen, last_changed=entry.last_changed)
+    if stored is None:
+        return entry.at(first_seen=first_seen, last_changed=entry.last_changed, start_known=entry.start_known)
+    is_unchanged = entry.last_changed == entry.first_seen and stored.task.same_content(entry.task)
+    last_changed = stored.last_changed if is_unchanged else entry.last_changed
+    return entry.at(first_seen=first_seen, last_changed=last_changed, start_known=stored.start_known)
 
 
 def _changes(before: Mapping[str, Task], after: Mapping[str, Task]) -> Iterable[Change]:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import groupby
@@ -37,13 +37,15 @@ from exporter.collector.task_diff import FIELD_GROUPS, changed_fields, kind_of, 
 from exporter.config.model import SQLITE
 from exporter.core.regular_file import APPLICATION_ID, database_refusal
 from exporter.core.task import Configuration, Task
-from exporter.storage.batch import Batch, NoticedChange, Opened, OpenNow, Resolved, RuleVersion, SavedApp
+from exporter.storage.batch import AppKey, Batch, NoticedChange, Opened, OpenNow, Resolved, RuleVersion, SavedApp
 from exporter.storage.tables import APPS, CHANGES, TASKS, VIOLATIONS, migrate
 
 OWNER_ONLY: Final = 0o600
 BEFORE_THIS_PROCESS: Final = float("-inf")
 ENDED_UNSEEN: Final = "not_seen"
 """Why a violation ended that was open when it was last written, and is not now."""
+APP_REMOVED: Final = "app_removed"
+"""Why a violation ended whose app is no longer configured."""
 PRUNED_AT_ONCE: Final = 500
 _COPIED_FROM: Final = 100
 """Rows from which on PostgreSQL's COPY is faster than INSERT."""
@@ -140,6 +142,23 @@ class Database:
             if self._path:
                 connection.execute(text(f"PRAGMA incremental_vacuum({PRUNED_AT_ONCE})"))
         return removed == PRUNED_AT_ONCE
+
+    def forget_removed(self, configured: Collection[AppKey], *, unread_since: float, before: float) -> None:
+        """End the violations of apps that are no longer configured; remove their tasks if nobody read them `before`.
+
+        Other exporters may read apps, too: removed is what is not configured here and was not read `unread_since`.
+        """
+        c = APPS.c
+        with self._engine.begin() as connection:
+            for app in connection.execute(select(c.account, c.app_id, c.last_sweep, c.last_update)).all():
+                read = max(app.last_sweep, app.last_update or 0.0)
+                if (app.account, app.app_id) in configured or read >= unread_since:
+                    continue
+                is_open = and_(_is_of(VIOLATIONS, app), VIOLATIONS.c.resolved.is_(None))
+                connection.execute(update(VIOLATIONS).where(is_open).values(resolved=read, why=APP_REMOVED))
+                if read < before:
+                    connection.execute(delete(TASKS).where(_is_of(TASKS, app)))
+                    connection.execute(delete(APPS).where(_is_of(APPS, app)))
 
     def _checked(self, work: Any) -> None:
         """Do work in one transaction. A damaged file of ours is moved aside, no other one."""

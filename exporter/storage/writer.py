@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from threading import Condition, Thread
@@ -13,7 +13,7 @@ import structlog
 
 from exporter.core.clock import Clock
 from exporter.core.threads import Worker
-from exporter.storage.batch import Batch, SavedApp
+from exporter.storage.batch import AppKey, Batch, SavedApp
 
 if TYPE_CHECKING:
     from exporter.storage.database import Database
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 10.0
 MAINTAIN_SECONDS: Final = 60.0  # how often old changes are looked for, and the size
+REMOVED_SECONDS: Final = 3600.0
+"""An app that is not configured, and that no other exporter has read for this long, counts as removed."""
 PRUNE_PAUSE_SECONDS: Final = 0.05  # between two portions of old changes; what waits to be written comes first
 
 REMEDIES: Final = {
@@ -42,6 +44,7 @@ class Writer:
         url: Returns the database's URL; read again for each connection, since passwords rotate.
         clock: For ages.
         retention_seconds: Age from which on changes and ended violations are removed.
+        configured: Account and AppId of all apps that are configured.
         incomplete: Called in the thread when all of an app, or of all apps (None), has to be written again.
         older: Called in the thread with what was stored of an app that began without it.
         failed: Called in the thread with an exception that is a bug.
@@ -53,11 +56,13 @@ class Writer:
         clock: Clock,
         *,
         retention_seconds: float,
-        incomplete: Callable[[tuple[str, str] | None], object],
+        configured: Collection[AppKey],
+        incomplete: Callable[[AppKey | None], object],
         older: Callable[[SavedApp], object],
         failed: Callable[[Exception], object],
     ) -> None:
         self.retention_seconds = retention_seconds
+        self.configured = configured
         self.up = False  # whether the last use of the database succeeded
         self.size_bytes = 0
         self.changes_lost = 0
@@ -67,7 +72,7 @@ class Writer:
         self._older = older
         self._failed = failed
         self._changed = Condition()
-        self._waiting: dict[tuple[str, str], Batch] = {}
+        self._waiting: dict[AppKey, Batch] = {}
         self._current: Batch | None = None
         self._closing = False
         self._database: Database | None = None
@@ -118,8 +123,8 @@ class Writer:
             structlog.get_logger().warning("database not written in time, the last changes are lost")
 
     def _run(self) -> None:
-        if not self._attempt(self._load):
-            self._answer([])
+        self._attempt(self._load)
+        self._answer([])
         while (batch := self._next()) is not None or not self._closing:
             if batch is None:
                 self._attempt(self._maintain)
@@ -189,7 +194,7 @@ class Writer:
             self._older(older)
 
     def _answer(self, saved: list[SavedApp]) -> None:
-        """Tell `start` what there is, if it still waits."""
+        """Tell `start` what there is, if it still waits: the first answer counts."""
         loaded = self._loaded
         if loaded is not None:
             with suppress(RuntimeError):  # the event loop is closed
@@ -197,7 +202,11 @@ class Writer:
 
     def _maintain(self, database: "Database") -> None:
         """Remove some of what is old, and look at the size."""
-        has_more = database.prune(self._clock.now() - self.retention_seconds)
+        now = self._clock.now()
+        has_more = database.prune(now - self.retention_seconds)
+        if not has_more:
+            limits = {"unread_since": now - REMOVED_SECONDS, "before": now - self.retention_seconds}
+            database.forget_removed(self.configured, **limits)
         self.size_bytes = database.size_bytes()
         self._maintain_at = time.monotonic() + (PRUNE_PAUSE_SECONDS if has_more else MAINTAIN_SECONDS)
 

@@ -35,7 +35,13 @@ class DirectWriter(Writer):
 
     def __init__(self, database: Database, clock: VirtualClock, older: Callable[[SavedApp], None]) -> None:
         super().__init__(
-            lambda: "", clock, retention_seconds=1.0, incomplete=lambda _: None, older=older, failed=lambda _: None
+            lambda: "",
+            clock,
+            retention_seconds=1.0,
+            configured=(),
+            incomplete=lambda _: None,
+            older=older,
+            failed=lambda _: None,
         )
         self._direct = database
         self.is_away = False
@@ -177,8 +183,9 @@ def test_what_changed_meanwhile_is_recorded_with_its_earliest_time(tmp_path: Pat
     _scenario(tmp_path, scenario)
 
 
-def test_what_changed_before_the_database_answered_is_recorded(tmp_path: Path) -> None:
-    """A start without the database: when it answers, what it holds is compared with the first sweep.
+@pytest.mark.parametrize("is_away", [True, False])
+def test_what_changed_before_the_database_answered_is_recorded(tmp_path: Path, is_away: bool) -> None:
+    """A start without the database, or an app that comes back: what is stored is compared with the first sweep.
 
     Tasks keep their ages, changes since the first sweep follow at their own times, and open violations stay as old.
     """
@@ -198,7 +205,7 @@ def test_what_changed_before_the_database_answered_is_recorded(tmp_path: Path) -
         created = moving_list.create()
         await clock.sleep(3600)
         second = Process(moving_list, database, clock)
-        second.writer.is_away = True
+        second.writer.is_away = is_away
         second.open_violations = {BITRATE: {changed: clock.now()}}
         noticed = clock.now()
         await second.collector.sweep()
@@ -208,7 +215,8 @@ def test_what_changed_before_the_database_answered_is_recorded(tmp_path: Path) -
         later = moving_list.create()
         await second.collector.update()
         await clock.sleep(100)
-        second.writer.come_back()
+        if is_away:
+            second.writer.come_back()
         await clock.sleep(0)
         found = [
             (row.change, row.task_id, row.earliest, row.noticed - noticed < 50) for row in _rows(database, CHANGES)

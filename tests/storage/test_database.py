@@ -2,6 +2,7 @@
 
 import json
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import select
 
 from exporter.storage import database as database_module
 from exporter.storage.batch import Batch, Opened, OpenNow, Resolved
-from exporter.storage.database import BEFORE_THIS_PROCESS, ENDED_UNSEEN, Database
+from exporter.storage.database import APP_REMOVED, BEFORE_THIS_PROCESS, ENDED_UNSEEN, Database
 from exporter.storage.tables import CHANGES, SCHEMA, TASKS, VIOLATIONS, SchemaError
 from tests.support.batches import BITRATE, COUNT, batch, changed, entry
 
@@ -150,6 +151,30 @@ def test_old_rows_are_removed_in_portions(database: Database, monkeypatch: pytes
     assert len(rows(database, CHANGES)) == 3
     assert [database.prune(1006.0) for _ in range(2)] == [True, False]
     assert rows(database, CHANGES) == []
+
+
+@pytest.mark.parametrize(
+    ("configured", "unread_since", "before", "tasks", "ended"),
+    [
+        (["live", "gone"], 2000.0, 2000.0, 2, None),
+        (["live"], 1009.0, 0.0, 2, None),
+        (["live"], 1011.0, 1009.0, 2, 1010.0),
+        (["live"], 2000.0, 2000.0, 1, 1010.0),
+    ],
+    ids=["configured", "read by another exporter", "removed", "removed long ago"],
+)
+def test_an_app_that_is_removed_is_forgotten(
+    database: Database, configured: Sequence[str], unread_since: float, before: float, tasks: int, ended: float | None
+) -> None:
+    """Its violations end with its last reading, its tasks are kept as long as changes are; its past stays."""
+    gone = batch(entry("b"), app_id="gone")
+    gone.violations = [Opened(BITRATE, "b", 500.0, "text")]
+    written(database, batch(entry("a")), gone)
+    keys = [("prod", app_id) for app_id in configured]
+    database.forget_removed(keys, unread_since=unread_since, before=before)
+    (violation,) = rows(database, VIOLATIONS)
+    assert (violation.resolved, violation.why) == (ended, None if ended is None else APP_REMOVED)
+    assert sum(len(app.entries) for app in database.load()) == tasks
 
 
 def test_the_size_is_that_of_all_tables(database: Database) -> None:

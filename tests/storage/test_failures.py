@@ -44,6 +44,7 @@ async def writing(url: Callable[[], str]) -> AsyncIterator[Writer]:
         url,
         SystemClock(),
         retention_seconds=1e12,
+        configured=[("prod", "live")],
         incomplete=lambda _: None,
         older=lambda _: None,
         failed=lambda error: pytest.fail(str(error)),

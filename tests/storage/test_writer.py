@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 import pytest
@@ -61,6 +61,11 @@ class FakeDatabase:
         self.pruned_before.append(before)
         return False
 
+    def forget_removed(self, configured: Collection[tuple[str, str]], *, unread_since: float, before: float) -> None:
+        """Note what counts as removed."""
+        assert list(configured) == [("prod", "live")]
+        assert unread_since - before == pytest.approx(3600)
+
     def size_bytes(self) -> int:
         """Return a size."""
         return 4096
@@ -80,7 +85,8 @@ class Recorded:
         self.writer = Writer(
             lambda: "sqlite:x",
             SystemClock(),
-            retention_seconds=3600.0,
+            retention_seconds=7200.0,
+            configured=[("prod", "live")],
             incomplete=self.incomplete.append,
             older=lambda _: None,
             failed=self.bugs.append,
@@ -243,4 +249,4 @@ async def test_old_rows_are_removed_by_age(database: FakeDatabase) -> None:
     """Retention counts back from now."""
     async with running(database) as one:
         await one.until(lambda: bool(database.pruned_before))
-        assert database.pruned_before[0] == pytest.approx(SystemClock().now() - 3600, abs=60)
+        assert database.pruned_before[0] == pytest.approx(SystemClock().now() - 7200, abs=60)

@@ -47,6 +47,7 @@ class Component(StrEnum):
     WATCH_WEB_FILES = "watch_web_files"
     RELOAD = "reload"
     HEARTBEAT = "heartbeat"
+    TRENDS = "trends"
 
 
 _ORDER = {state: place for place, state in enumerate(State)}

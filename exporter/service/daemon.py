@@ -35,13 +35,24 @@ from exporter.service.process import Heartbeat, NullWatchdog, Watchdog
 from exporter.service.recorder import Recorder
 from exporter.service.systemd import ServiceManager
 from exporter.service.task_publisher import TaskSeries
+from exporter.service.trends import Trends
 from exporter.service.views import PolicyView, TaskViews
 from exporter.service.violation_log import FindingLog
 from exporter.web import http_server
 from exporter.web.application import application
 from exporter.web.request_origin import KnownHosts
 from exporter.web.url_prefix import url_prefix
-from exporter.web.view import AppView, BudgetView, FindingKind, FindingsView, RuleView, SweepStart, TasksView, TaskView
+from exporter.web.view import (
+    AppView,
+    BudgetView,
+    FindingKind,
+    FindingsView,
+    RuleView,
+    SweepStart,
+    TasksView,
+    TaskView,
+    Trend,
+)
 from exporter.web.webconfig.gate import Gate, gate_of
 
 T = TypeVar("T")
@@ -140,6 +151,7 @@ class Daemon:
             clock,
         )
         self._task_views = TaskViews(self._collectors, self._policy_view.of_task, self._monitor.policy.push_keys)
+        self._trends = Trends(self.statuses, self._policy_view.violations, clock)
         self._fresh_sweeps = FreshSweeps(
             self._collectors,
             self._monitor.requests_of,
@@ -220,6 +232,7 @@ class Daemon:
                     (Component.PUBLISH, self._publish_changes),
                     (Component.PUBLISH_TASKS, self._publish_tasks),
                     (Component.HEARTBEAT, self._beat),
+                    (Component.TRENDS, self._trends.run),
                     (Component.RELOAD, self._reload_when_asked),
                     (Component.WATCH_FILES, self._follow_files),
                     (Component.WATCH_WEB_FILES, self._follow_web_files),
@@ -290,6 +303,10 @@ class Daemon:
             )
             for key, report in ((key, app.picture.report) for key, app in self._monitor.apps.items())
         ]
+
+    def trend(self, account: str = "", app_id: str = "") -> Trend:
+        """Return the last hours of one app, or of all together."""
+        return self._trends.of(account, app_id)
 
     def budgets(self) -> Sequence[BudgetView]:
         """Return the budgets of all accounts, in the order of the configuration."""

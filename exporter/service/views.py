@@ -84,6 +84,11 @@ class PolicyView:
                         detail=partial(self._detail, kind, key, findings.rule),
                     )
 
+    def violations(self, key: AppKey) -> int | None:
+        """Return the number of violations of an app; None: not all of its tasks have been evaluated yet."""
+        report = self._policy.report(key)
+        return None if report is None else sum(rule.violations for rule in report.rules)
+
     def of_task(self, key: AppKey, task_id: str) -> Iterator[TaskFinding]:
         """Yield what has come of each rule for one task, in the order of the rules."""
         for findings in self._policy.findings(key):

@@ -67,6 +67,16 @@ async def ordered(
     return Ordered(runs, descending=descending)
 
 
+def absent_last(column: Callable[[T], Any], tie: Callable[[T], Any], *, descending: bool) -> Callable[[T], Any]:
+    """Return a key that orders by a column, absent values last in both directions, and equal ones by `tie`."""
+
+    def key(item: T) -> Any:
+        value = column(item)
+        return (value is not None) is descending, 0 if value is None else value, tie(item)
+
+    return key
+
+
 class NumberedPage(Struct, Generic[T], frozen=True):
     """Some rows of a table."""
 

@@ -59,6 +59,7 @@ class Query(Struct, frozen=True, kw_only=True):
     enabled: str = ""  # `true` or `false`: whether the rule is in force
     outcome: FindingKind = FindingKind.VIOLATION
     state: str = "open"
+    app_state: str = ""
     change: str = ""
     field: str = ""
     task_region: str = ""
@@ -120,7 +121,7 @@ class Query(Struct, frozen=True, kw_only=True):
             (not self.task_region or labels.task_region(task.configuration) == self.task_region)
             and (not self.mix_mode or labels.mix_mode(task.configuration) == self.mix_mode)
             and self.task_id in {"", task.task_id}
-            and self._is_in(task.task_id, task.channel_id)
+            and self.has_text(task.task_id, task.channel_id)
         )
 
     def of_past(self, limit: int, *, ended: bool = False) -> HistoryFilter:
@@ -147,7 +148,7 @@ class Query(Struct, frozen=True, kw_only=True):
             self.severity in {"", rule.severity}
             and self.enabled in {"", "true" if shown.why_off is None else "false"}
             and self.rule in {"", rule.name}
-            and self._is_in(rule.name, rule.title, rule.owner)
+            and self.has_text(rule.name, rule.title, rule.owner)
         )
 
     def unknown_names(self, view: View, former_apps: Iterable[tuple[str, str]] = ()) -> Sequence[str]:
@@ -186,7 +187,8 @@ class Query(Struct, frozen=True, kw_only=True):
         defaults = {one.name: str(getattr(_EVERYTHING, one.target)) for one in known}
         return {name: "" if value == defaults[name] else value for name, value in plain.items()} | changes
 
-    def _is_in(self, *names: str) -> bool:
+    def has_text(self, *names: str) -> bool:
+        """Whether a name contains the text."""
         return not self.text or any(self.text.lower() in name.lower() for name in names)
 
 
@@ -331,6 +333,11 @@ FORMAT: Final = choice(
     "format", "Form of the list: json, or csv with a Link header for the next page.", ("json", "csv")
 )
 TEXT: Final = Parameter(name="text")
+SEARCHED: Final = Parameter(
+    name="text",
+    description="Part of a TaskId, ChannelId, AppId or app name; case is ignored. Without it, everything matches.",
+    example="live-",
+)
 AGE: Final = choice("age", "", AGES)
 ORDER: Final = choice("order", "", ("asc", "desc"))
 PAGE: Final = Parameter(name="page", parse=_whole(10**9), expected="a whole number from 1")

@@ -25,6 +25,14 @@ class AppView(Struct, frozen=True):
     next_sweep: float | None = None
 
 
+class Trend(Struct, frozen=True):
+    """Numbers of tasks and violations, the latest last; None: not known then."""
+
+    seconds: float  # between two samples
+    tasks: Sequence[int | None] = ()
+    violations: Sequence[int | None] = ()
+
+
 class BudgetView(Struct, frozen=True):
     """A request budget that accounts share, in requests per second."""
 
@@ -127,6 +135,9 @@ class View(Protocol):
 
     def statuses(self) -> Sequence[AppView]:
         """Return all configured apps, in the order of the configuration."""
+
+    def trend(self, account: str = "", app_id: str = "") -> Trend:
+        """Return the last hours of one app, or of all together."""
 
     def metrics(self, exposition_format: Format, *, gzip: bool) -> Body:
         """Return the exposition."""

@@ -1,5 +1,6 @@
 """The pages in a real browser: what works with and without a script, by keyboard, on a phone, in light and dark."""
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
@@ -224,6 +225,8 @@ def test_violations_are_narrowed_and_turned_over(base: str, browser: Browser) ->
     """5,000 of them: by rule, by severity, by outcome, page by page."""
     with opened(browser, base) as shown:
         page = shown.go("/violations")
+        expect(page.get_by_role("region", name="By rule")).to_be_hidden()
+        page.locator("#by-rule summary").click()
         expect(page.get_by_role("region", name="By rule")).to_contain_text("everything")
         page.locator("select[name=rule]").select_option("everything")
         page.get_by_role("button", name="Filter").click()
@@ -235,6 +238,35 @@ def test_violations_are_narrowed_and_turned_over(base: str, browser: Browser) ->
         expect(page.locator("#findings")).to_contain_text("exemption: agreed")
         page.get_by_label("Severity").select_option("critical")
         expect(page.locator("#findings")).to_contain_text("Nothing is found.")
+        assert shown.complaints == []
+
+
+def test_a_task_id_is_copied_whole_and_times_are_local(base: str, browser: Browser) -> None:
+    """The button beside a TaskId puts it on the clipboard; times are those of the browser's zone, with UTC on hover."""
+    allowed = {"permissions": ["clipboard-read", "clipboard-write"], "timezone_id": "Asia/Kolkata"}
+    with opened(browser, base, **allowed) as shown:
+        page = shown.go(APP)
+        wanted = page.locator(".tasks tbody .id > a").nth(3).inner_text()
+        page.get_by_role("button", name=f"Copy {wanted}").click()
+        expect(page.get_by_role("button", name=f"Copy {wanted}")).to_contain_text("\N{CHECK MARK}")
+        assert page.evaluate("navigator.clipboard.readText()") == wanted
+        clock = page.locator("footer time")
+        expect(clock).to_have_text(re.compile(r"[0-9-]{10} [0-9:]{8} \+05:30"))
+        expect(clock).to_have_attribute("title", re.compile(r"[0-9-]{10} [0-9:]{8} UTC"))
+        assert shown.complaints == []
+
+
+def test_apps_are_filtered_and_sorted(base: str, browser: Browser) -> None:
+    """The status page narrows while it is typed, and keeps filter and order while it refreshes."""
+    with opened(browser, base) as shown:
+        page = shown.go("/")
+        assert [row.split()[0] for row in shown.rows(".apps")] == ["far", "app-1"]
+        page.get_by_role("link", name="App", exact=True).click()
+        expect(page.locator("[aria-sort=ascending]")).to_have_text("App")
+        assert [row.split()[0] for row in shown.rows(".apps")] == ["app-1", "far"]
+        page.get_by_label("App, name, account or owner").press_sequentially("unreach")
+        expect(page.locator(".apps tbody tr")).to_have_count(1)
+        assert "sort=app" in page.url
         assert shown.complaints == []
 
 
@@ -268,7 +300,7 @@ def test_the_keyboard_suffices(base: str, browser: Browser) -> None:
                 )
             )
         assert not [one for one in reached if one.endswith(" unseen")]
-        for wanted in ("BUTTON Collect this app now", "SUMMARY How it is collected", "INPUT task_id", "DIV Tasks"):
+        for wanted in ("BUTTON Check now", "SUMMARY How it is collected", "INPUT task_id", "DIV Tasks"):
             assert wanted in reached
         page.get_by_label("Task or channel").focus()
         page.keyboard.type("000-")
@@ -280,7 +312,7 @@ def test_an_app_is_collected_on_demand(base: str, browser: Browser) -> None:
     """The button leads to a report that goes on while requests are sent, and ends with what was found."""
     with opened(browser, base) as shown:
         page = shown.go(APP)
-        page.get_by_role("button", name="Collect this app now").click()
+        page.get_by_role("button", name="Check now").click()
         expect(page.locator("#report")).to_contain_text("page 1 of 100 rows: 1 to 100")
         expect(page.locator("#report")).to_contain_text("5,001", timeout=30_000)
         expect(page.locator("#report")).to_contain_text("no difference")
@@ -291,7 +323,7 @@ def test_a_reading_that_fails_says_why_without_a_script(base: str, browser: Brow
     """Every attempt is there with its reason."""
     with opened(browser, base, java_script_enabled=False) as shown:
         page = shown.go("/apps/unreachable/far")
-        page.get_by_role("button", name="Collect this app now").click()
+        page.get_by_role("button", name="Check now").click()
         expect(page.locator("#report")).to_contain_text("attempt 3")
         expect(page.locator("#report dl")).to_contain_text("network error")
 

@@ -24,6 +24,7 @@ from exporter.web.view import (
     TaskFinding,
     TasksView,
     TaskView,
+    Trend,
 )
 from tests.metrics.builders import configuration
 
@@ -188,6 +189,7 @@ class FakeView:
         self.refusal: str | None = None
         self.unready: str | None = None
         self.unhealthy: str | None = None
+        self.trends: dict[tuple[str, str], Trend] = {}
         self.shown_budgets: list[BudgetView] = []
         self.start = SweepStart.STARTED
         self.shown_sweep: SweepReport | None = None
@@ -216,6 +218,10 @@ class FakeView:
         self.asked.append((exposition_format, gzip))
         length = sum(map(len, self.task_chunks))
         return Body(content_type=exposition_format.content_type, gzip=gzip, chunks=self.task_chunks, length=length)
+
+    def trend(self, account: str = "", app_id: str = "") -> Trend:
+        """Return one of `trends`."""
+        return self.trends.get((account, app_id), Trend(60.0))
 
     def budgets(self) -> Sequence[BudgetView]:
         """Return `shown_budgets`."""

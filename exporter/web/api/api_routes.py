@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from yarl import URL
 
 from exporter.core.clock import Clock
-from exporter.web.api import changes_api, rules_api, tasks_api, violations_api
+from exporter.web.api import changes_api, rules_api, search_api, tasks_api, violations_api
 from exporter.web.api.apps_api import AppDocument, AppsDocument, apps_listing, one_app
 from exporter.web.api.openapi import ApiEndpoint, openapi_document
 from exporter.web.lists import Listing, listing_csv, listing_text
@@ -101,6 +101,15 @@ RULES: Final = ApiEndpoint(
     answer=rules_api.RulesDocument,
     parameters=rules_api.PARAMETERS,
 )
+SEARCH: Final = ApiEndpoint(
+    path=f"{PREFIX}search",
+    operation_id="search",
+    summary="Search for apps, tasks and channels",
+    description="Apps and tasks over all accounts whose AppId, name, TaskId or ChannelId contains a text.",
+    respond=search_api.search_listing,
+    answer=search_api.SearchDocument,
+    parameters=search_api.PARAMETERS,
+)
 OPENAPI: Final = ApiEndpoint(
     path=f"{PREFIX}openapi.json",
     operation_id="getDescription",
@@ -109,7 +118,7 @@ OPENAPI: Final = ApiEndpoint(
     respond=None,
 )
 
-ENDPOINTS: Final = (APPS, APP, TASKS, TASK, CHANGES, VIOLATIONS, RULES, OPENAPI)
+ENDPOINTS: Final = (APPS, APP, TASKS, TASK, CHANGES, VIOLATIONS, RULES, SEARCH, OPENAPI)
 
 
 def api_routes(view: View, clock: Clock, prefix: UrlPrefix = NO_PREFIX) -> Iterable[web.RouteDef]:

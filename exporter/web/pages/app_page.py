@@ -14,7 +14,7 @@ from exporter.core.collection_state import State
 from exporter.metrics import labels
 from exporter.rules.facts import PushKey, earliest_expiry
 from exporter.rules.rule import Rule, Severity
-from exporter.web.lists import NumberedPage, numbered_page, ordered
+from exporter.web.lists import NumberedPage, absent_last, numbered_page, ordered
 from exporter.web.pages.status_page import app_row
 from exporter.web.query import (
     MIX_MODE,
@@ -100,22 +100,14 @@ async def task_page(
     found = await ordered(
         entries,
         wanted=wanted if query.narrows_tasks else None,
-        key=_key(query.sort, expires if query.sort == EXPIRES else COLUMNS[query.sort], descending=query.descending),
+        key=absent_last(
+            expires if query.sort == EXPIRES else COLUMNS[query.sort],
+            lambda entry: entry.task.task_id,
+            descending=query.descending,
+        ),
         descending=query.descending,
     )
     return await numbered_page(found, query.page, lambda entry: _row(entry, expires(entry), by_rule.values()))
-
-
-def _key(sort: str, column: Callable[[Entry], Any], *, descending: bool) -> Callable[[Entry], Any]:
-    """Return a key that puts absent values last and orders equal ones by TaskId."""
-    if sort == "task":
-        return column
-
-    def key(entry: Entry) -> Any:
-        value = column(entry)
-        return (value is not None) is descending, 0 if value is None else value, entry.task.task_id
-
-    return key
 
 
 def _row(entry: Entry, expires_at: int | None, groups: Iterable[FindingsView]) -> TaskRow:
@@ -169,6 +161,7 @@ async def shown_app(view: View, account: str, app_id: str, query: Query) -> Mapp
         changes = ()  # the page is about the present
     return {
         "app": row,
+        "trend": view.trend(account, app_id),
         "attempts": attempts,
         "rules": rules,
         "query": query,

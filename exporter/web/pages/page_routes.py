@@ -8,13 +8,14 @@ from aiohttp import hdrs, web
 
 from exporter.collector.past import HistoryError
 from exporter.core.clock import Clock
-from exporter.web.pages import app_page, changes_page, rules_page, violations_page
+from exporter.web.lists import numbered_page
+from exporter.web.pages import app_page, changes_page, rules_page, status_page, violations_page
 from exporter.web.pages.changes_page import shown_changes
 from exporter.web.pages.rendering import Renderer
-from exporter.web.pages.status_page import shown_status
 from exporter.web.pages.task_page import shown_task
-from exporter.web.query import BadQueryError, read_form
+from exporter.web.query import PAGE, TEXT, BadQueryError, read_form
 from exporter.web.responses import text_answer
+from exporter.web.search import search
 from exporter.web.url_prefix import NO_PREFIX, UrlPrefix
 from exporter.web.view import SweepStart, View
 
@@ -23,10 +24,10 @@ POLL_SECONDS: Final = 0.05
 SHORT_WAIT_POLLS: Final = 40  # most readings end within these two seconds, so the page shows all of them
 _STATIC: Final = {"style.css": "text/css", "pages.js": "text/javascript"}
 _NOT_STARTED: Final = {
-    SweepStart.BUSY: (409, "Another app is being read on demand: try again later."),
+    SweepStart.BUSY: (409, "Another app is being checked: try again later."),
     SweepStart.TOO_SOON: (
         429,
-        "This app was read on demand less than a minute ago: see its last reading, or try again later.",
+        "This app was checked less than a minute ago: see its last check, or try again later.",
     ),
 }
 
@@ -59,6 +60,7 @@ def page_routes(
         web.post(f"{APP}/collect", pages.with_errors(pages.collect)),
         web.get("/violations", pages.with_errors(pages.violations)),
         web.get("/changes", pages.with_errors(pages.changes)),
+        web.get("/search", pages.with_errors(pages.search)),
         web.get("/rules", pages.with_errors(pages.rules)),
         *(web.get(f"/static/{name}", _static(name, content_type)) for name, content_type in _STATIC.items()),
         web.get("/config", config),
@@ -92,9 +94,10 @@ class _Pages:
 
         return answer
 
-    async def status(self, _request: web.Request) -> web.Response:
+    async def status(self, request: web.Request) -> web.Response:
         """All apps."""
-        return self._renderer.answer("status", **shown_status(self._view))
+        query = read_form(request.query, status_page.PARAMETERS)
+        return self._renderer.answer("status", **await status_page.shown_status(self._view, query))
 
     async def app(self, request: web.Request) -> web.Response:
         """One app."""
@@ -131,8 +134,14 @@ class _Pages:
         query = read_form(request.query, rules_page.PARAMETERS)
         return self._renderer.answer("rules", **rules_page.shown_rules(self._view, query, now=self._clock.now()))
 
+    async def search(self, request: web.Request) -> web.Response:
+        """Apps, tasks and channels by a part of their name."""
+        query = read_form(request.query, (TEXT, PAGE))
+        page = await numbered_page(await search(self._view, query), query.page) if query.text else None
+        return self._renderer.answer("search", query=query, page=page)
+
     async def report(self, request: web.Request) -> web.Response:
-        """The last reading on demand."""
+        """The last check."""
         account, app_id = _app_of(request)
         if self._view.tasks(account, app_id) is None:
             raise self._unknown_app(account, app_id)
@@ -141,14 +150,14 @@ class _Pages:
         )
 
     async def collect(self, request: web.Request) -> web.Response:
-        """Start a reading on demand, and show it once it has ended or takes long."""
+        """Start a check, and show it once it has ended or takes long."""
         account, app_id = _app_of(request)
         start = self._view.collect_now(account, app_id)
         if start is SweepStart.UNKNOWN:
             raise self._unknown_app(account, app_id)
         if start in _NOT_STARTED:
             code, message = _NOT_STARTED[start]
-            raise ErrorPageError(code, "Not collected", message, self._renderer.app_path(account, app_id), "To the app")
+            raise ErrorPageError(code, "Not checked", message, self._renderer.app_path(account, app_id), "To the app")
         for _ in range(SHORT_WAIT_POLLS):
             begun = self._view.sweep_report(account, app_id)
             if begun is None or begun.ended:

@@ -1,7 +1,7 @@
 """HTML from templates: everything is escaped, and a missing value is an error."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
@@ -17,6 +17,8 @@ from exporter.web.pages.app_page import from_to
 from exporter.web.pages.task_page import output_address
 from exporter.web.responses import text_answer
 
+CHART_POINTS: Final = 120
+MIN_CHART_POINTS: Final = 2
 _UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -51,6 +53,24 @@ def timestamp(then: float) -> str:
 def number(value: int) -> str:
     """Format a number with thousands separators."""
     return f"{value:,}"
+
+
+def chart_lines(values: Sequence[int | None]) -> Sequence[str]:
+    """Return the points of a small chart, 120 wide and 24 high, as a line for each stretch of known values."""
+    step = -(-len(values) // CHART_POINTS)
+    shown = values[::-step][::-1] if step else ()
+    known = [value for value in shown if value is not None]
+    if len(known) < MIN_CHART_POINTS:
+        return ()
+    least, spread = min(known), max(known) - min(known)
+    lines: list[list[str]] = [[]]
+    for place, value in enumerate(shown):
+        if value is None:
+            lines.append([])
+        else:
+            height = 22 - 20 * (value - least) / spread if spread else 12
+            lines[-1].append(f"{120 * place / (len(shown) - 1):.4g},{height:.3g}")
+    return [" ".join(line) for line in lines if len(line) > 1]
 
 
 def rate(value: float) -> str:
@@ -111,6 +131,7 @@ class Renderer:
             with_query=with_query,
             safe_link=safe_link,
             counted=counted,
+            chart_lines=chart_lines,
             from_to=from_to,
             output_address=output_address,
         )

@@ -77,7 +77,7 @@ async def test_filters_are_kept_by_links_and_fields() -> None:
     view = view_of(*(f"task-{number:03}" for number in range(120)))
     page = await page_of(view, PATH, {"task_id": "task", "mix_mode": "mixed", "sort": "changed", "page": "2"})
     fields = {field["name"]: field["value"] for field in page.all("input")}
-    assert fields == {"task_id": "task", "sort": "changed"}
+    assert fields == {"text": "", "task_id": "task", "sort": "changed"}
     assert {"value": "mixed", "selected": None} in page.all("option")
     assert "51\N{EN DASH}100 of 120 tasks" in page.text
     assert f"{PATH}?task_id=task&mix_mode=mixed&sort=changed&page=3" in page.links

@@ -52,11 +52,12 @@ def view_of_changes() -> FakeView:
 
 
 async def test_changes_are_filtered_and_dated() -> None:
-    """What happened while the exporter was down has both ends of the time."""
+    """What happened while the exporter was down has both ends of the time; each row names its app."""
     page = await page_of(view_of_changes(), "/changes", {"change": "modified", "field": "video"})
     assert "video: 720p \N{RIGHTWARDS ARROW} 1080p probably restarted" in page.text
     assert "between 2027-01-15 07:56:00 UTC and 2027-01-15 08:00:01 UTC" in page.text
     assert "t-2" not in page.text
+    assert "production / live-main modified" in page.text
 
 
 async def test_older_changes_are_on_further_pages() -> None:

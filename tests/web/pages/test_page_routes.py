@@ -206,15 +206,16 @@ async def test_a_reading_under_way_shows_what_it_has_done(client: Client, view: 
 
 
 async def test_before_the_first_reading_there_is_nothing_to_show(client: Client) -> None:
-    """Its page says that nobody has asked."""
-    assert "Nobody has asked for one since the start." in Page(await (await client.get(COLLECT)).text()).text
+    """Its page says that there was no check, and that a check publishes nothing."""
+    assert "It publishes nothing" in Page(await (await client.get(COLLECT)).text()).text
+    assert "No check since the exporter started." in Page(await (await client.get(COLLECT)).text()).text
 
 
 @pytest.mark.parametrize(
     ("start", "status", "words"),
     [
-        (SweepStart.BUSY, 409, "Another app is being read on demand: try again later."),
-        (SweepStart.TOO_SOON, 429, "This app was read on demand less than a minute ago"),
+        (SweepStart.BUSY, 409, "Another app is being checked: try again later."),
+        (SweepStart.TOO_SOON, 429, "This app was checked less than a minute ago"),
     ],
 )
 async def test_a_reading_that_has_to_wait_is_refused(

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.web.pages.rendering import (
+    CHART_POINTS,
     Renderer,
     age,
     app_path,
+    chart_lines,
     counted,
     number,
     rate,
@@ -124,3 +126,26 @@ def test_control_characters_are_written_out() -> None:
     page = Renderer(FixedClock(), "", "/metrics").html("error", title=shown, message=shown, link="/", link_text=shown)
     assert r"a\x1b[31m\x00\x9b\x0d" in page
     assert "\n&lt;b&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("values", "lines"),
+    [
+        ((), ()),
+        ((5,), ()),
+        ((None, None, 7), ()),
+        ((5, 5), ["0,12 120,12"]),
+        ((0, 10, 5), ["0,22 60,2 120,12"]),
+        ((0, 10, None, 0, 10), ["0,22 30,2", "90,22 120,2"]),
+    ],
+)
+def test_a_chart_has_gaps_where_nothing_is_known(values: tuple[int | None, ...], lines: list[str]) -> None:
+    """A line for each stretch between the least and the greatest value; nothing with fewer than two values."""
+    assert list(chart_lines(values)) == list(lines)
+
+
+def test_a_long_chart_is_thinned_out() -> None:
+    """It has the latest value, and not more points than can be seen."""
+    (line,) = chart_lines(range(360))
+    assert len(line.split()) == CHART_POINTS
+    assert line.endswith("120,2")

@@ -4,7 +4,9 @@ import pytest
 
 from exporter.core.collection_state import State
 from exporter.rules.rule import Severity
-from exporter.web.view import BudgetView, FindingKind
+from exporter.web.pages.status_page import PARAMETERS, shown_status
+from exporter.web.query import read_form
+from exporter.web.view import BudgetView, FindingKind, Trend
 from tests.web.fake_view import NOW, PENDING, FakeView, app_view, findings, rule
 from tests.web.pages.page_view import page_of
 
@@ -49,7 +51,7 @@ async def test_what_is_unknown_is_a_dash_and_never_zero() -> None:
     """An app without data shows dashes for tasks, violations and ages, and its reason in words."""
     page = await page_of(FakeView([PENDING]), "/")
     assert "pending the first sweep has not finished" in page.text
-    assert page.text.count("\N{EN DASH}") == 5
+    assert page.text.count("\N{EN DASH}") == 6  # one of them in the number of rows
     assert not page.all("meter")
     assert "0 of 200" not in page.text
     assert "0 violations" not in page.text
@@ -69,16 +71,96 @@ async def test_violations_of_withdrawn_data_are_called_frozen() -> None:
     assert "1 warning frozen" in (await page_of(view, "/")).text
 
 
-async def test_the_worst_app_stands_first() -> None:
-    """Failing apps come before good ones, and the worse failure before the other."""
-    names = {"b-throttled": State.THROTTLED, "a-fine": State.OK, "c-denied": State.AUTH_ERROR}
-    apps = [app_view(TASKS, app_id=name, state=state, up=state is State.OK) for name, state in names.items()]
-    page = await page_of(FakeView(apps), "/")
-    assert [link for link in page.links if link.startswith("/apps/")] == [
-        "/apps/production/c-denied",
-        "/apps/production/b-throttled",
-        "/apps/production/a-fine",
+def view_of_four_apps() -> FakeView:
+    """Return a view of two failing apps, one that has nearly used its quota, and one with violations."""
+    mixed = ("CN-Shanghai", "mixed")
+    view = FakeView(
+        [
+            app_view({mixed: 5}, app_id="b-throttled", state=State.THROTTLED, up=False, owner="events"),
+            app_view({mixed: 10}, app_id="a-violating", last_update_began=NOW - 5),
+            app_view({mixed: 36}, app_id="d-full", last_update_began=NOW - 9),
+            app_view(None, app_id="c-denied", state=State.AUTH_ERROR, up=False, data_available=False),
+        ]
+    )
+    view.found = {
+        FindingKind.VIOLATION: [findings({"t": NOW}, app_id="a-violating", rule=rule(severity=Severity.CRITICAL))]
+    }
+    return view
+
+
+@pytest.mark.parametrize(
+    ("parameters", "app_ids"),
+    [
+        ({}, "cbda"),
+        ({"text": "DENIED"}, "c"),
+        ({"text": "events"}, "b"),
+        ({"owner": "live-ops"}, "cda"),
+        ({"state": "throttled"}, "b"),
+        ({"severity": "critical"}, "a"),
+        ({"severity": "info"}, ""),
+        ({"sort": "app"}, "abcd"),
+        ({"sort": "app", "order": "desc"}, "dcba"),
+        ({"sort": "state"}, "cbad"),
+        ({"sort": "mixed"}, "dabc"),
+        ({"sort": "mixed", "order": "desc"}, "badc"),
+        ({"sort": "violations"}, "abdc"),
+        ({"sort": "updated"}, "dabc"),
+    ],
+)
+async def test_apps_are_filtered_and_sorted(parameters: dict[str, str], app_ids: str) -> None:
+    """Failures, quotas nearly used and violations are first without a choice; unknown values are last in any order."""
+    view = view_of_four_apps()
+    shown = (await shown_status(view, read_form(parameters, PARAMETERS)))["page"].rows
+    assert "".join(row.status.app_id[0] for row in shown) == app_ids
+
+
+async def test_a_filter_that_nothing_matches_is_said_and_kept() -> None:
+    """The figures are of all apps, whatever is filtered."""
+    page = await page_of(view_of_four_apps(), "/", {"text": "nope", "owner": "nobody", "sort": "state"})
+    assert "No app is like that." in page.text
+    assert "2 of 4 apps up" in page.text
+    assert {"value": "nobody", "selected": None} in page.all("option")
+    assert {"type": "hidden", "name": "sort", "value": "state"} in page.all("input")
+
+
+async def test_quotas_nearly_used_are_a_headline() -> None:
+    """From 90 % on, the fullest first, in words above and beside the bar."""
+    page = await page_of(view_of_four_apps(), "/")
+    assert "1 quota nearly used d-full 36 of 40 mixed" in page.text
+    assert "36 of 40 90 % used" in page.text
+    assert "nearly used" not in (await page_of(FakeView([app_view({("CN-Shanghai", "mixed"): 35})]), "/")).text
+
+
+@pytest.mark.parametrize("path", ["/", "/apps/production/live-main"])
+async def test_an_app_that_was_swept_is_up_to_date(path: str) -> None:
+    """Before the first update, it was updated when its sweep began."""
+    view = FakeView([app_view(TASKS, last_update_began=None, last_sweep_began=NOW - 3)])
+    assert "Updated 3 s ago every 10 s" in (await page_of(view, path)).text or path == "/"
+    assert "not yet" not in (await page_of(view, path)).text
+
+
+@pytest.mark.parametrize("path", ["/", "/apps/production/live-main"])
+async def test_the_last_hours_are_drawn(path: str) -> None:
+    """Small charts of tasks and violations, in words too, once there are two samples."""
+    view = FakeView([app_view(TASKS)])
+    assert "svg" not in (await page_of(view, path)).html
+    view.trends = {
+        key: Trend(60.0, [150, 160, None, 179], [2, 9, 4, 4]) for key in [("", ""), ("production", "live-main")]
+    }
+    page = await page_of(view, path)
+    assert [svg["aria-label"] for svg in page.all("svg")] == [
+        "from 150 to 179, between 150 and 179",
+        "from 2 to 4, between 2 and 9",
     ]
+    assert "2\N{EN DASH}9 in 4 min" in page.text
+
+
+async def test_many_apps_are_on_pages() -> None:
+    """The table has 50 apps; links lead to the rest with the same filter."""
+    view = FakeView([app_view(TASKS, app_id=f"app-{number:03}") for number in range(120)])
+    page = await page_of(view, "/", {"text": "app", "sort": "app", "page": "3"})
+    assert "101\N{EN DASH}120 of 120 apps" in page.text
+    assert "/?text=app&sort=app&page=2" in page.links
 
 
 async def test_violations_are_counted_by_severity_and_linked() -> None:

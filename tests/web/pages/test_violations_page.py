@@ -65,12 +65,14 @@ async def test_only_what_is_asked_for_is_shown(parameters: dict[str, str], task_
 
 
 async def test_the_page_has_rules_and_findings() -> None:
-    """A table of rules leads to their findings; each finding has its task, app, message and age."""
+    """A folded table of rules leads to their findings; each finding has its task, app, message and age."""
     page = await page_of(view_of_two_apps(), "/violations")
-    assert "bad Video bitrate within what was agreed critical 1 1 2 h ago" in page.text
-    assert "video-bitrate-agreed Video bitrate within what was agreed warning 3 2 8 d ago live-ops" in page.text
+    assert "bad Video bitrate within what was agreed Runbook of bad critical 1 1 2 h ago" in page.text
+    assert "agreed Runbook of video-bitrate-agreed warning 3 2 8 d ago live-ops" in page.text
+    assert "https://runbooks.example.com/bitrate" in page.links
+    assert {"id": "by-rule"} in page.all("details")
     assert "/violations?rule=bad" in page.links
-    assert "the app as a whole production / live-main bad critical about the app 2 h ago" in page.text
+    assert "the app as a whole production / live-main bad Runbook of bad critical about the app 2 h ago" in page.text
     assert "/apps/production/live-main/tasks/old" in page.links
     assert "1\N{EN DASH}4 of 4 findings" in page.text
 
@@ -102,7 +104,7 @@ async def test_of_many_apps_without_data_some_are_named() -> None:
     """A failure of everything does not make the page endless."""
     apps = [app_view(app_id=f"app-{number:03}", up=False, data_available=False) for number in range(120)]
     page = await page_of(FakeView(apps), "/violations")
-    assert "production / app-019 and 100 more there is no data now" in page.text
+    assert "production / app-004 and 115 more there is no data now" in page.text
 
 
 async def test_nothing_found_is_said() -> None:

@@ -13,6 +13,7 @@ from exporter import __version__
 from exporter.config.credential_kinds import AccessKey
 from exporter.service.configuration_source import ConfigurationSource
 from exporter.simulator.simulation import ACCOUNTS
+from exporter.storage.database import sqlite_path
 from tests.support.command_line import parsed
 from tests.support.compose import COMPOSE_FILE, SERVICES, STACK, Container, mounts, published
 from tests.support.dockerfile import DOCKERFILE
@@ -149,7 +150,7 @@ def test_the_exporter_reads_what_the_simulated_service_has() -> None:
         ]
     (state,) = [mount.target for mount in mounts("exporter") if mount.source == "exporter"]
     assert config.storage is not None
-    assert config.storage.sqlite_file == Path(state) / "rtcmpu.db"
+    assert sqlite_path(config.storage.url.reveal()) == Path(state) / "rtcmpu.db"
 
 
 def test_prometheus_accepts_what_is_mounted(tmp_path: Path) -> None:

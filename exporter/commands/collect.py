@@ -13,6 +13,7 @@ from exporter.commands import ExitCode
 from exporter.commands.console import console, table, warn
 from exporter.commands.sweep_once import name_failing, sweep
 from exporter.core import log
+from exporter.core.clock import SystemClock
 from exporter.core.task import MIXED, SINGLE, Task
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
@@ -53,7 +54,12 @@ async def _collect(source: ConfigurationSource, output: Output, metrics: SelfMet
         for chunk in exposition.body(negotiate("text/plain"), gzip=False).chunks:
             sys.stdout.write(chunk.decode())
     elif output == "json":
-        document = msgspec.json.format(msgspec.json.encode([_as_json(app) for app in apps])).decode()
+        collected = {
+            "version": __version__,
+            "collected_timestamp_seconds": SystemClock().now(),
+            "apps": [_as_json(app) for app in apps],
+        }
+        document = msgspec.json.format(msgspec.json.encode(collected)).decode()
         sys.stdout.write(_NOT_PLAIN.sub(lambda found: json.dumps(found[0])[1:-1], document) + "\n")
     else:
         _print_table(apps)
@@ -69,8 +75,10 @@ def _as_json(app: MonitoredApp) -> dict[str, Any]:
         "app_id": status.app_id,
         "name": status.name,
         "owner": status.owner,
+        "up": status.up,
         "state": status.state,
         "reason": status.reason,
+        "last_sweep_timestamp_seconds": status.last_sweep_began,
         "tasks": None if tasks is None else [_task_as_json(task) for task in tasks],
     }
 

@@ -36,7 +36,7 @@ def history(source: ConfigurationSource, wanted: HistoryFilter, output: Literal[
         return ExitCode.UNREAD
     changes.reverse()
     if output == "json":
-        sys.stdout.write(json.dumps([_as_json(change) for change in changes], indent=2) + "\n")
+        sys.stdout.write(json.dumps({"changes": [_as_json(change) for change in changes]}, indent=2) + "\n")
     else:
         console().print(table(("when", "account", "app", "task", "change", "what"), map(_row, changes)))
     return ExitCode.FINE

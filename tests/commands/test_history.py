@@ -45,7 +45,7 @@ def test_it_prints_the_changes_of_a_time(capsys: pytest.CaptureFixture[str], tmp
         False,
     )
     code, out, _ = run(capsys, tmp_path, "--since=1970-01-01T00:00:00Z", "--output=json")
-    found = [(change["task_id"], change["notes"]) for change in json.loads(out)]
+    found = [(change["task_id"], change["notes"]) for change in json.loads(out)["changes"]]
     assert found == [("a", ["probably_restarted"]), ("b\x1b[31m", [])]
 
 

@@ -7,12 +7,14 @@ import re
 import select
 import signal
 import subprocess
+import time
 from collections import Counter
 from statistics import mean
 from typing import Any
 
 import pytest
 
+from exporter import __version__
 from exporter.config.capacity import series_of_app
 from exporter.config.model import Buckets
 from tests.oracle.simulated_fleet import listed_fleet, true_metrics
@@ -99,7 +101,7 @@ def test_collect_shows_the_other_apps_when_one_fails(programs: Programs, simulat
     assert re.search(r"app-3 +ok", table.out)
     assert table.err == document.err
     assert re.fullmatch(r"production/nobodys: app_invalid: .+\n", table.err)
-    apps = {app["app_id"]: app for app in json.loads(document.out)}
+    apps = {app["app_id"]: app for app in json.loads(document.out)["apps"]}
     assert {app_id: app["state"] for app_id, app in apps.items()} == {
         "app-1": "ok",
         "nobodys": "app_invalid",
@@ -119,7 +121,10 @@ def test_collect_json_holds_every_task(programs: Programs, simulator: str) -> No
 
     assert (done.code, done.err) == (0, "")
     assert not any(ord(character) < 32 and character != "\n" for character in done.out)
-    (app,) = json.loads(done.out)
+    document = json.loads(done.out)
+    (app,) = document["apps"]
+    assert document["version"] == __version__
+    assert time.time() - LONG_SECONDS < app["last_sweep_timestamp_seconds"] < document["collected_timestamp_seconds"]
     tasks = {task["task_id"]: task for task in app["tasks"]}
     rows = {row["TaskId"]: row for row in ask_json(f"{simulator}/-/tasks?app_id=app-1")}
     assert tasks.keys() == rows.keys()
@@ -155,7 +160,7 @@ def test_collect_into_a_pipe_that_closes_ends_quietly(programs: Programs, simula
         timeout=LONG_SECONDS,
     )
 
-    assert (done.stdout, done.stderr) == (b"[\n", b"")
+    assert (done.stdout, done.stderr) == (b"{\n", b"")
 
 
 def test_collect_shows_a_bar_on_a_terminal(programs: Programs, simulator: str) -> None:
@@ -181,7 +186,7 @@ def test_collect_shows_a_bar_on_a_terminal(programs: Programs, simulator: str) -
         os.close(end)
         os.close(terminal)
 
-    assert len(json.loads(done.stdout)) == 3
+    assert len(json.loads(done.stdout)["apps"]) == 3
     assert "collecting" in shown
     assert "3/3 apps, 360 tasks" in re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", shown)
     assert shown.endswith("\x1b[2K"), "the bar was not taken away"

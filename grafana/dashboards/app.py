@@ -1,310 +1,417 @@
-"""App: all about the configuration of one app's tasks, how it changes, and what of it is not as expected."""
+"""App: how the tasks of one app are configured, what changes, and which rules they violate."""
 
 from typing import Final
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
-from grafana.dashboards.app_distributions import distributions
-from grafana.dashboards.app_encodings import encodings
+from grafana.dashboards.expectations import open_violations
+from grafana.dashboards.overview import QUOTA_COLOURS
 from grafana.parts import variables
-from grafana.parts.layout import Band, Section, finished, numbers, pair
+from grafana.parts.alerts import needs_attention
+from grafana.parts.layout import Band, Section, finished, pair
 from grafana.parts.links import APP as APP_DASHBOARD
-from grafana.parts.links import EXPECTATIONS, drill_down
-from grafana.parts.looks import BAD, CHANGE_COLOURS, FINE, SEVERITY_COLOURS, names, rising, states, words
-from grafana.parts.panels import About, bars, graph, note, number, timeline
-from grafana.parts.queries import APP, Scope, app_in_words, quota_use, state_code, sweep_age
+from grafana.parts.links import EXPECTATIONS, EXPORTER, OVERVIEW, TO_TASK, sibling
+from grafana.parts.looks import ATTENTION, BAD, FINE, rising, states, words
+from grafana.parts.panels import bars, distribution, graph, note, number, timeline
+from grafana.parts.queries import Scope, attention, or_nothing, quota_use, state_code, sweep_age
 from grafana.parts.tables import Labelled, Queried, rows_and_columns
-from grafana.parts.targets import history, now
 
 SCOPE: Final = Scope({"job": "job", "account": "account", "app_id": "app_id", "task_region": "region"})
+TASKS: Final = Scope({"account": "account", "app_id": "app_id", "task_region": "region"})
+"""Series about single tasks are scraped by a job of their own."""
+SEARCHED: Final = 'task_id=~".*$task.*"'
 NOTE: Final = (
     "**Configuration, not stream health.** This is how the app's tasks are configured; whether they run, the service"
     " does not say. Unknown is absent, never 0: a gap is a time without data. [The exporter's own page of this app]"
     "(${exporter_url}/apps/${account:percentencode}/${app_id:percentencode})"
 )
-PUBLISHED: Final = words({1: ("published", FINE), 0: ("withdrawn", BAD)})
-TO_EXPECTATIONS: Final = drill_down("Open Expectations of this rule", EXPECTATIONS, (*APP, "rule"))
+HOW_TO_READ: Final = (
+    "Each column is a moment, each cell the tasks whose value lies between the bounds at its left; the stronger its "
+    "colour, the more. A band that moves is a configuration that was rolled out."
+)
 
 
 def app() -> Dashboard:
     """Return the dashboard."""
-    account = Scope({"job": "job"})
-    app_id = Scope({"job": "job", "account": "account"})
-    region = Scope({"job": "job", "account": "account", "app_id": "app_id"})
+    job, account = Scope({"job": "job"}), Scope({"job": "job", "account": "account"})
     return finished(
         "MPU relay tasks / App",
         APP_DASHBOARD,
-        "All about one app: how its tasks are configured, how that changes, and what of it is not as expected. It "
-        "shows configuration, not stream health.",
+        "All about one app: how its tasks are configured, how that changes, and which rules they violate. It shows "
+        "configuration, not stream health.",
         variables=(
             variables.datasource(),
             variables.several("job", "Job", "rtcmpu_exporter_build_info", Scope({})),
-            variables.one("account", "Account", "rtcmpu_up", account),
-            variables.one("app_id", "App", "rtcmpu_up", app_id),
-            variables.several("region", "Region", "rtcmpu_tasks", region, of_label="task_region"),
+            variables.one("account", "Account", "rtcmpu_up", job),
+            variables.one("app_id", "App", "rtcmpu_up", account),
+            variables.several("region", "Region", "rtcmpu_tasks", SCOPE.without("task_region"), of_label="task_region"),
+            variables.search("task", "Task", "Part of the TaskIds that are listed at the bottom."),
             variables.exporter_url(),
         ),
         scope=SCOPE,
-        top=(Band(2, (note(1, NOTE),)), numbers(*_numbers()), Band(4, (_collection(),))),
+        top=(
+            Band(2, (note(1, NOTE),)),
+            Band(4, _numbers()),
+            Band(8, (needs_attention(11, SCOPE), open_violations(24, SCOPE)), (14, 10)),
+            Band(4, (_collection(),)),
+        ),
         sections=(
-            Section(20, "Tasks and what is expected of them", (pair(*_tasks()), pair(*_violations()))),
-            Section(30, "Changes", (pair(*_changes()),)),
-            Section(40, "Outputs", (pair(*_outputs()), pair(*_push_keys()), Band(8, (_push_hosts(),)))),
-            Section(50, "Encodings", encodings(SCOPE)),
-            *distributions(SCOPE),
-            Section(80, "Odd values", (pair(*_odd_values()),), is_collapsed=True),
+            Section(20, "How many tasks are configured, how near is the quota, and what changed?", _tasks()),
+            Section(40, "Where do tasks push to, and how long are their keys valid?", _outputs()),
+            Section(50, "How are tasks encoded?", (_encodings(),)),
+            Section(60, "How are configured numbers distributed?", _distributions()),
+            Section(80, "Which values are odd, and which tasks are there?", (_odd_values(), Band(12, (_listed(),)))),
         ),
     )
 
 
 def _numbers() -> tuple[Panel, ...]:
-    def quota(id_: int, title: str, mode: str) -> Panel:
-        return number(
-            About(
-                id_, title, "Share of the app's quota that is used, over all regions. Orange from 80 %, red from 95 %."
-            ),
-            now(quota_use(SCOPE, f'mix_mode="{mode}"')),
-            unit="percentunit",
-            decimals=0,
-            thresholds=rising(orange=0.8, red=0.95),
-            no_value="No quota",
-        )
+    to_exporter, to_rules = sibling("Open Exporter", EXPORTER), sibling("Open Expectations", EXPECTATIONS)
+    quotas = SCOPE.each("rtcmpu_task_quota")
+    single, mixed = (f"max({quota_use(SCOPE, matcher)})" for matcher in ('mix_mode="single"', 'mix_mode="mixed"'))
+    known = f"{SCOPE.each('rtcmpu_app_info')} unless on () {quotas}"
+
+    def violated(severity: str) -> str:
+        return SCOPE.total("rtcmpu_policy_violations", f'severity="{severity}"')
 
     return (
         number(
-            About(2, "App", "What the configuration calls the app, or its id, and who answers for it."),
-            now(app_in_words(SCOPE), "{{shown}}{{owner}}"),
+            2,
+            "App",
+            "What the configuration calls the app, or its id, and who answers for it.",
+            {"{{shown}}{{owner}}": _in_words()},
             shows_name=True,
             no_value="Not configured",
+            link=sibling("Open Overview", OVERVIEW),
         ),
         number(
-            About(
-                3,
-                "State",
-                "How the last reading of the app's list went; of the last update and the last sweep the worse. The "
-                "Exporter dashboard says more.",
-            ),
-            now(state_code(SCOPE)),
-            mappings=states(),
+            3,
+            "State",
+            "What is worst about the app: its data was withdrawn or was never there, reading its list fails, tasks "
+            "violate critical rules or others. The Exporter dashboard says more about readings.",
+            f"max({attention(SCOPE)})",
+            mappings=words(ATTENTION),
             no_value="Not configured",
+            link=to_exporter,
         ),
         number(
-            About(
-                4,
-                "Age of data",
-                "Since the last accepted sweep began. What changed since is brought in by updates. When it reaches "
-                "the age in the configuration, all data about tasks is withdrawn.",
-            ),
-            now(sweep_age(SCOPE)),
+            4,
+            "Age of data",
+            "Since the last accepted sweep began. What changed since is brought in by updates. When it reaches the age "
+            "in the configuration, all data about tasks is withdrawn.",
+            f"max({sweep_age(SCOPE)})",
             unit="s",
             decimals=0,
             no_value="No sweep yet",
+            link=to_exporter,
         ),
         number(
-            About(5, "Tasks", "Listed tasks in the chosen regions. A listed task is a configured one."),
-            now(SCOPE.total("rtcmpu_tasks")),
-        ),
-        quota(6, "Single quota", "single"),
-        quota(7, "Mixed quota", "mixed"),
-        number(
-            About(
-                8,
-                "Configured egress",
-                "Video and audio bitrate of mixed tasks, once for each output: what they would send if all ran as "
-                "configured.",
-            ),
-            now(f"8 * {SCOPE.total('rtcmpu_task_configured_egress_bytes_per_second')}"),
-            unit="bps",
-            decimals=1,
+            5,
+            "Tasks",
+            "Listed tasks in the chosen regions. A listed task is a configured one.",
+            SCOPE.total("rtcmpu_tasks"),
+            link=to_rules,
         ),
         number(
-            About(9, "Violations", "Tasks that violate a rule of severity warning or critical; once for each rule."),
-            now(SCOPE.total("rtcmpu_policy_violations", 'severity!="info"')),
+            6,
+            "Quota used",
+            "Share of the app's quota for single and mixed tasks that is used, over all regions. Orange from 80 %, red "
+            "from 95 %.",
+            {"single": or_nothing(single, known), "mixed": or_nothing(mixed, known)},
+            unit="percentunit",
+            decimals=0,
+            thresholds=rising(**QUOTA_COLOURS),
+            nothing="No quota",
+            link=to_rules,
+        ),
+        number(
+            9,
+            "Violations",
+            "Tasks that violate a rule of severity critical or warning; a task counts once for each rule.",
+            {"critical": violated("critical"), "warning": f"{violated('warning')} + 0"},
             thresholds=rising(orange=1),
+            link=to_rules,
         ),
     )
+
+
+def _in_words() -> str:
+    """Return the app with the label `shown`: its name, or its id if it has none; and its owner after a dot."""
+    info = SCOPE.each("rtcmpu_app_info")
+    named = f'label_replace(label_replace({info}, "shown", "$1", "app_id", "(.*)"), "shown", "$1", "name", "(.+)")'
+    one = f'label_replace({named}, "owner", " · $1", "owner", "(.+)") and on () count({info}) == 1'
+    return f'{one} or label_replace(count({info}) > 1, "shown", "Several apps", "", "")'
 
 
 def _collection() -> Panel:
     return timeline(
-        About(
-            10,
-            "Collection and data",
-            "Whether the app's list could be read, and whether its tasks are published. Orange passes by itself as a "
-            "rule, red needs someone. While the data is withdrawn everything below has a gap.",
-        ),
-        (
-            history(state_code(SCOPE), "Collection"),
-            history(SCOPE.each("rtcmpu_collection_data_available"), "Data", ref="B"),
-        ),
+        10,
+        "Collection and data",
+        "Whether the app's list could be read, and whether its tasks are published. Orange passes by itself as a rule, "
+        "red needs someone. While the data is withdrawn everything below has a gap.",
+        {
+            "{{app_id}}": state_code(SCOPE),
+            "{{app_id}}: data": SCOPE.each("rtcmpu_collection_data_available"),
+        },
         states(),
-        mappings_of={"Data": PUBLISHED},
+        mappings_of={".*: data": words({1: ("published", FINE), 0: ("withdrawn", BAD)})},
+        per_page=4,
     )
 
 
-def _tasks() -> tuple[Panel, Panel]:
+def _tasks() -> tuple[Band, Band]:
     by = ("task_region", "mix_mode")
-    return (
-        graph(
-            About(21, "Tasks by region and mode", "Listed tasks, stacked. A listed task is a configured one."),
-            [history(SCOPE.total("rtcmpu_tasks", by=by), "{{task_region}} {{mix_mode}}")],
-            stacked=True,
-        ),
-        graph(
-            About(
-                22,
-                "Tasks and quotas",
-                "Listed tasks of each mode over all regions, and the configured quota (dashed). Near it new tasks "
-                "will be refused.",
-            ),
-            (
-                history(SCOPE.without("task_region").total("rtcmpu_tasks", by=("mix_mode",)), "{{mix_mode}}"),
-                history(SCOPE.each("rtcmpu_task_quota"), "quota {{mix_mode}}", ref="B"),
-            ),
-            dashed="quota .*",
-        ),
-    )
-
-
-def _violations() -> tuple[Panel, Panel]:
-    by = ("rule", "severity")
-    oldest = SCOPE.each("rtcmpu_policy_oldest_violation_timestamp_seconds")
-    return (
-        graph(
-            About(
-                23,
-                "Violations by rule",
-                "Tasks that violate each rule, stacked. A gap means that the data was withdrawn, not that all is well.",
-            ),
-            [history(f"{SCOPE.total('rtcmpu_policy_violations', by=by)} > 0", "{{rule}}")],
-            stacked=True,
-            no_value="Nothing is violated, or no data",
-        ),
-        rows_and_columns(
-            About(
-                24,
-                "Violations now",
-                "Rules that tasks of this app violate now: how many tasks, and since when the oldest is seen. Click a "
-                "rule for examples.",
-            ),
-            (
-                Labelled(title="Severity", label="severity", mappings=names(SEVERITY_COLOURS), width=90),
-                Labelled(title="Rule", label="rule", links=(TO_EXPECTATIONS,)),
-                Labelled(title="Account", label="account", width=110),
-                Labelled(title="App", label="app_id", width=140),
-                Queried(title="Tasks", query=f"{SCOPE.each('rtcmpu_policy_violations')} > 0", width=80),
-                Queried(title="Open for", query=f"time() - {oldest}", unit="s", decimals=0, width=110),
-            ),
-            sorted_by="Tasks",
-            no_value="Nothing is violated, or no data",
-        ),
-    )
-
-
-def _changes() -> tuple[Panel, Panel]:
-    changes = SCOPE.rate("rtcmpu_task_changes_total", by=("change",))
     fields = SCOPE.rate("rtcmpu_task_field_changes_total", by=("field",))
     return (
-        graph(
-            About(
+        pair(
+            graph(
+                21,
+                "Tasks by region and mode",
+                "Listed tasks, stacked. A listed task is a configured one.",
+                {"{{task_region}} {{mix_mode}}": SCOPE.total("rtcmpu_tasks", by=by)},
+                stacked=True,
+            ),
+            graph(
+                22,
+                "Tasks and quotas",
+                "Listed tasks of each mode over all regions, and the configured quota (dashed). Near it new tasks will "
+                "be refused.",
+                {
+                    "{{mix_mode}}": SCOPE.without("task_region").total("rtcmpu_tasks", by=("mix_mode",)),
+                    "quota {{mix_mode}}": SCOPE.total("rtcmpu_task_quota", by=("mix_mode",)),
+                },
+                dashed="quota ",
+            ),
+        ),
+        pair(
+            graph(
                 31,
                 "Changes per minute",
-                "Tasks that came, went, or are configured otherwise, as noticed. A task that changes twice between "
-                "two updates counts once.",
+                "Tasks added, modified or removed, as noticed. A task that changes twice between two updates counts "
+                "once.",
+                {"{{change}}": f"60 * {SCOPE.rate('rtcmpu_task_changes_total', by=('change',))}"},
             ),
-            [history(f"60 * {changes}", "{{change}}")],
-            colours=CHANGE_COLOURS,
-        ),
-        graph(
-            About(
+            graph(
                 32,
                 "Changes by field per minute",
                 "Which parts of the configuration changed; a changed task counts for each of them.",
+                {"{{field}}": f"60 * {fields} > 0"},
+                stacked=True,
+                no_value="Nothing changed, or no data",
             ),
-            [history(f"60 * {fields} > 0", "{{field}}")],
-            stacked=True,
-            no_value="Nothing changed",
         ),
     )
 
 
-def _outputs() -> tuple[Panel, Panel]:
+def _outputs() -> tuple[Band, Band]:
     outputs = SCOPE.total("rtcmpu_task_outputs", by=("cdn", "scheme"))
-    egress = SCOPE.total("rtcmpu_task_configured_egress_bytes_per_second", by=("task_region", "cdn"))
+    keys = SCOPE.total("rtcmpu_task_outputs_by_push_auth", by=("state",))
+    next_expiry = f"min by (signer) ({SCOPE.each('rtcmpu_push_auth_next_expiry_timestamp_seconds')})"
+    hosts = SCOPE.total("rtcmpu_task_outputs_by_host", by=("host",))
     return (
-        graph(
-            About(
+        pair(
+            graph(
                 41,
                 "Outputs by CDN and scheme",
                 "URLs that tasks push to, stacked. `unknown`: the task does not say whether the CDN is Alibaba's. A "
                 "scheme or CDN that nobody expects here is worth a look.",
+                {"{{cdn}} {{scheme}}": f"{outputs} > 0"},
+                stacked=True,
             ),
-            [history(f"{outputs} > 0", "{{cdn}} {{scheme}}")],
-            stacked=True,
-        ),
-        graph(
-            About(
-                42,
-                "Configured egress by region and CDN",
-                "Configured bitrate of mixed tasks, once for each output, stacked. No traffic is measured.",
+            bars(
+                45,
+                "Largest push hosts",
+                "URLs that tasks push to, by host. Ingest domains have limits of streams.",
+                {"{{host}}": f"sort_desc({hosts} > 0)"},
+                no_value="No outputs, or no data",
             ),
-            [history(f"8 * {egress} > 0", "{{task_region}} {{cdn}}")],
-            unit="bps",
-            stacked=True,
         ),
-    )
-
-
-def _push_keys() -> tuple[Panel, Panel]:
-    keys = SCOPE.total("rtcmpu_task_outputs_by_push_auth", by=("signer", "state"))
-    next_expiry = f"min by (signer) ({SCOPE.each('rtcmpu_push_auth_next_expiry_timestamp_seconds')})"
-    return (
-        graph(
-            About(
+        pair(
+            graph(
                 43,
-                "Push keys by signer and state",
+                "Push keys by state",
                 "URLs that tasks push to, stacked. Keys are checked when a push starts: a task whose key has expired "
                 "goes on, and cannot reconnect.",
+                {"{{state}}": f"{keys} > 0"},
+                stacked=True,
             ),
-            [history(f"{keys} > 0", "{{signer}} {{state}}")],
-            stacked=True,
-        ),
-        graph(
-            About(44, "Next expiry of a push key", "Time until the earliest expiry of a push key that is not past."),
-            [history(f"{next_expiry} - time()", "{{signer}}")],
-            unit="s",
-            no_value="No expiry is known",
+            graph(
+                44,
+                "Next expiry of a push key",
+                "Time until the earliest expiry of a push key that is not past, by who signed it.",
+                {"{{signer}}": f"{next_expiry} - time()"},
+                unit="s",
+                no_value="No expiry is known",
+            ),
         ),
     )
 
 
-def _push_hosts() -> Panel:
-    hosts = SCOPE.total("rtcmpu_task_outputs_by_host", by=("host",))
-    return bars(
-        About(45, "Largest push hosts", "URLs that tasks push to, by host. Ingest domains have limits of streams."),
-        now(f"sort_desc({hosts} > 0)", "{{host}}"),
-        no_value="No outputs, or no data",
+def _encodings() -> Band:
+    def by(id_: int, title: str, description: str, sample: str, *labels: str, legend: str = "") -> Panel:
+        named = legend or " ".join(f"{{{{{label}}}}}" for label in labels)
+        return bars(id_, title, description, {named: f"sort_desc({SCOPE.total(sample, by=labels)} > 0)"})
+
+    resolution = by(
+        51,
+        "Resolution",
+        "Tasks with video by their short side; `other`: a size outside the usual ones, `none`: no size.",
+        "rtcmpu_tasks_by_video",
+        "resolution",
     )
+    codec = by(
+        52,
+        "Codec and profile",
+        "Tasks with video by codec and profile; `none`: not set, the service's default holds.",
+        "rtcmpu_tasks_by_video",
+        "codec",
+        "profile",
+    )
+    audio = by(
+        54,
+        "Audio",
+        "Tasks with encoding by channels and sample rate; `none`: not set.",
+        "rtcmpu_tasks_by_audio",
+        "channels",
+        "sample_rate_hertz",
+        legend="{{channels}} channels, {{sample_rate_hertz}} Hz",
+    )
+    relayed = by(
+        55,
+        "Relayed streams",
+        "Single-stream tasks by the kind of stream and its source.",
+        "rtcmpu_tasks_by_source",
+        "stream_type",
+        "source_type",
+    )
+    tier = by(
+        56,
+        "Billing tier",
+        "An estimate of the billing tier from mode and area. It is no bill.",
+        "rtcmpu_tasks_by_billing_tier",
+        "tier",
+    )
+    return Band(8, (resolution, codec, audio, relayed, tier), (5, 5, 5, 5, 4))
 
 
-def _odd_values() -> tuple[Panel, Panel]:
-    def odd(id_: int, title: str, description: str, sample: str, no_value: str) -> Panel:
-        query = f"sort_desc({SCOPE.total(sample, by=('field',))} > 0)"
-        return bars(About(id_, title, description), now(query, "{{field}}"), no_value=no_value)
+def _distributions() -> tuple[Band, Band]:
+    def typical(id_: int, kind: str) -> Panel:
+        family = f"rtcmpu_task_{kind}_bitrate_bytes_per_second"
+        mean = f"{SCOPE.total(f'{family}_gsum')} / ({SCOPE.total(f'{family}_gcount')} > 0)"
+        return graph(
+            id_,
+            f"{kind.title()} bitrate of typical tasks",
+            f"Configured {kind.title()}Bitrate. Half and nine tenths of the tasks have at most this bitrate, estimated "
+            "within their buckets; and the exact mean.",
+            {
+                "90 % have at most": f"8 * {SCOPE.quantile(0.9, family)}",
+                "half have at most": f"8 * {SCOPE.quantile(0.5, family)}",
+                "mean": f"8 * {mean}",
+            },
+            unit="bps",
+        )
 
+    def heatmap(id_: int, title: str, description: str, family: str, unit: str) -> Panel:
+        buckets = SCOPE.total(f"{family}_bucket", by=("le",))
+        return distribution(id_, title, f"{description} {HOW_TO_READ}", buckets, unit=unit)
+
+    largest = {
+        "panes": SCOPE.quantile(0.9, "rtcmpu_task_panes"),
+        "listed users": SCOPE.quantile(0.9, "rtcmpu_task_users"),
+    }
+    without = SCOPE.total("rtcmpu_tasks_without_idle_timeout", by=("task_region",))
     return (
-        odd(
-            81,
-            "Values that can't be read",
-            "Values by their field, such as a bitrate that is no number. They count nowhere else.",
-            "rtcmpu_task_field_errors",
-            "All values can be read, or no data",
+        Band(
+            8,
+            (
+                typical(62, "video"),
+                typical(71, "audio"),
+                graph(
+                    73,
+                    "Panes and listed users of large tasks",
+                    "Nine tenths of the tasks have at most so many panes in their layout, and users in UserInfos where "
+                    "it is not empty, which means everyone in the channel.",
+                    largest,
+                ),
+                graph(
+                    66,
+                    "Tasks without an idle timeout",
+                    "Tasks whose MaxIdleTime is not set, by region, stacked. They end when the channel closes, and not "
+                    "before.",
+                    {"{{task_region}}": without},
+                    stacked=True,
+                ),
+            ),
         ),
-        odd(
-            82,
-            "Values outside the documented sets",
-            "Values by their field. In the other panels they are `other`.",
-            "rtcmpu_task_unknown_values",
-            "All values are known, or no data",
+        Band(
+            8,
+            (
+                heatmap(
+                    63,
+                    "Length of a group of pictures",
+                    "VideoGop / VideoFramerate. Players wait this long for a picture at worst.",
+                    "rtcmpu_task_gop_duration_seconds",
+                    "s",
+                ),
+                heatmap(64, "Frame rate", "Configured VideoFramerate.", "rtcmpu_task_video_framerate_hertz", "hertz"),
+                heatmap(72, "Frame size", "VideoWidth x VideoHeight.", "rtcmpu_task_frame_pixels", "short"),
+                heatmap(
+                    65,
+                    "Idle timeout",
+                    "Configured MaxIdleTime of tasks that have one.",
+                    "rtcmpu_task_idle_timeout_seconds",
+                    "s",
+                ),
+            ),
         ),
+    )
+
+
+def _odd_values() -> Band:
+    unreadable = SCOPE.total("rtcmpu_task_field_errors", by=("field",))
+    unknown = SCOPE.total("rtcmpu_task_unknown_values", by=("field",))
+    return Band(
+        8,
+        (
+            bars(
+                81,
+                "Odd values by field",
+                "Values that can't be read, such as a bitrate that is no number: they count nowhere else. And values "
+                "outside the documented sets: in the other panels they are `other`.",
+                {
+                    "{{field}}: unreadable": f"sort_desc({unreadable} > 0)",
+                    "{{field}}: unknown": f"sort_desc({unknown} > 0)",
+                },
+                no_value="No odd values, or no data",
+            ),
+        ),
+    )
+
+
+def _listed() -> Panel:
+    def of_task(name: str) -> str:
+        return TASKS.each(f"rtcmpu_task_{name}", SEARCHED)
+
+    return rows_and_columns(
+        91,
+        "Tasks",
+        "Tasks whose TaskId contains what is written into `Task` above; click one for all its configuration. It needs "
+        "`metrics.per_task.enabled`, and a scrape of /metrics/tasks.",
+        (
+            Labelled("Task", "task_id", links=(TO_TASK,)),
+            Labelled("App", "app_id", 160),
+            Labelled("Account", "account", 110),
+            Labelled("Channel", "channel_id"),
+            Labelled("Region", "task_region", 110),
+            Labelled("Mode", "mix_mode", 70),
+            Labelled("Codec", "codec", 70),
+            Labelled("Resolution", "resolution", 120),
+            Queried("", of_task("info")),
+            Queried("Video bitrate", f"8 * {of_task('config_video_bitrate_bytes_per_second')}", 110, "bps", 1),
+            Queried("Outputs", of_task("config_outputs"), 80),
+            Queried("Changed before", f"time() - {of_task('last_changed_timestamp_seconds')}", 120, "s", 1),
+            Queried("Seen for", f"time() - {of_task('first_seen_timestamp_seconds')}", 110, "s", 1),
+        ),
+        sorted_by=("Changed before",),
+        no_value="No such task, or series about single tasks are off (metrics.per_task.enabled)",
     )

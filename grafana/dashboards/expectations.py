@@ -1,18 +1,37 @@
-"""Expectations: which rules are kept, which are violated, since when, where and by which tasks."""
+"""Expectations: which rules are violated, since when, where, by which tasks, and whose they are."""
 
 from typing import Final
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from exporter.rules.rule import SEVERITIES
-from grafana.dashboards.expectation_tables import affected_apps, examples, exemptions, open_longest, rules
+from grafana.dashboards.overview import by_severity, with_data
 from grafana.parts import variables
-from grafana.parts.layout import Band, Section, finished, numbers, pair
-from grafana.parts.links import EXPECTATIONS
-from grafana.parts.looks import BAD, FINE, NOTICE, SEVERITY_COLOURS, WARNING, plain, rising, words
-from grafana.parts.panels import About, graph, note, number, timeline
-from grafana.parts.queries import Scope, apps_with_data, with_severity
-from grafana.parts.targets import history, now
+from grafana.parts.layout import Band, Section, finished
+from grafana.parts.links import (
+    EXPECTATIONS,
+    EXPORTER,
+    TO_APP,
+    TO_RULE,
+    TO_RUNBOOK,
+    TO_TASK,
+    TO_VIOLATIONS,
+    page,
+    sibling,
+)
+from grafana.parts.looks import BAD, FINE, NOTICE, SEVERITY_COLOURS, WARNING, plain, rising, same_word, words
+from grafana.parts.panels import graph, note, number, timeline
+from grafana.parts.queries import (
+    APP,
+    Scope,
+    apps_without_data,
+    of_severity,
+    only_chosen,
+    or_nothing,
+    ranked,
+    with_owner,
+)
+from grafana.parts.tables import SEVERITY, Labelled, Queried, rows_and_columns
 
 SCOPE: Final = Scope({"job": "job", "account": "account", "app_id": "app_id", "rule": "rule", "severity": "severity"})
 NOTE: Final = (
@@ -20,6 +39,9 @@ NOTE: Final = (
     " nothing is resolved by that. [All violations, on the exporter's own page](${exporter_url}/violations)"
 )
 KEPT_OR_WORSE: Final = words({0: ("kept", FINE), 1: ("info", NOTICE), 2: ("warning", WARNING), 3: ("critical", BAD)})
+EXEMPTION_NOTICE_SECONDS: Final = 14 * 86400
+VIOLATIONS: Final = "rtcmpu_policy_violations"
+NOTHING_VIOLATED: Final = "No task violates a rule"
 
 
 def expectations() -> Dashboard:
@@ -29,7 +51,7 @@ def expectations() -> Dashboard:
     return finished(
         "MPU relay tasks / Expectations",
         EXPECTATIONS,
-        "What is expected of tasks and what is not so: since when, in which apps, and which tasks. Rules look at "
+        "Which rules tasks violate: since when, in which apps, which tasks, and who owns them. Rules look at "
         "configuration, not at streams.",
         variables=(
             variables.datasource(),
@@ -43,74 +65,64 @@ def expectations() -> Dashboard:
         scope=SCOPE,
         top=(
             Band(2, (note(1, NOTE),)),
-            numbers(*_numbers()),
-            Band(9, (open_longest(SCOPE), affected_apps(SCOPE)), (15, 9)),
+            Band(4, _numbers()),
+            Band(11, (open_violations(10, SCOPE), _affected_apps()), (16, 8)),
         ),
         sections=(
-            Section(20, "Over time", (pair(*_over_time()), Band(10, (_rules_over_time(),)), pair(*_movement()))),
-            Section(30, "Which tasks", (Band(10, (examples(SCOPE),)),)),
-            Section(40, "Rules and exemptions", (Band(12, (rules(SCOPE),)), Band(7, (exemptions(SCOPE),)))),
+            Section(20, "Since when, and what moves?", (Band(8, _over_time()), Band(11, (_rules_over_time(),)))),
+            Section(30, "Which tasks?", (Band(12, (_examples(),)),)),
+            Section(
+                40,
+                "Which rules are in force, and which exemptions end?",
+                (Band(12, (_rules(), _exemptions()), (16, 8)),),
+            ),
         ),
     )
 
 
 def _numbers() -> tuple[Panel, ...]:
+    evaluated = f"sum({only_chosen(SCOPE, SCOPE.each('rtcmpu_policy_evaluated_tasks'))})"
+    oldest = SCOPE.each("rtcmpu_policy_oldest_violation_timestamp_seconds")
+    all_violations = page("All violations, on the exporter's page", "/violations")
+    rules_page = page("The rules, on the exporter's page", "/rules")
+
     def violated(id_: int, title: str, severity: str) -> Panel:
         description = "Tasks that violate a rule of this severity now; a task counts once for each rule."
-        return number(
-            About(id_, title, description),
-            now(SCOPE.total("rtcmpu_policy_violations", f'severity="{severity}"')),
-            thresholds=rising(**{SEVERITY_COLOURS[severity]: 1}),
-        )
+        colours = rising(**{SEVERITY_COLOURS[severity]: 1})
+        query = SCOPE.total(VIOLATIONS, of_severity(severity))
+        return number(id_, title, description, query, thresholds=colours, link=all_violations)
 
     def counted(id_: int, title: str, description: str, sample: str, colour: str) -> Panel:
-        return number(
-            About(id_, title, description),
-            now(f"sum({with_severity(SCOPE, SCOPE.each(sample))}) or 0 * {SCOPE.total('rtcmpu_policy_violations')}"),
-            thresholds=rising("text", **{colour: 1}),
-        )
+        query = f"sum({only_chosen(SCOPE, SCOPE.each(sample))}) or 0 * {SCOPE.total(VIOLATIONS)}"
+        return number(id_, title, description, query, thresholds=rising("text", **{colour: 1}), link=rules_page)
 
-    evaluated = f"sum({with_severity(SCOPE, SCOPE.each('rtcmpu_policy_evaluated_tasks'))})"
-    oldest = SCOPE.each("rtcmpu_policy_oldest_violation_timestamp_seconds")
     return (
-        number(
-            About(
-                2,
-                "Apps with data",
-                "Apps whose tasks are published, of all that are configured and chosen. What is said here is about "
-                "these.",
-            ),
-            now(apps_with_data(SCOPE), "{{some}} of {{all}}"),
-            thresholds=rising(red=1),
-            shows_name=True,
-        ),
-        number(
-            About(
-                3,
-                "Checks passed",
-                "Of all pairs of a task and a rule that could be evaluated, the share without a violation.",
-            ),
-            now(f"1 - {SCOPE.total('rtcmpu_policy_violations')} / ({evaluated} > 0)"),
-            unit="percentunit",
-            decimals=1,
-            thresholds=rising(BAD, orange=0.9, green=0.99),
-            no_value="Nothing evaluated",
-        ),
+        with_data(2, SCOPE, sibling("Open Exporter", EXPORTER)),
         violated(4, "Critical", "critical"),
         violated(5, "Warnings", "warning"),
         violated(6, "Info", "info"),
         number(
-            About(
-                7,
-                "Oldest open",
-                "Since when the violation that is open longest is seen. It may be older: nobody knows what was before "
-                "the exporter first looked.",
-            ),
-            now(f"time() - min({oldest})"),
+            7,
+            "Oldest open",
+            "Since when the violation that is open longest is seen. It may be older: nobody knows what was before the "
+            "exporter first looked.",
+            or_nothing(f"time() - min({oldest})", SCOPE.each(VIOLATIONS)),
             unit="s",
             decimals=0,
             thresholds=plain(),
-            no_value="Nothing is open",
+            nothing="Nothing is open",
+            link=all_violations,
+        ),
+        number(
+            3,
+            "Checks passed",
+            "Of all pairs of a task and a rule that could be evaluated, the share without a violation. It says how "
+            "much is violated, not how bad that is.",
+            f"1 - {SCOPE.total(VIOLATIONS)} / ({evaluated} > 0)",
+            unit="percentunit",
+            decimals=1,
+            thresholds=plain(),
+            link=rules_page,
         ),
         counted(
             8,
@@ -130,69 +142,174 @@ def _numbers() -> tuple[Panel, ...]:
     )
 
 
-def _over_time() -> tuple[Panel, Panel]:
-    violations = "rtcmpu_policy_violations"
-    return (
-        graph(
-            About(
-                21,
-                "Violations by severity",
-                "Tasks that violate a rule, stacked. A drop together with `Apps with data` is no repair.",
-            ),
-            [history(SCOPE.total(violations, by=("severity",)), "{{severity}}")],
-            stacked=True,
-            colours=SEVERITY_COLOURS,
+def open_violations(id_: int, scope: Scope) -> Panel:
+    """Return what is violated now, the most severe first."""
+    opened = scope.each("rtcmpu_policy_oldest_violation_timestamp_seconds")
+    violated = f"{scope.each(VIOLATIONS)} > 0"
+    rows = f"{ranked(with_owner(scope, f'({violated})'))} or {apps_without_data(scope)}"
+    return rows_and_columns(
+        id_,
+        "Open violations",
+        "One row for each rule that tasks of an app violate now, the most severe and oldest first; and one for each "
+        "app without data, of which nobody knows. Open for: since the oldest of them was first seen. Owner: the "
+        "rule's, or else the app's. Click a rule to see it alone, or all its violations on the exporter's page.",
+        (
+            SEVERITY,
+            Labelled("Rule", "rule", links=(TO_RULE, TO_VIOLATIONS)),
+            Labelled("App", "app_id", 150, links=(TO_APP,)),
+            Labelled("Account", "account", 105),
+            Queried("", f"max by (rank, rule, account, app_id, owner) ({rows})"),
+            Queried("Tasks", violated, 65),
+            Queried("Open for", f"time() - {opened}", 90, "s", decimals=1),
+            Labelled("Owner", "owner", 110),
         ),
+        sorted_by=("-Severity", "-Open for"),
+        no_value=NOTHING_VIOLATED,
+    )
+
+
+def _affected_apps() -> Panel:
+    def violations(title: str, severity: str, colour: str) -> Queried:
+        query = f"{SCOPE.total(VIOLATIONS, of_severity(severity), by=APP)} > 0"
+        return Queried(title, query, 75, thresholds=rising("text", **{colour: 1}))
+
+    return rows_and_columns(
+        11,
+        "Most affected apps",
+        "Apps with violations, by severity; a task counts once for each rule. Click an app to see all about it.",
+        (
+            Labelled("App", "app_id", links=(TO_APP,)),
+            Labelled("Account", "account", 110),
+            violations("Critical", "critical", "red"),
+            violations("Warning", "warning", "orange"),
+            violations("Info", "info", "blue"),
+        ),
+        sorted_by=("-Critical", "-Warning", "-Info"),
+        no_value=NOTHING_VIOLATED,
+    )
+
+
+def _over_time() -> tuple[Panel, Panel]:
+    opened, resolved = (
+        f"60 * {SCOPE.rate(f'rtcmpu_policy_violations_{moved}_total')}" for moved in ("opened", "resolved")
+    )
+    return (
+        by_severity(21, SCOPE),
         graph(
-            About(22, "Violations by rule", "Tasks that violate each rule now, the most violated first."),
-            [history(f"{SCOPE.total(violations, by=('rule',))} > 0", "{{rule}}")],
-            many_series=True,
-            no_value="Nothing is violated, or no data",
+            24,
+            "Violations opened and resolved per minute",
+            "New violations since the first evaluation, and those that ended: fixed, exempted, or the task is gone. "
+            "Withdrawn data resolves nothing. A step up of the opened ones is a roll-out that breaks a rule.",
+            {"opened": opened, "resolved": resolved},
         ),
     )
 
 
 def _rules_over_time() -> Panel:
-    violations = "rtcmpu_policy_violations"
     badness = " or ".join(
-        f"{place} * clamp_max({SCOPE.series(violations, matcher)}, 1)"
-        for place, matcher in enumerate((f'severity="{severity}"' for severity in SEVERITIES), start=1)
+        f"{place} * clamp_max({SCOPE.series(VIOLATIONS, of_severity(severity))}, 1)"
+        for place, severity in enumerate(SEVERITIES, start=1)
     )
-    shown = f"max by (rule) (max_over_time({SCOPE.series(violations)}[$__range] @ end())) > 0"
+    shown = f"max by (rule) (max_over_time({SCOPE.series(VIOLATIONS)}[$__range] @ end())) > 0"
     return timeline(
-        About(
-            23,
-            "Rules over time",
-            "Rules that were violated at any time that is shown, in the colour of their severity while they were. "
-            "Green: kept everywhere. A gap: no data, or the rule was not in force.",
-        ),
-        [history(f"max by (rule) ({badness}) and on (rule) ({shown})", "{{rule}}")],
+        23,
+        "Rules over time",
+        "Rules that were violated at any time that is shown, in the colour of their severity while they were. Green: "
+        "kept everywhere. A gap: no data, or the rule was not in force.",
+        {"{{rule}}": f"max by (rule) ({badness}) and on (rule) ({shown})"},
         KEPT_OR_WORSE,
-        no_value="No rule was violated",
+        no_value="No rule was violated, or no data",
     )
 
 
-def _movement() -> tuple[Panel, Panel]:
-    opened = SCOPE.rate("rtcmpu_policy_violations_opened_total", by=("severity",))
-    resolved = SCOPE.rate("rtcmpu_policy_violations_resolved_total", by=("severity",))
-    return (
-        graph(
-            About(
-                24,
-                "Violations opened per minute",
-                "New violations since the first evaluation; what was there then is not counted. A step up is a "
-                "roll-out that breaks a rule.",
+def _examples() -> Panel:
+    example = SCOPE.each("rtcmpu_policy_violation_example")
+    opened = (
+        f"max by (account, app_id, rule, severity) ({SCOPE.series('rtcmpu_policy_oldest_violation_timestamp_seconds')})"
+    )
+    omitted = only_chosen(SCOPE, SCOPE.each("rtcmpu_policy_violation_examples_omitted"))
+    since = f"{example} * on (account, app_id, rule, severity) group_left () {opened}"
+    return rows_and_columns(
+        31,
+        "Examples",
+        "Some of the violating tasks of each rule and app, the most severe first, chosen so that they stay the same. "
+        "Rule open for: since the oldest violation of the rule in this app. More: how many of its tasks are not "
+        "listed. Click a task for its configuration, a rule for all its violations, both at the exporter.",
+        (
+            SEVERITY,
+            Labelled("Rule", "rule", links=(TO_VIOLATIONS,)),
+            Labelled("Task", "task_id", links=(TO_TASK,)),
+            Labelled("App", "app_id", 200, links=(TO_APP,)),
+            Labelled("Account", "account", 120),
+            Queried(
+                "Rule open for",
+                f"time() - max by (rank, rule, account, app_id, task_id) ({ranked(since)})",
+                110,
+                "s",
+                decimals=1,
             ),
-            [history(f"60 * {opened}", "{{severity}}")],
-            colours=SEVERITY_COLOURS,
-        ),
-        graph(
-            About(
-                25,
-                "Violations resolved per minute",
-                "Violations that ended: fixed, exempted, or the task is gone. Withdrawn data resolves nothing.",
+            Queried(
+                "More",
+                f"max without (severity) ({example}) * on (account, app_id, rule) group_left () ({omitted} > 0)",
+                80,
             ),
-            [history(f"60 * {resolved}", "{{severity}}")],
-            colours=SEVERITY_COLOURS,
         ),
+        sorted_by=("-Severity", "-Rule open for"),
+        no_value=NOTHING_VIOLATED,
+    )
+
+
+def _rules() -> Panel:
+    info = SCOPE.series("rtcmpu_policy_rule_info")
+
+    def counted(title: str, sample: str, colour: str = "text", width: int = 85) -> Queried:
+        query = f"sum by (rule) ({only_chosen(SCOPE, SCOPE.each(sample))})"
+        return Queried(title, query, width, thresholds=rising("text", **{colour: 1}))
+
+    return rows_and_columns(
+        41,
+        "Rules in force",
+        "Each rule with its tasks over the chosen apps. Violated, kept, not applicable, exempted and not evaluable "
+        "exclude one another; checked are those violated and kept. A rule that checks no task at all may have a `when` "
+        "that never holds.",
+        (
+            SEVERITY,
+            Labelled("Rule", "rule", 220),
+            Labelled("Title", "title"),
+            Labelled("Owner", "rule_owner", 110),
+            Labelled("Runbook", "runbook_url", 90, same_word("What to do"), (TO_RUNBOOK,)),
+            Queried("", f"max by (rank, rule, title, rule_owner, runbook_url) ({ranked(info)})"),
+            counted("Violated", VIOLATIONS, BAD),
+            counted("Checked", "rtcmpu_policy_evaluated_tasks"),
+            counted("Not applicable", "rtcmpu_policy_not_applicable_tasks", width=120),
+            counted("Exempted", "rtcmpu_policy_exempted_tasks", "blue"),
+            counted("Not evaluable", "rtcmpu_policy_unevaluable_tasks", "orange", width=115),
+        ),
+        sorted_by=("-Violated", "-Severity"),
+        no_value="No rule is in force",
+    )
+
+
+def _exemptions() -> Panel:
+    ends = SCOPE.each("rtcmpu_policy_exemption_expiry_timestamp_seconds")
+    return rows_and_columns(
+        42,
+        "Exemptions that end",
+        "When each exemption ends, the next first: its tasks are violations from then on. Orange: within two weeks; "
+        "red: it has ended and can be removed. Exemptions without an end are not shown.",
+        (
+            Labelled("Rule", "rule"),
+            Labelled("Exemption", "exemption"),
+            Queried(
+                "Ends in",
+                f"{only_chosen(SCOPE, ends)} - time()",
+                110,
+                "s",
+                0,
+                rising(BAD, orange=0, text=EXEMPTION_NOTICE_SECONDS),
+            ),
+            Queried("Ends at", f"1000 * {only_chosen(SCOPE, ends)}", 160, "dateTimeAsLocal"),
+        ),
+        sorted_by=("Ends in",),
+        no_value="No exemption ends",
     )

@@ -1,197 +1,323 @@
-"""Overview: what is configured over all apps, what is wrong with it, and whether that can be trusted now."""
+"""Overview: is everything fine, and if not what, where, since when and whose is it."""
 
 from typing import Final
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
-from grafana.dashboards.overview_sections import changes, egress, encodings, tasks, violations
+from exporter.rules.rule import SEVERITIES
 from grafana.parts import variables
-from grafana.parts.layout import Band, Section, finished, numbers
+from grafana.parts.alerts import firing_number, needs_attention
+from grafana.parts.layout import Band, Section, finished, pair
 from grafana.parts.links import APP as APP_DASHBOARD
-from grafana.parts.links import EXPECTATIONS, EXPORTER, OVERVIEW, drill_down, sibling
-from grafana.parts.looks import rising, states, words
-from grafana.parts.panels import About, note, number
+from grafana.parts.links import EXPECTATIONS, EXPORTER, OVERVIEW, TO_APP, Link, drill_down, sibling
+from grafana.parts.looks import ATTENTION, limit, rising, states, words
+from grafana.parts.panels import bars, graph, note, number, timeline
 from grafana.parts.queries import (
     APP,
     Scope,
     apps_with_data,
-    firing_alerts,
+    attention,
+    of_severity,
+    or_nothing,
     quota_use,
     share_of_stale_after,
     state_code,
     sweep_age,
 )
 from grafana.parts.tables import Labelled, Queried, rows_and_columns
-from grafana.parts.targets import now
 
 SCOPE: Final = Scope({"job": "job", "account": "account", "task_region": "region"})
 NOTE: Final = (
     "**Configuration, not stream health.** These numbers say how tasks are configured. Whether a task runs, or how its"
     " stream is, the service does not say. Sums are over the apps *with data*; what is withdrawn is not counted."
 )
-TO_APP: Final = drill_down("Open this app", APP_DASHBOARD, APP)
 SERIES_TO_APP: Final = drill_down("Open this app", APP_DASHBOARD, APP, of_series=True)
+QUOTAS: Final = SCOPE.each("rtcmpu_task_quota")
+QUOTA_COLOURS: Final = {"orange": 0.8, "red": 0.95}
 
 
 def overview() -> Dashboard:
     """Return the dashboard."""
-    job = Scope({})
-    account = Scope({"job": "job"})
+    job = Scope({"job": "job"})
     region = Scope({"job": "job", "account": "account"})
     return finished(
         "MPU relay tasks / Overview",
         OVERVIEW,
-        "All apps at a glance: what is configured, what is not as expected, and how old the data is. It shows "
+        "All apps at a glance: what needs attention, what is configured, and how old the data is. It shows "
         "configuration, not stream health.",
         variables=(
             variables.datasource(),
-            variables.several("job", "Job", "rtcmpu_exporter_build_info", job),
-            variables.several("account", "Account", "rtcmpu_up", account),
+            variables.several("job", "Job", "rtcmpu_exporter_build_info", Scope({})),
+            variables.several("account", "Account", "rtcmpu_up", job),
             variables.several("region", "Region", "rtcmpu_tasks", region, of_label="task_region"),
             variables.exporter_url(),
         ),
         scope=SCOPE,
-        top=(Band(2, (note(1, NOTE),)), numbers(*_numbers()), Band(10, (_apps(),))),
+        top=(
+            Band(2, (note(1, NOTE),)),
+            Band(4, _numbers()),
+            Band(8, (needs_attention(11, SCOPE), _states()), (15, 9)),
+            Band(9, (_apps(),)),
+        ),
         sections=(
-            Section(20, "What is configured", (tasks(SCOPE), egress(SCOPE))),
-            Section(30, "What is wrong, and what changes", (violations(SCOPE), changes(SCOPE))),
-            Section(40, "Outputs and encodings", (encodings(SCOPE),), is_collapsed=True),
+            Section(20, "How many tasks are configured, where, and how near are the quotas?", _tasks()),
+            Section(30, "What violates the rules, what changes, and how old is the data?", (_over_time(),)),
+            Section(40, "Where do tasks push to, and how are they encoded?", (_outputs(),)),
         ),
     )
 
 
 def _numbers() -> tuple[Panel, ...]:
-    violations = "Tasks that violate a rule of this severity now; a task counts once for each rule. Click for details."
-    to_expectations = sibling("Open Expectations", EXPECTATIONS)
+    def violated(id_: int, title: str, severity: str, colour: str) -> Panel:
+        return number(
+            id_,
+            title,
+            "Tasks that violate a rule of this severity now; a task counts once for each rule. Click for details.",
+            SCOPE.total("rtcmpu_policy_violations", of_severity(severity)),
+            thresholds=rising(**{colour: 1}),
+            link=sibling("Open Expectations", EXPECTATIONS),
+        )
+
+    to_app, to_exporter = sibling("Open App", APP_DASHBOARD), sibling("Open Exporter", EXPORTER)
     return (
+        firing_number(9, SCOPE),
+        with_data(2, SCOPE, to_exporter),
+        oldest_data(8, SCOPE, to_exporter),
+        violated(6, "Critical violations", "critical", "red"),
+        violated(7, "Warnings", "warning", "orange"),
         number(
-            About(
-                2,
-                "Apps with data",
-                "Apps whose tasks are published, of all that are configured. All sums here are over these. Red: the "
-                "data of at least one was withdrawn since it became too old, or was never there.",
-            ),
-            now(apps_with_data(SCOPE), "{{some}} of {{all}}"),
-            thresholds=rising(red=1),
-            shows_name=True,
-            link=sibling("Open Exporter", EXPORTER),
+            5,
+            "Fullest quota",
+            "The highest share of a quota that an app uses, single or mixed, over all regions. Orange from 80 %, red "
+            "from 95 %: new tasks will soon be refused.",
+            or_nothing(f"max({quota_use(SCOPE)})", f"{SCOPE.each('rtcmpu_app_info')} unless on () {QUOTAS}"),
+            unit="percentunit",
+            decimals=0,
+            thresholds=rising(**QUOTA_COLOURS),
+            nothing="No quota",
+            link=to_app,
         ),
         number(
-            About(3, "Tasks", "Listed tasks in the chosen regions. A listed task is a configured one."),
-            now(SCOPE.total("rtcmpu_tasks")),
+            3,
+            "Tasks",
+            "Listed tasks in the chosen regions. A listed task is a configured one.",
+            SCOPE.total("rtcmpu_tasks"),
+            link=to_app,
         ),
         number(
-            About(
-                4,
-                "Configured egress",
-                "Video and audio bitrate of mixed tasks, once for each output: what they would send if all ran as "
-                "configured. No traffic is measured.",
-            ),
-            now(f"8 * {SCOPE.total('rtcmpu_task_configured_egress_bytes_per_second')}"),
+            4,
+            "Configured egress",
+            "Video and audio bitrate of mixed tasks, once for each output: what they would send if all ran as "
+            "configured. No traffic is measured.",
+            f"8 * {SCOPE.total('rtcmpu_task_configured_egress_bytes_per_second')}",
             unit="bps",
             decimals=1,
-        ),
-        number(
-            About(
-                5,
-                "Fullest quota",
-                "The highest share of a quota that an app uses, single or mixed, over all regions. Orange from 80 %, "
-                "red from 95 %: new tasks will soon be refused.",
-            ),
-            now(f"max({quota_use(SCOPE)})"),
-            unit="percentunit",
-            decimals=0,
-            thresholds=rising(orange=0.8, red=0.95),
-            no_value="No quota",
-        ),
-        number(
-            About(6, "Critical", violations),
-            now(SCOPE.total("rtcmpu_policy_violations", 'severity="critical"')),
-            thresholds=rising(red=1),
-            link=to_expectations,
-        ),
-        number(
-            About(7, "Warnings", violations),
-            now(SCOPE.total("rtcmpu_policy_violations", 'severity="warning"')),
-            thresholds=rising(orange=1),
-            link=to_expectations,
-        ),
-        number(
-            About(
-                8,
-                "Oldest data",
-                "How much of the time after which data is withdrawn has passed since the last accepted sweep of the "
-                "app with the oldest. A third and below is usual; at 100 % its data is withdrawn.",
-            ),
-            now(f"max({share_of_stale_after(SCOPE)})"),
-            unit="percentunit",
-            decimals=0,
-            thresholds=rising(orange=0.7, red=1.0),
-            no_value="No sweep yet",
-        ),
-        number(
-            About(
-                9,
-                "Firing alerts",
-                "Alerts about the relay tasks or the exporter that fire now. `None` is also said where no alerting "
-                "rules are loaded.",
-            ),
-            now(f"count({firing_alerts(SCOPE)})"),
-            thresholds=rising("text", red=1),
-            no_value="None",
+            link=to_app,
         ),
     )
 
 
-def _apps() -> Panel:
-    tasks = SCOPE.total("rtcmpu_tasks", by=APP)
-    egress = SCOPE.total("rtcmpu_task_configured_egress_bytes_per_second", by=APP)
+def with_data(id_: int, scope: Scope, link: Link) -> Panel:
+    """Return of how many apps there is data."""
+    return number(
+        id_,
+        "Apps with data",
+        "Apps whose tasks are published, of all that are configured. All sums here are over these. Red: the data of "
+        "at least one was withdrawn since it became too old, or was never there.",
+        {"{{some}} of {{all}}": apps_with_data(scope)},
+        thresholds=rising(red=1),
+        shows_name=True,
+        link=link,
+    )
 
-    def violations(severity: str) -> str:
-        return SCOPE.total("rtcmpu_policy_violations", f'severity="{severity}"', by=APP)
+
+def oldest_data(id_: int, scope: Scope, link: Link) -> Panel:
+    """Return how near the oldest data is to being withdrawn."""
+    return number(
+        id_,
+        "Oldest data",
+        "Since the last accepted sweep began, as a share of the age at which data is withdrawn, of the app where it "
+        "is the most. A third and below is usual; at 100 % the app's data is withdrawn.",
+        f"max({share_of_stale_after(scope)})",
+        unit="percentunit",
+        decimals=0,
+        thresholds=rising(orange=0.7, red=1.0),
+        link=link,
+    )
+
+
+def _states() -> Panel:
+    return timeline(
+        12,
+        "State of each app",
+        "What was worst about each app: its data is withdrawn or was never there, reading its list fails, tasks "
+        "violate critical rules or others. A gap: no exporter was scraped. Click to see all about the app.",
+        {"{{app_id}} · {{account}}": attention(SCOPE)},
+        words(ATTENTION),
+        per_page=8,
+        link=SERIES_TO_APP,
+    )
+
+
+def _apps() -> Panel:
+    def violations(title: str, severity: str, colour: str) -> Queried:
+        query = SCOPE.total("rtcmpu_policy_violations", of_severity(severity), by=APP)
+        return Queried(title, query, 80, thresholds=rising("text", **{colour: 1}))
 
     def quota(title: str, mode: str) -> Queried:
-        matcher = f'mix_mode="{mode}"'
-        return Queried(
-            title=title,
-            query=f"sum by (account, app_id) ({quota_use(SCOPE, matcher)})",
-            unit="percentunit",
-            decimals=0,
-            width=110,
-            thresholds=rising(orange=0.8, red=0.95),
-            is_gauge=True,
-        )
+        of_mode = f'mix_mode="{mode}"'
+        query = f"sum by (account, app_id) ({quota_use(SCOPE, of_mode)})"
+        return Queried(title, query, 110, "percentunit", 0, rising(**QUOTA_COLOURS), is_gauge=True)
 
+    egress = SCOPE.total("rtcmpu_task_configured_egress_bytes_per_second", by=APP)
     return rows_and_columns(
-        About(
-            10,
-            "Apps",
-            "One row for each configured app; click an app to see all about it. State: how the last reading of its "
-            "list went. Data: whether its tasks are published; a dash stands for what is not known. Age: since the "
-            "last accepted sweep began. Tasks and egress are those of the chosen regions, quotas know no region.",
-        ),
+        10,
+        "Apps",
+        "One row for each configured app, the worst first; click an app to see all about it. State: how the last "
+        "reading of its list went. Age: since the last accepted sweep began. A dash stands for what is not known. "
+        "Tasks and egress are those of the chosen regions, quotas know no region.",
         (
-            Labelled(title="App", label="app_id", width=160, links=(TO_APP,)),
-            Labelled(title="Account", label="account", width=110),
-            Labelled(title="Name", label="name"),
-            Labelled(title="Owner", label="owner", width=110),
-            Queried(title="Known", query=SCOPE.each("rtcmpu_app_info"), is_hidden=True),
-            Queried(title="State", query=state_code(SCOPE), mappings=states(), width=130),
-            Queried(
-                title="Data",
-                query=SCOPE.each("rtcmpu_collection_data_available"),
-                mappings=words({1: ("published", "green"), 0: ("withdrawn", "red")}),
-                width=100,
-            ),
-            Queried(title="Age", query=sweep_age(SCOPE), unit="s", decimals=0, width=90),
-            Queried(title="Tasks", query=tasks, width=80),
+            Queried("Attention", attention(SCOPE), 100, mappings=words(ATTENTION)),
+            Labelled("App", "app_id", 200, links=(TO_APP,)),
+            Labelled("Account", "account", 120),
+            Labelled("Name", "name"),
+            Labelled("Owner", "owner", 130),
+            Queried("", SCOPE.each("rtcmpu_app_info")),
+            Queried("State", state_code(SCOPE), 130, mappings=states()),
+            Queried("Age", sweep_age(SCOPE), 90, "s", 0),
+            Queried("Tasks", SCOPE.total("rtcmpu_tasks", by=APP), 70),
             quota("Single quota", "single"),
             quota("Mixed quota", "mixed"),
-            Queried(title="Egress", query=f"8 * {egress}", unit="bps", decimals=1, width=100),
-            Queried(title="Critical", query=violations("critical"), thresholds=rising("text", red=1), width=80),
-            Queried(title="Warning", query=violations("warning"), thresholds=rising("text", orange=1), width=80),
-            Queried(title="Info", query=violations("info"), thresholds=rising("text", blue=1), width=70),
+            Queried("Egress", f"8 * {egress}", 100, "bps", 1),
+            violations("Critical", "critical", "red"),
+            violations("Warning", "warning", "orange"),
+            violations("Info", "info", "blue"),
         ),
-        sorted_by="Critical",
+        sorted_by=("-Attention", "-Critical", "-Warning"),
         no_value="No app is configured, or no exporter is scraped",
+    )
+
+
+def _tasks() -> tuple[Band, Band]:
+    pushed = SCOPE.total("rtcmpu_task_configured_egress_bytes_per_second", by=("cdn",))
+    return (
+        pair(
+            graph(
+                21,
+                "Tasks by region",
+                "Listed tasks by the region that they are configured for, stacked.",
+                {"{{task_region}}": SCOPE.total("rtcmpu_tasks", by=("task_region",))},
+                stacked=True,
+            ),
+            graph(
+                22,
+                "Quota use by app",
+                "Share of the quota for single or mixed tasks that each app uses. Above the red line new tasks will "
+                "soon be refused. Apps without a quota are not shown.",
+                {"{{app_id}} {{mix_mode}}": quota_use(SCOPE)},
+                unit="percentunit",
+                limit=limit(red=0.95),
+                soft_highest=1,
+                many_series=True,
+                no_value="No quota or no data",
+                link=SERIES_TO_APP,
+            ),
+        ),
+        pair(
+            graph(
+                23,
+                "Tasks by mode",
+                "Listed tasks by mode, stacked: `single` relays one stream, `mixed` encodes several into one.",
+                {"{{mix_mode}}": SCOPE.total("rtcmpu_tasks", by=("mix_mode",))},
+                stacked=True,
+            ),
+            graph(
+                24,
+                "Configured egress by CDN",
+                "Configured bitrate of mixed tasks, once for each output, by where it is pushed to, stacked. "
+                "`unknown`: the task does not say. No traffic is measured.",
+                {"{{cdn}}": f"8 * {pushed}"},
+                unit="bps",
+                stacked=True,
+            ),
+        ),
+    )
+
+
+def _over_time() -> Band:
+    return Band(
+        8,
+        (
+            by_severity(31, SCOPE),
+            graph(
+                33,
+                "Changes per minute",
+                "Tasks added, modified or removed, as noticed by the exporter. The first reading after a start is "
+                "where counting begins: what is listed then is no change.",
+                {"{{change}}": f"60 * {SCOPE.rate('rtcmpu_task_changes_total', by=('change',))}"},
+            ),
+            graph(
+                34,
+                "Age of data by app",
+                "Since the last accepted sweep, as a share of the age at which data is withdrawn. A saw that stays "
+                "below a half is usual; at the red line the app's data is withdrawn.",
+                {"{{app_id}}": share_of_stale_after(SCOPE)},
+                unit="percentunit",
+                limit=limit(red=1.0),
+                soft_highest=1,
+                many_series=True,
+                link=SERIES_TO_APP,
+            ),
+        ),
+    )
+
+
+def by_severity(id_: int, scope: Scope) -> Panel:
+    """Return how many violations there were over time, the most severe on top."""
+    return graph(
+        id_,
+        "Violations by severity",
+        "Tasks that violate a rule, by the rule's severity, stacked; a task counts once for each rule. A drop together "
+        "with `Apps with data` is no repair: the data was withdrawn.",
+        {str(severity): scope.total("rtcmpu_policy_violations", of_severity(severity)) for severity in SEVERITIES},
+        stacked=True,
+    )
+
+
+def _outputs() -> Band:
+    def by(id_: int, title: str, description: str, sample: str, label: str) -> Panel:
+        return bars(id_, title, description, {f"{{{{{label}}}}}": f"sort_desc({SCOPE.total(sample, by=(label,))} > 0)"})
+
+    return Band(
+        9,
+        (
+            by(
+                42,
+                "Outputs by scheme",
+                "URLs that tasks push to, by protocol. A scheme that nobody expects here is worth a look.",
+                "rtcmpu_task_outputs",
+                "scheme",
+            ),
+            by(
+                45,
+                "Push keys by state",
+                "URLs that tasks push to, by whether a push with their key may still start.",
+                "rtcmpu_task_outputs_by_push_auth",
+                "state",
+            ),
+            by(
+                43,
+                "Tasks by resolution",
+                "Tasks with video by their short side; `other`: a size outside the usual ones.",
+                "rtcmpu_tasks_by_video",
+                "resolution",
+            ),
+            by(
+                44,
+                "Tasks by billing tier",
+                "An estimate of the billing tier from mode and area. It is no bill.",
+                "rtcmpu_tasks_by_billing_tier",
+                "tier",
+            ),
+        ),
     )

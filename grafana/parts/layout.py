@@ -1,4 +1,4 @@
-"""Where panels stand: bands from top to bottom, and sections of bands that may be collapsed."""
+"""The layout: bands of panels from top to bottom, then collapsed sections of bands."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models.dashboard import Dashboard, DashboardCursorSync, GridPos, Panel, RowPanel
 from msgspec import Struct
 
-from grafana.parts.annotations import marks
+from grafana.parts.alerts import marks
 from grafana.parts.links import TAG, siblings
 from grafana.parts.queries import Scope
 
@@ -32,17 +32,11 @@ class Band(Struct, frozen=True):
 
 
 class Section(Struct, frozen=True):
-    """Bands under a title."""
+    """Bands that a click on a question shows."""
 
     id: int
     title: str
     bands: Sequence[Band]
-    is_collapsed: bool = False
-
-
-def numbers(*panels: Panel) -> Band:
-    """Return a band of single numbers."""
-    return Band(4, panels)
 
 
 def pair(left: Panel, right: Panel) -> Band:
@@ -86,17 +80,11 @@ def _arranged(top: Sequence[Band], sections: Sequence[Section]) -> Iterable[Pane
         yield from band.placed(line)
         line += band.height
     for section in sections:
-        row = build.Row(section.title).id(section.id).collapsed(section.is_collapsed).build()
+        row = build.Row(section.title).id(section.id).collapsed(True).build()
         row.grid_pos = GridPos(h=1, w=COLUMNS, x=0, y=line)
-        yield row
         line += 1
         below = line
-        panels: list[Panel] = []
         for band in section.bands:
-            panels += band.placed(below)
+            row.panels += band.placed(below)
             below += band.height
-        if section.is_collapsed:
-            row.panels = panels
-        else:
-            yield from panels
-            line = below
+        yield row

@@ -12,6 +12,7 @@ OVERVIEW: Final = "rtcmpu-overview"
 APP: Final = "rtcmpu-app"
 EXPECTATIONS: Final = "rtcmpu-expectations"
 EXPORTER: Final = "rtcmpu-exporter"
+LABELS_OF_APP: Final = ("account", "app_id")
 
 _KEPT: Final = "${__url_time_range}&${datasource:queryparam}&${job:queryparam}&${exporter_url:queryparam}"
 
@@ -66,3 +67,13 @@ def page(title: str, path: str, labels: Sequence[str] = ()) -> Link:
 def field(label: str) -> str:
     """Return the reference to a label of the clicked row, fit for an address."""
     return f"${{__data.fields.{label}:percentencode}}"
+
+
+TO_APP: Final = drill_down("Open this app", APP, LABELS_OF_APP)
+TO_RULE: Final = drill_down("Only this rule, in this app", EXPECTATIONS, (*LABELS_OF_APP, "rule"))
+TO_VIOLATIONS: Final = page("All its violations, on the exporter's page", "/violations", (*LABELS_OF_APP, "rule"))
+TO_TASK: Final = page(
+    "The task, on the exporter's page",
+    f"/apps/{field('account')}/{field('app_id')}/tasks/{field('task_id')}",
+)
+TO_RUNBOOK: Final[Link] = {"title": "Open the runbook", "url": "${__value.raw}", "targetBlank": True}

@@ -1,12 +1,15 @@
 """Colours that mean something, thresholds and the words for numbers: the same on all dashboards."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard as model
 
 from exporter.core.collection_state import State
+from exporter.metrics import labels
 
 FINE: Final = "green"
 NOTICE: Final = "blue"
@@ -15,8 +18,35 @@ BAD: Final = "red"
 PLAIN: Final = "text"
 LOWEST: Final = -1e9  # below all values
 
+GREY: Final = "#8e8e8e"
+
 SEVERITY_COLOURS: Final = {"critical": BAD, "warning": WARNING, "info": NOTICE}
-CHANGE_COLOURS: Final = {"added": FINE, "modified": NOTICE, "removed": WARNING}
+RANKS: Final = {"4": ("no data", PLAIN), "3": ("critical", BAD), "2": ("warning", WARNING), "1": ("info", NOTICE)}
+"""What the label `rank` means, by which tables are sorted: the severities, and above them what nobody knows."""
+
+ATTENTION: Final = {
+    0: ("fine", FINE),
+    1: ("warnings", WARNING),
+    2: ("critical", BAD),
+    3: ("failing", "dark-orange"),
+    4: ("no data", "dark-red"),
+}
+"""What is worst about an app, least bad first: `failing` are readings of its list, the data before is published."""
+
+_MEANT: Final = SEVERITY_COLOURS | {"ok": FINE, "valid": FINE, "expiring": WARNING, "expired": BAD, "error": BAD}
+_GREY: Final = {"other": GREY, "unknown": "#b0b0b0", "none": "#6e6e6e", "debug": GREY}
+_HUES: Final = (
+    *("blue", "purple", "yellow", "dark-orange", "super-light-blue", "dark-purple", "super-light-orange"),
+    *("dark-blue", "super-light-purple", "dark-yellow", "light-blue", "light-purple", "super-light-yellow"),
+)
+_CLOSED: Final = {
+    label.name: label.values
+    for label in (
+        *(labels.TASK_REGION, labels.MIX_MODE, labels.CDN, labels.SCHEME, labels.PUSH_AUTH_STATE),
+        *(labels.OUTCOME, labels.PRIORITY, labels.LEVEL),
+    )
+} | {"change": ("added", "modified", "removed")}
+"""Labels of graphs that have few values, with all of them."""
 
 _TRANSIENT: Final = frozenset(
     {
@@ -48,27 +78,38 @@ def limit(**colours_from: float) -> build.ThresholdsConfig:
     return _steps("transparent", colours_from)
 
 
+def colours(legends: Iterable[str]) -> Mapping[str, str]:
+    """Return a colour of its own for each series that legends such as `{{task_region}} {{mix_mode}}` can name.
+
+    Series that are named by a label of any number of values are left to Grafana, which colours them by their place.
+    """
+    names: list[str] = []
+    for legend in legends:
+        asked = re.findall(r"{{(\w+)}}", legend)
+        if set(asked) <= set(_CLOSED):
+            template = re.sub(r"{{\w+}}", "{}", legend)
+            names += [template.format(*values) for values in product(*(_CLOSED[label] for label in asked))]
+    hues = iter(_HUES)
+    return {name: _MEANT.get(name) or _GREY.get(name) or next(hues) for name in names}
+
+
 def states() -> list[model.ValueMapping]:
     """Return the words and colours for the numbers of `state_code`."""
     return words({state.badness: (state.value, _state_colour(state)) for state in State})
 
 
-def words(texts: Mapping[int, tuple[str, str]]) -> list[model.ValueMapping]:
-    """Return a text and a colour for each number."""
+def words(texts: Mapping[int, tuple[str, str]] | Mapping[str, tuple[str, str]]) -> list[model.ValueMapping]:
+    """Return a text and a colour for each value."""
     results = {
-        str(number): model.ValueMappingResult(text=text, color=colour, index=place)
-        for place, (number, (text, colour)) in enumerate(texts.items())
+        str(value): model.ValueMappingResult(text=text, color=colour, index=place)
+        for place, (value, (text, colour)) in enumerate(texts.items())
     }
     return [model.ValueMap(options=results)]
 
 
-def names(colours: Mapping[str, str]) -> list[model.ValueMapping]:
-    """Return a colour for each of a label's values."""
-    results = {
-        name: model.ValueMappingResult(text=name, color=colour, index=place)
-        for place, (name, colour) in enumerate(colours.items())
-    }
-    return [model.ValueMap(options=results)]
+def same_word(word: str) -> list[model.ValueMapping]:
+    """Return one text for whatever there is, such as for addresses."""
+    return [model.RegexMap(options=model.DashboardRegexMapOptions("^.+$", model.ValueMappingResult(text=word)))]
 
 
 def _state_colour(state: State) -> str:

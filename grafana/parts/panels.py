@@ -1,12 +1,14 @@
 """Panels of one style: each says what it shows, how to read it, and what it means to see nothing."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from string import ascii_uppercase
+from typing import Final, Protocol, Self, TypeVar
 
 from grafana_foundation_sdk.builders import bargauge, common, heatmap, prometheus, stat, statetimeline, text, timeseries
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import common as shape
 from grafana_foundation_sdk.models import heatmap as heat
+from grafana_foundation_sdk.models.common import DataSourceRef
 from grafana_foundation_sdk.models.dashboard import (
     DynamicConfigValue,
     FieldColorModeId,
@@ -14,22 +16,72 @@ from grafana_foundation_sdk.models.dashboard import (
     Panel,
     ValueMapping,
 )
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.text import TextMode
-from msgspec import Struct
 
 from grafana.parts.links import Link
-from grafana.parts.looks import NOTICE, PLAIN, plain
-from grafana.parts.targets import DATASOURCE, buckets
+from grafana.parts.looks import NOTICE, PLAIN, colours, plain, words
+from grafana.parts.queries import NOTHING
 
+DATASOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 NO_DATA: Final = "No data: not collected yet, or withdrawn"
+LAST: Final = common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields("")
+
+Legends = Mapping[str, str]
+"""The series' name, which may have labels in it such as `{{app_id}}`, and the query."""
 
 
-class About(Struct, frozen=True):
-    """What every panel has."""
+class _Builder(Protocol):
+    """What the builders of all kinds of panels have in common."""
 
-    id: int  # fixed for good: links to a single panel name it
-    title: str
-    description: str  # how to read it
+    def id(self, id_val: int) -> Self: ...
+    def title(self, title: str) -> Self: ...
+    def description(self, description: str) -> Self: ...
+    def datasource(self, datasource: DataSourceRef) -> Self: ...
+    def with_override(self, matcher: MatcherConfig, properties: list[DynamicConfigValue]) -> Self: ...
+
+
+Builder = TypeVar("Builder", bound=_Builder)
+
+
+def headed(builder: Builder, id_: int, title: str, description: str, link: Link | None = None) -> Builder:
+    """Give a panel what all have.
+
+    Args:
+        builder: The panel.
+        id_: Fixed for good: links to a single panel name it.
+        title: What it shows.
+        description: How to read it.
+        link: Where a click on a value leads.
+    """
+    builder.id(id_).title(title).description(description).datasource(DATASOURCE)
+    if link is not None:
+        builder.with_override(MatcherConfig(id_val="byRegexp", options=".*"), [DynamicConfigValue("links", [link])])
+    return builder
+
+
+def queried(expression: str, *, ref: str = "A") -> prometheus.Dataquery:
+    """Return a query as panels have it."""
+    return prometheus.Dataquery().datasource(DATASOURCE).expr(expression).ref_id(ref)
+
+
+def now(queries: Legends) -> list[prometheus.Dataquery]:
+    """Return queries of the last moment alone.
+
+    Whatever shows one number uses this: over a range the last number that there was would be shown, also after it
+    was withdrawn.
+    """
+    return [query.instant() for query in _named(queries)]
+
+
+def history(queries: Legends) -> list[prometheus.Dataquery]:
+    """Return queries over the time that is shown."""
+    return [query.range() for query in _named(queries)]
+
+
+def _named(queries: Legends) -> list[prometheus.Dataquery]:
+    named = zip(ascii_uppercase, queries.items(), strict=False)
+    return [queried(expression, ref=ref).legend_format(legend) for ref, (legend, expression) in named]
 
 
 def note(id_: int, markdown: str) -> Panel:
@@ -38,50 +90,65 @@ def note(id_: int, markdown: str) -> Panel:
 
 
 def number(
-    about: About,
-    query: prometheus.Dataquery,
+    id_: int,
+    title: str,
+    description: str,
+    queries: str | Legends,
     *,
+    link: Link,
     unit: str = "short",
     thresholds: build.ThresholdsConfig | None = None,
     mappings: Sequence[ValueMapping] = (),
     decimals: int | None = None,
     no_value: str = "No data",
+    nothing: str = "",
     shows_name: bool = False,
-    link: Link | None = None,
 ) -> Panel:
-    """Return one big number, or with `shows_name` the name of its series, in the colour of its threshold."""
+    """Return big numbers in the colours of their thresholds: of several queries each with its name.
+
+    Args:
+        id_: Of the panel.
+        title: Of the panel.
+        description: How to read it.
+        queries: One, or several by name.
+        link: Where a click leads.
+        unit: Of the values.
+        thresholds: Their colours.
+        mappings: What they mean.
+        decimals: As many as are shown; None: as fits.
+        no_value: What it says when nothing is known.
+        nothing: What it says for a query that `or_nothing` has answered.
+        shows_name: Whether the name of the series is shown, in the colour of its value.
+    """
+    several = {"": queries} if isinstance(queries, str) else queries
+    mode = shape.BigValueTextMode.VALUE if len(several) == 1 else shape.BigValueTextMode.VALUE_AND_NAME
     panel = (
-        stat.Panel()
-        .id(about.id)
-        .title(about.title)
-        .description(about.description)
-        .datasource(DATASOURCE)
-        .with_target(query)
+        headed(stat.Panel(), id_, title, description, link)
+        .targets(list(now(several)))
         .unit(unit)
         .thresholds(thresholds or plain())
-        .mappings(list(mappings))
+        .mappings([*mappings, *(words({int(NOTHING): (nothing, PLAIN)}) if nothing else ())])
         .color_scheme(build.FieldColor().mode(FieldColorModeId.THRESHOLDS))
         .no_value(no_value)
         .graph_mode(shape.BigValueGraphMode.NONE)
         .color_mode(shape.BigValueColorMode.VALUE)
         .justify_mode(shape.BigValueJustifyMode.CENTER)
-        .text_mode(shape.BigValueTextMode.NAME if shows_name else shape.BigValueTextMode.VALUE)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        .text_mode(shape.BigValueTextMode.NAME if shows_name else mode)
+        .reduce_options(LAST)
     )
     if decimals is not None:
         panel.decimals(decimals)
-    if link is not None:
-        _link_everything(panel, link)
     return panel.build()
 
 
 def graph(
-    about: About,
-    queries: Sequence[prometheus.Dataquery],
+    id_: int,
+    title: str,
+    description: str,
+    queries: Legends,
     *,
     unit: str = "short",
     stacked: bool = False,
-    colours: Mapping[str, str] | None = None,
     limit: build.ThresholdsConfig | None = None,
     decimals: int | None = None,
     no_value: str = NO_DATA,
@@ -94,27 +161,25 @@ def graph(
     """Return lines over time.
 
     Args:
-        about: What it is.
-        queries: What it draws.
+        id_: Of the panel.
+        title: Of the panel.
+        description: How to read it.
+        queries: What it draws, from the bottom of a stack to its top.
         unit: Of the values.
         stacked: Whether the series add up to something.
-        colours: Of the series that have a meaning, by name.
         limit: Thresholds that are drawn as dashed lines.
         decimals: As many as are shown; None: as fits.
         no_value: What it says when there is nothing to draw.
         many_series: Whether the legend is a table with the last and the highest values, the highest first.
-        dashed: Matches the names of series that are limits of others: they are drawn dashed and without an area.
+        dashed: What the names begin with of series that are limits: they are drawn dashed, without an area, and in the
+            colour of the series that they limit.
         lowest: Where the axis begins; None: where the values do.
         soft_highest: How far the axis reaches at least.
         link: Where a click on a series leads.
     """
     panel = (
-        timeseries.Panel()
-        .id(about.id)
-        .title(about.title)
-        .description(about.description)
-        .datasource(DATASOURCE)
-        .targets(list(queries))
+        headed(timeseries.Panel(), id_, title, description, link)
+        .targets(list(history(queries)))
         .unit(unit)
         .no_value(no_value)
         .thresholds(limit or plain())
@@ -141,30 +206,27 @@ def graph(
         panel.min(lowest)
     if soft_highest is not None:
         panel.axis_soft_max(soft_highest)
-    for name, colour in (colours or {}).items():
-        panel.override_by_name(name, [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})])
+    limited = [legend for legend in queries if not dashed or not legend.startswith(dashed)]
+    for name, colour in colours(limited).items():
+        same = f"({dashed})?{name}" if dashed else name
+        panel.with_override(
+            MatcherConfig(id_val="byRegexp" if dashed else "byName", options=same),
+            [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})],
+        )
     if dashed:
         dashes = {"fill": "dash", "dash": [10, 10]}
         panel.override_by_regexp(
-            dashed, [DynamicConfigValue("custom.lineStyle", dashes), DynamicConfigValue("custom.fillOpacity", 0)]
+            f"{dashed}.*", [DynamicConfigValue("custom.lineStyle", dashes), DynamicConfigValue("custom.fillOpacity", 0)]
         )
-    if link is not None:
-        _link_everything(panel, link)
     return panel.build()
 
 
-def distribution(about: About, expression: str, *, unit: str, decimals: int | None = None) -> Panel:
+def distribution(id_: int, title: str, description: str, expression: str, *, unit: str) -> Panel:
     """Return a histogram's buckets over time: the stronger the colour, the more values lie in a bucket."""
-    axis = heatmap.YAxisConfig().unit(unit).axis_placement(shape.AxisPlacement.LEFT)
-    if decimals is not None:
-        axis.decimals(decimals)
+    buckets = queried(expression).range().format(PromQueryFormat.HEATMAP).legend_format("{{le}}")
     return (
-        heatmap.Panel()
-        .id(about.id)
-        .title(about.title)
-        .description(about.description)
-        .datasource(DATASOURCE)
-        .with_target(buckets(expression))
+        headed(heatmap.Panel(), id_, title, description)
+        .with_target(buckets)
         .unit("short")
         .no_value(NO_DATA)
         .calculate(False)
@@ -182,23 +244,19 @@ def distribution(about: About, expression: str, *, unit: str, decimals: int | No
         .filter_values(heatmap.FilterValueRange().le(1e-9))
         .cell_gap(1)
         .cell_values(heatmap.CellValues().unit("short"))
-        .y_axis(axis)
+        .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(shape.AxisPlacement.LEFT))
         .tooltip(heatmap.HeatmapTooltip().mode(shape.TooltipDisplayMode.SINGLE).y_histogram(True))
         .show_legend()
         .build()
     )
 
 
-def bars(about: About, query: prometheus.Dataquery, *, unit: str = "short", no_value: str = NO_DATA) -> Panel:
-    """Return one horizontal bar for each series, in the order of the query."""
+def bars(id_: int, title: str, description: str, queries: Legends, *, no_value: str = NO_DATA) -> Panel:
+    """Return one horizontal bar for each series, in the order of the queries."""
     return (
-        bargauge.Panel()
-        .id(about.id)
-        .title(about.title)
-        .description(about.description)
-        .datasource(DATASOURCE)
-        .with_target(query)
-        .unit(unit)
+        headed(bargauge.Panel(), id_, title, description)
+        .targets(list(now(queries)))
+        .unit("short")
         .min(0)
         .no_value(no_value)
         .thresholds(plain())
@@ -211,37 +269,39 @@ def bars(about: About, query: prometheus.Dataquery, *, unit: str = "short", no_v
         .sizing(shape.BarGaugeSizing.MANUAL)
         .min_viz_height(16)
         .max_viz_height(24)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        .reduce_options(LAST)
         .build()
     )
 
 
 def timeline(
-    about: About,
-    queries: Sequence[prometheus.Dataquery],
+    id_: int,
+    title: str,
+    description: str,
+    queries: Legends,
     mappings: Sequence[ValueMapping],
     *,
     mappings_of: Mapping[str, Sequence[ValueMapping]] | None = None,
     no_value: str = NO_DATA,
+    per_page: int = 12,
     link: Link | None = None,
 ) -> Panel:
     """Return a bar for each series, divided where its state changes; a gap is a time without data.
 
     Args:
-        about: What it is.
+        id_: Of the panel.
+        title: Of the panel.
+        description: How to read it.
         queries: The states as numbers.
         mappings: What the numbers mean.
         mappings_of: What they mean instead in single series, by name.
         no_value: What it says when there is nothing to draw.
+        per_page: How many bars there is room for; the others are on further pages.
         link: Where a click leads.
     """
     panel = (
-        statetimeline.Panel()
-        .id(about.id)
-        .title(about.title)
-        .description(about.description)
-        .datasource(DATASOURCE)
-        .targets(list(queries))
+        headed(statetimeline.Panel(), id_, title, description, link)
+        .targets(list(history(queries)))
         .unit("short")
         .no_value(no_value)
         .thresholds(plain())
@@ -253,19 +313,13 @@ def timeline(
         .row_height(0.8)
         .fill_opacity(75)
         .line_width(0)
-        .per_page(20)
+        .per_page(per_page)
         .legend(common.VizLegendOptions().show_legend(False))
         .tooltip(common.VizTooltipOptions().mode(shape.TooltipDisplayMode.SINGLE))
     )
     for name, others in (mappings_of or {}).items():
-        panel.override_by_name(name, [DynamicConfigValue("mappings", list(others))])
-    if link is not None:
-        _link_everything(panel, link)
+        panel.override_by_regexp(name, [DynamicConfigValue("mappings", list(others))])
     return panel.build()
-
-
-def _link_everything(panel: stat.Panel | timeseries.Panel | statetimeline.Panel, link: Link) -> None:
-    panel.with_override(MatcherConfig(id_val="byRegexp", options=".*"), [DynamicConfigValue("links", [link])])
 
 
 def _legend(*, many_series: bool) -> common.VizLegendOptions:

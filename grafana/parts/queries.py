@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from exporter.core.collection_state import State
 from exporter.metrics.catalogue import declarations
+from grafana.parts.looks import RANKS
 
 HISTOGRAM_SUFFIXES: Final = {
     "histogram": ("_bucket", "_count", "_sum"),
@@ -19,8 +20,9 @@ HISTOGRAM_SUFFIXES: Final = {
 }
 APP: Final = ("account", "app_id")
 WINDOW: Final = "[$__rate_interval]"
-FIRING: Final = 'alertname=~"Rtcmpu.*",alertstate="firing"'
 BUILD_INFO: Final = "rtcmpu_exporter_build_info"
+OWNED: Final = 'rule_owner!=""'
+NOTHING: Final = -1e9  # a value that nothing has
 
 
 @cache
@@ -101,6 +103,11 @@ class Scope(Struct, frozen=True):
         return f"{name}{{{within}}}" if within else name
 
 
+def of_severity(severity: str) -> str:
+    """Return the matcher of one severity."""
+    return f'severity="{severity}"'
+
+
 def state_code(scope: Scope) -> str:
     """Return for each app its state's place in the order of badness, of the worst replica: 0 is ok."""
     ranked = (
@@ -140,13 +147,6 @@ def some_of_all(some: str, of_all: str) -> str:
     )
 
 
-def app_in_words(scope: Scope) -> str:
-    """Return each app with the label `shown`: its name, or its id if it has none; and its owner after a dot."""
-    identified = f'label_replace({scope.each("rtcmpu_app_info")}, "shown", "$1", "app_id", "(.*)")'
-    named = f'label_replace({identified}, "shown", "$1", "name", "(.+)")'
-    return f'label_replace({named}, "owner", " · $1", "owner", "(.+)")'
-
-
 def apps_with_data(scope: Scope) -> str:
     """Return of how many apps there is data, of how many that are configured, as `some_of_all`."""
     return some_of_all(
@@ -154,38 +154,54 @@ def apps_with_data(scope: Scope) -> str:
     )
 
 
-def with_severity(scope: Scope, of_rules: str) -> str:
-    """Return only what is about rules of the chosen severities, with the severity as a label.
+def attention(scope: Scope) -> str:
+    """Return for each app what is worst about it: the numbers of `ATTENTION`."""
+    data = scope.each("rtcmpu_collection_data_available")
+    critical, warning = (
+        f"{scope.total('rtcmpu_policy_violations', of_severity(severity), by=APP)} > 0"
+        for severity in ("critical", "warning")
+    )
+    worst_first = (f"{data} == 0", f"{state_code(scope)} > 0", critical, warning)
+    ranked = (f"0 * ({wrong}) + {len(worst_first) - place}" for place, wrong in enumerate(worst_first))
+    return f"{' or '.join(ranked)} or 0 * {data}"
 
-    While replicas disagree about a rule's severity, one of them is believed: two would make the join fail.
+
+def or_nothing(query: str, known: str) -> str:
+    """Return a query that answers `NOTHING` where it has no value although `known` has one."""
+    return f"{query} or on () 0 * max({known}) + {NOTHING}"
+
+
+def only_chosen(scope: Scope, of_rules: str) -> str:
+    """Return only what is about rules of the chosen severities."""
+    return f"({of_rules} and on (rule) max by (rule) ({scope.series('rtcmpu_policy_rule_info')}))"
+
+
+def ranked(of_severities: str) -> str:
+    """Return series with the label `rank`, by which tables sort severities."""
+    for rank, (severity, _) in RANKS.items():
+        of_severities = f'label_replace({of_severities}, "rank", "{rank}", "severity", "{severity}")'
+    return of_severities
+
+
+def with_owner(scope: Scope, violations: str) -> str:
+    """Return what is about rules and apps with the label `owner`: the rule's, or else the app's.
+
+    While replicas disagree, one of them is believed: two would make the join fail.
     """
-    chosen = f"topk by (rule) (1, max by (rule, severity) ({scope.series('rtcmpu_policy_rule_info')}))"
-    return f"{of_rules} * on (rule) group_left (severity) {chosen}"
+    of_rules = f"max by (rule, rule_owner) ({scope.series('rtcmpu_policy_rule_info', OWNED)})"
+    of_apps = f"max by (account, app_id, owner) ({scope.series('rtcmpu_app_info')})"
+    of_rules = f'label_replace(topk by (rule) (1, {of_rules}), "owner", "$1", "rule_owner", "(.+)")'
+    return (
+        f"{violations} * on (rule) group_left (owner) {of_rules} or on (account, app_id, rule) "
+        f"{violations} * on (account, app_id) group_left (owner) topk by (account, app_id) (1, {of_apps})"
+    )
 
 
-def firing_alerts(scope: Scope) -> str:
-    """Return our firing alerts about the chosen jobs, accounts and apps; one with a critical twin is left out."""
-    critical, warning = (_alerts(scope, f'severity="{severity}"') for severity in ("critical", "warning"))
-    return _of_jobs(scope, f"{_alerts(scope)} unless ({warning} and ignoring (severity) {critical})")
-
-
-def beginning_alerts(scope: Scope) -> str:
-    """Return the critical alerts that began to fire within the last minute."""
-    critical = _alerts(scope, 'severity="critical"')
-    began = _of_jobs(scope, f"{critical} unless {critical} offset 1m")
-    return _aggregate("count", ("alertname", "account", "app_id"), began)
-
-
-def _alerts(scope: Scope, *matchers: str) -> str:
-    """Return a selector of firing alerts; one without account, app or job is about all of them."""
-    chosen = [f'{label}=~"${label}|"' for label in ("job", *APP) if label in scope.filters]
-    return f"ALERTS{{{','.join((FIRING, *chosen, *matchers))}}}"
-
-
-def _of_jobs(scope: Scope, alerts: str) -> str:
-    """Return only alerts about accounts that the chosen jobs read, and those about no account."""
-    read = _aggregate("max", ("account",), f"last_over_time({scope.series('rtcmpu_up')}[1d])")
-    return f"(({alerts}) and on (account) ({read} or vector(1)))"
+def apps_without_data(scope: Scope) -> str:
+    """Return a row for each app without data, or one if there is no app at all: nobody knows what they violate."""
+    data = scope.each("rtcmpu_collection_data_available")
+    rows = f'label_replace({data} == 0 or absent({data}), "rule", "no data", "", "")'
+    return f'label_replace({rows}, "rank", "4", "", "")'
 
 
 def _aggregate(operator: str, by: Sequence[str], expression: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from string import ascii_uppercase
+from typing import Final
 
 from grafana_foundation_sdk.builders import common, table
 from grafana_foundation_sdk.builders import dashboard as build
@@ -12,17 +13,17 @@ from grafana_foundation_sdk.models.dashboard import (
     Panel,
     ValueMapping,
 )
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from msgspec import Struct
 
 from grafana.parts.links import Link
-from grafana.parts.looks import plain
-from grafana.parts.panels import About
-from grafana.parts.targets import DATASOURCE, rows
+from grafana.parts.looks import RANKS, plain, words
+from grafana.parts.panels import headed, queried
 
 MISSING = "–"  # noqa: RUF001 - a dash as people see it
 
 
-class Labelled(Struct, frozen=True, kw_only=True):
+class Labelled(Struct, frozen=True):
     """A column that shows a label of the rows."""
 
     title: str
@@ -32,46 +33,55 @@ class Labelled(Struct, frozen=True, kw_only=True):
     links: Sequence[Link] = ()
 
 
-class Queried(Struct, frozen=True, kw_only=True):
+class Queried(Struct, frozen=True):
     """A column that shows the value of a query."""
 
-    title: str
+    title: str  # none: it only decides which rows there are
     query: str
-    unit: str = "short"
     width: int | None = None
+    unit: str = "short"
     decimals: int | None = None
     thresholds: build.ThresholdsConfig | None = None  # colour the text
     mappings: Sequence[ValueMapping] = ()
     is_gauge: bool = False  # whether a share from 0 to 1 is drawn as a bar
-    is_hidden: bool = False  # whether it only decides which rows there are
 
 
 Column = Labelled | Queried
+SEVERITY: Final = Labelled("Severity", "rank", 85, words(RANKS))
 
 
 def rows_and_columns(
-    about: About, columns: Sequence[Column], *, sorted_by: str, descending: bool = True, no_value: str
+    id_: int, title: str, description: str, columns: Sequence[Column], *, sorted_by: Sequence[str], no_value: str
 ) -> Panel:
     """Return a table.
 
-    The first query decides nothing by itself: a row that one query has and another lacks shows a dash there.
+    Rows of several queries become one where all labels that the queries have in common are the same; a row that one
+    query has and another lacks shows a dash there.
 
     Args:
-        about: What it is.
+        id_: Of the panel.
+        title: Of the panel.
+        description: How to read it.
         columns: From left to right.
-        sorted_by: The title of the column that the rows are sorted by at first.
-        descending: In which order.
+        sorted_by: The titles of the columns that the rows are sorted by at first; one after `-` from high to low.
         no_value: What it says when it has no rows.
     """
     queries = [column for column in columns if isinstance(column, Queried)]
-    refs = dict(zip([column.title for column in queries], ascii_uppercase, strict=False))
+    fields = {id(column): f"Value #{ref}" for column, ref in zip(queries, ascii_uppercase, strict=False)}
+    if len(queries) == 1:
+        fields = {id(queries[0]): "Value"}
+    shown = {column.label if isinstance(column, Labelled) else fields[id(column)]: column for column in columns}
+    hidden = [field for field, column in shown.items() if not column.title]
+    titles = {field: column.title for field, column in shown.items() if column.title}
+    order = [common.TableSortByFieldState().display_name(by.lstrip("-")).desc(by.startswith("-")) for by in sorted_by]
     panel = (
-        table.Panel()
-        .id(about.id)
-        .title(about.title)
-        .description(about.description)
-        .datasource(DATASOURCE)
-        .targets([rows(column.query, ref=refs[column.title]) for column in queries])
+        headed(table.Panel(), id_, title, description)
+        .targets(
+            [
+                queried(column.query, ref=ref).instant().format(PromQueryFormat.TABLE)
+                for column, ref in zip(queries, ascii_uppercase, strict=False)
+            ]
+        )
         .unit("short")
         .no_value(no_value)
         .thresholds(plain())
@@ -79,40 +89,25 @@ def rows_and_columns(
         .show_header(True)
         .align(shape.FieldTextAlignment.AUTO)
         .filterable(False)
-        .sort_by([common.TableSortByFieldState().display_name(sorted_by).desc(descending)])
-        .transformations(_transformations(columns, refs))
+        .sort_by(list(order))
+        .transformations(
+            [
+                DataTransformerConfig(id_val="merge", options={}),
+                DataTransformerConfig(
+                    id_val="organize",
+                    options={
+                        "excludeByName": dict.fromkeys(("Time", *hidden), True),
+                        "indexByName": {field: place for place, field in enumerate(titles)},
+                        "renameByName": titles,
+                    },
+                ),
+            ]
+        )
     )
-    for column in filter(_is_shown, columns):
-        panel.override_by_name(column.title, _properties(column))
+    for column in columns:
+        if column.title:
+            panel.override_by_name(column.title, _properties(column))
     return panel.build()
-
-
-def _transformations(columns: Sequence[Column], refs: dict[str, str]) -> list[DataTransformerConfig]:
-    """Return what makes one frame of all queries, and of that the columns in their order."""
-    hidden = [_field(column, refs) for column in columns if not _is_shown(column)]
-    shown = {_field(column, refs): column.title for column in columns if _is_shown(column)}
-    return [
-        DataTransformerConfig(id_val="merge", options={}),
-        DataTransformerConfig(
-            id_val="organize",
-            options={
-                "excludeByName": dict.fromkeys(("Time", *hidden), True),
-                "indexByName": {field: place for place, field in enumerate(shown)},
-                "renameByName": shown,
-            },
-        ),
-    ]
-
-
-def _field(column: Column, refs: dict[str, str]) -> str:
-    """Return the name that Grafana gives the column: of several queries each has its own."""
-    if isinstance(column, Labelled):
-        return column.label
-    return f"Value #{refs[column.title]}" if len(refs) > 1 else "Value"
-
-
-def _is_shown(column: Column) -> bool:
-    return isinstance(column, Labelled) or not column.is_hidden
 
 
 def _properties(column: Column) -> list[DynamicConfigValue]:

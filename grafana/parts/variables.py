@@ -6,8 +6,8 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefresh, VariableSort
 
 from exporter.rules.rule import SEVERITIES
+from grafana.parts.panels import DATASOURCE
 from grafana.parts.queries import Scope
-from grafana.parts.targets import DATASOURCE
 
 EXPORTER_URL: Final = "http://localhost:10678"
 ANY: Final = ".+"
@@ -33,8 +33,14 @@ def several(name: str, label: str, sample: str, scope: Scope, *, of_label: str =
 
 
 def one(name: str, label: str, sample: str, scope: Scope) -> build.QueryVariable:
-    """Return a choice of exactly one of a label's values."""
-    return _of_label(name, label, sample, scope, "").multi(False).include_all(False)
+    """Return a choice of one of a label's values; all of them is what other dashboards may lead here with."""
+    return _of_label(name, label, sample, scope, "").multi(False).include_all(True).all_value(ANY)
+
+
+def search(name: str, label: str, description: str) -> build.TextBoxVariable:
+    """Return a text that is searched for."""
+    nothing = VariableOption(selected=True, text="", value="")
+    return build.TextBoxVariable(name).label(label).description(description).default_value("").current(nothing)
 
 
 def severity() -> build.CustomVariable:

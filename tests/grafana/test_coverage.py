@@ -12,13 +12,19 @@ from tests.support.dashboards import all_queries
 
 SINGLE_TASKS = "about single tasks: off by default, on a path of its own, and for questions that someone asks by hand"
 LAST_SWEEP = "about the last sweep alone: the counter of the same is shown"
-UNUSED = {family.name: SINGLE_TASKS for family in per_task_families()} | {
+SHOWN_TASKS = {"info", "config_video_bitrate_bytes_per_second", "config_outputs"} | {
+    f"{moment}_timestamp_seconds" for moment in ("first_seen", "last_changed")
+}
+UNUSED = {
+    family.name: SINGLE_TASKS
+    for family in per_task_families()
+    if family.name.removeprefix("rtcmpu_task_") not in SHOWN_TASKS
+} | {
     "rtcmpu_collection_repaired_tasks": LAST_SWEEP,
     "rtcmpu_collection_duplicate_rows": LAST_SWEEP,
     "rtcmpu_exporter_credentials_info": "which source a key comes from is a question that someone asks by hand",
     "rtcmpu_exporter_config_unmatched_patterns": "a pattern without files may be meant: the log and check-config warn",
-    "rtcmpu_exporter_storage_size_bytes": "how large the database is, is a question that someone asks by hand",
-    "rtcmpu_exporter_storage_changes_lost_total": "RtcmpuStorageFailing fires before any are lost: they wait in memory",
+    "rtcmpu_exporter_http_requests_total": "who asks the exporter for what is a question that someone asks by hand",
 }
 """Families that nothing shows, each with the reason."""
 

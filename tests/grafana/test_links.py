@@ -47,19 +47,30 @@ def test_links_lead_to_dashboards_and_variables_that_exist(uid: str) -> None:
     ("uid", "title", "url"),
     [
         ("rtcmpu-overview", "Apps", "/d/rtcmpu-app?"),
-        ("rtcmpu-overview", "Critical", "/d/rtcmpu-expectations?"),
-        ("rtcmpu-app", "Violations now", "/d/rtcmpu-expectations?"),
+        ("rtcmpu-overview", "Needs attention", "/d/rtcmpu-app?"),
+        ("rtcmpu-overview", "Needs attention", "${__value.raw}"),
+        ("rtcmpu-overview", "Critical violations", "/d/rtcmpu-expectations?"),
+        ("rtcmpu-app", "Open violations", "/d/rtcmpu-expectations?"),
         ("rtcmpu-expectations", "Most affected apps", "/d/rtcmpu-app?"),
         ("rtcmpu-expectations", "Examples", "${exporter_url}/apps/${__data.fields.account:percentencode}/"),
         ("rtcmpu-expectations", "Examples", "${exporter_url}/violations?"),
+        ("rtcmpu-app", "Tasks", "${exporter_url}/apps/${__data.fields.account:percentencode}/"),
         ("rtcmpu-exporter", "Collection of each app", "/d/rtcmpu-app?"),
     ],
 )
 def test_one_can_go_deeper(uid: str, title: str, url: str) -> None:
     """From the fleet to the app, from violations to the rule, from examples to the exporter itself."""
-    (panel,) = [panel for panel in panels(dashboards()[uid]) if panel["title"] == title]
+    found = [link for panel in panels(dashboards()[uid]) if panel["title"] == title for link in _links(panel)]
 
-    assert any(link["url"].startswith(url) for link in _links(panel))
+    assert any(link["url"].startswith(url) for link in found)
+
+
+@pytest.mark.parametrize("uid", UIDS)
+def test_every_number_leads_on(uid: str) -> None:
+    """A click on a single number opens what says more about it."""
+    assert [
+        panel["title"] for panel in panels(dashboards()[uid]) if panel["type"] == "stat" and not _links(panel)
+    ] == []
 
 
 def test_links_of_alerts_lead_to_dashboards_and_variables_that_exist() -> None:

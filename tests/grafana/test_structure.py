@@ -74,26 +74,23 @@ def test_variables_of_labels_follow_the_time(dashboard: Dashboard) -> None:
     """A label's values are asked again when the time changes, come sorted, and "all" is a regular expression."""
     asked = _of_type(variables(dashboard), "query")
     several = [variable for variable in variables(dashboard) if variable["includeAll"]]
+    one_of = {"account", "app_id"} if dashboard["uid"] == "rtcmpu-app" else set()
 
     assert next(variable["name"] for variable in asked) == "job"
     assert ("instance" in [variable["name"] for variable in asked]) == (dashboard["uid"] not in WITHOUT_INSTANCE)
     assert {variable["refresh"] for variable in asked} == {2}
     assert {variable["sort"] for variable in asked} == {1}
-    assert {(variable["multi"], variable["allValue"]) for variable in several} == {(True, ".+")}
+    assert {variable["allValue"] for variable in several} == {".+"}
+    assert {variable["name"] for variable in several if not variable["multi"]} == one_of
     assert all(variable["query"]["query"] == variable["definition"] for variable in asked)
 
 
-def test_app_is_about_one_app() -> None:
-    """Account and app are single choices there, and choices of several elsewhere."""
-    chosen = {
-        uid: {variable["name"]: variable["multi"] for variable in variables(dashboard)}
-        for uid, dashboard in dashboards().items()
-    }
+def test_app_is_about_one_app_and_safe_for_all() -> None:
+    """Account and app are single choices there; all of them is one too, since the drop-down carries it there."""
+    chosen = {variable["name"]: variable for variable in variables(dashboards()["rtcmpu-app"])}
 
-    assert not chosen["rtcmpu-app"]["account"]
-    assert not chosen["rtcmpu-app"]["app_id"]
-    assert chosen["rtcmpu-exporter"]["account"]
-    assert chosen["rtcmpu-expectations"]["app_id"]
+    for name in ("account", "app_id"):
+        assert (chosen[name]["multi"], chosen[name]["includeAll"], chosen[name]["allValue"]) == (False, True, ".+")
 
 
 def test_every_panel_says_what_it_is(dashboard: Dashboard) -> None:
@@ -130,7 +127,7 @@ def test_ids_are_unique_and_uniform(dashboard: Dashboard) -> None:
 def test_nothing_overlaps_and_lines_are_full(dashboard: Dashboard) -> None:
     """Panels stand within the 24 columns, none on another, and each line of panels is filled to its end."""
     shown = list(dashboard["panels"])
-    collapsed = [panel["panels"] for panel in rows(dashboard) if panel["collapsed"]]
+    collapsed = [panel["panels"] for panel in rows(dashboard)]
     for together in (shown, *collapsed):
         for one, other in combinations(together, 2):
             assert not _overlap(one, other), (one["title"], other["title"])
@@ -138,6 +135,16 @@ def test_nothing_overlaps_and_lines_are_full(dashboard: Dashboard) -> None:
         for panel in together:
             lines[panel["gridPos"]["y"]] += panel["gridPos"]["w"]
         assert set(lines.values()) == {24}
+
+
+def test_the_first_screen_has_the_answers(dashboard: Dashboard) -> None:
+    """It has numbers and tables, no more than a screen of them; the rest is collapsed, each row a question."""
+    shown = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+    assert len(shown) <= 12
+    assert max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in shown) <= 24
+    assert {"stat", "table"} <= {panel["type"] for panel in shown}
+    assert all(row["collapsed"] and row["title"].endswith("?") for row in rows(dashboard))
 
 
 def test_single_numbers_are_of_this_moment(dashboard: Dashboard) -> None:
@@ -159,7 +166,8 @@ def test_heatmaps_read_buckets(dashboard: Dashboard) -> None:
 
 def test_the_columns_of_tables_exist(dashboard: Dashboard) -> None:
     """Each column is a label that the table's queries return, or the value of one of its queries."""
-    labels = {label for family in declarations() for label in family.label_names} | {"instance", "alertname"}
+    labels = {label for family in declarations() for label in family.label_names}
+    labels |= {"instance", "alertname", "rank", "detail"}
     for panel in panels(dashboard):
         if panel["type"] != "table":
             continue
@@ -177,8 +185,8 @@ def test_the_columns_of_tables_exist(dashboard: Dashboard) -> None:
         titles = list(renamed.values())
         assert len(set(titles)) == len(titles)
         assert [override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]] == titles
-        (order,) = panel["options"]["sortBy"]
-        assert order["displayName"] in titles
+        assert panel["options"]["sortBy"]
+        assert {order["displayName"] for order in panel["options"]["sortBy"]} <= set(titles)
 
 
 def test_restarts_reloads_and_beginning_alerts_are_marked(dashboard: Dashboard) -> None:

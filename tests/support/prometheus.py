@@ -19,6 +19,9 @@ rule_files: [prometheus-rules.yml]
 scrape_configs:
 - job_name: rtcmpu
   static_configs: [{{targets: [{targets}]}}]
+{access}- job_name: rtcmpu-tasks
+  metrics_path: /metrics/tasks
+  static_configs: [{{targets: [{task_targets}]}}]
 {access}alerting:
   alertmanagers: [{alertmanagers}]
 """
@@ -71,11 +74,17 @@ class Prometheus(NamedTuple):
 
 
 def start_prometheus(
-    programs: Programs, *targets: str, rules: str = "", alertmanager: str = "", access: str = ""
+    programs: Programs,
+    *targets: str,
+    rules: str = "",
+    alertmanager: str = "",
+    access: str = "",
+    has_tasks: bool = False,
 ) -> Prometheus:
     """Start one that scrapes each of `targets` and evaluates the rules every second; addresses are `host:port`.
 
-    `access` has further lines of the scrape job: by which scheme and as whom.
+    `access` has further lines of the scrape jobs: by which scheme and as whom. With `has_tasks` a second job scrapes the
+    series about single tasks.
     """
     program = needed_tool("prometheus")
     configuration = programs.directory / "prometheus.yml"
@@ -83,6 +92,7 @@ def start_prometheus(
         _CONFIGURATION.format(
             access=indent(access, "  "),
             targets=", ".join(f'"{target}"' for target in targets),
+            task_targets=", ".join(f'"{target}"' for target in targets) if has_tasks else "",
             alertmanagers=f'{{static_configs: [{{targets: ["{alertmanager}"]}}]}}' if alertmanager else "",
         )
     )

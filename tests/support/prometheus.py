@@ -83,8 +83,8 @@ def start_prometheus(
 ) -> Prometheus:
     """Start one that scrapes each of `targets` and evaluates the rules every second; addresses are `host:port`.
 
-    `access` has further lines of the scrape jobs: by which scheme and as whom. With `has_tasks` a second job scrapes the
-    series about single tasks.
+    `access` has further lines of the scrape jobs: by which scheme and as whom. With `has_tasks` a second job scrapes
+    the series about single tasks.
     """
     program = needed_tool("prometheus")
     configuration = programs.directory / "prometheus.yml"

@@ -109,22 +109,6 @@ def test_the_full_example_changes_every_value() -> None:
     }
 
 
-def test_every_value_is_explained() -> None:
-    """Each group of values is below a comment, or is one whose name says it all."""
-    lines = (CHART / "values.yaml").read_text(encoding="utf-8").splitlines()
-    unexplained = [
-        line.split(":")[0]
-        for before, line in zip(["", *lines], lines, strict=False)
-        if line and line[0].isalpha() and not before.startswith("#")
-    ]
-    assert set(unexplained) <= {
-        "credentials", "log", "web", "image", "serviceAccount", "service", "networkPolicy", "podDisruptionBudget",
-        "securityContext", "extraVolumeMounts", "extraInitContainers", "podMonitor",
-        "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName",
-        "deploymentAnnotations", "podAnnotations", "podLabels", "revisionHistoryLimit",
-    }  # fmt: skip
-
-
 def test_the_archive_is_whole(tmp_path: Path) -> None:
     """What is packed yields the same as the directory, and leaves out the examples of its tests."""
     packed = Chart.load(chart().save(tmp_path))

@@ -15,45 +15,14 @@ from exporter.service.configuration_source import ConfigurationSource
 from exporter.simulator.simulation import ACCOUNTS
 from exporter.storage.database import sqlite_path
 from tests.support.command_line import parsed
-from tests.support.compose import COMPOSE_FILE, SERVICES, STACK, Container, mounts, published
+from tests.support.compose import COMPOSE_FILE, SERVICES, Container, mounts, published
 from tests.support.dockerfile import DOCKERFILE
 from tests.support.processes import ROOT
 from tests.support.tools import needed_tool
 
 OURS: Final = ("simulator", "exporter")
 PORTS: Final = {"exporter": 10678, "prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
-KEYS_OF_A_SERVICE: Final = {
-    "build",
-    "cap_drop",
-    "command",
-    "depends_on",
-    "environment",
-    "healthcheck",
-    "image",
-    "ports",
-    "read_only",
-    "restart",
-    "security_opt",
-    "tmpfs",
-    "volumes",
-}
-KEYS_OF_A_HEALTH_CHECK: Final = {"test", "interval", "timeout", "retries"}
 each_service = pytest.mark.parametrize("service", SERVICES)
-
-
-def test_it_has_the_parts_that_belong_together() -> None:
-    """The simulated service, the exporter, and those who scrape, alert and draw; volumes are declared and used."""
-    assert set(SERVICES) == {"simulator", *PORTS}
-    assert set(STACK) == {"name", "x-hardened", "services", "volumes"}
-    used = {mount.source for service in SERVICES for mount in mounts(service) if mount.path is None}
-    assert used == set(STACK["volumes"])
-
-
-@each_service
-def test_each_part_is_written_with_known_keys(service: str) -> None:
-    """No key is misspelt: all are those that the Compose specification has and this stack needs."""
-    assert set(SERVICES[service]) <= KEYS_OF_A_SERVICE
-    assert set(SERVICES[service].get("healthcheck", ())) <= KEYS_OF_A_HEALTH_CHECK
 
 
 @each_service
@@ -111,17 +80,6 @@ def test_each_part_says_when_it_is_healthy(service: str) -> None:
     assert (kind, program) in {("CMD", "wget"), ("CMD", "python3")}
     port = PORTS.get(service, 10679)
     assert re.search(rf"127\.0\.0\.1('|:)[, ]*{port}\b", " ".join(arguments))
-
-
-def test_they_start_one_after_the_other() -> None:
-    """Each waits until what it asks is healthy."""
-    waits = {
-        (service, other)
-        for service, part in SERVICES.items()
-        for other, wish in part.get("depends_on", {}).items()
-        if wish == {"condition": "service_healthy"}
-    }
-    assert waits == {("exporter", "simulator"), ("prometheus", "exporter"), ("grafana", "prometheus")}
 
 
 @pytest.mark.parametrize("service", OURS)

@@ -20,7 +20,6 @@ from tests.support.dockerfile import (
     ignored_lines,
     instructions,
     is_sent,
-    pairs,
     stages,
 )
 from tests.support.processes import ROOT, free_port
@@ -38,15 +37,6 @@ def those(stage: list[Instruction], word: str) -> list[Instruction]:
 def last(word: str) -> Instruction:
     """Return the instruction that is in force in the end."""
     return those(FINAL, word)[-1]
-
-
-def test_it_needs_no_new_builder() -> None:
-    """No heredoc, no syntax line, no option of one builder alone: every Docker of the last years builds it."""
-    assert "<<" not in TEXT
-    assert not re.search(r"^#\s*(syntax|escape)\s*=", TEXT, re.MULTILINE)
-    assert not [
-        one for one in instructions(TEXT) if re.search(r"--(mount|link|network|security|chmod|exclude)\b", one.argument)
-    ]
 
 
 def test_all_stages_begin_with_one_pinned_base() -> None:
@@ -89,12 +79,6 @@ def test_nothing_else_is_sent(path: str) -> None:
     assert not is_sent(path, ignored_lines())
 
 
-def test_a_wheel_can_be_built_of_what_is_copied() -> None:
-    """What the project's metadata refers to is copied before the wheel is made."""
-    sources = {source for copy in those(BUILD, "COPY") for source in copied(copy)[0]}
-    assert {"pyproject.toml", PROJECT["readme"], *PROJECT["license-files"], "exporter"} <= sources
-
-
 def test_only_what_is_locked_is_installed() -> None:
     """Each use of pip takes what it is given and no dependency of it; none builds with tools of its own choice."""
     commands = [command for run in those(BUILD, "RUN") for command in run.argument.split("&&") if " pip " in command]
@@ -132,15 +116,6 @@ def test_kubernetes_runs_it_as_the_same() -> None:
     values = yaml.safe_load((ROOT / "deploy" / "helm" / "rtcmpu-exporter" / "values.yaml").read_text())
     context = values["podSecurityContext"]
     assert f"{context['runAsUser']}:{context['runAsGroup']}" == last("USER").argument
-
-
-def test_its_environment_is_for_a_read_only_root() -> None:
-    """No bytecode is written, large blocks of memory go back, and the program is found."""
-    environment = pairs(last("ENV"))
-    assert environment["PYTHONDONTWRITEBYTECODE"] == "1"
-    assert environment["MALLOC_MMAP_THRESHOLD_"] == "131072"
-    assert environment["PATH"].startswith("/opt/rtcmpu-exporter/bin:")
-    assert environment["HOME"] == last("WORKDIR").argument
 
 
 def test_it_starts_the_daemon_on_the_exposed_port() -> None:

@@ -101,15 +101,6 @@ def test_a_file_of_apps_is_read_with_the_file_that_names_it(name: str, reader: s
         CHECKS[reader](tmp_path / reader)
 
 
-def test_the_complete_example_has_every_section() -> None:
-    """All five are there, with files of apps and of rules, and two kinds of credentials."""
-    example = yaml.safe_load((DEPLOY / "examples" / "rtcmpu.yml").read_text())
-    assert list(example) == ["accounts", "collection", "policy", "storage", "metrics"]
-    assert len({account["credentials"].get("type", "access_key") for account in example["accounts"]}) > 1
-    assert example["accounts"][0]["app_files"]
-    assert example["policy"]["rule_files"]
-
-
 def test_the_complete_prometheus_has_the_job_of_the_example() -> None:
     """The job is in both files alike, so that either can be taken."""
     jobs = [
@@ -117,10 +108,3 @@ def test_the_complete_prometheus_has_the_job_of_the_example() -> None:
         for name in ("prometheus.yml", "scrape.yml")
     ]
     assert jobs[0] == jobs[1]
-
-
-def test_the_index_names_every_directory() -> None:
-    """deploy/README.md has a paragraph about each directory, and speaks of none that is not there."""
-    text = (DEPLOY / "README.md").read_text()
-    directories = {path.name for path in DEPLOY.iterdir() if path.is_dir()}
-    assert directories == {line.split("`")[1].strip("/") for line in text.splitlines() if line.startswith("**`")}

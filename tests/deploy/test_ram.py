@@ -15,8 +15,3 @@ def test_it_allows_one_action_and_nothing_else() -> None:
     assert sorted(POLICY) == ["Statement", "Version"]
     assert POLICY["Version"] == "1"
     assert POLICY["Statement"] == [STATEMENT]
-
-
-def test_it_is_as_the_readme_says() -> None:
-    """The project's README names the same right."""
-    assert f"`{STATEMENT['Action']}` on `{STATEMENT['Resource']}`" in (ROOT / "README.md").read_text()

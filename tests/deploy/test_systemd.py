@@ -11,7 +11,6 @@ import pytest
 from exporter.commands import ExitCode
 from exporter.service.daemon import BEAT_SECONDS, DRAIN_SECONDS
 from tests.support.command_line import parsed
-from tests.support.processes import ROOT
 from tests.support.tools import needed_tool
 from tests.support.unit_file import ENVIRONMENT, SERVICE, SOCKET, UNITS, environment, setting, settings
 
@@ -98,12 +97,3 @@ def test_credential_and_state_are_where_the_configuration_looks() -> None:
     assert f"access_key_secret_file: ${{CREDENTIALS_DIRECTORY}}/{name} " in text
     assert path == f"/etc/rtcmpu-exporter/{name}"
     assert f"url: sqlite:/var/lib/{setting(SERVICE, 'StateDirectory')}/" in text
-
-
-def test_the_readme_installs_every_file() -> None:
-    """Each file beside the README is installed by one of its commands or named in its text."""
-    text = (UNITS / "README.md").read_text()
-    for file in UNITS.iterdir():
-        assert file.name == "README.md" or file.name in text
-    for source in re.findall(r"deploy/systemd/\S+", text):
-        assert (ROOT / source).is_file()

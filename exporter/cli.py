@@ -3,23 +3,25 @@
 Each command's module is imported when it is asked for: the daemon carries neither the simulator nor progress bars.
 """
 
-import difflib
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final
 
 import click
-from click.core import ParameterSource, augment_usage_errors
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class, get_completion_class
+from click.core import ParameterSource
+from click.shell_completion import add_completion_class, get_completion_class
 
 from exporter import __version__
 from exporter.commands import ExitCode
 from exporter.commands.options import (
     FILE,
+    Bash,
+    Command,
+    Commands,
     Count,
     Moment,
     Rate,
@@ -27,6 +29,7 @@ from exporter.commands.options import (
     host_and_port,
     listen_addresses,
     log_level,
+    names_of,
     source_of,
     web_configuration,
 )
@@ -63,52 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         sys.stderr.write(f"{PROGRAM}: internal error, please report it\n{written(error)}\n")
         return ExitCode.INTERNAL
-
-
-class Command(click.Command):
-    """A command whose mistakes point to its own help, also where a flag has no value."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the flags."""
-        ctx.allow_extra_args = True
-        with augment_usage_errors(ctx):
-            rest = super().parse_args(ctx, args)
-        if rest and not ctx.resilient_parsing:
-            takes_file = any("--config.file" in parameter.opts for parameter in self.params)
-            hint = f": did you mean --config.file={rest[0]}?" if takes_file else ""
-            ctx.fail(f"unexpected argument {rest[0]!r}{hint}")
-        return rest
-
-
-class Commands(click.Group):
-    """A group that names the nearest command to a mistyped one."""
-
-    command_class = Command
-    default: str | None = None  # the command that flags alone mean
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default command before flags that are not the group's own."""
-        without_command = not args or (args[0].startswith("-") and args[0] not in {"--help", "-h", "--version"})
-        if self.default is not None and without_command and not (ctx.resilient_parsing and not args):
-            args = [self.default, *args]
-        return super().parse_args(ctx, args)
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete a command, or a flag of the default one."""
-        found = super().shell_complete(ctx, incomplete)
-        if self.default is not None and incomplete.startswith("-"):
-            found += self.commands[self.default].shell_complete(ctx, incomplete)
-        return list({item.value: item for item in found}.values())
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command by its name."""
-        if args and args[0] not in self.commands:
-            near = difflib.get_close_matches(args[0], [*self.commands, "--help", "--version"], n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.commands)}"
-            ctx.fail(f"unknown command {args[0]!r}: {hint}")
-        return super().resolve_command(ctx, args)
 
 
 def examples(*lines: str, more: str = "") -> str:
@@ -208,15 +165,6 @@ def demo(simulator_address: str, level: Any, **options: Any) -> int:
     return command.demo(Options(**options), *host_and_port(simulator_address), log_level=level)
 
 
-class Bash(BashComplete):
-    """Completes `--flag=value`, of which bash makes three words."""
-
-    def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words before the one to complete, and that one."""
-        words, incomplete = super().get_completion_args()
-        return [word for word in words if word != "="], incomplete
-
-
 class Simulate(Command):
     """A command whose help lists faults and variants."""
 
@@ -228,18 +176,6 @@ class Simulate(Command):
             with formatter.section(title):
                 formatter.write_dl(list(words.items()))
         super().format_epilog(ctx, formatter)
-
-
-def names_of(descriptions: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Return what completes the names that a function of the simulator describes."""
-
-    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from exporter.simulator import simulation
-
-        names = getattr(simulation, descriptions)()
-        return [CompletionItem(name, help=text) for name, text in names.items() if name.startswith(incomplete)]
-
-    return complete
 
 
 @cli.command(

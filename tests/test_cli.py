@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from exporter import __version__
-from exporter.cli import PROGRAM, Bash, cli, main
+from exporter.cli import PROGRAM, cli, main
+from exporter.commands.options import Bash
 from exporter.simulator.simulation import parse_fault
 from tests.support.log_state import logging_restored
 

@@ -1,5 +1,6 @@
-"""Options that several commands share, and the types of their values."""
+"""What commands share: how their words are read and completed, options, and the types of values."""
 
+import difflib
 import math
 import os
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+from click.core import augment_usage_errors
+from click.shell_completion import BashComplete, CompletionItem
 
 from exporter.config.durations import parse_duration
 from exporter.config.mistakes import UsageError
@@ -18,6 +21,73 @@ if TYPE_CHECKING:
     from exporter.service.configuration_source import ConfigurationSource
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Command(click.Command):
+    """A command whose mistakes point to its own help, also where a flag has no value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the flags."""
+        ctx.allow_extra_args = True
+        with augment_usage_errors(ctx):
+            rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            takes_file = any("--config.file" in parameter.opts for parameter in self.params)
+            hint = f": did you mean --config.file={rest[0]}?" if takes_file else ""
+            ctx.fail(f"unexpected argument {rest[0]!r}{hint}")
+        return rest
+
+
+class Commands(click.Group):
+    """A group that names the nearest command to a mistyped one."""
+
+    command_class = Command
+    default: str | None = None  # the command that flags alone mean
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command before flags that are not the group's own."""
+        without_command = not args or (args[0].startswith("-") and args[0] not in {"--help", "-h", "--version"})
+        if self.default is not None and without_command and not (ctx.resilient_parsing and not args):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command, or a flag of the default one."""
+        found = super().shell_complete(ctx, incomplete)
+        if self.default is not None and incomplete.startswith("-"):
+            found += self.commands[self.default].shell_complete(ctx, incomplete)
+        return list({item.value: item for item in found}.values())
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command by its name."""
+        if args and args[0] not in self.commands:
+            near = difflib.get_close_matches(args[0], [*self.commands, "--help", "--version"], n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.commands)}"
+            ctx.fail(f"unknown command {args[0]!r}: {hint}")
+        return super().resolve_command(ctx, args)
+
+
+class Bash(BashComplete):
+    """Completes `--flag=value`, of which bash makes three words."""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the words before the one to complete, and that one."""
+        words, incomplete = super().get_completion_args()
+        return [word for word in words if word != "="], incomplete
+
+
+def names_of(descriptions: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Return what completes the names that a function of the simulator describes."""
+
+    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from exporter.simulator import simulation
+
+        names = getattr(simulation, descriptions)()
+        return [CompletionItem(name, help=text) for name, text in names.items() if name.startswith(incomplete)]
+
+    return complete
 
 
 class Count(click.ParamType[int]):

@@ -15,9 +15,10 @@ from exporter.web.api.api_routes import api_routes
 from exporter.web.connections import DEFAULT_LIMITS, Limits
 from exporter.web.management import HEALTHY_PATH, READY_PATH, lifecycle_routes, probe_routes
 from exporter.web.pages.page_routes import page_routes
+from exporter.web.pages.rendering import Renderer
 from exporter.web.query import BadQueryError, UnknownNameError
 from exporter.web.request_origin import KnownHosts, checked_origin
-from exporter.web.responses import SAFE_HEADERS, error_answer
+from exporter.web.responses import SAFE_HEADERS, error_answer, is_api, wants_page
 from exporter.web.scrapes import Scrapes, metrics_routes
 from exporter.web.url_prefix import NO_PREFIX, ROUTE_PREFIX, UrlPrefix, path_template
 from exporter.web.view import View
@@ -25,8 +26,11 @@ from exporter.web.view import View
 _CLIENT_WENT_AWAY: Final = 499  # counted but never sent
 
 
-def accounting(view: View) -> Middleware:
-    """Return a middleware that turns every failure into a response and counts every response."""
+def accounting(view: View, renderer: Renderer | None = None) -> Middleware:
+    """Return a middleware that turns every failure into a response and counts every response.
+
+    With `renderer`, browsers get unknown paths as a page of the site.
+    """
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -34,7 +38,7 @@ def accounting(view: View) -> Middleware:
         try:
             response = await handler(request)
         except web.HTTPException as refused:
-            response = _refusal(request, refused)
+            response = _refusal(request, refused, renderer)
         except BadQueryError as error:
             response = error_answer(request, 400, str(error))
         except UnknownNameError as error:
@@ -53,17 +57,32 @@ def accounting(view: View) -> Middleware:
     return answer
 
 
-def _refusal(request: web.Request, refused: web.HTTPException) -> web.Response:
+def _refusal(request: web.Request, refused: web.HTTPException, renderer: Renderer | None) -> web.Response:
     if request.method == hdrs.METH_OPTIONS and hdrs.ALLOW in refused.headers:
         return web.Response(status=204, headers={hdrs.ALLOW: f"{refused.headers[hdrs.ALLOW]},OPTIONS"})
-    response = error_answer(request, refused.status, f"{refused.reason}: {request.method} {request.path}")
+    message = f"{refused.reason}: {request.method} {request.path}"
+    if renderer is not None and wants_page(request) and not is_api(request):
+        shown = {"title": refused.reason, "message": message, "link": f"{renderer.root}/", "link_text": "To all apps"}
+        response = renderer.answer("error", status=refused.status, **shown)
+    else:
+        response = error_answer(request, refused.status, message)
     if hdrs.ALLOW in refused.headers:
         response.headers[hdrs.ALLOW] = refused.headers[hdrs.ALLOW]
     return response
 
 
 _RESERVED_PATHS: Final = ("/", "/config", TASKS_PATH)
-_RESERVED_PREFIXES: Final = ("/-/", "/api/", "/static/", "/apps/", "/violations", "/rules")
+_RESERVED_PREFIXES: Final = (
+    "/-/",
+    "/api/",
+    "/static/",
+    "/apps/",
+    "/violations",
+    "/changes",
+    "/rules",
+    "/search",
+    "/families",
+)
 
 
 def application(
@@ -92,13 +111,16 @@ def application(
     """
     _check_telemetry_path(telemetry_path)
     origin = checked_origin(hosts or KnownHosts(), {telemetry_path, TASKS_PATH, HEALTHY_PATH, READY_PATH})
-    app = web.Application(middlewares=[accounting(view), origin], client_max_size=limits.longest_request_bytes)
+    renderer = Renderer(clock, prefix.links, telemetry_path)
+    app = web.Application(
+        middlewares=[accounting(view, renderer), origin], client_max_size=limits.longest_request_bytes
+    )
     app.on_response_prepare.append(_add_safe_headers)
     app[ROUTE_PREFIX] = prefix.routes
     routes = (
         *probe_routes(view),
         *metrics_routes(view, telemetry_path, limits, Scrapes(limits, clock.monotonic)),
-        *page_routes(view, clock, prefix, telemetry_path=telemetry_path),
+        *page_routes(view, clock, prefix, renderer),
         *api_routes(view, clock, prefix),
         *lifecycle_routes(view, enabled=enable_lifecycle),
     )

@@ -44,12 +44,17 @@ def text_answer(text: str, content_type: str = "text/plain", status: int = 200) 
 
 def json_answer(document: Mapping[str, Any], status: int = 200) -> web.Response:
     """Return a JSON response."""
-    return text_answer(json.dumps(document) + "\n", "application/json", status)
+    return text_answer(json_text(document) + "\n", JSON_TYPE, status)
+
+
+def is_api(request: web.Request) -> bool:
+    """Whether a request is for a path below /api/."""
+    return request.path.removeprefix(request.app.get(ROUTE_PREFIX, "")).startswith("/api/")
 
 
 def error_answer(request: web.Request, status: int, message: str) -> web.Response:
     """Return an error: JSON below /api/, else a line of text."""
-    if request.path.removeprefix(request.app.get(ROUTE_PREFIX, "")).startswith("/api/"):
+    if is_api(request):
         return json_answer({"error": message}, status)
     return text_answer(message + "\n", status=status)
 
@@ -149,12 +154,22 @@ def revalidated_response(
 
 def accepts_json(accept: str) -> bool:
     """Whether an Accept header allows JSON; an empty one does."""
-    qualities: dict[str, bool] = {}
+    allowed = _media(accept)
+    return next((allowed[media] for media in (JSON_TYPE, "application/*", "*/*", "") if media in allowed), False)
+
+
+def wants_page(request: web.Request) -> bool:
+    """Whether the Accept header names HTML, as browsers do and scripts don't."""
+    return _media(listed_header(request, hdrs.ACCEPT)).get("text/html", False)
+
+
+def _media(accept: str) -> Mapping[str, bool]:
+    """Return the media types that an Accept header names, and whether each is allowed."""
+    allowed: dict[str, bool] = {}
     for entry in accept.lower().split(","):
         media, *parameters = (part.strip() for part in entry.split(";"))
-        qualities[media] = not any(_is_zero(parameter) for parameter in parameters)
-    best = (JSON_TYPE, "application/*", "*/*", "")
-    return next((qualities[media] for media in best if media in qualities), False)
+        allowed[media] = not any(_is_zero(parameter) for parameter in parameters)
+    return allowed
 
 
 def _is_zero(parameter: str) -> bool:
@@ -162,6 +177,6 @@ def _is_zero(parameter: str) -> bool:
     return name.strip() == "q" and not value.strip("0. ")
 
 
-def json_text(document: Any) -> str:
+def json_text(document: Any, indent: int | None = None) -> str:
     """Return JSON in ASCII, which holds any text."""
-    return json.dumps(document, default=msgspec.to_builtins, allow_nan=False)
+    return json.dumps(document, default=msgspec.to_builtins, allow_nan=False, indent=indent)

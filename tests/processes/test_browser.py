@@ -127,6 +127,11 @@ def paths(odd_task: str) -> tuple[str, ...]:
         "/rules",
         f"{APP}/collect",
         "/apps/x/y",
+        "/search?text=000-",
+        "/config",
+        "/families",
+        "/api/v1/",
+        "/nothing",
     )
 
 

@@ -8,15 +8,20 @@ from aiohttp import hdrs, web
 
 from exporter.collector.past import HistoryError
 from exporter.core.clock import Clock
+from exporter.metrics.catalogue import declarations
+from exporter.web.api.api_routes import ENDPOINTS
+from exporter.web.api.api_routes import PREFIX as API_PREFIX
+from exporter.web.api.openapi import openapi_document
 from exporter.web.lists import numbered_page
 from exporter.web.pages import app_page, changes_page, rules_page, status_page, violations_page
+from exporter.web.pages.api_page import shown_api
 from exporter.web.pages.changes_page import shown_changes
 from exporter.web.pages.rendering import Renderer
 from exporter.web.pages.task_page import shown_task
 from exporter.web.query import PAGE, TEXT, BadQueryError, read_form
-from exporter.web.responses import text_answer
+from exporter.web.responses import json_answer, text_answer, wants_page
 from exporter.web.search import search
-from exporter.web.url_prefix import NO_PREFIX, UrlPrefix
+from exporter.web.url_prefix import UrlPrefix
 from exporter.web.view import SweepStart, View
 
 APP: Final = "/apps/{account:[^/]+}/{app_id:[^/]+}"  # a name may hold anything, also braces
@@ -43,27 +48,26 @@ class ErrorPageError(Exception):
         self.shown = {"title": title, "message": message, "link": link, "link_text": link_text}
 
 
-def page_routes(
-    view: View, clock: Clock, prefix: UrlPrefix = NO_PREFIX, *, telemetry_path: str
-) -> Iterable[web.RouteDef]:
-    """Return the routes of all pages; `prefix` and `telemetry_path` are for links."""
-    pages = _Pages(view, clock, prefix, Renderer(clock, prefix.links, telemetry_path))
-
-    async def config(_request: web.Request) -> web.Response:
-        return text_answer(view.redacted_config())
-
+def page_routes(view: View, clock: Clock, prefix: UrlPrefix, renderer: Renderer) -> Iterable[web.RouteDef]:
+    """Return the routes of all pages; `prefix` is for links."""
+    pages = _Pages(view, clock, prefix, renderer)
+    handlers = {
+        "/": pages.status,
+        APP: pages.app,
+        f"{APP}/tasks/{{task_id:[^/]+}}": pages.task,
+        f"{APP}/collect": pages.report,
+        "/violations": pages.violations,
+        "/changes": pages.changes,
+        "/rules": pages.rules,
+        "/search": pages.search,
+        "/config": pages.config,
+        "/families": pages.families,
+        API_PREFIX: pages.api,
+    }
     return (
-        web.get("/", pages.with_errors(pages.status)),
-        web.get(APP, pages.with_errors(pages.app)),
-        web.get(f"{APP}/tasks/{{task_id:[^/]+}}", pages.with_errors(pages.task)),
-        web.get(f"{APP}/collect", pages.with_errors(pages.report)),
+        *(web.get(path, pages.with_errors(handler)) for path, handler in handlers.items()),
         web.post(f"{APP}/collect", pages.with_errors(pages.collect)),
-        web.get("/violations", pages.with_errors(pages.violations)),
-        web.get("/changes", pages.with_errors(pages.changes)),
-        web.get("/search", pages.with_errors(pages.search)),
-        web.get("/rules", pages.with_errors(pages.rules)),
         *(web.get(f"/static/{name}", _static(name, content_type)) for name, content_type in _STATIC.items()),
-        web.get("/config", config),
     )
 
 
@@ -139,6 +143,27 @@ class _Pages:
         query = read_form(request.query, (TEXT, PAGE))
         page = await numbered_page(await search(self._view, query), query.page) if query.text else None
         return self._renderer.answer("search", query=query, page=page)
+
+    async def config(self, request: web.Request) -> web.Response:
+        """The configuration: a page for browsers, YAML for scripts."""
+        text = self._view.redacted_config()
+        answer = self._renderer.answer("config", text=text) if wants_page(request) else text_answer(text)
+        answer.headers[hdrs.VARY] = hdrs.ACCEPT
+        return answer
+
+    async def families(self, _request: web.Request) -> web.Response:
+        """What each metric means."""
+        return self._renderer.answer("families", families=declarations())
+
+    async def api(self, request: web.Request) -> web.Response:
+        """The description of the API: a page for browsers, the OpenAPI document for scripts."""
+        document = openapi_document(ENDPOINTS, server=self._prefix.links)
+        if wants_page(request):
+            answer = self._renderer.answer("api", **shown_api(self._view, document))
+        else:
+            answer = json_answer(document)
+        answer.headers[hdrs.VARY] = hdrs.ACCEPT
+        return answer
 
     async def report(self, request: web.Request) -> web.Response:
         """The last check."""

@@ -9,6 +9,7 @@ from exporter.collector.status import Difference, RequestReport, Sweep, SweepRep
 from exporter.core.collection_state import State
 from exporter.core.task import Output, Pane, Source
 from exporter.rules.rule import Exemption, Outcome
+from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.view import FindingDetail, FindingKind, RuleView, SweepStart, TaskFinding
 from tests.metrics.builders import configuration, encoding
 from tests.web.fake_view import NOW, FakeView, app_view, entry, findings, recorded, rule
@@ -16,7 +17,7 @@ from tests.web.pages.page_view import Client, Page, client_of, page_of
 
 APP = "/apps/production/live-main"
 COLLECT = f"{APP}/collect"
-PATHS = ("/", APP, f"{APP}/tasks/t-1", COLLECT, "/violations", "/changes", "/rules")
+PATHS = ("/", APP, f"{APP}/tasks/t-1", COLLECT, "/violations", "/changes", "/rules", "/search?text=t", "/families")
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'`&{{7*191}}\u202e\x00\n\ud800"
 """Text that would be dangerous if it were taken for anything but text."""
 
@@ -97,6 +98,49 @@ async def test_the_script_is_served(client: Client) -> None:
     """The one script is a file of ours."""
     answer = await client.get("/static/pages.js")
     assert (answer.status, answer.content_type) == (200, "text/javascript")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words", "content_type"),
+    [
+        ("/config", 200, "Configuration In force now", "text/plain"),
+        ("/api/v1/", 200, "GET /api/v1/apps/{account}/{app_id} State of one app", "application/json"),
+        ("/nothing", 404, "Not Found: GET /nothing", "text/plain"),
+    ],
+)
+async def test_browsers_get_a_page_where_scripts_get_text(
+    client: Client, path: str, status: int, words: str, content_type: str
+) -> None:
+    """With the navigation, if the Accept header names HTML; without, and from /metrics and the API, as before."""
+    answer = await client.get(path, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    page = Page(await answer.text(), answer.status)
+    assert (answer.status, answer.content_type) == (status, "text/html")
+    assert words in page.text
+    assert "/violations" in page.links
+    answer = await client.get(path)
+    assert (answer.status, answer.content_type) == (status, content_type)
+    for machine in ("/metrics", "/api/v1/nothing"):
+        answer = await client.get(machine, headers={"Accept": "text/html,*/*;q=0.8"})
+        assert answer.content_type != "text/html"
+
+
+async def test_the_api_page_has_an_example_of_each_path(client: Client) -> None:
+    """A link to data that exists, and a response."""
+    answer = await client.get("/api/v1/", headers={"Accept": "text/html"})
+    page = Page(await answer.text())
+    tried = [link for link in page.links if link.startswith("/api/v1/") and link != "/api/v1/"]
+    assert "/api/v1/tasks/production/live-main/t-1" in tried
+    assert len({*tried}) == len(ENDPOINTS)
+    for link in tried:
+        assert (await client.get(link)).status == 200
+    assert len(page.all("pre")) == len([one for one in ENDPOINTS if one.answer])
+
+
+async def test_the_page_of_metrics_lists_all_families(client: Client) -> None:
+    """With names, labels and meanings, and a link to what is scraped."""
+    page = Page(await (await client.get("/families")).text())
+    assert "rtcmpu_task_quota gauge account, app_id, mix_mode" in page.text
+    assert "/metrics" in page.links
 
 
 def hostile_view() -> FakeView:

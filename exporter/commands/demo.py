@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -69,6 +70,7 @@ def demo(options: Options, simulator_host: str, simulator_port: int, *, log_leve
 
 
 async def _run(options: Options, simulator_host: str, simulator_port: int, metrics: SelfMetrics) -> None:
+    ends_with_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL  # nohup ignores its end
     service = demo_service()
     simulator = await server.start(service.service, simulator_host, simulator_port)
     try:
@@ -83,6 +85,8 @@ async def _run(options: Options, simulator_host: str, simulator_port: int, metri
         )
         running = asyncio.create_task(daemon.run())
         await daemon.wait_until_listening(running)
+        if ends_with_terminal:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, daemon.stop)
         prefix = url_prefix(options.external_url, options.route_prefix).routes
         _introduce(daemon.scheme, daemon.addresses, prefix, simulator.url)
         await running

@@ -94,6 +94,16 @@ def test_a_second_signal_ends_at_once(programs: Programs) -> None:
         assert daemon.ended(within_seconds=STOPS_WITHIN_SECONDS).code == -signal.SIGTERM
 
 
+def test_the_demo_ends_with_its_terminal(programs: Programs) -> None:
+    """Closing the window leaves nothing that keeps the ports; until then only the addresses are printed."""
+    demo = programs.start_exporter("demo", "--web.listen-address=127.0.0.1:0", "--simulator.listen-address=127.0.0.1:0")
+    demo.wait_for("Ctrl-C ends both")
+    demo.send(signal.SIGHUP)
+    ended = demo.ended(within_seconds=STOPS_WITHIN_SECONDS)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.endswith("Ctrl-C ends both\n")
+
+
 @pytest.mark.parametrize(("command", "code"), [("serve", 0), ("demo", 0), ("collect", -signal.SIGTERM)])
 def test_signals_are_handled_before_anything_large_is_imported(command: str, code: int, programs: Programs) -> None:
     """While the program is being loaded, SIGHUP does not end the daemon, and SIGTERM ends it well."""

@@ -25,7 +25,8 @@ SERVERS: Final = re.compile(r"rtcmpu-exporter (serve|demo|simulate)\b")
 NOT_RUN: Final = {
     r"rtcmpu-exporter .*--app\.id=": "needs the user's own key",
     r"make ": "installs packages; that its target exists is tested",
-    r"(.*/)?pip |python3 -m venv |export ": "sets up an environment of its own",
+    r"(.*/)?pip |pipx |uvx |python3 -m venv |export ": "sets up an environment of its own",
+    r"git clone |cd |mkdir ": "makes a directory of its own",
     r"docker |helm |kubectl ": "needs images or a cluster; what it uses is tested under tests/deploy",
     r"prometheus ": "listens on a port of its own; its configuration is checked",
     r"install |htpasswd ": "asks for a secret",
@@ -46,7 +47,7 @@ class Stage:
         self.directory = directory
         self.programs = programs
         _, simulator = programs.start_simulator("--demo")
-        self._addresses = {"http://127.0.0.1:10679": simulator}
+        self._addresses = {"http://127.0.0.1:10679": simulator, "~/rtcmpu-exporter/": f"{ROOT}/"}
         self._write_files()
         _, exporter = programs.start_daemon(directory / "rtcmpu.yml")
         self._addresses |= {"http://localhost:10678": exporter, "http://exporter.example.com:10678": exporter}
@@ -87,7 +88,6 @@ class Stage:
         (web,) = (block for block in blocks("yaml") if block.place.startswith("docs/security") and "tls_" in block.text)
         (self.directory / "web.yml").write_text(web.text)
         write_server_files(self.directory, trustme.CA())
-        (self.directory / "deploy").symlink_to(ROOT / "deploy")
         strict_curl = self.directory / "bin" / "curl"
         strict_curl.parent.mkdir()
         strict_curl.write_text(f'#!/bin/sh\nexec "{needed_tool("curl")}" --fail --max-time 60 "$@"\n')

@@ -16,12 +16,15 @@ from msgspec.structs import replace
 from exporter.collector.inventory import Entry
 from exporter.collector.past import HistoryFilter
 from exporter.collector.task_diff import FIELD_GROUPS, KINDS
+from exporter.core.task import Configuration
 from exporter.metrics import labels
+from exporter.rules.facts import PushKey
 from exporter.rules.rule import SEVERITIES, Severity
 from exporter.web.view import FindingKind, FindingsView, RuleView, View
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
+LARGEST_BITRATE_KBPS: Final = 10**9 - 1
 LONGEST_TEXT: Final = 300  # characters that a form may send in one field
 AGES: Final = {
     "under-1h": (-3600.0, inf),
@@ -65,6 +68,10 @@ class Query(Struct, frozen=True, kw_only=True):
     task_region: str = ""
     mix_mode: str = ""
     push_auth: str = ""
+    host: str = ""
+    codec: str = ""
+    min_video_bitrate_kbps: int = 0
+    max_video_bitrate_kbps: float = inf
     since: float = -inf  # Unix time
     until: float = inf
     age: str = ""  # a key of `AGES`; `aged` turns it into `since` and `until`
@@ -83,7 +90,22 @@ class Query(Struct, frozen=True, kw_only=True):
     @property
     def narrows_tasks(self) -> bool:
         """Whether not every task of an app matches."""
-        return bool(self.task_id or self.text or self.task_region or self.mix_mode or self.push_auth or self.rule)
+        names = (
+            self.task_id,
+            self.text,
+            self.task_region,
+            self.mix_mode,
+            self.push_auth,
+            self.rule,
+            self.host,
+            self.codec,
+        )
+        return any(names) or self.by_bitrate
+
+    @property
+    def by_bitrate(self) -> bool:
+        """Whether tasks without a known video bitrate are left out."""
+        return self.min_video_bitrate_kbps > 0 or self.max_video_bitrate_kbps < inf
 
     @property
     def by_time(self) -> bool:
@@ -114,15 +136,25 @@ class Query(Struct, frozen=True, kw_only=True):
         """Whether a finding that was first seen at `since` matches."""
         return not self.by_time if since is None else self.since <= since <= self.until
 
-    def matches_task(self, entry: Entry) -> bool:
+    def matches_task(self, entry: Entry, push_keys: Callable[[Entry], Iterable[PushKey]] = lambda _entry: ()) -> bool:
         """Whether a task matches, apart from its app and the rules that it violates."""
         task = entry.task
+        configuration = task.configuration
         return (
-            (not self.task_region or labels.task_region(task.configuration) == self.task_region)
-            and (not self.mix_mode or labels.mix_mode(task.configuration) == self.mix_mode)
+            (not self.task_region or labels.task_region(configuration) == self.task_region)
+            and (not self.mix_mode or labels.mix_mode(configuration) == self.mix_mode)
             and self.task_id in {"", task.task_id}
-            and self.has_text(task.task_id, task.channel_id)
+            and (not self.text or self.has_text(task.task_id, task.channel_id))
+            and (not self.host or any(output.host == self.host for output in configuration.outputs))
+            and (not self.codec or (labels.video(configuration) or ("",))[0] == self.codec)
+            and (not self.by_bitrate or self._matches_bitrate(configuration))
+            and (not self.push_auth or any(key.state == self.push_auth for key in push_keys(entry)))
         )
+
+    def _matches_bitrate(self, configuration: Configuration) -> bool:
+        encoding = configuration.encoding
+        bitrate = None if encoding is None else encoding.video.bitrate_kbps
+        return bitrate is not None and self.min_video_bitrate_kbps <= bitrate <= self.max_video_bitrate_kbps
 
     def of_past(self, limit: int, *, ended: bool = False) -> HistoryFilter:
         """Return which changes, or violations that have ended, match."""
@@ -285,9 +317,9 @@ def _parse_time(text: str) -> float:
     return datetime.fromisoformat(text.upper()).timestamp() if _RFC_3339.fullmatch(text.upper()) else _refuse()
 
 
-def _whole(most: int) -> Callable[[str], int]:
+def _whole(most: int, least: int = 1) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        return int(text) if re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= most else _refuse()
+        return int(text) if re.fullmatch("[0-9]{1,9}", text) and least <= int(text) <= most else _refuse()
 
     return parse
 
@@ -302,6 +334,23 @@ SEVERITY: Final = choice("severity", "The severity of rules.", SEVERITIES)
 TASK_REGION: Final = choice("task_region", labels.TASK_REGION.meaning, labels.TASK_REGION.values)
 MIX_MODE: Final = choice("mix_mode", labels.MIX_MODE.meaning, labels.MIX_MODE.values)
 PUSH_AUTH: Final = choice("push_auth", "A state of the key of a push URL.", labels.PUSH_AUTH_STATE.values)
+HOST: Final = Parameter(
+    name="host",
+    description="The host of a push URL, in lower case.",
+    example="push.example.com",
+    parse=str.lower,
+)
+CODEC: Final = choice("codec", "The video codec.", labels.CODEC.values)
+MIN_BITRATE: Final = Parameter(
+    name="min_video_bitrate_kbps",
+    description="Least video bitrate, kbit/s; tasks without one are left out.",
+    schema={"type": "integer", "minimum": 0, "maximum": LARGEST_BITRATE_KBPS},
+    parse=_whole(LARGEST_BITRATE_KBPS, least=0),
+    expected=f"a whole number from 0 to {LARGEST_BITRATE_KBPS}",
+)
+MAX_BITRATE: Final = replace(
+    MIN_BITRATE, name="max_video_bitrate_kbps", description=MIN_BITRATE.description.replace("Least", "Greatest")
+)
 OWNER: Final = Parameter(name="owner", description="The rule's owner, else the app's.", example="live-ops")
 OUTCOME: Final = choice("outcome", "Which findings; violations by default.", FindingKind, FindingKind)
 ENABLED: Final = choice("enabled", "Whether rules are in force.", ("true", "false"))

@@ -1,7 +1,6 @@
 """`/api/v1/tasks`: accepted tasks, in the vocabulary of rules, which has no URL paths, user ids or payloads."""
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
@@ -21,8 +20,12 @@ from exporter.web.lists import Listing, ordered
 from exporter.web.query import (
     ACCOUNT,
     APP_ID,
+    CODEC,
     FORMAT,
+    HOST,
     LIMIT,
+    MAX_BITRATE,
+    MIN_BITRATE,
     MIX_MODE,
     PUSH_AUTH,
     RULE,
@@ -132,12 +135,29 @@ def _omitted(parts: Sequence[Any]) -> int:
     return max(len(parts) - MOST_PARTS, 0)
 
 
-BY_EXPIRY: Final = "push_expires"
+_SortKey: TypeAlias = Callable[[TasksView, Entry], float | None]
+
+
+def _bitrate(_tasks: TasksView, entry: Entry) -> float | None:
+    encoding = entry.task.configuration.encoding
+    return None if encoding is None else encoding.video.bitrate_kbps
+
+
+BY_NAME: Final = "task"
+SORTS: Final[Mapping[str, _SortKey]] = {
+    BY_NAME: lambda _tasks, _entry: 0.0,
+    "push_expires": lambda tasks, entry: earliest_expiry(tasks.push_keys(entry)),
+    "video_bitrate": _bitrate,
+    "first_seen": lambda _tasks, entry: entry.first_seen,
+    "last_changed": lambda _tasks, entry: entry.last_changed,
+}
+"""What is least in the task that is first; a `-` in front of all but the name puts the greatest first."""
+
 SORT: Final = choice(
     "sort",
-    "Order of the tasks: by account, AppId and TaskId, or by the earliest expiry of their push keys, those without one"
-    " last.",
-    ("task", BY_EXPIRY),
+    "Order of the tasks: by account, AppId and TaskId; by the earliest expiry of their push keys; by video bitrate; by "
+    "when they were first seen or changed. With - in front, the greatest is first. Tasks without the value are last.",
+    (BY_NAME, *(f"{sign}{name}" for name in SORTS if name != BY_NAME for sign in ("", "-"))),
 )
 PARAMETERS: Final = (
     ACCOUNT,
@@ -145,6 +165,10 @@ PARAMETERS: Final = (
     TASK_REGION,
     MIX_MODE,
     PUSH_AUTH,
+    HOST,
+    CODEC,
+    MIN_BITRATE,
+    MAX_BITRATE,
     RULE,
     TASK_ID,
     SORT,
@@ -156,7 +180,7 @@ PARAMETERS: Final = (
 _AppKey: TypeAlias = tuple[str, str]
 _Violations: TypeAlias = Mapping[str, Collection[str]]  # TaskIds that violate each rule of an app
 _Found: TypeAlias = tuple[TasksView, Entry]
-_Place: TypeAlias = tuple[float, str, str, str]  # expiry or infinity, account, AppId, TaskId
+_Place: TypeAlias = tuple[float, str, str, str]  # sorted value or infinity, account, AppId, TaskId
 
 
 class TasksDocument(Struct, kw_only=True):
@@ -192,27 +216,33 @@ async def tasks_listing(view: View, query: Query) -> Listing:
     Raises:
         BadQueryError: The cursor is of another order.
     """
-    by_expiry = query.sort == BY_EXPIRY
+    by_name = query.sort == BY_NAME
     after = _after(query)
     matching = (app.status for app in view.statuses() if query.matches_app(app.status.account, app.status.app_id))
     statuses = sorted(matching, key=_app_key)
     violations = _violations_by_app(view)
     found: list[_Found] = []
     for status in statuses:
-        missing = query.limit + 1 - (0 if by_expiry else len(found))
-        is_ahead = by_expiry or _app_key(status) >= after[1:3]
+        missing = query.limit + 1 - (len(found) if by_name else 0)
+        is_ahead = not by_name or _app_key(status) >= after[1:3]
         tasks = view.tasks(*_app_key(status)) if missing and is_ahead else None
         if tasks is not None:
             entries = await _first_unseen(tasks, query, violations.get(_app_key(status), {}), missing)
             found += [(tasks, entry) for entry in entries]
-    if by_expiry:
+    places = {place[1:]: place[0] for place in (_place(query, *each) for each in found)}
+    if not by_name:
         found.sort(key=lambda each: _place(query, *each))
+
+    def cursor_of(task: TaskDocument) -> str:
+        names = task.account, task.app_id, task.task_id
+        return cursor_after(*(() if by_name else (repr(float(places[names])),)), *names)
+
     return Listing(
         "tasks",
         TaskDocument,
         _items(found[: query.limit], violations),
         has_more=len(found) > query.limit,
-        cursor_of=partial(_cursor_of, by_expiry=by_expiry),
+        cursor_of=cursor_of,
         also={"apps_without_data": apps_without_data(statuses)},
     )
 
@@ -226,37 +256,34 @@ async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations,
         return (
             (not query.after or _place(query, tasks, entry) > after)
             and (violating is None or entry.task.task_id in violating)
-            and query.matches_task(entry)
-            and (not query.push_auth or any(key.state == query.push_auth for key in tasks.push_keys(entry)))
+            and query.matches_task(entry, tasks.push_keys)
         )
 
     found = await ordered(
         tasks.entries,
-        key=partial(_place, query, tasks) if query.sort == BY_EXPIRY else _task_id,
+        key=_task_id if query.sort == BY_NAME else partial(_place, query, tasks),
         wanted=wanted if query.after or query.narrows_tasks else None,
     )
     return await found.rows(0, count)
 
 
 def _place(query: Query, tasks: TasksView, entry: Entry) -> _Place:
-    expires = earliest_expiry(tasks.push_keys(entry)) if query.sort == BY_EXPIRY else None
-    return inf if expires is None else expires, *_app_key(tasks.status), entry.task.task_id
+    value = SORTS[query.sort.removeprefix("-")](tasks, entry)
+    sign = -1 if query.sort.startswith("-") else 1
+    return inf if value is None else sign * value, *_app_key(tasks.status), entry.task.task_id
 
 
 def _after(query: Query) -> _Place:
     """Return the place of the last task of the page before."""
     if not query.after:
         return -inf, "", "", ""
-    *expires, account, app_id, task_id = query.after
-    if len(expires) != (query.sort == BY_EXPIRY) or not all(re.fullmatch("[0-9]{0,12}", text) for text in expires):
-        raise BadQueryError("cursor is of another order, expected the next_cursor of an answer to the same query")
-    return float(expires[0]) if expires and expires[0] else inf, account, app_id, task_id
-
-
-def _cursor_of(task: TaskDocument, *, by_expiry: bool) -> str:
-    expires = task.configuration.push_expires
-    text = "" if expires is None else str(int(expires.timestamp()))
-    return cursor_after(*((text,) if by_expiry else ()), task.account, task.app_id, task.task_id)
+    *value, account, app_id, task_id = query.after
+    try:
+        if len(value) == (query.sort != BY_NAME):
+            return float(value[0]) if value else 0.0, account, app_id, task_id
+    except ValueError:
+        pass
+    raise BadQueryError("cursor is of another order, expected the next_cursor of an answer to the same query")
 
 
 def _items(page: Iterable[_Found], violations: Mapping[_AppKey, _Violations]) -> Iterator[TaskDocument]:

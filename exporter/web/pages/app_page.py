@@ -17,6 +17,10 @@ from exporter.rules.rule import Rule, Severity
 from exporter.web.lists import NumberedPage, absent_last, numbered_page, ordered
 from exporter.web.pages.status_page import app_row
 from exporter.web.query import (
+    CODEC,
+    HOST,
+    MAX_BITRATE,
+    MIN_BITRATE,
     MIX_MODE,
     ORDER,
     PAGE,
@@ -57,6 +61,10 @@ PARAMETERS: Final = (
     MIX_MODE,
     RULE,
     PUSH_AUTH,
+    HOST,
+    CODEC,
+    MIN_BITRATE,
+    MAX_BITRATE,
     choice("sort", "", (*COLUMNS, EXPIRES)),
     ORDER,
     PAGE,
@@ -91,11 +99,7 @@ async def task_page(
         violators = frozenset(by_rule[query.rule].task_ids()) if query.rule in by_rule else ()
 
     def wanted(entry: Entry) -> bool:
-        return (
-            (violators is None or entry.task.task_id in violators)
-            and query.matches_task(entry)
-            and (not query.push_auth or any(key.state == query.push_auth for key in push_keys(entry)))
-        )
+        return (violators is None or entry.task.task_id in violators) and query.matches_task(entry, push_keys)
 
     found = await ordered(
         entries,

@@ -1,14 +1,19 @@
-"""`/changes`: what changed, and when."""
+"""What changed, and when: `/changes`, and the timeline of a task."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+from msgspec import Struct
+
+from exporter.collector.change_history import RecordedChange
+from exporter.collector.past import HistoryFilter, PastViolation
 from exporter.collector.task_diff import FIELD_GROUPS, KINDS
 from exporter.web.query import ACCOUNT, APP_ID, CHANGE, FIELD, SINCE, TASK_ID, UNTIL, Query, number_cursor
 from exporter.web.view import View
 
 ROWS: Final = 50
+MOST_ROWS: Final = 100  # of a timeline
 PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_ID, CHANGE, FIELD, SINCE, UNTIL, number_cursor())
 
 
@@ -29,3 +34,19 @@ async def shown_changes(view: View, query: Query, *, now: float) -> Mapping[str,
         "fields": FIELD_GROUPS,
         "no_such": query.unknown_names(view, apps),
     }
+
+
+class TimelineRow(Struct, frozen=True):
+    """A change of a task, or a violation."""
+
+    time: float
+    change: RecordedChange | None = None
+    violation: PastViolation | None = None
+
+
+async def timeline(view: View, account: str, app_id: str, task_id: str) -> Sequence[TimelineRow]:
+    """Return the newest changes and violations of a task, newest first; may raise HistoryError."""
+    wanted = HistoryFilter(account=account, app_id=app_id, task_id=task_id, limit=MOST_ROWS)
+    rows = [TimelineRow(each.noticed, change=each) for each in await view.past().changes(wanted)]
+    rows += [TimelineRow(each.opened, violation=each) for each in await view.past().violations(wanted)]
+    return sorted(rows, key=lambda row: -row.time)[:MOST_ROWS]

@@ -12,6 +12,7 @@ from exporter.metrics.catalogue import declarations
 from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.api.api_routes import PREFIX as API_PREFIX
 from exporter.web.api.openapi import openapi_document
+from exporter.web.api.search_api import search
 from exporter.web.lists import numbered_page
 from exporter.web.pages import app_page, changes_page, rules_page, status_page, violations_page
 from exporter.web.pages.api_page import shown_api
@@ -20,7 +21,6 @@ from exporter.web.pages.rendering import Renderer
 from exporter.web.pages.task_page import shown_task
 from exporter.web.query import PAGE, TEXT, BadQueryError, read_form
 from exporter.web.responses import json_answer, text_answer, wants_page
-from exporter.web.search import search
 from exporter.web.url_prefix import UrlPrefix
 from exporter.web.view import SweepStart, View
 

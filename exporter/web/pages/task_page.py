@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from exporter.collector.change_history import RecordedChange
-from exporter.collector.past import HistoryError, HistoryFilter, PastViolation
+from exporter.collector.past import HistoryError
 from exporter.core.task import UNREADABLE, Configuration, Encoding, Output, Pane, Task
 from exporter.metrics import labels
 from exporter.rules.rule import Outcome
+from exporter.web.pages.changes_page import timeline
 from exporter.web.view import TaskFinding, View
 
 LONG_SIDE: Final = 960.0  # in units of the drawing
@@ -130,27 +130,10 @@ def _shared(one: Rectangle, other: Rectangle) -> Rectangle | None:
     return Rectangle(round(left, 1), round(top, 1), round(right - left, 1), round(bottom - top, 1))
 
 
-MOST_ROWS: Final = 100  # of the timeline
 _CDNS: Final = {True: "Alibaba Cloud CDN", False: "another CDN", None: "not said"}
 _WORST_FIRST: Final = (Outcome.VIOLATION, Outcome.ERROR, Outcome.EXEMPT)
 
 Setting = tuple[str, str | None, str]  # name, value (None: not set), and the vendor's field
-
-
-class TimelineRow(Struct, frozen=True):
-    """A change of a task, or a violation."""
-
-    time: float
-    change: RecordedChange | None = None
-    violation: PastViolation | None = None
-
-
-async def timeline(view: View, account: str, app_id: str, task_id: str) -> Sequence[TimelineRow]:
-    """Return the newest changes and violations of a task, newest first; may raise HistoryError."""
-    wanted = HistoryFilter(account=account, app_id=app_id, task_id=task_id, limit=MOST_ROWS)
-    rows = [TimelineRow(each.noticed, change=each) for each in await view.past().changes(wanted)]
-    rows += [TimelineRow(each.opened, violation=each) for each in await view.past().violations(wanted)]
-    return sorted(rows, key=lambda row: -row.time)[:MOST_ROWS]
 
 
 async def shown_task(view: View, account: str, app_id: str, task_id: str) -> Mapping[str, Any] | None:

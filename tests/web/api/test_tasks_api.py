@@ -16,7 +16,7 @@ from exporter.web.lists import AT_ONCE
 from exporter.web.query import BadQueryError, Query, read_query
 from exporter.web.responses import json_text
 from exporter.web.view import FindingDetail, FindingKind, TaskFinding, TaskView
-from tests.metrics.builders import configuration, configurations, push
+from tests.metrics.builders import configuration, configurations, encoding, push
 from tests.support.slices import finished, timed
 from tests.web.api.documents import document
 from tests.web.fake_view import NOW, PENDING, FakeView, app_view, entry, findings, rule, status
@@ -189,6 +189,49 @@ def test_tasks_are_sorted_by_the_expiry_of_their_keys(limit: int) -> None:
         cursor = page["next_cursor"]
         view.entries["production", "a"].pop(found[-1][2] if found[-1][:2] == ("production", "a") else "", None)
     assert found == expected
+
+
+def view_of_bitrates() -> FakeView:
+    """Return a view of tasks that differ in video and in where they push to."""
+    view = FakeView([app_view()])
+    hosts = {"t-1": "a.example", "t-2": "b.example", "t-3": "b.example", "t-4": "a.example"}
+    videos = {
+        "t-1": encoding(codec="H.264", bitrate_kbps=1500),
+        "t-2": encoding(codec="H.265", bitrate_kbps=3000),
+        "t-3": encoding(codec="H.264", bitrate_kbps=None),
+        "t-4": None,
+    }
+    for task_id, host in hosts.items():
+        outputs = tuple(Output("rtmp", one, is_ali_cdn=None, has_userinfo=False) for one in ("x.example", host))
+        view.put([entry(task_id, configuration(outputs=outputs, encoding=videos[task_id]))])
+    return view
+
+
+@pytest.mark.parametrize(
+    ("parameters", "task_ids"),
+    [
+        ({"host": "B.example"}, ["t-2", "t-3"]),
+        ({"host": "example"}, []),
+        ({"codec": "H.264"}, ["t-1", "t-3"]),
+        ({"min_video_bitrate_kbps": "1500"}, ["t-1", "t-2"]),
+        ({"min_video_bitrate_kbps": "1501", "max_video_bitrate_kbps": "3000"}, ["t-2"]),
+        ({"max_video_bitrate_kbps": "2999"}, ["t-1"]),
+        ({"sort": "video_bitrate"}, ["t-1", "t-2", "t-3", "t-4"]),
+        ({"sort": "-video_bitrate"}, ["t-2", "t-1", "t-3", "t-4"]),
+    ],
+)
+def test_tasks_are_filtered_and_sorted_by_what_they_push(parameters: dict[str, str], task_ids: list[str]) -> None:
+    """A task without a value is left out by a range, and last in any order; pages hold together."""
+    found: list[str] = []
+    cursor: str | None = None
+    while cursor or not found:
+        given = {**parameters, "limit": "1", **({"cursor": cursor} if cursor else {})}
+        page = document(finished(tasks_listing(view_of_bitrates(), read_query(given.items(), PARAMETERS))))
+        found += [task["task_id"] for task in page["tasks"]]
+        cursor = page["next_cursor"]
+        if not page["tasks"]:
+            break
+    assert found == task_ids
 
 
 @pytest.mark.parametrize(("sort", "after"), [("task", ("1", "a", "b", "c")), ("push_expires", ("a", "b", "c"))])

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from exporter.core.collection_state import State
+from exporter.web.api.search_api import search
 from exporter.web.query import Query
-from exporter.web.search import search
 from tests.support.slices import timed
 from tests.web.api.api_view import json_of
 from tests.web.fake_view import PENDING, FakeView, app_view, entry

@@ -17,7 +17,7 @@ from exporter.commands.console import console, printable, warn
 from exporter.config.capacity import Forecast, forecast, series_of_app
 from exporter.config.durations import format_duration
 from exporter.config.mistakes import ConfigError, Mistake
-from exporter.config.model import Config
+from exporter.config.model import ALLOWED_REQUESTS_PER_SECOND, Config
 from exporter.core import log
 from exporter.core.clock import SystemClock
 from exporter.core.collection_state import Component, State
@@ -52,7 +52,7 @@ def check_config(source: ConfigurationSource, path: Path, *, probe: bool, web_co
     out.print(_series(loaded), markup=False)
     for outlook in forecast(config):
         out.print(f"\n{', '.join(outlook.accounts)}", markup=False)
-        for name, text in _expectations(outlook):
+        for name, text in (*_expectations(outlook), *_shared(config, outlook)):
             out.print(f"  {name:<15} {text}", markup=False)
     if probe:
         out.print()
@@ -112,6 +112,14 @@ def _expectations(outlook: Forecast) -> Iterator[tuple[str, str]]:
     if pace.stretch_ratio > 1:
         stretched = f"the intervals are stretched {pace.stretch_ratio:.3g} times"
         yield "too little", f"{stretched}: raise requests_per_second or the intervals"
+
+
+def _shared(config: Config, outlook: Forecast) -> Iterator[tuple[str, str]]:
+    """Say how many requests all exporters together may send."""
+    if (sharing := config.sharing) is not None:
+        total = min(config.most_requests_per_second(each) for each in config.accounts if each.name in outlook.accounts)
+        parts = f"{outlook.requests_per_second:g} + {sharing.exporters - 1} x {sharing.fallback_requests_per_second:g}"
+        yield "all exporters", f"{parts} = {total:g}/s of {ALLOWED_REQUESTS_PER_SECOND:g}/s"
 
 
 async def _probe(config: Config) -> int:

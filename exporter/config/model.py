@@ -266,6 +266,32 @@ def _absolute(url: str, directory: Path) -> str:
     return f"{SQLITE}{directory / url.removeprefix(SQLITE)}" if url.startswith(SQLITE) else url
 
 
+ALLOWED_REQUESTS_PER_SECOND: Final = 50.0
+"""What the service allows a cloud account, all its users and exporters together."""
+
+
+class Sharing(Section):
+    """Several exporters with one database divide the request budgets among themselves. Off by default."""
+
+    exporters: Annotated[Whole, Field(ge=1, le=50, description="How many exporters there are at most.")]
+    lease_seconds: Annotated[
+        Duration,
+        Field(
+            ge=2,
+            le=3600,
+            description="Time after which another exporter takes over from one that has failed.",
+            alias="lease",
+        ),
+    ] = 10.0
+    fallback_requests_per_second: Annotated[
+        Number,
+        Field(gt=0, le=50, description="Budget of an exporter that can't reach the database, for each account."),
+    ] = 1.0
+    advertise: Annotated[
+        Endpoint | None, Field(description="Address at which people reach this exporter; others link to it.")
+    ] = None
+
+
 class PerTask(Section):
     """Per-task series on `/metrics/tasks`, off by default."""
 
@@ -298,7 +324,37 @@ class Config(Section):
     collection: Annotated[Collection, Field(description="Intervals and limits of reading the lists.")] = Collection()
     policy: Annotated[Policy, Field(description="Rules and violations.")] = Policy()
     storage: Annotated[Storage | None, Field(description="A database that outlives the process. Default: none.")] = None
+    sharing: Annotated[
+        Sharing | None, Field(description="Several exporters with one PostgreSQL in `storage`. Default: none.")
+    ] = None
     metrics: Annotated[Metrics, Field(description="Published metrics.")] = Metrics()
+
+    @model_validator(mode="after")
+    def _check(self, info: ValidationInfo) -> Self:
+        """Refuse to share without PostgreSQL, or more than the service allows."""
+        if info.context is None or self.sharing is None:
+            return self
+        if self.storage is None or self.storage.sqlite_file is not None:
+            text = "sharing needs a database that all exporters reach, expected storage with a URL of PostgreSQL"
+            return problems([("sharing", text)], self)
+        return problems([("sharing", self._excess(name)) for name in self._too_fast()], self)
+
+    def most_requests_per_second(self, account: Account) -> float:
+        """Return what all exporters together may send for an account, one of them by its lease."""
+        if self.sharing is None:
+            return account.requests_per_second
+        others = self.sharing.exporters - 1
+        return account.requests_per_second + others * self.sharing.fallback_requests_per_second
+
+    def _too_fast(self) -> list[Account]:
+        return [each for each in self.accounts if self.most_requests_per_second(each) > ALLOWED_REQUESTS_PER_SECOND]
+
+    def _excess(self, account: Account) -> str:
+        total = self.most_requests_per_second(account)
+        return (
+            f"account {account.name} may send {total:g}/s: requests_per_second + (exporters - 1) x"
+            f" fallback_requests_per_second, expected at most {ALLOWED_REQUESTS_PER_SECOND:g}"
+        )
 
 
 def redacted(config: Config) -> str:

@@ -8,7 +8,7 @@ import pytest
 from exporter.commands.check_config import check_config
 from exporter.config.capacity import forecast
 from exporter.config.mistakes import ConfigError
-from exporter.config.model import Account, App, Collection, Config, Quota
+from exporter.config.model import Account, App, Collection, Config, Quota, Sharing
 from exporter.config.policy_model import Expect, Policy
 from exporter.service.configuration_source import ConfigurationSource
 
@@ -101,3 +101,12 @@ def test_a_good_web_configuration_changes_nothing(tmp_path: Path, capsys: pytest
     source = ConfigurationSource.of_config(Config(accounts=(Account(name="one", apps=(App(id="a"),)),)))
     assert check_config(source, Path("rtcmpu.yml"), probe=False, web_config_file=tmp_path / "web.yml") == 0
     assert capsys.readouterr().out.startswith("rtcmpu.yml: fine, ")
+
+
+def test_what_all_exporters_send_together_is_added_up(capsys: pytest.CaptureFixture[str]) -> None:
+    """With `sharing` each budget shows what its holder and all others at the fallback rate may send."""
+    account = Account(name="one", requests_per_second=45, apps=(App(id="a"),))
+    sharing = Sharing(exporters=3, fallback_requests_per_second=2)
+    line = "  all exporters   45 + 2 x 2 = 49/s of 50/s"
+    assert line in _shown(Config(accounts=(account,), sharing=sharing), capsys)
+    assert line not in _shown(Config(accounts=(account,)), capsys)

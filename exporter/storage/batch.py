@@ -85,9 +85,10 @@ class Batch(Struct):
     token: str = ""  # Random; in the database it says that this very batch was written
     began: float | None = None
     """Unix time of the first reading, if this process does not know what is stored of the app: to be compared with."""
+    lease: tuple[str, int] | None = None  # budget and term under which it was read; not written under another term
 
     def add(self, newer: "Batch") -> tuple[int, int]:
-        """Take in a newer batch of the same app; return how many changes and events of violations were lost."""
+        """Take in a newer batch of the same app and lease; return how many changes and violations' events were lost."""
         self.endpoint, self.sweep, self.last_update = newer.endpoint, newer.sweep, newer.last_update
         self.tasks = newer.tasks if newer.all_tasks else self.tasks | newer.tasks
         self.all_tasks |= newer.all_tasks

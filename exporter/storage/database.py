@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -38,7 +39,7 @@ from exporter.config.model import SQLITE
 from exporter.core.regular_file import APPLICATION_ID, database_refusal
 from exporter.core.task import Configuration, Task
 from exporter.storage.batch import AppKey, Batch, NoticedChange, Opened, OpenNow, Resolved, RuleVersion, SavedApp
-from exporter.storage.tables import APPS, CHANGES, TASKS, VIOLATIONS, migrate
+from exporter.storage.tables import APPS, CHANGES, LEASES, TASKS, VIOLATIONS, lock_budget, migrate
 
 OWNER_ONLY: Final = 0o600
 BEFORE_THIS_PROCESS: Final = float("-inf")
@@ -111,7 +112,7 @@ class Database:
     def load(self) -> list[SavedApp]:
         """Return all apps."""
         found: list[SavedApp] = []
-        self._checked(lambda connection: found.extend(_load(connection, true())))
+        self._checked(lambda connection: found.extend(read_apps(connection, true())))
         return found
 
     def write(self, batch: Batch) -> SavedApp | None:
@@ -187,7 +188,7 @@ def sqlite_path(url: str) -> Path | None:
 def engine_of(url: str) -> Engine:
     """Return what connects to a database."""
     path = sqlite_path(url)
-    return _sqlite(path) if path else _postgresql(url)
+    return _sqlite(path) if path else postgresql(url)
 
 
 def _files(path: Path) -> Sequence[Path]:
@@ -218,7 +219,7 @@ def _sqlite(path: Path) -> Engine:
     return engine
 
 
-def _postgresql(url: str) -> Engine:
+def postgresql(url: str, more: Mapping[str, Any] = MappingProxyType({})) -> Engine:
     """Return what connects to a server, and notices one that is dead unless the URL says otherwise."""
     try:
         parsed = make_url(url)
@@ -226,11 +227,11 @@ def _postgresql(url: str) -> Engine:
         raise UrlError("its URL can't be read: write postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE") from None
     if "@" in (parsed.host or ""):
         raise UrlError("its URL has an @ in the user or password: write %40 instead")
-    settings = {name: value for name, value in _POSTGRESQL.items() if name not in parsed.query}
+    settings = {name: value for name, value in {**_POSTGRESQL, **more}.items() if name not in parsed.query}
     return create_engine(parsed, connect_args=settings)
 
 
-def _load(connection: Connection, which: Any) -> Iterable[SavedApp]:
+def read_apps(connection: Connection, which: Any) -> Iterable[SavedApp]:
     """Yield the apps for which a condition holds."""
     for app in connection.execute(select(APPS).where(which)).all():
         is_readable = app.shape == SHAPE
@@ -280,10 +281,15 @@ def _is_of(table: Table, app: Any) -> Any:
 
 def _write(connection: Connection, batch: Batch) -> Iterable[SavedApp]:
     """Write a batch; yield what is known of the app longer than this process knows."""
+    if batch.lease is not None:
+        budget, term = batch.lease
+        lock_budget(connection, budget)
+        if connection.scalar(select(LEASES.c.term).where(LEASES.c.budget == budget)) != term:
+            return  # another exporter has begun with what was written before
     saved, older = None, list[Entry]()
     if batch.began is not None:
         is_of_endpoint = and_(_is_of(APPS, batch), APPS.c.endpoint == batch.endpoint)
-        saved = next(iter(_load(connection, is_of_endpoint)), None)
+        saved = next(iter(read_apps(connection, is_of_endpoint)), None)
     is_new = connection.scalar(select(APPS.c.batch).where(_is_of(APPS, batch))) != batch.token
     if saved is not None and batch.began is not None:
         batch, older = batch.beside(saved, batch.began)

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
+    DateTime,
     Dialect,
     Double,
     Index,
@@ -107,6 +108,43 @@ Index(
     postgresql_where=VIOLATIONS.c.resolved.is_(None),
     sqlite_where=VIOLATIONS.c.resolved.is_(None),
 )
+
+_SHARING: Final = MetaData()
+"""Created only where exporters share budgets, so that others need no newer schema."""
+LEASES: Final = Table(
+    "leases",
+    _SHARING,
+    Column("budget", Text, primary_key=True),
+    Column("holder", Text, nullable=False, server_default=""),
+    Column("term", BigInteger, nullable=False, server_default="0"),
+    Column("ends", DateTime(timezone=True), nullable=False, server_default="epoch"),
+)
+EXPORTERS: Final = Table(
+    "exporters",
+    _SHARING,
+    Column("exporter", Text, primary_key=True),
+    Column("advertise", Text, nullable=False),
+    Column("budgets", Text, nullable=False),
+    Column("ends", DateTime(timezone=True), nullable=False),
+)
+
+
+def create_lease_tables(connection: Connection) -> None:
+    """Create the tables of leases where there are none."""
+    connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+    _SHARING.create_all(connection)
+
+
+def lock_budget(connection: Connection, budget: str) -> None:
+    """Wait for other transactions about a budget. One that stops half-way is ended by the server."""
+    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '3s'"))
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:budget, :lock))"),
+        {
+            "budget": budget,
+            "lock": _LOCK,
+        },
+    )
 
 
 def migrate(connection: Connection) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Container
 from contextlib import suppress
 from functools import partial
 from threading import Condition, Thread
@@ -48,6 +48,7 @@ class Writer:
         incomplete: Called in the thread when all of an app, or of all apps (None), has to be written again.
         older: Called in the thread with what was stored of an app that began without it.
         failed: Called in the thread with an exception that is a bug.
+        loads: Whether `start` returns what the database holds; else nothing.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Writer:
         incomplete: Callable[[AppKey | None], object],
         older: Callable[[SavedApp], object],
         failed: Callable[[Exception], object],
+        loads: bool = True,
     ) -> None:
         self.retention_seconds = retention_seconds
         self.configured = configured
@@ -71,6 +73,7 @@ class Writer:
         self._incomplete = incomplete
         self._older = older
         self._failed = failed
+        self._loads = loads
         self._changed = Condition()
         self._waiting: dict[AppKey, Batch] = {}
         self._current: Batch | None = None
@@ -86,6 +89,8 @@ class Writer:
         """Start, and return what the database holds; nothing if it does not say so in time."""
         self._loaded = asyncio.get_running_loop().create_future()
         self._thread.start()
+        if not self._loads:
+            return []
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._loaded
@@ -97,7 +102,8 @@ class Writer:
         """Write a batch soon. One that waits for the same app takes it in."""
         with self._changed:
             key = (batch.account, batch.app_id)
-            if (waiting := self._waiting.get(key)) is None:
+            waiting = self._waiting.get(key)
+            if waiting is None or waiting.lease != batch.lease:
                 self._waiting[key] = batch
             else:
                 lost_changes, lost_events = waiting.add(batch)
@@ -105,6 +111,11 @@ class Writer:
                 if lost_events:
                     self._incomplete(key)
             self._changed.notify()
+
+    def waits_for(self, accounts: Container[str]) -> bool:
+        """Whether anything of some accounts is not written."""
+        with self._changed:
+            return any(each.account in accounts for each in (self._current, *self._waiting.values()) if each)
 
     @property
     def lag_seconds(self) -> float:
@@ -187,7 +198,8 @@ class Writer:
         return False
 
     def _load(self, database: "Database") -> None:
-        self._answer(database.load())
+        if self._loads:
+            self._answer(database.load())
 
     def _write(self, batch: Batch, database: "Database") -> None:
         if (older := database.write(batch)) is not None:

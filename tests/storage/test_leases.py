@@ -1,0 +1,121 @@
+"""Leases in a real PostgreSQL."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from exporter.collector.past import HistoryFilter
+from exporter.storage.batch import Batch
+from exporter.storage.database import Database, engine_of
+from exporter.storage.leases import LeaseTable, NotSharedError
+from exporter.storage.stored_past import read_changes
+from tests.support.batches import FIRST, batch, changed, entry
+from tests.support.postgresql import PostgreSQL
+
+pytestmark = pytest.mark.processes
+
+BUDGETS = {"a", "b", "c", "d", "e", "f"}
+LONG = 60.0
+Open = Callable[..., LeaseTable]
+
+
+@pytest.fixture
+def url(server: PostgreSQL) -> str:
+    """Return the URL of an empty database of PostgreSQL."""
+    return server.new_database()
+
+
+@pytest.fixture
+def join(url: str) -> Iterator[Open]:
+    """Open the leases as another exporter."""
+    opened: list[LeaseTable] = []
+
+    def join(name: str, seconds: float = LONG) -> LeaseTable:
+        opened.append(LeaseTable(url, name, f"http://{name}", seconds))
+        return opened[-1]
+
+    yield join
+    for each in opened:
+        each.close()
+
+
+def own(table: LeaseTable, budgets: set[str] = BUDGETS) -> set[str]:
+    """Make a round, free what others should hold, and return what is held then."""
+    found = table.round(budgets)
+    for budget in found.to_free:
+        table.free(budget)
+    return {budget for budget, lease in found.leases.items() if lease.is_own} - found.to_free
+
+
+def test_exporters_share_evenly_and_only_one_holds_each(join: Open) -> None:
+    """The first holds all; others that join get their share as it is freed, and the share of one that leaves."""
+    one, two, three = join("one"), join("two"), join("three")
+    assert own(one) == BUDGETS
+    assert own(two) == set()
+    assert len(own(one)) == 3
+    assert len(own(two)) == 3
+    assert own(three) == set()
+    shares = [own(one), own(two), own(three)]
+    assert [len(each) for each in shares] == [2, 2, 2]
+    assert set().union(*shares) == BUDGETS
+    two.leave()
+    assert len(own(one)) + len(own(three)) == 6
+    found = one.round(BUDGETS)
+    assert {lease.holder for lease in found.leases.values()} == {"", "http://three"}
+    assert found.exporters == 2
+
+
+def test_a_lease_ends_by_the_databases_clock_and_keeps_its_term_with_its_holder(join: Open) -> None:
+    """One that gives no sign of life keeps its term until another takes the budget; it is told so."""
+    one, two = join("one", 0.2), join("two")
+    assert one.round({"a"}).leases["a"].term == 1
+    time.sleep(0.25)
+    again = one.round({"a"}).leases["a"]
+    assert (again.term, again.is_own) == (1, True)
+    assert not two.round({"a"}).leases["a"].is_own
+    time.sleep(0.25)
+    taken = two.round({"a"}).leases["a"]
+    assert (taken.term, taken.is_own) == (2, True)
+    lost = one.round({"a"}).leases["a"]
+    assert (lost.term, lost.is_own, lost.holder) == (2, False, "http://two")
+
+
+def test_a_budget_goes_only_to_exporters_that_are_configured_for_it(join: Open) -> None:
+    """An exporter that knows other accounts takes none of those that it does not know."""
+    one, two = join("one"), join("two")
+    assert own(one, {"a", "b"}) == {"a", "b"}
+    assert own(two, {"c"}) == {"c"}
+    assert own(one, {"a"}) == {"a"}
+    assert one.round({"a", "b"}).leases["b"].is_own
+
+
+def test_what_was_read_under_an_earlier_term_is_not_written(join: Open, url: str) -> None:
+    """A batch of a holder that lost its lease changes nothing; the new holder loads what was written before."""
+    one, two = join("one", 0.2), join("two")
+    one.round({"a"})
+    database, engine = Database(url), engine_of(url)
+    before, after = entry("t"), entry("t", idle_timeout_seconds=9)
+
+    def written(one_batch: Batch, term: int) -> int:
+        one_batch.lease = ("a", term)
+        database.write(one_batch)
+        with engine.connect() as connection:
+            return len(read_changes(connection, HistoryFilter(limit=10)))
+
+    assert written(batch(before, token=FIRST), 1) == 0
+    time.sleep(0.25)
+    assert two.round({"a"}).leases["a"].term == 2
+    (loaded,) = two.load("a", ["prod"])
+    assert [each.task.configuration for each in loaded.entries] == [before.task.configuration]
+    assert written(changed(before, after, token="late"), 1) == 0
+    assert written(changed(before, after, token="new"), 2) == 1
+    assert two.load("a", ["other"]) == []
+    database.close()
+    engine.dispose()
+
+
+def test_sqlite_is_refused() -> None:
+    """A `url_file` can name SQLite, which exporters can't share."""
+    with pytest.raises(NotSharedError, match="PostgreSQL"):
+        LeaseTable("sqlite:x.db", "one", "", LONG)

@@ -194,7 +194,8 @@ def _window_seconds(requests_per_second: float) -> float:
     return WINDOW_SECONDS / min(1.0, requests_per_second)
 
 
-_Queue = OrderedDict[asyncio.Future[bool], None]  # who waits for a turn: True lets in, False sends away
+_Queue = OrderedDict[asyncio.Future[float], None]
+"""Who waits for a turn: the monotonic time at which it is let in; infinity sends it away."""
 
 
 class LimiterReplaced(Exception):  # noqa: N818 - what happened, not a kind of error
@@ -238,6 +239,8 @@ class Limiter:
         self._rate = ThrottledRate(_checked(requests_per_second))
         self._pace = Pace()
         self._permits = Permits()
+        self._lent_until = math.inf
+        self._rate_after = 0.0
         self._queues: dict[Priority, _Queue] = {priority: OrderedDict() for priority in Priority}
         self._timer: asyncio.TimerHandle | None = None
         self._heirs: list[Limiter] = []
@@ -245,8 +248,14 @@ class Limiter:
 
     @property
     def effective_requests_per_second(self) -> float:
-        """The rate that holds now: the configured one, or less after throttling."""
-        return self._rate.at(self._clock.monotonic())
+        """The rate that holds now: the configured one, or less after throttling or the end of a lease."""
+        now = self._clock.monotonic()
+        return self._rate_at(now) or self._rate.at(now)
+
+    @property
+    def granted_requests_per_second(self) -> float:
+        """The same, but 0 while nothing is let in, since another exporter holds the budget."""
+        return self._rate_at(self._clock.monotonic())
 
     def waiting(self, priority: Priority) -> int:
         """How many requests of this priority wait to be let in."""
@@ -268,7 +277,10 @@ class Limiter:
         if self._is_replaced:
             raise LimiterReplaced(self._heirs[0])
         asked = self._clock.monotonic()
-        await self._turn(priority)
+        while await self._turn(priority) < self._lent_until <= self._clock.monotonic():
+            # The process stood still after it was let in.
+            self._pace.give_back()
+            self.give_back()
         sent = self._clock.monotonic()
         round_trip_seconds = None
         try:
@@ -296,6 +308,15 @@ class Limiter:
         self._rate.configured = _checked(requests_per_second)
         self._admit()
 
+    def lend(self, until: float, then: float, *, extend: bool = True) -> None:
+        """Allow the configured rate until a monotonic time only, and from then on at most another; 0: nothing.
+
+        Without `extend` the earlier of this time and the one that is set counts.
+        """
+        if extend or until < self._lent_until:
+            self._lent_until, self._rate_after = until, then
+        self._admit()
+
     def wait_a_window(self) -> None:
         """Send nothing for a second: who sent requests before, such as the process before this, is not known."""
         self._permits.fill(self._clock.monotonic())
@@ -306,6 +327,7 @@ class Limiter:
         There can be several heirs; `send_away` must follow.
         """
         heir.take_over(self._permits, self._rate)
+        heir.lend(self._lent_until, self._rate_after, extend=False)
         self._heirs.append(heir)
 
     def take_over(self, permits: Permits, rate: ThrottledRate) -> None:
@@ -321,12 +343,12 @@ class Limiter:
         while (queue := self._first_queue()) is not None:
             turn, _ = queue.popitem(last=False)
             if not turn.done():
-                turn.set_result(False)
+                turn.set_result(math.inf)
 
     def ended(self, round_trip_seconds: float | None) -> None:
         """Count a request as ended, here and in the heirs."""
         now = self._clock.monotonic()
-        self._permits.end(now, self._rate.at(now), round_trip_seconds)
+        self._permits.end(now, self._rate_at(now) or self._rate.at(now), round_trip_seconds)
         if self._first_queue() is not None:
             # Later: the sender may be about to report that it was throttled.
             asyncio.get_running_loop().call_soon(self._admit)
@@ -340,26 +362,31 @@ class Limiter:
         for heir in self._heirs:
             heir.give_back()
 
-    async def _turn(self, priority: Priority) -> None:
-        """Queue up and return when it is our turn."""
-        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    def _rate_at(self, now: float) -> float:
+        """Return the rate at a monotonic time; 0: nothing is let in."""
+        return self._rate.at(now) if now < self._lent_until else min(self._rate.at(now), self._rate_after)
+
+    async def _turn(self, priority: Priority) -> float:
+        """Queue up and return when it is our turn: the monotonic time at which it was let in."""
+        turn: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         queue = self._queues[priority]
         queue[turn] = None
         self._admit()
         try:
-            is_let_in = await turn
+            let_in = await turn
         except BaseException:
             if not turn.done() or turn.cancelled():
                 queue.pop(turn, None)
-            elif turn.result():
+            elif turn.result() < math.inf:
                 self._pace.give_back()
                 self.give_back()
             raise
         if self._is_replaced:
-            if is_let_in:
+            if let_in < math.inf:
                 self._pace.give_back()
                 self.give_back()
             raise LimiterReplaced(self._heirs[0])
+        return let_in
 
     def _admit(self) -> None:
         """Let in all whose turn it is and set a timer for the next; as timers err, the clock decides each time."""
@@ -367,8 +394,8 @@ class Limiter:
             self._timer.cancel()
             self._timer = None
         now = self._clock.monotonic()
-        rate = self._rate.at(now)
-        while (queue := self._first_queue()) is not None:
+        rate = self._rate_at(now)
+        while rate and (queue := self._first_queue()) is not None:
             ready_at = max(self._rate.paused_until, self._pace.ready_at(rate), self._permits.ready_at(rate))
             if ready_at > now:
                 if ready_at < math.inf:
@@ -378,7 +405,7 @@ class Limiter:
             if not turn.cancelled():
                 self._permits.take()
                 self._pace.take(now, rate)
-                turn.set_result(True)
+                turn.set_result(now)
 
     def _first_queue(self) -> _Queue | None:
         """Return the queue of the highest priority in which someone waits."""

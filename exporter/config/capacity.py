@@ -42,6 +42,19 @@ def limiter_groups(
     return tuple(sorted(map(tuple, ordered), key=lambda members: order[members[0].name]))
 
 
+def budgets_by_name(accounts: Sequence[Account]) -> Mapping[str, Sequence[str]]:
+    """Return the names of the accounts of each limiter, by a name on which exporters agree.
+
+    Not by the key: while it is rotated, some exporters know the old one and others the new one.
+    """
+    budgets = {}
+    for group in limiter_groups(accounts):
+        names = sorted(account.name for account in group)
+        shared = sorted(account.limit_group for account in group if account.limit_group is not None)
+        budgets[f"group {shared[0]}" if shared else f"account {names[0]}"] = names
+    return budgets
+
+
 def limiter_marks(account: Account, key_id: str | None) -> set[Hashable]:
     """Return what another account must share to be in the same group; the name is no part of it."""
     credentials = account.credentials

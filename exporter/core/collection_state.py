@@ -43,6 +43,7 @@ class Component(StrEnum):
     PUBLISH = "publish"
     PUBLISH_TASKS = "publish_tasks"
     STORAGE = "storage"
+    LEASES = "leases"
     WATCH_FILES = "watch_files"
     WATCH_WEB_FILES = "watch_web_files"
     RELOAD = "reload"

@@ -151,6 +151,25 @@ STORAGE_CHANGES_LOST: Final = _about_exporter(
     "counter",
     "Changes of tasks that were not written to the database because too many waited for it, since the start.",
 )
+LEASE_HELD: Final = _about_exporter(
+    "lease_held",
+    "gauge",
+    "1 if this exporter holds the lease of the account's request budget, else 0; absent without `sharing`.",
+    (ACCOUNT,),
+    note="An app's series come from the holder. Without database the last holder continues at the fallback rate.",
+)
+LEASE_TAKEOVERS: Final = _about_exporter(
+    "lease_takeovers_total",
+    "counter",
+    "How often this exporter took the lease of the account's request budget, since the start.",
+    (ACCOUNT,),
+)
+LEASE_UNHELD: Final = _about_exporter(
+    "lease_unheld_seconds",
+    "gauge",
+    "Time since any exporter held the lease of the account's request budget, as far as this one knows, in seconds.",
+    (ACCOUNT,),
+)
 INTERNAL_ERRORS: Final = _about_exporter(
     "internal_errors_total",
     "counter",
@@ -193,6 +212,9 @@ EXPORTER_FAMILIES: Final = (
     STORAGE_WRITE_LAG,
     STORAGE_SIZE,
     STORAGE_CHANGES_LOST,
+    LEASE_HELD,
+    LEASE_TAKEOVERS,
+    LEASE_UNHELD,
     INTERNAL_ERRORS,
     HTTP_REQUESTS,
     LOG_MESSAGES,

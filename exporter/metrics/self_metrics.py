@@ -35,11 +35,12 @@ class AccountTables:
         self.clock_skews = Table(families.CLOCK_SKEW)
         self.credentials = Table(families.CREDENTIALS_INFO)
         self.credentials_expiries = Table(families.CREDENTIALS_EXPIRY)
+        self.leases = tuple(map(Table, (families.LEASE_HELD, families.LEASE_TAKEOVERS, families.LEASE_UNHELD)))
         self.accounts: set[str] = set()
 
     @property
     def tables(self) -> tuple[Table | HistogramTable, ...]:
-        """All of them, in the order of the exposition."""
+        """All of them, in the order of the exposition; those of leases have a place of their own."""
         return (
             self.requests,
             self.retries,
@@ -68,7 +69,7 @@ class AccountTables:
     def remove_account(self, account: str) -> None:
         """Drop all that is known about an account and its apps."""
         self.accounts.discard(account)
-        for table in self.tables:
+        for table in (*self.tables, *self.leases):
             table.forget(account)
 
     def add_app(self, account: str, app_id: str) -> None:
@@ -185,6 +186,7 @@ class SelfMetrics:
             self._storage_lag,
             self._storage_size,
             self._storage_lost,
+            *self._accounts.leases,
             self._internal_errors,
             self._http_requests,
             self._log_messages,
@@ -255,6 +257,17 @@ class SelfMetrics:
         self._storage_lost.set(writer.changes_lost)
         if writer.size_bytes:
             self._storage_size.set(writer.size_bytes)
+
+    def lease(self, account: str, *, is_held: bool, takeovers: int, unheld_seconds: float) -> None:
+        """Publish the state of the lease of an account's budget."""
+        if account in self._accounts.accounts:
+            for table, value in zip(self._accounts.leases, (is_held, takeovers, unheld_seconds), strict=True):
+                table.set(float(value), account)
+
+    def no_leases(self) -> None:
+        """Publish nothing about leases."""
+        for table in self._accounts.leases:
+            table.forget()
 
     def rendered(self, path: str, *, seconds: float, series: int) -> None:
         """Publish how long a rendering took and how many series there are on its path."""

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
@@ -16,7 +16,7 @@ from exporter.collector.collector import Collector
 from exporter.collector.past import MemoryPast, Past
 from exporter.collector.status import Kind, SweepReport
 from exporter.config.mistakes import ConfigError, UsageError
-from exporter.config.model import redacted
+from exporter.config.model import Config, redacted
 from exporter.core.clock import Clock
 from exporter.core.collection_state import Component
 from exporter.core.threads import Worker
@@ -28,6 +28,7 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import LoadedRules
 from exporter.rules.rule_set import RuleSet
 from exporter.service import process as signals
+from exporter.service.budget_leases import BudgetLeases
 from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.monitor import AppKey, Monitor
 from exporter.service.on_demand import FreshSweeps
@@ -38,6 +39,7 @@ from exporter.service.task_publisher import TaskSeries
 from exporter.service.trends import Trends
 from exporter.service.views import PolicyView, TaskViews
 from exporter.service.violation_log import FindingLog
+from exporter.storage.batch import SavedApp
 from exporter.web import http_server
 from exporter.web.application import application
 from exporter.web.request_origin import KnownHosts
@@ -128,6 +130,7 @@ class Daemon:
             older=lambda saved: self._monitor.age(saved),  # noqa: PLW0108 - it is made below
             failed=lambda error: self._monitor.supervisor.failed(Component.STORAGE, error),
             clock=clock,
+            lease_of=lambda account: self._leases.lease_of(account),  # noqa: PLW0108 - it is made below
             memory=MemoryPast(
                 lambda: self._monitor.history.newest_first(),  # noqa: PLW0108 - it is made below
                 lambda: self._monitor.history.remembered_since,
@@ -142,6 +145,13 @@ class Daemon:
             finding_events=self._recorder,
             task_series=self._task_series,
             recorder=self._recorder,
+        )
+        self._leases = BudgetLeases(
+            clock=clock,
+            limiter=self._monitor.limiter_of,
+            changed=self._collect_other_budgets,
+            waits=lambda accounts: self._recorder.writer is not None and self._recorder.writer.waits_for(accounts),
+            failed=lambda error: self._monitor.supervisor.failed(Component.LEASES, error),
         )
         self._rule_set = RuleSet.empty()
         self._policy_view = PolicyView(
@@ -165,6 +175,8 @@ class Daemon:
         self._began = clock.monotonic()
         self._published_waiting = 0
         """How many apps no attempt had finished for when the last publication began."""
+        self._config = Config(accounts=())
+        """All of the configuration, also what other exporters collect."""
         self._shown_config = ""
         self._gate: Gate | None = None
         self.addresses: Sequence[str] = ()
@@ -237,6 +249,7 @@ class Daemon:
                     (Component.WATCH_FILES, self._follow_files),
                     (Component.WATCH_WEB_FILES, self._follow_web_files),
                     (Component.RULES, self._monitor.policy.run),
+                    (Component.LEASES, self._leases.run),
                 ):
                     group.create_task(self._monitor.supervisor.keep_running(part, chore))
         finally:
@@ -276,7 +289,7 @@ class Daemon:
             try:
                 await self._take(await self._read(self._source.load))
                 with self._monitor.supervisor.guarded(Component.STORAGE):
-                    await self._recorder.use(self._monitor.config)
+                    await self._recorder.use(self._config, loads=self._leases.sharing is None)
                     for key in self._monitor.apps:
                         self._recorder.reconcile(key)
             except (ConfigError, UsageError) as error:
@@ -309,8 +322,11 @@ class Daemon:
         return self._trends.of(account, app_id)
 
     def budgets(self) -> Sequence[BudgetView]:
-        """Return the budgets of all accounts, in the order of the configuration."""
-        return self._monitor.budgets()
+        """Return the budgets that this exporter uses, in the order of the configuration."""
+        budgets = self._monitor.budgets()
+        if self._leases.sharing is None:
+            return budgets
+        return [each for each in budgets if any(map(self._leases.lease_of, each.accounts))]
 
     def tasks(self, account: str, app_id: str) -> TasksView | None:
         """Return the tasks of one app."""
@@ -352,8 +368,11 @@ class Daemon:
         """Return why not to rely on the exporter yet."""
         if self._stop.is_set():
             return "it is stopping"
-        waiting = self._published_waiting
-        if waiting and self._clock.monotonic() - self._began < LONGEST_START_SECONDS:
+        if self._clock.monotonic() - self._began >= LONGEST_START_SECONDS:
+            return None
+        if self._leases.sharing is not None and not self._leases.reached:
+            return "the database of the leases has not answered yet"
+        if waiting := self._published_waiting:
             return f"{waiting} of {len(self._monitor.apps)} apps wait for their first sweep"
         return None
 
@@ -375,8 +394,12 @@ class Daemon:
 
     async def _take(self, loaded: LoadedRules) -> None:
         """Switch to another configuration in one step: pages see the one before, or all of it."""
-        shown_config = redacted(loaded.config)
-        await self._monitor.apply(loaded.config, loaded.rule_set)  # it waits for nothing unless it fails
+        shown_config, before = redacted(loaded.config), self._config
+        try:
+            await self._apply(loaded.config, loaded.rule_set)
+        except BaseException:
+            self._leases.configure(before)
+            raise
         self._rule_set = loaded.rule_set
         self._shown_config = shown_config
         with self._monitor.supervisor.guarded(Component.RELOAD):
@@ -386,6 +409,21 @@ class Daemon:
         self._metrics.config_loaded(loaded.sha256, self._clock.now(), unmatched_patterns=len(loaded.warnings))
         for warning in loaded.warnings:
             structlog.get_logger().warning("configuration is probably not as meant", warning=str(warning))
+
+    async def _apply(self, config: Config, rule_set: RuleSet) -> None:
+        """Run what of a configuration this exporter collects, in one step: it waits for nothing unless it fails."""
+        self._leases.configure(config)
+        await self._monitor.apply(self._leases.part(), rule_set)
+        self._leases.lend()
+        self._config = config
+
+    async def _collect_other_budgets(self, saved: Iterable[SavedApp]) -> None:
+        """Collect the apps of the budgets that are held now; new ones begin with what was stored."""
+        await self._apply(self._config, self._rule_set)
+        self._monitor.restore(saved)
+        await self._evaluate_restored()
+        await self._publish()
+        await self._monitor.close_removed()
 
     async def _read(self, read: Callable[[], T]) -> T:
         """Return what a function reads of the configuration's files.
@@ -403,12 +441,15 @@ class Daemon:
     async def _begin_with_saved(self) -> None:
         """Begin with what an earlier process knew; a bug in that is no reason not to start."""
         with self._monitor.supervisor.guarded(Component.STORAGE):
-            self._monitor.restore(await self._recorder.use(self._monitor.config))
+            shared = self._leases.sharing is not None
+            self._monitor.restore(await self._recorder.use(self._config, loads=not shared))
             await self._evaluate_restored()
 
     async def _close_storage(self) -> None:
         with self._monitor.supervisor.guarded(Component.STORAGE):
             await self._recorder.close()
+        with self._monitor.supervisor.guarded(Component.LEASES):
+            await self._leases.leave()
 
     async def _evaluate_restored(self) -> None:
         """Judge the tasks of an earlier process before anyone looks, unless there are very many."""
@@ -446,6 +487,7 @@ class Daemon:
             self._monitor.look_at_clock()
             self._finding_log.flush()
             self._metrics.storage(self._recorder.writer)
+            self._leases.publish(self._metrics)
             beats += 1
             if beats % BUDGET_LOOK_BEATS == 0:
                 self._monitor.look_at_budget()

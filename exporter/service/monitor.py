@@ -12,6 +12,7 @@ from exporter.aliyun.interner import Interner
 from exporter.aliyun.transport import open_session
 from exporter.collector.change_history import History
 from exporter.collector.collector import Collector
+from exporter.collector.rate_limiter import Limiter
 from exporter.collector.reading import AppRows, ReadingTurns
 from exporter.collector.requests import AccountRequests
 from exporter.collector.scheduler import Schedule
@@ -119,6 +120,10 @@ class Monitor:
         """Return what carries the requests of a configured account."""
         return self._accesses[account].requests
 
+    def limiter_of(self, account: str) -> Limiter:
+        """Return the request budget of a configured account."""
+        return self._accesses[account].limiter
+
     def endpoint_of(self, account: str) -> str:
         """Return the service of a configured account."""
         return self._accesses[account].endpoint
@@ -128,10 +133,10 @@ class Monitor:
         return self._schedule.next_turn(self._apps[key].collector, kind)
 
     def restore(self, saved: Iterable[SavedApp]) -> None:
-        """Begin with what an earlier process accepted, for the apps that are configured."""
+        """Begin with what an earlier process accepted, for the apps that are configured and were not read yet."""
         for app in saved:
             key = (app.account, app.app_id)
-            if key not in self._apps:
+            if key not in self._apps or self._apps[key].collector.status.sweep is not None:
                 continue
             if app.endpoint != self.endpoint_of(app.account):
                 structlog.get_logger().info(
@@ -226,7 +231,7 @@ class Monitor:
     def look_at_budget(self) -> None:
         """Fit the intervals to the numbers of tasks and to the budgets as they are now."""
         for access in self._accesses.values():
-            access.metrics.rate(access.limiter.effective_requests_per_second)
+            access.metrics.rate(access.limiter.granted_requests_per_second)
         for outlook in self.forecasts():
             intervals = _intervals(outlook.pace)
             for key, app in self._apps.items():

@@ -47,6 +47,7 @@ class Recorder:
         failed: Called with an exception that is a bug.
         clock: For times.
         memory: Answers about the past without a database.
+        lease_of: Returns the budget and term under which an account is collected; None: it is not shared.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Recorder:
         failed: Callable[[Exception], object],
         clock: Clock,
         memory: MemoryPast,
+        lease_of: Callable[[str], tuple[str, int] | None] = lambda _account: None,
     ) -> None:
         self._events = events
         self._app = app
@@ -66,6 +68,7 @@ class Recorder:
         self._older = older
         self._failed = failed
         self._clock = clock
+        self._lease_of = lease_of
         self._settings: Storage | None = None
         self._new: dict[AppKey, list[NoticedChange | Opened | Resolved]] = {}
         """What this step of the event loop has brought."""
@@ -89,8 +92,11 @@ class Recorder:
         self._memory = memory
         self._ended = 0
 
-    async def use(self, config: Config) -> list[SavedApp]:
-        """Use another database, or none; return what it holds. Everything is written to one that replaces another."""
+    async def use(self, config: Config, *, loads: bool = True) -> list[SavedApp]:
+        """Use another database, or none; return what it holds if it `loads`.
+
+        Everything is written to one that replaces another.
+        """
         before, self._settings = self._settings, config.storage
         settings, configured = (
             config.storage,
@@ -111,6 +117,7 @@ class Recorder:
             incomplete=lambda key: loop.call_soon_threadsafe(self.write_whole, key),
             older=lambda saved: loop.call_soon_threadsafe(self._take_older, saved),
             failed=lambda error: loop.call_soon_threadsafe(self._failed, error),
+            loads=loads,
         )
         from exporter.storage.stored_past import StoredPast  # noqa: PLC0415 - it takes memory, which not everyone needs
 
@@ -245,6 +252,7 @@ class Recorder:
                 continue
             inventory, last_update = app.collector.inventory, app.collector.status.last_update_began
             batch = Batch(key[0], key[1], app.endpoint, sweep, last_update, since=self._clock.monotonic())
+            batch.lease = self._lease_of(key[0])
             for each in new.get(key, ()):
                 if isinstance(each, NoticedChange):
                     batch.changes.append(each)

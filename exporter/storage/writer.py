@@ -180,13 +180,13 @@ class Writer:
         if self._database is not None:
             self._database.close()
             self._database = None
-        if _is_bug(error):
+        if is_bug(error):
             self.changes_lost += 0 if self._current is None else len(self._current.changes)
             self._failed(error)
             return True
         if type(error).__name__ == "CorruptError":
             self._incomplete(None)
-        if (reason := _line(error)) != self._reason:
+        if (reason := error_line(error)) != self._reason:
             remedy = next(
                 (remedy for words, remedy in REMEDIES.items() if words in reason), "see RtcmpuStorageFailing.md"
             )
@@ -228,7 +228,7 @@ def _settle(loaded: asyncio.Future[list[SavedApp]], saved: list[SavedApp]) -> No
         loaded.set_result(saved)
 
 
-def _is_bug(error: Exception) -> bool:
+def is_bug(error: Exception) -> bool:
     """Whether it would fail in the same way forever."""
     if type(error).__name__ in {"DataError", "IntegrityError"}:
         return True
@@ -238,7 +238,7 @@ def _is_bug(error: Exception) -> bool:
     )
 
 
-def _line(error: Exception) -> str:
+def error_line(error: Exception) -> str:
     """Return what failed in one line, without the statement and its values."""
     original = getattr(error, "orig", None) or error
     return " ".join(str(original).split())[:300]

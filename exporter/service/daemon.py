@@ -10,13 +10,14 @@ from typing import Final, TypeVar
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter import __version__
 from exporter.collector.collector import Collector
 from exporter.collector.past import MemoryPast, Past
-from exporter.collector.status import Kind, SweepReport
+from exporter.collector.status import Kind, Standing, SweepReport
 from exporter.config.mistakes import ConfigError, UsageError
-from exporter.config.model import Config, redacted
+from exporter.config.model import App, Config, redacted
 from exporter.core.clock import Clock
 from exporter.core.collection_state import Component
 from exporter.core.threads import Worker
@@ -30,7 +31,7 @@ from exporter.rules.rule_set import RuleSet
 from exporter.service import process as signals
 from exporter.service.budget_leases import BudgetLeases
 from exporter.service.configuration_source import ConfigurationSource
-from exporter.service.monitor import AppKey, Monitor
+from exporter.service.monitor import AppKey, Monitor, configured_intervals
 from exporter.service.on_demand import FreshSweeps
 from exporter.service.process import Heartbeat, NullWatchdog, Watchdog
 from exporter.service.recorder import Recorder
@@ -307,15 +308,24 @@ class Daemon:
 
     def statuses(self) -> Sequence[AppView]:
         """Return all configured apps, in the order of the configuration."""
-        return [
-            AppView(
-                report.status,
-                _tasks_by_region_and_mode(report),
-                next_update=self._monitor.next_turn(key, Kind.UPDATE),
-                next_sweep=self._monitor.next_turn(key, Kind.SWEEP),
-            )
-            for key, report in ((key, app.picture.report) for key, app in self._monitor.apps.items())
-        ]
+        return [self._shown(account.name, app) for account in self._config.accounts for app in account.apps]
+
+    def _shown(self, account: str, app: App) -> AppView:
+        key = (account, app.id)
+        own = self._monitor.apps.get(key)
+        if own is None:
+            holder = self._leases.holder_of(account)
+            reason = f"collected by another exporter: {holder}" if holder else "no exporter collects it now"
+            intervals = configured_intervals(self._config.collection)
+            status = Standing(account, app).status(intervals, at=self._clock.monotonic())
+            return AppView(replace(status, reason=reason), None, collected_by=holder)
+        report = own.picture.report
+        return AppView(
+            report.status,
+            _tasks_by_region_and_mode(report),
+            next_update=self._monitor.next_turn(key, Kind.UPDATE),
+            next_sweep=self._monitor.next_turn(key, Kind.SWEEP),
+        )
 
     def trend(self, account: str = "", app_id: str = "") -> Trend:
         """Return the last hours of one app, or of all together."""

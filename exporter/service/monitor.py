@@ -294,7 +294,7 @@ class Monitor:
             requests=self._accesses[account].requests.of_app(app.id),
             rows=AppRows(app.id, self._share, self._reading_turns),
             max_tasks=collection.max_tasks_per_app,
-            intervals=_configured(collection),
+            intervals=configured_intervals(collection),
             clock=self._clock,
             events=picture,
         )
@@ -343,7 +343,8 @@ def _at_rates(config: Config, rates: Mapping[str, float]) -> Config:
     return config.changed(accounts=tuple(accounts))
 
 
-def _configured(collection: Collection) -> Intervals:
+def configured_intervals(collection: Collection) -> Intervals:
+    """Return the intervals before any is stretched."""
     return Intervals(
         interval_seconds=collection.interval_seconds,
         sweep_interval_seconds=collection.sweep_interval_seconds,

@@ -23,6 +23,8 @@ class AppView(Struct, frozen=True):
     """By (task_region, mix_mode); None while there is no data or it is withdrawn."""
     next_update: float | None = None  # Unix time; None: not scheduled
     next_sweep: float | None = None
+    collected_by: str | None = None
+    """Address, or else name, of the other exporter that collects it; empty: none is known. None: this one does."""
 
 
 class Trend(Struct, frozen=True):

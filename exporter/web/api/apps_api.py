@@ -106,6 +106,13 @@ class AppDocument(Struct, kw_only=True):
     interval_stretch_ratio: Annotated[float, about("Above 1 if the budget is too small.")]
     attempts: Annotated[list[AttemptsDocument], about("Attempts by kind and outcome.")]
     sweep: Annotated[SweepDocument | None, about("The last accepted sweep; null: there was none yet.")]
+    collected_by: Annotated[
+        str | None,
+        about(
+            "With `sharing`: the address, or else the name, of the other exporter that collects it;"
+            " empty: none is known. null: this exporter collects it."
+        ),
+    ]
 
 
 class AppsDocument(Struct):
@@ -142,4 +149,5 @@ def _app(app: AppView, violations: Mapping[Severity, int]) -> AppDocument:
         else None,
         attempts=[AttemptsDocument(*key, n) for key, n in sorted(status.attempts.items())],
         sweep=None if status.sweep is None else document_of(SweepDocument, status.sweep),
+        collected_by=app.collected_by,
     )

@@ -191,6 +191,13 @@ class _Pages:
         return web.Response(status=303, headers={hdrs.LOCATION: self._renderer.app_path(account, app_id, "collect")})
 
     def _unknown_app(self, account: str, app_id: str) -> ErrorPageError:
+        for app in self._view.statuses():
+            if (app.status.account, app.status.app_id) == (account, app_id) and app.collected_by is not None:
+                is_address = app.collected_by.startswith("http")
+                link, text = (
+                    (app.collected_by, "To that exporter") if is_address else (self._renderer.root + "/", "To all apps")
+                )
+                return ErrorPageError(404, "Not collected here", f"{app_id}: {app.status.reason}", link, text)
         message = f"The account {account} has no app {app_id} in the configuration."
         return ErrorPageError(404, "No such app", message, f"{self._renderer.root}/", "To all apps")
 

@@ -118,7 +118,9 @@ PARAMETERS: Final = (
 async def shown_status(view: View, query: Query) -> Mapping[str, Any]:
     """Return the template's values: figures of all apps, and a page of those that match."""
     counts = violations_by_app(view.findings(FindingKind.VIOLATION))
-    rows = [app_row(app, counts.get((app.status.account, app.status.app_id), Counter())) for app in view.statuses()]
+    apps = view.statuses()
+    own = [app for app in apps if app.collected_by is None]
+    rows = [app_row(app, counts.get((app.status.account, app.status.app_id), Counter())) for app in own]
     all_violations = Counter[Severity]()
     for row in rows:
         all_violations.update(row.violations or {})
@@ -132,6 +134,7 @@ async def shown_status(view: View, query: Query) -> Mapping[str, Any]:
         "states": sorted({row.status.state for row in rows}, key=lambda state: state.badness),
         "severities": SEVEREST_FIRST,
         "apps": len(rows),
+        "elsewhere": [app for app in apps if app.collected_by is not None],
         "up": sum(row.status.up for row in rows),
         "tasks": sum(mode.count for row in rows for mode in row.modes or ()),
         "apps_with_tasks": sum(row.modes is not None for row in rows),

@@ -57,6 +57,7 @@ def test_an_app_is_shown_with_all_that_is_known() -> None:
                     "duplicate_rows": 1,
                     "rows_without_task_id": 0,
                 },
+                "collected_by": None,
             }
         ]
     }
@@ -73,6 +74,7 @@ def test_what_is_unknown_is_null() -> None:
         "last_sweep_timestamp_seconds",
         "last_attempt_timestamp_seconds",
         "sweep",
+        "collected_by",
     }
 
 

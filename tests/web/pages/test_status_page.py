@@ -1,12 +1,13 @@
 """`/`: what a person learns from it."""
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.core.collection_state import State
 from exporter.rules.rule import Severity
 from exporter.web.pages.status_page import PARAMETERS, shown_status
 from exporter.web.query import read_form
-from exporter.web.view import BudgetView, FindingKind, Trend
+from exporter.web.view import AppView, BudgetView, FindingKind, Trend
 from tests.web.fake_view import NOW, PENDING, FakeView, app_view, findings, rule
 from tests.web.pages.page_view import page_of
 
@@ -39,6 +40,22 @@ async def test_a_healthy_app_shows_counts_quota_ages_and_turns() -> None:
         assert words in page.text
     assert [(meter["value"], meter["max"]) for meter in page.all("meter")] == [("140", "200"), ("39", "40")]
     assert "/apps/production/live-main" in page.links
+
+
+async def test_apps_of_other_exporters_link_to_them() -> None:
+    """They are a list of their own and not among the figures; their page says who collects them."""
+    address = "http://10.0.0.7:10678"
+    other = AppView(replace(PENDING.status, reason=f"collected by another exporter: {address}"), None)
+    view = FakeView([app_view(TASKS), replace(other, collected_by=address)])
+    page = await page_of(view, "/")
+    assert "1 of 1 apps up" in page.text
+    assert address in page.links
+    assert "/apps/production/live-new" not in page.links
+    view.entries.clear()
+    view.apps = [replace(other, collected_by=address)]
+    view.tasks = lambda _account, _app_id: None  # type: ignore[method-assign]
+    own_page = await page_of(view, "/apps/production/live-new")
+    assert (own_page.status, address in own_page.links) == (404, True)
 
 
 async def test_times_can_be_read_by_machines() -> None:

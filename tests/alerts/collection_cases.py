@@ -479,6 +479,28 @@ CASES: Final = (
         },
     ),
     Case(
+        about="An account is reported if no exporter knows of a holder of its lease for a minute.",
+        alert="RtcmpuBudgetWithoutHolder",
+        world=healthy(MINUTES)
+        | {
+            series("rtcmpu_exporter_lease_unheld_seconds", account="prod"): [90] * 45,
+            series("rtcmpu_exporter_lease_unheld_seconds", account="prod", instance="two"): [0] * 10 + [90] * 35,
+        },
+        fires={
+            "10m": [],
+            "11m": [
+                Firing(
+                    labels={"account": "prod", "severity": "critical"},
+                    description=(
+                        "No exporter has held the lease of account prod for 1m 30s: it is read slowly by the last "
+                        "holder, or not at all. Check that the exporters reach the database."
+                    ),
+                    dashboard="rtcmpu-exporter?var-account=prod",
+                )
+            ],
+        },
+    ),
+    Case(
         about="Scrapes that take long for half an hour are reported.",
         alert="RtcmpuScrapeSlow",
         world=healthy(MINUTES) | {series("scrape_duration_seconds"): [0.1] * 10 + [3] * 35},

@@ -110,6 +110,15 @@ def test_two_pods_never_read_at_once(name: str) -> None:
     assert one(example(name), "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
 
 
+def test_pods_that_share_are_replaced_one_after_the_other() -> None:
+    """With `sharing` no pod is surplus, and each knows the address that it advertises."""
+    sharing = {"storage": {"url": "postgresql+psycopg://a@b/c"}, "sharing": {"exporters": 2}}
+    manifests = rendered({"config": {**LEAST["config"], **sharing}, "replicaCount": 2})
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    assert one(manifests, "Deployment")["spec"]["strategy"] == strategy
+    assert "POD_IP" in {variable["name"] for variable in exporter_of(manifests)["env"]}
+
+
 def test_memory_goes_back_to_the_system() -> None:
     """The allocator is told to return large blocks."""
     assert {"name": "MALLOC_MMAP_THRESHOLD_", "value": "131072"} in exporter_of(rendered())["env"]

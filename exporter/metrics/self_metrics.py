@@ -261,8 +261,8 @@ class SelfMetrics:
     def lease(self, account: str, *, is_held: bool, takeovers: int, unheld_seconds: float) -> None:
         """Publish the state of the lease of an account's budget."""
         if account in self._accounts.accounts:
-            for table, value in zip(self._accounts.leases, (is_held, takeovers, unheld_seconds), strict=True):
-                table.set(float(value), account)
+            for table, value in zip(self._accounts.leases, (int(is_held), takeovers, unheld_seconds), strict=True):
+                table.set(value, account)
 
     def no_leases(self) -> None:
         """Publish nothing about leases."""

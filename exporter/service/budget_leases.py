@@ -42,6 +42,16 @@ def _workers() -> tuple[Worker, Worker]:
     return Worker("leases"), Worker("load tasks", threads=4)
 
 
+def _open_table(config: Config, name: str) -> "LeaseTable":
+    # Only now: it takes memory, which not everyone needs.
+    from exporter.storage.leases import LeaseTable  # noqa: PLC0415 - see above
+
+    assert config.storage is not None  # noqa: S101 - the configuration was checked
+    assert config.sharing is not None  # noqa: S101 - else none is opened
+    sharing = config.sharing
+    return LeaseTable(config.storage.url.reveal(), name, sharing.advertise or "", sharing.lease_seconds)
+
+
 class HeldBudget(Struct):
     """A budget that this exporter collects."""
 
@@ -58,6 +68,7 @@ class BudgetLeases:
         changed: Called when other budgets are held, with the stored apps of new ones.
         waits: Whether anything of some accounts is not written yet.
         failed: Called with an exception that is a bug.
+        open_table: Opens the leases that a configuration names, as an exporter of a name.
     """
 
     def __init__(
@@ -68,6 +79,7 @@ class BudgetLeases:
         changed: Callable[[Iterable[SavedApp]], Awaitable[None]],
         waits: Callable[[Container[str]], bool],
         failed: Callable[[Exception], object],
+        open_table: Callable[[Config, str], "LeaseTable"] | None = None,
     ) -> None:
         self._name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self._clock = clock
@@ -75,6 +87,7 @@ class BudgetLeases:
         self._changed = changed
         self._waits = waits
         self._failed = failed
+        self._open = open_table or _open_table
         self._config = Config(accounts=())
         self._budgets: Mapping[str, Sequence[str]] = {}  # accounts by the budget's name
         self._held: dict[str, HeldBudget] = {}
@@ -97,7 +110,8 @@ class BudgetLeases:
     def configure(self, config: Config) -> None:
         """Take part in another way; `lend` must follow when limiters are known."""
         before, self._config = self._config, config
-        if (before.sharing, before.storage) != (config.sharing, config.storage):
+        urls = [each.storage and each.storage.url for each in (before, config)]
+        if before.sharing != config.sharing or urls[0] != urls[1]:
             if self._table is not None:
                 self._left_tables.append(self._table)
             self._table, self._held, self.reached = None, {}, False
@@ -190,7 +204,7 @@ class BudgetLeases:
         asked_at, budgets = self._clock.monotonic(), self._budgets
         table = self._table
         if table is None:
-            table = self._table = await self._call(self._worker, self._open, sharing)
+            table = self._table = await self._call(self._worker, self._open, self._config, self._name)
         found = await self._call(self._worker, table.round, budgets.keys())
         if self._budgets is not budgets or self._table is not table:
             return  # another configuration has come meanwhile
@@ -225,16 +239,10 @@ class BudgetLeases:
             async with asyncio.timeout(self.sharing.lease_seconds if self.sharing else LONGEST_LEAVE_SECONDS):
                 return await worker.run(function, *args, **kwargs)
         except TimeoutError:
+            if self._table is not None:
+                self._table.close()
             self._worker, self._loader, self._table = *_workers(), None
             raise
-
-    def _open(self, sharing: Sharing) -> "LeaseTable":
-        # Only now: it takes memory, which not everyone needs.
-        from exporter.storage.leases import LeaseTable  # noqa: PLC0415 - see above
-
-        storage = self._config.storage
-        assert storage is not None  # noqa: S101 - the configuration was checked
-        return LeaseTable(storage.url.reveal(), self._name, sharing.advertise or "", sharing.lease_seconds)
 
     def _take_in(self, found: "Round", asked_at: float, until: float) -> list[str]:
         """Extend what is held; return what is new."""

@@ -1,0 +1,212 @@
+"""What an exporter does with the leases that it finds, takes and loses."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import cast
+
+import pytest
+
+from exporter.collector.rate_limiter import Limiter
+from exporter.config.model import Account, App, Config, Sharing, Storage
+from exporter.core.secret import Secret
+from exporter.core.threads import Worker
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.service.budget_leases import BudgetLeases
+from exporter.storage.batch import SavedApp
+from exporter.storage.leases import Lease, LeaseTable, Round
+from tests.support.virtual_time import VirtualClock, at_once, run
+
+LEASE_SECONDS = 10.0
+ONE, TWO = "account one", "account two"
+CONFIG = Config(
+    accounts=tuple(
+        Account(
+            name=name,
+            requests_per_second=20,
+            limit_group=None,
+            apps=(App(id=f"{name}-app"),),
+            endpoint=f"https://{name}",
+        )
+        for name in ("one", "two")
+    ),
+    storage=Storage(url=Secret("postgresql+psycopg://a@b/c")),
+    sharing=Sharing(exporters=2, lease_seconds=LEASE_SECONDS, fallback_requests_per_second=2),
+)
+
+
+class FakeTable:
+    """Leases that a test moves."""
+
+    def __init__(self) -> None:
+        self.own: dict[str, int] = {}
+        self.holder = "http://other"
+        self.to_free: set[str] = set()
+        self.calls: list[str] = []
+        self.error: Exception | None = None
+        self.takes: set[str] = set()
+
+    def round(self, budgets: AbstractSet[str]) -> Round:
+        """Return what the test says."""
+        if self.error is not None:
+            raise self.error
+        leases = {}
+        for budget in budgets:
+            term = self.own.get(budget)
+            seconds_left = LEASE_SECONDS if term or self.holder else 0.0
+            leases[budget] = Lease(term or 0, term is not None, seconds_left, "" if term else self.holder)
+        return Round(leases, set(self.to_free), 2)
+
+    def load(self, budget: str, accounts: Sequence[str]) -> Sequence[SavedApp]:
+        """Return nothing."""
+        self.calls.append(f"load {budget} {list(accounts)}")
+        return []
+
+    def free(self, budget: str) -> None:
+        """Give a budget to the other exporter."""
+        self.calls.append(f"free {budget}")
+        self.to_free.discard(budget)
+        del self.own[budget]
+
+    def leave(self) -> None:
+        """Note it."""
+        self.calls.append("leave")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Scene:
+    """Leases on virtual time."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.table = FakeTable()
+        self.limiters = {name: Limiter(20, clock=self.clock) for name in ("one", "two")}
+        self.applied: list[list[str]] = []
+        self.unwritten = False
+        self.leases = BudgetLeases(
+            clock=self.clock,
+            limiter=self.limiters.__getitem__,
+            changed=self._changed,
+            waits=lambda _accounts: self.unwritten,
+            failed=lambda _error: None,
+            open_table=lambda _config, _name: cast("LeaseTable", self.table),
+        )
+        self.leases.configure(CONFIG)
+        self.leases.lend()
+
+    async def _changed(self, _saved: Iterable[SavedApp]) -> None:
+        self.applied.append([account.name for account in self.leases.part().accounts if account.apps])
+
+    def rate(self, name: str) -> float:
+        """Return the rate of an account's limiter."""
+        return self.limiters[name].effective_requests_per_second
+
+
+def played(play: Callable[[Scene], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Play a scene while the leases run."""
+    monkeypatch.setattr(Worker, "run", at_once)
+
+    async def scenario() -> None:
+        scene = Scene()
+        running = asyncio.create_task(scene.leases.run())
+        try:
+            await play(scene)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    run(scenario())
+
+
+def test_only_the_apps_of_held_budgets_are_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing at first; what is taken is loaded before it is collected; what another took is dropped immediately."""
+
+    async def play(scene: Scene) -> None:
+        assert [account.apps for account in scene.leases.part().accounts] == [(), ()]
+        assert [limiter.granted_requests_per_second for limiter in scene.limiters.values()] == [0, 0]
+        scene.table.own = {ONE: 1}
+        await scene.clock.sleep(1)
+        assert scene.table.calls == [f"load {ONE} ['one']"]
+        assert scene.applied == [["one"]]
+        assert scene.leases.lease_of("one") == (ONE, 1)
+        assert [limiter.granted_requests_per_second for limiter in scene.limiters.values()] == [20, 0]
+        assert (scene.leases.lease_of("two"), scene.leases.holder_of("two")) == (None, "http://other")
+        scene.table.own = {TWO: 5}
+        await scene.clock.sleep(1)
+        assert scene.applied[-1] == ["two"]
+        assert scene.leases.lease_of("one") is None
+
+    played(play, monkeypatch)
+
+
+def test_without_database_the_fallback_rate_is_left_after_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps its apps, slows down before the lease ends, and is at full rate with the next answer of the database."""
+
+    async def play(scene: Scene) -> None:
+        scene.table.own = {ONE: 1}
+        await scene.clock.sleep(1)
+        scene.table.error = OSError("connection refused")
+        await scene.clock.sleep(0.8 * LEASE_SECONDS - 1)
+        assert scene.rate("one") == 20
+        await scene.clock.sleep(1.1)
+        assert scene.rate("one") == 2
+        assert scene.applied == [["one"]]
+        scene.table.error = None
+        await scene.clock.sleep(1)
+        assert (scene.rate("one"), scene.applied) == (20, [["one"]])
+
+    played(play, monkeypatch)
+
+
+def test_a_budget_is_freed_once_all_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A move waits for what is not written, a second at most, and the app is collected until then."""
+
+    async def play(scene: Scene) -> None:
+        scene.table.own = {ONE: 1, TWO: 1}
+        await scene.clock.sleep(1)
+        scene.unwritten = True
+        scene.table.to_free = {TWO}
+        await scene.clock.sleep(0.9)
+        assert f"free {TWO}" not in scene.table.calls
+        assert scene.applied == [["one", "two"]]
+        await scene.clock.sleep(1)
+        assert f"free {TWO}" in scene.table.calls
+        assert scene.applied[-1] == ["one"]
+        await scene.leases.leave()
+        assert scene.table.calls[-1] == "leave"
+
+    played(play, monkeypatch)
+
+
+def test_metrics_say_who_holds_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A held lease is 1 until it ends by the own clock; time without a holder counts from there."""
+
+    async def play(scene: Scene) -> None:
+        metrics = SelfMetrics(version="1")
+        for name in ("one", "two"):
+            metrics.add_account(name)
+
+        def values(name: str) -> list[float]:
+            scene.leases.publish(metrics)
+            lines = metrics.render(openmetrics=False).decode().splitlines()
+            return [
+                float(line.partition(" ")[2]) for line in lines if line.startswith(f"rtcmpu_exporter_lease_{name}{{")
+            ]
+
+        scene.table.own = {ONE: 1}
+        await scene.clock.sleep(1)
+        assert (values("held"), values("takeovers_total"), values("unheld_seconds")) == (
+            [1, 0],
+            [1, 0],
+            [0, 0],
+        )
+        scene.table.error = OSError("connection refused")
+        await scene.clock.sleep(LEASE_SECONDS + 20)
+        assert values("held") == [0, 0]
+        assert all(19 < seconds < 21 for seconds in values("unheld_seconds"))
+        scene.leases.configure(CONFIG.changed(sharing=None))
+        assert values("held") == []
+
+    played(play, monkeypatch)

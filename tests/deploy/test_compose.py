@@ -170,3 +170,28 @@ def _targets(entry: dict[str, Any]) -> list[str]:
 
 def _run(tool: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([needed_tool(tool), *words], capture_output=True, text=True, check=False, timeout=60)
+
+
+class _Override(yaml.SafeLoader):
+    """Reads Compose's own tag for a list that replaces another."""
+
+
+_Override.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))  # type: ignore[arg-type]
+
+
+def test_two_exporters_can_share(tmp_path: Path) -> None:
+    """What the file for two exporters says about the configuration is one that loads, for a port of each exporter."""
+    text = (COMPOSE_FILE.parent / "shared.yml").read_text()
+    services = yaml.load(text, _Override)["services"]  # noqa: S506 - a safe loader
+    assert services["exporter-2"]["extends"] == {"file": COMPOSE_FILE.name, "service": "exporter"}
+    assert services["exporter-2"]["ports"] == ["127.0.0.1:10680:10678"]
+    configuration = yaml.safe_load((COMPOSE_FILE.parent / "exporter" / "rtcmpu.yml").read_text())
+    lines = re.findall(r"^#   ((?:storage|sharing): .*)$", text, re.MULTILINE)
+    configuration |= yaml.safe_load("\n".join(lines))
+    del configuration["policy"]
+    (tmp_path / "rtcmpu.yml").write_text(yaml.safe_dump(configuration))
+    for name in ("exporter", "exporter-2"):
+        environment = services[name]["environment"]
+        loaded = ConfigurationSource.of_file(tmp_path / "rtcmpu.yml", environment).load()
+        assert loaded.config.sharing is not None
+        assert loaded.config.sharing.advertise == environment["ADVERTISE"]

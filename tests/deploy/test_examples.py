@@ -69,6 +69,8 @@ READ_WITH_ANOTHER: Final = MappingProxyType({"examples/apps/events.yml": "exampl
 """Files that another one names."""
 PARTS_OF_THE_STACK: Final = ("compose/docker-compose.yml", "compose/prometheus.yml", "compose/grafana/datasources.yml")
 """Files that are checked where the stack's containers have them."""
+ADDED_TO_THE_STACK: Final = ("compose/shared.yml",)
+"""Files that `test_compose.py` checks."""
 WITH_TESTS_OF_THEIR_OWN: Final = ("helm", "kustomize")
 
 
@@ -80,7 +82,7 @@ def shipped() -> list[str]:
 
 def test_no_file_is_left_out() -> None:
     """Each shipped file has a check here, is read with one that has, or is a part of the stack."""
-    assert shipped() == sorted([*CHECKS, *READ_WITH_ANOTHER, *PARTS_OF_THE_STACK])
+    assert shipped() == sorted([*CHECKS, *READ_WITH_ANOTHER, *PARTS_OF_THE_STACK, *ADDED_TO_THE_STACK])
     mounted = {mount.path for service in SERVICES for mount in mounts(service)} | {COMPOSE_FILE}
     assert {DEPLOY / name for name in PARTS_OF_THE_STACK} <= mounted
 

@@ -12,7 +12,17 @@ from pydantic import TypeAdapter, ValidationError
 from exporter.config.capacity import limiter_groups
 from exporter.config.files import Files, is_file
 from exporter.config.mistakes import Mistake, Mistakes, Position
-from exporter.config.model import DEFAULT_ENDPOINT, SQLITE, Account, App, AppId, Config, Storage, database_problem
+from exporter.config.model import (
+    DEFAULT_ENDPOINT,
+    NOT_SHARED,
+    SQLITE,
+    Account,
+    App,
+    AppId,
+    Config,
+    Storage,
+    database_problem,
+)
 from exporter.config.section import describe, kind_of
 from exporter.config.validation import find, items_at, text_at, validate
 from exporter.config.value_types import Endpoint
@@ -154,12 +164,12 @@ def _check(config: Config, root: Node, mistakes: Mistakes) -> None:
             text = f"ca_file {str(account.ca_file)!r} not found, expected a PEM file"
             mistakes.add(_place(node, "ca_file"), text)
     if config.storage is not None:
-        _check_storage(config.storage, root, mistakes)
+        _check_storage(config.storage, root, mistakes, is_shared=config.sharing is not None)
     for place, text in _rates(config, nodes):
         mistakes.add(place, text)
 
 
-def _check_storage(storage: Storage, root: Node, mistakes: Mistakes) -> None:
+def _check_storage(storage: Storage, root: Node, mistakes: Mistakes, *, is_shared: bool) -> None:
     """Note a database that is none of ours, wherever its URL comes from; a `url_file` may appear later."""
     place = find(root, ["storage", "url"]) or find(root, ["storage", "url_file"]) or root
     try:
@@ -168,6 +178,8 @@ def _check_storage(storage: Storage, root: Node, mistakes: Mistakes) -> None:
         return
     if (problem := database_problem(url)) is not None:
         mistakes.add(place.position, f"url_file {problem}")
+    elif is_shared and url.startswith(SQLITE):
+        mistakes.add(_place(root, "sharing"), NOT_SHARED)
     elif url.startswith(SQLITE) and (refusal := database_refusal(Path(url.removeprefix(SQLITE)))) is not None:
         text = f"database {url.removeprefix(SQLITE)!r} can't be used: {refusal}"
         mistakes.add(place.position, f"{text}, expected the path of a new file or of its database")

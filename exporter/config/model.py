@@ -223,6 +223,9 @@ def _shown_url(url: Secret) -> str:
     return re.sub("//.*@", f"//{HIDDEN}@", address) + (mark and mark + HIDDEN)
 
 
+NOT_SHARED: Final = "sharing needs a database that all exporters reach, expected storage with a URL of PostgreSQL"
+
+
 class Storage(Section):
     """A database of tasks, changes and violations that outlives the process. Off by default."""
 
@@ -334,9 +337,8 @@ class Config(Section):
         """Refuse to share without PostgreSQL, or more than the service allows."""
         if info.context is None or self.sharing is None:
             return self
-        if self.storage is None or self.storage.sqlite_file is not None:
-            text = "sharing needs a database that all exporters reach, expected storage with a URL of PostgreSQL"
-            return problems([("sharing", text)], self)
+        if self.storage is None:
+            return problems([("sharing", NOT_SHARED)], self)
         return problems([("sharing", self._excess(name)) for name in self._too_fast()], self)
 
     def most_requests_per_second(self, account: Account) -> float:

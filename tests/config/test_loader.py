@@ -241,6 +241,14 @@ def test_a_secret_in_a_keys_place_is_not_shown(file: Path) -> None:
     assert not any("swordfish" in mistake for mistake in mistakes_of(file, text))
 
 
+@pytest.mark.parametrize("storage", ["", "storage: {url: sqlite:own.db}\n", "storage: {url_file: database-url}\n"])
+def test_sharing_needs_a_database_that_others_reach(file: Path, storage: str) -> None:
+    """No database and a file of SQLite are refused, wherever its URL is written."""
+    (file.parent / "database-url").write_text("sqlite:own.db")
+    (text,) = mistakes_of(file, MINIMAL + storage + "sharing: {exporters: 2}\n")
+    assert "sharing" in text
+
+
 def test_an_unreadable_file_is_a_mistake(tmp_path: Path) -> None:
     """A file that the system does not open is reported with the system's reason; root may read nearly all others."""
     with pytest.raises(ConfigError, match="File name too long"):

@@ -53,7 +53,7 @@ async def test_apps_of_other_exporters_link_to_them() -> None:
     assert "/apps/production/live-new" not in page.links
     view.entries.clear()
     view.apps = [replace(other, collected_by=address)]
-    view.tasks = lambda _account, _app_id: None  # type: ignore[method-assign]
+    view.tasks = lambda account, app_id: None  # type: ignore[method-assign]  # noqa: ARG005
     own_page = await page_of(view, "/apps/production/live-new")
     assert (own_page.status, address in own_page.links) == (404, True)
 

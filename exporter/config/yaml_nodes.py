@@ -198,7 +198,6 @@ def compose(
     file_order: int,
     mistakes: Mistakes,
     advice: Callable[[Position], str] | None = None,
-    may_be_empty: bool = False,
 ) -> Node | None:
     """Return the tree of a YAML text.
 
@@ -208,7 +207,6 @@ def compose(
         file_order: Its place among the files, for sorting.
         mistakes: Receives what is wrong.
         advice: What to add to a mistake of the YAML itself at a place; it goes on from the mistake's sentence.
-        may_be_empty: Whether a text with nothing in it is no mistake.
 
     Returns:
         None where there is nothing to go on with: the text is empty, or no YAML.
@@ -233,8 +231,7 @@ def compose(
     except _Stop:
         return None
     if builder.root is None or (isinstance(builder.root, Scalar) and builder.root.is_null):
-        if not may_be_empty:
-            mistakes.add(builder.position(None), "the file is empty, expected keys and values")
+        mistakes.add(builder.position(None), "the file is empty, expected keys and values")
         return None
     return builder.root
 

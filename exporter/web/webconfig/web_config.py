@@ -28,6 +28,14 @@ from exporter.web.webconfig.web_config_model import (
     sendable,
 )
 
+_GUARDS: Final = {
+    "basic_auth_users": "`basic_auth_users: {}` to let everyone in without a password",
+    "tls_server_config": "`tls_server_config: {}` to serve plain HTTP",
+    **dict.fromkeys(("cert", "cert_file", "key", "key_file", "client_ca", "client_ca_file"), "a value"),
+    **dict.fromkeys(("client_auth_type", "client_allowed_sans"), "a value"),
+}
+"""Keys that keep somebody out, with what to write in place of nothing."""
+
 
 class RequestRate(Struct, frozen=True):
     """How often requests are admitted."""
@@ -85,15 +93,14 @@ def read_web_config(path: Path, seen: SeenFiles) -> WebConfig:
     mistakes = files.mistakes
     source = files.text(path)
     mistakes.raise_if_any()
-    if source is None:
-        return WebConfig()
-    node = compose(source.text, file=source.file, file_order=0, mistakes=mistakes, may_be_empty=True)
+    assert source is not None  # noqa: S101 - without mistakes there is one
+    node = compose(source.text, file=source.file, file_order=0, mistakes=mistakes)
     mistakes.raise_if_any()
-    if node is None:
-        return WebConfig()
+    assert node is not None  # noqa: S101 - without mistakes there is one
     whole = validate(node, WebConfigFile, mistakes, directory=path.parent)
     _check_headers(node, mistakes)
     _check_users(node, mistakes)
+    _check_values(node, mistakes)
     tls = _tls(node, path.parent, seen, mistakes)
     limit = RateLimit() if whole is None else whole.rate_limit
     rate = _rate(limit, find(node, ["rate_limit", "interval"]), mistakes)
@@ -134,6 +141,14 @@ def _check_users(root: Node, mistakes: Mistakes) -> None:
         if isinstance(value, Scalar) and not is_bcrypt_hash(value.text):
             text = "no bcrypt hash, expected what `htpasswd -nBC 10 NAME` prints behind the name"
             mistakes.add(value.position, text)
+
+
+def _check_values(root: Node, mistakes: Mistakes) -> None:
+    """Find keys without a value that would let more in if they counted as left out."""
+    for key, value in (*_pairs(root), *_pairs(root, "tls_server_config")):
+        if key.text in _GUARDS and isinstance(value, Scalar) and value.is_null:
+            instead = _GUARDS[key.text]
+            mistakes.add(key.position, f"{key.text} has no value: write {instead}, or remove the key")
 
 
 def _check_headers(root: Node, mistakes: Mistakes) -> None:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.processes
 
 ONLY_HERE = re.compile(
     r"which Python can't do|Python can't set more|nobody could connect|are all of TLS 1\.3|ee key too small"
-    r"|a tag \(!\)|a merge key|a second document|an empty item of"
+    r"|a tag \(!\)|a merge key|a second document|an empty item of|the file is empty|has no value: "
 )
 """What is refused here and not by promtool: `docs/web-config.md` lists it."""
 

@@ -59,8 +59,8 @@ def test_an_absent_file_is_a_mistake(tmp_path: Path) -> None:
 
 
 def test_nothing_is_asked_for_by_default(tmp_path: Path) -> None:
-    """An empty file is plain HTTP for everyone."""
-    config = written(tmp_path, "")
+    """A file that says that there are no users is plain HTTP for everyone."""
+    config = written(tmp_path, "basic_auth_users: {}")
     assert (config.tls, config.users, config.headers, config.rate) == (None, {}, {}, None)
 
 

@@ -252,7 +252,7 @@ async def test_guessing_holds_up_nobody_who_is_known(guarded: Guarded, monkeypat
     client = await guarded.client(USERS)
     assert await status(client, "/metrics", RIGHT) == 200
     slow = SlowChecks(monkeypatch)
-    guesses = [asyncio.create_task(status(client, "/metrics", basic_auth("alice", str(guess)))) for guess in range(50)]
+    guesses = [asyncio.create_task(status(client, "/metrics", basic_auth("alice", str(guess)))) for guess in range(80)]
     await until(lambda: slow.checked)
     assert await status(client, "/metrics", RIGHT) == 200
     assert not all(guess.done() for guess in guesses)

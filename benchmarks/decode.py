@@ -1,17 +1,27 @@
-"""A page of 100 tasks: what its reading costs when rows are known, when they are new, and the plain way."""
+"""A page of 100 tasks: what its reading costs when rows are known, when they are new, and the plain way.
 
+Then a push URL, and what the tasks of many pages share and take.
+"""
+
+import gc
 import statistics
+import time
+import tracemalloc
 from collections.abc import Callable
 
-from benchmarks.fleet import APP_ID, pages
+from benchmarks.fleet import APP_ID, pages, tasks_of
 from benchmarks.plain_decoding import decode
 from benchmarks.report import median_seconds, milliseconds, show, times
 from exporter.aliyun.interner import Interner
+from exporter.aliyun.push_url import parse_push_url
 from exporter.aliyun.response import read_page, row_digest
 from exporter.collector.reading import AppRows
+from tests.support.hostile import HOSTILE_URLS
 
 PAGES = 10
 RUNS = 15
+URL_RUNS = 2_000
+TASKS = 20_000
 
 
 def main() -> None:
@@ -42,6 +52,37 @@ def main() -> None:
         [(way, milliseconds(seconds), times(seconds / plain)) for way, seconds in figures],
         note="The plain way raises on the first odd value and keeps 13 kB a task; new rows tolerate and share.",
     )
+    path = "rtmp://h.example.com/live/s"
+    urls = [
+        ("plain", path),
+        ("signed", f"{path}?auth_key=1800000000-0-0-{'0' * 32}"),
+        ("2,000 characters", path + "s" * 2000),
+    ]
+    costs = [(name, _of_a_url(url)) for name, url in urls]
+    costs.append((f"dearest of {len(HOSTILE_URLS)} hostile ones", max(map(_of_a_url, HOSTILE_URLS))))
+    show("Reading a push URL, best of many", ("URL", "time"), [(name, f"{cost * 1e6:.1f} us") for name, cost in costs])
+    show("Tasks that were read", ("tasks", "distinct configurations", "a task"), [_tasks_read()])
+
+
+def _of_a_url(url: str) -> float:
+    """Return the least time that reading a push URL takes."""
+    best = 1.0
+    for _ in range(URL_RUNS):
+        began = time.perf_counter()
+        parse_push_url(url)
+        best = min(best, time.perf_counter() - began)
+    return best
+
+
+def _tasks_read() -> tuple[str, str, str]:
+    """Return how many configurations tasks share, and what each takes with its share of them."""
+    answers = pages(TASKS)
+    tracemalloc.start()
+    tasks = tasks_of(answers)
+    gc.collect()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return f"{len(tasks):,}", str(len({task.configuration for task in tasks})), f"{taken / len(tasks):.0f} B"
 
 
 def _of_a_page(way: Callable[[bytes], object], answers: list[bytes]) -> float:

@@ -87,7 +87,8 @@ def main(full: bool = False, seeds: int = len(FULL_SEEDS), only: str = "") -> No
         if not only:
             show("What a sweep costs", COST_COLUMNS, pool.map(_cost, *zip(*_cost_cases(), strict=True)), note=COST_NOTE)
         for title, cases in tables:
-            _show(title, _outcomes(pool, (case for case in cases if only in case.title), chosen))
+            if named := [case for case in cases if only in f"{title}, {case.title}".lower()]:
+                _show(title, _outcomes(pool, named, chosen))
 
 
 def _size_cases(*, full: bool) -> Iterator[Case]:
@@ -275,5 +276,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Naive paging beside ours, simulated.")
     parser.add_argument("--full", action="store_true", help="eight seeds and all variants (about half an hour)")
     parser.add_argument("--seeds", type=int, default=len(FULL_SEEDS), help="how many with --full (default %(default)s)")
-    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose title contains it")
+    parser.add_argument(
+        "--only",
+        default="",
+        type=str.lower,
+        metavar="TEXT",
+        help="rows whose title, or that of their table, contains it",
+    )
     main(**vars(parser.parse_args()))

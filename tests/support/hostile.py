@@ -1,5 +1,6 @@
 """Texts that try to be more than text, rows of the list that are full of them, and what must not come of them."""
 
+import base64
 import json
 import re
 from collections.abc import Iterator
@@ -26,6 +27,29 @@ HOSTILE = {
     "formula": f"=cmd|'/c calc'!A1 {MARK}",
     "long": MARK + "x" * 4096,
 }
+
+_SIGNED = "rtmp://h.example.com/live/s?"
+_STREAM_ID = "srt://h.example.com?streamid="
+HOSTILE_URLS = [
+    _SIGNED + "&" * 2048,
+    _SIGNED + "aendtime=1&" * 200,
+    _SIGNED + "&".join(f"{letter}endtime=1800000000&{letter}hash=1" for letter in "abcdefghijklmnop"),
+    _SIGNED + "auth_key=" + "1-" * 900,
+    _SIGNED + "hdnts=" + "exp=1" * 400,
+    _SIGNED + "token=eyJ." + "A" * 2000 + ".x",
+    _SIGNED + "jwt=eyJ." + base64.b64encode(b"[" * 1400).decode() + ".x",
+    _SIGNED + "jwt=eyJ." + base64.b64encode(b'{"exp":' + b"1" * 700).decode() + ".x",
+    _SIGNED + "a=%41" * 400,
+    _SIGNED + "&".join(f"a{place}=%41" for place in range(20)),
+    _SIGNED + "<" * 2048,
+    _SIGNED + "auth_key=" + "1" * 2048,
+    "rtmp://" + "\xe9" * 2000 + "/live/s",
+    "rtmp://" + "@" * 2000 + "/live/s",
+    _STREAM_ID + "%2c" * 20 + "," * 1900,
+    _STREAM_ID + "%C3%A9" * 10 + "\xe9," * 900,
+    _STREAM_ID + "&" + "&".join(f"a{place}=%41" for place in range(20)),
+]
+"""Push URLs that cost more to read than others of their length."""
 
 _FORBIDDEN_ON_A_TERMINAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 

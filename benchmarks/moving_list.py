@@ -281,6 +281,6 @@ if __name__ == "__main__":
         default="",
         type=str.lower,
         metavar="TEXT",
-        help="rows whose title, or that of their table, contains it",
+        help="rows of which it is in the title, or in the table's",
     )
     main(**vars(parser.parse_args()))

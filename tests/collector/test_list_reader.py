@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -27,6 +27,7 @@ from exporter.collector.reading import (
 from exporter.core.collection_state import State
 from exporter.core.task import Task
 from tests.support.moving_list import APP, ListService, MovingList, failing, page_of
+from tests.support.scene import all_of
 from tests.support.virtual_time import VirtualClock, run
 
 PAGE = 12  # the largest page here: windows share 3 rows, and 6 known rows are an anchor
@@ -77,17 +78,6 @@ def before(answers: dict[int, Callable[[], object]]) -> Callable[[], None]:
     return happen
 
 
-def each(act: Callable[[str], object], task_ids: Iterable[str]) -> Callable[[], None]:
-    """Return what does something to several tasks at once."""
-    task_ids = list(task_ids)
-
-    def do() -> None:
-        for task_id in task_ids:
-            act(task_id)
-
-    return do
-
-
 @pytest.mark.parametrize("past_end", ["empty", "refused", "last_page"])
 @pytest.mark.parametrize("tasks", [0, 1, 11, 12, 13, 23, 24, 36, 100, 120])
 def test_a_quiet_list_is_read_to_its_end(tasks: int, past_end: str) -> None:
@@ -115,7 +105,7 @@ def test_rows_that_slide_forward_over_a_border_are_not_missed(deleted: int, past
     """When tasks above a window are deleted before it is read, the reading steps back to where the rows are now."""
     tasks = MovingList(60)
     first = tasks.order[:deleted]
-    service = ListService(tasks, past_end=past_end, before_answer=before({3: each(tasks.delete, first)}))
+    service = ListService(tasks, past_end=past_end, before_answer=before({3: all_of(tasks.delete, first)}))
     reading = sweep(service)
     assert reading.complete
     assert reading.seen >= set(tasks.order)
@@ -126,7 +116,7 @@ def test_rows_that_are_pushed_back_are_no_end(updated: int) -> None:
     """A full page without a new row proves nothing when tasks below it were updated; the list is read to its end."""
     tasks = MovingList(60)
     last = tasks.order[-updated:]
-    service = ListService(tasks, before_answer=before({2: each(tasks.update, last)}))
+    service = ListService(tasks, before_answer=before({2: all_of(tasks.update, last)}))
     reading = sweep(service)
     assert reading.complete
     assert reading.seen >= set(tasks.order) - set(last)
@@ -143,7 +133,7 @@ def test_rows_that_come_again_are_counted_without_the_planned_overlaps() -> None
 def test_a_list_that_shrinks_below_what_was_read_ends_where_it_ends(past_end: str) -> None:
     """When the rest of the list and more vanishes, the reading finds the new end."""
     tasks = MovingList(50)
-    service = ListService(tasks, past_end=past_end, before_answer=before({3: each(tasks.delete, tasks.order[20:])}))
+    service = ListService(tasks, past_end=past_end, before_answer=before({3: all_of(tasks.delete, tasks.order[20:])}))
     reading = sweep(service)
     assert reading.complete
     assert reading.seen >= set(tasks.order)
@@ -162,7 +152,9 @@ def test_a_list_that_grows_while_it_is_read_is_read_to_its_new_end() -> None:
 def test_the_last_page_again_is_the_end() -> None:
     """A full last page that comes again past the end, because the list shrank to its border, is the end."""
     tasks = MovingList(24)
-    service = ListService(tasks, past_end="last_page", before_answer=before({2: each(tasks.delete, tasks.order[:12])}))
+    service = ListService(
+        tasks, past_end="last_page", before_answer=before({2: all_of(tasks.delete, tasks.order[:12])})
+    )
     reading = sweep(service)
     assert reading.complete
     assert reading.seen >= set(tasks.order)
@@ -287,7 +279,7 @@ def test_a_list_that_never_holds_still_ends_the_reading_as_incomplete() -> None:
     tasks = MovingList(200)
 
     def move_the_last() -> None:
-        each(tasks.update, tasks.order[-60:])()
+        all_of(tasks.update, tasks.order[-60:])()
 
     service = ListService(tasks, before_answer=move_the_last)
     with pytest.raises(IncompleteReadingError):
@@ -345,7 +337,7 @@ def test_a_row_that_has_jumped_to_the_front_is_no_proof_that_windows_join() -> N
     throughout = set(tasks.order)
 
     def between() -> None:
-        each(tasks.update, tasks.order[-5:])()
+        all_of(tasks.update, tasks.order[-5:])()
         tasks.resave(tasks.order[20])
 
     delays = iter([0.02, 0.01])
@@ -379,8 +371,8 @@ def test_a_task_that_is_saved_again_is_no_anchor() -> None:
     tasks = MovingList(100)
     known = known_rows(tasks)
     changed = tasks.order[-10:]
-    each(tasks.update, changed)()
-    each(tasks.resave, ["task-90", "task-91", "task-92", "task-93", "task-94"])()
+    all_of(tasks.update, changed)()
+    all_of(tasks.resave, ["task-90", "task-91", "task-92", "task-93", "task-94"])()
     reading = update(ListService(tasks), known)
     assert reading.anchored
     assert reading.fresh.keys() == set(changed)
@@ -391,7 +383,7 @@ def test_an_update_takes_as_many_windows_as_a_burst_needs() -> None:
     tasks = MovingList(200)
     known = known_rows(tasks)
     changed = tasks.order[-60:]
-    each(tasks.update, changed)()
+    all_of(tasks.update, changed)()
     reading = update(ListService(tasks), known)
     assert reading.anchored
     assert reading.fresh.keys() == set(changed)

@@ -24,7 +24,6 @@ REST = (
 SETTLE_SECONDS = 300
 SWEEPS = 2  # this many attempts to sweep, after an app became odd, must not turn what it shows
 _SAMPLE = re.compile(r'^(rtcmpu_\w+)\{account="[^"]*",app_id="([^"]*)"(?:,([^}]*))?\} (\S+)$', re.MULTILINE)
-_SHOWN = {"rtcmpu_tasks", "rtcmpu_up", "rtcmpu_collection_state", "rtcmpu_task_changes_total"}
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """What the program understands of a command line, without running the command."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -28,8 +27,3 @@ def flags(command: click.Command = cli) -> Iterator[str]:
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             yield from flags(inner)
-
-
-def help_of(text: str) -> str:
-    """Return a help text on one line."""
-    return re.sub(r"\s+", " ", text)

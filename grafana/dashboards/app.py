@@ -52,7 +52,8 @@ def app() -> Dashboard:
         top=(
             Band(2, (note(1, NOTE),)),
             Band(4, _numbers()),
-            Band(8, (needs_attention(11, SCOPE), open_violations(24, SCOPE)), (14, 10)),
+            Band(6, (needs_attention(11, SCOPE),)),
+            Band(7, (open_violations(24, SCOPE),)),
             Band(4, (_collection(),)),
         ),
         sections=(
@@ -88,7 +89,7 @@ def _numbers() -> tuple[Panel, ...]:
             3,
             "State",
             "What is worst about the app: its data was withdrawn or was never there, reading its list fails, tasks "
-            "violate critical rules or others. The Exporter dashboard says more about readings.",
+            "violate critical rules, a quota is full, or tasks violate rules of severity warning.",
             f"max({attention(SCOPE)})",
             mappings=words(ATTENTION),
             no_value="Not configured",
@@ -110,6 +111,7 @@ def _numbers() -> tuple[Panel, ...]:
             "Tasks",
             "Listed tasks in the chosen regions. A listed task is a configured one.",
             SCOPE.total("rtcmpu_tasks"),
+            unit="locale",
             link=to_rules,
         ),
         number(
@@ -128,8 +130,7 @@ def _numbers() -> tuple[Panel, ...]:
             9,
             "Violations",
             "Tasks that violate a rule of severity critical or warning; a task counts once for each rule.",
-            {"critical": violated("critical"), "warning": f"{violated('warning')} + 0"},
-            thresholds=rising(orange=1),
+            {"critical": violated("critical"), "warning": violated("warning")},
             link=to_rules,
         ),
     )

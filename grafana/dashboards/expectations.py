@@ -144,7 +144,8 @@ def _numbers() -> tuple[Panel, ...]:
 
 def open_violations(id_: int, scope: Scope) -> Panel:
     """Return what is violated now, the most severe first."""
-    opened = scope.each("rtcmpu_policy_oldest_violation_timestamp_seconds")
+    by = "max by (account, app_id, rule)"
+    opened = f"{by} ({scope.series('rtcmpu_policy_oldest_violation_timestamp_seconds')})"
     violated = f"{scope.each(VIOLATIONS)} > 0"
     rows = f"{ranked(with_owner(scope, f'({violated})'))} or {apps_without_data(scope)}"
     return rows_and_columns(
@@ -159,8 +160,8 @@ def open_violations(id_: int, scope: Scope) -> Panel:
             Labelled("App", "app_id", 150, links=(TO_APP,)),
             Labelled("Account", "account", 105),
             Queried("", f"max by (rank, rule, account, app_id, owner) ({rows})"),
-            Queried("Tasks", violated, 65),
-            Queried("Open for", f"time() - {opened}", 90, "s", decimals=1),
+            Queried("Tasks", f"{by} ({violated})", 75),
+            Queried("Open for", f"time() - {opened}", 100, "s", decimals=1),
             Labelled("Owner", "owner", 110),
         ),
         sorted_by=("-Severity", "-Open for"),
@@ -171,7 +172,7 @@ def open_violations(id_: int, scope: Scope) -> Panel:
 def _affected_apps() -> Panel:
     def violations(title: str, severity: str, colour: str) -> Queried:
         query = f"{SCOPE.total(VIOLATIONS, of_severity(severity), by=APP)} > 0"
-        return Queried(title, query, 75, thresholds=rising("text", **{colour: 1}))
+        return Queried(title, query, 95, thresholds=rising("text", **{colour: 1}))
 
     return rows_and_columns(
         11,

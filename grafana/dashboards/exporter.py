@@ -157,7 +157,7 @@ def _replicas() -> Panel:
             Queried(
                 "Scraped",
                 f"max by (instance) ({SCOPE.of_replicas('up')})",
-                80,
+                95,
                 mappings=words({1: ("up", FINE), 0: ("down", BAD)}),
             ),
             Labelled("Version", "version", 85),
@@ -182,9 +182,9 @@ def _replicas() -> Panel:
 
 def _collection() -> Panel:
     def ago(title: str, sample: str) -> Queried:
-        return Queried(title, f"time() - {SCOPE.each(sample)}", 100, "s", 0)
+        return Queried(title, f"time() - {SCOPE.each(sample)}", 110, "s", 0)
 
-    def published(title: str, sample: str, width: int = 110, unit: str = "s") -> Queried:
+    def published(title: str, sample: str, width: int = 130, unit: str = "s") -> Queried:
         return Queried(title, SCOPE.each(sample), width, unit)
 
     return rows_and_columns(
@@ -200,8 +200,8 @@ def _collection() -> Panel:
             Queried("Complete", SCOPE.each("rtcmpu_up"), 85, "bool_yes_no", thresholds=rising("red", green=1)),
             ago("Last attempt", "rtcmpu_collection_last_attempt_timestamp_seconds"),
             ago("Last update", "rtcmpu_collection_last_update_timestamp_seconds"),
-            published("Update interval", "rtcmpu_collection_interval_seconds", 120),
-            Queried("Last sweep", sweep_age(SCOPE), 100, "s", 0),
+            published("Update interval", "rtcmpu_collection_interval_seconds"),
+            Queried("Last sweep", sweep_age(SCOPE), 120, "s", 0),
             published("Sweep interval", "rtcmpu_collection_sweep_interval_seconds"),
             published("Stale after", "rtcmpu_collection_stale_after_seconds", 95),
             Queried(

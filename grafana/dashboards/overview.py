@@ -10,7 +10,7 @@ from grafana.parts.alerts import firing_number, needs_attention
 from grafana.parts.layout import Band, Section, finished, pair
 from grafana.parts.links import APP as APP_DASHBOARD
 from grafana.parts.links import EXPECTATIONS, EXPORTER, OVERVIEW, TO_APP, Link, drill_down, sibling
-from grafana.parts.looks import ATTENTION, limit, rising, states, words
+from grafana.parts.looks import ATTENTION, QUOTA_IS_FULL, limit, rising, states, words
 from grafana.parts.panels import bars, graph, note, number, timeline
 from grafana.parts.queries import (
     APP,
@@ -33,7 +33,7 @@ NOTE: Final = (
 )
 SERIES_TO_APP: Final = drill_down("Open this app", APP_DASHBOARD, APP, of_series=True)
 QUOTAS: Final = SCOPE.each("rtcmpu_task_quota")
-QUOTA_COLOURS: Final = {"orange": 0.8, "red": 0.95}
+QUOTA_COLOURS: Final = {"orange": 0.8, "red": QUOTA_IS_FULL}
 
 
 def overview() -> Dashboard:
@@ -56,7 +56,7 @@ def overview() -> Dashboard:
         top=(
             Band(2, (note(1, NOTE),)),
             Band(4, _numbers()),
-            Band(8, (needs_attention(11, SCOPE), _states()), (15, 9)),
+            Band(8, (needs_attention(11, SCOPE), _states()), (16, 8)),
             Band(9, (_apps(),)),
         ),
         sections=(
@@ -102,6 +102,7 @@ def _numbers() -> tuple[Panel, ...]:
             "Tasks",
             "Listed tasks in the chosen regions. A listed task is a configured one.",
             SCOPE.total("rtcmpu_tasks"),
+            unit="locale",
             link=to_app,
         ),
         number(
@@ -151,7 +152,8 @@ def _states() -> Panel:
         12,
         "State of each app",
         "What was worst about each app: its data is withdrawn or was never there, reading its list fails, tasks "
-        "violate critical rules or others. A gap: no exporter was scraped. Click to see all about the app.",
+        "violate critical rules, a quota is full, or tasks violate rules of severity warning. A gap: no exporter was "
+        "scraped. Click to see all about the app.",
         {"{{app_id}} · {{account}}": attention(SCOPE)},
         words(ATTENTION),
         per_page=8,
@@ -162,7 +164,7 @@ def _states() -> Panel:
 def _apps() -> Panel:
     def violations(title: str, severity: str, colour: str) -> Queried:
         query = SCOPE.total("rtcmpu_policy_violations", of_severity(severity), by=APP)
-        return Queried(title, query, 80, thresholds=rising("text", **{colour: 1}))
+        return Queried(title, query, 95, thresholds=rising("text", **{colour: 1}))
 
     def quota(title: str, mode: str) -> Queried:
         of_mode = f'mix_mode="{mode}"'
@@ -177,7 +179,7 @@ def _apps() -> Panel:
         "reading of its list went. Age: since the last accepted sweep began. A dash stands for what is not known. "
         "Tasks and egress are those of the chosen regions, quotas know no region.",
         (
-            Queried("Attention", attention(SCOPE), 100, mappings=words(ATTENTION)),
+            Queried("Attention", attention(SCOPE), 115, mappings=words(ATTENTION)),
             Labelled("App", "app_id", 200, links=(TO_APP,)),
             Labelled("Account", "account", 120),
             Labelled("Name", "name"),
@@ -185,7 +187,7 @@ def _apps() -> Panel:
             Queried("", SCOPE.each("rtcmpu_app_info")),
             Queried("State", state_code(SCOPE), 130, mappings=states()),
             Queried("Age", sweep_age(SCOPE), 90, "s", 0),
-            Queried("Tasks", SCOPE.total("rtcmpu_tasks", by=APP), 70),
+            Queried("Tasks", SCOPE.total("rtcmpu_tasks", by=APP), 80, "locale"),
             quota("Single quota", "single"),
             quota("Mixed quota", "mixed"),
             Queried("Egress", f"8 * {egress}", 100, "bps", 1),
@@ -216,7 +218,7 @@ def _tasks() -> tuple[Band, Band]:
                 "soon be refused. Apps without a quota are not shown.",
                 {"{{app_id}} {{mix_mode}}": quota_use(SCOPE)},
                 unit="percentunit",
-                limit=limit(red=0.95),
+                limit=limit(red=QUOTA_IS_FULL),
                 soft_highest=1,
                 many_series=True,
                 no_value="No quota or no data",

@@ -44,16 +44,17 @@ def needs_attention(id_: int, scope: Scope) -> Panel:
     runbook = f'label_replace({detailed}, "runbook_url", "{PROJECT}/docs/runbooks/$1.md", "alertname", "(.+)")'
     missing = f'label_replace(vector(time()), "alertname", "{NOT_LOADED}", "", "") unless on () {RULES_LOADED}'
     how = f'label_replace({missing}, "runbook_url", "{PROJECT}/docs/getting-started.md", "", "")'
-    rows = f"max by ({', '.join(ROW)}) ({ranked(runbook)} or {how})"
+    named = f'label_replace({ranked(runbook)}, "alertname", "$1", "alertname", "Rtcmpu(.+)")'
+    rows = f"max by ({', '.join(ROW)}) ({named} or {how})"
     return rows_and_columns(
         id_,
         "Needs attention",
-        "Alerts that fire, the most severe and oldest first: what, where, since when, whose. Click an app to see all "
+        "Alerts that fire, the most severe and newest first: what, where, since when, whose. Click an app to see all "
         "about it, or the runbook to see what to do. A row says so if the alerting rules are not loaded.",
         (
             SEVERITY,
-            Labelled("What", "alertname", 215),
-            Labelled("Detail", "detail", 150),
+            Labelled("What", "alertname", 235),
+            Labelled("Detail", "detail"),
             Labelled(
                 "App",
                 "app_id",
@@ -61,8 +62,8 @@ def needs_attention(id_: int, scope: Scope) -> Panel:
                 links=(TO_APP, drill_down("Its rules and violations", EXPECTATIONS, APP)),
             ),
             Labelled("Account", "account", 110),
-            Queried("Open for", f"time() - {rows}", 90, "s", decimals=1),
-            Labelled("Owner", "owner", 110),
+            Queried("Open for", f"time() - {rows}", 100, "s", decimals=1),
+            Labelled("Owner", "owner", 100),
             Labelled(
                 "Runbook",
                 "runbook_url",
@@ -71,7 +72,7 @@ def needs_attention(id_: int, scope: Scope) -> Panel:
                 (TO_RUNBOOK,),
             ),
         ),
-        sorted_by=("-Severity", "-Open for"),
+        sorted_by=("-Severity", "Open for"),
         no_value="No alert fires",
     )
 

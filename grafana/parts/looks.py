@@ -24,12 +24,14 @@ SEVERITY_COLOURS: Final = {"critical": BAD, "warning": WARNING, "info": NOTICE}
 RANKS: Final = {"4": ("no data", PLAIN), "3": ("critical", BAD), "2": ("warning", WARNING), "1": ("info", NOTICE)}
 """What the label `rank` means, by which tables are sorted: the severities, and above them what nobody knows."""
 
+QUOTA_IS_FULL: Final = 0.95
 ATTENTION: Final = {
     0: ("fine", FINE),
     1: ("warnings", WARNING),
-    2: ("critical", BAD),
-    3: ("failing", "dark-orange"),
-    4: ("no data", "dark-red"),
+    2: ("quota full", "dark-orange"),
+    3: ("critical", BAD),
+    4: ("failing", "dark-orange"),
+    5: ("no data", "purple"),
 }
 """What is worst about an app, least bad first: `failing` are readings of its list, the data before is published."""
 

@@ -20,7 +20,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.text import TextMode
 
 from grafana.parts.links import Link
-from grafana.parts.looks import NOTICE, PLAIN, colours, plain, words
+from grafana.parts.looks import NOTICE, PLAIN, SEVERITY_COLOURS, colours, plain, rising, words
 from grafana.parts.queries import NOTHING
 
 DATASOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -138,6 +138,9 @@ def number(
     )
     if decimals is not None:
         panel.decimals(decimals)
+    for severity in filter(several.__contains__, SEVERITY_COLOURS):
+        of_severity = rising(**{SEVERITY_COLOURS[severity]: 1}).build()
+        panel.override_by_name(severity, [DynamicConfigValue("thresholds", of_severity)])
     return panel.build()
 
 

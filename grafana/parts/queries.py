@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from exporter.core.collection_state import State
 from exporter.metrics.catalogue import declarations
-from grafana.parts.looks import RANKS
+from grafana.parts.looks import QUOTA_IS_FULL, RANKS
 
 HISTOGRAM_SUFFIXES: Final = {
     "histogram": ("_bucket", "_count", "_sum"),
@@ -161,7 +161,8 @@ def attention(scope: Scope) -> str:
         f"{scope.total('rtcmpu_policy_violations', of_severity(severity), by=APP)} > 0"
         for severity in ("critical", "warning")
     )
-    worst_first = (f"{data} == 0", f"{state_code(scope)} > 0", critical, warning)
+    full = f"max by (account, app_id) ({quota_use(scope)}) >= {QUOTA_IS_FULL}"
+    worst_first = (f"{data} == 0", f"{state_code(scope)} > 0", critical, full, warning)
     ranked = (f"0 * ({wrong}) + {len(worst_first) - place}" for place, wrong in enumerate(worst_first))
     return f"{' or '.join(ranked)} or 0 * {data}"
 

@@ -1,6 +1,6 @@
 """Tables: some columns are labels, others are queries, and rows with the same labels become one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
 from typing import Final
 
@@ -112,34 +112,23 @@ def rows_and_columns(
 
 def _properties(column: Column) -> list[DynamicConfigValue]:
     """Return how a column looks."""
-    found = [DynamicConfigValue("noValue", MISSING)]
-    if column.width is not None:
-        found.append(DynamicConfigValue("custom.width", column.width))
-    if column.mappings:
-        found.append(DynamicConfigValue("mappings", list(column.mappings)))
+    found: dict[str, object] = {"noValue": MISSING, "custom.width": column.width, "mappings": list(column.mappings)}
     if isinstance(column, Labelled):
         # A TaskId of digits alone stays what it is.
-        found.append(DynamicConfigValue("unit", "string"))
-        if column.links:
-            found.append(DynamicConfigValue("links", list(column.links)))
+        found |= {"unit": "string", "links": list(column.links)}
+    else:
+        found |= {"unit": column.unit, "decimals": column.decimals}
+        if column.thresholds is not None:
+            found |= {"thresholds": column.thresholds.build(), "color": {"mode": "thresholds"}}
+        if column.is_gauge:
+            gauge = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
+            return _set(found | {"min": 0, "max": 1, "custom.cellOptions": gauge})
         if column.mappings:
-            found.append(_cell("color-text"))
-        return found
-    found.append(DynamicConfigValue("unit", column.unit))
-    if column.decimals is not None:
-        found.append(DynamicConfigValue("decimals", column.decimals))
-    if column.thresholds is not None:
-        found += [
-            DynamicConfigValue("thresholds", column.thresholds.build()),
-            DynamicConfigValue("color", {"mode": "thresholds"}),
-        ]
-    if column.is_gauge:
-        found += [DynamicConfigValue("min", 0), DynamicConfigValue("max", 1), _cell("gauge")]
-    elif column.thresholds is not None or column.mappings:
-        found.append(_cell("color-text"))
-    return found
+            found["custom.align"] = "left"
+    if column.mappings or "thresholds" in found:
+        found["custom.cellOptions"] = {"type": "color-text"}
+    return _set(found)
 
 
-def _cell(kind: str) -> DynamicConfigValue:
-    options = {"type": kind, "mode": "basic", "valueDisplayMode": "text"} if kind == "gauge" else {"type": kind}
-    return DynamicConfigValue("custom.cellOptions", options)
+def _set(found: Mapping[str, object]) -> list[DynamicConfigValue]:
+    return [DynamicConfigValue(name, value) for name, value in found.items() if value not in (None, [])]

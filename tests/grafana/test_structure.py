@@ -22,6 +22,7 @@ UNITS = {
     "bytes",
     "dateTimeAsLocal",
     "hertz",
+    "locale",
     "none",
     "percentunit",
     "reqps",

@@ -144,14 +144,16 @@ def promtool_test(case: Case) -> dict[str, Any]:
     }
 
 
-def run_promtool(tests: Sequence[Mapping[str, Any]], directory: Path) -> None:
+def run_promtool(
+    tests: Sequence[Mapping[str, Any]], directory: Path, rule_files: Sequence[Path] = (ALERTS_FILE,)
+) -> None:
     """Run tests that are written as promtool reads them, all by one process; rules are evaluated at a test's steps."""
     files = []
     for step in sorted({test["interval"] for test in tests}):
         of_step = [test for test in tests if test["interval"] == step]
         files.append(directory / f"{step}.yml")
         files[-1].write_text(
-            json.dumps({"rule_files": [str(ALERTS_FILE)], "evaluation_interval": step, "tests": of_step})
+            json.dumps({"rule_files": list(map(str, rule_files)), "evaluation_interval": step, "tests": of_step})
         )
     done = subprocess.run(
         [needed_tool("promtool"), "test", "rules", *files], capture_output=True, text=True, check=False, timeout=300

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 import pytest
@@ -25,6 +25,19 @@ from tests.support.processes import LONG_SECONDS, ROOT, Programs, eventually, ex
 pytestmark = pytest.mark.processes
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31mred\r\n\u202egnp.exe"
+
+MOST_SERIES_OF_THE_MEDIAN_APP = 720
+ZERO_FILLED = {
+    *("up", "collection_data_available", "collection_state", "exporter_sweeps_skipped_total"),
+    *(f"collection_{name}" for name in ("attempts_total", "repairs_total", "duplicates_seen_total")),
+    *(f"collection_{name}" for name in ("repaired_tasks", "duplicate_rows", "unmoved_changes", "doubtful_tasks")),
+    *("task_field_errors", "task_unknown_values", "task_changes_total", "task_field_changes_total"),
+    *("tasks", "tasks_by_billing_tier", "tasks_without_idle_timeout"),
+    *(f"policy_violations{name}" for name in ("", "_opened_total", "_resolved_total")),
+    *("task_video_bitrate_bytes_per_second", "task_audio_bitrate_bytes_per_second", "task_video_framerate_hertz"),
+    *("task_gop_duration_seconds", "task_frame_pixels", "task_idle_timeout_seconds", "task_panes", "task_users"),
+}
+"""Families of an app that the contract shows with 0; all others are absent instead."""
 
 
 @pytest.fixture
@@ -61,6 +74,9 @@ def test_demo_is_full_within_seconds_and_ends_with_ctrl_c(programs: Programs) ->
         forecast = series_of_app(rules=text.count("\nrtcmpu_policy_rule_info{"), buckets=Buckets())
         assert 0.75 * forecast < mean(series.values()) < forecast
         assert 400 * max(series.values()) < int(limit[1])
+        assert median(series.values()) < MOST_SERIES_OF_THE_MEDIAN_APP
+        zeros = re.findall(r"^rtcmpu_(\w+?)(?:_bucket|_gcount|_gsum)?\{.*app_id=.*\} 0(?:\.0)?$", text, re.MULTILINE)
+        assert set(zeros) <= ZERO_FILLED
 
     eventually(as_forecast, within_seconds=LONG_SECONDS)
 

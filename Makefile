@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 # have no hash here, and stop.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
-.PHONY: demo test test-fast lint types generated generate monitoring lock bench soak clean python
+.PHONY: demo test test-fast lint types generated generate monitoring docs docs-publish lock bench soak clean python
 
 demo: $(VENV)/runtime.stamp
 	$(BIN)/python -m exporter demo
@@ -52,6 +52,15 @@ monitoring:
 	        -e 's#https://github.com/[a-z/-]+/blob/main/docs/runbooks#$(RUNBOOK_URL:/=)#g' -e 's#job="rtcmpu"#job="$(JOB)"#g' \
 	        -e 's#(by|on) \(env([,)])#\1 (env$(TARGET_LABELS:%=, %)\2#g' "$$file" >"build/monitoring/$${file##*/}"; \
 	done
+
+# The site of the documentation, in build/site; a dead link fails it. `docs-publish` adds a version to the branch gh-pages.
+export NO_MKDOCS_2_WARNING = 1
+docs: $(VENV)/dev.stamp
+	$(BIN)/python -m mkdocs build --strict --quiet
+
+docs-publish: docs
+	PATH="$(abspath $(BIN)):$$PATH" mike deploy --push --update-aliases "$(basename $(VERSION))" latest
+	$(BIN)/mike set-default --push latest
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks

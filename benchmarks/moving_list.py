@@ -178,7 +178,7 @@ async def _simulate(case: Case) -> Outcome:
         await reader.ready.wait()
         await asyncio.sleep(10)
         world.now_true()
-        world.ledger.begin()
+        world.comparison.begin()
         requests_before = world.requests
         for pause in (20, 40):
             await asyncio.sleep(pause)
@@ -186,16 +186,16 @@ async def _simulate(case: Case) -> Outcome:
                 kind, size = case.burst
                 world.service.churn.burst(kind, APP, size, clock.now())
         await asyncio.sleep(SECONDS - 60)
-        world.ledger.end(now=clock.now())
+        world.comparison.end(now=clock.now())
         for task in tasks:
             task.cancel()
-    ledger = world.ledger
+    comparison = world.comparison
     return Outcome(
-        ledger.missing,
-        ledger.gone_alive,
+        comparison.missing,
+        comparison.gone_alive,
         world.requests - requests_before,
-        ledger.change_delays,
-        ledger.deletion_delays,
+        comparison.change_delays,
+        comparison.deletion_delays,
         reader.unmoved_changes,
     )
 
@@ -220,13 +220,13 @@ class _NaiveReader:
             began = self._clock.now()
             shown = await self._read()
             self._world.now_true()
-            now, ledger = self._clock.now(), self._world.ledger
+            now, comparison = self._clock.now(), self._world.comparison
             for task_id in self._shown.keys() - shown.keys():
-                ledger.dropped(task_id, now=now)
+                comparison.dropped(task_id, now=now)
             self._shown = shown
             for task_id, digest in shown.items():
-                ledger.shown(task_id, digest, now=now)
-            ledger.swept(set(shown), began=began)
+                comparison.shown(task_id, digest, now=now)
+            comparison.swept(set(shown), began=began)
             self.ready.set()
 
     async def _read(self) -> dict[str, int]:

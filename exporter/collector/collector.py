@@ -1,4 +1,4 @@
-"""Keeps one app's picture up to date, by updates and sweeps.
+"""Keeps the tasks of one app up to date, by updates and sweeps.
 
 An update reads the front of the list and brings in what was created or changed. A sweep reads all of it and finds
 what is gone. Only what was read without a hole changes the picture, in one synchronous step, and the status is
@@ -18,7 +18,7 @@ from exporter.collector.list_reader import ListReader, SweepReader, WholeReading
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import LARGEST_PAGE, IncompleteReadingError, Reading, Rows
 from exporter.collector.requests import AppRequests
-from exporter.collector.status import Backoff, Intervals, Kind, Standing, Status, Sweep
+from exporter.collector.status import Backoff, Intervals, Kind, Status, StatusTracker, Sweep
 from exporter.config.model import App
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
@@ -58,7 +58,7 @@ class CollectorEvents(Protocol):
 
         Args:
             changes: in any order.
-            baseline: these are the first tasks that are known, not changes of a known picture.
+            baseline: these are the first tasks that are known, not changes of known ones.
         """
 
     def swept(self) -> None:
@@ -94,7 +94,7 @@ class Collector:
         self._sweep_reader = SweepReader(self._reader, requests, clock)
         self._absences = Absences(requests, rows, clock)
         self._log = structlog.get_logger(account=account, app_id=app.id)
-        self._standing = Standing(account, app)
+        self._tracker = StatusTracker(account, app)
         self._backoff = {kind: Backoff() for kind in Kind}
         self._seen_in_front: set[str] = set()
         """What updates saw since the running sweep began: it exists, wherever the sweep looked for it."""
@@ -108,7 +108,7 @@ class Collector:
     @property
     def attempted(self) -> bool:
         """Whether an attempt has finished, well or not."""
-        return self._standing.attempted
+        return self._tracker.attempted
 
     def pause_ends_at(self, kind: Kind) -> float:
         """Until when attempts of a kind pause after failures, in monotonic seconds."""
@@ -129,7 +129,7 @@ class Collector:
         """Take on another description of the same app, and another limit, which counts from the next reading on."""
         self.app = app
         self._reader.max_tasks = max_tasks
-        self._standing.describe(app)
+        self._tracker.describe(app)
         self.look_at_clock()
 
     def look_at_clock(self) -> None:
@@ -152,7 +152,7 @@ class Collector:
             self._log.info("saved tasks are not used", reason=reason)
             self.inventory.remember_first_seen(saved.first_seen)
             return False
-        self._standing.restored(
+        self._tracker.restored(
             saved.sweep,
             last_update_began=saved.last_update_began,
             began_at=self._clock.monotonic() - age_seconds,
@@ -166,17 +166,17 @@ class Collector:
         if part in self._backoff:
             self._backoff[Kind(part)].failed(self._clock.monotonic())
         self.wants_sweep |= part == Kind.SWEEP
-        self._standing.broke(part, reason)
+        self._tracker.broke(part, reason)
         self._tell([])
 
-    def mended(self, part: str) -> None:
+    def recovered(self, part: str) -> None:
         """Note that a part that failed by itself works again."""
-        self._standing.mended(part)
+        self._tracker.recovered(part)
         self._tell([])
 
     async def update(self) -> None:
         """Bring in what was created or changed. There is nothing to update before a first sweep."""
-        if self._standing.has_sweep and await self._attempt(Kind.UPDATE, self._update):
+        if self._tracker.has_sweep and await self._attempt(Kind.UPDATE, self._update):
             await self._settle(Kind.UPDATE)
 
     async def sweep(self) -> None:
@@ -198,7 +198,7 @@ class Collector:
         Returns:
             Whether it brought anything.
         """
-        self._standing.began(now=self._clock.now())
+        self._tracker.began(now=self._clock.now())
         self._began_at[kind] = self._clock.monotonic()
         try:
             incomplete = await make()
@@ -221,7 +221,7 @@ class Collector:
         # To read to a limit, or a cut, again and again would take what others of the account need.
         limited = outcome is State.LIMIT_EXCEEDED or self._absences.is_cut
         self.wants_sweep |= kind is Kind.SWEEP and not limited
-        self._standing.failed(kind, outcome, reason)
+        self._tracker.failed(kind, outcome, reason)
         self._tell([])
 
     async def _update(self) -> str:
@@ -240,7 +240,7 @@ class Collector:
             self.wants_sweep |= len(unseen) > MANY_ABSENT
             await self._absences.check_loss(unseen, known=len(self.inventory), seen=len(reading.seen))
             changes = self._absences.take_confirmed(self.inventory)
-        self._standing.updated(began=began)
+        self._tracker.updated(began=began)
         self._tell(changes)
         return ""
 
@@ -260,7 +260,7 @@ class Collector:
 
     async def _sweep(self) -> str:
         began, sent_before = self._clock.now(), self._requests.sent
-        baseline = not self._standing.has_sweep
+        baseline = not self._tracker.has_sweep
         self._seen_in_front.clear()
         self._reading_list = True
         whole = await self._sweep_reader.read(self.inventory, self._seen_in_front)
@@ -308,7 +308,7 @@ class Collector:
             unmoved_changes=len(unmoved),
         )
         self._order = whole.order
-        self._standing.swept(sweep, self._intervals, began_at=whole.began)
+        self._tracker.swept(sweep, self._intervals, began_at=whole.began)
         self._tell(changes, baseline=baseline)
         self._events.swept()
         return ""
@@ -352,7 +352,7 @@ class Collector:
             self._tell([])
 
     def _settled(self, changes: list[Change], repaired_tasks: int) -> None:
-        self._standing.repaired(repaired_tasks)
+        self._tracker.repaired(repaired_tasks)
         if changes or repaired_tasks:
             self._tell(changes)
 
@@ -364,7 +364,7 @@ class Collector:
         return changes
 
     def _status_now(self) -> Status:
-        return self._standing.status(
+        return self._tracker.status(
             self._intervals, at=self._clock.monotonic(), doubtful_tasks=self._absences.doubtful_tasks
         )
 

@@ -95,7 +95,7 @@ class Kind(StrEnum):
     SWEEP = "sweep"
 
 
-class Standing:
+class StatusTracker:
     """Remembers outcomes; `status` says what they mean at a moment."""
 
     def __init__(self, account: str, app: App) -> None:
@@ -147,7 +147,7 @@ class Standing:
             self._attempts[part, State.INTERNAL_ERROR] += 1
         self._broken[part] = reason
 
-    def mended(self, part: str) -> None:
+    def recovered(self, part: str) -> None:
         """Note that a part of the exporter that failed by itself works again."""
         self._broken.pop(part, None)
 

@@ -26,7 +26,7 @@ from exporter.service.task_publisher import TaskSeries
 MOST_CHANGES_DURING_CHECK: Final = 100_000  # with more changes a comparison begins again
 
 
-class Picture:
+class AppPublisher:
     """Keeps one app's aggregates in step with its inventory, as the collector's `CollectorEvents`.
 
     Args:

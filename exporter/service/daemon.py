@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from exporter import __version__
 from exporter.collector.collector import Collector
 from exporter.collector.past import MemoryPast, Past
-from exporter.collector.status import Kind, Standing, SweepReport
+from exporter.collector.status import Kind, StatusTracker, SweepReport
 from exporter.config.mistakes import ConfigError, UsageError
 from exporter.config.model import App, Config, redacted
 from exporter.core.clock import Clock
@@ -317,9 +317,9 @@ class Daemon:
             holder = self._leases.holder_of(account)
             reason = f"collected by another exporter: {holder}" if holder else "no exporter collects it now"
             intervals = configured_intervals(self._config.collection)
-            status = Standing(account, app).status(intervals, at=self._clock.monotonic())
+            status = StatusTracker(account, app).status(intervals, at=self._clock.monotonic())
             return AppView(replace(status, reason=reason), None, collected_by=holder)
-        report = own.picture.report
+        report = own.publisher.report
         return AppView(
             report.status,
             _tasks_by_region_and_mode(report),

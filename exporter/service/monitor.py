@@ -29,7 +29,7 @@ from exporter.rules.engine import PolicyEngine
 from exporter.rules.finding_events import FindingEvents, SavedFindings
 from exporter.rules.rule_set import RuleSet
 from exporter.service.accounts import Accesses, OpenSession
-from exporter.service.app_publisher import Picture
+from exporter.service.app_publisher import AppPublisher
 from exporter.service.recorder import RecordedApp, Recorder
 from exporter.service.supervisor import Supervisor
 from exporter.service.task_publisher import TaskSeries
@@ -44,7 +44,7 @@ class MonitoredApp(Struct, frozen=True):
     """One app and what is known of it."""
 
     collector: Collector
-    picture: Picture
+    publisher: AppPublisher
 
 
 class Monitor:
@@ -92,7 +92,7 @@ class Monitor:
         self._config = Config(accounts=())
         self._accesses = Accesses(metrics, clock=clock, rng=rng, open_session=open_session)
         self._apps: dict[AppKey, MonitoredApp] = {}
-        self._removed: list[Picture] = []
+        self._removed: list[AppPublisher] = []
         self._share = Interner()
         self._reading_turns = ReadingTurns(clock.monotonic)
         self.history = History(clock)  # the newest changes of all apps
@@ -158,7 +158,7 @@ class Monitor:
         if app is not None:
             with self.supervisor.guarded(Component.STORAGE, key):
                 self.policy.restore(key, (SavedFindings(*findings) for findings in saved.violations.items()))
-                app.picture.aged(app.collector.inventory.age(saved.entries))
+                app.publisher.aged(app.collector.inventory.age(saved.entries))
 
     def recorded(self, key: AppKey) -> RecordedApp | None:
         """Return what is written about an app; None: it is not configured."""
@@ -181,7 +181,7 @@ class Monitor:
         if self._started:
             self._schedule.stop()
         for app in self._apps.values():
-            await app.picture.close()
+            await app.publisher.close()
         await self.close_removed()
         await self._accesses.close()
 
@@ -205,15 +205,15 @@ class Monitor:
         self._metrics.rules_loaded(rule_set.all_rules())
         for key, app in self._apps.items():
             self._publish_app(key)
-            app.picture.show_tasks()
+            app.publisher.show_tasks()
         self.look_at_budget()
         self._changed()
 
     async def close_removed(self) -> None:
         """End what `apply` has removed."""
         removed, self._removed = self._removed, []
-        for picture in removed:
-            await picture.close()
+        for publisher in removed:
+            await publisher.close()
         await self._accesses.close_replaced()
 
     def look_at_clock(self) -> None:
@@ -225,7 +225,7 @@ class Monitor:
         for key, app in self._apps.items():
             with self.supervisor.guarded(Component.STATUS, key):
                 app.collector.look_at_clock()
-                app.picture.look_at_clock()
+                app.publisher.look_at_clock()
         self.history.flush()
 
     def look_at_budget(self) -> None:
@@ -261,7 +261,7 @@ class Monitor:
                 if key in before and account.name in kept:
                     known = self._apps[key] = before.pop(key)
                     known.collector.configure(app, max_tasks=self._config.collection.max_tasks_per_app)
-                    known.picture.configure(self._config.metrics.buckets, self._config.policy.push_auth_settings)
+                    known.publisher.configure(self._config.metrics.buckets, self._config.policy.push_auth_settings)
                 else:
                     self._remove(before.pop(key, None))
                     self._apps[key] = self._add(account.name, app)
@@ -276,7 +276,7 @@ class Monitor:
             self._changed()
 
         collection = self._config.collection
-        picture = Picture(
+        publisher = AppPublisher(
             self._config.metrics.buckets,
             publish,
             self.history,
@@ -296,19 +296,19 @@ class Monitor:
             max_tasks=collection.max_tasks_per_app,
             intervals=configured_intervals(collection),
             clock=self._clock,
-            events=picture,
+            events=publisher,
         )
         self._metrics.add_app(account, app.id)
-        picture.show(collector)
+        publisher.show(collector)
         self._schedule.add(collector)
-        return MonitoredApp(collector, picture)
+        return MonitoredApp(collector, publisher)
 
     def _publish_app(self, key: AppKey) -> None:
         """Publish an app whose findings have changed."""
         app = self._apps.get(key)
         if app is not None:
             with self.supervisor.guarded(Component.STATUS, key):
-                app.picture.publish()
+                app.publisher.publish()
 
     def _rules_failed(self, key: AppKey, error: Exception) -> None:
         """Let an app whose rules could not be evaluated have a state of its own."""
@@ -321,15 +321,15 @@ class Monitor:
         """Let it have its other state again."""
         if self.supervisor.works(Component.RULES, key) and key in self._apps:
             with self.supervisor.guarded(Component.STATUS, key):
-                self._apps[key].collector.mended(Component.RULES)
+                self._apps[key].collector.recovered(Component.RULES)
 
     def _remove(self, app: MonitoredApp | None) -> None:
         if app is None:
             return
         collector = app.collector
         self._schedule.remove(collector)
-        app.picture.leave()
-        self._removed.append(app.picture)
+        app.publisher.leave()
+        self._removed.append(app.publisher)
         self._exposition.remove((collector.account, collector.app.id))
         if self._task_series is not None:
             self._task_series.forget(collector.account, collector.app.id)

@@ -64,7 +64,7 @@ class Supervisor:
         else:
             if self.works(part, app):
                 with self.guarded(part, app):
-                    collector.mended(part)
+                    collector.recovered(part)
 
     async def keep_running(self, part: Component, run: Callable[[], Awaitable[None]]) -> NoReturn:
         """Run what should never end, and begin again after a pause when it does."""

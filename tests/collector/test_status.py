@@ -2,7 +2,7 @@
 
 import msgspec
 
-from exporter.collector.status import Kind, Standing, Status, Sweep
+from exporter.collector.status import Kind, Status, StatusTracker, Sweep
 from exporter.config.model import App, Quota
 from exporter.core.collection_state import State
 from tests.support.moving_list import INTERVALS
@@ -12,19 +12,19 @@ SWEEP = Sweep(
 )
 
 
-def standing() -> Standing:
+def tracker() -> StatusTracker:
     """Return what nothing is known of yet."""
-    return Standing("account", App(id="app", name="name", owner="owner", quota=Quota(single=1, mixed=None)))
+    return StatusTracker("account", App(id="app", name="name", owner="owner", quota=Quota(single=1, mixed=None)))
 
 
-def status(of: Standing, at: float = 0.0) -> Status:
+def status(of: StatusTracker, at: float = 0.0) -> Status:
     """Return the status at a monotonic time."""
     return of.status(INTERVALS, at=at)
 
 
 def test_at_first_it_is_pending() -> None:
     """Before a sweep has finished nothing is up, nothing is shown, and it says so."""
-    now = status(standing())
+    now = status(tracker())
     assert (now.state, now.up, now.data_available) == (State.PENDING, False, False)
     assert now.reason == "no sweep has finished yet"
     assert (now.last_update_began, now.last_sweep_began, now.last_attempt_began) == (None, None, None)
@@ -32,7 +32,7 @@ def test_at_first_it_is_pending() -> None:
 
 def test_the_app_and_the_effective_intervals_are_passed_on() -> None:
     """Who and how often is in each status."""
-    now = status(standing())
+    now = status(tracker())
     assert (now.account, now.app_id, now.name, now.owner, now.quota_single, now.quota_mixed) == (
         "account",
         "app",
@@ -47,7 +47,7 @@ def test_the_app_and_the_effective_intervals_are_passed_on() -> None:
 
 def test_the_first_failure_shows_instead_of_pending() -> None:
     """A first sweep that fails names its reason; it counts as an attempt."""
-    app = standing()
+    app = tracker()
     app.began(now=500.0)
     app.failed(Kind.SWEEP, State.AUTH_ERROR, "the key is revoked")
     now = status(app)
@@ -59,7 +59,7 @@ def test_the_first_failure_shows_instead_of_pending() -> None:
 
 def test_an_accepted_sweep_makes_it_ok() -> None:
     """Up, data, no reason, and the wall-clock time when it began."""
-    app = standing()
+    app = tracker()
     app.swept(SWEEP, INTERVALS, began_at=10.0)
     now = status(app, at=12.0)
     assert (now.state, now.reason, now.up, now.data_available) == (State.OK, "", True, True)
@@ -68,7 +68,7 @@ def test_an_accepted_sweep_makes_it_ok() -> None:
 
 def test_of_update_and_sweep_the_worse_is_shown() -> None:
     """Both must be complete for it to be up; data is kept meanwhile."""
-    app = standing()
+    app = tracker()
     app.swept(SWEEP, INTERVALS, began_at=10.0)
     app.failed(Kind.UPDATE, State.TIMEOUT, "slow")
     assert (status(app, at=12.0).state, status(app, at=12.0).reason) == (State.TIMEOUT, "slow")
@@ -83,7 +83,7 @@ def test_of_update_and_sweep_the_worse_is_shown() -> None:
 
 def test_data_is_withdrawn_by_the_age_of_the_sweep() -> None:
     """The age counts from the sweep's beginning; updates that succeed do not renew it."""
-    app = standing()
+    app = tracker()
     app.swept(SWEEP, INTERVALS, began_at=10.0)
     app.updated(began=1030.0)
     assert status(app, at=40.0).data_available
@@ -93,7 +93,7 @@ def test_data_is_withdrawn_by_the_age_of_the_sweep() -> None:
 
 def test_data_that_grows_old_while_attempts_hang_is_not_called_ok() -> None:
     """Nothing has failed yet and nothing came: it is not up, and the reason says that attempts have not ended."""
-    app = standing()
+    app = tracker()
     app.swept(SWEEP, INTERVALS, began_at=0.0)
     now = status(app, at=31.0)
     assert (now.state, now.up, now.data_available) == (State.TIMEOUT, False, False)
@@ -104,7 +104,7 @@ def test_data_that_grows_old_while_attempts_hang_is_not_called_ok() -> None:
 
 def test_attempts_are_counted_by_kind_and_outcome() -> None:
     """Every attempt counts once; a status that was given out does not change any more."""
-    app = standing()
+    app = tracker()
     app.swept(SWEEP, INTERVALS, began_at=10.0)
     before = status(app)
     app.updated(began=1.0)
@@ -121,7 +121,7 @@ def test_attempts_are_counted_by_kind_and_outcome() -> None:
 def test_a_shorter_interval_makes_no_data_stale_before_the_next_sweep() -> None:
     """A sweep that was accepted while intervals were stretched stays good for as long as was said then."""
     stretched = msgspec.structs.replace(INTERVALS, stale_after_seconds=600)
-    app = standing()
+    app = tracker()
     app.swept(SWEEP, stretched, began_at=0.0)
     young, old, too_old = status(app, at=20.0), status(app, at=500.0), status(app, at=601.0)
     assert (young.data_available, young.stale_after_seconds) == (True, INTERVALS.stale_after_seconds)
@@ -133,7 +133,7 @@ def test_a_shorter_interval_makes_no_data_stale_before_the_next_sweep() -> None:
 
 def test_a_sweep_that_fails_ends_the_longer_patience() -> None:
     """Once a sweep has failed under the shorter interval, the data is as stale as that says."""
-    app = standing()
+    app = tracker()
     app.swept(SWEEP, msgspec.structs.replace(INTERVALS, stale_after_seconds=600), began_at=0.0)
     app.failed(Kind.SWEEP, State.AUTH_ERROR, "the key is revoked")
     now = status(app, at=INTERVALS.stale_after_seconds + 1)
@@ -142,7 +142,7 @@ def test_a_sweep_that_fails_ends_the_longer_patience() -> None:
 
 def test_repairs_and_duplicates_are_added_up_over_sweeps() -> None:
     """What each sweep repaired and saw twice can be rated, whatever falls between two scrapes."""
-    app = standing()
+    app = tracker()
     app.swept(msgspec.structs.replace(SWEEP, repaired_tasks=2, duplicate_rows=1), INTERVALS, began_at=0.0)
     app.swept(msgspec.structs.replace(SWEEP, repaired_tasks=3, duplicate_rows=0), INTERVALS, began_at=1.0)
     assert (status(app).repairs, status(app).duplicates_seen) == (5, 1)

@@ -24,7 +24,7 @@ def _text(rule: AnyRule) -> str:
 
 
 def _counted() -> tuple[CountedFindings, Told]:
-    """Return a ledger of two rules, whose outcomes are in the other order, and what it tells."""
+    """Return the findings of two rules, whose outcomes are in the other order, and what it tells."""
     reported = Told([], [], [], [])
     counted = CountedFindings(LIVE, reported)
     assert counted.set_rules([TWO, ONE], None, order=[ONE, TWO]) == [None, None]

@@ -22,7 +22,7 @@ from exporter.core.threads import Worker
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.engine import PolicyEngine
-from exporter.service.app_publisher import Picture
+from exporter.service.app_publisher import AppPublisher
 from exporter.service.supervisor import Supervisor
 from exporter.service.violation_log import FindingLog
 from tests.metrics.builders import STATUS, configuration
@@ -30,7 +30,7 @@ from tests.support.hanging import hanging_call
 
 
 class FakeCollector:
-    """What a picture looks at of a collector."""
+    """What a publisher looks at of a collector."""
 
     def __init__(self) -> None:
         self.account = "prod"
@@ -40,7 +40,7 @@ class FakeCollector:
 
 
 class Shown:
-    """A picture of a fake collector, and all that it published."""
+    """A publisher of a fake collector, and all that it published."""
 
     def __init__(self) -> None:
         self.collector = FakeCollector()
@@ -50,7 +50,7 @@ class Shown:
         policy = PolicyEngine(clock, events=FindingLog(clock), changed=lambda _: None)
         self.metrics = SelfMetrics(version="0")
         self.worker = Worker("check sums")
-        self.picture = Picture(
+        self.publisher = AppPublisher(
             Buckets(),
             self.reports.append,
             self.history,
@@ -59,12 +59,12 @@ class Shown:
             worker=self.worker,
             clock=clock,
         )
-        self.picture.show(cast("Collector", self.collector))
+        self.publisher.show(cast("Collector", self.collector))
 
     def collect(self, *numbers: int, region: str = "CN-Shanghai") -> None:
         """Let tasks of these numbers come or change."""
         fresh = [Fresh(_task(number, region), sent_at=float(number)) for number in numbers]
-        self.picture.collected(self.collector.inventory.accept(fresh, now=0.0), baseline=False)
+        self.publisher.collected(self.collector.inventory.accept(fresh, now=0.0), baseline=False)
 
     def published(self) -> dict[tuple[str, ...], int]:
         """Return the tasks that were published last, by region and mode."""
@@ -74,13 +74,13 @@ class Shown:
 
     async def checked(self) -> None:
         """Tell that a sweep was accepted, and wait for the comparison."""
-        self.picture.swept()
+        self.publisher.swept()
         await self.comparison()
 
     async def comparison(self) -> None:
         """Wait for the comparison that is under way."""
-        assert self.picture._check is not None
-        await self.picture._check
+        assert self.publisher._check is not None
+        await self.publisher._check
 
 
 def _task(number: int, region: str = "CN-Shanghai") -> Task:
@@ -103,22 +103,22 @@ def test_what_comes_changes_and_goes_is_published() -> None:
     assert shown.published() == {("CN-Shanghai", "mixed"): 2}
 
     moved = _task(2, "AP-Singapore")
-    shown.picture.collected([Change(before=_task(2), after=moved)], baseline=False)
+    shown.publisher.collected([Change(before=_task(2), after=moved)], baseline=False)
     assert shown.published() == {("CN-Shanghai", "mixed"): 1, ("AP-Singapore", "mixed"): 1}
 
-    shown.picture.collected([Change(before=_task(1), after=None)], baseline=False)
+    shown.publisher.collected([Change(before=_task(1), after=None)], baseline=False)
     assert shown.published() == {("AP-Singapore", "mixed"): 1}
 
 
 def test_changes_are_counted_and_remembered_from_the_baseline_on() -> None:
     """The first tasks are no changes; what comes, changes and goes afterwards is, with the fields that changed."""
     shown = Shown()
-    shown.picture.collected([Change(before=None, after=_task(1))], baseline=True)
+    shown.publisher.collected([Change(before=None, after=_task(1))], baseline=True)
     assert shown.reports[-1].changes.by_kind == {}
 
-    shown.picture.collected([Change(before=_task(1), after=_task(1, "AP-Singapore"))], baseline=False)
-    shown.picture.collected([Change(before=None, after=_task(2))], baseline=False)
-    shown.picture.collected([Change(before=_task(2), after=None)], baseline=False)
+    shown.publisher.collected([Change(before=_task(1), after=_task(1, "AP-Singapore"))], baseline=False)
+    shown.publisher.collected([Change(before=None, after=_task(2))], baseline=False)
+    shown.publisher.collected([Change(before=_task(2), after=None)], baseline=False)
 
     assert shown.reports[-1].changes.by_kind == {"modified": 1, "added": 1, "removed": 1}
     assert shown.reports[-1].changes.by_field == {"region": 1}
@@ -155,7 +155,7 @@ async def test_a_wrong_sum_is_found_and_mended() -> None:
     """Sums that have gone wrong are replaced after the next sweep, published, and reported as an error."""
     shown = Shown()
     shown.collect(1, 2, 3)
-    shown.picture._aggregates.add(configuration(region="EMAA-Saudi"))
+    shown.publisher._aggregates.add(configuration(region="EMAA-Saudi"))
     shown.collect(4)
     assert shown.published() == {("CN-Shanghai", "mixed"): 4, ("EMAA-Saudi", "mixed"): 1}
 
@@ -184,10 +184,10 @@ async def test_changes_during_the_comparison_are_no_difference(monkeypatch: pyte
 
     monkeypatch.setattr(shown.worker, "run", held)
     with structlog.testing.capture_logs() as logs:
-        shown.picture.swept()
+        shown.publisher.swept()
         await asyncio.sleep(0.01)
         shown.collect(4)
-        shown.picture.collected([Change(before=_task(1), after=None)], baseline=False)
+        shown.publisher.collected([Change(before=_task(1), after=None)], baseline=False)
         go_on.set()
         await shown.comparison()
 
@@ -200,28 +200,28 @@ async def test_after_its_end_nothing_is_published_any_more() -> None:
     shown = Shown()
     shown.collect(1)
     published = len(shown.reports)
-    shown.picture.swept()
-    await shown.picture.close()
+    shown.publisher.swept()
+    await shown.publisher.close()
 
     shown.collect(2)
-    shown.picture.swept()
+    shown.publisher.swept()
 
     assert len(shown.reports) == published
     assert [change.task_id for change in shown.history.newest_first()] == ["task-1"]
-    assert shown.picture._check is None or shown.picture._check.done()
+    assert shown.publisher._check is None or shown.publisher._check.done()
 
 
 async def test_a_comparison_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a thread that failed the next sweep compares again, and what came meanwhile is not kept."""
     shown = Shown()
     shown.collect(1)
-    shown.picture._aggregates.add(configuration())
+    shown.publisher._aggregates.add(configuration())
     with monkeypatch.context() as patch:
         patch.setattr("exporter.service.app_publisher._sums_of", lambda *_: 1 / 0)
         await shown.checked()
         shown.collect(2)
-    assert shown.picture._check is None
-    assert shown.picture._changes_since_check == []
+    assert shown.publisher._check is None
+    assert shown.publisher._changes_since_check == []
     await shown.checked()
     assert shown.published() == {("CN-Shanghai", "mixed"): 2}
 
@@ -232,9 +232,9 @@ async def test_a_comparison_keeps_a_bounded_number_of_changes(monkeypatch: pytes
     shown = Shown()
     with hanging_call() as hang:
         monkeypatch.setattr("exporter.service.app_publisher._sums_of", hang)
-        shown.picture.swept()
+        shown.publisher.swept()
         for number in range(100):
             shown.collect(number)
-            assert len(shown.picture._changes_since_check) <= 10
+            assert len(shown.publisher._changes_since_check) <= 10
             await asyncio.sleep(0)
-    await shown.picture.close()
+    await shown.publisher.close()

@@ -374,7 +374,7 @@ async def test_another_configuration_is_there_all_at_once(simulator: Simulated) 
         moved = simulator.account("app-3", "app-2", name="other")
         for one in (config(moved), simulator.config("app-3", "app-1"), config(moved)):
             for app in watched.monitor.apps.values():
-                app.picture.swept()  # what is let go has something to end, which takes a while
+                app.publisher.swept()  # what is let go has something to end, which takes a while
             await asyncio.sleep(0)
             await watched.apply(one)
             await watched.monitor.close_removed()

@@ -208,7 +208,7 @@ async def _observe(enemy: Enemy, requests_per_second: int, seed: int) -> Finding
     if not enemy.from_start:
         world.set_variants(variants)
         _add_faults(enemy, world)
-    world.ledger.looks.clear()
+    world.comparison.looks.clear()
     sweep_interval = intervals.sweep_interval_seconds
 
     async def until(condition: Callable[[], bool], *, within_intervals: float) -> None:
@@ -218,19 +218,19 @@ async def _observe(enemy: Enemy, requests_per_second: int, seed: int) -> Finding
 
     await until(lambda: reader.collector.status.state in enemy.ends, within_intervals=enemy.grace_intervals)
     if enemy.grace_intervals:
-        world.ledger.wrong_ok.clear()
+        world.comparison.wrong_ok.clear()
     await clock.sleep(CHURN_INTERVALS / 2 * sweep_interval)
     enemy.half_way(world)
     await clock.sleep(CHURN_INTERVALS / 2 * sweep_interval)
     world.service.churn.set_rates(Rates(), clock.now())
     settled_from = clock.now()
     ends = enemy.ends
-    if len(world.ledger.task_ids) <= enemy.variants.get("listed_rows", -1):
+    if len(world.comparison.task_ids) <= enemy.variants.get("listed_rows", -1):
         ends = frozenset({State.OK})  # so few are left that the list is not cut any more
 
     def is_settled() -> bool:
         swept = sum(sweep.began > settled_from for sweep in reader.sweeps) >= SETTLING_SWEEPS
-        return swept and not world.ledger.ghosts_in(reader.shown, deleted_before=settled_from)
+        return swept and not world.comparison.ghosts_in(reader.shown, deleted_before=settled_from)
 
     def has_ended() -> bool:
         seen_enough = clock.now() > settled_from + SETTLING_SWEEPS * sweep_interval
@@ -262,27 +262,27 @@ def intervals_of(tasks: int, requests_per_second: float) -> Intervals:
 
 
 def _findings(enemy: Enemy, world: World, reader: Reader, settled_from: float, ends: frozenset[State]) -> Findings:
-    ledger, status = world.ledger, reader.collector.status
+    comparison, status = world.comparison, reader.collector.status
     busiest = max(world.service.statistics.busiest_second.values())
-    missing = ledger.missing_from(reader.shown, created_before=settled_from)
-    ghosts = ledger.ghosts_in(reader.shown, deleted_before=settled_from - LAG_SECONDS)
+    missing = comparison.missing_from(reader.shown, created_before=settled_from)
+    ghosts = comparison.ghosts_in(reader.shown, deleted_before=settled_from - LAG_SECONDS)
     may_stay = status.doubtful_tasks if any(fault.kind == "look_up" for fault in enemy.faults) else 0
     laws = {
-        f"{ledger.gone_alive} existing tasks reported removed": ledger.gone_alive,
-        f"{len(ledger.wrong_ok)} looks at a wrong `ok`, first {ledger.wrong_ok[:1]}": ledger.wrong_ok,
-        f"{len(ledger.readded)} tasks added again and again": ledger.readded,
-        f"{ledger.changed_back} changes back to an older version": ledger.changed_back,
+        f"{comparison.gone_alive} existing tasks reported removed": comparison.gone_alive,
+        f"{len(comparison.wrong_ok)} looks at a wrong `ok`, first {comparison.wrong_ok[:1]}": comparison.wrong_ok,
+        f"{len(comparison.readded)} tasks added again and again": comparison.readded,
+        f"{comparison.changed_back} changes back to an older version": comparison.changed_back,
         f"{busiest} requests in one second": busiest > world.scene.requests_per_second,
         f"ends as {status.state}: {status.reason}": status.state not in ends,
         f"ends with {len(missing)} missing": status.state is State.OK and missing,
         f"ends with {len(ghosts)} deleted tasks, {status.doubtful_tasks} in doubt": status.state is State.OK
         and len(ghosts) > may_stay,
     }
-    looks = sum(ledger.looks.values())
+    looks = sum(comparison.looks.values())
     return Findings(
         [law for law, is_broken in laws.items() if is_broken],
-        ledger.gone_alive,
-        len(ledger.wrong_ok),
-        100 * ledger.looks[State.OK] / max(1, looks),
+        comparison.gone_alive,
+        len(comparison.wrong_ok),
+        100 * comparison.looks[State.OK] / max(1, looks),
         sum(sweep.requests for sweep in reader.sweeps) / max(1, len(reader.sweeps)),
     )

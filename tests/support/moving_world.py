@@ -1,4 +1,4 @@
-"""A simulated service that is never still, a collector that reads it, and a ledger of what is shown and true."""
+"""A simulated service that is never still, a collector that reads it, and a comparison of what is shown and true."""
 
 import asyncio
 from collections import Counter
@@ -76,8 +76,8 @@ class World:
         self.set_variants(scene.variants)
         self.service.churn.set_rates(scene.rates, clock.now())
         rows = self.fleet.apps[APP].rows
-        self.ledger = Ledger({task_id: row.body for task_id, row in rows.items()})
-        self.fleet.listeners.append(self.ledger.happened)
+        self.comparison = Comparison({task_id: row.body for task_id, row in rows.items()})
+        self.fleet.listeners.append(self.comparison.happened)
         self.client = Client(
             session=cast("aiohttp.ClientSession", ServiceSession(self.service)),
             endpoint="http://service.test",
@@ -99,7 +99,7 @@ class World:
         self.service.variants = variants.changed({"compression": False})
 
     def now_true(self) -> None:
-        """Let all happen that is due, so that the ledger is right at this moment."""
+        """Let all happen that is due, so that the comparison is right at this moment."""
         self.service.advance()
 
 
@@ -125,7 +125,7 @@ class _Nobody:
         """Ignore it."""
 
 
-class Ledger:
+class Comparison:
     """Compares what a reader shows with what there is. Times are seconds of the service's clock."""
 
     def __init__(self, bodies: Mapping[str, bytes]) -> None:
@@ -283,13 +283,13 @@ class Reader:
         """Compare what is shown from now on."""
         if not baseline:
             self._world.now_true()
-            self._world.ledger.reported(changes, now=self._clock.now())
+            self._world.comparison.reported(changes, now=self._clock.now())
 
     def swept(self) -> None:
         """Count what is missing."""
         sweep = self.collector.status.sweep
         if sweep is not None:
-            self._world.ledger.swept(self.shown, began=sweep.began)
+            self._world.comparison.swept(self.shown, began=sweep.began)
             self.unmoved_changes += sweep.unmoved_changes
             self.sweeps.append(sweep)
             self.look()
@@ -298,7 +298,7 @@ class Reader:
     def look(self) -> None:
         """Compare what is shown with the state."""
         self._world.now_true()
-        self._world.ledger.look(self.collector.status, self.shown, now=self._clock.monotonic())
+        self._world.comparison.look(self.collector.status, self.shown, now=self._clock.monotonic())
 
     def waited(self, priority: str, seconds: float) -> None:
         """Nobody counts that here."""

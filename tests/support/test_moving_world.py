@@ -1,4 +1,4 @@
-"""What the ledger notes of a reader that errs: laws that could not break would be none."""
+"""What the comparison notes of a reader that errs: laws that could not break would be none."""
 
 import msgspec
 import pytest
@@ -11,7 +11,7 @@ from exporter.core.collection_state import State
 from exporter.core.task import Task
 from exporter.simulator.fleet import Event
 from tests.metrics.builders import STATUS
-from tests.support.moving_world import APP, Ledger
+from tests.support.moving_world import APP, Comparison
 
 BODIES = {f"task-{number}": b'{"AppId":"app","TaskId":"task-%d"}' % number for number in range(3)}
 CHANGED = b'{"AppId":"app","TaskId":"task-0","ChannelId":"new"}'
@@ -26,35 +26,35 @@ def task(body: bytes) -> Task:
 
 
 @pytest.fixture
-def ledger() -> Ledger:
-    """A ledger of three tasks; `task-2` was deleted at 50 s."""
-    ledger = Ledger(BODIES)
-    ledger.happened(Event(50.0, APP, "task-2", None))
-    return ledger
+def comparison() -> Comparison:
+    """A comparison of three tasks; `task-2` was deleted at 50 s."""
+    comparison = Comparison(BODIES)
+    comparison.happened(Event(50.0, APP, "task-2", None))
+    return comparison
 
 
-def test_a_removal_is_false_only_of_a_task_that_exists(ledger: Ledger) -> None:
+def test_a_removal_is_false_only_of_a_task_that_exists(comparison: Comparison) -> None:
     """A task that exists and is reported removed counts, one that was deleted does not."""
     for name in ("task-1", "task-2"):
-        ledger.reported([Change(task(BODIES[name]), None)], now=60.0)
-    assert (ledger.gone_alive, ledger.deletion_delays) == (1, [10.0])
+        comparison.reported([Change(task(BODIES[name]), None)], now=60.0)
+    assert (comparison.gone_alive, comparison.deletion_delays) == (1, [10.0])
 
 
-def test_a_task_that_is_added_twice_is_noted(ledger: Ledger) -> None:
+def test_a_task_that_is_added_twice_is_noted(comparison: Comparison) -> None:
     """Being reported added more than once counts."""
     for name in ("task-0", "task-1", "task-1"):
-        ledger.reported([Change(None, task(BODIES[name]))], now=60.0)
-    assert ledger.readded == {"task-1": 2}
+        comparison.reported([Change(None, task(BODIES[name]))], now=60.0)
+    assert comparison.readded == {"task-1": 2}
 
 
-def test_a_change_back_is_noted(ledger: Ledger) -> None:
+def test_a_change_back_is_noted(comparison: Comparison) -> None:
     """A version that was shown before a newer one is not shown again."""
     old, new = task(BODIES["task-0"]), task(CHANGED)
-    ledger.happened(Event(60.0, APP, "task-0", CHANGED))
-    ledger.reported([Change(old, new)], now=61.0)
-    assert ledger.changed_back == 0
-    ledger.reported([Change(new, old)], now=62.0)
-    assert ledger.changed_back == 1
+    comparison.happened(Event(60.0, APP, "task-0", CHANGED))
+    comparison.reported([Change(old, new)], now=61.0)
+    assert comparison.changed_back == 0
+    comparison.reported([Change(new, old)], now=62.0)
+    assert comparison.changed_back == 1
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ def test_a_change_back_is_noted(ledger: Ledger) -> None:
     ],
 )
 def test_ok_is_wrong_beside_another_set_of_tasks(
-    ledger: Ledger, shown: set[str], doubtful: int, is_wrong: bool
+    comparison: Comparison, shown: set[str], doubtful: int, is_wrong: bool
 ) -> None:
     """`ok` is wrong where a task is missing, or a deleted one is shown and not in doubt; other states never are."""
     status = msgspec.structs.replace(STATUS, state=State.OK, sweep=SWEEP, doubtful_tasks=doubtful)
-    ledger.look(status, shown, now=110.0)
-    assert bool(ledger.wrong_ok) == is_wrong
-    ledger.wrong_ok.clear()
-    ledger.look(msgspec.structs.replace(status, state=State.PARTIAL), shown, now=110.0)
-    assert ledger.wrong_ok == []
+    comparison.look(status, shown, now=110.0)
+    assert bool(comparison.wrong_ok) == is_wrong
+    comparison.wrong_ok.clear()
+    comparison.look(msgspec.structs.replace(status, state=State.PARTIAL), shown, now=110.0)
+    assert comparison.wrong_ok == []

@@ -229,7 +229,7 @@ async def test_the_web_configuration_is_followed_and_reloaded(
         assert not await is_let_in()
         write(f"basic_auth_users: {{bob: {HASH}}}\n")
         await until(is_let_in)
-        write("# nobody\n")
+        write("rate_limit: {interval: 1s, burst: 100}\n")
         reason = await one.daemon.reload()
         assert reason is not None
         assert reason.startswith("basic_auth_users is missing")

@@ -25,7 +25,7 @@ from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.engine import PolicyEngine
-from exporter.rules.finding_events import AnyRule, AppKey, Resolution
+from exporter.rules.finding_events import NullFindingEvents
 from exporter.rules.rule import Rule, Severity
 from exporter.rules.rule_files import default_rules
 from exporter.rules.rule_set import RuleSet
@@ -82,7 +82,7 @@ async def _measure(variety: int) -> Measured:
     clock = _Clock()
     entries = list(_entries(variety))
     inventory = Inventory()
-    policy = PolicyEngine(clock, events=_NullFindingEvents(), changed=lambda _: None)
+    policy = PolicyEngine(clock, events=NullFindingEvents(), changed=lambda _: None)
     policy.apply(RuleSet(_rules(), (), {}, 5, 2000), [(KEY, App(id=KEY[1]), inventory)])
     changes = inventory.restore(entries)
     gc.collect()
@@ -202,19 +202,3 @@ class _Clock(SystemClock):
     def monotonic(self) -> float:
         """Seconds from an arbitrary start."""
         return super().monotonic() + self.ahead_seconds
-
-
-class _NullFindingEvents:
-    """Discards findings."""
-
-    def baseline(self, app: AppKey, violations: int) -> None:
-        """Say nothing."""
-
-    def stopped(self, rule: AnyRule, why: str) -> None:
-        """Ignore it."""
-
-    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
-        """Say nothing."""
-
-    def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
-        """Say nothing."""

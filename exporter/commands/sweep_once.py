@@ -3,7 +3,7 @@
 import asyncio
 import random
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -14,7 +14,7 @@ from exporter.core.clock import SystemClock
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.rules.finding_events import AnyRule, AppKey, Resolution
+from exporter.rules.finding_events import NullFindingEvents
 from exporter.rules.rule_set import RuleSet
 from exporter.service.monitor import Monitor, MonitoredApp
 from exporter.service.supervisor import Supervisor
@@ -41,7 +41,7 @@ async def sweep(config: Config, rule_set: RuleSet, exposition: Exposition[AppRep
         clock=SystemClock(),
         rng=random.Random(),  # noqa: S311 - no secret
         changed=lambda: None,
-        finding_events=_NullFindingEvents(),
+        finding_events=NullFindingEvents(),
     )
     await monitor.apply(config, rule_set)
     try:
@@ -60,25 +60,6 @@ def name_failing(apps: Collection[MonitoredApp]) -> bool:
     for status in failing:
         sys.stderr.write(f"{status.account}/{status.app_id}: {status.state}: {printable(status.reason)}\n")
     return bool(failing) or not apps
-
-
-class _NullFindingEvents:
-    """Discards events: what was found is printed at the end."""
-
-    def baseline(self, app: AppKey, violations: int) -> None:
-        """Say nothing."""
-
-    def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
-        """Say nothing."""
-
-    def stopped(self, rule: AnyRule, why: str) -> None:
-        """Ignore it."""
-
-    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
-        """Say nothing."""
-
-    def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
-        """Say nothing."""
 
 
 async def _sweep_all(monitor: Monitor) -> None:

@@ -70,6 +70,25 @@ class FindingEvents(Protocol):
         """
 
 
+class NullFindingEvents:
+    """Discards all events."""
+
+    def baseline(self, app: AppKey, violations: int) -> None:
+        """Ignore it."""
+
+    def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
+        """Ignore it."""
+
+    def stopped(self, rule: AnyRule, why: str) -> None:
+        """Ignore it."""
+
+    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
+        """Ignore it."""
+
+    def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
+        """Ignore it."""
+
+
 class SavedFindings(Struct, frozen=True):
     """What outlives the process: since when tasks violate a rule."""
 

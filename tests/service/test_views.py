@@ -1,6 +1,6 @@
 """What the web side sees of the policy: real rules over real tasks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -16,7 +16,7 @@ from exporter.rules.cel_language import STOPPED, Language
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.expectations import AppExpectations
-from exporter.rules.finding_events import AnyRule, AppKey, Resolution
+from exporter.rules.finding_events import AppKey, NullFindingEvents
 from exporter.rules.rule import Exemption, Outcome, Rule, Severity
 from exporter.rules.rule_set import RuleOff, RuleSet
 from exporter.service.views import PolicyView
@@ -44,25 +44,6 @@ class StandingClock:
 
     async def sleep(self, seconds: float) -> None:
         """Return at once."""
-
-
-class Untold:
-    """Is told of findings, and keeps nothing."""
-
-    def baseline(self, app: AppKey, violations: int) -> None:
-        """Hear of a baseline."""
-
-    def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
-        """Ignore it."""
-
-    def stopped(self, rule: AnyRule, why: str) -> None:
-        """Ignore it."""
-
-    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
-        """Hear of a violation."""
-
-    def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
-        """Hear of its end."""
 
 
 def _bitrate(owner: str = "") -> CompiledRule:
@@ -102,7 +83,7 @@ class Shown:
 
     def __init__(self, owner: str = "") -> None:
         self.rule_set = _rule_set(_bitrate(owner), expecting=[("prod", "live")])
-        self.policy = PolicyEngine(StandingClock(), events=Untold(), changed=lambda _key: None)
+        self.policy = PolicyEngine(StandingClock(), events=NullFindingEvents(), changed=lambda _key: None)
         self.statuses = [_status("live", available=True), _status("frozen", available=False)]
         self.view = PolicyView(self.policy, lambda: self.statuses, lambda: self.rule_set, StandingClock())
         inventories = {("prod", app_id): Inventory() for app_id in ("live", "frozen")}

@@ -171,13 +171,14 @@ def open_violations(id_: int, scope: Scope) -> Panel:
 
 def _affected_apps() -> Panel:
     def violations(title: str, severity: str, colour: str) -> Queried:
-        query = f"{SCOPE.total(VIOLATIONS, of_severity(severity), by=APP)} > 0"
+        query = SCOPE.total(VIOLATIONS, of_severity(severity), by=APP)
         return Queried(title, query, 95, thresholds=rising("text", **{colour: 1}))
 
     return rows_and_columns(
         11,
         "Most affected apps",
-        "Apps with violations, by severity; a task counts once for each rule. Click an app to see all about it.",
+        "Violations of each app with data, by severity; a task counts once for each rule. Click an app to see all "
+        "about it.",
         (
             Labelled("App", "app_id", links=(TO_APP,)),
             Labelled("Account", "account", 110),
@@ -186,7 +187,7 @@ def _affected_apps() -> Panel:
             violations("Info", "info", "blue"),
         ),
         sorted_by=("-Critical", "-Warning", "-Info"),
-        no_value=NOTHING_VIOLATED,
+        no_value="No app has data",
     )
 
 

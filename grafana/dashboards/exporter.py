@@ -23,6 +23,7 @@ OF_APP: Final = "{{account}} / {{app_id}}"
 SENT: Final = "rtcmpu_exporter_api_requests_total"
 BUDGET: Final = f"sum by (account) ({SCOPE.series('rtcmpu_exporter_rate_limit_requests_per_second')})"
 NO_STORAGE: Final = "No exporter has storage"
+NO_SHARING: Final = "No exporter shares budgets"
 
 
 def exporter() -> Dashboard:
@@ -127,7 +128,6 @@ def _numbers() -> tuple[Panel, ...]:
             f"max(abs({SCOPE.series('rtcmpu_exporter_clock_skew_seconds')}))",
             unit="s",
             thresholds=rising(orange=60, red=600),
-            no_value="Not measured",
             link=status,
         ),
     )
@@ -351,7 +351,9 @@ def _sweeps() -> Band:
     )
 
 
-def _storage() -> tuple[Band, ...]:
+def _storage() -> tuple[Band, Band]:
+    takeovers = SCOPE.work_rate("rtcmpu_exporter_lease_takeovers_total", by=("account",))
+    unheld = SCOPE.series("rtcmpu_exporter_lease_unheld_seconds")
     lost = SCOPE.work_rate("rtcmpu_exporter_storage_changes_lost_total", by=("instance",))
     return (
         Band(
@@ -386,6 +388,39 @@ def _storage() -> tuple[Band, ...]:
                     {"{{instance}}": SCOPE.each_replica("rtcmpu_exporter_storage_size_bytes")},
                     unit="bytes",
                     no_value=NO_STORAGE,
+                ),
+            ),
+        ),
+        Band(
+            8,
+            (
+                timeline(
+                    74,
+                    "Who collects each account",
+                    "Which exporter holds the lease of each account's request budget: it alone collects the account's "
+                    "apps. Several at once, or none, are wrong beyond moments.",
+                    {"{{account}} · {{instance}}": SCOPE.each_replica("rtcmpu_exporter_lease_held")},
+                    words({1: ("holds it", FINE), 0: ("stands by", "text")}),
+                    no_value=NO_SHARING,
+                ),
+                graph(
+                    75,
+                    "Accounts without a holder",
+                    "Time since any exporter held the lease, as far as the one knows that knows best. Above the red "
+                    "line an alert fires.",
+                    {"{{account}}": f"min by (account) ({unheld})"},
+                    unit="s",
+                    limit=limit(red=60),
+                    soft_highest=60,
+                    no_value=NO_SHARING,
+                ),
+                graph(
+                    76,
+                    "Takeovers per hour",
+                    "How often an exporter took over an account's lease. A rolling update moves each once for each "
+                    "exporter; many more mean that leases expire while their holders live.",
+                    {"{{account}}": f"3600 * {takeovers}"},
+                    no_value=NO_SHARING,
                 ),
             ),
         ),

@@ -25,8 +25,6 @@ UNUSED = {
     "rtcmpu_exporter_credentials_info": "which source a key comes from is a question that someone asks by hand",
     "rtcmpu_exporter_config_unmatched_patterns": "a pattern without files may be meant: the log and check-config warn",
     "rtcmpu_exporter_http_requests_total": "who asks the exporter for what is a question that someone asks by hand",
-    "rtcmpu_exporter_lease_held": "RtcmpuBudgetWithoutHolder fires if nobody holds a lease; who does, one asks by hand",
-    "rtcmpu_exporter_lease_takeovers_total": "its runbook asks how often leases move",
 }
 """Families that nothing shows, each with the reason."""
 

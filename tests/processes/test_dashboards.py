@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import pytest
 
 from exporter.simulator.simulation import ACCOUNTS
-from tests.support.dashboards import Query, all_queries
+from tests.support.dashboards import Query, all_queries, dashboards, panels, queries
 from tests.support.http import ask_json
 from tests.support.processes import Programs, eventually, free_port
 from tests.support.prometheus import Prometheus, start_prometheus
@@ -91,12 +91,18 @@ rules:
 """
 ALERTS = """\
 groups:
+- name: sharing
+  rules:
+  - {record: rtcmpu_exporter_lease_held, expr: vector(1), labels: &of {job: rtcmpu, instance: a, account: production}}
+  - {record: rtcmpu_exporter_lease_takeovers_total, expr: vector(1), labels: *of}
+  - {record: rtcmpu_exporter_lease_unheld_seconds, expr: vector(0), labels: *of}
 - name: test
   rules:
   - alert: RtcmpuTest
     expr: vector(1)
     labels: {severity: critical, account: production, app_id: live-main, rule: agreed-bitrate}
 """
+"""An alert, and what exporters publish that share their budgets in a PostgreSQL database; here they do not."""
 
 
 class World(NamedTuple):
@@ -165,6 +171,18 @@ def test_a_query_has_data(query: Query, world: World) -> None:
     assert any(map(math.isfinite, numbers)), f"{query}: {numbers[:5]}"
 
 
+def test_every_label_of_a_table_is_a_column(world: World) -> None:
+    """A label that no column names would be shown behind them, in Grafana's order."""
+    for dashboard in dashboards().values():
+        for panel in panels(dashboard):
+            if panel["type"] == "table":
+                _, organize = panel["transformations"]
+                columns = {*organize["options"]["renameByName"], *organize["options"]["excludeByName"]}
+                for query in (query for query in queries(dashboard) if query.panel_id == panel["id"]):
+                    found = _answer(world, query, query.asked(CHOSEN))
+                    assert {label for series in found for label in series["metric"]} <= columns, query
+
+
 def test_two_replicas_are_not_counted_twice(world: World) -> None:
     """The numbers of the fleet are those that one replica publishes, once the fleet is at rest."""
     by_panel = {(query.dashboard, query.panel_id, query.place[-1]): query for query in all_queries()}
@@ -209,6 +227,11 @@ def _app_of(query: Query) -> dict[str, str]:
 
 def _numbers(world: World, query: Query, asked: str) -> list[float]:
     """Return all values of all series of the answer."""
+    found = _answer(world, query, asked)
+    return [float(value) for series in found for _, value in series.get("values", [series.get("value")])]
+
+
+def _answer(world: World, query: Query, asked: str) -> list[dict[str, Any]]:
     if query.is_range:
         # Marks are about what happened, and the alert began with the server.
         seconds = 600 if query.place.startswith("annotation") else SHOWN_SECONDS
@@ -217,9 +240,8 @@ def _numbers(world: World, query: Query, asked: str) -> list[float]:
     else:
         path, parameters = "query", {"query": asked, "time": world.ends_at}
     answer: dict[str, Any] = ask_json(f"{world.prometheus.url}/api/v1/{path}?{urlencode(parameters)}")
-    return [
-        float(value) for series in answer["data"]["result"] for _, value in series.get("values", [series.get("value")])
-    ]
+    result: list[dict[str, Any]] = answer["data"]["result"]
+    return result
 
 
 def _instances(world: World) -> list[str]:

@@ -151,11 +151,17 @@ def migrate(connection: Connection) -> None:
     """Create the tables, or bring those of an older version up to date.
 
     Raises:
-        SchemaError: They are of a newer version.
+        SchemaError: They are of a newer version, or of another program.
     """
-    if connection.dialect.name == "postgresql":
+    tables = inspect(connection)
+    if connection.dialect.name == "postgresql":  # a file has a mark
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-    if not inspect(connection).has_table(SCHEMA.name):
+        existing = _METADATA.tables.keys() & set(tables.get_table_names())
+        columns = [column["name"] for column in tables.get_columns(SCHEMA.name)] if SCHEMA.name in existing else []
+        if existing and columns != SCHEMA.columns.keys():
+            names = ", ".join(sorted(existing))
+            raise SchemaError(f"it has tables of another program ({names}): create a database for the exporter")
+    if not tables.has_table(SCHEMA.name):
         _METADATA.create_all(connection)
         connection.execute(SCHEMA.insert(), {"version": VERSION})
         return

@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import inspect, select, text
 from structlog.testing import capture_logs
 
 from exporter.core.clock import SystemClock
 from exporter.storage import database as database_module
 from exporter.storage import writer as writer_module
 from exporter.storage.database import Database, engine_of
-from exporter.storage.tables import CHANGES
+from exporter.storage.tables import CHANGES, SchemaError
 from exporter.storage.writer import REMEDIES, Writer
 from tests.storage.test_database import rows
 from tests.support.batches import batch, changed, entry
@@ -123,6 +123,19 @@ async def test_a_server_that_restarts_is_waited_for(server: PostgreSQL) -> None:
     with closing(Database(url)) as database:
         assert [row.task_id for row in rows(database, CHANGES)] == ["b", "c", "d"]
         assert {each.task.task_id for each in database.load()[0].entries} == {"a", "b", "c", "d"}
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("table", ["apps (id INTEGER)", "schema_version (version INTEGER, applied TEXT)"])
+def test_a_database_of_another_program_is_not_touched(server: PostgreSQL, table: str) -> None:
+    """Its tables may have the names of ours; the sentence says what to do."""
+    engine = database_module.engine_of(url := server.new_database())
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE TABLE {table}"))
+    with pytest.raises(SchemaError, match=f"tables of another program .{table.partition(' ')[0]}.: create a database"):
+        Database(url)
+    assert inspect(engine).get_table_names() == [table.partition(" ")[0]]
+    engine.dispose()
 
 
 @pytest.mark.processes

@@ -82,7 +82,8 @@ CHANGES: Final = Table(
     Column("field_names", Text, nullable=False),
     Column("fields", Text, nullable=False),
     Column("notes", Text, nullable=False),
-    Index("ix_changes_task", "account", "app_id", "task_id", "id"),
+    Index("ix_changes_task", "task_id", "account", "app_id", "id"),
+    Index("ix_changes_app", "app_id", "account", "id"),
 )
 VIOLATIONS: Final = Table(
     "violations",
@@ -98,7 +99,8 @@ VIOLATIONS: Final = Table(
     Column("opened", Double, nullable=False),
     Column("resolved", Double, index=True),
     Column("why", Text),
-    Index("ix_violations_task", "account", "app_id", "task_id", "id"),
+    Index("ix_violations_task", "task_id", "account", "app_id", "id"),
+    Index("ix_violations_app", "app_id", "account", "id"),
 )
 Index(
     "ix_violations_open",
@@ -171,4 +173,4 @@ def migrate(connection: Connection) -> None:
     for version in range(found + 1, VERSION + 1):
         for statement in MIGRATIONS[version]:
             connection.execute(text(statement))
-    connection.execute(SCHEMA.update(), {"version": VERSION})
+        connection.execute(SCHEMA.update(), {"version": version})

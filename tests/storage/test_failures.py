@@ -89,7 +89,7 @@ async def test_a_full_or_read_only_disk_is_waited_for(
 
 
 async def test_a_locked_file_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another program may hold it for a while."""
+    """Another program may hold it for a while; what is stored can be read meanwhile."""
     monkeypatch.setattr(database_module, "_SQLITE_SETTINGS", (*SETTINGS, "PRAGMA busy_timeout = 10"))
     path = tmp_path / "rtcmpu.db"
     async with writing(lambda: f"sqlite:{path}") as writer:
@@ -98,6 +98,8 @@ async def test_a_locked_file_is_waited_for(tmp_path: Path, monkeypatch: pytest.M
             other.execute("BEGIN IMMEDIATE")
             writer.write(batch(entry("a")))
             await until(lambda: not writer.up)
+            with closing(Database(f"sqlite:{path}")) as database:
+                assert database.load() == []
             other.rollback()
         await _written(writer)
     with closing(Database(f"sqlite:{path}")) as database:

@@ -97,11 +97,9 @@ class Recorder:
 
         Everything is written to one that replaces another.
         """
-        before, self._settings = self._settings, config.storage
-        settings, configured = (
-            config.storage,
-            {(account.name, app.id) for account in config.accounts for app in account.apps},
-        )
+        settings, before = config.storage, self._settings
+        self._settings = settings
+        configured = {(account.name, app.id) for account in config.accounts for app in account.apps}
         if self.writer is not None and settings is not None and before is not None and settings.url == before.url:
             self.writer.retention_seconds, self.writer.configured = settings.retention_seconds, configured
             return []

@@ -158,20 +158,9 @@ class Query(Struct, frozen=True, kw_only=True):
 
     def of_past(self, limit: int, *, ended: bool = False) -> HistoryFilter:
         """Return which changes, or violations that have ended, match."""
-        return HistoryFilter(
-            account=self.account,
-            app_id=self.app_id,
-            task_id=self.task_id,
-            change=self.change,
-            field=self.field,
-            rule=self.rule,
-            severity=self.severity,
-            ended=ended,
-            since=self.since,
-            until=self.until,
-            before=int(self.after[0]) if self.after else None,
-            limit=limit,
-        )
+        shared = ("account", "app_id", "task_id", "change", "field", "rule", "severity", "since", "until")
+        before = int(self.after[0]) if self.after else None
+        return HistoryFilter(**{name: getattr(self, name) for name in shared}, ended=ended, before=before, limit=limit)
 
     def matches_rule(self, shown: RuleView) -> bool:
         """Whether a rule matches."""

@@ -1,0 +1,146 @@
+"""What writing to the database costs others: a scrape beside it, and a year of changes of which 90 days are kept."""
+
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+from pathlib import Path
+from time import perf_counter
+
+from msgspec.structs import replace
+from sqlalchemy import text
+
+from benchmarks.report import milliseconds, percentile, show, times
+from benchmarks.scraping import Scrapes, scrape
+from benchmarks.storage import databases
+from exporter.storage.batch import Batch
+from exporter.storage.database import Database
+from tests.support.batches import changed, entry
+from tests.support.collected import collection
+from tests.support.configurations import account, write_configuration
+from tests.support.processes import Programs, eventually
+
+APPS, TASKS, CHANGES_A_SECOND = 10, 20_000, 100
+ROUNDS, SCRAPES = 100, 10
+COLLECTION = "collection: {interval: 500ms, sweep_interval: 1m, stale_after: 3m}\n"
+DAYS, RETENTION_DAYS = 365, 90
+DAY_SECONDS = 86_400.0
+BATCHES_A_DAY, CHANGES_A_BATCH = 20, 216
+"""Together a change every 20 seconds: a twentieth of one a second."""
+VACUUM_DAYS = 18
+"""How often PostgreSQL's autovacuum would run at this rate: it waits until a fifth of the rows is dead."""
+SHOWN_DAYS = (30, 90, 120, 180, 270, 365)
+
+ROWS = (
+    *(f"size on day {day}, MB" for day in SHOWN_DAYS),
+    "a write before anything is removed, p50",
+    "a write while rows are removed, p50",
+    "the same, p99",
+    "the same, longest",
+    "longest removal",
+)
+
+
+def main() -> None:
+    """Measure both."""
+    _scrapes()
+    years = {name: _year(Database(url)) for name, url in databases()}
+    show(
+        f"A year at one change every {DAY_SECONDS / BATCHES_A_DAY / CHANGES_A_BATCH:.0f} s, {RETENTION_DAYS} days kept",
+        ("", *years),
+        zip(ROWS, *years.values(), strict=True),
+        note=f"A write is a batch of {CHANGES_A_BATCH} changes. 500 rows are removed after each, at a day's end all.",
+    )
+
+
+def _scrapes() -> None:
+    """Scrape two exporters of one service in turns, of which one has a database."""
+    with tempfile.TemporaryDirectory() as directory, Programs(Path(directory)) as programs:
+        app_ids = [f"app-{number + 1}" for number in range(APPS)]
+        urls = []
+        for name, storage in (("without", ""), ("with", "storage: {url: 'sqlite:rtcmpu.db'}\n")):
+            _, service = programs.start_simulator(
+                f"--apps={APPS}", f"--tasks={TASKS // APPS}", f"--churn={CHANGES_A_SECOND}"
+            )
+            (programs.directory / name).mkdir()
+            config = write_configuration(
+                programs.directory / name, account(service, app_ids), rest=f"{COLLECTION}{storage}"
+            )
+            urls.append(programs.start_daemon(config, "--log.level=info")[1])
+        for url in urls:
+            eventually(partial(_has_swept, url), within_seconds=180)
+        without, beside = zip(*(_round(urls) for _ in range(ROUNDS)), strict=True)
+    show(
+        f"A scrape while {CHANGES_A_SECOND} changes a second are collected and written",
+        ("", "p50", "p99"),
+        [
+            (who, *(milliseconds(percentile(_seconds(scrapes), share)) for share in (0.5, 0.99)))
+            for who, scrapes in (("without a database", without), ("with SQLite", beside))
+        ]
+        + [("ratio, median of the rounds", *_ratios(without, beside))],
+        note=f"{ROUNDS} rounds of {SCRAPES} scrapes of each in turns; {TASKS:,} tasks in {APPS} apps.",
+    )
+
+
+def _round(urls: list[str]) -> tuple[Scrapes, ...]:
+    return tuple(scrape(f"{url}/metrics", times=SCRAPES, pause_seconds=0.02) for url in urls)
+
+
+def _seconds(scrapes: tuple[Scrapes, ...]) -> list[float]:
+    return [seconds for each in scrapes for seconds in each.seconds]
+
+
+def _ratios(without: tuple[Scrapes, ...], beside: tuple[Scrapes, ...]) -> Iterator[str]:
+    for name in ("median", "p99"):
+        ratios = (getattr(b, name) / getattr(a, name) for a, b in zip(without, beside, strict=True))
+        yield times(statistics.median(ratios))
+
+
+def _has_swept(url: str) -> None:
+    assert collection(url).sweeps >= APPS
+
+
+def _year(database: Database) -> tuple[str, ...]:
+    """Return sizes in MB, how long writes took before and after anything was removed, and the longest removal."""
+    tokens, sizes = count(), []
+    growing: list[float] = []
+    pruning: list[float] = []
+    removals: list[float] = []
+    for day in range(DAYS):
+        for part in range(BATCHES_A_DAY):
+            now = (day + (part + 1) / BATCHES_A_DAY) * DAY_SECONDS
+            one = _batch(now, next(tokens))
+            (pruning if day >= RETENTION_DAYS else growing).append(_timed(partial(database.write, one)))
+            removals.append(_timed(partial(database.prune, now - RETENTION_DAYS * DAY_SECONDS)))
+        while database.prune((day + 1 - RETENTION_DAYS) * DAY_SECONDS):
+            pass
+        if database._engine.dialect.name == "postgresql" and day % VACUUM_DAYS == 0:
+            with database._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+                connection.execute(text("VACUUM changes"))
+        if day + 1 in SHOWN_DAYS:
+            sizes.append(f"{database.size_bytes() / 1e6:.0f}")
+    database.close()
+    figures = (
+        percentile(growing, 0.5),
+        percentile(pruning, 0.5),
+        percentile(pruning, 0.99),
+        max(pruning),
+        max(removals),
+    )
+    return (*sizes, *map(milliseconds, figures))
+
+
+def _batch(now: float, token: int) -> Batch:
+    """Return changes up to a time, of tasks that change by turns."""
+    task_id = f"task-{token % 1000}"
+    one = changed(entry(task_id), entry(task_id, idle_timeout_seconds=60), token=str(token))
+    seconds = DAY_SECONDS / BATCHES_A_DAY / CHANGES_A_BATCH
+    one.changes = [replace(one.changes[0], noticed=now - seconds * place) for place in range(CHANGES_A_BATCH)]
+    return one
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = perf_counter()
+    work()
+    return perf_counter() - began

@@ -24,32 +24,14 @@ from exporter.aliyun.errors import ApiError
 from exporter.config.credential_kinds import AccessKey
 from exporter.core.collection_state import State
 from exporter.core.secret import Secret, SecretFile
-
-
-@dataclass
-class HandClock:
-    """A clock that moves when it is asked to."""
-
-    time: float = 1_700_000_000.0
-
-    def now(self) -> float:
-        """Wall-clock seconds."""
-        return self.time
-
-    def monotonic(self) -> float:
-        """The same, from another start."""
-        return self.time - 1_600_000_000.0
-
-    async def sleep(self, seconds: float) -> None:
-        """Let the time pass at once."""
-        self.time += seconds
+from tests.support.virtual_time import SetClock
 
 
 @dataclass
 class TokenService:
     """Hands out numbered tokens of a given life, or fails."""
 
-    clock: HandClock
+    clock: SetClock
     life_seconds: float | None = 3600.0
     error: ApiError | None = None
     fetches: int = 0
@@ -60,7 +42,7 @@ class TokenService:
         self.fetches += 1
         if self.error is not None:
             raise self.error
-        return token(self.fetches, None if self.life_seconds is None else self.clock.time + self.life_seconds)
+        return token(self.fetches, None if self.life_seconds is None else self.clock.now() + self.life_seconds)
 
     def credentials_in_use(self, credentials: Credentials) -> None:
         """Remember what the source reports."""
@@ -78,13 +60,13 @@ def token(number: int, expires_at: float | None) -> Credentials:
 
 
 @pytest.fixture
-def clock() -> HandClock:
+def clock() -> SetClock:
     """Time in the test's hand."""
-    return HandClock()
+    return SetClock(seconds=100_000.0)
 
 
 @pytest.fixture
-def service(clock: HandClock) -> TokenService:
+def service(clock: SetClock) -> TokenService:
     """A token service."""
     return TokenService(clock)
 
@@ -113,7 +95,7 @@ async def test_many_callers_share_one_fetch(service: TokenService) -> None:
         found = await asyncio.gather(*(source.get() for _ in range(100)))
     assert {key.access_key_id for key in found} == {"id-1"}
     assert service.fetches == 1
-    assert service.expiries == [service.clock.time + 3600]
+    assert service.expiries == [service.clock.now() + 3600]
 
 
 async def test_a_short_token_is_not_fetched_for_every_request(service: TokenService) -> None:
@@ -122,7 +104,7 @@ async def test_a_short_token_is_not_fetched_for_every_request(service: TokenServ
     async with source_of(service) as source:
         for _ in range(50):
             assert await settled(source) == "id-1"
-            service.clock.time += 10
+            service.clock.seconds += 10
     assert service.fetches == 1
 
 
@@ -134,9 +116,9 @@ async def test_a_token_is_renewed_ahead_of_its_expiry(
     service.life_seconds = life_seconds
     async with source_of(service) as source:
         assert await settled(source) == "id-1"
-        service.clock.time += renewed_after - 1
+        service.clock.seconds += renewed_after - 1
         assert await settled(source) == "id-1"
-        service.clock.time += 2
+        service.clock.seconds += 2
         assert (await source.get()).access_key_id == "id-1"
         assert await settled(source) == "id-2"
 
@@ -153,7 +135,7 @@ async def test_nobody_waits_while_the_old_key_is_good(service: TokenService) -> 
 
     async with source_of(service, fetch) as source:
         await source.get()
-        service.clock.time += 3000
+        service.clock.seconds += 3000
         async with asyncio.timeout(30):
             for _ in range(10):
                 assert (await source.get()).access_key_id == "id-1"
@@ -165,12 +147,12 @@ async def test_a_failed_renewal_keeps_the_old_key_and_is_said_once(service: Toke
     """While the old token is good a failure is a warning at its begin and a word at its end, and no error."""
     async with source_of(service) as source:
         await source.get()
-        service.clock.time += 2701
+        service.clock.seconds += 2701
         service.error = ApiError(State.AUTH_ERROR, "no credentials to be had; tried the moon")
         with capture_logs() as logs:
             for _ in range(5):
                 assert await settled(source) == "id-1"
-                service.clock.time += RETRY_SECONDS + 1
+                service.clock.seconds += RETRY_SECONDS + 1
             service.error = None
             assert await settled(source) == "id-7"
     assert [log["log_level"] for log in logs] == ["warning", "info"]
@@ -183,13 +165,13 @@ async def test_an_expired_key_is_never_used(service: TokenService) -> None:
     async with source_of(service) as source:
         await source.get()
         service.error = ApiError(State.AUTH_ERROR, "no credentials to be had; tried the moon")
-        service.clock.time += 3600
+        service.clock.seconds += 3600
         for _ in range(3):
             with pytest.raises(ApiError, match="tried the moon") as caught:
                 await source.get()
             assert caught.value.state is State.AUTH_ERROR
         assert service.fetches == 2
-        service.clock.time += PAUSE_AFTER_FETCH_SECONDS
+        service.clock.seconds += PAUSE_AFTER_FETCH_SECONDS
         service.error = None
         assert (await source.get()).access_key_id == "id-3"
 
@@ -204,7 +186,7 @@ async def test_a_token_that_comes_expired_is_an_error(service: TokenService) -> 
 
 async def test_the_same_token_again_is_not_fetched_in_a_loop(service: TokenService) -> None:
     """A source that does not renew yet is asked again at most once a minute."""
-    expires_at = service.clock.time + 3600
+    expires_at = service.clock.now() + 3600
 
     def fetch() -> Credentials:
         service.fetches += 1
@@ -214,7 +196,7 @@ async def test_the_same_token_again_is_not_fetched_in_a_loop(service: TokenServi
         await source.get()
         for _ in range(3599):
             await settled(source)
-            service.clock.time += 1
+            service.clock.seconds += 1
     assert 3 <= service.fetches <= 15
     assert service.expiries == [expires_at]
 
@@ -224,7 +206,7 @@ async def test_a_key_without_expiry_is_looked_at_again(service: TokenService) ->
     service.life_seconds = None
     async with source_of(service) as source:
         assert await settled(source) == "id-1"
-        service.clock.time += RENEWAL_SECONDS
+        service.clock.seconds += RENEWAL_SECONDS
         assert await settled(source) == "id-2"
     assert service.expiries == [None, None]
 
@@ -234,7 +216,7 @@ async def test_a_refused_key_is_dropped_once(service: TokenService) -> None:
     async with source_of(service) as source:
         refused = await source.get()
         assert not source.refused(refused)
-        service.clock.time += PAUSE_AFTER_FETCH_SECONDS
+        service.clock.seconds += PAUSE_AFTER_FETCH_SECONDS
         assert all(source.refused(refused) for _ in range(10))
         renewed = await source.get()
         assert renewed.access_key_id == "id-2"
@@ -259,7 +241,7 @@ async def test_a_source_that_hangs_is_left_to_its_thread(
             for _ in range(3):
                 with pytest.raises(ApiError, match="can be reached"):
                     await source.get()
-                service.clock.time += PAUSE_AFTER_FETCH_SECONDS
+                service.clock.seconds += PAUSE_AFTER_FETCH_SECONDS
         release.set()
         assert (await source.get()).access_key_id == "id-1"
     assert service.fetches == 1
@@ -303,7 +285,7 @@ async def test_a_source_that_raises_anything_is_asked_again(service: TokenServic
             await source.get()
         assert caught.value.state is State.AUTH_ERROR
         assert "very-secret" not in str(caught.value)
-        service.clock.time += PAUSE_AFTER_FETCH_SECONDS
+        service.clock.seconds += PAUSE_AFTER_FETCH_SECONDS
         assert (await source.get()).access_key_id == "id-1"
 
 
@@ -317,7 +299,7 @@ async def test_an_observer_that_fails_does_not_stop_fetching(service: TokenServi
     service.life_seconds = None
     source = CredentialsSource(KeySource(fetch=service.fetch), clock=service.clock, observer=Failing())
     assert (await source.get()).access_key_id == "id-1"
-    service.clock.time += RENEWAL_SECONDS
+    service.clock.seconds += RENEWAL_SECONDS
     assert await settled(source) == "id-2"
     await source.close()
 
@@ -391,7 +373,7 @@ async def test_a_refusal_and_a_reload_choose_the_source_again(service: TokenServ
     key = KeySource(fetch=service.fetch, start_over=lambda: started_over.append(service.fetches))
     source = CredentialsSource(key, clock=service.clock, observer=service)
     refused = await source.get()
-    service.clock.time += PAUSE_AFTER_FETCH_SECONDS
+    service.clock.seconds += PAUSE_AFTER_FETCH_SECONDS
     assert source.refused(refused)
     assert (await source.get()).access_key_id == "id-2"
     source.reread()
@@ -402,7 +384,7 @@ async def test_a_refusal_and_a_reload_choose_the_source_again(service: TokenServ
         KeySource(fetch=service.fetch, is_constant=True), clock=service.clock, observer=service
     )
     refused = await constant.get()
-    service.clock.time += PAUSE_AFTER_FETCH_SECONDS
+    service.clock.seconds += PAUSE_AFTER_FETCH_SECONDS
     assert not constant.refused(refused)
     assert await constant.get() is refused
     await constant.close()

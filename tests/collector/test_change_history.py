@@ -10,34 +10,16 @@ from exporter.collector.change_history import FieldChange, History, RecordedChan
 from exporter.collector.inventory import Change
 from exporter.core.task import Task
 from tests.collector.test_task_diff import EXAMPLE, HIDDEN, with_change
+from tests.support.virtual_time import SetClock
 
 NOON = 1_800_000_000.0
 FASTER = with_change("TranscodeParams.EncodeParams.VideoBitrate", "4000")
 
 
-class SetClock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def now(self) -> float:
-        """Return noon and what has passed since 0."""
-        return NOON + self.seconds
-
-    def monotonic(self) -> float:
-        """Return what has passed since 0."""
-        return self.seconds
-
-    async def sleep(self, seconds: float) -> None:
-        """Let the time pass."""
-        self.seconds += seconds
-
-
 @pytest.fixture
 def clock() -> SetClock:
     """The time."""
-    return SetClock()
+    return SetClock(NOON, 100.0)
 
 
 @pytest.fixture

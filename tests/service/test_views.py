@@ -26,24 +26,10 @@ from exporter.web.query import Query
 from exporter.web.view import FindingDetail, FindingKind
 from tests.metrics.builders import STATUS, configuration, encoding
 from tests.support.slices import finished
+from tests.support.virtual_time import SetClock
 
 NOW = 1_800_000_000.0
 BITRATES = {"t-high": 5000, "t-load": 6000, "t-low": 1000, "t-none": None}
-
-
-class StandingClock:
-    """A clock that does not move."""
-
-    def now(self) -> float:
-        """Return the moment of the tests."""
-        return NOW
-
-    def monotonic(self) -> float:
-        """Return the start."""
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        """Return at once."""
 
 
 def _bitrate(owner: str = "") -> CompiledRule:
@@ -83,9 +69,9 @@ class Shown:
 
     def __init__(self, owner: str = "") -> None:
         self.rule_set = _rule_set(_bitrate(owner), expecting=[("prod", "live")])
-        self.policy = PolicyEngine(StandingClock(), events=NullFindingEvents(), changed=lambda _key: None)
+        self.policy = PolicyEngine(SetClock(NOW), events=NullFindingEvents(), changed=lambda _key: None)
         self.statuses = [_status("live", available=True), _status("frozen", available=False)]
-        self.view = PolicyView(self.policy, lambda: self.statuses, lambda: self.rule_set, StandingClock())
+        self.view = PolicyView(self.policy, lambda: self.statuses, lambda: self.rule_set, SetClock(NOW))
         inventories = {("prod", app_id): Inventory() for app_id in ("live", "frozen")}
         self.policy.apply(self.rule_set, [(key, App(id=key[1]), inventory) for key, inventory in inventories.items()])
         for key, inventory in inventories.items():

@@ -12,28 +12,10 @@ from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.finding_events import FindingEvents, Resolution
 from exporter.rules.rule import Rule, Severity
 from exporter.service.violation_log import LINES_PER_SECOND, FindingLog
+from tests.support.virtual_time import SetClock
 
 APP = ("prod", "live")
 NOW = 1_800_000_000.0
-
-
-class SetClock:
-    """A clock that a test sets; the wall clock runs with it."""
-
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def now(self) -> float:
-        """Return the wall clock's time."""
-        return NOW + self.seconds
-
-    def monotonic(self) -> float:
-        """Return the seconds that were set."""
-        return self.seconds
-
-    async def sleep(self, seconds: float) -> None:
-        """Let the time pass."""
-        self.seconds += seconds
 
 
 def _rule(severity: Severity = Severity.WARNING) -> TaskCountRule:
@@ -57,7 +39,7 @@ def _resolve(log: FindingEvents, count: int = 1) -> None:
 def test_a_violation_that_opens_is_a_line(severity: Severity, level: str) -> None:
     """The line says whose, which rule, which task and what is wrong; info is no warning."""
     with capture_logs() as lines:
-        _open(FindingLog(SetClock()), severity=severity)
+        _open(FindingLog(SetClock(NOW, 100.0)), severity=severity)
     assert lines == [
         {
             "log_level": level,
@@ -75,7 +57,7 @@ def test_a_violation_that_opens_is_a_line(severity: Severity, level: str) -> Non
 def test_a_violation_that_ends_is_a_line() -> None:
     """The line says why it has ended and how long it lasted."""
     with capture_logs() as lines:
-        FindingLog(SetClock()).resolved(APP, _rule(), None, NOW + 40, Resolution.EXEMPTED)
+        FindingLog(SetClock(NOW, 100.0)).resolved(APP, _rule(), None, NOW + 40, Resolution.EXEMPTED)
     assert lines == [
         {
             "log_level": "info",
@@ -94,7 +76,7 @@ def test_a_violation_that_ends_is_a_line() -> None:
 def test_a_baseline_is_one_line() -> None:
     """What is violated from the start is a number, not a line for each task."""
     with capture_logs() as lines:
-        FindingLog(SetClock()).baseline(APP, 1234)
+        FindingLog(SetClock(NOW, 100.0)).baseline(APP, 1234)
     assert lines == [
         {
             "log_level": "info",
@@ -109,13 +91,13 @@ def test_a_baseline_is_one_line() -> None:
 def test_a_clock_that_was_set_back_makes_no_negative_duration() -> None:
     """A violation that seems to have opened in the future lasted no time."""
     with capture_logs() as lines:
-        FindingLog(SetClock()).resolved(APP, _rule(), "task-1", NOW + 1000, Resolution.FIXED)
+        FindingLog(SetClock(NOW, 100.0)).resolved(APP, _rule(), "task-1", NOW + 1000, Resolution.FIXED)
     assert lines[0]["lasted_seconds"] == 0
 
 
 def test_so_many_lines_a_second_and_no_more() -> None:
     """The rest of a second is one line that counts them, when the second is over, whether or not more follow."""
-    clock = SetClock()
+    clock = SetClock(NOW, 100.0)
     log = FindingLog(clock)
     with capture_logs() as lines:
         _open(log, 25)
@@ -136,7 +118,7 @@ def test_so_many_lines_a_second_and_no_more() -> None:
 
 def test_each_kind_has_its_own_limit() -> None:
     """A flood of violations does not hide that others end, and their sum is of the worst level left out."""
-    clock = SetClock()
+    clock = SetClock(NOW, 100.0)
     log = FindingLog(clock)
     with capture_logs() as lines:
         _open(log, 12, Severity.INFO)
@@ -153,7 +135,7 @@ def test_each_kind_has_its_own_limit() -> None:
 
 def test_nothing_is_said_of_nothing() -> None:
     """Seconds without findings write no line."""
-    clock = SetClock()
+    clock = SetClock(NOW, 100.0)
     log = FindingLog(clock)
     with capture_logs() as lines:
         for _ in range(3):
@@ -168,7 +150,7 @@ def test_addresses_in_a_message_are_cut() -> None:
     structlog.configure(processors=[redact, as_logfmt], logger_factory=structlog.PrintLoggerFactory(out))
     try:
         text = "pushes to rtmp://push.example.com/live/hush?auth_key=hush token=hush"
-        FindingLog(SetClock()).opened(APP, _rule(), "task-1", text)
+        FindingLog(SetClock(NOW, 100.0)).opened(APP, _rule(), "task-1", text)
     finally:
         structlog.reset_defaults()
     assert "rtmp://push.example.com" in out.getvalue()
@@ -177,7 +159,7 @@ def test_addresses_in_a_message_are_cut() -> None:
 
 def test_lines_hold_plain_values_alone() -> None:
     """Every value is text, a number or nothing: a log as JSON reads the same as one for people."""
-    log = FindingLog(SetClock())
+    log = FindingLog(SetClock(NOW, 100.0))
     with capture_logs() as lines:
         _open(log)
         _resolve(log)
@@ -189,7 +171,7 @@ def test_lines_hold_plain_values_alone() -> None:
 def test_a_stopped_rule_is_an_error() -> None:
     """The line says which rule, why, and what becomes of its findings."""
     with capture_logs() as lines:
-        FindingLog(SetClock()).stopped(_rule(), "stopped: too slow")
+        FindingLog(SetClock(NOW, 100.0)).stopped(_rule(), "stopped: too slow")
     assert lines == [
         {
             "log_level": "error",

@@ -12,19 +12,7 @@ from exporter.storage.batch import Opened, Resolved
 from exporter.storage.database import Database
 from exporter.storage.stored_past import StoredPast
 from tests.support.batches import BITRATE, COUNT, batch, changed, entry
-from tests.support.virtual_time import VirtualClock
-
-
-class SetClock(VirtualClock):
-    """A clock that stays at the time of the changes."""
-
-    def now(self) -> float:
-        """Return that time."""
-        return 1005.0
-
-    def monotonic(self) -> float:
-        """Return 0."""
-        return 0.0
+from tests.support.virtual_time import SetClock
 
 
 @pytest.fixture
@@ -65,7 +53,7 @@ async def test_changes_are_found_in_the_database_as_in_memory(
     filled: Database, url: str, wanted: dict[str, Any], expected: Sequence[int]
 ) -> None:
     """Each filter leaves the same changes, newest first."""
-    history = History(SetClock())
+    history = History(SetClock(1005.0))
     modified, added, removed = entry("a", idle_timeout_seconds=60), entry("c"), entry("c")
     for one in (changed(entry("a"), modified), changed(None, added), changed(removed, None)):
         history.record("prod", "live", [each.change for each in one.changes])

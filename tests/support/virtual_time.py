@@ -104,6 +104,31 @@ class VirtualClock:
         self._start -= seconds
 
 
+class SetClock:
+    """A clock that stands still until a test sets `seconds`, or something sleeps.
+
+    Args:
+        start: The wall-clock time at 0 seconds.
+        seconds: Where it begins.
+    """
+
+    def __init__(self, start: float = 1_800_000_000.0, seconds: float = 0.0) -> None:
+        self.start = start
+        self.seconds = seconds
+
+    def now(self) -> float:
+        """Wall-clock time, in seconds since 1970."""
+        return self.start + self.seconds
+
+    def monotonic(self) -> float:
+        """Seconds since the start."""
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the time pass."""
+        self.seconds += seconds
+
+
 def run(
     coroutine: Coroutine[Any, Any, T],
     *,

@@ -98,7 +98,9 @@ class Account(Section):
     ] = None
     app_files: Annotated[
         tuple[FilePattern, ...],
-        Field(description="Files with lists of apps, as names or patterns; reloaded on change."),
+        Field(
+            description="Files with lists of apps: names, or patterns (a warning if none matches); reloaded on change."
+        ),
     ] = ()
     credentials: Annotated[
         Credentials,

@@ -107,7 +107,7 @@ class Policy(Section):
     ] = ()
     rule_files: Annotated[
         tuple[FilePattern, ...],
-        Field(description="Rule files, as names or patterns; reloaded on change."),
+        Field(description="Rule files: names, or patterns (a warning if none matches); reloaded on change."),
     ] = ()
     rules: Annotated[
         Mapping[RuleName, RuleSwitch],

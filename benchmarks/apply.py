@@ -13,7 +13,7 @@ from exporter import __version__
 from exporter.collector.status import Status
 from exporter.config.model import Buckets
 from exporter.core.collection_state import State
-from exporter.core.task import Configuration
+from exporter.core.task import Configuration, Task
 from exporter.metrics.aggregates import Aggregates, AppReport
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
@@ -28,8 +28,9 @@ RUNS = 100
 
 def main() -> None:
     """Print both tables."""
-    configurations = [task.configuration for task in tasks_of(pages(DISTINCT_TASKS))]
-    _show_sums(configurations)
+    tasks = tasks_of(pages(DISTINCT_TASKS))
+    configurations = [task.configuration for task in tasks]
+    _show_sums(tasks, configurations)
     show(
         "One app's report, when there are others",
         ("apps", "what is new", "update", "publish"),
@@ -42,14 +43,13 @@ def main() -> None:
     )
 
 
-def _show_sums(configurations: list[Configuration]) -> None:
+def _show_sums(tasks: list[Task], configurations: list[Configuration]) -> None:
     """Print what the aggregates take."""
     aggregates = Aggregates(Buckets())
+    all_tasks = list(itertools.islice(itertools.cycle(tasks), TASKS))
 
     def rebuild() -> None:
-        rebuilt = Aggregates(Buckets())
-        for configuration in itertools.islice(itertools.cycle(configurations), TASKS):
-            rebuilt.add(configuration)
+        Aggregates(Buckets()).add_all(all_tasks)
 
     def change() -> None:
         for before, after in itertools.pairwise(configurations):

@@ -1,7 +1,8 @@
 """Running sums over the tasks of one app, kept up to date by each task that comes, changes or goes."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import Final, TypeAlias
@@ -12,7 +13,7 @@ from exporter.collector.status import Status
 from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
-from exporter.core.task import MIXED, Configuration, Encoding, pixels
+from exporter.core.task import MIXED, Configuration, Encoding, Task, pixels
 from exporter.metrics import labels
 from exporter.metrics.family import Distribution, LabelValues
 from exporter.metrics.push_auth_counts import PushAuthCounts
@@ -230,6 +231,14 @@ class Aggregates:
         self._apply(configuration, 1)
         self.push_auth.apply(configuration.outputs, signed_times, 1)
 
+    def add_all(self, tasks: Sequence[Task]) -> None:
+        """Do as `add` for each task; those that share a configuration are counted together."""
+        identities = [id(task.configuration) for task in tasks]
+        for task, number in _counted(tasks, identities):
+            self._apply(task.configuration, number)
+        for task, number in _counted(tasks, zip(identities, [task.push_times for task in tasks], strict=True)):
+            self.push_auth.apply(task.configuration.outputs, task.signed_times, number)
+
     def remove(self, configuration: Configuration, signed_times: Sequence[int] = ()) -> None:
         """Count one task less that is set up like this; it must have been added."""
         self._apply(configuration, -1)
@@ -269,13 +278,13 @@ class Aggregates:
             and self._cells == other._cells  # noqa: SLF001 - its own class
         )
 
-    def _apply(self, configuration: Configuration, sign: int) -> None:
-        """Add the contribution, or take it away."""
+    def _apply(self, configuration: Configuration, tasks: int) -> None:
+        """Add the contribution of this many tasks, or (below 0) take it away."""
         self.revision += 1
         contribution = self._contribute(configuration)
         for name, where, count in contribution.counts:
             counts = self._counts[name]
-            now = counts.get(where, 0) + sign * count
+            now = counts.get(where, 0) + tasks * count
             if now:
                 counts[where] = now
             else:
@@ -285,11 +294,17 @@ class Aggregates:
             cell = cells.get(where)
             if cell is None:
                 cell = cells[where] = self._empty_cells[name].copy()
-            cell[0] += sign
-            cell[1] += sign * amount
-            cell[2 + place] += sign
+            cell[0] += tasks
+            cell[1] += tasks * amount
+            cell[2 + place] += tasks
             if not cell[0]:
                 del cells[where]
+
+
+def _counted(tasks: Iterable[Task], keys: Iterable[Hashable]) -> list[tuple[Task, int]]:
+    """Return one task of each key, and how many have it."""
+    by_key = dict(zip(keys := list(keys), tasks, strict=True))
+    return [(by_key[key], number) for key, number in Counter(keys).items()]
 
 
 class AppReport(Struct, frozen=True):

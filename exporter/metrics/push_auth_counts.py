@@ -26,16 +26,16 @@ class PushAuthCounts:
         self._changes: Deadlines[Expiry] = Deadlines()
         self._expiries: dict[str, Deadlines[Expiry]] = {}
 
-    def apply(self, outputs: Sequence[Output], times: Sequence[int], sign: int) -> None:
-        """Count the outputs of one more task, or (-1) of one less."""
+    def apply(self, outputs: Sequence[Output], times: Sequence[int], tasks: int) -> None:
+        """Count the outputs of this many more tasks, or (below 0) of fewer."""
         for output, time in zip(outputs, chain(times, repeat(0)), strict=False):
             expiry = self.settings.expiry(output.signer, output.host, time)
-            self._outputs[expiry] += sign
-            self._count(expiry, sign)
+            self._outputs[expiry] += tasks
+            self._count(expiry, tasks)
             if self._outputs[expiry] == 0:
                 del self._outputs[expiry]
                 self._watch(expiry, is_there=False)
-            elif sign == self._outputs[expiry] == 1:
+            elif self._outputs[expiry] == tasks:
                 self._watch(expiry, is_there=True)
 
     def advance(self, now: float) -> bool:

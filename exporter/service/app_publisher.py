@@ -211,10 +211,9 @@ class AppPublisher:
         return self._collector
 
 
-def _sums_of(tasks: Iterable[Task], aggregates: Aggregates) -> Aggregates:
+def _sums_of(tasks: Sequence[Task], aggregates: Aggregates) -> Aggregates:
     """Add all tasks to aggregates."""
-    for task in tasks:
-        aggregates.add(task.configuration, task.signed_times)
+    aggregates.add_all(tasks)
     return aggregates
 
 

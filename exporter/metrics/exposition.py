@@ -1,13 +1,14 @@
 """The finished bytes of everything that is published, made off the scrape path.
 
-An app's samples are rendered when its report changes, a family is compressed again when lines of one of its apps
-have changed, and a scrape hands out what is ready together with the exporter's own metrics.
+An app's samples are rendered when its report changes, lines are compressed again, together with those of its
+neighbours, when they have changed, and a scrape hands out what is ready together with the exporter's own metrics.
 """
 
 import asyncio
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, repeat
 from typing import Final, Generic, TypeAlias
 
 from isal import isal_zlib
@@ -19,13 +20,16 @@ from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.text import END_OF_OPENMETRICS, HeadedSection, Sections, layout, sections
 
+GROUP_SIZE: Final = 32
+"""This many apps are compressed together: with fewer the pieces are many, with more a change of one app costs more."""
+
 _LEVEL: Final = 2
 _RAW: Final = -15
 _SMALL: Final = 16 * 1024
 _MEMBER_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # Deflate, no name, no time, unknown system
 
 
-class Piece(Struct, frozen=True):
+class Piece(Struct, frozen=True, gc=False):
     """Some bytes, and the same compressed."""
 
     plain: bytes
@@ -140,7 +144,7 @@ class Exposition(Generic[Report]):
         layouts = {family.name: layout(family) for family in self._families}
         self._text = _Arrangement({name: parts.text for name, parts in layouts.items()})
         self._openmetrics = _Arrangement({name: parts.openmetrics for name, parts in layouts.items()})
-        self._pieces: dict[str, _FamilyPieces] = {}
+        self._groups: dict[str, tuple[_LineGroup, ...]] = {}
         self._ready: Mapping[bool, Assembly] = {}
         self.publish()
 
@@ -168,7 +172,7 @@ class Exposition(Generic[Report]):
         changes = self._take_changes()
         if changes:
             began = self._timer()
-            self._accept(_compressed(changes), self._timer() - began)
+            self._accept(_compressed(changes, self._groups), self._timer() - began)
 
     async def publish_off_loop(self) -> None:
         """Do as `publish`, compressing in a thread; not to be mixed with `publish` while it is under way."""
@@ -178,7 +182,8 @@ class Exposition(Generic[Report]):
                 return
             began = self._timer()
             try:
-                self._accept(await self._worker.run(_compressed, changes), self._timer() - began)
+                groups = await self._worker.run(_compressed, changes, self._groups)
+                self._accept(groups, self._timer() - began)
             except BaseException:
                 self._changed |= changes.keys()
                 raise
@@ -204,31 +209,39 @@ class Exposition(Generic[Report]):
 
     def _take_changes(self) -> "_Changes":
         """Return all lines of the changed families, which count as unchanged from now on."""
-        changes = {
-            family: tuple(self._lines[family][key] for key in sorted(self._lines[family])) for family in self._changed
-        }
+        changes = {family: tuple(lines for _, lines in sorted(self._lines[family].items())) for family in self._changed}
         self._changed = set()
         return changes
 
-    def _accept(self, pieces: Mapping[str, "_FamilyPieces"], seconds: float) -> None:
-        """Let scrapes see new pieces, all together."""
-        self._pieces.update(pieces)
+    def _accept(self, groups: "_LineGroups", seconds: float) -> None:
+        """Let scrapes see new lines, all together."""
+        self._groups.update(groups)
         self._ready = {
-            is_openmetrics: arrangement.assemble(self._pieces)
+            is_openmetrics: arrangement.assemble(self._groups)
             for is_openmetrics, arrangement in ((False, self._text), (True, self._openmetrics))
         }
-        series = sum(family.series for family in self._pieces.values())
+        series = sum(group.series for family in self._groups.values() for group in family)
         self._self_metrics.rendered(self._path, seconds=seconds, series=series)
 
 
-class _FamilyPieces(Struct, frozen=True):
-    """The lines of all apps of one family."""
+class _LineGroup(Struct, frozen=True, gc=False):
+    """The lines of some apps of one family, whose keys are neighbours: they are compressed together."""
 
-    sections: tuple[Piece, ...]  # none at all where there is no line
+    lines: tuple[Sections, ...]  # of each app
+    sections: tuple[Piece, ...]
     series: int
 
+    @classmethod
+    def of(cls, lines: tuple[Sections, ...]) -> "_LineGroup":
+        """Join and compress."""
+        sections = tuple(b"".join(section) for section in zip(*lines, strict=True))
+        # A gauge histogram's fourth section repeats the first three.
+        series = sum(section.count(b"\n") for section in sections[:3])
+        return cls(lines, tuple(Piece.of(section) for section in sections), series)
 
-_Changes: TypeAlias = dict[str, tuple[Sections, ...]]  # the lines of each app, in order, by the family's name
+
+_Changes: TypeAlias = Mapping[str, tuple[Sections, ...]]  # the lines of each app, in order, by the family's name
+_LineGroups: TypeAlias = Mapping[str, tuple[_LineGroup, ...]]  # in order, by the family's name
 
 
 class _Arrangement:
@@ -237,23 +250,21 @@ class _Arrangement:
     def __init__(self, layouts: Mapping[str, tuple[HeadedSection, ...]]) -> None:
         self._parts = [(Piece.of(part.header), name, part.section) for name, parts in layouts.items() for part in parts]
 
-    def assemble(self, families: Mapping[str, _FamilyPieces]) -> Assembly:
+    def assemble(self, families: _LineGroups) -> Assembly:
         """Put the families' pieces under their headers."""
         pieces: list[Piece] = []
         for header, name, section in self._parts:
             pieces.append(header)
-            pieces += families[name].sections[section : section + 1]
+            pieces += (group.sections[section] for group in families[name])
         return Assembly.of(pieces)
 
 
-def _compressed(changes: _Changes) -> dict[str, _FamilyPieces]:
-    """Join and compress the lines of each family."""
-    return {family: _family_pieces(lines) for family, lines in changes.items()}
+def _compressed(changes: _Changes, known: _LineGroups) -> _LineGroups:
+    """Join and compress the lines of each family, but for groups that are known."""
+    return {family: tuple(_line_groups(lines, known.get(family, ()))) for family, lines in changes.items()}
 
 
-def _family_pieces(lines: tuple[Sections, ...]) -> _FamilyPieces:
-    """Join and compress the lines of one family."""
-    sections = tuple(b"".join(section) for section in zip(*lines, strict=True))
-    # A gauge histogram's fourth section repeats the first three.
-    series = sum(section.count(b"\n") for section in sections[:3])
-    return _FamilyPieces(tuple(Piece.of(section) for section in sections), series)
+def _line_groups(lines: tuple[Sections, ...], known: Iterable[_LineGroup]) -> Iterator[_LineGroup]:
+    parts = (lines[start : start + GROUP_SIZE] for start in range(0, len(lines), GROUP_SIZE))
+    for part, before in zip(parts, chain(known, repeat(None)), strict=False):
+        yield before if before is not None and before.lines == part else _LineGroup.of(part)

@@ -211,9 +211,9 @@ def test_only_changed_families_are_compressed_again(monkeypatch: pytest.MonkeyPa
     compressed: list[set[str]] = []
     honest = exposition_module._compressed
 
-    def watched(changes: dict[str, tuple[tuple[bytes, ...], ...]]) -> object:
+    def watched(changes: dict[str, tuple[tuple[bytes, ...], ...]], known: Any) -> object:
         compressed.append(set(changes))
-        return honest(changes)
+        return honest(changes, known)
 
     def only_second(samples: Samples) -> Samples:
         return [(values, value) for values, value in samples if value > 1]  # type: ignore[operator]
@@ -225,6 +225,35 @@ def test_only_changed_families_are_compressed_again(monkeypatch: pytest.MonkeyPa
         exposition.update(("a",), [(("a",), value)])
         exposition.publish()
     assert compressed == [{"x_one", "x_two"}, {"x_one"}, {"x_one", "x_two"}, {"x_one", "x_two"}]
+
+
+def test_only_neighbours_of_a_changed_app_are_compressed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One app among many costs a group of them, and what is served is what a fresh start would publish."""
+    size = exposition_module.GROUP_SIZE
+    compressed: list[int] = []
+    honest = exposition_module._LineGroup.of
+
+    def watched(lines: tuple[tuple[bytes, ...], ...]) -> object:
+        compressed.append(len(lines))
+        return honest(lines)
+
+    monkeypatch.setattr(exposition_module._LineGroup, "of", watched)
+
+    def served(values: dict[str, float], exposition: Exposition[Samples]) -> list[bytes]:
+        for app, value in values.items():
+            exposition.update((app,), [((app,), value)])
+        exposition.publish()
+        return [_bytes(exposition.body(format_, gzip=gzip)) for format_ in Format for gzip in (False, True)]
+
+    exposition = Exposition(NUMBERS[:1], SelfMetrics(version="1"), own_metrics_follow=False)
+    values = {f"app-{number:03}": 1.0 for number in range(3 * size + 1)}
+    served(values, exposition)
+    assert compressed == [size, size, size, 1]
+    compressed.clear()
+    now_served = served({"app-040": 2.0}, exposition)
+    assert compressed == [size]
+    fresh: Exposition[Samples] = Exposition(NUMBERS[:1], SelfMetrics(version="1"), own_metrics_follow=False)
+    assert now_served == served(values | {"app-040": 2.0}, fresh)
 
 
 def test_samples_of_a_known_version_are_not_computed() -> None:
@@ -285,11 +314,11 @@ async def test_publishing_off_the_loop_compresses_in_a_thread(monkeypatch: pytes
     loop, started, may_go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
     threads: list[threading.Thread] = []
 
-    def slow(changes: dict[str, tuple[tuple[bytes, ...], ...]]) -> object:
+    def slow(*arguments: Any) -> object:
         threads.append(threading.current_thread())
         loop.call_soon_threadsafe(started.set)
         may_go_on.wait(5)
-        return honest(changes)
+        return honest(*arguments)
 
     exposition: Exposition[Samples] = Exposition(NUMBERS, SelfMetrics(version="1"))
     monkeypatch.setattr(exposition_module, "_compressed", slow)
@@ -313,7 +342,7 @@ async def test_changes_survive_a_publication_that_fails(monkeypatch: pytest.Monk
     exposition: Exposition[Samples] = Exposition(NUMBERS, SelfMetrics(version="1"))
     exposition.update(("a",), [(("a",), 1)])
 
-    def failing(_: object) -> object:
+    def failing(*_: object) -> object:
         raise MemoryError
 
     with monkeypatch.context() as broken:

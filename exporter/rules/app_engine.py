@@ -23,6 +23,7 @@ from exporter.rules.rule import ERROR, EXEMPT, OUTCOMES, UNKNOWN, Outcome, Rule,
 from exporter.rules.rule_set import AppRules
 from exporter.rules.shared_outputs import SharedOutputs
 from exporter.rules.subject import Subject, app_facts
+from exporter.rules.time_limits import passed
 
 TIME_INTERVAL_SECONDS: Final = 60.0  # how often tasks are evaluated again by rules about the time
 
@@ -72,6 +73,7 @@ class AppPolicy:
         self._evaluated: dict[str, _Evaluated] = {}
         self._is_concluded = False
         self._looked_at_time = common.clock.monotonic()
+        self._due_until = common.clock.now()  # what was due up to this wall-clock time has been noted
         self._key_changes: Deadlines[str] = Deadlines()
         self._seen_now = common.clock.now()
 
@@ -131,14 +133,15 @@ class AppPolicy:
 
     def look_at_time(self) -> None:
         """Take note that time has passed."""
-        at = self._common.clock.monotonic()
+        at, now = self._common.clock.monotonic(), self._common.clock.now()
         is_due = at - self._looked_at_time >= TIME_INTERVAL_SECONDS
         if is_due and self.available and self._evaluator.depends_on_time and not self.backlog.has_reviews:
             self._looked_at_time = at
-            self.backlog.review(list(self._evaluated), Scope.TIME)
-        now = self._common.clock.now()
+            self.backlog.review(self._due(now), Scope.TIME)
+            self._due_until = now
         if now < self._seen_now:  # a step of the clock
             self.backlog.review(list(self._evaluated), Scope.RELATIONS)
+            self._due_until = now
         self._seen_now = now
         for task_id in self._key_changes.take_due(now):
             self.backlog.mark(task_id, Scope.RELATIONS)
@@ -214,6 +217,13 @@ class AppPolicy:
     def push_keys(self, entry: Entry) -> tuple[PushKey, ...]:
         """Return what is known now of the key of each output of a task."""
         return self._subject(entry).push_keys
+
+    def _due(self, now: float) -> list[str]:
+        """Return the TaskIds whose outcomes may be others now by rules about the time."""
+        limits = self._evaluator.limits
+        if limits is None:
+            return list(self._evaluated)
+        return passed(limits, self._inventory, after=self._due_until, until=now)
 
     def _lay_out(self, places: Sequence[int | None], *, rules_before: int) -> None:
         """Move the outcomes of all tasks from the places where they were; None: nothing is known."""

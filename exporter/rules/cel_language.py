@@ -22,7 +22,8 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from exporter.rules.cel_types import checked_types, message_fields, message_paths, message_pool, running_types
 from exporter.rules.cost import Costs, TooCostlyError
 from exporter.rules.facts import LONGEST_LIST, LONGEST_TEXT, short_text
-from exporter.rules.syntax_tree import read_tree
+from exporter.rules.syntax_tree import Node, read_tree
+from exporter.rules.time_limits import TimeLimit, time_limits
 from exporter.rules.vocabulary import NAMES, TaskFacts, facts_of
 
 _NAMES: Final = """
@@ -190,7 +191,8 @@ class Expression:
     Args:
         text: As it is written.
         program: What runs.
-        costs: What its syntax tree says.
+        costs: What an evaluation can cost.
+        limits: When its value can change as time passes; None: at any time.
         cpu_seconds: Measures how long evaluations take.
         seconds: A clock for the window of slow evaluations.
     """
@@ -200,6 +202,7 @@ class Expression:
         text: str,
         program: cel.Expression,
         costs: Costs | None,
+        limits: frozenset[TimeLimit] | None,
         *,
         cpu_seconds: Callable[[], float],
         seconds: Callable[[], float],
@@ -207,6 +210,7 @@ class Expression:
         self.text = text
         self.uses = frozenset[str]() if costs is None else frozenset(costs.variables)  # the variables that it names
         self.cost = 0 if costs is None else costs.total  # the most that an evaluation can cost
+        self.limits = limits
         self._program = program
         self._cpu_seconds = cpu_seconds
         self._seconds = seconds
@@ -301,7 +305,7 @@ class Language:
         """Return one expression with the values of several that compile; None where it is nested too deeply."""
         text = f"[{', '.join(texts)}]"
         try:
-            return self._expression(text, self._running.compile(text), None)
+            return self._expression(text, self._running.compile(text), None, None)
         except RuntimeError:
             return None
 
@@ -313,10 +317,20 @@ class Language:
         program = _compiled(self._running, text)
         if given not in (expected, cel.Type.DYN):
             raise _mistake(f"expected {_name(expected)}, this gives {_name(given)}")
-        return self._expression(text, program, _costs(checked.serialize(), text))
+        tree, places = read_tree(checked.serialize())
+        return self._expression(text, program, _costs(tree, places, text), time_limits(tree, self._constant))
 
-    def _expression(self, text: str, program: cel.Expression, costs: Costs | None) -> Expression:
-        return Expression(text, program, costs, cpu_seconds=self._cpu_seconds, seconds=self._seconds)
+    def _expression(
+        self, text: str, program: cel.Expression, costs: Costs | None, limits: frozenset[TimeLimit] | None
+    ) -> Expression:
+        return Expression(text, program, costs, limits, cpu_seconds=self._cpu_seconds, seconds=self._seconds)
+
+    def _constant(self, text: str) -> object:
+        """Return the value of an expression without variables; raises ValueError if it has none."""
+        try:
+            return self._running.compile(text).eval(self._running.Activation({})).plain_value()
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
 
 
 @functools.cache
@@ -368,13 +382,12 @@ def _compiled(environment: cel.Env, text: str) -> cel.Expression:
         raise CompileError(mistakes_of(str(error))) from error
 
 
-def _costs(serialized: bytes, text: str) -> Costs:
-    """Return what a checked expression costs and names.
+def _costs(tree: Node, places: Mapping[int, int], text: str) -> Costs:
+    """Return what an expression costs and names.
 
     Raises:
         CompileError: One evaluation of it may cost too much.
     """
-    tree, places = read_tree(serialized)
     try:
         return Costs(tree)
     except TooCostlyError as error:

@@ -16,6 +16,7 @@ from exporter.rules.cel_language import (
     StoppedError,
 )
 from exporter.rules.rule import Exemption, Outcome, Rule
+from exporter.rules.time_limits import TimeLimit
 
 LONGEST_MESSAGE: Final = 500
 
@@ -56,6 +57,12 @@ class CompiledRule(Struct, frozen=True):
     def cost(self) -> int:
         """The most that an evaluation of its conditions can cost."""
         return self.expect.cost + (0 if self.when is None else self.when.cost)
+
+    @property
+    def limits(self) -> frozenset[TimeLimit] | None:
+        """When its outcome can change as time passes; None: at any time."""
+        limits = [each.limits for each in (self.when, self.expect) if each is not None]
+        return None if None in limits else frozenset().union(*filter(None, limits))
 
     def applies_to_app(self, app_id: str) -> bool:
         """Whether the rule is for this app."""

@@ -10,8 +10,8 @@ from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.cost import PUSH_AUTH, TURN_COST
 from exporter.rules.rule import CODES, EXEMPT, FROZEN, VIOLATION, Outcome, frozen_as, without_exemptions
 from exporter.rules.subject import Subject
+from exporter.rules.time_limits import TIME, TimeLimit
 
-TIME: Final = frozenset({"now", "age"})
 APP: Final = "app"
 RELATIONS: Final = frozenset({"shared_outputs", "cdn_flag_conflicts"})
 """What follows from other tasks."""
@@ -70,6 +70,12 @@ class Evaluator:
     def depends_on_time(self) -> bool:
         """Whether tasks have to be evaluated again as time goes by."""
         return any(group.scope is Scope.TIME for group in self._groups)
+
+    @property
+    def limits(self) -> frozenset[TimeLimit] | None:
+        """When outcomes can change as time passes; None: at any time."""
+        limits = [rule.limits for rule in self.rules]
+        return None if None in limits else frozenset().union(*filter(None, limits))
 
     @property
     def depends_on_push_keys(self) -> bool:

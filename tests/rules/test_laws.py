@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any, Final, TypeAlias
 
 import pytest
@@ -22,6 +22,7 @@ from tests.support.examples import examples
 from tests.support.policy_world import LANGUAGE, LIVE, NOON, OTHER, PolicyWorld, rule
 
 ENDS_AT: Final = 1_790_035_200.0  # 24:00 UTC of the day of `NOON`
+DATED: Final = datetime.fromtimestamp(NOON + 45.0, UTC).isoformat()
 EXEMPT_TODAY: Final = Exemption(name="today", tasks=("a*",), until=date(2026, 9, 21))
 EXEMPT_FOR_GOOD: Final = Exemption(name="for-good", tasks=("b",))
 
@@ -36,6 +37,8 @@ _COMPILED: Final = (
     rule("of-other", 'app.id == "live"'),
     rule("young", 'age < duration("50s")'),
     rule("lately", "now - last_changed < duration('80s') || shared_outputs > 0"),
+    rule("dated", f'now < timestamp("{DATED}") || task.mix_mode == "mixed"'),
+    rule("even", "now.getMinutes() % 2 == 0", when="now - first_seen > duration('20s')"),
     rule("exempt-today", 'task.mix_mode == "mixed"', exempt=(EXEMPT_TODAY,)),
     rule("exempt-young", 'age < duration("50s")', exempt=(EXEMPT_TODAY, EXEMPT_FOR_GOOD)),
 )

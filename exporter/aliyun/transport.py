@@ -177,7 +177,7 @@ def open_session(*, ca_file: Path | None = None) -> aiohttp.ClientSession:
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            ssl=trusting(ca_file),
+            ssl=True if ca_file is None else trusting(ca_file),  # True: aiohttp's own TLS, shared by all sessions
             limit=MAX_CONNECTIONS,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             resolver=NameResolver(),

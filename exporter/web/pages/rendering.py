@@ -3,19 +3,21 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 from aiohttp import web
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter import __version__
 from exporter.core.clock import Clock
 from exporter.web.pages.app_page import from_to
 from exporter.web.pages.task_page import output_address
 from exporter.web.responses import text_answer
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 CHART_POINTS: Final = 120
 MIN_CHART_POINTS: Final = 2
@@ -114,36 +116,9 @@ class Renderer:
 
     def __init__(self, clock: Clock, root: str, telemetry_path: str) -> None:
         self._clock = clock
+        self._telemetry_path = telemetry_path
         self.root = root
         self.app_path = partial(app_path, root)
-        self._environment = Environment(
-            loader=PackageLoader("exporter.web.pages"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.globals.update(
-            version=__version__,
-            root=root,
-            telemetry_path=telemetry_path,
-            app_path=self.app_path,
-            with_query=with_query,
-            safe_link=safe_link,
-            counted=counted,
-            chart_lines=chart_lines,
-            from_to=from_to,
-            output_address=output_address,
-        )
-        self._environment.filters.update(
-            age=lambda then: age(then, clock.now()),
-            wait=lambda then: wait(then, clock.now()),
-            duration=spoken_duration,
-            number=number,
-            rate=rate,
-            spaced=spaced,
-            timestamp=timestamp,
-        )
 
     def html(self, template: str, **shown: Any) -> str:
         """Return a page; `template` is a name without ending."""
@@ -153,6 +128,40 @@ class Renderer:
     def answer(self, template: str, *, status: int = 200, **shown: Any) -> web.Response:
         """Return a page as a response."""
         return text_answer(self.html(template, **shown), "text/html", status)
+
+    @cached_property
+    def _environment(self) -> "Environment":
+        from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - only who looks at a page loads it
+
+        environment = Environment(
+            loader=PackageLoader("exporter.web.pages"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.globals.update(
+            version=__version__,
+            root=self.root,
+            telemetry_path=self._telemetry_path,
+            app_path=self.app_path,
+            with_query=with_query,
+            safe_link=safe_link,
+            counted=counted,
+            chart_lines=chart_lines,
+            from_to=from_to,
+            output_address=output_address,
+        )
+        environment.filters.update(
+            age=lambda then: age(then, self._clock.now()),
+            wait=lambda then: wait(then, self._clock.now()),
+            duration=spoken_duration,
+            number=number,
+            rate=rate,
+            spaced=spaced,
+            timestamp=timestamp,
+        )
+        return environment
 
 
 def _written(control: re.Match[str]) -> str:

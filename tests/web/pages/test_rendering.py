@@ -1,5 +1,7 @@
 """Times and numbers in words, links, and templates."""
 
+import subprocess
+import sys
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
@@ -149,3 +151,19 @@ def test_a_long_chart_is_thinned_out() -> None:
     (line,) = chart_lines(range(360))
     assert len(line.split()) == CHART_POINTS
     assert line.endswith("120,2")
+
+
+def test_templates_are_loaded_with_the_first_page() -> None:
+    """A daemon whose pages nobody looks at does without the template library."""
+    program = """
+import sys
+import exporter.service.daemon, exporter.web.application
+from exporter.core.clock import SystemClock
+from exporter.web.pages.rendering import Renderer
+renderer = Renderer(SystemClock(), "", "/metrics")
+print("jinja2" in sys.modules)
+renderer.html("error", title="a", message="b", link="/", link_text="c")
+print("jinja2" in sys.modules)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.split() == ["False", "True"]

@@ -46,7 +46,7 @@ def main() -> None:
 def _show_sums(tasks: list[Task], configurations: list[Configuration]) -> None:
     """Print what the aggregates take."""
     aggregates = Aggregates(Buckets())
-    all_tasks = list(itertools.islice(itertools.cycle(tasks), TASKS))
+    all_tasks = [(task.configuration, task.push_times) for task in itertools.islice(itertools.cycle(tasks), TASKS)]
 
     def rebuild() -> None:
         Aggregates(Buckets()).add_all(all_tasks)

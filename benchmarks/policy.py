@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from benchmarks.fleet import pages, tasks_of
 from benchmarks.report import milliseconds, show
-from exporter.collector.inventory import Entry, Inventory
+from exporter.collector.entry import Entry
+from exporter.collector.inventory import Inventory
 from exporter.collector.reading import Fresh
 from exporter.config.model import App
 from exporter.core.clock import SystemClock
@@ -152,7 +153,7 @@ def _entries(variety: int) -> Iterator[Entry]:
         configuration = configurations[number % variety]
         digests = bytes(DIGEST_BYTES * len(DIGEST_GROUPS)) + url.to_bytes(DIGEST_BYTES, "big")
         task = Task(f"task-{number}", f"channel-{number}", configuration, row_digest=number, digests=digests)
-        yield Entry(task, first_seen=now - number, last_changed=now, sent_at=0.0)
+        yield Entry.of(task, first_seen=now - number, last_changed=now, sent_at=0.0)
 
 
 def _configurations(variety: int) -> Iterator[Configuration]:

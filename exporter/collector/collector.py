@@ -12,8 +12,9 @@ import structlog
 
 from exporter.aliyun.errors import ApiError
 from exporter.collector.absences import Absences, is_large_loss
+from exporter.collector.entry import Entry
 from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS, ROWS_IN_ORDER
-from exporter.collector.inventory import Change, Entry, Inventory
+from exporter.collector.inventory import Change, Inventory
 from exporter.collector.list_reader import ListReader, SweepReader, WholeReading
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import LARGEST_PAGE, IncompleteReadingError, Reading, Rows
@@ -326,7 +327,7 @@ class Collector:
         if len(last) < ROWS_IN_ORDER or last[0] < 0 or last != sorted(set(last)):
             return set()
         entries = ((task_id, self.inventory.get(task_id)) for task_id in unseen)
-        return {task_id for task_id, entry in entries if entry and 0 <= places.get(entry.task.row_digest, -1) < last[0]}
+        return {task_id for task_id, entry in entries if entry and 0 <= places.get(entry.row_digest, -1) < last[0]}
 
     def _unseen(self, seen: set[str], began: float) -> list[str]:
         """Return the tasks that were not seen, but for those that a replica may not know yet."""

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from exporter.collector.entry import Entry
 from exporter.collector.reading import Fresh
 from exporter.core.task import Task
 
@@ -14,21 +15,6 @@ SUPERSEDED_FOR_SECONDS: Final = 2.0
 """For this long a replaced version or a removed task is not believed when it is read again: a replica of the service
 may lag by a second. The task is read once more afterwards, so a change that is really taken back shows that much later.
 """
-
-
-class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One accepted task. Times are wall-clock seconds, of when it was noticed here."""
-
-    task: Task
-    first_seen: float
-    last_changed: float
-    sent_at: float  # monotonic seconds: when the request that brought this version was sent
-    start_known: bool = False  # whether it was added while this or an earlier process looked, about at `first_seen`
-
-    def at(self, *, first_seen: float, last_changed: float, start_known: bool) -> "Entry":
-        """Return it with other times."""
-        times = {"first_seen": first_seen, "last_changed": last_changed, "start_known": start_known}
-        return msgspec.structs.replace(self, **times)
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -90,7 +76,7 @@ class Inventory:
             task = known.task
             entry = self._entries.get(task.task_id)
             if entry is not None and known.first_seen < entry.first_seen:
-                is_same = entry.task.row_digest == task.row_digest
+                is_same = entry.row_digest == task.row_digest
                 last_changed = known.last_changed if is_same else entry.last_changed
                 self._entries[task.task_id] = entry.at(
                     first_seen=known.first_seen, last_changed=last_changed, start_known=known.start_known
@@ -144,7 +130,7 @@ class Inventory:
             entry = self._entries.get(task_id)
             if entry is not None and entry.sent_at < settled_before:
                 del self._entries[task_id]
-                self._supersede(entry.task, at)
+                self._supersede(entry.row_digest, at)
                 self._removed[task_id] = at
                 self._expiries.append((at, task_id))
                 changes.append(Change(before=entry.task, after=None))
@@ -176,23 +162,27 @@ class Inventory:
             return None
         if entry is None:
             first_seen = self._first_seen.pop(task.task_id, now)
-            self._put(Entry(task, first_seen, last_changed=now, sent_at=fresh.sent_at, start_known=self.starts_known))
+            times = {"first_seen": first_seen, "last_changed": now, "sent_at": fresh.sent_at}
+            self._put(Entry.of(task, **times, start_known=self.starts_known))
             return Change(before=None, after=task)
-        if task.row_digest == entry.task.row_digest:
+        if task.row_digest == entry.row_digest:
             return None
-        self._supersede(entry.task, fresh.sent_at)
-        same = task.same_content(entry.task)
+        self._supersede(entry.row_digest, fresh.sent_at)
+        before = entry.task
+        same = task.same_content(before)
         last_changed = entry.last_changed if same else now
-        self._put(Entry(task, entry.first_seen, last_changed, fresh.sent_at, entry.start_known))
-        return None if same else Change(before=entry.task, after=task)
+        times = {"first_seen": entry.first_seen, "last_changed": last_changed, "sent_at": fresh.sent_at}
+        self._put(Entry.of(task, **times, start_known=entry.start_known))
+        return None if same else Change(before=before, after=task)
 
     def _put(self, entry: Entry) -> None:
-        self._entries[entry.task.task_id] = entry
-        self._task_ids[entry.task.row_digest] = entry.task.task_id
-        self._superseded.pop(entry.task.row_digest, None)
+        row_digest = entry.row_digest
+        self._entries[entry.task_id] = entry
+        self._task_ids[row_digest] = entry.task_id
+        self._superseded.pop(row_digest, None)
 
-    def _supersede(self, task: Task, at: float) -> None:
+    def _supersede(self, row_digest: int, at: float) -> None:
         """Forget a version, and don't believe it for a while."""
-        self._task_ids.pop(task.row_digest, None)
-        self._superseded[task.row_digest] = at + SUPERSEDED_FOR_SECONDS
-        self._expiries.append((at + SUPERSEDED_FOR_SECONDS, task.row_digest))
+        self._task_ids.pop(row_digest, None)
+        self._superseded[row_digest] = at + SUPERSEDED_FOR_SECONDS
+        self._expiries.append((at + SUPERSEDED_FOR_SECONDS, row_digest))

@@ -360,8 +360,7 @@ class SweepReader:
         missing -= len(reading.seen | self._seen_in_front)
         if missing > 0:
             missing -= sum(
-                entry.task.task_id not in reading.seen and entry.task.task_id not in self._seen_in_front
-                for entry in inventory
+                entry.task_id not in reading.seen and entry.task_id not in self._seen_in_front for entry in inventory
             )
         return missing
 

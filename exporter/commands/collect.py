@@ -96,7 +96,7 @@ def _print_table(apps: list[MonitoredApp]) -> None:
 def _rows(apps: list[MonitoredApp]) -> Iterator[tuple[object, ...]]:
     for app in apps:
         status = app.collector.status
-        modes = [mix_mode(entry.task.configuration) for entry in app.collector.inventory]
+        modes = [mix_mode(entry.configuration) for entry in app.collector.inventory]
         counts = (
             _of_quota(modes.count(SINGLE), status.quota_single),
             _of_quota(modes.count(MIXED), status.quota_mixed),

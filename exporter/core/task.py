@@ -275,7 +275,7 @@ class Task(Struct, frozen=True, gc=False):
     @property
     def signed_times(self) -> tuple[int, ...]:
         """The time in the signature of each output: Unix seconds, or one of the codes of `push_auth`."""
-        return unpack(f">{len(self.push_times) // TIME_BYTES}I", self.push_times)
+        return signed_times(self.push_times)
 
     def same_content(self, other: "Task") -> bool:
         """Whether nothing that is configured differs, however the two rows were spelled."""
@@ -285,6 +285,11 @@ class Task(Struct, frozen=True, gc=False):
             and self.channel_id == other.channel_id
             and self.configuration == other.configuration
         )
+
+
+def signed_times(push_times: bytes) -> tuple[int, ...]:
+    """Return the times in `Task.push_times`."""
+    return unpack(f">{len(push_times) // TIME_BYTES}I", push_times)
 
 
 SHORT_SIDES: Final = (1080, 720, 480, 360)

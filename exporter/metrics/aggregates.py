@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import Final, TypeAlias
@@ -13,7 +13,7 @@ from exporter.collector.status import Status
 from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
-from exporter.core.task import MIXED, Configuration, Encoding, Task, pixels
+from exporter.core.task import MIXED, Configuration, Encoding, pixels, signed_times
 from exporter.metrics import labels
 from exporter.metrics.family import Distribution, LabelValues
 from exporter.metrics.push_auth_counts import PushAuthCounts
@@ -231,13 +231,19 @@ class Aggregates:
         self._apply(configuration, 1)
         self.push_auth.apply(configuration.outputs, signed_times, 1)
 
-    def add_all(self, tasks: Sequence[Task]) -> None:
-        """Do as `add` for each task; those that share a configuration are counted together."""
-        identities = [id(task.configuration) for task in tasks]
-        for task, number in _counted(tasks, identities):
-            self._apply(task.configuration, number)
-        for task, number in _counted(tasks, zip(identities, [task.push_times for task in tasks], strict=True)):
-            self.push_auth.apply(task.configuration.outputs, task.signed_times, number)
+    def add_all(self, tasks: Iterable[tuple[Configuration, bytes]]) -> None:
+        """Count more tasks, given by configuration and `Task.push_times`; those that are set up alike together."""
+        shared: dict[int, Configuration] = {}
+        numbers: Counter[tuple[int, bytes]] = Counter()
+        for configuration, push_times in tasks:
+            shared[id(configuration)] = configuration
+            numbers[id(configuration), push_times] += 1
+        by_configuration: Counter[int] = Counter()
+        for (identity, push_times), number in numbers.items():
+            by_configuration[identity] += number
+            self.push_auth.apply(shared[identity].outputs, signed_times(push_times), number)
+        for identity, number in by_configuration.items():
+            self._apply(shared[identity], number)
 
     def remove(self, configuration: Configuration, signed_times: Sequence[int] = ()) -> None:
         """Count one task less that is set up like this; it must have been added."""
@@ -299,12 +305,6 @@ class Aggregates:
             cell[2 + place] += tasks
             if not cell[0]:
                 del cells[where]
-
-
-def _counted(tasks: Iterable[Task], keys: Iterable[Hashable]) -> list[tuple[Task, int]]:
-    """Return one task of each key, and how many have it."""
-    by_key = dict(zip(keys := list(keys), tasks, strict=True))
-    return [(by_key[key], number) for key, number in Counter(keys).items()]
 
 
 class AppReport(Struct, frozen=True):

@@ -5,7 +5,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.core.task import Audio, Configuration, Video
 from exporter.metrics import labels
 from exporter.metrics.aggregates import MEASURES
@@ -26,12 +26,12 @@ class ListedTask(Struct, frozen=True, gc=False):
     @property
     def task_id(self) -> str:
         """The TaskId."""
-        return self.entry.task.task_id
+        return self.entry.task_id
 
     @property
     def configuration(self) -> Configuration:
         """What is configured."""
-        return self.entry.task.configuration
+        return self.entry.configuration
 
 
 TaskFamily: TypeAlias = Family[Sequence[ListedTask]]

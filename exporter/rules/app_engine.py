@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from msgspec import Struct, json
 
-from exporter.collector.inventory import Change, Entry, Inventory
+from exporter.collector.entry import Entry
+from exporter.collector.inventory import Change, Inventory
 from exporter.config.model import App
 from exporter.core.clock import Clock
 from exporter.core.deadlines import Deadlines
@@ -46,7 +47,7 @@ class Common(Struct):
 class _Evaluated(Struct, frozen=True, gc=False):
     """A task as it was evaluated last."""
 
-    task: Task
+    entry: Entry
     outcomes: bytes
 
 
@@ -93,7 +94,7 @@ class AppPolicy:
         """
         if inventory is not self._inventory:
             self._inventory, self.available, self.backlog = inventory, False, Backlog()
-            self.backlog.add_changed([entry.task.task_id for entry in inventory])
+            self.backlog.add_changed([entry.task_id for entry in inventory])
         is_same = app == self._app and _written(rules) == _written(self._rules)
         self._app, self._facts, self._rules = app, app_facts(self.key[0], app), rules
         rules_before = len(self._evaluator.rules)
@@ -150,7 +151,7 @@ class AppPolicy:
         """Evaluate the next task of the backlog, in which it stays where that fails."""
         task_id, scope = self.backlog.take()
         known, entry = self._evaluated.get(task_id), self._inventory.get(task_id)
-        if entry is not None and (known is None or known.task is not entry.task):
+        if entry is not None and (known is None or known.entry is not entry):
             scope = Scope.ALL
         try:
             if entry is not None and self._evaluator.prepare(self._subject(entry), scope):
@@ -235,27 +236,28 @@ class AppPolicy:
             if outcomes is None:
                 outcomes = bytes(UNKNOWN if place is None else evaluated.outcomes[place] for place in places)
                 moved[evaluated.outcomes] = outcomes
-            self._evaluated[task_id] = _Evaluated(evaluated.task, outcomes)
+            self._evaluated[task_id] = _Evaluated(evaluated.entry, outcomes)
 
     def _evaluate(self, entry: Entry, known: _Evaluated | None, scope: Scope) -> None:
-        task, subject = entry.task, self._subject(entry)
+        task_id, subject = entry.task_id, self._subject(entry)
         before = nothing_known(len(self._evaluator.rules)) if known is None else known.outcomes
-        is_other = known is None or known.task is not task
+        is_other = known is None or known.entry is not entry
         if scope is Scope.ALL and self._common.shared_outputs is not None:
-            self._common.shared_outputs.replace(self.key, task.task_id, None if known is None else known.task, task)
+            before_task = None if known is None else known.entry.task
+            self._common.shared_outputs.replace(self.key, task_id, before_task, subject.whole_task)
         after = self._evaluator.outcomes(subject, before, scope)
         if self._evaluator.depends_on_push_keys:
-            self._key_changes.set(task.task_id, subject.next_key_change)
+            self._key_changes.set(task_id, subject.next_key_change)
         if is_other or after != before:
-            self._evaluated[task.task_id] = _Evaluated(task, _shared(after))
+            self._evaluated[task_id] = _Evaluated(entry, _shared(after))
         if after != before:
-            self._counted.record(task.task_id, before, after, now=subject.seconds, text=partial(self._text, entry))
+            self._counted.record(task_id, before, after, now=subject.seconds, text=partial(self._text, entry))
 
     def _forget(self, task_id: str, known: _Evaluated) -> None:
         del self._evaluated[task_id]
         self._key_changes.set(task_id, None)
         if self._common.shared_outputs is not None:
-            self._common.shared_outputs.replace(self.key, task_id, known.task, None)
+            self._common.shared_outputs.replace(self.key, task_id, known.entry.task, None)
         self._counted.record(
             task_id,
             known.outcomes,

@@ -7,7 +7,8 @@ from itertools import chain, count
 from math import inf
 from typing import Final
 
-from exporter.collector.inventory import Change, Entry, Inventory
+from exporter.collector.entry import Entry
+from exporter.collector.inventory import Change, Inventory
 from exporter.config.model import App
 from exporter.core.clock import Clock
 from exporter.rules.app_engine import AppPolicy, Common

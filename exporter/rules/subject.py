@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import chain, repeat
 from typing import Any
 
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.config.model import App
 from exporter.core.push_auth import DEFAULTS, NO_TIME, Expiry, PushAuthSettings, doubtful_from
 from exporter.core.task import Configuration, Task
@@ -48,7 +48,7 @@ class Subject:
         self._push_auth = push_auth
         self.seconds = now
 
-    @property
+    @cached_property
     def whole_task(self) -> Task:
         """The task with all that is its own."""
         return self._entry.task
@@ -56,7 +56,7 @@ class Subject:
     @property
     def configuration(self) -> Configuration:
         """What the task shares with those that are set up alike."""
-        return self._entry.task.configuration
+        return self._entry.configuration
 
     @cached_property
     def task(self) -> Mapping[str, Any]:
@@ -72,7 +72,7 @@ class Subject:
     @cached_property
     def _expiries(self) -> list[tuple[Expiry, int | None]]:
         """Return when each key expires, and from when on one whose expiry is not known may have expired."""
-        times = chain(self._entry.task.signed_times, repeat(NO_TIME))
+        times = chain(self.whole_task.signed_times, repeat(NO_TIME))
         expiries = [
             (self._push_auth.expiry(output.signer, output.host, time), time)
             for output, time in zip(self.configuration.outputs, times, strict=False)
@@ -109,12 +109,12 @@ class Subject:
     @property
     def task_id(self) -> str:
         """The TaskId."""
-        return self._entry.task.task_id
+        return self._entry.task_id
 
     @property
     def channel_id(self) -> str:
         """The ChannelId."""
-        return self._entry.task.channel_id
+        return self.whole_task.channel_id
 
     @property
     def first_seen(self) -> datetime:
@@ -139,12 +139,12 @@ class Subject:
     @cached_property
     def shared_outputs(self) -> int:
         """How many of its URLs another task uses too."""
-        return self._count_shared_outputs(self._entry.task)
+        return self._count_shared_outputs(self.whole_task)
 
     @cached_property
     def cdn_flag_conflicts(self) -> int:
         """How many of its hosts another task flags otherwise."""
-        return self._count_cdn_flag_conflicts(self._entry.task)
+        return self._count_cdn_flag_conflicts(self.whole_task)
 
     @property
     def app(self) -> Mapping[str, Any]:

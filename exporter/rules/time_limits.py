@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.rules.syntax_tree import Call, Constant, Elements, Ident, Loop, Node, Select
 
 TIME: Final = frozenset({"now", "age"})
@@ -47,11 +47,11 @@ def passed(limits: Iterable[TimeLimit], entries: Iterable[Entry], *, after: floa
     for since, seconds in limits:
         first, last = after - seconds - MARGIN_SECONDS, until - seconds + MARGIN_SECONDS
         if since == "first_seen":
-            reached = [entry.task.task_id for entry in entries if first <= entry.first_seen <= last]
+            reached = [entry.task_id for entry in entries if first <= entry.first_seen <= last]
         elif since == "last_changed":
-            reached = [entry.task.task_id for entry in entries if first <= entry.last_changed <= last]
+            reached = [entry.task_id for entry in entries if first <= entry.last_changed <= last]
         else:
-            reached = [entry.task.task_id for entry in entries] if first <= 0 <= last else []
+            reached = [entry.task_id for entry in entries] if first <= 0 <= last else []
         found.update(dict.fromkeys(reached))
     return list(found)
 

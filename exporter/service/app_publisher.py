@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from exporter.collector.change_history import History
 from exporter.collector.collector import Collector
+from exporter.collector.entry import Entry
 from exporter.collector.inventory import Change
 from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets
 from exporter.core.clock import Clock
 from exporter.core.collection_state import Component
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
-from exporter.core.task import Task
 from exporter.core.threads import Worker
 from exporter.metrics.aggregates import Aggregates, AppReport
 from exporter.rules.engine import PolicyEngine
@@ -175,16 +175,16 @@ class AppPublisher:
             self._task_series.follow(status.account, status.app_id, inventory, changes, available=status.data_available)
 
     def _count_anew(self) -> None:
-        tasks = [entry.task for entry in self._shown.inventory]
+        entries = list(self._shown.inventory)
         self._changes_since_check = []
         empty = Aggregates(self._buckets, self._push_auth, self._clock.now())
-        self._check = asyncio.create_task(self._compare(tasks, empty))
+        self._check = asyncio.create_task(self._compare(entries, empty))
 
-    async def _compare(self, tasks: list[Task], empty: Aggregates) -> None:
+    async def _compare(self, entries: list[Entry], empty: Aggregates) -> None:
         """Compare once. A comparison that fails or is cancelled leaves nothing behind."""
         try:
             with self._supervisor.guarded(Component.CHECK_SUMS, (self._shown.account, self._shown.app.id)):
-                recomputed = await self._worker.run(_sums_of, tasks, empty)
+                recomputed = await self._worker.run(_sums_of, entries, empty)
                 _apply(self._changes_since_check, recomputed)
                 self._replace_wrong_sums(recomputed)
         finally:
@@ -211,9 +211,9 @@ class AppPublisher:
         return self._collector
 
 
-def _sums_of(tasks: Sequence[Task], aggregates: Aggregates) -> Aggregates:
+def _sums_of(entries: Iterable[Entry], aggregates: Aggregates) -> Aggregates:
     """Add all tasks to aggregates."""
-    aggregates.add_all(tasks)
+    aggregates.add_all((entry.configuration, entry.push_times) for entry in entries)
     return aggregates
 
 

@@ -305,9 +305,9 @@ def _difference(read: Inventory, known: Inventory) -> Difference:
     """Compare what was read with what is published."""
     only_read = changed = 0
     for entry in read:
-        other = known.get(entry.task.task_id)
+        other = known.get(entry.task_id)
         if other is None:
             only_read += 1
-        elif entry.task.row_digest != other.task.row_digest and not entry.task.same_content(other.task):
+        elif entry.row_digest != other.row_digest and not entry.task.same_content(other.task):
             changed += 1
     return Difference(only_read=only_read, only_known=len(known) - (len(read) - only_read), changed=changed)

@@ -259,7 +259,7 @@ class Recorder:
             if key in whole:
                 batch.began = None if key in self._known else self._clock.now()
                 self._known.add(key)
-                batch.all_tasks, batch.tasks = True, {entry.task.task_id: entry for entry in inventory}
+                batch.all_tasks, batch.tasks = True, {entry.task_id: entry for entry in inventory}
             else:
                 tasks = (each.change.after or each.change.before for each in batch.changes)
                 batch.tasks = {task.task_id: inventory.get(task.task_id) for task in tasks if task is not None}

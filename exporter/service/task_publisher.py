@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from exporter.collector.inventory import Change, Entry, Inventory
+from exporter.collector.entry import Entry
+from exporter.collector.inventory import Change, Inventory
 from exporter.config.model import PerTask
 from exporter.core.threads import Worker
 from exporter.metrics.exposition import TASKS_PATH, Body, Exposition
@@ -108,7 +109,7 @@ class _SwitchedOn:
             self.withdraw(app)
         elif app not in self._apps:
             self._apps.add(app)
-            self._news.append(_News(app, [(entry.task.task_id, entry) for entry in inventory], whole=True))
+            self._news.append(_News(app, [(entry.task_id, entry) for entry in inventory], whole=True))
         else:
             changed = [task.task_id for change in changes if (task := change.after or change.before)]
             if changed:

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Final
 
 from exporter.collector.collector import Collector
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.collector.status import Status
 from exporter.config.capacity import Forecast

@@ -7,7 +7,8 @@ from typing import Final, TypeAlias
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from exporter.collector.inventory import Change, Entry
+from exporter.collector.entry import Entry
+from exporter.collector.inventory import Change
 from exporter.collector.status import Sweep
 from exporter.core.task import Task
 
@@ -104,7 +105,7 @@ class Batch(Struct):
 
         What changed from what is stored to the first reading comes first: it happened between the two.
         """
-        stored = {entry.task.task_id: entry for entry in saved.entries}
+        stored = {entry.task_id: entry for entry in saved.entries}
         first_seen = saved.first_seen or {task_id: entry.first_seen for task_id, entry in stored.items()}
         older = {
             task_id: _older(entry, first_seen[task_id], stored.get(task_id))

@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DatabaseError
 
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.collector.status import Sweep
 from exporter.collector.task_diff import FIELD_GROUPS, changed_fields, kind_of, shown
 from exporter.config.model import SQLITE
@@ -266,7 +266,8 @@ def _entries(connection: Connection, app: Any) -> Iterable[Entry]:
         task = decoder.decode(payload)
         shared = configurations.setdefault(task.configuration, task.configuration)
         task = msgspec.structs.replace(task, configuration=shared)
-        yield Entry(task, first_seen, last_changed, BEFORE_THIS_PROCESS, start_known)
+        times = {"first_seen": first_seen, "last_changed": last_changed, "sent_at": BEFORE_THIS_PROCESS}
+        yield Entry.of(task, **times, start_known=start_known)
 
 
 def _first_seen(connection: Connection, app: Any) -> Mapping[str, float]:

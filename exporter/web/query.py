@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.collector.past import HistoryFilter
 from exporter.collector.task_diff import FIELD_GROUPS, KINDS
 from exporter.core.task import Configuration
@@ -138,13 +138,12 @@ class Query(Struct, frozen=True, kw_only=True):
 
     def matches_task(self, entry: Entry, push_keys: Callable[[Entry], Iterable[PushKey]] = lambda _entry: ()) -> bool:
         """Whether a task matches, apart from its app and the rules that it violates."""
-        task = entry.task
-        configuration = task.configuration
+        configuration = entry.configuration
         return (
             (not self.task_region or labels.task_region(configuration) == self.task_region)
             and (not self.mix_mode or labels.mix_mode(configuration) == self.mix_mode)
-            and self.task_id in {"", task.task_id}
-            and (not self.text or self.has_text(task.task_id, task.channel_id))
+            and self.task_id in {"", entry.task_id}
+            and (not self.text or self.has_text(entry.task_id, entry.task.channel_id))
             and (not self.host or any(output.host == self.host for output in configuration.outputs))
             and (not self.codec or (labels.video(configuration) or ("",))[0] == self.codec)
             and (not self.by_bitrate or self._matches_bitrate(configuration))

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.collector.status import Status, Sweep
 from exporter.config.model import Buckets
 from exporter.core.collection_state import State
@@ -181,4 +181,4 @@ def listed_task(
     task = Task(
         task_id=task_id, channel_id=channel_id, configuration=task_configuration, row_digest=0, digests=bytes(32)
     )
-    return ListedTask("prod", app_id, Entry(task, first_seen=first_seen, last_changed=last_changed, sent_at=0.0))
+    return ListedTask("prod", app_id, Entry.of(task, first_seen=first_seen, last_changed=last_changed, sent_at=0.0))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from exporter.config.model import Buckets
 from exporter.core.push_auth import TIME_BYTES
-from exporter.core.task import Audio, Configuration, Pane, Task
+from exporter.core.task import Audio, Configuration, Pane, signed_times
 from exporter.metrics.aggregates import COUNTS, MEASURES
 from exporter.metrics.family import Distribution
 from tests.metrics.builders import EXPIRY, aggregates, aggregates_of, configuration, configurations, encoding, push
@@ -43,11 +43,10 @@ def test_any_way_to_the_same_tasks_gives_the_same_sums(
 @given(st.lists(st.tuples(st.sampled_from(_SHARED) | configurations, st.sampled_from([b"", bytes(4), *_TIMES]))))
 def test_tasks_counted_together_are_those_counted_one_by_one(parts: list[tuple[Configuration, bytes]]) -> None:
     """A rebuild adds each configuration once, and its sums are those of adding every task."""
-    tasks = [Task("a", "b", each, row_digest=0, digests=b"", push_times=times) for each, times in parts]
     together, one_by_one = aggregates(), aggregates()
-    together.add_all(tasks)
-    for task in tasks:
-        one_by_one.add(task.configuration, task.signed_times)
+    together.add_all(parts)
+    for each, push_times in parts:
+        one_by_one.add(each, signed_times(push_times))
     assert together.same_as(one_by_one)
     assert together.push_auth.states() == one_by_one.push_auth.states()
     assert dict(together.push_auth.next_expiries()) == dict(one_by_one.push_auth.next_expiries())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.config.model import App
 from exporter.rules.backlog import Scope
 from exporter.rules.cel_language import Activation, Language
@@ -48,7 +48,7 @@ def _forget() -> None:
 def _subject(task_id: str, *, shared: int = 0, app_id: str = "live", now: float = 0.0, idle: int = 10) -> Subject:
     task = make_task(task_id, 1, configuration(idle_timeout_seconds=idle))
     return Subject(
-        Entry(task, first_seen=0.0, last_changed=0.0, sent_at=0.0),
+        Entry.of(task, first_seen=0.0, last_changed=0.0, sent_at=0.0),
         app_facts("prod", App(id=app_id)),
         now=now,
         shared_outputs=lambda _: shared,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.config.model import App, Quota
 from exporter.rules.subject import Subject, app_facts
 from exporter.rules.vocabulary import NAMES
@@ -21,7 +21,7 @@ def _subject(counted: list[str] | None = None) -> Subject:
         (counted if counted is not None else []).append(str(getattr(task, "task_id", "")))
         return 2
 
-    entry = Entry(make_task("task-1", 1, PLAIN), first_seen=1000.0, last_changed=2000.0, sent_at=0.0)
+    entry = Entry.of(make_task("task-1", 1, PLAIN), first_seen=1000.0, last_changed=2000.0, sent_at=0.0)
     return Subject(entry, app_facts("prod", APP), now=4600.0, shared_outputs=count, language=LANGUAGE)
 
 

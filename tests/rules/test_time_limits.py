@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.config.model import App
 from exporter.rules.app_engine import AppPolicy
 from exporter.rules.compiled_rule import CompiledRule
@@ -61,7 +61,7 @@ def test_an_outcome_changes_only_at_limits(
     each: CompiledRule, first: float, changed: float, times: tuple[float, float]
 ) -> None:
     """A task with another outcome than before is among those that passed a limit."""
-    entry = Entry(make_task("a", 1, configuration()), first_seen=first, last_changed=changed, sent_at=0.0)
+    entry = Entry.of(make_task("a", 1, configuration()), first_seen=first, last_changed=changed, sent_at=0.0)
     after, until = sorted(times)
 
     def outcome(now: float) -> object:

@@ -55,7 +55,7 @@ class App:
 
 def _task(task_id: str, task_configuration: Configuration, number: int) -> Task:
     """Return a version of a task."""
-    digest = hash((task_id, number))
+    digest = hash((task_id, number)) & 0xFFFF_FFFF_FFFF_FFFF
     return Task(task_id=task_id, channel_id="c", configuration=task_configuration, row_digest=digest, digests=bytes(32))
 
 

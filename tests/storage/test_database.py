@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from sqlalchemy import select
 
+from exporter.collector.entry import Entry
 from exporter.storage import database as database_module
 from exporter.storage.batch import Batch, Opened, OpenNow, Resolved
 from exporter.storage.database import APP_REMOVED, BEFORE_THIS_PROCESS, ENDED_UNSEEN, Database
@@ -37,7 +37,9 @@ def test_everything_comes_back(database: Database, tasks: int) -> None:
     (app,) = written(database, batch(*entries)).load()
     assert (app.account, app.app_id, app.endpoint) == ("prod", "live", "https://live.example.com")
     assert (app.sweep, app.last_update_began) == (batch().sweep, 1010.0)
-    expected = [msgspec.structs.replace(each, sent_at=BEFORE_THIS_PROCESS) for each in entries]
+    expected = [
+        Entry.of(each.task, first_seen=100.0, last_changed=200.0, sent_at=BEFORE_THIS_PROCESS) for each in entries
+    ]
     assert sorted(app.entries, key=lambda each: each.task.task_id) == expected
     assert len({id(each.task.configuration) for each in app.entries}) == min(tasks, 2)
 

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from exporter.collector.inventory import Change, Entry
+from exporter.collector.entry import Entry
+from exporter.collector.inventory import Change
 from exporter.collector.status import Sweep
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Task
 from exporter.storage.batch import Batch, NoticedChange, RuleVersion
@@ -17,7 +18,9 @@ def entry(task_id: str, *, idle_timeout_seconds: int | None = None) -> Entry:
     """Return a task that was read in this process."""
     configuration = msgspec.structs.replace(PLAIN, idle_timeout_seconds=idle_timeout_seconds)
     digests = bytes(DIGEST_BYTES * len(DIGEST_GROUPS))
-    return Entry(Task(task_id, "channel", configuration, 7, digests), 100.0, 200.0, sent_at=5.0)
+    return Entry.of(
+        Task(task_id, "channel", configuration, 7, digests), first_seen=100.0, last_changed=200.0, sent_at=5.0
+    )
 
 
 def batch(*entries: Entry, app_id: str = "live", token: str = FIRST, sweep: float = 1000.0) -> Batch:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from exporter.aliyun.response import read_row
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.config.model import App
 from exporter.config.policy_model import Expect
 from exporter.core.task import Task
@@ -43,7 +43,7 @@ def evaluate_rows(
         app = app_facts("account", App(id=app_id, expect=(expectations or {}).get(app_id)))
         for task in tasks:
             subject = Subject(
-                Entry(task, 0.0, 0.0, 0.0),
+                Entry.of(task, first_seen=0.0, last_changed=0.0, sent_at=0.0),
                 app,
                 now=time.time(),
                 shared_outputs=lambda of: _shared_outputs(of, users),

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from exporter.collector.change_history import RecordedChange
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.collector.past import MemoryPast, PastViolation
 from exporter.collector.status import Status, Sweep, SweepReport
 from exporter.core.collection_state import State
@@ -167,7 +167,7 @@ class FixedClock:
 def entry(task_id: str, task_configuration: Configuration = FULL, channel_id: str = "channel") -> Entry:
     """Return a task that was first seen a minute ago and changed half a minute ago."""
     task = Task(task_id, channel_id, task_configuration, row_digest=0, digests=bytes(40))
-    return Entry(task, first_seen=NOW - 60, last_changed=NOW - 30, sent_at=0.0)
+    return Entry.of(task, first_seen=NOW - 60, last_changed=NOW - 30, sent_at=0.0)
 
 
 class FakeView:

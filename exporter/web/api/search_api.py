@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 from msgspec import Struct
 
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.collector.status import Status
 from exporter.web.lists import Listing, Ordered, ordered
 from exporter.web.query import FORMAT, LIMIT, SEARCHED, Query
@@ -30,7 +30,7 @@ async def search(view: View, query: Query) -> Ordered[Hit]:
         names = [name.lower() for name in _names(hit)]
         rank = _IS_EQUAL if text in names else _BEGINS if any(name.startswith(text) for name in names) else _CONTAINS
         status = hit.status
-        return rank, hit.entry is not None, status.account, status.app_id, hit.entry.task.task_id if hit.entry else ""
+        return rank, hit.entry is not None, status.account, status.app_id, hit.entry.task_id if hit.entry else ""
 
     return await ordered(_all(view), key=place, wanted=lambda hit: query.has_text(*_names(hit)))
 

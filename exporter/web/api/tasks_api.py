@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import msgspec
 from msgspec import Struct, field
 
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.collector.status import Status
 from exporter.core.task import Configuration
 from exporter.rules.facts import PushKey, earliest_expiry, facts, with_push_keys
@@ -96,7 +96,7 @@ def task_document(
     status: Status, entry: Entry, violations: Iterable[str], push_keys: Sequence[PushKey] = ()
 ) -> TaskDocument:
     """Return the document of a task; `violations` are names of rules, `push_keys` are of its outputs."""
-    configuration = entry.task.configuration
+    configuration = entry.configuration
     return document_of(
         TaskDocument,
         status,
@@ -139,7 +139,7 @@ _SortKey: TypeAlias = Callable[[TasksView, Entry], float | None]
 
 
 def _bitrate(_tasks: TasksView, entry: Entry) -> float | None:
-    encoding = entry.task.configuration.encoding
+    encoding = entry.configuration.encoding
     return None if encoding is None else encoding.video.bitrate_kbps
 
 
@@ -255,7 +255,7 @@ async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations,
     def wanted(entry: Entry) -> bool:
         return (
             (not query.after or _place(query, tasks, entry) > after)
-            and (violating is None or entry.task.task_id in violating)
+            and (violating is None or entry.task_id in violating)
             and query.matches_task(entry, tasks.push_keys)
         )
 
@@ -270,7 +270,7 @@ async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations,
 def _place(query: Query, tasks: TasksView, entry: Entry) -> _Place:
     value = SORTS[query.sort.removeprefix("-")](tasks, entry)
     sign = -1 if query.sort.startswith("-") else 1
-    return inf if value is None else sign * value, *_app_key(tasks.status), entry.task.task_id
+    return inf if value is None else sign * value, *_app_key(tasks.status), entry.task_id
 
 
 def _after(query: Query) -> _Place:
@@ -306,4 +306,4 @@ def _app_key(status: Status) -> _AppKey:
 
 
 def _task_id(entry: Entry) -> str:
-    return entry.task.task_id
+    return entry.task_id

@@ -37,5 +37,5 @@ def _names(view: View) -> Mapping[str, str]:
         tasks = view.tasks(app.status.account, app.status.app_id)
         if tasks is not None and tasks.entries:
             names = {"account": app.status.account, "app_id": app.status.app_id}
-            return names | {"task_id": tasks.entries[0].task.task_id}
+            return names | {"task_id": tasks.entries[0].task_id}
     return {}

@@ -7,7 +7,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exporter.collector.change_history import FieldChange
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.collector.past import HistoryError, HistoryFilter
 from exporter.collector.task_diff import shown
 from exporter.core.collection_state import State
@@ -36,17 +36,17 @@ from exporter.web.view import FindingKind, FindingsView, View
 
 
 def _bitrate(entry: Entry) -> int | None:
-    encoding = entry.task.configuration.encoding
+    encoding = entry.configuration.encoding
     return None if encoding is None else encoding.video.bitrate_kbps
 
 
 COLUMNS: Final[Mapping[str, Callable[[Entry], Any]]] = {
-    "task": lambda entry: entry.task.task_id,
-    "region": lambda entry: entry.task.configuration.region,
-    "mode": lambda entry: entry.task.configuration.mix_mode,
-    "outputs": lambda entry: len(entry.task.configuration.outputs),
+    "task": lambda entry: entry.task_id,
+    "region": lambda entry: entry.configuration.region,
+    "mode": lambda entry: entry.configuration.mix_mode,
+    "outputs": lambda entry: len(entry.configuration.outputs),
     "bitrate": _bitrate,
-    "idle": lambda entry: entry.task.configuration.idle_timeout_seconds,
+    "idle": lambda entry: entry.configuration.idle_timeout_seconds,
     "changed": lambda entry: -entry.last_changed,
 }
 """Sort keys. Absent values are last; `changed` starts with the latest."""
@@ -99,14 +99,14 @@ async def task_page(
         violators = frozenset(by_rule[query.rule].task_ids()) if query.rule in by_rule else ()
 
     def wanted(entry: Entry) -> bool:
-        return (violators is None or entry.task.task_id in violators) and query.matches_task(entry, push_keys)
+        return (violators is None or entry.task_id in violators) and query.matches_task(entry, push_keys)
 
     found = await ordered(
         entries,
         wanted=wanted if query.narrows_tasks else None,
         key=absent_last(
             expires if query.sort == EXPIRES else COLUMNS[query.sort],
-            lambda entry: entry.task.task_id,
+            lambda entry: entry.task_id,
             descending=query.descending,
         ),
         descending=query.descending,

@@ -145,7 +145,7 @@ async def shown_task(view: View, account: str, app_id: str, task_id: str) -> Map
         rows = ()
     if task is None:
         return {"account": account, "app_id": app_id, "task_id": task_id, "timeline": rows} if rows else None
-    configuration = task.entry.task.configuration
+    configuration = task.entry.configuration
     shown = [finding for finding in task.findings if finding.outcome in _WORST_FIRST]
     return {
         "collected": task.status,

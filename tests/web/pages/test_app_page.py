@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from exporter.collector.change_history import FieldChange
-from exporter.collector.inventory import Entry
+from exporter.collector.entry import Entry
 from exporter.core.collection_state import State
 from exporter.core.task import Output
 from exporter.rules.facts import PushKey
@@ -208,7 +208,7 @@ def test_the_other_order_also_has_what_is_not_set_last() -> None:
 
 def test_what_changed_last_stands_first() -> None:
     """The column of changes begins with the newest."""
-    newer = msgspec.structs.replace(entry("t-9"), last_changed=NOW)
+    newer = Entry.of(entry("t-9").task, first_seen=NOW, last_changed=NOW, sent_at=0.0)
     assert names(Query(sort="changed"), [*FEW, newer])[0] == "t-9"
 
 

@@ -1,0 +1,93 @@
+"""One accepted task, packed: an inventory holds hundreds of thousands of them."""
+
+import struct
+from typing import Final
+
+import msgspec
+
+from exporter.core.task import Configuration, Task
+
+# The digest of the row, three times, the sizes of the channel's name and of the digests, whether the start is known.
+# Channel and digests follow, then the times of push URLs.
+_HEAD: Final = struct.Struct("=QdddII?")
+_ROW_DIGEST: Final = struct.Struct("=Q")
+_TIME: Final = struct.Struct("=d")
+_FIRST_SEEN, _LAST_CHANGED, _SENT_AT = 8, 16, 24
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One accepted task. Times are wall-clock seconds, of when it was noticed here."""
+
+    task_id: str
+    configuration: Configuration
+    packed: bytes
+
+    @classmethod
+    def of(
+        cls, task: Task, *, first_seen: float, last_changed: float, sent_at: float, start_known: bool = False
+    ) -> "Entry":
+        """Pack a task.
+
+        Args:
+            task: What was read.
+            first_seen: Wall-clock seconds.
+            last_changed: Wall-clock seconds.
+            sent_at: Monotonic seconds of when the request that brought this version was sent.
+            start_known: Whether it was added while this or an earlier process looked, about at `first_seen`.
+        """
+        channel_id = task.channel_id.encode("utf-8", "surrogatepass")
+        sizes = len(channel_id), len(task.digests)
+        head = _HEAD.pack(task.row_digest, first_seen, last_changed, sent_at, *sizes, start_known)
+        packed = b"".join((head, channel_id, task.digests, task.push_times))
+        return cls(task.task_id, task.configuration, packed)
+
+    def at(self, *, first_seen: float, last_changed: float, start_known: bool) -> "Entry":
+        """Return it with other times."""
+        times = {"first_seen": first_seen, "last_changed": last_changed, "sent_at": self.sent_at}
+        return Entry.of(self.task, **times, start_known=start_known)
+
+    @property
+    def task(self) -> Task:
+        """The task, made again each time."""
+        row_digest, _, _, _, channel_size, digests_size, _ = _HEAD.unpack_from(self.packed)
+        channel_end = _HEAD.size + channel_size
+        digests_end = channel_end + digests_size
+        return Task(
+            self.task_id,
+            self.packed[_HEAD.size : channel_end].decode("utf-8", "surrogatepass"),
+            self.configuration,
+            row_digest,
+            self.packed[channel_end:digests_end],
+            self.packed[digests_end:],
+        )
+
+    @property
+    def push_times(self) -> bytes:
+        """The task's."""
+        *_, channel_size, digests_size, _ = _HEAD.unpack_from(self.packed)
+        return self.packed[_HEAD.size + channel_size + digests_size :]
+
+    @property
+    def row_digest(self) -> int:
+        """The task's."""
+        return _ROW_DIGEST.unpack_from(self.packed)[0]  # type: ignore[no-any-return]
+
+    @property
+    def first_seen(self) -> float:
+        """When it was first seen."""
+        return _TIME.unpack_from(self.packed, _FIRST_SEEN)[0]  # type: ignore[no-any-return]
+
+    @property
+    def last_changed(self) -> float:
+        """When it was last seen to change."""
+        return _TIME.unpack_from(self.packed, _LAST_CHANGED)[0]  # type: ignore[no-any-return]
+
+    @property
+    def sent_at(self) -> float:
+        """When the request that brought this version was sent, in monotonic seconds."""
+        return _TIME.unpack_from(self.packed, _SENT_AT)[0]  # type: ignore[no-any-return]
+
+    @property
+    def start_known(self) -> bool:
+        """Whether it was added while this or an earlier process looked."""
+        return bool(self.packed[_HEAD.size - 1])

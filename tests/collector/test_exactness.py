@@ -535,6 +535,7 @@ def test_a_change_that_is_taken_back_at_once_shows_within_three_seconds() -> Non
         scene.list.resave("task-7")
         await scene.collector.update()
         all_of(scene.list.update, scene.list.order[100:250])()
+        await scene.collector.update()
         scene.reported.take()
         for _ in range(3):
             await asyncio.sleep(1)

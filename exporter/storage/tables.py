@@ -83,7 +83,7 @@ CHANGES: Final = Table(
     Column("fields", Text, nullable=False),
     Column("notes", Text, nullable=False),
     Index("ix_changes_task", "task_id", "account", "app_id", "id"),
-    Index("ix_changes_app", "app_id", "account", "id"),
+    Index("ix_changes_app", "app_id", "id"),
 )
 VIOLATIONS: Final = Table(
     "violations",
@@ -100,7 +100,7 @@ VIOLATIONS: Final = Table(
     Column("resolved", Double, index=True),
     Column("why", Text),
     Index("ix_violations_task", "task_id", "account", "app_id", "id"),
-    Index("ix_violations_app", "app_id", "account", "id"),
+    Index("ix_violations_app", "app_id", "id"),
 )
 Index(
     "ix_violations_open",

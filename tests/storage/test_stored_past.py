@@ -1,16 +1,20 @@
 """The past: what the database answers, and that memory answers the same."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from exporter.collector.change_history import History
 from exporter.collector.past import HistoryError, HistoryFilter, MemoryPast, PastViolation
+from exporter.storage import stored_past
 from exporter.storage.batch import Opened, Resolved
 from exporter.storage.database import Database
-from exporter.storage.stored_past import StoredPast
+from exporter.storage.stored_past import StoredPast, read_changes
 from tests.support.batches import BITRATE, COUNT, batch, changed, entry
 from tests.support.virtual_time import SetClock
 
@@ -50,9 +54,9 @@ CHANGES: Sequence[tuple[dict[str, Any], Sequence[int]]] = (
 
 @pytest.mark.parametrize(("wanted", "expected"), CHANGES)
 async def test_changes_are_found_in_the_database_as_in_memory(
-    filled: Database, url: str, wanted: dict[str, Any], expected: Sequence[int]
+    filled: Database, url: str, wanted: dict[str, Any], expected: Sequence[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each filter leaves the same changes, newest first."""
+    """Each filter leaves the same changes, newest first, however many there are between two times."""
     history = History(SetClock(1005.0))
     modified, added, removed = entry("a", idle_timeout_seconds=60), entry("c"), entry("c")
     for one in (changed(entry("a"), modified), changed(None, added), changed(removed, None)):
@@ -60,7 +64,8 @@ async def test_changes_are_found_in_the_database_as_in_memory(
     memory = MemoryPast(history.newest_first, lambda: 0.0)
     stored = StoredPast(lambda: url)
     try:
-        for past in (stored, memory):
+        for past, short in ((stored, 0), (stored, 10_000), (memory, 0)):
+            monkeypatch.setattr(stored_past, "SHORT_WINDOW", short)
             assert [change.number for change in await past.changes(HistoryFilter(**wanted))] == expected
         assert filled.load()
     finally:
@@ -98,6 +103,34 @@ async def test_violations_are_found_from_open_to_resolved(
         assert await stored.remembered_since(inf) == 1005.0
     finally:
         stored.close()
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"account": "prod", "app_id": "live"},
+        {"app_id": "live"},
+        {"account": "prod", "app_id": "live", "task_id": "a"},
+        {"task_id": "a"},
+    ],
+)
+def test_the_newest_changes_follow_an_index(tmp_path: Path, wanted: dict[str, str]) -> None:
+    """SQLite neither reads all changes nor sorts many: the index has those of an app, or of a task, in their order."""
+    plans: list[str] = []
+    with closing(Database(f"sqlite:{tmp_path / 'rtcmpu.db'}")) as database, database._engine.connect() as connection:
+
+        @event.listens_for(connection, "before_cursor_execute")
+        def explain(*call: Any) -> None:
+            _, cursor, statement, parameters, *_ = call
+            plans.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall())
+
+        assert read_changes(connection, HistoryFilter(**wanted)) == []
+    if "task_id" in wanted:
+        assert "ix_changes_task" in plans[0]
+    else:
+        expected = "SEARCH changes USING INDEX ix_changes_app (app_id=?)" if wanted else "SCAN changes"
+        assert plans == [expected]
 
 
 async def test_notes_come_back(database: Database, url: str) -> None:

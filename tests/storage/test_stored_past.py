@@ -115,7 +115,7 @@ async def test_violations_are_found_from_open_to_resolved(
         {"task_id": "a"},
     ],
 )
-def test_the_newest_changes_follow_an_index(tmp_path: Path, wanted: dict[str, str]) -> None:
+def test_the_newest_changes_follow_an_index(tmp_path: Path, wanted: dict[str, Any]) -> None:
     """SQLite neither reads all changes nor sorts many: the index has those of an app, or of a task, in their order."""
     plans: list[str] = []
     with closing(Database(f"sqlite:{tmp_path / 'rtcmpu.db'}")) as database, database._engine.connect() as connection:

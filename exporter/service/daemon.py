@@ -3,59 +3,40 @@
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
 import structlog
 from msgspec import Struct
-from msgspec.structs import replace
 
 from exporter import __version__
-from exporter.collector.collector import Collector
-from exporter.collector.past import MemoryPast, Past
-from exporter.collector.status import Kind, StatusTracker, SweepReport
+from exporter.collector.past import MemoryPast
 from exporter.config.mistakes import ConfigError, UsageError
-from exporter.config.model import App, Config, redacted
+from exporter.config.model import redacted
 from exporter.core.clock import Clock
 from exporter.core.collection_state import Component
 from exporter.core.threads import Worker
-from exporter.metrics.aggregates import AppReport
 from exporter.metrics.catalogue import families
-from exporter.metrics.exposition import Body, Exposition
-from exporter.metrics.negotiation import Format
+from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import LoadedRules
-from exporter.rules.rule_set import RuleSet
 from exporter.service import process as signals
 from exporter.service.budget_leases import BudgetLeases
 from exporter.service.configuration_source import ConfigurationSource
-from exporter.service.monitor import AppKey, Monitor, configured_intervals
-from exporter.service.on_demand import FreshSweeps
+from exporter.service.daemon_view import DaemonView, InForce
+from exporter.service.monitor import Monitor
 from exporter.service.process import Heartbeat, NullWatchdog, Watchdog
 from exporter.service.recorder import Recorder
 from exporter.service.systemd import ServiceManager
 from exporter.service.task_publisher import TaskSeries
-from exporter.service.trends import Trends
-from exporter.service.views import PolicyView, TaskViews
 from exporter.service.violation_log import FindingLog
 from exporter.storage.batch import SavedApp
 from exporter.web import http_server
 from exporter.web.application import application
 from exporter.web.request_origin import KnownHosts
 from exporter.web.url_prefix import url_prefix
-from exporter.web.view import (
-    AppView,
-    BudgetView,
-    FindingKind,
-    FindingsView,
-    RuleView,
-    SweepStart,
-    TasksView,
-    TaskView,
-    Trend,
-)
 from exporter.web.webconfig.gate import Gate, gate_of
 
 T = TypeVar("T")
@@ -96,7 +77,7 @@ class Options(Struct, frozen=True):
 
 
 class Daemon:
-    """Collects and serves until it is stopped; it is the web's `View`."""
+    """Collects and serves until it is stopped."""
 
     def __init__(
         self,
@@ -154,21 +135,15 @@ class Daemon:
             waits=lambda accounts: self._recorder.writer is not None and self._recorder.writer.waits_for(accounts),
             failed=lambda error: self._monitor.supervisor.failed(Component.LEASES, error),
         )
-        self._rule_set = RuleSet.empty()
-        self._policy_view = PolicyView(
-            self._monitor.policy,
-            lambda: [app.collector.status for app in self._monitor.apps.values()],
-            lambda: self._rule_set,
-            clock,
-        )
-        self._task_views = TaskViews(self._collectors, self._policy_view.of_task, self._monitor.policy.push_keys)
-        self._trends = Trends(self.statuses, self._policy_view.violations, clock)
-        self._fresh_sweeps = FreshSweeps(
-            self._collectors,
-            self._monitor.requests_of,
-            lambda: self._monitor.config.collection.max_tasks_per_app,
-            self._monitor.supervisor,
-            clock,
+        self.view = DaemonView(
+            self._monitor,
+            self._leases,
+            self._recorder,
+            lifecycle=self,
+            exposition=self._exposition,
+            task_series=self._task_series,
+            metrics=metrics,
+            clock=clock,
         )
         self._heartbeat = Heartbeat(clock)
         self._watchdog = watchdog or NullWatchdog()
@@ -176,9 +151,6 @@ class Daemon:
         self._began = clock.monotonic()
         self._published_waiting = 0
         """How many apps no attempt had finished for when the last publication began."""
-        self._config = Config(accounts=())
-        """All of the configuration, also what other exporters collect."""
-        self._shown_config = ""
         self._gate: Gate | None = None
         self.addresses: Sequence[str] = ()
         self.scheme = "http"
@@ -217,7 +189,7 @@ class Daemon:
             report=self._metrics.web_config_loaded,
         )
         app = application(
-            self,
+            self.view,
             self._clock,
             telemetry_path=self._options.telemetry_path,
             enable_lifecycle=self._options.enable_lifecycle,
@@ -245,7 +217,7 @@ class Daemon:
                     (Component.PUBLISH, self._publish_changes),
                     (Component.PUBLISH_TASKS, self._publish_tasks),
                     (Component.HEARTBEAT, self._beat),
-                    (Component.TRENDS, self._trends.run),
+                    (Component.TRENDS, self.view.trends.run),
                     (Component.RELOAD, self._reload_when_asked),
                     (Component.WATCH_FILES, self._follow_files),
                     (Component.WATCH_WEB_FILES, self._follow_web_files),
@@ -256,7 +228,7 @@ class Daemon:
         finally:
             self._watchdog.stop()
             with self._monitor.supervisor.guarded(Component.SCHEDULE):
-                await self._fresh_sweeps.close()
+                await self.view.fresh_sweeps.close()
                 await self._monitor.close()
             if running is not None:
                 await asyncio.gather(self._close_storage(), running.close(DRAIN_SECONDS))
@@ -290,7 +262,7 @@ class Daemon:
             try:
                 await self._take(await self._read(self._source.load))
                 with self._monitor.supervisor.guarded(Component.STORAGE):
-                    await self._recorder.use(self._config, loads=self._leases.sharing is None)
+                    await self._recorder.use(self.view.in_force.config, loads=self._leases.sharing is None)
                     for key in self._monitor.apps:
                         self._recorder.reconcile(key)
             except (ConfigError, UsageError) as error:
@@ -303,76 +275,12 @@ class Daemon:
                 return self._monitor.supervisor.failed(Component.RELOAD, error)
             finally:
                 self._service_manager.ready()
-            log.info("configuration loaded again", apps=len(self._monitor.apps), rules=len(self._rule_set.all_rules()))
+            log.info(
+                "configuration loaded again",
+                apps=len(self._monitor.apps),
+                rules=len(self.view.in_force.rule_set.all_rules()),
+            )
             return None
-
-    def statuses(self) -> Sequence[AppView]:
-        """Return all configured apps, in the order of the configuration."""
-        return [self._shown(account.name, app) for account in self._config.accounts for app in account.apps]
-
-    def _shown(self, account: str, app: App) -> AppView:
-        key = (account, app.id)
-        own = self._monitor.apps.get(key)
-        if own is None:
-            holder = self._leases.holder_of(account)
-            reason = f"collected by another exporter: {holder}" if holder else "no exporter collects it now"
-            intervals = configured_intervals(self._config.collection)
-            status = StatusTracker(account, app).status(intervals, at=self._clock.monotonic())
-            return AppView(replace(status, reason=reason), None, collected_by=holder)
-        report = own.publisher.report
-        return AppView(
-            report.status,
-            _tasks_by_region_and_mode(report),
-            next_update=self._monitor.next_turn(key, Kind.UPDATE),
-            next_sweep=self._monitor.next_turn(key, Kind.SWEEP),
-        )
-
-    def trend(self, account: str = "", app_id: str = "") -> Trend:
-        """Return the last hours of one app, or of all together."""
-        return self._trends.of(account, app_id)
-
-    def budgets(self) -> Sequence[BudgetView]:
-        """Return the budgets that this exporter uses, in the order of the configuration."""
-        budgets = self._monitor.budgets()
-        if self._leases.sharing is None:
-            return budgets
-        return [each for each in budgets if any(map(self._leases.lease_of, each.accounts))]
-
-    def tasks(self, account: str, app_id: str) -> TasksView | None:
-        """Return the tasks of one app."""
-        return self._task_views.tasks(account, app_id)
-
-    def task(self, account: str, app_id: str, task_id: str) -> TaskView | None:
-        """Return one task and what its rules say about it."""
-        return self._task_views.task(account, app_id, task_id)
-
-    def collect_now(self, account: str, app_id: str) -> SweepStart:
-        """Begin to read an app's whole list, beside its collection."""
-        return self._fresh_sweeps.start(account, app_id)
-
-    def sweep_report(self, account: str, app_id: str) -> SweepReport | None:
-        """Return how the newest such reading goes or went."""
-        return self._fresh_sweeps.report(account, app_id)
-
-    def metrics(self, exposition_format: Format, *, gzip: bool) -> Body:
-        """Return the ready bytes of the exposition."""
-        return self._exposition.body(exposition_format, gzip=gzip)
-
-    def task_metrics(self, exposition_format: Format, *, gzip: bool) -> Body | None:
-        """Return the ready bytes of the exposition of single tasks, while it is switched on."""
-        return self._task_series.body(exposition_format, gzip=gzip)
-
-    def past(self) -> Past:
-        """Return what answers questions about the past."""
-        return self._recorder.past
-
-    def findings(self, kind: FindingKind) -> Iterator[FindingsView]:
-        """Return the findings of one kind, by app and rule."""
-        return self._policy_view.findings(kind)
-
-    def rules(self) -> Iterator[RuleView]:
-        """Return all rules, also those that are switched off."""
-        return self._policy_view.rules()
 
     def ready(self) -> str | None:
         """Return why not to rely on the exporter yet."""
@@ -391,27 +299,15 @@ class Daemon:
         silent = self._heartbeat.silent_seconds
         return f"the event loop has not beaten for {silent:.0f} s" if silent > STUCK_SECONDS else None
 
-    def redacted_config(self) -> str:
-        """Return the configuration in force, without secrets."""
-        return self._shown_config
-
-    def request_finished(self, path_template: str, code: int) -> None:
-        """Count an answered request."""
-        self._metrics.request_answered(path_template, code)
-
-    def _collectors(self) -> Mapping[AppKey, Collector]:
-        return {key: app.collector for key, app in self._monitor.apps.items()}
-
     async def _take(self, loaded: LoadedRules) -> None:
         """Switch to another configuration in one step: pages see the one before, or all of it."""
-        shown_config, before = redacted(loaded.config), self._config
+        before = self.view.in_force
+        in_force = InForce(loaded.config, loaded.rule_set, redacted(loaded.config))
         try:
-            await self._apply(loaded.config, loaded.rule_set)
+            await self._apply(in_force)
         except BaseException:
-            self._leases.configure(before)
+            self._leases.configure(before.config)
             raise
-        self._rule_set = loaded.rule_set
-        self._shown_config = shown_config
         with self._monitor.supervisor.guarded(Component.RELOAD):
             await self._publish()
             await self._monitor.close_removed()
@@ -420,16 +316,16 @@ class Daemon:
         for warning in loaded.warnings:
             structlog.get_logger().warning("configuration is probably not as meant", warning=str(warning))
 
-    async def _apply(self, config: Config, rule_set: RuleSet) -> None:
+    async def _apply(self, in_force: InForce) -> None:
         """Run what of a configuration this exporter collects, in one step: it waits for nothing unless it fails."""
-        self._leases.configure(config)
-        await self._monitor.apply(self._leases.part(), rule_set)
+        self._leases.configure(in_force.config)
+        await self._monitor.apply(self._leases.part(), in_force.rule_set)
         self._leases.lend()
-        self._config = config
+        self.view.in_force = in_force
 
     async def _collect_other_budgets(self, saved: Iterable[SavedApp]) -> None:
         """Collect the apps of the budgets that are held now; new ones begin with what was stored."""
-        await self._apply(self._config, self._rule_set)
+        await self._apply(self.view.in_force)
         self._monitor.restore(saved)
         await self._evaluate_restored()
         await self._publish()
@@ -452,7 +348,7 @@ class Daemon:
         """Begin with what an earlier process knew; a bug in that is no reason not to start."""
         with self._monitor.supervisor.guarded(Component.STORAGE):
             shared = self._leases.sharing is not None
-            self._monitor.restore(await self._recorder.use(self._config, loads=not shared))
+            self._monitor.restore(await self._recorder.use(self.view.in_force.config, loads=not shared))
             await self._evaluate_restored()
 
     async def _close_storage(self) -> None:
@@ -525,9 +421,3 @@ class Daemon:
             await self._clock.sleep(WATCH_SECONDS)
             if self._gate is not None:
                 await self._gate.followed.look()
-
-
-def _tasks_by_region_and_mode(report: AppReport) -> Mapping[tuple[str, str], int] | None:
-    if report.aggregates is None:
-        return None
-    return {(region, mode): tasks for (region, mode), tasks in report.aggregates.counts("tasks").items()}

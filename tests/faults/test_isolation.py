@@ -303,7 +303,7 @@ def _states(text: str) -> dict[str, str]:
 
 
 def _status(daemon: Daemon, account: str) -> Any:
-    return next(view.status for view in daemon.statuses() if view.status.account == account)
+    return next(view.status for view in daemon.view.statuses() if view.status.account == account)
 
 
 async def _watch(daemon: Daemon, ways: Mapping[str, Broken]) -> Mapping[str, str]:

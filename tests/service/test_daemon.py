@@ -256,7 +256,7 @@ async def test_reloads_that_come_together_do_not_mix(simulator: Simulated) -> No
             await asyncio.sleep(0)
         await asyncio.gather(*reloads)
 
-        assert [view.status.app_id for view in one.daemon.statuses()] == ["app-1", "app-2"]
+        assert [view.status.app_id for view in one.daemon.view.statuses()] == ["app-1", "app-2"]
         scheduled = sorted((collector.app.id, kind) for collector, kind in one.daemon._monitor._schedule._jobs)
         assert scheduled == [(app, kind) for app in ("app-1", "app-2") for kind in ("sweep", "update")]
         await one.until_data_of("app-1", "app-2")
@@ -409,7 +409,7 @@ async def test_hanging_calls_of_some_accounts_freeze_nothing_else(
             for number in range(10)
         ]
         async with started(config(*stuck, simulator.account("app-1", name="fine"))) as one:
-            await until(lambda: one.daemon.statuses()[-1].status.up)
+            await until(lambda: one.daemon.view.statuses()[-1].status.up)
             simulator.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
             await one.until_sample(1, "rtcmpu_task_changes_total", account="fine", change="added")
             await until(lambda: len(_threads("fetch credentials")) == len(stuck))

@@ -54,6 +54,26 @@ def test_silence_grows_until_the_next_beat() -> None:
     assert run(scenario()) == [20.0, 0.0, 3.0]
 
 
+def test_a_second_signal_ends_the_first_process_of_a_container() -> None:
+    """The kernel drops signals of PID 1 that have no handler, so the second SIGTERM has one as well."""
+    program = """
+import asyncio, os, signal
+from exporter.service.process import handled, run
+
+async def main():
+    stop = asyncio.Event()
+    with handled(stop=stop.set, reload=lambda: None):
+        signal.raise_signal(signal.SIGTERM)
+        await stop.wait()
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.sleep(60)
+
+os.getpid = lambda: 1
+run(main())
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 128 + 15
+
+
 def test_a_stuck_process_ends_with_a_traceback() -> None:
     """Even code that never gives up Python's lock is ended, and one that is fed goes on."""
     program = (

@@ -7,12 +7,14 @@ import msgspec
 
 from exporter.core.task import Configuration, Task
 
-# The digest of the row, three times, the sizes of the channel's name and of the digests, whether the start is known.
-# Channel and digests follow, then the times of push URLs.
-_HEAD: Final = struct.Struct("=QdddII?")
+# The digest of the row, three times, whether the start is known. The content follows: the sizes of the channel's name
+# and of the digests, both of them, and the times of push URLs.
+_HEAD: Final = struct.Struct("=Qddd?")
+_SIZES: Final = struct.Struct("=II")
+_CHANNEL: Final = _HEAD.size + _SIZES.size
 _ROW_DIGEST: Final = struct.Struct("=Q")
 _TIME: Final = struct.Struct("=d")
-_FIRST_SEEN, _LAST_CHANGED, _SENT_AT = 8, 16, 24
+_FIRST_SEEN, _LAST_CHANGED, _SENT_AT, _START_KNOWN = 8, 16, 24, 32
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -36,36 +38,47 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
             start_known: Whether it was added while this or an earlier process looked, about at `first_seen`.
         """
         channel_id = task.channel_id.encode("utf-8", "surrogatepass")
-        sizes = len(channel_id), len(task.digests)
-        head = _HEAD.pack(task.row_digest, first_seen, last_changed, sent_at, *sizes, start_known)
-        packed = b"".join((head, channel_id, task.digests, task.push_times))
+        head = _HEAD.pack(task.row_digest, first_seen, last_changed, sent_at, start_known)
+        sizes = _SIZES.pack(len(channel_id), len(task.digests))
+        packed = b"".join((head, sizes, channel_id, task.digests, task.push_times))
         return cls(task.task_id, task.configuration, packed)
 
     def at(self, *, first_seen: float, last_changed: float, start_known: bool) -> "Entry":
         """Return it with other times."""
-        times = {"first_seen": first_seen, "last_changed": last_changed, "sent_at": self.sent_at}
-        return Entry.of(self.task, **times, start_known=start_known)
+        head = _HEAD.pack(self.row_digest, first_seen, last_changed, self.sent_at, start_known)
+        return Entry(self.task_id, self.configuration, head + self.packed[_HEAD.size :])
 
     @property
     def task(self) -> Task:
         """The task, made again each time."""
-        row_digest, _, _, _, channel_size, digests_size, _ = _HEAD.unpack_from(self.packed)
-        channel_end = _HEAD.size + channel_size
+        channel_size, digests_size = _SIZES.unpack_from(self.packed, _HEAD.size)
+        channel_end = _CHANNEL + channel_size
         digests_end = channel_end + digests_size
         return Task(
             self.task_id,
-            self.packed[_HEAD.size : channel_end].decode("utf-8", "surrogatepass"),
+            self.packed[_CHANNEL:channel_end].decode("utf-8", "surrogatepass"),
             self.configuration,
-            row_digest,
+            self.row_digest,
             self.packed[channel_end:digests_end],
             self.packed[digests_end:],
         )
 
+    def same_content(self, other: "Entry") -> bool:
+        """Whether nothing that is configured differs, however the two rows were spelled."""
+        content, others = self.packed[_HEAD.size :], other.packed[_HEAD.size :]
+        return content == others and self.configuration == other.configuration
+
+    @property
+    def channel_id(self) -> str:
+        """The task's."""
+        channel_size, _ = _SIZES.unpack_from(self.packed, _HEAD.size)
+        return self.packed[_CHANNEL : _CHANNEL + channel_size].decode("utf-8", "surrogatepass")
+
     @property
     def push_times(self) -> bytes:
         """The task's."""
-        *_, channel_size, digests_size, _ = _HEAD.unpack_from(self.packed)
-        return self.packed[_HEAD.size + channel_size + digests_size :]
+        channel_size, digests_size = _SIZES.unpack_from(self.packed, _HEAD.size)
+        return self.packed[_CHANNEL + channel_size + digests_size :]
 
     @property
     def row_digest(self) -> int:
@@ -90,4 +103,4 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     @property
     def start_known(self) -> bool:
         """Whether it was added while this or an earlier process looked."""
-        return bool(self.packed[_HEAD.size - 1])
+        return bool(self.packed[_START_KNOWN])

@@ -73,15 +73,15 @@ class Inventory:
         """Let known tasks be as old as an earlier process says; return each as a change to the same."""
         changes = []
         for known in older:
-            task = known.task
-            entry = self._entries.get(task.task_id)
+            entry = self._entries.get(known.task_id)
             if entry is not None and known.first_seen < entry.first_seen:
-                is_same = entry.row_digest == task.row_digest
+                is_same = entry.row_digest == known.row_digest
                 last_changed = known.last_changed if is_same else entry.last_changed
-                self._entries[task.task_id] = entry.at(
+                self._entries[known.task_id] = entry.at(
                     first_seen=known.first_seen, last_changed=last_changed, start_known=known.start_known
                 )
-                changes.append(Change(before=entry.task, after=entry.task))
+                task = entry.task
+                changes.append(Change(before=task, after=task))
         return changes
 
     def unseen(self, seen: set[str], *, settled_before: float) -> list[str]:

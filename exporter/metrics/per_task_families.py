@@ -97,7 +97,7 @@ def _names(task: ListedTask) -> tuple[str, ...]:
     configuration = task.configuration
     codec, _, _, resolution = labels.video(configuration) or (labels.NONE,) * 4
     region, mode = labels.task_region(configuration), labels.mix_mode(configuration)
-    return task.entry.task.channel_id, region, mode, codec, resolution
+    return task.entry.channel_id, region, mode, codec, resolution
 
 
 def _configured(name: str, help_text: str, read: Callable[[Configuration], float | None], *, note: str = "") -> _Number:

@@ -9,7 +9,7 @@ from typing import Any
 from exporter.collector.entry import Entry
 from exporter.config.model import App
 from exporter.core.push_auth import DEFAULTS, NO_TIME, Expiry, PushAuthSettings, doubtful_from
-from exporter.core.task import Configuration, Task
+from exporter.core.task import Configuration, Task, signed_times
 from exporter.rules.cel_language import Activation, Language
 from exporter.rules.cost import KEY_FACTS
 from exporter.rules.expectations import expectation_facts
@@ -72,7 +72,7 @@ class Subject:
     @cached_property
     def _expiries(self) -> list[tuple[Expiry, int | None]]:
         """Return when each key expires, and from when on one whose expiry is not known may have expired."""
-        times = chain(self.whole_task.signed_times, repeat(NO_TIME))
+        times = chain(signed_times(self._entry.push_times), repeat(NO_TIME))
         expiries = [
             (self._push_auth.expiry(output.signer, output.host, time), time)
             for output, time in zip(self.configuration.outputs, times, strict=False)
@@ -114,7 +114,7 @@ class Subject:
     @property
     def channel_id(self) -> str:
         """The ChannelId."""
-        return self.whole_task.channel_id
+        return self._entry.channel_id
 
     @property
     def first_seen(self) -> datetime:

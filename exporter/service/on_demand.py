@@ -308,6 +308,6 @@ def _difference(read: Inventory, known: Inventory) -> Difference:
         other = known.get(entry.task_id)
         if other is None:
             only_read += 1
-        elif entry.row_digest != other.row_digest and not entry.task.same_content(other.task):
+        elif entry.row_digest != other.row_digest and not entry.same_content(other):
             changed += 1
     return Difference(only_read=only_read, only_known=len(known) - (len(read) - only_read), changed=changed)

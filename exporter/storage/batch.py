@@ -135,7 +135,7 @@ def _older(entry: Entry, first_seen: float, stored: Entry | None) -> Entry:
     """Return an entry with the times that are stored of it."""
     if stored is None:
         return entry.at(first_seen=first_seen, last_changed=entry.last_changed, start_known=entry.start_known)
-    is_unchanged = entry.last_changed == entry.first_seen and stored.task.same_content(entry.task)
+    is_unchanged = entry.last_changed == entry.first_seen and stored.same_content(entry)
     last_changed = stored.last_changed if is_unchanged else entry.last_changed
     return entry.at(first_seen=first_seen, last_changed=last_changed, start_known=stored.start_known)
 

@@ -143,7 +143,7 @@ class Query(Struct, frozen=True, kw_only=True):
             (not self.task_region or labels.task_region(configuration) == self.task_region)
             and (not self.mix_mode or labels.mix_mode(configuration) == self.mix_mode)
             and self.task_id in {"", entry.task_id}
-            and (not self.text or self.has_text(entry.task_id, entry.task.channel_id))
+            and (not self.text or self.has_text(entry.task_id, entry.channel_id))
             and (not self.host or any(output.host == self.host for output in configuration.outputs))
             and (not self.codec or (labels.video(configuration) or ("",))[0] == self.codec)
             and (not self.by_bitrate or self._matches_bitrate(configuration))

@@ -1,5 +1,6 @@
 """A packed task is the task, to the last bit."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,5 +34,8 @@ def test_what_is_packed_is_unpacked_as_it_was(
         task, first_seen=1.0, last_changed=2.0, sent_at=sent_at, start_known=not start_known
     )
     assert (entry.first_seen, entry.last_changed, entry.sent_at) == (first_seen, last_changed, sent_at)
-    assert (entry.task_id, entry.row_digest, entry.push_times) == (task.task_id, task.row_digest, task.push_times)
+    assert (entry.task_id, entry.channel_id) == (task.task_id, task.channel_id)
+    assert (entry.row_digest, entry.push_times) == (task.row_digest, task.push_times)
+    other = msgspec.structs.replace(task, digests=task.digests + task.push_times, push_times=b"")
+    assert entry.same_content(Entry.of(other, **times, start_known=False)) is task.same_content(other)
     assert entry.configuration is entry.task.configuration is task.configuration

@@ -38,8 +38,7 @@ async def search(view: View, query: Query) -> Ordered[Hit]:
 def _names(hit: Hit) -> tuple[str, str]:
     if hit.entry is None:
         return hit.status.app_id, hit.status.name
-    task = hit.entry.task
-    return task.task_id, task.channel_id
+    return hit.entry.task_id, hit.entry.channel_id
 
 
 def _all(view: View) -> Iterator[Hit]:
@@ -79,12 +78,12 @@ async def search_listing(view: View, query: Query, _now: float) -> Listing:
 
 
 def _document(hit: Hit) -> SearchResultDocument:
-    task = None if hit.entry is None else hit.entry.task
+    entry = hit.entry
     return SearchResultDocument(
-        kind="app" if task is None else "task",
+        kind="app" if entry is None else "task",
         account=hit.status.account,
         app_id=hit.status.app_id,
         app_name=hit.status.name,
-        task_id=None if task is None else task.task_id,
-        channel_id=None if task is None else task.channel_id,
+        task_id=None if entry is None else entry.task_id,
+        channel_id=None if entry is None else entry.channel_id,
     )

@@ -101,7 +101,6 @@ def task_document(
         TaskDocument,
         status,
         entry,
-        entry.task,
         configuration=_configuration(configuration, push_keys),
         omitted=OmittedDocument(
             outputs=_omitted(configuration.outputs),

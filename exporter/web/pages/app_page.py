@@ -11,6 +11,7 @@ from exporter.collector.entry import Entry
 from exporter.collector.past import HistoryError, HistoryFilter
 from exporter.collector.task_diff import shown
 from exporter.core.collection_state import State
+from exporter.core.task import Task
 from exporter.metrics import labels
 from exporter.rules.facts import PushKey, earliest_expiry
 from exporter.rules.rule import Rule, Severity
@@ -118,21 +119,21 @@ def _row(entry: Entry, expires_at: int | None, groups: Iterable[FindingsView]) -
     task = entry.task
     violations: dict[Severity, int] = {}
     for group in groups:
-        if task.task_id in group.since:
+        if entry.task_id in group.since:
             violations[group.rule.severity] = violations.get(group.rule.severity, 0) + 1
-    outputs = dict.fromkeys(f"{output.scheme}://{output.host}" for output in task.configuration.outputs)
+    outputs = dict.fromkeys(f"{output.scheme}://{output.host}" for output in entry.configuration.outputs)
     return TaskRow(
         entry=entry,
         outputs=tuple(outputs),
-        video=_words(entry, "video"),
-        audio=_words(entry, "audio"),
+        video=_words(task, "video"),
+        audio=_words(task, "audio"),
         expires_at=expires_at,
         violations=dict(sorted(violations.items(), key=lambda item: -item[0].rank)),
     )
 
 
-def _words(entry: Entry, group: str) -> str:
-    value = shown(entry.task, group)
+def _words(task: Task, group: str) -> str:
+    value = shown(task, group)
     return "" if value is None else str(value)
 
 

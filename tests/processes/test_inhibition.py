@@ -48,8 +48,22 @@ RADIO: Final = {**PROD, "app_id": "radio"}
         ),
         (
             alert("ExporterDown", "critical", job="rtcmpu"),
-            [alert("DataStale", "critical", **LIVE), alert("Throttled", **PROD), alert("ExemptionEnding", "info")],
+            [
+                alert("DataStale", "critical", **LIVE),
+                alert("Throttled", **PROD, env="lab"),
+                alert("ExemptionEnding", "info"),
+            ],
             [{"alertname": "SomethingElse", "severity": "warning"}],
+        ),
+        (
+            alert("ExporterDown", "critical", job="rtcmpu", env="lab"),
+            [alert("DataStale", "critical", **LIVE, env="lab")],
+            [alert("DataStale", "critical", **LIVE, env="production"), alert("Throttled", **PROD)],
+        ),
+        (
+            alert("DataStale", "critical", **LIVE, env="lab"),
+            [alert("AppFailing", **LIVE, state="timeout", env="lab")],
+            [alert("AppFailing", **LIVE, state="timeout", env="production")],
         ),
         (
             alert("AuthenticationFailing", "critical", **PROD),

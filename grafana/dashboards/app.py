@@ -13,7 +13,7 @@ from grafana.parts.links import APP as APP_DASHBOARD
 from grafana.parts.links import EXPECTATIONS, EXPORTER, OVERVIEW, TO_TASK, sibling
 from grafana.parts.looks import ATTENTION, BAD, FINE, rising, states, words
 from grafana.parts.panels import bars, distribution, graph, note, number, timeline
-from grafana.parts.queries import Scope, attention, or_nothing, quota_use, state_code, sweep_age
+from grafana.parts.queries import Scope, above_zero, attention, or_nothing, quota_use, state_code, sweep_age
 from grafana.parts.tables import Labelled, Queried, rows_and_columns
 
 SCOPE: Final = Scope({"job": "job", "account": "account", "app_id": "app_id", "task_region": "region"})
@@ -196,9 +196,8 @@ def _tasks() -> tuple[Band, Band]:
                 32,
                 "Changes by field per minute",
                 "Which parts of the configuration changed; a changed task counts for each of them.",
-                {"{{field}}": f"60 * {fields} > 0"},
+                {"{{field}}": above_zero(f"60 * {fields}", "field")},
                 stacked=True,
-                no_value="Nothing changed, or no data",
             ),
         ),
     )
@@ -223,8 +222,7 @@ def _outputs() -> tuple[Band, Band]:
                 45,
                 "Largest push hosts",
                 "URLs that tasks push to, by host. Ingest domains have limits of streams.",
-                {"{{host}}": f"sort_desc({hosts} > 0)"},
-                no_value="No outputs, or no data",
+                {"{{host}}": f"sort_desc({hosts})"},
             ),
         ),
         pair(
@@ -275,7 +273,7 @@ def _encodings() -> Band:
         "rtcmpu_tasks_by_audio",
         "channels",
         "sample_rate_hertz",
-        legend="{{channels}} channels, {{sample_rate_hertz}} Hz",
+        legend="{{channels}} ch, {{sample_rate_hertz}} Hz",
     )
     relayed = by(
         55,
@@ -380,10 +378,9 @@ def _odd_values() -> Band:
                 "Values that can't be read, such as a bitrate that is no number: they count nowhere else. And values "
                 "outside the documented sets: in the other panels they are `other`.",
                 {
-                    "{{field}}: unreadable": f"sort_desc({unreadable} > 0)",
-                    "{{field}}: unknown": f"sort_desc({unknown} > 0)",
+                    "{{field}}: unreadable": f"sort_desc({above_zero(unreadable, 'field')})",
+                    "{{field}}: unknown": f"sort_desc({above_zero(unknown, 'field')})",
                 },
-                no_value="No odd values, or no data",
             ),
         ),
     )

@@ -172,7 +172,7 @@ def open_violations(id_: int, scope: Scope) -> Panel:
 def _affected_apps() -> Panel:
     def violations(title: str, severity: str, colour: str) -> Queried:
         query = SCOPE.total(VIOLATIONS, of_severity(severity), by=APP)
-        return Queried(title, query, 95, thresholds=rising("text", **{colour: 1}))
+        return Queried(title, query, 90, thresholds=rising("text", **{colour: 1}))
 
     return rows_and_columns(
         11,
@@ -246,7 +246,7 @@ def _examples() -> Panel:
             Queried(
                 "Rule open for",
                 f"time() - max by (rank, rule, account, app_id, task_id) ({ranked(since)})",
-                110,
+                140,
                 "s",
                 decimals=1,
             ),

@@ -11,7 +11,16 @@ from grafana.parts.links import APP as APP_DASHBOARD
 from grafana.parts.links import EXPORTER, OVERVIEW, TO_APP, drill_down, page, sibling
 from grafana.parts.looks import BAD, FINE, limit, rising, states, words
 from grafana.parts.panels import graph, note, number, timeline
-from grafana.parts.queries import APP, Scope, or_nothing, share_of_stale_after, some_of_all, state_code, sweep_age
+from grafana.parts.queries import (
+    APP,
+    Scope,
+    above_zero,
+    or_nothing,
+    share_of_stale_after,
+    some_of_all,
+    state_code,
+    sweep_age,
+)
 from grafana.parts.tables import Labelled, Queried, rows_and_columns
 
 SCOPE: Final = Scope({"job": "job", "instance": "instance", "account": "account", "app_id": "app_id"})
@@ -46,7 +55,7 @@ def exporter() -> Dashboard:
         top=(
             Band(2, (note(1, NOTE),)),
             Band(4, _numbers()),
-            Band(8, (_states(), _replicas()), (12, 12)),
+            Band(8, (_states(), _replicas()), (11, 13)),
             Band(9, (_collection(),)),
         ),
         sections=(
@@ -242,8 +251,7 @@ def _failures() -> Band:
                 "Failed attempts per minute",
                 "Updates and sweeps that did not succeed, by how they ended. Single ones are repeated soon and harm "
                 "nothing.",
-                {"{{account}} {{kind}} {{outcome}}": f"60 * {failed} > 0"},
-                no_value="Nothing failed, or no data",
+                {"{{account}} {{kind}} {{outcome}}": above_zero(f"60 * {failed}", "outcome")},
             ),
             graph(
                 24,
@@ -274,7 +282,6 @@ def _requests() -> tuple[Band, Band]:
                 {"{{outcome}}": f"{SCOPE.work_rate(SENT, by=('outcome',))} > 0"},
                 unit="reqps",
                 stacked=True,
-                no_value="No requests, or no data",
             ),
             graph(
                 32,
@@ -297,14 +304,12 @@ def _requests() -> tuple[Band, Band]:
                     "wait of {{priority}}": SCOPE.work_quantile(0.95, wait, by=("priority",)),
                 },
                 unit="s",
-                no_value="No requests, or no data",
             ),
             graph(
                 36,
                 "Retries per minute",
                 "Requests that were sent again, by why the first attempt failed.",
-                {"{{reason}}": f"60 * {retries} > 0"},
-                no_value="Nothing was sent again, or no data",
+                {"{{reason}}": above_zero(f"60 * {retries}", "reason")},
             ),
         ),
     )
@@ -477,12 +482,11 @@ def _process() -> tuple[Band, Band]:
                 graph(
                     57,
                     "Log messages per minute",
-                    "Messages that were shown, by level, and exceptions inside the exporter by part. Errors deserve a "
+                    "Messages that were shown, by level, and exceptions inside the exporter. Errors deserve a "
                     "look into the log.",
                     {
                         "{{level}}": f"60 * {SCOPE.work_rate('rtcmpu_exporter_log_messages_total', by=('level',))}",
-                        "exceptions: {{part}}": "60 * "
-                        + SCOPE.work_rate("rtcmpu_exporter_internal_errors_total", by=("part",)),
+                        "exceptions": f"60 * {SCOPE.work_rate('rtcmpu_exporter_internal_errors_total')}",
                     },
                 ),
                 graph(

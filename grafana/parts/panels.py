@@ -272,6 +272,7 @@ def bars(id_: int, title: str, description: str, queries: Legends, *, no_value: 
         .sizing(shape.BarGaugeSizing.MANUAL)
         .min_viz_height(16)
         .max_viz_height(24)
+        .text(common.VizTextDisplayOptions().value_size(14))
         .reduce_options(LAST)
         .build()
     )

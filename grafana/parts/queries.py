@@ -90,8 +90,8 @@ class Scope(Struct, frozen=True):
         return f"histogram_quantile({share}, {self.total(f'{family}_bucket', by=('le',))})"
 
     def work_quantile(self, share: float, family: str, *, by: Sequence[str] = ()) -> str:
-        """Return a quantile of what the replicas timed."""
-        return f"histogram_quantile({share}, {self.work_rate(f'{family}_bucket', by=('le', *by))})"
+        """Return a quantile of what the replicas timed; it is absent while they time nothing."""
+        return f"histogram_quantile({share}, {self.work_rate(f'{family}_bucket', by=('le', *by))}) >= 0"
 
     def _selector(self, name: str, labels: Sequence[str], matchers: Sequence[str]) -> str:
         chosen = [
@@ -165,6 +165,11 @@ def attention(scope: Scope) -> str:
     worst_first = (f"{data} == 0", f"{state_code(scope)} > 0", critical, full, warning)
     ranked = (f"0 * ({wrong}) + {len(worst_first) - place}" for place, wrong in enumerate(worst_first))
     return f"{' or '.join(ranked)} or 0 * {data}"
+
+
+def above_zero(expression: str, label: str) -> str:
+    """Return the series above 0; if there are only others, one at 0 whose label is `none`, so that no data differs."""
+    return f'{expression} > 0 or on () label_replace(0 * sum({expression}), "{label}", "none", "", "")'
 
 
 def or_nothing(query: str, known: str) -> str:

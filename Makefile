@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 # have no hash here, and stop.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
-.PHONY: demo test test-fast lint types generated generate monitoring docs docs-publish lock bench soak clean python
+.PHONY: demo test test-fast lint types generated generate monitoring dashboards docs docs-publish lock bench soak clean python
 
 demo: $(VENV)/runtime.stamp
 	$(BIN)/python -m exporter demo
@@ -61,6 +61,13 @@ docs: $(VENV)/dev.stamp
 docs-publish: docs
 	PATH="$(abspath $(BIN)):$$PATH" mike deploy --push --update-aliases "$(basename $(VERSION))" latest
 	$(BIN)/mike set-default --push latest
+
+# Draws the dashboards of the demonstration with Grafana's own components, from npm: PICTURES_ARGS=--cases draws more.
+PICTURES ?= docs/images
+dashboards: $(VENV)/dev.stamp
+	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix tests/grafana/pictures
+	npm run --silent build --prefix tests/grafana/pictures
+	$(BIN)/python -m tests.support.dashboard_pictures $(PICTURES) $(PICTURES_ARGS)
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks

@@ -22,7 +22,9 @@ scrape_configs:
 {access}- job_name: rtcmpu-tasks
   metrics_path: /metrics/tasks
   static_configs: [{{targets: [{task_targets}]}}]
-{access}alerting:
+{access}- job_name: prometheus
+  static_configs: [{{targets: [{own}]}}]
+alerting:
   alertmanagers: [{alertmanagers}]
 """
 
@@ -80,30 +82,33 @@ def start_prometheus(
     alertmanager: str = "",
     access: str = "",
     has_tasks: bool = False,
+    scrapes_itself: bool = False,
 ) -> Prometheus:
     """Start one that scrapes each of `targets` and evaluates the rules every second; addresses are `host:port`.
 
     `access` has further lines of the scrape jobs: by which scheme and as whom. With `has_tasks` a second job scrapes
-    the series about single tasks.
+    the series about single tasks, with `scrapes_itself` a third one a target that is no exporter.
     """
     program = needed_tool("prometheus")
+    address = f"127.0.0.1:{free_port()}"
+    url = f"http://{address}"
     configuration = programs.directory / "prometheus.yml"
     configuration.write_text(
         _CONFIGURATION.format(
             access=indent(access, "  "),
             targets=", ".join(f'"{target}"' for target in targets),
             task_targets=", ".join(f'"{target}"' for target in targets) if has_tasks else "",
+            own=f'"{address}"' if scrapes_itself else "",
             alertmanagers=f'{{static_configs: [{{targets: ["{alertmanager}"]}}]}}' if alertmanager else "",
         )
     )
     (programs.directory / "prometheus-rules.yml").write_text(rules)
     data: Path = programs.directory / "prometheus"
-    url = f"http://127.0.0.1:{free_port()}"
     programs.start(
         program,
         f"--config.file={configuration}",
         f"--storage.tsdb.path={data}",
-        f"--web.listen-address={url.removeprefix('http://')}",
+        f"--web.listen-address={address}",
         "--log.level=error",
     )
 

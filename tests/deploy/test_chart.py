@@ -154,6 +154,8 @@ def test_an_ingress_leads_to_the_pages() -> None:
         assert path["backend"]["service"]["name"] == one(found, "Service")["metadata"]["name"]
         assert path["backend"]["service"]["port"]["name"] == one(found, "Service")["spec"]["ports"][0]["name"]
     assert parsed(exporter_of(found)["args"])["allowed_hosts"] == tuple(ingress["hosts"])
+    stripped = rendered({"ingress": ingress, "web": {"externalUrl": "https://a.example.com/mpu/", "routePrefix": "/"}})
+    assert one(stripped, "Ingress")["spec"]["rules"][0]["http"]["paths"][0]["path"] == "/mpu"
 
 
 def test_one_kind_of_monitor_is_enough() -> None:

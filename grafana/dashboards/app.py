@@ -8,7 +8,7 @@ from grafana.dashboards.expectations import open_violations
 from grafana.dashboards.overview import QUOTA_COLOURS
 from grafana.parts import variables
 from grafana.parts.alerts import needs_attention
-from grafana.parts.layout import Band, Section, finished, pair
+from grafana.parts.layout import Band, Section, finished, graphs
 from grafana.parts.links import APP as APP_DASHBOARD
 from grafana.parts.links import EXPECTATIONS, EXPORTER, OVERVIEW, TO_TASK, sibling
 from grafana.parts.looks import ATTENTION, BAD, FINE, rising, states, words
@@ -164,7 +164,7 @@ def _tasks() -> tuple[Band, Band]:
     by = ("task_region", "mix_mode")
     fields = SCOPE.rate("rtcmpu_task_field_changes_total", by=("field",))
     return (
-        pair(
+        graphs(
             graph(
                 21,
                 "Tasks by region and mode",
@@ -184,7 +184,7 @@ def _tasks() -> tuple[Band, Band]:
                 dashed="quota ",
             ),
         ),
-        pair(
+        graphs(
             graph(
                 31,
                 "Changes per minute",
@@ -209,7 +209,7 @@ def _outputs() -> tuple[Band, Band]:
     next_expiry = f"min by (signer) ({SCOPE.each('rtcmpu_push_auth_next_expiry_timestamp_seconds')})"
     hosts = SCOPE.total("rtcmpu_task_outputs_by_host", by=("host",))
     return (
-        pair(
+        graphs(
             graph(
                 41,
                 "Outputs by CDN and scheme",
@@ -225,7 +225,7 @@ def _outputs() -> tuple[Band, Band]:
                 {"{{host}}": f"sort_desc({hosts})"},
             ),
         ),
-        pair(
+        graphs(
             graph(
                 43,
                 "Push keys by state",
@@ -320,47 +320,41 @@ def _distributions() -> tuple[Band, Band]:
     }
     without = SCOPE.total("rtcmpu_tasks_without_idle_timeout", by=("task_region",))
     return (
-        Band(
-            8,
-            (
-                typical(62, "video"),
-                typical(71, "audio"),
-                graph(
-                    73,
-                    "Panes and listed users of large tasks",
-                    "Nine tenths of the tasks have at most so many panes in their layout, and users in UserInfos where "
-                    "it is not empty, which means everyone in the channel.",
-                    largest,
-                ),
-                graph(
-                    66,
-                    "Tasks without an idle timeout",
-                    "Tasks whose MaxIdleTime is not set, by region, stacked. They end when the channel closes, and not "
-                    "before.",
-                    {"{{task_region}}": without},
-                    stacked=True,
-                ),
+        graphs(
+            typical(62, "video"),
+            typical(71, "audio"),
+            graph(
+                73,
+                "Panes and listed users of large tasks",
+                "Nine tenths of the tasks have at most so many panes in their layout, and users in UserInfos where "
+                "it is not empty, which means everyone in the channel.",
+                largest,
+            ),
+            graph(
+                66,
+                "Tasks without an idle timeout",
+                "Tasks whose MaxIdleTime is not set, by region, stacked. They end when the channel closes, and not "
+                "before.",
+                {"{{task_region}}": without},
+                stacked=True,
             ),
         ),
-        Band(
-            8,
-            (
-                heatmap(
-                    63,
-                    "Length of a group of pictures",
-                    "VideoGop / VideoFramerate. Players wait this long for a picture at worst.",
-                    "rtcmpu_task_gop_duration_seconds",
-                    "s",
-                ),
-                heatmap(64, "Frame rate", "Configured VideoFramerate.", "rtcmpu_task_video_framerate_hertz", "hertz"),
-                heatmap(72, "Frame size", "VideoWidth x VideoHeight.", "rtcmpu_task_frame_pixels", "short"),
-                heatmap(
-                    65,
-                    "Idle timeout",
-                    "Configured MaxIdleTime of tasks that have one.",
-                    "rtcmpu_task_idle_timeout_seconds",
-                    "s",
-                ),
+        graphs(
+            heatmap(
+                63,
+                "Length of a group of pictures",
+                "VideoGop / VideoFramerate. Players wait this long for a picture at worst.",
+                "rtcmpu_task_gop_duration_seconds",
+                "s",
+            ),
+            heatmap(64, "Frame rate", "Configured VideoFramerate.", "rtcmpu_task_video_framerate_hertz", "hertz"),
+            heatmap(72, "Frame size", "VideoWidth x VideoHeight.", "rtcmpu_task_frame_pixels", "short"),
+            heatmap(
+                65,
+                "Idle timeout",
+                "Configured MaxIdleTime of tasks that have one.",
+                "rtcmpu_task_idle_timeout_seconds",
+                "s",
             ),
         ),
     )
@@ -369,19 +363,16 @@ def _distributions() -> tuple[Band, Band]:
 def _odd_values() -> Band:
     unreadable = SCOPE.total("rtcmpu_task_field_errors", by=("field",))
     unknown = SCOPE.total("rtcmpu_task_unknown_values", by=("field",))
-    return Band(
-        8,
-        (
-            bars(
-                81,
-                "Odd values by field",
-                "Values that can't be read, such as a bitrate that is no number: they count nowhere else. And values "
-                "outside the documented sets: in the other panels they are `other`.",
-                {
-                    "{{field}}: unreadable": f"sort_desc({above_zero(unreadable, 'field')})",
-                    "{{field}}: unknown": f"sort_desc({above_zero(unknown, 'field')})",
-                },
-            ),
+    return graphs(
+        bars(
+            81,
+            "Odd values by field",
+            "Values that can't be read, such as a bitrate that is no number: they count nowhere else. And values "
+            "outside the documented sets: in the other panels they are `other`.",
+            {
+                "{{field}}: unreadable": f"sort_desc({above_zero(unreadable, 'field')})",
+                "{{field}}: unknown": f"sort_desc({above_zero(unknown, 'field')})",
+            },
         ),
     )
 

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from grafana.dashboards.overview import oldest_data, with_data
 from grafana.parts import variables
-from grafana.parts.layout import Band, Section, finished, pair
+from grafana.parts.layout import Band, Section, finished, graphs
 from grafana.parts.links import APP as APP_DASHBOARD
 from grafana.parts.links import EXPORTER, OVERVIEW, TO_APP, drill_down, page, sibling
 from grafana.parts.looks import BAD, FINE, limit, rising, states, words
@@ -61,7 +61,7 @@ def exporter() -> Dashboard:
         sections=(
             Section(20, "How old is the data, and what fails?", (_failures(),)),
             Section(30, "Is the request budget enough?", _requests()),
-            Section(40, "What do sweeps cost, and what do they repair?", (_sweeps(),)),
+            Section(40, "What do sweeps find that updates miss?", (_sweeps(),)),
             Section(70, "Do storage and sharing work?", _storage()),
             Section(50, "How is the process?", _process()),
         ),
@@ -232,40 +232,36 @@ def _collection() -> Panel:
 def _failures() -> Band:
     failed = SCOPE.work_rate("rtcmpu_collection_attempts_total", 'outcome!="ok"', by=("account", "kind", "outcome"))
     skipped = SCOPE.work_rate("rtcmpu_exporter_sweeps_skipped_total", by=("reason",))
-    return Band(
-        8,
-        (
-            graph(
-                21,
-                "Age of sweeps",
-                "Since the last accepted sweep, as a share of the age at which the data is withdrawn (red line).",
-                {OF_APP: share_of_stale_after(SCOPE)},
-                unit="percentunit",
-                limit=limit(red=1.0),
-                soft_highest=1,
-                many_series=True,
-                no_value="No sweep yet",
-            ),
-            graph(
-                23,
-                "Failed attempts per minute",
-                "Updates and sweeps that did not succeed, by how they ended. Single ones are repeated soon and harm "
-                "nothing.",
-                {"{{account}} {{kind}} {{outcome}}": above_zero(f"60 * {failed}", "outcome")},
-            ),
-            graph(
-                24,
-                "Stretched intervals and skipped sweeps",
-                "The factor by which intervals are stretched (1: as configured), and sweeps a minute that were due and "
-                "did not start: `still_running`, no `budget`, or `backoff` after failures.",
-                {
-                    "stretch {{account}}": "max by (account) "
-                    f"({SCOPE.series('rtcmpu_collection_interval_stretch_ratio')})",
-                    "skipped {{reason}}": f"60 * {skipped} > 0",
-                },
-                unit="none",
-                decimals=2,
-            ),
+    return graphs(
+        graph(
+            21,
+            "Age of sweeps",
+            "Since the last accepted sweep, as a share of the age at which the data is withdrawn (red line).",
+            {OF_APP: share_of_stale_after(SCOPE)},
+            unit="percentunit",
+            limit=limit(red=1.0),
+            soft_highest=1,
+            many_series=True,
+            no_value="No sweep yet",
+        ),
+        graph(
+            23,
+            "Failed attempts per minute",
+            "Updates and sweeps that did not succeed, by how they ended. Single ones are repeated soon and harm "
+            "nothing.",
+            {"{{account}} {{kind}} {{outcome}}": above_zero(f"60 * {failed}", "outcome")},
+        ),
+        graph(
+            24,
+            "Stretched intervals and skipped sweeps",
+            "The factor by which intervals are stretched (1: as configured), and sweeps a minute that were due and "
+            "did not start: `still_running`, no `budget`, or `backoff` after failures.",
+            {
+                "stretch {{account}}": f"max by (account) ({SCOPE.series('rtcmpu_collection_interval_stretch_ratio')})",
+                "skipped {{reason}}": f"60 * {skipped} > 0",
+            },
+            unit="none",
+            decimals=2,
         ),
     )
 
@@ -274,7 +270,7 @@ def _requests() -> tuple[Band, Band]:
     wait, took = "rtcmpu_exporter_rate_limit_wait_seconds", "rtcmpu_exporter_api_request_duration_seconds"
     retries = SCOPE.work_rate("rtcmpu_exporter_api_retries_total", by=("reason",))
     return (
-        pair(
+        graphs(
             graph(
                 31,
                 "Requests by outcome",
@@ -293,7 +289,7 @@ def _requests() -> tuple[Band, Band]:
                 dashed="budget ",
             ),
         ),
-        pair(
+        graphs(
             graph(
                 34,
                 "Time of requests and of waiting for a turn",
@@ -317,41 +313,28 @@ def _requests() -> tuple[Band, Band]:
 
 def _sweeps() -> Band:
     repairs, duplicates = "rtcmpu_collection_repairs_total", "rtcmpu_collection_duplicates_seen_total"
-    return Band(
-        8,
-        (
-            graph(
-                41,
-                "How long sweeps take",
-                "How long the last sweep of each app took, waits for the budget included.",
-                {OF_APP: SCOPE.each("rtcmpu_collection_duration_seconds")},
-                unit="s",
-                many_series=True,
-                no_value="No sweep yet",
-            ),
-            graph(
-                43,
-                "Repairs of a list that moved, per hour",
-                "Tasks that sweeps missed because the list moved, and that were found again; and rows that came twice. "
-                "Above 0 is no fault: naive paging would lose tasks.",
-                {
-                    "repaired tasks {{account}}": f"3600 * {SCOPE.rate(repairs, by=('account',))}",
-                    "repeated rows {{account}}": f"3600 * {SCOPE.rate(duplicates, by=('account',))}",
-                },
-                no_value="No sweep yet",
-            ),
-            graph(
-                44,
-                "What updates don't see",
-                "Changes that the last sweep found below the front of the list: the service does not move every "
-                "change to the front, so some show only with the sweep. Doubtful tasks are those that a lookup can't "
-                "settle.",
-                {
-                    "late changes {{account}}": SCOPE.total("rtcmpu_collection_unmoved_changes", by=("account",)),
-                    "doubtful tasks {{account}}": SCOPE.total("rtcmpu_collection_doubtful_tasks", by=("account",)),
-                },
-                no_value="No sweep yet",
-            ),
+    return graphs(
+        graph(
+            43,
+            "Repairs of a list that moved, per hour",
+            "Tasks that sweeps missed because the list moved, and that were found again; and rows that came twice. "
+            "Above 0 is no fault: naive paging would lose tasks.",
+            {
+                "repaired tasks {{account}}": f"3600 * {SCOPE.rate(repairs, by=('account',))}",
+                "repeated rows {{account}}": f"3600 * {SCOPE.rate(duplicates, by=('account',))}",
+            },
+            no_value="No sweep yet",
+        ),
+        graph(
+            44,
+            "What updates don't see",
+            "Changes that the last sweep found below the front of the list: the service does not move every change to "
+            "the front, so some show only with the sweep. Doubtful tasks are those that a lookup can't settle.",
+            {
+                "late changes {{account}}": SCOPE.total("rtcmpu_collection_unmoved_changes", by=("account",)),
+                "doubtful tasks {{account}}": SCOPE.total("rtcmpu_collection_doubtful_tasks", by=("account",)),
+            },
+            no_value="No sweep yet",
         ),
     )
 
@@ -361,72 +344,66 @@ def _storage() -> tuple[Band, Band]:
     unheld = SCOPE.series("rtcmpu_exporter_lease_unheld_seconds")
     lost = SCOPE.work_rate("rtcmpu_exporter_storage_changes_lost_total", by=("instance",))
     return (
-        Band(
-            8,
-            (
-                timeline(
-                    71,
-                    "Database",
-                    "Whether each exporter could use its database at the last attempt. While it can't, collection goes "
-                    "on, and what is new waits in memory.",
-                    {"{{instance}}": SCOPE.each_replica("rtcmpu_exporter_storage_up")},
-                    words({1: ("usable", FINE), 0: ("failing", BAD)}),
-                    no_value=NO_STORAGE,
-                ),
-                graph(
-                    72,
-                    "What is not in the database yet",
-                    "Age of the oldest reading that is not written, and changes per minute that were lost because too "
-                    "many waited. Above the red line an alert fires.",
-                    {
-                        "waits {{instance}}": SCOPE.each_replica("rtcmpu_exporter_storage_write_lag_seconds"),
-                        "lost per minute {{instance}}": f"60 * {lost}",
-                    },
-                    unit="s",
-                    limit=limit(red=60),
-                    no_value=NO_STORAGE,
-                ),
-                graph(
-                    73,
-                    "Size of the database",
-                    "On its disk, indexes and write-ahead log included. It grows until `storage.retention` is reached.",
-                    {"{{instance}}": SCOPE.each_replica("rtcmpu_exporter_storage_size_bytes")},
-                    unit="bytes",
-                    no_value=NO_STORAGE,
-                ),
+        graphs(
+            timeline(
+                71,
+                "Database",
+                "Whether each exporter could use its database at the last attempt. While it can't, collection goes "
+                "on, and what is new waits in memory.",
+                {"{{instance}}": SCOPE.each_replica("rtcmpu_exporter_storage_up")},
+                words({1: ("usable", FINE), 0: ("failing", BAD)}),
+                no_value=NO_STORAGE,
+            ),
+            graph(
+                72,
+                "What is not in the database yet",
+                "Age of the oldest reading that is not written, and changes per minute that were lost because too "
+                "many waited. Above the red line an alert fires.",
+                {
+                    "waits {{instance}}": SCOPE.each_replica("rtcmpu_exporter_storage_write_lag_seconds"),
+                    "lost per minute {{instance}}": f"60 * {lost}",
+                },
+                unit="s",
+                limit=limit(red=60),
+                no_value=NO_STORAGE,
+            ),
+            graph(
+                73,
+                "Size of the database",
+                "On its disk, indexes and write-ahead log included. It grows until `storage.retention` is reached.",
+                {"{{instance}}": SCOPE.each_replica("rtcmpu_exporter_storage_size_bytes")},
+                unit="bytes",
+                no_value=NO_STORAGE,
             ),
         ),
-        Band(
-            8,
-            (
-                timeline(
-                    74,
-                    "Who collects each account",
-                    "Which exporter holds the lease of each account's request budget: it alone collects the account's "
-                    "apps. Several at once, or none, are wrong beyond moments.",
-                    {"{{account}} · {{instance}}": SCOPE.each_replica("rtcmpu_exporter_lease_held")},
-                    words({1: ("holds it", FINE), 0: ("stands by", "text")}),
-                    no_value=NO_SHARING,
-                ),
-                graph(
-                    75,
-                    "Accounts without a holder",
-                    "Time since any exporter held the lease, as far as the one knows that knows best. Above the red "
-                    "line an alert fires.",
-                    {"{{account}}": f"min by (account) ({unheld})"},
-                    unit="s",
-                    limit=limit(red=60),
-                    soft_highest=60,
-                    no_value=NO_SHARING,
-                ),
-                graph(
-                    76,
-                    "Takeovers per hour",
-                    "How often an exporter took over an account's lease. A rolling update moves each once for each "
-                    "exporter; many more mean that leases expire while their holders live.",
-                    {"{{account}}": f"3600 * {takeovers}"},
-                    no_value=NO_SHARING,
-                ),
+        graphs(
+            timeline(
+                74,
+                "Who collects each account",
+                "Which exporter holds the lease of each account's request budget: it alone collects the account's "
+                "apps. Several at once, or none, are wrong beyond moments.",
+                {"{{account}} · {{instance}}": SCOPE.each_replica("rtcmpu_exporter_lease_held")},
+                words({1: ("holds it", FINE), 0: ("stands by", "text")}),
+                no_value=NO_SHARING,
+            ),
+            graph(
+                75,
+                "Accounts without a holder",
+                "Time since any exporter held the lease, as far as the one knows that knows best. Above the red "
+                "line an alert fires.",
+                {"{{account}}": f"min by (account) ({unheld})"},
+                unit="s",
+                limit=limit(red=60),
+                soft_highest=60,
+                no_value=NO_SHARING,
+            ),
+            graph(
+                76,
+                "Takeovers per hour",
+                "How often an exporter took over an account's lease. A rolling update moves each once for each "
+                "exporter; many more mean that leases expire while their holders live.",
+                {"{{account}}": f"3600 * {takeovers}"},
+                no_value=NO_SHARING,
             ),
         ),
     )
@@ -434,71 +411,63 @@ def _storage() -> tuple[Band, Band]:
 
 def _process() -> tuple[Band, Band]:
     return (
-        Band(
-            8,
-            (
-                graph(
-                    52,
-                    "Memory",
-                    "Resident memory of each replica. It grows with the number of tasks.",
-                    {"{{instance}}": SCOPE.of_replicas("process_resident_memory_bytes")},
-                    unit="bytes",
-                ),
-                graph(
-                    53,
-                    "CPU",
-                    "Cores that each replica uses; 1 would be a whole one, and more than it has.",
-                    {"{{instance}}": SCOPE.rate_of_replicas("process_cpu_seconds_total")},
-                    unit="none",
-                    decimals=2,
-                ),
-                graph(
-                    54,
-                    "Event loop lag",
-                    "The longest delay of the event loop in the last minute. Above the orange line requests, scrapes "
-                    "and probes wait noticeably.",
-                    {"{{instance}}": SCOPE.each_replica("rtcmpu_exporter_event_loop_lag_seconds")},
-                    unit="s",
-                    limit=limit(orange=0.1),
-                ),
+        graphs(
+            graph(
+                52,
+                "Memory",
+                "Resident memory of each replica. It grows with the number of tasks.",
+                {"{{instance}}": SCOPE.of_replicas("process_resident_memory_bytes")},
+                unit="bytes",
+            ),
+            graph(
+                53,
+                "CPU",
+                "Cores that each replica uses; 1 would be a whole one, and more than it has.",
+                {"{{instance}}": SCOPE.rate_of_replicas("process_cpu_seconds_total")},
+                unit="none",
+                decimals=2,
+            ),
+            graph(
+                54,
+                "Event loop lag",
+                "The longest delay of the event loop in the last minute. Above the orange line requests, scrapes "
+                "and probes wait noticeably.",
+                {"{{instance}}": SCOPE.each_replica("rtcmpu_exporter_event_loop_lag_seconds")},
+                unit="s",
+                limit=limit(orange=0.1),
             ),
         ),
-        Band(
-            8,
-            (
-                graph(
-                    55,
-                    "Rendering and scraping",
-                    "How long the last rendering of changed families took, and how long Prometheus waited for its last "
-                    "scrape.",
-                    {
-                        "rendering {{path}} {{instance}}": SCOPE.each_replica(
-                            "rtcmpu_exporter_render_duration_seconds"
-                        ),
-                        "scraping {{instance}}": SCOPE.of_replicas("scrape_duration_seconds"),
-                    },
-                    unit="s",
-                ),
-                graph(
-                    57,
-                    "Log messages per minute",
-                    "Messages that were shown, by level, and exceptions inside the exporter. Errors deserve a "
-                    "look into the log.",
-                    {
-                        "{{level}}": f"60 * {SCOPE.work_rate('rtcmpu_exporter_log_messages_total', by=('level',))}",
-                        "exceptions": f"60 * {SCOPE.work_rate('rtcmpu_exporter_internal_errors_total')}",
-                    },
-                ),
-                graph(
-                    61,
-                    "Series published and left out",
-                    "Series about apps that each path of the exporter publishes, and those that are left out because a "
-                    "configured limit is reached.",
-                    {
-                        "published {{path}}": SCOPE.each("rtcmpu_exporter_series"),
-                        "left out {{path}}": SCOPE.each("rtcmpu_exporter_series_omitted"),
-                    },
-                ),
+        graphs(
+            graph(
+                55,
+                "Rendering and scraping",
+                "How long the last rendering of changed families took, and how long Prometheus waited for its last "
+                "scrape.",
+                {
+                    "rendering {{path}} {{instance}}": SCOPE.each_replica("rtcmpu_exporter_render_duration_seconds"),
+                    "scraping {{instance}}": SCOPE.of_replicas("scrape_duration_seconds"),
+                },
+                unit="s",
+            ),
+            graph(
+                57,
+                "Log messages per minute",
+                "Messages that were shown, by level, and exceptions inside the exporter. Errors deserve a "
+                "look into the log.",
+                {
+                    "{{level}}": f"60 * {SCOPE.work_rate('rtcmpu_exporter_log_messages_total', by=('level',))}",
+                    "exceptions": f"60 * {SCOPE.work_rate('rtcmpu_exporter_internal_errors_total')}",
+                },
+            ),
+            graph(
+                61,
+                "Series published and left out",
+                "Series about apps that each path of the exporter publishes, and those that are left out because a "
+                "configured limit is reached.",
+                {
+                    "published {{path}}": SCOPE.each("rtcmpu_exporter_series"),
+                    "left out {{path}}": SCOPE.each("rtcmpu_exporter_series_omitted"),
+                },
             ),
         ),
     )

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 from exporter.rules.rule import SEVERITIES
 from grafana.parts import variables
 from grafana.parts.alerts import firing_number, needs_attention
-from grafana.parts.layout import Band, Section, finished, pair
+from grafana.parts.layout import Band, Section, finished, graphs
 from grafana.parts.links import APP as APP_DASHBOARD
 from grafana.parts.links import EXPECTATIONS, EXPORTER, OVERVIEW, TO_APP, Link, drill_down, sibling
 from grafana.parts.looks import ATTENTION, QUOTA_IS_FULL, limit, rising, states, words
@@ -61,7 +61,7 @@ def overview() -> Dashboard:
         ),
         sections=(
             Section(20, "How many tasks are configured, where, and how near are the quotas?", _tasks()),
-            Section(30, "What violates the rules, what changes, and how old is the data?", (_over_time(),)),
+            Section(30, "What violates the rules, and what changes?", (_over_time(),)),
             Section(40, "Where do tasks push to, and how are they encoded?", (_outputs(),)),
         ),
     )
@@ -203,7 +203,7 @@ def _apps() -> Panel:
 def _tasks() -> tuple[Band, Band]:
     pushed = SCOPE.total("rtcmpu_task_configured_egress_bytes_per_second", by=("cdn",))
     return (
-        pair(
+        graphs(
             graph(
                 21,
                 "Tasks by region",
@@ -225,7 +225,7 @@ def _tasks() -> tuple[Band, Band]:
                 link=SERIES_TO_APP,
             ),
         ),
-        pair(
+        graphs(
             graph(
                 23,
                 "Tasks by mode",
@@ -247,29 +247,14 @@ def _tasks() -> tuple[Band, Band]:
 
 
 def _over_time() -> Band:
-    return Band(
-        8,
-        (
-            by_severity(31, SCOPE),
-            graph(
-                33,
-                "Changes per minute",
-                "Tasks added, modified or removed, as noticed by the exporter. The first reading after a start is "
-                "where counting begins: what is listed then is no change.",
-                {"{{change}}": f"60 * {SCOPE.rate('rtcmpu_task_changes_total', by=('change',))}"},
-            ),
-            graph(
-                34,
-                "Age of data by app",
-                "Since the last accepted sweep, as a share of the age at which data is withdrawn. A saw that stays "
-                "below a half is usual; at the red line the app's data is withdrawn.",
-                {"{{app_id}}": share_of_stale_after(SCOPE)},
-                unit="percentunit",
-                limit=limit(red=1.0),
-                soft_highest=1,
-                many_series=True,
-                link=SERIES_TO_APP,
-            ),
+    return graphs(
+        by_severity(31, SCOPE),
+        graph(
+            33,
+            "Changes per minute",
+            "Tasks added, modified or removed, as noticed by the exporter. The first reading after a start is "
+            "where counting begins: what is listed then is no change.",
+            {"{{change}}": f"60 * {SCOPE.rate('rtcmpu_task_changes_total', by=('change',))}"},
         ),
     )
 

@@ -39,9 +39,9 @@ class Section(Struct, frozen=True):
     bands: Sequence[Band]
 
 
-def pair(left: Panel, right: Panel) -> Band:
-    """Return a band of two graphs."""
-    return Band(8, (left, right))
+def graphs(*panels: Panel) -> Band:
+    """Return a band of graphs of the same width."""
+    return Band(8, panels)
 
 
 def finished(

@@ -211,6 +211,12 @@ def web_configuration(command: F) -> F:
             metavar="PATH",
             help="path of all that is served; / if a proxy strips it (default: the path of --web.external-url)",
         ),
+        click.option(
+            "--web.grafana-url",
+            "grafana_url",
+            metavar="URL",
+            help="address of a Grafana with the bundled dashboards, which pages link to",
+        ),
     ):
         command = option(command)
     return command

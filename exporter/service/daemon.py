@@ -72,6 +72,8 @@ class Options(Struct, frozen=True):
     """Where a proxy publishes all of it; links begin with its path."""
     route_prefix: str | None = None
     """Path below which everything is served; None: that of `external_url`."""
+    grafana_url: str | None = None
+    """Where the bundled dashboards are; None: pages don't link to them."""
     allowed_hosts: Sequence[str] = ()
     """Further names that browsers may use for the pages."""
 
@@ -197,6 +199,7 @@ class Daemon:
                 external_url=self._options.external_url, allowed=self._options.allowed_hosts
             ),
             prefix=url_prefix(self._options.external_url, self._options.route_prefix),
+            grafana_url=self._options.grafana_url,
         )
         running: http_server.Running | None = None
         try:

@@ -15,7 +15,7 @@ from exporter.web.api.api_routes import api_routes
 from exporter.web.connections import DEFAULT_LIMITS, Limits
 from exporter.web.management import HEALTHY_PATH, READY_PATH, lifecycle_routes, probe_routes
 from exporter.web.pages.page_routes import page_routes
-from exporter.web.pages.rendering import Renderer
+from exporter.web.pages.rendering import Renderer, safe_link
 from exporter.web.query import BadQueryError, UnknownNameError
 from exporter.web.request_origin import KnownHosts, checked_origin
 from exporter.web.responses import SAFE_HEADERS, error_answer, is_api, wants_page
@@ -93,6 +93,7 @@ def application(
     enable_lifecycle: bool = False,
     hosts: KnownHosts | None = None,
     prefix: UrlPrefix = NO_PREFIX,
+    grafana_url: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> web.Application:
     """Return the application that serves `view`.
@@ -104,14 +105,17 @@ def application(
         enable_lifecycle: Whether `/-/reload` works.
         hosts: Names that pages answer to; None: localhost and IP addresses.
         prefix: Path of all routes, and of links to them.
+        grafana_url: `--web.grafana-url`.
         limits: For scrapes and request bodies.
 
     Raises:
-        UsageError: `telemetry_path` is invalid or used by something else.
+        UsageError: `telemetry_path` is invalid or used by something else, or `grafana_url` is no http or https URL.
     """
     _check_telemetry_path(telemetry_path)
+    if grafana_url is not None and not safe_link(grafana_url):
+        raise UsageError(f"--web.grafana-url={grafana_url}: expected an address such as https://grafana.example.com/")
     origin = checked_origin(hosts or KnownHosts(), {telemetry_path, TASKS_PATH, HEALTHY_PATH, READY_PATH})
-    renderer = Renderer(clock, prefix.links, telemetry_path)
+    renderer = Renderer(clock, prefix.links, telemetry_path, (grafana_url or "").rstrip("/"))
     app = web.Application(
         middlewares=[accounting(view, renderer), origin], client_max_size=limits.longest_request_bytes
     )

@@ -213,6 +213,17 @@ async def test_the_telemetry_path_can_be_set(view: FakeView) -> None:
         assert 'href="/custom/metrics"' in await (await client.get("/")).text()
 
 
+async def test_pages_link_to_grafana_where_it_is_configured(view: FakeView) -> None:
+    """To the overview, and to the dashboard of an app; nowhere without the flag."""
+    app = application(view, FixedClock(), grafana_url="https://grafana.example.com/x/")
+    async with TestClient(TestServer(app)) as client:
+        assert 'href="https://grafana.example.com/x/d/rtcmpu-overview"' in await (await client.get("/")).text()
+        page = await (await client.get("/apps/production/live-main")).text()
+        assert "https://grafana.example.com/x/d/rtcmpu-app?var-account=production&amp;var-app_id=live-main" in page
+    with pytest.raises(ValueError, match=r"--web\.grafana-url=javascript:1: expected an address"):
+        application(view, FixedClock(), grafana_url="javascript:1")
+
+
 @pytest.mark.parametrize(
     ("path", "complaint"),
     [

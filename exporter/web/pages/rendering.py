@@ -112,11 +112,12 @@ _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Renderer:
-    """Renders templates; `root` is what all links begin with, `telemetry_path` follows it."""
+    """Renders templates; all links begin with `root`, which `telemetry_path` follows; `grafana_url` may be empty."""
 
-    def __init__(self, clock: Clock, root: str, telemetry_path: str) -> None:
+    def __init__(self, clock: Clock, root: str, telemetry_path: str, grafana_url: str = "") -> None:
         self._clock = clock
         self._telemetry_path = telemetry_path
+        self._grafana_url = grafana_url
         self.root = root
         self.app_path = partial(app_path, root)
 
@@ -144,6 +145,7 @@ class Renderer:
             version=__version__,
             root=self.root,
             telemetry_path=self._telemetry_path,
+            grafana_url=self._grafana_url,
             app_path=self.app_path,
             with_query=with_query,
             safe_link=safe_link,

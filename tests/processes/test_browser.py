@@ -248,8 +248,8 @@ def test_violations_are_narrowed_and_turned_over(base: str, browser: Browser) ->
 
 def test_a_task_id_is_copied_whole_and_times_are_local(base: str, browser: Browser) -> None:
     """The button beside a TaskId puts it on the clipboard; times are those of the browser's zone, with UTC on hover."""
-    allowed = {"permissions": ["clipboard-read", "clipboard-write"], "timezone_id": "Asia/Kolkata"}
-    with opened(browser, base, **allowed) as shown:
+    permissions = ["clipboard-read", "clipboard-write"]
+    with opened(browser, base, permissions=permissions, timezone_id="Asia/Kolkata") as shown:
         page = shown.go(APP)
         wanted = page.locator(".tasks tbody .id > a").nth(3).inner_text()
         page.get_by_role("button", name=f"Copy {wanted}").click()

@@ -1,6 +1,6 @@
 """Keeps one app's findings in step with its tasks."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -191,10 +191,15 @@ class AppPolicy:
         self.report = PolicyReport(next(self._common.revisions), rules)
         return True
 
-    def findings(self) -> Iterator[OpenFindings]:
-        """Yield what each rule says, but those by which not all tasks have been evaluated."""
+    def findings(self, rules: Container[str] | None = None) -> Iterator[OpenFindings]:
+        """Yield what each rule says, but those by which not all tasks have been evaluated.
+
+        `rules` are the names of those that are asked for; None: all.
+        """
         places = {rule.rule.name: place for place, rule in enumerate(self._evaluator.rules)}
         for of_rule in self._counted.settled():
+            if rules is not None and of_rule.rule.rule.name not in rules:
+                continue
             place = places.get(of_rule.rule.rule.name)
             yield OpenFindings(
                 of_rule.rule,

@@ -2,7 +2,7 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import chain, count
 from math import inf
 from typing import Final
@@ -158,10 +158,10 @@ class PolicyEngine:
         policy = self._apps.get(app)
         return None if policy is None else policy.report
 
-    def findings(self, app: AppKey) -> Iterator[OpenFindings]:
-        """Yield what each rule says about an app, in the order of the rules."""
+    def findings(self, app: AppKey, rules: Container[str] | None = None) -> Iterator[OpenFindings]:
+        """Yield what each rule says about an app, in the order of the rules; `rules` are names, None: all."""
         policy = self._apps.get(app)
-        return iter(()) if policy is None else policy.findings()
+        return iter(()) if policy is None else policy.findings(rules)
 
     def push_keys(self, app: AppKey, entry: Entry) -> tuple[PushKey, ...]:
         """Return what is known now of the key of each output of a task."""

@@ -159,9 +159,9 @@ class DaemonView:
         """Return what answers questions about the past."""
         return self._recorder.past
 
-    def findings(self, kind: FindingKind) -> Iterator[FindingsView]:
+    def findings(self, kind: FindingKind, app: AppKey | None = None) -> Iterator[FindingsView]:
         """Return the findings of one kind, by app and rule."""
-        return self._policy_view.findings(kind)
+        return self._policy_view.findings(kind, app)
 
     def rules(self) -> Iterator[RuleView]:
         """Return all rules, also those that are switched off."""

@@ -65,12 +65,14 @@ class PolicyView:
         self._rule_set = rule_set
         self._clock = clock
 
-    def findings(self, kind: FindingKind) -> Iterator[FindingsView]:
-        """Yield the findings of one kind, in one group for each app and rule that has any."""
+    def findings(self, kind: FindingKind, app: AppKey | None = None) -> Iterator[FindingsView]:
+        """Yield the findings of one kind, in one group for each app and rule that has any; `app` None: of all apps."""
         for status in self._statuses():
             key = (status.account, status.app_id)
-            reports = self._reports(key)
-            for findings in self._policy.findings(key):
+            if app not in {None, key}:
+                continue
+            reports = {name: report for name, report in self._reports(key).items() if _reported(kind, report)}
+            for findings in self._policy.findings(key, reports):
                 report = reports.get(findings.rule.rule.name)
                 if report is not None and (count := _count(kind, findings, report)):
                     yield FindingsView(
@@ -107,15 +109,23 @@ class PolicyView:
         rule_set = self._rule_set()
         keys = [(status.account, status.app_id) for status in self._statuses()]
         reports: dict[str, list[RuleReport]] = {}
+        unevaluable: dict[str, list[AppKey]] = {}
         for key in keys:
             for name, report in self._reports(key).items():
                 reports.setdefault(name, []).append(report)
+                if report.unevaluable:
+                    unevaluable.setdefault(name, []).append(key)
         in_force = {rule.name: rule for rule in rule_set.all_rules()}
         stopped = rule_set.stopped()
         for name, rule in in_force.items():
             totals = _totals(reports[name]) if name in reports else None
             why_stopped = STOPPED if name in stopped else None
-            yield RuleView(rule, why_stopped=why_stopped, totals=totals, reasons=partial(self._reasons, keys, name))
+            yield RuleView(
+                rule,
+                why_stopped=why_stopped,
+                totals=totals,
+                reasons=partial(self._reasons, unevaluable.get(name, ()), name),
+            )
         for off in rule_set.off:
             if off.rule.name not in in_force:
                 yield RuleView(off.rule, why_off=off.why)
@@ -139,21 +149,21 @@ class PolicyView:
         """Return different reasons why a rule can't be evaluated, of the first tasks that it can't be."""
         reasons: dict[str, None] = {}
         for key in keys:
-            report = self._reports(key).get(name)
-            if report is None or not report.unevaluable:
-                continue
-            for findings in self._policy.findings(key):
-                if findings.rule.rule.name == name:
-                    for task_id in islice(findings.unevaluable(), LOOKED_AT_FOR_REASONS):
-                        reasons[self._policy.reason(key, findings.rule, task_id)] = None
+            for findings in self._policy.findings(key, {name}):
+                for task_id in islice(findings.unevaluable(), LOOKED_AT_FOR_REASONS):
+                    reasons[self._policy.reason(key, findings.rule, task_id)] = None
             if len(reasons) >= MOST_REASONS:
                 break
         return tuple(islice(reasons, MOST_REASONS))
 
 
 def _count(kind: FindingKind, findings: OpenFindings, report: RuleReport) -> int:
+    return len(findings.since) if kind is FindingKind.VIOLATION else _reported(kind, report)
+
+
+def _reported(kind: FindingKind, report: RuleReport) -> int:
     if kind is FindingKind.VIOLATION:
-        return len(findings.since)
+        return report.violations
     return report.exempted if kind is FindingKind.EXEMPTED else report.unevaluable
 
 

@@ -165,8 +165,8 @@ class View(Protocol):
     def past(self) -> Past:
         """Return what answers questions about the past."""
 
-    def findings(self, kind: FindingKind) -> Iterable[FindingsView]:
-        """Return the findings of one kind, one group for each app and rule with any, in any order."""
+    def findings(self, kind: FindingKind, app: tuple[str, str] | None = None) -> Iterable[FindingsView]:
+        """Return the findings of one kind, of one app or all: a group for each app and rule with any, in any order."""
 
     def rules(self) -> Iterable[RuleView]:
         """Return all rules, also disabled ones, in any order."""

@@ -267,9 +267,9 @@ class FakeView:
             past.ended(violation)
         return past
 
-    def findings(self, kind: FindingKind) -> Sequence[FindingsView]:
+    def findings(self, kind: FindingKind, app: tuple[str, str] | None = None) -> Sequence[FindingsView]:
         """Return those of `found`."""
-        return self.found.get(kind, [])
+        return [group for group in self.found.get(kind, []) if app in {None, (group.account, group.app_id)}]
 
     def rules(self) -> Sequence[RuleView]:
         """Return `shown_rules`."""

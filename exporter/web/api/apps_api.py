@@ -132,7 +132,7 @@ async def one_app(view: View, query: Query, _now: float) -> AppDocument:
     """Return one app; raises UnknownNameError."""
     for app in view.statuses():
         if (app.status.account, app.status.app_id) == (query.account, query.app_id):
-            groups = (group for group in view.findings(FindingKind.VIOLATION) if query.matches_group(group))
+            groups = view.findings(FindingKind.VIOLATION, (query.account, query.app_id))
             return _app(app, violations_by_app(groups).get((query.account, query.app_id), {}))
     raise UnknownNameError(f"no app {query.app_id!r} is configured in account {query.account!r}")
 

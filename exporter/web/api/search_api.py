@@ -1,13 +1,13 @@
 """Search over all accounts: apps, tasks and channels whose name contains a text; `/api/v1/search`."""
 
-from collections.abc import Iterator
+import asyncio
 from typing import Annotated, Final, Literal, NamedTuple
 
 from msgspec import Struct
 
 from exporter.collector.entry import Entry
 from exporter.collector.status import Status
-from exporter.web.lists import Listing, Ordered, ordered
+from exporter.web.lists import AT_ONCE, Listing, Ordered, ordered, slices
 from exporter.web.query import FORMAT, LIMIT, SEARCHED, Query
 from exporter.web.responses import about
 from exporter.web.view import View
@@ -27,26 +27,26 @@ async def search(view: View, query: Query) -> Ordered[Hit]:
     text = query.text.lower()
 
     def place(hit: Hit) -> tuple[int, bool, str, str, str]:
-        names = [name.lower() for name in _names(hit)]
-        rank = _IS_EQUAL if text in names else _BEGINS if any(name.startswith(text) for name in names) else _CONTAINS
-        status = hit.status
-        return rank, hit.entry is not None, status.account, status.app_id, hit.entry.task_id if hit.entry else ""
+        status, entry = hit
+        names = (status.app_id, status.name) if entry is None else (entry.task_id, entry.channel_id)
+        known = [name.lower() for name in names]
+        rank = _IS_EQUAL if text in known else _BEGINS if any(name.startswith(text) for name in known) else _CONTAINS
+        return rank, entry is not None, status.account, status.app_id, "" if entry is None else entry.task_id
 
-    return await ordered(_all(view), key=place, wanted=lambda hit: query.has_text(*_names(hit)))
-
-
-def _names(hit: Hit) -> tuple[str, str]:
-    if hit.entry is None:
-        return hit.status.app_id, hit.status.name
-    return hit.entry.task_id, hit.entry.channel_id
-
-
-def _all(view: View) -> Iterator[Hit]:
+    hits: list[Hit] = []
+    seen = 0
     for app in view.statuses():
-        yield Hit(app.status, None)
-        tasks = view.tasks(app.status.account, app.status.app_id)
-        for entry in () if tasks is None else tasks.entries:
-            yield Hit(app.status, entry)
+        status = app.status
+        if query.has_text(status.app_id, status.name):
+            hits.append(Hit(status, None))
+        tasks = view.tasks(status.account, status.app_id)
+        for part in () if tasks is None else slices(tasks.entries):
+            hits += [Hit(status, one) for one in part if text in one.task_id.lower() or text in one.channel_id.lower()]
+            seen += len(part)
+            if seen >= AT_ONCE:
+                seen = 0
+                await asyncio.sleep(0)
+    return await ordered(hits, key=place)
 
 
 PARAMETERS: Final = (SEARCHED, FORMAT, LIMIT)

@@ -154,9 +154,7 @@ async def shown_app(view: View, account: str, app_id: str, query: Query) -> Mapp
     tasks = view.tasks(account, app_id)
     if app is None or tasks is None:
         return None
-    groups = [
-        group for group in view.findings(FindingKind.VIOLATION) if (group.account, group.app_id) == (account, app_id)
-    ]
+    groups = list(view.findings(FindingKind.VIOLATION, (account, app_id)))
     row = app_row(app, violations_by_app(groups).get((account, app_id), {}))
     rules = _rule_counts(groups)
     attempts = attempts_by_outcome(app.status.attempts)

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from itertools import chain
 from math import inf
 from typing import Any, Final
 
 from msgspec import Struct
 
 from exporter.rules.rule import SEVERITIES, Rule
-from exporter.web.lists import numbered_page, ordered, slices
+from exporter.web.lists import PAGE_ROWS, NumberedPage, ordered
 from exporter.web.query import ACCOUNT, AGE, AGES, APP_ID, OUTCOME, OWNER, PAGE, RULE, SEVERITY, Query
 from exporter.web.view import FindingDetail, FindingKind, FindingsView, View
 
@@ -46,26 +45,24 @@ async def shown_violations(view: View, query: Query, *, now: float) -> Mapping[s
     """Return the template's values; `now` is a Unix time."""
     groups = list(view.findings(query.outcome))
     aged = query.aged(now)
-    found = [(group, await _findings(group, aged)) for group in filter(query.matches_group, groups)]
-    findings = await ordered(chain.from_iterable(of_group for _, of_group in found), key=_place)
+    counted = [(group, await _count(group, aged)) for group in sorted(filter(query.matches_group, groups), key=_place)]
     frozen = {(group.account, group.app_id) for group in groups if not group.data_available}
+    statuses = [app.status for app in view.statuses()]
     without_data = {
-        (app.status.account, app.status.app_id)
-        for app in view.statuses()
-        if not app.status.data_available and query.matches_app(app.status.account, app.status.app_id)
+        (status.account, status.app_id)
+        for status in statuses
+        if not status.data_available and query.matches_app(status.account, status.app_id)
     }
     return {
         "query": query,
         "parameters": partial(query.parameters, PARAMETERS),
-        "page": await numbered_page(
-            findings, query.page, lambda finding: FindingRow(finding, finding.group.detail(finding.task_id))
-        ),
-        "summaries": _summaries(found),
+        "page": await _page(counted, aged),
+        "summaries": _summaries(counted, aged),
         "frozen": sorted(frozen),
         "unknown": sorted(without_data - frozen),
         "outcomes": tuple(FindingKind),
-        "accounts": sorted({app.status.account for app in view.statuses()}),
-        "app_ids": sorted({app.status.app_id for app in view.statuses()}),
+        "accounts": sorted({status.account for status in statuses}),
+        "app_ids": sorted({status.app_id for status in statuses}),
         "rule_names": sorted({group.rule.name for group in groups}),
         "severities": tuple(reversed(SEVERITIES)),
         "owners": _named(groups),
@@ -74,31 +71,57 @@ async def shown_violations(view: View, query: Query, *, now: float) -> Mapping[s
     }
 
 
-async def _findings(group: FindingsView, query: Query) -> Sequence[Finding]:
-    """Return the findings of a group whose age matches."""
-    since, task_ids = dict(group.since), tuple(group.task_ids())
-    findings: list[Finding] = []
-    for part in slices(task_ids):
-        aged = [Finding(group, task_id, since.get(task_id)) for task_id in part]
-        findings += filter(lambda finding: query.matches_time(finding.since), aged) if query.by_time else aged
-        await asyncio.sleep(0)
-    return findings
+def _place(group: FindingsView) -> tuple[Any, ...]:
+    """Order by severity, rule and app."""
+    return -group.rule.severity.rank, group.rule.name, group.account, group.app_id
 
 
-def _place(finding: Finding) -> tuple[Any, ...]:
-    """Order by severity, rule, app and age, oldest first."""
-    rule = finding.group.rule
-    since = inf if finding.since is None else finding.since
-    return -rule.severity.rank, rule.name, finding.group.account, finding.group.app_id, since, finding.task_id
+async def _count(group: FindingsView, query: Query) -> int:
+    """Return how many findings of a group match by their age."""
+    if not query.by_time:
+        return group.count
+    await asyncio.sleep(0)
+    return sum(map(query.matches_time, group.since.values()))
 
 
-def _summaries(found: Iterable[tuple[FindingsView, Sequence[Finding]]]) -> Sequence[RuleSummary]:
+async def _page(counted: Iterable[tuple[FindingsView, int]], query: Query) -> NumberedPage[FindingRow]:
+    """Return a page of findings, by group and then the oldest first; only the groups on it are sorted."""
+    counts = list(counted)
+    matching = sum(count for _, count in counts)
+    number = min(query.page, max(1, -(-matching // PAGE_ROWS)))
+    first = (number - 1) * PAGE_ROWS
+    rows: list[FindingRow] = []
+    for group, count in counts:
+        if first < count and len(rows) < PAGE_ROWS:
+            last = first + PAGE_ROWS - len(rows)
+            rows += [FindingRow(one, group.detail(one.task_id)) for one in await _findings(group, query, first, last)]
+        first = max(0, first - count)
+    return NumberedPage(rows, number, matching)
+
+
+async def _findings(group: FindingsView, query: Query, first: int, last: int) -> Sequence[Finding]:
+    """Return the findings of a group whose age matches, from one place to another, oldest first."""
+    since = dict(group.since)
+
+    def key(task_id: str) -> tuple[float, str]:
+        return since.get(task_id, inf), task_id
+
+    found = await ordered(
+        tuple(group.task_ids()),
+        key=key,
+        wanted=(lambda task_id: query.matches_time(since.get(task_id))) if query.by_time else None,
+    )
+    return [Finding(group, task_id, since.get(task_id)) for task_id in await found.rows(first, last)]
+
+
+def _summaries(counted: Iterable[tuple[FindingsView, int]], query: Query) -> Sequence[RuleSummary]:
     """Return the rules that have findings, the severest and most frequent first."""
     by_rule: dict[str, RuleSummary] = {}
-    for group, findings in found:
-        if findings:
-            oldest = min((finding.since for finding in findings if finding.since is not None), default=None)
-            one = RuleSummary(group.rule, apps=1, count=len(findings), oldest=oldest, owners=_named([group]))
+    for group, count in counted:
+        if count:
+            times = filter(query.matches_time, group.since.values()) if query.by_time else group.since.values()
+            oldest = min(times, default=None)
+            one = RuleSummary(group.rule, apps=1, count=count, oldest=oldest, owners=_named([group]))
             before = by_rule.get(group.rule.name)
             by_rule[group.rule.name] = one if before is None else _together(before, one)
     return sorted(by_rule.values(), key=lambda each: (-each.rule.severity.rank, -each.count, each.rule.name))

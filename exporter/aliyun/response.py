@@ -8,11 +8,10 @@ import re
 from typing import Any, Final, NamedTuple
 
 import msgspec
-import xxhash
 
 from exporter.aliyun import lenient_json
 from exporter.aliyun.errors import NAMES_OF_CODES, ApiError
-from exporter.aliyun.parse_task import MAX_ROW_BYTES, ForeignRow, read_row
+from exporter.aliyun.parse_task import MAX_ROW_BYTES, ForeignRow, read_row, row_digest
 from exporter.core.collection_state import State
 
 __all__ = ["ForeignRow", "ListPage", "read_page", "read_row", "row_digest"]
@@ -68,11 +67,6 @@ def read_page(body: bytes) -> ListPage:
         raise _unexpected("is nested too deeply") from error
     except ValueError as error:
         raise ApiError(State.INVALID_RESPONSE, _broken(body), status=200, retryable=True) from error
-
-
-def row_digest(row: msgspec.Raw) -> int:
-    """Return the 64-bit digest of a row's bytes: equal bytes need no reading."""
-    return xxhash.xxh3_64_intdigest(memoryview(row))
 
 
 def _read(body: bytes) -> ListPage:

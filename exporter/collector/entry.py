@@ -10,7 +10,7 @@ from exporter.core.task import Configuration, Task
 # The digest of the row, three times, whether the start is known. The content follows: the sizes of the channel's name
 # and of the digests, both of them, and the times of push URLs.
 _HEAD: Final = struct.Struct("=Qddd?")
-_SIZES: Final = struct.Struct("=II")
+_SIZES: Final = struct.Struct("=HH")  # neither is as much as 1 KiB
 _CHANNEL: Final = _HEAD.size + _SIZES.size
 _ROW_DIGEST: Final = struct.Struct("=Q")
 _TIME: Final = struct.Struct("=d")

@@ -169,6 +169,7 @@ class Inventory:
             return None
         self._supersede(entry.row_digest, fresh.sent_at)
         before = entry.task
+        task = msgspec.structs.replace(task, task_id=entry.task_id)  # keep one text of a TaskId
         same = task.same_content(before)
         last_changed = entry.last_changed if same else now
         times = {"first_seen": entry.first_seen, "last_changed": last_changed, "sent_at": fresh.sent_at}

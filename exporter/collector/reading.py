@@ -238,7 +238,7 @@ class AppRows:
         self._turns = turns or ReadingTurns(lambda: 0.0)
 
     def digest(self, row: msgspec.Raw, /) -> int:
-        """Return a 64-bit digest of the row's bytes."""
+        """Return a digest of the row's bytes."""
         return row_digest(row)
 
     def read(self, row: msgspec.Raw, /) -> Task | None:

@@ -253,7 +253,7 @@ class Task(Struct, frozen=True, gc=False):
     channel_id: str
     configuration: Configuration
     row_digest: int
-    """64-bit digest of the row's bytes as they came: equal bytes need no reading."""
+    """A digest of the row's bytes as they came: equal bytes need no reading."""
     digests: bytes
     """Eight bytes for each of `DIGEST_GROUPS`, then eight for each of `configuration.outputs`."""
     push_times: bytes = b""

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from exporter.core.task import Task
 from exporter.rules.finding_events import AppKey
 
 _Key: TypeAlias = int | tuple[str, bool]
-"""The digest of a stream, or a host with IsAliCdn."""
+"""60 bits of the digest of a stream, as 64 take 16 B more; or a host with IsAliCdn."""
+_60_BITS: Final = (1 << 60) - 1
 _Holders: TypeAlias = dict[_Key, str | set[str]]
 """The TaskIds that hold a key; one that is alone, as most are, needs no set."""
 
@@ -80,7 +81,7 @@ class SharedOutputs:
 
 
 def _digests(task: Task | None) -> set[int]:
-    return set() if task is None else {int.from_bytes(digest, "big") for digest in task.stream_digests}
+    return set() if task is None else {int.from_bytes(digest, "big") & _60_BITS for digest in task.stream_digests}
 
 
 def _flags(task: Task | None) -> set[tuple[str, bool]]:

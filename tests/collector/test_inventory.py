@@ -48,6 +48,18 @@ def test_another_spelling_is_no_change() -> None:
     assert entry.last_changed == 100
 
 
+def test_a_task_that_changes_keeps_one_text_of_its_id() -> None:
+    """After weeks, tasks take no more memory than after the start."""
+    inventory = Inventory()
+    first, second = task("1"), task("2")
+    assert first.task_id is not second.task_id
+    accept(inventory, first, sent_at=1)
+    accept(inventory, second, sent_at=2)
+    entry = inventory.get("task")
+    assert entry is not None
+    assert entry.task_id is inventory.task_id_of(second.row_digest) is first.task_id
+
+
 def test_the_newest_reading_wins() -> None:
     """What an earlier request brought does not replace what a later one did."""
     inventory = Inventory()

@@ -21,8 +21,8 @@ from tests.support.collected import collection
 from tests.support.configurations import account, write_configuration
 from tests.support.processes import Programs, eventually
 
-APPS, TASKS, CHANGES_A_SECOND = 10, 20_000, 100
-ROUNDS, SCRAPES = 100, 10
+APPS, TASKS, CHANGES_A_SECOND = 5, 10_000, 50
+ROUNDS, SCRAPES = 40, 10
 COLLECTION = "collection: {interval: 500ms, sweep_interval: 1m, stale_after: 3m}\n"
 DAYS, RETENTION_DAYS = 365, 90
 DAY_SECONDS = 86_400.0

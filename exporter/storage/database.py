@@ -303,27 +303,21 @@ def _write(connection: Connection, batch: Batch) -> Iterable[SavedApp]:
 def _write_batch(connection: Connection, batch: Batch) -> None:
     connection.execute(delete(APPS).where(_is_of(APPS, batch)))
     app = {"account": batch.account, "app_id": batch.app_id}
-    _insert(
-        connection,
-        APPS,
-        [
-            {
-                **app,
-                "endpoint": batch.endpoint,
-                "last_sweep": batch.sweep.began,
-                "last_update": batch.last_update,
-                "sweep": msgspec.msgpack.encode(batch.sweep),
-                "shape": SHAPE,
-                "batch": batch.token,
-            }
-        ],
-    )
+    facts = {
+        "endpoint": batch.endpoint,
+        "last_sweep": batch.sweep.began,
+        "last_update": batch.last_update,
+        "sweep": msgspec.msgpack.encode(batch.sweep),
+        "shape": SHAPE,
+        "batch": batch.token,
+    }
+    connection.execute(insert(APPS), app | facts)
     _write_tasks(connection, batch, app)
     _insert(connection, CHANGES, [{**app, **_change(noticed)} for noticed in batch.changes])
     for kind, events in groupby(batch.violations, type):
         of_kind: list[Any] = list(events)
         if kind is Opened:
-            _insert(connection, VIOLATIONS, [{**app, **_violation(each)} for each in of_kind])
+            _open(connection, app, of_kind)
         elif kind is Resolved:
             _resolve(connection, app, of_kind)
         else:
@@ -373,15 +367,20 @@ def _change(noticed: NoticedChange) -> Mapping[str, Any]:
     }
 
 
-def _violation(opened: Opened) -> Mapping[str, Any]:
-    return {
-        "task_id": opened.task_id,
-        "rule": opened.version[0],
-        "severity": opened.version[1],
-        "version": json.dumps(opened.version),
-        "message": opened.message,
-        "opened": opened.since,
-    }
+def _open(connection: Connection, app: Mapping[str, str], opened: Iterable[Opened]) -> None:
+    rows = [
+        {
+            **app,
+            "task_id": each.task_id,
+            "rule": each.version[0],
+            "severity": each.version[1],
+            "version": json.dumps(each.version),
+            "message": each.message,
+            "opened": each.since,
+        }
+        for each in opened
+    ]
+    _insert(connection, VIOLATIONS, rows)
 
 
 def _resolve(connection: Connection, app: Mapping[str, str], resolved: Iterable[Resolved]) -> None:
@@ -421,7 +420,7 @@ def _reconcile(connection: Connection, batch: Batch, app: Mapping[str, str], now
         for key, since in expected.items()
         if key not in known
     ]
-    _insert(connection, VIOLATIONS, [{**app, **_violation(each)} for each in new])
+    _open(connection, app, new)
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Collection, Container
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
 from threading import Condition, Thread
@@ -82,18 +83,17 @@ class Writer:
         self._pause_seconds = 0.0
         self._maintain_at = 0.0
         self._reason = ""  # why the database is not available, as it was logged
-        self._loaded: asyncio.Future[list[SavedApp]] | None = None
+        self._loaded = Future[list[SavedApp]]()
         self._thread = Thread(target=self._run, name="write database", daemon=True)
 
     async def start(self, timeout_seconds: float) -> list[SavedApp]:
         """Start, and return what the database holds; nothing if it does not say so in time."""
-        self._loaded = asyncio.get_running_loop().create_future()
         self._thread.start()
         if not self._loads:
             return []
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._loaded
+                return await asyncio.wrap_future(self._loaded)
         except TimeoutError:
             structlog.get_logger().warning("database not read in time, what it holds is compared when it answers")
             return []
@@ -207,10 +207,8 @@ class Writer:
 
     def _answer(self, saved: list[SavedApp]) -> None:
         """Tell `start` what there is, if it still waits: the first answer counts."""
-        loaded = self._loaded
-        if loaded is not None:
-            with suppress(RuntimeError):  # the event loop is closed
-                loaded.get_loop().call_soon_threadsafe(_settle, loaded, saved)
+        with suppress(InvalidStateError):
+            self._loaded.set_result(saved)
 
     def _maintain(self, database: "Database") -> None:
         """Remove some of what is old, and look at the size."""
@@ -221,11 +219,6 @@ class Writer:
             database.forget_removed(self.configured, **limits)
         self.size_bytes = database.size_bytes()
         self._maintain_at = time.monotonic() + (PRUNE_PAUSE_SECONDS if has_more else MAINTAIN_SECONDS)
-
-
-def _settle(loaded: asyncio.Future[list[SavedApp]], saved: list[SavedApp]) -> None:
-    if not loaded.done():
-        loaded.set_result(saved)
 
 
 def is_bug(error: Exception) -> bool:

@@ -35,7 +35,13 @@ ATTENTION: Final = {
 }
 """What is worst about an app, least bad first: `failing` are readings of its list, the data before is published."""
 
-_MEANT: Final = SEVERITY_COLOURS | {"ok": FINE, "valid": FINE, "expiring": WARNING, "expired": BAD, "error": BAD}
+_MEANT: Final = SEVERITY_COLOURS | {
+    "ok": FINE,
+    "valid": FINE,
+    "expiring": WARNING,
+    "expired": BAD,
+    "error": "light-red",
+}
 _GREY: Final = {"other": GREY, "unknown": "#b0b0b0", "none": "#6e6e6e", "debug": GREY}
 _HUES: Final = (
     *("blue", "purple", "yellow", "dark-orange", "super-light-blue", "dark-purple", "super-light-orange"),
@@ -91,8 +97,9 @@ def colours(legends: Iterable[str]) -> Mapping[str, str]:
         if set(asked) <= set(_CLOSED):
             template = re.sub(r"{{\w+}}", "{}", legend)
             names += [template.format(*values) for values in product(*(_CLOSED[label] for label in asked))]
-    hues = iter(_HUES)
-    return {name: _MEANT.get(name) or _GREY.get(name) or next(hues) for name in names}
+    meant = {name: colour for name in names if (colour := (_MEANT | _GREY).get(name))}
+    hues = (hue for hue in _HUES if hue not in meant.values())
+    return {name: meant.get(name) or next(hues) for name in names}
 
 
 def states() -> list[model.ValueMapping]:

@@ -171,6 +171,17 @@ def test_the_columns_of_tables_exist(dashboard: Dashboard) -> None:
         assert {order["displayName"] for order in panel["options"]["sortBy"]} <= set(titles)
 
 
+def test_series_of_closed_sets_have_colours_of_their_own() -> None:
+    """Where all names of series are known, each has a colour, and no two of a graph have the same."""
+    coloured = 0
+    for panel in [panel for dashboard in dashboards().values() for panel in panels(dashboard)]:
+        if panel["type"] == "timeseries":
+            found = [property_["value"]["fixedColor"] for property_ in properties(panel) if property_["id"] == "color"]
+            assert len(set(found)) == len(found), panel["title"]
+            coloured += bool(found)
+    assert coloured >= 15
+
+
 def test_no_value_is_neither_good_nor_bad(dashboard: Dashboard) -> None:
     """What is not known has a neutral colour: the first step, from which the judging ones begin."""
     for panel in panels(dashboard):

@@ -18,6 +18,7 @@ from exporter.core.push_auth import EARLIEST, LATEST, MALFORMED, NEVER, NO_SIGNE
 _TYPE_A: Final = re.compile(r"([0-9]{9,20})-[^-]+-[^-]*-[0-9a-f]{32}")
 _AKAMAI: Final = re.compile(r"(?:^|~)exp=([0-9]{1,20})(?=~)")
 _JWT: Final = re.compile(r"eyJ[\w-]*+\.([\w-]++)\.[\w-]*+", re.ASCII)
+SRT_MODE_KEY: Final = "m"  # `m=publish` in the stream id of SRT
 LONGEST_TOKEN: Final = 1024  # characters of a JWT whose claims are read
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{1,16}")
@@ -96,8 +97,10 @@ def _decimal_beside(key: str, partners: tuple[str, ...], values: _Values) -> int
     return _time(values[key])
 
 
-def _qiniu_with_access_key(values: _Values) -> int | None:
-    return _decimal_beside("e", ("token",), values) if ":" in values.get("token", "") else None
+def _qiniu_e(values: _Values) -> int | None:
+    """Read `e`, whose token names an access key, or is in the stream id of SRT."""
+    is_qiniu = ":" in values.get("token", "") or SRT_MODE_KEY in values
+    return _decimal_beside("e", ("token",), values) if is_qiniu else None
 
 
 def _wowza_time(endtime: str, hash_key: str, values: _Values) -> int | None:
@@ -154,7 +157,7 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], _Reader], ...]] = (
     ("volcengine", ("volcSecret", "volcTime"), _secret_and_time("volcSecret", _HEX_32, "volcTime", 10)),
     ("volcengine", ("volcSecret",), partial(_present, "volcSecret")),
     ("qiniu", ("expire", "token"), partial(_decimal_beside, "expire", ("token",))),
-    ("qiniu", ("e", "token"), _qiniu_with_access_key),
+    ("qiniu", ("e", "token"), _qiniu_e),
     (
         "oss",
         ("Expires", "OSSAccessKeyId", "Signature"),

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from exporter.aliyun.field_reader import NOTHING, FieldReader
-from exporter.aliyun.push_signature import SIGNATURE_KEYS, WOWZA_ENDINGS, read_signature
+from exporter.aliyun.push_signature import SIGNATURE_KEYS, SRT_MODE_KEY, WOWZA_ENDINGS, read_signature
 from exporter.aliyun.row_schema import Row
 from exporter.core.push_auth import NO_SIGNER, NO_TIME, TIME_BYTES
 from exporter.core.task import PUSH_SCHEMES, Output
@@ -23,7 +23,7 @@ _HOST: Final = re.compile(r"\[[0-9A-Fa-f:.%]{1,64}\]|[^:\[\]]{0,253}")
 _PORT: Final = re.compile(r":([0-9]{1,5})$")
 _VHOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}")
 LONGEST_HOST: Final = 256
-LONGEST_URL: Final = 2048  # characters of a StreamURL, documented; no more of a query is read
+LONGEST_URL: Final = 2048  # characters of a StreamURL, documented; a longer query is not read
 MOST_PARAMETERS: Final = 24
 MOST_READ: Final = 8  # parameters that a signature may have; it has three at most
 MOST_ESCAPES: Final = 20  # of the form `%41`; a query with more of them is read as it is
@@ -32,7 +32,7 @@ DEFAULT_PORTS: Final = ("1935", "443", "10080")  # of RTMP, RTMPS and SRT
 _PLAIN_AUTHORITY: Final = re.compile(rf"([A-Za-z0-9.-]{{1,253}})(?::(?:{'|'.join(DEFAULT_PORTS)}))?")
 _KNOWN_SCHEMES: Final = frozenset(f"{scheme}:" for scheme in PUSH_SCHEMES)
 _PRINTED: Final = bytes(range(ord("!"), ord("~") + 1))  # deleting them is five times faster than `isprintable`
-_KEYS: Final = SIGNATURE_KEYS | {"vhost", "bandwidthtest"}
+_KEYS: Final = SIGNATURE_KEYS | {"vhost", "bandwidthtest", SRT_MODE_KEY}
 _PARTS_OF_A_SERVER: Final = 2
 
 
@@ -72,9 +72,9 @@ def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
         if server is None:
             return _no_url(url, is_ali_cdn)
         scheme, host, has_userinfo, identity = server
-    if not query:
-        output = Output(scheme, host, is_ali_cdn, has_userinfo, NO_SIGNER, _problem(url, path))
-        return PushUrl(output, NO_TIME, _digest(f"{identity}/{path}?"))
+    if not query or len(query) > LONGEST_URL:
+        output = Output(scheme, host, is_ali_cdn, has_userinfo, NO_SIGNER, _problem(url, path, query))
+        return PushUrl(output, NO_TIME, _digest(f"{identity}/{path}?{query}"))
     names, parameters = _parameters(scheme, query)
     signer, time, not_named = read_signature(parameters)
     if "vhost" in parameters and _VHOST.fullmatch(parameters["vhost"]):
@@ -139,9 +139,9 @@ def _parameters(scheme: str, query: str) -> tuple[list[tuple[str, str]], dict[st
     """
     if "&" not in query and "%" not in query and scheme != "srt":
         name, _, value = query.partition("=")
-        return [(name, query)], {name: value} if len(value) <= LONGEST_URL else {}
+        return [(name, query)], {name: value}
     parts = query.split("&", MOST_PARAMETERS)
-    is_escaped = "%" in query and len(query) <= LONGEST_URL and query.isascii() and query.count("%") <= MOST_ESCAPES
+    is_escaped = "%" in query and query.isascii() and query.count("%") <= MOST_ESCAPES
     if scheme == "srt":
         stream_id = next((part for part in parts if part.startswith("streamid=")), None)
         if stream_id is not None:
@@ -153,12 +153,7 @@ def _parameters(scheme: str, query: str) -> tuple[list[tuple[str, str]], dict[st
     for part in parts:
         name, _, value = part.partition("=")
         names.append((name, part))
-        if (
-            (name in _KEYS or name.endswith(WOWZA_ENDINGS))
-            and len(value) <= LONGEST_URL
-            and name not in parameters
-            and len(parameters) < MOST_READ
-        ):
+        if (name in _KEYS or name.endswith(WOWZA_ENDINGS)) and name not in parameters and len(parameters) < MOST_READ:
             parameters[name] = _unquoted(value) if is_escaped and "%" in value else value
     return names, parameters
 

@@ -103,6 +103,7 @@ def test_scheme_and_host_are_taken_out(url: str, scheme: str, host: str, has_use
         ("token=" + "x" * 1100, "none", NO_TIME),
         (f"wsSecret={MD5}&wsTime={HEX}&auth_key={T}-0-0-{MD5}", "alibaba", T),
         (f"jwt={jwt({'exp': 1})}&txSecret={MD5}&txTime={HEX}", "tencent", T),
+        (f"auth_key={T}-0-0-{MD5}&name={'x' * LONGEST_URL}", "none", NO_TIME),
     ],
 )
 def test_signer_and_time_are_read(query: str, signer: str, signed_time: int) -> None:
@@ -115,6 +116,7 @@ def test_signer_and_time_are_read(query: str, signer: str, signed_time: int) -> 
     ("url", "signer"),
     [
         (f"srt://h:9000?streamid=#!::h=live/s,m=publish,e={T},token=AK:sign", "qiniu"),
+        (f"srt://h:9000?streamid=#!::h=live/s,m=publish,e={T},token=sign", "qiniu"),
         (f"srt://h:9000?streamid=%23!::h=live/s,m=publish,e={T},token=AK:sign&latency=200", "qiniu"),
         (f"srt://h:9000?streamid=#!::h=d,r=live/s,txSecret={MD5},txTime={HEX}", "tencent"),
         (f"srt://h:1105?mode=caller&streamid=#!::h=d,r=/live/s?auth_key={T}-0-0-{MD5},m=publish", "alibaba"),
@@ -146,6 +148,7 @@ def test_the_stream_id_of_srt_is_read_like_a_query(url: str, signer: str) -> Non
         (
             "srt://push.example.com:10080?streamid=#!::h=live/s,m=publish,e=1,token=AK:sign",
             f"srt://push.example.com?streamid=#!::h=live/s,m=publish,e={T},token=AK:other",
+            f"srt://push.example.com?streamid=#!::h=live/s,m=publish,e={T},token=other",
             "srt://push.example.com?latency=20&streamid=#!::h=live/s,m=publish",
         ),
         ("srt://push.example.com?streamid=#!::h=live/t,m=publish",),

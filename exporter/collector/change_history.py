@@ -12,6 +12,7 @@ from exporter.collector.change_notes import ChangeNotes
 from exporter.collector.inventory import Change
 from exporter.collector.task_diff import Shown, changed_fields, kind_of, shown
 from exporter.core.clock import Clock
+from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 
 NEWEST: Final = 10_000
 LINES_PER_SECOND: Final = 20
@@ -54,13 +55,19 @@ class History:
         self._notes = ChangeNotes()
 
     def record(
-        self, account: str, app_id: str, changes: Sequence[Change], *, earliest: float | None = None
+        self,
+        account: str,
+        app_id: str,
+        changes: Sequence[Change],
+        *,
+        earliest: float | None = None,
+        push_auth: PushAuthSettings = DEFAULTS,
     ) -> tuple[RecordedChange, ...]:
         """Remember and log changes that were just noticed; return them as they are remembered."""
         now = self._clock.now()
         notes = self._notes.of(changes, self._clock.monotonic(), times_known=earliest is None)
         recorded = tuple(
-            replace(self._recorded_change(account, app_id, change, now), earliest=earliest, notes=each)
+            replace(self._recorded_change(account, app_id, change, now, push_auth), earliest=earliest, notes=each)
             for change, each in zip(changes, notes, strict=True)
         )
         self._changes.extend(recorded)
@@ -85,12 +92,15 @@ class History:
             structlog.get_logger().info("more tasks changed than are logged one by one", tasks=self._unlogged)
             self._unlogged = 0
 
-    def _recorded_change(self, account: str, app_id: str, change: Change, now: float) -> RecordedChange:
+    def _recorded_change(
+        self, account: str, app_id: str, change: Change, now: float, push_auth: PushAuthSettings
+    ) -> RecordedChange:
         before, after = change.before, change.after
         fields: tuple[FieldChange, ...] = ()
         if before is not None and after is not None:
             fields = tuple(
-                FieldChange(field, shown(before, field), shown(after, field)) for field in changed_fields(before, after)
+                FieldChange(field, shown(before, field, push_auth), shown(after, field, push_auth))
+                for field in changed_fields(before, after)
             )
         task = after or before
         self._recorded += 1

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from exporter.collector.inventory import Change
-from exporter.core.push_auth import NO_SIGNER, is_time
+from exporter.core.push_auth import DEFAULTS, NO_SIGNER, PushAuthSettings, is_time
 from exporter.core.task import Audio, Configuration, Encoding, Task, Video
 
 Shown = str | int | None
@@ -35,8 +35,16 @@ def changed_fields(before: Task, after: Task) -> tuple[str, ...]:
     return groups or (() if before.same_content(after) else (OTHER,))
 
 
-def shown(task: Task, group: str) -> Shown:
-    """Return a group's value in a few words, without push paths, user ids and payloads; None: nothing is set."""
+def shown(task: Task, group: str, push_auth: PushAuthSettings = DEFAULTS) -> Shown:
+    """Return a group's value in a few words, without push paths, user ids and payloads; None: nothing is set.
+
+    Args:
+        task: The task.
+        group: One of `FIELD_GROUPS`.
+        push_auth: Who signs the URLs of a host.
+    """
+    if group == PUSH_KEYS:
+        return _shown_push_keys(task, push_auth)
     return _BY_NAME[group].shown(task.configuration, task)
 
 
@@ -123,16 +131,17 @@ def _shown_outputs(configuration: Configuration, _task: Task) -> Shown:
     return ", ".join(f"{output.scheme}://{output.host}" for output in configuration.outputs) or None
 
 
-def _shown_push_keys(configuration: Configuration, task: Task) -> Shown:
+def _shown_push_keys(task: Task, push_auth: PushAuthSettings) -> Shown:
     """Name each signer, with the time in the URL."""
-    signed = zip(configuration.outputs, task.signed_times, strict=False)
+    signed = (
+        (push_auth.signer(output.signer, output.host), time)
+        for output, time in zip(task.configuration.outputs, task.signed_times, strict=False)
+        if output.signer != NO_SIGNER
+    )
     return (
         ", ".join(
-            f"{output.signer} {datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%SZ}"
-            if is_time(time)
-            else output.signer
-            for output, time in signed
-            if output.signer != NO_SIGNER
+            f"{signer} {datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%SZ}" if is_time(time) else signer
+            for signer, time in signed
         )
         or None
     )
@@ -167,7 +176,7 @@ def _groups() -> Iterator[_Group]:
     yield _Group("region", lambda task: task.configuration.region, lambda c, _: c.region)
     yield _Group("channel", lambda task: task.channel_id, lambda _, task: task.channel_id or None)
     yield _Group(OUTPUTS, _destinations, _shown_outputs)
-    yield _Group(PUSH_KEYS, _push_keys, _shown_push_keys)
+    yield _Group(PUSH_KEYS, _push_keys, lambda _, task: _shown_push_keys(task, DEFAULTS))
     yield _Group(
         "idle_timeout",
         lambda task: task.configuration.idle_timeout_seconds,

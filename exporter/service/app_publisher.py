@@ -156,7 +156,7 @@ class AppPublisher:
         key = (status.account, status.app_id)
         _apply(changes, self._aggregates)
         earliest = None if self._recorder is None else self._recorder.earliest(key)
-        recorded = () if baseline else self._history.record(*key, changes, earliest=earliest)
+        recorded = () if baseline else self._history.record(*key, changes, earliest=earliest, push_auth=self._push_auth)
         for each in recorded:
             self._counts.count(each.change, (change.field for change in each.fields))
         if self._check is not None:

@@ -13,6 +13,7 @@ from exporter.collector.inventory import Change
 from exporter.collector.past import MemoryPast, Past, PastViolation
 from exporter.config.model import Config, Storage
 from exporter.core.clock import Clock
+from exporter.core.push_auth import DEFAULTS
 from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, Resolution
 from exporter.storage.batch import Batch, NoticedChange, Opened, OpenNow, OpenSince, Resolved, RuleVersion, SavedApp
 from exporter.storage.writer import Writer
@@ -70,6 +71,7 @@ class Recorder:
         self._clock = clock
         self._lease_of = lease_of
         self._settings: Storage | None = None
+        self._push_auth = DEFAULTS
         self._new: dict[AppKey, list[NoticedChange | Opened | Resolved]] = {}
         """What this step of the event loop has brought."""
         self._found: dict[AppKey, dict[tuple[RuleVersion, str], str]] = {}
@@ -98,7 +100,7 @@ class Recorder:
         Everything is written to one that replaces another.
         """
         settings, before = config.storage, self._settings
-        self._settings = settings
+        self._settings, self._push_auth = settings, config.policy.push_auth_settings
         configured = {(account.name, app.id) for account in config.accounts for app in account.apps}
         if self.writer is not None and settings is not None and before is not None and settings.url == before.url:
             self.writer.retention_seconds, self.writer.configured = settings.retention_seconds, configured
@@ -250,7 +252,7 @@ class Recorder:
                 continue
             inventory, last_update = app.collector.inventory, app.collector.status.last_update_began
             batch = Batch(key[0], key[1], app.endpoint, sweep, last_update, since=self._clock.monotonic())
-            batch.lease = self._lease_of(key[0])
+            batch.lease, batch.push_auth = self._lease_of(key[0]), self._push_auth
             for each in new.get(key, ()):
                 if isinstance(each, NoticedChange):
                     batch.changes.append(each)

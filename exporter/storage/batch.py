@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from exporter.collector.entry import Entry
 from exporter.collector.inventory import Change
 from exporter.collector.status import Sweep
+from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.task import Task
 
 MOST_WAITING: Final = 100_000
@@ -86,6 +87,7 @@ class Batch(Struct):
     token: str = ""  # Random; in the database it says that this very batch was written
     began: float | None = None
     """Unix time of the first reading, if this process does not know what is stored of the app: to be compared with."""
+    push_auth: PushAuthSettings = DEFAULTS  # who signs the URLs of a host
     lease: tuple[str, int] | None = None  # budget and term under which it was read; not written under another term
 
     def add(self, newer: "Batch") -> tuple[int, int]:

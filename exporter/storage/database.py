@@ -36,6 +36,7 @@ from exporter.collector.entry import Entry
 from exporter.collector.status import Sweep
 from exporter.collector.task_diff import FIELD_GROUPS, changed_fields, kind_of, shown
 from exporter.config.model import SQLITE
+from exporter.core.push_auth import PushAuthSettings
 from exporter.core.regular_file import APPLICATION_ID, database_refusal
 from exporter.core.task import Configuration, Task
 from exporter.storage.batch import AppKey, Batch, NoticedChange, Opened, OpenNow, Resolved, RuleVersion, SavedApp
@@ -313,7 +314,7 @@ def _write_batch(connection: Connection, batch: Batch) -> None:
     }
     connection.execute(insert(APPS), app | facts)
     _write_tasks(connection, batch, app)
-    _insert(connection, CHANGES, [{**app, **_change(noticed)} for noticed in batch.changes])
+    _insert(connection, CHANGES, [{**app, **_change(noticed, batch.push_auth)} for noticed in batch.changes])
     for kind, events in groupby(batch.violations, type):
         of_kind: list[Any] = list(events)
         if kind is Opened:
@@ -348,11 +349,13 @@ def _write_tasks(connection: Connection, batch: Batch, app: Mapping[str, str]) -
     _insert(connection, TASKS, rows)
 
 
-def _change(noticed: NoticedChange) -> Mapping[str, Any]:
+def _change(noticed: NoticedChange, push_auth: PushAuthSettings) -> Mapping[str, Any]:
     """Return a row: of a task that came or went, all fields that are set."""
     before, after = noticed.change.before, noticed.change.after
     names = FIELD_GROUPS if before is None or after is None else changed_fields(before, after)
-    fields = [(name, before and shown(before, name), after and shown(after, name)) for name in names]
+    fields = [
+        (name, before and shown(before, name, push_auth), after and shown(after, name, push_auth)) for name in names
+    ]
     if before is None or after is None:
         fields = [field for field in fields if field[1:] != (None, None)]
     task = after or before

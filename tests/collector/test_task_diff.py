@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from exporter.aliyun.parse_task import read_row
 from exporter.collector.inventory import Change
 from exporter.collector.task_diff import FIELD_GROUPS, KINDS, OTHER, ChangeCounts, changed_fields, kind_of, shown
+from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
 from tests.metrics.builders import configurations
 from tests.support.examples import examples
@@ -87,6 +88,8 @@ def test_a_renewed_key_is_no_other_destination() -> None:
         "alibaba 2030-01-01T00:00:00Z",
         "alibaba 2030-02-01T00:00:00Z",
     )
+    huawei = PushAuthSettings((HostSetting("example.com", 60, "huawei"),))
+    assert shown(before, "push_keys", huawei) == "huawei 2030-01-01T00:00:00Z"
     other = read(changed(changed(example_row(), "MultiStreamURL", []), "StreamURL", old.replace("stream", "other")))
     assert changed_fields(before, other) == ("outputs",)
 

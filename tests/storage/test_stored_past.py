@@ -6,15 +6,20 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import event
 
-from exporter.collector.change_history import History
+from exporter.collector.change_history import FieldChange, History
+from exporter.collector.entry import Entry
 from exporter.collector.past import HistoryError, HistoryFilter, MemoryPast, PastViolation
+from exporter.core.push_auth import HostSetting, PushAuthSettings
+from exporter.core.task import Output
 from exporter.storage import stored_past
 from exporter.storage.batch import Opened, Resolved
 from exporter.storage.database import Database
 from exporter.storage.stored_past import StoredPast, read_changes
+from tests.metrics.builders import PLAIN
 from tests.support.batches import BITRATE, COUNT, batch, changed, entry
 from tests.support.virtual_time import SetClock
 
@@ -101,6 +106,34 @@ async def test_violations_are_found_from_open_to_resolved(
         assert found == [each for each in expected if each[1] is not None]
         assert set(await stored.apps()) == {("prod", "live"), ("prod", "other")}
         assert await stored.remembered_since(inf) == 1005.0
+    finally:
+        stored.close()
+
+
+async def test_changes_name_the_signer_that_is_configured(database: Database, url: str) -> None:
+    """Where two vendors share a form, changes in the database and in memory name the one of the host's setting."""
+    output = Output("rtmp", "push.example.com", None, has_userinfo=False, signer="alibaba")
+    configuration = msgspec.structs.replace(PLAIN, outputs=(output,))
+    before, after = (
+        Entry.of(
+            msgspec.structs.replace(entry("a").task, configuration=configuration, push_times=time.to_bytes(4, "big")),
+            first_seen=100.0,
+            last_changed=200.0,
+            sent_at=5.0,
+        )
+        for time in (1_893_456_000, 1_896_134_400)
+    )
+    one, history = changed(before, after), History(SetClock(1005.0))
+    one.push_auth = PushAuthSettings((HostSetting("*.example.com", 60, "huawei"),))
+    database.write(one)
+    history.record("prod", "live", [each.change for each in one.changes], push_auth=one.push_auth)
+    stored = StoredPast(lambda: url)
+    try:
+        for past in (stored, MemoryPast(history.newest_first, lambda: 0.0)):
+            (change,) = await past.changes(HistoryFilter())
+            assert change.fields == (
+                FieldChange("push_keys", "huawei 2030-01-01T00:00:00Z", "huawei 2030-02-01T00:00:00Z"),
+            )
     finally:
         stored.close()
 

@@ -34,7 +34,7 @@ from exporter.web.view import (
 
 MOST_REASONS: Final = 3
 LOOKED_AT_FOR_REASONS: Final = 30
-"""This many tasks of an app that a rule can't be evaluated for: most have the same reason."""
+"""This many tasks that a rule can't be evaluated for, at most a third of them of one app: most have the same reason."""
 
 _KINDS: Final = {
     Outcome.VIOLATION: FindingKind.VIOLATION,
@@ -148,11 +148,13 @@ class PolicyView:
     def _reasons(self, keys: Iterable[AppKey], name: str) -> Sequence[str]:
         """Return different reasons why a rule can't be evaluated, of the first tasks that it can't be."""
         reasons: dict[str, None] = {}
+        looked_at = 0
         for key in keys:
             for findings in self._policy.findings(key, {name}):
-                for task_id in islice(findings.unevaluable(), LOOKED_AT_FOR_REASONS):
+                for task_id in islice(findings.unevaluable(), LOOKED_AT_FOR_REASONS // 3):
                     reasons[self._policy.reason(key, findings.rule, task_id)] = None
-            if len(reasons) >= MOST_REASONS:
+                    looked_at += 1
+            if len(reasons) >= MOST_REASONS or looked_at >= LOOKED_AT_FOR_REASONS:
                 break
         return tuple(islice(reasons, MOST_REASONS))
 

@@ -16,10 +16,10 @@ from exporter.rules.cel_language import STOPPED, Language
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.expectations import AppExpectations
-from exporter.rules.finding_events import AppKey, NullFindingEvents
+from exporter.rules.finding_events import AnyRule, AppKey, NullFindingEvents
 from exporter.rules.rule import Exemption, Outcome, Rule, Severity
 from exporter.rules.rule_set import RuleOff, RuleSet
-from exporter.service.views import PolicyView
+from exporter.service.views import LOOKED_AT_FOR_REASONS, PolicyView
 from exporter.web.api.rules_api import rules_listing
 from exporter.web.api.violations_api import violations_listing
 from exporter.web.query import Query
@@ -239,3 +239,28 @@ def test_a_stopped_rule_says_why() -> None:
     shown.rule_set.rules[0].expect.stopped = True
     (rule,) = (each for each in shown.view.rules() if each.why_stopped)
     assert (rule.rule.name, rule.why_off, rule.why_stopped) == ("video-bitrate-agreed", None, STOPPED)
+
+
+class CountingEngine(PolicyEngine):
+    """Counts how often it says why a rule can't be evaluated."""
+
+    asked = 0
+
+    def reason(self, app: AppKey, rule: AnyRule, task_id: str) -> str:
+        """Count, and answer."""
+        self.asked += 1
+        return super().reason(app, rule, task_id)
+
+
+def test_reasons_are_looked_for_in_some_tasks_alone() -> None:
+    """With one reason in very many apps, a page evaluates rules for a bounded number of tasks."""
+    rule_set = _rule_set(_bitrate())
+    policy = CountingEngine(SetClock(NOW), events=NullFindingEvents(), changed=lambda _key: None)
+    inventories = {("prod", f"app-{number}"): Inventory() for number in range(LOOKED_AT_FOR_REASONS + 5)}
+    policy.apply(rule_set, [(key, App(id=key[1]), inventory) for key, inventory in inventories.items()])
+    for key, inventory in inventories.items():
+        policy.collected(key, _accepted(inventory), baseline=True, available=True)
+    statuses = [_status(app_id, available=True) for _, app_id in inventories]
+    view = PolicyView(policy, lambda: statuses, lambda: rule_set, SetClock(NOW))
+    assert [len(shown.reasons()) for shown in view.rules() if shown.why_off is None] == [1]
+    assert policy.asked == LOOKED_AT_FOR_REASONS

@@ -15,6 +15,10 @@ SUPERSEDED_FOR_SECONDS: Final = 2.0
 """For this long a replaced version or a removed task is not believed when it is read again: a replica of the service
 may lag by a second. The task is read once more afterwards, so a change that is really taken back shows that much later.
 """
+LAG_REMEMBERED_SECONDS: Final = 300.0
+"""For this long after an outdated row, no other version of a task is believed within `SUPERSEDED_FOR_SECONDS` after the
+last one: a replica may show a version between them that was never read.
+"""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -41,6 +45,7 @@ class Inventory:
         """When tasks were removed: rows of requests that were sent before are older than that."""
         self._expiries: deque[tuple[float, int | str]] = deque()
         self._refused: dict[str, float] = {}
+        self._lags_until = -inf  # monotonic seconds
         self._first_seen: dict[str, float] = {}  # of tasks that an earlier process saw, until they are seen again
 
     def __len__(self) -> int:
@@ -157,6 +162,10 @@ class Inventory:
         if fresh.sent_at < (self._removed.get(task.task_id, -inf) if entry is None else entry.sent_at):
             return None
         believed_from = self._superseded.get(task.row_digest, -inf)
+        if fresh.sent_at < believed_from:
+            self._lags_until = fresh.sent_at + LAG_REMEMBERED_SECONDS
+        elif entry is not None and entry.row_digest != task.row_digest and fresh.sent_at < self._lags_until:
+            believed_from = entry.sent_at + SUPERSEDED_FOR_SECONDS
         if fresh.sent_at < believed_from:
             self._refused[task.task_id] = believed_from
             return None

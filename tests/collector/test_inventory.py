@@ -101,6 +101,21 @@ def test_rows_are_compared_by_their_own_requests_whatever_their_order() -> None:
     assert inventory.take_refused() == {}
 
 
+def test_a_version_that_was_never_read_may_be_an_older_one_where_a_replica_lags() -> None:
+    """After an outdated row, a second change within two seconds waits; elsewhere it shows at once."""
+    inventory = Inventory()
+    accept(inventory, task("1"), task("1", "other"), sent_at=1)
+    assert accept(inventory, task("2"), sent_at=5) + accept(inventory, task("3"), sent_at=6) == ["modified"] * 2
+    accept(inventory, task("2", "other"), sent_at=10)
+    accept(inventory, task("1", "other"), sent_at=10.5)
+    inventory.take_refused()
+    assert accept(inventory, task("5"), sent_at=20) == ["modified"]
+    assert accept(inventory, task("4"), sent_at=20.5) == []
+    assert inventory.take_refused() == {"task": 20 + SUPERSEDED_FOR_SECONDS}
+    assert accept(inventory, task("6"), sent_at=22) == ["modified"]
+    assert accept(inventory, task("7"), sent_at=400) + accept(inventory, task("8"), sent_at=401) == ["modified"] * 2
+
+
 @pytest.mark.parametrize(("version", "sent_at"), [("1", 12.9), ("2", 12.9), ("2", 14.9), ("3", 12.9)])
 def test_a_removed_task_does_not_come_back_by_rows_that_are_older(version: str, sent_at: float) -> None:
     """Neither a row that was asked for before the removal brings it back, nor one that a replica shows after it."""

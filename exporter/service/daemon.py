@@ -234,7 +234,10 @@ class Daemon:
                 await self.view.fresh_sweeps.close()
                 await self._monitor.close()
             if running is not None:
-                await asyncio.gather(self._close_storage(), running.close(DRAIN_SECONDS))
+                storage = asyncio.create_task(self._close_storage())
+                if self._leases.sharing is not None:
+                    await storage  # until then no other exporter serves these apps
+                await asyncio.gather(storage, running.close(DRAIN_SECONDS))
 
     async def wait_until_listening(self, running: asyncio.Task[None]) -> None:
         """Return when `run`, which runs as a task, serves; raises what it raises before."""

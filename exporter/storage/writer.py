@@ -32,6 +32,7 @@ REMEDIES: Final = {
     "readonly database": "let the exporter write the file and its directory",
     "database is locked": "give each exporter a file of its own",
     "authentication failed": "correct the URL; storage.url_file is read again for each connection",
+    "No such file": "write the file that storage.url_file names",
     "Connection refused": "start the server, or correct the URL",
     "read-only": "name all servers and target_session_attrs=read-write in the URL",
 }

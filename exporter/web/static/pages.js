@@ -69,10 +69,10 @@ async function copy(event) {
     return;
   }
   const shown = button.firstChild;
-  const symbol = shown.data;
-  shown.data = (await isCopied(button.dataset.copy)) ? "\u2713" : "\u2717";
+  const word = shown.data;
+  shown.data = (await isCopied(button.dataset.copy)) ? "Copied" : "Failed";
   setTimeout(() => {
-    shown.data = symbol;
+    shown.data = word;
   }, SHOWN_MILLISECONDS);
 }
 

@@ -19,17 +19,17 @@ from exporter.core.push_auth import NO_SIGNER, NO_TIME, TIME_BYTES
 from exporter.core.task import PUSH_SCHEMES, Output
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}:|")
-_HOST: Final = re.compile(r"\[[0-9A-Fa-f:.%]{1,64}\]|[^:\[\]]{0,253}")
+_HOST: Final = re.compile(r"\[[0-9A-Fa-f:.%]{1,64}+\]|[^:\[\]]{0,253}+")
 _PORT: Final = re.compile(r":([0-9]{1,5})$")
 _VHOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}")
 LONGEST_HOST: Final = 256
 LONGEST_URL: Final = 2048  # characters of a StreamURL, documented; a longer query is not read
-MOST_PARAMETERS: Final = 24
-MOST_READ: Final = 8  # parameters that a signature may have; it has three at most
-MOST_ESCAPES: Final = 20  # of the form `%41`; a query with more of them is read as it is
+MOST_PARAMETERS: Final = 12
+MOST_READ: Final = 6  # parameters that a signature may have; it has three at most
+MOST_ESCAPES: Final = 16  # of the form `%41`; a query with more of them is read as it is
 REMEMBERED_SERVERS: Final = 1024
 DEFAULT_PORTS: Final = ("1935", "443", "10080")  # of RTMP, RTMPS and SRT
-_PLAIN_AUTHORITY: Final = re.compile(rf"([A-Za-z0-9.-]{{1,253}})(?::(?:{'|'.join(DEFAULT_PORTS)}))?")
+_PLAIN_AUTHORITY: Final = re.compile(rf"([A-Za-z0-9.-]{{1,253}}+)(?::(?:{'|'.join(DEFAULT_PORTS)}))?")
 _KNOWN_SCHEMES: Final = frozenset(f"{scheme}:" for scheme in PUSH_SCHEMES)
 _PRINTED: Final = bytes(range(ord("!"), ord("~") + 1))  # deleting them is five times faster than `isprintable`
 _KEYS: Final = SIGNATURE_KEYS | {"vhost", "bandwidthtest", SRT_MODE_KEY}

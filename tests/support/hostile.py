@@ -32,7 +32,7 @@ _SIGNED = "rtmp://h.example.com/live/s?"
 _STREAM_ID = "srt://h.example.com?streamid="
 HOSTILE_URLS = [
     _SIGNED + "&" * 2048,
-    _SIGNED + "aendtime=1&" * 200,
+    _SIGNED + "aendtime=1&" * 180,
     _SIGNED + "&".join(f"{letter}endtime=1800000000&{letter}hash=1" for letter in "abcdefghijklmnop"),
     _SIGNED + "auth_key=" + "1-" * 900,
     _SIGNED + "hdnts=" + "exp=1" * 400,
@@ -40,14 +40,15 @@ HOSTILE_URLS = [
     _SIGNED + "jwt=eyJ." + base64.b64encode(b"[" * 1400).decode() + ".x",
     _SIGNED + "jwt=eyJ." + base64.b64encode(b'{"exp":' + b"1" * 700).decode() + ".x",
     _SIGNED + "a=%41" * 400,
-    _SIGNED + "&".join(f"a{place}=%41" for place in range(20)),
+    _SIGNED + "&".join(f"a{place}=%41" for place in range(16)),
     _SIGNED + "<" * 2048,
     _SIGNED + "auth_key=" + "1" * 2048,
     "rtmp://" + "\xe9" * 2000 + "/live/s",
+    "rtmp://" + "a" * 300 + "/live/s?vhost=" + "%41" * 16 + "&hdnts=" + "~exp=" * 150 + "&hwSecret=1&hwTime=1" * 20,
     "rtmp://" + "@" * 2000 + "/live/s",
-    _STREAM_ID + "%2c" * 20 + "," * 1900,
-    _STREAM_ID + "%C3%A9" * 10 + "\xe9," * 900,
-    _STREAM_ID + "&" + "&".join(f"a{place}=%41" for place in range(20)),
+    _STREAM_ID + "%2c" * 16 + "," * 1900,
+    _STREAM_ID + "%C3%A9" * 8 + "\xe9," * 900,
+    _STREAM_ID + "&" + "&".join(f"a{place}=%41" for place in range(16)),
 ]
 """Push URLs that cost more to read than others of their length."""
 

@@ -16,14 +16,14 @@ REQUESTS_PER_SECOND = 50
 REQUEST_TIMEOUT_SECONDS = 10.0
 
 
-def account_at(url: str, app_ids: tuple[str, ...], *, ca_file: Path | None = None) -> Account:
-    """Return the configuration of the first account of a simulated service."""
+def account_at(url: str, app_ids: tuple[str, ...], *, number: int = 1, ca_file: Path | None = None) -> Account:
+    """Return the configuration of an account of a simulated service; they are counted from 1."""
     return Account(
-        name="bench",
+        name=f"bench-{number}",
         endpoint=url,
         requests_per_second=REQUESTS_PER_SECOND,
         ca_file=ca_file,
-        credentials=AccessKey(access_key_id="key-1", access_key_secret=Secret("secret")),
+        credentials=AccessKey(access_key_id=f"key-{number}", access_key_secret=Secret("secret")),
         apps=tuple(App(id=app_id) for app_id in app_ids),
     )
 

@@ -1,6 +1,7 @@
 """What it takes to evaluate a big app: the first time, whenever a task changes, and every minute.
 
-The event loop is free in between: the longest time for which it is not is shown, too.
+The event loop is free in between: the longest time for which it is not is shown, too. Processor time is what a machine
+with other work can compare.
 """
 
 import asyncio
@@ -45,9 +46,10 @@ class Measured(Struct, frozen=True):
 
     configurations: int
     baseline_seconds: float
+    baseline_cpu_seconds: float
     baseline_stall_seconds: float
-    change_seconds: float  # of one changed task, until it is in the report
-    minute_seconds: float  # of evaluating all tasks again by rules about the time
+    change_cpu_seconds: float  # of one changed task, until it is in the report
+    minute_cpu_seconds: float  # of evaluating tasks again by rules about the time
     minute_stall_seconds: float
     bytes_of_a_task: float
     violations: int
@@ -58,14 +60,25 @@ def main() -> None:
     measured = [asyncio.run(_measure(variety)) for variety in (VARIETY, TASKS)]
     show(
         f"{TASKS:,} tasks of one app, {RULES} rules",
-        ("configurations", "first time", "stall", "a change", "each minute", "stall", "memory", "violations"),
+        (
+            "configurations",
+            "first time",
+            "CPU",
+            "stall",
+            "a change, CPU",
+            "a minute, CPU",
+            "stall",
+            "memory",
+            "violations",
+        ),
         [
             (
                 f"{each.configurations:,}",
-                milliseconds(each.baseline_seconds),
+                f"{each.baseline_seconds:.1f} s",
+                f"{each.baseline_cpu_seconds:.1f} s",
                 milliseconds(each.baseline_stall_seconds),
-                f"{each.change_seconds * 1e6:,.0f} us",
-                milliseconds(each.minute_seconds),
+                f"{each.change_cpu_seconds * 1e6:,.0f} us",
+                milliseconds(each.minute_cpu_seconds),
                 milliseconds(each.minute_stall_seconds),
                 f"{each.bytes_of_a_task:.0f} B",
                 f"{each.violations:,}",
@@ -90,19 +103,19 @@ async def _measure(variety: int) -> Measured:
     resident_before = _resident_bytes()
 
     async with _heartbeat() as stalls:
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         policy.collected(KEY, changes, baseline=True, available=True)
         await policy.settle()
-        baseline_seconds = time.perf_counter() - began
+        baseline_seconds, baseline_cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
     gc.collect()
     memory = _resident_bytes() - resident_before
-    change_seconds = _change_some(policy, inventory, [entry.task for entry in entries[:CHANGES]])
+    change_cpu_seconds = _change_some(policy, inventory, [entry.task for entry in entries[:CHANGES]])
     async with _heartbeat() as minute_stalls:
         clock.ahead_seconds += 60.0
-        began = time.perf_counter()
+        cpu = time.process_time()
         policy.tick()
         await policy.settle()
-        minute_seconds = time.perf_counter() - began
+        minute_cpu_seconds = time.process_time() - cpu
 
     report = policy.report(KEY)
     if report is None:
@@ -110,9 +123,10 @@ async def _measure(variety: int) -> Measured:
     return Measured(
         configurations=variety,
         baseline_seconds=baseline_seconds,
+        baseline_cpu_seconds=baseline_cpu_seconds,
         baseline_stall_seconds=max(stalls),
-        change_seconds=change_seconds,
-        minute_seconds=minute_seconds,
+        change_cpu_seconds=change_cpu_seconds,
+        minute_cpu_seconds=minute_cpu_seconds,
         minute_stall_seconds=max(minute_stalls),
         bytes_of_a_task=memory / TASKS,
         violations=sum(rule.violations for rule in report.rules),
@@ -120,15 +134,15 @@ async def _measure(variety: int) -> Measured:
 
 
 def _change_some(policy: PolicyEngine, inventory: Inventory, tasks: Sequence[Task]) -> float:
-    """Change tasks one by one; return the mean time until a change is in the report."""
+    """Change tasks one by one; return the mean processor time until a change is in the report."""
     spent = 0.0
     for number, task in enumerate(tasks):
         configuration = replace(task.configuration, region="Mars" if number % 2 else "EMAA-Saudi")
         changed = replace(task, row_digest=TASKS + number, configuration=configuration)
         changes = inventory.accept([Fresh(changed, sent_at=1e9 + number)], now=time.time())
-        began = time.perf_counter()
+        began = time.process_time()
         policy.collected(KEY, changes, baseline=False, available=True)
-        spent += time.perf_counter() - began
+        spent += time.process_time() - began
     return spent / len(tasks)
 
 

@@ -23,8 +23,12 @@ from exporter.simulator.task_maker import populate, seeded
 P = ParamSpec("P")
 T = TypeVar("T")
 
+CHANGE_ALL = "/change-all"
+"""A POST to this path of a simulated service changes every task, without moving it in the list."""
+CHANGED = {"MaxIdleTime": "1234"}
+
 SPAWN = multiprocessing.get_context("spawn")
-START_SECONDS = 120.0
+START_SECONDS = 600.0  # a million tasks are made within
 
 
 class Simulated(Struct, frozen=True):
@@ -75,6 +79,7 @@ def cpu_seconds_of(work: Callable[[], object]) -> float:
 def _serve_simulated(simulated: Simulated, address: "Connection[str, str]") -> None:
     """Serve until the process is ended."""
     fleet = Fleet(time.time)
+    fleet.changed_task_moves = False
     accounts = []
     for number in range(1, simulated.accounts + 1):
         app_ids = simulated.app_ids(number)
@@ -108,8 +113,15 @@ async def _listen(service: Service, certificate: Path | None, address: "Connecti
     if certificate is not None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate)
+
+    async def change_all(_: web.Request) -> web.Response:
+        for app_id, tasks in service.fleet.apps.items():
+            for task_id in list(tasks.rows):
+                service.fleet.update(app_id, task_id, CHANGED)
+        return web.Response()
+
     application = web.Application()
-    application.add_routes([web.post("/", operation)])
+    application.add_routes([web.post("/", operation), web.post(CHANGE_ALL, change_all)])
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()

@@ -32,6 +32,9 @@ LONGEST_WRITE_SECONDS: Final = 1.0
 """How long a move waits for what is not written yet; the new holder finds the rest by itself."""
 LONGEST_LEAVE_SECONDS: Final = 2.0
 POLL_SECONDS: Final = 0.02
+LONGEST_WAIT_SECONDS: Final = 60.0
+"""How long an exporter that started without the database waits for it before it collects all at the fallback rate."""
+NO_TERM: Final = -1  # of a budget that is collected without a lease; no batch is written under it
 
 
 P = ParamSpec("P")
@@ -98,6 +101,7 @@ class BudgetLeases:
         self._worker, self._loader = _workers()
         self._left_tables: list[LeaseTable] = []
         self._fails = self._says_crowded = False
+        self._began = clock.monotonic()
         self._moved: list[str] = []  # what was taken, freed or lost since `changed` was called
         self.reached = False
         """Whether the database has answered once."""
@@ -114,7 +118,7 @@ class BudgetLeases:
         if before.sharing != config.sharing or urls[0] != urls[1]:
             if self._table is not None:
                 self._left_tables.append(self._table)
-            self._table, self._held, self.reached = None, {}, False
+            self._table, self._held, self.reached, self._began = None, {}, False, self._clock.monotonic()
         budgets = {} if config.sharing is None else budgets_by_name(config.accounts)
         self._held = {budget: held for budget, held in self._held.items() if budget in budgets}
         now = self._clock.monotonic()
@@ -180,6 +184,7 @@ class BudgetLeases:
                     if is_bug(error):
                         raise
                     self._report_failure(error)
+                    await self._collect_without_leases()
             await self._clock.sleep(ROUND_SECONDS)
 
     async def leave(self) -> None:
@@ -232,6 +237,18 @@ class BudgetLeases:
             await self._changed([app for saved in loaded for app in saved or ()])
             self._moved = []
         self._report_success(found, sharing)
+
+    async def _collect_without_leases(self) -> None:
+        """Collect all at the fallback rate, if the database has not answered for a minute since the start."""
+        if self.reached or self._clock.monotonic() - self._began < LONGEST_WAIT_SECONDS:
+            return
+        new = self._budgets.keys() - self._held.keys()
+        for budget in new:
+            self._held[budget] = HeldBudget(NO_TERM, -math.inf)
+            self._lend(budget)
+        if new:
+            structlog.get_logger().warning("collecting without leases at the fallback rate", budgets=len(new))
+            await self._changed([])
 
     async def _call(self, worker: Worker, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a call of the database returns; one that hangs is left alone, and others begin afresh."""

@@ -12,7 +12,7 @@ from exporter.config.model import Account, App, Config, Sharing, Storage
 from exporter.core.secret import Secret
 from exporter.core.threads import Worker
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.service.budget_leases import BudgetLeases
+from exporter.service.budget_leases import NO_TERM, BudgetLeases
 from exporter.storage.batch import SavedApp
 from exporter.storage.leases import Lease, LeaseTable, Round
 from tests.support.virtual_time import VirtualClock, at_once, run
@@ -103,6 +103,10 @@ class Scene:
         """Return the rate of an account's limiter."""
         return self.limiters[name].effective_requests_per_second
 
+    def granted(self) -> list[float]:
+        """Return the rates that the limiters of both accounts may use."""
+        return [limiter.granted_requests_per_second for limiter in self.limiters.values()]
+
 
 def played(play: Callable[[Scene], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Play a scene while the leases run."""
@@ -125,13 +129,13 @@ def test_only_the_apps_of_held_budgets_are_collected(monkeypatch: pytest.MonkeyP
 
     async def play(scene: Scene) -> None:
         assert [account.apps for account in scene.leases.part().accounts] == [(), ()]
-        assert [limiter.granted_requests_per_second for limiter in scene.limiters.values()] == [0, 0]
+        assert scene.granted() == [0, 0]
         scene.table.own = {ONE: 1}
         await scene.clock.sleep(1)
         assert scene.table.calls == [f"load {ONE} ['one']"]
         assert scene.applied == [["one"]]
         assert scene.leases.lease_of("one") == (ONE, 1)
-        assert [limiter.granted_requests_per_second for limiter in scene.limiters.values()] == [20, 0]
+        assert scene.granted() == [20, 0]
         assert (scene.leases.lease_of("two"), scene.leases.holder_of("two")) == (None, "http://other")
         scene.table.own = {TWO: 5}
         await scene.clock.sleep(1)
@@ -156,6 +160,28 @@ def test_without_database_the_fallback_rate_is_left_after_the_lease(monkeypatch:
         scene.table.error = None
         await scene.clock.sleep(1)
         assert (scene.rate("one"), scene.applied) == (20, [["one"]])
+
+    played(play, monkeypatch)
+
+
+def test_without_database_at_a_start_all_is_collected_slowly_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds no lease and writes nothing then; with the first answer it gives up what others hold."""
+
+    async def play(scene: Scene) -> None:
+        scene.table.error = OSError("connection refused")
+        await scene.clock.sleep(59)
+        assert (scene.applied, scene.granted()) == ([], [0, 0])
+        await scene.clock.sleep(2)
+        assert (scene.applied, scene.granted()) == ([["one", "two"]], [2, 2])
+        assert scene.leases.lease_of("one") == (ONE, NO_TERM)
+        assert not scene.leases.reached
+        scene.table.error, scene.table.own = None, {ONE: 3}
+        await scene.clock.sleep(2)
+        assert (scene.applied[1:], scene.granted()) == ([[], ["one"]], [20, 0])
+        assert scene.leases.lease_of("one") == (ONE, 3)
+        scene.table.error = OSError("connection refused")
+        await scene.clock.sleep(70)
+        assert (scene.applied[-1], scene.granted()) == (["one"], [2, 0])
 
     played(play, monkeypatch)
 

@@ -48,9 +48,10 @@ def read_signature(parameters: _Values) -> Signature:
                     found.append((rank, signer, keys, time))
                     break
         elif not has_prefixed and key.endswith("endtime"):
-            hash_key = key.removesuffix("endtime") + "hash"  # their prefix is the customer's choice
+            prefix = key.removesuffix("endtime")  # the customer's choice
+            hash_key = f"{prefix}hash"
             if (time := _wowza_time(key, hash_key, parameters)) is not None:
-                found.append((_WOWZA_RANK, "wowza", (key, hash_key), time))
+                found.append((_WOWZA_RANK, "wowza", (key, hash_key, f"{prefix}starttime"), time))
                 has_prefixed = True
     if not found:
         return UNSIGNED
@@ -163,7 +164,7 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], _Reader], ...]] = (
         ("Expires", "OSSAccessKeyId", "Signature"),
         partial(_decimal_beside, "Expires", ("OSSAccessKeyId", "Signature")),
     ),
-    ("wowza", ("endtime", "hash"), partial(_wowza_time, "endtime", "hash")),
+    ("wowza", ("endtime", "hash", "starttime"), partial(_wowza_time, "endtime", "hash")),
     ("akamai", ("hdnts",), partial(_akamai, "hdnts")),
     ("akamai", ("hdnea",), partial(_akamai, "hdnea")),
     ("wangsu", ("wsSecret", "wsTime"), _secret_and_time("wsSecret", _HEX_32, "wsTime", 16)),

@@ -138,6 +138,8 @@ def test_the_stream_id_of_srt_is_read_like_a_query(url: str, signer: str) -> Non
             "rtmp://user:password@push.example.com/live/s",
             f"rtmp://push.example.com/live/s?auth_key={T}-0-0-{MD5}",
             f"rtmp://push.example.com/live/s?txTime={HEX}&txSecret={MD5}",
+            f"rtmp://push.example.com/live/s?myendtime={T}&mystarttime=1&myhash=h",
+            f"rtmp://push.example.com/live/s?starttime=2&endtime={T}&hash=h",
             f"rtmp://video-center.alivecdn.com/live/s?vhost=push.example.com&auth_key={T}-0-0-{MD5}",
         ),
         ("rtmp://push.example.com/live/s?name=a", f"rtmp://push.example.com/live/s?e={T}&name=a&token=AK:sign"),

@@ -38,6 +38,7 @@ class Limits(Struct, frozen=True):
 DEFAULT_LIMITS: Final = Limits()
 
 
+_READING_SECONDS: Final = 0.002
 WARN_SECONDS: Final = 60.0  # between two log lines about refused connections
 
 _REFUSAL: Final = (
@@ -191,4 +192,9 @@ class _Connection(asyncio.Protocol):
     def _end_within(self, seconds: float) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = asyncio.get_running_loop().call_later(seconds, self.cut_off)
+        loop = asyncio.get_running_loop()
+        # uvloop runs timers before it reads: after a halt, what came in time is read first.
+        self._deadline = loop.call_later(seconds, lambda: self._end_soon(loop))
+
+    def _end_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._deadline = loop.call_later(_READING_SECONDS, self.cut_off)

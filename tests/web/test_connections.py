@@ -1,11 +1,13 @@
 """What clients can't do to the server: come too many, say too much, take too long."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import NamedTuple
 
 import pytest
+import uvloop
 from aiohttp import web
 from structlog.testing import capture_logs
 
@@ -111,6 +113,21 @@ async def test_a_silent_connection_ends() -> None:
         connection = await connect()
         leap(LONG)
         assert await connection.is_closed()
+
+
+def test_a_request_that_came_in_time_is_answered_after_a_halt() -> None:
+    """An event loop that stood still for longer than a client may take reads first what waits."""
+
+    async def ask() -> bytes:
+        async with serving(hello, Limits(longest_head_seconds=0.2)) as connect:
+            client = await connect()
+            await asyncio.sleep(0.05)  # the server has the connection
+            client.writer.write(REQUEST)
+            time.sleep(0.4)  # noqa: ASYNC251 - it is the halt
+            return await client.ask(b"")
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(ask()).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_connection_is_kept_for_the_next_request() -> None:

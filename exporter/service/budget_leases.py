@@ -185,7 +185,13 @@ class BudgetLeases:
                         raise
                     self._report_failure(error)
                     await self._collect_without_leases()
-            await self._clock.sleep(ROUND_SECONDS)
+            await self._clock.sleep(self._pause_seconds())
+
+    def _pause_seconds(self) -> float:
+        """Return how long to wait for the next round: until the lease of another exporter can end, at most."""
+        now = self._clock.monotonic()
+        others = (self._held_by_anyone_until[budget] - now for budget in self._budgets.keys() - self._held.keys())
+        return min(ROUND_SECONDS, max(POLL_SECONDS, min((left for left in others if left > 0), default=ROUND_SECONDS)))
 
     async def leave(self) -> None:
         """Let other exporters take all budgets, without waiting long."""

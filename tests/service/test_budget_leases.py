@@ -44,7 +44,7 @@ class FakeTable:
         self.to_free: set[str] = set()
         self.calls: list[str] = []
         self.error: Exception | None = None
-        self.takes: set[str] = set()
+        self.others_seconds_left = LEASE_SECONDS
 
     def round(self, budgets: AbstractSet[str]) -> Round:
         """Return what the test says."""
@@ -53,7 +53,7 @@ class FakeTable:
         leases = {}
         for budget in budgets:
             term = self.own.get(budget)
-            seconds_left = LEASE_SECONDS if term or self.holder else 0.0
+            seconds_left = LEASE_SECONDS if term else self.others_seconds_left if self.holder else 0.0
             leases[budget] = Lease(term or 0, term is not None, seconds_left, "" if term else self.holder)
         return Round(leases, set(self.to_free), 2)
 
@@ -141,6 +141,19 @@ def test_only_the_apps_of_held_budgets_are_collected(monkeypatch: pytest.MonkeyP
         await scene.clock.sleep(1)
         assert scene.applied[-1] == ["two"]
         assert scene.leases.lease_of("one") is None
+
+    played(play, monkeypatch)
+
+
+def test_a_lease_of_another_exporter_is_taken_as_soon_as_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next round waits no longer than until the first of these leases can end."""
+
+    async def play(scene: Scene) -> None:
+        scene.table.others_seconds_left = 0.2
+        await scene.clock.sleep(0.01)
+        scene.table.own = {ONE: 1}
+        await scene.clock.sleep(0.2)
+        assert scene.applied == [["one"]]
 
     played(play, monkeypatch)
 

@@ -9,6 +9,7 @@ import pytest
 from exporter import __version__
 from exporter.cli import PROGRAM, cli, main
 from exporter.commands.options import Bash
+from exporter.service.daemon import Daemon
 from exporter.simulator.simulation import parse_fault
 from tests.support.log_state import logging_restored
 
@@ -230,3 +231,16 @@ def test_an_internal_error_is_no_usage_error(
     assert "in fails" in shown.err
     assert type(error).__name__ in shown.err
     assert "user-4711" not in shown.err
+
+
+def test_a_signal_ends_the_demo_before_it_listens(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It succeeds, and prints no address that nobody can open."""
+
+    async def stopped(_daemon: Daemon) -> None:
+        """Return as after a signal."""
+
+    monkeypatch.setattr(Daemon, "run", stopped)
+    assert _exit_code(["demo", "--web.listen-address=127.0.0.1:0", "--simulator.listen-address=127.0.0.1:0"]) == 0
+    assert capsys.readouterr() == ("", "")

@@ -87,8 +87,9 @@ async def _run(options: Options, simulator_host: str, simulator_port: int, metri
         await daemon.wait_until_listening(running)
         if ends_with_terminal:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, daemon.stop)
-        prefix = url_prefix(options.external_url, options.route_prefix).routes
-        _introduce(daemon.scheme, daemon.addresses, prefix, simulator.url)
+        if daemon.addresses:  # a signal may have come first
+            prefix = url_prefix(options.external_url, options.route_prefix).routes
+            _introduce(daemon.scheme, daemon.addresses[0], prefix, simulator.url)
         await running
     finally:
         await simulator.close()
@@ -122,10 +123,9 @@ def _config(accounts: Sequence[DemoAccount], endpoint: str) -> Config:
     )
 
 
-def _introduce(scheme: str, addresses: Sequence[str], prefix: str, simulator: str) -> None:
+def _introduce(scheme: str, address: str, prefix: str, simulator: str) -> None:
     """Say where to look."""
-    address = addresses[0].replace("[::]", "localhost").replace("0.0.0.0", "localhost")
-    url = f"{scheme}://{address}{prefix}"
+    url = f"{scheme}://{address.replace('[::]', 'localhost').replace('0.0.0.0', 'localhost')}{prefix}"
     sys.stdout.write(
         f"status page  {url}/\n"
         f"metrics      {url}/metrics\n"

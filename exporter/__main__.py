@@ -14,6 +14,8 @@ def main() -> int:
     handle_signals(sys.argv[1:])
     from exporter.cli import main as run
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a command that runs once may clean up
     return run()
 
 
@@ -21,7 +23,7 @@ def handle_signals(words: Sequence[str]) -> None:
     """Handle signals until the command does.
 
     PID 1 of a container needs a handler for SIGTERM: without one the kernel drops the signal. `serve` ignores SIGHUP
-    until it reads its configuration, which it has yet to do.
+    until it reads its configuration, which it has yet to do. Ctrl-C prints no traceback of an import.
     """
     command = words[0] if words and not words[0].startswith("-") else "serve"
 
@@ -33,6 +35,8 @@ def handle_signals(words: Sequence[str]) -> None:
         os._exit(0)
 
     signal.signal(signal.SIGTERM, end)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored in a background job of a script
+        signal.signal(signal.SIGINT, end if command in DAEMONS else signal.SIG_DFL)
     if command == "serve":
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 

@@ -26,7 +26,12 @@ ROW = {
     "Region": HOSTILE,
     "StreamURL": f"rtmp://user:canary-password@{'h' * 80}.example/canary-path?canary-key",
     "MaxIdleTime": "not a number",
-    "MultiStreamURL": [{"URL": "rtmp://a.example/canary-path", "IsAliCdn": True}],
+    "MultiStreamURL": [
+        {
+            "URL": f"rtmp://a.example/canary-path?txSecret={'0' * 32}&txTime=F0000000",
+            "IsAliCdn": True,
+        }
+    ],
     "TranscodeParams": {
         "EncodeParams": {
             "VideoCodec": HOSTILE,
@@ -76,6 +81,21 @@ accounts:
 collection: {{interval: 1s, sweep_interval: 30s}}
 policy: {{rule_files: [rules.yml], default_rules: false}}
 """
+
+
+BESIDE_THEIR_LABELS = """() => [...document.querySelectorAll(".stacked td")].every(cell => {
+    const size = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const least = cell.getBoundingClientRect().left + 7 * size;
+    const content = document.createRange();
+    content.selectNodeContents(cell);
+    return [...content.getClientRects()].every(part => part.width <= 1 || part.left >= least);
+})"""
+HOSTS = ".tasks td[data-label='Pushes to'] bdi"
+BROKEN_WORDS = """hosts => hosts.flatMap(host => [...host.childNodes]).filter(word => {
+    const content = document.createRange();
+    content.selectNodeContents(word);
+    return new Set([...content.getClientRects()].map(line => line.top)).size > 1;
+}).map(word => word.data)"""
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +168,21 @@ def test_every_page_is_accessible_and_fits(
             assert shown.barriers() == [], path
             assert page.evaluate("document.documentElement.scrollWidth") <= size[0], path
         assert [one for one in shown.complaints if "404" not in one] == []
+
+
+def test_cells_stay_beside_their_labels_on_a_phone(base: str, browser: Browser, paths: tuple[str, ...]) -> None:
+    """In a table that became a list, no part of a cell is under the label."""
+    with opened(browser, base, size=NARROW) as shown:
+        for path in paths:
+            assert shown.go(path).evaluate(BESIDE_THEIR_LABELS), path
+
+
+def test_hosts_break_at_dots(base: str, browser: Browser) -> None:
+    """Where the column of hosts is narrow, a line ends before a dot, not within a word."""
+    with opened(browser, base) as shown:
+        page = shown.go(f"{APP}?order=desc")
+        assert page.locator(HOSTS).count() >= len(shown.rows(".tasks"))
+        assert page.locator(HOSTS).evaluate_all(BROKEN_WORDS) == []
 
 
 def test_hostile_text_stays_text(base: str, browser: Browser, paths: tuple[str, ...]) -> None:

@@ -1,7 +1,7 @@
 """Search over all accounts: apps, tasks and channels whose name contains a text; `/api/v1/search`."""
 
 import asyncio
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal
 
 from msgspec import Struct
 
@@ -15,7 +15,7 @@ from exporter.web.view import View
 _IS_EQUAL, _BEGINS, _CONTAINS = range(3)
 
 
-class Hit(NamedTuple):
+class Hit(Struct, frozen=True, gc=False):
     """An app, or one of its tasks."""
 
     status: Status
@@ -27,11 +27,12 @@ async def search(view: View, query: Query) -> Ordered[Hit]:
     text = query.text.lower()
 
     def place(hit: Hit) -> tuple[int, bool, str, str, str]:
-        status, entry = hit
-        names = (status.app_id, status.name) if entry is None else (entry.task_id, entry.channel_id)
-        known = [name.lower() for name in names]
-        rank = _IS_EQUAL if text in known else _BEGINS if any(name.startswith(text) for name in known) else _CONTAINS
-        return rank, entry is not None, status.account, status.app_id, "" if entry is None else entry.task_id
+        status, entry = hit.status, hit.entry
+        one, other = (status.app_id, status.name) if entry is None else (entry.task_id, entry.channel_id)
+        names = one.lower(), other.lower()
+        begins = names[0].startswith(text) or names[1].startswith(text)
+        rank = _IS_EQUAL if text in names else _BEGINS if begins else _CONTAINS
+        return rank, entry is not None, status.account, status.app_id, "" if entry is None else one
 
     hits: list[Hit] = []
     seen = 0

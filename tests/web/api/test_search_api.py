@@ -1,5 +1,6 @@
 """Search over all accounts, on its page and in the API."""
 
+import gc
 import time
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from exporter.core.collection_state import State
 from exporter.web.api.search_api import search
 from exporter.web.query import Query
-from tests.support.slices import timed
+from tests.support.slices import finished, timed
 from tests.web.api.api_view import json_of
 from tests.web.fake_view import PENDING, FakeView, app_view, entry
 from tests.web.pages.page_view import client_of, page_of
@@ -62,16 +63,25 @@ async def test_every_page_has_the_box() -> None:
         assert [form["action"] for form in page.all("form") if form.get("aria-label") == "Everything"] == ["/search"]
 
 
-def test_20_000_tasks_are_searched_within_100_ms() -> None:
-    """In slices, between which the event loop runs."""
+@pytest.mark.parametrize(("text", "matching"), [("4e1f", 1), ("0", 20_048)])
+def test_20_000_tasks_are_searched_within_100_ms(text: str, matching: int) -> None:
+    """Whether one matches or all do, it takes 100 ms of processor time in slices, between which the event loop runs."""
     view = FakeView([app_view(app_id=f"app-{number}") for number in range(300)])
     for number in range(20_000):
         view.put([entry(f"{number:032x}")], app_id=f"app-{number % 300}")
-    timings = []
-    for _ in range(3):
+
+    def seconds() -> float:
         began = time.process_time()
-        found, slices = timed(search(view, Query(text="4e1f")))
-        timings.append(time.process_time() - began)
-    assert found.matching == 1
-    assert len(slices) >= 10
-    assert min(timings) < 0.1
+        found, slices = timed(search(view, Query(text=text)))
+        assert found.matching == matching
+        assert len(slices) >= 10
+        return time.process_time() - began
+
+    assert any(seconds() < 0.1 for _ in range(10))
+
+
+def test_results_cost_no_garbage_collection() -> None:
+    """The collector does not track them: 20,000 at a time would make it stop the event loop for 40 ms."""
+    found = finished(search(view_of_two_accounts(), Query(text="abc")))
+    hits = finished(found.rows(0, 3))
+    assert [gc.is_tracked(hit) for hit in hits] == [False] * 3

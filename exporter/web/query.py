@@ -87,6 +87,26 @@ class Query(Struct, frozen=True, kw_only=True):
         """Whether the greatest item is first."""
         return self.order == "desc"
 
+    def ranked(self, value: float | None) -> float:
+        """Return a number that orders by a value as `sort` says: `-` puts the greatest first, absent ones are last."""
+        return inf if value is None else -value if self.sort.startswith("-") else value
+
+    def place_before(self, names: int, *, is_sorted: bool) -> tuple[float | str, ...]:
+        """Return the sorted number, or 0, and the names of the last item of the page before.
+
+        Raises:
+            BadQueryError: The cursor is of another order.
+        """
+        if not self.after:
+            return -inf, *[""] * names
+        number = self.after[:-names]
+        try:
+            if len(number) == is_sorted:
+                return float(number[0]) if number else 0.0, *self.after[-names:]
+        except ValueError:
+            pass
+        raise BadQueryError("cursor is of another order, expected the next_cursor of an answer to the same query")
+
     @property
     def narrows_tasks(self) -> bool:
         """Whether not every task of an app matches."""
@@ -257,6 +277,12 @@ def choice(name: str, description: str, choices: Iterable[str], parse: Callable[
         parse=parse_known,
         expected=f"one of {', '.join(known)}",
     )
+
+
+def sorting(description: str, names: Iterable[str], by_name: Iterable[str] = ()) -> Parameter:
+    """Return the parameter for the order of a list; `by_name` can't be reversed."""
+    description += " With - in front, the greatest is first. Those without the value are last."
+    return choice("sort", description, (*by_name, *(f"{sign}{name}" for name in names for sign in ("", "-"))))
 
 
 def cursor(*names: int, parse: Callable[[str], tuple[str, ...]] | None = None) -> Parameter:

@@ -13,10 +13,11 @@ from yarl import URL
 
 from exporter.core.clock import Clock
 from exporter.web.api import changes_api, rules_api, search_api, tasks_api, violations_api
+from exporter.web.api.apps_api import PARAMETERS as APPS_PARAMETERS
 from exporter.web.api.apps_api import AppDocument, AppsDocument, apps_listing, one_app
 from exporter.web.api.openapi import ApiEndpoint, openapi_document
 from exporter.web.lists import Listing, listing_csv, listing_text
-from exporter.web.query import ACCOUNT, APP_ID, FORMAT, TASK_ID, read_query
+from exporter.web.query import ACCOUNT, APP_ID, TASK_ID, read_query
 from exporter.web.responses import (
     CSV_TYPE,
     JSON_TYPE,
@@ -36,10 +37,10 @@ APPS: Final = ApiEndpoint(
     path=f"{PREFIX}apps",
     operation_id="getApps",
     summary="State of each app",
-    description="All configured apps, in the order of the configuration.",
+    description="All configured apps, in the order of the configuration, or of sort.",
     respond=apps_listing,
     answer=AppsDocument,
-    parameters=(FORMAT,),
+    parameters=APPS_PARAMETERS,
 )
 APP: Final = ApiEndpoint(
     path=f"{PREFIX}apps/{{account}}/{{app_id}}",

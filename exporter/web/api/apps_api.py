@@ -1,15 +1,17 @@
 """`/api/v1/apps`: the state of each app. What is not known is null, never 0."""
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Final
 
 from msgspec import Struct, field
 
 from exporter.collector.status import Status
 from exporter.core.collection_state import State
+from exporter.core.task import MIXED, SINGLE
 from exporter.rules.rule import Severity
-from exporter.web.lists import Listing
-from exporter.web.query import Query, UnknownNameError, violations_by_app
+from exporter.web.lists import Listing, absent_last
+from exporter.web.query import FORMAT, Query, UnknownNameError, sorting, violations_by_app
 from exporter.web.responses import about, document_of
 from exporter.web.view import AppView, FindingKind, View
 
@@ -116,16 +118,56 @@ class AppDocument(Struct, kw_only=True):
 
 
 class AppsDocument(Struct):
-    """All configured apps, in the order of the configuration."""
+    """All configured apps, in the order of the configuration, or of `sort`."""
 
     apps: Annotated[list[AppDocument], about("The apps.")]
 
 
-async def apps_listing(view: View, _query: Query, _now: float) -> Listing:
+def _fullest_quota(app: AppDocument) -> float | None:
+    counts = Counter[str]()
+    for one in app.tasks or ():
+        counts[one.mix_mode] += one.count
+    used = [counts[mode] / quota for mode, quota in ((SINGLE, app.quota.single), (MIXED, app.quota.mixed)) if quota]
+    return max(used, default=None) if app.tasks is not None else None
+
+
+def _worst_violations(app: AppDocument) -> tuple[int, ...] | None:
+    found = app.violations
+    return None if found is None else (found.critical, found.warning, found.info)
+
+
+SORTS: Final[Mapping[str, Callable[[AppDocument], Any]]] = {
+    "app": lambda app: (app.app_id, app.account),
+    "state": lambda app: app.state.badness,
+    "tasks": lambda app: None if app.tasks is None else sum(one.count for one in app.tasks),
+    "quota_used": _fullest_quota,
+    "violations": _worst_violations,
+    "last_update": lambda app: app.last_update_began,
+}
+"""What is least in the app that is first."""
+
+PARAMETERS: Final = (
+    sorting(
+        "Order of the apps: by AppId; by how bad their state is; by number of tasks; by the used part of the fullest "
+        "quota; by violations, critical ones before others; by the last successful update. Without it, the order is "
+        "that of the configuration.",
+        SORTS,
+    ),
+    FORMAT,
+)
+
+
+async def apps_listing(view: View, query: Query, _now: float) -> Listing:
     """Return all apps, without pages."""
     counts = violations_by_app(view.findings(FindingKind.VIOLATION))
     apps = (_app(app, counts.get((app.status.account, app.status.app_id), {})) for app in view.statuses())
-    return Listing("apps", AppDocument, apps)
+    column = SORTS.get(query.sort.removeprefix("-"))
+    if column is None:
+        return Listing("apps", AppDocument, apps)
+    descending = query.sort.startswith("-")
+    by_name = sorted(apps, key=lambda app: (app.account, app.app_id))
+    key = absent_last(column, lambda _: None, descending=descending)
+    return Listing("apps", AppDocument, iter(sorted(by_name, key=key, reverse=descending)))
 
 
 async def one_app(view: View, query: Query, _now: float) -> AppDocument:

@@ -117,9 +117,13 @@ def _operation(endpoint: ApiEndpoint, example: Any) -> dict[str, Any]:
         },
     }
     for status in _ERRORS:
-        if status != _ONLY_WITH_NAMES or endpoint.path_parameters or endpoint.parameters not in ((), (FORMAT,)):
+        if status != _ONLY_WITH_NAMES or endpoint.path_parameters or _names_anything(endpoint):
             operation["responses"][str(status)] = {"$ref": f"#/components/responses/Error{status}"}
     return operation
+
+
+def _names_anything(endpoint: ApiEndpoint) -> bool:
+    return not {parameter.name for parameter in endpoint.parameters} <= {"format", "sort"}
 
 
 def _parameter(parameter: Parameter, place: str) -> dict[str, Any]:

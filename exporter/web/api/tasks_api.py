@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from math import inf
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
@@ -31,12 +30,11 @@ from exporter.web.query import (
     RULE,
     TASK_ID,
     TASK_REGION,
-    BadQueryError,
     Query,
     UnknownNameError,
-    choice,
     cursor,
     cursor_after,
+    sorting,
 )
 from exporter.web.responses import about, document_of
 from exporter.web.view import FindingKind, TasksView, TaskView, View
@@ -152,11 +150,11 @@ SORTS: Final[Mapping[str, _SortKey]] = {
 }
 """What is least in the task that is first; a `-` in front of all but the name puts the greatest first."""
 
-SORT: Final = choice(
-    "sort",
+SORT: Final = sorting(
     "Order of the tasks: by account, AppId and TaskId; by the earliest expiry of their push keys; by video bitrate; by "
-    "when they were first seen or changed. With - in front, the greatest is first. Tasks without the value are last.",
-    (BY_NAME, *(f"{sign}{name}" for name in SORTS if name != BY_NAME for sign in ("", "-"))),
+    "when they were first seen or changed.",
+    (name for name in SORTS if name != BY_NAME),
+    by_name=(BY_NAME,),
 )
 PARAMETERS: Final = (
     ACCOUNT,
@@ -179,7 +177,7 @@ PARAMETERS: Final = (
 _AppKey: TypeAlias = tuple[str, str]
 _Violations: TypeAlias = Mapping[str, Collection[str]]  # TaskIds that violate each rule of an app
 _Found: TypeAlias = tuple[TasksView, Entry]
-_Place: TypeAlias = tuple[float, str, str, str]  # sorted value or infinity, account, AppId, TaskId
+_Place: TypeAlias = tuple[float | str, ...]  # sorted value or infinity, account, AppId, TaskId
 
 
 class TasksDocument(Struct, kw_only=True):
@@ -216,7 +214,7 @@ async def tasks_listing(view: View, query: Query) -> Listing:
         BadQueryError: The cursor is of another order.
     """
     by_name = query.sort == BY_NAME
-    after = _after(query)
+    after = query.place_before(3, is_sorted=not by_name)
     matching = (app.status for app in view.statuses() if query.matches_app(app.status.account, app.status.app_id))
     statuses = sorted(matching, key=_app_key)
     violations = _violations_by_app(view)
@@ -248,7 +246,7 @@ async def tasks_listing(view: View, query: Query) -> Listing:
 
 async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations, count: int) -> Sequence[Entry]:
     """Return at most `count` matching tasks of an app, in order, behind the page before."""
-    after = _after(query)
+    after = query.place_before(3, is_sorted=query.sort != BY_NAME)
     violating = violations.get(query.rule, ()) if query.rule else None
 
     def wanted(entry: Entry) -> bool:
@@ -268,21 +266,7 @@ async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations,
 
 def _place(query: Query, tasks: TasksView, entry: Entry) -> _Place:
     value = SORTS[query.sort.removeprefix("-")](tasks, entry)
-    sign = -1 if query.sort.startswith("-") else 1
-    return inf if value is None else sign * value, *_app_key(tasks.status), entry.task_id
-
-
-def _after(query: Query) -> _Place:
-    """Return the place of the last task of the page before."""
-    if not query.after:
-        return -inf, "", "", ""
-    *value, account, app_id, task_id = query.after
-    try:
-        if len(value) == (query.sort != BY_NAME):
-            return float(value[0]) if value else 0.0, account, app_id, task_id
-    except ValueError:
-        pass
-    raise BadQueryError("cursor is of another order, expected the next_cursor of an answer to the same query")
+    return query.ranked(value), *_app_key(tasks.status), entry.task_id
 
 
 def _items(page: Iterable[_Found], violations: Mapping[_AppKey, _Violations]) -> Iterator[TaskDocument]:

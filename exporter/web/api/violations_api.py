@@ -1,8 +1,8 @@
 """`/api/v1/violations`: findings of rules."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -29,9 +29,16 @@ from exporter.web.query import (
     Query,
     cursor,
     cursor_after,
+    sorting,
 )
 from exporter.web.responses import about, document_of
 from exporter.web.view import FindingsView, View
+
+SORTS: Final[Mapping[str, Callable[[Severity, float | None], float | None]]] = {
+    "since": lambda _severity, since: since,
+    "severity": lambda severity, _since: severity.rank,
+}
+"""What is least in the finding that is first."""
 
 PARAMETERS: Final = (
     ACCOUNT,
@@ -44,12 +51,23 @@ PARAMETERS: Final = (
     UNTIL,
     OUTCOME,
     STATE,
+    sorting(
+        "Order of the findings: by when they were first seen, or by severity. Without it, the order is by account, "
+        "AppId, rule and TaskId. It does not go with state=resolved.",
+        SORTS,
+    ),
     FORMAT,
     LIMIT,
-    cursor(4),
+    cursor(4, 5),
 )
 
-_Found: TypeAlias = tuple[FindingsView, str]  # a group of findings and a TaskId
+
+class Finding(Struct, frozen=True, gc=False):
+    """A finding before its texts are made."""
+
+    group: FindingsView
+    task_id: str  # empty for a finding about the whole app
+    since: float | None
 
 
 class ViolationDocument(Struct, kw_only=True):
@@ -78,7 +96,7 @@ class ViolationDocument(Struct, kw_only=True):
 
 
 class ViolationsDocument(Struct, kw_only=True):
-    """A page of findings, in the order of account, AppId, rule and TaskId."""
+    """A page of findings, in the order of account, AppId, rule and TaskId, or of `sort`."""
 
     violations: Annotated[list[ViolationDocument], about("The findings.")]
     matching: Annotated[int | None, about("Number of findings on all pages; null of those that have ended.")]
@@ -99,42 +117,52 @@ async def all_findings(view: View, query: Query, _now: float) -> Listing:
 
 
 async def violations_listing(groups: Iterable[FindingsView], query: Query, statuses: Iterable[Status]) -> Listing:
-    """Return a page of findings, in the order of account, AppId, rule and TaskId.
+    """Return a page of findings, in the order of account, AppId, rule and TaskId, or of `sort`.
 
     Args:
         groups: All findings of the outcome that the query asks for.
         query: Filters and page.
         statuses: All apps.
+
+    Raises:
+        BadQueryError: The cursor is of another order.
     """
-    on_page: list[tuple[FindingsView, Sequence[str]]] = []
+    column = SORTS.get(query.sort.removeprefix("-"))
+    after = query.place_before(4, is_sorted=column is not None)
+    last_group = after[1:-1]
+
+    def place(one: Finding) -> tuple[float | str, ...]:
+        value = 0.0 if column is None else query.ranked(column(one.group.rule.severity, one.since))
+        return value, *_group_names(one.group), one.task_id
+
+    on_page: list[Finding] = []  # and others of the same groups
     matching = 0
     unseen = 0  # findings on this page or behind it, at least
     narrows = bool(query.task_id) or query.by_time
     for group in sorted(filter(query.matches_group, groups), key=_group_names):
-        may_be_on_page = unseen <= query.limit and _group_names(group) >= query.after[:-1]
-        task_ids = _matching_tasks(group, query) if may_be_on_page or narrows else ()
-        matching += len(task_ids) if narrows else group.count
+        may_be_on_page = column is not None or (unseen <= query.limit and _group_names(group) >= last_group)
+        found_here = _matching(group, query) if may_be_on_page or narrows else ()
+        matching += len(found_here) if narrows else group.count
         if may_be_on_page:
-            on_page.append((group, task_ids))
-            unseen += 0 if _group_names(group) == query.after[:-1] else len(task_ids)
+            on_page += found_here
+            unseen += 0 if _group_names(group) == last_group else len(found_here)
         if query.by_time:
             # Only then can the rest wait: times stay what they are, other lists are those of this moment.
             await asyncio.sleep(0)
-    found: list[_Found] = []
-    for group, task_ids in on_page:
-        missing = query.limit + 1 - len(found)
-        if not missing:
-            break
-        found += [(group, task_id) for task_id in await _first_unseen(group, task_ids, query, missing)]
-    # Ages are read now: a finding may be gone when its item is made.
-    aged = [(group, task_id, group.since.get(task_id)) for group, task_id in found[: query.limit]]
+    in_order = await ordered(on_page, key=place, wanted=(lambda one: place(one) > after) if query.after else None)
+    found = await in_order.rows(0, query.limit + 1)
+
+    def cursor_of(item: ViolationDocument) -> str:
+        value = () if column is None else (repr(query.ranked(column(item.severity, item.since))),)
+        return cursor_after(*value, item.account, item.app_id, item.rule, item.task_id or "")
+
     matching_apps = (status for status in statuses if query.matches_app(status.account, status.app_id))
     return Listing(
         "violations",
         ViolationDocument,
-        (_violation(group, task_id, since) for group, task_id, since in aged),
+        (_violation(one.group, one.task_id, one.since) for one in found[: query.limit]),
         has_more=len(found) > query.limit,
-        cursor_of=lambda item: cursor_after(item.account, item.app_id, item.rule, item.task_id or ""),
+        cursor_of=cursor_of,
         also={"matching": matching, "apps_without_data": apps_without_data(matching_apps)},
     )
 
@@ -143,6 +171,8 @@ async def resolved_listing(view: View, query: Query) -> Listing:
     """Return a page of violations that have ended, newest first."""
     if query.owner:
         raise BadQueryError("owner does not go with state=resolved")
+    if query.sort.removeprefix("-") in SORTS:
+        raise BadQueryError("sort does not go with state=resolved")
     past = view.past()
     apps = await past.apps()
     query.require_known(view, former_apps=apps)
@@ -183,21 +213,15 @@ def _past_violation(one: PastViolation, rule: Rule | None) -> ViolationDocument:
     )
 
 
-def _matching_tasks(group: FindingsView, query: Query) -> Sequence[str]:
-    """Return a copy of the TaskIds of a group that match, in any order."""
+def _matching(group: FindingsView, query: Query) -> Sequence[Finding]:
+    """Return a copy of the findings of a group that match, in any order: they may be gone when their items are made."""
+    since = group.since
     if query.task_id:
-        is_found = query.matches_time(group.since.get(query.task_id)) and query.task_id in group.task_ids()
-        return [query.task_id] if is_found else []
+        is_found = query.matches_time(since.get(query.task_id)) and query.task_id in group.task_ids()
+        return [Finding(group, query.task_id, since.get(query.task_id))] if is_found else []
     if query.by_time:
-        return [task_id for task_id, since in group.since.items() if query.since <= since <= query.until]
-    return list(group.task_ids())
-
-
-async def _first_unseen(group: FindingsView, task_ids: Sequence[str], query: Query, count: int) -> Sequence[str]:
-    """Return at most `count` TaskIds of a group, in order, behind the page before."""
-    last = query.after[-1] if _group_names(group) == query.after[:-1] else None
-    found = await ordered(task_ids, key=str, wanted=None if last is None else lambda task_id: task_id > last)
-    return await found.rows(0, count)
+        return [Finding(group, task_id, at) for task_id, at in since.items() if query.since <= at <= query.until]
+    return [Finding(group, task_id, since.get(task_id)) for task_id in group.task_ids()]
 
 
 def _group_names(findings: FindingsView) -> tuple[str, ...]:

@@ -9,19 +9,12 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exporter.rules.rule import SEVERITIES, Rule
+from exporter.web.api.violations_api import Finding
 from exporter.web.lists import PAGE_ROWS, NumberedPage, ordered
 from exporter.web.query import ACCOUNT, AGE, AGES, APP_ID, OUTCOME, OWNER, PAGE, RULE, SEVERITY, Query
 from exporter.web.view import FindingDetail, FindingKind, FindingsView, View
 
 PARAMETERS: Final = (OUTCOME, ACCOUNT, APP_ID, RULE, SEVERITY, OWNER, AGE, PAGE)
-
-
-class Finding(Struct, frozen=True, gc=False):
-    """A finding before its texts are made."""
-
-    group: FindingsView
-    task_id: str  # empty for a finding about the whole app
-    since: float | None
 
 
 class FindingRow(Struct, frozen=True):

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
+
 from exporter.core.collection_state import State
 from exporter.rules.rule import Severity
-from exporter.web.api.apps_api import apps_listing
-from exporter.web.query import Query
+from exporter.web.api.apps_api import PARAMETERS, apps_listing
+from exporter.web.query import Query, read_query
 from exporter.web.view import AppView, FindingKind
 from tests.support.slices import finished
 from tests.web.api.api_view import Client, json_of
@@ -101,3 +103,38 @@ async def test_an_unknown_app_is_a_404(client: Client) -> None:
         404,
         {"error": "no app 'nope' is configured in account 'production'"},
     )
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        ("app", ["bad", "big", "full", "live-new"]),
+        ("-state", ["bad", "live-new", "big", "full"]),
+        ("tasks", ["full", "big", "bad", "live-new"]),
+        ("-tasks", ["big", "full", "bad", "live-new"]),
+        ("-quota_used", ["full", "big", "bad", "live-new"]),
+        ("-violations", ["full", "big", "bad", "live-new"]),
+        ("last_update", ["bad", "big", "full", "live-new"]),
+        ("-last_update", ["big", "full", "bad", "live-new"]),
+    ],
+)
+async def test_apps_are_sorted(sort: str, expected: list[str]) -> None:
+    """Each key has its order, apps without the value are last, equal ones are by name, also with `-`."""
+    big = app_view({("CN-Shanghai", "single"): 90, ("CN-Shanghai", "mixed"): 9}, app_id="big")
+    full = app_view({("CN-Shanghai", "mixed"): 39}, app_id="full")
+    bad = app_view(app_id="bad", state=State.TIMEOUT, data_available=False, last_update_began=NOW - 90)
+    view = FakeView([PENDING, full, bad, big])
+    view.found[FindingKind.VIOLATION] = [
+        findings({"task-1": NOW, "task-2": NOW}, app_id="big"),
+        findings({"task-1": NOW}, app_id="full", rule=rule("b", severity=Severity.CRITICAL)),
+    ]
+    listing = await apps_listing(view, read_query([("sort", sort)], PARAMETERS), NOW)
+    assert [app["app_id"] for app in document(listing)["apps"]] == expected
+
+
+@pytest.mark.parametrize("path", ["apps", "tasks", "violations"])
+async def test_an_unknown_sort_key_is_a_400(client: Client, path: str) -> None:
+    """The refusal names those that are known."""
+    answer = await client.get(f"/api/v1/{path}?sort=shoe_size")
+    assert answer.status == 400
+    assert "sort is 'shoe_size', expected one of" in (await answer.json())["error"]

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.rules.rule import Severity
-from exporter.web.api.violations_api import PARAMETERS, violations_listing
-from exporter.web.query import Query, read_query
+from exporter.web.api.violations_api import PARAMETERS, resolved_listing, violations_listing
+from exporter.web.query import BadQueryError, Query, read_query
 from exporter.web.view import FindingDetail, FindingKind, FindingsView
 from tests.support.slices import finished, timed
 from tests.web.api.documents import document
-from tests.web.fake_view import NOW, findings, rule
+from tests.web.fake_view import NOW, FakeView, findings, rule
 
 CRITICAL = rule("push-host", severity=Severity.CRITICAL, owner="cdn")
 COUNT = rule("expect-tasks", owner="")
@@ -224,3 +224,42 @@ def test_a_query_by_time_lets_others_run_after_each_rule() -> None:
     listing, slices = timed(violations_listing(groups, Query(since=NOW), ()))
     assert listing.also["matching"] == 8000
     assert len(slices) > 8
+
+
+@pytest.mark.parametrize("limit", ["1", "3", "1000"])
+@pytest.mark.parametrize(
+    ("sort", "first", "last"),
+    [
+        ("since", NOW + 1, [(None, "unknown")]),
+        ("-since", NOW + 60, [(None, "unknown")]),
+        ("severity", NOW + 60, [(NOW + 30, "task-1"), (NOW + 20, "task-2")]),
+        ("-severity", NOW + 30, [(NOW + 9, "own-9"), (None, "unknown")]),
+    ],
+)
+def test_findings_are_sorted_over_all_groups(sort: str, first: float, last: list[Any], limit: str) -> None:
+    """Those without the value are last, equal ones are by name, and pages show each once, also if the last one ends."""
+    since = {f"own-{number}": NOW + number for number in range(1, 10)}
+    groups = [*GROUPS[1:], findings(since, ageless=["unknown"])]
+    found: list[tuple[float | None, str]] = []
+    cursor: str | None = None
+    while cursor or not found:
+        given = {"sort": sort, "limit": limit, **({"cursor": cursor} if cursor else {})}
+        page = violations_document(groups, read_query(given.items(), PARAMETERS))
+        found += [(item["since_timestamp_seconds"], item["task_id"]) for item in page["violations"]]
+        cursor = page["next_cursor"]
+        since.pop(found[-1][1], None)
+    assert len(found) == len(set(found)) == len(ORDER) + 1
+    assert (found[0][0], found[-len(last) :]) == (first, last)
+
+
+def test_the_cursor_of_another_order_is_refused() -> None:
+    """It would name another place."""
+    for query in (Query(sort="since", after=("a", "b", "c", "d")), Query(after=("1", "a", "b", "c", "d"))):
+        with pytest.raises(BadQueryError, match="cursor is of another order"):
+            violations_document(GROUPS, query)
+
+
+def test_violations_that_have_ended_have_one_order() -> None:
+    """They are read newest first."""
+    with pytest.raises(BadQueryError, match="sort does not go with state=resolved"):
+        finished(resolved_listing(FakeView([]), Query(sort="-since", state="resolved")))

@@ -20,6 +20,7 @@ from exporter.web.pages.status_page import app_row
 from exporter.web.query import (
     CODEC,
     HOST,
+    LARGEST_BITRATE_KBPS,
     MAX_BITRATE,
     MIN_BITRATE,
     MIX_MODE,
@@ -174,6 +175,9 @@ async def shown_app(view: View, account: str, app_id: str, query: Query) -> Mapp
         "all_tasks": len(tasks.entries),
         "regions": labels.TASK_REGION.values,
         "modes": labels.MIX_MODE.values,
+        "push_auths": labels.PUSH_AUTH_STATE.values,
+        "codecs": labels.CODEC.values,
+        "largest_bitrate": LARGEST_BITRATE_KBPS,
         "columns": tuple(COLUMNS),
         "changes": changes,
     }

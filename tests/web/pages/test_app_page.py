@@ -11,7 +11,7 @@ from exporter.core.collection_state import State
 from exporter.core.task import Output
 from exporter.rules.facts import PushKey
 from exporter.rules.rule import Severity
-from exporter.web.pages.app_page import task_page
+from exporter.web.pages.app_page import PARAMETERS, task_page
 from exporter.web.query import Query
 from exporter.web.view import FindingKind, FindingsView
 from tests.metrics.builders import configuration, encoding
@@ -77,7 +77,8 @@ async def test_filters_are_kept_by_links_and_fields() -> None:
     view = view_of(*(f"task-{number:03}" for number in range(120)))
     page = await page_of(view, PATH, {"task_id": "task", "mix_mode": "mixed", "sort": "changed", "page": "2"})
     fields = {field["name"]: field["value"] for field in page.all("input")}
-    assert fields == {"text": "", "task_id": "task", "sort": "changed"}
+    unset = dict.fromkeys(("text", "host", "min_video_bitrate_kbps", "max_video_bitrate_kbps"), "")
+    assert fields == {**unset, "task_id": "task", "sort": "changed"}
     assert {"value": "mixed", "selected": None} in page.all("option")
     assert "51\N{EN DASH}100 of 120 tasks" in page.text
     assert f"{PATH}?task_id=task&mix_mode=mixed&sort=changed&page=3" in page.links
@@ -85,6 +86,28 @@ async def test_filters_are_kept_by_links_and_fields() -> None:
     assert f"{PATH}?task_id=task&mix_mode=mixed#tasks" in page.links
     (sorted_by,) = [heading["aria-sort"] for heading in page.all("th") if "aria-sort" in heading]
     assert sorted_by == "ascending"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("host", "push.example.com"),
+        ("push_auth", "expired"),
+        ("codec", "H.265"),
+        ("min_video_bitrate_kbps", "800"),
+        ("max_video_bitrate_kbps", "0"),
+    ],
+)
+async def test_each_filter_of_the_url_has_a_field(name: str, value: str) -> None:
+    """It shows its value, and the filters that are folded away otherwise are open as soon as one of them is used."""
+    page = await page_of(view_of("t-1"), PATH, {name: value})
+    fields = [*page.all("input"), *page.all("select")]
+    known = {parameter.name for parameter in PARAMETERS} - {"sort", "order", "page"}
+    assert known <= {field["name"] for field in fields}
+    chosen = {"value": value, "selected": None} in page.all("option")
+    assert chosen or [field["value"] for field in fields if field["name"] == name] == [value]
+    assert ["open" in details for details in page.all("details")] == [False, True]
+    assert ["open" in details for details in (await page_of(view_of("t-1"), PATH)).all("details")] == [False, False]
 
 
 async def test_an_empty_table_says_why() -> None:

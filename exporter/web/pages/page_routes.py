@@ -1,8 +1,9 @@
 """The routes of the pages."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from importlib import resources
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
@@ -15,12 +16,11 @@ from exporter.web.api.openapi import openapi_document
 from exporter.web.api.search_api import search
 from exporter.web.lists import numbered_page
 from exporter.web.pages import app_page, changes_page, rules_page, status_page, violations_page
-from exporter.web.pages.api_page import shown_api
 from exporter.web.pages.changes_page import shown_changes
 from exporter.web.pages.rendering import Renderer
 from exporter.web.pages.task_page import shown_task
 from exporter.web.query import PAGE, TEXT, BadQueryError, read_form
-from exporter.web.responses import json_answer, text_answer, wants_page
+from exporter.web.responses import json_answer, json_text, text_answer, wants_page
 from exporter.web.url_prefix import UrlPrefix
 from exporter.web.view import SweepStart, View
 
@@ -159,7 +159,7 @@ class _Pages:
         """The description of the API: a page for browsers, the OpenAPI document for scripts."""
         document = openapi_document(ENDPOINTS, server=self._prefix.links)
         if wants_page(request):
-            answer = self._renderer.answer("api", **shown_api(self._view, document))
+            answer = self._renderer.answer("api", **_shown_api(self._view, document))
         else:
             answer = json_answer(document)
         answer.headers[hdrs.VARY] = hdrs.ACCEPT
@@ -204,6 +204,39 @@ class _Pages:
 
 def _app_of(request: web.Request) -> tuple[str, str]:
     return request.match_info["account"], request.match_info["app_id"]
+
+
+def _shown_api(view: View, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the template's values; links lead to an app and a task that exist, if there are any."""
+    names = _example_names(view)
+    introduction, _, notes = document["info"]["description"].partition("\n\n")
+    return {
+        "introduction": introduction,
+        "notes": [note.replace("\n  ", " ") for note in notes.strip().removeprefix("- ").split("\n- ")],
+        "paths": [_shown_path(path, methods["get"], names) for path, methods in document["paths"].items()],
+    }
+
+
+def _shown_path(path: str, operation: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
+    in_path = {one["name"]: one["example"] for one in operation["parameters"] if one["in"] == "path"}
+    link = path.format(**{name: quote(names.get(name, example), safe="") for name, example in in_path.items()})
+    has_limit = any(one["name"] == "limit" for one in operation["parameters"])
+    example = operation["responses"]["200"]["content"]["application/json"].get("example")
+    return {
+        "path": path,
+        "operation": operation,
+        "link": f"{link}?limit=5" if has_limit else link,
+        "example": None if example is None else json_text(example, indent=2),
+    }
+
+
+def _example_names(view: View) -> Mapping[str, str]:
+    for app in view.statuses():
+        tasks = view.tasks(app.status.account, app.status.app_id)
+        if tasks is not None and tasks.entries:
+            names = {"account": app.status.account, "app_id": app.status.app_id}
+            return names | {"task_id": tasks.entries[0].task_id}
+    return {}
 
 
 def _static(name: str, content_type: str) -> PageHandler:

@@ -16,7 +16,7 @@ from grafana.generate import dashboard_files
 from tests.chart_files import chart_files
 from tests.document_tables import documents_with_tables
 from tests.references.configuration_reference import configuration_markdown
-from tests.references.configuration_schema import json_schema_text
+from tests.references.configuration_schema import schema_files
 from tests.references.metrics_reference import metrics_markdown
 from tests.references.rules_reference import rules_markdown
 
@@ -30,7 +30,7 @@ def generated() -> Mapping[str, str]:
     return {
         "docs/metrics.md": metrics_markdown(),
         "docs/configuration.md": configuration_markdown(),
-        "docs/config.schema.json": json_schema_text(),
+        **schema_files(),
         "docs/rules.md": rules_markdown(),
         "docs/openapi.json": openapi_text(),
         **dashboards,

@@ -104,14 +104,23 @@ def test_a_file_of_apps_is_read_with_the_file_that_names_it(name: str, reader: s
 
 
 @pytest.mark.parametrize(
-    "path", [*DEPLOY.rglob("rtcmpu.yml"), *DEPLOY.rglob("*values.yaml")], ids=lambda path: str(path.relative_to(DEPLOY))
+    "path",
+    [
+        *DEPLOY.rglob("rtcmpu.yml"),
+        *DEPLOY.rglob("*values.yaml"),
+        *DEPLOY.glob("examples/*/*.yml"),
+        *DEPLOY.rglob("agreed.yml"),
+        *DEPLOY.rglob("demo.yml"),
+    ],
+    ids=lambda path: str(path.relative_to(DEPLOY)),
 )
 def test_editors_find_the_schema(path: Path) -> None:
     """The first line names the schema of the file, from where the file is."""
     first = path.read_text().splitlines()[0]
     schema = (path.parent / first.removeprefix("# yaml-language-server: $schema=")).resolve()
     chart = DEPLOY / "helm/rtcmpu-exporter/values.schema.json"
-    assert schema == (ROOT / "docs/config.schema.json" if path.name == "rtcmpu.yml" else chart)
+    names = {"rtcmpu.yml": "config", "agreed.yml": "rules", "demo.yml": "rules", "events.yml": "apps"}
+    assert schema == (ROOT / f"docs/{names[path.name]}.schema.json" if path.name in names else chart)
 
 
 def test_the_complete_prometheus_has_the_job_of_the_example() -> None:

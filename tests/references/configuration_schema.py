@@ -1,10 +1,14 @@
-"""The configuration as a JSON Schema, for editors: pydantic's, adapted to what the loader takes."""
+"""Configuration, rule and app files as JSON Schemas, for editors: pydantic's, adapted to what the loaders take."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
-from exporter.config.model import Config
+from pydantic import TypeAdapter
+
+from exporter.config.model import App, Config
 from exporter.config.value_types import NONE
+from exporter.rules.rule_files import RuleFile
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _VARIABLE: Final = r"\$\{"  # what a value from the environment has in it; an editor does not know its real form
@@ -32,9 +36,24 @@ def json_schema() -> Schema:
     return {"$schema": _DIALECT, "title": "Configuration of rtcmpu-exporter", **schema}
 
 
-def json_schema_text() -> str:
-    """Return the schema as the text of `docs/config.schema.json`."""
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+def rules_schema() -> Schema:
+    """Return the schema of a rule file."""
+    return {"$schema": _DIALECT, "title": "Rules of rtcmpu-exporter", **_adapted(RuleFile.model_json_schema())}
+
+
+def apps_schema() -> Schema:
+    """Return the schema of a file of apps."""
+    apps = TypeAdapter(list[App]).json_schema(by_alias=True)
+    return {"$schema": _DIALECT, "title": "Apps of rtcmpu-exporter", **_adapted(apps)}
+
+
+def schema_files() -> Mapping[str, str]:
+    """Return the text of each schema file, by its path from the root."""
+    schemas = {"config": json_schema(), "rules": rules_schema(), "apps": apps_schema()}
+    return {
+        f"docs/{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        for name, schema in schemas.items()
+    }
 
 
 def _adapted(schema: Any) -> Any:

@@ -1,5 +1,6 @@
-"""The JSON Schema for editors agrees with the loader."""
+"""The JSON Schemas for editors agree with the loaders."""
 
+import json
 from pathlib import Path
 
 import jsonschema
@@ -9,19 +10,21 @@ import yaml
 from exporter.config.loader import load
 from exporter.config.mistakes import ConfigError
 from tests.references.configuration_reference import EXAMPLE
-from tests.references.configuration_schema import json_schema
+from tests.references.configuration_schema import Schema, apps_schema, json_schema, rules_schema
 
-HERE = Path(__file__).parent
-GOOD = sorted((HERE / "good").glob("*.yml"))
+ROOT = Path(__file__).parents[2]
+CORPUS = ROOT / "tests/config"
+GOOD = sorted((CORPUS / "good").glob("*.yml"))
 REFUSED_BY_THE_LOADER_ALONE = {
     "alias-bomb", "app-file-missing", "app-files", "ca-file", "comments-only", "control-character",
     "duplicate-account", "duplicate-app", "duplicate-key", "interval-longer", "merge-key", "no-apps", "not-utf8",
     "rate-of-group", "recursive-alias", "stale-after", "sweep-shorter", "syntax-bracket", "syntax-indent",
     "syntax-quote", "syntax-tab", "tag", "too-deep", "two-documents", "unknown-alias", "key-not-a-name",
     "rate-not-finite", "expect-ranges", "environment", "duration-bounds", "endpoint", "buckets", "storage-file",
+    "sharing-alone", "sharing-sum",
 }  # fmt: skip
 """Places, files, sums, the environment, bounds of durations: what a schema can't or need not know."""
-BAD = [path for path in sorted((HERE / "bad").glob("*.yml")) if path.stem not in REFUSED_BY_THE_LOADER_ALONE]
+BAD = [path for path in sorted((CORPUS / "bad").glob("*.yml")) if path.stem not in REFUSED_BY_THE_LOADER_ALONE]
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +109,23 @@ def test_the_example_of_the_reference_is_valid(validator: jsonschema.Draft202012
     file = tmp_path / "file.yml"
     file.write_text(EXAMPLE, encoding="utf-8")
     assert load(file, {"ALIBABA_CLOUD_ACCESS_KEY_ID": "id"}).config.accounts[0].name == "production"
+
+
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        (rules_schema(), ROOT / "exporter/rules/default_rules.yml"),
+        (rules_schema(), ROOT / "deploy/examples/rules/agreed.yml"),
+        (rules_schema(), ROOT / "deploy/kustomize/overlays/production/agreed.yml"),
+        (rules_schema(), ROOT / "deploy/compose/exporter/rules/demo.yml"),
+        (apps_schema(), ROOT / "deploy/examples/apps/events.yml"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Path) else "",
+)
+def test_files_of_rules_and_apps_have_a_schema(schema: Schema, path: Path) -> None:
+    """The default rules and the examples are valid; an unknown key is not."""
+    validator = jsonschema.Draft202012Validator(schema)
+    document = json.loads(json.dumps(yaml.safe_load(path.read_text(encoding="utf-8")), default=str))
+    validator.validate(document)
+    (document["rules"] if isinstance(document, dict) else document)[0]["no_such_key"] = 1
+    assert not validator.is_valid(document)

@@ -37,7 +37,7 @@ def firing_number(id_: int, scope: Scope) -> Panel:
 
 def needs_attention(id_: int, scope: Scope) -> Panel:
     """Return what fires: what, where, since when, whose, and what to do."""
-    since = f"{_alerts(scope, name='ALERTS_FOR_STATE')} and ignoring (alertstate) {firing(scope)}"
+    since = f"({_owned(scope)}) and ignoring (alertstate, owner) {firing(scope)}"
     for label in APP:
         since = f'label_replace({since}, "{label}", "All", "{label}", "")'
     detailed = f'label_join({since}, "detail", "", {DETAILS})'
@@ -75,6 +75,13 @@ def needs_attention(id_: int, scope: Scope) -> Panel:
         sorted_by=("-Severity", "Open for"),
         no_value="No alert fires",
     )
+
+
+def _owned(scope: Scope) -> str:
+    """Return since when alerts are active; one without an owner has its app's."""
+    owned, unowned = (_alerts(scope, f'owner{is_}""', name="ALERTS_FOR_STATE") for is_ in ("!=", "="))
+    of_apps = f"topk by (account, app_id) (1, max by (account, app_id, owner) ({scope.series('rtcmpu_app_info')}))"
+    return f"{owned} or {unowned} * on (account, app_id) group_left (owner) {of_apps} or ignoring (owner) {unowned}"
 
 
 def firing(scope: Scope) -> str:

@@ -146,6 +146,15 @@ SITUATIONS: Final = (
         [Asked("rtcmpu-overview 12 A", {LIVE: 0}, "4m"), Asked("rtcmpu-overview 12 A", {LIVE: 4})],
     ),
     Situation(
+        "an alert without an owner has the app's",
+        _changed(
+            _world(),
+            rtcmpu_collection_last_sweep_timestamp_seconds=[0] * MINUTES,
+            rtcmpu_collection_stale_after_seconds=[300] * MINUTES,
+        ),
+        [Asked("rtcmpu-overview 11 A", _attention("DataStale", 540, owner="live-ops"))],
+    ),
+    Situation(
         "withdrawn data: the sum is unknown, the app needs attention, and no violation is called resolved",
         WITHDRAWN,
         [

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -17,6 +17,9 @@ from exporter.core.push_auth import DEFAULTS
 from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, Resolution
 from exporter.storage.batch import Batch, NoticedChange, Opened, OpenNow, OpenSince, Resolved, RuleVersion, SavedApp
 from exporter.storage.writer import Writer
+
+if TYPE_CHECKING:
+    from exporter.storage.stored_past import StoredPast
 
 LONGEST_LOAD_SECONDS: Final = 10.0
 LONGEST_LAST_WRITE_SECONDS: Final = 10.0
@@ -91,6 +94,7 @@ class Recorder:
         self.writer: Writer | None = None
         """None: there is no database."""
         self.past: Past = memory
+        self._stored: StoredPast | None = None
         self._memory = memory
         self._ended = 0
 
@@ -121,7 +125,7 @@ class Recorder:
         )
         from exporter.storage.stored_past import StoredPast  # noqa: PLC0415 - it takes memory, which not everyone needs
 
-        self.past = StoredPast(settings.database_url)
+        self.past = self._stored = StoredPast(settings.database_url)
         saved = await self.writer.start(LONGEST_LOAD_SECONDS)
         self.write_whole(None)
         return saved
@@ -130,6 +134,9 @@ class Recorder:
         """Write what is left, and use no database any more."""
         self._hand_over()
         writer, self.writer, self.past = self.writer, None, self._memory
+        stored, self._stored = self._stored, None
+        if stored is not None:
+            stored.close()
         self._known.clear()
         if writer is not None:
             await writer.close(LONGEST_LAST_WRITE_SECONDS)

@@ -23,8 +23,6 @@ APPS = {f"app-{number}": 30 for number in range(6)}
 RATE, FALLBACK, EXPORTERS = 10, 1, 3
 LEASE_SECONDS = 4.0
 FRESH_SECONDS = LEASE_SECONDS + 3.0
-LONGEST_FRESH_SECONDS = 30.0
-"""What one round of all may take, on a machine that has much else to do."""
 FIRST = 60
 """MaxIdleTime of all tasks before the first change."""
 ROUNDS = 4 if os.environ.get("CI") else 1
@@ -216,19 +214,18 @@ def world(programs: Programs, tmp_path: Path) -> Iterator[World]:
 
 def test_one_exporter_at_a_time_reads_with_each_budget_whatever_happens(world: World) -> None:
     """Over all faults no budget is exceeded, apps are fresh again in time, and history stays exact."""
-    began, took = time.monotonic(), list[float]()
+    began = time.monotonic()
     for number in range(ROUNDS * len(FAULTS)):
         fault, victim = FAULTS[number % len(FAULTS)], world.exporters[number % EXPORTERS]
         with fault(world, victim):
             world.change_all()
             others = None if fault is database_restarted else victim
-            took.append(world.wait_until_fresh(within_seconds=LONGEST_FRESH_SECONDS, without=others))
+            took = world.wait_until_fresh(within_seconds=FRESH_SECONDS, without=others)
             if fault in {stopped, partitioned}:
-                time.sleep(max(0.0, LEASE_SECONDS + 1 - took[-1]))
+                time.sleep(max(0.0, LEASE_SECONDS + 1 - took))
         eventually(world.is_balanced)
         world.wait_until_fresh(within_seconds=90)
         eventually(world.has_exact_history)
-    assert sorted(took)[-2] <= FRESH_SECONDS, took
     most = {app: world.service.most_in_a_second(f"key-{app}", began) for app in APPS}
     allowed = RATE + (EXPORTERS - 1) * FALLBACK
     assert max(most.values()) <= allowed + 1, most  # one that is in flight when a process stands still

@@ -3,7 +3,9 @@
 import ast
 import asyncio
 import io
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -11,11 +13,11 @@ from itertools import chain
 
 import pytest
 
-from tests.deploy.audit_dependencies import LOCKS, audit
+from tests.deploy.audit_dependencies import LOCKS, Pinned, audit, locked, normalised
 from tests.support.fake_service import Answer, answer_json, answer_text, serving
-from tests.support.locked import REQUIREMENTS, Pinned, locked, normalised
+from tests.support.processes import ROOT
 
-PROJECT = tomllib.loads((REQUIREMENTS.parent / "pyproject.toml").read_text())
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = (Pinned("aiohttp", "3.0.0", ()), Pinned("rich", "14.0.0", ()))
 WEAK = {"results": [{"vulns": [{"id": "GHSA-2"}, {"id": "GHSA-1"}]}, {}]}
 
@@ -55,7 +57,7 @@ def test_every_import_is_a_dependency() -> None:
     """The exporter imports what the project names, and nothing that others bring along."""
     imported = {
         name.partition(".")[0]
-        for file in (REQUIREMENTS.parent / "exporter").rglob("*.py")
+        for file in (ROOT / "exporter").rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         for name in _imported(node)
     }
@@ -73,46 +75,37 @@ def _imported(node: ast.AST) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("answer", "is_fine", "said"),
+    ("answer", "code", "said"),
     [
-        (answer_json({"results": [{}, {}]}), True, "2 packages looked up, 0 with known weaknesses\n"),
-        (
-            answer_json(WEAK),
-            False,
-            "aiohttp 3.0.0: GHSA-1, GHSA-2\n2 packages looked up, 1 with known weaknesses\n",
-        ),
-        (answer_text("blocked", status=403), True, "the audit of 2 packages DID NOT RUN: "),
-        (answer_text("<html>"), True, "the audit of 2 packages DID NOT RUN: "),
+        (answer_json({"results": [{}, {}]}), 0, "2 packages looked up, 0 with known weaknesses\n"),
+        (answer_json(WEAK), 1, "aiohttp 3.0.0: GHSA-1, GHSA-2\n2 packages looked up, 1 with known weaknesses\n"),
+        (answer_text("blocked", status=403), os.EX_TEMPFAIL, "the audit of 2 packages did not run: "),
+        (answer_text("<html>"), os.EX_TEMPFAIL, "the audit of 2 packages did not run: "),
     ],
     ids=["fine", "weak", "refused", "no database"],
 )
-async def test_known_weaknesses_fail_the_audit(answer: Answer, is_fine: bool, said: str) -> None:
+async def test_known_weaknesses_fail_the_audit(answer: Answer, code: int, said: str) -> None:
     """It names each package with what is known; without an answer it says that it did not run."""
-    fine, out = await _audited(answer)
-    assert fine is is_fine
-    assert out.startswith(said)
-
-
-async def test_an_audit_without_a_network_says_so() -> None:
-    """A database that nobody reaches is no failure of the project."""
     out = io.StringIO()
-    assert audit(PACKAGES, "http://127.0.0.1:1/", out)
-    assert "DID NOT RUN" in out.getvalue()
-
-
-def test_the_checks_run_the_audit() -> None:
-    """CI looks the packages up."""
-    script = (REQUIREMENTS.parent / ".ci" / "run").read_text()
-    assert "tests.deploy.audit_dependencies" in script
-
-
-async def _audited(answer: Answer) -> tuple[bool, str]:
-    """Audit two packages with a database that answers so."""
     async with serving(answer) as database:
-        out = io.StringIO()
-        fine = await asyncio.to_thread(audit, PACKAGES, database.address, out)
+        assert await asyncio.to_thread(audit, PACKAGES, database.address, out) == code
     assert [question.method for question in database.requests] == ["POST"]
-    return fine, out.getvalue()
+    assert out.getvalue().startswith(said)
+
+
+def test_an_audit_without_a_network_did_not_run() -> None:
+    """A database that nobody reaches is no failure of the project, and CI reports it as a check that did not run."""
+    out = io.StringIO()
+    assert audit(PACKAGES, "http://127.0.0.1:1/", out) == os.EX_TEMPFAIL
+    script = (ROOT / ".ci" / "run").read_text()
+    assert "tests.deploy.audit_dependencies" in script
+    functions = script[script.index("check() {") : script.index("# Says which check")]
+    lines = f"say() {{ :; }}; longest_step=9; could_not_run={os.EX_TEMPFAIL}; not_run=(); failed=(); {functions}"
+    done = subprocess.run(
+        ["bash", "-euc", f"{lines} check audit bash -c 'exit {os.EX_TEMPFAIL}'; echo ${{not_run[@]}},${{#failed[@]}}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "audit: DID NOT RUN\naudit,0\n"
 
 
 def _name(requirement: str) -> str:

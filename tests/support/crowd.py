@@ -41,15 +41,15 @@ async def press(address: str, crowd: Crowd, seconds: float) -> Tally:
     """Let a crowd press on the server at `http://host:port` for a time."""
     tally = Tally()
     clients: list[Awaitable[None]] = [
-        _for_ever(address, lambda connection: _scrape(connection, crowd.scrape_interval_seconds, tally), _fails(tally))
+        _repeat(address, lambda connection: _scrape(connection, crowd.scrape_interval_seconds, tally), _fails(tally))
         for _ in range(crowd.scrapers)
     ]
     clients += [
-        _for_ever(address, lambda connection: _drip(connection, tally), _is_cut_off(tally))
+        _repeat(address, lambda connection: _drip(connection, tally), _is_cut_off(tally))
         for _ in range(crowd.half_open)
     ]
     clients += [
-        _for_ever(address, _slow_reader(SLOW_PATHS[number % len(SLOW_PATHS)], tally), _is_cut_off(tally))
+        _repeat(address, _slow_reader(SLOW_PATHS[number % len(SLOW_PATHS)], tally), _is_cut_off(tally))
         for number in range(crowd.slow_readers)
     ]
     with suppress(TimeoutError):
@@ -58,7 +58,7 @@ async def press(address: str, crowd: Crowd, seconds: float) -> Tally:
     return tally
 
 
-async def _for_ever(
+async def _repeat(
     address: str, use: Callable[[Connection], Awaitable[None]], ended: Callable[[Exception], None]
 ) -> None:
     """Use one connection after another, each until it fails."""

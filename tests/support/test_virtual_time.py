@@ -47,13 +47,13 @@ def test_waiting_for_what_cannot_happen_is_an_error() -> None:
     """Instead of hanging, the run names the tasks that wait."""
 
     async def scenario() -> None:
-        await asyncio.create_task(asyncio.Event().wait(), name="for ever")
+        await asyncio.create_task(asyncio.Event().wait(), name="endless")
 
-    with pytest.raises(Deadlock, match="for ever"):
+    with pytest.raises(Deadlock, match="endless"):
         run(scenario())
 
 
-def test_going_on_for_ever_is_an_error() -> None:
+def test_a_loop_without_end_is_an_error() -> None:
     """A loop of timers ends when the virtual time that it may take is over."""
 
     async def scenario() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from tests.support.alert_cases import STALE, Case, Firing, Samples, World, away, healthy, of_app, series
+from tests.alerts.alert_cases import STALE, Case, Firing, Samples, World, away, healthy, of_app, series
 
 MINUTES: Final = 45
 OF_APP: Final = {"account": "prod", "app_id": "live"}

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.support.alert_cases import EXPORTER, STALE, Case, Firing, Samples, healthy, of_app, series
+from tests.alerts.alert_cases import EXPORTER, STALE, Case, Firing, Samples, healthy, of_app, series
 
 MINUTES: Final = 30
 DAY: Final = 86400.0

@@ -5,11 +5,11 @@ from typing import Final
 
 import pytest
 
+from tests.alerts.alert_cases import Case, in_an_environment, promtool_test, run_promtool
 from tests.alerts.collection_cases import CASES as COLLECTION_CASES
 from tests.alerts.task_cases import RULE_CASES, TASK_CASES
 from tests.alerts.withheld_cases import CASES as WITHHELD_CASES
 from tests.alerts.withheld_cases import HELD
-from tests.support.alert_cases import Case, in_an_environment, promtool_test, run_promtool
 
 CASES: Final[tuple[Case, ...]] = (*COLLECTION_CASES, *TASK_CASES, *RULE_CASES, *WITHHELD_CASES)
 DOWN: Final = next(case for case in COLLECTION_CASES if case.alert == "RtcmpuExporterDown")

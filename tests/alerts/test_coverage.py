@@ -7,9 +7,8 @@ from typing import Final
 import promql_parser
 import pytest
 
+from tests.alerts.alert_cases import ALERTS_FILE, FROM_ELSEWHERE, RECORDS_FILE, exported, rules
 from tests.alerts.test_cases import CASES
-from tests.support.alert_cases import ALERTS_FILE, RECORDS_FILE
-from tests.support.alert_rules import FROM_ELSEWHERE, exported, rules
 from tests.support.processes import ROOT
 from tests.support.promql import uses
 

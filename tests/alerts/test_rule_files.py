@@ -7,8 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.alert_cases import ALERTS_FILE, GRAFANA, RECORDS_FILE, RUNBOOKS
-from tests.support.alert_rules import FROM_ELSEWHERE, exported, rules
+from tests.alerts.alert_cases import ALERTS_FILE, FROM_ELSEWHERE, GRAFANA, RECORDS_FILE, RUNBOOKS, exported, rules
 from tests.support.promql import labels_named, uses
 from tests.support.tools import needed_tool
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from tests.support.alert_cases import (
+from tests.alerts.alert_cases import (
     EXPORTER,
     GONE,
     STALE,

@@ -10,20 +10,25 @@ from helm_python import Chart, HelmRenderError, lint
 from jsonschema import ValidationError
 
 from exporter import __version__
-from tests.support.chart import (
+from tests.deploy.manifests import (
     CHART,
     CI_VALUES,
+    KUBERNETES_VERSIONS,
     LEAST,
     NAMESPACE,
     RELEASE,
     chart,
     ci_values,
     example,
+    exporter_of,
+    manifests_of,
+    of_kind,
+    one,
     rendered,
     rendered_files,
+    validate,
 )
 from tests.support.command_line import parsed
-from tests.support.manifests import KUBERNETES_VERSIONS, exporter_of, manifests_of, of_kind, one, validate
 
 ICON_IS_MISSING = {"severity": 1, "path": "Chart.yaml", "error": "icon is recommended"}
 

@@ -11,9 +11,8 @@ import yaml
 from helm_python import HelmRenderError
 
 from grafana.generate import dashboard_files
-from tests.support.alert_cases import ALERTS_FILE, EXPORTER, RECORDS_FILE
-from tests.support.chart import RELEASE, chart, example, rendered
-from tests.support.manifests import Manifest, of_kind, one
+from tests.alerts.alert_cases import ALERTS_FILE, EXPORTER, RECORDS_FILE
+from tests.deploy.manifests import RELEASE, Manifest, chart, example, of_kind, one, rendered
 from tests.support.processes import ROOT
 from tests.support.tools import needed_tool
 

@@ -12,9 +12,21 @@ from exporter import __version__
 from exporter.core.regular_file import SeenFiles
 from exporter.rules.rule_loader import load
 from exporter.web.webconfig.web_config import read_web_config
-from tests.support.chart import CI_VALUES, LEAST, ci_values, example, rendered
+from tests.deploy.manifests import (
+    CI_VALUES,
+    LEAST,
+    Manifest,
+    ci_values,
+    example,
+    exporter_of,
+    named_file,
+    of_kind,
+    one,
+    pod_of,
+    rendered,
+    write_mounts,
+)
 from tests.support.command_line import parsed
-from tests.support.manifests import Manifest, exporter_of, named_file, of_kind, one, pod_of, write_mounts
 from tests.support.tools import needed_tool
 
 ENVIRONMENT = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "made-up", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "made-up"}

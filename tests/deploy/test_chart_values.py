@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from helm_python import HelmValuesError
 
-from tests.support.chart import LEAST, chart, rendered
+from tests.deploy.manifests import LEAST, chart, rendered
 
 
 @pytest.mark.parametrize(

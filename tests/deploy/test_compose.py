@@ -14,9 +14,9 @@ from exporter.config.credential_kinds import AccessKey
 from exporter.service.configuration_source import ConfigurationSource
 from exporter.simulator.simulation import ACCOUNTS
 from exporter.storage.database import sqlite_path
+from tests.deploy.compose import COMPOSE_FILE, SERVICES, Container, mounts, published
+from tests.deploy.dockerfile import DOCKERFILE
 from tests.support.command_line import parsed
-from tests.support.compose import COMPOSE_FILE, SERVICES, Container, mounts, published
-from tests.support.dockerfile import DOCKERFILE
 from tests.support.processes import ROOT
 from tests.support.tools import needed_tool
 

@@ -11,8 +11,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from tests.support.command_line import parsed
-from tests.support.dockerfile import (
+from tests.deploy.dockerfile import (
     DOCKERFILE,
     Instruction,
     check_health,
@@ -22,6 +21,7 @@ from tests.support.dockerfile import (
     is_sent,
     stages,
 )
+from tests.support.command_line import parsed
 from tests.support.processes import ROOT, free_port
 
 TEXT: Final = DOCKERFILE.read_text()

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 import yaml
 
-from tests.support.compose import COMPOSE_FILE, SERVICES, mounts
+from tests.deploy.compose import COMPOSE_FILE, SERVICES, mounts
 from tests.support.processes import ROOT, clean_environment
 from tests.support.tools import needed_tool
 

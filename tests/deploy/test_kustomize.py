@@ -10,18 +10,18 @@ import pytest
 
 from exporter import __version__
 from exporter.rules.rule_loader import load
-from tests.support.chart import rendered
-from tests.support.command_line import parsed
-from tests.support.manifests import (
+from tests.deploy.manifests import (
     Manifest,
     exporter_of,
     manifests_of,
     named_file,
     one,
     pod_of,
+    rendered,
     validate,
     write_mounts,
 )
+from tests.support.command_line import parsed
 from tests.support.processes import ROOT
 
 KUSTOMIZE = ROOT / "deploy/kustomize"

@@ -9,9 +9,8 @@ import pytest
 import trustme
 
 from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
-from tests.support.chart import ci_values, objects_of
-from tests.support.dockerfile import check_health
-from tests.support.manifests import Manifest, exporter_of, named_file, write_mounts
+from tests.deploy.dockerfile import check_health
+from tests.deploy.manifests import Manifest, ci_values, exporter_of, named_file, objects_of, write_mounts
 from tests.support.processes import Programs, eventually
 
 pytestmark = pytest.mark.processes

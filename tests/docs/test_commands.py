@@ -11,9 +11,9 @@ import pytest
 import trustme
 
 from exporter import cli
+from tests.docs.documents import Block, blocks, command_lines
 from tests.support.certificates import write_server_files
 from tests.support.command_line import parsed
-from tests.support.documents import Block, blocks, command_lines
 from tests.support.http import ask
 from tests.support.log_state import logging_restored
 from tests.support.processes import LONG_SECONDS, ROOT, Programs, eventually

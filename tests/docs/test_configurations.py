@@ -18,10 +18,10 @@ from exporter.rules.rule_tests import run_cases
 from exporter.simulator.simulation import demo_service
 from exporter.web.webconfig.web_config import read_web_config
 from exporter.web.webconfig.web_config_model import WebConfigFile
+from tests.deploy.manifests import CI_VALUES
+from tests.docs.documents import Block, blocks
 from tests.simulator.support import ManualClock
 from tests.support.certificates import write_server_files
-from tests.support.chart import CI_VALUES
-from tests.support.documents import Block, blocks
 from tests.support.evaluated_rows import evaluate_rows
 from tests.support.processes import ROOT
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documents import anchors, documents, links
+from tests.docs.documents import anchors, documents, links
 from tests.support.processes import ROOT
 
 

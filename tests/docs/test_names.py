@@ -18,8 +18,8 @@ from exporter.metrics.catalogue import declarations
 from exporter.web.application import application
 from exporter.web.view import View
 from grafana.parts.queries import sample_labels
+from tests.docs.documents import documents, inline_code, prose
 from tests.support.command_line import flags
-from tests.support.documents import documents, inline_code, prose
 from tests.support.processes import ROOT
 
 PAGES: Final = documents()

@@ -6,9 +6,9 @@ import pytest
 
 from exporter.metrics.catalogue import declarations
 from grafana.parts.queries import sample_labels
+from tests.alerts.alert_cases import rules
 from tests.chart_files import RULE_FILES
-from tests.support.alert_rules import rules
-from tests.support.documents import Block, blocks, expressions
+from tests.docs.documents import Block, blocks, expressions
 from tests.support.promql import labels_named, uses
 
 FROM_ELSEWHERE: Final = {

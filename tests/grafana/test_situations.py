@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from msgspec import Struct
 
-from tests.support.alert_cases import GONE, STALE, Samples, World, healthy, of_app, run_promtool, series
+from tests.alerts.alert_cases import GONE, STALE, Samples, World, healthy, of_app, run_promtool, series
 from tests.support.dashboards import all_queries
 
 pytestmark = pytest.mark.processes

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
-from tests.support.alert_cases import ALERTS_FILE, EXPORTER, RUNBOOKS
+from tests.alerts.alert_cases import ALERTS_FILE, EXPORTER, RUNBOOKS
 from tests.support.alertmanager import Receiver, receiver, start_alertmanager
 from tests.support.http import ask_json
 from tests.support.processes import Programs

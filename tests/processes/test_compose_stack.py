@@ -6,8 +6,8 @@ from typing import NamedTuple
 import pytest
 
 from exporter.simulator.simulation import ACCOUNTS
-from tests.support.compose import Container
-from tests.support.dockerfile import check_health
+from tests.deploy.compose import Container
+from tests.deploy.dockerfile import check_health
 from tests.support.http import ask, ask_json
 from tests.support.processes import Programs, eventually, exporter, free_port
 from tests.support.prometheus import Prometheus

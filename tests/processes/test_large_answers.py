@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from tests.processes.odd_service import Answer, Odd, OddService, true_page
 from tests.support.configurations import account, write_configuration
 from tests.support.http import ask
 from tests.support.large_answers import compressed_bodies
-from tests.support.odd_service import Answer, Odd, OddService, true_page
 from tests.support.processes import Programs, eventually
 
 pytestmark = pytest.mark.processes

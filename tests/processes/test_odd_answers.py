@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.processes.odd_answers import odd_answers
+from tests.processes.odd_lists import odd_lists
+from tests.processes.odd_service import Odd, OddService
 from tests.support.configurations import account, write_configuration
 from tests.support.http import ask
-from tests.support.odd_answers import odd_answers
-from tests.support.odd_lists import odd_lists
-from tests.support.odd_service import Odd, OddService
 from tests.support.processes import Programs, Running, eventually
 
 pytestmark = pytest.mark.processes

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from exporter import __version__
+from tests.deploy.unit_file import SERVICE
 from tests.support.configurations import QUICK, account, write_configuration
 from tests.support.http import ask
 from tests.support.processes import LONG_SECONDS, Programs, Running, eventually, exporter, free_port
 from tests.support.tools import needed_tool
-from tests.support.unit_file import SERVICE
 
 pytestmark = pytest.mark.processes
 
@@ -135,7 +135,7 @@ def test_without_a_socket_it_says_what_is_missing(programs: Programs) -> None:
     )
 
 
-CONFINED = (sys.executable, "-m", "tests.support.confined", SERVICE)
+CONFINED = (sys.executable, "-m", "tests.deploy.unit_file", SERVICE)
 ATTEMPTS = """
 import mmap, os, socket
 for attempt in (lambda: mmap.mmap(-1, 4096, prot=7), lambda: os.chroot("/"), lambda: socket.socket(socket.AF_NETLINK)):

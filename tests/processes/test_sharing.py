@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import create_engine, text
 
+from tests.processes.sharing_world import CountingService, Proxy, counting_service
 from tests.support.http import ask, ask_json
 from tests.support.postgresql import PostgreSQL, postgresql
 from tests.support.processes import POLL_SECONDS, Programs, Running, eventually
-from tests.support.sharing_world import CountingService, Proxy, counting_service
 
 pytestmark = pytest.mark.processes
 

@@ -17,7 +17,7 @@ KILLS = 200
 def test_no_confirmed_change_is_lost_or_doubled(url: str, tmp_path: Path) -> None:
     """Of 200 writers that are killed at random moments none leaves a database that misses or doubles a change."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.killed_writers", url, str(KILLS), "1"],
+        [sys.executable, "-m", "tests.storage.killed_writers", url, str(KILLS), "1"],
         capture_output=True,
         check=True,
         cwd=ROOT,

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.odd_service import JSON, Answer, Exchange, Odd, Row, always, as_json, hangs, paged, raw
+from tests.processes.odd_service import JSON, Answer, Exchange, Odd, Row, always, as_json, hangs, paged, raw
 
 INVALID = frozenset({"invalid_response"})
 NETWORK = frozenset({"network_error"})

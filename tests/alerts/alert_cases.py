@@ -8,10 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import yaml
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tests.support.alert_rules import rules
+from exporter.metrics.catalogue import declarations
 from tests.support.processes import ROOT
 from tests.support.tools import needed_tool
 
@@ -22,6 +23,9 @@ GRAFANA: Final = "http://localhost:3000/d"
 EXPORTER: Final = "http://localhost:10678"
 
 FIRST_WITH_OPEN_RANGES: Final = 3
+
+FROM_ELSEWHERE: Final = {"up", "scrape_duration_seconds", "process_start_time_seconds"}
+"""What Prometheus itself or the official client publishes."""
 
 STALE: Final = "stale"  # the scrape failed, or no longer holds the series
 GONE: Final = "_"  # no sample at all: what follows `STALE` for as long as the series is away
@@ -49,6 +53,22 @@ class Case(Struct, frozen=True, kw_only=True):
     step: str = "1m"  # between two samples, and between two evaluations
     fires_by_prometheus_3: Mapping[str, Sequence[Firing]] = {}
     """Where that differs at a moment: its ranges leave out the sample at their beginning."""
+
+
+def rules(text: str) -> list[dict[str, Any]]:
+    """Return all rules of a file in their order."""
+    return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+
+
+def exported() -> dict[str, set[str]]:
+    """Return the labels of every metric that the exporter publishes, a histogram's by its samples."""
+    found = {}
+    for declaration in declarations():
+        labels = set(declaration.label_names)
+        suffixes = {"histogram": ("_bucket", "_sum", "_count"), "gaugehistogram": ("_bucket", "_gsum", "_gcount")}
+        for suffix in suffixes.get(declaration.kind, ("",)):
+            found[declaration.name + suffix] = labels | ({"le"} if suffix == "_bucket" else set())
+    return found
 
 
 def series(metric: str, *, instance: str = "one", **labels: str) -> str:

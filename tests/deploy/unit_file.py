@@ -1,12 +1,12 @@
-"""Starts a program with the system calls, address families and memory that a unit allows it.
+"""Reads files of systemd, and starts a program as confined as a unit would.
 
-    python -m tests.support.confined UNIT COMMAND …
-
-What systemd does before it starts a service is done here with the library that systemd uses, so that no boot is needed.
+`python -m tests.deploy.unit_file UNIT COMMAND …` limits system calls, address families and memory with the library that
+systemd uses, so that no boot is needed.
 """
 
 import ctypes
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,12 +15,36 @@ from errno import EPERM
 from pathlib import Path
 from typing import Final
 
-from tests.support.unit_file import setting, settings
+from tests.support.processes import ROOT
+
+UNITS: Final = ROOT / "deploy" / "systemd"
+SERVICE: Final = UNITS / "rtcmpu-exporter.service"
+SOCKET: Final = UNITS / "rtcmpu-exporter.socket"
+ENVIRONMENT: Final = UNITS / "rtcmpu-exporter.default"
 
 _ALLOW: Final = 0x7FFF_0000
 _REFUSE: Final = 0x0005_0000
 _EQUAL: Final = 4
 _SET_MEMORY_DENY_WRITE_EXECUTE: Final = 65
+
+
+def settings(path: Path) -> dict[str, list[str]]:
+    """Return all values of each setting of a unit, in order, whatever section they are in."""
+    found: dict[str, list[str]] = {}
+    for name, value in re.findall(r"^(\w+)=(.*)$", path.read_text(), re.MULTILINE):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def setting(path: Path, name: str) -> str:
+    """Return the value of a setting that is there once."""
+    (value,) = settings(path)[name]
+    return value
+
+
+def environment(path: Path) -> dict[str, str]:
+    """Return the variables of an environment file."""
+    return {name: value.strip('"') for name, value in re.findall(r"^(\w+)=(.*)$", path.read_text(), re.MULTILINE)}
 
 
 class _Comparison(ctypes.Structure):

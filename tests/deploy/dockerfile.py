@@ -1,4 +1,7 @@
-"""Reads a Dockerfile and what of a tree is sent to its builder, and follows its build stage without an engine."""
+"""Reads a Dockerfile and what of a tree is sent to its builder, and follows its build stage without an engine.
+
+`python -m tests.deploy.dockerfile DIRECTORY PYTHON` does what the build stage does, and runs what it installs.
+"""
 
 import json
 import os
@@ -15,6 +18,7 @@ from tests.support.processes import ROOT
 
 DOCKERFILE: Final = ROOT / "deploy" / "docker" / "Dockerfile"
 _INSTALLED: Final = "/opt/rtcmpu-exporter"
+_WHERE_IT_IS: Final = "import exporter, pathlib; print(pathlib.Path(exporter.__file__).parent)"
 
 
 class Instruction(NamedTuple):
@@ -152,3 +156,41 @@ def _files(path: Path) -> list[Path]:
 
 def _run(command: str, directory: Path, variables: Mapping[str, str]) -> None:
     subprocess.run(["/bin/sh", "-ec", command], cwd=directory, env=os.environ | dict(variables), check=True)
+
+
+def main(directory: Path, python: Path) -> None:
+    """Install below a directory: the program runs there, with each file that it needs, and nothing installs software.
+
+    Raises:
+        subprocess.CalledProcessError: A command of the stage, or the program, failed.
+        SystemExit: Something is there that must not be, or the other way round.
+    """
+    binaries = follow_build_stage(directory, python, {"REVISION": "0123abc"}) / "bin"
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            [binaries / command[0], *command[1:]], cwd=directory, check=True, stdout=subprocess.PIPE, text=True
+        )
+        return done.stdout
+
+    installed = Path(run("python3", "-c", _WHERE_IT_IS).strip())
+    left_out = _names_in(ROOT / "exporter") - _names_in(installed)
+    if not installed.is_relative_to(directory) or left_out:
+        raise SystemExit(f"{installed} lacks {sorted(left_out)}")
+    if list(binaries.glob("pip*")):
+        raise SystemExit(f"there is a pip in {binaries}")
+    if run("python3", "-c", "import exporter; print(exporter.revision())") != "0123abc\n":
+        raise SystemExit("the wheel does not say which revision it was built from")
+    sys.stdout.write(run("rtcmpu-exporter", "--version") + run("rtcmpu-exporter", "--help"))
+
+
+def _names_in(package: Path) -> set[str]:
+    return {
+        str(path.relative_to(package))
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).absolute(), Path(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""Writers of a database that are killed while they write: `python -m tests.support.killed_writers URL TIMES SEED`.
+"""Writers of a database that are killed while they write: `python -m tests.storage.killed_writers URL TIMES SEED`.
 
 Each is a process of its own that writes one change after another. After its end the database is read: it has to hold
 every change that was confirmed, once. Prints what became of them, as JSON.

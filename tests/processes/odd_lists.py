@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from aiohttp import web
 
-from tests.support.odd_service import (
+from tests.processes.odd_service import (
     OUTCOME_IS_OK,
     Answer,
     Exchange,

@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 from exporter.collector.past import HistoryError
 from exporter.core.clock import Clock
 from exporter.metrics.catalogue import declarations
+from exporter.metrics.negotiation import Format
 from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.api.api_routes import PREFIX as API_PREFIX
 from exporter.web.api.openapi import openapi_document
@@ -153,7 +154,8 @@ class _Pages:
 
     async def families(self, _request: web.Request) -> web.Response:
         """What each metric means."""
-        return self._renderer.answer("families", families=declarations())
+        has_task_metrics = self._view.task_metrics(Format.TEXT, gzip=False) is not None
+        return self._renderer.answer("families", families=declarations(), has_task_metrics=has_task_metrics)
 
     async def api(self, request: web.Request) -> web.Response:
         """The description of the API: a page for browsers, the OpenAPI document for scripts."""

@@ -143,6 +143,15 @@ async def test_the_page_of_metrics_lists_all_families(client: Client) -> None:
     assert "/metrics" in page.links
 
 
+async def test_series_of_tasks_are_linked_only_where_they_are(client: Client, view: FakeView) -> None:
+    """While they are off, the page of metrics says how to have them instead of leading to a 404."""
+    page = Page(await (await client.get("/families")).text())
+    assert "/metrics/tasks" not in page.links
+    assert "metrics: {per_task: {enabled: true}}" in page.text
+    view.task_chunks = (b"",)
+    assert "/metrics/tasks" in Page(await (await client.get("/families")).text()).links
+
+
 def hostile_view() -> FakeView:
     """Return a view with hostile text wherever text can be."""
     hostile_rule = rule(

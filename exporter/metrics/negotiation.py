@@ -59,12 +59,14 @@ def negotiate(accept: str | None) -> Format:
 
 def wants_gzip(accept_encoding: str | None) -> bool:
     """Whether an Accept-Encoding header likes gzip at least as much as no encoding."""
-    qualities: dict[str, float] = {}
-    for entry in (accept_encoding or "").lower().split(","):
-        coding, parameters = _parameters(entry)
-        qualities[coding] = _quality(parameters)
-    gzip = qualities.get("gzip", qualities.get("x-gzip", qualities.get("*", 0.0)))
-    return gzip > 0 and gzip >= qualities.get("identity", 0.0)
+    wanted = qualities(accept_encoding or "")
+    gzip = wanted.get("gzip", wanted.get("x-gzip", wanted.get("*", 0.0)))
+    return gzip > 0 and gzip >= wanted.get("identity", 0.0)
+
+
+def qualities(header: str) -> dict[str, float]:
+    """Return the quality of each value that an Accept or Accept-Encoding header names."""
+    return {value: _quality(parameters) for value, parameters in map(_parameters, header.lower().split(","))}
 
 
 def _liking(candidate: Format, ranges: list[_Range]) -> tuple[float, bool]:

@@ -75,7 +75,7 @@ class Query(Struct, frozen=True, kw_only=True):
     since: float = -inf  # Unix time
     until: float = inf
     age: str = ""  # a key of `AGES`; `aged` turns it into `since` and `until`
-    format: str = "json"
+    format: str = ""  # json or csv; empty: what the Accept header prefers
     sort: str = "task"
     order: str = "asc"
     page: int = 1
@@ -393,7 +393,9 @@ LIMIT: Final = Parameter(
     expected=f"a whole number from 1 to {MAX_LIMIT}",
 )
 FORMAT: Final = choice(
-    "format", "Form of the list: json, or csv with a Link header for the next page.", ("json", "csv")
+    "format",
+    "Form of the list: json, or csv with a Link header for the next page. Without it, the Accept header decides.",
+    ("json", "csv"),
 )
 TEXT: Final = Parameter(name="text")
 SEARCHED: Final = Parameter(

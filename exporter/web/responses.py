@@ -12,7 +12,7 @@ from isal import igzip
 from msgspec import Meta, Struct
 
 from exporter import __version__
-from exporter.metrics.negotiation import wants_gzip
+from exporter.metrics.negotiation import qualities, wants_gzip
 from exporter.web.url_prefix import ROUTE_PREFIX
 
 SAFE_HEADERS: Final = {
@@ -152,29 +152,16 @@ def revalidated_response(
     return web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
 
 
-def accepts_json(accept: str) -> bool:
-    """Whether an Accept header allows JSON; an empty one does."""
-    allowed = _media(accept)
-    return next((allowed[media] for media in (JSON_TYPE, "application/*", "*/*", "") if media in allowed), False)
+def quality(accept: str, media: str) -> float:
+    """Return how much an Accept header wants a media type, by its most specific range; 0: not at all."""
+    wanted = qualities(accept)
+    ranges = (media, f"{media.partition('/')[0]}/*", "*/*", "")
+    return next((wanted[one] for one in ranges if one in wanted), 0.0)
 
 
 def wants_page(request: web.Request) -> bool:
     """Whether the Accept header names HTML, as browsers do and scripts don't."""
-    return _media(listed_header(request, hdrs.ACCEPT)).get("text/html", False)
-
-
-def _media(accept: str) -> Mapping[str, bool]:
-    """Return the media types that an Accept header names, and whether each is allowed."""
-    allowed: dict[str, bool] = {}
-    for entry in accept.lower().split(","):
-        media, *parameters = (part.strip() for part in entry.split(";"))
-        allowed[media] = not any(_is_zero(parameter) for parameter in parameters)
-    return allowed
-
-
-def _is_zero(parameter: str) -> bool:
-    name, _, value = parameter.partition("=")
-    return name.strip() == "q" and not value.strip("0. ")
+    return qualities(listed_header(request, hdrs.ACCEPT)).get("text/html", 0.0) > 0
 
 
 def json_text(document: Any, indent: int | None = None) -> str:

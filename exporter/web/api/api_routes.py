@@ -17,14 +17,14 @@ from exporter.web.api.apps_api import PARAMETERS as APPS_PARAMETERS
 from exporter.web.api.apps_api import AppDocument, AppsDocument, apps_listing, one_app
 from exporter.web.api.openapi import ApiEndpoint, openapi_document
 from exporter.web.lists import Listing, listing_csv, listing_text
-from exporter.web.query import ACCOUNT, APP_ID, TASK_ID, read_query
+from exporter.web.query import ACCOUNT, APP_ID, FORMAT, TASK_ID, read_query
 from exporter.web.responses import (
     CSV_TYPE,
     JSON_TYPE,
-    accepts_json,
     error_answer,
     json_text,
     listed_header,
+    quality,
     revalidated_response,
 )
 from exporter.web.url_prefix import NO_PREFIX, UrlPrefix
@@ -133,17 +133,21 @@ def api_routes(view: View, clock: Clock, prefix: UrlPrefix = NO_PREFIX) -> Itera
         async def handle(request: web.Request) -> web.Response:
             query = replace(read_query(request.query.items(), endpoint.parameters), **request.match_info)
             accept = listed_header(request, hdrs.ACCEPT)
-            if query.format != "csv" and not accepts_json(accept):
+            json_quality = quality(accept, JSON_TYPE)
+            prefers_csv = FORMAT in endpoint.parameters and quality(accept, CSV_TYPE) > json_quality
+            as_csv = query.format == "csv" or (not query.format and prefers_csv)
+            if not as_csv and not json_quality:
                 return error_answer(request, 406, f"Accept is {accept!r}, expected one that has {JSON_TYPE} or */*")
             if endpoint.respond is None:
                 return revalidated_response(request, description())
             answer = await endpoint.respond(view, query, clock.now())
             if not isinstance(answer, Listing):
                 return revalidated_response(request, _line(json_text(answer)))
-            if query.format != "csv":
+            if not as_csv:
                 return revalidated_response(request, _line(await listing_text(answer)))
             table, cursor = await listing_csv(answer)
-            following = URL.build(path=prefix.link_to(request.path), query={**request.query, "cursor": cursor or ""})
+            next_page = {**request.query, "format": "csv", "cursor": cursor or ""}
+            following = URL.build(path=prefix.link_to(request.path), query=next_page)
             link = "" if cursor is None else f'<{following}>; rel="next"'
             return revalidated_response(request, table.encode("utf-8", "replace"), CSV_TYPE, link)
 

@@ -24,8 +24,8 @@ Data of the exporter for scripts. Requests never reach the service: responses ha
   not exist with 404: an empty list always means that nothing was found. Every error has the form `{{"error": "..."}}`.
 - Lists are read page by page: `next_cursor` of one response is the `cursor` of the next request, until it is null. A
   page ends before `limit` if it would exceed {LARGEST_PAGE_BYTES // 1024**2} MiB.
-- `format=csv` returns a list as a table with a heading; the next page is in the Link header with `rel="next"`. An
-  apostrophe is put in front of texts that a spreadsheet would take for a formula.
+- `format=csv`, or `Accept: text/csv`, returns a list as a table with a heading; the next page is in the Link header
+  with `rel="next"`. An apostrophe is put in front of texts that a spreadsheet would take for a formula.
 - Responses have a weak ETag; use `If-None-Match` to save transferring unchanged ones. HEAD works like GET, and
   OPTIONS returns the allowed methods.
 - New fields and new values of closed lists may be added to responses within `/api/v1/`; existing ones stay.
@@ -34,7 +34,7 @@ _ERRORS: Final = {
     400: "A parameter is invalid: which, its value, and what was expected.",
     401: "The exporter has users, and the credentials are missing or wrong.",
     404: "A name does not exist.",
-    406: "The client doesn't accept JSON.",
+    406: "The client accepts neither JSON nor, for a list, CSV.",
     413: "The request body is too large; none is needed.",
     429: "The rate limit of the exporter is exceeded.",
     500: "Internal error: see the exporter's log.",

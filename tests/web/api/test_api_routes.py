@@ -177,10 +177,32 @@ async def test_options_names_the_methods(client: Client, path: str) -> None:
     assert (await client.options("/api/v1/nothing")).status == 404
 
 
+@pytest.mark.parametrize(
+    ("accept", "parameters", "content_type"),
+    [
+        ("text/csv", {}, "text/csv"),
+        ("text/*;q=0.9, application/json;q=0.8", {}, "text/csv"),
+        ("text/csv, application/json", {}, "application/json"),
+        ("text/html, */*;q=0.8", {}, "application/json"),
+        ("application/json", {"format": "csv"}, "text/csv"),
+        ("text/csv, */*;q=0.1", {"format": "json"}, "application/json"),
+    ],
+)
+async def test_csv_is_asked_for_by_either_way(
+    client: Client, accept: str, parameters: dict[str, str], content_type: str
+) -> None:
+    """The parameter decides, else what the Accept header prefers; JSON where it likes both equally."""
+    answer = await client.get("/api/v1/tasks", params=parameters, headers={"Accept": accept})
+    assert (answer.status, answer.content_type) == (200, content_type)
+    assert (
+        await client.get(TASK.path.format(account="a", app_id="b", task_id="c"), headers={"Accept": "text/csv"})
+    ).status == 406
+
+
 @pytest.mark.parametrize("path", LISTS)
 async def test_each_list_is_had_as_csv(client: Client, path: str) -> None:
     """The heading names every field, nested ones by their path, and each line has as many cells."""
-    answer = await client.get(path, params={"format": "csv"}, headers={"Accept": "text/csv"})
+    answer = await client.get(path, headers={"Accept": "text/csv"})
     assert (answer.status, answer.content_type, answer.charset) == (200, "text/csv", "utf-8")
     heading, *rows = csv.reader(StringIO(await answer.text(), newline=""))
     items = next(iter((await json_of(client, path)).values()))
@@ -193,9 +215,11 @@ async def test_csv_is_read_page_by_page(client: Client, view: FakeView) -> None:
     """The Link header leads to the next page, until there is none; the columns stay the same."""
     view.entries = {}
     view.put([entry(f"task-{number}", FULL if number == 1 else configuration()) for number in range(5)])
-    url, tables = "/api/v1/tasks?format=csv&limit=2&account=production", []
+    url, tables = "/api/v1/tasks?limit=2&account=production", []
+    accept = "text/csv"  # of the first page alone
     while url:
-        answer = await client.get(url)
+        answer = await client.get(url, headers={"Accept": accept})
+        accept = "*/*"
         tables.append(list(csv.DictReader(StringIO(await answer.text(), newline=""))))
         url = URL(answer.links["next"]["url"]).path_qs if answer.links else ""
     assert [[row["task_id"] for row in table] for table in tables] == [

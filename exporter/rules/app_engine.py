@@ -154,12 +154,12 @@ class AppPolicy:
         if entry is not None and (known is None or known.entry is not entry):
             scope = Scope.ALL
         try:
-            if entry is not None and self._evaluator.prepare(self._subject(entry), scope):
+            if entry is None:
+                self._forget(task_id)
+            elif self._evaluator.prepare(subject := self._subject(entry), scope):
                 self.backlog.mark(task_id, scope)
-            elif entry is not None:
-                self._evaluate(entry, known, scope)
-            elif known is not None:
-                self._forget(task_id, known)
+            else:
+                self._evaluate(subject, known, scope)
         except Exception:
             self.backlog.mark(task_id, scope)
             raise
@@ -211,7 +211,8 @@ class AppPolicy:
 
     def text(self, rule: AnyRule, task_id: str) -> str:
         """Return one line for people about a violation of a task, or (an empty TaskId) of the app as a whole."""
-        return self._text(self._inventory.get(task_id), rule)
+        entry = self._inventory.get(task_id)
+        return self._text(None if entry is None else self._subject(entry), rule)
 
     def reason(self, rule: AnyRule, task_id: str) -> str:
         """Return why a rule can't be evaluated for a task; empty where it can."""
@@ -243,8 +244,8 @@ class AppPolicy:
                 moved[evaluated.outcomes] = outcomes
             self._evaluated[task_id] = _Evaluated(evaluated.entry, outcomes)
 
-    def _evaluate(self, entry: Entry, known: _Evaluated | None, scope: Scope) -> None:
-        task_id, subject = entry.task_id, self._subject(entry)
+    def _evaluate(self, subject: Subject, known: _Evaluated | None, scope: Scope) -> None:
+        entry, task_id = subject.entry, subject.task_id
         before = nothing_known(len(self._evaluator.rules)) if known is None else known.outcomes
         is_other = known is None or known.entry is not entry
         if scope is Scope.ALL and self._common.shared_outputs is not None:
@@ -256,10 +257,12 @@ class AppPolicy:
         if is_other or after != before:
             self._evaluated[task_id] = _Evaluated(entry, _shared(after))
         if after != before:
-            self._counted.record(task_id, before, after, now=subject.seconds, text=partial(self._text, entry))
+            self._counted.record(task_id, before, after, now=subject.seconds, text=partial(self._text, subject))
 
-    def _forget(self, task_id: str, known: _Evaluated) -> None:
-        del self._evaluated[task_id]
+    def _forget(self, task_id: str) -> None:
+        known = self._evaluated.pop(task_id, None)
+        if known is None:
+            return
         self._key_changes.set(task_id, None)
         if self._common.shared_outputs is not None:
             self._common.shared_outputs.replace(self.key, task_id, known.entry.task, None)
@@ -271,12 +274,12 @@ class AppPolicy:
             text=partial(self._text, None),
         )
 
-    def _text(self, entry: Entry | None, rule: AnyRule) -> str:
+    def _text(self, subject: Subject | None, rule: AnyRule) -> str:
         if isinstance(rule, TaskCountRule):
             return rule.text_for(len(self._evaluated))
-        if entry is None or rule.message is None:
+        if subject is None or rule.message is None:
             return rule.rule.title
-        return rule.text_for(self._subject(entry).activation(rule.message.uses))
+        return rule.text_for(subject.activation(rule.message.uses))
 
     def _subject(self, entry: Entry) -> Subject:
         return Subject(

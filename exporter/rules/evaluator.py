@@ -58,40 +58,29 @@ class Evaluator:
     """
 
     def __init__(self, rules: Iterable[CompiledRule], app: Hashable, shared: SharedEvaluations) -> None:
-        groups: dict[_Kind, list[CompiledRule]] = {}
+        kinds: dict[_Kind, list[CompiledRule]] = {}
         for rule in rules:
-            groups.setdefault(_kind(rule), []).append(rule)
-        self._groups = [_RuleGroup(kind, part, app, shared) for kind in sorted(groups) for part in _parts(groups[kind])]
-        self.rules = tuple(rule for group in self._groups for rule in group.rules)
+            kinds.setdefault(_kind(rule), []).append(rule)
+        self._groups: list[_RuleGroup] = []
+        self.rules: tuple[CompiledRule, ...] = ()
+        for kind in sorted(kinds):
+            for part in _parts(kinds[kind]):
+                self._groups.append(_RuleGroup(kind, part, app, shared, first=len(self.rules)))
+                self.rules += tuple(part)
         self._is_costly = sum(group.cost for group in self._groups) > TURN_COST
         self._with_exemptions = [place for place, rule in enumerate(self.rules) if rule.rule.exempt]
-
-    @property
-    def depends_on_time(self) -> bool:
-        """Whether tasks have to be evaluated again as time goes by."""
-        return any(group.scope is Scope.TIME for group in self._groups)
-
-    @property
-    def limits(self) -> frozenset[TimeLimit] | None:
-        """When outcomes can change as time passes; None: at any time."""
+        self.has_exemptions = bool(self._with_exemptions)
+        self.depends_on_time = any(kind.scope is Scope.TIME for kind in kinds)
+        self.depends_on_push_keys = any(kind.has_keys for kind in kinds)
         limits = [rule.limits for rule in self.rules]
-        return None if None in limits else frozenset().union(*filter(None, limits))
-
-    @property
-    def depends_on_push_keys(self) -> bool:
-        """Whether tasks have to be evaluated again as their push keys expire."""
-        return any(PUSH_AUTH in rule.uses for rule in self.rules)
-
-    @property
-    def has_exemptions(self) -> bool:
-        """Whether some violations may be exempt."""
-        return bool(self._with_exemptions)
+        self.limits = None if None in limits else frozenset[TimeLimit]().union(*filter(None, limits))
+        """When outcomes can change as time passes; None: at any time."""
 
     def prepare(self, subject: Subject, scope: Scope) -> bool:
         """Evaluate some rules, if `outcomes` would take longer than a turn of the event loop; return whether it did."""
         if not self._is_costly:
             return False
-        unknown = [group for group in self._groups if group.scope <= scope and not group.remembers(subject)]
+        unknown = [group for group in self._groups if group.scope <= scope and group.recall(subject) is None]
         if len(unknown) < 2 or sum(group.cost for group in unknown) <= TURN_COST:
             return False
         unknown[0].evaluate(subject)
@@ -106,12 +95,16 @@ class Evaluator:
             scope: Which rules to evaluate.
         """
         known = without_exemptions(before)
-        parts, start = [], 0
+        found = {group: group.recall(subject) for group in self._groups if group.scope <= scope}
+        unknown = [group for group, outcomes in found.items() if outcomes is None]
+        if variables := [group.variables for group in unknown if not group.has_keys]:
+            subject.activation(frozenset[str]().union(*variables))  # one for all of them
+        found.update((group, group.evaluate(subject)) for group in unknown)
+        parts = []
         for group in self._groups:
-            end = start + len(group.rules)
-            part = known[start:end]
-            parts.append(frozen_as(part, group.outcomes(subject)) if group.scope <= scope else part)
-            start = end
+            part, outcomes = known[group.places], found.get(group)
+            parts.append(part if outcomes is None else frozen_as(part, outcomes))
+            group.forget_task()
         return self._with_exemptions_applied(b"".join(parts), subject)
 
     def _with_exemptions_applied(self, outcomes: bytes, subject: Subject) -> bytes:
@@ -141,53 +134,52 @@ class _Kind(NamedTuple):
 class _RuleGroup:
     """Rules that are evaluated together."""
 
-    def __init__(self, kind: _Kind, rules: Sequence[CompiledRule], app: Hashable, shared: SharedEvaluations) -> None:
+    def __init__(
+        self, kind: _Kind, rules: Sequence[CompiledRule], app: Hashable, shared: SharedEvaluations, *, first: int
+    ) -> None:
         self.scope = kind.scope
+        self.has_keys = kind.has_keys
         self.cost = sum(rule.cost for rule in rules)
-        self.rules = tuple(rules)
+        self.variables = frozenset[str]().union(*(rule.uses for rule in rules))
+        self.places = slice(first, first + len(rules))
+        self._rules = rules
         self._kind = kind
         self._shared = shared
-        self._variables = frozenset[str]().union(*(rule.uses for rule in rules))
         self._memory = shared.memory(rules, app if kind.depends_on_app else None) if kind.is_remembered else _Memory()
         self._program: Expression | None = None
         self._is_compiled = False
 
-    def remembers(self, subject: Subject) -> bool:
-        """Whether nothing has to be evaluated."""
+    def recall(self, subject: Subject) -> bytes | None:
+        """Return the outcomes; None: the rules have to be evaluated."""
         outcomes = self._memory.get(self._key(subject))
-        return outcomes is not None and not self._is_evaluated_again(outcomes)
+        return None if outcomes is None or self._is_evaluated_again(outcomes) else outcomes
 
-    def evaluate(self, subject: Subject) -> None:
-        """Evaluate these rules; what depends on more than the configuration is kept until it is asked for."""
-        if len(self._memory) >= (MOST_REMEMBERED if self._kind.is_remembered else 1):
+    def evaluate(self, subject: Subject) -> bytes:
+        """Evaluate the rules, and remember the outcomes."""
+        if len(self._memory) >= MOST_REMEMBERED:
             self._memory.clear()
-        self._memory[self._key(subject)] = self._evaluate(subject)
+        outcomes = self._memory[self._key(subject)] = self._evaluate(subject.activation(self.variables))
+        return outcomes
 
-    def outcomes(self, subject: Subject) -> bytes:
-        """Return the outcomes of these rules."""
-        if not self.remembers(subject):
-            self.evaluate(subject)
-        key = self._key(subject)
-        return self._memory[key] if self._kind.is_remembered else self._memory.pop(key)
+    def forget_task(self) -> None:
+        """Forget what depends on more than the configuration."""
+        if not self._kind.is_remembered:
+            self._memory.clear()
 
     def _key(self, subject: Subject) -> Hashable:
         what = subject.configuration if self._kind.is_remembered else subject.whole_task
         shared = (subject.shared_outputs, subject.cdn_flag_conflicts) if self._kind.shares else None
         return (what, shared, subject.push_states if self._kind.has_keys else None)
 
-    def _evaluate(self, subject: Subject) -> bytes:
-        activation = subject.activation(self._variables)
+    def _evaluate(self, activation: Activation) -> bytes:
         if not self._is_compiled:
-            self._program, self._is_compiled = self._shared.program(self.rules), True
+            self._program, self._is_compiled = self._shared.program(self._rules), True
         if self._program is not None:
             try:
                 return bytes(self._program.evaluate_list(activation))
             except EvaluationError:
                 pass
-        return self._evaluate_one_by_one(activation)
-
-    def _evaluate_one_by_one(self, activation: Activation) -> bytes:
-        verdicts = [rule.evaluate(activation) for rule in self.rules]
+        verdicts = [rule.evaluate(activation) for rule in self._rules]
         if self._program is not None and any(verdict.is_stopped for verdict in verdicts):
             self._program.stopped = True
         return bytes([FROZEN if verdict.is_stopped else CODES[verdict.outcome] for verdict in verdicts])
@@ -195,7 +187,7 @@ class _RuleGroup:
     def _is_evaluated_again(self, outcomes: bytes) -> bool:
         """Whether a rule that was stopped runs again, since rules were loaded."""
         return FROZEN in outcomes and any(
-            outcome == FROZEN and not rule.is_stopped for outcome, rule in zip(outcomes, self.rules, strict=True)
+            outcome == FROZEN and not rule.is_stopped for outcome, rule in zip(outcomes, self._rules, strict=True)
         )
 
 

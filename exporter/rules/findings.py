@@ -276,8 +276,8 @@ class CountedFindings:
         """Return how many tasks violate each rule, by severity: what there could be examples of."""
         numbers: dict[Severity, list[int]] = {}
         for findings in self._about_tasks:
-            if findings.settled and findings.violations:
-                numbers.setdefault(findings.rule.rule.severity, []).append(findings.violations)
+            if findings.settled and findings.since:
+                numbers.setdefault(findings.rule.rule.severity, []).append(len(findings.since))
         return numbers
 
     def reports(self, examples: Callable[[Severity], int]) -> tuple[RuleReport, ...]:
@@ -287,7 +287,8 @@ class CountedFindings:
             examples: Gives how many a rule of a severity may show.
         """
         self._count_moves()
-        return tuple(findings.report(examples(findings.rule.rule.severity)) for findings in self.settled())
+        most = {severity: examples(severity) for severity in Severity}
+        return tuple([findings.report(most[findings.rule.rule.severity]) for findings in self.settled()])
 
     def settled(self) -> Iterator[RuleFindings]:
         """Yield the findings of the rules by which all tasks have been evaluated, in the order of the rules."""

@@ -40,23 +40,24 @@ class Subject:
         cdn_flag_conflicts: Callable[[Task], int] = lambda _: 0,
         push_auth: PushAuthSettings = DEFAULTS,
     ) -> None:
-        self._entry = entry
+        self.entry = entry
         self._app = app
         self._count_shared_outputs = shared_outputs
         self._count_cdn_flag_conflicts = cdn_flag_conflicts
         self._language = language
         self._push_auth = push_auth
+        self._activations: dict[bool, tuple[frozenset[str], Activation]] = {}
         self.seconds = now
 
     @cached_property
     def whole_task(self) -> Task:
         """The task with all that is its own."""
-        return self._entry.task
+        return self.entry.task
 
     @property
     def configuration(self) -> Configuration:
         """What the task shares with those that are set up alike."""
-        return self._entry.configuration
+        return self.entry.configuration
 
     @cached_property
     def task(self) -> Mapping[str, Any]:
@@ -72,7 +73,7 @@ class Subject:
     @cached_property
     def _expiries(self) -> list[tuple[Expiry, int | None]]:
         """Return when each key expires, and from when on one whose expiry is not known may have expired."""
-        times = chain(signed_times(self._entry.push_times), repeat(NO_TIME))
+        times = chain(signed_times(self.entry.push_times), repeat(NO_TIME))
         expiries = [
             (self._push_auth.expiry(output.signer, output.host, time), time)
             for output, time in zip(self.configuration.outputs, times, strict=False)
@@ -82,7 +83,7 @@ class Subject:
     @cached_property
     def push_keys(self) -> tuple[PushKey, ...]:
         """What is known of the key of each output."""
-        first_seen, start_known = self._entry.first_seen, self._entry.start_known
+        first_seen, start_known = self.entry.first_seen, self.entry.start_known
         return tuple(
             PushKey(
                 self._push_auth.state(expiry, self.seconds),
@@ -109,27 +110,27 @@ class Subject:
     @property
     def task_id(self) -> str:
         """The TaskId."""
-        return self._entry.task_id
+        return self.entry.task_id
 
     @property
     def channel_id(self) -> str:
         """The ChannelId."""
-        return self._entry.channel_id
+        return self.entry.channel_id
 
     @property
     def first_seen(self) -> datetime:
         """When it was first seen."""
-        return datetime.fromtimestamp(self._entry.first_seen, UTC)
+        return datetime.fromtimestamp(self.entry.first_seen, UTC)
 
     @property
     def last_changed(self) -> datetime:
         """When it was last seen to change."""
-        return datetime.fromtimestamp(self._entry.last_changed, UTC)
+        return datetime.fromtimestamp(self.entry.last_changed, UTC)
 
     @property
     def age(self) -> timedelta:
         """How long it has been known."""
-        return timedelta(seconds=self.seconds - self._entry.first_seen)
+        return timedelta(seconds=self.seconds - self.entry.first_seen)
 
     @property
     def now(self) -> datetime:
@@ -152,11 +153,18 @@ class Subject:
         return self._app
 
     def activation(self, names: Collection[str]) -> Activation:
-        """Return what an expression that uses these variables is evaluated against."""
-        variables = {name: getattr(self, name) for name in names if name not in _KEY_FACTS}
-        if not _KEY_FACTS.isdisjoint(names) and "outputs" in self.task:
-            variables["task"] = with_push_keys(self.task, self.push_keys)
-        return self._language.activation(variables)
+        """Return what an expression that uses these variables is evaluated against.
+
+        It is an earlier one if that has these variables: converting a task for CEL takes as long as evaluating rules.
+        """
+        has_keys = not _KEY_FACTS.isdisjoint(names)  # an expression without may compare whole outputs: no keys in them
+        made = self._activations.get(has_keys)
+        if made is None or not made[0].issuperset(names):
+            variables = {name: getattr(self, name) for name in names if name not in _KEY_FACTS}
+            if has_keys and "outputs" in self.task:
+                variables["task"] = with_push_keys(self.task, self.push_keys)
+            made = self._activations[has_keys] = frozenset(names), self._language.activation(variables)
+        return made[1]
 
 
 _KEY_FACTS = frozenset(KEY_FACTS.values())

@@ -6,9 +6,10 @@ import pytest
 
 from exporter.collector.entry import Entry
 from exporter.config.model import App, Quota
+from exporter.core.task import Output
 from exporter.rules.subject import Subject, app_facts
 from exporter.rules.vocabulary import NAMES
-from tests.metrics.builders import PLAIN
+from tests.metrics.builders import PLAIN, configuration
 from tests.support.policy_world import LANGUAGE, make_task
 
 APP = App(id="live", name="Main stage", owner="live-ops", quota=Quota(single=200, mixed=None))
@@ -57,3 +58,15 @@ def test_what_is_not_asked_for_is_not_made() -> None:
     assert counted == []
     assert subject.shared_outputs == subject.shared_outputs == 2
     assert counted == ["task-1"]
+
+
+@pytest.mark.parametrize("first", [{"task"}, {"task", "task.push_auth"}])
+def test_only_rules_that_name_a_fact_of_a_key_see_it(first: set[str]) -> None:
+    """One that compares whole outputs, which is remembered by configuration, has one outcome beside any other rules."""
+    output = Output("rtmp", "push.example.com", None, has_userinfo=False, signer="alibaba")
+    entry = Entry.of(make_task("a", 1, configuration(outputs=(output,))), first_seen=0.0, last_changed=0.0, sent_at=0.0)
+    subject = Subject(entry, app_facts("prod", APP), now=0.0, shared_outputs=lambda _: 0, language=LANGUAGE)
+    subject.activation(first)
+    unsigned = LANGUAGE.compile_condition('task.outputs[0].push_auth == "unsigned"')
+    assert unsigned.evaluate(subject.activation({"task"})) is True
+    assert unsigned.evaluate(subject.activation(unsigned.uses)) is False

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from math import inf
 from typing import Any, Final
 
 from msgspec import Struct, json
@@ -49,6 +50,7 @@ class _Evaluated(Struct, frozen=True, gc=False):
 
     entry: Entry
     outcomes: bytes
+    key_change: float  # when a push key has another state, in wall-clock seconds; inf: never
 
 
 class AppPolicy:
@@ -75,7 +77,8 @@ class AppPolicy:
         self._is_concluded = False
         self._looked_at_time = common.clock.monotonic()
         self._due_until = common.clock.now()  # what was due up to this wall-clock time has been noted
-        self._key_changes: Deadlines[str] = Deadlines()
+        self._key_changes: Deadlines[str] = Deadlines()  # those until `_keys_until`
+        self._keys_until = -inf
         self._seen_now = common.clock.now()
 
     @property
@@ -141,9 +144,15 @@ class AppPolicy:
             self.backlog.review(self._due(now), Scope.TIME)
             self._due_until = now
         if now < self._seen_now:  # a step of the clock
+            self._keys_until = -inf
             self.backlog.review(list(self._evaluated), Scope.RELATIONS)
             self._due_until = now
         self._seen_now = now
+        if now >= self._keys_until:
+            self._keys_until = now + TIME_INTERVAL_SECONDS
+            for task_id, evaluated in self._evaluated.items():
+                if evaluated.key_change < self._keys_until:
+                    self._key_changes.set(task_id, evaluated.key_change)
         for task_id in self._key_changes.take_due(now):
             self.backlog.mark(task_id, Scope.RELATIONS)
 
@@ -242,20 +251,19 @@ class AppPolicy:
             if outcomes is None:
                 outcomes = bytes(UNKNOWN if place is None else evaluated.outcomes[place] for place in places)
                 moved[evaluated.outcomes] = outcomes
-            self._evaluated[task_id] = _Evaluated(evaluated.entry, outcomes)
+            self._evaluated[task_id] = _Evaluated(evaluated.entry, outcomes, evaluated.key_change)
 
     def _evaluate(self, subject: Subject, known: _Evaluated | None, scope: Scope) -> None:
         entry, task_id = subject.entry, subject.task_id
         before = nothing_known(len(self._evaluator.rules)) if known is None else known.outcomes
-        is_other = known is None or known.entry is not entry
         if scope is Scope.ALL and self._common.shared_outputs is not None:
             before_task = None if known is None else known.entry.task
             self._common.shared_outputs.replace(self.key, task_id, before_task, subject.whole_task)
         after = self._evaluator.outcomes(subject, before, scope)
-        if self._evaluator.depends_on_push_keys:
-            self._key_changes.set(task_id, subject.next_key_change)
-        if is_other or after != before:
-            self._evaluated[task_id] = _Evaluated(entry, _shared(after))
+        key_change = subject.next_key_change if self._evaluator.depends_on_push_keys else inf
+        self._key_changes.set(task_id, key_change if key_change < self._keys_until else None)
+        if known is None or known.entry is not entry or known.key_change != key_change or after != before:
+            self._evaluated[task_id] = _Evaluated(entry, _shared(after), key_change)
         if after != before:
             self._counted.record(task_id, before, after, now=subject.seconds, text=partial(self._text, subject))
 

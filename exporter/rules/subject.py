@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import chain, repeat
+from math import inf
 from typing import Any
 
 from exporter.collector.entry import Entry
@@ -96,11 +97,11 @@ class Subject:
         )
 
     @property
-    def next_key_change(self) -> float | None:
-        """When a push key of the task has another state, in wall-clock seconds; None: never."""
+    def next_key_change(self) -> float:
+        """When a push key of the task has another state, in wall-clock seconds; inf: never."""
         changes = [self._push_auth.next_change(expiry, self.seconds) for expiry, _ in self._expiries]
         changes += [doubtful for _, doubtful in self._expiries if doubtful is not None and doubtful > self.seconds]
-        return min((change for change in changes if change is not None), default=None)
+        return min((change for change in changes if change is not None), default=inf)
 
     @property
     def push_states(self) -> tuple[tuple[str, bool, bool], ...]:

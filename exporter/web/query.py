@@ -9,8 +9,7 @@ from datetime import datetime
 from math import inf
 from typing import Any, Final, NoReturn
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from exporter.collector.entry import Entry
@@ -110,17 +109,8 @@ class Query(Struct, frozen=True, kw_only=True):
     @property
     def narrows_tasks(self) -> bool:
         """Whether not every task of an app matches."""
-        names = (
-            self.task_id,
-            self.text,
-            self.task_region,
-            self.mix_mode,
-            self.push_auth,
-            self.rule,
-            self.host,
-            self.codec,
-        )
-        return any(names) or self.by_bitrate
+        names = ("task_id", "text", "task_region", "mix_mode", "push_auth", "rule", "host", "codec")
+        return self.by_bitrate or any(getattr(self, name) for name in names)
 
     @property
     def by_bitrate(self) -> bool:
@@ -194,9 +184,7 @@ class Query(Struct, frozen=True, kw_only=True):
     def unknown_names(self, view: View, former_apps: Iterable[tuple[str, str]] = ()) -> Sequence[str]:
         """Return a sentence for each name in a filter that does not exist: an empty list would look like all is well.
 
-        Args:
-            view: What exists.
-            former_apps: Account and AppId of apps that are known besides the configured ones.
+        `former_apps` are known besides the configured ones.
         """
         statuses = [app.status for app in view.statuses()]
         apps = {(status.account, status.app_id) for status in statuses} | set(former_apps)
@@ -235,25 +223,21 @@ class Query(Struct, frozen=True, kw_only=True):
 _EVERYTHING: Final = Query()
 
 
-def _any_text() -> Mapping[str, Any]:
-    return {"type": "string", "minLength": 1}
-
-
-class Parameter(Struct, frozen=True, kw_only=True):
+class Parameter(Struct, frozen=True):
     """A parameter of a URL."""
 
     name: str
     description: str = ""  # for the OpenAPI document, as `example` and `schema`
     example: str = ""
-    schema: Mapping[str, Any] = msgspec.field(default_factory=_any_text)  # JSON Schema, draft 2020-12
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string", "minLength": 1})  # draft 2020-12
     parse: Callable[[str], Any] = str  # returns the value; raises ValueError
     expected: str = "a value"  # what `parse` accepts
-    field: str = ""  # which field of `Query` gets the value; empty: the one of this name
+    into: str = ""  # which field of `Query` gets the value; empty: the one of this name
 
     @property
     def target(self) -> str:
         """The field of `Query` that gets the value."""
-        return self.field or self.name
+        return self.into or self.name
 
     def read(self, text: str) -> Any:
         """Return the value of a text, or raise BadQueryError."""
@@ -265,18 +249,13 @@ class Parameter(Struct, frozen=True, kw_only=True):
 
 def choice(name: str, description: str, choices: Iterable[str], parse: Callable[[str], Any] = str) -> Parameter:
     """Return a parameter that is one of some values."""
-    known = tuple(str(one) for one in choices)
+    values = tuple(str(one) for one in choices)
 
     def parse_known(text: str) -> Any:
-        return parse(text) if text in known else _refuse()
+        return parse(text) if text in values else _refuse()
 
-    return Parameter(
-        name=name,
-        description=description,
-        schema={"type": "string", "enum": list(known)},
-        parse=parse_known,
-        expected=f"one of {', '.join(known)}",
-    )
+    schema = {"type": "string", "enum": list(values)}
+    return Parameter(name, description, "", schema, parse_known, f"one of {', '.join(values)}")
 
 
 def sorting(description: str, names: Iterable[str], by_name: Iterable[str] = ()) -> Parameter:
@@ -297,23 +276,14 @@ def cursor(*names: int, parse: Callable[[str], tuple[str, ...]] | None = None) -
             return tuple(found)
         return _refuse()
 
-    return Parameter(
-        name="cursor",
-        description="The next_cursor of a response to the same query, for the next page.",
-        schema={"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
-        parse=parse or parse_names,
-        expected="the next_cursor of an answer",
-        field="after",
-    )
+    description = "The next_cursor of a response to the same query, for the next page."
+    schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}
+    return Parameter("cursor", description, "", schema, parse or parse_names, "the next_cursor of an answer", "after")
 
 
-def number_cursor() -> Parameter:
-    """Return the parameter for the `next_cursor` of a list of numbered items."""
-
-    def parse_number(text: str) -> tuple[str, ...]:
-        return (text,) if re.fullmatch("[0-9]{1,15}", text) else _refuse()
-
-    return cursor(1, parse=parse_number)
+def number_cursor(text: str) -> tuple[str, ...]:
+    """Parse the `next_cursor` of a list of numbered items."""
+    return (text,) if re.fullmatch("[0-9]{1,15}", text) else _refuse()
 
 
 def cursor_after(*names: str) -> str:
@@ -338,40 +308,17 @@ def _whole(most: int, least: int = 1) -> Callable[[str], int]:
     return parse
 
 
-ACCOUNT: Final = Parameter(
-    name="account", description="The name of an account, as the configuration gives it.", example="production"
-)
-APP_ID: Final = Parameter(name="app_id", description="An AppId.", example="live-main")
-TASK_ID: Final = Parameter(name="task_id", description="A TaskId.", example="task-1")
-RULE: Final = Parameter(name="rule", description="The name of a rule.", example="video-bitrate-agreed")
-SEVERITY: Final = choice("severity", "The severity of rules.", SEVERITIES)
-TASK_REGION: Final = choice("task_region", labels.TASK_REGION.meaning, labels.TASK_REGION.values)
-MIX_MODE: Final = choice("mix_mode", labels.MIX_MODE.meaning, labels.MIX_MODE.values)
-PUSH_AUTH: Final = choice("push_auth", "A state of the key of a push URL.", labels.PUSH_AUTH_STATE.values)
-HOST: Final = Parameter(
-    name="host",
-    description="The host of a push URL, in lower case.",
-    example="push.example.com",
-    parse=str.lower,
-)
-CODEC: Final = choice("codec", "The video codec.", labels.CODEC.values)
-MIN_BITRATE: Final = Parameter(
-    name="min_video_bitrate_kbps",
-    description="Least video bitrate, kbit/s; tasks without one are left out.",
+_MIN_BITRATE: Final = Parameter(
+    "min_video_bitrate_kbps",
+    "Least video bitrate, kbit/s; tasks without one are left out.",
     schema={"type": "integer", "minimum": 0, "maximum": LARGEST_BITRATE_KBPS},
     parse=_whole(LARGEST_BITRATE_KBPS, least=0),
     expected=f"a whole number from 0 to {LARGEST_BITRATE_KBPS}",
 )
-MAX_BITRATE: Final = replace(
-    MIN_BITRATE, name="max_video_bitrate_kbps", description=MIN_BITRATE.description.replace("Least", "Greatest")
-)
-OWNER: Final = Parameter(name="owner", description="The rule's owner, else the app's.", example="live-ops")
-OUTCOME: Final = choice("outcome", "Which findings; violations by default.", FindingKind, FindingKind)
-ENABLED: Final = choice("enabled", "Whether rules are in force.", ("true", "false"))
-SINCE: Final = Parameter(
-    name="since",
-    description="Time in seconds since 1970 or as in RFC 3339; nothing earlier is returned.",
-    example="2027-01-15T08:00:00Z",
+_SINCE: Final = Parameter(
+    "since",
+    "Time in seconds since 1970 or as in RFC 3339; nothing earlier is returned.",
+    "2027-01-15T08:00:00Z",
     schema={
         "anyOf": [
             {"type": "string", "format": "date-time"},
@@ -381,40 +328,68 @@ SINCE: Final = Parameter(
     parse=_parse_time,
     expected="seconds since 1970 or a time such as 2027-01-15T08:00:00Z",
 )
-UNTIL: Final = replace(SINCE, name="until", description=SINCE.description.replace("earlier", "later"))
-CHANGE: Final = choice("change", "Kind of the change.", KINDS)
-FIELD: Final = choice("field", "A group of fields that changed.", FIELD_GROUPS)
-STATE: Final = choice("state", "Violations that are open, or that have ended.", ("open", "resolved"))
-LIMIT: Final = Parameter(
-    name="limit",
-    description="Maximum number of items of a page. A page ends earlier if it would be too large.",
-    schema={"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-    parse=_whole(MAX_LIMIT),
-    expected=f"a whole number from 1 to {MAX_LIMIT}",
+_SHARED: Final = (
+    Parameter("account", "The name of an account, as the configuration gives it.", "production"),
+    Parameter("app_id", "An AppId.", "live-main"),
+    Parameter("task_id", "A TaskId.", "task-1"),
+    Parameter("rule", "The name of a rule.", "video-bitrate-agreed"),
+    choice("severity", "The severity of rules.", SEVERITIES),
+    choice("task_region", labels.TASK_REGION.meaning, labels.TASK_REGION.values),
+    choice("mix_mode", labels.MIX_MODE.meaning, labels.MIX_MODE.values),
+    choice("push_auth", "A state of the key of a push URL.", labels.PUSH_AUTH_STATE.values),
+    Parameter("host", "The host of a push URL, in lower case.", "push.example.com", parse=str.lower),
+    choice("codec", "The video codec.", labels.CODEC.values),
+    _MIN_BITRATE,
+    replace(
+        _MIN_BITRATE, name="max_video_bitrate_kbps", description=_MIN_BITRATE.description.replace("Least", "Greatest")
+    ),
+    Parameter("owner", "The rule's owner, else the app's.", "live-ops"),
+    choice("outcome", "Which findings; violations by default.", FindingKind, FindingKind),
+    choice("enabled", "Whether rules are in force.", ("true", "false")),
+    _SINCE,
+    replace(_SINCE, name="until", description=_SINCE.description.replace("earlier", "later")),
+    choice("change", "Kind of the change.", KINDS),
+    choice("field", "A group of fields that changed.", FIELD_GROUPS),
+    choice("state", "Violations that are open, or that have ended.", ("open", "resolved")),
+    Parameter(
+        "limit",
+        "Maximum number of items of a page. A page ends earlier if it would be too large.",
+        schema={"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+        parse=_whole(MAX_LIMIT),
+        expected=f"a whole number from 1 to {MAX_LIMIT}",
+    ),
+    choice(
+        "format",
+        "Form of the list: json, or csv with a Link header for the next page. Without it, the Accept header decides.",
+        ("json", "csv"),
+    ),
+    Parameter(
+        "text",
+        "Part of a TaskId, ChannelId, AppId or app name; case is ignored. Without it, everything matches.",
+        "live-",
+    ),
+    choice("age", "", AGES),
+    choice("order", "", ("asc", "desc")),
+    Parameter("page", parse=_whole(10**9), expected="a whole number from 1"),
 )
-FORMAT: Final = choice(
-    "format",
-    "Form of the list: json, or csv with a Link header for the next page. Without it, the Accept header decides.",
-    ("json", "csv"),
-)
-TEXT: Final = Parameter(name="text")
-SEARCHED: Final = Parameter(
-    name="text",
-    description="Part of a TaskId, ChannelId, AppId or app name; case is ignored. Without it, everything matches.",
-    example="live-",
-)
-AGE: Final = choice("age", "", AGES)
-ORDER: Final = choice("order", "", ("asc", "desc"))
-PAGE: Final = Parameter(name="page", parse=_whole(10**9), expected="a whole number from 1")
+_BY_NAME: Final = {parameter.name: parameter for parameter in _SHARED}
 
 
-def read_query(given: Iterable[tuple[str, str]], known: Sequence[Parameter]) -> Query:
+def known(*parts: str | Parameter) -> tuple[Parameter, ...]:
+    """Return the parameters of a list, in their order: names of those that several lists have, and its own."""
+    found: list[Parameter] = []
+    for part in parts:
+        found += [part] if isinstance(part, Parameter) else [_BY_NAME[name] for name in part.split()]
+    return tuple(found)
+
+
+def read_query(given: Iterable[tuple[str, str]], parameters: Sequence[Parameter]) -> Query:
     """Return what the parameters of an API request ask for.
 
     Raises:
         BadQueryError: One is unknown, given twice, empty, or invalid.
     """
-    by_name = {parameter.name: parameter for parameter in known}
+    by_name = {parameter.name: parameter for parameter in parameters}
     values: dict[str, Any] = {}
     for name, text in given:
         if name not in by_name:
@@ -429,14 +404,14 @@ def read_query(given: Iterable[tuple[str, str]], known: Sequence[Parameter]) -> 
     return Query(**values)
 
 
-def read_form(given: Mapping[str, str], known: Iterable[Parameter]) -> Query:
+def read_form(given: Mapping[str, str], parameters: Iterable[Parameter]) -> Query:
     """Return what the form of a page asks for: empty fields match everything, unknown ones are ignored.
 
     Raises:
         BadQueryError: A field is very long or invalid.
     """
     values: dict[str, Any] = {}
-    for parameter in known:
+    for parameter in parameters:
         text = given.get(parameter.name, "").strip()
         if len(text) > LONGEST_TEXT:
             raise BadQueryError(f"{parameter.name} has {len(text)} characters, expected at most {LONGEST_TEXT}")

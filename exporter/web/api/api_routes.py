@@ -12,12 +12,10 @@ from msgspec.structs import replace
 from yarl import URL
 
 from exporter.core.clock import Clock
-from exporter.web.api import changes_api, rules_api, search_api, tasks_api, violations_api
-from exporter.web.api.apps_api import PARAMETERS as APPS_PARAMETERS
-from exporter.web.api.apps_api import AppDocument, AppsDocument, apps_listing, one_app
-from exporter.web.api.openapi import ApiEndpoint, openapi_document
+from exporter.web.api import apps_api, changes_api, rules_api, search_api, tasks_api, violations_api
+from exporter.web.api.openapi import ApiEndpoint, endpoint, openapi_document
 from exporter.web.lists import Listing, listing_csv, listing_text
-from exporter.web.query import ACCOUNT, APP_ID, FORMAT, TASK_ID, read_query
+from exporter.web.query import read_query
 from exporter.web.responses import (
     CSV_TYPE,
     JSON_TYPE,
@@ -31,95 +29,32 @@ from exporter.web.url_prefix import NO_PREFIX, UrlPrefix
 from exporter.web.view import View
 
 PREFIX: Final = "/api/v1/"
-
-
-APPS: Final = ApiEndpoint(
-    path=f"{PREFIX}apps",
-    operation_id="getApps",
-    summary="State of each app",
-    description="All configured apps, in the order of the configuration, or of sort.",
-    respond=apps_listing,
-    answer=AppsDocument,
-    parameters=APPS_PARAMETERS,
-)
-APP: Final = ApiEndpoint(
-    path=f"{PREFIX}apps/{{account}}/{{app_id}}",
-    operation_id="getApp",
-    summary="State of one app",
-    description="404 if the account or the app is not configured.",
-    respond=one_app,
-    answer=AppDocument,
-    path_parameters=(ACCOUNT, APP_ID),
-)
-TASKS: Final = ApiEndpoint(
-    path=f"{PREFIX}tasks",
-    operation_id="getTasks",
-    summary="Known tasks",
-    description=(
-        "Tasks as they are configured, in the order of account, AppId and TaskId. Following the cursors returns every "
-        "task that exists throughout exactly once, even if others are added or removed meanwhile."
+_APP: Final = f"{PREFIX}apps/{{account}}/{{app_id}}"
+_TASK: Final = f"{PREFIX}tasks/{{account}}/{{app_id}}/{{task_id}}"
+ENDPOINTS: Final = (
+    endpoint(f"{PREFIX}apps", "getApps", apps_api.all_apps, apps_api.AppsDocument, apps_api.PARAMETERS),
+    endpoint(_APP, "getApp", apps_api.one_app, apps_api.AppDocument),
+    endpoint(f"{PREFIX}tasks", "getTasks", tasks_api.all_tasks, tasks_api.TasksDocument, tasks_api.PARAMETERS),
+    endpoint(_TASK, "getTask", tasks_api.one_task, tasks_api.TaskWithFindingsDocument),
+    endpoint(
+        f"{PREFIX}changes", "getChanges", changes_api.all_changes, changes_api.ChangesDocument, changes_api.PARAMETERS
     ),
-    respond=tasks_api.all_tasks,
-    answer=tasks_api.TasksDocument,
-    parameters=tasks_api.PARAMETERS,
-)
-TASK: Final = ApiEndpoint(
-    path=f"{PREFIX}tasks/{{account}}/{{app_id}}/{{task_id}}",
-    operation_id="getTask",
-    summary="One task and the outcome of its rules",
-    description="404 if the account, the app or the task is unknown.",
-    respond=tasks_api.one_task,
-    answer=tasks_api.TaskWithFindingsDocument,
-    path_parameters=(ACCOUNT, APP_ID, TASK_ID),
-)
-CHANGES: Final = ApiEndpoint(
-    path=f"{PREFIX}changes",
-    operation_id="getChanges",
-    summary="Latest changes of tasks",
-    description="Changes of tasks, newest first. Without `storage` the newest 10,000 are kept, until a restart.",
-    respond=changes_api.all_changes,
-    answer=changes_api.ChangesDocument,
-    parameters=changes_api.PARAMETERS,
-)
-VIOLATIONS: Final = ApiEndpoint(
-    path=f"{PREFIX}violations",
-    operation_id="getViolations",
-    summary="Violations and other findings of rules",
-    description=(
-        "Findings of one outcome, in the order of account, AppId, rule and TaskId; with state=resolved, "
-        "violations that have ended, newest first."
+    endpoint(
+        f"{PREFIX}violations",
+        "getViolations",
+        violations_api.all_findings,
+        violations_api.ViolationsDocument,
+        violations_api.PARAMETERS,
     ),
-    respond=violations_api.all_findings,
-    answer=violations_api.ViolationsDocument,
-    parameters=violations_api.PARAMETERS,
+    endpoint(f"{PREFIX}rules", "getRules", rules_api.all_rules, rules_api.RulesDocument, rules_api.PARAMETERS),
+    endpoint(f"{PREFIX}search", "search", search_api.all_results, search_api.SearchDocument, search_api.PARAMETERS),
+    ApiEndpoint(
+        f"{PREFIX}openapi.json",
+        "getDescription",
+        "This description",
+        "The OpenAPI document of this version of the exporter.",
+    ),
 )
-RULES: Final = ApiEndpoint(
-    path=f"{PREFIX}rules",
-    operation_id="getRules",
-    summary="Rules",
-    description="All rules by name, including disabled ones.",
-    respond=rules_api.all_rules,
-    answer=rules_api.RulesDocument,
-    parameters=rules_api.PARAMETERS,
-)
-SEARCH: Final = ApiEndpoint(
-    path=f"{PREFIX}search",
-    operation_id="search",
-    summary="Search for apps, tasks and channels",
-    description="Apps and tasks over all accounts whose AppId, name, TaskId or ChannelId contains a text.",
-    respond=search_api.search_listing,
-    answer=search_api.SearchDocument,
-    parameters=search_api.PARAMETERS,
-)
-OPENAPI: Final = ApiEndpoint(
-    path=f"{PREFIX}openapi.json",
-    operation_id="getDescription",
-    summary="This description",
-    description="The OpenAPI document of this version of the exporter.",
-    respond=None,
-)
-
-ENDPOINTS: Final = (APPS, APP, TASKS, TASK, CHANGES, VIOLATIONS, RULES, SEARCH, OPENAPI)
 
 
 def api_routes(view: View, clock: Clock, prefix: UrlPrefix = NO_PREFIX) -> Iterable[web.RouteDef]:
@@ -129,18 +64,18 @@ def api_routes(view: View, clock: Clock, prefix: UrlPrefix = NO_PREFIX) -> Itera
     def description() -> bytes:
         return _line(json_text(openapi_document(ENDPOINTS, server=prefix.links)))
 
-    def handler(endpoint: ApiEndpoint) -> Handler:
+    def handler(of: ApiEndpoint) -> Handler:
         async def handle(request: web.Request) -> web.Response:
-            query = replace(read_query(request.query.items(), endpoint.parameters), **request.match_info)
+            query = replace(read_query(request.query.items(), of.parameters), **request.match_info)
             accept = listed_header(request, hdrs.ACCEPT)
             json_quality = quality(accept, JSON_TYPE)
-            prefers_csv = FORMAT in endpoint.parameters and quality(accept, CSV_TYPE) > json_quality
+            prefers_csv = of.has_csv and quality(accept, CSV_TYPE) > json_quality
             as_csv = query.format == "csv" or (not query.format and prefers_csv)
             if not as_csv and not json_quality:
                 return error_answer(request, 406, f"Accept is {accept!r}, expected one that has {JSON_TYPE} or */*")
-            if endpoint.respond is None:
+            if of.respond is None:
                 return revalidated_response(request, description())
-            answer = await endpoint.respond(view, query, clock.now())
+            answer = await of.respond(view, query, clock.now())
             if not isinstance(answer, Listing):
                 return revalidated_response(request, _line(json_text(answer)))
             if not as_csv:
@@ -153,7 +88,7 @@ def api_routes(view: View, clock: Clock, prefix: UrlPrefix = NO_PREFIX) -> Itera
 
         return handle
 
-    return [web.get(endpoint.path.replace("}", ":[^/]+}"), handler(endpoint)) for endpoint in ENDPOINTS]
+    return [web.get(one.path.replace("}", ":[^/]+}"), handler(one)) for one in ENDPOINTS]
 
 
 def _line(text: str) -> bytes:

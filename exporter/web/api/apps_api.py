@@ -11,7 +11,7 @@ from exporter.core.collection_state import State
 from exporter.core.task import MIXED, SINGLE
 from exporter.rules.rule import Severity
 from exporter.web.lists import Listing, absent_last
-from exporter.web.query import FORMAT, Query, UnknownNameError, sorting, violations_by_app
+from exporter.web.query import Query, UnknownNameError, known, sorting, violations_by_app
 from exporter.web.responses import about, document_of
 from exporter.web.view import AppView, FindingKind, View
 
@@ -146,19 +146,22 @@ SORTS: Final[Mapping[str, Callable[[AppDocument], Any]]] = {
 }
 """What is least in the app that is first."""
 
-PARAMETERS: Final = (
+PARAMETERS: Final = known(
     sorting(
         "Order of the apps: by AppId; by how bad their state is; by number of tasks; by the used part of the fullest "
         "quota; by violations, critical ones before others; by the last successful update. Without it, the order is "
         "that of the configuration.",
         SORTS,
     ),
-    FORMAT,
+    "format",
 )
 
 
-async def apps_listing(view: View, query: Query, _now: float) -> Listing:
-    """Return all apps, without pages."""
+async def all_apps(view: View, query: Query, _now: float) -> Listing:
+    """State of each app.
+
+    All configured apps, in the order of the configuration, or of sort.
+    """
     counts = violations_by_app(view.findings(FindingKind.VIOLATION))
     apps = (_app(app, counts.get((app.status.account, app.status.app_id), {})) for app in view.statuses())
     column = SORTS.get(query.sort.removeprefix("-"))
@@ -171,7 +174,10 @@ async def apps_listing(view: View, query: Query, _now: float) -> Listing:
 
 
 async def one_app(view: View, query: Query, _now: float) -> AppDocument:
-    """Return one app; raises UnknownNameError."""
+    """State of one app.
+
+    404 if the account or the app is not configured.
+    """
     for app in view.statuses():
         if (app.status.account, app.status.app_id) == (query.account, query.app_id):
             groups = view.findings(FindingKind.VIOLATION, (query.account, query.app_id))

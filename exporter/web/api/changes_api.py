@@ -9,34 +9,11 @@ from msgspec import Struct, field
 from exporter.collector.change_history import RecordedChange
 from exporter.collector.task_diff import Shown
 from exporter.web.lists import Listing
-from exporter.web.query import (
-    ACCOUNT,
-    APP_ID,
-    CHANGE,
-    FIELD,
-    FORMAT,
-    LIMIT,
-    SINCE,
-    TASK_ID,
-    UNTIL,
-    Query,
-    number_cursor,
-)
+from exporter.web.query import Query, cursor, known, number_cursor
 from exporter.web.responses import about, document_of
 from exporter.web.view import View
 
-PARAMETERS: Final = (
-    ACCOUNT,
-    APP_ID,
-    TASK_ID,
-    CHANGE,
-    FIELD,
-    SINCE,
-    UNTIL,
-    FORMAT,
-    LIMIT,
-    number_cursor(),
-)
+PARAMETERS: Final = known("account app_id task_id change field since until format limit", cursor(parse=number_cursor))
 
 
 class FieldChangeDocument(Struct, kw_only=True):
@@ -86,7 +63,10 @@ class ChangesDocument(Struct, kw_only=True):
 
 
 async def all_changes(view: View, query: Query, now: float) -> Listing:
-    """Return a page of the recorded changes."""
+    """Latest changes of tasks.
+
+    Changes of tasks, newest first. Without `storage` the newest 10,000 are kept, until a restart.
+    """
     past = view.past()
     query.require_known(view, former_apps=await past.apps())
     found = await past.changes(query.of_past(query.limit + 1))

@@ -2,16 +2,17 @@
 
 import inspect
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from importlib.resources import files
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
 from exporter import __version__
 from exporter.web.lists import LARGEST_PAGE_BYTES, Listing
-from exporter.web.query import FORMAT, Parameter, Query
+from exporter.web.query import Parameter, Query, known
 from exporter.web.responses import CSV_TYPE, JSON_TYPE, about
 from exporter.web.view import View
 
@@ -42,18 +43,38 @@ _ERRORS: Final = {
 _ONLY_WITH_NAMES: Final = 404
 
 
-class ApiEndpoint(Struct, frozen=True, kw_only=True):
+Respond: TypeAlias = Callable[[View, Query, float], Awaitable[Listing | Struct]]
+
+
+class ApiEndpoint(Struct, frozen=True):
     """One path that serves GET and HEAD."""
 
     path: str
     operation_id: str
     summary: str
     description: str
-    respond: Callable[[View, Query, float], Awaitable[Listing | Struct]] | None
-    """Returns the answer to a query at a Unix time; None: this description."""
+    respond: Respond | None = None  # returns the answer to a query at a Unix time; None: this description
     answer: type[Struct] | None = None  # the Struct of a 200; None: any JSON object
     parameters: tuple[Parameter, ...] = ()  # of the query string
-    path_parameters: tuple[Parameter, ...] = ()
+
+    @property
+    def path_parameters(self) -> tuple[Parameter, ...]:
+        """Those in the path."""
+        return known(" ".join(re.findall(r"{(\w+)}", self.path)))
+
+    @property
+    def has_csv(self) -> bool:
+        """Whether it is a list, which can be had as CSV."""
+        return any(parameter.name == "format" for parameter in self.parameters)
+
+
+def endpoint(
+    path: str, operation_id: str, respond: Respond, answer: type[Struct], parameters: tuple[Parameter, ...] = ()
+) -> ApiEndpoint:
+    """Return an endpoint whose summary and description are the docstring of what responds."""
+    summary, _, description = (inspect.getdoc(respond) or "").partition("\n\n")
+    description = description.replace("\n", " ")
+    return ApiEndpoint(path, operation_id, summary.removesuffix("."), description, respond, answer, parameters)
 
 
 class Error(Struct):
@@ -62,17 +83,11 @@ class Error(Struct):
     error: Annotated[str, about("What is wrong, in one line.")]
 
 
-def _examples() -> Mapping[str, Any]:
-    """Return an example of each answer by operation."""
-    examples: Mapping[str, Any] = json.loads(files("exporter.web.api").joinpath("examples.json").read_text("utf-8"))
-    return examples
-
-
 def openapi_document(endpoints: Iterable[ApiEndpoint], server: str = "") -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of some endpoints; `server` is the URL that their paths begin at."""
     described = tuple(endpoints)
     answers = [Error, *(endpoint.answer for endpoint in described if endpoint.answer is not None)]
-    examples = _examples()
+    examples = json.loads(files("exporter.web.api").joinpath("examples.json").read_text("utf-8"))
     _, schemas = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
     return {
         "openapi": "3.1.0",
@@ -145,7 +160,7 @@ def _answer(endpoint: ApiEndpoint, example: Any) -> dict[str, Any]:
             "example": example,
         }
     kinds = {JSON_TYPE: content}
-    if FORMAT in endpoint.parameters:
+    if endpoint.has_csv:
         kinds[CSV_TYPE] = {"schema": {"type": "string"}}
     return {"description": endpoint.summary, "headers": _headers(), "content": kinds}
 

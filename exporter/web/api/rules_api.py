@@ -7,11 +7,11 @@ from msgspec import Struct, field
 
 from exporter.rules.rule import Exemption, Severity
 from exporter.web.lists import Listing
-from exporter.web.query import ENABLED, FORMAT, LIMIT, RULE, SEVERITY, Query, cursor, cursor_after
+from exporter.web.query import Query, cursor, cursor_after, known
 from exporter.web.responses import about, document_of
 from exporter.web.view import RuleView, View
 
-PARAMETERS: Final = (SEVERITY, ENABLED, RULE, FORMAT, LIMIT, cursor(1))
+PARAMETERS: Final = known("severity enabled rule format limit", cursor(1))
 
 
 class ExemptionDocument(Struct, kw_only=True):
@@ -74,7 +74,10 @@ class RulesDocument(Struct, kw_only=True):
 
 
 async def all_rules(view: View, query: Query, now: float) -> Listing:
-    """Return a page of the rules."""
+    """Rules.
+
+    All rules by name, including disabled ones.
+    """
     query.require_known(view)
     return rules_listing(view.rules(), query, now=now)
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from exporter.collector.entry import Entry
 from exporter.collector.status import Status
 from exporter.web.lists import AT_ONCE, Listing, Ordered, ordered, slices
-from exporter.web.query import FORMAT, LIMIT, SEARCHED, Query
+from exporter.web.query import Query, known
 from exporter.web.responses import about
 from exporter.web.view import View
 
@@ -50,7 +50,7 @@ async def search(view: View, query: Query) -> Ordered[Hit]:
     return await ordered(hits, key=place)
 
 
-PARAMETERS: Final = (SEARCHED, FORMAT, LIMIT)
+PARAMETERS: Final = known("text format limit")
 
 
 class SearchResultDocument(Struct, kw_only=True):
@@ -71,8 +71,11 @@ class SearchDocument(Struct, kw_only=True):
     matching: Annotated[int, about("Number of all results; more than are listed beyond `limit`.")]
 
 
-async def search_listing(view: View, query: Query, _now: float) -> Listing:
-    """Return the best results, without further pages."""
+async def all_results(view: View, query: Query, _now: float) -> Listing:
+    """Search for apps, tasks and channels.
+
+    Apps and tasks over all accounts whose AppId, name, TaskId or ChannelId contains a text.
+    """
     found = await search(view, query)
     hits = await found.rows(0, query.limit)
     return Listing("results", SearchResultDocument, map(_document, hits), also={"matching": found.matching})

@@ -16,26 +16,7 @@ from exporter.rules.rule import Outcome, Severity
 from exporter.rules.vocabulary import TaskFacts
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
 from exporter.web.lists import Listing, ordered
-from exporter.web.query import (
-    ACCOUNT,
-    APP_ID,
-    CODEC,
-    FORMAT,
-    HOST,
-    LIMIT,
-    MAX_BITRATE,
-    MIN_BITRATE,
-    MIX_MODE,
-    PUSH_AUTH,
-    RULE,
-    TASK_ID,
-    TASK_REGION,
-    Query,
-    UnknownNameError,
-    cursor,
-    cursor_after,
-    sorting,
-)
+from exporter.web.query import Query, UnknownNameError, cursor, cursor_after, known, sorting
 from exporter.web.responses import about, document_of
 from exporter.web.view import FindingKind, TasksView, TaskView, View
 
@@ -150,27 +131,16 @@ SORTS: Final[Mapping[str, _SortKey]] = {
 }
 """What is least in the task that is first; a `-` in front of all but the name puts the greatest first."""
 
-SORT: Final = sorting(
-    "Order of the tasks: by account, AppId and TaskId; by the earliest expiry of their push keys; by video bitrate; by "
-    "when they were first seen or changed.",
-    (name for name in SORTS if name != BY_NAME),
-    by_name=(BY_NAME,),
-)
-PARAMETERS: Final = (
-    ACCOUNT,
-    APP_ID,
-    TASK_REGION,
-    MIX_MODE,
-    PUSH_AUTH,
-    HOST,
-    CODEC,
-    MIN_BITRATE,
-    MAX_BITRATE,
-    RULE,
-    TASK_ID,
-    SORT,
-    FORMAT,
-    LIMIT,
+PARAMETERS: Final = known(
+    "account app_id task_region mix_mode push_auth host codec min_video_bitrate_kbps max_video_bitrate_kbps",
+    "rule task_id",
+    sorting(
+        "Order of the tasks: by account, AppId and TaskId; by the earliest expiry of their push keys; by video "
+        "bitrate; by when they were first seen or changed.",
+        (name for name in SORTS if name != BY_NAME),
+        by_name=(BY_NAME,),
+    ),
+    "format limit",
     cursor(3, 4),
 )
 
@@ -192,13 +162,20 @@ class TasksDocument(Struct, kw_only=True):
 
 
 async def all_tasks(view: View, query: Query, _now: float) -> Listing:
-    """Return a page of the tasks."""
+    """Known tasks.
+
+    Tasks as they are configured, in the order of account, AppId and TaskId. Following the cursors returns every task
+    that exists throughout exactly once, even if others are added or removed meanwhile.
+    """
     query.require_known(view)
     return await tasks_listing(view, query)
 
 
 async def one_task(view: View, query: Query, _now: float) -> TaskWithFindingsDocument:
-    """Return one task; raises UnknownNameError."""
+    """One task and the outcome of its rules.
+
+    404 if the account, the app or the task is unknown.
+    """
     found = view.task(query.account, query.app_id, query.task_id)
     if found is None:
         raise UnknownNameError(

@@ -12,25 +12,7 @@ from exporter.collector.status import Status
 from exporter.rules.rule import Rule, Severity
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
 from exporter.web.lists import Listing, ordered
-from exporter.web.query import (
-    ACCOUNT,
-    APP_ID,
-    FORMAT,
-    LIMIT,
-    OUTCOME,
-    OWNER,
-    RULE,
-    SEVERITY,
-    SINCE,
-    STATE,
-    TASK_ID,
-    UNTIL,
-    BadQueryError,
-    Query,
-    cursor,
-    cursor_after,
-    sorting,
-)
+from exporter.web.query import BadQueryError, Query, cursor, cursor_after, known, sorting
 from exporter.web.responses import about, document_of
 from exporter.web.view import FindingsView, View
 
@@ -40,24 +22,14 @@ SORTS: Final[Mapping[str, Callable[[Severity, float | None], float | None]]] = {
 }
 """What is least in the finding that is first."""
 
-PARAMETERS: Final = (
-    ACCOUNT,
-    APP_ID,
-    RULE,
-    SEVERITY,
-    TASK_ID,
-    OWNER,
-    SINCE,
-    UNTIL,
-    OUTCOME,
-    STATE,
+PARAMETERS: Final = known(
+    "account app_id rule severity task_id owner since until outcome state",
     sorting(
         "Order of the findings: by when they were first seen, or by severity. Without it, the order is by account, "
         "AppId, rule and TaskId. It does not go with state=resolved.",
         SORTS,
     ),
-    FORMAT,
-    LIMIT,
+    "format limit",
     cursor(4, 5),
 )
 
@@ -108,7 +80,11 @@ class ViolationsDocument(Struct, kw_only=True):
 
 
 async def all_findings(view: View, query: Query, _now: float) -> Listing:
-    """Return a page of the findings of one outcome."""
+    """Violations and other findings of rules.
+
+    Findings of one outcome, in the order of account, AppId, rule and TaskId; with state=resolved, violations that have
+    ended, newest first.
+    """
     if query.state == "resolved":
         return await resolved_listing(view, query)
     query.require_known(view)
@@ -117,15 +93,9 @@ async def all_findings(view: View, query: Query, _now: float) -> Listing:
 
 
 async def violations_listing(groups: Iterable[FindingsView], query: Query, statuses: Iterable[Status]) -> Listing:
-    """Return a page of findings, in the order of account, AppId, rule and TaskId, or of `sort`.
+    """Return a page of `groups`, in the order of account, AppId, rule and TaskId, or of `sort`.
 
-    Args:
-        groups: All findings of the outcome that the query asks for.
-        query: Filters and page.
-        statuses: All apps.
-
-    Raises:
-        BadQueryError: The cursor is of another order.
+    `statuses` are those of all apps. Raises BadQueryError if the cursor is of another order.
     """
     column = SORTS.get(query.sort.removeprefix("-"))
     after = query.place_before(4, is_sorted=column is not None)

@@ -17,23 +17,7 @@ from exporter.rules.facts import PushKey, earliest_expiry
 from exporter.rules.rule import Rule, Severity
 from exporter.web.lists import NumberedPage, absent_last, numbered_page, ordered
 from exporter.web.pages.status_page import app_row
-from exporter.web.query import (
-    CODEC,
-    HOST,
-    LARGEST_BITRATE_KBPS,
-    MAX_BITRATE,
-    MIN_BITRATE,
-    MIX_MODE,
-    ORDER,
-    PAGE,
-    PUSH_AUTH,
-    RULE,
-    TASK_REGION,
-    Parameter,
-    Query,
-    choice,
-    violations_by_app,
-)
+from exporter.web.query import LARGEST_BITRATE_KBPS, Parameter, Query, choice, known, violations_by_app
 from exporter.web.view import FindingKind, FindingsView, View
 
 
@@ -57,19 +41,11 @@ EXPIRES: Final = "expires"
 """The sort key of the earliest expiry of a task's push keys, which depends on settings."""
 
 
-PARAMETERS: Final = (
-    Parameter(name="task_id", field="text"),
-    TASK_REGION,
-    MIX_MODE,
-    RULE,
-    PUSH_AUTH,
-    HOST,
-    CODEC,
-    MIN_BITRATE,
-    MAX_BITRATE,
+PARAMETERS: Final = known(
+    Parameter("task_id", into="text"),
+    "task_region mix_mode rule push_auth host codec min_video_bitrate_kbps max_video_bitrate_kbps",
     choice("sort", "", (*COLUMNS, EXPIRES)),
-    ORDER,
-    PAGE,
+    "order page",
 )
 
 

@@ -9,12 +9,12 @@ from msgspec import Struct
 from exporter.collector.change_history import RecordedChange
 from exporter.collector.past import HistoryFilter, PastViolation
 from exporter.collector.task_diff import FIELD_GROUPS, KINDS
-from exporter.web.query import ACCOUNT, APP_ID, CHANGE, FIELD, SINCE, TASK_ID, UNTIL, Query, number_cursor
+from exporter.web.query import Query, cursor, known, number_cursor
 from exporter.web.view import View
 
 ROWS: Final = 50
 MOST_ROWS: Final = 100  # of a timeline
-PARAMETERS: Final = (ACCOUNT, APP_ID, TASK_ID, CHANGE, FIELD, SINCE, UNTIL, number_cursor())
+PARAMETERS: Final = known("account app_id task_id change field since until", cursor(parse=number_cursor))
 
 
 async def shown_changes(view: View, query: Query, *, now: float) -> Mapping[str, Any]:

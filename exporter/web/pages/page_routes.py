@@ -20,7 +20,7 @@ from exporter.web.pages import app_page, changes_page, rules_page, status_page, 
 from exporter.web.pages.changes_page import shown_changes
 from exporter.web.pages.rendering import Renderer
 from exporter.web.pages.task_page import shown_task
-from exporter.web.query import PAGE, TEXT, BadQueryError, read_form
+from exporter.web.query import BadQueryError, known, read_form
 from exporter.web.responses import json_answer, json_text, text_answer, wants_page
 from exporter.web.url_prefix import UrlPrefix
 from exporter.web.view import SweepStart, View
@@ -141,7 +141,7 @@ class _Pages:
 
     async def search(self, request: web.Request) -> web.Response:
         """Apps, tasks and channels by a part of their name."""
-        query = read_form(request.query, (TEXT, PAGE))
+        query = read_form(request.query, known("text page"))
         page = await numbered_page(await search(self._view, query), query.page) if query.text else None
         return self._renderer.answer("search", query=query, page=page)
 

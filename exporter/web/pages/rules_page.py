@@ -6,10 +6,10 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exporter.rules.rule import SEVERITIES, Exemption
-from exporter.web.query import ENABLED, SEVERITY, TEXT, Query
+from exporter.web.query import Query, known
 from exporter.web.view import RuleView, View
 
-PARAMETERS: Final = (TEXT, SEVERITY, ENABLED)
+PARAMETERS: Final = known("text severity enabled")
 
 
 class RuleRow(Struct, frozen=True):

@@ -13,7 +13,7 @@ from exporter.core.collection_state import State
 from exporter.core.task import MIX_MODES, MIXED, SINGLE
 from exporter.rules.rule import SEVERITIES, Severity
 from exporter.web.lists import absent_last, numbered_page, ordered
-from exporter.web.query import ORDER, OWNER, PAGE, SEVERITY, TEXT, Query, choice, violations_by_app
+from exporter.web.query import Query, choice, known, violations_by_app
 from exporter.web.view import AppView, FindingKind, View
 
 SEVEREST_FIRST: Final = tuple(reversed(SEVERITIES))
@@ -104,14 +104,12 @@ COLUMNS: Final[Mapping[str, Column]] = {
 }
 """What the table can be sorted by; without a choice the worst apps are first."""
 
-PARAMETERS: Final = (
-    TEXT,
-    OWNER,
-    replace(choice("state", "", State), field="app_state"),
-    SEVERITY,
+PARAMETERS: Final = known(
+    "text owner",
+    replace(choice("state", "", State), into="app_state"),
+    "severity",
     choice("sort", "", COLUMNS),
-    ORDER,
-    PAGE,
+    "order page",
 )
 
 

@@ -11,10 +11,10 @@ from msgspec import Struct
 from exporter.rules.rule import SEVERITIES, Rule
 from exporter.web.api.violations_api import Finding
 from exporter.web.lists import PAGE_ROWS, NumberedPage, ordered
-from exporter.web.query import ACCOUNT, AGE, AGES, APP_ID, OUTCOME, OWNER, PAGE, RULE, SEVERITY, Query
+from exporter.web.query import AGES, Query, known
 from exporter.web.view import FindingDetail, FindingKind, FindingsView, View
 
-PARAMETERS: Final = (OUTCOME, ACCOUNT, APP_ID, RULE, SEVERITY, OWNER, AGE, PAGE)
+PARAMETERS: Final = known("outcome account app_id rule severity owner age page")
 
 
 class FindingRow(Struct, frozen=True):

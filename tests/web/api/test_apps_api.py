@@ -7,7 +7,7 @@ import pytest
 
 from exporter.core.collection_state import State
 from exporter.rules.rule import Severity
-from exporter.web.api.apps_api import PARAMETERS, apps_listing
+from exporter.web.api.apps_api import PARAMETERS, all_apps
 from exporter.web.query import Query, read_query
 from exporter.web.view import AppView, FindingKind
 from tests.support.slices import finished
@@ -18,7 +18,7 @@ from tests.web.fake_view import NOW, PENDING, FakeView, app_view, findings, rule
 
 def apps_document(apps: Sequence[AppView]) -> Mapping[str, Any]:
     """Return the answer for some apps."""
-    return document(finished(apps_listing(FakeView(apps), Query(), NOW)))
+    return document(finished(all_apps(FakeView(apps), Query(), NOW)))
 
 
 def test_an_app_is_shown_with_all_that_is_known() -> None:
@@ -128,7 +128,7 @@ async def test_apps_are_sorted(sort: str, expected: list[str]) -> None:
         findings({"task-1": NOW, "task-2": NOW}, app_id="big"),
         findings({"task-1": NOW}, app_id="full", rule=rule("b", severity=Severity.CRITICAL)),
     ]
-    listing = await apps_listing(view, read_query([("sort", sort)], PARAMETERS), NOW)
+    listing = await all_apps(view, read_query([("sort", sort)], PARAMETERS), NOW)
     assert [app["app_id"] for app in document(listing)["apps"]] == expected
 
 

@@ -51,6 +51,7 @@ async def _collect(source: ConfigurationSource, output: Output, metrics: SelfMet
     apps = list((await sweep(loaded.config, rule_set, exposition, metrics)).apps.values())
     if output == "prometheus":
         exposition.publish()
+        exposition.publish_own()
         for chunk in exposition.body(negotiate("text/plain"), gzip=False).chunks:
             sys.stdout.write(chunk.decode())
     elif output == "json":

@@ -1,6 +1,6 @@
 """The families about the exporter itself, as declarations; `self_metrics.py` holds their values."""
 
-from typing import Final
+from typing import Any, Final
 
 from exporter.metrics.family import Declaration, Kind, Label
 from exporter.metrics.labels import (
@@ -17,11 +17,9 @@ from exporter.metrics.labels import (
 )
 
 
-def _about_exporter(
-    name: str, kind: Kind, help_text: str, labels: tuple[Label, ...] = (), note: str = ""
-) -> Declaration:
+def _about_exporter(name: str, kind: Kind, help_text: str, labels: tuple[Label, ...] = (), **more: Any) -> Declaration:
     """Return a declaration under the exporter's own prefix."""
-    return Declaration(name=f"rtcmpu_exporter_{name}", kind=kind, help=help_text, labels=labels, note=note)
+    return Declaration(name=f"rtcmpu_exporter_{name}", kind=kind, help=help_text, labels=labels, **more)
 
 
 BUILD_INFO: Final = _about_exporter(
@@ -82,12 +80,14 @@ API_REQUEST_DURATION: Final = _about_exporter(
     "histogram",
     "Duration of API requests, from sending to the end of the response or the failure.",
     (ACCOUNT,),
+    buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
 RATE_LIMIT_WAIT: Final = _about_exporter(
     "rate_limit_wait_seconds",
     "histogram",
     "Time that API requests waited for the rate limiter.",
     (ACCOUNT, PRIORITY),
+    buckets=(0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
 RATE_LIMIT_REQUESTS_PER_SECOND: Final = _about_exporter(
     "rate_limit_requests_per_second",

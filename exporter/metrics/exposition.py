@@ -1,7 +1,8 @@
 """The finished bytes of everything that is published, made off the scrape path.
 
 An app's samples are rendered when its report changes, lines are compressed again, together with those of its
-neighbours, when they have changed, and a scrape hands out what is ready together with the exporter's own metrics.
+neighbours, when they have changed, and the exporter's own metrics are rendered every second. A scrape hands out what is
+ready.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from exporter.core.threads import Worker
 from exporter.metrics.family import Family, Report
 from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.text import END_OF_OPENMETRICS, HeadedSection, Sections, layout, sections
+from exporter.metrics.text import END_OF_OPENMETRICS, HeadedSection, Sections, layout, render_metrics, sections
 
 GROUP_SIZE: Final = 32
 """This many apps are compressed together: with fewer the pieces are many, with more a change of one app costs more."""
@@ -26,6 +27,7 @@ GROUP_SIZE: Final = 32
 _LEVEL: Final = 2
 _RAW: Final = -15
 _SMALL: Final = 16 * 1024
+_LAST_BLOCK: Final = b"\x03\x00"  # of deflate, empty
 _MEMBER_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # Deflate, no name, no time, unknown system
 
 
@@ -39,7 +41,11 @@ class Piece(Struct, frozen=True, gc=False):
     @classmethod
     def of(cls, plain: bytes) -> "Piece":
         """Compress; nothing at all becomes nothing at all."""
-        return cls(plain, _deflate(plain, isal_zlib.Z_FULL_FLUSH) if plain else b"", isal_zlib.crc32(plain))
+        if not plain:
+            return cls(b"", b"", 0)
+        compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _RAW)
+        deflated = compressor.compress(plain) + compressor.flush(isal_zlib.Z_FULL_FLUSH)
+        return cls(plain, deflated, isal_zlib.crc32(plain))
 
 
 class Assembly(Struct, frozen=True):
@@ -65,11 +71,11 @@ class Assembly(Struct, frozen=True):
             checksum=checksum,
         )
 
-    def gzip_end(self, last: bytes) -> bytes:
-        """Return what completes `gzip` with some last bytes: they, compressed, and the member's trailer."""
-        checksum = isal_zlib.crc32(last, self.checksum)
-        size = (self.length + len(last)) & 0xFFFFFFFF
-        return _deflate(last, isal_zlib.Z_FINISH) + struct.pack("<II", checksum, size)
+    def gzip_end(self, last: Piece) -> bytes:
+        """Return what completes `gzip` with a last piece, and the member's trailer."""
+        checksum = isal_zlib.crc32_combine(self.checksum, last.checksum, len(last.plain))
+        size = (self.length + len(last.plain)) & 0xFFFFFFFF
+        return last.deflated + _LAST_BLOCK + struct.pack("<II", checksum, size)
 
 
 def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
@@ -85,12 +91,6 @@ def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
         yield part
     if small:
         yield b"".join(small)
-
-
-def _deflate(plain: bytes, flush: int) -> bytes:
-    """Compress on its own, to be followed by other pieces or not."""
-    compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _RAW)
-    return compressor.compress(plain) + compressor.flush(flush)
 
 
 Key: TypeAlias = tuple[str, ...]
@@ -112,7 +112,7 @@ class Exposition(Generic[Report]):
     """Keeps what is published about many reports, and answers scrapes from it.
 
     `update` and `remove` take note of changes, `publish` makes them visible: what happens in between is published
-    together, and a scrape sees all of it or nothing.
+    together, and a scrape sees all of it or nothing. `publish_own` does so for the exporter's own metrics.
 
     Args:
         families: What is published, in this order.
@@ -141,12 +141,14 @@ class Exposition(Generic[Report]):
         self._changed = {family.name for family in self._families}
         self._publishing = asyncio.Lock()
         self._worker = Worker(f"compress {path}")
+        self._own_worker = Worker("render own metrics")
         layouts = {family.name: layout(family) for family in self._families}
         self._text = _Arrangement({name: parts.text for name, parts in layouts.items()})
         self._openmetrics = _Arrangement({name: parts.openmetrics for name, parts in layouts.items()})
         self._groups: dict[str, tuple[_LineGroup, ...]] = {}
         self._ready: Mapping[bool, Assembly] = {}
         self.publish()
+        self.publish_own()
 
     def update(self, key: Key, report: Report) -> None:
         """Take note of a new report.
@@ -188,13 +190,21 @@ class Exposition(Generic[Report]):
                 self._changed |= changes.keys()
                 raise
 
+    def publish_own(self) -> None:
+        """Make the exporter's own metrics visible as they are now; from any thread."""
+        own = self._self_metrics.collect() if self._own_metrics_follow else []
+        text, openmetrics = (render_metrics(own, openmetrics=openmetrics) for openmetrics in (False, True))
+        self._last = (Piece.of(text), Piece.of(openmetrics + END_OF_OPENMETRICS))
+
+    async def publish_own_off_loop(self) -> None:
+        """Do as `publish_own`, in a thread."""
+        await self._own_worker.run(self.publish_own)
+
     def body(self, exposition_format: Format, *, gzip: bool) -> Body:
-        """Return the answer to a scrape: what was published last, and the exporter's own metrics as of now."""
+        """Return the answer to a scrape: what was published last."""
         openmetrics = exposition_format.is_openmetrics
-        ready = self._ready[openmetrics]
-        own = self._self_metrics.render(openmetrics=openmetrics) if self._own_metrics_follow else b""
-        last = own + END_OF_OPENMETRICS if openmetrics else own
-        chunks = (ready.gzip, ready.gzip_end(last)) if gzip else (*ready.plain, last)
+        ready, last = self._ready[openmetrics], self._last[openmetrics]
+        chunks = (ready.gzip, ready.gzip_end(last)) if gzip else (*ready.plain, last.plain)
         return Body(exposition_format.content_type, gzip, chunks, sum(map(len, chunks)))
 
     def _put(self, family: str, key: Key, lines: Sections) -> None:

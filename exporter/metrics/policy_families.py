@@ -5,10 +5,9 @@ from typing import Final
 
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.app_families import AppFamily, app_family
-from exporter.metrics.family import Declaration, Kind, Label, Sample, Table
+from exporter.metrics.family import Declaration, Kind, Label, Sample
 from exporter.metrics.labels import RULE, SEVERITY
 from exporter.rules.findings import RuleReport
-from exporter.rules.rule import Rule
 
 EXAMPLE_TASK_ID: Final = Label("task_id", meaning="The TaskId.")
 
@@ -175,26 +174,3 @@ EXEMPTION_EXPIRY: Final = Declaration(
 )
 
 RULE_FAMILIES: Final = (RULE_INFO, EXEMPTION_EXPIRY)  # in the order of the exposition
-
-
-class RuleTables:
-    """The families about rules that no app is a label of."""
-
-    def __init__(self) -> None:
-        self._rules = Table(RULE_INFO)
-        self._exemptions = Table(EXEMPTION_EXPIRY)
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """All of them, in the order of the exposition."""
-        return (self._rules, self._exemptions)
-
-    def replace(self, rules: Iterable[Rule]) -> None:
-        """Publish these rules and no others; each name is there once."""
-        for table in self.tables:
-            table.forget()
-        for rule in rules:
-            self._rules.set(1, rule.name, rule.severity, rule.title, rule.owner, rule.runbook_url)
-            for exemption in rule.exempt:
-                if exemption.ends_at is not None:
-                    self._exemptions.set(exemption.ends_at, rule.name, exemption.name)

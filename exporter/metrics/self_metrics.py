@@ -1,118 +1,115 @@
-"""What the exporter knows about itself: counted by all layers, rendered again for each scrape."""
+"""What the exporter knows about itself: counted by all layers with the official client, in a registry of its own."""
 
 import platform
 from collections.abc import Iterable
+from math import nan
 from threading import Lock
-from typing import Final
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    Metric,
+    PlatformCollector,
+    ProcessCollector,
+)
 
 from exporter import revision
 from exporter.core.collection_state import State
-from exporter.metrics import exporter_families as families
-from exporter.metrics.family import HistogramTable, Table
-from exporter.metrics.labels import FAILURES, LEVEL, OUTCOMES, PART, PRIORITY, SKIP_REASON
-from exporter.metrics.policy_families import RuleTables
-from exporter.metrics.text import layout, render_metrics, sections
+from exporter.metrics import exporter_families as declared
+from exporter.metrics.family import Declaration
+from exporter.metrics.labels import LEVEL, OUTCOME, PART, PRIORITY, RETRY_REASON, SKIP_REASON
+from exporter.metrics.policy_families import EXEMPTION_EXPIRY, RULE_FAMILIES, RULE_INFO
+from exporter.metrics.text import render_metrics
 from exporter.rules.rule import Rule
 from exporter.storage.writer import Writer
 
-REQUEST_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-WAIT_SECONDS: Final = (0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
-
-class AccountTables:
-    """The families whose first label is the account."""
+class _Families:
+    """The declared families, in the order of the exposition, by their declarations."""
 
     def __init__(self) -> None:
-        self.requests = Table(families.API_REQUESTS)
-        self.retries = Table(families.API_RETRIES)
-        self.throttled = Table(families.API_THROTTLED)
-        self.durations = HistogramTable(families.API_REQUEST_DURATION, REQUEST_SECONDS)
-        self.waits = HistogramTable(families.RATE_LIMIT_WAIT, WAIT_SECONDS)
-        self.rates = Table(families.RATE_LIMIT_REQUESTS_PER_SECOND)
-        self.skipped = Table(families.SWEEPS_SKIPPED)
-        self.clock_skews = Table(families.CLOCK_SKEW)
-        self.credentials = Table(families.CREDENTIALS_INFO)
-        self.credentials_expiries = Table(families.CREDENTIALS_EXPIRY)
-        self.leases = tuple(map(Table, (families.LEASE_HELD, families.LEASE_TAKEOVERS, families.LEASE_UNHELD)))
-        self.accounts: set[str] = set()
+        self.registry = CollectorRegistry()
+        self.changing = Lock()  # several series that change together: a rendering sees all of it or nothing
+        self.counters: dict[Declaration, Counter] = {}
+        self.gauges: dict[Declaration, Gauge] = {}
+        self.histograms: dict[Declaration, Histogram] = {}
+        self.infos: dict[Declaration, Info] = {}
+        for each in (*RULE_FAMILIES, *declared.EXPORTER_FAMILIES):
+            about = (each.openmetrics_name, each.documentation, each.label_names)
+            if each.kind == "counter":
+                self.counters[each] = Counter(*about, registry=self.registry)
+            elif each.kind == "info":
+                self.infos[each] = Info(*about, registry=self.registry)
+            elif each.kind == "histogram":
+                self.histograms[each] = Histogram(*about, registry=self.registry, buckets=each.buckets)
+            else:
+                self.gauges[each] = Gauge(*about, registry=self.registry)
+            if not each.labels:
+                self.set(each, nan)
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
 
-    @property
-    def tables(self) -> tuple[Table | HistogramTable, ...]:
-        """All of them, in the order of the exposition; those of leases have a place of their own."""
-        return (
-            self.requests,
-            self.retries,
-            self.throttled,
-            self.durations,
-            self.waits,
-            self.rates,
-            self.skipped,
-            self.clock_skews,
-            self.credentials,
-            self.credentials_expiries,
-        )
+    def set(self, declaration: Declaration, value: float, *labels: str) -> None:
+        """Let a gauge, or a counter that is counted elsewhere, have a value; NaN: it is absent."""
+        family = self.counters.get(declaration) or self.gauges[declaration]
+        series = family.labels(*labels) if labels else family
+        if isinstance(series, Gauge):
+            series.set(value)
+        else:
+            series.reset()
+            series.inc(value)
 
-    def add_account(self, account: str) -> None:
-        """Begin all counters of an account."""
-        self.accounts.add(account)
-        for outcome in OUTCOMES:
-            self.requests.begin(account, outcome)
-        for reason in FAILURES:
-            self.retries.begin(account, reason)
-        self.throttled.begin(account)
-        self.durations.begin(account)
-        for priority in PRIORITY.values:
-            self.waits.begin(account, priority)
-
-    def remove_account(self, account: str) -> None:
-        """Drop all that is known about an account and its apps."""
-        self.accounts.discard(account)
-        for table in (*self.tables, *self.leases):
-            table.forget(account)
-
-    def add_app(self, account: str, app_id: str) -> None:
-        """Begin all counters of an app."""
-        for reason in SKIP_REASON.values:
-            self.skipped.begin(account, app_id, reason)
-
-    def remove_app(self, account: str, app_id: str) -> None:
-        """Drop all that is known about an app."""
-        self.skipped.forget(account, app_id)
+    def forget(self, *declarations: Declaration, **labels: str) -> None:
+        """Drop the series with these labels, in these families or in all that have the labels."""
+        for families in (self.counters, self.gauges, self.histograms, self.infos):
+            for declaration, family in families.items():
+                if labels.keys() <= set(declaration.label_names) and declaration in (declarations or families):
+                    family.remove_by_labels(labels)
 
 
 class AccountMetrics:
     """Counts for one account; what comes after the account was removed is dropped."""
 
-    def __init__(self, tables: AccountTables, account: str) -> None:
-        self._tables = tables
+    def __init__(self, families: _Families, account: str) -> None:
+        self._families = families
         self._account = account
+        self._is_removed = False
+        requests, retries = families.counters[declared.API_REQUESTS], families.counters[declared.API_RETRIES]
+        waits = families.histograms[declared.RATE_LIMIT_WAIT]
+        self._requests = {outcome: requests.labels(account, outcome) for outcome in OUTCOME.values}
+        self._retries = {reason: retries.labels(account, reason) for reason in RETRY_REASON.values}
+        self._throttled = families.counters[declared.API_THROTTLED].labels(account)
+        self._duration = families.histograms[declared.API_REQUEST_DURATION].labels(account)
+        self._waits = {priority: waits.labels(account, priority) for priority in PRIORITY.values}
 
     def request_finished(self, outcome: State, seconds: float) -> None:
         """Count one attempt of a request, and how long it took."""
-        self._tables.requests.count(self._account, outcome)
-        self._tables.durations.observe(seconds, self._account)
+        self._requests[outcome].inc()
+        self._duration.observe(seconds)
 
     def retried(self, reason: State) -> None:
         """Count a request that is sent again, by how the attempt before ended."""
-        self._tables.retries.count(self._account, reason)
+        self._retries[reason].inc()
 
     def throttled(self) -> None:
         """Count an answer that asks for fewer requests."""
-        self._tables.throttled.count(self._account)
+        self._throttled.inc()
 
     def waited(self, priority: str, seconds: float) -> None:
         """Count how long a request waited for its turn; `priority` is a value of the label."""
-        self._tables.waits.observe(seconds, self._account, priority)
+        self._waits[priority].observe(seconds)
 
     def rate(self, requests_per_second: float) -> None:
         """Publish the request budget that is in force."""
-        self._publish(self._tables.rates, requests_per_second)
+        self._set(declared.RATE_LIMIT_REQUESTS_PER_SECOND, requests_per_second)
 
     def clock_skew(self, seconds: float) -> None:
         """Publish the API's clock minus this machine's."""
-        self._publish(self._tables.clock_skews, seconds)
+        self._set(declared.CLOCK_SKEW, seconds)
 
     def credentials_in_use(self, source: str, expires_at: float | None) -> None:
         """Publish which credentials are in use.
@@ -121,188 +118,161 @@ class AccountMetrics:
             source: A value of the label.
             expires_at: In seconds since 1970; None: they do not expire.
         """
-        self.credentials_unknown()
-        if self._account in self._tables.accounts:
-            self._tables.credentials.set(1, self._account, source)
-        if expires_at is not None:
-            self._publish(self._tables.credentials_expiries, expires_at)
+        with self._families.changing:
+            self._forget_credentials()
+            if not self._is_removed:
+                self._families.infos[declared.CREDENTIALS_INFO].labels(self._account, source)
+            if expires_at is not None:
+                self._set(declared.CREDENTIALS_EXPIRY, expires_at)
 
     def credentials_unknown(self) -> None:
         """Publish nothing about credentials until others are in use."""
-        self._tables.credentials.forget(self._account)
-        self._tables.credentials_expiries.forget(self._account)
+        with self._families.changing:
+            self._forget_credentials()
 
-    def _publish(self, table: Table, value: float) -> None:
-        """Set a gauge of the account while it is one."""
-        if self._account in self._tables.accounts:
-            table.set(value, self._account)
+    def remove(self) -> None:
+        """Drop all that is known about the account and its apps."""
+        self._is_removed = True
+        with self._families.changing:
+            self._families.forget(account=self._account)
 
+    def _set(self, declaration: Declaration, value: float) -> None:
+        if not self._is_removed:
+            self._families.set(declaration, value, self._account)
 
-__all__ = ["AccountMetrics", "SelfMetrics"]
+    def _forget_credentials(self) -> None:
+        self._families.forget(declared.CREDENTIALS_INFO, declared.CREDENTIALS_EXPIRY, account=self._account)
 
 
 class SelfMetrics:
-    """The exporter's own metrics. All but `message_logged` is for one thread.
+    """The exporter's own metrics. `message_logged`, `collect` and `render` may be called from any thread.
 
     Args:
         version: The exporter's version.
     """
 
     def __init__(self, *, version: str) -> None:
-        self._rules = RuleTables()
-        self._build_info = Table(families.BUILD_INFO)
-        self._config_info = Table(families.CONFIG_INFO)
-        self._reload_successful = Table(families.CONFIG_LAST_RELOAD_SUCCESSFUL)
-        self._reload_success_time = Table(families.CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP)
-        self._unmatched_patterns = Table(families.CONFIG_UNMATCHED_PATTERNS)
-        self._web_reload_successful = Table(families.WEB_CONFIG_LAST_RELOAD_SUCCESSFUL)
-        self._accounts = AccountTables()
-        self._render_duration = Table(families.RENDER_DURATION)
-        self._series = Table(families.SERIES)
-        self._series_omitted = Table(families.SERIES_OMITTED)
-        self.event_loop_lag = Table(families.EVENT_LOOP_LAG)
-        self._storage_up = Table(families.STORAGE_UP)
-        self._storage_lag = Table(families.STORAGE_WRITE_LAG)
-        self._storage_size = Table(families.STORAGE_SIZE)
-        self._storage_lost = Table(families.STORAGE_CHANGES_LOST)
-        self._internal_errors = Table(families.INTERNAL_ERRORS)
-        self._http_requests = Table(families.HTTP_REQUESTS)
-        self._log_messages = Table(families.LOG_MESSAGES)
-        self._logging = Lock()
-        tables = (
-            *self._rules.tables,
-            self._build_info,
-            self._config_info,
-            self._reload_successful,
-            self._reload_success_time,
-            self._unmatched_patterns,
-            self._web_reload_successful,
-            *self._accounts.tables,
-            self._render_duration,
-            self._series,
-            self._series_omitted,
-            self.event_loop_lag,
-            self._storage_up,
-            self._storage_lag,
-            self._storage_size,
-            self._storage_lost,
-            *self._accounts.leases,
-            self._internal_errors,
-            self._http_requests,
-            self._log_messages,
-        )
-        self._tables = [(table, layout(table.declaration)) for table in tables]
-        self._process = CollectorRegistry()
-        ProcessCollector(registry=self._process)
-        PlatformCollector(registry=self._process)
-        GCCollector(registry=self._process)
-        self._build_info.set(1, version, revision(), platform.python_version())
-        for level in LEVEL.values:
-            self._log_messages.begin(level)
-        for part in PART.values:
-            self._internal_errors.begin(part)
+        self._families = _Families()
+        self._accounts: dict[str, AccountMetrics] = {}
+        self._apps: set[tuple[str, str]] = set()
+        self.event_loop_lag = self._families.gauges[declared.EVENT_LOOP_LAG]
+        self._families.infos[declared.BUILD_INFO].labels(version, revision(), platform.python_version())
+        for declaration, label in ((declared.LOG_MESSAGES, LEVEL), (declared.INTERNAL_ERRORS, PART)):
+            for value in label.values:
+                self._families.counters[declaration].labels(value)
 
     def config_loaded(self, sha256: str, timestamp: float, *, unmatched_patterns: int = 0) -> None:
         """Publish that a configuration is in force since `timestamp` (seconds since 1970)."""
-        self._unmatched_patterns.set(unmatched_patterns)
-        self._config_info.forget()
-        self._config_info.set(1, sha256)
-        self._reload_successful.set(1)
-        self._reload_success_time.set(timestamp)
+        with self._families.changing:
+            self._families.infos[declared.CONFIG_INFO].clear()
+            self._families.infos[declared.CONFIG_INFO].labels(sha256)
+            self._families.set(declared.CONFIG_LAST_RELOAD_SUCCESSFUL, 1)
+            self._families.set(declared.CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP, timestamp)
+            self._families.set(declared.CONFIG_UNMATCHED_PATTERNS, unmatched_patterns)
 
     def config_rejected(self) -> None:
         """Publish that a new configuration was refused and the one before stays in force."""
-        self._reload_successful.set(0)
+        self._families.set(declared.CONFIG_LAST_RELOAD_SUCCESSFUL, 0)
 
     def web_config_loaded(self, is_in_force: bool) -> None:
         """Publish whether the web configuration, as it was last read, is in force or was refused."""
-        self._web_reload_successful.set(int(is_in_force))
+        self._families.set(declared.WEB_CONFIG_LAST_RELOAD_SUCCESSFUL, is_in_force)
 
     def rules_loaded(self, rules: Iterable[Rule]) -> None:
         """Publish the rules that are in force, each name once, and no others."""
-        self._rules.replace(rules)
+        info, expiry = self._families.infos[RULE_INFO], self._families.gauges[EXEMPTION_EXPIRY]
+        with self._families.changing:
+            info.clear()
+            expiry.clear()
+            for rule in rules:
+                info.labels(rule.name, rule.severity, rule.title, rule.owner, rule.runbook_url)
+                for exemption in rule.exempt:
+                    if exemption.ends_at is not None:
+                        expiry.labels(rule.name, exemption.name).set(exemption.ends_at)
 
     def add_account(self, account: str) -> AccountMetrics:
         """Begin to publish an account, and return where its requests are counted.
 
         An account that is there already goes on counting.
         """
-        self._accounts.add_account(account)
-        return AccountMetrics(self._accounts, account)
+        if account not in self._accounts:
+            self._accounts[account] = AccountMetrics(self._families, account)
+        return self._accounts[account]
 
     def remove_account(self, account: str) -> None:
         """Publish nothing more about an account and its apps."""
-        self._accounts.remove_account(account)
+        self._apps = {app for app in self._apps if app[0] != account}
+        if (removed := self._accounts.pop(account, None)) is not None:
+            removed.remove()
 
     def add_app(self, account: str, app_id: str) -> None:
         """Begin to publish an app; one that is there already goes on counting."""
-        self._accounts.add_app(account, app_id)
+        self._apps.add((account, app_id))
+        for reason in SKIP_REASON.values:
+            self._families.counters[declared.SWEEPS_SKIPPED].labels(account, app_id, reason)
 
     def remove_app(self, account: str, app_id: str) -> None:
         """Publish nothing more about an app."""
-        self._accounts.remove_app(account, app_id)
+        self._apps.discard((account, app_id))
+        self._families.forget(account=account, app_id=app_id)
 
     def sweep_skipped(self, account: str, app_id: str, reason: str) -> None:
         """Count a sweep that was due and did not start; `reason` is a value of the label."""
-        self._accounts.skipped.count(account, app_id, reason)
+        if (account, app_id) in self._apps:
+            self._families.counters[declared.SWEEPS_SKIPPED].labels(account, app_id, reason).inc()
 
     def storage(self, writer: Writer | None) -> None:
         """Publish the state of the database; nothing without one."""
-        if writer is None:
-            for table in (self._storage_up, self._storage_lag, self._storage_size, self._storage_lost):
-                table.forget()
-            return
-        self._storage_up.set(int(writer.up))
-        self._storage_lag.set(writer.lag_seconds)
-        self._storage_lost.set(writer.changes_lost)
-        if writer.size_bytes:
-            self._storage_size.set(writer.size_bytes)
+        with self._families.changing:
+            self._families.set(declared.STORAGE_UP, nan if writer is None else writer.up)
+            self._families.set(declared.STORAGE_WRITE_LAG, nan if writer is None else writer.lag_seconds)
+            self._families.set(declared.STORAGE_SIZE, (writer and writer.size_bytes) or nan)
+            self._families.set(declared.STORAGE_CHANGES_LOST, nan if writer is None else writer.changes_lost)
 
     def lease(self, account: str, *, is_held: bool, takeovers: int, unheld_seconds: float) -> None:
         """Publish the state of the lease of an account's budget."""
-        if account in self._accounts.accounts:
-            for table, value in zip(self._accounts.leases, (int(is_held), takeovers, unheld_seconds), strict=True):
-                table.set(value, account)
+        if account in self._accounts:
+            with self._families.changing:
+                self._families.set(declared.LEASE_HELD, is_held, account)
+                self._families.set(declared.LEASE_TAKEOVERS, takeovers, account)
+                self._families.set(declared.LEASE_UNHELD, unheld_seconds, account)
 
     def no_leases(self) -> None:
         """Publish nothing about leases."""
-        for table in self._accounts.leases:
-            table.forget()
+        for account in self._accounts:
+            leases = (declared.LEASE_HELD, declared.LEASE_TAKEOVERS, declared.LEASE_UNHELD)
+            self._families.forget(*leases, account=account)
 
     def rendered(self, path: str, *, seconds: float, series: int) -> None:
         """Publish how long a rendering took and how many series there are on its path."""
-        self._render_duration.set(seconds, path)
-        self._series.set(series, path)
+        self._families.set(declared.RENDER_DURATION, seconds, path)
+        self._families.set(declared.SERIES, series, path)
 
     def omitted(self, path: str, *, series: int) -> None:
         """Publish how many series a configured limit keeps from a path."""
-        self._series_omitted.set(series, path)
+        self._families.set(declared.SERIES_OMITTED, series, path)
 
     def path_closed(self, path: str) -> None:
         """Publish nothing more about the series on a path."""
-        self._render_duration.forget(path)
-        self._series.forget(path)
-        self._series_omitted.forget(path)
+        self._families.forget(declared.RENDER_DURATION, declared.SERIES, declared.SERIES_OMITTED, path=path)
 
     def request_answered(self, path: str, code: int) -> None:
         """Count an HTTP request by its route's template and its answer's status."""
-        self._http_requests.begin(path, str(code))
-        self._http_requests.count(path, str(code))
+        self._families.counters[declared.HTTP_REQUESTS].labels(path, str(code)).inc()
 
     def message_logged(self, level: str) -> None:
         """Count a log message that was shown, from any thread."""
-        with self._logging:
-            self._log_messages.count(level)
+        self._families.counters[declared.LOG_MESSAGES].labels(level).inc()
 
     def internal_error(self, part: str) -> None:
         """Count an exception that nothing expected; `part` is a value of the label."""
-        self._internal_errors.count(part)
+        self._families.counters[declared.INTERNAL_ERRORS].labels(part).inc()
+
+    def collect(self) -> list[Metric]:
+        """Return all of them as they are now."""
+        with self._families.changing:
+            return list(self._families.registry.collect())
 
     def render(self, *, openmetrics: bool) -> bytes:
-        """Return all of them as they are now."""
-        lines: list[bytes] = []
-        for table, table_layout in self._tables:
-            part = (table_layout.openmetrics if openmetrics else table_layout.text)[0]
-            lines += (part.header, *sections(table.declaration, table.samples()))
-        lines.append(render_metrics(self._process.collect(), openmetrics=openmetrics))
-        return b"".join(lines)
+        """Return all of them as they are now, in one of the formats."""
+        return render_metrics(self.collect(), openmetrics=openmetrics)

@@ -7,6 +7,7 @@ stand under which header in each.
 
 from collections.abc import Iterable
 from functools import lru_cache
+from math import isnan
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -63,18 +64,13 @@ def sections(declaration: Declaration, samples: Iterable[Sample]) -> Sections:
     name, names = declaration.name, declaration.label_names
     lines: list[str] = []
     for values, value in samples:
-        labels = label_text(names, values)
-        if isinstance(value, Distribution):
-            lines += _bucket_lines(name, labels, value)
-            lines.append(_line(f"{name}_count", labels, value.counts[-1]))
-            lines.append(_line(f"{name}_sum", labels, value.total))
-        else:
-            lines.append(_line(name, labels, value))
+        if not isinstance(value, Distribution):
+            lines.append(_line(name, label_text(names, values), value))
     return (_encoded(lines),)
 
 
 def render_metrics(metrics: Iterable[Metric], *, openmetrics: bool) -> bytes:
-    """Render what collectors of prometheus_client give: gauges, counters and infos."""
+    """Render what collectors of prometheus_client give, without what is NaN and the times of counters' creation."""
     lines: list[str] = []
     for metric in metrics:
         if openmetrics:
@@ -86,6 +82,7 @@ def render_metrics(metrics: Iterable[Metric], *, openmetrics: bool) -> bytes:
         lines += (
             _line(sample.name, label_text(sample.labels, sample.labels.values()), sample.value)
             for sample in metric.samples
+            if not (isnan(sample.value) or sample.name.endswith("_created"))
         )
     return _encoded(lines)
 

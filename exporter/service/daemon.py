@@ -47,6 +47,8 @@ WATCH_SECONDS: Final = 1.0
 """How often files are looked at; a change counts when the next look finds nothing further."""
 PUBLISH_PAUSE_SECONDS: Final = 0.02
 """What changes within this time is published together."""
+PUBLISH_OWN_PAUSE_SECONDS: Final = 1.0
+"""How old the exporter's own metrics may be in a scrape."""
 PUBLISH_TASKS_PAUSE_SECONDS: Final = 0.5
 """The same for single tasks, whose families are larger."""
 LONGEST_START_SECONDS: Final = 60.0
@@ -206,6 +208,7 @@ class Daemon:
             await self._take(await self._read(self._source.load))
             await self._begin_with_saved()
             await self._publish()
+            await self._exposition.publish_own_off_loop()
             # Only now: the first scrape finds what an earlier process knew.
             running = await http_server.start(
                 app, self._options.listen_addresses, sockets=self._sockets, gate=self._gate
@@ -218,6 +221,7 @@ class Daemon:
             async with asyncio.TaskGroup() as group:
                 for part, chore in (
                     (Component.PUBLISH, self._publish_changes),
+                    (Component.PUBLISH, self._publish_own),
                     (Component.PUBLISH_TASKS, self._publish_tasks),
                     (Component.HEARTBEAT, self._beat),
                     (Component.TRENDS, self.view.trends.run),
@@ -259,6 +263,8 @@ class Daemon:
         """
         refusal = await self._reload_configuration()
         mistakes = () if self._gate is None else await self._gate.followed.load_again()
+        with self._monitor.supervisor.guarded(Component.PUBLISH):
+            await self._exposition.publish_own_off_loop()
         return "\n".join((*(() if refusal is None else (refusal,)), *mistakes)) or None
 
     async def _reload_configuration(self) -> str | None:
@@ -315,6 +321,7 @@ class Daemon:
             self._leases.configure(before.config)
             raise
         with self._monitor.supervisor.guarded(Component.RELOAD):
+            await self._exposition.publish_own_off_loop()
             await self._publish()
             await self._monitor.close_removed()
         # Only now: who sees the new digest sees the new apps, and none that was removed.
@@ -384,6 +391,11 @@ class Daemon:
                 self._changed.set()
                 raise
             await self._clock.sleep(PUBLISH_PAUSE_SECONDS)
+
+    async def _publish_own(self) -> None:
+        while True:
+            await self._exposition.publish_own_off_loop()
+            await self._clock.sleep(PUBLISH_OWN_PAUSE_SECONDS)
 
     async def _publish_tasks(self) -> None:
         while True:

@@ -54,6 +54,7 @@ async def _watching(account: Account, collection: Collection = COLLECTION) -> As
     def look() -> Seen:
         monitor.look_at_clock()
         exposition.publish()
+        exposition.publish_own()
         return Seen(text_of(exposition.body(Format.TEXT, gzip=False)))
 
     config = Config(accounts=(account,), collection=collection)

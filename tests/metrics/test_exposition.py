@@ -275,12 +275,18 @@ def test_samples_of_a_known_version_are_not_computed() -> None:
     assert asked == [10, 20, 1, 2, 21]
 
 
-def test_the_exporters_own_metrics_are_those_of_now() -> None:
-    """They need no publication."""
+@pytest.mark.parametrize("exposition_format", Format)
+async def test_the_exporters_own_metrics_are_published_by_themselves(exposition_format: Format) -> None:
+    """A scrape has them as they were last published, in every format, without a publication of the others."""
     metrics = SelfMetrics(version="1.2.3")
     exposition = Exposition(families(), metrics)
     metrics.message_logged("error")
-    assert 'rtcmpu_exporter_log_messages_total{level="error"} 1.0\n' in _text(exposition)
+    assert 'rtcmpu_exporter_log_messages_total{level="error"} 0.0\n' in _text(exposition, exposition_format)
+    await exposition.publish_own_off_loop()
+    for packed in (False, True):
+        text = _text(exposition, exposition_format, gzip=packed)
+        assert 'rtcmpu_exporter_log_messages_total{level="error"} 1.0\n' in text
+        assert text.endswith("# EOF\n") == exposition_format.is_openmetrics
 
 
 @pytest.mark.parametrize("exposition_format", Format)
@@ -302,6 +308,7 @@ def test_rendering_is_measured_and_series_are_counted() -> None:
     tasks = [configuration(encoding=encoding(bitrate_kbps=1), outputs=(push(),))]
     exposition.update(("prod", "live"), _report("live", *tasks))
     exposition.publish()
+    exposition.publish_own()
     text = _text(exposition)
     lines = [line for line in _about_apps(text).splitlines() if not line.startswith("#")]
     assert f'rtcmpu_exporter_series{{path="/metrics"}} {len(lines)}.0\n' in text

@@ -41,7 +41,7 @@ def _one_member(member: bytes, decompressor: _Decompressor) -> bytes:
 def test_pieces_and_last_bytes_are_one_gzip_member(parts: list[bytes], last: bytes) -> None:
     """Whatever pieces follow one another, two decoders read all of it as a single member with a right checksum."""
     assembly = Assembly.of(Piece.of(part) for part in parts)
-    member = assembly.gzip + assembly.gzip_end(last)
+    member = assembly.gzip + assembly.gzip_end(Piece.of(last))
     expected = b"".join((*parts, last))
     assert _one_member(member, zlib.decompressobj(31)) == expected
     assert _one_member(member, isal_zlib.decompressobj(31)) == expected
@@ -68,7 +68,7 @@ def test_a_large_piece_is_not_copied() -> None:
 def test_the_command_gzip_reads_it() -> None:
     """The tool that people have at hand takes it for an intact file."""
     assembly = Assembly.of([Piece.of(b"first\n" * 100), Piece.of(b"second\n" * 100)])
-    member = assembly.gzip + assembly.gzip_end(b"last\n")
+    member = assembly.gzip + assembly.gzip_end(Piece.of(b"last\n"))
     unpacked = subprocess.run(["gzip", "-dc"], input=member, capture_output=True, check=True, timeout=10)
     assert unpacked.stdout == b"first\n" * 100 + b"second\n" * 100 + b"last\n"
     assert unpacked.stderr == b""

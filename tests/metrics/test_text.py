@@ -143,8 +143,9 @@ def test_a_family_without_labels_has_no_braces() -> None:
     assert sections(declaration, [((), 2)]) == (b"x 2.0\n",)
 
 
-def test_histograms_without_labels() -> None:
+def test_gauge_histograms_without_labels() -> None:
     """The bound is then the only label."""
-    declaration = Declaration(name="x", kind="histogram", help="X.")
-    lines = b'x_bucket{le="1.0"} 1.0\nx_bucket{le="+Inf"} 2.0\nx_count 2.0\nx_sum 5.0\n'
-    assert sections(declaration, [((), Distribution((1,), (1, 2), 5))]) == (lines,)
+    declaration = Declaration(name="x", kind="gaugehistogram", help="X.")
+    buckets, count, total = b'x_bucket{le="1.0"} 1.0\nx_bucket{le="+Inf"} 2.0\n', b"x_gcount 2.0\n", b"x_gsum 5.0\n"
+    found = sections(declaration, [((), Distribution((1,), (1, 2), 5))])
+    assert found == (buckets, count, total, buckets + count + total)

@@ -68,7 +68,11 @@ def test_sighup_loads_the_configuration_again(programs: Programs) -> None:
 
     eventually(replaced, unless=kept)
     daemon.wait_for("configuration loaded again")
-    assert _sample(url, r"rtcmpu_exporter_config_info\{sha256=\"(\w+)\"\} 1.0") != sha256
+
+    def is_announced() -> None:
+        assert _sample(url, r"rtcmpu_exporter_config_info\{sha256=\"(\w+)\"\} 1.0") != sha256
+
+    eventually(is_announced)
     _says(url, "rtcmpu_exporter_config_last_reload_successful 1.0")()
 
     write_configuration(

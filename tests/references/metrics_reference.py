@@ -70,7 +70,7 @@ _OF_APPS: Final = "All of these also have the labels `account` and `app_id`.\n"
 
 _PROCESS: Final = """\
 `process_*` (memory, CPU, file descriptors, start time; on Linux) and `python_*` (garbage collection, version) come
-from the official Python client and follow its conventions.
+from the official Python client and follow its conventions. These and `rtcmpu_exporter_*` are up to a second old.
 """
 
 

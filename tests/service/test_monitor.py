@@ -60,6 +60,7 @@ class Watched:
     def text(self) -> str:
         """The exposition as it is now."""
         self.exposition.publish()
+        self.exposition.publish_own()
         return text_of(self.exposition.body(Format.TEXT, gzip=False))
 
     def has_data(self, *apps: str) -> bool:

@@ -50,9 +50,8 @@ async def test_series_about_tasks_are_switched_by_a_reload(simulator: Simulated)
         await one.daemon.reload()
         text = await _until_tasks(one, 2 * TASKS)
         series = sum(not line.startswith("#") for line in text.splitlines())
-        own = await one.metrics()
-        assert sample(own, "rtcmpu_exporter_series", path="/metrics/tasks") == series
-        assert sample(own, "rtcmpu_exporter_series_omitted", path="/metrics/tasks") == 0
+        await one.until_sample(series, "rtcmpu_exporter_series", path="/metrics/tasks")
+        await one.until_sample(0, "rtcmpu_exporter_series_omitted", path="/metrics/tasks")
 
         one.next = config
         await one.daemon.reload()

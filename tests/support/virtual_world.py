@@ -77,6 +77,7 @@ class World:
     def text(self) -> str:
         """The exposition as it is now."""
         self.exposition.publish()
+        self.exposition.publish_own()
         return text_of(self.exposition.body(Format.TEXT, gzip=False))
 
     def fail(self, name: str, app_id: str | None = None, **which: Any) -> None:

@@ -285,8 +285,6 @@ class Language:
     ) -> None:
         self._cpu_seconds = cpu_seconds
         self._seconds = seconds
-        self._checking = _environment(checked_types(), message_pool())
-        self._running = _running_environment()
 
     def compile_condition(self, text: str) -> Expression:
         """Compile an expression that is true or false; raises CompileError if it can't be used."""
@@ -303,7 +301,7 @@ class Language:
             variables: By name: `task` as `facts()` makes it, points in time as aware datetimes. An expression that
                 names one that is left out has no value.
         """
-        return self._running.Activation(
+        return _running().Activation(
             {name: short_text(value) if isinstance(value, str) else value for name, value in variables.items()}
         )
 
@@ -311,36 +309,49 @@ class Language:
         """Return one expression with the values of several that compile; None where it is nested too deeply."""
         text = f"[{', '.join(texts)}]"
         try:
-            return self._expression(text, self._running.compile(text), None, None)
+            return self._expression(text, _running().compile(text), None, None)
         except RuntimeError:
             return None
 
     def _compile(self, text: str, expected: cel.Type) -> Expression:
         """Compile an expression of the expected type."""
         _check_text(text)
-        checked = _compiled(self._checking, text)
-        given = checked.return_type()
-        program = _compiled(self._running, text)
+        given, program, costs, limits = _analysed(text)
         if given not in (expected, cel.Type.DYN):
             raise _mistake(f"expected {_name(expected)}, this gives {_name(given)}")
-        tree, places = read_tree(checked.serialize())
-        return self._expression(text, program, _costs(tree, places, text), time_limits(tree, self._constant))
+        return self._expression(text, program, costs, limits)
 
     def _expression(
         self, text: str, program: cel.Expression, costs: Costs | None, limits: frozenset[TimeLimit] | None
     ) -> Expression:
         return Expression(text, program, costs, limits, cpu_seconds=self._cpu_seconds, seconds=self._seconds)
 
-    def _constant(self, text: str) -> object:
-        """Return the value of an expression without variables; raises ValueError if it has none."""
-        try:
-            return self._running.compile(text).eval(self._running.Activation({})).plain_value()
-        except RuntimeError as error:
-            raise ValueError(str(error)) from error
+
+@functools.lru_cache(maxsize=512)
+def _analysed(text: str) -> tuple[cel.Type, cel.Expression, Costs, frozenset[TimeLimit] | None]:
+    """Return an expression's type, program, costs and limits of time; a reload mostly meets known texts."""
+    checked = _compiled(_checking(), text)
+    program = _compiled(_running(), text)
+    tree, places = read_tree(checked.serialize())
+    return checked.return_type(), program, _costs(tree, places, text), time_limits(tree, _constant)
+
+
+def _constant(text: str) -> object:
+    """Return the value of an expression without variables; raises ValueError if it has none."""
+    try:
+        return _running().compile(text).eval(_running().Activation({})).plain_value()
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
 
 
 @functools.cache
-def _running_environment() -> cel.Env:
+def _checking() -> cel.Env:
+    """Return what expressions are checked in."""
+    return _environment(checked_types(), message_pool())
+
+
+@functools.cache
+def _running() -> cel.Env:
     """Return what expressions run in: one for all languages, since a time is of use only where it was given."""
     return _environment(running_types())
 

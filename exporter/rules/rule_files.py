@@ -331,6 +331,7 @@ def profile_rules() -> Mapping[str, tuple[Rule, ...]]:
     return {profile: tuple(rule for rule in rules if rule.name.startswith(f"{profile}-")) for profile in PROFILES}
 
 
+@cache
 def packaged_rules(file: str, source: str) -> tuple[Rule, ...]:
     """Return the rules of one of the package's files."""
     text = resources.files("exporter.rules").joinpath(file).read_text(encoding="utf-8")

@@ -243,7 +243,7 @@ def collector_of(
 
 def shown(collector: Collector) -> dict[str, str]:
     """Return TaskId and version of all tasks that a collector shows."""
-    return {entry.task.task_id: entry.task.channel_id for entry in collector.inventory}
+    return {entry.task_id: entry.channel_id for entry in collector.inventory}
 
 
 def listed(moving_list: MovingList) -> dict[str, str]:

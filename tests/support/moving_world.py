@@ -207,11 +207,11 @@ class Comparison:
 
     def missing_from(self, shown: set[str], *, created_before: float) -> list[str]:
         """Return the tasks that exist since before a time and are not shown."""
-        return [task_id for task_id, at in self._created.items() if at < created_before and task_id not in shown]
+        return [task_id for task_id in self._created.keys() - shown if self._created[task_id] < created_before]
 
     def ghosts_in(self, shown: set[str], *, deleted_before: float) -> list[str]:
         """Return the tasks that are shown though they were deleted before a time."""
-        return [task_id for task_id, at in self._deleted.items() if at < deleted_before and task_id in shown]
+        return [task_id for task_id in self._deleted.keys() & shown if self._deleted[task_id] < deleted_before]
 
     def swept(self, shown: set[str], *, began: float) -> None:
         """Note that a sweep was accepted and what is shown after it."""
@@ -273,7 +273,7 @@ class Reader:
     @property
     def shown(self) -> set[str]:
         """The tasks that are shown."""
-        return {entry.task.task_id for entry in self.collector.inventory}
+        return {entry.task_id for entry in self.collector.inventory}
 
     def loops(self) -> list[Coroutine[None, None, None]]:
         """Return what runs until it is cancelled."""

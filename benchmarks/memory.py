@@ -18,7 +18,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from benchmarks.processes import CHANGE_ALL, Simulated, simulator
+from benchmarks.processes import CHANGE_ALL, Serve, Simulated, simulator
 from benchmarks.report import milliseconds, show
 from benchmarks.scraping import Scrapes, scrape
 
@@ -35,6 +35,7 @@ class Footprint(Struct, frozen=True):
     """What one process took."""
 
     tasks: int
+    shown: int  # in `rtcmpu_tasks`, over all apps
     resident_bytes: int  # after the last of `SWEEPS` sweeps
     peak_bytes: int
     aged_bytes: int | None  # resident, after every task has changed and was swept `SWEEPS` times
@@ -58,10 +59,11 @@ def show_footprints(footprints: Sequence[Footprint]) -> None:
 
     show(
         "A serve process, all sweeps over",
-        ("tasks", "resident", "peak", "a task", "all changed", "a task", "first sweep", "scrape p50", "p99"),
+        ("tasks", "shown", "resident", "peak", "a task", "all changed", "a task", "first sweep", "scrape p50", "p99"),
         [
             (
                 f"{taken.tasks:,}",
+                f"{taken.shown:,}",
                 f"{taken.resident_bytes / MIB:.0f} MiB",
                 f"{taken.peak_bytes / MIB:.0f} MiB",
                 of_a_task(taken, taken.resident_bytes, least.resident_bytes),
@@ -80,31 +82,34 @@ def show_footprints(footprints: Sequence[Footprint]) -> None:
     )
 
 
-def footprint(tasks: int, *, age: bool) -> Footprint:
+def footprint(tasks: int, *, age: bool, accounts: int = ACCOUNTS, service: Serve | None = None) -> Footprint:
     """Run `serve` on some tasks until it has swept all of them `SWEEPS` times.
 
     Args:
         tasks: How many.
         age: Whether every task is changed afterwards, and memory is taken again.
+        accounts: Over how many accounts they are spread.
+        service: What serves the list, if not the simulator.
     """
     aged = None
-    fleet = Simulated(accounts=ACCOUNTS, tasks=tasks // ACCOUNTS, requests_per_second=100_000)
-    with simulator(fleet) as url, tempfile.TemporaryDirectory() as directory:
+    fleet = Simulated(accounts=accounts, tasks=tasks // accounts, requests_per_second=100_000)
+    with simulator(fleet, service) as url, tempfile.TemporaryDirectory() as directory:
         config = Path(directory) / "rtcmpu.yml"
         config.write_text(_config(url, fleet))
         began = time.monotonic()
         with _served(config) as (process_id, address):
-            _wait_for_sweeps(address, 1)
+            _wait_for_sweeps(address, accounts, 1)
             first_sweeps_seconds = time.monotonic() - began
             scrapes = scrape(address, times=SCRAPES, pause_seconds=0.005)
-            swept = _wait_for_sweeps(address, SWEEPS, evaluated=True)
+            swept = _wait_for_sweeps(address, accounts, SWEEPS, evaluated=True)
             resident, peak = _memory(process_id)
+            shown = _shown(address)
             if age:
                 with urllib.request.urlopen(url + CHANGE_ALL, data=b"", timeout=LONGEST_SECONDS):  # noqa: S310
                     pass
-                _wait_for_sweeps(address, swept + 1 + SWEEPS, evaluated=True)
+                _wait_for_sweeps(address, accounts, swept + 1 + SWEEPS, evaluated=True)
                 aged, _ = _memory(process_id)
-    return Footprint(tasks, resident, peak, aged, first_sweeps_seconds, scrapes)
+    return Footprint(tasks, shown, resident, peak, aged, first_sweeps_seconds, scrapes)
 
 
 def _config(url: str, fleet: Simulated) -> str:
@@ -152,7 +157,7 @@ def _listening(process: "subprocess.Popen[bytes]", log: Path) -> str:
     raise RuntimeError("serve has ended:\n" + log.read_text())
 
 
-def _wait_for_sweeps(address: str, sweeps: int, *, evaluated: bool = False) -> int:
+def _wait_for_sweeps(address: str, accounts: int, sweeps: int, *, evaluated: bool = False) -> int:
     """Return how often every app was swept when that is at least `sweeps` times, and the rules were evaluated if so."""
     end = time.monotonic() + LONGEST_SECONDS
     violations = re.compile(rb'^rtcmpu_policy_violations\{[^}]*app_id="([^"]+)"', re.MULTILINE)
@@ -164,11 +169,17 @@ def _wait_for_sweeps(address: str, sweeps: int, *, evaluated: bool = False) -> i
         except OSError:  # it is busy for longer than it lets a client wait
             body = b""
         counts = [int(float(count)) for count in counter.findall(body)]
-        has_all = not evaluated or len(set(violations.findall(body))) == ACCOUNTS
-        if len(counts) == ACCOUNTS and min(counts) >= sweeps and has_all:
+        has_all = not evaluated or len(set(violations.findall(body))) == accounts
+        if len(counts) == accounts and min(counts) >= sweeps and has_all:
             return max(counts)
         time.sleep(0.5)
     raise TimeoutError(f"not every app was swept {sweeps} times within {LONGEST_SECONDS:.0f} s")
+
+
+def _shown(address: str) -> int:
+    """Return how many tasks are in the metrics."""
+    with urllib.request.urlopen(address, timeout=60) as answer:  # noqa: S310 - loopback
+        return sum(int(count) for count in re.findall(rb"^rtcmpu_tasks\{.*\} (\d+)", answer.read(), re.MULTILINE))
 
 
 def _memory(process_id: int) -> tuple[int, int]:

@@ -4,12 +4,12 @@ import asyncio
 import multiprocessing
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import uvloop
 from aiohttp import web
@@ -22,13 +22,14 @@ from exporter.simulator.task_maker import populate, seeded
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
 
 CHANGE_ALL = "/change-all"
 """A POST to this path of a simulated service changes every task, without moving it in the list."""
 CHANGED = {"MaxIdleTime": "1234"}
 
 SPAWN = multiprocessing.get_context("spawn")
-START_SECONDS = 600.0  # a million tasks are made within
+START_SECONDS = 60.0
 
 
 class Simulated(Struct, frozen=True):
@@ -48,11 +49,14 @@ class Simulated(Struct, frozen=True):
         return tuple(f"app-{number}" for number in range(first, first + self.apps))
 
 
+Serve: TypeAlias = Callable[[Simulated, Any], None]  # its settings, and a connection that gets its address
+
+
 @contextmanager
-def simulator(simulated: Simulated) -> Iterator[str]:
-    """Run a service in a process of its own; yields its address."""
+def simulator(simulated: Simulated, serve: Serve | None = None) -> Iterator[str]:
+    """Run a service in a process of its own; yields its address. `serve` is what runs there, if not the simulator."""
     ours, theirs = SPAWN.Pipe()
-    process = SPAWN.Process(target=_serve_simulated, args=(simulated, theirs), daemon=True)
+    process = SPAWN.Process(target=serve or _serve_simulated, args=(simulated, theirs), daemon=True)
     process.start()
     try:
         if not ours.poll(START_SECONDS):
@@ -77,7 +81,7 @@ def cpu_seconds_of(work: Callable[[], object]) -> float:
 
 
 def _serve_simulated(simulated: Simulated, address: "Connection[str, str]") -> None:
-    """Serve until the process is ended."""
+    """Answer as the simulated service."""
     fleet = Fleet(time.time)
     fleet.changed_task_moves = False
     accounts = []
@@ -90,29 +94,18 @@ def _serve_simulated(simulated: Simulated, address: "Connection[str, str]") -> N
         )
     latency = Latency(simulated.one_way_seconds, simulated.jitter_seconds)
     service = Service(accounts, fleet, now=time.time, latency=latency)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_listen(service, simulated.certificate, address))
-
-
-async def _listen(service: Service, certificate: Path | None, address: "Connection[str, str]") -> None:
-    """Answer for a service over HTTP or HTTPS."""
 
     async def operation(request: web.Request) -> web.Response:
         await asyncio.sleep(service.inbound_delay_seconds())
-        answer = service.handle(
+        response = service.handle(
             Request(
                 query=request.rel_url.raw_query_string,
                 headers={name.lower(): value for name, value in request.headers.items()},
                 body=await request.read(),
             )
         )
-        await asyncio.sleep(answer.delay_seconds)
-        return web.Response(status=answer.status, headers=dict(answer.headers), body=answer.body)
-
-    context = None
-    if certificate is not None:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(certificate)
+        await asyncio.sleep(response.delay_seconds)
+        return web.Response(status=response.status, headers=dict(response.headers), body=response.body)
 
     async def change_all(_: web.Request) -> web.Response:
         for app_id, tasks in service.fleet.apps.items():
@@ -120,11 +113,31 @@ async def _listen(service: Service, certificate: Path | None, address: "Connecti
                 service.fleet.update(app_id, task_id, CHANGED)
         return web.Response()
 
-    application = web.Application()
-    application.add_routes([web.post("/", operation), web.post(CHANGE_ALL, change_all)])
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-    scheme = "http" if context is None else "https"
-    address.send(f"{scheme}://127.0.0.1:{runner.addresses[0][1]}")
-    await asyncio.Event().wait()
+    answer({"/": operation, CHANGE_ALL: change_all}, address, simulated.certificate)
+
+
+def answer(handlers: Mapping[str, Handler], address: "Connection[str, str]", certificate: Path | None = None) -> None:
+    """Answer POSTs over HTTP, or HTTPS with a certificate, until the process is ended.
+
+    Args:
+        handlers: By path.
+        address: Gets the address.
+        certificate: PEM file with key and chain.
+    """
+    context = None
+    if certificate is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+
+    async def listen() -> None:
+        application = web.Application()
+        application.add_routes([web.post(path, handler) for path, handler in handlers.items()])
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        scheme = "http" if context is None else "https"
+        address.send(f"{scheme}://127.0.0.1:{runner.addresses[0][1]}")
+        await asyncio.Event().wait()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        loop.run(listen())

@@ -21,6 +21,7 @@ from tests.support.postgresql import postgresql
 CHANGES_READ = 1_000_000
 TASKS = 100_000
 CHUNK = 50_000
+RARE = 200  # of each of two kinds: the oldest
 FIELDS = '[{"field": "video", "before": "H.264 high 1280x720 1500 kbit/s", "after": "H.264 high 1280x720 1600 kbit/s"}]'
 
 
@@ -41,8 +42,12 @@ def main() -> None:
             "newest 100 changes": HistoryFilter(),
             "timeline of a task": HistoryFilter(account="prod", app_id="live", task_id="task-777"),
             "newest 100 changes of an app with one in 10,000": HistoryFilter(account="prod", app_id="quiet"),
-            "100 changes of a day, of one field": HistoryFilter(field="video", until=CHANGES_READ / 2),
-            "a field that never changed": HistoryFilter(field="sei"),
+            "100 changes of a field, half-way": HistoryFilter(field="video", until=CHANGES_READ / 2),
+            "100 changes of a field that no newer one has": HistoryFilter(field="sei"),
+            "the field of an app": HistoryFilter(account="prod", app_id="live", field="sei"),
+            "a field that never changed": HistoryFilter(field="audio"),
+            "100 changes of a kind that no newer one has": HistoryFilter(change="added"),
+            "the kind of an app": HistoryFilter(account="prod", app_id="live", change="added"),
         }.items():
             rows.append((f"{name}: {what}", milliseconds(median_seconds(partial(_read, database, wanted), runs=9))))
         ten = median_seconds(partial(_write_ten, database, count()), runs=20)
@@ -81,10 +86,10 @@ def _row(number: int) -> Mapping[str, Any]:
         "account": "prod",
         "app_id": "quiet" if number % 10_000 == 0 else "live",
         "task_id": f"task-{number * 7919 % 20_000}",
-        "change": "modified",
+        "change": "modified" if number >= RARE else "added",
         "noticed": float(number),
         "earliest": None,
-        "field_names": ",video,",
+        "field_names": ",video," if number >= 2 * RARE else ",sei," if number >= RARE else "",
         "fields": FIELDS,
         "notes": "",
     }

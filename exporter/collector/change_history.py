@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from exporter.collector.change_notes import ChangeNotes
 from exporter.collector.inventory import Change
-from exporter.collector.task_diff import Shown, changed_fields, kind_of, shown
+from exporter.collector.task_diff import FIELD_GROUPS, Shown, changed_fields, kind_of, shown
 from exporter.core.clock import Clock
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 
@@ -24,6 +24,17 @@ class FieldChange(Struct, frozen=True):
     field: str
     before: Shown
     after: Shown
+
+
+def field_changes(change: Change, push_auth: PushAuthSettings) -> tuple[FieldChange, ...]:
+    """Return the groups of fields that a change changed; of a task that came or went, all that are set."""
+    before, after = change.before, change.after
+    names = changed_fields(before, after) if before and after else FIELD_GROUPS
+    found = (
+        FieldChange(name, *(None if task is None else shown(task, name, push_auth) for task in (before, after)))
+        for name in names
+    )
+    return tuple(each for each in found if names is not FIELD_GROUPS or (each.before, each.after) != (None, None))
 
 
 class RecordedChange(Struct, frozen=True):
@@ -95,14 +106,7 @@ class History:
     def _recorded_change(
         self, account: str, app_id: str, change: Change, now: float, push_auth: PushAuthSettings
     ) -> RecordedChange:
-        before, after = change.before, change.after
-        fields: tuple[FieldChange, ...] = ()
-        if before is not None and after is not None:
-            fields = tuple(
-                FieldChange(field, shown(before, field, push_auth), shown(after, field, push_auth))
-                for field in changed_fields(before, after)
-            )
-        task = after or before
+        task = change.after or change.before
         self._recorded += 1
         return RecordedChange(
             number=self._recorded,
@@ -111,7 +115,7 @@ class History:
             app_id=app_id,
             task_id="" if task is None else task.task_id,
             change=kind_of(change),
-            fields=fields,
+            fields=field_changes(change, push_auth) if change.before and change.after else (),
         )
 
     def _log(self, change: RecordedChange) -> None:

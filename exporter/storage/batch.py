@@ -70,6 +70,11 @@ class SavedApp(Struct, frozen=True):
     first_seen: Mapping[str, float]  # unix time, by TaskId; only without `sweep`
     violations: Mapping[RuleVersion, OpenSince]
 
+    @property
+    def last_known(self) -> float:
+        """Unix time of the last reading."""
+        return max(self.sweep.began if self.sweep else 0.0, self.last_update_began or 0.0)
+
 
 class Batch(Struct):
     """What one transaction writes about one app."""
@@ -116,9 +121,9 @@ class Batch(Struct):
         }
         missed: list[NoticedChange] = []
         if saved.sweep is not None:
-            earliest = min(began, max(saved.sweep.began, saved.last_update_began or 0.0))
-            tasks = {task_id: entry.task for task_id, entry in stored.items()}
-            missed = [NoticedChange(change, began, earliest) for change in _changes(tasks, self._first_read())]
+            before = {task_id: entry.task for task_id, entry in stored.items()}
+            earliest = min(began, saved.last_known)
+            missed = [NoticedChange(change, began, earliest) for change in _changes(before, self._first_read())]
         return replace(self, tasks=self.tasks | older, changes=missed + self.changes), list(older.values())
 
     def _first_read(self) -> Mapping[str, Task]:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from exporter.storage.batch import SavedApp
 from exporter.storage.database import postgresql, read_apps, sqlite_path
 from exporter.storage.lease_plan import lease_plan
-from exporter.storage.tables import APPS, create_lease_tables, lock_budget, migrate
+from exporter.storage.tables import APPS, create_lease_tables, create_tables, lock_budget
 
 _BEAT: Final = text(
     "INSERT INTO exporters (exporter, advertise, budgets, ends)"
@@ -95,7 +95,7 @@ class LeaseTable:
         """Extend the own leases, take those that are free and due to this exporter, and return all of `budgets`."""
         if not self._is_set_up:
             with self._engine.begin() as connection:
-                migrate(connection)
+                create_tables(connection)
                 create_lease_tables(connection)
             self._is_set_up = True
         me = self._me["exporter"]

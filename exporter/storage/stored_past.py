@@ -1,18 +1,19 @@
 """Reads changes and violations from the database, for pages, the API and commands."""
 
 import asyncio
-import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from math import inf
+from threading import Lock
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, func, select
+from msgspec import json
+from sqlalchemy import Connection, Engine, Row, Table, func, select
 
 from exporter.collector.change_history import FieldChange, RecordedChange
 from exporter.collector.past import HistoryError, HistoryFilter, PastViolation
 from exporter.core.threads import Worker
 from exporter.storage.database import engine_of
-from exporter.storage.tables import APPS, CHANGES, VIOLATIONS
+from exporter.storage.tables import APPS, CHANGES, LABELS, VIOLATIONS
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ class StoredPast:
     def __init__(self, url: Callable[[], str]) -> None:
         self._url = url
         self._engine: Engine | None = None
+        self._lock = Lock()  # of `_engine`
         self._worker = Worker("read database", threads=2)
 
     async def changes(self, wanted: HistoryFilter) -> Sequence[RecordedChange]:
@@ -39,12 +41,12 @@ class StoredPast:
 
     async def violations(self, wanted: HistoryFilter) -> Sequence[PastViolation]:
         """Return violations, newest first."""
-        return await self._read(lambda connection: read_violations(connection, wanted))
+        return await self._read(lambda connection: _read_violations(connection, wanted))
 
     async def apps(self) -> Collection[tuple[str, str]]:
         """Return account and AppId of all apps."""
         query = select(APPS.c.account, APPS.c.app_id)
-        return await self._read(lambda connection: [(row[0], row[1]) for row in connection.execute(query)])
+        return await self._read(lambda connection: connection.execute(query).all())
 
     async def remembered_since(self, now: float) -> float:
         """Return a Unix time after which no change was forgotten."""
@@ -53,7 +55,8 @@ class StoredPast:
 
     def close(self) -> None:
         """Close all connections."""
-        engine, self._engine = self._engine, None
+        with self._lock:
+            engine, self._engine = self._engine, None
         if engine is not None:
             engine.dispose()
 
@@ -68,20 +71,15 @@ class StoredPast:
             raise HistoryError("the database is not available: see the exporter's log") from error
 
     def _do(self, query: Callable[[Connection], T]) -> T:
-        engine = self._engine = self._engine or engine_of(self._url())
+        with self._lock:
+            engine = self._engine = self._engine or engine_of(self._url())
         with engine.connect() as connection:
             return query(connection)
 
 
 def read_changes(connection: Connection, wanted: HistoryFilter) -> list[RecordedChange]:
     """Return changes, newest first."""
-    c = CHANGES.c
-    conditions = [
-        *_conditions(connection, CHANGES, wanted, c.noticed),
-        *([c.change == wanted.change] if wanted.change else []),
-        *([c.field_names.contains(f",{wanted.field},", autoescape=True)] if wanted.field else []),
-    ]
-    rows = connection.execute(select(CHANGES).where(*conditions).order_by(c.id.desc()).limit(wanted.limit))
+    conditions = [LABELS[label] for label in (wanted.change, wanted.field) if label]
     return [
         RecordedChange(
             number=row.id,
@@ -90,42 +88,41 @@ def read_changes(connection: Connection, wanted: HistoryFilter) -> list[Recorded
             app_id=row.app_id,
             task_id=row.task_id,
             change=row.change,
-            fields=tuple(FieldChange(**field) for field in json.loads(row.fields)),
+            fields=json.decode(row.fields, type=tuple[FieldChange, ...]),
             earliest=row.earliest,
             notes=tuple(row.notes.split(",") if row.notes else ()),
         )
-        for row in rows
+        for row in _newest(connection, CHANGES, wanted, CHANGES.c.noticed, conditions)
     ]
 
 
-def read_violations(connection: Connection, wanted: HistoryFilter) -> list[PastViolation]:
-    """Return violations, newest first."""
+def _read_violations(connection: Connection, wanted: HistoryFilter) -> list[PastViolation]:
     c = VIOLATIONS.c
-    conditions = [
-        *_conditions(connection, VIOLATIONS, wanted, c.resolved if wanted.ended else c.opened),
-        *([c.resolved.is_not(None)] if wanted.ended else []),
-        *([c.rule == wanted.rule] if wanted.rule else []),
-        *([c.severity == wanted.severity] if wanted.severity else []),
+    conditions = [column == value for column, value in ((c.rule, wanted.rule), (c.severity, wanted.severity)) if value]
+    if wanted.ended:
+        conditions.append(c.resolved.is_not(None))
+    time = c.resolved if wanted.ended else c.opened
+    rows = _newest(connection, VIOLATIONS, wanted, time, conditions)
+    return [
+        PastViolation(row.id, *(getattr(row, name) for name in PastViolation.__struct_fields__[1:])) for row in rows
     ]
-    names = PastViolation.__struct_fields__
-    columns = [(c.id if name == "number" else c[name]) for name in names]
-    rows = connection.execute(select(*columns).where(*conditions).order_by(c.id.desc()).limit(wanted.limit))
-    return [PastViolation(*row) for row in rows]
 
 
-def _conditions(connection: Connection, table: Table, wanted: HistoryFilter, time: Any) -> Iterable[Any]:
+def _newest(
+    connection: Connection, table: Table, wanted: HistoryFilter, time: Any, conditions: Iterable[Any]
+) -> Sequence[Row[Any]]:
+    """Return the rows for which a filter and more conditions hold, newest first; `time` is the column of times."""
     c = table.c
-    for column, value in ((c.account, wanted.account), (c.app_id, wanted.app_id), (c.task_id, wanted.task_id)):
-        if value:
-            yield column == value
+    of_task = ((c.account, wanted.account), (c.app_id, wanted.app_id), (c.task_id, wanted.task_id))
     in_time = [
         *([time >= wanted.since] if wanted.since > -inf else []),
         *([time <= wanted.until] if wanted.until < inf else []),
     ]
-    yield from in_time
+    found = select(table).where(*conditions, *in_time, *(column == value for column, value in of_task if value))
     if wanted.since > -inf and time.index:
         window = select(c.id).where(*in_time)
         if connection.scalars(window.offset(SHORT_WINDOW).limit(1)).first() is None:
-            yield c.id.in_(window)  # else SQLite goes through all rows in their order
+            found = found.where(c.id.in_(window))  # else SQLite goes through all rows in their order
     if wanted.before is not None:
-        yield c.id < wanted.before
+        found = found.where(c.id < wanted.before)
+    return connection.execute(found.order_by(c.id.desc()).limit(wanted.limit)).all()

@@ -35,6 +35,7 @@ REMEDIES: Final = {
     "No such file": "write the file that storage.url_file names",
     "Connection refused": "start the server, or correct the URL",
     "read-only": "name all servers and target_session_attrs=read-write in the URL",
+    "": "see RtcmpuStorageFailing.md",
 }
 """What to do, by words of the database; docs/runbooks/RtcmpuStorageFailing.md has more."""
 
@@ -90,11 +91,9 @@ class Writer:
     async def start(self, timeout_seconds: float) -> list[SavedApp]:
         """Start, and return what the database holds; nothing if it does not say so in time."""
         self._thread.start()
-        if not self._loads:
-            return []
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await asyncio.wrap_future(self._loaded)
+                return await asyncio.wrap_future(self._loaded) if self._loads else []
         except TimeoutError:
             structlog.get_logger().warning("database not read in time, what it holds is compared when it answers")
             return []
@@ -115,15 +114,13 @@ class Writer:
 
     def waits_for(self, accounts: Container[str]) -> bool:
         """Whether anything of some accounts is not written."""
-        with self._changed:
-            return any(each.account in accounts for each in (self._current, *self._waiting.values()) if each)
+        return any(batch.account in accounts for batch in self._unwritten())
 
     @property
     def lag_seconds(self) -> float:
         """Age of the oldest reading that is not written; 0 if all are."""
-        with self._changed:
-            waiting = [batch.since for batch in (self._current, *self._waiting.values()) if batch]
-        return max(0.0, self._clock.monotonic() - min(waiting)) if waiting else 0.0
+        now = self._clock.monotonic()
+        return max((now - batch.since for batch in self._unwritten()), default=0.0)
 
     async def close(self, timeout_seconds: float) -> None:
         """Write what waits, and end. A database that does not answer keeps nobody waiting for longer."""
@@ -131,11 +128,16 @@ class Writer:
             self._closing = True
             self._changed.notify()
         await Worker("close database").run(self._thread.join, timeout_seconds)
-        if self._thread.is_alive() or self._waiting or self._current:
+        if self._thread.is_alive() or self._unwritten():
             structlog.get_logger().warning("database not written in time, the last changes are lost")
 
+    def _unwritten(self) -> list[Batch]:
+        with self._changed:
+            return [batch for batch in (self._current, *self._waiting.values()) if batch is not None]
+
     def _run(self) -> None:
-        self._attempt(self._load)
+        if self._loads:
+            self._attempt(lambda database: self._answer(database.load()))
         self._answer([])
         while (batch := self._next()) is not None or not self._closing:
             if batch is None:
@@ -188,19 +190,13 @@ class Writer:
         if type(error).__name__ == "CorruptError":
             self._incomplete(None)
         if (reason := error_line(error)) != self._reason:
-            remedy = next(
-                (remedy for words, remedy in REMEDIES.items() if words in reason), "see RtcmpuStorageFailing.md"
-            )
+            remedy = next(remedy for words, remedy in REMEDIES.items() if words in reason)
             structlog.get_logger().error(
                 "database not available, what is new waits in memory", reason=reason, remedy=remedy
             )
         self.up, self._reason = False, reason
         self._pause_seconds = min(LONGEST_PAUSE_SECONDS, 2 * self._pause_seconds or FIRST_PAUSE_SECONDS)
         return False
-
-    def _load(self, database: "Database") -> None:
-        if self._loads:
-            self._answer(database.load())
 
     def _write(self, batch: Batch, database: "Database") -> None:
         if (older := database.write(batch)) is not None:

@@ -92,6 +92,9 @@ class Past(Protocol):
     async def remembered_since(self, now: float) -> float:
         """Return a Unix time after which no change was forgotten."""
 
+    def close(self) -> None:
+        """Close all connections."""
+
 
 class MemoryPast:
     """The newest changes and ended violations of this process.
@@ -127,3 +130,6 @@ class MemoryPast:
     async def remembered_since(self, now: float) -> float:  # noqa: ARG002 - as `Past` has it
         """Return a Unix time after which no change was forgotten."""
         return self._changes_since()
+
+    def close(self) -> None:
+        """Do nothing: there are no connections."""

@@ -1,12 +1,13 @@
 """From readings and findings to batches for the database: one for each app and step of the event loop."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change
@@ -17,9 +18,6 @@ from exporter.core.push_auth import DEFAULTS
 from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, Resolution
 from exporter.storage.batch import Batch, NoticedChange, Opened, OpenNow, OpenSince, Resolved, RuleVersion, SavedApp
 from exporter.storage.writer import Writer
-
-if TYPE_CHECKING:
-    from exporter.storage.stored_past import StoredPast
 
 LONGEST_LOAD_SECONDS: Final = 10.0
 LONGEST_LAST_WRITE_SECONDS: Final = 10.0
@@ -35,6 +33,26 @@ class RecordedApp(Struct, frozen=True):
     endpoint: str
     open_violations: Callable[[], Mapping[RuleVersion, OpenSince]]
     """Returns a copy."""
+
+
+class _New(Struct):
+    """What one step of the event loop brings of an app."""
+
+    changes: list[NoticedChange] = field(default_factory=list)
+    violations: list[Opened | Resolved | OpenNow] = field(default_factory=list)
+    is_whole: bool = False  # whether all tasks are to be written
+    is_reconciled: bool = False  # whether exactly those violations are open that are open now
+
+
+class _Record(Struct):
+    """What is known of what was written about an app. Times are Unix times."""
+
+    is_known: bool = False  # whether what the database holds is known
+    written: tuple[float, float] = (0.0, 0.0)  # begin of the last sweep and update that were handed over
+    restored_sweep: float | None = None  # begin of the restored sweep, until the changes since then are known
+    earliest: float | None = None  # after this they happened
+    messages: dict[tuple[RuleVersion, str], str] = field(default_factory=dict)
+    """Of violations of a baseline that is not complete yet."""
 
 
 class Recorder:
@@ -75,26 +93,12 @@ class Recorder:
         self._lease_of = lease_of
         self._settings: Storage | None = None
         self._push_auth = DEFAULTS
-        self._new: dict[AppKey, list[NoticedChange | Opened | Resolved]] = {}
-        """What this step of the event loop has brought."""
-        self._found: dict[AppKey, dict[tuple[RuleVersion, str], str]] = {}
-        """Messages of violations of a baseline that is not complete yet."""
-        self._whole: set[AppKey] = set()
-        """Apps of which all tasks are to be written."""
-        self._known: set[AppKey] = set()
-        """Apps of which what the database holds is known."""
-        self._reconciled: set[AppKey] = set()
-        """Apps of which exactly those violations are open that are open now."""
-        self._hands_over = False
-        self._written: dict[AppKey, tuple[float, float]] = {}
-        """Begin of the last sweep and update that were handed over."""
-        self._restored: dict[AppKey, tuple[float, float]] = {}
-        """Begin of the restored sweep, and the time after which changes may have happened, until these are known."""
+        self._new: dict[AppKey, _New] = defaultdict(_New)
+        self._records: dict[AppKey, _Record] = defaultdict(_Record)
         self._is_restoring = False
         self.writer: Writer | None = None
         """None: there is no database."""
         self.past: Past = memory
-        self._stored: StoredPast | None = None
         self._memory = memory
         self._ended = 0
 
@@ -125,7 +129,7 @@ class Recorder:
         )
         from exporter.storage.stored_past import StoredPast  # noqa: PLC0415 - it takes memory, which not everyone needs
 
-        self.past = self._stored = StoredPast(settings.database_url)
+        self.past = StoredPast(settings.database_url)
         saved = await self.writer.start(LONGEST_LOAD_SECONDS)
         self.write_whole(None)
         return saved
@@ -133,11 +137,11 @@ class Recorder:
     async def close(self) -> None:
         """Write what is left, and use no database any more."""
         self._hand_over()
-        writer, self.writer, self.past = self.writer, None, self._memory
-        stored, self._stored = self._stored, None
-        if stored is not None:
-            stored.close()
-        self._known.clear()
+        writer, self.writer = self.writer, None
+        past, self.past = self.past, self._memory
+        past.close()
+        for record in self._records.values():
+            record.is_known = False
         if writer is not None:
             await writer.close(LONGEST_LAST_WRITE_SECONDS)
 
@@ -150,18 +154,16 @@ class Recorder:
         finally:
             self._is_restoring = False
         if saved.sweep is not None:
-            self._known.add((saved.account, saved.app_id))
-            last_known = max(saved.sweep.began, saved.last_update_began or 0.0)
-            self._restored[saved.account, saved.app_id] = saved.sweep.began, last_known
+            record = self._records[saved.account, saved.app_id]
+            record.is_known, record.restored_sweep, record.earliest = True, saved.sweep.began, saved.last_known
 
     def write_whole(self, key: AppKey | None) -> None:
         """Write all of an app, or of all apps, again; what was not read yet comes by itself."""
         for each in self._apps() if key is None else [key]:
             app = self._app(each)
             if app is not None and app.collector.status.sweep is not None:
-                self._whole.add(each)
-                self._reconciled.add(each)
-        self._hand_over_soon()
+                new = self._new_of(each)
+                new.is_whole = new.is_reconciled = True
 
     def _take_older(self, saved: SavedApp) -> None:
         """Let an app be as old as was stored, and write what was handed over meanwhile with the younger times again."""
@@ -170,7 +172,7 @@ class Recorder:
 
     def earliest(self, app: AppKey) -> float | None:
         """Return the time after which changes noticed now happened; None: since the update before."""
-        return self._restored.get(app, (0.0, None))[1]
+        return self._records[app].earliest
 
     def collected(
         self,
@@ -185,22 +187,20 @@ class Recorder:
         if self.writer is None or self._is_restoring or status.sweep is None:
             return
         key = (status.account, status.app_id)
-        restored_sweep, earliest = self._restored.get(key, (None, None))
+        record = self._records[key]
         if baseline:
-            self._whole.add(key)
-            self._known.discard(key)
+            self._new_of(key).is_whole, record.is_known = True, False
         elif changes:
             now = self._clock.now()
-            self._new.setdefault(key, []).extend(
-                NoticedChange(change, now, earliest, of_change)
+            self._new_of(key).changes += [
+                NoticedChange(change, now, record.earliest, of_change)
                 for change, of_change in zip(changes, notes, strict=False)
-            )
-        if restored_sweep is not None and restored_sweep != status.sweep.began and not status.doubtful_tasks:
-            del self._restored[key]
-        sweep, update = self._written.get(key, (0.0, 0.0))
+            ]
+        if record.restored_sweep != status.sweep.began and not status.doubtful_tasks:
+            record.restored_sweep = record.earliest = None
+        sweep, update = record.written
         if status.sweep.began != sweep or abs((status.last_update_began or 0.0) - update) >= UPDATE_SECONDS:
-            self._new.setdefault(key, [])
-        self._hand_over_soon()
+            self._new_of(key)
 
     def baseline(self, app: AppKey, violations: int) -> None:
         """Let exactly those violations be open that are, by all rules."""
@@ -210,13 +210,12 @@ class Recorder:
     def reconcile(self, app: AppKey) -> None:
         """Let exactly those violations be open in the database that are."""
         if self.writer is not None:
-            self._reconciled.add(app)
-            self._hand_over_soon()
+            self._new_of(app).is_reconciled = True
 
     def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
         """Keep the message of a violation until its baseline is complete."""
         if self.writer is not None:
-            self._found.setdefault(app, {})[rule.rule.version, task_id or ""] = text()
+            self._records[app].messages[rule.rule.version, task_id or ""] = text()
 
     def stopped(self, rule: AnyRule, why: str) -> None:
         """Pass it on."""
@@ -225,55 +224,45 @@ class Recorder:
     def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
         """Take note of a violation that opened."""
         self._events.opened(app, rule, task_id, text)
-        self._note(app, Opened(rule.rule.version, task_id or "", self._clock.now(), text))
+        if self.writer is not None:
+            event = Opened(rule.rule.version, task_id or "", self._clock.now(), text)
+            self._new_of(app).violations.append(event)
 
     def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
         """Take note of a violation that ended."""
         self._events.resolved(app, rule, task_id, since, why)
         now, version = self._clock.now(), rule.rule.version
-        self._note(app, Resolved(version, task_id or "", now, why.value))
+        if self.writer is not None:
+            self._new_of(app).violations.append(Resolved(version, task_id or "", now, why.value))
         self._ended += 1
         self._memory.ended(
             PastViolation(self._ended, *app, task_id or "", version[0], version[1], "", since, now, why.value)
         )
 
-    def _note(self, app: AppKey, event: Opened | Resolved) -> None:
-        if self.writer is not None:
-            self._new.setdefault(app, []).append(event)
-            self._hand_over_soon()
-
-    def _hand_over_soon(self) -> None:
-        """Hand over after this step of the event loop."""
-        if (self._new or self._whole or self._reconciled) and not self._hands_over:
-            self._hands_over = True
+    def _new_of(self, app: AppKey) -> _New:
+        """Return what this step of the event loop brings of an app, which is handed over after it."""
+        if not self._new:
             asyncio.get_running_loop().call_soon(self._hand_over)
+        return self._new[app]
 
     def _hand_over(self) -> None:
-        self._hands_over = False
-        new, self._new = self._new, {}
-        whole, self._whole = self._whole, set()
-        reconciled, self._reconciled = self._reconciled, set()
-        for key in new.keys() | whole | reconciled:
-            app = self._app(key)
+        everything, self._new = self._new, defaultdict(_New)
+        for key, new in everything.items():
+            app, record = self._app(key), self._records[key]
             if self.writer is None or app is None or (sweep := app.collector.status.sweep) is None:
                 continue
             inventory, last_update = app.collector.inventory, app.collector.status.last_update_began
-            batch = Batch(key[0], key[1], app.endpoint, sweep, last_update, since=self._clock.monotonic())
-            batch.lease, batch.push_auth = self._lease_of(key[0]), self._push_auth
-            for each in new.get(key, ()):
-                if isinstance(each, NoticedChange):
-                    batch.changes.append(each)
-                else:
-                    batch.violations.append(each)
-            if key in whole:
-                batch.began = None if key in self._known else self._clock.now()
-                self._known.add(key)
+            batch = Batch(*key, app.endpoint, sweep, last_update, since=self._clock.monotonic(), changes=new.changes)
+            batch.lease, batch.push_auth, batch.violations = self._lease_of(key[0]), self._push_auth, new.violations
+            if new.is_whole:
+                batch.began = None if record.is_known else self._clock.now()
+                record.is_known = True
                 batch.all_tasks, batch.tasks = True, {entry.task_id: entry for entry in inventory}
             else:
                 tasks = (each.change.after or each.change.before for each in batch.changes)
                 batch.tasks = {task.task_id: inventory.get(task.task_id) for task in tasks if task is not None}
-            if key in reconciled:
-                messages = self._found.pop(key, {})
+            if new.is_reconciled:
+                messages, record.messages = record.messages, {}
                 batch.violations.append(OpenNow(app.open_violations(), self._clock.now(), messages))
-            self._written[key] = sweep.began, last_update or 0.0
+            record.written = sweep.began, last_update or 0.0
             self.writer.write(batch)

@@ -65,10 +65,7 @@ class Account(Section):
     """An account of the service with its credentials, request budget and apps."""
 
     name: Annotated[AccountName, Field(description="The label `account`.")]
-    endpoint: Annotated[
-        Endpoint,
-        Field(description="The service's address: scheme and host."),
-    ] = DEFAULT_ENDPOINT
+    endpoint: Annotated[Endpoint, Field(description="The service's address: scheme and host.")] = DEFAULT_ENDPOINT
     requests_per_second: Annotated[
         Number,
         Field(
@@ -86,13 +83,10 @@ class Account(Section):
             description=(
                 "Entries with the same name share one limiter: several RAM users of one cloud account."
                 " Entries with the same endpoint and key always do."
-            ),
+            )
         ),
     ] = None
-    proxy: Annotated[
-        Proxy | None,
-        Field(description="HTTP proxy. Default: HTTPS_PROXY and NO_PROXY."),
-    ] = None
+    proxy: Annotated[Proxy | None, Field(description="HTTP proxy. Default: HTTPS_PROXY and NO_PROXY.")] = None
     ca_file: Annotated[
         FileName | None, Field(description="PEM file with CAs to trust in addition to the system's.")
     ] = None
@@ -103,8 +97,7 @@ class Account(Section):
         ),
     ] = ()
     credentials: Annotated[
-        Credentials,
-        Field(description="Source of the access key. Default: the official default chain."),
+        Credentials, Field(description="Source of the access key. Default: the official default chain.")
     ] = DefaultChain()
     apps: Annotated[tuple[App, ...], Field(description="The apps, in addition to those of `app_files`.")] = ()
 
@@ -117,16 +110,11 @@ class Collection(Section):
     """Intervals and limits of reading the lists."""
 
     interval_seconds: Annotated[
-        Duration,
-        Field(ge=0.1, description="Interval between updates of an app.", alias="interval"),
+        Duration, Field(ge=0.1, description="Interval between updates of an app.", alias="interval")
     ] = 10.0
     sweep_interval_seconds: Annotated[
         Duration,
-        Field(
-            ge=0.1,
-            description="Interval between sweeps of an app; at least `interval`.",
-            alias="sweep_interval",
-        ),
+        Field(ge=0.1, description="Interval between sweeps of an app; at least `interval`.", alias="sweep_interval"),
     ] = 300.0
     stale_after_seconds: Annotated[
         Duration,
@@ -147,8 +135,7 @@ class Collection(Section):
         ),
     ] = 10.0
     max_tasks_per_app: Annotated[
-        Whole,
-        Field(ge=100, le=10_000_000, description="An app with more tasks is not read: `limit_exceeded`."),
+        Whole, Field(ge=100, le=10_000_000, description="An app with more tasks is not read: `limit_exceeded`.")
     ] = 200_000
 
     @model_validator(mode="after")
@@ -185,12 +172,7 @@ class Buckets(Section):
     audio_bitrate_kbps: Annotated[Bounds, Field(description="Audio bitrate, kbit/s.")] = (
         64, 128, 256,
     )  # fmt: skip
-    video_framerate: Annotated[Bounds, Field(description="Frames per second.")] = (
-        15,
-        25,
-        30,
-        60,
-    )
+    video_framerate: Annotated[Bounds, Field(description="Frames per second.")] = (15, 25, 30, 60)
     gop_seconds: Annotated[Bounds, Field(description="Length of a group of pictures, GOP / framerate.")] = (
         1, 2, 4, 10,
     )  # fmt: skip
@@ -289,8 +271,7 @@ class Sharing(Section):
         ),
     ] = 10.0
     fallback_requests_per_second: Annotated[
-        Number,
-        Field(gt=0, le=50, description="Budget of an exporter that can't reach the database, for each account."),
+        Number, Field(gt=0, le=50, description="Budget of an exporter that can't reach the database, for each account.")
     ] = 1.0
     advertise: Annotated[
         Endpoint | None, Field(description="Address at which people reach this exporter; others link to it.")
@@ -323,8 +304,7 @@ class Config(Section):
     """The whole configuration."""
 
     accounts: Annotated[
-        tuple[Account, ...],
-        Field(json_schema_extra={"minItems": 1}, description="The accounts with their apps."),
+        tuple[Account, ...], Field(json_schema_extra={"minItems": 1}, description="The accounts with their apps.")
     ]
     collection: Annotated[Collection, Field(description="Intervals and limits of reading the lists.")] = Collection()
     policy: Annotated[Policy, Field(description="Rules and violations.")] = Policy()

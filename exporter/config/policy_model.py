@@ -137,9 +137,7 @@ class Policy(Section):
         return PushAuthSettings(
             tuple(
                 HostSetting(
-                    entry.hosts,
-                    None if entry.validity_seconds is None else round(entry.validity_seconds),
-                    entry.signer,
+                    entry.hosts, None if entry.validity_seconds is None else round(entry.validity_seconds), entry.signer
                 )
                 for entry in self.push_auth
             ),
@@ -188,8 +186,7 @@ class Expect(Section):
     region: Annotated[Some[Region] | None, Field(description="Regions, such as CN-Shanghai; critical.")] = None
     mix_mode: Annotated[Some[MixMode] | None, Field(description="Modes.")] = None
     push_hosts: Annotated[
-        Some[HostPattern] | None,
-        Field(description="Push hosts, as names or patterns with * or ?; critical."),
+        Some[HostPattern] | None, Field(description="Push hosts, as names or patterns with * or ?; critical.")
     ] = None
     push_schemes: Annotated[Some[PushScheme] | None, Field(description="Schemes of the push URLs.")] = None
     ali_cdn: Annotated[Some[Switch] | None, Field(description="Whether tasks push to the vendor's own CDN.")] = None
@@ -201,8 +198,7 @@ class Expect(Section):
     video_profile: Annotated[Some[VideoProfile] | None, Field(description="Profiles of the video codec.")] = None
     video_preset: Annotated[Some[VideoPreset] | None, Field(description="Presets of the video encoder.")] = None
     resolution: Annotated[
-        Some[Resolution] | None,
-        Field(description="Resolutions by the short side; `portrait_` if height > width."),
+        Some[Resolution] | None, Field(description="Resolutions by the short side; `portrait_` if height > width.")
     ] = None
     audio_only: Annotated[Some[Switch] | None, Field(description="Whether tasks are audio-only.")] = None
     audio_channels: Annotated[Some[Channels] | None, Field(description="Numbers of audio channels.")] = None

@@ -88,12 +88,7 @@ class Plain:
 
 
 def validate(
-    node: Node,
-    model: Any,
-    mistakes: Mistakes,
-    *,
-    directory: Path = Path(),
-    environ: Mapping[str, str] | None = None,
+    node: Node, model: Any, mistakes: Mistakes, *, directory: Path = Path(), environ: Mapping[str, str] | None = None
 ) -> Any:
     """Return what a tree means as a model, or None with every mistake noted.
 

@@ -265,13 +265,7 @@ Endpoint = Annotated[
     AfterValidator(_parse_endpoint),
     Expected("http:// or https:// and a host, without path, user and password", secretive=True),
 ]
-Proxy = Annotated[
-    str,
-    _ADDRESS,
-    AfterValidator(parse_proxy),
-    _URL_SHOWN,
-    Expected(_PROXY, secretive=True),
-]
+Proxy = Annotated[str, _ADDRESS, AfterValidator(parse_proxy), _URL_SHOWN, Expected(_PROXY, secretive=True)]
 Url = Annotated[
     str,
     _ADDRESS,

@@ -192,12 +192,7 @@ class _Builder:
 
 
 def compose(
-    text: str,
-    *,
-    file: str,
-    file_order: int,
-    mistakes: Mistakes,
-    advice: Callable[[Position], str] | None = None,
+    text: str, *, file: str, file_order: int, mistakes: Mistakes, advice: Callable[[Position], str] | None = None
 ) -> Node | None:
     """Return the tree of a YAML text.
 

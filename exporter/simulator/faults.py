@@ -221,8 +221,7 @@ FAULTS: Final[Mapping[str, FaultKind]] = MappingProxyType(
             _refused("InvalidAccessKeyId.NotFound", "Specified access key is not found."),
         ),
         "inactive_key": FaultKind(
-            "InvalidAccessKeyId.Inactive",
-            _refused("InvalidAccessKeyId.Inactive", "Specified access key is disabled."),
+            "InvalidAccessKeyId.Inactive", _refused("InvalidAccessKeyId.Inactive", "Specified access key is disabled.")
         ),
         "expired_token": FaultKind(
             "InvalidSecurityToken.Expired",
@@ -237,8 +236,7 @@ FAULTS: Final[Mapping[str, FaultKind]] = MappingProxyType(
             _refused("SignatureDoesNotMatch", "Specified signature does not match our calculation."),
         ),
         "nonce_used": FaultKind(
-            "SignatureNonceUsed",
-            _refused("SignatureNonceUsed", "Specified signature nonce was used already."),
+            "SignatureNonceUsed", _refused("SignatureNonceUsed", "Specified signature nonce was used already.")
         ),
         "expired_timestamp": FaultKind(
             "InvalidTimeStamp.Expired, whatever the date",

@@ -172,11 +172,7 @@ class RunningServer:
 
 
 async def start(
-    service: Service,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    *,
-    longest_hang_seconds: float = LONGEST_HANG_SECONDS,
+    service: Service, host: str = "127.0.0.1", port: int = 0, *, longest_hang_seconds: float = LONGEST_HANG_SECONDS
 ) -> RunningServer:
     """Listen on `host` and `port` (0: any free one) and answer for `service`.
 

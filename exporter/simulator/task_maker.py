@@ -54,12 +54,7 @@ TEMPLATES: Final = (
 _GRIDS: Final = {
     1: (("0", "0", "1", "1"),),
     2: (("0", "0", "0.5", "1"), ("0.5", "0", "0.5", "1")),
-    4: (
-        ("0", "0", "0.5", "0.5"),
-        ("0.5", "0", "0.5", "0.5"),
-        ("0", "0.5", "0.5", "0.5"),
-        ("0.5", "0.5", "0.5", "0.5"),
-    ),
+    4: (("0", "0", "0.5", "0.5"), ("0.5", "0", "0.5", "0.5"), ("0", "0.5", "0.5", "0.5"), ("0.5", "0.5", "0.5", "0.5")),
 }
 
 
@@ -152,10 +147,7 @@ class TaskMaker:
         """Return MultiStreamURL."""
         key = f"{self._random.getrandbits(128):032x}"
         outputs: list[Body] = [
-            {
-                "URL": f"rtmp://push.live.example.com/stage/{channel_id}?auth_key=1893456000-0-0-{key}",
-                "IsAliCdn": True,
-            }
+            {"URL": f"rtmp://push.live.example.com/stage/{channel_id}?auth_key=1893456000-0-0-{key}", "IsAliCdn": True}
         ]
         if relayed_abroad:
             outputs.append({"URL": f"rtmps://ingest.partner.example.net:443/live/{channel_id}", "IsAliCdn": False})
@@ -171,13 +163,7 @@ class TaskMaker:
 
 
 def populate(
-    fleet: Fleet,
-    app_id: str,
-    count: int,
-    *,
-    random: Random,
-    started_at: float,
-    mixed_share: float = 0.85,
+    fleet: Fleet, app_id: str, count: int, *, random: Random, started_at: float, mixed_share: float = 0.85
 ) -> None:
     """Add an app with `count` tasks to the fleet, the last of them updated at `started_at`."""
     fleet.add_app(app_id)

@@ -171,9 +171,7 @@ async def test_the_table_shows_so_many_examples(
     _, out, _ = await _audited(service, tmp_path, capsys, policy=", examples_per_rule: 2")
 
     assert re.search(
-        r"^ warning +bitrate-agreed +production +app-1 +5 +video at 8000: t-0, t-1; 3 more *$",
-        out,
-        re.MULTILINE,
+        r"^ warning +bitrate-agreed +production +app-1 +5 +video at 8000: t-0, t-1; 3 more *$", out, re.MULTILINE
     )
 
 

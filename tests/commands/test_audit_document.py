@@ -25,12 +25,7 @@ def test_everything_that_was_found_is_in_the_document() -> None:
         "not_applicable": 1,
         "violations": [{"task_id": "t-1", "message": "not as agreed"}],
         "exempted": [
-            {
-                "task_id": "t-load-1",
-                "exemption": "load-test",
-                "until": "2027-01-31",
-                "reason": "agreed with live-ops",
-            }
+            {"task_id": "t-load-1", "exemption": "load-test", "until": "2027-01-31", "reason": "agreed with live-ops"}
         ],
         "unevaluable": [{"task_id": "t-2", "reason": "no bitrate"}],
     }

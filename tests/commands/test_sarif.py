@@ -73,12 +73,7 @@ def test_a_violation_is_a_result_of_its_rule_at_its_task() -> None:
             "physicalLocation": {"artifactLocation": {"uri": "rules.yml"}, "region": {"startLine": 2}},
         }
     ]
-    assert first["properties"] == {
-        "account": "production",
-        "app_id": "main",
-        "severity": "critical",
-        "task_id": "t-1",
-    }
+    assert first["properties"] == {"account": "production", "app_id": "main", "severity": "critical", "task_id": "t-1"}
     assert [result["ruleId"] for result in run["results"] if result["level"] == "note"] == ["idle"] * 3
 
 

@@ -100,8 +100,7 @@ def test_every_key_is_heeded() -> None:
 def test_validities_of_push_keys_are_read() -> None:
     """Durations are in seconds, and what is left out is not known."""
     assert load(GOOD / "policy.yml", {}).config.policy.push_auth_settings == PushAuthSettings(
-        (HostSetting("*.example.com", 1800, "alibaba"), HostSetting("push.huawei.example", None, "huawei")),
-        43200,
+        (HostSetting("*.example.com", 1800, "alibaba"), HostSetting("push.huawei.example", None, "huawei")), 43200
     )
 
 
@@ -132,10 +131,7 @@ def test_texts_are_taken_as_they_are_written() -> None:
     """What YAML would read as a number, a boolean or a date stays the text that is there."""
     (account,) = load(GOOD / "literal-texts.yml", {}).config.accounts
     assert account.name == "007"
-    assert [(app.id, app.name, app.owner) for app in account.apps] == [
-        ("yes", "1.50", "true"),
-        ("1_000", "null", "é"),
-    ]
+    assert [(app.id, app.name, app.owner) for app in account.apps] == [("yes", "1.50", "true"), ("1_000", "null", "é")]
 
 
 def test_the_environment_stands_where_it_is_named() -> None:

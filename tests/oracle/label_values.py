@@ -7,11 +7,7 @@ from typing import Any, Final
 _REGIONS = {"cn-shanghai": "CN-Shanghai", "ap-singapore": "AP-Singapore", "emaa-saudi": "EMAA-Saudi"}
 _PRESETS = "ultrafast superfast veryfast faster fast medium slow slower veryslow placebo"
 _NAMES: Final = MappingProxyType(
-    {
-        "VideoCodec": ("H.264", "H.265"),
-        "profile": ("baseline", "main", "high"),
-        "preset": tuple(_PRESETS.split()),
-    }
+    {"VideoCodec": ("H.264", "H.265"), "profile": ("baseline", "main", "high"), "preset": tuple(_PRESETS.split())}
 )
 _NUMBERS: Final = MappingProxyType({"AudioChannels": (1, 2), "AudioSampleRate": (8000, 16000, 32000, 44100, 48000)})
 _SHORT_SIDES = (1080, 720, 480, 360)

@@ -54,12 +54,7 @@ def reason(text: str, variables: Mapping[str, Any] | None = None) -> str:
 @pytest.mark.parametrize(
     ("text", "line", "column", "what"),
     [
-        (
-            "task.video.bitrate <= 1",
-            1,
-            11,
-            "struct 'task.video', did you mean \"bitrate_kbps\"?",
-        ),
+        ("task.video.bitrate <= 1", 1, 11, "struct 'task.video', did you mean \"bitrate_kbps\"?"),
         ("task.zzz == 1", 1, 5, "'zzz' not found in struct 'task'"),
         ("has(task.vido)", 1, 4, "'vido' not found in struct 'task', did you mean \"video\"?"),
         ("task.panes.exists(p, p.widht > 0.5)", 1, 23, "struct 'task.panes[]', did you mean \"width\"?"),
@@ -192,10 +187,7 @@ def test_each_function_is_there(name: str) -> None:
     assert "==" in LANGUAGE.compile_condition(f"{EXAMPLES[name]} == {EXAMPLES[name]}").text
 
 
-@pytest.mark.parametrize(
-    "function",
-    [name for name in FUNCTIONS if name.startswith("get")],
-)
+@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name.startswith("get")])
 def test_no_function_takes_the_name_of_a_time_zone(function: str) -> None:
     """A name of a time zone would be looked up as a file, of any path."""
     for argument in ("'/etc/passwd'", "dyn('/etc/passwd')", "task_id"):

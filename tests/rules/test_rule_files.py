@@ -92,10 +92,7 @@ def test_every_key_is_heeded() -> None:
         message='"video at " + string(task.video.bitrate_kbps) + " kbit/s"',
         exempt=(
             Exemption(
-                name="load-test",
-                tasks=("t-loadtest-*",),
-                until=dt.date(2027, 1, 31),
-                reason="agreed with live-ops",
+                name="load-test", tasks=("t-loadtest-*",), until=dt.date(2027, 1, 31), reason="agreed with live-ops"
             ),
             Exemption(name="for-good", tasks=("t-1", "t-2")),
         ),

@@ -70,8 +70,7 @@ def test_mistakes_of_all_files_are_reported_at_once(directory: Path) -> None:
     (directory / "rules" / "b.yml").write_text((RULE % "b").replace("audio_only", "audio_olny"))
     (directory / "rules" / "c.yml").write_text(RULE % "b")
     lines = refused(
-        "{rule_files: [rules/*.yml, nowhere.yml], max_examples: many}",
-        "accounts: [{name: a, app_files: [apps.yml]}]\n",
+        "{rule_files: [rules/*.yml, nowhere.yml], max_examples: many}", "accounts: [{name: a, app_files: [apps.yml]}]\n"
     )
     assert lines == [
         "rtcmpu.yml:2:36: the file 'nowhere.yml' is not there, expected rules in it",

@@ -9,15 +9,7 @@ import pytest
 from exporter.simulator.listing import DESCRIPTIONS, Variants
 from exporter.simulator.protocol import ServiceError
 from exporter.simulator.service import Service
-from tests.simulator.support import (
-    ACCOUNT,
-    ManualClock,
-    code,
-    page_query,
-    signed,
-    small_service,
-    task_ids,
-)
+from tests.simulator.support import ACCOUNT, ManualClock, code, page_query, signed, small_service, task_ids
 
 
 @pytest.fixture

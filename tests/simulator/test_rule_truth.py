@@ -199,10 +199,7 @@ WRONG: Mapping[str, tuple[Callable[[Body], Body], ...]] = {
         patched(SeiParams={"PassThrough": {"FollowIdr": "2"}}),
     ),
     "values-unreadable": (encoded(VideoBitrate="1500kbps"), encoded(VideoFramerate="29.97"), patched(MaxIdleTime="-1")),
-    "values-unknown": (
-        listed(StreamType="9"),
-        encoded(AudioOnly="perhaps"),
-    ),
+    "values-unknown": (listed(StreamType="9"), encoded(AudioOnly="perhaps")),
 }
 """Ways to violate each rule, and no other one."""
 

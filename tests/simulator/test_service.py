@@ -14,16 +14,7 @@ from exporter.simulator.listing import Parameters
 from exporter.simulator.protocol import Response, SimulatedAccount
 from exporter.simulator.service import Latency, Service
 from exporter.simulator.task_maker import populate, seeded
-from tests.simulator.support import (
-    ACCOUNT,
-    START,
-    ManualClock,
-    code,
-    page_query,
-    signed,
-    small_service,
-    task_ids,
-)
+from tests.simulator.support import ACCOUNT, START, ManualClock, code, page_query, signed, small_service, task_ids
 
 
 @pytest.fixture

@@ -23,14 +23,7 @@ def refused(request: Request, *, now: float = START, account: SimulatedAccount =
 
 def test_the_vendors_vector_has_the_vendors_signature() -> None:
     """The signature that the vendor publishes for its example comes out, and is accepted."""
-    names = [
-        "host",
-        "x-acs-action",
-        "x-acs-content-sha256",
-        "x-acs-date",
-        "x-acs-signature-nonce",
-        "x-acs-version",
-    ]
+    names = ["host", "x-acs-action", "x-acs-content-sha256", "x-acs-date", "x-acs-signature-nonce", "x-acs-version"]
     published = "06563a9e1b43f5dfe96b81484da74bceab24a1d853912eee15083a6f0f3283c0"
     request = Request(
         query="ImageId=win2019_1809_x64_dtc_zh-cn_40G_alibase_20230811.vhd&RegionId=cn-shanghai",

@@ -5,8 +5,8 @@ its stack, and nested aliases unfold to any size.
 """
 
 import re
-from collections.abc import Callable
-from typing import Final, NoReturn, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NoReturn, Protocol
 
 import yaml
 from msgspec import Struct
@@ -68,16 +68,6 @@ class _Mark(Protocol):
     column: int
 
 
-class _Open(Struct):
-    """A list or mapping whose end has not come yet."""
-
-    position: Position
-    is_mapping: bool
-    anchor: str | None
-    children: list[Node]
-    values: int = 1
-
-
 class _Stop(Exception):  # noqa: N818 - no error, but the way out of the walk over the events
     """The rest of the text can't be read; the reason is noted."""
 
@@ -86,16 +76,24 @@ class _Builder:
     """Puts the parser's events together."""
 
     def __init__(
-        self, file_order: int, file: str, mistakes: Mistakes, advice: Callable[[Position], str] | None
+        self, text: str, file_order: int, file: str, mistakes: Mistakes, advice: Callable[[Position], str] | None
     ) -> None:
-        self.root: Node | None = None
+        self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.CSafeLoader)
         self._file_order = file_order
         self._file = file
         self._mistakes = mistakes
         self._advice = advice
-        self._open: list[_Open] = []
-        self._anchors: dict[str, Node | None] = {}
-        self._documents = 0
+        self._anchors: dict[str, Node | None] = {}  # None while what is anchored is not complete
+
+    def root(self) -> Node | None:
+        """Return the root of the only document."""
+        root: Node | None = None
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if root is not None:
+                    self._stop(event, "a second document, expected one in a file")
+                root = self._node(next(self._events), 0)
+        return root
 
     def position(self, mark: _Mark | None) -> Position:
         """Return a mark of the parser as people count: from 1."""
@@ -110,46 +108,48 @@ class _Builder:
             text = text.partition(", expected")[0] + advice
         self._mistakes.add(place, text)
 
-    def take(self, event: yaml.Event) -> None:
-        """Take the next event."""
-        match event:
-            case yaml.DocumentStartEvent():
-                self._documents += 1
-                if self._documents > 1:
-                    self._stop(event, "a second document, expected one in a file")
-            case yaml.ScalarEvent():
-                self._refuse_tag(event)
-                style = TAGGED if event.tag is not None else event.style or ""
-                scalar = Scalar(self.position(event.start_mark), event.value, style)
-                self._remember(event.anchor, scalar)
-                self._attach(event, scalar)
-            case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
-                self._refuse_tag(event)
-                self._remember(event.anchor, None)
-                if len(self._open) >= DEEPEST:
-                    self._stop(event, f"nested more than {DEEPEST} levels deep")
-                is_mapping = isinstance(event, yaml.MappingStartEvent)
-                self._open.append(_Open(self.position(event.start_mark), is_mapping, event.anchor, []))
-            case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
-                closed = self._open.pop()
-                node = self._mapping(closed) if closed.is_mapping else self._items(closed)
-                self._remember(closed.anchor, node)
-                self._attach(event, node)
-            case yaml.AliasEvent():
-                self._attach(event, self._aliased(event))
-            case _:
-                pass
+    def _node(self, event: Any, depth: int) -> Node:
+        """Return the node that begins with an event."""
+        if isinstance(event, yaml.AliasEvent):
+            return self._aliased(event)
+        position = self.position(event.start_mark)
+        if event.tag is not None:  # types come from the keys
+            self.note(event.start_mark, "a tag (!), expected a plain value")
+        if isinstance(event, yaml.ScalarEvent):
+            node: Node = Scalar(position, event.value, TAGGED if event.tag is not None else event.style or "")
+        else:
+            if event.anchor is not None:
+                self._anchors[event.anchor] = None
+            if depth >= DEEPEST:
+                self._stop(event, f"nested more than {DEEPEST} levels deep")
+            children, values = self._children(depth + 1)
+            is_list = isinstance(event, yaml.SequenceStartEvent)
+            node = Items(position, children, values) if is_list else Mapping(position, self._pairs(children), values)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+        return node
 
-    def _attach(self, event: yaml.Event, node: Node) -> None:
-        """Put a finished node where it belongs."""
-        if not self._open:
-            self.root = node
-            return
-        parent = self._open[-1]
-        parent.children.append(node)
-        parent.values += node.values
-        if parent.values > MOST_VALUES:
-            self._stop(event, f"more than {MOST_VALUES} values, aliases counted each time")
+    def _children(self, depth: int) -> "tuple[tuple[Node, ...], int]":
+        """Return what is in a list or mapping, and how many values that are, itself included."""
+        children: list[Node] = []
+        values = 1
+        for event in self._events:
+            if isinstance(event, yaml.CollectionEndEvent):
+                break
+            children.append(self._node(event, depth))
+            values += children[-1].values
+            if values > MOST_VALUES:
+                self._stop(event, f"more than {MOST_VALUES} values, aliases counted each time")
+        return tuple(children), values
+
+    def _pairs(self, children: "Sequence[Node]") -> "tuple[tuple[Scalar, Node], ...]":
+        pairs = []
+        for key, value in zip(children[::2], children[1::2], strict=True):
+            if isinstance(key, Scalar):
+                pairs.append((key, value))
+            else:
+                self._mistakes.add(key.position, "a list or mapping as a key, expected a name")
+        return tuple(pairs)
 
     def _aliased(self, event: yaml.AliasEvent) -> Node:
         """Return the node that an alias names; its name is not shown, it could be a secret without quotes."""
@@ -160,30 +160,6 @@ class _Builder:
         if node is None:
             self._stop(event, "an alias inside of what it stands for, expected what has an end")
         return node
-
-    def _remember(self, anchor: str | None, node: Node | None) -> None:
-        """Keep an anchored node for its aliases; None while it is not complete."""
-        if anchor is not None:
-            self._anchors[anchor] = node
-
-    def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
-        """Note a tag: types come from the keys."""
-        if event.tag is not None:
-            self.note(event.start_mark, "a tag (!), expected a plain value")
-
-    def _items(self, closed: _Open) -> Items:
-        """Finish a list."""
-        return Items(closed.position, tuple(closed.children), closed.values)
-
-    def _mapping(self, closed: _Open) -> Mapping:
-        """Finish a mapping."""
-        pairs = []
-        for key, value in zip(closed.children[::2], closed.children[1::2], strict=True):
-            if isinstance(key, Scalar):
-                pairs.append((key, value))
-            else:
-                self._mistakes.add(key.position, "a list or mapping as a key, expected a name")
-        return Mapping(closed.position, tuple(pairs), closed.values)
 
     def _stop(self, event: yaml.Event, text: str) -> NoReturn:
         """Note why the rest is not read."""
@@ -213,10 +189,9 @@ def compose(
         position = Position(file_order, file, line, column)
         mistakes.add(position, f"the character U+{ord(odd[0]):04X}, expected text")
         return None
-    builder = _Builder(file_order, file, mistakes, advice)
+    builder = _Builder(text, file_order, file, mistakes, advice)
     try:
-        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-            builder.take(event)
+        root = builder.root()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         if error.problem == _NO_COLON:  # it is noticed on the next line
@@ -225,10 +200,10 @@ def compose(
         return None
     except _Stop:
         return None
-    if builder.root is None or (isinstance(builder.root, Scalar) and builder.root.is_null):
+    if root is None or (isinstance(root, Scalar) and root.is_null):
         mistakes.add(builder.position(None), "the file is empty, expected keys and values")
         return None
-    return builder.root
+    return root
 
 
 _NO_COLON: Final = "could not find expected ':'"

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from exporter.config.section import Section
+from exporter.config.section import Section, about
 from exporter.config.value_types import Expected, FileName, Matches, Url, WholeDuration
 from exporter.core.secret import KEY_PATTERN, Secret, stripped
 
@@ -17,20 +17,19 @@ SessionName = Annotated[
     str,
     Matches(r"^[A-Za-z0-9.@_-]{2,64}$", "2 to 64 letters, digits or . @ _ -"),
     _Stripped,
-    Field(description="Name of the session in the audit log."),
+    about("Name of the session in the audit log."),
 ]
 SessionSeconds = Annotated[
-    WholeDuration,
-    Field(ge=900, le=43200, alias="duration", description="Lifetime of the temporary key; the role must allow it."),
+    WholeDuration, about("Lifetime of the temporary key; the role must allow it.", ge=900, le=43200, alias="duration")
 ]
-SessionPolicy = Annotated[Text | None, Field(description="A JSON policy that restricts the role's permissions.")]
+SessionPolicy = Annotated[Text | None, about("A JSON policy that restricts the role's permissions.")]
 StsEndpoint = Annotated[
     Annotated[
         str,
         Matches(r"^[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*(:[0-9]{1,5})?$", "a host name without scheme and path"),
     ]
     | None,
-    Field(description="Host of the token service."),
+    about("Host of the token service."),
 ]
 _SESSION_NAME: Final = "rtcmpu-exporter"
 
@@ -46,9 +45,9 @@ class AccessKey(Section):
 
     type: Literal["access_key"] = "access_key"
 
-    access_key_id: Annotated[KeyId, Field(description="The access key's id.")]
-    access_key_secret: Annotated[KeySecret, Field(description="The access key's secret.")]
-    security_token: Annotated[KeySecret | None, Field(description="The token of a temporary key.")] = None
+    access_key_id: Annotated[KeyId, about("The access key's id.")]
+    access_key_secret: Annotated[KeySecret, about("The access key's secret.")]
+    security_token: Annotated[KeySecret | None, about("The token of a temporary key.")] = None
 
 
 class EcsRamRole(Section):
@@ -56,7 +55,7 @@ class EcsRamRole(Section):
 
     type: Literal["ecs_ram_role"] = "ecs_ram_role"
 
-    role_name: Annotated[Text | None, Field(description="The role. Default: the instance's role.")] = None
+    role_name: Annotated[Text | None, about("The role. Default: the instance's role.")] = None
 
 
 class RamRoleArn(Section):
@@ -64,16 +63,14 @@ class RamRoleArn(Section):
 
     type: Literal["ram_role_arn"] = "ram_role_arn"
 
-    access_key_id: Annotated[KeyId, Field(description="Id of the key that assumes the role.")]
-    access_key_secret: Annotated[KeySecret, Field(description="Secret of the key that assumes the role.")]
-    security_token: Annotated[KeySecret | None, Field(description="Its token, if it is a temporary key.")] = None
-    role_arn: Annotated[Text, Field(description="The role: `acs:ram::ACCOUNT:role/NAME`.")]
+    access_key_id: Annotated[KeyId, about("Id of the key that assumes the role.")]
+    access_key_secret: Annotated[KeySecret, about("Secret of the key that assumes the role.")]
+    security_token: Annotated[KeySecret | None, about("Its token, if it is a temporary key.")] = None
+    role_arn: Annotated[Text, about("The role: `acs:ram::ACCOUNT:role/NAME`.")]
     role_session_name: SessionName = _SESSION_NAME
     policy: SessionPolicy = None
     duration_seconds: SessionSeconds = 3600
-    external_id: Annotated[Text | None, Field(description="The external id that the role's trust policy requires.")] = (
-        None
-    )
+    external_id: Annotated[Text | None, about("The external id that the role's trust policy requires.")] = None
     sts_endpoint: StsEndpoint = None
 
 
@@ -82,9 +79,9 @@ class OidcRoleArn(Section):
 
     type: Literal["oidc_role_arn"] = "oidc_role_arn"
 
-    role_arn: Annotated[Text, Field(description="The role: `acs:ram::ACCOUNT:role/NAME`.")]
-    oidc_provider_arn: Annotated[Text, Field(description="The OIDC provider: `acs:ram::ACCOUNT:oidc-provider/NAME`.")]
-    oidc_token_file: Annotated[FileName, Field(description="The file with the token.")]
+    role_arn: Annotated[Text, about("The role: `acs:ram::ACCOUNT:role/NAME`.")]
+    oidc_provider_arn: Annotated[Text, about("The OIDC provider: `acs:ram::ACCOUNT:oidc-provider/NAME`.")]
+    oidc_token_file: Annotated[FileName, about("The file with the token.")]
     role_session_name: SessionName = _SESSION_NAME
     policy: SessionPolicy = None
     duration_seconds: SessionSeconds = 3600
@@ -96,7 +93,7 @@ class Profile(Section):
 
     type: Literal["profile"] = "profile"
 
-    profile: Annotated[Text | None, Field(description="The profile. Default: the current one.")] = None
+    profile: Annotated[Text | None, about("The profile. Default: the current one.")] = None
 
 
 class CredentialsUri(Section):
@@ -104,7 +101,7 @@ class CredentialsUri(Section):
 
     type: Literal["credentials_uri"] = "credentials_uri"
 
-    uri: Annotated[Url, Field(description="Its address.")]
+    uri: Annotated[Url, about("Its address.")]
 
 
 def _tag_of(value: Any) -> str:

@@ -17,7 +17,7 @@ from pydantic import Field, PlainSerializer, ValidationInfo, model_validator
 from exporter.config.credential_kinds import Credentials, DefaultChain
 from exporter.config.durations import format_duration
 from exporter.config.policy_model import Expect, Policy
-from exporter.config.section import Section, problems
+from exporter.config.section import Section, about, problems
 from exporter.config.value_types import (
     Bounds,
     DefaultNote,
@@ -47,59 +47,51 @@ TaskCount = Annotated[Annotated[Whole, Field(ge=0, le=1_000_000_000)] | None, Or
 class Quota(Section):
     """The maximum number of tasks of an app. Without a value, or with `none`, it is unknown and not published."""
 
-    single: Annotated[TaskCount, Field(description="Single-stream relay tasks.")] = None
-    mixed: Annotated[TaskCount, Field(description="Mixed-stream relay tasks.")] = None
+    single: Annotated[TaskCount, about("Single-stream relay tasks.")] = None
+    mixed: Annotated[TaskCount, about("Mixed-stream relay tasks.")] = None
 
 
 class App(Section):
     """An app to read."""
 
-    id: Annotated[AppId, Field(description="The AppId; the label `app_id`.")]
-    name: Annotated[str, Field(max_length=200, description="A name for people; the label `name`.")] = ""
-    owner: Annotated[str, Field(max_length=200, description="The owner; the label `owner`.")] = ""
-    quota: Annotated[Quota, Field(description="The maximum number of tasks.")] = Quota()
-    expect: Annotated[Expect | None, Field(description="Expectations of its tasks.")] = None
+    id: Annotated[AppId, about("The AppId; the label `app_id`.")]
+    name: Annotated[str, about("A name for people; the label `name`.", max_length=200)] = ""
+    owner: Annotated[str, about("The owner; the label `owner`.", max_length=200)] = ""
+    quota: Annotated[Quota, about("The maximum number of tasks.")] = Quota()
+    expect: Annotated[Expect | None, about("Expectations of its tasks.")] = None
 
 
 class Account(Section):
     """An account of the service with its credentials, request budget and apps."""
 
-    name: Annotated[AccountName, Field(description="The label `account`.")]
-    endpoint: Annotated[Endpoint, Field(description="The service's address: scheme and host.")] = DEFAULT_ENDPOINT
+    name: Annotated[AccountName, about("The label `account`.")]
+    endpoint: Annotated[Endpoint, about("The service's address: scheme and host.")] = DEFAULT_ENDPOINT
     requests_per_second: Annotated[
         Number,
-        Field(
+        about(
+            "This exporter's share of the 50 requests per second that the cloud account has for all its"
+            " users. Two replicas need half each.",
             gt=0,
             le=50,
-            description=(
-                "This exporter's share of the 50 requests per second that the cloud account has for all its"
-                " users. Two replicas need half each."
-            ),
         ),
     ] = DEFAULT_REQUESTS_PER_SECOND
     limit_group: Annotated[
         AccountName | None,
-        Field(
-            description=(
-                "Entries with the same name share one limiter: several RAM users of one cloud account."
-                " Entries with the same endpoint and key always do."
-            )
+        about(
+            "Entries with the same name share one limiter: several RAM users of one cloud account."
+            " Entries with the same endpoint and key always do."
         ),
     ] = None
-    proxy: Annotated[Proxy | None, Field(description="HTTP proxy. Default: HTTPS_PROXY and NO_PROXY.")] = None
-    ca_file: Annotated[
-        FileName | None, Field(description="PEM file with CAs to trust in addition to the system's.")
-    ] = None
+    proxy: Annotated[Proxy | None, about("HTTP proxy. Default: HTTPS_PROXY and NO_PROXY.")] = None
+    ca_file: Annotated[FileName | None, about("PEM file with CAs to trust in addition to the system's.")] = None
     app_files: Annotated[
         tuple[FilePattern, ...],
-        Field(
-            description="Files with lists of apps: names, or patterns (a warning if none matches); reloaded on change."
-        ),
+        about("Files with lists of apps: names, or patterns (a warning if none matches); reloaded on change."),
     ] = ()
-    credentials: Annotated[
-        Credentials, Field(description="Source of the access key. Default: the official default chain.")
-    ] = DefaultChain()
-    apps: Annotated[tuple[App, ...], Field(description="The apps, in addition to those of `app_files`.")] = ()
+    credentials: Annotated[Credentials, about("Source of the access key. Default: the official default chain.")] = (
+        DefaultChain()
+    )
+    apps: Annotated[tuple[App, ...], about("The apps, in addition to those of `app_files`.")] = ()
 
     def __repr__(self) -> str:
         """Name it alone: the proxy's address can hold a password."""
@@ -109,33 +101,25 @@ class Account(Section):
 class Collection(Section):
     """Intervals and limits of reading the lists."""
 
-    interval_seconds: Annotated[
-        Duration, Field(ge=0.1, description="Interval between updates of an app.", alias="interval")
-    ] = 10.0
+    interval_seconds: Annotated[Duration, about("Interval between updates of an app.", ge=0.1, alias="interval")] = 10.0
     sweep_interval_seconds: Annotated[
-        Duration,
-        Field(ge=0.1, description="Interval between sweeps of an app; at least `interval`.", alias="sweep_interval"),
+        Duration, about("Interval between sweeps of an app; at least `interval`.", ge=0.1, alias="sweep_interval")
     ] = 300.0
     stale_after_seconds: Annotated[
         Duration,
-        Field(
+        about(
+            "Age of the last accepted sweep at which data is withdrawn; at least 2 x `sweep_interval`.",
             ge=0.2,
-            description="Age of the last accepted sweep at which data is withdrawn; at least 2 x `sweep_interval`.",
             alias="stale_after",
         ),
         DefaultNote("3 x `sweep_interval`"),
     ] = 0.0
     request_timeout_seconds: Annotated[
         Duration,
-        Field(
-            ge=0.1,
-            le=300,
-            description="Timeout of a request, from connecting to the last byte.",
-            alias="request_timeout",
-        ),
+        about("Timeout of a request, from connecting to the last byte.", ge=0.1, le=300, alias="request_timeout"),
     ] = 10.0
     max_tasks_per_app: Annotated[
-        Whole, Field(ge=100, le=10_000_000, description="An app with more tasks is not read: `limit_exceeded`.")
+        Whole, about("An app with more tasks is not read: `limit_exceeded`.", ge=100, le=10_000_000)
     ] = 200_000
 
     @model_validator(mode="after")
@@ -166,24 +150,14 @@ class Buckets(Section):
     The defaults are few: each bound adds a series per app, region and mode.
     """
 
-    video_bitrate_kbps: Annotated[Bounds, Field(description="Video bitrate, kbit/s.")] = (
-        500, 1000, 2000, 3000, 4000, 8000,
-    )  # fmt: skip
-    audio_bitrate_kbps: Annotated[Bounds, Field(description="Audio bitrate, kbit/s.")] = (
-        64, 128, 256,
-    )  # fmt: skip
-    video_framerate: Annotated[Bounds, Field(description="Frames per second.")] = (15, 25, 30, 60)
-    gop_seconds: Annotated[Bounds, Field(description="Length of a group of pictures, GOP / framerate.")] = (
-        1, 2, 4, 10,
-    )  # fmt: skip
-    frame_pixels: Annotated[Bounds, Field(description="Width x height.")] = (
-        307_200, 921_600, 2_073_600,
-    )  # fmt: skip
-    idle_timeout_seconds: Annotated[Bounds, Field(description="MaxIdleTime, seconds.")] = (
-        60, 600, 3600, 86400,
-    )  # fmt: skip
-    panes: Annotated[Bounds, Field(description="Panes of the layout.")] = (0, 1, 4, 9)
-    users: Annotated[Bounds, Field(description="Users listed.")] = (1, 4, 16)
+    video_bitrate_kbps: Annotated[Bounds, about("Video bitrate, kbit/s.")] = (500, 1000, 2000, 3000, 4000, 8000)
+    audio_bitrate_kbps: Annotated[Bounds, about("Audio bitrate, kbit/s.")] = (64, 128, 256)
+    video_framerate: Annotated[Bounds, about("Frames per second.")] = (15, 25, 30, 60)
+    gop_seconds: Annotated[Bounds, about("Length of a group of pictures, GOP / framerate.")] = (1, 2, 4, 10)
+    frame_pixels: Annotated[Bounds, about("Width x height.")] = (307_200, 921_600, 2_073_600)
+    idle_timeout_seconds: Annotated[Bounds, about("MaxIdleTime, seconds.")] = (60, 600, 3600, 86400)
+    panes: Annotated[Bounds, about("Panes of the layout.")] = (0, 1, 4, 9)
+    users: Annotated[Bounds, about("Users listed.")] = (1, 4, 16)
 
 
 DATABASE_URL: Final = r"^(sqlite:/?[^/]|postgresql\+psycopg://)"
@@ -216,17 +190,14 @@ class Storage(Section):
     url: Annotated[
         Secret,
         PlainSerializer(_shown_url, when_used="json"),
-        Field(
-            description=(
-                "`sqlite:PATH`, readable by its owner only, or `postgresql+psycopg://USER@HOST/DATABASE`, as SQLAlchemy"
-                " has it. Use `url_file` for a URL with a password."
-            ),
+        about(
+            "`sqlite:PATH`, readable by its owner only, or `postgresql+psycopg://USER@HOST/DATABASE`, as SQLAlchemy"
+            " has it. Use `url_file` for a URL with a password.",
             json_schema_extra={"pattern": DATABASE_URL},
         ),
     ]
     retention_seconds: Annotated[
-        Duration,
-        Field(ge=60, description="Age at which changes and resolved violations are removed.", alias="retention"),
+        Duration, about("Age at which changes and resolved violations are removed.", ge=60, alias="retention")
     ] = 90 * 86400.0
 
     @model_validator(mode="after")
@@ -260,34 +231,29 @@ ALLOWED_REQUESTS_PER_SECOND: Final = 50.0
 class Sharing(Section):
     """Several exporters with one database divide the request budgets among themselves. Off by default."""
 
-    exporters: Annotated[Whole, Field(ge=1, le=50, description="How many exporters there are at most.")]
+    exporters: Annotated[Whole, about("How many exporters there are at most.", ge=1, le=50)]
     lease_seconds: Annotated[
         Duration,
-        Field(
-            ge=2,
-            le=3600,
-            description="Time after which another exporter takes over from one that has failed.",
-            alias="lease",
-        ),
+        about("Time after which another exporter takes over from one that has failed.", ge=2, le=3600, alias="lease"),
     ] = 10.0
     fallback_requests_per_second: Annotated[
-        Number, Field(gt=0, le=50, description="Budget of an exporter that can't reach the database, for each account.")
+        Number, about("Budget of an exporter that can't reach the database, for each account.", gt=0, le=50)
     ] = 1.0
-    advertise: Annotated[
-        Endpoint | None, Field(description="Address at which people reach this exporter; others link to it.")
-    ] = None
+    advertise: Annotated[Endpoint | None, about("Address at which people reach this exporter; others link to it.")] = (
+        None
+    )
 
 
 class PerTask(Section):
     """Per-task series on `/metrics/tasks`, off by default."""
 
-    enabled: Annotated[Switch, Field(description="Whether to publish them.")] = False
+    enabled: Annotated[Switch, about("Whether to publish them.")] = False
     max_series: Annotated[
         Whole,
-        Field(
+        about(
+            "Maximum number of series, 4 to 16 per task, over all apps. Further tasks are left out.",
             ge=1,
             le=10_000_000,
-            description="Maximum number of series, 4 to 16 per task, over all apps. Further tasks are left out.",
         ),
     ] = 100_000
 
@@ -295,24 +261,22 @@ class PerTask(Section):
 class Metrics(Section):
     """Published metrics."""
 
-    per_task: Annotated[PerTask, Field(description="Per-task series.")] = PerTask()
+    per_task: Annotated[PerTask, about("Per-task series.")] = PerTask()
 
-    buckets: Annotated[Buckets, Field(description="Upper bounds of the distributions.")] = Buckets()
+    buckets: Annotated[Buckets, about("Upper bounds of the distributions.")] = Buckets()
 
 
 class Config(Section):
     """The whole configuration."""
 
-    accounts: Annotated[
-        tuple[Account, ...], Field(json_schema_extra={"minItems": 1}, description="The accounts with their apps.")
-    ]
-    collection: Annotated[Collection, Field(description="Intervals and limits of reading the lists.")] = Collection()
-    policy: Annotated[Policy, Field(description="Rules and violations.")] = Policy()
-    storage: Annotated[Storage | None, Field(description="A database that outlives the process. Default: none.")] = None
-    sharing: Annotated[
-        Sharing | None, Field(description="Several exporters with one PostgreSQL in `storage`. Default: none.")
-    ] = None
-    metrics: Annotated[Metrics, Field(description="Published metrics.")] = Metrics()
+    accounts: Annotated[tuple[Account, ...], about("The accounts with their apps.", json_schema_extra={"minItems": 1})]
+    collection: Annotated[Collection, about("Intervals and limits of reading the lists.")] = Collection()
+    policy: Annotated[Policy, about("Rules and violations.")] = Policy()
+    storage: Annotated[Storage | None, about("A database that outlives the process. Default: none.")] = None
+    sharing: Annotated[Sharing | None, about("Several exporters with one PostgreSQL in `storage`. Default: none.")] = (
+        None
+    )
+    metrics: Annotated[Metrics, about("Published metrics.")] = Metrics()
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:

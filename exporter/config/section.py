@@ -11,6 +11,7 @@ import annotated_types as bounds
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     SerializerFunctionWrapHandler,
     ValidationInfo,
     model_serializer,
@@ -196,6 +197,11 @@ class Section(BaseModel):
     def changed(self, **changes: Any) -> Self:
         """Return a copy with other values, unchecked."""
         return self.model_copy(update=changes)
+
+
+def about(description: str, **rest: Any) -> Any:
+    """Return what a key means, and the rest of what pydantic's `Field` takes."""
+    return Field(description=description, **rest)
 
 
 def problems(found: list[tuple[str, str]], value: V) -> V:

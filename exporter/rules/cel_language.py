@@ -151,8 +151,6 @@ def _in_one_line(text: str) -> str:
     return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]}…"
 
 
-__all__ = ["Activation", "CompileError", "CompileMistake", "EvaluationError", "Expression", "Language", "StoppedError"]
-
 LONGEST_EXPRESSION: Final = 10_000
 
 SLOW_SECONDS: Final = 0.25
@@ -369,9 +367,8 @@ def _check_text(text: str) -> None:
         raise _mistake(f"an expression of {len(text)} characters, at most {LONGEST_EXPRESSION} are allowed")
     odd = _ODD_CHARACTER.search(text)
     if odd is not None:
-        before = text[: odd.start()]
-        line, column = before.count("\n") + 1, odd.start() - before.rfind("\n")
-        raise CompileError((CompileMistake(line, column, f"a character that no text has (U+{ord(odd[0]):04X})"),))
+        reason = f"a character that no text has (U+{ord(odd[0]):04X})"
+        raise CompileError((CompileMistake(*position(text, odd.start()), reason),))
 
 
 def _wrong(found: cel.Value, expected: str) -> EvaluationError:
@@ -408,9 +405,8 @@ def _costs(tree: Node, places: Mapping[int, int], text: str) -> Costs:
     try:
         return Costs(tree)
     except TooCostlyError as error:
-        line, column = position(text, places.get(error.node.id, 0))
         reason = (
             f"one evaluation can take too much time or memory (texts have up to {LONGEST_TEXT} bytes, lists up to"
             f" {LONGEST_LIST} items): make it simpler, or several rules of it"
         )
-        raise CompileError((CompileMistake(line, column, reason),)) from None
+        raise CompileError((CompileMistake(*position(text, places.get(error.node.id, 0)), reason),)) from None

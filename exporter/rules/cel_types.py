@@ -72,39 +72,31 @@ def _field(number: int, fact: Fact) -> FieldDescriptorProto:
         name=fact.name,
         number=number,
         label=FieldDescriptorProto.LABEL_REPEATED if fact.is_list else FieldDescriptorProto.LABEL_OPTIONAL,
+        type=_FIELD_TYPES[fact.kind],
     )
-    match fact.kind:
-        case FactType.TEXT:
-            field.type = FieldDescriptorProto.TYPE_STRING
-        case FactType.WHOLE_NUMBER:
-            field.type = FieldDescriptorProto.TYPE_INT64
-        case FactType.NUMBER:
-            field.type = FieldDescriptorProto.TYPE_DOUBLE
-        case FactType.CONDITION:
-            field.type = FieldDescriptorProto.TYPE_BOOL
-        case FactType.TIMESTAMP:
-            field.type = FieldDescriptorProto.TYPE_MESSAGE
-            field.type_name = f".{timestamp_pb2.Timestamp.DESCRIPTOR.full_name}"
-        case _ if fact.group is not None:
-            field.type = FieldDescriptorProto.TYPE_MESSAGE
-            field.type_name = f".{message_name(fact.group)}"
-        case _:
-            raise TypeError(f"{fact.name} can only be a variable")
+    if fact.kind is FactType.TIMESTAMP:
+        field.type_name = f".{timestamp_pb2.Timestamp.DESCRIPTOR.full_name}"
+    elif fact.group is not None:
+        field.type_name = f".{message_name(fact.group)}"
     return field
+
+
+_FIELD_TYPES: Final = {
+    FactType.TEXT: FieldDescriptorProto.TYPE_STRING,
+    FactType.WHOLE_NUMBER: FieldDescriptorProto.TYPE_INT64,
+    FactType.NUMBER: FieldDescriptorProto.TYPE_DOUBLE,
+    FactType.CONDITION: FieldDescriptorProto.TYPE_BOOL,
+    FactType.TIMESTAMP: FieldDescriptorProto.TYPE_MESSAGE,
+    FactType.GROUP: FieldDescriptorProto.TYPE_MESSAGE,
+}
+_VARIABLE_TYPES: Final = {
+    FactType.TEXT: cel.Type.STRING,
+    FactType.WHOLE_NUMBER: cel.Type.INT,
+    FactType.TIMESTAMP: cel.Type.TIMESTAMP,
+    FactType.DURATION: cel.Type.DURATION,
+}
 
 
 def _variable_type(fact: Fact) -> cel.Type:
     """Return CEL's type of a variable."""
-    match fact.kind:
-        case FactType.TEXT:
-            return cel.Type.STRING
-        case FactType.WHOLE_NUMBER:
-            return cel.Type.INT
-        case FactType.TIMESTAMP:
-            return cel.Type.TIMESTAMP
-        case FactType.DURATION:
-            return cel.Type.DURATION
-        case _ if fact.group is not None:
-            return cel.Type(message_name(fact.group))
-        case _:
-            raise TypeError(f"{fact.name} can't be a variable")
+    return _VARIABLE_TYPES[fact.kind] if fact.group is None else cel.Type(message_name(fact.group))

@@ -16,8 +16,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import Struct, structs
 
 from exporter.core import task as frame_size
-from exporter.core.push_auth import NO_SIGNER, UNSIGNED
-from exporter.core.task import MIXED, Audio, Configuration, Encoding, Output, Pane, Video
+from exporter.core.push_auth import UNSIGNED
+from exporter.core.task import Audio, Configuration, Encoding, Output, Pane, Video
+from exporter.rules.vocabulary import OutputFacts, PaneFacts, SeiFacts, SourceFacts, TaskFacts
 
 MOST: Final = 2**63 - 1
 LEAST: Final = -(2**63)
@@ -32,16 +33,6 @@ BITS_PER_KILOBIT: Final = 1000
 REMEMBERED_PARTS: Final = 2048
 
 _NO_ENCODING: Final = Encoding(audio_only=False, video=Video(), audio=Audio())
-_OUTPUT: Final = {
-    "scheme": "",
-    "host": "",
-    "has_userinfo": False,
-    "signer": NO_SIGNER,
-    "is_test": False,
-    "push_auth": UNSIGNED,
-    "expired_at_start": False,
-    "may_have_expired": False,
-}
 _REQUIRED_AUDIO: Final = {
     "bitrate_kbps": "AudioBitrate",
     "channels": "AudioChannels",
@@ -161,22 +152,12 @@ def facts_of_case(task: Mapping[str, Any]) -> dict[str, Any]:
     given = fit(task)
     has_encode_params = given.get("has_encode_params", any(part in given for part in ("video", "audio", "audio_only")))
     has_transcode_params = has_encode_params or any(part in given for part in _TRANSCODING)
-    panes = [{"has_background_image": False, **pane} for pane in given.get("panes", ())]
+    panes = [{**_defaults(PaneFacts), **pane} for pane in given.get("panes", ())]
     case = {
-        "mix_mode": MIXED,
-        "audio_only": False,
+        **_defaults(TaskFacts),
         "has_encode_params": has_encode_params,
         "has_transcode_params": has_transcode_params,
-        "has_stream_url": False,
         "has_multi_stream_url": bool(given.get("outputs")) and not given.get("has_stream_url"),
-        "user_streams": [],
-        "has_background": False,
-        "field_errors": [],
-        "unknown_values": [],
-        "missing_encode_params": [],
-        "unlisted_pane_users": 0,
-        "audio_pane_users": 0,
-        "repeated_pane_users": 0,
         **_derived_of_panes(panes),
         **given,
         "video": _with_derived(given.get("video", {})),
@@ -184,11 +165,15 @@ def facts_of_case(task: Mapping[str, Any]) -> dict[str, Any]:
         "outputs": list(map(_output_of_case, given.get("outputs", ()))),
         "panes": panes,
     }
-    if "sei" in given:
-        case["sei"] = {"has_payload": False, **given["sei"]}
-    if "source" in given:
-        case["source"] = {"stream_type": "original", "source_type": "camera", **given["source"]}
+    for name, group in (("sei", SeiFacts), ("source", SourceFacts)):
+        if name in given:
+            case[name] = {**_defaults(group), **given[name]}
     return case
+
+
+def _defaults(group: type[Struct]) -> dict[str, Any]:
+    """Return what the facts of a group are where nothing is given, but for absent ones."""
+    return {name: fit(value) for name, value in structs.asdict(group()).items() if value is not None}
 
 
 def without_long_lists(task: dict[str, Any]) -> dict[str, Any]:
@@ -260,8 +245,7 @@ def _output(output: Output) -> dict[str, Any]:
 
 def _output_of_case(output: Mapping[str, Any]) -> dict[str, Any]:
     """Return one of `task.outputs` that a test gives in part."""
-    host = output.get("host", "")
-    return {**_OUTPUT, "has_private_host": _is_private(host), **output}
+    return {**_defaults(OutputFacts), "has_private_host": _is_private(output.get("host", "")), **output}
 
 
 def _is_private(host: str) -> bool:

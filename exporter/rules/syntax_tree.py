@@ -1,13 +1,14 @@
 """The syntax tree of an expression, read from the library's serialized form (protobuf `cel.expr.CheckedExpr`)."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
+
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 _ANY_VALUE, _CHECKED_EXPR, _CHECKED_SOURCE, _POSITIONS = 2, 4, 5, 4  # field numbers of the messages around the tree
 _ID, _CONSTANT, _IDENT, _SELECT, _CALL, _LIST, _STRUCT, _COMPREHENSION = range(2, 10)  # field numbers of `Expr`
 _STRING, _BYTES = 6, 7  # field numbers of `Constant`
-
-_MORE: Final = 0x80  # set in each byte of a whole number but the last
 
 
 class Constant(NamedTuple):
@@ -114,30 +115,7 @@ def _int(message: _Message, field: int) -> int:
 def _message(data: bytes) -> _Message:
     """Return the fields of a message by number: whole numbers, and bytes of everything else."""
     fields: dict[int, list[int | bytes]] = {}
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        value: int | bytes
-        match tag & 7:
-            case 0:
-                value, at = _varint(data, at)
-            case 1:
-                value, at = data[at : at + 8], at + 8
-            case 5:
-                value, at = data[at : at + 4], at + 4
-            case _:
-                length, at = _varint(data, at)
-                value, at = data[at : at + length], at + length
-        fields.setdefault(tag >> 3, []).append(value)
+    found = UnknownFieldSet(Empty.FromString(data))
+    for field in map(found.__getitem__, range(len(found))):
+        fields.setdefault(field.field_number, []).append(field.data)
     return fields
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if not byte & _MORE:
-            return value, at
-        shift += 7

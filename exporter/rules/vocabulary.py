@@ -4,7 +4,7 @@ The types that expressions are checked against, the reference of rules and the c
 declarations. A field that can be None is absent where there is no value: use `has()`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
@@ -305,6 +305,17 @@ class FactType(StrEnum):
     GROUP = "map"
 
 
+_KINDS: Final[Mapping[type[inspect.Type], FactType]] = {
+    inspect.StrType: FactType.TEXT,
+    inspect.BoolType: FactType.CONDITION,
+    inspect.IntType: FactType.WHOLE_NUMBER,
+    inspect.FloatType: FactType.NUMBER,
+    inspect.DateTimeType: FactType.TIMESTAMP,
+    inspect.TimeDeltaType: FactType.DURATION,
+    inspect.StructType: FactType.GROUP,
+}
+
+
 class Fact(Struct, frozen=True):
     """One variable or field."""
 
@@ -350,25 +361,4 @@ def _fact(field: inspect.Field) -> Fact:
     if isinstance(kind, inspect.VarTupleType):
         kind = kind.item_type
     group = kind.cls if isinstance(kind, inspect.StructType) else None
-    return Fact(field.name, _kind(kind), is_list, is_optional, description, group)
-
-
-def _kind(declared: inspect.Type) -> FactType:  # noqa: PLR0911 - one for each kind
-    """Return the kind of a bare type."""
-    match declared:
-        case inspect.StrType():
-            return FactType.TEXT
-        case inspect.BoolType():
-            return FactType.CONDITION
-        case inspect.IntType():
-            return FactType.WHOLE_NUMBER
-        case inspect.FloatType():
-            return FactType.NUMBER
-        case inspect.DateTimeType():
-            return FactType.TIMESTAMP
-        case inspect.TimeDeltaType():
-            return FactType.DURATION
-        case inspect.StructType():
-            return FactType.GROUP
-        case _:
-            raise TypeError(f"a rule can't speak of {declared}")
+    return Fact(field.name, _KINDS[type(kind)], is_list, is_optional, description, group)

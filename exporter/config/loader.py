@@ -24,7 +24,7 @@ from exporter.config.model import (
     database_problem,
 )
 from exporter.config.section import describe, kind_of
-from exporter.config.validation import find, items_at, text_at, validate
+from exporter.config.validation import check_unique, find, items_at, validate
 from exporter.config.value_types import Endpoint
 from exporter.config.yaml_nodes import Items, Node, Scalar
 from exporter.config.yaml_nodes import Mapping as MappingNode
@@ -136,23 +136,11 @@ def _check_names(root: Node, mistakes: Mistakes) -> None:
     node, accounts = find(root, ["accounts"]), items_at(root, "accounts")
     if isinstance(node, Items) and not accounts:
         mistakes.add(node.position, "accounts is empty, expected at least one item")
-    _check_unique(accounts, "name", "account", mistakes)
+    check_unique(accounts, "name", "account", mistakes)
     for account in accounts:
-        _check_unique(items_at(account, "apps"), "id", "app", mistakes)
+        check_unique(items_at(account, "apps"), "id", "app", mistakes)
         if isinstance(account, MappingNode) and not {"apps", "app_files"} & {key.text for key, _ in account.pairs}:
             mistakes.add(account.position, "no apps, expected apps or app_files")
-
-
-def _check_unique(entries: tuple[Node, ...], key: str, what: str, mistakes: Mistakes) -> None:
-    first: dict[str, Position] = {}
-    for entry in entries:
-        name = text_at(entry, key)
-        if name is None:
-            continue
-        if name.text in first:
-            text = f"{what} {name.text} again, expected once: the first is at {first[name.text]}"
-            mistakes.add(name.position, text)
-        first.setdefault(name.text, name.position)
 
 
 def _check(config: Config, root: Node, mistakes: Mistakes) -> None:

@@ -151,6 +151,18 @@ def text_at(node: Node, *location: str | int) -> Scalar | None:
     return found if isinstance(found, Scalar) and not found.is_null else None
 
 
+def check_unique(entries: Sequence[Node], key: str, what: str, mistakes: Mistakes, expected: str = "once") -> None:
+    """Note each mapping whose value of a key is that of an earlier one."""
+    first: dict[str, Position] = {}
+    for entry in entries:
+        name = text_at(entry, key)
+        if name is not None and name.text in first:
+            text = f"{what} {name.text} again, expected {expected}: the first is at {first[name.text]}"
+            mistakes.add(name.position, text)
+        elif name is not None:
+            first[name.text] = name.position
+
+
 class _Report:
     """One error of pydantic, followed through the nodes and the types."""
 

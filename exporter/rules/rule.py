@@ -54,7 +54,7 @@ class Exemption(Struct, frozen=True, kw_only=True):
         return datetime.combine(self.until + timedelta(days=1), time(), UTC).timestamp()
 
 
-class Case(Struct, frozen=True, kw_only=True):
+class Case(Struct, frozen=True):
     """One test that is beside a rule."""
 
     variables: Mapping[str, Any]

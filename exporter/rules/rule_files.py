@@ -16,7 +16,7 @@ from exporter.config.files import SourceText
 from exporter.config.mistakes import Mistakes, Position
 from exporter.config.policy_model import PROFILES, RuleName, SeverityName
 from exporter.config.section import Section
-from exporter.config.validation import items_at, text_at, validate
+from exporter.config.validation import check_unique, items_at, text_at, validate
 from exporter.config.value_types import (
     Choices,
     Day,
@@ -96,13 +96,13 @@ class WrittenRule(Section):
     title: Line
     severity: SeverityName
     expect: Expression
-    owner: Line | None = None
-    runbook_url: Url | None = None
-    apps: Some[AppPattern] | None = None
-    when: Expression | None = None
-    message: Expression | None = None
-    exempt: Some[WrittenExemption] | None = None
-    tests: Some[WrittenCase] | None = None
+    owner: Line = ""
+    runbook_url: Url = ""
+    apps: Some[AppPattern] = ()
+    when: Expression = ""
+    message: Expression = ""
+    exempt: Some[WrittenExemption] = ()
+    tests: Some[WrittenCase] = ()
     reason: Words = ""
     remedy: Words = ""
 
@@ -111,45 +111,6 @@ class RuleFile(Section):
     """The whole file."""
 
     rules: Some[WrittenRule]
-
-
-def rule_of(written: WrittenRule, source: str, cases: Sequence[str]) -> Rule:
-    """Return the rule that a file means.
-
-    Args:
-        written: as it is in the file.
-        source: where it is, as file:line.
-        cases: where each of its tests is.
-    """
-    return Rule(
-        name=written.name,
-        title=written.title,
-        severity=Severity(written.severity),
-        expect=written.expect,
-        owner=written.owner or "",
-        runbook_url=written.runbook_url or "",
-        apps=written.apps or (),
-        when=written.when or "",
-        message=written.message or "",
-        exempt=tuple(
-            Exemption(name=one.name, tasks=one.tasks, until=one.until, reason=one.reason)
-            for one in written.exempt or ()
-        ),
-        tests=tuple(
-            Case(variables=_given(case), outcome=Outcome(case.outcome), place=place)
-            for case, place in zip(written.tests or (), cases, strict=True)
-        ),
-        reason=written.reason,
-        remedy=written.remedy,
-        source=source,
-    )
-
-
-def _given(case: WrittenCase) -> dict[str, Any]:
-    """Return the variables that a case gives, and no defaults; a number that is `none` is absent."""
-    given: dict[str, Any] = case.model_dump(exclude_unset=True, exclude_none=True)
-    del given["outcome"]
-    return given
 
 
 RESERVED_PREFIX: Final = "expect-"  # how the names of the rules begin that come from what is expected of apps
@@ -211,7 +172,7 @@ def read_rules(source: SourceText, mistakes: Mistakes) -> tuple[PlacedRule, ...]
     nodes = items_at(node, "rules")
     written = validate(node, RuleFile, mistakes)
     for one in nodes:
-        _check_exemptions(one, mistakes)
+        check_unique(items_at(one, "exempt"), "name", "exemption", mistakes, "once in a rule")
     if written is None:
         return tuple(_placed(_stand_in(one), one, source) for one in nodes) or None
     return tuple(_placed(_rule(rule, one), one, source) for rule, one in zip(written.rules, nodes, strict=True))
@@ -257,8 +218,22 @@ def compile_rules(placed: Iterable[PlacedRule], language: Language, mistakes: Mi
 
 
 def _rule(written: WrittenRule, node: Node) -> Rule:
-    cases = [str(case.position) for case in items_at(node, "tests")]
-    return rule_of(written, f"{node.position.file}:{node.position.line}", cases)
+    """Return the rule that a node means."""
+    cases = zip(written.tests, items_at(node, "tests"), strict=True)
+    meant = {
+        "severity": Severity(written.severity),
+        "exempt": tuple(Exemption(**dict(one)) for one in written.exempt),
+        "tests": tuple(Case(_given(case), Outcome(case.outcome), str(at.position)) for case, at in cases),
+        "source": f"{node.position.file}:{node.position.line}",
+    }
+    return Rule(**dict(written) | meant)
+
+
+def _given(case: WrittenCase) -> dict[str, Any]:
+    """Return the variables that a case gives, and no defaults; a number that is `none` is absent."""
+    given: dict[str, Any] = case.model_dump(exclude_unset=True, exclude_none=True)
+    del given["outcome"]
+    return given
 
 
 def _stand_in(node: Node) -> Rule:
@@ -292,19 +267,6 @@ def _note(source: SourceText, scalar: Scalar, key: str, mistake: CompileMistake,
     if source.is_followed_by_comment(scalar):
         text += "; YAML takes what follows # for a comment, an expression that goes on there needs quotes"
     mistakes.add(source.place_within(scalar, mistake.line, mistake.column), text)
-
-
-def _check_exemptions(rule: Node, mistakes: Mistakes) -> None:
-    """Note each exemption that has the name of an earlier one of the same rule."""
-    first: dict[str, Position] = {}
-    for exemption in items_at(rule, "exempt"):
-        name = text_at(exemption, "name")
-        if name is None:
-            continue
-        if name.text in first:
-            text = f"exemption {name.text} again, expected once in a rule: the first is at {first[name.text]}"
-            mistakes.add(name.position, text)
-        first.setdefault(name.text, name.position)
 
 
 def _advice(lines: Sequence[str], place: Position) -> str:

@@ -76,7 +76,7 @@ class Churn:
         """
         order = self._fleet.apps[app_id].order
         if kind == "resave_newest":
-            for row in reversed(order.slice(0, count)):
+            for row in reversed(order[:count]):
                 if not row.stopped:
                     self._fleet.resave(app_id, row.task_id, at=now)
             return
@@ -105,7 +105,7 @@ class Churn:
         (kind,) = self._random.choices(
             ("update", "create", "delete", "resave"), (rates.update, rates.create, rates.delete, rates.resave)
         )
-        row = self._fleet.apps[app_id].order.at(self._random.randrange(sizes[app_id]))
+        row = self._fleet.apps[app_id].order[self._random.randrange(sizes[app_id])]
         if kind == "create":
             mixed_share = MIXED_AMONG_SINGLE if b'"MixMode":"0"' in row.body else 1.0
             self._fleet.create(app_id, self._maker.any(app_id, mixed_share=mixed_share), at=at)

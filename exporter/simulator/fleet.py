@@ -7,82 +7,20 @@ is passed in. A lagging replica is a second set of lists to which the same event
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-BLOCK_ROWS: Final = 256
 
-
-class FleetRow:
+class FleetRow(Struct, eq=False):
     """One task as it is in the list."""
 
-    __slots__ = ("block", "body", "marks", "stopped", "task_id", "updated_at")
-
-    def __init__(self, task_id: str, body: bytes, updated_at: float, marks: tuple[str, ...] = ()) -> None:
-        self.task_id = task_id
-        self.body = body  # its JSON, ready to be joined into a page
-        self.updated_at = updated_at  # seconds of the fleet's clock; nothing in the JSON says it
-        self.marks = marks  # names of what is wrong with it on purpose
-        self.stopped = False  # Stopped, though still listed
-        self.block: list[FleetRow] = []
-
-
-class RecencyOrder:
-    """The order itself: rows by place, 0 being the newest."""
-
-    def __init__(self) -> None:
-        self._blocks: list[list[FleetRow]] = []
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[FleetRow]:
-        for block in self._blocks:
-            yield from block
-
-    def add_in_front(self, row: FleetRow) -> None:
-        """Put a row that is not in the order before all others."""
-        if not self._blocks or len(self._blocks[0]) >= BLOCK_ROWS:
-            self._blocks.insert(0, [])
-        row.block = self._blocks[0]
-        row.block.insert(0, row)
-        self._count += 1
-
-    def remove(self, row: FleetRow) -> None:
-        """Take a row out of the order."""
-        row.block.remove(row)
-        self._count -= 1
-        if not row.block:
-            self._blocks.remove(row.block)
-        elif len(self._blocks) > 2 * (self._count // BLOCK_ROWS) + 8:
-            self._repack()
-
-    def slice(self, start: int, stop: int) -> list[FleetRow]:
-        """Return the rows at the places from `start` up to, and without, `stop`."""
-        rows: list[FleetRow] = []
-        for block in self._blocks:
-            if stop <= 0:
-                break
-            if start < len(block):
-                rows += block[max(start, 0) : stop]
-            start -= len(block)
-            stop -= len(block)
-        return rows
-
-    def at(self, place: int) -> FleetRow:
-        """Return the row at `place`."""
-        return self.slice(place, place + 1)[0]
-
-    def _repack(self) -> None:
-        """Fill the blocks again: moves leave old ones nearly empty."""
-        rows = list(self)
-        self._blocks = [rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS)]
-        for block in self._blocks:
-            for row in block:
-                row.block = block
+    task_id: str
+    body: bytes  # its JSON, ready to be joined into a page
+    updated_at: float  # seconds of the fleet's clock; nothing in the JSON says it
+    marks: tuple[str, ...] = ()  # names of what is wrong with it on purpose
+    stopped: bool = False  # though still listed
 
 
 Body = dict[str, Any]
@@ -103,29 +41,33 @@ class TaskList:
     """The tasks of one app in list order."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, FleetRow] = {}
-        self.order = RecencyOrder()
+        self.rows: dict[str, FleetRow] = {}  # the newest update last
+        self._order: list[FleetRow] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def order(self) -> list[FleetRow]:
+        """The rows as they are now, the newest update first."""
+        if self._order is None:
+            self._order = list(reversed(self.rows.values()))
+        return self._order
 
     def apply(self, event: Event) -> None:
         """Create, change or remove one row."""
         row = self.rows.get(event.task_id)
         if event.body is None:
-            if row is not None:
-                del self.rows[event.task_id]
-                self.order.remove(row)
-            return
-        if row is None:
-            row = self.rows[event.task_id] = FleetRow(event.task_id, event.body, event.at, event.marks)
-            self.order.add_in_front(row)
-            return
-        row.body, row.marks, row.stopped = event.body, event.marks, False
-        if event.to_front:
-            self.order.remove(row)
+            self.rows.pop(event.task_id, None)
+        elif row is None:
+            self.rows[event.task_id] = FleetRow(event.task_id, event.body, event.at, event.marks)
+        else:
+            row.body, row.marks, row.stopped = event.body, event.marks, False
+            if not event.to_front:
+                return
             row.updated_at = event.at
-            self.order.add_in_front(row)
+            self.rows[event.task_id] = self.rows.pop(event.task_id)
+        self._order = None
 
 
 class Fleet:
@@ -231,7 +173,7 @@ class LaggingReplica:
         self._pending: deque[Event] = deque()
         for app_id, tasks in fleet.apps.items():
             copy = self.apps[app_id] = TaskList()
-            for row in reversed(list(tasks.order)):
+            for row in tasks.rows.values():
                 copy.apply(Event(row.updated_at, app_id, row.task_id, row.body, marks=row.marks))
         fleet.listeners.append(self._pending.append)
 

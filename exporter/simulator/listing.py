@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from exporter.simulator.fleet import FleetRow, RecencyOrder, TaskList
+from exporter.simulator.fleet import FleetRow, TaskList
 from exporter.simulator.protocol import ServiceError
 
 _NotNegative = Annotated[float, Meta(ge=0)]
@@ -171,7 +171,7 @@ def list_page(tasks: TaskList, parameters: Parameters, variants: Variants, rando
     if variants.page_cap and variants.page_cap_kind == "rows":
         stop = min(stop, start + variants.page_cap)
     if variants.ties == "none":
-        rows = tasks.order.slice(start, stop)
+        rows = tasks.order[start:stop]
     else:
         rows = _page_with_ties(tasks.order, start, stop, _salt(parameters, variants, random))
     return rows_json([spelled(row, variants) for row in rows])
@@ -218,15 +218,13 @@ def _salt(parameters: Parameters, variants: Variants, random: Random) -> bytes:
     return b""
 
 
-def _page_with_ties(order: RecencyOrder, start: int, stop: int, salt: bytes) -> list[FleetRow]:
+def _page_with_ties(order: list[FleetRow], start: int, stop: int, salt: bytes) -> list[FleetRow]:
     """Return a page of a list that is sorted by whole seconds; the salt decides the order within a second."""
 
     def age(place: int) -> int:
-        return -int(order.at(place).updated_at)
+        return -int(order[place].updated_at)
 
     places = range(len(order))
     first, last = bisect_left(places, age(start), key=age), bisect_right(places, age(stop - 1), key=age)
-    rows = sorted(
-        order.slice(first, last), key=lambda row: (-int(row.updated_at), zlib.crc32(salt + row.task_id.encode()))
-    )
+    rows = sorted(order[first:last], key=lambda row: (-int(row.updated_at), zlib.crc32(salt + row.task_id.encode())))
     return rows[start - first : stop - first]

@@ -95,7 +95,7 @@ async def _case(name: str, state: str, fault: Fault, *, at_first: bool, update: 
             if not at_first:
                 faults.add(fault)
                 if fault.kind == "look_up":
-                    service.service.fleet.delete(BROKEN, listed.order.at(TASKS - 1).task_id)
+                    service.service.fleet.delete(BROKEN, listed.order[TASKS - 1].task_id)
             in_doubt = fault.kind == "look_up"  # the list is whole all the same
 
             def fails_alone(seen: Seen) -> bool:

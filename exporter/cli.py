@@ -223,13 +223,11 @@ def simulate(ctx: click.Context, /, listen_address: str, *, is_demo: bool, **opt
     from exporter.commands import simulate as command
     from exporter.simulator.simulation import SimulatorOptions
 
-    if not is_demo:
-        return command.simulate(SimulatorOptions(**options), *host_and_port(listen_address))
-    for parameter in ctx.command.params:
+    for parameter in ctx.command.params if is_demo else ():
         name = str(parameter.name)
         if name in options and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise UsageError(f"--demo does not go with {parameter.opts[0]}: its fleet is fixed")
-    return command.simulate_demo(*host_and_port(listen_address))
+    return command.simulate(None if is_demo else SimulatorOptions(**options), *host_and_port(listen_address))
 
 
 @cli.command(

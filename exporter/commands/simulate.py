@@ -4,55 +4,23 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
-
-from msgspec import Struct
 
 from exporter.commands import ExitCode
 from exporter.service.process import run
 from exporter.simulator import simulated_server as server
 from exporter.simulator.service import Service
-from exporter.simulator.simulation import (
-    ACCESS_KEY_ID,
-    ACCESS_KEY_SECRET,
-    SimulatorOptions,
-    build_service,
-    demo_service,
-)
+from exporter.simulator.simulation import SimulatorOptions, build_service, demo_service
 
 
-class _Access(Struct, frozen=True):
-    """What one account is asked for, and with which key."""
-
-    app_ids: Sequence[str]
-    access_key_id: str
-    access_key_secret: str
-
-
-def simulate(options: SimulatorOptions, host: str, port: int) -> int:
-    """Serve until a signal; returns the exit code."""
-    accesses = [_Access(options.app_ids, ACCESS_KEY_ID, ACCESS_KEY_SECRET)]
+def simulate(options: SimulatorOptions | None, host: str, port: int) -> int:
+    """Serve a fleet, without options the demonstration's, until a signal; returns the exit code."""
     try:
-        service = build_service(options)
+        service = demo_service().service if options is None else build_service(options)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return ExitCode.USAGE
-    return _serve_until_signal(service, accesses, host, port)
-
-
-def simulate_demo(host: str, port: int) -> int:
-    """Serve the demonstration's fleet in its accounts until a signal; returns the exit code."""
-    demo = demo_service()
-    accesses = [
-        _Access([app.id for app in account.apps], account.access_key_id, account.access_key_secret)
-        for account in demo.accounts
-    ]
-    return _serve_until_signal(demo.service, accesses, host, port)
-
-
-def _serve_until_signal(service: Service, accesses: Sequence[_Access], host: str, port: int) -> int:
     try:
-        run(_serve(service, accesses, host, port))
+        run(_serve(service, host, port))
     except OSError as error:
         sys.stderr.write(cannot_listen(host, port, error, "--web.listen-address"))
         return ExitCode.USAGE
@@ -65,21 +33,16 @@ def cannot_listen(host: str, port: int, error: OSError, flag: str) -> str:
     return f"can't listen on {host}:{port}: {reason}; stop what uses it or choose another {flag}\n"
 
 
-async def _serve(service: Service, accesses: Sequence[_Access], host: str, port: int) -> None:
+async def _serve(service: Service, host: str, port: int) -> None:
     running = await server.start(service, host, port)
     sys.stdout.write(f"simulator  {running.url}\n")
-    for access in accesses:
+    for account in service.accounts.values():
         sys.stdout.write(
-            f"apps       {' '.join(access.app_ids)}\nkey        {access.access_key_id} {access.access_key_secret}\n"
+            f"apps       {' '.join(account.apps)}\nkey        {account.access_key_id} {account.access_key_secret}\n"
         )
     sys.stdout.flush()
-    await until_signal()
-    await running.close()
-
-
-async def until_signal() -> None:
-    """Wait for SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await stop.wait()
+    await running.close()

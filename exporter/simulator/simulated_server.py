@@ -5,7 +5,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 from aiohttp import web
@@ -17,7 +17,6 @@ from exporter.simulator.faults import Fault
 from exporter.simulator.protocol import Request, Response
 from exporter.simulator.service import Service
 
-_T = TypeVar("_T")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -31,112 +30,87 @@ class BurstOrder(Struct, frozen=True, forbid_unknown_fields=True):
 
 def control_routes(service: Service) -> list[web.RouteDef]:
     """Return the routes that look into the service and change it."""
-    controls = _Controls(service)
+    fleet, faults, churn = service.fleet, service.faults, service.churn
+
+    def create(_: web.Request, body: dict[str, Any]) -> Any:
+        return {"TaskId": fleet.create(str(body.get("AppId")), body)}
+
+    def update(request: web.Request, body: dict[str, Any]) -> Any:
+        fleet.update(request.match_info["app_id"], request.match_info["task_id"], body)
+        return {}
+
+    def delete(request: web.Request, _: None) -> Any:
+        fleet.delete(request.match_info["app_id"], request.match_info["task_id"])
+        return {}
+
+    def set_rates(_: web.Request, rates: Rates) -> Any:
+        churn.set_rates(rates, service.now())
+        return rates
+
+    def burst(_: web.Request, order: BurstOrder) -> Any:
+        service.advance()
+        churn.burst(order.kind, order.app_id, order.count, service.now())
+        return order
+
+    def add_fault(_: web.Request, fault: Fault) -> Any:
+        faults.add(fault)
+        return faults.active
+
+    def clear_faults(request: web.Request, _: None) -> Any:
+        faults.clear(request.query.get("name"))
+        return faults.active
+
+    def set_variants(_: web.Request, changes: dict[str, Any]) -> Any:
+        service.variants = service.variants.changed(changes)
+        return service.variants
+
     task = "/-/tasks/{app_id}/{task_id}"
     return [
-        web.get("/-/fleet", _answering(controls.fleet)),
-        web.get("/-/stats", _answering(controls.stats)),
-        web.get("/-/tasks", _answering(controls.tasks)),
-        web.post("/-/tasks", _answering(controls.create)),
-        web.patch(task, _answering(controls.update)),
-        web.delete(task, _answering(controls.delete)),
-        web.post("/-/churn", _answering(controls.churn)),
-        web.post("/-/burst", _answering(controls.burst)),
-        web.get("/-/faults", _answering(controls.faults)),
-        web.post("/-/faults", _answering(controls.add_fault)),
-        web.delete("/-/faults", _answering(controls.clear_faults)),
-        web.get("/-/variants", _answering(controls.variants)),
-        web.post("/-/variants", _answering(controls.set_variants)),
+        web.get("/-/fleet", _answering(lambda *_: _listed_fleet(service))),
+        web.get("/-/stats", _answering(lambda *_: service.statistics.as_json())),
+        web.get("/-/tasks", _answering(lambda request, _: _rows(service, request.query["app_id"]))),
+        web.post("/-/tasks", _answering(create, dict[str, Any])),
+        web.patch(task, _answering(update, dict[str, Any])),
+        web.delete(task, _answering(delete)),
+        web.post("/-/churn", _answering(set_rates, Rates)),
+        web.post("/-/burst", _answering(burst, BurstOrder)),
+        web.get("/-/faults", _answering(lambda *_: faults.active)),
+        web.post("/-/faults", _answering(add_fault, Fault)),
+        web.delete("/-/faults", _answering(clear_faults)),
+        web.get("/-/variants", _answering(lambda *_: service.variants)),
+        web.post("/-/variants", _answering(set_variants, dict[str, Any])),
     ]
 
 
-class _Controls:
-    """One method for each route: returns what is answered as JSON."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    async def fleet(self, _request: web.Request) -> Any:
-        """Return each app's rows in list order, and its tasks that are wrong on purpose, by what is wrong."""
-        apps = {}
-        for app_id, tasks in self._service.fleet.apps.items():
-            marked: dict[str, list[str]] = {}
-            for row in tasks.order:
-                for mark in row.marks:
-                    marked.setdefault(mark, []).append(row.task_id)
-            apps[app_id] = {"rows": [msgspec.Raw(body) for body in self._service.listed(app_id)], "marked": marked}
-        return apps
-
-    async def stats(self, _request: web.Request) -> Any:
-        """What arrived so far."""
-        return self._service.statistics.as_json()
-
-    async def tasks(self, request: web.Request) -> Any:
-        """All rows of an app in list order."""
-        return [msgspec.Raw(body) for body in self._service.listed(request.query["app_id"])]
-
-    async def create(self, request: web.Request) -> Any:
-        """Add the task in the body; its AppId says where."""
-        body = _decoded(await request.read(), dict[str, Any])
-        return {"TaskId": self._service.fleet.create(str(body.get("AppId")), body)}
-
-    async def update(self, request: web.Request) -> Any:
-        """Change a task by the merge patch in the body."""
-        patch = _decoded(await request.read(), dict[str, Any])
-        self._service.fleet.update(request.match_info["app_id"], request.match_info["task_id"], patch)
-        return {}
-
-    async def delete(self, request: web.Request) -> Any:
-        """Stop a task."""
-        self._service.fleet.delete(request.match_info["app_id"], request.match_info["task_id"])
-        return {}
-
-    async def churn(self, request: web.Request) -> Any:
-        """Set the rates of events; what is not named is 0."""
-        rates = _decoded(await request.read(), Rates)
-        self._service.churn.set_rates(rates, self._service.now())
-        return rates
-
-    async def burst(self, request: web.Request) -> Any:
-        """Let many events happen together."""
-        order = _decoded(await request.read(), BurstOrder)
-        self._service.advance()
-        self._service.churn.burst(order.kind, order.app_id, order.count, self._service.now())
-        return order
-
-    async def faults(self, _request: web.Request) -> Any:
-        """The faults that are switched on."""
-        return self._service.faults.active
-
-    async def add_fault(self, request: web.Request) -> Any:
-        """Switch a fault on."""
-        fault = _decoded(await request.read(), Fault)
-        self._service.faults.add(fault)
-        return self._service.faults.active
-
-    async def clear_faults(self, request: web.Request) -> Any:
-        """Switch off all faults, or those of `?name=`."""
-        self._service.faults.clear(request.query.get("name"))
-        return self._service.faults.active
-
-    async def variants(self, _request: web.Request) -> Any:
-        """The variants as they are."""
-        return self._service.variants
-
-    async def set_variants(self, request: web.Request) -> Any:
-        """Change the variants that the body names."""
-        self._service.variants = self._service.variants.changed(_decoded(await request.read(), dict[str, Any]))
-        return self._service.variants
+def _rows(service: Service, app_id: str) -> list[msgspec.Raw]:
+    return [msgspec.Raw(body) for body in service.listed(app_id)]
 
 
-def _answering(handle: Callable[[web.Request], Awaitable[Any]]) -> _Handler:
-    """Return a handler that answers with JSON, and with 4xx and a reason where the request makes no sense."""
+def _listed_fleet(service: Service) -> Any:
+    """Return each app's rows in list order, and its tasks that are wrong on purpose, by what is wrong."""
+    apps = {}
+    for app_id, tasks in service.fleet.apps.items():
+        marked: dict[str, list[str]] = {}
+        for row in tasks.order:
+            for mark in row.marks:
+                marked.setdefault(mark, []).append(row.task_id)
+        apps[app_id] = {"rows": _rows(service, app_id), "marked": marked}
+    return apps
+
+
+def _answering(handle: Callable[[web.Request, Any], Any], body: Any = None) -> _Handler:
+    """Return a handler that answers with JSON, and with 4xx and a reason where the request makes no sense.
+
+    Args:
+        handle: Takes the request and its body.
+        body: The type of the body, in which numbers and booleans may be strings; None: there is none.
+    """
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        """Answer one control request."""
         status = 200
         try:
-            answer = await handle(request)
+            given = None if body is None else msgspec.json.decode(await request.read(), type=body, strict=False)
+            answer = handle(request, given)
         except KeyError as error:
             status, answer = 404, {"error": f"not there: {error.args[0]}"}
         except msgspec.MsgspecError as error:
@@ -144,11 +118,6 @@ def _answering(handle: Callable[[web.Request], Awaitable[Any]]) -> _Handler:
         return web.Response(status=status, body=msgspec.json.encode(answer), content_type="application/json")
 
     return handler
-
-
-def _decoded(body: bytes, kind: type[_T]) -> _T:
-    """Read a body, lenient about numbers and booleans that are strings."""
-    return msgspec.json.decode(body, type=kind, strict=False)
 
 
 LONGEST_HANG_SECONDS: Final = 120.0

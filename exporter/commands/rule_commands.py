@@ -10,7 +10,6 @@ from exporter.commands import ExitCode
 from exporter.commands.console import console, printable, table, warn
 from exporter.config.policy_model import Policy
 from exporter.rules.cel_language import Language
-from exporter.rules.expectations import AppExpectations
 from exporter.rules.rule import Exemption, Rule
 from exporter.rules.rule_loader import load_rules
 from exporter.rules.rule_set import RuleSet
@@ -101,15 +100,9 @@ def _apps(rule: Rule, rule_set: RuleSet) -> list[str]:
     expecting = [
         f"{account}/{app_id}"
         for (account, app_id), expected in rule_set.expectations.items()
-        if rule.name in _names(expected)
+        if rule.name in {one.name for one in expected.all_rules()}
     ]
     return expecting or list(rule.apps) or ["all"]
-
-
-def _names(expected: AppExpectations) -> Iterator[str]:
-    yield from (compiled.rule.name for compiled in expected.rules)
-    if expected.count is not None:
-        yield expected.count.rule.name
 
 
 def _end(exemption: Exemption, now: float) -> str:

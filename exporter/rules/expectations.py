@@ -25,6 +25,10 @@ class AppExpectations(Struct, frozen=True):
     rules: tuple[CompiledRule, ...] = ()
     count: TaskCountRule | None = None  # about the number of tasks
 
+    def all_rules(self) -> list[Rule]:
+        """Return them as they are written."""
+        return [one.rule for one in (*self.rules, self.count) if one is not None]
+
 
 class ExpectationRules:
     """All rules about expectations, compiled once for all apps."""

@@ -67,7 +67,7 @@ class RuleSet(Struct, frozen=True):
         """Return every rule in force, once by name: what is expected of several apps is one rule."""
         by_name = {compiled.rule.name: compiled.rule for compiled in self.rules}
         for expected in self.expectations.values():
-            for rule in _rules_of(expected):
+            for rule in expected.all_rules():
                 by_name.setdefault(rule.name, rule)
         return tuple(by_name.values())
 
@@ -124,13 +124,6 @@ def _switched_expectations(expected: AppExpectations, policy: Policy, off: dict[
     return AppExpectations(
         rules=tuple(_switched(expected.rules, policy, off)), count=next(_switched(count, policy, off), None)
     )
-
-
-def _rules_of(expected: AppExpectations) -> Iterable[Rule]:
-    """Return the rules that expectations are."""
-    yield from (compiled.rule for compiled in expected.rules)
-    if expected.count is not None:
-        yield expected.count.rule
 
 
 def _switched(rules: Iterable[R], policy: Policy, off: dict[str, RuleOff]) -> Iterator[R]:

@@ -1,6 +1,5 @@
 """The label values that an exporter should publish for what is in a row, each with whether it is a known one."""
 
-from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -10,9 +9,6 @@ _NAMES: Final = MappingProxyType(
     {"VideoCodec": ("H.264", "H.265"), "profile": ("baseline", "main", "high"), "preset": tuple(_PRESETS.split())}
 )
 _NUMBERS: Final = MappingProxyType({"AudioChannels": (1, 2), "AudioSampleRate": (8000, 16000, 32000, 44100, 48000)})
-_SHORT_SIDES = (1080, 720, 480, 360)
-_PIXELS_OF_480P = 640 * 480
-_PIXELS_OF_720P = 1280 * 720
 
 
 def task_region(value: Any) -> tuple[str, bool]:
@@ -70,27 +66,3 @@ def known(name: str, value: Any) -> tuple[str, bool]:
 def known_number(name: str, number: int) -> tuple[str, bool]:
     """Return the label of a number from a closed set."""
     return (str(number), True) if number in _NUMBERS[name] else ("other", False)
-
-
-def resolution(encoding: Mapping[str, Any], width: int | None, height: int | None) -> str:
-    """Return `resolution`: by the short side, `none` where neither side is there."""
-    if encoding.get("VideoWidth") in (None, "") and encoding.get("VideoHeight") in (None, ""):
-        return "none"
-    if width is None or height is None or min(width, height) not in _SHORT_SIDES:
-        return "other"
-    return f"portrait_{width}p" if height > width else f"{height}p"
-
-
-def billing_tier(
-    mode: str, source_stream: str | None, width: int | None, height: int | None, *, audio_only: bool
-) -> str:
-    """Return `tier`, estimated by area."""
-    if mode == "single":
-        return "single_audio" if source_stream == "audio" else "single_video"
-    if mode == "mixed" and audio_only:
-        return "audio"
-    if mode != "mixed" or width is None or height is None:
-        return "unknown"
-    if width * height <= _PIXELS_OF_480P:
-        return "480p"
-    return "720p" if width * height <= _PIXELS_OF_720P else "above_720p"

@@ -131,7 +131,7 @@ def test_a_small_fleet_by_hand() -> None:
 )
 def test_resolution_and_tier(width: str, height: str, resolution: str, tier: str) -> None:
     """The resolution is named by its short side, the tier is by area; both need both sides."""
-    found = truth(encoded(VideoWidth=width, VideoHeight=height))
+    found = truth(encoded(VideoWidth=width, VideoHeight=height, AudioOnly="false"))
     assert found["rtcmpu_tasks_by_video"] == {("none", "none", "none", resolution): 1}
     assert found["rtcmpu_tasks_by_billing_tier"] == {(tier,): 1}
 

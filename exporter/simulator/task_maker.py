@@ -133,7 +133,6 @@ class TaskMaker:
         }
 
     def _common(self, app_id: str, channel_id: str, mix_mode: str, region: str, idle_timeout: str) -> Body:
-        """Return what every task has."""
         return {
             "AppId": app_id,
             "ChannelId": channel_id,
@@ -144,7 +143,6 @@ class TaskMaker:
         }
 
     def _outputs(self, channel_id: str, *, relayed_abroad: bool = False) -> list[Body]:
-        """Return MultiStreamURL."""
         key = f"{self._random.getrandbits(128):032x}"
         outputs: list[Body] = [
             {"URL": f"rtmp://push.live.example.com/stage/{channel_id}?auth_key=1893456000-0-0-{key}", "IsAliCdn": True}
@@ -154,11 +152,9 @@ class TaskMaker:
         return outputs
 
     def _channel(self) -> str:
-        """Return a new channel's id."""
         return f"channel-{self._random.getrandbits(40):010x}"
 
     def _user(self) -> str:
-        """Return a user's id."""
         return f"user-{self._random.getrandbits(96):024x}"
 
 
@@ -174,7 +170,6 @@ def populate(
 
 
 def _encode_params(template: Template) -> Body:
-    """Return EncodeParams."""
     return {
         "AudioOnly": "false",
         "AudioBitrate": str(template.audio_kbps),
@@ -191,7 +186,6 @@ def _encode_params(template: Template) -> Body:
 
 
 def _pane(channel_id: str, user_id: str, place: int, rectangle: tuple[str, str, str, str]) -> Body:
-    """Return one of UserPanes."""
     x, y, width, height = rectangle
     return {
         "UserInfo": {"SourceType": "camera", "ChannelId": channel_id, "UserId": user_id},
@@ -206,7 +200,6 @@ def _pane(channel_id: str, user_id: str, place: int, rectangle: tuple[str, str, 
 
 
 def _user_info(channel_id: str, user_id: str) -> Body:
-    """Return one of UserInfos."""
     return {"ChannelId": channel_id, "UserId": user_id, "SourceType": "camera", "StreamType": "0"}
 
 
@@ -219,7 +212,6 @@ def _patched(**patch: Any) -> Change:
 
 
 def _encoded(**patch: Any) -> Change:
-    """Return a change of EncodeParams."""
     return _patched(TranscodeParams={"EncodeParams": patch})
 
 
@@ -229,36 +221,18 @@ def _transcoded_with(name: str, value: Any) -> Change:
 
 
 def _pushed_to(url: str, *, is_ali_cdn: bool = True) -> Change:
-    """Return a change of all outputs."""
     return _patched(MultiStreamURL=[{"URL": url, "IsAliCdn": is_ali_cdn}])
 
 
-def _overlapping_panes(body: Body) -> Body:
-    """Put all panes over one another, in one layer."""
-    panes = body["TranscodeParams"]["Layout"]["UserPanes"]
-    moved = [{**pane, "X": "0.1", "Y": "0.1", "Width": "0.8", "Height": "0.8", "ZOrder": "0"} for pane in panes]
-    return merged(body, {"TranscodeParams": {"Layout": {"UserPanes": moved}}})
+def _with_panes(change: Callable[[list[Body]], list[Body]]) -> Change:
+    """Return a change of the panes."""
+    return lambda body: merged(
+        body, {"TranscodeParams": {"Layout": {"UserPanes": change(body["TranscodeParams"]["Layout"]["UserPanes"])}}}
+    )
 
 
-def _pane_outside(body: Body) -> Body:
-    """Let a pane reach out of the picture."""
-    first, *others = body["TranscodeParams"]["Layout"]["UserPanes"]
-    moved = [{**first, "X": "0.8", "Width": "0.5"}, *others]
-    return merged(body, {"TranscodeParams": {"Layout": {"UserPanes": moved}}})
-
-
-def _pane_of_a_stranger(body: Body) -> Body:
-    """Let a pane show a user who is not mixed."""
-    first, *others = body["TranscodeParams"]["Layout"]["UserPanes"]
-    moved = [merged(first, {"UserInfo": {"UserId": "user-who-left"}}), *others]
-    return merged(body, {"TranscodeParams": {"Layout": {"UserPanes": moved}}})
-
-
-def _unreadable_pane(body: Body) -> Body:
-    """Give a pane a place that is no number."""
-    first, *others = body["TranscodeParams"]["Layout"]["UserPanes"]
-    moved = [{**first, "X": "left"}, *others]
-    return merged(body, {"TranscodeParams": {"Layout": {"UserPanes": moved}}})
+def _with_first_pane(**patch: Any) -> Change:
+    return _with_panes(lambda panes: [merged(panes[0], patch), *panes[1:]])
 
 
 MISCONFIGURATIONS: Final[Mapping[str, Change]] = MappingProxyType(
@@ -273,9 +247,13 @@ MISCONFIGURATIONS: Final[Mapping[str, Change]] = MappingProxyType(
         "slow_preset": _encoded(EnhancedParam='{"profile":"high","preset":"placebo"}'),
         "gop_too_long": _encoded(VideoGop="60", VideoFramerate="5"),
         "framerate_too_low": _encoded(VideoFramerate="5", VideoGop="10"),
-        "overlapping_panes": _overlapping_panes,
-        "pane_outside": _pane_outside,
-        "pane_of_a_stranger": _pane_of_a_stranger,
+        "overlapping_panes": _with_panes(
+            lambda panes: [
+                {**pane, "X": "0.1", "Y": "0.1", "Width": "0.8", "Height": "0.8", "ZOrder": "0"} for pane in panes
+            ]
+        ),
+        "pane_outside": _with_first_pane(X="0.8", Width="0.5"),
+        "pane_of_a_stranger": _with_first_pane(UserInfo={"UserId": "user-who-left"}),
         "odd_resolution": _encoded(VideoWidth="1000", VideoHeight="1000"),
         "odd_width": _encoded(VideoWidth="853", VideoHeight="480"),
         "short_gop": _encoded(VideoGop="10"),
@@ -292,7 +270,7 @@ ODD_VALUES: Final[Mapping[str, Change]] = MappingProxyType(
     {
         "unreadable_bitrate": _encoded(VideoBitrate="1500kbps"),
         "unreadable_idle_timeout": _patched(MaxIdleTime="never"),
-        "unreadable_pane": _unreadable_pane,
+        "unreadable_pane": _with_first_pane(X="left"),
         "unknown_codec": _encoded(VideoCodec="AV1"),
         "unknown_region": _patched(Region="EU-Frankfurt"),
         "other_case_region": _patched(Region="CN-shanghai"),

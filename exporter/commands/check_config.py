@@ -72,7 +72,6 @@ def _loaded(source: ConfigurationSource, web_config_file: Path | None) -> Loaded
 
 
 def _mistakes_of_web(file: Path) -> Sequence[Mistake]:
-    """Return what is wrong with a web configuration."""
     try:
         read_web_config(file, SeenFiles())
     except ConfigError as error:
@@ -115,7 +114,6 @@ def _expectations(outlook: Forecast) -> Iterator[tuple[str, str]]:
 
 
 def _shared(config: Config, outlook: Forecast) -> Iterator[tuple[str, str]]:
-    """Say how many requests all exporters together may send."""
     if (sharing := config.sharing) is not None:
         total = min(config.most_requests_per_second(each) for each in config.accounts if each.name in outlook.accounts)
         parts = f"{outlook.requests_per_second:g} + {sharing.exporters - 1} x {sharing.fallback_requests_per_second:g}"

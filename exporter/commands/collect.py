@@ -68,7 +68,6 @@ async def _collect(source: ConfigurationSource, output: Output, metrics: SelfMet
 
 
 def _as_json(app: MonitoredApp) -> dict[str, Any]:
-    """Return an app and all its tasks as they are configured."""
     status = app.collector.status
     tasks = [entry.task for entry in app.collector.inventory] if status.up else None
     return {

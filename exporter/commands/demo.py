@@ -124,7 +124,6 @@ def _config(accounts: Sequence[DemoAccount], endpoint: str) -> Config:
 
 
 def _introduce(scheme: str, address: str, prefix: str, simulator: str) -> None:
-    """Say where to look."""
     url = f"{scheme}://{address.replace('[::]', 'localhost').replace('0.0.0.0', 'localhost')}{prefix}"
     sys.stdout.write(
         f"status page  {url}/\n"

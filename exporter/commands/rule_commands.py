@@ -106,7 +106,6 @@ def _apps(rule: Rule, rule_set: RuleSet) -> list[str]:
 
 
 def _end(exemption: Exemption, now: float) -> str:
-    """Say how long an exemption holds."""
     if exemption.until is None:
         return ""
     return f" until {exemption.until}" + (" (over)" if _is_over(exemption, now) else "")

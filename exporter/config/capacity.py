@@ -185,7 +185,6 @@ def forecast(config: Config, known_tasks: Mapping[tuple[str, str], int] | None =
 def _forecast(
     accounts: Iterable[Account], collection: Collection, known_tasks: Mapping[tuple[str, str], int]
 ) -> Forecast:
-    """Return the forecast of one limiter."""
     group = tuple(accounts)
     tasks = [known_tasks.get((account.name, app.id), assumed_tasks(app)) for account in group for app in account.apps]
     budget = min(account.requests_per_second for account in group)

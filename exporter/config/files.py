@@ -90,7 +90,6 @@ class SourceText(Struct, frozen=True):
         return None if end is None else end.end()
 
     def _offset(self, position: Position) -> int:
-        """Return the offset of a place."""
         begin = 0
         for found, match in enumerate(_BREAK.finditer(self.text), start=2):
             if found > position.line:
@@ -99,7 +98,6 @@ class SourceText(Struct, frozen=True):
         return begin + position.column - 1
 
     def _position(self, offset: int) -> Position:
-        """Return the place of an offset."""
         breaks = [match.end() for match in _BREAK.finditer(self.text, 0, offset)]
         begin = breaks[-1] if breaks else 0
         return Position(self.file_order, self.file, len(breaks) + 1, offset - begin + 1)
@@ -219,7 +217,6 @@ class Files:
         yield from paths
 
     def _decoded(self, path: Path, order: int) -> SourceText | None:
-        """Read and decode one file."""
         start = Position(order, str(path), 1, 1)
         try:
             content = read_regular(path, MOST_BYTES + 1)

@@ -290,7 +290,6 @@ class _Report:
 
 
 def _tag(model: type[BaseModel]) -> str:
-    """Return what `type` says for one of several mappings."""
     return str(model.model_fields[TAG].default)
 
 

@@ -86,7 +86,6 @@ class _Builder:
         self._anchors: dict[str, Node | None] = {}  # None while what is anchored is not complete
 
     def root(self) -> Node | None:
-        """Return the root of the only document."""
         root: Node | None = None
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
@@ -102,7 +101,6 @@ class _Builder:
         return Position(self._file_order, self._file, mark.line + 1, mark.column + 1)
 
     def note(self, mark: _Mark | None, text: str) -> None:
-        """Note what is wrong with the YAML itself."""
         place = self.position(mark)
         if self._advice is not None and (advice := self._advice(place)):
             text = text.partition(", expected")[0] + advice
@@ -162,7 +160,6 @@ class _Builder:
         return node
 
     def _stop(self, event: yaml.Event, text: str) -> NoReturn:
-        """Note why the rest is not read."""
         self.note(event.start_mark, text)
         raise _Stop
 

@@ -312,7 +312,6 @@ class Language:
             return None
 
     def _compile(self, text: str, expected: cel.Type) -> Expression:
-        """Compile an expression of the expected type."""
         _check_text(text)
         given, program, costs, limits = _analysed(text)
         if given not in (expected, cel.Type.DYN):
@@ -355,7 +354,6 @@ def _running() -> cel.Env:
 
 
 def _environment(variables: Mapping[str, cel.Type], messages: DescriptorPool | None = None) -> cel.Env:
-    """Return what expressions over these variables are compiled in."""
     return cel.NewEnv(
         messages, config=standard_library(), variables=variables, extensions=extensions(), functions=own_functions()
     )
@@ -379,12 +377,10 @@ def _wrong(found: cel.Value, expected: str) -> EvaluationError:
 
 
 def _name(kind: cel.Type) -> str:
-    """Return a type's name as it is written in expressions."""
     return kind.name().partition("<")[0].lower()
 
 
 def _mistake(text: str) -> CompileError:
-    """Return the error about an expression as a whole."""
     return CompileError((CompileMistake(1, 1, text),))
 
 

@@ -67,7 +67,6 @@ def _groups() -> Iterator[type[Struct]]:
 
 
 def _field(number: int, fact: Fact) -> FieldDescriptorProto:
-    """Return one field of a message type."""
     field = FieldDescriptorProto(
         name=fact.name,
         number=number,
@@ -98,5 +97,4 @@ _VARIABLE_TYPES: Final = {
 
 
 def _variable_type(fact: Fact) -> cel.Type:
-    """Return CEL's type of a variable."""
     return _VARIABLE_TYPES[fact.kind] if fact.group is None else cel.Type(message_name(fact.group))

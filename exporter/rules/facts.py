@@ -227,13 +227,11 @@ def _part(part: Struct) -> dict[str, Any]:
 
 @lru_cache(maxsize=REMEMBERED_PARTS)
 def _video(video: Video) -> dict[str, Any]:
-    """Return `task.video`."""
     return _with_derived(_part(video))
 
 
 @lru_cache(maxsize=REMEMBERED_PARTS)
 def _output(output: Output) -> dict[str, Any]:
-    """Return one of `task.outputs`."""
     return {
         **_part(output),
         "has_private_host": _is_private(output.host),

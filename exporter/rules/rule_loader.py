@@ -101,7 +101,6 @@ class _Reading:
         return frozenset([*packaged, *(one.rule.name for one in placed)]) if all_named else None
 
     def rule_set(self, config: Config) -> RuleSet:
-        """Put all rules together."""
         profiles = {profile: self._compiled(rules) for profile, rules in self._profiles.items()}
         return rule_set(config, self._compiled(self._default_rules), profiles, self.file_rules, self._expectations.of)
 

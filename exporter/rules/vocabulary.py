@@ -18,7 +18,6 @@ from exporter.core.task import URL_PROBLEMS
 
 
 def _about(description: str) -> Meta:
-    """Return the annotation that says what a field means."""
     return Meta(description=description)
 
 
@@ -349,7 +348,6 @@ def walk(struct: type[Struct] = Variables, within: str = "") -> Iterator[tuple[s
 
 
 def _fact(field: inspect.Field) -> Fact:
-    """Read one field's annotation."""
     if not isinstance(field.type, inspect.Metadata):
         raise TypeError(f"{field.name} has no description")
     description = str((field.type.extra_json_schema or {})["description"])

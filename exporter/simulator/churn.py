@@ -92,7 +92,6 @@ class Churn:
                 self._fleet.create(app_id, self._maker.any(app_id), at=now)
 
     def _gap(self) -> float:
-        """Return the time to the next event."""
         return self._random.expovariate(self._rates.total) if self._rates.total > 0 else 0.0
 
     def _one_event(self, at: float) -> None:
@@ -124,7 +123,6 @@ class Churn:
         self._fleet.update(app_id, row.task_id, self._patch(row), at=at)
 
     def _patch(self, row: FleetRow) -> dict[str, Any]:
-        """Return a change that differs from whatever is there."""
         fresh = f"{self._random.getrandbits(40):010x}"
         if row.marks:
             return {"ChannelId": f"channel-{fresh}"}

@@ -74,7 +74,6 @@ def _html(description: str, status: int, title: str, headers: Mapping[str, str] 
 
 
 def _answered(tasks: bytes) -> Break:
-    """Return what answers with a list of its own."""
     return lambda exchange: json_response(answer_body(exchange.request_id, tasks))
 
 

@@ -294,7 +294,6 @@ class Service:
             )
 
         def good(asked: Parameters) -> Response:
-            """Answer by the rules alone."""
             if asked.app_id not in account.apps:
                 return self._refuse(_unknown_app(), request_id)
             try:
@@ -309,7 +308,6 @@ class Service:
         return FAULTS[name].broken(Exchange(parameters, request_id, good))
 
     def _body(self, parameters: Parameters, request_id: str) -> bytes:
-        """Return the body that the rules demand."""
         tasks = self._lists().get(parameters.app_id)
         if tasks is None:
             raise _unknown_app()
@@ -325,17 +323,14 @@ class Service:
         return self._replica.apps if self._random.random() < self.variants.lag_share else self.fleet.apps
 
     def _refuse(self, error: ServiceError, request_id: str) -> Response:
-        """Count an error and answer with it."""
         self.statistics.by_error[error.code] += 1
         return error_response(error, request_id)
 
     def _request_id(self) -> str:
-        """Return an identifier of the vendor's form."""
         return str(UUID(int=self._random.getrandbits(128), version=4)).upper()
 
 
 def _read_operation(request: Request) -> Parameters:
-    """Return what is asked of the one operation that there is."""
     if request.headers["x-acs-action"] != ACTION:
         raise ServiceError("InvalidAction.NotFound", "Specified api is not found.")
     if request.headers["x-acs-version"] != VERSION:
@@ -344,5 +339,4 @@ def _read_operation(request: Request) -> Parameters:
 
 
 def _unknown_app() -> ServiceError:
-    """Return what is said of an app that does not exist or is another account's."""
     return ServiceError("InvalidAppId", "The specified AppId is invalid.")

@@ -89,7 +89,6 @@ class Verifier:
         return account
 
     def _remember_nonce(self, nonce: str, now: float) -> None:
-        """Refuse a nonce that was used before."""
         while self._nonces_in_order and self._nonces_in_order[0][0] < now - 2 * TOLERANCE_SECONDS:
             self._nonces.discard(self._nonces_in_order.popleft()[1])
         if nonce in self._nonces:

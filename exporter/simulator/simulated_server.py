@@ -153,7 +153,6 @@ async def start(
     application = web.Application(client_max_size=2**24)
 
     async def operation(request: web.Request) -> web.StreamResponse:
-        """Answer the signed operation."""
         await asyncio.sleep(service.inbound_delay_seconds())
         response = service.handle(await _read(request))
         return await _deliver(request, response, longest_hang_seconds)
@@ -181,7 +180,6 @@ async def _tick(service: Service) -> None:
 
 
 async def _read(request: web.Request) -> Request:
-    """Return the request as the pure core wants it."""
     return Request(
         query=request.rel_url.raw_query_string,
         headers={name.lower(): value for name, value in request.headers.items()},

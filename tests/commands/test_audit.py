@@ -49,7 +49,6 @@ async def service() -> AsyncIterator[Simulated]:
 
 
 def _add(service: Simulated, task_id: str, bitrate_kbps: int | None, mode: str = "1") -> None:
-    """Create a task of the app."""
     encoding = {} if bitrate_kbps is None else {"VideoBitrate": str(bitrate_kbps)}
     body = {
         "TaskId": task_id,

@@ -22,7 +22,6 @@ DIRECTORY = Path("/home/me/fleet")
 
 
 def _run(audit: Audit) -> dict[str, Any]:
-    """Return the one run of a valid log."""
     log = json.loads(as_sarif(audit, DIRECTORY))
     jsonschema.validate(log, SARIF, jsonschema.Draft202012Validator)
     (run,) = log["runs"]

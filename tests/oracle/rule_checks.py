@@ -55,7 +55,6 @@ def _of_video(check: Check) -> Check:
 
 
 def _outside(number: int | None, least: int, most: int) -> bool | None:
-    """Whether a number is outside a range, both ends included in it."""
     return None if number is None else number not in range(least, most + 1)
 
 
@@ -103,7 +102,6 @@ def _enhanced(task: WrittenTask) -> bool | None:
 
 
 def _in_mode(mode: str, violated: Check) -> Check:
-    """Return a check of the tasks of one mode."""
     return lambda task: violated(task) if task.mode == mode else None
 
 
@@ -187,7 +185,6 @@ def _both_url_fields(task: WrittenTask) -> bool | None:
 
 
 def _any_url(violated: Callable[[str], bool]) -> Check:
-    """Return the check of each URL."""
     return lambda task: any(map(violated, task.urls)) if task.urls else None
 
 

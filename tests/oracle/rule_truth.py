@@ -37,7 +37,6 @@ def _flags(task: WrittenTask) -> set[tuple[str, bool]]:
 def _evaluated(
     tasks: list[WrittenTask], users_of_streams: Mapping[str, int], flags: Mapping[tuple[str, bool], int]
 ) -> dict[str, dict[str, Any]]:
-    """Return what is so in one app."""
 
     def is_shared(task: WrittenTask) -> bool | None:
         return any(users_of_streams[stream_of(url)] > 1 for url in task.urls) if task.urls else None
@@ -52,7 +51,6 @@ def _evaluated(
 
 
 def _counted(evaluations: list[tuple[str, bool | None]]) -> dict[str, Any]:
-    """Return what is so for one rule."""
     not_applicable = sum(violated is None for _, violated in evaluations)
     return {
         "violations": [task_id for task_id, violated in evaluations if violated],

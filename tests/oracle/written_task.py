@@ -119,7 +119,6 @@ def is_incomplete(url: str) -> bool:
 
 
 def _authority(url: str) -> str:
-    """Return what is before the path."""
     return url.partition("//")[2].partition("/")[0].partition("?")[0]
 
 
@@ -132,7 +131,6 @@ class _Reading:
         self._undocumented: Counter[str] = Counter()
 
     def task(self) -> WrittenTask:
-        """Read everything."""
         row = self._row
         single = self._object(row, "SingleSubParams")
         transcoding = self._object(row, "TranscodeParams")
@@ -169,7 +167,6 @@ class _Reading:
         )
 
     def _multi_stream_urls(self) -> dict[str, bool | None]:
-        """Return IsAliCdn of each URL of MultiStreamURL."""
         urls: dict[str, bool | None] = {}
         for stream in self._list(self._row, "MultiStreamURL"):
             is_ali_cdn, is_known = truth(stream.get("IsAliCdn"))
@@ -181,7 +178,6 @@ class _Reading:
         return urls
 
     def _source(self, single: Mapping[str, Any]) -> tuple[str, str]:
-        """Return stream type and source type."""
         stream, stream_known = stream_type(single.get("StreamType"))
         kind, kind_known = source_type(single.get("SourceType"))
         self._documented("SingleSubParams.StreamType", stream_known)
@@ -189,13 +185,11 @@ class _Reading:
         return stream, kind
 
     def _audio_only(self, encode: Mapping[str, Any]) -> bool:
-        """Return AudioOnly."""
         spelled = str(encode.get("AudioOnly") or "false").lower()
         self._documented("EncodeParams.AudioOnly", spelled in {"true", "false"})
         return spelled == "true"
 
     def _encode_numbers(self, encode: Mapping[str, Any]) -> dict[str, int]:
-        """Return the numbers of EncodeParams."""
         numbers = {}
         for name in _ENCODE_NUMBERS:
             is_closed = name in _CLOSED_NUMBERS
@@ -206,7 +200,6 @@ class _Reading:
         return numbers
 
     def _names(self, encode: Mapping[str, Any]) -> dict[str, str]:
-        """Return codec, profile and preset."""
         enhanced = self._enhanced(encode.get("EnhancedParam"))
         written = (
             ("VideoCodec", encode, "EncodeParams.VideoCodec"),
@@ -221,7 +214,6 @@ class _Reading:
         return names
 
     def _enhanced(self, value: Any) -> Mapping[str, Any]:
-        """Return the object in EnhancedParam."""
         if _absent(value):
             return {}
         try:
@@ -234,7 +226,6 @@ class _Reading:
         return {}
 
     def _pane(self, pane: Mapping[str, Any]) -> WrittenPane:
-        """Return one pane."""
         left, top, width, height, layer = (
             self._number(pane, name, f"UserPanes.{name}") for name in ("X", "Y", "Width", "Height", "ZOrder")
         )
@@ -253,7 +244,6 @@ class _Reading:
         return _text(user.get("ChannelId")) or _text(self._row.get("ChannelId")), _text(user.get("UserId"))
 
     def _user_stream(self, user: Mapping[str, Any]) -> tuple[str, str, User]:
-        """Return stream type and source type of one user, and who it is."""
         stream, stream_known = stream_type(user.get("StreamType"))
         kind, kind_known = source_type(user.get("SourceType"))
         self._documented("UserInfos.StreamType", stream_known)
@@ -310,7 +300,6 @@ class _Reading:
         return {}
 
     def _list(self, within: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-        """Return a list, an empty one where it is absent."""
         value = within.get(name)
         if _absent(value):
             return []
@@ -321,7 +310,6 @@ class _Reading:
         return []
 
     def _documented(self, field: str, is_known: bool) -> None:
-        """Note a value that is not documented."""
         self._undocumented[field] += not is_known
 
 

@@ -21,7 +21,6 @@ _HUNDRED: Final = f"[{','.join('1' * 100)}]"
 
 
 def _maps(start: str, grow: str, end: str) -> Callable[[int], str]:
-    """Return what makes an expression that grows a value this many times."""
     return lambda times: start + f".map(a, {grow})" * times + end
 
 

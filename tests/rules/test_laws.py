@@ -220,7 +220,6 @@ def _about_tasks(report: RuleReport) -> bool:
 
 
 def _tasks(report: RuleReport) -> int:
-    """Return the number of tasks that a report is about."""
     return report.evaluated + report.not_applicable + report.exempted + report.unevaluable
 
 

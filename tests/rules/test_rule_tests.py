@@ -21,7 +21,6 @@ def language() -> Language:
 
 
 def _result(language: Language, given: Mapping[str, Any], expected: Outcome, **parts: Any) -> CaseResult:
-    """Run the one case of a rule."""
     rule = Rule(
         **{"name": "one", "title": "One", "severity": Severity.WARNING, **parts},
         tests=(Case(variables=given, outcome=expected),),

@@ -134,7 +134,6 @@ def _numbers(shared: SharedOutputs, tasks: dict[tuple[AppKey, str], Task]) -> di
 
 
 def _expected(tasks: dict[tuple[AppKey, str], Task]) -> dict[tuple[AppKey, str], int]:
-    """Count by looking at all other tasks."""
     return {
         holder: sum(
             any(digest in other.stream_digests for other_holder, other in tasks.items() if other_holder != holder)

@@ -14,12 +14,6 @@ GOOD_ENVIRONMENT = {"ACCOUNT": "prod", "RATE": "20", "KEY_ID": "key", "SECRET": 
 BAD_ENVIRONMENT = {"SECRET": "swordfish", "EMPTY": ""}
 
 
-def test_the_corpus_is_there() -> None:
-    """The corpus has the files that the tests below are about."""
-    assert len(GOOD) >= 7
-    assert len(BAD) >= 30
-
-
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_a_good_file_is_accepted(path: Path) -> None:
     """A good file gives a configuration with at least one app."""
@@ -29,25 +23,9 @@ def test_a_good_file_is_accepted(path: Path) -> None:
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
 def test_a_bad_file_has_exactly_these_mistakes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bad file is refused with the very lines that are beside it."""
+    """A bad file is refused with the very lines that are beside it, and none shows the made-up secret."""
     monkeypatch.chdir(path.parent)
     with pytest.raises(ConfigError) as caught:
         load(Path(path.name), BAD_ENVIRONMENT)
-    assert f"{caught.value}\n" == path.with_suffix(".txt").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
-def test_no_mistake_shows_a_secret(path: Path) -> None:
-    """Wherever the made-up secret is, in the file or the environment, no message has it."""
-    with pytest.raises(ConfigError) as caught:
-        load(path, BAD_ENVIRONMENT)
     assert "swordfish" not in str(caught.value).lower()
-
-
-def test_ten_mistakes_are_ten_lines() -> None:
-    """A file with ten mistakes is answered with ten lines in the order of the file."""
-    with pytest.raises(ConfigError) as caught:
-        load(HERE / "bad" / "ten-mistakes.yml", BAD_ENVIRONMENT)
-    places = [mistake.position for mistake in caught.value.mistakes]
-    assert len(str(caught.value).splitlines()) == len(places) == 10
-    assert places == sorted(places)
+    assert f"{caught.value}\n" == path.with_suffix(".txt").read_text(encoding="utf-8")

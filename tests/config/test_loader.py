@@ -20,7 +20,7 @@ from exporter.config.credential_kinds import (
 from exporter.config.files import MOST_BYTES
 from exporter.config.loader import LoadedConfig, load
 from exporter.config.mistakes import MOST_MISTAKES, ConfigError, Position
-from exporter.config.model import Account, App, Collection, Config, Quota, Storage
+from exporter.config.model import Account, App, Buckets, Collection, Config, Quota, Storage
 from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.secret import Secret, SecretFile
@@ -210,16 +210,21 @@ def test_one_file_of_apps_can_serve_two_accounts(file: Path) -> None:
     assert mistakes_of(file, text) == ["id is 'o n e', expected 1 to 64 letters, digits or _ -"]
 
 
-def test_a_file_that_is_not_there_is_a_mistake(file: Path) -> None:
-    """A missing file is reported with the system's reason."""
-    with pytest.raises(ConfigError, match=r"rtcmpu.yml:1:1: the file can't be read \(No such file or directory\)"):
-        load(file, {})
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("gone.yml", "No such file or directory"), (".", "Is a directory"), ("x" * 300, "File name too long")],
+)
+def test_a_file_that_can_not_be_read_is_a_mistake(tmp_path: Path, name: str, reason: str) -> None:
+    """The system's reason is reported; root may read nearly all files."""
+    with pytest.raises(ConfigError, match=rf":1:1: the file can't be read \({reason}\)"):
+        load(tmp_path / name, {})
 
 
-def test_a_directory_is_a_mistake(tmp_path: Path) -> None:
-    """A directory in a file's place is reported as such."""
-    with pytest.raises(ConfigError, match="Is a directory"):
-        load(tmp_path, {})
+@pytest.mark.parametrize("field", list(Buckets.model_fields))
+def test_default_bounds_rise(field: str) -> None:
+    """The default bounds of each distribution rise strictly."""
+    bounds = getattr(Buckets(), field)
+    assert list(bounds) == sorted(set(bounds))
 
 
 @pytest.mark.parametrize("name", [r"\0*", "x" * 5000, r"a\nb", "[", "*" * 50, "${EMPTY}"])
@@ -243,12 +248,6 @@ def test_sharing_needs_a_database_that_others_reach(file: Path, storage: str) ->
     (file.parent / "database-url").write_text("sqlite:own.db")
     (text,) = mistakes_of(file, MINIMAL + storage + "sharing: {exporters: 2}\n")
     assert "sharing" in text
-
-
-def test_an_unreadable_file_is_a_mistake(tmp_path: Path) -> None:
-    """A file that the system does not open is reported with the system's reason; root may read nearly all others."""
-    with pytest.raises(ConfigError, match="File name too long"):
-        load(tmp_path / ("x" * 300), {})
 
 
 def test_a_file_beyond_the_bound_is_refused(file: Path) -> None:

@@ -50,11 +50,6 @@ def test_a_condition_without_value_is_an_error() -> None:
     assert (verdict.outcome, verdict.reason) == (Outcome.ERROR, 'Key not found in map : "users": guard it with has()')
 
 
-def test_a_rule_without_condition_always_applies() -> None:
-    """An empty `when` leaves no task out."""
-    assert compile_rule(rule("task.audio_only"), LANGUAGE).evaluate(of_task()).outcome is Outcome.VIOLATION
-
-
 def test_all_mistakes_of_a_rule_are_raised_at_once() -> None:
     """Each is named with the key that it is in."""
     broken = rule("task.x", when="tsk.y", message="1")
@@ -83,16 +78,6 @@ def test_what_a_rule_uses_is_what_its_outcome_follows_from() -> None:
 def test_a_rule_is_for_the_apps_that_it_names(apps: tuple[str, ...], applies: bool) -> None:
     """AppIds and globs count as they are written; none at all are all apps."""
     assert compile_rule(rule(apps=apps), LANGUAGE).applies_to_app("live-main") is applies
-
-
-def test_an_exemption_ends_with_its_last_day() -> None:
-    """It holds in the last second of the day in UTC, and no longer in the next."""
-    test = Exemption(name="load", tasks=("t-load-*",), until=date(2030, 1, 31))
-    compiled = compile_rule(rule(exempt=(test,)), LANGUAGE)
-    assert compiled.exemption_of("t-load-1", MIDNIGHT - 1) is test
-    assert compiled.exempts("t-load-1", MIDNIGHT - 0.001)
-    assert not compiled.exempts("t-load-1", MIDNIGHT)
-    assert not compiled.exempts("T-LOAD-1", MIDNIGHT - 1)
 
 
 def test_an_exemption_without_end_holds_for_good() -> None:

@@ -39,12 +39,3 @@ def test_as_many_as_fit_critical_first(
             now = {severity: allowance.of(severity) for severity in SEVERITIES}
             assert now == _expected(known, per_rule, most)
             assert moved == (now != before)
-
-
-def test_critical_ones_come_first() -> None:
-    """Where there is room for some only, less severe rules show fewer, or none."""
-    allowance = ExampleAllowance(per_rule=5, most=12)
-    assert allowance.update(
-        ("prod", "live"), {Severity.CRITICAL: [100, 100], Severity.WARNING: [1, 9], Severity.INFO: [50]}
-    )
-    assert (allowance.of(Severity.CRITICAL), allowance.of(Severity.WARNING), allowance.of(Severity.INFO)) == (5, 1, 0)

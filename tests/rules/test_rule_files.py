@@ -14,8 +14,7 @@ from exporter.config.policy_model import SEVERITY_NAMES
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.rule import Case, Exemption, Outcome, Rule, Severity
-from exporter.rules.rule_files import WrittenCase, WrittenRule, check_names, compile_rules, parse_rules, read_rules
-from exporter.rules.vocabulary import NAMES
+from exporter.rules.rule_files import WrittenRule, check_names, compile_rules, parse_rules, read_rules
 from tests.support.examples import examples
 
 HERE = Path(__file__).parent
@@ -48,12 +47,6 @@ def rule_of(path: Path, name: str) -> Rule:
     return next(rule for rule in parse_rules(path.read_text(encoding="utf-8"), path.name) if rule.name == name)
 
 
-def test_the_corpus_is_there() -> None:
-    """The corpus has the files that the tests below are about."""
-    assert len(GOOD) >= 2
-    assert len(BAD) >= 45
-
-
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_a_good_file_is_accepted(path: Path, language: Language) -> None:
     """A good file gives rules, each with its place."""
@@ -68,13 +61,6 @@ def test_a_bad_file_has_exactly_these_mistakes(path: Path, language: Language) -
     with pytest.raises(ConfigError) as caught:
         compiled(path.read_text(encoding="utf-8"), path.name, language)
     assert f"{caught.value}\n" == path.with_suffix(".txt").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("path", [path for path in BAD if path.stem.startswith("yaml-")], ids=lambda path: path.stem)
-def test_what_yaml_reads_as_its_own_is_reported_to_need_quotes(path: Path) -> None:
-    """Where YAML takes a part of an expression for its own, the mistake names the key and the remedy."""
-    needs_quotes = "needs quotes" in path.with_suffix(".txt").read_text(encoding="utf-8")
-    assert needs_quotes is (path.stem != "yaml-syntax-elsewhere")
 
 
 def test_every_key_is_heeded() -> None:
@@ -135,11 +121,6 @@ def test_a_case_has_what_is_given_and_nothing_else() -> None:
     )
 
 
-def test_every_variable_can_stand_in_a_case() -> None:
-    """A case has a key for each variable of rules, and the outcome."""
-    assert set(WrittenCase.model_fields) == {*NAMES, "outcome"}
-
-
 def test_every_part_of_a_rule_can_stand_in_a_file() -> None:
     """A rule's keys are its parts but for where it is, and its severities those that a switch can give."""
     assert {*WrittenRule.model_fields, "source"} == set(Rule.__struct_fields__)
@@ -151,29 +132,6 @@ def test_the_environment_has_no_meaning(language: Language) -> None:
     (rule,) = compiled(f"{HEAD}    owner: ${{HOME}} $$\n    expect: task.region != '${{HOME}}'\n", "a.yml", language)
     assert rule.rule.owner == "${HOME} $$"
     assert rule.rule.expect == "task.region != '${HOME}'"
-
-
-def test_two_rules_of_one_name_are_reported_across_files(language: Language) -> None:
-    """The second of two rules of one name is a mistake that names the place of the first."""
-    mistakes = Mistakes()
-    texts = [f"{HEAD}    expect: task.audio_only\n", f"# another\n{HEAD}    expect: task.audio_only\n"]
-    placed = [
-        rule
-        for order, text in enumerate(texts)
-        for rule in read_rules(SourceText(f"{order}.yml", order, text), mistakes) or ()
-    ]
-    check_names(placed, {}, mistakes)
-    assert len(compile_rules(placed, language, mistakes)) == 2
-    with pytest.raises(ConfigError, match=r"1.yml:3:11: rule a again, expected once: the first is at 0.yml:2:11"):
-        mistakes.raise_if_any()
-
-
-def test_one_text_can_be_read_by_itself() -> None:
-    """Rules that come along are read without compiling them, and refused with their mistakes all the same."""
-    (rule,) = parse_rules(f"{HEAD}    expect: task.audio_only\n", "a.yml")
-    assert (rule.name, rule.source) == ("a", "a.yml:2")
-    with pytest.raises(ConfigError, match=r"a.yml:4:15: severity is 'infos', expected info"):
-        parse_rules(HEAD.replace("info", "infos") + "    expect: task.audio_only\n", "a.yml")
 
 
 PIECES = (

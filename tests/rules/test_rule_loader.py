@@ -47,7 +47,7 @@ def test_default_rules_are_in_force_by_default() -> None:
 
 
 def test_rule_files_are_read_in_order_and_followed(directory: Path) -> None:
-    """Names and patterns are read once each, looked for again later, and heeded by the digest."""
+    """Names and patterns are read once each, looked for again later, and covered by the digest."""
     (directory / "rules" / "b.yml").write_text(RULE % "b")
     (directory / "rules" / "a.yml").write_text(RULE % "a")
     (directory / "first.yml").write_text(RULE % "first")
@@ -120,16 +120,6 @@ def test_one_file_can_be_of_apps_and_then_of_rules_in_vain(directory: Path) -> N
     assert refused("{rule_files: [a.yml]}", accounts) == [
         "a.yml:1:1: the file is a list, expected a mapping (key: value)"
     ]
-
-
-@pytest.mark.usefixtures("directory")
-def test_expectations_are_in_force() -> None:
-    """What is expected of an app is checked against its tasks."""
-    accounts = "accounts: [{name: a, apps: [{id: live, expect: {region: [cn-shanghai], tasks: {max: 3}}}]}]\n"
-    rules = load_text("{default_rules: false}", accounts).rule_set.of_app("a", "live")
-    assert [rule.rule.name for rule in rules.rules] == ["expect-region"]
-    assert rules.count is not None
-    assert rules.count.most == 3
 
 
 def test_too_much_expected_is_a_mistake(directory: Path) -> None:

@@ -158,11 +158,3 @@ def test_what_many_apps_have_in_common_is_compiled_once(language: Language) -> N
     rules = rule_set(Config(accounts=(Account(name="a", apps=apps),)), [], {}, [], expectations)
     assert asked == [EXPECT]
     assert len(rules.expectations) == 1000
-
-
-def test_the_empty_set_has_no_rules() -> None:
-    """The set without rules holds nothing against anyone."""
-    rules = RuleSet.empty()
-    assert rules.of_app("a", "live").rules == ()
-    assert rules.all_rules() == ()
-    assert rules.off == ()

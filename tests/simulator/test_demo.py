@@ -6,7 +6,6 @@ import pytest
 
 from exporter.simulator import simulation as demo
 from exporter.simulator import simulation as options
-from exporter.simulator.faults import FAULTS
 from exporter.simulator.listing import Parameters
 from exporter.simulator.push_keys import ALIBABA_HOST, LIFETIMES, SIGNERS
 from exporter.simulator.task_maker import MISCONFIGURATIONS, ODD_VALUES, TEMPLATES, TaskMaker, seeded
@@ -168,10 +167,3 @@ def test_options_that_make_no_sense_are_refused(
     asked = options.SimulatorOptions(apps=1, tasks=1, faults=faults, variants=variants)
     with pytest.raises(ValueError, match=reason):
         options.build_service(asked)
-
-
-def test_the_help_has_one_line_for_each_fault_and_variant() -> None:
-    """Names and descriptions are there for a command's help."""
-    assert set(options.fault_descriptions()) == set(FAULTS)
-    for lines in (options.fault_descriptions(), options.variant_descriptions()):
-        assert all(line and "\n" not in line for line in lines.values())

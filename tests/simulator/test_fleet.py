@@ -65,22 +65,6 @@ def test_stopped_tasks_may_stay_for_a_while(fleet: Fleet, clock: ManualClock) ->
     assert order(fleet) == "bc"
 
 
-def test_a_replica_is_behind(fleet: Fleet, clock: ManualClock) -> None:
-    """A lagging replica has what there was, in the same order, until the time has come."""
-    replica = LaggingReplica(fleet, lag_seconds=2.0)
-    assert order(replica) == "cba"
-    fleet.update("app", "a", {"MaxIdleTime": "60"})
-    fleet.delete("app", "b")
-    clock.advance(1.9)
-    replica.catch_up(clock())
-    assert order(replica) == "cba"
-    clock.advance(0.1)
-    replica.catch_up(clock())
-    assert order(replica) == order(fleet) == "ac"
-    replica.close()
-    assert fleet.listeners == []
-
-
 def test_a_row_may_lack_its_task_id(fleet: Fleet) -> None:
     """Rows without a TaskId are listed as they are, each for itself."""
     keys = {fleet.create("app", {"AppId": "app"}), fleet.create("app", {"AppId": "app", "TaskId": ""})}

@@ -67,19 +67,6 @@ async def test_its_date_is_the_simulated_clocks(local: Local) -> None:
     assert (await local.ask()).headers["Date"] == "Fri, 15 Jan 2027 08:00:00 GMT"
 
 
-async def test_an_unsigned_request_is_refused(local: Local) -> None:
-    """Without a signature there is nothing but the error."""
-    async with local.session.post(f"{local.server.url}/?AppId=app") as response:
-        assert response.status == 400
-        assert (await response.json())["Code"] == "IncompleteSignature"
-
-
-async def test_other_paths_are_not_found(local: Local) -> None:
-    """The operation is on the root alone."""
-    async with local.session.post(f"{local.server.url}/other") as response:
-        assert response.status == 404
-
-
 async def test_a_reset_cuts_the_connection(local: Local) -> None:
     """The client sees a broken connection, and the next request is answered."""
     local.service.faults.add(Fault("reset", count=1))

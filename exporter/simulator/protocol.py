@@ -40,8 +40,6 @@ class SimulatedAccount(Struct, frozen=True):
     requests_per_second: int = 50
     window: Literal["sliding", "fixed", "bucket"] = "sliding"
     others_per_second: float = 0.0  # requests of other users of the same account, which take their share of the limit
-    quota_group: str = ""
-    """Keys of one group (RAM users of one cloud account) share one limit; empty: a limit of its own."""
 
 
 STATUS_OF_CODE: Final = MappingProxyType(

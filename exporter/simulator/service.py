@@ -92,21 +92,14 @@ class RequestQuota:
 
 
 class Latency(Struct, frozen=True):
-    """The time of one direction: at least `one_way_seconds`, up to `jitter_seconds` more, and now and then a spike."""
+    """The time of one direction: at least `one_way_seconds`, and up to `jitter_seconds` more."""
 
     one_way_seconds: float = 0.0
     jitter_seconds: float = 0.0
-    spike_rate: float = 0.0  # the share of messages that take `spike_seconds` more
-    spike_seconds: float = 0.0
 
     def sample(self, random: Random) -> float:
         """Return how many seconds the next message takes."""
-        seconds = self.one_way_seconds
-        if self.jitter_seconds:
-            seconds += random.random() * self.jitter_seconds
-        if self.spike_rate and random.random() < self.spike_rate:
-            seconds += self.spike_seconds
-        return seconds
+        return self.one_way_seconds + (random.random() * self.jitter_seconds if self.jitter_seconds else 0.0)
 
 
 class Statistics:
@@ -183,13 +176,9 @@ class Service:
         self.faults = Faults(seeded(seed, "faults"))
         self.churn = Churn(fleet, seeded(seed, "churn"), now())
         self.statistics = Statistics()
-        groups: dict[str, RequestQuota] = {}
         self.quotas = {
-            account.access_key_id: groups.setdefault(
-                account.quota_group or f"key/{account.access_key_id}",
-                RequestQuota(account.requests_per_second, account.window, others_per_second=account.others_per_second),
-            )
-            for account in self.accounts.values()
+            key: RequestQuota(account.requests_per_second, account.window, others_per_second=account.others_per_second)
+            for key, account in self.accounts.items()
         }
         self._verifier = Verifier(self.accounts)
         self._random = seeded(seed, "answers")

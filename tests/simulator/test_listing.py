@@ -9,7 +9,7 @@ import pytest
 from exporter.simulator.listing import DESCRIPTIONS, Variants
 from exporter.simulator.protocol import ServiceError
 from exporter.simulator.service import Service
-from tests.simulator.support import ACCOUNT, ManualClock, code, page_query, signed, small_service, task_ids
+from tests.simulator.support import ManualClock, code, page_query, signed, small_service, task_ids
 
 
 @pytest.fixture
@@ -239,10 +239,3 @@ def test_spelling(clock: ManualClock, variant: str, expected: tuple[str, str, st
 def test_every_variant_has_its_line() -> None:
     """The help names every variant that there is, and no other."""
     assert tuple(DESCRIPTIONS) == Variants.__struct_fields__
-
-
-def test_apps_are_their_accounts_alone(clock: ManualClock) -> None:
-    """An app that exists, though not for this account, is as good as unknown."""
-    service = small_service(clock)
-    service.fleet.add_app("another")
-    assert code(service.handle(signed(page_query(app_id="another"), account=ACCOUNT))) == "InvalidAppId"

@@ -61,8 +61,7 @@ class SourceText(Struct, frozen=True):
 
     def is_followed_by_comment(self, scalar: Scalar) -> bool:
         """Whether a plain value ends at ` #`, where YAML lets a comment begin."""
-        last = self._offset_of_solid(scalar, sum(character not in _WHITE for character in scalar.text))
-        return scalar.plain and last is not None and re.match(r"[ \t]+#", self.text[last + 1 :]) is not None
+        return scalar.plain and re.match(r"[ \t]+#", self.text[scalar.end :]) is not None
 
     def _offset_of_solid(self, scalar: Scalar, count: int) -> int | None:
         """Return the place of the last of this many characters of a value that are no white space."""
@@ -79,23 +78,15 @@ class SourceText(Struct, frozen=True):
 
     def _first_offset(self, scalar: Scalar) -> int | None:
         """Return where a value's own characters begin, behind its quote or the line that opens a block."""
-        offset = self._offset(scalar.position)
+        begin = self.text[scalar.begin : scalar.begin + 1]
         if scalar.plain:
-            return offset if self.text[offset : offset + 1] == scalar.text[:1] else None
-        if self.text[offset : offset + 1] != scalar.style:
+            return scalar.begin if begin == scalar.text[:1] else None
+        if begin != scalar.style:
             return None
         if scalar.style in "'\"":
-            return offset + 1
-        end = _BREAK.search(self.text, offset)
+            return scalar.begin + 1
+        end = _BREAK.search(self.text, scalar.begin)
         return None if end is None else end.end()
-
-    def _offset(self, position: Position) -> int:
-        begin = 0
-        for found, match in enumerate(_BREAK.finditer(self.text), start=2):
-            if found > position.line:
-                break
-            begin = match.end()
-        return begin + position.column - 1
 
     def _position(self, offset: int) -> Position:
         breaks = [match.end() for match in _BREAK.finditer(self.text, 0, offset)]

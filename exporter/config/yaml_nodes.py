@@ -30,6 +30,8 @@ class Scalar(Struct, frozen=True):
     text: str
     style: str = ""  # how it is written: by its quote, or `|` or `>` for a block; empty for neither
     values: int = 1  # how many values it stands for, itself included; so for the other kinds of node
+    begin: int = 0  # where it is in the text, its quotes included, as the next one
+    end: int = 0
 
     @property
     def plain(self) -> bool:
@@ -114,7 +116,8 @@ class _Builder:
         if event.tag is not None:  # types come from the keys
             self.note(event.start_mark, "a tag (!), expected a plain value")
         if isinstance(event, yaml.ScalarEvent):
-            node: Node = Scalar(position, event.value, TAGGED if event.tag is not None else event.style or "")
+            style = TAGGED if event.tag is not None else event.style or ""
+            node: Node = Scalar(position, event.value, style, 1, event.start_mark.index, event.end_mark.index)
         else:
             if event.anchor is not None:
                 self._anchors[event.anchor] = None

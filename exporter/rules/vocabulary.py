@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from math import inf
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 from msgspec import Meta, Struct, inspect
 
@@ -332,10 +332,7 @@ class Fact(Struct, frozen=True):
 @cache
 def facts_of(struct: type[Struct]) -> tuple[Fact, ...]:
     """Return what a declaration declares, in its order."""
-    info = inspect.type_info(struct)
-    if not isinstance(info, inspect.StructType):
-        raise TypeError(f"{struct} is no Struct")
-    return tuple(_fact(field) for field in info.fields)
+    return tuple(_fact(field) for field in cast("inspect.StructType", inspect.type_info(struct)).fields)
 
 
 def walk(struct: type[Struct] = Variables, within: str = "") -> Iterator[tuple[str, Fact]]:
@@ -348,10 +345,9 @@ def walk(struct: type[Struct] = Variables, within: str = "") -> Iterator[tuple[s
 
 
 def _fact(field: inspect.Field) -> Fact:
-    if not isinstance(field.type, inspect.Metadata):
-        raise TypeError(f"{field.name} has no description")
-    description = str((field.type.extra_json_schema or {})["description"])
-    kind = field.type.type
+    declared = cast("inspect.Metadata", field.type)
+    description = str((declared.extra_json_schema or {})["description"])
+    kind = declared.type
     is_optional = isinstance(kind, inspect.UnionType)
     if isinstance(kind, inspect.UnionType):
         (kind,) = (one for one in kind.types if not isinstance(one, inspect.NoneType))

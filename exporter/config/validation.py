@@ -184,7 +184,10 @@ class _Report:
             case "missing" if self._node is not None:
                 yield self._wrong_value()
             case "missing":
-                yield self._parent.position, f"missing key {one_of(self._spellings())}, expected {describe(self._kind)}"
+                yield (
+                    self._parent.position,
+                    f"missing key {one_of(_spellings(self._name, self._kind))}, expected {describe(self._kind)}",
+                )
             case "extra_forbidden":
                 yield self._unknown_key()
             case "too_short" if isinstance(self._node, Items) and self._node.items:
@@ -221,20 +224,16 @@ class _Report:
         else:
             self._label = self._name = part if part.isprintable() and len(part) <= _LONGEST_SHOWN else "a value"
             if models:
-                field = keys_of(models[0]).get(part)
-                self._kind = kind_of(field.annotation, field.metadata) if field is not None else kind_of(object)
+                self._kind = kinds_of(models[0]).get(part, kind_of(object))
             else:
                 self._kind = kind_of(self._kind.item)
         if self._node is not None:
             self._parent = self._node
             self._key = None
             if isinstance(self._node, MappingNode):
-                names = [part, f"{part}{FILE_SUFFIX}"] if is_secret(self._kind) else [part]
+                names = _spellings(str(part), self._kind)
                 self._key = next((key for key, _ in self._node.pairs if key.text in names), None)
             self._node = find(self._node, [self._key.text if self._key is not None else part])
-
-    def _spellings(self) -> list[str]:
-        return [self._name, self._name + FILE_SUFFIX] if is_secret(self._kind) else [self._name]
 
     def _place_of(self, key: str) -> Position:
         node = self._node or self._parent
@@ -249,13 +248,8 @@ class _Report:
         name = str(self._error["loc"][-1])
         if name == "<<":
             return place, "a merge key (<<), expected each key written out"
-        known = [
-            spelling
-            for key, field in keys_of(self._parent_kind.models[0]).items()
-            for spelling in (
-                [key, key + FILE_SUFFIX] if is_secret(kind_of(field.annotation, field.metadata)) else [key]
-            )
-        ]
+        kinds = kinds_of(self._parent_kind.models[0])
+        known = [spelling for key, kind in kinds.items() for spelling in _spellings(key, kind)]
         if name in REPLACED_KEYS:
             return place, f"unknown key {name}, expected {REPLACED_KEYS[name]}"
         near = nearest(name, known)
@@ -287,6 +281,11 @@ class _Report:
             return node.position, f"{label} {'is not usable' if node.text else 'is empty'}, expected {expected}"
         expanded = " (expanded)" if self._environ is not None and "${" in node.text else ""
         return node.position, f"{label} {_shown(node)}{expanded}, expected {expected}"
+
+
+def _spellings(key: str, kind: ValueType) -> list[str]:
+    """Return the keys by which a value can be given."""
+    return [key, key + FILE_SUFFIX] if is_secret(kind) else [key]
 
 
 def _tag(model: type[BaseModel]) -> str:

@@ -8,7 +8,7 @@ import ipaddress
 import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, Self, TypeVar
@@ -108,49 +108,31 @@ class DefaultNote(NamedTuple):
     words: str
 
 
-def _parse_number(value: object, pattern: re.Pattern[str]) -> object:
-    if not isinstance(value, Text):
-        return value
-    if not value.plain or not pattern.fullmatch(value):
+def _read(kind: type[str], read: Callable[[Any], object]) -> BeforeValidator:
+    """Return what reads texts of a kind, and leaves other values to pydantic."""
+    return BeforeValidator(lambda value: read(value) if isinstance(value, kind) else value)
+
+
+def _number(text: Text, pattern: re.Pattern[str]) -> str:
+    if not text.plain or not pattern.fullmatch(text) or not math.isfinite(float(text)):
         raise ValueError
-    return str(value)
+    return str(text)
 
 
-def _parse_float(value: object) -> object:
-    number = _parse_number(value, _NUMBER)
-    if isinstance(number, str) and not math.isfinite(float(number)):
+def _switch(text: Text, words: Mapping[str, bool]) -> bool:
+    if not text.plain or text not in words:
         raise ValueError
-    return number
+    return words[text]
 
 
-def _parse_none(value: object) -> object:
-    return None if isinstance(value, Text) and value.plain and value == NONE else value
-
-
-def _parse_switch(value: object, words: Mapping[str, bool]) -> object:
-    if not isinstance(value, Text):
-        return value
-    if not value.plain or value not in words:
-        raise ValueError
-    return words[value]
-
-
-def _parse_duration(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
-
-
-def _parse_day(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if not _DATE.fullmatch(value) or (day := date.fromisoformat(value)).year not in _YEARS:
+def _day(text: str) -> date:
+    if not _DATE.fullmatch(text) or (day := date.fromisoformat(text)).year not in _YEARS:
         raise ValueError
     return day
 
 
-def _parse_moment(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if not _TIMESTAMP.fullmatch(value) or (moment := datetime.fromisoformat(value.upper())).year not in _YEARS:
+def _moment(text: str) -> datetime:
+    if not _TIMESTAMP.fullmatch(text) or (moment := datetime.fromisoformat(text.upper())).year not in _YEARS:
         raise ValueError
     return moment
 
@@ -240,23 +222,21 @@ _SWITCH_OF_YAML_1_1: Final = {
     for spelling in (word, word.capitalize(), word.upper())
 }
 
-Whole = Annotated[int, BeforeValidator(lambda value: _parse_number(value, _INTEGER))]
-Number = Annotated[float, BeforeValidator(_parse_float)]
-OrNone = BeforeValidator(_parse_none)  # marks a number that can be `none`
-Switch = Annotated[bool, BeforeValidator(lambda value: _parse_switch(value, _SWITCH))]
-AnySwitch = Annotated[bool, BeforeValidator(lambda value: _parse_switch(value, _SWITCH_OF_YAML_1_1))]
+Whole = Annotated[int, _read(Text, lambda text: _number(text, _INTEGER))]
+Number = Annotated[float, _read(Text, lambda text: _number(text, _NUMBER))]
+OrNone = _read(Text, lambda text: None if text.plain and text == NONE else text)  # marks a number that can be `none`
+Switch = Annotated[bool, _read(Text, lambda text: _switch(text, _SWITCH))]
+AnySwitch = Annotated[bool, _read(Text, lambda text: _switch(text, _SWITCH_OF_YAML_1_1))]
 """With all the words of YAML 1.1, as Go reads it."""
 _AS_DURATION: Final = PlainSerializer(format_duration, when_used="json")
 _DURATION_SCHEMA: Final = WithJsonSchema({"type": "string", "pattern": f"^(?:{DURATION_PATTERN})$", "minLength": 1})
 DURATION_WORDS: Final = Expected("a duration such as 100ms, 30s, 5m or 1h30m")
-Duration = Annotated[float, BeforeValidator(_parse_duration), _AS_DURATION, _DURATION_SCHEMA, DURATION_WORDS]
+Duration = Annotated[float, _read(str, parse_duration), _AS_DURATION, _DURATION_SCHEMA, DURATION_WORDS]
 """In seconds."""
-WholeDuration = Annotated[int, BeforeValidator(_parse_duration), _AS_DURATION, _DURATION_SCHEMA, DURATION_WORDS]
+WholeDuration = Annotated[int, _read(str, parse_duration), _AS_DURATION, _DURATION_SCHEMA, DURATION_WORDS]
 """In whole seconds."""
-Day = Annotated[date, BeforeValidator(_parse_day), Expected("a date such as 2027-01-31, from 1970 to 9998")]
-Moment = Annotated[
-    datetime, BeforeValidator(_parse_moment), Expected("a time such as 2027-01-31T12:00:00Z, from 1970 to 9998")
-]
+Day = Annotated[date, _read(str, _day), Expected("a date such as 2027-01-31, from 1970 to 9998")]
+Moment = Annotated[datetime, _read(str, _moment), Expected("a time such as 2027-01-31T12:00:00Z, from 1970 to 9998")]
 FileName = Annotated[Path, BeforeValidator(_parse_path), Expected("the name of a file")]
 FilePattern = Annotated[str, Matches(r"^[^\u0000]+$", "the name of a file, or a pattern with * ? or **")]
 Endpoint = Annotated[

@@ -112,12 +112,13 @@ class _Builder:
         """Return the node that begins with an event."""
         if isinstance(event, yaml.AliasEvent):
             return self._aliased(event)
-        position = self.position(event.start_mark)
+        begin, end = event.start_mark, event.end_mark
+        position = self.position(begin)
         if event.tag is not None:  # types come from the keys
-            self.note(event.start_mark, "a tag (!), expected a plain value")
+            self.note(begin, "a tag (!), expected a plain value")
         if isinstance(event, yaml.ScalarEvent):
             style = TAGGED if event.tag is not None else event.style or ""
-            node: Node = Scalar(position, event.value, style, 1, event.start_mark.index, event.end_mark.index)
+            node: Node = Scalar(position, event.value, style, 1, begin.index, end.index)
         else:
             if event.anchor is not None:
                 self._anchors[event.anchor] = None

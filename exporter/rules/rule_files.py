@@ -18,6 +18,7 @@ from exporter.config.policy_model import PROFILES, RuleName, SeverityName
 from exporter.config.section import Section
 from exporter.config.validation import check_unique, items_at, text_at, validate
 from exporter.config.value_types import (
+    DURATION_WORDS,
     Choices,
     Day,
     Expected,
@@ -47,7 +48,7 @@ TaskPattern = Annotated[str, Field(min_length=1), Expected("a TaskId, or a patte
 Age = Annotated[
     timedelta,
     BeforeValidator(lambda text: timedelta(seconds=parse_duration(text)) if isinstance(text, str) else text),
-    Expected("a duration such as 100ms, 30s, 5m or 1h30m"),
+    DURATION_WORDS,
 ]
 OutcomeName = Annotated[str, Choices(tuple(map(str, Outcome)))]
 _TYPES: Final[dict[FactType, Any]] = {

@@ -4,17 +4,25 @@ from typing import Final
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
-from grafana.dashboards.expectations import open_violations
-from grafana.dashboards.overview import QUOTA_COLOURS
-from grafana.parts import variables
 from grafana.parts.alerts import needs_attention
 from grafana.parts.layout import Band, Section, finished, graphs
 from grafana.parts.links import APP as APP_DASHBOARD
 from grafana.parts.links import EXPECTATIONS, EXPORTER, OVERVIEW, TO_TASK, sibling
-from grafana.parts.looks import ATTENTION, BAD, FINE, rising, states, words
+from grafana.parts.looks import ATTENTION, BAD, FINE, QUOTA_COLOURS, rising, states, words
 from grafana.parts.panels import bars, distribution, graph, note, number, timeline
 from grafana.parts.queries import Scope, above_zero, attention, or_nothing, quota_use, state_code, sweep_age
+from grafana.parts.shared import (
+    app_columns,
+    bars_by,
+    by_region_and_mode,
+    by_resolution,
+    by_tier,
+    changes,
+    listed_tasks,
+    open_violations,
+)
 from grafana.parts.tables import Labelled, Queried, rows_and_columns
+from grafana.parts.variables import search, variables
 
 SCOPE: Final = Scope({"job": "job", "account": "account", "app_id": "app_id", "task_region": "region"})
 TASKS: Final = Scope({"account": "account", "app_id": "app_id", "task_region": "region"})
@@ -33,20 +41,15 @@ HOW_TO_READ: Final = (
 
 def app() -> Dashboard:
     """Return the dashboard."""
-    job, account = Scope({"job": "job"}), Scope({"job": "job", "account": "account"})
     return finished(
         "MPU relay tasks / App",
         APP_DASHBOARD,
         "All about one app: how its tasks are configured, how that changes, and which rules they violate. It shows "
         "configuration, not stream health.",
-        variables=(
-            variables.datasource(),
-            variables.several("job", "Job", "rtcmpu_exporter_build_info", Scope({})),
-            variables.one("account", "Account", "rtcmpu_up", job),
-            variables.one("app_id", "App", "rtcmpu_up", account),
-            variables.several("region", "Region", "rtcmpu_tasks", SCOPE.without("task_region"), of_label="task_region"),
-            variables.search("task", "Task", "Part of the TaskIds that are listed at the bottom."),
-            variables.exporter_url(),
+        variables=variables(
+            SCOPE,
+            search("task", "Task", "Part of the TaskIds that are listed at the bottom."),
+            one_of=("account", "app_id"),
         ),
         scope=SCOPE,
         top=(
@@ -106,14 +109,7 @@ def _numbers() -> tuple[Panel, ...]:
             no_value="No sweep yet",
             link=to_exporter,
         ),
-        number(
-            5,
-            "Tasks",
-            "Listed tasks in the chosen regions. A listed task is a configured one.",
-            SCOPE.total("rtcmpu_tasks"),
-            unit="locale",
-            link=to_rules,
-        ),
+        listed_tasks(5, SCOPE, to_rules),
         number(
             6,
             "Quota used",
@@ -161,17 +157,10 @@ def _collection() -> Panel:
 
 
 def _tasks() -> tuple[Band, Band]:
-    by = ("task_region", "mix_mode")
     fields = SCOPE.rate("rtcmpu_task_field_changes_total", by=("field",))
     return (
         graphs(
-            graph(
-                21,
-                "Tasks by region and mode",
-                "Listed tasks, stacked. A listed task is a configured one.",
-                {"{{task_region}} {{mix_mode}}": SCOPE.total("rtcmpu_tasks", by=by)},
-                stacked=True,
-            ),
+            by_region_and_mode(21, SCOPE),
             graph(
                 22,
                 "Tasks and quotas",
@@ -185,13 +174,7 @@ def _tasks() -> tuple[Band, Band]:
             ),
         ),
         graphs(
-            graph(
-                31,
-                "Changes per minute",
-                "Tasks added, modified or removed, as noticed. A task that changes twice between two updates counts "
-                "once.",
-                {"{{change}}": f"60 * {SCOPE.rate('rtcmpu_task_changes_total', by=('change',))}"},
-            ),
+            changes(31, SCOPE),
             graph(
                 32,
                 "Changes by field per minute",
@@ -247,50 +230,35 @@ def _outputs() -> tuple[Band, Band]:
 
 
 def _encodings() -> Band:
-    def by(id_: int, title: str, description: str, sample: str, *labels: str, legend: str = "") -> Panel:
-        named = legend or " ".join(f"{{{{{label}}}}}" for label in labels)
-        return bars(id_, title, description, {named: f"sort_desc({SCOPE.total(sample, by=labels)} > 0)"})
-
-    resolution = by(
-        51,
-        "Resolution",
-        "Tasks with video by their short side; `other`: a size outside the usual ones, `none`: no size.",
-        "rtcmpu_tasks_by_video",
-        "resolution",
-    )
-    codec = by(
+    codec = bars_by(
         52,
         "Codec and profile",
         "Tasks with video by codec and profile; `none`: not set, the service's default holds.",
+        SCOPE,
         "rtcmpu_tasks_by_video",
         "codec",
         "profile",
     )
-    audio = by(
+    audio = bars_by(
         54,
         "Audio",
         "Tasks with encoding by channels and sample rate; `none`: not set.",
+        SCOPE,
         "rtcmpu_tasks_by_audio",
         "channels",
         "sample_rate_hertz",
         legend="{{channels}} ch, {{sample_rate_hertz}} Hz",
     )
-    relayed = by(
+    relayed = bars_by(
         55,
         "Relayed streams",
         "Single-stream tasks by the kind of stream and its source.",
+        SCOPE,
         "rtcmpu_tasks_by_source",
         "stream_type",
         "source_type",
     )
-    tier = by(
-        56,
-        "Billing tier",
-        "An estimate of the billing tier from mode and area. It is no bill.",
-        "rtcmpu_tasks_by_billing_tier",
-        "tier",
-    )
-    return Band(8, (resolution, codec, audio, relayed, tier), (5, 5, 5, 5, 4))
+    return Band(8, (by_resolution(51, SCOPE), codec, audio, relayed, by_tier(56, SCOPE)), (5, 5, 5, 5, 4))
 
 
 def _distributions() -> tuple[Band, Band]:
@@ -300,7 +268,7 @@ def _distributions() -> tuple[Band, Band]:
         return graph(
             id_,
             f"{kind.title()} bitrate of typical tasks",
-            f"Configured {kind.title()}Bitrate. Half and nine tenths of the tasks have at most this bitrate, estimated "
+            f"Configured {kind.title()}Bitrate. Half and 90 % of the tasks have at most this bitrate, estimated "
             "within their buckets; and the exact mean.",
             {
                 "90 % have at most": f"8 * {SCOPE.quantile(0.9, family)}",
@@ -326,8 +294,8 @@ def _distributions() -> tuple[Band, Band]:
             graph(
                 73,
                 "Panes and listed users of large tasks",
-                "Nine tenths of the tasks have at most so many panes in their layout, and users in UserInfos where "
-                "it is not empty, which means everyone in the channel.",
+                "How many panes in their layout, and users in UserInfos, 90 % of the tasks have at most. Tasks whose "
+                "UserInfos is empty are left out: they take everyone in the channel.",
                 largest,
             ),
             graph(
@@ -348,7 +316,6 @@ def _distributions() -> tuple[Band, Band]:
                 "s",
             ),
             heatmap(64, "Frame rate", "Configured VideoFramerate.", "rtcmpu_task_video_framerate_hertz", "hertz"),
-            heatmap(72, "Frame size", "VideoWidth x VideoHeight.", "rtcmpu_task_frame_pixels", "short"),
             heatmap(
                 65,
                 "Idle timeout",
@@ -388,8 +355,7 @@ def _listed() -> Panel:
         "`metrics.per_task.enabled`, and a scrape of /metrics/tasks.",
         (
             Labelled("Task", "task_id", links=(TO_TASK,)),
-            Labelled("App", "app_id", 160),
-            Labelled("Account", "account", 110),
+            *app_columns(160),
             Labelled("Channel", "channel_id"),
             Labelled("Region", "task_region", 110),
             Labelled("Mode", "mix_mode", 70),

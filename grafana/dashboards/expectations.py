@@ -5,63 +5,41 @@ from typing import Final
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from exporter.rules.rule import SEVERITIES
-from grafana.dashboards.overview import by_severity, with_data
-from grafana.parts import variables
 from grafana.parts.layout import Band, Section, finished
-from grafana.parts.links import (
-    EXPECTATIONS,
-    EXPORTER,
-    TO_APP,
-    TO_RULE,
-    TO_RUNBOOK,
-    TO_TASK,
-    TO_VIOLATIONS,
-    page,
-    sibling,
-)
-from grafana.parts.looks import BAD, FINE, NOTICE, SEVERITY_COLOURS, WARNING, plain, rising, same_word, words
+from grafana.parts.links import EXPECTATIONS, EXPORTER, TO_RUNBOOK, TO_TASK, TO_VIOLATIONS, page, sibling
+from grafana.parts.looks import BAD, FINE, NOTICE, WARNING, plain, rising, same_word, words
 from grafana.parts.panels import graph, note, number, timeline
-from grafana.parts.queries import (
-    APP,
-    Scope,
-    apps_without_data,
-    of_severity,
-    only_chosen,
-    or_nothing,
-    ranked,
-    with_owner,
+from grafana.parts.queries import Scope, of_severity, only_chosen, or_nothing, ranked
+from grafana.parts.shared import (
+    NOTHING_VIOLATED,
+    VIOLATIONS,
+    app_columns,
+    by_severity,
+    open_violations,
+    violated,
+    violation_columns,
+    with_data,
 )
 from grafana.parts.tables import SEVERITY, Labelled, Queried, rows_and_columns
+from grafana.parts.variables import variables
 
-SCOPE: Final = Scope({"job": "job", "account": "account", "app_id": "app_id", "rule": "rule", "severity": "severity"})
+SCOPE: Final = Scope({"job": "job", "account": "account", "app_id": "app_id", "severity": "severity", "rule": "rule"})
 NOTE: Final = (
     "**Rules look at configuration, not at streams.** Counts are of the apps *with data*: where data was withdrawn,"
     " nothing is resolved by that. [All violations, on the exporter's own page](${exporter_url}/violations)"
 )
 KEPT_OR_WORSE: Final = words({0: ("kept", FINE), 1: ("info", NOTICE), 2: ("warning", WARNING), 3: ("critical", BAD)})
 EXEMPTION_NOTICE_SECONDS: Final = 14 * 86400
-VIOLATIONS: Final = "rtcmpu_policy_violations"
-NOTHING_VIOLATED: Final = "No task violates a rule"
 
 
 def expectations() -> Dashboard:
     """Return the dashboard."""
-    job = Scope({"job": "job"})
-    account = Scope({"job": "job", "account": "account"})
     return finished(
         "MPU relay tasks / Expectations",
         EXPECTATIONS,
         "Which rules tasks violate: since when, in which apps, which tasks, and who owns them. Rules look at "
         "configuration, not at streams.",
-        variables=(
-            variables.datasource(),
-            variables.several("job", "Job", "rtcmpu_exporter_build_info", Scope({})),
-            variables.several("account", "Account", "rtcmpu_up", job),
-            variables.several("app_id", "App", "rtcmpu_up", account),
-            variables.severity(),
-            variables.several("rule", "Rule", "rtcmpu_policy_rule_info", Scope({"job": "job", "severity": "severity"})),
-            variables.exporter_url(),
-        ),
+        variables=variables(SCOPE),
         scope=SCOPE,
         top=(
             Band(2, (note(1, NOTE),)),
@@ -86,21 +64,15 @@ def _numbers() -> tuple[Panel, ...]:
     all_violations = page("All violations, on the exporter's page", "/violations")
     rules_page = page("The rules, on the exporter's page", "/rules")
 
-    def violated(id_: int, title: str, severity: str) -> Panel:
-        description = "Tasks that violate a rule of this severity now; a task counts once for each rule."
-        colours = rising(**{SEVERITY_COLOURS[severity]: 1})
-        query = SCOPE.total(VIOLATIONS, of_severity(severity))
-        return number(id_, title, description, query, thresholds=colours, link=all_violations)
-
     def counted(id_: int, title: str, description: str, sample: str, colour: str) -> Panel:
         query = f"sum({only_chosen(SCOPE, SCOPE.each(sample))}) or 0 * {SCOPE.total(VIOLATIONS)}"
         return number(id_, title, description, query, thresholds=rising("text", **{colour: 1}), link=rules_page)
 
     return (
         with_data(2, SCOPE, sibling("Open Exporter", EXPORTER)),
-        violated(4, "Critical", "critical"),
-        violated(5, "Warnings", "warning"),
-        violated(6, "Info", "info"),
+        violated(4, "critical", SCOPE, all_violations),
+        violated(5, "warning", SCOPE, all_violations),
+        violated(6, "info", SCOPE, all_violations),
         number(
             7,
             "Oldest open",
@@ -142,49 +114,15 @@ def _numbers() -> tuple[Panel, ...]:
     )
 
 
-def open_violations(id_: int, scope: Scope) -> Panel:
-    """Return what is violated now, the most severe first."""
-    by = "max by (account, app_id, rule)"
-    opened = f"{by} ({scope.series('rtcmpu_policy_oldest_violation_timestamp_seconds')})"
-    violated = f"{scope.each(VIOLATIONS)} > 0"
-    rows = f"{ranked(with_owner(scope, f'({violated})'))} or {apps_without_data(scope)}"
-    return rows_and_columns(
-        id_,
-        "Open violations",
-        "One row for each rule that tasks of an app violate now, the most severe and oldest first; and one for each "
-        "app without data, of which nobody knows. Open for: since the oldest of them was first seen. Owner: the "
-        "rule's, or else the app's. Click a rule to see it alone, or all its violations on the exporter's page.",
-        (
-            SEVERITY,
-            Labelled("Rule", "rule", links=(TO_RULE, TO_VIOLATIONS)),
-            Labelled("App", "app_id", 150, links=(TO_APP,)),
-            Labelled("Account", "account", 105),
-            Queried("", f"max by (rank, rule, account, app_id, owner) ({rows})"),
-            Queried("Tasks", f"{by} ({violated})", 75),
-            Queried("Open for", f"time() - {opened}", 100, "s", decimals=1),
-            Labelled("Owner", "owner", 110),
-        ),
-        sorted_by=("-Severity", "-Open for"),
-        no_value=NOTHING_VIOLATED,
-    )
-
-
 def _affected_apps() -> Panel:
-    def violations(title: str, severity: str, colour: str) -> Queried:
-        query = SCOPE.total(VIOLATIONS, of_severity(severity), by=APP)
-        return Queried(title, query, 90, thresholds=rising("text", **{colour: 1}))
-
     return rows_and_columns(
         11,
         "Most affected apps",
         "Violations of each app with data, by severity; a task counts once for each rule. Click an app to see all "
         "about it.",
         (
-            Labelled("App", "app_id", links=(TO_APP,)),
-            Labelled("Account", "account", 110),
-            violations("Critical", "critical", "red"),
-            violations("Warning", "warning", "orange"),
-            violations("Info", "info", "blue"),
+            *app_columns(None),
+            *violation_columns(SCOPE),
         ),
         sorted_by=("-Critical", "-Warning", "-Info"),
         no_value="No app has data",
@@ -241,8 +179,7 @@ def _examples() -> Panel:
             SEVERITY,
             Labelled("Rule", "rule", links=(TO_VIOLATIONS,)),
             Labelled("Task", "task_id", links=(TO_TASK,)),
-            Labelled("App", "app_id", 200, links=(TO_APP,)),
-            Labelled("Account", "account", 120),
+            *app_columns(200),
             Queried(
                 "Rule open for",
                 f"time() - max by (rank, rule, account, app_id, task_id) ({ranked(since)})",

@@ -4,15 +4,11 @@ from typing import Final
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
-from grafana.dashboards.overview import oldest_data, with_data
-from grafana.parts import variables
 from grafana.parts.layout import Band, Section, finished, graphs
-from grafana.parts.links import APP as APP_DASHBOARD
-from grafana.parts.links import EXPORTER, OVERVIEW, TO_APP, drill_down, page, sibling
+from grafana.parts.links import EXPORTER, OVERVIEW, page, sibling
 from grafana.parts.looks import BAD, FINE, limit, rising, states, words
 from grafana.parts.panels import graph, note, number, timeline
 from grafana.parts.queries import (
-    APP,
     Scope,
     above_zero,
     or_nothing,
@@ -21,36 +17,28 @@ from grafana.parts.queries import (
     state_code,
     sweep_age,
 )
+from grafana.parts.shared import OF_APP, app_columns, oldest_data, timeline_of_apps, with_data
 from grafana.parts.tables import Labelled, Queried, rows_and_columns
+from grafana.parts.variables import variables
 
 SCOPE: Final = Scope({"job": "job", "instance": "instance", "account": "account", "app_id": "app_id"})
 NOTE: Final = (
     "**Can the numbers be trusted now?** How old they are, whether they are complete, which app fails and why. What the"
     " exporter reads is configuration, not stream health. [Its own status page](${exporter_url}/)"
 )
-OF_APP: Final = "{{account}} / {{app_id}}"
 SENT: Final = "rtcmpu_exporter_api_requests_total"
 BUDGET: Final = f"sum by (account) ({SCOPE.series('rtcmpu_exporter_rate_limit_requests_per_second')})"
 NO_STORAGE: Final = "No exporter has storage"
-NO_SHARING: Final = "No exporter shares budgets"
 
 
 def exporter() -> Dashboard:
     """Return the dashboard."""
-    job = Scope({"job": "job"})
     return finished(
         "MPU relay tasks / Exporter",
         EXPORTER,
         "Whether the numbers can be trusted: state and age of each app's data, requests and budget, sweeps, storage "
         "and sharing, and the exporter's process.",
-        variables=(
-            variables.datasource(),
-            variables.several("job", "Job", "rtcmpu_exporter_build_info", Scope({})),
-            variables.several("instance", "Instance", "rtcmpu_exporter_build_info", job),
-            variables.several("account", "Account", "rtcmpu_up", SCOPE.without("account", "app_id")),
-            variables.several("app_id", "App", "rtcmpu_up", SCOPE.without("app_id")),
-            variables.exporter_url(),
-        ),
+        variables=variables(SCOPE),
         scope=SCOPE,
         top=(
             Band(2, (note(1, NOTE),)),
@@ -60,7 +48,7 @@ def exporter() -> Dashboard:
         ),
         sections=(
             Section(20, "How old is the data, and what fails?", (_failures(),)),
-            Section(30, "Is the request budget enough?", _requests()),
+            Section(30, "Is the request budget enough?", (_requests(),)),
             Section(40, "What do sweeps find that updates miss?", (_sweeps(),)),
             Section(70, "Do storage and sharing work?", _storage()),
             Section(50, "How is the process?", _process()),
@@ -143,24 +131,24 @@ def _numbers() -> tuple[Panel, ...]:
 
 
 def _states() -> Panel:
-    return timeline(
+    return timeline_of_apps(
         10,
         "Readings of each app",
         "How the last reading of each app's list went; of update and sweep the worse. Orange passes by itself as a "
-        "rule, red needs someone. A gap: no exporter was scraped.",
-        {OF_APP: state_code(SCOPE)},
+        "rule, red needs someone.",
+        state_code(SCOPE),
         states(),
-        per_page=8,
-        link=drill_down("Open this app", APP_DASHBOARD, APP, of_series=True),
     )
 
 
 def _replicas() -> Panel:
     reloaded = SCOPE.each_replica("rtcmpu_exporter_config_last_reload_success_timestamp_seconds")
+    configured = SCOPE.each_replica("rtcmpu_exporter_config_info")
     return rows_and_columns(
         51,
         "Replicas",
-        "Each exporter that Prometheus knows. Replicas of one job should have the same version and configuration.",
+        "Each exporter that Prometheus knows. Replicas of one job should have the same version and configuration: "
+        "here is the beginning of its hash.",
         (
             Labelled("Instance", "instance"),
             Queried(
@@ -174,7 +162,7 @@ def _replicas() -> Panel:
             Labelled("Python", "python_version", 80),
             Labelled("Configuration", "sha256", 120),
             Queried("", SCOPE.each_replica("rtcmpu_exporter_build_info")),
-            Queried("", SCOPE.each_replica("rtcmpu_exporter_config_info")),
+            Queried("", f'label_replace({configured}, "sha256", "$1", "sha256", "(.{{8}}).*")'),
             Queried(
                 "Runs for",
                 f"time() - max by (instance) ({SCOPE.of_replicas('process_start_time_seconds')})",
@@ -204,8 +192,7 @@ def _collection() -> Panel:
         "for the configured intervals.",
         (
             Queried("State", state_code(SCOPE), 130, mappings=states()),
-            Labelled("App", "app_id", links=(TO_APP,)),
-            Labelled("Account", "account", 130),
+            *app_columns(None),
             Queried("Complete", SCOPE.each("rtcmpu_up"), 85, "bool_yes_no", thresholds=rising("red", green=1)),
             ago("Last attempt", "rtcmpu_collection_last_attempt_timestamp_seconds"),
             ago("Last update", "rtcmpu_collection_last_update_timestamp_seconds"),
@@ -266,47 +253,36 @@ def _failures() -> Band:
     )
 
 
-def _requests() -> tuple[Band, Band]:
+def _requests() -> Band:
     wait, took = "rtcmpu_exporter_rate_limit_wait_seconds", "rtcmpu_exporter_api_request_duration_seconds"
-    retries = SCOPE.work_rate("rtcmpu_exporter_api_retries_total", by=("reason",))
-    return (
-        graphs(
-            graph(
-                31,
-                "Requests by outcome",
-                "Requests a second by how they ended, repeated ones too, stacked.",
-                {"{{outcome}}": f"{SCOPE.work_rate(SENT, by=('outcome',))} > 0"},
-                unit="reqps",
-                stacked=True,
-            ),
-            graph(
-                32,
-                "Requests and budget",
-                "Requests a second of each account, and the budget in force (dashed), over all replicas. The budget "
-                "falls after throttling and recovers slowly.",
-                {"{{account}}": SCOPE.work_rate(SENT, by=("account",)), "budget {{account}}": BUDGET},
-                unit="reqps",
-                dashed="budget ",
-            ),
+    return graphs(
+        graph(
+            31,
+            "Requests by outcome",
+            "Requests a second by how they ended, repeated ones too, stacked.",
+            {"{{outcome}}": f"{SCOPE.work_rate(SENT, by=('outcome',))} > 0"},
+            unit="reqps",
+            stacked=True,
         ),
-        graphs(
-            graph(
-                34,
-                "Time of requests and of waiting for a turn",
-                "Nineteen of 20 requests take less than this from sending to the end of the answer, and wait less than "
-                "this for their turn, by what they are for. Updates go first; sweeps may wait for seconds.",
-                {
-                    "answer": SCOPE.work_quantile(0.95, took),
-                    "wait of {{priority}}": SCOPE.work_quantile(0.95, wait, by=("priority",)),
-                },
-                unit="s",
-            ),
-            graph(
-                36,
-                "Retries per minute",
-                "Requests that were sent again, by why the first attempt failed.",
-                {"{{reason}}": above_zero(f"60 * {retries}", "reason")},
-            ),
+        graph(
+            32,
+            "Requests and budget",
+            "Requests a second of each account, and the budget in force (dashed), over all replicas. The budget "
+            "falls after throttling and recovers slowly.",
+            {"{{account}}": SCOPE.work_rate(SENT, by=("account",)), "budget {{account}}": BUDGET},
+            unit="reqps",
+            dashed="budget ",
+        ),
+        graph(
+            34,
+            "Time of requests and of waiting for a turn",
+            "How long 95 % of the requests take at most from sending to the end of the answer, and wait for their "
+            "turn, by what they are for. Updates go first; sweeps may wait for seconds.",
+            {
+                "answer": SCOPE.work_quantile(0.95, took),
+                "wait of {{priority}}": SCOPE.work_quantile(0.95, wait, by=("priority",)),
+            },
+            unit="s",
         ),
     )
 
@@ -340,8 +316,6 @@ def _sweeps() -> Band:
 
 
 def _storage() -> tuple[Band, Band]:
-    takeovers = SCOPE.work_rate("rtcmpu_exporter_lease_takeovers_total", by=("account",))
-    unheld = SCOPE.series("rtcmpu_exporter_lease_unheld_seconds")
     lost = SCOPE.work_rate("rtcmpu_exporter_storage_changes_lost_total", by=("instance",))
     return (
         graphs(
@@ -354,6 +328,18 @@ def _storage() -> tuple[Band, Band]:
                 words({1: ("usable", FINE), 0: ("failing", BAD)}),
                 no_value=NO_STORAGE,
             ),
+            timeline(
+                74,
+                "Who collects each account",
+                "Which exporter holds the lease of each account's request budget: it alone collects the account's "
+                "apps. Several at once, or none, are wrong beyond moments. A rolling update moves each lease once for "
+                "each exporter; more moves mean that leases expire while their holders live.",
+                {"{{account}} · {{instance}}": SCOPE.each_replica("rtcmpu_exporter_lease_held")},
+                words({1: ("holds it", FINE), 0: ("stands by", "text")}),
+                no_value="No exporter shares budgets",
+            ),
+        ),
+        graphs(
             graph(
                 72,
                 "What is not in the database yet",
@@ -374,36 +360,6 @@ def _storage() -> tuple[Band, Band]:
                 {"{{instance}}": SCOPE.each_replica("rtcmpu_exporter_storage_size_bytes")},
                 unit="bytes",
                 no_value=NO_STORAGE,
-            ),
-        ),
-        graphs(
-            timeline(
-                74,
-                "Who collects each account",
-                "Which exporter holds the lease of each account's request budget: it alone collects the account's "
-                "apps. Several at once, or none, are wrong beyond moments.",
-                {"{{account}} · {{instance}}": SCOPE.each_replica("rtcmpu_exporter_lease_held")},
-                words({1: ("holds it", FINE), 0: ("stands by", "text")}),
-                no_value=NO_SHARING,
-            ),
-            graph(
-                75,
-                "Accounts without a holder",
-                "Time since any exporter held the lease, as far as the one knows that knows best. Above the red "
-                "line an alert fires.",
-                {"{{account}}": f"min by (account) ({unheld})"},
-                unit="s",
-                limit=limit(red=60),
-                soft_highest=60,
-                no_value=NO_SHARING,
-            ),
-            graph(
-                76,
-                "Takeovers per hour",
-                "How often an exporter took over an account's lease. A rolling update moves each once for each "
-                "exporter; many more mean that leases expire while their holders live.",
-                {"{{account}}": f"3600 * {takeovers}"},
-                no_value=NO_SHARING,
             ),
         ),
     )

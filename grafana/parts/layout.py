@@ -10,6 +10,7 @@ from msgspec import Struct
 from grafana.parts.alerts import marks
 from grafana.parts.links import TAG, siblings
 from grafana.parts.queries import Scope
+from grafana.parts.variables import Variable
 
 COLUMNS: Final = 24
 
@@ -49,7 +50,7 @@ def finished(
     uid: str,
     description: str,
     *,
-    variables: Iterable[build.DatasourceVariable | build.QueryVariable | build.CustomVariable | build.TextBoxVariable],
+    variables: Sequence[Variable],
     scope: Scope,
     top: Sequence[Band],
     sections: Sequence[Section],

@@ -34,14 +34,7 @@ def siblings() -> build.DashboardLink:
 
 
 def drill_down(title: str, uid: str, labels: Sequence[str], *, of_series: bool = False) -> Link:
-    """Return a link to another dashboard that chooses what the clicked row says of these labels.
-
-    Args:
-        title: What the link is called.
-        uid: The dashboard's.
-        labels: Labels and at once variables of that dashboard.
-        of_series: Whether a series of a graph is clicked, not a row of a table.
-    """
+    """Return a link to another dashboard that chooses what the clicked row, or series, says of these labels."""
     source = "__field.labels" if of_series else "__data.fields"
     chosen = "".join(f"&var-{label}=${{{source}.{label}:percentencode}}" for label in labels)
     return {"title": title, "url": f"/d/{uid}?{_KEPT}{chosen}", "targetBlank": False}
@@ -55,10 +48,7 @@ def sibling(title: str, uid: str) -> Link:
 def page(title: str, path: str, labels: Sequence[str] = ()) -> Link:
     """Return a link to a page of the exporter, asked for what the clicked row says of these labels.
 
-    Args:
-        title: What the link is called.
-        path: Begins with `/`; may name fields of the row as Grafana does.
-        labels: Labels and at once parameters of the page.
+    The path may name fields of the row as Grafana does.
     """
     asked = "&".join(f"{label}={field(label)}" for label in labels)
     return {"title": title, "url": "${exporter_url}" + path + (f"?{asked}" if asked else ""), "targetBlank": True}

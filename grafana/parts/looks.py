@@ -25,6 +25,7 @@ RANKS: Final = {"4": ("no data", PLAIN), "3": ("critical", BAD), "2": ("warning"
 """What the label `rank` means, by which tables are sorted: the severities, and above them what nobody knows."""
 
 QUOTA_IS_FULL: Final = 0.95
+QUOTA_COLOURS: Final = {"orange": 0.8, "red": QUOTA_IS_FULL}
 ATTENTION: Final = {
     0: ("fine", FINE),
     1: ("warnings", WARNING),

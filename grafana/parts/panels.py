@@ -45,15 +45,7 @@ Builder = TypeVar("Builder", bound=_Builder)
 
 
 def headed(builder: Builder, id_: int, title: str, description: str, link: Link | None = None) -> Builder:
-    """Give a panel what all have.
-
-    Args:
-        builder: The panel.
-        id_: Fixed for good: links to a single panel name it.
-        title: What it shows.
-        description: How to read it.
-        link: Where a click on a value leads.
-    """
+    """Give a panel what all have; the id never changes, since links to a single panel name it."""
     builder.id(id_).title(title).description(description).datasource(DATASOURCE)
     if link is not None:
         builder.with_override(MatcherConfig(id_val="byRegexp", options=".*"), [DynamicConfigValue("links", [link])])
@@ -101,25 +93,10 @@ def number(
     mappings: Sequence[ValueMapping] = (),
     decimals: int | None = None,
     no_value: str = "No data",
-    nothing: str = "",
-    shows_name: bool = False,
+    nothing: str = "",  # what it says for a query that `or_nothing` has answered
+    shows_name: bool = False,  # the series' instead of its value, in the value's colour
 ) -> Panel:
-    """Return big numbers in the colours of their thresholds: of several queries each with its name.
-
-    Args:
-        id_: Of the panel.
-        title: Of the panel.
-        description: How to read it.
-        queries: One, or several by name.
-        link: Where a click leads.
-        unit: Of the values.
-        thresholds: Their colours.
-        mappings: What they mean.
-        decimals: As many as are shown; None: as fits.
-        no_value: What it says when nothing is known.
-        nothing: What it says for a query that `or_nothing` has answered.
-        shows_name: Whether the name of the series is shown, in the colour of its value.
-    """
+    """Return big numbers in the colours of their thresholds: of several queries each with its name."""
     several = {"": queries} if isinstance(queries, str) else queries
     mode = shape.BigValueTextMode.VALUE if len(several) == 1 else shape.BigValueTextMode.VALUE_AND_NAME
     panel = (
@@ -152,38 +129,23 @@ def graph(
     *,
     unit: str = "short",
     stacked: bool = False,
-    limit: build.ThresholdsConfig | None = None,
+    limit: build.ThresholdsConfig | None = None,  # drawn as dashed lines
     decimals: int | None = None,
     no_value: str = NO_DATA,
-    many_series: bool = False,
+    many_series: bool = False,  # the legend is a table with the last and the highest values, the highest first
     dashed: str = "",
-    lowest: float | None = 0,
-    soft_highest: float | None = None,
+    soft_highest: float | None = None,  # how far the axis reaches at least
     link: Link | None = None,
 ) -> Panel:
-    """Return lines over time.
+    """Return lines over time, from the bottom of a stack to its top.
 
-    Args:
-        id_: Of the panel.
-        title: Of the panel.
-        description: How to read it.
-        queries: What it draws, from the bottom of a stack to its top.
-        unit: Of the values.
-        stacked: Whether the series add up to something.
-        limit: Thresholds that are drawn as dashed lines.
-        decimals: As many as are shown; None: as fits.
-        no_value: What it says when there is nothing to draw.
-        many_series: Whether the legend is a table with the last and the highest values, the highest first.
-        dashed: What the names begin with of series that are limits: they are drawn dashed, without an area, and in the
-            colour of the series that they limit.
-        lowest: Where the axis begins; None: where the values do.
-        soft_highest: How far the axis reaches at least.
-        link: Where a click on a series leads.
+    Series whose names begin with `dashed` are limits: they are dashed, in the colour of the series that they limit.
     """
     panel = (
         headed(timeseries.Panel(), id_, title, description, link)
         .targets(list(history(queries)))
         .unit(unit)
+        .min(0)
         .no_value(no_value)
         .thresholds(limit or plain())
         .thresholds_style(
@@ -205,8 +167,6 @@ def graph(
     )
     if decimals is not None:
         panel.decimals(decimals)
-    if lowest is not None:
-        panel.min(lowest)
     if soft_highest is not None:
         panel.axis_soft_max(soft_highest)
     limited = [legend for legend in queries if not dashed or not legend.startswith(dashed)]
@@ -292,16 +252,7 @@ def timeline(
 ) -> Panel:
     """Return a bar for each series, divided where its state changes; a gap is a time without data.
 
-    Args:
-        id_: Of the panel.
-        title: Of the panel.
-        description: How to read it.
-        queries: The states as numbers.
-        mappings: What the numbers mean.
-        mappings_of: What they mean instead in single series, by name.
-        no_value: What it says when there is nothing to draw.
-        per_page: How many bars there is room for; the others are on further pages.
-        link: Where a click leads.
+    What the numbers mean may differ in single series, by name. More bars than `per_page` are on further pages.
     """
     panel = (
         headed(statetimeline.Panel(), id_, title, description, link)

@@ -58,13 +58,7 @@ def rows_and_columns(
     Rows of several queries become one where all labels that the queries have in common are the same; a row that one
     query has and another lacks shows a dash there.
 
-    Args:
-        id_: Of the panel.
-        title: Of the panel.
-        description: How to read it.
-        columns: From left to right.
-        sorted_by: The titles of the columns that the rows are sorted by at first; one after `-` from high to low.
-        no_value: What it says when it has no rows.
+    They are sorted by the columns with the titles `sorted_by` at first; one after `-` from high to low.
     """
     queries = [column for column in columns if isinstance(column, Queried)]
     fields = {id(column): f"Value #{ref}" for column, ref in zip(queries, ascii_uppercase, strict=False)}

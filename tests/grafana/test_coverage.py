@@ -22,6 +22,9 @@ UNUSED = {
 } | {
     "rtcmpu_collection_repaired_tasks": LAST_SWEEP,
     "rtcmpu_collection_duplicate_rows": LAST_SWEEP,
+    "rtcmpu_task_frame_pixels": "the bars of resolutions say the same in words",
+    "rtcmpu_exporter_api_retries_total": "the requests by outcome show why attempts failed",
+    "rtcmpu_exporter_lease_takeovers_total": "the bars of who collects each account show each takeover",
     "rtcmpu_exporter_credentials_info": "which source a key comes from is a question that someone asks by hand",
     "rtcmpu_exporter_config_unmatched_patterns": "a pattern without files may be meant: the log and check-config warn",
     "rtcmpu_exporter_http_requests_total": "who asks the exporter for what is a question that someone asks by hand",

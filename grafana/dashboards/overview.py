@@ -10,7 +10,7 @@ from grafana.parts.links import APP as APP_DASHBOARD
 from grafana.parts.links import EXPECTATIONS, EXPORTER, OVERVIEW, sibling
 from grafana.parts.looks import ATTENTION, QUOTA_COLOURS, QUOTA_IS_FULL, limit, rising, states, words
 from grafana.parts.panels import graph, note, number
-from grafana.parts.queries import APP, Scope, attention, or_nothing, quota_use, state_code, sweep_age
+from grafana.parts.queries import APP, Scope, or_nothing, quota_use, recorded_attention, state_code, sweep_age
 from grafana.parts.shared import (
     SERIES_TO_APP,
     app_columns,
@@ -28,7 +28,7 @@ from grafana.parts.shared import (
     with_data,
 )
 from grafana.parts.tables import Labelled, Queried, rows_and_columns
-from grafana.parts.variables import variables
+from grafana.parts.variables import raw, variables
 
 SCOPE: Final = Scope({"job": "job", "account": "account", "task_region": "region"})
 NOTE: Final = (
@@ -45,7 +45,7 @@ def overview() -> Dashboard:
         OVERVIEW,
         "All apps at a glance: what needs attention, what is configured, and how old the data is. It shows "
         "configuration, not stream health.",
-        variables=variables(SCOPE),
+        variables=variables(SCOPE, raw()),
         scope=SCOPE,
         top=(
             Band(2, (note(1, NOTE),)),
@@ -104,7 +104,7 @@ def _states() -> Panel:
         "State of each app",
         "What was worst about each app: its data is withdrawn or was never there, reading its list fails, tasks "
         "violate critical rules, a quota is full, or tasks violate rules of severity warning.",
-        attention(SCOPE),
+        recorded_attention(SCOPE),
         words(ATTENTION),
     )
 
@@ -123,7 +123,7 @@ def _apps() -> Panel:
         "reading of its list went. Age: since the last accepted sweep began. A dash stands for what is not known. "
         "Tasks and egress are those of the chosen regions, quotas know no region.",
         (
-            Queried("Attention", attention(SCOPE), 115, mappings=words(ATTENTION)),
+            Queried("Attention", recorded_attention(SCOPE), 115, mappings=words(ATTENTION)),
             *app_columns(200),
             Labelled("Name", "name"),
             Labelled("Owner", "owner", 130),

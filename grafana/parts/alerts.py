@@ -111,7 +111,8 @@ def _alerts(scope: Scope, *matchers: str, name: str = "ALERTS") -> str:
 
 def _of_jobs(scope: Scope, alerts: str) -> str:
     """Return only alerts about accounts that the chosen jobs read, and those about no account."""
-    read = f"max by (account) (last_over_time({scope.series('rtcmpu_up')}[1d]))"
+    # One series for each account: a day of one for each app would be most of what the dashboards read.
+    read = f"max by (account) (last_over_time({scope.series('rtcmpu_exporter_rate_limit_requests_per_second')}[1d]))"
     return f"(({alerts}) and on (account) ({read} or vector(1)))"
 
 

@@ -22,6 +22,9 @@ APP: Final = ("account", "app_id")
 WINDOW: Final = "[$__rate_interval]"
 BUILD_INFO: Final = "rtcmpu_exporter_build_info"
 OWNED: Final = 'rule_owner!=""'
+STATE: Final = "rtcmpu_collection_state"
+ATTENTION_RECORD: Final = "app:rtcmpu_attention:max"
+RAW: Final = "raw"  # the variable that matches all apps if that is not recorded, and none if it is
 NOTHING: Final = -1e9  # a value that nothing has
 
 
@@ -52,6 +55,10 @@ class Scope(Struct, frozen=True):
             KeyError: Nothing of that name is published.
         """
         return self._selector(name, sample_labels()[name], matchers)
+
+    def recorded(self, name: str) -> str:
+        """Return a selector of what a recording rule makes, which is about apps."""
+        return self._selector(name, APP, ())
 
     def of_replicas(self, name: str) -> str:
         """Return what Prometheus or the client library publishes about exporters, without other targets."""
@@ -110,12 +117,8 @@ def of_severity(severity: str) -> str:
 
 def state_code(scope: Scope) -> str:
     """Return for each app its state's place in the order of badness, of the worst replica: 0 is ok."""
-    ranked = (
-        f"{state.badness} * " * (state.badness > 1) + scope.series("rtcmpu_collection_state", f'state="{state}"')
-        for state in State
-        if state is not State.OK
-    )
-    return _aggregate("max", APP, " or ".join(ranked))
+    in_state = {state: scope.series(STATE, f'state="{state}"') for state in State}
+    return _aggregate("max", APP, " or ".join(f"{state.badness} * ({now} == 1)" for state, now in in_state.items()))
 
 
 def sweep_age(scope: Scope) -> str:
@@ -157,14 +160,25 @@ def apps_with_data(scope: Scope) -> str:
 def attention(scope: Scope) -> str:
     """Return for each app what is worst about it: the numbers of `ATTENTION`."""
     data = scope.each("rtcmpu_collection_data_available")
-    critical, warning = (
-        f"{scope.total('rtcmpu_policy_violations', of_severity(severity), by=APP)} > 0"
-        for severity in ("critical", "warning")
+    failing, critical, warning = (
+        # Comparing before aggregating leaves a few of thousands of series to aggregate.
+        f"max by (account, app_id) ({scope.series(name, matcher)} > 0)"
+        for name, matcher in (
+            (STATE, 'state!="ok"'),
+            ("rtcmpu_policy_violations", of_severity("critical")),
+            ("rtcmpu_policy_violations", of_severity("warning")),
+        )
     )
-    full = f"max by (account, app_id) ({quota_use(scope)}) >= {QUOTA_IS_FULL}"
-    worst_first = (f"{data} == 0", f"{state_code(scope)} > 0", critical, full, warning)
+    full = f"max by (account, app_id) ({quota_use(scope)} >= {QUOTA_IS_FULL})"
+    worst_first = (f"{data} == 0", failing, critical, full, warning)
     ranked = (f"0 * ({wrong}) + {len(worst_first) - place}" for place, wrong in enumerate(worst_first))
     return f"{' or '.join(ranked)} or 0 * {data}"
+
+
+def recorded_attention(scope: Scope) -> str:
+    """Return the same as it was recorded; without the recording rules the variable `RAW` lets the raw series in."""
+    recorded = _aggregate("max", APP, scope.recorded(ATTENTION_RECORD))
+    return f"{recorded} or {attention(Scope({**scope.filters, 'app_id': RAW}))}"
 
 
 def above_zero(expression: str, label: str) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from grafana_foundation_sdk.builders import dashboard as build
-from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefresh, VariableSort
+from grafana_foundation_sdk.models.dashboard import VariableHide, VariableOption, VariableRefresh, VariableSort
 
 from exporter.rules.rule import SEVERITIES
 from grafana.parts.panels import DATASOURCE
-from grafana.parts.queries import BUILD_INFO, Scope
+from grafana.parts.queries import ATTENTION_RECORD, BUILD_INFO, RAW, Scope
 
 Variable: TypeAlias = build.DatasourceVariable | build.QueryVariable | build.CustomVariable | build.TextBoxVariable
 EXPORTER_URL: Final = "http://localhost:10678"
@@ -49,10 +49,16 @@ def search(name: str, label: str, description: str) -> build.TextBoxVariable:
     return _text(name, label, description, "")
 
 
+def raw() -> build.QueryVariable:
+    """Return the hidden choice of raw series where no recording rule has made cheaper ones."""
+    query = f'query_result(label_replace(absent({ATTENTION_RECORD}), "{RAW}", "{ANY}", "", ""))'
+    return _queried(RAW, query, kind=3).regex(f'/{RAW}="(.*)"/').hide(VariableHide.HIDE_VARIABLE)
+
+
 def _of_label(label: str, name: str, before: Scope, *, is_one: bool) -> build.QueryVariable:
     title, sample = _OF_LABELS[label]
     variable = _queried(name, f"label_values({before.series(sample)}, {label})", kind=1)
-    variable.label(title).sort(VariableSort.ALPHABETICAL_ASC).multi(not is_one).include_all(True).all_value(ANY)
+    variable.label(title).multi(not is_one).include_all(True).all_value(ANY)
     return variable if is_one else variable.current(_ALL)
 
 
@@ -64,6 +70,7 @@ def _queried(name: str, query: str, *, kind: int) -> build.QueryVariable:
         .query({"qryType": kind, "query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery"})
         .definition(query)
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(VariableSort.ALPHABETICAL_ASC)
     )
 
 

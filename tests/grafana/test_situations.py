@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
-from tests.alerts.alert_cases import GONE, STALE, Samples, World, healthy, of_app, run_promtool, series
+from tests.alerts.alert_cases import GONE, RECORDS_FILE, STALE, Samples, World, healthy, of_app, run_promtool, series
 from tests.support.dashboards import all_queries
 
 pytestmark = pytest.mark.processes
@@ -47,6 +48,7 @@ def _world(*, instance: str = "one", app_id: str = "live") -> dict[str, Samples]
     build = series("rtcmpu_exporter_build_info", instance=instance, version="1", python_version="3")
     return healthy(MINUTES, instance=instance, app_id=app_id) | {
         build: [1] * MINUTES,
+        series("rtcmpu_exporter_rate_limit_requests_per_second", instance=instance, account="prod"): [40] * MINUTES,
         series("process_start_time_seconds", instance=instance): [0] * MINUTES,
     }
 
@@ -235,6 +237,21 @@ SITUATIONS: Final = (
         ],
     ),
 )
+
+
+def test_what_is_worst_about_an_app_is_recorded_as_the_dashboards_ask_for_it(tmp_path: Path) -> None:
+    """Where nothing raw is let in, the recorded series answer the same."""
+    panels = ("rtcmpu-overview 10 A", "rtcmpu-overview 12 A")
+    asked = [
+        replace(
+            situation,
+            asked=[replace(one, chosen={**one.chosen, "raw": ""}) for one in situation.asked if one.panel in panels],
+        )
+        for situation in SITUATIONS
+        if situation.has_rules
+    ]
+
+    run_promtool([_promtool_test(situation) for situation in asked], tmp_path, (RECORDS_FILE,))
 
 
 @pytest.mark.parametrize("has_rules", [True, False])

@@ -78,9 +78,12 @@ def queries(dashboard: Dashboard) -> Iterator[Query]:
             yield Query(uid, place, target["expr"], bool(target["range"]), panel["id"])
     for variable in variables(dashboard):
         if variable["type"] == "query":
-            found = _LABEL_VALUES.fullmatch(variable["definition"])
-            assert found is not None, variable["definition"]
-            yield Query(uid, f"variable {variable['name']}", f"count by ({found['label']}) ({found['series']})", False)
+            name, asked = variable["name"], variable["definition"]
+            if found := _LABEL_VALUES.fullmatch(asked):
+                asked = f"count by ({found['label']}) ({found['series']})"
+            else:
+                asked = asked.removeprefix("query_result(").removesuffix(")")
+            yield Query(uid, f"variable {name}", asked, False)
     for annotation in annotations(dashboard):
         yield Query(uid, f"annotation {annotation['name']}", annotation["expr"], True)
 

@@ -24,8 +24,8 @@ from exporter.service.process import run
 from exporter.simulator import simulated_server as server
 from exporter.simulator.push_keys import ALIBABA_HOST, ALIBABA_VALIDITY_SECONDS
 from exporter.simulator.simulation import DemoAccount, demo_service
+from exporter.web.addresses import url_prefix
 from exporter.web.http_server import ListenError
-from exporter.web.url_prefix import url_prefix
 
 _PUSH_HOSTS: Final = (ALIBABA_HOST, "*.partner.example.net")
 

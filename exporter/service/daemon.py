@@ -34,9 +34,8 @@ from exporter.service.task_publisher import TaskSeries
 from exporter.service.violation_log import FindingLog
 from exporter.storage.batch import SavedApp
 from exporter.web import http_server
+from exporter.web.addresses import KnownHosts, url_prefix
 from exporter.web.application import application
-from exporter.web.request_origin import KnownHosts
-from exporter.web.url_prefix import url_prefix
 from exporter.web.webconfig.gate import Gate, gate_of
 
 T = TypeVar("T")

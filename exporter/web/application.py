@@ -11,19 +11,20 @@ from exporter.collector.past import HistoryError
 from exporter.config.mistakes import UsageError
 from exporter.core.clock import Clock
 from exporter.metrics.exposition import TASKS_PATH
+from exporter.web.addresses import NO_PREFIX, KnownHosts, UrlPrefix, checked_origin
 from exporter.web.api.api_routes import api_routes
 from exporter.web.connections import DEFAULT_LIMITS, Limits
-from exporter.web.management import HEALTHY_PATH, READY_PATH, lifecycle_routes, probe_routes
+from exporter.web.operations import HEALTHY_PATH, READY_PATH, operation_routes
 from exporter.web.pages.page_routes import page_routes
-from exporter.web.pages.rendering import Renderer, safe_link
+from exporter.web.pages.rendering import PageError, Renderer, safe_link
 from exporter.web.query import BadQueryError, UnknownNameError
-from exporter.web.request_origin import KnownHosts, checked_origin
-from exporter.web.responses import SAFE_HEADERS, error_answer, is_api, wants_page
-from exporter.web.scrapes import Scrapes, metrics_routes
-from exporter.web.url_prefix import NO_PREFIX, ROUTE_PREFIX, UrlPrefix, path_template
+from exporter.web.responses import ROUTE_PREFIX, SAFE_HEADERS, error_answer, is_api, path_template, wants_page
 from exporter.web.view import View
 
 _CLIENT_WENT_AWAY: Final = 499  # counted but never sent
+
+
+_STATUS_OF_ERROR: Final = {BadQueryError: 400, UnknownNameError: 404, HistoryError: 503}
 
 
 def accounting(view: View, renderer: Renderer | None = None) -> Middleware:
@@ -39,12 +40,8 @@ def accounting(view: View, renderer: Renderer | None = None) -> Middleware:
             response = await handler(request)
         except web.HTTPException as refused:
             response = _refusal(request, refused, renderer)
-        except BadQueryError as error:
-            response = error_answer(request, 400, str(error))
-        except UnknownNameError as error:
-            response = error_answer(request, 404, str(error))
-        except HistoryError as error:
-            response = error_answer(request, 503, str(error))
+        except (BadQueryError, UnknownNameError, HistoryError) as error:
+            response = error_answer(request, _STATUS_OF_ERROR[type(error)], str(error))
         except ConnectionError:
             view.request_finished(template, _CLIENT_WENT_AWAY)
             raise
@@ -62,8 +59,7 @@ def _refusal(request: web.Request, refused: web.HTTPException, renderer: Rendere
         return web.Response(status=204, headers={hdrs.ALLOW: f"{refused.headers[hdrs.ALLOW]},OPTIONS"})
     message = f"{refused.reason}: {request.method} {request.path}"
     if renderer is not None and wants_page(request) and not is_api(request):
-        shown = {"title": refused.reason, "message": message, "link": f"{renderer.root}/", "link_text": "To all apps"}
-        response = renderer.answer("error", status=refused.status, **shown)
+        response = renderer.error(PageError(refused.status, refused.reason, message))
     else:
         response = error_answer(request, refused.status, message)
     if hdrs.ALLOW in refused.headers:
@@ -73,15 +69,8 @@ def _refusal(request: web.Request, refused: web.HTTPException, renderer: Rendere
 
 _RESERVED_PATHS: Final = ("/", "/config", TASKS_PATH)
 _RESERVED_PREFIXES: Final = (
-    "/-/",
-    "/api/",
-    "/static/",
-    "/apps/",
-    "/violations",
-    "/changes",
-    "/rules",
-    "/search",
-    "/families",
+    *("/-/", "/api/", "/static/", "/apps/"),
+    *("/violations", "/changes", "/rules", "/search", "/families"),
 )
 
 
@@ -96,20 +85,9 @@ def application(
     grafana_url: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> web.Application:
-    """Return the application that serves `view`.
+    """Return the application that serves `view`; `hosts` None: it answers to localhost and IP addresses.
 
-    Args:
-        view: What there is to show.
-        clock: Base of ages on pages.
-        telemetry_path: `--web.telemetry-path`.
-        enable_lifecycle: Whether `/-/reload` works.
-        hosts: Names that pages answer to; None: localhost and IP addresses.
-        prefix: Path of all routes, and of links to them.
-        grafana_url: `--web.grafana-url`.
-        limits: For scrapes and request bodies.
-
-    Raises:
-        UsageError: `telemetry_path` is invalid or used by something else, or `grafana_url` is no http or https URL.
+    Raises UsageError: `telemetry_path` is invalid or used by something else, or `grafana_url` is no http or https URL.
     """
     _check_telemetry_path(telemetry_path)
     if grafana_url is not None and not safe_link(grafana_url):
@@ -122,25 +100,19 @@ def application(
     app.on_response_prepare.append(_add_safe_headers)
     app[ROUTE_PREFIX] = prefix.routes
     routes = (
-        *probe_routes(view),
-        *metrics_routes(view, telemetry_path, limits, Scrapes(limits, clock.monotonic)),
+        *operation_routes(view, telemetry_path, limits, clock.monotonic, enable_lifecycle=enable_lifecycle),
         *page_routes(view, clock, prefix, renderer),
         *api_routes(view, clock, prefix),
-        *lifecycle_routes(view, enabled=enable_lifecycle),
     )
     app.add_routes(web.RouteDef(one.method, prefix.routes + one.path, one.handler, one.kwargs) for one in routes)
     if prefix.routes:
-        app.add_routes(
-            [web.get("/", _redirect(f"{prefix.routes}/")), web.get(prefix.routes, _redirect(f"{prefix.links}/"))]
-        )
+
+        async def redirect(request: web.Request) -> web.StreamResponse:
+            base = prefix.routes if request.path == "/" else prefix.links
+            return web.Response(status=302, headers={hdrs.LOCATION: f"{base}/"})
+
+        app.add_routes([web.get("/", redirect), web.get(prefix.routes, redirect)])
     return app
-
-
-def _redirect(location: str) -> Handler:
-    async def redirect(_request: web.Request) -> web.StreamResponse:
-        return web.Response(status=302, headers={hdrs.LOCATION: location})
-
-    return redirect
 
 
 def _check_telemetry_path(path: str) -> None:

@@ -13,8 +13,8 @@ from msgspec import Meta, Struct
 
 from exporter import __version__
 from exporter.metrics.negotiation import qualities, wants_gzip
-from exporter.web.url_prefix import ROUTE_PREFIX
 
+ROUTE_PREFIX: Final = web.AppKey("route_prefix", str)
 SAFE_HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -47,6 +47,12 @@ def json_answer(document: Mapping[str, Any], status: int = 200) -> web.Response:
     return text_answer(json_text(document) + "\n", JSON_TYPE, status)
 
 
+def path_template(request: web.Request) -> str:
+    """Return the template of a request's path below the prefix; `other` if it is unknown."""
+    resource = request.match_info.route.resource
+    return "other" if resource is None else resource.canonical.removeprefix(request.app.get(ROUTE_PREFIX, ""))
+
+
 def is_api(request: web.Request) -> bool:
     """Whether a request is for a path below /api/."""
     return request.path.removeprefix(request.app.get(ROUTE_PREFIX, "")).startswith("/api/")
@@ -62,11 +68,6 @@ def error_answer(request: web.Request, status: int, message: str) -> web.Respons
 def listed_header(request: web.Request, name: str) -> str:
     """Return a header that may be split over several lines."""
     return ",".join(request.headers.getall(name, ()))
-
-
-def probe_answer(name: str, obstacle: str | None) -> web.Response:
-    """Return a health check: 200 with its name, or 503 with the obstacle."""
-    return text_answer(f"{obstacle or name}\n", status=200 if obstacle is None else 503)
 
 
 async def stream(

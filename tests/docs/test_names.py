@@ -16,11 +16,11 @@ from exporter.core.clock import SystemClock
 from exporter.core.collection_state import State
 from exporter.metrics.catalogue import declarations
 from exporter.web.application import application
-from exporter.web.view import View
 from grafana.parts.queries import sample_labels
 from tests.docs.documents import documents, inline_code, prose
 from tests.support.command_line import flags
 from tests.support.processes import ROOT
+from tests.web.fake_view import FakeView
 
 PAGES: Final = documents()
 METRICS: Final = {*sample_labels(), *(family.name for family in declarations())}
@@ -69,7 +69,7 @@ def test_commands_exist(page: Path) -> None:
 
 def test_paths_are_served(page: Path) -> None:
     """A path in the style of ours is one that is answered."""
-    app = application(cast("View", object()), SystemClock())
+    app = application(FakeView(), SystemClock())
     served = [resource.canonical for resource in app.router.resources()]
     patterns = [re.compile(re.sub(r"\\?\{[^}]*\}", "[^/]+", re.escape(path).replace(r"\{", "{"))) for path in served]
     for code in inline_code(page):

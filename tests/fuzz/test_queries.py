@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 
 from exporter.web.api import changes_api, rules_api, tasks_api, violations_api
-from exporter.web.pages import app_page, rules_page, violations_page
+from exporter.web.pages import app_page, violations_page
 from exporter.web.query import BadQueryError, read_form, read_query
 from tests.support.examples import examples
 
@@ -32,7 +32,7 @@ READERS: dict[str, Callable[[Pairs], object]] = {
     "rules": lambda pairs: read_query(pairs, rules_api.PARAMETERS),
     "page of tasks": lambda pairs: read_form(MultiDict(pairs), app_page.PARAMETERS),
     "page of violations": lambda pairs: read_form(MultiDict(pairs), violations_page.PARAMETERS),
-    "page of rules": lambda pairs: read_form(MultiDict(pairs), rules_page.PARAMETERS),
+    "page of rules": lambda pairs: read_form(MultiDict(pairs), violations_page.RULE_PARAMETERS),
 }
 
 

@@ -1,16 +1,14 @@
 """`/-/reload`."""
 
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from exporter.web.management import lifecycle_routes
-from tests.web.fake_view import FakeView
+from exporter.web.application import application
+from tests.web.fake_view import FakeView, FixedClock
 
 
 async def _post(view: FakeView, *, enabled: bool) -> tuple[int, str]:
-    app = web.Application()
-    app.add_routes(lifecycle_routes(view, enabled=enabled))
+    app = application(view, FixedClock(), enable_lifecycle=enabled)
     async with TestClient(TestServer(app)) as client:
         answer = await client.post("/-/reload")
         return answer.status, await answer.text()

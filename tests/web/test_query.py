@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.web.api import changes_api, rules_api, tasks_api, violations_api
-from exporter.web.pages import app_page, rules_page, violations_page
+from exporter.web.pages import app_page, violations_page
 from exporter.web.query import BadQueryError, Parameter, Query, cursor, cursor_after, read_form, read_query
 from exporter.web.view import FindingKind
 from tests.web.fake_view import NOW
@@ -78,8 +78,8 @@ def test_a_cursor_holds_any_names(names: list[str]) -> None:
 def test_empty_and_missing_fields_of_a_form_match_everything() -> None:
     """A form sends all its fields, an empty one is as one that is not there, and unknown ones are ignored."""
     for fields in ({}, {"severity": "", "text": "  ", "enabled": ""}, {"else": "1"}):
-        assert read_form(fields, rules_page.PARAMETERS) == Query()
-    assert read_form({"text": " a b "}, rules_page.PARAMETERS).text == "a b"
+        assert read_form(fields, violations_page.RULE_PARAMETERS) == Query()
+    assert read_form({"text": " a b "}, violations_page.RULE_PARAMETERS).text == "a b"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_empty_and_missing_fields_of_a_form_match_everything() -> None:
         *((app_page.PARAMETERS, "page", text) for text in ("0", "-1", "1.5", "x", "9" * 10, "\N{SUPERSCRIPT TWO}")),
         *((app_page.PARAMETERS, name, "nonsense") for name in ("task_region", "mix_mode", "sort", "order")),
         *((violations_page.PARAMETERS, name, "nonsense") for name in ("severity", "outcome", "age", "page")),
-        *((rules_page.PARAMETERS, name, "nonsense") for name in ("severity", "enabled")),
+        *((violations_page.RULE_PARAMETERS, name, "nonsense") for name in ("severity", "enabled")),
     ],
 )
 def test_a_bad_field_of_a_form_is_refused(known: Sequence[Parameter], name: str, text: str) -> None:
@@ -100,7 +100,7 @@ def test_a_bad_field_of_a_form_is_refused(known: Sequence[Parameter], name: str,
 def test_a_field_of_a_form_is_at_most_300_characters_long() -> None:
     """What nobody types is refused, not searched for."""
     with pytest.raises(BadQueryError, match="text has 301 characters, expected at most 300"):
-        read_form({"text": "x" * 301}, rules_page.PARAMETERS)
+        read_form({"text": "x" * 301}, violations_page.RULE_PARAMETERS)
 
 
 @given(st.sampled_from(sorted(app_page.COLUMNS)), st.sampled_from(["asc", "desc"]), st.text(max_size=3))

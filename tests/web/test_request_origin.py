@@ -6,8 +6,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from exporter.web.addresses import KnownHosts, is_same_origin
 from exporter.web.application import application
-from exporter.web.request_origin import KnownHosts, is_same_origin
 from tests.web.fake_view import FakeView, FixedClock
 
 OURS = {"Host": "localhost:10678"}

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from exporter.web.connections import Limits
-from exporter.web.scrapes import Scrapes
+from exporter.web.operations import Scrapes
 
 LIMITS = Limits(most_scrapes=2, slow_scrape_seconds=2.0)
 

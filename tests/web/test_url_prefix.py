@@ -10,9 +10,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from exporter.config.mistakes import UsageError
+from exporter.web.addresses import KnownHosts, UrlPrefix, url_prefix
 from exporter.web.application import application
-from exporter.web.request_origin import KnownHosts
-from exporter.web.url_prefix import UrlPrefix, url_prefix
 from tests.web.api.api_view import full_view
 from tests.web.fake_view import FakeView, FixedClock, app_view, entry, recorded
 

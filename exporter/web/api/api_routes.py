@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from yarl import URL
 
 from exporter.core.clock import Clock
+from exporter.web.addresses import NO_PREFIX, UrlPrefix
 from exporter.web.api import apps_api, changes_api, rules_api, search_api, tasks_api, violations_api
 from exporter.web.api.openapi import ApiEndpoint, endpoint, openapi_document
 from exporter.web.lists import Listing, listing_csv, listing_text
@@ -25,7 +26,6 @@ from exporter.web.responses import (
     quality,
     revalidated_response,
 )
-from exporter.web.url_prefix import NO_PREFIX, UrlPrefix
 from exporter.web.view import View
 
 PREFIX: Final = "/api/v1/"

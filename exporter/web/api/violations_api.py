@@ -111,7 +111,7 @@ async def violations_listing(groups: Iterable[FindingsView], query: Query, statu
     narrows = bool(query.task_id) or query.by_time
     for group in sorted(filter(query.matches_group, groups), key=_group_names):
         may_be_on_page = column is not None or (unseen <= query.limit and _group_names(group) >= last_group)
-        found_here = _matching(group, query) if may_be_on_page or narrows else ()
+        found_here = matching_findings(group, query) if may_be_on_page or narrows else ()
         matching += len(found_here) if narrows else group.count
         if may_be_on_page:
             on_page += found_here
@@ -183,7 +183,7 @@ def _past_violation(one: PastViolation, rule: Rule | None) -> ViolationDocument:
     )
 
 
-def _matching(group: FindingsView, query: Query) -> Sequence[Finding]:
+def matching_findings(group: FindingsView, query: Query) -> Sequence[Finding]:
     """Return a copy of the findings of a group that match, in any order: they may be gone when their items are made."""
     since = group.since
     if query.task_id:

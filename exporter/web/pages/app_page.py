@@ -6,19 +6,18 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from exporter.collector.change_history import FieldChange
 from exporter.collector.entry import Entry
 from exporter.collector.past import HistoryError, HistoryFilter
 from exporter.collector.task_diff import shown
-from exporter.core.collection_state import State
 from exporter.core.task import Task
 from exporter.metrics import labels
 from exporter.rules.facts import PushKey, earliest_expiry
-from exporter.rules.rule import Rule, Severity
+from exporter.rules.rule import Severity
 from exporter.web.lists import NumberedPage, absent_last, numbered_page, ordered
+from exporter.web.pages.rendering import PageError
 from exporter.web.pages.status_page import app_row
 from exporter.web.query import LARGEST_BITRATE_KBPS, Parameter, Query, choice, known, violations_by_app
-from exporter.web.view import FindingKind, FindingsView, View
+from exporter.web.view import AppView, FindingKind, FindingsView, View
 
 
 def _bitrate(entry: Entry) -> int | None:
@@ -117,33 +116,25 @@ def _words(task: Task, group: str) -> str:
 NEWEST_CHANGES: Final = 15
 
 
-class RuleCount(Struct, frozen=True):
-    """Number of violations of one rule in an app."""
-
-    rule: Rule
-    count: int
-    oldest: float | None  # Unix time
-
-
-async def shown_app(view: View, account: str, app_id: str, query: Query) -> Mapping[str, Any] | None:
-    """Return the template's values; None: there is no such app."""
-    app = next((app for app in view.statuses() if (app.status.account, app.status.app_id) == (account, app_id)), None)
+async def shown_app(view: View, query: Query, _now: float) -> tuple[str, Mapping[str, Any]]:
+    """Return the template and its values; raises PageError if there is no such app here."""
+    account, app_id = query.account, query.app_id
+    app = _app(view, account, app_id)
     tasks = view.tasks(account, app_id)
     if app is None or tasks is None:
-        return None
+        raise unknown_app(view, account, app_id)
     groups = list(view.findings(FindingKind.VIOLATION, (account, app_id)))
     row = app_row(app, violations_by_app(groups).get((account, app_id), {}))
-    rules = _rule_counts(groups)
-    attempts = attempts_by_outcome(app.status.attempts)
+    attempts = sorted(app.status.attempts.items(), key=lambda item: (item[0][0], item[0][1].badness))
     try:
         changes = await view.past().changes(HistoryFilter(account=account, app_id=app_id, limit=NEWEST_CHANGES))
     except HistoryError:
         changes = ()  # the page is about the present
-    return {
+    return "app", {
         "app": row,
         "trend": view.trend(account, app_id),
-        "attempts": attempts,
-        "rules": rules,
+        "attempts": [(*kind_and_outcome, count) for kind_and_outcome, count in attempts],
+        "rules": sorted(groups, key=lambda each: (-each.rule.severity.rank, -each.count, each.rule.name)),
         "query": query,
         "parameters": partial(query.parameters, PARAMETERS),
         "no_such": query.unknown_names(view),
@@ -159,19 +150,17 @@ async def shown_app(view: View, account: str, app_id: str, query: Query) -> Mapp
     }
 
 
-def attempts_by_outcome(attempts: Mapping[tuple[str, State], int]) -> Sequence[tuple[str, str, int]]:
-    """Return kind, outcome and count of all attempts, successes first."""
-    rows = sorted(attempts.items(), key=lambda item: (item[0][0], item[0][1].badness))
-    return [(kind, outcome.value, count) for (kind, outcome), count in rows]
+def _app(view: View, account: str, app_id: str) -> AppView | None:
+    names = account, app_id
+    return next((app for app in view.statuses() if (app.status.account, app.status.app_id) == names), None)
 
 
-def from_to(field: FieldChange) -> tuple[str, str]:
-    """Return a field before and after; where both read the same, the difference is in what is not shown."""
-    before, after = ("nothing" if value is None else str(value) for value in (field.before, field.after))
-    return (before, after) if before != after else (before, f"{after} (another)")
-
-
-def _rule_counts(groups: Iterable[FindingsView]) -> Sequence[RuleCount]:
-    """Return the violated rules, severest first."""
-    counts = [RuleCount(group.rule, group.count, min(group.since.values(), default=None)) for group in groups]
-    return sorted(counts, key=lambda each: (-each.rule.severity.rank, -each.count, each.rule.name))
+def unknown_app(view: View, account: str, app_id: str) -> PageError:
+    """Return the error for an app without tasks here: another exporter may have them."""
+    app = _app(view, account, app_id)
+    if app is None or app.collected_by is None:
+        return PageError(404, "No such app", f"The account {account} has no app {app_id} in the configuration.")
+    message = f"{app_id}: {app.status.reason}"
+    if not app.collected_by.startswith("http"):
+        return PageError(404, "Not collected here", message)
+    return PageError(404, "Not collected here", message, app.collected_by, "To that exporter")

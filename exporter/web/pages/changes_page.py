@@ -17,12 +17,12 @@ MOST_ROWS: Final = 100  # of a timeline
 PARAMETERS: Final = known("account app_id task_id change field since until", cursor(parse=number_cursor))
 
 
-async def shown_changes(view: View, query: Query, *, now: float) -> Mapping[str, Any]:
-    """Return the template's values; `now` is a Unix time."""
+async def shown_changes(view: View, query: Query, now: float) -> tuple[str, Mapping[str, Any]]:
+    """Return the template and its values; `now` is a Unix time."""
     past = view.past()
     found = await past.changes(query.of_past(ROWS + 1))
     apps = {*await past.apps(), *((app.status.account, app.status.app_id) for app in view.statuses())}
-    return {
+    return "changes", {
         "query": query,
         "parameters": partial(query.parameters, PARAMETERS[:-1]),
         "changes": found[:ROWS],

@@ -6,23 +6,22 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
+from msgspec.structs import replace
 
 from exporter.collector.past import HistoryError
 from exporter.core.clock import Clock
 from exporter.metrics.catalogue import declarations
 from exporter.metrics.negotiation import Format
+from exporter.web.addresses import UrlPrefix
 from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.api.api_routes import PREFIX as API_PREFIX
 from exporter.web.api.openapi import openapi_document
 from exporter.web.api.search_api import search
 from exporter.web.lists import numbered_page
-from exporter.web.pages import app_page, changes_page, rules_page, status_page, violations_page
-from exporter.web.pages.changes_page import shown_changes
-from exporter.web.pages.rendering import Renderer
-from exporter.web.pages.task_page import shown_task
-from exporter.web.query import BadQueryError, known, read_form
+from exporter.web.pages import app_page, changes_page, status_page, task_page, violations_page
+from exporter.web.pages.rendering import PageError, Renderer, app_path
+from exporter.web.query import BadQueryError, Parameter, Query, known, read_form
 from exporter.web.responses import json_answer, json_text, text_answer, wants_page
-from exporter.web.url_prefix import UrlPrefix
 from exporter.web.view import SweepStart, View
 
 APP: Final = "/apps/{account:[^/]+}/{app_id:[^/]+}"  # a name may hold anything, also braces
@@ -30,182 +29,117 @@ POLL_SECONDS: Final = 0.05
 SHORT_WAIT_POLLS: Final = 40  # most readings end within these two seconds, so the page shows all of them
 _STATIC: Final = {"style.css": "text/css", "pages.js": "text/javascript"}
 _NOT_STARTED: Final = {
-    SweepStart.BUSY: (409, "Another app is being checked: try again later."),
+    SweepStart.BUSY: (409, "Not checked", "Another app is being checked: try again later."),
     SweepStart.TOO_SOON: (
-        429,
+        *(429, "Not checked"),
         "This app was checked less than a minute ago: see its last check, or try again later.",
     ),
 }
 
 PageHandler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Shown: TypeAlias = tuple[str, Mapping[str, Any]]
+"""The name of a template, and its values."""
 
 
-class ErrorPageError(Exception):
-    """Shown as a page: status, title, message, and a link that leads on."""
+async def _search(view: View, query: Query, _now: float) -> Shown:
+    page = await numbered_page(await search(view, query), query.page) if query.text else None
+    return "search", {"query": query, "page": page}
 
-    def __init__(self, status: int, title: str, message: str, link: str, link_text: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.shown = {"title": title, "message": message, "link": link, "link_text": link_text}
+
+async def _families(view: View, _query: Query, _now: float) -> Shown:
+    has_task_metrics = view.task_metrics(Format.TEXT, gzip=False) is not None
+    return "families", {"families": declarations(), "has_task_metrics": has_task_metrics}
+
+
+async def _last_check(view: View, query: Query, _now: float) -> Shown:
+    account, app_id = query.account, query.app_id
+    if view.tasks(account, app_id) is None:
+        raise app_page.unknown_app(view, account, app_id)
+    return "collect", {"account": account, "app_id": app_id, "report": view.sweep_report(account, app_id)}
+
+
+_PAGES: Final[Mapping[str, tuple[Callable[[View, Query, float], Awaitable[Shown]], Iterable[Parameter]]]] = {
+    "/": (status_page.shown_status, status_page.PARAMETERS),
+    APP: (app_page.shown_app, app_page.PARAMETERS),
+    f"{APP}/tasks/{{task_id:[^/]+}}": (task_page.shown_task, ()),
+    f"{APP}/collect": (_last_check, ()),
+    "/violations": (violations_page.shown_violations, violations_page.PARAMETERS),
+    "/changes": (changes_page.shown_changes, changes_page.PARAMETERS),
+    "/rules": (violations_page.shown_rules, violations_page.RULE_PARAMETERS),
+    "/search": (_search, known("text page")),
+    "/families": (_families, ()),
+}
+"""What shows each page, at a Unix time, and the parameters of its form."""
 
 
 def page_routes(view: View, clock: Clock, prefix: UrlPrefix, renderer: Renderer) -> Iterable[web.RouteDef]:
     """Return the routes of all pages; `prefix` is for links."""
-    pages = _Pages(view, clock, prefix, renderer)
-    handlers = {
-        "/": pages.status,
-        APP: pages.app,
-        f"{APP}/tasks/{{task_id:[^/]+}}": pages.task,
-        f"{APP}/collect": pages.report,
-        "/violations": pages.violations,
-        "/changes": pages.changes,
-        "/rules": pages.rules,
-        "/search": pages.search,
-        "/config": pages.config,
-        "/families": pages.families,
-        API_PREFIX: pages.api,
-    }
+
+    def page(path: str) -> web.RouteDef:
+        show, parameters = _PAGES[path]
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            query = replace(read_form(request.query, parameters), **request.match_info)
+            template, values = await show(view, query, clock.now())
+            return renderer.answer(template, **values)
+
+        return web.get(path, _with_errors(answer, renderer, prefix))
+
+    async def config(request: web.Request) -> web.StreamResponse:
+        """Show the configuration: a page for browsers, YAML for scripts."""
+        text = view.redacted_config()
+        answer = renderer.answer("config", text=text) if wants_page(request) else text_answer(text)
+        answer.headers[hdrs.VARY] = hdrs.ACCEPT
+        return answer
+
+    async def api(request: web.Request) -> web.StreamResponse:
+        """Show the description of the API: a page for browsers, the OpenAPI document for scripts."""
+        document = openapi_document(ENDPOINTS, server=prefix.links)
+        answer = renderer.answer("api", **_shown_api(view, document)) if wants_page(request) else json_answer(document)
+        answer.headers[hdrs.VARY] = hdrs.ACCEPT
+        return answer
+
     return (
-        *(web.get(path, pages.with_errors(handler)) for path, handler in handlers.items()),
-        web.post(f"{APP}/collect", pages.with_errors(pages.collect)),
+        *map(page, _PAGES),
+        web.get("/config", config),
+        web.get(API_PREFIX, api),
+        web.post(f"{APP}/collect", _with_errors(_collect(view, clock, renderer), renderer, prefix)),
         *(web.get(f"/static/{name}", _static(name, content_type)) for name, content_type in _STATIC.items()),
     )
 
 
-class _Pages:
-    """Handlers of requests for pages."""
+def _with_errors(handler: PageHandler, renderer: Renderer, prefix: UrlPrefix) -> PageHandler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except PageError as error:
+            return renderer.error(error)
+        except HistoryError as error:
+            return renderer.error(PageError(503, "The past can't be read", str(error)))
+        except BadQueryError as error:
+            link = request.path.removeprefix(prefix.routes)
+            return renderer.error(PageError(400, "This can't be answered", str(error), link, "Without filters"))
 
-    def __init__(self, view: View, clock: Clock, prefix: UrlPrefix, renderer: Renderer) -> None:
-        self._view = view
-        self._clock = clock
-        self._prefix = prefix
-        self._renderer = renderer
+    return answer
 
-    def with_errors(self, handler: PageHandler) -> PageHandler:
-        """Return a handler that shows errors as pages."""
 
-        async def answer(request: web.Request) -> web.StreamResponse:
-            try:
-                return await handler(request)
-            except ErrorPageError as error:
-                return self._renderer.answer("error", status=error.status, **error.shown)
-            except HistoryError as error:
-                shown = {"title": "The past can't be read", "message": str(error), "link": self._renderer.root + "/"}
-                return self._renderer.answer("error", status=503, **shown, link_text="To all apps")
-            except BadQueryError as error:
-                link = self._prefix.link_to(request.path)
-                shown = {"title": "This can't be answered", "message": str(error), "link": link}
-                return self._renderer.answer("error", status=400, **shown, link_text="Without filters")
-
-        return answer
-
-    async def status(self, request: web.Request) -> web.Response:
-        """All apps."""
-        query = read_form(request.query, status_page.PARAMETERS)
-        return self._renderer.answer("status", **await status_page.shown_status(self._view, query))
-
-    async def app(self, request: web.Request) -> web.Response:
-        """One app."""
-        account, app_id = _app_of(request)
-        shown = await app_page.shown_app(self._view, account, app_id, read_form(request.query, app_page.PARAMETERS))
-        if shown is None:
-            raise self._unknown_app(account, app_id)
-        return self._renderer.answer("app", **shown)
-
-    async def task(self, request: web.Request) -> web.Response:
-        """One task."""
-        account, app_id = _app_of(request)
-        task_id = request.match_info["task_id"]
-        shown = await shown_task(self._view, account, app_id, task_id)
-        if shown is None:
-            message = f"The app {app_id} of the account {account} has no task {task_id}, or has it no more."
-            raise ErrorPageError(404, "No such task", message, self._renderer.app_path(account, app_id), "To the app")
-        return self._renderer.answer("task" if "entry" in shown else "gone", **shown)
-
-    async def changes(self, request: web.Request) -> web.Response:
-        """What changed."""
-        query = read_form(request.query, changes_page.PARAMETERS)
-        return self._renderer.answer("changes", **await shown_changes(self._view, query, now=self._clock.now()))
-
-    async def violations(self, request: web.Request) -> web.Response:
-        """Findings of rules."""
-        query = read_form(request.query, violations_page.PARAMETERS)
-        return self._renderer.answer(
-            "violations", **await violations_page.shown_violations(self._view, query, now=self._clock.now())
-        )
-
-    async def rules(self, request: web.Request) -> web.Response:
-        """All rules."""
-        query = read_form(request.query, rules_page.PARAMETERS)
-        return self._renderer.answer("rules", **rules_page.shown_rules(self._view, query, now=self._clock.now()))
-
-    async def search(self, request: web.Request) -> web.Response:
-        """Apps, tasks and channels by a part of their name."""
-        query = read_form(request.query, known("text page"))
-        page = await numbered_page(await search(self._view, query), query.page) if query.text else None
-        return self._renderer.answer("search", query=query, page=page)
-
-    async def config(self, request: web.Request) -> web.Response:
-        """The configuration: a page for browsers, YAML for scripts."""
-        text = self._view.redacted_config()
-        answer = self._renderer.answer("config", text=text) if wants_page(request) else text_answer(text)
-        answer.headers[hdrs.VARY] = hdrs.ACCEPT
-        return answer
-
-    async def families(self, _request: web.Request) -> web.Response:
-        """What each metric means."""
-        has_task_metrics = self._view.task_metrics(Format.TEXT, gzip=False) is not None
-        return self._renderer.answer("families", families=declarations(), has_task_metrics=has_task_metrics)
-
-    async def api(self, request: web.Request) -> web.Response:
-        """The description of the API: a page for browsers, the OpenAPI document for scripts."""
-        document = openapi_document(ENDPOINTS, server=self._prefix.links)
-        if wants_page(request):
-            answer = self._renderer.answer("api", **_shown_api(self._view, document))
-        else:
-            answer = json_answer(document)
-        answer.headers[hdrs.VARY] = hdrs.ACCEPT
-        return answer
-
-    async def report(self, request: web.Request) -> web.Response:
-        """The last check."""
-        account, app_id = _app_of(request)
-        if self._view.tasks(account, app_id) is None:
-            raise self._unknown_app(account, app_id)
-        return self._renderer.answer(
-            "collect", account=account, app_id=app_id, report=self._view.sweep_report(account, app_id)
-        )
-
-    async def collect(self, request: web.Request) -> web.Response:
+def _collect(view: View, clock: Clock, renderer: Renderer) -> PageHandler:
+    async def collect(request: web.Request) -> web.StreamResponse:
         """Start a check, and show it once it has ended or takes long."""
-        account, app_id = _app_of(request)
-        start = self._view.collect_now(account, app_id)
+        account, app_id = request.match_info["account"], request.match_info["app_id"]
+        start = view.collect_now(account, app_id)
         if start is SweepStart.UNKNOWN:
-            raise self._unknown_app(account, app_id)
+            raise app_page.unknown_app(view, account, app_id)
         if start in _NOT_STARTED:
-            code, message = _NOT_STARTED[start]
-            raise ErrorPageError(code, "Not checked", message, self._renderer.app_path(account, app_id), "To the app")
+            raise PageError(*_NOT_STARTED[start], app_path("", account, app_id), "To the app")
         for _ in range(SHORT_WAIT_POLLS):
-            begun = self._view.sweep_report(account, app_id)
+            begun = view.sweep_report(account, app_id)
             if begun is None or begun.ended:
                 break
-            await self._clock.sleep(POLL_SECONDS)
-        return web.Response(status=303, headers={hdrs.LOCATION: self._renderer.app_path(account, app_id, "collect")})
+            await clock.sleep(POLL_SECONDS)
+        return web.Response(status=303, headers={hdrs.LOCATION: renderer.app_path(account, app_id, "collect")})
 
-    def _unknown_app(self, account: str, app_id: str) -> ErrorPageError:
-        for app in self._view.statuses():
-            if (app.status.account, app.status.app_id) == (account, app_id) and app.collected_by is not None:
-                is_address = app.collected_by.startswith("http")
-                link, text = (
-                    (app.collected_by, "To that exporter") if is_address else (self._renderer.root + "/", "To all apps")
-                )
-                return ErrorPageError(404, "Not collected here", f"{app_id}: {app.status.reason}", link, text)
-        message = f"The account {account} has no app {app_id} in the configuration."
-        return ErrorPageError(404, "No such app", message, f"{self._renderer.root}/", "To all apps")
-
-
-def _app_of(request: web.Request) -> tuple[str, str]:
-    return request.match_info["account"], request.match_info["app_id"]
+    return collect
 
 
 def _shown_api(view: View, document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,9 +11,9 @@ from urllib.parse import quote, urlencode
 from aiohttp import web
 
 from exporter import __version__
+from exporter.collector.change_history import FieldChange
 from exporter.core.clock import Clock
-from exporter.web.pages.app_page import from_to
-from exporter.web.pages.task_page import output_address
+from exporter.core.task import Output
 from exporter.web.responses import text_answer
 
 if TYPE_CHECKING:
@@ -102,6 +102,17 @@ def with_query(path: str, parameters: Mapping[str, str] | Iterable[tuple[str, st
     return f"{path}?{query}" if query else path
 
 
+def from_to(field: FieldChange) -> tuple[str, str]:
+    """Return a field before and after; where both read the same, the difference is in what is not shown."""
+    before, after = ("nothing" if value is None else str(value) for value in (field.before, field.after))
+    return (before, after) if before != after else (before, f"{after} (another)")
+
+
+def output_address(output: Output) -> str:
+    """Return scheme and host of an output."""
+    return f"{output.scheme or 'no scheme'}://{output.host or 'no host'}"
+
+
 def safe_link(url: str) -> str | None:
     """Return a URL that a page may link to; None: it is not http or https."""
     return url if url.lower().startswith(("https://", "http://")) else None
@@ -109,6 +120,17 @@ def safe_link(url: str) -> str | None:
 
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Characters that HTML can't hold and a terminal would act on."""
+
+
+class PageError(Exception):
+    """Shown as a page: status, title, message, and a link, below the root or elsewhere, that leads on."""
+
+    def __init__(self, status: int, title: str, message: str, link: str = "/", link_text: str = "To all apps") -> None:
+        super().__init__(message)
+        self.status = status
+        self.title = title
+        self.link = link
+        self.link_text = link_text
 
 
 class Renderer:
@@ -129,6 +151,12 @@ class Renderer:
     def answer(self, template: str, *, status: int = 200, **shown: Any) -> web.Response:
         """Return a page as a response."""
         return text_answer(self.html(template, **shown), "text/html", status)
+
+    def error(self, error: PageError) -> web.Response:
+        """Return the page of an error."""
+        link = self.root + error.link if error.link.startswith("/") else error.link
+        shown = {"title": error.title, "message": str(error), "link": link, "link_text": error.link_text}
+        return self.answer("error", status=error.status, **shown)
 
     @cached_property
     def _environment(self) -> "Environment":

@@ -113,8 +113,8 @@ PARAMETERS: Final = known(
 )
 
 
-async def shown_status(view: View, query: Query) -> Mapping[str, Any]:
-    """Return the template's values: figures of all apps, and a page of those that match."""
+async def shown_status(view: View, query: Query, _now: float) -> tuple[str, Mapping[str, Any]]:
+    """Return the template and its values: figures of all apps, and a page of those that match."""
     counts = violations_by_app(view.findings(FindingKind.VIOLATION))
     apps = view.statuses()
     own = [app for app in apps if app.collected_by is None]
@@ -123,7 +123,7 @@ async def shown_status(view: View, query: Query) -> Mapping[str, Any]:
     for row in rows:
         all_violations.update(row.violations or {})
     found = await ordered(rows, wanted=partial(_is_wanted, query), key=_order(query), descending=query.descending)
-    return {
+    return "status", {
         "query": query,
         "parameters": partial(query.parameters, PARAMETERS),
         "page": await numbered_page(found, query.page),

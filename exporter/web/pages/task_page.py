@@ -8,10 +8,12 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exporter.collector.past import HistoryError
-from exporter.core.task import UNREADABLE, Configuration, Encoding, Output, Pane, Task
+from exporter.core.task import UNREADABLE, Configuration, Encoding, Pane, Task
 from exporter.metrics import labels
 from exporter.rules.rule import Outcome
 from exporter.web.pages.changes_page import timeline
+from exporter.web.pages.rendering import PageError, app_path
+from exporter.web.query import Query
 from exporter.web.view import TaskFinding, View
 
 LONG_SIDE: Final = 960.0  # in units of the drawing
@@ -136,18 +138,22 @@ _WORST_FIRST: Final = (Outcome.VIOLATION, Outcome.ERROR, Outcome.EXEMPT)
 Setting = tuple[str, str | None, str]  # name, value (None: not set), and the vendor's field
 
 
-async def shown_task(view: View, account: str, app_id: str, task_id: str) -> Mapping[str, Any] | None:
-    """Return the template's values, with `entry` for a task that is listed; None: there is no such task."""
+async def shown_task(view: View, query: Query, _now: float) -> tuple[str, Mapping[str, Any]]:
+    """Return the template and its values; raises PageError if there is and was no such task."""
+    account, app_id, task_id = query.account, query.app_id, query.task_id
     task = view.task(account, app_id, task_id)
     try:
         rows = await timeline(view, account, app_id, task_id)
     except HistoryError:
         rows = ()
+    if task is None and rows:
+        return "gone", {"account": account, "app_id": app_id, "task_id": task_id, "timeline": rows}
     if task is None:
-        return {"account": account, "app_id": app_id, "task_id": task_id, "timeline": rows} if rows else None
+        message = f"The app {app_id} of the account {account} has no task {task_id}, or has it no more."
+        raise PageError(404, "No such task", message, app_path("", account, app_id), "To the app")
     configuration = task.entry.configuration
     shown = [finding for finding in task.findings if finding.outcome in _WORST_FIRST]
-    return {
+    return "task", {
         "collected": task.status,
         "entry": task.entry,
         "configuration": configuration,
@@ -221,11 +227,6 @@ def sections(task: Task) -> Sequence[tuple[str, Sequence[Setting]]]:
             ("Payload", "set, not shown" if sei.has_payload else None, "PassThrough.PayloadContent"),
         ]
     return [(heading, settings) for heading, settings in parts.items() if settings]
-
-
-def output_address(output: Output) -> str:
-    """Return scheme and host of an output."""
-    return f"{output.scheme or 'no scheme'}://{output.host or 'no host'}"
 
 
 def _scene(configuration: Configuration) -> Sequence[Setting]:

@@ -1,4 +1,4 @@
-"""`/violations`: findings by rule, app, severity, age and owner."""
+"""`/violations`: findings by rule, app, severity, age and owner; `/rules`: rules and their totals."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,36 +6,20 @@ from functools import partial
 from math import inf
 from typing import Any, Final
 
-from msgspec import Struct
-
-from exporter.rules.rule import SEVERITIES, Rule
-from exporter.web.api.violations_api import Finding
+from exporter.rules.rule import SEVERITIES
+from exporter.web.api.violations_api import Finding, matching_findings
 from exporter.web.lists import PAGE_ROWS, NumberedPage, ordered
 from exporter.web.query import AGES, Query, known
-from exporter.web.view import FindingDetail, FindingKind, FindingsView, View
+from exporter.web.view import FindingKind, FindingsView, View
 
 PARAMETERS: Final = known("outcome account app_id rule severity owner age page")
 
 
-class FindingRow(Struct, frozen=True):
-    """A finding with its texts."""
-
-    finding: Finding
-    detail: FindingDetail
+RULE_PARAMETERS: Final = known("text severity enabled")
 
 
-class RuleSummary(Struct, frozen=True):
-    """Number of matching findings of one rule."""
-
-    rule: Rule
-    apps: int
-    count: int
-    oldest: float | None  # Unix time
-    owners: tuple[str, ...]  # of the rule, else of the apps
-
-
-async def shown_violations(view: View, query: Query, *, now: float) -> Mapping[str, Any]:
-    """Return the template's values; `now` is a Unix time."""
+async def shown_violations(view: View, query: Query, now: float) -> tuple[str, Mapping[str, Any]]:
+    """Return the template and its values; `now` is a Unix time."""
     groups = list(view.findings(query.outcome))
     aged = query.aged(now)
     counted = [(group, await _count(group, aged)) for group in sorted(filter(query.matches_group, groups), key=_place)]
@@ -46,7 +30,7 @@ async def shown_violations(view: View, query: Query, *, now: float) -> Mapping[s
         for status in statuses
         if not status.data_available and query.matches_app(status.account, status.app_id)
     }
-    return {
+    return "violations", {
         "query": query,
         "parameters": partial(query.parameters, PARAMETERS),
         "page": await _page(counted, aged),
@@ -77,54 +61,65 @@ async def _count(group: FindingsView, query: Query) -> int:
     return sum(map(query.matches_time, group.since.values()))
 
 
-async def _page(counted: Iterable[tuple[FindingsView, int]], query: Query) -> NumberedPage[FindingRow]:
+async def _page(counted: Iterable[tuple[FindingsView, int]], query: Query) -> NumberedPage[Finding]:
     """Return a page of findings, by group and then the oldest first; only the groups on it are sorted."""
     counts = list(counted)
     matching = sum(count for _, count in counts)
     number = min(query.page, max(1, -(-matching // PAGE_ROWS)))
     first = (number - 1) * PAGE_ROWS
-    rows: list[FindingRow] = []
+    rows: list[Finding] = []
     for group, count in counts:
         if first < count and len(rows) < PAGE_ROWS:
-            last = first + PAGE_ROWS - len(rows)
-            rows += [FindingRow(one, group.detail(one.task_id)) for one in await _findings(group, query, first, last)]
+            rows += await _findings(group, query, first, first + PAGE_ROWS - len(rows))
         first = max(0, first - count)
     return NumberedPage(rows, number, matching)
 
 
 async def _findings(group: FindingsView, query: Query, first: int, last: int) -> Sequence[Finding]:
     """Return the findings of a group whose age matches, from one place to another, oldest first."""
-    since = dict(group.since)
 
-    def key(task_id: str) -> tuple[float, str]:
-        return since.get(task_id, inf), task_id
+    def key(one: Finding) -> tuple[float, str]:
+        return inf if one.since is None else one.since, one.task_id
 
-    found = await ordered(
-        tuple(group.task_ids()),
-        key=key,
-        wanted=(lambda task_id: query.matches_time(since.get(task_id))) if query.by_time else None,
-    )
-    return [Finding(group, task_id, since.get(task_id)) for task_id in await found.rows(first, last)]
+    found = await ordered(matching_findings(group, query), key=key)
+    return await found.rows(first, last)
 
 
-def _summaries(counted: Iterable[tuple[FindingsView, int]], query: Query) -> Sequence[RuleSummary]:
+def _summaries(counted: Iterable[tuple[FindingsView, int]], query: Query) -> Sequence[Mapping[str, Any]]:
     """Return the rules that have findings, the severest and most frequent first."""
-    by_rule: dict[str, RuleSummary] = {}
+    by_rule: dict[str, list[tuple[FindingsView, int]]] = {}
     for group, count in counted:
         if count:
-            times = filter(query.matches_time, group.since.values()) if query.by_time else group.since.values()
-            oldest = min(times, default=None)
-            one = RuleSummary(group.rule, apps=1, count=count, oldest=oldest, owners=_named([group]))
-            before = by_rule.get(group.rule.name)
-            by_rule[group.rule.name] = one if before is None else _together(before, one)
-    return sorted(by_rule.values(), key=lambda each: (-each.rule.severity.rank, -each.count, each.rule.name))
+            by_rule.setdefault(group.rule.name, []).append((group, count))
+    rows = [_summary(found, query) for found in by_rule.values()]
+    return sorted(rows, key=lambda row: (-row["rule"].severity.rank, -row["count"], row["rule"].name))
 
 
-def _together(one: RuleSummary, other: RuleSummary) -> RuleSummary:
-    ages = [summary.oldest for summary in (one, other) if summary.oldest is not None]
-    owners = tuple(sorted({*one.owners, *other.owners}))
-    return RuleSummary(one.rule, one.apps + other.apps, one.count + other.count, min(ages, default=None), owners)
+def _summary(found: Sequence[tuple[FindingsView, int]], query: Query) -> Mapping[str, Any]:
+    groups = [group for group, _ in found]
+    times = (at for group in groups for at in group.since.values())
+    return {
+        "rule": groups[0].rule,
+        "apps": len(groups),
+        "count": sum(count for _, count in found),
+        "oldest": min(filter(query.matches_time, times) if query.by_time else times, default=None),
+        "owners": _named(groups),  # of the rule, else of the apps
+    }
 
 
 def _named(groups: Iterable[FindingsView]) -> tuple[str, ...]:
     return tuple(sorted({group.owner for group in groups} - {""}))
+
+
+async def shown_rules(view: View, query: Query, _now: float) -> tuple[str, Mapping[str, Any]]:
+    """Return the template and its values: rules in force before others, the severest first."""
+    rules = list(view.rules())
+    return "rules", {
+        "query": query,
+        "rules": sorted(
+            filter(query.matches_rule, rules),
+            key=lambda shown: (shown.why_off is not None, -shown.rule.severity.rank, shown.rule.name),
+        ),
+        "all_rules": len(rules),
+        "severities": tuple(reversed(SEVERITIES)),
+    }

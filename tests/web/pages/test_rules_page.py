@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from exporter.rules.rule import Exemption, Severity
-from exporter.web.pages.rules_page import PARAMETERS, shown_rules
+from exporter.web.pages.violations_page import RULE_PARAMETERS, shown_rules
 from exporter.web.query import read_form
 from exporter.web.view import RuleTotals, RuleView
 from tests.web.fake_view import NOW, FakeView, rule
@@ -50,10 +50,10 @@ def view_of_rules() -> FakeView:
         ({"text": "nothing"}, []),
     ],
 )
-def test_only_what_is_asked_for_is_shown(parameters: dict[str, str], names: list[str]) -> None:
+async def test_only_what_is_asked_for_is_shown(parameters: dict[str, str], names: list[str]) -> None:
     """What is on is before what is off, the severest first."""
-    shown = shown_rules(view_of_rules(), read_form(parameters, PARAMETERS), now=NOW)
-    assert [row.shown.rule.name for row in shown["rules"]] == names
+    _, shown = await shown_rules(view_of_rules(), read_form(parameters, RULE_PARAMETERS), NOW)
+    assert [row.rule.name for row in shown["rules"]] == names
     assert shown["all_rules"] == 3
 
 

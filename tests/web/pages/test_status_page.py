@@ -127,7 +127,7 @@ def view_of_four_apps() -> FakeView:
 async def test_apps_are_filtered_and_sorted(parameters: dict[str, str], app_ids: str) -> None:
     """Failures, quotas nearly used and violations are first without a choice; unknown values are last in any order."""
     view = view_of_four_apps()
-    shown = (await shown_status(view, read_form(parameters, PARAMETERS)))["page"].rows
+    shown = (await shown_status(view, read_form(parameters, PARAMETERS), NOW))[1]["page"].rows
     assert "".join(row.status.app_id[0] for row in shown) == app_ids
 
 

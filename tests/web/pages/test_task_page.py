@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from exporter.core.task import Configuration, Encoding, Output, Pane
 from exporter.rules.facts import PushKey
 from exporter.rules.rule import Outcome, Severity
-from exporter.web.pages.task_page import LONG_SIDE, MOST_PANES, PaneLayout, output_address, pane_layout, sections
+from exporter.web.pages.rendering import output_address
+from exporter.web.pages.task_page import LONG_SIDE, MOST_PANES, PaneLayout, pane_layout, sections
 from exporter.web.view import FindingDetail, TaskFinding
 from tests.metrics.builders import configuration, encoding
 from tests.web.fake_view import FULL, NOW, FakeView, app_view, entry, recorded, rule

@@ -1,4 +1,4 @@
-"""Protection from other sites: host names that pages answer to, and same-origin checks of requests that change things.
+"""Addresses of the server: the path before routes and links, hosts that it answers to, and who may change things.
 
 A site whose name resolves to this server (DNS rebinding) could read pages and send forms as if they were its own, since
 the browser then compares that name with itself. So the requested name has to be known.
@@ -10,33 +10,73 @@ from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from threading import Thread
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from exporter.config.mistakes import UsageError
-from exporter.web.responses import error_answer
-from exporter.web.url_prefix import authority_of, path_template
+from exporter.web.responses import error_answer, path_template
+
+_PREFIX: Final = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)*")
+_AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@/\s]+))(?::[0-9]*)?")
+
+
+class UrlPrefix(NamedTuple):
+    """Paths without a slash at their end; empty: the root.
+
+    A proxy that strips its path needs `links` alone, one that passes it on needs both.
+    """
+
+    routes: str = ""
+    links: str = ""
+
+    def link_to(self, path: str) -> str:
+        """Return the link to a path as the server got it, with or without the prefix."""
+        return self.links + path.removeprefix(self.routes)
+
+
+NO_PREFIX: Final = UrlPrefix()
+
+
+def url_prefix(external_url: str | None, route_prefix: str | None) -> UrlPrefix:
+    """Return the prefix that `--web.external-url` and `--web.route-prefix` ask for; raises UsageError."""
+    if external_url is not None:
+        authority_of(external_url)
+    links = None if external_url is None else urlsplit(external_url).path.rstrip("/")
+    if links is not None and not _PREFIX.fullmatch(links):
+        raise UsageError(f"--web.external-url={external_url}: expected a path of letters, digits and . _ ~ - /")
+    if route_prefix is None:
+        return UrlPrefix(links or "", links or "")
+    routes = f"/{route_prefix.strip('/')}".rstrip("/")
+    if not _PREFIX.fullmatch(routes):
+        raise UsageError(f"--web.route-prefix={route_prefix}: expected a path of letters, digits and . _ ~ - /")
+    return UrlPrefix(routes, routes if links is None else links)
+
+
+def authority_of(external_url: str) -> str:
+    """Return host and port of `--web.external-url`; raises UsageError unless it is a plain http or https URL."""
+    expected = f"--web.external-url={external_url}: expected an address such as https://metrics.example.com/"
+    try:
+        parts = urlsplit(external_url)
+    except ValueError:
+        raise UsageError(expected) from None
+    is_plain = not (parts.query or parts.fragment) and _AUTHORITY.fullmatch(parts.netloc)
+    if parts.scheme not in {"http", "https"} or not is_plain:
+        raise UsageError(expected)
+    return parts.netloc
+
 
 _READING_METHODS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
-_HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@/\s]+))(?::[0-9]*)?")
 _PATTERN: Final = re.compile(r"[^:@/\s]+")
 _LONGEST_SHOWN_HOST: Final = 100
-_LOCALHOST: Final = "localhost"
 
 
 class KnownHosts:
-    """Names under which browsers may reach the server.
+    """Names under which browsers may reach the server; in `allowed`, `*` and `?` match as in shells.
 
-    Args:
-        own_names: Of the machine.
-        external_url: Where a proxy publishes the server.
-        allowed: Further names; `*` and `?` match as in shells.
-
-    Raises:
-        UsageError: `external_url` or one of `allowed` is invalid.
+    Raises UsageError if `external_url` or one of `allowed` is invalid.
     """
 
     def __init__(
@@ -46,7 +86,7 @@ class KnownHosts:
         for pattern in allowed:
             if not _PATTERN.fullmatch(pattern):
                 raise UsageError(f"--web.allowed-host={pattern}: expected a host name without scheme and port")
-        self._names = {_LOCALHOST, *map(_normalised, own_names)}
+        self._names = {"localhost", *map(_normalised, own_names)}
         if self.external_authority is not None:
             self._names.add(_host_of(self.external_authority) or "")
         self._patterns = tuple(map(_normalised, allowed))
@@ -122,7 +162,7 @@ def _unknown(host: str) -> str:
 
 def _host_of(authority: str) -> str | None:
     """Return the host of `host:port`; None if it is malformed."""
-    match = _HOST.fullmatch(authority)
+    match = _AUTHORITY.fullmatch(authority)
     return None if match is None else _normalised(match[1] or match[2])
 
 

@@ -36,7 +36,7 @@ class AppPublisher:
         publish: Called with the report whenever there is a new one.
         history: Where changes after the baseline are remembered.
         policy: What is expected of the tasks.
-        task_series: Where single tasks are published; None: nowhere.
+        task_series: Where single tasks are published.
         recorder: Where readings are written; None: nowhere.
         supervisor: Runs comparisons.
         worker: Where sums are recomputed.
@@ -48,7 +48,7 @@ class AppPublisher:
         publish: Callable[[AppReport], None],
         history: History,
         policy: PolicyEngine,
-        task_series: TaskSeries | None = None,
+        task_series: TaskSeries,
         *,
         recorder: Recorder | None = None,
         supervisor: Supervisor,
@@ -170,9 +170,8 @@ class AppPublisher:
             self._recorder.collected(self._shown, changes, baseline=baseline, notes=notes)
 
     def _follow_tasks(self, changes: Sequence[Change]) -> None:
-        if self._task_series is not None:
-            status, inventory = self._shown.status, self._shown.inventory
-            self._task_series.follow(status.account, status.app_id, inventory, changes, available=status.data_available)
+        status, inventory = self._shown.status, self._shown.inventory
+        self._task_series.follow(status.account, status.app_id, inventory, changes, available=status.data_available)
 
     def _count_anew(self) -> None:
         entries = list(self._shown.inventory)

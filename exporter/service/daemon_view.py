@@ -1,6 +1,6 @@
 """What the web side is given to show: the daemon's parts, seen through the web's `View`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -8,31 +8,23 @@ from msgspec.structs import replace
 
 from exporter.collector.collector import Collector
 from exporter.collector.past import Past
-from exporter.collector.status import Kind, StatusTracker, SweepReport
+from exporter.collector.status import Kind, StatusTracker
 from exporter.config.model import App, Config
 from exporter.core.clock import Clock
 from exporter.metrics.aggregates import AppReport
-from exporter.metrics.exposition import Body, Exposition
-from exporter.metrics.negotiation import Format
+from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.rules.finding_events import AppKey
 from exporter.rules.rule_set import RuleSet
 from exporter.service.budget_leases import BudgetLeases
-from exporter.service.monitor import AppKey, Monitor, configured_intervals
+from exporter.service.monitor import Monitor, intervals_of
 from exporter.service.on_demand import FreshSweeps
 from exporter.service.recorder import Recorder
 from exporter.service.task_publisher import TaskSeries
-from exporter.service.trends import Trends
-from exporter.service.views import PolicyView, TaskViews
+from exporter.service.views import PolicyView, TaskViews, Trends
 from exporter.web.view import (
     AppView,
     BudgetView,
-    FindingKind,
-    FindingsView,
-    RuleView,
-    SweepStart,
-    TasksView,
-    TaskView,
-    Trend,
 )
 
 
@@ -77,20 +69,22 @@ class DaemonView:
         self._monitor = monitor
         self._leases = leases
         self._recorder = recorder
-        self._exposition = exposition
-        self._task_series = task_series
-        self._metrics = metrics
+        self.metrics, self.task_metrics = exposition.body, task_series.body
+        self.request_finished = metrics.request_answered
         self._clock = clock
         self.reload, self.ready, self.healthy = lifecycle.reload, lifecycle.ready, lifecycle.healthy
         self.in_force = InForce(Config(accounts=()), RuleSet.empty(), "")
-        self._policy_view = PolicyView(
+        policy_view = PolicyView(
             monitor.policy,
             lambda: [app.collector.status for app in monitor.apps.values()],
             lambda: self.in_force.rule_set,
             clock,
         )
-        self._task_views = TaskViews(self._collectors, self._policy_view.of_task, monitor.policy.push_keys)
-        self.trends = Trends(self.statuses, self._policy_view.violations, clock)
+        self.findings, self.rules = policy_view.findings, policy_view.rules
+        task_views = TaskViews(self._collectors, policy_view.of_task, monitor.policy.push_keys)
+        self.tasks, self.task = task_views.tasks, task_views.task
+        self.trends = Trends(self.statuses, policy_view.violations, clock)
+        self.trend = self.trends.of
         self.fresh_sweeps = FreshSweeps(
             self._collectors,
             monitor.requests_of,
@@ -98,6 +92,7 @@ class DaemonView:
             monitor.supervisor,
             clock,
         )
+        self.collect_now, self.sweep_report = self.fresh_sweeps.start, self.fresh_sweeps.report
 
     def statuses(self) -> Sequence[AppView]:
         """Return all configured apps, in the order of the configuration."""
@@ -109,7 +104,7 @@ class DaemonView:
         if own is None:
             holder = self._leases.holder_of(account)
             reason = f"collected by another exporter: {holder}" if holder else "no exporter collects it now"
-            intervals = configured_intervals(self.in_force.config.collection)
+            intervals = intervals_of(self.in_force.config.collection)
             status = StatusTracker(account, app).status(intervals, at=self._clock.monotonic())
             return AppView(replace(status, reason=reason), None, collected_by=holder)
         report = own.publisher.report
@@ -120,10 +115,6 @@ class DaemonView:
             next_sweep=self._monitor.next_turn(key, Kind.SWEEP),
         )
 
-    def trend(self, account: str = "", app_id: str = "") -> Trend:
-        """Return the last hours of one app, or of all together."""
-        return self.trends.of(account, app_id)
-
     def budgets(self) -> Sequence[BudgetView]:
         """Return the budgets that this exporter uses, in the order of the configuration."""
         budgets = self._monitor.budgets()
@@ -131,49 +122,13 @@ class DaemonView:
             return budgets
         return [each for each in budgets if any(map(self._leases.lease_of, each.accounts))]
 
-    def tasks(self, account: str, app_id: str) -> TasksView | None:
-        """Return the tasks of one app."""
-        return self._task_views.tasks(account, app_id)
-
-    def task(self, account: str, app_id: str, task_id: str) -> TaskView | None:
-        """Return one task and what its rules say about it."""
-        return self._task_views.task(account, app_id, task_id)
-
-    def collect_now(self, account: str, app_id: str) -> SweepStart:
-        """Begin to read an app's whole list, beside its collection."""
-        return self.fresh_sweeps.start(account, app_id)
-
-    def sweep_report(self, account: str, app_id: str) -> SweepReport | None:
-        """Return how the newest such reading goes or went."""
-        return self.fresh_sweeps.report(account, app_id)
-
-    def metrics(self, exposition_format: Format, *, gzip: bool) -> Body:
-        """Return the ready bytes of the exposition."""
-        return self._exposition.body(exposition_format, gzip=gzip)
-
-    def task_metrics(self, exposition_format: Format, *, gzip: bool) -> Body | None:
-        """Return the ready bytes of the exposition of single tasks, while it is switched on."""
-        return self._task_series.body(exposition_format, gzip=gzip)
-
     def past(self) -> Past:
         """Return what answers questions about the past."""
         return self._recorder.past
 
-    def findings(self, kind: FindingKind, app: AppKey | None = None) -> Iterator[FindingsView]:
-        """Return the findings of one kind, by app and rule."""
-        return self._policy_view.findings(kind, app)
-
-    def rules(self) -> Iterator[RuleView]:
-        """Return all rules, also those that are switched off."""
-        return self._policy_view.rules()
-
     def redacted_config(self) -> str:
         """Return the configuration in force, without secrets."""
         return self.in_force.redacted
-
-    def request_finished(self, path_template: str, code: int) -> None:
-        """Count an answered request."""
-        self._metrics.request_answered(path_template, code)
 
     def _collectors(self) -> Mapping[AppKey, Collector]:
         return {key: app.collector for key, app in self._monitor.apps.items()}

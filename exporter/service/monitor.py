@@ -26,7 +26,7 @@ from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.engine import PolicyEngine
-from exporter.rules.finding_events import FindingEvents, SavedFindings
+from exporter.rules.finding_events import AppKey, FindingEvents, SavedFindings
 from exporter.rules.rule_set import RuleSet
 from exporter.service.accounts import Accesses, OpenSession
 from exporter.service.app_publisher import AppPublisher
@@ -36,8 +36,6 @@ from exporter.service.task_publisher import TaskSeries
 from exporter.service.views import budgets
 from exporter.storage.batch import SavedApp
 from exporter.web.view import BudgetView
-
-AppKey = tuple[str, str]  # account and AppId
 
 
 class MonitoredApp(Struct, frozen=True):
@@ -79,7 +77,7 @@ class Monitor:
         self._metrics = metrics
         self._clock = clock
         self._changed = changed
-        self._task_series = task_series
+        self._task_series = task_series or TaskSeries(metrics)
         self._recorder = recorder
         self.supervisor = Supervisor(metrics.internal_error, clock)  # what everything runs under
         self._schedule = Schedule(
@@ -196,8 +194,7 @@ class Monitor:
         """
         kept = await self._accesses.apply(config)  # it waits for nothing unless it fails
         self._config = config
-        if self._task_series is not None:
-            self._task_series.configure(config.metrics.per_task)
+        self._task_series.configure(config.metrics.per_task)
         self._replace_apps(kept)
         self.policy.apply(
             rule_set, [(key, app.collector.app, app.collector.inventory) for key, app in self._apps.items()]
@@ -233,7 +230,7 @@ class Monitor:
         for access in self._accesses.values():
             access.metrics.rate(access.limiter.granted_requests_per_second)
         for outlook in self.forecasts():
-            intervals = _intervals(outlook.pace)
+            intervals = intervals_of(outlook.pace)
             for key, app in self._apps.items():
                 if key[0] in outlook.accounts:
                     with self.supervisor.guarded(Component.STATUS, key):
@@ -294,7 +291,7 @@ class Monitor:
             requests=self._accesses[account].requests.of_app(app.id),
             rows=AppRows(app.id, self._share, self._reading_turns),
             max_tasks=collection.max_tasks_per_app,
-            intervals=configured_intervals(collection),
+            intervals=intervals_of(collection),
             clock=self._clock,
             events=publisher,
         )
@@ -331,8 +328,7 @@ class Monitor:
         app.publisher.leave()
         self._removed.append(app.publisher)
         self._exposition.remove((collector.account, collector.app.id))
-        if self._task_series is not None:
-            self._task_series.forget(collector.account, collector.app.id)
+        self._task_series.forget(collector.account, collector.app.id)
         self._metrics.remove_app(collector.account, collector.app.id)
         self.supervisor.forget((collector.account, collector.app.id))
 
@@ -343,20 +339,7 @@ def _at_rates(config: Config, rates: Mapping[str, float]) -> Config:
     return config.changed(accounts=tuple(accounts))
 
 
-def configured_intervals(collection: Collection) -> Intervals:
-    """Return the intervals before any is stretched."""
-    return Intervals(
-        interval_seconds=collection.interval_seconds,
-        sweep_interval_seconds=collection.sweep_interval_seconds,
-        stale_after_seconds=collection.stale_after_seconds,
-        stretch_ratio=1.0,
-    )
-
-
-def _intervals(pace: GroupLoad) -> Intervals:
-    return Intervals(
-        interval_seconds=pace.interval_seconds,
-        sweep_interval_seconds=pace.sweep_interval_seconds,
-        stale_after_seconds=pace.stale_after_seconds,
-        stretch_ratio=pace.stretch_ratio,
-    )
+def intervals_of(source: Collection | GroupLoad) -> Intervals:
+    """Return the intervals that are configured, or that a budget stretches."""
+    stretch_ratio = 1.0 if isinstance(source, Collection) else source.stretch_ratio
+    return Intervals(source.interval_seconds, source.sweep_interval_seconds, source.stale_after_seconds, stretch_ratio)

@@ -1,5 +1,6 @@
-"""What the web side is given to show of the policy."""
+"""What the web side is given to show: findings, rules, tasks, budgets and trends."""
 
+from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -21,6 +22,7 @@ from exporter.rules.findings import RuleReport
 from exporter.rules.rule import Outcome
 from exporter.rules.rule_set import RuleSet
 from exporter.web.view import (
+    AppView,
     BudgetView,
     FindingDetail,
     FindingKind,
@@ -30,11 +32,17 @@ from exporter.web.view import (
     TaskFinding,
     TasksView,
     TaskView,
+    Trend,
 )
 
 MOST_REASONS: Final = 3
 LOOKED_AT_FOR_REASONS: Final = 30
 """This many tasks that a rule can't be evaluated for, at most a third of them of one app: most have the same reason."""
+
+SAMPLE_SECONDS: Final = 60.0
+MOST_SAMPLES: Final = 360
+ALL_APPS: Final = ("", "")
+_UNKNOWN: Final = -1
 
 _KINDS: Final = {
     Outcome.VIOLATION: FindingKind.VIOLATION,
@@ -247,3 +255,54 @@ def budgets(
         )
         for outlook in forecasts
     )
+
+
+class Trends:
+    """Samples all apps once a minute; 6 hours of one app take 3 KiB.
+
+    Args:
+        statuses: Returns all apps.
+        violations: Returns the number of violations of an app; None: not known.
+        clock: Paces the samples.
+    """
+
+    def __init__(
+        self, statuses: Callable[[], Iterable[AppView]], violations: Callable[[AppKey], int | None], clock: Clock
+    ) -> None:
+        self._statuses = statuses
+        self._violations = violations
+        self._clock = clock
+        self._samples: dict[AppKey, tuple[array[int], array[int]]] = {}
+
+    async def run(self) -> None:
+        """Sample until cancelled."""
+        while True:
+            self.sample()
+            await self._clock.sleep(SAMPLE_SECONDS)
+
+    def sample(self) -> None:
+        """Add one sample of each app, and of all apps together; forget apps that are gone."""
+        now: dict[AppKey, tuple[int | None, int | None]] = {}
+        for app in self._statuses():
+            key = (app.status.account, app.status.app_id)
+            now[key] = (None, None) if app.tasks is None else (sum(app.tasks.values()), self._violations(key))
+        now[ALL_APPS] = _sum(tasks for tasks, _ in now.values()), _sum(count for _, count in now.values())
+        self._samples = {key: self._samples.get(key) or (array("i"), array("i")) for key in now}
+        for key, counts in now.items():
+            for samples, count in zip(self._samples[key], counts, strict=True):
+                samples.append(_UNKNOWN if count is None else count)
+                del samples[:-MOST_SAMPLES]
+
+    def of(self, account: str = "", app_id: str = "") -> Trend:
+        """Return the samples of one app, or of all together."""
+        tasks, violations = self._samples.get((account, app_id), ((), ()))
+        return Trend(SAMPLE_SECONDS, _known(tasks), _known(violations))
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _known(samples: Iterable[int]) -> Sequence[int | None]:
+    return [None if count == _UNKNOWN else count for count in samples]

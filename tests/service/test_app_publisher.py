@@ -24,6 +24,7 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.engine import PolicyEngine
 from exporter.service.app_publisher import AppPublisher
 from exporter.service.supervisor import Supervisor
+from exporter.service.task_publisher import TaskSeries
 from exporter.service.violation_log import FindingLog
 from tests.metrics.builders import STATUS, configuration
 from tests.support.hanging import hanging_call
@@ -55,6 +56,7 @@ class Shown:
             self.reports.append,
             self.history,
             policy,
+            TaskSeries(self.metrics),
             supervisor=Supervisor(self.metrics.internal_error, clock),
             worker=self.worker,
             clock=clock,

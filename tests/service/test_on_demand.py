@@ -21,8 +21,9 @@ from exporter.metrics.aggregates import AppReport
 from exporter.metrics.catalogue import families
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.rules.finding_events import AppKey
 from exporter.rules.rule_set import RuleSet
-from exporter.service.monitor import AppKey, Monitor
+from exporter.service.monitor import Monitor
 from exporter.service.on_demand import PAUSE_SECONDS, SHARE, FreshSweeps, _FreshSweep
 from exporter.service.views import TaskViews
 from exporter.service.violation_log import FindingLog

@@ -19,14 +19,15 @@ from exporter.rules.expectations import AppExpectations
 from exporter.rules.finding_events import AnyRule, AppKey, NullFindingEvents
 from exporter.rules.rule import Exemption, Outcome, Rule, Severity
 from exporter.rules.rule_set import RuleOff, RuleSet
-from exporter.service.views import LOOKED_AT_FOR_REASONS, PolicyView
+from exporter.service.views import LOOKED_AT_FOR_REASONS, MOST_SAMPLES, SAMPLE_SECONDS, PolicyView, Trends
 from exporter.web.api.rules_api import rules_listing
 from exporter.web.api.violations_api import violations_listing
 from exporter.web.query import Query
-from exporter.web.view import FindingDetail, FindingKind
+from exporter.web.view import AppView, FindingDetail, FindingKind
 from tests.metrics.builders import STATUS, configuration, encoding
 from tests.support.slices import finished
 from tests.support.virtual_time import SetClock
+from tests.web.fake_view import FixedClock, app_view
 
 NOW = 1_800_000_000.0
 BITRATES = {"t-high": 5000, "t-load": 6000, "t-low": 1000, "t-none": None}
@@ -264,3 +265,34 @@ def test_reasons_are_looked_for_in_some_tasks_alone() -> None:
     view = PolicyView(policy, lambda: statuses, lambda: rule_set, SetClock(NOW))
     assert [len(shown.reasons()) for shown in view.rules() if shown.why_off is None] == [1]
     assert policy.asked == LOOKED_AT_FOR_REASONS
+
+
+MIXED = ("CN-Shanghai", "mixed")
+
+
+def test_apps_and_their_sum_are_sampled() -> None:
+    """What is not known is no 0, and an app that is gone is forgotten."""
+    apps: list[AppView] = [app_view({MIXED: 3}, app_id="a"), app_view(None, app_id="b")]
+    trends = Trends(lambda: apps, {("production", "a"): 2, ("production", "b"): 5}.get, FixedClock())
+    trends.sample()
+    apps[:] = [app_view(None, app_id="a"), app_view({MIXED: 7}, app_id="b")]
+    trends.sample()
+    assert trends.of("production", "a").tasks == [3, None]
+    assert trends.of("production", "b").violations == [None, 5]
+    assert trends.of().tasks == [3, 7]
+    assert trends.of().violations == [2, 5]
+    del apps[0]
+    trends.sample()
+    assert list(trends.of("production", "a").tasks) == []
+    assert trends.of("production", "b").tasks == [None, 7, 7]
+
+
+def test_six_hours_are_kept() -> None:
+    """The oldest sample makes room for the newest."""
+    counts = iter(range(10_000))
+    trends = Trends(lambda: [app_view({MIXED: next(counts)})], lambda _key: 0, FixedClock())
+    for _ in range(MOST_SAMPLES + 5):
+        trends.sample()
+    trend = trends.of("production", "live-main")
+    assert trend.tasks == list(range(5, MOST_SAMPLES + 5))
+    assert len(trend.tasks) * SAMPLE_SECONDS == 6 * 3600

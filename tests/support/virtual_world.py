@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, tzinfo
 from functools import cache, lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import aiohttp
 import pytest
@@ -49,7 +49,6 @@ COLLECTION = Collection(interval_seconds=1, sweep_interval_seconds=20, stale_aft
 
 Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]  # by name and labels
 
-_SAMPLE = re.compile(r"(?P<name>\w+)\{(?P<labels>.*)\} (?P<value>\S+)")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _OF_TASKS = re.compile(r"rtcmpu_(?:tasks?(?!_(?:quota|changes_total|field_changes_total)$)|push_auth)\w*(?<!_bucket)")
 
@@ -132,10 +131,15 @@ def true_samples(rows: tuple[bytes, ...]) -> Samples:
     }
 
 
-class Seen(NamedTuple):
+class Seen:
     """One exposition, to be asked."""
 
-    text: str
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._lines: dict[str, list[str]] = {}  # by name; what follows the first brace of a sample
+        for line in text.splitlines():
+            name, _, rest = line.partition("{")
+            self._lines.setdefault(name, []).append(rest)
 
     def value(self, name: str, **labels: str) -> float | None:
         """Return the sum of the samples that have these labels among others; None where there is none."""
@@ -188,11 +192,16 @@ class Seen(NamedTuple):
     def _samples(self, name: str) -> list[tuple[str, frozenset[tuple[str, str]], float]]:
         """Return all samples whose whole name matches a pattern."""
         wanted = re.compile(name)
-        return [
-            (found["name"], frozenset(_LABEL.findall(found["labels"])), float(found["value"]))
-            for line in self.text.splitlines()
-            if (found := _SAMPLE.fullmatch(line)) and wanted.fullmatch(found["name"])
+        found = [
+            (its_name, rest) for its_name, lines in self._lines.items() if wanted.fullmatch(its_name) for rest in lines
         ]
+        samples = [(its_name, *rest.rpartition("} ")) for its_name, rest in found]
+        return [(its_name, _labels_of(labels), float(value)) for its_name, labels, _, value in samples]
+
+
+@lru_cache(maxsize=50_000)
+def _labels_of(text: str) -> frozenset[tuple[str, str]]:
+    return frozenset(_LABEL.findall(text))
 
 
 def play(

@@ -31,6 +31,24 @@ from tests.deploy.manifests import (
 from tests.support.command_line import parsed
 
 ICON_IS_MISSING = {"severity": 1, "path": "Chart.yaml", "error": "icon is recommended"}
+UNTOUCHED = {
+    "": "existingSecret",
+    "config.storage": "url",
+    "credentials": "rrsaRoleName",
+    "webConfig": "existingSecret tlsSecret tls clientCertificates",
+    "serviceAccount": "create name",
+    "persistence": "enabled existingClaim storageClassName accessModes annotations",
+    "podSecurityContext": "fsGroup fsGroupChangePolicy runAsGroup runAsNonRoot seccompProfile.type",
+    "securityContext": "allowPrivilegeEscalation capabilities.drop readOnlyRootFilesystem",
+    "env": "MALLOC_MMAP_THRESHOLD_",
+    "probes": "tcp",
+    "probes.liveness": "enabled failureThreshold initialDelaySeconds timeoutSeconds",
+    "probes.readiness": "failureThreshold initialDelaySeconds periodSeconds timeoutSeconds",
+    "podDisruptionBudget": "maxUnavailable",
+    "podMonitor": "enabled",
+    "serviceMonitor": "tlsConfig basicAuth",
+}
+"""What the full example leaves as it is: other examples change it."""
 
 
 @pytest.mark.parametrize("values", [None, *CI_VALUES])
@@ -74,44 +92,7 @@ def test_the_full_example_changes_every_value() -> None:
     """No value of the chart is left out of what is tested, but for those that exclude each other."""
     full = chart().merge_values(ci_values("full"))
     untouched = {path for path, value in leaves(chart().values) if get(full, path) == value}
-    assert untouched == {
-        "config.storage.url",
-        "existingSecret",  # they and the next ones: examples of their own
-        "credentials.rrsaRoleName",
-        "webConfig.existingSecret",
-        "webConfig.tlsSecret",
-        "webConfig.tls",
-        "webConfig.clientCertificates",
-        "serviceAccount.create",
-        "serviceAccount.name",
-        "persistence.enabled",
-        "persistence.existingClaim",
-        "persistence.storageClassName",
-        "persistence.accessModes",
-        "persistence.annotations",
-        "podSecurityContext.fsGroup",
-        "podSecurityContext.fsGroupChangePolicy",
-        "podSecurityContext.runAsGroup",
-        "podSecurityContext.runAsNonRoot",
-        "podSecurityContext.seccompProfile.type",
-        "securityContext.allowPrivilegeEscalation",
-        "securityContext.capabilities.drop",
-        "securityContext.readOnlyRootFilesystem",
-        "env.MALLOC_MMAP_THRESHOLD_",
-        "probes.tcp",
-        "probes.liveness.enabled",
-        "probes.liveness.failureThreshold",
-        "probes.liveness.initialDelaySeconds",
-        "probes.liveness.timeoutSeconds",
-        "probes.readiness.failureThreshold",
-        "probes.readiness.initialDelaySeconds",
-        "probes.readiness.periodSeconds",
-        "probes.readiness.timeoutSeconds",
-        "podDisruptionBudget.maxUnavailable",
-        "podMonitor.enabled",  # and the ServiceMonitor exclude each other
-        "serviceMonitor.tlsConfig",
-        "serviceMonitor.basicAuth",
-    }
+    assert untouched == {f"{of}.{name}" if of else name for of, names in UNTOUCHED.items() for name in names.split()}
 
 
 def test_the_archive_is_whole(tmp_path: Path) -> None:
@@ -122,10 +103,21 @@ def test_the_archive_is_whole(tmp_path: Path) -> None:
     assert not [file["name"] for file in packed.files if file["name"].startswith("ci/")]
 
 
-def test_without_an_app_nothing_is_installed() -> None:
-    """The chart's own values say what is missing, rather than start a pod that can't work."""
-    with pytest.raises(HelmRenderError, match="name at least one account with an app"):
-        rendered_files({})
+@pytest.mark.parametrize(
+    ("values", "mistake"),
+    [
+        ({"config": {"accounts": []}}, "name at least one account with an app"),
+        ({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "enable one of them"),
+        (
+            {"credentials": {"rrsaRoleName": "reader"}, "serviceAccount": {"create": False}},
+            r"rrsaRoleName needs serviceAccount\.create",
+        ),
+    ],
+)
+def test_what_can_not_work_is_not_installed(values: dict[str, Any], mistake: str) -> None:
+    """Without an app there is no pod, two monitors would scrape it twice, and a role needs the chart's account."""
+    with pytest.raises(HelmRenderError, match=mistake):
+        rendered(values)
 
 
 def test_one_label_can_be_set_twice() -> None:
@@ -161,18 +153,6 @@ def test_an_ingress_leads_to_the_pages() -> None:
     assert parsed(exporter_of(found)["args"])["allowed_hosts"] == tuple(ingress["hosts"])
     stripped = rendered({"ingress": ingress, "web": {"externalUrl": "https://a.example.com/mpu/", "routePrefix": "/"}})
     assert one(stripped, "Ingress")["spec"]["rules"][0]["http"]["paths"][0]["path"] == "/mpu"
-
-
-def test_one_kind_of_monitor_is_enough() -> None:
-    """Both together would scrape each pod twice under one job."""
-    with pytest.raises(HelmRenderError, match="enable one of them"):
-        rendered({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}})
-
-
-def test_a_role_needs_a_service_account_of_the_chart() -> None:
-    """A role that could be put nowhere is refused."""
-    with pytest.raises(HelmRenderError, match=r"rrsaRoleName needs serviceAccount\.create"):
-        rendered({"credentials": {"rrsaRoleName": "reader"}, "serviceAccount": {"create": False}})
 
 
 @pytest.mark.parametrize("name", CI_VALUES)

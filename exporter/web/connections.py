@@ -89,12 +89,12 @@ class Connections:
         return True
 
     def add(self, connection: "_Connection") -> None:
-        """Add a connection."""
+        """Count a connection, which has no request yet."""
         self._by_protocol[connection.protocol] = connection
         self._waiting[connection] = None
 
     def remove(self, connection: "_Connection") -> None:
-        """Remove a connection."""
+        """Forget a connection that has ended."""
         self._by_protocol.pop(connection.protocol, None)
         self._waiting.pop(connection, None)
 
@@ -145,19 +145,15 @@ class _Connection(asyncio.Protocol):
         self.protocol.data_received(data)
 
     def eof_received(self) -> bool | None:
-        """Pass it on."""
         return self.protocol.eof_received()
 
     def pause_writing(self) -> None:
-        """Pass it on."""
         self.protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        """Pass it on."""
         self.protocol.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Pass it on."""
         self._leave()
         self.protocol.connection_lost(exc)
 
@@ -172,7 +168,6 @@ class _Connection(asyncio.Protocol):
         self._end_within(self._limits.longest_idle_seconds)
 
     def cut_off(self) -> None:
-        """Abort."""
         self._leave()
         if self._transport is not None:
             self._transport.abort()

@@ -42,11 +42,7 @@ def parse_listen_address(text: str) -> ListenAddress:
 
 
 async def bind(address: ListenAddress) -> socket.socket:
-    """Return a listening socket; of several addresses of a host, one is used, IPv4 first.
-
-    Raises:
-        ListenError: The port is in use or not allowed, or the host is another machine.
-    """
+    """Return a listening socket; of several addresses of a host, one is used, IPv4 first. Raises ListenError."""
     try:
         if not address.host:
             return _bind_everywhere(address.port)
@@ -135,17 +131,9 @@ async def start(
     gate: Gate | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Running:
-    """Serve an application.
+    """Serve an application on addresses, or on `sockets` instead, as systemd passes them; plain HTTP without `gate`.
 
-    Args:
-        app: What responds.
-        listen_addresses: Where to listen; may be empty.
-        sockets: Listening sockets to use instead, as systemd passes them.
-        gate: Authentication and TLS; None: plain HTTP without authentication.
-        limits: For connections and requests.
-
-    Raises:
-        ListenError: An address is malformed, in use or on another machine.
+    Raises ListenError: an address is malformed, in use or on another machine.
     """
     if gate is not None:
         gate.guard(app)
@@ -187,7 +175,6 @@ class _Site(web.SockSite):
         self._connections = connections
 
     async def start(self) -> None:
-        """Start accepting."""
         await web.BaseSite.start(self)
         protocols = self._runner.server
         assert protocols is not None  # noqa: S101 - the runner was set up

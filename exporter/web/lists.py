@@ -49,14 +49,7 @@ async def ordered(
     wanted: Callable[[T], bool] | None = None,
     descending: bool = False,
 ) -> Ordered[T]:
-    """Sort the items that are wanted, letting the event loop run between slices.
-
-    Args:
-        items: Must not change meanwhile.
-        key: Orders them.
-        wanted: Whether an item matches; None: all do.
-        descending: Whether the greatest is first.
-    """
+    """Sort the items that are wanted, letting the event loop run between slices; `items` must not change meanwhile."""
     runs: list[list[_Keyed[T]]] = []
     places = count()
     for part in slices(items):

@@ -93,8 +93,7 @@ class Query(Struct, frozen=True, kw_only=True):
     def place_before(self, names: int, *, is_sorted: bool) -> tuple[float | str, ...]:
         """Return the sorted number, or 0, and the names of the last item of the page before.
 
-        Raises:
-            BadQueryError: The cursor is of another order.
+        Raises BadQueryError if the cursor is of another order.
         """
         if not self.after:
             return -inf, *[""] * names
@@ -386,8 +385,7 @@ def known(*parts: str | Parameter) -> tuple[Parameter, ...]:
 def read_query(given: Iterable[tuple[str, str]], parameters: Sequence[Parameter]) -> Query:
     """Return what the parameters of an API request ask for.
 
-    Raises:
-        BadQueryError: One is unknown, given twice, empty, or invalid.
+    Raises BadQueryError if one is unknown, given twice, empty, or invalid.
     """
     by_name = {parameter.name: parameter for parameter in parameters}
     values: dict[str, Any] = {}
@@ -407,8 +405,7 @@ def read_query(given: Iterable[tuple[str, str]], parameters: Sequence[Parameter]
 def read_form(given: Mapping[str, str], parameters: Iterable[Parameter]) -> Query:
     """Return what the form of a page asks for: empty fields match everything, unknown ones are ignored.
 
-    Raises:
-        BadQueryError: A field is very long or invalid.
+    Raises BadQueryError if a field is very long or invalid.
     """
     values: dict[str, Any] = {}
     for parameter in parameters:

@@ -75,8 +75,7 @@ async def stream(
 ) -> web.StreamResponse:
     """Send ready bytes; `headers` has their Content-Length.
 
-    Raises:
-        ConnectionError: The client went away, or took longer than `longest_seconds` and was cut off.
+    Raises ConnectionError if the client went away, or took longer than `longest_seconds` and was cut off.
     """
     response = web.StreamResponse(headers=headers)
     try:

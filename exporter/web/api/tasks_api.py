@@ -185,11 +185,7 @@ async def one_task(view: View, query: Query, _now: float) -> TaskWithFindingsDoc
 
 
 async def tasks_listing(view: View, query: Query) -> Listing:
-    """Return a page of tasks in their order, whatever comes and goes between two pages.
-
-    Raises:
-        BadQueryError: The cursor is of another order.
-    """
+    """Return a page of tasks in their order, whatever comes and goes between two pages; may raise BadQueryError."""
     by_name = query.sort == BY_NAME
     after = query.place_before(3, is_sorted=not by_name)
     matching = (app.status for app in view.statuses() if query.matches_app(app.status.account, app.status.app_id))

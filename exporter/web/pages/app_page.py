@@ -9,7 +9,6 @@ from msgspec import Struct
 from exporter.collector.entry import Entry
 from exporter.collector.past import HistoryError, HistoryFilter
 from exporter.collector.task_diff import shown
-from exporter.core.task import Task
 from exporter.metrics import labels
 from exporter.rules.facts import PushKey, earliest_expiry
 from exporter.rules.rule import Severity
@@ -53,8 +52,8 @@ class TaskRow(Struct, frozen=True):
 
     entry: Entry
     outputs: Sequence[str]  # distinct hosts
-    video: str
-    audio: str
+    video: object  # in words; None: not set
+    audio: object
     expires_at: int | None  # the earliest expiry of its push keys
     violations: Mapping[Severity, int]
 
@@ -92,7 +91,6 @@ async def task_page(
 
 
 def _row(entry: Entry, expires_at: int | None, groups: Iterable[FindingsView]) -> TaskRow:
-    task = entry.task
     violations: dict[Severity, int] = {}
     for group in groups:
         if entry.task_id in group.since:
@@ -101,16 +99,11 @@ def _row(entry: Entry, expires_at: int | None, groups: Iterable[FindingsView]) -
     return TaskRow(
         entry=entry,
         outputs=tuple(outputs),
-        video=_words(task, "video"),
-        audio=_words(task, "audio"),
+        video=shown(entry.task, "video"),
+        audio=shown(entry.task, "audio"),
         expires_at=expires_at,
         violations=dict(sorted(violations.items(), key=lambda item: -item[0].rank)),
     )
-
-
-def _words(task: Task, group: str) -> str:
-    value = shown(task, group)
-    return "" if value is None else str(value)
 
 
 NEWEST_CHANGES: Final = 15

@@ -37,11 +37,8 @@ def gate_of(
 class Gate:
     """Checks every request against the current web configuration.
 
-    Args:
-        followed: The web configuration.
-        clock: For the rate limit.
-        secret: Random bytes that key the digests of checked passwords.
-        health_without_auth: Whether health checks need no password; TLS and the rate limit still apply to them.
+    `secret` are random bytes that key the digests of checked passwords. With `health_without_auth`, health checks need
+    no password; TLS and the rate limit still apply to them.
     """
 
     def __init__(self, followed: FollowedWebConfig, clock: Clock, *, secret: bytes, health_without_auth: bool) -> None:

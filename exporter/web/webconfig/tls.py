@@ -74,16 +74,9 @@ class TlsError(Exception):
 def server_context(
     config: TlsServerConfig, certificate: bytes, key: bytes, authorities: bytes | None = None
 ) -> ssl.SSLContext:
-    """Return a context for a server.
+    """Return a context for a server, from PEM; `authorities` vouch for clients, None: the system's, as in Go.
 
-    Args:
-        config: Versions, ciphers, curve and authentication of clients.
-        certificate: PEM of the server's certificate, then intermediate ones.
-        key: PEM of its private key.
-        authorities: PEM of those that vouch for clients; None: the system's, as in Go.
-
-    Raises:
-        TlsError: Something can't be used; its `key` says what.
+    Raises TlsError if something can't be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
@@ -190,59 +183,36 @@ _POSSIBLE: Final = tuple(name for name in CLIENT_AUTHENTICATION if name)
 def read_tls_server_config(
     config: TlsServerConfig, node: Node, directory: Path, seen: SeenFiles, mistakes: Mistakes
 ) -> ssl.SSLContext | None:
-    """Return the context that `tls_server_config` asks for; None without TLS, or after adding to `mistakes`.
-
-    Args:
-        config: Its values.
-        node: Its place in the file.
-        directory: Base of relative paths.
-        seen: Reads the files.
-        mistakes: Gets what is wrong.
-    """
+    """Return the context that `tls_server_config` asks for; None without TLS, or after adding to `mistakes`."""
     if not config.enabled:
         return None
-    parts = _Parts(node, config, directory, seen, mistakes)
-    certificate, key, authorities = parts.pem("cert"), parts.pem("key"), parts.pem("client_ca", required=False)
+
+    def pem(key: str) -> bytes | None:
+        """Return the content of a key or its file, a path from `directory`; None if there is none."""
+        name = getattr(config, f"{key}_file")
+        if not name:
+            text = getattr(config, key)
+            if not text and key != "client_ca":
+                mistakes.add(node.position, f"neither {key} nor {key}_file, expected one of them for TLS")
+            return text.encode() if text else None
+        path = directory / name
+        try:
+            return seen.read(path)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "no name that a file can have"
+            text = f"{key}_file {str(path)!r} can't be read ({reason}), expected a PEM file"
+            mistakes.add(_place(node, f"{key}_file"), text)
+            return None
+
+    certificate, key, authorities = map(pem, ("cert", "key", "client_ca"))
     if not _can_authenticate_clients(node, config, mistakes) or certificate is None or key is None:
         return None
     try:
         return server_context(config, certificate, key, authorities)
     except TlsError as error:
-        mistakes.add(parts.place(error.key), str(error))
+        named = f"{error.key}_file" if getattr(config, f"{error.key}_file", "") else error.key
+        mistakes.add(_place(node, named), str(error))
         return None
-
-
-class _Parts:
-    """PEM data in the configuration itself or in files that it names."""
-
-    def __init__(
-        self, node: Node, config: TlsServerConfig, directory: Path, seen: SeenFiles, mistakes: Mistakes
-    ) -> None:
-        self._node = node
-        self._config = config
-        self._directory = directory
-        self._seen = seen
-        self._mistakes = mistakes
-
-    def pem(self, key: str, *, required: bool = True) -> bytes | None:
-        """Return the content of a key or its file; None if neither is given, or after adding a mistake."""
-        text, name = getattr(self._config, key), getattr(self._config, f"{key}_file")
-        if not name:
-            if not text and required:
-                self._mistakes.add(self._node.position, f"neither {key} nor {key}_file, expected one of them for TLS")
-            return text.encode() if text else None
-        path = self._directory / name
-        try:
-            return self._seen.read(path)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "no name that a file can have"
-            text = f"{key}_file {str(path)!r} can't be read ({reason}), expected a PEM file"
-            self._mistakes.add(_place(self._node, f"{key}_file"), text)
-            return None
-
-    def place(self, key: str) -> Position:
-        """Return the position of a key or its file, whichever applies."""
-        return _place(self._node, f"{key}_file" if getattr(self._config, f"{key}_file", "") else key)
 
 
 def _can_authenticate_clients(node: Node, config: TlsServerConfig, mistakes: Mistakes) -> bool:

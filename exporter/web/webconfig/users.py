@@ -55,11 +55,7 @@ class FairQueue:
         self._suspects_are_next = False
 
     async def enter(self, address: str) -> None:
-        """Wait for a turn, which ends with `leave`.
-
-        Raises:
-            QueueFullError: `MOST_WAITING` newer requests of this address wait.
-        """
+        """Wait for a turn, which ends with `leave`; raises QueueFullError if `MOST_WAITING` newer ones of it wait."""
         if not self._is_taken:
             self._is_taken = True
             return
@@ -159,10 +155,7 @@ class PasswordChecks:
     """Checks passwords against hashes: one at a time, in a thread of its own, in turns of clients.
 
     Right passwords are remembered, and wrong ones for each client, so that repeating one costs one check. They are kept
-    apart, so that wrong ones don't displace right ones.
-
-    Args:
-        secret: Random bytes that key the digests; no password is kept.
+    apart, so that wrong ones don't displace right ones, and as digests by a random `secret`: no password is kept.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -179,16 +172,10 @@ class PasswordChecks:
         client: str = "",
         still_there: Callable[[], bool] = lambda: True,
     ) -> bool:
-        """Whether a client is one of the users. An unknown name takes as long as a wrong password.
+        """Whether a client, from `client_of`, is one of the users: hashes by name, at least one.
 
-        Args:
-            users: Hashes by name, at least one.
-            credentials: From the request.
-            client: From `client_of`.
-            still_there: Whether the client still waits; if not, nothing is checked.
-
-        Raises:
-            QueueFullError: Too many requests of this client wait.
+        An unknown name takes as long as a wrong password. Nothing is checked for a client that is not still there.
+        Raises QueueFullError if too many requests of this client wait.
         """
         known = users.get(credentials.name)
         checked = (known or _decoy(users)).encode()

@@ -106,6 +106,7 @@ def read_web_config(path: Path, seen: SeenFiles) -> WebConfig:
     rate = _rate(limit, find(node, ["rate_limit", "interval"]), mistakes)
     users = find(node, ["basic_auth_users"])
     mistakes.raise_if_any()
+    tls_config = whole.tls_server_config
     return WebConfig(
         tls=tls,
         asks_for_http2=whole.http_server_config.http2 is True,
@@ -113,8 +114,15 @@ def read_web_config(path: Path, seen: SeenFiles) -> WebConfig:
         users={name.encode(): hashed for name, hashed in whole.basic_auth_users.items()},
         rate=rate,
         says_no_users=isinstance(users, MappingNode) and not users.pairs,
-        client_auth_type=whole.tls_server_config.client_auth_type,
-        client_limits=_client_limits(whole.tls_server_config),
+        client_auth_type=tls_config.client_auth_type,
+        client_limits=frozenset(
+            name
+            for name, is_set in (
+                ("client_ca", tls_config.client_ca or tls_config.client_ca_file),
+                ("client_allowed_sans", tls_config.client_allowed_sans is not None),
+            )
+            if is_set
+        ),
     )
 
 
@@ -125,14 +133,6 @@ def _tls(root: Node, directory: Path, seen: SeenFiles, mistakes: Mistakes) -> ss
         return None
     config = validate(node, TlsServerConfig, Mistakes(), directory=directory)
     return None if config is None else read_tls_server_config(config, node, directory, seen, mistakes)
-
-
-def _client_limits(config: TlsServerConfig) -> frozenset[str]:
-    limits = {
-        "client_ca": bool(config.client_ca or config.client_ca_file),
-        "client_allowed_sans": config.client_allowed_sans is not None,
-    }
-    return frozenset(name for name, is_set in limits.items() if is_set)
 
 
 def _check_users(root: Node, mistakes: Mistakes) -> None:

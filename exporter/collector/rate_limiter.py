@@ -1,7 +1,8 @@
 """The one gate through which every request to one account goes.
 
 No window of one second at the service sees more requests than the rate (`permits` says why), and nearly all of
-the rate can be used. Waiting requests are let in by priority, first come first served within one.
+the rate can be used. Waiting requests are let in by priority, first come first served within one; some turns go to
+those that wait for long, so that sweeps go on if updates ask for more than the rate.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import IntEnum
+from operator import itemgetter
 
 from exporter.core.clock import Clock
 
@@ -194,8 +196,12 @@ def _window_seconds(requests_per_second: float) -> float:
     return WINDOW_SECONDS / min(1.0, requests_per_second)
 
 
-_Queue = OrderedDict[asyncio.Future[float], None]
-"""Who waits for a turn: the monotonic time at which it is let in; infinity sends it away."""
+_Queue = OrderedDict[asyncio.Future[float], float]
+"""Who waits for a turn, and since when. The turn is the time at which it is let in; infinity sends it away."""
+
+LONG_WAIT_SECONDS = 10.0
+LONG_WAIT_TURNS = 4
+"""One in this many turns goes to the request that has waited longest, if that is longer than `LONG_WAIT_SECONDS`."""
 
 
 class LimiterReplaced(Exception):  # noqa: N818 - what happened, not a kind of error
@@ -207,7 +213,7 @@ class LimiterReplaced(Exception):  # noqa: N818 - what happened, not a kind of e
 
 
 class Priority(IntEnum):
-    """What a request is for; the lowest is let in first."""
+    """What a request is for; the lowest is let in first, unless another one waits for long."""
 
     UPDATE = 0
     LOOKUP = 1
@@ -242,6 +248,7 @@ class Limiter:
         self._lent_until = math.inf
         self._rate_after = 0.0
         self._queues: dict[Priority, _Queue] = {priority: OrderedDict() for priority in Priority}
+        self._turns = 0  # how many were given
         self._timer: asyncio.TimerHandle | None = None
         self._heirs: list[Limiter] = []
         self._is_replaced = False
@@ -340,16 +347,17 @@ class Limiter:
         self._is_replaced = True
         if self._timer is not None:
             self._timer.cancel()
-        while (queue := self._first_queue()) is not None:
-            turn, _ = queue.popitem(last=False)
-            if not turn.done():
-                turn.set_result(math.inf)
+        for queue in self._queues.values():
+            for turn in queue:
+                if not turn.done():
+                    turn.set_result(math.inf)
+            queue.clear()
 
     def ended(self, round_trip_seconds: float | None) -> None:
         """Count a request as ended, here and in the heirs."""
         now = self._clock.monotonic()
         self._permits.end(now, self._rate_at(now) or self._rate.at(now), round_trip_seconds)
-        if self._first_queue() is not None:
+        if any(self._queues.values()):
             # Later: the sender may be about to report that it was throttled.
             asyncio.get_running_loop().call_soon(self._admit)
         for heir in self._heirs:
@@ -370,7 +378,7 @@ class Limiter:
         """Queue up and return when it is our turn: the monotonic time at which it was let in."""
         turn: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         queue = self._queues[priority]
-        queue[turn] = None
+        queue[turn] = self._clock.monotonic()
         self._admit()
         try:
             let_in = await turn
@@ -395,7 +403,7 @@ class Limiter:
             self._timer = None
         now = self._clock.monotonic()
         rate = self._rate_at(now)
-        while rate and (queue := self._first_queue()) is not None:
+        while rate and (queue := self._next_queue(now)) is not None:
             ready_at = max(self._rate.paused_until, self._pace.ready_at(rate), self._permits.ready_at(rate))
             if ready_at > now:
                 if ready_at < math.inf:
@@ -405,11 +413,17 @@ class Limiter:
             if not turn.cancelled():
                 self._permits.take()
                 self._pace.take(now, rate)
+                self._turns += 1
                 turn.set_result(now)
 
-    def _first_queue(self) -> _Queue | None:
-        """Return the queue of the highest priority in which someone waits."""
-        return next((queue for queue in self._queues.values() if queue), None)
+    def _next_queue(self, now: float) -> _Queue | None:
+        """Return the queue whose first request is let in next."""
+        queues = [queue for queue in self._queues.values() if queue]
+        if queues and self._turns % LONG_WAIT_TURNS == 0:
+            since, longest = min(((next(iter(queue.values())), queue) for queue in queues), key=itemgetter(0))
+            if now - since > LONG_WAIT_SECONDS:
+                return longest
+        return queues[0] if queues else None
 
 
 def _checked(requests_per_second: float) -> float:

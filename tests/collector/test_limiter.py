@@ -49,6 +49,28 @@ def test_who_waits_is_let_in_by_priority_and_then_by_order() -> None:
     assert run(scenario()) == in_order
 
 
+def test_updates_above_the_rate_leave_a_quarter_of_it_to_sweeps_that_wait() -> None:
+    """Otherwise no sweep would end on a machine too slow for its updates, and all data would be withdrawn."""
+
+    async def scenario() -> list[Priority]:
+        clock = VirtualClock()
+        limiter = Limiter(10, clock=clock)
+        sent: list[Priority] = []
+
+        async def keep_sending(priority: Priority) -> None:
+            while True:
+                async with limiter.permit(priority):
+                    sent.append(priority)
+
+        senders = [asyncio.create_task(keep_sending(priority)) for priority in [Priority.UPDATE, Priority.SWEEP] * 50]
+        await clock.sleep(100)
+        for sender in senders:
+            sender.cancel()
+        return sent[-400:]
+
+    assert run(scenario()).count(Priority.SWEEP) == pytest.approx(100, abs=2)
+
+
 def test_it_tells_how_many_wait_and_how_long_they_waited() -> None:
     """A scheduler sees the queue of each priority; a turn says what it cost."""
 

@@ -15,8 +15,7 @@ from exporter.config.model import Buckets
 from exporter.core.collection_state import State
 from exporter.core.task import Configuration, Task
 from exporter.metrics.aggregates import Aggregates, AppReport
-from exporter.metrics.catalogue import families
-from exporter.metrics.exposition import Exposition
+from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.self_metrics import SelfMetrics
 from tests.metrics.builders import STATUS
 

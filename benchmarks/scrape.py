@@ -27,8 +27,7 @@ from exporter import __version__
 from exporter.config.model import Buckets
 from exporter.core.clock import SystemClock
 from exporter.metrics.aggregates import Aggregates, AppReport
-from exporter.metrics.catalogue import families
-from exporter.metrics.exposition import Body, Exposition
+from exporter.metrics.exposition import Body, Exposition, families
 from exporter.metrics.family import Family, Label
 from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics

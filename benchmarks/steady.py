@@ -24,8 +24,7 @@ from exporter.collector.collector import Collector
 from exporter.config.model import Config
 from exporter.core import log
 from exporter.core.clock import SystemClock
-from exporter.metrics.catalogue import families
-from exporter.metrics.exposition import Exposition
+from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import rule_set_of
 from exporter.service.monitor import Monitor

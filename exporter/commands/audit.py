@@ -14,8 +14,7 @@ from exporter.commands.sarif import as_sarif
 from exporter.commands.sweep_once import name_failing, sweep
 from exporter.core import log
 from exporter.core.clock import SystemClock
-from exporter.metrics.catalogue import families
-from exporter.metrics.exposition import Exposition
+from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule import SEVERITIES, Severity
 from exporter.service.configuration_source import ConfigurationSource

@@ -15,8 +15,7 @@ from exporter.commands.sweep_once import name_failing, sweep
 from exporter.core import log
 from exporter.core.clock import SystemClock
 from exporter.core.task import MIXED, SINGLE, Task
-from exporter.metrics.catalogue import families
-from exporter.metrics.exposition import Exposition
+from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.labels import mix_mode
 from exporter.metrics.negotiation import negotiate
 from exporter.metrics.self_metrics import SelfMetrics

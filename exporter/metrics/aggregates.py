@@ -75,8 +75,7 @@ def contribute_by(buckets: Buckets) -> Contribute:
     @lru_cache(maxsize=REMEMBERED_CONFIGURATIONS)
     def contribute(configuration: Configuration) -> Contribution:
         return Contribution(
-            tuple(_counts(configuration)),
-            (*_distributed(configuration, bounds), *_egress(configuration)),
+            tuple(_counts(configuration)), (*_distributed(configuration, bounds), *_egress(configuration))
         )
 
     return contribute
@@ -128,7 +127,7 @@ def _egress(configuration: Configuration) -> Iterator[tuple[str, LabelValues, in
             yield EGRESS, (region, labels.cdn(output)), 0, sum(readable_kbps) * BYTES_PER_KILOBIT
 
 
-def _of_encoding(read: Callable[[Encoding], int | None]) -> Callable[[Configuration], int | None]:
+def of_encoding(read: Callable[[Encoding], int | None]) -> Callable[[Configuration], int | None]:
     """Return a reader of a number that is in EncodeParams."""
     return lambda configuration: None if configuration.encoding is None else read(configuration.encoding)
 
@@ -165,28 +164,25 @@ def _bytes_per_second(bounds_kbps: tuple[float, ...]) -> tuple[float, ...]:
 MEASURES: Final = (
     Measure(
         "video_bitrate",
-        _of_encoding(lambda encoding: _in_bytes(encoding.video.bitrate_kbps)),
+        of_encoding(lambda encoding: _in_bytes(encoding.video.bitrate_kbps)),
         lambda buckets: _bytes_per_second(buckets.video_bitrate_kbps),
     ),
     Measure(
         "audio_bitrate",
-        _of_encoding(lambda encoding: _in_bytes(encoding.audio.bitrate_kbps)),
+        of_encoding(lambda encoding: _in_bytes(encoding.audio.bitrate_kbps)),
         lambda buckets: _bytes_per_second(buckets.audio_bitrate_kbps),
     ),
     Measure(
         "video_framerate",
-        _of_encoding(lambda encoding: encoding.video.framerate),
+        of_encoding(lambda encoding: encoding.video.framerate),
         lambda buckets: buckets.video_framerate,
     ),
     Measure(
-        "gop_duration",
-        _of_encoding(_gop_nanoseconds),
-        lambda buckets: buckets.gop_seconds,
-        amounts_per_unit=NANOSECONDS,
+        "gop_duration", of_encoding(_gop_nanoseconds), lambda buckets: buckets.gop_seconds, amounts_per_unit=NANOSECONDS
     ),
     Measure(
         "frame_pixels",
-        _of_encoding(lambda encoding: pixels(encoding.video.width, encoding.video.height)),
+        of_encoding(lambda encoding: pixels(encoding.video.width, encoding.video.height)),
         lambda buckets: buckets.frame_pixels,
     ),
     Measure(
@@ -194,16 +190,8 @@ MEASURES: Final = (
         lambda configuration: configuration.idle_timeout_seconds,
         lambda buckets: buckets.idle_timeout_seconds,
     ),
-    Measure(
-        "panes",
-        _panes,
-        lambda buckets: buckets.panes,
-    ),
-    Measure(
-        "users",
-        _users,
-        lambda buckets: buckets.users,
-    ),
+    Measure("panes", _panes, lambda buckets: buckets.panes),
+    Measure("users", _users, lambda buckets: buckets.users),
 )
 
 

@@ -1,40 +1,36 @@
 """The families about an app's collection: always published, with data or without."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from exporter.collector.status import Status, Sweep
 from exporter.collector.task_diff import FIELD_GROUPS, KINDS
 from exporter.core.collection_state import State
 from exporter.core.task import MIXED, SINGLE
 from exporter.metrics.aggregates import AppReport
-from exporter.metrics.family import Declaration, Family, Kind, Label, Sample
+from exporter.metrics.family import Family, Kind, Label, Sample
 from exporter.metrics.labels import ACCOUNT, APP_ID, KIND, OUTCOME, QUOTA_MODE, STATE
 
 AppFamily = Family[AppReport]
 
 
 def app_family(
-    declaration: Declaration,
+    name: str,
+    help_text: str,
     samples: Callable[[AppReport], Iterable[Sample]],
-    version: Callable[[AppReport], object] = lambda _: None,
+    *,
+    kind: Kind = "gauge",
+    labels: tuple[Label, ...] = (),
+    **more: Any,
 ) -> AppFamily:
-    """Return the family of a declaration whose labels, and the samples' values, follow account and app_id."""
+    """Return a family whose labels, and the samples' values, follow account and app_id."""
 
     def of_app(report: AppReport) -> Iterator[Sample]:
         app = (report.status.account, report.status.app_id)
         for values, value in samples(report):
             yield (*app, *values), value
 
-    return AppFamily(
-        name=declaration.name,
-        kind=declaration.kind,
-        help=declaration.help,
-        labels=(ACCOUNT, APP_ID, *declaration.labels),
-        stability=declaration.stability,
-        note=declaration.note,
-        samples=of_app,
-        version=version,
-    )
+    return AppFamily(name=name, kind=kind, help=help_text, labels=(ACCOUNT, APP_ID, *labels), samples=of_app, **more)
 
 
 def app_families() -> tuple[AppFamily, ...]:
@@ -47,7 +43,6 @@ def app_families() -> tuple[AppFamily, ...]:
         ),
         _of_status(
             "rtcmpu_collection_state",
-            "gauge",
             "1 for the current state of the app's collection, 0 for all others.",
             lambda status: [((state,), state is status.state) for state in State],
             labels=(STATE,),
@@ -96,9 +91,9 @@ def app_families() -> tuple[AppFamily, ...]:
         ),
         _of_status(
             "rtcmpu_collection_attempts_total",
-            "counter",
             "Attempted updates and sweeps since the start, by outcome.",
             _attempts,
+            kind="counter",
             labels=(KIND, OUTCOME),
             note="Includes failures between two scrapes.",
         ),
@@ -120,9 +115,9 @@ def app_families() -> tuple[AppFamily, ...]:
         ),
         _of_status(
             "rtcmpu_app_info",
-            "info",
             "Name and owner of the app from the configuration; always 1.",
             lambda status: [((status.name, status.owner), 1)],
+            kind="info",
             labels=(
                 Label("name", meaning="The app's name; may be empty."),
                 Label("owner", meaning="The app's owner; may be empty."),
@@ -130,7 +125,6 @@ def app_families() -> tuple[AppFamily, ...]:
         ),
         _of_status(
             "rtcmpu_task_quota",
-            "gauge",
             "Configured maximum number of tasks of a mode.",
             _quotas,
             labels=(QUOTA_MODE,),
@@ -171,22 +165,15 @@ def _about_last_sweep() -> tuple[AppFamily, ...]:
     )
 
 
-def _of_status(
-    name: str,
-    kind: Kind,
-    help_text: str,
-    samples: Callable[[Status], Iterable[Sample]],
-    *,
-    labels: tuple[Label, ...] = (),
-    note: str = "",
-) -> AppFamily:
+def _of_status(name: str, help_text: str, samples: Callable[[Status], Iterable[Sample]], **more: Any) -> AppFamily:
     """Return a family that the status alone decides."""
-    declaration = Declaration(name=name, kind=kind, help=help_text, labels=labels, note=note)
     return app_family(
-        declaration,
+        name,
+        help_text,
         lambda report: samples(report.status),
         # They are few, and mostly as they were: to find them costs less than to render them.
         version=lambda report: tuple(samples(report.status)),
+        **more,
     )
 
 
@@ -197,12 +184,12 @@ def _gauge(name: str, help_text: str, value: Callable[[Status], float | None], *
         if (known := value(status)) is not None:
             yield (), known
 
-    return _of_status(name, "gauge", help_text, samples, note=note)
+    return _of_status(name, help_text, samples, note=note)
 
 
 def _total(name: str, help_text: str, value: Callable[[Status], int]) -> AppFamily:
     """Return a counter with one series for each app, from 0."""
-    return _of_status(name, "counter", help_text, lambda status: [((), value(status))])
+    return _of_status(name, help_text, lambda status: [((), value(status))], kind="counter")
 
 
 def _of_sweep(value: Callable[[Sweep], float]) -> Callable[[Status], float | None]:
@@ -228,25 +215,21 @@ def change_families() -> tuple[AppFamily, ...]:
     """Return the families in the order of the exposition."""
     return (
         app_family(
-            Declaration(
-                name="rtcmpu_task_changes_total",
-                kind="counter",
-                help="Tasks added, removed or modified since the baseline.",
-                labels=(Label("change", KINDS, "Kind of the change."),),
-                note="The baseline is the first snapshot of this process. Two changes of a task between two updates "
-                "count once; saving a task without a change does not count.",
-            ),
+            "rtcmpu_task_changes_total",
+            "Tasks added, removed or modified since the baseline.",
             lambda report: _counted(report, report.changes.by_kind, KINDS),
+            kind="counter",
+            labels=(Label("change", KINDS, "Kind of the change."),),
+            note="The baseline is the first snapshot of this process. Two changes of a task between two updates "
+            "count once; saving a task without a change does not count.",
         ),
         app_family(
-            Declaration(
-                name="rtcmpu_task_field_changes_total",
-                kind="counter",
-                help="Modified tasks since the baseline, by changed field group; a task counts once per group.",
-                labels=(Label("field", FIELD_GROUPS, "Group of fields."),),
-                note="`other`: fields that the exporter does not know.",
-            ),
+            "rtcmpu_task_field_changes_total",
+            "Modified tasks since the baseline, by changed field group; a task counts once per group.",
             lambda report: _counted(report, report.changes.by_field, FIELD_GROUPS),
+            kind="counter",
+            labels=(Label("field", FIELD_GROUPS, "Group of fields."),),
+            note="`other`: fields that the exporter does not know.",
         ),
     )
 

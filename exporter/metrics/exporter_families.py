@@ -2,19 +2,8 @@
 
 from typing import Any, Final
 
+from exporter.metrics import labels
 from exporter.metrics.family import Declaration, Kind, Label
-from exporter.metrics.labels import (
-    ACCOUNT,
-    APP_ID,
-    CREDENTIALS_SOURCE,
-    LEVEL,
-    OUTCOME,
-    PART,
-    PATH,
-    PRIORITY,
-    RETRY_REASON,
-    SKIP_REASON,
-)
 
 
 def _about_exporter(name: str, kind: Kind, help_text: str, labels: tuple[Label, ...] = (), **more: Any) -> Declaration:
@@ -33,10 +22,7 @@ BUILD_INFO: Final = _about_exporter(
     ),
 )
 CONFIG_INFO: Final = _about_exporter(
-    "config_info",
-    "info",
-    "Active configuration; always 1.",
-    (Label("sha256", meaning="Digest of the configuration."),),
+    "config_info", "info", "Active configuration; always 1.", (Label("sha256", meaning="Digest of the configuration."),)
 )
 CONFIG_LAST_RELOAD_SUCCESSFUL: Final = _about_exporter(
     "config_last_reload_successful",
@@ -64,72 +50,75 @@ API_REQUESTS: Final = _about_exporter(
     "api_requests_total",
     "counter",
     "Requests sent to the API since the start, by outcome; every retry counts.",
-    (ACCOUNT, OUTCOME),
+    (labels.ACCOUNT, labels.OUTCOME),
 )
 API_RETRIES: Final = _about_exporter(
     "api_retries_total",
     "counter",
     "Requests retried since the start, by the outcome of the previous attempt.",
-    (ACCOUNT, RETRY_REASON),
+    (labels.ACCOUNT, labels.RETRY_REASON),
 )
 API_THROTTLED: Final = _about_exporter(
-    "api_throttled_total", "counter", "API responses that signalled throttling, since the start.", (ACCOUNT,)
+    "api_throttled_total", "counter", "API responses that signalled throttling, since the start.", (labels.ACCOUNT,)
 )
 API_REQUEST_DURATION: Final = _about_exporter(
     "api_request_duration_seconds",
     "histogram",
     "Duration of API requests, from sending to the end of the response or the failure.",
-    (ACCOUNT,),
+    (labels.ACCOUNT,),
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
 RATE_LIMIT_WAIT: Final = _about_exporter(
     "rate_limit_wait_seconds",
     "histogram",
     "Time that API requests waited for the rate limiter.",
-    (ACCOUNT, PRIORITY),
+    (labels.ACCOUNT, labels.PRIORITY),
     buckets=(0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
 RATE_LIMIT_REQUESTS_PER_SECOND: Final = _about_exporter(
     "rate_limit_requests_per_second",
     "gauge",
     "Effective request budget: the configured one, or less after throttling.",
-    (ACCOUNT,),
+    (labels.ACCOUNT,),
 )
 SWEEPS_SKIPPED: Final = _about_exporter(
     "sweeps_skipped_total",
     "counter",
     "Sweeps that were due and did not start, since the start.",
-    (ACCOUNT, APP_ID, SKIP_REASON),
+    (labels.ACCOUNT, labels.APP_ID, labels.SKIP_REASON),
 )
 CLOCK_SKEW: Final = _about_exporter(
     "clock_skew_seconds",
     "gauge",
     "The API's clock minus this machine's, at the last response.",
-    (ACCOUNT,),
+    (labels.ACCOUNT,),
     note="Absent before the first response.",
 )
 CREDENTIALS_INFO: Final = _about_exporter(
     "credentials_info",
     "info",
     "Source of the access key in use; always 1.",
-    (ACCOUNT, CREDENTIALS_SOURCE),
+    (labels.ACCOUNT, labels.CREDENTIALS_SOURCE),
     note="Absent while there is no key.",
 )
 CREDENTIALS_EXPIRY: Final = _about_exporter(
     "credentials_expiry_timestamp_seconds",
     "gauge",
     "Unix time at which the temporary credentials in use expire.",
-    (ACCOUNT,),
+    (labels.ACCOUNT,),
     note="Absent for credentials that do not expire. They are renewed in advance.",
 )
 RENDER_DURATION: Final = _about_exporter(
-    "render_duration_seconds", "gauge", "Duration of the last rendering of changed families, in seconds.", (PATH,)
+    "render_duration_seconds",
+    "gauge",
+    "Duration of the last rendering of changed families, in seconds.",
+    (labels.PATH,),
 )
 SERIES: Final = _about_exporter(
-    "series", "gauge", "Published series about apps, without those about the exporter.", (PATH,)
+    "series", "gauge", "Published series about apps, without those about the exporter.", (labels.PATH,)
 )
 SERIES_OMITTED: Final = _about_exporter(
-    "series_omitted", "gauge", "Series left out because a configured limit is reached.", (PATH,)
+    "series_omitted", "gauge", "Series left out because a configured limit is reached.", (labels.PATH,)
 )
 EVENT_LOOP_LAG: Final = _about_exporter(
     "event_loop_lag_seconds", "gauge", "Longest event loop delay within the last 60 seconds, in seconds."
@@ -155,36 +144,36 @@ LEASE_HELD: Final = _about_exporter(
     "lease_held",
     "gauge",
     "1 if this exporter holds the lease of the account's request budget, else 0; absent without `sharing`.",
-    (ACCOUNT,),
+    (labels.ACCOUNT,),
     note="An app's series come from the holder. Without database the last holder continues at the fallback rate.",
 )
 LEASE_TAKEOVERS: Final = _about_exporter(
     "lease_takeovers_total",
     "counter",
     "How often this exporter took the lease of the account's request budget, since the start.",
-    (ACCOUNT,),
+    (labels.ACCOUNT,),
 )
 LEASE_UNHELD: Final = _about_exporter(
     "lease_unheld_seconds",
     "gauge",
     "Time since any exporter held the lease of the account's request budget, as far as this one knows, in seconds.",
-    (ACCOUNT,),
+    (labels.ACCOUNT,),
 )
 INTERNAL_ERRORS: Final = _about_exporter(
     "internal_errors_total",
     "counter",
     "Unexpected exceptions in the exporter since the start; each is a bug.",
-    (PART,),
+    (labels.PART,),
     note="The log has a traceback of the first one in each place. The state of an affected app is `internal_error`.",
 )
 HTTP_REQUESTS: Final = _about_exporter(
     "http_requests_total",
     "counter",
     "HTTP requests answered since the start.",
-    (PATH, Label("code", meaning="The HTTP status.")),
+    (labels.PATH, Label("code", meaning="The HTTP status.")),
 )
 LOG_MESSAGES: Final = _about_exporter(
-    "log_messages_total", "counter", "Log messages written since the start.", (LEVEL,)
+    "log_messages_total", "counter", "Log messages written since the start.", (labels.LEVEL,)
 )
 
 EXPORTER_FAMILIES: Final = (

@@ -16,9 +16,14 @@ from isal import isal_zlib
 from msgspec import Struct
 
 from exporter.core.threads import Worker
-from exporter.metrics.family import Family, Report
+from exporter.metrics.app_families import AppFamily, app_families, change_families
+from exporter.metrics.exporter_families import EXPORTER_FAMILIES
+from exporter.metrics.family import Declaration, Family, Report
 from exporter.metrics.negotiation import Format
+from exporter.metrics.per_task_families import per_task_families
+from exporter.metrics.policy_families import RULE_FAMILIES, policy_families
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.task_families import task_families
 from exporter.metrics.text import END_OF_OPENMETRICS, HeadedSection, Sections, layout, render_metrics, sections
 
 GROUP_SIZE: Final = 32
@@ -106,6 +111,16 @@ class Body(Struct, frozen=True):
     gzip: bool
     chunks: tuple[bytes, ...]  # in the order of sending. Other scrapes share them: they are not copied.
     length: int  # bytes of all chunks together
+
+
+def families() -> tuple[AppFamily, ...]:
+    """Return the families about apps, on `/metrics`, with the functions that find their samples."""
+    return (*app_families(), *task_families(), *change_families(), *policy_families())
+
+
+def declarations() -> tuple[Declaration, ...]:
+    """Return all families of both paths, those about the exporter included, as they are promised."""
+    return (*families(), *RULE_FAMILIES, *EXPORTER_FAMILIES, *per_task_families())
 
 
 class Exposition(Generic[Report]):

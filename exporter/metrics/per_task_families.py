@@ -6,14 +6,15 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from exporter.collector.entry import Entry
-from exporter.core.task import Audio, Configuration, Video
+from exporter.core.task import Configuration
 from exporter.metrics import labels
-from exporter.metrics.aggregates import MEASURES
-from exporter.metrics.family import Declaration, Family, Label, Sample
+from exporter.metrics.aggregates import MEASURES, of_encoding
+from exporter.metrics.family import Family, Kind, Label, Sample
 
 BITS: Final = "Multiply by 8 for bits per second."
 TASK_ID: Final = Label("task_id", meaning="The TaskId.")
 CHANNEL_ID: Final = Label("channel_id", meaning="The task's ChannelId.")
+_NAMING: Final = (labels.ACCOUNT, labels.APP_ID, TASK_ID)
 
 
 class ListedTask(Struct, frozen=True, gc=False):
@@ -39,16 +40,16 @@ TaskFamily: TypeAlias = Family[Sequence[ListedTask]]
 
 def per_task_families() -> tuple[TaskFamily, ...]:
     """Return the families in the order of the exposition."""
-    info = Declaration(
-        name="rtcmpu_task_info",
-        kind="info",
-        help="A listed task with its non-numeric configuration; always 1.",
-        labels=(CHANNEL_ID, labels.TASK_REGION, labels.MIX_MODE, labels.CODEC, labels.RESOLUTION),
-        note="A listed task is configured; the list does not say whether it runs.",
-    )
     return (
-        _family(info, lambda tasks: ((_key(task) + _names(task), 1) for task in tasks)),
-        *(_family(value.declaration, _samples_of(value)) for value in _VALUES),
+        _family(
+            "rtcmpu_task_info",
+            "A listed task with its non-numeric configuration; always 1.",
+            lambda tasks: ((_key(task) + _names(task), 1) for task in tasks),
+            kind="info",
+            labels=(CHANNEL_ID, labels.TASK_REGION, labels.MIX_MODE, labels.CODEC, labels.RESOLUTION),
+            note="A listed task is configured; the list does not say whether it runs.",
+        ),
+        *(_family(value.name, value.help, _samples_of(value), note=value.note) for value in _VALUES),
     )
 
 
@@ -60,20 +61,23 @@ def series_of(task: ListedTask) -> int:
 class _Number(Struct, frozen=True):
     """A number that a task may have."""
 
-    declaration: Declaration
+    name: str
+    help: str
     read: Callable[[ListedTask], float | None]  # none where the task has no such readable number
+    note: str = ""
 
 
-def _family(declaration: Declaration, samples: Callable[[Sequence[ListedTask]], Iterable[Sample]]) -> TaskFamily:
-    """Return the family of a declaration whose labels follow those that name the task."""
-    return Family(
-        name=declaration.name,
-        kind=declaration.kind,
-        help=declaration.help,
-        labels=(labels.ACCOUNT, labels.APP_ID, TASK_ID, *declaration.labels),
-        note=declaration.note,
-        samples=samples,
-    )
+def _family(
+    name: str,
+    help_text: str,
+    samples: Callable[[Sequence[ListedTask]], Iterable[Sample]],
+    *,
+    kind: Kind = "gauge",
+    labels: tuple[Label, ...] = (),
+    note: str = "",
+) -> TaskFamily:
+    """Return a family whose labels follow those that name the task."""
+    return Family(name=name, kind=kind, help=help_text, labels=(*_NAMING, *labels), note=note, samples=samples)
 
 
 def _samples_of(value: _Number) -> Callable[[Sequence[ListedTask]], Iterator[Sample]]:
@@ -107,14 +111,12 @@ def _configured(name: str, help_text: str, read: Callable[[Configuration], float
         number = read(task.configuration)
         return None if number is None or number < 0 else number
 
-    return _Number(Declaration(name=f"rtcmpu_task_config_{name}", kind="gauge", help=help_text, note=note), readable)
+    return _Number(f"rtcmpu_task_config_{name}", help_text, readable, note)
 
 
 def _measured(measure_name: str) -> Callable[[Configuration], float | None]:
     """Return how a number that has a distribution too is read."""
     measure = next(measure for measure in MEASURES if measure.name == measure_name)
-    if measure.amounts_per_unit == 1:
-        return measure.read
 
     def read(configuration: Configuration) -> float | None:
         amount = measure.read(configuration)
@@ -123,20 +125,9 @@ def _measured(measure_name: str) -> Callable[[Configuration], float | None]:
     return read
 
 
-def _of_video(read: Callable[[Video], int | None]) -> Callable[[Configuration], int | None]:
-    """Return how a number of the video part is read."""
-    return lambda configuration: None if configuration.encoding is None else read(configuration.encoding.video)
-
-
-def _of_audio(read: Callable[[Audio], int | None]) -> Callable[[Configuration], int | None]:
-    """Return how a number of the audio part is read."""
-    return lambda configuration: None if configuration.encoding is None else read(configuration.encoding.audio)
-
-
 def _noticed(name: str, help_text: str, read: Callable[[Entry], float], *, note: str) -> _Number:
     """Return a moment."""
-    declaration = Declaration(name=f"rtcmpu_task_{name}_timestamp_seconds", kind="gauge", help=help_text, note=note)
-    return _Number(declaration, lambda task: read(task.entry))
+    return _Number(f"rtcmpu_task_{name}_timestamp_seconds", help_text, lambda task: read(task.entry), note)
 
 
 _VALUES: Final = (
@@ -149,13 +140,15 @@ _VALUES: Final = (
         "Length of the task's group of pictures, in seconds: VideoGop / VideoFramerate.",
         _measured("gop_duration"),
     ),
-    _configured("frame_width_pixels", "The task's VideoWidth.", _of_video(lambda video: video.width)),
-    _configured("frame_height_pixels", "The task's VideoHeight.", _of_video(lambda video: video.height)),
+    _configured("frame_width_pixels", "The task's VideoWidth.", of_encoding(lambda encoding: encoding.video.width)),
+    _configured("frame_height_pixels", "The task's VideoHeight.", of_encoding(lambda encoding: encoding.video.height)),
     _configured("frame_pixels", "The task's VideoWidth x VideoHeight.", _measured("frame_pixels")),
     _configured("audio_bitrate_bytes_per_second", f"The task's AudioBitrate. {BITS}", _measured("audio_bitrate")),
-    _configured("audio_channels", "The task's AudioChannels.", _of_audio(lambda audio: audio.channels)),
+    _configured("audio_channels", "The task's AudioChannels.", of_encoding(lambda encoding: encoding.audio.channels)),
     _configured(
-        "audio_sample_rate_hertz", "The task's AudioSampleRate.", _of_audio(lambda audio: audio.sample_rate_hertz)
+        "audio_sample_rate_hertz",
+        "The task's AudioSampleRate.",
+        of_encoding(lambda encoding: encoding.audio.sample_rate_hertz),
     ),
     _configured(
         "idle_timeout_seconds", "The task's MaxIdleTime, in seconds; absent if unset.", _measured("idle_timeout")
@@ -163,11 +156,7 @@ _VALUES: Final = (
     _configured(
         "outputs", "Number of distinct push URLs of the task.", lambda configuration: len(configuration.outputs)
     ),
-    _configured(
-        "panes",
-        "Number of panes of a task with EncodeParams that is not audio-only.",
-        _measured("panes"),
-    ),
+    _configured("panes", "Number of panes of a task with EncodeParams that is not audio-only.", _measured("panes")),
     _configured(
         "users",
         "Number of users in the task's UserInfos.",

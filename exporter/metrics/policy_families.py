@@ -1,7 +1,7 @@
 """The families about what is expected of tasks: gauges of the current state, and counters of what opened and ended."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.app_families import AppFamily, app_family
@@ -90,7 +90,6 @@ def _examples() -> tuple[AppFamily, ...]:
     return (
         _family(
             "rtcmpu_policy_violation_example",
-            "gauge",
             "1 for example tasks that violate the rule.",
             lambda rule: (((rule.rule, rule.severity, task_id), 1) for task_id in rule.examples),
             labels=(RULE, SEVERITY, EXAMPLE_TASK_ID),
@@ -110,13 +109,13 @@ def _gauge(
     name: str, help_text: str, value: Value, *, labels: tuple[Label, ...] = (RULE,), note: str = ""
 ) -> AppFamily:
     """Return a gauge with one series for each rule that there is something to say of."""
-    return _family(name, "gauge", help_text, lambda rule: _one(rule, value, labels), labels=labels, note=note)
+    return _family(name, help_text, lambda rule: _one(rule, value, labels), labels=labels, note=note)
 
 
 def _counter(name: str, help_text: str, value: Value, *, note: str) -> AppFamily:
     """Return a counter with one series for each rule."""
     labels = (RULE, SEVERITY)
-    return _family(name, "counter", help_text, lambda rule: _one(rule, value, labels), labels=labels, note=note)
+    return _family(name, help_text, lambda rule: _one(rule, value, labels), kind="counter", labels=labels, note=note)
 
 
 def _one(rule: RuleReport, value: Value, labels: tuple[Label, ...]) -> Iterator[Sample]:
@@ -126,13 +125,7 @@ def _one(rule: RuleReport, value: Value, labels: tuple[Label, ...]) -> Iterator[
 
 
 def _family(
-    name: str,
-    kind: Kind,
-    help_text: str,
-    samples: Callable[[RuleReport], Iterable[Sample]],
-    *,
-    labels: tuple[Label, ...],
-    note: str,
+    name: str, help_text: str, samples: Callable[[RuleReport], Iterable[Sample]], *, kind: Kind = "gauge", **more: Any
 ) -> AppFamily:
     """Return a family that the policy's report decides: a counter always, a gauge while there is data."""
 
@@ -145,9 +138,12 @@ def _family(
                 yield from samples(rule)
 
     return app_family(
-        Declaration(name=name, kind=kind, help=help_text, labels=labels, note=note),
+        name,
+        help_text,
         of_rules,
+        kind=kind,
         version=lambda report: (shown(report), None if report.policy is None else report.policy.revision),
+        **more,
     )
 
 

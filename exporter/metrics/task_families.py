@@ -5,32 +5,13 @@ They say what is configured. Nothing in them says that a task runs or that its s
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 from exporter.core.task import FIELDS
+from exporter.metrics import labels
 from exporter.metrics.aggregates import Aggregates, AppReport
 from exporter.metrics.app_families import AppFamily, app_family
-from exporter.metrics.family import Declaration, Label, LabelValues, Sample, Stability
-from exporter.metrics.labels import (
-    AUDIO_ONLY,
-    CDN,
-    CHANNELS,
-    CODEC,
-    HOST,
-    MIX_MODE,
-    OTHER,
-    PRESET,
-    PROFILE,
-    PUSH_AUTH_STATE,
-    RESOLUTION,
-    SAMPLE_RATE,
-    SCHEME,
-    SIGNER,
-    SOURCE_TYPE,
-    STREAM_TYPE,
-    TASK_REGION,
-    TIER,
-)
+from exporter.metrics.family import Label, LabelValues, Sample
 
 _CLOSED: Final = frozenset(
     {
@@ -69,15 +50,12 @@ def task_families() -> tuple[AppFamily, ...]:
     """Return the families in the order of the exposition."""
     return (
         app_family(
-            Declaration(
-                name="rtcmpu_task_field_errors",
-                kind="gauge",
-                help="Unreadable values of listed tasks, such as a bitrate that is not a number.",
-                labels=(FIELD_ERROR,),
-                note="Such values count in no other metric. `TaskId`: rows without a TaskId, which are skipped.",
-            ),
+            "rtcmpu_task_field_errors",
+            "Unreadable values of listed tasks, such as a bitrate that is not a number.",
             _field_errors,
             version=_field_errors_version,
+            labels=(FIELD_ERROR,),
+            note="Such values count in no other metric. `TaskId`: rows without a TaskId, which are skipped.",
         ),
         _counted(
             "rtcmpu_task_unknown_values",
@@ -91,7 +69,7 @@ def task_families() -> tuple[AppFamily, ...]:
             "rtcmpu_tasks",
             "Listed tasks.",
             "tasks",
-            (TASK_REGION, MIX_MODE),
+            (labels.TASK_REGION, labels.MIX_MODE),
             zero_filled=True,
             note="A listed task is configured; the list does not say whether it runs.",
         ),
@@ -99,61 +77,52 @@ def task_families() -> tuple[AppFamily, ...]:
             "rtcmpu_task_outputs",
             "Distinct push URLs of each listed task, summed.",
             "outputs",
-            (CDN, SCHEME),
+            (labels.CDN, labels.SCHEME),
         ),
         _task_family(
-            Declaration(
-                name="rtcmpu_task_outputs_by_push_auth",
-                kind="gauge",
-                help="Push URLs of listed tasks by signer of their key and whether a push may still start.",
-                labels=(SIGNER, PUSH_AUTH_STATE),
-                note="Keys are checked when a push starts: a task with an expired key goes on, and cannot reconnect.",
-            ),
+            "rtcmpu_task_outputs_by_push_auth",
+            "Push URLs of listed tasks by signer of their key and whether a push may still start.",
             lambda aggregates: aggregates.push_auth.states().items(),
+            labels=(labels.SIGNER, labels.PUSH_AUTH_STATE),
+            note="Keys are checked when a push starts: a task with an expired key goes on, and cannot reconnect.",
         ),
         _task_family(
-            Declaration(
-                name="rtcmpu_push_auth_next_expiry_timestamp_seconds",
-                kind="gauge",
-                help="Unix time of the earliest expiry of a push key that is not past.",
-                labels=(SIGNER,),
-            ),
+            "rtcmpu_push_auth_next_expiry_timestamp_seconds",
+            "Unix time of the earliest expiry of a push key that is not past.",
             lambda aggregates: aggregates.push_auth.next_expiries(),
+            labels=(labels.SIGNER,),
         ),
         _task_family(
-            Declaration(
-                name="rtcmpu_task_outputs_by_host",
-                kind="gauge",
-                help="Push URLs of listed tasks by host.",
-                labels=(HOST,),
-                note="An ingest domain of Alibaba takes 300 concurrent streams in Beijing, Shanghai and Shenzhen, 50"
-                " elsewhere.",
-            ),
+            "rtcmpu_task_outputs_by_host",
+            "Push URLs of listed tasks by host.",
             _outputs_by_host,
+            labels=(labels.HOST,),
+            note="An ingest domain of Alibaba takes 300 concurrent streams in Beijing, Shanghai and Shenzhen, 50"
+            " elsewhere.",
         ),
         _counted(
             "rtcmpu_tasks_by_video",
             "Listed tasks with EncodeParams that are not audio-only, by video encoding.",
             "by_video",
-            (CODEC, PROFILE, PRESET, RESOLUTION),
+            (labels.CODEC, labels.PROFILE, labels.PRESET, labels.RESOLUTION),
         ),
         _counted(
             "rtcmpu_tasks_by_audio",
             "Listed tasks with EncodeParams, by audio encoding.",
             "by_audio",
-            (CHANNELS, SAMPLE_RATE, AUDIO_ONLY),
+            (labels.CHANNELS, labels.SAMPLE_RATE, labels.AUDIO_ONLY),
         ),
         _counted(
             "rtcmpu_tasks_by_source",
             "Listed tasks with SingleSubParams, by relayed stream.",
             "by_source",
-            (STREAM_TYPE, SOURCE_TYPE),
+            (labels.STREAM_TYPE, labels.SOURCE_TYPE),
         ),
         _counted(
             "rtcmpu_tasks_by_billing_tier",
             "Listed tasks by billing tier, estimated from mode and picture area; not a bill.",
             "by_billing_tier",
-            (TIER,),
+            (labels.TIER,),
             zero_filled=True,
             stability="alpha",
             note="The vendor bills by output resolution; how it counts other sizes is not documented.",
@@ -162,19 +131,16 @@ def task_families() -> tuple[AppFamily, ...]:
             "rtcmpu_tasks_without_idle_timeout",
             "Listed tasks whose MaxIdleTime is unset; they end when the channel closes.",
             "without_idle_timeout",
-            (TASK_REGION,),
+            (labels.TASK_REGION,),
             zero_filled=True,
             note="An unreadable MaxIdleTime is a field error and is not counted here.",
         ),
         _task_family(
-            Declaration(
-                name="rtcmpu_task_configured_egress_bytes_per_second",
-                kind="gauge",
-                help=f"Configured video and audio bitrate of mixed tasks, counted once per output. {BITS}",
-                labels=(TASK_REGION, CDN),
-                note="The traffic if all tasks ran as configured; nothing is measured.",
-            ),
+            "rtcmpu_task_configured_egress_bytes_per_second",
+            f"Configured video and audio bitrate of mixed tasks, counted once per output. {BITS}",
             Aggregates.egress_bytes_per_second,
+            labels=(labels.TASK_REGION, labels.CDN),
+            note="The traffic if all tasks ran as configured; nothing is measured.",
         ),
         *_distributions(),
     )
@@ -190,9 +156,7 @@ def _distributions() -> tuple[AppFamily, ...]:
             "rtcmpu_task_audio_bitrate_bytes_per_second", f"Configured AudioBitrate. {BITS}", "audio_bitrate"
         ),
         _distribution(
-            "rtcmpu_task_video_framerate_hertz",
-            "Configured VideoFramerate, in frames per second.",
-            "video_framerate",
+            "rtcmpu_task_video_framerate_hertz", "Configured VideoFramerate, in frames per second.", "video_framerate"
         ),
         _distribution(
             "rtcmpu_task_gop_duration_seconds",
@@ -221,14 +185,15 @@ def _distributions() -> tuple[AppFamily, ...]:
 
 
 def _task_family(
-    declaration: Declaration,
-    samples: Callable[[Aggregates], Iterable[Sample]],
+    name: str, help_text: str, samples: Callable[[Aggregates], Iterable[Sample]], **more: Any
 ) -> AppFamily:
     """Return a family that the aggregates alone decide; without them it has no series."""
     return app_family(
-        declaration,
+        name,
+        help_text,
         lambda report: () if report.aggregates is None else samples(report.aggregates),
         version=_aggregates_version,
+        **more,
     )
 
 
@@ -243,38 +208,37 @@ def _field_errors_version(report: AppReport) -> object:
 
 
 def _counted(
-    name: str,
-    help_text: str,
-    counts: str,
-    labels: tuple[Label, ...],
-    *,
-    zero_filled: bool = False,
-    stability: Stability = "stable",
-    note: str = "",
+    name: str, help_text: str, counts: str, labels: tuple[Label, ...], *, zero_filled: bool = False, **more: Any
 ) -> AppFamily:
     """Return a gauge of one of the counts, over all values of its labels or only where there is one."""
     zeros: dict[LabelValues, int] = (
         dict.fromkeys(product(*(label.values for label in labels)), 0) if zero_filled else {}
     )
-    declaration = Declaration(name=name, kind="gauge", help=help_text, labels=labels, stability=stability, note=note)
-    return _task_family(declaration, lambda aggregates: {**zeros, **aggregates.counts(counts)}.items())
+
+    def samples(aggregates: Aggregates) -> Iterable[Sample]:
+        return {**zeros, **aggregates.counts(counts)}.items()
+
+    return _task_family(name, help_text, samples, labels=labels, **more)
 
 
-def _distribution(name: str, help_text: str, measure: str, *, note: str = "") -> AppFamily:
+def _distribution(name: str, help_text: str, measure: str, **more: Any) -> AppFamily:
     """Return the gauge histogram of a measure."""
-    declaration = Declaration(
-        name=name, kind="gaugehistogram", help=help_text, labels=(TASK_REGION, MIX_MODE), note=note
+
+    def samples(aggregates: Aggregates) -> Iterable[Sample]:
+        return aggregates.distributions(measure)
+
+    return _task_family(
+        name, help_text, samples, kind="gaugehistogram", labels=(labels.TASK_REGION, labels.MIX_MODE), **more
     )
-    return _task_family(declaration, lambda aggregates: aggregates.distributions(measure))
 
 
 def _outputs_by_host(aggregates: Aggregates) -> Iterable[Sample]:
     """Return the largest hosts, and the sum of the rest."""
     hosts = dict(aggregates.counts("hosts"))
-    rest = hosts.pop((OTHER,), 0)
+    rest = hosts.pop((labels.OTHER,), 0)
     ranked = sorted(hosts.items(), key=lambda item: (-item[1], item[0]))
     rest += sum(count for _, count in ranked[MOST_HOSTS:])
-    return [*ranked[:MOST_HOSTS], *([((OTHER,), rest)] if rest else [])]
+    return [*ranked[:MOST_HOSTS], *([((labels.OTHER,), rest)] if rest else [])]
 
 
 def _field_errors(report: AppReport) -> Iterator[Sample]:

@@ -18,8 +18,7 @@ from exporter.config.model import redacted
 from exporter.core.clock import Clock
 from exporter.core.collection_state import Component
 from exporter.core.threads import Worker
-from exporter.metrics.catalogue import families
-from exporter.metrics.exposition import Exposition
+from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import LoadedRules
 from exporter.service import process as signals

@@ -22,10 +22,7 @@ from exporter.service.on_demand import FreshSweeps
 from exporter.service.recorder import Recorder
 from exporter.service.task_publisher import TaskSeries
 from exporter.service.views import PolicyView, TaskViews, Trends
-from exporter.web.view import (
-    AppView,
-    BudgetView,
-)
+from exporter.web.view import AppView, BudgetView
 
 
 class InForce(Struct, frozen=True):

@@ -95,11 +95,7 @@ class Monitor:
         self._reading_turns = ReadingTurns(clock.monotonic)
         self.history = History(clock)  # the newest changes of all apps
         self.policy = PolicyEngine(
-            clock,
-            events=finding_events,
-            changed=self._publish_app,
-            failed=self._rules_failed,
-            works=self._rules_work,
+            clock, events=finding_events, changed=self._publish_app, failed=self._rules_failed, works=self._rules_work
         )
         """What is expected of the tasks of all apps, and what is not so."""
         self._started = False

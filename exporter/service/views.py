@@ -149,8 +149,7 @@ class PolicyView:
         if kind is FindingKind.EXEMPTED and not isinstance(rule, TaskCountRule):
             exemption = rule.exemption_of(task_id, self._clock.now())
         return FindingDetail(
-            message=self._policy.text(key, rule, task_id),
-            exemption=None if exemption is None else exemption.name,
+            message=self._policy.text(key, rule, task_id), exemption=None if exemption is None else exemption.name
         )
 
     def _reasons(self, keys: Iterable[AppKey], name: str) -> Sequence[str]:

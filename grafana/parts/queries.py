@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from exporter.core.collection_state import State
-from exporter.metrics.catalogue import declarations
+from exporter.metrics.exposition import declarations
 from grafana.parts.looks import QUOTA_IS_FULL, RANKS
 
 HISTOGRAM_SUFFIXES: Final = {

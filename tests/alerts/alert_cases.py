@@ -12,7 +12,7 @@ import yaml
 from msgspec import Struct
 from msgspec.structs import replace
 
-from exporter.metrics.catalogue import declarations
+from exporter.metrics.exposition import declarations
 from tests.support.processes import ROOT
 from tests.support.tools import needed_tool
 

@@ -14,7 +14,7 @@ from exporter.config.model import Config
 from exporter.config.section import ValueType, kind_of, kinds_of
 from exporter.core.clock import SystemClock
 from exporter.core.collection_state import State
-from exporter.metrics.catalogue import declarations
+from exporter.metrics.exposition import declarations
 from exporter.web.application import application
 from grafana.parts.queries import sample_labels
 from tests.docs.documents import documents, inline_code, prose

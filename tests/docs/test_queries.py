@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from exporter.metrics.catalogue import declarations
+from exporter.metrics.exposition import declarations
 from grafana.parts.queries import sample_labels
 from tests.alerts.alert_cases import rules
 from tests.chart_files import RULE_FILES

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from exporter.metrics.catalogue import declarations
+from exporter.metrics.exposition import declarations
 from exporter.metrics.family import Declaration
 from exporter.metrics.per_task_families import per_task_families
 from tests.generate import ROOT

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from promql_parser import BinaryExpr
 
-from exporter.metrics.catalogue import declarations
+from exporter.metrics.exposition import declarations
 from exporter.metrics.family import Declaration
 from exporter.metrics.per_task_families import per_task_families
 from grafana.parts.queries import sample_labels

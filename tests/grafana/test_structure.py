@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.metrics.catalogue import declarations
+from exporter.metrics.exposition import declarations
 from tests.support.dashboards import Dashboard, Panel, annotations, dashboards, panels, properties, rows, variables
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}

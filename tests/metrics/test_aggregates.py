@@ -17,11 +17,7 @@ _SHARED = [configuration(users=2, outputs=(push(signer="tencent"), push())), con
 _TIMES = [(EXPIRY + number).to_bytes(TIME_BYTES, "big") for number in range(3)]
 
 
-@given(
-    st.lists(configurations, max_size=12),
-    st.lists(configurations, max_size=12),
-    st.randoms(use_true_random=False),
-)
+@given(st.lists(configurations, max_size=12), st.lists(configurations, max_size=12), st.randoms(use_true_random=False))
 def test_any_way_to_the_same_tasks_gives_the_same_sums(
     kept: list[Configuration], gone: list[Configuration], rng: random.Random
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from exporter.collector.task_diff import FIELD_GROUPS
 from exporter.core.task import FIELDS
-from exporter.metrics.catalogue import declarations
+from exporter.metrics.exposition import declarations
 from exporter.metrics.family import Declaration
 
 GOLDEN = Path(__file__).with_name("contract.txt")

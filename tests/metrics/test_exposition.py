@@ -22,8 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter.core.task import Configuration
 from exporter.metrics import exposition as exposition_module
 from exporter.metrics.aggregates import AppReport
-from exporter.metrics.catalogue import families
-from exporter.metrics.exposition import Body, Exposition
+from exporter.metrics.exposition import Body, Exposition, families
 from exporter.metrics.family import Family, Label, Sample
 from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from exporter.metrics.app_families import app_families, change_families
-from exporter.metrics.catalogue import declarations
 from exporter.metrics.exporter_families import EXPORTER_FAMILIES
+from exporter.metrics.exposition import declarations
 from exporter.metrics.family import Declaration, Label
 from exporter.metrics.per_task_families import per_task_families
 from exporter.metrics.policy_families import RULE_FAMILIES, policy_families

@@ -1,6 +1,6 @@
 """The reference of all metrics."""
 
-from exporter.metrics.catalogue import declarations
+from exporter.metrics.exposition import declarations
 from tests.references.metrics_reference import metrics_markdown
 
 

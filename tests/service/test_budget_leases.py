@@ -236,11 +236,7 @@ def test_metrics_say_who_holds_what(monkeypatch: pytest.MonkeyPatch) -> None:
 
         scene.table.own = {ONE: 1}
         await scene.clock.sleep(1)
-        assert (values("held"), values("takeovers_total"), values("unheld_seconds")) == (
-            [1, 0],
-            [1, 0],
-            [0, 0],
-        )
+        assert (values("held"), values("takeovers_total"), values("unheld_seconds")) == ([1, 0], [1, 0], [0, 0])
         scene.table.error = OSError("connection refused")
         await scene.clock.sleep(LEASE_SECONDS + 20)
         assert values("held") == [0, 0]

@@ -285,9 +285,7 @@ async def test_it_can_be_stopped_while_it_starts(tmp_path: Path) -> None:
                 await asyncio.wait_for(one.running, timeout=20)
 
 
-async def test_a_file_system_that_does_not_answer_stops_no_reload_for_ever(
-    simulator: Simulated,
-) -> None:
+async def test_a_file_system_that_does_not_answer_stops_no_reload_for_ever(simulator: Simulated) -> None:
     """A reload that can't read is refused with a sentence, the next ones too, and the first that can takes effect."""
     async with started(simulator.config("app-1")) as one:
         with hanging_call() as hang, pytest.MonkeyPatch.context() as patch:

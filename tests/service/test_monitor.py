@@ -16,8 +16,7 @@ from exporter.config.model import App, Buckets, Collection, Config, Metrics, Per
 from exporter.core.clock import SystemClock
 from exporter.core.secret import Secret
 from exporter.metrics.aggregates import AppReport
-from exporter.metrics.catalogue import families
-from exporter.metrics.exposition import Exposition
+from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_set import RuleSet
@@ -146,9 +145,7 @@ async def test_a_turn_that_runs_on_cannot_bring_a_removed_app_back() -> None:
         assert 'app_id="app-2"' not in watched.text
 
 
-async def test_an_account_that_moves_in_the_middle_of_a_sweep_is_read_again(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+async def test_an_account_that_moves_in_the_middle_of_a_sweep_is_read_again(caplog: pytest.LogCaptureFixture) -> None:
     """At another endpoint an account's apps start again; the sweep under way harms nothing and is not reported."""
     async with simulated(faults=["slow"]) as slow, simulated() as other, watching() as watched:
         await watched.apply(slow.config("app-1"))

@@ -18,8 +18,7 @@ from exporter.config.model import Collection
 from exporter.core.clock import SystemClock
 from exporter.core.collection_state import State
 from exporter.metrics.aggregates import AppReport
-from exporter.metrics.catalogue import families
-from exporter.metrics.exposition import Exposition
+from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.finding_events import AppKey
 from exporter.rules.rule_set import RuleSet

@@ -112,17 +112,7 @@ def test_what_should_always_run_begins_again() -> None:
 
     with capture_logs() as logs:
         run(main())
-    assert [round(later - sooner) for sooner, later in pairwise(began)] == [
-        1,
-        2,
-        4,
-        8,
-        16,
-        32,
-        60,
-        60,
-        60,
-    ]
+    assert [round(later - sooner) for sooner, later in pairwise(began)] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert counted == {Component.PUBLISH: len(began)}
     assert FOREIGN not in str(logs)
 

@@ -33,8 +33,7 @@ def _resolve(log: FindingEvents, count: int = 1) -> None:
 
 
 @pytest.mark.parametrize(
-    ("severity", "level"),
-    [(Severity.INFO, "info"), (Severity.WARNING, "warning"), (Severity.CRITICAL, "warning")],
+    ("severity", "level"), [(Severity.INFO, "info"), (Severity.WARNING, "warning"), (Severity.CRITICAL, "warning")]
 )
 def test_a_violation_that_opens_is_a_line(severity: Severity, level: str) -> None:
     """The line says whose, which rule, which task and what is wrong; info is no warning."""
@@ -127,10 +126,7 @@ def test_each_kind_has_its_own_limit() -> None:
         log.flush()
     resolved = [line for line in lines if line["event"] == "violation resolved"]
     assert len(resolved) == LINES_PER_SECOND
-    assert [(line["log_level"], line["left_out"]) for line in lines if "left_out" in line] == [
-        ("info", 2),
-        ("info", 3),
-    ]
+    assert [(line["log_level"], line["left_out"]) for line in lines if "left_out" in line] == [("info", 2), ("info", 3)]
 
 
 def test_nothing_is_said_of_nothing() -> None:

@@ -20,8 +20,7 @@ import pytest
 
 from exporter.config.model import Account, App, Collection, Config, Quota
 from exporter.metrics.aggregates import AppReport
-from exporter.metrics.catalogue import families
-from exporter.metrics.exposition import Exposition
+from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import rule_set_of

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from exporter.collector.past import HistoryError
 from exporter.core.clock import Clock
-from exporter.metrics.catalogue import declarations
+from exporter.metrics.exposition import declarations
 from exporter.metrics.negotiation import Format
 from exporter.web.addresses import UrlPrefix
 from exporter.web.api.api_routes import ENDPOINTS

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -24,7 +25,7 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.app_engine import AppPolicy
 from exporter.rules.engine import PolicyEngine
 from exporter.service.configuration_source import ConfigurationSource
-from exporter.service.supervisor import Supervisor
+from exporter.service.supervisor import Supervisor, written
 from tests.support.log_state import logging_restored
 from tests.support.monitored import simulated
 from tests.support.virtual_time import VirtualClock, run
@@ -115,6 +116,71 @@ def test_what_should_always_run_begins_again() -> None:
     assert [round(later - sooner) for sooner, later in pairwise(began)] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert counted == {Component.PUBLISH: len(began)}
     assert FOREIGN not in str(logs)
+
+
+def test_what_ran_for_long_counts_as_working() -> None:
+    """Its next failure is logged again, and followed by the shortest pause."""
+    began: list[float] = []
+
+    async def main() -> None:
+        clock = VirtualClock()
+
+        async def chore() -> None:
+            began.append(clock.monotonic())
+            await clock.sleep(61)
+            raise ValueError(FOREIGN)
+
+        running = asyncio.create_task(Supervisor(lambda _: None, clock).keep_running(Component.PUBLISH, chore))
+        await clock.sleep(300)
+        running.cancel()
+
+    with capture_logs() as logs:
+        run(main())
+    assert {round(later - sooner) for sooner, later in pairwise(began)} == {62}
+    assert len(logs) == 4
+
+
+def test_a_guarded_block_fails_by_itself() -> None:
+    """Each failure counts; it is logged when it is new: at first, after the part worked, and for an app that is new."""
+    counted: Counter[str] = Counter()
+    supervisor = Supervisor(lambda part: counted.update([part]), VirtualClock())
+
+    def attempt(*, fails: bool) -> None:
+        with supervisor.guarded(Component.STORAGE, ("production", "app-1")):
+            if fails:
+                raise KeyError(FOREIGN)
+
+    with capture_logs() as logs:
+        for fails in (True, True, False, True):
+            attempt(fails=fails)
+        supervisor.forget(("production", "app-1"))
+        attempt(fails=True)
+    assert counted == {Component.STORAGE: 4}
+    assert len(logs) == 3
+
+
+def test_a_failure_names_its_place_and_what_led_to_it() -> None:
+    """The reason has the innermost line; the traceback has causes and contexts in order, but for suppressed ones."""
+    for suppressed in (False, True):
+        try:
+            try:
+                int("not a number")
+            except ValueError:
+                try:
+                    raise TypeError("the context")  # noqa: TRY301 - its context is what is looked for
+                except TypeError as context:
+                    _raise_from(None if suppressed else context)
+        except KeyError as error:
+            raised = error
+        (innermost,) = traceback.extract_tb(raised.__traceback__, limit=-1)
+        reason = Supervisor(lambda _: None, VirtualClock()).failed(Component.RULES, raised)
+        assert reason.startswith(f"internal error: KeyError at service/test_supervisor.py:{innermost.lineno};")
+        names = re.findall(r"^(\w+Error)", written(raised), re.MULTILINE)
+        assert names == (["KeyError"] if suppressed else ["ValueError", "TypeError", "KeyError"])
+
+
+def _raise_from(cause: BaseException | None) -> None:
+    raise KeyError(FOREIGN) from cause
 
 
 @pytest.mark.parametrize("fails", ["look_at_clock", "look_at_budget"])

@@ -8,7 +8,7 @@ ready.
 import asyncio
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Final, Generic, TypeAlias
 
@@ -24,7 +24,7 @@ from exporter.metrics.per_task_families import per_task_families
 from exporter.metrics.policy_families import RULE_FAMILIES, policy_families
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.task_families import task_families
-from exporter.metrics.text import END_OF_OPENMETRICS, HeadedSection, Sections, layout, render_metrics, sections
+from exporter.metrics.text import END_OF_OPENMETRICS, Sections, headers, render_metrics, sections
 
 GROUP_SIZE: Final = 32
 """This many apps are compressed together: with fewer the pieces are many, with more a change of one app costs more."""
@@ -157,11 +157,16 @@ class Exposition(Generic[Report]):
         self._publishing = asyncio.Lock()
         self._worker = Worker(f"compress {path}")
         self._own_worker = Worker("render own metrics")
-        layouts = {family.name: layout(family) for family in self._families}
-        self._text = _Arrangement({name: parts.text for name, parts in layouts.items()})
-        self._openmetrics = _Arrangement({name: parts.openmetrics for name, parts in layouts.items()})
+        self._parts = tuple(
+            [
+                (Piece.of(header), family.name, section)
+                for family in self._families
+                for header, section in headers(family, openmetrics=openmetrics)
+            ]
+            for openmetrics in (False, True)
+        )
         self._groups: dict[str, tuple[_LineGroup, ...]] = {}
-        self._ready: Mapping[bool, Assembly] = {}
+        self._ready: Sequence[Assembly] = ()
         self.publish()
         self.publish_own()
 
@@ -241,10 +246,14 @@ class Exposition(Generic[Report]):
     def _accept(self, groups: "_LineGroups", seconds: float) -> None:
         """Let scrapes see new lines, all together."""
         self._groups.update(groups)
-        self._ready = {
-            is_openmetrics: arrangement.assemble(self._groups)
-            for is_openmetrics, arrangement in ((False, self._text), (True, self._openmetrics))
-        }
+        self._ready = [
+            Assembly.of(
+                piece
+                for header, family, section in parts
+                for piece in (header, *(group.sections[section] for group in self._groups[family]))
+            )
+            for parts in self._parts
+        ]
         series = sum(group.series for family in self._groups.values() for group in family)
         self._self_metrics.rendered(self._path, seconds=seconds, series=series)
 
@@ -267,21 +276,6 @@ class _LineGroup(Struct, frozen=True, gc=False):
 
 _Changes: TypeAlias = Mapping[str, tuple[Sections, ...]]  # the lines of each app, in order, by the family's name
 _LineGroups: TypeAlias = Mapping[str, tuple[_LineGroup, ...]]  # in order, by the family's name
-
-
-class _Arrangement:
-    """The order of families in one format, with their headers."""
-
-    def __init__(self, layouts: Mapping[str, tuple[HeadedSection, ...]]) -> None:
-        self._parts = [(Piece.of(part.header), name, part.section) for name, parts in layouts.items() for part in parts]
-
-    def assemble(self, families: _LineGroups) -> Assembly:
-        """Put the families' pieces under their headers."""
-        pieces: list[Piece] = []
-        for header, name, section in self._parts:
-            pieces.append(header)
-            pieces += (group.sections[section] for group in families[name])
-        return Assembly.of(pieces)
 
 
 def _compressed(changes: _Changes, known: _LineGroups) -> _LineGroups:

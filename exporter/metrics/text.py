@@ -1,8 +1,8 @@
 """Families as bytes, in the text format 0.0.4 and in OpenMetrics 1.0.
 
 Both formats write samples alike and differ in their headers and in the order of a gauge histogram's samples.
-So a family is rendered into `sections` that know nothing of a format, and its `layout` says which sections
-stand under which header in each.
+So a family is rendered into `sections` that know nothing of a format, and its `headers` say which
+section follows each header.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,6 @@ from functools import lru_cache
 from math import isnan
 from typing import Final, TypeAlias
 
-from msgspec import Struct
 from prometheus_client import Metric
 from prometheus_client.utils import floatToGoString
 
@@ -23,43 +22,21 @@ Sections: TypeAlias = tuple[bytes, ...]
 the sums, and all of them again in the order of OpenMetrics."""
 
 
-class HeadedSection(Struct, frozen=True):
-    """A header and the section that follows it."""
-
-    header: bytes
-    section: int
-
-
-class FamilyLayout(Struct, frozen=True):
-    """The headers of a family in each format."""
-
-    text: tuple[HeadedSection, ...]
-    openmetrics: tuple[HeadedSection, ...]
-
-
-def layout(declaration: Declaration) -> FamilyLayout:
-    """Return the headers of a family and what follows each of them."""
-    name, documentation = declaration.name, declaration.documentation
-    openmetrics_header = _openmetrics_header(declaration.openmetrics_name, documentation, declaration.kind)
-    if declaration.kind != "gaugehistogram":
-        kind = _TEXT_KINDS.get(declaration.kind, declaration.kind)
-        return FamilyLayout(
-            text=(HeadedSection(_text_header(name, documentation, kind).encode(), 0),),
-            openmetrics=(HeadedSection(openmetrics_header.encode(), 0),),
-        )
-    return FamilyLayout(
-        text=(
-            HeadedSection(_text_header(name, documentation, "histogram").encode(), 0),
-            HeadedSection(_text_header(f"{name}_gcount", documentation, "gauge").encode(), 1),
-            HeadedSection(_text_header(f"{name}_gsum", documentation, "gauge").encode(), 2),
-        ),
-        openmetrics=(HeadedSection(openmetrics_header.encode(), 3),),
-    )
+def headers(declaration: Declaration, *, openmetrics: bool) -> tuple[tuple[bytes, int], ...]:
+    """Return the headers of a family, and which section follows each."""
+    name, text, kind = declaration.name, declaration.documentation, declaration.kind
+    if openmetrics:
+        header = _header(declaration.openmetrics_name, text, kind, openmetrics=True)
+        return ((header, 3 if kind == _DIVIDED else 0),)
+    if kind == _DIVIDED:
+        names = ((name, "histogram"), (f"{name}_gcount", "gauge"), (f"{name}_gsum", "gauge"))
+        return tuple((_header(name, text, kind), section) for section, (name, kind) in enumerate(names))
+    return ((_header(name, text, kind), 0),)
 
 
 def sections(declaration: Declaration, samples: Iterable[Sample]) -> Sections:
-    """Render samples; as many sections as `layout` refers to, each empty where there is no sample."""
-    if declaration.kind == "gaugehistogram":
+    """Render samples; as many sections as `headers` refer to, each empty where there is no sample."""
+    if declaration.kind == _DIVIDED:
         return _gauge_histogram_sections(declaration, samples)
     name, names = declaration.name, declaration.label_names
     lines: list[str] = []
@@ -73,12 +50,9 @@ def render_metrics(metrics: Iterable[Metric], *, openmetrics: bool) -> bytes:
     """Render what collectors of prometheus_client give, without what is NaN and the times of counters' creation."""
     lines: list[str] = []
     for metric in metrics:
-        if openmetrics:
-            lines.append(_openmetrics_header(metric.name, metric.documentation, metric.type))
-        else:
-            suffix = {"counter": "_total", "info": "_info"}.get(metric.type, "")
-            kind = _TEXT_KINDS.get(metric.type, metric.type)
-            lines.append(_text_header(metric.name + suffix, metric.documentation, kind))
+        suffix = "" if openmetrics else {"counter": "_total", "info": "_info"}.get(metric.type, "")
+        header = _header(metric.name + suffix, metric.documentation, metric.type, openmetrics=openmetrics)
+        lines.append(header.decode())
         lines += (
             _line(sample.name, label_text(sample.labels, sample.labels.values()), sample.value)
             for sample in metric.samples
@@ -104,6 +78,7 @@ def number(value: float) -> str:
     return str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 
+_DIVIDED: Final = "gaugehistogram"
 _TEXT_KINDS: Final = {"info": "gauge", "gaugehistogram": "histogram", "unknown": "untyped"}
 _FIRST_WITH_EXPONENT: Final = 1_000_000
 
@@ -148,19 +123,12 @@ def _line(name: str, labels: str, value: float) -> str:
     return f"{name}{{{labels}}} {number(value)}\n" if labels else f"{name} {number(value)}\n"
 
 
-def _text_header(name: str, documentation: str, kind: str) -> str:
-    """Return HELP and TYPE in the text format."""
-    return f"# HELP {name} {_one_line(documentation)}\n# TYPE {name} {kind}\n"
-
-
-def _openmetrics_header(name: str, documentation: str, kind: str) -> str:
-    """Return HELP and TYPE in OpenMetrics."""
-    return f"# HELP {name} {escape(documentation)}\n# TYPE {name} {kind}\n"
-
-
-def _one_line(documentation: str) -> str:
-    """Escape a HELP text of the text format, where quotes stand as they are."""
-    return documentation.replace("\\", r"\\").replace("\n", r"\n")
+def _header(name: str, documentation: str, kind: str, *, openmetrics: bool = False) -> bytes:
+    """Return HELP and TYPE. Quotes are as they are in the text format, which knows fewer types."""
+    one_line = documentation.replace("\\", r"\\").replace("\n", r"\n")
+    if openmetrics:
+        return f"# HELP {name} {escape(documentation)}\n# TYPE {name} {kind}\n".encode()
+    return f"# HELP {name} {one_line}\n# TYPE {name} {_TEXT_KINDS.get(kind, kind)}\n".encode()
 
 
 def _encoded(lines: Iterable[str]) -> bytes:

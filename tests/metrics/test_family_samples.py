@@ -13,7 +13,7 @@ from exporter.metrics.aggregates import AppReport
 from exporter.metrics.app_families import change_families
 from exporter.metrics.exposition import families
 from exporter.metrics.policy_families import policy_families
-from exporter.metrics.text import layout, sections
+from exporter.metrics.text import headers, sections
 from tests.metrics.builders import STATUS, TWO_RULES, aggregates, configuration, encoding, policy_report, push, report
 
 FAMILIES = {family.name: family for family in families()}
@@ -227,8 +227,8 @@ WITHDRAWN = msgspec.structs.replace(STATUS, data_available=False)
 def _lines(name: str, about: AppReport) -> list[str]:
     """Return the lines of one family in the text format."""
     rendered = sections(FAMILIES[name], FAMILIES[name].samples(about))
-    parts = layout(FAMILIES[name]).text
-    return b"".join(rendered[part.section] for part in parts).decode().splitlines()
+    parts = headers(FAMILIES[name], openmetrics=False)
+    return b"".join(rendered[section] for _, section in parts).decode().splitlines()
 
 
 def _drawn(name: str, picture: str = PICTURE) -> list[str]:

@@ -12,7 +12,7 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
 from exporter.metrics.per_task_families import ListedTask, per_task_families, series_of
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.text import layout, sections
+from exporter.metrics.text import headers, sections
 from tests.metrics.builders import configuration, configurations, encoding, listed_task, push
 from tests.support.examples import examples
 from tests.support.tools import needed_tool
@@ -101,7 +101,7 @@ def test_hostile_ids_stay_label_values(task_id: str, channel_id: str) -> None:
     """Whatever an id is, the official parser reads it back as it was."""
     task = listed_task(task_id, channel_id=channel_id)
     family = per_task_families()[0]
-    header = layout(family).text[0].header
+    ((header, _),) = headers(family, openmetrics=False)
     (section,) = sections(family, family.samples([task]))
     (read,) = text_string_to_metric_families((header + section).decode())
     (sample,) = read.samples

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.utils import floatToGoString
 
 from exporter.metrics.family import Declaration, Distribution, Kind, Label, Sample
-from exporter.metrics.text import END_OF_OPENMETRICS, layout, number, render_metrics, sections
+from exporter.metrics.text import END_OF_OPENMETRICS, headers, number, render_metrics, sections
 
 HOSTILE = ["", '"', "\\", "\n", "\\n", '\\"', "a\r\tb", '"} 1\nevil{x="', "€ 漢字 🎥", "# HELP x y", "{}", ",", "\x00"]
 
@@ -26,9 +26,9 @@ SAMPLES: list[Sample] = [
 
 def _rendered(declaration: Declaration, samples: list[Sample], *, openmetrics: bool) -> str:
     """Return a family under its headers."""
-    parts = layout(declaration).openmetrics if openmetrics else layout(declaration).text
     found = sections(declaration, samples)
-    return b"".join(part.header + found[part.section] for part in parts).decode()
+    parts = headers(declaration, openmetrics=openmetrics)
+    return b"".join(header + found[section] for header, section in parts).decode()
 
 
 def _sorted_labels(exposition: str) -> str:

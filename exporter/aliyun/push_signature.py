@@ -6,180 +6,159 @@ bounded by what `push_url` passes and never raise.
 
 import re
 from base64 import urlsafe_b64decode
+from binascii import a2b_qp
 from collections.abc import Callable, Mapping
-from functools import partial
 from itertools import chain
 from typing import Final
 
-import msgspec
-
 from exporter.core.push_auth import EARLIEST, LATEST, MALFORMED, NEVER, NO_SIGNER, NO_TIME
 
-_TYPE_A: Final = re.compile(r"([0-9]{9,20})-[^-]+-[^-]*-[0-9a-f]{32}")
-_AKAMAI: Final = re.compile(r"(?:^|~)exp=([0-9]{1,20})(?=~)")
-_JWT: Final = re.compile(r"eyJ[\w-]*+\.([\w-]++)\.[\w-]*+", re.ASCII)
 SRT_MODE_KEY: Final = "m"  # `m=publish` in the stream id of SRT
-LONGEST_TOKEN: Final = 1024  # characters of a JWT whose claims are read
+LONGEST_PART: Final = (
+    512  # characters that are read of a token's claims, and of a text with escapes, as SRT's stream ids
+)
+MOST_ESCAPES: Final = 24  # that are resolved in one text, with its signs `=`, which cost as much
+_TYPE_A: Final = re.compile(r"([0-9]{9,20})-[^-]++-[^-]*+-[0-9a-f]{32}")
+_AKAMAI: Final = re.compile(r"(?:[^~]*+~){0,4}?exp=([0-9]{1,20})~")
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}")
+_EXPIRY_CLAIM: Final = re.compile(rb'"exp"\s*+:\s*+([0-9]{1,20})[.,}\s]')
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{1,16}")
 _HEX_32: Final = re.compile(r"[0-9A-Fa-f]{32}")
 _HEX_64: Final = re.compile(r"[0-9A-Fa-f]{64}")
 _HEX_32_OR_64: Final = re.compile(r"(?:[0-9A-Fa-f]{32}){1,2}")
 
 _Values = Mapping[str, str]
-_Reader = Callable[[_Values], int | None]
-"""Returns the time in a query that has a form's first key; None if it is not this form."""
+_Reader = Callable[[str, _Values], int | None]
+"""Returns the time in a query, given a form's first key, which is in it; None if it is not this form."""
 
-Signature = tuple[str, int, tuple[str, ...]]
-"""The signer; Unix seconds or one of the codes of `core.push_auth`; and the query keys that belong to signatures."""
+Signature = tuple[str, int, frozenset[str]]
+"""The signer; Unix seconds or one of the codes of `core.push_auth`; and the query keys that name no stream."""
 
-UNSIGNED: Final[Signature] = (NO_SIGNER, NO_TIME, ())
+UNSIGNED: Final[Signature] = (NO_SIGNER, NO_TIME, frozenset())
 
 
 def read_signature(parameters: _Values) -> Signature:
     """Return the signature in a query, the first of the table where there are several; `UNSIGNED` without one."""
-    found: list[tuple[int, str, tuple[str, ...], int]] = []
-    has_prefixed = False
-    for key in parameters:
-        if key in _FORMS:
-            for rank, signer, keys, read in _FORMS[key]:
-                time = read(parameters)
-                if time is not None:
-                    found.append((rank, signer, keys, time))
-                    break
-        elif not has_prefixed and key.endswith("endtime"):
-            prefix = key.removesuffix("endtime")  # the customer's choice
-            hash_key = f"{prefix}hash"
-            if (time := _wowza_time(key, hash_key, parameters)) is not None:
-                found.append((_WOWZA_RANK, "wowza", (key, hash_key, f"{prefix}starttime"), time))
-                has_prefixed = True
-    if not found:
-        return UNSIGNED
-    _, signer, keys, time = found[0] if len(found) == 1 else min(found)
-    if len(found) > 1:
-        keys = tuple(chain.from_iterable(each[2] for each in found))
-    return signer, time, keys
+    ranked = [(_RANKS.get(key, _WOWZA), key) for key in parameters if key in _RANKS or key.endswith("endtime")]
+    ranked.sort()
+    for rank, key in ranked:
+        signer, keys, read = _TABLE[rank]
+        time = read(key, parameters)
+        if time is not None:
+            if key in _RANKS:
+                return signer, time, _NOT_NAMED[rank]
+            prefix = key.removesuffix("endtime")
+            return signer, time, _NOT_NAMED[rank].union([f"{prefix}{name}" for name in keys])
+    return UNSIGNED
 
 
-def _time(text: str, base: int = 10) -> int:
+def unquoted(text: str) -> str:
+    """Resolve escapes of the form `%41`, unless there are many, or the text is long or not ASCII."""
+    if "%" not in text or len(text) > LONGEST_PART or not text.isascii():
+        return text
+    if text.count("%") + text.count("=") > MOST_ESCAPES:
+        return text
+    # The same as quoted-printable but for the sign, which is decoded in C: an eighth of what urllib takes.
+    return a2b_qp(text.replace("=", "=3D").replace("%", "=")).decode(errors="replace")
+
+
+def _time(text: str | bytes, base: int = 10) -> int:
     """Return the time that digits state, in Unix seconds."""
     seconds = int(text, base)
     return seconds if EARLIEST <= seconds < LATEST else MALFORMED
 
 
-def _present(key: str, values: _Values) -> int | None:
+def _decimal(text: str) -> int | None:
+    return _time(text) if _DECIMAL.fullmatch(text) else None
+
+
+def _present(_key: str, _values: _Values) -> int:
     """Read a signature whose time is unknown."""
-    return NO_TIME if values[key] else None
+    return NO_TIME
 
 
-def _type_a(values: _Values) -> int | None:
-    text = values["auth_key"]
-    match = _TYPE_A.fullmatch(text)
-    return _time(match[1]) if match else NO_TIME if text else None
+def _type_a(key: str, values: _Values) -> int:
+    match = _TYPE_A.fullmatch(values[key])
+    return _time(match[1]) if match else NO_TIME
 
 
-def _secret_and_time(secret_key: str, secret: re.Pattern[str], time_key: str, base: int) -> _Reader:
+def _secret_beside(time_key: str, secret: re.Pattern[str], base: int) -> _Reader:
     """Return the reader of a secret of known length beside a time."""
     digits = _HEX if base == 16 else _DECIMAL
 
-    def read(values: _Values) -> int | None:
+    def read(key: str, values: _Values) -> int:
         time = values.get(time_key, "")
-        if not secret.fullmatch(values[secret_key]) or not digits.fullmatch(time):
-            return NO_TIME if values[secret_key] and time else None
-        return _time(time, base)
+        return _time(time, base) if secret.fullmatch(values[key]) and digits.fullmatch(time) else NO_TIME
 
     return read
 
 
-def _decimal_beside(key: str, partners: tuple[str, ...], values: _Values) -> int | None:
-    """Read the forms whose keys are common words: they count only with a decimal time and their partners."""
-    if not all(map(values.get, partners)) or not _DECIMAL.fullmatch(values[key]):
-        return None
-    return _time(values[key])
+def _decimal_beside(*partners: str) -> _Reader:
+    """Return the reader of a form whose keys are common words: they count only with a decimal time and partners."""
+
+    def read(key: str, values: _Values) -> int | None:
+        return _decimal(values[key]) if all(map(values.get, partners)) else None
+
+    return read
 
 
-def _qiniu_e(values: _Values) -> int | None:
+def _qiniu_e(key: str, values: _Values) -> int | None:
     """Read `e`, whose token names an access key, or is in the stream id of SRT."""
-    is_qiniu = ":" in values.get("token", "") or SRT_MODE_KEY in values
-    return _decimal_beside("e", ("token",), values) if is_qiniu else None
+    token = values.get("token", "")
+    return _decimal(values[key]) if token and (SRT_MODE_KEY in values or ":" in unquoted(token)) else None
 
 
-def _wowza_time(endtime: str, hash_key: str, values: _Values) -> int | None:
-    if values.get(hash_key) and values[endtime] and not values[endtime].strip("0"):
-        return NEVER
-    return _decimal_beside(endtime, (hash_key,), values)
-
-
-def _akamai(key: str, values: _Values) -> int | None:
-    text = values[key]
-    match = _AKAMAI.search(text) if "~hmac=" in text else None
-    return _time(match[1]) if match else _present(key, values)
-
-
-class _Claims(msgspec.Struct):
-    exp: int | float | None = None
-
-
-_CLAIMS: Final = msgspec.json.Decoder(_Claims)
-
-
-def _token(values: _Values) -> int | None:
-    return _expiry_claim(values["token"])
-
-
-def _jwt(values: _Values) -> int | None:
-    time = _expiry_claim(values["jwt"])
-    return _present("jwt", values) if time is None else time
-
-
-def _expiry_claim(token: str) -> int | None:
-    """Return the expiry in a JWT; None if it is none."""
-    if len(token) > LONGEST_TOKEN:
-        return NO_TIME if token.startswith("eyJ") else None
-    match = _JWT.fullmatch(token)
-    if not match:
+def _wowza(key: str, values: _Values) -> int | None:
+    time = values[key]
+    if f"{key.removesuffix('endtime')}hash" not in values:
         return None
+    return _decimal(time) if time.strip("0") else NEVER
+
+
+def _akamai(key: str, values: _Values) -> int:
+    match = _AKAMAI.match(unquoted(values[key]))
+    return _time(match[1]) if match else NO_TIME
+
+
+def _jwt(key: str, values: _Values) -> int | None:
+    """Read the expiry in a token, which is often something else than a JWT under the key `token`."""
+    token = values[key]
+    _, *parts = token.split(".", 2)
+    if not token.startswith("eyJ") or len(parts) != 2:
+        return NO_TIME if key == "jwt" else None
     try:
-        expires = _CLAIMS.decode(urlsafe_b64decode(match[1] + "==")).exp
-    except (ValueError, RecursionError):
+        match = _EXPIRY_CLAIM.search(urlsafe_b64decode(f"{parts[0][:LONGEST_PART]}=="))
+    except ValueError:
         return NO_TIME
-    if expires is None:
-        return NO_TIME
-    return int(expires) if EARLIEST <= expires < LATEST else MALFORMED
+    return _time(match[1]) if match else NO_TIME
 
 
 _TABLE: Final[tuple[tuple[str, tuple[str, ...], _Reader], ...]] = (
     ("alibaba", ("auth_key",), _type_a),
-    ("tencent", ("txSecret", "txTime"), _secret_and_time("txSecret", _HEX_32_OR_64, "txTime", 16)),
-    ("tencent", ("txSecret",), partial(_present, "txSecret")),
-    ("huawei", ("auth_info",), partial(_present, "auth_info")),
-    ("huawei", ("hwSecret", "hwTime"), _secret_and_time("hwSecret", _HEX_64, "hwTime", 16)),
-    ("huawei", ("hwSecret",), partial(_present, "hwSecret")),
-    ("volcengine", ("volcSecret", "volcTime"), _secret_and_time("volcSecret", _HEX_32, "volcTime", 10)),
-    ("volcengine", ("volcSecret",), partial(_present, "volcSecret")),
-    ("qiniu", ("expire", "token"), partial(_decimal_beside, "expire", ("token",))),
+    ("tencent", ("txSecret", "txTime"), _secret_beside("txTime", _HEX_32_OR_64, 16)),
+    ("huawei", ("auth_info",), _present),
+    ("huawei", ("hwSecret", "hwTime"), _secret_beside("hwTime", _HEX_64, 16)),
+    ("volcengine", ("volcSecret", "volcTime"), _secret_beside("volcTime", _HEX_32, 10)),
+    ("qiniu", ("expire", "token"), _decimal_beside("token")),
     ("qiniu", ("e", "token"), _qiniu_e),
     (
         "oss",
-        ("Expires", "OSSAccessKeyId", "Signature"),
-        partial(_decimal_beside, "Expires", ("OSSAccessKeyId", "Signature")),
+        ("Expires", "OSSAccessKeyId", "Signature", "security-token"),
+        _decimal_beside("OSSAccessKeyId", "Signature"),
     ),
-    ("wowza", ("endtime", "hash", "starttime"), partial(_wowza_time, "endtime", "hash")),
-    ("akamai", ("hdnts",), partial(_akamai, "hdnts")),
-    ("akamai", ("hdnea",), partial(_akamai, "hdnea")),
-    ("wangsu", ("wsSecret", "wsTime"), _secret_and_time("wsSecret", _HEX_32, "wsTime", 16)),
-    ("wangsu", ("wsSecret",), partial(_present, "wsSecret")),
+    ("wowza", ("endtime", "hash", "starttime"), _wowza),  # perhaps with a prefix
+    ("akamai", ("hdnts",), _akamai),
+    ("akamai", ("hdnea",), _akamai),
+    ("wangsu", ("wsSecret", "wsTime"), _secret_beside("wsTime", _HEX_32, 16)),
     ("jwt", ("jwt",), _jwt),
-    ("jwt", ("token",), _token),
+    ("jwt", ("token",), _jwt),
 )
-"""In the order in which one of several wins; a second row of a signer is tried where the first does not apply."""
+"""The signer, the keys of its form, of which the first is looked for, and the reader; of several the first wins."""
 
 SIGNATURE_KEYS: Final = frozenset(chain.from_iterable(keys for _, keys, _ in _TABLE))
 WOWZA_ENDINGS: Final = ("endtime", "hash")  # of query keys, behind a prefix of the customer's choice
-
-_WOWZA_RANK: Final = next(rank for rank, row in enumerate(_TABLE) if row[0] == "wowza")
-_FORMS: Final = {
-    key: tuple((rank, *row) for rank, row in enumerate(_TABLE) if row[1][0] == key)
-    for key in {row[1][0] for row in _TABLE}
-}
-"""The forms by their first key."""
+_COMMON_WORDS: Final = {"expire", "token", "e", "Expires", "Signature", "endtime", "hash", "starttime"}
+_NOT_NAMED: Final = tuple(SIGNATURE_KEYS - _COMMON_WORDS | set(keys) for _, keys, _ in _TABLE)
+"""The keys that name no stream beside each signature: its own, and others' that can be nothing else."""
+_RANKS: Final = {keys[0]: rank for rank, (_, keys, _) in enumerate(_TABLE)}
+_WOWZA: Final = _RANKS["endtime"]  # also behind a prefix

@@ -6,34 +6,34 @@ A URL is hostile text and holds keys: nothing here raises, remembers it or shows
 import re
 from functools import lru_cache
 from typing import Final, NamedTuple
-from urllib.parse import unquote_to_bytes
 
 import xxhash
 from msgspec import Struct
 from msgspec.structs import astuple
 
 from exporter.aliyun.field_reader import NOTHING, FieldReader
-from exporter.aliyun.push_signature import SIGNATURE_KEYS, SRT_MODE_KEY, WOWZA_ENDINGS, read_signature
+from exporter.aliyun.push_signature import SIGNATURE_KEYS, SRT_MODE_KEY, WOWZA_ENDINGS, read_signature, unquoted
 from exporter.aliyun.row_schema import Row
 from exporter.core.push_auth import NO_SIGNER, NO_TIME, TIME_BYTES
 from exporter.core.task import PUSH_SCHEMES, Output
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}:|")
-_HOST: Final = re.compile(r"\[[0-9A-Fa-f:.%]{1,64}+\]|[^:\[\]]{0,253}+")
-_PORT: Final = re.compile(r":([0-9]{1,5})$")
-_VHOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}")
-LONGEST_HOST: Final = 256
-LONGEST_URL: Final = 2048  # characters of a StreamURL, documented; a longer query is not read
-MOST_PARAMETERS: Final = 12
-MOST_READ: Final = 6  # parameters that a signature may have; it has three at most
-MOST_ESCAPES: Final = 16  # of the form `%41`; a query with more of them is read as it is
+_HOST_AND_PORT: Final = re.compile(
+    r"(\[[0-9A-Fa-f:.%]{1,64}+\]|[^\x00-\x20\x7f:\[\]]{0,253}+)(?::(?:([0-9]{1,5})|.*+))?", re.DOTALL
+)
+_VHOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}+")
+LONGEST_HOST: Final = 253
+LONGEST_URL: Final = 2048  # characters of a StreamURL, documented; the query of a longer one is not read
+LONGEST_NON_ASCII: Final = 512  # the same where some are not ASCII, which costs several times as much
+LONGEST_NAMES: Final = 256  # characters of a path in which an app and a stream are looked for
+MOST_PARAMETERS: Final = 8
+MOST_READ: Final = 4  # parameters; a signature has three at most
 REMEMBERED_SERVERS: Final = 1024
 DEFAULT_PORTS: Final = ("1935", "443", "10080")  # of RTMP, RTMPS and SRT
-_PLAIN_AUTHORITY: Final = re.compile(rf"([A-Za-z0-9.-]{{1,253}}+)(?::(?:{'|'.join(DEFAULT_PORTS)}))?")
+_PLAIN_AUTHORITY: Final = re.compile(rf"([A-Za-z0-9.-]++)(?::(?:{'|'.join(DEFAULT_PORTS)}))?")
 _KNOWN_SCHEMES: Final = frozenset(f"{scheme}:" for scheme in PUSH_SCHEMES)
 _PRINTED: Final = bytes(range(ord("!"), ord("~") + 1))  # deleting them is five times faster than `isprintable`
 _KEYS: Final = SIGNATURE_KEYS | {"vhost", "bandwidthtest", SRT_MODE_KEY}
-_PARTS_OF_A_SERVER: Final = 2
 
 
 class PushUrl(Struct, frozen=True, gc=False):
@@ -57,74 +57,65 @@ def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
     """Take a URL apart; what is no URL has neither scheme nor host.
 
     Args:
-        url: The URL.
+        url: The URL. Of one that is longer than what is read, the beginning names the stream.
         is_ali_cdn: What MultiStreamURL says about it.
     """
-    base, _, query = url.partition("?")
+    read = url[: LONGEST_URL if url.isascii() else LONGEST_NON_ASCII]
+    base, _, query = read.partition("?")
     before, *parts = base.split("/", 3)
-    if len(parts) < _PARTS_OF_A_SERVER or parts[0]:
-        return _no_url(url, is_ali_cdn)
-    path = parts[2] if len(parts) > _PARTS_OF_A_SERVER else ""
-    try:
-        scheme, host, has_userinfo, identity = _plain_server(before, parts[1])
-    except ValueError:
-        server = _any_server(before, parts[1])
-        if server is None:
-            return _no_url(url, is_ali_cdn)
-        scheme, host, has_userinfo, identity = server
-    if not query or len(query) > LONGEST_URL:
-        output = Output(scheme, host, is_ali_cdn, has_userinfo, NO_SIGNER, _problem(url, path, query))
-        return PushUrl(output, NO_TIME, _digest(f"{identity}/{path}?{query}"))
-    names, parameters = _parameters(scheme, query)
-    signer, time, not_named = read_signature(parameters)
-    if "vhost" in parameters and _VHOST.fullmatch(parameters["vhost"]):
-        host = parameters["vhost"].lower()
-        identity = f"{_family(scheme)}://{host}"
-        not_named = (*not_named, "vhost")
-    rest = "&".join([part for name, part in names if name not in not_named])
-    problem = _problem(url, path, rest)
-    is_test = parameters.get("bandwidthtest") == "true"
+    server = _server_of(before, parts[1]) if len(parts) > 1 and not parts[0] else None
+    if server is None:
+        output = Output("", "", is_ali_cdn, has_userinfo=False, problem=_problem(url, read, read, read))
+        return PushUrl(output, NO_TIME, _digest(read))
+    scheme, host, has_userinfo, identity = server
+    path = parts[2] if len(parts) > 2 else ""
+    signer, time, is_test = NO_SIGNER, NO_TIME, False
+    if query and len(read) == len(url):
+        named, parameters = _parameters(scheme, query)
+        signer, time, not_named = read_signature(parameters)
+        if "vhost" in parameters and _VHOST.fullmatch(parameters["vhost"]):
+            host = parameters["vhost"].lower()
+            identity = f"{_family(scheme)}://{host}"
+            not_named |= {"vhost"}
+        is_test = parameters.get("bandwidthtest") == "true"
+        query = "&".join([part for name, part in named if name not in not_named])
+    problem = _problem(url, read, path, query)
     output = Output(scheme, host, is_ali_cdn, has_userinfo, signer, problem, is_test)
-    return PushUrl(output, time, _digest(f"{identity}/{path}?{rest}"))
-
-
-def _no_url(text: str, is_ali_cdn: bool | None) -> PushUrl:
-    output = Output("", "", is_ali_cdn, has_userinfo=False, problem=_problem(text, text, text))
-    return PushUrl(output, NO_TIME, _digest(text))
+    return PushUrl(output, time, _digest(f"{identity}/{path}?{query}"))
 
 
 def _family(scheme: str) -> str:
     return "rtmp" if scheme == "rtmps" else scheme
 
 
+def _server_of(scheme: str, authority: str) -> _Server | None:
+    """Return the parts of a server; None if the scheme cannot be one."""
+    if scheme in _KNOWN_SCHEMES and len(authority) <= LONGEST_HOST:
+        try:
+            return _plain_server(scheme, authority)
+        except ValueError:
+            pass
+    if not _SCHEME.fullmatch(scheme):
+        return None
+    authority = authority.partition("#")[0].partition("\\")[0]
+    _, at, authority = authority.rpartition("@")
+    match = _HOST_AND_PORT.fullmatch(authority)
+    host, port = match.groups() if match else ("", None)
+    host = host.lower() if host.isascii() or host.isprintable() else ""
+    return _server(scheme.lower().removesuffix(":"), host, port, has_userinfo=bool(at))
+
+
 @lru_cache(maxsize=REMEMBERED_SERVERS)
 def _plain_server(scheme: str, authority: str) -> _Server:
-    """Return the parts of a server that is only a known scheme, a host and a default port: others are not remembered.
+    """Return the parts of a server that has only a host and a default port: others are not remembered.
 
     Raises:
         ValueError: It is not plain; a cache keeps no errors.
     """
     match = _PLAIN_AUTHORITY.fullmatch(authority)
-    scheme = scheme.lower()
-    if not match or scheme not in _KNOWN_SCHEMES:
+    if not match:
         raise ValueError
     return _server(scheme.removesuffix(":"), match[1].lower())
-
-
-def _any_server(scheme: str, authority: str) -> _Server | None:
-    """Return the parts of any server; None if the scheme cannot be one."""
-    if not _SCHEME.fullmatch(scheme):
-        return None
-    authority = authority.partition("#")[0].partition("\\")[0]
-    _, at, authority = authority.rpartition("@")
-    host = _HOST.match(authority[:LONGEST_HOST])
-    port = _PORT.search(authority)
-    return _server(
-        scheme.lower().removesuffix(":"),
-        host[0].lower() if host and host[0].isprintable() else "",
-        port[1] if port else None,
-        has_userinfo=bool(at),
-    )
 
 
 def _server(scheme: str, host: str, port: str | None = None, *, has_userinfo: bool = False) -> _Server:
@@ -133,50 +124,46 @@ def _server(scheme: str, host: str, port: str | None = None, *, has_userinfo: bo
 
 
 def _parameters(scheme: str, query: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """Return the parts of a query with their names, and the parameters that are read; of equal names the first counts.
+    """Return the parts of a query with their names, and the parameters that are read and not empty.
 
-    SRT has a stream id in the query's place.
+    Of equal names the first counts. SRT has a stream id in the query's place.
     """
-    if "&" not in query and "%" not in query and scheme != "srt":
-        name, _, value = query.partition("=")
-        return [(name, query)], {name: value}
     parts = query.split("&", MOST_PARAMETERS)
-    is_escaped = "%" in query and query.isascii() and query.count("%") <= MOST_ESCAPES
     if scheme == "srt":
-        stream_id = next((part for part in parts if part.startswith("streamid=")), None)
-        if stream_id is not None:
-            stream_id = stream_id.removeprefix("streamid=")
-            stream_id = (_unquoted(stream_id) if is_escaped else stream_id).removeprefix("#!::")
-            parts = stream_id.replace("?", ",").replace("&", ",").split(",", MOST_PARAMETERS)
-    names: list[tuple[str, str]] = []
+        for part in parts:
+            if part.startswith("streamid="):
+                stream_id = unquoted(part.removeprefix("streamid=")).removeprefix("#!::")
+                parts = stream_id.replace("?", ",").replace("&", ",").split(",", MOST_PARAMETERS)
+                break
+    if len(parts) == 1:
+        name, _, value = parts[0].partition("=")
+        return [(name, parts[0])], {name: value} if value else {}
+    named: list[tuple[str, str]] = []
     parameters: dict[str, str] = {}
     for part in parts:
         name, _, value = part.partition("=")
-        names.append((name, part))
-        if (name in _KEYS or name.endswith(WOWZA_ENDINGS)) and name not in parameters and len(parameters) < MOST_READ:
-            parameters[name] = _unquoted(value) if is_escaped and "%" in value else value
-    return names, parameters
+        named.append((name, part))
+        if (name in _KEYS or name.endswith(WOWZA_ENDINGS)) and value and len(parameters) < MOST_READ:
+            parameters.setdefault(name, value)
+    return named, parameters
 
 
-def _unquoted(text: str) -> str:
-    return unquote_to_bytes(text).decode(errors="replace")
-
-
-def _problem(url: str, path: str, rest: str = "") -> str | None:
+def _problem(url: str, read: str, path: str, rest: str) -> str | None:
     """Return what makes the URL incomplete.
 
     Args:
         url: The URL.
+        read: As much of it as is read.
         path: Its path.
         rest: Its query less the signature, which may name the stream, too.
     """
     if len(url) > LONGEST_URL:
         return "too_long"
-    if url.encode().translate(None, _PRINTED) if url.isascii() else " " in url or not url.isprintable():
+    if read.encode().translate(None, _PRINTED) if url.isascii() else " " in read or not read.isprintable():
         return "white_space"
-    if ("*" in url and "****" in url) or ("<" in url and ">" in url) or ("{" in url and "}" in url):
+    if ("*" in read and "****" in read) or ("<" in read and ">" in read) or ("{" in read and "}" in read):
         return "placeholder"
-    if rest or "/" in (path := path.strip("/")):
+    if rest or "/" in (path := path[:LONGEST_NAMES].strip("/")):
         return None
     return "no_stream" if path else "no_app"
 

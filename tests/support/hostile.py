@@ -30,6 +30,8 @@ HOSTILE = {
 
 _SIGNED = "rtmp://h.example.com/live/s?"
 _STREAM_ID = "srt://h.example.com?streamid="
+_DEAR_SERVER = "rtmp://" + "a" * 240 + ":9"
+_DEAR_TOKEN = "eyJ" + "h" * 500 + "." + base64.b64encode(b'{"a":' + b"[" * 370).decode() + "."
 HOSTILE_URLS = [
     _SIGNED + "&" * 2048,
     _SIGNED + "aendtime=1&" * 180,
@@ -49,6 +51,20 @@ HOSTILE_URLS = [
     _STREAM_ID + "%2c" * 16 + "," * 1900,
     _STREAM_ID + "%C3%A9" * 8 + "\xe9," * 900,
     _STREAM_ID + "&" + "&".join(f"a{place}=%41" for place in range(16)),
+    _DEAR_SERVER + "/l/s?aendtime=1&Expires=1&vhost=a.b&jwt=" + _DEAR_TOKEN + "&" + "=&" * 200,
+    _DEAR_SERVER + "/l/s?aendtime=1&vhost=" + "a" * 253 + "&hdnea=" + "%41" * 16 + "a" * 400 + "&" + "****a" * 150,
+    "srt://"
+    + "a" * 253
+    + ":9?streamid="
+    + "%2caendtime%3d1" * 5
+    + "%2cvhost=a%2chdnts="
+    + "a" * 300
+    + "&"
+    + "***a" * 250,
+    "http://" + "\xc9" * 200 + ":9/l?aendtime=1&bendtime=1&vhost=a.b&e=1&hdnea=\u3042" + "~" * 200,
+    "http://" + "a:" * 900 + "@h:9/l/s?" + "aendtime=1&" * 9,
+    "\u0130" * 500 + "://h/l/s",
+    _SIGNED + "\xe9" * 200_000,
 ]
 """Push URLs that cost more to read than others of their length."""
 

@@ -78,7 +78,10 @@ def _audio(encoding: Encoding | None) -> tuple[bool, Audio] | None:
 
 
 def _destinations(task: Task) -> object:
-    """Return where a task pushes to, whatever its keys, which decide the order of its outputs, too."""
+    """Return where a task pushes to, whatever its keys, which decide the order of its outputs, too.
+
+    The scheme counts, though `rtmp` and `rtmps` are one stream: losing TLS should not look like a new key.
+    """
     configuration = task.configuration
     return (
         sorted(task.stream_digests),

@@ -6,7 +6,6 @@ from typing import Final
 
 import structlog
 from msgspec import Struct
-from msgspec.structs import replace
 
 from exporter.collector.change_notes import ChangeNotes
 from exporter.collector.inventory import Change
@@ -77,14 +76,26 @@ class History:
         """Remember and log changes that were just noticed; return them as they are remembered."""
         now = self._clock.now()
         notes = self._notes.of(changes, self._clock.monotonic(), times_known=earliest is None)
-        recorded = tuple(
-            replace(self._recorded_change(account, app_id, change, now, push_auth), earliest=earliest, notes=each)
-            for change, each in zip(changes, notes, strict=True)
-        )
+        recorded = []
+        for change, own_notes in zip(changes, notes, strict=True):
+            self._recorded += 1
+            task = change.after or change.before
+            recorded.append(
+                RecordedChange(
+                    number=self._recorded,
+                    noticed=now,
+                    account=account,
+                    app_id=app_id,
+                    task_id="" if task is None else task.task_id,
+                    change=kind_of(change),
+                    fields=field_changes(change, push_auth) if change.before and change.after else (),
+                    earliest=earliest,
+                    notes=own_notes,
+                )
+            )
+            self._log(recorded[-1])
         self._changes.extend(recorded)
-        for change in recorded:
-            self._log(change)
-        return recorded
+        return tuple(recorded)
 
     def newest_first(self) -> Iterator[RecordedChange]:
         """Yield what is remembered."""
@@ -102,21 +113,6 @@ class History:
         if self._unlogged and int(self._clock.monotonic()) != self._second:
             structlog.get_logger().info("more tasks changed than are logged one by one", tasks=self._unlogged)
             self._unlogged = 0
-
-    def _recorded_change(
-        self, account: str, app_id: str, change: Change, now: float, push_auth: PushAuthSettings
-    ) -> RecordedChange:
-        task = change.after or change.before
-        self._recorded += 1
-        return RecordedChange(
-            number=self._recorded,
-            noticed=now,
-            account=account,
-            app_id=app_id,
-            task_id="" if task is None else task.task_id,
-            change=kind_of(change),
-            fields=field_changes(change, push_auth) if change.before and change.after else (),
-        )
 
     def _log(self, change: RecordedChange) -> None:
         second = int(self._clock.monotonic())

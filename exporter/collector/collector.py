@@ -113,7 +113,7 @@ class Collector:
 
     def pause_ends_at(self, kind: Kind) -> float:
         """Until when attempts of a kind pause after failures, in monotonic seconds."""
-        return self._backoff[kind].ends_at()
+        return self._backoff[kind].ends_at
 
     def crowded(self, kind: Kind) -> bool:
         """Whether more requests wait for the budget than can be sent before this app's next turn of a kind."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
+from math import inf
 from types import MappingProxyType
 from typing import Final
 
@@ -30,21 +31,17 @@ class Backoff:
 
     def __init__(self) -> None:
         self._failures = 0
-        self._ends_at = float("-inf")
+        self.ends_at = -inf  # until when nothing should be tried, in monotonic seconds
 
     def failed(self, at: float) -> None:
         """Note a failure at a monotonic time."""
-        self._ends_at = at + min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**self._failures)
+        self.ends_at = at + min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**self._failures)
         self._failures = min(self._failures + 1, 16)
 
     def succeeded(self) -> None:
         """Note a success."""
         self._failures = 0
-        self._ends_at = float("-inf")
-
-    def ends_at(self) -> float:
-        """Until when nothing should be tried, in monotonic seconds; a time long ago where there is no pause."""
-        return self._ends_at
+        self.ends_at = -inf
 
 
 class Sweep(Struct, frozen=True):
@@ -112,7 +109,7 @@ class StatusTracker:
         self._sweep: Sweep | None = None
         self._repairs = 0
         self._duplicates_seen = 0
-        self._sweep_began_at = float("-inf")
+        self._sweep_began_at = -inf
         self._stale_after_at_last_sweep = 0.0
         """Seconds: what held when the last sweep was accepted, since the next one was laid by it."""
 

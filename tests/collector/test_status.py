@@ -2,7 +2,15 @@
 
 import msgspec
 
-from exporter.collector.status import Kind, Status, StatusTracker, Sweep
+from exporter.collector.status import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    Backoff,
+    Kind,
+    Status,
+    StatusTracker,
+    Sweep,
+)
 from exporter.config.model import App, Quota
 from exporter.core.collection_state import State
 from tests.support.moving_list import INTERVALS
@@ -146,3 +154,19 @@ def test_repairs_and_duplicates_are_added_up_over_sweeps() -> None:
     app.swept(msgspec.structs.replace(SWEEP, repaired_tasks=2, duplicate_rows=1), INTERVALS, began_at=0.0)
     app.swept(msgspec.structs.replace(SWEEP, repaired_tasks=3, duplicate_rows=0), INTERVALS, began_at=1.0)
     assert (status(app).repairs, status(app).duplicates_seen) == (5, 1)
+
+
+def test_pauses_double_with_each_failure_up_to_a_bound_and_end_with_a_success() -> None:
+    """An app that never failed has none; after a success the next failure pauses as briefly as the first."""
+    backoff = Backoff()
+    assert backoff.ends_at == float("-inf")
+    pauses = []
+    for _ in range(20):
+        backoff.failed(100.0)
+        pauses.append(backoff.ends_at - 100.0)
+    assert pauses[:3] == [FIRST_PAUSE_SECONDS, 2 * FIRST_PAUSE_SECONDS, 4 * FIRST_PAUSE_SECONDS]
+    assert pauses[-1] == max(pauses) == LONGEST_PAUSE_SECONDS
+    backoff.succeeded()
+    assert backoff.ends_at == float("-inf")
+    backoff.failed(3.0)
+    assert backoff.ends_at == 3.0 + FIRST_PAUSE_SECONDS

@@ -1,6 +1,6 @@
 """Keeps one app's findings in step with its tasks."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from math import inf
 from typing import Any, Final
@@ -19,7 +19,7 @@ from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.evaluator import Evaluator, SharedEvaluations
 from exporter.rules.facts import PushKey
-from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, OpenFindings, SavedFindings
+from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, OpenFindings
 from exporter.rules.findings import CountedFindings, PolicyReport
 from exporter.rules.rule import ERROR, EXEMPT, OUTCOMES, UNKNOWN, Outcome, Rule, Severity, nothing_known
 from exporter.rules.rule_set import AppRules
@@ -72,7 +72,7 @@ class AppPolicy:
         self._inventory = Inventory()
         self._rules = AppRules(rules=(), count=None)
         self._evaluator = Evaluator((), None, common.evaluations)
-        self._counted = CountedFindings(key, common.events)
+        self.counted = CountedFindings(key, common.events)
         self._evaluated: dict[str, _Evaluated] = {}
         self._is_concluded = False
         self._looked_at_time = common.clock.monotonic()
@@ -103,19 +103,11 @@ class AppPolicy:
         rules_before = len(self._evaluator.rules)
         whole = whole or any(rule.is_stopped for rule in self._evaluator.rules)
         self._evaluator = Evaluator(rules.rules, json.encode(self._facts), self._common.evaluations)
-        places = self._counted.set_rules(self._evaluator.rules, rules.count, order=rules.rules)
+        places = self.counted.set_rules(self._evaluator.rules, rules.count, order=rules.rules)
         self._lay_out(places, rules_before=rules_before)
         if whole or not is_same:
             self.backlog.review(list(self._evaluated), Scope.ALL)
         self._is_concluded = False
-
-    def restore(self, saved: Iterable[SavedFindings]) -> None:
-        """Let violations keep the age that is known of them."""
-        self._counted.restore(saved)
-
-    def saved(self) -> tuple[SavedFindings, ...]:
-        """Return what the next process should know."""
-        return self._counted.saved()
 
     def collected(self, changes: Sequence[Change], *, baseline: bool, available: bool) -> None:
         """Take note of changes, and of whether there is data.
@@ -175,16 +167,12 @@ class AppPolicy:
 
     def conclude(self) -> None:
         """Evaluate the number of tasks, and let all rules count events where nothing is left to evaluate."""
-        self._counted.record_number(len(self._evaluated), now=self._common.clock.now(), text=partial(self._text, None))
+        self.counted.record_number(len(self._evaluated), now=self._common.clock.now(), text=partial(self._text, None))
         if not self.backlog:
             self._is_concluded = True
-            violations = self._counted.settle()
+            violations = self.counted.settle()
             if violations is not None:
                 self._common.events.baseline(self.key, violations)
-
-    def violations(self) -> Mapping[Severity, Sequence[int]]:
-        """Return how many tasks violate each rule, by severity."""
-        return self._counted.violations()
 
     def renew_report(self, examples: Callable[[Severity], int]) -> bool:
         """Bring the report up to date, and return whether another one is there now.
@@ -194,7 +182,7 @@ class AppPolicy:
         """
         if self.report is None and self.backlog:
             return False
-        rules = self._counted.reports(examples)
+        rules = self.counted.reports(examples)
         if self.report is not None and self.report.rules == rules:
             return False
         self.report = PolicyReport(next(self._common.revisions), rules)
@@ -206,7 +194,7 @@ class AppPolicy:
         `rules` are the names of those that are asked for; None: all.
         """
         places = {rule.rule.name: place for place, rule in enumerate(self._evaluator.rules)}
-        for of_rule in self._counted.settled():
+        for of_rule in self.counted.settled():
             if rules is not None and of_rule.rule.rule.name not in rules:
                 continue
             place = places.get(of_rule.rule.rule.name)
@@ -265,7 +253,7 @@ class AppPolicy:
         if known is None or known.entry is not entry or known.key_change != key_change or after != before:
             self._evaluated[task_id] = _Evaluated(entry, _shared(after), key_change)
         if after != before:
-            self._counted.record(task_id, before, after, now=subject.seconds, text=partial(self._text, subject))
+            self.counted.record(task_id, before, after, now=subject.seconds, text=partial(self._text, subject))
 
     def _forget(self, task_id: str) -> None:
         known = self._evaluated.pop(task_id, None)
@@ -274,7 +262,7 @@ class AppPolicy:
         self._key_changes.set(task_id, None)
         if self._common.shared_outputs is not None:
             self._common.shared_outputs.replace(self.key, task_id, known.entry.task, None)
-        self._counted.record(
+        self.counted.record(
             task_id,
             known.outcomes,
             nothing_known(len(known.outcomes)),

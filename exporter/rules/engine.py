@@ -99,7 +99,7 @@ class PolicyEngine:
         self._exemption_ends = _exemption_ends(rule_set)
         self._ended = bisect_right(self._exemption_ends, self._clock.now())
         for policy in self._apps.values():
-            self._allowance.update(policy.key, policy.violations())
+            self._allowance.update(policy.key, policy.counted.violations())
         self._renew_reports()
         self._work(AT_ONCE)
         self._tell()
@@ -187,13 +187,13 @@ class PolicyEngine:
     def saved(self, app: AppKey) -> tuple[SavedFindings, ...]:
         """Return what the next process should know of an app."""
         policy = self._apps.get(app)
-        return () if policy is None else policy.saved()
+        return () if policy is None else policy.counted.saved()
 
     def restore(self, app: AppKey, saved: Iterable[SavedFindings]) -> None:
         """Let violations keep the age that is known of them, whether they have been found yet or not."""
         policy = self._apps.get(app)
         if policy is not None:
-            policy.restore(saved)
+            policy.counted.restore(saved)
             if policy.report is not None:
                 self._renew_report(policy)
                 self._tell()
@@ -226,7 +226,7 @@ class PolicyEngine:
                 break
         if not policy.backlog or (had_changes and not policy.backlog.has_changes):
             policy.conclude()
-            if self._allowance.update(policy.key, policy.violations()):
+            if self._allowance.update(policy.key, policy.counted.violations()):
                 self._renew_reports()
             self._renew_report(policy)
             self._works(policy.key)

@@ -24,12 +24,7 @@ Output = Literal["table", "json", "sarif", "junit"]
 
 
 def audit(source: ConfigurationSource, output: Output, fail_on: Severity | None) -> int:
-    """Sweep, evaluate and print; returns the exit code.
-
-    Args:
-        source: Apps and rules.
-        output: The rendering.
-        fail_on: The least severity whose violations count as a failure; None: none does.
+    """Sweep, evaluate and print; returns the exit code. With `fail_on` None no violation counts as a failure.
 
     Raises:
         ConfigError: With every mistake of the configuration and of the rules.

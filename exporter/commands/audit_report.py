@@ -113,14 +113,9 @@ def gather(
     now: float,
     places: Mapping[AppKey, Position],
 ) -> Audit:
-    """Return what was found.
+    """Return what was found in apps, given with their numbers of tasks, in this order.
 
-    Args:
-        rules: Every rule in force.
-        apps: The state of each, and how many tasks it has, in the order in which they are to be shown.
-        policy: Has evaluated them.
-        now: Wall-clock seconds: decides which exemption holds.
-        places: Where apps are configured.
+    `now`, in wall-clock seconds, decides which exemption holds; `places` are where apps are configured.
     """
     found = (_of_app(status, tasks, policy, now) for status, tasks in apps)
     return Audit(rules, tuple(replace(app, position=places.get((app.account, app.app_id))) for app in found))

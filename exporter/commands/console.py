@@ -24,10 +24,7 @@ def console(stream: TextIO | None = None) -> Console:
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> Table:
     """Return a table, wider than the terminal if need be: lines are broken between words, never within an id.
 
-    Args:
-        columns: The headings.
-        rows: One value for each column; None shows as a dash.
-        numbers: The headings of columns that are aligned to the right.
+    None shows as a dash; `numbers` are the headings of columns that are aligned to the right.
     """
     result = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     cells = [["-" if value is None else printable(str(value)) for value in row] for row in rows]

@@ -20,12 +20,7 @@ Output = Literal["table", "json"]
 
 
 def list_rules(source: ConfigurationSource, output: Output, now: float) -> int:
-    """Print every rule that a configuration knows; returns the exit code.
-
-    Args:
-        source: Apps and rules.
-        output: The rendering.
-        now: Wall-clock seconds: which exemptions are over by then.
+    """Print every rule that a configuration knows, and which exemptions are over by `now`; returns the exit code.
 
     Raises:
         ConfigError: With every mistake of the configuration and of the rules.

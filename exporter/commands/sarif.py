@@ -31,9 +31,7 @@ LEVELS: Final[Mapping[Severity, str]] = MappingProxyType(
 def as_sarif(audit: Audit, directory: Path) -> str:
     """Return the log of one run; ASCII, so that no terminal acts upon what it contains.
 
-    Args:
-        audit: What was found.
-        directory: The working directory: names of files within it are relative to it, as code hosts want them.
+    Names of files within the working directory are relative to it, as code hosts want them.
     """
     places = {rule.name: place for place, rule in enumerate(audit.rules)}
     run = {

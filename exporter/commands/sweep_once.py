@@ -21,16 +21,7 @@ from exporter.service.supervisor import Supervisor
 
 
 async def sweep(config: Config, rule_set: RuleSet, exposition: Exposition[AppReport], metrics: SelfMetrics) -> Monitor:
-    """Sweep all apps, with a progress bar on a terminal, and evaluate their tasks.
-
-    Args:
-        config: The apps.
-        rule_set: What their tasks are checked against.
-        exposition: Where it is published.
-        metrics: The exporter's own.
-
-    Returns:
-        All that was found, with every connection closed.
+    """Sweep all apps, with a progress bar on a terminal, evaluate their tasks and close every connection.
 
     Raises:
         UsageError: A CA file of the configuration can't be used.

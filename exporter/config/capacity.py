@@ -19,11 +19,7 @@ def limiter_groups(
     """Return the accounts in groups that share one limiter, in the order of their first.
 
     Accounts belong together that have one `limit_group`, or the same endpoint and key: the same access key
-    id, or for keys that are fetched, credentials that are configured alike.
-
-    Args:
-        accounts: All of a configuration.
-        key_ids: The access key ids that were fetched so far, by the accounts' names.
+    id, or for keys that are fetched (`key_ids`, by account), credentials that are configured alike.
     """
     groups: list[tuple[set[Hashable], list[Account]]] = []
     for account in accounts:
@@ -129,16 +125,10 @@ def pace_of(
     sweep_interval_seconds: float,
     stale_after_seconds: float,
 ) -> GroupLoad:
-    """Return the pace at which apps can be read.
+    """Return the pace at which apps can be read: an update is one request for each, a sweep of all `sweep_requests`.
 
-    Args:
-        apps: How many; an update is one request for each.
-        sweep_requests: Of one sweep of all of them.
-        requests_per_second: The budget that they share.
-        interval_seconds: As configured, as the next two. Where the budget does not suffice, both intervals
-            are stretched by the same ratio.
-        sweep_interval_seconds: How often the whole lists are read.
-        stale_after_seconds: Is raised to no less than two effective sweep intervals.
+    Intervals are as configured. Where the budget does not suffice, both are stretched by the same ratio, and
+    `stale_after_seconds` is raised to no less than two effective sweep intervals.
     """
     updates = apps / interval_seconds
     sweeps = sweep_requests / sweep_interval_seconds
@@ -173,9 +163,7 @@ def assumed_tasks(app: App) -> int:
 def forecast(config: Config, known_tasks: Mapping[tuple[str, str], int] | None = None) -> tuple[Forecast, ...]:
     """Return what is to be expected of each limiter, in the order of the accounts.
 
-    Args:
-        config: The configuration.
-        known_tasks: Numbers of tasks by account and app id; the others are assumed to be at their quota.
+    Apps that `known_tasks`, by account and app id, lacks are assumed to be at their quota.
     """
     return tuple(
         _forecast(accounts, config.collection, known_tasks or {}) for accounts in limiter_groups(config.accounts)

@@ -36,18 +36,11 @@ class SourceText(Struct, frozen=True):
         return Position(self.file_order, self.file, 1, 1)
 
     def place_within(self, scalar: Scalar, line: int, column: int) -> Position:
-        """Return where a character of a value is in the file.
+        """Return where a character of a value is in the file, or the value itself where that is unknown.
 
         YAML folds, indents and quotes, all of which changes white space and quotes alone: so the characters that
-        are neither are counted.
-
-        Args:
-            scalar: A value of this file.
-            line: Of the character in the value's text, from 1.
-            column: From 1; one past the end of a line is the place behind its last character.
-
-        Returns:
-            The place of the value itself where that of the character is unknown.
+        are neither are counted. `line` and `column` are those in the value's text, from 1; one column past the end
+        of a line is the place behind its last character.
         """
         lines = scalar.text.split("\n")
         before = "".join(lines[: line - 1]) + lines[line - 1][: column - 1] if line <= len(lines) else ""
@@ -137,12 +130,7 @@ _GLOB_CHARACTERS: Final = frozenset("*?[")
 
 
 class Files:
-    """What one load has read so far, and what is wrong with it.
-
-    Args:
-        directory: Where relative paths start.
-        environ: What `${NAME}` stands for in values.
-    """
+    """What one load has read so far, and what is wrong with it; relative paths start at `directory`."""
 
     def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
         self.mistakes = Mistakes()
@@ -184,13 +172,7 @@ class Files:
         return self._texts[path]
 
     def matching(self, name: str, place: Position, expected: str) -> Iterator[Path]:
-        """Find the files that a name or pattern stands for, in a stable order.
-
-        Args:
-            name: As the configuration has it.
-            place: Its place in the file.
-            expected: What such a file holds, for the mistake that it is not there.
-        """
+        """Find the files that a name or pattern stands for, in a stable order; `expected` is what such a file holds."""
         pattern = str(Path(glob.escape(str(self._directory))) / name)
         if _GLOB_CHARACTERS.isdisjoint(name):
             pattern = str(self._directory / name)

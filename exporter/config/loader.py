@@ -47,15 +47,9 @@ Also = Callable[[Node, Config | None, Files], None]
 
 
 def load(path: Path, environ: Mapping[str, str], also: Also | None = None) -> LoadedConfig:
-    """Return the configuration of a file.
+    """Return the configuration of a file; raises ConfigError with every mistake of every file.
 
-    Args:
-        path: the main file.
-        environ: what `${NAME}` stands for.
-        also: reads what else the configuration names, so that all mistakes are reported together.
-
-    Raises:
-        ConfigError: with every mistake of every file.
+    `also` reads what else the configuration names, so that all mistakes are reported together.
     """
     files = Files(path.parent, environ)
     node = files.node(path)
@@ -87,13 +81,7 @@ def _places(config: Config, root: Node | None) -> Iterator[tuple[tuple[str, str]
 
 
 def paths_of(names: Node | None, expected: str, files: Files) -> tuple[Path, ...]:
-    """Return the files that a list of names and patterns stands for, each once.
-
-    Args:
-        names: the list; anything else has no files.
-        expected: what such a file holds.
-        files: looks for them.
-    """
+    """Return the files that a list of names and patterns stands for, each once; anything but a list has none."""
     found: dict[Path, None] = {}
     for name in items_at(names):
         if isinstance(name, Scalar) and name.text and "\0" not in name.text:

@@ -36,10 +36,8 @@ _Location = Sequence[str | int]
 class Plain:
     """The plain data of a tree of nodes, with the environment expanded.
 
-    Args:
-        known: keys that a mistake may show; any other may be a secret in the wrong place.
-        environ: what `${NAME}` stands for; None: it has no meaning here.
-        mistakes: receives duplicate keys and variables that are not set.
+    Only `known` keys are shown in mistakes: any other may be a secret in the wrong place. Without an `environ`
+    `${NAME}` has no meaning.
     """
 
     def __init__(self, known: frozenset[str], environ: Mapping[str, str] | None, mistakes: Mistakes) -> None:
@@ -92,12 +90,8 @@ def validate(
 ) -> Any:
     """Return what a tree means as a model, or None with every mistake noted.
 
-    Args:
-        node: the root of a file, which may hold parts of other files.
-        model: a `Section`, or a type made of sections.
-        mistakes: receives what is wrong, with its place.
-        directory: where relative paths start.
-        environ: what `${NAME}` stands for; None: it has no meaning here.
+    The model is a `Section`, or a type made of sections; the tree may hold parts of other files. Relative paths start
+    at `directory`; without an `environ` `${NAME}` has no meaning.
     """
     plain = Plain(_known_keys(kind_of(model)), environ, mistakes)
     before = len(mistakes)

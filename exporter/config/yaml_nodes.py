@@ -171,17 +171,9 @@ class _Builder:
 def compose(
     text: str, *, file: str, file_order: int, mistakes: Mistakes, advice: Callable[[Position], str] | None = None
 ) -> Node | None:
-    """Return the tree of a YAML text.
+    """Return the tree of a YAML text; None where there is nothing to go on with: the text is empty, or no YAML.
 
-    Args:
-        text: The whole file.
-        file: Its name, as positions show it.
-        file_order: Its place among the files, for sorting.
-        mistakes: Receives what is wrong.
-        advice: What to add to a mistake of the YAML itself at a place; it goes on from the mistake's sentence.
-
-    Returns:
-        None where there is nothing to go on with: the text is empty, or no YAML.
+    `advice` returns how the sentence of a mistake of the YAML itself at a place goes on.
     """
     odd = _NOT_TEXT.search(text)
     if odd is not None:

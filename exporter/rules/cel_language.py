@@ -185,16 +185,7 @@ class StoppedError(EvaluationError):
 
 
 class Expression:
-    """A compiled expression.
-
-    Args:
-        text: As it is written.
-        program: What runs.
-        costs: What an evaluation can cost.
-        limits: When its value can change as time passes; None: at any time.
-        cpu_seconds: Measures how long evaluations take.
-        seconds: A clock for the window of slow evaluations, and for which may be slow.
-    """
+    """A compiled expression; `limits`: when its value can change as time passes, None: at any time."""
 
     def __init__(
         self,

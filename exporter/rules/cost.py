@@ -51,11 +51,7 @@ _FORMATTED_NUMBER: Final = 1400  # the longest text of a number, with the most d
 
 
 class TooCostlyError(Exception):
-    """An expression may cost too much.
-
-    Args:
-        node: Where the limit is exceeded.
-    """
+    """An expression may cost too much; `node` is where the limit is exceeded."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -83,14 +79,7 @@ KEY_FACTS: Final = {
 
 
 class Costs:
-    """Adds up what an expression can cost.
-
-    Args:
-        tree: The expression.
-
-    Raises:
-        TooCostlyError: It may cost more than `MOST_COST`.
-    """
+    """Adds up what an expression can cost; raises TooCostlyError if that may be more than `MOST_COST`."""
 
     def __init__(self, tree: Node) -> None:
         self.variables: set[str] = set()  # the variables of the vocabulary that the expression names

@@ -109,13 +109,7 @@ def facts(configuration: Configuration) -> dict[str, Any]:
 def with_push_keys(
     task: Mapping[str, Any], keys: Sequence[PushKey], moment: Callable[[int], Any] = lambda at: Timestamp(seconds=at)
 ) -> dict[str, Any]:
-    """Return facts with what is known of the keys of the outputs, in their order.
-
-    Args:
-        task: The facts.
-        keys: One for each output.
-        moment: Makes a point in time of Unix seconds, by default as CEL takes it within `task`.
-    """
+    """Return facts with what is known of the key of each output; `moment` makes a point in time of Unix seconds."""
 
     def expires(at: int | None) -> dict[str, Any]:
         return {} if at is None else {"push_expires": moment(at)}
@@ -145,9 +139,6 @@ def facts_of_case(task: Mapping[str, Any]) -> dict[str, Any]:
     What is left out is absent, empty or false, and `mix_mode` is mixed. EncodeParams are given where a part of them
     is, TranscodeParams where a part of them or EncodeParams are, and MultiStreamURL where there are outputs and
     `has_stream_url` does not say otherwise. Derived facts follow from the rest, but what is given stays.
-
-    Args:
-        task: Of the vocabulary's types.
     """
     given = fit(task)
     has_encode_params = given.get("has_encode_params", any(part in given for part in ("video", "audio", "audio_only")))

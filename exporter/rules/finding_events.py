@@ -25,49 +25,22 @@ class Resolution(StrEnum):
 
 
 class FindingEvents(Protocol):
-    """Receives events of findings. A task_id of None stands for the app as a whole."""
+    """Receives events of findings. A task_id of None stands for the app as a whole; a text is one line for people."""
 
     def baseline(self, app: AppKey, violations: int) -> None:
-        """An app was evaluated for the first time, or for the first time by some rules.
-
-        Args:
-            app: Account and AppId.
-            violations: That were found by these rules and are reported in no other way.
-        """
+        """An app was evaluated for the first time, or by some rules; these violations are reported in no other way."""
 
     def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
-        """A violation of a baseline, before `baseline` is called for it, that no earlier process knew.
-
-        Args:
-            app: Account and AppId.
-            rule: Which is violated.
-            task_id: By which task.
-            text: Returns one line about it for people; to be called now or never.
-        """
+        """A violation that no earlier process knew, before the `baseline` that counts it; `text` is for now only."""
 
     def stopped(self, rule: AnyRule, why: str) -> None:
         """A rule is not evaluated any more; its findings stay as they are until rules are loaded again."""
 
     def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
-        """A violation is there that was not there before.
-
-        Args:
-            app: Account and AppId.
-            rule: Which is violated.
-            task_id: By which task.
-            text: One line about it for people.
-        """
+        """A violation is there that was not there before."""
 
     def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
-        """A violation is open no longer.
-
-        Args:
-            app: Account and AppId.
-            rule: Which was violated.
-            task_id: By which task.
-            since: Since when, in wall-clock seconds.
-            why: What has become of it.
-        """
+        """A violation, open since a wall-clock time, is open no longer."""
 
 
 class NullFindingEvents:

@@ -135,15 +135,7 @@ class PlacedRule(Struct, frozen=True):
 
 
 def parse_rules(text: str, file: str) -> tuple[Rule, ...]:
-    """Return the rules in a text, their expressions unchecked.
-
-    Args:
-        text: A whole rule file.
-        file: Its name, as mistakes show it.
-
-    Raises:
-        ConfigError: With every mistake.
-    """
+    """Return the rules in a text, their expressions unchecked; raises ConfigError with every mistake."""
     mistakes = Mistakes()
     placed = read_rules(SourceText(file, 0, text), mistakes) or ()
     mistakes.raise_if_any()
@@ -155,10 +147,6 @@ def read_rules(source: SourceText, mistakes: Mistakes) -> tuple[PlacedRule, ...]
 
     A rule with mistakes is there too, with stand-ins for what is wrong; None where no rule can be made out.
     `${NAME}` has no meaning in a rule file.
-
-    Args:
-        source: The file.
-        mistakes: Receives what is wrong.
     """
     lines = source.text.splitlines()
     node = compose(
@@ -180,13 +168,7 @@ def read_rules(source: SourceText, mistakes: Mistakes) -> tuple[PlacedRule, ...]
 
 
 def check_names(placed: Iterable[PlacedRule], packaged: Collection[str], mistakes: Mistakes) -> None:
-    """Note each rule that has another one's name, or one that is not for rules of files.
-
-    Args:
-        placed: The rules of all files.
-        packaged: The names of the rules of the package.
-        mistakes: Receives what is wrong.
-    """
+    """Note each rule that has the name of an earlier one or of the package, or one that is not for rules of files."""
     first: dict[str, Position] = {}
     for one in placed:
         name, place = one.rule.name, one.name_place

@@ -33,15 +33,7 @@ class LoadedRules(loader.LoadedConfig, frozen=True, kw_only=True):
 
 
 def load(path: Path, environ: Mapping[str, str]) -> LoadedRules:
-    """Return the configuration in a file, with its rules.
-
-    Args:
-        path: The main file.
-        environ: What `${NAME}` stands for.
-
-    Raises:
-        ConfigError: With every mistake of every file, those of rules among them.
-    """
+    """Return the configuration in a file, with its rules; raises ConfigError with every mistake of every file."""
     reading = _Reading()
     loaded = loader.load(path, environ, also=reading.read)
     return LoadedRules(**asdict(loaded), rule_set=reading.rule_set(loaded.config))

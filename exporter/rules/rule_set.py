@@ -81,12 +81,7 @@ def rule_set(
 ) -> RuleSet:
     """Return the rules that a configuration puts in force.
 
-    Args:
-        config: The configuration: its switches, and what it expects of apps.
-        default_rules: The rules of the package.
-        profiles: The rules of each profile.
-        file_rules: Those of the configured files.
-        expectations: Makes rules of what is expected of an app; asked once for what many apps have in common.
+    `expectations` makes rules of what is expected of an app; it is asked once for what many apps have in common.
     """
     policy = config.policy
     off: dict[str, RuleOff] = {}

@@ -17,10 +17,7 @@ _Holders: TypeAlias = dict[_Key, str | set[str]]
 class SharedOutputs:
     """Counts, for a task, its streams that another task pushes to, and its hosts that another task flags otherwise.
 
-    Other tasks are those of all apps.
-
-    Args:
-        touched: Called with each other task whose number may differ after a change.
+    Other tasks are those of all apps. `touched` is called with each whose number may differ after a change.
     """
 
     def __init__(self, touched: Callable[[AppKey, str], None]) -> None:

@@ -20,14 +20,8 @@ from exporter.rules.facts import PushKey, facts, fit, with_push_keys, without_lo
 class Subject:
     """A task at one moment; its properties are the variables of rules, each made when it is first asked for.
 
-    Args:
-        entry: The task.
-        app: What `app_facts` returns of its app.
-        now: Wall-clock seconds.
-        shared_outputs: Counts how many of a task's URLs another one uses too.
-        push_auth: How the times in push URLs are read.
-        language: Of the rules.
-        cdn_flag_conflicts: Counts how many of a task's hosts another one flags otherwise.
+    `shared_outputs` and `cdn_flag_conflicts` count how many of a task's URLs another one uses, or hosts it flags
+    otherwise; `app` is what `app_facts` returns, `now` is in wall-clock seconds.
     """
 
     def __init__(

@@ -148,15 +148,10 @@ _SMALLEST_COMPRESSED_BYTES = 512
 
 
 class Service:
-    """ListRtcMPUTaskDetail for some accounts over one fleet.
+    """ListRtcMPUTaskDetail for some accounts over one fleet, which has their apps.
 
-    Args:
-        accounts: Who may ask; each app has to be in the fleet too.
-        fleet: The tasks.
-        now: The clock of everything here, in seconds since 1970.
-        seed: The same seed, clock and requests give the same answers.
-        latency: How long requests and answers are on their way.
-        variants: Answers to what nobody documents.
+    `now`, in seconds since 1970, is the clock of everything here; the same seed, clock and requests give the same
+    answers. `variants` are the answers to what nobody documents.
     """
 
     def __init__(

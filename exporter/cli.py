@@ -170,10 +170,10 @@ class Simulate(Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what `--fault` and `--variant` take, then the examples."""
-        from exporter.simulator.simulation import fault_descriptions, variant_descriptions
+        from exporter.simulator.simulation import DESCRIPTIONS
 
-        for title, words in (("faults", fault_descriptions()), ("variants", variant_descriptions())):
-            with formatter.section(title):
+        for kind, words in DESCRIPTIONS.items():
+            with formatter.section(f"{kind}s"):
                 formatter.write_dl(list(words.items()))
         super().format_epilog(ctx, formatter)
 
@@ -206,7 +206,7 @@ class Simulate(Command):
     "faults",
     metavar="NAME=RATE",
     multiple=True,
-    shell_complete=names_of("fault_descriptions"),
+    shell_complete=names_of("fault"),
     help="go wrong at a rate of 0 to 1; repeatable",
 )
 @click.option(
@@ -214,7 +214,7 @@ class Simulate(Command):
     "variants",
     metavar="NAME=VALUE",
     multiple=True,
-    shell_complete=names_of("variant_descriptions"),
+    shell_complete=names_of("variant"),
     help="another undocumented answer; repeatable",
 )
 @click.pass_context

@@ -78,14 +78,14 @@ class Bash(BashComplete):
         return [word for word in words if word != "="], incomplete
 
 
-def names_of(descriptions: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Return what completes the names that a function of the simulator describes."""
+def names_of(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Return what completes the names of the simulator's faults or variants."""
 
     def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from exporter.simulator import simulation
+        from exporter.simulator.simulation import DESCRIPTIONS
 
-        names = getattr(simulation, descriptions)()
-        return [CompletionItem(name, help=text) for name, text in names.items() if name.startswith(incomplete)]
+        names = DESCRIPTIONS[kind].items()
+        return [CompletionItem(name, help=text) for name, text in names if name.startswith(incomplete)]
 
     return complete
 

@@ -46,7 +46,7 @@ class Variants(Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.convert({**msgspec.structs.asdict(self), **changes}, Variants, strict=False)
 
 
-DESCRIPTIONS: Final = MappingProxyType(
+VARIANT_DESCRIPTIONS: Final = MappingProxyType(
     {
         "past_end": "a page past the end: empty, invalid_param (an error), last_page (the last one again)",
         "unknown_task": "an unknown TaskId: empty, bad_request (400), not_found (404), no_list (MPUTasks missing)",

@@ -44,35 +44,18 @@ class SimulatedAccount(Struct, frozen=True):
 
 STATUS_OF_CODE: Final = MappingProxyType(
     {
-        "MissingParam": 400,
-        "InvalidParam": 400,
-        "InvalidAppId": 400,
         "AppInfoNotExist": 404,
         "TaskNotExist": 404,
         "InvalidAction.NotFound": 404,
-        "InvalidVersion": 400,
+        "InvalidAccessKeyId.NotFound": 404,
         "OperationDenied": 403,
         "Forbidden": 403,
         "Forbidden.RAM": 403,
         "InternalError": 500,
         "ServiceUnavailable": 503,
-        "Throttling": 400,
-        "Throttling.User": 400,
-        "Throttling.Api": 400,
-        "IncompleteSignature": 400,
-        "SignatureDoesNotMatch": 400,
-        "SignatureNonceUsed": 400,
-        "InvalidTimeStamp.Expired": 400,
-        "IllegalTimestamp": 400,
-        "InvalidAccessKeyId.NotFound": 404,
-        "InvalidAccessKeyId.Inactive": 400,
-        "MissingSecurityToken": 400,
-        "InvalidSecurityToken.Expired": 400,
-        "InvalidSecurityToken.Malformed": 400,
-        "InvalidSecurityToken.MismatchWithAccessKey": 400,
     }
 )
-"""The status that the service gives with each code."""
+"""The status that the service gives with a code, where it is not 400."""
 
 HOST_ID: Final = "live.aliyuncs.com"
 
@@ -86,7 +69,7 @@ class ServiceError(Exception):
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
-        self.status = STATUS_OF_CODE[code] if status is None else status
+        self.status = STATUS_OF_CODE.get(code, 400) if status is None else status
         self.headers = headers or {}
 
     def body(self, request_id: str) -> bytes:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from exporter.simulator.churn import Rates
 from exporter.simulator.faults import FAULTS, Fault
 from exporter.simulator.fleet import Fleet
-from exporter.simulator.listing import DESCRIPTIONS, Variants
+from exporter.simulator.listing import VARIANT_DESCRIPTIONS, Variants
 from exporter.simulator.protocol import SimulatedAccount
 from exporter.simulator.push_keys import LIFETIMES, signed
 from exporter.simulator.service import Latency, Service
@@ -24,6 +24,12 @@ from exporter.simulator.task_maker import (
     populate,
     seeded,
 )
+
+DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "fault": {name: fault.description for name, fault in FAULTS.items()},
+    "variant": VARIANT_DESCRIPTIONS,
+}
+"""A line for each fault and each variant."""
 
 ACCESS_KEY_ID: Final = "simulator-key-id"
 ACCESS_KEY_SECRET: Final = "simulator-key-secret"  # noqa: S105 - the documented key of a local service
@@ -94,23 +100,13 @@ def parse_variants(texts: tuple[str, ...]) -> Variants:
     changes: dict[str, Any] = {}
     for text in texts:
         name, separator, value = text.partition("=")
-        if not separator or name not in DESCRIPTIONS:
-            raise ValueError(f"variant {text!r}: expected NAME=VALUE with one of {', '.join(DESCRIPTIONS)}")
+        if not separator or name not in VARIANT_DESCRIPTIONS:
+            raise ValueError(f"variant {text!r}: expected NAME=VALUE with one of {', '.join(VARIANT_DESCRIPTIONS)}")
         changes[name] = value
     try:
         return Variants().changed(changes)
     except msgspec.ValidationError as error:
         raise ValueError(f"variant: {error}") from error
-
-
-def fault_descriptions() -> Mapping[str, str]:
-    """Return each fault's name with one line about it."""
-    return {name: fault.description for name, fault in FAULTS.items()}
-
-
-def variant_descriptions() -> Mapping[str, str]:
-    """Return each variant's name with one line about it."""
-    return DESCRIPTIONS
 
 
 EVENTS_PER_SECOND: Final = 3.0

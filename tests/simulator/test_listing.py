@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.simulator.listing import DESCRIPTIONS, Variants
+from exporter.simulator.listing import VARIANT_DESCRIPTIONS, Variants
 from exporter.simulator.protocol import ServiceError
 from exporter.simulator.service import Service
 from tests.simulator.support import ManualClock, code, page_query, signed, small_service, task_ids
@@ -238,4 +238,4 @@ def test_spelling(clock: ManualClock, variant: str, expected: tuple[str, str, st
 
 def test_every_variant_has_its_line() -> None:
     """The help names every variant that there is, and no other."""
-    assert tuple(DESCRIPTIONS) == Variants.__struct_fields__
+    assert tuple(VARIANT_DESCRIPTIONS) == Variants.__struct_fields__

@@ -1,12 +1,16 @@
-"""The forecast of a budget, and the stretch of the intervals."""
+"""The forecast of a budget, the stretch of the intervals, and which accounts share one limiter."""
+
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.collector.reading import FIRST_OVERLAP, window_after
-from exporter.config.capacity import GroupLoad, assumed_tasks, forecast, pace_of, pages_of
+from exporter.config.capacity import GroupLoad, assumed_tasks, forecast, limiter_groups, pace_of, pages_of
+from exporter.config.credential_kinds import AccessKey, Credentials, DefaultChain, EcsRamRole
 from exporter.config.model import Account, App, Collection, Config, Quota
+from exporter.core.secret import Secret
 
 
 def pace(apps: int, pages: int, rate: float, interval: float = 10, sweep_interval: float = 300) -> GroupLoad:
@@ -103,3 +107,46 @@ def test_accounts_of_one_limiter_are_forecast_together() -> None:
     assert (shared.pages, shared.requests_per_second) == (3 + 236 + 3, 40)
     assert shared.pace.update_requests_per_second == 3
     assert (far.accounts, far.tasks, far.pages, far.requests_per_second) == (("far",), 50, 1, 5)
+
+
+def key(access_key_id: str, text: str = "s") -> AccessKey:
+    """Make an access key."""
+    return AccessKey(access_key_id=access_key_id, access_key_secret=Secret(text))
+
+
+def account(name: str, credentials: Credentials, group: str | None = None, endpoint: str = "https://e") -> Account:
+    """Make an account."""
+    return Account(name=name, credentials=credentials, limit_group=group, endpoint=endpoint)
+
+
+def names(accounts: Sequence[Account]) -> list[str]:
+    """Return the groups by the names of their members."""
+    return [" ".join(member.name for member in group) for group in limiter_groups(accounts)]
+
+
+def test_different_keys_have_different_limiters() -> None:
+    """Accounts that have nothing in common stay apart, in their order."""
+    assert names([account("b", key("1")), account("a", key("2")), account("c", EcsRamRole())]) == ["b", "a", "c"]
+
+
+def test_the_same_endpoint_and_key_share_one() -> None:
+    """One key is one budget, whatever secret is beside it; another endpoint is another service."""
+    accounts = [account("a", key("1")), account("b", key("1", "t")), account("c", key("1"), endpoint="https://f")]
+    assert names(accounts) == ["a b", "c"]
+
+
+def test_the_same_source_of_keys_shares_one() -> None:
+    """Two accounts with the default chain get the same key."""
+    assert names([account("a", DefaultChain()), account("b", key("1")), account("c", DefaultChain())]) == ["a c", "b"]
+
+
+def test_a_group_joins_and_is_transitive() -> None:
+    """A group joins different keys, and what shares a key with any of them belongs to it."""
+    accounts = [
+        account("a", key("1")),
+        account("b", key("2"), "g"),
+        account("c", key("3")),
+        account("d", key("1"), "g"),
+        account("e", key("2")),
+    ]
+    assert names(accounts) == ["a b d e", "c"]

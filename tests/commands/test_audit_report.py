@@ -1,12 +1,25 @@
-"""Tests of the JSON of an audit."""
+"""Tests of what an audit takes from the engine, and of its JSON."""
 
 import json
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from exporter.commands.audit_report import as_json
+from exporter.commands.audit_report import Violation, as_json, gather
+from tests.metrics.builders import STATUS
 from tests.support.audits import everything, hostile
+from tests.support.policy_world import LIVE, NOON, PolicyWorld, rule
+
+
+async def test_half_a_character_of_a_task_id_becomes_a_question_mark() -> None:
+    """No format can hold it."""
+    world = PolicyWorld(rule("slow", "task.idle_timeout_seconds <= 60", message="task_id"))
+    world.put("t-\ud800", idle_timeout_seconds=600)
+    world.collect_all()
+    await world.settle()
+    audit = gather((), [(replace(STATUS, account=LIVE[0], app_id=LIVE[1], up=True), 1)], world.policy, NOON, {})
+    assert audit.apps[0].rules[0].violations == (Violation("t-?", "t-?"),)
 
 
 def test_everything_that_was_found_is_in_the_document() -> None:

@@ -26,7 +26,7 @@ def test_variables_are_replaced_once(text: str, expanded: str) -> None:
 
 
 def test_every_problem_is_reported() -> None:
-    """All that is not set is named at once, with what is no name."""
+    """All that is not set is named, with what is no name."""
     with pytest.raises(ExpansionError) as caught:
         expand("${A} ${B-} ${C}", {})
     assert [problem.partition(",")[0] for problem in caught.value.problems] == [
@@ -130,7 +130,7 @@ WORDS = st.lists(st.text("ab&=.()'é", min_size=1, max_size=5), min_size=1, max_
 
 @given(words=WORDS, at=st.integers(0, 5), style=st.sampled_from(["'", "|", ">"]), data=st.data())
 def test_words_are_found_however_they_are_wrapped(words: list[str], at: int, style: str, data: st.DataObject) -> None:
-    """Whatever words stand before it and wherever lines break, a marked word has its own place."""
+    """Whatever words come before it and wherever lines break, a marked word has its own place."""
     words = [*words[:at], "X", *words[at:]]
     gaps = [data.draw(st.sampled_from([" ", "  ", "\n  ", "\n\n  "])) for _ in words]
     body = "".join(

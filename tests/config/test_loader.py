@@ -26,7 +26,6 @@ from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.secret import Secret, SecretFile
 from tests.support.examples import examples
 
-
 GOOD = Path(__file__).parent / "good"
 MINIMAL = "accounts:\n  - name: a\n    apps: [{id: live}]\n"
 
@@ -55,7 +54,7 @@ def test_what_is_left_out_has_its_default() -> None:
     assert load(GOOD / "minimal.yml", {}).config == Config(accounts=(Account(name="a", apps=(App(id="live"),)),))
 
 
-def test_every_key_is_heeded() -> None:
+def test_every_key_is_read() -> None:
     """Each key of the file is in the configuration, in its unit and of its type."""
     loaded = load(GOOD / "everything.yml", {})
     (account,) = loaded.config.accounts
@@ -360,7 +359,7 @@ def test_any_bytes_are_accepted_or_refused(fuzzed_file: Path, content: bytes) ->
 @given(value=st.one_of(VALUES, SHAPED))
 @settings(max_examples=examples(300))
 def test_any_yaml_is_accepted_or_refused(fuzzed_file: Path, value: object) -> None:
-    """Whatever values stand under whatever keys, nothing but ConfigError is raised."""
+    """Whatever values are under whatever keys, nothing but ConfigError is raised."""
     accepts_or_refuses(fuzzed_file, yaml.safe_dump(value, allow_unicode=True).encode("utf-8", "surrogatepass"))
 
 

@@ -105,7 +105,7 @@ def host_of(url: str) -> str:
 
 
 def is_incomplete(url: str) -> bool:
-    """Whether no push to the URL can start, whoever receives it."""
+    """Whether no push to the URL can start, on any platform."""
     path, _, query = url.partition("//")[2].partition("?")
     parts = [part for part in path.split("/")[1:] if part]
     keys = {part.partition("=")[0] for part in query.split("&") if part}

@@ -198,7 +198,7 @@ def test_what_is_unreadable_is_not_called_missing() -> None:
 
 
 def assert_can_be_evaluated(configuration: task.Configuration) -> None:
-    """Hold a configuration against every rule."""
+    """Check a configuration against every rule."""
     activation = LANGUAGE.activation(
         {"task": facts(configuration), "shared_outputs": len(configuration.outputs), "cdn_flag_conflicts": 1}
     )

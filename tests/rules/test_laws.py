@@ -124,7 +124,7 @@ class Story:
         self.world.clock.per_look = 0.004
 
     def check(self) -> None:
-        """Hold what is reported against the laws that hold at any moment."""
+        """Check what is reported against the laws that hold at any moment."""
         current = set()
         for app in self.world.inventories:
             report = self.world.policy.report(app)

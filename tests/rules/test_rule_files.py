@@ -63,7 +63,7 @@ def test_a_bad_file_has_exactly_these_mistakes(path: Path, language: Language) -
     assert f"{caught.value}\n" == path.with_suffix(".txt").read_text(encoding="utf-8")
 
 
-def test_every_key_is_heeded() -> None:
+def test_every_key_is_read() -> None:
     """Each key of a file is in its rule."""
     rule = rule_of(HERE / "good" / "everything.yml", "video-bitrate-agreed")
     assert rule == Rule(

@@ -1,4 +1,4 @@
-"""Loading a configuration with its rules: what is read, what is in force, and all mistakes at once."""
+"""Loading a configuration with its rules: what is read, what is in force, and all mistakes together."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def test_rule_files_are_read_in_order_and_followed(directory: Path) -> None:
 
 
 def test_mistakes_of_all_files_are_reported_at_once(directory: Path) -> None:
-    """Mistakes of the configuration, of files of apps and of rules stand together, by file and place."""
+    """Mistakes of the configuration, of files of apps and of rules are reported together, by file and place."""
     (directory / "apps.yml").write_text("- id: a b\n")
     (directory / "rules" / "a.yml").write_text(RULE % "a" + "  - {name: c, title: C, severity: info}\n")
     (directory / "rules" / "b.yml").write_text((RULE % "b").replace("audio_only", "audio_olny"))
@@ -131,7 +131,7 @@ def test_too_much_expected_is_a_mistake(directory: Path) -> None:
 
 
 def test_rule_files_can_be_read_by_themselves(directory: Path) -> None:
-    """Rules are compiled without a configuration too, with all mistakes of all files at once."""
+    """Rules are compiled without a configuration too, with all mistakes of all files together."""
     (directory / "a.yml").write_text(RULE % "a")
     (directory / "b.yml").write_text(RULE % "b")
     assert [rule.rule.name for rule in load_rules([Path("a.yml"), Path("b.yml")])] == ["a", "b"]

@@ -43,7 +43,7 @@ def names(rules: tuple[CompiledRule, ...]) -> list[str]:
 
 
 def test_without_switches_every_rule_is_in_force(language: Language) -> None:
-    """Default rules stand before those of files, each in their order, with their own severities."""
+    """Default rules come before those of files, each in their order, with their own severities."""
     rules = put_together(language, Policy(examples_per_rule=7, max_examples=70))
     assert names(rules.rules) == ["default-one", "default-two", "all-apps", "live-apps"]
     assert {one.rule.severity for one in rules.rules} == {Severity.WARNING}
@@ -52,7 +52,7 @@ def test_without_switches_every_rule_is_in_force(language: Language) -> None:
 
 
 def test_a_rule_is_switched_off_by_name(language: Language) -> None:
-    """A rule that is switched off is not in force, and it is told why."""
+    """A rule that is switched off is not in force, and the reason is given."""
     switches = {"default-one": RuleSwitch(enabled=False), "all-apps": RuleSwitch(enabled=False)}
     rules = put_together(language, Policy(rules=switches))
     assert names(rules.rules) == ["default-two", "live-apps"]

@@ -24,7 +24,7 @@ _changes = st.lists(
 def test_counts_are_those_of_the_tasks_and_changes_are_reported(
     changes: list[tuple[AppKey, str, list[int] | None]],
 ) -> None:
-    """After each change every task's number is right, and every other task whose number has moved was told of."""
+    """After each change every task's number is right, and every other task whose number has moved was touched."""
     touched: set[tuple[AppKey, str]] = set()
     shared = SharedOutputs(lambda app, task_id: touched.add((app, task_id)))
     tasks: dict[tuple[AppKey, str], Task] = {}

@@ -94,7 +94,7 @@ async def test_a_hanging_request_is_cut_off_in_the_end() -> None:
 
 
 async def test_closing_does_not_wait_for_what_hangs() -> None:
-    """A server with a hanging request is closed at once."""
+    """A server with a hanging request closes immediately."""
     service = small_service(ManualClock(), 3)
     service.faults.add(Fault("hang"))
     server = await start(service)
@@ -151,7 +151,7 @@ async def test_variants_are_controlled(local: Local) -> None:
 
 
 async def test_churn_and_bursts_are_controlled(local: Local) -> None:
-    """Rates are set, bursts happen at once, and a real server lets churn happen though nobody asks."""
+    """Rates are set, bursts happen in one moment, and a real server lets churn happen though nobody asks."""
     await local.control("POST", "burst", {"kind": "create", "app_id": "app", "count": 10})
     assert len(local.service.fleet.apps["app"]) == 13
     assert (await local.control("POST", "churn", {"create": 5}))["create"] == 5

@@ -7,6 +7,7 @@ from exporter.aliyun.response import read_page
 from exporter.collector.reading import AppRows
 from exporter.core.task import Task
 from exporter.simulator.fleet import Fleet
+from exporter.simulator.listing import Parameters
 from exporter.simulator.protocol import SimulatedAccount
 from exporter.simulator.service import Service
 from exporter.simulator.task_maker import populate, seeded
@@ -21,7 +22,7 @@ def pages(tasks: int) -> list[bytes]:
     fleet = Fleet(time.time)
     populate(fleet, APP_ID, tasks, random=seeded(SEED, APP_ID), started_at=time.time())
     service = Service([SimulatedAccount("key", "secret", (APP_ID,))], fleet, now=time.time)
-    return [service.page(APP_ID, page_no) for page_no in range(1, tasks // FULL_PAGE + 1)]
+    return [service.body(Parameters(APP_ID, page_no)) for page_no in range(1, tasks // FULL_PAGE + 1)]
 
 
 def tasks_of(answers: list[bytes]) -> list[Task]:

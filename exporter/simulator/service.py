@@ -231,35 +231,14 @@ class Service:
         delay_seconds = response.delay_seconds + self.latency.sample(self._random_latency)
         return msgspec.structs.replace(response, headers=headers, body=body, delay_seconds=delay_seconds)
 
-    def ask(self, access_key_id: str, parameters: Parameters) -> Response:
-        """Answer without a signature, though within the limit and with faults: for simulations in one process.
+    def body(self, parameters: Parameters) -> bytes:
+        """Return the body of an answer to anyone: no signature, no limit, no faults; variants hold.
 
         Raises:
-            KeyError: There is no such account.
+            ServiceError: There is no such app, or the service refuses the request.
         """
         self.advance()
-        self.statistics.requests += 1
-        response = self._answer(self.accounts[access_key_id], parameters, self._request_id())
-        delay_seconds = response.delay_seconds + self.latency.sample(self._random_latency)
-        return msgspec.structs.replace(response, delay_seconds=delay_seconds)
-
-    def page(self, app_id: str, page_no: int, page_size: int = 100) -> bytes:
-        """Return the body of one page to anyone: no signature, no limit, no faults; variants hold.
-
-        Raises:
-            ServiceError: There is no such app, or the service refuses the page.
-        """
-        self.advance()
-        return self._body(Parameters(app_id, page_no, page_size), self._request_id())
-
-    def look_up(self, app_id: str, task_id: str) -> bytes:
-        """Return the body of the look-up of one task, as `page` does.
-
-        Raises:
-            ServiceError: There is no such app, or the service answers an unknown task with an error.
-        """
-        self.advance()
-        return self._body(Parameters(app_id, task_id=task_id), self._request_id())
+        return self._body(parameters, self._request_id())
 
     def listed(self, app_id: str) -> list[bytes]:
         """Return all rows of an app in list order as they are spelled now; raises KeyError if there is no such app."""

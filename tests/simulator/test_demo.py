@@ -11,7 +11,7 @@ from exporter.simulator.push_keys import ALIBABA_HOST, LIFETIMES, SIGNERS
 from exporter.simulator.task_maker import MISCONFIGURATIONS, ODD_VALUES, TEMPLATES, TaskMaker, seeded
 from tests.oracle.metrics_truth import truth_of_app
 from tests.oracle.push_auth import key_of, state_of
-from tests.simulator.support import ManualClock, task_ids
+from tests.simulator.support import ManualClock, page_query, signed, task_ids
 
 
 def test_the_demonstration_has_apps_of_all_sizes() -> None:
@@ -20,7 +20,8 @@ def test_the_demonstration_has_apps_of_all_sizes() -> None:
     sizes = {}
     for account in shown.accounts:
         for app in account.apps:
-            page = shown.service.ask(account.access_key_id, Parameters(app.id))
+            asked_by = shown.service.accounts[account.access_key_id]
+            page = shown.service.handle(signed(page_query(app_id=app.id), account=asked_by))
             assert page.status == 200
             sizes[app.id] = len(shown.service.fleet.apps[app.id])
     assert sizes["live-main"] > 1500
@@ -134,7 +135,7 @@ def test_options_make_a_service() -> None:
     variants = service.variants
     assert (variants.past_end, variants.lag_seconds, variants.changed_task_moves) == ("last_page", 1.5, False)
     service.faults.clear()
-    assert len(task_ids(service.ask(options.ACCESS_KEY_ID, Parameters("app-2")).body)) == 30
+    assert len(task_ids(service.body(Parameters("app-2")))) == 30
 
 
 def test_each_app_has_tasks_of_its_own_from_the_seed() -> None:

@@ -1,12 +1,11 @@
 """The rules of the operation, and the variants of what nobody documents."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from exporter.simulator.listing import VARIANT_DESCRIPTIONS, Variants
+from exporter.simulator.listing import VARIANT_DESCRIPTIONS, Parameters, Variants
 from exporter.simulator.protocol import ServiceError
 from exporter.simulator.service import Service
 from tests.simulator.support import ManualClock, code, page_query, signed, small_service, task_ids
@@ -22,7 +21,7 @@ def everything(service: Service, page_size: int = 100) -> list[str]:
     """Return the TaskIds of all pages up to the first short one."""
     found: list[str] = []
     for page_no in range(1, 1000):
-        page = task_ids(service.page("app", page_no, page_size))
+        page = task_ids(service.body(Parameters("app", page_no, page_size)))
         found += page
         if len(page) < page_size:
             break
@@ -76,7 +75,7 @@ def test_pages_hold_the_whole_list_newest_first(clock: ManualClock, tasks: int) 
 
 def test_a_look_up_brings_the_one_task(clock: ManualClock) -> None:
     """With a TaskId there is that task alone."""
-    assert task_ids(small_service(clock, 30).look_up("app", "task-7")) == ["task-7"]
+    assert task_ids(small_service(clock, 30).body(Parameters("app", task_id="task-7"))) == ["task-7"]
 
 
 @pytest.mark.parametrize(("variant", "rows"), [("empty", []), ("last_page", ["task-0"]), ("invalid_param", None)])
@@ -86,9 +85,9 @@ def test_past_the_end(clock: ManualClock, variant: str, rows: list[str] | None) 
     for page_no, page_size in ((3, 2), (99, 2), (4, 1)):
         if rows is None:
             with pytest.raises(ServiceError, match="InvalidParam"):
-                service.page("app", page_no, page_size)
+                service.body(Parameters("app", page_no, page_size))
         else:
-            assert task_ids(service.page("app", page_no, page_size)) == rows
+            assert task_ids(service.body(Parameters("app", page_no, page_size))) == rows
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ def test_an_unknown_task(clock: ManualClock, variant: str, status: int, expected
 @pytest.mark.parametrize(("variant", "expected"), [("list", [[]]), ("null", [None]), ("absent", [])])
 def test_an_app_without_tasks(clock: ManualClock, variant: str, expected: list[Any]) -> None:
     """`MPUTasks` of an empty app is an empty list, null or missing."""
-    body = json.loads(small_service(clock, 0, empty_app=variant).page("app", 1))
+    body = json.loads(small_service(clock, 0, empty_app=variant).body(Parameters("app", 1)))
     assert [body["MPUTasks"]] * ("MPUTasks" in body) == expected if expected else "MPUTasks" not in body
 
 
@@ -130,10 +129,10 @@ def test_look_ups_may_be_free(clock: ManualClock) -> None:
 def test_deep_pages_may_be_refused(clock: ManualClock) -> None:
     """No page reaches beyond `deepest_row`."""
     service = small_service(clock, 30, deepest_row=20)
-    assert len(task_ids(service.page("app", 2, 10))) == 10
+    assert len(task_ids(service.body(Parameters("app", 2, 10)))) == 10
     for page_no, page_size in ((3, 10), (2, 11)):
         with pytest.raises(ServiceError, match="InvalidParam"):
-            service.page("app", page_no, page_size)
+            service.body(Parameters("app", page_no, page_size))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +147,7 @@ def test_pages_may_be_capped(clock: ManualClock, kind: str, pages: dict[tuple[in
     """A cap of 8 rows stands for PageSize, cuts the page in its place, or is the size of each page."""
     service = small_service(clock, 30, page_cap=8, page_cap_kind=kind)
     for (page_no, page_size), (first, last) in pages.items():
-        found = task_ids(service.page("app", page_no, page_size))
+        found = task_ids(service.body(Parameters("app", page_no, page_size)))
         assert found == [f"task-{number}" for number in range(first, last - 1, -1)]
 
 
@@ -156,8 +155,8 @@ def test_a_list_may_be_cut(clock: ManualClock) -> None:
     """Rows beyond `listed_rows` are on no page, as if the list ended there; look-ups find them."""
     service = small_service(clock, 30, listed_rows=25)
     assert everything(service, 10) == [f"task-{number}" for number in range(29, 4, -1)]
-    assert task_ids(service.page("app", 4, 10)) == []
-    assert task_ids(service.look_up("app", "task-0")) == ["task-0"]
+    assert task_ids(service.body(Parameters("app", 4, 10))) == []
+    assert task_ids(service.body(Parameters("app", task_id="task-0"))) == ["task-0"]
 
 
 @pytest.mark.parametrize("ties", ["by_page_size", "by_page_no"])
@@ -166,9 +165,9 @@ def test_ties_may_depend_on_the_page(clock: ManualClock, ties: str) -> None:
     service = small_service(clock, ties=ties)
     for number in range(30):
         service.fleet.create("app", {"AppId": "app", "TaskId": f"task-{number}"})
-    first, again = (task_ids(service.page("app", 1, 10)) for _ in range(2))
+    first, again = (task_ids(service.body(Parameters("app", 1, 10))) for _ in range(2))
     assert first == again
-    same_order = task_ids(service.page("app", 1, 20))[:10] == first
+    same_order = task_ids(service.body(Parameters("app", 1, 20)))[:10] == first
     is_whole = len(set(everything(service, 10))) == 30
     assert (same_order, is_whole) == ((False, True) if ties == "by_page_size" else (True, False))
 
@@ -183,7 +182,7 @@ def test_ties_have_an_order_that_lasts_or_not(clock: ManualClock) -> None:
     assert everything(stable, 3) == everything(stable, 7) != by_time
     assert sorted(everything(stable, 3)) == sorted(by_time)
     assert everything(stable)[12:] == by_time[12:]
-    pages = {tuple(task_ids(changing.page("app", 1, 10))) for _ in range(10)}
+    pages = {tuple(task_ids(changing.body(Parameters("app", 1, 10)))) for _ in range(10)}
     assert len(pages) == 10
     assert all(set(page) <= set(by_time[:12]) for page in pages)
 
@@ -192,9 +191,9 @@ def test_a_second_replica_is_behind(clock: ManualClock) -> None:
     """With a lagging replica some answers know of a change and others do not yet."""
     service = small_service(clock, 3, lag_seconds=2.0, lag_share=0.5)
     service.fleet.delete("app", "task-2")
-    assert {len(task_ids(service.page("app", 1))) for _ in range(40)} == {2, 3}
+    assert {len(task_ids(service.body(Parameters("app", 1)))) for _ in range(40)} == {2, 3}
     clock.advance(2)
-    assert {len(task_ids(service.page("app", 1))) for _ in range(40)} == {2}
+    assert {len(task_ids(service.body(Parameters("app", 1)))) for _ in range(40)} == {2}
     service.variants = Variants()
     assert service.fleet.listeners == []
 
@@ -203,9 +202,9 @@ def test_stopped_tasks_may_stay(clock: ManualClock) -> None:
     """A stopped task is listed for as long as the variant says."""
     service = small_service(clock, 2, stopped_task_stays_seconds=60)
     service.fleet.delete("app", "task-0")
-    assert len(task_ids(service.page("app", 1))) == 2
+    assert len(task_ids(service.body(Parameters("app", 1)))) == 2
     clock.advance(61)
-    assert len(task_ids(service.page("app", 1))) == 1
+    assert len(task_ids(service.body(Parameters("app", 1)))) == 1
 
 
 def test_changed_tasks_may_stay_in_place(clock: ManualClock) -> None:
@@ -213,7 +212,7 @@ def test_changed_tasks_may_stay_in_place(clock: ManualClock) -> None:
     for moves, first in ((True, "task-0"), (False, "task-2")):
         service = small_service(clock, 3, changed_task_moves=moves)
         service.fleet.update("app", "task-0", {"MaxIdleTime": "60"})
-        assert task_ids(service.page("app", 1))[0] == first
+        assert task_ids(service.body(Parameters("app", 1)))[0] == first
 
 
 @pytest.mark.parametrize(
@@ -229,9 +228,8 @@ def test_spelling(clock: ManualClock, variant: str, expected: tuple[str, str, st
     service = small_service(clock, spelling=variant)
     encoding = {"EncodeParams": {"VideoCodec": "H.265"}}
     service.fleet.create("app", {"TaskId": "t", "Region": "CN-Shanghai", "MixMode": "0", "TranscodeParams": encoding})
-    asked: list[Callable[[], bytes]] = [lambda: service.page("app", 1), lambda: service.look_up("app", "t")]
-    for ask in asked:
-        task = json.loads(ask())["MPUTasks"][0]
+    for asked in (Parameters("app", 1), Parameters("app", task_id="t")):
+        task = json.loads(service.body(asked))["MPUTasks"][0]
         codec = task["TranscodeParams"]["EncodeParams"]["VideoCodec"]
         assert (task["Region"], task["MixMode"], codec) == expected
 

@@ -10,7 +10,6 @@ import pytest
 from exporter.simulator.churn import Rates
 from exporter.simulator.faults import Fault
 from exporter.simulator.fleet import Fleet
-from exporter.simulator.listing import Parameters
 from exporter.simulator.protocol import Response, SimulatedAccount
 from exporter.simulator.service import Latency, Service
 from exporter.simulator.task_maker import populate, seeded
@@ -141,7 +140,7 @@ def run(seed: int) -> list[Response]:
     answers = []
     for number in range(100):
         clock.advance(0.1)
-        answers.append(service.ask("key-id", Parameters("app", page_no=number % 4 + 1)))
+        answers.append(service.handle(signed(page_query(number % 4 + 1), date=clock())))
     return answers
 
 
@@ -149,12 +148,3 @@ def test_the_same_seed_gives_the_same_answers() -> None:
     """Tasks, churn, faults, latency and identifiers all follow from the seed."""
     assert run(7) == run(7)
     assert run(7) != run(8)
-
-
-def test_asking_without_a_signature_is_still_limited_and_faulty(clock: ManualClock) -> None:
-    """`ask` leaves out the signature alone; `page` leaves out limit and faults too."""
-    service = small_service(clock, 3)
-    service.faults.add(Fault("bad_gateway", count=1))
-    statuses = [service.ask("key-id", Parameters("app")).status for _ in range(60)]
-    assert statuses == [502] + [200] * 49 + [400] * 10
-    assert len(task_ids(service.page("app", 1))) == 3

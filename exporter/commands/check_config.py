@@ -3,7 +3,7 @@
 import asyncio
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from exporter import __version__
@@ -61,22 +61,19 @@ def check_config(source: ConfigurationSource, path: Path, *, probe: bool, web_co
 
 def _loaded(source: ConfigurationSource, web_config_file: Path | None) -> LoadedRules:
     """Load what is to be checked, to the last mistake of either file."""
-    mistakes = () if web_config_file is None else _mistakes_of_web(web_config_file)
+    mistakes: list[Mistake] = []
     try:
         loaded = source.load()
     except ConfigError as error:
-        raise ConfigError([*error.mistakes, *mistakes]) from None
+        mistakes += error.mistakes
+    try:
+        if web_config_file is not None:
+            read_web_config(web_config_file, SeenFiles())
+    except ConfigError as error:
+        mistakes += error.mistakes
     if mistakes:
         raise ConfigError(mistakes)
     return loaded
-
-
-def _mistakes_of_web(file: Path) -> Sequence[Mistake]:
-    try:
-        read_web_config(file, SeenFiles())
-    except ConfigError as error:
-        return error.mistakes
-    return ()
 
 
 def _count(number: int, noun: str) -> str:

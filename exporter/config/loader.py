@@ -24,7 +24,7 @@ from exporter.config.model import (
     database_problem,
 )
 from exporter.config.section import describe, kind_of
-from exporter.config.validation import check_unique, find, items_at, validate
+from exporter.config.validation import check_unique, find, items_at, place_of, validate
 from exporter.config.value_types import Endpoint
 from exporter.config.yaml_nodes import Items, Node, Scalar
 from exporter.config.yaml_nodes import Mapping as MappingNode
@@ -77,7 +77,7 @@ def load(path: Path, environ: Mapping[str, str], also: Also | None = None) -> Lo
 def _places(config: Config, root: Node | None) -> Iterator[tuple[tuple[str, str], Position]]:
     for account, account_node in zip(config.accounts, items_at(root, "accounts"), strict=True):
         for app, node in zip(account.apps, items_at(account_node, "apps"), strict=True):
-            yield (account.name, app.id), _place(node, "id")
+            yield (account.name, app.id), place_of(node, "id")
 
 
 def paths_of(names: Node | None, expected: str, files: Files) -> tuple[Path, ...]:
@@ -138,7 +138,7 @@ def _check(config: Config, root: Node, mistakes: Mistakes) -> None:
         node = nodes[account.name]
         if account.ca_file is not None and not is_file(account.ca_file):
             text = f"ca_file {str(account.ca_file)!r} not found, expected a PEM file"
-            mistakes.add(_place(node, "ca_file"), text)
+            mistakes.add(place_of(node, "ca_file"), text)
     if config.storage is not None:
         _check_storage(config.storage, root, mistakes, is_shared=config.sharing is not None)
     for place, text in _rates(config, nodes):
@@ -155,7 +155,7 @@ def _check_storage(storage: Storage, root: Node, mistakes: Mistakes, *, is_share
     if (problem := database_problem(url)) is not None:
         mistakes.add(place.position, f"url_file {problem}")
     elif is_shared and url.startswith(SQLITE):
-        mistakes.add(_place(root, "sharing"), NOT_SHARED)
+        mistakes.add(place_of(root, "sharing"), NOT_SHARED)
     elif url.startswith(SQLITE) and (refusal := database_refusal(Path(url.removeprefix(SQLITE)))) is not None:
         text = f"database {url.removeprefix(SQLITE)!r} can't be used: {refusal}"
         mistakes.add(place.position, f"{text}, expected the path of a new file or of its database")
@@ -168,14 +168,9 @@ def _rates(config: Config, nodes: Mapping[str, Node]) -> Iterator[tuple[Position
             if other.requests_per_second != first.requests_per_second:
                 text = f"requests_per_second {other.requests_per_second:g} in one limiter with account {first.name}"
                 yield (
-                    _place(nodes[other.name], "requests_per_second"),
+                    place_of(nodes[other.name], "requests_per_second"),
                     f"{text}, expected its {first.requests_per_second:g}",
                 )
-
-
-def _place(node: Node, key: str) -> Position:
-    """Return where a key's value is; the mapping's own place where it is left out."""
-    return (find(node, [key]) or node).position
 
 
 ACCOUNT_NAME: Final = "default"

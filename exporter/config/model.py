@@ -285,7 +285,13 @@ class Config(Section):
             return self
         if self.storage is None:
             return problems([("sharing", NOT_SHARED)], self)
-        return problems([("sharing", self._excess(name)) for name in self._too_fast()], self)
+        rates = [(account.name, self.most_requests_per_second(account)) for account in self.accounts]
+        text = (
+            "account {} may send {:g}/s: requests_per_second + (exporters - 1) x fallback_requests_per_second,"
+            f" expected at most {ALLOWED_REQUESTS_PER_SECOND:g}"
+        )
+        too_fast = [text.format(name, rate) for name, rate in rates if rate > ALLOWED_REQUESTS_PER_SECOND]
+        return problems([("sharing", each) for each in too_fast], self)
 
     def most_requests_per_second(self, account: Account) -> float:
         """Return what all exporters together may send for an account, one of them by its lease."""
@@ -293,16 +299,6 @@ class Config(Section):
             return account.requests_per_second
         others = self.sharing.exporters - 1
         return account.requests_per_second + others * self.sharing.fallback_requests_per_second
-
-    def _too_fast(self) -> list[Account]:
-        return [each for each in self.accounts if self.most_requests_per_second(each) > ALLOWED_REQUESTS_PER_SECOND]
-
-    def _excess(self, account: Account) -> str:
-        total = self.most_requests_per_second(account)
-        return (
-            f"account {account.name} may send {total:g}/s: requests_per_second + (exporters - 1) x"
-            f" fallback_requests_per_second, expected at most {ALLOWED_REQUESTS_PER_SECOND:g}"
-        )
 
 
 def redacted(config: Config) -> str:

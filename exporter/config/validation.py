@@ -145,6 +145,11 @@ def text_at(node: Node, *location: str | int) -> Scalar | None:
     return found if isinstance(found, Scalar) and not found.is_null else None
 
 
+def place_of(node: Node, key: str) -> Position:
+    """Return where a key's value is; the mapping's own place where it is left out."""
+    return (find(node, [key]) or node).position
+
+
 def check_unique(entries: Sequence[Node], key: str, what: str, mistakes: Mistakes, expected: str = "once") -> None:
     """Note each mapping whose value of a key is that of an earlier one."""
     first: dict[str, Position] = {}

@@ -31,7 +31,7 @@ from exporter.config.value_types import (
     Url,
     Whole,
 )
-from exporter.config.yaml_nodes import Node, Scalar, compose
+from exporter.config.yaml_nodes import Node, compose
 from exporter.rules.cel_language import CompileMistake, Language
 from exporter.rules.compiled_rule import CompiledRule, RuleError, compile_rule
 from exporter.rules.cost import MESSAGE_FACTOR, MOST_TOTAL_COST
@@ -129,9 +129,13 @@ class PlacedRule(Struct, frozen=True):
     """A rule and where it is in its file."""
 
     rule: Rule
-    name_place: Position
+    node: Node
     source: SourceText
-    expressions: Mapping[str, Scalar]  # what is there, by key
+
+    @property
+    def name_place(self) -> Position:
+        """The place of its name; where it has none, its own."""
+        return (text_at(self.node, "name") or self.node).position
 
 
 def parse_rules(text: str, file: str) -> tuple[Rule, ...]:
@@ -163,8 +167,8 @@ def read_rules(source: SourceText, mistakes: Mistakes) -> tuple[PlacedRule, ...]
     for one in nodes:
         check_unique(items_at(one, "exempt"), "name", "exemption", mistakes, "once in a rule")
     if written is None:
-        return tuple(_placed(_stand_in(one), one, source) for one in nodes) or None
-    return tuple(_placed(_rule(rule, one), one, source) for rule, one in zip(written.rules, nodes, strict=True))
+        return tuple(PlacedRule(_stand_in(one), one, source) for one in nodes) or None
+    return tuple(PlacedRule(_rule(rule, one), one, source) for rule, one in zip(written.rules, nodes, strict=True))
 
 
 def check_names(placed: Iterable[PlacedRule], packaged: Collection[str], mistakes: Mistakes) -> None:
@@ -196,7 +200,7 @@ def compile_rules(placed: Iterable[PlacedRule], language: Language, mistakes: Mi
                 mistakes.add(one.name_place, f"rule {one.rule.name} {_TOO_MUCH}")
         except RuleError as error:
             for key, mistake in error.mistakes:
-                _note(one.source, one.expressions[key], key, mistake, mistakes)
+                _note(one, key, mistake, mistakes)
     return tuple(compiled)
 
 
@@ -221,31 +225,15 @@ def _given(case: WrittenCase) -> dict[str, Any]:
 
 def _stand_in(node: Node) -> Rule:
     """Return the expressions of a rule of a file that has mistakes, to check them too; nothing of it is used."""
-    texts = {key: found.text for key in ("name", *EXPRESSIONS) if (found := text_at(node, key)) is not None}
-    return Rule(
-        name=texts.get("name", ""),
-        title="",
-        severity=Severity.INFO,
-        expect=texts.get("expect") or "true",
-        when=texts.get("when", ""),
-        message=texts.get("message", ""),
-    )
+    parts: dict[str, Any] = {"name": "", "title": "", "severity": Severity.INFO, "expect": "true"}
+    parts |= {key: found.text for key in ("name", *EXPRESSIONS) if (found := text_at(node, key)) and found.text}
+    return Rule(**parts)
 
 
-def _placed(rule: Rule, node: Node, source: SourceText) -> PlacedRule:
-    """Keep what is needed to report the places of later mistakes."""
-    name = text_at(node, "name")
-    nodes = {key: text_at(node, key) for key in EXPRESSIONS}
-    return PlacedRule(
-        rule=rule,
-        name_place=node.position if name is None else name.position,
-        source=source,
-        expressions={key: found for key, found in nodes.items() if found is not None},
-    )
-
-
-def _note(source: SourceText, scalar: Scalar, key: str, mistake: CompileMistake, mistakes: Mistakes) -> None:
+def _note(placed: PlacedRule, key: str, mistake: CompileMistake, mistakes: Mistakes) -> None:
     """Note a mistake of an expression at its place in the file."""
+    source, scalar = placed.source, text_at(placed.node, key)
+    assert scalar is not None  # noqa: S101 - it has a mistake
     text = f"{key}: {mistake.text}"
     if source.is_followed_by_comment(scalar):
         text += "; YAML takes what follows # for a comment, an expression that goes on there needs quotes"

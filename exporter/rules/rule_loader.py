@@ -14,7 +14,7 @@ from exporter.config.mistakes import Mistakes
 from exporter.config.model import Config
 from exporter.config.policy_model import Expect
 from exporter.config.section import keys_of
-from exporter.config.validation import find, items_at
+from exporter.config.validation import find, items_at, place_of
 from exporter.config.yaml_nodes import Mapping as MappingNode
 from exporter.config.yaml_nodes import Node
 from exporter.rules.cel_language import Language
@@ -105,8 +105,7 @@ def _check_expectations(root: Node, config: Config, mistakes: Mistakes) -> None:
     for place, account in enumerate(config.accounts):
         for app, node in zip(account.apps, items_at(root, "accounts", place, "apps"), strict=True):
             if app.expect is not None and (key := too_long_list(app.expect)):
-                where = find(node, ["expect"]) or node
-                mistakes.add(where.position, f"{key} has too many values, expected at most {LONGEST_LIST}")
+                mistakes.add(place_of(node, "expect"), f"{key} has too many values, expected at most {LONGEST_LIST}")
 
 
 def _check_switches(root: Node, names: frozenset[str], mistakes: Mistakes) -> None:

@@ -32,10 +32,11 @@ metrics: {buckets: {panes: [3, 2]}}
 """
 
 
-@pytest.fixture
-def simulator(programs: Programs) -> str:
-    """Return the URL of a service with two small apps."""
-    return programs.start_simulator("--apps=2", "--tasks=5", "--churn=0")[1]
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a service with two small apps."""
+    with Programs(tmp_path_factory.mktemp("simulator")) as programs:
+        yield programs.start_simulator("--apps=2", "--tasks=5", "--churn=0")[1]
 
 
 @pytest.fixture

@@ -132,6 +132,10 @@ class Programs:
         running = self.start_exporter("simulate", "--listen-address=127.0.0.1:0", *words)
         return running, running.wait_for(r"^simulator +(http://\S+)$")[1]
 
+    def start_demo_fleet(self) -> str:
+        """Start the demonstration's service at rest; return its URL."""
+        return self.start(sys.executable, "-m", "tests.support.demo_fleet").wait_for(r"^simulator +(\S+)$")[1]
+
     def run_exporter(
         self, *words: str | Path, env: Mapping[str, str] | None = None, seconds: float = LONG_SECONDS
     ) -> Finished:

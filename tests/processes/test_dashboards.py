@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import pytest
 
 from exporter.simulator.simulation import ACCOUNTS
+from tests.support.configurations import demo_accounts, write_configuration
 from tests.support.dashboards import Query, all_queries, dashboards, panels, queries
 from tests.support.http import ask_json
 from tests.support.processes import Programs, eventually, free_port
@@ -47,14 +48,14 @@ SIGNED = {
 """A task whose push key expires in 2097."""
 
 QUOTA = "quota: {single: 200, mixed: 40}"
-CONFIGURATION = """\
-accounts:
-{accounts}
+BROKEN = """\
 - name: broken
   endpoint: {service}
   requests_per_second: 5
   credentials: {{type: credentials_uri, uri: "http://127.0.0.1:{key_port}/key.json"}}
   apps: [{{id: refused}}]
+"""
+REST = """\
 collection: {{interval: 1s, sweep_interval: 3s, stale_after: 60s}}
 metrics:
   per_task: {{enabled: true, max_series: 100}}
@@ -66,13 +67,6 @@ DISAGREEMENT = """\
   rules: {not-guarded: {severity: warning}}
 """
 """What the second replica already has, and the first has not: no query may fail at that."""
-ACCOUNT = """\
-- name: {account.name}
-  endpoint: {service}
-  requests_per_second: 20
-  credentials: {{access_key_id: {account.access_key_id}, access_key_secret: {account.access_key_secret}}}
-  apps: [{apps}]
-"""
 RULES = """\
 rules:
 - name: agreed-bitrate
@@ -117,24 +111,21 @@ class World(NamedTuple):
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Start everything, let the fleet be lively for a while with some faults, and then at rest."""
     with Programs(tmp_path_factory.mktemp("dashboards")) as programs:
-        fleet = programs.start(sys.executable, "-m", "tests.support.demo_fleet", name="fleet")
-        service = fleet.wait_for(r"^simulator (\S+)$")[1]
-        apps_of = {
-            account.name: ", ".join(f"{{id: {app.id}, {QUOTA}}}" for app in account.apps) for account in ACCOUNTS
-        }
-        accounts = "".join(
-            ACCOUNT.format(account=account, service=service, apps=apps_of[account.name]) for account in ACCOUNTS
-        )
+        service = programs.start_demo_fleet()
         (programs.directory / "rules.yml").write_text(RULES)
         (programs.directory / "key.json").write_text(json.dumps(KEY))
         key_port = free_port()
         programs.start(sys.executable, "-m", "http.server", "--bind=127.0.0.1", str(key_port), name="keys")
-        configuration = programs.directory / "rtcmpu.yml"
-        reloaded = programs.directory / "reloaded.yml"
-        for path, more in ((configuration, ""), (reloaded, DISAGREEMENT)):
-            text = CONFIGURATION.format(accounts=accounts, service=service, key_port=key_port, name=path.stem)
-            path.write_text(text + more)
-        replicas = [programs.start_daemon(configuration), programs.start_daemon(reloaded)]
+        accounts = demo_accounts(service, QUOTA, more="requests_per_second: 20")
+        accounts.append(BROKEN.format(service=service, key_port=key_port))
+        replicas = [
+            programs.start_daemon(
+                write_configuration(
+                    programs.directory, *accounts, name=f"{name}.yml", rest=REST.format(name=name) + disagreement
+                )
+            )
+            for name, disagreement in (("rtcmpu", ""), ("reloaded", DISAGREEMENT))
+        ]
         targets = [url.removeprefix("http://") for _, url in replicas]
         prometheus = start_prometheus(programs, *targets, rules=ALERTS, has_tasks=True)
 

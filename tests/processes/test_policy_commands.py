@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ import pytest
 
 from exporter.simulator.simulation import ACCOUNTS
 from tests.oracle.simulated_fleet import listed_fleet
+from tests.support.configurations import account, write_configuration
 from tests.support.processes import Programs
 from tests.support.sarif_schema import SARIF
 
@@ -75,24 +75,21 @@ class Audited(NamedTuple):
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
     """Serve the demonstration's fleet, and write down what is expected of its first account."""
     with Programs(tmp_path_factory.mktemp("audited")) as programs:
-        fleet = programs.start(sys.executable, "-m", "tests.support.demo_fleet", name="fleet")
-        url = fleet.wait_for(r"^simulator (\S+)$")[1]
+        url = programs.start_demo_fleet()
         (programs.directory / "rules.yml").write_text(RULES)
         config = _write(programs, url, [app.id for app in ACCOUNTS[0].apps], name="rtcmpu.yml")
         yield Audited(programs, url, config)
 
 
 def _write(programs: Programs, url: str, apps: list[str], *, name: str) -> Path:
-    account = ACCOUNTS[0]
-    path = programs.directory / name
-    path.write_text(
-        f"accounts:\n- name: {account.name}\n  endpoint: {url}\n"
-        f"  credentials: {{access_key_id: {account.access_key_id}, access_key_secret: {account.access_key_secret}}}\n"
-        "  apps:\n" + "".join(f"  - {{id: {app}, expect: {EXPECT}}}\n" for app in apps) + "policy:\n"
-        "  rule_files: [rules.yml]\n"
+    demo = ACCOUNTS[0]
+    expected = [f"{app}, expect: {EXPECT}" for app in apps]
+    entry = account(url, expected, name=demo.name, key_id=demo.access_key_id, key_secret=demo.access_key_secret)
+    rest = (
+        "policy:\n  rule_files: [rules.yml]\n"
         "  rules: {gop-too-long: {severity: critical}, everyone-mixed: {enabled: false}}\n"
     )
-    return path
+    return write_configuration(programs.directory, entry, name=name, rest=rest)
 
 
 def _violations(document: dict[str, Any]) -> dict[tuple[str, str], set[str]]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
+from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET, ACCOUNTS
 
 QUICK = "collection: {interval: 200ms, sweep_interval: 1s, stale_after: 60s}\n"
 """So that tests need not wait; data is withdrawn late, since the machine may have other things to do."""
@@ -26,6 +26,21 @@ def account(
         f"  apps: [{', '.join(f'{{id: {app}}}' for app in apps)}]\n"
         f"  {more}\n"
     )
+
+
+def demo_accounts(endpoint: str, app_parts: str = "", *, more: str = "") -> list[str]:
+    """Return the entries of the demonstration's accounts; `app_parts` are further keys of each app."""
+    return [
+        account(
+            endpoint,
+            [f"{app.id}{app_parts and ', '}{app_parts}" for app in each.apps],
+            name=each.name,
+            key_id=each.access_key_id,
+            key_secret=each.access_key_secret,
+            more=more,
+        )
+        for each in ACCOUNTS
+    ]
 
 
 def write_configuration(directory: Path, *accounts: str, name: str = "rtcmpu.yml", rest: str = QUICK) -> Path:

@@ -1,8 +1,11 @@
 """Reloads of the daemon as a process: nothing that stays is ever without its data, and what changes really changes."""
 
+import re
+import signal
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,18 +56,11 @@ class Scraper(threading.Thread):
         self.join()
 
 
-def _sample(url: str, series: str) -> str:
-    text = ask(f"{url}/metrics").text
-    found = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(series + " ")]
-    assert len(found) == 1, f"{series}: {found}"
-    return found[0]
-
-
 def test_fifty_reloads_leave_no_gap(programs: Programs) -> None:
     """Scrapes every 100 ms during 50 reloads find each app's data and each rule's findings, and fail never.
 
-    What changes from reload to reload: the budget, the intervals, the credentials' form, another app that comes and
-    goes, other buckets, an owner, a quota, and a rule's exemption.
+    From reload to reload the budget, the intervals, the apps and the buckets change; a task that is added afterwards is
+    found and evaluated.
     """
     _, simulator = programs.start_simulator("--apps=3", "--tasks=250", "--churn=0")
     rules = programs.directory / "rules.yml"
@@ -82,9 +78,7 @@ def test_fifty_reloads_leave_no_gap(programs: Programs) -> None:
     write(0)
     daemon, url = programs.start_daemon(config, "--web.enable-lifecycle")
     series = '{account="production",app_id="app-1",rule="never-so-low",severity="warning"} '
-    eventually(
-        lambda: _has(url, f"rtcmpu_policy_violations{series}", 'app_id="app-2",task_region="CN-Shanghai"'),
-    )
+    eventually(_says(url, f"rtcmpu_policy_violations{series}", 'app_id="app-2",task_region="CN-Shanghai"'))
     violations = _sample(url, f"rtcmpu_policy_violations{series.strip()}")
     since = _sample(url, f"rtcmpu_policy_oldest_violation_timestamp_seconds{series.strip()}")
     scraper = Scraper(
@@ -112,12 +106,10 @@ def test_fifty_reloads_leave_no_gap(programs: Programs) -> None:
         f"{1 + RELOADS % 3}.0"
     )
     assert "level=error" not in daemon.err
-
-
-def _has(url: str, *expected: str) -> None:
-    text = ask(f"{url}/metrics").text
-    for each in expected:
-        assert each in text
+    encoding = {"EncodeParams": {"VideoBitrate": "500"}}
+    late = {"AppId": "app-1", "TaskId": "late", "MixMode": "1", "TranscodeParams": encoding}
+    ask_json(f"{simulator}/-/tasks", method="POST", body=late)
+    daemon.wait_for("violation opened.*rule=never-so-low.*task_id=late")
 
 
 def test_a_reload_over_http_says_what_is_wrong(programs: Programs) -> None:
@@ -138,11 +130,11 @@ def test_a_reload_over_http_says_what_is_wrong(programs: Programs) -> None:
     assert "the one before stays" in bad.text
     assert f"{config}:" in bad.text
     assert bad.text.count("expected") >= 2
-    _has(url, "rtcmpu_exporter_config_last_reload_successful 0.0", 'rtcmpu_up{account="production",app_id="app-1"}')
+    _says(url, "rtcmpu_exporter_config_last_reload_successful 0.0", 'rtcmpu_up{account="production",app_id="app-1"}')()
 
     config.write_text(good)
     assert ask(f"{url}/-/reload", method="POST").status == 200
-    _has(url, "rtcmpu_exporter_config_last_reload_successful 1.0")
+    _says(url, "rtcmpu_exporter_config_last_reload_successful 1.0")()
 
 
 def test_files_that_are_swapped_as_kubernetes_does_are_taken_on(programs: Programs) -> None:
@@ -156,33 +148,127 @@ def test_files_that_are_swapped_as_kubernetes_does_are_taken_on(programs: Progra
     (mounted / "..data").symlink_to("..v1")
     (mounted / "config.yml").symlink_to("..data/config.yml")
     _, url = programs.start_daemon(mounted / "config.yml")
-    eventually(lambda: _has(url, 'rtcmpu_up{account="production",app_id="app-1"} 1.0'))
+    eventually(_says(url, 'rtcmpu_up{account="production",app_id="app-1"} 1.0'))
 
     (mounted / "..new").symlink_to("..v2")
     (mounted / "..new").rename(mounted / "..data")
 
-    eventually(lambda: _has(url, 'rtcmpu_up{account="production",app_id="app-2"} 1.0'))
+    eventually(_says(url, 'rtcmpu_up{account="production",app_id="app-2"} 1.0'))
 
 
-def test_tasks_changed_by_the_service_are_found_after_reloads(programs: Programs, tmp_path: Path) -> None:
-    """Reloading stops nothing: a task that appears afterwards is found and evaluated."""
-    _, simulator = programs.start_simulator("--apps=1", "--tasks=5", "--churn=0")
-    (tmp_path / "rules.yml").write_text(RULES)
-    config = write_configuration(programs.directory, account(simulator, ["app-1"]))
-    config.write_text(config.read_text() + f"policy: {{rule_files: ['{tmp_path / 'rules.yml'}']}}\n")
-    daemon, url = programs.start_daemon(config, "--web.enable-lifecycle")
-    eventually(lambda: _has(url, 'rtcmpu_up{account="production",app_id="app-1"} 1.0'))
-    for _ in range(3):
-        assert ask(f"{url}/-/reload", method="POST").status == 200
-    ask_json(
-        f"{simulator}/-/tasks",
-        method="POST",
-        body={
-            "AppId": "app-1",
-            "TaskId": "late",
-            "MixMode": "1",
-            "StreamURL": "rtmp://push.example.com/live/late",
-            "TranscodeParams": {"EncodeParams": {"VideoBitrate": "500"}},
-        },
+def test_sighup_loads_the_configuration_again(programs: Programs) -> None:
+    """A new app appears, a removed one's series go, what stays is never without its own; a bad file changes nothing."""
+    _, simulator = programs.start_simulator("--apps=3", "--tasks=20", "--churn=0")
+    config = write_configuration(programs.directory, account(simulator, ["app-1", "app-2"]))
+    daemon, url = programs.start_daemon(config)
+    eventually(_says(url, *_tasks_of("app-1"), *_tasks_of("app-2")))
+    sha256 = _sha256(url)
+
+    write_configuration(programs.directory, account(simulator, ["app-1", "app-3"]))
+    daemon.send(signal.SIGHUP)
+
+    def replaced() -> None:
+        text = _metrics(url)
+        assert 'app_id="app-1",task_region=' in text, "an app that stays must not lose its data"
+        assert 'app_id="app-3",task_region=' in text
+        assert 'app_id="app-2"' not in text
+
+    def kept() -> bool:
+        return 'app_id="app-1",task_region=' not in _metrics(url)
+
+    eventually(replaced, unless=kept)
+    daemon.wait_for("configuration loaded again")
+
+    def is_announced() -> None:
+        assert _sha256(url) != sha256
+
+    eventually(is_announced)
+    _says(url, "rtcmpu_exporter_config_last_reload_successful 1.0")()
+
+    write_configuration(
+        programs.directory, account(simulator, more="nonsense: 1\n  requests_per_second: many"), name=config.name
     )
-    daemon.wait_for("violation opened.*rule=never-so-low.*task_id=late")
+    daemon.send(signal.SIGHUP)
+    eventually(_says(url, "rtcmpu_exporter_config_last_reload_successful 0.0"))
+    replaced()
+
+    def all_told() -> None:
+        refused = [line for line in daemon.err.splitlines() if "configuration refused" in line]
+        assert len({line.partition("mistake=")[2] for line in refused}) == 2
+        assert all("level=warning" in line and f"{config}:" in line for line in refused)
+
+    eventually(all_told)
+
+    write_configuration(programs.directory, account(simulator, ["app-1"]))
+    daemon.send(signal.SIGHUP)
+    eventually(_says(url, "rtcmpu_exporter_config_last_reload_successful 1.0"))
+    assert 'app_id="app-3"' not in _metrics(url)
+    assert "level=error" not in daemon.err
+
+
+def test_files_of_apps_are_followed_without_a_signal(programs: Programs) -> None:
+    """A file of apps that comes, changes or goes takes effect by itself; a broken one is refused and then mended."""
+    _, simulator = programs.start_simulator("--apps=3", "--tasks=5", "--churn=0")
+    directory = programs.directory / "apps" / "team"
+    directory.mkdir(parents=True)
+    config = write_configuration(programs.directory, account(simulator, ["app-1"], more="app_files: ['apps/**/*.yml']"))
+    _, url = programs.start_daemon(config)
+    eventually(_says(url, *_tasks_of("app-1")))
+
+    _replace(directory / "a.yml", "- id: app-2\n")
+    eventually(_says(url, *_tasks_of("app-1"), *_tasks_of("app-2")))
+
+    _replace(directory / "a.yml", "- id: app-3\n  owner: live-ops\n")
+    eventually(_says(url, *_tasks_of("app-3"), 'owner="live-ops"'))
+    assert 'app_id="app-2"' not in _metrics(url)
+
+    _replace(directory / "a.yml", "- no: app\n")
+    eventually(_says(url, "rtcmpu_exporter_config_last_reload_successful 0.0"))
+    _says(url, *_tasks_of("app-3"))()
+
+    (directory / "a.yml").unlink()
+    eventually(_says(url, "rtcmpu_exporter_config_last_reload_successful 1.0"))
+    assert 'app_id="app-3"' not in _metrics(url)
+    _says(url, *_tasks_of("app-1"))()
+
+
+def _sha256(url: str) -> str:
+    found = re.search(r'^rtcmpu_exporter_config_info\{sha256="(\w+)"\} 1\.0$', _metrics(url), re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def _sample(url: str, series: str) -> str:
+    text = ask(f"{url}/metrics").text
+    found = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(series + " ")]
+    assert len(found) == 1, f"{series}: {found}"
+    return found[0]
+
+
+def _metrics(url: str) -> str:
+    answer = ask(f"{url}/metrics")
+    assert answer.status == 200
+    return answer.text
+
+
+def _says(url: str, *fragments: str) -> Callable[[], None]:
+    """Return a check that the metrics contain something."""
+
+    def check() -> None:
+        text = _metrics(url)
+        for fragment in fragments:
+            assert fragment in text
+
+    return check
+
+
+def _tasks_of(app_id: str) -> tuple[str, str]:
+    """Return what the metrics contain about an app that is up and has data."""
+    return f'rtcmpu_up{{account="production",app_id="{app_id}"}} 1.0', f'app_id="{app_id}",task_region='
+
+
+def _replace(path: Path, content: str) -> None:
+    """Write a file as careful writers do: whole or not at all."""
+    new = path.with_suffix(".new")
+    new.write_text(content)
+    new.rename(path)

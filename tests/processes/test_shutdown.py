@@ -1,6 +1,7 @@
 """The end of the daemon as a process: nothing is cut off that can end well, and nothing keeps it from ending."""
 
 import errno
+import re
 import signal
 import socket
 import time
@@ -17,6 +18,7 @@ from tests.support.processes import ROOT, Programs, Running, eventually
 pytestmark = pytest.mark.processes
 
 STOPS_WITHIN_SECONDS = 15.0
+QUICKLY_SECONDS = 9.0  # less than a request may take
 TASKS = 3000  # this many that an exposition of single tasks is larger than all buffers on the way
 LEAST_BYTES = 5_000_000
 
@@ -58,6 +60,42 @@ def _rest(client: socket.socket) -> int:
     while piece := client.recv(1 << 16):
         size += len(piece)
     return size
+
+
+def test_sigterm_ends_it_well_and_quietly(programs: Programs) -> None:
+    """SIGTERM while requests are under way: exit code 0 in time, and no word of anything that failed."""
+    _, simulator = programs.start_simulator("--apps=3", "--tasks=5", "--churn=0", "--fault=slow")
+    daemon, url = programs.start_daemon(
+        write_configuration(programs.directory, account(simulator, ["app-1", "app-2", "app-3"]))
+    )
+
+    def is_read() -> None:
+        assert len(re.findall(r"^rtcmpu_up\{.*\} 1\.0$", ask(f"{url}/metrics").text, re.MULTILINE)) == 3
+
+    eventually(is_read)
+
+    daemon.send(signal.SIGTERM)
+    ended = daemon.ended(within_seconds=QUICKLY_SECONDS)
+
+    assert (ended.code, ended.out) == (0, "")
+    assert "msg=stopping" in ended.err
+    assert not [line for line in ended.err.splitlines() if not re.match(r"ts=\S+ level=(debug|info) ", line)]
+
+
+def test_sigterm_does_not_wait_for_a_service_that_hangs(programs: Programs) -> None:
+    """While no app has been read it is healthy and not ready; SIGTERM ends it in time though requests are under way."""
+    _, simulator = programs.start_simulator("--apps=2", "--fault=hang")
+    daemon, url = programs.start_daemon(write_configuration(programs.directory, account(simulator, ["app-1", "app-2"])))
+
+    assert ask(f"{url}/-/healthy").status == 200
+    ready = ask(f"{url}/-/ready")
+    assert (ready.status, ready.text) == (503, "2 of 2 apps wait for their first sweep\n")
+    assert (
+        'rtcmpu_collection_state{account="production",app_id="app-1",state="pending"} 1.0' in ask(f"{url}/metrics").text
+    )
+
+    daemon.send(signal.SIGTERM)
+    assert daemon.ended(within_seconds=QUICKLY_SECONDS).code == 0
 
 
 def test_an_answer_that_is_being_read_is_read_to_its_end(programs: Programs) -> None:

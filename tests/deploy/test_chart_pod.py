@@ -52,17 +52,12 @@ def taken_for_granted() -> list[Manifest]:
 
 
 @pytest.mark.parametrize("name", CI_VALUES)
-def test_the_program_accepts_its_arguments(name: str) -> None:
-    """Each flag is one that the command line knows, and each is there once."""
+def test_the_program_accepts_the_configuration(name: str, taken_for_granted: list[Manifest], tmp_path: Path) -> None:
+    """Its flags are the program's, each once; what the container sees has no mistake, and all apps and rules."""
     arguments = exporter_of(example(name))["args"]
     parsed(arguments)
     flags = [argument.split("=")[0] for argument in arguments]
     assert len(flags) == len(set(flags))
-
-
-@pytest.mark.parametrize("name", CI_VALUES)
-def test_the_program_accepts_the_configuration(name: str, taken_for_granted: list[Manifest], tmp_path: Path) -> None:
-    """The files that the container sees are a configuration without a mistake, with all apps and rules."""
     found = [*example(name), *taken_for_granted]
     write_mounts(found, tmp_path)
     loaded = load(named_file(found, "--config.file", tmp_path), ENVIRONMENT)
@@ -116,24 +111,15 @@ def test_the_pod_has_no_rights(name: str) -> None:
     assert container["resources"]["limits"]["memory"]
 
 
-@pytest.mark.parametrize("name", CI_VALUES)
-def test_two_pods_never_read_at_once(name: str) -> None:
-    """A rollout ends the old pod first: both share one quota of requests."""
-    assert one(example(name), "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
-
-
-def test_pods_that_share_are_replaced_one_after_the_other() -> None:
-    """With `sharing` no pod is surplus, and each knows the address that it advertises."""
+def test_two_pods_never_read_at_once_unless_they_share() -> None:
+    """A rollout ends the old pod first; with `sharing` no pod is surplus, and each knows what it advertises."""
+    for name in CI_VALUES:
+        assert one(example(name), "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
     sharing = {"storage": {"url": "postgresql+psycopg://a@b/c"}, "sharing": {"exporters": 2}}
     manifests = rendered({"config": {**LEAST["config"], **sharing}, "replicaCount": 2})
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
     assert one(manifests, "Deployment")["spec"]["strategy"] == strategy
     assert "POD_IP" in {variable["name"] for variable in exporter_of(manifests)["env"]}
-
-
-def test_memory_goes_back_to_the_system() -> None:
-    """The allocator is told to return large blocks."""
-    assert {"name": "MALLOC_MMAP_THRESHOLD_", "value": "131072"} in exporter_of(rendered())["env"]
 
 
 @pytest.mark.parametrize(
@@ -150,48 +136,33 @@ def test_the_image_is_named(image: dict[str, Any], expected: str) -> None:
     assert exporter_of(rendered({"image": image}))["image"] == expected
 
 
+KEY = {"access_key_id": "id"}
+URI = "http://127.0.0.1/?token=swordfish"
+
+
 @pytest.mark.parametrize(
-    "account",
+    ("account", "rest"),
     [
-        {"credentials": {"access_key_id": "id", "access_key_secret": "swordfish"}},
-        {
-            "credentials": {
-                "access_key_id": "id",
-                "access_key_secret_file": "/run/secrets/key",
-                "security_token": "swordfish",
-            }
-        },
-        {"credentials": {"type": "credentials_uri", "uri": "http://127.0.0.1/?token=swordfish"}},
-        {"proxy": "http://me:swordfish@proxy:3128"},
+        ({"credentials": {**KEY, "access_key_secret": "swordfish"}}, {}),
+        ({"credentials": {**KEY, "access_key_secret_file": "/run/key", "security_token": "swordfish"}}, {}),
+        ({"credentials": {"type": "credentials_uri", "uri": URI}}, {}),
+        ({"proxy": "http://me:swordfish@proxy:3128"}, {}),
+        ({}, {"storage": {"url": "postgresql+psycopg://me:swordfish@db/rtcmpu"}}),
+        ({}, {"storage": {"url": "postgresql+psycopg:///rtcmpu?host=db&password=swordfish"}}),
     ],
 )
-def test_a_secret_is_in_no_config_map(account: dict[str, Any]) -> None:
+def test_a_secret_is_in_no_config_map(account: dict[str, Any], rest: dict[str, Any]) -> None:
     """A configuration with a secret in plain text becomes a Secret, and the value is nowhere else."""
-    values = {"config": {"accounts": [{"name": "production", "apps": [{"id": "live-main"}], **account}]}}
-    holding = [manifest["kind"] for manifest in rendered(values) if "swordfish" in str(manifest)]
-    assert holding == ["Secret"]
+    values = {"accounts": [{"name": "production", "apps": [{"id": "live-main"}], **account}], **rest}
+    assert [each["kind"] for each in rendered({"config": values}) if "swordfish" in str(each)] == ["Secret"]
 
 
-@pytest.mark.parametrize(
-    "url", ["postgresql+psycopg://me:swordfish@db/rtcmpu", "postgresql+psycopg:///rtcmpu?host=db&password=swordfish"]
-)
-def test_a_password_of_the_database_is_in_no_config_map(url: str) -> None:
-    """A URL with a password makes the configuration a Secret; one without does not."""
-    values = {"config": {"accounts": [{"name": "production", "apps": [{"id": "live-main"}]}], "storage": {"url": url}}}
-    assert [manifest["kind"] for manifest in rendered(values) if "swordfish" in str(manifest)] == ["Secret"]
-    values["config"]["storage"] = {"url": "postgresql+psycopg://me@db/rtcmpu"}
-    assert [manifest["kind"] for manifest in rendered(values) if "me@db" in str(manifest)] == ["ConfigMap"]
-
-
-def test_a_web_configuration_is_always_secret() -> None:
-    """Hashes of passwords are nobody's business."""
-    found = example("web-tls")
+def test_passwords_are_secret_and_variables_are_not() -> None:
+    """Hashes of a web configuration are in a Secret; what only names variables or a user stays a ConfigMap."""
     (bcrypt_hash,) = ci_values("web-tls")["webConfig"]["content"]["basic_auth_users"].values()
-    assert [manifest["kind"] for manifest in found if bcrypt_hash in str(manifest)] == ["Secret"]
-
-
-def test_variables_are_no_secrets() -> None:
-    """A configuration that only names variables stays a ConfigMap, which is easier to look at."""
+    assert [manifest["kind"] for manifest in example("web-tls") if bcrypt_hash in str(manifest)] == ["Secret"]
+    values = {**LEAST["config"], "storage": {"url": "postgresql+psycopg://me@db/rtcmpu"}}
+    assert [each["kind"] for each in rendered({"config": values}) if "me@db" in str(each)] == ["ConfigMap"]
     (config,) = [manifest for manifest in example("web-tls") if manifest["metadata"]["name"].endswith("-config")]
     assert config["kind"] == "ConfigMap"
     names = {variable["name"]: variable.get("valueFrom") for variable in exporter_of(example("web-tls"))["env"]}

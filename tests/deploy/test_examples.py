@@ -1,5 +1,6 @@
 """Tests of the shipped configurations: each is checked by the program that reads it, and none is left out."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Final
 import pytest
 import yaml
 
+from exporter.simulator.service import ACTION
 from tests.deploy.compose import COMPOSE_FILE, SERVICES, mounts
 from tests.support.processes import ROOT, clean_environment
 from tests.support.tools import needed_tool
@@ -121,6 +123,13 @@ def test_editors_find_the_schema(path: Path) -> None:
     chart = DEPLOY / "helm/rtcmpu-exporter/values.schema.json"
     names = {"rtcmpu.yml": "config", "agreed.yml": "rules", "demo.yml": "rules", "events.yml": "apps"}
     assert schema == (ROOT / f"docs/{names[path.name]}.schema.json" if path.name in names else chart)
+
+
+def test_the_ram_policy_allows_one_action_and_nothing_else() -> None:
+    """One statement, one action by its whole name: the one that the service in the API's place answers."""
+    policy = json.loads((DEPLOY / "ram" / "policy.json").read_text())
+    statement = {"Effect": "Allow", "Action": f"live:{ACTION}", "Resource": "*"}
+    assert policy == {"Version": "1", "Statement": [statement]}
 
 
 def test_the_complete_prometheus_has_the_job_of_the_example() -> None:

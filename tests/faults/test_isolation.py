@@ -66,12 +66,16 @@ class Places(NamedTuple):
     directory: Path
 
 
-def _key(secret: Secret) -> AccessKey:
-    return AccessKey(access_key_id=KEY.access_key_id, access_key_secret=secret)
+def _key(secret: Secret) -> Broken:
+    return _refused(AccessKey(access_key_id=KEY.access_key_id, access_key_secret=secret))
 
 
-def _official(name: str) -> EcsRamRole:
-    return EcsRamRole(role_name=name)
+def _refused(credentials: Any, reason: str = "") -> Broken:
+    return Broken("auth_error", reason, {"credentials": credentials})
+
+
+def _unreachable(reason: str = "", **parts: Any) -> Broken:
+    return Broken("network_error", reason, parts)
 
 
 def broken(at: Places) -> Mapping[str, Broken]:
@@ -83,73 +87,54 @@ def broken(at: Places) -> Mapping[str, Broken]:
         return SecretFile(at.directory / name)
 
     os.mkfifo(at.directory / "fifo")
+    no_token = OidcRoleArn(
+        role_arn=ROLE, oidc_provider_arn="acs:ram::1:oidc-provider/p", oidc_token_file=at.directory / "none"
+    )
+    no_role = RamRoleArn(role_arn=ROLE, access_key_id="x", access_key_secret=file("none"), sts_endpoint="127.0.0.1:9")
+    bug = Broken("internal_error", "^internal error: KeyError", {"endpoint": at.service})
     return {
         # Credentials
-        "unknown-key": Broken(
-            "auth_error", "", {"credentials": AccessKey(access_key_id="x", access_key_secret=Secret("y"))}
-        ),
-        "wrong-secret": Broken("auth_error", "secret", {"credentials": _key(Secret("wrong"))}),
-        "no-secret-file": Broken("auth_error", "cannot be read", {"credentials": _key(file("none"))}),
-        "empty-secret-file": Broken("auth_error", "", {"credentials": _key(file("empty", b"\n"))}),
-        "binary-secret-file": Broken("auth_error", "UTF-8", {"credentials": _key(file("binary", b"\xff\xfe\x00"))}),
-        "fifo-as-secret": Broken("auth_error", "regular file", {"credentials": _key(file("fifo"))}),
-        "device-as-secret": Broken("auth_error", "regular file", {"credentials": _key(SecretFile(Path("/dev/zero")))}),
-        "large-secret-file": Broken("auth_error", "larger", {"credentials": _key(file("large", bytes(100_000)))}),
-        "uri-refuses": Broken("auth_error", "", {"credentials": CredentialsUri(uri=f"{at.closed}/key")}),
-        "uri-is-no-json": Broken("auth_error", "", {"credentials": CredentialsUri(uri=f"{at.odd}/?AppId=html")}),
-        "uri-hangs": Broken(
-            "auth_error", "no credentials|reached", {"credentials": CredentialsUri(uri=f"{at.odd}/?AppId=hang")}
-        ),
-        "no-oidc-token": Broken(
-            "auth_error",
-            "",
-            {
-                "credentials": OidcRoleArn(
-                    role_arn=ROLE, oidc_provider_arn="acs:ram::1:oidc-provider/p", oidc_token_file=at.directory / "none"
-                )
-            },
-        ),
-        "no-such-profile": Broken("auth_error", "", {"credentials": Profile(profile="nobodys")}),
-        "no-role-to-assume": Broken(
-            "auth_error",
-            "",
-            {
-                "credentials": RamRoleArn(
-                    role_arn=ROLE, access_key_id="x", access_key_secret=file("none"), sts_endpoint="127.0.0.1:9"
-                )
-            },
-        ),
-        "provider-raises": Broken("auth_error", "", {"credentials": _official("raises")}),
-        "provider-exits": Broken("auth_error", "", {"credentials": _official("exits")}),
+        "unknown-key": _refused(AccessKey(access_key_id="x", access_key_secret=Secret("y"))),
+        "wrong-secret": _key(Secret("wrong"))._replace(reason="secret"),
+        "no-secret-file": _key(file("none"))._replace(reason="cannot be read"),
+        "empty-secret-file": _key(file("empty", b"\n")),
+        "binary-secret-file": _key(file("binary", b"\xff\xfe\x00"))._replace(reason="UTF-8"),
+        "fifo-as-secret": _key(file("fifo"))._replace(reason="regular file"),
+        "device-as-secret": _key(SecretFile(Path("/dev/zero")))._replace(reason="regular file"),
+        "large-secret-file": _key(file("large", bytes(100_000)))._replace(reason="larger"),
+        "uri-refuses": _refused(CredentialsUri(uri=f"{at.closed}/key")),
+        "uri-is-no-json": _refused(CredentialsUri(uri=f"{at.odd}/?AppId=html")),
+        "uri-hangs": _refused(CredentialsUri(uri=f"{at.odd}/?AppId=hang"), "no credentials|reached"),
+        "no-oidc-token": _refused(no_token),
+        "no-such-profile": _refused(Profile(profile="nobodys")),
+        "no-role-to-assume": _refused(no_role),
+        "provider-raises": _refused(EcsRamRole(role_name="raises")),
+        "provider-exits": _refused(EcsRamRole(role_name="exits")),
         **{
-            f"provider-hangs-{number}": Broken(
-                "auth_error", "no credentials within", {"credentials": _official("hangs")}
-            )
+            f"provider-hangs-{number}": _refused(EcsRamRole(role_name="hangs"), "no credentials within")
             for number in range(8)
         },
         # Hosts
-        "closed-port": Broken("network_error", "", {"endpoint": at.closed}),
-        "no-such-host": Broken("network_error", "", {"endpoint": "http://nowhere.invalid"}),
-        "name-with-empty-label": Broken("network_error", "", {"endpoint": "http://live..example.com"}),
-        "name-with-long-label": Broken("network_error", "", {"endpoint": f"http://{'a' * 70}.example.com"}),
+        "closed-port": _unreachable(endpoint=at.closed),
+        "no-such-host": _unreachable(endpoint="http://nowhere.invalid"),
+        "name-with-empty-label": _unreachable(endpoint="http://live..example.com"),
+        "name-with-long-label": _unreachable(endpoint=f"http://{'a' * 70}.example.com"),
         "names-hang-1": Broken("timeout", "", {"endpoint": "http://hang-1.test"}),
         "names-hang-2": Broken("timeout", "", {"endpoint": "http://hang-2.test"}),
-        "tls-to-plain-port": Broken("network_error", "", {"endpoint": at.odd.replace("http:", "https:")}),
-        "unknown-authority": Broken("network_error", "certificate", {"endpoint": at.tls}),
-        "ca-file-goes": Broken("network_error", "", {"endpoint": at.tls, "ca_file": at.directory / "ca.pem"}),
+        "tls-to-plain-port": _unreachable(endpoint=at.odd.replace("http:", "https:")),
+        "unknown-authority": _unreachable("certificate", endpoint=at.tls),
+        "ca-file-goes": _unreachable(endpoint=at.tls, ca_file=at.directory / "ca.pem"),
         # Proxies
-        "closed-proxy": Broken("network_error", "proxy", {"proxy": at.closed}),
-        "no-such-proxy": Broken("network_error", "proxy", {"proxy": "http://nowhere.invalid:3128"}),
-        "proxy-with-bad-name": Broken("network_error", "", {"proxy": f"http://{'a' * 70}.invalid:3128"}),
-        "proxy-of-another-kind": Broken("network_error", "", {"proxy": "socks5://127.0.0.1:1080"}),
+        "closed-proxy": _unreachable("proxy", proxy=at.closed),
+        "no-such-proxy": _unreachable("proxy", proxy="http://nowhere.invalid:3128"),
+        "proxy-with-bad-name": _unreachable(proxy=f"http://{'a' * 70}.invalid:3128"),
+        "proxy-of-another-kind": _unreachable(proxy="socks5://127.0.0.1:1080"),
         # Services
         **{name: Broken(state, "", {"endpoint": at.odd, "apps": name}) for name, (state, _) in ODD.items()},
         "not-enabled": Broken("not_enabled", "", {"endpoint": at.service, "apps": "app-2"}),
         "no-such-app": Broken("app_invalid", "", {"endpoint": at.service, "apps": "nobodys"}),
         # The exporter itself
-        "bug-in-sweep": Broken("internal_error", "^internal error: KeyError", {"endpoint": at.service}),
-        "bug-in-rules": Broken("internal_error", "^internal error: KeyError", {"endpoint": at.service}),
-        "bug-in-rendering": Broken("internal_error", "^internal error: KeyError", {"endpoint": at.service}),
+        **dict.fromkeys(("bug-in-sweep", "bug-in-rules", "bug-in-rendering"), bug),
     }
 
 

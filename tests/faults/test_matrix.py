@@ -31,61 +31,31 @@ class States(NamedTuple):
     look_up: str = "ok"
 
 
-THROTTLED = States("throttled", "throttled", "throttled")
-SERVER_ERROR = States("server_error", "server_error", "server_error")
-NETWORK_ERROR = States("network_error", "network_error", "network_error")
-INVALID_RESPONSE = States("invalid_response", "invalid_response", "invalid_response")
-AUTH_ERROR = States("auth_error", "auth_error", "auth_error")
-NOT_ENABLED = States("not_enabled", "not_enabled", "not_enabled")
-APP_INVALID = States("app_invalid", "app_invalid", "app_invalid")
-REQUEST_REJECTED = States("request_rejected", "request_rejected", "request_rejected")
-
+ALWAYS: Mapping[str, str] = {
+    "throttled": "throttled_400 throttled_429 throttled_503 throttled_400_wait throttled_429_wait throttled_503_wait"
+    " throttled_user_api throttled_by_proxy rejected_throttling unknown_code_user_limit",
+    "server_error": "internal_error service_unavailable bad_gateway lower_case_error",
+    "network_error": "blocked_by_proxy not_found_page",
+    "invalid_response": "truncated_json not_json tasks_not_a_list no_request_id body_is_a_list too_many_rows"
+    " foreign_app_id",
+    "auth_error": "wrong_key inactive_key expired_token malformed_token wrong_signature nonce_used expired_timestamp"
+    " forbidden forbidden_ram",
+    "not_enabled": "not_enabled",
+    "app_invalid": "invalid_app app_not_found",
+    "request_rejected": "unknown_code no_such_action",
+    # Each request is answered, and no two pages meet.
+    "partial": "endless_pages",
+    # Within the deadline, so nothing is wrong.
+    "ok": "slow",
+}
+"""Faults that lead to one state, whatever they hit."""
 EXPECTED: Mapping[str, States] = {
-    "throttled_400": THROTTLED,
-    "throttled_429": THROTTLED,
-    "throttled_503": THROTTLED,
-    "throttled_400_wait": THROTTLED,
-    "throttled_429_wait": THROTTLED,
-    "throttled_503_wait": THROTTLED,
-    "throttled_user_api": THROTTLED,
-    "throttled_by_proxy": THROTTLED,
-    "internal_error": SERVER_ERROR,
-    "service_unavailable": SERVER_ERROR,
-    "bad_gateway": SERVER_ERROR,
-    "lower_case_error": SERVER_ERROR,
-    "blocked_by_proxy": NETWORK_ERROR,
-    "truncated_json": INVALID_RESPONSE,
-    "not_json": INVALID_RESPONSE,
-    "tasks_not_a_list": INVALID_RESPONSE,
-    "no_request_id": INVALID_RESPONSE,
-    "body_is_a_list": INVALID_RESPONSE,
-    "too_many_rows": INVALID_RESPONSE,
-    "foreign_app_id": INVALID_RESPONSE,
-    "wrong_key": AUTH_ERROR,
-    "inactive_key": AUTH_ERROR,
-    "expired_token": AUTH_ERROR,
-    "malformed_token": AUTH_ERROR,
-    "wrong_signature": AUTH_ERROR,
-    "nonce_used": AUTH_ERROR,
-    "expired_timestamp": AUTH_ERROR,
-    "forbidden": AUTH_ERROR,
-    "forbidden_ram": AUTH_ERROR,
-    "not_enabled": NOT_ENABLED,
-    "invalid_app": APP_INVALID,
-    "app_not_found": APP_INVALID,
-    "rejected_throttling": THROTTLED,
-    "unknown_code_user_limit": THROTTLED,
-    "unknown_code": REQUEST_REJECTED,
-    "no_such_action": REQUEST_REJECTED,
-    "not_found_page": NETWORK_ERROR,
+    fault: States(state, state, state) for state, faults in ALWAYS.items() for fault in faults.split()
+} | {
     # An empty list is believed where nothing is known of it, not where lookups find its tasks.
     "empty_list": States("ok", "partial", "partial"),
     # Where one page alone is short, others show the rest; where all are, what they show stays the same.
     "short_page": States("ok", "ok", "partial"),
-    # Within the deadline, so nothing is wrong.
-    "slow": States("ok", "ok", "ok"),
-    # Each request is answered, and no two pages meet.
-    "endless_pages": States("partial", "partial", "partial"),
     # The first page is as it should be, and so is a look-up. Where the second alone repeats it, all is answered.
     "repeated_pages": States("invalid_response", "partial", "ok"),
     # A page by itself shows nothing wrong: only the pages beside it tell.

@@ -39,9 +39,13 @@ UNSIGNED: Final[Signature] = (NO_SIGNER, NO_TIME, frozenset())
 
 def read_signature(parameters: _Values) -> Signature:
     """Return the signature in a query, the first of the table where there are several; `UNSIGNED` without one."""
-    ranked = [(_RANKS.get(key, _WOWZA), key) for key in parameters if key in _RANKS or key.endswith("endtime")]
-    ranked.sort()
-    for rank, key in ranked:
+    ranked = []
+    for key in parameters:
+        if key in _RANKS:
+            ranked.append((_RANKS[key], key))
+        elif key.endswith("endtime"):
+            ranked.append((_WOWZA, key))
+    for rank, key in sorted(ranked) if len(ranked) > 1 else ranked:
         signer, keys, read = _TABLE[rank]
         time = read(key, parameters)
         if time is not None:

@@ -60,7 +60,9 @@ def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
         url: The URL. Of one that is longer than what is read, the beginning names the stream.
         is_ali_cdn: What MultiStreamURL says about it.
     """
-    read = url[: LONGEST_URL if url.isascii() else LONGEST_NON_ASCII]
+    read = url
+    if len(url) > LONGEST_NON_ASCII:
+        read = url[: LONGEST_URL if url.isascii() else LONGEST_NON_ASCII]
     base, _, query = read.partition("?")
     before, *parts = base.split("/", 3)
     server = _server_of(before, parts[1]) if len(parts) > 1 and not parts[0] else None
@@ -90,7 +92,7 @@ def _family(scheme: str) -> str:
 
 def _server_of(scheme: str, authority: str) -> _Server | None:
     """Return the parts of a server; None if the scheme cannot be one."""
-    if scheme in _KNOWN_SCHEMES and len(authority) <= LONGEST_HOST:
+    if len(authority) <= LONGEST_HOST:
         try:
             return _plain_server(scheme, authority)
         except ValueError:
@@ -107,13 +109,13 @@ def _server_of(scheme: str, authority: str) -> _Server | None:
 
 @lru_cache(maxsize=REMEMBERED_SERVERS)
 def _plain_server(scheme: str, authority: str) -> _Server:
-    """Return the parts of a server that has only a host and a default port: others are not remembered.
+    """Return the parts of a server that is only a known scheme, a host and a default port: others are not remembered.
 
     Raises:
         ValueError: It is not plain; a cache keeps no errors.
     """
     match = _PLAIN_AUTHORITY.fullmatch(authority)
-    if not match:
+    if not match or scheme not in _KNOWN_SCHEMES:
         raise ValueError
     return _server(scheme.removesuffix(":"), match[1].lower())
 

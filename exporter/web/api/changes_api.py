@@ -1,7 +1,5 @@
 """`/api/v1/changes`: recorded changes of tasks."""
 
-from collections.abc import Iterable
-from itertools import islice
 from typing import Annotated, Final
 
 from msgspec import Struct, field
@@ -70,25 +68,16 @@ async def all_changes(view: View, query: Query, now: float) -> Listing:
     past = view.past()
     query.require_known(view, former_apps=await past.apps())
     found = await past.changes(query.of_past(query.limit + 1))
-    return changes_listing(found, query, remembered_since=await past.remembered_since(now))
-
-
-def changes_listing(newest_first: Iterable[RecordedChange], query: Query, *, remembered_since: float) -> Listing:
-    """Return a page of changes, and since when all are remembered."""
-    found = list(islice(filter(query.of_past(query.limit).matches, newest_first), query.limit + 1))
     return Listing(
         "changes",
         ChangeDocument,
-        (
-            document_of(
-                ChangeDocument,
-                one,
-                fields=[document_of(FieldChangeDocument, each) for each in one.fields],
-                notes=list(one.notes),
-            )
-            for one in found[: query.limit]
-        ),
+        map(_document, found[: query.limit]),
         has_more=len(found) > query.limit,
         cursor_of=lambda change: str(change.number),
-        also={"remembered_since": remembered_since},
+        also={"remembered_since": await past.remembered_since(now)},
     )
+
+
+def _document(one: RecordedChange) -> ChangeDocument:
+    fields = [document_of(FieldChangeDocument, each) for each in one.fields]
+    return document_of(ChangeDocument, one, fields=fields, notes=list(one.notes))

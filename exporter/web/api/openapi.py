@@ -3,7 +3,7 @@
 import inspect
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from importlib.resources import files
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -43,7 +43,7 @@ _ERRORS: Final = {
 _ONLY_WITH_NAMES: Final = 404
 
 
-Respond: TypeAlias = Callable[[View, Query, float], Awaitable[Listing | Struct]]
+Respond: TypeAlias = Callable[[View, Query, float], Coroutine[Any, Any, Listing | Struct]]
 
 
 class ApiEndpoint(Struct, frozen=True):

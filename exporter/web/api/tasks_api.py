@@ -168,24 +168,6 @@ async def all_tasks(view: View, query: Query, _now: float) -> Listing:
     that exists throughout exactly once, even if others are added or removed meanwhile.
     """
     query.require_known(view)
-    return await tasks_listing(view, query)
-
-
-async def one_task(view: View, query: Query, _now: float) -> TaskWithFindingsDocument:
-    """One task and the outcome of its rules.
-
-    404 if the account, the app or the task is unknown.
-    """
-    found = view.task(query.account, query.app_id, query.task_id)
-    if found is None:
-        raise UnknownNameError(
-            f"no task {query.task_id!r} is known in app {query.app_id!r} of account {query.account!r}"
-        )
-    return task_with_findings_document(found)
-
-
-async def tasks_listing(view: View, query: Query) -> Listing:
-    """Return a page of tasks in their order, whatever comes and goes between two pages; may raise BadQueryError."""
     by_name = query.sort == BY_NAME
     after = query.place_before(3, is_sorted=not by_name)
     matching = (app.status for app in view.statuses() if query.matches_app(app.status.account, app.status.app_id))
@@ -215,6 +197,19 @@ async def tasks_listing(view: View, query: Query) -> Listing:
         cursor_of=cursor_of,
         also={"apps_without_data": apps_without_data(statuses)},
     )
+
+
+async def one_task(view: View, query: Query, _now: float) -> TaskWithFindingsDocument:
+    """One task and the outcome of its rules.
+
+    404 if the account, the app or the task is unknown.
+    """
+    found = view.task(query.account, query.app_id, query.task_id)
+    if found is None:
+        raise UnknownNameError(
+            f"no task {query.task_id!r} is known in app {query.app_id!r} of account {query.account!r}"
+        )
+    return task_with_findings_document(found)
 
 
 async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations, count: int) -> Sequence[Entry]:

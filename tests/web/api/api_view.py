@@ -1,16 +1,20 @@
-"""The API of a view over HTTP."""
+"""The API of a view: over HTTP, and its answers as documents without it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
 from exporter.core.collection_state import State
-from exporter.web.api.api_routes import api_routes
+from exporter.web.api.api_routes import ENDPOINTS, api_routes
 from exporter.web.application import accounting
+from exporter.web.lists import Listing
+from exporter.web.query import read_query
 from exporter.web.view import FindingKind, RuleView
 from tests.metrics.builders import configuration
+from tests.support.slices import finished
 from tests.web.fake_view import FULL, NOW, PENDING, FakeView, FixedClock, app_view, entry, findings, recorded, rule
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
@@ -44,3 +48,44 @@ async def json_of(client: Client, path: str, **parameters: Any) -> Mapping[str, 
     assert answer.status == 200, await answer.text()
     document: Mapping[str, Any] = await answer.json()
     return document
+
+
+def listing_of(view: FakeView, name: str, **given: object) -> Listing:
+    """Return what `/api/v1/NAME` lists, for parameters of its query."""
+    (endpoint,) = (one for one in ENDPOINTS if one.path == f"/api/v1/{name}")
+    assert endpoint.respond is not None
+    query = read_query([(key, str(value)) for key, value in given.items()], endpoint.parameters)
+    found = finished(endpoint.respond(view, query, NOW))
+    assert isinstance(found, Listing)
+    return found
+
+
+def document(listing: Listing) -> Mapping[str, Any]:
+    """Return a response with all its items."""
+    items = list(listing.items)
+    following = {}
+    if listing.cursor_of is not None:
+        following["next_cursor"] = listing.cursor_of(items[-1]) if listing.has_more else None
+    whole: Mapping[str, Any] = msgspec.to_builtins({listing.name: items, **listing.also, **following})
+    return whole
+
+
+def page_of(view: FakeView, name: str, **given: object) -> Mapping[str, Any]:
+    """Return the response of `/api/v1/NAME`."""
+    return document(listing_of(view, name, **given))
+
+
+def followed(
+    view: FakeView, name: str, between: Callable[[Mapping[str, Any]], object] = lambda _page: None, **given: object
+) -> Sequence[Mapping[str, Any]]:
+    """Return the items of all pages; `between` gets each page before the next one is asked for."""
+    items: list[Mapping[str, Any]] = []
+    for _ in range(1000):
+        page = page_of(view, name, **given)
+        assert len(page[name]) <= int(str(given.get("limit", 100)))
+        items += page[name]
+        if page["next_cursor"] is None:
+            return items
+        between(page)
+        given["cursor"] = page["next_cursor"]
+    raise AssertionError("the pages have no end")

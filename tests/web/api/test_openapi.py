@@ -9,7 +9,7 @@ import openapi_spec_validator
 import pytest
 
 from exporter.web.api.api_routes import ENDPOINTS, openapi_text
-from exporter.web.api.openapi import ApiEndpoint, openapi_document
+from exporter.web.api.openapi import ApiEndpoint
 from tests.web.api.api_view import Client, api_of, json_of
 from tests.web.fake_view import FakeView
 
@@ -90,9 +90,3 @@ async def test_answers_are_what_the_schemas_say(client: Client, endpoint: ApiEnd
 async def test_the_document_is_served(client: Client) -> None:
     """What is served is what is written to the documentation."""
     assert await json_of(client, "/api/v1/openapi.json") == DOCUMENT
-
-
-def test_the_document_is_the_same_every_time() -> None:
-    """Nothing in it depends on the process."""
-    assert openapi_document(ENDPOINTS) == openapi_document(ENDPOINTS)
-    assert openapi_text().endswith("}\n")

@@ -1,15 +1,16 @@
 """`/api/v1/rules`: which rules a query gets, and what is said of each."""
 
 from datetime import date
+from typing import Any
 
 import pytest
 
 from exporter.rules.rule import Exemption, Severity
-from exporter.web.api.rules_api import PARAMETERS, rules_listing
-from exporter.web.query import Query, read_query
+from exporter.web.api.rules_api import rules_listing
+from exporter.web.query import Query
 from exporter.web.view import RuleTotals, RuleView
-from tests.web.api.documents import document
-from tests.web.fake_view import NOW, rule
+from tests.web.api.api_view import document, followed, page_of
+from tests.web.fake_view import NOW, FakeView, rule
 
 MIDNIGHT = 1_801_440_000.0
 """The end of 2027-01-31."""
@@ -22,9 +23,11 @@ RULES = [
 ]
 
 
-def names(query: Query) -> list[str]:
-    """Return the names on the page that a query gets."""
-    return [shown["name"] for shown in document(rules_listing(RULES, query, now=NOW))["rules"]]
+def view_of(*rules: RuleView) -> FakeView:
+    """Return a view of rules."""
+    view = FakeView()
+    view.shown_rules = list(rules)
+    return view
 
 
 def test_a_rule_is_shown_with_all_that_is_known() -> None:
@@ -43,7 +46,7 @@ def test_a_rule_is_shown_with_all_that_is_known() -> None:
         totals=RuleTotals(3, 90, 7, 2, 1, NOW - 60),
         reasons=lambda: ("task has no video.bitrate_kbps here",),
     )
-    assert document(rules_listing([shown], Query(), now=NOW)) == {
+    assert page_of(view_of(shown), "rules") == {
         "rules": [
             {
                 "name": "video-bitrate-agreed",
@@ -91,17 +94,18 @@ def test_an_exemption_ends_with_its_last_day(now: float, *, ended: bool) -> None
     ]
 
 
-def test_a_rule_that_is_off_says_why() -> None:
-    """It is listed, with the reason and without numbers."""
-    (shown,) = document(rules_listing([RULES[2]], Query(), now=NOW))["rules"]
-    assert (shown["enabled"], shown["state"], shown["why"], shown["totals"]) == (False, "off", "policy.rules", None)
-
-
-def test_a_rule_that_is_stopped_says_why() -> None:
-    """It is in force, and its numbers are shown as they were last."""
-    stopped = RuleView(rule(), why_stopped="stopped: too slow", totals=RuleTotals(violations=2))
-    (shown,) = document(rules_listing([stopped], Query(), now=NOW))["rules"]
-    assert (shown["enabled"], shown["state"], shown["why"]) == (True, "stopped", "stopped: too slow")
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (RULES[2], (False, "off", "policy.rules", None)),
+        (RuleView(rule(), why_stopped="too slow", totals=RuleTotals(2)), (True, "stopped", "too slow", 2)),
+    ],
+)
+def test_a_rule_that_is_not_evaluated_says_why(given: RuleView, expected: tuple[bool, str, str, int | None]) -> None:
+    """One that is off has no numbers, one that is stopped those that were last."""
+    (shown,) = page_of(view_of(given), "rules")["rules"]
+    violations = shown["totals"] and shown["totals"]["violations"]
+    assert (shown["enabled"], shown["state"], shown["why"], violations) == expected
 
 
 @pytest.mark.parametrize(
@@ -113,23 +117,11 @@ def test_a_rule_that_is_stopped_says_why() -> None:
         ({"enabled": "false"}, "bd"),
         ({"enabled": "false", "severity": "info"}, ""),
         ({"rule": "c"}, "c"),
-        ({"rule": "x"}, ""),
+        *(({"limit": limit}, "abcd") for limit in (1, 2, 3, 4)),
     ],
 )
-def test_parameters_narrow_down(parameters: dict[str, str], expected: str) -> None:
-    """Each parameter leaves what fits it, by name; several leave what fits all."""
-    assert names(read_query(parameters.items(), PARAMETERS)) == list(expected)
-
-
-@pytest.mark.parametrize("limit", ["1", "2", "3", "4"])
-def test_pages_show_every_rule_once(limit: str) -> None:
-    """Following the cursor shows all of them by name, and each page says how many there are."""
-    seen: list[str] = []
-    cursor = None
-    while cursor is not None or not seen:
-        query = read_query([("limit", limit), *([("cursor", cursor)] if cursor else [])], PARAMETERS)
-        page = document(rules_listing(RULES, query, now=NOW))
-        assert page["matching"] == 4
-        seen += [shown["name"] for shown in page["rules"]]
-        cursor = page["next_cursor"]
-    assert seen == list("abcd")
+def test_parameters_narrow_down(parameters: dict[str, Any], expected: str) -> None:
+    """Each parameter leaves what fits it, by name; several leave what fits all, and pages show each once."""
+    view = view_of(*RULES)
+    assert [shown["name"] for shown in followed(view, "rules", **parameters)] == list(expected)
+    assert page_of(view, "rules", **parameters)["matching"] == len(expected)

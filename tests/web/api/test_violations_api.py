@@ -1,6 +1,6 @@
 """`/api/v1/violations`: which findings a query gets, in which pages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.rules.rule import Severity
-from exporter.web.api.violations_api import PARAMETERS, resolved_listing, violations_listing
-from exporter.web.query import BadQueryError, Query, read_query
-from exporter.web.view import FindingDetail, FindingKind, FindingsView
-from tests.support.slices import finished, timed
-from tests.web.api.documents import document
-from tests.web.fake_view import NOW, FakeView, findings, rule
+from exporter.web.api.violations_api import violations_listing
+from exporter.web.query import BadQueryError, Query, cursor_after
+from exporter.web.view import FindingDetail, FindingKind, FindingsView, RuleView
+from tests.support.slices import timed
+from tests.web.api.api_view import followed, listing_of, page_of
+from tests.web.fake_view import NOW, FakeView, app_view, findings, rule
 
 CRITICAL = rule("push-host", severity=Severity.CRITICAL, owner="cdn")
 COUNT = rule("expect-tasks", owner="")
@@ -36,22 +36,22 @@ ORDER = [
 Shown = tuple[str, str, str, str | None]
 
 
-def violations_document(groups: Sequence[FindingsView], query: Query) -> Mapping[str, Any]:
-    """Return the answer to a query, with all items of the page."""
-    return document(finished(violations_listing(groups, query, ())))
+def view_of(groups: Iterable[FindingsView]) -> FakeView:
+    """Return a view of violations."""
+    view = FakeView([app_view(), app_view(app_id="live-b"), app_view(account="another")])
+    view.found = {FindingKind.VIOLATION: list(groups)}
+    view.shown_rules = [RuleView(group.rule) for group in GROUPS]
+    return view
 
 
-def shown(groups: Sequence[FindingsView], query: Query) -> list[Shown]:
-    """Return what the items of a query's page are about."""
-    return [
-        (item["account"], item["app_id"], item["rule"], item["task_id"])
-        for item in violations_document(groups, query)["violations"]
-    ]
+def shown(items: Iterable[Mapping[str, Any]]) -> list[Shown]:
+    """Return what items are about."""
+    return [(item["account"], item["app_id"], item["rule"], item["task_id"]) for item in items]
 
 
 def test_a_violation_is_shown_with_all_that_people_need() -> None:
     """An item has whose it is, the rule with its runbook, what is wrong, and since when."""
-    assert violations_document([findings({"task-1": NOW})], Query()) == {
+    assert page_of(view_of([findings({"task-1": NOW})]), "violations") == {
         "violations": [
             {
                 "account": "production",
@@ -82,21 +82,21 @@ def test_what_is_exempted_or_unevaluable_says_by_what() -> None:
     """The exemption's name and the reason are shown; a time that is not known is null."""
     detail = FindingDetail(exemption="load-test", reason="task has no gop")
     group = findings({}, ageless=["task-1"], detail=lambda _: detail)
-    (item,) = violations_document([group], Query())["violations"]
+    (item,) = page_of(view_of([group]), "violations")["violations"]
     assert (item["exemption"], item["reason"], item["message"]) == ("load-test", "task has no gop", None)
     assert item["since_timestamp_seconds"] is None
 
 
 def test_frozen_findings_say_so() -> None:
     """Findings of an app whose data is too old are there as of the last good data, marked."""
-    items = violations_document(GROUPS, Query())["violations"]
+    items = page_of(view_of(GROUPS), "violations")["violations"]
     assert [item["account"] for item in items if not item["data_available"]] == ["another"]
 
 
 def test_the_order_is_by_names() -> None:
     """Account, AppId, rule, TaskId: whatever the order in which rules and tasks came."""
-    assert shown(GROUPS, Query()) == ORDER
-    assert shown(GROUPS[::-1], Query()) == ORDER
+    for groups in (GROUPS, GROUPS[::-1]):
+        assert shown(page_of(view_of(groups), "violations")["violations"]) == ORDER
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,6 @@ def test_the_order_is_by_names() -> None:
     [
         ({}, 14),
         ({"account": "production"}, 13),
-        ({"account": "unknown"}, 0),
         ({"app_id": "live-b"}, 1),
         ({"rule": "push-host"}, 2),
         ({"severity": "critical"}, 2),
@@ -119,23 +118,20 @@ def test_the_order_is_by_names() -> None:
 )
 def test_parameters_narrow_down(parameters: dict[str, str], expected: int) -> None:
     """Each parameter leaves what fits it, several leave what fits all, and `matching` counts them."""
-    shown_page = violations_document(GROUPS, read_query(parameters.items(), PARAMETERS))
+    shown_page = page_of(view_of(GROUPS), "violations", **parameters)
     assert len(shown_page["violations"]) == shown_page["matching"] == expected
 
 
 def test_findings_of_an_unknown_time_are_not_since_any_time() -> None:
     """A `since` asks for what is known to be seen since then."""
-    groups = [findings({"task-2": NOW}, ageless=["task-1"])]
-    assert [task_id for *_, task_id in shown(groups, Query(since=0))] == ["task-2"]
-    assert shown(groups, Query(since=0, task_id="task-1")) == []
-    assert [task_id for *_, task_id in shown(groups, Query(task_id="task-1"))] == ["task-1"]
-
-
-@pytest.mark.parametrize("outcome", FindingKind)
-def test_the_outcome_is_read(outcome: FindingKind) -> None:
-    """Each of the three can be asked for; violations are what is meant without a word."""
-    assert read_query([("outcome", outcome.value)], PARAMETERS).outcome is outcome
-    assert read_query([], PARAMETERS).outcome is FindingKind.VIOLATION
+    view = view_of([findings({"task-2": NOW}, ageless=["task-1"])])
+    for parameters, expected in (
+        ({"since": 0}, ["task-2"]),
+        ({"since": 0, "task_id": "task-1"}, []),
+        ({"task_id": "task-1"}, ["task-1"]),
+    ):
+        items = page_of(view, "violations", **parameters)["violations"]
+        assert [item["task_id"] for item in items] == expected
 
 
 def test_details_are_found_for_what_is_shown_alone() -> None:
@@ -146,7 +142,8 @@ def test_details_are_found_for_what_is_shown_alone() -> None:
         asked.append(task_id)
         return FindingDetail()
 
-    shown_page = violations_document([findings(dict.fromkeys("abcdef", NOW), detail=detail)], Query(limit=2))
+    groups = [findings(dict.fromkeys("abcdef", NOW), detail=detail)]
+    shown_page = page_of(view_of(groups), "violations", limit=2)
     assert asked == ["a", "b"]
     assert shown_page["matching"] == 6
 
@@ -154,7 +151,7 @@ def test_details_are_found_for_what_is_shown_alone() -> None:
 def test_a_finding_that_ends_while_the_page_is_made_keeps_its_age() -> None:
     """Items are made one by one; what they say of time is of the moment at which the page was chosen."""
     since = {"task-1": NOW}
-    page = finished(violations_listing([findings(since)], Query(), ()))
+    page = listing_of(view_of([findings(since)]), "violations")
     since.clear()
     assert [item.since for item in page.items] == [NOW]
 
@@ -171,8 +168,8 @@ def test_tasks_are_found_for_what_is_shown_alone() -> None:
         return findings({"task-1": NOW}, rule=rule(name), task_ids=task_ids)
 
     groups = [group(name) for name in "abcd"]
-    query = Query(limit=1, after=("production", "live-main", "a", "task-1"))
-    shown_page = violations_document(groups, query)
+    cursor = cursor_after("production", "live-main", "a", "task-1")
+    shown_page = page_of(view_of(groups), "violations", limit=1, cursor=cursor)
     assert [item["rule"] for item in shown_page["violations"]] == ["b"]
     assert shown_page["matching"] == 4
     assert asked == ["a", "b", "c"]
@@ -185,22 +182,17 @@ def test_tasks_are_found_for_what_is_shown_alone() -> None:
 def test_pages_show_every_lasting_violation_once(limit: int, removals: list[set[str]]) -> None:
     """Whatever comes and goes between two pages, following the cursor shows what lasts, in order, each once."""
     base = {f"task-{number}": NOW for number in range(10)}
-    names = ["a", "b", "c"]
-    seen: list[Shown] = []
-    cursor = None
-    for gone in [*removals, *[set[str]()] * 40]:
-        newcomers = {"task-1x": NOW, "zzz": NOW} if len(seen) % 2 else {}
+    names, left = ["a", "b", "c"], list(removals)
+    view = view_of([findings(base, rule=rule(name)) for name in names])
+
+    def change(_page: object) -> None:
+        gone = left.pop(0) if left else set()
+        newcomers = {"task-1x": NOW, "zzz": NOW} if len(left) % 2 else {}
         since = {task_id: when for task_id, when in (base | newcomers).items() if task_id not in gone}
-        groups = [findings(since, rule=rule(name)) for name in names]
-        parameters = [("limit", str(limit)), *([("cursor", cursor)] if cursor else [])]
-        shown_page = violations_document(groups, read_query(parameters, PARAMETERS))
-        assert len(shown_page["violations"]) <= limit
-        seen += shown(groups, read_query(parameters, PARAMETERS))
-        cursor = shown_page["next_cursor"]
-        if cursor is None:
-            break
-    assert cursor is None
-    assert sorted(set(seen), key=str) == sorted(seen, key=str)
+        view.found[FindingKind.VIOLATION] = [findings(since, rule=rule(name)) for name in names]
+
+    seen = shown(followed(view, "violations", change, limit=limit))
+    assert len(set(seen)) == len(seen)
     assert seen == sorted(seen, key=lambda item: item[2:])
     changing = {"task-1x", "zzz", *(task_id for gone in removals for task_id in gone)}
     lasting = [("production", "live-main", name, task_id) for name in names for task_id in base]
@@ -211,10 +203,11 @@ def test_pages_show_every_lasting_violation_once(limit: int, removals: list[set[
 def test_a_cursor_survives_its_item(last: Shown) -> None:
     """The next page begins behind the last item shown, also when that one, its rule or its app is gone meanwhile."""
     account, app_id, name, task_id = last
-    query = Query(after=(account, app_id, name, task_id or ""))
+    cursor = cursor_after(account, app_id, name, task_id or "")
     without = [group for group in GROUPS if (group.account, group.app_id, group.rule.name) != last[:3]]
-    assert shown(GROUPS, query) == ORDER[ORDER.index(last) + 1 :]
-    assert shown(without, query) == [item for item in ORDER[ORDER.index(last) + 1 :] if item[:3] != last[:3]]
+    rest = ORDER[ORDER.index(last) + 1 :]
+    for groups, expected in ((GROUPS, rest), (without, [item for item in rest if item[:3] != last[:3]])):
+        assert shown(page_of(view_of(groups), "violations", cursor=cursor)["violations"]) == expected
 
 
 def test_a_query_by_time_lets_others_run_after_each_rule() -> None:
@@ -240,26 +233,25 @@ def test_findings_are_sorted_over_all_groups(sort: str, first: float, last: list
     """Those without the value are last, equal ones are by name, and pages show each once, also if the last one ends."""
     since = {f"own-{number}": NOW + number for number in range(1, 10)}
     groups = [*GROUPS[1:], findings(since, ageless=["unknown"])]
-    found: list[tuple[float | None, str]] = []
-    cursor: str | None = None
-    while cursor or not found:
-        given = {"sort": sort, "limit": limit, **({"cursor": cursor} if cursor else {})}
-        page = violations_document(groups, read_query(given.items(), PARAMETERS))
-        found += [(item["since_timestamp_seconds"], item["task_id"]) for item in page["violations"]]
-        cursor = page["next_cursor"]
-        since.pop(found[-1][1], None)
+
+    def end_the_last(page: Mapping[str, Any]) -> None:
+        since.pop(page["violations"][-1]["task_id"], None)
+
+    items = followed(view_of(groups), "violations", end_the_last, sort=sort, limit=limit)
+    found = [(item["since_timestamp_seconds"], item["task_id"]) for item in items]
     assert len(found) == len(set(found)) == len(ORDER) + 1
     assert (found[0][0], found[-len(last) :]) == (first, last)
 
 
-def test_the_cursor_of_another_order_is_refused() -> None:
-    """It would name another place."""
-    for query in (Query(sort="since", after=("a", "b", "c", "d")), Query(after=("1", "a", "b", "c", "d"))):
-        with pytest.raises(BadQueryError, match="cursor is of another order"):
-            violations_document(GROUPS, query)
-
-
-def test_violations_that_have_ended_have_one_order() -> None:
-    """They are read newest first."""
-    with pytest.raises(BadQueryError, match="sort does not go with state=resolved"):
-        finished(resolved_listing(FakeView([]), Query(sort="-since", state="resolved")))
+@pytest.mark.parametrize(
+    ("parameters", "complaint"),
+    [
+        ({"sort": "since", "cursor": cursor_after("a", "b", "c", "d")}, "cursor is of another order"),
+        ({"cursor": cursor_after("1", "a", "b", "c", "d")}, "cursor is of another order"),
+        ({"sort": "-since", "state": "resolved"}, "sort does not go with state=resolved"),
+    ],
+)
+def test_a_query_that_names_no_place_is_refused(parameters: dict[str, str], complaint: str) -> None:
+    """A cursor of another order names another place, and violations that have ended are read newest first alone."""
+    with pytest.raises(BadQueryError, match=complaint):
+        page_of(view_of(GROUPS), "violations", **parameters)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from benchmarks.fleet import APP_ID, pages
 from benchmarks.plain_decoding import decode
 from benchmarks.report import median_seconds, milliseconds, show, times
-from exporter.aliyun.interner import Interner
+from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.push_url import parse_push_url
 from exporter.aliyun.response import read_page, row_digest
 from exporter.collector.inventory import Inventory

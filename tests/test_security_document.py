@@ -8,8 +8,8 @@ import pytest
 
 from exporter.aliyun import credentials, response, transport
 from exporter.aliyun import errors as failures
-from exporter.aliyun import field_values as values
 from exporter.aliyun import parse_task as row
+from exporter.aliyun.field_reader import MAX_NAME_CHARACTERS
 from exporter.collector import change_history as history
 from exporter.collector import requests
 from exporter.config import files, yaml_nodes
@@ -46,7 +46,7 @@ SAID = {
     "a TaskId, and a ChannelId": f"{row.MAX_ID_BYTES} bytes",
     "URLs, panes and users of a task": f"{row.MAX_URLS}, {row.MAX_PANES} and {row.MAX_USERS}",
     "connections to the service per account": f"{transport.MAX_CONNECTIONS}",
-    "a text of a row that becomes a name": f"{values.MAX_NAME_CHARACTERS} characters",
+    "a text of a row that becomes a name": f"{MAX_NAME_CHARACTERS} characters",
     "a configuration file, and a rule file": f"{files.MOST_BYTES // MIB} MiB",
     "values in a configuration file": f"{yaml_nodes.MOST_VALUES}",
     "a file of the web configuration": f"{regular_file._MOST_BYTES // MIB} MiB",

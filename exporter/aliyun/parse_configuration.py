@@ -1,19 +1,55 @@
 """How a task is set up: a row without what is the task's own, read into a `Configuration`."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from exporter.aliyun import field_values as values
-from exporter.aliyun import json_repair
+from exporter.aliyun import lenient_json
 from exporter.aliyun import row_schema as documented
-from exporter.aliyun.field_reader import FieldReader
-from exporter.aliyun.interner import Interner
+from exporter.aliyun.field_reader import FieldReader, is_absent
 from exporter.aliyun.push_url import Pushes
 from exporter.aliyun.row_schema import is_set
 from exporter.core import task as tasks
 from exporter.core.task import MIXED, SINGLE, Audio, Configuration, Encoding, Pane, PaneUsers, Sei, Source, Video
+
+LIMIT: Final = 40_000  # a value takes some 200 bytes here, so those that no task has any more hold about 8 MiB at most
+
+_Value = TypeVar("_Value")
+
+
+class Interner:
+    """Lets equal values share one object, which is most of what keeps tasks small.
+
+    Values of different types must not equal each other, as 1, 1.0 and True do.
+
+    Args:
+        limit: This many values are kept; at the limit sharing starts afresh.
+    """
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = limit
+        self._known: dict[Any, Any] = {}
+
+    def __call__(self, value: _Value) -> _Value:
+        """Return the first of all values that equal this one."""
+        self._make_room()
+        known: _Value = self._known.setdefault(value, value)
+        return known
+
+    def recall(self, origin: Hashable) -> Any:
+        """Return the value that was remembered for what it was made from; None: there is none."""
+        return self._known.get(origin)
+
+    def remember(self, origin: Hashable, value: object) -> None:
+        """Keep a value under what it was made from, which must not equal any value."""
+        self._make_room()
+        self._known[origin] = value
+
+    def _make_room(self) -> None:
+        """Start afresh at the limit."""
+        if len(self._known) >= self._limit:
+            self._known.clear()
 
 
 def _names(*canonical: str, **spellings: str) -> Mapping[str, str]:
@@ -166,10 +202,10 @@ def _enhanced(reader: FieldReader, value: object) -> documented.EnhancedParam:
         try:
             return _ENHANCED.decode(value)
         except (ValueError, RecursionError):
-            content = json_repair.decode(value.encode(), otherwise=value)
+            content = lenient_json.decode_or(value.encode(), otherwise=value)
     if isinstance(content, dict):
-        return json_repair.mend(content, documented.EnhancedParam, reader, place=".EnhancedParam")
-    if not values.is_absent(content):
+        return lenient_json.mend(content, documented.EnhancedParam, reader, place=".EnhancedParam")
+    if not is_absent(content):
         reader.unreadable("EncodeParams.EnhancedParam", content)
     return documented.EnhancedParam()
 

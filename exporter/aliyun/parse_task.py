@@ -13,13 +13,18 @@ from typing import Final, TypeVar
 import msgspec
 import xxhash
 
-from exporter.aliyun import field_values as values
-from exporter.aliyun import json_repair
+from exporter.aliyun import lenient_json
 from exporter.aliyun import row_schema as documented
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.field_reader import FieldReader
-from exporter.aliyun.interner import Interner
-from exporter.aliyun.parse_configuration import NO_PANE_USERS, NOBODY, User, count_pane_users, read_configuration
+from exporter.aliyun.field_reader import FieldReader, Unreadable, read_text
+from exporter.aliyun.parse_configuration import (
+    NO_PANE_USERS,
+    NOBODY,
+    Interner,
+    User,
+    count_pane_users,
+    read_configuration,
+)
 from exporter.aliyun.push_url import Pushes, take_pushes
 from exporter.aliyun.row_schema import PaneUser, Row, SeiParams, UserInfo, UserPane
 from exporter.core.collection_state import State
@@ -169,15 +174,15 @@ def _decode(raw: bytes, reader: FieldReader) -> documented.Row:
     try:
         return _ROW.decode(raw)
     except (ValueError, RecursionError):
-        content = json_repair.decode(raw)
-        return json_repair.mend(content, documented.Row, reader) if isinstance(content, dict) else documented.Row()
+        content = lenient_json.decode_or(raw)
+        return lenient_json.mend(content, documented.Row, reader) if isinstance(content, dict) else documented.Row()
 
 
 def _identity(value: object) -> str:
     """Return an identity; empty where there is none that can be read."""
     try:
-        return values.text(value)
-    except values.Unreadable:
+        return read_text(value)
+    except Unreadable:
         return ""
 
 

@@ -1,7 +1,7 @@
 """The documented shape of one row, as types that the decoder fills by itself.
 
 Leaves are whatever JSON they come as, since each is evaluated when it is read. Lists and objects are of their shape:
-a row that strays from it, if only by one more key, is read by `json_repair.py`. Attributes have the vendor's names.
+a row that strays from it, if only by one more key, is read by `lenient_json.py`. Attributes have the vendor's names.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from exporter.aliyun.field_values import is_absent
+from exporter.aliyun.field_reader import is_absent
 
 Leaf = Any
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from exporter.aliyun.interner import Interner
+from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.parse_task import read_row
 from exporter.aliyun.response import ListPage, row_digest
 from exporter.core.task import Task

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, repeat
 
-from exporter.core.deadlines import Deadlines
+from exporter.core.clock import Deadlines
 from exporter.core.push_auth import Expiry, PushAuthSettings
 from exporter.core.task import Output
 from exporter.metrics.family import LabelValues

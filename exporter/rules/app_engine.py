@@ -10,8 +10,7 @@ from msgspec import Struct, json
 from exporter.collector.entry import Entry
 from exporter.collector.inventory import Change, Inventory
 from exporter.config.model import App
-from exporter.core.clock import Clock
-from exporter.core.deadlines import Deadlines
+from exporter.core.clock import Clock, Deadlines
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.task import Task
 from exporter.rules.backlog import Backlog, Scope

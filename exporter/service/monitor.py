@@ -8,7 +8,7 @@ from contextlib import nullcontext, suppress
 import structlog
 from msgspec import Struct
 
-from exporter.aliyun.interner import Interner
+from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.transport import open_session
 from exporter.collector.change_history import History
 from exporter.collector.collector import Collector

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.interner import Interner
+from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.parse_task import read_row
 from tests.support.fake_service import Observed, client_of, serving
 from tests.support.large_answers import compressed_bodies

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.aliyun.interner import Interner
+from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.parse_task import read_row
 from exporter.aliyun.push_url import LONGEST_URL, parse_push_url
 from exporter.core.push_auth import MALFORMED, NEVER, NO_TIME, SIGNERS, is_time

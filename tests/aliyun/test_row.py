@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.aliyun.interner import Interner
+from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.parse_task import MAX_ID_BYTES, MAX_PANES, MAX_URLS, MAX_USERS, ForeignRow, read_row
 from exporter.aliyun.response import read_page
 from exporter.core.collection_state import State

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.interner import Interner
+from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.response import row_digest
 from exporter.collector.list_reader import IN_FLIGHT, MAX_UPDATE_WINDOWS, ListReader
 from exporter.collector.reading import (

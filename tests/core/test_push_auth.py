@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.core.deadlines import Deadlines
+from exporter.core.clock import Deadlines
 from exporter.core.push_auth import DEFAULTS, MALFORMED, NEVER, NO_TIME, Expiry, HostSetting, PushAuthSettings
 
 T = 1_800_000_000

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import structlog
 
-from exporter.aliyun.interner import Interner
+from exporter.aliyun.parse_configuration import Interner
 from exporter.collector.change_history import History
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change, Inventory

@@ -12,7 +12,7 @@ import msgspec
 
 from exporter.aliyun.client import Client
 from exporter.aliyun.credentials import Credentials, CredentialsSource
-from exporter.aliyun.interner import Interner
+from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.response import row_digest
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change

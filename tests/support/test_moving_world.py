@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from exporter.aliyun.interner import Interner
+from exporter.aliyun.parse_configuration import Interner
 from exporter.collector.inventory import Change
 from exporter.collector.reading import AppRows
 from exporter.collector.status import Sweep

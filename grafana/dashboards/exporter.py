@@ -28,6 +28,7 @@ NOTE: Final = (
 )
 SENT: Final = "rtcmpu_exporter_api_requests_total"
 BUDGET: Final = f"sum by (account) ({SCOPE.series('rtcmpu_exporter_rate_limit_requests_per_second')})"
+UP: Final = f"max by (instance) ({SCOPE.of_replicas('up')})"
 NO_STORAGE: Final = "No exporter has storage"
 
 
@@ -57,7 +58,6 @@ def exporter() -> Dashboard:
 
 
 def _numbers() -> tuple[Panel, ...]:
-    up = f"max by (instance) ({SCOPE.of_replicas('up')})"
     used = SCOPE.work_rate(SENT, by=("account",))
     builds = SCOPE.series("rtcmpu_exporter_build_info")
     status = page("The status page", "/")
@@ -67,7 +67,7 @@ def _numbers() -> tuple[Panel, ...]:
             "Replicas up",
             "Exporters that Prometheus reached at its last scrape, of all that it scrapes and that were exporters "
             "within a day.",
-            {"{{some}} of {{all}}": some_of_all(f"sum({up})", f"count({up})")},
+            {"{{some}} of {{all}}": some_of_all(f"sum({UP})", f"count({UP})")},
             thresholds=rising(red=1),
             shows_name=True,
             link=status,
@@ -143,6 +143,7 @@ def _states() -> Panel:
 
 def _replicas() -> Panel:
     reloaded = SCOPE.each_replica("rtcmpu_exporter_config_last_reload_success_timestamp_seconds")
+    started = f"max by (instance) ({SCOPE.of_replicas('process_start_time_seconds')})"
     configured = SCOPE.each_replica("rtcmpu_exporter_config_info")
     return rows_and_columns(
         51,
@@ -151,25 +152,14 @@ def _replicas() -> Panel:
         "here is the beginning of its hash.",
         (
             Labelled("Instance", "instance"),
-            Queried(
-                "Scraped",
-                f"max by (instance) ({SCOPE.of_replicas('up')})",
-                95,
-                mappings=words({1: ("up", FINE), 0: ("down", BAD)}),
-            ),
+            Queried("Scraped", UP, 95, mappings=words({1: ("up", FINE), 0: ("down", BAD)})),
             Labelled("Version", "version", 85),
             Labelled("Revision", "revision", 90),
             Labelled("Python", "python_version", 80),
             Labelled("Configuration", "sha256", 120),
             Queried("", SCOPE.each_replica("rtcmpu_exporter_build_info")),
             Queried("", f'label_replace({configured}, "sha256", "$1", "sha256", "(.{{8}}).*")'),
-            Queried(
-                "Runs for",
-                f"time() - max by (instance) ({SCOPE.of_replicas('process_start_time_seconds')})",
-                95,
-                "s",
-                decimals=1,
-            ),
+            Queried("Runs for", f"time() - {started}", 95, "s", decimals=1),
             Queried("Loaded before", f"time() - {reloaded}", 120, "s", decimals=1),
         ),
         sorted_by=("Scraped", "Instance"),
@@ -184,6 +174,7 @@ def _collection() -> Panel:
     def published(title: str, sample: str, width: int = 130, unit: str = "s") -> Queried:
         return Queried(title, SCOPE.each(sample), width, unit)
 
+    stretch = SCOPE.each("rtcmpu_collection_interval_stretch_ratio")
     return rows_and_columns(
         11,
         "Collection of each app",
@@ -200,14 +191,7 @@ def _collection() -> Panel:
             Queried("Last sweep", sweep_age(SCOPE), 120, "s", 0),
             published("Sweep interval", "rtcmpu_collection_sweep_interval_seconds"),
             published("Stale after", "rtcmpu_collection_stale_after_seconds", 95),
-            Queried(
-                "Stretch",
-                SCOPE.each("rtcmpu_collection_interval_stretch_ratio"),
-                75,
-                "none",
-                2,
-                rising("text", orange=1.01, red=4),
-            ),
+            Queried("Stretch", stretch, 75, "none", 2, rising("text", orange=1.01, red=4)),
             published("Sweep took", "rtcmpu_collection_duration_seconds", 95),
             published("Requests", "rtcmpu_collection_requests", 85, "short"),
         ),
@@ -343,13 +327,12 @@ def _storage() -> tuple[Band, Band]:
             graph(
                 72,
                 "What is not in the database yet",
-                "Age of the oldest reading that is not written, and changes per minute that were lost because too "
-                "many waited. Above the red line an alert fires.",
+                "Seconds since the oldest reading that is not written, and changes per minute that were lost because "
+                "too many waited. Above the red line an alert fires.",
                 {
-                    "waits {{instance}}": SCOPE.each_replica("rtcmpu_exporter_storage_write_lag_seconds"),
+                    "seconds {{instance}}": SCOPE.each_replica("rtcmpu_exporter_storage_write_lag_seconds"),
                     "lost per minute {{instance}}": f"60 * {lost}",
                 },
-                unit="s",
                 limit=limit(red=60),
                 no_value=NO_STORAGE,
             ),

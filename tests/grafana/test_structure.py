@@ -144,6 +144,16 @@ def test_heatmaps_read_buckets(dashboard: Dashboard) -> None:
             assert (target["format"], target["legendFormat"]) == ("heatmap", "{{le}}")
             assert re.match(r"sum by \(le\) \(", target["expr"])
             assert panel["options"]["calculate"] is False
+            assert panel["options"]["color"]["min"] == 0, "the palest colour is of the smallest value, not of none"
+
+
+def test_timelines_have_the_colours_of_their_words(dashboard: Dashboard) -> None:
+    """With the colour mode `thresholds` Grafana ignores the words of merged values: bars are grey and say `-∞+`."""
+    for panel in panels(dashboard):
+        if panel["type"] == "state-timeline":
+            defaults = panel["fieldConfig"]["defaults"]
+            assert (defaults["color"]["mode"], panel["options"]["mergeValues"]) == ("fixed", True)
+            assert all(shown["color"] for words in defaults["mappings"] for shown in words["options"].values())
 
 
 def test_the_columns_of_tables_exist(dashboard: Dashboard) -> None:

@@ -151,7 +151,7 @@ def _collection() -> Panel:
             "{{app_id}}: data": SCOPE.each("rtcmpu_collection_data_available"),
         },
         states(),
-        mappings_of={".*: data": words({1: ("published", FINE), 0: ("withdrawn", BAD)})},
+        mappings_of={".*: data": words({1: ("published", FINE), 0: ("no data", BAD)})},
         per_page=4,
     )
 

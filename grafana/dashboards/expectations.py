@@ -147,7 +147,8 @@ def _over_time() -> tuple[Panel, Panel]:
 
 def _rules_over_time() -> Panel:
     badness = " or ".join(
-        f"{place} * clamp_max({SCOPE.series(VIOLATIONS, of_severity(severity))}, 1)"
+        # Aggregated before it is compared: thousands of series are tens then.
+        f"{place} * (max by (rule, severity) ({SCOPE.series(VIOLATIONS, of_severity(severity))}) > bool 0)"
         for place, severity in enumerate(SEVERITIES, start=1)
     )
     shown = f"max by (rule) (max_over_time({SCOPE.series(VIOLATIONS)}[$__range] @ end())) > 0"

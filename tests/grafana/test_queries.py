@@ -24,9 +24,6 @@ FOREIGN = {
     "process_start_time_seconds": set(),
     "process_resident_memory_bytes": set(),
     "process_cpu_seconds_total": set(),
-    "process_open_fds": set(),
-    "process_max_fds": set(),
-    "python_gc_collections_total": {"generation"},
 }
 """What Prometheus and the client library publish, with their labels."""
 RATES = {"rate", "irate", "increase"}

@@ -32,6 +32,7 @@ ASSETS: Final = PAGE.parent.parent / "node_modules" / "@grafana" / "ui" / "dist"
 WIDTH: Final = 1700
 LARGEST: Final = 200_000  # bytes: the READMEs show them
 QUALITY: Final = 0.9
+SCRAPE_SECONDS: Final = 2  # on a busy machine a scrape may take more than one, and a gap would be drawn
 LIVELY_SECONDS: Final = 100
 WITHDRAWN_SECONDS: Final = 40
 DOWN_SECONDS: Final = 20
@@ -71,7 +72,7 @@ def main() -> None:
 def _demonstration(programs: Programs) -> Iterator[tuple[str, Prometheus]]:
     demo = programs.start_exporter("demo", "--web.listen-address=127.0.0.1:0", "--simulator.listen-address=127.0.0.1:0")
     target = demo.wait_for(r"^status page +http://([^/]+)/$")[1]
-    prometheus = start_prometheus(programs, target, rules=_rules())
+    prometheus = start_prometheus(programs, target, rules=_rules(), seconds=SCRAPE_SECONDS)
     time.sleep(LIVELY_SECONDS)
     yield "", prometheus
 
@@ -92,7 +93,9 @@ def _difficulties(programs: Programs) -> Iterator[tuple[str, Prometheus]]:
         path.write_text(FLEET.format(accounts=accounts, name=name))
         replicas.append(programs.start_daemon(path))
     targets = [url.removeprefix("http://") for _, url in replicas]
-    prometheus = start_prometheus(programs, *targets, rules=_rules(), has_tasks=True, scrapes_itself=True)
+    prometheus = start_prometheus(
+        programs, *targets, rules=_rules(), has_tasks=True, scrapes_itself=True, seconds=SCRAPE_SECONDS
+    )
     time.sleep(LIVELY_SECONDS)
     yield "two-replicas-failing-app-", prometheus
     fleet.end()
@@ -114,7 +117,7 @@ def _fifty_apps(programs: Programs) -> Iterator[tuple[str, Prometheus]]:
     path = programs.directory / "fifty.yml"
     path.write_text(FLEET.format(accounts=account, name="fifty"))
     _, url = programs.start_daemon(path)
-    prometheus = start_prometheus(programs, url.removeprefix("http://"))
+    prometheus = start_prometheus(programs, url.removeprefix("http://"), seconds=SCRAPE_SECONDS)
     time.sleep(LIVELY_SECONDS)
     yield "fifty-apps-", prometheus
 
@@ -150,7 +153,7 @@ def _draw(browser: Browser, prometheus: Prometheus, directory: Path, prefix: str
 def _answer(prometheus: Prometheus, target: Mapping[str, Any], chosen: Mapping[str, str], now: float) -> dict[str, Any]:
     is_range = bool(target.get("range"))
     query = Query("", "", target["expr"], is_range).asked(
-        {"__rate_interval": "8s", "__range": f"{LIVELY_SECONDS}s", **chosen}
+        {"__rate_interval": f"{4 * SCRAPE_SECONDS}s", "__range": f"{LIVELY_SECONDS}s", **chosen}
     )
     times = {"start": now - LIVELY_SECONDS, "end": now, "step": LIVELY_SECONDS / POINTS} if is_range else {"time": now}
     path = "query_range" if is_range else "query"

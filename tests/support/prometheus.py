@@ -14,7 +14,7 @@ Labels = frozenset[tuple[str, str]]
 Series = tuple[str, Labels]  # a metric's name, and its labels
 
 _CONFIGURATION = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
+global: {{scrape_interval: {seconds}s, scrape_timeout: {seconds}s, evaluation_interval: {seconds}s}}
 rule_files: [prometheus-rules.yml]
 scrape_configs:
 - job_name: rtcmpu
@@ -83,8 +83,9 @@ def start_prometheus(
     access: str = "",
     has_tasks: bool = False,
     scrapes_itself: bool = False,
+    seconds: int = 1,
 ) -> Prometheus:
-    """Start one that scrapes each of `targets` and evaluates the rules every second; addresses are `host:port`.
+    """Start one that scrapes each of `targets` and evaluates the rules every `seconds`; addresses are `host:port`.
 
     `access` has further lines of the scrape jobs: by which scheme and as whom. With `has_tasks` a second job scrapes
     the series about single tasks, with `scrapes_itself` a third one a target that is no exporter.
@@ -95,6 +96,7 @@ def start_prometheus(
     configuration = programs.directory / "prometheus.yml"
     configuration.write_text(
         _CONFIGURATION.format(
+            seconds=seconds,
             access=indent(access, "  "),
             targets=", ".join(f'"{target}"' for target in targets),
             task_targets=", ".join(f'"{target}"' for target in targets) if has_tasks else "",

@@ -44,13 +44,6 @@ async def client(view: FakeView) -> AsyncIterator[Client]:
         yield client
 
 
-async def test_the_root_is_the_status_page(client: Client) -> None:
-    """The root shows the apps as HTML."""
-    answer = await client.get("/")
-    assert (answer.status, answer.content_type, answer.charset) == (200, "text/html", "utf-8")
-    assert "1 of 2 apps" in await answer.text()
-
-
 async def test_the_page_survives_text_that_has_no_utf8(client: Client, view: FakeView) -> None:
     """Half a surrogate pair in a name costs that character, not the page nor the JSON."""
     view.apps = [app_view(name="a\ud800b")]
@@ -117,13 +110,6 @@ async def test_health_checks_say_what_stands_in_the_way(client: Client, view: Fa
     assert (answer.status, await answer.text()) == (503, "1 of 2 apps has not been read yet\n")
 
 
-async def test_the_configuration_is_shown_as_text(client: Client, view: FakeView) -> None:
-    """The configuration in force is shown as the view gives it, as a type that every browser shows and none saves."""
-    view.config = "accounts:\n  - name: 主\n"
-    answer = await client.get("/config")
-    assert (answer.status, answer.content_type, await answer.text()) == (200, "text/plain", view.config)
-
-
 @pytest.mark.parametrize("path", [*PATHS, "/nothing", "/api/nothing"])
 async def test_every_answer_has_safe_headers(client: Client, path: str) -> None:
     """Nothing but the own style sheet may load, types are not guessed, no referrer is sent: errors included."""
@@ -143,15 +129,6 @@ async def test_head_is_get_without_a_body(client: Client, path: str) -> None:
     assert bare.headers["Content-Length"] == full.headers["Content-Length"]
     assert await bare.read() == b""
     assert (await client.get(path)).status == full.status
-
-
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-@pytest.mark.parametrize("path", ["/metrics", "/api/v1/apps"])
-async def test_other_methods_are_refused(client: Client, method: str, path: str) -> None:
-    """What changes things is answered 405 with the methods that are served."""
-    answer = await client.request(method, path)
-    assert answer.status == 405
-    assert set(answer.headers["Allow"].split(",")) == {"GET", "HEAD"}
 
 
 async def test_errors_of_the_api_are_json(client: Client) -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from exporter.web.api import changes_api, rules_api, tasks_api, violations_api
 from exporter.web.pages import app_page, violations_page
 from exporter.web.query import BadQueryError, Parameter, Query, cursor, cursor_after, read_form, read_query
-from exporter.web.view import FindingKind
 from tests.web.fake_view import NOW
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=40)
@@ -58,13 +57,6 @@ def test_a_bad_parameter_is_refused(
     with pytest.raises(BadQueryError) as refused:
         read_query(given, known)
     assert str(refused.value).startswith(complaint)
-
-
-@pytest.mark.parametrize("outcome", FindingKind)
-def test_the_outcome_is_read(outcome: FindingKind) -> None:
-    """Each of the three can be asked for; violations are the default."""
-    assert read_query([("outcome", outcome.value)], VIOLATIONS).outcome is outcome
-    assert read_query([], VIOLATIONS).outcome is FindingKind.VIOLATION
 
 
 @given(st.lists(ANY_TEXT, max_size=5))

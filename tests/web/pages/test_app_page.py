@@ -43,6 +43,8 @@ async def test_it_says_how_the_app_stands_and_how_it_is_collected() -> None:
         "2 sweep: ok 40 update: ok",
     ):
         assert words in page.text
+    assert {"class": "actions", "method": "post", "action": f"{PATH}/collect"} in page.all("form")
+    assert f"{PATH}/collect" in page.links
 
 
 async def test_violated_rules_lead_to_their_tasks() -> None:
@@ -144,13 +146,6 @@ async def test_changes_say_what_stood_there_before() -> None:
     assert page.text.index("t-2") < page.text.index("video: 720p")
 
 
-async def test_an_app_can_be_collected_from_its_page() -> None:
-    """A button sends a POST, and a link leads to what the last one brought."""
-    page = await page_of(view_of(), PATH)
-    assert {"class": "actions", "method": "post", "action": f"{PATH}/collect"} in page.all("form")
-    assert f"{PATH}/collect" in page.links
-
-
 async def test_an_unknown_app_is_a_page_of_its_own() -> None:
     """It is 404, names what was asked for, and leads back."""
     page = await page_of(view_of(), "/apps/production/<b>")
@@ -173,13 +168,11 @@ def names(query: Query, entries: list[Entry] = FEW, groups: list[FindingsView] |
 
 def test_tasks_are_sorted_and_filtered_by_the_keys_of_their_outputs() -> None:
     """The earliest expiry is first, tasks without one are last; a state leaves the tasks that have such a key."""
-    keys = {
-        "t-1": (
-            PushKey("valid", 300, expired_at_start=False, signer="tencent"),
-            PushKey("valid", 200, expired_at_start=False, signer="tencent"),
-        ),
-        "t-3": (PushKey("expired", 100, expired_at_start=False, signer="tencent"),),
-    }
+
+    def key(state: str, expires_at: int) -> PushKey:
+        return PushKey(state, expires_at, expired_at_start=False, signer="tencent")
+
+    keys = {"t-1": (key("valid", 300), key("valid", 200)), "t-3": (key("expired", 100),)}
 
     def shown(query: Query) -> list[str]:
         page = finished(task_page(FEW, query, [], lambda entry: keys.get(entry.task.task_id, ())))
@@ -210,23 +203,19 @@ def test_only_what_is_asked_for_is_shown(query: Query, shown: list[str]) -> None
 
 
 @pytest.mark.parametrize(
-    ("sort", "ascending"),
+    ("query", "expected"),
     [
-        ("task", ["t-1", "t-2", "t-3"]),
-        ("bitrate", ["t-1", "t-3", "t-2"]),
-        ("idle", ["t-2", "t-3", "t-1"]),
-        ("region", ["t-3", "t-2", "t-1"]),
-        ("mode", ["t-2", "t-3", "t-1"]),
+        (Query(sort="task"), ["t-1", "t-2", "t-3"]),
+        (Query(sort="bitrate"), ["t-1", "t-3", "t-2"]),
+        (Query(sort="idle"), ["t-2", "t-3", "t-1"]),
+        (Query(sort="idle", order="desc"), ["t-3", "t-2", "t-1"]),
+        (Query(sort="region"), ["t-3", "t-2", "t-1"]),
+        (Query(sort="mode"), ["t-2", "t-3", "t-1"]),
     ],
 )
-def test_what_is_not_set_stands_last(sort: str, ascending: list[str]) -> None:
-    """Numbers rise and names follow the alphabet."""
-    assert names(Query(sort=sort)) == ascending
-
-
-def test_the_other_order_also_has_what_is_not_set_last() -> None:
-    """The largest idle timeout is first, and tasks without one are still at the end."""
-    assert names(Query(sort="idle", order="desc")) == ["t-3", "t-2", "t-1"]
+def test_what_is_not_set_stands_last(query: Query, expected: list[str]) -> None:
+    """Numbers rise and names follow the alphabet; tasks without the value are at the end in either order."""
+    assert names(query) == expected
 
 
 def test_what_changed_last_stands_first() -> None:

@@ -94,12 +94,6 @@ async def test_a_query_that_can_t_be_answered_is_a_page(client: Client, view: Fa
     assert view.finished[-1][1] == 400
 
 
-async def test_the_script_is_served(client: Client) -> None:
-    """The one script is a file of ours."""
-    answer = await client.get("/static/pages.js")
-    assert (answer.status, answer.content_type) == (200, "text/javascript")
-
-
 @pytest.mark.parametrize(
     ("path", "status", "words", "content_type"),
     [
@@ -229,7 +223,10 @@ async def test_hostile_text_stays_text() -> None:
 
 
 async def test_a_reading_is_begun_and_shown(client: Client, view: FakeView) -> None:
-    """A POST begins it and leads to its page, which tells every request."""
+    """A POST begins it and leads to its page, which tells every request; before, it says that there was none."""
+    before = Page(await (await client.get(COLLECT)).text()).text
+    assert "It publishes nothing" in before
+    assert "No check since the exporter started." in before
     view.shown_sweep = ENDED
     answer = await client.post(COLLECT, allow_redirects=False)
     assert (answer.status, answer.headers["Location"]) == (303, COLLECT)
@@ -256,12 +253,6 @@ async def test_a_reading_under_way_shows_what_it_has_done(client: Client, view: 
     assert "Under way: look again" in page.text
     assert {"id": "report", "data-refresh": "1"} in page.all("div")
     assert "\N{EN DASH} under way \N{EN DASH} none under way" in page.text
-
-
-async def test_before_the_first_reading_there_is_nothing_to_show(client: Client) -> None:
-    """Its page says that there was no check, and that a check publishes nothing."""
-    assert "It publishes nothing" in Page(await (await client.get(COLLECT)).text()).text
-    assert "No check since the exporter started." in Page(await (await client.get(COLLECT)).text()).text
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,7 @@ async def test_the_page_has_all_of_it() -> None:
         "rtmp://push.example.com not said yes",
         "Not readable: UserPanes.RenderMode .",
         "added",
+        "No rule has anything against it.",
     ):
         assert words in page.text
     assert "removed" not in page.text
@@ -127,11 +128,6 @@ async def test_findings_stand_in_the_order_of_their_urgency() -> None:
     assert places == sorted(places)
 
 
-async def test_a_task_without_findings_says_so() -> None:
-    """Nothing against it is said, not left open."""
-    assert "No rule has anything against it." in (await page_of_task()).text
-
-
 async def test_an_unknown_task_is_a_page_of_its_own() -> None:
     """It is 404, names what was asked for, and leads to its app."""
     view = FakeView([app_view()])
@@ -158,13 +154,9 @@ def layout(*panes: Pane, of: Encoding | None = None) -> PaneLayout:
     return drawn
 
 
-def test_no_pane_is_no_drawing() -> None:
-    """A task without layout has no picture."""
-    assert pane_layout((), None) is None
-
-
 def test_the_frame_has_the_shape_of_the_video() -> None:
-    """Landscape, portrait, and 16:9 where the size is not known or makes no picture."""
+    """Landscape, portrait, and 16:9 where the size is not known or makes no picture; no panes, no drawing."""
+    assert pane_layout((), None) is None
     shapes = [
         (encoding(width=1280, height=720), (960, 540)),
         (encoding(width=720, height=1280), (540, 960)),

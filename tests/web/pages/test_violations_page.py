@@ -1,12 +1,14 @@
-"""`/violations`: what is found, how it is narrowed, and in which order."""
+"""`/violations` and `/rules`: what is shown, how it is narrowed, and in which order."""
+
+from datetime import date
 
 import pytest
 
-from exporter.rules.rule import Severity
+from exporter.rules.rule import Exemption, Severity
 from exporter.web.lists import AT_ONCE
-from exporter.web.pages.violations_page import PARAMETERS, shown_violations
+from exporter.web.pages.violations_page import PARAMETERS, RULE_PARAMETERS, shown_rules, shown_violations
 from exporter.web.query import Query, read_form
-from exporter.web.view import FindingDetail, FindingKind
+from exporter.web.view import FindingDetail, FindingKind, RuleTotals, RuleView
 from tests.support.slices import timed
 from tests.web.fake_view import NOW, PENDING, FakeView, app_view, findings, rule
 from tests.web.pages.page_view import page_of
@@ -77,19 +79,26 @@ async def test_the_page_has_rules_and_findings() -> None:
     assert "1\N{EN DASH}4 of 4 findings" in page.text
 
 
-async def test_frozen_data_is_said() -> None:
-    """Apps whose data is withdrawn are named above, and their findings are marked."""
-    page = await page_of(view_of_two_apps(), "/violations")
-    assert "Frozen: of production / frozen these are the findings of the last good data, which is withdrawn." in (
-        page.text
-    )
-    assert "production / frozen frozen video-bitrate-agreed" in page.text
-
-
-async def test_an_exempted_finding_names_its_exemption() -> None:
-    """It has no age, and says why it is none."""
-    page = await page_of(view_of_two_apps(), "/violations", {"outcome": "exempted"})
-    assert "warning too fast exemption: load-test \N{EN DASH} not known" in page.text
+@pytest.mark.parametrize(
+    ("path", "parameters", "said"),
+    [
+        (
+            "/violations",
+            {},
+            "Frozen: of production / frozen these are the findings of the last good data, which is withdrawn.",
+        ),
+        ("/violations", {}, "production / frozen frozen video-bitrate-agreed"),
+        ("/violations", {"outcome": "exempted"}, "warning too fast exemption: load-test \N{EN DASH} not known"),
+        ("/violations", {"outcome": "unevaluable"}, "Nothing is found."),
+        ("/rules", {}, "Findings are frozen until a reload; stopped: too slow"),
+        ("/rules", {"text": "zzz"}, "No rule is like that."),
+    ],
+)
+async def test_what_is_not_plain_is_said(path: str, parameters: dict[str, str], said: str) -> None:
+    """Frozen findings and stopped rules are marked, exempted ones name the exemption, and nothing found is said."""
+    view = view_of_two_apps()
+    view.shown_rules = [RuleView(rule(), why_stopped="stopped: too slow")]
+    assert said in (await page_of(view, path, parameters)).text
 
 
 @pytest.mark.parametrize(("app_id", "said"), [("", True), ("live-new", True), ("live-main", False)])
@@ -105,12 +114,6 @@ async def test_of_many_apps_without_data_some_are_named() -> None:
     apps = [app_view(app_id=f"app-{number:03}", up=False, data_available=False) for number in range(120)]
     page = await page_of(FakeView(apps), "/violations")
     assert "production / app-004 and 115 more there is no data now" in page.text
-
-
-async def test_nothing_found_is_said() -> None:
-    """An empty page says so."""
-    page = await page_of(view_of_two_apps(), "/violations", {"outcome": "unevaluable"})
-    assert "Nothing is found." in page.text
 
 
 async def test_pages_go_through_all_groups() -> None:
@@ -160,3 +163,78 @@ def test_a_page_of_20_000_findings_lets_others_run() -> None:
     (_, document), slices = timed(shown_violations(view, Query(page=10**6), NOW))
     assert (document["page"].matching, len(document["page"].rows), len(worded)) == (20_000, 50, 0)
     assert len(slices) >= 10_000 // AT_ONCE
+
+
+LOUD = rule(
+    "loud",
+    when="task.mix_mode == 'mixed'",
+    message='"too loud"',
+    reason="Ears.",
+    remedy="Turn it down.",
+    apps=("live-*",),
+    source="rules/own.yml:3",
+    exempt=(
+        Exemption(name="forever", tasks=("t-*",)),
+        Exemption(name="over", tasks=("x",), until=date(2020, 1, 1), reason="a test"),
+    ),
+)
+TOTALS = RuleTotals(3, 100, 20, 2, 1, oldest_violation=NOW - 90)
+
+
+def view_of_rules() -> FakeView:
+    """Return a view of three rules."""
+    view = FakeView()
+    view.shown_rules = [
+        RuleView(rule("asleep", severity=Severity.CRITICAL), why_off="switched off by `policy.rules`"),
+        RuleView(LOUD, totals=TOTALS, reasons=lambda: ("no such field",)),
+        RuleView(rule("worse", severity=Severity.CRITICAL, owner="video", runbook_url="javascript:alert(1)")),
+    ]
+    return view
+
+
+@pytest.mark.parametrize(
+    ("parameters", "names"),
+    [
+        ({}, ["worse", "loud", "asleep"]),
+        ({"enabled": "false"}, ["asleep"]),
+        ({"enabled": "true", "severity": "critical"}, ["worse"]),
+        ({"text": "LOU"}, ["loud"]),
+        ({"text": "video"}, ["worse", "loud", "asleep"]),
+        ({"text": "bitrate", "severity": "warning"}, ["loud"]),
+        ({"text": "nothing"}, []),
+    ],
+)
+async def test_rules_are_filtered_and_sorted(parameters: dict[str, str], names: list[str]) -> None:
+    """What is on is before what is off, the severest first."""
+    _, shown = await shown_rules(view_of_rules(), read_form(parameters, RULE_PARAMETERS), NOW)
+    assert [row.rule.name for row in shown["rules"]] == names
+    assert shown["all_rules"] == 3
+
+
+async def test_a_rule_says_everything_about_itself() -> None:
+    """Counts, expressions, reason, remedy, source and exemptions with their end stand on the page."""
+    page = await page_of(view_of_rules(), "/rules")
+    for words in (
+        "3 violations 100 evaluated 20 not applicable 2 exempted 1 can't be evaluated oldest 1 min 30 s ago",
+        "Can't be evaluated for some: no such field",
+        "Applies when task.mix_mode == 'mixed'",
+        "Expects task.video.bitrate_kbps <= 3000",
+        'Message "too loud"',
+        "Why Ears.",
+        "What to do Turn it down.",
+        "Apps live-*",
+        "Written in rules/own.yml:3",
+        "Exemption forever t-* for good",
+        "Exemption over x until the end of 2020-01-01 (UTC) ended a test",
+        "Off: switched off by `policy.rules`",
+    ):
+        assert words in page.text
+    assert "/violations?rule=loud&outcome=exempted" in page.links
+
+
+async def test_only_web_addresses_are_linked() -> None:
+    """A runbook is followed where it is a web address, and reported as text where it is not."""
+    page = await page_of(view_of_rules(), "/rules")
+    assert "https://runbooks.example.com/bitrate" in page.links
+    assert "javascript:alert(1)" in page.text
+    assert not any(link.startswith("javascript:") for link in page.links)

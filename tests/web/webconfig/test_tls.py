@@ -203,11 +203,6 @@ def test_what_surrounds_a_certificate_does_no_harm(authority: trustme.CA, issued
     shake_hands(server, client_context(authority, authority.issue_cert("client")))
 
 
-def test_a_configuration_shows_no_key() -> None:
-    """A representation, which a traceback might show, holds no key."""
-    assert "PRIVATE" not in repr(TlsServerConfig(key="PRIVATE"))
-
-
 def server(authority: trustme.CA, *allowed: str) -> ssl.SSLContext:
     """Return a server that lets in clients of these names."""
     pem, issued = authority.cert_pem.bytes(), authority.issue_cert("localhost")

@@ -1,13 +1,17 @@
-"""Scrapes that come together: each has its answer or is told to come again, and slow readers give way."""
+"""Scrapes that come together, and `/-/reload`."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
+from exporter.web.application import application
 from exporter.web.connections import Limits
 from exporter.web.operations import Scrapes
+from tests.web.fake_view import FakeView, FixedClock
 
 LIMITS = Limits(most_scrapes=2, slow_scrape_seconds=2.0)
 
@@ -97,3 +101,22 @@ async def test_the_oldest_gives_way_once_it_is_slow() -> None:
         assert b" 503 " in await readers.scrape(), "the next oldest is not slow yet"
         readers.release.set()
         assert all(b" 200 " in answer for answer in await asyncio.gather(quick, new))
+
+
+@pytest.mark.parametrize(
+    ("enabled", "refusal", "status", "text"),
+    [
+        (True, None, 200, "the configuration is loaded again\n"),
+        (True, "a:1:1: one\na:2:1: two", 500, "refused, the one before stays:\na:1:1: one\na:2:1: two\n"),
+        (False, None, 403, "start with --web.enable-lifecycle to allow it, or send SIGHUP to the process\n"),
+    ],
+)
+async def test_a_reload_is_answered_when_it_is_done(enabled: bool, refusal: str | None, status: int, text: str) -> None:
+    """The answer has every mistake of a refused configuration; without the flag nothing is loaded."""
+    view = FakeView()
+    view.refusal = refusal
+    async with TestClient(TestServer(application(view, FixedClock(), enable_lifecycle=enabled))) as client:
+        answer = await client.post("/-/reload")
+        assert answer.status == status
+        assert (await answer.text()).endswith(text)
+    assert view.reloads == enabled

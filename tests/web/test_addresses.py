@@ -1,7 +1,8 @@
-"""Everything below a path: proxies that strip it, proxies that pass it on, and no proxy."""
+"""Everything below a path with and without a proxy; known hosts, and who may change something."""
 
 import re
 from collections.abc import AsyncIterator
+from typing import TypeAlias
 from urllib.parse import urljoin
 
 import pytest
@@ -10,10 +11,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from exporter.config.mistakes import UsageError
-from exporter.web.addresses import KnownHosts, UrlPrefix, url_prefix
+from exporter.web.addresses import KnownHosts, UrlPrefix, is_same_origin, url_prefix
 from exporter.web.application import application
 from tests.web.api.api_view import full_view
 from tests.web.fake_view import FakeView, FixedClock, app_view, entry, recorded
+
+Client: TypeAlias = TestClient[web.Request, web.Application]
 
 PUBLISHED = "https://metrics.example.com/live/rtcmpu/"
 _ADDRESS = re.compile(r'(?:href|src|action)="([^"]*)"')
@@ -47,7 +50,7 @@ def test_a_path_that_can_t_be_a_prefix_is_refused(flags: tuple[str | None, str |
 
 
 @pytest.fixture(params=["stripping", "passing on"])
-async def proxied(request: pytest.FixtureRequest) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+async def proxied(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     """A client of a proxy that publishes an exporter below a path."""
     strips = request.param == "stripping"
     prefix = url_prefix(PUBLISHED, "/" if strips else None)
@@ -80,7 +83,7 @@ async def proxied(request: pytest.FixtureRequest) -> AsyncIterator[TestClient[we
 
 
 async def test_every_link_form_and_file_works_behind_a_proxy(
-    proxied: TestClient[web.Request, web.Application],
+    proxied: Client,
 ) -> None:
     """All that pages lead to is found below the external path, from the first page on."""
     root = "/live/rtcmpu/"
@@ -97,21 +100,12 @@ async def test_every_link_form_and_file_works_behind_a_proxy(
             local = {urljoin(path, link).partition("#")[0] for link in links if not link.startswith("https://runbooks")}
             assert all(link.startswith(root) for link in local), (path, sorted(local))
             waiting += local - seen
-    expected = {
-        "static/style.css",
-        "static/pages.js",
-        "metrics",
-        "config",
-        "violations",
-        "rules",
-        "-/ready",
-        "-/healthy",
-    }
-    assert {root + name for name in expected} <= seen
+    expected = "static/style.css static/pages.js metrics config violations rules -/ready -/healthy"
+    assert {root + name for name in expected.split()} <= seen
     assert len(seen) > 20
 
 
-async def test_a_form_leads_back_below_the_path(proxied: TestClient[web.Request, web.Application]) -> None:
+async def test_a_form_leads_back_below_the_path(proxied: Client) -> None:
     """A reading on demand redirects to its page; errors link below the path, and the API names its address."""
     form = await proxied.post(
         "/live/rtcmpu/apps/production/live-main/collect",
@@ -145,3 +139,128 @@ async def test_everything_is_below_the_route_prefix() -> None:
             assert (await client.get(path)).status == 404
         for path in ("/", "/inner/", "/inner/config", "/inner/api/v1/apps"):
             assert (await client.get(path, headers={"Host": "evil.example"}, allow_redirects=False)).status == 403
+
+
+OURS = {"Host": "localhost:10678"}
+CHANGING = ("/-/reload", "/apps/production/live-main/collect", "/metrics", "/nothing")
+
+
+@pytest.fixture
+def view() -> FakeView:
+    """What is shown."""
+    return FakeView()
+
+
+@pytest.fixture
+async def client(view: FakeView) -> AsyncIterator[Client]:
+    """A client of a server that is published as `metrics.example.com` and may be called by any name of `corp`."""
+    hosts = KnownHosts(["Machine.lan"], external_url="https://metrics.example.com/rtcmpu/", allowed=["*.corp"])
+    app = application(view, FixedClock(), telemetry_path="/custom", enable_lifecycle=True, hosts=hosts)
+    async with TestClient(TestServer(app, access_log=None)) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_ours"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "null"}, True),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://exporter:10678"}, False),
+        ({"Sec-Fetch-Site": "none"}, False),
+        ({"Origin": "http://exporter:10678"}, True),
+        ({"Origin": "https://Exporter:10678"}, True),
+        ({"Origin": "https://metrics.example.com"}, True),
+        ({"Origin": "http://exporter"}, False),
+        ({"Origin": "http://evil.example"}, False),
+        ({"Origin": "http://[evil"}, False),
+        ({"Origin": "null"}, False),
+        ({"Origin": ""}, False),
+        ({}, True),
+    ],
+)
+def test_only_our_own_pages_and_no_browser_may_begin_something(headers: dict[str, str], *, is_ours: bool) -> None:
+    """What a browser says of the sender counts; what says nothing is a program, which nobody can trick."""
+    assert is_same_origin(headers, ("exporter:10678", "metrics.example.com")) is is_ours
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:10678", 200),
+        ("192.0.2.7", 200),
+        ("[::1]:10678", 200),
+        ("LOCALHOST.:10678", 200),
+        ("machine.lan", 200),
+        ("metrics.example.com", 200),
+        ("metrics.example.com:8443", 200),
+        ("a.b.corp:80", 200),
+        ("corp", 403),
+        ("evil.example:10678", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("localhost.evil.example", 403),
+        ("localhost@evil.example", 403),
+        ("127.0.0.1/@evil.example", 403),
+        ("[::1", 403),
+        ("a" * 5000, 403),
+        ("", 403),
+    ],
+)
+async def test_pages_answer_known_hosts_alone(client: Client, view: FakeView, host: str, status: int) -> None:
+    """An IP address, localhost, the machine's names, the external URL's and allowed ones; others read which flag."""
+    for path in ("/", "/config", "/api/v1/apps"):
+        async with client.get(path, headers={"Host": host}) as answer:
+            assert answer.status == status
+            assert status == 200 or "--web.allowed-host" in await answer.text()
+    async with client.post("/-/reload", headers={"Host": host}) as answer:
+        assert answer.status == status
+    assert view.reloads == (status == 200)
+
+
+@pytest.mark.parametrize("path", ["/custom", "/metrics/tasks", "/-/healthy", "/-/ready"])
+async def test_scrapers_and_probes_may_use_any_name(client: Client, view: FakeView, path: str) -> None:
+    """They find the exporter by names of a cluster's or a list's own."""
+    view.task_chunks = (b"",)
+    async with client.get(path, headers={"Host": "exporter.monitoring.svc:10678"}) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("path", CHANGING)
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"}])
+async def test_nothing_is_changed_for_another_site(
+    client: Client, view: FakeView, path: str, headers: dict[str, str]
+) -> None:
+    """Whatever the path is, a form of another site is refused before anything is done."""
+    async with client.post(path, headers=OURS | headers, allow_redirects=False) as answer:
+        assert answer.status == 403
+        assert "cross-site" in await answer.text()
+    assert (view.reloads, view.collected) == (0, [])
+
+
+async def test_a_site_that_takes_a_name_of_its_own_for_us_is_another_site(client: Client, view: FakeView) -> None:
+    """After DNS rebinding, host and origin agree; both are wrong."""
+    rebound = {"Host": "evil.example", "Origin": "http://evil.example"}
+    for headers in (rebound, rebound | {"Sec-Fetch-Site": "same-origin"}):
+        async with client.post("/-/reload", headers=headers) as answer:
+            assert answer.status == 403
+    assert view.reloads == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"external_url": "metrics.example.com"},
+        {"external_url": "ftp://metrics.example.com"},
+        {"external_url": "https://"},
+        {"external_url": "https://user@metrics.example.com"},
+        {"external_url": "https://metrics.example.com/?a=b"},
+        {"external_url": "https://[metrics"},
+        {"allowed": ["http://a.example"]},
+        {"allowed": ["a.example:80"]},
+        {"allowed": [""]},
+    ],
+)
+def test_a_name_that_can_t_be_one_is_refused(words: dict[str, str]) -> None:
+    """The error names the flag and what it expects."""
+    with pytest.raises(ValueError, match=r"^--web\.(external-url|allowed-host)=.*: expected "):
+        KnownHosts(**words)

@@ -127,9 +127,19 @@ class Client:
         await self.close()
 
     async def _request(self, parameters: Mapping[str, str], *, may_be_unknown: bool = False) -> ListPage:
-        """Make one attempt, and know that it is under way."""
+        """Make one attempt and report it."""
         with self._in_use():
-            return await self._reported(parameters, may_be_unknown=may_be_unknown)
+            credentials = await self._credentials.get()
+            started = self._clock.monotonic()
+            try:
+                page = await self._attempt(credentials, parameters)
+            except ApiError as error:
+                if not (may_be_unknown and failures.is_about_the_task(error)):
+                    self._observer.request_finished(error.state, self._clock.monotonic() - started)
+                    raise
+                page = ListPage(error.request_id, [])
+            self._observer.request_finished(State.OK, self._clock.monotonic() - started)
+            return page
 
     @contextmanager
     def _in_use(self) -> Iterator[None]:
@@ -143,22 +153,7 @@ class Client:
             if not self._under_way:
                 self._idle.set()
 
-    async def _reported(self, parameters: Mapping[str, str], *, may_be_unknown: bool) -> ListPage:
-        """Make one attempt and report it."""
-        credentials = await self._credentials.get()
-        started = self._clock.monotonic()
-        try:
-            page = await self._attempt(credentials, parameters)
-        except ApiError as error:
-            if not (may_be_unknown and failures.is_about_the_task(error)):
-                self._observer.request_finished(error.state, self._clock.monotonic() - started)
-                raise
-            page = ListPage(error.request_id, [])
-        self._observer.request_finished(State.OK, self._clock.monotonic() - started)
-        return page
-
     async def _attempt(self, credentials: Credentials, parameters: Mapping[str, str]) -> ListPage:
-        """Sign, send and read."""
         offset_seconds = self._clock_offset_seconds
         query = canonical_query(parameters)
         headers = signed_headers(

@@ -172,18 +172,15 @@ class CredentialsSource:
         await asyncio.gather(*under_way, return_exceptions=True)
 
     def _signatures(self) -> list[object]:
-        """Return what differs between two states of the source's files."""
         return [file_signature(path) for path in self._source.files]
 
     def _good(self) -> Credentials | None:
-        """Return the held key unless it has expired."""
         held = self._held
         if held is None or (held.expires_at is not None and self._clock.now() >= held.expires_at):
             return None
         return held
 
     def _pausing(self) -> bool:
-        """Whether the last fetch ended a moment ago."""
         last = self._fetched_at
         return last is not None and self._clock.monotonic() - last < PAUSE_AFTER_FETCH_SECONDS
 
@@ -193,7 +190,6 @@ class CredentialsSource:
         return ApiError(State.AUTH_ERROR, reason)
 
     def _start_renewal(self) -> None:
-        """Begin a renewal unless one is under way or has just ended."""
         if self._renewal is None and not self._pausing():
             self._renewal = asyncio.create_task(self._renew())
 
@@ -230,7 +226,6 @@ class CredentialsSource:
         return outcome
 
     def _accept(self, fetched: Credentials) -> None:
-        """Use a fetched key from now on."""
         now = self._clock.now()
         if self._error is not None:
             _log.info("credentials renewed")
@@ -349,7 +344,6 @@ def _files_of(kind: kinds.Credentials, environment: Mapping[str, str]) -> tuple[
 
 
 def _secret_files(*secrets: Secret | None) -> tuple[Path, ...]:
-    """Return the files that secrets are read from."""
     return tuple(secret.path for secret in secrets if isinstance(secret, SecretFile))
 
 
@@ -360,7 +354,6 @@ def _key_of(environment: Mapping[str, str]) -> Credentials:
 
 
 def _fixed_key(key: kinds.AccessKey) -> Credentials:
-    """Read a fixed key; secrets that are in files are read now."""
     secret = _read(key.access_key_secret, "access_key_secret")
     token = _read(key.security_token, "security_token") if key.security_token else None
     return checked_key("access_key", key.access_key_id, secret, token)

@@ -66,8 +66,6 @@ _TASK_CODE: Final = re.compile(r"^invalid_?task_?id|task.*not[._-]?(?:found|exis
 
 
 class _Verdict(NamedTuple):
-    """What a code means."""
-
     state: State
     sentence: str
     retryable: bool = False
@@ -76,60 +74,58 @@ class _Verdict(NamedTuple):
 _GRANT: Final = "grant the RAM user or role the action live:ListRtcMPUTaskDetail on resource *"
 _CLOCK: Final = "the service refuses this machine's time: set the clock by NTP"
 
-# The longest prefix counts: a code is the entry's name, or that and more, after a dot or without one.
-_CODES: Final[Mapping[str, _Verdict]] = {
-    "Throttling": _Verdict(
-        State.THROTTLED, "the service throttles: lower requests_per_second or find who else uses the account", True
-    ),
-    "InvalidAccessKeyId": _Verdict(State.AUTH_ERROR, "the access key is not valid: check access_key_id"),
-    "InvalidAccessKeyId.NotFound": _Verdict(
-        State.AUTH_ERROR, "the access key id is unknown: check access_key_id and that the key was not deleted"
-    ),
-    "InvalidAccessKeyId.Inactive": _Verdict(
-        State.AUTH_ERROR, "the access key is disabled: enable it in the RAM console or configure another"
-    ),
-    "Signature": _Verdict(State.AUTH_ERROR, "the service refuses the signature: check the access key"),
-    "SignatureDoesNotMatch": _Verdict(
-        State.AUTH_ERROR, "the signature does not match: check access_key_secret, it may belong to another key"
-    ),
-    "SignatureNonceUsed": _Verdict(
-        State.AUTH_ERROR,
-        "the service saw this request before: if that lasts, look for a proxy that repeats requests",
-        True,
-    ),
-    "InvalidSecurityToken": _Verdict(
-        State.AUTH_ERROR, "the security token is not valid: check where the credentials come from"
-    ),
-    "InvalidSecurityToken.Expired": _Verdict(
-        State.AUTH_ERROR, "the security token has expired: renew it, or configure a source that renews itself"
-    ),
-    "InvalidSecurityToken.Malformed": _Verdict(
-        State.AUTH_ERROR, "the security token is malformed: check that it was copied whole"
-    ),
-    "InvalidSecurityToken.MismatchWithAccessKey": _Verdict(
-        State.AUTH_ERROR, "the security token belongs to another access key: set the three values of one set"
-    ),
-    "MissingSecurityToken": _Verdict(
-        State.AUTH_ERROR, "this access key is a temporary one and needs its token: set security_token"
-    ),
-    "Forbidden": _Verdict(State.AUTH_ERROR, f"the service forbids the call: {_GRANT}"),
-    "Forbidden.RAM": _Verdict(State.AUTH_ERROR, f"the access key may not list tasks: {_GRANT}"),
-    "InvalidTimeStamp": _Verdict(State.AUTH_ERROR, _CLOCK),
-    "IllegalTimestamp": _Verdict(State.AUTH_ERROR, _CLOCK),
-    "OperationDenied": _Verdict(
-        State.NOT_ENABLED, "ApsaraVideo Live or its MPU service is not enabled for this account: enable it"
-    ),
-    "InvalidAppId": _Verdict(State.APP_INVALID, "the service takes the AppId for invalid: check the app's id"),
-    "AppInfoNotExist": _Verdict(
-        State.APP_INVALID, "the account has no app with this id: check the app's id and the account's key"
-    ),
-    "MissingParam": _Verdict(
-        State.REQUEST_REJECTED, "the service misses a parameter: look for a proxy that changes requests"
-    ),
-    "InvalidParam": _Verdict(State.REQUEST_REJECTED, "the service rejects a parameter of the request"),
-    "InternalError": _Verdict(State.SERVER_ERROR, "the service reports an internal error", True),
-    "ServiceUnavailable": _Verdict(State.SERVER_ERROR, "the service is unavailable for now", True),
+_SENTENCES: Final[Mapping[State, Mapping[str, str]]] = {
+    State.THROTTLED: {
+        "Throttling": "the service throttles: lower requests_per_second or find who else uses the account",
+    },
+    State.AUTH_ERROR: {
+        "InvalidAccessKeyId": "the access key is not valid: check access_key_id",
+        "InvalidAccessKeyId.NotFound": (
+            "the access key id is unknown: check access_key_id and that the key was not deleted"
+        ),
+        "InvalidAccessKeyId.Inactive": "the access key is disabled: enable it in the RAM console or configure another",
+        "Signature": "the service refuses the signature: check the access key",
+        "SignatureDoesNotMatch": "the signature does not match: check access_key_secret, it may belong to another key",
+        "SignatureNonceUsed": (
+            "the service saw this request before: if that lasts, look for a proxy that repeats requests"
+        ),
+        "InvalidSecurityToken": "the security token is not valid: check where the credentials come from",
+        "InvalidSecurityToken.Expired": (
+            "the security token has expired: renew it, or configure a source that renews itself"
+        ),
+        "InvalidSecurityToken.Malformed": "the security token is malformed: check that it was copied whole",
+        "InvalidSecurityToken.MismatchWithAccessKey": (
+            "the security token belongs to another access key: set the three values of one set"
+        ),
+        "MissingSecurityToken": "this access key is a temporary one and needs its token: set security_token",
+        "Forbidden": f"the service forbids the call: {_GRANT}",
+        "Forbidden.RAM": f"the access key may not list tasks: {_GRANT}",
+        "InvalidTimeStamp": _CLOCK,
+        "IllegalTimestamp": _CLOCK,
+    },
+    State.NOT_ENABLED: {
+        "OperationDenied": "ApsaraVideo Live or its MPU service is not enabled for this account: enable it",
+    },
+    State.APP_INVALID: {
+        "InvalidAppId": "the service takes the AppId for invalid: check the app's id",
+        "AppInfoNotExist": "the account has no app with this id: check the app's id and the account's key",
+    },
+    State.REQUEST_REJECTED: {
+        "MissingParam": "the service misses a parameter: look for a proxy that changes requests",
+        "InvalidParam": "the service rejects a parameter of the request",
+    },
+    State.SERVER_ERROR: {
+        "InternalError": "the service reports an internal error",
+        "ServiceUnavailable": "the service is unavailable for now",
+    },
 }
+_RETRYABLE: Final = frozenset({"Throttling", "SignatureNonceUsed", "InternalError", "ServiceUnavailable"})
+_CODES: Final = {
+    code: _Verdict(state, sentence, code in _RETRYABLE)
+    for state, sentences in _SENTENCES.items()
+    for code, sentence in sentences.items()
+}
+"""What each code means; the longest prefix counts: a code is the entry's name, or that and more."""
 
 
 def answer_failure(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> ApiError:
@@ -227,7 +223,6 @@ def _by_status(status: int, code: str, *, is_json: bool) -> _Verdict:
 
 
 def _error_object(body: bytes) -> Mapping[str, Any] | None:
-    """Return an error's body with its keys in lower case; None where it is no JSON object."""
     if len(body) > MAX_ERROR_BYTES:
         return None
     try:
@@ -243,12 +238,10 @@ def _code_of(content: Mapping[str, Any] | None) -> str:
 
 
 def _request_id_of(content: Mapping[str, Any] | None) -> str:
-    """Return the id by which the vendor's support finds the request."""
     return _cleaned(content.get("requestid")) if content else ""
 
 
 def _cleaned(value: Any) -> str:
-    """Keep letters, digits, `.`, `_` and `-`."""
     return re.sub(r"[^A-Za-z0-9._-]", "", value)[:_MAX_CODE_CHARACTERS] if isinstance(value, str) else ""
 
 
@@ -278,7 +271,6 @@ def _limit(headers: Mapping[str, str], now: float) -> _Limit:
 
 
 def _retry_after(value: str, now: float) -> float | None:
-    """Read `Retry-After`: seconds or a date."""
     seconds = _seconds(value, per_second=1)
     until = parse_http_date(value) if seconds is None else None
     return seconds if until is None else min(max(until - now, 0.0), MAX_WAIT_SECONDS) or None

@@ -250,7 +250,6 @@ def read_truth(value: Any) -> bool | None:
 # A fleet repeats few numbers many times: remembered, a number costs a twentieth of its parsing.
 @lru_cache(maxsize=REMEMBERED_NUMBERS)
 def _spelled_integer(spelled: str) -> int | None:
-    """Read a whole number from text."""
     stripped = spelled.strip()
     if not stripped:
         return None
@@ -264,7 +263,6 @@ def _spelled_integer(spelled: str) -> int | None:
 
 @lru_cache(maxsize=REMEMBERED_NUMBERS)
 def _spelled_decimal(spelled: str) -> float | None:
-    """Read a decimal number from text."""
     stripped = spelled.strip()
     if not stripped:
         return None
@@ -274,7 +272,6 @@ def _spelled_decimal(spelled: str) -> float | None:
 
 
 def _number(value: Any) -> int | float | None:
-    """Read a JSON number within bounds."""
     if is_absent(value):
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:

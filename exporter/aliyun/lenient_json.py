@@ -65,12 +65,10 @@ def decode_members(text: bytes) -> tuple[tuple[str, Any], ...]:
 
 
 def _mended(text: bytes) -> str:
-    """Return text without broken Unicode."""
     return without_lone_surrogates(text).decode("utf-8", "replace")
 
 
 def _is_escaped(text: bytes, place: int) -> bool:
-    """Whether a backslash belongs to another one before it."""
     backslashes = 0
     while backslashes < place:
         before = text[max(0, place - backslashes - 4096) : place - backslashes]
@@ -150,8 +148,6 @@ def _mend_all(content: list[Any], shape: type[_Part], reader: FieldReader, name:
 
 
 class _Member(NamedTuple):
-    """What may be under a key."""
-
     attribute: str
     part: type[Part] | None  # the shape of the object, or of each object of the list; None: a leaf
     is_list: bool
@@ -159,7 +155,6 @@ class _Member(NamedTuple):
 
 @cache
 def _members(shape: type[Part]) -> Mapping[str, _Member]:
-    """Return what may be under each key of an object, as its type says."""
     return {field.encode_name: _member(field.name, field.type) for field in msgspec.structs.fields(shape)}
 
 

@@ -47,7 +47,6 @@ class Interner:
         self._known[origin] = value
 
     def _make_room(self) -> None:
-        """Start afresh at the limit."""
         if len(self._known) >= self._limit:
             self._known.clear()
 
@@ -162,7 +161,6 @@ def _are_usual(shown: Sequence[User], infos: Sequence[documented.UserInfo], list
 
 
 def _source(reader: FieldReader, single: documented.SingleSubParams | None) -> Source | None:
-    """Read SingleSubParams."""
     if single is None or not is_set(single):
         return None
     return Source(
@@ -172,7 +170,6 @@ def _source(reader: FieldReader, single: documented.SingleSubParams | None) -> S
 
 
 def _encoding(reader: FieldReader, encode: documented.EncodeParams | None, share: Interner) -> Encoding | None:
-    """Read EncodeParams."""
     if encode is None or not is_set(encode):
         return None
     enhanced = _enhanced(reader, encode.enhanced_param)
@@ -211,13 +208,11 @@ def _enhanced(reader: FieldReader, value: object) -> documented.EnhancedParam:
 
 
 def _panes(reader: FieldReader, layout: documented.Layout | None, share: Interner) -> tuple[Pane, ...]:
-    """Read the panes of the layout."""
     panes = layout.user_panes if layout else None
     return tuple(share(_pane(reader, pane)) for pane in panes or ())
 
 
 def _pane(reader: FieldReader, pane: documented.UserPane) -> Pane:
-    """Read one pane."""
     source_type = pane.user_info.source_type if pane.user_info else None
     return Pane(
         x=reader.decimal(pane.x, "UserPanes.X"),
@@ -232,7 +227,6 @@ def _pane(reader: FieldReader, pane: documented.UserPane) -> Pane:
 
 
 def _user_streams(reader: FieldReader, users: list[documented.UserInfo]) -> tuple[tuple[str | None, str | None], ...]:
-    """Read UserInfos: whose streams are mixed."""
     return tuple(
         (
             reader.name(user.source_type, "UserInfos.SourceType", _SOURCE_TYPES),
@@ -254,7 +248,6 @@ def _sei_params(
 
 
 def _sei(reader: FieldReader, sei: documented.SeiParams | None) -> Sei | None:
-    """Read SeiParams."""
     if sei is None or not is_set(sei):
         return None
     volume = sei.layout_volume or documented.LayoutVolume()

@@ -109,7 +109,6 @@ def _stripped(texts: list[_Text], absent: _Text) -> list[_Text]:
 
 
 def _hide_payload(reader: FieldReader, sei: SeiParams | None) -> None:
-    """Hide what is written into the stream."""
     through = sei.pass_through if sei else None
     if through:
         through.payload_content = reader.hide("sei", through.payload_content, "PassThrough.PayloadContent")
@@ -179,7 +178,6 @@ def _decode(raw: bytes, reader: FieldReader) -> documented.Row:
 
 
 def _identity(value: object) -> str:
-    """Return an identity; empty where there is none that can be read."""
     try:
         return read_text(value)
     except Unreadable:
@@ -187,7 +185,6 @@ def _identity(value: object) -> str:
 
 
 def _is_too_long(identity: str) -> bool:
-    """Whether no service would give such an id."""
     return len(identity) > MAX_ID_BYTES or len(identity.encode()) > MAX_ID_BYTES
 
 
@@ -202,7 +199,6 @@ def _leave_out_long_lists(reader: FieldReader, row: documented.Row) -> None:
 
 
 def _bounded(reader: FieldReader, elements: list[_Part] | None, field: str, most: int) -> list[_Part] | None:
-    """Return a list of at most this many elements, else None."""
     if elements is None or len(elements) <= most:
         return elements
     reader.unreadable(field, msgspec.json.encode(elements).decode())
@@ -224,7 +220,6 @@ def _configuration(
 
 
 def _setup(reader: FieldReader, row: documented.Row, taken: Hashable) -> Hashable | None:
-    """Return all that a configuration is made from; None where that is unknown."""
     try:
         content = xxhash.xxh3_128_digest(_ENCODER.encode(row))
     except (OverflowError, RecursionError):  # absurd numbers and depths can be decoded, but not encoded

@@ -64,7 +64,6 @@ def _variable(name: str, environment: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _checked(url: str, setting: str) -> Proxy:
-    """Return a proxy that can be used."""
     try:
         return Proxy(parse_proxy(url), setting)
     except Unfit as expected:
@@ -72,7 +71,6 @@ def _checked(url: str, setting: str) -> Proxy:
 
 
 def _entries(no_proxy: str) -> Iterator[tuple[str, int | None]]:
-    """Yield the names of NO_PROXY, each with its port if it has one."""
     for entry in re.split(r"[,\s]+", no_proxy.lower()):
         parts = re.fullmatch(r"(?:\[([^]]+)\]|([^:]+))(?::([0-9]{1,5}))?", entry)
         if parts:
@@ -82,7 +80,6 @@ def _entries(no_proxy: str) -> Iterator[tuple[str, int | None]]:
 
 
 def _matches(host: str, name: str) -> bool:
-    """Whether a name, address or network of NO_PROXY includes a host."""
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False)
     except ValueError:

@@ -91,7 +91,6 @@ def _family(scheme: str) -> str:
 
 
 def _server_of(scheme: str, authority: str) -> _Server | None:
-    """Return the parts of a server; None if the scheme cannot be one."""
     if len(authority) <= LONGEST_HOST:
         try:
             return _plain_server(scheme, authority)

@@ -36,8 +36,6 @@ class ListPage(NamedTuple):
 
 
 class _Envelope(msgspec.Struct):
-    """What is around the rows; names are the vendor's."""
-
     request_id: Any = msgspec.field(name="RequestId", default=None)
     tasks: msgspec.Raw = msgspec.field(name="MPUTasks", default_factory=lambda: msgspec.Raw(_NO_LIST))
 
@@ -100,7 +98,6 @@ def _decode(body: bytes) -> tuple[bytes, _Envelope]:
 
 
 def _split(tasks: bytes) -> list[msgspec.Raw]:
-    """Split a list into rows, within bounds."""
     if tasks.count(b",") > MAX_COMMAS:
         raise _unexpected("has more values than a page of tasks can have")
     rows = [row for row in msgspec.structs.astuple(_ROWS.decode(tasks)) if row is not None]
@@ -112,7 +109,6 @@ def _split(tasks: bytes) -> list[msgspec.Raw]:
 
 
 def _outside(body: bytes, tasks: bytes) -> bytes:
-    """Return a body with null in place of its list."""
     outside = body
     for key in _LIST_KEY.finditer(body):
         if body.startswith(tasks, key.end()):
@@ -138,7 +134,6 @@ def _holds_list(value: Any) -> bool:
 
 
 def _broken(body: bytes) -> str:
-    """Say what a body is that can't be decoded."""
     if body.lstrip()[:1] in {b"{", b"["}:
         return "the service's answer is no complete JSON: if that lasts, look for a proxy that cuts answers off"
     return "the service's answer is no JSON: check that the endpoint is the live service's, with no proxy in between"

@@ -29,14 +29,13 @@ from exporter.aliyun.errors import ApiError
 from exporter.aliyun.token_services import TokenServiceError, Trust, trusting_with
 from exporter.config import credential_kinds as kinds
 from exporter.core.collection_state import State
+from exporter.core.secret import Secret
 
 _MAX_WHY_CHARACTERS: Final = 120
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class _Source(NamedTuple):
-    """One place where a key can come from."""
-
     name: str  # as the metric has it
     title: str  # in a sentence
     make: Callable[[], Any]  # makes a provider of the official library
@@ -72,19 +71,18 @@ class OfficialSources:
                 if self._chosen not in {None, source.name}:
                     continue
                 missing = None if self._chosen else source.missing()
-                if missing is None:
-                    try:
-                        credentials = _fetch(source)
-                    except Exception as error:  # noqa: BLE001 - providers raise whatever befalls them
-                        missing = _why(error)
-                    else:
-                        self._chosen = source.name
-                        return credentials
+                if missing is not None:
                     failures.append(f"{source.title} ({missing})")
+                    continue
+                try:
+                    credentials = _fetch(source)
+                except Exception as error:  # noqa: BLE001 - providers raise whatever befalls them
+                    failures.append(f"{source.title} ({_why(error)})")
                     if source.is_decisive:
                         break
                 else:
-                    failures.append(f"{source.title} ({missing})")
+                    self._chosen = source.name
+                    return credentials
         raise ApiError(State.AUTH_ERROR, f"no credentials found; tried {', '.join(failures)}")
 
     def start_over(self) -> None:
@@ -93,14 +91,15 @@ class OfficialSources:
 
 
 def _sources(kind: kinds.Credentials) -> tuple[_Source, ...]:
-    """Return what to ask, in order."""
     match kind:
         case kinds.EcsRamRole(role_name=role_name):
             return (_Source("ecs_ram_role", "ECS RAM role", lambda: _ecs(role_name)),)
         case kinds.RamRoleArn():
-            return (_Source("ram_role_arn", "RAM role ARN", lambda: _ram_role(kind)),)
+            role = providers.RamRoleArnCredentialsProvider
+            return (_Source("ram_role_arn", "RAM role ARN", lambda: role(**_settings(kind))),)
         case kinds.OidcRoleArn():
-            return (_Source("oidc_role_arn", "OIDC role ARN", lambda: _oidc_role(kind)),)
+            oidc = providers.OIDCRoleArnCredentialsProvider
+            return (_Source("oidc_role_arn", "OIDC role ARN", lambda: oidc(**_settings(kind))),)
         case kinds.Profile(profile=profile):
             return (_Source("profile", "CLI profile", lambda: _CliProfile(profile)),)
         case kinds.CredentialsUri(uri=uri):
@@ -176,32 +175,12 @@ def _ecs(role_name: str | None) -> Any:
     return providers.EcsRamRoleCredentialsProvider(role_name=role_name, async_update_enabled=False)
 
 
-def _ram_role(kind: kinds.RamRoleArn) -> Any:
-    """Return the provider that assumes a role with a key; secrets in files are read now."""
-    return providers.RamRoleArnCredentialsProvider(
-        access_key_id=kind.access_key_id,
-        access_key_secret=kind.access_key_secret.reveal(),
-        security_token=kind.security_token.reveal() if kind.security_token else None,
-        role_arn=kind.role_arn,
-        role_session_name=kind.role_session_name,
-        policy=kind.policy,
-        duration_seconds=kind.duration_seconds,
-        external_id=kind.external_id,
-        sts_endpoint=kind.sts_endpoint,
-    )
-
-
-def _oidc_role(kind: kinds.OidcRoleArn) -> Any:
-    """Return the provider that assumes a role with an OIDC token."""
-    return providers.OIDCRoleArnCredentialsProvider(
-        role_arn=kind.role_arn,
-        oidc_provider_arn=kind.oidc_provider_arn,
-        oidc_token_file_path=str(kind.oidc_token_file),
-        role_session_name=kind.role_session_name,
-        policy=kind.policy,
-        duration_seconds=kind.duration_seconds,
-        sts_endpoint=kind.sts_endpoint,
-    )
+def _settings(kind: kinds.RamRoleArn | kinds.OidcRoleArn) -> dict[str, Any]:
+    """Return what is configured under the library's names; secrets in files are read now."""
+    settings = {name: getattr(kind, name) for name in type(kind).model_fields if name != "type"}
+    if isinstance(kind, kinds.OidcRoleArn):
+        settings["oidc_token_file_path"] = str(settings.pop("oidc_token_file"))
+    return {name: value.reveal() if isinstance(value, Secret) else value for name, value in settings.items()}
 
 
 def _uri(uri: str) -> Any:
@@ -220,7 +199,6 @@ class _CliProfile(providers.CLIProfileCredentialsProvider):  # type: ignore[misc
         self.inner: Any = None
 
     def _get_credentials_provider(self, config: Any, profile_name: str) -> Any:
-        """Make the provider that the profile describes; the library calls this."""
         for profile in config.get("profiles") or ():
             if profile.get("name") == profile_name and profile.get("mode") == "EcsRamRole":
                 self.inner = _ecs(profile.get("ram_role_name"))
@@ -237,7 +215,6 @@ class _CredentialsFile(providers.ProfileCredentialsProvider):  # type: ignore[mi
         self.inner: Any = None
 
     def _get_credentials_provider(self, section: Any) -> Any:
-        """Make the provider that the section describes; the library calls this."""
         if section.get("type") == "ecs_ram_role":
             self.inner = _ecs(section.get("role_name"))
         else:

@@ -110,7 +110,6 @@ def _do_action(request: Any, runtime_option: Mapping[str, Any] | None = None) ->
 
 
 def _response(answer: Response) -> TeaResponse:
-    """Return an answer as the library knows it."""
     response = TeaResponse()
     response.status_code = answer.status_code
     response.status_message = answer.reason
@@ -137,7 +136,6 @@ def _proxy_of(url: str, trust: Trust) -> Proxy | None:
 
 
 def _is_near(host: str) -> bool:
-    """Whether a host is the metadata service, or this machine."""
     if host in {METADATA_ADDRESS, "localhost"}:
         return True
     try:

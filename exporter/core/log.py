@@ -120,7 +120,6 @@ def _logfmt_key(key: str) -> str:
 
 
 def _logfmt_value(value: object) -> str:
-    """Quote what is not one word."""
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     text = json.dumps(value) if isinstance(value, dict | list) else str(value)
@@ -137,8 +136,6 @@ def _logfmt_character(character: str) -> str:
 
 
 def _counter(on_message: Callable[[str], None]) -> Processor:
-    """Return a processor that reports each message's level."""
-
     def count(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         on_message(event["level"])
         return event
@@ -177,6 +174,5 @@ class _Forwarder(logging.Handler):
 
 
 def _route_libraries(level: int) -> None:
-    """Make a forwarder the only reader of what libraries log."""
     logging.basicConfig(handlers=[_Forwarder(level)], level=level, force=True)
     logging.captureWarnings(capture=True)

@@ -11,18 +11,8 @@ from msgspec import Struct
 
 NO_SIGNER: Final = "none"
 SIGNERS: Final = (
-    NO_SIGNER,
-    "alibaba",
-    "tencent",
-    "huawei",
-    "volcengine",
-    "qiniu",
-    "oss",
-    "wowza",
-    "akamai",
-    "wangsu",
-    "jwt",
-)
+    NO_SIGNER, "alibaba", "tencent", "huawei", "volcengine", "qiniu", "oss", "wowza", "akamai", "wangsu", "jwt",
+)  # fmt: skip
 """The values of the label `signer`."""
 
 UNSIGNED: Final = "unsigned"

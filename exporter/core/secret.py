@@ -49,7 +49,6 @@ class Secret:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Describe it to editors as a text."""
         return {"type": "string", "minLength": 1}
 
     def reveal(self) -> str:

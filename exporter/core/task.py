@@ -24,17 +24,8 @@ MIX_MODES: Final = (SINGLE, MIXED)
 VIDEO_CODECS: Final = ("H.264", "H.265")
 VIDEO_PROFILES: Final = ("baseline", "main", "high")
 VIDEO_PRESETS: Final = (
-    "ultrafast",
-    "superfast",
-    "veryfast",
-    "faster",
-    "fast",
-    "medium",
-    "slow",
-    "slower",
-    "veryslow",
-    "placebo",
-)
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
+)  # fmt: skip
 AUDIO_CHANNELS: Final = (1, 2)
 AUDIO_SAMPLE_RATES_HERTZ: Final = (8000, 16000, 32000, 44100, 48000)
 STREAM_TYPES: Final = ("original", "audio", "video")
@@ -46,66 +37,21 @@ UNREADABLE: Final = "unreadable"
 that is unreadable is None and its field is in `Configuration.field_errors`."""
 
 FIELDS: Final = (
-    "TaskId",
-    "ChannelId",
-    "MixMode",
-    "StreamURL",
-    "Region",
-    "MaxIdleTime",
-    "MultiStreamURL",
-    "MultiStreamURL.URL",
-    "MultiStreamURL.IsAliCdn",
-    "SingleSubParams",
-    "SingleSubParams.SourceType",
-    "SingleSubParams.StreamType",
-    "SingleSubParams.UserId",
-    "TranscodeParams",
-    "Background",
-    "Background.RenderMode",
-    "Background.URL",
-    "EncodeParams",
-    "EncodeParams.AudioOnly",
-    "EncodeParams.AudioBitrate",
-    "EncodeParams.AudioChannels",
-    "EncodeParams.AudioSampleRate",
-    "EncodeParams.VideoCodec",
-    "EncodeParams.VideoBitrate",
-    "EncodeParams.VideoFramerate",
-    "EncodeParams.VideoGop",
-    "EncodeParams.VideoHeight",
-    "EncodeParams.VideoWidth",
-    "EncodeParams.EnhancedParam",
-    "EnhancedParam.profile",
-    "EnhancedParam.preset",
-    "Layout",
-    "UserPanes",
-    "UserPanes.UserInfo",
-    "UserPanes.Height",
-    "UserPanes.Width",
-    "UserPanes.X",
-    "UserPanes.Y",
-    "UserPanes.ZOrder",
-    "UserPanes.BackgroundImageUrl",
-    "UserPanes.RenderMode",
-    "UserInfo.ChannelId",
-    "UserInfo.UserId",
-    "UserInfo.SourceType",
-    "UserInfos",
-    "UserInfos.ChannelId",
-    "UserInfos.UserId",
-    "UserInfos.SourceType",
-    "UserInfos.StreamType",
-    "SeiParams",
-    "SeiParams.PayloadType",
-    "LayoutVolume",
-    "LayoutVolume.FollowIdr",
-    "LayoutVolume.Interval",
-    "PassThrough",
-    "PassThrough.FollowIdr",
-    "PassThrough.Interval",
-    "PassThrough.PayloadContent",
-    "PassThrough.PayloadContentKey",
-)
+    "TaskId", "ChannelId", "MixMode", "StreamURL", "Region", "MaxIdleTime", "MultiStreamURL",
+    "MultiStreamURL.URL", "MultiStreamURL.IsAliCdn", "SingleSubParams", "SingleSubParams.SourceType",
+    "SingleSubParams.StreamType", "SingleSubParams.UserId", "TranscodeParams", "Background",
+    "Background.RenderMode", "Background.URL", "EncodeParams", "EncodeParams.AudioOnly",
+    "EncodeParams.AudioBitrate", "EncodeParams.AudioChannels", "EncodeParams.AudioSampleRate",
+    "EncodeParams.VideoCodec", "EncodeParams.VideoBitrate", "EncodeParams.VideoFramerate",
+    "EncodeParams.VideoGop", "EncodeParams.VideoHeight", "EncodeParams.VideoWidth",
+    "EncodeParams.EnhancedParam", "EnhancedParam.profile", "EnhancedParam.preset", "Layout", "UserPanes",
+    "UserPanes.UserInfo", "UserPanes.Height", "UserPanes.Width", "UserPanes.X", "UserPanes.Y",
+    "UserPanes.ZOrder", "UserPanes.BackgroundImageUrl", "UserPanes.RenderMode", "UserInfo.ChannelId",
+    "UserInfo.UserId", "UserInfo.SourceType", "UserInfos", "UserInfos.ChannelId", "UserInfos.UserId",
+    "UserInfos.SourceType", "UserInfos.StreamType", "SeiParams", "SeiParams.PayloadType", "LayoutVolume",
+    "LayoutVolume.FollowIdr", "LayoutVolume.Interval", "PassThrough", "PassThrough.FollowIdr",
+    "PassThrough.Interval", "PassThrough.PayloadContent", "PassThrough.PayloadContentKey",
+)  # fmt: skip
 """The closed list behind the label `field` of field errors and unknown values: the vendor's path without indices."""
 
 
@@ -121,21 +67,15 @@ URL_PROBLEMS: Final = ("too_long", "white_space", "placeholder", "no_app", "no_s
 class Output(Struct, frozen=True, gc=False):
     """Where a task pushes to: what of one URL may be shown."""
 
-    scheme: str
-    """Lower case; what the URL says, known or not; empty where it has none."""
+    scheme: str  # Lower case; what the URL says, known or not; empty where it has none
     host: str
     """Lower case, without user, password and port; the `vhost` parameter where there is one; empty where the URL has
     none."""
-    is_ali_cdn: bool | None
-    """`IsAliCdn` of MultiStreamURL; None where nothing says so, as for a StreamURL alone."""
-    has_userinfo: bool
-    """Whether `user:password@` is in the URL."""
-    signer: str = NO_SIGNER
-    """One of `push_auth.SIGNERS`."""
-    problem: str | None = None
-    """One of `URL_PROBLEMS`."""
-    is_test: bool = False
-    """Whether the URL asks for a test stream, which nobody sees."""
+    is_ali_cdn: bool | None  # `IsAliCdn` of MultiStreamURL; None where nothing says so, as for a StreamURL alone
+    has_userinfo: bool  # Whether `user:password@` is in the URL
+    signer: str = NO_SIGNER  # One of `push_auth.SIGNERS`
+    problem: str | None = None  # One of `URL_PROBLEMS`
+    is_test: bool = False  # Whether the URL asks for a test stream, which nobody sees
 
 
 class Video(Struct, frozen=True, gc=False):
@@ -145,10 +85,8 @@ class Video(Struct, frozen=True, gc=False):
     profile: str | None = None
     preset: str | None = None
     bitrate_kbps: int | None = None
-    framerate: int | None = None
-    """Frames a second."""
-    gop: int | None = None
-    """Frames in a group of pictures."""
+    framerate: int | None = None  # Frames a second
+    gop: int | None = None  # Frames in a group of pictures
     width: int | None = None
     height: int | None = None
 
@@ -172,10 +110,8 @@ class Encoding(Struct, frozen=True, gc=False):
 class Source(Struct, frozen=True, gc=False):
     """SingleSubParams: the stream that a single-stream task relays."""
 
-    stream_type: str
-    """original (also where it is absent), audio, video, or what stood there."""
-    source_type: str
-    """camera (also where it is absent), screen, or what stood there."""
+    stream_type: str  # original (also where it is absent), audio, video, or what stood there
+    source_type: str  # camera (also where it is absent), screen, or what stood there
 
 
 class Pane(Struct, frozen=True, gc=False):
@@ -194,11 +130,9 @@ class Pane(Struct, frozen=True, gc=False):
 class PaneUsers(Struct, frozen=True, gc=False):
     """How many panes show a user who is not in UserInfos, whose stream is audio, or whom an earlier pane shows."""
 
-    unlisted: int = 0
-    """0 where no user is listed: then all are mixed."""
+    unlisted: int = 0  # 0 where no user is listed: then all are mixed
     audio: int = 0
-    repeated: int = 0
-    """With the same source type."""
+    repeated: int = 0  # With the same source type
 
 
 class Sei(Struct, frozen=True, gc=False):
@@ -218,10 +152,8 @@ class Configuration(Struct, frozen=True, gc=False):
     Hashable and meant to be shared: what is computed from it alone is computed once for each distinct one.
     """
 
-    region: str | None
-    """Canonical spelling where the vendor documents it, else what stood there; None: absent."""
-    mix_mode: str
-    """single, mixed, or what stood there; where absent: single with SingleSubParams alone, else mixed."""
+    region: str | None  # Canonical spelling where the vendor documents it, else what stood there; None: absent
+    mix_mode: str  # single, mixed, or what stood there; where absent: single with SingleSubParams alone, else mixed
     idle_timeout_seconds: int | None
     outputs: tuple[Output, ...]
     """The distinct URLs of StreamURL and MultiStreamURL together, sorted by what is kept of them."""
@@ -233,17 +165,12 @@ class Configuration(Struct, frozen=True, gc=False):
     panes: tuple[Pane, ...]
     pane_users: PaneUsers
     background_render_mode: int | None
-    has_background: bool
-    """Whether a background image is set."""
-    users: int
-    """How many UserInfos are listed; 0: every user of the channel is mixed, which is no number of users."""
-    user_streams: tuple[tuple[str | None, str | None], ...]
-    """(source type, stream type) of each of UserInfos."""
+    has_background: bool  # Whether a background image is set
+    users: int  # How many UserInfos are listed; 0: every user of the channel is mixed, which is no number of users
+    user_streams: tuple[tuple[str | None, str | None], ...]  # (source type, stream type) of each of UserInfos
     sei: Sei | None
-    field_errors: tuple[str, ...]
-    """One of `FIELDS` for each value that can't be read, sorted."""
-    unknown_values: tuple[str, ...]
-    """One of `FIELDS` for each value outside its closed set, sorted."""
+    field_errors: tuple[str, ...]  # One of `FIELDS` for each value that can't be read, sorted
+    unknown_values: tuple[str, ...]  # One of `FIELDS` for each value outside its closed set, sorted
 
 
 class Task(Struct, frozen=True, gc=False):
@@ -252,12 +179,9 @@ class Task(Struct, frozen=True, gc=False):
     task_id: str
     channel_id: str
     configuration: Configuration
-    row_digest: int
-    """A digest of the row's bytes as they came: equal bytes need no reading."""
-    digests: bytes
-    """Eight bytes for each of `DIGEST_GROUPS`, then eight for each of `configuration.outputs`."""
-    push_times: bytes = b""
-    """The time in the signature of each of `configuration.outputs`: see `push_auth.TIME_BYTES`."""
+    row_digest: int  # A digest of the row's bytes as they came: equal bytes need no reading
+    digests: bytes  # Eight bytes for each of `DIGEST_GROUPS`, then eight for each of `configuration.outputs`
+    push_times: bytes = b""  # The time in the signature of each of `configuration.outputs`: see `push_auth.TIME_BYTES`
 
     def digest(self, group: str) -> bytes:
         """Return the digest of one of `DIGEST_GROUPS`: unequal ones mean that what is not kept has changed."""

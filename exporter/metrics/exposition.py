@@ -130,11 +130,8 @@ class Exposition(Generic[Report]):
     together, and a scrape sees all of it or nothing. `publish_own` does so for the exporter's own metrics.
 
     Args:
-        families: What is published, in this order.
         self_metrics: The exporter's own metrics, which measure rendering.
-        path: The label `path` of these.
         own_metrics_follow: Whether the exporter's own metrics are in the bodies, behind the families.
-        timer: Seconds from an arbitrary start.
     """
 
     def __init__(

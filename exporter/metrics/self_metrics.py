@@ -145,11 +145,7 @@ class AccountMetrics:
 
 
 class SelfMetrics:
-    """The exporter's own metrics. `message_logged`, `collect` and `render` may be called from any thread.
-
-    Args:
-        version: The exporter's version.
-    """
+    """The exporter's own metrics. `message_logged`, `collect` and `render` may be called from any thread."""
 
     def __init__(self, *, version: str) -> None:
         self._families = _Families()

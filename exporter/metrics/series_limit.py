@@ -21,9 +21,6 @@ class StableSubset:
     tasks alone, not on the way there, and one that comes or goes moves no more than the border.
 
     Tasks whose hashes are near each other form a shard, which is rendered together.
-
-    Args:
-        max_series: The most series that the chosen tasks may have together.
     """
 
     def __init__(self, max_series: int) -> None:

@@ -163,14 +163,7 @@ class Prepared(NamedTuple):
 
 
 class Accesses(Mapping[str, Access]):
-    """One access for each account, by its name.
-
-    Args:
-        metrics: The exporter's own.
-        clock: For everything.
-        rng: For pauses between attempts.
-        open_session: Opens what carries requests.
-    """
+    """One access for each account, by its name."""
 
     def __init__(self, metrics: SelfMetrics, *, clock: Clock, rng: random.Random, open_session: OpenSession) -> None:
         self._metrics = metrics

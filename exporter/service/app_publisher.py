@@ -30,16 +30,7 @@ class AppPublisher:
     """Keeps one app's aggregates in step with its inventory, as the collector's `CollectorEvents`.
 
     Args:
-        buckets: Of the distributions.
-        push_auth: How the times in push URLs are read.
-        clock: For the push keys that expire.
-        publish: Called with the report whenever there is a new one.
         history: Where changes after the baseline are remembered.
-        policy: What is expected of the tasks.
-        task_series: Where single tasks are published.
-        recorder: Where readings are written; None: nowhere.
-        supervisor: Runs comparisons.
-        worker: Where sums are recomputed.
     """
 
     def __init__(

@@ -66,8 +66,6 @@ class BudgetLeases:
     """Takes part in sharing the budgets; without `sharing` it holds all of them.
 
     Args:
-        clock: For all times of its own.
-        limiter: Returns the limiter of an account.
         changed: Called when other budgets are held, with the stored apps of new ones.
         waits: Whether anything of some accounts is not written yet.
         failed: Called with an exception that is a bug.

@@ -14,11 +14,7 @@ Signature = tuple[tuple[str, int, int, int], ...]
 
 
 class ConfigurationSource:
-    """A configuration that can be loaded again.
-
-    Args:
-        read: Loads it; raises ConfigError.
-    """
+    """A configuration that can be loaded again."""
 
     def __init__(self, read: Callable[[], LoadedRules]) -> None:
         self._read = read

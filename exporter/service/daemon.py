@@ -62,20 +62,14 @@ class Options(Struct, frozen=True):
 
     listen_addresses: Sequence[str] = (":10678",)
     telemetry_path: str = "/metrics"
-    enable_lifecycle: bool = False
-    """Whether the configuration can be loaded again over HTTP."""
+    enable_lifecycle: bool = False  # whether the configuration can be loaded again over HTTP
     web_config_file: Path | None = None
     """TLS, users, headers and rate limit of all that is served; None: none of them."""
-    health_without_auth: bool = False
-    """Whether health checks need no password."""
-    external_url: str | None = None
-    """Where a proxy publishes all of it; links begin with its path."""
-    route_prefix: str | None = None
-    """Path below which everything is served; None: that of `external_url`."""
-    grafana_url: str | None = None
-    """Where the bundled dashboards are; None: pages don't link to them."""
-    allowed_hosts: Sequence[str] = ()
-    """Further names that browsers may use for the pages."""
+    health_without_auth: bool = False  # whether health checks need no password
+    external_url: str | None = None  # where a proxy publishes all of it; links begin with its path
+    route_prefix: str | None = None  # path below which everything is served; None: that of `external_url`
+    grafana_url: str | None = None  # where the bundled dashboards are; None: pages don't link to them
+    allowed_hosts: Sequence[str] = ()  # further names that browsers may use for the pages
 
 
 class Daemon:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 
 import structlog
 from msgspec import Struct
@@ -12,7 +12,7 @@ from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.transport import open_session
 from exporter.collector.change_history import History
 from exporter.collector.collector import Collector
-from exporter.collector.rate_limiter import Limiter
+from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.collector.reading import AppRows, ReadingTurns
 from exporter.collector.requests import AccountRequests
 from exporter.collector.scheduler import Schedule
@@ -33,7 +33,6 @@ from exporter.service.app_publisher import AppPublisher
 from exporter.service.recorder import RecordedApp, Recorder
 from exporter.service.supervisor import Supervisor
 from exporter.service.task_publisher import TaskSeries
-from exporter.service.views import budgets
 from exporter.storage.batch import SavedApp
 from exporter.web.view import BudgetView
 
@@ -48,16 +47,7 @@ class MonitoredApp(Struct, frozen=True):
 class Monitor:
     """Runs what a configuration asks for, and keeps what another one leaves unchanged.
 
-    Args:
-        exposition: Where reports are published.
-        metrics: The exporter's own.
-        clock: For everything.
-        rng: For pauses between attempts.
-        changed: Called when there is something new to publish.
-        finding_events: Receives violations that open and end.
-        task_series: Where single tasks are published; None: nowhere.
-        recorder: Where readings are written; None: nowhere.
-        open_session: Opens what carries requests.
+    Without a recorder nothing is written, without `task_series` no single tasks are published.
     """
 
     def __init__(
@@ -242,8 +232,17 @@ class Monitor:
 
     def budgets(self) -> tuple[BudgetView, ...]:
         """Return the state of each budget."""
-        limiters = {name: access.limiter for name, access in self._accesses.items()}
-        return budgets(self.forecasts(), self._config.accounts, limiters)
+        configured = {account.name: account.requests_per_second for account in self._config.accounts}
+        return tuple(
+            BudgetView(
+                accounts=outlook.accounts,
+                configured_rate=min(configured[name] for name in outlook.accounts),
+                effective_rate=outlook.requests_per_second,
+                needed_rate=outlook.pace.update_requests_per_second + outlook.pace.sweep_requests_per_second,
+                waiting=sum(self.limiter_of(outlook.accounts[0]).waiting(priority) for priority in Priority),
+            )
+            for outlook in self.forecasts()
+        )
 
     def _replace_apps(self, kept: AbstractSet[str]) -> None:
         """Let go of apps that are no more, or that another service has now, and add those that are new."""
@@ -304,17 +303,14 @@ class Monitor:
                 app.publisher.publish()
 
     def _rules_failed(self, key: AppKey, error: Exception) -> None:
-        """Let an app whose rules could not be evaluated have a state of its own."""
-        reason = self.supervisor.failed(Component.RULES, error, key)
         if key in self._apps:
-            with suppress(Exception):  # it has been reported, and publishing may be what fails
-                self._apps[key].collector.broke(Component.RULES, reason)
+            self.supervisor.app_failed(self._apps[key].collector, Component.RULES, error)
+        else:
+            self.supervisor.failed(Component.RULES, error, key)
 
     def _rules_work(self, key: AppKey) -> None:
-        """Let it have its other state again."""
-        if self.supervisor.works(Component.RULES, key) and key in self._apps:
-            with self.supervisor.guarded(Component.STATUS, key):
-                self._apps[key].collector.recovered(Component.RULES)
+        if key in self._apps:
+            self.supervisor.app_works(self._apps[key].collector, Component.RULES)
 
     def _remove(self, app: MonitoredApp | None) -> None:
         if app is None:

@@ -40,9 +40,6 @@ class FreshSweeps:
     Args:
         collectors: Those of all apps, as they are now.
         requests: Returns what carries the requests of an account, within its budget.
-        max_tasks: Returns how many tasks an app may have.
-        supervisor: What readings run under.
-        clock: For everything.
     """
 
     def __init__(
@@ -199,10 +196,7 @@ class RecordedRequests(AppRequests):
     """Requests about one app, a few at a time and after those of the collection, that are reported one by one.
 
     Args:
-        account: What carries them.
-        app_id: The app.
         is_current: Whether the app is still collected by that account.
-        clock: Times them.
     """
 
     def __init__(self, account: AccountRequests, app_id: str, *, is_current: Callable[[], bool], clock: Clock) -> None:

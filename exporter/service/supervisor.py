@@ -39,12 +39,7 @@ _SPEAK_OF_CODE: Final = (
 
 
 class Supervisor:
-    """Keeps failures where they happen.
-
-    Args:
-        count: Counts one failure of a part.
-        clock: For pauses.
-    """
+    """Keeps failures where they happen."""
 
     def __init__(self, count: Callable[[Component], None], clock: Clock) -> None:
         self._count = count
@@ -54,17 +49,26 @@ class Supervisor:
 
     async def attempt(self, collector: Collector, kind: Kind) -> None:
         """Update or sweep one app. Whatever goes wrong is in its status afterwards."""
-        part, app = Component(kind.value), (collector.account, collector.app.id)
+        part = Component(kind.value)
         try:
             await (collector.sweep() if kind is Kind.SWEEP else collector.update())
         except Exception as error:  # noqa: BLE001 - whatever it was: it concerns this app alone
-            reason = self.failed(part, error, app)
-            with suppress(Exception):  # it has been reported, and publishing may be what fails
-                collector.broke(part, reason)
+            self.app_failed(collector, part, error)
         else:
-            if self.works(part, app):
-                with self.guarded(part, app):
-                    collector.recovered(part)
+            self.app_works(collector, part)
+
+    def app_failed(self, collector: Collector, part: Component, error: Exception) -> None:
+        """Let an app have the state of a part that failed."""
+        reason = self.failed(part, error, (collector.account, collector.app.id))
+        with suppress(Exception):  # it has been reported, and publishing may be what fails
+            collector.broke(part, reason)
+
+    def app_works(self, collector: Collector, part: Component) -> None:
+        """Let an app have its other state again, if the part failed before."""
+        app = (collector.account, collector.app.id)
+        if self.works(part, app):
+            with self.guarded(part, app):
+                collector.recovered(part)
 
     async def keep_running(self, part: Component, run: Callable[[], Awaitable[None]]) -> NoReturn:
         """Run what should never end, and begin again after a pause when it does."""

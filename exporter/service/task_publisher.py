@@ -17,11 +17,7 @@ from exporter.metrics.series_limit import StableSubset
 
 
 class TaskSeries:
-    """Publishes the tasks of all apps one by one; while it is switched off it keeps nothing.
-
-    Args:
-        metrics: The exporter's own, which count the series, and those left out.
-    """
+    """Publishes the tasks of all apps one by one; while it is switched off it keeps nothing."""
 
     def __init__(self, metrics: SelfMetrics) -> None:
         self._metrics = metrics
@@ -46,15 +42,7 @@ class TaskSeries:
     def follow(
         self, account: str, app_id: str, inventory: Inventory, changes: Iterable[Change], *, available: bool
     ) -> None:
-        """Take note of the state of an app.
-
-        Args:
-            account: Its account.
-            app_id: Its AppId.
-            inventory: Its tasks as they are now.
-            changes: What changed in them since the last call.
-            available: Whether they may be published.
-        """
+        """Take note of an app's tasks, what changed in them since the last call, and whether they may be published."""
         if self._switched_on is not None:
             self._switched_on.follow((account, app_id), inventory, changes, available=available)
 

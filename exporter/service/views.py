@@ -1,4 +1,4 @@
-"""What the web side is given to show: findings, rules, tasks, budgets and trends."""
+"""What the web side is given to show: findings, rules, tasks and trends."""
 
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -8,10 +8,7 @@ from typing import Final
 
 from exporter.collector.collector import Collector
 from exporter.collector.entry import Entry
-from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.collector.status import Status
-from exporter.config.capacity import Forecast
-from exporter.config.model import Account
 from exporter.core.clock import Clock
 from exporter.rules.cel_language import STOPPED
 from exporter.rules.compiled_rule import TaskCountRule
@@ -23,7 +20,6 @@ from exporter.rules.rule import Outcome
 from exporter.rules.rule_set import RuleSet
 from exporter.web.view import (
     AppView,
-    BudgetView,
     FindingDetail,
     FindingKind,
     FindingsView,
@@ -52,14 +48,7 @@ _KINDS: Final = {
 
 
 class PolicyView:
-    """Answers the policy's part of the web's `View`.
-
-    Args:
-        policy: What there is to show.
-        statuses: Those of all apps, as they are now.
-        rule_set: The rules in force, as they are now.
-        clock: By which exemptions hold.
-    """
+    """Answers the policy's part of the web's `View`."""
 
     def __init__(
         self,
@@ -233,36 +222,11 @@ class TaskViews:
         return TaskView(collector.status, entry, tuple(self._findings(key, task_id)), self._push_keys(key, entry))
 
 
-def budgets(
-    forecasts: Iterable[Forecast], accounts: Iterable[Account], limiters: Mapping[str, Limiter]
-) -> tuple[BudgetView, ...]:
-    """Return the state of each budget.
-
-    Args:
-        forecasts: What is expected of each, at the rates that are in force.
-        accounts: As they are configured.
-        limiters: By the accounts' names.
-    """
-    configured = {account.name: account.requests_per_second for account in accounts}
-    return tuple(
-        BudgetView(
-            accounts=outlook.accounts,
-            configured_rate=min(configured[name] for name in outlook.accounts),
-            effective_rate=outlook.requests_per_second,
-            needed_rate=outlook.pace.update_requests_per_second + outlook.pace.sweep_requests_per_second,
-            waiting=sum(limiters[outlook.accounts[0]].waiting(priority) for priority in Priority),
-        )
-        for outlook in forecasts
-    )
-
-
 class Trends:
     """Samples all apps once a minute; 6 hours of one app take 3 KiB.
 
     Args:
-        statuses: Returns all apps.
         violations: Returns the number of violations of an app; None: not known.
-        clock: Paces the samples.
     """
 
     def __init__(

@@ -14,11 +14,7 @@ LINES_PER_SECOND: Final = 10  # of each kind. When a fleet changes at once, one 
 
 
 class FindingLog:
-    """Writes events of findings to the log; it is the policy's `FindingEvents`.
-
-    Args:
-        clock: For the limit, and for how long a violation lasted.
-    """
+    """Writes events of findings to the log; it is the policy's `FindingEvents`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -62,7 +58,6 @@ class _LimitedLines:
 
     Args:
         summary: The text before the number of lines that were left out.
-        clock: For the limit.
     """
 
     def __init__(self, summary: str, clock: Clock) -> None:

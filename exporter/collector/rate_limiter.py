@@ -201,7 +201,8 @@ _Queue = OrderedDict[asyncio.Future[float], float]
 
 LONG_WAIT_SECONDS = 10.0
 LONG_WAIT_TURNS = 4
-"""One in this many turns goes to the request that has waited longest, if that is longer than `LONG_WAIT_SECONDS`."""
+"""One in this many turns goes to the request that has waited longest, if that is longer than `LONG_WAIT_SECONDS`.
+Readings on demand have to wait for all others."""
 
 
 class LimiterReplaced(Exception):  # noqa: N818 - what happened, not a kind of error
@@ -419,8 +420,9 @@ class Limiter:
     def _next_queue(self, now: float) -> _Queue | None:
         """Return the queue whose first request is let in next."""
         queues = [queue for queue in self._queues.values() if queue]
-        if queues and self._turns % LONG_WAIT_TURNS == 0:
-            since, longest = min(((next(iter(queue.values())), queue) for queue in queues), key=itemgetter(0))
+        collecting = [queue for queue in queues if queue is not self._queues[Priority.ON_DEMAND]]
+        if collecting and self._turns % LONG_WAIT_TURNS == 0:
+            since, longest = min(((next(iter(queue.values())), queue) for queue in collecting), key=itemgetter(0))
             if now - since > LONG_WAIT_SECONDS:
                 return longest
         return queues[0] if queues else None

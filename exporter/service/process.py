@@ -23,11 +23,15 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine to its end on a fast event loop."""
     use_fast_zlib()
     _keep_little_freed_memory()
-    # What is imported stays: the garbage collector need not look through it again and again while a scrape waits.
-    gc.collect()
-    gc.freeze()
+    spare_imports()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(coroutine)
+
+
+def spare_imports() -> None:
+    """Spare the garbage collector what was imported, which stays: it would look through it while a scrape waits."""
+    gc.collect()
+    gc.freeze()
 
 
 _M_MMAP_THRESHOLD: Final = -3  # of malloc.h, as the next one

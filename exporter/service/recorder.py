@@ -16,6 +16,7 @@ from exporter.config.model import Config, Storage
 from exporter.core.clock import Clock
 from exporter.core.push_auth import DEFAULTS
 from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, Resolution
+from exporter.service.process import spare_imports
 from exporter.storage.batch import Batch, NoticedChange, Opened, OpenNow, OpenSince, Resolved, RuleVersion, SavedApp
 from exporter.storage.writer import Writer
 
@@ -129,6 +130,7 @@ class Recorder:
         )
         from exporter.storage.stored_past import StoredPast  # noqa: PLC0415 - it takes memory, which not everyone needs
 
+        spare_imports()
         self.past = StoredPast(settings.database_url)
         saved = await self.writer.start(LONGEST_LOAD_SECONDS)
         self.write_whole(None)

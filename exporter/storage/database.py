@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -38,6 +38,7 @@ ENDED_UNSEEN: Final = "not_seen"
 APP_REMOVED: Final = "app_removed"
 """Why a violation ended whose app is no longer configured."""
 PRUNED_AT_ONCE: Final = 500
+_INSERTED_AT_ONCE: Final = 500
 _COPIED_FROM: Final = 100
 """Rows from which on PostgreSQL's COPY is faster than INSERT."""
 _NEW_FILE: Final = ("PRAGMA auto_vacuum = INCREMENTAL", f"PRAGMA application_id = {APPLICATION_ID}")
@@ -305,8 +306,8 @@ def _write_batch(connection: sa.Connection, batch: Batch) -> None:
     elif batch.tasks:
         of_task = of_app.where(TASKS.c.task_id == sa.bindparam("of_task"))
         connection.execute(of_task, [{"of_task": task_id} for task_id in batch.tasks])
-    _insert(connection, TASKS, [app | _task(entry) for entry in batch.tasks.values() if entry is not None])
-    _insert(connection, CHANGES, [app | _change(noticed, batch.push_auth) for noticed in batch.changes])
+    _insert(connection, TASKS, (app | _task(entry) for entry in batch.tasks.values() if entry is not None))
+    _insert(connection, CHANGES, (app | _change(noticed, batch.push_auth) for noticed in batch.changes))
     for kind, events in groupby(batch.violations, type):
         of_kind: list[Any] = list(events)
         if kind is Opened:
@@ -344,7 +345,7 @@ def _change(noticed: NoticedChange, push_auth: PushAuthSettings) -> dict[str, An
 
 
 def _open(connection: sa.Connection, batch: Batch, opened: Iterable[Opened]) -> None:
-    rows = [
+    rows = (
         {
             "account": batch.account,
             "app_id": batch.app_id,
@@ -356,7 +357,7 @@ def _open(connection: sa.Connection, batch: Batch, opened: Iterable[Opened]) -> 
             "opened": each.since,
         }
         for each in opened
-    ]
+    )
     _insert(connection, VIOLATIONS, rows)
 
 
@@ -380,14 +381,21 @@ def _reconcile(connection: sa.Connection, batch: Batch, now: OpenNow) -> None:
     _open(connection, batch, new)
 
 
-def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    if connection.dialect.name == "postgresql" and len(rows) >= _COPIED_FROM:
-        columns = [table.c[name] for name in rows[0]]
-        names = ", ".join(f'"{column.name}"' for column in columns)
-        bind: list[Any] = [each.type.bind_processor(connection.dialect) or (lambda value: value) for each in columns]
-        cursor: Any = connection.connection.cursor()
-        with cursor, cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy:
-            for row in rows:
-                copy.write_row([process(value) for process, value in zip(bind, row.values(), strict=True)])
-    elif rows:
-        connection.execute(sa.insert(table), rows)
+def _insert(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert rows in portions, so that other threads are never kept waiting for long."""
+    rows = iter(rows)
+    while portion := list(islice(rows, _INSERTED_AT_ONCE)):
+        if connection.dialect.name == "postgresql" and len(portion) >= _COPIED_FROM:
+            _copy(connection, table, portion)
+        else:
+            connection.execute(sa.insert(table), portion)
+
+
+def _copy(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    columns = [table.c[name] for name in rows[0]]
+    names = ", ".join(f'"{column.name}"' for column in columns)
+    bind: list[Any] = [each.type.bind_processor(connection.dialect) or (lambda value: value) for each in columns]
+    cursor: Any = connection.connection.cursor()
+    with cursor, cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy:
+        for row in rows:
+            copy.write_row([process(value) for process, value in zip(bind, row.values(), strict=True)])

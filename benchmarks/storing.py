@@ -1,146 +1,83 @@
-"""What writing to the database costs others: a scrape beside it, and a year of changes of which 90 days are kept."""
+"""What writing to the database costs a scrape: two exporters of equal services in turns, one of them with SQLite."""
 
-import statistics
+import signal
 import tempfile
-from collections.abc import Callable, Iterator
+import time
 from functools import partial
-from itertools import count
 from pathlib import Path
-from time import perf_counter
-
-from msgspec.structs import replace
-from sqlalchemy import text
 
 from benchmarks.report import milliseconds, percentile, show, times
-from benchmarks.scraping import Scrapes, scrape
-from benchmarks.storage import databases
-from exporter.storage.batch import Batch
-from exporter.storage.database import Database
-from tests.support.batches import changed, entry
+from benchmarks.scraping import scrape
 from tests.support.collected import collection
 from tests.support.configurations import account, write_configuration
 from tests.support.processes import Programs, eventually
 
-APPS, TASKS, CHANGES_A_SECOND = 5, 10_000, 50
-ROUNDS, SCRAPES = 40, 10
+APPS, TASKS, CHANGES_A_SECOND = 5, 20_000, 20
+ROUNDS, SCRAPES = 20, 25
+REST_SECONDS = 2.0
+LONGEST_SECONDS = 90.0  # for each load; a busy machine makes fewer rounds
 COLLECTION = "collection: {interval: 500ms, sweep_interval: 1m, stale_after: 3m}\n"
-DAYS, RETENTION_DAYS = 365, 90
-DAY_SECONDS = 86_400.0
-BATCHES_A_DAY, CHANGES_A_BATCH = 20, 216
-"""Together a change every 20 seconds: a twentieth of one a second."""
-VACUUM_DAYS = 18
-"""How often PostgreSQL's autovacuum would run at this rate: it waits until a fifth of the rows is dead."""
-SHOWN_DAYS = (30, 90, 120, 180, 270, 365)
+NAMES = ("without a database", "with SQLite")
+LOADS = {False: f"{CHANGES_A_SECOND} changes a second", True: f"{TASKS:,} tasks after a reload"}
+SHARES = (0.5, 0.99)
 
-ROWS = (
-    *(f"size on day {day}, MB" for day in SHOWN_DAYS),
-    "a write before anything is removed, p50",
-    "a write while rows are removed, p50",
-    "the same, p99",
-    "the same, longest",
-    "longest removal",
-)
+
+class _Exporter:
+    """An exporter beside a service of its own."""
+
+    def __init__(self, programs: Programs, number: int) -> None:
+        directory = programs.directory / str(number)
+        directory.mkdir()
+        words = f"--apps={APPS}", f"--tasks={TASKS // APPS}", f"--churn={CHANGES_A_SECOND}"
+        self._account = account(programs.start_simulator(*words)[1], [f"app-{place + 1}" for place in range(APPS)])
+        self._directory = directory
+        self._has_database = number == 1
+        self._databases = 0
+        self._process, self.url = programs.start_daemon(self._configure(), "--log.level=info")
+
+    def scrape(self, *, all_tasks: bool) -> tuple[float, ...]:
+        """Return how long scrapes take after a reload, which makes another database and writes all tasks to it."""
+        if all_tasks:
+            self._configure()
+            self._process.send(signal.SIGHUP)
+        return scrape(f"{self.url}/metrics", times=SCRAPES, pause_seconds=0.02).seconds
+
+    def _configure(self) -> Path:
+        self._databases += 1
+        name = f"{self._databases % 2}.db"
+        for path in self._directory.glob(f"{name}*"):
+            path.unlink()
+        storage = f"storage: {{url: 'sqlite:{name}'}}\n" if self._has_database else f"# {name}\n"
+        return write_configuration(self._directory, self._account, rest=f"{COLLECTION}{storage}")
 
 
 def main() -> None:
-    """Measure both."""
-    _scrapes()
-    years = {name: _year(Database(url)) for name, url in databases()}
-    show(
-        f"A year at one change every {DAY_SECONDS / BATCHES_A_DAY / CHANGES_A_BATCH:.0f} s, {RETENTION_DAYS} days kept",
-        ("", *years),
-        zip(ROWS, *years.values(), strict=True),
-        note=f"A write is a batch of {CHANGES_A_BATCH} changes. 500 rows are removed after each, at a day's end all.",
-    )
-
-
-def _scrapes() -> None:
-    """Scrape two exporters of one service in turns, of which one has a database."""
+    """Scrape both in turns, while changes are written and while all tasks are."""
+    measured: dict[tuple[bool, int], list[float]] = {}
     with tempfile.TemporaryDirectory() as directory, Programs(Path(directory)) as programs:
-        app_ids = [f"app-{number + 1}" for number in range(APPS)]
-        urls = []
-        for name, storage in (("without", ""), ("with", "storage: {url: 'sqlite:rtcmpu.db'}\n")):
-            _, service = programs.start_simulator(
-                f"--apps={APPS}", f"--tasks={TASKS // APPS}", f"--churn={CHANGES_A_SECOND}"
-            )
-            (programs.directory / name).mkdir()
-            config = write_configuration(
-                programs.directory / name, account(service, app_ids), rest=f"{COLLECTION}{storage}"
-            )
-            urls.append(programs.start_daemon(config, "--log.level=info")[1])
-        for url in urls:
-            eventually(partial(_has_swept, url), within_seconds=180)
-        without, beside = zip(*(_round(urls) for _ in range(ROUNDS)), strict=True)
+        exporters = [_Exporter(programs, number) for number in range(2)]
+        for each in exporters:
+            eventually(partial(_has_swept, each.url), within_seconds=180)
+        for all_tasks in LOADS:
+            until = time.monotonic() + LONGEST_SECONDS
+            for place in range(ROUNDS):
+                for number in (0, 1) if place % 2 else (1, 0):
+                    measured.setdefault((all_tasks, number), []).extend(exporters[number].scrape(all_tasks=all_tasks))
+                    time.sleep(REST_SECONDS if all_tasks else 0)  # until all is written: the next scrape is the other's
+                if time.monotonic() > until:
+                    break
+    rows = []
+    for all_tasks, load in LOADS.items():
+        both = [[percentile(measured[all_tasks, number], share) for share in SHARES] for number in range(2)]
+        rows += [(f"{load}, {name}", *map(milliseconds, figures)) for name, figures in zip(NAMES, both, strict=True)]
+        rows.append((f"{load}, ratio", *(times(beside / alone) for alone, beside in zip(*both, strict=True))))
     show(
-        f"A scrape while {CHANGES_A_SECOND} changes a second are collected and written",
+        "A scrape while changes, or all tasks, are collected and written",
         ("", "p50", "p99"),
-        [
-            (who, *(milliseconds(percentile(_seconds(scrapes), share)) for share in (0.5, 0.99)))
-            for who, scrapes in (("without a database", without), ("with SQLite", beside))
-        ]
-        + [("ratio, median of the rounds", *_ratios(without, beside))],
-        note=f"{ROUNDS} rounds of {SCRAPES} scrapes of each in turns; {TASKS:,} tasks in {APPS} apps.",
+        rows,
+        note=f"{TASKS:,} tasks in {APPS} apps; {' and '.join(str(len(each)) for each in measured.values())} scrapes.",
     )
-
-
-def _round(urls: list[str]) -> tuple[Scrapes, ...]:
-    return tuple(scrape(f"{url}/metrics", times=SCRAPES, pause_seconds=0.02) for url in urls)
-
-
-def _seconds(scrapes: tuple[Scrapes, ...]) -> list[float]:
-    return [seconds for each in scrapes for seconds in each.seconds]
-
-
-def _ratios(without: tuple[Scrapes, ...], beside: tuple[Scrapes, ...]) -> Iterator[str]:
-    for name in ("median", "p99"):
-        ratios = (getattr(b, name) / getattr(a, name) for a, b in zip(without, beside, strict=True))
-        yield times(statistics.median(ratios))
 
 
 def _has_swept(url: str) -> None:
     assert collection(url).sweeps >= APPS
-
-
-def _year(database: Database) -> tuple[str, ...]:
-    """Return sizes in MB, how long writes took before and after anything was removed, and the longest removal."""
-    tokens, sizes = count(), []
-    growing: list[float] = []
-    pruning: list[float] = []
-    removals: list[float] = []
-    for day in range(DAYS):
-        for part in range(BATCHES_A_DAY):
-            now = (day + (part + 1) / BATCHES_A_DAY) * DAY_SECONDS
-            one = _batch(now, next(tokens))
-            (pruning if day >= RETENTION_DAYS else growing).append(_timed(partial(database.write, one)))
-            removals.append(_timed(partial(database.prune, now - RETENTION_DAYS * DAY_SECONDS)))
-        while database.prune((day + 1 - RETENTION_DAYS) * DAY_SECONDS):
-            pass
-        if database._engine.dialect.name == "postgresql" and day % VACUUM_DAYS == 0:
-            with database._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-                connection.execute(text("VACUUM changes"))
-        if day + 1 in SHOWN_DAYS:
-            sizes.append(f"{database.size_bytes() / 1e6:.0f}")
-    database.close()
-    figures = (
-        percentile(growing, 0.5),
-        percentile(pruning, 0.5),
-        percentile(pruning, 0.99),
-        max(pruning),
-        max(removals),
-    )
-    return (*sizes, *map(milliseconds, figures))
-
-
-def _batch(now: float, token: int) -> Batch:
-    """Return changes up to a time, of tasks that change by turns."""
-    task_id = f"task-{token % 1000}"
-    one = changed(entry(task_id), entry(task_id, idle_timeout_seconds=60), token=str(token))
-    seconds = DAY_SECONDS / BATCHES_A_DAY / CHANGES_A_BATCH
-    one.changes = [replace(one.changes[0], noticed=now - seconds * place) for place in range(CHANGES_A_BATCH)]
-    return one
-
-
-def _timed(work: Callable[[], object]) -> float:
-    began = perf_counter()
-    work()
-    return perf_counter() - began

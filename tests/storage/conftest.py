@@ -1,11 +1,14 @@
-"""Databases to test with."""
+"""Databases to test with, what reads them, and a writer whose pauses are short."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from exporter.storage import writer as writer_module
 from exporter.storage.database import Database
+from exporter.storage.stored_past import StoredPast
 from tests.support.postgresql import PostgreSQL, postgresql
 
 
@@ -28,6 +31,18 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def database(url: str) -> Iterator[Database]:
     """Open an empty database of each kind."""
-    opened = Database(url)
-    yield opened
-    opened.close()
+    with closing(Database(url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def stored(url: str) -> Iterator[StoredPast]:
+    """Read the past from a database of each kind."""
+    with closing(StoredPast(lambda: url)) as past:
+        yield past
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "FIRST_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(writer_module, "LONGEST_PAUSE_SECONDS", 0.1)

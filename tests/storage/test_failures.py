@@ -4,8 +4,7 @@ import re
 import signal
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -13,12 +12,10 @@ import pytest
 from sqlalchemy import inspect, select, text
 from structlog.testing import capture_logs
 
-from exporter.core.clock import SystemClock
 from exporter.storage import database as database_module
-from exporter.storage import writer as writer_module
 from exporter.storage.database import Database, engine_of
 from exporter.storage.tables import CHANGES, SchemaError
-from exporter.storage.writer import REMEDIES, Writer
+from exporter.storage.writer import REMEDIES
 from tests.storage.test_database import rows
 from tests.support.batches import batch, changed, entry
 from tests.support.configurations import account, write_configuration
@@ -26,38 +23,10 @@ from tests.support.http import ask
 from tests.support.monitored import until
 from tests.support.postgresql import USER, PostgreSQL, postgresql
 from tests.support.processes import Programs, eventually
+from tests.support.recorded_writer import writing
 
 SETTINGS = database_module._SQLITE_SETTINGS
 KILLS = 3
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "FIRST_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(writer_module, "LONGEST_PAUSE_SECONDS", 0.1)
-
-
-@asynccontextmanager
-async def writing(url: Callable[[], str]) -> AsyncIterator[Writer]:
-    """Run a writer on a database, and end it."""
-    writer = Writer(
-        url,
-        SystemClock(),
-        retention_seconds=1e12,
-        configured=[("prod", "live")],
-        incomplete=lambda _: None,
-        older=lambda _: None,
-        failed=lambda error: pytest.fail(str(error)),
-    )
-    await writer.start(30.0)
-    try:
-        yield writer
-    finally:
-        await writer.close(30.0)
-
-
-async def _written(writer: Writer) -> None:
-    await until(lambda: writer.up and writer.lag_seconds == 0)
 
 
 @pytest.mark.parametrize(
@@ -76,13 +45,13 @@ async def test_a_full_or_read_only_disk_is_waited_for(
     Database(url).close()
     with capture_logs() as logs:
         monkeypatch.setattr(database_module, "_SQLITE_SETTINGS", (*SETTINGS, setting))
-        async with writing(lambda: url) as writer:
-            writer.write(batch(*(entry(f"task-{number}") for number in range(500))))
+        async with writing(lambda: url) as one:
+            one.writer.write(batch(*(entry(f"task-{number}") for number in range(500))))
             await until(lambda: reason in {line.get("reason") for line in logs})
-            writer.write(changed(None, entry("new")))
-            assert writer.lag_seconds > 0
+            one.writer.write(changed(None, entry("new")))
+            assert one.writer.lag_seconds > 0
             monkeypatch.setattr(database_module, "_SQLITE_SETTINGS", SETTINGS)
-            await _written(writer)
+            await one.has_written()
     with closing(Database(url)) as database:
         assert len(database.load()[0].entries) == 501
         assert len(rows(database, CHANGES)) == 1
@@ -92,16 +61,16 @@ async def test_a_locked_file_is_waited_for(tmp_path: Path, monkeypatch: pytest.M
     """Another program may hold it for a while; what is stored can be read meanwhile."""
     monkeypatch.setattr(database_module, "_SQLITE_SETTINGS", (*SETTINGS, "PRAGMA busy_timeout = 10"))
     path = tmp_path / "rtcmpu.db"
-    async with writing(lambda: f"sqlite:{path}") as writer:
-        await _written(writer)
+    async with writing(lambda: f"sqlite:{path}") as one:
+        await one.has_written()
         with closing(sqlite3.connect(path)) as other:
             other.execute("BEGIN IMMEDIATE")
-            writer.write(batch(entry("a")))
-            await until(lambda: not writer.up)
+            one.writer.write(batch(entry("a")))
+            await until(lambda: not one.writer.up)
             with closing(Database(f"sqlite:{path}")) as database:
                 assert database.load() == []
             other.rollback()
-        await _written(writer)
+        await one.has_written()
     with closing(Database(f"sqlite:{path}")) as database:
         assert len(database.load()[0].entries) == 1
 
@@ -110,18 +79,18 @@ async def test_a_locked_file_is_waited_for(tmp_path: Path, monkeypatch: pytest.M
 async def test_a_server_that_restarts_is_waited_for(server: PostgreSQL) -> None:
     """PostgreSQL is killed and starts again: each change is there once."""
     url = server.new_database()
-    async with writing(lambda: url) as writer:
-        writer.write(batch(entry("a")))
-        writer.write(changed(None, entry("b")))
-        await _written(writer)
+    async with writing(lambda: url) as one:
+        one.writer.write(batch(entry("a")))
+        one.writer.write(changed(None, entry("b")))
+        await one.has_written()
         server.stop()
         try:
-            writer.write(changed(None, entry("c")))
-            await until(lambda: not writer.up)
-            writer.write(changed(None, entry("d")))
+            one.writer.write(changed(None, entry("c")))
+            await until(lambda: not one.writer.up)
+            one.writer.write(changed(None, entry("d")))
         finally:
             server.start()
-        await _written(writer)
+        await one.has_written()
     with closing(Database(url)) as database:
         assert [row.task_id for row in rows(database, CHANGES)] == ["b", "c", "d"]
         assert {each.task.task_id for each in database.load()[0].entries} == {"a", "b", "c", "d"}
@@ -146,13 +115,13 @@ async def test_a_database_that_is_named_wrongly_is_asked_for_again(server: Postg
     right = server.new_database()
     urls = [server.url("nothing")]
     with capture_logs() as logs:
-        async with writing(lambda: urls[-1]) as writer:
-            writer.write(batch(entry("a")))
+        async with writing(lambda: urls[-1]) as one:
+            one.writer.write(batch(entry("a")))
             await until(
                 lambda: [line for line in logs if 'database "nothing" does not exist' in line.get("reason", "")]
             )
             urls.append(right)
-            await _written(writer)
+            await one.has_written()
     assert not [line for line in logs if "postgresql+psycopg" in str(line)]
     with closing(Database(right)) as database:
         assert len(database.load()[0].entries) == 1
@@ -168,17 +137,17 @@ async def test_a_standby_takes_over(server: PostgreSQL) -> None:
             f"postgresql+psycopg://postgres@/{name}?host=127.0.0.1,127.0.0.1"
             f"&port={server.port},{standby.port}&target_session_attrs=read-write"
         )
-        async with writing(lambda: url) as writer:
-            writer.write(batch(entry("a")))
-            writer.write(changed(None, entry("b")))
-            await _written(writer)
+        async with writing(lambda: url) as one:
+            one.writer.write(batch(entry("a")))
+            one.writer.write(changed(None, entry("b")))
+            await one.has_written()
             await until(lambda: _task_ids(standby.url(name)) == ["b"])
             server.stop()
             try:
-                writer.write(changed(None, entry("c")))
-                await until(lambda: not writer.up)
+                one.writer.write(changed(None, entry("c")))
+                await until(lambda: not one.writer.up)
                 standby.promote()
-                await _written(writer)
+                await one.has_written()
                 assert _task_ids(url) == ["b", "c"]
             finally:
                 server.start()
@@ -201,7 +170,7 @@ def test_a_wrong_password_is_named_but_not_shown(tmp_path: Path, server: Postgre
     server.ask_password("guarded", "right-Sesame")
     file = tmp_path / "url"
     with Programs(tmp_path) as programs:
-        _, simulator = programs.start_simulator("--apps=1", "--tasks=10")
+        _, simulator = programs.start_simulator("--apps=1", "--tasks=10", "--churn=0")
         wrong = url.replace(f"{USER}@", "guarded:wr@ng-Sesame@"), url.replace(f"{USER}@", "guarded:wrong-Sesame@")
         file.write_text(wrong[0])
         config = write_configuration(tmp_path, account(simulator), rest=f"storage: {{url_file: '{file}'}}\n")

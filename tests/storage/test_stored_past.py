@@ -62,8 +62,9 @@ CHANGES: Sequence[tuple[dict[str, Any], Sequence[int]]] = (
 
 
 @pytest.mark.parametrize(("wanted", "expected"), CHANGES)
+@pytest.mark.usefixtures("filled")
 async def test_changes_are_found_in_the_database_as_in_memory(
-    filled: Database, url: str, wanted: dict[str, Any], expected: Sequence[int], monkeypatch: pytest.MonkeyPatch
+    stored: StoredPast, wanted: dict[str, Any], expected: Sequence[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each filter leaves the same changes, newest first, however many there are between two times."""
     history = History(SetClock(1005.0))
@@ -71,14 +72,9 @@ async def test_changes_are_found_in_the_database_as_in_memory(
     for one in (changed(entry("a"), modified), changed(None, added), changed(removed, None)):
         history.record("prod", "live", [each.change for each in one.changes])
     memory = MemoryPast(history.newest_first, lambda: 0.0)
-    stored = StoredPast(lambda: url)
-    try:
-        for past, short in ((stored, 0), (stored, 10_000), (memory, 0)):
-            monkeypatch.setattr(stored_past, "SHORT_WINDOW", short)
-            assert [change.number for change in await past.changes(HistoryFilter(**wanted))] == expected
-        assert filled.load()
-    finally:
-        stored.close()
+    for past, short in ((stored, 0), (stored, 10_000), (memory, 0)):
+        monkeypatch.setattr(stored_past, "SHORT_WINDOW", short)
+        assert [change.number for change in await past.changes(HistoryFilter(**wanted))] == expected
 
 
 @pytest.mark.parametrize(
@@ -95,26 +91,22 @@ async def test_changes_are_found_in_the_database_as_in_memory(
 )
 @pytest.mark.usefixtures("filled")
 async def test_violations_are_found_from_open_to_resolved(
-    url: str, wanted: dict[str, Any], expected: Sequence[tuple[str, float | None]]
+    stored: StoredPast, wanted: dict[str, Any], expected: Sequence[tuple[str, float | None]]
 ) -> None:
     """Each filter leaves the same violations in the database and in memory, which remembers those that have ended."""
-    stored = StoredPast(lambda: url)
     memory = MemoryPast(list, lambda: 0.0)
     for number, (app_id, task_id, opened, resolved, why) in enumerate(
         [("live", "a", 500.0, 600.0, "fixed"), ("other", "x", 650.0, 800.0, "removed")]
     ):
         memory.ended(PastViolation(number, "prod", app_id, task_id, BITRATE[0], BITRATE[1], "", opened, resolved, why))
-    try:
-        assert [(each.task_id, each.resolved) for each in await stored.violations(HistoryFilter(**wanted))] == expected
-        found = [(each.task_id, each.resolved) for each in await memory.violations(HistoryFilter(**wanted))]
-        assert found == [each for each in expected if each[1] is not None]
-        assert set(await stored.apps()) == {("prod", "live"), ("prod", "other")}
-        assert await stored.remembered_since(inf) == 1005.0
-    finally:
-        stored.close()
+    assert [(each.task_id, each.resolved) for each in await stored.violations(HistoryFilter(**wanted))] == expected
+    found = [(each.task_id, each.resolved) for each in await memory.violations(HistoryFilter(**wanted))]
+    assert found == [each for each in expected if each[1] is not None]
+    assert {tuple(app) for app in await stored.apps()} == {("prod", "live"), ("prod", "other")}
+    assert await stored.remembered_since(inf) == 1005.0
 
 
-async def test_changes_name_the_signer_that_is_configured(database: Database, url: str) -> None:
+async def test_changes_name_the_signer_that_is_configured(database: Database, stored: StoredPast) -> None:
     """Where two vendors share a form, changes in the database and in memory name the one of the host's setting."""
     output = Output("rtmp", "push.example.com", None, has_userinfo=False, signer="alibaba")
     configuration = msgspec.structs.replace(PLAIN, outputs=(output,))
@@ -131,15 +123,9 @@ async def test_changes_name_the_signer_that_is_configured(database: Database, ur
     one.push_auth = PushAuthSettings((HostSetting("*.example.com", 60, "huawei"),))
     database.write(one)
     history.record("prod", "live", [each.change for each in one.changes], push_auth=one.push_auth)
-    stored = StoredPast(lambda: url)
-    try:
-        for past in (stored, MemoryPast(history.newest_first, lambda: 0.0)):
-            (change,) = await past.changes(HistoryFilter())
-            assert change.fields == (
-                FieldChange("push_keys", "huawei 2030-01-01T00:00:00Z", "huawei 2030-02-01T00:00:00Z"),
-            )
-    finally:
-        stored.close()
+    expected = FieldChange("push_keys", "huawei 2030-01-01T00:00:00Z", "huawei 2030-02-01T00:00:00Z")
+    for past in (stored, MemoryPast(history.newest_first, lambda: 0.0)):
+        assert [change.fields for change in await past.changes(HistoryFilter())] == [(expected,)]
 
 
 @pytest.mark.parametrize(
@@ -177,11 +163,11 @@ def test_the_newest_changes_follow_an_index(tmp_path: Path, wanted: dict[str, An
     assert len(plans) == 1 or wanted == {"task_id": "a"}
 
 
+@pytest.mark.usefixtures("database")
 async def test_questions_that_come_together_share_one_engine(
-    database: Database, url: str, monkeypatch: pytest.MonkeyPatch
+    stored: StoredPast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two threads that read first at the same time leave no connection behind that nobody closes."""
-    database.write(batch(entry("a")))
     made: list[Engine] = []
 
     def make(url: str) -> Engine:
@@ -190,12 +176,11 @@ async def test_questions_that_come_together_share_one_engine(
         return made[-1]
 
     monkeypatch.setattr(stored_past, "engine_of", make)
-    with closing(StoredPast(lambda: url)) as stored:
-        await asyncio.gather(stored.apps(), stored.apps())
+    await asyncio.gather(stored.apps(), stored.apps())
     assert len(made) == 1
 
 
-async def test_notes_come_back(database: Database, url: str) -> None:
+async def test_notes_come_back(database: Database, stored: StoredPast) -> None:
     """One, both or none of the notes of a change."""
     several: Sequence[tuple[str, ...]] = (
         (),
@@ -204,11 +189,7 @@ async def test_notes_come_back(database: Database, url: str) -> None:
     )
     for number, notes in enumerate(several):
         database.write(changed(entry("a"), entry("a", idle_timeout_seconds=60), token=str(number), notes=notes))
-    stored = StoredPast(lambda: url)
-    try:
-        assert [change.notes for change in reversed(await stored.changes(HistoryFilter()))] == list(several)
-    finally:
-        stored.close()
+    assert [change.notes for change in reversed(await stored.changes(HistoryFilter()))] == list(several)
 
 
 async def test_a_database_that_is_away_is_said(tmp_path: Any) -> None:

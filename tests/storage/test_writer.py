@@ -3,8 +3,9 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -13,240 +14,186 @@ from structlog.testing import capture_logs
 from exporter.core.clock import SystemClock
 from exporter.storage import batch as batch_module
 from exporter.storage import database as database_module
-from exporter.storage import writer as writer_module
 from exporter.storage.batch import Batch, SavedApp
-from exporter.storage.writer import Writer
+from exporter.storage.database import Database
+from exporter.storage.tables import CHANGES
+from tests.storage.test_database import rows
 from tests.support.batches import batch, changed, entry
 from tests.support.hanging import hanging_call
 from tests.support.monitored import until
+from tests.support.recorded_writer import RETENTION_SECONDS, RecordedWriter, writing
 
 DOWN = OperationalError("INSERT secret", {}, sqlite3.OperationalError("database or disk is full"))
 
 
-class FakeDatabase:
-    """Takes batches, unless a test lets it fail."""
+class Faults:
+    """What a database on a file has done, and how it is to fail."""
 
-    def __init__(self) -> None:
-        self.written: list[Batch] = []
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.opened = 0
+        self.written: list[Batch] = []
+        self.pruned_before: list[float] = []
+        self.unread_seconds: list[float] = []
         self.error: Exception | None = None
         self.error_after_commit: Exception | None = None
-        self.pruned_before: list[float] = []
 
-    def __call__(self, _url: str) -> "FakeDatabase":
-        """Open it."""
-        self.opened += 1
-        self._fail()
-        return self
+    def url(self) -> str:
+        """Return its URL."""
+        return f"sqlite:{self.path}"
 
-    def close(self) -> None:
-        """Close it."""
-
-    def load(self) -> list[SavedApp]:
-        """Return nothing."""
-        return []
-
-    def write(self, batch: Batch) -> None:
-        """Take a batch once, as the real one does."""
-        self._fail()
-        if not self.written or self.written[-1].token != batch.token:
-            self.written.append(batch)
-        if (error := self.error_after_commit) is not None:
-            self.error_after_commit = None
-            raise error
-
-    def prune(self, before: float) -> bool:
-        """Note the time."""
-        self._fail()
-        self.pruned_before.append(before)
-        return False
-
-    def forget_removed(self, configured: Collection[tuple[str, str]], *, unread_since: float, before: float) -> None:
-        """Note what counts as removed."""
-        assert list(configured) == [("prod", "live")]
-        assert unread_since - before == pytest.approx(3600)
-
-    def size_bytes(self) -> int:
-        """Return a size."""
-        return 4096
-
-    def _fail(self) -> None:
+    def check(self) -> None:
+        """Fail if a test wants it."""
         if self.error is not None:
             raise self.error
 
 
-class Recorded:
-    """A writer on a fake database, and what it tells."""
-
-    def __init__(self, database: FakeDatabase) -> None:
-        self.database = database
-        self.incomplete: list[tuple[str, str] | None] = []
-        self.bugs: list[Exception] = []
-        self.writer = Writer(
-            lambda: "sqlite:x",
-            SystemClock(),
-            retention_seconds=7200.0,
-            configured=[("prod", "live")],
-            incomplete=self.incomplete.append,
-            older=lambda _: None,
-            failed=self.bugs.append,
-        )
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for something."""
-        await until(condition)
-
-
 @pytest.fixture
-def database(monkeypatch: pytest.MonkeyPatch) -> FakeDatabase:
-    """Use a fake database, without pauses that last."""
-    fake = FakeDatabase()
-    monkeypatch.setattr(database_module, "Database", fake)
-    monkeypatch.setattr(writer_module, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(writer_module, "LONGEST_PAUSE_SECONDS", 0.02)
-    return fake
+def faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Faults:
+    """Let a test decide when the database fails."""
+    faults = Faults(tmp_path / "rtcmpu.db")
+
+    class Failing(Database):
+        def __init__(self, url: str) -> None:
+            faults.opened += 1
+            faults.check()
+            super().__init__(url)
+
+        def write(self, batch: Batch) -> SavedApp | None:
+            faults.check()
+            older = super().write(batch)
+            faults.written.append(batch)
+            error, faults.error_after_commit = faults.error_after_commit, None
+            if error is not None:
+                raise error
+            return older
+
+        def prune(self, before: float) -> bool:
+            faults.pruned_before.append(before)
+            return super().prune(before)
+
+        def forget_removed(
+            self, configured: Collection[tuple[str, str]], *, unread_since: float, before: float
+        ) -> None:
+            assert list(configured) == [("prod", "live")]
+            faults.unread_seconds.append(unread_since - before)
+            super().forget_removed(configured, unread_since=unread_since, before=before)
+
+    monkeypatch.setattr(database_module, "Database", Failing)
+    return faults
 
 
-@asynccontextmanager
-async def running(database: FakeDatabase) -> AsyncIterator[Recorded]:
-    """Run a writer, and end it."""
-    one = Recorded(database)
-    await one.writer.start(5.0)
-    try:
-        yield one
-    finally:
-        await one.writer.close(5.0)
+async def test_batches_are_written_in_their_order(faults: Faults) -> None:
+    """Each has a token of its own; nothing lags afterwards, the size is known, and what is old goes."""
+    async with writing(faults.url) as one:
+        for number in range(2):
+            one.writer.write(batch(entry(f"task-{number}")))
+            await one.has_written()
+        await until(lambda: one.writer.size_bytes > 0)
+    assert [list(each.tasks) for each in faults.written] == [["task-0"], ["task-1"]]
+    assert len({each.token for each in faults.written}) == 2
+    assert faults.pruned_before[0] == pytest.approx(SystemClock().now() - RETENTION_SECONDS, abs=60)
+    assert faults.unread_seconds[0] == pytest.approx(RETENTION_SECONDS - 3600)
 
 
-async def test_batches_are_written_in_their_order(database: FakeDatabase) -> None:
-    """Each has a token of its own; nothing lags afterwards, and the size is known."""
-    async with running(database) as one:
-        one.writer.write(batch(entry("a")))
-        await one.until(lambda: len(database.written) == 1)
-        one.writer.write(batch(entry("b")))
-        await one.until(lambda: len(database.written) == 2)
-        await one.until(lambda: one.writer.lag_seconds == 0)
-        await one.until(lambda: one.writer.size_bytes == 4096)
-        assert one.writer.up
-    assert len({each.token for each in database.written}) == 2
-
-
-async def test_what_waits_is_written_together_when_the_database_is_back(database: FakeDatabase) -> None:
+async def test_what_waits_is_written_together_when_the_database_is_back(faults: Faults) -> None:
     """The batch that failed comes first, unchanged; newer ones of the app are one. It is said once, without values."""
     a, b = entry("a"), entry("b")
     with capture_logs() as logs:
-        async with running(database) as one:
-            await one.until(lambda: one.writer.up)
-            database.error = DOWN
+        async with writing(faults.url) as one:
+            await until(lambda: one.writer.up)
+            faults.error = DOWN
             one.writer.write(batch(a))
-            await one.until(lambda: not one.writer.up)
-            one.writer.write(changed(None, b))
-            one.writer.write(changed(b, None))
-            one.writer.write(batch(a, app_id="other"))
+            await until(lambda: not one.writer.up)
+            for each in (changed(None, b), changed(b, None), batch(a, app_id="other")):
+                one.writer.write(each)
             assert one.writer.lag_seconds > 0
-            database.error = None
-            await one.until(lambda: len(database.written) == 3)
-            await one.until(lambda: one.writer.up and one.writer.lag_seconds == 0)
-    first, second, third = database.written
+            faults.error = None
+            await one.has_written()
+    first, second, third = faults.written
     assert (list(first.tasks), first.all_tasks) == (["a"], True)
     assert (second.tasks, len(second.changes), second.all_tasks) == ({"b": None}, 2, False)
     assert third.app_id == "other"
-    said = [(line["event"], line.get("reason")) for line in logs]
-    assert said == [
+    assert [(line["event"], line.get("reason")) for line in logs] == [
         ("database not available, what is new waits in memory", "database or disk is full"),
         ("database is written again", None),
     ]
 
 
-async def test_a_commit_without_an_answer_is_not_made_twice(database: FakeDatabase) -> None:
+async def test_a_commit_without_an_answer_is_not_made_twice(faults: Faults) -> None:
     """The same batch comes again with the same token, so that the database can tell."""
-    async with running(database) as one:
-        database.error_after_commit = DOWN
+    async with writing(faults.url) as one:
+        faults.error_after_commit = DOWN
         one.writer.write(changed(None, entry("a")))
-        await one.until(lambda: database.opened == 2 and one.writer.lag_seconds == 0)
-    assert len(database.written) == 1
+        await until(lambda: faults.opened == 2 and one.writer.lag_seconds == 0)
+    with closing(Database(faults.url())) as database:
+        assert len(rows(database, CHANGES)) == 1
 
 
-async def test_too_many_changes_that_wait_are_lost_and_counted(
-    database: FakeDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_too_many_changes_that_wait_are_lost_and_counted(faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go; the tasks are written all the same."""
     monkeypatch.setattr(batch_module, "MOST_WAITING", 3)
-    async with running(database) as one:
-        await one.until(lambda: one.writer.up)
-        database.error = DOWN
+    async with writing(faults.url) as one:
+        await until(lambda: one.writer.up)
+        faults.error = DOWN
         one.writer.write(batch())
-        await one.until(lambda: not one.writer.up)
+        await until(lambda: not one.writer.up)
         for number in range(5):
             one.writer.write(changed(None, entry(f"task-{number}")))
         assert one.writer.changes_lost == 2
-        database.error = None
-        await one.until(lambda: len(database.written) == 2)
-    assert len(database.written[1].tasks) == 5
-    assert [each.change.after.task_id for each in database.written[1].changes if each.change.after] == [
-        "task-2",
-        "task-3",
-        "task-4",
-    ]
+        faults.error = None
+        await one.has_written()
+    with closing(Database(faults.url())) as database:
+        assert [row.task_id for row in rows(database, CHANGES)] == ["task-2", "task-3", "task-4"]
+        assert len(database.load()[0].entries) == 5
 
 
-async def test_a_batch_that_can_never_be_written_stops_no_other(database: FakeDatabase) -> None:
+async def test_a_batch_that_can_never_be_written_stops_no_other(faults: Faults) -> None:
     """A bug is reported, its changes are counted as lost, and the next batch is written."""
-    async with running(database) as one:
-        await one.until(lambda: one.writer.up)
-        database.error = ValueError("a bug")
+    async with writing(faults.url) as one:
+        await until(lambda: one.writer.up)
+        faults.error = ValueError("a bug")
         one.writer.write(changed(None, entry("a")))
-        await one.until(lambda: len(one.bugs) == 1)
-        database.error = None
+        await until(lambda: one.bugs == [faults.error])
+        one.bugs.clear()
+        faults.error = None
         one.writer.write(batch(entry("b")))
-        await one.until(lambda: len(database.written) == 1)
+        await until(lambda: len(faults.written) == 1)
         assert one.writer.changes_lost == 1
 
 
-async def test_everything_is_written_again_after_damage(database: FakeDatabase) -> None:
+async def test_everything_is_written_again_after_damage(faults: Faults) -> None:
     """The file was moved aside, so all apps are asked for."""
-    async with running(database) as one:
-        database.error = database_module.CorruptError("malformed")
+    async with writing(faults.url) as one:
+        faults.error = database_module.CorruptError("malformed")
         one.writer.write(batch(entry("a")))
-        await one.until(lambda: None in one.incomplete)
-        database.error = None
-        await one.until(lambda: len(database.written) == 1)
+        await until(lambda: None in one.incomplete)
+        faults.error = None
+        await until(lambda: len(faults.written) == 1)
 
 
-async def test_a_stop_writes_what_waits(database: FakeDatabase) -> None:
-    """Nothing that was handed over before is left."""
-    async with running(database) as one:
-        for number in range(100):
-            one.writer.write(changed(None, entry(f"task-{number}")))
-    assert {task_id for each in database.written for task_id in each.tasks} == {
-        f"task-{number}" for number in range(100)
-    }
-
-
-async def test_a_database_that_is_away_keeps_neither_start_nor_stop(database: FakeDatabase) -> None:
-    """A start goes on without data, and a stop says that something is lost."""
-    database.error = DOWN
+async def test_a_stop_writes_what_waits(faults: Faults) -> None:
+    """Nothing that was handed over before is left; if the database is away, the log says that something is lost."""
     with capture_logs() as logs:
-        async with running(database) as one:
+        async with writing(faults.url) as one:
+            for number in range(100):
+                one.writer.write(changed(None, entry(f"task-{number}")))
+        assert {task_id for each in faults.written for task_id in each.tasks} == {f"task-{n}" for n in range(100)}
+        assert logs == []
+        faults.error = DOWN
+        async with writing(faults.url) as one:
             one.writer.write(batch(entry("a")))
     assert "database not written in time, the last changes are lost" in [line["event"] for line in logs]
 
 
 async def test_a_database_that_hangs_keeps_neither_start_nor_stop(
-    database: FakeDatabase, monkeypatch: pytest.MonkeyPatch
+    faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both wait for as long as they were told, and the event loop goes on."""
     before = set(threading.enumerate())
     with hanging_call() as hang:
-        monkeypatch.setattr(FakeDatabase, "load", hang)
-        one = Recorded(database)
+        monkeypatch.setattr(Database, "load", hang)
+        one = RecordedWriter(faults.url)
         assert await asyncio.wait_for(one.writer.start(0.05), 20) == []
         await asyncio.wait_for(one.writer.close(0.05), 20)
     await until(lambda: "write database" not in {thread.name for thread in set(threading.enumerate()) - before})
-
-
-async def test_old_rows_are_removed_by_age(database: FakeDatabase) -> None:
-    """Retention counts back from now."""
-    async with running(database) as one:
-        await one.until(lambda: bool(database.pruned_before))
-        assert database.pruned_before[0] == pytest.approx(SystemClock().now() - 7200, abs=60)

@@ -55,6 +55,11 @@ class Case(Struct, frozen=True, kw_only=True):
     """Where that differs at a moment: its ranges leave out the sample at their beginning."""
 
 
+def begins(at: str, **firing: Any) -> Mapping[str, Sequence[Firing]]:
+    """Return that one instance fires from a minute on, and none a minute before."""
+    return {f"{int(at.removesuffix('m')) - 1}m": [], at: [Firing(**firing)]}
+
+
 def rules(text: str) -> list[dict[str, Any]]:
     """Return all rules of a file in their order."""
     return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]

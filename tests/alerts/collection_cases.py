@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from tests.alerts.alert_cases import STALE, Case, Firing, Samples, World, away, healthy, of_app, series
+from tests.alerts.alert_cases import STALE, Case, Firing, Samples, World, away, begins, healthy, of_app, series
 
 MINUTES: Final = 45
 OF_APP: Final = {"account": "prod", "app_id": "live"}
@@ -129,19 +129,14 @@ CASES: Final = (
             series("up", instance="two"): [1] * 30,
             series("up", instance="three"): [1] * 30,
         },
-        fires={
-            "14m": [],
-            "15m": [
-                Firing(
-                    labels={"job": "rtcmpu", "severity": "warning"},
-                    description=(
-                        "1 of the targets of job rtcmpu can't be scraped, others can. /targets of Prometheus shows "
-                        "which."
-                    ),
-                    dashboard="rtcmpu-exporter",
-                )
-            ],
-        },
+        fires=begins(
+            "15m",
+            labels={"job": "rtcmpu", "severity": "warning"},
+            description=(
+                "1 of the targets of job rtcmpu can't be scraped, others can. /targets of Prometheus shows which."
+            ),
+            dashboard="rtcmpu-exporter",
+        ),
     ),
     Case(
         about="Where no replica answers, none is reported by itself.",
@@ -312,19 +307,15 @@ CASES: Final = (
             ],
             series("rtcmpu_exporter_api_throttled_total", account="dev"): [minute // 2 for minute in range(60)],
         },
-        fires={
-            "30m": [],
-            "31m": [
-                Firing(
-                    labels={"account": "prod", "severity": "warning"},
-                    description=(
-                        "The API throttles 20 requests per minute of account prod. Find the other users of the "
-                        "account's 50 requests per second, or lower requests_per_second."
-                    ),
-                    dashboard="rtcmpu-exporter?var-account=prod",
-                )
-            ],
-        },
+        fires=begins(
+            "31m",
+            labels={"account": "prod", "severity": "warning"},
+            description=(
+                "The API throttles 20 requests per minute of account prod. Find the other users of the "
+                "account's 50 requests per second, or lower requests_per_second."
+            ),
+            dashboard="rtcmpu-exporter?var-account=prod",
+        ),
     ),
     Case(
         about="A budget that stretches the intervals for half an hour does not suffice; a moment is fine.",
@@ -336,20 +327,16 @@ CASES: Final = (
             of_app("rtcmpu_collection_interval_stretch_ratio"): [1] * 10 + [2.5] * 35,
             of_app("rtcmpu_collection_interval_stretch_ratio", account="dev"): [1] * 10 + [2.5] * 29 + [1] * 6,
         },
-        fires={
-            "39m": [],
-            "40m": [
-                Firing(
-                    labels={"account": "prod", "severity": "warning"},
-                    description=(
-                        "The apps of account prod are read 2.5 times less often than configured. Give the account a "
-                        "larger share of requests_per_second, or configure longer intervals; `rtcmpu-exporter "
-                        "check-config` forecasts both."
-                    ),
-                    dashboard="rtcmpu-exporter?var-account=prod",
-                )
-            ],
-        },
+        fires=begins(
+            "40m",
+            labels={"account": "prod", "severity": "warning"},
+            description=(
+                "The apps of account prod are read 2.5 times less often than configured. Give the account a "
+                "larger share of requests_per_second, or configure longer intervals; `rtcmpu-exporter "
+                "check-config` forecasts both."
+            ),
+            dashboard="rtcmpu-exporter?var-account=prod",
+        ),
     ),
     Case(
         about="A clock that is fast or slow by more than two minutes is reported for each account that sees it.",
@@ -406,20 +393,16 @@ CASES: Final = (
         world=healthy(30)
         | healthy(30, instance="two")
         | {series("rtcmpu_exporter_config_last_reload_successful", instance="two"): [1] * 10 + [0] * 20},
-        fires={
-            "14m": [],
-            "15m": [
-                Firing(
-                    labels={"job": "rtcmpu", "severity": "warning"},
-                    description=(
-                        "An exporter of job rtcmpu refuses its new configuration and keeps the previous one; a "
-                        "restart would fail. Run `rtcmpu-exporter check-config` on the file for every mistake. The "
-                        "log has the reason for a web configuration."
-                    ),
-                    dashboard="rtcmpu-exporter",
-                )
-            ],
-        },
+        fires=begins(
+            "15m",
+            labels={"job": "rtcmpu", "severity": "warning"},
+            description=(
+                "An exporter of job rtcmpu refuses its new configuration and keeps the previous one; a "
+                "restart would fail. Run `rtcmpu-exporter check-config` on the file for every mistake. The "
+                "log has the reason for a web configuration."
+            ),
+            dashboard="rtcmpu-exporter",
+        ),
     ),
     Case(
         about="A web configuration that one of two replicas refuses is reported after five minutes.",
@@ -427,56 +410,43 @@ CASES: Final = (
         world=healthy(30)
         | healthy(30, instance="two")
         | {series("rtcmpu_exporter_web_config_last_reload_successful", instance="two"): [1] * 10 + [0] * 20},
-        fires={
-            "14m": [],
-            "15m": [
-                Firing(
-                    labels={"job": "rtcmpu", "severity": "warning"},
-                    description=(
-                        "An exporter of job rtcmpu refuses its new configuration and keeps the previous one; a "
-                        "restart would fail. Run `rtcmpu-exporter check-config` on the file for every mistake. The "
-                        "log has the reason for a web configuration."
-                    ),
-                    dashboard="rtcmpu-exporter",
-                )
-            ],
-        },
+        fires=begins(
+            "15m",
+            labels={"job": "rtcmpu", "severity": "warning"},
+            description=(
+                "An exporter of job rtcmpu refuses its new configuration and keeps the previous one; a "
+                "restart would fail. Run `rtcmpu-exporter check-config` on the file for every mistake. The "
+                "log has the reason for a web configuration."
+            ),
+            dashboard="rtcmpu-exporter",
+        ),
     ),
     Case(
         about="Series that are left out are reported for their path.",
         alert="RtcmpuSeriesOmitted",
         world=healthy(30) | {series("rtcmpu_exporter_series_omitted", path="/metrics/tasks"): [0] * 10 + [1500] * 20},
-        fires={
-            "14m": [],
-            "15m": [
-                Firing(
-                    labels={"path": "/metrics/tasks", "severity": "warning"},
-                    description=(
-                        "1.5k series are left out on /metrics/tasks. Raise metrics.per_task.max_series, or collect "
-                        "fewer apps."
-                    ),
-                    dashboard="rtcmpu-exporter",
-                )
-            ],
-        },
+        fires=begins(
+            "15m",
+            labels={"path": "/metrics/tasks", "severity": "warning"},
+            description=(
+                "1.5k series are left out on /metrics/tasks. Raise metrics.per_task.max_series, or collect fewer apps."
+            ),
+            dashboard="rtcmpu-exporter",
+        ),
     ),
     Case(
         about="A database that can't be written for five minutes is reported.",
         alert="RtcmpuStorageFailing",
         world=healthy(MINUTES) | {series("rtcmpu_exporter_storage_up"): [1] * 10 + [0] * 35},
-        fires={
-            "14m": [],
-            "15m": [
-                Firing(
-                    labels={"job": "rtcmpu", "instance": "one", "severity": "warning"},
-                    description=(
-                        "The exporter one can't write to its database, or not fast enough. Collection goes "
-                        "on; what is new waits in memory and is lost in a restart. The exporter's log has the reason."
-                    ),
-                    dashboard="rtcmpu-exporter",
-                )
-            ],
-        },
+        fires=begins(
+            "15m",
+            labels={"job": "rtcmpu", "instance": "one", "severity": "warning"},
+            description=(
+                "The exporter one can't write to its database, or not fast enough. Collection goes "
+                "on; what is new waits in memory and is lost in a restart. The exporter's log has the reason."
+            ),
+            dashboard="rtcmpu-exporter",
+        ),
     ),
     Case(
         about="An account is reported if no exporter knows of a holder of its lease for a minute.",
@@ -486,36 +456,28 @@ CASES: Final = (
             series("rtcmpu_exporter_lease_unheld_seconds", account="prod"): [90] * 45,
             series("rtcmpu_exporter_lease_unheld_seconds", account="prod", instance="two"): [0] * 10 + [90] * 35,
         },
-        fires={
-            "10m": [],
-            "11m": [
-                Firing(
-                    labels={"account": "prod", "severity": "critical"},
-                    description=(
-                        "No exporter has held the lease of account prod for 1m 30s: it is read slowly by the last "
-                        "holder, or not at all. Check that the exporters reach the database."
-                    ),
-                    dashboard="rtcmpu-exporter?var-account=prod",
-                )
-            ],
-        },
+        fires=begins(
+            "11m",
+            labels={"account": "prod", "severity": "critical"},
+            description=(
+                "No exporter has held the lease of account prod for 1m 30s: it is read slowly by the last "
+                "holder, or not at all. Check that the exporters reach the database."
+            ),
+            dashboard="rtcmpu-exporter?var-account=prod",
+        ),
     ),
     Case(
         about="Scrapes that take long for half an hour are reported.",
         alert="RtcmpuScrapeSlow",
         world=healthy(MINUTES) | {series("scrape_duration_seconds"): [0.1] * 10 + [3] * 35},
-        fires={
-            "39m": [],
-            "40m": [
-                Firing(
-                    labels={"job": "rtcmpu", "severity": "warning"},
-                    description=(
-                        "A scrape of job rtcmpu takes 3s; milliseconds are normal. Check "
-                        "rtcmpu_exporter_event_loop_lag_seconds, the CPU limit and the network."
-                    ),
-                    dashboard="rtcmpu-exporter",
-                )
-            ],
-        },
+        fires=begins(
+            "40m",
+            labels={"job": "rtcmpu", "severity": "warning"},
+            description=(
+                "A scrape of job rtcmpu takes 3s; milliseconds are normal. Check "
+                "rtcmpu_exporter_event_loop_lag_seconds, the CPU limit and the network."
+            ),
+            dashboard="rtcmpu-exporter",
+        ),
     ),
 )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.alerts.alert_cases import EXPORTER, STALE, Case, Firing, Samples, healthy, of_app, series
+from tests.alerts.alert_cases import EXPORTER, STALE, Case, Firing, Samples, begins, healthy, of_app, series
 
 MINUTES: Final = 30
 DAY: Final = 86400.0
@@ -191,20 +191,16 @@ TASK_CASES: Final = (
         about="Two tasks on one stream are critical whatever the rule's severity, unless it is info.",
         alert=SHARED,
         world=healthy(MINUTES) | rule("push-stream-shared", "warning", violations=BAD),
-        fires={
-            "14m": [],
-            "15m": [
-                Firing(
-                    labels=of_prod("critical", rule="push-stream-shared"),
-                    description=(
-                        "App live of account prod, tasks whose stream another task pushes to as well: 2. The second "
-                        "push is refused, or each ends the other in turn. Stop one of the tasks."
-                    ),
-                    dashboard=EXPECTATIONS,
-                    more={"violations_url": links_of("push-stream-shared")["violations_url"]},
-                )
-            ],
-        },
+        fires=begins(
+            "15m",
+            labels=of_prod("critical", rule="push-stream-shared"),
+            description=(
+                "App live of account prod, tasks whose stream another task pushes to as well: 2. The second "
+                "push is refused, or each ends the other in turn. Stop one of the tasks."
+            ),
+            dashboard=EXPECTATIONS,
+            more={"violations_url": links_of("push-stream-shared")["violations_url"]},
+        ),
     ),
     Case(
         about="A rule about shared streams that is made information is silent.",
@@ -372,19 +368,15 @@ TASK_CASES: Final = (
         | rule("expect-tasks", "warning", violations=[0] * 10 + [1] * 20, evaluated=1)
         | mixed_tasks([10] * 10 + [0] * 20)
         | {of_app("rtcmpu_tasks", app_id="radio", task_region="CN-Shanghai", mix_mode="mixed"): [0] * 30},
-        fires={
-            "14m": [],
-            "15m": [
-                Firing(
-                    labels=of_prod("critical", rule="expect-tasks"),
-                    description=(
-                        "App live of account prod lists no task, and its configuration expects some. The exporter's "
-                        "changes show when tasks were removed; then ask the team that starts them."
-                    ),
-                    dashboard=APP_DASHBOARD,
-                )
-            ],
-        },
+        fires=begins(
+            "15m",
+            labels=of_prod("critical", rule="expect-tasks"),
+            description=(
+                "App live of account prod lists no task, and its configuration expects some. The exporter's "
+                "changes show when tasks were removed; then ask the team that starts them."
+            ),
+            dashboard=APP_DASHBOARD,
+        ),
     ),
     Case(
         about="An app with too few tasks, but some, is no app without tasks.",
@@ -469,19 +461,15 @@ TASK_CASES: Final = (
             of_app("rtcmpu_task_field_errors", field="MaxIdleTime"): ["_"] * 10 + [4] * 20,
             of_app("rtcmpu_task_field_errors", field="MaxIdleTime", instance="two"): ["_"] * 10 + [4] * 20,
         },
-        fires={
-            "14m": [],
-            "15m": [
-                Firing(
-                    labels=of_prod("warning", field="MaxIdleTime"),
-                    description=(
-                        "App live of account prod, unreadable values of MaxIdleTime: 4. Metrics and rules about this "
-                        "field are incomplete. Find the tasks with the exporter's API and correct them."
-                    ),
-                    dashboard=APP_DASHBOARD,
-                )
-            ],
-        },
+        fires=begins(
+            "15m",
+            labels=of_prod("warning", field="MaxIdleTime"),
+            description=(
+                "App live of account prod, unreadable values of MaxIdleTime: 4. Metrics and rules about this "
+                "field are incomplete. Find the tasks with the exporter's API and correct them."
+            ),
+            dashboard=APP_DASHBOARD,
+        ),
     ),
 )
 
@@ -491,19 +479,15 @@ RULE_CASES: Final = (
         alert=NOT_EVALUABLE,
         world=healthy(MINUTES)
         | rule("gop", "info", violations=[0] * 30, owner="video-team", unevaluable=["_"] * 10 + [3] * 20),
-        fires={
-            "14m": [],
-            "15m": [
-                Firing(
-                    labels=of_prod("warning", "video-team", rule="gop"),
-                    description=(
-                        "App live of account prod, tasks that gop can't be evaluated for: 3. They neither pass nor "
-                        "violate it. Usually the rule uses an absent field without has()."
-                    ),
-                    dashboard=EXPECTATIONS,
-                )
-            ],
-        },
+        fires=begins(
+            "15m",
+            labels=of_prod("warning", "video-team", rule="gop"),
+            description=(
+                "App live of account prod, tasks that gop can't be evaluated for: 3. They neither pass nor "
+                "violate it. Usually the rule uses an absent field without has()."
+            ),
+            dashboard=EXPECTATIONS,
+        ),
     ),
     Case(
         about="A rule that applies to no app, or one with an owner to no task, is reported after a day.",

@@ -20,7 +20,7 @@ PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 test: $(VENV)/dev.stamp
 	$(PYTEST) $(PYTEST_ARGS)
 
-# Without processes, browser and promtool: less than a minute.
+# Without other programs, servers and browser.
 test-fast: $(VENV)/dev.stamp
 	$(PYTEST) -m "not processes" $(PYTEST_ARGS)
 

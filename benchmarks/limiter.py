@@ -11,8 +11,7 @@ from rich.table import Table
 
 from exporter.collector.rate_limiter import Limiter
 from exporter.core.clock import Clock
-from tests.support.naive_limiters import EvenSpacing, SendTimeLog
-from tests.support.rate_windows import REFUSED_BY, Gate, Link, saturate
+from tests.support.rate_windows import REFUSED_BY, EvenSpacing, Gate, Link, SendTimeLog, saturate
 from tests.support.virtual_time import VirtualClock, run
 
 RATE = 50

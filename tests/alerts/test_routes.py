@@ -15,6 +15,7 @@ def amtool(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.processes
 def test_amtool_finds_nothing_to_object_to() -> None:
     """The example is a valid configuration of Alertmanager."""
     done = amtool("check-config", str(ALERTMANAGER_FILE))
@@ -22,6 +23,7 @@ def test_amtool_finds_nothing_to_object_to() -> None:
     assert "SUCCESS" in done.stdout
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("labels", "receivers"),
     [

@@ -18,6 +18,7 @@ ALL_RULES: Final = [rule for file in FILES for rule in rules(file.read_text())]
 ALERTS: Final = [rule for rule in ALL_RULES if "alert" in rule]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_promtool_finds_nothing_to_object_to(file: Path) -> None:
     """Each file passes the strictest check of promtool by itself."""

@@ -77,6 +77,7 @@ def test_the_default_chain_begins_with_the_environment() -> None:
     assert (key.access_key_id, key.access_key_secret, key.security_token) == ("id", Secret("s"), Secret("t"))
 
 
+@pytest.mark.processes
 def test_fixed_keys_do_not_import_the_official_library() -> None:
     """Neither importing the client nor fetching a fixed key loads the official library."""
     program = """

@@ -12,7 +12,7 @@ from exporter.aliyun.field_reader import FieldReader
 from exporter.aliyun.lenient_json import decode, decode_or, mend, without_lone_surrogates
 from exporter.aliyun.parse_task import read_row
 from exporter.aliyun.row_schema import Row
-from tests.support.documented_rows import documented_rows
+from tests.support.generated import documented_rows
 from tests.support.rows import VENDOR_EXAMPLE, changed, example_row
 
 

@@ -14,7 +14,7 @@ from exporter.aliyun.parse_task import MAX_ID_BYTES, MAX_PANES, MAX_URLS, MAX_US
 from exporter.aliyun.response import read_page
 from exporter.core.collection_state import State
 from exporter.core.task import DIGEST_GROUPS, FIELDS, Output, Pane, PaneUsers, Sei, Source, Task
-from tests.support.documented_rows import documented_rows
+from tests.support.generated import documented_rows
 from tests.support.rows import VENDOR_EXAMPLE, changed, example_row, json_values, leaf_paths
 
 PATHS = leaf_paths(example_row())

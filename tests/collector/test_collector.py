@@ -13,15 +13,20 @@ from exporter.core.collection_state import State
 from tests.support.moving_list import (
     APP,
     INTERVALS,
+    PAGE,
     ListService,
     MovingList,
+    Scene,
     Told,
+    all_of,
     collector_of,
     listed,
+    nothing,
     requests_to,
     shown,
+    status_of,
+    wants_sweep,
 )
-from tests.support.scene import PAGE, Scene, all_of, nothing, status_of, wants_sweep
 from tests.support.virtual_time import VirtualClock, run
 
 

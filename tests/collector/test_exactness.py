@@ -10,8 +10,7 @@ import pytest
 from exporter.collector.absences import MOST_LOOKUPS_FOR_PROOF, PROOFS_OF_LARGE_LOSS
 from exporter.collector.reading import Window
 from exporter.core.collection_state import State
-from tests.support.moving_list import failing, listed, shown
-from tests.support.scene import PAGE, Scene, all_of, nothing, status_of, wants_sweep
+from tests.support.moving_list import PAGE, Scene, all_of, failing, listed, nothing, shown, status_of, wants_sweep
 
 PageOf = Callable[[list[str], Window], Sequence[str]]
 

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.core.clock import Clock
 from tests.support.examples import examples
-from tests.support.naive_limiters import EvenSpacing, SendTimeLog
-from tests.support.rate_windows import Gate, most_in_any_window
+from tests.support.rate_windows import EvenSpacing, Gate, SendTimeLog, most_in_any_window
 from tests.support.virtual_time import VirtualClock, run
 
 MakeGate = Callable[[float, Clock], Gate]

@@ -26,8 +26,7 @@ from exporter.collector.reading import (
 )
 from exporter.core.collection_state import State
 from exporter.core.task import Task
-from tests.support.moving_list import APP, ListService, MovingList, failing, page_of
-from tests.support.scene import all_of
+from tests.support.moving_list import APP, ListService, MovingList, all_of, failing, page_of
 from tests.support.virtual_time import VirtualClock, run
 
 PAGE = 12  # the largest page here: windows share 3 rows, and 6 known rows are an anchor

@@ -46,6 +46,7 @@ async def test_no_thread_to_be_had_is_an_error_and_not_a_wait(monkeypatch: pytes
     assert await worker.run(int) == 0
 
 
+@pytest.mark.processes
 def test_a_hanging_call_does_not_keep_the_program_from_ending() -> None:
     """A program whose event loop has ended exits although a thread hangs."""
     program = (

@@ -43,17 +43,22 @@ def manifests_of(text: str) -> Iterator[Manifest]:
 
 
 def validate(manifest: Manifest) -> None:
-    """Hold an object against the schema of its kind, where no key may be unknown.
+    """Check an object against the schema of its kind, where no key may be unknown.
 
     Raises:
         jsonschema.ValidationError: It does not fit.
     """
     if manifest["apiVersion"] == "monitoring.coreos.com/v1":
-        schema = yaml.safe_load((_CUSTOM_RESOURCES / f"{manifest['kind'].lower()}.yml").read_text(encoding="utf-8"))
-        jsonschema.validate(manifest, schema)
+        _custom_resource(manifest["kind"]).validate(manifest)
         return
     for version in KUBERNETES_VERSIONS:
         kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@cache
+def _custom_resource(kind: str) -> jsonschema.Draft202012Validator:
+    text = (_CUSTOM_RESOURCES / f"{kind.lower()}.yml").read_text(encoding="utf-8")
+    return jsonschema.Draft202012Validator(yaml.load(text, yaml.CSafeLoader))
 
 
 def of_kind(manifests: Iterable[Manifest], kind: str) -> Sequence[Manifest]:

@@ -97,6 +97,7 @@ def test_a_change_to_no_alert_is_refused() -> None:
         rule_groups(overrides={"RtcmpuExporterDawn": {"enabled": False}})
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "groups",
     [rule_groups, lambda: one(example("full"), "PrometheusRule")["spec"]["groups"]],
@@ -146,6 +147,7 @@ def test_links_lead_to_the_external_url_unless_they_are_set() -> None:
         assert set(urls) == {expected}
 
 
+@pytest.mark.processes
 def test_make_and_the_chart_yield_the_same(tmp_path: Path) -> None:
     """Links, job and target labels reach rules and dashboards in the same places, with Helm and without."""
     for name in ("Makefile", "grafana", "deploy"):

@@ -81,6 +81,7 @@ def test_the_program_accepts_the_web_configuration(
     )
 
 
+@pytest.mark.processes
 def test_prometheus_accepts_the_web_configuration(taken_for_granted: list[Manifest], tmp_path: Path) -> None:
     """So do those who defined the format; `rate_limit` of the full example is too new for the promtool of Debian 12."""
     promtool = needed_tool("promtool")

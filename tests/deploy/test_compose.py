@@ -97,6 +97,7 @@ def test_the_exporter_reads_what_the_simulated_service_has() -> None:
     assert sqlite_path(config.storage.url.reveal()) == Path(state) / "rtcmpu.db"
 
 
+@pytest.mark.processes
 def test_prometheus_accepts_what_is_mounted(tmp_path: Path) -> None:
     """The configuration passes promtool where the container has it, rule files included."""
     container = Container("prometheus", tmp_path, {})
@@ -110,6 +111,7 @@ def test_prometheus_accepts_what_is_mounted(tmp_path: Path) -> None:
     assert _targets(document["alerting"]["alertmanagers"][0]) == [f"alertmanager:{PORTS['alertmanager']}"]
 
 
+@pytest.mark.processes
 def test_alertmanager_accepts_what_is_mounted(tmp_path: Path) -> None:
     """The configuration passes amtool where the container has it."""
     container = Container("alertmanager", tmp_path, {})

@@ -93,6 +93,7 @@ async def test_known_weaknesses_fail_the_audit(answer: Answer, code: int, said: 
     assert out.getvalue().startswith(said)
 
 
+@pytest.mark.processes
 def test_an_audit_without_a_network_did_not_run() -> None:
     """A database that nobody reaches is no failure of the project, and CI reports it as a check that did not run."""
     out = io.StringIO()

@@ -89,12 +89,14 @@ def test_no_file_is_left_out() -> None:
     assert {DEPLOY / name for name in PARTS_OF_THE_STACK} <= mounted
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", CHECKS)
 def test_its_reader_accepts_it(name: str) -> None:
     """The program that reads the file finds no mistake in it."""
     CHECKS[name](DEPLOY / name)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("name", "reader"), READ_WITH_ANOTHER.items())
 def test_a_file_of_apps_is_read_with_the_file_that_names_it(name: str, reader: str, tmp_path: Path) -> None:
     """A mistake in it is a mistake of the whole configuration."""

@@ -60,6 +60,7 @@ def _make(checkout: Path, *words: str, variables: Mapping[str, str] = os.environ
     )
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("python", ["3.10", "absent"])
 def test_a_python_that_is_too_old_is_refused_before_anything_is_made(tmp_path: Path, python: str) -> None:
     """`make demo` says which version it found and how to name another, and leaves nothing behind."""
@@ -73,6 +74,7 @@ def test_a_python_that_is_too_old_is_refused_before_anything_is_made(tmp_path: P
     assert not (checkout / ".venv").exists()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("before", ["nothing", "same version", "another version", "dangling", "no python", "no venv"])
 def test_an_environment_that_does_not_fit_is_made_again(tmp_path: Path, before: str) -> None:
     """One that is broken or of another version is replaced, what it said was installed is installed again; what is no
@@ -183,6 +185,7 @@ def test_every_use_of_a_lock_leaves_dependencies_alone() -> None:
     assert [use for use in uses if "--no-deps" not in use[1]] == []
 
 
+@pytest.mark.processes
 def test_the_development_lock_is_complete() -> None:
     """What is installed without a resolver has every dependency that it asks for, in a version that it accepts."""
     check = subprocess.run(

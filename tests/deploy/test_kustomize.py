@@ -56,6 +56,7 @@ def test_its_configuration_has_no_mistake(directory: str) -> None:
     assert load(KUSTOMIZE / directory / "rtcmpu.yml", {}).config.storage is not None
 
 
+@pytest.mark.processes
 def test_every_object_is_valid(built: Sequence[Manifest]) -> None:
     """Each has no unknown key, for the oldest and the newest Kubernetes."""
     kinds = {manifest["kind"] for manifest in built} - {"Namespace"}
@@ -64,6 +65,7 @@ def test_every_object_is_valid(built: Sequence[Manifest]) -> None:
         validate(manifest)
 
 
+@pytest.mark.processes
 def test_the_program_accepts_arguments_and_configuration(built: Sequence[Manifest], tmp_path: Path) -> None:
     """Each flag is one that the command line knows, and the files that the container sees have no mistake."""
     parsed(exporter_of(built)["args"])
@@ -75,6 +77,7 @@ def test_the_program_accepts_arguments_and_configuration(built: Sequence[Manifes
         assert "video-bitrate-agreed" in {rule.rule.name for rule in loaded.rule_set.rules}
 
 
+@pytest.mark.processes
 def test_the_pod_is_that_of_the_chart(built: Sequence[Manifest]) -> None:
     """What it may do, what it is given and how it is probed: the two ways of installing do not drift apart."""
     chart = rendered()
@@ -94,6 +97,7 @@ def test_the_pod_is_that_of_the_chart(built: Sequence[Manifest]) -> None:
     assert ours["image"].endswith(f"rtcmpu-exporter:{__version__}")
 
 
+@pytest.mark.processes
 def test_the_network_policy_is_about_the_exporter_alone(built: Sequence[Manifest]) -> None:
     """An empty selector would cut off every pod of the namespace."""
     policy = one(built, "NetworkPolicy")["spec"]
@@ -106,6 +110,7 @@ def test_the_network_policy_is_about_the_exporter_alone(built: Sequence[Manifest
         assert policy[part] == one(policies, "NetworkPolicy")["spec"][part]
 
 
+@pytest.mark.processes
 def test_the_pod_s_objects_are_there(built: Sequence[Manifest]) -> None:
     """The account and the namespace that the pod runs in are among the objects."""
     account = one(built, "ServiceAccount")["metadata"]

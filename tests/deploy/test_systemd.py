@@ -26,6 +26,7 @@ def analyze(*words: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.processes
 def test_systemd_finds_no_mistake_in_the_units(tmp_path: Path) -> None:
     """The verifier says nothing at all about the service and its socket, once the program is where they look for it."""
     for unit in (SERVICE, SOCKET):
@@ -34,6 +35,7 @@ def test_systemd_finds_no_mistake_in_the_units(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+@pytest.mark.processes
 def test_a_mistake_would_be_found(tmp_path: Path) -> None:
     """The verifier complains about a setting that it does not know."""
     unit = tmp_path / SERVICE.name
@@ -41,6 +43,7 @@ def test_a_mistake_would_be_found(tmp_path: Path) -> None:
     assert "WatchDogSec" in analyze("verify", "--man=no", unit).stderr
 
 
+@pytest.mark.processes
 def test_the_service_is_hardly_exposed() -> None:
     """Systemd's own rating of what a service could do stays below a low bound."""
     done = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSURE}", SERVICE)

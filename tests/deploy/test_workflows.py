@@ -47,6 +47,7 @@ def test_what_is_released_is_checked_before() -> None:
     assert all("checks" in needs(name) for name in jobs if name != "checks")
 
 
+@pytest.mark.processes
 def test_the_changelog_has_a_dated_section_with_upgrade_notes_for_the_version() -> None:
     """The release's text is that section, taken out as the workflow does."""
     changelog = (ROOT / "CHANGELOG.md").read_text()

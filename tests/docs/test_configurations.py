@@ -1,6 +1,7 @@
 """Every piece of YAML that the documents show is right for anyone who reads it."""
 
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -95,6 +96,12 @@ def _rule_samples() -> dict[str, str]:
     return samples
 
 
+@cache
+def _demonstration() -> dict[str, list[bytes]]:
+    service = demo_service(now=ManualClock()).service
+    return {app_id: list(service.listed(app_id)) for app_id in service.fleet.apps}
+
+
 @pytest.mark.parametrize(("place", "text"), _rule_samples().items(), ids=_rule_samples())
 def test_rules_pass_their_tests_and_fit_the_demonstration(place: str, text: str, tmp_path: Path) -> None:
     """Each rule has tests and passes them, and can be evaluated for every task of the demonstration."""
@@ -107,8 +114,7 @@ def test_rules_pass_their_tests_and_fit_the_demonstration(place: str, text: str,
         results = list(run_cases(rule, language))
         assert results, rule.rule.name
         assert [result for result in results if not result.passed] == []
-    service = demo_service(now=ManualClock()).service
-    evaluated = evaluate_rows({app_id: service.listed(app_id) for app_id in service.fleet.apps}, rules, language)
+    evaluated = evaluate_rows(_demonstration(), rules, language)
     outcomes = {rule.rule.name: Counter[Outcome]() for rule in rules}
     for of_app in evaluated.values():
         for name, of_tasks in of_app.items():
@@ -121,7 +127,7 @@ def test_rules_pass_their_tests_and_fit_the_demonstration(place: str, text: str,
 def test_the_samples_are_found() -> None:
     """Rules of documents, examples, kustomize, Compose and both places of the chart are among them."""
     places = _rule_samples()
-    for begin in (
+    shown = (
         "README.md",
         "docs/",
         "deploy/examples",
@@ -129,7 +135,8 @@ def test_the_samples_are_found() -> None:
         "deploy/compose",
         f"{CHART}rtc",
         f"{CHART}full",
-    ):
+    )
+    for begin in shown:
         assert any(place.startswith(begin) for place in places), begin
 
 

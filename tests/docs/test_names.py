@@ -1,6 +1,5 @@
 """Names lead to one place, and what the documents call by a name is called so by the program."""
 
-import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -109,6 +108,6 @@ def test_every_module_and_class_has_a_name_of_its_own() -> None:
     modules = [path for path in (ROOT / "exporter").rglob("*.py") if not path.stem.startswith("__")]
     names = [path.stem for path in modules]
     for module in modules:
-        tree = ast.parse(module.read_text(encoding="utf-8"))
-        names += [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        names += re.findall(r"^ *class (\w+)", module.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(names) > 2 * len(modules)
     assert [name for name, count in Counter(names).items() if count > 1] == []

@@ -359,6 +359,7 @@ async def test_changes_survive_a_publication_that_fails(monkeypatch: pytest.Monk
     assert b'x_one{app="a"} 1.0' in b"".join(exposition.body(Format.TEXT, gzip=False).chunks)
 
 
+@pytest.mark.processes
 def test_promtool_finds_nothing_to_criticise() -> None:
     """Prometheus's own linter accepts every name, type, unit and help of the text format."""
     promtool = shutil.which("promtool")

@@ -108,6 +108,7 @@ def test_hostile_ids_stay_label_values(task_id: str, channel_id: str) -> None:
     assert (sample.labels["task_id"], sample.labels["channel_id"]) == (task_id, channel_id)
 
 
+@pytest.mark.processes
 def test_promtool_finds_nothing_to_criticise() -> None:
     """Prometheus's own linter accepts every name, type, unit and help."""
     exposition = Exposition(per_task_families(), SelfMetrics(version="1"), own_metrics_follow=False)

@@ -5,6 +5,7 @@ import subprocess
 import zlib
 from typing import Protocol
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from isal import isal_zlib
@@ -65,6 +66,7 @@ def test_a_large_piece_is_not_copied() -> None:
     assert assembly.plain[1] is large.plain
 
 
+@pytest.mark.processes
 def test_the_command_gzip_reads_it() -> None:
     """The tool that people have at hand takes it for an intact file."""
     assembly = Assembly.of([Piece.of(b"first\n" * 100), Piece.of(b"second\n" * 100)])

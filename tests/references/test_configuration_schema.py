@@ -50,52 +50,33 @@ def test_a_bad_file_is_not_valid(validator: jsonschema.Draft202012Validator, pat
     assert not validator.is_valid(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
+WHOLE = """
+accounts: [{name: a, apps: [{id: a, quota: {single: 1}, expect: {tasks: {min: 1}}}], credentials: {type: ecs_ram_role}}]
+collection: {interval: 10s}
+policy: {rules: {gop-too-long: {enabled: false}}}
+metrics: {per_task: {enabled: true}, buckets: {panes: [1]}}
+"""
+APP = ("accounts", 0, "apps", 0)
+
+
 @pytest.mark.parametrize(
     "place",
     [
-        "", "accounts", "apps", "quota", "expect", "range", "credentials", "collection", "policy", "switch", "metrics",
-        "per_task", "buckets",
+        (), ("accounts", 0), APP, (*APP, "quota"), (*APP, "expect"), (*APP, "expect", "tasks"),
+        ("accounts", 0, "credentials"), ("collection",), ("policy",), ("policy", "rules", "gop-too-long"), ("metrics",),
+        ("metrics", "per_task"), ("metrics", "buckets"),
     ],
+    ids=lambda place: str(place[-1:]),
 )  # fmt: skip
 def test_unknown_keys_are_refused_everywhere(
-    validator: jsonschema.Draft202012Validator, tmp_path: Path, place: str
+    validator: jsonschema.Draft202012Validator, tmp_path: Path, place: tuple[str | int, ...]
 ) -> None:
     """An unknown key at any level is refused by the schema and the loader."""
-    quota: dict[str, object] = {"single": 1}
-    bounds: dict[str, object] = {"min": 1}
-    expect: dict[str, object] = {"tasks": bounds}
-    app: dict[str, object] = {"id": "a", "quota": quota, "expect": expect}
-    credentials: dict[str, object] = {"type": "ecs_ram_role"}
-    account: dict[str, object] = {"name": "a", "apps": [app], "credentials": credentials}
-    buckets: dict[str, object] = {"panes": [1]}
-    per_task: dict[str, object] = {"enabled": True}
-    metrics: dict[str, object] = {"per_task": per_task, "buckets": buckets}
-    collection: dict[str, object] = {"interval": "10s"}
-    switch: dict[str, object] = {"enabled": False}
-    policy: dict[str, object] = {"rules": {"gop-too-long": switch}}
-    whole: dict[str, object] = {
-        "accounts": [account],
-        "collection": collection,
-        "policy": policy,
-        "metrics": metrics,
-    }
-    places = {
-        "": whole,
-        "accounts": account,
-        "apps": app,
-        "quota": quota,
-        "expect": expect,
-        "range": bounds,
-        "credentials": credentials,
-        "policy": policy,
-        "switch": switch,
-        "collection": collection,
-        "metrics": metrics,
-        "per_task": per_task,
-        "buckets": buckets,
-    }
+    whole = part = yaml.safe_load(WHOLE)
     validator.validate(whole)
-    places[place]["surprise"] = 1
+    for step in place:
+        part = part[step]
+    part["surprise"] = 1
     assert not validator.is_valid(whole)
     file = tmp_path / "file.yml"
     file.write_text(yaml.safe_dump(whole), encoding="utf-8")

@@ -100,6 +100,7 @@ def test_a_message_is_bounded_too() -> None:
         LANGUAGE.compile_message(_maps("['x']", "a + a", "[0]")(RUINOUS))
 
 
+@pytest.mark.processes
 def test_the_most_expensive_accepted_expressions_are_cheap() -> None:
     """The largest of each kind that is accepted takes little time and memory for the largest task."""
     accepted = {name: text for name, make in HOSTILE.items() if (text := _largest_accepted(make))}

@@ -19,11 +19,10 @@ from exporter.rules.facts import facts
 from exporter.rules.rule import Case, Outcome, Rule, Severity
 from exporter.rules.rule_files import PROFILE_SOURCE, SOURCE, default_rules, packaged_rules, profile_rules
 from exporter.rules.rule_tests import run_cases, variables_of
-from tests.support.any_struct import any_struct
-from tests.support.documented_rows import documented_rows
 from tests.support.evaluated_rows import evaluate_rows
 from tests.support.examples import examples
 from tests.support.expression_mutants import mutants
+from tests.support.generated import any_struct, documented_rows
 from tests.support.rows import changed, example_row
 
 LANGUAGE = Language()

@@ -15,8 +15,8 @@ from exporter.rules.cel_types import message_name, message_pool
 from exporter.rules.facts import facts, facts_of_case
 from exporter.rules.vocabulary import Fact, FactType, TaskFacts, facts_of, walk
 from tests.metrics.builders import configuration
-from tests.support.any_struct import any_struct
 from tests.support.examples import examples
+from tests.support.generated import any_struct
 
 CONFIGURATIONS = any_struct(Configuration)
 LANGUAGE = Language()

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from exporter.service.process import Heartbeat
 from tests.support.virtual_time import VirtualClock, run
 
@@ -54,6 +56,7 @@ def test_silence_grows_until_the_next_beat() -> None:
     assert run(scenario()) == [20.0, 0.0, 3.0]
 
 
+@pytest.mark.processes
 def test_a_second_signal_ends_the_first_process_of_a_container() -> None:
     """The kernel drops signals of PID 1 that have no handler, so the second SIGTERM has one as well."""
     program = """
@@ -74,6 +77,7 @@ run(main())
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 128 + 15
 
 
+@pytest.mark.processes
 def test_a_stuck_process_ends_with_a_traceback() -> None:
     """Even code that never gives up Python's lock is ended, and one that is fed goes on."""
     program = (
@@ -91,6 +95,7 @@ def test_a_stuck_process_ends_with_a_traceback() -> None:
     assert "re/__init__.py" in ended.stderr
 
 
+@pytest.mark.processes
 def test_freed_memory_is_returned() -> None:
     """Large blocks go back to the system even if small ones that live on lie between them."""
     program = (

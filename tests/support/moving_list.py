@@ -2,11 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from structlog.testing import capture_logs
 
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.parse_configuration import Interner
@@ -16,12 +17,14 @@ from exporter.collector.inventory import Change
 from exporter.collector.rate_limiter import Limiter
 from exporter.collector.reading import LARGEST_PAGE, AppRows, Window, WindowAnswer
 from exporter.collector.requests import AccountRequests
-from exporter.collector.status import Intervals
+from exporter.collector.status import Intervals, Status
 from exporter.config.model import App
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
+from tests.support.virtual_time import VirtualClock, run
 
 APP = "app"
+PAGE = 12
 ROUND_TRIP_SECONDS = 0.05
 INTERVALS = Intervals(interval_seconds=1, sweep_interval_seconds=10, stale_after_seconds=30, stretch_ratio=1)
 
@@ -249,3 +252,102 @@ def shown(collector: Collector) -> dict[str, str]:
 def listed(moving_list: MovingList) -> dict[str, str]:
     """Return TaskId and version of all tasks of a list."""
     return {task_id: moving_list.row(task_id)["ChannelId"] for task_id in moving_list.order}
+
+
+class Scene:
+    """A list, its service, and a collector that reads it in small pages."""
+
+    def __init__(
+        self,
+        tasks: int = 0,
+        *,
+        largest_page: int = PAGE,
+        max_tasks: int = 10_000,
+        requests_per_second: float = 1000,
+    ) -> None:
+        self.list = MovingList(tasks)
+        self.service = ListService(self.list)
+        self.reported = Told()
+        self.clock = VirtualClock()
+        self.log: list[Any] = []
+        self.collector: Collector
+        self._largest_page = largest_page
+        self._max_tasks = max_tasks
+        self._requests_per_second = requests_per_second
+
+    def run(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something with the collector."""
+
+        async def main() -> None:
+            self.collector = collector_of(
+                self.service,
+                self.reported,
+                self.clock,
+                largest_page=self._largest_page,
+                max_tasks=self._max_tasks,
+                requests=requests_to(
+                    self.service, self.reported, self.clock, requests_per_second=self._requests_per_second
+                ),
+            )
+            await scenario()
+
+        with capture_logs() as self.log:
+            run(main(), at_most_seconds=10_000)
+
+    async def start(self) -> None:
+        """Let a first sweep be accepted and its tasks grow older than what may lag."""
+        await self.collector.sweep()
+        await asyncio.sleep(2)
+        self.service.requests.clear()
+
+    def fail(self, state: State | None, *, at: int = 0) -> None:
+        """Let requests fail from the n-th answer on; None: no more."""
+        first = len(self.service.requests) + at
+
+        def fail(service: ListService) -> None:
+            if state is not None and len(service.requests) > first:
+                raise failing(state)
+
+        self.service.break_answer = fail
+
+    def meanwhile(self, *happenings: Callable[[], object]) -> None:
+        """Let things happen before the next answers, one before each."""
+        turns = iter(happenings)
+
+        def happen() -> None:
+            next(turns, nothing)()
+
+        self.service.before_answer = happen
+
+    def look_ups(self) -> list[str]:
+        """Return the TaskIds that were looked up."""
+        return [request for request in self.service.requests if isinstance(request, str)]
+
+    def warnings(self) -> list[str]:
+        """Return what was logged as a warning."""
+        return [entry["event"] for entry in self.log if entry["log_level"] == "warning"]
+
+
+def status_of(scene: Scene) -> Status:
+    """Return what is said of the app now."""
+    return scene.collector.status
+
+
+def wants_sweep(scene: Scene) -> bool:
+    """Return whether a sweep should run before its turn."""
+    return scene.collector.wants_sweep
+
+
+def nothing() -> None:
+    """Let nothing happen before an answer."""
+
+
+def all_of(act: Callable[[str], object], task_ids: Iterable[str]) -> Callable[[], None]:
+    """Return what does something to several tasks at once."""
+    task_ids = list(task_ids)
+
+    def do() -> None:
+        for task_id in task_ids:
+            act(task_id)
+
+    return do

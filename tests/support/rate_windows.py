@@ -1,12 +1,12 @@
-"""A service's way of counting requests: how many of them would be refused, and a link to it that jitters."""
+"""A service's ways of counting requests, a link to it that jitters, and the usual limiters for comparison."""
 
 import asyncio
 import math
 import random
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -114,3 +114,46 @@ async def saturate(gate: Gate, link: Link, *, clock: Clock, seconds: float, send
     async with asyncio.TaskGroup() as group:
         for _ in range(senders):
             group.create_task(send())
+
+
+class EvenSpacing:
+    """Sends at even intervals, a little slower than the rate."""
+
+    def __init__(self, requests_per_second: float, *, clock: Clock) -> None:
+        self._interval_seconds = 1 / (0.98 * requests_per_second)
+        self._clock = clock
+        self._next = 0.0
+
+    @asynccontextmanager
+    async def permit(self, _priority: Priority) -> AsyncIterator[float]:
+        """Wait for the next place in the row."""
+        asked = self._clock.monotonic()
+        place = self._next = max(self._next + self._interval_seconds, asked)
+        while (left := place - self._clock.monotonic()) > 0:
+            await self._clock.sleep(left)
+        yield self._clock.monotonic() - asked
+
+
+class SendTimeLog:
+    """Keeps the times of what it sent in the last second, and no more of them than the rate."""
+
+    def __init__(self, requests_per_second: float, *, clock: Clock) -> None:
+        self._limit = max(1, int(requests_per_second))
+        self._window_seconds = 1 / min(1.0, requests_per_second)
+        self._clock = clock
+        self._sent: deque[float] = deque()
+
+    @asynccontextmanager
+    async def permit(self, _priority: Priority) -> AsyncIterator[float]:
+        """Wait until one that was sent is a second old."""
+        asked = self._clock.monotonic()
+        while (now := self._clock.monotonic()) < (free := self._free_at()):
+            await self._clock.sleep(free - now)
+        if len(self._sent) == self._limit:
+            self._sent.popleft()
+        self._sent.append(now)
+        yield now - asked
+
+    def _free_at(self) -> float:
+        """Return when the next may be sent."""
+        return self._sent[0] + self._window_seconds if len(self._sent) == self._limit else 0.0

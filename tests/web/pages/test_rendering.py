@@ -153,6 +153,7 @@ def test_a_long_chart_is_thinned_out() -> None:
     assert line.endswith("120,2")
 
 
+@pytest.mark.processes
 def test_templates_are_loaded_with_the_first_page() -> None:
     """A daemon whose pages nobody looks at does without the template library."""
     program = """

@@ -31,6 +31,9 @@ PAST = "Tue, 14 Nov 2023 22:13:10 GMT"
 SOON = "Tue, 14 Nov 2023 22:13:50 GMT"
 
 
+Refusals = list[tuple[int, str | None, Mapping[str, str]]]
+
+
 class Row(NamedTuple):
     """One answer, and what it means."""
 
@@ -70,24 +73,16 @@ TABLE = [
     *(
         throttled(status, code, headers, wait_seconds)
         for status, code in (
-            (400, "Unheard.Of"),
-            (400, "InvalidParam"),
-            (404, "TaskNotFound"),
-            (404, "InvalidAccessKeyId.NotFound"),
-            (403, "OperationDenied"),
-            (408, None),
-            (503, "ServiceUnavailable"),
+            (400, "Unheard.Of"), (400, "InvalidParam"), (404, "TaskNotFound"), (404, "InvalidAccessKeyId.NotFound"),
+            (403, "OperationDenied"), (408, None), (503, "ServiceUnavailable"),
         )
         for headers, wait_seconds in (
-            ({"x-acs-retry-after": "1500"}, 1.5),
-            ({"X-Acs-Retry-After": " 20 "}, 0.02),
-            (LIMITED, 2.0),
+            ({"x-acs-retry-after": "1500"}, 1.5), ({"X-Acs-Retry-After": " 20 "}, 0.02), (LIMITED, 2.0),
             ({"x-ratelimit-user": "limit: 50, remain: 0"}, None),
             ({"x-ratelimit-user": "Remain:0,TimeLeft:300"}, 0.3),
             ({"x-ratelimit-user": "Remain:0,TimeLeft:-1", "Retry-After": "3"}, 3.0),
             ({"x-acs-retry-after": "1500", **LIMITED, "Retry-After": "60"}, 2.0),
-            ({"x-acs-retry-after": "4000", **LIMITED}, 4.0),
-            ({"x-acs-retry-after": "0", **LIMITED}, 2.0),
+            ({"x-acs-retry-after": "4000", **LIMITED}, 4.0), ({"x-acs-retry-after": "0", **LIMITED}, 2.0),
             ({"x-acs-retry-after": "-5", "x-ratelimit-user": "Remain:0"}, None),
             ({"x-acs-retry-after": "86400000"}, MAX_WAIT_SECONDS),
         )
@@ -96,17 +91,10 @@ TABLE = [
     *(
         Row(400, "Unheard.Of", State.REQUEST_REJECTED, headers)
         for headers in (
-            {"x-acs-retry-after": "0"},
-            {"x-acs-retry-after": "-1"},
-            {"x-acs-retry-after": "soon"},
-            {"x-acs-retry-after": "1.5"},
-            {"x-acs-retry-after": "9" * 30},
-            {"x-ratelimit-user-api": "Limit:50,Remain:3,TimeLeft:2000"},
-            {"x-ratelimit-user": "::,,Remain"},
-            {"Retry-After": "0"},
-            {"Retry-After": "-3"},
-            {"Retry-After": "later"},
-            {"Retry-After": PAST},
+            {"x-acs-retry-after": "0"}, {"x-acs-retry-after": "-1"}, {"x-acs-retry-after": "soon"},
+            {"x-acs-retry-after": "1.5"}, {"x-acs-retry-after": "9" * 30},
+            {"x-ratelimit-user-api": "Limit:50,Remain:3,TimeLeft:2000"}, {"x-ratelimit-user": "::,,Remain"},
+            {"Retry-After": "0"}, {"Retry-After": "-3"}, {"Retry-After": "later"}, {"Retry-After": PAST},
         )
     ),
     throttled(429, None, {"x-acs-retry-after": "0", "Retry-After": "7"}, 7.0),
@@ -132,24 +120,12 @@ TABLE = [
     *(
         Row(status, code, State.AUTH_ERROR)
         for status, code in (
-            (404, "InvalidAccessKeyId.NotFound"),
-            (400, "InvalidAccessKeyId.Inactive"),
-            (400, "InvalidAccessKeyId"),
-            (400, "SignatureDoesNotMatch"),
-            (400, "SignatureVersionNotSupported"),
-            (400, "InvalidSecurityToken.Expired"),
-            (400, "InvalidSecurityToken.Malformed"),
-            (400, "InvalidSecurityToken.MismatchWithAccessKey"),
-            (400, "MissingSecurityToken"),
-            (403, "Forbidden"),
-            (403, "Forbidden.RAM"),
-            (200, "Forbidden.RAM"),
-            (403, "NoPermission"),
-            (401, "Whatever"),
-            (403, None),
-            (403, "InvalidParam"),
-            (403, "InvalidTaskId"),
-            (400, "InvalidTimeStamp.Expired"),
+            (404, "InvalidAccessKeyId.NotFound"), (400, "InvalidAccessKeyId.Inactive"), (400, "InvalidAccessKeyId"),
+            (400, "SignatureDoesNotMatch"), (400, "SignatureVersionNotSupported"),
+            (400, "InvalidSecurityToken.Expired"), (400, "InvalidSecurityToken.Malformed"),
+            (400, "InvalidSecurityToken.MismatchWithAccessKey"), (400, "MissingSecurityToken"), (403, "Forbidden"),
+            (403, "Forbidden.RAM"), (200, "Forbidden.RAM"), (403, "NoPermission"), (401, "Whatever"), (403, None),
+            (403, "InvalidParam"), (403, "InvalidTaskId"), (400, "InvalidTimeStamp.Expired"),
             (400, "IllegalTimestamp"),
         )
     ),
@@ -161,29 +137,17 @@ TABLE = [
     *(
         Row(status, code, State.REQUEST_REJECTED)
         for status, code in (
-            (400, "MissingParam"),
-            (400, "InvalidParam"),
-            (404, "TaskNotFound"),
-            (404, "InvalidAction.NotFound"),
-            (405, "Whatever"),
-            (400, None),
+            (400, "MissingParam"), (400, "InvalidParam"), (404, "TaskNotFound"), (404, "InvalidAction.NotFound"),
+            (405, "Whatever"), (400, None),
         )
     ),
     # The service.
     *(
         passing(status, code, State.SERVER_ERROR)
         for status, code in (
-            (500, "InternalError"),
-            (503, "ServiceUnavailable"),
-            (400, "ServiceUnavailable"),
-            (200, "InternalError"),
-            (502, None),
-            (599, "Whatever"),
-            (500, "InvalidAppId"),
-            (500, "SignatureDoesNotMatch"),
-            (503, "OperationDenied"),
-            (500, "InvalidParam"),
-            (500, "TaskNotFound"),
+            (500, "InternalError"), (503, "ServiceUnavailable"), (400, "ServiceUnavailable"), (200, "InternalError"),
+            (502, None), (599, "Whatever"), (500, "InvalidAppId"), (500, "SignatureDoesNotMatch"),
+            (503, "OperationDenied"), (500, "InvalidParam"), (500, "TaskNotFound"),
         )
     ),
     # Something in between.
@@ -197,15 +161,12 @@ TABLE = [
     *(
         passing(status, None, state, body)
         for status, state in (
-            (400, State.NETWORK_ERROR),
-            (401, State.NETWORK_ERROR),
-            (403, State.NETWORK_ERROR),
-            (404, State.NETWORK_ERROR),
-            (502, State.SERVER_ERROR),
+            (400, State.NETWORK_ERROR), (401, State.NETWORK_ERROR), (403, State.NETWORK_ERROR),
+            (404, State.NETWORK_ERROR), (502, State.SERVER_ERROR),
         )
         for body in (HTML, b"", b"\xff\xfe", b"[1]", b"{" * 99_999)
     ),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.status}-{row.code}-{','.join(row.headers.values())}"[:60])
@@ -246,57 +207,36 @@ def test_keys_and_codes_are_read_without_case_and_order(body: bytes) -> None:
     assert (error.state, error.request_id) == (State.APP_INVALID, "ABC-1")
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "headers"),
-    [
-        (404, "TaskNotFound", {}),
-        (400, "InvalidTaskId", {}),
-        (400, "InvalidTaskId.Malformed", {}),
-        (404, "MPUTask.NotExist", {}),
-        (404, "LiveTaskInfoNotExist", {}),
-        (410, "TASKDOESNOTEXIST", {}),
-        (200, "InvalidTaskId.NotFound", {}),
-        (400, "InvalidParam", {}),
-        (400, "InvalidParam", {"x-acs-retry-after": "0", "Retry-After": "soon"}),
-    ],
-)
+GONE: Refusals = [
+    (404, "TaskNotFound", {}), (400, "InvalidTaskId", {}), (400, "InvalidTaskId.Malformed", {}),
+    (404, "MPUTask.NotExist", {}), (404, "LiveTaskInfoNotExist", {}), (410, "TASKDOESNOTEXIST", {}),
+    (200, "InvalidTaskId.NotFound", {}), (400, "InvalidParam", {}),
+    (400, "InvalidParam", {"x-acs-retry-after": "0", "Retry-After": "soon"}),
+]  # fmt: skip
+IN_DOUBT: Refusals = [
+    (400, "InvalidParam", {"x-acs-retry-after": "10"}), (400, "InvalidParam", {"Retry-After": "1"}),
+    (400, "InvalidParam", {"x-ratelimit-user": "Limit:50,Remain:0"}), (404, "TaskNotFound", {"Retry-After": "1"}),
+    (404, "TaskNotFound", {"x-ratelimit-user-api": "Remain:0"}), (400, "Unheard.Of", {"x-ratelimit-user": "Remain:0"}),
+    *(
+        (status, code, {}) for status, code in (
+            (400, "Rejected.Throttling"), (400, "InvalidTaskId.Throttling"), (400, "Unheard.Of"), (400, "MissingParam"),
+            (400, "InvalidAppId.TaskNotFound"), (404, "InvalidAction.NotFound"), (404, "InvalidApi.NotFound"),
+            (404, "AppInfoNotExist"), (404, "InvalidAccessKeyId.NotFound"), (400, "InvalidParameter.PageNo"),
+            (400, "Blocked"), (400, "400"), (403, "TaskNotFound"), (403, "OperationDenied"), (408, "TaskNotFound"),
+            (409, "Conflict"), (404, None), (302, "TaskNotFound"), (500, "TaskNotFound"), (200, "Whatever"),
+            (200, "InvalidParam"),
+        )
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "code", "headers"), GONE)
 def test_a_code_about_the_task_means_that_it_is_gone(status: int, code: str, headers: Mapping[str, str]) -> None:
     """A lookup that is refused with a code about the task, or with InvalidParam, found no task."""
     assert is_about_the_task(failure(status, code, headers=headers))
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "headers"),
-    [
-        (400, "InvalidParam", {"x-acs-retry-after": "10"}),
-        (400, "InvalidParam", {"x-ratelimit-user": "Limit:50,Remain:0"}),
-        (400, "InvalidParam", {"Retry-After": "1"}),
-        (404, "TaskNotFound", {"x-ratelimit-user-api": "Remain:0"}),
-        (404, "TaskNotFound", {"Retry-After": "1"}),
-        (400, "Rejected.Throttling", {}),
-        (400, "InvalidTaskId.Throttling", {}),
-        (400, "Unheard.Of", {}),
-        (400, "Unheard.Of", {"x-ratelimit-user": "Remain:0"}),
-        (400, "InvalidAppId.TaskNotFound", {}),
-        (404, "InvalidAction.NotFound", {}),
-        (404, "InvalidApi.NotFound", {}),
-        (404, "AppInfoNotExist", {}),
-        (404, "InvalidAccessKeyId.NotFound", {}),
-        (400, "MissingParam", {}),
-        (400, "InvalidParameter.PageNo", {}),
-        (400, "Blocked", {}),
-        (400, "400", {}),
-        (403, "TaskNotFound", {}),
-        (403, "OperationDenied", {}),
-        (408, "TaskNotFound", {}),
-        (409, "Conflict", {}),
-        (404, None, {}),
-        (302, "TaskNotFound", {}),
-        (500, "TaskNotFound", {}),
-        (200, "Whatever", {}),
-        (200, "InvalidParam", {}),
-    ],
-)
+@pytest.mark.parametrize(("status", "code", "headers"), IN_DOUBT)
 def test_no_other_refusal_means_that_a_task_is_gone(status: int, code: str | None, headers: Mapping[str, str]) -> None:
     """Any other answer to a lookup leaves the task in doubt."""
     assert not is_about_the_task(failure(status, code, headers=headers))

@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,10 +73,31 @@ def service(clock: SetClock) -> TokenService:
     return TokenService(clock)
 
 
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    """What hanging sources wait for."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def hanging(service: TokenService, release: threading.Event) -> Fetch:
+    """Return a source that answers once it is released."""
+
+    def fetch() -> Credentials:
+        release.wait(60)
+        return service.fetch()
+
+    return fetch
+
+
 @asynccontextmanager
-async def source_of(service: TokenService, fetch: Fetch | None = None) -> AsyncIterator[CredentialsSource]:
+async def source_of(
+    service: TokenService, fetch: Fetch | None = None, key: KeySource | None = None
+) -> AsyncIterator[CredentialsSource]:
     """Open a source of a service's tokens."""
-    source = CredentialsSource(KeySource(fetch=fetch or service.fetch), clock=service.clock, observer=service)
+    key = key or KeySource(fetch=fetch or service.fetch)
+    source = CredentialsSource(key, clock=service.clock, observer=service)
     try:
         yield source
     finally:
@@ -100,16 +121,6 @@ async def test_many_callers_share_one_fetch(service: TokenService) -> None:
     assert service.expiries == [service.clock.now() + 3600]
 
 
-async def test_a_short_token_is_not_fetched_for_every_request(service: TokenService) -> None:
-    """A token of 900 s is used, not renewed on each call."""
-    service.life_seconds = 900
-    async with source_of(service) as source:
-        for _ in range(50):
-            assert await settled(source) == "id-1"
-            service.clock.seconds += 10
-    assert service.fetches == 1
-
-
 @pytest.mark.parametrize(("life_seconds", "renewed_after"), [(900, 675), (3600, 2700), (21600, 20700)])
 async def test_a_token_is_renewed_ahead_of_its_expiry(
     service: TokenService, life_seconds: float, renewed_after: float
@@ -125,9 +136,8 @@ async def test_a_token_is_renewed_ahead_of_its_expiry(
         assert await settled(source) == "id-2"
 
 
-async def test_nobody_waits_while_the_old_key_is_good(service: TokenService) -> None:
+async def test_nobody_waits_while_the_old_key_is_good(service: TokenService, release: threading.Event) -> None:
     """A renewal that hangs holds up no request before the old token's expiry."""
-    release = threading.Event()
     service.life_seconds = 3600
 
     def fetch() -> Credentials:
@@ -228,16 +238,10 @@ async def test_a_refused_key_is_dropped_once(service: TokenService) -> None:
 
 
 async def test_a_source_that_hangs_is_left_to_its_thread(
-    service: TokenService, monkeypatch: pytest.MonkeyPatch
+    service: TokenService, monkeypatch: pytest.MonkeyPatch, release: threading.Event
 ) -> None:
     """A fetch beyond the deadline is an error; the thread is waited for again, not joined by a second one."""
-    release = threading.Event()
-
-    def fetch() -> Credentials:
-        release.wait(60)
-        return service.fetch()
-
-    async with source_of(service, fetch) as source:
+    async with source_of(service, hanging(service, release)) as source:
         with monkeypatch.context() as patch:
             patch.setattr("exporter.aliyun.credentials.FETCH_DEADLINE_SECONDS", 0.05)
             for _ in range(3):
@@ -249,15 +253,9 @@ async def test_a_source_that_hangs_is_left_to_its_thread(
     assert service.fetches == 1
 
 
-async def test_a_caller_that_gives_up_disturbs_nobody(service: TokenService) -> None:
+async def test_a_caller_that_gives_up_disturbs_nobody(service: TokenService, release: threading.Event) -> None:
     """A cancelled caller does not cancel the fetch that others wait for."""
-    release = threading.Event()
-
-    def fetch() -> Credentials:
-        release.wait(60)
-        return service.fetch()
-
-    async with source_of(service, fetch) as source:
+    async with source_of(service, hanging(service, release)) as source:
         patient = asyncio.create_task(source.get())
         hasty = asyncio.create_task(source.get())
         await asyncio.sleep(0.01)
@@ -306,16 +304,10 @@ async def test_an_observer_that_fails_does_not_stop_fetching(service: TokenServi
     await source.close()
 
 
-async def test_hung_sources_hold_up_no_other_source(service: TokenService) -> None:
+async def test_hung_sources_hold_up_no_other_source(service: TokenService, release: threading.Event) -> None:
     """Each source has a thread of its own, one at most."""
-    release = threading.Event()
-
-    def hang() -> Credentials:
-        release.wait(60)
-        return service.fetch()
-
     async with AsyncExitStack() as stack:
-        hung = [await stack.enter_async_context(source_of(service, hang)) for _ in range(40)]
+        hung = [await stack.enter_async_context(source_of(service, hanging(service, release))) for _ in range(40)]
         waiting = [asyncio.create_task(source.get()) for source in hung for _ in range(3)]
         await asyncio.sleep(0)
         healthy = await stack.enter_async_context(source_of(service))
@@ -333,24 +325,23 @@ async def test_the_request_after_a_change_is_signed_with_the_new_secret(service:
     path = tmp_path / "secret"
     path.write_text("first")
     key = key_source(AccessKey(access_key_id="id", access_key_secret=SecretFile(path)))
-    source = CredentialsSource(key, clock=service.clock, observer=service)
-    for content, secret in [("first", "first"), ("second", "second"), ("", "second"), ("third\n", "third")]:
-        path.write_text(content)
-        found = await asyncio.gather(*(source.get() for _ in range(3)))
-        assert {one.access_key_secret for one in found} == {Secret(secret)}
-    path.unlink()
-    assert (await source.get()).access_key_secret == Secret("third")
-    path.write_text("fourth")
-    assert (await source.get()).access_key_secret == Secret("fourth")
-    await source.close()
+    async with source_of(service, key=key) as source:
+        for content, secret in [("first", "first"), ("second", "second"), ("", "second"), ("third\n", "third")]:
+            path.write_text(content)
+            found = await asyncio.gather(*(source.get() for _ in range(3)))
+            assert {one.access_key_secret for one in found} == {Secret(secret)}
+        path.unlink()
+        assert (await source.get()).access_key_secret == Secret("third")
+        path.write_text("fourth")
+        assert (await source.get()).access_key_secret == Secret("fourth")
 
 
 async def test_a_file_that_hangs_delays_no_request_for_long(
-    service: TokenService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    service: TokenService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: threading.Event
 ) -> None:
     """A changed file that can't be read in time leaves the key before it in use, and is waited for once."""
     monkeypatch.setattr("exporter.aliyun.credentials.FILE_DEADLINE_SECONDS", 0.05)
-    release, path = threading.Event(), tmp_path / "secret"
+    path = tmp_path / "secret"
     service.life_seconds = None
 
     def fetch() -> Credentials:
@@ -358,38 +349,33 @@ async def test_a_file_that_hangs_delays_no_request_for_long(
             release.wait(60)
         return service.fetch()
 
-    source = CredentialsSource(KeySource(fetch=fetch, files=(path,)), clock=service.clock, observer=service)
-    await source.get()
-    path.write_text("changed")
-    async with asyncio.timeout(10):
-        for _ in range(400):
-            assert (await source.get()).access_key_id == "id-1"
-    release.set()
-    assert await settled(source) == "id-2"
-    await source.close()
+    async with source_of(service, key=KeySource(fetch=fetch, files=(path,))) as source:
+        await source.get()
+        path.write_text("changed")
+        async with asyncio.timeout(10):
+            for _ in range(400):
+                assert (await source.get()).access_key_id == "id-1"
+        release.set()
+        assert await settled(source) == "id-2"
 
 
 async def test_a_refusal_and_a_reload_choose_the_source_again(service: TokenService) -> None:
     """A constant key is not asked for again in vain."""
     started_over: list[int] = []
     key = KeySource(fetch=service.fetch, start_over=lambda: started_over.append(service.fetches))
-    source = CredentialsSource(key, clock=service.clock, observer=service)
-    refused = await source.get()
-    service.clock.seconds += PAUSE_AFTER_FETCH_SECONDS
-    assert source.refused(refused)
-    assert (await source.get()).access_key_id == "id-2"
-    source.reread()
-    assert await settled(source) == "id-3"
+    async with source_of(service, key=key) as source:
+        refused = await source.get()
+        service.clock.seconds += PAUSE_AFTER_FETCH_SECONDS
+        assert source.refused(refused)
+        assert (await source.get()).access_key_id == "id-2"
+        source.reread()
+        assert await settled(source) == "id-3"
     assert started_over == [1, 2]
-    await source.close()
-    constant = CredentialsSource(
-        KeySource(fetch=service.fetch, is_constant=True), clock=service.clock, observer=service
-    )
-    refused = await constant.get()
-    service.clock.seconds += PAUSE_AFTER_FETCH_SECONDS
-    assert not constant.refused(refused)
-    assert await constant.get() is refused
-    await constant.close()
+    async with source_of(service, key=KeySource(fetch=service.fetch, is_constant=True)) as constant:
+        refused = await constant.get()
+        service.clock.seconds += PAUSE_AFTER_FETCH_SECONDS
+        assert not constant.refused(refused)
+        assert await constant.get() is refused
 
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format])

@@ -20,11 +20,16 @@ from tests.support.rows import VENDOR_EXAMPLE, changed, example_row, json_values
 PATHS = leaf_paths(example_row())
 
 
-def read(row: Any) -> Task:
-    """Read a row that has a TaskId."""
-    task = read_row(json.dumps(row).encode(), app_id="yourAppId")
+def read_raw(raw: msgspec.Raw | bytes, share: Interner | None = None) -> Task:
+    """Read the JSON of a row that has a TaskId."""
+    task = read_row(raw, app_id="yourAppId", share=share)
     assert task is not None
     return task
+
+
+def read(row: Any, share: Interner | None = None) -> Task:
+    """Read a row that has a TaskId."""
+    return read_raw(json.dumps(row).encode(), share)
 
 
 def with_change(path: str, value: Any) -> Task:
@@ -34,9 +39,7 @@ def with_change(path: str, value: Any) -> Task:
 
 def test_vendors_example_is_read_without_loss() -> None:
     """The vendor's own example, which breaks its own rules, is understood in every field."""
-    page = read_page(VENDOR_EXAMPLE.read_bytes())
-    task = read_row(page.rows[0], app_id="yourAppId")
-    assert task is not None
+    task = read_raw(read_page(VENDOR_EXAMPLE.read_bytes()).rows[0])
     configuration = task.configuration
     assert (task.task_id, task.channel_id) == ("yourTaskId", "yourChannelId")
     assert (configuration.region, configuration.mix_mode) == ("CN-Shanghai", "single")
@@ -117,10 +120,8 @@ def test_keys_in_another_order_make_no_difference() -> None:
         return [reversed_keys(child) for child in value] if isinstance(value, list) else value
 
     row = {**example_row(), "New": {"b": 1, "a": 2}, "Newer": ["ü"]}
-    one = read_row(json.dumps(row).encode(), app_id="yourAppId")
-    other = read_row(json.dumps(reversed_keys(row), indent=3, ensure_ascii=False).encode(), app_id="yourAppId")
-    assert one is not None
-    assert other is not None
+    one = read(row)
+    other = read_raw(json.dumps(reversed_keys(row), indent=3, ensure_ascii=False).encode())
     assert one.same_content(other)
     assert one.row_digest != other.row_digest
 
@@ -151,7 +152,9 @@ def test_equivalent_spellings_are_equal(path: str, spellings: list[Any]) -> None
         assert other.same_content(first)
 
 
-@pytest.mark.parametrize("value", ["3o", "1e3", True, [1], {"a": 1}, "30.5", 2**53 + 2, "99999999999999999", 1e300])
+@pytest.mark.parametrize(
+    "value", ["3o", "1e3", True, [1], {"a": 1}, "30.5", 2**53 + 2, "99999999999999999", 1e300, 2**64, -(10**30)]
+)
 def test_an_unreadable_number_is_a_field_error(value: Any) -> None:
     """What is no whole number within bounds is counted under its field and has no value."""
     configuration = with_change("TranscodeParams.EncodeParams.VideoBitrate", value).configuration
@@ -254,12 +257,6 @@ def test_a_stream_url_alone_does_not_say_whose_cdn_it_is() -> None:
     configuration = with_change("MultiStreamURL", []).configuration
     assert [output.is_ali_cdn for output in configuration.outputs] == [None]
     assert not configuration.has_multi_stream_url
-
-
-def test_one_url_has_one_digest_in_every_task() -> None:
-    """Two tasks that push to one URL can be found by the URL's digest, whatever else they are."""
-    other = changed(with_id("other"), "MultiStreamURL", [{"URL": "rtmp://other.example.com/x", "IsAliCdn": True}])
-    assert set(read(example_row()).stream_digests) & set(read(other).stream_digests)
 
 
 def with_id(task_id: str) -> dict[str, Any]:
@@ -405,9 +402,7 @@ def test_lists_have_a_bound(path: str, element: dict[str, str], most: int, field
 def test_broken_unicode_and_absurd_numbers_cost_only_themselves(odd: bytes) -> None:
     """What the strict decoder refuses leaves the rest of its row as it is."""
     raw = json.dumps(example_row()).encode().replace(b'"yourSubUserId"', odd, 1)
-    task = read_row(raw, app_id="yourAppId")
-    assert task is not None
-    assert task.configuration.encoding == read(example_row()).configuration.encoding
+    assert read_raw(raw).configuration.encoding == read(example_row()).configuration.encoding
 
 
 @pytest.mark.parametrize("key", ["MaxIdleTime", "New"])
@@ -422,13 +417,8 @@ def test_no_depth_of_nesting_raises(key: str) -> None:
 def test_equal_configurations_are_one_object() -> None:
     """Tasks that are set up alike share their configuration, and unlike ones share the parts that are equal."""
     share = Interner()
-    one, other, third = (
-        read_row(json.dumps(row).encode(), app_id="yourAppId", share=share)
-        for row in (with_id("1"), with_id("2"), changed(with_id("3"), "Region", "AP-Singapore"))
-    )
-    assert one is not None
-    assert other is not None
-    assert third is not None
+    rows = (with_id("1"), with_id("2"), changed(with_id("3"), "Region", "AP-Singapore"))
+    one, other, third = (read(row, share) for row in rows)
     assert one.configuration is other.configuration
     assert third.configuration.encoding is one.configuration.encoding
 
@@ -447,15 +437,13 @@ def test_rows_that_differ_in_one_place_are_reported_apart_after_sharing(path: st
     """A row with one other value is read as it is, also right after the row from which it differs."""
     share = Interner()
     for row in (example_row(), changed(example_row(), path, "7"), changed(example_row(), path, "1")):
-        raw = json.dumps(row).encode()
-        assert read_row(raw, app_id="yourAppId", share=share) == read_row(raw, app_id="yourAppId")
+        assert read(row, share) == read(row)
 
 
 def test_what_is_shared_holds_nothing_of_anybody() -> None:
     """Neither ids nor URLs nor payloads stay behind in what many tasks have in common."""
     share = Interner()
-    url = "rtmp://user:password@example.com/live/key"
-    read_row(json.dumps(changed(example_row(), "StreamURL", url)).encode(), app_id="yourAppId", share=share)
+    read(changed(example_row(), "StreamURL", "rtmp://user:password@example.com/live/key"), share)
     kept = repr(share._known)
     assert "example.com" in kept
     for secret in ("your", "password", "live/"):
@@ -492,26 +480,13 @@ def test_an_object_that_says_nothing_is_absent(empty: dict[str, Any]) -> None:
     assert with_change("TranscodeParams", empty).same_content(with_change("TranscodeParams", None))
 
 
-@pytest.mark.parametrize("number", [10**19, 2**64, 10**30, -(10**30)])
-def test_a_number_of_any_size_costs_only_its_own_field(number: int) -> None:
-    """A number that no encoding holds is one field error."""
-    assert with_change("MaxIdleTime", number).configuration.field_errors == ("MaxIdleTime",)
-
-
 @given(st.lists(st.sampled_from("abcdef"), max_size=30), st.integers(min_value=1, max_value=3))
 def test_interning_is_bounded_and_returns_equals(values: list[str], limit: int) -> None:
-    """However small the pool, what comes back equals what went in."""
-    share = Interner(limit)
-    assert [share((value,)) for value in values] == [(value,) for value in values]
-    assert len(share._known) <= limit
-
-
-@given(st.lists(st.sampled_from("abcdef"), max_size=30), st.integers(min_value=1, max_value=3))
-def test_remembering_is_bounded_and_recalls_what_was_remembered(values: list[str], limit: int) -> None:
-    """What is recalled is what was remembered last for the same origin, or nothing."""
-    share = Interner(limit)
+    """However small the pool, what comes back equals what went in; what is recalled was remembered last, or nothing."""
+    share, memory = Interner(limit), Interner(limit)
     for value in values:
-        assert share.recall((value,)) in {None, value}
-        share.remember((value,), value)
-        assert share.recall((value,)) == value
-        assert len(share._known) <= limit
+        assert share((value,)) == (value,)
+        assert memory.recall((value,)) in {None, value}
+        memory.remember((value,), value)
+        assert memory.recall((value,)) == value
+        assert max(len(share._known), len(memory._known)) <= limit

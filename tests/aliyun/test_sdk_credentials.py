@@ -92,7 +92,7 @@ def serving(service: TokenService, tls: ssl.SSLContext | None = None) -> Iterato
             thread.join()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SetEnvironment]:
     """An environment without Alibaba's variables and with an empty home, to be set before the library reads it."""
     for name in (
@@ -169,9 +169,8 @@ def ram_role(sts_endpoint: str) -> kinds.RamRoleArn:
     )
 
 
-def test_ecs_role(environment: SetEnvironment, tokens: TokenService) -> None:
+def test_ecs_role(tokens: TokenService) -> None:
     """The ECS role's key comes from the metadata service, by its token, and no thread is left behind."""
-    del environment
     assert_is_key(kinds.EcsRamRole())
     assert [(method, path) for method, path, _ in tokens.requests][:2] == [
         ("PUT", "/latest/api/token"),
@@ -182,9 +181,8 @@ def test_ecs_role(environment: SetEnvironment, tokens: TokenService) -> None:
     assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
 
 
-def test_ram_role_arn(environment: SetEnvironment, authority: tuple[Path, ssl.SSLContext]) -> None:
+def test_ram_role_arn(authority: tuple[Path, ssl.SSLContext]) -> None:
     """A role is assumed at the configured token service, which ca_file makes trusted."""
-    del environment
     ca_file, tls = authority
     with serving(TokenService(), tls) as sts:
         assert_is_key(ram_role(sts.address), ca_file=ca_file)
@@ -194,9 +192,8 @@ def test_ram_role_arn(environment: SetEnvironment, authority: tuple[Path, ssl.SS
     assert (query["RoleSessionName"], query["DurationSeconds"]) == ("rtcmpu-exporter", "3600")
 
 
-def test_oidc_role_arn(environment: SetEnvironment, authority: tuple[Path, ssl.SSLContext], tmp_path: Path) -> None:
+def test_oidc_role_arn(authority: tuple[Path, ssl.SSLContext], tmp_path: Path) -> None:
     """A role is assumed with the token that is in the file at that moment."""
-    del environment
     ca_file, tls = authority
     token_file = tmp_path / "token"
     with serving(TokenService(), tls) as sts:
@@ -215,9 +212,8 @@ def test_oidc_role_arn(environment: SetEnvironment, authority: tuple[Path, ssl.S
 
 
 @pytest.mark.parametrize("path", ["/key", "/key?role=r"])
-def test_credentials_uri(environment: SetEnvironment, tokens: TokenService, path: str) -> None:
+def test_credentials_uri(tokens: TokenService, path: str) -> None:
     """A credentials URI is asked for the key."""
-    del environment
     assert_is_key(kinds.CredentialsUri(uri=f"http://{tokens.address}{path}"))
     assert tokens.requests[0][1] == "/key"
 
@@ -235,9 +231,9 @@ def write_profile(home: Path, **profile: str) -> None:
     (home / ".aliyun" / "config.json").write_text(json.dumps(content))
 
 
-def test_cli_profile(environment: SetEnvironment, tokens: TokenService, tmp_path: Path) -> None:
+def test_cli_profile(tokens: TokenService, tmp_path: Path) -> None:
     """A profile's key is read again at each fetch; one that gets tokens knows their expiry and starts no thread."""
-    del environment, tokens
+    del tokens
     fetch = OfficialSources(kinds.Profile(), proxy=None, ca_file=None).fetch
     for key in ("first", "second"):
         write_profile(tmp_path, mode="AK", access_key_id=key, access_key_secret="s")
@@ -248,10 +244,9 @@ def test_cli_profile(environment: SetEnvironment, tokens: TokenService, tmp_path
     assert "unable to get profile with 'q'" in failure_of(kinds.Profile(profile="q"))
 
 
-def test_default_chain_says_what_was_tried(environment: SetEnvironment, tokens: TokenService) -> None:
+def test_default_chain_says_what_was_tried(tokens: TokenService) -> None:
     """Where nothing is set up, the sentence names each source with its reason."""
     tokens.status = 404
-    del environment
     sentence = failure_of(kinds.DefaultChain())
     for source in ("environment (", "CLI profile (", "credentials file (", "ECS RAM role (status 404)"):
         assert source in sentence
@@ -308,9 +303,9 @@ def test_a_named_ecs_role_that_fails_is_not_replaced(environment: SetEnvironment
     assert "credentials URI" not in failure_of(kinds.DefaultChain())
 
 
-def test_credentials_file_with_the_ecs_role(environment: SetEnvironment, tokens: TokenService, tmp_path: Path) -> None:
+def test_credentials_file_with_the_ecs_role(tokens: TokenService, tmp_path: Path) -> None:
     """The role in a credentials file starts no thread either."""
-    del environment, tokens
+    del tokens
     ini = tmp_path / ".alibabacloud"
     ini.mkdir()
     (ini / "credentials.ini").write_text("[default]\ntype = ecs_ram_role\nrole_name = r\n")
@@ -372,9 +367,8 @@ def test_a_profile_assumes_its_role_through_the_accounts_proxy(
     assert [method for method, _, _ in tokens.requests] == ["CONNECT"]
 
 
-def test_a_short_token_is_fetched_once_for_each_fetch(environment: SetEnvironment, tokens: TokenService) -> None:
+def test_a_short_token_is_fetched_once_for_each_fetch(tokens: TokenService) -> None:
     """A token of a quarter of an hour comes with its expiry, and with one request."""
-    del environment
     expires_at = int(time.time()) + 890
     tokens.key["Expiration"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expires_at))
     key = OfficialSources(kinds.CredentialsUri(uri=f"http://{tokens.address}/k"), proxy=None, ca_file=None).fetch()
@@ -383,29 +377,25 @@ def test_a_short_token_is_fetched_once_for_each_fetch(environment: SetEnvironmen
 
 
 @pytest.mark.parametrize("missing", ["AccessKeyId", "AccessKeySecret", "Code", "Expiration"])
-def test_an_incomplete_answer_is_an_error(environment: SetEnvironment, tokens: TokenService, missing: str) -> None:
+def test_an_incomplete_answer_is_an_error(tokens: TokenService, missing: str) -> None:
     """An answer without a whole key is never used as one."""
-    del environment
     del tokens.key[missing]
     assert "ECS RAM role" in failure_of(kinds.EcsRamRole(role_name="r"))
     assert "credentials URI" in failure_of(kinds.CredentialsUri(uri=f"http://{tokens.address}/k"))
 
 
 def test_the_library_writes_nothing(
-    environment: SetEnvironment,
     tokens: TokenService,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """What a token service answers is neither printed nor logged by the library."""
-    del environment
     tokens.status = 403
     caplog.set_level(logging.DEBUG)
     assert "status 403 NoPermission" in failure_of(kinds.CredentialsUri(uri=f"http://{tokens.address}/k"))
     assert "very-secret" not in "".join(capfd.readouterr()) + caplog.text
 
 
-def test_an_unreachable_source_is_named(environment: SetEnvironment) -> None:
+def test_an_unreachable_source_is_named() -> None:
     """A source that refuses connections is distinguished from one that answers."""
-    del environment
     assert "credentials URI (cannot be reached)" in failure_of(kinds.CredentialsUri(uri="http://127.0.0.1:9/k"))

@@ -15,8 +15,9 @@ from benchmarks.report import median_seconds, milliseconds, show, times
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.push_url import parse_push_url
 from exporter.aliyun.response import read_page, row_digest
+from exporter.collector.entry import Entry
 from exporter.collector.inventory import Inventory
-from exporter.collector.reading import AppRows, Fresh
+from exporter.collector.reading import AppRows
 from tests.support.hostile import HOSTILE_URLS
 
 PAGES = 10
@@ -82,7 +83,7 @@ def _accepted() -> tuple[str, str, str]:
     inventory, rows = Inventory(), AppRows(APP_ID, Interner())
     for answer in answers:
         tasks = map(rows.read, read_page(answer).rows)
-        inventory.accept([Fresh(task, 0.0) for task in tasks if task], now=0.0)
+        inventory.accept([Entry.of(task, sent_at=0.0) for task in tasks if task], now=0.0)
     gc.collect()
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

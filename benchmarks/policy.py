@@ -20,7 +20,6 @@ from benchmarks.fleet import pages, tasks_of
 from benchmarks.report import milliseconds, show
 from exporter.collector.entry import Entry
 from exporter.collector.inventory import Inventory
-from exporter.collector.reading import Fresh
 from exporter.config.model import App
 from exporter.core.clock import SystemClock
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
@@ -139,7 +138,7 @@ def _change_some(policy: PolicyEngine, inventory: Inventory, tasks: Sequence[Tas
     for number, task in enumerate(tasks):
         configuration = replace(task.configuration, region="Mars" if number % 2 else "EMAA-Saudi")
         changed = replace(task, row_digest=TASKS + number, configuration=configuration)
-        changes.append(inventory.accept([Fresh(changed, sent_at=1e9 + number)], now=time.time()))
+        changes.append(inventory.accept([Entry.of(changed, sent_at=1e9 + number)], now=time.time()))
     began = time.process_time()
     for each in changes:
         policy.collected(KEY, each, baseline=False, available=True)

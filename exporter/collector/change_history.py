@@ -27,7 +27,7 @@ class FieldChange(Struct, frozen=True):
 
 def field_changes(change: Change, push_auth: PushAuthSettings) -> tuple[FieldChange, ...]:
     """Return the groups of fields that a change changed; of a task that came or went, all that are set."""
-    before, after = change.before, change.after
+    before, after = (None if entry is None else entry.task for entry in (change.before, change.after))
     names = changed_fields(before, after) if before and after else FIELD_GROUPS
     found = (
         FieldChange(name, *(None if task is None else shown(task, name, push_auth) for task in (before, after)))

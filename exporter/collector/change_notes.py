@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from exporter.collector.entry import Entry
 from exporter.collector.inventory import Change
-from exporter.core.task import Task
 
 STREAM_REUSED_TOO_EARLY: Final = "stream_reused_too_early"
 """A stream appeared in a task within 10 s of the removal of a task that had it; the vendor asks to wait 10 s. The
@@ -64,8 +64,8 @@ class ChangeNotes:
         return is_reuse
 
 
-def _streams(task: Task | None) -> frozenset[bytes]:
-    return frozenset() if task is None else frozenset(task.stream_digests)
+def _streams(entry: Entry | None) -> frozenset[bytes]:
+    return frozenset() if entry is None else frozenset(entry.task.stream_digests)
 
 
 def _is_restart(change: Change) -> bool:
@@ -76,7 +76,7 @@ def _is_restart(change: Change) -> bool:
     )
 
 
-def _fixed_while_running(task: Task) -> tuple[object, ...]:
-    configuration = task.configuration
+def _fixed_while_running(entry: Entry) -> tuple[object, ...]:
+    configuration = entry.configuration
     sei = configuration.sei
     return configuration.region, configuration.idle_timeout_seconds, None if sei is None else sei.payload_type

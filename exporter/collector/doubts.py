@@ -14,7 +14,8 @@ from zlib import crc32
 import msgspec
 
 from exporter.aliyun.errors import ApiError
-from exporter.collector.reading import Fresh, Rows, WindowAnswer
+from exporter.collector.entry import Entry
+from exporter.collector.reading import Rows, WindowAnswer
 from exporter.collector.requests import cancel_all
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
@@ -44,7 +45,7 @@ class Found(msgspec.Struct, frozen=True):
     """What a lookup says of a task."""
 
     task_id: str
-    row: Fresh | None  # None: the service knows no such task
+    row: Entry | None  # None: the service knows no such task
     sent_at: float  # monotonic seconds
 
 
@@ -164,4 +165,4 @@ class Lookups:
         task = next((task for task in tasks if task is not None and task.task_id == task_id), None)
         if tasks and task is None:
             raise ApiError(State.INVALID_RESPONSE, "a lookup by TaskId was answered with another task")
-        return Found(task_id, None if task is None else Fresh(task, answer.sent_at), answer.sent_at)
+        return Found(task_id, None if task is None else Entry.of(task, sent_at=answer.sent_at), answer.sent_at)

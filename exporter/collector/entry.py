@@ -18,7 +18,7 @@ _FIRST_SEEN, _LAST_CHANGED, _SENT_AT, _START_KNOWN = 8, 16, 24, 32
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One accepted task. Times are wall-clock seconds, of when it was noticed here."""
+    """One task that was read. Times are wall-clock seconds, of when it was noticed here; 0 until it is accepted."""
 
     task_id: str
     configuration: Configuration
@@ -26,15 +26,21 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(
-        cls, task: Task, *, first_seen: float, last_changed: float, sent_at: float, start_known: bool = False
+        cls,
+        task: Task,
+        *,
+        sent_at: float,
+        first_seen: float = 0.0,
+        last_changed: float = 0.0,
+        start_known: bool = False,
     ) -> "Entry":
         """Pack a task.
 
         Args:
             task: What was read.
+            sent_at: Monotonic seconds of when the request that brought this version was sent.
             first_seen: Wall-clock seconds.
             last_changed: Wall-clock seconds.
-            sent_at: Monotonic seconds of when the request that brought this version was sent.
             start_known: Whether it was added while this or an earlier process looked, about at `first_seen`.
         """
         channel_id = task.channel_id.encode("utf-8", "surrogatepass")

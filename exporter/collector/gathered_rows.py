@@ -6,7 +6,8 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from exporter.aliyun.errors import ApiError
-from exporter.collector.reading import ANCHOR_ROWS, Fresh, Plan, Reading, Rows, TaskIdOf, Window, WindowAnswer
+from exporter.collector.entry import Entry
+from exporter.collector.reading import ANCHOR_ROWS, Plan, Reading, Rows, TaskIdOf, Window, WindowAnswer
 from exporter.core.collection_state import State
 from exporter.core.task import Task
 
@@ -166,7 +167,7 @@ class Gathered:
                 added.add(task_id)
                 reading.seen.add(task_id)
                 if fresh is not None:
-                    reading.fresh[task_id] = Fresh(fresh, page.answer.sent_at)
+                    reading.fresh[task_id] = Entry.of(fresh, sent_at=page.answer.sent_at)
                     if page.window.start:
                         reading.fresh_below_front.add(task_id)
         return added, again, doubled

@@ -8,8 +8,6 @@ from typing import Final
 import msgspec
 
 from exporter.collector.entry import Entry
-from exporter.collector.reading import Fresh
-from exporter.core.task import Task
 
 SUPERSEDED_FOR_SECONDS: Final = 2.0
 """For this long a replaced version or a removed task is not believed when it is read again: a replica of the service
@@ -24,8 +22,8 @@ last one: a replica may show a version between them that was never read.
 class Change(msgspec.Struct, frozen=True, gc=False):
     """One task that was added (nothing before), removed (nothing after) or modified."""
 
-    before: Task | None
-    after: Task | None
+    before: Entry | None
+    after: Entry | None
 
 
 class Inventory:
@@ -67,7 +65,7 @@ class Inventory:
         changes = []
         for entry in entries:
             self._put(entry)
-            changes.append(Change(before=None, after=entry.task))
+            changes.append(Change(before=None, after=entry))
         return changes
 
     def remember_first_seen(self, first_seen: Mapping[str, float]) -> None:
@@ -82,11 +80,9 @@ class Inventory:
             if entry is not None and known.first_seen < entry.first_seen:
                 is_same = entry.row_digest == known.row_digest
                 last_changed = known.last_changed if is_same else entry.last_changed
-                self._entries[known.task_id] = entry.at(
-                    first_seen=known.first_seen, last_changed=last_changed, start_known=known.start_known
-                )
-                task = entry.task
-                changes.append(Change(before=task, after=task))
+                aged = entry.at(first_seen=known.first_seen, last_changed=last_changed, start_known=known.start_known)
+                self._entries[known.task_id] = aged
+                changes.append(Change(before=entry, after=aged))
         return changes
 
     def unseen(self, seen: set[str], *, settled_before: float) -> list[str]:
@@ -97,7 +93,7 @@ class Inventory:
             if task_id not in seen and entry.sent_at < settled_before
         ]
 
-    def accept(self, rows: Iterable[Fresh], *, now: float) -> list[Change]:
+    def accept(self, rows: Iterable[Entry], *, now: float) -> list[Change]:
         """Take in rows that were read; the newest reading of a task wins.
 
         Args:
@@ -138,7 +134,7 @@ class Inventory:
                 self._supersede(entry.row_digest, at)
                 self._removed[task_id] = at
                 self._expiries.append((at, task_id))
-                changes.append(Change(before=entry.task, after=None))
+                changes.append(Change(before=entry, after=None))
         return changes
 
     def forget_superseded(self, *, before: float) -> None:
@@ -156,40 +152,40 @@ class Inventory:
             elif self._superseded.get(key) == expiry:
                 del self._superseded[key]
 
-    def _accept_row(self, fresh: Fresh, now: float) -> Change | None:
-        task = fresh.task
-        entry = self._entries.get(task.task_id)
-        if fresh.sent_at < (self._removed.get(task.task_id, -inf) if entry is None else entry.sent_at):
+    def _accept_row(self, fresh: Entry, now: float) -> Change | None:
+        entry = self._entries.get(fresh.task_id)
+        sent_at, row_digest = fresh.sent_at, fresh.row_digest
+        if sent_at < (self._removed.get(fresh.task_id, -inf) if entry is None else entry.sent_at):
             return None
-        believed_from = self._superseded.get(task.row_digest, -inf)
-        if fresh.sent_at < believed_from:
-            self._lags_until = fresh.sent_at + LAG_REMEMBERED_SECONDS
-        elif entry is not None and entry.row_digest != task.row_digest and fresh.sent_at < self._lags_until:
+        believed_from = self._superseded.get(row_digest, -inf)
+        if sent_at < believed_from:
+            self._lags_until = sent_at + LAG_REMEMBERED_SECONDS
+        elif entry is not None and entry.row_digest != row_digest and sent_at < self._lags_until:
             believed_from = entry.sent_at + SUPERSEDED_FOR_SECONDS
-        if fresh.sent_at < believed_from:
-            self._refused[task.task_id] = believed_from
+        if sent_at < believed_from:
+            self._refused[fresh.task_id] = believed_from
             return None
         if entry is None:
-            first_seen = self._first_seen.pop(task.task_id, now)
-            times = {"first_seen": first_seen, "last_changed": now, "sent_at": fresh.sent_at}
-            self._put(Entry.of(task, **times, start_known=self.starts_known))
-            return Change(before=None, after=task)
-        if task.row_digest == entry.row_digest:
+            first_seen = self._first_seen.pop(fresh.task_id, now)
+            return Change(
+                None, self._put(fresh.at(first_seen=first_seen, last_changed=now, start_known=self.starts_known))
+            )
+        if row_digest == entry.row_digest:
             return None
-        self._supersede(entry.row_digest, fresh.sent_at)
-        before = entry.task
-        task = msgspec.structs.replace(task, task_id=entry.task_id)  # keep one text of a TaskId
-        same = task.same_content(before)
+        self._supersede(entry.row_digest, sent_at)
+        fresh = msgspec.structs.replace(fresh, task_id=entry.task_id)  # keep one text of a TaskId
+        same = fresh.same_content(entry)
         last_changed = entry.last_changed if same else now
-        times = {"first_seen": entry.first_seen, "last_changed": last_changed, "sent_at": fresh.sent_at}
-        self._put(Entry.of(task, **times, start_known=entry.start_known))
-        return None if same else Change(before=before, after=task)
+        times = {"first_seen": entry.first_seen, "last_changed": last_changed}
+        after = self._put(fresh.at(**times, start_known=entry.start_known))
+        return None if same else Change(entry, after)
 
-    def _put(self, entry: Entry) -> None:
+    def _put(self, entry: Entry) -> Entry:
         row_digest = entry.row_digest
         self._entries[entry.task_id] = entry
         self._task_ids[row_digest] = entry.task_id
         self._superseded.pop(row_digest, None)
+        return entry
 
     def _supersede(self, row_digest: int, at: float) -> None:
         """Forget a version, and don't believe it for a while."""

@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from exporter.collector.entry import Entry
 from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS
 from exporter.collector.inventory import Inventory
 from exporter.collector.list_pass import ListPass
@@ -24,7 +25,6 @@ from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import (
     LARGEST_PAGE,
     Fetch,
-    Fresh,
     IncompleteReadingError,
     Plan,
     Reading,
@@ -162,7 +162,7 @@ class WholeReading(msgspec.Struct):
 
     began: float  # monotonic seconds
     seen: set[str] = msgspec.field(default_factory=set)
-    fresh: dict[str, Fresh] = msgspec.field(default_factory=dict)
+    fresh: dict[str, Entry] = msgspec.field(default_factory=dict)
     fresh_below_front: set[str] = msgspec.field(default_factory=set)
     windows: int = 0
     duplicate_rows: int = 0
@@ -287,7 +287,7 @@ class SweepReader:
             await self._clock.sleep(early)
         known: dict[int, str] = {}
         if not len(inventory):
-            known = {fresh.task.row_digest: task_id for task_id, fresh in reading.fresh.items()}
+            known = {fresh.row_digest: task_id for task_id, fresh in reading.fresh.items()}
 
         def task_id_of(digest: int) -> str | None:
             return known.get(digest) or inventory.task_id_of(digest)
@@ -311,7 +311,7 @@ class SweepReader:
             brings_new = not front.seen <= reading.seen | self._seen_in_front
             windows_left -= front.windows
             self._seen_in_front |= front.seen
-            known |= {fresh.task.row_digest: task_id for task_id, fresh in front.fresh.items()}
+            known |= {fresh.row_digest: task_id for task_id, fresh in front.fresh.items()}
             fronts.append(front)
             half = len(front.first_digests) // 2
             still = half > 0 and front.first_digests[:half] == last.first_digests[:half]

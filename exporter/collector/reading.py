@@ -11,6 +11,7 @@ import msgspec
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.parse_task import read_row
 from exporter.aliyun.response import ListPage, row_digest
+from exporter.collector.entry import Entry
 from exporter.core.task import Task
 
 LARGEST_PAGE: Final = 100  # the vendor's limit of PageSize
@@ -115,13 +116,6 @@ class Rows(Protocol):
         """Do as `read` for each; the event loop goes on meanwhile."""
 
 
-class Fresh(msgspec.Struct, frozen=True, gc=False):
-    """A row that was not known when it was read."""
-
-    task: Task
-    sent_at: float  # monotonic seconds: when the request that brought it was sent
-
-
 class Plan(NamedTuple):
     """How a pass chooses its windows."""
 
@@ -143,7 +137,7 @@ class Reading(msgspec.Struct):
     began: float  # monotonic seconds
     ended: float = 0.0  # monotonic seconds: when the last answer came
     seen: set[str] = msgspec.field(default_factory=set)  # the TaskId of every row, known or fresh
-    fresh: dict[str, Fresh] = msgspec.field(default_factory=dict)
+    fresh: dict[str, Entry] = msgspec.field(default_factory=dict)  # rows that were not known when they were read
     fresh_below_front: set[str] = msgspec.field(default_factory=set)  # whose fresh rows were below the first window
     digests: "array[int]" = msgspec.field(default_factory=lambda: array("Q"))
     """Of all rows, by their position when they were read last."""

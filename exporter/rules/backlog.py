@@ -61,13 +61,13 @@ class Backlog:
         self._marked[task_id] = max(scope, self._marked.get(task_id, scope))
 
     def add_changes(self, changes: Sequence[Change]) -> None:
-        """Note tasks that changed. It takes no longer for many of them."""
-        task_ids = (task.task_id for change in changes if (task := change.after or change.before))
-        self._add_changed(task_ids, len(changes))
+        """Note tasks that changed; the changes themselves, which are several times as large, are not kept."""
+        self.add_changed([task.task_id for change in changes if (task := change.after or change.before)])
 
     def add_changed(self, task_ids: Sequence[str]) -> None:
         """Note tasks that may have changed."""
-        self._add_changed(iter(task_ids), len(task_ids))
+        if task_ids:
+            self._changed.append(_Round(iter(task_ids), len(task_ids), Scope.ALL))
 
     def review(self, task_ids: Sequence[str], scope: Scope) -> None:
         """Note that all tasks are to be looked at again; what other reviews would look at need not wait for them."""
@@ -85,7 +85,3 @@ class Backlog:
         if first.left == 0:
             rounds.popleft()
         return next(first.task_ids), first.scope
-
-    def _add_changed(self, task_ids: Iterator[str], number: int) -> None:
-        if number:
-            self._changed.append(_Round(task_ids, number, Scope.ALL))

@@ -16,6 +16,7 @@ from exporter.config.model import Buckets
 from exporter.core.clock import Clock
 from exporter.core.collection_state import Component
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
+from exporter.core.task import signed_times
 from exporter.core.threads import Worker
 from exporter.metrics.aggregates import Aggregates, AppReport
 from exporter.rules.engine import PolicyEngine
@@ -210,6 +211,6 @@ def _sums_of(entries: Iterable[Entry], aggregates: Aggregates) -> Aggregates:
 def _apply(changes: Iterable[Change], aggregates: Aggregates) -> None:
     for change in changes:
         if change.before is not None:
-            aggregates.remove(change.before.configuration, change.before.signed_times)
+            aggregates.remove(change.before.configuration, signed_times(change.before.push_times))
         if change.after is not None:
-            aggregates.add(change.after.configuration, change.after.signed_times)
+            aggregates.add(change.after.configuration, signed_times(change.after.push_times))

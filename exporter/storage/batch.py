@@ -11,7 +11,6 @@ from exporter.collector.entry import Entry
 from exporter.collector.inventory import Change
 from exporter.collector.status import Sweep
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
-from exporter.core.task import Task
 
 MOST_WAITING: Final = 100_000
 """Changes, and events of violations, that wait for the database, for each app; the oldest beyond are lost."""
@@ -121,14 +120,13 @@ class Batch(Struct):
         }
         missed: list[NoticedChange] = []
         if saved.sweep is not None:
-            before = {task_id: entry.task for task_id, entry in stored.items()}
             earliest = min(began, saved.last_known)
-            missed = [NoticedChange(change, began, earliest) for change in _changes(before, self._first_read())]
+            missed = [NoticedChange(change, began, earliest) for change in _changes(stored, self._first_read())]
         return replace(self, tasks=self.tasks | older, changes=missed + self.changes), list(older.values())
 
-    def _first_read(self) -> Mapping[str, Task]:
+    def _first_read(self) -> Mapping[str, Entry]:
         """Return the tasks of the first reading: those of now, without the changes since."""
-        tasks = {task_id: entry.task for task_id, entry in self.tasks.items() if entry is not None}
+        tasks = {task_id: entry for task_id, entry in self.tasks.items() if entry is not None}
         for each in reversed(self.changes):
             before, after = each.change.before, each.change.after
             if before is not None:
@@ -147,7 +145,7 @@ def _older(entry: Entry, first_seen: float, stored: Entry | None) -> Entry:
     return entry.at(first_seen=first_seen, last_changed=last_changed, start_known=stored.start_known)
 
 
-def _changes(before: Mapping[str, Task], after: Mapping[str, Task]) -> Iterable[Change]:
+def _changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> Iterable[Change]:
     for task_id in {**before, **after}:
         old, new = before.get(task_id), after.get(task_id)
         if old is None or new is None or not new.same_content(old):

@@ -10,6 +10,7 @@ from exporter.collector.change_history import FieldChange, History, RecordedChan
 from exporter.collector.inventory import Change
 from exporter.core.task import Task
 from tests.collector.test_task_diff import EXAMPLE, HIDDEN, with_change
+from tests.support.rows import change
 from tests.support.virtual_time import SetClock
 
 NOON = 1_800_000_000.0
@@ -31,13 +32,13 @@ def lines() -> Iterator[Sequence[MutableMapping[str, Any]]]:
 
 def added(*numbers: int) -> list[Change]:
     """Return that tasks of these numbers came."""
-    return [Change(None, with_change("TaskId", f"task-{number}")) for number in numbers]
+    return [change(None, with_change("TaskId", f"task-{number}")) for number in numbers]
 
 
 def test_changes_are_remembered_with_what_may_be_shown(clock: SetClock) -> None:
     """A modified task has its groups in words, before and after; one that came or went has none."""
     history = History(clock)
-    recorded = history.record("prod", "live", [Change(EXAMPLE, FASTER), Change(None, EXAMPLE), Change(EXAMPLE, None)])
+    recorded = history.record("prod", "live", [change(EXAMPLE, FASTER), change(None, EXAMPLE), change(EXAMPLE, None)])
     assert recorded[0] == RecordedChange(
         number=1,
         noticed=NOON + 100,
@@ -90,7 +91,7 @@ def test_each_change_is_a_line(clock: SetClock, lines: Sequence[MutableMapping[s
     history = History(clock)
     unset = with_change("MaxIdleTime", "")
     pushed_elsewhere = with_change("StreamURL", "rtmp://example.com/live/another")
-    history.record("prod", "live", [Change(None, EXAMPLE), Change(EXAMPLE, unset), Change(EXAMPLE, pushed_elsewhere)])
+    history.record("prod", "live", [change(None, EXAMPLE), change(EXAMPLE, unset), change(EXAMPLE, pushed_elsewhere)])
     where = {"account": "prod", "app_id": "live", "task_id": "yourTaskId", "log_level": "info"}
     assert lines == [
         {"event": "task added", **where},
@@ -105,7 +106,7 @@ def test_each_change_is_a_line(clock: SetClock, lines: Sequence[MutableMapping[s
 
 def test_a_difference_in_what_is_not_shown_is_said(clock: SetClock, lines: Sequence[MutableMapping[str, Any]]) -> None:
     """Where both look alike, the line says that it is another one."""
-    History(clock).record("prod", "live", [Change(EXAMPLE, with_change("SingleSubParams.UserId", "another"))])
+    History(clock).record("prod", "live", [change(EXAMPLE, with_change("SingleSubParams.UserId", "another"))])
     assert [line["users"] for line in lines] == ["1 user (another)"]
 
 
@@ -139,7 +140,7 @@ def test_what_must_not_be_shown_is_in_no_line_and_in_no_memory(
     """Push paths, keys, user ids, payloads and unknown fields get as far as neither the log nor the API."""
     hidden: Task = with_change(path, HIDDEN[path])
     history = History(clock)
-    history.record("prod", "live", [Change(EXAMPLE, hidden), Change(hidden, EXAMPLE), Change(None, hidden)])
+    history.record("prod", "live", [change(EXAMPLE, hidden), change(hidden, EXAMPLE), change(None, hidden)])
     assert [line["event"] for line in lines] == ["task modified", "task modified", "task added"]
     assert "swordfish" not in repr(lines)
     assert "swordfish" not in repr(list(history.newest_first()))

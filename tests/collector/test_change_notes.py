@@ -10,7 +10,7 @@ from exporter.collector.inventory import Change
 from exporter.config.model import Collection
 from exporter.core.task import Task
 from tests.collector.test_task_diff import EXAMPLE, read, with_change
-from tests.support.rows import changed, example_row
+from tests.support.rows import change, changed, example_row
 from tests.support.virtual_world import ACCOUNT, World, play
 
 REUSED, RESTARTED = ("stream_reused_too_early",), ("probably_restarted",)
@@ -26,12 +26,12 @@ def task(task_id: str, stream: str = STAGE) -> Task:
 
 def added(task_id: str, stream: str = STAGE) -> Change:
     """Return that a task was added."""
-    return Change(None, task(task_id, stream))
+    return change(None, task(task_id, stream))
 
 
 def removed(task_id: str) -> Change:
     """Return that a task was removed."""
-    return Change(task(task_id), None)
+    return change(task(task_id), None)
 
 
 SIGNED = f"{STAGE}?txSecret={'a' * 32}&txTime=70DBD880"
@@ -47,12 +47,12 @@ OTHER = "rtmp://push.live.example.com/stage/other"
         (removed("a"), added("a"), 5, REUSED),
         (removed("a"), added("b", SIGNED), 5, REUSED),
         (removed("a"), added("b", OTHER), 5, ()),
-        (removed("a"), Change(task("b", OTHER), task("b")), 5, REUSED),
-        (removed("a"), Change(task("b"), task("b", SIGNED)), 5, ()),
+        (removed("a"), change(task("b", OTHER), task("b")), 5, REUSED),
+        (removed("a"), change(task("b"), task("b", SIGNED)), 5, ()),
         (added("b"), removed("a"), 5, REUSED),
         (added("b"), removed("a"), 10.5, ()),
         (added("a"), removed("a"), 5, ()),
-        (Change(task("a"), task("a", OTHER)), added("b"), 5, ()),
+        (change(task("a"), task("a", OTHER)), added("b"), 5, ()),
         (added("a"), added("b"), 5, ()),
     ],
 )
@@ -99,7 +99,7 @@ def test_what_is_too_old_is_forgotten() -> None:
 )
 def test_what_no_update_can_change_was_restarted(path: str, value: Any, expected: tuple[str, ...]) -> None:
     """Region, MaxIdleTime and the SEI payload type under one TaskId, and nothing else."""
-    assert ChangeNotes().of([Change(EXAMPLE, with_change(path, value))], 0.0, times_known=True) == [expected]
+    assert ChangeNotes().of([change(EXAMPLE, with_change(path, value))], 0.0, times_known=True) == [expected]
 
 
 def test_the_notes_of_a_service_are_found() -> None:

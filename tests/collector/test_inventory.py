@@ -10,7 +10,6 @@ from exporter.aliyun.parse_task import read_row
 from exporter.aliyun.response import row_digest
 from exporter.collector.entry import Entry
 from exporter.collector.inventory import SUPERSEDED_FOR_SECONDS, Inventory
-from exporter.collector.reading import Fresh
 from exporter.core.task import Task
 from tests.metrics.builders import configurations
 from tests.support.moving_list import kind
@@ -26,7 +25,7 @@ def task(version: str, task_id: str = "task", *, spaced: bool = False) -> Task:
 
 def accept(inventory: Inventory, *tasks: Task, sent_at: float, now: float = 0.0) -> list[str]:
     """Let an inventory accept rows of one request and return the kinds of change."""
-    return [kind(change) for change in inventory.accept([Fresh(task, sent_at) for task in tasks], now=now)]
+    return [kind(change) for change in inventory.accept([Entry.of(task, sent_at=sent_at) for task in tasks], now=now)]
 
 
 def test_a_new_task_is_added_and_a_changed_one_modified() -> None:
@@ -99,7 +98,7 @@ def test_rows_are_compared_by_their_own_requests_whatever_their_order() -> None:
     inventory = Inventory()
     accept(inventory, task("1", "other"), sent_at=1)
     accept(inventory, task("2", "other"), sent_at=10)
-    batch = [Fresh(task("1", "new"), 20), Fresh(task("1", "other"), 11)]
+    batch = [Entry.of(task("1", "new"), sent_at=20), Entry.of(task("1", "other"), sent_at=11)]
     assert [kind(change) for change in inventory.accept(batch, now=0)] == ["added"]
     assert inventory.take_refused() == {"other": 10 + SUPERSEDED_FOR_SECONDS}
     assert inventory.take_refused() == {}

@@ -10,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.aliyun.parse_task import read_row
-from exporter.collector.inventory import Change
 from exporter.collector.task_diff import FIELD_GROUPS, KINDS, OTHER, ChangeCounts, changed_fields, kind_of, shown
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
 from tests.metrics.builders import configurations
 from tests.support.examples import examples
-from tests.support.rows import changed, example_row, json_values, leaf_paths
+from tests.support.rows import change, changed, example_row, json_values, leaf_paths
 
 PATHS = [path for path in leaf_paths(example_row()) if path not in {"AppId", "TaskId"}]
 PARAMS, ENCODE = "TranscodeParams", "TranscodeParams.EncodeParams"
@@ -203,7 +202,7 @@ def test_what_must_not_be_shown_is_not(path: str) -> None:
 )
 def test_a_change_has_a_kind(before: Task | None, after: Task | None, kind: str) -> None:
     """A task came, went, or is there in another version."""
-    assert kind_of(Change(before, after)) == kind
+    assert kind_of(change(before, after)) == kind
     assert kind in KINDS
 
 

@@ -1,9 +1,9 @@
 """Tests of what waits to be evaluated."""
 
-from exporter.collector.inventory import Change
 from exporter.rules.backlog import Backlog, Scope
 from tests.metrics.builders import PLAIN
 from tests.support.policy_world import make_task
+from tests.support.rows import change
 
 
 def _taken(backlog: Backlog) -> list[tuple[str, Scope]]:
@@ -17,7 +17,7 @@ def test_changes_come_before_reviews() -> None:
     """Tasks that changed are evaluated first, whenever they came, and in full."""
     backlog = Backlog()
     backlog.review(["a", "b"], Scope.TIME)
-    backlog.add_changes([Change(before=None, after=make_task("c", 1, PLAIN))])
+    backlog.add_changes([change(before=None, after=make_task("c", 1, PLAIN))])
     backlog.mark("d", Scope.RELATIONS)
     assert (backlog.next_tasks, backlog.has_changes, backlog.has_reviews) == (2, True, True)
     assert [backlog.take(), backlog.take()] == [("d", Scope.RELATIONS), ("c", Scope.ALL)]
@@ -29,7 +29,7 @@ def test_changes_come_before_reviews() -> None:
 def test_a_removed_task_is_named_by_what_it_was() -> None:
     """A change that has nothing after it names the task as it was before."""
     backlog = Backlog()
-    backlog.add_changes([Change(before=make_task("gone", 1, PLAIN), after=None)])
+    backlog.add_changes([change(before=make_task("gone", 1, PLAIN), after=None)])
     assert _taken(backlog) == [("gone", Scope.ALL)]
 
 

@@ -12,8 +12,9 @@ import structlog
 from exporter.aliyun.parse_configuration import Interner
 from exporter.collector.change_history import History
 from exporter.collector.collector import Collector
-from exporter.collector.inventory import Change, Inventory
-from exporter.collector.reading import AppRows, Fresh
+from exporter.collector.entry import Entry
+from exporter.collector.inventory import Inventory
+from exporter.collector.reading import AppRows
 from exporter.collector.status import Status
 from exporter.config.model import App, Buckets
 from exporter.core.clock import SystemClock
@@ -28,6 +29,7 @@ from exporter.service.task_publisher import TaskSeries
 from exporter.service.violation_log import FindingLog
 from tests.metrics.builders import STATUS, configuration
 from tests.support.hanging import hanging_call
+from tests.support.rows import change
 
 
 class FakeCollector:
@@ -65,7 +67,7 @@ class Shown:
 
     def collect(self, *numbers: int, region: str = "CN-Shanghai") -> None:
         """Let tasks of these numbers come or change."""
-        fresh = [Fresh(_task(number, region), sent_at=float(number)) for number in numbers]
+        fresh = [Entry.of(_task(number, region), sent_at=float(number)) for number in numbers]
         self.publisher.collected(self.collector.inventory.accept(fresh, now=0.0), baseline=False)
 
     def published(self) -> dict[tuple[str, ...], int]:
@@ -105,22 +107,22 @@ def test_what_comes_changes_and_goes_is_published() -> None:
     assert shown.published() == {("CN-Shanghai", "mixed"): 2}
 
     moved = _task(2, "AP-Singapore")
-    shown.publisher.collected([Change(before=_task(2), after=moved)], baseline=False)
+    shown.publisher.collected([change(before=_task(2), after=moved)], baseline=False)
     assert shown.published() == {("CN-Shanghai", "mixed"): 1, ("AP-Singapore", "mixed"): 1}
 
-    shown.publisher.collected([Change(before=_task(1), after=None)], baseline=False)
+    shown.publisher.collected([change(before=_task(1), after=None)], baseline=False)
     assert shown.published() == {("AP-Singapore", "mixed"): 1}
 
 
 def test_changes_are_counted_and_remembered_from_the_baseline_on() -> None:
     """The first tasks are no changes; what comes, changes and goes afterwards is, with the fields that changed."""
     shown = Shown()
-    shown.publisher.collected([Change(before=None, after=_task(1))], baseline=True)
+    shown.publisher.collected([change(before=None, after=_task(1))], baseline=True)
     assert shown.reports[-1].changes.by_kind == {}
 
-    shown.publisher.collected([Change(before=_task(1), after=_task(1, "AP-Singapore"))], baseline=False)
-    shown.publisher.collected([Change(before=None, after=_task(2))], baseline=False)
-    shown.publisher.collected([Change(before=_task(2), after=None)], baseline=False)
+    shown.publisher.collected([change(before=_task(1), after=_task(1, "AP-Singapore"))], baseline=False)
+    shown.publisher.collected([change(before=None, after=_task(2))], baseline=False)
+    shown.publisher.collected([change(before=_task(2), after=None)], baseline=False)
 
     assert shown.reports[-1].changes.by_kind == {"modified": 1, "added": 1, "removed": 1}
     assert shown.reports[-1].changes.by_field == {"region": 1}
@@ -189,7 +191,7 @@ async def test_changes_during_the_comparison_are_no_difference(monkeypatch: pyte
         shown.publisher.swept()
         await asyncio.sleep(0.01)
         shown.collect(4)
-        shown.publisher.collected([Change(before=_task(1), after=None)], baseline=False)
+        shown.publisher.collected([change(before=_task(1), after=None)], baseline=False)
         go_on.set()
         await shown.comparison()
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import pytest
 
+from exporter.collector.entry import Entry
 from exporter.collector.inventory import Change, Inventory
-from exporter.collector.reading import Fresh
 from exporter.config.model import PerTask
 from exporter.core.task import Configuration, Task
 from exporter.metrics.negotiation import Format
@@ -36,7 +36,7 @@ class App:
         """Let tasks come or change."""
         self.readings += 1
         fresh = [
-            Fresh(_task(task_id, task_configuration or configuration(), self.readings), sent_at=10.0 * self.readings)
+            Entry.of(_task(task_id, task_configuration or configuration(), self.readings), sent_at=10.0 * self.readings)
             for task_id in task_ids
         ]
         self._follow(self.inventory.accept(fresh, now=1000.0 * self.readings), available=available)

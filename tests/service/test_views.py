@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from exporter.collector.entry import Entry
 from exporter.collector.inventory import Change, Inventory
-from exporter.collector.reading import Fresh
 from exporter.collector.status import Status
 from exporter.config.model import App
 from exporter.core.task import Task
@@ -94,7 +94,7 @@ def _status(app_id: str, *, available: bool) -> Status:
 def _accepted(inventory: Inventory) -> list[Change]:
     return inventory.accept(
         [
-            Fresh(
+            Entry.of(
                 Task(
                     task_id,
                     "channel",

@@ -51,6 +51,5 @@ def changed(
     assert task is not None
     one = batch(token=token)
     one.all_tasks, one.tasks = False, {task.task.task_id: after}
-    change = Change(None if before is None else before.task, None if after is None else after.task)
-    one.changes = [NoticedChange(change, 1005.0, earliest, notes)]
+    one.changes = [NoticedChange(Change(before, after), 1005.0, earliest, notes)]
     return one

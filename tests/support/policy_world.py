@@ -7,8 +7,8 @@ from typing import Any, Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from exporter.collector.entry import Entry
 from exporter.collector.inventory import Change, Inventory
-from exporter.collector.reading import Fresh
 from exporter.config.model import App
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Output, Task
@@ -113,7 +113,7 @@ class PolicyWorld:
         """Let a task come or change; it is reported with the next `collect`."""
         self._rows += 1
         task = make_task(task_id, self._rows, configuration(**changes), urls=urls)
-        fresh = Fresh(replace(task, push_times=push_times), sent_at=float(10 * self._rows))
+        fresh = Entry.of(replace(task, push_times=push_times), sent_at=float(10 * self._rows))
         self._note(app, self.inventories[app].accept([fresh], now=self.clock.now()))
 
     def remove(self, task_id: str, app: AppKey = LIVE) -> None:

@@ -8,6 +8,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from exporter.collector.entry import Entry
+from exporter.collector.inventory import Change
+from exporter.core.task import Task
+
 VENDOR_EXAMPLE = Path(__file__).parent.parent / "aliyun" / "vendor_example.json"
 
 
@@ -55,3 +59,9 @@ def json_values() -> st.SearchStrategy[Any]:
     return st.recursive(
         leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
     )
+
+
+def change(before: Task | None, after: Task | None) -> Change:
+    """Return the change from one version of a task to another."""
+    old, new = (None if task is None else Entry.of(task, sent_at=0.0) for task in (before, after))
+    return Change(old, new)

@@ -4,7 +4,6 @@ import msgspec
 import pytest
 
 from exporter.aliyun.parse_configuration import Interner
-from exporter.collector.inventory import Change
 from exporter.collector.reading import AppRows
 from exporter.collector.status import Sweep
 from exporter.core.collection_state import State
@@ -12,6 +11,7 @@ from exporter.core.task import Task
 from exporter.simulator.fleet import Event
 from tests.metrics.builders import STATUS
 from tests.support.moving_world import APP, Comparison
+from tests.support.rows import change
 
 BODIES = {f"task-{number}": b'{"AppId":"app","TaskId":"task-%d"}' % number for number in range(3)}
 CHANGED = b'{"AppId":"app","TaskId":"task-0","ChannelId":"new"}'
@@ -36,14 +36,14 @@ def comparison() -> Comparison:
 def test_a_removal_is_false_only_of_a_task_that_exists(comparison: Comparison) -> None:
     """A task that exists and is reported removed counts, one that was deleted does not."""
     for name in ("task-1", "task-2"):
-        comparison.reported([Change(task(BODIES[name]), None)], now=60.0)
+        comparison.reported([change(task(BODIES[name]), None)], now=60.0)
     assert (comparison.gone_alive, comparison.deletion_delays) == (1, [10.0])
 
 
 def test_a_task_that_is_added_twice_is_noted(comparison: Comparison) -> None:
     """Being reported added more than once counts."""
     for name in ("task-0", "task-1", "task-1"):
-        comparison.reported([Change(None, task(BODIES[name]))], now=60.0)
+        comparison.reported([change(None, task(BODIES[name]))], now=60.0)
     assert comparison.readded == {"task-1": 2}
 
 
@@ -51,9 +51,9 @@ def test_a_change_back_is_noted(comparison: Comparison) -> None:
     """A version that was shown before a newer one is not shown again."""
     old, new = task(BODIES["task-0"]), task(CHANGED)
     comparison.happened(Event(60.0, APP, "task-0", CHANGED))
-    comparison.reported([Change(old, new)], now=61.0)
+    comparison.reported([change(old, new)], now=61.0)
     assert comparison.changed_back == 0
-    comparison.reported([Change(new, old)], now=62.0)
+    comparison.reported([change(new, old)], now=62.0)
     assert comparison.changed_back == 1
 
 

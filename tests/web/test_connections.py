@@ -96,23 +96,16 @@ async def test_slow_clients_hold_nobody_up_and_are_cut_off() -> None:
 
 
 async def test_a_client_that_drips_gains_no_time() -> None:
-    """Bytes that come now and then do not put the deadline of a request off."""
+    """Bytes that come now and then do not put the deadline of a request off; one that says nothing ends as soon."""
     async with serving(hello, Limits(longest_head_seconds=LONG)) as connect:
-        connection = await connect()
+        connection, silent = await connect(), await connect()
         for drip in (b"G", b"E", b"T"):
             assert not connection.reader.at_eof()
             connection.writer.write(drip)
             await asyncio.sleep(0.01)
             leap(LONG / 3)
         assert await connection.is_closed()
-
-
-async def test_a_silent_connection_ends() -> None:
-    """Who connects and says nothing is cut off as soon as who says half."""
-    async with serving(hello, Limits(longest_head_seconds=LONG)) as connect:
-        connection = await connect()
-        leap(LONG)
-        assert await connection.is_closed()
+        assert await silent.is_closed()
 
 
 def test_a_request_that_came_in_time_is_answered_after_a_halt() -> None:

@@ -14,16 +14,10 @@ from tests.support.certificates import HASH, PASSWORD, client_context, write_pai
 from tests.support.http import ask, basic_auth
 from tests.support.processes import Programs, Running, eventually, free_port
 from tests.support.tools import needed_tool
+from tests.web.webconfig.test_programs import CONFIGURATION
 
 pytestmark = pytest.mark.processes
 
-EXPORTER = """\
-accounts:
-- name: production
-  endpoint: http://127.0.0.1:1
-  credentials: {access_key_id: id, access_key_secret: secret}
-  apps: [{id: live-main}]
-"""
 USERS = f"basic_auth_users: {{alice: {HASH}, 'bob': '{HASH}'}}\n"
 HEADERS = {
     "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
@@ -63,7 +57,7 @@ def started(programs: Programs, text: str, *flags: str) -> Pair:
     """Start both with a file."""
     file = programs.directory / "web.yml"
     file.write_text(text)
-    (programs.directory / "rtcmpu.yml").write_text(EXPORTER)
+    (programs.directory / "rtcmpu.yml").write_text(CONFIGURATION)
     port = free_port()
     exporter, url = programs.start_daemon(programs.directory / "rtcmpu.yml", f"--web.config.file={file}", *flags)
     node = programs.start(

@@ -99,12 +99,6 @@ def test_certificates_may_stand_in_the_file_itself(tmp_path: Path, authority: tr
     assert len(config.tls.get_ca_certs()) == 1
 
 
-def test_http2_counts_as_asked_for_only_in_so_many_words(tmp_path: Path) -> None:
-    """The default is not a wish of the one who wrote the file."""
-    assert not written(tmp_path, "http_server_config: {headers: {}}\n").asks_for_http2
-    assert written(tmp_path, "http_server_config: {http2: on}\n").asks_for_http2
-
-
 def test_a_header_keeps_to_its_line(tmp_path: Path) -> None:
     """A value of several lines is sent as one, so that it can't begin another header."""
     config = written(tmp_path, 'http_server_config: {headers: {X-XSS-Protection: "0\\r\\nSet-Cookie: a=b\\0\\n"}}\n')
@@ -129,38 +123,26 @@ class Hand:
         return self.seconds
 
 
-def test_a_burst_is_let_in_and_no_more() -> None:
-    """A full bucket has as many tokens as the burst."""
-    bucket = TokenBucket(RequestRate(interval_seconds=1, burst=3), Hand().monotonic)
-    assert [bucket.admits() for _ in range(5)] == [True, True, True, False, False]
-
-
-def test_after_an_interval_there_is_another() -> None:
-    """Each interval brings one token, up to the burst."""
+@pytest.mark.parametrize(
+    ("interval_seconds", "burst", "pauses", "admitted"),
+    [
+        (1, 3, [0] * 5, "11100"),
+        (2, 2, [0, 0, 0, 1.9, 0.2, 0, 1000, 0, 0], "110010110"),
+        (0, 0, [0] * 10, "1" * 10),
+        (-1, 0, [0] * 10, "1" * 10),
+        (1, 0, [60], "0"),
+    ],
+    ids=["burst", "one more after each interval", "no interval", "less than none", "no burst"],
+)
+def test_requests_are_admitted_at_the_rate(
+    interval_seconds: float, burst: int, pauses: list[float], admitted: str
+) -> None:
+    """A full bucket has the burst, each interval brings one more; no interval is no limit, no burst admits nobody."""
     hand = Hand()
-    bucket = TokenBucket(RequestRate(interval_seconds=2, burst=2), hand.monotonic)
-    assert [bucket.admits() for _ in range(3)] == [True, True, False]
-    hand.seconds += 1.9
-    assert not bucket.admits()
-    hand.seconds += 0.2
-    assert [bucket.admits() for _ in range(2)] == [True, False]
-    hand.seconds += 1000
-    assert [bucket.admits() for _ in range(3)] == [True, True, False]
-
-
-def test_without_an_interval_everyone_is_let_in() -> None:
-    """An interval of nothing, or less, is no limit, whatever the burst."""
-    for seconds in (0, -1):
-        bucket = TokenBucket(RequestRate(interval_seconds=seconds, burst=0), Hand().monotonic)
-        assert all(bucket.admits() for _ in range(10))
-
-
-def test_without_a_burst_nobody_is_let_in() -> None:
-    """As in the toolkit, a limit whose burst is left out refuses all."""
-    hand = Hand()
-    bucket = TokenBucket(RequestRate(interval_seconds=1, burst=0), hand.monotonic)
-    hand.seconds += 60
-    assert not bucket.admits()
+    bucket = TokenBucket(RequestRate(interval_seconds, burst), hand.monotonic)
+    for pause, is_admitted in zip(pauses, admitted, strict=True):
+        hand.seconds += pause
+        assert bucket.admits() == (is_admitted == "1")
 
 
 @given(

@@ -38,11 +38,7 @@ class RequestObserver(Protocol):
 
 
 class Client:
-    """Reads the task lists of one account.
-
-    Each call makes exactly one HTTP attempt: who calls owns limits and retries. Any number of calls may be under
-    way at a time.
-    """
+    """Reads the task lists of one account. Each call makes one HTTP attempt: its caller owns limits and retries."""
 
     def __init__(
         self,
@@ -78,11 +74,7 @@ class Client:
         self._idle.set()
 
     async def ready(self) -> None:
-        """Wait for a key that is good now; a request that follows does not wait for one.
-
-        Raises:
-            ApiError: auth_error: there is none.
-        """
+        """Wait for a key that is good now, so that the next request need not; raises ApiError if there is none."""
         with self._in_use():
             await self._credentials.get()
 
@@ -91,12 +83,7 @@ class Client:
         self._credentials.reread()
 
     async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> ListPage:
-        """Read one page of an app's list.
-
-        Args:
-            app_id: The app.
-            page_no: From 1.
-            page_size: 1 to 100.
+        """Read one page of an app's list: `page_no` from 1, `page_size` up to 100.
 
         Raises:
             ApiError: There is no page; it says why, and whether to try again. After the first refusal for a wrong
@@ -105,12 +92,9 @@ class Client:
         return await self._request({"AppId": app_id, "PageNo": str(page_no), "PageSize": str(page_size)})
 
     async def look_up(self, app_id: str, task_id: str) -> ListPage:
-        """Read one task; the page has no rows where there is none, whatever the service answers for it.
+        """Read one task; the page has no rows where there is none. Raises as `list_tasks` does.
 
         Of an answer with many rows, which is not about one task, the first two are enough to show that.
-
-        Raises:
-            ApiError: As for `list_tasks`.
         """
         page = await self._request({"AppId": app_id, "TaskId": task_id}, may_be_unknown=True)
         return page._replace(rows=[msgspec.Raw(bytes(row)) for row in page.rows[:2]])

@@ -8,6 +8,7 @@ import asyncio
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -67,8 +68,7 @@ def checked_key(
 ) -> Credentials:
     """Return a key without white space around its parts.
 
-    Raises:
-        ApiError: auth_error: a part is empty or could not be sent; the sentence has its name, never its value.
+    Raises ApiError (auth_error) if a part is empty or could not be sent: it has the part's name, never its value.
     """
     parts = [stripped(part) for part in (access_key_id, access_key_secret, security_token or "")]
     for name, part in zip(names, parts, strict=True):
@@ -144,11 +144,9 @@ class CredentialsSource:
         raise self._failure()
 
     def refused(self, credentials: Credentials) -> bool:
-        """Drop a key that the service refused, and choose its source again.
+        """Drop a key that the service refused, choose its source again, and return whether the next `get` may differ.
 
-        Returns:
-            Whether the next `get()` brings another key, or at least tries to. False: this one was fetched a moment
-            ago, and another fetch would bring it again.
+        It does not where the key was fetched a moment ago.
         """
         if credentials != self._held:
             return True
@@ -284,47 +282,28 @@ def key_source(
     ca_file: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> KeySource:
-    """Return what fetches a key of the configured kind.
+    """Return what fetches a key of the configured kind; `proxy` and `ca_file` are for token services.
 
     The official library is imported when it is first needed: it costs half a second and 70 MiB, and a fixed key,
     also one in the environment, needs nothing of it.
-
-    Args:
-        kind: Where the key comes from.
-        proxy: For the token service, as for the API.
-        ca_file: What the token service's certificate is checked against, beside the system's trust.
-        environment: Where the default chain looks first.
     """
     if isinstance(kind, kinds.AccessKey):
         files = _secret_files(kind.access_key_secret, kind.security_token)
         return KeySource(fetch=lambda: _fixed_key(kind), files=files, is_constant=not files)
     if isinstance(kind, kinds.DefaultChain) and any(environment.get(name) for name in _KEY_VARIABLES[:2]):
         return KeySource(fetch=lambda: _key_of(environment), is_constant=True)
-    official = _Official(kind, proxy, ca_file)
-    return KeySource(fetch=official.fetch, files=_files_of(kind, environment), start_over=official.start_over)
 
+    @cache
+    def official() -> "OfficialSources":
+        from exporter.aliyun.sdk_credentials import OfficialSources  # noqa: PLC0415 - heavy, most never need it
 
-class _Official:
-    """The sources of the official library, which the first fetch imports."""
+        return OfficialSources(kind, proxy=proxy, ca_file=ca_file)
 
-    def __init__(self, kind: kinds.Credentials, proxy: str | None, ca_file: Path | None) -> None:
-        self._kind = kind
-        self._proxy = proxy
-        self._ca_file = ca_file
-        self._sources: OfficialSources | None = None
+    def start_over() -> None:
+        if official.cache_info().currsize:
+            official().start_over()
 
-    def fetch(self) -> Credentials:
-        """Fetch a key."""
-        if self._sources is None:
-            from exporter.aliyun.sdk_credentials import OfficialSources  # noqa: PLC0415 - heavy, most never need it
-
-            self._sources = OfficialSources(self._kind, proxy=self._proxy, ca_file=self._ca_file)
-        return self._sources.fetch()
-
-    def start_over(self) -> None:
-        """Choose the source again."""
-        if self._sources is not None:
-            self._sources.start_over()
+    return KeySource(fetch=lambda: official().fetch(), files=_files_of(kind, environment), start_over=start_over)
 
 
 def _files_of(kind: kinds.Credentials, environment: Mapping[str, str]) -> tuple[Path, ...]:

@@ -129,14 +129,7 @@ _CODES: Final = {
 
 
 def answer_failure(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> ApiError:
-    """Say what an answer means that brings no page.
-
-    Args:
-        status: The HTTP status; 200 where the body is an error all the same.
-        headers: The answer's headers, whose names are looked up without case.
-        body: The answer's body, of whatever kind.
-        now: Wall-clock seconds, for a `Retry-After` that is a date.
-    """
+    """Say what an answer of any status means that brings no page; `now` is for a `Retry-After` that is a date."""
     content = _error_object(body)
     code = _code_of(content)
     limit = _limit(headers, now)

@@ -95,16 +95,7 @@ class FieldReader:
             return None
 
     def hide(self, group: str, value: Any, field: str) -> Literal[True] | None:
-        """Read a text of which only a digest is kept.
-
-        Args:
-            group: Which digest, one of `exporter.core.task.DIGEST_GROUPS`.
-            value: What is there.
-            field: The name that answers for it.
-
-        Returns:
-            True in place of the text; None where there is none.
-        """
+        """Read a text of which only a digest is kept of `DIGEST_GROUPS`; return True, None without one."""
         text = value if type(value) is str else self.text(value, field)
         if text:
             self.note_hidden(group, field, text)
@@ -173,8 +164,7 @@ def is_absent(value: Any) -> bool:
 def read_integer(value: Any) -> int | None:
     """Read a whole number: `"30"`, `"30.0"`, 30 or 30.0; None where it is absent.
 
-    Raises:
-        Unreadable: It is something else, a boolean among others, or beyond `MAX_NUMBER`.
+    Raises Unreadable if it is something else, a boolean among others, or beyond `MAX_NUMBER`.
     """
     if type(value) is str:
         return _spelled_integer(value)
@@ -185,11 +175,7 @@ def read_integer(value: Any) -> int | None:
 
 
 def read_decimal(value: Any) -> float | None:
-    """Read a decimal number; None where it is absent.
-
-    Raises:
-        Unreadable: It is something else, or beyond `MAX_NUMBER`.
-    """
+    """Read a decimal number; None where it is absent. Raises as `read_integer` does."""
     if type(value) is str:
         return _spelled_decimal(value)
     number = _number(value)
@@ -208,15 +194,9 @@ def read_text(value: Any) -> str:
 
 
 def read_name(value: Any, known: Mapping[str, str]) -> tuple[str | None, bool]:
-    """Read one of a closed set of names.
+    """Return the canonical name for a spelling, which `known` has in lower case, and whether it is known or absent.
 
-    Args:
-        value: What is there.
-        known: The canonical name for each known spelling in lower case.
-
-    Returns:
-        The canonical name, or what stood there, cut to `MAX_NAME_CHARACTERS`; None where it is absent. And
-        whether it is in the set or absent.
+    It is None where it is absent, and what stood there, cut to `MAX_NAME_CHARACTERS`, where it is unknown.
     """
     if type(value) is str and value in known:
         return known[value], True
@@ -233,11 +213,7 @@ def read_name(value: Any, known: Mapping[str, str]) -> tuple[str | None, bool]:
 
 
 def read_truth(value: Any) -> bool | None:
-    """Read a boolean, also one that is spelled out; None where it is absent.
-
-    Raises:
-        Unreadable: It is neither true nor false.
-    """
+    """Read a boolean, also one that is spelled out; None where it is absent. Raises Unreadable if it is neither."""
     if isinstance(value, bool):
         return value
     if is_absent(value):

@@ -40,23 +40,14 @@ def without_lone_surrogates(text: bytes) -> bytes:
 
 
 def decode(text: bytes) -> Any:
-    """Decode JSON with replacement characters for broken Unicode.
-
-    Raises:
-        ValueError: It is no JSON even so.
-        RecursionError: It is nested too deeply.
-    """
+    """Decode JSON with replacement characters for broken Unicode; raises ValueError or RecursionError."""
     return json.loads(_mended(text), parse_int=_integer)
 
 
 def decode_members(text: bytes) -> tuple[tuple[str, Any], ...]:
     """Decode a JSON object into its members in order, also those whose names are equal; inner objects likewise.
 
-    Numbers stay as they are spelled.
-
-    Raises:
-        ValueError: It is no JSON object.
-        RecursionError: It is nested too deeply.
+    Numbers stay as they are spelled. Raises as `decode` does, also where it is no object.
     """
     members = json.loads(_mended(text), parse_int=str, parse_float=str, object_pairs_hook=tuple)
     if not isinstance(members, tuple):
@@ -96,17 +87,10 @@ def decode_or(text: bytes, otherwise: Any = None) -> Any:
 
 
 def mend(content: Mapping[str, Any], shape: type[_Part], reader: FieldReader, name: str = "", place: str = "") -> _Part:
-    """Put an object into its documented shape.
+    """Return an object in its documented shape, equal to what the decoder makes of one that has it.
 
-    Args:
-        content: The object.
-        shape: What it should be.
-        reader: Where unknown keys, and lists and objects that are none, are noted.
-        name: The object's own key.
-        place: Where it is in the row.
-
-    Returns:
-        What of the object is documented: equal to what the decoder makes of an object that has the shape.
+    Unknown keys, and lists and objects that are none, are noted in `reader`, by the object's key `name` and its
+    `place` in the row.
     """
     members = _members(shape)
     parts: dict[str, Any] = {}

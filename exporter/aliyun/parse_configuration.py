@@ -19,12 +19,9 @@ _Value = TypeVar("_Value")
 
 
 class Interner:
-    """Lets equal values share one object, which is most of what keeps tasks small.
+    """Lets equal values share one object, which is most of what keeps tasks small; at the limit it starts afresh.
 
     Values of different types must not equal each other, as 1, 1.0 and True do.
-
-    Args:
-        limit: This many values are kept; at the limit sharing starts afresh.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -77,14 +74,9 @@ _ENHANCED: Final = msgspec.json.Decoder(documented.EnhancedParam)
 def read_configuration(
     reader: FieldReader, row: documented.Row, pushes: Pushes, pane_users: PaneUsers, share: Interner
 ) -> Configuration:
-    """Read what is configured.
+    """Read what is configured from a row after `take_pushes` and `hide_texts`, with what these took.
 
-    Args:
-        reader: Where all that is odd is noted; what it has noted before becomes part of the configuration.
-        row: A row after `take_pushes` and `hide_texts`.
-        pushes: What was taken.
-        pane_users: What `hide_texts` counted.
-        share: Keeps equal parts once.
+    What `reader` has noted before becomes part of the configuration.
     """
     transcode = row.transcode_params or documented.TranscodeParams()
     has_transcode_params = is_set(row.transcode_params)
@@ -121,15 +113,7 @@ def count_pane_users(
     listed: Sequence[User],
     channel_id: str,
 ) -> PaneUsers:
-    """Compare the users of panes with the listed ones.
-
-    Args:
-        panes: The panes.
-        shown: The user of each.
-        infos: UserInfos.
-        listed: The user of each.
-        channel_id: The task's channel: that of a user without one.
-    """
+    """Compare the users whom panes show with those whom UserInfos lists; one without a channel is of `channel_id`."""
     if _are_usual(shown, infos, listed):
         return NO_PANE_USERS
     only_audio: dict[User, bool] = {}

@@ -43,11 +43,7 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 def hide_texts(reader: FieldReader, row: Row, channel_id: str = "") -> PaneUsers:
-    """Replace each text of which only a digest is kept by True, so that what is left holds nobody's own.
-
-    Returns:
-        How the users of the panes, and the listed ones, go together; a user without a channel is of `channel_id`.
-    """
+    """Replace each text of which only a digest is kept by True, and return how panes and listed users go together."""
     single = row.single_sub_params
     if single:
         single.user_id = reader.hide("users", single.user_id, "SingleSubParams.UserId")
@@ -128,18 +124,10 @@ class ForeignRow(ApiError):  # noqa: N818 - it names what came, as the callers' 
 
 
 def read_row(row: msgspec.Raw | bytes, *, app_id: str, share: Interner | None = None) -> Task | None:
-    """Read one row.
+    """Read the JSON of one row; None if it names no TaskId that can be read.
 
-    Args:
-        row: The row's JSON.
-        app_id: Whose rows were asked for; a row without an AppId is taken for one of them.
-        share: Lets tasks have in common what is equal in them; kept as long as the tasks are.
-
-    Returns:
-        The task, or None where the row names no TaskId that can be read.
-
-    Raises:
-        ForeignRow: It names another app.
+    A row without an AppId is taken for one of `app_id`, another one raises ForeignRow. `share` lets tasks have in
+    common what is equal in them; it is kept as long as the tasks are.
     """
     raw = bytes(row)
     reader = FieldReader()

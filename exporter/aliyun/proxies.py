@@ -27,15 +27,8 @@ def proxy_for(
 ) -> Proxy | None:
     """Return the proxy for requests to a host; None: none.
 
-    Args:
-        scheme: `http` or `https`, of the request.
-        host: Whom the request is for.
-        port: Its port.
-        configured: The configuration's proxy, which NO_PROXY does not concern.
-        environment: Where the variables are looked up, lower case first.
-
-    Raises:
-        ValueError: The proxy is not usable; the sentence names the setting, never its value.
+    NO_PROXY does not concern the configured one. Variables count in lower case first. Raises ValueError if the proxy
+    is not usable: the sentence names the setting, never its value.
     """
     if configured is not None:
         return _checked(configured, "proxy")

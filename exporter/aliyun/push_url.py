@@ -54,12 +54,7 @@ class _Server(NamedTuple):
 
 
 def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
-    """Take a URL apart; what is no URL has neither scheme nor host.
-
-    Args:
-        url: The URL. Of one that is longer than what is read, the beginning names the stream.
-        is_ali_cdn: What MultiStreamURL says about it.
-    """
+    """Take a URL apart; what is no URL has neither scheme nor host. One that is too long is named by its beginning."""
     read = url
     if len(url) > LONGEST_NON_ASCII:
         read = url[: LONGEST_URL if url.isascii() else LONGEST_NON_ASCII]
@@ -110,8 +105,7 @@ def _server_of(scheme: str, authority: str) -> _Server | None:
 def _plain_server(scheme: str, authority: str) -> _Server:
     """Return the parts of a server that is only a known scheme, a host and a default port: others are not remembered.
 
-    Raises:
-        ValueError: It is not plain; a cache keeps no errors.
+    Another raises ValueError, since a cache keeps no errors.
     """
     match = _PLAIN_AUTHORITY.fullmatch(authority)
     if not match or scheme not in _KNOWN_SCHEMES:
@@ -150,14 +144,7 @@ def _parameters(scheme: str, query: str) -> tuple[list[tuple[str, str]], dict[st
 
 
 def _problem(url: str, read: str, path: str, rest: str) -> str | None:
-    """Return what makes the URL incomplete.
-
-    Args:
-        url: The URL.
-        read: As much of it as is read.
-        path: Its path.
-        rest: Its query less the signature, which may name the stream, too.
-    """
+    """Return what makes a URL incomplete, of which `read` is read; `rest` of its query may name the stream, too."""
     if len(url) > LONGEST_URL:
         return "too_long"
     if read.encode().translate(None, _PRINTED) if url.isascii() else " " in read or not read.isprintable():

@@ -44,13 +44,7 @@ class _Source(NamedTuple):
 
 
 class OfficialSources:
-    """Fetches keys of a kind that needs the official library.
-
-    Args:
-        kind: As configured.
-        proxy: For token services that are reached by https; None: as the environment says.
-        ca_file: Authorities to trust beside the system's.
-    """
+    """Fetches keys of a kind that needs the official library; `proxy` is for token services reached by https."""
 
     def __init__(self, kind: kinds.Credentials, *, proxy: str | None, ca_file: Path | None) -> None:
         for name in ("credentials", "alibabacloud-tea"):
@@ -62,8 +56,7 @@ class OfficialSources:
     def fetch(self) -> Credentials:
         """Ask the first source that is set up; once one had a key it is the only one until `start_over`.
 
-        Raises:
-            ApiError: auth_error, with what was tried and why it has no key.
+        Raises ApiError (auth_error), with what was tried and why it has no key.
         """
         failures = []
         with trusting_with(self._trust):

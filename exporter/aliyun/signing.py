@@ -26,19 +26,10 @@ def canonical_query(parameters: Mapping[str, str]) -> str:
 def signed_headers(
     *, action: str, version: str, host: str, query: str, credentials: Credentials, timestamp: float, nonce: str
 ) -> dict[str, str]:
-    """Return the headers of a signed request with an empty body.
+    """Return the headers of a signed request with an empty body, and the signature as `Authorization`.
 
-    Args:
-        action: The API operation.
-        version: The API version.
-        host: As in the URL, with a port that is not the scheme's own.
-        query: What `canonical_query` made.
-        credentials: Whose signature it is.
-        timestamp: Wall-clock seconds, within 15 minutes of the service's.
-        nonce: Never used before, not even for an attempt that failed.
-
-    Returns:
-        All headers that are signed, and the signature as `Authorization`.
+    The host has a port that is not the scheme's own; the timestamp is within 15 minutes of the service's; the nonce
+    was never used before, not even for an attempt that failed.
     """
     headers = {
         "accept": "application/json",

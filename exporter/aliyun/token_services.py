@@ -72,11 +72,7 @@ class _Adapter(HTTPAdapter):
 
 
 def _do_action(request: Any, runtime_option: Mapping[str, Any] | None = None) -> TeaResponse:
-    """Send one request of a provider and read its answer; the library calls this.
-
-    Raises:
-        TokenServiceError: There is no answer.
-    """
+    """Send one request of a provider, and read its answer or raise TokenServiceError; the library calls this."""
     trust = _TRUST.get(Trust(None, None))
     options = runtime_option or {}
     prepared = PreparedRequest()

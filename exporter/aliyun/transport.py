@@ -50,14 +50,7 @@ class _Lookups:
 
 
 def transport_failure(error: Exception, *, host: str, port: int, proxy: Proxy | None) -> ApiError:
-    """Say why no answer came, by settings and host names, never by what an exception quotes.
-
-    Args:
-        error: What was raised while a request was made, sent or answered.
-        host: Whom the request was for.
-        port: Its port.
-        proxy: Through whom; None: directly.
-    """
+    """Say why no answer came for a host, by settings and host names, never by what an exception quotes."""
     if isinstance(error, TimeoutError):
         through = f" through the proxy {proxy.shown}" if proxy else ""
         return ApiError(
@@ -143,11 +136,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def parse_endpoint(address: str) -> Endpoint:
-    """Read an endpoint such as `https://live.aliyuncs.com`.
-
-    Raises:
-        ValueError: It is no http or https address of scheme and host alone.
-    """
+    """Read an endpoint such as `https://live.aliyuncs.com`; raises ValueError if it is not scheme and host alone."""
     parts = urlsplit(address)
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
         raise ValueError(f"{address!r} is no endpoint: expected scheme and host, as https://live.aliyuncs.com")
@@ -165,15 +154,9 @@ class HttpAnswer(NamedTuple):
 
 
 def open_session(*, ca_file: Path | None = None) -> aiohttp.ClientSession:
-    """Open the session that carries all requests of one account; close it with `close()`.
+    """Open the session that carries all requests of one account, to be closed; raises as `trusting` does.
 
     It keeps connections alive, accepts gzip and keeps no cookies.
-
-    Args:
-        ca_file: PEM file of authorities to trust beside the system's.
-
-    Raises:
-        UsageError: `ca_file` can't be read, or holds no certificate.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
@@ -190,11 +173,7 @@ def open_session(*, ca_file: Path | None = None) -> aiohttp.ClientSession:
 
 
 def trusting(ca_file: Path | None) -> ssl.SSLContext:
-    """Return TLS that trusts the system's authorities and those of a PEM file.
-
-    Raises:
-        UsageError: `ca_file` can't be read, or holds no certificate.
-    """
+    """Return TLS that trusts the system's authorities and those of a PEM file; raises UsageError if there are none."""
     context = ssl.create_default_context()
     if ca_file is not None:
         try:
@@ -234,17 +213,10 @@ def use_fast_zlib() -> None:
 
 
 class Transport:
-    """Sends signed requests to one endpoint.
+    """Sends signed requests to one endpoint; `timeout_seconds` is for one exchange, from connecting to the last byte.
 
-    Args:
-        session: Of `open_session`.
-        endpoint: Where to.
-        clock: Dates what is sent.
-        timeout_seconds: The longest that one exchange may take, from connecting to the last byte.
-        proxy: Address of an HTTP proxy; None: HTTPS_PROXY (HTTP_PROXY for http) and NO_PROXY decide, as they are
-            now. aiohttp's own `trust_env` would look them up in a thread for each request, and send what `.netrc`
-            holds for the host.
-        ca_file: What the session trusts beside the system's authorities; followed when it changes.
+    Without a configured proxy HTTPS_PROXY (HTTP_PROXY for http) and NO_PROXY decide, as they are now. aiohttp's own
+    `trust_env` would look them up in a thread for each request, and send what `.netrc` holds for the host.
     """
 
     def __init__(
@@ -274,13 +246,8 @@ class Transport:
     async def post(self, query: str, headers: Mapping[str, str]) -> AsyncIterator[HttpAnswer]:
         """Make one POST with an empty body, and read its answer whole; a large one counts until the block ends.
 
-        Args:
-            query: Sent byte for byte as it is.
-            headers: With the signature.
-
-        Raises:
-            ApiError: timeout, network_error, or invalid_response for a page beyond `MAX_BODY_BYTES`; nothing else,
-                whatever the libraries below raise.
+        The query is sent byte for byte as it is. Raises ApiError (timeout, network_error, or invalid_response for a
+        page beyond `MAX_BODY_BYTES`), whatever the libraries below raise.
         """
         if self._unusable_proxy:
             raise ApiError(State.NETWORK_ERROR, self._unusable_proxy)
@@ -305,15 +272,7 @@ class Transport:
             yield HttpAnswer(response.status, response.headers, body, midpoint)
 
     async def _read(self, response: aiohttp.ClientResponse, held: AsyncExitStack) -> bytes:
-        """Read a body up to its bound; what is left of an error's is not read.
-
-        Args:
-            response: Whose.
-            held: Gets the place among the large bodies, where one is needed.
-
-        Raises:
-            ApiError: It is a page's and too large.
-        """
+        """Read a body up to its bound; `held` gets a place among the large ones. The rest of an error is not read."""
         pieces = []
         size = 0
         is_page = response.status == HTTPStatus.OK

@@ -41,11 +41,9 @@ _NAMED_LEVELS: Final[Mapping[Level, int]] = {
 def configure(level: Level, log_format: Format, stream: TextIO, on_message: Callable[[str], None]) -> None:
     """Send all log messages from here on to `stream`, each as one line; a second call replaces the first.
 
-    Args:
-        level: The least level that is shown. Libraries show warnings and worse, at `debug` also their info.
-        log_format: How a line is written.
-        stream: Where lines go. One that can't be written to loses lines, and nothing else.
-        on_message: Called with the level of each message that is shown: debug, info, warning, error or critical.
+    Libraries show warnings and worse, at `debug` also their info. A stream that can't be written to loses lines, and
+    nothing else. `on_message` is called with the level of each message that is shown: debug, info, warning, error or
+    critical.
     """
     structlog.configure(
         processors=[

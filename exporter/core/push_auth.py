@@ -73,13 +73,7 @@ class PushAuthSettings(Struct, frozen=True):
     warning_seconds: float = DAY_SECONDS
 
     def expiry(self, signer: str, host: str, time: int) -> Expiry:
-        """Return the expiry of a key.
-
-        Args:
-            signer: As it was read.
-            host: The push URL's.
-            time: As it is stored.
-        """
+        """Return the expiry of a key: its signer as it was read, the push URL's host, and the time as it is stored."""
         if signer == NO_SIGNER:
             return Expiry(signer, UNSIGNED, 0)
         signer, validity = _setting(self.hosts, signer, host)

@@ -13,11 +13,7 @@ _ID_AT: Final = slice(68, 72)
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
-    """Return up to this many bytes from the begin of a regular file.
-
-    Raises:
-        OSError: It can't be read, or is something else; a FIFO is not waited for.
-    """
+    """Return up to this many bytes of a regular file; raises OSError for others, and waits for no FIFO."""
     _check(path, path.stat())  # a device is not even opened
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:

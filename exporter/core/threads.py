@@ -15,11 +15,9 @@ T = TypeVar("T")
 
 
 class Worker:
-    """Runs blocking calls in threads of its own, each of which ends with its call.
+    """Runs up to `threads` blocking calls at a time in threads of its own, each of which ends with its call.
 
-    Args:
-        name: What the threads are for.
-        threads: How many calls run at a time. Further ones wait for one of them to return: bound that wait.
+    Further ones wait for one of them to return: bound that wait.
     """
 
     def __init__(self, name: str, *, threads: int = 1) -> None:
@@ -27,12 +25,9 @@ class Worker:
         self._free = asyncio.Semaphore(threads)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what a call returns, or raise what it raises.
+        """Return what a call returns, or raise what it raises: RuntimeError in place of what would end the program.
 
         When this is cancelled the call goes on, and keeps its thread until it returns.
-
-        Raises:
-            RuntimeError: There can be no further thread, or the call raised what would end the program.
         """
         await self._free.acquire()
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()

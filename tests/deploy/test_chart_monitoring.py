@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,16 +98,12 @@ def test_a_change_to_no_alert_is_refused() -> None:
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize(
-    "groups",
-    [rule_groups, lambda: one(example("full"), "PrometheusRule")["spec"]["groups"]],
-    ids=["default", "full"],
-)
-def test_promtool_accepts_the_rules(groups: Callable[[], object], tmp_path: Path) -> None:
-    """What the operator would hand to Prometheus passes its own check, lint included."""
+def test_promtool_accepts_the_rules(tmp_path: Path) -> None:
+    """What the operator would hand to Prometheus passes its own check, lint included, with every value changed."""
+    groups = one(example("full"), "PrometheusRule")["spec"]["groups"]
     promtool = needed_tool("promtool")
     file = tmp_path / "rules.yml"
-    file.write_text(yaml.safe_dump({"groups": groups()}), encoding="utf-8")
+    file.write_text(yaml.safe_dump({"groups": groups}), encoding="utf-8")
     done = subprocess.run(
         [promtool, "check", "rules", "--lint=all", "--lint-fatal", file], capture_output=True, text=True, check=False
     )

@@ -1,17 +1,14 @@
-"""What happens to connections: cut, hung, led elsewhere, not trusted, not to be had. On real sockets."""
+"""What happens to connections: cut, hung, led elsewhere. On real sockets."""
 
 import asyncio
 import random
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 import structlog
-import trustme
 
-from exporter.config.model import Account, App, Collection, Config
+from exporter.config.model import Account, Collection, Config
 from exporter.core.clock import SystemClock
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import Exposition, families
@@ -21,8 +18,7 @@ from exporter.rules.rule_loader import rule_set_of
 from exporter.service.monitor import Monitor
 from exporter.service.violation_log import FindingLog
 from exporter.simulator.faults import Fault
-from tests.support.fake_service import EMPTY_PAGE, serving
-from tests.support.monitored import KEY, Simulated, simulated, text_of, until
+from tests.support.monitored import Simulated, simulated, text_of, until
 from tests.support.virtual_world import Seen, true_samples
 
 COLLECTION = Collection(
@@ -122,56 +118,3 @@ async def test_a_connection_that_fails_is_named_and_recovers(name: str) -> None:
             _case(name, state, Fault(name, app_id=BROKEN, kind="page", page_no=1), at_first=False, update=True),
             _case(name, state, Fault(name, app_id=BROKEN, kind="look_up"), at_first=False),
         )
-
-
-async def _unreachable(endpoint: str, words: str, ca_file: Path | None = None) -> None:
-    """Check what is published and logged of an endpoint that gives no answer."""
-    account = Account(
-        name="production",
-        endpoint=endpoint,
-        apps=(App(id=BROKEN),),
-        credentials=KEY,
-        ca_file=ca_file,
-        requests_per_second=40,
-    )
-    with structlog.testing.capture_logs() as lines:
-        async with _watching(account) as look:
-            await _until(look, lambda seen: seen.state(BROKEN) == "network_error")
-            seen = look()
-            assert (seen.up(BROKEN), seen.has_data(BROKEN)) == (0, False)
-    reasons = [line["reason"] for line in lines if line["event"] == "collection fails"]
-    assert len(reasons) == 1
-    assert words in reasons[0]
-
-
-async def test_a_name_that_cannot_be_resolved_is_named() -> None:
-    """No resolver knows names that end in .invalid."""
-    await _unreachable("https://live.invalid", "live.invalid cannot be resolved")
-
-
-async def test_a_port_that_nobody_listens_on_is_named() -> None:
-    """The reason says where nobody listens."""
-    await _unreachable("http://127.0.0.1:9", "127.0.0.1:9 refuses connections")
-
-
-async def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path) -> None:
-    """The reason says which key of the configuration may help, and with that the app is up."""
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    ca_file = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(str(ca_file))
-    async with serving(EMPTY_PAGE, tls=context) as service:
-        await _unreachable(service.address, "set ca_file")
-        trusted = Account(
-            name="production", endpoint=service.address, apps=(App(id=BROKEN),), credentials=KEY, ca_file=ca_file
-        )
-        with structlog.testing.capture_logs():
-            async with _watching(trusted) as look:
-                await _until(look, lambda seen: seen.up(BROKEN) == 1)
-
-
-async def test_a_service_without_tls_behind_https_is_named() -> None:
-    """The reason says that scheme or port is wrong."""
-    async with serving(EMPTY_PAGE) as service:
-        await _unreachable(service.address.replace("http:", "https:"), "no TLS with 127.0.0.1")

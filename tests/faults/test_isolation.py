@@ -115,14 +115,14 @@ def broken(at: Places) -> Mapping[str, Broken]:
             for number in range(8)
         },
         # Hosts
-        "closed-port": _unreachable(endpoint=at.closed),
-        "no-such-host": _unreachable(endpoint="http://nowhere.invalid"),
+        "closed-port": _unreachable("127.0.0.1:.* refuses connections", endpoint=at.closed),
+        "no-such-host": _unreachable("nowhere.invalid cannot be resolved", endpoint="http://nowhere.invalid"),
         "name-with-empty-label": _unreachable(endpoint="http://live..example.com"),
         "name-with-long-label": _unreachable(endpoint=f"http://{'a' * 70}.example.com"),
         "names-hang-1": Broken("timeout", "", {"endpoint": "http://hang-1.test"}),
         "names-hang-2": Broken("timeout", "", {"endpoint": "http://hang-2.test"}),
-        "tls-to-plain-port": _unreachable(endpoint=at.odd.replace("http:", "https:")),
-        "unknown-authority": _unreachable("certificate", endpoint=at.tls),
+        "tls-to-plain-port": _unreachable("no TLS with 127.0.0.1", endpoint=at.odd.replace("http:", "https:")),
+        "unknown-authority": _unreachable("certificate.*set ca_file", endpoint=at.tls),
         "ca-file-goes": _unreachable(endpoint=at.tls, ca_file=at.directory / "ca.pem"),
         # Proxies
         "closed-proxy": _unreachable("proxy", proxy=at.closed),

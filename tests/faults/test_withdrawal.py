@@ -49,7 +49,7 @@ def test_from_pending_to_withdrawn_and_back() -> None:
         seen = world.seen()
         assert (seen.up("app"), seen.state("app"), seen.has_data("app")) == (0, "server_error", False)
         assert world.clock.now() - swept_at < 2 * COLLECTION.stale_after_seconds
-        await world.clock.sleep(DAY_SECONDS / 144)
+        await world.clock.sleep(2 * COLLECTION.stale_after_seconds)
         assert not world.seen().has_data("app")
         assert world.is_true(world.seen(), "well")
 
@@ -165,13 +165,13 @@ REASONS: Mapping[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize("fault", sorted(REASONS))
 def test_what_happened_is_named_once(fault: str) -> None:
-    """Hours of one failure are one line that says state and reason, another when data is withdrawn, one at the end."""
+    """Many failures are one line that says state and reason, another when data is withdrawn, one at the end."""
     state, words = REASONS[fault]
 
     async def scenario(world: World) -> None:
         await world.until_true("app")
         world.fail(fault, "app")
-        await world.clock.sleep(600)
+        await world.clock.sleep(2.5 * COLLECTION.stale_after_seconds)
         assert world.seen().state("app") == state
         world.service.faults.clear()
         await world.until_true("app")

@@ -200,16 +200,16 @@ FAULTS: list[Callable[[World, Exporter], AbstractContextManager[None]]] = [
 ]
 
 
-@pytest.fixture
-def world(programs: Programs, tmp_path: Path) -> Iterator[World]:
-    """Run the database, the service and three exporters."""
-    with counting_service(APPS) as service, postgresql() as server:
-        made = World(programs, service, server, tmp_path)
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The database, the service and three exporters."""
+    directory = tmp_path_factory.mktemp("sharing")
+    with counting_service(APPS) as service, postgresql() as server, Programs(directory) as programs:
+        made = World(programs, service, server, directory)
         yield made
         for each in made.exporters:
             each.running.send(signal.SIGCONT)
             each.proxy.close()
-        programs.__exit__(None, None, None)
 
 
 def test_one_exporter_at_a_time_reads_with_each_budget_whatever_happens(world: World) -> None:

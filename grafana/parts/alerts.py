@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models.dashboard import Panel
 from grafana.parts.links import EXPECTATIONS, OVERVIEW, TO_APP, TO_RUNBOOK, drill_down, sibling
 from grafana.parts.looks import BAD, NOTICE, WARNING, rising, same_word
 from grafana.parts.panels import DATASOURCE, number, queried
-from grafana.parts.queries import APP, Scope, of_severity, ranked
+from grafana.parts.queries import APP, Scope, of_severity, owners, ranked
 from grafana.parts.tables import SEVERITY, Labelled, Queried, rows_and_columns
 
 PROJECT: Final = "https://github.com/rtcmpu-exporter/rtcmpu-exporter/blob/main"
@@ -80,8 +80,8 @@ def needs_attention(id_: int, scope: Scope) -> Panel:
 def _owned(scope: Scope) -> str:
     """Return since when alerts are active; one without an owner has its app's."""
     owned, unowned = (_alerts(scope, f'owner{is_}""', name="ALERTS_FOR_STATE") for is_ in ("!=", "="))
-    of_apps = f"topk by (account, app_id) (1, max by (account, app_id, owner) ({scope.series('rtcmpu_app_info')}))"
-    return f"{owned} or {unowned} * on (account, app_id) group_left (owner) {of_apps} or ignoring (owner) {unowned}"
+    of_apps = f"{unowned} * on (account, app_id) group_left (owner) {owners(scope)}"
+    return f"{owned} or {of_apps} or ignoring (owner) {unowned}"
 
 
 def firing(scope: Scope) -> str:

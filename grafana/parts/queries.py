@@ -209,18 +209,23 @@ def with_owner(scope: Scope, violations: str) -> str:
     While replicas disagree, one of them is believed: two would make the join fail.
     """
     of_rules = f"max by (rule, rule_owner) ({scope.series('rtcmpu_policy_rule_info', OWNED)})"
-    of_apps = f"max by (account, app_id, owner) ({scope.series('rtcmpu_app_info')})"
     of_rules = f'label_replace(topk by (rule) (1, {of_rules}), "owner", "$1", "rule_owner", "(.+)")'
     return (
         f"{violations} * on (rule) group_left (owner) {of_rules} or on (account, app_id, rule) "
-        f"{violations} * on (account, app_id) group_left (owner) topk by (account, app_id) (1, {of_apps})"
+        f"{violations} * on (account, app_id) group_left (owner) {owners(scope)}"
     )
+
+
+def owners(scope: Scope) -> str:
+    """Return one series for each app, with the label `owner`: while replicas disagree, one of them is believed."""
+    return f"topk by (account, app_id) (1, max by (account, app_id, owner) ({scope.series('rtcmpu_app_info')}))"
 
 
 def apps_without_data(scope: Scope) -> str:
     """Return a row for each app without data, or one if there is no app at all: nobody knows what they violate."""
     data = scope.each("rtcmpu_collection_data_available")
-    rows = f'label_replace({data} == 0 or absent({data}), "rule", "no data", "", "")'
+    withdrawn = f"({data} == 0) * on (account, app_id) group_left (owner) {owners(scope)}"
+    rows = f'label_replace({withdrawn} or absent({data}), "rule", "no data", "", "")'
     return f'label_replace({rows}, "rank", "4", "", "")'
 
 

@@ -102,7 +102,7 @@ def _attention(name: str, open_for: float, **labels: str) -> Answer:
     return {_labelled(alertname=name, rank="3", runbook_url=runbook, **where): open_for}
 
 
-NO_DATA: Final = {_labelled(**OF_LIVE, rank="4", rule="no data"): 0.0}
+NO_DATA: Final = {_labelled(**OF_LIVE, rank="4", rule="no data", owner="live-ops"): 0.0}
 DOWN: Final = _attention("ExporterDown", 600, account="All", app_id="All")
 UNREAD: Final = _attention("AppsUnread", 600, app_id="All")
 SITUATIONS: Final = (
@@ -139,7 +139,10 @@ SITUATIONS: Final = (
         [
             Asked("rtcmpu-overview 10 A", {LIVE: 0, _labelled(account="prod", app_id="new"): 5}),
             Asked("rtcmpu-overview 2 A", {_labelled(some="1", all="2"): 1}),
-            Asked("rtcmpu-expectations 10 A", {_labelled(account="prod", app_id="new", rank="4", rule="no data"): 0}),
+            Asked(
+                "rtcmpu-expectations 10 A",
+                {_labelled(account="prod", app_id="new", rank="4", rule="no data", owner="live-ops"): 0},
+            ),
         ],
     ),
     Situation(

@@ -8,6 +8,7 @@ BENCHMARKS = {
     "decode": "a page of 100 tasks, against json and dataclasses",
     "sweep": "CPU of one sweep, against the official SDK",
     "scrape": "time of a scrape, against pushgateway, node_exporter and prometheus_client",
+    "dashboards": "samples and time that the dashboards' queries cost a Prometheus, with 300 apps",
     "load": "a scrape beside 50 scrapers and 200 slow clients, and what collection loses by them",
     "steady": "CPU of one account, and of ten, at 50 pages a second over TLS",
     "memory": "memory of the process by number of tasks, and after each task has changed",

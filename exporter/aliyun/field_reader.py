@@ -95,7 +95,7 @@ class FieldReader:
             return None
 
     def hide(self, group: str, value: Any, field: str) -> Literal[True] | None:
-        """Read a text of which only a digest is kept of `DIGEST_GROUPS`; return True, None without one."""
+        """Read a text of which only a digest in one of `DIGEST_GROUPS` is kept; return True, None without one."""
         text = value if type(value) is str else self.text(value, field)
         if text:
             self.note_hidden(group, field, text)

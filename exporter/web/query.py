@@ -15,11 +15,10 @@ from msgspec.structs import replace
 from exporter.collector.entry import Entry
 from exporter.collector.past import HistoryFilter
 from exporter.collector.task_diff import FIELD_GROUPS, KINDS
-from exporter.core.task import Configuration
 from exporter.metrics import labels
 from exporter.rules.facts import PushKey
 from exporter.rules.rule import SEVERITIES, Severity
-from exporter.web.view import FindingKind, FindingsView, RuleView, View
+from exporter.web.view import AppView, FindingKind, FindingsView, RuleView, View
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
@@ -132,6 +131,11 @@ class Query(Struct, frozen=True, kw_only=True):
         """Whether an app matches."""
         return self.account in {"", account} and self.app_id in {"", app_id}
 
+    def app_of(self, view: View) -> AppView | None:
+        """Return the app that a path names, if there is one."""
+        names = self.account, self.app_id
+        return next((app for app in view.statuses() if (app.status.account, app.status.app_id) == names), None)
+
     def matches_group(self, group: FindingsView) -> bool:
         """Whether a group of findings matches, apart from its tasks."""
         return (
@@ -155,13 +159,12 @@ class Query(Struct, frozen=True, kw_only=True):
             and (not self.text or self.has_text(entry.task_id, entry.channel_id))
             and (not self.host or any(output.host == self.host for output in configuration.outputs))
             and (not self.codec or (labels.video(configuration) or ("",))[0] == self.codec)
-            and (not self.by_bitrate or self._matches_bitrate(configuration))
+            and (not self.by_bitrate or self._matches_bitrate(entry))
             and (not self.push_auth or any(key.state == self.push_auth for key in push_keys(entry)))
         )
 
-    def _matches_bitrate(self, configuration: Configuration) -> bool:
-        encoding = configuration.encoding
-        bitrate = None if encoding is None else encoding.video.bitrate_kbps
+    def _matches_bitrate(self, entry: Entry) -> bool:
+        bitrate = video_bitrate(entry)
         return bitrate is not None and self.min_video_bitrate_kbps <= bitrate <= self.max_video_bitrate_kbps
 
     def of_past(self, limit: int, *, ended: bool = False) -> HistoryFilter:
@@ -415,6 +418,12 @@ def read_form(given: Mapping[str, str], parameters: Iterable[Parameter]) -> Quer
         if text:
             values[parameter.target] = parameter.read(text)
     return Query(**values)
+
+
+def video_bitrate(entry: Entry) -> int | None:
+    """Return the video bitrate of a task in kbit/s; None: there is no readable one."""
+    encoding = entry.configuration.encoding
+    return None if encoding is None else encoding.video.bitrate_kbps
 
 
 def violations_by_app(groups: Iterable[FindingsView]) -> Mapping[tuple[str, str], Counter[Severity]]:

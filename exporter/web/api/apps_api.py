@@ -178,11 +178,10 @@ async def one_app(view: View, query: Query, _now: float) -> AppDocument:
 
     404 if the account or the app is not configured.
     """
-    for app in view.statuses():
-        if (app.status.account, app.status.app_id) == (query.account, query.app_id):
-            groups = view.findings(FindingKind.VIOLATION, (query.account, query.app_id))
-            return _app(app, violations_by_app(groups).get((query.account, query.app_id), {}))
-    raise UnknownNameError(f"no app {query.app_id!r} is configured in account {query.account!r}")
+    app, names = query.app_of(view), (query.account, query.app_id)
+    if app is None:
+        raise UnknownNameError(f"no app {query.app_id!r} is configured in account {query.account!r}")
+    return _app(app, violations_by_app(view.findings(FindingKind.VIOLATION, names)).get(names, {}))
 
 
 def _app(app: AppView, violations: Mapping[Severity, int]) -> AppDocument:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from operator import attrgetter
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
@@ -16,7 +17,7 @@ from exporter.rules.rule import Outcome, Severity
 from exporter.rules.vocabulary import TaskFacts
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
 from exporter.web.lists import Listing, ordered
-from exporter.web.query import Query, UnknownNameError, cursor, cursor_after, known, sorting
+from exporter.web.query import Query, UnknownNameError, cursor, cursor_after, known, sorting, video_bitrate
 from exporter.web.responses import about, document_of
 from exporter.web.view import FindingKind, TasksView, TaskView, View
 
@@ -116,16 +117,11 @@ def _omitted(parts: Sequence[Any]) -> int:
 _SortKey: TypeAlias = Callable[[TasksView, Entry], float | None]
 
 
-def _bitrate(_tasks: TasksView, entry: Entry) -> float | None:
-    encoding = entry.configuration.encoding
-    return None if encoding is None else encoding.video.bitrate_kbps
-
-
 BY_NAME: Final = "task"
 SORTS: Final[Mapping[str, _SortKey]] = {
     BY_NAME: lambda _tasks, _entry: 0.0,
     "push_expires": lambda tasks, entry: earliest_expiry(tasks.push_keys(entry)),
-    "video_bitrate": _bitrate,
+    "video_bitrate": lambda _tasks, entry: video_bitrate(entry),
     "first_seen": lambda _tasks, entry: entry.first_seen,
     "last_changed": lambda _tasks, entry: entry.last_changed,
 }
@@ -226,7 +222,7 @@ async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations,
 
     found = await ordered(
         tasks.entries,
-        key=_task_id if query.sort == BY_NAME else partial(_place, query, tasks),
+        key=attrgetter("task_id") if query.sort == BY_NAME else partial(_place, query, tasks),
         wanted=wanted if query.after or query.narrows_tasks else None,
     )
     return await found.rows(0, count)
@@ -240,7 +236,7 @@ def _place(query: Query, tasks: TasksView, entry: Entry) -> _Place:
 def _items(page: Iterable[_Found], violations: Mapping[_AppKey, _Violations]) -> Iterator[TaskDocument]:
     for tasks, entry in page:
         of_app = violations.get(_app_key(tasks.status), {})
-        violated = (rule for rule, violating in of_app.items() if _task_id(entry) in violating)
+        violated = (rule for rule, violating in of_app.items() if entry.task_id in violating)
         yield task_document(tasks.status, entry, violated, tasks.push_keys(entry))
 
 
@@ -254,7 +250,3 @@ def _violations_by_app(view: View) -> Mapping[_AppKey, _Violations]:
 
 def _app_key(status: Status) -> _AppKey:
     return status.account, status.app_id
-
-
-def _task_id(entry: Entry) -> str:
-    return entry.task_id

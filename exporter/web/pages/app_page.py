@@ -15,21 +15,15 @@ from exporter.rules.rule import Severity
 from exporter.web.lists import NumberedPage, absent_last, numbered_page, ordered
 from exporter.web.pages.rendering import PageError
 from exporter.web.pages.status_page import app_row
-from exporter.web.query import LARGEST_BITRATE_KBPS, Parameter, Query, choice, known, violations_by_app
-from exporter.web.view import AppView, FindingKind, FindingsView, View
-
-
-def _bitrate(entry: Entry) -> int | None:
-    encoding = entry.configuration.encoding
-    return None if encoding is None else encoding.video.bitrate_kbps
-
+from exporter.web.query import LARGEST_BITRATE_KBPS, Parameter, Query, choice, known, video_bitrate, violations_by_app
+from exporter.web.view import FindingKind, FindingsView, View
 
 COLUMNS: Final[Mapping[str, Callable[[Entry], Any]]] = {
     "task": lambda entry: entry.task_id,
     "region": lambda entry: entry.configuration.region,
     "mode": lambda entry: entry.configuration.mix_mode,
     "outputs": lambda entry: len(entry.configuration.outputs),
-    "bitrate": _bitrate,
+    "bitrate": video_bitrate,
     "idle": lambda entry: entry.configuration.idle_timeout_seconds,
     "changed": lambda entry: -entry.last_changed,
 }
@@ -112,10 +106,10 @@ NEWEST_CHANGES: Final = 15
 async def shown_app(view: View, query: Query, _now: float) -> tuple[str, Mapping[str, Any]]:
     """Return the template and its values; raises PageError if there is no such app here."""
     account, app_id = query.account, query.app_id
-    app = _app(view, account, app_id)
+    app = query.app_of(view)
     tasks = view.tasks(account, app_id)
     if app is None or tasks is None:
-        raise unknown_app(view, account, app_id)
+        raise unknown_app(view, query)
     groups = list(view.findings(FindingKind.VIOLATION, (account, app_id)))
     row = app_row(app, violations_by_app(groups).get((account, app_id), {}))
     attempts = sorted(app.status.attempts.items(), key=lambda item: (item[0][0], item[0][1].badness))
@@ -143,17 +137,13 @@ async def shown_app(view: View, query: Query, _now: float) -> tuple[str, Mapping
     }
 
 
-def _app(view: View, account: str, app_id: str) -> AppView | None:
-    names = account, app_id
-    return next((app for app in view.statuses() if (app.status.account, app.status.app_id) == names), None)
-
-
-def unknown_app(view: View, account: str, app_id: str) -> PageError:
+def unknown_app(view: View, query: Query) -> PageError:
     """Return the error for an app without tasks here: another exporter may have them."""
-    app = _app(view, account, app_id)
+    app = query.app_of(view)
     if app is None or app.collected_by is None:
-        return PageError(404, "No such app", f"The account {account} has no app {app_id} in the configuration.")
-    message = f"{app_id}: {app.status.reason}"
+        message = f"The account {query.account} has no app {query.app_id} in the configuration."
+        return PageError(404, "No such app", message)
+    message = f"{query.app_id}: {app.status.reason}"
     if not app.collected_by.startswith("http"):
         return PageError(404, "Not collected here", message)
     return PageError(404, "Not collected here", message, app.collected_by, "To that exporter")

@@ -54,7 +54,7 @@ async def _families(view: View, _query: Query, _now: float) -> Shown:
 async def _last_check(view: View, query: Query, _now: float) -> Shown:
     account, app_id = query.account, query.app_id
     if view.tasks(account, app_id) is None:
-        raise app_page.unknown_app(view, account, app_id)
+        raise app_page.unknown_app(view, query)
     return "collect", {"account": account, "app_id": app_id, "report": view.sweep_report(account, app_id)}
 
 
@@ -129,7 +129,7 @@ def _collect(view: View, clock: Clock, renderer: Renderer) -> PageHandler:
         account, app_id = request.match_info["account"], request.match_info["app_id"]
         start = view.collect_now(account, app_id)
         if start is SweepStart.UNKNOWN:
-            raise app_page.unknown_app(view, account, app_id)
+            raise app_page.unknown_app(view, Query(account=account, app_id=app_id))
         if start in _NOT_STARTED:
             raise PageError(*_NOT_STARTED[start], app_path("", account, app_id), "To the app")
         for _ in range(SHORT_WAIT_POLLS):

@@ -168,20 +168,16 @@ def _pairs(root: Node, *location: str) -> tuple[tuple[Scalar, Node], ...]:
 
 
 def _rate(limit: RateLimit, interval: Node | None, mistakes: Mistakes) -> RequestRate | None:
+    """Return the rate limit; an interval that is a plain integer is nanoseconds, as in Go."""
+    is_plain = isinstance(interval, Scalar) and interval.plain
     try:
-        seconds = _interval_seconds(limit.interval, interval)
+        is_number = is_plain and re.fullmatch(r"[-+]?[0-9]{1,18}", limit.interval)
+        seconds = int(limit.interval) / 1e9 if is_number else parse_go_duration(limit.interval)
     except ValueError:
         if interval is not None:
             mistakes.add(interval.position, "interval is no duration, expected one such as 100ms, 1s or 1m30s")
         return None
     return RequestRate(interval_seconds=seconds, burst=limit.burst) if seconds else None
-
-
-def _interval_seconds(text: str, node: Node | None) -> float:
-    """Parse a duration; a plain integer is nanoseconds, as in Go. Raises ValueError."""
-    if isinstance(node, Scalar) and node.plain and re.fullmatch(r"[-+]?[0-9]{1,18}", text):
-        return int(text) / 1e9
-    return parse_go_duration(text)
 
 
 _NO_CERTIFICATES: Final = ("", "NoClientCert")

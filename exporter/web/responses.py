@@ -114,6 +114,13 @@ def about(description: str) -> Meta:
     return Meta(description=description)
 
 
+_TIMES: Final = "noticed earliest first_seen last_changed since resolved oldest_violation"
+_STARTS: Final = "last_update last_sweep last_attempt"
+TIMES: Final = {name: f"{name}_timestamp_seconds" for name in _TIMES.split()} | {
+    f"{name}_began": f"{name}_timestamp_seconds" for name in _STARTS.split()
+}
+"""How fields that are Unix times are called in documents."""
+
 JSON_TYPE: Final = "application/json"
 CSV_TYPE: Final = "text/csv"
 WORTH_COMPRESSING_BYTES: Final = 1024

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from exporter.collector.status import Status
 from exporter.core.collection_state import State
@@ -12,7 +12,7 @@ from exporter.core.task import MIXED, SINGLE
 from exporter.rules.rule import Severity
 from exporter.web.lists import Listing, absent_last
 from exporter.web.query import Query, UnknownNameError, known, sorting, violations_by_app
-from exporter.web.responses import about, document_of
+from exporter.web.responses import TIMES, about, document_of
 from exporter.web.view import AppView, FindingKind, View
 
 
@@ -76,7 +76,7 @@ class SweepDocument(Struct):
     rows_without_task_id: Annotated[int, about("Rows that were skipped, since they have no TaskId.")]
 
 
-class AppDocument(Struct, kw_only=True):
+class AppDocument(Struct, kw_only=True, rename=TIMES):
     """One configured app."""
 
     account: Annotated[str, about("The account's name.")]
@@ -93,15 +93,9 @@ class AppDocument(Struct, kw_only=True):
         ViolationCountsDocument | None,
         about("Its violations, as of the last good data; null while there is no data and none is known."),
     ]
-    last_update_began: Annotated[
-        float | None, about("When the last successful update began, in seconds since 1970.")
-    ] = field(name="last_update_timestamp_seconds")
-    last_sweep_began: Annotated[float | None, about("When the last accepted sweep began, in seconds since 1970.")] = (
-        field(name="last_sweep_timestamp_seconds")
-    )
-    last_attempt_began: Annotated[
-        float | None, about("When the last attempt of either began, in seconds since 1970.")
-    ] = field(name="last_attempt_timestamp_seconds")
+    last_update_began: Annotated[float | None, about("When the last successful update began, in seconds since 1970.")]
+    last_sweep_began: Annotated[float | None, about("When the last accepted sweep began, in seconds since 1970.")]
+    last_attempt_began: Annotated[float | None, about("When the last attempt of either began, in seconds since 1970.")]
     interval_seconds: Annotated[float, about("The effective interval of updates.")]
     sweep_interval_seconds: Annotated[float, about("The effective interval of sweeps.")]
     stale_after_seconds: Annotated[float, about("The effective age at which data is withdrawn.")]

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from exporter.collector.change_history import RecordedChange
 from exporter.collector.task_diff import Shown
 from exporter.web.lists import Listing
 from exporter.web.query import Query, cursor, known, number_cursor
-from exporter.web.responses import about, document_of
+from exporter.web.responses import TIMES, about, document_of
 from exporter.web.view import View
 
 PARAMETERS: Final = known("account app_id task_id change field since until format limit", cursor(parse=number_cursor))
@@ -22,17 +22,15 @@ class FieldChangeDocument(Struct, kw_only=True):
     after: Annotated[Shown, about("What it is since, in a few words; null: nothing is set.")]
 
 
-class ChangeDocument(Struct, kw_only=True):
+class ChangeDocument(Struct, kw_only=True, rename=TIMES):
     """One change of one task."""
 
     number: Annotated[int, about("Rises with each change.")]
-    noticed: Annotated[float, about("When it was noticed, in seconds since 1970.")] = field(
-        name="noticed_timestamp_seconds"
-    )
+    noticed: Annotated[float, about("When it was noticed, in seconds since 1970.")]
     earliest: Annotated[
         float | None,
         about("In seconds since 1970: it happened after this; null: since the last update."),
-    ] = field(name="earliest_timestamp_seconds")
+    ]
     account: Annotated[str, about("The account's name.")]
     app_id: Annotated[str, about("The AppId.")]
     task_id: Annotated[str, about("The TaskId.")]

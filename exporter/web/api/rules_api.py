@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Final, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from exporter.rules.rule import Exemption, Severity
 from exporter.web.lists import Listing
 from exporter.web.query import Query, cursor, cursor_after, known
-from exporter.web.responses import about, document_of
+from exporter.web.responses import TIMES, about, document_of
 from exporter.web.view import RuleView, View
 
 PARAMETERS: Final = known("severity enabled rule format limit", cursor(1))
@@ -24,7 +24,7 @@ class ExemptionDocument(Struct, kw_only=True):
     ended: Annotated[bool, about("Whether its last day is over.")]
 
 
-class TotalsDocument(Struct, kw_only=True):
+class TotalsDocument(Struct, kw_only=True, rename=TIMES):
     """Counts of a rule over all apps; frozen findings count as they were."""
 
     violations: Annotated[int, about("Tasks that violate it.")]
@@ -34,7 +34,7 @@ class TotalsDocument(Struct, kw_only=True):
     unevaluable: Annotated[int, about("Tasks that it can't be evaluated for.")]
     oldest_violation: Annotated[
         float | None, about("Since when the oldest violation is seen, in seconds since 1970; null: there is none.")
-    ] = field(name="oldest_violation_timestamp_seconds")
+    ]
 
 
 class RuleDocument(Struct, kw_only=True):

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from exporter.collector.entry import Entry
 from exporter.collector.status import Status
@@ -18,7 +18,7 @@ from exporter.rules.vocabulary import TaskFacts
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
 from exporter.web.lists import Listing, ordered
 from exporter.web.query import Query, UnknownNameError, cursor, cursor_after, known, sorting, video_bitrate
-from exporter.web.responses import about, document_of
+from exporter.web.responses import TIMES, about, document_of
 from exporter.web.view import FindingKind, TasksView, TaskView, View
 
 MOST_PARTS: Final = 100  # outputs, panes and user streams of one task that are shown; the service takes fewer
@@ -32,7 +32,7 @@ class OmittedDocument(Struct, kw_only=True):
     user_streams: Annotated[int, about("User streams.")]
 
 
-class TaskDocument(Struct, kw_only=True):
+class TaskDocument(Struct, kw_only=True, rename=TIMES):
     """One task as it is configured. The list that it comes from does not say whether a task runs."""
 
     account: Annotated[str, about("The account's name.")]
@@ -41,17 +41,13 @@ class TaskDocument(Struct, kw_only=True):
     channel_id: Annotated[str, about("The ChannelId; empty where there is none.")]
     configuration: Annotated[TaskFacts, about("Its configuration; absent values are null.")]
     omitted: Annotated[OmittedDocument, about(f"What is not shown beyond {MOST_PARTS} parts of a kind.")]
-    first_seen: Annotated[float, about("When it was first seen, in seconds since 1970.")] = field(
-        name="first_seen_timestamp_seconds"
-    )
-    last_changed: Annotated[float, about("When its configuration was last seen to change, in seconds since 1970.")] = (
-        field(name="last_changed_timestamp_seconds")
-    )
+    first_seen: Annotated[float, about("When it was first seen, in seconds since 1970.")]
+    last_changed: Annotated[float, about("When its configuration was last seen to change, in seconds since 1970.")]
     violations: Annotated[list[str], about("The names of the rules that it violates, sorted.")]
     data_available: Annotated[bool, about("False: as of the last good data, which is too old.")]
 
 
-class TaskFindingDocument(Struct, kw_only=True):
+class TaskFindingDocument(Struct, kw_only=True, rename=TIMES):
     """The outcome of one rule for a task."""
 
     rule: Annotated[str, about("The rule's name.")]
@@ -60,7 +56,7 @@ class TaskFindingDocument(Struct, kw_only=True):
     outcome: Annotated[Outcome, about("Its outcome.")]
     since: Annotated[
         float | None, about("Since when a violation is seen, in seconds since 1970; null for other outcomes.")
-    ] = field(name="since_timestamp_seconds")
+    ]
     message: Annotated[str | None, about("What is wrong, in one line.")]
     exemption: Annotated[str | None, about("The name of the exemption, of an exempted one.")]
     reason: Annotated[str | None, about("Why the rule can't be evaluated, of one that can't.")]

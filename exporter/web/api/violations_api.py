@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from exporter.collector.past import PastViolation
@@ -13,7 +13,7 @@ from exporter.rules.rule import Rule, Severity
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
 from exporter.web.lists import Listing, ordered
 from exporter.web.query import BadQueryError, Query, cursor, cursor_after, known, sorting
-from exporter.web.responses import about, document_of
+from exporter.web.responses import TIMES, about, document_of
 from exporter.web.view import FindingsView, View
 
 SORTS: Final[Mapping[str, Callable[[Severity, float | None], float | None]]] = {
@@ -42,7 +42,7 @@ class Finding(Struct, frozen=True, gc=False):
     since: float | None
 
 
-class ViolationDocument(Struct, kw_only=True):
+class ViolationDocument(Struct, kw_only=True, rename=TIMES):
     """One finding of a rule."""
 
     account: Annotated[str, about("The account's name.")]
@@ -54,12 +54,8 @@ class ViolationDocument(Struct, kw_only=True):
     owner: Annotated[str, about("The rule's owner, else the app's; may be empty.")]
     runbook_url: Annotated[str, about("URL of its runbook; may be empty.")]
     message: Annotated[str | None, about("What is wrong, in one line.")]
-    since: Annotated[
-        float | None, about("Since when it is seen, in seconds since 1970; null where that is not known.")
-    ] = field(name="since_timestamp_seconds")
-    resolved: Annotated[float | None, about("When it ended, in seconds since 1970; null while it is open.")] = field(
-        name="resolved_timestamp_seconds"
-    )
+    since: Annotated[float | None, about("Since when it is seen, in seconds since 1970; null where that is not known.")]
+    resolved: Annotated[float | None, about("When it ended, in seconds since 1970; null while it is open.")]
     why: Annotated[str | None, about("Why it ended.")]
     number: Annotated[int | None, about("Of one that has ended; rises with each violation.")]
     exemption: Annotated[str | None, about("The name of the exemption, of an exempted one.")]

@@ -91,11 +91,7 @@ def test_what_opens_and_is_resolved_is_counted_and_reported() -> None:
 
 @pytest.mark.parametrize(
     ("mode", "idle", "why"),
-    [
-        ("7", None, Resolution.NOT_APPLICABLE),
-        ("mixed", None, Resolution.UNEVALUABLE),
-        ("mixed", 10, Resolution.FIXED),
-    ],
+    [("7", None, Resolution.NOT_APPLICABLE), ("mixed", None, Resolution.UNEVALUABLE), ("mixed", 10, Resolution.FIXED)],
 )
 def test_the_end_of_a_violation_has_a_reason(mode: str, idle: int | None, why: Resolution) -> None:
     """Whatever becomes of a task that violated a rule, it counts as resolved, and it is told what it was."""

@@ -76,10 +76,7 @@ def test_other_rules_take_over_what_stays() -> None:
     assert counted.set_rules([ONE, THREE], None, order=[THREE, ONE]) == [1, None]
     (one,) = counted.reports(lambda _: 5)
     assert (one.rule, one.violations, one.evaluated, one.not_applicable) == ("one", 1, 2, 0)
-    assert counted.saved() == (
-        SavedFindings(THREE.rule.version, {}),
-        SavedFindings(ONE.rule.version, {"a": 10.0}),
-    )
+    assert counted.saved() == (SavedFindings(THREE.rule.version, {}), SavedFindings(ONE.rule.version, {"a": 10.0}))
     assert reported.resolves == []
 
 

@@ -51,10 +51,7 @@ FEW_TASKS: Final = TaskCountRule(
     Rule(name="expect-tasks", title="Few tasks", severity=Severity.WARNING, expect="tasks <= 2"), None, 2
 )
 EXPECTATIONS: Final = {
-    LIVE: AppExpectations(
-        rules=(rule("expect-mode", 'task.mix_mode == "single"', source="app"),),
-        count=FEW_TASKS,
-    )
+    LIVE: AppExpectations(rules=(rule("expect-mode", 'task.mix_mode == "single"', source="app"),), count=FEW_TASKS)
 }
 
 Found: TypeAlias = Mapping[tuple[str, Outcome], frozenset[str]]

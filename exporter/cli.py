@@ -30,6 +30,7 @@ from exporter.commands.options import (
     listen_addresses,
     log_level,
     names_of,
+    output_format,
     source_of,
     web_configuration,
 )
@@ -263,12 +264,7 @@ def check_config(
     ),
 )
 @configuration
-@click.option(
-    "--output",
-    type=click.Choice(["table", "json", "prometheus"]),
-    default="table",
-    help="a table of apps, every task as JSON, or the exposition (default table)",
-)
+@output_format("a table of apps, every task as JSON, or the exposition", "table", "json", "prometheus")
 def collect(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | None, output: Any) -> int:
     """Read once."""
     from exporter.commands import collect as command
@@ -290,9 +286,7 @@ def collect(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | 
 @click.option("--app", "app_id", metavar="ID", default="", help="of one AppId")
 @click.option("--task", "task_id", metavar="ID", default="", help="of one TaskId")
 @click.option("--limit", type=Count(), default=1000, metavar="N", help="the newest N (default 1000)")
-@click.option(
-    "--output", type=click.Choice(["table", "json"]), default="table", help="a table, or JSON (default table)"
-)
+@output_format("a table, or JSON", "table", "json")
 def history(
     config_file: Path, *, since: float, until: float | None, app_id: str, task_id: str, limit: int, output: Any
 ) -> int:
@@ -318,12 +312,7 @@ def history(
     ),
 )
 @configuration
-@click.option(
-    "--output",
-    type=click.Choice(["table", "json", "sarif", "junit"]),
-    default="table",
-    help="tables for people, everything as JSON, SARIF 2.1.0 or JUnit XML (default table)",
-)
+@output_format("tables for people, everything as JSON, SARIF 2.1.0 or JUnit XML", "table", "json", "sarif", "junit")
 @click.option(
     "--fail-on",
     "fail_on",
@@ -356,9 +345,7 @@ def rules() -> None:
     epilog=examples("rules list --config.file=rtcmpu.yml", "rules list --app.id=live-main --output=json"),
 )
 @configuration
-@click.option(
-    "--output", type=click.Choice(["table", "json"]), default="table", help="tables for people, or JSON (default table)"
-)
+@output_format("tables for people, or JSON", "table", "json")
 def list_rules(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | None, output: Any) -> int:
     """List rules."""
     from exporter.commands import rule_commands as command

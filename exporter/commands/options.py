@@ -246,6 +246,11 @@ def log_level(default: str) -> Callable[[F], F]:
     )
 
 
+def output_format(text: str, *formats: str) -> Callable[[F], F]:
+    """Add the flag that says how to print what was found, by default as a table."""
+    return click.option("--output", type=click.Choice(formats), default="table", help=f"{text} (default table)")
+
+
 def host_and_port(address: str) -> tuple[str, int]:
     """Split HOST:PORT; raises UsageError if it is none."""
     host, _, port = address.rpartition(":")

@@ -1,11 +1,13 @@
 """What an app's owner expects, as rules; the outcomes are tested beside the rules, in `expectations.yml`."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.config.loader import load
 from exporter.config.model import App
 from exporter.config.policy_model import Expect, Range
 from exporter.rules.cel_language import Activation, Language, matches_glob
@@ -17,31 +19,7 @@ from exporter.rules.subject import app_facts
 
 LANGUAGE = Language()
 RULES = ExpectationRules(LANGUAGE)
-
-EVERYTHING = Expect(
-    region=("CN-Shanghai",),
-    mix_mode=("mixed",),
-    push_hosts=("*.example.com",),
-    push_schemes=("rtmps",),
-    ali_cdn=(False,),
-    push_auth="signed",
-    video_codec=("H.264",),
-    video_profile=("main", "high"),
-    video_preset=("fast",),
-    resolution=("720p",),
-    audio_only=(False,),
-    audio_channels=(2,),
-    audio_sample_rate=(48000,),
-    video_bitrate_kbps=Range(least=800, most=3000),
-    audio_bitrate_kbps=Range(least=64),
-    video_framerate=Range(most=29.97),
-    gop_seconds=Range(least=1, most=4),
-    idle_timeout_seconds=Range(most=600),
-    panes=Range(least=1, most=9),
-    users=Range(most=16),
-    outputs=Range(least=1),
-    tasks=Range(least=1, most=40),
-)
+EVERY_KEY = Path(__file__).parent.parent / "config" / "good" / "policy.yml"
 
 
 def rule_of(**expected: Any) -> tuple[CompiledRule, Expect]:
@@ -151,7 +129,9 @@ def test_a_message_says_what_is_so_and_what_was_expected(
 
 def test_each_key_is_one_rule() -> None:
     """Names follow from the keys; region and hosts are critical, the rest are warnings."""
-    expectations = RULES.of(EVERYTHING)
+    (account,) = load(EVERY_KEY, {}).config.accounts
+    assert account.apps[0].expect is not None
+    expectations = RULES.of(account.apps[0].expect)
     assert expectations.count is not None
     rules = [compiled.rule for compiled in expectations.rules] + [expectations.count.rule]
     assert {rule.name for rule in rules} == {f"expect-{key.replace('_', '-')}" for key in Expect.model_fields}

@@ -25,6 +25,7 @@ from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.secret import Secret, SecretFile
 from tests.support.examples import examples
+from tests.support.refusals import mistakes_if_refused
 
 GOOD = Path(__file__).parent / "good"
 MINIMAL = "accounts:\n  - name: a\n    apps: [{id: live}]\n"
@@ -333,14 +334,7 @@ def fuzzed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def accepts_or_refuses(file: Path, content: bytes) -> None:
     """Load a content: it is either accepted, or refused with one line for each mistake."""
     file.write_bytes(content)
-    try:
-        load(file, {"X": "x: ["})
-    except ConfigError as error:
-        refusal = error
-    else:
-        return
-    assert refusal.mistakes
-    assert str(refusal).count("\n") == len(refusal.mistakes) - 1
+    mistakes_if_refused(lambda: load(file, {"X": "x: ["}))
 
 
 @given(text=TEXTS)

@@ -8,10 +8,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config.mistakes import ConfigError
 from exporter.core.regular_file import SeenFiles
 from exporter.web.webconfig.web_config import read_web_config
 from tests.support.examples import examples
+from tests.support.refusals import mistakes_if_refused
 
 KEYS = (
     *("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit", "cert", "cert_file"),
@@ -46,20 +46,13 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def accepts_or_refuses(file: Path, content: bytes) -> None:
     """Read a content: nothing but ConfigError is raised, with a line for each mistake."""
     file.write_bytes(content)
-    try:
-        read_web_config(file, SeenFiles())
-    except ConfigError as error:
-        refusal = error
-    else:
-        return
-    assert refusal.mistakes
-    assert str(refusal).count("\n") == len(refusal.mistakes) - 1
+    mistakes_if_refused(lambda: read_web_config(file, SeenFiles()))
 
 
 @given(value=SHAPED | VALUES)
 @settings(max_examples=examples(120))
 def test_any_yaml_is_accepted_or_refused(file: Path, value: Any) -> None:
-    """Whatever values stand under whatever keys."""
+    """Whatever values are under whatever keys."""
     accepts_or_refuses(file, yaml.safe_dump(value, allow_unicode=True).encode("utf-8", "surrogatepass"))
 
 

@@ -183,25 +183,15 @@ def as_json(audit: Audit) -> str:
 
 def _app(app: AppFindings) -> dict[str, Any]:
     return {
-        "account": app.account,
-        "app_id": app.app_id,
-        "name": app.name,
-        "owner": app.owner,
-        "state": app.state,
-        "reason": app.reason,
-        "tasks": app.tasks,
+        **{part: getattr(app, part) for part in ("account", "app_id", "name", "owner", "state", "reason", "tasks")},
         "rules": [_rule(findings) for findings in app.rules] if app.was_read else None,
     }
 
 
 def _rule(findings: RuleOutcome) -> dict[str, Any]:
-    rule = findings.rule
     return {
-        "rule": rule.name,
-        "title": rule.title,
-        "severity": rule.severity,
-        "owner": rule.owner,
-        "runbook_url": rule.runbook_url,
+        "rule": findings.rule.name,
+        **{part: getattr(findings.rule, part) for part in ("title", "severity", "owner", "runbook_url")},
         "passed": findings.passed,
         "not_applicable": findings.not_applicable,
         "violations": [violation._asdict() for violation in findings.violations],

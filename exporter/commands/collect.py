@@ -70,13 +70,7 @@ def _as_json(app: MonitoredApp) -> dict[str, Any]:
     status = app.collector.status
     tasks = [entry.task for entry in app.collector.inventory] if status.up else None
     return {
-        "account": status.account,
-        "app_id": status.app_id,
-        "name": status.name,
-        "owner": status.owner,
-        "up": status.up,
-        "state": status.state,
-        "reason": status.reason,
+        **{part: getattr(status, part) for part in ("account", "app_id", "name", "owner", "up", "state", "reason")},
         "last_sweep_timestamp_seconds": status.last_sweep_began,
         "tasks": None if tasks is None else [_task_as_json(task) for task in tasks],
     }

@@ -128,14 +128,8 @@ def _as_json(rule_set: RuleSet, policy: Policy, now: float) -> str:
 
 
 def _described(rule: Rule) -> dict[str, Any]:
-    return {
-        "rule": rule.name,
-        "title": rule.title,
-        "severity": rule.severity,
-        "source": rule.source,
-        "owner": rule.owner,
-        "runbook_url": rule.runbook_url,
-    }
+    parts = ("title", "severity", "source", "owner", "runbook_url")
+    return {"rule": rule.name, **{part: getattr(rule, part) for part in parts}}
 
 
 def _exemption(exemption: Exemption, now: float) -> dict[str, Any]:

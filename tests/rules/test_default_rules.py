@@ -16,7 +16,7 @@ from exporter.rules.cost import PUSH_AUTH
 from exporter.rules.expectations import SOURCE as EXPECTED
 from exporter.rules.expectations import ExpectationRules
 from exporter.rules.facts import facts
-from exporter.rules.rule import Case, Outcome, Rule, Severity
+from exporter.rules.rule import Case, Outcome, Rule
 from exporter.rules.rule_files import PROFILE_SOURCE, SOURCE, default_rules, packaged_rules, profile_rules
 from exporter.rules.rule_tests import run_cases, variables_of
 from tests.support.evaluated_rows import evaluate_rows
@@ -31,24 +31,6 @@ PROFILES = {profile: [compile_rule(rule, LANGUAGE) for rule in rules] for profil
 OTHERS = (*chain.from_iterable(PROFILES.values()), *ExpectationRules(LANGUAGE).rules)
 PACKAGED = {**RULES, **{rule.rule.name: rule for rule in OTHERS}}
 each_rule = pytest.mark.parametrize("rule", PACKAGED.values(), ids=PACKAGED)
-
-CRITICAL = {
-    "single-without-source",
-    "mixed-without-transcoding",
-    "push-url-missing",
-    "push-url-with-password",
-    "push-auth-expired-at-start",
-}
-INFO = {
-    "ali-cdn-flag-mismatch",
-    "idle-timeout-missing",
-    "everyone-mixed",
-    "audio-only-with-video-settings",
-    "gop-too-short",
-    "h265-over-rtmp",
-    "push-auth-expiring",
-    "push-auth-validity-unknown",
-}
 
 
 @each_rule
@@ -102,15 +84,6 @@ def test_every_rule_of_a_profile_names_its_source() -> None:
         for rule in rules:
             assert "Source: https://" in rule.rule.reason, rule.rule.name
             assert rule.uses == {"task"}, profile
-
-
-def test_severities_are_as_agreed() -> None:
-    """Critical is what can't work or gives a secret away; info is what may well be wanted."""
-    by_severity: dict[Severity, set[str]] = {severity: set() for severity in Severity}
-    for name, rule in RULES.items():
-        by_severity[rule.rule.severity].add(name)
-    assert by_severity[Severity.CRITICAL] == CRITICAL
-    assert by_severity[Severity.INFO] == INFO
 
 
 def test_rules_about_other_tasks_and_keys_need_more_than_the_configuration() -> None:

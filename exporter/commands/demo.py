@@ -4,7 +4,7 @@ import asyncio
 import random
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -23,7 +23,7 @@ from exporter.service.daemon import Daemon, Options
 from exporter.service.process import run
 from exporter.simulator import simulated_server as server
 from exporter.simulator.push_keys import ALIBABA_HOST, ALIBABA_VALIDITY_SECONDS
-from exporter.simulator.simulation import DemoAccount, demo_service
+from exporter.simulator.simulation import ACCOUNTS, demo_service
 from exporter.web.addresses import url_prefix
 from exporter.web.http_server import ListenError
 
@@ -71,18 +71,12 @@ def demo(options: Options, simulator_host: str, simulator_port: int, *, log_leve
 
 async def _run(options: Options, simulator_host: str, simulator_port: int, metrics: SelfMetrics) -> None:
     ends_with_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL  # nohup ignores its end
-    service = demo_service()
-    simulator = await server.start(service.service, simulator_host, simulator_port)
+    simulator = await server.start(demo_service(), simulator_host, simulator_port)
     try:
-        config = _config(service.accounts, simulator.url)
+        config = _config(simulator.url)
         source = ConfigurationSource.of_config(config)
-        daemon = Daemon(
-            source,
-            options,
-            metrics,
-            clock=SystemClock(),
-            rng=random.Random(),  # noqa: S311 - no secret
-        )
+        rng = random.Random()  # noqa: S311 - no secret
+        daemon = Daemon(source, options, metrics, clock=SystemClock(), rng=rng)
         running = asyncio.create_task(daemon.run())
         await daemon.wait_until_listening(running)
         if ends_with_terminal:
@@ -95,7 +89,7 @@ async def _run(options: Options, simulator_host: str, simulator_port: int, metri
         await simulator.close()
 
 
-def _config(accounts: Sequence[DemoAccount], endpoint: str) -> Config:
+def _config(endpoint: str) -> Config:
     """Return the configuration that reads the demonstration's accounts, sooner than anyone needs in earnest."""
     return Config(
         accounts=tuple(
@@ -116,7 +110,7 @@ def _config(accounts: Sequence[DemoAccount], endpoint: str) -> Config:
                     for app in account.apps
                 ),
             )
-            for account in accounts
+            for account in ACCOUNTS
         ),
         collection=Collection(interval_seconds=2.0, sweep_interval_seconds=15.0),
         policy=Policy(push_auth=(PushAuth(hosts=ALIBABA_HOST, validity_seconds=ALIBABA_VALIDITY_SECONDS),)),

@@ -15,7 +15,7 @@ from exporter.simulator.simulation import SimulatorOptions, build_service, demo_
 def simulate(options: SimulatorOptions | None, host: str, port: int) -> int:
     """Serve a fleet, without options the demonstration's, until a signal; returns the exit code."""
     try:
-        service = demo_service().service if options is None else build_service(options)
+        service = demo_service() if options is None else build_service(options)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return ExitCode.USAGE

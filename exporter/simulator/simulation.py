@@ -137,13 +137,6 @@ class DemoAccount(Struct, frozen=True):
     apps: tuple[DemoApp, ...]
 
 
-class Demo(Struct, frozen=True):
-    """The service and who may ask it for what: all that a configuration for it needs."""
-
-    service: Service
-    accounts: tuple[DemoAccount, ...]
-
-
 ACCOUNTS: Final = (
     DemoAccount(
         "production",
@@ -166,10 +159,10 @@ ACCOUNTS: Final = (
         ),
     ),
 )
-"""The keys are documented values of a local service."""
+"""Those of the demonstration; the keys are documented values of a local service."""
 
 
-def demo_service(*, now: Callable[[], float] = time.time, seed: int = 1, keys_rest_seconds: float = 0.0) -> Demo:
+def demo_service(*, now: Callable[[], float] = time.time, seed: int = 1, keys_rest_seconds: float = 0.0) -> Service:
     """Return the service of the demonstration, with its churn already on; for some time no push key expires."""
     fleet = Fleet(now)
     started_at = now()
@@ -185,7 +178,7 @@ def demo_service(*, now: Callable[[], float] = time.time, seed: int = 1, keys_re
     ]
     service = Service(accounts, fleet, now=now, seed=seed, latency=Latency(0.01, 0.01))
     service.churn.set_rates(Rates.mixture(EVENTS_PER_SECOND), started_at)
-    return Demo(service, ACCOUNTS)
+    return service
 
 
 def _add_odd_tasks(fleet: Fleet, app: DemoApp, random: Random, started_at: float, keys_rest_seconds: float) -> None:

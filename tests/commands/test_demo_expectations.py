@@ -44,7 +44,7 @@ def test_each_app_is_one_of_the_demonstration() -> None:
 def test_what_an_owner_alone_can_know_is_found() -> None:
     """Of the main app's tasks exactly those are not as expected that are wrong on purpose, also after changes."""
     clock = ManualClock()
-    service = demo.demo_service(now=clock).service
+    service = demo.demo_service(now=clock)
     clock.advance(60)
     found = violations(service, "live-main")
     for mark, rule in FOUND_BY.items():
@@ -55,14 +55,14 @@ def test_what_an_owner_alone_can_know_is_found() -> None:
 
 def test_a_wrong_region_is_found() -> None:
     """The staging app is expected in two regions alone."""
-    service = demo.demo_service(now=ManualClock()).service
+    service = demo.demo_service(now=ManualClock())
     assert marked(service, "staging-stage", "wrong_region") <= violations(service, "staging-stage")["expect-region"]
 
 
 def test_what_changes_can_become_a_violation() -> None:
     """New tasks of the relaying app are mixed now and then, which is not expected of it: the demonstration lives."""
     clock = ManualClock()
-    service = demo.demo_service(now=clock).service
+    service = demo.demo_service(now=clock)
     assert violations(service, "relay-only")["expect-mix-mode"] == set()
     clock.advance(1800)
     assert violations(service, "relay-only")["expect-mix-mode"]

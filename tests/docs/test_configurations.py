@@ -98,7 +98,7 @@ def _rule_samples() -> dict[str, str]:
 
 @cache
 def _demonstration() -> dict[str, list[bytes]]:
-    service = demo_service(now=ManualClock()).service
+    service = demo_service(now=ManualClock())
     return {app_id: list(service.listed(app_id)) for app_id in service.fleet.apps}
 
 

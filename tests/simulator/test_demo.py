@@ -16,14 +16,14 @@ from tests.simulator.support import ManualClock, page_query, signed, task_ids
 
 def test_the_demonstration_has_apps_of_all_sizes() -> None:
     """One app has over a thousand tasks, one is empty, one is near its quota, and each can be read by its account."""
-    shown = demo.demo_service(now=ManualClock())
+    service = demo.demo_service(now=ManualClock())
     sizes = {}
-    for account in shown.accounts:
+    for account in demo.ACCOUNTS:
         for app in account.apps:
-            asked_by = shown.service.accounts[account.access_key_id]
-            page = shown.service.handle(signed(page_query(app_id=app.id), account=asked_by))
+            asked_by = service.accounts[account.access_key_id]
+            page = service.handle(signed(page_query(app_id=app.id), account=asked_by))
             assert page.status == 200
-            sizes[app.id] = len(shown.service.fleet.apps[app.id])
+            sizes[app.id] = len(service.fleet.apps[app.id])
     assert sizes["live-main"] > 1500
     assert 240 <= sizes["live-events"] <= 280
     assert sizes["sandbox"] == 0
@@ -32,17 +32,17 @@ def test_the_demonstration_has_apps_of_all_sizes() -> None:
 
 def test_the_demonstration_shows_everything_that_can_be_wrong() -> None:
     """Each misconfiguration and each odd value is on some task, and is marked."""
-    shown = demo.demo_service(now=ManualClock())
-    marks = {mark for tasks in shown.service.fleet.apps.values() for row in tasks.order for mark in row.marks}
+    service = demo.demo_service(now=ManualClock())
+    marks = {mark for tasks in service.fleet.apps.values() for row in tasks.order for mark in row.marks}
     assert marks == {*MISCONFIGURATIONS, *ODD_VALUES, *LIFETIMES}
-    twice = [row for row in shown.service.fleet.apps["live-main"].order if "duplicate_push_url" in row.marks]
+    twice = [row for row in service.fleet.apps["live-main"].order if "duplicate_push_url" in row.marks]
     assert len(twice) == 2
 
 
 def test_keys_of_the_demonstration_expire_while_one_looks() -> None:
     """Each signer has a valid key, and in every span from a minute to an hour further ones expire."""
     clock = ManualClock()
-    service = demo.demo_service(now=clock).service
+    service = demo.demo_service(now=clock)
 
     def keys() -> list[tuple[str, str]]:
         """Return signer and state of each key that is there on purpose."""
@@ -65,10 +65,10 @@ def test_the_demonstration_is_lively_and_repeats_itself() -> None:
 
     def after_a_minute() -> list[bytes]:
         clock = ManualClock()
-        shown = demo.demo_service(now=clock)
-        before = shown.service.listed("live-main")
+        service = demo.demo_service(now=clock)
+        before = service.listed("live-main")
         clock.advance(60)
-        after = shown.service.listed("live-main")
+        after = service.listed("live-main")
         assert len({*after} - {*before}) > 50
         return after
 
@@ -77,8 +77,8 @@ def test_the_demonstration_is_lively_and_repeats_itself() -> None:
 
 def test_lists_are_in_the_order_of_their_updates() -> None:
     """Each list is newest first from the start."""
-    shown = demo.demo_service(now=ManualClock())
-    for tasks in shown.service.fleet.apps.values():
+    service = demo.demo_service(now=ManualClock())
+    for tasks in service.fleet.apps.values():
         times = [row.updated_at for row in tasks.order]
         assert times == sorted(times, reverse=True)
 

@@ -285,7 +285,7 @@ def test_a_url_is_shared_across_apps() -> None:
 def test_the_demonstration_as_the_rules_find_it() -> None:
     """In every app of the demonstration, after ten minutes of changes, rules and truth agree about every task."""
     clock = ManualClock()
-    service = demo_service(now=clock).service
+    service = demo_service(now=clock)
     clock.advance(600)
     assert_equal_to_the_rules({app_id: service.listed(app_id) for app_id in service.fleet.apps})
 
@@ -293,7 +293,7 @@ def test_the_demonstration_as_the_rules_find_it() -> None:
 def test_ordinary_tasks_of_the_demonstration_violate_nothing() -> None:
     """What is not wrong on purpose violates no rule, not even for information, also after ten minutes of changes."""
     clock = ManualClock()
-    service = demo_service(now=clock).service
+    service = demo_service(now=clock)
     clock.advance(600)
     truth = rule_truth({app_id: service.listed(app_id) for app_id in service.fleet.apps})
     wrong = {row.task_id for tasks in service.fleet.apps.values() for row in tasks.order if row.marks}

@@ -9,6 +9,6 @@ from exporter.simulator.simulation import demo_service
 KEYS_REST_SECONDS = 3600  # what is published of a fleet at rest does not change during a test
 
 if __name__ == "__main__":
-    service = demo_service(keys_rest_seconds=KEYS_REST_SECONDS).service
+    service = demo_service(keys_rest_seconds=KEYS_REST_SECONDS)
     service.churn.set_rates(Rates(), service.now())
     asyncio.run(simulate._serve(service, "127.0.0.1", 0))

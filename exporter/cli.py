@@ -29,7 +29,7 @@ from exporter.commands.options import (
     host_and_port,
     listen_addresses,
     log_level,
-    names_of,
+    named,
     output_format,
     source_of,
     web_configuration,
@@ -202,22 +202,8 @@ class Simulate(Command):
 @click.option(
     "--requests-per-second", "requests_per_second", type=Count(), default=50, help="of the account (default 50)"
 )
-@click.option(
-    "--fault",
-    "faults",
-    metavar="NAME=RATE",
-    multiple=True,
-    shell_complete=names_of("fault"),
-    help="go wrong at a rate of 0 to 1; repeatable",
-)
-@click.option(
-    "--variant",
-    "variants",
-    metavar="NAME=VALUE",
-    multiple=True,
-    shell_complete=names_of("variant"),
-    help="another undocumented answer; repeatable",
-)
+@named("fault", "RATE", "go wrong at a rate of 0 to 1; repeatable")
+@named("variant", "VALUE", "another undocumented answer; repeatable")
 @click.pass_context
 def simulate(ctx: click.Context, /, listen_address: str, *, is_demo: bool, **options: Any) -> int:
     """Run the simulator."""

@@ -78,16 +78,18 @@ class Bash(BashComplete):
         return [word for word in words if word != "="], incomplete
 
 
-def names_of(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Return what completes the names of the simulator's faults or variants."""
+def named(kind: str, value: str, text: str) -> Callable[[F], F]:
+    """Add the flag that gives the simulator's faults or variants a value each; their names are completed."""
 
     def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from exporter.simulator.simulation import DESCRIPTIONS
 
         names = DESCRIPTIONS[kind].items()
-        return [CompletionItem(name, help=text) for name, text in names if name.startswith(incomplete)]
+        return [CompletionItem(name, help=words) for name, words in names if name.startswith(incomplete)]
 
-    return complete
+    return click.option(
+        f"--{kind}", f"{kind}s", metavar=f"NAME={value}", multiple=True, shell_complete=complete, help=text
+    )
 
 
 class Count(click.ParamType[int]):

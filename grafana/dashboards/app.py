@@ -85,7 +85,6 @@ def _numbers() -> tuple[Panel, ...]:
             "What the configuration calls the app, or its id, and who answers for it.",
             {"{{shown}}{{owner}}": _in_words()},
             shows_name=True,
-            no_value="Not configured",
             link=sibling("Open Overview", OVERVIEW),
         ),
         number(
@@ -95,7 +94,6 @@ def _numbers() -> tuple[Panel, ...]:
             "violate critical rules, a quota is full, or tasks violate rules of severity warning.",
             f"max({attention(SCOPE)})",
             mappings=words(ATTENTION),
-            no_value="Not configured",
             link=to_exporter,
         ),
         number(
@@ -106,7 +104,6 @@ def _numbers() -> tuple[Panel, ...]:
             f"max({sweep_age(SCOPE)})",
             unit="s",
             decimals=0,
-            no_value="No sweep yet",
             link=to_exporter,
         ),
         listed_tasks(5, SCOPE, to_rules),

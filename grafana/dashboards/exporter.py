@@ -65,8 +65,7 @@ def _numbers() -> tuple[Panel, ...]:
         number(
             2,
             "Replicas up",
-            "Exporters that Prometheus reached at its last scrape, of all that it scrapes and that were exporters "
-            "within a day.",
+            "Exporters that Prometheus reached at its last scrape, of those that it scraped within a day.",
             {"{{some}} of {{all}}": some_of_all(f"sum({UP})", f"count({UP})")},
             thresholds=rising(red=1),
             shows_name=True,
@@ -213,13 +212,11 @@ def _failures() -> Band:
             limit=limit(red=1.0),
             soft_highest=1,
             many_series=True,
-            no_value="No sweep yet",
         ),
         graph(
             23,
             "Failed attempts per minute",
-            "Updates and sweeps that did not succeed, by how they ended. Single ones are repeated soon and harm "
-            "nothing.",
+            "Updates and sweeps that did not succeed, by how they ended. Single ones are repeated soon.",
             {"{{account}} {{kind}} {{outcome}}": above_zero(f"60 * {failed}", "outcome")},
         ),
         graph(
@@ -283,7 +280,6 @@ def _sweeps() -> Band:
                 "repaired tasks {{account}}": f"3600 * {SCOPE.rate(repairs, by=('account',))}",
                 "repeated rows {{account}}": f"3600 * {SCOPE.rate(duplicates, by=('account',))}",
             },
-            no_value="No sweep yet",
         ),
         graph(
             44,
@@ -294,7 +290,6 @@ def _sweeps() -> Band:
                 "late changes {{account}}": SCOPE.total("rtcmpu_collection_unmoved_changes", by=("account",)),
                 "doubtful tasks {{account}}": SCOPE.total("rtcmpu_collection_doubtful_tasks", by=("account",)),
             },
-            no_value="No sweep yet",
         ),
     )
 
@@ -380,8 +375,7 @@ def _process() -> tuple[Band, Band]:
             graph(
                 55,
                 "Rendering and scraping",
-                "How long the last rendering of changed families took, and how long Prometheus waited for its last "
-                "scrape.",
+                "How long the last rendering of changed families took, and the last scrape.",
                 {
                     "rendering {{path}} {{instance}}": SCOPE.each_replica("rtcmpu_exporter_render_duration_seconds"),
                     "scraping {{instance}}": SCOPE.of_replicas("scrape_duration_seconds"),
@@ -391,8 +385,7 @@ def _process() -> tuple[Band, Band]:
             graph(
                 57,
                 "Log messages per minute",
-                "Messages that were shown, by level, and exceptions inside the exporter. Errors deserve a "
-                "look into the log.",
+                "Shown messages by level, and exceptions inside the exporter. The log says more about errors.",
                 {
                     "{{level}}": f"60 * {SCOPE.work_rate('rtcmpu_exporter_log_messages_total', by=('level',))}",
                     "exceptions": f"60 * {SCOPE.work_rate('rtcmpu_exporter_internal_errors_total')}",
@@ -401,8 +394,7 @@ def _process() -> tuple[Band, Band]:
             graph(
                 61,
                 "Series published and left out",
-                "Series about apps that each path of the exporter publishes, and those that are left out because a "
-                "configured limit is reached.",
+                "Series about apps on each path, and those that a configured limit leaves out.",
                 {
                     "published {{path}}": SCOPE.each("rtcmpu_exporter_series"),
                     "left out {{path}}": SCOPE.each("rtcmpu_exporter_series_omitted"),

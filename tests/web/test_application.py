@@ -14,17 +14,8 @@ from tests.web.fake_view import PENDING, FakeView, FixedClock, app_view
 
 ACCEPT_OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 PATHS = (
-    "/",
-    "/static/style.css",
-    "/metrics",
-    "/metrics/tasks",
-    "/-/healthy",
-    "/-/ready",
-    "/config",
-    "/api/v1/apps",
-    "/api/v1/changes",
-    "/api/v1/violations",
-    "/api/v1/rules",
+    *("/", "/static/style.css", "/metrics", "/metrics/tasks", "/-/healthy", "/-/ready", "/config"),
+    *("/api/v1/apps", "/api/v1/changes", "/api/v1/violations", "/api/v1/rules"),
 )
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
@@ -131,19 +122,17 @@ async def test_head_is_get_without_a_body(client: Client, path: str) -> None:
     assert (await client.get(path)).status == full.status
 
 
-async def test_errors_of_the_api_are_json(client: Client) -> None:
-    """An unknown path below /api/ and a wrong method are an object with `error`."""
-    answer = await client.get("/api/v2/<script>")
-    assert (answer.status, answer.content_type) == (404, "application/json")
-    assert await answer.json() == {"error": "Not Found: GET /api/v2/<script>"}
-    assert "error" in await (await client.post("/api/v1/apps")).json()
-
-
-async def test_errors_elsewhere_are_a_line_of_text(client: Client) -> None:
-    """An unknown path is 404 in plain text, which no browser takes for HTML."""
-    answer = await client.get("/<script>")
-    assert (answer.status, answer.content_type) == (404, "text/plain")
-    assert await answer.text() == "Not Found: GET /<script>\n"
+@pytest.mark.parametrize(
+    ("path", "content_type", "text"),
+    [
+        ("/api/v2/<script>", "application/json", '{"error": "Not Found: GET /api/v2/<script>"}\n'),
+        ("/<script>", "text/plain", "Not Found: GET /<script>\n"),
+    ],
+)
+async def test_an_unknown_path_is_a_404(client: Client, path: str, content_type: str, text: str) -> None:
+    """It is an object with `error` below /api/, and else a line of text, which no browser takes for HTML."""
+    answer = await client.get(path)
+    assert (answer.status, answer.content_type, await answer.text()) == (404, content_type, text)
 
 
 async def test_answers_are_counted_by_the_template_of_the_path(client: Client, view: FakeView) -> None:
@@ -204,14 +193,8 @@ async def test_pages_link_to_grafana_where_it_is_configured(view: FakeView) -> N
 @pytest.mark.parametrize(
     ("path", "complaint"),
     [
-        ("metrics", "expected a path"),
-        ("", "expected a path"),
-        ("/{name}", "expected a path"),
-        ("/m?x", "expected a path"),
-        ("/", "something else is shown there"),
-        ("/-/ready", "something else is shown there"),
-        ("/api/v1/metrics", "something else is shown there"),
-        ("/metrics/tasks", "something else is shown there"),
+        *((path, "expected a path") for path in ("metrics", "", "/{name}", "/m?x")),
+        *((path, "something else is shown there") for path in ("/", "/-/ready", "/api/v1/metrics", "/metrics/tasks")),
     ],
 )
 def test_a_useless_telemetry_path_is_refused(view: FakeView, path: str, complaint: str) -> None:

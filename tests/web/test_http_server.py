@@ -4,9 +4,11 @@ import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import ClientConnectionError, ClientSession, web
+from aiohttp.typedefs import Handler
 
 from exporter.web.application import application
 from exporter.web.connections import DEFAULT_LIMITS, Limits
@@ -23,10 +25,23 @@ async def session() -> AsyncIterator[ClientSession]:
         yield session
 
 
-async def started(*addresses: str, view: FakeView | None = None, limits: Limits = DEFAULT_LIMITS) -> Running:
-    """Start a server of a fake view."""
-    app = application(view or FakeView(), FixedClock(), limits=limits)
-    return await start(app, addresses, limits=limits)
+@asynccontextmanager
+async def serving(
+    *addresses: str, view: FakeView | None = None, limits: Limits = DEFAULT_LIMITS
+) -> AsyncIterator[Running]:
+    """Serve a fake view."""
+    running = await start(application(view or FakeView(), FixedClock(), limits=limits), addresses, limits=limits)
+    try:
+        yield running
+    finally:
+        await running.close(1)
+
+
+async def answering(handler: Handler) -> Running:
+    """Serve a handler at `/`."""
+    app = web.Application()
+    app.add_routes([web.get("/", handler)])
+    return await start(app, ["127.0.0.1:0"])
 
 
 @pytest.mark.parametrize(
@@ -54,29 +69,21 @@ def test_other_forms_are_refused_with_an_example(text: str) -> None:
 
 async def test_it_listens_on_several_addresses(session: ClientSession) -> None:
     """Each address is served, and port 0 becomes the real one."""
-    running = await started("127.0.0.1:0", "localhost:0")
-    try:
+    async with serving("127.0.0.1:0", "localhost:0") as running:
         assert len(running.addresses) == 2
         for address in running.addresses:
             assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d+", address)
             async with session.get(f"http://{address}/-/healthy") as answer:
                 assert answer.status == 200
-    finally:
-        await running.close(1)
 
 
 async def test_an_empty_host_is_every_address_on_one_port(session: ClientSession) -> None:
     """`:0` is one port, reached by IPv4 and, where there is IPv6, by IPv6."""
-    running = await started(":0")
-    try:
+    async with serving(":0") as running:
         (address,) = running.addresses
-        port = address.rpartition(":")[2]
-        hosts = ["127.0.0.1", "[::1]"] if address.startswith("[::]") else ["127.0.0.1"]
-        for host in hosts:
-            async with session.get(f"http://{host}:{port}/-/healthy") as answer:
+        for host in ["127.0.0.1", "[::1]"] if address.startswith("[::]") else ["127.0.0.1"]:
+            async with session.get(f"http://{host}:{address.rpartition(':')[2]}/-/healthy") as answer:
                 assert answer.status == 200
-    finally:
-        await running.close(1)
 
 
 async def test_a_busy_port_is_one_clear_line() -> None:
@@ -84,7 +91,7 @@ async def test_a_busy_port_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port, free = busy.getsockname()[1], free_port()
         with pytest.raises(ListenError) as refused:
-            await started(f"127.0.0.1:{free}", f"127.0.0.1:{port}")
+            await serving(f"127.0.0.1:{free}", f"127.0.0.1:{port}").__aenter__()
         message = str(refused.value)
         assert message.startswith(f"can't listen on 127.0.0.1:{port}: Address already in use; ")
         assert "\n" not in message
@@ -101,7 +108,7 @@ async def test_a_busy_port_is_one_clear_line() -> None:
 async def test_a_host_that_is_not_this_machine_is_a_clear_error(address: str, reason: str) -> None:
     """An address that this machine does not have, or a name that can't be one, is refused with the reason."""
     with pytest.raises(ListenError) as refused:
-        await started(address)
+        await serving(address).__aenter__()
     assert str(refused.value).startswith(f"can't listen on {address}: {reason}; ")
 
 
@@ -114,9 +121,7 @@ async def test_closing_lets_answers_under_way_finish(session: ClientSession) -> 
         await release.wait()
         return web.Response(text="whole")
 
-    app = web.Application()
-    app.add_routes([web.get("/", slow)])
-    running = await start(app, ["127.0.0.1:0"])
+    running = await answering(slow)
     (address,) = running.addresses
     request = asyncio.create_task(session.get(f"http://{address}/"))
     await entered.wait()
@@ -141,9 +146,7 @@ async def test_closing_cuts_off_what_does_not_finish(session: ClientSession, dra
         await asyncio.sleep(60)
         return web.Response()
 
-    app = web.Application()
-    app.add_routes([web.get("/", hang)])
-    running = await start(app, ["127.0.0.1:0"])
+    running = await answering(hang)
     request = asyncio.create_task(session.get(f"http://{running.addresses[0]}/"))
     await entered.wait()
     async with asyncio.timeout(drain_seconds + 20):
@@ -154,7 +157,7 @@ async def test_closing_cuts_off_what_does_not_finish(session: ClientSession, dra
 
 async def test_idle_connections_do_not_hold_the_end_up(session: ClientSession) -> None:
     """A kept-alive connection without a request is closed at once."""
-    running = await started("127.0.0.1:0")
+    running = await start(application(FakeView(), FixedClock()), ["127.0.0.1:0"])
     async with session.get(f"http://{running.addresses[0]}/-/healthy") as answer:
         await answer.read()
     async with asyncio.timeout(20):
@@ -164,17 +167,14 @@ async def test_idle_connections_do_not_hold_the_end_up(session: ClientSession) -
 async def test_a_client_that_reads_too_slowly_is_cut_off() -> None:
     """Anyone who asks for metrics and does not read them loses the connection, counted as gone away."""
     view = FakeView(chunks=[b"x" * 30_000_000])
-    running = await started("127.0.0.1:0", view=view, limits=Limits(longest_scrape_seconds=0.2))
-    host, port = running.addresses[0].split(":")
-    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
-    try:
+    async with serving("127.0.0.1:0", view=view, limits=Limits(longest_scrape_seconds=0.2)) as running:
+        host, port = running.addresses[0].split(":")
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await until(lambda: view.finished)
         assert view.finished == [("/metrics", 499)]
         assert len(await reader.read(-1)) < len(view.chunks[0])
-    finally:
         writer.close()
-        await running.close(1)
 
 
 @pytest.mark.parametrize(
@@ -189,15 +189,12 @@ async def test_what_is_no_request_is_refused_and_not_logged(
     request_bytes: bytes, session: ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Noise and oversized headers get 400, fill no log, and others are served on."""
-    running = await started("127.0.0.1:0")
-    host, port = running.addresses[0].split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    try:
+    async with serving("127.0.0.1:0") as running:
+        host, port = running.addresses[0].split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(request_bytes)
         assert (await reader.readline()).startswith(b"HTTP/1.0 400") or reader.at_eof()
         async with session.get(f"http://{running.addresses[0]}/-/healthy") as answer:
             assert answer.status == 200
         assert not caplog.records
-    finally:
         writer.close()
-        await running.close(1)

@@ -3,10 +3,12 @@
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from exporter.config.value_types import Unfit, parse_proxy
+
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Proxy(NamedTuple):

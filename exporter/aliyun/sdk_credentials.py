@@ -26,13 +26,13 @@ from alibabacloud_credentials.utils import auth_constant, auth_util
 
 from exporter.aliyun.credentials import Credentials, checked_key
 from exporter.aliyun.errors import ApiError
+from exporter.aliyun.proxies import DEFAULT_PORTS
 from exporter.aliyun.token_services import TokenServiceError, Trust, trusting_with
 from exporter.config import credential_kinds as kinds
 from exporter.core.collection_state import State
 from exporter.core.secret import Secret
 
 _MAX_WHY_CHARACTERS: Final = 120
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class _Source(NamedTuple):
@@ -179,8 +179,8 @@ def _settings(kind: kinds.RamRoleArn | kinds.OidcRoleArn) -> dict[str, Any]:
 def _uri(uri: str) -> Any:
     """Return the provider that asks a credentials URI, whose port it can't do without."""
     parts = urlsplit(uri)
-    if parts.port is None and parts.scheme in _DEFAULT_PORTS:
-        parts = parts._replace(netloc=f"{parts.netloc}:{_DEFAULT_PORTS[parts.scheme]}")
+    if parts.port is None and parts.scheme in DEFAULT_PORTS:
+        parts = parts._replace(netloc=f"{parts.netloc}:{DEFAULT_PORTS[parts.scheme]}")
     return providers.URLCredentialsProvider(uri=parts.geturl())
 
 

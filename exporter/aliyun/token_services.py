@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from Tea.core import TeaCore
 from Tea.response import TeaResponse
 
-from exporter.aliyun.proxies import Proxy, proxy_for
+from exporter.aliyun.proxies import DEFAULT_PORTS, Proxy, proxy_for
 from exporter.aliyun.transport import trusting
 from exporter.config.mistakes import UsageError
 
@@ -27,7 +27,6 @@ METADATA_ADDRESS: Final = "100.100.100.200"
 _CONNECT_TIMEOUT_SECONDS: Final = 3.0
 _READ_TIMEOUT_SECONDS: Final = 5.0
 _MAX_BODY_BYTES: Final = 1024 * 1024
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Trust(NamedTuple):
@@ -121,7 +120,7 @@ def _response(answer: Response) -> TeaResponse:
 def _proxy_of(url: str, trust: Trust) -> Proxy | None:
     """Return the proxy for a URL: never for metadata and this machine, for https the account's own first."""
     parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    host, port = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
     if parts.scheme == "http" and _is_near(host):
         return None
     configured = trust.proxy if parts.scheme == "https" else None

@@ -17,7 +17,7 @@ import structlog
 from yarl import URL
 
 from exporter.aliyun.errors import MAX_ERROR_BYTES, ApiError
-from exporter.aliyun.proxies import Proxy, proxy_for
+from exporter.aliyun.proxies import DEFAULT_PORTS, Proxy, proxy_for
 from exporter.config.mistakes import UsageError
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
@@ -129,18 +129,15 @@ class Endpoint(NamedTuple):
     def authority(self) -> str:
         """Return the host as in a URL and in the header `host`: with a port that is not the scheme's own."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
-
-
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 def parse_endpoint(address: str) -> Endpoint:
     """Read an endpoint such as `https://live.aliyuncs.com`; raises ValueError if it is not scheme and host alone."""
     parts = urlsplit(address)
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
         raise ValueError(f"{address!r} is no endpoint: expected scheme and host, as https://live.aliyuncs.com")
-    return Endpoint(parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme])
+    return Endpoint(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
 
 
 class HttpAnswer(NamedTuple):

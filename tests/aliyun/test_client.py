@@ -101,18 +101,6 @@ async def test_each_attempt_has_a_nonce_of_its_own_on_one_connection() -> None:
     assert len({request.transport for request in service.requests}) == 1
 
 
-async def test_compressed_answers_are_read() -> None:
-    """A gzip answer is the same page."""
-
-    def compressed(_request: web.BaseRequest) -> web.StreamResponse:
-        response = web.json_response({"RequestId": "r", "MPUTasks": [TASK] * 100})
-        response.enable_compression(web.ContentCoding.gzip)
-        return response
-
-    async with serving(compressed) as service, client_of(service.address, Observed()) as client:
-        assert len((await client.list_tasks("app", page_no=1, page_size=100)).rows) == 100
-
-
 @pytest.mark.parametrize(
     "answer",
     [
@@ -142,18 +130,13 @@ async def test_other_refusals_of_a_look_up_are_failures(code: str) -> None:
             await client.look_up("app", "task")
 
 
-async def test_a_refused_page_is_a_failure_where_it_is_no_look_up() -> None:
-    """A list that is refused is not empty."""
-    error = await failure_of(answer_json({"RequestId": "r", "Code": "InvalidParam"}, status=400))
-    assert error.state is State.REQUEST_REJECTED
-
-
 @pytest.mark.parametrize(
     ("answer", "state", "retryable"),
     [
         (answer_text("<html>", status=200), State.INVALID_RESPONSE, True),
         (answer_text('{"RequestId": "r", "MPU', status=200), State.INVALID_RESPONSE, True),
         (answer_json({"tasks": []}), State.INVALID_RESPONSE, False),
+        (answer_json({"RequestId": "r", "Code": "InvalidParam"}, status=400), State.REQUEST_REJECTED, False),
         (answer_json({"RequestId": "r", "Code": "Throttling.User"}), State.THROTTLED, True),
         (answer_json({"RequestId": "r", "Code": "Throttling.User", "MPUTasks": []}), State.THROTTLED, True),
         (answer_json({"RequestId": "r", "errorCode": "InternalError", "MPUTasks": []}), State.SERVER_ERROR, True),

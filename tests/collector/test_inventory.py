@@ -157,12 +157,14 @@ def test_unseen_is_what_is_settled_and_was_not_seen() -> None:
 
 
 def test_what_is_not_believed_is_forgotten_in_time() -> None:
-    """Replaced versions do not pile up."""
+    """Replaced versions and removed tasks do not pile up."""
     inventory = Inventory()
     for second in range(100):
-        accept(inventory, task(str(second)), sent_at=float(second))
+        accept(inventory, task(str(second)), task("1", f"task-{second}"), sent_at=float(second))
+        inventory.remove([f"task-{second}"], settled_before=second + 1, at=float(second))
         inventory.forget_superseded(before=float(second))
-    assert len(inventory._superseded) <= SUPERSEDED_FOR_SECONDS + 1
+    assert len(inventory._superseded) <= 2 * (SUPERSEDED_FOR_SECONDS + 1)
+    assert len(inventory._removed) <= SUPERSEDED_FOR_SECONDS + 1
     assert inventory.task_id_of(row_digest(msgspec.Raw(b"{}"))) is None
 
 

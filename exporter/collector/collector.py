@@ -5,17 +5,17 @@ what is gone. Only what was read without a hole changes the picture, in one sync
 replaced whole: a reader never sees half of either.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import structlog
 
 from exporter.aliyun.errors import ApiError
 from exporter.collector.absences import Absences, is_large_loss
-from exporter.collector.entry import Entry
 from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS, ROWS_IN_ORDER
 from exporter.collector.inventory import Change, Inventory
 from exporter.collector.list_reader import ListReader, SweepReader, WholeReading
+from exporter.collector.past import SavedApp
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import LARGEST_PAGE, IncompleteReadingError, Reading, Rows
 from exporter.collector.requests import AppRequests
@@ -29,26 +29,6 @@ MANY_ABSENT: Final = 8
 
 LOOKUP_SECONDS: Final = {Kind.UPDATE: 5.0, Kind.SWEEP: 20.0}
 """For how long, at most, tasks are looked up after an attempt; after an update no longer than its interval."""
-
-
-class AcceptedBefore(Protocol):
-    """What an earlier process accepted of one app."""
-
-    @property
-    def sweep(self) -> Sweep | None:
-        """The last accepted sweep; None: its tasks can't be read any more."""
-
-    @property
-    def last_update_began(self) -> float | None:
-        """Wall-clock seconds."""
-
-    @property
-    def entries(self) -> Iterable[Entry]:
-        """The tasks as an inventory keeps them."""
-
-    @property
-    def first_seen(self) -> Mapping[str, float]:
-        """Unix time by TaskId, of tasks that can't be read any more."""
 
 
 class CollectorEvents(Protocol):
@@ -138,7 +118,7 @@ class Collector:
         if self._status_now() != self.status:
             self._tell([])
 
-    def restore(self, saved: AcceptedBefore) -> bool:
+    def restore(self, saved: SavedApp) -> bool:
         """Begin with what an earlier process accepted, at its true age, as the baseline of changes.
 
         Data that is too old is withdrawn, but what has changed since is known by it.

@@ -1,16 +1,21 @@
 """What can be asked about the past, and what answers without a database: what this process remembers."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from math import inf
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from exporter.collector.change_history import RecordedChange
+from exporter.collector.entry import Entry
+from exporter.collector.status import Sweep
 
 MOST_VIOLATIONS: Final = 10_000  # that are remembered without a database
+OpenSince: TypeAlias = Mapping[str, float]
+"""Unix time at which open violations of one version of a rule were first seen, by TaskId; empty: the whole app."""
+RuleVersion: TypeAlias = tuple[str, ...]  # see `Rule.version`: the first two parts are the rule's name and severity
 
 
 class HistoryError(Exception):
@@ -75,6 +80,24 @@ class PastViolation(Struct, frozen=True):
     opened: float
     resolved: float | None  # None: it is open
     why: str | None  # why it has ended
+
+
+class SavedApp(Struct, frozen=True):
+    """One app as an earlier process accepted it."""
+
+    account: str
+    app_id: str
+    endpoint: str
+    sweep: Sweep | None  # None: a version of the program wrote it whose tasks this one can't read
+    last_update_began: float | None
+    entries: list[Entry]  # empty without `sweep`
+    first_seen: Mapping[str, float]  # unix time, by TaskId; only without `sweep`
+    violations: Mapping[RuleVersion, OpenSince]
+
+    @property
+    def last_known(self) -> float:
+        """Unix time of the last reading."""
+        return max(self.sweep.began if self.sweep else 0.0, self.last_update_began or 0.0)
 
 
 class Past(Protocol):

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 import structlog
 from msgspec import Struct
 
+from exporter.collector.past import SavedApp
 from exporter.collector.rate_limiter import Limiter
 from exporter.config.capacity import budgets_by_name
 from exporter.config.model import Config, Sharing
 from exporter.core.clock import Clock
 from exporter.core.threads import Worker
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.storage.batch import SavedApp
 from exporter.storage.lease_plan import own_end
 from exporter.storage.writer import error_line, is_bug
 

@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct
 
 from exporter import __version__
-from exporter.collector.past import MemoryPast
+from exporter.collector.past import MemoryPast, SavedApp
 from exporter.config.mistakes import ConfigError, UsageError
 from exporter.config.model import redacted
 from exporter.core.clock import Clock
@@ -31,7 +31,6 @@ from exporter.service.recorder import Recorder
 from exporter.service.systemd import ServiceManager
 from exporter.service.task_publisher import TaskSeries
 from exporter.service.violation_log import FindingLog
-from exporter.storage.batch import SavedApp
 from exporter.web import http_server
 from exporter.web.addresses import KnownHosts, url_prefix
 from exporter.web.application import application

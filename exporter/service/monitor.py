@@ -12,6 +12,7 @@ from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.transport import open_session
 from exporter.collector.change_history import History
 from exporter.collector.collector import Collector
+from exporter.collector.past import SavedApp
 from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.collector.reading import AppRows, ReadingTurns
 from exporter.collector.requests import AccountRequests
@@ -33,7 +34,6 @@ from exporter.service.app_publisher import AppPublisher
 from exporter.service.recorder import RecordedApp, Recorder
 from exporter.service.supervisor import Supervisor
 from exporter.service.task_publisher import TaskSeries
-from exporter.storage.batch import SavedApp
 from exporter.web.view import BudgetView
 
 

@@ -11,13 +11,13 @@ from msgspec import Struct, field
 
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change
-from exporter.collector.past import MemoryPast, Past, PastViolation
+from exporter.collector.past import MemoryPast, OpenSince, Past, PastViolation, RuleVersion, SavedApp
 from exporter.config.model import Config, Storage
 from exporter.core.clock import Clock
 from exporter.core.push_auth import DEFAULTS
 from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, Resolution
 from exporter.service.process import spare_imports
-from exporter.storage.batch import Batch, NoticedChange, Opened, OpenNow, OpenSince, Resolved, RuleVersion, SavedApp
+from exporter.storage.batch import Batch, NoticedChange, Opened, OpenNow, Resolved
 from exporter.storage.writer import Writer
 
 LONGEST_LOAD_SECONDS: Final = 10.0

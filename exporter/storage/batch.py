@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from exporter.collector.entry import Entry
 from exporter.collector.inventory import Change
+from exporter.collector.past import OpenSince, RuleVersion, SavedApp
 from exporter.collector.status import Sweep
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 
@@ -16,9 +17,6 @@ MOST_WAITING: Final = 100_000
 """Changes, and events of violations, that wait for the database, for each app; the oldest beyond are lost."""
 
 AppKey: TypeAlias = tuple[str, str]  # account and AppId
-OpenSince: TypeAlias = Mapping[str, float]
-"""Unix time at which open violations of one version of a rule were first seen, by TaskId; empty: the whole app."""
-RuleVersion: TypeAlias = tuple[str, ...]  # see `Rule.version`: the first two parts are the rule's name and severity
 
 
 class NoticedChange(Struct, frozen=True):
@@ -55,24 +53,6 @@ class OpenNow(Struct, frozen=True):
     violations: Mapping[RuleVersion, OpenSince]
     at: float
     messages: Mapping[tuple[RuleVersion, str], str] = {}  # of those that were found since the last of these
-
-
-class SavedApp(Struct, frozen=True):
-    """One app as it was written."""
-
-    account: str
-    app_id: str
-    endpoint: str
-    sweep: Sweep | None  # None: written by a version of the program whose tasks this one can't read
-    last_update_began: float | None
-    entries: list[Entry]  # empty without `sweep`
-    first_seen: Mapping[str, float]  # unix time, by TaskId; only without `sweep`
-    violations: Mapping[RuleVersion, OpenSince]
-
-    @property
-    def last_known(self) -> float:
-        """Unix time of the last reading."""
-        return max(self.sweep.began if self.sweep else 0.0, self.last_update_began or 0.0)
 
 
 class Batch(Struct):

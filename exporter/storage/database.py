@@ -20,13 +20,14 @@ from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from exporter.collector.change_history import field_changes
 from exporter.collector.entry import Entry
+from exporter.collector.past import RuleVersion, SavedApp
 from exporter.collector.status import Sweep
 from exporter.collector.task_diff import kind_of
 from exporter.config.model import SQLITE
 from exporter.core.push_auth import PushAuthSettings
 from exporter.core.regular_file import APPLICATION_ID, database_refusal
 from exporter.core.task import Configuration, Task
-from exporter.storage.batch import AppKey, Batch, NoticedChange, Opened, OpenNow, Resolved, RuleVersion, SavedApp
+from exporter.storage.batch import AppKey, Batch, NoticedChange, Opened, OpenNow, Resolved
 from exporter.storage.tables import APPS, CHANGES, LEASES, TASKS, VIOLATIONS, create_tables, lock_budget
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec import Struct
 from sqlalchemy import Connection, text
 
-from exporter.storage.batch import SavedApp
+from exporter.collector.past import SavedApp
 from exporter.storage.database import postgresql, read_apps, sqlite_path
 from exporter.storage.lease_plan import lease_plan
 from exporter.storage.tables import APPS, create_lease_tables, create_tables, lock_budget

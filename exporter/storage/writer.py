@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from exporter.collector.past import SavedApp
 from exporter.core.clock import Clock
 from exporter.core.threads import Worker
-from exporter.storage.batch import AppKey, Batch, SavedApp
+from exporter.storage.batch import AppKey, Batch
 
 if TYPE_CHECKING:
     from exporter.storage.database import Database

@@ -7,13 +7,13 @@ from typing import cast
 
 import pytest
 
+from exporter.collector.past import SavedApp
 from exporter.collector.rate_limiter import Limiter
 from exporter.config.model import Account, App, Config, Sharing, Storage
 from exporter.core.secret import Secret
 from exporter.core.threads import Worker
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.service.budget_leases import NO_TERM, BudgetLeases
-from exporter.storage.batch import SavedApp
 from exporter.storage.leases import Lease, LeaseTable, Round
 from tests.support.virtual_time import VirtualClock, at_once, run
 

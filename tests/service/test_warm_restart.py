@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change
-from exporter.collector.past import MemoryPast
+from exporter.collector.past import MemoryPast, RuleVersion, SavedApp
 from exporter.core.collection_state import State
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.finding_events import Resolution
@@ -19,7 +19,7 @@ from exporter.rules.rule import Rule, Severity
 from exporter.service.recorder import RecordedApp, Recorder
 from exporter.service.violation_log import FindingLog
 from exporter.storage import database as database_module
-from exporter.storage.batch import Batch, RuleVersion, SavedApp
+from exporter.storage.batch import Batch
 from exporter.storage.database import Database
 from exporter.storage.tables import CHANGES, VIOLATIONS
 from exporter.storage.writer import Writer

@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
+from exporter.collector.past import SavedApp
 from exporter.core.clock import SystemClock
 from exporter.storage import batch as batch_module
 from exporter.storage import database as database_module
-from exporter.storage.batch import Batch, SavedApp
+from exporter.storage.batch import Batch
 from exporter.storage.database import Database
 from exporter.storage.tables import CHANGES
 from tests.storage.test_database import rows

@@ -4,9 +4,10 @@ import msgspec
 
 from exporter.collector.entry import Entry
 from exporter.collector.inventory import Change
+from exporter.collector.past import RuleVersion
 from exporter.collector.status import Sweep
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Task
-from exporter.storage.batch import Batch, NoticedChange, RuleVersion
+from exporter.storage.batch import Batch, NoticedChange
 from tests.metrics.builders import PLAIN
 
 BITRATE: RuleVersion = ("video-bitrate", "warning", "", "task.video.bitrate_kbps <= 3000")

@@ -1,7 +1,9 @@
 """What became of tasks that the list does not show: in doubt until a lookup, or the list itself, settles it."""
 
 from collections.abc import Callable, Iterable, Sequence
+from heapq import nsmallest
 from typing import Final
+from zlib import crc32
 
 from exporter.collector.doubts import Doubts, Found, Lookups, TaskRequests
 from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS
@@ -112,6 +114,13 @@ class Absences:
             "or shows other rows: the last data is kept, removals are looked up one by one; "
             "spread the tasks over more apps"
         )
+
+    async def look_up_some(self, task_ids: Iterable[str], *, seconds: float) -> Sequence[Found] | None:
+        """Look up some of many tasks; return the answers, None: not all came."""
+        sample = nsmallest(MOST_LOOKUPS_FOR_PROOF, task_ids, key=lambda task_id: crc32(task_id.encode()))
+        answers: list[Found] = []
+        await self._lookups.run(sample, seconds=seconds, found=answers.append, failed=lambda _id, _answered: None)
+        return answers if len(answers) == len(sample) else None
 
     async def check_loss(
         self,

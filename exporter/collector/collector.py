@@ -12,6 +12,7 @@ import structlog
 
 from exporter.aliyun.errors import ApiError
 from exporter.collector.absences import Absences, is_large_loss
+from exporter.collector.entry import Entry
 from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS, ROWS_IN_ORDER
 from exporter.collector.inventory import Change, Inventory
 from exporter.collector.list_reader import ListReader, SweepReader, WholeReading
@@ -84,6 +85,8 @@ class Collector:
         """Whether a sweep's pages are being read: it may still bring rows that are older than what updates see."""
         self._began_at: dict[str, float] = {}  # when what is under way began, in monotonic seconds
         self._says_unmoved = False
+        self._stored: Sequence[Entry] = ()  # see `check_stored`
+        self._stored_gone: Callable[[Sequence[Entry]], object] = lambda _entries: None
         self.status = self._status_now()
 
     @property
@@ -141,6 +144,13 @@ class Collector:
         self._tell(self.inventory.restore(saved.entries), baseline=True)
         self._log.info("beginning with saved tasks", tasks=len(self.inventory), age_seconds=round(age_seconds))
         return True
+
+    def check_stored(self, unseen: Sequence[Entry], *, gone: Callable[[Sequence[Entry]], object]) -> None:
+        """Look up some tasks that an earlier process accepted and this one never saw, after the next attempt.
+
+        `gone` is called with all of them, unless a lookup finds one: then the list is cut, and no removal is proven.
+        """
+        self._stored, self._stored_gone = unseen, gone
 
     def broke(self, part: str, reason: str) -> None:
         """Note that a part of the exporter failed by itself while it worked on this app."""
@@ -329,8 +339,22 @@ class Collector:
             )
         finally:
             del self._began_at[lookups]
+        if self._stored:
+            await self._settle_stored(seconds)
         if self._status_now() != self.status:
             self._tell([])
+
+    async def _settle_stored(self, seconds: float) -> None:
+        stored, self._stored = self._stored, ()  # another attempt may settle at the same time
+        unseen = [entry for entry in stored if self.inventory.get(entry.task_id) is None]
+        answers = await self._absences.look_up_some([entry.task_id for entry in unseen], seconds=seconds)
+        if answers is None:
+            self._stored = stored
+        elif found := [answer.row for answer in answers if answer.row is not None]:
+            self.inventory.remember_first_seen({entry.task_id: entry.first_seen for entry in unseen})
+            self._tell(self.inventory.accept(found, now=self._clock.now()))
+        else:
+            self._stored_gone(unseen)
 
     def _settled(self, changes: list[Change], repaired_tasks: int) -> None:
         self._tracker.repaired(repaired_tasks)

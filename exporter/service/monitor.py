@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
+from functools import partial
 
 import structlog
 from msgspec import Struct
@@ -143,6 +144,8 @@ class Monitor:
             with self.supervisor.guarded(Component.STORAGE, key):
                 self.policy.restore(key, (SavedFindings(*findings) for findings in saved.violations.items()))
                 app.publisher.aged(app.collector.inventory.age(saved.entries))
+                if self._recorder is not None:
+                    app.collector.check_stored(saved.unseen, gone=partial(self._recorder.gone, saved))
 
     def recorded(self, key: AppKey) -> RecordedApp | None:
         """Return what is written about an app; None: it is not configured."""

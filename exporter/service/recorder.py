@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from exporter.collector.collector import Collector
+from exporter.collector.entry import Entry
 from exporter.collector.inventory import Change
 from exporter.collector.past import MemoryPast, OpenSince, Past, PastViolation, RuleVersion, SavedApp
 from exporter.config.model import Config, Storage
@@ -171,6 +172,14 @@ class Recorder:
         """Let an app be as old as was stored, and write what was handed over meanwhile with the younger times again."""
         self._older(saved)
         self.write_whole((saved.account, saved.app_id))
+
+    def gone(self, saved: SavedApp, entries: Iterable[Entry]) -> None:
+        """Note tasks that were removed after they were stored and before this process read the app."""
+        if self.writer is not None:
+            now = self._clock.now()
+            self._new_of((saved.account, saved.app_id)).changes += [
+                NoticedChange(Change(entry, None), now, min(now, saved.last_known)) for entry in entries
+            ]
 
     def earliest(self, app: AppKey) -> float | None:
         """Return the time after which changes noticed now happened; None: since the update before."""

@@ -86,10 +86,11 @@ class Batch(Struct):
         del self.changes[: lost[0]], self.violations[: lost[1]]
         return lost
 
-    def beside(self, saved: SavedApp, began: float) -> tuple["Batch", list[Entry]]:
-        """Compare with what is stored; return what to write, and the entries that are older than this process knew.
+    def beside(self, saved: SavedApp, began: float) -> tuple["Batch", SavedApp]:
+        """Compare with what is stored; return what to write, and of what is stored what this process did not know.
 
-        What changed from what is stored to the first reading comes first: it happened between the two.
+        What changed from what is stored to the first reading comes first: it happened between the two. Tasks that the
+        first reading did not show may be gone, or its list was cut: see `Collector.check_stored`.
         """
         stored = {entry.task_id: entry for entry in saved.entries}
         first_seen = saved.first_seen or {task_id: entry.first_seen for task_id, entry in stored.items()}
@@ -98,11 +99,13 @@ class Batch(Struct):
             for task_id, entry in self.tasks.items()
             if entry is not None and first_seen.get(task_id, inf) <= entry.first_seen <= began
         }
-        missed: list[NoticedChange] = []
-        if saved.sweep is not None:
-            earliest = min(began, saved.last_known)
-            missed = [NoticedChange(change, began, earliest) for change in _changes(stored, self._first_read())]
-        return replace(self, tasks=self.tasks | older, changes=missed + self.changes), list(older.values())
+        first_read = {} if saved.sweep is None else self._first_read()
+        unseen = stored.keys() - first_read.keys() - self.tasks.keys()
+        before = {task_id: entry for task_id, entry in stored.items() if task_id not in unseen}
+        earliest = min(began, saved.last_known)
+        missed = [NoticedChange(change, began, earliest) for change in _changes(before, first_read)]
+        known = replace(self, tasks=self.tasks | older, changes=missed + self.changes)
+        return known, replace(saved, entries=list(older.values()), unseen=[stored[task_id] for task_id in unseen])
 
     def _first_read(self) -> Mapping[str, Entry]:
         """Return the tasks of the first reading: those of now, without the changes since."""

@@ -276,16 +276,16 @@ def _write(connection: sa.Connection, batch: Batch) -> SavedApp | None:
         lock_budget(connection, budget)
         if connection.scalar(sa.select(LEASES.c.term).where(LEASES.c.budget == budget)) != term:
             return None  # another exporter has begun with what was written before
-    saved, older = None, list[Entry]()
+    saved = None
     is_new = connection.scalar(sa.select(APPS.c.batch).where(_is_of(APPS, batch))) != batch.token
     if batch.began is not None:
         is_of_endpoint = sa.and_(_is_of(APPS, batch), APPS.c.endpoint == batch.endpoint)
         saved = next(iter(read_apps(connection, is_of_endpoint)), None)
         if saved is not None:
-            batch, older = batch.beside(saved, batch.began)
+            batch, saved = batch.beside(saved, batch.began)
     if is_new:
         _write_batch(connection, batch)
-    return saved and replace(saved, entries=older, violations=_open_violations(connection, batch))
+    return saved and replace(saved, violations=_open_violations(connection, batch))
 
 
 def _write_batch(connection: sa.Connection, batch: Batch) -> None:

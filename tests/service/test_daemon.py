@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -369,7 +370,11 @@ async def test_a_database_that_comes_back_after_the_start_is_compared(simulator:
         state.unlink()
         aside.rename(state)
         await one.until_sample(oldest, name, rule="never")
-        (change,) = json.loads((await one.ask("/api/v1/changes")).text)["changes"]
+
+        async def recorded() -> Any:
+            return json.loads((await one.ask("/api/v1/changes")).text)["changes"]
+
+        (change,) = await until(recorded)
         assert (change["task_id"], change["change"]) == (removed, "removed")
         assert change["earliest_timestamp_seconds"] < change["noticed_timestamp_seconds"]
     with closing(Database(_storage(state).url.reveal())) as database:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,14 @@ class Process(Told):
             FindingLog(clock),
             app=self._recorded,
             apps=lambda: [KEY],
-            older=lambda saved: self.collector.inventory.age(saved.entries),
+            older=self._age,
             failed=lambda _: None,
             clock=clock,
             memory=MemoryPast(lambda: (), lambda: 0.0),
         )
         self.writer = self.recorder.writer = DirectWriter(database, clock, self.recorder._take_older)
-        self.collector: Collector = collector_of(ListService(moving_list), self, clock)
+        self.service = ListService(moving_list)
+        self.collector: Collector = collector_of(self.service, self, clock)
 
     def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
         """Record what is told."""
@@ -92,6 +94,10 @@ class Process(Told):
         (saved,) = self._database.load()
         with self.recorder.restoring(saved):
             return self.collector.restore(saved)
+
+    def _age(self, saved: SavedApp) -> None:
+        self.collector.inventory.age(saved.entries)
+        self.collector.check_stored(saved.unseen, gone=partial(self.recorder.gone, saved))
 
     def _recorded(self, key: tuple[str, str]) -> RecordedApp:
         assert key == KEY
@@ -218,15 +224,16 @@ def test_what_changed_before_the_database_answered_is_recorded(tmp_path: Path, i
         if is_away:
             second.writer.come_back()
         await clock.sleep(0)
+        await second.collector.update()
+        await clock.sleep(0)
         found = [
             (row.change, row.task_id, row.earliest, row.noticed - noticed < 50) for row in _rows(database, CHANGES)
         ]
-        assert sorted(found[:4]) == [
-            ("added", created, began, True),
-            *sorted(("modified", task_id, began, True) for task_id in (changed, twice)),
-            ("removed", gone, began, True),
-        ]
-        assert sorted(found[4:]) == [("added", later, None, False), ("modified", twice, None, False)]
+        missed = [("added", created, began, True), *(("modified", each, began, True) for each in (changed, twice))]
+        assert sorted(found[:3]) == sorted(missed)
+        looked_up = ("removed", gone, began, False)
+        own = [("added", later, None, False), ("modified", twice, None, False)]
+        assert sorted(found[3:]) == sorted([looked_up, *own])
         (saved,) = database.load()
         ages = {entry.task.task_id: (entry.first_seen, entry.last_changed) for entry in saved.entries}
         known = {entry.task.task_id: (entry.first_seen, entry.last_changed) for entry in second.collector.inventory}
@@ -238,6 +245,36 @@ def test_what_changed_before_the_database_answered_is_recorded(tmp_path: Path, i
         assert {ages[task_id] for task_id in before.keys() - {gone, changed, twice}} <= set(before.values())
         assert noticed <= ages[changed][1] < ages[twice][1]
         assert saved.violations == {BITRATE: {changed: 5.0}}
+
+    _scenario(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_a_cut_list_is_no_proof_of_removals(tmp_path: Path, *, is_cut: bool) -> None:
+    """Stored tasks that the first sweep did not show are removed if lookups find none of them, else the list is cut."""
+
+    async def scenario(clock: VirtualClock, database: Database) -> None:
+        moving_list = MovingList(tasks=60)
+        await Process(moving_list, database, clock).collector.sweep()
+        await clock.sleep(0)
+        for task_id in () if is_cut else moving_list.order[30:]:
+            moving_list.delete(task_id)
+        await clock.sleep(3600)
+        second = Process(moving_list, database, clock)
+        second.service.page_of_list = lambda order, window: order[:30][window.start : window.end]
+        second.writer.is_away = True
+        await second.collector.sweep()
+        await clock.sleep(10)
+        second.writer.come_back()
+        await clock.sleep(0)
+        await second.collector.update()
+        for _ in range(2):
+            await clock.sleep(10)
+            await second.collector.sweep()
+        await clock.sleep(0)
+        removed = [row.task_id for row in _rows(database, CHANGES) if row.change == "removed"]
+        assert len(removed) == (0 if is_cut else 30)
+        assert second.collector.status.state is (State.PARTIAL if is_cut else State.OK)
 
     _scenario(tmp_path, scenario)
 

@@ -317,12 +317,13 @@ async def test_changes_are_in_the_database(simulator: Simulated, tmp_path: Path)
             )
             return (up, lag) == (1, 0) and (size or 0) > 0
 
+        async def is_recorded() -> bool:
+            changes = await one.daemon._recorder.past.changes(HistoryFilter(app_id="app-1", task_id="new"))
+            noted = [(change.change, change.notes) for change in changes]
+            return noted == [("modified", ("probably_restarted",)), ("added", ())]
+
+        await until(is_recorded)
         await until(is_written)
-        changes = await one.daemon._recorder.past.changes(HistoryFilter(app_id="app-1", task_id="new"))
-        assert [(change.change, change.notes) for change in changes] == [
-            ("modified", ("probably_restarted",)),
-            ("added", ()),
-        ]
         one.next = first.changed(storage=_storage(tmp_path / "other"))
         assert await one.daemon.reload() is None
     for directory in (tmp_path, tmp_path / "other"):

@@ -13,6 +13,11 @@ from exporter.service.daemon import Daemon
 from exporter.simulator.simulation import parse_fault
 from tests.support.log_state import logging_restored
 
+INVALID = ".*: Invalid value for "
+NO_APPS = "no apps configured: pass --config.file=FILE or --app.id=ID.*"
+NOT_BOTH = "--config.file does not go with --app.id .*"
+NO_FILE = "/nowhere/x.yml:1:1: the file can't be read .*"
+
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
@@ -44,12 +49,12 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "example: rtcmpu-exporter demo" in shown
 
 
-@pytest.mark.parametrize("command", tuple(cli.commands))
+@pytest.mark.parametrize("command", [*cli.commands, "rules list", "rules test"])
 def test_help_of_every_command_shows_an_example_that_it_understands(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each `--help` ends with examples of the command itself."""
-    assert _exit_code([command, "--help"]) == 0
+    assert _exit_code([*command.split(), "--help"]) == 0
     shown = capsys.readouterr().out
     examples = re.findall(rf"^ +rtcmpu-exporter ({command}\b.*)$", shown.partition("examples:\n")[2], re.MULTILINE)
     assert examples
@@ -57,28 +62,16 @@ def test_help_of_every_command_shows_an_example_that_it_understands(
         assert _exit_code([*example.split(), "--help"]) == 0, example
 
 
-@pytest.mark.parametrize("command", ["list", "test"])
-def test_help_of_the_commands_about_rules_shows_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """`rules list --help` and `rules test --help` end with examples of themselves."""
-    assert _exit_code(["rules", command, "--help"]) == 0
-    assert f" rtcmpu-exporter rules {command} " in capsys.readouterr().out.partition("examples:")[2]
-
-
 def test_examples_of_the_simulator_name_faults_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
-    """Anyone who copies an example of `simulate --fault` gets a simulator, not a refusal."""
-    _exit_code(["simulate", "--help"])
-    faults = re.findall(r"--fault[ =]([a-z]\S+=\S+)$", capsys.readouterr().out, re.MULTILINE)
-    assert faults
-    for fault in faults:
-        assert parse_fault(fault).rate > 0
-
-
-def test_help_of_the_simulator_names_faults_and_variants(capsys: pytest.CaptureFixture[str]) -> None:
-    """What `simulate --fault` and `--variant` take is in its help."""
+    """The `--fault` examples in the help text are valid, and the faults and variants that can be given are listed."""
     _exit_code(["simulate", "--help"])
     shown = capsys.readouterr().out
     assert re.search(r"^  not_json +200 that is HTML$", shown, re.MULTILINE)
     assert re.search(r"^  past_end +a page past the end", shown, re.MULTILINE)
+    faults = re.findall(r"--fault[ =]([a-z]\S+=\S+)$", shown, re.MULTILINE)
+    assert faults
+    for fault in faults:
+        assert parse_fault(fault).rate > 0
 
 
 @pytest.mark.parametrize(
@@ -86,32 +79,26 @@ def test_help_of_the_simulator_names_faults_and_variants(capsys: pytest.CaptureF
     [
         (["--bogus"], "rtcmpu-exporter serve: No such option '--bogus'.*; see .*"),
         (["serve", "--bogus"], "rtcmpu-exporter serve: No such option '--bogus'.*; see .*"),
-        (
-            ["serve", "--web.listen=:1"],
-            "rtcmpu-exporter serve: No such option .*--web.listen-address.*; see .*",
-        ),
+        (["serve", "--web.listen=:1"], "rtcmpu-exporter serve: No such option .*--web.listen-address.*; see .*"),
         (["bogus"], "rtcmpu-exporter: unknown command 'bogus': there are .*; see rtcmpu-exporter --help"),
         (["colect"], "rtcmpu-exporter: unknown command 'colect': did you mean collect\\?; see .*"),
         (["serve", "--web.listen-address=x", "--app.id=a"], "listen address 'x': expected :PORT, HOST:PORT or .*"),
         (["serve", "--web.telemetry-path=x", "--app.id=a"], "telemetry path 'x': expected a path .*"),
         (["serve", "--web.telemetry-path=/config", "--app.id=a"], "telemetry path '/config': something else .*"),
-        (
-            ["serve", "--log.level=loud"],
-            ".*: Invalid value for '--log.level': 'loud' is not one of .*",
-        ),
-        ([], "no apps configured: pass --config.file=FILE or --app.id=ID.*"),
-        (["serve"], "no apps configured: pass --config.file=FILE or --app.id=ID.*"),
-        (["collect"], "no apps configured: pass --config.file=FILE or --app.id=ID.*"),
-        (["collect", "--api.endpoint=http://x"], "no apps configured: pass --config.file=FILE or --app.id=ID.*"),
-        (["collect", "--config.file=c", "--app.id=a"], "--config.file does not go with --app.id .*"),
-        (["collect", "--config.file=c", "--api.endpoint=http://x"], "--config.file does not go with --app.id .*"),
+        (["serve", "--log.level=loud"], INVALID + "'--log.level': 'loud' is not one of .*"),
+        ([], NO_APPS),
+        (["serve"], NO_APPS),
+        (["collect"], NO_APPS),
+        (["collect", "--api.endpoint=http://x"], NO_APPS),
+        (["collect", "--config.file=c", "--app.id=a"], NOT_BOTH),
+        (["collect", "--config.file=c", "--api.endpoint=http://x"], NOT_BOTH),
         (["collect", "--app.id=a b"], "--app.id: 'a b', expected 1 to 64 letters, digits or _ -"),
         (["collect", "--app.id=a", "--api.endpoint=ftp://x"], "--api.endpoint: not usable, expected http:// .*"),
-        (["collect", "--config.file=/nowhere/x.yml"], "/nowhere/x.yml:1:1: the file can't be read .*"),
-        (["check-config", "/nowhere/x.yml"], "/nowhere/x.yml:1:1: the file can't be read .*"),
+        (["collect", "--config.file=/nowhere/x.yml"], NO_FILE),
+        (["check-config", "/nowhere/x.yml"], NO_FILE),
         (["check-config"], "rtcmpu-exporter check-config: expected one --config.file=FILE; see .* check-config --help"),
         (["check-config", "--config.file=a", "b"], ".* check-config: expected one --config.file=FILE; see .*"),
-        (["check-config", "--config.file=/nowhere/x.yml"], "/nowhere/x.yml:1:1: the file can't be read .*"),
+        (["check-config", "--config.file=/nowhere/x.yml"], NO_FILE),
         (["collect", "--app.id"], ".* collect: Option '--app.id' requires an argument; see .* collect --help"),
         (["--app.id"], ".* serve: Option '--app.id' requires an argument; see .* serve --help"),
         (["serve", "a.yml"], ".* serve: unexpected argument 'a.yml': did you mean --config.file=a.yml\\?; see .*"),
@@ -119,34 +106,19 @@ def test_help_of_the_simulator_names_faults_and_variants(capsys: pytest.CaptureF
         (["demo", "x"], "rtcmpu-exporter demo: unexpected argument 'x'; see rtcmpu-exporter demo --help"),
         (["version"], "rtcmpu-exporter: unknown command 'version': did you mean --version\\?; see .*"),
         (["completion"], ".* completion: Missing argument .*; see rtcmpu-exporter completion --help"),
-        (["collect", "--output=xml"], ".*: Invalid value for '--output': 'xml' is not one of .*"),
-        (["audit"], "no apps configured: pass --config.file=FILE or --app.id=ID.*"),
-        (
-            ["audit", "--output=prometheus"],
-            ".*: Invalid value for '--output': 'prometheus' is not one of .*",
-        ),
-        (["audit", "--fail-on=high"], ".*: Invalid value for '--fail-on': 'high' is not one of .*"),
+        (["collect", "--output=xml"], INVALID + "'--output': 'xml' is not one of .*"),
+        (["audit"], NO_APPS),
+        (["audit", "--output=prometheus"], INVALID + "'--output': 'prometheus' is not one of .*"),
+        (["audit", "--fail-on=high"], INVALID + "'--fail-on': 'high' is not one of .*"),
         (["rules"], "rtcmpu-exporter rules: Missing command; see .*"),
-        (["rules", "list"], "no apps configured: pass --config.file=FILE or --app.id=ID.*"),
-        (["rules", "list", "--config.file=c", "--app.id=a"], "--config.file does not go with --app.id .*"),
+        (["rules", "list"], NO_APPS),
+        (["rules", "list", "--config.file=c", "--app.id=a"], NOT_BOTH),
         (["rules", "test"], "rtcmpu-exporter rules test: Missing argument .*; see .*"),
-        (["rules", "test", "/nowhere/x.yml"], "/nowhere/x.yml:1:1: the file can't be read .*"),
-        (
-            ["simulate", "--apps=some"],
-            ".*: Invalid value for '--apps': 'some': expected a whole number.*",
-        ),
-        (
-            ["simulate", "--apps=-1"],
-            ".*: Invalid value for '--apps': '-1': expected a whole number.*",
-        ),
-        (
-            ["simulate", "--churn=nan"],
-            ".*: Invalid value for '--churn': 'nan': expected a number.*",
-        ),
-        (
-            ["simulate", "--churn=much"],
-            ".*: Invalid value for '--churn': 'much': expected a number.*",
-        ),
+        (["rules", "test", "/nowhere/x.yml"], NO_FILE),
+        (["simulate", "--apps=some"], INVALID + "'--apps': 'some': expected a whole number.*"),
+        (["simulate", "--apps=-1"], INVALID + "'--apps': '-1': expected a whole number.*"),
+        (["simulate", "--churn=nan"], INVALID + "'--churn': 'nan': expected a number.*"),
+        (["simulate", "--churn=much"], INVALID + "'--churn': 'much': expected a number.*"),
         (["simulate", "--demo", "--apps=2"], "--demo does not go with --apps: its fleet is fixed"),
         (["simulate", "--fault=bogus"], "fault 'bogus': unknown fault 'bogus'; there are: .*"),
         (["simulate", "--fault=reset=2"], "fault 'reset=2': the rate of fault reset is 2.0, expected 0 to 1"),

@@ -122,21 +122,6 @@ def test_ten_mistakes_are_ten_lines(words: list[str], programs: Programs) -> Non
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        ([], "no apps configured: pass --config.file=FILE or --app.id=ID.*"),
-        (["--bogus"], "rtcmpu-exporter serve: No such option '--bogus'.*; see rtcmpu-exporter serve --help"),
-    ],
-)
-def test_a_wrong_command_line_is_one_line_and_exit_code_2(words: list[str], line: str, programs: Programs) -> None:
-    """No configuration at all and an unknown flag are said in one line, without a traceback."""
-    done = programs.run_exporter(*words)
-
-    assert (done.code, done.out) == (2, "")
-    assert re.fullmatch(line + "\n", done.err), done.err
-
-
-@pytest.mark.parametrize(
     ("words", "flag"),
     [
         (["serve", "--app.id=a", "--web.listen-address={}"], "--web.listen-address"),

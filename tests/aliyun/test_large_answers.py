@@ -11,17 +11,16 @@ from exporter.aliyun.errors import ApiError
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.parse_task import read_row
 from tests.support.fake_service import Observed, client_of, serving
-from tests.support.large_answers import compressed_bodies
+from tests.support.large_answers import MAKERS, compressed_body
 
 MAX_STALL_SECONDS = 0.25  # of the processor: a machine that is busy with other things does not count
-BODIES = compressed_bodies()
 
 
 @pytest.mark.parametrize("status", [200, 500])
-@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("name", MAKERS)
 async def test_the_event_loop_goes_on(name: str, status: int) -> None:
     """Between two turns of the loop, this process uses little of the processor while a page is read, row by row."""
-    stalls = [0.0]
+    stalls, body = [0.0], compressed_body(name)
 
     async def beat() -> None:
         while True:
@@ -31,9 +30,9 @@ async def test_the_event_loop_goes_on(name: str, status: int) -> None:
 
     def answer(_request: web.BaseRequest) -> web.Response:
         headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
-        return web.Response(body=BODIES[name], status=status, headers=headers)
+        return web.Response(body=body, status=status, headers=headers)
 
-    assert len(BODIES[name]) < 200_000
+    assert len(body) < 200_000
     async with serving(answer) as service, client_of(service.address, Observed()) as client:
         beating = asyncio.ensure_future(beat())
         await asyncio.sleep(0.01)

@@ -10,7 +10,7 @@ from aiohttp import web
 from tests.processes.odd_service import Answer, Odd, OddService, true_page
 from tests.support.configurations import account, write_configuration
 from tests.support.http import ask
-from tests.support.large_answers import compressed_bodies
+from tests.support.large_answers import MAKERS, compressed_body
 from tests.support.processes import Programs, eventually
 
 pytestmark = pytest.mark.processes
@@ -39,8 +39,8 @@ def _value(url: str, pattern: str) -> float:
 
 def test_large_answers_cost_little_and_nobody_else(programs: Programs) -> None:
     """While every other app of its account answers so, memory stays bounded and a neighbour is read on time."""
-    bodies = compressed_bodies()
-    apps = {name: Odd(name, answer, answer) for name, answer in ((name, _sends(body)) for name, body in bodies.items())}
+    answers = {name: _sends(compressed_body(name)) for name in MAKERS}
+    apps = {name: Odd(name, answer, answer) for name, answer in answers.items()}
     apps[NEIGHBOUR] = Odd(NEIGHBOUR, true_page)
     with OddService(apps) as service:
         entry = account(service.address, list(apps), more="requests_per_second: 50")

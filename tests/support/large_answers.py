@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Callable, Mapping
+from functools import cache
 
 ROWS = 100
 
@@ -21,7 +22,7 @@ def _many(count: int, element: bytes) -> bytes:
     return b",".join(element % number for number in range(count))
 
 
-_MAKERS: Mapping[str, Callable[[], bytes]] = {
+MAKERS: Mapping[str, Callable[[], bytes]] = {
     "tiny-rows": lambda: _page(*(b'{"TaskId":"%d"}' % number for number in range(20_000))),
     "empty-rows": lambda: _page(*[b"{}"] * 10_000_000),
     "empty-rows-within-the-body": lambda: _page(*[b"{}"] * 1_300_000),
@@ -44,6 +45,7 @@ _MAKERS: Mapping[str, Callable[[], bytes]] = {
 }
 
 
-def compressed_bodies() -> dict[str, bytes]:
-    """Return each as gzip, of less than 200 kB."""
-    return {name: gzip.compress(make(), 9) for name, make in _MAKERS.items()}
+@cache
+def compressed_body(name: str) -> bytes:
+    """Return one as gzip, of less than 200 kB."""
+    return gzip.compress(MAKERS[name](), 9)

@@ -22,7 +22,7 @@ from exporter.service import configuration_source
 from exporter.simulator.simulation import SimulatorOptions, build_service
 from tests.faults import test_isolation as isolation
 from tests.support.hanging import hanging_call
-from tests.support.large_answers import compressed_bodies
+from tests.support.large_answers import MAKERS, compressed_body
 from tests.support.monitored import Simulated
 
 
@@ -35,8 +35,8 @@ def _tell(_number: int, _frame: FrameType | None) -> None:
 def _add_large_answers(patch: pytest.MonkeyPatch) -> None:
     """Let the odd server give large answers too."""
     large = {
-        f"large-{name}": ("invalid_response", isolation._answer(body, Content_Encoding="gzip"))
-        for name, body in compressed_bodies().items()
+        f"large-{name}": ("invalid_response", isolation._answer(compressed_body(name), Content_Encoding="gzip"))
+        for name in MAKERS
     }
     patch.setattr(isolation, "ODD", {**isolation.ODD, **large})
 

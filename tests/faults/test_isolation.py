@@ -18,7 +18,7 @@ import pytest
 import trustme
 from aiohttp import web
 
-from exporter.aliyun.credentials import _Official
+from exporter.aliyun.sdk_credentials import OfficialSources
 from exporter.collector.collector import Collector
 from exporter.config.credential_kinds import AccessKey, CredentialsUri, EcsRamRole, OidcRoleArn, Profile, RamRoleArn
 from exporter.config.model import Account, Collection, Config
@@ -194,15 +194,18 @@ async def _odd(request: web.BaseRequest) -> web.StreamResponse:
 
 def _break(patch: pytest.MonkeyPatch, hang: Callable[..., Any]) -> None:
     """Put bugs into the exporter, threads that hang, and names that never come, for the accounts that say so."""
-    fetch, look_up, of_key = _Official.fetch, socket.getaddrinfo, Exposition.update
+    set_up, fetch = OfficialSources.__init__, OfficialSources.fetch
+    look_up, of_key = socket.getaddrinfo, Exposition.update
+
+    def with_role(this: Any, kind: Any, **more: Any) -> None:
+        set_up(this, kind, **more)
+        this.role = getattr(kind, "role_name", "")
 
     def fetched(this: Any) -> Any:
-        role = getattr(this._kind, "role_name", "")
-        if role == "raises":
-            raise KeyError(FOREIGN)
-        if role == "exits":
-            raise SystemExit(1)
-        return hang() if role == "hangs" else fetch(this)
+        raised = {"raises": KeyError(FOREIGN), "exits": SystemExit(1)}
+        if this.role in raised:
+            raise raised[this.role]
+        return hang() if this.role == "hangs" else fetch(this)
 
     def looked_up(host: str, *rest: Any, **more: Any) -> Any:
         return hang() if str(host).startswith("hang-") else look_up(host, *rest, **more)
@@ -220,7 +223,8 @@ def _break(patch: pytest.MonkeyPatch, hang: Callable[..., Any]) -> None:
 
         return method
 
-    patch.setattr(_Official, "fetch", fetched)
+    patch.setattr(OfficialSources, "__init__", with_role)
+    patch.setattr(OfficialSources, "fetch", fetched)
     patch.setattr(socket, "getaddrinfo", looked_up)
     patch.setattr(Exposition, "update", updated)
     patch.setattr(Collector, "_sweep", failing(Collector._sweep, "bug-in-sweep", lambda this: this.account))

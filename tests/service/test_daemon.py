@@ -407,7 +407,7 @@ async def test_hanging_calls_of_some_accounts_freeze_nothing_else(
 ) -> None:
     """Ten accounts whose credentials never come, and threads that hang: publication, sums and passwords go on."""
     with hanging_call() as hang:
-        monkeypatch.setattr("exporter.aliyun.credentials._Official.fetch", hang)
+        monkeypatch.setattr("exporter.aliyun.sdk_credentials.OfficialSources.fetch", hang)
         stuck = [
             simulator.account("app-2", name=f"stuck-{number}", credentials=EcsRamRole(role_name=f"role-{number}"))
             for number in range(10)

@@ -1,6 +1,6 @@
-"""The command line: what can be asked for, and who does it.
+"""The command line: its commands and their flags.
 
-Each command's module is imported when it is asked for: the daemon carries neither the simulator nor progress bars.
+Each command's module is imported when the command runs: the daemon loads neither the simulator nor progress bars.
 """
 
 import math

@@ -106,7 +106,7 @@ class Client:
         await self._session.close()
 
     async def close_when_idle(self) -> None:
-        """Do as `close`, once no request is under way any more."""
+        """Do as `close`, once no request is running."""
         await self._idle.wait()
         await self.close()
 
@@ -167,7 +167,7 @@ class Client:
         raise error
 
     async def _decoded(self, body: bytes) -> ListPage:
-        """Decode a page; a large one in a thread, so that the event loop goes on meanwhile."""
+        """Decode a page; a large one in a thread, so that the event loop is not held."""
         if len(body) <= LARGE_BODY_BYTES:
             return read_page(body)
         return await asyncio.get_running_loop().run_in_executor(self._decoder, read_page, body)

@@ -104,7 +104,7 @@ class CredentialsObserver(Protocol):
 
 
 class CredentialsSource:
-    """One account's key, whatever number of requests asks for it."""
+    """One account's key, fetched once for all requests."""
 
     def __init__(self, source: KeySource, *, clock: Clock, observer: CredentialsObserver) -> None:
         self._source = source
@@ -162,7 +162,7 @@ class CredentialsSource:
         self._fetched_at = None
 
     async def close(self) -> None:
-        """Stop a renewal that is under way; a thread that still waits for an answer ends by its own deadlines."""
+        """Stop a running renewal; a thread that still waits for an answer ends by its own deadlines."""
         under_way = [future for future in (self._renewal, self._thread) if future is not None]
         for future in under_way:
             future.cancel()
@@ -255,7 +255,7 @@ def _outcome_of(fetch: Fetch) -> Credentials | ApiError:
 
 
 def _unexpected(error: BaseException) -> ApiError:
-    """Say that fetching failed in a way that nobody foresaw; the text of the exception may hold a secret."""
+    """Report that fetching failed unexpectedly; the text of the exception may hold a secret."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

@@ -71,7 +71,7 @@ def _is_escaped(text: bytes, place: int) -> bool:
 
 
 def _integer(digits: str) -> int | str:
-    """Leave a number that nobody means as text: Python refuses to convert thousands of digits."""
+    """Leave an absurdly long number as text: Python refuses to convert thousands of digits."""
     return int(digits) if len(digits) <= _MAX_INTEGER_CHARACTERS else digits
 
 

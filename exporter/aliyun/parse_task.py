@@ -157,7 +157,7 @@ def row_digest(row: msgspec.Raw | bytes) -> int:
 
 
 def _decode(raw: bytes, reader: FieldReader) -> documented.Row:
-    """Return a row in its documented shape; an empty one where there is none to be had."""
+    """Return a row in its documented shape; an empty one if that is not possible."""
     try:
         return _ROW.decode(raw)
     except (ValueError, RecursionError):

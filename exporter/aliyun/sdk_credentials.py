@@ -6,7 +6,7 @@ Importing this module imports that library, which costs half a second and 70 MiB
   provider and asks it once, and `CredentialsSource` does the keeping;
 * its scheduler threads, which each default provider for the ECS role starts and never ends;
 * its wrappers for files, which forget when a token expires;
-* its default chain, which goes on to another identity when the configured one fails for a moment;
+* its default chain, which moves on to another identity when the configured one fails for a moment;
 * its transport (see `token_services.py`);
 * its loggers, which write what token services answer.
 """

@@ -95,7 +95,7 @@ class Absences:
             unseen: all of them.
             since: monotonic seconds: when the sweep began.
             proves_absence: whether the list does not hold them. They are gone then, unless the list is cut.
-            above_the_end: those that can't be cut off, since the list goes on below them. Some are looked up all the
+            above_the_end: those that can't be cut off, since the list continues below them. Some are looked up all the
                 same, and none may be found; if no lookup is answered, another sweep must prove it, too.
         """
         self.unseen(unseen, since=since)
@@ -224,7 +224,7 @@ class Absences:
 
         Args:
             inventory: what is known; it is changed.
-            seconds: how long to go on.
+            seconds: how long to continue.
             doubts: whether tasks in doubt are looked up.
             changed: called after each answer with what changed, and how many tasks the list had failed to show.
         """

@@ -2,7 +2,7 @@
 
 An update reads the front of the list and brings in what was created or changed. A sweep reads all of it and finds
 what is gone. Only what was read without a hole changes the picture, in one synchronous step, and the status is
-replaced whole: a reader never sees half of either.
+replaced as a whole: a reader never sees a mixture.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -33,7 +33,7 @@ LOOKUP_SECONDS: Final = {Kind.UPDATE: 5.0, Kind.SWEEP: 20.0}
 
 
 class CollectorEvents(Protocol):
-    """Who is told when something about an app is new."""
+    """Receives collector events."""
 
     def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
         """Changes were applied or the status was replaced.
@@ -44,7 +44,7 @@ class CollectorEvents(Protocol):
         """
 
     def swept(self) -> None:
-        """A sweep was accepted; its changes have been told."""
+        """A sweep was accepted; its changes have been reported."""
 
 
 class Collector:
@@ -83,7 +83,7 @@ class Collector:
         self._order: Sequence[int] = ()  # digests of the rows of the last accepted sweep, by their position
         self._reading_list = False
         """Whether a sweep's pages are being read: it may still bring rows that are older than what updates see."""
-        self._began_at: dict[str, float] = {}  # when what is under way began, in monotonic seconds
+        self._began_at: dict[str, float] = {}  # when each running attempt began, in monotonic seconds
         self._says_unmoved = False
         self._stored: Sequence[Entry] = ()  # see `check_stored`
         self._stored_gone: Callable[[Sequence[Entry]], object] = lambda _entries: None

@@ -130,8 +130,8 @@ class Lookups:
         """Look tasks up in turn until all are done or the time is up. It raises nothing.
 
         Args:
-            task_ids: which; one that is named twice is asked for once.
-            seconds: how long to go on. Lookups without an answer by then are given up.
+            task_ids: which ones; duplicates are looked up once.
+            seconds: how long to continue. Lookups that are unanswered after that are abandoned.
             found: called for each answer.
             failed: called for each task without one; and whether its lookup was answered at all.
         """

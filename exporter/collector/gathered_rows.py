@@ -34,7 +34,7 @@ class Page(NamedTuple):
 
     @property
     def full(self) -> bool:
-        """Whether it has as many rows as were asked for."""
+        """Whether it has as many rows as requested."""
         return len(self.digests) == self.window.page_size
 
     @property

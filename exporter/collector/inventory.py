@@ -122,7 +122,7 @@ class Inventory:
         """Take out tasks that are gone.
 
         Args:
-            task_ids: one that is not known any more, or that was read again meanwhile, is left alone.
+            task_ids: one that is no longer known, or was read again since, is left unchanged.
             settled_before: monotonic seconds: what was read later was created again.
             at: monotonic seconds.
         """

@@ -1,4 +1,4 @@
-"""One pass down a list that moves: which window is asked for next, and what each answer says.
+"""One pass down a list that moves: which window is requested next, and what each answer proves.
 
 A pass is in one of five steps, and each answer is taken by the step's own method:
 
@@ -31,7 +31,7 @@ from exporter.collector.reading import (
 )
 from exporter.core.collection_state import State
 
-MAX_GAPS: Final = 12  # gaps that one pass closes before it gives up
+MAX_GAPS: Final = 12  # gaps that one pass closes before it fails
 
 GAPS_BELOW_A_STILL_FRONT: Final = 2
 """More of them in succession, while the first window stays the same, are no movement of the list."""
@@ -77,7 +77,7 @@ class ListPass:
         self._new_gathered = new_gathered
         self._gathered = new_gathered(plan)
         self._most_rows = plan.most_rows
-        self.planned = 0  # the position up to which windows are asked for
+        self.planned = 0  # the position up to which windows are requested
         self._step = Step.READ
         self._detour: Window | None = None  # the next window, where it is another than the one that follows
         self._page = _NO_PAGE  # the page that the step is about: the short one, or the one that brought nothing new
@@ -91,7 +91,7 @@ class ListPass:
 
     @property
     def may_ask_ahead(self) -> bool:
-        """Whether windows may be asked for before the ones in front of them were answered."""
+        """Whether windows may be requested before the ones in front of them were answered."""
         return self._step is Step.READ and self._detour is None and not self._gaps
 
     @property
@@ -104,7 +104,7 @@ class ListPass:
         return self._gathered.ends_in_order_of(places)
 
     def next_window(self) -> Window:
-        """Return the next window to ask for, if all that are asked for turn out well."""
+        """Return the next window to request, if all requested ones succeed."""
         window = self._detour or window_after(
             self.planned, overlap=self._gathered.overlap, largest=self.reading.largest_page
         )
@@ -185,7 +185,7 @@ class ListPass:
         self._turn_to(Step.PROBE_END, page, behind)
 
     def _behind(self, page: Page) -> Window:
-        """Return a window that shows whether the list goes on behind a short page."""
+        """Return a window that shows whether the list continues behind a short page."""
         largest = max(self._gathered.largest_answer, len(page.digests))
         return window_behind(page.window, page.end, overlap=FIRST_OVERLAP, largest=largest)
 
@@ -249,7 +249,7 @@ class ListPass:
         self._end(length=self._gathered.reached)
 
     def _read_straddling(self, page: Page) -> None:
-        """STRADDLE: a full page says that the list goes on where windows are refused."""
+        """STRADDLE: a full page proves that the list continues where windows are refused."""
         if page.full:
             raise _refused_beyond(page.window)
         if not self._gathered.joins(page):
@@ -287,7 +287,7 @@ class ListPass:
             self._turn_to(Step.STRADDLE, window=straddling)
 
     def _longer_than_asked_for(self, page: Page) -> None:
-        """Take a page with more rows than were asked for: a service that ignores PageSize, or no such service."""
+        """Take a page with more rows than requested: the service ignores PageSize, or it is another service."""
         size = len(page.digests)
         if size != len(self.reading.first_digests) or self.reading.page_size_ignored or not self._to_the_end:
             raise ApiError(
@@ -302,7 +302,7 @@ class ListPass:
         self.planned = 0
 
     def _cap(self, rows: int) -> None:
-        """Go on with pages of the size that the service gives."""
+        """Continue with pages of the size that the service returns."""
         plan = Plan.overlapping(rows) if self.reading.overlapped else Plan(rows, 0)
         self.reading.largest_page = rows
         self._gathered.overlap = plan.overlap
@@ -326,7 +326,7 @@ class ListPass:
         self.planned = max(0, page.window.start - (largest << self._gaps) // 2)
 
     def _turn_to(self, step: Step, page: Page = _NO_PAGE, window: Window | None = None) -> None:
-        """Begin a step: the page that it is about, and the window that it asks for."""
+        """Begin a step: the page that it is about, and the window that it requests."""
         if step in {Step.FOLLOW_OLD, Step.REPEAT_SHORT}:
             self.reading.undisturbed = False
         self._step, self._page, self._detour = step, page, window

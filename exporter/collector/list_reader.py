@@ -75,10 +75,10 @@ class ListReader:
         Args:
             fetch: brings one window.
             task_id_of: tells known rows.
-            at_most_windows: how many may be asked for.
+            at_most_windows: how many may be requested.
             down_to: digests of an earlier reading, from the front down. Not empty: the known rows that end the reading
                 must be some of these, in the same order, so that all that moved since is above them.
-            plan: which windows are asked for; None: as the last pass found that the service can be read.
+            plan: which windows are requested; None: as the last pass found that the service can be read.
 
         Raises:
             ApiError: a request failed, or a page can't be right.
@@ -99,9 +99,9 @@ class ListReader:
         Args:
             fetch: brings one window.
             task_id_of: tells known rows.
-            expected_tasks: how many there were last time, 0 where nobody knows: hardly a request is spent in advance
+            expected_tasks: how many there were last time, 0 if unknown: hardly a request is spent in advance
                 on what probably does not exist.
-            plan: which windows are asked for.
+            plan: which windows are requested.
 
         Raises:
             ApiError: a request failed, a page can't be right, or there are more tasks than `max_tasks`.
@@ -126,7 +126,7 @@ class ListReader:
     def _worth_asking_ahead(self, whole: ListPass, expected_tasks: int) -> int:
         """How many requests may be in flight: many where rows were last time, few beyond them.
 
-        Where the service was seen to give smaller pages than it is asked for, the first one says whether it still does.
+        If the service returned smaller pages than requested, the first one shows whether it still does.
         """
         seems_capped = self.plan.largest_page < whole.reading.largest_page
         if not whole.may_ask_ahead or (seems_capped and not whole.reading.digests):
@@ -220,7 +220,7 @@ class SweepReader:
 
         Args:
             inventory: the tasks that are known.
-            seen_in_front: what updates see meanwhile; what the last readings of the front see is added to it.
+            seen_in_front: what updates see during the sweep; the last readings of the front are added to it.
 
         Raises:
             ApiError: a request failed, a page can't be right, or there are too many tasks.

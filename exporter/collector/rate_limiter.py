@@ -151,7 +151,7 @@ class Permits:
         self._round_trips = RoundTrips()
 
     def ready_at(self, requests_per_second: float) -> float:
-        """When the next request may be sent; infinity: not before one that is under way has ended.
+        """When the next request may be sent; infinity: not before a running one has ended.
 
         A rate between two whole numbers counts as the lower, since no window can hold a part of a request. Below
         one request a second the window is longer instead.
@@ -326,7 +326,7 @@ class Limiter:
         self._admit()
 
     def wait_a_window(self) -> None:
-        """Send nothing for a second: who sent requests before, such as the process before this, is not known."""
+        """Send nothing for a second: the previous process may have used the budget until its end."""
         self._permits.fill(self._clock.monotonic())
 
     def hand_over(self, heir: "Limiter") -> None:

@@ -18,7 +18,7 @@ LARGEST_PAGE: Final = 100  # the vendor's limit of PageSize
 
 
 class Window(NamedTuple):
-    """What one request asks for."""
+    """The rows that one request asks for."""
 
     page_no: int
     page_size: int
@@ -58,13 +58,13 @@ def window_after(reached: int, *, overlap: int, largest: int = LARGEST_PAGE) -> 
 
 
 def window_behind(short: Window, end: int, *, overlap: int, largest: int) -> Window:
-    """Return a window that shows whether a list goes on where a page was short.
+    """Return a window that shows whether a list continues where a page was short.
 
     It is another one than the short page's, begins a few rows before the end where it can, and asks for no more rows
     than the service has shown to give in one page.
 
     Args:
-        short: what the short page was asked for as.
+        short: the window of the short page.
         end: the position behind its last row.
         overlap: about how many rows to read again.
         largest: the largest PageSize.
@@ -96,7 +96,7 @@ class WindowAnswer(NamedTuple):
     sent_at: float  # monotonic seconds: when the request was sent
 
 
-SLICE_SECONDS: Final = 0.01  # for so long rows are read before the event loop goes on
+SLICE_SECONDS: Final = 0.01  # of reading rows before the event loop runs
 MOST_PAGES_IN_SLICES: Final = 4  # a page is in memory until it is read, so further ones are read in one go
 
 Fetch = Callable[[Window], Awaitable[WindowAnswer]]
@@ -104,7 +104,7 @@ TaskIdOf = Callable[[int], str | None]  # whose current row has this digest; Non
 
 
 class Rows(Protocol):
-    """How rows are told apart and read."""
+    """Identifies rows by their digests and reads them."""
 
     def digest(self, row: msgspec.Raw, /) -> int:
         """Return a digest of the row's bytes."""
@@ -113,7 +113,7 @@ class Rows(Protocol):
         """Return the task, None where the row has no TaskId; raises ApiError for a row of another app."""
 
     async def read_many(self, rows: Iterable[msgspec.Raw], /) -> list[Task | None]:
-        """Do as `read` for each; the event loop goes on meanwhile."""
+        """Do as `read` for each, letting the event loop run in between."""
 
 
 class Plan(NamedTuple):
@@ -142,7 +142,7 @@ class Reading(msgspec.Struct):
     digests: "array[int]" = msgspec.field(default_factory=lambda: array("Q"))
     """Of all rows, by their position when they were read last."""
     first_digests: Sequence[int] = ()  # of the rows of the first window
-    windows: int = 0  # how many were asked for
+    windows: int = 0  # how many were requested
     duplicate_rows: int = 0  # rows that came again beyond the overlaps that were planned
     unexplained_rows: int = 0
     """Those among them that a list with a stable order can't bring again, wherever tasks were updated or deleted."""
@@ -154,7 +154,7 @@ class Reading(msgspec.Struct):
     """The number of rows of the list, by the position of its end; None where positions don't say it."""
     one_answer: bool = False  # whether all rows came in one answer
     undisturbed: bool = True  # whether all windows fitted together as those of a list that does not change do
-    overlapped: bool = True  # whether windows were asked for that share rows, so that a hole would show
+    overlapped: bool = True  # whether the windows share rows, so that a hole would show
     unproven_borders: int = 0  # windows that share no row with what was read before them
     page_size_ignored: bool = False  # whether the service gives pages of one size, whatever PageSize is
     largest_page: int = LARGEST_PAGE  # the most rows that the service gives in one answer, as far as is known
@@ -176,7 +176,7 @@ class UnstableOrderError(IncompleteReadingError):
 
 
 class ReadingTurns:
-    """Divides the reading of rows into slices, between which the event loop goes on.
+    """Divides the reading of rows into slices, between which the event loop runs.
 
     Args:
         monotonic: A clock.
@@ -240,5 +240,5 @@ class AppRows:
         return read_row(row, app_id=self._app_id, share=self._share)
 
     async def read_many(self, rows: Iterable[msgspec.Raw], /) -> list[Task | None]:
-        """Return the tasks of rows as `read` does; the event loop goes on meanwhile."""
+        """Return the tasks of rows as `read` does, letting the event loop run in between."""
         return await self._turns.call(self.read, rows)

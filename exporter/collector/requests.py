@@ -37,7 +37,7 @@ class ListClient(Protocol):
     """One attempt to read from the service; raises ApiError."""
 
     async def ready(self) -> None:
-        """Wait for credentials, so that no permit of the budget is held meanwhile."""
+        """Wait for credentials, so that the wait holds no permit of the budget."""
 
     async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> ListPage:
         """Return one page of the app's list."""

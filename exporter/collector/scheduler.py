@@ -25,7 +25,7 @@ from exporter.core.clock import Clock
 CLOCK_JUMP_SECONDS: Final = 2.0
 LONGEST_FIRST_WAIT_SECONDS: Final = 1.0  # the first sweeps begin within this time of the start, one after the other
 ROUNDING_SECONDS: Final = 0.001
-"""Turns are laid to whole microseconds: one that is to follow a pause must not come a hair before its end."""
+"""Turns are scheduled in whole microseconds: one that follows a pause must not come before its end."""
 LONGEST_INTERVAL_SECONDS: Final = 365 * 86_400.0
 """Where the budget is tiny an interval can be stretched beyond all dates, by which APScheduler would stop for good."""
 GOLDEN_RATIO: Final = (math.sqrt(5) - 1) / 2
@@ -143,12 +143,12 @@ class Schedule:
         self._add_job(collector, Kind.SWEEP, sweep, first_wait)
 
     def next_turn(self, collector: Collector, kind: Kind) -> float | None:
-        """Return when the next turn of a kind is due, in wall-clock seconds; None: none is laid."""
+        """Return when the next turn of a kind is due, in wall-clock seconds; None: none is scheduled."""
         job = self._jobs.get((collector, kind))
         return None if job is None or job.next_run_time is None else job.next_run_time.timestamp()
 
     def remove(self, collector: Collector) -> None:
-        """Read an app no more; a turn that runs is cancelled."""
+        """Stop reading an app; a running turn is cancelled."""
         for kind in Kind:
             if turn := self._turns.get((collector, kind)):
                 turn.cancel()
@@ -165,7 +165,7 @@ class Schedule:
             return
         if abs(jump_seconds) > CLOCK_JUMP_SECONDS:
             for (collector, kind), job in self._jobs.items():
-                # Some turns may have been laid after the jump already: those stay where they are.
+                # Turns that were scheduled after the jump stay where they are.
                 ahead_seconds = (job.next_run_time.timestamp() - self._clock.now()) % _interval_seconds(collector, kind)
                 job.modify(next_run_time=self._time_in(ahead_seconds))
                 job.trigger.shift(jump_seconds)
@@ -173,7 +173,7 @@ class Schedule:
             self._heed_shorter_intervals()
 
     def _heed_shorter_intervals(self) -> None:
-        """Bring forward the turns that were laid while their interval was stretched."""
+        """Bring forward the turns that were scheduled while their interval was stretched."""
         for job in self._jobs.values():
             due = job.trigger.due()
             if due is not None and due + timedelta(seconds=ROUNDING_SECONDS) < job.next_run_time:

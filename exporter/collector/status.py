@@ -51,7 +51,7 @@ class Sweep(Struct, frozen=True):
     duration_seconds: float
     requests: int
     repaired_tasks: int
-    """Tasks that its pages missed, because they moved or were created meanwhile, and that were found otherwise."""
+    """Tasks that its pages missed, because they moved or were created during it, and that were found otherwise."""
     duplicate_rows: int  # rows that came more than once because the list moved, overlaps on purpose not counted
     rows_without_task_id: int
     unmoved_changes: int = 0  # changed tasks that no update could see, because the service left them where they stood
@@ -111,7 +111,7 @@ class StatusTracker:
         self._duplicates_seen = 0
         self._sweep_began_at = -inf
         self._stale_after_at_last_sweep = 0.0
-        """Seconds: what held when the last sweep was accepted, since the next one was laid by it."""
+        """Seconds: as of the last accepted sweep, from which the next one was scheduled."""
 
     def describe(self, app: App) -> None:
         """Take on another description of the same app."""
@@ -230,9 +230,9 @@ class RequestReport(Struct, frozen=True):
     waited_seconds: float
     """From when it was wanted, or its attempt before had ended, until it was sent: for its turn in the budget, and
     before a retry."""
-    duration_seconds: float | None  # from sending to the end of the answer; None: it is under way
-    rows: int | None  # None: it brought none, since it failed or is under way
-    state: State | None  # how it ended; None: it is under way, or was given up since the list had ended or moved
+    duration_seconds: float | None  # from sending to the end of the answer; None: it is running
+    rows: int | None  # None: it brought none, since it failed or is running
+    state: State | None  # how it ended; None: it is running, or was cancelled since the list had ended or moved
     reason: str = ""  # why it failed; empty where it did not
 
 
@@ -254,8 +254,8 @@ class SweepReport(Struct, frozen=True):
     requests: tuple[RequestReport, ...]  # the first ones, in the order of sending
     requests_sent: int  # how many there were, those that are left out of `requests` included
     ended: bool
-    state: State  # how it ended; `pending` while it is under way
+    state: State  # how it ended; `pending` while it is running
     reason: str = ""  # why it failed; empty where it did not
-    tasks: int | None = None  # how many were found; None: it is under way, or failed
-    sweep: Sweep | None = None  # what repairs it took; None: it is under way, or failed
-    difference: Difference | None = None  # None: it is under way, or failed
+    tasks: int | None = None  # how many were found; None: it is running, or failed
+    sweep: Sweep | None = None  # what repairs it took; None: it is running, or failed
+    difference: Difference | None = None  # None: it is running, or failed

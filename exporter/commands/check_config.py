@@ -60,7 +60,7 @@ def check_config(source: ConfigurationSource, path: Path, *, probe: bool, web_co
 
 
 def _loaded(source: ConfigurationSource, web_config_file: Path | None) -> LoadedRules:
-    """Load what is to be checked, to the last mistake of either file."""
+    """Load the files to check, with every mistake of both."""
     mistakes: list[Mistake] = []
     try:
         loaded = source.load()

@@ -108,7 +108,7 @@ def pages_of(tasks: int) -> int:
 
 
 def sweep_requests_of(tasks: int) -> int:
-    """Return how many requests a sweep of `tasks` tasks takes: its pages, the end asked for, the front read again.
+    """Return how many requests a sweep of `tasks` tasks takes: its pages, the end probed, the front read again.
 
     An app that fits on one page has no front to read again.
     """

@@ -1,4 +1,4 @@
-"""Time as a value that is passed in: the real one here, a simulated one in tests; and what is due when."""
+"""Time as a value that is passed in: the real one here, a simulated one in tests; and a heap of deadlines."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heappush
 from typing import Final, Generic, Protocol, TypeVar
 
 Key = TypeVar("Key")
-SPARE: Final = 64  # entries of a heap that keys no longer have, before it is made anew
+SPARE: Final = 64  # entries of a heap that keys no longer have, before it is rebuilt
 
 
 class Clock(Protocol):

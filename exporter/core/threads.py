@@ -27,7 +27,7 @@ class Worker:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a call returns, or raise what it raises: RuntimeError in place of what would end the program.
 
-        When this is cancelled the call goes on, and keeps its thread until it returns.
+        When this is cancelled, the call continues and keeps its thread until it returns.
         """
         await self._free.acquire()
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -67,4 +67,4 @@ def _call(outcome: asyncio.Future[Any], release: Callable[[], None], function: C
     try:
         outcome.get_loop().call_soon_threadsafe(settle)
     except RuntimeError:
-        return  # the event loop is closed: nobody waits any more
+        return  # the event loop is closed: the result is not needed

@@ -38,7 +38,7 @@ COUNTS: Final = (
 """The numbers of tasks, outputs or values, by label values."""
 
 EGRESS: Final = "egress"
-"""Bytes per second by region and cdn: a distribution without bounds, since only its sum is asked for."""
+"""Bytes per second by region and cdn: a distribution without bounds, since only its sum is used."""
 
 
 class Measure(Struct, frozen=True):

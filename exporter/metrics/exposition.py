@@ -194,7 +194,7 @@ class Exposition(Generic[Report]):
             self._accept(_compressed(changes, self._groups), self._timer() - began)
 
     async def publish_off_loop(self) -> None:
-        """Do as `publish`, compressing in a thread; not to be mixed with `publish` while it is under way."""
+        """Do as `publish`, compressing in a thread; not to be mixed with `publish` while it runs."""
         async with self._publishing:
             changes = self._take_changes()
             if not changes:

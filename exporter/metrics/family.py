@@ -64,4 +64,4 @@ class Family(Declaration, Generic[Report], frozen=True, kw_only=True):
     samples: Callable[[Report], Iterable[Sample]]
     """Each sample once, with the values of all labels; none at all is fine."""
     version: Callable[[Report], object] = lambda _: None
-    """What changes whenever the samples do, so that they are not computed in vain; None: unknown."""
+    """Changes whenever the samples do, so that equal ones are not computed again; None: unknown."""

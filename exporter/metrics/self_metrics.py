@@ -187,28 +187,28 @@ class SelfMetrics:
                         expiry.labels(rule.name, exemption.name).set(exemption.ends_at)
 
     def add_account(self, account: str) -> AccountMetrics:
-        """Begin to publish an account, and return where its requests are counted.
+        """Publish an account, and return where its requests are counted.
 
-        An account that is there already goes on counting.
+        The counts of an account that is already published continue.
         """
         if account not in self._accounts:
             self._accounts[account] = AccountMetrics(self._families, account)
         return self._accounts[account]
 
     def remove_account(self, account: str) -> None:
-        """Publish nothing more about an account and its apps."""
+        """Withdraw an account and its apps."""
         self._apps = {app for app in self._apps if app[0] != account}
         if (removed := self._accounts.pop(account, None)) is not None:
             removed.remove()
 
     def add_app(self, account: str, app_id: str) -> None:
-        """Begin to publish an app; one that is there already goes on counting."""
+        """Publish an app; the counts of one that is already published continue."""
         self._apps.add((account, app_id))
         for reason in SKIP_REASON.values:
             self._families.counters[declared.SWEEPS_SKIPPED].labels(account, app_id, reason)
 
     def remove_app(self, account: str, app_id: str) -> None:
-        """Publish nothing more about an app."""
+        """Withdraw an app."""
         self._apps.discard((account, app_id))
         self._families.forget(account=account, app_id=app_id)
 
@@ -249,7 +249,7 @@ class SelfMetrics:
         self._families.set(declared.SERIES_OMITTED, series, path)
 
     def path_closed(self, path: str) -> None:
-        """Publish nothing more about the series on a path."""
+        """Withdraw the series of a path."""
         self._families.forget(declared.RENDER_DURATION, declared.SERIES, declared.SERIES_OMITTED, path=path)
 
     def request_answered(self, path: str, code: int) -> None:

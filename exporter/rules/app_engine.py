@@ -41,7 +41,7 @@ class Common(Struct):
     evaluations: SharedEvaluations
     revisions: Iterator[int]
     push_auth: PushAuthSettings = DEFAULTS
-    shared_outputs: SharedOutputs | None = None  # None: no rule asks for them
+    shared_outputs: SharedOutputs | None = None  # None: no rule uses them
 
 
 class _Evaluated(Struct, frozen=True, gc=False):
@@ -190,7 +190,7 @@ class AppPolicy:
     def findings(self, rules: Container[str] | None = None) -> Iterator[OpenFindings]:
         """Yield what each rule says, but those by which not all tasks have been evaluated.
 
-        `rules` are the names of those that are asked for; None: all.
+        `rules` are the names of the rules to include; None: all.
         """
         places = {rule.rule.name: place for place, rule in enumerate(self._evaluator.rules)}
         for of_rule in self.counted.settled():

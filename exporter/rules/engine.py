@@ -1,4 +1,4 @@
-"""What is expected of the tasks of all apps, and what is not so: evaluated as tasks, rules and time change."""
+"""Evaluates the rules for the tasks of all apps as tasks, rules and time change."""
 
 import asyncio
 from bisect import bisect_right
@@ -24,7 +24,7 @@ from exporter.rules.shared_outputs import SharedOutputs
 from exporter.rules.violation_examples import ExampleAllowance
 
 SLICE_SECONDS: Final = 0.01
-"""For so long tasks are evaluated before the event loop goes on: nobody who waits for it notices."""
+"""How long tasks are evaluated before the event loop runs: too short to notice."""
 PAUSE_SECONDS: Final = 0.005
 
 PAUSE_AFTER_FAILURE_SECONDS: Final = 10.0

@@ -70,7 +70,7 @@ class SavedFindings(Struct, frozen=True):
 
 
 class OpenFindings(Struct, frozen=True):
-    """What one rule says about one app now. To be read before the event loop goes on: it follows the tasks."""
+    """What one rule says about one app now. Read it before the event loop runs again: it follows the tasks."""
 
     rule: AnyRule
     since: Mapping[str, float]

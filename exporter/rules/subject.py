@@ -18,7 +18,7 @@ from exporter.rules.facts import PushKey, facts, fit, with_push_keys, without_lo
 
 
 class Subject:
-    """A task at one moment; its properties are the variables of rules, each made when it is first asked for.
+    """A task at one moment; its properties are the variables of rules, each made when it is first used.
 
     `shared_outputs` and `cdn_flag_conflicts` count how many of a task's URLs another one uses, or hosts it flags
     otherwise; `app` is what `app_facts` returns, `now` is in wall-clock seconds.

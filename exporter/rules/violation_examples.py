@@ -18,7 +18,7 @@ class StableExamples:
     """Chooses the tasks whose TaskIds have the lowest hashes.
 
     So the choice depends on the tasks alone, not on the way there, and one that comes or goes moves one example at
-    most. Some more than are asked for are known, so that all tasks are looked at only once in many changes.
+    most. Some more than needed are known, so that all tasks are looked at only once in many changes.
 
     Args:
         tasks: The TaskIds to choose from; `added` and `removed` are to be called after each change of them.

@@ -94,7 +94,7 @@ class Access:
         closing.add_done_callback(self._retired.pop)
 
     async def close(self) -> None:
-        """Give up connections and credentials."""
+        """Close connections and stop renewing credentials."""
         for closing, client in tuple(self._retired.items()):
             closing.cancel()
             await client.close()
@@ -188,7 +188,7 @@ class Accesses(Mapping[str, Access]):
         """Run the accounts of another configuration.
 
         An account keeps its access while its endpoint is the same: other credentials, proxies, budgets and timeouts
-        hold from the next request on, and nothing that is under way is cut off.
+        hold from the next request on, and running requests are not cut off.
 
         Accesses that are replaced stay open until `close_replaced`, so that their users can end first.
 
@@ -213,12 +213,12 @@ class Accesses(Mapping[str, Access]):
         return self._accesses.keys() - opened.keys()
 
     async def close_replaced(self) -> None:
-        """Give up the connections of accesses that others have replaced."""
+        """Close the connections of replaced accesses."""
         while self._replaced:
             await self._replaced.pop().close()
 
     async def close(self) -> None:
-        """Give up all connections."""
+        """Close all connections."""
         await self.close_replaced()
         for access in self._accesses.values():
             await access.close()
@@ -246,7 +246,7 @@ class Accesses(Mapping[str, Access]):
         return opened, prepared
 
     def _kept(self, account: Account) -> Access | None:
-        """Return the access that goes on under other settings; None: it is another service, or a new account."""
+        """Return the access that continues under other settings; None: it is another service, or a new account."""
         access = self._accesses.get(account.name)
         return access if access is not None and access.endpoint == account.endpoint else None
 
@@ -266,7 +266,7 @@ class Accesses(Mapping[str, Access]):
 
     @staticmethod
     async def _give_up(opened: Mapping[str, Access], prepared: Mapping[str, Prepared]) -> None:
-        """Close what was opened in vain."""
+        """Close what was opened and is not used."""
         for access in opened.values():
             await access.close()
         for other in prepared.values():

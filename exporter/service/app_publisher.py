@@ -128,7 +128,7 @@ class AppPublisher:
             self._count_anew()
 
     def leave(self) -> None:
-        """Hear nothing more: a turn may still run to its end. A comparison that is under way ends."""
+        """Ignore further events: a turn may still run to its end. A running comparison ends."""
         self._closed = True
         if self._check is not None:
             self._check.cancel()

@@ -216,7 +216,7 @@ class BudgetLeases:
             table = self._table = await self._call(self._worker, self._open, self._config, self._name)
         found = await self._call(self._worker, table.round, budgets.keys())
         if self._budgets is not budgets or self._table is not table:
-            return  # another configuration has come meanwhile
+            return  # the configuration has changed since
         until = own_end(asked_at, sharing.lease_seconds)
         gained = [budget for budget in self._take_in(found, asked_at, until) if budget not in found.to_free]
         lost = [budget for budget, held in self._held.items() if held.until != until]

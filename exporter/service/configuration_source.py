@@ -46,7 +46,7 @@ class ConfigurationSource:
         return loaded
 
     def change_has_settled(self) -> bool:
-        """Whether files have changed since the last load, and not since the last look: nobody is writing any more."""
+        """Whether files have changed since the last load, and not since the last look: writing has ended."""
         if self._watched is None:
             return False
         before, self._looked_at = self._looked_at, _signature(self._watched)

@@ -273,7 +273,7 @@ class Daemon:
                 for line in str(error).splitlines():
                     log.warning("configuration refused, the one before stays", mistake=line)
                 return str(error)
-            except Exception as error:  # noqa: BLE001 - whatever it was: the exporter goes on
+            except Exception as error:  # noqa: BLE001 - whatever it was: the exporter continues
                 self._metrics.config_rejected()
                 return self._monitor.supervisor.failed(Component.RELOAD, error)
             finally:
@@ -362,7 +362,7 @@ class Daemon:
             await self._leases.leave()
 
     async def _evaluate_restored(self) -> None:
-        """Judge the tasks of an earlier process before anyone looks, unless there are very many."""
+        """Evaluate the tasks of an earlier process before they are shown, unless there are very many."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_JUDGING_SECONDS):
                 await self._monitor.policy.settle()

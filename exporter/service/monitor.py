@@ -46,7 +46,7 @@ class MonitoredApp(Struct, frozen=True):
 
 
 class Monitor:
-    """Runs what a configuration asks for, and keeps what another one leaves unchanged.
+    """Runs a configuration, and keeps what the next one leaves unchanged.
 
     Without a recorder nothing is written, without `task_series` no single tasks are published.
     """
@@ -88,7 +88,7 @@ class Monitor:
         self.policy = PolicyEngine(
             clock, events=finding_events, changed=self._publish_app, failed=self._rules_failed, works=self._rules_work
         )
-        """What is expected of the tasks of all apps, and what is not so."""
+        """Evaluates the rules for the tasks of all apps."""
         self._started = False
 
     @property
@@ -114,7 +114,7 @@ class Monitor:
         return self._accesses[account].endpoint
 
     def next_turn(self, key: AppKey, kind: Kind) -> float | None:
-        """Return when an app is to be read next, in wall-clock seconds; None: no turn is laid."""
+        """Return when an app is to be read next, in wall-clock seconds; None: it is not scheduled."""
         return self._schedule.next_turn(self._apps[key].collector, kind)
 
     def restore(self, saved: Iterable[SavedApp]) -> None:
@@ -164,7 +164,7 @@ class Monitor:
         self._schedule.start()
 
     async def close(self) -> None:
-        """Stop collecting and give up all connections."""
+        """Stop collecting and close all connections."""
         if self._started:
             self._schedule.stop()
         for app in self._apps.values():
@@ -248,7 +248,7 @@ class Monitor:
         )
 
     def _replace_apps(self, kept: AbstractSet[str]) -> None:
-        """Let go of apps that are no more, or that another service has now, and add those that are new."""
+        """Drop apps that are no longer configured, or have another endpoint, and add new ones."""
         before, self._apps = self._apps, {}
         for account in self._config.accounts:
             for app in account.apps:

@@ -94,7 +94,7 @@ class FreshSweeps:
         return sweep.report() if isinstance(sweep, _FreshSweep) else sweep
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel the running reading."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)

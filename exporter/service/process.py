@@ -51,7 +51,7 @@ def _keep_little_freed_memory() -> None:
 
 
 END_AFTER_SECONDS: Final = 120.0
-"""How long the event loop may be stuck. A process that was frozen for longer ends when it goes on."""
+"""How long the event loop may be stuck. A process that was frozen for longer ends when it continues."""
 STANDARD_ERROR: Final = 2
 LAG_SECONDS: Final = 60.0
 """How long a delay of the event loop is remembered."""

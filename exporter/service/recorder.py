@@ -169,7 +169,7 @@ class Recorder:
                 new.is_whole = new.is_reconciled = True
 
     def _take_older(self, saved: SavedApp) -> None:
-        """Let an app be as old as was stored, and write what was handed over meanwhile with the younger times again."""
+        """Let an app be as old as was stored, and write again what was handed over with later times since."""
         self._older(saved)
         self.write_whole((saved.account, saved.app_id))
 

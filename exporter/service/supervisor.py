@@ -1,6 +1,6 @@
-"""Runs everything that goes on in the exporter, so that an exception in one part ends nothing else.
+"""Runs all tasks of the exporter, so that an exception in one part ends nothing else.
 
-An exception that nobody expected is counted and logged with its traceback when it first happens, not each time. An
+An unexpected exception is counted and logged with its traceback when it first happens, not each time. An
 app whose attempt ended by one is in the state `internal_error` until an attempt of the same kind succeeds.
 """
 
@@ -78,7 +78,7 @@ class Supervisor:
             try:
                 await run()
                 raise RuntimeError(f"{part} ended, and should not")  # noqa: TRY301 - it is a failure like others
-            except Exception as error:  # noqa: BLE001 - whatever it was: everything else goes on
+            except Exception as error:  # noqa: BLE001 - whatever it was: everything else continues
                 if self._clock.monotonic() - began > LONGEST_PAUSE_SECONDS:
                     pause_seconds = FIRST_PAUSE_SECONDS
                     self.works(part)
@@ -91,7 +91,7 @@ class Supervisor:
         """Let a block fail by itself."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - whatever it was: everything else goes on
+        except Exception as error:  # noqa: BLE001 - whatever it was: everything else continues
             self.failed(part, error, app)
         else:
             self.works(part, app)

@@ -1,4 +1,4 @@
-"""One line of the log when a violation opens and one when it ends, this many a second and no more."""
+"""Logs a line when a violation opens and when it ends, at a limited rate."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from exporter.core.clock import Clock
 from exporter.rules.finding_events import AnyRule, AppKey, Resolution
 from exporter.rules.rule import Severity
 
-LINES_PER_SECOND: Final = 10  # of each kind. When a fleet changes at once, one line says how many more there were.
+LINES_PER_SECOND: Final = 10  # of each kind. When many open together, one line says how many were left out.
 
 
 class FindingLog:

@@ -135,7 +135,7 @@ class Fleet:
         self._happen(app_id, task_id, None, at)
 
     def settle(self, now: float) -> None:
-        """Let go of stopped tasks whose time is over."""
+        """Remove stopped tasks whose time is over."""
         while self._to_remove and self._to_remove[0][0] <= now:
             at, app_id, task_id = heapq.heappop(self._to_remove)
             row = self.apps[app_id].rows.get(task_id)

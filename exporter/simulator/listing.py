@@ -101,7 +101,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class Parameters(Struct, frozen=True):
-    """What is asked for: one page of an app, or one task of it."""
+    """A request: for one page of an app, or one task of it."""
 
     app_id: str
     page_no: int = 1

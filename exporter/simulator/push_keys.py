@@ -1,4 +1,4 @@
-"""Push URLs with keys that expire, in the form of several vendors. The signatures are no more than random digits."""
+"""Push URLs with keys that expire, in the form of several vendors. The signatures are random digits."""
 
 from collections.abc import Callable, Mapping
 from random import Random

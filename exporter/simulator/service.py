@@ -54,13 +54,13 @@ class RequestQuota:
         return self._take(now)
 
     def _let_others_in(self, now: float) -> None:
-        """Take what the other users of the account asked for since the last time."""
+        """Count the requests of the account's other users since the last time."""
         if self.others_per_second <= 0:
             return
         if self._next_other is None:
             self._next_other = now
         gap = 1 / self.others_per_second
-        # What was asked for longer ago than a second is forgotten by every window.
+        # Requests older than a second are in no window.
         self._next_other += max(0, int((now - _SECOND - self._next_other) / gap)) * gap
         while self._next_other <= now:
             self.others_refused += not self._take(self._next_other)
@@ -151,7 +151,7 @@ class Service:
     """ListRtcMPUTaskDetail for some accounts over one fleet, which has their apps.
 
     `now`, in seconds since 1970, is the clock of everything here; the same seed, clock and requests give the same
-    answers. `variants` are the answers to what nobody documents.
+    answers. `variants` are the answers to what is not documented.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class Service:
 
     @property
     def variants(self) -> Variants:
-        """The answers to what nobody documents; set it to have others from now on."""
+        """The answers to what is not documented; can be replaced at any time."""
         return self._variants
 
     @variants.setter

@@ -173,7 +173,7 @@ async def start(
 
 
 async def _tick(service: Service) -> None:
-    """Let things happen though nobody asks, so that a request never has to catch up for long."""
+    """Let events happen without requests, so that a request never has to catch up for long."""
     while True:
         await asyncio.sleep(_TICK_SECONDS)
         service.advance()

@@ -50,7 +50,7 @@ class Lease(Struct, frozen=True):
 
     term: int  # rises with each new holder
     is_own: bool
-    seconds_left: float  # 0: nobody holds it
+    seconds_left: float  # 0: it has no holder
     holder: str = ""  # the address that its holder advertises, else its name
 
 

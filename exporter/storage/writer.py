@@ -124,7 +124,7 @@ class Writer:
         return max((now - batch.since for batch in self._unwritten()), default=0.0)
 
     async def close(self, timeout_seconds: float) -> None:
-        """Write what waits, and end. A database that does not answer keeps nobody waiting for longer."""
+        """Write what waits, and end; a database that does not answer is not waited for any longer."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -180,7 +180,7 @@ class Writer:
         return True
 
     def _has_failed(self, error: Exception) -> bool:
-        """Note a failure; return whether to try no more."""
+        """Note a failure; return whether to stop trying."""
         if self._database is not None:
             self._database.close()
             self._database = None

@@ -406,7 +406,7 @@ def read_query(given: Iterable[tuple[str, str]], parameters: Sequence[Parameter]
 
 
 def read_form(given: Mapping[str, str], parameters: Iterable[Parameter]) -> Query:
-    """Return what the form of a page asks for: empty fields match everything, unknown ones are ignored.
+    """Return the query of a page's form: empty fields match everything, unknown ones are ignored.
 
     Raises BadQueryError if a field is very long or invalid.
     """

@@ -75,7 +75,7 @@ class SweepStart(StrEnum):
     """Result of a request to read an app now."""
 
     STARTED = "started"
-    BUSY = "busy"  # another reading is under way
+    BUSY = "busy"  # another reading is running
     TOO_SOON = "too_soon"  # the last one of this app ended less than a minute ago
     UNKNOWN = "unknown"
 

@@ -49,7 +49,7 @@ async def ordered(
     wanted: Callable[[T], bool] | None = None,
     descending: bool = False,
 ) -> Ordered[T]:
-    """Sort the items that are wanted, letting the event loop run between slices; `items` must not change until it returns."""
+    """Sort the matching items, letting the event loop run between slices; `items` must not change until it returns."""
     runs: list[list[_Keyed[T]]] = []
     places = count()
     for part in slices(items):

@@ -132,7 +132,7 @@ class Database:
         return removed == PRUNED_AT_ONCE
 
     def forget_removed(self, configured: Collection[AppKey], *, unread_since: float, before: float) -> None:
-        """End the violations of apps that are no longer configured; remove the tasks of those that were last read `before`.
+        """End the violations of apps that are no longer configured; remove their tasks if they were last read `before`.
 
         Other exporters may read apps, too: removed is what is not configured here and was not read `unread_since`.
         """

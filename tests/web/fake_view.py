@@ -204,20 +204,14 @@ class FakeView:
     def metrics(self, exposition_format: Format, *, gzip: bool) -> Body:
         """Return `chunks`, whatever the format."""
         self.asked.append((exposition_format, gzip))
-        return Body(
-            content_type=Format.TEXT.content_type,
-            gzip=gzip,
-            chunks=tuple(self.chunks),
-            length=sum(map(len, self.chunks)),
-        )
+        return Body(Format.TEXT.content_type, gzip, tuple(self.chunks), sum(map(len, self.chunks)))
 
     def task_metrics(self, exposition_format: Format, *, gzip: bool) -> Body | None:
         """Return `task_chunks`, whatever the format."""
         if self.task_chunks is None:
             return None
         self.asked.append((exposition_format, gzip))
-        length = sum(map(len, self.task_chunks))
-        return Body(content_type=exposition_format.content_type, gzip=gzip, chunks=self.task_chunks, length=length)
+        return Body(exposition_format.content_type, gzip, self.task_chunks, sum(map(len, self.task_chunks)))
 
     def trend(self, account: str = "", app_id: str = "") -> Trend:
         """Return one of `trends`."""

@@ -5,8 +5,7 @@ bounded by what `push_url` passes and never raise.
 """
 
 import re
-from base64 import urlsafe_b64decode
-from binascii import a2b_qp
+from binascii import a2b_base64, a2b_qp
 from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Final
@@ -130,8 +129,9 @@ def _jwt(key: str, values: _Values) -> int | None:
     _, *parts = token.split(".", 2)
     if not token.startswith("eyJ") or len(parts) != 2:
         return NO_TIME if key == "jwt" else None
+    claims = parts[0][:LONGEST_PART].replace("-", "+").replace("_", "/")
     try:
-        match = _EXPIRY_CLAIM.search(urlsafe_b64decode(f"{parts[0][:LONGEST_PART]}=="))
+        match = _EXPIRY_CLAIM.search(a2b_base64(f"{claims}=="))
     except ValueError:
         return NO_TIME
     return _time(match[1]) if match else NO_TIME

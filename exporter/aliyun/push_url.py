@@ -107,8 +107,7 @@ def _plain_server(scheme: str, authority: str) -> _Server:
 
     Another raises ValueError, since a cache keeps no errors.
     """
-    match = _PLAIN_AUTHORITY.fullmatch(authority)
-    if not match or scheme not in _KNOWN_SCHEMES:
+    if scheme not in _KNOWN_SCHEMES or not (match := _PLAIN_AUTHORITY.fullmatch(authority)):
         raise ValueError
     return _server(scheme.removesuffix(":"), match[1].lower())
 
@@ -138,7 +137,7 @@ def _parameters(scheme: str, query: str) -> tuple[list[tuple[str, str]], dict[st
     for part in parts:
         name, _, value = part.partition("=")
         named.append((name, part))
-        if (name in _KEYS or name.endswith(WOWZA_ENDINGS)) and value and len(parameters) < MOST_READ:
+        if value and len(parameters) < MOST_READ and (name in _KEYS or name.endswith(WOWZA_ENDINGS)):
             parameters.setdefault(name, value)
     return named, parameters
 

@@ -37,14 +37,11 @@ class LimiterPool:
         self._groups: list[_Sharing] = []
 
     def regroup(self, accounts: Sequence[Account], key_ids: Mapping[str, str]) -> dict[str, Limiter]:
-        """Apply another configuration, in one step that can't fail.
+        """Apply another configuration, in one step that can't fail; return each account's limiter, by its name.
 
         Args:
             accounts: All of the configuration.
             key_ids: The access key ids that were fetched so far, by the accounts' names.
-
-        Returns:
-            Each account's limiter, by its name.
         """
         planned = [self._planned(members, key_ids) for members in limiter_groups(accounts, key_ids)]
         claims = Counter(old for _, _, parents in planned for old in parents)

@@ -169,13 +169,7 @@ class PolicyEngine:
         return () if policy is None else policy.push_keys(entry)
 
     def text(self, app: AppKey, rule: AnyRule, task_id: str) -> str:
-        """Return one line for people about a violation.
-
-        Args:
-            app: Account and AppId.
-            rule: One of those that `findings()` names.
-            task_id: The task; empty for a violation of the app as a whole.
-        """
+        """Return one line for people about a violation of a task; an empty TaskId stands for the app as a whole."""
         policy = self._apps.get(app)
         return rule.rule.title if policy is None else policy.text(rule, task_id)
 

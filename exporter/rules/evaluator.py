@@ -87,13 +87,7 @@ class Evaluator:
         return True
 
     def outcomes(self, subject: Subject, before: bytes, scope: Scope) -> bytes:
-        """Return the outcomes for a task.
-
-        Args:
-            subject: The task.
-            before: The outcomes that stay where the scope does not reach.
-            scope: Which rules to evaluate.
-        """
+        """Return the outcomes for a task, those before where the scope does not reach."""
         known = without_exemptions(before)
         found = {group: group.recall(subject) for group in self._groups if group.scope <= scope}
         unknown = [group for group, outcomes in found.items() if outcomes is None]

@@ -36,8 +36,9 @@ async def client(view: FakeView) -> AsyncIterator[Client]:
 
 
 async def test_the_page_survives_text_that_has_no_utf8(client: Client, view: FakeView) -> None:
-    """Half a surrogate pair in a name costs that character, not the page nor the JSON."""
-    view.apps = [app_view(name="a\ud800b")]
+    """Half a surrogate pair in a name costs that character, not the page nor the JSON; other text is as it is."""
+    view.apps, view.config = [app_view(name="a\ud800b")], "accounts:\n  - name: \u4e3b\n"
+    assert await (await client.get("/config")).text() == view.config
     assert "a?b" in await (await client.get("/")).text()
     assert (await (await client.get("/api/v1/apps")).json())["apps"][0]["name"] == "a\ud800b"
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, KeysView, Mapping, Sequence
 from itertools import count
 from random import Random
 from typing import NamedTuple, cast
@@ -205,19 +205,19 @@ class Comparison:
         if deleted is not None:
             self.deletion_delays.append(now - deleted)
 
-    def missing_from(self, shown: set[str], *, created_before: float) -> list[str]:
+    def missing_from(self, shown: KeysView[str] | set[str], *, created_before: float) -> list[str]:
         """Return the tasks that exist since before a time and are not shown."""
         return [task_id for task_id in self._created.keys() - shown if self._created[task_id] < created_before]
 
-    def ghosts_in(self, shown: set[str], *, deleted_before: float) -> list[str]:
+    def ghosts_in(self, shown: KeysView[str] | set[str], *, deleted_before: float) -> list[str]:
         """Return the tasks that are shown though they were deleted before a time."""
         return [task_id for task_id in self._deleted.keys() & shown if self._deleted[task_id] < deleted_before]
 
-    def swept(self, shown: set[str], *, began: float) -> None:
+    def swept(self, shown: KeysView[str] | set[str], *, began: float) -> None:
         """Note that a sweep was accepted and what is shown after it."""
         self.missing.append(len(self.missing_from(shown, created_before=began)))
 
-    def look(self, status: Status, shown: set[str], *, now: float) -> None:
+    def look(self, status: Status, shown: KeysView[str] | set[str], *, now: float) -> None:
         """Compare what is shown, at any moment, with what the state says of it.
 
         Where it is `ok`, all tasks are shown that existed when the last sweep began, and none that was deleted before
@@ -271,9 +271,9 @@ class Reader:
         )
 
     @property
-    def shown(self) -> set[str]:
-        """The tasks that are shown."""
-        return {entry.task_id for entry in self.collector.inventory}
+    def shown(self) -> KeysView[str]:
+        """The tasks that are shown; a view, since they are looked at each second."""
+        return self.collector.inventory._entries.keys()
 
     def loops(self) -> list[Coroutine[None, None, None]]:
         """Return what runs until it is cancelled."""

@@ -20,9 +20,9 @@ PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 test: $(VENV)/dev.stamp
 	$(PYTEST) $(PYTEST_ARGS)
 
-# Without other programs, servers and browser.
+# Without other programs, servers and browser, and without the long simulations.
 test-fast: $(VENV)/dev.stamp
-	$(PYTEST) -m "not processes" $(PYTEST_ARGS)
+	$(PYTEST) -m "not processes and not simulations" $(PYTEST_ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -26,5 +26,5 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that start processes: workers take one file after another, and these take longest."""
-    items.sort(key=lambda item: item.get_closest_marker("processes") is None)
+    """Begin with processes, then simulations: workers take one file after another, and these take longest."""
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("processes", "simulations")])

@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.list_enemies import BUDGETS, ENEMIES, observe
 
+pytestmark = pytest.mark.simulations
+
 SEED: Final = 3
 
 

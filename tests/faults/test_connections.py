@@ -21,6 +21,8 @@ from exporter.simulator.faults import Fault
 from tests.support.monitored import Simulated, simulated, text_of, until
 from tests.support.virtual_world import Seen, true_samples
 
+pytestmark = pytest.mark.simulations
+
 COLLECTION = Collection(
     interval_seconds=0.2, sweep_interval_seconds=1.0, stale_after_seconds=60.0, request_timeout_seconds=1.5
 )

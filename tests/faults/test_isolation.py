@@ -35,6 +35,8 @@ from tests.support.hanging import hanging_call
 from tests.support.http import ask
 from tests.support.monitored import KEY, Simulated, simulated, until
 
+pytestmark = pytest.mark.simulations
+
 COLLECTION = Collection(
     interval_seconds=0.2, sweep_interval_seconds=1.0, stale_after_seconds=60.0, request_timeout_seconds=3.0
 )

@@ -12,6 +12,8 @@ from exporter.simulator.faults import FAULTS
 from exporter.simulator.listing import Variants
 from tests.support.virtual_world import Seen, World, play
 
+pytestmark = pytest.mark.simulations
+
 APPS = {"broken": 105, "second": 5, "third": 5}
 """The first has two windows, so that a fault on the second page hits sweeps alone."""
 OTHERS = ("second", "third")

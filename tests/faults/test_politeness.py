@@ -10,6 +10,8 @@ from exporter.simulator.churn import Rates
 from exporter.simulator.listing import Variants
 from tests.support.virtual_world import World, play
 
+pytestmark = pytest.mark.simulations
+
 BUSY = Collection(interval_seconds=0.1, sweep_interval_seconds=5, stale_after_seconds=60)
 """More than the budget allows, so that all of it is used."""
 APPS = {f"app-{number}": 20 for number in range(1, 7)}

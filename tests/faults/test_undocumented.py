@@ -13,6 +13,8 @@ from exporter.simulator.churn import Rates
 from exporter.simulator.listing import Variants
 from tests.support.virtual_world import COLLECTION, World, play
 
+pytestmark = pytest.mark.simulations
+
 SWEEPS_SECONDS = 2.5 * COLLECTION.sweep_interval_seconds  # after that, two sweeps have been evaluated
 
 

@@ -10,6 +10,8 @@ from exporter.config.model import Collection
 from exporter.simulator.listing import Variants
 from tests.support.virtual_world import World, play
 
+pytestmark = pytest.mark.simulations
+
 APPS = {"app": 130, "well": 10}
 COLLECTION = Collection(interval_seconds=2, sweep_interval_seconds=20, stale_after_seconds=60)
 DAY_SECONDS = 86_400.0

@@ -6,6 +6,7 @@ import faulthandler
 import gc
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -18,12 +19,16 @@ from exporter.core.clock import Clock
 
 T = TypeVar("T")
 
+SWITCH_SECONDS: Final = 0.0005
+"""How long the event loop waits for a thread that computes, such as the database's writer; Python's default is 5 ms."""
+
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine to its end on a fast event loop."""
     use_fast_zlib()
     _keep_little_freed_memory()
     spare_imports()
+    sys.setswitchinterval(SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(coroutine)
 

@@ -82,12 +82,15 @@ def show_footprints(footprints: Sequence[Footprint]) -> None:
     )
 
 
-def footprint(tasks: int, *, age: bool, accounts: int = ACCOUNTS, service: Serve | None = None) -> Footprint:
-    """Run `serve` on some tasks until it has swept all of them `SWEEPS` times.
+def footprint(
+    tasks: int, *, age: bool, sweeps: int = SWEEPS, accounts: int = ACCOUNTS, service: Serve | None = None
+) -> Footprint:
+    """Run `serve` on some tasks until it has swept all of them.
 
     Args:
         tasks: How many.
         age: Whether every task is changed afterwards, and memory is taken again.
+        sweeps: How often; with one the next is far off, so that rules are evaluated undisturbed.
         accounts: Over how many accounts they are spread.
         service: What serves the list, if not the simulator.
     """
@@ -95,13 +98,13 @@ def footprint(tasks: int, *, age: bool, accounts: int = ACCOUNTS, service: Serve
     fleet = Simulated(accounts=accounts, tasks=tasks // accounts, requests_per_second=100_000)
     with simulator(fleet, service) as url, tempfile.TemporaryDirectory() as directory:
         config = Path(directory) / "rtcmpu.yml"
-        config.write_text(_config(url, fleet))
+        config.write_text(_config(url, fleet, sweep_interval="15s" if sweeps > 1 else "20m"))
         began = time.monotonic()
         with _served(config) as (process_id, address):
             _wait_for_sweeps(address, accounts, 1)
             first_sweeps_seconds = time.monotonic() - began
             scrapes = scrape(address, times=SCRAPES, pause_seconds=0.005)
-            swept = _wait_for_sweeps(address, accounts, SWEEPS, evaluated=True)
+            swept = _wait_for_sweeps(address, accounts, sweeps, evaluated=True)
             resident, peak = _memory(process_id)
             shown = _shown(address)
             if age:
@@ -112,7 +115,7 @@ def footprint(tasks: int, *, age: bool, accounts: int = ACCOUNTS, service: Serve
     return Footprint(tasks, shown, resident, peak, aged, first_sweeps_seconds, scrapes)
 
 
-def _config(url: str, fleet: Simulated) -> str:
+def _config(url: str, fleet: Simulated, *, sweep_interval: str) -> str:
     """Return a configuration that reads all of a fleet."""
     accounts = "".join(
         f"""
@@ -123,7 +126,7 @@ def _config(url: str, fleet: Simulated) -> str:
     apps: [{{id: {fleet.app_ids(number)[0]}}}]"""
         for number in range(1, fleet.accounts + 1)
     )
-    collection = "interval: 10s, sweep_interval: 15s, stale_after: 1h, max_tasks_per_app: 1000000"
+    collection = f"interval: 10s, sweep_interval: {sweep_interval}, stale_after: 1h, max_tasks_per_app: 1000000"
     return f"accounts:{accounts}\ncollection: {{{collection}}}\n"
 
 

@@ -20,7 +20,7 @@ PROTOTYPES = 1000
 
 def main() -> None:
     """Print the table."""
-    show_footprints([footprint(tasks, age=False, accounts=ACCOUNTS, service=_serve) for tasks in TASK_COUNTS])
+    show_footprints([footprint(tasks, age=False, sweeps=1, accounts=ACCOUNTS, service=_serve) for tasks in TASK_COUNTS])
 
 
 class _Rows:

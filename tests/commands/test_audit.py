@@ -153,6 +153,14 @@ async def test_an_app_that_cannot_be_read_fails_the_audit_and_hides_no_other(aud
     assert re.fullmatch(r"production/nobodys: app_invalid: .+\n", err)
 
 
+async def test_findings_win_over_an_app_that_cannot_be_read(audit: Auditing) -> None:
+    """Exit code 1 says that something was found, whatever else failed."""
+    audit.add("a", 8000)
+    code, _, err = await audit.run(apps="{id: nobodys}, {id: app-1}")
+    assert code == 1
+    assert "nobodys" in err
+
+
 async def test_the_table_shows_so_many_examples(audit: Auditing) -> None:
     """Each message appears once, with its tasks; beyond `examples_per_rule` violations are counted."""
     for number in range(5):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from exporter.commands.audit_report import Violation, as_json, gather
+from exporter.core.collection_state import State
 from tests.metrics.builders import STATUS
 from tests.support.audits import everything, hostile
 from tests.support.policy_world import LIVE, NOON, PolicyWorld, rule
@@ -20,6 +21,17 @@ async def test_half_a_character_of_a_task_id_becomes_a_question_mark() -> None:
     await world.settle()
     audit = gather((), [(replace(STATUS, account=LIVE[0], app_id=LIVE[1], up=True), 1)], world.policy, NOON, {})
     assert audit.apps[0].rules[0].violations == (Violation("t-?", "t-?"),)
+
+
+async def test_an_app_that_could_not_be_read_has_no_findings() -> None:
+    """What was found before is not shown as if it were now."""
+    world = PolicyWorld(rule("slow", "task.idle_timeout_seconds <= 60"))
+    world.put("a", idle_timeout_seconds=600)
+    world.collect_all()
+    await world.settle()
+    failed = replace(STATUS, account=LIVE[0], app_id=LIVE[1], up=False, state=State.TIMEOUT, reason="too late")
+    (app,) = gather((), [(failed, 1)], world.policy, NOON, {}).apps
+    assert (app.tasks, app.rules, app.state, app.reason) == (None, (), State.TIMEOUT, "too late")
 
 
 def test_everything_that_was_found_is_in_the_document() -> None:

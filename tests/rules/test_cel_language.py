@@ -1,6 +1,7 @@
 """The language of rules: what is refused at load and how it says so, and what evaluation can come to."""
 
 import re
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -307,3 +308,8 @@ def test_any_text_compiles_or_says_what_is_wrong(text: str) -> None:
         assert "\n" not in what
         assert 1 <= line <= len(lines)
         assert 1 <= column <= len(lines[line - 1]) + 1
+
+
+def test_time_that_others_use_does_not_count() -> None:
+    """Evaluations are measured in CPU time of their own thread."""
+    assert Language.__init__.__defaults__ == (time.thread_time, time.monotonic)

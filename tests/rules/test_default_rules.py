@@ -16,7 +16,7 @@ from exporter.rules.cost import PUSH_AUTH
 from exporter.rules.expectations import SOURCE as EXPECTED
 from exporter.rules.expectations import ExpectationRules
 from exporter.rules.facts import facts
-from exporter.rules.rule import Case, Outcome, Rule
+from exporter.rules.rule import Case, Outcome, Rule, Severity
 from exporter.rules.rule_files import PROFILE_SOURCE, SOURCE, default_rules, packaged_rules, profile_rules
 from exporter.rules.rule_tests import run_cases, variables_of
 from tests.support.evaluated_rows import evaluate_rows
@@ -204,3 +204,24 @@ def activation_of(given: Mapping[str, object]) -> Activation:
 def evaluated(rule: CompiledRule, activation: Activation) -> Outcome:
     """Return what comes of a rule."""
     return rule.evaluate(activation).outcome
+
+
+def test_severities_are_as_agreed() -> None:
+    """Critical is what can't work or reveals a secret; info is what may well be intended."""
+    assert {name for name, rule in RULES.items() if rule.rule.severity is Severity.CRITICAL} == {
+        "mixed-without-transcoding",
+        "push-auth-expired-at-start",
+        "push-url-missing",
+        "push-url-with-password",
+        "single-without-source",
+    }
+    assert {name for name, rule in RULES.items() if rule.rule.severity is Severity.INFO} == {
+        "ali-cdn-flag-mismatch",
+        "audio-only-with-video-settings",
+        "everyone-mixed",
+        "gop-too-short",
+        "h265-over-rtmp",
+        "idle-timeout-missing",
+        "push-auth-expiring",
+        "push-auth-validity-unknown",
+    }

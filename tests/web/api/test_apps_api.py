@@ -114,3 +114,9 @@ def test_apps_are_sorted(sort: str, expected: list[str]) -> None:
         findings({"task-1": NOW}, app_id="full", rule=rule("b", severity=Severity.CRITICAL)),
     ]
     assert [app["app_id"] for app in page_of(view, "apps", sort=sort)["apps"]] == expected
+
+
+def test_apps_are_in_the_order_of_the_configuration() -> None:
+    """Without `sort` they are not sorted."""
+    view = FakeView([app_view(app_id="b"), app_view(app_id="a")])
+    assert [app["app_id"] for app in page_of(view, "apps")["apps"]] == ["b", "a"]

@@ -331,3 +331,12 @@ def test_a_single_task_has_all_findings() -> None:
     ]
     assert shown.findings[1].message == "too much"
     assert shown.findings[2].reason == "no gop here"
+
+
+def test_a_page_has_a_hundred_tasks_unless_another_limit_is_given() -> None:
+    """The others are on the next page."""
+    view = FakeView([app_view()])
+    view.put([entry(f"task-{number:03}") for number in range(150)])
+    page = page_of(view, "tasks")
+    assert len(page["tasks"]) == 100
+    assert page["next_cursor"] is not None

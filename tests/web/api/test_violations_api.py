@@ -1,6 +1,6 @@
 """`/api/v1/violations`: which findings a query gets, in which pages."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -255,3 +255,20 @@ def test_a_query_that_names_no_place_is_refused(parameters: dict[str, str], comp
     """A cursor of another order names another place, and violations that have ended are read newest first alone."""
     with pytest.raises(BadQueryError, match=complaint):
         page_of(view_of(GROUPS), "violations", **parameters)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "task_ids"),
+    [({}, ["bad"]), ({"outcome": "exempted"}, ["agreed"]), ({"outcome": "unevaluable"}, ["odd"])],
+)
+def test_findings_of_another_outcome_are_shown_on_demand(parameters: dict[str, str], task_ids: Sequence[str]) -> None:
+    """Without `outcome` violations are shown, and neither exempted nor unevaluable tasks."""
+    view = FakeView([app_view()])
+    view.found = {
+        FindingKind.VIOLATION: [findings({"bad": NOW})],
+        FindingKind.EXEMPTED: [findings({}, ageless=["agreed"])],
+        FindingKind.UNEVALUABLE: [findings({}, ageless=["odd"])],
+    }
+    page = page_of(view, "violations", **parameters)
+    assert [item["task_id"] for item in page["violations"]] == task_ids
+    assert page["matching"] == 1

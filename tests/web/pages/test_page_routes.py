@@ -222,6 +222,11 @@ async def test_hostile_text_stays_text() -> None:
         assert "alert(1)" in page.text
 
 
+async def test_the_script_is_served_as_one(client: Client) -> None:
+    """With `nosniff` a browser refuses it under any other type."""
+    assert (await client.get("/static/pages.js")).content_type == "text/javascript"
+
+
 async def test_a_reading_is_begun_and_shown(client: Client, view: FakeView) -> None:
     """A POST begins it and leads to its page, which tells every request; before, it says that there was none."""
     before = Page(await (await client.get(COLLECT)).text()).text

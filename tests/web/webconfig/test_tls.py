@@ -254,3 +254,8 @@ def test_all_kinds_of_names_are_read() -> None:
         "<invalid>",
     ]
     assert list(subject_names({})) == []
+
+
+def test_a_configuration_shows_no_key() -> None:
+    """A representation, which a traceback might show, holds no key."""
+    assert "PRIVATE" not in repr(TlsServerConfig(key="PRIVATE"))

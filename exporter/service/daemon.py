@@ -225,9 +225,9 @@ class Daemon:
                     group.create_task(self._monitor.supervisor.keep_running(part, chore))
         finally:
             self._watchdog.stop()
-            with self._monitor.supervisor.guarded(Component.SCHEDULE):
-                await self.view.fresh_sweeps.close()
-                await self._monitor.close()
+            for close in (self.view.fresh_sweeps.close, self._monitor.close):
+                with self._monitor.supervisor.guarded(Component.SCHEDULE):
+                    await close()
             if running is not None:
                 storage = asyncio.create_task(self._close_storage())
                 if self._leases.sharing is not None:
@@ -311,10 +311,9 @@ class Daemon:
         except BaseException:
             self._leases.configure(before.config)
             raise
-        with self._monitor.supervisor.guarded(Component.RELOAD):
-            await self._exposition.publish_own_off_loop()
-            await self._publish()
-            await self._monitor.close_removed()
+        for step in (self._exposition.publish_own_off_loop, self._publish, self._monitor.close_removed):
+            with self._monitor.supervisor.guarded(Component.RELOAD):
+                await step()
         # Only now: who sees the new digest sees the new apps, and none that was removed.
         self._metrics.config_loaded(loaded.sha256, self._clock.now(), unmatched_patterns=len(loaded.warnings))
         for warning in loaded.warnings:

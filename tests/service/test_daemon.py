@@ -5,7 +5,7 @@ import json
 import random
 import re
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,14 @@ from exporter.config.credential_kinds import EcsRamRole
 from exporter.config.mistakes import ConfigError, Mistake, Position
 from exporter.config.model import Config, Storage
 from exporter.core.secret import Secret
+from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import LoadedRules
 from exporter.rules.rule_set import RuleSet
 from exporter.service import daemon
 from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.daemon import LONGEST_START_SECONDS, STUCK_SECONDS, Daemon, Options
+from exporter.service.monitor import Monitor
 from exporter.storage.database import Database
 from exporter.storage.tables import VIOLATIONS
 from tests.storage.test_database import rows
@@ -186,6 +188,31 @@ async def test_a_reload_keeps_what_is_unchanged(simulator: Simulated) -> None:
         assert sample(text, "rtcmpu_exporter_config_info", sha256="digest-2") == 1
         assert sample(text, "rtcmpu_exporter_config_info", sha256="digest-1") is None
         assert "app-3" in (await one.ask("/config")).text
+
+
+@pytest.mark.parametrize("fails", ["publish_own_off_loop", "publish_off_loop"])
+async def test_a_reload_ends_what_it_removed_whatever_fails(
+    simulator: Simulated, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """A bug in one kind of publication keeps nothing of the other, and nothing removed, alive."""
+    done: list[str] = []
+
+    def step(name: str) -> Callable[[object], Coroutine[Any, Any, None]]:
+        async def run(_: object) -> None:
+            if name == fails:
+                raise LookupError
+            done.append(name)
+
+        return run
+
+    async with started(simulator.config("app-1", "app-2")) as one:
+        one.next = simulator.config("app-1")
+        steps = ((Exposition, "publish_own_off_loop"), (Exposition, "publish_off_loop"), (Monitor, "close_removed"))
+        with monkeypatch.context() as patch:
+            for owner, name in steps:
+                patch.setattr(owner, name, step(name))
+            assert await one.daemon.reload() is None
+        assert {name for _, name in steps} - {fails} <= set(done)
 
 
 async def test_a_reload_of_a_bad_configuration_changes_nothing(simulator: Simulated) -> None:

@@ -12,6 +12,8 @@ DAEMONS = frozenset({"serve", "demo", "simulate"})  # they run until a signal, a
 def main() -> int:
     """Run the program; returns its exit code."""
     handle_signals(sys.argv[1:])
+    for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
+        os.environ.pop(name, None)  # of other programs: prometheus_client would keep all values in files there
     from exporter.cli import main as run
 
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:

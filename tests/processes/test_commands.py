@@ -109,6 +109,17 @@ def test_collect_prints_a_table_without_a_bar(programs: Programs, simulator: str
         assert re.search(row, done.out), done.out
 
 
+@pytest.mark.parametrize("name", ["PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"])
+def test_the_directory_of_other_programs_metrics_is_not_used(programs: Programs, simulator: str, name: str) -> None:
+    """What makes prometheus_client share values between the processes of a web server means nothing here."""
+    there, config = programs.directory / "there", write_configuration(programs.directory, account(simulator, ["app-1"]))
+    there.mkdir()
+    for directory in (there, programs.directory / "missing"):
+        done = programs.run_exporter("collect", f"--config.file={config}", env={name: str(directory)})
+        assert (done.code, done.err) == (0, "")
+    assert not list(there.iterdir())
+
+
 def test_collect_shows_the_other_apps_when_one_fails(programs: Programs, simulator: str) -> None:
     """One app of three that can't be read costs the exit code and a line on stderr, in each form, not the others."""
     config = write_configuration(programs.directory, account(simulator, ["app-1", "nobodys", "app-3"]))

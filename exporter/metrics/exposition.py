@@ -24,7 +24,7 @@ from exporter.metrics.per_task_families import per_task_families
 from exporter.metrics.policy_families import RULE_FAMILIES, policy_families
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.task_families import task_families
-from exporter.metrics.text import END_OF_OPENMETRICS, Sections, headers, render_metrics, sections
+from exporter.metrics.text import END_OF_OPENMETRICS, Sections, headers, sections
 
 GROUP_SIZE: Final = 32
 """This many apps are compressed together: with fewer the pieces are many, with more a change of one app costs more."""
@@ -209,8 +209,7 @@ class Exposition(Generic[Report]):
 
     def publish_own(self) -> None:
         """Make the exporter's own metrics visible as they are now; from any thread."""
-        own = self._self_metrics.collect() if self._own_metrics_follow else []
-        text, openmetrics = (render_metrics(own, openmetrics=openmetrics) for openmetrics in (False, True))
+        text, openmetrics = self._self_metrics.render() if self._own_metrics_follow else (b"", b"")
         self._last = (Piece.of(text), Piece.of(openmetrics + END_OF_OPENMETRICS))
 
     async def publish_own_off_loop(self) -> None:

@@ -1,9 +1,11 @@
 """What the exporter knows about itself: counted by all layers with the official client, in a registry of its own."""
 
 import platform
-from collections.abc import Iterable
-from math import nan
+from collections.abc import Collection, Iterable, Mapping
+from itertools import accumulate, product
+from math import isnan, nan
 from threading import Lock
+from typing import Any, Final, TypeAlias
 
 from prometheus_client import (
     CollectorRegistry,
@@ -12,7 +14,6 @@ from prometheus_client import (
     GCCollector,
     Histogram,
     Info,
-    Metric,
     PlatformCollector,
     ProcessCollector,
 )
@@ -20,20 +21,34 @@ from prometheus_client import (
 from exporter import revision
 from exporter.core.collection_state import State
 from exporter.metrics import exporter_families as declared
-from exporter.metrics.family import Declaration
-from exporter.metrics.labels import LEVEL, OUTCOME, PART, PRIORITY, RETRY_REASON, SKIP_REASON
+from exporter.metrics.family import Declaration, Distribution, LabelValues
+from exporter.metrics.labels import (
+    ACCOUNT,
+    APP_ID,
+    CREDENTIALS_SOURCE,
+    LEVEL,
+    OUTCOME,
+    PART,
+    PRIORITY,
+    RETRY_REASON,
+    SKIP_REASON,
+)
 from exporter.metrics.policy_families import EXEMPTION_EXPIRY, RULE_FAMILIES, RULE_INFO
-from exporter.metrics.text import render_metrics
+from exporter.metrics.text import headers, render_metrics, sections
 from exporter.rules.rule import Rule
 from exporter.storage.writer import Writer
+
+_Values: TypeAlias = dict[LabelValues, float | Distribution]
+
+_COUNTED_ELSEWHERE: Final = (declared.STORAGE_CHANGES_LOST, declared.LEASE_TAKEOVERS)
 
 
 class _Families:
     """The declared families, in the order of the exposition, by their declarations."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.changing = Lock()  # several series that change together: a rendering sees all of it or nothing
+        self.changing = Lock()
+        """Of what changes together: a rendering sees all of it or nothing. It is held briefly: the event loop waits."""
         self.counters: dict[Declaration, Counter] = {}
         self.gauges: dict[Declaration, Gauge] = {}
         self.histograms: dict[Declaration, Histogram] = {}
@@ -41,17 +56,22 @@ class _Families:
         for each in (*RULE_FAMILIES, *declared.EXPORTER_FAMILIES):
             about = (each.openmetrics_name, each.documentation, each.label_names)
             if each.kind == "counter":
-                self.counters[each] = Counter(*about, registry=self.registry)
+                self.counters[each] = Counter(*about, registry=None)
             elif each.kind == "info":
-                self.infos[each] = Info(*about, registry=self.registry)
+                self.infos[each] = Info(*about, registry=None)
             elif each.kind == "histogram":
-                self.histograms[each] = Histogram(*about, registry=self.registry, buckets=each.buckets)
+                self.histograms[each] = Histogram(*about, registry=None, buckets=each.buckets)
             else:
-                self.gauges[each] = Gauge(*about, registry=self.registry)
+                self.gauges[each] = Gauge(*about, registry=None)
             if not each.labels:
                 self.set(each, nan)
+        by_kind: dict[Declaration, Any] = {**self.counters, **self.gauges, **self.histograms, **self.infos}
+        self.all = {each: by_kind[each] for each in (*RULE_FAMILIES, *declared.EXPORTER_FAMILIES)}
+        self._process = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self.registry)
+            collector(registry=self._process)
+        self._rendering = Lock()
+        self._known: dict[Declaration, dict[LabelValues, tuple[float | Distribution, bytes]]] = {}
 
     def set(self, declaration: Declaration, value: float, *labels: str) -> None:
         """Let a gauge, or a counter that is counted elsewhere, have a value; NaN: it is absent."""
@@ -63,12 +83,70 @@ class _Families:
             series.reset()
             series.inc(value)
 
-    def forget(self, *declarations: Declaration, **labels: str) -> None:
-        """Drop the series with these labels, in these families or in all that have the labels."""
-        for families in (self.counters, self.gauges, self.histograms, self.infos):
-            for declaration, family in families.items():
-                if labels.keys() <= set(declaration.label_names) and declaration in (declarations or families):
-                    family.remove_by_labels(labels)
+    def forget(self, declaration: Declaration, *labels: str) -> None:
+        """Drop a series, if it is there."""
+        # Not `remove`, which looks at the environment twice: thousands of series are dropped at once.
+        self.all[declaration]._metrics.pop(labels, None)  # noqa: SLF001
+
+    def forget_account(self, account: str, apps: Collection[str]) -> None:
+        """Drop the series of an account and of its apps."""
+        for declaration in self.all:
+            if ACCOUNT in declaration.labels:
+                others = (apps if label is APP_ID else label.values for label in declaration.labels[1:])
+                for labels in product((account,), *others):
+                    self.forget(declaration, *labels)
+
+    def render(self) -> tuple[bytes, bytes]:
+        """Return all families as they are now, in the text format and in OpenMetrics."""
+        with self._rendering:
+            with self.changing:
+                children = {declaration: _children(declaration, family) for declaration, family in self.all.items()}
+                together = (*self.gauges, *self.infos, *_COUNTED_ELSEWHERE)
+                values = {declaration: _values(declaration, children.pop(declaration)) for declaration in together}
+            values |= {declaration: _values(declaration, series) for declaration, series in children.items()}
+            text: list[bytes] = []
+            openmetrics: list[bytes] = []
+            for declaration in self.all:
+                lines = self._lines(declaration, values[declaration])
+                text += (headers(declaration, openmetrics=False)[0][0], lines)
+                openmetrics += (headers(declaration, openmetrics=True)[0][0], lines)
+            process = list(self._process.collect())
+            text.append(render_metrics(process, openmetrics=False))
+            openmetrics.append(render_metrics(process, openmetrics=True))
+            return b"".join(text), b"".join(openmetrics)
+
+    def _lines(self, declaration: Declaration, values: _Values) -> bytes:
+        """Return a family's lines: those of the last rendering where a value has not changed."""
+        before = self._known.get(declaration, {})
+        known: dict[LabelValues, tuple[float | Distribution, bytes]] = {}
+        for labels, value in values.items():
+            entry = before.get(labels)
+            if entry is None or entry[0] != value:
+                entry = (value, sections(declaration, ((labels, value),))[0])
+            known[labels] = entry
+        self._known[declaration] = known
+        return b"".join([lines for _, lines in known.values()])
+
+
+# The official way to the values makes objects for each sample, which takes many times as long.
+def _children(declaration: Declaration, family: Any) -> dict[LabelValues, Any]:
+    """Return the children of a family as they are now, by the values of their labels."""
+    return dict(family._metrics) if declaration.labels else {(): family}  # noqa: SLF001
+
+
+def _values(declaration: Declaration, children: Mapping[LabelValues, Any]) -> _Values:
+    """Return the values of a family's children, without what is absent."""
+    if declaration.kind == "info":
+        return dict.fromkeys(children, 1)
+    if declaration.kind == "histogram":
+        return {labels: _distribution(declaration, child) for labels, child in children.items()}
+    values = {labels: child._value.get() for labels, child in children.items()}  # noqa: SLF001
+    return {labels: value for labels, value in values.items() if not isnan(value)}
+
+
+def _distribution(declaration: Declaration, child: Any) -> Distribution:
+    counts = tuple(accumulate(bucket.get() for bucket in child._buckets))  # noqa: SLF001
+    return Distribution(declaration.buckets, counts, child._sum.get())  # noqa: SLF001
 
 
 class AccountMetrics:
@@ -130,27 +208,29 @@ class AccountMetrics:
         with self._families.changing:
             self._forget_credentials()
 
-    def remove(self) -> None:
+    def remove(self, apps: Collection[str]) -> None:
         """Drop all that is known about the account and its apps."""
         self._is_removed = True
         with self._families.changing:
-            self._families.forget(account=self._account)
+            self._families.forget_account(self._account, apps)
 
     def _set(self, declaration: Declaration, value: float) -> None:
         if not self._is_removed:
             self._families.set(declaration, value, self._account)
 
     def _forget_credentials(self) -> None:
-        self._families.forget(declared.CREDENTIALS_INFO, declared.CREDENTIALS_EXPIRY, account=self._account)
+        self._families.forget(declared.CREDENTIALS_EXPIRY, self._account)
+        for source in CREDENTIALS_SOURCE.values:
+            self._families.forget(declared.CREDENTIALS_INFO, self._account, source)
 
 
 class SelfMetrics:
-    """The exporter's own metrics. `message_logged`, `collect` and `render` may be called from any thread."""
+    """The exporter's own metrics. `message_logged` and `render` may be called from any thread."""
 
     def __init__(self, *, version: str) -> None:
         self._families = _Families()
         self._accounts: dict[str, AccountMetrics] = {}
-        self._apps: set[tuple[str, str]] = set()
+        self._apps: dict[str, set[str]] = {}
         self.event_loop_lag = self._families.gauges[declared.EVENT_LOOP_LAG]
         self._families.infos[declared.BUILD_INFO].labels(version, revision(), platform.python_version())
         for declaration, label in ((declared.LOG_MESSAGES, LEVEL), (declared.INTERNAL_ERRORS, PART)):
@@ -197,24 +277,25 @@ class SelfMetrics:
 
     def remove_account(self, account: str) -> None:
         """Withdraw an account and its apps."""
-        self._apps = {app for app in self._apps if app[0] != account}
+        apps = self._apps.pop(account, set())
         if (removed := self._accounts.pop(account, None)) is not None:
-            removed.remove()
+            removed.remove(apps)
 
     def add_app(self, account: str, app_id: str) -> None:
         """Publish an app; the counts of one that is already published continue."""
-        self._apps.add((account, app_id))
+        self._apps.setdefault(account, set()).add(app_id)
         for reason in SKIP_REASON.values:
             self._families.counters[declared.SWEEPS_SKIPPED].labels(account, app_id, reason)
 
     def remove_app(self, account: str, app_id: str) -> None:
         """Withdraw an app."""
-        self._apps.discard((account, app_id))
-        self._families.forget(account=account, app_id=app_id)
+        self._apps.get(account, set()).discard(app_id)
+        for reason in SKIP_REASON.values:
+            self._families.forget(declared.SWEEPS_SKIPPED, account, app_id, reason)
 
     def sweep_skipped(self, account: str, app_id: str, reason: str) -> None:
         """Count a sweep that was due and did not start; `reason` is a value of the label."""
-        if (account, app_id) in self._apps:
+        if app_id in self._apps.get(account, ()):
             self._families.counters[declared.SWEEPS_SKIPPED].labels(account, app_id, reason).inc()
 
     def storage(self, writer: Writer | None) -> None:
@@ -235,9 +316,9 @@ class SelfMetrics:
 
     def no_leases(self) -> None:
         """Publish nothing about leases."""
-        for account in self._accounts:
-            leases = (declared.LEASE_HELD, declared.LEASE_TAKEOVERS, declared.LEASE_UNHELD)
-            self._families.forget(*leases, account=account)
+        with self._families.changing:
+            for declaration in (declared.LEASE_HELD, declared.LEASE_TAKEOVERS, declared.LEASE_UNHELD):
+                self._families.all[declaration].clear()
 
     def rendered(self, path: str, *, seconds: float, series: int) -> None:
         """Publish how long a rendering took and how many series there are on its path."""
@@ -250,7 +331,8 @@ class SelfMetrics:
 
     def path_closed(self, path: str) -> None:
         """Withdraw the series of a path."""
-        self._families.forget(declared.RENDER_DURATION, declared.SERIES, declared.SERIES_OMITTED, path=path)
+        for declaration in (declared.RENDER_DURATION, declared.SERIES, declared.SERIES_OMITTED):
+            self._families.forget(declaration, path)
 
     def request_answered(self, path: str, code: int) -> None:
         """Count an HTTP request by its route's template and its answer's status."""
@@ -264,11 +346,6 @@ class SelfMetrics:
         """Count an exception that nothing expected; `part` is a value of the label."""
         self._families.counters[declared.INTERNAL_ERRORS].labels(part).inc()
 
-    def collect(self) -> list[Metric]:
-        """Return all of them as they are now."""
-        with self._families.changing:
-            return list(self._families.registry.collect())
-
-    def render(self, *, openmetrics: bool) -> bytes:
-        """Return all of them as they are now, in one of the formats."""
-        return render_metrics(self.collect(), openmetrics=openmetrics)
+    def render(self) -> tuple[bytes, bytes]:
+        """Return all of them as they are now, in the text format and in OpenMetrics."""
+        return self._families.render()

@@ -41,8 +41,13 @@ def sections(declaration: Declaration, samples: Iterable[Sample]) -> Sections:
     name, names = declaration.name, declaration.label_names
     lines: list[str] = []
     for values, value in samples:
-        if not isinstance(value, Distribution):
-            lines.append(_line(name, label_text(names, values), value))
+        labels = label_text(names, values)
+        if isinstance(value, Distribution):
+            lines += _bucket_lines(name, labels, value)
+            lines.append(_line(f"{name}_count", labels, value.counts[-1]))
+            lines.append(_line(f"{name}_sum", labels, value.total))
+        else:
+            lines.append(_line(name, labels, value))
     return (_encoded(lines),)
 
 

@@ -5,6 +5,8 @@ import threading
 from datetime import date
 from pathlib import Path
 
+import pytest
+from prometheus_client import Metric, ProcessCollector
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -23,13 +25,13 @@ def _metrics() -> SelfMetrics:
 
 def _series(metrics: SelfMetrics) -> dict[str, str]:
     """Return value by series, as the text format shows them."""
-    lines = metrics.render(openmetrics=False).decode().splitlines()
+    lines = metrics.render()[False].decode().splitlines()
     return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
 
 
 def test_every_declared_family_is_announced() -> None:
     """HELP and TYPE are there from the start, before anything happened."""
-    text = _metrics().render(openmetrics=False).decode()
+    text = _metrics().render()[False].decode()
     for declaration in (*RULE_FAMILIES, *EXPORTER_FAMILIES):
         kind = "gauge" if declaration.kind == "info" else declaration.kind
         assert f"# TYPE {declaration.name} {kind}\n" in text
@@ -38,7 +40,7 @@ def test_every_declared_family_is_announced() -> None:
 
 def test_families_stand_in_the_declared_order() -> None:
     """What is documented and what is served have one order."""
-    lines = _metrics().render(openmetrics=False).decode().splitlines()
+    lines = _metrics().render()[False].decode().splitlines()
     announced = [line.split(" ")[2] for line in lines if line.startswith("# TYPE rtcmpu_")]
     assert announced == [declaration.name for declaration in (*RULE_FAMILIES, *EXPORTER_FAMILIES)]
 
@@ -256,17 +258,76 @@ def test_log_messages_are_counted_from_any_thread() -> None:
     assert _series(metrics)['rtcmpu_exporter_log_messages_total{level="error"}'] == "0.0"
 
 
+def test_changes_do_not_wait_for_a_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop goes on while a thread renders, however long one of the collectors takes."""
+    metrics = _metrics()
+    account = metrics.add_account("prod")
+    began, may_end, changed = threading.Event(), threading.Event(), threading.Event()
+
+    def collect(_: ProcessCollector) -> list[Metric]:
+        began.set()
+        may_end.wait(60)
+        return []
+
+    def change() -> None:
+        metrics.storage(None)
+        metrics.lease("prod", is_held=True, takeovers=1, unheld_seconds=0.0)
+        metrics.config_loaded("aaa", 1000.0)
+        metrics.rules_loaded([_rule("one")])
+        account.credentials_in_use("access_key", None)
+        account.credentials_unknown()
+        metrics.no_leases()
+        metrics.remove_account("prod")
+        changed.set()
+
+    monkeypatch.setattr(ProcessCollector, "collect", collect)
+    rendering, changing = (threading.Thread(target=target, daemon=True) for target in (metrics.render, change))
+    rendering.start()
+    try:
+        assert began.wait(10)
+        changing.start()
+        assert changed.wait(10)
+    finally:
+        may_end.set()
+        rendering.join(10)
+
+
+def test_what_changes_together_is_rendered_together() -> None:
+    """No rendering finds a digest without its time, or half of what an account's credentials say."""
+    metrics = _metrics()
+    done = threading.Event()
+
+    def change() -> None:
+        for turn in range(1000):
+            account = metrics.add_account("prod")
+            account.credentials_in_use("access_key", float(turn))
+            metrics.config_loaded(str(turn), float(turn))
+            account.credentials_in_use("profile", None)
+            metrics.remove_account("prod")
+        done.set()
+
+    metrics.config_loaded("0", 0.0)
+    threading.Thread(target=change, daemon=True).start()
+    while not done.is_set():
+        series = _series(metrics)
+        digests = [name for name in series if name.startswith("rtcmpu_exporter_config_info")]
+        seconds = float(series["rtcmpu_exporter_config_last_reload_success_timestamp_seconds"])
+        assert digests == [f'rtcmpu_exporter_config_info{{sha256="{seconds:.0f}"}}']
+        has_expiry = 'rtcmpu_exporter_credentials_expiry_timestamp_seconds{account="prod"}' in series
+        assert has_expiry == ('rtcmpu_exporter_credentials_info{account="prod",source="access_key"}' in series)
+
+
 def test_a_closed_path_leaves_nothing_behind() -> None:
     """What is said about the series of a path ends with it; the other path stays."""
     metrics = _metrics()
     for path in ("/metrics", "/metrics/tasks"):
         metrics.rendered(path, seconds=0.5, series=7)
     metrics.omitted("/metrics/tasks", series=3)
-    text = metrics.render(openmetrics=False).decode()
+    text = metrics.render()[False].decode()
     assert 'rtcmpu_exporter_series{path="/metrics/tasks"} 7.0\n' in text
     assert 'rtcmpu_exporter_series_omitted{path="/metrics/tasks"} 3.0\n' in text
     metrics.path_closed("/metrics/tasks")
-    text = metrics.render(openmetrics=False).decode()
+    text = metrics.render()[False].decode()
     assert 'rtcmpu_exporter_series{path="/metrics"} 7.0\n' in text
     assert 'rtcmpu_exporter_render_duration_seconds{path="/metrics"} 0.5\n' in text
     assert "/metrics/tasks" not in text
@@ -276,8 +337,8 @@ def test_both_formats_say_the_same() -> None:
     """The official parsers read the same samples from both, none of them a `_created` one."""
     metrics = _metrics()
     metrics.add_account("prod").request_finished(State.OK, 0.1)
-    in_text = parse_text(metrics.render(openmetrics=False).decode())
-    in_openmetrics = parse_openmetrics(metrics.render(openmetrics=True).decode() + "# EOF\n")  # type: ignore[no-untyped-call]
+    in_text = parse_text(metrics.render()[False].decode())
+    in_openmetrics = parse_openmetrics(metrics.render()[True].decode() + "# EOF\n")  # type: ignore[no-untyped-call]
     kept = ("rtcmpu_", "python_info")
     one, other = (
         {

@@ -154,12 +154,12 @@ async def test_a_permanent_key_ends_the_expiry() -> None:
         uri = CredentialsUri(uri=f"{tokens.address}/key")
         async with opened(account("a", service.address, credentials=uri)) as (accesses, metrics):
             await ask(accesses, "a")
-            text = metrics.render(openmetrics=False).decode()
+            text = metrics.render()[False].decode()
             assert 'credentials_info{account="a",source="credentials_uri"} 1' in text
             assert "rtcmpu_exporter_credentials_expiry_timestamp_seconds{" in text
             await accesses.apply(Config(accounts=(account("a", service.address),)))
             await ask(accesses, "a")
-            text = metrics.render(openmetrics=False).decode()
+            text = metrics.render()[False].decode()
             assert 'credentials_info{account="a",source="access_key"} 1' in text
             assert "credentials_uri" not in text
             assert "rtcmpu_exporter_credentials_expiry_timestamp_seconds{" not in text

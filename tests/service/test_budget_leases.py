@@ -229,7 +229,7 @@ def test_metrics_say_who_holds_what(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def values(name: str) -> list[float]:
             scene.leases.publish(metrics)
-            lines = metrics.render(openmetrics=False).decode().splitlines()
+            lines = metrics.render()[False].decode().splitlines()
             return [
                 float(line.partition(" ")[2]) for line in lines if line.startswith(f"rtcmpu_exporter_lease_{name}{{")
             ]

@@ -91,7 +91,7 @@ async def test_while_switched_off_nothing_is_kept(series: TaskSeries, metrics: S
     await series.publish()
     assert series.body(Format.TEXT, gzip=False) is None
     assert series._switched_on is None
-    assert b"/metrics/tasks" not in metrics.render(openmetrics=False)
+    assert b"/metrics/tasks" not in metrics.render()[False]
 
 
 async def test_tasks_come_change_and_go(series: TaskSeries) -> None:
@@ -168,10 +168,10 @@ async def test_switching_on_later_shows_all_tasks(series: TaskSeries, metrics: S
     app.accept([])
     await series.publish()
     assert len(_infos(series)) == 2
-    assert b'rtcmpu_exporter_series{path="/metrics/tasks"} 8.0\n' in metrics.render(openmetrics=False)
+    assert b'rtcmpu_exporter_series{path="/metrics/tasks"} 8.0\n' in metrics.render()[False]
     series.configure(PerTask())
     assert series.body(Format.TEXT, gzip=False) is None
-    assert b"/metrics/tasks" not in metrics.render(openmetrics=False)
+    assert b"/metrics/tasks" not in metrics.render()[False]
 
 
 async def test_the_limit_holds_over_all_apps_and_is_reported(series: TaskSeries, metrics: SelfMetrics) -> None:
@@ -182,7 +182,7 @@ async def test_the_limit_holds_over_all_apps_and_is_reported(series: TaskSeries,
         app.accept([f"{app.app_id}-{number}" for number in range(10)])
     await series.publish()
     assert len(_infos(series)) == 12
-    own = metrics.render(openmetrics=False)
+    own = metrics.render()[False]
     assert b'rtcmpu_exporter_series{path="/metrics/tasks"} 48.0\n' in own
     assert b'rtcmpu_exporter_series_omitted{path="/metrics/tasks"} 32.0\n' in own
     series.configure(PerTask(enabled=True, max_series=80))
@@ -190,7 +190,7 @@ async def test_the_limit_holds_over_all_apps_and_is_reported(series: TaskSeries,
         app.accept([])
     await series.publish()
     assert len(_infos(series)) == 20
-    assert b'rtcmpu_exporter_series_omitted{path="/metrics/tasks"} 0.0\n' in metrics.render(openmetrics=False)
+    assert b'rtcmpu_exporter_series_omitted{path="/metrics/tasks"} 0.0\n' in metrics.render()[False]
 
 
 async def test_another_limit_leaves_no_gap(series: TaskSeries, metrics: SelfMetrics) -> None:
@@ -213,7 +213,7 @@ async def test_another_limit_leaves_no_gap(series: TaskSeries, metrics: SelfMetr
     series.configure(PerTask())
     await publishing
     assert series.body(Format.TEXT, gzip=False) is None
-    assert b"/metrics/tasks" not in metrics.render(openmetrics=False)
+    assert b"/metrics/tasks" not in metrics.render()[False]
 
 
 async def test_the_same_settings_change_nothing(series: TaskSeries) -> None:

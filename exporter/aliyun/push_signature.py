@@ -10,21 +10,21 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Final
 
+import msgspec
+
 from exporter.core.push_auth import EARLIEST, LATEST, MALFORMED, NEVER, NO_SIGNER, NO_TIME
 
 SRT_MODE_KEY: Final = "m"  # `m=publish` in the stream id of SRT
-LONGEST_PART: Final = (
-    512  # characters that are read of a token's claims, and of a text with escapes, as SRT's stream ids
-)
-MOST_ESCAPES: Final = 24  # that are resolved in one text, with its signs `=`, which cost as much
+LONGEST_CLAIMS: Final = 1280  # characters of a token's claims, in base64: the expiry in longer ones is not read
+MOST_NAMES: Final = 32  # at each end of a query, of parameters of which there are too many to be read
 _TYPE_A: Final = re.compile(r"([0-9]{9,20})-[^-]++-[^-]*+-[0-9a-f]{32}")
 _AKAMAI: Final = re.compile(r"(?:[^~]*+~){0,4}?exp=([0-9]{1,20})~")
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}")
-_EXPIRY_CLAIM: Final = re.compile(rb'"exp"\s*+:\s*+([0-9]{1,20})[.,}\s]')
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{1,16}")
 _HEX_32: Final = re.compile(r"[0-9A-Fa-f]{32}")
 _HEX_64: Final = re.compile(r"[0-9A-Fa-f]{64}")
 _HEX_32_OR_64: Final = re.compile(r"(?:[0-9A-Fa-f]{32}){1,2}")
+_PERCENT_TO_EQUALS: Final = bytes.maketrans(b"%=", b"=\1")
 
 _Values = Mapping[str, str]
 _Reader = Callable[[str, _Values], int | None]
@@ -38,12 +38,11 @@ UNSIGNED: Final[Signature] = (NO_SIGNER, NO_TIME, frozenset())
 
 def read_signature(parameters: _Values) -> Signature:
     """Return the signature in a query, the first of the table where there are several; `UNSIGNED` without one."""
-    ranked = []
+    ranked = [(_RANKS[key], key) for key in parameters if key in _RANKS]
     for key in parameters:
-        if key in _RANKS:
-            ranked.append((_RANKS[key], key))
-        elif key.endswith("endtime"):
+        if key.endswith("endtime") and f"{key.removesuffix('endtime')}hash" in parameters:
             ranked.append((_WOWZA, key))
+            break
     for rank, key in sorted(ranked) if len(ranked) > 1 else ranked:
         signer, keys, read = _TABLE[rank]
         time = read(key, parameters)
@@ -55,24 +54,37 @@ def read_signature(parameters: _Values) -> Signature:
     return UNSIGNED
 
 
+def signer_within(query: str) -> str:
+    """Return the signer by the names of parameters, of which there are too many to be read."""
+    parts = query.split("&", MOST_NAMES)[:MOST_NAMES] + query.rsplit("&", MOST_NAMES)[1:]
+    names = {part.partition("=")[0].removeprefix("wowzatoken") for part in parts}
+    return next((signer for signer, keys, _ in _TABLE if names.issuperset(keys[:2])), NO_SIGNER)
+
+
 def unquoted(text: str) -> str:
-    """Resolve escapes of the form `%41`, unless there are many, or the text is long or not ASCII."""
-    if "%" not in text or len(text) > LONGEST_PART or not text.isascii():
-        return text
-    if text.count("%") + text.count("=") > MOST_ESCAPES:
+    """Resolve escapes of the form `%41`."""
+    if "%" not in text:
         return text
     # The same as quoted-printable but for the sign, which is decoded in C: an eighth of what urllib takes.
-    return a2b_qp(text.replace("=", "=3D").replace("%", "=")).decode(errors="replace")
+    quoted = text.encode(errors="surrogatepass").translate(_PERCENT_TO_EQUALS)
+    raw = a2b_qp(quoted).replace(b"\1", b"=")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:  # perhaps GBK: other streams have other bytes
+        return raw.decode("latin-1")
 
 
-def _time(text: str | bytes, base: int = 10) -> int:
+def _time(text: str, base: int = 10) -> int:
     """Return the time that digits state, in Unix seconds."""
-    seconds = int(text, base)
-    return seconds if EARLIEST <= seconds < LATEST else MALFORMED
+    return _checked(int(text, base))
+
+
+def _checked(seconds: float) -> int:
+    return int(seconds) if EARLIEST <= seconds < LATEST else MALFORMED
 
 
 def _decimal(text: str) -> int | None:
-    return _time(text) if _DECIMAL.fullmatch(text) else None
+    return _time(text) if _DECIMAL.fullmatch(text := unquoted(text)) else None
 
 
 def _present(_key: str, _values: _Values) -> int:
@@ -81,7 +93,7 @@ def _present(_key: str, _values: _Values) -> int:
 
 
 def _type_a(key: str, values: _Values) -> int:
-    match = _TYPE_A.fullmatch(values[key])
+    match = _TYPE_A.fullmatch(unquoted(values[key]))
     return _time(match[1]) if match else NO_TIME
 
 
@@ -90,8 +102,8 @@ def _secret_beside(time_key: str, secret: re.Pattern[str], base: int) -> _Reader
     digits = _HEX if base == 16 else _DECIMAL
 
     def read(key: str, values: _Values) -> int:
-        time = values.get(time_key, "")
-        return _time(time, base) if secret.fullmatch(values[key]) and digits.fullmatch(time) else NO_TIME
+        time = unquoted(values.get(time_key, ""))
+        return _time(time, base) if secret.fullmatch(unquoted(values[key])) and digits.fullmatch(time) else NO_TIME
 
     return read
 
@@ -113,8 +125,6 @@ def _qiniu_e(key: str, values: _Values) -> int | None:
 
 def _wowza(key: str, values: _Values) -> int | None:
     time = values[key]
-    if f"{key.removesuffix('endtime')}hash" not in values:
-        return None
     return _decimal(time) if time.strip("0") else NEVER
 
 
@@ -123,18 +133,27 @@ def _akamai(key: str, values: _Values) -> int:
     return _time(match[1]) if match else NO_TIME
 
 
+class _Claims(msgspec.Struct):
+    exp: float | None = None
+
+
+_CLAIMS: Final = msgspec.json.Decoder(_Claims)
+
+
 def _jwt(key: str, values: _Values) -> int | None:
     """Read the expiry in a token, which is often something else than a JWT under the key `token`."""
     token = values[key]
     _, *parts = token.split(".", 2)
     if not token.startswith("eyJ") or len(parts) != 2:
         return NO_TIME if key == "jwt" else None
-    claims = parts[0][:LONGEST_PART].replace("-", "+").replace("_", "/")
-    try:
-        match = _EXPIRY_CLAIM.search(a2b_base64(f"{claims}=="))
-    except ValueError:
+    claims = parts[0].replace("-", "+").replace("_", "/")
+    if len(claims) > LONGEST_CLAIMS:
         return NO_TIME
-    return _time(match[1]) if match else NO_TIME
+    try:
+        expiry = _CLAIMS.decode(a2b_base64(f"{claims}==")).exp
+    except (ValueError, RecursionError):
+        return NO_TIME
+    return NO_TIME if expiry is None else _checked(expiry)
 
 
 _TABLE: Final[tuple[tuple[str, tuple[str, ...], _Reader], ...]] = (

@@ -12,7 +12,14 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from exporter.aliyun.field_reader import NOTHING, FieldReader
-from exporter.aliyun.push_signature import SIGNATURE_KEYS, SRT_MODE_KEY, WOWZA_ENDINGS, read_signature, unquoted
+from exporter.aliyun.push_signature import (
+    SIGNATURE_KEYS,
+    SRT_MODE_KEY,
+    WOWZA_ENDINGS,
+    read_signature,
+    signer_within,
+    unquoted,
+)
 from exporter.aliyun.row_schema import Row
 from exporter.core.push_auth import NO_SIGNER, NO_TIME, TIME_BYTES
 from exporter.core.task import PUSH_SCHEMES, Output
@@ -23,11 +30,8 @@ _HOST_AND_PORT: Final = re.compile(
 )
 _VHOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}+")
 LONGEST_HOST: Final = 253
-LONGEST_URL: Final = 2048  # characters of a StreamURL, documented; the query of a longer one is not read
-LONGEST_NON_ASCII: Final = 512  # the same where some are not ASCII, which costs several times as much
-LONGEST_NAMES: Final = 256  # characters of a path in which an app and a stream are looked for
-MOST_PARAMETERS: Final = 8
-MOST_READ: Final = 4  # parameters; a signature has three at most
+LONGEST_URL: Final = 2048  # characters of a StreamURL, documented; of a longer one both ends are looked at
+MOST_PARAMETERS: Final = 20  # that are read; a signature behind them is `unreadable` and part of the identity
 REMEMBERED_SERVERS: Final = 1024
 DEFAULT_PORTS: Final = ("1935", "443", "10080")  # of RTMP, RTMPS and SRT
 _PLAIN_AUTHORITY: Final = re.compile(rf"([A-Za-z0-9.-]++)(?::(?:{'|'.join(DEFAULT_PORTS)}))?")
@@ -54,29 +58,35 @@ class _Server(NamedTuple):
 
 
 def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
-    """Take a URL apart; what is no URL has neither scheme nor host. One that is too long is named by its beginning."""
-    read = url
-    if len(url) > LONGEST_NON_ASCII:
-        read = url[: LONGEST_URL if url.isascii() else LONGEST_NON_ASCII]
+    """Take a URL apart; what is no URL has neither scheme nor host. One that is too long is named by its ends."""
+    is_too_long = len(url) > LONGEST_URL
+    read = f"{url[: LONGEST_URL // 2]}&{len(url)}&{url[-LONGEST_URL // 2 :]}" if is_too_long else url
     base, _, query = read.partition("?")
     before, *parts = base.split("/", 3)
     server = _server_of(before, parts[1]) if len(parts) > 1 and not parts[0] else None
     if server is None:
-        output = Output("", "", is_ali_cdn, has_userinfo=False, problem=_problem(url, read, read, read))
+        output = Output("", "", is_ali_cdn, has_userinfo=False, problem=_problem(url, url, url))
         return PushUrl(output, NO_TIME, _digest(read))
     scheme, host, has_userinfo, identity = server
     path = parts[2] if len(parts) > 2 else ""
     signer, time, is_test = NO_SIGNER, NO_TIME, False
-    if query and len(read) == len(url):
-        named, parameters = _parameters(scheme, query)
+    if query and scheme == "srt":
+        query = _stream_id(query)
+    if query and is_too_long:
+        signer = signer_within(query)
+    elif query:
+        parts, parameters = _parameters(query)
         signer, time, not_named = read_signature(parameters)
-        if "vhost" in parameters and _VHOST.fullmatch(parameters["vhost"]):
-            host = parameters["vhost"].lower()
+        if len(parts) > MOST_PARAMETERS and signer == NO_SIGNER:
+            signer = signer_within(query)
+        if "vhost" in parameters and (match := _VHOST.fullmatch(unquoted(parameters["vhost"]))):
+            host = match[0].lower()
             identity = f"{_family(scheme)}://{host}"
             not_named |= {"vhost"}
         is_test = parameters.get("bandwidthtest") == "true"
-        query = "&".join([part for name, part in named if name not in not_named])
-    problem = _problem(url, read, path, query)
+        if not_named:
+            query = "&".join([part for part in parts if part.partition("=")[0] not in not_named])
+    problem = _problem(url, path, query)
     output = Output(scheme, host, is_ali_cdn, has_userinfo, signer, problem, is_test)
     return PushUrl(output, time, _digest(f"{identity}/{path}?{query}"))
 
@@ -117,40 +127,40 @@ def _server(scheme: str, host: str, port: str | None = None, *, has_userinfo: bo
     return _Server(scheme, host, has_userinfo, f"{_family(scheme)}://{named}")
 
 
-def _parameters(scheme: str, query: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """Return the parts of a query with their names, and the parameters that are read and not empty.
+def _stream_id(query: str) -> str:
+    """Return what is in the query's place in a URL of SRT, in the form of a query."""
+    for part in query.split("&", MOST_PARAMETERS):
+        if part.startswith("streamid="):
+            stream_id = unquoted(part.removeprefix("streamid=")).removeprefix("#!::")
+            return stream_id.replace(",", "&").replace("?", "&")
+    return query
 
-    Of equal names the first counts. SRT has a stream id in the query's place.
-    """
+
+def _parameters(query: str) -> tuple[list[str], dict[str, str]]:
+    """Return the parts of a query, and the parameters that are read and not empty: of equal names the first."""
+    if "&" not in query:
+        name, _, value = query.partition("=")
+        return [query], {name: value} if value else {}
     parts = query.split("&", MOST_PARAMETERS)
-    if scheme == "srt":
-        for part in parts:
-            if part.startswith("streamid="):
-                stream_id = unquoted(part.removeprefix("streamid=")).removeprefix("#!::")
-                parts = stream_id.replace("?", ",").replace("&", ",").split(",", MOST_PARAMETERS)
-                break
-    if len(parts) == 1:
-        name, _, value = parts[0].partition("=")
-        return [(name, parts[0])], {name: value} if value else {}
-    named: list[tuple[str, str]] = []
+    if len(parts) > MOST_PARAMETERS:
+        parts[-1] = f"&{parts[-1]}"  # what is not taken apart has no name
     parameters: dict[str, str] = {}
     for part in parts:
         name, _, value = part.partition("=")
-        named.append((name, part))
-        if value and len(parameters) < MOST_READ and (name in _KEYS or name.endswith(WOWZA_ENDINGS)):
+        if value and (name in _KEYS or name.endswith(WOWZA_ENDINGS)):
             parameters.setdefault(name, value)
-    return named, parameters
+    return parts, parameters
 
 
-def _problem(url: str, read: str, path: str, rest: str) -> str | None:
-    """Return what makes a URL incomplete, of which `read` is read; `rest` of its query may name the stream, too."""
+def _problem(url: str, path: str, rest: str) -> str | None:
+    """Return what makes a URL incomplete; `rest` of its query may name the stream, too."""
     if len(url) > LONGEST_URL:
         return "too_long"
-    if read.encode().translate(None, _PRINTED) if url.isascii() else " " in read or not read.isprintable():
+    if url.encode().translate(None, _PRINTED) if url.isascii() else " " in url or not url.isprintable():
         return "white_space"
-    if ("*" in read and "****" in read) or ("<" in read and ">" in read) or ("{" in read and "}" in read):
+    if ("*" in url and "****" in url) or ("<" in url and ">" in url) or ("{" in url and "}" in url):
         return "placeholder"
-    if rest or "/" in (path := path[:LONGEST_NAMES].strip("/")):
+    if rest or "/" in (path := path.strip("/")):
         return None
     return "no_stream" if path else "no_app"
 

@@ -28,9 +28,14 @@ HEX = f"{T:x}"
 
 
 def jwt(claims: object) -> str:
-    """Return a token with claims."""
-    parts = ({"alg": "HS256"}, claims, "signature")
-    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+    """Return a token with claims, which may be the text of JSON."""
+    parts = ('{"alg": "HS256"}', claims if isinstance(claims, str) else json.dumps(claims), "signature")
+    return ".".join(base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in parts)
+
+
+def many(count: int, last: str) -> str:
+    """Return a query with parameters that are in no form, and then another one."""
+    return "&".join([f"p{place}=v" for place in range(count)] + [last])
 
 
 @pytest.mark.parametrize(
@@ -52,6 +57,7 @@ def jwt(claims: object) -> str:
         ("rtmp://\ud800/live", "rtmp", "", False),
         ("rtmp://video-center.alivecdn.com/a/s?vhost=Push.Example.com&auth_key=k", "rtmp", "push.example.com", False),
         ("rtmp://example.com/a/s?vhost=secret/path", "rtmp", "example.com", False),
+        ("rtmp://example.com/a/s?vhost=%41%42.example.com", "rtmp", "ab.example.com", False),
     ],
 )
 def test_scheme_and_host_are_taken_out(url: str, scheme: str, host: str, has_userinfo: bool) -> None:
@@ -101,11 +107,29 @@ def test_scheme_and_host_are_taken_out(url: str, scheme: str, host: str, has_use
         (f"token={jwt([])}", "jwt", NO_TIME),
         ("jwt=unknown", "jwt", NO_TIME),
         (f"token={jwt({'exp': T, 'sub': 'x' * 900})}", "jwt", T),
-        (f"token={jwt({'sub': 'x' * 900, 'exp': T})}", "jwt", NO_TIME),
+        (f"token={jwt({'sub': 'x' * 900, 'exp': T})}", "jwt", T),
+        (f"token={jwt({'sub': 'x' * 1000, 'exp': T})}", "jwt", NO_TIME),
+        (f"token={jwt({'nested': {'exp': 1}, 'exp': T})}", "jwt", T),
+        ("token=" + jwt('{"exp": 1.8e9}'), "jwt", T),
+        ("token=" + jwt('{"exp": 1800000000e0}'), "jwt", T),
+        ("token=" + jwt('{"exp": "soon"}'), "jwt", NO_TIME),
+        ("token=" + jwt('{"a":' + "[" * 900), "jwt", NO_TIME),
+        (f"name=直播&token={jwt({'sub': '播' * 60, 'exp': T})}", "jwt", T),
+        (f"name={'直' * 1900}&auth_key={T}-0-0-{MD5}", "alibaba", T),
+        (many(8, f"auth_key={T}-0-0-{MD5}"), "alibaba", T),
+        (many(18, f"txSecret={MD5}&txTime={HEX}"), "tencent", T),
+        (many(20, f"volcSecret={MD5}&volcTime={T}"), "volcengine", NO_TIME),
+        (many(200, f"auth_key={T}-0-0-{MD5}"), "alibaba", NO_TIME),
+        (many(50, f"wowzatokenhash=h&wowzatokenendtime={T}"), "wowza", NO_TIME),
+        (many(200, "name=v"), "none", NO_TIME),
+        (f"bandwidthtest=true&token=a&e=1&hash=1&auth_key={T}-0-0-{MD5}", "alibaba", T),
+        (f"auth_key={T}%2D0%2D0%2D{MD5}", "alibaba", T),
+        (f"txSecret=%30{MD5[1:]}&txTime=%3{HEX[0]}{HEX[1:]}", "tencent", T),
         ("token=" + "x" * 1100, "none", NO_TIME),
         (f"wsSecret={MD5}&wsTime={HEX}&auth_key={T}-0-0-{MD5}", "alibaba", T),
         (f"jwt={jwt({'exp': 1})}&txSecret={MD5}&txTime={HEX}", "tencent", T),
-        (f"auth_key={T}-0-0-{MD5}&name={'x' * LONGEST_URL}", "none", NO_TIME),
+        (f"auth_key={T}-0-0-{MD5}&name={'x' * LONGEST_URL}", "alibaba", NO_TIME),
+        (f"name={'x' * LONGEST_URL}&auth_key={T}-0-0-{MD5}", "alibaba", NO_TIME),
     ],
 )
 def test_signer_and_time_are_read(query: str, signer: str, signed_time: int) -> None:
@@ -121,6 +145,8 @@ def test_signer_and_time_are_read(query: str, signer: str, signed_time: int) -> 
         (f"srt://h:9000?streamid=#!::h=live/s,m=publish,e={T},token=sign", "qiniu"),
         (f"srt://h:9000?streamid=%23!::h=live/s,m=publish,e={T},token=AK:sign&latency=200", "qiniu"),
         (f"srt://h:9000?streamid=#!::h=d,r=live/s,txSecret={MD5},txTime={HEX}", "tencent"),
+        (f"srt://h:9000?streamid=%23%21%3A%3Ah%3Dlive%2F直%2Cm%3Dpublish%2Ce%3D{T}%2Ctoken%3DAK%3Asign", "qiniu"),
+        ("srt://h:9000?streamid=" + many(15, f"e={T}&token=AK:sign").replace("&", "%2C").replace("=", "%3D"), "qiniu"),
         (f"srt://h:1105?mode=caller&streamid=#!::h=d,r=/live/s?auth_key={T}-0-0-{MD5},m=publish", "alibaba"),
     ],
 )
@@ -159,6 +185,9 @@ def test_the_stream_id_of_srt_is_read_like_a_query(url: str, signer: str) -> Non
             "srt://push.example.com?latency=20&streamid=#!::h=live/s,m=publish",
         ),
         ("srt://push.example.com?streamid=#!::h=live/t,m=publish",),
+        ("srt://push.example.com?streamid=直", "srt://push.example.com?streamid=%E7%9B%B4"),
+        ("srt://push.example.com?streamid=%D6%B1",),
+        ("srt://push.example.com?streamid=%D6%B2",),
     ],
 )
 def test_one_stream_has_one_identity(group: tuple[str, ...]) -> None:
@@ -166,6 +195,26 @@ def test_one_stream_has_one_identity(group: tuple[str, ...]) -> None:
     assert len({parse_push_url(url).stream for url in group}) == 1
     others = {"rtmp://push.example.com/live/s", "rtmp://push.example.com/live/s?name=a"} - set(group)
     assert not {parse_push_url(url).stream for url in others} & {parse_push_url(group[0]).stream}
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        f"rtmp://h.example.com/live/直播?sign={'x' * 500}",
+        f"rtmp://h.example.com/live/{'直' * 1900}?",
+        "rtmp://h.example.com/live/s?" + many(8, "name=v"),
+        "rtmp://h.example.com/live/s?" + many(200, "name=v"),
+        "rtmp://h.example.com/live/s?name=" + "x" * LONGEST_URL,
+    ],
+)
+def test_the_whole_url_names_the_stream(start: str) -> None:
+    """Streams differ by what is at the end of a long URL, whatever the signature before it, which alone makes none."""
+    key = f"auth_key={T}-0-0-{MD5}"
+    one, two = (parse_push_url(f"{start}&{key}&stream={name}") for name in ("one", "two"))
+    assert one.stream != two.stream
+    renewed = parse_push_url(f"{start}&{key.replace('-0-0-', '-1-0-')}&stream=one")
+    is_read = len(start) < LONGEST_URL and start.count("&") < 20
+    assert (renewed.stream == one.stream) is is_read
 
 
 @pytest.mark.parametrize(
@@ -180,6 +229,7 @@ def test_one_stream_has_one_identity(group: tuple[str, ...]) -> None:
         ("rtmp://h////", "no_app", False),
         ("rtmp://h//live//", "no_stream", False),
         ("rtmp://h//live//s", None, False),
+        (f"rtmp://h/{'a' * 300}/s", None, False),
         ("rtmp://h/live", "no_stream", False),
         (f"rtmp://h/live/?auth_key={T}-0-0-{MD5}", "no_stream", False),
         ("rtmp://h/live/****", "placeholder", False),

@@ -31,7 +31,7 @@ HOSTILE = {
 _SIGNED = "rtmp://h.example.com/live/s?"
 _STREAM_ID = "srt://h.example.com?streamid="
 _DEAR_SERVER = "rtmp://" + "a" * 240 + ":9"
-_DEAR_TOKEN = "eyJ" + "h" * 500 + "." + base64.b64encode(b'{"a":' + b"[" * 370).decode() + "."
+_DEAR_TOKEN = "eyJh." + base64.b64encode(b'{"a":' + b"[" * 955).decode() + "."
 HOSTILE_URLS = [
     _SIGNED + "&" * 2048,
     _SIGNED + "aendtime=1&" * 180,
@@ -65,6 +65,13 @@ HOSTILE_URLS = [
     "http://" + "a:" * 900 + "@h:9/l/s?" + "aendtime=1&" * 9,
     "\u0130" * 500 + "://h/l/s",
     _SIGNED + "\xe9" * 200_000,
+    _SIGNED + "&".join(["直=直播"] * 400),
+    _SIGNED + "&".join(["直" * 60] * 32) + "&auth_key=1",
+    _SIGNED + "a&" * 20 + "e" * 1980,
+    "rtmp://h.example.com/" + "😀" * 2020,
+    "srt://h.example.com?streamid=" + "%e9,直=" * 300,
+    "srt://h.example.com?streamid=%2C" + "x=直\ud800\ud800," * 330,
+    _SIGNED + "jwt=" + _DEAR_TOKEN + "&" + "直&" * 350,
 ]
 """Push URLs that cost more to read than others of their length."""
 

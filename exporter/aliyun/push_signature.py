@@ -15,8 +15,10 @@ import msgspec
 from exporter.core.push_auth import EARLIEST, LATEST, MALFORMED, NEVER, NO_SIGNER, NO_TIME
 
 SRT_MODE_KEY: Final = "m"  # `m=publish` in the stream id of SRT
-LONGEST_CLAIMS: Final = 1280  # characters of a token's claims, in base64: the expiry in longer ones is not read
-MOST_NAMES: Final = 32  # at each end of a query, of parameters of which there are too many to be read
+LONGEST_CLAIMS: Final = 1024  # characters of a token's claims, in base64: the expiry in longer ones is not read
+LONGEST_ESCAPED: Final = 512  # characters of a value: a time, a secret, a host or Akamai's token
+MOST_NESTED: Final = 8  # lists, and objects, in a token's claims
+MOST_NAMES: Final = 4  # at the end of a query, of parameters of which there are too many to be read
 _TYPE_A: Final = re.compile(r"([0-9]{9,20})-[^-]++-[^-]*+-[0-9a-f]{32}")
 _AKAMAI: Final = re.compile(r"(?:[^~]*+~){0,4}?exp=([0-9]{1,20})~")
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}")
@@ -55,15 +57,14 @@ def read_signature(parameters: _Values) -> Signature:
 
 
 def signer_within(query: str) -> str:
-    """Return the signer by the names of parameters, of which there are too many to be read."""
-    parts = query.split("&", MOST_NAMES)[:MOST_NAMES] + query.rsplit("&", MOST_NAMES)[1:]
-    names = {part.partition("=")[0].removeprefix("wowzatoken") for part in parts}
+    """Return the signer by the names of the last parameters, of which there are too many to be read."""
+    names = {part.partition("=")[0].removeprefix("wowzatoken") for part in query.rsplit("&", MOST_NAMES)}
     return next((signer for signer, keys, _ in _TABLE if names.issuperset(keys[:2])), NO_SIGNER)
 
 
-def unquoted(text: str) -> str:
-    """Resolve escapes of the form `%41`."""
-    if "%" not in text:
+def unquoted(text: str, *, at_most: int = LONGEST_ESCAPED) -> str:
+    """Resolve escapes of the form `%41`; a text of more than so many characters stays as it is."""
+    if "%" not in text or len(text) > at_most:
         return text
     # The same as quoted-printable but for the sign, which is decoded in C: an eighth of what urllib takes.
     quoted = text.encode(errors="surrogatepass").translate(_PERCENT_TO_EQUALS)
@@ -150,7 +151,10 @@ def _jwt(key: str, values: _Values) -> int | None:
     if len(claims) > LONGEST_CLAIMS:
         return NO_TIME
     try:
-        expiry = _CLAIMS.decode(a2b_base64(f"{claims}==")).exp
+        decoded = a2b_base64(f"{claims}==")
+        if any(len(decoded.split(bracket, MOST_NESTED)) > MOST_NESTED for bracket in (b"[", b"{")):
+            return NO_TIME
+        expiry = _CLAIMS.decode(decoded).exp
     except (ValueError, RecursionError):
         return NO_TIME
     return NO_TIME if expiry is None else _checked(expiry)

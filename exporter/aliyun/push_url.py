@@ -31,8 +31,11 @@ _HOST_AND_PORT: Final = re.compile(
 _VHOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}+")
 LONGEST_HOST: Final = 253
 LONGEST_URL: Final = 2048  # characters of a StreamURL, documented; of a longer one both ends are looked at
-MOST_PARAMETERS: Final = 20  # that are read; a signature behind them is `unreadable` and part of the identity
+MOST_PARAMETERS: Final = 12  # that are read; a signature behind them is `unreadable` and part of the identity
+LONGEST_STREAM_ID: Final = 512  # bytes of SRT's; escaped three times as many characters; a longer one is not read
+LONGEST_SHOWN: Final = 1024  # characters in which other white space than blanks is looked for if some are not ASCII
 REMEMBERED_SERVERS: Final = 1024
+LONGEST_REMEMBERED: Final = 100  # characters of a host with its port, and of a host that is not ASCII
 DEFAULT_PORTS: Final = ("1935", "443", "10080")  # of RTMP, RTMPS and SRT
 _PLAIN_AUTHORITY: Final = re.compile(rf"([A-Za-z0-9.-]++)(?::(?:{'|'.join(DEFAULT_PORTS)}))?")
 _KNOWN_SCHEMES: Final = frozenset(f"{scheme}:" for scheme in PUSH_SCHEMES)
@@ -75,7 +78,7 @@ def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
     if query and is_too_long:
         signer = signer_within(query)
     elif query:
-        parts, parameters = _parameters(query)
+        parts, names, parameters = _parameters(query)
         signer, time, not_named = read_signature(parameters)
         if len(parts) > MOST_PARAMETERS and signer == NO_SIGNER:
             signer = signer_within(query)
@@ -85,7 +88,7 @@ def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
             not_named |= {"vhost"}
         is_test = parameters.get("bandwidthtest") == "true"
         if not_named:
-            query = "&".join([part for part in parts if part.partition("=")[0] not in not_named])
+            query = "&".join([part for part, name in zip(parts, names, strict=True) if name not in not_named])
     problem = _problem(url, path, query)
     output = Output(scheme, host, is_ali_cdn, has_userinfo, signer, problem, is_test)
     return PushUrl(output, time, _digest(f"{identity}/{path}?{query}"))
@@ -96,7 +99,7 @@ def _family(scheme: str) -> str:
 
 
 def _server_of(scheme: str, authority: str) -> _Server | None:
-    if len(authority) <= LONGEST_HOST:
+    if len(authority) <= LONGEST_REMEMBERED:
         try:
             return _plain_server(scheme, authority)
         except ValueError:
@@ -107,7 +110,7 @@ def _server_of(scheme: str, authority: str) -> _Server | None:
     _, at, authority = authority.rpartition("@")
     match = _HOST_AND_PORT.fullmatch(authority)
     host, port = match.groups() if match else ("", None)
-    host = host.lower() if host.isascii() or host.isprintable() else ""
+    host = host.lower() if host.isascii() or (len(host) <= LONGEST_REMEMBERED and host.isprintable()) else ""
     return _server(scheme.lower().removesuffix(":"), host, port, has_userinfo=bool(at))
 
 
@@ -131,32 +134,38 @@ def _stream_id(query: str) -> str:
     """Return what is in the query's place in a URL of SRT, in the form of a query."""
     for part in query.split("&", MOST_PARAMETERS):
         if part.startswith("streamid="):
-            stream_id = unquoted(part.removeprefix("streamid=")).removeprefix("#!::")
-            return stream_id.replace(",", "&").replace("?", "&")
+            stream_id = part.removeprefix("streamid=")
+            longest = LONGEST_STREAM_ID * (3 if stream_id.isascii() else 1)
+            if len(stream_id) > longest:
+                break
+            return unquoted(stream_id, at_most=longest).removeprefix("#!::").replace(",", "&").replace("?", "&")
     return query
 
 
-def _parameters(query: str) -> tuple[list[str], dict[str, str]]:
-    """Return the parts of a query, and the parameters that are read and not empty: of equal names the first."""
+def _parameters(query: str) -> tuple[list[str], list[str], dict[str, str]]:
+    """Return the parts of a query, their names, and the parameters that are read: of equal names the first."""
     if "&" not in query:
         name, _, value = query.partition("=")
-        return [query], {name: value} if value else {}
+        return [query], [name], {name: value} if value and value.isascii() else {}
     parts = query.split("&", MOST_PARAMETERS)
     if len(parts) > MOST_PARAMETERS:
         parts[-1] = f"&{parts[-1]}"  # what is not taken apart has no name
+    names: list[str] = []
     parameters: dict[str, str] = {}
     for part in parts:
-        name, _, value = part.partition("=")
+        # A part that is not ASCII is in no signature.
+        name, _, value = part.partition("=") if part.isascii() else ("", "", "")
+        names.append(name)
         if value and (name in _KEYS or name.endswith(WOWZA_ENDINGS)):
             parameters.setdefault(name, value)
-    return parts, parameters
+    return parts, names, parameters
 
 
 def _problem(url: str, path: str, rest: str) -> str | None:
     """Return what makes a URL incomplete; `rest` of its query may name the stream, too."""
     if len(url) > LONGEST_URL:
         return "too_long"
-    if url.encode().translate(None, _PRINTED) if url.isascii() else " " in url or not url.isprintable():
+    if url.encode().translate(None, _PRINTED) if url.isascii() else " " in url or not url[:LONGEST_SHOWN].isprintable():
         return "white_space"
     if ("*" in url and "****" in url) or ("<" in url and ">" in url) or ("{" in url and "}" in url):
         return "placeholder"

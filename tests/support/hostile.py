@@ -31,7 +31,7 @@ HOSTILE = {
 _SIGNED = "rtmp://h.example.com/live/s?"
 _STREAM_ID = "srt://h.example.com?streamid="
 _DEAR_SERVER = "rtmp://" + "a" * 240 + ":9"
-_DEAR_TOKEN = "eyJh." + base64.b64encode(b'{"a":' + b"[" * 955).decode() + "."
+_DEAR_TOKEN = "eyJh." + base64.b64encode(b'{"a":' + b"[" * 762).decode() + "."
 HOSTILE_URLS = [
     _SIGNED + "&" * 2048,
     _SIGNED + "aendtime=1&" * 180,
@@ -72,6 +72,9 @@ HOSTILE_URLS = [
     "srt://h.example.com?streamid=" + "%e9,直=" * 300,
     "srt://h.example.com?streamid=%2C" + "x=直\ud800\ud800," * 330,
     _SIGNED + "jwt=" + _DEAR_TOKEN + "&" + "直&" * 350,
+    _SIGNED + "&".join(f"{place}=" + "😀" * 115 for place in range(16)),
+    _STREAM_ID + "%E7%9B%B4%2C" * 120,
+    _STREAM_ID + "😀=" * 250 + "%2C",
 ]
 """Push URLs that cost more to read than others of their length."""
 

@@ -387,39 +387,25 @@ CASES: Final = (
             ],
         },
     ),
-    Case(
-        about="A configuration that one of two replicas refuses is reported after five minutes.",
-        alert="RtcmpuReloadFailed",
-        world=healthy(30)
-        | healthy(30, instance="two")
-        | {series("rtcmpu_exporter_config_last_reload_successful", instance="two"): [1] * 10 + [0] * 20},
-        fires=begins(
-            "15m",
-            labels={"job": "rtcmpu", "severity": "warning"},
-            description=(
-                "An exporter of job rtcmpu refuses its new configuration and keeps the previous one; a "
-                "restart would fail. Run `rtcmpu-exporter check-config` on the file for every mistake. The "
-                "log has the reason for a web configuration."
+    *(
+        Case(
+            about=f"A {what} that one of two replicas refuses is reported after five minutes.",
+            alert="RtcmpuReloadFailed",
+            world=healthy(30)
+            | healthy(30, instance="two")
+            | {series(f"rtcmpu_exporter_{name}_last_reload_successful", instance="two"): [1] * 10 + [0] * 20},
+            fires=begins(
+                "15m",
+                labels={"job": "rtcmpu", "severity": "warning"},
+                description=(
+                    "An exporter of job rtcmpu refuses its new configuration and keeps the previous one; a "
+                    "restart would fail. Run `rtcmpu-exporter check-config` on the file for every mistake. The "
+                    "log has the reason for a web configuration."
+                ),
+                dashboard="rtcmpu-exporter",
             ),
-            dashboard="rtcmpu-exporter",
-        ),
-    ),
-    Case(
-        about="A web configuration that one of two replicas refuses is reported after five minutes.",
-        alert="RtcmpuReloadFailed",
-        world=healthy(30)
-        | healthy(30, instance="two")
-        | {series("rtcmpu_exporter_web_config_last_reload_successful", instance="two"): [1] * 10 + [0] * 20},
-        fires=begins(
-            "15m",
-            labels={"job": "rtcmpu", "severity": "warning"},
-            description=(
-                "An exporter of job rtcmpu refuses its new configuration and keeps the previous one; a "
-                "restart would fail. Run `rtcmpu-exporter check-config` on the file for every mistake. The "
-                "log has the reason for a web configuration."
-            ),
-            dashboard="rtcmpu-exporter",
-        ),
+        )
+        for what, name in (("configuration", "config"), ("web configuration", "web_config"))
     ),
     Case(
         about="Series that are left out are reported for their path.",

@@ -59,6 +59,8 @@ def read_signature(parameters: _Values) -> Signature:
 def signer_within(query: str) -> str:
     """Return the signer by the names of the last parameters, of which there are too many to be read."""
     names = {part.partition("=")[0].removeprefix("wowzatoken") for part in query.rsplit("&", MOST_NAMES)}
+    if names.isdisjoint(SIGNATURE_KEYS):
+        return NO_SIGNER
     return next((signer for signer, keys, _ in _TABLE if names.issuperset(keys[:2])), NO_SIGNER)
 
 
@@ -143,16 +145,15 @@ _CLAIMS: Final = msgspec.json.Decoder(_Claims)
 
 def _jwt(key: str, values: _Values) -> int | None:
     """Read the expiry in a token, which is often something else than a JWT under the key `token`."""
-    token = values[key]
-    _, *parts = token.split(".", 2)
-    if not token.startswith("eyJ") or len(parts) != 2:
+    parts = values[key].split(".", 2)
+    if len(parts) != 3 or not parts[0].startswith("eyJ"):
         return NO_TIME if key == "jwt" else None
-    claims = parts[0].replace("-", "+").replace("_", "/")
-    if len(claims) > LONGEST_CLAIMS:
+    if len(parts[1]) > LONGEST_CLAIMS:
         return NO_TIME
+    claims = parts[1].replace("-", "+").replace("_", "/")
     try:
         decoded = a2b_base64(f"{claims}==")
-        if any(len(decoded.split(bracket, MOST_NESTED)) > MOST_NESTED for bracket in (b"[", b"{")):
+        if max(len(decoded.split(b"[", MOST_NESTED)), len(decoded.split(b"{", MOST_NESTED))) > MOST_NESTED:
             return NO_TIME
         expiry = _CLAIMS.decode(decoded).exp
     except (ValueError, RecursionError):

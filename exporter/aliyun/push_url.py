@@ -30,10 +30,10 @@ _HOST_AND_PORT: Final = re.compile(
 )
 _VHOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}+")
 LONGEST_HOST: Final = 253
-LONGEST_URL: Final = 2048  # characters of a StreamURL, documented; of a longer one both ends are looked at
+LONGEST_URL: Final = 2048  # characters of a StreamURL, documented
+LONGEST_NOT_ASCII: Final = 1024  # characters of a URL in which some are not ASCII; of a longer one both ends are read
 MOST_PARAMETERS: Final = 12  # that are read; a signature behind them is `unreadable` and part of the identity
 LONGEST_STREAM_ID: Final = 512  # bytes of SRT's; escaped three times as many characters; a longer one is not read
-LONGEST_SHOWN: Final = 1024  # characters in which other white space than blanks is looked for if some are not ASCII
 REMEMBERED_SERVERS: Final = 1024
 LONGEST_REMEMBERED: Final = 100  # characters of a host with its port, and of a host that is not ASCII
 DEFAULT_PORTS: Final = ("1935", "443", "10080")  # of RTMP, RTMPS and SRT
@@ -62,8 +62,9 @@ class _Server(NamedTuple):
 
 def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
     """Take a URL apart; what is no URL has neither scheme nor host. One that is too long is named by its ends."""
-    is_too_long = len(url) > LONGEST_URL
-    read = f"{url[: LONGEST_URL // 2]}&{len(url)}&{url[-LONGEST_URL // 2 :]}" if is_too_long else url
+    longest = LONGEST_URL if url.isascii() else LONGEST_NOT_ASCII
+    is_too_long = len(url) > longest
+    read = f"{url[: longest // 2]}&{len(url)}&{url[-longest // 2 :]}" if is_too_long else url
     base, _, query = read.partition("?")
     before, *parts = base.split("/", 3)
     server = _server_of(before, parts[1]) if len(parts) > 1 and not parts[0] else None
@@ -165,7 +166,8 @@ def _problem(url: str, path: str, rest: str) -> str | None:
     """Return what makes a URL incomplete; `rest` of its query may name the stream, too."""
     if len(url) > LONGEST_URL:
         return "too_long"
-    if url.encode().translate(None, _PRINTED) if url.isascii() else " " in url or not url[:LONGEST_SHOWN].isprintable():
+    is_clean = not url.encode().translate(None, _PRINTED) if url.isascii() else url[:LONGEST_NOT_ASCII].isprintable()
+    if not is_clean or " " in url:
         return "white_space"
     if ("*" in url and "****" in url) or ("<" in url and ">" in url) or ("{" in url and "}" in url):
         return "placeholder"

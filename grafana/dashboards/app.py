@@ -30,8 +30,8 @@ TASKS: Final = Scope({"account": "account", "app_id": "app_id", "task_region": "
 SEARCHED: Final = 'task_id=~".*$task.*"'
 NOTE: Final = (
     "**Configuration, not stream health.** This is how the app's tasks are configured; whether they run, the service"
-    " does not say. Unknown is absent, never 0: a gap is a time without data. [The exporter's own page of this app]"
-    "(${exporter_url}/apps/${account:percentencode}/${app_id:percentencode})"
+    " does not say. Unknown is absent, never 0: a gap is a time without data. [The exporter's own pages]"
+    "(${exporter_url}/) list the apps and their tasks."
 )
 HOW_TO_READ: Final = (
     "Each column is a moment, each cell the tasks whose value lies between the bounds at its left; the stronger its "

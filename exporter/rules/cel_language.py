@@ -10,24 +10,25 @@ import functools
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_math, ext_strings
+from google.protobuf import timestamp_pb2
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
+from msgspec import Struct
 
-from exporter.rules.cel_types import checked_types, message_fields, message_paths, message_pool, running_types
 from exporter.rules.cost import Costs, TooCostlyError
 from exporter.rules.facts import LONGEST_LIST, LONGEST_TEXT, short_text
 from exporter.rules.syntax_tree import Node, read_tree
 from exporter.rules.time_limits import TimeLimit, time_limits
-from exporter.rules.vocabulary import NAMES, TaskFacts, facts_of
+from exporter.rules.vocabulary import Fact, FactType, TaskFacts, Variables, facts_of, walk
 
-_NAMES: Final = """
+_FUNCTION_NAMES: Final = """
 has all exists exists_one filter map size contains startsWith endsWith matches matchesGlob
 string int double uint bool bytes duration timestamp type dyn
 getFullYear getMonth getDate getDayOfMonth getDayOfWeek getDayOfYear getHours getMinutes getSeconds getMilliseconds
@@ -35,22 +36,20 @@ charAt format indexOf join lastIndexOf lowerAscii replace reverse split strings.
 math.abs math.bitAnd math.bitNot math.bitOr math.bitShiftLeft math.bitShiftRight math.bitXor math.ceil math.floor
 math.greatest math.isFinite math.isInf math.isNaN math.least math.round math.sign math.sqrt math.trunc
 """
-FUNCTIONS: Final = tuple(_NAMES.split())
+FUNCTIONS: Final = tuple(_FUNCTION_NAMES.split())
 
-_WITH_TIME_ZONE: Final = MappingProxyType(
-    {
-        "getFullYear": "timestamp_to_year_with_tz",
-        "getMonth": "timestamp_to_month_with_tz",
-        "getDate": "timestamp_to_day_of_month_1_based_with_tz",
-        "getDayOfMonth": "timestamp_to_day_of_month_with_tz",
-        "getDayOfWeek": "timestamp_to_day_of_week_with_tz",
-        "getDayOfYear": "timestamp_to_day_of_year_with_tz",
-        "getHours": "timestamp_to_hours_with_tz",
-        "getMinutes": "timestamp_to_minutes_with_tz",
-        "getSeconds": "timestamp_to_seconds_tz",
-        "getMilliseconds": "timestamp_to_milliseconds_with_tz",
-    }
-)
+_WITH_TIME_ZONE: Final = """
+  - {name: getFullYear, overloads: [{id: timestamp_to_year_with_tz}]}
+  - {name: getMonth, overloads: [{id: timestamp_to_month_with_tz}]}
+  - {name: getDate, overloads: [{id: timestamp_to_day_of_month_1_based_with_tz}]}
+  - {name: getDayOfMonth, overloads: [{id: timestamp_to_day_of_month_with_tz}]}
+  - {name: getDayOfWeek, overloads: [{id: timestamp_to_day_of_week_with_tz}]}
+  - {name: getDayOfYear, overloads: [{id: timestamp_to_day_of_year_with_tz}]}
+  - {name: getHours, overloads: [{id: timestamp_to_hours_with_tz}]}
+  - {name: getMinutes, overloads: [{id: timestamp_to_minutes_with_tz}]}
+  - {name: getSeconds, overloads: [{id: timestamp_to_seconds_tz}]}
+  - {name: getMilliseconds, overloads: [{id: timestamp_to_milliseconds_with_tz}]}
+"""
 """Functions that take the name of a time zone too, which the library looks up as a file of any path: left out."""
 
 
@@ -59,40 +58,18 @@ def matches_glob(text: str, glob: str) -> bool:
     return fnmatchcase(_lower(text), _lower(glob).replace("[", "[[]"))
 
 
-def extensions() -> list[cel.CelExtensionBase]:
-    """Return what is added to plain CEL."""
-    return [ext_strings.ExtStrings(), ext_math.ExtMath()]
-
-
-def own_functions() -> list[cel.FunctionDecl]:
-    """Return the functions that are written here."""
-    text = cel.Type.STRING
-    glob = cel.Overload(
-        "string_matches_glob", return_type=cel.Type.BOOL, parameters=[text, text], is_member=True, impl=matches_glob
-    )
-    return [cel.FunctionDecl("matchesGlob", [glob])]
-
-
-def standard_library() -> cel.EnvConfig:
-    """Return plain CEL but for the functions that open files."""
-    left_out = "".join(
-        f"  - name: {name}\n    overloads:\n    - id: {overload}\n" for name, overload in _WITH_TIME_ZONE.items()
-    )
-    return cel.NewEnvConfigFromYaml(f"name: rules\nstdlib:\n  exclude_functions:\n{left_out}")
-
-
 def _lower(text: str) -> str:
     return text.encode().lower().decode()
 
 
 LONGEST_MESSAGE: Final = 200
+_MISTAKE: Final = "ERROR: <input>:"  # how the library begins a mistake; its line, column and text follow
+_FOLLOWS: Final = "'*error*'"  # the library's type of what has a mistake: mistakes about it only follow from another
 
-_ERROR: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
-_CODE: Final = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
-_UNKNOWN_FIELD: Final = re.compile(r"undefined field '(.+)' not found in struct '(.+)'")
-_UNKNOWN_NAME: Final = re.compile(r"undeclared reference to '([^.']+)")
-_MISSING_KEY: Final = re.compile(r"Key not found in map : [\"']?(\w*)")
-_LONGEST_NAME: Final = 80
+_FACTS: Final = tuple(dict.fromkeys(fact.name for _, fact in walk()))
+_CALLED: Final = tuple(name.rpartition(".")[2] for name in FUNCTIONS)
+_NAMES: Final = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*\(?")
+"""Names in an expression that are joined by dots; with a parenthesis the last one is a function."""
 
 
 class CompileMistake(NamedTuple):
@@ -100,54 +77,58 @@ class CompileMistake(NamedTuple):
 
     line: int  # from 1
     column: int  # in characters, from 1
-    text: str  # what is wrong, and the nearest name where one is unknown
+    text: str  # the library's message, and the nearest name where one is unknown
 
 
-def mistakes_of(error: str) -> tuple[CompileMistake, ...]:
-    """Return the mistakes that an error of the compiler reports, by place; the first alone where it can't be parsed."""
-    found = [
-        CompileMistake(max(int(line), 1), max(int(column), 1), _in_one_line(text) + _nearest(text))
-        for line, column, text in _ERROR.findall(error)
-        if "*error*" not in text
-    ]
+def _mistakes(error: str, expression: str) -> tuple[CompileMistake, ...]:
+    """Return the mistakes that an error of the compiler reports, by place; of those of syntax only the first."""
+    found = []
+    message = _without_code(error)[1]
+    for line in message.splitlines():
+        _, is_mistake, mistake = line.partition(_MISTAKE)
+        if is_mistake and not line.startswith(" |") and _FOLLOWS not in mistake:
+            number, column, what = mistake.split(":", 2)
+            place = max(int(number), 1), max(int(column), 1)
+            found.append(CompileMistake(*place, _in_one_line(what) + _nearest(expression, *place)))
     syntax = [mistake for mistake in found if mistake.text.startswith("Syntax error")]
-    return tuple(sorted({*(syntax[:1] or found)})) or (CompileMistake(1, 1, _in_one_line(error)),)
+    return tuple(sorted({*(syntax[:1] or found)})) or (CompileMistake(1, 1, _in_one_line(message)),)
 
 
-def reason_of(error: str) -> str:
-    """Return why an expression has no value."""
-    reason = _in_one_line(error) or "it has no value"
-    missing = _MISSING_KEY.match(reason)
-    if missing is None:
-        return reason
-    if any(fact.name == missing[1] and fact.is_list for fact in facts_of(TaskFacts)):
-        return f"{missing[1]} is missing, or has more than {LONGEST_LIST} items"
-    return f"{reason}: guard it with has()"
+def _without_code(error: str) -> tuple[str, str]:
+    """Return the code of an error of the library, and its message."""
+    code, _, message = error.partition(": ")
+    return code, message.removesuffix(f" [{code}]")
 
 
-def position(text: str, offset: int) -> tuple[int, int]:
+def _reason(error: str) -> str:
+    """Return why an expression has no value: the library's message behind its code."""
+    code, message = _without_code(error)
+    reason = _in_one_line(message)
+    if code == "NOT_FOUND":
+        is_list = any(fact.is_list and reason.endswith(f'"{fact.name}"') for fact in facts_of(TaskFacts))
+        reason += f": missing, or has more than {LONGEST_LIST} items" if is_list else ": guard it with has()"
+    return reason or "it has no value"
+
+
+def _position(text: str, offset: int) -> tuple[int, int]:
     """Return line and column of a place in an expression."""
     before = text[:offset]
     return before.count("\n") + 1, offset - before.rfind("\n")
 
 
-def _nearest(text: str) -> str:
-    """Return `, did you mean "…"?` where a name is unknown and another one is near."""
-    if field := _UNKNOWN_FIELD.search(text):
-        name, known = field[1], message_fields()[field[2]]
-    elif variable := _UNKNOWN_NAME.search(text):
-        name, known = variable[1], (*NAMES, *(function.rpartition(".")[2] for function in FUNCTIONS))
-    else:
-        return ""
-    near = difflib.get_close_matches(name[:_LONGEST_NAME], known, n=1)
-    return f', did you mean "{near[0]}"?' if near else ""
+def _nearest(expression: str, line: int, column: int) -> str:
+    """Return `, did you mean "…"?` where a name at a place is unknown and like one of the language."""
+    for names in _NAMES.finditer(expression.split("\n")[line - 1]):
+        for name in names[0].split(".") if names.start() <= column <= names.end() + 1 else ():
+            known = _CALLED if name.endswith("(") else _FACTS
+            near = difflib.get_close_matches(name.removesuffix("("), known, n=1)
+            if near and near[0] != name.removesuffix("("):
+                return f', did you mean "{near[0]}"?'
+    return ""
 
 
 def _in_one_line(text: str) -> str:
-    """Return the library's text without its codes, in one line of bounded length, with groups by their paths."""
-    line = _CODE.sub("", _CODE.sub("", " ".join(text.split()))).replace(" (in container '')", "")
-    for name, path in message_paths().items():
-        line = re.sub(rf"\b{re.escape(name)}\b", path, line)
+    line = " ".join(text.split())
     return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]}…"
 
 
@@ -166,6 +147,7 @@ STOPPED: Final = (
 _ODD_CHARACTER: Final = re.compile(r"[\x00\ud800-\udfff]")
 
 Activation: TypeAlias = cel.Activation
+T = TypeVar("T")
 
 
 class CompileError(Exception):
@@ -217,24 +199,23 @@ class Expression:
             StoppedError: It was slow too often.
             EvaluationError: It has no value: a value is absent, a number is out of range, it takes too many steps.
         """
-        found, value = self._run(activation)
-        if value is True or value is False:
-            return value
-        raise _wrong(found, "bool")
+        return self._value(activation, bool, cel.Type.BOOL)
 
     def evaluate_text(self, activation: Activation) -> str:
         """Return the text that it makes; it raises as `evaluate` does."""
-        found, value = self._run(activation)
-        if isinstance(value, str) and found.type() == cel.Type.STRING:
-            return value
-        raise _wrong(found, "string")
+        return self._value(activation, str, cel.Type.STRING)
 
     def evaluate_list(self, activation: Activation) -> list[Any]:
         """Return the list that it makes; it raises as `evaluate` does."""
+        return self._value(activation, list, cel.Type.LIST)
+
+    def _value(self, activation: Activation, kind: type[T], expected: cel.Type) -> T:
         found, value = self._run(activation)
-        if isinstance(value, list):
+        if type(value) is kind and (kind is not str or found.type() == expected):  # more has a text in Python
             return value
-        raise _wrong(found, "list")
+        if found.type() == cel.Type.ERROR:
+            raise EvaluationError(_reason(str(found.value())))
+        raise EvaluationError(f"expected {_name(expected)}, this gives {_name(found.type())}")
 
     def _run(self, activation: Activation) -> tuple[cel.Value, Any]:
         if self.stopped:
@@ -245,7 +226,7 @@ class Expression:
             return found, found.plain_value()
         except Exception as error:
             # Whatever the library raises, only this task can't be evaluated, and nothing else fails.
-            raise EvaluationError(reason_of(str(error))) from error
+            raise EvaluationError(_reason(str(error))) from error
         finally:
             if self._seconds() - began > SLOW_SECONDS:
                 self._measure(activation)
@@ -334,20 +315,84 @@ def _constant(text: str) -> object:
 
 @functools.cache
 def _checking() -> cel.Env:
-    """Return what expressions are checked in."""
-    return _environment(checked_types(), message_pool())
+    """Return what expressions are checked in: groups of facts are messages, whose fields and types are known."""
+    return _environment({fact.name: _variable_type(fact) for fact in facts_of(Variables)}, message_pool())
 
 
 @functools.cache
 def _running() -> cel.Env:
-    """Return what expressions run in: one for all languages, since a time is of use only where it was given."""
-    return _environment(running_types())
+    """Return what expressions run in, for all languages: groups are plain maps, and a missing key is an error."""
+    return _environment(
+        {
+            fact.name: cel.Type.DYN if fact.kind is FactType.GROUP else _variable_type(fact)
+            for fact in facts_of(Variables)
+        }
+    )
 
 
 def _environment(variables: Mapping[str, cel.Type], messages: DescriptorPool | None = None) -> cel.Env:
-    return cel.NewEnv(
-        messages, config=standard_library(), variables=variables, extensions=extensions(), functions=own_functions()
+    """Return plain CEL without the functions that open files, with two extensions and the function written here."""
+    text = cel.Type.STRING
+    glob = cel.Overload(
+        "string_matches_glob", return_type=cel.Type.BOOL, parameters=[text, text], is_member=True, impl=matches_glob
     )
+    return cel.NewEnv(
+        messages,
+        config=cel.NewEnvConfigFromYaml(f"name: rules\nstdlib:\n  exclude_functions:{_WITH_TIME_ZONE}"),
+        variables=variables,
+        extensions=[ext_strings.ExtStrings(), ext_math.ExtMath()],
+        functions=[cel.FunctionDecl("matchesGlob", [glob])],
+    )
+
+
+PACKAGE: Final = "rtcmpu"
+_FIELD_TYPES: Final = {
+    FactType.TEXT: FieldDescriptorProto.TYPE_STRING,
+    FactType.WHOLE_NUMBER: FieldDescriptorProto.TYPE_INT64,
+    FactType.NUMBER: FieldDescriptorProto.TYPE_DOUBLE,
+    FactType.CONDITION: FieldDescriptorProto.TYPE_BOOL,
+    FactType.TIMESTAMP: FieldDescriptorProto.TYPE_MESSAGE,
+    FactType.GROUP: FieldDescriptorProto.TYPE_MESSAGE,
+}
+_VARIABLE_TYPES: Final = {
+    FactType.TEXT: cel.Type.STRING,
+    FactType.WHOLE_NUMBER: cel.Type.INT,
+    FactType.TIMESTAMP: cel.Type.TIMESTAMP,
+    FactType.DURATION: cel.Type.DURATION,
+}
+
+
+def _message_name(group: type[Struct]) -> str:
+    """Return the full name of the message type of one declaration."""
+    return f"{PACKAGE}.{group.__name__.removesuffix('Facts')}"
+
+
+def _variable_type(fact: Fact) -> cel.Type:
+    return _VARIABLE_TYPES[fact.kind] if fact.group is None else cel.Type(_message_name(fact.group))
+
+
+def message_pool() -> DescriptorPool:
+    """Return a new pool with a message type for each group of the vocabulary."""
+    file = FileDescriptorProto(name=f"{PACKAGE}.proto", package=PACKAGE, syntax="proto2")
+    file.dependency.append(timestamp_pb2.DESCRIPTOR.name)
+    for group in dict.fromkeys(fact.group for _, fact in walk() if fact.group is not None):
+        message = file.message_type.add(name=_message_name(group).removeprefix(f"{PACKAGE}."))
+        message.field.extend(_fields(group))
+    pool = DescriptorPool()
+    pool.AddSerializedFile(timestamp_pb2.DESCRIPTOR.serialized_pb)
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool
+
+
+def _fields(group: type[Struct]) -> Iterator[FieldDescriptorProto]:
+    for number, fact in enumerate(facts_of(group), 1):
+        label = FieldDescriptorProto.LABEL_REPEATED if fact.is_list else FieldDescriptorProto.LABEL_OPTIONAL
+        field = FieldDescriptorProto(name=fact.name, number=number, label=label, type=_FIELD_TYPES[fact.kind])
+        if fact.kind is FactType.TIMESTAMP:
+            field.type_name = f".{timestamp_pb2.Timestamp.DESCRIPTOR.full_name}"
+        elif fact.group is not None:
+            field.type_name = f".{_message_name(fact.group)}"
+        yield field
 
 
 def _check_text(text: str) -> None:
@@ -357,14 +402,7 @@ def _check_text(text: str) -> None:
     odd = _ODD_CHARACTER.search(text)
     if odd is not None:
         reason = f"a character that no text has (U+{ord(odd[0]):04X})"
-        raise CompileError((CompileMistake(*position(text, odd.start()), reason),))
-
-
-def _wrong(found: cel.Value, expected: str) -> EvaluationError:
-    """Return the error about a value that is none, or of another type."""
-    if found.type() == cel.Type.ERROR:
-        return EvaluationError(reason_of(str(found.value())))
-    return EvaluationError(f"expected {expected}, this gives {_name(found.type())}")
+        raise CompileError((CompileMistake(*_position(text, odd.start()), reason),))
 
 
 def _name(kind: cel.Type) -> str:
@@ -380,7 +418,7 @@ def _compiled(environment: cel.Env, text: str) -> cel.Expression:
     try:
         return environment.compile(text)
     except RuntimeError as error:
-        raise CompileError(mistakes_of(str(error))) from error
+        raise CompileError(_mistakes(str(error), text)) from error
 
 
 def _costs(tree: Node, places: Mapping[int, int], text: str) -> Costs:
@@ -396,4 +434,4 @@ def _costs(tree: Node, places: Mapping[int, int], text: str) -> Costs:
             f"one evaluation can take too much time or memory (texts have up to {LONGEST_TEXT} bytes, lists up to"
             f" {LONGEST_LIST} items): make it simpler, or several rules of it"
         )
-        raise CompileError((CompileMistake(*position(text, places.get(error.node.id, 0)), reason),)) from None
+        raise CompileError((CompileMistake(*_position(text, places.get(error.node.id, 0)), reason),)) from None

@@ -54,18 +54,30 @@ def reason(text: str, variables: Mapping[str, Any] | None = None) -> str:
 @pytest.mark.parametrize(
     ("text", "line", "column", "what"),
     [
-        ("task.video.bitrate <= 1", 1, 11, "struct 'task.video', did you mean \"bitrate_kbps\"?"),
-        ("task.zzz == 1", 1, 5, "'zzz' not found in struct 'task'"),
-        ("has(task.vido)", 1, 4, "'vido' not found in struct 'task', did you mean \"video\"?"),
-        ("task.panes.exists(p, p.widht > 0.5)", 1, 23, "struct 'task.panes[]', did you mean \"width\"?"),
+        ("task.video.bitrate <= 1", 1, 11, "struct 'rtcmpu.Video', did you mean \"bitrate_kbps\"?"),
+        ("task.zzz == 1", 1, 5, "'zzz' not found in struct 'rtcmpu.Task'"),
+        ("has(task.vido)", 1, 4, "'vido' not found in struct 'rtcmpu.Task', did you mean \"video\"?"),
+        ("task.panes.exists(p, p.widht > 0.5)", 1, 23, "struct 'rtcmpu.Pane', did you mean \"width\"?"),
+        ("task.video.gop > 1 && task.outputs.all(o, o.hots == '')", 1, 44, 'did you mean "host"?'),
+        ("task.video.bitrat > 1 || true", 1, 11, 'did you mean "bitrate_kbps"?'),
         ("task.region == 'ä😀' || task.regio", 1, 28, 'did you mean "region"?'),
         ("true &&\n\n  task.zzz", 3, 7, "'zzz' not found"),
-        ("tsk.video.codec == 'x'", 1, 10, "undeclared reference to 'tsk.video.codec', did you mean \"task\"?"),
-        ("task.mix_mode.startWith('x')", 1, 24, "undeclared reference to 'startWith', did you mean \"startsWith\"?"),
-        ("siz(task.panes) > 1", 1, 4, "undeclared reference to 'siz', did you mean \"size\"?"),
+        (
+            "tsk.video.codec == 'x'",
+            1,
+            10,
+            "undeclared reference to 'tsk.video.codec' (in container ''), did you mean \"task\"?",
+        ),
+        (
+            "task.mix_mode.startWith('x')",
+            1,
+            24,
+            "undeclared reference to 'startWith' (in container ''), did you mean \"startsWith\"?",
+        ),
+        ("siz(task.panes) > 1", 1, 4, "undeclared reference to 'siz' (in container ''), did you mean \"size\"?"),
         ("task.mix_mode.size", 1, 14, "type 'string' cannot be the operand of a select operation"),
         ("task.video.aspect > 1", 1, 19, "no matching overload for '_>_' applied to '(double, int)'"),
-        ("task.video == {}", 1, 12, "'(task.video, map("),
+        ("task.video == {}", 1, 12, "'(rtcmpu.Video, map("),
         ("has(task)", 1, 5, "has() argument must be a field selection"),
         ("task.audio_only and true", 1, 17, "mismatched input 'and' expecting <EOF>"),
         ("1 +", 1, 4, "mismatched input '<EOF>'"),
@@ -213,7 +225,9 @@ def test_what_has_no_value_says_why_in_one_line(text: str, why: str) -> None:
 def test_a_list_that_is_too_long_says_so() -> None:
     """A rule that names it can't be evaluated, whether or not the field is there."""
     panes = without_long_lists(facts_of_case({"panes": [{}] * (LONGEST_LIST + 1)}))
-    assert reason("task.panes.all(p, p.x > 0.5)", {"task": panes}) == "panes is missing, or has more than 128 items"
+    assert reason("task.panes.all(p, p.x > 0.5)", {"task": panes}) == (
+        'Key not found in map : "panes": missing, or has more than 128 items'
+    )
 
 
 def test_an_expensive_expression_is_stopped() -> None:

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from exporter.core.task import Audio, Configuration, Encoding, Output, Pane, Sei, Source, Video
-from exporter.rules.cel_language import Expression, Language
-from exporter.rules.cel_types import message_name, message_pool
+from exporter.rules.cel_language import Expression, Language, message_pool
 from exporter.rules.facts import facts, facts_of_case
 from exporter.rules.vocabulary import Fact, FactType, TaskFacts, facts_of, walk
 from tests.metrics.builders import configuration
@@ -55,7 +54,7 @@ def test_facts_are_as_the_vocabulary_declares(any_configuration: Configuration) 
     """Whatever is configured, the keys and types are the declared ones, and the message type can hold them."""
     task = facts(any_configuration)
     assert_as_declared(task, TASK, "task")
-    GetMessageClass(message_pool().FindMessageTypeByName(message_name(TaskFacts)))(**task)
+    GetMessageClass(message_pool().FindMessageTypeByName("rtcmpu.Task"))(**task)
 
 
 def guarded(path: str) -> str:

@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.examples import IN_CI, examples
+from tests.support.generated import IN_CI, examples
 
 # How long an example takes says something about the machine, not about the property. CI takes many examples, and the
 # same for the same commit; elsewhere each run takes a few new ones.

@@ -11,7 +11,7 @@ from exporter.cli import PROGRAM, cli, main
 from exporter.commands.options import Bash
 from exporter.service.daemon import Daemon
 from exporter.simulator.simulation import parse_fault
-from tests.support.log_state import logging_restored
+from tests.support.command_line import logging_restored
 
 INVALID = ".*: Invalid value for "
 NO_APPS = "no apps configured: pass --config.file=FILE or --app.id=ID.*"

@@ -13,8 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from exporter.metrics.exposition import declarations
-from tests.support.processes import ROOT
-from tests.support.tools import needed_tool
+from tests.support.processes import ROOT, needed_tool
 
 ALERTS_FILE: Final = ROOT / "deploy" / "prometheus" / "rtcmpu.alerts.yml"
 RECORDS_FILE: Final = ROOT / "deploy" / "prometheus" / "rtcmpu.rules.yml"

@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from tests.support.alertmanager import ALERTMANAGER_FILE
-from tests.support.tools import needed_tool
+from tests.support.processes import needed_tool
+from tests.support.prometheus import ALERTMANAGER_FILE
 
 
 def amtool(*words: str) -> subprocess.CompletedProcess[str]:

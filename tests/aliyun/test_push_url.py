@@ -18,7 +18,7 @@ from exporter.aliyun.push_signature import SIGNATURE_KEYS
 from exporter.aliyun.push_url import LONGEST_URL, parse_push_url
 from exporter.core.push_auth import MALFORMED, NEVER, NO_TIME, SIGNERS, is_time
 from exporter.core.task import URL_PROBLEMS
-from tests.support.examples import examples
+from tests.support.generated import examples
 from tests.support.hostile import HOSTILE_URLS
 
 MD5 = "0123456789abcdef" * 2

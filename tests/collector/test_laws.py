@@ -21,7 +21,7 @@ from exporter.collector.doubts import Found, Lookups
 from exporter.collector.gathered_rows import Gathered
 from exporter.collector.inventory import Change
 from exporter.collector.list_reader import SweepReader
-from tests.support.examples import examples
+from tests.support.generated import examples
 from tests.support.moving_list import ListService, MovingList, Told, collector_of, kind, task_id_of
 from tests.support.virtual_time import VirtualClock, run
 

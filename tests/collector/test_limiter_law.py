@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.core.clock import Clock
-from tests.support.examples import examples
+from tests.support.generated import examples
 from tests.support.rate_windows import EvenSpacing, Gate, SendTimeLog, most_in_any_window
 from tests.support.virtual_time import VirtualClock, run
 

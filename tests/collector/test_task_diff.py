@@ -14,7 +14,7 @@ from exporter.collector.task_diff import FIELD_GROUPS, KINDS, OTHER, ChangeCount
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
 from tests.metrics.builders import configurations
-from tests.support.examples import examples
+from tests.support.generated import examples
 from tests.support.rows import change, changed, example_row, json_values, leaf_paths
 
 PATHS = [path for path in leaf_paths(example_row()) if path not in {"AppId", "TaskId"}]

@@ -15,8 +15,8 @@ from exporter.core import log
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule import Severity
 from exporter.service.configuration_source import ConfigurationSource
+from tests.support.command_line import logging_restored
 from tests.support.configurations import account, write_configuration
-from tests.support.log_state import logging_restored
 from tests.support.monitored import Simulated, simulated
 
 RULES = """

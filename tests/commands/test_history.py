@@ -9,8 +9,8 @@ import pytest
 from exporter.cli import main
 from exporter.storage.database import Database
 from tests.support.batches import batch, changed, entry
+from tests.support.command_line import logging_restored
 from tests.support.configurations import account, write_configuration
-from tests.support.log_state import logging_restored
 
 STORAGE = "storage: {url: 'sqlite:rtcmpu.db'}\n"
 

@@ -24,8 +24,8 @@ from exporter.config.model import Account, App, Buckets, Collection, Config, Quo
 from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.secret import Secret, SecretFile
-from tests.support.examples import examples
-from tests.support.refusals import mistakes_if_refused
+from tests.support.configurations import mistakes_if_refused
+from tests.support.generated import examples
 
 GOOD = Path(__file__).parent / "good"
 MINIMAL = "accounts:\n  - name: a\n    apps: [{id: live}]\n"

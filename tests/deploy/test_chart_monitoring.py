@@ -13,8 +13,7 @@ from helm_python import HelmRenderError
 from grafana.generate import dashboard_files
 from tests.alerts.alert_cases import ALERTS_FILE, EXPORTER, RECORDS_FILE
 from tests.deploy.manifests import RELEASE, Manifest, chart, example, of_kind, one, rendered
-from tests.support.processes import ROOT
-from tests.support.tools import needed_tool
+from tests.support.processes import ROOT, needed_tool
 
 SERVICE = f"http://{RELEASE}-rtcmpu-exporter.monitoring:10678"
 

@@ -27,7 +27,7 @@ from tests.deploy.manifests import (
     write_mounts,
 )
 from tests.support.command_line import parsed
-from tests.support.tools import needed_tool
+from tests.support.processes import needed_tool
 
 ENVIRONMENT = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "made-up", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "made-up"}
 

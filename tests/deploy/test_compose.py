@@ -17,8 +17,7 @@ from exporter.storage.database import sqlite_path
 from tests.deploy.compose import COMPOSE_FILE, SERVICES, Container, mounts, published
 from tests.deploy.dockerfile import DOCKERFILE
 from tests.support.command_line import parsed
-from tests.support.processes import ROOT
-from tests.support.tools import needed_tool
+from tests.support.processes import ROOT, needed_tool
 
 OURS: Final = ("simulator", "exporter")
 PORTS: Final = {"exporter": 10678, "prometheus": 9090, "alertmanager": 9093, "grafana": 3000}

@@ -14,8 +14,7 @@ import yaml
 
 from exporter.simulator.service import ACTION
 from tests.deploy.compose import COMPOSE_FILE, SERVICES, mounts
-from tests.support.processes import ROOT, clean_environment
-from tests.support.tools import needed_tool
+from tests.support.processes import ROOT, clean_environment, needed_tool
 
 DEPLOY: Final = ROOT / "deploy"
 ENVIRONMENT: Final = MappingProxyType(

@@ -12,7 +12,7 @@ from exporter.commands import ExitCode
 from exporter.service.daemon import BEAT_SECONDS, DRAIN_SECONDS
 from tests.deploy.unit_file import ENVIRONMENT, SERVICE, SOCKET, UNITS, environment, setting, settings
 from tests.support.command_line import parsed
-from tests.support.tools import needed_tool
+from tests.support.processes import needed_tool
 
 MOST_EXPOSURE: Final = 11  # tenths of systemd's 0 (none) to 10; what is left is that the program needs the network
 INSTALLED: Final = "/opt/rtcmpu-exporter/bin/rtcmpu-exporter"

@@ -13,11 +13,9 @@ import trustme
 from exporter import cli
 from tests.docs.documents import Block, blocks, command_lines
 from tests.support.certificates import write_server_files
-from tests.support.command_line import parsed
+from tests.support.command_line import logging_restored, parsed
 from tests.support.http import ask
-from tests.support.log_state import logging_restored
-from tests.support.processes import LONG_SECONDS, ROOT, Programs, eventually
-from tests.support.tools import needed_tool
+from tests.support.processes import LONG_SECONDS, ROOT, Programs, eventually, needed_tool
 
 PROGRAM: Final = "rtcmpu-exporter "
 SERVERS: Final = re.compile(r"rtcmpu-exporter (serve|demo|simulate)\b")

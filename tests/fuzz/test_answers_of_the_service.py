@@ -16,8 +16,7 @@ from exporter.collector.reading import AppRows
 from exporter.config.model import Buckets
 from exporter.core.task import Task
 from exporter.metrics.aggregates import Aggregates
-from tests.support.examples import examples
-from tests.support.generated import documented_rows
+from tests.support.generated import documented_rows, examples
 from tests.support.rows import example_row, json_values
 
 """Milliseconds."""

@@ -10,7 +10,7 @@ from multidict import MultiDict
 from exporter.web.api import changes_api, rules_api, tasks_api, violations_api
 from exporter.web.pages import app_page, violations_page
 from exporter.web.query import BadQueryError, read_form, read_query
-from tests.support.examples import examples
+from tests.support.generated import examples
 
 Pairs = Sequence[tuple[str, str]]
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from exporter.core.regular_file import SeenFiles
 from exporter.web.webconfig.web_config import read_web_config
-from tests.support.examples import examples
-from tests.support.refusals import mistakes_if_refused
+from tests.support.configurations import mistakes_if_refused
+from tests.support.generated import examples
 
 KEYS = (
     *("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit", "cert", "cert_file"),

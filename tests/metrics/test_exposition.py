@@ -27,7 +27,7 @@ from exporter.metrics.family import Family, Label, Sample
 from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
 from tests.metrics.builders import STATUS, aggregates_of, configuration, configurations, encoding, push
-from tests.support.examples import examples
+from tests.support.generated import examples
 
 Samples = list[Sample]
 

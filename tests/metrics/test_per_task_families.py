@@ -14,8 +14,8 @@ from exporter.metrics.per_task_families import ListedTask, per_task_families, se
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.text import headers, sections
 from tests.metrics.builders import configuration, configurations, encoding, listed_task, push
-from tests.support.examples import examples
-from tests.support.tools import needed_tool
+from tests.support.generated import examples
+from tests.support.processes import needed_tool
 
 FULL = listed_task(
     "task-1",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from exporter.metrics.per_task_families import ListedTask, series_of
 from exporter.metrics.series_limit import SHARDS, StableSubset
 from tests.metrics.builders import configuration, listed_task
-from tests.support.examples import examples
+from tests.support.generated import examples
 
 LARGE = configuration(idle_timeout_seconds=60)  # 5 series; a plain task has 4
 

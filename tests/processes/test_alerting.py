@@ -8,10 +8,9 @@ import pytest
 
 from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from tests.alerts.alert_cases import ALERTS_FILE, EXPORTER, RUNBOOKS
-from tests.support.alertmanager import Receiver, receiver, start_alertmanager
 from tests.support.http import ask_json
 from tests.support.processes import Programs
-from tests.support.prometheus import Prometheus, start_prometheus
+from tests.support.prometheus import Prometheus, Receiver, receiver, start_alertmanager, start_prometheus
 
 pytestmark = pytest.mark.processes
 

@@ -9,9 +9,8 @@ from exporter.simulator.simulation import ACCOUNTS
 from tests.deploy.compose import Container
 from tests.deploy.dockerfile import check_health
 from tests.support.http import ask, ask_json
-from tests.support.processes import Programs, eventually, exporter, free_port
+from tests.support.processes import Programs, eventually, exporter, free_port, needed_tool
 from tests.support.prometheus import Prometheus
-from tests.support.tools import needed_tool
 
 pytestmark = pytest.mark.processes
 

@@ -5,9 +5,9 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 
-from tests.support.alertmanager import start_alertmanager
 from tests.support.http import ask, ask_json
 from tests.support.processes import Programs, eventually
+from tests.support.prometheus import start_alertmanager
 
 pytestmark = pytest.mark.processes
 

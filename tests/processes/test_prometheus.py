@@ -13,9 +13,8 @@ from exporter.simulator.simulation import ACCOUNTS
 from tests.oracle.simulated_fleet import listed_fleet, true_metrics, true_violations
 from tests.support.configurations import account, demo_accounts, write_configuration
 from tests.support.http import ask, ask_json
-from tests.support.processes import Programs, Running, eventually
+from tests.support.processes import Programs, Running, eventually, needed_tool
 from tests.support.prometheus import Prometheus, Series, start_prometheus
-from tests.support.tools import needed_tool
 
 pytestmark = pytest.mark.processes
 

@@ -13,8 +13,7 @@ from exporter import __version__
 from tests.deploy.unit_file import SERVICE
 from tests.support.configurations import QUICK, account, write_configuration
 from tests.support.http import ask
-from tests.support.processes import LONG_SECONDS, Programs, Running, eventually, exporter, free_port
-from tests.support.tools import needed_tool
+from tests.support.processes import LONG_SECONDS, Programs, Running, eventually, exporter, free_port, needed_tool
 
 pytestmark = pytest.mark.processes
 

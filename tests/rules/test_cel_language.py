@@ -21,7 +21,7 @@ from exporter.rules.cel_language import (
     StoppedError,
 )
 from exporter.rules.facts import LONGEST_LIST, facts_of_case, without_long_lists
-from tests.support.examples import examples
+from tests.support.generated import examples
 
 LANGUAGE = Language()
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -14,8 +14,7 @@ from exporter.rules.cel_language import Expression, Language, message_pool
 from exporter.rules.facts import facts, facts_of_case
 from exporter.rules.vocabulary import Fact, FactType, TaskFacts, facts_of, walk
 from tests.metrics.builders import configuration
-from tests.support.examples import examples
-from tests.support.generated import any_struct
+from tests.support.generated import any_struct, examples
 
 CONFIGURATIONS = any_struct(Configuration)
 LANGUAGE = Language()

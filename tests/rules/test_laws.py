@@ -18,7 +18,7 @@ from exporter.rules.finding_events import AppKey
 from exporter.rules.findings import RuleReport
 from exporter.rules.rule import Exemption, Outcome, Rule, Severity
 from exporter.rules.subject import Subject, app_facts
-from tests.support.examples import examples
+from tests.support.generated import examples
 from tests.support.policy_world import LANGUAGE, LIVE, NOON, OTHER, PolicyWorld, rule
 
 ENDS_AT: Final = 1_790_035_200.0  # 24:00 UTC of the day of `NOON`

@@ -15,8 +15,8 @@ from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.rule import Case, Exemption, Outcome, Rule, Severity
 from exporter.rules.rule_files import WrittenRule, check_names, compile_rules, parse_rules, read_rules
-from tests.support.examples import examples
-from tests.support.refusals import mistakes_if_refused
+from tests.support.configurations import mistakes_if_refused
+from tests.support.generated import examples
 
 HERE = Path(__file__).parent
 GOOD = sorted((HERE / "good").glob("*.yml"))

@@ -26,8 +26,8 @@ from exporter.service.accounts import Accesses
 from exporter.service.configuration_source import ConfigurationSource
 from exporter.simulator.protocol import Request
 from exporter.simulator.signature import expected_signature
+from tests.support.command_line import logging_restored
 from tests.support.fake_service import serving
-from tests.support.log_state import logging_restored
 
 RATE = 10
 KEY = AccessKey(access_key_id="id", access_key_secret=Secret("secret"))

@@ -26,7 +26,7 @@ from exporter.rules.app_engine import AppPolicy
 from exporter.rules.engine import PolicyEngine
 from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.supervisor import Supervisor, written
-from tests.support.log_state import logging_restored
+from tests.support.command_line import logging_restored
 from tests.support.monitored import simulated
 from tests.support.virtual_time import VirtualClock, run
 from tests.support.virtual_world import World, play

@@ -21,7 +21,7 @@ from exporter.simulator.task_maker import MISCONFIGURATIONS, ODD_VALUES, TEMPLAT
 from tests.oracle.rule_truth import rule_truth
 from tests.simulator.support import START, ManualClock
 from tests.support.evaluated_rows import evaluate_rows
-from tests.support.examples import examples
+from tests.support.generated import examples
 from tests.support.rows import changed, leaf_paths
 
 LANGUAGE = Language()

@@ -15,8 +15,8 @@ from exporter.config.loader import load
 from exporter.config.mistakes import ConfigError
 from exporter.storage.database import CorruptError, Database, ForeignFileError
 from tests.support.batches import batch, entry
+from tests.support.command_line import logging_restored
 from tests.support.configurations import account, write_configuration
-from tests.support.log_state import logging_restored
 
 
 def _foreign_database(path: Path) -> None:

@@ -1,9 +1,12 @@
-"""What the program understands of a command line, without running the command."""
+"""Running the command line in this process: its parsed options, and the logging put back afterwards."""
 
+import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
+import structlog
 
 from exporter.cli import PROGRAM, cli
 
@@ -27,3 +30,17 @@ def flags(command: click.Command = cli) -> Iterator[str]:
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             yield from flags(inner)
+
+
+@contextmanager
+def logging_restored() -> Iterator[None]:
+    """Let the block configure logging; afterwards all is as it was."""
+    root, credentials = logging.getLogger(), logging.getLogger("credentials")
+    handlers, level, filters = root.handlers[:], root.level, credentials.filters[:]
+    try:
+        yield
+    finally:
+        root.handlers[:], credentials.filters[:] = handlers, filters
+        root.setLevel(level)
+        logging.captureWarnings(capture=False)
+        structlog.reset_defaults()

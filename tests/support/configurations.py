@@ -1,8 +1,9 @@
 """Configurations of the program for tests, as YAML."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from exporter.config.mistakes import ConfigError, Mistake
 from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET, ACCOUNTS
 
 QUICK = "collection: {interval: 200ms, sweep_interval: 1s, stale_after: 60s}\n"
@@ -48,3 +49,16 @@ def write_configuration(directory: Path, *accounts: str, name: str = "rtcmpu.yml
     path = directory / name
     path.write_text("accounts:\n" + "".join(accounts) + rest)
     return path
+
+
+def mistakes_if_refused(read: Callable[[], object]) -> Sequence[Mistake]:
+    """Return the mistakes for which something is refused, each a line of its own; none if it is accepted."""
+    try:
+        read()
+    except ConfigError as error:
+        refusal = error
+    else:
+        return ()
+    assert refusal.mistakes
+    assert str(refusal).count("\n") == len(refusal.mistakes) - 1
+    return refusal.mistakes

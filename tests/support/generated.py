@@ -1,7 +1,8 @@
 """Generated values: rows in the documented shape with any leaf, and any values of the declared Structs."""
 
+import os
 import types
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 from hypothesis import strategies as st
@@ -61,3 +62,11 @@ def _any_value(hint: Any) -> st.SearchStrategy[Any]:
             return st.lists(_any_value(item), max_size=3).map(tuple)
         return st.tuples(*map(_any_value, (item, *rest)))
     return st.none() if hint is types.NoneType else any_struct(hint)
+
+
+IN_CI: Final = os.environ.get("CI") == "true"
+
+
+def examples(in_ci: int) -> int:
+    """Return how many examples a property is tried with: all in CI, a fifth elsewhere."""
+    return in_ci if IN_CI else in_ci // 5

@@ -1,8 +1,9 @@
-"""Starts programs for tests, watches what they say, and ends them whatever happens."""
+"""Starts programs for tests, watches what they say, and ends them whatever happens; finds the tools that tests need."""
 
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
+
+import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 POLL_SECONDS = 0.05
@@ -199,3 +202,28 @@ def eventually(
             if given_up:
                 raise
         time.sleep(POLL_SECONDS)
+
+
+DEBIAN_PACKAGES = {
+    "amtool": "prometheus-alertmanager",
+    "curl": "curl",
+    "jq": "jq",
+    "chromium": "chromium",
+    "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "prometheus-node-exporter": "prometheus-node-exporter",
+    "promtool": "prometheus",
+    "systemd-analyze": "systemd",
+    "systemd-socket-activate": "systemd",
+}
+
+
+def needed_tool(command: str) -> Path:
+    """Return where a program is; without it the test is skipped, or fails where all tests must run (`CI=true`)."""
+    found = shutil.which(command)
+    if found is not None:
+        return Path(found)
+    advice = f"{command} is not installed: apt-get install {DEBIAN_PACKAGES[command]}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(advice)
+    pytest.skip(advice)

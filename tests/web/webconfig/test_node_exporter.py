@@ -12,8 +12,7 @@ import trustme
 
 from tests.support.certificates import HASH, PASSWORD, client_context, write_pair, write_server_files
 from tests.support.http import ask, basic_auth
-from tests.support.processes import Programs, Running, eventually, free_port
-from tests.support.tools import needed_tool
+from tests.support.processes import Programs, Running, eventually, free_port, needed_tool
 from tests.web.webconfig.test_programs import CONFIGURATION
 
 pytestmark = pytest.mark.processes

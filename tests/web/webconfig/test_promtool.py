@@ -13,7 +13,7 @@ from exporter.config.mistakes import ConfigError
 from exporter.core.regular_file import SeenFiles
 from exporter.web.webconfig.web_config import read_web_config
 from tests.support.certificates import HASH
-from tests.support.tools import needed_tool
+from tests.support.processes import needed_tool
 
 pytestmark = pytest.mark.processes
 

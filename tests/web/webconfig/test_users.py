@@ -27,7 +27,7 @@ from exporter.web.webconfig.users import (
     read_authorization,
 )
 from tests.support.certificates import HASH, PASSWORD
-from tests.support.examples import examples
+from tests.support.generated import examples
 from tests.support.monitored import until
 
 USERS = {b"alice": HASH}

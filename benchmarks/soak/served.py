@@ -21,9 +21,9 @@ from exporter.rules.rule_loader import LoadedRules, load
 from exporter.service import configuration_source
 from exporter.simulator.simulation import SimulatorOptions, build_service
 from tests.faults import test_isolation as isolation
-from tests.support.hanging import hanging_call
-from tests.support.large_answers import MAKERS, compressed_body
+from tests.support.hostile import MAKERS, compressed_body
 from tests.support.monitored import Simulated
+from tests.support.virtual_time import hanging_call
 
 
 def _tell(_number: int, _frame: FrameType | None) -> None:

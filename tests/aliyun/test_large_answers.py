@@ -11,7 +11,7 @@ from exporter.aliyun.errors import ApiError
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.parse_task import read_row
 from tests.support.fake_service import Observed, client_of, serving
-from tests.support.large_answers import MAKERS, compressed_body
+from tests.support.hostile import MAKERS, compressed_body
 
 MAX_STALL_SECONDS = 0.25  # of the processor: a machine that is busy with other things does not count
 

@@ -25,7 +25,7 @@ from exporter.aliyun.transport import (
 from exporter.core.clock import SystemClock
 from exporter.core.collection_state import State
 from tests.support.fake_service import EMPTY_PAGE, answer_text, serving
-from tests.support.hanging import hanging_call
+from tests.support.virtual_time import hanging_call
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from exporter.core.threads import Worker
-from tests.support.hanging import hanging_call
+from tests.support.virtual_time import hanging_call
 
 
 async def test_a_call_returns_or_raises_what_it_does_in_a_thread_of_its_own() -> None:

@@ -31,9 +31,9 @@ from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.daemon import Daemon, Options
 from exporter.simulator.faults import Fault
 from tests.support.fake_service import Answer, serving
-from tests.support.hanging import hanging_call
 from tests.support.http import ask
 from tests.support.monitored import KEY, Simulated, simulated, until
+from tests.support.virtual_time import hanging_call
 
 pytestmark = pytest.mark.simulations
 

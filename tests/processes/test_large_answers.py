@@ -9,8 +9,8 @@ from aiohttp import web
 
 from tests.processes.odd_service import Answer, Odd, OddService, true_page
 from tests.support.configurations import account, write_configuration
+from tests.support.hostile import MAKERS, compressed_body
 from tests.support.http import ask
-from tests.support.large_answers import MAKERS, compressed_body
 from tests.support.processes import Programs, eventually
 
 pytestmark = pytest.mark.processes

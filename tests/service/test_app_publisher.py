@@ -28,8 +28,8 @@ from exporter.service.supervisor import Supervisor
 from exporter.service.task_publisher import TaskSeries
 from exporter.service.violation_log import FindingLog
 from tests.metrics.builders import STATUS, configuration
-from tests.support.hanging import hanging_call
 from tests.support.rows import change
+from tests.support.virtual_time import hanging_call
 
 
 class FakeCollector:

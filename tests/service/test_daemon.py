@@ -31,10 +31,10 @@ from exporter.storage.database import Database
 from exporter.storage.tables import VIOLATIONS
 from tests.storage.test_database import rows
 from tests.support.certificates import HASH, PASSWORD
-from tests.support.hanging import hanging_call
 from tests.support.http import Answer, ask, basic_auth
 from tests.support.monitored import AheadClock, Simulated, app_ids, config, sample, simulated, until
 from tests.support.policy_world import rule, rule_set
+from tests.support.virtual_time import hanging_call
 
 EPHEMERAL = Options(listen_addresses=("127.0.0.1:0",))
 

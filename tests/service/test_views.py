@@ -25,8 +25,7 @@ from exporter.web.api.violations_api import violations_listing
 from exporter.web.query import Query
 from exporter.web.view import AppView, FindingDetail, FindingKind
 from tests.metrics.builders import STATUS, configuration, encoding
-from tests.support.slices import finished
-from tests.support.virtual_time import SetClock
+from tests.support.virtual_time import SetClock, finished
 from tests.web.fake_view import FixedClock, app_view
 
 NOW = 1_800_000_000.0

@@ -17,13 +17,12 @@ from exporter.storage.database import Database, engine_of
 from exporter.storage.tables import CHANGES, SchemaError
 from exporter.storage.writer import REMEDIES
 from tests.storage.test_database import rows
-from tests.support.batches import batch, changed, entry
+from tests.support.batches import batch, changed, entry, writing
 from tests.support.configurations import account, write_configuration
 from tests.support.http import ask
 from tests.support.monitored import until
 from tests.support.postgresql import USER, PostgreSQL, postgresql
 from tests.support.processes import Programs, eventually
-from tests.support.recorded_writer import writing
 
 SETTINGS = database_module._SQLITE_SETTINGS
 KILLS = 3

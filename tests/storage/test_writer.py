@@ -19,10 +19,9 @@ from exporter.storage.batch import Batch
 from exporter.storage.database import Database
 from exporter.storage.tables import CHANGES
 from tests.storage.test_database import rows
-from tests.support.batches import batch, changed, entry
-from tests.support.hanging import hanging_call
+from tests.support.batches import RETENTION_SECONDS, RecordedWriter, batch, changed, entry, writing
 from tests.support.monitored import until
-from tests.support.recorded_writer import RETENTION_SECONDS, RecordedWriter, writing
+from tests.support.virtual_time import hanging_call
 
 DOWN = OperationalError("INSERT secret", {}, sqlite3.OperationalError("database or disk is full"))
 

@@ -1,4 +1,7 @@
-"""Batches for the database."""
+"""Batches for the database, and a writer that records what it reports."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -6,9 +9,12 @@ from exporter.collector.entry import Entry
 from exporter.collector.inventory import Change
 from exporter.collector.past import RuleVersion
 from exporter.collector.status import Sweep
+from exporter.core.clock import SystemClock
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Task
 from exporter.storage.batch import Batch, NoticedChange
+from exporter.storage.writer import Writer
 from tests.metrics.builders import PLAIN
+from tests.support.monitored import until
 
 BITRATE: RuleVersion = ("video-bitrate", "warning", "", "task.video.bitrate_kbps <= 3000")
 FIRST, SECOND = "a", "b"
@@ -54,3 +60,39 @@ def changed(
     one.all_tasks, one.tasks = False, {task.task.task_id: after}
     one.changes = [NoticedChange(Change(before, after), 1005.0, earliest, notes)]
     return one
+
+
+RETENTION_SECONDS = 1e12  # the batches of tests are of 1970
+
+
+class RecordedWriter:
+    """A writer, and what it reports."""
+
+    def __init__(self, url: Callable[[], str]) -> None:
+        self.incomplete: list[tuple[str, str] | None] = []
+        self.bugs: list[Exception] = []
+        self.writer = Writer(
+            url,
+            SystemClock(),
+            retention_seconds=RETENTION_SECONDS,
+            configured=[("prod", "live")],
+            incomplete=self.incomplete.append,
+            older=lambda _: None,
+            failed=self.bugs.append,
+        )
+
+    async def has_written(self) -> None:
+        """Wait until nothing waits."""
+        await until(lambda: self.writer.up and self.writer.lag_seconds == 0)
+
+
+@asynccontextmanager
+async def writing(url: Callable[[], str]) -> AsyncIterator[RecordedWriter]:
+    """Run a writer, and end it; a test takes the bugs that it expects."""
+    one = RecordedWriter(url)
+    await one.writer.start(30.0)
+    try:
+        yield one
+    finally:
+        await one.writer.close(30.0)
+    assert one.bugs == []

@@ -6,8 +6,11 @@ threads on it: what needs them is not deterministic.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import Context
+from threading import Event
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack
 
 from exporter.core.threads import Worker
@@ -159,3 +162,43 @@ def leap(seconds: float) -> None:
     loop = asyncio.get_running_loop()
     now = loop.time
     loop.time = lambda: now() + seconds  # type: ignore[method-assign]
+
+
+@contextmanager
+def hanging_call(seconds: float = 600) -> Iterator[Callable[..., Any]]:
+    """Yield a function that blocks anyone who calls it until the block ends, or for that long."""
+    over = Event()
+
+    def hang(*_arguments: object, **_more: object) -> None:
+        over.wait(seconds)
+
+    try:
+        yield hang
+    finally:
+        over.set()
+
+
+Result = TypeVar("Result")
+
+
+def finished(coroutine: Coroutine[Any, None, Result]) -> Result:
+    """Return what comes of a coroutine that waits for nothing but `asyncio.sleep(0)`."""
+    return timed(coroutine)[0]
+
+
+def timed(
+    coroutine: Coroutine[Any, None, Result], between: Callable[[], object] = lambda: None
+) -> tuple[Result, list[float]]:
+    """Return the same, and how many seconds of CPU each step took that nobody else could run in.
+
+    `between` is called after each step but the last.
+    """
+    took: list[float] = []
+    while True:
+        began = time.thread_time()
+        try:
+            coroutine.send(None)
+        except StopIteration as end:
+            return end.value, [*took, time.thread_time() - began]
+        took.append(time.thread_time() - began)
+        between()

@@ -20,7 +20,7 @@ from exporter.web.lists import (
     ordered,
 )
 from exporter.web.responses import json_text
-from tests.support.slices import finished, timed
+from tests.support.virtual_time import finished, timed
 
 
 def page(things: list[int], number: int, *, descending: bool = False, page_rows: int = PAGE_ROWS) -> NumberedPage[int]:

@@ -14,7 +14,7 @@ from exporter.web.lists import Listing
 from exporter.web.query import read_query
 from exporter.web.view import FindingKind, RuleView
 from tests.metrics.builders import configuration
-from tests.support.slices import finished
+from tests.support.virtual_time import finished
 from tests.web.fake_view import FULL, NOW, PENDING, FakeView, FixedClock, app_view, entry, findings, recorded, rule
 
 Client: TypeAlias = TestClient[web.Request, web.Application]

@@ -8,7 +8,7 @@ import pytest
 from exporter.core.collection_state import State
 from exporter.web.api.search_api import search
 from exporter.web.query import Query
-from tests.support.slices import finished, timed
+from tests.support.virtual_time import finished, timed
 from tests.web.api.api_view import json_of
 from tests.web.fake_view import PENDING, FakeView, app_view, entry
 from tests.web.pages.page_view import client_of, page_of

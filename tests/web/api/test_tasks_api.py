@@ -19,7 +19,7 @@ from exporter.web.query import BadQueryError, Query, cursor_after
 from exporter.web.responses import json_text
 from exporter.web.view import FindingDetail, FindingKind, RuleView, TaskFinding, TaskView
 from tests.metrics.builders import configuration, configurations, encoding, push
-from tests.support.slices import timed
+from tests.support.virtual_time import timed
 from tests.web.api.api_view import followed, page_of
 from tests.web.fake_view import NOW, PENDING, FakeView, app_view, entry, findings, rule, status
 

@@ -11,7 +11,7 @@ from exporter.rules.rule import Severity
 from exporter.web.api.violations_api import violations_listing
 from exporter.web.query import BadQueryError, Query, cursor_after
 from exporter.web.view import FindingDetail, FindingKind, FindingsView, RuleView
-from tests.support.slices import timed
+from tests.support.virtual_time import timed
 from tests.web.api.api_view import followed, listing_of, page_of
 from tests.web.fake_view import NOW, FakeView, app_view, findings, rule
 

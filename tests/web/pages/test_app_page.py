@@ -15,7 +15,7 @@ from exporter.web.pages.app_page import PARAMETERS, task_page
 from exporter.web.query import Query
 from exporter.web.view import FindingKind, FindingsView
 from tests.metrics.builders import configuration, encoding
-from tests.support.slices import finished, timed
+from tests.support.virtual_time import finished, timed
 from tests.web.fake_view import FULL, NOW, PENDING, FakeView, app_view, entry, findings, recorded, rule
 from tests.web.pages.page_view import page_of
 

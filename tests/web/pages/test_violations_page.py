@@ -9,7 +9,7 @@ from exporter.web.lists import AT_ONCE
 from exporter.web.pages.violations_page import PARAMETERS, RULE_PARAMETERS, shown_rules, shown_violations
 from exporter.web.query import Query, read_form
 from exporter.web.view import FindingDetail, FindingKind, RuleTotals, RuleView
-from tests.support.slices import timed
+from tests.support.virtual_time import timed
 from tests.web.fake_view import NOW, PENDING, FakeView, app_view, findings, rule
 from tests.web.pages.page_view import page_of
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from benchmarks.processes import SPAWN
 from benchmarks.report import milliseconds, show, times
 from benchmarks.scraping import Scrapes, scrape
-from tests.support.collected import Collection, assert_tasks_are, collection, listed_tasks
 from tests.support.configurations import account, write_configuration
-from tests.support.crowd import Crowd, Tally, press
+from tests.support.crowd import Collection, Crowd, Tally, assert_tasks_are, collection, listed_tasks, press
 from tests.support.http import ask_json
 from tests.support.processes import Programs, eventually
 

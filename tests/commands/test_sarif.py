@@ -15,8 +15,7 @@ from exporter import __version__
 from exporter.commands.audit_report import Audit
 from exporter.commands.sarif import FINGERPRINT, as_sarif
 from exporter.config.mistakes import Position
-from tests.support.audits import app, everything, hostile, rule
-from tests.support.sarif_schema import SARIF
+from tests.support.audits import SARIF, app, everything, hostile, rule
 
 DIRECTORY = Path("/home/me/fleet")
 

@@ -7,9 +7,8 @@ import asyncio
 
 import pytest
 
-from tests.support.collected import assert_tasks_are, collection, listed_tasks
 from tests.support.configurations import account, write_configuration
-from tests.support.crowd import Crowd, press
+from tests.support.crowd import Crowd, assert_tasks_are, collection, listed_tasks, press
 from tests.support.http import ask_json
 from tests.support.processes import Programs, eventually
 

@@ -12,9 +12,9 @@ import pytest
 
 from exporter.simulator.simulation import ACCOUNTS
 from tests.oracle.simulated_fleet import listed_fleet
+from tests.support.audits import SARIF
 from tests.support.configurations import account, write_configuration
 from tests.support.processes import Programs
-from tests.support.sarif_schema import SARIF
 
 pytestmark = pytest.mark.processes
 

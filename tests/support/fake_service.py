@@ -1,11 +1,16 @@
-"""A scripted HTTP service on loopback, and the observer, clock and key that a client needs to talk to it."""
+"""A scripted HTTP service on loopback, a simulated one without sockets, and what a client needs to talk to them."""
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
 
 from exporter.aliyun.client import Client
 from exporter.aliyun.credentials import Credentials, CredentialsSource, Fetch, KeySource
@@ -13,6 +18,8 @@ from exporter.aliyun.transport import open_session
 from exporter.core.clock import Clock, SystemClock
 from exporter.core.collection_state import State
 from exporter.core.secret import Secret
+from exporter.simulator import protocol as message
+from exporter.simulator.service import Service
 
 Answer = Callable[[web.BaseRequest], web.StreamResponse | Awaitable[web.StreamResponse]]
 
@@ -114,3 +121,49 @@ async def client_of(
         yield client
     finally:
         await client.close()
+
+
+class ServiceSession:
+    """What of `aiohttp.ClientSession` the client uses, with the service at once behind it."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    @asynccontextmanager
+    async def post(
+        self,
+        url: URL,
+        *,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - it is aiohttp's
+        **_more: object,
+    ) -> AsyncIterator["_Response"]:
+        """Send a request and yield its answer."""
+        async with asyncio.timeout(timeout.total):
+            await asyncio.sleep(self._service.inbound_delay_seconds())
+            accepted = {"accept-encoding": "gzip"} | {name.lower(): value for name, value in headers.items()}
+            response = self._service.handle(message.Request(query=url.raw_query_string, headers=accepted))
+            if response.delivery == "hang":
+                await asyncio.Event().wait()
+            await asyncio.sleep(response.delay_seconds)
+            if response.delivery == "reset":
+                raise aiohttp.ServerDisconnectedError
+        yield _Response(response)
+
+    async def close(self) -> None:
+        """Do nothing: nothing is open."""
+
+
+class _Response:
+    """An answer as aiohttp gives it."""
+
+    def __init__(self, response: message.Response) -> None:
+        self.status = response.status
+        self.headers = CIMultiDict(response.headers)
+        is_gzip = self.headers.get("Content-Encoding") == "gzip"
+        self._body = zlib.decompress(response.body, wbits=31) if is_gzip else response.body
+        self.content = self
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        """Yield the body."""
+        yield self._body

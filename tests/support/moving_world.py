@@ -31,7 +31,7 @@ from exporter.simulator.protocol import SimulatedAccount
 from exporter.simulator.service import Latency, Service
 from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from exporter.simulator.task_maker import SECONDS_BETWEEN_FIRST_UPDATES, populate
-from tests.support.service_session import ServiceSession
+from tests.support.fake_service import ServiceSession
 
 APP = "app"
 LATENCY = Latency(one_way_seconds=0.01, jitter_seconds=0.03)

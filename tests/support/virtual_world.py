@@ -35,8 +35,8 @@ from exporter.simulator.service import Latency, Service
 from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from exporter.simulator.task_maker import populate, seeded
 from tests.oracle.metrics_truth import truth_of_app
+from tests.support.fake_service import ServiceSession
 from tests.support.monitored import KEY, text_of
-from tests.support.service_session import ServiceSession
 from tests.support.virtual_time import VirtualClock, at_once, run
 
 T = TypeVar("T")

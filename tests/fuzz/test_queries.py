@@ -1,13 +1,14 @@
 """Whatever is in a URL's query: it is understood, or refused with a sentence that can be shown."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import MultiDict
 
-from exporter.web.api import changes_api, rules_api, tasks_api, violations_api
+from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.pages import app_page, violations_page
 from exporter.web.query import BadQueryError, read_form, read_query
 from tests.support.generated import examples
@@ -26,10 +27,7 @@ VALUES = st.text(st.characters(), max_size=20) | st.sampled_from(
 )
 PAIRS = st.lists(st.tuples(st.sampled_from(NAMES) | st.text(max_size=5), VALUES), max_size=4)
 READERS: dict[str, Callable[[Pairs], object]] = {
-    "tasks": lambda pairs: read_query(pairs, tasks_api.PARAMETERS),
-    "changes": lambda pairs: read_query(pairs, changes_api.PARAMETERS),
-    "violations": lambda pairs: read_query(pairs, violations_api.PARAMETERS),
-    "rules": lambda pairs: read_query(pairs, rules_api.PARAMETERS),
+    **{one.path: partial(read_query, parameters=one.parameters) for one in ENDPOINTS if len(one.parameters) > 2},
     "page of tasks": lambda pairs: read_form(MultiDict(pairs), app_page.PARAMETERS),
     "page of violations": lambda pairs: read_form(MultiDict(pairs), violations_page.PARAMETERS),
     "page of rules": lambda pairs: read_form(MultiDict(pairs), violations_page.RULE_PARAMETERS),

@@ -20,8 +20,7 @@ from exporter.rules.finding_events import AnyRule, AppKey, NullFindingEvents
 from exporter.rules.rule import Exemption, Outcome, Rule, Severity
 from exporter.rules.rule_set import RuleOff, RuleSet
 from exporter.service.views import LOOKED_AT_FOR_REASONS, MOST_SAMPLES, SAMPLE_SECONDS, PolicyView, Trends
-from exporter.web.api.rules_api import rules_listing
-from exporter.web.api.violations_api import violations_listing
+from exporter.web.api.violations_api import rules_listing, violations_listing
 from exporter.web.query import Query
 from exporter.web.view import AppView, FindingDetail, FindingKind
 from tests.metrics.builders import STATUS, configuration, encoding

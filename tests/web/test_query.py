@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.api import changes_api, rules_api, tasks_api, violations_api
+from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.pages import app_page, violations_page
 from exporter.web.query import BadQueryError, Parameter, Query, cursor, cursor_after, read_form, read_query
 from tests.web.fake_view import NOW
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=40)
-TASKS, CHANGES = tasks_api.PARAMETERS, changes_api.PARAMETERS
-VIOLATIONS, RULES = violations_api.PARAMETERS, rules_api.PARAMETERS
+PARAMETERS = {one.path.removeprefix("/api/v1/"): one.parameters for one in ENDPOINTS}
+TASKS, CHANGES, VIOLATIONS, RULES = (PARAMETERS[name] for name in ("tasks", "changes", "violations", "rules"))
 
 
 @pytest.mark.parametrize(

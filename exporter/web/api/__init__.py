@@ -1,1 +1,1 @@
-"""The JSON API below `/api/v1/`, a module for each subject; `openapi.py` describes it."""
+"""The JSON API below `/api/v1/`: each module declares the endpoints of its subject; `openapi.py` describes them."""

@@ -1,4 +1,4 @@
-"""The endpoints below `/api/v1/`: their routes and the OpenAPI document follow from this table."""
+"""The routes of all endpoints below `/api/v1/`."""
 
 import json
 from collections.abc import Iterable
@@ -13,8 +13,8 @@ from yarl import URL
 
 from exporter.core.clock import Clock
 from exporter.web.addresses import NO_PREFIX, UrlPrefix
-from exporter.web.api import apps_api, changes_api, rules_api, search_api, tasks_api, violations_api
-from exporter.web.api.openapi import ApiEndpoint, endpoint, openapi_document
+from exporter.web.api import apps_api, tasks_api, violations_api
+from exporter.web.api.openapi import PREFIX, ApiEndpoint, openapi_document
 from exporter.web.lists import Listing, listing_csv, listing_text
 from exporter.web.query import read_query
 from exporter.web.responses import (
@@ -28,26 +28,11 @@ from exporter.web.responses import (
 )
 from exporter.web.view import View
 
-PREFIX: Final = "/api/v1/"
-_APP: Final = f"{PREFIX}apps/{{account}}/{{app_id}}"
-_TASK: Final = f"{PREFIX}tasks/{{account}}/{{app_id}}/{{task_id}}"
 ENDPOINTS: Final = (
-    endpoint(f"{PREFIX}apps", "getApps", apps_api.all_apps, apps_api.AppsDocument, apps_api.PARAMETERS),
-    endpoint(_APP, "getApp", apps_api.one_app, apps_api.AppDocument),
-    endpoint(f"{PREFIX}tasks", "getTasks", tasks_api.all_tasks, tasks_api.TasksDocument, tasks_api.PARAMETERS),
-    endpoint(_TASK, "getTask", tasks_api.one_task, tasks_api.TaskWithFindingsDocument),
-    endpoint(
-        f"{PREFIX}changes", "getChanges", changes_api.all_changes, changes_api.ChangesDocument, changes_api.PARAMETERS
-    ),
-    endpoint(
-        f"{PREFIX}violations",
-        "getViolations",
-        violations_api.all_findings,
-        violations_api.ViolationsDocument,
-        violations_api.PARAMETERS,
-    ),
-    endpoint(f"{PREFIX}rules", "getRules", rules_api.all_rules, rules_api.RulesDocument, rules_api.PARAMETERS),
-    endpoint(f"{PREFIX}search", "search", search_api.all_results, search_api.SearchDocument, search_api.PARAMETERS),
+    *apps_api.ENDPOINTS,
+    *tasks_api.ENDPOINTS,
+    *violations_api.ENDPOINTS,
+    apps_api.SEARCH,
     ApiEndpoint(
         f"{PREFIX}openapi.json",
         "getDescription",

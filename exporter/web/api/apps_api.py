@@ -1,17 +1,20 @@
-"""`/api/v1/apps`: the state of each app. What is not known is null, never 0."""
+"""`/api/v1/apps`: the state of each app, where what is not known is null, never 0; and `/api/v1/search`."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Struct
 
+from exporter.collector.entry import Entry
 from exporter.collector.status import Status
 from exporter.core.collection_state import State
 from exporter.core.task import MIXED, SINGLE
 from exporter.rules.rule import Severity
-from exporter.web.lists import Listing, absent_last
-from exporter.web.query import Query, UnknownNameError, known, sorting, violations_by_app
+from exporter.web.api.openapi import endpoint
+from exporter.web.lists import AT_ONCE, Listing, Ordered, absent_last, ordered, slices
+from exporter.web.query import Query, UnknownNameError, sorting, violations_by_app
 from exporter.web.responses import TIMES, about, document_of
 from exporter.web.view import AppView, FindingKind, View
 
@@ -140,16 +143,6 @@ SORTS: Final[Mapping[str, Callable[[AppDocument], Any]]] = {
 }
 """What is least in the app that is first."""
 
-PARAMETERS: Final = known(
-    sorting(
-        "Order of the apps: by AppId; by how bad their state is; by number of tasks; by the used part of the fullest "
-        "quota; by violations, critical ones before others; by the last successful update. Without it, the order is "
-        "that of the configuration.",
-        SORTS,
-    ),
-    "format",
-)
-
 
 async def all_apps(view: View, query: Query, _now: float) -> Listing:
     """State of each app.
@@ -192,3 +185,97 @@ def _app(app: AppView, violations: Mapping[Severity, int]) -> AppDocument:
         sweep=None if status.sweep is None else document_of(SweepDocument, status.sweep),
         collected_by=app.collected_by,
     )
+
+
+_IS_EQUAL, _BEGINS, _CONTAINS = range(3)
+
+
+class Hit(Struct, frozen=True, gc=False):
+    """An app, or one of its tasks."""
+
+    status: Status
+    entry: Entry | None  # None: the app itself
+
+
+async def search(view: View, query: Query) -> Ordered[Hit]:
+    """Return what has the text of `query` in its name: equal names first, then those that begin with it."""
+    text = query.text.lower()
+
+    def place(hit: Hit) -> tuple[int, bool, str, str, str]:
+        status, entry = hit.status, hit.entry
+        one, other = (status.app_id, status.name) if entry is None else (entry.task_id, entry.channel_id)
+        names = one.lower(), other.lower()
+        begins = names[0].startswith(text) or names[1].startswith(text)
+        rank = _IS_EQUAL if text in names else _BEGINS if begins else _CONTAINS
+        return rank, entry is not None, status.account, status.app_id, "" if entry is None else one
+
+    hits: list[Hit] = []
+    seen = 0
+    for app in view.statuses():
+        status = app.status
+        if query.has_text(status.app_id, status.name):
+            hits.append(Hit(status, None))
+        tasks = view.tasks(status.account, status.app_id)
+        for part in () if tasks is None else slices(tasks.entries):
+            hits += [Hit(status, one) for one in part if text in one.task_id.lower() or text in one.channel_id.lower()]
+            seen += len(part)
+            if seen >= AT_ONCE:
+                seen = 0
+                await asyncio.sleep(0)
+    return await ordered(hits, key=place)
+
+
+class SearchResultDocument(Struct, kw_only=True):
+    """An app or a task."""
+
+    kind: Annotated[Literal["app", "task"], about("What it is.")]
+    account: Annotated[str, about("The account's name.")]
+    app_id: Annotated[str, about("The AppId.")]
+    app_name: Annotated[str, about("The app's display name; may be empty.")]
+    task_id: Annotated[str | None, about("The TaskId; null: it is an app.")]
+    channel_id: Annotated[str | None, about("The task's ChannelId; null: it is an app.")]
+
+
+class SearchDocument(Struct, kw_only=True):
+    """The best results: equal names first, then those that begin with the text."""
+
+    results: Annotated[list[SearchResultDocument], about("Apps and tasks.")]
+    matching: Annotated[int, about("Number of all results; more than are listed beyond `limit`.")]
+
+
+async def all_results(view: View, query: Query, _now: float) -> Listing:
+    """Search for apps, tasks and channels.
+
+    Apps and tasks over all accounts whose AppId, name, TaskId or ChannelId contains a text.
+    """
+    found = await search(view, query)
+    hits = await found.rows(0, query.limit)
+    return Listing("results", SearchResultDocument, map(_result, hits), also={"matching": found.matching})
+
+
+def _result(hit: Hit) -> SearchResultDocument:
+    entry = hit.entry
+    return SearchResultDocument(
+        kind="app" if entry is None else "task",
+        account=hit.status.account,
+        app_id=hit.status.app_id,
+        app_name=hit.status.name,
+        task_id=None if entry is None else entry.task_id,
+        channel_id=None if entry is None else entry.channel_id,
+    )
+
+
+ENDPOINTS: Final = (
+    endpoint(
+        *("apps", "getApps", all_apps, AppsDocument),
+        sorting(
+            "Order of the apps: by AppId; by how bad their state is; by number of tasks; by the used part of the "
+            "fullest quota; by violations, critical ones before others; by the last successful update. Without it, "
+            "the order is that of the configuration.",
+            SORTS,
+        ),
+        "format",
+    ),
+    endpoint("apps/{account}/{app_id}", "getApp", one_app, AppDocument),
+)
+SEARCH: Final = endpoint("search", "search", all_results, SearchDocument, "text format limit")

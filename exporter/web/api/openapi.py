@@ -16,6 +16,7 @@ from exporter.web.query import Parameter, Query, known
 from exporter.web.responses import CSV_TYPE, JSON_TYPE, about
 from exporter.web.view import View
 
+PREFIX: Final = "/api/v1/"
 _DESCRIPTION: Final = f"""\
 Data of the exporter for scripts. Requests never reach the service: responses have what was collected last, with
 `data_available: false` if it is too old.
@@ -69,12 +70,12 @@ class ApiEndpoint(Struct, frozen=True):
 
 
 def endpoint(
-    path: str, operation_id: str, respond: Respond, answer: type[Struct], parameters: tuple[Parameter, ...] = ()
+    name: str, operation_id: str, respond: Respond, answer: type[Struct], *parameters: str | Parameter
 ) -> ApiEndpoint:
-    """Return an endpoint whose summary and description are the docstring of what responds."""
+    """Return an endpoint below `PREFIX` whose summary and description are the docstring of what responds."""
     summary, _, description = (inspect.getdoc(respond) or "").partition("\n\n")
-    description = description.replace("\n", " ")
-    return ApiEndpoint(path, operation_id, summary.removesuffix("."), description, respond, answer, parameters)
+    texts = summary.removesuffix("."), description.replace("\n", " ")
+    return ApiEndpoint(PREFIX + name, operation_id, *texts, respond, answer, known(*parameters))
 
 
 class Error(Struct):

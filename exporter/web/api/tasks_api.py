@@ -1,4 +1,4 @@
-"""`/api/v1/tasks`: accepted tasks, in the vocabulary of rules, which has no URL paths, user ids or payloads."""
+"""`/api/v1/tasks` in the vocabulary of rules, which has no URL paths, user ids or payloads; `/api/v1/changes`."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,15 +9,26 @@ from typing import Annotated, Any, Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from exporter.collector.change_history import RecordedChange
 from exporter.collector.entry import Entry
 from exporter.collector.status import Status
+from exporter.collector.task_diff import Shown
 from exporter.core.task import Configuration
 from exporter.rules.facts import PushKey, earliest_expiry, facts, with_push_keys
 from exporter.rules.rule import Outcome, Severity
 from exporter.rules.vocabulary import TaskFacts
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
+from exporter.web.api.openapi import endpoint
 from exporter.web.lists import Listing, ordered
-from exporter.web.query import Query, UnknownNameError, cursor, cursor_after, known, sorting, video_bitrate
+from exporter.web.query import (
+    Query,
+    UnknownNameError,
+    cursor,
+    cursor_after,
+    number_cursor,
+    sorting,
+    video_bitrate,
+)
 from exporter.web.responses import TIMES, about, document_of
 from exporter.web.view import FindingKind, TasksView, TaskView, View
 
@@ -122,19 +133,6 @@ SORTS: Final[Mapping[str, _SortKey]] = {
     "last_changed": lambda _tasks, entry: entry.last_changed,
 }
 """What is least in the task that is first; a `-` in front of all but the name puts the greatest first."""
-
-PARAMETERS: Final = known(
-    "account app_id task_region mix_mode push_auth host codec min_video_bitrate_kbps max_video_bitrate_kbps",
-    "rule task_id",
-    sorting(
-        "Order of the tasks: by account, AppId and TaskId; by the earliest expiry of their push keys; by video "
-        "bitrate; by when they were first seen or changed.",
-        (name for name in SORTS if name != BY_NAME),
-        by_name=(BY_NAME,),
-    ),
-    "format limit",
-    cursor(3, 4),
-)
 
 _AppKey: TypeAlias = tuple[str, str]
 _Violations: TypeAlias = Mapping[str, Collection[str]]  # TaskIds that violate each rule of an app
@@ -246,3 +244,93 @@ def _violations_by_app(view: View) -> Mapping[_AppKey, _Violations]:
 
 def _app_key(status: Status) -> _AppKey:
     return status.account, status.app_id
+
+
+class FieldChangeDocument(Struct, kw_only=True):
+    """What has changed in one group of fields. Where both sides are the same, what differs is not shown."""
+
+    field: Annotated[str, about("The group of fields.")]
+    before: Annotated[Shown, about("What it was, in a few words; null: nothing was set.")]
+    after: Annotated[Shown, about("What it is since, in a few words; null: nothing is set.")]
+
+
+class ChangeDocument(Struct, kw_only=True, rename=TIMES):
+    """One change of one task."""
+
+    number: Annotated[int, about("Rises with each change.")]
+    noticed: Annotated[float, about("When it was noticed, in seconds since 1970.")]
+    earliest: Annotated[
+        float | None,
+        about("In seconds since 1970: it happened after this; null: since the last update."),
+    ]
+    account: Annotated[str, about("The account's name.")]
+    app_id: Annotated[str, about("The AppId.")]
+    task_id: Annotated[str, about("The TaskId.")]
+    change: Annotated[str, about("added, removed or modified.")]
+    fields: Annotated[
+        list[FieldChangeDocument],
+        about("What changed; of a task that came or went what was set, with a database."),
+    ]
+    notes: Annotated[
+        list[str],
+        about(
+            "`stream_reused_too_early`: a stream appeared in a task within 10 s of the removal of a task that had it; "
+            "`probably_restarted`: Region, MaxIdleTime or the SEI payload type changed, which no update can do."
+        ),
+    ]
+
+
+class ChangesDocument(Struct, kw_only=True):
+    """A page of changes, newest first."""
+
+    changes: Annotated[list[ChangeDocument], about("The changes.")]
+    remembered_since: Annotated[
+        float, about("In seconds since 1970: no change that was noticed after this has been forgotten.")
+    ]
+    next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
+
+
+async def all_changes(view: View, query: Query, now: float) -> Listing:
+    """Latest changes of tasks.
+
+    Changes of tasks, newest first. Without `storage` the newest 10,000 are kept, until a restart.
+    """
+    past = view.past()
+    query.require_known(view, former_apps=await past.apps())
+    found = await past.changes(query.of_past(query.limit + 1))
+    return Listing(
+        "changes",
+        ChangeDocument,
+        map(_change, found[: query.limit]),
+        has_more=len(found) > query.limit,
+        cursor_of=lambda change: str(change.number),
+        also={"remembered_since": await past.remembered_since(now)},
+    )
+
+
+def _change(one: RecordedChange) -> ChangeDocument:
+    fields = [document_of(FieldChangeDocument, each) for each in one.fields]
+    return document_of(ChangeDocument, one, fields=fields, notes=list(one.notes))
+
+
+ENDPOINTS: Final = (
+    endpoint(
+        *("tasks", "getTasks", all_tasks, TasksDocument),
+        "account app_id task_region mix_mode push_auth host codec min_video_bitrate_kbps max_video_bitrate_kbps",
+        "rule task_id",
+        sorting(
+            "Order of the tasks: by account, AppId and TaskId; by the earliest expiry of their push keys; by video "
+            "bitrate; by when they were first seen or changed.",
+            (name for name in SORTS if name != BY_NAME),
+            by_name=(BY_NAME,),
+        ),
+        "format limit",
+        cursor(3, 4),
+    ),
+    endpoint("tasks/{account}/{app_id}/{task_id}", "getTask", one_task, TaskWithFindingsDocument),
+    endpoint(
+        *("changes", "getChanges", all_changes, ChangesDocument),
+        "account app_id task_id change field since until format limit",
+        cursor(parse=number_cursor),
+    ),
+)

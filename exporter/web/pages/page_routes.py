@@ -14,9 +14,9 @@ from exporter.metrics.exposition import declarations
 from exporter.metrics.negotiation import Format
 from exporter.web.addresses import UrlPrefix
 from exporter.web.api.api_routes import ENDPOINTS
-from exporter.web.api.api_routes import PREFIX as API_PREFIX
+from exporter.web.api.apps_api import search
+from exporter.web.api.openapi import PREFIX as API_PREFIX
 from exporter.web.api.openapi import openapi_document
-from exporter.web.api.search_api import search
 from exporter.web.lists import numbered_page
 from exporter.web.pages import app_page, changes_page, status_page, task_page, violations_page
 from exporter.web.pages.rendering import PageError, Renderer, app_path

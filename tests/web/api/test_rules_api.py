@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from exporter.rules.rule import Exemption, Severity
-from exporter.web.api.rules_api import rules_listing
+from exporter.web.api.violations_api import rules_listing
 from exporter.web.query import Query
 from exporter.web.view import RuleTotals, RuleView
 from tests.web.api.api_view import document, followed, page_of

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from exporter.core.collection_state import State
-from exporter.web.api.search_api import search
+from exporter.web.api.apps_api import search
 from exporter.web.query import Query
 from tests.support.virtual_time import finished, timed
 from tests.web.api.api_view import json_of

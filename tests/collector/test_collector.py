@@ -1,6 +1,8 @@
 """One app, kept up to date by updates and sweeps: what is shown, kept, evaluated, counted and said."""
 
 import asyncio
+from collections.abc import Iterator, MutableMapping
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -25,566 +27,476 @@ from tests.support.moving_list import (
     requests_to,
     shown,
     status_of,
+    sweep_of,
     wants_sweep,
 )
-from tests.support.virtual_time import VirtualClock, run
+from tests.support.virtual_time import VirtualClock, on_virtual_time
+
+Log = list[MutableMapping[str, Any]]
 
 
-def test_before_the_first_sweep_it_is_pending_and_updates_ask_nothing() -> None:
+@pytest.fixture(autouse=True)
+def log() -> Iterator[Log]:
+    """What is logged."""
+    with capture_logs() as entries:
+        yield entries
+
+
+def warnings_in(log: Log) -> list[str]:
+    """Return what was logged as a warning."""
+    return [entry["event"] for entry in log if entry["log_level"] == "warning"]
+
+
+@on_virtual_time
+async def test_before_the_first_sweep_it_is_pending_and_updates_ask_nothing() -> None:
     """There is nothing to update before a list was read whole."""
     scene = Scene(30)
-
-    async def scenario() -> None:
-        assert status_of(scene).state is State.PENDING
-        assert not scene.collector.attempted
-        await scene.collector.update()
-        assert scene.service.requests == []
-        assert not scene.collector.attempted
-
-    scene.run(scenario)
+    assert status_of(scene).state is State.PENDING
+    assert not scene.collector.attempted
+    await scene.collector.update()
+    assert scene.service.requests == []
+    assert not scene.collector.attempted
 
 
 @pytest.mark.parametrize("tasks", [0, 5, 30])
-def test_the_first_sweep_is_a_baseline(tasks: int) -> None:
+@on_virtual_time
+async def test_the_first_sweep_is_a_baseline(tasks: int) -> None:
     """All tasks are shown, told once and as no changes; the app is up."""
     scene = Scene(tasks)
-
-    async def scenario() -> None:
-        await scene.collector.sweep()
-        assert shown(scene.collector) == listed(scene.list)
-        assert (scene.reported.baselines, scene.reported.changes, scene.reported.sweeps) == (1, [], 1)
-        assert (status_of(scene).state, status_of(scene).up) == (State.OK, True)
-        assert scene.collector.attempted
-
-    scene.run(scenario)
+    await scene.collector.sweep()
+    assert shown(scene.collector) == listed(scene.list)
+    assert (scene.reported.baselines, scene.reported.changes, scene.reported.sweeps) == (1, [], 1)
+    assert (status_of(scene).state, status_of(scene).up) == (State.OK, True)
+    assert scene.collector.attempted
 
 
-def test_an_empty_app_is_complete() -> None:
+@on_virtual_time
+async def test_an_empty_app_is_complete() -> None:
     """No tasks is an answer, not a failure: it is asked for twice, and data is available."""
     scene = Scene()
-
-    async def scenario() -> None:
-        await scene.collector.sweep()
-        assert status_of(scene).data_available
-        assert len(scene.service.requests) == 2
-
-    scene.run(scenario)
+    await scene.collector.sweep()
+    assert status_of(scene).data_available
+    assert len(scene.service.requests) == 2
 
 
-def test_the_first_sweep_is_joined_with_what_jumped_to_the_front() -> None:
+@on_virtual_time
+async def test_the_first_sweep_is_joined_with_what_jumped_to_the_front() -> None:
     """Tasks that are updated or created while the first sweep reads are in its tasks, and counted as repaired."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        scene.meanwhile(nothing, nothing, lambda: scene.list.update("task-0"), scene.list.create)
-        await scene.collector.sweep()
-        assert shown(scene.collector) == listed(scene.list)
-        assert scene.reported.baselines == 1
-        sweep = status_of(scene).sweep
-        assert sweep is not None
-        assert sweep.repaired_tasks == 2
-
-    scene.run(scenario)
+    scene.meanwhile(nothing, nothing, lambda: scene.list.update("task-0"), scene.list.create)
+    await scene.collector.sweep()
+    assert shown(scene.collector) == listed(scene.list)
+    assert scene.reported.baselines == 1
+    assert sweep_of(scene).repaired_tasks == 2
 
 
-def test_an_update_brings_in_what_was_created_and_changed() -> None:
+@on_virtual_time
+async def test_an_update_brings_in_what_was_created_and_changed() -> None:
     """One request shows both; what did not change is not reported."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.list.update("task-7")
-        created = scene.list.create()
-        scene.list.resave("task-9")
-        await scene.collector.update()
-        assert sorted(scene.reported.take()) == sorted([("modified", "task-7"), ("added", created)])
-        assert shown(scene.collector) == listed(scene.list)
-        assert len(scene.service.requests) == 1
-        assert status_of(scene).last_update_began == pytest.approx(scene.clock.now() - 0.05)
-
-    scene.run(scenario)
+    await scene.start()
+    scene.list.update("task-7")
+    created = scene.list.create()
+    scene.list.resave("task-9")
+    await scene.collector.update()
+    assert sorted(scene.reported.take()) == sorted([("modified", "task-7"), ("added", created)])
+    assert shown(scene.collector) == listed(scene.list)
+    assert len(scene.service.requests) == 1
+    assert status_of(scene).last_update_began == pytest.approx(scene.clock.now() - 0.05)
 
 
-def test_a_burst_takes_an_update_of_several_windows() -> None:
+@on_virtual_time
+async def test_a_burst_takes_an_update_of_several_windows() -> None:
     """Thirty changes at once are shown by one update."""
     scene = Scene(100)
-
-    async def scenario() -> None:
-        await scene.start()
-        all_of(scene.list.update, scene.list.order[-30:])()
-        await scene.collector.update()
-        assert len(scene.reported.take()) == 30
-        assert not wants_sweep(scene)
-
-    scene.run(scenario)
+    await scene.start()
+    all_of(scene.list.update, scene.list.order[-30:])()
+    await scene.collector.update()
+    assert len(scene.reported.take()) == 30
+    assert not wants_sweep(scene)
 
 
-def test_an_update_that_finds_no_known_ground_wants_a_sweep() -> None:
+@on_virtual_time
+async def test_an_update_that_finds_no_known_ground_wants_a_sweep() -> None:
     """When more has changed than an update may read, a sweep shall bring the rest soon."""
     scene = Scene(400)
-
-    async def scenario() -> None:
-        await scene.start()
-        all_of(scene.list.update, scene.list.order)()
-        await scene.collector.update()
-        assert wants_sweep(scene)
-        await scene.collector.sweep()
-        assert shown(scene.collector) == listed(scene.list)
-
-    scene.run(scenario)
+    await scene.start()
+    all_of(scene.list.update, scene.list.order)()
+    await scene.collector.update()
+    assert wants_sweep(scene)
+    await scene.collector.sweep()
+    assert shown(scene.collector) == listed(scene.list)
 
 
-def test_a_sweep_finds_what_is_gone_by_task_id() -> None:
+@on_virtual_time
+async def test_a_sweep_finds_what_is_gone_by_task_id() -> None:
     """A task that a sweep did not see is looked up, and only then declared gone."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.start()
-        all_of(scene.list.delete, ["task-3", "task-40"])()
-        await scene.collector.sweep()
-        assert sorted(scene.look_ups()) == ["task-3", "task-40"]
-        assert sorted(scene.reported.take()) == [("removed", "task-3"), ("removed", "task-40")]
-        assert shown(scene.collector) == listed(scene.list)
-
-    scene.run(scenario)
+    await scene.start()
+    all_of(scene.list.delete, ["task-3", "task-40"])()
+    await scene.collector.sweep()
+    assert sorted(scene.look_ups()) == ["task-3", "task-40"]
+    assert sorted(scene.reported.take()) == [("removed", "task-3"), ("removed", "task-40")]
+    assert shown(scene.collector) == listed(scene.list)
 
 
-def test_a_task_that_moved_while_a_sweep_read_is_not_gone() -> None:
+@on_virtual_time
+async def test_a_task_that_moved_while_a_sweep_read_is_not_gone() -> None:
     """The sweep saw it nowhere; the front that is read afterwards did."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.meanwhile(nothing, nothing, nothing, nothing, all_of(scene.list.resave, ["task-1", "task-2"]))
-        await scene.collector.sweep()
-        assert scene.reported.take() == []
-        assert scene.look_ups() == []
-        sweep = status_of(scene).sweep
-        assert sweep is not None
-        assert sweep.repaired_tasks == 2
-
-    scene.run(scenario)
+    await scene.start()
+    scene.meanwhile(nothing, nothing, nothing, nothing, all_of(scene.list.resave, ["task-1", "task-2"]))
+    await scene.collector.sweep()
+    assert scene.reported.take() == []
+    assert scene.look_ups() == []
+    assert sweep_of(scene).repaired_tasks == 2
 
 
-def test_a_task_that_no_front_shows_is_looked_up() -> None:
+@on_virtual_time
+async def test_a_task_that_no_front_shows_is_looked_up() -> None:
     """Tasks that are saved again hide one that moved before them; its TaskId finds it."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.start()
-        newest = scene.list.order[:PAGE]
-        scene.meanwhile(nothing, nothing, all_of(scene.list.resave, ["task-1", *reversed(newest)]))
-        await scene.collector.sweep()
-        assert scene.look_ups() == ["task-1"]
-        assert shown(scene.collector) == listed(scene.list)
-
-    scene.run(scenario)
+    await scene.start()
+    newest = scene.list.order[:PAGE]
+    scene.meanwhile(nothing, nothing, all_of(scene.list.resave, ["task-1", *reversed(newest)]))
+    await scene.collector.sweep()
+    assert scene.look_ups() == ["task-1"]
+    assert shown(scene.collector) == listed(scene.list)
 
 
-def test_a_short_app_needs_no_sweep_to_find_what_is_gone() -> None:
+@on_virtual_time
+async def test_a_short_app_needs_no_sweep_to_find_what_is_gone() -> None:
     """Where an update reads the whole list, what it does not see is looked up at once."""
     scene = Scene(5)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.list.delete("task-2")
-        await scene.collector.update()
-        assert scene.look_ups() == ["task-2"]
-        assert scene.reported.take() == [("removed", "task-2")]
-
-    scene.run(scenario)
+    await scene.start()
+    scene.list.delete("task-2")
+    await scene.collector.update()
+    assert scene.look_ups() == ["task-2"]
+    assert scene.reported.take() == [("removed", "task-2")]
 
 
-def test_a_failed_look_up_costs_an_update_no_changes() -> None:
+@on_virtual_time
+async def test_a_failed_look_up_costs_an_update_no_changes() -> None:
     """What an update read is shown, though the look-ups that it needs beside fail."""
     scene = Scene(5)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.list.delete("task-2")
-        scene.list.update("task-3")
-        scene.fail(State.TIMEOUT, at=1)
-        await scene.collector.update()
-        assert scene.reported.take() == [("modified", "task-3")]
-        assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 1)
-        scene.fail(None)
-        await asyncio.sleep(5)
-        await scene.collector.update()
-        assert scene.reported.take() == [("removed", "task-2")]
-        assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 0)
-
-    scene.run(scenario)
+    await scene.start()
+    scene.list.delete("task-2")
+    scene.list.update("task-3")
+    scene.fail(State.TIMEOUT, at=1)
+    await scene.collector.update()
+    assert scene.reported.take() == [("modified", "task-3")]
+    assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 1)
+    scene.fail(None)
+    await asyncio.sleep(5)
+    await scene.collector.update()
+    assert scene.reported.take() == [("removed", "task-2")]
+    assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 0)
 
 
-def test_many_deletions_take_few_lookups_where_the_length_of_the_list_proves_them() -> None:
+@on_virtual_time
+async def test_many_deletions_take_few_lookups_where_the_length_of_the_list_proves_them() -> None:
     """A list that did not move while it was read holds what it showed: five lookups are enough for sixty tasks."""
     scene = Scene(100)
-
-    async def scenario() -> None:
-        await scene.start()
-        all_of(scene.list.delete, scene.list.order[10:70])()
-        await scene.collector.sweep()
-        assert len(scene.look_ups()) == PROOFS_OF_LARGE_LOSS
-        assert len(scene.reported.take()) == 60
-        assert not wants_sweep(scene)
-        assert shown(scene.collector) == listed(scene.list)
-
-    scene.run(scenario)
+    await scene.start()
+    all_of(scene.list.delete, scene.list.order[10:70])()
+    await scene.collector.sweep()
+    assert len(scene.look_ups()) == PROOFS_OF_LARGE_LOSS
+    assert len(scene.reported.take()) == 60
+    assert not wants_sweep(scene)
+    assert shown(scene.collector) == listed(scene.list)
 
 
-def test_a_task_that_comes_back_between_two_sweeps_is_not_gone() -> None:
+@on_virtual_time
+async def test_a_task_that_comes_back_between_two_sweeps_is_not_gone() -> None:
     """One sweep that saw it begins the count again."""
     scene = Scene(100)
-
-    async def scenario() -> None:
-        await scene.start()
-        hidden = scene.list.order[10:70]
-        order, scene.list.order = scene.list.order, [task for task in scene.list.order if task not in hidden]
-        await scene.collector.sweep()
-        scene.list.order = order
-        await scene.collector.sweep()
-        assert scene.reported.take() == []
-        assert not wants_sweep(scene)
-
-    scene.run(scenario)
+    await scene.start()
+    hidden = scene.list.order[10:70]
+    order, scene.list.order = scene.list.order, [task for task in scene.list.order if task not in hidden]
+    await scene.collector.sweep()
+    scene.list.order = order
+    await scene.collector.sweep()
+    assert scene.reported.take() == []
+    assert not wants_sweep(scene)
 
 
-def test_a_short_app_that_loses_many_tasks_wants_a_sweep() -> None:
+@on_virtual_time
+async def test_a_short_app_that_loses_many_tasks_wants_a_sweep() -> None:
     """An update looks tasks up that it did not see; a sweep may prove sooner what became of many."""
     scene = Scene(90, largest_page=100)
-
-    async def scenario() -> None:
-        await scene.start()
-        all_of(scene.list.delete, scene.list.order[10:30])()
-        await scene.collector.update()
-        assert len(scene.look_ups()) == len(scene.reported.take()) == 20
-        assert wants_sweep(scene)
-
-    scene.run(scenario)
+    await scene.start()
+    all_of(scene.list.delete, scene.list.order[10:30])()
+    await scene.collector.update()
+    assert len(scene.look_ups()) == len(scene.reported.take()) == 20
+    assert wants_sweep(scene)
 
 
 @pytest.mark.parametrize("answered", [0, 1, 3])
 @pytest.mark.parametrize("state", [State.TIMEOUT, State.AUTH_ERROR, State.INVALID_RESPONSE])
-def test_a_sweep_that_fails_midway_changes_nothing(state: State, answered: int) -> None:
+@on_virtual_time
+async def test_a_sweep_that_fails_midway_changes_nothing(state: State, answered: int) -> None:
     """All tasks are kept, the reason is shown, a sweep is wanted, and the next one heals all."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.start()
-        before = shown(scene.collector)
-        scene.list.delete("task-59")
-        scene.list.update("task-1")
-        scene.fail(state, at=answered)
-        await scene.collector.sweep()
-        status = scene.collector.status
-        assert (status.state, status.up, status.data_available) == (state, False, True)
-        assert shown(scene.collector) == before
-        assert scene.reported.take() == []
-        assert wants_sweep(scene)
-        scene.fail(None)
-        await scene.collector.sweep()
-        assert status_of(scene).up
-        assert not wants_sweep(scene)
-        assert shown(scene.collector) == listed(scene.list)
-
-    scene.run(scenario)
+    await scene.start()
+    before = shown(scene.collector)
+    scene.list.delete("task-59")
+    scene.list.update("task-1")
+    scene.fail(state, at=answered)
+    await scene.collector.sweep()
+    status = scene.collector.status
+    assert (status.state, status.up, status.data_available) == (state, False, True)
+    assert shown(scene.collector) == before
+    assert scene.reported.take() == []
+    assert wants_sweep(scene)
+    scene.fail(None)
+    await scene.collector.sweep()
+    assert status_of(scene).up
+    assert not wants_sweep(scene)
+    assert shown(scene.collector) == listed(scene.list)
 
 
-def test_a_sweep_of_a_list_that_never_holds_still_is_partial() -> None:
+@on_virtual_time
+async def test_a_sweep_of_a_list_that_never_holds_still_is_partial() -> None:
     """Every request was answered and still it is incomplete: partial, with the data kept."""
     scene = Scene(200)
+    await scene.start()
 
-    async def scenario() -> None:
-        await scene.start()
+    def move_the_last() -> None:
+        all_of(scene.list.update, scene.list.order[-60:])()
 
-        def move_the_last() -> None:
-            all_of(scene.list.update, scene.list.order[-60:])()
-
-        scene.service.before_answer = move_the_last
-        await scene.collector.sweep()
-        assert status_of(scene).state is State.PARTIAL
-        assert len(scene.collector.inventory) == 200
-
-    scene.run(scenario)
+    scene.service.before_answer = move_the_last
+    await scene.collector.sweep()
+    assert status_of(scene).state is State.PARTIAL
+    assert len(scene.collector.inventory) == 200
 
 
-def test_too_many_tasks_are_limit_exceeded() -> None:
+@on_virtual_time
+async def test_too_many_tasks_are_limit_exceeded() -> None:
     """More than may be held are not held."""
     scene = Scene(60, max_tasks=50)
-
-    async def scenario() -> None:
-        await scene.collector.sweep()
-        assert status_of(scene).state is State.LIMIT_EXCEEDED
-        assert len(scene.collector.inventory) == 0
-
-    scene.run(scenario)
+    await scene.collector.sweep()
+    assert status_of(scene).state is State.LIMIT_EXCEEDED
+    assert len(scene.collector.inventory) == 0
 
 
-def test_what_a_lagging_replica_may_not_know_is_not_evaluated() -> None:
+@on_virtual_time
+async def test_what_a_lagging_replica_may_not_know_is_not_evaluated() -> None:
     """A task that was created less than a second before a sweep began is not missed by it."""
     scene = Scene(5)
-
-    async def scenario() -> None:
-        await scene.start()
-        created = scene.list.create()
-        await scene.collector.update()
-        await asyncio.sleep(0.5)
-        scene.list.order.remove(created)
-        await scene.collector.sweep()
-        assert scene.look_ups() == []
-        assert created in shown(scene.collector)
-
-    scene.run(scenario)
+    await scene.start()
+    created = scene.list.create()
+    await scene.collector.update()
+    await asyncio.sleep(0.5)
+    scene.list.order.remove(created)
+    await scene.collector.sweep()
+    assert scene.look_ups() == []
+    assert created in shown(scene.collector)
 
 
-def test_a_lagging_replica_makes_no_changes_back_and_forth() -> None:
+@on_virtual_time
+async def test_a_lagging_replica_makes_no_changes_back_and_forth() -> None:
     """After a change is known, the version before it is not reported again."""
     scene = Scene(5)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.list.update("task-3")
+    await scene.start()
+    scene.list.update("task-3")
+    await scene.collector.update()
+    for version in (1, 2, 1, 2):
+        scene.list.versions["task-3"] = version
         await scene.collector.update()
-        for version in (1, 2, 1, 2):
-            scene.list.versions["task-3"] = version
-            await scene.collector.update()
-        assert scene.reported.take() == [("modified", "task-3")]
-        assert shown(scene.collector)["task-3"] == "version-2"
-
-    scene.run(scenario)
+    assert scene.reported.take() == [("modified", "task-3")]
+    assert shown(scene.collector)["task-3"] == "version-2"
 
 
-def test_a_sweep_is_evaluated_by_a_front_that_no_replica_can_be_behind() -> None:
+@on_virtual_time
+async def test_a_sweep_is_evaluated_by_a_front_that_no_replica_can_be_behind() -> None:
     """The front is read a second after the last window, and by then every replica knows what moved."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.start()
-        began = scene.clock.monotonic()
-        await scene.collector.sweep()
-        windows = len(scene.service.requests)
-        assert scene.clock.monotonic() - began > 1.0
-        assert windows > 1
-
-    scene.run(scenario)
+    await scene.start()
+    began = scene.clock.monotonic()
+    await scene.collector.sweep()
+    windows = len(scene.service.requests)
+    assert scene.clock.monotonic() - began > 1.0
+    assert windows > 1
 
 
-def test_changes_that_the_service_does_not_move_are_counted_and_said_once() -> None:
+@on_virtual_time
+async def test_changes_that_the_service_does_not_move_are_counted_and_said_once(log: Log) -> None:
     """An update can't see them, a sweep does; the log says so the first time."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.start()
-        for _ in range(2):
-            scene.list.update("task-3", moves=False)
-            scene.list.update("task-4", moves=False)
-            await scene.collector.update()
-            assert scene.reported.take() == []
-            await scene.collector.sweep()
-            assert sorted(scene.reported.take()) == [("modified", "task-3"), ("modified", "task-4")]
-            sweep = status_of(scene).sweep
-            assert sweep is not None
-            assert sweep.unmoved_changes == 2
-            await asyncio.sleep(2)
-
-    scene.run(scenario)
-    assert scene.warnings() == ["the service does not move changed tasks to the front: changes show with the sweep"]
+    await scene.start()
+    for _ in range(2):
+        scene.list.update("task-3", moves=False)
+        scene.list.update("task-4", moves=False)
+        await scene.collector.update()
+        assert scene.reported.take() == []
+        await scene.collector.sweep()
+        assert sorted(scene.reported.take()) == [("modified", "task-3"), ("modified", "task-4")]
+        sweep = sweep_of(scene)
+        assert sweep.unmoved_changes == 2
+        await asyncio.sleep(2)
+    assert warnings_in(log) == ["the service does not move changed tasks to the front: changes show with the sweep"]
 
 
-def test_changes_that_moved_are_no_unmoved_ones() -> None:
+@on_virtual_time
+async def test_changes_that_moved_are_no_unmoved_ones() -> None:
     """What changed before and while a sweep reads, and was pushed down, is not counted as left where it stood."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.start()
-        all_of(scene.list.update, scene.list.order[20:50])()
-        scene.meanwhile(nothing, nothing, all_of(scene.list.update, scene.list.order[-3:]))
-        await scene.collector.sweep()
-        sweep = status_of(scene).sweep
-        assert sweep is not None
-        assert sweep.unmoved_changes == 0
-
-    scene.run(scenario)
+    await scene.start()
+    all_of(scene.list.update, scene.list.order[20:50])()
+    scene.meanwhile(nothing, nothing, all_of(scene.list.update, scene.list.order[-3:]))
+    await scene.collector.sweep()
+    assert sweep_of(scene).unmoved_changes == 0
 
 
-def test_attempts_are_counted_by_their_outcomes() -> None:
+@on_virtual_time
+async def test_attempts_are_counted_by_their_outcomes() -> None:
     """Each update and each sweep counts once, whatever it took."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.start()
-        await scene.collector.update()
-        scene.fail(State.THROTTLED)
-        await scene.collector.update()
-        await scene.collector.sweep()
-        assert status_of(scene).attempts == {
-            ("sweep", State.OK): 1,
-            ("update", State.OK): 1,
-            ("update", State.THROTTLED): 1,
-            ("sweep", State.THROTTLED): 1,
-        }
-
-    scene.run(scenario)
+    await scene.start()
+    await scene.collector.update()
+    scene.fail(State.THROTTLED)
+    await scene.collector.update()
+    await scene.collector.sweep()
+    assert status_of(scene).attempts == {
+        ("sweep", State.OK): 1,
+        ("update", State.OK): 1,
+        ("update", State.THROTTLED): 1,
+        ("sweep", State.THROTTLED): 1,
+    }
 
 
-def test_a_sweep_says_what_it_took() -> None:
+@on_virtual_time
+async def test_a_sweep_says_what_it_took() -> None:
     """Its beginning, its duration and its requests, the concluding front included, what settles doubts later not."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.list.delete("task-3")
-        began = scene.clock.now()
-        await scene.collector.sweep()
-        sweep = status_of(scene).sweep
-        assert sweep is not None
-        assert sweep.began == began
-        assert 0 < scene.clock.now() - began - sweep.duration_seconds < 0.06
-        assert sweep.requests == len(scene.service.requests) - len(scene.look_ups())
-
-    scene.run(scenario)
+    await scene.start()
+    scene.list.delete("task-3")
+    began = scene.clock.now()
+    await scene.collector.sweep()
+    sweep = sweep_of(scene)
+    assert sweep.began == began
+    assert 0 < scene.clock.now() - began - sweep.duration_seconds < 0.06
+    assert sweep.requests == len(scene.service.requests) - len(scene.look_ups())
 
 
 @pytest.mark.parametrize("jump_seconds", [-86_400.0, 86_400.0])
-def test_data_is_withdrawn_by_its_age_and_not_by_the_wall_clock(jump_seconds: float) -> None:
+@on_virtual_time
+async def test_data_is_withdrawn_by_its_age_and_not_by_the_wall_clock(jump_seconds: float, log: Log) -> None:
     """A wall clock that jumps a day withdraws nothing and keeps nothing; the time that passes does."""
     scene = Scene(5)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.fail(State.NETWORK_ERROR)
-        scene.clock.set_back(jump_seconds)
-        scene.collector.look_at_clock()
-        assert status_of(scene).data_available
-        await asyncio.sleep(INTERVALS.stale_after_seconds)
-        scene.collector.look_at_clock()
-        assert not status_of(scene).data_available
-        assert len(scene.collector.inventory) == 5
-        scene.fail(None)
-        await scene.collector.sweep()
-        assert status_of(scene).data_available
-
-    scene.run(scenario)
-    assert scene.warnings() == ["collection fails", "data is withdrawn: it has become too old"]
+    await scene.start()
+    scene.fail(State.NETWORK_ERROR)
+    scene.clock.set_back(jump_seconds)
+    scene.collector.look_at_clock()
+    assert status_of(scene).data_available
+    await asyncio.sleep(INTERVALS.stale_after_seconds)
+    scene.collector.look_at_clock()
+    assert not status_of(scene).data_available
+    assert len(scene.collector.inventory) == 5
+    scene.fail(None)
+    await scene.collector.sweep()
+    assert status_of(scene).data_available
+    assert warnings_in(log) == ["collection fails", "data is withdrawn: it has become too old"]
 
 
-def test_looking_at_the_clock_tells_only_what_is_new() -> None:
+@on_virtual_time
+async def test_looking_at_the_clock_tells_only_what_is_new() -> None:
     """As long as nothing becomes too old, nobody is notified."""
     scene = Scene(5)
+    await scene.start()
+    reported = 0
 
-    async def scenario() -> None:
-        await scene.start()
-        reported = 0
+    def count(_changes: object) -> None:
+        nonlocal reported
+        reported += 1
 
-        def count(_changes: object) -> None:
-            nonlocal reported
-            reported += 1
-
-        scene.reported.on_changes = count
-        for _ in range(5):
-            scene.collector.look_at_clock()
-            await asyncio.sleep(1)
-        assert reported == 0
-        await asyncio.sleep(30)
+    scene.reported.on_changes = count
+    for _ in range(5):
         scene.collector.look_at_clock()
-        scene.collector.look_at_clock()
-        assert reported == 1
+        await asyncio.sleep(1)
+    assert reported == 0
+    await asyncio.sleep(30)
+    scene.collector.look_at_clock()
+    scene.collector.look_at_clock()
+    assert reported == 1
 
-    scene.run(scenario)
 
-
-def test_other_intervals_are_taken_on_at_once() -> None:
+@on_virtual_time
+async def test_other_intervals_are_taken_on_at_once() -> None:
     """Stretched intervals show in the status, and data is kept as long as they say."""
     scene = Scene(5)
-
-    async def scenario() -> None:
-        await scene.start()
-        await asyncio.sleep(40)
-        scene.collector.set_intervals(Intervals(2, 60, 120, 2))
-        status = scene.collector.status
-        assert (status.interval_seconds, status.sweep_interval_seconds) == (2, 60)
-        assert (status.stale_after_seconds, status.interval_stretch_ratio) == (120, 2)
-        assert status.data_available
-
-    scene.run(scenario)
+    await scene.start()
+    await asyncio.sleep(40)
+    scene.collector.set_intervals(Intervals(2, 60, 120, 2))
+    status = scene.collector.status
+    assert (status.interval_seconds, status.sweep_interval_seconds) == (2, 60)
+    assert (status.stale_after_seconds, status.interval_stretch_ratio) == (120, 2)
+    assert status.data_available
 
 
-def test_failures_pause_attempts_of_their_kind() -> None:
+@on_virtual_time
+async def test_failures_pause_attempts_of_their_kind() -> None:
     """After a failed sweep the next waits; updates go on; a success ends the pause."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.fail(State.SERVER_ERROR)
-        await scene.collector.sweep()
-        assert scene.collector.pause_ends_at(Kind.SWEEP) == pytest.approx(scene.clock.monotonic() + 1)
-        assert scene.collector.pause_ends_at(Kind.UPDATE) < 0
-        scene.fail(None)
-        await scene.collector.sweep()
-        assert scene.collector.pause_ends_at(Kind.SWEEP) < 0
-
-    scene.run(scenario)
+    await scene.start()
+    scene.fail(State.SERVER_ERROR)
+    await scene.collector.sweep()
+    assert scene.collector.pause_ends_at(Kind.SWEEP) == pytest.approx(scene.clock.monotonic() + 1)
+    assert scene.collector.pause_ends_at(Kind.UPDATE) < 0
+    scene.fail(None)
+    await scene.collector.sweep()
+    assert scene.collector.pause_ends_at(Kind.SWEEP) < 0
 
 
-def test_the_log_tells_when_it_turns_and_nothing_in_between() -> None:
+@on_virtual_time
+async def test_the_log_tells_when_it_turns_and_nothing_in_between(log: Log) -> None:
     """A failure that lasts is one line, another reason another, and the recovery one."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.collector.sweep()
+    await scene.collector.sweep()
+    await scene.collector.update()
+    for state in (State.TIMEOUT, State.TIMEOUT, State.AUTH_ERROR, State.AUTH_ERROR):
+        scene.fail(state)
         await scene.collector.update()
-        for state in (State.TIMEOUT, State.TIMEOUT, State.AUTH_ERROR, State.AUTH_ERROR):
-            scene.fail(state)
-            await scene.collector.update()
-        scene.fail(None)
-        await scene.collector.update()
-        await scene.collector.update()
-
-    scene.run(scenario)
-    assert [(entry["event"], entry.get("state")) for entry in scene.log] == [
+    scene.fail(None)
+    await scene.collector.update()
+    await scene.collector.update()
+    assert [(entry["event"], entry.get("state")) for entry in log] == [
         ("collection is complete", None),
         ("collection fails", State.TIMEOUT),
         ("collection fails", State.AUTH_ERROR),
         ("collection is complete", None),
     ]
-    assert all((entry["account"], entry["app_id"]) == ("account", "app") for entry in scene.log)
+    assert all((entry["account"], entry["app_id"]) == ("account", "app") for entry in log)
 
 
-def test_a_budget_that_does_not_suffice_is_seen_before_a_turn() -> None:
+@on_virtual_time
+async def test_a_budget_that_does_not_suffice_is_seen_before_a_turn() -> None:
     """When more waits than can be sent before the next turn, the turn is left out."""
-
-    async def scenario() -> None:
-        reported, clock = Told(), VirtualClock()
-        service = ListService(MovingList(2000))
-        requests = requests_to(service, reported, clock, requests_per_second=1)
-        collector = collector_of(service, reported, clock, requests=requests, largest_page=PAGE)
-        assert not collector.crowded(Kind.SWEEP)
-        fetch = requests.of_app(APP).window(Priority.SWEEP)
-        others = [asyncio.ensure_future(fetch(Window(1, PAGE))) for _ in range(15)]
-        await asyncio.sleep(0.01)
-        assert collector.crowded(Kind.SWEEP)
-        assert not collector.crowded(Kind.UPDATE)
-        for other in others:
-            other.cancel()
-
-    with capture_logs():
-        run(scenario(), at_most_seconds=1000)
+    reported, clock = Told(), VirtualClock()
+    service = ListService(MovingList(2000))
+    requests = requests_to(service, reported, clock, requests_per_second=1)
+    collector = collector_of(service, reported, clock, requests=requests, largest_page=PAGE)
+    assert not collector.crowded(Kind.SWEEP)
+    fetch = requests.of_app(APP).window(Priority.SWEEP)
+    others = [asyncio.ensure_future(fetch(Window(1, PAGE))) for _ in range(15)]
+    await asyncio.sleep(0.01)
+    assert collector.crowded(Kind.SWEEP)
+    assert not collector.crowded(Kind.UPDATE)
+    for other in others:
+        other.cancel()
 
 
-def test_updates_go_on_while_a_sweep_runs() -> None:
+@on_virtual_time
+async def test_updates_go_on_while_a_sweep_runs() -> None:
     """A change shows with the next update, though a long sweep is under way; the sweep does not turn it back."""
     scene = Scene(400)
-
-    async def scenario() -> None:
-        await scene.start()
-        sweep = asyncio.ensure_future(scene.collector.sweep())
-        await asyncio.sleep(0.06)
-        assert scene.collector.sweeping
-        scene.list.update("task-5")
-        await scene.collector.update()
-        assert scene.reported.take() == [("modified", "task-5")]
-        await sweep
-        assert scene.reported.take() == []
-        assert not scene.collector.sweeping
-
-    scene.run(scenario)
+    await scene.start()
+    sweep = asyncio.ensure_future(scene.collector.sweep())
+    await asyncio.sleep(0.06)
+    assert scene.collector.sweeping
+    scene.list.update("task-5")
+    await scene.collector.update()
+    assert scene.reported.take() == [("modified", "task-5")]
+    await sweep
+    assert scene.reported.take() == []
+    assert not scene.collector.sweeping

@@ -11,6 +11,7 @@ from exporter.collector.absences import MOST_LOOKUPS_FOR_PROOF, PROOFS_OF_LARGE_
 from exporter.collector.reading import Window
 from exporter.core.collection_state import State
 from tests.support.moving_list import PAGE, Scene, all_of, failing, listed, nothing, shown, status_of, wants_sweep
+from tests.support.virtual_time import on_virtual_time
 
 PageOf = Callable[[list[str], Window], Sequence[str]]
 
@@ -89,107 +90,92 @@ ENDS: dict[str, PageOf] = {
 
 @pytest.mark.parametrize("tasks", [100, 103, 5])
 @pytest.mark.parametrize("end", ENDS)
-def test_a_short_page_is_no_end_of_the_list(end: str, tasks: int) -> None:
+@on_virtual_time
+async def test_a_short_page_is_no_end_of_the_list(end: str, tasks: int) -> None:
     """Whatever makes pages short, all tasks are read and the state is ok."""
     scene = Scene(tasks)
-
-    async def scenario() -> None:
-        scene.service.page_of_list = ENDS[end]
-        await scene.collector.sweep()
-        assert status_of(scene).state is State.OK
-        assert shown(scene.collector) == listed(scene.list)
-        await asyncio.sleep(2)
-        scene.list.delete("task-2")
-        scene.list.update("task-1")
-        await scene.collector.update()
-        await scene.collector.sweep()
-        assert status_of(scene).state is State.OK
-        assert shown(scene.collector) == listed(scene.list)
-
-    scene.run(scenario)
+    scene.service.page_of_list = ENDS[end]
+    await scene.collector.sweep()
+    assert status_of(scene).state is State.OK
+    assert shown(scene.collector) == listed(scene.list)
+    await asyncio.sleep(2)
+    scene.list.delete("task-2")
+    scene.list.update("task-1")
+    await scene.collector.update()
+    await scene.collector.sweep()
+    assert status_of(scene).state is State.OK
+    assert shown(scene.collector) == listed(scene.list)
 
 
-def test_pages_that_hide_rows_are_read_to_their_end() -> None:
+@on_virtual_time
+async def test_pages_that_hide_rows_are_read_to_their_end() -> None:
     """Where each page lacks some rows, the others are read, and again to the same result."""
     scene = Scene(100)
-
-    async def scenario() -> None:
-        scene.service.page_of_list = hide_after_paging
-        await scene.collector.sweep()
-        assert status_of(scene).state is State.OK
-        assert shown(scene.collector).keys() == set(hide_after_paging(scene.list.order, Window(1, 100)))
-
-    scene.run(scenario)
+    scene.service.page_of_list = hide_after_paging
+    await scene.collector.sweep()
+    assert status_of(scene).state is State.OK
+    assert shown(scene.collector).keys() == set(hide_after_paging(scene.list.order, Window(1, 100)))
 
 
 @pytest.mark.parametrize("rows", [40, 57])
-def test_a_list_that_is_cut_is_partial_and_says_where(rows: int) -> None:
+@on_virtual_time
+async def test_a_list_that_is_cut_is_partial_and_says_where(rows: int) -> None:
     """Lookups find tasks that the list does not show: nothing is removed, and the reason has the row."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.start()
-        everything = shown(scene.collector)
-        scene.service.page_of_list = lambda order, window: documented(order[:rows], window)
-        for _ in range(3):
-            await scene.collector.sweep()
-            await asyncio.sleep(6)
-        assert status_of(scene).state is State.PARTIAL
-        assert f"row {rows}" in status_of(scene).reason
-        assert scene.reported.take() == []
-        assert shown(scene.collector) == everything
-        scene.service.page_of_list = None
+    await scene.start()
+    everything = shown(scene.collector)
+    scene.service.page_of_list = lambda order, window: documented(order[:rows], window)
+    for _ in range(3):
         await scene.collector.sweep()
-        assert status_of(scene).state is State.OK
+        await asyncio.sleep(6)
+    assert status_of(scene).state is State.PARTIAL
+    assert f"row {rows}" in status_of(scene).reason
+    assert scene.reported.take() == []
+    assert shown(scene.collector) == everything
+    scene.service.page_of_list = None
+    await scene.collector.sweep()
+    assert status_of(scene).state is State.OK
 
-    scene.run(scenario)
 
-
-def test_a_list_that_was_cut_stays_cut_while_most_of_what_it_hides_is_deleted() -> None:
+@on_virtual_time
+async def test_a_list_that_was_cut_stays_cut_while_most_of_what_it_hides_is_deleted() -> None:
     """A sample would find deleted tasks alone then: each removal needs its own lookup, and the others stay."""
     scene = Scene(100)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.service.page_of_list = lambda order, window: documented(order[:50], window)
+    await scene.start()
+    scene.service.page_of_list = lambda order, window: documented(order[:50], window)
+    await scene.collector.sweep()
+    await scene.collector.update()
+    hidden = sorted(scene.list.order[50:], key=lambda task_id: crc32(task_id.encode()))
+    all_of(scene.list.delete, hidden[:45])()
+    for _ in range(3):
+        await asyncio.sleep(6)
         await scene.collector.sweep()
-        await scene.collector.update()
-        hidden = sorted(scene.list.order[50:], key=lambda task_id: crc32(task_id.encode()))
-        all_of(scene.list.delete, hidden[:45])()
-        for _ in range(3):
-            await asyncio.sleep(6)
-            await scene.collector.sweep()
-            assert (status_of(scene).state, "row 50" in status_of(scene).reason) == (State.PARTIAL, True)
-            assert not wants_sweep(scene)
-        assert sorted(scene.reported.take()) == sorted(("removed", task_id) for task_id in hidden[:45])
-        assert shown(scene.collector) == listed(scene.list)
-        scene.service.page_of_list = None
-        await scene.collector.sweep()
-        assert status_of(scene).state is State.OK
-
-    scene.run(scenario)
+        assert (status_of(scene).state, "row 50" in status_of(scene).reason) == (State.PARTIAL, True)
+        assert not wants_sweep(scene)
+    assert sorted(scene.reported.take()) == sorted(("removed", task_id) for task_id in hidden[:45])
+    assert shown(scene.collector) == listed(scene.list)
+    scene.service.page_of_list = None
+    await scene.collector.sweep()
+    assert status_of(scene).state is State.OK
 
 
-def test_tasks_that_wait_for_their_lookups_do_not_stand_for_others() -> None:
+@on_virtual_time
+async def test_tasks_that_wait_for_their_lookups_do_not_stand_for_others() -> None:
     """Lookups are refused while many tasks are deleted; then the list is cut: a sample would miss what it hides."""
     scene = Scene(100)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.service.before_look_up = _refuse
-        crowd = sorted(scene.list.order, key=lambda task_id: crc32(task_id.encode()))
-        all_of(scene.list.delete, crowd[:30])()
-        scene.service.before_answer = lambda: scene.list.resave(scene.list.order[-1])
-        await scene.collector.sweep()
-        assert status_of(scene).doubtful_tasks == 30
-        await asyncio.sleep(301)
-        scene.service.before_answer, scene.service.before_look_up = nothing, None
-        scene.service.page_of_list = lambda order, window: documented(order[:65], window)
-        everything = listed(scene.list).keys()
-        await scene.collector.sweep()
-        assert shown(scene.collector).keys() >= everything
-
-    scene.run(scenario)
+    await scene.start()
+    scene.service.before_look_up = _refuse
+    crowd = sorted(scene.list.order, key=lambda task_id: crc32(task_id.encode()))
+    all_of(scene.list.delete, crowd[:30])()
+    scene.service.before_answer = lambda: scene.list.resave(scene.list.order[-1])
+    await scene.collector.sweep()
+    assert status_of(scene).doubtful_tasks == 30
+    await asyncio.sleep(301)
+    scene.service.before_answer, scene.service.before_look_up = nothing, None
+    scene.service.page_of_list = lambda order, window: documented(order[:65], window)
+    everything = listed(scene.list).keys()
+    await scene.collector.sweep()
+    assert shown(scene.collector).keys() >= everything
 
 
 LOSSES: dict[str, Callable[[list[str]], list[str]]] = {
@@ -201,74 +187,67 @@ LOSSES: dict[str, Callable[[list[str]], list[str]]] = {
 
 @pytest.mark.parametrize("tasks", [60, 10])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_large_loss_needs_lookups_that_confirm_it(loss: str, tasks: int) -> None:
+@on_virtual_time
+async def test_a_large_loss_needs_lookups_that_confirm_it(loss: str, tasks: int) -> None:
     """A list that is suddenly short loses nothing while its tasks are found, and all of it once they are not."""
     scene = Scene(tasks, largest_page=100)
-
-    async def scenario() -> None:
-        await scene.start()
-        everything, order = shown(scene.collector), list(scene.list.order)
-        kept = LOSSES[loss](order)
-        scene.service.page_of_list = lambda _order, window: documented(kept, window)
-        for _ in range(3):
-            await scene.collector.update()
-            await scene.collector.sweep()
-            assert shown(scene.collector) == everything
-            assert status_of(scene).state is (State.PARTIAL if len(kept) < tasks * 2 // 3 else State.OK)
-            await asyncio.sleep(1)
-        assert scene.reported.take() == []
-        all_of(scene.list.delete, [task_id for task_id in order if task_id not in kept])()
-        scene.service.page_of_list = None
-        scene.service.requests.clear()
-        await scene.collector.sweep()
+    await scene.start()
+    everything, order = shown(scene.collector), list(scene.list.order)
+    kept = LOSSES[loss](order)
+    scene.service.page_of_list = lambda _order, window: documented(kept, window)
+    for _ in range(3):
         await scene.collector.update()
-        assert status_of(scene).state is State.OK
-        assert shown(scene.collector) == listed(scene.list)
-        # What was found though the list did not show it needs its own lookup.
-        assert len(scene.look_ups()) <= max(tasks - len(kept), PROOFS_OF_LARGE_LOSS)
-
-    scene.run(scenario)
+        await scene.collector.sweep()
+        assert shown(scene.collector) == everything
+        assert status_of(scene).state is (State.PARTIAL if len(kept) < tasks * 2 // 3 else State.OK)
+        await asyncio.sleep(1)
+    assert scene.reported.take() == []
+    all_of(scene.list.delete, [task_id for task_id in order if task_id not in kept])()
+    scene.service.page_of_list = None
+    scene.service.requests.clear()
+    await scene.collector.sweep()
+    await scene.collector.update()
+    assert status_of(scene).state is State.OK
+    assert shown(scene.collector) == listed(scene.list)
+    # What was found though the list did not show it needs its own lookup.
+    assert len(scene.look_ups()) <= max(tasks - len(kept), PROOFS_OF_LARGE_LOSS)
 
 
 @pytest.mark.parametrize("kept", [0, 4, 90, 299])
-def test_a_loss_at_rest_takes_few_lookups(kept: int) -> None:
+@on_virtual_time
+async def test_a_loss_at_rest_takes_few_lookups(kept: int) -> None:
     """Where the list does not move, a sample of the tasks that it does not show any more stands for all."""
     scene = Scene(300)
-
-    async def scenario() -> None:
-        await scene.start()
-        all_of(scene.list.delete, scene.list.order[kept:])()
-        await scene.collector.sweep()
-        assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 0)
-        assert shown(scene.collector) == listed(scene.list)
-        assert len(scene.look_ups()) <= PROOFS_OF_LARGE_LOSS + MOST_LOOKUPS_FOR_PROOF
-
-    scene.run(scenario)
+    await scene.start()
+    all_of(scene.list.delete, scene.list.order[kept:])()
+    await scene.collector.sweep()
+    assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 0)
+    assert shown(scene.collector) == listed(scene.list)
+    assert len(scene.look_ups()) <= PROOFS_OF_LARGE_LOSS + MOST_LOOKUPS_FOR_PROOF
 
 
-def test_a_large_loss_is_not_believed_while_lookups_fail() -> None:
+@on_virtual_time
+async def test_a_large_loss_is_not_believed_while_lookups_fail() -> None:
     """Data is kept and the state is partial; as soon as five lookups answer, the loss is accepted."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.start()
-        all_of(scene.list.delete, scene.list.order[5:])()
-        scene.service.before_look_up = _refuse
-        await scene.collector.sweep()
-        assert (status_of(scene).state, wants_sweep(scene)) == (State.PARTIAL, True)
-        assert status_of(scene).doubtful_tasks == 55
-        assert len(shown(scene.collector)) == 60
-        scene.service.before_look_up = None
-        await scene.collector.sweep()
-        assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 0)
-        assert shown(scene.collector) == listed(scene.list)
-
-    scene.run(scenario)
+    await scene.start()
+    all_of(scene.list.delete, scene.list.order[5:])()
+    scene.service.before_look_up = _refuse
+    await scene.collector.sweep()
+    assert (status_of(scene).state, wants_sweep(scene)) == (State.PARTIAL, True)
+    assert status_of(scene).doubtful_tasks == 55
+    assert len(shown(scene.collector)) == 60
+    scene.service.before_look_up = None
+    await scene.collector.sweep()
+    assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 0)
+    assert shown(scene.collector) == listed(scene.list)
 
 
-def test_updates_do_not_disturb_the_proof_of_a_sweep() -> None:
+@on_virtual_time
+async def test_updates_do_not_disturb_the_proof_of_a_sweep() -> None:
     """What an update finds gone meanwhile is not mixed up with the sample that stands for all of the loss."""
     scene = Scene(100, largest_page=100)
+    await scene.start()
 
     async def slow(_task_id: str) -> None:
         await asyncio.sleep(1)
@@ -277,15 +256,11 @@ def test_updates_do_not_disturb_the_proof_of_a_sweep() -> None:
         await asyncio.sleep(1.5)
         await scene.collector.update()
 
-    async def scenario() -> None:
-        await scene.start()
-        all_of(scene.list.delete, scene.list.order[20:])()
-        scene.service.before_look_up = slow
-        await asyncio.gather(scene.collector.sweep(), update_during_the_proof())
-        assert (status_of(scene).state, shown(scene.collector)) == (State.OK, listed(scene.list))
-        assert len(scene.look_ups()) <= 2 * PROOFS_OF_LARGE_LOSS + MOST_LOOKUPS_FOR_PROOF
-
-    scene.run(scenario)
+    all_of(scene.list.delete, scene.list.order[20:])()
+    scene.service.before_look_up = slow
+    await asyncio.gather(scene.collector.sweep(), update_during_the_proof())
+    assert (status_of(scene).state, shown(scene.collector)) == (State.OK, listed(scene.list))
+    assert len(scene.look_ups()) <= 2 * PROOFS_OF_LARGE_LOSS + MOST_LOOKUPS_FOR_PROOF
 
 
 async def _refuse(_task_id: str) -> None:
@@ -297,132 +272,114 @@ async def _hang(_task_id: str) -> None:
 
 
 @pytest.mark.parametrize("lookup", [_refuse, _hang])
-def test_a_lookup_without_an_answer_leaves_its_task_in_doubt(lookup: Callable[[str], Awaitable[None]]) -> None:
+@on_virtual_time
+async def test_a_lookup_without_an_answer_leaves_its_task_in_doubt(lookup: Callable[[str], Awaitable[None]]) -> None:
     """The sweep is accepted first, the task is kept and counted, and others are settled."""
     scene = Scene(100)
+    await scene.start()
 
-    async def scenario() -> None:
-        await scene.start()
+    async def fail(task_id: str) -> None:
+        if task_id == "task-3":
+            await lookup(task_id)
 
-        async def fail(task_id: str) -> None:
-            if task_id == "task-3":
-                await lookup(task_id)
-
-        scene.service.before_look_up = fail
-        scene.service.before_answer = lambda: scene.list.resave(scene.list.order[-1])
-        all_of(scene.list.delete, ["task-3", "task-4"])()
-        scene.list.update("task-5")
-        states: list[State] = []
-        scene.reported.on_sweep = lambda: states.append(status_of(scene).state)
-        await scene.collector.sweep()
-        assert states == [State.OK]
-        for _ in range(3):
-            await scene.collector.update()
-            await scene.collector.sweep()
-            assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 1)
-        assert sorted(scene.reported.take()) == [("modified", "task-5"), ("removed", "task-4")]
-        scene.service.before_look_up = None
-        await asyncio.sleep(301)
+    scene.service.before_look_up = fail
+    scene.service.before_answer = lambda: scene.list.resave(scene.list.order[-1])
+    all_of(scene.list.delete, ["task-3", "task-4"])()
+    scene.list.update("task-5")
+    states: list[State] = []
+    scene.reported.on_sweep = lambda: states.append(status_of(scene).state)
+    await scene.collector.sweep()
+    assert states == [State.OK]
+    for _ in range(3):
         await scene.collector.update()
-        assert status_of(scene).doubtful_tasks == 0
-        assert shown(scene.collector) == listed(scene.list)
+        await scene.collector.sweep()
+        assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 1)
+    assert sorted(scene.reported.take()) == [("modified", "task-5"), ("removed", "task-4")]
+    scene.service.before_look_up = None
+    await asyncio.sleep(301)
+    await scene.collector.update()
+    assert status_of(scene).doubtful_tasks == 0
+    assert shown(scene.collector) == listed(scene.list)
 
-    scene.run(scenario)
 
-
-def test_a_list_that_is_at_rest_settles_doubts_by_itself() -> None:
+@on_virtual_time
+async def test_a_list_that_is_at_rest_settles_doubts_by_itself() -> None:
     """Where no lookup is answered, two sweeps in succession that prove the same are enough for small losses."""
     scene = Scene(100)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.service.before_look_up = _refuse
-        all_of(scene.list.delete, scene.list.order[50:70])()
-        await scene.collector.sweep()
-        assert (status_of(scene).doubtful_tasks, scene.reported.take()) == (20, [])
-        await scene.collector.sweep()
-        assert (status_of(scene).doubtful_tasks, len(scene.reported.take())) == (0, 20)
-        assert shown(scene.collector) == listed(scene.list)
-
-    scene.run(scenario)
+    await scene.start()
+    scene.service.before_look_up = _refuse
+    all_of(scene.list.delete, scene.list.order[50:70])()
+    await scene.collector.sweep()
+    assert (status_of(scene).doubtful_tasks, scene.reported.take()) == (20, [])
+    await scene.collector.sweep()
+    assert (status_of(scene).doubtful_tasks, len(scene.reported.take())) == (0, 20)
+    assert shown(scene.collector) == listed(scene.list)
 
 
-def test_a_list_that_may_be_cut_settles_no_doubts() -> None:
+@on_virtual_time
+async def test_a_list_that_may_be_cut_settles_no_doubts() -> None:
     """What was at the end of the list may be cut off: without an answered lookup it is never gone."""
     scene = Scene(100)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.service.before_look_up = _refuse
-        scene.service.page_of_list = lambda order, window: documented(order[:90], window)
-        for _ in range(4):
-            await scene.collector.sweep()
-            await asyncio.sleep(6)
-        assert (status_of(scene).doubtful_tasks, scene.reported.take()) == (10, [])
-
-    scene.run(scenario)
+    await scene.start()
+    scene.service.before_look_up = _refuse
+    scene.service.page_of_list = lambda order, window: documented(order[:90], window)
+    for _ in range(4):
+        await scene.collector.sweep()
+        await asyncio.sleep(6)
+    assert (status_of(scene).doubtful_tasks, scene.reported.take()) == (10, [])
 
 
-def test_a_task_that_is_in_doubt_and_seen_again_is_kept() -> None:
+@on_virtual_time
+async def test_a_task_that_is_in_doubt_and_seen_again_is_kept() -> None:
     """What a later reading shows is not in doubt any more, and is not looked up."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.service.before_look_up = _refuse
-        scene.service.page_of_list = lambda order, window: documented([t for t in order if t != "task-9"], window)
-        await scene.collector.sweep()
-        assert status_of(scene).doubtful_tasks == 1
-        scene.service.page_of_list = None
-        await scene.collector.sweep()
-        assert (status_of(scene).doubtful_tasks, scene.reported.take()) == (0, [])
-
-    scene.run(scenario)
+    await scene.start()
+    scene.service.before_look_up = _refuse
+    scene.service.page_of_list = lambda order, window: documented([t for t in order if t != "task-9"], window)
+    await scene.collector.sweep()
+    assert status_of(scene).doubtful_tasks == 1
+    scene.service.page_of_list = None
+    await scene.collector.sweep()
+    assert (status_of(scene).doubtful_tasks, scene.reported.take()) == (0, [])
 
 
 @pytest.mark.parametrize("hidden", [1, 30])
-def test_tasks_that_no_reading_shows_are_never_gone_by_that(hidden: int) -> None:
+@on_virtual_time
+async def test_tasks_that_no_reading_shows_are_never_gone_by_that(hidden: int) -> None:
     """Tasks that jump from the end behind unchanged rows during each sweep are unseen each time, and stay."""
     scene = Scene(400, largest_page=50)
     jumping = [f"task-{number}" for number in range(hidden)]
-
-    async def scenario() -> None:
-        await scene.start()
-        everything = shown(scene.collector)
-        others = [task_id for task_id in scene.list.order if task_id not in jumping]
-        for sweeps in range(1, 5):
-            all_of(scene.list.resave, others)()
-            jump = all_of(scene.list.resave, [*jumping, *reversed(scene.list.order[:100])])
-            scene.meanwhile(*[nothing] * 6, jump)
-            await scene.collector.sweep()
-            assert len(scene.look_ups()) == sweeps * hidden
-            await asyncio.sleep(2)
-        assert (scene.reported.take(), shown(scene.collector)) == ([], everything)
-        assert status_of(scene).state is State.OK
-
-    scene.run(scenario)
+    await scene.start()
+    everything = shown(scene.collector)
+    others = [task_id for task_id in scene.list.order if task_id not in jumping]
+    for sweeps in range(1, 5):
+        all_of(scene.list.resave, others)()
+        jump = all_of(scene.list.resave, [*jumping, *reversed(scene.list.order[:100])])
+        scene.meanwhile(*[nothing] * 6, jump)
+        await scene.collector.sweep()
+        assert len(scene.look_ups()) == sweeps * hidden
+        await asyncio.sleep(2)
+    assert (scene.reported.take(), shown(scene.collector)) == ([], everything)
+    assert status_of(scene).state is State.OK
 
 
 @pytest.mark.parametrize(("requests_per_second", "within_seconds"), [(50, 20), (4, 150)])
-def test_hundreds_of_deletions_in_a_list_that_moves_are_looked_up_in_turn(
+@on_virtual_time
+async def test_hundreds_of_deletions_in_a_list_that_moves_are_looked_up_in_turn(
     requests_per_second: int, within_seconds: int
 ) -> None:
     """Where the list moves, each removal needs its own lookup; they go on in later turns and keep to the budget."""
     scene = Scene(600, largest_page=100, requests_per_second=requests_per_second)
-
-    async def scenario() -> None:
-        await scene.start()
-        all_of(scene.list.delete, scene.list.order[200:380])()
-        scene.service.before_answer = lambda: scene.list.resave(scene.list.order[-1])
-        await scene.collector.sweep()
-        began = scene.clock.monotonic()
-        while shown(scene.collector).keys() != set(scene.list.order):
-            await scene.collector.update()
-            await asyncio.sleep(1)
-            assert scene.clock.monotonic() - began < within_seconds
-        assert status_of(scene).doubtful_tasks == 0
-
-    scene.run(scenario)
+    await scene.start()
+    all_of(scene.list.delete, scene.list.order[200:380])()
+    scene.service.before_answer = lambda: scene.list.resave(scene.list.order[-1])
+    await scene.collector.sweep()
+    began = scene.clock.monotonic()
+    while shown(scene.collector).keys() != set(scene.list.order):
+        await scene.collector.update()
+        await asyncio.sleep(1)
+        assert scene.clock.monotonic() - began < within_seconds
+    assert status_of(scene).doubtful_tasks == 0
 
 
 def by_page_size(order: list[str], window: Window) -> Sequence[str]:
@@ -452,112 +409,94 @@ def near_the_middle_at_random(seed: int) -> PageOf:
 
 
 @pytest.mark.parametrize("tasks", [130, 240, 1000])
-def test_an_order_that_depends_on_page_size_is_read_whole(tasks: int) -> None:
+@on_virtual_time
+async def test_an_order_that_depends_on_page_size_is_read_whole(tasks: int) -> None:
     """Another pass with pages of one size sees every task."""
     scene = Scene(tasks, largest_page=100)
-
-    async def scenario() -> None:
-        scene.service.page_of_list = by_page_size
-        for _ in range(2):
-            await scene.collector.sweep()
-            assert status_of(scene).state is State.OK
-            assert shown(scene.collector) == listed(scene.list)
-            await asyncio.sleep(2)
-        assert scene.reported.take() == []
-
-    scene.run(scenario)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_few_equal_rows_at_a_border_are_read_whole(seed: int) -> None:
-    """A window that shares more rows shows them all."""
-    scene = Scene(300, largest_page=100)
-
-    async def scenario() -> None:
-        scene.service.page_of_list = near_the_middle_at_random(seed)
+    scene.service.page_of_list = by_page_size
+    for _ in range(2):
         await scene.collector.sweep()
         assert status_of(scene).state is State.OK
         assert shown(scene.collector) == listed(scene.list)
+        await asyncio.sleep(2)
+    assert scene.reported.take() == []
 
-    scene.run(scenario)
+
+@pytest.mark.parametrize("seed", range(5))
+@on_virtual_time
+async def test_few_equal_rows_at_a_border_are_read_whole(seed: int) -> None:
+    """A window that shares more rows shows them all."""
+    scene = Scene(300, largest_page=100)
+    scene.service.page_of_list = near_the_middle_at_random(seed)
+    await scene.collector.sweep()
+    assert status_of(scene).state is State.OK
+    assert shown(scene.collector) == listed(scene.list)
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("tasks", [120, 400])
-def test_an_order_that_changes_with_each_request_is_partial(tasks: int, seed: int) -> None:
+@on_virtual_time
+async def test_an_order_that_changes_with_each_request_is_partial(tasks: int, seed: int) -> None:
     """It is never ok with tasks missing, and no task comes or goes by it."""
     scene = Scene(tasks, largest_page=100)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.service.page_of_list = at_random(seed)
-        scene.list.update("task-1")
-        for _ in range(3):
-            await scene.collector.sweep()
-            assert shown(scene.collector) == listed(scene.list) or status_of(scene).state is State.PARTIAL
-            await asyncio.sleep(2)
-        assert set(scene.reported.take()) <= {("modified", "task-1")}
-        if status_of(scene).state is State.PARTIAL:
-            assert "equal update times" in status_of(scene).reason
-        scene.service.page_of_list = None
+    await scene.start()
+    scene.service.page_of_list = at_random(seed)
+    scene.list.update("task-1")
+    for _ in range(3):
         await scene.collector.sweep()
-        assert status_of(scene).state is State.OK
-        assert shown(scene.collector) == listed(scene.list)
-
-    scene.run(scenario)
+        assert shown(scene.collector) == listed(scene.list) or status_of(scene).state is State.PARTIAL
+        await asyncio.sleep(2)
+    assert set(scene.reported.take()) <= {("modified", "task-1")}
+    if status_of(scene).state is State.PARTIAL:
+        assert "equal update times" in status_of(scene).reason
+    scene.service.page_of_list = None
+    await scene.collector.sweep()
+    assert status_of(scene).state is State.OK
+    assert shown(scene.collector) == listed(scene.list)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_first_sweep_of_a_changing_order_is_not_ok_with_tasks_missing(seed: int) -> None:
+@on_virtual_time
+async def test_a_first_sweep_of_a_changing_order_is_not_ok_with_tasks_missing(seed: int) -> None:
     """Nothing is published before a sweep agrees with itself."""
     scene = Scene(400, largest_page=100)
-
-    async def scenario() -> None:
-        scene.service.page_of_list = at_random(seed)
-        await scene.collector.sweep()
-        assert status_of(scene).state is State.PARTIAL
-        assert shown(scene.collector) == {}
-
-    scene.run(scenario)
+    scene.service.page_of_list = at_random(seed)
+    await scene.collector.sweep()
+    assert status_of(scene).state is State.PARTIAL
+    assert shown(scene.collector) == {}
 
 
-def test_a_change_that_is_taken_back_at_once_shows_within_three_seconds() -> None:
+@on_virtual_time
+async def test_a_change_that_is_taken_back_at_once_shows_within_three_seconds() -> None:
     """The row that is refused as outdated is read again, though others have pushed it out of reach of updates."""
     scene = Scene(300, largest_page=100)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.list.update("task-7")
-        await scene.collector.update()
+    await scene.start()
+    scene.list.update("task-7")
+    await scene.collector.update()
+    await asyncio.sleep(1)
+    scene.list.versions["task-7"] = 1
+    scene.list.resave("task-7")
+    await scene.collector.update()
+    all_of(scene.list.update, scene.list.order[100:250])()
+    await scene.collector.update()
+    scene.reported.take()
+    for _ in range(3):
         await asyncio.sleep(1)
-        scene.list.versions["task-7"] = 1
-        scene.list.resave("task-7")
         await scene.collector.update()
-        all_of(scene.list.update, scene.list.order[100:250])()
-        await scene.collector.update()
-        scene.reported.take()
-        for _ in range(3):
-            await asyncio.sleep(1)
-            await scene.collector.update()
-        assert ("modified", "task-7") in scene.reported.take()
-        assert shown(scene.collector) == listed(scene.list)
-        assert len(scene.look_ups()) == 1
-
-    scene.run(scenario)
+    assert ("modified", "task-7") in scene.reported.take()
+    assert shown(scene.collector) == listed(scene.list)
+    assert len(scene.look_ups()) == 1
 
 
-def test_an_outdated_row_of_a_replica_costs_no_lookup() -> None:
+@on_virtual_time
+async def test_an_outdated_row_of_a_replica_costs_no_lookup() -> None:
     """When a later update shows the current version, nothing has to be looked up."""
     scene = Scene(60)
-
-    async def scenario() -> None:
-        await scene.start()
-        scene.list.update("task-3")
-        for version in (2, 1, 2, 2, 2):
-            scene.list.versions["task-3"] = version
-            await scene.collector.update()
-            await asyncio.sleep(0.9)
-        assert scene.reported.take() == [("modified", "task-3")]
-        assert scene.look_ups() == []
-
-    scene.run(scenario)
+    await scene.start()
+    scene.list.update("task-3")
+    for version in (2, 1, 2, 2, 2):
+        scene.list.versions["task-3"] = version
+        await scene.collector.update()
+        await asyncio.sleep(0.9)
+    assert scene.reported.take() == [("modified", "task-3")]
+    assert scene.look_ups() == []

@@ -4,7 +4,7 @@ import asyncio
 from itertools import pairwise
 
 from exporter.collector.rate_limiter import Limiter, Priority
-from tests.support.virtual_time import VirtualClock, run
+from tests.support.virtual_time import VirtualClock, on_virtual_time
 
 
 class StoppedClock(VirtualClock):
@@ -36,53 +36,44 @@ async def send_all(limiter: Limiter, clock: VirtualClock, seconds: float, each: 
     return [at - began for at in sent]
 
 
-def test_after_the_end_of_a_lease_only_the_fallback_rate_is_left() -> None:
+@on_virtual_time
+async def test_after_the_end_of_a_lease_only_the_fallback_rate_is_left() -> None:
     """At most one request a second is sent after the end, counted with those before; a longer lease brings all back."""
-
-    async def scenario() -> None:
-        clock = VirtualClock()
-        limiter = Limiter(10, clock=clock)
-        limiter.lend(clock.monotonic() + 5, 1.0)
-        sent = await send_all(limiter, clock, 10)
-        assert 40 <= sum(at < 5 for at in sent) <= 51
-        after = [at for at in sent if at >= 5]
-        assert 3 <= len(after) <= 5
-        assert min(later - before for before, later in pairwise(after)) > 1.0
-        assert limiter.effective_requests_per_second == 1.0
-        limiter.lend(clock.monotonic() + 100, 1.0)
-        assert len(await send_all(limiter, clock, 5)) >= 40
-
-    run(scenario())
+    clock = VirtualClock()
+    limiter = Limiter(10, clock=clock)
+    limiter.lend(clock.monotonic() + 5, 1.0)
+    sent = await send_all(limiter, clock, 10)
+    assert 40 <= sum(at < 5 for at in sent) <= 51
+    after = [at for at in sent if at >= 5]
+    assert 3 <= len(after) <= 5
+    assert min(later - before for before, later in pairwise(after)) > 1.0
+    assert limiter.effective_requests_per_second == 1.0
+    limiter.lend(clock.monotonic() + 100, 1.0)
+    assert len(await send_all(limiter, clock, 5)) >= 40
 
 
-def test_a_process_that_stood_still_sends_nothing_that_was_let_in_before() -> None:
+@on_virtual_time
+async def test_a_process_that_stood_still_sends_nothing_that_was_let_in_before() -> None:
     """Requests that were let in before the process stopped wait again if the lease has ended meanwhile."""
-
-    async def scenario() -> None:
-        clock = StoppedClock()
-        limiter = Limiter(10, clock=clock)
-        limiter.lend(clock.monotonic(), 0.0)
-        sender = asyncio.create_task(send_all(limiter, clock, 20))
-        await clock.sleep(3)
-        limiter.lend(clock.monotonic() + 5, 0.0)
-        clock.stood_seconds = 10  # before the senders that were let in run again
-        assert await sender == []
-
-    run(scenario())
+    clock = StoppedClock()
+    limiter = Limiter(10, clock=clock)
+    limiter.lend(clock.monotonic(), 0.0)
+    sender = asyncio.create_task(send_all(limiter, clock, 20))
+    await clock.sleep(3)
+    limiter.lend(clock.monotonic() + 5, 0.0)
+    clock.stood_seconds = 10  # before the senders that were let in run again
+    assert await sender == []
 
 
-def test_a_limiter_that_takes_the_place_of_others_ends_with_the_first_of_them() -> None:
+@on_virtual_time
+async def test_a_limiter_that_takes_the_place_of_others_ends_with_the_first_of_them() -> None:
     """Accounts that turn out to have one key send nothing beyond the lease that ends first."""
-
-    async def scenario() -> None:
-        clock = VirtualClock()
-        one, two, heir = (Limiter(10, clock=clock) for _ in range(3))
-        one.lend(clock.monotonic() + 3, 1.0)
-        two.lend(clock.monotonic() + 9, 1.0)
-        for old in (one, two):
-            old.hand_over(heir)
-            old.send_away()
-        await clock.sleep(4)
-        assert heir.effective_requests_per_second == 1.0
-
-    run(scenario())
+    clock = VirtualClock()
+    one, two, heir = (Limiter(10, clock=clock) for _ in range(3))
+    one.lend(clock.monotonic() + 3, 1.0)
+    two.lend(clock.monotonic() + 9, 1.0)
+    for old in (one, two):
+        old.hand_over(heir)
+        old.send_away()
+    await clock.sleep(4)
+    assert heir.effective_requests_per_second == 1.0

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from exporter.collector.rate_limiter import MAX_IN_FLIGHT, Limiter, Priority
-from tests.support.virtual_time import VirtualClock, run
+from tests.support.virtual_time import VirtualClock, on_virtual_time, run
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, math.nan])
@@ -19,245 +19,204 @@ def test_a_rate_must_be_above_zero(rate: float) -> None:
         Limiter(1, clock=VirtualClock()).set_rate(rate)
 
 
-def test_who_waits_is_let_in_by_priority_and_then_by_order() -> None:
+@on_virtual_time
+async def test_who_waits_is_let_in_by_priority_and_then_by_order() -> None:
     """Updates before look-ups before sweeps before those on demand; within one priority first come, first served."""
+    clock = VirtualClock()
+    limiter = Limiter(1, clock=clock)
+    order = []
 
-    async def scenario() -> list[str]:
-        clock = VirtualClock()
-        limiter = Limiter(1, clock=clock)
-        order = []
+    async def send(priority: Priority, name: str) -> None:
+        async with limiter.permit(priority):
+            order.append(name)
 
-        async def send(priority: Priority, name: str) -> None:
-            async with limiter.permit(priority):
-                order.append(name)
-
-        async with asyncio.TaskGroup() as group, limiter.permit(Priority.SWEEP):
-            for name, priority in [
-                ("on demand", Priority.ON_DEMAND),
-                ("sweep 1", Priority.SWEEP),
-                ("look-up 1", Priority.LOOKUP),
-                ("sweep 2", Priority.SWEEP),
-                ("update 1", Priority.UPDATE),
-                ("look-up 2", Priority.LOOKUP),
-                ("update 2", Priority.UPDATE),
-            ]:
-                group.create_task(send(priority, name))
-            await clock.sleep(6)
-        return order
-
-    in_order = ["update 1", "update 2", "look-up 1", "look-up 2", "sweep 1", "sweep 2", "on demand"]
-    assert run(scenario()) == in_order
+    async with asyncio.TaskGroup() as group, limiter.permit(Priority.SWEEP):
+        for name, priority in [
+            ("on demand", Priority.ON_DEMAND),
+            ("sweep 1", Priority.SWEEP),
+            ("look-up 1", Priority.LOOKUP),
+            ("sweep 2", Priority.SWEEP),
+            ("update 1", Priority.UPDATE),
+            ("look-up 2", Priority.LOOKUP),
+            ("update 2", Priority.UPDATE),
+        ]:
+            group.create_task(send(priority, name))
+        await clock.sleep(6)
+    assert order == ["update 1", "update 2", "look-up 1", "look-up 2", "sweep 1", "sweep 2", "on demand"]
 
 
-def test_updates_above_the_rate_leave_a_quarter_of_it_to_sweeps_that_wait() -> None:
+@on_virtual_time
+async def test_updates_above_the_rate_leave_a_quarter_of_it_to_sweeps_that_wait() -> None:
     """Otherwise no sweep would end on a machine too slow for its updates, and all data would be withdrawn."""
+    clock = VirtualClock()
+    limiter = Limiter(10, clock=clock)
+    sent: list[Priority] = []
 
-    async def scenario() -> list[Priority]:
-        clock = VirtualClock()
-        limiter = Limiter(10, clock=clock)
-        sent: list[Priority] = []
+    async def keep_sending(priority: Priority) -> None:
+        while True:
+            async with limiter.permit(priority):
+                sent.append(priority)
 
-        async def keep_sending(priority: Priority) -> None:
-            while True:
-                async with limiter.permit(priority):
-                    sent.append(priority)
-
-        senders = [asyncio.create_task(keep_sending(priority)) for priority in [Priority.UPDATE, Priority.SWEEP] * 50]
-        await clock.sleep(100)
-        for sender in senders:
-            sender.cancel()
-        return sent[-400:]
-
-    assert run(scenario()).count(Priority.SWEEP) == pytest.approx(100, abs=2)
+    senders = [asyncio.create_task(keep_sending(priority)) for priority in [Priority.UPDATE, Priority.SWEEP] * 50]
+    await clock.sleep(100)
+    for sender in senders:
+        sender.cancel()
+    assert sent[-400:].count(Priority.SWEEP) == pytest.approx(100, abs=2)
 
 
-def test_it_tells_how_many_wait_and_how_long_they_waited() -> None:
+@on_virtual_time
+async def test_it_tells_how_many_wait_and_how_long_they_waited() -> None:
     """A scheduler sees the queue of each priority; a turn says what it cost."""
+    clock = VirtualClock()
+    limiter = Limiter(1, clock=clock)
 
-    async def scenario() -> tuple[list[int], float]:
-        clock = VirtualClock()
-        limiter = Limiter(1, clock=clock)
+    async def send(priority: Priority) -> float:
+        async with limiter.permit(priority) as wait_seconds:
+            return wait_seconds
 
-        async def send(priority: Priority) -> float:
-            async with limiter.permit(priority) as wait_seconds:
-                return wait_seconds
-
-        async with asyncio.TaskGroup() as group, limiter.permit(Priority.UPDATE) as wait_seconds:
-            assert wait_seconds == 0
-            update = group.create_task(send(Priority.UPDATE))
-            for _ in range(2):
-                group.create_task(send(Priority.SWEEP))
-            await clock.sleep(2)
-            waiting = [limiter.waiting(priority) for priority in Priority]
-        return waiting, update.result()
-
-    waiting, waited_seconds = run(scenario())
+    async with asyncio.TaskGroup() as group, limiter.permit(Priority.UPDATE) as wait_seconds:
+        assert wait_seconds == 0
+        update = group.create_task(send(Priority.UPDATE))
+        for _ in range(2):
+            group.create_task(send(Priority.SWEEP))
+        await clock.sleep(2)
+        waiting = [limiter.waiting(priority) for priority in Priority]
     assert waiting == [1, 0, 2, 0]
-    assert waited_seconds == pytest.approx(3, abs=0.01)
+    assert update.result() == pytest.approx(3, abs=0.01)
 
 
-def test_a_turn_is_held_until_the_response_and_a_second_longer() -> None:
+@on_virtual_time
+async def test_a_turn_is_held_until_the_response_and_a_second_longer() -> None:
     """The next request goes a second after the response, not after the sending."""
-
-    async def scenario() -> float:
-        clock = VirtualClock()
-        limiter = Limiter(1, clock=clock)
-        async with limiter.permit(Priority.UPDATE):
-            await clock.sleep(7)
-        async with limiter.permit(Priority.UPDATE):
-            return clock.monotonic()
-
-    assert 8 <= run(scenario()) <= 8.01
+    clock = VirtualClock()
+    limiter = Limiter(1, clock=clock)
+    async with limiter.permit(Priority.UPDATE):
+        await clock.sleep(7)
+    async with limiter.permit(Priority.UPDATE):
+        assert 8 <= clock.monotonic() <= 8.01
 
 
 class Broken(Exception):  # noqa: N818 - it stands for any failure
     """A request broke off."""
 
 
-def test_a_turn_ends_with_an_exception_too() -> None:
+@on_virtual_time
+async def test_a_turn_ends_with_an_exception_too() -> None:
     """A failure frees the permit as a response does."""
-
-    async def scenario() -> float:
-        clock = VirtualClock()
-        limiter = Limiter(1, clock=clock)
-        for _ in range(3):
-            with suppress(Broken):
-                async with limiter.permit(Priority.UPDATE):
-                    raise Broken
-        return clock.monotonic()
-
-    assert 2 <= run(scenario()) <= 2.01
+    clock = VirtualClock()
+    limiter = Limiter(1, clock=clock)
+    for _ in range(3):
+        with suppress(Broken):
+            async with limiter.permit(Priority.UPDATE):
+                raise Broken
+    assert 2 <= clock.monotonic() <= 2.01
 
 
-def test_a_request_that_is_cancelled_counts_until_then() -> None:
+@on_virtual_time
+async def test_a_request_that_is_cancelled_counts_until_then() -> None:
     """It may have arrived up to the moment of cancelling."""
-
-    async def scenario() -> float:
-        clock = VirtualClock()
-        limiter = Limiter(1, clock=clock)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(4), limiter.permit(Priority.UPDATE):
-                await clock.sleep(100)
-        async with limiter.permit(Priority.UPDATE):
-            return clock.monotonic()
-
-    assert 5 <= run(scenario()) <= 5.01
+    clock = VirtualClock()
+    limiter = Limiter(1, clock=clock)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(4), limiter.permit(Priority.UPDATE):
+            await clock.sleep(100)
+    async with limiter.permit(Priority.UPDATE):
+        assert 5 <= clock.monotonic() <= 5.01
 
 
-def test_requests_that_are_cancelled_while_they_wait_cost_nothing() -> None:
+@on_virtual_time
+async def test_requests_that_are_cancelled_while_they_wait_cost_nothing() -> None:
     """Those behind them move up."""
-
-    async def scenario() -> float:
-        clock = VirtualClock()
-        limiter = Limiter(1, clock=clock)
-        async with asyncio.TaskGroup() as group, limiter.permit(Priority.UPDATE):
-            waiting = [group.create_task(moment_of_turn(limiter, clock)) for _ in range(50)]
-            last = group.create_task(moment_of_turn(limiter, clock))
-            await clock.sleep(0.5)
-            for task in waiting:
-                task.cancel()
-        return last.result()
-
-    assert 1.5 <= run(scenario()) <= 1.51
+    clock = VirtualClock()
+    limiter = Limiter(1, clock=clock)
+    async with asyncio.TaskGroup() as group, limiter.permit(Priority.UPDATE):
+        waiting = [group.create_task(moment_of_turn(limiter, clock)) for _ in range(50)]
+        last = group.create_task(moment_of_turn(limiter, clock))
+        await clock.sleep(0.5)
+        for task in waiting:
+            task.cancel()
+    assert 1.5 <= last.result() <= 1.51
 
 
-def test_a_turn_that_comes_while_it_is_cancelled_goes_to_the_next() -> None:
+@on_virtual_time
+async def test_a_turn_that_comes_while_it_is_cancelled_goes_to_the_next() -> None:
     """The permit is given back when the one that was let in never sends."""
-
-    async def scenario() -> float:
-        clock = VirtualClock()
-        limiter = Limiter(1, clock=clock)
-        async with limiter.permit(Priority.UPDATE):
-            cancelled = asyncio.create_task(moment_of_turn(limiter, clock))
-            following = asyncio.create_task(moment_of_turn(limiter, clock))
-            await clock.sleep(0.5)
-            limiter.set_rate(2)
-            cancelled.cancel()
-            return await following
-
-    assert run(scenario()) == 0.5
-
-
-def test_a_turn_is_not_given_to_one_that_is_being_cancelled() -> None:
-    """It goes to the next at once, even before the cancelled one has noticed."""
-
-    async def scenario() -> float:
-        clock = VirtualClock()
-        limiter = Limiter(1, clock=clock)
-        async with limiter.permit(Priority.UPDATE):
-            cancelled = asyncio.create_task(moment_of_turn(limiter, clock))
-            following = asyncio.create_task(moment_of_turn(limiter, clock))
-            await clock.sleep(0.5)
-            cancelled.cancel()
-            limiter.set_rate(2)
-            return await following
-
-    assert run(scenario()) == 0.5
-
-
-def test_no_more_than_the_cap_are_in_flight() -> None:
-    """A service that hangs does not gather requests without end."""
-
-    async def scenario() -> int:
-        clock = VirtualClock()
-        limiter = Limiter(50, clock=clock)
-        in_flight = most = 0
-
-        async def send() -> None:
-            nonlocal in_flight, most
-            async with limiter.permit(Priority.SWEEP):
-                in_flight += 1
-                most = max(most, in_flight)
-                await clock.sleep(10)
-                in_flight -= 1
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(100):
-                group.create_task(send())
-        return most
-
-    assert run(scenario()) == MAX_IN_FLIGHT
-
-
-def test_a_lowered_rate_remembers_what_was_sent() -> None:
-    """Requests of the last second count against the new rate."""
-
-    async def scenario() -> float:
-        clock = VirtualClock()
-        limiter = Limiter(4, clock=clock)
-        for _ in range(3):
-            await moment_of_turn(limiter, clock)
+    clock = VirtualClock()
+    limiter = Limiter(1, clock=clock)
+    async with limiter.permit(Priority.UPDATE):
+        cancelled = asyncio.create_task(moment_of_turn(limiter, clock))
+        following = asyncio.create_task(moment_of_turn(limiter, clock))
+        await clock.sleep(0.5)
         limiter.set_rate(2)
-        return await moment_of_turn(limiter, clock)
+        cancelled.cancel()
+        assert await following == 0.5
 
-    assert 1 <= run(scenario()) <= 1.01
+
+@on_virtual_time
+async def test_a_turn_is_not_given_to_one_that_is_being_cancelled() -> None:
+    """It goes to the next at once, even before the cancelled one has noticed."""
+    clock = VirtualClock()
+    limiter = Limiter(1, clock=clock)
+    async with limiter.permit(Priority.UPDATE):
+        cancelled = asyncio.create_task(moment_of_turn(limiter, clock))
+        following = asyncio.create_task(moment_of_turn(limiter, clock))
+        await clock.sleep(0.5)
+        cancelled.cancel()
+        limiter.set_rate(2)
+        assert await following == 0.5
 
 
-def test_a_raised_rate_lets_in_at_once_who_waits() -> None:
-    """Nobody waits for a timer of the old rate."""
+@on_virtual_time
+async def test_no_more_than_the_cap_are_in_flight() -> None:
+    """A service that hangs does not gather requests without end."""
+    clock = VirtualClock()
+    limiter = Limiter(50, clock=clock)
+    in_flight = most = 0
 
-    async def scenario() -> tuple[float, float]:
-        clock = VirtualClock()
-        limiter = Limiter(0.01, clock=clock)
+    async def send() -> None:
+        nonlocal in_flight, most
+        async with limiter.permit(Priority.SWEEP):
+            in_flight += 1
+            most = max(most, in_flight)
+            await clock.sleep(10)
+            in_flight -= 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(100):
+            group.create_task(send())
+    assert most == MAX_IN_FLIGHT
+
+
+@on_virtual_time
+async def test_a_lowered_rate_remembers_what_was_sent() -> None:
+    """Requests of the last second count against the new rate."""
+    clock = VirtualClock()
+    limiter = Limiter(4, clock=clock)
+    for _ in range(3):
         await moment_of_turn(limiter, clock)
-        waiting = asyncio.create_task(moment_of_turn(limiter, clock))
-        await clock.sleep(2)
-        limiter.set_rate(10)
-        return await waiting, limiter.effective_requests_per_second
-
-    assert run(scenario()) == (2, 10)
+    limiter.set_rate(2)
+    assert 1 <= await moment_of_turn(limiter, clock) <= 1.01
 
 
-def test_a_rate_that_changes_keeps_what_throttling_left_of_it() -> None:
+@on_virtual_time
+async def test_a_raised_rate_lets_in_at_once_who_waits() -> None:
+    """Nobody waits for a timer of the old rate."""
+    clock = VirtualClock()
+    limiter = Limiter(0.01, clock=clock)
+    await moment_of_turn(limiter, clock)
+    waiting = asyncio.create_task(moment_of_turn(limiter, clock))
+    await clock.sleep(2)
+    limiter.set_rate(10)
+    assert (await waiting, limiter.effective_requests_per_second) == (2, 10)
+
+
+@on_virtual_time
+async def test_a_rate_that_changes_keeps_what_throttling_left_of_it() -> None:
     """Half of the old rate becomes half of the new one."""
-
-    async def scenario() -> float:
-        limiter = Limiter(40, clock=VirtualClock())
-        limiter.throttled(None)
-        limiter.set_rate(20)
-        return limiter.effective_requests_per_second
-
-    assert run(scenario()) == 10
+    limiter = Limiter(40, clock=VirtualClock())
+    limiter.throttled(None)
+    limiter.set_rate(20)
+    assert limiter.effective_requests_per_second == 10
 
 
 def test_nothing_is_left_behind_when_the_loop_ends() -> None:

@@ -17,7 +17,7 @@ from exporter.config.credential_kinds import AccessKey, DefaultChain
 from exporter.config.model import Account
 from exporter.core.secret import Secret
 from tests.support.moving_list import Told
-from tests.support.virtual_time import VirtualClock, run
+from tests.support.virtual_time import VirtualClock, on_virtual_time, run
 
 LATENCY_SECONDS = 0.3
 PHASE_SECONDS = 4.0
@@ -131,43 +131,34 @@ async def _sent(transition: Transition) -> tuple[list[tuple[str, float]], float]
     return sent, changed_at
 
 
-def test_limiters_go_on_where_their_group_does() -> None:
+@on_virtual_time
+async def test_limiters_go_on_where_their_group_does() -> None:
     """By key and by group, under whatever name; a name alone carries nothing over to a key that another entry has."""
-
-    async def scenario() -> None:
-        pool = LimiterPool(VirtualClock())
-        first = pool.regroup((account("a"), account("b", "l", "g")), {})
-        second = pool.regroup((account("c"), account("d", "m", "g")), {})
-        assert (second["c"], second["d"]) == (first["a"], first["b"])
-        third = pool.regroup((account("c", "m", endpoint="https://e"), account("d", "k")), {})
-        assert third["d"] is second["c"]
-        assert third["c"] not in second.values()
-
-    run(scenario())
+    pool = LimiterPool(VirtualClock())
+    first = pool.regroup((account("a"), account("b", "l", "g")), {})
+    second = pool.regroup((account("c"), account("d", "m", "g")), {})
+    assert (second["c"], second["d"]) == (first["a"], first["b"])
+    third = pool.regroup((account("c", "m", endpoint="https://e"), account("d", "k")), {})
+    assert third["d"] is second["c"]
+    assert third["c"] not in second.values()
 
 
-def test_throttling_is_inherited() -> None:
+@on_virtual_time
+async def test_throttling_is_inherited() -> None:
     """A merged group goes on as carefully as the most careful of its members."""
-
-    async def scenario() -> float:
-        pool = LimiterPool(VirtualClock())
-        pool.regroup((account("a"), account("b", "l")), {})["b"].throttled(None)
-        merged = pool.regroup((account("a", "k", "g"), account("b", "l", "g")), {})
-        return merged["a"].effective_requests_per_second
-
-    assert run(scenario()) == 5
+    pool = LimiterPool(VirtualClock())
+    pool.regroup((account("a"), account("b", "l")), {})["b"].throttled(None)
+    merged = pool.regroup((account("a", "k", "g"), account("b", "l", "g")), {})
+    assert merged["a"].effective_requests_per_second == 5
 
 
-def test_a_fetched_key_matters_where_another_group_has_it() -> None:
+@on_virtual_time
+async def test_a_fetched_key_matters_where_another_group_has_it() -> None:
     """Groups are made again only for a key that an account of another group has."""
-
-    async def scenario() -> list[bool]:
-        pool = LimiterPool(VirtualClock())
-        chain, other = account("chain", None), account("other", None, endpoint="https://e")
-        pool.regroup((account("a"), chain, other), {})
-        found = [pool.fetched(chain, "STS.1"), pool.fetched(chain, "k"), pool.fetched(other, "k")]
-        limiters = pool.regroup((account("a"), chain, other), {"chain": "k", "other": "k"})
-        assert limiters["a"] is limiters["chain"] is not limiters["other"]
-        return [*found, pool.fetched(chain, "k")]
-
-    assert run(scenario()) == [False, True, False, False]
+    pool = LimiterPool(VirtualClock())
+    chain, other = account("chain", None), account("other", None, endpoint="https://e")
+    pool.regroup((account("a"), chain, other), {})
+    found = [pool.fetched(chain, "STS.1"), pool.fetched(chain, "k"), pool.fetched(other, "k")]
+    limiters = pool.regroup((account("a"), chain, other), {"chain": "k", "other": "k"})
+    assert limiters["a"] is limiters["chain"] is not limiters["other"]
+    assert [*found, pool.fetched(chain, "k")] == [False, True, False, False]

@@ -8,7 +8,7 @@ import pytest
 
 from exporter.collector.rate_limiter import MAX_IN_FLIGHT, Limiter, Priority, ThrottledRate
 from tests.support.rate_windows import Link, most_in_any_window, saturate
-from tests.support.virtual_time import VirtualClock, run
+from tests.support.virtual_time import VirtualClock, on_virtual_time
 
 
 def test_the_rate_halves_once_for_answers_that_come_together() -> None:
@@ -68,69 +68,59 @@ def test_answers_during_a_wait_do_not_halve_again() -> None:
     assert rate.paused_until == 113
 
 
-def test_nothing_is_sent_before_the_named_wait_ends() -> None:
+@on_virtual_time
+async def test_nothing_is_sent_before_the_named_wait_ends() -> None:
     """Requests that already wait, and new ones, stay until then."""
+    clock = VirtualClock()
+    limiter = Limiter(10, clock=clock)
+    sent: list[float] = []
 
-    async def scenario() -> list[float]:
-        clock = VirtualClock()
-        limiter = Limiter(10, clock=clock)
-        sent = []
+    async def send() -> None:
+        async with limiter.permit(Priority.UPDATE):
+            sent.append(clock.monotonic())
 
-        async def send() -> None:
-            async with limiter.permit(Priority.UPDATE):
-                sent.append(clock.monotonic())
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(8):
-                group.create_task(send())
-            await clock.sleep(0)
-            limiter.throttled(30)
-            await clock.sleep(1)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(8):
             group.create_task(send())
-        return sent
-
-    sent = run(scenario())
+        await clock.sleep(0)
+        limiter.throttled(30)
+        await clock.sleep(1)
+        group.create_task(send())
     assert len([moment for moment in sent if moment == 0]) == 4
     assert len([moment for moment in sent if moment >= 30]) == 5
 
 
-def test_a_wait_holds_for_the_very_next_request() -> None:
+@on_virtual_time
+async def test_a_wait_holds_for_the_very_next_request() -> None:
     """The throttled one's own permit lets nobody in before the news is out."""
+    clock = VirtualClock()
+    limiter = Limiter(50, clock=clock)
 
-    async def scenario() -> float:
-        clock = VirtualClock()
-        limiter = Limiter(50, clock=clock)
+    async def send() -> float:
+        async with limiter.permit(Priority.UPDATE):
+            return clock.monotonic()
 
-        async def send() -> float:
-            async with limiter.permit(Priority.UPDATE):
-                return clock.monotonic()
-
-        async with AsyncExitStack() as others:
-            for _ in range(MAX_IN_FLIGHT - 1):
-                await others.enter_async_context(limiter.permit(Priority.SWEEP))
-            async with limiter.permit(Priority.SWEEP):
-                waiting = asyncio.create_task(send())
-                await clock.sleep(5)
-            limiter.throttled(30)
-            throttled_at = clock.monotonic()
-            await clock.sleep(1)
-        return await waiting - throttled_at
-
-    assert 30 <= run(scenario()) <= 30.01
+    async with AsyncExitStack() as others:
+        for _ in range(MAX_IN_FLIGHT - 1):
+            await others.enter_async_context(limiter.permit(Priority.SWEEP))
+        async with limiter.permit(Priority.SWEEP):
+            waiting = asyncio.create_task(send())
+            await clock.sleep(5)
+        limiter.throttled(30)
+        throttled_at = clock.monotonic()
+        await clock.sleep(1)
+    assert 30 <= await waiting - throttled_at <= 30.01
 
 
-def test_the_halved_rate_is_what_is_sent() -> None:
+@on_virtual_time
+async def test_the_halved_rate_is_what_is_sent() -> None:
     """From the throttling on, no window sees more than half of the configured rate."""
     link = Link(1)
-
-    async def scenario() -> None:
-        clock = VirtualClock()
-        limiter = Limiter(20, clock=clock)
-        limiter.throttled(None)
-        assert limiter.effective_requests_per_second == 10
-        await saturate(limiter, link, clock=clock, seconds=3.5, senders=30)
-
-    run(scenario())
+    clock = VirtualClock()
+    limiter = Limiter(20, clock=clock)
+    limiter.throttled(None)
+    assert limiter.effective_requests_per_second == 10
+    await saturate(limiter, link, clock=clock, seconds=3.5, senders=30)
     assert most_in_any_window(link.arrivals) == 10
 
 
@@ -151,38 +141,35 @@ class SharedService:
         return True
 
 
-def test_it_yields_when_others_take_half_of_the_quota() -> None:
+@on_virtual_time
+async def test_it_yields_when_others_take_half_of_the_quota() -> None:
     """Most of what is left is used, few of ours are throttled, and the others hardly notice."""
     seconds = 300.0
     ours: list[bool] = []
     others: list[bool] = []
+    clock = VirtualClock()
+    service = SharedService(50)
+    limiter = Limiter(50, clock=clock)
+    link = Link(5, jitter_seconds=0.02)
 
-    async def scenario() -> None:
-        clock = VirtualClock()
-        service = SharedService(50)
-        limiter = Limiter(50, clock=clock)
-        link = Link(5, jitter_seconds=0.02)
+    async def we_send() -> None:
+        while clock.monotonic() < seconds:
+            async with limiter.permit(Priority.SWEEP):
+                await clock.sleep(link.one_way_seconds())
+                ours.append(accepted := service.accepts(clock.monotonic()))
+                await clock.sleep(link.one_way_seconds())
+                if not accepted:
+                    limiter.throttled(None)
 
-        async def we_send() -> None:
-            while clock.monotonic() < seconds:
-                async with limiter.permit(Priority.SWEEP):
-                    await clock.sleep(link.one_way_seconds())
-                    ours.append(accepted := service.accepts(clock.monotonic()))
-                    await clock.sleep(link.one_way_seconds())
-                    if not accepted:
-                        limiter.throttled(None)
+    async def they_send() -> None:
+        while clock.monotonic() < seconds:
+            others.append(service.accepts(clock.monotonic()))
+            await clock.sleep(1 / 25)
 
-        async def they_send() -> None:
-            while clock.monotonic() < seconds:
-                others.append(service.accepts(clock.monotonic()))
-                await clock.sleep(1 / 25)
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(they_send())
-            for _ in range(40):
-                group.create_task(we_send())
-
-    run(scenario())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(they_send())
+        for _ in range(40):
+            group.create_task(we_send())
     assert sum(ours) >= 0.65 * 25 * seconds
     assert ours.count(False) <= 0.02 * len(ours)
     assert others.count(False) <= 0.01 * len(others)

@@ -6,17 +6,14 @@ import sys
 import pytest
 
 from exporter.service.process import Heartbeat
-from tests.support.virtual_time import VirtualClock, run
+from tests.support.virtual_time import VirtualClock, on_virtual_time, run
 
 
-def test_a_beat_on_time_has_no_lag() -> None:
+@on_virtual_time
+async def test_a_beat_on_time_has_no_lag() -> None:
     """A loop that comes back when asked to is not late, and was just heard of."""
-
-    async def scenario() -> tuple[float, float]:
-        heartbeat = Heartbeat(VirtualClock())
-        return await heartbeat.beat(1.0), heartbeat.silent_seconds
-
-    assert run(scenario()) == (0.0, 0.0)
+    heartbeat = Heartbeat(VirtualClock())
+    assert (await heartbeat.beat(1.0), heartbeat.silent_seconds) == (0.0, 0.0)
 
 
 def test_a_late_beat_says_how_late() -> None:
@@ -40,20 +37,17 @@ def test_the_worst_lag_of_a_minute_is_kept() -> None:
     assert run(scenario(), timer_error=lambda: next(lags)) == [0.0, *[0.5] * 60, 0.2, *[0.0] * 4]
 
 
-def test_silence_grows_until_the_next_beat() -> None:
+@on_virtual_time
+async def test_silence_grows_until_the_next_beat() -> None:
     """Between beats the silence is the time since the last one, counted from the start where there was none."""
-
-    async def scenario() -> list[float]:
-        clock = VirtualClock()
-        heartbeat = Heartbeat(clock)
-        await clock.sleep(20)
-        silences = [heartbeat.silent_seconds]
-        await heartbeat.beat(1.0)
-        silences.append(heartbeat.silent_seconds)
-        await clock.sleep(3)
-        return [*silences, heartbeat.silent_seconds]
-
-    assert run(scenario()) == [20.0, 0.0, 3.0]
+    clock = VirtualClock()
+    heartbeat = Heartbeat(clock)
+    await clock.sleep(20)
+    silences = [heartbeat.silent_seconds]
+    await heartbeat.beat(1.0)
+    silences.append(heartbeat.silent_seconds)
+    await clock.sleep(3)
+    assert [*silences, heartbeat.silent_seconds] == [20.0, 0.0, 3.0]
 
 
 @pytest.mark.processes

@@ -2,12 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from structlog.testing import capture_logs
 
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.parse_configuration import Interner
@@ -17,11 +16,11 @@ from exporter.collector.inventory import Change
 from exporter.collector.rate_limiter import Limiter
 from exporter.collector.reading import LARGEST_PAGE, AppRows, Window, WindowAnswer
 from exporter.collector.requests import AccountRequests
-from exporter.collector.status import Intervals, Status
+from exporter.collector.status import Intervals, Status, Sweep
 from exporter.config.model import App
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
-from tests.support.virtual_time import VirtualClock, run
+from tests.support.virtual_time import VirtualClock
 
 APP = "app"
 PAGE = 12
@@ -255,7 +254,7 @@ def listed(moving_list: MovingList) -> dict[str, str]:
 
 
 class Scene:
-    """A list, its service, and a collector that reads it in small pages."""
+    """A list, its service, and a collector that reads it in small pages, on the loop that runs."""
 
     def __init__(
         self,
@@ -269,30 +268,14 @@ class Scene:
         self.service = ListService(self.list)
         self.reported = Told()
         self.clock = VirtualClock()
-        self.log: list[Any] = []
-        self.collector: Collector
-        self._largest_page = largest_page
-        self._max_tasks = max_tasks
-        self._requests_per_second = requests_per_second
-
-    def run(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run something with the collector."""
-
-        async def main() -> None:
-            self.collector = collector_of(
-                self.service,
-                self.reported,
-                self.clock,
-                largest_page=self._largest_page,
-                max_tasks=self._max_tasks,
-                requests=requests_to(
-                    self.service, self.reported, self.clock, requests_per_second=self._requests_per_second
-                ),
-            )
-            await scenario()
-
-        with capture_logs() as self.log:
-            run(main(), at_most_seconds=10_000)
+        self.collector = collector_of(
+            self.service,
+            self.reported,
+            self.clock,
+            largest_page=largest_page,
+            max_tasks=max_tasks,
+            requests=requests_to(self.service, self.reported, self.clock, requests_per_second=requests_per_second),
+        )
 
     async def start(self) -> None:
         """Let a first sweep be accepted and its tasks grow older than what may lag."""
@@ -323,14 +306,17 @@ class Scene:
         """Return the TaskIds that were looked up."""
         return [request for request in self.service.requests if isinstance(request, str)]
 
-    def warnings(self) -> list[str]:
-        """Return what was logged as a warning."""
-        return [entry["event"] for entry in self.log if entry["log_level"] == "warning"]
-
 
 def status_of(scene: Scene) -> Status:
     """Return what is said of the app now."""
     return scene.collector.status
+
+
+def sweep_of(scene: Scene) -> Sweep:
+    """Return what is said of the last accepted sweep."""
+    sweep = scene.collector.status.sweep
+    assert sweep is not None
+    return sweep
 
 
 def wants_sweep(scene: Scene) -> bool:

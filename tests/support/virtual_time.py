@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import Context
+from functools import wraps
 from threading import Event
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack
 
@@ -149,6 +150,16 @@ def run(
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(coroutine)
+
+
+def on_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Let a test be run by a new loop of virtual time."""
+
+    @wraps(test)
+    def run_test(*args: P.args, **kwargs: P.kwargs) -> None:
+        run(test(*args, **kwargs), at_most_seconds=10_000)
+
+    return run_test
 
 
 async def at_once(_worker: Worker, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

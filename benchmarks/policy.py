@@ -26,7 +26,7 @@ from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.engine import PolicyEngine
-from exporter.rules.finding_events import NullFindingEvents
+from exporter.rules.findings import FindingEvents
 from exporter.rules.rule import Rule, Severity
 from exporter.rules.rule_files import default_rules
 from exporter.rules.rule_set import RuleSet
@@ -95,7 +95,7 @@ async def _measure(variety: int) -> Measured:
     clock = _Clock()
     entries = list(_entries(variety))
     inventory = Inventory()
-    policy = PolicyEngine(clock, events=NullFindingEvents(), changed=lambda _: None)
+    policy = PolicyEngine(clock, events=FindingEvents(), changed=lambda _: None)
     policy.apply(RuleSet(_rules(), (), {}, 5, 2000), [(KEY, App(id=KEY[1]), inventory)])
     changes = inventory.restore(entries)
     gc.collect()

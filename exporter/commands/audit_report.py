@@ -12,9 +12,8 @@ from exporter.config.mistakes import Position
 from exporter.core.collection_state import State
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.engine import PolicyEngine
-from exporter.rules.finding_events import AppKey, OpenFindings
-from exporter.rules.findings import RuleReport
-from exporter.rules.rule import SEVERITIES, Exemption, Rule, Severity
+from exporter.rules.findings import OpenFindings, RuleReport
+from exporter.rules.rule import SEVERITIES, AppKey, Exemption, Rule, Severity
 
 
 class Violation(NamedTuple):

@@ -23,7 +23,7 @@ from exporter.core.clock import SystemClock
 from exporter.core.collection_state import Component, State
 from exporter.core.regular_file import SeenFiles
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.rules.finding_events import AppKey
+from exporter.rules.rule import AppKey
 from exporter.rules.rule_loader import LoadedRules
 from exporter.service.accounts import Accesses
 from exporter.service.configuration_source import ConfigurationSource

@@ -14,7 +14,7 @@ from exporter.core.clock import SystemClock
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.rules.finding_events import NullFindingEvents
+from exporter.rules.findings import FindingEvents
 from exporter.rules.rule_set import RuleSet
 from exporter.service.monitor import Monitor, MonitoredApp
 from exporter.service.supervisor import Supervisor
@@ -32,7 +32,7 @@ async def sweep(config: Config, rule_set: RuleSet, exposition: Exposition[AppRep
         clock=SystemClock(),
         rng=random.Random(),  # noqa: S311 - no secret
         changed=lambda: None,
-        finding_events=NullFindingEvents(),
+        finding_events=FindingEvents(),
     )
     await monitor.apply(config, rule_set)
     try:

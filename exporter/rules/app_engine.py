@@ -18,9 +18,8 @@ from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.evaluator import Evaluator, SharedEvaluations
 from exporter.rules.facts import PushKey
-from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, OpenFindings
-from exporter.rules.findings import CountedFindings, PolicyReport
-from exporter.rules.rule import ERROR, EXEMPT, OUTCOMES, UNKNOWN, Outcome, Rule, Severity, nothing_known
+from exporter.rules.findings import AnyRule, CountedFindings, FindingEvents, OpenFindings, PolicyReport
+from exporter.rules.rule import ERROR, EXEMPT, OUTCOMES, UNKNOWN, AppKey, Outcome, Rule, Severity, nothing_known
 from exporter.rules.rule_set import AppRules
 from exporter.rules.shared_outputs import SharedOutputs
 from exporter.rules.subject import Subject, app_facts

@@ -17,8 +17,8 @@ from exporter.rules.cel_language import STOPPED, Language
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.evaluator import RELATIONS, SharedEvaluations
 from exporter.rules.facts import PushKey
-from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, OpenFindings, SavedFindings
-from exporter.rules.findings import PolicyReport
+from exporter.rules.findings import AnyRule, FindingEvents, OpenFindings, PolicyReport, SavedFindings
+from exporter.rules.rule import AppKey
 from exporter.rules.rule_set import RuleSet
 from exporter.rules.shared_outputs import SharedOutputs
 from exporter.rules.violation_examples import ExampleAllowance

@@ -2,15 +2,80 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from functools import lru_cache, partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
-from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, Resolution, SavedFindings
-from exporter.rules.rule import CODES, ERROR, EXEMPT, NOT_APPLICABLE, PASS, UNKNOWN, VIOLATION, Severity
+from exporter.rules.rule import (
+    CODES,
+    ERROR,
+    EXEMPT,
+    NOT_APPLICABLE,
+    PASS,
+    UNKNOWN,
+    VIOLATION,
+    AppKey,
+    Outcome,
+    Severity,
+)
 from exporter.rules.violation_examples import StableExamples
+
+AnyRule: TypeAlias = CompiledRule | TaskCountRule
+
+
+class Resolution(StrEnum):
+    """Why a violation is open no longer."""
+
+    FIXED = "fixed"  # it passes
+    NOT_APPLICABLE = "not_applicable"  # the rule does not apply any more
+    EXEMPTED = "exempted"  # an exemption holds now
+    UNEVALUABLE = "unevaluable"  # the rule can't be evaluated any more
+    REMOVED = "removed"  # the task is gone
+
+
+class FindingEvents:
+    """Receives events of findings; by itself it discards them.
+
+    A task_id of None stands for the app as a whole; a text is one line for people.
+    """
+
+    def baseline(self, app: AppKey, violations: int) -> None:
+        """An app was evaluated for the first time, or by some rules; these violations are reported in no other way."""
+
+    def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
+        """A violation that no earlier process knew, before the `baseline` that counts it; `text` is for now only."""
+
+    def stopped(self, rule: AnyRule, why: str) -> None:
+        """A rule is not evaluated any more; its findings stay as they are until rules are loaded again."""
+
+    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
+        """A violation is there that was not there before."""
+
+    def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
+        """A violation, open since a wall-clock time, is open no longer."""
+
+
+class SavedFindings(Struct, frozen=True):
+    """What outlives the process: since when tasks violate a rule."""
+
+    rule_version: tuple[str, ...]
+    since: Mapping[str, float]  # by TaskId, in wall-clock seconds; an empty TaskId stands for the app as a whole
+
+
+class OpenFindings(Struct, frozen=True):
+    """What one rule says about one app now. Read it before the event loop runs again: it follows the tasks."""
+
+    rule: AnyRule
+    since: Mapping[str, float]
+    """The open violations by TaskId, in wall-clock seconds; an empty TaskId stands for the app as a whole."""
+    exempted: Callable[[], Iterator[str]]  # yields the TaskIds of violations that are exempt; looks at all tasks
+    unevaluable: Callable[[], Iterator[str]]
+    """Yields the TaskIds that the rule can't be evaluated for; looks at all tasks."""
+    outcome: Callable[[str], Outcome | None]
+    """Returns what has come of the rule for one task; None: it was not evaluated by it."""
 
 
 class RuleReport(Struct, frozen=True):
@@ -65,8 +130,7 @@ class RuleFindings:
         self._counts = [0] * (UNKNOWN + 1)
         self._opened = 0
         self._resolved = 0
-        self._report: RuleReport | None = None  # the last one, while it still holds
-        self._shown = 0  # with at most this many examples
+        self._report: tuple[int, RuleReport] | None = None  # the last one, by how many examples were asked for
         self._tasks_since: Counter[float] = Counter()
         """How many violations are open since a time: there are few such times, each that of a sweep or an update."""
         self._examples = StableExamples(self.since)
@@ -76,11 +140,6 @@ class RuleFindings:
         """What the findings belong to: see `Rule.version`."""
         return self.rule.rule.version
 
-    @property
-    def violations(self) -> int:
-        """How many violations are open."""
-        return len(self.since)
-
     def count(self, before: int, after: int, *, tasks: int) -> None:
         """Count that the outcome of this many tasks is another one now; opening and resolving come on top."""
         self._counts[before] -= tasks
@@ -89,11 +148,8 @@ class RuleFindings:
 
     def open(self, task_id: str, now: float) -> None:
         """A task violates the rule that did not before."""
-        since = now
-        if self.settled:
-            self._opened += 1
-        else:
-            since = min(now, self.remembered.get(task_id, now))
+        since = now if self.settled else min(now, self.remembered.get(task_id, now))
+        self._opened += self.settled
         self.since[task_id] = since
         self._count_since(since, 1)
         self._examples.added(task_id)
@@ -103,8 +159,7 @@ class RuleFindings:
         since = self.since.pop(task_id)
         self._count_since(since, -1)
         self._examples.removed(task_id)
-        if self.settled:
-            self._resolved += 1
+        self._resolved += self.settled
         return since
 
     def remember(self, since: Mapping[str, float]) -> None:
@@ -124,36 +179,33 @@ class RuleFindings:
 
     def report(self, examples: int) -> RuleReport:
         """Return its findings, with at most this many examples."""
-        if self._report is None or examples != self._shown:
-            self._report, self._shown = self._new_report(examples), examples
-        return self._report
+        if self._report is None or examples != self._report[0]:
+            has_examples = not isinstance(self.rule, TaskCountRule)
+            shown = self._examples.first(examples) if has_examples else ()
+            report = RuleReport(
+                rule=self.rule.rule.name,
+                severity=self.rule.rule.severity,
+                evaluated=self._counts[PASS] + self._counts[VIOLATION],
+                not_applicable=self._counts[NOT_APPLICABLE],
+                exempted=self._counts[EXEMPT],
+                unevaluable=self._counts[ERROR],
+                violations=len(self.since),
+                oldest_violation=min(self._tasks_since, default=None),
+                opened=self._opened,
+                resolved=self._resolved,
+                examples=shown,
+                examples_omitted=len(self.since) - len(shown) if has_examples else 0,
+            )
+            self._report = examples, report
+        return self._report[1]
 
     def _count_since(self, since: float, tasks: int) -> None:
         self._tasks_since[since] += tasks
         if not self._tasks_since[since]:
             del self._tasks_since[since]
 
-    def _new_report(self, examples: int) -> RuleReport:
-        shown: tuple[str, ...] = ()
-        omitted = 0
-        if not isinstance(self.rule, TaskCountRule):
-            shown = self._examples.first(examples)
-            omitted = self.violations - len(shown)
-        return RuleReport(
-            rule=self.rule.rule.name,
-            severity=self.rule.rule.severity,
-            evaluated=self._counts[PASS] + self._counts[VIOLATION],
-            not_applicable=self._counts[NOT_APPLICABLE],
-            exempted=self._counts[EXEMPT],
-            unevaluable=self._counts[ERROR],
-            violations=self.violations,
-            oldest_violation=min(self._tasks_since, default=None),
-            opened=self._opened,
-            resolved=self._resolved,
-            examples=shown,
-            examples_omitted=omitted,
-        )
 
+_Text: TypeAlias = Callable[[AnyRule], str]
 
 REMEMBERED_WAYS: Final = 4096
 
@@ -181,7 +233,6 @@ class CountedFindings:
         self._app = app
         self._events = events
         self._about_tasks: tuple[RuleFindings, ...] = ()  # in the order of the outcomes
-        self._number_rule: TaskCountRule | None = None
         self._about_number: RuleFindings | None = None
         self._number_outcome = UNKNOWN
         self._in_order: tuple[RuleFindings, ...] = ()  # in the order of the rules, that about the number of tasks last
@@ -199,8 +250,7 @@ class CountedFindings:
             number: About the number of tasks.
             order: The rules in the order of reports.
 
-        Returns:
-            For each rule, the place of its outcomes before; None: it is new.
+        Returns the place of each rule's outcomes before; None: it is new.
         """
         self._count_moves()
         known = {findings.version: findings for findings in self._in_order}
@@ -214,7 +264,6 @@ class CountedFindings:
             return findings
 
         self._about_tasks = tuple(kept(rule) for rule in rules)
-        self._number_rule = number
         before, self._about_number = self._about_number, None if number is None else kept(number)
         if self._about_number is not before:
             self._number_outcome = UNKNOWN
@@ -235,42 +284,34 @@ class CountedFindings:
             SavedFindings(findings.version, {**findings.remembered, **findings.since}) for findings in self._in_order
         )
 
-    def record(self, task_id: str, before: bytes, after: bytes, *, now: float, text: Callable[[AnyRule], str]) -> None:
-        """Take note of a task's outcomes.
-
-        Args:
-            task_id: The task.
-            before: Its outcomes so far.
-            after: Its outcomes now.
-            now: Wall-clock seconds.
-            text: Makes the text of a violation.
-        """
+    def record(self, task_id: str, before: bytes, after: bytes, *, now: float, text: _Text) -> None:
+        """Take note of a task's outcomes before and now; `now` is in wall-clock seconds, `text` is of a violation."""
         self._moves[before, after] += 1
         if len(self._moves) >= MOST_MOVES:
             self._count_moves()
         for place, old, new in _violations_between(before, after):
             self._open_or_resolve(self._about_tasks[place], task_id, old, new, now=now, text=text)
 
-    def record_number(self, tasks: int, *, now: float, text: Callable[[AnyRule], str]) -> None:
+    def record_number(self, tasks: int, *, now: float, text: _Text) -> None:
         """Take note of how many tasks there are; the arguments are as those of `record`."""
-        if self._number_rule is not None and self._about_number is not None:
-            outcome = CODES[self._number_rule.evaluate(tasks).outcome]
-            if outcome != self._number_outcome:
-                self._about_number.count(self._number_outcome, outcome, tasks=1)
-                self._open_or_resolve(self._about_number, THE_APP, self._number_outcome, outcome, now=now, text=text)
+        findings, before = self._about_number, self._number_outcome
+        if findings is not None and isinstance(findings.rule, TaskCountRule):
+            outcome = CODES[findings.rule.evaluate(tasks).outcome]
+            if outcome != before:
                 self._number_outcome = outcome
+                findings.count(before, outcome, tasks=1)
+                self._open_or_resolve(findings, THE_APP, before, outcome, now=now, text=text)
 
     def settle(self) -> int | None:
         """Begin to count events by all rules: what is open now is the baseline of those that were not settled.
 
-        Returns:
-            How many violations that baseline has; None: all rules were settled.
+        Returns how many violations that baseline has; None: all rules were settled.
         """
         self._remembered = {}
         unsettled = [findings for findings in self._in_order if not findings.settled]
         for findings in unsettled:
             findings.settle()
-        return sum(findings.violations for findings in unsettled) if unsettled else None
+        return sum(len(findings.since) for findings in unsettled) if unsettled else None
 
     def violations(self) -> Mapping[Severity, Sequence[int]]:
         """Return how many tasks violate each rule, by severity: what there could be examples of."""
@@ -281,11 +322,7 @@ class CountedFindings:
         return numbers
 
     def reports(self, examples: Callable[[Severity], int]) -> tuple[RuleReport, ...]:
-        """Return the state of each settled rule.
-
-        Args:
-            examples: Gives how many a rule of a severity may show.
-        """
+        """Return the state of each settled rule; `examples` gives how many a rule of a severity may show."""
         self._count_moves()
         most = {severity: examples(severity) for severity in Severity}
         return tuple([findings.report(most[findings.rule.rule.severity]) for findings in self.settled()])
@@ -303,14 +340,7 @@ class CountedFindings:
         self._moves.clear()
 
     def _open_or_resolve(
-        self,
-        findings: RuleFindings,
-        task_id: str,
-        before: int,
-        after: int,
-        *,
-        now: float,
-        text: Callable[[AnyRule], str],
+        self, findings: RuleFindings, task_id: str, before: int, after: int, *, now: float, text: _Text
     ) -> None:
         """Take note of a violation that is new or gone, and report it once its rule is settled."""
         if after == VIOLATION:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
+
+AppKey: TypeAlias = tuple[str, str]  # account and AppId
 
 
 class Severity(StrEnum):

@@ -11,8 +11,7 @@ from exporter.config.policy_model import Expect, Policy, RuleSwitch
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
 from exporter.rules.expectations import AppExpectations
-from exporter.rules.finding_events import AppKey
-from exporter.rules.rule import Rule, Severity
+from exporter.rules.rule import AppKey, Rule, Severity
 
 R = TypeVar("R", CompiledRule, TaskCountRule)
 

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Final, TypeAlias
 
 from exporter.core.task import Task
-from exporter.rules.finding_events import AppKey
+from exporter.rules.rule import AppKey
 
 _Key: TypeAlias = int | tuple[str, bool]
 """60 bits of the digest of a stream, as 64 take 16 B more; or a host with IsAliCdn."""

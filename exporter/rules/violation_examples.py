@@ -7,8 +7,7 @@ from typing import Final
 
 import xxhash
 
-from exporter.rules.finding_events import AppKey
-from exporter.rules.rule import SEVERITIES, Severity
+from exporter.rules.rule import SEVERITIES, AppKey, Severity
 
 LEAST_ROOM: Final = 128
 """More than `examples_per_rule` can be: else a question about many tasks would look at all of them."""

@@ -14,7 +14,7 @@ from exporter.core.clock import Clock
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.rules.finding_events import AppKey
+from exporter.rules.rule import AppKey
 from exporter.rules.rule_set import RuleSet
 from exporter.service.budget_leases import BudgetLeases
 from exporter.service.monitor import Monitor, intervals_of

@@ -28,7 +28,8 @@ from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.engine import PolicyEngine
-from exporter.rules.finding_events import AppKey, FindingEvents, SavedFindings
+from exporter.rules.findings import FindingEvents, SavedFindings
+from exporter.rules.rule import AppKey
 from exporter.rules.rule_set import RuleSet
 from exporter.service.accounts import Accesses, OpenSession
 from exporter.service.app_publisher import AppPublisher

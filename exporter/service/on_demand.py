@@ -19,7 +19,7 @@ from exporter.collector.requests import AccountRequests, AppRequests
 from exporter.collector.status import Difference, Intervals, RequestReport, SweepReport
 from exporter.core.clock import Clock
 from exporter.core.collection_state import Component, State
-from exporter.rules.finding_events import AppKey
+from exporter.rules.rule import AppKey
 from exporter.service.supervisor import Supervisor
 from exporter.web.view import SweepStart
 

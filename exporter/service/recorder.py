@@ -16,7 +16,8 @@ from exporter.collector.past import MemoryPast, OpenSince, Past, PastViolation, 
 from exporter.config.model import Config, Storage
 from exporter.core.clock import Clock
 from exporter.core.push_auth import DEFAULTS
-from exporter.rules.finding_events import AnyRule, AppKey, FindingEvents, Resolution
+from exporter.rules.findings import AnyRule, FindingEvents, Resolution
+from exporter.rules.rule import AppKey
 from exporter.service.process import spare_imports
 from exporter.storage.batch import Batch, NoticedChange, Opened, OpenNow, Resolved
 from exporter.storage.writer import Writer
@@ -57,11 +58,11 @@ class _Record(Struct):
     """Of violations of a baseline that is not complete yet."""
 
 
-class Recorder:
+class Recorder(FindingEvents):
     """Hands what is new to the database; without one it passes on findings alone.
 
-    It is the policy's `FindingEvents`. What comes in one step of the event loop, such as a reading with its changes and
-    violations, is one batch, and so one transaction.
+    What comes in one step of the event loop, such as a reading with its changes and violations, is one batch, and so
+    one transaction.
 
     Args:
         events: Receives the findings, too.

@@ -14,9 +14,8 @@ from exporter.rules.cel_language import STOPPED
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.facts import PushKey
-from exporter.rules.finding_events import AnyRule, AppKey, OpenFindings
-from exporter.rules.findings import RuleReport
-from exporter.rules.rule import Outcome
+from exporter.rules.findings import AnyRule, OpenFindings, RuleReport
+from exporter.rules.rule import AppKey, Outcome
 from exporter.rules.rule_set import RuleSet
 from exporter.web.view import (
     AppView,

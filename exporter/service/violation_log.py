@@ -7,14 +7,14 @@ from typing import Any, Final
 import structlog
 
 from exporter.core.clock import Clock
-from exporter.rules.finding_events import AnyRule, AppKey, Resolution
-from exporter.rules.rule import Severity
+from exporter.rules.findings import AnyRule, FindingEvents, Resolution
+from exporter.rules.rule import AppKey, Severity
 
 LINES_PER_SECOND: Final = 10  # of each kind. When many open together, one line says how many were left out.
 
 
-class FindingLog:
-    """Writes events of findings to the log; it is the policy's `FindingEvents`."""
+class FindingLog(FindingEvents):
+    """Writes events of findings to the log."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

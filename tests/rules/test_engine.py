@@ -12,7 +12,7 @@ from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
 from exporter.rules.engine import AT_ONCE
 from exporter.rules.expectations import AppExpectations
-from exporter.rules.finding_events import Resolution, SavedFindings
+from exporter.rules.findings import Resolution, SavedFindings
 from exporter.rules.rule import Exemption, Rule, Severity
 from exporter.rules.rule_files import default_rules
 from tests.support.policy_world import LIVE, NOON, OTHER, PolicyWorld, rule

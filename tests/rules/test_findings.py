@@ -1,7 +1,6 @@
 """Tests of the findings of one app, whatever its tasks are."""
 
-from exporter.rules.finding_events import AnyRule, Resolution, SavedFindings
-from exporter.rules.findings import MOST_MOVES, CountedFindings
+from exporter.rules.findings import MOST_MOVES, AnyRule, CountedFindings, Resolution, SavedFindings
 from exporter.rules.rule import (
     EXEMPT,
     NOT_APPLICABLE,

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from exporter.collector.entry import Entry
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
 from exporter.rules.expectations import AppExpectations
-from exporter.rules.finding_events import AppKey
 from exporter.rules.findings import RuleReport
-from exporter.rules.rule import Exemption, Outcome, Rule, Severity
+from exporter.rules.rule import AppKey, Exemption, Outcome, Rule, Severity
 from exporter.rules.subject import Subject, app_facts
 from tests.support.generated import examples
 from tests.support.policy_world import LANGUAGE, LIVE, NOON, OTHER, PolicyWorld, rule

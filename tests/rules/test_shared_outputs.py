@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from exporter.core.task import Output, Task
-from exporter.rules.finding_events import AppKey
+from exporter.rules.rule import AppKey
 from exporter.rules.shared_outputs import SharedOutputs
 from tests.metrics.builders import PLAIN
 from tests.support.policy_world import LIVE, OTHER, make_task

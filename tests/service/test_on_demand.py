@@ -20,7 +20,7 @@ from exporter.core.collection_state import State
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.rules.finding_events import AppKey
+from exporter.rules.rule import AppKey
 from exporter.rules.rule_set import RuleSet
 from exporter.service.monitor import Monitor
 from exporter.service.on_demand import PAUSE_SECONDS, SHARE, FreshSweeps, _FreshSweep

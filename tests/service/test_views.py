@@ -16,8 +16,8 @@ from exporter.rules.cel_language import STOPPED, Language
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.expectations import AppExpectations
-from exporter.rules.finding_events import AnyRule, AppKey, NullFindingEvents
-from exporter.rules.rule import Exemption, Outcome, Rule, Severity
+from exporter.rules.findings import AnyRule, FindingEvents
+from exporter.rules.rule import AppKey, Exemption, Outcome, Rule, Severity
 from exporter.rules.rule_set import RuleOff, RuleSet
 from exporter.service.views import LOOKED_AT_FOR_REASONS, MOST_SAMPLES, SAMPLE_SECONDS, PolicyView, Trends
 from exporter.web.api.violations_api import rules_listing, violations_listing
@@ -68,7 +68,7 @@ class Shown:
 
     def __init__(self, owner: str = "") -> None:
         self.rule_set = _rule_set(_bitrate(owner), expecting=[("prod", "live")])
-        self.policy = PolicyEngine(SetClock(NOW), events=NullFindingEvents(), changed=lambda _key: None)
+        self.policy = PolicyEngine(SetClock(NOW), events=FindingEvents(), changed=lambda _key: None)
         self.statuses = [_status("live", available=True), _status("frozen", available=False)]
         self.view = PolicyView(self.policy, lambda: self.statuses, lambda: self.rule_set, SetClock(NOW))
         inventories = {("prod", app_id): Inventory() for app_id in ("live", "frozen")}
@@ -254,7 +254,7 @@ class CountingEngine(PolicyEngine):
 def test_reasons_are_looked_for_in_some_tasks_alone() -> None:
     """With one reason in very many apps, a page evaluates rules for a bounded number of tasks."""
     rule_set = _rule_set(_bitrate())
-    policy = CountingEngine(SetClock(NOW), events=NullFindingEvents(), changed=lambda _key: None)
+    policy = CountingEngine(SetClock(NOW), events=FindingEvents(), changed=lambda _key: None)
     inventories = {("prod", f"app-{number}"): Inventory() for number in range(LOOKED_AT_FOR_REASONS + 5)}
     policy.apply(rule_set, [(key, App(id=key[1]), inventory) for key, inventory in inventories.items()])
     for key, inventory in inventories.items():

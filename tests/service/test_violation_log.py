@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from exporter.core.log import as_logfmt, redact
 from exporter.rules.compiled_rule import TaskCountRule
-from exporter.rules.finding_events import FindingEvents, Resolution
+from exporter.rules.findings import FindingEvents, Resolution
 from exporter.rules.rule import Rule, Severity
 from exporter.service.violation_log import LINES_PER_SECOND, FindingLog
 from tests.support.virtual_time import SetClock

@@ -15,7 +15,7 @@ from exporter.collector.inventory import Change
 from exporter.collector.past import MemoryPast, RuleVersion, SavedApp
 from exporter.core.collection_state import State
 from exporter.rules.compiled_rule import TaskCountRule
-from exporter.rules.finding_events import Resolution
+from exporter.rules.findings import Resolution
 from exporter.rules.rule import Rule, Severity
 from exporter.service.recorder import RecordedApp, Recorder
 from exporter.service.violation_log import FindingLog

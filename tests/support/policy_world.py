@@ -16,9 +16,8 @@ from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.expectations import AppExpectations
-from exporter.rules.finding_events import AnyRule, AppKey, Resolution
-from exporter.rules.findings import RuleReport
-from exporter.rules.rule import Rule, Severity
+from exporter.rules.findings import AnyRule, FindingEvents, Resolution, RuleReport
+from exporter.rules.rule import AppKey, Rule, Severity
 from exporter.rules.rule_set import RuleSet
 from tests.metrics.builders import configuration
 
@@ -56,8 +55,8 @@ class SettableClock:
         self.ran += seconds
 
 
-class Told(Struct):
-    """All that was told of findings, as `FindingEvents`."""
+class Told(Struct, FindingEvents):
+    """All that was told of findings."""
 
     baselines: list[tuple[AppKey, int]]
     opens: list[tuple[AppKey, str, str | None, str]]

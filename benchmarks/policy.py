@@ -116,7 +116,7 @@ async def _measure(variety: int) -> Measured:
         await policy.settle()
         minute_cpu_seconds = time.process_time() - cpu
 
-    report = policy.report(KEY)
+    report = policy.app(KEY).report
     if report is None:
         raise RuntimeError("the app was not evaluated")
     return Measured(

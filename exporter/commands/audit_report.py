@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from exporter.collector.status import Status
 from exporter.config.mistakes import Position
 from exporter.core.collection_state import State
+from exporter.rules.app_engine import AppPolicy
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.findings import OpenFindings, RuleReport
@@ -122,7 +123,7 @@ def gather(
 
 def _of_app(status: Status, tasks: int, policy: PolicyEngine, now: float) -> AppFindings:
     key = (status.account, status.app_id)
-    report = policy.report(key) if status.up else None
+    report = policy.app(key).report if status.up else None
     reports = {} if report is None else {one.rule: one for one in report.rules}
     return AppFindings(
         account=status.account,
@@ -133,26 +134,25 @@ def _of_app(status: Status, tasks: int, policy: PolicyEngine, now: float) -> App
         reason=_whole(status.reason),
         tasks=tasks if status.up else None,
         rules=tuple(
-            _of_rule(key, findings, reports[findings.rule.rule.name], policy, now)
-            for findings in policy.findings(key)
+            _of_rule(policy.app(key), findings, reports[findings.rule.rule.name], now)
+            for findings in policy.app(key).findings()
             if findings.rule.rule.name in reports
         ),
     )
 
 
-def _of_rule(key: AppKey, findings: OpenFindings, report: RuleReport, policy: PolicyEngine, now: float) -> RuleOutcome:
+def _of_rule(app: AppPolicy, findings: OpenFindings, report: RuleReport, now: float) -> RuleOutcome:
     rule = findings.rule
     return RuleOutcome(
         rule=rule.rule,
         passed=report.evaluated - report.violations,
         not_applicable=report.not_applicable,
         violations=tuple(
-            Violation(_whole(task_id), _whole(policy.text(key, rule, task_id))) for task_id in sorted(findings.since)
+            Violation(_whole(task_id), _whole(app.text(rule, task_id))) for task_id in sorted(findings.since)
         ),
         exempted=tuple(_exempted(findings, now)),
         unevaluable=tuple(
-            Unevaluable(_whole(task_id), policy.reason(key, rule, task_id))
-            for task_id in sorted(findings.unevaluable())
+            Unevaluable(_whole(task_id), app.reason(rule, task_id)) for task_id in sorted(findings.unevaluable())
         ),
     )
 

@@ -1,6 +1,7 @@
 """Keeps one app's findings in step with its tasks."""
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from math import inf
 from typing import Any, Final
@@ -13,10 +14,9 @@ from exporter.config.model import App
 from exporter.core.clock import Clock, Deadlines
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.task import Task
-from exporter.rules.backlog import Backlog, Scope
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import TaskCountRule
-from exporter.rules.evaluator import Evaluator, SharedEvaluations
+from exporter.rules.evaluator import Evaluator, Scope, SharedEvaluations
 from exporter.rules.facts import PushKey
 from exporter.rules.findings import AnyRule, CountedFindings, FindingEvents, OpenFindings, PolicyReport
 from exporter.rules.rule import ERROR, EXEMPT, OUTCOMES, UNKNOWN, AppKey, Outcome, Rule, Severity, nothing_known
@@ -26,8 +26,6 @@ from exporter.rules.subject import Subject, app_facts
 from exporter.rules.time_limits import passed
 
 TIME_INTERVAL_SECONDS: Final = 60.0  # how often tasks are evaluated again by rules about the time
-
-
 MOST_SHARED: Final = 8192
 
 
@@ -51,13 +49,64 @@ class _Evaluated(Struct, frozen=True, gc=False):
     key_change: float  # when a push key has another state, in wall-clock seconds; inf: never
 
 
-class AppPolicy:
-    """Evaluates the tasks of one app, one at a time. While its data is not available, findings stay as they are.
+class Backlog:
+    """The tasks of one app that are to be evaluated, each as it is when its turn comes.
 
-    Args:
-        key: Account and AppId.
-        common: What all apps have in common.
+    Tasks that changed come before those that are only looked at again.
     """
+
+    def __init__(self) -> None:
+        self._marked: dict[str, Scope] = {}
+        self._changed: deque[str] = deque()
+        self._reviews: deque[tuple[Scope, deque[str]]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._marked or self._changed or self._reviews)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether some tasks are not as they were when they were evaluated."""
+        return bool(self._marked or self._changed)
+
+    @property
+    def has_reviews(self) -> bool:
+        """Whether tasks wait that are only looked at again."""
+        return bool(self._reviews)
+
+    @property
+    def next_tasks(self) -> int:
+        """How many tasks come next: those that changed, or else those that are looked at again."""
+        return len(self._marked) + len(self._changed) or sum(len(task_ids) for _, task_ids in self._reviews)
+
+    def mark(self, task_id: str, scope: Scope) -> None:
+        """Note one task."""
+        self._marked[task_id] = max(scope, self._marked.get(task_id, scope))
+
+    def add_changed(self, task_ids: Iterable[str]) -> None:
+        """Note tasks that may have changed."""
+        self._changed.extend(task_ids)
+
+    def review(self, task_ids: Iterable[str], scope: Scope) -> None:
+        """Note that all tasks are to be looked at again; what other reviews would look at need not wait for them."""
+        self._reviews = deque(each for each in self._reviews if each[0] > scope)
+        if waiting := deque(task_ids):
+            self._reviews.append((scope, waiting))
+
+    def take(self) -> tuple[str, Scope]:
+        """Return the next task, and how far it is to be evaluated; raises IndexError if nothing is left."""
+        if self._marked:
+            return self._marked.popitem()
+        if self._changed:
+            return self._changed.popleft(), Scope.ALL
+        scope, waiting = self._reviews[0]
+        task_id = waiting.popleft()
+        if not waiting:
+            self._reviews.popleft()
+        return task_id, scope
+
+
+class AppPolicy:
+    """Evaluates the tasks of one app, one at a time. While its data is not available, findings stay as they are."""
 
     def __init__(self, key: AppKey, common: Common) -> None:
         self.key = key
@@ -85,17 +134,13 @@ class AppPolicy:
         return self.available and (bool(self.backlog) or not self._is_concluded)
 
     def configure(self, app: App, inventory: Inventory, rules: AppRules, *, whole: bool) -> None:
-        """Take on other rules, another app's settings or another inventory.
+        """Take on other rules, another app's settings or another inventory, whose baseline findings then wait for.
 
-        Args:
-            app: The app.
-            inventory: Where its tasks are. When it is another one than before, findings wait for its baseline.
-            rules: All that apply to the app.
-            whole: Whether all tasks are to be evaluated again, though nothing of the app has changed.
+        `whole`: all tasks are to be evaluated again, though nothing of the app has changed.
         """
         if inventory is not self._inventory:
             self._inventory, self.available, self.backlog = inventory, False, Backlog()
-            self.backlog.add_changed([entry.task_id for entry in inventory])
+            self.backlog.add_changed(entry.task_id for entry in inventory)
         is_same = app == self._app and _written(rules) == _written(self._rules)
         self._app, self._facts, self._rules = app, app_facts(self.key[0], app), rules
         rules_before = len(self._evaluator.rules)
@@ -104,26 +149,23 @@ class AppPolicy:
         places = self.counted.set_rules(self._evaluator.rules, rules.count, order=rules.rules)
         self._lay_out(places, rules_before=rules_before)
         if whole or not is_same:
-            self.backlog.review(list(self._evaluated), Scope.ALL)
+            self.backlog.review(self._evaluated, Scope.ALL)
         self._is_concluded = False
 
     def collected(self, changes: Sequence[Change], *, baseline: bool, available: bool) -> None:
-        """Take note of changes, and of whether there is data.
+        """Take note of changes in the inventory; a baseline has all tasks that there are.
 
-        Args:
-            changes: What has changed in the inventory.
-            baseline: These are all tasks that there are: others are gone.
-            available: Whether tasks may be evaluated.
+        Without available data no tasks are evaluated.
         """
         self.available = available
         if baseline:
-            self.backlog.add_changed(list(self._evaluated))
-        self.backlog.add_changes(changes)
+            self.backlog.add_changed(self._evaluated)
+        self.backlog.add_changed(task.task_id for change in changes if (task := change.after or change.before))
 
     def look_at_exemptions(self) -> None:
         """Take note that some exemption has ended, or holds again."""
         if self._evaluator.has_exemptions:
-            self.backlog.review(list(self._evaluated), Scope.EXEMPTIONS)
+            self.backlog.review(self._evaluated, Scope.EXEMPTIONS)
 
     def look_at_time(self) -> None:
         """Take note that time has passed."""
@@ -135,7 +177,7 @@ class AppPolicy:
             self._due_until = now
         if now < self._seen_now:  # a step of the clock
             self._keys_until = -inf
-            self.backlog.review(list(self._evaluated), Scope.RELATIONS)
+            self.backlog.review(self._evaluated, Scope.RELATIONS)
             self._due_until = now
         self._seen_now = now
         if now >= self._keys_until:
@@ -173,10 +215,9 @@ class AppPolicy:
                 self._common.events.baseline(self.key, violations)
 
     def renew_report(self, examples: Callable[[Severity], int]) -> bool:
-        """Bring the report up to date, and return whether another one is there now.
+        """Bring the report up to date, with as many examples of each rule as its severity may show.
 
-        Args:
-            examples: Gives how many a rule of a severity may show.
+        Returns whether another report is there now.
         """
         if self.report is None and self.backlog:
             return False
@@ -187,7 +228,7 @@ class AppPolicy:
         return True
 
     def findings(self, rules: Container[str] | None = None) -> Iterator[OpenFindings]:
-        """Yield what each rule says, but those by which not all tasks have been evaluated.
+        """Yield what each rule says, in their order, but those by which not all tasks have been evaluated.
 
         `rules` are the names of the rules to include; None: all.
         """
@@ -240,7 +281,7 @@ class AppPolicy:
             self._evaluated[task_id] = _Evaluated(evaluated.entry, outcomes, evaluated.key_change)
 
     def _evaluate(self, subject: Subject, known: _Evaluated | None, scope: Scope) -> None:
-        entry, task_id = subject.entry, subject.task_id
+        entry, task_id = subject.entry, subject.entry.task_id
         before = nothing_known(len(self._evaluator.rules)) if known is None else known.outcomes
         if scope is Scope.ALL and self._common.shared_outputs is not None:
             before_task = None if known is None else known.entry.task
@@ -260,13 +301,8 @@ class AppPolicy:
         self._key_changes.set(task_id, None)
         if self._common.shared_outputs is not None:
             self._common.shared_outputs.replace(self.key, task_id, known.entry.task, None)
-        self.counted.record(
-            task_id,
-            known.outcomes,
-            nothing_known(len(known.outcomes)),
-            now=self._common.clock.now(),
-            text=partial(self._text, None),
-        )
+        nothing, now = nothing_known(len(known.outcomes)), self._common.clock.now()
+        self.counted.record(task_id, known.outcomes, nothing, now=now, text=partial(self._text, None))
 
     def _text(self, subject: Subject | None, rule: AnyRule) -> str:
         if isinstance(rule, TaskCountRule):
@@ -276,22 +312,16 @@ class AppPolicy:
         return rule.text_for(subject.activation(rule.message.uses))
 
     def _subject(self, entry: Entry) -> Subject:
+        shared = self._common.shared_outputs
         return Subject(
             entry,
             self._facts,
             now=self._common.clock.now(),
-            shared_outputs=self._count_shared_outputs,
-            cdn_flag_conflicts=self._count_cdn_flag_conflicts,
+            shared_outputs=_none if shared is None else partial(shared.count, self.key),
+            cdn_flag_conflicts=_none if shared is None else partial(shared.count_flag_conflicts, self.key),
             language=self._common.language,
             push_auth=self._common.push_auth,
         )
-
-    def _count_shared_outputs(self, task: Task) -> int:
-        return 0 if self._common.shared_outputs is None else self._common.shared_outputs.count(self.key, task)
-
-    def _count_cdn_flag_conflicts(self, task: Task) -> int:
-        shared = self._common.shared_outputs
-        return 0 if shared is None else shared.count_flag_conflicts(self.key, task)
 
     def _with_outcome(self, place: int | None, outcome: int) -> Iterator[str]:
         if place is not None:
@@ -304,6 +334,10 @@ class AppPolicy:
         if place is None or evaluated is None or evaluated.outcomes[place] == UNKNOWN:
             return None
         return OUTCOMES[evaluated.outcomes[place]]
+
+
+def _none(_task: Task) -> int:
+    return 0
 
 
 # Tasks with the same outcomes share them.

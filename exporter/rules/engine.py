@@ -2,22 +2,19 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, count
 from math import inf
 from typing import Final
 
-from exporter.collector.entry import Entry
 from exporter.collector.inventory import Change, Inventory
 from exporter.config.model import App
 from exporter.core.clock import Clock
 from exporter.rules.app_engine import AppPolicy, Common
-from exporter.rules.backlog import Scope
 from exporter.rules.cel_language import STOPPED, Language
 from exporter.rules.compiled_rule import CompiledRule
-from exporter.rules.evaluator import RELATIONS, SharedEvaluations
-from exporter.rules.facts import PushKey
-from exporter.rules.findings import AnyRule, FindingEvents, OpenFindings, PolicyReport, SavedFindings
+from exporter.rules.evaluator import RELATIONS, Scope, SharedEvaluations
+from exporter.rules.findings import FindingEvents, SavedFindings
 from exporter.rules.rule import AppKey
 from exporter.rules.rule_set import RuleSet
 from exporter.rules.shared_outputs import SharedOutputs
@@ -66,6 +63,7 @@ class PolicyEngine:
         self._exemption_ends: Sequence[float] = ()
         self._ended = 0  # how many exemptions had ended when tasks were last evaluated by them
         self._apps: dict[AppKey, AppPolicy] = {}
+        self._unknown = AppPolicy(("", ""), self._common)
         self._waiting: dict[AppKey, None] = {}  # apps that something is to be evaluated of, in the order of their turns
         self._something_waits = asyncio.Event()
         self._renewed: dict[AppKey, None] = {}  # apps with a new report that was not announced yet
@@ -153,51 +151,20 @@ class PolicyEngine:
             await self._clock.sleep(PAUSE_SECONDS)
         self._something_waits.clear()
 
-    def report(self, app: AppKey) -> PolicyReport | None:
-        """Return the state of an app; None: not all of its tasks have been evaluated yet, or it is not known."""
-        policy = self._apps.get(app)
-        return None if policy is None else policy.report
-
-    def findings(self, app: AppKey, rules: Container[str] | None = None) -> Iterator[OpenFindings]:
-        """Yield what each rule says about an app, in the order of the rules; `rules` are names, None: all."""
-        policy = self._apps.get(app)
-        return iter(()) if policy is None else policy.findings(rules)
-
-    def push_keys(self, app: AppKey, entry: Entry) -> tuple[PushKey, ...]:
-        """Return what is known now of the key of each output of a task."""
-        policy = self._apps.get(app)
-        return () if policy is None else policy.push_keys(entry)
-
-    def text(self, app: AppKey, rule: AnyRule, task_id: str) -> str:
-        """Return one line for people about a violation of a task; an empty TaskId stands for the app as a whole."""
-        policy = self._apps.get(app)
-        return rule.rule.title if policy is None else policy.text(rule, task_id)
-
-    def reason(self, app: AppKey, rule: AnyRule, task_id: str) -> str:
-        """Return one line on why a rule can't be evaluated for a task; empty where it can. See `text`."""
-        policy = self._apps.get(app)
-        return "" if policy is None else policy.reason(rule, task_id)
-
-    def saved(self, app: AppKey) -> tuple[SavedFindings, ...]:
-        """Return what the next process should know of an app."""
-        policy = self._apps.get(app)
-        return () if policy is None else policy.counted.saved()
+    def app(self, app: AppKey) -> AppPolicy:
+        """Return the state of an app; of one that is not known it has no report and no findings."""
+        return self._apps.get(app, self._unknown)
 
     def restore(self, app: AppKey, saved: Iterable[SavedFindings]) -> None:
         """Let violations keep the age that is known of them, whether they have been found yet or not."""
         policy = self._apps.get(app)
         if policy is not None:
             policy.counted.restore(saved)
-            if policy.report is not None:
-                self._renew_report(policy)
-                self._tell()
+            self._renew_report(policy)
+            self._tell()
 
     def _work(self, at_most: float = inf) -> None:
-        """Evaluate tasks for about a slice of time.
-
-        Args:
-            at_most: Apps of which more tasks come next are left alone.
-        """
+        """Evaluate tasks for about a slice of time, of apps of which `at_most` tasks come next."""
         self._look_at_exemptions()
         end = self._clock.monotonic() + SLICE_SECONDS
         while self._clock.monotonic() < end and (policy := self._next(at_most)) is not None:
@@ -207,8 +174,7 @@ class PolicyEngine:
                 self._give_up(policy, error)
 
     def _next(self, at_most: float) -> AppPolicy | None:
-        waiting = (self._apps[key] for key in self._waiting)
-        return next((policy for policy in waiting if policy.backlog.next_tasks <= at_most), None)
+        return next((app for key in self._waiting if (app := self._apps[key]).backlog.next_tasks <= at_most), None)
 
     def _work_on(self, policy: AppPolicy, end: float) -> None:
         """Evaluate an app's tasks until a time, and conclude what is complete then."""
@@ -222,7 +188,7 @@ class PolicyEngine:
             policy.conclude()
             if self._allowance.update(policy.key, policy.counted.violations()):
                 self._renew_reports()
-            self._renew_report(policy)
+            self._renew_report(policy, first=True)
             self._works(policy.key)
         self._wait(policy)
 
@@ -239,19 +205,16 @@ class PolicyEngine:
             self._wait(policy)
 
     def _renew_reports(self) -> None:
-        """Renew all reports that there are."""
         for policy in self._apps.values():
-            if policy.report is not None:
-                self._renew_report(policy)
+            self._renew_report(policy)
 
-    def _renew_report(self, policy: AppPolicy) -> None:
+    def _renew_report(self, policy: AppPolicy, *, first: bool = False) -> None:
+        """Renew the report that there is, or make the first one."""
         try:
-            is_new = policy.renew_report(self._allowance.of)
+            if (first or policy.report is not None) and policy.renew_report(self._allowance.of):
+                self._renewed.setdefault(policy.key)
         except Exception as error:  # noqa: BLE001 - other apps may be renewed beside it
             self._give_up(policy, error)
-        else:
-            if is_new:
-                self._renewed.setdefault(policy.key)
 
     def _give_up(self, policy: AppPolicy, error: Exception) -> None:
         """Leave an app alone for a while, and report why."""

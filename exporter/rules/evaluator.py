@@ -1,10 +1,10 @@
 """Evaluates the rules of one app, as few of them as a change needs and as many as possible together."""
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from enum import IntEnum
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
-from exporter.rules.backlog import Scope
 from exporter.rules.cel_language import Activation, EvaluationError, Expression, Language
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.cost import PUSH_AUTH, TURN_COST
@@ -19,6 +19,15 @@ OF_A_CONFIGURATION: Final = frozenset({"task", APP, PUSH_AUTH, *RELATIONS})
 """Rules that name only these have the same outcome for all tasks of an app that agree in them."""
 
 MOST_REMEMBERED: Final = 8192  # outcomes of distinct configurations, of which fleets have some hundred
+
+
+class Scope(IntEnum):
+    """By which rules a task is to be evaluated; each includes those before it."""
+
+    EXEMPTIONS = 0  # by none: only which violations are exempt is looked at again
+    TIME = 1  # by rules about the time
+    RELATIONS = 2  # by rules about other tasks, too
+    ALL = 3
 
 
 class _Memory(dict[Hashable, bytes]):
@@ -105,7 +114,7 @@ class Evaluator:
         exempt = [
             place
             for place in self._with_exemptions
-            if outcomes[place] == VIOLATION and self.rules[place].exempts(subject.task_id, subject.seconds)
+            if outcomes[place] == VIOLATION and self.rules[place].exempts(subject.entry.task_id, subject.seconds)
         ]
         if not exempt:
             return outcomes

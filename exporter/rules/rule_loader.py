@@ -19,11 +19,10 @@ from exporter.config.yaml_nodes import Mapping as MappingNode
 from exporter.config.yaml_nodes import Node
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
-from exporter.rules.expectations import ExpectationRules, rule_name, too_long_list
 from exporter.rules.facts import LONGEST_LIST
 from exporter.rules.rule import Rule
 from exporter.rules.rule_files import PlacedRule, check_names, compile_rules, default_rules, profile_rules, read_rules
-from exporter.rules.rule_set import RuleSet, rule_set
+from exporter.rules.rule_set import ExpectationRules, RuleSet, rule_name, rule_set, too_long_list
 
 
 class LoadedRules(loader.LoadedConfig, frozen=True, kw_only=True):

@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule
-from exporter.rules.expectations import range_facts
 from exporter.rules.facts import facts_of_case, fit, without_long_lists
 from exporter.rules.rule import Case, Outcome
+from exporter.rules.rule_set import range_facts
 
 CASES_NOW: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """What `now` is in a case that does not give it: early enough for every exemption to hold still."""

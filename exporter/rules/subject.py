@@ -13,12 +13,12 @@ from exporter.core.push_auth import DEFAULTS, NO_TIME, Expiry, PushAuthSettings,
 from exporter.core.task import Configuration, Task, signed_times
 from exporter.rules.cel_language import Activation, Language
 from exporter.rules.cost import KEY_FACTS
-from exporter.rules.expectations import expectation_facts
 from exporter.rules.facts import PushKey, facts, fit, with_push_keys, without_long_lists
+from exporter.rules.rule_set import expectation_facts
 
 
 class Subject:
-    """A task at one moment; its properties are the variables of rules, each made when it is first used.
+    """A task at one moment, with the variables of rules; what is dear is made when it is first used.
 
     `shared_outputs` and `cdn_flag_conflicts` count how many of a task's URLs another one uses, or hosts it flags
     otherwise; `app` is what `app_facts` returns, `now` is in wall-clock seconds.
@@ -102,36 +102,6 @@ class Subject:
         """What decides about rules on push keys, equal for many tasks."""
         return tuple([(key.state, key.expired_at_start, key.may_have_expired) for key in self.push_keys])
 
-    @property
-    def task_id(self) -> str:
-        """The TaskId."""
-        return self.entry.task_id
-
-    @property
-    def channel_id(self) -> str:
-        """The ChannelId."""
-        return self.entry.channel_id
-
-    @property
-    def first_seen(self) -> datetime:
-        """When it was first seen."""
-        return datetime.fromtimestamp(self.entry.first_seen, UTC)
-
-    @property
-    def last_changed(self) -> datetime:
-        """When it was last seen to change."""
-        return datetime.fromtimestamp(self.entry.last_changed, UTC)
-
-    @property
-    def age(self) -> timedelta:
-        """How long it has been known."""
-        return timedelta(seconds=self.seconds - self.entry.first_seen)
-
-    @property
-    def now(self) -> datetime:
-        """The moment."""
-        return datetime.fromtimestamp(self.seconds, UTC)
-
     @cached_property
     def shared_outputs(self) -> int:
         """How many of its URLs another task uses too."""
@@ -142,10 +112,20 @@ class Subject:
         """How many of its hosts another task flags otherwise."""
         return self._count_cdn_flag_conflicts(self.whole_task)
 
-    @property
-    def app(self) -> Mapping[str, Any]:
-        """Its app."""
-        return self._app
+    def _variable(self, name: str) -> Any:
+        """Return the value of a variable of rules."""
+        match name:
+            case "task_id" | "channel_id":
+                return getattr(self.entry, name)
+            case "first_seen" | "last_changed":
+                return datetime.fromtimestamp(getattr(self.entry, name), UTC)
+            case "age":
+                return timedelta(seconds=self.seconds - self.entry.first_seen)
+            case "now":
+                return datetime.fromtimestamp(self.seconds, UTC)
+            case "app":
+                return self._app
+        return getattr(self, name)
 
     def activation(self, names: Collection[str]) -> Activation:
         """Return what an expression that uses these variables is evaluated against.
@@ -155,7 +135,7 @@ class Subject:
         has_keys = not _KEY_FACTS.isdisjoint(names)  # an expression without may compare whole outputs: no keys in them
         made = self._activations.get(has_keys)
         if made is None or not made[0].issuperset(names):
-            variables = {name: getattr(self, name) for name in names if name not in _KEY_FACTS}
+            variables = {name: self._variable(name) for name in names if name not in _KEY_FACTS}
             if has_keys and "outputs" in self.task:
                 variables["task"] = with_push_keys(self.task, self.push_keys)
             made = self._activations[has_keys] = frozenset(names), self._language.activation(variables)

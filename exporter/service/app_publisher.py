@@ -73,7 +73,7 @@ class AppPublisher:
             status,
             self._aggregates if status.data_available else None,
             self._counts,
-            self._policy.report((status.account, status.app_id)),
+            self._policy.app((status.account, status.app_id)).report,
         )
 
     def show(self, collector: Collector) -> None:

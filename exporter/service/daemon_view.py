@@ -78,7 +78,9 @@ class DaemonView:
             clock,
         )
         self.findings, self.rules = policy_view.findings, policy_view.rules
-        task_views = TaskViews(self._collectors, policy_view.of_task, monitor.policy.push_keys)
+        task_views = TaskViews(
+            self._collectors, policy_view.of_task, lambda app, entry: monitor.policy.app(app).push_keys(entry)
+        )
         self.tasks, self.task = task_views.tasks, task_views.task
         self.trends = Trends(self.statuses, policy_view.violations, clock)
         self.trend = self.trends.of

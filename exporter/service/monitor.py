@@ -156,7 +156,7 @@ class Monitor:
         return RecordedApp(
             app.collector,
             self.endpoint_of(key[0]),
-            lambda: {findings.rule_version: dict(findings.since) for findings in self.policy.saved(key)},
+            lambda: {findings.rule_version: dict(findings.since) for findings in self.policy.app(key).counted.saved()},
         )
 
     def start(self) -> None:

@@ -68,7 +68,7 @@ class PolicyView:
             if app not in {None, key}:
                 continue
             reports = {name: report for name, report in self._reports(key).items() if _reported(kind, report)}
-            for findings in self._policy.findings(key, reports):
+            for findings in self._policy.app(key).findings(reports):
                 report = reports.get(findings.rule.rule.name)
                 if report is not None and (count := _count(kind, findings, report)):
                     yield FindingsView(
@@ -84,12 +84,12 @@ class PolicyView:
 
     def violations(self, key: AppKey) -> int | None:
         """Return the number of violations of an app; None: not all of its tasks have been evaluated yet."""
-        report = self._policy.report(key)
+        report = self._policy.app(key).report
         return None if report is None else sum(rule.violations for rule in report.rules)
 
     def of_task(self, key: AppKey, task_id: str) -> Iterator[TaskFinding]:
         """Yield what has come of each rule for one task, in the order of the rules."""
-        for findings in self._policy.findings(key):
+        for findings in self._policy.app(key).findings():
             outcome = findings.outcome(task_id)
             if outcome is not None:
                 kind = _KINDS.get(outcome)
@@ -127,17 +127,17 @@ class PolicyView:
                 yield RuleView(off.rule, why_off=off.why)
 
     def _reports(self, key: AppKey) -> dict[str, RuleReport]:
-        report = self._policy.report(key)
+        report = self._policy.app(key).report
         return {} if report is None else {rule.rule: rule for rule in report.rules}
 
     def _detail(self, kind: FindingKind, key: AppKey, rule: AnyRule, task_id: str) -> FindingDetail:
         if kind is FindingKind.UNEVALUABLE:
-            return FindingDetail(reason=self._policy.reason(key, rule, task_id))
+            return FindingDetail(reason=self._policy.app(key).reason(rule, task_id))
         exemption = None
         if kind is FindingKind.EXEMPTED and not isinstance(rule, TaskCountRule):
             exemption = rule.exemption_of(task_id, self._clock.now())
         return FindingDetail(
-            message=self._policy.text(key, rule, task_id), exemption=None if exemption is None else exemption.name
+            message=self._policy.app(key).text(rule, task_id), exemption=None if exemption is None else exemption.name
         )
 
     def _reasons(self, keys: Iterable[AppKey], name: str) -> Sequence[str]:
@@ -145,9 +145,9 @@ class PolicyView:
         reasons: dict[str, None] = {}
         looked_at = 0
         for key in keys:
-            for findings in self._policy.findings(key, {name}):
+            for findings in self._policy.app(key).findings({name}):
                 for task_id in islice(findings.unevaluable(), LOOKED_AT_FOR_REASONS // 3):
-                    reasons[self._policy.reason(key, findings.rule, task_id)] = None
+                    reasons[self._policy.app(key).reason(findings.rule, task_id)] = None
                     looked_at += 1
             if len(reasons) >= MOST_REASONS or looked_at >= LOOKED_AT_FOR_REASONS:
                 break

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from exporter.commands.demo import EXPECTATIONS
 from exporter.rules.cel_language import Language
-from exporter.rules.expectations import ExpectationRules
 from exporter.rules.rule import Outcome
+from exporter.rules.rule_set import ExpectationRules
 from exporter.simulator import simulation as demo
 from exporter.simulator.service import Service
 from tests.simulator.support import ManualClock

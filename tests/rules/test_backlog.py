@@ -1,9 +1,7 @@
 """Tests of what waits to be evaluated."""
 
-from exporter.rules.backlog import Backlog, Scope
-from tests.metrics.builders import PLAIN
-from tests.support.policy_world import make_task
-from tests.support.rows import change
+from exporter.rules.app_engine import Backlog
+from exporter.rules.evaluator import Scope
 
 
 def _taken(backlog: Backlog) -> list[tuple[str, Scope]]:
@@ -17,20 +15,13 @@ def test_changes_come_before_reviews() -> None:
     """Tasks that changed are evaluated first, whenever they came, and in full."""
     backlog = Backlog()
     backlog.review(["a", "b"], Scope.TIME)
-    backlog.add_changes([change(before=None, after=make_task("c", 1, PLAIN))])
+    backlog.add_changed(["c"])
     backlog.mark("d", Scope.RELATIONS)
     assert (backlog.next_tasks, backlog.has_changes, backlog.has_reviews) == (2, True, True)
     assert [backlog.take(), backlog.take()] == [("d", Scope.RELATIONS), ("c", Scope.ALL)]
     assert (backlog.next_tasks, backlog.has_changes) == (2, False)
     assert _taken(backlog) == [("a", Scope.TIME), ("b", Scope.TIME)]
     assert not backlog
-
-
-def test_a_removed_task_is_named_by_what_it_was() -> None:
-    """A change that has nothing after it names the task as it was before."""
-    backlog = Backlog()
-    backlog.add_changes([change(before=make_task("gone", 1, PLAIN), after=None)])
-    assert _taken(backlog) == [("gone", Scope.ALL)]
 
 
 def test_a_task_that_is_marked_twice_waits_once() -> None:
@@ -55,7 +46,6 @@ def test_a_review_stands_for_smaller_ones() -> None:
 def test_nothing_is_no_work() -> None:
     """Empty changes and reviews leave nothing to be evaluated."""
     backlog = Backlog()
-    backlog.add_changes([])
     backlog.add_changed([])
     backlog.review([], Scope.ALL)
     assert not backlog

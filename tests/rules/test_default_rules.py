@@ -14,11 +14,10 @@ from exporter.core import task
 from exporter.rules.cel_language import Activation, Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.cost import PUSH_AUTH
-from exporter.rules.expectations import SOURCE as EXPECTED
-from exporter.rules.expectations import ExpectationRules
 from exporter.rules.facts import facts
 from exporter.rules.rule import Case, Outcome, Rule, Severity
 from exporter.rules.rule_files import PROFILE_SOURCE, SOURCE, default_rules, packaged_rules, profile_rules
+from exporter.rules.rule_set import EXPECTED, ExpectationRules
 from exporter.rules.rule_tests import run_cases, variables_of
 from tests.support.evaluated_rows import evaluate_rows
 from tests.support.generated import any_struct, documented_rows, examples

@@ -11,10 +11,10 @@ from exporter.core.task import Output
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
 from exporter.rules.engine import AT_ONCE
-from exporter.rules.expectations import AppExpectations
 from exporter.rules.findings import Resolution, SavedFindings
 from exporter.rules.rule import Exemption, Rule, Severity
 from exporter.rules.rule_files import default_rules
+from exporter.rules.rule_set import AppExpectations
 from tests.support.policy_world import LIVE, NOON, OTHER, PolicyWorld, rule
 
 MIXED = rule("mixed", 'task.mix_mode == "mixed"', message='task_id + " is " + task.mix_mode')
@@ -45,12 +45,12 @@ def _evaluated(*rules: CompiledRule) -> PolicyWorld:
 def test_before_there_is_data_there_is_no_report() -> None:
     """An app that was not read, or that nobody knows, has neither report nor findings."""
     world = PolicyWorld(MIXED)
-    assert world.policy.report(LIVE) is None
+    assert world.policy.app(LIVE).report is None
     world.collect(available=False)
-    assert world.policy.report(LIVE) is None
+    assert world.policy.app(LIVE).report is None
     world.collect(OTHER)
-    assert world.policy.report(OTHER) is None
-    assert list(world.policy.findings(OTHER)) == []
+    assert world.policy.app(OTHER).report is None
+    assert list(world.policy.app(OTHER).findings()) == []
 
 
 def test_an_app_without_tasks_is_evaluated_too() -> None:
@@ -129,16 +129,16 @@ def test_a_report_stays_while_nothing_differs() -> None:
 async def test_many_tasks_are_evaluated_in_slices() -> None:
     """Many changes are noted alone; the last complete report stays until all are evaluated, and then it is reported."""
     world = _evaluated()
-    before = world.policy.report(LIVE)
+    before = world.policy.app(LIVE).report
     world.clock.per_look = 0.001
     for number in range(AT_ONCE):
         world.put(f"more-{number}", mix_mode="single")
     world.put("a", mix_mode="mixed")
     world.collect()
-    assert world.policy.report(LIVE) is before
+    assert world.policy.app(LIVE).report is before
     running = asyncio.create_task(world.policy.run())
     looks = 0
-    while world.policy.report(LIVE) is before:
+    while world.policy.app(LIVE).report is before:
         looks += 1
         await asyncio.sleep(0)
     assert looks > 10
@@ -172,7 +172,7 @@ async def test_the_event_loop_gets_its_turn_between_costly_rules(number: int, ex
     world.collect(baseline=True)
     turns = 0
     running = asyncio.create_task(world.policy.run())
-    while world.policy.report(LIVE) is None:
+    while world.policy.app(LIVE).report is None:
         turns += 1
         await asyncio.sleep(0)
     running.cancel()
@@ -190,9 +190,9 @@ async def test_apps_take_turns() -> None:
         world.put(f"other-{number}", OTHER)
     world.collect(baseline=True)
     world.collect(OTHER, baseline=True)
-    while world.policy.report(OTHER) is None:
+    while world.policy.app(OTHER).report is None:
         world.policy._work()
-    assert world.policy.report(LIVE) is None
+    assert world.policy.app(LIVE).report is None
     await world.settle()
     assert world.report("mixed").evaluated == 5 * AT_ONCE
 
@@ -201,12 +201,12 @@ def test_withdrawn_data_freezes_findings() -> None:
     """While there is no data nothing opens, ends or grows old; what changed meanwhile shows when it is back."""
     world = _evaluated(YOUNG)
     world.collect(available=False)
-    report = world.policy.report(LIVE)
+    report = world.policy.app(LIVE).report
     world.put("a", mix_mode="mixed")
     world.collect(available=False)
     world.clock.advance(300)
     world.policy.tick()
-    assert world.policy.report(LIVE) is report
+    assert world.policy.app(LIVE).report is report
     assert world.told.resolves == []
     assert world.told.opens == []
     world.collect()
@@ -240,7 +240,7 @@ def test_an_app_that_goes_gives_its_urls_free() -> None:
     assert world.report("alone").violations == 1
     del world.inventories[OTHER]
     world.apply(ALONE)
-    assert world.policy.report(OTHER) is None
+    assert world.policy.app(OTHER).report is None
     assert world.report("alone").violations == 0
 
 
@@ -306,7 +306,7 @@ def test_exemptions_come_and_go_with_a_reload() -> None:
     report = world.report("mixed")
     assert (report.violations, report.exempted, report.resolved) == (1, 1, 1)
     assert [each[2:] for each in world.told.resolves] == [("a", NOON, Resolution.EXEMPTED)]
-    assert [list(each.exempted()) for each in world.policy.findings(LIVE)] == [["a"]]
+    assert [list(each.exempted()) for each in world.policy.app(LIVE).findings()] == [["a"]]
     world.apply(MIXED)
     report = world.report("mixed")
     assert (report.violations, report.exempted, report.opened) == (2, 0, 1)
@@ -376,18 +376,20 @@ def test_the_number_of_tasks_is_evaluated() -> None:
 def test_ages_survive_a_restart() -> None:
     """Saved findings give what still violates its age back, for the same version of a rule; the rest begins now."""
     first = _evaluated(SHORT)
-    saved = first.policy.saved(LIVE)
+    saved = first.policy.app(LIVE).counted.saved()
     assert SavedFindings(MIXED.rule.version, {"a": NOON, "c": NOON}) in saved
     second = PolicyWorld(MIXED)
     second.clock.advance(1000)
     second.policy.restore(LIVE, saved)
-    assert second.policy.saved(LIVE) == (SavedFindings(MIXED.rule.version, {"a": NOON, "c": NOON}),)
+    assert second.policy.app(LIVE).counted.saved() == (SavedFindings(MIXED.rule.version, {"a": NOON, "c": NOON}),)
     for task_id, mode in (("a", "single"), ("c", "mixed"), ("d", "single")):
         second.put(task_id, mix_mode=mode)
     second.collect(baseline=True)
     assert second.open() == {"mixed": {"a": NOON, "d": NOON + 1000}}
     assert second.report("mixed").oldest_violation == NOON
-    assert second.policy.saved(LIVE) == (SavedFindings(MIXED.rule.version, {"a": NOON, "d": NOON + 1000}),)
+    assert second.policy.app(LIVE).counted.saved() == (
+        SavedFindings(MIXED.rule.version, {"a": NOON, "d": NOON + 1000}),
+    )
     assert second.told.opens == []
     assert second.told.found_at_baselines == [(LIVE, "mixed", "d", "d is single")]
 
@@ -424,17 +426,17 @@ def test_examples_are_shared_out_over_all_apps() -> None:
 def test_texts_and_reasons_are_made_when_asked_for() -> None:
     """The API gets the message of a violation, and why a rule can't be evaluated, of the task as it is now."""
     world = _evaluated(SHORT)
-    mixed, short = world.policy.findings(LIVE)
-    assert world.policy.text(LIVE, mixed.rule, "a") == "a is single"
-    assert world.policy.text(LIVE, mixed.rule, "gone") == "Title of mixed"
-    assert world.policy.text(OTHER, mixed.rule, "a") == "Title of mixed"
+    mixed, short = world.policy.app(LIVE).findings()
+    assert world.policy.app(LIVE).text(mixed.rule, "a") == "a is single"
+    assert world.policy.app(LIVE).text(mixed.rule, "gone") == "Title of mixed"
+    assert world.policy.app(OTHER).text(mixed.rule, "a") == "Title of mixed"
     assert sorted(short.unevaluable()) == ["a", "b", "c"]
-    assert "idle_timeout_seconds" in world.policy.reason(LIVE, short.rule, "a")
-    assert world.policy.reason(LIVE, mixed.rule, "a") == world.policy.reason(OTHER, mixed.rule, "a") == ""
+    assert "idle_timeout_seconds" in world.policy.app(LIVE).reason(short.rule, "a")
+    assert world.policy.app(LIVE).reason(mixed.rule, "a") == world.policy.app(OTHER).reason(mixed.rule, "a") == ""
 
 
 def _revision(world: PolicyWorld) -> int:
-    report = world.policy.report(LIVE)
+    report = world.policy.app(LIVE).report
     assert report is not None
     return report.revision
 
@@ -494,7 +496,7 @@ def test_keys_expire_at_their_moments() -> None:
     _signed(world, "baseline", EXPIRY)
     world.collect(baseline=True)
     assert found() == [0, 1, 0]
-    text = world.policy.text(LIVE, rules["push-auth-expired"], "baseline-expired")
+    text = world.policy.app(LIVE).text(rules["push-auth-expired"], "baseline-expired")
     assert text == "expired: tencent key of push.example.com at 2027-01-14T06:59:59Z"
     world.clock.advance(3599)
     assert found() == [0, 1, 0]

@@ -6,10 +6,9 @@ import pytest
 
 from exporter.collector.entry import Entry
 from exporter.config.model import App
-from exporter.rules.backlog import Scope
 from exporter.rules.cel_language import Activation, Language
 from exporter.rules.compiled_rule import CompiledRule
-from exporter.rules.evaluator import Evaluator, SharedEvaluations
+from exporter.rules.evaluator import Evaluator, Scope, SharedEvaluations
 from exporter.rules.rule import ERROR, NOT_APPLICABLE, PASS, UNKNOWN, VIOLATION, nothing_known
 from exporter.rules.subject import Subject, app_facts
 from tests.metrics.builders import configuration

@@ -12,9 +12,9 @@ from exporter.config.model import App
 from exporter.config.policy_model import Expect, Range
 from exporter.rules.cel_language import Activation, Language, matches_glob
 from exporter.rules.compiled_rule import CompiledRule
-from exporter.rules.expectations import AppExpectations, ExpectationRules, too_long_list
 from exporter.rules.facts import LONGEST_LIST, facts_of_case
 from exporter.rules.rule import Outcome, Severity
+from exporter.rules.rule_set import AppExpectations, ExpectationRules, too_long_list
 from exporter.rules.subject import app_facts
 
 LANGUAGE = Language()

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from exporter.collector.entry import Entry
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
-from exporter.rules.expectations import AppExpectations
 from exporter.rules.findings import RuleReport
 from exporter.rules.rule import AppKey, Exemption, Outcome, Rule, Severity
+from exporter.rules.rule_set import AppExpectations
 from exporter.rules.subject import Subject, app_facts
 from tests.support.generated import examples
 from tests.support.policy_world import LANGUAGE, LIVE, NOON, OTHER, PolicyWorld, rule
@@ -123,7 +123,7 @@ class Story:
         """Check what is reported against the laws that hold at any moment."""
         current = set()
         for app in self.world.inventories:
-            report = self.world.policy.report(app)
+            report = self.world.policy.app(app).report
             for each in () if report is None else report.rules:
                 key = (app, each.rule, each.severity)
                 current.add(key)
@@ -143,7 +143,7 @@ class Story:
         await self.world.settle()
         self.check()
         for app, inventory in self.world.inventories.items():
-            found, report = from_nothing(self, app), self.world.policy.report(app)
+            found, report = from_nothing(self, app), self.world.policy.app(app).report
             assert report is not None
             names = [each.rule.name for each in self.applying(app)]
             assert [each.rule for each in report.rules] == names
@@ -160,7 +160,7 @@ class Story:
                 assert each.unevaluable == len(found[each.rule, Outcome.ERROR])
                 assert _tasks(each) == len(inventory)
                 assert each.examples == tuple(sorted(violating, key=_hash)[: len(each.examples)])
-            for findings in self.world.policy.findings(app):
+            for findings in self.world.policy.app(app).findings():
                 name = findings.rule.rule.name
                 if name != "expect-tasks":
                     assert findings.since.keys() == found[name, Outcome.VIOLATION]
@@ -198,7 +198,7 @@ def from_nothing(story: Story, app: AppKey) -> Found:
             language=LANGUAGE,
         )
         evaluated = each.evaluate(subject.activation(each.uses)).outcome
-        is_exempt = evaluated is Outcome.VIOLATION and each.exempts(subject.task_id, now)
+        is_exempt = evaluated is Outcome.VIOLATION and each.exempts(subject.entry.task_id, now)
         return Outcome.EXEMPT if is_exempt else evaluated
 
     found: dict[tuple[str, Outcome], set[str]] = {}
@@ -276,7 +276,7 @@ def test_the_order_of_tasks_and_rules_does_not_matter(order: list[int], rules: l
         for number in order:
             world.put(f"task-{number}", urls=[number % 4], mix_mode=modes[number])
         world.collect(baseline=True)
-        report = world.policy.report(LIVE)
+        report = world.policy.app(LIVE).report
         assert report is not None
         assert [each.rule for each in report.rules] == [each.rule.name for each in rules if each.applies_to_app("live")]
         return {each.rule: each for each in report.rules}

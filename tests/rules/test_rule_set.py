@@ -6,9 +6,8 @@ from exporter.config.model import Account, App, Config
 from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
-from exporter.rules.expectations import AppExpectations, ExpectationRules
 from exporter.rules.rule import Rule, Severity
-from exporter.rules.rule_set import RuleSet, rule_set
+from exporter.rules.rule_set import AppExpectations, ExpectationRules, RuleSet, rule_set
 
 EXPECT = Expect(region=("CN-Shanghai",), mix_mode=("mixed",), tasks=Range(least=1))
 

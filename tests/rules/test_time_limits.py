@@ -79,7 +79,7 @@ def test_only_tasks_that_reached_a_limit_are_evaluated_again(monkeypatch: pytest
     honest = AppPolicy._evaluate
 
     def watched(self: AppPolicy, subject: Subject, *others: Any) -> None:
-        evaluated.append(subject.task_id)
+        evaluated.append(subject.entry.task_id)
         honest(self, subject, *others)
 
     monkeypatch.setattr(AppPolicy, "_evaluate", watched)

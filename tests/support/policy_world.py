@@ -15,10 +15,9 @@ from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Outpu
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.engine import PolicyEngine
-from exporter.rules.expectations import AppExpectations
 from exporter.rules.findings import AnyRule, FindingEvents, Resolution, RuleReport
 from exporter.rules.rule import AppKey, Rule, Severity
-from exporter.rules.rule_set import RuleSet
+from exporter.rules.rule_set import AppExpectations, RuleSet
 from tests.metrics.builders import configuration
 
 NOON: Final = 1_790_000_000.0
@@ -143,19 +142,19 @@ class PolicyWorld:
 
     def report(self, rule: str, app: AppKey = LIVE) -> RuleReport:
         """Return what is reported of a rule."""
-        report = self.policy.report(app)
+        report = self.policy.app(app).report
         assert report is not None
         (found,) = (each for each in report.rules if each.rule == rule)
         return found
 
     def reported(self, app: AppKey = LIVE) -> list[str]:
         """Return the names of the rules that are reported."""
-        report = self.policy.report(app)
+        report = self.policy.app(app).report
         return [] if report is None else [each.rule for each in report.rules]
 
     def open(self, app: AppKey = LIVE) -> dict[str, dict[str, float]]:
         """Return the open violations by rule, each with the time since when."""
-        return {each.rule.rule.name: dict(each.since) for each in self.policy.findings(app) if each.since}
+        return {each.rule.rule.name: dict(each.since) for each in self.policy.app(app).findings() if each.since}
 
     def _note(self, app: AppKey, changes: list[Change]) -> None:
         self._pending.setdefault(app, []).extend(changes)

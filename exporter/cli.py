@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.core import ParameterSource
@@ -22,19 +22,24 @@ from exporter.commands.options import (
     Bash,
     Command,
     Commands,
-    Count,
-    Moment,
-    Rate,
+    choice,
     configuration,
+    count,
+    flag,
     host_and_port,
     listen_addresses,
     log_level,
+    moment,
     named,
     output_format,
+    rate,
     source_of,
     web_configuration,
 )
 from exporter.config.mistakes import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from exporter.service.configuration_source import ConfigurationSource
 
 PROGRAM: Final = "rtcmpu-exporter"
 DEFAULT_COMMAND: Final = "serve"
@@ -97,50 +102,25 @@ cli.default = DEFAULT_COMMAND
 )
 @configuration
 @listen_addresses(":10678")
-@click.option(
-    "--web.telemetry-path",
-    "telemetry_path",
-    metavar="PATH",
-    default="/metrics",
-    help="where the metrics are (default /metrics)",
-)
+@flag("--web.telemetry-path=PATH", "telemetry_path", "where the metrics are (default /metrics)", default="/metrics")
 @web_configuration
-@click.option(
-    "--web.enable-lifecycle",
-    "enable_lifecycle",
-    is_flag=True,
-    help="allow POST /-/reload, which loads the configuration again as SIGHUP does",
+@flag(
+    *("--web.enable-lifecycle", "enable_lifecycle"),
+    "allow POST /-/reload, which loads the configuration again as SIGHUP does",
 )
-@click.option(
-    "--web.systemd-socket",
-    "systemd_socket",
-    is_flag=True,
-    help="listen on the sockets that a systemd socket unit hands over, not on --web.listen-address",
+@flag(
+    *("--web.systemd-socket", "systemd_socket"),
+    "listen on the sockets that a systemd socket unit hands over, not on --web.listen-address",
 )
 @log_level("info")
-@click.option(
-    "--log.format", "log_format", type=click.Choice(["logfmt", "json"]), default="logfmt", help="(default logfmt)"
-)
-def serve(
-    config_file: Path | None,
-    app_ids: tuple[str, ...],
-    endpoint: str | None,
-    *,
-    level: Any,
-    log_format: Any,
-    systemd_socket: bool,
-    **options: Any,
-) -> int:
+@choice("--log.format", "log_format", ("logfmt", "json"), "(default logfmt)")
+def serve(source: "ConfigurationSource", *, level: Any, log_format: Any, systemd_socket: bool, **options: Any) -> int:
     """Run the daemon."""
     from exporter.commands import serve as command
     from exporter.service.daemon import Options
 
     return command.serve(
-        source_of(config_file, app_ids, endpoint),
-        Options(**options),
-        log_level=level,
-        log_format=log_format,
-        use_systemd_socket=systemd_socket,
+        source, Options(**options), log_level=level, log_format=log_format, use_systemd_socket=systemd_socket
     )
 
 
@@ -150,12 +130,10 @@ def serve(
 )
 @listen_addresses("127.0.0.1:10678")
 @web_configuration
-@click.option(
-    "--simulator.listen-address",
-    "simulator_address",
-    metavar="HOST:PORT",
+@flag(
+    *("--simulator.listen-address=HOST:PORT", "simulator_address"),
+    "where the simulated service listens (default 127.0.0.1:10679)",
     default="127.0.0.1:10679",
-    help="where the simulated service listens (default 127.0.0.1:10679)",
 )
 @log_level("warn")
 def demo(simulator_address: str, level: Any, **options: Any) -> int:
@@ -186,22 +164,17 @@ class Simulate(Command):
         "simulate --apps=2 --tasks=1500 --churn=5", "simulate --fault throttled_429=0.1", "simulate --demo"
     ),
 )
-@click.option(
-    "--web.listen-address",
-    "--listen-address",
-    "listen_address",
-    metavar="HOST:PORT",
+@flag(
+    *("--web.listen-address --listen-address=HOST:PORT", "listen_address"),
+    "where it listens; port 0 takes any free one (default 127.0.0.1:10679)",
     default="127.0.0.1:10679",
-    help="where it listens; port 0 takes any free one (default 127.0.0.1:10679)",
 )
-@click.option("--demo", "is_demo", is_flag=True, help="the fleet and the accounts of the demo command")
-@click.option("--apps", type=Count(), default=3, help="number of apps, app-1 … (default 3)")
-@click.option("--tasks", type=Count(), default=100, help="tasks of each app (default 100)")
-@click.option("--churn", type=Rate(), default=1.0, help="events a second over all apps (default 1)")
-@click.option("--seed", type=int, metavar="N", default=1, help="another fleet for each number (default 1)")
-@click.option(
-    "--requests-per-second", "requests_per_second", type=Count(), default=50, help="of the account (default 50)"
-)
+@flag("--demo", "is_demo", "the fleet and the accounts of the demo command")
+@flag("--apps=N", "apps", "number of apps, app-1 … (default 3)", type=count, default=3)
+@flag("--tasks=N", "tasks", "tasks of each app (default 100)", type=count, default=100)
+@flag("--churn=RATE", "churn", "events a second over all apps (default 1)", type=rate, default=1.0)
+@flag("--seed=N", "seed", "another fleet for each number (default 1)", type=int, default=1)
+@flag("--requests-per-second=N", "requests_per_second", "of the account (default 50)", type=count, default=50)
 @named("fault", "RATE", "go wrong at a rate of 0 to 1; repeatable")
 @named("variant", "VALUE", "another undocumented answer; repeatable")
 @click.pass_context
@@ -222,23 +195,19 @@ def simulate(ctx: click.Context, /, listen_address: str, *, is_demo: bool, **opt
     help="Check a configuration and forecast its request rate.\n\nEvery mistake is reported.",
     epilog=examples("check-config rtcmpu.yml", "check-config --probe rtcmpu.yml"),
 )
-@click.option("--config.file", "config_file", metavar="FILE", type=FILE, help="the configuration, the same as FILE")
-@click.option(
-    "--web.config.file", "web_config_file", metavar="FILE", type=FILE, help="a web configuration to check as well"
-)
-@click.option("--probe", is_flag=True, help="make one real call for each app")
+@flag("--config.file=FILE", "config_file", "the configuration, the same as FILE")
+@flag("--web.config.file=FILE", "web_config_file", "a web configuration to check as well")
+@flag("--probe", "probe", "make one real call for each app")
 @click.argument("file", type=FILE, required=False)
 @click.pass_context
-def check_config(
-    ctx: click.Context, /, config_file: Path | None, web_config_file: Path | None, file: Path | None, *, probe: bool
-) -> int:
+def check_config(ctx: click.Context, /, config_file: Path | None, file: Path | None, **options: Any) -> int:
     """Check files."""
     from exporter.commands import check_config as command
 
     path = config_file or file
     if path is None or (config_file and file):
         ctx.fail("expected one --config.file=FILE")
-    return command.check_config(source_of(path, (), None), path, probe=probe, web_config_file=web_config_file)
+    return command.check_config(source_of(path, (), None), path, **options)
 
 
 @cli.command(
@@ -251,11 +220,11 @@ def check_config(
 )
 @configuration
 @output_format("a table of apps, every task as JSON, or the exposition", "table", "json", "prometheus")
-def collect(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | None, output: Any) -> int:
+def collect(source: "ConfigurationSource", output: Any) -> int:
     """Read once."""
     from exporter.commands import collect as command
 
-    return command.collect(source_of(config_file, app_ids, endpoint), output)
+    return command.collect(source, output)
 
 
 @cli.command(
@@ -266,23 +235,19 @@ def collect(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | 
         more="Exit code 3: the database can't be read.",
     ),
 )
-@click.option("--config.file", "config_file", metavar="FILE", type=FILE, required=True, help="the configuration")
-@click.option("--since", metavar="TIME", type=Moment(), default="24h", help="a duration or a time (default 24h)")
-@click.option("--until", metavar="TIME", type=Moment(), help="a duration or a time (default now)")
-@click.option("--app", "app_id", metavar="ID", default="", help="of one AppId")
-@click.option("--task", "task_id", metavar="ID", default="", help="of one TaskId")
-@click.option("--limit", type=Count(), default=1000, metavar="N", help="the newest N (default 1000)")
+@flag("--config.file=FILE", "config_file", "the configuration", required=True)
+@flag("--since=TIME", "since", "a duration or a time (default 24h)", type=moment, default="24h")
+@flag("--until=TIME", "until", "a duration or a time (default now)", type=moment, default=math.inf)
+@flag("--app=ID", "app_id", "of one AppId", default="")
+@flag("--task=ID", "task_id", "of one TaskId", default="")
+@flag("--limit=N", "limit", "the newest N (default 1000)", type=count, default=1000)
 @output_format("a table, or JSON", "table", "json")
-def history(
-    config_file: Path, *, since: float, until: float | None, app_id: str, task_id: str, limit: int, output: Any
-) -> int:
+def history(config_file: Path, output: Any, **wanted: Any) -> int:
     """Print changes."""
     from exporter.collector.past import HistoryFilter
     from exporter.commands import history as command
 
-    last = math.inf if until is None else until
-    wanted = HistoryFilter(app_id=app_id, task_id=task_id, since=since, until=last, limit=limit)
-    return command.history(source_of(config_file, (), None), wanted, output)
+    return command.history(source_of(config_file, (), None), HistoryFilter(**wanted), output)
 
 
 @cli.command(
@@ -299,20 +264,17 @@ def history(
 )
 @configuration
 @output_format("tables for people, everything as JSON, SARIF 2.1.0 or JUnit XML", "table", "json", "sarif", "junit")
-@click.option(
-    "--fail-on",
-    "fail_on",
-    type=click.Choice(["info", "warning", "critical", NEVER]),
+@choice(
+    *("--fail-on", "fail_on", ("info", "warning", "critical", NEVER)),
+    "the least severity that is a failure (default warning)",
     default="warning",
-    help="the least severity that is a failure (default warning)",
 )
-def audit(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | None, output: Any, fail_on: str) -> int:
+def audit(source: "ConfigurationSource", output: Any, fail_on: str) -> int:
     """Read once and evaluate."""
     from exporter.commands import audit as command
     from exporter.rules.rule import Severity
 
-    least = None if fail_on == NEVER else Severity(fail_on)
-    return command.audit(source_of(config_file, app_ids, endpoint), output, least)
+    return command.audit(source, output, None if fail_on == NEVER else Severity(fail_on))
 
 
 @cli.group(
@@ -332,12 +294,12 @@ def rules() -> None:
 )
 @configuration
 @output_format("tables for people, or JSON", "table", "json")
-def list_rules(config_file: Path | None, app_ids: tuple[str, ...], endpoint: str | None, output: Any) -> int:
+def list_rules(source: "ConfigurationSource", output: Any) -> int:
     """List rules."""
     from exporter.commands import rule_commands as command
     from exporter.core.clock import SystemClock
 
-    return command.list_rules(source_of(config_file, app_ids, endpoint), output, SystemClock().now())
+    return command.list_rules(source, output, SystemClock().now())
 
 
 @rules.command(

@@ -5,14 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from exporter import __version__
 from exporter.commands import ExitCode
+from exporter.commands.audit_formats import as_junit, as_sarif
 from exporter.commands.audit_report import AppFindings, Audit, Violation, as_json, gather
-from exporter.commands.console import console, table, warn
-from exporter.commands.junit import as_junit
-from exporter.commands.sarif import as_sarif
-from exporter.commands.sweep_once import name_failing, sweep
-from exporter.core import log
+from exporter.commands.collect import name_failing, sweep
+from exporter.commands.console import console, log_errors_only, table, warn
 from exporter.core.clock import SystemClock
 from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.self_metrics import SelfMetrics
@@ -26,13 +23,9 @@ Output = Literal["table", "json", "sarif", "junit"]
 def audit(source: ConfigurationSource, output: Output, fail_on: Severity | None) -> int:
     """Sweep, evaluate and print; returns the exit code. With `fail_on` None no violation counts as a failure.
 
-    Raises:
-        ConfigError: With every mistake of the configuration and of the rules.
-        UsageError: A CA file of it can't be used.
+    Raises ConfigError, or UsageError: a CA file of the configuration can't be used.
     """
-    metrics = SelfMetrics(version=__version__)
-    log.configure("error", "logfmt", sys.stderr, metrics.message_logged)
-    return run(_audit(source, output, fail_on, metrics))
+    return run(_audit(source, output, fail_on, log_errors_only()))
 
 
 async def _audit(source: ConfigurationSource, output: Output, fail_on: Severity | None, metrics: SelfMetrics) -> int:

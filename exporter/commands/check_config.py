@@ -2,27 +2,23 @@
 
 import asyncio
 import random
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from exporter import __version__
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.transport import open_session
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import Window
 from exporter.collector.requests import AppRequests
 from exporter.commands import ExitCode
-from exporter.commands.console import console, printable, warn
+from exporter.commands.console import console, counted, log_errors_only, printable, warn
 from exporter.config.capacity import Forecast, forecast, series_of_app
 from exporter.config.durations import format_duration
 from exporter.config.mistakes import ConfigError, Mistake
 from exporter.config.model import ALLOWED_REQUESTS_PER_SECOND, Config
-from exporter.core import log
 from exporter.core.clock import SystemClock
 from exporter.core.collection_state import Component, State
 from exporter.core.regular_file import SeenFiles
-from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule import AppKey
 from exporter.rules.rule_loader import LoadedRules
 from exporter.service.accounts import Accesses
@@ -35,8 +31,7 @@ from exporter.web.webconfig.web_config import read_web_config
 def check_config(source: ConfigurationSource, path: Path, *, probe: bool, web_config_file: Path | None = None) -> int:
     """Show what a configuration means; returns the exit code.
 
-    Raises:
-        ConfigError: With every mistake, also of the web configuration if there is one.
+    Raises ConfigError with every mistake, also of the web configuration if there is one.
     """
     loaded = _loaded(source, web_config_file)
     config = loaded.config
@@ -44,9 +39,9 @@ def check_config(source: ConfigurationSource, path: Path, *, probe: bool, web_co
     out = console()
     apps = sum(len(account.apps) for account in config.accounts)
     counts = (
-        _count(len(config.accounts), "account"),
-        _count(apps, "app"),
-        f"{_count(len(loaded.rule_set.all_rules()), 'rule')} on",
+        counted(len(config.accounts), "account"),
+        counted(apps, "app"),
+        f"{counted(len(loaded.rule_set.all_rules()), 'rule')} on",
     )
     out.print(f"{path}: fine, {', '.join(counts)}", markup=False)
     out.print(_series(loaded), markup=False)
@@ -76,10 +71,6 @@ def _loaded(source: ConfigurationSource, web_config_file: Path | None) -> Loaded
     return loaded
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def _series(loaded: LoadedRules) -> str:
     """Say about how many series there are on `/metrics`, which a scrape job's limit has to allow."""
     config, rule_set = loaded.config, loaded.rule_set
@@ -100,7 +91,7 @@ def _expectations(outlook: Forecast) -> Iterator[tuple[str, str]]:
     updates, sweeps = pace.update_requests_per_second, pace.sweep_requests_per_second
     share = f"{pace.use_ratio:.1%} of {outlook.requests_per_second:g}/s"
     interval, sweep_interval = format_duration(pace.interval_seconds), format_duration(pace.sweep_interval_seconds)
-    yield "at the quota", f"{_count(outlook.apps, 'app')}, {outlook.tasks:,} tasks on {_count(outlook.pages, 'page')}"
+    yield "at the quota", f"{counted(outlook.apps, 'app')}, {outlook.tasks:,} tasks on {counted(outlook.pages, 'page')}"
     yield "requests", f"{updates:.3g}/s for updates, {sweeps:.3g}/s for sweeps: {share}"
     yield "interval", interval
     yield "sweep interval", f"{sweep_interval}; a sweep of all takes about {pace.sweep_duration_seconds:.1f}s"
@@ -120,8 +111,7 @@ def _shared(config: Config, outlook: Forecast) -> Iterator[tuple[str, str]]:
 async def _probe(config: Config) -> int:
     """Make one real call for each app, within the budgets that accounts share, and show how it went."""
     clock, rng = SystemClock(), random.Random()  # noqa: S311 - no secret
-    metrics = SelfMetrics(version=__version__)
-    log.configure("error", "logfmt", sys.stderr, metrics.message_logged)
+    metrics = log_errors_only()
     accesses = Accesses(metrics, clock=clock, rng=rng, open_session=open_session)
     await accesses.apply(config)
     supervisor = Supervisor(metrics.internal_error, clock)

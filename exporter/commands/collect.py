@@ -1,28 +1,90 @@
-"""`collect`: one sweep of every app, now."""
+"""One sweep of every app, now: for `collect`, and for `audit`."""
 
+import asyncio
 import json
+import random
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final, Literal
 
 import msgspec
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from exporter import __version__
+from exporter.collector.status import Kind
 from exporter.commands import ExitCode
-from exporter.commands.console import console, table, warn
-from exporter.commands.sweep_once import name_failing, sweep
-from exporter.core import log
+from exporter.commands.console import console, log_errors_only, printable, table, warn
+from exporter.config.model import Config
 from exporter.core.clock import SystemClock
 from exporter.core.task import MIXED, SINGLE, Task
+from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.labels import mix_mode
 from exporter.metrics.negotiation import negotiate
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.rules.findings import FindingEvents
 from exporter.rules.rule_set import RuleSet
 from exporter.service.configuration_source import ConfigurationSource
-from exporter.service.monitor import MonitoredApp
+from exporter.service.monitor import Monitor, MonitoredApp
 from exporter.service.process import run
+from exporter.service.supervisor import Supervisor
+
+
+async def sweep(config: Config, rule_set: RuleSet, exposition: Exposition[AppReport], metrics: SelfMetrics) -> Monitor:
+    """Sweep all apps, with a progress bar on a terminal, evaluate their tasks and close every connection.
+
+    Raises UsageError if a CA file of the configuration can't be used.
+    """
+    monitor = Monitor(
+        exposition,
+        metrics,
+        clock=SystemClock(),
+        rng=random.Random(),  # noqa: S311 - no secret
+        changed=lambda: None,
+        finding_events=FindingEvents(),
+    )
+    await monitor.apply(config, rule_set)
+    try:
+        await _sweep_all(monitor)
+        await monitor.policy.settle()
+    finally:
+        await monitor.close()
+    return monitor
+
+
+def name_failing(apps: Collection[MonitoredApp]) -> bool:
+    """Write a line to standard error for each app that could not be read; return whether something is missing."""
+    if not apps:
+        sys.stderr.write("nothing to read: the configuration names no app\n")
+    failing = [app.collector.status for app in apps if not app.collector.status.up]
+    for status in failing:
+        sys.stderr.write(f"{status.account}/{status.app_id}: {status.state}: {printable(status.reason)}\n")
+    return bool(failing) or not apps
+
+
+async def _sweep_all(monitor: Monitor) -> None:
+    apps = list(monitor.apps.values())
+    columns = (
+        TextColumn("collecting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("apps, {task.fields[tasks]} tasks"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console(sys.stderr), transient=True, disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("", total=len(apps), tasks=0)
+        tasks = 0
+        for swept in asyncio.as_completed([_swept(app, monitor.supervisor) for app in apps]):
+            tasks += await swept
+            progress.update(bar, advance=1, tasks=tasks)
+
+
+async def _swept(app: MonitoredApp, supervisor: Supervisor) -> int:
+    """Sweep an app; return how many tasks it has."""
+    await supervisor.attempt(app.collector, Kind.SWEEP)
+    return len(app.collector.inventory)
+
 
 Output = Literal["table", "json", "prometheus"]
 
@@ -30,15 +92,8 @@ _NOT_PLAIN: Final = re.compile("[^ -~\n]+")  # what is in JSON as an escape alon
 
 
 def collect(source: ConfigurationSource, output: Output) -> int:
-    """Collect and print; returns the exit code.
-
-    Raises:
-        ConfigError: With every mistake of the configuration.
-        UsageError: A CA file of it can't be used.
-    """
-    metrics = SelfMetrics(version=__version__)
-    log.configure("error", "logfmt", sys.stderr, metrics.message_logged)
-    return run(_collect(source, output, metrics))
+    """Collect and print; returns the exit code. Raises ConfigError, or UsageError: a CA file can't be used."""
+    return run(_collect(source, output, log_errors_only()))
 
 
 async def _collect(source: ConfigurationSource, output: Output, metrics: SelfMetrics) -> int:

@@ -10,7 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from exporter import __version__
 from exporter.config.mistakes import Mistake
+from exporter.core import log
+from exporter.metrics.self_metrics import SelfMetrics
 
 PIPE_WIDTH = 240  # columns for a reader that is no terminal: nothing is cut off, and most rows fit in one line
 
@@ -34,6 +37,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: 
     for row in cells:
         result.add_row(*map(Text, row))
     return result
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def log_errors_only() -> SelfMetrics:
+    """Let a command that prints its result log errors alone; return the metrics that count them."""
+    metrics = SelfMetrics(version=__version__)
+    log.configure("error", "logfmt", sys.stderr, metrics.message_logged)
+    return metrics
 
 
 def warn(warnings: Iterable[Mistake]) -> None:

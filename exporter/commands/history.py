@@ -19,12 +19,7 @@ from exporter.storage.stored_past import read_changes
 
 
 def history(source: ConfigurationSource, wanted: HistoryFilter, output: Literal["table", "json"]) -> int:
-    """Print changes, oldest first; returns the exit code.
-
-    Raises:
-        ConfigError: With every mistake of the configuration.
-        UsageError: It has no database.
-    """
+    """Print changes, oldest first; returns the exit code. Raises ConfigError, or UsageError: it has no database."""
     storage = source.load().config.storage
     if storage is None:
         raise UsageError("no database: put storage: {url: sqlite:PATH} into the configuration")

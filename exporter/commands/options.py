@@ -1,6 +1,7 @@
 """What commands share: how their words are read and completed, options, and the types of values."""
 
 import difflib
+import functools
 import math
 import os
 import time
@@ -87,80 +88,78 @@ def named(kind: str, value: str, text: str) -> Callable[[F], F]:
         names = DESCRIPTIONS[kind].items()
         return [CompletionItem(name, help=words) for name, words in names if name.startswith(incomplete)]
 
-    return click.option(
-        f"--{kind}", f"{kind}s", metavar=f"NAME={value}", multiple=True, shell_complete=complete, help=text
-    )
+    return flag(f"--{kind}=NAME={value}", f"{kind}s", text, multiple=True, shell_complete=complete)
 
 
-class Count(click.ParamType[int]):
-    """A whole number, 0 or more."""
-
-    name = "N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read it."""
-        text = str(value)
-        if not (text.isascii() and text.isdigit()):
-            self.fail(f"{text!r}: expected a whole number, 0 or more", param, ctx)
-        return int(text)
+def count(value: object) -> int:
+    """Read a whole number, 0 or more."""
+    text = str(value)
+    if not (text.isascii() and text.isdigit()):
+        raise click.BadParameter(f"{text!r}: expected a whole number, 0 or more")
+    return int(text)
 
 
-class Rate(click.ParamType[float]):
-    """A finite number, 0 or more."""
-
-    name = "RATE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it."""
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not 0 <= number < math.inf:
-            self.fail(f"{str(value)!r}: expected a number, 0 or more", param, ctx)
-        return number
+def rate(value: Any) -> float:
+    """Read a finite number, 0 or more."""
+    with suppress(ValueError):
+        if 0 <= (number := float(value)) < math.inf:
+            return number
+    raise click.BadParameter(f"{str(value)!r}: expected a number, 0 or more")
 
 
-class Moment(click.ParamType[float]):
-    """A time with its zone, or a duration before now."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return Unix time."""
-        if isinstance(value, float):
-            return value
-        with suppress(ValueError):
-            return time.time() - parse_duration(str(value))
-        with suppress(ValueError):
-            moment = datetime.fromisoformat(str(value))
-            if moment.tzinfo is not None:
-                return moment.timestamp()
-        return self.fail(
-            f"{value!r}: expected a duration such as 24h, or a time such as 2027-01-15T08:00:00Z", param, ctx
-        )
+def moment(value: str | float) -> float:
+    """Return the Unix time of a time with its zone, or of a duration before now."""
+    if isinstance(value, float):
+        return value
+    with suppress(ValueError):
+        return time.time() - parse_duration(value)
+    with suppress(ValueError):
+        at = datetime.fromisoformat(value)
+        if at.tzinfo is not None:
+            return at.timestamp()
+    raise click.BadParameter(f"{value!r}: expected a duration such as 24h, or a time such as 2027-01-15T08:00:00Z")
 
 
 FILE: Final = click.Path(path_type=Path)
+LEVELS: Final = ("debug", "info", "warn", "warning", "error")
 
 
-def configuration(command: F) -> F:
-    """Add the flags that say what to read, for `source_of`."""
-    for option in (
-        click.option(
-            "--api.endpoint", "endpoint", metavar="URL", help="with --app.id (default https://live.aliyuncs.com)"
-        ),
-        click.option(
-            "--app.id",
-            "app_ids",
-            metavar="ID",
-            multiple=True,
-            help="in place of a file: an AppId to read with the default credentials; repeatable",
-        ),
-        click.option("--config.file", "config_file", metavar="FILE", type=FILE, help="the configuration"),
-    ):
-        command = option(command)
-    return command
+def flag(name: str, target: str, text: str, **rest: Any) -> Callable[[F], F]:
+    """Add `--NAME=VALUE`, or without `=VALUE` a switch, whose value the argument `target` gets."""
+    name, _, value = name.partition("=")
+    kind = {"metavar": value, "type": FILE if value == "FILE" else None} if value else {"is_flag": True}
+    return click.option(*name.split(), target, help=text, **kind | rest)
+
+
+def choice(name: str, target: str, values: Sequence[str], text: str, **rest: Any) -> Callable[[F], F]:
+    """Add a flag whose value is one of some, by default the first."""
+    return click.option(name, target, type=click.Choice(values), help=text, **{"default": values[0]} | rest)
+
+
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Add several flags, in the order of the help."""
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def configuration(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags that say what to read, which the command gets as its first argument, a source."""
+
+    @functools.wraps(command)
+    def run(*, config_file: Path | None, app_ids: Sequence[str], endpoint: str | None, **others: Any) -> Any:
+        return command(source_of(config_file, app_ids, endpoint), **others)
+
+    in_place = "in place of a file: an AppId to read with the default credentials; repeatable"
+    return together(
+        flag("--config.file=FILE", "config_file", "the configuration"),
+        flag("--app.id=ID", "app_ids", in_place, multiple=True),
+        flag("--api.endpoint=URL", "endpoint", "with --app.id (default https://live.aliyuncs.com)"),
+    )(run)
 
 
 def source_of(config_file: Path | None, app_ids: Sequence[str], endpoint: str | None) -> "ConfigurationSource":
@@ -178,79 +177,52 @@ def source_of(config_file: Path | None, app_ids: Sequence[str], endpoint: str | 
     return ConfigurationSource.of_config(from_flags(app_ids, endpoint or DEFAULT_ENDPOINT))
 
 
-def web_configuration(command: F) -> F:
-    """Add the flags that say who may read what is served."""
-    for option in (
-        click.option(
-            "--web.health-without-auth",
-            "health_without_auth",
-            is_flag=True,
-            help="answer /-/healthy and /-/ready without a password",
-        ),
-        click.option(
-            "--web.config.file",
-            "web_config_file",
-            metavar="FILE",
-            type=FILE,
-            help="TLS, users, headers and rate limit, in the format of Prometheus' exporters (docs/web-config.md)",
-        ),
-        click.option(
-            "--web.allowed-host",
-            "allowed_hosts",
-            metavar="HOST",
-            multiple=True,
-            help="another host name that browsers may use for the pages, such as *.example.com; repeatable",
-        ),
-        click.option(
-            "--web.external-url",
-            "external_url",
-            metavar="URL",
-            help="where a proxy publishes the exporter: its host may be asked for, links begin with its path",
-        ),
-        click.option(
-            "--web.route-prefix",
-            "route_prefix",
-            metavar="PATH",
-            help="path of all that is served; / if a proxy strips it (default: the path of --web.external-url)",
-        ),
-        click.option(
-            "--web.grafana-url",
-            "grafana_url",
-            metavar="URL",
-            help="address of a Grafana with the bundled dashboards, which pages link to",
-        ),
-    ):
-        command = option(command)
-    return command
+web_configuration = together(
+    flag(
+        *("--web.grafana-url=URL", "grafana_url"),
+        "address of a Grafana with the bundled dashboards, which pages link to",
+    ),
+    flag(
+        *("--web.route-prefix=PATH", "route_prefix"),
+        "path of all that is served; / if a proxy strips it (default: the path of --web.external-url)",
+    ),
+    flag(
+        *("--web.external-url=URL", "external_url"),
+        "where a proxy publishes the exporter: its host may be asked for, links begin with its path",
+    ),
+    flag(
+        *("--web.allowed-host=HOST", "allowed_hosts"),
+        "another host name that browsers may use for the pages, such as *.example.com; repeatable",
+        multiple=True,
+    ),
+    flag(
+        *("--web.config.file=FILE", "web_config_file"),
+        "TLS, users, headers and rate limit, in the format of Prometheus' exporters (docs/web-config.md)",
+    ),
+    flag("--web.health-without-auth", "health_without_auth", "answer /-/healthy and /-/ready without a password"),
+)
+"""The flags that say who may read what is served."""
 
 
 def listen_addresses(default: str) -> Callable[[F], F]:
     """Add the flag that says where the exporter listens."""
-    return click.option(
-        "--web.listen-address",
-        "listen_addresses",
-        metavar="ADDRESS",
-        multiple=True,
-        default=(default,),
-        help=f"host:port, [host]:port or :port; repeatable (default {default})",
-    )
+    text = f"host:port, [host]:port or :port; repeatable (default {default})"
+    return flag("--web.listen-address=ADDRESS", "listen_addresses", text, multiple=True, default=(default,))
 
 
 def log_level(default: str) -> Callable[[F], F]:
     """Add the flag that says what is logged."""
-    return click.option(
-        "--log.level",
-        "level",
-        type=click.Choice(["debug", "info", "warn", "warning", "error"]),
-        default=default,
-        callback=lambda _, __, level: "warning" if level == "warn" else level,
-        help=f"minimum log level (default {default})",
-    )
+
+    def canonical(_ctx: click.Context, _param: click.Parameter, level: str) -> str:
+        return "warning" if level == "warn" else level
+
+    text = f"minimum log level (default {default})"
+    return choice("--log.level", "level", LEVELS, text, default=default, callback=canonical)
 
 
 def output_format(text: str, *formats: str) -> Callable[[F], F]:
     """Add the flag that says how to print what was found, by default as a table."""
-    return click.option("--output", type=click.Choice(formats), default="table", help=f"{text} (default table)")
+    return choice("--output", "output", formats, f"{text} (default table)")
 
 
 def host_and_port(address: str) -> tuple[str, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from exporter.commands import ExitCode
-from exporter.commands.console import console, printable, table, warn
+from exporter.commands.console import console, counted, printable, table, warn
 from exporter.config.policy_model import Policy
 from exporter.rules.cel_language import Language
 from exporter.rules.rule import Exemption, Rule
@@ -22,8 +22,7 @@ Output = Literal["table", "json"]
 def list_rules(source: ConfigurationSource, output: Output, now: float) -> int:
     """Print every rule that a configuration knows, and which exemptions are over by `now`; returns the exit code.
 
-    Raises:
-        ConfigError: With every mistake of the configuration and of the rules.
+    Raises ConfigError.
     """
     loaded = source.load()
     warn(loaded.warnings)
@@ -36,11 +35,7 @@ def list_rules(source: ConfigurationSource, output: Output, now: float) -> int:
 
 
 def run_tests(paths: Sequence[Path]) -> int:
-    """Run the cases of the rules in files and print those that fail; returns the exit code.
-
-    Raises:
-        ConfigError: With every mistake of the files.
-    """
+    """Run the cases of the rules in files and print those that fail; returns the exit code. Raises ConfigError."""
     rules = load_rules(list(dict.fromkeys(paths)))
     language = Language()
     passed = failed = 0
@@ -57,16 +52,12 @@ def run_tests(paths: Sequence[Path]) -> int:
                 _say(f"{result.case.place}: {what}")
     for untested in without_case:
         _say(f"{untested.source}: {untested.name}: no test case")
-    _say(f"{_number(len(rules), 'rule')}, {_number(passed + failed, 'case')}: {passed} passed, {failed} failed")
+    _say(f"{counted(len(rules), 'rule')}, {counted(passed + failed, 'case')}: {passed} passed, {failed} failed")
     return ExitCode.FOUND if failed else ExitCode.FINE
 
 
 def _say(line: str) -> None:
     sys.stdout.write(f"{printable(line)}\n")
-
-
-def _number(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _print_tables(rule_set: RuleSet, policy: Policy, now: float) -> None:

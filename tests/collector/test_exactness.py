@@ -303,6 +303,21 @@ async def test_a_lookup_without_an_answer_leaves_its_task_in_doubt(lookup: Calla
 
 
 @on_virtual_time
+async def test_a_lookup_that_is_answered_with_another_task_says_nothing() -> None:
+    """The task stays in doubt until an answer is about it."""
+    scene = Scene(100)
+    await scene.start()
+    scene.service.answers_look_ups_with = "task-5"
+    scene.list.delete("task-3")
+    await scene.collector.sweep()
+    assert (status_of(scene).doubtful_tasks, scene.reported.take()) == (1, [])
+    scene.service.answers_look_ups_with = None
+    await asyncio.sleep(301)
+    await scene.collector.update()
+    assert (status_of(scene).doubtful_tasks, scene.reported.take()) == (0, [("removed", "task-3")])
+
+
+@on_virtual_time
 async def test_a_list_that_is_at_rest_settles_doubts_by_itself() -> None:
     """Where no lookup is answered, two sweeps in succession that prove the same are enough for small losses."""
     scene = Scene(100)
@@ -453,6 +468,34 @@ async def test_an_order_that_changes_with_each_request_is_partial(tasks: int, se
     await scene.collector.sweep()
     assert status_of(scene).state is State.OK
     assert shown(scene.collector) == listed(scene.list)
+
+
+OTHER_ORDERS: dict[str, PageOf] = {
+    "oldest first": lambda order, window: documented(order[::-1], window),
+    "always the first page": lambda order, window: order[: window.page_size],
+    "pages from zero": lambda order, window: order[window.end :][: window.page_size],
+}
+
+
+@pytest.mark.parametrize("tasks", [60, 230])
+@pytest.mark.parametrize("other", OTHER_ORDERS)
+@on_virtual_time
+async def test_rows_in_other_places_take_no_task_away(other: str, tasks: int) -> None:
+    """Whatever rows a service repeats, leaves out or turns round, no task comes or goes; the next turns heal it."""
+    scene = Scene(tasks, largest_page=100)
+    await scene.start()
+    everything = shown(scene.collector)
+    scene.service.page_of_list = OTHER_ORDERS[other]
+    for _ in range(3):
+        await scene.collector.sweep()
+        await scene.collector.update()
+        assert scene.reported.take() == []
+        assert shown(scene.collector) == everything
+        await asyncio.sleep(2)
+    scene.service.page_of_list = None
+    await scene.collector.sweep()
+    await scene.collector.update()
+    assert status_of(scene).state is State.OK
 
 
 @pytest.mark.parametrize("seed", range(5))

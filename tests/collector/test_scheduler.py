@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import wraps
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Any, cast
 
 import pytest
 
@@ -107,25 +107,20 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
     return scene
 
 
-P = ParamSpec("P")
-
-
-def on_schedule(
-    test: Callable[Concatenate[Scene, P], Coroutine[Any, Any, None]],
-) -> Callable[Concatenate[Scene, P], None]:
+def on_schedule(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Let a test be run on virtual time with a schedule that has begun, and end that."""
 
-    async def play(scene: Scene, *args: P.args, **kwargs: P.kwargs) -> None:
+    async def play(scene: Scene, **parameters: float) -> None:
         scene.begin()
         try:
-            await test(scene, *args, **kwargs)
+            await test(scene, **parameters)
         finally:
             scene.schedule.stop()
             await asyncio.sleep(0)
 
     @wraps(test)
-    def run_test(scene: Scene, *args: P.args, **kwargs: P.kwargs) -> None:
-        run(play(scene, *args, **kwargs), at_most_seconds=5000)
+    def run_test(scene: Scene, **parameters: float) -> None:
+        run(play(scene, **parameters), at_most_seconds=5000)
 
     return run_test
 

@@ -65,10 +65,7 @@ class Odd:
     listing: Answer
     look_up: Answer | None = None  # None: as documented
     tasks: int = 60
-    deleted: int = 0  # this many of its tasks, from the middle of the list, are really deleted as it becomes odd
     states: frozenset[str] = OUTCOME_IS_OK  # in which state the app is after a while
-    may_keep_deleted: bool = False  # whether deleted tasks may stay: nothing settles them
-    throttles_lookups: bool = False
 
 
 def true_page(exchange: Exchange) -> web.StreamResponse:
@@ -92,9 +89,9 @@ def paged(rows: Callable[[Exchange], list[Row]]) -> Answer:
     return lambda exchange: web.Response(body=exchange.listed(rows(exchange)), content_type=JSON)
 
 
-def always(name: str, answer: Answer, *states: str, **more: Any) -> Odd:
+def always(name: str, answer: Answer, *states: str) -> Odd:
     """Return an app that answers everything so, lookups included."""
-    return Odd(name, answer, answer, states=frozenset(states), **more)
+    return Odd(name, answer, answer, states=frozenset(states))
 
 
 async def hangs(_exchange: Exchange) -> web.StreamResponse:
@@ -154,10 +151,6 @@ class OddService:
 
     def turn_odd(self) -> None:
         """Let every app answer oddly from now on."""
-        for name, odd in self.apps.items():
-            tasks = self._tasks[name]
-            first = (len(tasks) - odd.deleted) // 2
-            self._tasks[name] = tasks[:first] + tasks[first + odd.deleted :]
         self._odd_since = time.monotonic()
 
     def turn_good(self) -> None:

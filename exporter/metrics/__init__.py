@@ -1,5 +1,5 @@
 """From what is known about each app to the bytes that a scrape is answered with.
 
 `*_families.py` declare what is published; `labels.py` and `aggregates.py` turn configurations into label values and
-sums; `series_limit.py` chooses the tasks that have series of their own; `exposition.py` keeps the finished bytes.
+sums; `exposition.py` keeps the finished bytes.
 """

@@ -1,15 +1,16 @@
-"""The families about an app's collection: always published, with data or without."""
+"""The families about an app's collection, always published, and about the changes and violations of its tasks."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
-from exporter.collector.status import Status, Sweep
+from exporter.collector.status import Status
 from exporter.collector.task_diff import FIELD_GROUPS, KINDS
 from exporter.core.collection_state import State
 from exporter.core.task import MIXED, SINGLE
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.family import Family, Kind, Label, Sample
-from exporter.metrics.labels import ACCOUNT, APP_ID, KIND, OUTCOME, QUOTA_MODE, STATE
+from exporter.metrics.labels import ACCOUNT, APP_ID, KIND, OUTCOME, QUOTA_MODE, RULE, SEVERITY, STATE, TASK_ID
+from exporter.rules.findings import RuleReport
 
 AppFamily = Family[AppReport]
 
@@ -97,7 +98,32 @@ def app_families() -> tuple[AppFamily, ...]:
             labels=(KIND, OUTCOME),
             note="Includes failures between two scrapes.",
         ),
-        *_about_last_sweep(),
+        _gauge(
+            "rtcmpu_collection_duration_seconds",
+            "Duration of the last accepted sweep, in seconds.",
+            lambda status: None if status.sweep is None else status.sweep.duration_seconds,
+        ),
+        _gauge(
+            "rtcmpu_collection_requests",
+            "Requests sent by the last accepted sweep.",
+            lambda status: None if status.sweep is None else status.sweep.requests,
+        ),
+        _gauge(
+            "rtcmpu_collection_repaired_tasks",
+            "Tasks that the last accepted sweep first missed because the list moved, and then found.",
+            lambda status: None if status.sweep is None else status.sweep.repaired_tasks,
+        ),
+        _gauge(
+            "rtcmpu_collection_duplicate_rows",
+            "Rows that the last accepted sweep read more than once because the list moved.",
+            lambda status: None if status.sweep is None else status.sweep.duplicate_rows,
+        ),
+        _gauge(
+            "rtcmpu_collection_unmoved_changes",
+            "Changed tasks that the last accepted sweep found below the front of the list.",
+            lambda status: None if status.sweep is None else status.sweep.unmoved_changes,
+            note="Above 0, the service does not move all changed tasks to the front: they show with the next sweep.",
+        ),
         _gauge(
             "rtcmpu_collection_doubtful_tasks",
             "Known tasks missing from the list whose removal no lookup has confirmed yet; they still count as listed.",
@@ -133,38 +159,6 @@ def app_families() -> tuple[AppFamily, ...]:
     )
 
 
-def _about_last_sweep() -> tuple[AppFamily, ...]:
-    """Return the families about the last accepted sweep, absent before the first."""
-    return (
-        _gauge(
-            "rtcmpu_collection_duration_seconds",
-            "Duration of the last accepted sweep, in seconds.",
-            _of_sweep(lambda sweep: sweep.duration_seconds),
-        ),
-        _gauge(
-            "rtcmpu_collection_requests",
-            "Requests sent by the last accepted sweep.",
-            _of_sweep(lambda sweep: sweep.requests),
-        ),
-        _gauge(
-            "rtcmpu_collection_repaired_tasks",
-            "Tasks that the last accepted sweep first missed because the list moved, and then found.",
-            _of_sweep(lambda sweep: sweep.repaired_tasks),
-        ),
-        _gauge(
-            "rtcmpu_collection_duplicate_rows",
-            "Rows that the last accepted sweep read more than once because the list moved.",
-            _of_sweep(lambda sweep: sweep.duplicate_rows),
-        ),
-        _gauge(
-            "rtcmpu_collection_unmoved_changes",
-            "Changed tasks that the last accepted sweep found below the front of the list.",
-            _of_sweep(lambda sweep: sweep.unmoved_changes),
-            note="Above 0, the service does not move all changed tasks to the front: they show with the next sweep.",
-        ),
-    )
-
-
 def _of_status(name: str, help_text: str, samples: Callable[[Status], Iterable[Sample]], **more: Any) -> AppFamily:
     """Return a family that the status alone decides."""
     return app_family(
@@ -190,11 +184,6 @@ def _gauge(name: str, help_text: str, value: Callable[[Status], float | None], *
 def _total(name: str, help_text: str, value: Callable[[Status], int]) -> AppFamily:
     """Return a counter with one series for each app, from 0."""
     return _of_status(name, help_text, lambda status: [((), value(status))], kind="counter")
-
-
-def _of_sweep(value: Callable[[Sweep], float]) -> Callable[[Status], float | None]:
-    """Return a reader of the last accepted sweep."""
-    return lambda status: None if status.sweep is None else value(status.sweep)
 
 
 def _attempts(status: Status) -> Iterator[Sample]:
@@ -239,3 +228,122 @@ def _counted(report: AppReport, counts: Mapping[str, int], values: tuple[str, ..
     if report.status.sweep is not None:
         for value in values:
             yield (value,), counts.get(value, 0)
+
+
+NO_ZEROS: Final = "Absent instead of 0."
+
+_OfRule = Callable[[RuleReport], float | None]  # what is said of a rule; None: nothing
+
+
+def policy_families() -> tuple[AppFamily, ...]:
+    """Return the families about what is expected of tasks, in the order of the exposition."""
+    return (
+        _rule_number(
+            "rtcmpu_policy_violations",
+            "Listed tasks that violate the rule.",
+            lambda rule: rule.violations,
+            labels=(RULE, SEVERITY),
+            note="0 if the rule applies to the app and no task violates it. A violated rule about the app as a whole "
+            "counts 1. Exempted tasks are not counted.",
+        ),
+        _rule_number(
+            "rtcmpu_policy_evaluated_tasks",
+            "Listed tasks that pass or violate the rule.",
+            lambda rule: rule.evaluated or None,
+            note=f"{NO_ZEROS} Evaluated, not applicable, exempted and unevaluable add up to the app's tasks, or to 1 "
+            "for a rule about the app as a whole.",
+        ),
+        _rule_number(
+            "rtcmpu_policy_not_applicable_tasks",
+            "Listed tasks for which the rule's `when` is false.",
+            lambda rule: rule.not_applicable or None,
+            note=NO_ZEROS,
+        ),
+        _rule_number(
+            "rtcmpu_policy_exempted_tasks",
+            "Listed tasks that violate the rule and are exempted.",
+            lambda rule: rule.exempted or None,
+            note=f"{NO_ZEROS} Exempted tasks that pass are not counted.",
+        ),
+        _rule_number(
+            "rtcmpu_policy_unevaluable_tasks",
+            "Listed tasks for which the rule can't be evaluated; they neither pass nor violate it.",
+            lambda rule: rule.unevaluable or None,
+            note=f"{NO_ZEROS} Usually the rule uses an absent field without `has()`; "
+            "`/api/v1/violations?outcome=unevaluable` has the reason.",
+        ),
+        _rule_number(
+            "rtcmpu_policy_oldest_violation_timestamp_seconds",
+            "Unix time at which the rule's oldest open violation was first seen.",
+            lambda rule: rule.oldest_violation,
+            labels=(RULE, SEVERITY),
+            note="Absent if there is none. The task may have been wrong before.",
+        ),
+        _rule_number(
+            "rtcmpu_policy_violations_opened_total",
+            "Violations opened since the baseline.",
+            lambda rule: rule.opened,
+            kind="counter",
+            labels=(RULE, SEVERITY),
+            note="The baseline is the first evaluation by this process. Its violations are not counted: violations = "
+            "baseline + opened - resolved, per process and version of the rule. A change of the rule's expressions "
+            "or severity starts a new baseline.",
+        ),
+        _rule_number(
+            "rtcmpu_policy_violations_resolved_total",
+            "Violations resolved since the baseline: fixed, exempted, unevaluable, or the task was removed.",
+            lambda rule: rule.resolved,
+            kind="counter",
+            labels=(RULE, SEVERITY),
+            note="Missing data resolves nothing.",
+        ),
+        _rule_family(
+            "rtcmpu_policy_violation_example",
+            "1 for example tasks that violate the rule.",
+            lambda rule: (((rule.rule, rule.severity, task_id), 1) for task_id in rule.examples),
+            labels=(RULE, SEVERITY, TASK_ID),
+            note="Do not count them: at most `policy.examples_per_rule` per app and rule and `policy.max_examples` in "
+            "total, selected stably. `/api/v1/violations` lists all.",
+        ),
+        _rule_number(
+            "rtcmpu_policy_violation_examples_omitted",
+            "Tasks that violate the rule and are not examples.",
+            lambda rule: rule.examples_omitted or None,
+            note=NO_ZEROS,
+        ),
+    )
+
+
+def _rule_number(
+    name: str, help_text: str, value: _OfRule, *, kind: Kind = "gauge", labels: tuple[Label, ...] = (RULE,), note: str
+) -> AppFamily:
+    """Return a family with one series for each rule that there is something to say of."""
+
+    def samples(rule: RuleReport) -> Iterator[Sample]:
+        if (known := value(rule)) is not None:
+            yield (rule.rule, rule.severity)[: len(labels)], known
+
+    return _rule_family(name, help_text, samples, kind=kind, labels=labels, note=note)
+
+
+def _rule_family(
+    name: str, help_text: str, samples: Callable[[RuleReport], Iterable[Sample]], *, kind: Kind = "gauge", **more: Any
+) -> AppFamily:
+    """Return a family that the policy's report decides: a counter always, a gauge while there is data."""
+
+    def shown(report: AppReport) -> bool:
+        return kind == "counter" or report.status.data_available
+
+    def of_rules(report: AppReport) -> Iterator[Sample]:
+        if report.policy is not None and shown(report):
+            for rule in report.policy.rules:
+                yield from samples(rule)
+
+    return app_family(
+        name,
+        help_text,
+        of_rules,
+        kind=kind,
+        version=lambda report: (shown(report), None if report.policy is None else report.policy.revision),
+        **more,
+    )

@@ -1,4 +1,4 @@
-"""The families about the exporter itself, as declarations; `self_metrics.py` holds their values."""
+"""The families about the exporter itself and its rules, as declarations; `self_metrics.py` holds their values."""
 
 from typing import Any, Final
 
@@ -10,6 +10,28 @@ def _about_exporter(name: str, kind: Kind, help_text: str, labels: tuple[Label, 
     """Return a declaration under the exporter's own prefix."""
     return Declaration(name=f"rtcmpu_exporter_{name}", kind=kind, help=help_text, labels=labels, **more)
 
+
+RULE_INFO: Final = Declaration(
+    name="rtcmpu_policy_rule_info",
+    kind="info",
+    help="An active rule; always 1.",
+    labels=(
+        labels.RULE,
+        labels.SEVERITY,
+        Label("title", meaning="The rule's title."),
+        Label("rule_owner", meaning="The rule's owner; may be empty."),
+        Label("runbook_url", meaning="The rule's runbook; may be empty."),
+    ),
+    note="One series per rule: default rules, rules of rule files, rules of `expect`. Join by `rule`. When a reload "
+    "removes the rule, the series and the alerts about it end.",
+)
+EXEMPTION_EXPIRY: Final = Declaration(
+    name="rtcmpu_policy_exemption_expiry_timestamp_seconds",
+    kind="gauge",
+    help="Unix time at which an exemption from a rule ends.",
+    labels=(labels.RULE, Label("exemption", meaning="The exemption's name.")),
+    note="This is 24:00 UTC of the day `until`, also when it has passed. Absent for exemptions without an end.",
+)
 
 BUILD_INFO: Final = _about_exporter(
     "build_info",
@@ -176,36 +198,8 @@ LOG_MESSAGES: Final = _about_exporter(
     "log_messages_total", "counter", "Log messages written since the start.", (labels.LEVEL,)
 )
 
-EXPORTER_FAMILIES: Final = (
-    BUILD_INFO,
-    CONFIG_INFO,
-    CONFIG_LAST_RELOAD_SUCCESSFUL,
-    CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP,
-    CONFIG_UNMATCHED_PATTERNS,
-    WEB_CONFIG_LAST_RELOAD_SUCCESSFUL,
-    API_REQUESTS,
-    API_RETRIES,
-    API_THROTTLED,
-    API_REQUEST_DURATION,
-    RATE_LIMIT_WAIT,
-    RATE_LIMIT_REQUESTS_PER_SECOND,
-    SWEEPS_SKIPPED,
-    CLOCK_SKEW,
-    CREDENTIALS_INFO,
-    CREDENTIALS_EXPIRY,
-    RENDER_DURATION,
-    SERIES,
-    SERIES_OMITTED,
-    EVENT_LOOP_LAG,
-    STORAGE_UP,
-    STORAGE_WRITE_LAG,
-    STORAGE_SIZE,
-    STORAGE_CHANGES_LOST,
-    LEASE_HELD,
-    LEASE_TAKEOVERS,
-    LEASE_UNHELD,
-    INTERNAL_ERRORS,
-    HTTP_REQUESTS,
-    LOG_MESSAGES,
+RULE_FAMILIES: Final = (RULE_INFO, EXEMPTION_EXPIRY)  # in the order of the exposition
+EXPORTER_FAMILIES: Final = tuple(
+    value for value in tuple(vars().values()) if isinstance(value, Declaration) and value not in RULE_FAMILIES
 )
-"""In the order of the exposition."""
+"""In the order of the exposition, which is that of this file."""

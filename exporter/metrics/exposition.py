@@ -16,12 +16,11 @@ from isal import isal_zlib
 from msgspec import Struct
 
 from exporter.core.threads import Worker
-from exporter.metrics.app_families import AppFamily, app_families, change_families
-from exporter.metrics.exporter_families import EXPORTER_FAMILIES
+from exporter.metrics.app_families import AppFamily, app_families, change_families, policy_families
+from exporter.metrics.exporter_families import EXPORTER_FAMILIES, RULE_FAMILIES
 from exporter.metrics.family import Declaration, Family, Report
 from exporter.metrics.negotiation import Format
 from exporter.metrics.per_task_families import per_task_families
-from exporter.metrics.policy_families import RULE_FAMILIES, policy_families
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.task_families import task_families
 from exporter.metrics.text import END_OF_OPENMETRICS, Sections, headers, sections

@@ -79,6 +79,7 @@ TIER: Final = Label(
 
 ACCOUNT: Final = Label("account", meaning="The account's name in the configuration.")
 APP_ID: Final = Label("app_id", meaning="The AppId.")
+TASK_ID: Final = Label("task_id", meaning="The TaskId.")
 STATE: Final = Label("state", tuple(State), "The state, least serious first.")
 OUTCOMES: Final = tuple(state for state in State if state is not State.PENDING)
 OUTCOME: Final = Label("outcome", OUTCOMES, "How the attempt ended.")

@@ -1,8 +1,10 @@
-"""The families about single tasks, which have a path of their own: their number grows with the number of tasks."""
+"""The families about single tasks, which have a path of their own, and which tasks have series where not all can."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, takewhile
 from typing import Final, TypeAlias
 
+import xxhash
 from msgspec import Struct
 
 from exporter.collector.entry import Entry
@@ -12,9 +14,8 @@ from exporter.metrics.aggregates import MEASURES, of_encoding
 from exporter.metrics.family import Family, Kind, Label, Sample
 
 BITS: Final = "Multiply by 8 for bits per second."
-TASK_ID: Final = Label("task_id", meaning="The TaskId.")
 CHANNEL_ID: Final = Label("channel_id", meaning="The task's ChannelId.")
-_NAMING: Final = (labels.ACCOUNT, labels.APP_ID, TASK_ID)
+_NAMING: Final = (labels.ACCOUNT, labels.APP_ID, labels.TASK_ID)
 
 
 class ListedTask(Struct, frozen=True, gc=False):
@@ -104,75 +105,151 @@ def _names(task: ListedTask) -> tuple[str, ...]:
     return task.entry.channel_id, region, mode, codec, resolution
 
 
-def _configured(name: str, help_text: str, read: Callable[[Configuration], float | None], *, note: str = "") -> _Number:
-    """Return a number that is configured; one below 0 is none, as in the distributions."""
+def _configured(
+    name: str, help_text: str, read: str | Callable[[Configuration], float | None], *, note: str = ""
+) -> _Number:
+    """Return a number that is configured, or one of `MEASURES` by its name; one below 0 is none."""
+    measure = next((measure for measure in MEASURES if measure.name == read), None)
+    number_of, unit = (measure.read, measure.amounts_per_unit) if measure else (read, 1)
+    assert not isinstance(number_of, str)  # noqa: S101 - it is the name of a measure
 
     def readable(task: ListedTask) -> float | None:
-        number = read(task.configuration)
-        return None if number is None or number < 0 else number
+        number = number_of(task.configuration)
+        return None if number is None or number < 0 else number / unit
 
     return _Number(f"rtcmpu_task_config_{name}", help_text, readable, note)
 
 
-def _measured(measure_name: str) -> Callable[[Configuration], float | None]:
-    """Return how a number that has a distribution too is read."""
-    measure = next(measure for measure in MEASURES if measure.name == measure_name)
-
-    def read(configuration: Configuration) -> float | None:
-        amount = measure.read(configuration)
-        return None if amount is None else amount / measure.amounts_per_unit
-
-    return read
-
-
-def _noticed(name: str, help_text: str, read: Callable[[Entry], float], *, note: str) -> _Number:
-    """Return a moment."""
-    return _Number(f"rtcmpu_task_{name}_timestamp_seconds", help_text, lambda task: read(task.entry), note)
-
-
 _VALUES: Final = (
-    _configured("video_bitrate_bytes_per_second", f"The task's VideoBitrate. {BITS}", _measured("video_bitrate")),
-    _configured(
-        "video_framerate_hertz", "The task's VideoFramerate, in frames per second.", _measured("video_framerate")
-    ),
+    _configured("video_bitrate_bytes_per_second", f"The task's VideoBitrate. {BITS}", "video_bitrate"),
+    _configured("video_framerate_hertz", "The task's VideoFramerate, in frames per second.", "video_framerate"),
     _configured(
         "gop_duration_seconds",
         "Length of the task's group of pictures, in seconds: VideoGop / VideoFramerate.",
-        _measured("gop_duration"),
+        "gop_duration",
     ),
     _configured("frame_width_pixels", "The task's VideoWidth.", of_encoding(lambda encoding: encoding.video.width)),
     _configured("frame_height_pixels", "The task's VideoHeight.", of_encoding(lambda encoding: encoding.video.height)),
-    _configured("frame_pixels", "The task's VideoWidth x VideoHeight.", _measured("frame_pixels")),
-    _configured("audio_bitrate_bytes_per_second", f"The task's AudioBitrate. {BITS}", _measured("audio_bitrate")),
+    _configured("frame_pixels", "The task's VideoWidth x VideoHeight.", "frame_pixels"),
+    _configured("audio_bitrate_bytes_per_second", f"The task's AudioBitrate. {BITS}", "audio_bitrate"),
     _configured("audio_channels", "The task's AudioChannels.", of_encoding(lambda encoding: encoding.audio.channels)),
     _configured(
         "audio_sample_rate_hertz",
         "The task's AudioSampleRate.",
         of_encoding(lambda encoding: encoding.audio.sample_rate_hertz),
     ),
-    _configured(
-        "idle_timeout_seconds", "The task's MaxIdleTime, in seconds; absent if unset.", _measured("idle_timeout")
-    ),
+    _configured("idle_timeout_seconds", "The task's MaxIdleTime, in seconds; absent if unset.", "idle_timeout"),
     _configured(
         "outputs", "Number of distinct push URLs of the task.", lambda configuration: len(configuration.outputs)
     ),
-    _configured("panes", "Number of panes of a task with EncodeParams that is not audio-only.", _measured("panes")),
+    _configured("panes", "Number of panes of a task with EncodeParams that is not audio-only.", "panes"),
     _configured(
         "users",
         "Number of users in the task's UserInfos.",
-        _measured("users"),
+        "users",
         note="Absent for an empty list, which means all users of the channel.",
     ),
-    _noticed(
-        "first_seen",
+    _Number(
+        "rtcmpu_task_first_seen_timestamp_seconds",
         "Unix time at which this exporter first saw the task.",
-        lambda entry: entry.first_seen,
+        lambda task: task.entry.first_seen,
         note="Not the time of creation, which the service does not report.",
     ),
-    _noticed(
-        "last_changed",
+    _Number(
+        "rtcmpu_task_last_changed_timestamp_seconds",
         "Unix time at which this exporter last saw the task's configuration change, or first saw the task.",
-        lambda entry: entry.last_changed,
+        lambda task: task.entry.last_changed,
         note="Not the time of the change, which the service does not report.",
     ),
 )
+
+
+SHARDS: Final = 1024
+_HASH_BITS: Final = 64
+
+_Key: TypeAlias = tuple[str, str, str]  # Account, AppId, TaskId
+
+
+class StableSubset:
+    """Keeps tasks by the hash of their TaskId, and tells which of them have room.
+
+    Those with the lowest hashes have it, as many as there are until one does not fit. So the choice depends on the
+    tasks alone, not on the way there, and one that comes or goes moves no more than the border.
+
+    Tasks whose hashes are near each other form a shard, which is rendered together.
+    """
+
+    def __init__(self, max_series: int) -> None:
+        self._max_series = max_series
+        self._shards: tuple[dict[_Key, ListedTask], ...] = tuple({} for _ in range(SHARDS))
+        self._series = [0] * SHARDS
+        self._changed: set[int] = set()
+        self._border = 0  # the shard in which the room ended when it was last looked
+        self.omitted_series = 0  # of the tasks that were left out when it was last looked
+
+    def put(self, task: ListedTask) -> None:
+        """Add a task, or replace it by another version."""
+        key = (task.account, task.app_id, task.task_id)
+        self.remove(*key)
+        shard = _shard(_hash(task.task_id))
+        self._shards[shard][key] = task
+        self._series[shard] += series_of(task)
+        self._changed.add(shard)
+
+    def remove(self, account: str, app_id: str, task_id: str) -> None:
+        """Take a task out, if it is there."""
+        shard = _shard(_hash(task_id))
+        task = self._shards[shard].pop((account, app_id, task_id), None)
+        if task is not None:
+            self._series[shard] -= series_of(task)
+            self._changed.add(shard)
+
+    def remove_app(self, account: str, app_id: str) -> None:
+        """Take out all tasks of an app."""
+        of_app = [key for tasks in self._shards for key in tasks if key[:2] == (account, app_id)]
+        for key in of_app:
+            self.remove(*key)
+
+    def take_changes(self) -> Iterator[tuple[int, Sequence[ListedTask]]]:
+        """Yield the chosen tasks of each shard that may have changed since the last call; to be read to the end."""
+        before, border = self._border, sum(1 for _ in takewhile(self._has_room, accumulate(self._series)))
+        passed = range(min(before, border), max(before, border) + 1)
+        within_reach = (shard for shard in self._changed if shard < passed.stop)
+        self._border = border
+        self._changed = set()
+        omitted = sum(self._series[border:])
+        for shard in sorted({*passed, *within_reach} - {SHARDS}):
+            chosen: Sequence[ListedTask] = ()
+            if shard < border:
+                chosen = self._sorted(shard)
+            elif shard == border:
+                chosen = self._with_room(shard)
+                omitted -= sum(map(series_of, chosen))
+            yield shard, chosen
+        self.omitted_series = omitted
+
+    def _has_room(self, series: int) -> bool:
+        """Whether this many series are not too many."""
+        return series <= self._max_series
+
+    def _with_room(self, shard: int) -> Sequence[ListedTask]:
+        """Return the first tasks of the shard at the border, as many as fit behind the shards before it."""
+        tasks = self._sorted(shard)
+        series = accumulate((series_of(task) for task in tasks), initial=sum(self._series[:shard]))
+        fit = sum(1 for _ in takewhile(self._has_room, series)) - 1
+        return tasks[:fit]
+
+    def _sorted(self, shard: int) -> Sequence[ListedTask]:
+        """Return a shard's tasks, lowest hash first."""
+        tasks = self._shards[shard]
+        return [tasks[key] for key in sorted(tasks, key=lambda key: (_hash(key[2]), key))]
+
+
+def _hash(task_id: str) -> int:
+    """Return 64 bits that are the same in every process."""
+    return xxhash.xxh3_64_intdigest(task_id.encode("utf-8", "replace"))
+
+
+def _shard(task_hash: int) -> int:
+    """Return the shard of a hash: higher ones have higher hashes."""
+    return task_hash * SHARDS >> _HASH_BITS

@@ -52,18 +52,23 @@ def sections(declaration: Declaration, samples: Iterable[Sample]) -> Sections:
 
 
 def render_metrics(metrics: Iterable[Metric], *, openmetrics: bool) -> bytes:
-    """Render what collectors of prometheus_client give, without what is NaN and the times of counters' creation."""
-    lines: list[str] = []
+    """Render what collectors of prometheus_client give, as `metric_lines` does, with headers."""
+    parts: list[bytes] = []
     for metric in metrics:
         suffix = "" if openmetrics else {"counter": "_total", "info": "_info"}.get(metric.type, "")
-        header = _header(metric.name + suffix, metric.documentation, metric.type, openmetrics=openmetrics)
-        lines.append(header.decode())
-        lines += (
-            _line(sample.name, label_text(sample.labels, sample.labels.values()), sample.value)
-            for sample in metric.samples
-            if not (isnan(sample.value) or sample.name.endswith("_created"))
-        )
-    return _encoded(lines)
+        parts.append(_header(metric.name + suffix, metric.documentation, metric.type, openmetrics=openmetrics))
+        parts.append(metric_lines([metric]))
+    return b"".join(parts)
+
+
+def metric_lines(metrics: Iterable[Metric]) -> bytes:
+    """Render the samples of metrics of prometheus_client, without what is NaN and the times of counters' creation."""
+    return _encoded(
+        _line(sample.name, label_text(sample.labels, sample.labels.values()), sample.value)
+        for metric in metrics
+        for sample in metric.samples
+        if not (isnan(sample.value) or sample.name.endswith("_created"))
+    )
 
 
 def label_text(names: Iterable[str], values: Iterable[str]) -> str:

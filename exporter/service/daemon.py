@@ -395,7 +395,7 @@ class Daemon:
     async def _beat(self) -> None:
         beats = 0
         while True:
-            self._metrics.event_loop_lag.set(await self._heartbeat.beat(BEAT_SECONDS))
+            self._metrics.event_loop_lag(await self._heartbeat.beat(BEAT_SECONDS))
             self._watchdog.feed()
             self._service_manager.alive()
             self._monitor.look_at_clock()

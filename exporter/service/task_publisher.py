@@ -11,9 +11,8 @@ from exporter.config.model import PerTask
 from exporter.core.threads import Worker
 from exporter.metrics.exposition import TASKS_PATH, Body, Exposition
 from exporter.metrics.negotiation import Format
-from exporter.metrics.per_task_families import ListedTask, per_task_families
+from exporter.metrics.per_task_families import ListedTask, StableSubset, per_task_families
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.series_limit import StableSubset
 
 
 class TaskSeries:

@@ -10,9 +10,8 @@ from exporter.config.model import Buckets
 from exporter.core.collection_state import State
 from exporter.core.task import Audio, Output, Pane, Source
 from exporter.metrics.aggregates import AppReport
-from exporter.metrics.app_families import change_families
+from exporter.metrics.app_families import change_families, policy_families
 from exporter.metrics.exposition import families
-from exporter.metrics.policy_families import policy_families
 from exporter.metrics.text import headers, sections
 from tests.metrics.builders import STATUS, TWO_RULES, aggregates, configuration, encoding, policy_report, push, report
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from exporter.core.push_auth import MALFORMED, NEVER, NO_TIME, Expiry, HostSetting, PushAuthSettings
 from exporter.core.task import Output
-from exporter.metrics.push_auth_counts import PushAuthCounts
+from exporter.metrics.aggregates import PushAuthCounts
 
 T = 1_800_000_000
 SETTINGS = PushAuthSettings((HostSetting("a.*", 5, None),), 10)

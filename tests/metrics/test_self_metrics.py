@@ -12,8 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporter import revision
 from exporter.core.collection_state import State
-from exporter.metrics.exporter_families import EXPORTER_FAMILIES
-from exporter.metrics.policy_families import RULE_FAMILIES
+from exporter.metrics.exporter_families import EXPORTER_FAMILIES, RULE_FAMILIES
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule import Exemption, Rule, Severity
 
@@ -232,7 +231,7 @@ def test_requests_of_the_web_side_and_the_loop() -> None:
     metrics = _metrics()
     metrics.request_answered("/apps/{account}/{app_id}", 404)
     metrics.request_answered("/apps/{account}/{app_id}", 404)
-    metrics.event_loop_lag.set(0.002)
+    metrics.event_loop_lag(0.002)
     metrics.rendered("/metrics", seconds=0.5, series=7)
     series = _series(metrics)
     assert series['rtcmpu_exporter_http_requests_total{path="/apps/{account}/{app_id}",code="404"}'] == "2.0"

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.metrics.per_task_families import ListedTask, series_of
-from exporter.metrics.series_limit import SHARDS, StableSubset
+from exporter.metrics.per_task_families import SHARDS, ListedTask, StableSubset, series_of
 from tests.metrics.builders import configuration, listed_task
 from tests.support.generated import examples
 

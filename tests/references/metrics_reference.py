@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from exporter.metrics.app_families import app_families, change_families
-from exporter.metrics.exporter_families import EXPORTER_FAMILIES
+from exporter.metrics.app_families import app_families, change_families, policy_families
+from exporter.metrics.exporter_families import EXPORTER_FAMILIES, RULE_FAMILIES
 from exporter.metrics.exposition import declarations
 from exporter.metrics.family import Declaration, Label
 from exporter.metrics.per_task_families import per_task_families
-from exporter.metrics.policy_families import RULE_FAMILIES, policy_families
 from exporter.metrics.task_families import task_families
 
 _INTRODUCTION: Final = """\

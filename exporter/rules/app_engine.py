@@ -124,6 +124,7 @@ class AppPolicy:
         self._is_concluded = False
         self._looked_at_time = common.clock.monotonic()
         self._due_until = common.clock.now()  # what was due up to this wall-clock time has been noted
+        self._ended = 0  # how many exemptions had ended when tasks were last evaluated by them
         self._key_changes: Deadlines[str] = Deadlines()  # those until `_keys_until`
         self._keys_until = -inf
         self._seen_now = common.clock.now()
@@ -149,6 +150,7 @@ class AppPolicy:
         places = self.counted.set_rules(self._evaluator.rules, rules.count, order=rules.rules)
         self._lay_out(places, rules_before=rules_before)
         if whole or not is_same:
+            self._ended = self._evaluator.ended_exemptions(self._common.clock.now())
             self.backlog.review(self._evaluated, Scope.ALL)
         self._is_concluded = False
 
@@ -161,15 +163,12 @@ class AppPolicy:
         if baseline:
             self.backlog.add_changed(self._evaluated)
         self.backlog.add_changed(task.task_id for change in changes if (task := change.after or change.before))
-
-    def look_at_exemptions(self) -> None:
-        """Take note that some exemption has ended, or holds again."""
-        if self._evaluator.has_exemptions:
-            self.backlog.review(self._evaluated, Scope.EXEMPTIONS)
+        self._look_at_exemptions()
 
     def look_at_time(self) -> None:
         """Take note that time has passed."""
         at, now = self._common.clock.monotonic(), self._common.clock.now()
+        self._look_at_exemptions()
         is_due = at - self._looked_at_time >= TIME_INTERVAL_SECONDS
         if is_due and self.available and self._evaluator.depends_on_time and not self.backlog.has_reviews:
             self._looked_at_time = at
@@ -260,6 +259,13 @@ class AppPolicy:
     def push_keys(self, entry: Entry) -> tuple[PushKey, ...]:
         """Return what is known now of the key of each output of a task."""
         return self._subject(entry).push_keys
+
+    def _look_at_exemptions(self) -> None:
+        """Take note of exemptions that have ended or, after a step of the clock, hold again."""
+        ended, before = self._evaluator.ended_exemptions(self._common.clock.now()), self._ended
+        self._ended = ended
+        if ended != before:
+            self.backlog.review(self._evaluated, Scope.EXEMPTIONS)
 
     def _due(self, now: float) -> list[str]:
         """Return the TaskIds whose outcomes may be others now by rules about the time."""

@@ -85,10 +85,6 @@ class CompiledRule(Struct, frozen=True):
                 return exemption
         return None
 
-    def exempts(self, task_id: str, now: float) -> bool:
-        """Whether a violation of the task is agreed upon at a time, given in seconds since 1970."""
-        return self.exemption_of(task_id, now) is not None
-
     def text_for(self, activation: Activation) -> str:
         """Return one line about a task that violates the rule; the title where the rule has no message."""
         if self.message is None:

@@ -1,7 +1,6 @@
 """Evaluates the rules for the tasks of all apps as tasks, rules and time change."""
 
 import asyncio
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, count
 from math import inf
@@ -60,8 +59,6 @@ class PolicyEngine:
         self._common = Common(clock, language, events, SharedEvaluations(language), count(1))
         self._allowance = ExampleAllowance(per_rule=0, most=0)
         self._running: list[CompiledRule] = []  # rules that are not stopped, as far as was reported
-        self._exemption_ends: Sequence[float] = ()
-        self._ended = 0  # how many exemptions had ended when tasks were last evaluated by them
         self._apps: dict[AppKey, AppPolicy] = {}
         self._unknown = AppPolicy(("", ""), self._common)
         self._waiting: dict[AppKey, None] = {}  # apps that something is to be evaluated of, in the order of their turns
@@ -94,8 +91,6 @@ class PolicyEngine:
             if self._common.shared_outputs is not None:
                 self._common.shared_outputs.remove_app(key)
         self._running = list({rule.rule.name: rule for rule in _compiled(rule_set)}.values())
-        self._exemption_ends = _exemption_ends(rule_set)
-        self._ended = bisect_right(self._exemption_ends, self._clock.now())
         for policy in self._apps.values():
             self._allowance.update(policy.key, policy.counted.violations())
         self._renew_reports()
@@ -165,7 +160,6 @@ class PolicyEngine:
 
     def _work(self, at_most: float = inf) -> None:
         """Evaluate tasks for about a slice of time, of apps of which `at_most` tasks come next."""
-        self._look_at_exemptions()
         end = self._clock.monotonic() + SLICE_SECONDS
         while self._clock.monotonic() < end and (policy := self._next(at_most)) is not None:
             try:
@@ -239,15 +233,6 @@ class PolicyEngine:
             self._common.shared_outputs = None
         return is_new
 
-    def _look_at_exemptions(self) -> None:
-        """Note what is to be evaluated again, where exemptions have ended or, after a step of the clock, hold again."""
-        ended, before = bisect_right(self._exemption_ends, self._clock.now()), self._ended
-        self._ended = ended
-        if ended != before:
-            for policy in self._apps.values():
-                policy.look_at_exemptions()
-                self._wait(policy)
-
 
 def _raise(_app: AppKey, error: Exception) -> None:
     raise error
@@ -256,9 +241,3 @@ def _raise(_app: AppKey, error: Exception) -> None:
 def _compiled(rule_set: RuleSet) -> Iterator[CompiledRule]:
     """Yield all rules about tasks."""
     return chain(rule_set.rules, *(expected.rules for expected in rule_set.expectations.values()))
-
-
-def _exemption_ends(rule_set: RuleSet) -> Sequence[float]:
-    """Return when exemptions end, in order."""
-    exemptions = chain.from_iterable(rule.rule.exempt for rule in _compiled(rule_set))
-    return sorted(exemption.ends_at for exemption in exemptions if exemption.ends_at is not None)

@@ -1,5 +1,6 @@
 """Evaluates the rules of one app, as few of them as a change needs and as many as possible together."""
 
+from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -78,12 +79,17 @@ class Evaluator:
                 self.rules += tuple(part)
         self._is_costly = sum(group.cost for group in self._groups) > TURN_COST
         self._with_exemptions = [place for place, rule in enumerate(self.rules) if rule.rule.exempt]
-        self.has_exemptions = bool(self._with_exemptions)
+        exemptions = (exemption for rule in self.rules for exemption in rule.rule.exempt)
+        self._exemption_ends = sorted(one.ends_at for one in exemptions if one.ends_at is not None)
         self.depends_on_time = any(kind.scope is Scope.TIME for kind in kinds)
         self.depends_on_push_keys = any(kind.has_keys for kind in kinds)
         limits = [rule.limits for rule in self.rules]
         self.limits = None if None in limits else frozenset[TimeLimit]().union(*filter(None, limits))
         """When outcomes can change as time passes; None: at any time."""
+
+    def ended_exemptions(self, now: float) -> int:
+        """Return how many exemptions have ended at a time, in seconds since 1970."""
+        return bisect_right(self._exemption_ends, now)
 
     def prepare(self, subject: Subject, scope: Scope) -> bool:
         """Evaluate some rules, if `outcomes` would take longer than a turn of the event loop; return whether it did."""
@@ -114,7 +120,7 @@ class Evaluator:
         exempt = [
             place
             for place in self._with_exemptions
-            if outcomes[place] == VIOLATION and self.rules[place].exempts(subject.entry.task_id, subject.seconds)
+            if outcomes[place] == VIOLATION and self.rules[place].exemption_of(subject.entry.task_id, subject.seconds)
         ]
         if not exempt:
             return outcomes

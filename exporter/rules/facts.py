@@ -46,6 +46,17 @@ _REQUIRED_VIDEO: Final = {
     "width": "VideoWidth",
 }
 """What StartLiveMPUTask documents as required."""
+_AS_CONFIGURED: Final = (
+    "region",
+    "mix_mode",
+    "idle_timeout_seconds",
+    "has_transcode_params",
+    "has_stream_url",
+    "has_multi_stream_url",
+    "has_background",
+    "background_render_mode",
+)
+"""Facts that a configuration has by the same names."""
 _EDGES: Final = frozenset({"x", "y", "width", "height"})
 _DOMAIN: Final = re.compile(r"[^.]\.[^.]")
 _RESERVED_NAME: Final = re.compile(
@@ -72,17 +83,13 @@ def facts(configuration: Configuration) -> dict[str, Any]:
     """Return what rules see of a configuration. Its parts are shared and must not be changed."""
     encoding = configuration.encoding or _NO_ENCODING
     task = {
-        "mix_mode": short_text(configuration.mix_mode),
+        **{name: _fit_leaf(value) for name in _AS_CONFIGURED if (value := getattr(configuration, name)) is not None},
         "audio_only": encoding.audio_only,
         "has_encode_params": configuration.encoding is not None,
-        "has_transcode_params": configuration.has_transcode_params,
-        "has_stream_url": configuration.has_stream_url,
-        "has_multi_stream_url": configuration.has_multi_stream_url,
         "video": _video(encoding.video),
         "audio": _part(encoding.audio),
         "outputs": list(map(_output, configuration.outputs)),
         "user_streams": [_user_stream(*stream) for stream in configuration.user_streams],
-        "has_background": configuration.has_background,
         "field_errors": list(map(short_text, configuration.field_errors)),
         "unknown_values": list(map(short_text, configuration.unknown_values)),
         "missing_encode_params": _missing_encode_params(configuration.encoding, configuration.field_errors),
@@ -91,18 +98,9 @@ def facts(configuration: Configuration) -> dict[str, Any]:
         "repeated_pane_users": fit_number(configuration.pane_users.repeated),
         **_layout(configuration.panes),
     }
-    if configuration.region is not None:
-        task["region"] = short_text(configuration.region)
-    if configuration.idle_timeout_seconds is not None:
-        task["idle_timeout_seconds"] = fit_number(configuration.idle_timeout_seconds)
     if configuration.users:
         task["users"] = fit_number(configuration.users)
-    if configuration.background_render_mode is not None:
-        task["background_render_mode"] = fit_number(configuration.background_render_mode)
-    if configuration.sei is not None:
-        task["sei"] = _part(configuration.sei)
-    if configuration.source is not None:
-        task["source"] = _part(configuration.source)
+    task |= {name: _part(part) for name in ("sei", "source") if (part := getattr(configuration, name)) is not None}
     return task
 
 

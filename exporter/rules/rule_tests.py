@@ -75,6 +75,6 @@ def _result(rule: CompiledRule, case: Case, language: Language) -> CaseResult:
     if "id" in case.variables.get("app", {}) and not rule.applies_to_app(variables["app"]["id"]):
         return CaseResult(case, Outcome.NOT_APPLICABLE)
     verdict = rule.evaluate(language.activation(variables))
-    if verdict.outcome is Outcome.VIOLATION and rule.exempts(variables["task_id"], variables["now"].timestamp()):
+    if verdict.outcome is Outcome.VIOLATION and rule.exemption_of(variables["task_id"], variables["now"].timestamp()):
         return CaseResult(case, Outcome.EXEMPT)
     return CaseResult(case, verdict.outcome, verdict.reason)

@@ -1,6 +1,7 @@
 """Tests of how often rules are evaluated."""
 
 from collections.abc import Sequence
+from math import inf
 
 import pytest
 
@@ -122,7 +123,7 @@ def test_what_rules_need_of_time_and_exemptions_is_known() -> None:
     """Whether anything is to be done as time goes by follows from the rules."""
     assert _evaluator([YOUNG]).depends_on_time
     assert not _evaluator([CONFIGURED, SHARED, NAMED]).depends_on_time
-    assert not _evaluator([CONFIGURED]).has_exemptions
+    assert _evaluator([CONFIGURED]).ended_exemptions(inf) == 0
 
 
 BROKEN = rule("broken", "task.users > 1", when="task.mix_mode != '' // not for all")

@@ -198,7 +198,7 @@ def from_nothing(story: Story, app: AppKey) -> Found:
             language=LANGUAGE,
         )
         evaluated = each.evaluate(subject.activation(each.uses)).outcome
-        is_exempt = evaluated is Outcome.VIOLATION and each.exempts(subject.entry.task_id, now)
+        is_exempt = evaluated is Outcome.VIOLATION and each.exemption_of(subject.entry.task_id, now) is not None
         return Outcome.EXEMPT if is_exempt else evaluated
 
     found: dict[tuple[str, Outcome], set[str]] = {}

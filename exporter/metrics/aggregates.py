@@ -46,8 +46,13 @@ class Measure(Struct, frozen=True):
 
     name: str
     read: Callable[[Configuration], int | None]  # the amount; None where the task has no such readable number
-    bounds: Callable[[Buckets], tuple[float, ...]]  # the upper bounds in the base unit
+    buckets: str  # the field of `Buckets` with the upper bounds
+    base_units: int = 1  # how many base units are one unit of the bounds
     amounts_per_unit: int = 1  # how many of `read`'s steps make one base unit
+
+    def bounds(self, buckets: Buckets) -> tuple[float, ...]:
+        """Return the upper bounds in the base unit."""
+        return tuple(bound * self.base_units for bound in getattr(buckets, self.buckets))
 
 
 class Contribution(Struct, frozen=True, gc=False):
@@ -127,18 +132,17 @@ def _egress(configuration: Configuration) -> Iterator[tuple[str, LabelValues, in
             yield EGRESS, (region, labels.cdn(output)), 0, sum(readable_kbps) * BYTES_PER_KILOBIT
 
 
-def of_encoding(read: Callable[[Encoding], int | None]) -> Callable[[Configuration], int | None]:
+def of_encoding(read: Callable[[Encoding], int | None], times: int = 1) -> Callable[[Configuration], int | None]:
     """Return a reader of a number that is in EncodeParams."""
-    return lambda configuration: None if configuration.encoding is None else read(configuration.encoding)
 
+    def number(configuration: Configuration) -> int | None:
+        found = None if configuration.encoding is None else read(configuration.encoding)
+        return None if found is None else found * times
 
-def _in_bytes(bitrate_kbps: int | None) -> int | None:
-    """Turn kbit/s into bytes per second."""
-    return None if bitrate_kbps is None else bitrate_kbps * BYTES_PER_KILOBIT
+    return number
 
 
 def _gop_nanoseconds(encoding: Encoding) -> int | None:
-    """Return how long a group of pictures lasts."""
     gop, framerate = encoding.video.gop, encoding.video.framerate
     if gop is None or framerate is None or framerate <= 0:
         return None
@@ -156,42 +160,19 @@ def _users(configuration: Configuration) -> int | None:
     return None if "UserInfos" in configuration.field_errors else configuration.users or None
 
 
-def _bytes_per_second(bounds_kbps: tuple[float, ...]) -> tuple[float, ...]:
-    """Turn bounds in kbit/s into the base unit."""
-    return tuple(bound * BYTES_PER_KILOBIT for bound in bounds_kbps)
-
+_VIDEO_BITRATE: Final = of_encoding(lambda encoding: encoding.video.bitrate_kbps, BYTES_PER_KILOBIT)
+_AUDIO_BITRATE: Final = of_encoding(lambda encoding: encoding.audio.bitrate_kbps, BYTES_PER_KILOBIT)
+_PIXELS: Final = of_encoding(lambda encoding: pixels(encoding.video.width, encoding.video.height))
 
 MEASURES: Final = (
-    Measure(
-        "video_bitrate",
-        of_encoding(lambda encoding: _in_bytes(encoding.video.bitrate_kbps)),
-        lambda buckets: _bytes_per_second(buckets.video_bitrate_kbps),
-    ),
-    Measure(
-        "audio_bitrate",
-        of_encoding(lambda encoding: _in_bytes(encoding.audio.bitrate_kbps)),
-        lambda buckets: _bytes_per_second(buckets.audio_bitrate_kbps),
-    ),
-    Measure(
-        "video_framerate",
-        of_encoding(lambda encoding: encoding.video.framerate),
-        lambda buckets: buckets.video_framerate,
-    ),
-    Measure(
-        "gop_duration", of_encoding(_gop_nanoseconds), lambda buckets: buckets.gop_seconds, amounts_per_unit=NANOSECONDS
-    ),
-    Measure(
-        "frame_pixels",
-        of_encoding(lambda encoding: pixels(encoding.video.width, encoding.video.height)),
-        lambda buckets: buckets.frame_pixels,
-    ),
-    Measure(
-        "idle_timeout",
-        lambda configuration: configuration.idle_timeout_seconds,
-        lambda buckets: buckets.idle_timeout_seconds,
-    ),
-    Measure("panes", _panes, lambda buckets: buckets.panes),
-    Measure("users", _users, lambda buckets: buckets.users),
+    Measure("video_bitrate", _VIDEO_BITRATE, "video_bitrate_kbps", base_units=BYTES_PER_KILOBIT),
+    Measure("audio_bitrate", _AUDIO_BITRATE, "audio_bitrate_kbps", base_units=BYTES_PER_KILOBIT),
+    Measure("video_framerate", of_encoding(lambda encoding: encoding.video.framerate), "video_framerate"),
+    Measure("gop_duration", of_encoding(_gop_nanoseconds), "gop_seconds", amounts_per_unit=NANOSECONDS),
+    Measure("frame_pixels", _PIXELS, "frame_pixels"),
+    Measure("idle_timeout", lambda configuration: configuration.idle_timeout_seconds, "idle_timeout_seconds"),
+    Measure("panes", _panes, "panes"),
+    Measure("users", _users, "users"),
 )
 
 

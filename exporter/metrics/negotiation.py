@@ -1,7 +1,7 @@
 """Which format and which encoding a scrape is answered with, by what its headers accept."""
 
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 
 class Format(Enum):
@@ -23,22 +23,12 @@ class Format(Enum):
         return self is not Format.TEXT
 
 
-class _Range(NamedTuple):
-    """One entry of an Accept header."""
-
-    media: str
-    version: str
-    quality: float
-
-
 _MEDIA: Final = {
     Format.OPENMETRICS: ("application/openmetrics-text", {"1.0.0"}),
     Format.OPENMETRICS_0_0_1: ("application/openmetrics-text", {"0.0.1"}),
     # The text format 1.0.0 is 0.0.4 with more characters allowed in names, none of which are used here.
     Format.TEXT: ("text/plain", {"0.0.4", "1.0.0"}),
 }
-_PREFERENCE: Final = (Format.OPENMETRICS, Format.OPENMETRICS_0_0_1, Format.TEXT)
-_PREFERENCE_OF_ANYTHING: Final = (Format.TEXT, Format.OPENMETRICS, Format.OPENMETRICS_0_0_1)
 
 
 def negotiate(accept: str | None) -> Format:
@@ -47,14 +37,11 @@ def negotiate(accept: str | None) -> Format:
     Between equals, OpenMetrics is preferred if it is named, and text where `*/*` stands for both. Text also
     is the answer where none of the formats is accepted, since a scrape is never refused.
     """
-    ranges = [_media_range(entry) for entry in (accept or "").split(",") if entry.strip()]
-    likings = {candidate: _liking(candidate, ranges) for candidate in Format}
-    best = max(likings.values())
-    quality, is_named = best
-    if quality <= 0:
-        return Format.TEXT
-    preference = _PREFERENCE if is_named else _PREFERENCE_OF_ANYTHING
-    return next(candidate for candidate in preference if likings[candidate] == best)
+    entries = [_parameters(entry) for entry in (accept or "").lower().split(",") if entry.strip()]
+    likings = {candidate: _liking(candidate, entries) for candidate in Format}
+    quality, is_named = best = max(likings.values())
+    liked = [candidate for candidate in Format if likings[candidate] == best]
+    return Format.TEXT if quality <= 0 or (not is_named and Format.TEXT in liked) else liked[0]
 
 
 def wants_gzip(accept_encoding: str | None) -> bool:
@@ -69,27 +56,18 @@ def qualities(header: str) -> dict[str, float]:
     return {value: _quality(parameters) for value, parameters in map(_parameters, header.lower().split(","))}
 
 
-def _liking(candidate: Format, ranges: list[_Range]) -> tuple[float, bool]:
+def _liking(candidate: Format, entries: list[tuple[str, dict[str, str]]]) -> tuple[float, bool]:
     """Return the quality of the most specific entry that matches, and whether that is more than `*/*`."""
     media, versions = _MEDIA[candidate]
+    specificity = {"*/*": 0, f"{media.partition('/')[0]}/*": 1, media: 2}
     found = [(0, 0.0)]
-    for entry in ranges:
-        if entry.media == media and entry.version in versions:
-            found.append((3, entry.quality))
-        elif entry.media == media and not entry.version:
-            found.append((2, entry.quality))
-        elif entry.media == f"{media.partition('/')[0]}/*":
-            found.append((1, entry.quality))
-        elif entry.media == "*/*":
-            found.append((0, entry.quality))
-    specificity, quality = max(found)
-    return quality, specificity > 0
-
-
-def _media_range(entry: str) -> _Range:
-    """Take one entry of an Accept header apart."""
-    media, parameters = _parameters(entry.lower())
-    return _Range(media, parameters.get("version", ""), _quality(parameters))
+    for value, parameters in entries:
+        version = parameters.get("version", "")
+        if value != media or not version or version in versions:
+            exact = 1 if value == media and version else 0
+            found.append((specificity.get(value, -1) + exact, _quality(parameters)))
+    most_specific, quality = max(found)
+    return quality, most_specific > 0
 
 
 def _parameters(entry: str) -> tuple[str, dict[str, str]]:

@@ -53,7 +53,7 @@ def task_families() -> tuple[AppFamily, ...]:
             "rtcmpu_task_field_errors",
             "Unreadable values of listed tasks, such as a bitrate that is not a number.",
             _field_errors,
-            version=_field_errors_version,
+            version=_aggregates_version,
             labels=(FIELD_ERROR,),
             note="Such values count in no other metric. `TaskId`: rows without a TaskId, which are skipped.",
         ),
@@ -142,13 +142,6 @@ def task_families() -> tuple[AppFamily, ...]:
             labels=(labels.TASK_REGION, labels.CDN),
             note="The traffic if all tasks ran as configured; nothing is measured.",
         ),
-        *_distributions(),
-    )
-
-
-def _distributions() -> tuple[AppFamily, ...]:
-    """Return the gauge histograms."""
-    return (
         _distribution(
             "rtcmpu_task_video_bitrate_bytes_per_second", f"Configured VideoBitrate. {BITS}", "video_bitrate"
         ),
@@ -198,13 +191,8 @@ def _task_family(
 
 
 def _aggregates_version(report: AppReport) -> object:
-    """Return what changes with the aggregates."""
-    return report.aggregates and (report.aggregates, report.aggregates.revision)
-
-
-def _field_errors_version(report: AppReport) -> object:
     """Return what changes with the aggregates, and with the rows that are no tasks."""
-    return report.aggregates and (_aggregates_version(report), _rows_without_task_id(report))
+    return report.aggregates and (report.aggregates, report.aggregates.revision, _rows_without_task_id(report))
 
 
 def _counted(

@@ -28,8 +28,9 @@ from benchmarks.report import show
 PARTS: Final = """\
 list reader: exporter/collector/{list_reader,list_pass,reading,gathered_rows}.py
  | tests/collector/test_{list_reader,windows,exactness}.py
-limiter: exporter/collector/{rate_limiter,limiter_pool}.py
- | tests/collector/test_{limiter,permits,limiter_throttling,limiter_use,limiter_pool,lent_limiter,limiter_law}.py
+limiter: exporter/collector/rate_limiter.py
+ | tests/collector/test_{limiter,permits,limiter_throttling,limiter_use,lent_limiter,limiter_law}.py
+accounts: exporter/service/accounts.py | tests/service/test_{limiter_pool,accounts}.py
 inventory: exporter/collector/{inventory,absences,doubts}.py | tests/collector/test_{inventory,collector,exactness}.py
 supervisor: exporter/service/supervisor.py | tests/service/test_supervisor.py
 """

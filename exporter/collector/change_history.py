@@ -1,16 +1,18 @@
-"""What has changed lately: the newest changes in memory, and a log line for each."""
+"""What has changed lately: the newest changes in memory, a log line for each, and notes on what they suggest."""
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
-import structlog
 from msgspec import Struct
 
-from exporter.collector.change_notes import ChangeNotes
+from exporter.collector.entry import Entry
 from exporter.collector.inventory import Change
 from exporter.collector.task_diff import FIELD_GROUPS, Shown, changed_fields, kind_of, shown
 from exporter.core.clock import Clock
+from exporter.core.log import LimitedLines
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 
 NEWEST: Final = 10_000
@@ -47,7 +49,7 @@ class RecordedChange(Struct, frozen=True):
     change: str  # added, removed or modified
     fields: tuple[FieldChange, ...]  # of a task that came or went what was set, if that is known
     earliest: float | None = None  # wall-clock seconds after which it happened, if not since the update before
-    notes: tuple[str, ...] = ()  # see `change_notes`
+    notes: tuple[str, ...] = ()  # `STREAM_REUSED_TOO_EARLY`, `PROBABLY_RESTARTED`
 
 
 class History:
@@ -58,10 +60,9 @@ class History:
         self._changes: deque[RecordedChange] = deque(maxlen=newest)
         self._recorded = 0
         self._began = clock.now()
-        self._lines_per_second = lines_per_second
-        self._second = 0
-        self._lines = 0
-        self._unlogged = 0
+        self._lines = LimitedLines(
+            "more tasks changed than are logged one by one", clock, per_second=lines_per_second, counted="tasks"
+        )
         self._notes = ChangeNotes()
 
     def record(
@@ -93,7 +94,7 @@ class History:
                     notes=own_notes,
                 )
             )
-            self._log(recorded[-1])
+            self._lines.write(logging.INFO, f"task {recorded[-1].change}", partial(_line, recorded[-1]))
         self._changes.extend(recorded)
         return tuple(recorded)
 
@@ -110,30 +111,96 @@ class History:
     def flush(self) -> None:
         """Say how many changes were not logged one by one, when their second is over; called about every second."""
         self._notes.forget(self._clock.monotonic())
-        if self._unlogged and int(self._clock.monotonic()) != self._second:
-            structlog.get_logger().info("more tasks changed than are logged one by one", tasks=self._unlogged)
-            self._unlogged = 0
+        self._lines.flush()
 
-    def _log(self, change: RecordedChange) -> None:
-        second = int(self._clock.monotonic())
-        if second != self._second:
-            self.flush()
-            self._second, self._lines = second, 0
-        self._lines += 1
-        if self._lines > self._lines_per_second:
-            self._unlogged += 1
-            return
-        structlog.get_logger().info(
-            f"task {change.change}",
-            account=change.account,
-            app_id=change.app_id,
-            task_id=change.task_id,
-            **{field.field: _from_to(field) for field in change.fields},
-            **({"notes": ",".join(change.notes)} if change.notes else {}),
-        )
+
+def _line(change: RecordedChange) -> dict[str, str]:
+    return {
+        "account": change.account,
+        "app_id": change.app_id,
+        "task_id": change.task_id,
+        **{field.field: _from_to(field) for field in change.fields},
+        **({"notes": ",".join(change.notes)} if change.notes else {}),
+    }
 
 
 def _from_to(field: FieldChange) -> str:
     """Return what a line says; a difference in what is not shown is one all the same."""
     before, after = ("-" if value is None else str(value) for value in (field.before, field.after))
     return f"{before} -> {after}" if before != after else f"{after} (another)"
+
+
+STREAM_REUSED_TOO_EARLY: Final = "stream_reused_too_early"
+"""A stream appeared in a task within 10 s of the removal of a task that had it; the vendor asks to wait 10 s. The
+change that was noticed second has the note."""
+PROBABLY_RESTARTED: Final = "probably_restarted"
+"""A field changed that UpdateLiveMPUTask does not have: Region, MaxIdleTime or PayloadType of SeiParams."""
+
+REUSE_SECONDS: Final = 10.0
+
+_Seen = dict[bytes, tuple[float, str]]  # monotonic seconds and TaskId by stream, oldest first
+
+
+class ChangeNotes:
+    """Finds the notes of all apps' changes."""
+
+    def __init__(self) -> None:
+        self._removed: _Seen = {}
+        self._appeared: _Seen = {}
+
+    def of(self, changes: Sequence[Change], now: float, *, times_known: bool) -> list[tuple[str, ...]]:
+        """Return the notes of each change of one reading, in which removals count as noticed first.
+
+        Args:
+            changes: Of one app.
+            now: Monotonic seconds at which they were noticed.
+            times_known: Whether they happened since the update before.
+        """
+        self.forget(now)
+        reused: set[int] = set()
+        if times_known:
+            removals_first = sorted(enumerate(changes), key=lambda each: each[1].after is not None)
+            reused = {number for number, change in removals_first if self._is_reuse(change, now)}
+        return [
+            (STREAM_REUSED_TOO_EARLY,) * (number in reused) + (PROBABLY_RESTARTED,) * _is_restart(change)
+            for number, change in enumerate(changes)
+        ]
+
+    def forget(self, now: float) -> None:
+        """Forget streams that may be used again."""
+        for seen in (self._removed, self._appeared):
+            while seen and now - next(iter(seen.values()))[0] > REUSE_SECONDS:
+                del seen[next(iter(seen))]
+
+    def _is_reuse(self, change: Change, now: float) -> bool:
+        """Take note of a change's streams; return whether one of them is used again too early."""
+        before, after = _streams(change.before), _streams(change.after)
+        if change.after is not None:
+            streams, task_id = after - before, change.after.task_id
+            is_reuse = not streams.isdisjoint(self._removed)
+        else:
+            streams, task_id = before, "" if change.before is None else change.before.task_id
+            is_reuse = any(self._appeared[stream][1] != task_id for stream in streams & self._appeared.keys())
+        seen = self._removed if change.after is None else self._appeared
+        for stream in streams:
+            seen.pop(stream, None)
+            seen[stream] = now, task_id
+        return is_reuse
+
+
+def _streams(entry: Entry | None) -> frozenset[bytes]:
+    return frozenset() if entry is None else frozenset(entry.task.stream_digests)
+
+
+def _is_restart(change: Change) -> bool:
+    return (
+        change.before is not None
+        and change.after is not None
+        and _fixed_while_running(change.before) != _fixed_while_running(change.after)
+    )
+
+
+def _fixed_while_running(entry: Entry) -> tuple[object, ...]:
+    configuration = entry.configuration
+    sei = configuration.sei
+    return configuration.region, configuration.idle_timeout_seconds, None if sei is None else sei.payload_type

@@ -90,6 +90,11 @@ class Collector:
         self.status = self._status_now()
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Account and AppId."""
+        return self.account, self.app.id
+
+    @property
     def attempted(self) -> bool:
         """Whether an attempt has finished, well or not."""
         return self._tracker.attempted

@@ -25,8 +25,9 @@ from exporter.metrics.negotiation import negotiate
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.findings import FindingEvents
 from exporter.rules.rule_set import RuleSet
+from exporter.service.app_publisher import AppPublisher
 from exporter.service.configuration_source import ConfigurationSource
-from exporter.service.monitor import Monitor, MonitoredApp
+from exporter.service.monitor import Monitor
 from exporter.service.process import run
 from exporter.service.supervisor import Supervisor
 
@@ -53,7 +54,7 @@ async def sweep(config: Config, rule_set: RuleSet, exposition: Exposition[AppRep
     return monitor
 
 
-def name_failing(apps: Collection[MonitoredApp]) -> bool:
+def name_failing(apps: Collection[AppPublisher]) -> bool:
     """Write a line to standard error for each app that could not be read; return whether something is missing."""
     if not apps:
         sys.stderr.write("nothing to read: the configuration names no app\n")
@@ -80,7 +81,7 @@ async def _sweep_all(monitor: Monitor) -> None:
             progress.update(bar, advance=1, tasks=tasks)
 
 
-async def _swept(app: MonitoredApp, supervisor: Supervisor) -> int:
+async def _swept(app: AppPublisher, supervisor: Supervisor) -> int:
     """Sweep an app; return how many tasks it has."""
     await supervisor.attempt(app.collector, Kind.SWEEP)
     return len(app.collector.inventory)
@@ -121,7 +122,7 @@ async def _collect(source: ConfigurationSource, output: Output, metrics: SelfMet
     return ExitCode.UNREAD if name_failing(apps) else ExitCode.FINE
 
 
-def _as_json(app: MonitoredApp) -> dict[str, Any]:
+def _as_json(app: AppPublisher) -> dict[str, Any]:
     status = app.collector.status
     tasks = [entry.task for entry in app.collector.inventory] if status.up else None
     return {
@@ -136,12 +137,12 @@ def _task_as_json(task: Task) -> dict[str, Any]:
     return {"task_id": task.task_id, "channel_id": task.channel_id, **configuration}
 
 
-def _print_table(apps: list[MonitoredApp]) -> None:
+def _print_table(apps: list[AppPublisher]) -> None:
     columns = ("account", "app", "state", "single", "mixed", "other", "seconds")
     console().print(table(columns, _rows(apps), numbers=columns[3:]))
 
 
-def _rows(apps: list[MonitoredApp]) -> Iterator[tuple[object, ...]]:
+def _rows(apps: list[AppPublisher]) -> Iterator[tuple[object, ...]]:
     for app in apps:
         status = app.collector.status
         modes = [mix_mode(entry.configuration) for entry in app.collector.inventory]

@@ -12,8 +12,7 @@ from exporter.core.clock import SystemClock
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.daemon import Daemon, Options
-from exporter.service.process import END_AFTER_SECONDS, Watchdog, run
-from exporter.service.systemd import ServiceManager, inherited_sockets
+from exporter.service.process import END_AFTER_SECONDS, ServiceManager, Watchdog, inherited_sockets, run
 from exporter.web.http_server import ListenError
 
 

@@ -15,6 +15,8 @@ from typing import Any, Final, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from exporter.core.clock import Clock
+
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["logfmt", "json"]
 
@@ -139,6 +141,42 @@ def _counter(on_message: Callable[[str], None]) -> Processor:
         return event
 
     return count
+
+
+class LimitedLines:
+    """Log lines of one kind, of which those beyond a limit in one second are counted instead of written.
+
+    Args:
+        summary: The message before their number.
+        counted: The key of their number.
+    """
+
+    def __init__(self, summary: str, clock: Clock, *, per_second: int, counted: str) -> None:
+        self._summary = summary
+        self._clock = clock
+        self._per_second = per_second
+        self._counted = counted
+        self._second = 0
+        self._written = self._left_out = self._worst_level = 0
+
+    def write(self, level: int, message: str, about: Callable[[], Mapping[str, Any]]) -> None:
+        """Write a line, or count it."""
+        self.flush()
+        if self._written < self._per_second:
+            self._written += 1
+            structlog.get_logger().log(level, message, **about())
+        else:
+            self._left_out += 1
+            self._worst_level = max(self._worst_level, level)
+
+    def flush(self) -> None:
+        """Begin a new second, if it is one, by summing up the last; to be called about every second."""
+        second = int(self._clock.monotonic())
+        if second != self._second:
+            if self._left_out:
+                structlog.get_logger().log(self._worst_level, self._summary, **{self._counted: self._left_out})
+            self._second = second
+            self._written = self._left_out = self._worst_level = 0
 
 
 class _Lines:

@@ -1,38 +1,41 @@
-"""From what was collected about one app to what is published about it."""
+"""From what was collected about one app to what is published about it and about its single tasks."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import structlog
+from msgspec import Struct
 from msgspec.structs import replace
 
 from exporter.collector.change_history import History
 from exporter.collector.collector import Collector
 from exporter.collector.entry import Entry
-from exporter.collector.inventory import Change
+from exporter.collector.inventory import Change, Inventory
 from exporter.collector.task_diff import ChangeCounts
-from exporter.config.model import Buckets
+from exporter.config.model import Buckets, PerTask
 from exporter.core.clock import Clock
 from exporter.core.collection_state import Component
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.task import signed_times
 from exporter.core.threads import Worker
 from exporter.metrics.aggregates import Aggregates, AppReport
+from exporter.metrics.exposition import TASKS_PATH, Body, Exposition
+from exporter.metrics.negotiation import Format
+from exporter.metrics.per_task_families import ListedTask, StableSubset, per_task_families
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.engine import PolicyEngine
+from exporter.rules.rule import AppKey
 from exporter.service.recorder import Recorder
 from exporter.service.supervisor import Supervisor
-from exporter.service.task_publisher import TaskSeries
 
 MOST_CHANGES_DURING_CHECK: Final = 100_000  # with more changes a comparison begins again
 
 
 class AppPublisher:
-    """Keeps one app's aggregates in step with its inventory, as the collector's `CollectorEvents`.
+    """Keeps one app's aggregates in step with its inventory, as the `CollectorEvents` of its `collector`."""
 
-    Args:
-        history: Where changes after the baseline are remembered.
-    """
+    collector: Collector
 
     def __init__(
         self,
@@ -40,7 +43,7 @@ class AppPublisher:
         publish: Callable[[AppReport], None],
         history: History,
         policy: PolicyEngine,
-        task_series: TaskSeries,
+        task_series: "TaskSeries",
         *,
         recorder: Recorder | None = None,
         supervisor: Supervisor,
@@ -60,7 +63,6 @@ class AppPublisher:
         self._worker = worker
         self._counts = ChangeCounts()
         self._aggregates = Aggregates(buckets, push_auth, clock.now())
-        self._collector: Collector | None = None
         self._check: asyncio.Task[None] | None = None
         self._changes_since_check: list[Change] = []
         self._closed = False
@@ -68,17 +70,13 @@ class AppPublisher:
     @property
     def report(self) -> AppReport:
         """What may be published now."""
-        status = self._shown.status
-        return AppReport(
-            status,
-            self._aggregates if status.data_available else None,
-            self._counts,
-            self._policy.app((status.account, status.app_id)).report,
-        )
+        status = self.collector.status
+        aggregates = self._aggregates if status.data_available else None
+        return AppReport(status, aggregates, self._counts, self._policy.app(self.collector.key).report)
 
     def show(self, collector: Collector) -> None:
         """Say whose events will come, and publish its state."""
-        self._collector = collector
+        self.collector = collector
         self.publish()
 
     def publish(self) -> None:
@@ -86,7 +84,7 @@ class AppPublisher:
         try:
             self._publish(self.report)
         except Exception:
-            status = replace(self._shown.status, up=False, data_available=False)
+            status = replace(self.collector.status, up=False, data_available=False)
             self._publish(AppReport(status, None))
             raise
 
@@ -98,19 +96,18 @@ class AppPublisher:
             self._take_in(changes, baseline=baseline)
         finally:
             self.publish()
-        self._follow_tasks(changes)
+        self.show_tasks(changes)
 
     def aged(self, tasks: Sequence[Change]) -> None:
         """Publish tasks that are older than was known, as changes to the same."""
-        status = self._shown.status
-        key = (status.account, status.app_id)
-        self._policy.collected(key, tasks, baseline=False, available=status.data_available)
+        available = self.collector.status.data_available
+        self._policy.collected(self.collector.key, tasks, baseline=False, available=available)
         self.publish()
-        self._follow_tasks(tasks)
+        self.show_tasks(tasks)
 
     def look_at_clock(self) -> None:
         """Publish push keys that have another state now; to be called about every second."""
-        if self._aggregates.advance(self._clock.now()) and self._shown.status.data_available:
+        if self._aggregates.advance(self._clock.now()) and self.collector.status.data_available:
             self.publish()
 
     def configure(self, buckets: Buckets, push_auth: PushAuthSettings) -> None:
@@ -139,13 +136,13 @@ class AppPublisher:
         if self._check is not None:
             await asyncio.gather(self._check, return_exceptions=True)
 
-    def show_tasks(self) -> None:
-        """Publish all tasks one by one where they are not."""
-        self._follow_tasks([])
+    def show_tasks(self, changes: Sequence[Change] = ()) -> None:
+        """Publish tasks one by one: those that changed, or all where they are not published yet."""
+        available = self.collector.status.data_available
+        self._task_series.follow(self.collector.key, self.collector.inventory, changes, available=available)
 
     def _take_in(self, changes: Sequence[Change], *, baseline: bool) -> None:
-        status = self._shown.status
-        key = (status.account, status.app_id)
+        key = self.collector.key
         _apply(changes, self._aggregates)
         earliest = None if self._recorder is None else self._recorder.earliest(key)
         recorded = () if baseline else self._history.record(*key, changes, earliest=earliest, push_auth=self._push_auth)
@@ -156,17 +153,13 @@ class AppPublisher:
             if len(self._changes_since_check) > MOST_CHANGES_DURING_CHECK:
                 self._check.cancel()
                 self._count_anew()
-        self._policy.collected(key, changes, baseline=baseline, available=status.data_available)
+        self._policy.collected(key, changes, baseline=baseline, available=self.collector.status.data_available)
         if self._recorder is not None:
             notes = [each.notes for each in recorded]
-            self._recorder.collected(self._shown, changes, baseline=baseline, notes=notes)
-
-    def _follow_tasks(self, changes: Sequence[Change]) -> None:
-        status, inventory = self._shown.status, self._shown.inventory
-        self._task_series.follow(status.account, status.app_id, inventory, changes, available=status.data_available)
+            self._recorder.collected(self.collector, changes, baseline=baseline, notes=notes)
 
     def _count_anew(self) -> None:
-        entries = list(self._shown.inventory)
+        entries = list(self.collector.inventory)
         self._changes_since_check = []
         empty = Aggregates(self._buckets, self._push_auth, self._clock.now())
         self._check = asyncio.create_task(self._compare(entries, empty))
@@ -174,7 +167,7 @@ class AppPublisher:
     async def _compare(self, entries: list[Entry], empty: Aggregates) -> None:
         """Compare once. A comparison that fails or is cancelled leaves nothing behind."""
         try:
-            with self._supervisor.guarded(Component.CHECK_SUMS, (self._shown.account, self._shown.app.id)):
+            with self._supervisor.guarded(Component.CHECK_SUMS, self.collector.key):
                 recomputed = await self._worker.run(_sums_of, entries, empty)
                 _apply(self._changes_since_check, recomputed)
                 self._replace_wrong_sums(recomputed)
@@ -187,19 +180,13 @@ class AppPublisher:
         if has_same_settings and not recomputed.same_as(self._aggregates):
             structlog.get_logger().error(
                 "the running sums were wrong and are replaced: please report this",
-                account=self._shown.account,
-                app_id=self._shown.app.id,
+                account=self.collector.account,
+                app_id=self.collector.app.id,
             )
         if not recomputed.same_as(self._aggregates):
             recomputed.advance(self._clock.now())
             self._aggregates = recomputed
             self.publish()
-
-    @property
-    def _shown(self) -> Collector:
-        if self._collector is None:
-            raise RuntimeError("show() comes first")
-        return self._collector
 
 
 def _sums_of(entries: Iterable[Entry], aggregates: Aggregates) -> Aggregates:
@@ -214,3 +201,115 @@ def _apply(changes: Iterable[Change], aggregates: Aggregates) -> None:
             aggregates.remove(change.before.configuration, signed_times(change.before.push_times))
         if change.after is not None:
             aggregates.add(change.after.configuration, signed_times(change.after.push_times))
+
+
+class TaskSeries:
+    """Publishes the tasks of all apps one by one; while it is switched off it keeps nothing."""
+
+    def __init__(self, metrics: SelfMetrics) -> None:
+        self._metrics = metrics
+        self._settings = PerTask()
+        self._switched_on: _SwitchedOn | None = None
+        self._shown: _SwitchedOn | None = None
+        """What is served: after a change of the limit the one before, until the new one has been published."""
+        self._at_work = asyncio.Lock()
+
+    def configure(self, settings: PerTask) -> None:
+        """Switch on or off, or take on another limit. All apps are to be followed then."""
+        if settings == self._settings:
+            return
+        self._settings = settings
+        self._switched_on = _SwitchedOn(settings.max_series, self._metrics) if settings.enabled else None
+        if self._switched_on is None:
+            self._shown = None
+            self._metrics.path_closed(TASKS_PATH)
+        elif self._shown is None:
+            self._shown = self._switched_on
+
+    def follow(self, app: AppKey, inventory: Inventory, changes: Iterable[Change], *, available: bool) -> None:
+        """Take note of what changed in an app's tasks since the last call, and whether they may be published."""
+        if self._switched_on is not None:
+            self._switched_on.follow(app, inventory, changes, available=available)
+
+    async def publish(self) -> None:
+        """Make what was noted visible to the next scrape. Rendering and compressing leave the event loop alone."""
+        async with self._at_work:
+            publishing = self._switched_on
+            if publishing is None:
+                return
+            await publishing.publish()
+            if self._switched_on is publishing:
+                self._shown = publishing
+            elif self._switched_on is None:
+                self._metrics.path_closed(TASKS_PATH)
+
+    def body(self, exposition_format: Format, *, gzip: bool) -> Body | None:
+        """Return the ready bytes; None while it is switched off."""
+        return None if self._shown is None else self._shown.exposition.body(exposition_format, gzip=gzip)
+
+
+class _News(Struct, frozen=True):
+    """What is to be done about an app."""
+
+    app: AppKey
+    tasks: Sequence[tuple[str, Entry | None]]  # by TaskId; None: gone
+    whole: bool  # whether these are all that there are
+
+
+class _SwitchedOn:
+    """What there is only while the series are published.
+
+    `_apps` and `_news` belong to the event loop; `_subset`, and the exposition but for its ready bytes, to the one that
+    publishes.
+    """
+
+    def __init__(self, max_series: int, metrics: SelfMetrics) -> None:
+        self.exposition = Exposition(per_task_families(), metrics, path=TASKS_PATH, own_metrics_follow=False)
+        self._metrics = metrics
+        self._subset = StableSubset(max_series)
+        self._worker = Worker("render series of tasks")
+        self._apps: set[AppKey] = set()  # those whose tasks are shown
+        self._news: list[_News] = []
+
+    def follow(self, app: AppKey, inventory: Inventory, changes: Iterable[Change], *, available: bool) -> None:
+        """Take note of all tasks of an app, of those that changed, or that none may be shown."""
+        if not available:
+            if app in self._apps:
+                self._apps.discard(app)
+                self._news.append(_News(app, (), whole=True))
+        elif app not in self._apps:
+            self._apps.add(app)
+            self._news.append(_News(app, [(entry.task_id, entry) for entry in inventory], whole=True))
+        else:
+            changed = [task.task_id for change in changes if (task := change.after or change.before)]
+            if changed:
+                self._news.append(_News(app, [(task_id, inventory.get(task_id)) for task_id in changed], whole=False))
+
+    async def publish(self) -> None:
+        """Publish what was noted."""
+        if self._news:
+            news, self._news = self._news, []
+            try:
+                await self._worker.run(self._take_in, news)
+            except BaseException:
+                self._news = [*news, *self._news]
+                raise
+        await self.exposition.publish_off_loop()
+        self._metrics.omitted(TASKS_PATH, series=self._subset.omitted_series)
+
+    def _take_in(self, news: Iterable[_News]) -> None:
+        """Find out which tasks have room now, and render what has changed of them."""
+        for each in news:
+            if each.whole:
+                self._subset.remove_app(*each.app)
+            for task_id, entry in each.tasks:
+                if entry is None:
+                    self._subset.remove(*each.app, task_id)
+                else:
+                    self._subset.put(ListedTask(*each.app, entry))
+        for shard, tasks in self._subset.take_changes():
+            key = (f"{shard:04}",)
+            if tasks:
+                self.exposition.update(key, tasks)
+            else:
+                self.exposition.remove(key)

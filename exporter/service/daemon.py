@@ -22,14 +22,13 @@ from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import LoadedRules
 from exporter.service import process as signals
+from exporter.service.app_publisher import TaskSeries
 from exporter.service.budget_leases import BudgetLeases
 from exporter.service.configuration_source import ConfigurationSource
-from exporter.service.daemon_view import DaemonView, InForce
 from exporter.service.monitor import Monitor
-from exporter.service.process import Heartbeat, NullWatchdog, Watchdog
+from exporter.service.process import Heartbeat, NullWatchdog, ServiceManager, Watchdog
 from exporter.service.recorder import Recorder
-from exporter.service.systemd import ServiceManager
-from exporter.service.task_publisher import TaskSeries
+from exporter.service.views import DaemonView, InForce
 from exporter.service.violation_log import FindingLog
 from exporter.web import http_server
 from exporter.web.addresses import KnownHosts, url_prefix

@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from functools import partial
 
 import structlog
-from msgspec import Struct
 
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.transport import open_session
@@ -32,18 +31,10 @@ from exporter.rules.findings import FindingEvents, SavedFindings
 from exporter.rules.rule import AppKey
 from exporter.rules.rule_set import RuleSet
 from exporter.service.accounts import Accesses, OpenSession
-from exporter.service.app_publisher import AppPublisher
+from exporter.service.app_publisher import AppPublisher, TaskSeries
 from exporter.service.recorder import RecordedApp, Recorder
 from exporter.service.supervisor import Supervisor
-from exporter.service.task_publisher import TaskSeries
 from exporter.web.view import BudgetView
-
-
-class MonitoredApp(Struct, frozen=True):
-    """One app and what is known of it."""
-
-    collector: Collector
-    publisher: AppPublisher
 
 
 class Monitor:
@@ -81,7 +72,7 @@ class Monitor:
         self._check_sums = Worker("check sums")
         self._config = Config(accounts=())
         self._accesses = Accesses(metrics, clock=clock, rng=rng, open_session=open_session)
-        self._apps: dict[AppKey, MonitoredApp] = {}
+        self._apps: dict[AppKey, AppPublisher] = {}
         self._removed: list[AppPublisher] = []
         self._share = Interner()
         self._reading_turns = ReadingTurns(clock.monotonic)
@@ -93,8 +84,8 @@ class Monitor:
         self._started = False
 
     @property
-    def apps(self) -> Mapping[AppKey, MonitoredApp]:
-        """All apps in the order of the configuration."""
+    def apps(self) -> Mapping[AppKey, AppPublisher]:
+        """All apps, each with its collector, in the order of the configuration."""
         return self._apps
 
     @property
@@ -144,7 +135,7 @@ class Monitor:
         if app is not None:
             with self.supervisor.guarded(Component.STORAGE, key):
                 self.policy.restore(key, (SavedFindings(*findings) for findings in saved.violations.items()))
-                app.publisher.aged(app.collector.inventory.age(saved.entries))
+                app.aged(app.collector.inventory.age(saved.entries))
                 if self._recorder is not None:
                     app.collector.check_stored(saved.unseen, gone=partial(self._recorder.gone, saved))
 
@@ -169,7 +160,7 @@ class Monitor:
         if self._started:
             self._schedule.stop()
         for app in self._apps.values():
-            await app.publisher.close()
+            await app.close()
         await self.close_removed()
         await self._accesses.close()
 
@@ -192,7 +183,7 @@ class Monitor:
         self._metrics.rules_loaded(rule_set.all_rules())
         for key, app in self._apps.items():
             self._publish_app(key)
-            app.publisher.show_tasks()
+            app.show_tasks()
         self.look_at_budget()
         self._changed()
 
@@ -212,7 +203,7 @@ class Monitor:
         for key, app in self._apps.items():
             with self.supervisor.guarded(Component.STATUS, key):
                 app.collector.look_at_clock()
-                app.publisher.look_at_clock()
+                app.look_at_clock()
         self.history.flush()
 
     def look_at_budget(self) -> None:
@@ -257,14 +248,14 @@ class Monitor:
                 if key in before and account.name in kept:
                     known = self._apps[key] = before.pop(key)
                     known.collector.configure(app, max_tasks=self._config.collection.max_tasks_per_app)
-                    known.publisher.configure(self._config.metrics.buckets, self._config.policy.push_auth_settings)
+                    known.configure(self._config.metrics.buckets, self._config.policy.push_auth_settings)
                 else:
                     self._remove(before.pop(key, None))
                     self._apps[key] = self._add(account.name, app)
         for left in before.values():
             self._remove(left)
 
-    def _add(self, account: str, app: App) -> MonitoredApp:
+    def _add(self, account: str, app: App) -> AppPublisher:
         key = (account, app.id)
 
         def publish(report: AppReport) -> None:
@@ -297,14 +288,14 @@ class Monitor:
         self._metrics.add_app(account, app.id)
         publisher.show(collector)
         self._schedule.add(collector)
-        return MonitoredApp(collector, publisher)
+        return publisher
 
     def _publish_app(self, key: AppKey) -> None:
         """Publish an app whose findings have changed."""
         app = self._apps.get(key)
         if app is not None:
             with self.supervisor.guarded(Component.STATUS, key):
-                app.publisher.publish()
+                app.publish()
 
     def _rules_failed(self, key: AppKey, error: Exception) -> None:
         if key in self._apps:
@@ -316,17 +307,17 @@ class Monitor:
         if key in self._apps:
             self.supervisor.app_works(self._apps[key].collector, Component.RULES)
 
-    def _remove(self, app: MonitoredApp | None) -> None:
+    def _remove(self, app: AppPublisher | None) -> None:
         if app is None:
             return
-        collector = app.collector
-        self._schedule.remove(collector)
-        app.publisher.leave()
-        self._removed.append(app.publisher)
-        self._exposition.remove((collector.account, collector.app.id))
-        self._task_series.forget(collector.account, collector.app.id)
-        self._metrics.remove_app(collector.account, collector.app.id)
-        self.supervisor.forget((collector.account, collector.app.id))
+        key = app.collector.key
+        self._schedule.remove(app.collector)
+        app.leave()
+        self._removed.append(app)
+        self._exposition.remove(key)
+        self._task_series.follow(key, app.collector.inventory, (), available=False)
+        self._metrics.remove_app(*key)
+        self.supervisor.forget(key)
 
 
 def _at_rates(config: Config, rates: Mapping[str, float]) -> Config:

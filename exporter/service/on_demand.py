@@ -156,10 +156,10 @@ class _FreshSweep:
         except TimeoutError:
             pass  # The report says so.
         except Exception as error:  # noqa: BLE001 - whatever it was: the reading ends, and its report says so
-            app = (self._collector.account, self._collector.app.id)
+            app = self._collector.key
             state, reason = State.INTERNAL_ERROR, self._supervisor.failed(Component.COLLECT_NOW, error, app)
         else:
-            self._supervisor.works(Component.COLLECT_NOW, (self._collector.account, self._collector.app.id))
+            self._supervisor.works(Component.COLLECT_NOW, self._collector.key)
         finally:
             self._report = self._ended(state, reason)
 

@@ -59,13 +59,13 @@ class Supervisor:
 
     def app_failed(self, collector: Collector, part: Component, error: Exception) -> None:
         """Let an app have the state of a part that failed."""
-        reason = self.failed(part, error, (collector.account, collector.app.id))
+        reason = self.failed(part, error, collector.key)
         with suppress(Exception):  # it has been reported, and publishing may be what fails
             collector.broke(part, reason)
 
     def app_works(self, collector: Collector, part: Component) -> None:
         """Let an app have its other state again, if the part failed before."""
-        app = (collector.account, collector.app.id)
+        app = collector.key
         if self.works(part, app):
             with self.guarded(part, app):
                 collector.recovered(part)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import structlog
 
 from exporter.core.clock import Clock
+from exporter.core.log import LimitedLines
 from exporter.rules.findings import AnyRule, FindingEvents, Resolution
 from exporter.rules.rule import AppKey, Severity
 
@@ -18,8 +19,8 @@ class FindingLog(FindingEvents):
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._opened = _LimitedLines("more violations opened than are logged one by one", clock)
-        self._resolved = _LimitedLines("more violations were resolved than are logged one by one", clock)
+        self._opened = _lines("more violations opened than are logged one by one", clock)
+        self._resolved = _lines("more violations were resolved than are logged one by one", clock)
 
     def baseline(self, app: AppKey, violations: int) -> None:
         """Sum up what is violated from the start."""
@@ -40,12 +41,12 @@ class FindingLog(FindingEvents):
     def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
         """Log a violation as a warning, or as info where it does not matter more."""
         level = logging.INFO if rule.rule.severity is Severity.INFO else logging.WARNING
-        self._opened.write(level, "violation opened", {**_about(app, rule, task_id), "message": text})
+        self._opened.write(level, "violation opened", lambda: {**_about(app, rule, task_id), "message": text})
 
     def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
         """Log that a violation has ended, and why."""
         lasted = {"why": why.value, "lasted_seconds": max(0, round(self._clock.now() - since))}
-        self._resolved.write(logging.INFO, "violation resolved", {**_about(app, rule, task_id), **lasted})
+        self._resolved.write(logging.INFO, "violation resolved", lambda: {**_about(app, rule, task_id), **lasted})
 
     def flush(self) -> None:
         """Say how many lines were left out in seconds that are over; to be called about every second."""
@@ -53,39 +54,8 @@ class FindingLog(FindingEvents):
         self._resolved.flush()
 
 
-class _LimitedLines:
-    """Lines of one kind, of which those over the limit are counted instead of written.
-
-    Args:
-        summary: The text before the number of lines that were left out.
-    """
-
-    def __init__(self, summary: str, clock: Clock) -> None:
-        self._summary = summary
-        self._clock = clock
-        self._second = 0
-        self._written = 0
-        self._left_out = 0
-        self._worst_level = 0
-
-    def write(self, level: int, message: str, about: Mapping[str, Any]) -> None:
-        """Write a line, or count it."""
-        self.flush()
-        if self._written < LINES_PER_SECOND:
-            self._written += 1
-            structlog.get_logger().log(level, message, **about)
-        else:
-            self._left_out += 1
-            self._worst_level = max(self._worst_level, level)
-
-    def flush(self) -> None:
-        """Begin a new second, if it is one, by summing up the last."""
-        second = int(self._clock.monotonic())
-        if second != self._second:
-            if self._left_out:
-                structlog.get_logger().log(self._worst_level, self._summary, left_out=self._left_out)
-            self._second = second
-            self._written = self._left_out = self._worst_level = 0
+def _lines(summary: str, clock: Clock) -> LimitedLines:
+    return LimitedLines(summary, clock, per_second=LINES_PER_SECOND, counted="left_out")
 
 
 def _about(app: AppKey, rule: AnyRule, task_id: str | None) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exporter.collector.change_notes import ChangeNotes
+from exporter.collector.change_history import ChangeNotes
 from exporter.collector.inventory import Change
 from exporter.config.model import Collection
 from exporter.core.task import Task

@@ -23,9 +23,8 @@ from exporter.core.threads import Worker
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.engine import PolicyEngine
-from exporter.service.app_publisher import AppPublisher
+from exporter.service.app_publisher import AppPublisher, TaskSeries
 from exporter.service.supervisor import Supervisor
-from exporter.service.task_publisher import TaskSeries
 from exporter.service.violation_log import FindingLog
 from tests.metrics.builders import STATUS, configuration
 from tests.support.rows import change
@@ -38,6 +37,7 @@ class FakeCollector:
     def __init__(self) -> None:
         self.account = "prod"
         self.app = App(id="live")
+        self.key = ("prod", "live")
         self.status: Status = STATUS
         self.inventory = Inventory()
 

@@ -276,7 +276,7 @@ async def test_reloads_that_come_together_do_not_mix(simulator: Simulated) -> No
     async with started(simulator.config("app-1", "app-2", "app-3")) as one:
         await one.until_data_of("app-1", "app-2", "app-3")
         for app in one.daemon._monitor.apps.values():
-            app.publisher.swept()  # what is let go has something to end, which takes a while
+            app.swept()  # what is let go has something to end, which takes a while
         reloads: list[asyncio.Task[str | None]] = []
         for apps in (("app-2",), ("app-3", "app-1"), ("app-1", "app-2")):
             one.next = config(simulator.account(*apps, requests_per_second=10 + len(reloads)))

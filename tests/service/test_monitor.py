@@ -20,8 +20,8 @@ from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_set import RuleSet
+from exporter.service.app_publisher import TaskSeries
 from exporter.service.monitor import Monitor
-from exporter.service.task_publisher import TaskSeries
 from exporter.service.violation_log import FindingLog
 from exporter.simulator.faults import Fault
 from tests.support.monitored import (
@@ -372,7 +372,7 @@ async def test_another_configuration_is_there_all_at_once(simulator: Simulated) 
         moved = simulator.account("app-3", "app-2", name="other")
         for one in (config(moved), simulator.config("app-3", "app-1"), config(moved)):
             for app in watched.monitor.apps.values():
-                app.publisher.swept()  # what is let go has something to end, which takes a while
+                app.swept()  # what is let go has something to end, which takes a while
             await asyncio.sleep(0)
             await watched.apply(one)
             await watched.monitor.close_removed()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.service.systemd import ServiceManager, inherited_sockets
+from exporter.service.process import ServiceManager, inherited_sockets
 
 
 @pytest.fixture

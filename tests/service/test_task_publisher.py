@@ -14,7 +14,7 @@ from exporter.core.task import Configuration, Task
 from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.text import sections
-from exporter.service.task_publisher import TaskSeries
+from exporter.service.app_publisher import TaskSeries
 from tests.metrics.builders import configuration
 
 ON = PerTask(enabled=True)
@@ -50,7 +50,7 @@ class App:
         self._follow([], available=False)
 
     def _follow(self, changes: list[Change], *, available: bool) -> None:
-        self.series.follow("prod", self.app_id, self.inventory, changes, available=available)
+        self.series.follow(("prod", self.app_id), self.inventory, changes, available=available)
 
 
 def _task(task_id: str, task_configuration: Configuration, number: int) -> Task:
@@ -151,8 +151,8 @@ async def test_a_forgotten_app_leaves_nothing_behind(series: TaskSeries) -> None
     series.configure(ON)
     App(series).accept(["task-1"])
     await series.publish()
-    series.forget("prod", "live")
-    series.forget("prod", "never was")
+    series.follow(("prod", "live"), Inventory(), (), available=False)
+    series.follow(("prod", "never was"), Inventory(), (), available=False)
     await series.publish()
     assert _infos(series) == set()
     App(series).accept(["task-2"])

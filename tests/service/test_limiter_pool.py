@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from exporter.aliyun.response import ListPage
-from exporter.collector.limiter_pool import LimiterPool
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import Window
 from exporter.collector.requests import AccountRequests
 from exporter.config.credential_kinds import AccessKey, DefaultChain
 from exporter.config.model import Account
 from exporter.core.secret import Secret
+from exporter.service.accounts import LimiterPool
 from tests.support.moving_list import Told
 from tests.support.virtual_time import VirtualClock, on_virtual_time, run
 

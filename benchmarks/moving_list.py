@@ -26,7 +26,9 @@ from exporter.simulator.listing import Variants
 from tests.support.moving_world import APP, Reader, Scene, World
 from tests.support.virtual_time import VirtualClock, run
 
-INTERVALS = Intervals(interval_seconds=0.25, sweep_interval_seconds=0, stale_after_seconds=1000, stretch_ratio=1)
+INTERVALS = Intervals(
+    interval_seconds=0.25, sweep_interval_seconds=0, stale_after_seconds=1000, interval_stretch_ratio=1
+)
 """Sweeps follow one another without a pause."""
 SECONDS = 90
 PAGE = 100
@@ -46,7 +48,9 @@ NOTE = (
 )
 
 
-COST_INTERVALS = Intervals(interval_seconds=10, sweep_interval_seconds=60, stale_after_seconds=1000, stretch_ratio=1)
+COST_INTERVALS = Intervals(
+    interval_seconds=10, sweep_interval_seconds=60, stale_after_seconds=1000, interval_stretch_ratio=1
+)
 COST_SIZES = (240, 2_000, 20_000)
 COST_SECONDS = 600
 COST_COLUMNS = ("tasks", "events/s", "pages", "sweep", "lookups", "repaired tasks")

@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Final, Protocol
 
 from exporter.aliyun.errors import ApiError
@@ -75,23 +76,8 @@ class AccountRequests:
         """Return the requests about one app, with a count of their own."""
         return AppRequests(self, app_id, clock=self._clock)
 
-    def queue_seconds(self, priority: Priority) -> float:
-        """How long the requests of a priority that wait now will take to be sent."""
-        return self.limiter.waiting(priority) / self.limiter.effective_requests_per_second
-
-    async def send(
-        self, attempt: Callable[[], Awaitable[ListPage]], priority: Priority, count: Callable[[], None]
-    ) -> WindowAnswer:
-        """Send a request when its turn comes, and again where that can help.
-
-        Args:
-            attempt: sends it once.
-            priority: its place in the queue for the budget.
-            count: called for every attempt.
-
-        Raises:
-            ApiError: of the last attempt.
-        """
+    async def send(self, attempt: Callable[[], Awaitable[ListPage]], priority: Priority) -> WindowAnswer:
+        """Send a request when its turn comes, and again where that can help; raises the last attempt's ApiError."""
         attempts = 0
         while True:
             attempts += 1
@@ -100,7 +86,6 @@ class AccountRequests:
                 async with self._permit(priority) as waited_seconds:
                     self._events.waited(priority.label, waited_seconds)
                     sent_at = self._clock.monotonic()
-                    count()
                     return WindowAnswer(await attempt(), sent_at)
             except ApiError as error:
                 asked_to_wait_seconds = error.wait_seconds or 0.0
@@ -142,38 +127,39 @@ class AppRequests:
 
     def window(self, priority: Priority) -> Callable[[Window], Awaitable[WindowAnswer]]:
         """Return what fetches one window of the list at a priority."""
-
-        async def fetch(window: Window) -> WindowAnswer:
-            return await self._send(
-                lambda: self._account.client.list_tasks(
-                    self._app_id, page_no=window.page_no, page_size=window.page_size
-                ),
-                priority,
-            )
-
-        return fetch
+        return partial(self._send, priority)
 
     def queue_seconds(self, priority: Priority) -> float:
         """How long the requests of a priority that wait now will take to be sent, all apps of the account together."""
-        return self._account.queue_seconds(priority)
+        limiter = self._account.limiter
+        return limiter.waiting(priority) / limiter.effective_requests_per_second
 
     async def look_up(self, task_id: str) -> WindowAnswer:
         """Ask for one task by its TaskId."""
-        return await self._send(lambda: self._account.client.look_up(self._app_id, task_id), Priority.LOOKUP)
+        return await self._send(Priority.LOOKUP, task_id)
 
-    async def _send(self, attempt: Callable[[], Awaitable[ListPage]], priority: Priority) -> WindowAnswer:
-        """Send a request, unless the service asked for a longer wait before the app's next one.
+    async def _send(self, priority: Priority, wanted: Window | str) -> WindowAnswer:
+        """Send a request for a window or a task, unless the service asked for a wait before the app's next one.
 
         A wait beside throttling holds back the whole account, any other only the app whose request failed.
         """
         if self._refusal is not None and self._clock.monotonic() < self._not_before:
             raise self._refusal.with_traceback(None)
         try:
-            return await self._account.send(attempt, priority, self._count)
+            return await self._account.send(self._attempt(wanted), priority)
         except ApiError as error:
             if error.state is State.SERVER_ERROR and error.wait_seconds is not None:
                 self._not_before, self._refusal = self._clock.monotonic() + error.wait_seconds, error
             raise
 
-    def _count(self) -> None:
-        self.sent += 1
+    def _attempt(self, wanted: Window | str) -> Callable[[], Awaitable[ListPage]]:
+        """Return what sends a request once, by the client that is in use then."""
+
+        async def attempt() -> ListPage:
+            self.sent += 1
+            client = self._account.client
+            if isinstance(wanted, str):
+                return await client.look_up(self._app_id, wanted)
+            return await client.list_tasks(self._app_id, page_no=wanted.page_no, page_size=wanted.page_size)
+
+        return attempt

@@ -23,7 +23,7 @@ class Intervals(Struct, frozen=True):
     interval_seconds: float
     sweep_interval_seconds: float
     stale_after_seconds: float
-    stretch_ratio: float
+    interval_stretch_ratio: float
 
 
 class Backoff:
@@ -57,8 +57,8 @@ class Sweep(Struct, frozen=True):
     unmoved_changes: int = 0  # changed tasks that no update could see, because the service left them where they stood
 
 
-class Status(Struct, frozen=True):
-    """The state of one app. Times are wall-clock seconds; None: not yet."""
+class Status(Intervals, frozen=True):
+    """The state of one app, with its effective intervals. Times are wall-clock seconds; None: not yet."""
 
     account: str
     app_id: str
@@ -73,10 +73,6 @@ class Status(Struct, frozen=True):
     last_update_began: float | None
     last_sweep_began: float | None
     last_attempt_began: float | None
-    interval_seconds: float  # Effective, as the next two
-    sweep_interval_seconds: float
-    stale_after_seconds: float
-    interval_stretch_ratio: float
     attempts: Mapping[tuple[str, State], int]  # by kind (update, sweep) and outcome
     sweep: Sweep | None  # none until a sweep was accepted
     repairs: int = 0  # repaired tasks of all sweeps that this process accepted, added up; so the next
@@ -211,7 +207,7 @@ class StatusTracker:
             interval_seconds=intervals.interval_seconds,
             sweep_interval_seconds=intervals.sweep_interval_seconds,
             stale_after_seconds=stale_after_seconds,
-            interval_stretch_ratio=intervals.stretch_ratio,
+            interval_stretch_ratio=intervals.interval_stretch_ratio,
             attempts=MappingProxyType(dict(self._attempts)),
             sweep=self._sweep,
             repairs=self._repairs,

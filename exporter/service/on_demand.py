@@ -16,7 +16,7 @@ from exporter.collector.inventory import Change, Inventory
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import AppRows, ReadingTurns, Window, WindowAnswer
 from exporter.collector.requests import AccountRequests, AppRequests
-from exporter.collector.status import Difference, Intervals, RequestReport, SweepReport
+from exporter.collector.status import Difference, RequestReport, SweepReport
 from exporter.core.clock import Clock
 from exporter.core.collection_state import Component, State
 from exporter.rules.rule import AppKey
@@ -125,19 +125,13 @@ class _FreshSweep:
         self._supervisor = supervisor
         self._clock = clock
         self._requests = RecordedRequests(account, published.app.id, is_current=is_current, clock=clock)
-        status = published.status
         self._collector = Collector(
             account=published.account,
             app=published.app,
             requests=self._requests,
             rows=AppRows(published.app.id, Interner(), ReadingTurns(clock.monotonic)),
             max_tasks=max_tasks,
-            intervals=Intervals(
-                interval_seconds=status.interval_seconds,
-                sweep_interval_seconds=status.sweep_interval_seconds,
-                stale_after_seconds=status.stale_after_seconds,
-                stretch_ratio=status.interval_stretch_ratio,
-            ),
+            intervals=published.status,
             clock=clock,
             events=_NullCollectorEvents(),
         )
@@ -207,35 +201,18 @@ class RecordedRequests(AppRequests):
         self._began_at = clock.monotonic()
         self._in_flight = asyncio.Semaphore(MOST_IN_FLIGHT)
 
-    def window(self, priority: Priority) -> Callable[[Window], Awaitable[WindowAnswer]]:  # noqa: ARG002 - the lowest
-        """Return what fetches one window of the list, whatever the priority of who reads it."""
-
-        async def fetch(window: Window) -> WindowAnswer:
-            attempt = self._recorded(
-                f"page {window.page_no} of {window.page_size} rows: {window.start + 1} to {window.end}",
-                lambda: self._account.client.list_tasks(
-                    self._app_id, page_no=window.page_no, page_size=window.page_size
-                ),
-            )
-            return await self._send(attempt, Priority.ON_DEMAND)
-
-        return fetch
-
-    async def look_up(self, task_id: str) -> WindowAnswer:
-        """Ask for one task by its TaskId."""
-        attempt = self._recorded(f"task {task_id}", lambda: self._account.client.look_up(self._app_id, task_id))
-        return await self._send(attempt, Priority.ON_DEMAND)
-
-    async def _send(self, attempt: Callable[[], Awaitable[ListPage]], priority: Priority) -> WindowAnswer:
+    async def _send(self, priority: Priority, wanted: Window | str) -> WindowAnswer:  # noqa: ARG002 - the lowest
         await self._in_flight.acquire()
         try:
-            return await super()._send(attempt, priority)
+            return await super()._send(Priority.ON_DEMAND, wanted)
         finally:
             pause_seconds = MOST_IN_FLIGHT / (SHARE * self._account.limiter.effective_requests_per_second)
             asyncio.get_running_loop().call_later(pause_seconds, self._in_flight.release)
 
-    def _recorded(self, asked_for: str, send: Callable[[], Awaitable[ListPage]]) -> Callable[[], Awaitable[ListPage]]:
+    def _attempt(self, wanted: Window | str) -> Callable[[], Awaitable[ListPage]]:
         """Return an attempt that is reported."""
+        send = super()._attempt(wanted)
+        asked_for = f"task {wanted}" if isinstance(wanted, str) else _words(wanted)
         attempts = 0
         wanted_at = self._clock.monotonic()
 
@@ -245,7 +222,19 @@ class RecordedRequests(AppRequests):
                 raise ApiError(State.PENDING, _RELOADED)
             attempts += 1
             sent_at = self._clock.monotonic()
-            place = self._begin(asked_for, attempts, wanted_at, sent_at)
+            place = len(self.recorded)
+            report = RequestReport(
+                number=place + 1,
+                asked_for=asked_for,
+                attempt=attempts,
+                sent_after_seconds=sent_at - self._began_at,
+                waited_seconds=sent_at - wanted_at,
+                duration_seconds=None,
+                rows=None,
+                state=None,
+            )
+            if place < MOST_REQUESTS:
+                self.recorded.append(report)
             rows, state, reason = None, None, _NOT_NEEDED
             try:
                 page = await send()
@@ -255,34 +244,18 @@ class RecordedRequests(AppRequests):
                 raise
             finally:
                 wanted_at = self._clock.monotonic()
-                self._end(place, wanted_at - sent_at, rows, state, reason)
+                if place < MOST_REQUESTS:
+                    duration_seconds = wanted_at - sent_at
+                    self.recorded[place] = replace(
+                        report, duration_seconds=duration_seconds, rows=rows, state=state, reason=reason
+                    )
             return page
 
         return attempt
 
-    def _begin(self, asked_for: str, attempt: int, wanted_at: float, sent_at: float) -> int:
-        """Note a request; return its place."""
-        place = len(self.recorded)
-        if place < MOST_REQUESTS:
-            self.recorded.append(
-                RequestReport(
-                    number=place + 1,
-                    asked_for=asked_for,
-                    attempt=attempt,
-                    sent_after_seconds=sent_at - self._began_at,
-                    waited_seconds=sent_at - wanted_at,
-                    duration_seconds=None,
-                    rows=None,
-                    state=None,
-                )
-            )
-        return place
 
-    def _end(self, place: int, seconds: float, rows: int | None, state: State | None, reason: str) -> None:
-        if place < len(self.recorded):
-            self.recorded[place] = replace(
-                self.recorded[place], duration_seconds=seconds, rows=rows, state=state, reason=reason
-            )
+def _words(window: Window) -> str:
+    return f"page {window.page_no} of {window.page_size} rows: {window.start + 1} to {window.end}"
 
 
 class _NullCollectorEvents:

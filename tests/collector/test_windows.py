@@ -15,7 +15,9 @@ from exporter.simulator.churn import Rates
 from tests.support.moving_world import Reader, Scene, World
 from tests.support.virtual_time import VirtualClock, run
 
-INTERVALS = Intervals(interval_seconds=1000, sweep_interval_seconds=20, stale_after_seconds=2000, stretch_ratio=1)
+INTERVALS = Intervals(
+    interval_seconds=1000, sweep_interval_seconds=20, stale_after_seconds=2000, interval_stretch_ratio=1
+)
 
 
 @pytest.mark.parametrize("tasks", [0, 99, 100, 240, 1000, 5000])

@@ -25,7 +25,7 @@ from tests.support.virtual_time import VirtualClock
 APP = "app"
 PAGE = 12
 ROUND_TRIP_SECONDS = 0.05
-INTERVALS = Intervals(interval_seconds=1, sweep_interval_seconds=10, stale_after_seconds=30, stretch_ratio=1)
+INTERVALS = Intervals(interval_seconds=1, sweep_interval_seconds=10, stale_after_seconds=30, interval_stretch_ratio=1)
 
 
 class MovingList:

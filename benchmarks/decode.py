@@ -15,8 +15,7 @@ from benchmarks.report import median_seconds, milliseconds, show, times
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.push_url import parse_push_url
 from exporter.aliyun.response import read_page, row_digest
-from exporter.collector.entry import Entry
-from exporter.collector.inventory import Inventory
+from exporter.collector.inventory import Entry, Inventory
 from exporter.collector.reading import AppRows
 from tests.support.hostile import HOSTILE_URLS
 

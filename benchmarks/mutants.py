@@ -31,7 +31,7 @@ list reader: exporter/collector/{list_reader,list_pass,reading,gathered_rows}.py
 limiter: exporter/collector/rate_limiter.py
  | tests/collector/test_{limiter,permits,limiter_throttling,limiter_use,lent_limiter,limiter_law}.py
 accounts: exporter/service/accounts.py | tests/service/test_{limiter_pool,accounts}.py
-inventory: exporter/collector/{inventory,absences,doubts}.py | tests/collector/test_{inventory,collector,exactness}.py
+inventory: exporter/collector/{inventory,absences}.py | tests/collector/test_{inventory,collector,exactness}.py
 supervisor: exporter/service/supervisor.py | tests/service/test_supervisor.py
 """
 SWAPS: Final = (

@@ -18,8 +18,7 @@ from msgspec.structs import replace
 
 from benchmarks.fleet import pages, tasks_of
 from benchmarks.report import milliseconds, show
-from exporter.collector.entry import Entry
-from exporter.collector.inventory import Inventory
+from exporter.collector.inventory import Entry, Inventory
 from exporter.config.model import App
 from exporter.core.clock import SystemClock
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task

@@ -8,8 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from exporter.collector.entry import Entry
-from exporter.collector.inventory import Change
+from exporter.collector.inventory import Change, Entry
 from exporter.collector.task_diff import FIELD_GROUPS, Shown, changed_fields, kind_of, shown
 from exporter.core.clock import Clock
 from exporter.core.log import LimitedLines

@@ -12,9 +12,8 @@ import structlog
 
 from exporter.aliyun.errors import ApiError
 from exporter.collector.absences import Absences, is_large_loss
-from exporter.collector.entry import Entry
 from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS, ROWS_IN_ORDER
-from exporter.collector.inventory import Change, Inventory
+from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.collector.list_reader import ListReader, SweepReader, WholeReading
 from exporter.collector.past import SavedApp
 from exporter.collector.rate_limiter import Priority

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from exporter.aliyun.errors import ApiError
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.collector.reading import ANCHOR_ROWS, Plan, Reading, Rows, TaskIdOf, Window, WindowAnswer
 from exporter.core.collection_state import State
 from exporter.core.task import Task

@@ -17,9 +17,8 @@ from typing import Final
 
 import msgspec
 
-from exporter.collector.entry import Entry
 from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS
-from exporter.collector.inventory import Inventory
+from exporter.collector.inventory import Entry, Inventory
 from exporter.collector.list_pass import ListPass
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import (

@@ -9,7 +9,7 @@ from typing import Final, Protocol, TypeAlias
 from msgspec import Struct
 
 from exporter.collector.change_history import RecordedChange
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.collector.status import Sweep
 
 MOST_VIOLATIONS: Final = 10_000  # that are remembered without a database

@@ -11,7 +11,7 @@ import msgspec
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.parse_task import read_row
 from exporter.aliyun.response import ListPage, row_digest
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.core.task import Task
 
 LARGEST_PAGE: Final = 100  # the vendor's limit of PageSize

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 import xxhash
 from msgspec import Struct
 
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.core.task import Configuration
 from exporter.metrics import labels
 from exporter.metrics.aggregates import MEASURES, of_encoding

@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct, json
 
-from exporter.collector.entry import Entry
-from exporter.collector.inventory import Change, Inventory
+from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.config.model import App
 from exporter.core.clock import Clock, Deadlines
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings

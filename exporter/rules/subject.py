@@ -7,7 +7,7 @@ from itertools import chain, repeat
 from math import inf
 from typing import Any
 
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.config.model import App
 from exporter.core.push_auth import DEFAULTS, NO_TIME, Expiry, PushAuthSettings, doubtful_from
 from exporter.core.task import Configuration, Task, signed_times

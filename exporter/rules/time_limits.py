@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.rules.syntax_tree import Call, Constant, Elements, Ident, Loop, Node, Select
 
 TIME: Final = frozenset({"now", "age"})

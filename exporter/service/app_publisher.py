@@ -10,8 +10,7 @@ from msgspec.structs import replace
 
 from exporter.collector.change_history import History
 from exporter.collector.collector import Collector
-from exporter.collector.entry import Entry
-from exporter.collector.inventory import Change, Inventory
+from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets, PerTask
 from exporter.core.clock import Clock

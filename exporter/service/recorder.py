@@ -10,8 +10,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from exporter.collector.collector import Collector
-from exporter.collector.entry import Entry
-from exporter.collector.inventory import Change
+from exporter.collector.inventory import Change, Entry
 from exporter.collector.past import MemoryPast, OpenSince, Past, PastViolation, RuleVersion, SavedApp
 from exporter.config.model import Config, Storage
 from exporter.core.clock import Clock

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from exporter.collector.collector import Collector
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.collector.past import Past
 from exporter.collector.status import Kind, Status, StatusTracker
 from exporter.config.model import App, Config

@@ -7,8 +7,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from exporter.collector.entry import Entry
-from exporter.collector.inventory import Change
+from exporter.collector.inventory import Change, Entry
 from exporter.collector.past import OpenSince, RuleVersion, SavedApp
 from exporter.collector.status import Sweep
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.collector.past import HistoryFilter
 from exporter.collector.task_diff import FIELD_GROUPS, KINDS
 from exporter.metrics import labels

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.collector.past import Past
 from exporter.collector.status import Status, SweepReport
 from exporter.metrics.exposition import Body

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.parse_task import read_row
 from exporter.aliyun.response import row_digest
-from exporter.collector.entry import Entry
-from exporter.collector.inventory import SUPERSEDED_FOR_SECONDS, Inventory
+from exporter.collector.inventory import SUPERSEDED_FOR_SECONDS, Entry, Inventory
 from exporter.core.task import Task
 from tests.metrics.builders import configurations
 from tests.support.moving_list import kind

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from exporter.collector.doubts import Found, Lookups
+from exporter.collector.absences import Found, Lookups
 from exporter.collector.gathered_rows import Gathered
 from exporter.collector.inventory import Change
 from exporter.collector.list_reader import SweepReader

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.collector.status import Status, Sweep
 from exporter.config.model import Buckets
 from exporter.core.collection_state import State

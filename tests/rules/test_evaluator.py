@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.config.model import App
 from exporter.rules.cel_language import Activation, Language
 from exporter.rules.compiled_rule import CompiledRule

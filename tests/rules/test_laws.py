@@ -11,7 +11,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
 from exporter.rules.findings import RuleReport
 from exporter.rules.rule import AppKey, Exemption, Outcome, Rule, Severity

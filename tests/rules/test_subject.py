@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.config.model import App, Quota
 from exporter.core.task import Output
 from exporter.rules.subject import Subject, app_facts

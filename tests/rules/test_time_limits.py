@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.config.model import App
 from exporter.rules.app_engine import AppPolicy
 from exporter.rules.compiled_rule import CompiledRule

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from exporter.collector.entry import Entry
-from exporter.collector.inventory import Change, Inventory
+from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.config.model import PerTask
 from exporter.core.task import Configuration, Task
 from exporter.metrics.negotiation import Format

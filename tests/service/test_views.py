@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporter.collector.entry import Entry
-from exporter.collector.inventory import Change, Inventory
+from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.collector.status import Status
 from exporter.config.model import App
 from exporter.core.task import Task

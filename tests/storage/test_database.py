@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.storage import database as database_module
 from exporter.storage.batch import Batch, Opened, OpenNow, Resolved
 from exporter.storage.database import APP_REMOVED, BEFORE_THIS_PROCESS, ENDED_UNSEEN, Database

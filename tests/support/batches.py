@@ -5,8 +5,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from exporter.collector.entry import Entry
-from exporter.collector.inventory import Change
+from exporter.collector.inventory import Change, Entry
 from exporter.collector.past import RuleVersion
 from exporter.collector.status import Sweep
 from exporter.core.clock import SystemClock

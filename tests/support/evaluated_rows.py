@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from exporter.aliyun.response import read_row
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.config.model import App
 from exporter.config.policy_model import Expect
 from exporter.core.task import Task

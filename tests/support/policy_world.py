@@ -7,8 +7,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from exporter.collector.entry import Entry
-from exporter.collector.inventory import Change, Inventory
+from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.config.model import App
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Output, Task

@@ -8,8 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from exporter.collector.entry import Entry
-from exporter.collector.inventory import Change
+from exporter.collector.inventory import Change, Entry
 from exporter.core.task import Task
 
 VENDOR_EXAMPLE = Path(__file__).parent.parent / "aliyun" / "vendor_example.json"

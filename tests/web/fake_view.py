@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from exporter.collector.change_history import RecordedChange
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.collector.past import MemoryPast, PastViolation
 from exporter.collector.status import Status, Sweep, SweepReport
 from exporter.core.collection_state import State

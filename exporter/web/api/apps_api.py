@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Struct
 
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.collector.status import Status
 from exporter.core.collection_state import State
 from exporter.core.task import MIXED, SINGLE

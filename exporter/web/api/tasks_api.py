@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from exporter.collector.change_history import RecordedChange
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.collector.status import Status
 from exporter.collector.task_diff import Shown
 from exporter.core.task import Configuration

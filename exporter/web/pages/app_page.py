@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.collector.past import HistoryError, HistoryFilter
 from exporter.collector.task_diff import shown
 from exporter.metrics import labels

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from exporter.collector.change_history import FieldChange
-from exporter.collector.entry import Entry
+from exporter.collector.inventory import Entry
 from exporter.core.collection_state import State
 from exporter.core.task import Output
 from exporter.rules.facts import PushKey

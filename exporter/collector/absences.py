@@ -69,12 +69,9 @@ class Doubts:
                 self._doubts.pop(task_id, None)
 
     def failed(self, task_id: str, *, at: float, answered: bool) -> None:
-        """Note a lookup that failed: others go first, and the next one waits.
+        """Note a lookup that failed, at a monotonic time: others go first, and the next one waits.
 
-        Args:
-            task_id: whose.
-            at: monotonic seconds.
-            answered: False: it was given up before an answer came.
+        The wait doubles with each answer that failed, not where it was given up before one came.
         """
         doubt = self._doubts.get(task_id)
         if doubt is not None:
@@ -114,11 +111,8 @@ class Lookups:
     ) -> None:
         """Look tasks up in turn, each once, until all are done or the time is up. It raises nothing.
 
-        Args:
-            task_ids: which ones.
-            seconds: how long to continue. Lookups that are unanswered after that are abandoned.
-            found: called for each answer.
-            failed: called for each task without one; and whether its lookup was answered at all.
+        `found` is called for each answer; `failed` for each task without one, and whether its lookup was answered at
+        all. Lookups that are unanswered when the time is up are abandoned.
         """
         waiting = list(dict.fromkeys(reversed(task_ids)))
         until = self._clock.monotonic() + seconds
@@ -225,14 +219,11 @@ class Absences:
         self._doubts.add(task_ids, since=since)
 
     def swept(self, unseen: Sequence[str], *, since: float, proves_absence: bool, above_the_end: set[str]) -> None:
-        """Take in which tasks a sweep did not show.
+        """Take in which tasks a sweep did not show, and when it began, in monotonic seconds.
 
-        Args:
-            unseen: all of them.
-            since: monotonic seconds: when the sweep began.
-            proves_absence: whether the list does not hold them. They are gone then, unless the list is cut.
-            above_the_end: those that can't be cut off, since the list continues below them. Some are looked up all the
-                same, and none may be found; if no lookup is answered, another sweep must prove it, too.
+        If it `proves_absence`, the list does not hold them: they are gone, unless the list is cut. It is not cut where
+        it continues below them (`above_the_end`). Some of these are looked up all the same, and none may be found; if
+        no lookup is answered, another sweep must prove it, too.
         """
         self.unseen(unseen, since=since)
         self._lost = 0
@@ -269,12 +260,8 @@ class Absences:
     ) -> str:
         """Look up some of what a reading did not show, if it lost many tasks, or may hide some again.
 
-        Args:
-            unseen: the tasks that it did not show.
-            known: how many are known.
-            seen: how many rows it showed.
-            length: the number of rows of the list, where it is known.
-            overlapped: whether its pages shared rows; where they did not, they may be of different lists.
+        `seen` is how many rows it showed, `length` how many the list has, where that is known. Pages that did not
+        overlap may be of different lists.
 
         Returns:
             Why the list is cut, if it is. That counts while it ends at the same row, until each task that it does not
@@ -320,11 +307,7 @@ class Absences:
             self._cut_at = None
 
     async def _look_up_until(self, task_ids: list[str], wanted: int) -> int:
-        """Look up tasks, first a few, then the others, until one exists, as many as wanted are gone, or time is up.
-
-        Returns:
-            How many exist.
-        """
+        """Look up tasks, a few first, until one exists, enough are gone, or time is up; return how many exist."""
         existing = 0
 
         def found(answer: Found) -> None:
@@ -356,13 +339,9 @@ class Absences:
         doubts: bool,
         changed: Callable[[list[Change], int], None],
     ) -> None:
-        """Look up what is in doubt, and read rows again that were refused as outdated.
+        """Look up what is in doubt, if `doubts`, and read rows again that were refused as outdated, for some seconds.
 
-        Args:
-            inventory: what is known; it is changed.
-            seconds: how long to continue.
-            doubts: whether tasks in doubt are looked up.
-            changed: called after each answer with what changed, and how many tasks the list had failed to show.
+        `changed` is called after each answer with what changed, and how many tasks the list had failed to show.
         """
         if self._settling:
             return

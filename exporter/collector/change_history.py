@@ -148,12 +148,9 @@ class ChangeNotes:
         self._appeared: _Seen = {}
 
     def of(self, changes: Sequence[Change], now: float, *, times_known: bool) -> list[tuple[str, ...]]:
-        """Return the notes of each change of one reading, in which removals count as noticed first.
+        """Return the notes of each change of one reading of an app; its removals count as noticed first.
 
-        Args:
-            changes: Of one app.
-            now: Monotonic seconds at which they were noticed.
-            times_known: Whether they happened since the update before.
+        `now` is in monotonic seconds. If not `times_known`, they may have happened before the update before.
         """
         self.forget(now)
         reused: set[int] = set()

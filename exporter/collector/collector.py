@@ -35,12 +35,7 @@ class CollectorEvents(Protocol):
     """Receives collector events."""
 
     def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
-        """Changes were applied or the status was replaced.
-
-        Args:
-            changes: in any order.
-            baseline: these are the first tasks that are known, not changes of known ones.
-        """
+        """Changes were applied, as `baseline` the first tasks that are known, or the status was replaced."""
 
     def swept(self) -> None:
         """A sweep was accepted; its changes have been reported."""
@@ -184,14 +179,9 @@ class Collector:
             self.sweeping = self._reading_list = False
 
     async def _attempt(self, kind: Kind, make: Callable[[], Awaitable[str]]) -> bool:
-        """Make an attempt and note its outcome; its failures end here.
+        """Make an attempt and note its outcome; its failures end here. Return whether it brought anything.
 
-        Args:
-            kind: of which kind it is.
-            make: makes it; returns why what it brought is incomplete though it can be used, empty where it is not.
-
-        Returns:
-            Whether it brought anything.
+        `make` returns why what it brought is incomplete though it can be used, empty where it is not.
         """
         self._tracker.began(now=self._clock.now())
         self._began_at[kind] = self._clock.monotonic()

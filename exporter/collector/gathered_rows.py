@@ -115,12 +115,7 @@ class Gathered:
         )
 
     def add(self, page: Page, *, in_order: bool = True) -> None:
-        """Add a page that leaves no hole.
-
-        Args:
-            page: what was read.
-            in_order: False: it is read again on purpose, so the order of its rows says nothing.
-        """
+        """Add a page that leaves no hole; not `in_order`: it is read again on purpose, so its order says nothing."""
         self.reading.unproven_borders += not self.joins(page)
         added, again, doubled = self._sort_rows(page)
         reading, start = self.reading, page.window.start
@@ -143,9 +138,8 @@ class Gathered:
     def _sort_rows(self, page: Page) -> tuple[set[str], list[int], int]:
         """Note what each row is, and read those that are not known.
 
-        Returns:
-            The TaskIds that are new, the places of the rows that come again, and how many rows are of a task that
-            has another one in this page.
+        Returns the new TaskIds, the places of rows that come again, and how many rows are of a task with another one in
+        the page.
         """
         reading = self.reading
         added = set[str]()

@@ -37,14 +37,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         last_changed: float = 0.0,
         start_known: bool = False,
     ) -> "Entry":
-        """Pack a task.
+        """Pack a task that a request brought which was sent at a monotonic time.
 
-        Args:
-            task: What was read.
-            sent_at: Monotonic seconds of when the request that brought this version was sent.
-            first_seen: Wall-clock seconds.
-            last_changed: Wall-clock seconds.
-            start_known: Whether it was added while this or an earlier process looked, about at `first_seen`.
+        `start_known`: it was added while this or an earlier process looked, about at `first_seen`.
         """
         channel_id = task.channel_id.encode("utf-8", "surrogatepass")
         head = _HEAD.pack(task.row_digest, first_seen, last_changed, sent_at, start_known)
@@ -200,14 +195,9 @@ class Inventory:
         ]
 
     def accept(self, rows: Iterable[Entry], *, now: float) -> list[Change]:
-        """Take in rows that were read; the newest reading of a task wins.
+        """Take in rows that were new or changed when they were read; the newest reading of a task wins.
 
-        Args:
-            rows: rows that were new or changed when they were read.
-            now: wall-clock seconds.
-
-        Returns:
-            What changed. A row that is only spelled otherwise is no change.
+        Returns what changed, noticed `now` by the wall clock; a row that is only spelled otherwise is no change.
         """
         changes = []
         for fresh in rows:
@@ -225,12 +215,10 @@ class Inventory:
         return refused
 
     def remove(self, task_ids: Iterable[str], *, settled_before: float, at: float) -> list[Change]:
-        """Take out tasks that are gone.
+        """Take out tasks that are gone, `at` a monotonic time.
 
-        Args:
-            task_ids: one that is no longer known, or was read again since, is left unchanged.
-            settled_before: monotonic seconds: what was read later was created again.
-            at: monotonic seconds.
+        One that is no longer known stays away, and one that was read after `settled_before` was created again: it
+        stays.
         """
         changes = []
         for task_id in task_ids:
@@ -246,9 +234,8 @@ class Inventory:
     def forget_superseded(self, *, before: float) -> None:
         """Forget replaced and removed versions that no answer to a request sent after `before` needs.
 
-        Args:
-            before: monotonic seconds: when the oldest reading that is still under way began. Its rows are accepted
-                at its end, and each is compared by the time at which its own request was sent.
+        That is when the oldest reading began that is still under way, in monotonic seconds. Its rows are accepted at
+        its end, and each is compared by the time at which its own request was sent.
         """
         while self._expiries and self._expiries[0][0] <= before:
             expiry, key = self._expiries.popleft()

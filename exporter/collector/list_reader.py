@@ -69,15 +69,10 @@ class ListReader:
     ) -> Reading:
         """Read from the front to rows that are known and unchanged, or to the end.
 
-        A reading that is neither complete nor anchored is true as far as it goes; the rest is a sweep's.
-
-        Args:
-            fetch: brings one window.
-            task_id_of: tells known rows.
-            at_most_windows: how many may be requested.
-            down_to: digests of an earlier reading, from the front down. Not empty: the known rows that end the reading
-                must be some of these, in the same order, so that all that moved since is above them.
-            plan: which windows are requested; None: as the last pass found that the service can be read.
+        A reading that is neither complete nor anchored is true as far as it goes; the rest is a sweep's. If `down_to`
+        has digests of an earlier reading, from the front down, the known rows that end this one must be some of these,
+        in the same order, so that all that moved since is above them. Without a plan, windows are chosen as the last
+        pass found that the service can be read.
 
         Raises:
             ApiError: a request failed, or a page can't be right.
@@ -95,12 +90,8 @@ class ListReader:
     async def read_all(self, fetch: Fetch, task_id_of: TaskIdOf, *, expected_tasks: int, plan: Plan) -> Reading:
         """Read the whole list in one pass, several requests in flight.
 
-        Args:
-            fetch: brings one window.
-            task_id_of: tells known rows.
-            expected_tasks: how many there were last time, 0 if unknown: hardly a request is spent in advance
-                on what probably does not exist.
-            plan: which windows are requested.
+        Hardly a request is spent in advance on what probably does not exist: more than the expected tasks; 0: not
+        known.
 
         Raises:
             ApiError: a request failed, a page can't be right, or there are more tasks than `max_tasks`.
@@ -198,13 +189,7 @@ class WholeReading(msgspec.Struct):
 
 
 class SweepReader:
-    """Reads the list of one app whole.
-
-    Args:
-        reader: reads single passes.
-        requests: brings windows.
-        clock: for the wait before the front is read again.
-    """
+    """Reads the list of one app whole."""
 
     def __init__(self, reader: ListReader, requests: AppRequests, clock: Clock) -> None:
         self._reader = reader
@@ -215,11 +200,7 @@ class SweepReader:
         self._clock = clock
 
     async def read(self, inventory: Inventory, seen_in_front: set[str]) -> WholeReading:
-        """Read all of the list.
-
-        Args:
-            inventory: the tasks that are known.
-            seen_in_front: what updates see during the sweep; the last readings of the front are added to it.
+        """Read all of the list; what its last readings of the front see is added to what updates see meanwhile.
 
         Raises:
             ApiError: a request failed, a page can't be right, or there are too many tasks.
@@ -258,8 +239,7 @@ class SweepReader:
     def _plans(self, most_rows: int) -> Iterator[Plan]:
         """Yield how each pass shall choose its windows, as long as none agrees with itself.
 
-        Args:
-            most_rows: after this many rows, pages of one size are taken for a list without an end.
+        After so many rows, pages of one size are taken for a list without an end.
         """
         yield Plan.overlapping(self._reader.largest_page)
         plan = self._reader.plan
@@ -277,10 +257,7 @@ class SweepReader:
         """Read what jumped to the front while a pass ran, as even a replica that lags knows it.
 
         What jumps once more while several windows of the front are read is above them, so the front of the front is
-        read, until one answer shows all that moved.
-
-        Returns:
-            The first reading of the front, with what the others found.
+        read, until one answer shows all that moved. The first reading is returned with what the others found.
         """
         while (early := reading.ended + REPLICA_LAG_SECONDS - self._clock.monotonic()) > 0:
             await self._clock.sleep(early)
@@ -324,18 +301,12 @@ class SweepReader:
         )
 
     def _agrees(self, inventory: Inventory, reading: Reading, previous: Reading | None, seen_before: set[str]) -> bool:
-        """Whether a pass has seen every task of the list.
+        """Whether a pass has seen every task of the list; `seen_before` is what updates and other passes saw.
 
         It has where it saw as many as the list is long, in windows that share rows. Where they share none, the pass
-        before must have seen the same tasks; where they never can, it must be the same row by row, since deletions
-        hide rows between such windows without a trace. It also has where another pass with other windows found the
-        same row at every position: the order is stable, and what is missing are second rows of the same tasks.
-
-        Args:
-            inventory: what is known.
-            reading: the pass.
-            previous: the pass before.
-            seen_before: what passes and updates saw, but for this pass.
+        before must have seen the same tasks; where they never can, it must be the same row by row, since deletions hide
+        rows between such windows without a trace. It also has where another pass with other windows found the same row
+        at every position: the order is stable, and what is missing are second rows of the same tasks.
         """
         overlapped = reading.overlapped
         same = previous is not None and previous.digests == reading.digests

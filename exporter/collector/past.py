@@ -122,12 +122,7 @@ class Past(Protocol):
 
 
 class MemoryPast:
-    """The newest changes and ended violations of this process.
-
-    Args:
-        newest_changes: Returns the remembered changes, newest first.
-        changes_since: Returns the time after which no change was forgotten.
-    """
+    """The newest changes and ended violations of this process; both functions are those of `History`."""
 
     def __init__(
         self, newest_changes: Callable[[], Iterable[RecordedChange]], changes_since: Callable[[], float]

@@ -228,17 +228,10 @@ class Priority(IntEnum):
 
 
 class Limiter:
-    """Lets requests to one account go, so that they never exceed a rate in any window of one second.
+    """Lets requests to one account go, so that they never exceed a rate above 0 in any window of one second.
 
-    A rate that is not whole allows its whole part in any second; one below 1 allows one request in `1 / rate`
-    seconds.
-
-    Args:
-        requests_per_second: this process's share of what the service allows.
-        clock: only its monotonic time is read; timers are the running loop's.
-
-    Raises:
-        ValueError: the rate is not above 0.
+    A rate that is not whole allows its whole part in any second; one below 1 allows one request in `1 / rate` seconds.
+    Of the clock only the monotonic time is read; timers are the running loop's.
     """
 
     def __init__(self, requests_per_second: float, *, clock: Clock) -> None:
@@ -273,11 +266,8 @@ class Limiter:
     async def permit(self, priority: Priority) -> AsyncIterator[float]:
         """Wait for a turn; hold it from the sending of one request until its response is there.
 
-        A block that ends with an exception, or is cancelled, counts as a request that may have arrived at any
-        moment until then. One that is cancelled while it waits has cost nothing.
-
-        Yields:
-            How many seconds it waited.
+        A block that ends with an exception, or is cancelled, counts as a request that may have arrived at any moment
+        until then. One that is cancelled while it waits has cost nothing. It yields how many seconds it waited.
 
         Raises:
             LimiterReplaced: Nothing was sent, and nothing will be through this limiter any more.
@@ -298,21 +288,14 @@ class Limiter:
             self.ended(round_trip_seconds)
 
     def throttled(self, wait_seconds: float | None) -> None:
-        """Take in that the service throttled a request.
+        """Take in that the service throttled a request, and for how long it asks to wait; None: it does not say.
 
         The rate halves, at most once for answers that come together, and grows back after a quiet time.
-
-        Args:
-            wait_seconds: how long the service asks to wait, None where it does not say; nothing is sent before.
         """
         self._rate.throttled(self._clock.monotonic(), wait_seconds)
 
     def set_rate(self, requests_per_second: float) -> None:
-        """Change the configured rate; recent requests still count, and so does recent throttling.
-
-        Raises:
-            ValueError: the rate is not above 0.
-        """
+        """Change the configured rate, above 0; recent requests still count, and so does recent throttling."""
         self._rate.configured = _checked(requests_per_second)
         self._admit()
 

@@ -42,11 +42,7 @@ class Window(NamedTuple):
 def window_after(reached: int, *, overlap: int, largest: int = LARGEST_PAGE) -> Window:
     """Return the window that reads farthest beyond `reached` and begins at least `overlap` rows before it.
 
-    Args:
-        reached: position up to which the list has been read; 0 at the beginning.
-        overlap: rows to read again. 0: pages of one size, which meet. Where no PageSize gives this many, the most that
-            it can be.
-        largest: the largest PageSize.
+    Where no PageSize gives this many, they are the most that it can be; with 0, pages of one size meet.
     """
     if reached == 0 or overlap == 0:
         return Window(reached // largest + 1, largest)
@@ -58,16 +54,10 @@ def window_after(reached: int, *, overlap: int, largest: int = LARGEST_PAGE) -> 
 
 
 def window_behind(short: Window, end: int, *, overlap: int, largest: int) -> Window:
-    """Return a window that shows whether a list continues where a page was short.
+    """Return a window that shows whether a list continues behind the `end` of a page that was short.
 
-    It is another one than the short page's, begins a few rows before the end where it can, and asks for no more rows
-    than the service has shown to give in one page.
-
-    Args:
-        short: the window of the short page.
-        end: the position behind its last row.
-        overlap: about how many rows to read again.
-        largest: the largest PageSize.
+    It is another one than the short page's, begins about `overlap` rows before the end where it can, and asks for no
+    more rows than the service has shown to give in one page.
     """
     candidates = [Window(end // size + 1, size) for size in range(largest, 0, -1)]
     return max(
@@ -176,11 +166,7 @@ class UnstableOrderError(IncompleteReadingError):
 
 
 class ReadingTurns:
-    """Divides the reading of rows into slices, between which the event loop runs.
-
-    Args:
-        monotonic: A clock.
-    """
+    """Divides the reading of rows into slices, between which the event loop runs."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -218,13 +204,7 @@ class ReadingTurns:
 
 
 class AppRows:
-    """Reads rows of one app.
-
-    Args:
-        app_id: whose rows they must be.
-        share: keeps equal parts of tasks once.
-        turns: when they are read; left out: in one go.
-    """
+    """Reads rows, which must be of one app, and keeps equal parts of tasks once; without turns in one go."""
 
     def __init__(self, app_id: str, share: Interner, turns: ReadingTurns | None = None) -> None:
         self._app_id = app_id

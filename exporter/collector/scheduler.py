@@ -79,14 +79,7 @@ class Every(BaseTrigger):  # type: ignore[misc] # APScheduler ships no types
 
 
 class Schedule:
-    """The turns of all collectors.
-
-    Args:
-        attempt: Makes an update or a sweep; raises nothing.
-        failed: Called with an exception of this module's own.
-        clock: For all times.
-        skipped: Counts sweeps that are left out.
-    """
+    """The turns of all collectors; `failed` is called with exceptions of its own, `skipped` counts sweeps left out."""
 
     def __init__(
         self,

@@ -36,13 +36,7 @@ def changed_fields(before: Task, after: Task) -> tuple[str, ...]:
 
 
 def shown(task: Task, group: str, push_auth: PushAuthSettings = DEFAULTS) -> Shown:
-    """Return a group's value in a few words, without push paths, user ids and payloads; None: nothing is set.
-
-    Args:
-        task: The task.
-        group: One of `FIELD_GROUPS`.
-        push_auth: Who signs the URLs of a host.
-    """
+    """Return a group's value in a few words, without push paths, user ids and payloads; None: nothing is set."""
     if group == PUSH_KEYS:
         return _shown_push_keys(task, push_auth)
     return _BY_NAME[group].shown(task.configuration, task)

@@ -72,11 +72,7 @@ class Access:
         return self._settings.endpoint
 
     def prepare(self, account: Account, *, request_timeout_seconds: float) -> "Prepared | None":
-        """Open what other settings need; None where they are in force already.
-
-        Raises:
-            UsageError: The CA file can't be used.
-        """
+        """Open what other settings need; None where they are in force. Raises UsageError for a bad CA file."""
         settings = _Settings.of(account, request_timeout_seconds)
         return None if settings == self._settings else self._open(settings)
 
@@ -187,15 +183,11 @@ class Accesses(Mapping[str, Access]):
         return len(self._accesses)
 
     async def apply(self, config: Config) -> AbstractSet[str]:
-        """Run the accounts of another configuration.
+        """Run the accounts of another configuration; return the names of those that kept their access.
 
         An account keeps its access while its endpoint is the same: other credentials, proxies, budgets and timeouts
-        hold from the next request on, and running requests are not cut off.
-
-        Accesses that are replaced stay open until `close_replaced`, so that their users can end first.
-
-        Returns:
-            The names of the accounts that kept theirs.
+        hold from the next request on, and running requests are not cut off. Accesses that are replaced stay open until
+        `close_replaced`, so that their users can end first.
 
         Raises:
             UsageError: A CA file can't be used; nothing has changed then.
@@ -316,9 +308,7 @@ class LimiterPool:
     def regroup(self, accounts: Sequence[Account], key_ids: Mapping[str, str]) -> dict[str, Limiter]:
         """Apply another configuration, in one step that can't fail; return each account's limiter, by its name.
 
-        Args:
-            accounts: All of the configuration.
-            key_ids: The access key ids that were fetched so far, by the accounts' names.
+        `key_ids` are the access key ids that were fetched so far, by the accounts' names.
         """
         planned = [self._planned(members, key_ids) for members in limiter_groups(accounts, key_ids)]
         claims = Counter(old for _, _, parents in planned for old in parents)

@@ -65,11 +65,8 @@ class HeldBudget(Struct):
 class BudgetLeases:
     """Takes part in sharing the budgets; without `sharing` it holds all of them.
 
-    Args:
-        changed: Called when other budgets are held, with the stored apps of new ones.
-        waits: Whether anything of some accounts is not written yet.
-        failed: Called with an exception that is a bug.
-        open_table: Opens the leases that a configuration names, as an exporter of a name.
+    `changed` is called when other budgets are held, with the stored apps of new ones; `waits` says whether anything of
+    some accounts is not written yet; `failed` is called with an exception that is a bug.
     """
 
     def __init__(

@@ -248,8 +248,7 @@ class Daemon:
     async def reload(self) -> str | None:
         """Load the configuration and that of the web as they are now; a bad one changes nothing.
 
-        Returns:
-            Why one is refused, a line for each mistake; None: both are in force.
+        Returns why one is refused, a line for each mistake; None: both are in force.
         """
         refusal = await self._reload_configuration()
         mistakes = () if self._gate is None else await self._gate.followed.load_again()
@@ -334,11 +333,7 @@ class Daemon:
         await self._monitor.close_removed()
 
     async def _read(self, read: Callable[[], T]) -> T:
-        """Return what a function reads of the configuration's files.
-
-        Raises:
-            UsageError: They can't be read in time.
-        """
+        """Return what a function reads of the configuration's files; raises UsageError if it takes too long."""
         try:
             async with asyncio.timeout(LONGEST_READ_SECONDS):
                 return await self._files.run(read)

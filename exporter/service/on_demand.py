@@ -35,12 +35,7 @@ _RELOADED: Final = "the configuration was loaded again meanwhile: ask once more"
 
 
 class FreshSweeps:
-    """One reading at a time, by a collector of its own: nothing that is published changes by it.
-
-    Args:
-        collectors: Those of all apps, as they are now.
-        requests: Returns what carries the requests of an account, within its budget.
-    """
+    """One reading at a time, by a collector of its own: nothing that is published changes by it."""
 
     def __init__(
         self,
@@ -189,8 +184,7 @@ class _FreshSweep:
 class RecordedRequests(AppRequests):
     """Requests about one app, a few at a time and after those of the collection, that are reported one by one.
 
-    Args:
-        is_current: Whether the app is still collected by that account.
+    They end when another configuration does not collect the app by that account (`is_current`).
     """
 
     def __init__(self, account: AccountRequests, app_id: str, *, is_current: Callable[[], bool], clock: Clock) -> None:

@@ -134,12 +134,10 @@ _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def handled(*, stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None]:
-    """Handle signals of this process while the context lasts.
+    """Handle signals of this process while the context lasts: each SIGHUP reloads, SIGTERM and SIGINT stop.
 
-    Args:
-        stop: Called at the first SIGTERM or SIGINT. A second one ends the process immediately, also PID 1, for which
-            the kernel drops signals without a handler.
-        reload: Called at each SIGHUP.
+    A second one of these ends the process immediately, also PID 1, for which the kernel drops signals without a
+    handler.
     """
     loop = asyncio.get_running_loop()
 
@@ -165,11 +163,7 @@ _ABSTRACT: Final = "@"
 
 
 class ServiceManager:
-    """Reports the state to the service manager, if there is one.
-
-    Args:
-        environ: Has `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`.
-    """
+    """Reports the state to the service manager, if the environment names one."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
@@ -215,10 +209,6 @@ class ServiceManager:
 
 def inherited_sockets(environ: MutableMapping[str, str], *, first: int = FIRST_DESCRIPTOR) -> Sequence[socket.socket]:
     """Return the listening sockets that the service manager opened, and take them out of the environment.
-
-    Args:
-        environ: Has `LISTEN_FDS` and `LISTEN_PID`.
-        first: The first descriptor.
 
     Raises:
         UsageError: There are none, or one of them does not listen for streams.

@@ -99,8 +99,7 @@ class Supervisor:
     def failed(self, part: Component, error: BaseException, app: App = NO_APP) -> str:
         """Count a failure, and log it unless the same part failed in the same place before.
 
-        Returns:
-            One line for people, without what the exception says.
+        Returns one line for people, without what the exception says.
         """
         self._count(part)
         frames = traceback.extract_tb(error.__traceback__, limit=-1)

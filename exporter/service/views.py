@@ -199,13 +199,7 @@ def _totals(reports: Iterable[RuleReport]) -> RuleTotals:
 
 
 class TaskViews:
-    """Answers the tasks' part of the web's `View`.
-
-    Args:
-        collectors: Those of all apps, as they are now.
-        findings: Returns what has come of each rule for one task.
-        push_keys: Returns what is known of the key of each output of a task.
-    """
+    """Answers the tasks' part of the web's `View`."""
 
     def __init__(
         self,
@@ -236,11 +230,7 @@ class TaskViews:
 
 
 class Trends:
-    """Samples all apps once a minute; 6 hours of one app take 3 KiB.
-
-    Args:
-        violations: Returns the number of violations of an app; None: not known.
-    """
+    """Samples all apps, and their violations where these are known, once a minute; 6 hours of one app take 3 KiB."""
 
     def __init__(
         self, statuses: Callable[[], Iterable[AppView]], violations: Callable[[AppKey], int | None], clock: Clock

@@ -6,11 +6,11 @@ from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.response import read_page
 from exporter.collector.reading import AppRows
 from exporter.core.task import Task
-from exporter.simulator.fleet import Fleet
+from exporter.simulator.fleet import Fleet, populate
 from exporter.simulator.listing import Parameters
 from exporter.simulator.protocol import SimulatedAccount
 from exporter.simulator.service import Service
-from exporter.simulator.task_maker import populate, seeded
+from exporter.simulator.task_maker import seeded
 
 APP_ID = "app-1"
 SEED = 1

@@ -21,7 +21,7 @@ from benchmarks.report import percentile, show
 from exporter.aliyun.response import row_digest
 from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.collector.status import Intervals
-from exporter.simulator.churn import Burst, Rates
+from exporter.simulator.fleet import Burst, Rates
 from exporter.simulator.listing import Variants
 from tests.support.moving_world import APP, Reader, Scene, World
 from tests.support.virtual_time import VirtualClock, run

@@ -15,10 +15,10 @@ import uvloop
 from aiohttp import web
 from msgspec import Struct
 
-from exporter.simulator.fleet import Fleet
+from exporter.simulator.fleet import Fleet, populate
 from exporter.simulator.protocol import Request, SimulatedAccount
 from exporter.simulator.service import Latency, Service
-from exporter.simulator.task_maker import populate, seeded
+from exporter.simulator.task_maker import seeded
 
 P = ParamSpec("P")
 T = TypeVar("T")

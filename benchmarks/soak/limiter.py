@@ -15,8 +15,9 @@ from exporter.core.collection_state import State
 from exporter.simulator import simulated_server as server
 from exporter.simulator.fleet import Fleet
 from exporter.simulator.protocol import SimulatedAccount
-from exporter.simulator.service import Latency, Service, Window
+from exporter.simulator.service import Latency, Service
 from tests.support.fake_service import KEY, Observed, client_of
+from tests.support.shared_quota import SharedQuota, Window
 
 APP = "app"
 RATE = 50
@@ -57,10 +58,9 @@ async def _measure(window: Window) -> Row:
     """Measure against a server of its own."""
     fleet = Fleet(time.time)
     fleet.add_app(APP)
-    account = SimulatedAccount(
-        KEY.access_key_id, KEY.access_key_secret.reveal(), (APP,), requests_per_second=RATE, window=window
-    )
+    account = SimulatedAccount(KEY.access_key_id, KEY.access_key_secret.reveal(), (APP,), requests_per_second=RATE)
     service = Service([account], fleet, now=time.time, latency=LATENCY)
+    service.quotas[account.access_key_id] = SharedQuota(RATE, window)
     running = await server.start(service)
     try:
         async with client_of(running.url, Observed()) as client:

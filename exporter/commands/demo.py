@@ -22,8 +22,8 @@ from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.daemon import Daemon, Options
 from exporter.service.process import run
 from exporter.simulator import simulated_server as server
-from exporter.simulator.push_keys import ALIBABA_HOST, ALIBABA_VALIDITY_SECONDS
 from exporter.simulator.simulation import ACCOUNTS, demo_service
+from exporter.simulator.task_maker import ALIBABA_HOST, ALIBABA_VALIDITY_SECONDS
 from exporter.web.addresses import url_prefix
 from exporter.web.http_server import ListenError
 

@@ -38,11 +38,7 @@ class Variants(Struct, frozen=True, forbid_unknown_fields=True):
     clock_skew_seconds: float = 0.0
 
     def changed(self, changes: Mapping[str, Any]) -> "Variants":
-        """Return these variants with some answered otherwise.
-
-        Raises:
-            msgspec.ValidationError: A name or a value is not one of those that exist.
-        """
+        """Return these variants with some answered otherwise; raises msgspec.ValidationError for an unknown one."""
         return msgspec.convert({**msgspec.structs.asdict(self), **changes}, Variants, strict=False)
 
 
@@ -150,11 +146,7 @@ def answer_body(request_id: str, tasks: bytes | None) -> bytes:
 
 
 def list_page(tasks: TaskList, parameters: Parameters, variants: Variants, random: Random) -> bytes | None:
-    """Return the array `MPUTasks` of one page, None where the field is left out.
-
-    Raises:
-        ServiceError: The page lies where this service refuses to go.
-    """
+    """Return the array `MPUTasks` of one page, None where it is left out; raises ServiceError for a refusal."""
     count = min(len(tasks), variants.listed_rows or len(tasks))
     start, size = _window(parameters, variants)
     if variants.deepest_row and start + size > variants.deepest_row:
@@ -174,28 +166,19 @@ def list_page(tasks: TaskList, parameters: Parameters, variants: Variants, rando
         rows = tasks.order[start:stop]
     else:
         rows = _page_with_ties(tasks.order, start, stop, _salt(parameters, variants, random))
-    return rows_json([spelled(row, variants) for row in rows])
+    return rows_json([respelled(row.body, variants.spelling) for row in rows])
 
 
 def look_up(tasks: TaskList, parameters: Parameters, variants: Variants) -> bytes | None:
-    """Return the array `MPUTasks` with the one task, None where the field is left out.
-
-    Raises:
-        ServiceError: There is no such task, and this service says so by an error.
-    """
+    """Return the array `MPUTasks` with the one task, None where it is left out; raises ServiceError for a refusal."""
     row = tasks.rows.get(parameters.task_id)
     if row is not None:
-        return rows_json([spelled(row, variants)])
+        return rows_json([respelled(row.body, variants.spelling)])
     if variants.unknown_task == "bad_request":
         raise ServiceError("InvalidParam", "The specified TaskId does not exist.")
     if variants.unknown_task == "not_found":
         raise ServiceError("TaskNotExist", "The specified task does not exist.")
     return b"[]" if variants.unknown_task == "empty" else None
-
-
-def spelled(row: FleetRow, variants: Variants) -> bytes:
-    """Return a row's JSON as this service spells it."""
-    return row.body if variants.spelling == "documented" else respelled(row.body, variants.spelling)
 
 
 def _window(parameters: Parameters, variants: Variants) -> tuple[int, int]:

@@ -8,86 +8,36 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from random import Random
-from typing import Any, Final, Literal
+from typing import Final
 from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
-from exporter.simulator.churn import Churn
 from exporter.simulator.faults import FAULTS, Exchange, Faults, error_response, json_response
-from exporter.simulator.fleet import Fleet, LaggingReplica, TaskList
+from exporter.simulator.fleet import Churn, Fleet, LaggingReplica, TaskList
 from exporter.simulator.listing import Parameters, Variants, answer_body, list_page, look_up, read_parameters, respelled
-from exporter.simulator.protocol import Request, Response, ServiceError, SimulatedAccount
-from exporter.simulator.signature import Verifier
+from exporter.simulator.protocol import Request, Response, ServiceError, SimulatedAccount, Verifier
 from exporter.simulator.task_maker import seeded
-
-Window = Literal["sliding", "fixed", "bucket"]
 
 _SECOND = 1.0
 
 
 class RequestQuota:
-    """Admits at most `limit` requests per second; what is over it is refused and does not count.
+    """Admits at most `limit` requests in any window of one second; what is over it is refused and does not count."""
 
-    `sliding`: no window of one second, wherever it begins, has more than `limit`. `fixed`: each second of the clock
-    on its own. `bucket`: `limit` tokens, refilled evenly. `others_per_second` requests of other users of the account
-    arrive evenly spaced and compete for the same limit.
-    """
-
-    def __init__(self, limit: int, window: Window = "sliding", *, others_per_second: float = 0.0) -> None:
+    def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.window: Window = window
-        self.others_per_second = others_per_second
-        self.others_refused = 0  # how many requests of others found nothing left
         self._admitted: deque[float] = deque()
-        self._second = 0
-        self._used_in_second = 0
-        self._tokens = float(limit)
-        self._filled_at: float | None = None
-        self._next_other: float | None = None
 
     def admit(self, now: float) -> bool:
         """Whether a request that arrives at `now` is within the limit."""
-        self._let_others_in(now)
-        return self._take(now)
-
-    def _let_others_in(self, now: float) -> None:
-        """Count the requests of the account's other users since the last time."""
-        if self.others_per_second <= 0:
-            return
-        if self._next_other is None:
-            self._next_other = now
-        gap = 1 / self.others_per_second
-        # Requests older than a second are in no window.
-        self._next_other += max(0, int((now - _SECOND - self._next_other) / gap)) * gap
-        while self._next_other <= now:
-            self.others_refused += not self._take(self._next_other)
-            self._next_other += gap
-
-    def _take(self, at: float) -> bool:
-        """Count one request at `at`, unless the limit is reached."""
-        if self.window == "sliding":
-            while self._admitted and self._admitted[0] <= at - _SECOND:
-                self._admitted.popleft()
-            if len(self._admitted) >= self.limit:
-                return False
-            self._admitted.append(at)
-            return True
-        if self.window == "fixed":
-            if int(at) != self._second:
-                self._second, self._used_in_second = int(at), 0
-            if self._used_in_second >= self.limit:
-                return False
-            self._used_in_second += 1
-            return True
-        if self._filled_at is not None:
-            self._tokens = min(self.limit, self._tokens + max(0.0, at - self._filled_at) * self.limit)
-        self._filled_at = at
-        if self._tokens < 1:
+        while self._admitted and self._admitted[0] <= now - _SECOND:
+            self._admitted.popleft()
+        if len(self._admitted) >= self.limit:
             return False
-        self._tokens -= 1
+        self._admitted.append(now)
         return True
 
 
@@ -102,43 +52,17 @@ class Latency(Struct, frozen=True):
         return self.one_way_seconds + (random.random() * self.jitter_seconds if self.jitter_seconds else 0.0)
 
 
-class Statistics:
+class Statistics(Struct):
     """Counts since the start."""
 
-    def __init__(self) -> None:
-        self.requests = 0
-        self.by_app: Counter[str] = Counter()
-        self.by_kind: Counter[str] = Counter()
-        self.by_error: Counter[str] = Counter()
-        self.by_fault: Counter[str] = Counter()
-        self.rejected_by_quota: Counter[str] = Counter()  # by access key id
-        self.busiest_second: dict[str, int] = {}
-        """By access key id: the greatest number of requests within any one second."""
-        self._arrivals: dict[str, deque[float]] = {}
-
-    def arrived(self, access_key_id: str, parameters: Parameters, now: float) -> None:
-        """Count a request that its account signed."""
-        self.by_app[parameters.app_id] += 1
-        self.by_kind[parameters.kind] += 1
-        arrivals = self._arrivals.setdefault(access_key_id, deque())
-        while arrivals and arrivals[0] <= now - 1:
-            arrivals.popleft()
-        arrivals.append(now)
-        self.busiest_second[access_key_id] = max(self.busiest_second.get(access_key_id, 0), len(arrivals))
-
-    def as_json(self) -> dict[str, Any]:
-        """Return everything as what JSON can say."""
-        return {
-            "requests": self.requests,
-            "by_app": dict(self.by_app),
-            "by_kind": dict(self.by_kind),
-            "by_error": dict(self.by_error),
-            "by_fault": dict(self.by_fault),
-            "rejected_by_quota": dict(self.rejected_by_quota),
-            "busiest_second": self.busiest_second,
-            "nonce_reuses": self.by_error["SignatureNonceUsed"],
-            "signature_failures": self.by_error["SignatureDoesNotMatch"],
-        }
+    requests: int = 0
+    by_app: Counter[str] = field(default_factory=Counter)
+    by_kind: Counter[str] = field(default_factory=Counter)
+    by_error: Counter[str] = field(default_factory=Counter)
+    by_fault: Counter[str] = field(default_factory=Counter)
+    rejected_by_quota: Counter[str] = field(default_factory=Counter)  # by access key id
+    busiest_second: Counter[str] = field(default_factory=Counter)
+    """By access key id: the greatest number of requests within any one second."""
 
 
 ACTION: Final = "ListRtcMPUTaskDetail"
@@ -171,10 +95,8 @@ class Service:
         self.faults = Faults(seeded(seed, "faults"))
         self.churn = Churn(fleet, seeded(seed, "churn"), now())
         self.statistics = Statistics()
-        self.quotas = {
-            key: RequestQuota(account.requests_per_second, account.window, others_per_second=account.others_per_second)
-            for key, account in self.accounts.items()
-        }
+        self.quotas = {key: RequestQuota(account.requests_per_second) for key, account in self.accounts.items()}
+        self._arrivals: dict[str, deque[float]] = {key: deque() for key in self.accounts}
         self._verifier = Verifier(self.accounts)
         self._random = seeded(seed, "answers")
         self._random_latency = seeded(seed, "latency")
@@ -232,11 +154,7 @@ class Service:
         return msgspec.structs.replace(response, headers=headers, body=body, delay_seconds=delay_seconds)
 
     def body(self, parameters: Parameters) -> bytes:
-        """Return the body of an answer to anyone: no signature, no limit, no faults; variants hold.
-
-        Raises:
-            ServiceError: There is no such app, or the service refuses the request.
-        """
+        """Return the body of an answer to anyone: no signature, no limit, no faults; raises ServiceError."""
         self.advance()
         return self._body(parameters, self._request_id())
 
@@ -248,7 +166,7 @@ class Service:
     def _answer(self, account: SimulatedAccount, parameters: Parameters, request_id: str) -> Response:
         """Answer a request of a known account: limit, then faults, then the rules."""
         now = self.now()
-        self.statistics.arrived(account.access_key_id, parameters, now)
+        self._count(account.access_key_id, parameters, now)
         counted = self.variants.look_ups_counted or parameters.kind == "page"
         if counted and not self.quotas[account.access_key_id].admit(now):
             self.statistics.rejected_by_quota[account.access_key_id] += 1
@@ -269,6 +187,16 @@ class Service:
             return good(parameters)
         self.statistics.by_fault[name] += 1
         return FAULTS[name].broken(Exchange(parameters, request_id, good))
+
+    def _count(self, access_key_id: str, parameters: Parameters, now: float) -> None:
+        """Count a request that its account signed."""
+        self.statistics.by_app[parameters.app_id] += 1
+        self.statistics.by_kind[parameters.kind] += 1
+        arrivals, busiest = self._arrivals[access_key_id], self.statistics.busiest_second
+        while arrivals and arrivals[0] <= now - _SECOND:
+            arrivals.popleft()
+        arrivals.append(now)
+        busiest[access_key_id] = max(busiest[access_key_id], len(arrivals))
 
     def _body(self, parameters: Parameters, request_id: str) -> bytes:
         tasks = self._lists().get(parameters.app_id)

@@ -12,8 +12,8 @@ from aiohttp import web
 from msgspec import Meta, Struct
 from yarl import URL
 
-from exporter.simulator.churn import Burst, Rates
 from exporter.simulator.faults import Fault
+from exporter.simulator.fleet import Burst, Rates
 from exporter.simulator.protocol import Request, Response
 from exporter.simulator.service import Service
 
@@ -67,7 +67,7 @@ def control_routes(service: Service) -> list[web.RouteDef]:
     task = "/-/tasks/{app_id}/{task_id}"
     return [
         web.get("/-/fleet", _answering(lambda *_: _listed_fleet(service))),
-        web.get("/-/stats", _answering(lambda *_: service.statistics.as_json())),
+        web.get("/-/stats", _answering(lambda *_: service.statistics)),
         web.get("/-/tasks", _answering(lambda request, _: _rows(service, request.query["app_id"]))),
         web.post("/-/tasks", _answering(create, dict[str, Any])),
         web.patch(task, _answering(update, dict[str, Any])),
@@ -101,9 +101,7 @@ def _listed_fleet(service: Service) -> Any:
 def _answering(handle: Callable[[web.Request, Any], Any], body: Any = None) -> _Handler:
     """Return a handler that answers with JSON, and with 4xx and a reason where the request makes no sense.
 
-    Args:
-        handle: Takes the request and its body.
-        body: The type of the body, in which numbers and booleans may be strings; None: there is none.
+    `body` is the type of what is sent, in which numbers and booleans may be strings; None: nothing is.
     """
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -143,12 +141,9 @@ class RunningServer:
 async def start(
     service: Service, host: str = "127.0.0.1", port: int = 0, *, longest_hang_seconds: float = LONGEST_HANG_SECONDS
 ) -> RunningServer:
-    """Listen on `host` and `port` (0: any free one) and answer for `service`.
+    """Listen on `host` and `port` (0: any free one) and answer for `service`; raises OSError.
 
     A request that is to hang is cut off after `longest_hang_seconds`.
-
-    Raises:
-        OSError: The address can't be listened on.
     """
     application = web.Application(client_max_size=2**24)
 

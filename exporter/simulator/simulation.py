@@ -8,22 +8,12 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from exporter.simulator.churn import Rates
 from exporter.simulator.faults import FAULTS, Fault
-from exporter.simulator.fleet import Fleet
+from exporter.simulator.fleet import SECONDS_BETWEEN_FIRST_UPDATES, Fleet, Rates, populate
 from exporter.simulator.listing import VARIANT_DESCRIPTIONS, Variants
 from exporter.simulator.protocol import SimulatedAccount
-from exporter.simulator.push_keys import LIFETIMES, signed
 from exporter.simulator.service import Latency, Service
-from exporter.simulator.task_maker import (
-    MISCONFIGURATIONS,
-    ODD_VALUES,
-    SECONDS_BETWEEN_FIRST_UPDATES,
-    TEMPLATES,
-    TaskMaker,
-    populate,
-    seeded,
-)
+from exporter.simulator.task_maker import LIFETIMES, MISCONFIGURATIONS, ODD_VALUES, TEMPLATES, TaskMaker, seeded, signed
 
 DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "fault": {name: fault.description for name, fault in FAULTS.items()},
@@ -57,8 +47,7 @@ class SimulatorOptions(Struct, frozen=True):
 def build_service(options: SimulatorOptions, *, now: Callable[[], float] = time.time) -> Service:
     """Return the service that the options ask for; its one account has the documented key.
 
-    Raises:
-        ValueError: A fault or variant is not `NAME=VALUE`, or does not exist; the message names it and what exists.
+    Raises ValueError for a fault or variant that is not `NAME=VALUE`, or does not exist, with what exists.
     """
     faults = [parse_fault(text) for text in options.faults]
     variants = parse_variants(options.variants)
@@ -92,16 +81,12 @@ def parse_fault(text: str) -> Fault:
 
 
 def parse_variants(texts: tuple[str, ...]) -> Variants:
-    """Read `NAME=VALUE` of some variants; the others are as by default.
-
-    Raises:
-        ValueError: A name or a value does not exist.
-    """
+    """Read `NAME=VALUE` of some variants; the others are as by default; raises ValueError for what does not exist."""
     changes: dict[str, Any] = {}
     for text in texts:
         name, separator, value = text.partition("=")
-        if not separator or name not in VARIANT_DESCRIPTIONS:
-            raise ValueError(f"variant {text!r}: expected NAME=VALUE with one of {', '.join(VARIANT_DESCRIPTIONS)}")
+        if not separator or name not in DESCRIPTIONS["variant"]:
+            raise ValueError(f"variant {text!r}: expected NAME=VALUE with one of {', '.join(DESCRIPTIONS['variant'])}")
         changes[name] = value
     try:
         return Variants().changed(changes)

@@ -1,6 +1,7 @@
-"""Tasks as a service creates them: few configurations shared by most, identities of their own.
+"""Tasks as a service creates them: few configurations shared by most, identities of their own, and odd ones.
 
-A typical mixed task is about 2.7 kB of JSON, a single-stream one about 350 bytes.
+A typical mixed task is about 2.7 kB of JSON, a single-stream one about 350 bytes. Push URLs have keys
+that expire, in the form of several vendors; their signatures are random digits.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,15 +11,26 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from exporter.simulator.fleet import Body, Fleet, merged
+Body = dict[str, Any]
+
+
+def merged(body: Body, patch: Mapping[str, Any]) -> Body:
+    """Return `body` with a JSON merge patch (RFC 7396) applied."""
+    result = dict(body)
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping):
+            below = result.get(key)
+            result[key] = merged(below if isinstance(below, dict) else {}, value)
+        else:
+            result[key] = value
+    return result
 
 
 def seeded(seed: int, purpose: str) -> Random:
     """Return the random numbers of one purpose."""
     return Random(f"{seed}/{purpose}")  # noqa: S311 - a simulation repeats itself, and keeps no secrets
-
-
-SECONDS_BETWEEN_FIRST_UPDATES: Final = 20.0  # how far apart the tasks of a generated app were updated, before the start
 
 
 class Template(Struct, frozen=True):
@@ -158,17 +170,6 @@ class TaskMaker:
         return f"user-{self._random.getrandbits(96):024x}"
 
 
-def populate(
-    fleet: Fleet, app_id: str, count: int, *, random: Random, started_at: float, mixed_share: float = 0.85
-) -> None:
-    """Add an app with `count` tasks to the fleet, the last of them updated at `started_at`."""
-    fleet.add_app(app_id)
-    maker = TaskMaker(random)
-    for age in range(count - 1, -1, -1):
-        body = maker.any(app_id, mixed_share=mixed_share)
-        fleet.create(app_id, body, at=started_at - age * SECONDS_BETWEEN_FIRST_UPDATES)
-
-
 def _encode_params(template: Template) -> Body:
     return {
         "AudioOnly": "false",
@@ -293,3 +294,44 @@ ODD_VALUES: Final[Mapping[str, Change]] = MappingProxyType(
     }
 )
 """What must be read without losing the task."""
+
+
+ALIBABA_HOST: Final = "push.live.example.com"
+ALIBABA_VALIDITY_SECONDS: Final = 1800
+"""What the domain adds to the time in a key of Alibaba's; the keys of `TaskMaker` are of the same domain."""
+PARTNER_HOST: Final = "ingest.partner.example.net"
+
+_QUERIES: Final[Mapping[str, Callable[[int, str], str]]] = MappingProxyType(
+    {
+        "alibaba": lambda at, digits: f"auth_key={at - ALIBABA_VALIDITY_SECONDS}-0-0-{digits}",
+        "tencent": lambda at, digits: f"txSecret={digits}&txTime={at:X}",
+        "volcengine": lambda at, digits: f"volcSecret={digits}&volcTime={at}",
+        "qiniu": lambda at, digits: f"expire={at}&token={digits}",
+        "oss": lambda at, digits: f"OSSAccessKeyId=key&Expires={at}&Signature={digits}",
+        "wangsu": lambda at, digits: f"wsSecret={digits}&wsTime={at:x}",
+    }
+)
+SIGNERS: Final = tuple(_QUERIES)
+
+_HOUR: Final = 3600
+LIFETIMES: Final[Mapping[str, tuple[str, int]]] = MappingProxyType(
+    {
+        "key_expired": ("tencent", -_HOUR),
+        "key_expired_days_ago": ("alibaba", -50 * _HOUR),
+        **{
+            f"key_expires_{2**place}min": (SIGNERS[place % len(SIGNERS)], 60 * 2**place) for place in range(10)
+        },  # a minute to 8.5 h: something expires however long one looks
+        **{f"key_valid_{signer}": (signer, 30 * 24 * _HOUR) for signer in SIGNERS},
+        "key_with_a_late_time": ("volcengine", 200 * 365 * 24 * _HOUR),
+    }
+)
+"""The demonstration's keys: signer, and in how many seconds from the start each expires."""
+
+
+def signed(body: Body, signer: str, expires_at: float, random: Random) -> Body:
+    """Return a task that pushes to one URL, whose key expires at a Unix time."""
+    query = _QUERIES[signer](int(expires_at), f"{random.getrandbits(128):032x}")
+    is_ali_cdn = signer == "alibaba"
+    host = ALIBABA_HOST if is_ali_cdn else PARTNER_HOST
+    url = f"rtmp://{host}/signed/{body['TaskId']}?{query}"
+    return merged(body, {"StreamURL": None, "MultiStreamURL": [{"URL": url, "IsAliCdn": is_ali_cdn}]})

@@ -11,7 +11,7 @@ from exporter.collector.rate_limiter import Limiter
 from exporter.collector.reading import Window, window_after
 from exporter.collector.status import Intervals
 from exporter.config.capacity import sweep_requests_of
-from exporter.simulator.churn import Rates
+from exporter.simulator.fleet import Rates
 from tests.support.moving_world import Reader, Scene, World
 from tests.support.virtual_time import VirtualClock, run
 

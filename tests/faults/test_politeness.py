@@ -6,8 +6,9 @@ import pytest
 import structlog
 
 from exporter.config.model import Collection
-from exporter.simulator.churn import Rates
+from exporter.simulator.fleet import Rates
 from exporter.simulator.listing import Variants
+from tests.support.shared_quota import SharedQuota, Window
 from tests.support.virtual_world import World, play
 
 pytestmark = pytest.mark.simulations
@@ -30,11 +31,11 @@ def _value(world: World, name: str) -> float:
 
 
 @pytest.mark.parametrize("window", ["sliding", "fixed", "bucket"])
-def test_half_the_limit_taken_by_others_is_left_to_them(window: str) -> None:
+def test_half_the_limit_taken_by_others_is_left_to_them(window: Window) -> None:
     """Our rate settles at about what is left, few of our requests are refused, and hardly any of the others'."""
 
     async def scenario(world: World) -> None:
-        service, quota = world.service, world.service.quotas[KEY_ID]
+        service = world.service
         await world.until_true(*APPS)
         await world.clock.sleep(SETTLING_SECONDS)
         requests, refused = service.statistics.requests, service.statistics.rejected_by_quota[KEY_ID]
@@ -53,7 +54,8 @@ def test_half_the_limit_taken_by_others_is_left_to_them(window: str) -> None:
         seen = world.seen()
         assert all(seen.up(app_id) == 1 for app_id in APPS)
 
-    _quietly(scenario, requests_per_second=40, others_per_second=25.0, window=window)
+    quota = SharedQuota(50, window, others_per_second=25.0)
+    _quietly(scenario, quota=quota)
 
 
 def test_throttling_halves_the_rate_and_it_recovers_slowly() -> None:
@@ -161,7 +163,10 @@ def test_intervals_that_the_budget_does_not_allow_are_stretched_evenly() -> None
 
 
 def _quietly(
-    scenario: Callable[[World], Awaitable[None]], *, requests_per_second: float = 40.0, **service_account: object
+    scenario: Callable[[World], Awaitable[None]],
+    *,
+    requests_per_second: float = 40.0,
+    quota: SharedQuota | None = None,
 ) -> None:
     """Play without the log of what fails on purpose."""
     with structlog.testing.capture_logs():
@@ -171,5 +176,5 @@ def _quietly(
             collection=BUSY,
             variants=UNCOMPRESSED,
             requests_per_second=requests_per_second,
-            service_account=service_account,
+            quota=quota,
         )

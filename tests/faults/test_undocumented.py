@@ -9,8 +9,9 @@ import structlog
 from exporter.collector.absences import PROOFS_OF_LARGE_LOSS
 from exporter.collector.inventory import SUPERSEDED_FOR_SECONDS
 from exporter.config.model import Collection
-from exporter.simulator.churn import Rates
+from exporter.simulator.fleet import Rates
 from exporter.simulator.listing import Variants
+from exporter.simulator.service import RequestQuota
 from tests.support.virtual_world import COLLECTION, World, play
 
 pytestmark = pytest.mark.simulations
@@ -77,7 +78,7 @@ def test_look_ups_come_out_of_the_budget(counted: bool) -> None:
         apps={"app": 130},
         variants=_variants(look_ups_counted=counted),
         requests_per_second=5,
-        service_account={"requests_per_second": 5},
+        quota=RequestQuota(5),
     )
 
 

@@ -9,9 +9,16 @@ from typing import NamedTuple
 
 import pytest
 
-from exporter.simulator.push_keys import ALIBABA_HOST, ALIBABA_VALIDITY_SECONDS, SIGNERS, signed
 from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
-from exporter.simulator.task_maker import TEMPLATES, TaskMaker, seeded
+from exporter.simulator.task_maker import (
+    ALIBABA_HOST,
+    ALIBABA_VALIDITY_SECONDS,
+    SIGNERS,
+    TEMPLATES,
+    TaskMaker,
+    seeded,
+    signed,
+)
 from tests.oracle.push_auth import key_of, state_of
 from tests.oracle.simulated_fleet import listed_fleet
 from tests.support.http import ask_json

@@ -24,8 +24,7 @@ from exporter.core.secret import Secret, SecretFile
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.service.accounts import Accesses
 from exporter.service.configuration_source import ConfigurationSource
-from exporter.simulator.protocol import Request
-from exporter.simulator.signature import expected_signature
+from exporter.simulator.protocol import Request, expected_signature
 from tests.support.command_line import logging_restored
 from tests.support.fake_service import serving
 

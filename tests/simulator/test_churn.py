@@ -5,9 +5,8 @@ from collections import Counter
 
 import pytest
 
-from exporter.simulator.churn import Churn, Rates
-from exporter.simulator.fleet import Event, Fleet
-from exporter.simulator.task_maker import MISCONFIGURATIONS, TaskMaker, populate, seeded
+from exporter.simulator.fleet import Churn, Event, Fleet, Rates, populate
+from exporter.simulator.task_maker import MISCONFIGURATIONS, TaskMaker, seeded
 from tests.simulator.support import START, ManualClock
 
 

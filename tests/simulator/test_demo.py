@@ -7,8 +7,16 @@ import pytest
 from exporter.simulator import simulation as demo
 from exporter.simulator import simulation as options
 from exporter.simulator.listing import Parameters
-from exporter.simulator.push_keys import ALIBABA_HOST, LIFETIMES, SIGNERS
-from exporter.simulator.task_maker import MISCONFIGURATIONS, ODD_VALUES, TEMPLATES, TaskMaker, seeded
+from exporter.simulator.task_maker import (
+    ALIBABA_HOST,
+    LIFETIMES,
+    MISCONFIGURATIONS,
+    ODD_VALUES,
+    SIGNERS,
+    TEMPLATES,
+    TaskMaker,
+    seeded,
+)
 from tests.oracle.metrics_truth import truth_of_app
 from tests.oracle.push_auth import key_of, state_of
 from tests.simulator.support import ManualClock, page_query, signed, task_ids

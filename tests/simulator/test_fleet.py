@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from exporter.simulator.fleet import Fleet, LaggingReplica, merged
+from exporter.simulator.fleet import Fleet, LaggingReplica
+from exporter.simulator.task_maker import merged
 from tests.simulator.support import ManualClock
 
 

@@ -14,10 +14,10 @@ from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import compile_rule
 from exporter.rules.rule import Outcome
 from exporter.rules.rule_files import default_rules
-from exporter.simulator.fleet import Body, Fleet, merged
+from exporter.simulator.fleet import Fleet, populate
 from exporter.simulator.listing import respelled
 from exporter.simulator.simulation import demo_service
-from exporter.simulator.task_maker import MISCONFIGURATIONS, ODD_VALUES, TEMPLATES, TaskMaker, populate, seeded
+from exporter.simulator.task_maker import MISCONFIGURATIONS, ODD_VALUES, TEMPLATES, Body, TaskMaker, merged, seeded
 from tests.oracle.rule_truth import rule_truth
 from tests.simulator.support import START, ManualClock
 from tests.support.evaluated_rows import evaluate_rows

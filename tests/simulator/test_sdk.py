@@ -12,11 +12,11 @@ from alibabacloud_tea_openapi.exceptions import ClientException
 from alibabacloud_tea_openapi.models import Config
 
 from exporter.simulator.faults import Fault
-from exporter.simulator.fleet import Fleet
+from exporter.simulator.fleet import Fleet, populate
 from exporter.simulator.protocol import SimulatedAccount
 from exporter.simulator.service import Service
 from exporter.simulator.simulated_server import RunningServer, start
-from exporter.simulator.task_maker import populate, seeded
+from exporter.simulator.task_maker import seeded
 from tests.simulator.support import ACCOUNT
 
 # The vendor's clients date a request by datetime.utcnow(), which Python 3.12 deprecates.

@@ -5,14 +5,14 @@ import re
 import zlib
 from email.utils import parsedate_to_datetime
 
+import msgspec
 import pytest
 
-from exporter.simulator.churn import Rates
 from exporter.simulator.faults import Fault
-from exporter.simulator.fleet import Fleet
+from exporter.simulator.fleet import Fleet, Rates, populate
 from exporter.simulator.protocol import Response, SimulatedAccount
 from exporter.simulator.service import Latency, Service
-from exporter.simulator.task_maker import populate, seeded
+from exporter.simulator.task_maker import seeded
 from tests.simulator.support import ACCOUNT, START, ManualClock, code, page_query, signed, small_service, task_ids
 
 
@@ -94,7 +94,7 @@ def test_statistics_tell_what_arrived(clock: ManualClock) -> None:
     service.handle(again)
     service.handle(again)
     service.handle(signed(page_query(), account=SimulatedAccount("key-id", "wrong", ()), date=clock()))
-    found = service.statistics.as_json()
+    found = msgspec.to_builtins(service.statistics)
     assert found == {
         "requests": 8,
         "by_app": {"app": 6},
@@ -103,8 +103,6 @@ def test_statistics_tell_what_arrived(clock: ManualClock) -> None:
         "by_fault": {},
         "rejected_by_quota": {},
         "busiest_second": {"key-id": 5},
-        "nonce_reuses": 1,
-        "signature_failures": 1,
     }
 
 

@@ -2,8 +2,14 @@
 
 import pytest
 
-from exporter.simulator.protocol import Request, ServiceError, SimulatedAccount
-from exporter.simulator.signature import Verifier, canonical_query, expected_signature
+from exporter.simulator.protocol import (
+    Request,
+    ServiceError,
+    SimulatedAccount,
+    Verifier,
+    canonical_query,
+    expected_signature,
+)
 from tests.simulator.support import ACCOUNT, START, page_query, signed
 
 EMPTY_BODY_HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

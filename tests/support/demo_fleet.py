@@ -3,7 +3,7 @@
 import asyncio
 
 from exporter.commands import simulate
-from exporter.simulator.churn import Rates
+from exporter.simulator.fleet import Rates
 from exporter.simulator.simulation import demo_service
 
 KEYS_REST_SECONDS = 3600  # what is published of a fleet at rest does not change during a test

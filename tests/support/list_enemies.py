@@ -13,8 +13,8 @@ from exporter.collector.rate_limiter import Limiter
 from exporter.collector.status import Intervals
 from exporter.config.capacity import pace_of, sweep_requests_of
 from exporter.core.collection_state import State
-from exporter.simulator.churn import Rates
 from exporter.simulator.faults import Fault
+from exporter.simulator.fleet import Rates
 from exporter.simulator.listing import Variants
 from tests.support.moving_world import APP, LAG_SECONDS, Reader, Scene, World
 from tests.support.virtual_time import VirtualClock, run

@@ -24,13 +24,11 @@ from exporter.config.model import App
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
 from exporter.core.secret import Secret
-from exporter.simulator.churn import Rates
-from exporter.simulator.fleet import Event, Fleet
+from exporter.simulator.fleet import SECONDS_BETWEEN_FIRST_UPDATES, Event, Fleet, Rates, populate
 from exporter.simulator.listing import Variants
 from exporter.simulator.protocol import SimulatedAccount
 from exporter.simulator.service import Latency, Service
 from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
-from exporter.simulator.task_maker import SECONDS_BETWEEN_FIRST_UPDATES, populate
 from tests.support.fake_service import ServiceSession
 
 APP = "app"

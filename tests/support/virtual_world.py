@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from datetime import datetime, tzinfo
 from functools import cache, lru_cache
-from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 import aiohttp
@@ -29,11 +28,11 @@ from exporter.service.monitor import Monitor
 from exporter.service.violation_log import FindingLog
 from exporter.simulator import protocol as message
 from exporter.simulator.faults import Fault
-from exporter.simulator.fleet import Fleet
+from exporter.simulator.fleet import Fleet, populate
 from exporter.simulator.listing import Variants
-from exporter.simulator.service import Latency, Service
+from exporter.simulator.service import Latency, RequestQuota, Service
 from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
-from exporter.simulator.task_maker import populate, seeded
+from exporter.simulator.task_maker import seeded
 from tests.oracle.metrics_truth import truth_of_app
 from tests.support.fake_service import ServiceSession
 from tests.support.monitored import KEY, text_of
@@ -211,7 +210,7 @@ def play(
     requests_per_second: float = 40.0,
     variants: Variants | None = None,
     faults: Sequence[Fault] = (),
-    service_account: Mapping[str, Any] = MappingProxyType({}),
+    quota: RequestQuota | None = None,
 ) -> T:
     """Run a scenario beside a monitor that reads apps from its beginning on, and return its result.
 
@@ -222,7 +221,7 @@ def play(
         requests_per_second: The configured budget.
         variants: How the service answers what nobody documents.
         faults: Are switched on from the beginning.
-        service_account: What the simulated account has otherwise than by default, such as `others_per_second`.
+        quota: The service's limit, where it is another than by default.
     """
     clock, service_clock = VirtualClock(), VirtualClock()
 
@@ -231,9 +230,11 @@ def play(
         for app_id, tasks in apps.items():
             fleet.add_app(app_id)
             populate(fleet, app_id, tasks, random=seeded(1, app_id), started_at=service_clock.now())
-        account = message.SimulatedAccount(ACCESS_KEY_ID, ACCESS_KEY_SECRET, tuple(apps), **service_account)
+        account = message.SimulatedAccount(ACCESS_KEY_ID, ACCESS_KEY_SECRET, tuple(apps))
         latency = Latency(one_way_seconds=ONE_WAY_SECONDS)
         service = Service([account], fleet, now=service_clock.now, seed=1, latency=latency, variants=variants)
+        if quota is not None:
+            service.quotas[ACCESS_KEY_ID] = quota
         for fault in faults:
             service.faults.add(fault)
         configured = Account(

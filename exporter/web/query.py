@@ -213,7 +213,7 @@ class Query(Struct, frozen=True, kw_only=True):
 
     def parameters(self, known: Iterable["Parameter"], **changes: str) -> Mapping[str, str]:
         """Return the parameters that ask for this query's first page, with changes; empty where a default is meant."""
-        plain = {one.name: str(getattr(self, one.target)) for one in known if one.target != "page"}
+        plain = {one.name: str(getattr(self, one.target)) for one in known if one.target not in {"page", "after"}}
         defaults = {one.name: str(getattr(_EVERYTHING, one.target)) for one in known}
         return {name: "" if value == defaults[name] else value for name, value in plain.items()} | changes
 

@@ -1,7 +1,6 @@
 """`/apps/…`: one app, its tasks, and their latest changes."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, Final
 
 from msgspec import Struct
@@ -122,8 +121,6 @@ async def shown_app(view: View, query: Query, _now: float) -> tuple[str, Mapping
         "trend": view.trend(account, app_id),
         "attempts": [(*kind_and_outcome, count) for kind_and_outcome, count in attempts],
         "rules": sorted(groups, key=lambda each: (-each.rule.severity.rank, -each.count, each.rule.name)),
-        "query": query,
-        "parameters": partial(query.parameters, PARAMETERS),
         "no_such": query.unknown_names(view),
         "page": await task_page(tasks.entries, query, groups, tasks.push_keys),
         "all_tasks": len(tasks.entries),
@@ -132,7 +129,6 @@ async def shown_app(view: View, query: Query, _now: float) -> tuple[str, Mapping
         "push_auths": labels.PUSH_AUTH_STATE.values,
         "codecs": labels.CODEC.values,
         "largest_bitrate": LARGEST_BITRATE_KBPS,
-        "columns": tuple(COLUMNS),
         "changes": changes,
     }
 

@@ -1,6 +1,7 @@
 """The routes of the pages."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from importlib import resources
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
@@ -9,6 +10,7 @@ from aiohttp import hdrs, web
 from msgspec.structs import replace
 
 from exporter.collector.past import HistoryError
+from exporter.collector.task_diff import FIELD_GROUPS, KINDS
 from exporter.core.clock import Clock
 from exporter.metrics.exposition import declarations
 from exporter.metrics.negotiation import Format
@@ -18,13 +20,14 @@ from exporter.web.api.apps_api import search
 from exporter.web.api.openapi import PREFIX as API_PREFIX
 from exporter.web.api.openapi import openapi_document
 from exporter.web.lists import numbered_page
-from exporter.web.pages import app_page, changes_page, status_page, task_page, violations_page
+from exporter.web.pages import app_page, status_page, task_page, violations_page
 from exporter.web.pages.rendering import PageError, Renderer, app_path
-from exporter.web.query import BadQueryError, Parameter, Query, known, read_form
+from exporter.web.query import BadQueryError, Parameter, Query, cursor, known, number_cursor, read_form
 from exporter.web.responses import json_answer, json_text, text_answer, wants_page
 from exporter.web.view import SweepStart, View
 
 APP: Final = "/apps/{account:[^/]+}/{app_id:[^/]+}"  # a name may hold anything, also braces
+CHANGES_ON_PAGE: Final = 50
 POLL_SECONDS: Final = 0.05
 SHORT_WAIT_POLLS: Final = 40  # most readings end within these two seconds, so the page shows all of them
 _STATIC: Final = {"style.css": "text/css", "pages.js": "text/javascript"}
@@ -43,7 +46,7 @@ Shown: TypeAlias = tuple[str, Mapping[str, Any]]
 
 async def _search(view: View, query: Query, _now: float) -> Shown:
     page = await numbered_page(await search(view, query), query.page) if query.text else None
-    return "search", {"query": query, "page": page}
+    return "search", {"page": page}
 
 
 async def _families(view: View, _query: Query, _now: float) -> Shown:
@@ -58,13 +61,29 @@ async def _last_check(view: View, query: Query, _now: float) -> Shown:
     return "collect", {"account": account, "app_id": app_id, "report": view.sweep_report(account, app_id)}
 
 
+async def _changes(view: View, query: Query, now: float) -> Shown:
+    past = view.past()
+    found = await past.changes(query.of_past(CHANGES_ON_PAGE + 1))
+    apps = {*await past.apps(), *((app.status.account, app.status.app_id) for app in view.statuses())}
+    return "changes", {
+        "changes": found[:CHANGES_ON_PAGE],
+        "following": found[CHANGES_ON_PAGE - 1].number if len(found) > CHANGES_ON_PAGE else None,
+        "remembered_since": await past.remembered_since(now),
+        "accounts": sorted({account for account, _ in apps}),
+        "app_ids": sorted({app_id for _, app_id in apps}),
+        "kinds": KINDS,
+        "fields": FIELD_GROUPS,
+        "no_such": query.unknown_names(view, apps),
+    }
+
+
 _PAGES: Final[Mapping[str, tuple[Callable[[View, Query, float], Awaitable[Shown]], Iterable[Parameter]]]] = {
     "/": (status_page.shown_status, status_page.PARAMETERS),
     APP: (app_page.shown_app, app_page.PARAMETERS),
     f"{APP}/tasks/{{task_id:[^/]+}}": (task_page.shown_task, ()),
     f"{APP}/collect": (_last_check, ()),
     "/violations": (violations_page.shown_violations, violations_page.PARAMETERS),
-    "/changes": (changes_page.shown_changes, changes_page.PARAMETERS),
+    "/changes": (_changes, known("account app_id task_id change field since until", cursor(parse=number_cursor))),
     "/rules": (violations_page.shown_rules, violations_page.RULE_PARAMETERS),
     "/search": (_search, known("text page")),
     "/families": (_families, ()),
@@ -81,7 +100,7 @@ def page_routes(view: View, clock: Clock, prefix: UrlPrefix, renderer: Renderer)
         async def answer(request: web.Request) -> web.StreamResponse:
             query = replace(read_form(request.query, parameters), **request.match_info)
             template, values = await show(view, query, clock.now())
-            return renderer.answer(template, **values)
+            return renderer.answer(template, query=query, parameters=partial(query.parameters, parameters), **values)
 
         return web.get(path, _with_errors(answer, renderer, prefix))
 
@@ -95,7 +114,10 @@ def page_routes(view: View, clock: Clock, prefix: UrlPrefix, renderer: Renderer)
     async def api(request: web.Request) -> web.StreamResponse:
         """Show the description of the API: a page for browsers, the OpenAPI document for scripts."""
         document = openapi_document(ENDPOINTS, server=prefix.links)
-        answer = renderer.answer("api", **_shown_api(view, document)) if wants_page(request) else json_answer(document)
+        if wants_page(request):
+            answer = renderer.answer("api", document=document, names=_example_names(view), json_text=json_text)
+        else:
+            answer = json_answer(document)
         answer.headers[hdrs.VARY] = hdrs.ACCEPT
         return answer
 
@@ -142,37 +164,19 @@ def _collect(view: View, clock: Clock, renderer: Renderer) -> PageHandler:
     return collect
 
 
-def _shown_api(view: View, document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the template's values; links lead to an app and a task that exist, if there are any."""
-    names = _example_names(view)
-    introduction, _, notes = document["info"]["description"].partition("\n\n")
-    return {
-        "introduction": introduction,
-        "notes": [note.replace("\n  ", " ") for note in notes.strip().removeprefix("- ").split("\n- ")],
-        "paths": [_shown_path(path, methods["get"], names) for path, methods in document["paths"].items()],
-    }
-
-
-def _shown_path(path: str, operation: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
-    in_path = {one["name"]: one["example"] for one in operation["parameters"] if one["in"] == "path"}
-    link = path.format(**{name: quote(names.get(name, example), safe="") for name, example in in_path.items()})
-    has_limit = any(one["name"] == "limit" for one in operation["parameters"])
-    example = operation["responses"]["200"]["content"]["application/json"].get("example")
-    return {
-        "path": path,
-        "operation": operation,
-        "link": f"{link}?limit=5" if has_limit else link,
-        "example": None if example is None else json_text(example, indent=2),
-    }
-
-
 def _example_names(view: View) -> Mapping[str, str]:
+    """Return names for paths of the API: of an app and a task that exist, if there are any."""
+    names = {one.name: one.example for one in known("account app_id task_id")}
     for app in view.statuses():
         tasks = view.tasks(app.status.account, app.status.app_id)
         if tasks is not None and tasks.entries:
-            names = {"account": app.status.account, "app_id": app.status.app_id}
-            return names | {"task_id": tasks.entries[0].task_id}
-    return {}
+            names = {
+                "account": app.status.account,
+                "app_id": app.status.app_id,
+                "task_id": tasks.entries[0].task_id,
+            }
+            break
+    return {name: quote(text, safe="") for name, text in names.items()}
 
 
 def _static(name: str, content_type: str) -> PageHandler:

@@ -124,8 +124,6 @@ async def shown_status(view: View, query: Query, _now: float) -> tuple[str, Mapp
         all_violations.update(row.violations or {})
     found = await ordered(rows, wanted=partial(_is_wanted, query), key=_order(query), descending=query.descending)
     return "status", {
-        "query": query,
-        "parameters": partial(query.parameters, PARAMETERS),
         "page": await numbered_page(found, query.page),
         "columns": COLUMNS,
         "owners": sorted({row.status.owner for row in rows} - {""}),

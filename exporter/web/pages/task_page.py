@@ -1,17 +1,18 @@
 """`/apps/…/tasks/…`: one task's configuration, its panes as a drawing, and what rules found about it."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, zip_longest
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
-from exporter.collector.past import HistoryError
-from exporter.core.task import UNREADABLE, Configuration, Encoding, Pane, Task
+from exporter.collector.change_history import RecordedChange
+from exporter.collector.past import HistoryError, HistoryFilter, PastViolation
+from exporter.core.task import Configuration, Encoding, Pane
 from exporter.metrics import labels
 from exporter.rules.rule import Outcome
-from exporter.web.pages.changes_page import timeline
 from exporter.web.pages.rendering import PageError, app_path
 from exporter.web.query import Query
 from exporter.web.view import TaskFinding, View
@@ -21,10 +22,11 @@ MOST_PANES: Final = 40  # drawn at most
 LEAST_OVERLAP: Final = 1e-6  # share of the frame's area; less is rounding
 _DEFAULT_SIZE: Final = (16, 9)
 _LARGEST_ASPECT: Final = 4.0
+_ROUNDED_1: Final = 1 + 1e-9  # what the sides of panes that fill the frame may add up to
 
 
-class Rectangle(Struct, frozen=True):
-    """In units of the drawing."""
+class Rectangle(NamedTuple):
+    """A part of the drawing, or of the frame as a square of 1."""
 
     x: float
     y: float
@@ -35,6 +37,21 @@ class Rectangle(Struct, frozen=True):
     def area(self) -> float:
         """Its area."""
         return self.width * self.height
+
+    def shared(self, other: "Rectangle") -> "Rectangle | None":
+        """Return what is in both."""
+        x, y = max(self.x, other.x), max(self.y, other.y)
+        width = min(self.x + self.width, other.x + other.width) - x
+        height = min(self.y + self.height, other.y + other.height) - y
+        return Rectangle(x, y, width, height) if width > 0 and height > 0 else None
+
+    def scaled(self, width: float, height: float) -> "Rectangle":
+        """Return it in other units, rounded."""
+        scales = (width, height, width, height)
+        return Rectangle(*(round(side * scale, 1) for side, scale in zip(self, scales, strict=True)))
+
+
+_FRAME: Final = Rectangle(0.0, 0.0, 1.0, 1.0)
 
 
 class DrawnPane(Struct, frozen=True):
@@ -68,9 +85,9 @@ def pane_layout(panes: Sequence[Pane], encoding: Encoding | None) -> PaneLayout 
     overlaps: dict[Rectangle, None] = {}
     overlapping = set[int]()
     for one, other in combinations(drawn, 2):
-        shared = _shared(one.rectangle, other.rectangle) if one.layer == other.layer else None
+        shared = one.rectangle.shared(other.rectangle) if one.layer == other.layer else None
         if shared is not None and shared.area > LEAST_OVERLAP * width * height:
-            overlaps[shared] = None
+            overlaps[shared.scaled(1, 1)] = None
             overlapping |= {one.number, other.number}
     return PaneLayout(
         width=width,
@@ -105,37 +122,21 @@ def _frame(encoding: Encoding | None) -> tuple[float, float]:
 
 def _placed(number: int, pane: Pane, width: float, height: float) -> DrawnPane | None:
     """Return the part of a pane inside of the frame, if any."""
-    if pane.x is None or pane.y is None or pane.width is None or pane.height is None:
+    sides = (pane.x, pane.y, pane.width, pane.height)
+    if not all(side is not None and isfinite(side) for side in sides):
         return None
-    if not all(map(isfinite, (pane.x, pane.y, pane.width, pane.height))):
+    whole = Rectangle(*(side or 0.0 for side in sides))
+    inside = whole.shared(_FRAME)
+    if inside is None:
         return None
-    left, top = max(0.0, pane.x), max(0.0, pane.y)
-    right, bottom = min(1.0, pane.x + pane.width), min(1.0, pane.y + pane.height)
-    if right <= left or bottom <= top:
-        return None
-    leaves_frame = pane.x < 0 or pane.y < 0 or pane.x + pane.width > 1 + 1e-9 or pane.y + pane.height > 1 + 1e-9
-    rectangle = Rectangle(
-        x=round(left * width, 1),
-        y=round(top * height, 1),
-        width=round((right - left) * width, 1),
-        height=round((bottom - top) * height, 1),
+    leaves_frame = (
+        whole.x < 0 or whole.y < 0 or whole.x + whole.width > _ROUNDED_1 or whole.y + whole.height > _ROUNDED_1
     )
-    return DrawnPane(number, rectangle, layer=pane.z_order or 0, leaves_frame=leaves_frame)
-
-
-def _shared(one: Rectangle, other: Rectangle) -> Rectangle | None:
-    left, top = max(one.x, other.x), max(one.y, other.y)
-    right = min(one.x + one.width, other.x + other.width)
-    bottom = min(one.y + one.height, other.y + other.height)
-    if right <= left or bottom <= top:
-        return None
-    return Rectangle(round(left, 1), round(top, 1), round(right - left, 1), round(bottom - top, 1))
+    return DrawnPane(number, inside.scaled(width, height), layer=pane.z_order or 0, leaves_frame=leaves_frame)
 
 
 _CDNS: Final = {True: "Alibaba Cloud CDN", False: "another CDN", None: "not said"}
 _WORST_FIRST: Final = (Outcome.VIOLATION, Outcome.ERROR, Outcome.EXEMPT)
-
-Setting = tuple[str, str | None, str]  # name, value (None: not set), and the vendor's field
 
 
 async def shown_task(view: View, query: Query, _now: float) -> tuple[str, Mapping[str, Any]]:
@@ -157,7 +158,8 @@ async def shown_task(view: View, query: Query, _now: float) -> tuple[str, Mappin
         "collected": task.status,
         "entry": task.entry,
         "configuration": configuration,
-        "sections": sections(task.entry.task),
+        "billing_tier": labels.billing_tier(configuration),
+        "streams": kinds_of_streams(configuration),
         "outputs": [
             (output, _CDNS[output.is_ali_cdn], key)
             for output, key in zip_longest(configuration.outputs, task.push_keys)
@@ -171,83 +173,10 @@ async def shown_task(view: View, query: Query, _now: float) -> tuple[str, Mappin
     }
 
 
-def sections(task: Task) -> Sequence[tuple[str, Sequence[Setting]]]:
-    """Return the settings of a task under headings; absent parts are left out."""
-    shown = task.configuration
-
-    def number(name: str, value: int | None, unit: str, field: str) -> Setting:
-        """Return a setting with its unit; an unreadable one differs from an absent one."""
-        is_unreadable = value is None and field in shown.field_errors
-        return name, UNREADABLE if is_unreadable else _text(value, unit), field
-
-    parts: dict[str, Sequence[Setting]] = {
-        "General": [
-            ("Channel", task.channel_id or None, "ChannelId"),
-            ("Region", shown.region, "Region"),
-            ("Mode", shown.mix_mode, "MixMode"),
-            number("Idle timeout", shown.idle_timeout_seconds, "s", "MaxIdleTime"),
-            ("Billing tier (estimate)", labels.billing_tier(shown).replace("_", " "), ""),
-        ]
-    }
-    if (source := shown.source) is not None:
-        parts["Source"] = [
-            ("Stream", source.stream_type, "SingleSubParams.StreamType"),
-            ("Source", source.source_type, "SingleSubParams.SourceType"),
-        ]
-    if (encoding := shown.encoding) is not None:
-        video, audio = encoding.video, encoding.audio
-        frames = "frame" if video.gop == 1 else "frames"
-        if video.gop is not None and video.framerate:
-            frames += f" ({video.gop / video.framerate:.3g} s)"
-        parts["Video"] = [
-            ("Codec", video.codec, "EncodeParams.VideoCodec"),
-            ("Profile", video.profile, "EnhancedParam.profile"),
-            ("Preset", video.preset, "EnhancedParam.preset"),
-            number("Width", video.width, "px", "EncodeParams.VideoWidth"),
-            number("Height", video.height, "px", "EncodeParams.VideoHeight"),
-            number("Bitrate", video.bitrate_kbps, "kbit/s", "EncodeParams.VideoBitrate"),
-            number("Frame rate", video.framerate, "fps", "EncodeParams.VideoFramerate"),
-            number("Group of pictures", video.gop, frames, "EncodeParams.VideoGop"),
-        ]
-        if encoding.audio_only:
-            parts["Video"] = [("Video", "none: audio only", "EncodeParams.AudioOnly")]
-        parts["Audio"] = [
-            number("Bitrate", audio.bitrate_kbps, "kbit/s", "EncodeParams.AudioBitrate"),
-            number("Channels", audio.channels, "", "EncodeParams.AudioChannels"),
-            number("Sample rate", audio.sample_rate_hertz, "Hz", "EncodeParams.AudioSampleRate"),
-        ]
-    parts["Users and background"] = _scene(shown)
-    if (sei := shown.sei) is not None:
-        parts["SEI"] = [
-            ("Payload type", None if sei.payload_type is None else str(sei.payload_type), "SeiParams.PayloadType"),
-            ("Volumes, follow IDR", _text(sei.layout_volume_follow_idr), "LayoutVolume.FollowIdr"),
-            ("Volumes, interval", _text(sei.layout_volume_interval_ms, "ms"), "LayoutVolume.Interval"),
-            ("Payload, follow IDR", _text(sei.pass_through_follow_idr), "PassThrough.FollowIdr"),
-            ("Payload, interval", _text(sei.pass_through_interval_ms, "ms"), "PassThrough.Interval"),
-            ("Payload", "set, not shown" if sei.has_payload else None, "PassThrough.PayloadContent"),
-        ]
-    return [(heading, settings) for heading, settings in parts.items() if settings]
-
-
-def _scene(configuration: Configuration) -> Sequence[Setting]:
-    settings: list[Setting] = []
-    if configuration.users:
-        settings.append(("Users who are mixed", f"{configuration.users:,}", "UserInfos"))
-        streams = [" ".join(filter(None, stream)) for stream in configuration.user_streams]
-        kinds = {stream: streams.count(stream) for stream in streams if stream}
-        words = ", ".join(f"{count} x {stream}" for stream, count in kinds.items())
-        settings.append(("Their streams", words or None, "UserInfos.StreamType"))
-    elif configuration.encoding is not None:
-        settings.append(("Users who are mixed", "all of the channel", "UserInfos"))
-    if configuration.has_background or configuration.background_render_mode is not None:
-        settings.append(("Background image", "set" if configuration.has_background else None, "Background.URL"))
-        mode = configuration.background_render_mode
-        settings.append(("Background mode", None if mode is None else str(mode), "Background.RenderMode"))
-    return settings
-
-
-def _text(value: int | None, unit: str = "") -> str | None:
-    return None if value is None else f"{value:,} {unit}".strip()
+def kinds_of_streams(configuration: Configuration) -> str | None:
+    """Return how many users send which streams, in words."""
+    streams = Counter(" ".join(filter(None, stream)) for stream in configuration.user_streams)
+    return ", ".join(f"{count} x {stream}" for stream, count in streams.items() if stream) or None
 
 
 def _urgency(finding: TaskFinding) -> tuple[int, int, str]:
@@ -256,3 +185,22 @@ def _urgency(finding: TaskFinding) -> tuple[int, int, str]:
 
 def _rule_names(findings: Iterable[TaskFinding], outcome: Outcome) -> Sequence[str]:
     return sorted(finding.rule.name for finding in findings if finding.outcome is outcome)
+
+
+MOST_ROWS: Final = 100  # of a timeline
+
+
+class TimelineRow(Struct, frozen=True):
+    """A change of a task, or a violation."""
+
+    time: float
+    change: RecordedChange | None = None
+    violation: PastViolation | None = None
+
+
+async def timeline(view: View, account: str, app_id: str, task_id: str) -> Sequence[TimelineRow]:
+    """Return the newest changes and violations of a task, newest first; may raise HistoryError."""
+    wanted = HistoryFilter(account=account, app_id=app_id, task_id=task_id, limit=MOST_ROWS)
+    rows = [TimelineRow(each.noticed, change=each) for each in await view.past().changes(wanted)]
+    rows += [TimelineRow(each.opened, violation=each) for each in await view.past().violations(wanted)]
+    return sorted(rows, key=lambda row: -row.time)[:MOST_ROWS]

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from math import inf
 from typing import Any, Final
 
@@ -31,8 +30,6 @@ async def shown_violations(view: View, query: Query, now: float) -> tuple[str, M
         if not status.data_available and query.matches_app(status.account, status.app_id)
     }
     return "violations", {
-        "query": query,
-        "parameters": partial(query.parameters, PARAMETERS),
         "page": await _page(counted, aged),
         "summaries": _summaries(counted, aged),
         "frozen": sorted(frozen),
@@ -115,7 +112,6 @@ async def shown_rules(view: View, query: Query, _now: float) -> tuple[str, Mappi
     """Return the template and its values: rules in force before others, the severest first."""
     rules = list(view.rules())
     return "rules", {
-        "query": query,
         "rules": sorted(
             filter(query.matches_rule, rules),
             key=lambda shown: (shown.why_off is not None, -shown.rule.severity.rank, shown.rule.name),

@@ -1,21 +1,23 @@
 """`/apps/…/tasks/…`: one task, and the drawing of its panes."""
 
+import re
 from math import inf, isfinite, nan
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.core.task import Configuration, Encoding, Output, Pane
+from exporter.core.task import Configuration, Encoding, Output, Pane, Sei
 from exporter.rules.facts import PushKey
 from exporter.rules.rule import Outcome, Severity
 from exporter.web.pages.rendering import output_address
-from exporter.web.pages.task_page import LONG_SIDE, MOST_PANES, PaneLayout, pane_layout, sections
+from exporter.web.pages.task_page import LONG_SIDE, MOST_PANES, PaneLayout, pane_layout
 from exporter.web.view import FindingDetail, TaskFinding
 from tests.metrics.builders import configuration, encoding
 from tests.web.fake_view import FULL, NOW, FakeView, app_view, entry, recorded, rule
 from tests.web.pages.page_view import Page, page_of
 
+NO_SEI = Sei(None, None, None, None, None, has_payload=False)
 PATH = "/apps/production/live-main/tasks/t-1"
 
 
@@ -28,16 +30,17 @@ async def page_of_task(of: Configuration = FULL, *findings: TaskFinding) -> Page
     return await page_of(view, PATH)
 
 
-def settings(of: Configuration) -> dict[str, dict[str, str | None]]:
+async def settings(of: Configuration) -> dict[str, dict[str, str]]:
     """Return the values of a task's settings by heading and name."""
-    return {
-        heading: {name: value for name, value, _ in several} for heading, several in sections(entry("t-1", of).task)
-    }
+    html = (await page_of_task(of)).html
+    found = re.findall(r'<h2>([^<]+)</h2>\s*<dl class="settings">(.*?)</dl>', html, re.DOTALL)
+    rows = {heading: re.findall(r"<dt>(.*?)</dt><dd>(.*?)(?: <code .*?)?</dd>", rows) for heading, rows in found}
+    return {heading: {name: re.sub("<.*?>", "", value) for name, value in of} for heading, of in rows.items()}
 
 
-def test_every_setting_has_a_value() -> None:
+async def test_every_setting_has_a_value() -> None:
     """A task that has everything shows everything, with units."""
-    shown = settings(FULL)
+    shown = await settings(FULL)
     assert shown["General"] == {
         "Channel": "channel",
         "Region": "CN-Shanghai",
@@ -53,24 +56,26 @@ def test_every_setting_has_a_value() -> None:
         "Users who are mixed": "1",
         "Their streams": "1 x camera",
         "Background image": "set",
-        "Background mode": None,
+        "Background mode": "not set",
     }
     assert shown["SEI"]["Payload"] == "set, not shown"
 
 
-def test_what_is_not_set_is_not_what_can_t_be_read() -> None:
-    """An absent number is none; one without a readable form is said to be unreadable."""
-    bad = configuration(encoding=encoding(), field_errors=("EncodeParams.VideoBitrate", "MaxIdleTime"))
-    shown = settings(bad)
+async def test_what_is_not_set_is_not_what_can_t_be_read() -> None:
+    """An absent value is not set; one without a readable form is said to be unreadable."""
+    unreadable = ("EncodeParams.VideoBitrate", "MaxIdleTime", "EncodeParams.VideoCodec", "SeiParams.PayloadType")
+    bad = configuration(encoding=encoding(codec=None), sei=NO_SEI, field_errors=unreadable)
+    shown = await settings(bad)
     assert (shown["General"]["Idle timeout"], shown["Video"]["Bitrate"]) == ("unreadable", "unreadable")
-    assert shown["Video"]["Frame rate"] is None
+    assert (shown["Video"]["Codec"], shown["SEI"]["Payload type"]) == ("unreadable", "unreadable")
+    assert shown["Video"]["Frame rate"] == "not set"
     assert shown["Users and background"]["Users who are mixed"] == "all of the channel"
 
 
-def test_parts_that_a_task_has_not_are_left_out() -> None:
+async def test_parts_that_a_task_has_not_are_left_out() -> None:
     """A plain task has no heading over nothing; an audio-only one has no video to speak of."""
-    assert list(settings(configuration())) == ["General"]
-    assert settings(configuration(encoding=encoding(audio_only=True)))["Video"] == {"Video": "none: audio only"}
+    assert list(await settings(configuration())) == ["General"]
+    assert (await settings(configuration(encoding=encoding(audio_only=True))))["Video"] == {"Video": "none: audio only"}
 
 
 def test_an_address_is_scheme_and_host() -> None:

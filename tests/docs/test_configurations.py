@@ -17,8 +17,7 @@ from exporter.rules.cel_language import Language
 from exporter.rules.rule import Outcome
 from exporter.rules.rule_tests import run_cases
 from exporter.simulator.simulation import demo_service
-from exporter.web.webconfig.web_config import read_web_config
-from exporter.web.webconfig.web_config_model import WebConfigFile
+from exporter.web.webconfig.web_config import WebConfigFile, read_web_config
 from tests.deploy.manifests import CI_VALUES
 from tests.docs.documents import Block, blocks
 from tests.simulator.support import ManualClock

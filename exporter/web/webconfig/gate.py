@@ -4,7 +4,7 @@ import secrets
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import structlog
 from aiohttp import hdrs, web
@@ -14,11 +14,32 @@ from exporter.core.clock import Clock
 from exporter.web.operations import HEALTHY_PATH, READY_PATH
 from exporter.web.responses import error_answer, path_template
 from exporter.web.webconfig.users import PasswordChecks, QueueFullError, client_of, read_authorization
-from exporter.web.webconfig.web_config import FollowedWebConfig, FollowingContext, RequestRate, TokenBucket
+from exporter.web.webconfig.web_config import FollowedWebConfig, RateLimit
 
 HEALTH_PATHS: Final = frozenset({HEALTHY_PATH, READY_PATH})
 _SECRET_BYTES: Final = 32
-_NO_RATE: Final = RequestRate(interval_seconds=0, burst=0)
+
+
+class TokenBucket:
+    """Admits requests at a rate; full at first. `monotonic` returns seconds."""
+
+    def __init__(self, rate: RateLimit, monotonic: Callable[[], float]) -> None:
+        self.rate = rate
+        self._monotonic = monotonic
+        self._tokens = float(rate.burst)
+        self._filled_at = monotonic()
+
+    def admits(self) -> bool:
+        """Take a token if there is one, and return whether there was."""
+        if self.rate.interval_seconds <= 0:
+            return True
+        now = self._monotonic()
+        self._tokens = min(self.rate.burst, self._tokens + (now - self._filled_at) / self.rate.interval_seconds)
+        self._filled_at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
 
 
 def gate_of(
@@ -46,11 +67,11 @@ class Gate:
         self._clock = clock
         self._passwords = PasswordChecks(secret)
         self._health_without_auth = health_without_auth
-        self._bucket = TokenBucket(_NO_RATE, clock.monotonic)
         config = followed.current()
+        self._bucket = TokenBucket(config.rate, clock.monotonic)
         self.tls: ssl.SSLContext | None = None if config.tls is None else FollowingContext(followed)
         """For the listening sockets; None: plain HTTP. Each connection gets the certificates of its moment."""
-        if self.tls is not None and config.asks_for_http2:
+        if self.tls is not None and config.keys.http_server_config.http2:
             structlog.get_logger().info("http2 is not spoken here, clients get HTTP/1.1")
 
     def guard(self, app: web.Application) -> None:
@@ -64,7 +85,7 @@ class Gate:
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         config = self.followed.current()
-        if not self._bucket_of(config.rate or _NO_RATE).admits():
+        if not self._bucket_of(config.rate).admits():
             return error_answer(request, 429, "Too Many Requests")
         if not config.users or self._is_open(request):
             return await handler(request)
@@ -94,7 +115,7 @@ class Gate:
 
         return await self._passwords.admits(users, credentials, client_of(request.remote), still_there)
 
-    def _bucket_of(self, rate: RequestRate) -> TokenBucket:
+    def _bucket_of(self, rate: RateLimit) -> TokenBucket:
         """Return the bucket; it is new and full after the rate changed."""
         if rate != self._bucket.rate:
             self._bucket = TokenBucket(rate, self._clock.monotonic)
@@ -103,3 +124,32 @@ class Gate:
     def _is_open(self, request: web.Request) -> bool:
         """Whether the route is a health check that needs no password."""
         return self._health_without_auth and path_template(request) in HEALTH_PATHS
+
+
+class FollowingContext(ssl.SSLContext):
+    """A context that makes each connection by the context in force at that moment.
+
+    A live context could be changed, but an authority can't be removed from it.
+    """
+
+    _followed: FollowedWebConfig
+
+    def __new__(cls, followed: FollowedWebConfig) -> Self:
+        """Create one."""
+        context = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+        context._followed = followed
+        return context
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """Begin a connection; asyncio and uvloop call this once for each."""
+        context = self._followed.current().tls
+        if context is None:
+            raise ssl.SSLError("no TLS")
+        return context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)

@@ -1,4 +1,4 @@
-"""From `tls_server_config` to a TLS context."""
+"""`tls_server_config`: its keys, the names that it takes from Go, and the TLS context that it asks for."""
 
 import ipaddress
 import os
@@ -9,14 +9,73 @@ import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
-from exporter.config.mistakes import Mistakes, Position
-from exporter.config.section import one_of
-from exporter.config.validation import find
-from exporter.config.yaml_nodes import Node
+from exporter.config.section import Section, one_of
+from exporter.config.value_types import AnySwitch, Choices
 from exporter.core.regular_file import SeenFiles
-from exporter.web.webconfig.web_config_model import CIPHER_SUITES, CURVES, VERSIONS, TlsServerConfig
+
+CIPHER_SUITES: Final = {
+    "TLS_RSA_WITH_AES_128_CBC_SHA": "AES128-SHA",
+    "TLS_RSA_WITH_AES_256_CBC_SHA": "AES256-SHA",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256": "AES128-GCM-SHA256",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384": "AES256-GCM-SHA384",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "TLS_AES_128_GCM_SHA256": "",
+    "TLS_AES_256_GCM_SHA384": "",
+    "TLS_CHACHA20_POLY1305_SHA256": "",
+}
+"""OpenSSL's names; empty for TLS 1.3, whose suites are always on, in Go as here."""
+
+CURVES: Final = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
+
+VERSIONS: Final = {
+    "TLS10": ssl.TLSVersion.TLSv1,
+    "TLS11": ssl.TLSVersion.TLSv1_1,
+    "TLS12": ssl.TLSVersion.TLSv1_2,
+    "TLS13": ssl.TLSVersion.TLSv1_3,
+}
+
+Version = Annotated[str, Choices(tuple(VERSIONS))]
+CipherSuite = Annotated[str, Choices(tuple(CIPHER_SUITES))]
+Curve = Annotated[str, Choices(tuple(CURVES))]
+
+
+class TlsServerConfig(Section):
+    """`tls_server_config`. A file takes precedence over a text; an empty text counts as absent."""
+
+    cert: str = ""
+    cert_file: str = ""
+    key: str = ""
+    key_file: str = ""
+    client_ca: str = ""
+    client_ca_file: str = ""
+    client_auth_type: str = ""
+    client_allowed_sans: tuple[str, ...] | None = None
+    min_version: Version = "TLS12"
+    max_version: Version = "TLS13"
+    cipher_suites: tuple[CipherSuite, ...] = ()
+    prefer_server_cipher_suites: AnySwitch = True
+    curve_preferences: tuple[Curve, ...] = ()
+
+    def __repr__(self) -> str:
+        """Hide the private key."""
+        return "TlsServerConfig(…)"
+
+    @property
+    def enabled(self) -> bool:
+        """Whether TLS is asked for, complete or not."""
+        certificates = self.cert or self.cert_file or self.key or self.key_file
+        return bool(certificates or self.client_ca or self.client_ca_file or self.client_auth_type)
 
 
 def handshake_that_asks_for(allowed: Collection[str]) -> type[ssl.SSLObject]:
@@ -181,9 +240,12 @@ _POSSIBLE: Final = tuple(name for name in CLIENT_AUTHENTICATION if name)
 
 
 def read_tls_server_config(
-    config: TlsServerConfig, node: Node, directory: Path, seen: SeenFiles, mistakes: Mistakes
+    config: TlsServerConfig, directory: Path, seen: SeenFiles, found: list[tuple[str, str]]
 ) -> ssl.SSLContext | None:
-    """Return the context that `tls_server_config` asks for; None without TLS, or after adding to `mistakes`."""
+    """Return the context that `tls_server_config` asks for; None without TLS, or where something is wrong.
+
+    `found` gets what is wrong: pairs of a key, empty for the whole, and a sentence.
+    """
     if not config.enabled:
         return None
 
@@ -193,52 +255,41 @@ def read_tls_server_config(
         if not name:
             text = getattr(config, key)
             if not text and key != "client_ca":
-                mistakes.add(node.position, f"neither {key} nor {key}_file, expected one of them for TLS")
+                found.append(("", f"neither {key} nor {key}_file, expected one of them for TLS"))
             return text.encode() if text else None
         path = directory / name
         try:
             return seen.read(path)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "no name that a file can have"
-            text = f"{key}_file {str(path)!r} can't be read ({reason}), expected a PEM file"
-            mistakes.add(_place(node, f"{key}_file"), text)
+            found.append((f"{key}_file", f"{key}_file {str(path)!r} can't be read ({reason}), expected a PEM file"))
             return None
 
     certificate, key, authorities = map(pem, ("cert", "key", "client_ca"))
-    if not _can_authenticate_clients(node, config, mistakes) or certificate is None or key is None:
+    found += _client_problems(config)
+    if certificate is None or key is None or config.client_auth_type not in CLIENT_AUTHENTICATION:
         return None
     try:
         return server_context(config, certificate, key, authorities)
     except TlsError as error:
-        named = f"{error.key}_file" if getattr(config, f"{error.key}_file", "") else error.key
-        mistakes.add(_place(node, named), str(error))
+        is_file = getattr(config, f"{error.key}_file", "")
+        found.append((f"{error.key}_file" if is_file else error.key, str(error)))
         return None
 
 
-def _can_authenticate_clients(node: Node, config: TlsServerConfig, mistakes: Mistakes) -> bool:
-    """Whether the type of client authentication is possible; what is wrong with it is added to `mistakes`."""
+def _client_problems(config: TlsServerConfig) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the way in which clients are asked for certificates."""
     name = config.client_auth_type
-    place = _place(node, "client_auth_type")
     if name in NOT_POSSIBLE:
         text = f"client_auth_type {name} asks for certificates that nobody verifies, which Python can't do"
-        mistakes.add(place, f"{text}, expected {one_of(_POSSIBLE)}")
-        return False
-    if name not in CLIENT_AUTHENTICATION:
-        mistakes.add(place, f"client_auth_type is {name[:40]!r}, expected {one_of(_POSSIBLE)}")
-        return False
-    authentication = CLIENT_AUTHENTICATION[name]
-    if authentication is ssl.CERT_NONE and (config.client_ca or config.client_ca_file):
-        asked = f"client_auth_type {name or 'NoClientCert'}"
-        text = f"client_ca with {asked}, expected VerifyClientCertIfGiven or RequireAndVerifyClientCert"
-        mistakes.add(_place(node, "client_ca_file" if config.client_ca_file else "client_ca"), text)
-    if authentication is not ssl.CERT_REQUIRED and config.client_allowed_sans is not None:
-        text = (
-            f"client_allowed_sans with client_auth_type {name or 'NoClientCert'}, expected RequireAndVerifyClientCert"
-        )
-        mistakes.add(_place(node, "client_allowed_sans"), text)
-    return True
-
-
-def _place(node: Node, key: str) -> Position:
-    """Return the position of a key's value, or of the mapping without it."""
-    return (find(node, [key]) or node).position
+        yield "client_auth_type", f"{text}, expected {one_of(_POSSIBLE)}"
+    elif name not in CLIENT_AUTHENTICATION:
+        yield "client_auth_type", f"client_auth_type is {name[:40]!r}, expected {one_of(_POSSIBLE)}"
+    else:
+        authentication, asked = CLIENT_AUTHENTICATION[name], f"client_auth_type {name or 'NoClientCert'}"
+        if authentication is ssl.CERT_NONE and (config.client_ca or config.client_ca_file):
+            key = "client_ca_file" if config.client_ca_file else "client_ca"
+            yield key, f"client_ca with {asked}, expected VerifyClientCertIfGiven or RequireAndVerifyClientCert"
+        if authentication is not ssl.CERT_REQUIRED and config.client_allowed_sans is not None:
+            text = f"client_allowed_sans with {asked}, expected RequireAndVerifyClientCert"
+            yield "client_allowed_sans", text

@@ -3,30 +3,107 @@
 import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
-from typing import Final, Self
+from typing import Annotated, Final
 
 import structlog
 from msgspec import Struct
+from pydantic import BeforeValidator
 
 from exporter.config.files import Files
 from exporter.config.mistakes import ConfigError, Mistakes
-from exporter.config.section import one_of
-from exporter.config.validation import find, validate
+from exporter.config.section import Section, about, one_of
+from exporter.config.validation import find, place_of, validate
+from exporter.config.value_types import AnySwitch, Expected, SkipEmpty, Text, Whole
 from exporter.config.yaml_nodes import Mapping as MappingNode
-from exporter.config.yaml_nodes import Node, Scalar, compose
+from exporter.config.yaml_nodes import Node, Scalar
 from exporter.core.regular_file import SeenFiles
 from exporter.core.threads import Worker
-from exporter.web.webconfig.tls import read_tls_server_config
+from exporter.web.webconfig.tls import TlsServerConfig, read_tls_server_config
 from exporter.web.webconfig.users import is_bcrypt_hash
-from exporter.web.webconfig.web_config_model import (
-    HEADERS,
-    RateLimit,
-    TlsServerConfig,
-    WebConfigFile,
-    parse_go_duration,
-    sendable,
-)
+
+_NANOSECONDS: Final = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "μs": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60_000_000_000,
+    "h": 3_600_000_000_000,
+}
+_PART: Final = re.compile(r"([0-9]{1,19}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(ns|us|µs|μs|ms|s|m|h)")
+_MOST_NANOSECONDS: Final = 2**63 - 1
+
+
+def parse_go_duration(text: str) -> float:
+    """Return the seconds of a duration such as `1s`, `1.5h`, `1h30m`, `-100ms` or `0`; raises ValueError."""
+    unsigned = text[1:] if text[:1] in {"+", "-"} else text
+    if unsigned == "0":
+        return 0.0
+    total, end = Decimal(), 0
+    while part := _PART.match(unsigned, end):
+        total += Decimal(part[1]) * _NANOSECONDS[part[2]]
+        end = part.end()
+    if end != len(unsigned) or not unsigned or total > _MOST_NANOSECONDS:
+        raise ValueError("no duration")
+    return float(total) / 1e9 * (-1 if text[0] == "-" else 1)
+
+
+def _interval(value: object) -> object:
+    """Read a duration; a plain integer is nanoseconds, as in Go."""
+    if not isinstance(value, Text):
+        return value
+    is_number = value.plain and re.fullmatch(r"[-+]?[0-9]{1,18}", value)
+    return int(value) / 1e9 if is_number else parse_go_duration(value)
+
+
+Interval = Annotated[float, BeforeValidator(_interval), Expected("a duration such as 100ms, 1s or 1m30s")]
+
+HEADERS: Final[dict[str, tuple[str, ...]]] = {
+    "Strict-Transport-Security": (),
+    "X-Content-Type-Options": ("nosniff",),
+    "X-Frame-Options": ("deny", "sameorigin"),
+    "X-XSS-Protection": (),
+    "Content-Security-Policy": (),
+}
+"""Allowed values; empty: any."""
+
+_NOT_SENDABLE: Final = re.compile("[\x00-\x08\n-\x1f\x7f]")
+
+
+def sendable(value: str) -> str:
+    """Return a header's value in one line, as Go does."""
+    return _NOT_SENDABLE.sub(" ", value).strip()
+
+
+class HttpServerConfig(Section):
+    """`http_server_config`."""
+
+    http2: AnySwitch | None = None
+    headers: Annotated[Mapping[str, str], SkipEmpty] = {}
+
+
+class RateLimit(Section):
+    """`rate_limit`: how often requests are admitted."""
+
+    interval_seconds: Annotated[Interval, about("Between two requests; 0 or less: unlimited.", alias="interval")] = 0.0
+    burst: Annotated[Whole, about("Requests without delay after a pause; 0 or less: none ever.")] = 0
+
+
+class WebConfigFile(Section):
+    """The whole file."""
+
+    tls_server_config: TlsServerConfig = TlsServerConfig()
+    http_server_config: HttpServerConfig = HttpServerConfig()
+    basic_auth_users: Annotated[Mapping[str, str], SkipEmpty] = {}  # hashes by name
+    rate_limit: RateLimit = RateLimit()
+
+    def __repr__(self) -> str:
+        """Hide the hashes."""
+        return "WebConfigFile(…)"
+
 
 _GUARDS: Final = {
     "basic_auth_users": "`basic_auth_users: {}` to let everyone in without a password",
@@ -37,46 +114,28 @@ _GUARDS: Final = {
 """Keys that keep somebody out, with what to write in place of nothing."""
 
 
-class RequestRate(Struct, frozen=True):
-    """How often requests are admitted."""
-
-    interval_seconds: float  # between two requests; 0 or less: unlimited
-    burst: int  # requests without delay after a pause; 0 or less: none ever
-
-
-class TokenBucket:
-    """Admits requests at a rate; full at first. `monotonic` returns seconds."""
-
-    def __init__(self, rate: RequestRate, monotonic: Callable[[], float]) -> None:
-        self.rate = rate
-        self._monotonic = monotonic
-        self._tokens = float(rate.burst)
-        self._filled_at = monotonic()
-
-    def admits(self) -> bool:
-        """Take a token if there is one, and return whether there was."""
-        if self.rate.interval_seconds <= 0:
-            return True
-        now = self._monotonic()
-        self._tokens = min(self.rate.burst, self._tokens + (now - self._filled_at) / self.rate.interval_seconds)
-        self._filled_at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
-
 class WebConfig(Struct, frozen=True):
     """A web configuration that was read."""
 
-    tls: ssl.SSLContext | None = None  # None: plain HTTP
-    asks_for_http2: bool = False  # explicitly
-    headers: Mapping[str, str] = {}
-    users: Mapping[bytes, str] = {}  # hashes by name; empty: no authentication
-    rate: RequestRate | None = None
-    says_no_users: bool = False  # explicitly: `basic_auth_users: {}`
-    client_auth_type: str = ""  # empty: not given
-    client_limits: frozenset[str] = frozenset()  # which of `client_ca` and `client_allowed_sans` are given
+    keys: WebConfigFile
+    tls: ssl.SSLContext | None  # None: plain HTTP
+    headers: Mapping[str, str]
+    users: Mapping[bytes, str]  # hashes by name; empty: no authentication
+
+    @property
+    def rate(self) -> RateLimit:
+        """How often requests are admitted."""
+        return self.keys.rate_limit
+
+    @property
+    def client_limits(self) -> Sequence[str]:
+        """Which limits of client certificates are given, beside their type."""
+        given = self.keys.tls_server_config
+        limits = {
+            "client_allowed_sans": given.client_allowed_sans is not None,
+            "client_ca": given.client_ca or given.client_ca_file,
+        }
+        return [name for name, is_given in limits.items() if is_given]
 
     def __repr__(self) -> str:
         """Hide the hashes."""
@@ -91,38 +150,20 @@ def read_web_config(path: Path, seen: SeenFiles) -> WebConfig:
     seen.look_at(path)
     files = Files(path.parent, {})
     mistakes = files.mistakes
-    source = files.text(path)
-    mistakes.raise_if_any()
-    assert source is not None  # noqa: S101 - without mistakes there is one
-    node = compose(source.text, file=source.file, file_order=0, mistakes=mistakes)
+    node = files.node(path)
     mistakes.raise_if_any()
     assert node is not None  # noqa: S101 - without mistakes there is one
-    whole = validate(node, WebConfigFile, mistakes, directory=path.parent)
+    keys = validate(node, WebConfigFile, mistakes, directory=path.parent)
     _check_headers(node, mistakes)
     _check_users(node, mistakes)
     _check_values(node, mistakes)
     tls = _tls(node, path.parent, seen, mistakes)
-    limit = RateLimit() if whole is None else whole.rate_limit
-    rate = _rate(limit, find(node, ["rate_limit", "interval"]), mistakes)
-    users = find(node, ["basic_auth_users"])
     mistakes.raise_if_any()
-    tls_config = whole.tls_server_config
     return WebConfig(
+        keys=keys,
         tls=tls,
-        asks_for_http2=whole.http_server_config.http2 is True,
-        headers={name: sendable(value) for name, value in whole.http_server_config.headers.items()},
-        users={name.encode(): hashed for name, hashed in whole.basic_auth_users.items()},
-        rate=rate,
-        says_no_users=isinstance(users, MappingNode) and not users.pairs,
-        client_auth_type=tls_config.client_auth_type,
-        client_limits=frozenset(
-            name
-            for name, is_set in (
-                ("client_ca", tls_config.client_ca or tls_config.client_ca_file),
-                ("client_allowed_sans", tls_config.client_allowed_sans is not None),
-            )
-            if is_set
-        ),
+        headers={name: sendable(value) for name, value in keys.http_server_config.headers.items()},
+        users={name.encode(): hashed for name, hashed in keys.basic_auth_users.items()},
     )
 
 
@@ -132,7 +173,11 @@ def _tls(root: Node, directory: Path, seen: SeenFiles, mistakes: Mistakes) -> ss
     if not isinstance(node, MappingNode):
         return None
     config = validate(node, TlsServerConfig, Mistakes(), directory=directory)
-    return None if config is None else read_tls_server_config(config, node, directory, seen, mistakes)
+    found: list[tuple[str, str]] = []
+    tls = None if config is None else read_tls_server_config(config, directory, seen, found)
+    for key, text in found:
+        mistakes.add(place_of(node, key), text)
+    return tls
 
 
 def _check_users(root: Node, mistakes: Mistakes) -> None:
@@ -165,19 +210,6 @@ def _check_headers(root: Node, mistakes: Mistakes) -> None:
 def _pairs(root: Node, *location: str) -> tuple[tuple[Scalar, Node], ...]:
     node = find(root, location)
     return node.pairs if isinstance(node, MappingNode) else ()
-
-
-def _rate(limit: RateLimit, interval: Node | None, mistakes: Mistakes) -> RequestRate | None:
-    """Return the rate limit; an interval that is a plain integer is nanoseconds, as in Go."""
-    is_plain = isinstance(interval, Scalar) and interval.plain
-    try:
-        is_number = is_plain and re.fullmatch(r"[-+]?[0-9]{1,18}", limit.interval)
-        seconds = int(limit.interval) / 1e9 if is_number else parse_go_duration(limit.interval)
-    except ValueError:
-        if interval is not None:
-            mistakes.add(interval.position, "interval is no duration, expected one such as 100ms, 1s or 1m30s")
-        return None
-    return RequestRate(interval_seconds=seconds, burst=limit.burst) if seconds else None
 
 
 _NO_CERTIFICATES: Final = ("", "NoClientCert")
@@ -244,41 +276,13 @@ def _refusal(before: WebConfig, after: WebConfig) -> str | None:
     """Return why one state may not follow another without a restart."""
     if (before.tls is None) != (after.tls is None):
         return "switching TLS takes a restart"
-    if before.users and not (after.users or after.says_no_users):
+    if before.users and not (after.users or "basic_auth_users" in after.keys.model_fields_set):
         return "basic_auth_users is missing: to let everyone in without a password, write `basic_auth_users: {}`"
-    if before.client_auth_type not in _NO_CERTIFICATES:
-        if not after.client_auth_type:
+    if before.keys.tls_server_config.client_auth_type not in _NO_CERTIFICATES:
+        asked = after.keys.tls_server_config.client_auth_type
+        if not asked:
             return "client_auth_type is missing: to ask for no certificates, write `client_auth_type: NoClientCert`"
-        missing = before.client_limits - after.client_limits
-        if missing and after.client_auth_type not in _NO_CERTIFICATES:
-            return f"{' and '.join(sorted(missing))} is missing: letting in more certificates so takes a restart"
+        missing = [name for name in before.client_limits if name not in after.client_limits]
+        if missing and asked not in _NO_CERTIFICATES:
+            return f"{' and '.join(missing)} is missing: letting in more certificates so takes a restart"
     return None
-
-
-class FollowingContext(ssl.SSLContext):
-    """A context that makes each connection by the context in force at that moment.
-
-    A live context could be changed, but an authority can't be removed from it.
-    """
-
-    _followed: FollowedWebConfig
-
-    def __new__(cls, followed: FollowedWebConfig) -> Self:
-        """Create one."""
-        context = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
-        context._followed = followed
-        return context
-
-    def wrap_bio(
-        self,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        server_side: bool = False,
-        server_hostname: str | bytes | None = None,
-        session: ssl.SSLSession | None = None,
-    ) -> ssl.SSLObject:
-        """Begin a connection; asyncio and uvloop call this once for each."""
-        context = self._followed.current().tls
-        if context is None:
-            raise ssl.SSLError("no TLS")
-        return context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)

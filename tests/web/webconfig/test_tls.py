@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import trustme
 
-from exporter.web.webconfig.tls import TlsError, server_context, subject_names
-from exporter.web.webconfig.web_config_model import CURVES, TlsServerConfig
+from exporter.web.webconfig.tls import CURVES, TlsError, TlsServerConfig, server_context, subject_names
 from tests.support.certificates import client_context, shake_hands
 
 REQUIRED = "RequireAndVerifyClientCert"

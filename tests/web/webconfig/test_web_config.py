@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from exporter.config.mistakes import ConfigError
 from exporter.core.regular_file import SeenFiles
-from exporter.web.webconfig.web_config import RequestRate, TokenBucket, WebConfig, read_web_config
+from exporter.web.webconfig.gate import TokenBucket
+from exporter.web.webconfig.web_config import RateLimit, WebConfig, read_web_config
 from tests.support.certificates import HASH
 
 HERE = Path(__file__).parent
@@ -61,7 +62,7 @@ def test_an_absent_file_is_a_mistake(tmp_path: Path) -> None:
 def test_nothing_is_asked_for_by_default(tmp_path: Path) -> None:
     """A file that says that there are no users is plain HTTP for everyone."""
     config = written(tmp_path, "basic_auth_users: {}")
-    assert (config.tls, config.users, config.headers, config.rate) == (None, {}, {}, None)
+    assert (config.tls, config.users, config.headers, config.rate) == (None, {}, {}, RateLimit())
 
 
 def test_all_parts_are_read(directory: Path) -> None:
@@ -74,10 +75,10 @@ def test_all_parts_are_read(directory: Path) -> None:
         "rate_limit: {interval: 250ms, burst: 3}\n",
     )
     assert config.tls is not None
-    assert config.asks_for_http2
+    assert config.keys.http_server_config.http2
     assert config.headers == {"X-Frame-Options": "deny", "X-XSS-Protection": "0"}
     assert config.users == {b"alice": HASH}
-    assert config.rate == RequestRate(interval_seconds=0.25, burst=3)
+    assert config.rate == RateLimit(interval_seconds=0.25, burst=3)
 
 
 def test_certificates_may_stand_in_the_file_itself(tmp_path: Path, authority: trustme.CA) -> None:
@@ -139,7 +140,7 @@ def test_requests_are_admitted_at_the_rate(
 ) -> None:
     """A full bucket has the burst, each interval brings one more; no interval is no limit, no burst admits nobody."""
     hand = Hand()
-    bucket = TokenBucket(RequestRate(interval_seconds, burst), hand.monotonic)
+    bucket = TokenBucket(RateLimit(interval_seconds=interval_seconds, burst=burst), hand.monotonic)
     for pause, is_admitted in zip(pauses, admitted, strict=True):
         hand.seconds += pause
         assert bucket.admits() == (is_admitted == "1")
@@ -153,7 +154,7 @@ def test_requests_are_admitted_at_the_rate(
 def test_no_window_has_more_than_its_share(interval_seconds: float, burst: int, pauses: list[float]) -> None:
     """In any stretch of time no more come in than the burst and one for each interval."""
     hand = Hand()
-    bucket = TokenBucket(RequestRate(interval_seconds=interval_seconds, burst=burst), hand.monotonic)
+    bucket = TokenBucket(RateLimit(interval_seconds=interval_seconds, burst=burst), hand.monotonic)
     admitted = []
     for pause in pauses:
         hand.seconds += pause

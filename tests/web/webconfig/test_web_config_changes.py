@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 from exporter.config.mistakes import ConfigError
 from exporter.core.regular_file import SeenFiles
 from exporter.web.webconfig import web_config
-from exporter.web.webconfig.web_config import FollowedWebConfig, FollowingContext, WebConfig, read_web_config
+from exporter.web.webconfig.gate import FollowingContext
+from exporter.web.webconfig.web_config import FollowedWebConfig, WebConfig, read_web_config
 from tests.support.certificates import HASH, client_context, shake_hands, write_pair
 
 TLS = "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"
@@ -163,7 +164,8 @@ async def test_no_beginning_of_a_file_lets_anyone_in(file: Path) -> None:
         await followed.load_again()
         config = followed.current()
         assert config.users
-        assert (config.client_auth_type, len(config.client_limits)) == ("RequireAndVerifyClientCert", 2)
+        assert config.keys.tls_server_config.client_auth_type == "RequireAndVerifyClientCert"
+        assert len(config.client_limits) == 2
 
 
 async def test_a_change_of_the_same_size_counts(file: Path) -> None:
@@ -229,7 +231,7 @@ async def test_a_file_that_went_away_keeps_the_last_state_until_it_is_back(file:
     replace(file, "basic_auth_users: {}\n")
     assert await settled(followed) is good
     replace(file, f"{TLS}http_server_config: {{http2: true}}\n")
-    assert (await settled(followed)).asks_for_http2
+    assert (await settled(followed)).keys.http_server_config.http2
 
 
 @pytest.mark.parametrize(("before", "after"), [(TLS, "basic_auth_users: {}\n"), ("basic_auth_users: {}\n", TLS)])

@@ -9,17 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.config.section import keys_of
 from exporter.core.regular_file import SeenFiles
-from exporter.web.webconfig.tls import CLIENT_AUTHENTICATION, NOT_POSSIBLE
-from exporter.web.webconfig.web_config import read_web_config
-from exporter.web.webconfig.web_config_model import (
-    CIPHER_SUITES,
+from exporter.web.webconfig.tls import CIPHER_SUITES, CLIENT_AUTHENTICATION, NOT_POSSIBLE, TlsServerConfig
+from exporter.web.webconfig.web_config import (
     HEADERS,
     HttpServerConfig,
     RateLimit,
-    TlsServerConfig,
     WebConfigFile,
     parse_go_duration,
+    read_web_config,
 )
 from tests.support.processes import ROOT
 
@@ -84,7 +83,7 @@ def test_each_example_works(example: str, directory: Path) -> None:
 
 def test_every_key_is_named() -> None:
     """No key, header or way of asking for certificates is left out."""
-    keys = [key for part in (WebConfigFile, TlsServerConfig, HttpServerConfig, RateLimit) for key in part.model_fields]
+    keys = [key for part in (WebConfigFile, TlsServerConfig, HttpServerConfig, RateLimit) for key in keys_of(part)]
     names = [*keys, *HEADERS, *filter(None, CLIENT_AUTHENTICATION), *NOT_POSSIBLE]
     assert [name for name in names if f"`{name}`" not in DOCUMENT] == []
     assert len(EXAMPLES) == 2

@@ -18,7 +18,7 @@ from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.evaluator import Evaluator, Scope, SharedEvaluations
 from exporter.rules.facts import PushKey
 from exporter.rules.findings import AnyRule, CountedFindings, FindingEvents, OpenFindings, PolicyReport
-from exporter.rules.rule import ERROR, EXEMPT, OUTCOMES, UNKNOWN, AppKey, Outcome, Rule, Severity, nothing_known
+from exporter.rules.rule import ERROR, EXEMPT, OUTCOMES, UNKNOWN, AppKey, Outcome, Severity, nothing_known
 from exporter.rules.rule_set import AppRules
 from exporter.rules.shared_outputs import SharedOutputs
 from exporter.rules.subject import Subject, app_facts
@@ -116,7 +116,7 @@ class AppPolicy:
         self._app: App | None = None
         self._facts: Mapping[str, Any] = {}
         self._inventory = Inventory()
-        self._rules = AppRules(rules=(), count=None)
+        self._rules = AppRules()
         self._evaluator = Evaluator((), None, common.evaluations)
         self.counted = CountedFindings(key, common.events)
         self._evaluated: dict[str, _Evaluated] = {}
@@ -141,7 +141,7 @@ class AppPolicy:
         if inventory is not self._inventory:
             self._inventory, self.available, self.backlog = inventory, False, Backlog()
             self.backlog.add_changed(entry.task_id for entry in inventory)
-        is_same = app == self._app and _written(rules) == _written(self._rules)
+        is_same = app == self._app and rules.all_rules() == self._rules.all_rules()
         self._app, self._facts, self._rules = app, app_facts(self.key[0], app), rules
         rules_before = len(self._evaluator.rules)
         whole = whole or any(rule.is_stopped for rule in self._evaluator.rules)
@@ -349,9 +349,3 @@ def _none(_task: Task) -> int:
 @lru_cache(maxsize=MOST_SHARED)
 def _shared(outcomes: bytes) -> bytes:
     return outcomes
-
-
-def _written(rules: AppRules) -> Sequence[Rule]:
-    """Return the rules as they are written."""
-    number = () if rules.count is None else (rules.count.rule,)
-    return [*(compiled.rule for compiled in rules.rules), *number]

@@ -247,33 +247,15 @@ def _added(one: _Bound, other: _Bound) -> tuple[int, _Bound]:
     return length * _ITEM_COPIED or total * _BYTE, _Bound(total, length, _largest([_item(one), _item(other)]))
 
 
-def _searched(text: _Bound, part: _Bound, *_: _Bound) -> tuple[int, _Bound]:
-    return text.total * _text_size(part), _SCALAR
-
-
-def _joined(texts: _Bound, *separator: _Bound) -> tuple[int, _Bound]:
-    value = _text(texts.total + texts.length * _text_size(_largest(separator)))
-    return value.total * _BYTE, value
-
-
-def _split(text: _Bound, *_: _Bound) -> tuple[int, _Bound]:
-    length = _text_size(text) + 1
-    return length * _SPLIT, _list(text.total, length, text)
+def _made(size: int, per_byte: int, *, looked_at: int = 0) -> tuple[int, _Bound]:
+    """Make a text of a size; to look at what it is made of costs something, too."""
+    value = _text(size)
+    return value.total * per_byte + looked_at, value
 
 
 def _replaced(text: _Bound, _: _Bound, other: _Bound, *__: _Bound) -> tuple[int, _Bound]:
-    value = _text((_text_size(text) + 1) * (_text_size(other) + 1))
-    return value.total * _WRITTEN + text.total * _REPLACED, value
-
-
-def _quoted(text: _Bound) -> tuple[int, _Bound]:
-    value = _text(4 * text.total)
-    return value.total * _WRITTEN, value
-
-
-def _formatted(text: _Bound, arguments: _Bound) -> tuple[int, _Bound]:
-    value = _text(text.total + _text_size(text) * _FORMATTED_NUMBER + 8 * arguments.total)
-    return value.total * _WRITTEN, value
+    size = (_text_size(text) + 1) * (_text_size(other) + 1)
+    return _made(size, _WRITTEN, looked_at=text.total * _REPLACED)
 
 
 _CALLS: Final[Mapping[str, Callable[..., tuple[int, _Bound]]]] = MappingProxyType(
@@ -281,16 +263,20 @@ _CALLS: Final[Mapping[str, Callable[..., tuple[int, _Bound]]]] = MappingProxyTyp
         **dict.fromkeys(("_&&_", "_||_", "!_", "@not_strictly_false"), lambda *_: (0, _SCALAR)),
         **dict.fromkeys(("lowerAscii", "upperAscii", "trim", "reverse", "substring", "charAt"), _kept),
         **dict.fromkeys(("dyn", "string", "bytes"), _kept),
-        **dict.fromkeys(("contains", "indexOf", "lastIndexOf"), _searched),
+        **dict.fromkeys(
+            ("contains", "indexOf", "lastIndexOf"), lambda text, part, *_: (text.total * _text_size(part), _SCALAR)
+        ),
         "_?_:_": lambda _, one, other: (0, _largest([one, other])),
         "_[_]": lambda value, _: (0, _item(value)),
         "size": lambda value: (value.total, _SCALAR),
         "_+_": _added,
-        "join": _joined,
-        "split": _split,
+        "join": lambda texts, *by: _made(texts.total + texts.length * _text_size(_largest(by)), _BYTE),
+        "split": lambda text, *_: ((_text_size(text) + 1) * _SPLIT, _list(text.total, _text_size(text) + 1, text)),
         "replace": _replaced,
-        "strings.quote": _quoted,
-        "format": _formatted,
+        "strings.quote": lambda text: _made(4 * text.total, _WRITTEN),
+        "format": lambda text, given: _made(
+            text.total + _text_size(text) * _FORMATTED_NUMBER + 8 * given.total, _WRITTEN
+        ),
         "matchesGlob": lambda text, glob: (_CALLED + (text.total + glob.total) * _GLOB_MATCHED, _SCALAR),
     }
 )

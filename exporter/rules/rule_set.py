@@ -32,22 +32,15 @@ class RuleOff(Struct, frozen=True):
     why: str  # what in the configuration switched it off
 
 
-class AppExpectations(Struct, frozen=True):
-    """The rules about what one app's owner expects."""
+class AppRules(Struct, frozen=True):
+    """What one app's tasks are checked against, or what of it its owner expects."""
 
-    rules: tuple[CompiledRule, ...] = ()
-    count: TaskCountRule | None = None  # about the number of tasks
+    rules: tuple[CompiledRule, ...] = ()  # what is expected of the app is last
+    count: TaskCountRule | None = None  # about how many tasks the app has
 
     def all_rules(self) -> list[Rule]:
         """Return them as they are written."""
         return [one.rule for one in (*self.rules, self.count) if one is not None]
-
-
-class AppRules(Struct, frozen=True):
-    """What one app's tasks are checked against."""
-
-    rules: tuple[CompiledRule, ...]  # what is expected of the app is last
-    count: TaskCountRule | None  # about how many tasks the app has
 
 
 class RuleSet(Struct, frozen=True):
@@ -56,7 +49,7 @@ class RuleSet(Struct, frozen=True):
     rules: tuple[CompiledRule, ...]
     """Default rules, then those of profiles and of files, in their order; severities as switched."""
     off: tuple[RuleOff, ...]
-    expectations: Mapping[AppKey, AppExpectations]  # of the apps of which something is expected
+    expectations: Mapping[AppKey, AppRules]  # of the apps of which something is expected
     examples_per_rule: int
     max_examples: int
     push_auth: PushAuthSettings = DEFAULTS
@@ -70,7 +63,7 @@ class RuleSet(Struct, frozen=True):
 
     def of_app(self, account: str, app_id: str) -> AppRules:
         """Return the rules that one app's tasks are checked against."""
-        expected = self.expectations.get((account, app_id), AppExpectations())
+        expected = self.expectations.get((account, app_id), AppRules())
         applying = tuple(rule for rule in self.rules if rule.applies_to_app(app_id))
         return AppRules(rules=applying + expected.rules, count=expected.count)
 
@@ -93,7 +86,7 @@ def rule_set(
     default_rules: Sequence[CompiledRule],
     profiles: Mapping[str, Sequence[CompiledRule]],
     file_rules: Sequence[CompiledRule],
-    expectations: Callable[[Expect], AppExpectations],
+    expectations: Callable[[Expect], AppRules],
 ) -> RuleSet:
     """Return the rules that a configuration puts in force.
 
@@ -129,10 +122,10 @@ def rule_set(
     )
 
 
-def _switched_expectations(expected: AppExpectations, policy: Policy, off: dict[str, RuleOff]) -> AppExpectations:
+def _switched_expectations(expected: AppRules, policy: Policy, off: dict[str, RuleOff]) -> AppRules:
     """Return what is expected of an app after the switches; what is switched off is put into `off`."""
     count = () if expected.count is None else (expected.count,)
-    return AppExpectations(
+    return AppRules(
         rules=tuple(_switched(expected.rules, policy, off)), count=next(_switched(count, policy, off), None)
     )
 
@@ -159,11 +152,11 @@ class ExpectationRules:
         )
         self.rules = tuple(compile_rule(rule, language) for rule in rules)
 
-    def of(self, expect: Expect) -> AppExpectations:
+    def of(self, expect: Expect) -> AppRules:
         """Return the rules of an app."""
         stated = {rule_name(key) for key in expectation_facts(expect)}
         rules = tuple(rule for rule in self.rules if rule.rule.name in stated)
-        return AppExpectations(rules, None if expect.tasks is None else _count(expect.tasks))
+        return AppRules(rules, None if expect.tasks is None else _count(expect.tasks))
 
 
 def rule_name(key: str) -> str:

@@ -14,7 +14,7 @@ from exporter.rules.engine import AT_ONCE
 from exporter.rules.findings import Resolution, SavedFindings
 from exporter.rules.rule import Exemption, Rule, Severity
 from exporter.rules.rule_files import default_rules
-from exporter.rules.rule_set import AppExpectations
+from exporter.rules.rule_set import AppRules
 from tests.support.policy_world import LIVE, NOON, OTHER, PolicyWorld, rule
 
 MIXED = rule("mixed", 'task.mix_mode == "mixed"', message='task_id + " is " + task.mix_mode')
@@ -28,9 +28,9 @@ def _mixed(*exempt: str) -> Exemption:
     return Exemption(name="agreed", tasks=exempt)
 
 
-def _tasks(least: int, most: int) -> AppExpectations:
+def _tasks(least: int, most: int) -> AppRules:
     expected = Rule(name="expect-tasks", title="Tasks", severity=Severity.WARNING, expect=f"{least}..{most}")
-    return AppExpectations(count=TaskCountRule(expected, least, most))
+    return AppRules(count=TaskCountRule(expected, least, most))
 
 
 def _evaluated(*rules: CompiledRule) -> PolicyWorld:

@@ -14,7 +14,7 @@ from exporter.rules.cel_language import Activation, Language, matches_glob
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.facts import LONGEST_LIST, facts_of_case
 from exporter.rules.rule import Outcome, Severity
-from exporter.rules.rule_set import AppExpectations, ExpectationRules, too_long_list
+from exporter.rules.rule_set import AppRules, ExpectationRules, too_long_list
 from exporter.rules.subject import app_facts
 
 LANGUAGE = Language()
@@ -145,7 +145,7 @@ def test_each_key_is_one_rule() -> None:
 
 def test_nothing_expected_is_no_rule() -> None:
     """An app has the rules of the keys that it states."""
-    assert RULES.of(Expect()) == AppExpectations(rules=(), count=None)
+    assert RULES.of(Expect()) == AppRules(rules=(), count=None)
     assert [rule.rule.name for rule in RULES.of(Expect(panes=Range(most=3))).rules] == ["expect-panes"]
 
 

@@ -15,7 +15,7 @@ from exporter.collector.inventory import Entry
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
 from exporter.rules.findings import RuleReport
 from exporter.rules.rule import AppKey, Exemption, Outcome, Rule, Severity
-from exporter.rules.rule_set import AppExpectations
+from exporter.rules.rule_set import AppRules
 from exporter.rules.subject import Subject, app_facts
 from tests.support.generated import examples
 from tests.support.policy_world import LANGUAGE, LIVE, NOON, OTHER, PolicyWorld, rule
@@ -50,7 +50,7 @@ FEW_TASKS: Final = TaskCountRule(
     Rule(name="expect-tasks", title="Few tasks", severity=Severity.WARNING, expect="tasks <= 2"), None, 2
 )
 EXPECTATIONS: Final = {
-    LIVE: AppExpectations(rules=(rule("expect-mode", 'task.mix_mode == "single"', source="app"),), count=FEW_TASKS)
+    LIVE: AppRules(rules=(rule("expect-mode", 'task.mix_mode == "single"', source="app"),), count=FEW_TASKS)
 }
 
 Found: TypeAlias = Mapping[tuple[str, Outcome], frozenset[str]]

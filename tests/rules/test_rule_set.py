@@ -7,7 +7,7 @@ from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.rule import Rule, Severity
-from exporter.rules.rule_set import AppExpectations, ExpectationRules, RuleSet, rule_set
+from exporter.rules.rule_set import AppRules, ExpectationRules, RuleSet, rule_set
 
 EXPECT = Expect(region=("CN-Shanghai",), mix_mode=("mixed",), tasks=Range(least=1))
 
@@ -149,7 +149,7 @@ def test_what_many_apps_have_in_common_is_compiled_once(language: Language) -> N
     """A thousand apps of which the same is expected cost one compilation."""
     asked = []
 
-    def expectations(expect: Expect) -> AppExpectations:
+    def expectations(expect: Expect) -> AppRules:
         asked.append(expect)
         return ExpectationRules(language).of(expect)
 

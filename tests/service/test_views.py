@@ -17,7 +17,7 @@ from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_ru
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.findings import AnyRule, FindingEvents
 from exporter.rules.rule import AppKey, Exemption, Outcome, Rule, Severity
-from exporter.rules.rule_set import AppExpectations, RuleOff, RuleSet
+from exporter.rules.rule_set import AppRules, RuleOff, RuleSet
 from exporter.service.views import LOOKED_AT_FOR_REASONS, MOST_SAMPLES, SAMPLE_SECONDS, PolicyView, Trends
 from exporter.web.api.violations_api import rules_listing, violations_listing
 from exporter.web.query import Query
@@ -56,7 +56,7 @@ def _rule_set(*rules: CompiledRule, expecting: Sequence[AppKey] = ()) -> RuleSet
     return RuleSet(
         rules=rules,
         off=(RuleOff(off, "policy.rules.placebo-preset.enabled is false"),),
-        expectations={key: AppExpectations(rules=(), count=_count()) for key in expecting},
+        expectations={key: AppRules(rules=(), count=_count()) for key in expecting},
         examples_per_rule=5,
         max_examples=100,
     )

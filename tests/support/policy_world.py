@@ -16,7 +16,7 @@ from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.findings import AnyRule, FindingEvents, Resolution, RuleReport
 from exporter.rules.rule import AppKey, Rule, Severity
-from exporter.rules.rule_set import AppExpectations, RuleSet
+from exporter.rules.rule_set import AppRules, RuleSet
 from tests.metrics.builders import configuration
 
 NOON: Final = 1_790_000_000.0
@@ -181,7 +181,7 @@ def rule(name: str, expect: str, severity: Severity = Severity.WARNING, **parts:
 
 def rule_set(
     *rules: CompiledRule,
-    expectations: dict[AppKey, AppExpectations] | None = None,
+    expectations: dict[AppKey, AppRules] | None = None,
     examples_per_rule: int = 5,
     max_examples: int = 2000,
     push_auth: PushAuthSettings = DEFAULTS,

@@ -206,19 +206,12 @@ class PushAuthCounts:
 
     def advance(self, now: float) -> bool:
         """Move on to a time, and return whether a state is another one now."""
-        if now < self._now:  # a step of the clock
-            self._now = now
-            self._states.clear()
-            for expiry, number in self._outputs.items():
-                self._count(expiry, number)
-                self._watch(expiry, is_there=True)
-            return True
-        due = [(expiry, self.settings.state(expiry, self._now)) for expiry in self._changes.take_due(now)]
+        due = list(self._outputs if now < self._now else self._changes.take_due(now))  # all after a step of the clock
+        for expiry in due:
+            self._count(expiry, -self._outputs[expiry])
         self._now = now
-        for expiry, state in due:
-            number = self._outputs[expiry]
-            self._add((expiry.signer, state), -number)
-            self._count(expiry, number)
+        for expiry in due:
+            self._count(expiry, self._outputs[expiry])
             self._watch(expiry, is_there=True)
         return bool(due)
 
@@ -239,12 +232,10 @@ class PushAuthCounts:
         return self.settings == other.settings and self._outputs == other._outputs  # noqa: SLF001 - its own class
 
     def _count(self, expiry: Expiry, number: int) -> None:
-        self._add((expiry.signer, self.settings.state(expiry, self._now)), number)
-
-    def _add(self, labels: LabelValues, number: int) -> None:
-        self._states[labels] += number
-        if not self._states[labels]:
-            del self._states[labels]
+        where = (expiry.signer, self.settings.state(expiry, self._now))
+        self._states[where] += number
+        if not self._states[where]:
+            del self._states[where]
 
     def _watch(self, expiry: Expiry, *, is_there: bool) -> None:
         if not expiry.state:

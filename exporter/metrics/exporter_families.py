@@ -3,25 +3,12 @@
 from functools import partial
 from typing import Any, Final
 
+from exporter.metrics import labels
 from exporter.metrics.family import Declaration, Kind, Label
-from exporter.metrics.labels import (
-    ACCOUNT,
-    APP_ID,
-    CREDENTIALS_SOURCE,
-    LEVEL,
-    OUTCOME,
-    PART,
-    PATH,
-    PRIORITY,
-    RETRY_REASON,
-    RULE,
-    SEVERITY,
-    SKIP_REASON,
-)
 
 
-def _declared(kind: Kind, name: str, help_text: str, *labels: Label, **more: Any) -> Declaration:
-    return Declaration(name=name, kind=kind, help=help_text, labels=labels, **more)
+def _declared(kind: Kind, name: str, help_text: str, *label: Label, **more: Any) -> Declaration:
+    return Declaration(name=name, kind=kind, help=help_text, labels=label, **more)
 
 
 _gauge: Final = partial(_declared, "gauge")
@@ -32,8 +19,8 @@ _histogram: Final = partial(_declared, "histogram")
 RULE_INFO: Final = _info(
     "rtcmpu_policy_rule_info",
     "An active rule; always 1.",
-    RULE,
-    SEVERITY,
+    labels.RULE,
+    labels.SEVERITY,
     Label("title", meaning="The rule's title."),
     Label("rule_owner", meaning="The rule's owner; may be empty."),
     Label("runbook_url", meaning="The rule's runbook; may be empty."),
@@ -43,7 +30,7 @@ RULE_INFO: Final = _info(
 EXEMPTION_EXPIRY: Final = _gauge(
     "rtcmpu_policy_exemption_expiry_timestamp_seconds",
     "Unix time at which an exemption from a rule ends.",
-    RULE,
+    labels.RULE,
     Label("exemption", meaning="The exemption's name."),
     note="This is 24:00 UTC of the day `until`, also when it has passed. Absent for exemptions without an end.",
 )
@@ -80,68 +67,72 @@ WEB_CONFIG_LAST_RELOAD_SUCCESSFUL: Final = _gauge(
 API_REQUESTS: Final = _counter(
     "rtcmpu_exporter_api_requests_total",
     "Requests sent to the API since the start, by outcome; every retry counts.",
-    ACCOUNT,
-    OUTCOME,
+    labels.ACCOUNT,
+    labels.OUTCOME,
 )
 API_RETRIES: Final = _counter(
     "rtcmpu_exporter_api_retries_total",
     "Requests retried since the start, by the outcome of the previous attempt.",
-    ACCOUNT,
-    RETRY_REASON,
+    labels.ACCOUNT,
+    labels.RETRY_REASON,
 )
 API_THROTTLED: Final = _counter(
-    "rtcmpu_exporter_api_throttled_total", "API responses that signalled throttling, since the start.", ACCOUNT
+    "rtcmpu_exporter_api_throttled_total", "API responses that signalled throttling, since the start.", labels.ACCOUNT
 )
 API_REQUEST_DURATION: Final = _histogram(
     "rtcmpu_exporter_api_request_duration_seconds",
     "Duration of API requests, from sending to the end of the response or the failure.",
-    ACCOUNT,
+    labels.ACCOUNT,
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
 RATE_LIMIT_WAIT: Final = _histogram(
     "rtcmpu_exporter_rate_limit_wait_seconds",
     "Time that API requests waited for the rate limiter.",
-    ACCOUNT,
-    PRIORITY,
+    labels.ACCOUNT,
+    labels.PRIORITY,
     buckets=(0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
 RATE_LIMIT_REQUESTS_PER_SECOND: Final = _gauge(
     "rtcmpu_exporter_rate_limit_requests_per_second",
     "Effective request budget: the configured one, or less after throttling.",
-    ACCOUNT,
+    labels.ACCOUNT,
 )
 SWEEPS_SKIPPED: Final = _counter(
     "rtcmpu_exporter_sweeps_skipped_total",
     "Sweeps that were due and did not start, since the start.",
-    ACCOUNT,
-    APP_ID,
-    SKIP_REASON,
+    labels.ACCOUNT,
+    labels.APP_ID,
+    labels.SKIP_REASON,
 )
 CLOCK_SKEW: Final = _gauge(
     "rtcmpu_exporter_clock_skew_seconds",
     "The API's clock minus this machine's, at the last response.",
-    ACCOUNT,
+    labels.ACCOUNT,
     note="Absent before the first response.",
 )
 CREDENTIALS_INFO: Final = _info(
     "rtcmpu_exporter_credentials_info",
     "Source of the access key in use; always 1.",
-    ACCOUNT,
-    CREDENTIALS_SOURCE,
+    labels.ACCOUNT,
+    labels.CREDENTIALS_SOURCE,
     note="Absent while there is no key.",
 )
 CREDENTIALS_EXPIRY: Final = _gauge(
     "rtcmpu_exporter_credentials_expiry_timestamp_seconds",
     "Unix time at which the temporary credentials in use expire.",
-    ACCOUNT,
+    labels.ACCOUNT,
     note="Absent for credentials that do not expire. They are renewed in advance.",
 )
 RENDER_DURATION: Final = _gauge(
-    "rtcmpu_exporter_render_duration_seconds", "Duration of the last rendering of changed families, in seconds.", PATH
+    "rtcmpu_exporter_render_duration_seconds",
+    "Duration of the last rendering of changed families, in seconds.",
+    labels.PATH,
 )
-SERIES: Final = _gauge("rtcmpu_exporter_series", "Published series about apps, without those about the exporter.", PATH)
+SERIES: Final = _gauge(
+    "rtcmpu_exporter_series", "Published series about apps, without those about the exporter.", labels.PATH
+)
 SERIES_OMITTED: Final = _gauge(
-    "rtcmpu_exporter_series_omitted", "Series left out because a configured limit is reached.", PATH
+    "rtcmpu_exporter_series_omitted", "Series left out because a configured limit is reached.", labels.PATH
 )
 EVENT_LOOP_LAG: Final = _gauge(
     "rtcmpu_exporter_event_loop_lag_seconds", "Longest event loop delay within the last 60 seconds, in seconds."
@@ -166,32 +157,34 @@ STORAGE_CHANGES_LOST: Final = _counter(
 LEASE_HELD: Final = _gauge(
     "rtcmpu_exporter_lease_held",
     "1 if this exporter holds the lease of the account's request budget, else 0; absent without `sharing`.",
-    ACCOUNT,
+    labels.ACCOUNT,
     note="An app's series come from the holder. Without database the last holder continues at the fallback rate.",
 )
 LEASE_TAKEOVERS: Final = _counter(
     "rtcmpu_exporter_lease_takeovers_total",
     "How often this exporter took the lease of the account's request budget, since the start.",
-    ACCOUNT,
+    labels.ACCOUNT,
 )
 LEASE_UNHELD: Final = _gauge(
     "rtcmpu_exporter_lease_unheld_seconds",
     "Time since any exporter held the lease of the account's request budget, as far as this one knows, in seconds.",
-    ACCOUNT,
+    labels.ACCOUNT,
 )
 INTERNAL_ERRORS: Final = _counter(
     "rtcmpu_exporter_internal_errors_total",
     "Unexpected exceptions in the exporter since the start; each is a bug.",
-    PART,
+    labels.PART,
     note="The log has a traceback of the first one in each place. The state of an affected app is `internal_error`.",
 )
 HTTP_REQUESTS: Final = _counter(
     "rtcmpu_exporter_http_requests_total",
     "HTTP requests answered since the start.",
-    PATH,
+    labels.PATH,
     Label("code", meaning="The HTTP status."),
 )
-LOG_MESSAGES: Final = _counter("rtcmpu_exporter_log_messages_total", "Log messages written since the start.", LEVEL)
+LOG_MESSAGES: Final = _counter(
+    "rtcmpu_exporter_log_messages_total", "Log messages written since the start.", labels.LEVEL
+)
 
 RULE_FAMILIES: Final = (RULE_INFO, EXEMPTION_EXPIRY)  # in the order of the exposition
 EXPORTER_FAMILIES: Final = tuple(

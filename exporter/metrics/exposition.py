@@ -18,12 +18,11 @@ from msgspec import Struct
 from exporter.core.threads import Worker
 from exporter.metrics.app_families import AppFamily, app_families, change_families, policy_families
 from exporter.metrics.exporter_families import EXPORTER_FAMILIES, RULE_FAMILIES
-from exporter.metrics.family import Declaration, Family, Report
+from exporter.metrics.family import END_OF_OPENMETRICS, Declaration, Family, Report, Sections, headers, sections
 from exporter.metrics.negotiation import Format
 from exporter.metrics.per_task_families import per_task_families
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.task_families import task_families
-from exporter.metrics.text import END_OF_OPENMETRICS, Sections, headers, sections
 
 GROUP_SIZE: Final = 32
 """This many apps are compressed together: with fewer the pieces are many, with more a change of one app costs more."""

@@ -6,28 +6,11 @@ documentation names a default.
 
 from typing import Final
 
-from exporter.core import task as frame_size
+from exporter.core import task
 from exporter.core.collection_state import Component, State
 from exporter.core.push_auth import SIGNERS
 from exporter.core.push_auth import STATES as PUSH_AUTH_STATES
-from exporter.core.task import (
-    AUDIO_CHANNELS,
-    AUDIO_SAMPLE_RATES_HERTZ,
-    MIX_MODES,
-    MIXED,
-    PUSH_SCHEMES,
-    REGIONS,
-    SINGLE,
-    SOURCE_TYPES,
-    STREAM_TYPES,
-    VIDEO_CODECS,
-    VIDEO_PRESETS,
-    VIDEO_PROFILES,
-    Configuration,
-    Output,
-    Source,
-    Video,
-)
+from exporter.core.task import Configuration, Output, Source, Video
 from exporter.metrics.family import Label
 from exporter.rules.rule import SEVERITIES
 
@@ -39,15 +22,15 @@ AREA_480P: Final = 640 * 480
 AREA_720P: Final = 1280 * 720
 ENHANCED_PARAM: Final = "EncodeParams.EnhancedParam"
 
-TASK_REGION: Final = Label("task_region", (*REGIONS, OTHER), "The task's Region; `other` also when absent.")
+TASK_REGION: Final = Label("task_region", (*task.REGIONS, OTHER), "The task's Region; `other` also when absent.")
 MIX_MODE: Final = Label(
     "mix_mode",
-    (*MIX_MODES, OTHER),
+    (*task.MIX_MODES, OTHER),
     "The task's MixMode; when absent, `single` with SingleSubParams alone and `mixed` otherwise.",
 )
-QUOTA_MODE: Final = Label("mix_mode", MIX_MODES, "The mode that the quota is for.")
+QUOTA_MODE: Final = Label("mix_mode", task.MIX_MODES, "The mode that the quota is for.")
 CDN: Final = Label("cdn", ("alibaba", OTHER, UNKNOWN), "IsAliCdn; `unknown` if not stated.")
-SCHEME: Final = Label("scheme", (*PUSH_SCHEMES, OTHER), "The push URL's scheme.")
+SCHEME: Final = Label("scheme", (*task.PUSH_SCHEMES, OTHER), "The push URL's scheme.")
 SIGNER: Final = Label(
     "signer", SIGNERS, "Who signed the push URL; `policy.push_auth` decides where vendors share a form."
 )
@@ -58,19 +41,21 @@ PUSH_AUTH_STATE: Final = Label(
     " `policy.push_expiry_warning`.",
 )
 HOST: Final = Label("host", meaning="The push host; `other` for all but the 20 largest and for URLs without one.")
-CODEC: Final = Label("codec", (*VIDEO_CODECS, OTHER, NONE), "VideoCodec.")
-PROFILE: Final = Label("profile", (*VIDEO_PROFILES, OTHER, NONE), "The profile of EnhancedParam.")
-PRESET: Final = Label("preset", (*VIDEO_PRESETS, OTHER, NONE), "The preset of EnhancedParam.")
+CODEC: Final = Label("codec", (*task.VIDEO_CODECS, OTHER, NONE), "VideoCodec.")
+PROFILE: Final = Label("profile", (*task.VIDEO_PROFILES, OTHER, NONE), "The profile of EnhancedParam.")
+PRESET: Final = Label("preset", (*task.VIDEO_PRESETS, OTHER, NONE), "The preset of EnhancedParam.")
 RESOLUTION: Final = Label(
     "resolution",
-    (*frame_size.RESOLUTIONS, NONE),
+    (*task.RESOLUTIONS, NONE),
     "By the exact length of the short side; `portrait_` if height > width.",
 )
-CHANNELS: Final = Label("channels", (*map(str, AUDIO_CHANNELS), OTHER, NONE), "AudioChannels.")
-SAMPLE_RATE: Final = Label("sample_rate_hertz", (*map(str, AUDIO_SAMPLE_RATES_HERTZ), OTHER, NONE), "AudioSampleRate.")
+CHANNELS: Final = Label("channels", (*map(str, task.AUDIO_CHANNELS), OTHER, NONE), "AudioChannels.")
+SAMPLE_RATE: Final = Label(
+    "sample_rate_hertz", (*map(str, task.AUDIO_SAMPLE_RATES_HERTZ), OTHER, NONE), "AudioSampleRate."
+)
 AUDIO_ONLY: Final = Label("audio_only", ("true", "false"), "AudioOnly.")
-STREAM_TYPE: Final = Label("stream_type", (*STREAM_TYPES, OTHER), "StreamType; `original` also when absent.")
-SOURCE_TYPE: Final = Label("source_type", (*SOURCE_TYPES, OTHER), "SourceType; `camera` also when absent.")
+STREAM_TYPE: Final = Label("stream_type", (*task.STREAM_TYPES, OTHER), "StreamType; `original` also when absent.")
+SOURCE_TYPE: Final = Label("source_type", (*task.SOURCE_TYPES, OTHER), "SourceType; `camera` also when absent.")
 TIER: Final = Label(
     "tier",
     ("single_audio", "single_video", "audio", "480p", "720p", "above_720p", UNKNOWN),
@@ -111,12 +96,12 @@ SEVERITY: Final = Label("severity", SEVERITIES, "Severity of a violation; `info`
 
 def task_region(configuration: Configuration) -> str:
     """Return the value of `task_region`."""
-    return configuration.region if configuration.region in REGIONS else OTHER
+    return configuration.region if configuration.region in task.REGIONS else OTHER
 
 
 def mix_mode(configuration: Configuration) -> str:
     """Return the value of `mix_mode`."""
-    return _within(MIX_MODES, configuration.mix_mode)
+    return _within(task.MIX_MODES, configuration.mix_mode)
 
 
 def cdn(output: Output) -> str:
@@ -128,7 +113,7 @@ def cdn(output: Output) -> str:
 
 def scheme(output: Output) -> str:
     """Return the value of `scheme` for one output."""
-    return _within(PUSH_SCHEMES, output.scheme)
+    return _within(task.PUSH_SCHEMES, output.scheme)
 
 
 def video(configuration: Configuration) -> tuple[str, str, str, str] | None:
@@ -138,9 +123,9 @@ def video(configuration: Configuration) -> tuple[str, str, str, str] | None:
         return None
     errors, video = configuration.field_errors, encoding.video
     return (
-        _named(video.codec, VIDEO_CODECS, errors, ("EncodeParams.VideoCodec",)),
-        _named(video.profile, VIDEO_PROFILES, errors, ("EnhancedParam.profile", ENHANCED_PARAM)),
-        _named(video.preset, VIDEO_PRESETS, errors, ("EnhancedParam.preset", ENHANCED_PARAM)),
+        _named(video.codec, task.VIDEO_CODECS, errors, ("EncodeParams.VideoCodec",)),
+        _named(video.profile, task.VIDEO_PROFILES, errors, ("EnhancedParam.profile", ENHANCED_PARAM)),
+        _named(video.preset, task.VIDEO_PRESETS, errors, ("EnhancedParam.preset", ENHANCED_PARAM)),
         resolution(video, errors),
     )
 
@@ -151,7 +136,7 @@ def resolution(video: Video, field_errors: tuple[str, ...] = ()) -> str:
     if width is None or height is None:
         unreadable = "EncodeParams.VideoWidth" in field_errors or "EncodeParams.VideoHeight" in field_errors
         return NONE if width is height and not unreadable else OTHER
-    return frame_size.resolution(width, height)
+    return task.resolution(width, height)
 
 
 def audio(configuration: Configuration) -> tuple[str, str, str] | None:
@@ -161,23 +146,25 @@ def audio(configuration: Configuration) -> tuple[str, str, str] | None:
         return None
     errors = configuration.field_errors
     return (
-        _numbered(encoding.audio.channels, AUDIO_CHANNELS, errors, "EncodeParams.AudioChannels"),
-        _numbered(encoding.audio.sample_rate_hertz, AUDIO_SAMPLE_RATES_HERTZ, errors, "EncodeParams.AudioSampleRate"),
+        _numbered(encoding.audio.channels, task.AUDIO_CHANNELS, errors, "EncodeParams.AudioChannels"),
+        _numbered(
+            encoding.audio.sample_rate_hertz, task.AUDIO_SAMPLE_RATES_HERTZ, errors, "EncodeParams.AudioSampleRate"
+        ),
         "true" if encoding.audio_only else "false",
     )
 
 
 def source(source: Source) -> tuple[str, str]:
     """Return stream_type and source_type."""
-    return _within(STREAM_TYPES, source.stream_type), _within(SOURCE_TYPES, source.source_type)
+    return _within(task.STREAM_TYPES, source.stream_type), _within(task.SOURCE_TYPES, source.source_type)
 
 
 def billing_tier(configuration: Configuration) -> str:
     """Return the value of `tier`: an estimate, since how the vendor rounds odd sizes is not documented."""
-    if configuration.mix_mode == SINGLE:
+    if configuration.mix_mode == task.SINGLE:
         is_audio = configuration.source is not None and configuration.source.stream_type == "audio"
         return "single_audio" if is_audio else "single_video"
-    if configuration.mix_mode != MIXED or configuration.encoding is None:
+    if configuration.mix_mode != task.MIXED or configuration.encoding is None:
         return UNKNOWN
     if configuration.encoding.audio_only:
         return "audio"

@@ -1,6 +1,6 @@
 """The families about single tasks, which have a path of their own, and which tasks have series where not all can."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, takewhile
 from typing import Final, TypeAlias
 
@@ -11,7 +11,7 @@ from exporter.collector.inventory import Entry
 from exporter.core.task import Configuration
 from exporter.metrics import labels
 from exporter.metrics.aggregates import MEASURES, of_encoding
-from exporter.metrics.family import Family, Kind, Label, Sample
+from exporter.metrics.family import Family, Label, Sample
 
 BITS: Final = "Multiply by 8 for bits per second."
 CHANNEL_ID: Final = Label("channel_id", meaning="The task's ChannelId.")
@@ -41,17 +41,19 @@ TaskFamily: TypeAlias = Family[Sequence[ListedTask]]
 
 def per_task_families() -> tuple[TaskFamily, ...]:
     """Return the families in the order of the exposition."""
-    return (
-        _family(
-            "rtcmpu_task_info",
-            "A listed task with its non-numeric configuration; always 1.",
-            lambda tasks: ((_key(task) + _names(task), 1) for task in tasks),
-            kind="info",
-            labels=(CHANNEL_ID, labels.TASK_REGION, labels.MIX_MODE, labels.CODEC, labels.RESOLUTION),
-            note="A listed task is configured; the list does not say whether it runs.",
-        ),
-        *(_family(value.name, value.help, _samples_of(value), note=value.note) for value in _VALUES),
+    info: TaskFamily = Family(
+        name="rtcmpu_task_info",
+        kind="info",
+        help="A listed task with its non-numeric configuration; always 1.",
+        labels=(*_NAMING, CHANNEL_ID, labels.TASK_REGION, labels.MIX_MODE, labels.CODEC, labels.RESOLUTION),
+        note="A listed task is configured; the list does not say whether it runs.",
+        samples=lambda tasks: ((_key(task) + _names(task), 1) for task in tasks),
     )
+    numbers = (
+        Family(name=one.name, kind="gauge", help=one.help, labels=_NAMING, note=one.note, samples=one.samples)
+        for one in _VALUES
+    )
+    return (info, *numbers)
 
 
 def series_of(task: ListedTask) -> int:
@@ -67,29 +69,11 @@ class _Number(Struct, frozen=True):
     read: Callable[[ListedTask], float | None]  # none where the task has no such readable number
     note: str = ""
 
-
-def _family(
-    name: str,
-    help_text: str,
-    samples: Callable[[Sequence[ListedTask]], Iterable[Sample]],
-    *,
-    kind: Kind = "gauge",
-    labels: tuple[Label, ...] = (),
-    note: str = "",
-) -> TaskFamily:
-    """Return a family whose labels follow those that name the task."""
-    return Family(name=name, kind=kind, help=help_text, labels=(*_NAMING, *labels), note=note, samples=samples)
-
-
-def _samples_of(value: _Number) -> Callable[[Sequence[ListedTask]], Iterator[Sample]]:
-    """Return what finds a value's samples."""
-
-    def samples(tasks: Sequence[ListedTask]) -> Iterator[Sample]:
+    def samples(self, tasks: Sequence[ListedTask]) -> Iterator[Sample]:
+        """Yield one for each task that has it."""
         for task in tasks:
-            if (number := value.read(task)) is not None:
+            if (number := self.read(task)) is not None:
                 yield _key(task), number
-
-    return samples
 
 
 def _key(task: ListedTask) -> tuple[str, str, str]:

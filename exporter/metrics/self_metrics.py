@@ -20,19 +20,9 @@ from prometheus_client import (
 from exporter import revision
 from exporter.core.collection_state import State
 from exporter.metrics import exporter_families as declared
+from exporter.metrics import labels
 from exporter.metrics.exporter_families import EXEMPTION_EXPIRY, RULE_FAMILIES, RULE_INFO
-from exporter.metrics.family import Declaration
-from exporter.metrics.labels import (
-    ACCOUNT,
-    CREDENTIALS_SOURCE,
-    LEVEL,
-    OUTCOME,
-    PART,
-    PRIORITY,
-    RETRY_REASON,
-    SKIP_REASON,
-)
-from exporter.metrics.text import headers, metric_lines, render_metrics
+from exporter.metrics.family import Declaration, headers, metric_lines, render_metrics
 from exporter.rules.rule import Rule
 from exporter.storage.writer import Writer
 
@@ -60,24 +50,24 @@ class _Families:
             collector(registry=self._process)
         self._rendering = Lock()
 
-    def add(self, declaration: Declaration, *labels: str) -> None:
+    def add(self, declaration: Declaration, *values: str) -> None:
         """Let a series be there, from 0."""
-        self._metrics[declaration].labels(*labels)
+        self._metrics[declaration].labels(*values)
         self._changed.add(declaration)
 
-    def count(self, declaration: Declaration, *labels: str) -> None:
+    def count(self, declaration: Declaration, *values: str) -> None:
         """Count one more."""
-        self._metrics[declaration].labels(*labels).inc()
+        self._metrics[declaration].labels(*values).inc()
         self._changed.add(declaration)
 
-    def observe(self, declaration: Declaration, value: float, *labels: str) -> None:
+    def observe(self, declaration: Declaration, value: float, *values: str) -> None:
         """Count a value in a histogram."""
-        self._metrics[declaration].labels(*labels).observe(value)
+        self._metrics[declaration].labels(*values).observe(value)
         self._changed.add(declaration)
 
-    def set(self, declaration: Declaration, value: float, *labels: str) -> None:
+    def set(self, declaration: Declaration, value: float, *values: str) -> None:
         """Let a gauge, or a counter that is counted elsewhere, have a value; NaN: it is absent."""
-        series = self._metrics[declaration].labels(*labels) if labels else self._metrics[declaration]
+        series = self._metrics[declaration].labels(*values) if values else self._metrics[declaration]
         if declaration.kind == "counter":
             series.reset()
             series.inc(value)
@@ -85,10 +75,10 @@ class _Families:
             series.set(value)
         self._changed.add(declaration)
 
-    def forget(self, declaration: Declaration, *labels: str) -> None:
-        """Drop a series, if it is there; without labels all of the family."""
-        if labels:
-            self._metrics[declaration].remove(*labels)
+    def forget(self, declaration: Declaration, *values: str) -> None:
+        """Drop a series, if it is there; without values all of the family."""
+        if values:
+            self._metrics[declaration].remove(*values)
         else:
             self._metrics[declaration].clear()
         self._changed.add(declaration)
@@ -96,8 +86,8 @@ class _Families:
     def forget_account(self, account: str) -> None:
         """Drop the series of an account and of its apps."""
         for declaration, metric in self._metrics.items():
-            if ACCOUNT in declaration.labels:
-                metric.remove_by_labels({ACCOUNT.name: account})
+            if labels.ACCOUNT in declaration.labels:
+                metric.remove_by_labels({labels.ACCOUNT.name: account})
                 self._changed.add(declaration)
 
     def render(self) -> tuple[bytes, bytes]:
@@ -120,9 +110,9 @@ class _Families:
 
 
 _COUNTED_BY_ACCOUNT: Final = (
-    (declared.API_REQUESTS, OUTCOME),
-    (declared.API_RETRIES, RETRY_REASON),
-    (declared.RATE_LIMIT_WAIT, PRIORITY),
+    (declared.API_REQUESTS, labels.OUTCOME),
+    (declared.API_RETRIES, labels.RETRY_REASON),
+    (declared.RATE_LIMIT_WAIT, labels.PRIORITY),
 )
 
 
@@ -189,7 +179,7 @@ class AccountMetrics:
 
     def _forget_credentials(self) -> None:
         self._families.forget(declared.CREDENTIALS_EXPIRY, self._account)
-        for source in CREDENTIALS_SOURCE.values:
+        for source in labels.CREDENTIALS_SOURCE.values:
             self._families.forget(declared.CREDENTIALS_INFO, self._account, source)
 
 
@@ -201,7 +191,7 @@ class SelfMetrics:
         self._accounts: dict[str, AccountMetrics] = {}
         self._apps: set[tuple[str, str]] = set()
         self._families.add(declared.BUILD_INFO, version, revision(), platform.python_version())
-        for declaration, label in ((declared.LOG_MESSAGES, LEVEL), (declared.INTERNAL_ERRORS, PART)):
+        for declaration, label in ((declared.LOG_MESSAGES, labels.LEVEL), (declared.INTERNAL_ERRORS, labels.PART)):
             for value in label.values:
                 self._families.add(declaration, value)
 
@@ -251,13 +241,13 @@ class SelfMetrics:
     def add_app(self, account: str, app_id: str) -> None:
         """Publish an app; the counts of one that is already published continue."""
         self._apps.add((account, app_id))
-        for reason in SKIP_REASON.values:
+        for reason in labels.SKIP_REASON.values:
             self._families.add(declared.SWEEPS_SKIPPED, account, app_id, reason)
 
     def remove_app(self, account: str, app_id: str) -> None:
         """Withdraw an app."""
         self._apps.discard((account, app_id))
-        for reason in SKIP_REASON.values:
+        for reason in labels.SKIP_REASON.values:
             self._families.forget(declared.SWEEPS_SKIPPED, account, app_id, reason)
 
     def sweep_skipped(self, account: str, app_id: str, reason: str) -> None:

@@ -12,7 +12,7 @@ from exporter.core.task import Audio, Output, Pane, Source
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.app_families import change_families, policy_families
 from exporter.metrics.exposition import families
-from exporter.metrics.text import headers, sections
+from exporter.metrics.family import headers, sections
 from tests.metrics.builders import STATUS, TWO_RULES, aggregates, configuration, encoding, policy_report, push, report
 
 FAMILIES = {family.name: family for family in families()}

@@ -9,10 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.core.task import Audio, Configuration, Pane
 from exporter.metrics.exposition import Exposition
+from exporter.metrics.family import headers, sections
 from exporter.metrics.negotiation import Format
 from exporter.metrics.per_task_families import ListedTask, per_task_families, series_of
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.text import headers, sections
 from tests.metrics.builders import configuration, configurations, encoding, listed_task, push
 from tests.support.generated import examples
 from tests.support.processes import needed_tool

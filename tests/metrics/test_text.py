@@ -13,8 +13,18 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.utils import floatToGoString
 
-from exporter.metrics.family import Declaration, Distribution, Kind, Label, Sample
-from exporter.metrics.text import END_OF_OPENMETRICS, headers, number, render_metrics, sections
+from exporter.metrics.family import (
+    END_OF_OPENMETRICS,
+    Declaration,
+    Distribution,
+    Kind,
+    Label,
+    Sample,
+    headers,
+    number,
+    render_metrics,
+    sections,
+)
 
 HOSTILE = ["", '"', "\\", "\n", "\\n", '\\"', "a\r\tb", '"} 1\nevil{x="', "€ 漢字 🎥", "# HELP x y", "{}", ",", "\x00"]
 

@@ -17,10 +17,10 @@ from benchmarks.report import milliseconds, show
 from grafana.dashboards.overview import SCOPE
 from grafana.parts.queries import RAW, attention, of_severity, recorded_attention
 from tests.support.configurations import account, write_configuration
-from tests.support.dashboards import Query, all_queries, dashboards
 from tests.support.http import ask
 from tests.support.processes import ROOT, Programs
 from tests.support.prometheus import Prometheus, start_prometheus
+from tests.support.promql import Query, all_queries, dashboards
 
 APPS = 300
 TASKS = 20

@@ -1,9 +1,13 @@
-"""Tests of the generated documents."""
+"""The generated documents are up to date, and their computed tables say what the program itself would forecast."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from exporter.config.capacity import forecast
+from exporter.config.model import Account, App, Config, Quota
+from tests.document_tables import DOCUMENTS, documents_with_tables, with_tables
 from tests.generate import ROOT, generated, main
 
 
@@ -39,3 +43,71 @@ def test_a_missing_file_is_out_of_date(tmp_path: Path, capsys: pytest.CaptureFix
     """The check does not pass where the documents are not there at all."""
     assert main(["--check"], root=tmp_path) == 1
     assert len(capsys.readouterr().err.splitlines()) == len(generated())
+
+
+def _rows(name: str) -> list[list[str]]:
+    """Return the cells of a table without its head."""
+    table = with_tables(f"<!-- {name}: computed by `make generate` -->\n<!-- end -->\n")
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[3:-1]]
+
+
+def _forecast(apps: int, tasks: int, budget: float = 40) -> float:
+    """Return by how much the program stretches the default intervals for this many apps."""
+    quota = Quota(single=tasks, mixed=0)
+    account = Account(
+        name="a", requests_per_second=budget, apps=tuple(App(id=f"app-{n}", quota=quota) for n in range(apps))
+    )
+    (outlook,) = forecast(Config(accounts=(account,)))
+    return outlook.pace.stretch_ratio
+
+
+def test_every_table_stands_in_a_document() -> None:
+    """Each marker is closed, and each table has rows."""
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS]
+    marked = [name for text in texts for name in re.findall(r"<!-- ([a-z-]+): computed", text)]
+    assert len(marked) == len(set(marked)) == sum(text.count("<!-- end -->") for text in texts)
+    assert all(len(_rows(name)) > 4 for name in marked)
+
+
+def test_only_what_stands_between_markers_is_replaced() -> None:
+    """The rest of a document stays as it was written, and what was edited by hand between markers goes."""
+    text = "before\n<!-- needs-by-default: computed by `make generate` -->\nby hand\n<!-- end -->\nafter\n"
+    made = with_tables(text)
+    assert made.startswith("before\n<!-- needs-by-default")
+    assert made.endswith("<!-- end -->\nafter\n")
+    assert "by hand" not in made
+    assert with_tables(made) == made
+
+
+def test_a_marker_without_a_table_is_an_error(tmp_path: Path) -> None:
+    """A misspelt marker does not go unnoticed."""
+    for name in DOCUMENTS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("<!-- bogus: computed by `make generate` -->\n<!-- end -->\n")
+    with pytest.raises(KeyError):
+        documents_with_tables(tmp_path)
+
+
+def test_apps_beyond_those_in_the_table_are_stretched() -> None:
+    """At the default intervals, this many apps as the table says are read in time, and one more is not."""
+    (row,) = (row for row in _rows("apps-within-budgets") if row[0] == "`10s`")
+    for budget, cell in zip((2, 5, 10, 20, 40, 50), row[2:], strict=True):
+        most = int(cell.replace(",", ""))
+        assert _forecast(most, 240, budget) == 1
+        assert _forecast(most + 1, 240, budget) > 1
+
+
+def test_tasks_beyond_those_in_the_table_are_stretched() -> None:
+    """One app may be as large as the table says, and not a thousand tasks larger, but for the limit of an app."""
+    (row,) = (row for row in _rows("tasks-within-budgets") if row[0] == "`5m`")
+    for budget, cell in zip((2, 5), row[1:], strict=False):
+        most = int(cell.replace(",", ""))
+        assert _forecast(1, most, budget) == 1
+        assert _forecast(1, most + 1000, budget) > 1
+
+
+def test_what_is_said_to_be_stretched_is() -> None:
+    """The table of needs shows the ratio that the forecast has."""
+    for apps, tasks, *_, stretched, _, _, _ in _rows("needs-by-default"):
+        ratio = _forecast(int(apps.replace(",", "")), int(tasks.replace(",", "")))
+        assert stretched == ("no" if ratio == 1 else f"{ratio:.2f} x")

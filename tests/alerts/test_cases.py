@@ -1,6 +1,7 @@
-"""Tests of what fires when: every case of every alert, decided by promtool; no alert lacks its cases and its page."""
+"""What fires when, decided by promtool, no alert without its cases and its page; and who is told, by amtool."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,8 @@ from tests.alerts.collection_cases import CASES as COLLECTION_CASES
 from tests.alerts.task_cases import RULE_CASES, TASK_CASES
 from tests.alerts.withheld_cases import CASES as WITHHELD_CASES
 from tests.alerts.withheld_cases import HELD
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, needed_tool
+from tests.support.prometheus import ALERTMANAGER_FILE
 
 CASES: Final[tuple[Case, ...]] = (*COLLECTION_CASES, *TASK_CASES, *RULE_CASES, *WITHHELD_CASES)
 DOWN: Final = next(case for case in COLLECTION_CASES if case.alert == "RtcmpuExporterDown")
@@ -44,3 +46,34 @@ def test_every_alert_has_its_page_and_its_line_in_the_index() -> None:
     assert sorted(path.stem for path in RUNBOOKS.glob("*.md") if path.name != "README.md") == ALERTS
     linked = re.findall(r"^\| \[(\w+)\]\((\w+)\.md\) ", (RUNBOOKS / "README.md").read_text(), re.MULTILINE)
     assert sorted(linked) == [(alert, alert) for alert in ALERTS]
+
+
+def amtool(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run amtool without anyone's settings."""
+    return subprocess.run(
+        [needed_tool("amtool"), *words], capture_output=True, text=True, check=False, timeout=30, env={"HOME": "/"}
+    )
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("labels", "receivers"),
+    [
+        ({"severity": "critical", "owner": "live-ops"}, "on-call,live-ops"),
+        ({"severity": "critical", "owner": "radio"}, "on-call,other-owners"),
+        ({"severity": "critical"}, "on-call,nobody-else"),
+        ({"severity": "warning", "owner": "live-ops"}, "live-ops"),
+        ({"severity": "warning", "owner": "radio"}, "other-owners"),
+        ({"severity": "warning"}, "platform"),
+        ({"severity": "info", "owner": "live-ops"}, "low-priority"),
+        ({"severity": "info"}, "low-priority"),
+    ],
+)
+def test_severity_and_owner_decide_who_is_reported(labels: dict[str, str], receivers: str) -> None:
+    """Critical goes to on-call and to the owner, a warning to the owner or the platform team, info to no pager."""
+    pairs = [f"{name}={value}" for name, value in labels.items()]
+    done = amtool(
+        "config", "routes", "test", f"--config.file={ALERTMANAGER_FILE}", f"--verify.receivers={receivers}", *pairs
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip() == receivers

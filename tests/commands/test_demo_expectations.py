@@ -1,8 +1,14 @@
-"""What is expected of the demonstration's apps finds what is wrong on purpose, and next to nothing else."""
+"""The demonstration: what is expected of its apps finds what is wrong on purpose, and what a taken address says."""
 
+import errno
+import os
+import socket
 from collections.abc import Mapping
 
+import pytest
+
 from exporter.commands.demo import EXPECTATIONS
+from exporter.commands.simulate import cannot_listen
 from exporter.rules.cel_language import Language
 from exporter.rules.rule import Outcome
 from exporter.rules.rule_set import ExpectationRules
@@ -66,3 +72,17 @@ def test_what_changes_can_become_a_violation() -> None:
     assert violations(service, "relay-only")["expect-mix-mode"] == set()
     clock.advance(1800)
     assert violations(service, "relay-only")["expect-mix-mode"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.EADDRINUSE, "error while attempting to bind on address"), os.strerror(errno.EADDRINUSE)),
+        (OSError(errno.EACCES, "error while attempting to bind on address"), os.strerror(errno.EACCES)),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
+    ],
+)
+def test_the_reason_is_the_systems_and_the_flag_is_named(error: OSError, reason: str) -> None:
+    """One line says which address, why not, and which flag chooses another."""
+    line = cannot_listen("localhost", 10679, error, "--listen-address")
+    assert line == f"can't listen on localhost:10679: {reason}; stop what uses it or choose another --listen-address\n"

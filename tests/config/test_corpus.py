@@ -1,11 +1,15 @@
-"""Files that must be accepted, and files whose mistakes must be reported word for word."""
+"""Files that are accepted, and shown without their secrets, and files whose mistakes are reported word for word."""
 
 from pathlib import Path
 
 import pytest
+import yaml
 
+from exporter.config.credential_kinds import AccessKey, CredentialsUri
 from exporter.config.loader import load
 from exporter.config.mistakes import ConfigError
+from exporter.config.model import Account, App, Config, redacted
+from exporter.core.secret import Secret
 
 HERE = Path(__file__).parent
 GOOD = sorted((HERE / "good").glob("*.yml"))
@@ -29,3 +33,63 @@ def test_a_bad_file_has_exactly_these_mistakes(path: Path, monkeypatch: pytest.M
         load(Path(path.name), BAD_ENVIRONMENT)
     assert "swordfish" not in str(caught.value).lower()
     assert f"{caught.value}\n" == path.with_suffix(".txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_no_secret_is_shown(path: Path) -> None:
+    """No secret of any good file is in what is shown of it, nor in any repr."""
+    config = load(path, GOOD_ENVIRONMENT).config
+    for shown in (redacted(config), repr(config), repr(config.accounts)):
+        assert "swordfish" not in shown
+        assert "made-up-secret" not in shown
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_what_is_shown_is_a_configuration(path: Path, tmp_path: Path) -> None:
+    """What is shown can be loaded again and shows the same."""
+    first = load(path, GOOD_ENVIRONMENT).config
+    shown = redacted(first).replace("$", "$$")
+    copy = tmp_path / "copy.yml"
+    entries = [{**account, "app_files": []} for account in yaml.safe_load(shown)["accounts"]]
+    copy.write_text(yaml.safe_dump({**yaml.safe_load(shown), "accounts": entries}), encoding="utf-8")
+    again = yaml.safe_load(redacted(load(copy, {}).config))
+    expected = yaml.safe_load(redacted(first))
+    assert again == {**expected, "accounts": [{**a, "app_files": []} for a in expected["accounts"]]}
+
+
+def test_defaults_are_shown() -> None:
+    """What is in effect is shown, whether it was written or not, durations and `none` as one writes them."""
+    config = Config(accounts=(Account(name="a", proxy="http://u:p@proxy:1", apps=(App(id="x"),)),))
+    shown = yaml.safe_load(redacted(config))
+    assert shown["collection"]["stale_after"] == "15m"
+    assert shown["accounts"][0]["proxy"] == "http://<secret>@proxy:1"
+    assert shown["accounts"][0]["credentials"] == {"type": "default"}
+    assert shown["accounts"][0]["apps"] == [
+        {"id": "x", "name": "", "owner": "", "quota": {"single": "none", "mixed": "none"}}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080/"),
+        ("http://127.0.0.1:8080/v1/swordfish", "http://127.0.0.1:8080/<secret>"),
+        ("http://u:p@host/swordfish?token=x#y", "http://<secret>@host/<secret>?<secret>"),
+    ],
+)
+def test_of_an_address_only_scheme_host_and_port_are_shown(uri: str, shown: str) -> None:
+    """Its path, query, user and password can be what gives access to keys."""
+    account = Account(name="a", credentials=CredentialsUri(uri=uri))
+    assert yaml.safe_load(redacted(Config(accounts=(account,))))["accounts"][0]["credentials"]["uri"] == shown
+
+
+def test_a_secret_is_replaced() -> None:
+    """Secrets are shown as a placeholder."""
+    credentials = AccessKey(access_key_id="id", access_key_secret=Secret("swordfish"))
+    shown = yaml.safe_load(redacted(Config(accounts=(Account(name="a", credentials=credentials),))))
+    assert shown["accounts"][0]["credentials"] == {
+        "type": "access_key",
+        "access_key_id": "id",
+        "access_key_secret": "<secret>",
+    }

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.generate import ROOT
-from tests.support.dashboards import Panel, dashboards, panels, properties, variables
+from tests.support.promql import Panel, dashboards, panels, properties, variables
 
 UIDS = sorted(dashboards())
 DATA_LINK = re.compile(r"/d/(?P<uid>[\w-]+)\?(?P<query>.+)")

@@ -10,8 +10,7 @@ from exporter.metrics.exposition import declarations
 from exporter.metrics.family import Declaration
 from exporter.metrics.per_task_families import per_task_families
 from grafana.parts.queries import sample_labels
-from tests.support.dashboards import RANGE, RATE_INTERVAL, Query, all_queries
-from tests.support.promql import labels_named, uses
+from tests.support.promql import RANGE, RATE_INTERVAL, Query, all_queries, labels_named, uses
 
 OF_TARGETS = {"instance", "job"}
 FOREIGN = {

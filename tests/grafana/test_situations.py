@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tests.alerts.alert_cases import GONE, RECORDS_FILE, STALE, Samples, World, healthy, of_app, run_promtool, series
-from tests.support.dashboards import all_queries
+from tests.support.promql import all_queries
 
 pytestmark = pytest.mark.processes
 

@@ -1,14 +1,33 @@
-"""What Grafana's own linter asks of dashboards, and what it forgets."""
+"""The dashboards: how their files are made, what is on them, and that every metric is on one."""
 
+import json
 import re
 from collections import Counter
 from itertools import combinations
 from typing import Any
 
 import pytest
+import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard as DashboardModel
 
 from exporter.metrics.exposition import declarations
-from tests.support.dashboards import Dashboard, Panel, annotations, dashboards, panels, properties, rows, variables
+from exporter.metrics.family import Declaration
+from exporter.metrics.per_task_families import per_task_families
+from grafana.generate import dashboard_files
+from tests.generate import ROOT
+from tests.support.promql import (
+    Dashboard,
+    Panel,
+    all_queries,
+    annotations,
+    dashboards,
+    panels,
+    properties,
+    rows,
+    variables,
+)
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 UIDS = ["rtcmpu-app", "rtcmpu-expectations", "rtcmpu-exporter", "rtcmpu-overview"]
@@ -193,3 +212,87 @@ def _overlap(one: Panel, other: Panel) -> bool:
     beside = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"]
     apart = a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
     return not (beside or apart)
+
+
+FILES = dict(dashboard_files())
+
+
+def test_there_is_no_file_that_nothing_makes() -> None:
+    """A dashboard that is no longer made is not left behind."""
+    assert {f"grafana/{path.name}" for path in (ROOT / "grafana").glob("*.json")} == set(FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_round_trip_through_the_sdk_loses_nothing(name: str) -> None:
+    """The schema's own reader knows every key: a misspelt one would be gone afterwards."""
+    register_default_plugins()
+    contents = json.loads(FILES[name])
+
+    again = json.loads(json.dumps(DashboardModel.from_json(contents), cls=JSONEncoder))
+    assert list(_lost(contents, again, name)) == []
+
+
+def test_the_provisioning_example_loads_files_and_keeps_them_read_only() -> None:
+    """Grafana would load the dashboards from a directory, and let nobody change them by hand."""
+    example = yaml.safe_load((ROOT / "grafana" / "provisioning" / "dashboards.yml").read_text(encoding="utf-8"))
+
+    (provider,) = example["providers"]
+    assert (example["apiVersion"], provider["type"], provider["allowUiUpdates"]) == (1, "file", False)
+    assert provider["options"]["path"].startswith("/var/lib/grafana/")
+
+
+def _lost(before: Any, after: Any, where: str) -> Any:
+    """Yield each place where something of `before` is not in `after`; the SDK may add its defaults."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key, value in before.items():
+            yield from _lost(value, after[key], f"{where}.{key}") if key in after else (f"{where}.{key}",)
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for place, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from _lost(one, other, f"{where}[{place}]")
+    elif before != after:
+        yield f"{where}: {before!r} became {after!r}"
+
+
+SINGLE_TASKS = "about single tasks: off by default, on a path of its own, and for questions that someone asks by hand"
+LAST_SWEEP = "about the last sweep alone: the counter of the same is shown"
+SHOWN_TASKS = {"info", "config_video_bitrate_bytes_per_second", "config_outputs"} | {
+    f"{moment}_timestamp_seconds" for moment in ("first_seen", "last_changed")
+}
+UNUSED = {
+    family.name: SINGLE_TASKS
+    for family in per_task_families()
+    if family.name.removeprefix("rtcmpu_task_") not in SHOWN_TASKS
+} | {
+    "rtcmpu_collection_repaired_tasks": LAST_SWEEP,
+    "rtcmpu_collection_duplicate_rows": LAST_SWEEP,
+    "rtcmpu_task_frame_pixels": "the bars of resolutions say the same in words",
+    "rtcmpu_exporter_api_retries_total": "the requests by outcome show why attempts failed",
+    "rtcmpu_exporter_lease_takeovers_total": "the bars of who collects each account show each takeover",
+    "rtcmpu_exporter_credentials_info": "which source a key comes from is a question that someone asks by hand",
+    "rtcmpu_exporter_config_unmatched_patterns": "a pattern without files may be meant: the log and check-config warn",
+    "rtcmpu_exporter_http_requests_total": "who asks the exporter for what is a question that someone asks by hand",
+}
+"""Families that nothing shows, each with the reason."""
+
+
+@pytest.fixture(scope="module")
+def used() -> set[str]:
+    """All names that are in queries of dashboards and in rules."""
+    texts = [query.expression for query in all_queries()]
+    texts += [path.read_text(encoding="utf-8") for path in (ROOT / "deploy" / "prometheus").glob("*.yml")]
+    return {name for text in texts for name in re.findall(r"rtcmpu_[a-z_]+", text)}
+
+
+@pytest.mark.parametrize("family", declarations(), ids=lambda family: family.name)
+def test_a_family_is_shown_or_unused_for_a_reason(family: Declaration, used: set[str]) -> None:
+    """Exactly one holds: something reads the family, or the list of unused ones says why nothing does."""
+    name = family.name
+    shown = any(sample in used for sample in (name, *(f"{name}_{part}" for part in ("bucket", "gcount", "gsum"))))
+
+    assert shown != (name in UNUSED), UNUSED.get(name, "is neither shown nor listed")
+
+
+def test_reasons_are_about_what_exists() -> None:
+    """The list names families that are declared, and says something."""
+    assert set(UNUSED) <= {family.name for family in declarations()}
+    assert all(len(reason) > 20 for reason in UNUSED.values())

@@ -10,9 +10,8 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Final
 
-from tests.oracle.label_values import known_number
 from tests.oracle.push_auth import host_of, key_of, state_of
-from tests.oracle.written_task import WrittenTask, read_task, scheme_of
+from tests.oracle.written_task import WrittenTask, known_number, read_task, scheme_of
 
 MOST_HOSTS: Final = 20
 PREFIX: Final = "rtcmpu_"

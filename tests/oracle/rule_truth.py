@@ -1,12 +1,17 @@
-"""Which tasks violate the rules that an exporter has by default: evaluated from the rows, by code of its own."""
+"""Which tasks violate the default rules, by code of its own; and what should be published about a running simulator."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+import msgspec
+from msgspec import Struct
+
+from tests.oracle.metrics_truth import truth_of_app
 from tests.oracle.push_auth import stream_of
 from tests.oracle.rule_checks import CHECKS
 from tests.oracle.written_task import WrittenTask, host_of, read_task
+from tests.support.http import ask
 
 SHARED: Final = "push-stream-shared"
 FLAGGED: Final = "ali-cdn-flag-mismatch"  # these two rules look at other tasks too
@@ -57,3 +62,33 @@ def _counted(evaluations: list[tuple[str, bool | None]]) -> dict[str, Any]:
         "evaluated": len(evaluations) - not_applicable,
         "not_applicable": not_applicable,
     }
+
+
+SLOW_SECONDS = 120.0  # a simulator with many tasks needs some seconds for its answer
+
+
+class ListedApp(Struct, frozen=True):
+    """One app as the simulator lists it."""
+
+    rows: list[msgspec.Raw]
+    marked: Mapping[str, list[str]]  # TaskIds by what is wrong with them on purpose
+
+
+Fleet: TypeAlias = Mapping[str, ListedApp]
+
+
+def listed_fleet(simulator: str) -> Fleet:
+    """Ask the simulator at this URL for all its apps at one moment."""
+    answer = ask(f"{simulator}/-/fleet", seconds=SLOW_SECONDS)
+    assert answer.status == 200, answer.text
+    return msgspec.json.decode(answer.body, type=dict[str, ListedApp])
+
+
+def true_metrics(fleet: Fleet) -> Mapping[str, Mapping[str, Any]]:
+    """Return the samples that an exporter should publish, by AppId and metric."""
+    return {app_id: truth_of_app(map(bytes, app.rows))["samples"] for app_id, app in fleet.items()}
+
+
+def true_violations(fleet: Fleet) -> Mapping[str, Mapping[str, Any]]:
+    """Return what an exporter should find, by AppId and rule."""
+    return rule_truth({app_id: map(bytes, app.rows) for app_id, app in fleet.items()})

@@ -17,7 +17,7 @@ import pytest
 from exporter import __version__
 from exporter.config.capacity import series_of_app
 from exporter.config.model import Buckets
-from tests.oracle.simulated_fleet import listed_fleet, true_metrics
+from tests.oracle.rule_truth import listed_fleet, true_metrics
 from tests.support.configurations import QUICK, account, write_configuration
 from tests.support.http import ask, ask_json
 from tests.support.processes import LONG_SECONDS, ROOT, Programs, eventually, exporter

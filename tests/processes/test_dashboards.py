@@ -12,10 +12,10 @@ import pytest
 
 from exporter.simulator.simulation import ACCOUNTS
 from tests.support.configurations import demo_accounts, write_configuration
-from tests.support.dashboards import Query, all_queries, dashboards, panels, queries
 from tests.support.http import ask_json
 from tests.support.processes import Programs, eventually, free_port
 from tests.support.prometheus import Prometheus, start_prometheus
+from tests.support.promql import Query, all_queries, dashboards, panels, queries
 
 pytestmark = pytest.mark.processes
 

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from exporter.simulator.simulation import ACCOUNTS
-from tests.oracle.simulated_fleet import listed_fleet
+from tests.oracle.rule_truth import listed_fleet
 from tests.support.audits import SARIF
 from tests.support.configurations import account, write_configuration
 from tests.support.processes import Programs

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.config.model import Buckets
 from exporter.simulator.simulation import ACCOUNTS
-from tests.oracle.simulated_fleet import listed_fleet, true_metrics, true_violations
+from tests.oracle.rule_truth import listed_fleet, true_metrics, true_violations
 from tests.support.configurations import account, demo_accounts, write_configuration
 from tests.support.http import ask, ask_json
 from tests.support.processes import Programs, Running, eventually, needed_tool

@@ -20,7 +20,7 @@ from exporter.simulator.task_maker import (
     signed,
 )
 from tests.oracle.push_auth import key_of, state_of
-from tests.oracle.simulated_fleet import listed_fleet
+from tests.oracle.rule_truth import listed_fleet
 from tests.support.http import ask_json
 from tests.support.processes import Programs, eventually
 from tests.support.prometheus import Prometheus, start_prometheus

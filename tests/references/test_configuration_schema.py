@@ -1,4 +1,4 @@
-"""The JSON Schemas for editors agree with the loaders."""
+"""The JSON Schemas for editors agree with the loaders, and the reference has every key."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,16 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
+from exporter.config.credential_kinds import KINDS
 from exporter.config.loader import load
 from exporter.config.mistakes import ConfigError
-from tests.references.configuration_reference import EXAMPLE
+from exporter.config.model import Account, App, Buckets, Collection, Config, Metrics, Quota
+from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
+from exporter.config.section import keys_of
+from tests.references.configuration_reference import EXAMPLE, configuration_markdown
 from tests.references.configuration_schema import Schema, apps_schema, json_schema, rules_schema
 
 ROOT = Path(__file__).parents[2]
@@ -110,3 +116,28 @@ def test_files_of_rules_and_apps_have_a_schema(schema: Schema, path: Path) -> No
     validator.validate(document)
     (document["rules"] if isinstance(document, dict) else document)[0]["no_such_key"] = 1
     assert not validator.is_valid(document)
+
+
+MAPPINGS: tuple[type[BaseModel], ...] = (
+    Config, Account, App, Quota, Expect, Range, Collection, Policy, RuleSwitch, Metrics, Buckets,
+    *KINDS,
+)  # fmt: skip
+KEYS = [(model, key, field) for model in MAPPINGS for key, field in keys_of(model).items() if key != "type"]
+
+
+@pytest.mark.parametrize(("model", "key", "field"), KEYS)
+def test_every_key_is_described(model: type[BaseModel], key: str, field: FieldInfo) -> None:
+    """Each key of the model has a meaning, and the reference has it."""
+    assert field.description, model
+    line = f"| {field.description} |\n"
+    assert any(row.startswith(f"| `{key}`") and row.endswith(line) for row in lines())
+
+
+def lines() -> list[str]:
+    """Return the lines of the reference, each with its end."""
+    return configuration_markdown().splitlines(keepends=True)
+
+
+def test_tables_have_one_width() -> None:
+    """No text breaks a table: every row has four columns."""
+    assert {row.replace("\\|", "").count("|") for row in lines() if row.startswith("|")} == {5}

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from tests.oracle.simulated_fleet import listed_fleet, true_metrics
+from tests.oracle.rule_truth import listed_fleet, true_metrics
 from tests.support.http import ask
 from tests.support.monitored import sample
 

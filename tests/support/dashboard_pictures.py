@@ -22,10 +22,10 @@ from playwright.sync_api import Browser, Route
 
 from exporter.simulator.simulation import ACCOUNTS
 from tests.support.browser import chromium
-from tests.support.dashboards import Dashboard, Query, dashboards
 from tests.support.http import ask_json
 from tests.support.processes import ROOT, Programs
 from tests.support.prometheus import Prometheus, start_prometheus
+from tests.support.promql import Dashboard, Query, dashboards
 
 PAGE: Final = ROOT / "tests" / "grafana" / "pictures" / "build" / "page.js"
 ASSETS: Final = PAGE.parent.parent / "node_modules" / "@grafana" / "ui" / "dist" / "public"

@@ -1,16 +1,23 @@
-"""The OpenAPI document: valid, complete, and true of its own examples."""
+"""The OpenAPI document: valid, complete, true of its own examples, and of requests that another program makes up."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jsonschema
 import openapi_spec_validator
 import pytest
+import schemathesis
+from aiohttp import web
+from hypothesis import HealthCheck, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi import checks
 
 from exporter.web.api.api_routes import ENDPOINTS, openapi_text
 from exporter.web.api.openapi import ApiEndpoint
-from tests.web.api.api_view import Client, api_of, json_of
+from tests.web.api.api_view import Client, api_of, full_view, json_of
 from tests.web.fake_view import FakeView
 
 DOCUMENT = json.loads(openapi_text())
@@ -90,3 +97,49 @@ async def test_answers_are_what_the_schemas_say(client: Client, endpoint: ApiEnd
 async def test_the_document_is_served(client: Client) -> None:
     """What is served is what is written to the documentation."""
     assert await json_of(client, "/api/v1/openapi.json") == DOCUMENT
+
+
+SCHEMA = schemathesis.openapi.from_dict(json.loads(openapi_text()))
+
+CHECKS = [
+    schemathesis.checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+    checks.unsupported_method,
+]
+"""All but those about users, whom the API itself does not know. Texts that only look like a cursor are refused."""
+
+
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    """Where the API of a view that has something of everything is served, in a thread."""
+    loop = asyncio.new_event_loop()
+    runner = web.AppRunner(api_of(full_view()), access_log=None)
+    loop.run_until_complete(runner.setup())
+    loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", 0).start())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield "http://{}:{}".format(*runner.addresses[0])
+    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@SCHEMA.parametrize()
+@settings(
+    max_examples=10,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+def test_answers_are_as_described(case: Any, base_url: str) -> None:
+    """Whatever is asked, the answer has a documented status and form; a good query is taken, a bad one refused."""
+    answer = case.call_and_validate(base_url=base_url, checks=CHECKS)
+    is_good = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
+    if is_good and "cursor" not in (case.query or {}):
+        assert answer.status_code in {200, 404}, answer.text

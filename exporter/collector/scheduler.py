@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Final, Protocol
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, JobExecutionEvent, JobSubmissionEvent
@@ -103,7 +104,6 @@ class Schedule:
         )
         self._scheduler.add_listener(self._left_out, EVENT_JOB_MAX_INSTANCES)
         self._scheduler.add_listener(self._ended_by_exception, EVENT_JOB_ERROR)
-        self._whose: dict[str, tuple[Collector, Kind]] = {}
         self._jobs: dict[tuple[Collector, Kind], Job] = {}
         self._turns: dict[tuple[Collector, Kind], asyncio.Task[None]] = {}
         self._added = 0
@@ -122,18 +122,14 @@ class Schedule:
         self._added += 1
         phase = self._added * GOLDEN_RATIO % 1.0
         first_wait = phase * min(LONGEST_FIRST_WAIT_SECONDS, collector.status.interval_seconds)
-
-        async def update() -> None:
-            await self._turn(collector, Kind.UPDATE)
-            self._hasten_sweep(collector)
-
-        async def sweep() -> None:
-            await self._turn(collector, Kind.SWEEP)
-            # Later: as long as this turn has not ended, APScheduler starts no other.
-            asyncio.get_running_loop().call_soon(self._hasten_sweep, collector)
-
-        self._add_job(collector, Kind.UPDATE, update, phase * collector.status.interval_seconds)
-        self._add_job(collector, Kind.SWEEP, sweep, first_wait)
+        for kind, wait in ((Kind.UPDATE, phase * collector.status.interval_seconds), (Kind.SWEEP, first_wait)):
+            self._jobs[collector, kind] = self._scheduler.add_job(
+                self._turn,
+                Every(partial(_interval_seconds, collector, kind)),
+                args=(collector, kind),
+                name=f"{kind} of {collector.account}/{collector.app.id}",
+                next_run_time=self._time_in(wait),
+            )
 
     def next_turn(self, collector: Collector, kind: Kind) -> float | None:
         """Return when the next turn of a kind is due, in wall-clock seconds; None: none is scheduled."""
@@ -145,9 +141,7 @@ class Schedule:
         for kind in Kind:
             if turn := self._turns.get((collector, kind)):
                 turn.cancel()
-            job = self._jobs.pop((collector, kind))
-            del self._whose[job.id]
-            job.remove()
+            self._jobs.pop((collector, kind)).remove()
 
     def look_at_clock(self) -> None:
         """Reset the turns when the wall clock has jumped or intervals have shrunk; to be called about every second."""
@@ -172,19 +166,6 @@ class Schedule:
             if due is not None and due + timedelta(seconds=ROUNDING_SECONDS) < job.next_run_time:
                 job.modify(next_run_time=max(due, self._time_in(0.0)))
 
-    def _add_job(
-        self, collector: Collector, kind: Kind, turn: Callable[[], Awaitable[None]], first_wait_seconds: float
-    ) -> None:
-        every = Every(lambda: _interval_seconds(collector, kind))
-        job = self._scheduler.add_job(
-            turn,
-            every,
-            name=f"{kind} of {collector.account}/{collector.app.id}",
-            next_run_time=self._time_in(first_wait_seconds),
-        )
-        self._whose[job.id] = (collector, kind)
-        self._jobs[collector, kind] = job
-
     async def _turn(self, collector: Collector, kind: Kind) -> None:
         if collector.pause_ends_at(kind) > self._clock.monotonic():
             self._skip(collector, kind, Skip.BACKOFF)
@@ -198,6 +179,8 @@ class Schedule:
                     await self._attempt(collector, kind)
             finally:
                 del self._turns[collector, kind]
+        # Later: as long as a sweep's turn has not ended, APScheduler starts no other.
+        asyncio.get_running_loop().call_soon(self._hasten_sweep, collector)
 
     def _hasten_sweep(self, collector: Collector) -> None:
         """Let a sweep that is wanted run before its turn, though not before a pause is over."""
@@ -211,9 +194,10 @@ class Schedule:
 
     def _left_out(self, event: JobSubmissionEvent) -> None:
         """Hear that a turn came while the one before it still ran."""
-        whose = self._whose.get(event.job_id)
-        if whose is not None:
-            self._skip(*whose, Skip.STILL_RUNNING)
+        job = self._scheduler.get_job(event.job_id)
+        if job is not None:
+            collector, kind = job.args
+            self._skip(collector, kind, Skip.STILL_RUNNING)
 
     def _ended_by_exception(self, event: JobExecutionEvent) -> None:
         """Hear that a turn ended by an exception outside of its attempt."""

@@ -6,7 +6,7 @@ replaced as a whole: a reader never sees a mixture.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -31,8 +31,8 @@ LOOKUP_SECONDS: Final = {Kind.UPDATE: 5.0, Kind.SWEEP: 20.0}
 """For how long, at most, tasks are looked up after an attempt; after an update no longer than its interval."""
 
 
-class CollectorEvents(Protocol):
-    """Receives collector events."""
+class CollectorEvents:
+    """Receives collector events; discards them unless a subclass does something."""
 
     def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
         """Changes were applied, as `baseline` the first tasks that are known, or the status was replaced."""
@@ -67,7 +67,7 @@ class Collector:
         self._clock = clock
         self._events = events
         self._reader = ListReader(rows, monotonic=clock.monotonic, max_tasks=max_tasks, largest_page=largest_page)
-        self._sweep_reader = SweepReader(self._reader, requests, clock)
+        self._sweep_reader = SweepReader(self._reader, requests, self.inventory, clock)
         self._absences = Absences(requests, rows, clock)
         self._log = structlog.get_logger(account=account, app_id=app.id)
         self._tracker = StatusTracker(account, app)
@@ -248,7 +248,7 @@ class Collector:
         baseline = not self._tracker.has_sweep
         self._seen_in_front.clear()
         self._reading_list = True
-        whole = await self._sweep_reader.read(self.inventory, self._seen_in_front)
+        whole = await self._sweep_reader.read(self._seen_in_front)
         self._reading_list = False
         seen = whole.seen | self._seen_in_front
         found_in_front = len(seen) - len(whole.seen)

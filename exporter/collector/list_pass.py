@@ -11,6 +11,7 @@ A pass is in one of five steps, and each answer is taken by the step's own metho
 
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
+from functools import partial
 from typing import Final
 
 from exporter.aliyun import response
@@ -69,13 +70,8 @@ class ListPass:
         self._digest = rows.digest
         self._monotonic = monotonic
         self._to_the_end = to_the_end
-        began = monotonic()
-
-        def new_gathered(plan: Plan) -> Gathered:
-            return Gathered(rows, task_id_of, plan, began=began, max_tasks=max_tasks)
-
-        self._new_gathered = new_gathered
-        self._gathered = new_gathered(plan)
+        self._new_gathered = partial(Gathered, rows, task_id_of, began=monotonic(), max_tasks=max_tasks)
+        self.gathered = self._new_gathered(plan)
         self._most_rows = plan.most_rows
         self.planned = 0  # the position up to which windows are requested
         self._step = Step.READ
@@ -87,26 +83,17 @@ class ListPass:
     @property
     def reading(self) -> Reading:
         """What was read."""
-        return self._gathered.reading
+        return self.gathered.reading
 
     @property
     def may_ask_ahead(self) -> bool:
         """Whether windows may be requested before the ones in front of them were answered."""
         return self._step is Step.READ and self._detour is None and not self._gaps
 
-    @property
-    def ends_in_known_rows(self) -> bool:
-        """Whether the last rows are known and unchanged."""
-        return self._gathered.ends_in_known_rows
-
-    def ends_in_order_of(self, places: dict[int, int]) -> bool:
-        """Whether the last rows follow one another as they do in an earlier reading."""
-        return self._gathered.ends_in_order_of(places)
-
     def next_window(self) -> Window:
         """Return the next window to request, if all requested ones succeed."""
         window = self._detour or window_after(
-            self.planned, overlap=self._gathered.overlap, largest=self.reading.largest_page
+            self.planned, overlap=self.gathered.overlap, largest=self.reading.largest_page
         )
         self._detour = None
         self.planned = window.end
@@ -129,7 +116,7 @@ class ListPass:
         if len(page.digests) > window.page_size:
             self._longer_than_asked_for(page)
             return False
-        await self._gathered.read_new(page)
+        await self.gathered.read_new(page)
         match self._step:
             case Step.READ:
                 return self._read(page)
@@ -145,7 +132,7 @@ class ListPass:
 
     def _read(self, page: Page) -> bool:
         """READ: add a page that joins what was read."""
-        gathered = self._gathered
+        gathered = self.gathered
         if page.full and page.window.start and gathered.has_all(page):
             self._turn_to(Step.FOLLOW_OLD, page, page.window.following())
             return False
@@ -173,7 +160,7 @@ class ListPass:
 
     def _read_short(self, page: Page) -> None:
         """Add a short page and ask whether the list ends behind it."""
-        gathered = self._gathered
+        gathered = self.gathered
         gathered.add(page, in_order=self._step is Step.READ)
         self.reading.one_answer = page.window.start == 0 and self._step is Step.READ
         if self.reading.page_size_ignored:
@@ -186,13 +173,13 @@ class ListPass:
 
     def _behind(self, page: Page) -> Window:
         """Return a window that shows whether the list continues behind a short page."""
-        largest = max(self._gathered.largest_answer, len(page.digests))
+        largest = max(self.gathered.largest_answer, len(page.digests))
         return window_behind(page.window, page.end, overlap=FIRST_OVERLAP, largest=largest)
 
     def _probe(self, page: Page) -> None:
         """PROBE_END: nothing, or only rows that were read, is the end; anything new is not."""
         short = self._page
-        gathered = self._gathered
+        gathered = self.gathered
         new_rows = sum(not gathered.has_task_of(page, place) for place in range(len(page.digests)))
         if new_rows and (page.full or page.end > short.end):
             self._turn_to(Step.REPEAT_SHORT, short, short.window)
@@ -211,7 +198,7 @@ class ListPass:
     def _compare_with_short(self, page: Page) -> None:
         """REPEAT_SHORT: full now is a slip; as short as before is a cap, or a page that is always short."""
         short = self._page
-        gathered = self._gathered
+        gathered = self.gathered
         self.reading.one_answer = False
         if self.reading.overlapped and not gathered.joins(page):
             self._step_back(page)
@@ -240,19 +227,19 @@ class ListPass:
         self.planned = page.window.start
         if page.digests != old.digests:
             return
-        if self._gathered.lowest not in page.digests or (self.reading.page_size_ignored and old.window.page_no == 2):
+        if self.gathered.lowest not in page.digests or (self.reading.page_size_ignored and old.window.page_no == 2):
             raise ApiError(
                 State.INVALID_RESPONSE,
                 f"pages {page.window.page_no - 1} and {page.window.page_no} are the same page, and not the last one: "
                 "the service ignores PageNo; check the endpoint",
             )
-        self._end(length=self._gathered.reached)
+        self._end(length=self.gathered.reached)
 
     def _read_straddling(self, page: Page) -> None:
         """STRADDLE: a full page proves that the list continues where windows are refused."""
         if page.full:
             raise _refused_beyond(page.window)
-        if not self._gathered.joins(page):
+        if not self.gathered.joins(page):
             self._step_back(page)
             return
         self._read_short(page)
@@ -261,9 +248,9 @@ class ListPass:
         """READ, where pages are short within the list: only an empty page is its end."""
         if page.digests:
             self.planned = page.window.end
-            if not self._gathered.has_all(page):
+            if not self.gathered.has_all(page):
                 self._detour = self._behind(page)
-            self._gathered.add(page, in_order=False)
+            self.gathered.add(page, in_order=False)
         else:
             self._end(length=None)
         return False
@@ -282,8 +269,8 @@ class ListPass:
         elif self._short_pages_repeat:
             self._end(length=None)
         else:
-            overlap = self._gathered.overlap and self.reading.largest_page // 2 - 1
-            straddling = window_after(self._gathered.reached, overlap=overlap, largest=self.reading.largest_page)
+            overlap = self.gathered.overlap and self.reading.largest_page // 2 - 1
+            straddling = window_after(self.gathered.reached, overlap=overlap, largest=self.reading.largest_page)
             self._turn_to(Step.STRADDLE, window=straddling)
 
     def _longer_than_asked_for(self, page: Page) -> None:
@@ -296,7 +283,7 @@ class ListPass:
                 "what answers is not the documented service; check the endpoint",
             )
         windows = self.reading.windows
-        self._gathered = self._new_gathered(Plan(size, 0, page_size_ignored=True))
+        self.gathered = self._new_gathered(Plan(size, 0, page_size_ignored=True))
         self.reading.windows = windows
         self._turn_to(Step.READ)
         self.planned = 0
@@ -305,13 +292,13 @@ class ListPass:
         """Continue with pages of the size that the service returns."""
         plan = Plan.overlapping(rows) if self.reading.overlapped else Plan(rows, 0)
         self.reading.largest_page = rows
-        self._gathered.overlap = plan.overlap
+        self.gathered.overlap = plan.overlap
         self.reading.overlapped = plan.overlap > 0
 
     def _step_back(self, page: Page) -> None:
         """A page shares no row with what was read: rows slid out between. Go back to where they are now."""
         self._gaps += 1
-        still = self._gaps > GAPS_BELOW_A_STILL_FRONT and self._gathered.front_is_still
+        still = self._gaps > GAPS_BELOW_A_STILL_FRONT and self.gathered.front_is_still
         if self._to_the_end and (still or self.reading.unexplained_rows):
             raise UnstableOrderError(
                 f"pages do not fit together at row {page.window.start} though the list does not move: "
@@ -321,7 +308,7 @@ class ListPass:
             raise self._outrun(page.window)
         largest = self.reading.largest_page
         self.reading.undisturbed = False
-        self._gathered.overlap = min(2 * self._gathered.overlap, largest // 2 - 1)
+        self.gathered.overlap = min(2 * self.gathered.overlap, largest // 2 - 1)
         self._turn_to(Step.READ)
         self.planned = max(0, page.window.start - (largest << self._gaps) // 2)
 

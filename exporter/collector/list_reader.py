@@ -84,7 +84,8 @@ class ListReader:
         while not (reading.complete or reading.anchored) and reading.windows < at_most_windows:
             window = front.next_window()
             await front.follow(window, fetch(window))
-            reading.anchored = front.ends_in_known_rows and (not places or front.ends_in_order_of(places))
+            gathered = front.gathered
+            reading.anchored = gathered.ends_in_known_rows and (not places or gathered.ends_in_order_of(places))
         return reading
 
     async def read_all(self, fetch: Fetch, task_id_of: TaskIdOf, *, expected_tasks: int, plan: Plan) -> Reading:
@@ -191,22 +192,23 @@ class WholeReading(msgspec.Struct):
 class SweepReader:
     """Reads the list of one app whole."""
 
-    def __init__(self, reader: ListReader, requests: AppRequests, clock: Clock) -> None:
+    def __init__(self, reader: ListReader, requests: AppRequests, inventory: Inventory, clock: Clock) -> None:
         self._reader = reader
         self._requests = requests
+        self._inventory = inventory
         self._seen_in_front = set[str]()
         self._confirm = False
         """Whether a pass saw enough tasks in windows that share no rows, so that the same pass must confirm it."""
         self._clock = clock
 
-    async def read(self, inventory: Inventory, seen_in_front: set[str]) -> WholeReading:
+    async def read(self, seen_in_front: set[str]) -> WholeReading:
         """Read all of the list; what its last readings of the front see is added to what updates see meanwhile.
 
         Raises:
             ApiError: a request failed, a page can't be right, or there are too many tasks.
             IncompleteReadingError: the list moved too fast.
         """
-        whole = WholeReading(began=self._clock.monotonic())
+        inventory, whole = self._inventory, WholeReading(began=self._clock.monotonic())
         self._seen_in_front = seen_in_front
         previous: Reading | None = None
         unstable: UnstableOrderError | None = None
@@ -220,11 +222,11 @@ class SweepReader:
                 )
                 front = None
                 if not reading.one_answer and not reading.unexplained_rows:
-                    front = await self._read_front_again(inventory, reading, plan)
+                    front = await self._read_front_again(reading, plan)
             except UnstableOrderError as error:
                 unstable = error
                 continue
-            whole.agrees = self._agrees(inventory, reading, previous, whole.seen | seen_in_front)
+            whole.agrees = self._agrees(reading, previous, whole.seen | seen_in_front)
             whole.add(reading, front)
             if whole.agrees:
                 if previous is not None and not (previous.overlapped or reading.overlapped):
@@ -253,7 +255,7 @@ class SweepReader:
                 yield Plan(plan.largest_page, 0, most_rows=most_rows)
             yield Plan(plan.largest_page, plan.largest_page // 2 - 1)
 
-    async def _read_front_again(self, inventory: Inventory, reading: Reading, plan: Plan) -> Reading:
+    async def _read_front_again(self, reading: Reading, plan: Plan) -> Reading:
         """Read what jumped to the front while a pass ran, as even a replica that lags knows it.
 
         What jumps once more while several windows of the front are read is above them, so the front of the front is
@@ -262,11 +264,11 @@ class SweepReader:
         while (early := reading.ended + REPLICA_LAG_SECONDS - self._clock.monotonic()) > 0:
             await self._clock.sleep(early)
         known: dict[int, str] = {}
-        if not len(inventory):
+        if not len(self._inventory):
             known = {fresh.row_digest: task_id for task_id, fresh in reading.fresh.items()}
 
         def task_id_of(digest: int) -> str | None:
-            return known.get(digest) or inventory.task_id_of(digest)
+            return known.get(digest) or self._inventory.task_id_of(digest)
 
         fetch = self._requests.window(Priority.UPDATE)
         # As the pass was read: the order of rows of equal update times may depend on PageSize.
@@ -300,7 +302,7 @@ class SweepReader:
             "raise requests_per_second, or collect fewer apps with this account"
         )
 
-    def _agrees(self, inventory: Inventory, reading: Reading, previous: Reading | None, seen_before: set[str]) -> bool:
+    def _agrees(self, reading: Reading, previous: Reading | None, seen_before: set[str]) -> bool:
         """Whether a pass has seen every task of the list; `seen_before` is what updates and other passes saw.
 
         It has where it saw as many as the list is long, in windows that share rows. Where they share none, the pass
@@ -316,7 +318,7 @@ class SweepReader:
             return False
         if reading.length is None:
             return previous is not None and reading.seen | self._seen_in_front == seen_before
-        if self._missing(inventory, reading, reading.length) > 0:
+        if self._missing(reading, reading.length) > 0:
             return False
         joined = overlapped or reading.one_answer or not reading.unproven_borders
         self._confirm = not joined
@@ -324,14 +326,12 @@ class SweepReader:
             return joined or same
         return previous is not None and not previous.overlapped and reading.seen <= previous.seen | self._seen_in_front
 
-    def _missing(self, inventory: Inventory, reading: Reading, length: int) -> int:
+    def _missing(self, reading: Reading, length: int) -> int:
         """Count the rows of the list that are of no task that was seen or is known."""
-        missing = length - reading.rows_without_task_id - reading.doubled_rows
-        missing -= len(reading.seen | self._seen_in_front)
+        seen = reading.seen | self._seen_in_front
+        missing = length - reading.rows_without_task_id - reading.doubled_rows - len(seen)
         if missing > 0:
-            missing -= sum(
-                entry.task_id not in reading.seen and entry.task_id not in self._seen_in_front for entry in inventory
-            )
+            missing -= sum(entry.task_id not in seen for entry in self._inventory)
         return missing
 
 

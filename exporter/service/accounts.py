@@ -3,8 +3,8 @@
 import asyncio
 import random
 import secrets
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections import Counter, UserDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -160,27 +160,18 @@ class Prepared(NamedTuple):
     key: _KeyInUse
 
 
-class Accesses(Mapping[str, Access]):
+class Accesses(UserDict[str, Access]):
     """One access for each account, by its name."""
 
     def __init__(self, metrics: SelfMetrics, *, clock: Clock, rng: random.Random, open_session: OpenSession) -> None:
+        super().__init__()
         self._metrics = metrics
         self._clock = clock
         self._rng = rng
         self._open_session = open_session
-        self._accesses: dict[str, Access] = {}
         self._accounts: dict[str, Account] = {}
         self._limiters = LimiterPool(clock)
         self._replaced: list[Access] = []
-
-    def __getitem__(self, name: str) -> Access:
-        return self._accesses[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._accesses)
-
-    def __len__(self) -> int:
-        return len(self._accesses)
 
     async def apply(self, config: Config) -> AbstractSet[str]:
         """Run the accounts of another configuration; return the names of those that kept their access.
@@ -194,17 +185,17 @@ class Accesses(Mapping[str, Access]):
         """
         opened, prepared = await self._opened(config)
         for name, other in prepared.items():
-            self._accesses[name].switch(other)
-        before, self._accesses = (
-            self._accesses,
-            {account.name: opened.get(account.name) or self._accesses[account.name] for account in config.accounts},
+            self.data[name].switch(other)
+        before, self.data = (
+            self.data,
+            {account.name: opened.get(account.name) or self.data[account.name] for account in config.accounts},
         )
         self._accounts = {account.name: account for account in config.accounts}
         self._share_limiters()
-        self._replaced += (access for name, access in before.items() if self._accesses.get(name) is not access)
-        for name in before.keys() - self._accesses.keys():
+        self._replaced += (access for name, access in before.items() if self.data.get(name) is not access)
+        for name in before.keys() - self.data.keys():
             self._metrics.remove_account(name)
-        return self._accesses.keys() - opened.keys()
+        return self.data.keys() - opened.keys()
 
     async def close_replaced(self) -> None:
         """Close the connections of replaced accesses."""
@@ -214,7 +205,7 @@ class Accesses(Mapping[str, Access]):
     async def close(self) -> None:
         """Close all connections."""
         await self.close_replaced()
-        for access in self._accesses.values():
+        for access in self.data.values():
             await access.close()
 
     async def _opened(self, config: Config) -> tuple[dict[str, Access], dict[str, Prepared]]:
@@ -224,47 +215,37 @@ class Accesses(Mapping[str, Access]):
         prepared: dict[str, Prepared] = {}
         try:
             for account in config.accounts:
-                access = self._kept(account)
-                if access is None:
+                access = self.get(account.name)
+                if access is None or access.endpoint != account.endpoint:  # a new account, or another service
                     opened[account.name] = self._open(account, timeout_seconds)
                 elif (other := access.prepare(account, request_timeout_seconds=timeout_seconds)) is not None:
                     prepared[account.name] = other
                 else:
                     access.reread_credentials()
         except BaseException:
-            await self._give_up(opened, prepared)
+            for access in opened.values():
+                await access.close()
+            for other in prepared.values():
+                await other.client.close()
             for account in config.accounts:
-                if account.name not in self._accesses:
+                if account.name not in self.data:
                     self._metrics.remove_account(account.name)
             raise
         return opened, prepared
 
-    def _kept(self, account: Account) -> Access | None:
-        """Return the access that continues under other settings; None: it is another service, or a new account."""
-        access = self._accesses.get(account.name)
-        return access if access is not None and access.endpoint == account.endpoint else None
-
     def _share_limiters(self) -> None:
         """Give each account the limiter of its key and group."""
-        key_ids = {name: access.access_key_id for name, access in self._accesses.items() if access.access_key_id}
+        key_ids = {name: access.access_key_id for name, access in self.data.items() if access.access_key_id}
         for name, limiter in self._limiters.regroup(tuple(self._accounts.values()), key_ids).items():
-            self._accesses[name].requests.limiter = limiter
+            self.data[name].requests.limiter = limiter
 
     def _key_found(self, access: Access) -> None:
         """Let accounts share a limiter that turn out to have one key."""
         account = self._accounts.get(access.account)
-        if account is None or self._accesses[access.account] is not access or access.access_key_id is None:
+        if account is None or self.data[access.account] is not access or access.access_key_id is None:
             return
         if self._limiters.fetched(account, access.access_key_id):
             self._share_limiters()
-
-    @staticmethod
-    async def _give_up(opened: Mapping[str, Access], prepared: Mapping[str, Prepared]) -> None:
-        """Close what was opened and is not used."""
-        for access in opened.values():
-            await access.close()
-        for other in prepared.values():
-            await other.client.close()
 
     def _open(self, account: Account, timeout_seconds: float) -> Access:
         access = Access(

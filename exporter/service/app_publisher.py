@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from exporter.collector.change_history import History
-from exporter.collector.collector import Collector
+from exporter.collector.collector import Collector, CollectorEvents
 from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets, PerTask
@@ -31,8 +31,8 @@ from exporter.service.supervisor import Supervisor
 MOST_CHANGES_DURING_CHECK: Final = 100_000  # with more changes a comparison begins again
 
 
-class AppPublisher:
-    """Keeps one app's aggregates in step with its inventory, as the `CollectorEvents` of its `collector`."""
+class AppPublisher(CollectorEvents):
+    """Keeps one app's aggregates in step with the inventory of its `collector`."""
 
     collector: Collector
 

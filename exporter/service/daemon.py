@@ -3,7 +3,7 @@
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
@@ -26,7 +26,7 @@ from exporter.service.app_publisher import TaskSeries
 from exporter.service.budget_leases import BudgetLeases
 from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.monitor import Monitor
-from exporter.service.process import Heartbeat, NullWatchdog, ServiceManager, Watchdog
+from exporter.service.process import Heartbeat, ServiceManager, Watchdog
 from exporter.service.recorder import Recorder
 from exporter.service.views import DaemonView, InForce
 from exporter.service.violation_log import FindingLog
@@ -124,7 +124,7 @@ class Daemon:
         )
         self._leases = BudgetLeases(
             clock=clock,
-            limiter=self._monitor.limiter_of,
+            limiter=lambda account: self._monitor.accesses[account].limiter,
             changed=self._collect_other_budgets,
             waits=lambda accounts: self._recorder.writer is not None and self._recorder.writer.waits_for(accounts),
             failed=lambda error: self._monitor.supervisor.failed(Component.LEASES, error),
@@ -133,14 +133,16 @@ class Daemon:
             self._monitor,
             self._leases,
             self._recorder,
-            lifecycle=self,
+            reload=self.reload,
+            ready=self.ready,
+            healthy=self.healthy,
             exposition=self._exposition,
             task_series=self._task_series,
             metrics=metrics,
             clock=clock,
         )
         self._heartbeat = Heartbeat(clock)
-        self._watchdog = watchdog or NullWatchdog()
+        self._watchdog = watchdog
         self._files = Worker("read configuration")
         self._began = clock.monotonic()
         self._published_waiting = 0
@@ -211,8 +213,8 @@ class Daemon:
             async with asyncio.TaskGroup() as group:
                 for part, chore in (
                     (Component.PUBLISH, self._publish_changes),
-                    (Component.PUBLISH, self._publish_own),
-                    (Component.PUBLISH_TASKS, self._publish_tasks),
+                    (Component.PUBLISH, self._repeat(PUBLISH_OWN_PAUSE_SECONDS, self._exposition.publish_own_off_loop)),
+                    (Component.PUBLISH_TASKS, self._repeat(PUBLISH_TASKS_PAUSE_SECONDS, self._task_series.publish)),
                     (Component.HEARTBEAT, self._beat),
                     (Component.TRENDS, self.view.trends.run),
                     (Component.RELOAD, self._reload_when_asked),
@@ -223,7 +225,8 @@ class Daemon:
                 ):
                     group.create_task(self._monitor.supervisor.keep_running(part, chore))
         finally:
-            self._watchdog.stop()
+            if self._watchdog is not None:
+                self._watchdog.stop()
             for close in (self.view.fresh_sweeps.close, self._monitor.close):
                 with self._monitor.supervisor.guarded(Component.SCHEDULE):
                     await close()
@@ -376,21 +379,20 @@ class Daemon:
                 raise
             await self._clock.sleep(PUBLISH_PAUSE_SECONDS)
 
-    async def _publish_own(self) -> None:
-        while True:
-            await self._exposition.publish_own_off_loop()
-            await self._clock.sleep(PUBLISH_OWN_PAUSE_SECONDS)
+    def _repeat(self, pause_seconds: float, step: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        async def run() -> None:
+            while True:
+                await step()
+                await self._clock.sleep(pause_seconds)
 
-    async def _publish_tasks(self) -> None:
-        while True:
-            await self._task_series.publish()
-            await self._clock.sleep(PUBLISH_TASKS_PAUSE_SECONDS)
+        return run
 
     async def _beat(self) -> None:
         beats = 0
         while True:
             self._metrics.event_loop_lag(await self._heartbeat.beat(BEAT_SECONDS))
-            self._watchdog.feed()
+            if self._watchdog is not None:
+                self._watchdog.feed()
             self._service_manager.alive()
             self._monitor.look_at_clock()
             self._finding_log.flush()

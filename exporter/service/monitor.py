@@ -13,9 +13,8 @@ from exporter.aliyun.transport import open_session
 from exporter.collector.change_history import History
 from exporter.collector.collector import Collector
 from exporter.collector.past import SavedApp
-from exporter.collector.rate_limiter import Limiter, Priority
+from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import AppRows, ReadingTurns
-from exporter.collector.requests import AccountRequests
 from exporter.collector.scheduler import Schedule
 from exporter.collector.status import Intervals, Kind
 from exporter.config.capacity import Forecast, GroupLoad, forecast
@@ -70,9 +69,9 @@ class Monitor:
             skipped=metrics.sweep_skipped,
         )
         self._check_sums = Worker("check sums")
-        self._config = Config(accounts=())
-        self._accesses = Accesses(metrics, clock=clock, rng=rng, open_session=open_session)
-        self._apps: dict[AppKey, AppPublisher] = {}
+        self.config = Config(accounts=())  # the one in force
+        self.accesses = Accesses(metrics, clock=clock, rng=rng, open_session=open_session)
+        self.apps: dict[AppKey, AppPublisher] = {}  # each with its collector, in the order of the configuration
         self._removed: list[AppPublisher] = []
         self._share = Interner()
         self._reading_turns = ReadingTurns(clock.monotonic)
@@ -83,39 +82,22 @@ class Monitor:
         """Evaluates the rules for the tasks of all apps."""
         self._started = False
 
-    @property
-    def apps(self) -> Mapping[AppKey, AppPublisher]:
-        """All apps, each with its collector, in the order of the configuration."""
-        return self._apps
-
-    @property
-    def config(self) -> Config:
-        """The configuration in force."""
-        return self._config
-
-    def requests_of(self, account: str) -> AccountRequests:
-        """Return what carries the requests of a configured account."""
-        return self._accesses[account].requests
-
-    def limiter_of(self, account: str) -> Limiter:
-        """Return the request budget of a configured account."""
-        return self._accesses[account].limiter
-
-    def endpoint_of(self, account: str) -> str:
-        """Return the service of a configured account."""
-        return self._accesses[account].endpoint
+    def collector(self, key: AppKey) -> Collector | None:
+        """Return what collects an app; None: it is not configured."""
+        app = self.apps.get(key)
+        return None if app is None else app.collector
 
     def next_turn(self, key: AppKey, kind: Kind) -> float | None:
         """Return when an app is to be read next, in wall-clock seconds; None: it is not scheduled."""
-        return self._schedule.next_turn(self._apps[key].collector, kind)
+        return self._schedule.next_turn(self.apps[key].collector, kind)
 
     def restore(self, saved: Iterable[SavedApp]) -> None:
         """Begin with what an earlier process accepted, for the apps that are configured and were not read yet."""
         for app in saved:
             key = (app.account, app.app_id)
-            if key not in self._apps or self._apps[key].collector.status.sweep is not None:
+            if key not in self.apps or self.apps[key].collector.status.sweep is not None:
                 continue
-            if app.endpoint != self.endpoint_of(app.account):
+            if app.endpoint != self.accesses[app.account].endpoint:
                 structlog.get_logger().info(
                     "saved tasks are not used: they are of another endpoint",
                     account=app.account,
@@ -126,12 +108,12 @@ class Monitor:
             with self.supervisor.guarded(Component.STORAGE, key):
                 self.policy.restore(key, (SavedFindings(*finding) for finding in app.violations.items()))
                 with nullcontext() if self._recorder is None else self._recorder.restoring(app):
-                    self._apps[key].collector.restore(app)
+                    self.apps[key].collector.restore(app)
 
     def age(self, saved: SavedApp) -> None:
         """Let an app that began without its stored data be as old as that says."""
         key = (saved.account, saved.app_id)
-        app = self._apps.get(key)
+        app = self.apps.get(key)
         if app is not None:
             with self.supervisor.guarded(Component.STORAGE, key):
                 self.policy.restore(key, (SavedFindings(*findings) for findings in saved.violations.items()))
@@ -141,12 +123,12 @@ class Monitor:
 
     def recorded(self, key: AppKey) -> RecordedApp | None:
         """Return what is written about an app; None: it is not configured."""
-        app = self._apps.get(key)
+        app = self.apps.get(key)
         if app is None:
             return None
         return RecordedApp(
             app.collector,
-            self.endpoint_of(key[0]),
+            self.accesses[key[0]].endpoint,
             lambda: {findings.rule_version: dict(findings.since) for findings in self.policy.app(key).counted.saved()},
         )
 
@@ -159,10 +141,10 @@ class Monitor:
         """Stop collecting and close all connections."""
         if self._started:
             self._schedule.stop()
-        for app in self._apps.values():
+        for app in self.apps.values():
             await app.close()
         await self.close_removed()
-        await self._accesses.close()
+        await self.accesses.close()
 
     async def apply(self, config: Config, rule_set: RuleSet) -> None:
         """Run another configuration: all of it takes effect in one step, in which nothing else runs.
@@ -173,15 +155,15 @@ class Monitor:
         Raises:
             UsageError: a CA file can't be used; nothing has changed then.
         """
-        kept = await self._accesses.apply(config)  # it waits for nothing unless it fails
-        self._config = config
+        kept = await self.accesses.apply(config)  # it waits for nothing unless it fails
+        self.config = config
         self._task_series.configure(config.metrics.per_task)
         self._replace_apps(kept)
         self.policy.apply(
-            rule_set, [(key, app.collector.app, app.collector.inventory) for key, app in self._apps.items()]
+            rule_set, [(key, app.collector.app, app.collector.inventory) for key, app in self.apps.items()]
         )
         self._metrics.rules_loaded(rule_set.all_rules())
-        for key, app in self._apps.items():
+        for key, app in self.apps.items():
             self._publish_app(key)
             app.show_tasks()
         self.look_at_budget()
@@ -192,7 +174,7 @@ class Monitor:
         removed, self._removed = self._removed, []
         for publisher in removed:
             await publisher.close()
-        await self._accesses.close_replaced()
+        await self.accesses.close_replaced()
 
     def look_at_clock(self) -> None:
         """Withdraw what has become too old; to be called about every second."""
@@ -200,7 +182,7 @@ class Monitor:
             self._schedule.look_at_clock()
         with self.supervisor.guarded(Component.RULES):
             self.policy.tick()
-        for key, app in self._apps.items():
+        for key, app in self.apps.items():
             with self.supervisor.guarded(Component.STATUS, key):
                 app.collector.look_at_clock()
                 app.look_at_clock()
@@ -208,11 +190,11 @@ class Monitor:
 
     def look_at_budget(self) -> None:
         """Fit the intervals to the numbers of tasks and to the budgets as they are now."""
-        for access in self._accesses.values():
+        for access in self.accesses.values():
             access.metrics.rate(access.limiter.granted_requests_per_second)
         for outlook in self.forecasts():
             intervals = intervals_of(outlook.pace)
-            for key, app in self._apps.items():
+            for key, app in self.apps.items():
                 if key[0] in outlook.accounts:
                     with self.supervisor.guarded(Component.STATUS, key):
                         app.collector.set_intervals(intervals)
@@ -220,38 +202,38 @@ class Monitor:
     def forecasts(self) -> tuple[Forecast, ...]:
         """Return what is to be expected of each budget at the rates and numbers of tasks as they are now."""
         known_tasks = {
-            key: len(app.collector.inventory) for key, app in self._apps.items() if app.collector.status.sweep
+            key: len(app.collector.inventory) for key, app in self.apps.items() if app.collector.status.sweep
         }
-        rates = {name: access.limiter.effective_requests_per_second for name, access in self._accesses.items()}
-        return forecast(_at_rates(self._config, rates), known_tasks)
+        rates = {name: access.limiter.effective_requests_per_second for name, access in self.accesses.items()}
+        return forecast(_at_rates(self.config, rates), known_tasks)
 
     def budgets(self) -> tuple[BudgetView, ...]:
         """Return the state of each budget."""
-        configured = {account.name: account.requests_per_second for account in self._config.accounts}
+        configured = {account.name: account.requests_per_second for account in self.config.accounts}
         return tuple(
             BudgetView(
                 accounts=outlook.accounts,
                 configured_rate=min(configured[name] for name in outlook.accounts),
                 effective_rate=outlook.requests_per_second,
                 needed_rate=outlook.pace.update_requests_per_second + outlook.pace.sweep_requests_per_second,
-                waiting=sum(self.limiter_of(outlook.accounts[0]).waiting(priority) for priority in Priority),
+                waiting=sum(self.accesses[outlook.accounts[0]].limiter.waiting(priority) for priority in Priority),
             )
             for outlook in self.forecasts()
         )
 
     def _replace_apps(self, kept: AbstractSet[str]) -> None:
         """Drop apps that are no longer configured, or have another endpoint, and add new ones."""
-        before, self._apps = self._apps, {}
-        for account in self._config.accounts:
+        before, self.apps = self.apps, {}
+        for account in self.config.accounts:
             for app in account.apps:
                 key = (account.name, app.id)
                 if key in before and account.name in kept:
-                    known = self._apps[key] = before.pop(key)
-                    known.collector.configure(app, max_tasks=self._config.collection.max_tasks_per_app)
-                    known.configure(self._config.metrics.buckets, self._config.policy.push_auth_settings)
+                    known = self.apps[key] = before.pop(key)
+                    known.collector.configure(app, max_tasks=self.config.collection.max_tasks_per_app)
+                    known.configure(self.config.metrics.buckets, self.config.policy.push_auth_settings)
                 else:
                     self._remove(before.pop(key, None))
-                    self._apps[key] = self._add(account.name, app)
+                    self.apps[key] = self._add(account.name, app)
         for left in before.values():
             self._remove(left)
 
@@ -262,9 +244,9 @@ class Monitor:
             self._exposition.update(key, report)
             self._changed()
 
-        collection = self._config.collection
+        collection = self.config.collection
         publisher = AppPublisher(
-            self._config.metrics.buckets,
+            self.config.metrics.buckets,
             publish,
             self.history,
             self.policy,
@@ -273,12 +255,12 @@ class Monitor:
             supervisor=self.supervisor,
             worker=self._check_sums,
             clock=self._clock,
-            push_auth=self._config.policy.push_auth_settings,
+            push_auth=self.config.policy.push_auth_settings,
         )
         collector = Collector(
             account=account,
             app=app,
-            requests=self._accesses[account].requests.of_app(app.id),
+            requests=self.accesses[account].requests.of_app(app.id),
             rows=AppRows(app.id, self._share, self._reading_turns),
             max_tasks=collection.max_tasks_per_app,
             intervals=intervals_of(collection),
@@ -292,20 +274,20 @@ class Monitor:
 
     def _publish_app(self, key: AppKey) -> None:
         """Publish an app whose findings have changed."""
-        app = self._apps.get(key)
+        app = self.apps.get(key)
         if app is not None:
             with self.supervisor.guarded(Component.STATUS, key):
                 app.publish()
 
     def _rules_failed(self, key: AppKey, error: Exception) -> None:
-        if key in self._apps:
-            self.supervisor.app_failed(self._apps[key].collector, Component.RULES, error)
+        if key in self.apps:
+            self.supervisor.app_failed(self.apps[key].collector, Component.RULES, error)
         else:
             self.supervisor.failed(Component.RULES, error, key)
 
     def _rules_work(self, key: AppKey) -> None:
-        if key in self._apps:
-            self.supervisor.app_works(self._apps[key].collector, Component.RULES)
+        if key in self.apps:
+            self.supervisor.app_works(self.apps[key].collector, Component.RULES)
 
     def _remove(self, app: AppPublisher | None) -> None:
         if app is None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.response import ListPage
-from exporter.collector.collector import Collector
-from exporter.collector.inventory import Change, Inventory
+from exporter.collector.collector import Collector, CollectorEvents
+from exporter.collector.inventory import Inventory
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import AppRows, ReadingTurns, Window, WindowAnswer
 from exporter.collector.requests import AccountRequests, AppRequests
@@ -20,7 +20,7 @@ from exporter.collector.status import Difference, RequestReport, SweepReport
 from exporter.core.clock import Clock
 from exporter.core.collection_state import Component, State
 from exporter.rules.rule import AppKey
-from exporter.service.supervisor import Supervisor
+from exporter.service.monitor import Monitor
 from exporter.web.view import SweepStart
 
 LONGEST_SECONDS: Final = 300.0
@@ -37,18 +37,8 @@ _RELOADED: Final = "the configuration was loaded again meanwhile: ask once more"
 class FreshSweeps:
     """One reading at a time, by a collector of its own: nothing that is published changes by it."""
 
-    def __init__(
-        self,
-        collectors: Callable[[], Mapping[AppKey, Collector]],
-        requests: Callable[[str], AccountRequests],
-        max_tasks: Callable[[], int],
-        supervisor: Supervisor,
-        clock: Clock,
-    ) -> None:
-        self._collectors = collectors
-        self._requests = requests
-        self._max_tasks = max_tasks
-        self._supervisor = supervisor
+    def __init__(self, monitor: Monitor, clock: Clock) -> None:
+        self._monitor = monitor
         self._clock = clock
         self._sweeps: OrderedDict[AppKey, _FreshSweep | SweepReport] = OrderedDict()
         """Of those that have ended only the report is kept."""
@@ -58,7 +48,7 @@ class FreshSweeps:
     def start(self, account: str, app_id: str) -> SweepStart:
         """Begin to read an app."""
         key = (account, app_id)
-        collector = self._collectors().get(key)
+        collector = self._monitor.collector(key)
         if collector is None:
             return SweepStart.UNKNOWN
         if self._running is not None and not self._running.done():
@@ -67,14 +57,7 @@ class FreshSweeps:
         self._ended_at = {app: at for app, at in self._ended_at.items() if now - at < PAUSE_SECONDS}
         if key in self._ended_at:
             return SweepStart.TOO_SOON
-        sweep = _FreshSweep(
-            collector,
-            self._requests(account),
-            is_current=lambda: self._collectors().get(key) is collector,
-            max_tasks=self._max_tasks(),
-            supervisor=self._supervisor,
-            clock=self._clock,
-        )
+        sweep = _FreshSweep(self._monitor, collector, self._clock)
         self._sweeps[key] = sweep
         self._sweeps.move_to_end(key)
         while len(self._sweeps) > MOST_REPORTS:
@@ -85,7 +68,7 @@ class FreshSweeps:
     def report(self, account: str, app_id: str) -> SweepReport | None:
         """Return how the newest reading of an app goes or went; None: there is none."""
         key = (account, app_id)
-        sweep = self._sweeps.get(key) if key in self._collectors() else None
+        sweep = self._sweeps.get(key) if key in self._monitor.apps else None
         return sweep.report() if isinstance(sweep, _FreshSweep) else sweep
 
     async def close(self) -> None:
@@ -106,29 +89,25 @@ class FreshSweeps:
 class _FreshSweep:
     """One reading of one app."""
 
-    def __init__(
-        self,
-        published: Collector,
-        account: AccountRequests,
-        *,
-        is_current: Callable[[], bool],
-        max_tasks: int,
-        supervisor: Supervisor,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, monitor: Monitor, published: Collector, clock: Clock) -> None:
         self._published = published
-        self._supervisor = supervisor
+        self._supervisor = monitor.supervisor
         self._clock = clock
-        self._requests = RecordedRequests(account, published.app.id, is_current=is_current, clock=clock)
+        self._requests = RecordedRequests(
+            monitor.accesses[published.account].requests,
+            published.app.id,
+            is_current=lambda: monitor.collector(published.key) is published,
+            clock=clock,
+        )
         self._collector = Collector(
             account=published.account,
             app=published.app,
             requests=self._requests,
             rows=AppRows(published.app.id, Interner(), ReadingTurns(clock.monotonic)),
-            max_tasks=max_tasks,
+            max_tasks=monitor.config.collection.max_tasks_per_app,
             intervals=published.status,
             clock=clock,
-            events=_NullCollectorEvents(),
+            events=CollectorEvents(),
         )
         self._began = clock.now()
         self._began_at = clock.monotonic()
@@ -250,16 +229,6 @@ class RecordedRequests(AppRequests):
 
 def _words(window: Window) -> str:
     return f"page {window.page_no} of {window.page_size} rows: {window.start + 1} to {window.end}"
-
-
-class _NullCollectorEvents:
-    """Discards what a fresh collector finds."""
-
-    def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
-        """Say nothing."""
-
-    def swept(self) -> None:
-        """Say nothing."""
 
 
 def _difference(read: Inventory, known: Inventory) -> Difference:

@@ -116,19 +116,6 @@ class Watchdog:
         faulthandler.cancel_dump_traceback_later()
 
 
-class NullWatchdog(Watchdog):
-    """Never ends anything."""
-
-    def __init__(self) -> None:
-        super().__init__(0.0)
-
-    def feed(self) -> None:
-        """Do nothing."""
-
-    def stop(self) -> None:
-        """Do nothing."""
-
-
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 

@@ -1,16 +1,14 @@
 """What the web side is given to show: the daemon's parts, seen through the web's `View`."""
 
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import Final, Protocol
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from exporter.collector.collector import Collector
-from exporter.collector.inventory import Entry
 from exporter.collector.past import Past
 from exporter.collector.status import Kind, Status, StatusTracker
 from exporter.config.model import App, Config
@@ -21,7 +19,6 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.cel_language import STOPPED
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.engine import PolicyEngine
-from exporter.rules.facts import PushKey
 from exporter.rules.findings import AnyRule, OpenFindings, RuleReport
 from exporter.rules.rule import AppKey, Outcome
 from exporter.rules.rule_set import RuleSet
@@ -201,32 +198,26 @@ def _totals(reports: Iterable[RuleReport]) -> RuleTotals:
 class TaskViews:
     """Answers the tasks' part of the web's `View`."""
 
-    def __init__(
-        self,
-        collectors: Callable[[], Mapping[AppKey, Collector]],
-        findings: Callable[[AppKey, str], Iterable[TaskFinding]],
-        push_keys: Callable[[AppKey, Entry], Sequence[PushKey]],
-    ) -> None:
-        self._collectors = collectors
+    def __init__(self, monitor: Monitor, findings: Callable[[AppKey, str], Iterable[TaskFinding]]) -> None:
+        self._monitor = monitor
         self._findings = findings
-        self._push_keys = push_keys
 
     def tasks(self, account: str, app_id: str) -> TasksView | None:
         """Return the tasks of one app; None: there is no such app."""
-        key = (account, app_id)
-        collector = self._collectors().get(key)
+        collector = self._monitor.collector((account, app_id))
         if collector is None:
             return None
-        return TasksView(collector.status, tuple(collector.inventory), partial(self._push_keys, key))
+        push_keys = self._monitor.policy.app(collector.key).push_keys
+        return TasksView(collector.status, tuple(collector.inventory), push_keys)
 
     def task(self, account: str, app_id: str, task_id: str) -> TaskView | None:
         """Return one task; None: it is not known, or there is no such app."""
-        key = (account, app_id)
-        collector = self._collectors().get(key)
+        collector = self._monitor.collector((account, app_id))
         entry = None if collector is None else collector.inventory.get(task_id)
         if collector is None or entry is None:
             return None
-        return TaskView(collector.status, entry, tuple(self._findings(key, task_id)), self._push_keys(key, entry))
+        push_keys = self._monitor.policy.app(collector.key).push_keys(entry)
+        return TaskView(collector.status, entry, tuple(self._findings(collector.key, task_id)), push_keys)
 
 
 class Trends:
@@ -284,19 +275,6 @@ class InForce(Struct, frozen=True):
     """The configuration as YAML, without secrets."""
 
 
-class Lifecycle(Protocol):
-    """Start, reload and health of the process."""
-
-    async def reload(self) -> str | None:
-        """Load the configuration; return why it is refused, None when it is in force."""
-
-    def ready(self) -> str | None:
-        """Return why not to rely on the exporter yet; None when it is ready."""
-
-    def healthy(self) -> str | None:
-        """Return why to restart the process; None when it is healthy."""
-
-
 class DaemonView:
     """The web's `View` of a daemon; `in_force` is what it runs by just now."""
 
@@ -306,7 +284,9 @@ class DaemonView:
         leases: BudgetLeases,
         recorder: Recorder,
         *,
-        lifecycle: Lifecycle,
+        reload: Callable[[], Coroutine[Any, Any, str | None]],
+        ready: Callable[[], str | None],
+        healthy: Callable[[], str | None],
         exposition: Exposition[AppReport],
         task_series: TaskSeries,
         metrics: SelfMetrics,
@@ -318,7 +298,7 @@ class DaemonView:
         self.metrics, self.task_metrics = exposition.body, task_series.body
         self.request_finished = metrics.request_answered
         self._clock = clock
-        self.reload, self.ready, self.healthy = lifecycle.reload, lifecycle.ready, lifecycle.healthy
+        self.reload, self.ready, self.healthy = reload, ready, healthy
         self.in_force = InForce(Config(accounts=()), RuleSet.empty(), "")
         policy_view = PolicyView(
             monitor.policy,
@@ -327,19 +307,11 @@ class DaemonView:
             clock,
         )
         self.findings, self.rules = policy_view.findings, policy_view.rules
-        task_views = TaskViews(
-            self._collectors, policy_view.of_task, lambda app, entry: monitor.policy.app(app).push_keys(entry)
-        )
+        task_views = TaskViews(monitor, policy_view.of_task)
         self.tasks, self.task = task_views.tasks, task_views.task
         self.trends = Trends(self.statuses, policy_view.violations, clock)
         self.trend = self.trends.of
-        self.fresh_sweeps = FreshSweeps(
-            self._collectors,
-            monitor.requests_of,
-            lambda: monitor.config.collection.max_tasks_per_app,
-            monitor.supervisor,
-            clock,
-        )
+        self.fresh_sweeps = FreshSweeps(monitor, clock)
         self.collect_now, self.sweep_report = self.fresh_sweeps.start, self.fresh_sweeps.report
 
     def statuses(self) -> Sequence[AppView]:
@@ -377,9 +349,6 @@ class DaemonView:
     def redacted_config(self) -> str:
         """Return the configuration in force, without secrets."""
         return self.in_force.redacted
-
-    def _collectors(self) -> Mapping[AppKey, Collector]:
-        return {key: app.collector for key, app in self._monitor.apps.items()}
 
 
 def _tasks_by_region_and_mode(report: AppReport) -> Mapping[tuple[str, str], int] | None:

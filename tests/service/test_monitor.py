@@ -168,7 +168,7 @@ async def test_other_settings_of_an_account_hold_from_the_next_request_on_and_cu
         await watched.apply(slow.config("app-1"))
         await until(lambda: slow.service.statistics.by_app["app-1"] > 0)
         before = watched.monitor.apps["production", "app-1"]
-        access = watched.monitor._accesses["production"]
+        access = watched.monitor.accesses["production"]
         client = access.requests.client
 
         slow.service.faults.clear()
@@ -233,7 +233,7 @@ async def test_what_the_limiter_knows_outlives_a_reload(simulator: Simulated) ->
     """After throttling a reload does not send at full speed again, not even with other settings of the account."""
     async with watching() as watched:
         await watched.apply(simulator.config("app-1"))
-        watched.monitor._accesses["production"].limiter.throttled(None)
+        watched.monitor.accesses["production"].limiter.throttled(None)
 
         for requests_per_second in (40.0, 30.0):
             account = simulator.account("app-1", "app-2", requests_per_second=requests_per_second)
@@ -254,7 +254,7 @@ async def test_accounts_with_one_key_share_one_limiter(simulator: Simulated) -> 
                 other,
             )
         )
-        limiters = {name: access.limiter for name, access in watched.monitor._accesses.items()}
+        limiters = {name: access.limiter for name, access in watched.monitor.accesses.items()}
         assert limiters["one"] is limiters["two"]
         assert limiters["one"] is not limiters["other"]
         rates = [

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import random
 import weakref
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from math import inf
 
@@ -20,7 +20,6 @@ from exporter.core.collection_state import State
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.rules.rule import AppKey
 from exporter.rules.rule_set import RuleSet
 from exporter.service.monitor import Monitor
 from exporter.service.on_demand import PAUSE_SECONDS, SHARE, FreshSweeps, _FreshSweep
@@ -46,19 +45,13 @@ class Scene:
         self.monitor = Monitor(
             exposition, metrics, clock=clock, rng=rng, changed=lambda: None, finding_events=FindingLog(clock)
         )
-        self.sweeps = FreshSweeps(
-            self.collectors, self.monitor.requests_of, lambda: 1000, self.monitor.supervisor, clock
-        )
-        self.tasks = TaskViews(self.collectors, lambda _key, _task_id: (), lambda _key, _entry: ())
-
-    def collectors(self) -> Mapping[AppKey, Collector]:
-        """Return those of all apps."""
-        return {key: app.collector for key, app in self.monitor.apps.items()}
+        self.sweeps = FreshSweeps(self.monitor, clock)
+        self.tasks = TaskViews(self.monitor, lambda _key, _task_id: ())
 
     @property
     def collector(self) -> Collector:
         """The one of the app."""
-        return self.collectors()[KEY]
+        return self.monitor.apps[KEY].collector
 
     @property
     def report(self) -> SweepReport:
@@ -234,7 +227,7 @@ async def test_budgets_and_turns_are_shown() -> None:
         assert (budget.accounts, budget.configured_rate, budget.effective_rate) == (("production",), 50.0, 50.0)
         assert budget.needed_rate == pytest.approx(2 / 0.2 + (1 + 6) / 1.0, rel=0.5)
         assert budget.waiting == 0
-        played.monitor.requests_of("production").limiter.throttled(None)
+        played.monitor.accesses["production"].requests.limiter.throttled(None)
         (budget,) = played.monitor.budgets()
         assert (budget.configured_rate, budget.effective_rate) == (50.0, 25.0)
         turn = played.monitor.next_turn(KEY, Kind.SWEEP)
@@ -248,17 +241,14 @@ def test_a_reading_takes_a_small_part_of_the_budget() -> None:
 
     async def scenario(world: World) -> None:
         await world.until_true("app-1", "app-2")
-        collectors = {key: app.collector for key, app in world.monitor.apps.items()}
-        sweeps = FreshSweeps(
-            lambda: collectors, world.monitor.requests_of, lambda: 100_000, world.monitor.supervisor, world.clock
-        )
+        sweeps = FreshSweeps(world.monitor, world.clock)
         assert sweeps.start(*KEY) is SweepStart.STARTED
-        requests = world.monitor.requests_of("production")
+        requests = world.monitor.accesses["production"].requests
         most_waiting = 0
         while (report := sweeps.report(*KEY)) is not None and not report.ended:
             await world.clock.sleep(0.05)
             most_waiting = max(most_waiting, *(requests.limiter.waiting(priority) for priority in Priority))
-            for collector in collectors.values():
+            for collector in [app.collector for app in world.monitor.apps.values()]:
                 began = collector.status.last_update_began or world.clock.now()
                 assert world.clock.now() - began < 5, "an update is late"
         assert report is not None
@@ -282,11 +272,8 @@ def test_sweeps_come_before_a_reading() -> None:
 
     async def scenario(world: World) -> None:
         await world.until_true("app-1", "app-2")
-        requests = world.monitor.requests_of("production")
-        collectors = {key: app.collector for key, app in world.monitor.apps.items()}
-        sweeps = FreshSweeps(
-            lambda: collectors, lambda _account: requests, lambda: 1000, world.monitor.supervisor, world.clock
-        )
+        requests = world.monitor.accesses["production"].requests
+        sweeps = FreshSweeps(world.monitor, world.clock)
         fetch = requests.of_app("app-2").window(Priority.SWEEP)
 
         async def sweep_on() -> None:

@@ -11,7 +11,7 @@ import msgspec
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.response import ListPage
-from exporter.collector.collector import Collector
+from exporter.collector.collector import Collector, CollectorEvents
 from exporter.collector.inventory import Change
 from exporter.collector.rate_limiter import Limiter
 from exporter.collector.reading import LARGEST_PAGE, AppRows, Window, WindowAnswer
@@ -154,7 +154,7 @@ def failing(state: State, *, retryable: bool = False, wait_seconds: float | None
 
 
 @dataclass
-class Told:
+class Told(CollectorEvents):
     """Hears all that a collector and its requests tell."""
 
     changes: list[Change] = field(default_factory=list)

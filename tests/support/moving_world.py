@@ -14,7 +14,7 @@ from exporter.aliyun.client import Client
 from exporter.aliyun.credentials import Credentials, CredentialsSource
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.response import row_digest
-from exporter.collector.collector import Collector
+from exporter.collector.collector import Collector, CollectorEvents
 from exporter.collector.inventory import Change
 from exporter.collector.rate_limiter import Limiter
 from exporter.collector.reading import AppRows
@@ -239,7 +239,7 @@ class Comparison:
         ]
 
 
-class Reader:
+class Reader(CollectorEvents):
     """The exporter's own collector with its updates and sweeps, in a world.
 
     Args:

@@ -93,60 +93,6 @@ class Doubts:
         return sorted(due, key=lambda task_id: (self._doubts[task_id].failures, self._doubts[task_id].since))
 
 
-class Lookups:
-    """Looks tasks up, some at a time."""
-
-    def __init__(self, requests: AppRequests, rows: Rows, clock: Clock) -> None:
-        self._requests = requests
-        self._rows = rows
-        self._clock = clock
-
-    async def run(
-        self,
-        task_ids: Sequence[str],
-        *,
-        seconds: float,
-        found: Callable[[Found], None],
-        failed: Callable[[str, bool], None],
-    ) -> None:
-        """Look tasks up in turn, each once, until all are done or the time is up. It raises nothing.
-
-        `found` is called for each answer; `failed` for each task without one, and whether its lookup was answered at
-        all. Lookups that are unanswered when the time is up are abandoned.
-        """
-        waiting = list(dict.fromkeys(reversed(task_ids)))
-        until = self._clock.monotonic() + seconds
-        running: dict[asyncio.Future[Found], str] = {}
-        try:
-            while waiting or running:
-                while waiting and len(running) < LOOKUPS_AT_ONCE:
-                    task_id = waiting.pop()
-                    running[asyncio.ensure_future(self._look_up(task_id))] = task_id
-                left = until - self._clock.monotonic()
-                if left <= 0:
-                    break
-                done, _ = await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                for lookup in [each for each in running if each in done]:  # in the order of asking, on every run
-                    task_id = running.pop(lookup)
-                    if isinstance(lookup.exception(), ApiError):
-                        failed(task_id, True)
-                    else:
-                        found(lookup.result())
-            for task_id in running.values():
-                failed(task_id, False)
-        finally:
-            await cancel_all(running)
-
-    async def _look_up(self, task_id: str) -> Found:
-        """Look one task up. An answer about another task says nothing, like a failed request."""
-        answer = await self._requests.look_up(task_id)
-        tasks = [self._rows.read(row) for row in answer.page.rows]
-        task = next((task for task in tasks if task is not None and task.task_id == task_id), None)
-        if tasks and task is None:
-            raise ApiError(State.INVALID_RESPONSE, "a lookup by TaskId was answered with another task")
-        return Found(task_id, None if task is None else Entry.of(task, sent_at=answer.sent_at), answer.sent_at)
-
-
 PROOFS_OF_LARGE_LOSS: Final = 5
 """This many lookups of lost tasks, or all of them where there are fewer, must come back empty."""
 MOST_LOOKUPS_FOR_PROOF: Final = 15
@@ -163,9 +109,11 @@ RETRY_SECONDS: Final = 5.0
 class Absences:
     """The tasks of one app that its list does not show though they are known, and rows that were not believed."""
 
-    def __init__(self, requests: AppRequests, rows: Rows, clock: Clock) -> None:
+    def __init__(self, requests: AppRequests, rows: Rows, inventory: Inventory, clock: Clock) -> None:
         self._clock = clock
-        self._lookups = Lookups(requests, rows, clock)
+        self._requests = requests
+        self._rows = rows
+        self._inventory = inventory
         self._doubts = Doubts()
         self._found_unlisted: set[str] = set()
         """What lookups found after a reading did not show it, until one does."""
@@ -246,7 +194,7 @@ class Absences:
         """Look up some of many tasks; return the answers, None: not all came."""
         sample = nsmallest(MOST_LOOKUPS_FOR_PROOF, task_ids, key=lambda task_id: crc32(task_id.encode()))
         answers: list[Found] = []
-        await self._lookups.run(sample, seconds=seconds, found=answers.append, failed=lambda _id, _answered: None)
+        await self._look_up_all(sample, seconds=seconds, found=answers.append)
         return answers if len(answers) == len(sample) else None
 
     async def check_loss(
@@ -321,24 +269,17 @@ class Absences:
         until = self._clock.monotonic() + PROOF_SECONDS / 2
         while task_ids and not existing and (left := until - self._clock.monotonic()) > 0:
             batch, task_ids = task_ids[:PROOFS_OF_LARGE_LOSS], task_ids[PROOFS_OF_LARGE_LOSS:]
-            await self._lookups.run(batch, seconds=min(left, PROOF_SECONDS / 4), found=found, failed=self._failed)
+            await self._look_up_all(batch, seconds=min(left, PROOF_SECONDS / 4), found=found)
             if 0 < wanted <= len(self._confirmed):
                 break
         return existing
 
-    def take_confirmed(self, inventory: Inventory) -> list[Change]:
+    def take_confirmed(self) -> list[Change]:
         """Remove what the proof of a large loss found to be gone."""
         confirmed, self._confirmed = self._confirmed, set()
-        return [change for task_id in confirmed for change in self._is_gone(inventory, task_id)]
+        return [change for task_id in confirmed for change in self._is_gone(task_id)]
 
-    async def settle(
-        self,
-        inventory: Inventory,
-        *,
-        seconds: float,
-        doubts: bool,
-        changed: Callable[[list[Change], int], None],
-    ) -> None:
+    async def settle(self, *, seconds: float, doubts: bool, changed: Callable[[list[Change], int], None]) -> None:
         """Look up what is in doubt, if `doubts`, and read rows again that were refused as outdated, for some seconds.
 
         `changed` is called after each answer with what changed, and how many tasks the list had failed to show.
@@ -351,13 +292,13 @@ class Absences:
             in_doubt = self._doubts.since(answer.task_id) is not None
             if answer.row is not None:
                 self._exists(answer.task_id)
-                changes = inventory.accept([answer.row], now=self._clock.now())
-                self.refused(inventory.take_refused())
+                changes = self._inventory.accept([answer.row], now=self._clock.now())
+                self.refused(self._inventory.take_refused())
             elif in_doubt:
-                changes = self._is_gone(inventory, answer.task_id)
+                changes = self._is_gone(answer.task_id)
             elif outdated_row:
                 before = answer.sent_at - REPLICA_LAG_SECONDS
-                changes = inventory.remove([answer.task_id], settled_before=before, at=self._clock.monotonic())
+                changes = self._inventory.remove([answer.task_id], settled_before=before, at=self._clock.monotonic())
             else:
                 return
             changed(changes, int(in_doubt and answer.row is not None))
@@ -365,44 +306,29 @@ class Absences:
         self._settling = True
         try:
             if doubts:
-                await self._prove_absence(inventory, found=found, changed=changed)
+                await self._prove_absence(found, changed)
             now = self._clock.monotonic()
             outdated = [task_id for task_id, at in self._read_again_at.items() if at <= now]
             task_ids = outdated + (self._doubts.due(now) if doubts else [])
-            await self._lookups.run(task_ids, seconds=seconds, found=found, failed=self._failed)
+            await self._look_up_all(task_ids, seconds=seconds, found=found)
         finally:
             self._settling = False
 
     async def _prove_absence(
-        self,
-        inventory: Inventory,
-        *,
-        found: Callable[[Found], None],
-        changed: Callable[[list[Change], int], None],
+        self, found: Callable[[Found], None], changed: Callable[[list[Change], int], None]
     ) -> None:
         """Look up some of what the last sweep did not show, and remove all of it if that finds none."""
-
-        async def look_up(chosen: list[str]) -> int:
-            gone = 0
-
-            def count(answer: Found) -> None:
-                nonlocal gone
-                gone += answer.row is None
-                found(answer)
-
-            await self._lookups.run(chosen, seconds=PROOF_SECONDS, found=count, failed=self._failed)
-            return gone
-
         if self._absent:
-            await look_up(self._doubts.sample(self._absent)[: max(0, PROOFS_OF_LARGE_LOSS - self._lost)])
+            chosen = self._doubts.sample(self._absent)[: max(0, PROOFS_OF_LARGE_LOSS - self._lost)]
+            await self._look_up_all(chosen, seconds=PROOF_SECONDS, found=found)
             gone = self._absent if self._lost else self._absent & self._absent_before
             self._absent_before = self._absent - gone
             self._absent = set()
-            changed([change for task_id in gone for change in self._is_gone(inventory, task_id)], 0)
+            changed([change for task_id in gone for change in self._is_gone(task_id)], 0)
         chosen = self._doubts.sample(self._cut_perhaps)
-        if chosen and await look_up(chosen) == len(chosen):
+        if chosen and await self._look_up_all(chosen, seconds=PROOF_SECONDS, found=found) == len(chosen):
             gone, self._cut_perhaps = self._cut_perhaps, set()
-            changed([change for task_id in gone for change in self._is_gone(inventory, task_id)], 0)
+            changed([change for task_id in gone for change in self._is_gone(task_id)], 0)
         self._cut_perhaps = set()
 
     def _exists(self, task_id: str) -> None:
@@ -414,7 +340,7 @@ class Absences:
         if task_id in self._absent or task_id in self._cut_perhaps:
             self._absent, self._cut_perhaps = set(), set()
 
-    def _is_gone(self, inventory: Inventory, task_id: str) -> list[Change]:
+    def _is_gone(self, task_id: str) -> list[Change]:
         """Remove a task that is in doubt."""
         self._lost += 1
         since = self._doubts.since(task_id)
@@ -422,9 +348,49 @@ class Absences:
         self._found_unlisted.discard(task_id)
         if since is None:
             return []
-        return inventory.remove([task_id], settled_before=since, at=self._clock.monotonic())
+        return self._inventory.remove([task_id], settled_before=since, at=self._clock.monotonic())
 
-    def _failed(self, task_id: str, answered: bool) -> None:
+    async def _look_up_all(self, task_ids: Sequence[str], *, seconds: float, found: Callable[[Found], None]) -> int:
+        """Look tasks up in turn, each once, until all are done or the time is up; return how many are gone.
+
+        It raises nothing. `found` is called for each answer. Lookups that are unanswered at the end are abandoned.
+        """
+        waiting = list(dict.fromkeys(reversed(task_ids)))
+        until = self._clock.monotonic() + seconds
+        running: dict[asyncio.Future[Found], str] = {}
+        gone = 0
+        try:
+            while waiting or running:
+                while waiting and len(running) < LOOKUPS_AT_ONCE:
+                    task_id = waiting.pop()
+                    running[asyncio.ensure_future(self._look_up(task_id))] = task_id
+                left = until - self._clock.monotonic()
+                if left <= 0:
+                    break
+                done, _ = await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                for lookup in [each for each in running if each in done]:  # in the order of asking, on every run
+                    task_id = running.pop(lookup)
+                    if isinstance(lookup.exception(), ApiError):
+                        self._failed(task_id, answered=True)
+                    else:
+                        gone += lookup.result().row is None
+                        found(lookup.result())
+            for task_id in running.values():
+                self._failed(task_id, answered=False)
+            return gone
+        finally:
+            await cancel_all(running)
+
+    async def _look_up(self, task_id: str) -> Found:
+        """Look one task up. An answer about another task says nothing, like a failed request."""
+        answer = await self._requests.look_up(task_id)
+        tasks = [self._rows.read(row) for row in answer.page.rows]
+        task = next((task for task in tasks if task is not None and task.task_id == task_id), None)
+        if tasks and task is None:
+            raise ApiError(State.INVALID_RESPONSE, "a lookup by TaskId was answered with another task")
+        return Found(task_id, None if task is None else Entry.of(task, sent_at=answer.sent_at), answer.sent_at)
+
+    def _failed(self, task_id: str, *, answered: bool) -> None:
         now = self._clock.monotonic()
         if task_id in self._read_again_at:
             self._read_again_at[task_id] = now + RETRY_SECONDS

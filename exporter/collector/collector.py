@@ -68,7 +68,7 @@ class Collector:
         self._events = events
         self._reader = ListReader(rows, monotonic=clock.monotonic, max_tasks=max_tasks, largest_page=largest_page)
         self._sweep_reader = SweepReader(self._reader, requests, self.inventory, clock)
-        self._absences = Absences(requests, rows, clock)
+        self._absences = Absences(requests, rows, self.inventory, clock)
         self._log = structlog.get_logger(account=account, app_id=app.id)
         self._tracker = StatusTracker(account, app)
         self._backoff = {kind: Backoff() for kind in Kind}
@@ -224,7 +224,7 @@ class Collector:
                 return incomplete
             self.wants_sweep |= len(unseen) > MANY_ABSENT
             await self._absences.check_loss(unseen, known=len(self.inventory), seen=len(reading.seen))
-            changes = self._absences.take_confirmed(self.inventory)
+            changes = self._absences.take_confirmed()
         self._tracker.updated(began=began)
         self._tell(changes)
         return ""
@@ -274,7 +274,7 @@ class Collector:
             length=whole.length,
             overlapped=whole.overlapped,
         ):
-            self._tell(self._absences.take_confirmed(self.inventory))
+            self._tell(self._absences.take_confirmed())
             return incomplete
         not_in_front = whole.fresh_below_front - self._seen_in_front
         changes = self._accept(whole)
@@ -282,7 +282,7 @@ class Collector:
         unmoved = [
             change for change in changes if change.before and change.after and change.after.task_id in not_in_front
         ]
-        changes += self._absences.take_confirmed(self.inventory)
+        changes += self._absences.take_confirmed()
         sweep = Sweep(
             began=began,
             duration_seconds=self._clock.monotonic() - whole.began,
@@ -326,7 +326,6 @@ class Collector:
         self._began_at[lookups] = self._clock.monotonic()
         try:
             await self._absences.settle(
-                self.inventory,
                 seconds=seconds,
                 doubts=kind is Kind.SWEEP or not self.sweeping,
                 changed=self._settled,

@@ -32,13 +32,6 @@ _SENSITIVE_PAIR: Final = re.compile(
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://(\S*)")
 _HOST_AND_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]*)(?::\d{1,5}(?!\w))?")
 
-_NAMED_LEVELS: Final[Mapping[Level, int]] = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-}
-
 
 def configure(level: Level, log_format: Format, stream: TextIO, on_message: Callable[[str], None]) -> None:
     """Send all log messages from here on to `stream`, each as one line; a second call replaces the first.
@@ -47,6 +40,7 @@ def configure(level: Level, log_format: Format, stream: TextIO, on_message: Call
     nothing else. `on_message` is called with the level of each message that is shown: debug, info, warning, error or
     critical.
     """
+    least = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -59,11 +53,11 @@ def configure(level: Level, log_format: Format, stream: TextIO, on_message: Call
             _in_order,
             as_json if log_format == "json" else as_logfmt,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(_NAMED_LEVELS[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=lambda *_: _Lines(stream),
         cache_logger_on_first_use=False,
     )
-    _route_libraries(logging.INFO if level == "debug" else max(logging.WARNING, _NAMED_LEVELS[level]))
+    _route_libraries(logging.INFO if level == "debug" else max(logging.WARNING, least))
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -225,23 +225,18 @@ class Churn:
         self._fleet = fleet
         self._random = random
         self._maker = TaskMaker(random)
-        self._rates = Rates()
+        self.rates = Rates()  # those that are set
         self._next_at = now
-
-    @property
-    def rates(self) -> Rates:
-        """The rates that are set."""
-        return self._rates
 
     def set_rates(self, rates: Rates, now: float) -> None:
         """Let events happen at other rates from `now` on; all zero ends them."""
         self.advance(now)
-        self._rates = rates
+        self.rates = rates
         self._next_at = now + self._gap()
 
     def advance(self, now: float) -> None:
         """Let everything happen that is due until `now`, each at its own time."""
-        while self._rates.total > 0 and self._next_at <= now:
+        while self.rates.total > 0 and self._next_at <= now:
             self._one_event(self._next_at)
             self._next_at += self._gap()
 
@@ -265,7 +260,7 @@ class Churn:
                 self._fleet.create(app_id, self._maker.any(app_id), at=now)
 
     def _gap(self) -> float:
-        return self._random.expovariate(self._rates.total) if self._rates.total > 0 else 0.0
+        return self._random.expovariate(self.rates.total) if self.rates.total > 0 else 0.0
 
     def _one_event(self, at: float) -> None:
         """Let one event happen to a random task; new ones are mostly of its mode, the marked ones stay."""
@@ -273,7 +268,7 @@ class Churn:
         if not any(sizes.values()):
             return
         app_id = self._random.choices(list(sizes), list(sizes.values()))[0]
-        rates = self._rates
+        rates = self.rates
         (kind,) = self._random.choices(
             ("update", "create", "delete", "resave"), (rates.update, rates.create, rates.delete, rates.resave)
         )

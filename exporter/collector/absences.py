@@ -16,7 +16,7 @@ import msgspec
 from exporter.aliyun.errors import ApiError
 from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS
 from exporter.collector.inventory import Change, Entry, Inventory
-from exporter.collector.reading import IncompleteReadingError, Reading, Rows
+from exporter.collector.reading import AppRows, IncompleteReadingError, Reading
 from exporter.collector.requests import AppRequests, cancel_all
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
@@ -109,7 +109,7 @@ RETRY_SECONDS: Final = 5.0
 class Absences:
     """The tasks of one app that its list does not show though they are known, and rows that were not believed."""
 
-    def __init__(self, requests: AppRequests, rows: Rows, inventory: Inventory, clock: Clock) -> None:
+    def __init__(self, requests: AppRequests, rows: AppRows, inventory: Inventory, clock: Clock) -> None:
         self._clock = clock
         self._requests = requests
         self._rows = rows

@@ -17,7 +17,7 @@ from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.collector.list_reader import ListReader, SweepReader, WholeReading
 from exporter.collector.past import SavedApp
 from exporter.collector.rate_limiter import Priority
-from exporter.collector.reading import LARGEST_PAGE, IncompleteReadingError, Reading, Rows
+from exporter.collector.reading import LARGEST_PAGE, AppRows, IncompleteReadingError, Reading
 from exporter.collector.requests import AppRequests
 from exporter.collector.status import Backoff, Intervals, Kind, Status, StatusTracker, Sweep
 from exporter.config.model import App
@@ -50,7 +50,7 @@ class Collector:
         account: str,
         app: App,
         requests: AppRequests,
-        rows: Rows,
+        rows: AppRows,
         max_tasks: int,
         intervals: Intervals,
         clock: Clock,

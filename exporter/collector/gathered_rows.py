@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from exporter.aliyun.errors import ApiError
 from exporter.collector.inventory import Entry
-from exporter.collector.reading import ANCHOR_ROWS, Plan, Reading, Rows, TaskIdOf, Window, WindowAnswer
+from exporter.collector.reading import ANCHOR_ROWS, AppRows, Plan, Reading, TaskIdOf, Window, WindowAnswer
 from exporter.core.collection_state import State
 from exporter.core.task import Task
 
@@ -46,7 +46,7 @@ class Page(NamedTuple):
 class Gathered:
     """What a pass has read so far; each page is compared with it, and added where it leaves no hole."""
 
-    def __init__(self, rows: Rows, task_id_of: TaskIdOf, plan: Plan, *, began: float, max_tasks: int) -> None:
+    def __init__(self, rows: AppRows, task_id_of: TaskIdOf, plan: Plan, *, began: float, max_tasks: int) -> None:
         self.reading = Reading(
             began=began,
             largest_page=plan.largest_page,

@@ -19,10 +19,10 @@ from exporter.aliyun.errors import ApiError
 from exporter.collector.gathered_rows import Gathered, Page
 from exporter.collector.reading import (
     FIRST_OVERLAP,
+    AppRows,
     IncompleteReadingError,
     Plan,
     Reading,
-    Rows,
     TaskIdOf,
     UnstableOrderError,
     Window,
@@ -59,7 +59,7 @@ class ListPass:
 
     def __init__(
         self,
-        rows: Rows,
+        rows: AppRows,
         task_id_of: TaskIdOf,
         plan: Plan,
         *,

@@ -23,11 +23,11 @@ from exporter.collector.list_pass import ListPass
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import (
     LARGEST_PAGE,
+    AppRows,
     Fetch,
     IncompleteReadingError,
     Plan,
     Reading,
-    Rows,
     TaskIdOf,
     UnstableOrderError,
     Window,
@@ -46,7 +46,7 @@ class ListReader:
 
     def __init__(
         self,
-        rows: Rows,
+        rows: AppRows,
         *,
         monotonic: Callable[[], float],
         max_tasks: int,

@@ -4,7 +4,7 @@ import asyncio
 from array import array
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -91,19 +91,6 @@ MOST_PAGES_IN_SLICES: Final = 4  # a page is in memory until it is read, so furt
 
 Fetch = Callable[[Window], Awaitable[WindowAnswer]]
 TaskIdOf = Callable[[int], str | None]  # whose current row has this digest; None: the row is new or changed
-
-
-class Rows(Protocol):
-    """Identifies rows by their digests and reads them."""
-
-    def digest(self, row: msgspec.Raw, /) -> int:
-        """Return a digest of the row's bytes."""
-
-    def read(self, row: msgspec.Raw, /) -> Task | None:
-        """Return the task, None where the row has no TaskId; raises ApiError for a row of another app."""
-
-    async def read_many(self, rows: Iterable[msgspec.Raw], /) -> list[Task | None]:
-        """Do as `read` for each, letting the event loop run in between."""
 
 
 class Plan(NamedTuple):

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, JobExecutionEvent, JobSubmissionEvent
 from apscheduler.job import Job
@@ -39,13 +39,6 @@ class Skip(StrEnum):
     STILL_RUNNING = "still_running"
     BUDGET = "budget"
     BACKOFF = "backoff"
-
-
-class Skipped(Protocol):
-    """Who counts the sweeps that are left out."""
-
-    def __call__(self, account: str, app_id: str, reason: Skip, /) -> None:
-        """Count one."""
 
 
 class Every(BaseTrigger):  # type: ignore[misc] # APScheduler ships no types
@@ -88,7 +81,7 @@ class Schedule:
         attempt: Callable[[Collector, Kind], Awaitable[None]],
         failed: Callable[[BaseException], object],
         clock: Clock,
-        skipped: Skipped,
+        skipped: Callable[[str, str, Skip], None],
     ) -> None:
         self._attempt = attempt
         self._failed = failed

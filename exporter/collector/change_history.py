@@ -79,14 +79,13 @@ class History:
         recorded = []
         for change, own_notes in zip(changes, notes, strict=True):
             self._recorded += 1
-            task = change.after or change.before
             recorded.append(
                 RecordedChange(
                     number=self._recorded,
                     noticed=now,
                     account=account,
                     app_id=app_id,
-                    task_id="" if task is None else task.task_id,
+                    task_id=change.task_id,
                     change=kind_of(change),
                     fields=field_changes(change, push_auth) if change.before and change.after else (),
                     earliest=earliest,

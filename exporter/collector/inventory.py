@@ -126,6 +126,12 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     before: Entry | None
     after: Entry | None
 
+    @property
+    def task_id(self) -> str:
+        """The task's."""
+        entry = self.after or self.before
+        return "" if entry is None else entry.task_id
+
 
 class Inventory:
     """The tasks of one app that were accepted, by TaskId.

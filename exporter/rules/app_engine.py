@@ -161,7 +161,7 @@ class AppPolicy:
         self.available = available
         if baseline:
             self.backlog.add_changed(self._evaluated)
-        self.backlog.add_changed(task.task_id for change in changes if (task := change.after or change.before))
+        self.backlog.add_changed(change.task_id for change in changes)
         self._look_at_exemptions()
 
     def look_at_time(self) -> None:

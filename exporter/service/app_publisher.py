@@ -280,7 +280,7 @@ class _SwitchedOn:
             self._apps.add(app)
             self._news.append(_News(app, [(entry.task_id, entry) for entry in inventory], whole=True))
         else:
-            changed = [task.task_id for change in changes if (task := change.after or change.before)]
+            changed = [change.task_id for change in changes]
             if changed:
                 self._news.append(_News(app, [(task_id, inventory.get(task_id)) for task_id in changed], whole=False))
 

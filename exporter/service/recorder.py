@@ -18,7 +18,7 @@ from exporter.core.push_auth import DEFAULTS
 from exporter.rules.findings import AnyRule, FindingEvents, Resolution
 from exporter.rules.rule import AppKey
 from exporter.service.process import spare_imports
-from exporter.storage.batch import Batch, NoticedChange, Opened, OpenNow, Resolved
+from exporter.storage.batch import Batch, NoticedChange, OpenNow, ViolationEvent
 from exporter.storage.writer import Writer
 
 LONGEST_LOAD_SECONDS: Final = 10.0
@@ -41,7 +41,7 @@ class _New(Struct):
     """What one step of the event loop brings of an app."""
 
     changes: list[NoticedChange] = field(default_factory=list)
-    violations: list[Opened | Resolved | OpenNow] = field(default_factory=list)
+    violations: list[ViolationEvent | OpenNow] = field(default_factory=list)
     is_whole: bool = False  # whether all tasks are to be written
     is_reconciled: bool = False  # whether exactly those violations are open that are open now
 
@@ -236,7 +236,7 @@ class Recorder(FindingEvents):
         """Take note of a violation that opened."""
         self._events.opened(app, rule, task_id, text)
         if self.writer is not None:
-            event = Opened(rule.rule.version, task_id or "", self._clock.now(), text)
+            event = ViolationEvent(rule.rule.version, task_id or "", self._clock.now(), text)
             self._new_of(app).violations.append(event)
 
     def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
@@ -244,7 +244,7 @@ class Recorder(FindingEvents):
         self._events.resolved(app, rule, task_id, since, why)
         now, version = self._clock.now(), rule.rule.version
         if self.writer is not None:
-            self._new_of(app).violations.append(Resolved(version, task_id or "", now, why.value))
+            self._new_of(app).violations.append(ViolationEvent(version, task_id or "", now, why=why.value))
         self._ended += 1
         self._memory.ended(
             PastViolation(self._ended, *app, task_id or "", version[0], version[1], "", since, now, why.value)
@@ -270,8 +270,8 @@ class Recorder(FindingEvents):
                 record.is_known = True
                 batch.all_tasks, batch.tasks = True, {entry.task_id: entry for entry in inventory}
             else:
-                tasks = (each.change.after or each.change.before for each in batch.changes)
-                batch.tasks = {task.task_id: inventory.get(task.task_id) for task in tasks if task is not None}
+                task_ids = (each.change.task_id for each in batch.changes)
+                batch.tasks = {task_id: inventory.get(task_id) for task_id in task_ids}
             if new.is_reconciled:
                 messages, record.messages = record.messages, {}
                 batch.violations.append(OpenNow(app.open_violations(), self._clock.now(), messages))

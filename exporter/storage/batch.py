@@ -1,6 +1,6 @@
 """What an app's readings bring for the database until it is written."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from math import inf
 from typing import Final, TypeAlias
 
@@ -28,22 +28,14 @@ class NoticedChange(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-class Opened(Struct, frozen=True):
-    """A violation that opened."""
-
-    version: RuleVersion
-    task_id: str
-    since: float
-    message: str
-
-
-class Resolved(Struct, frozen=True):
-    """A violation that ended."""
+class ViolationEvent(Struct, frozen=True):
+    """A violation that opened, or ended."""
 
     version: RuleVersion
     task_id: str
     at: float
-    why: str
+    message: str = ""
+    why: str | None = None  # why it ended; None: it opened
 
 
 class OpenNow(Struct, frozen=True):
@@ -66,24 +58,28 @@ class Batch(Struct):
     all_tasks: bool = False  # whether `tasks` are all that there are, so that others go
     tasks: dict[str, Entry | None] = field(default_factory=dict)  # tasks that were added or modified; None: removed
     changes: list[NoticedChange] = field(default_factory=list)
-    violations: list[Opened | Resolved | OpenNow] = field(default_factory=list)  # in the order in which they happened
+    violations: list[ViolationEvent | OpenNow] = field(default_factory=list)  # in the order in which they happened
     token: str = ""  # Random; in the database it says that this very batch was written
     began: float | None = None
     """Unix time of the first reading, if this process does not know what is stored of the app: to be compared with."""
     push_auth: PushAuthSettings = DEFAULTS  # who signs the URLs of a host
     lease: tuple[str, int] | None = None  # budget and term under which it was read; not written under another term
 
-    def add(self, newer: "Batch") -> tuple[int, int]:
-        """Take in a newer batch of the same app and lease; return how many changes and violations' events were lost."""
+    def add(self, newer: "Batch") -> tuple[int, bool]:
+        """Take in a newer batch of the same app and lease.
+
+        Returns:
+            How many changes were lost, and whether events of violations were and no `OpenNow` makes up for them.
+        """
         self.endpoint, self.sweep, self.last_update = newer.endpoint, newer.sweep, newer.last_update
         self.tasks = newer.tasks if newer.all_tasks else self.tasks | newer.tasks
         self.all_tasks |= newer.all_tasks
         self.began = newer.began if self.began is None else self.began
         self.changes += newer.changes
         self.violations += newer.violations
-        lost = max(0, len(self.changes) - MOST_WAITING), max(0, len(self.violations) - MOST_WAITING)
-        del self.changes[: lost[0]], self.violations[: lost[1]]
-        return lost
+        lost, events_lost = (max(0, len(each) - MOST_WAITING) for each in (self.changes, self.violations))
+        del self.changes[:lost], self.violations[:events_lost]
+        return lost, bool(events_lost) and OpenNow not in map(type, self.violations)
 
     def beside(self, saved: SavedApp, began: float) -> tuple["Batch", SavedApp]:
         """Compare with what is stored; return what to write, and of what is stored what this process did not know.
@@ -98,37 +94,26 @@ class Batch(Struct):
             for task_id, entry in self.tasks.items()
             if entry is not None and first_seen.get(task_id, inf) <= entry.first_seen <= began
         }
-        first_read = {} if saved.sweep is None else self._first_read()
-        unseen = stored.keys() - first_read.keys() - self.tasks.keys()
-        before = {task_id: entry for task_id, entry in stored.items() if task_id not in unseen}
+        # As a task was before its first change, it was read first.
+        first_read = self.tasks | {each.change.task_id: each.change.before for each in reversed(self.changes)}
         earliest = min(began, saved.last_known)
-        missed = [NoticedChange(change, began, earliest) for change in _changes(before, first_read)]
+        missed = [
+            NoticedChange(Change(stored.get(task_id), entry), began, earliest)
+            for task_id, entry in first_read.items()
+            if saved.sweep is not None and not _is_same(stored.get(task_id), entry)
+        ]
+        unseen = [entry for task_id, entry in stored.items() if task_id not in first_read]
         known = replace(self, tasks=self.tasks | older, changes=missed + self.changes)
-        return known, replace(saved, entries=list(older.values()), unseen=[stored[task_id] for task_id in unseen])
+        return known, replace(saved, entries=list(older.values()), unseen=unseen)
 
-    def _first_read(self) -> Mapping[str, Entry]:
-        """Return the tasks of the first reading: those of now, without the changes since."""
-        tasks = {task_id: entry for task_id, entry in self.tasks.items() if entry is not None}
-        for each in reversed(self.changes):
-            before, after = each.change.before, each.change.after
-            if before is not None:
-                tasks[before.task_id] = before
-            elif after is not None:
-                tasks.pop(after.task_id, None)
-        return tasks
+
+def _is_same(before: Entry | None, after: Entry | None) -> bool:
+    return before is after if before is None or after is None else after.same_content(before)
 
 
 def _older(entry: Entry, first_seen: float, stored: Entry | None) -> Entry:
     """Return an entry with the times that are stored of it."""
-    if stored is None:
-        return entry.at(first_seen=first_seen, last_changed=entry.last_changed, start_known=entry.start_known)
-    is_unchanged = entry.last_changed == entry.first_seen and stored.same_content(entry)
-    last_changed = stored.last_changed if is_unchanged else entry.last_changed
-    return entry.at(first_seen=first_seen, last_changed=last_changed, start_known=stored.start_known)
-
-
-def _changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> Iterable[Change]:
-    for task_id in {**before, **after}:
-        old, new = before.get(task_id), after.get(task_id)
-        if old is None or new is None or not new.same_content(old):
-            yield Change(old, new)
+    known = stored or entry
+    is_unchanged = entry.last_changed == entry.first_seen and known.same_content(entry)
+    last_changed = (known if is_unchanged else entry).last_changed
+    return entry.at(first_seen=first_seen, last_changed=last_changed, start_known=known.start_known)

@@ -1,4 +1,4 @@
-"""Reads and writes the database. Only the thread of `Writer` uses it, but for queries."""
+"""Reads and writes the database. Only `Writer` uses it, but for queries."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -27,12 +27,11 @@ from exporter.config.model import SQLITE
 from exporter.core.push_auth import PushAuthSettings
 from exporter.core.regular_file import APPLICATION_ID, database_refusal
 from exporter.core.task import Configuration, Task
-from exporter.storage.batch import AppKey, Batch, NoticedChange, Opened, OpenNow, Resolved
-from exporter.storage.tables import APPS, CHANGES, LEASES, TASKS, VIOLATIONS, create_tables, lock_budget
+from exporter.storage.batch import AppKey, Batch, NoticedChange, OpenNow, ViolationEvent
+from exporter.storage.tables import APPS, CHANGES, LOCK, TASKS, VIOLATIONS, RefusedError, create_tables
 
 T = TypeVar("T")
 
-OWNER_ONLY: Final = 0o600
 BEFORE_THIS_PROCESS: Final = float("-inf")
 ENDED_UNSEEN: Final = "not_seen"
 """Why a violation ended that was open when it was last written, and is not now."""
@@ -44,11 +43,7 @@ _COPIED_FROM: Final = 100
 """Rows from which on PostgreSQL's COPY is faster than INSERT."""
 _NEW_FILE: Final = ("PRAGMA auto_vacuum = INCREMENTAL", f"PRAGMA application_id = {APPLICATION_ID}")
 """Written before all else, and before there is a write-ahead log: the first page is never without the mark."""
-_SQLITE_SETTINGS: Final = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA busy_timeout = 5000",
-)
+_SQLITE_SETTINGS: Final = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA busy_timeout = 5000")
 _POSTGRESQL: Final = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
@@ -63,16 +58,8 @@ SHAPE: Final = xxhash.xxh3_64_hexdigest(
 """Digest of the types that are stored in one piece: what was written with others can't be read."""
 
 
-class UrlError(Exception):
-    """The URL can't be used. It is not shown, since what is wrong may be the password."""
-
-
 class CorruptError(Exception):
     """The SQLite file was damaged; it has been moved aside."""
-
-
-class ForeignFileError(Exception):
-    """The file is not a database of this program; it was not touched."""
 
 
 class Database:
@@ -83,7 +70,7 @@ class Database:
 
     Raises:
         CorruptError: The file was damaged. The next one begins with an empty one.
-        ForeignFileError: The file is not ours.
+        RefusedError: The file is not ours, or its schema is not.
         Exception: Of SQLAlchemy, its driver, or the system.
     """
 
@@ -102,7 +89,7 @@ class Database:
 
     def load(self) -> list[SavedApp]:
         """Return all apps."""
-        return self._checked(lambda connection: list(read_apps(connection, sa.true())))
+        return self._checked(lambda connection: read_apps(connection, sa.true()))
 
     def write(self, batch: Batch) -> SavedApp | None:
         """Write a batch in one transaction, unless it was written before.
@@ -181,11 +168,27 @@ def engine_of(url: str) -> sa.Engine:
     return sa.create_engine(sa.URL.create("sqlite", database=str(path)), creator=lambda: _open_file(path))
 
 
+def postgresql(url: str, more: Mapping[str, Any] = MappingProxyType({})) -> sa.Engine:
+    """Return what connects to a server, and notices one that is dead unless the URL says otherwise.
+
+    Errors don't show the URL, since what is wrong may be the password.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except (ArgumentError, ValueError):
+        expected = "postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE"
+        raise RefusedError(f"its URL can't be read: write {expected}") from None
+    if "@" in (parsed.host or ""):
+        raise RefusedError("its URL has an @ in the user or password: write %40 instead")
+    settings = {name: value for name, value in {**_POSTGRESQL, **more}.items() if name not in parsed.query}
+    return sa.create_engine(parsed, connect_args=settings)
+
+
 def _open_file(path: Path) -> sqlite3.Connection:
     if (refusal := database_refusal(path)) is not None:
-        raise ForeignFileError(f"{str(path)!r} can't be used: {refusal}")
+        raise RefusedError(f"{str(path)!r} can't be used: {refusal}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY))
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # of its owner alone
     connection = sqlite3.connect(path, check_same_thread=False)
     try:
         for setting in (*(() if path.stat().st_size else _NEW_FILE), *_SQLITE_SETTINGS):
@@ -200,31 +203,39 @@ def _files(path: Path) -> Sequence[Path]:
     return [Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm")]
 
 
-def postgresql(url: str, more: Mapping[str, Any] = MappingProxyType({})) -> sa.Engine:
-    """Return what connects to a server, and notices one that is dead unless the URL says otherwise."""
-    try:
-        parsed = sa.make_url(url)
-    except (ArgumentError, ValueError):
-        raise UrlError("its URL can't be read: write postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE") from None
-    if "@" in (parsed.host or ""):
-        raise UrlError("its URL has an @ in the user or password: write %40 instead")
-    settings = {name: value for name, value in {**_POSTGRESQL, **more}.items() if name not in parsed.query}
-    return sa.create_engine(parsed, connect_args=settings)
+def read_apps(connection: sa.Connection, which: Any) -> list[SavedApp]:
+    """Return the apps for which a condition holds."""
+    return [_read_app(connection, app) for app in connection.execute(sa.select(APPS).where(which)).all()]
 
 
-def read_apps(connection: sa.Connection, which: Any) -> Iterable[SavedApp]:
-    """Yield the apps for which a condition holds."""
-    for app in connection.execute(sa.select(APPS).where(which)).all():
-        is_readable = app.shape == SHAPE
-        yield SavedApp(
-            app.account,
-            app.app_id,
-            app.endpoint,
-            sweep=msgspec.msgpack.decode(app.sweep, type=Sweep) if is_readable else None,
-            last_update_began=app.last_update,
-            entries=list(_entries(connection, app)) if is_readable else [],
-            first_seen={} if is_readable else _first_seen(connection, app),
-            violations=_open_violations(connection, app),
+def _read_app(connection: sa.Connection, app: Any) -> SavedApp:
+    rows = connection.execute(sa.select(TASKS).where(_is_of(TASKS, app)))
+    is_readable = app.shape == SHAPE
+    return SavedApp(
+        app.account,
+        app.app_id,
+        app.endpoint,
+        sweep=msgspec.msgpack.decode(app.sweep, type=Sweep) if is_readable else None,
+        last_update_began=app.last_update,
+        entries=list(_entries(rows)) if is_readable else [],
+        first_seen={} if is_readable else {row.task_id: row.first_seen for row in rows},
+        violations=_open_violations(connection, app),
+    )
+
+
+def _entries(rows: Iterable[Any]) -> Iterable[Entry]:
+    """Yield an app's tasks; equal configurations are one object, as they are while the program runs."""
+    configurations: dict[Configuration, Configuration] = {}
+    decoder = msgspec.msgpack.Decoder(Task)
+    for row in rows:
+        task = decoder.decode(row.task)
+        shared = configurations.setdefault(task.configuration, task.configuration)
+        yield Entry.of(
+            replace(task, configuration=shared),
+            first_seen=row.first_seen,
+            last_changed=row.last_changed,
+            sent_at=BEFORE_THIS_PROCESS,
+            start_known=row.start_known,
         )
 
 
@@ -234,29 +245,6 @@ def _open_violations(connection: sa.Connection, app: Any) -> Mapping[RuleVersion
     for version, task_id, opened in connection.execute(sa.select(c.version, c.task_id, c.opened).where(_is_open(app))):
         violations.setdefault(tuple(json.loads(version)), {})[task_id] = opened
     return violations
-
-
-def _entries(connection: sa.Connection, app: Any) -> Iterable[Entry]:
-    """Yield an app's tasks; equal configurations are one object, as they are while the program runs."""
-    configurations: dict[Configuration, Configuration] = {}
-    decoder = msgspec.msgpack.Decoder(Task)
-    c = TASKS.c
-    of_app = sa.select(c.task, c.first_seen, c.last_changed, c.start_known).where(_is_of(TASKS, app))
-    for payload, first_seen, last_changed, start_known in connection.execute(of_app):
-        task = decoder.decode(payload)
-        shared = configurations.setdefault(task.configuration, task.configuration)
-        yield Entry.of(
-            replace(task, configuration=shared),
-            first_seen=first_seen,
-            last_changed=last_changed,
-            sent_at=BEFORE_THIS_PROCESS,
-            start_known=start_known,
-        )
-
-
-def _first_seen(connection: sa.Connection, app: Any) -> Mapping[str, float]:
-    query = sa.select(TASKS.c.task_id, TASKS.c.first_seen).where(_is_of(TASKS, app))
-    return dict(connection.execute(query).all())
 
 
 def _is_of(table: sa.Table, app: Any) -> Any:
@@ -269,29 +257,33 @@ def _is_open(app: Any) -> Any:
     return sa.and_(_is_of(VIOLATIONS, app), VIOLATIONS.c.resolved.is_(None))
 
 
+def lock_budget(connection: sa.Connection, budget: str) -> int | None:
+    """Wait for other transactions about a budget; return its term. One that stops half-way is ended by the server."""
+    connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '3s'")
+    about = {"budget": budget, "lock": LOCK}
+    connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:budget, :lock))"), about)
+    term: int | None = connection.scalar(sa.text("SELECT term FROM leases WHERE budget = :budget"), about)
+    return term
+
+
 def _write(connection: sa.Connection, batch: Batch) -> SavedApp | None:
     """Write a batch; return what is known of the app longer than this process knows."""
-    if batch.lease is not None:
-        budget, term = batch.lease
-        lock_budget(connection, budget)
-        if connection.scalar(sa.select(LEASES.c.term).where(LEASES.c.budget == budget)) != term:
-            return None  # another exporter has begun with what was written before
+    if batch.lease is not None and lock_budget(connection, batch.lease[0]) != batch.lease[1]:
+        return None  # another exporter has begun with what was written before
     saved = None
     is_new = connection.scalar(sa.select(APPS.c.batch).where(_is_of(APPS, batch))) != batch.token
     if batch.began is not None:
-        is_of_endpoint = sa.and_(_is_of(APPS, batch), APPS.c.endpoint == batch.endpoint)
-        saved = next(iter(read_apps(connection, is_of_endpoint)), None)
-        if saved is not None:
-            batch, saved = batch.beside(saved, batch.began)
+        of_endpoint = read_apps(connection, sa.and_(_is_of(APPS, batch), APPS.c.endpoint == batch.endpoint))
+        if of_endpoint:
+            batch, saved = batch.beside(of_endpoint[0], batch.began)
     if is_new:
         _write_batch(connection, batch)
-    return saved and replace(saved, violations=_open_violations(connection, batch))
+    return saved and replace(saved, violations=_open_violations(connection, saved))
 
 
 def _write_batch(connection: sa.Connection, batch: Batch) -> None:
     app = {"account": batch.account, "app_id": batch.app_id}
     facts = {
-        **app,
         "endpoint": batch.endpoint,
         "last_sweep": batch.sweep.began,
         "last_update": batch.last_update,
@@ -300,7 +292,7 @@ def _write_batch(connection: sa.Connection, batch: Batch) -> None:
         "batch": batch.token,
     }
     connection.execute(sa.delete(APPS).where(_is_of(APPS, batch)))
-    connection.execute(sa.insert(APPS), facts)
+    connection.execute(sa.insert(APPS), app | facts)
     of_app = sa.delete(TASKS).where(_is_of(TASKS, batch))
     if batch.all_tasks:
         connection.execute(of_app)
@@ -309,77 +301,68 @@ def _write_batch(connection: sa.Connection, batch: Batch) -> None:
         connection.execute(of_task, [{"of_task": task_id} for task_id in batch.tasks])
     _insert(connection, TASKS, (app | _task(entry) for entry in batch.tasks.values() if entry is not None))
     _insert(connection, CHANGES, (app | _change(noticed, batch.push_auth) for noticed in batch.changes))
-    for kind, events in groupby(batch.violations, type):
-        of_kind: list[Any] = list(events)
-        if kind is Opened:
-            _open(connection, batch, of_kind)
-        elif kind is Resolved:
-            _resolve(connection, batch, of_kind)
-        else:
-            for each in of_kind:
-                _reconcile(connection, batch, each)
+    _write_violations(connection, batch, app)
 
 
 def _task(entry: Entry) -> dict[str, Any]:
-    return {
-        "task_id": entry.task_id,
-        "first_seen": entry.first_seen,
-        "last_changed": entry.last_changed,
-        "start_known": entry.start_known,
-        "task": msgspec.msgpack.encode(entry.task),
-    }
+    shown = {name: getattr(entry, name) for name in ("task_id", "first_seen", "last_changed", "start_known")}
+    return {**shown, "task": msgspec.msgpack.encode(entry.task)}
 
 
 def _change(noticed: NoticedChange, push_auth: PushAuthSettings) -> dict[str, Any]:
-    change, fields = noticed.change, field_changes(noticed.change, push_auth)
-    task = change.after or change.before
-    changed = [each.field for each in fields] if change.before and change.after else []
+    kind, fields = kind_of(noticed.change), field_changes(noticed.change, push_auth)
     return {
-        "task_id": "" if task is None else task.task_id,
-        "change": kind_of(change),
+        "task_id": noticed.change.task_id,
+        "change": kind,
         "noticed": noticed.noticed,
         "earliest": noticed.earliest,
-        "field_names": f",{','.join(changed)}," if changed else "",
+        "field_names": "".join(f",{each.field}" for each in fields) + "," if kind == "modified" and fields else "",
         "fields": msgspec.json.encode(fields).decode(),
         "notes": ",".join(noticed.notes),
     }
 
 
-def _open(connection: sa.Connection, batch: Batch, opened: Iterable[Opened]) -> None:
-    rows = (
-        {
-            "account": batch.account,
-            "app_id": batch.app_id,
-            "task_id": each.task_id,
-            "rule": each.version[0],
-            "severity": each.version[1],
-            "version": json.dumps(each.version),
-            "message": each.message,
-            "opened": each.since,
-        }
-        for each in opened
-    )
+def _write_violations(connection: sa.Connection, batch: Batch, app: Mapping[str, str]) -> None:
+    rows: list[dict[str, Any]] = []
+    new: dict[tuple[RuleVersion, str], dict[str, Any]] = {}  # the rows that are open
+    ended = []
+    for event in _violation_events(connection, batch):
+        key, version = (event.version, event.task_id), json.dumps(event.version)
+        if event.why is None:
+            rule = {"rule": event.version[0], "severity": event.version[1], "version": version}
+            times = {"opened": event.at, "resolved": None, "why": None}
+            new[key] = {**app, "task_id": event.task_id, **rule, "message": event.message, **times}
+            rows.append(new[key])
+        elif key in new:
+            new.pop(key).update(resolved=event.at, why=event.why)
+        else:
+            ended.append({"of_task": event.task_id, "of_version": version, "resolved": event.at, "why": event.why})
+    if ended:
+        c = VIOLATIONS.c
+        is_it = sa.and_(_is_open(batch), c.task_id == sa.bindparam("of_task"), c.version == sa.bindparam("of_version"))
+        connection.execute(sa.update(VIOLATIONS).where(is_it), ended)
     _insert(connection, VIOLATIONS, rows)
 
 
-def _resolve(connection: sa.Connection, batch: Batch, resolved: Iterable[Resolved]) -> None:
-    c = VIOLATIONS.c
-    is_it = sa.and_(_is_open(batch), c.task_id == sa.bindparam("of_task"), c.version == sa.bindparam("of_version"))
-    rows = [
-        {"of_task": each.task_id, "of_version": json.dumps(each.version), "resolved": each.at, "why": each.why}
-        for each in resolved
-    ]
-    if rows:
-        connection.execute(sa.update(VIOLATIONS).where(is_it), rows)
+def _violation_events(connection: sa.Connection, batch: Batch) -> Iterable[ViolationEvent]:
+    """Yield what opened and ended in its order, and what did so unseen."""
+    are_all_known = OpenNow in map(type, batch.violations)
+    known = set(_by_key(_open_violations(connection, batch))) if are_all_known else set()
+    for each in batch.violations:
+        if isinstance(each, OpenNow):
+            now = _by_key(each.violations)
+            events = [ViolationEvent(*key, each.at, why=ENDED_UNSEEN) for key in known - now.keys()]
+            new = [(key, at) for key, at in now.items() if key not in known]
+            events += [ViolationEvent(*key, at, each.messages.get(key, "")) for key, at in new]
+        else:
+            events = [each]
+        for event in events:
+            (known.add if event.why is None else known.discard)((event.version, event.task_id))
+        yield from events
 
 
-def _reconcile(connection: sa.Connection, batch: Batch, now: OpenNow) -> None:
-    """Let exactly those violations be open that are."""
-    known = {(version, task_id) for version, tasks in _open_violations(connection, batch).items() for task_id in tasks}
-    current = {(version, task_id): at for version, tasks in now.violations.items() for task_id, at in tasks.items()}
-    _resolve(connection, batch, [Resolved(*key, at=now.at, why=ENDED_UNSEEN) for key in known - current.keys()])
-    new = [Opened(*key, at, now.messages.get(key, "")) for key, at in current.items() if key not in known]
-    _open(connection, batch, new)
+def _by_key(violations: Mapping[RuleVersion, Mapping[str, float]]) -> dict[tuple[RuleVersion, str], float]:
+    return {(version, task_id): at for version, tasks in violations.items() for task_id, at in tasks.items()}
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:

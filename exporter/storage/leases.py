@@ -12,10 +12,18 @@ from msgspec import Struct
 from sqlalchemy import Connection, text
 
 from exporter.collector.past import SavedApp
-from exporter.storage.database import postgresql, read_apps, sqlite_path
+from exporter.storage.database import lock_budget, postgresql, read_apps, sqlite_path
 from exporter.storage.lease_plan import lease_plan
-from exporter.storage.tables import APPS, create_lease_tables, create_tables, lock_budget
+from exporter.storage.tables import APPS, create_tables
 
+_CREATE_LEASES: Final = text(
+    "CREATE TABLE IF NOT EXISTS leases (budget TEXT PRIMARY KEY, holder TEXT NOT NULL DEFAULT '',"
+    " term BIGINT NOT NULL DEFAULT 0, ends TIMESTAMPTZ NOT NULL DEFAULT 'epoch')"
+)
+_CREATE_EXPORTERS: Final = text(
+    "CREATE TABLE IF NOT EXISTS exporters (exporter TEXT PRIMARY KEY, advertise TEXT NOT NULL,"
+    " budgets TEXT NOT NULL, ends TIMESTAMPTZ NOT NULL)"
+)
 _BEAT: Final = text(
     "INSERT INTO exporters (exporter, advertise, budgets, ends)"
     " VALUES (:exporter, :advertise, :budgets, clock_timestamp() + make_interval(secs => :seconds))"
@@ -96,7 +104,8 @@ class LeaseTable:
         if not self._is_set_up:
             with self._engine.begin() as connection:
                 create_tables(connection)
-                create_lease_tables(connection)
+                connection.execute(_CREATE_LEASES)
+                connection.execute(_CREATE_EXPORTERS)
             self._is_set_up = True
         me = self._me["exporter"]
         with self._each_alone.connect() as connection:
@@ -141,7 +150,7 @@ class LeaseTable:
         """Return the stored apps of a budget, after what its last holder is writing just now."""
         with self._engine.begin() as connection:
             lock_budget(connection, budget)
-            return list(read_apps(connection, APPS.c.account.in_(accounts)))
+            return read_apps(connection, APPS.c.account.in_(accounts))
 
     def _take(self, connection: Connection, budget: str) -> int | None:
         """Take a budget that is free; return the new term, None: another was faster."""

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Any, Final, TypeVar
 
 from msgspec import json
-from sqlalchemy import Connection, Engine, Row, Table, func, select
+from sqlalchemy import Connection, Engine, Row, func, or_, select
 
 from exporter.collector.change_history import FieldChange, RecordedChange
 from exporter.collector.past import HistoryError, HistoryFilter, PastViolation
@@ -18,8 +18,6 @@ from exporter.storage.tables import APPS, CHANGES, LABELS, VIOLATIONS
 T = TypeVar("T")
 
 LONGEST_READ_SECONDS: Final = 10.0
-SHORT_WINDOW: Final = 10_000
-"""With fewer rows between two times, these are read first; with more, all rows from the newest on."""
 
 
 class StoredPast:
@@ -79,7 +77,7 @@ class StoredPast:
 
 def read_changes(connection: Connection, wanted: HistoryFilter) -> list[RecordedChange]:
     """Return changes, newest first."""
-    conditions = [LABELS[label] for label in (wanted.change, wanted.field) if label]
+    labels = [LABELS[label] for label in (wanted.change, wanted.field) if label]
     return [
         RecordedChange(
             number=row.id,
@@ -92,37 +90,36 @@ def read_changes(connection: Connection, wanted: HistoryFilter) -> list[Recorded
             earliest=row.earliest,
             notes=tuple(row.notes.split(",") if row.notes else ()),
         )
-        for row in _newest(connection, CHANGES, wanted, CHANGES.c.noticed, conditions)
+        for row in _newest(connection, CHANGES.c.noticed, wanted, (), labels)
     ]
 
 
 def _read_violations(connection: Connection, wanted: HistoryFilter) -> list[PastViolation]:
-    c = VIOLATIONS.c
-    conditions = [column == value for column, value in ((c.rule, wanted.rule), (c.severity, wanted.severity)) if value]
-    if wanted.ended:
-        conditions.append(c.resolved.is_not(None))
-    time = c.resolved if wanted.ended else c.opened
-    rows = _newest(connection, VIOLATIONS, wanted, time, conditions)
+    time = VIOLATIONS.c.resolved if wanted.ended else VIOLATIONS.c.opened
+    rows = _newest(connection, time, wanted, ("rule", "severity"), ())
     return [
         PastViolation(row.id, *(getattr(row, name) for name in PastViolation.__struct_fields__[1:])) for row in rows
     ]
 
 
 def _newest(
-    connection: Connection, table: Table, wanted: HistoryFilter, time: Any, conditions: Iterable[Any]
+    connection: Connection, time: Any, wanted: HistoryFilter, names: Iterable[str], conditions: Iterable[Any]
 ) -> Sequence[Row[Any]]:
-    """Return the rows for which a filter and more conditions hold, newest first; `time` is the column of times."""
-    c = table.c
-    of_task = ((c.account, wanted.account), (c.app_id, wanted.app_id), (c.task_id, wanted.task_id))
-    in_time = [
-        *([time >= wanted.since] if wanted.since > -inf else []),
-        *([time <= wanted.until] if wanted.until < inf else []),
-    ]
-    found = select(table).where(*conditions, *in_time, *(column == value for column, value in of_task if value))
-    if wanted.since > -inf and time.index:
-        window = select(c.id).where(*in_time)
-        if connection.scalars(window.offset(SHORT_WINDOW).limit(1)).first() is None:
-            found = found.where(c.id.in_(window))  # else SQLite goes through all rows in their order
-    if wanted.before is not None:
-        found = found.where(c.id < wanted.before)
-    return connection.execute(found.order_by(c.id.desc()).limit(wanted.limit)).all()
+    """Return the rows that a filter wants, newest first by a column of times: an index has them in this order.
+
+    Args:
+        connection: To the database.
+        time: The column of a table.
+        wanted: The filter.
+        names: What it says of other columns than the task's.
+        conditions: What else holds for the rows.
+    """
+    c = time.table.c
+    values = {name: getattr(wanted, name) for name in ("account", "app_id", "task_id", *names)}
+    found = select(time.table).where(*conditions, *(c[name] == value for name, value in values.items() if value))
+    until = wanted.until
+    if wanted.before is not None:  # or it was removed, and all older ones
+        last = connection.scalar(select(time).where(c.id == wanted.before)) or -inf
+        found, until = found.where(or_(time < last, c.id < wanted.before)), min(until, last)
+    found = found.where(time.between(wanted.since, until))
+    return connection.execute(found.order_by(time.desc(), c.id.desc()).limit(wanted.limit)).all()

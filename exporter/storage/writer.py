@@ -107,9 +107,9 @@ class Writer:
             if waiting is None or waiting.lease != batch.lease:
                 self._waiting[key] = batch
             else:
-                lost_changes, lost_events = waiting.add(batch)
+                lost_changes, is_incomplete = waiting.add(batch)
                 self.changes_lost += lost_changes
-                if lost_events:
+                if is_incomplete:
                     self._incomplete(key)
             self._changed.notify()
 

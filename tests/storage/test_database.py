@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from exporter.collector.inventory import Entry
 from exporter.storage import database as database_module
-from exporter.storage.batch import Batch, Opened, OpenNow, Resolved
+from exporter.storage.batch import Batch, OpenNow, ViolationEvent
 from exporter.storage.database import APP_REMOVED, BEFORE_THIS_PROCESS, ENDED_UNSEEN, Database
-from exporter.storage.tables import CHANGES, SCHEMA, TASKS, VIOLATIONS, SchemaError
+from exporter.storage.tables import CHANGES, SCHEMA, TASKS, VIOLATIONS, RefusedError
 from tests.support.batches import BITRATE, COUNT, batch, changed, entry
 
 
@@ -73,10 +73,10 @@ def test_violations_open_and_end_in_their_order(database: Database) -> None:
     """One that ends and opens again is two; what is open comes back with its time."""
     one = batch(entry("a"))
     one.violations = [
-        Opened(BITRATE, "a", 500.0, "8000 kbit/s"),
-        Resolved(BITRATE, "a", 600.0, "fixed"),
-        Opened(BITRATE, "a", 700.0, "9000 kbit/s"),
-        Opened(COUNT, "", 800.0, "too many"),
+        ViolationEvent(BITRATE, "a", 500.0, "8000 kbit/s"),
+        ViolationEvent(BITRATE, "a", 600.0, why="fixed"),
+        ViolationEvent(BITRATE, "a", 700.0, "9000 kbit/s"),
+        ViolationEvent(COUNT, "", 800.0, "too many"),
     ]
     written(database, one)
     assert database.load()[0].violations == {BITRATE: {"a": 700.0}, COUNT: {"": 800.0}}
@@ -88,7 +88,7 @@ def test_violations_open_and_end_in_their_order(database: Database) -> None:
 def test_what_is_open_now_replaces_what_was(database: Database) -> None:
     """After a restart or a reload, violations that nobody saw end have ended, and unknown ones are open."""
     first, second = batch(entry("a")), batch(entry("a"), token="b")
-    first.violations = [Opened(BITRATE, "a", 500.0, "text"), Opened(BITRATE, "b", 500.0, "text")]
+    first.violations = [ViolationEvent(BITRATE, "a", 500.0, "text"), ViolationEvent(BITRATE, "b", 500.0, "text")]
     second.violations = [OpenNow({BITRATE: {"a": 500.0}, COUNT: {"": 650.0}}, at=900.0)]
     written(database, first, second)
     assert database.load()[0].violations == {BITRATE: {"a": 500.0}, COUNT: {"": 650.0}}
@@ -99,7 +99,7 @@ def test_what_is_open_now_replaces_what_was(database: Database) -> None:
 def test_apps_do_not_touch_one_another(database: Database) -> None:
     """Tasks and violations of one app are replaced alone."""
     other = batch(entry("a"), app_id="other")
-    other.violations = [Opened(BITRATE, "a", 500.0, "")]
+    other.violations = [ViolationEvent(BITRATE, "a", 500.0, "")]
     one = batch(token="b")
     one.violations = [OpenNow({}, at=900.0)]
     found = {app.app_id: app for app in written(database, batch(entry("a")), other, one).load()}
@@ -119,7 +119,7 @@ def test_foreign_texts_are_stored(database: Database) -> None:
 def test_tasks_of_another_version_leave_their_times(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this program can't read is not used, but for when tasks were first seen and violations opened."""
     one = batch(entry("a"))
-    one.violations = [Opened(BITRATE, "a", 500.0, "")]
+    one.violations = [ViolationEvent(BITRATE, "a", 500.0, "")]
     written(database, one)
     monkeypatch.setattr(database_module, "SHAPE", "another")
     (app,) = database.load()
@@ -132,7 +132,7 @@ def test_a_newer_schema_is_refused(database: Database, url: str) -> None:
     written(database, batch(entry("a")))
     with database._engine.begin() as connection:
         connection.execute(SCHEMA.update(), {"version": 99})
-    with pytest.raises(SchemaError, match="version 99, expected at most 1: use a newer exporter"):
+    with pytest.raises(RefusedError, match="version 99, expected at most 1: use a newer exporter"):
         Database(url)
     assert len(rows(database, TASKS)) == 1
 
@@ -142,9 +142,9 @@ def test_old_rows_are_removed_in_portions(database: Database, monkeypatch: pytes
     monkeypatch.setattr(database_module, "PRUNED_AT_ONCE", 2)
     one = batch(entry("a"))
     one.violations = [
-        Opened(BITRATE, "a", 10.0, ""),
-        Resolved(BITRATE, "a", 20.0, "fixed"),
-        Opened(BITRATE, "a", 30.0, ""),
+        ViolationEvent(BITRATE, "a", 10.0, ""),
+        ViolationEvent(BITRATE, "a", 20.0, why="fixed"),
+        ViolationEvent(BITRATE, "a", 30.0, ""),
     ]
     changes = [changed(None, entry(f"task-{number}"), token=str(number)) for number in range(3)]
     written(database, one, *changes)
@@ -170,7 +170,7 @@ def test_an_app_that_is_removed_is_forgotten(
 ) -> None:
     """Its violations end with its last reading, its tasks are kept as long as changes are; its past stays."""
     gone = batch(entry("b"), app_id="gone")
-    gone.violations = [Opened(BITRATE, "b", 500.0, "text")]
+    gone.violations = [ViolationEvent(BITRATE, "b", 500.0, "text")]
     written(database, batch(entry("a")), gone)
     keys = [("prod", app_id) for app_id in configured]
     database.forget_removed(keys, unread_since=unread_since, before=before)

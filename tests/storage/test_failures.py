@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from exporter.storage import database as database_module
 from exporter.storage.database import Database, engine_of
-from exporter.storage.tables import CHANGES, SchemaError
+from exporter.storage.tables import CHANGES, RefusedError
 from exporter.storage.writer import REMEDIES
 from tests.storage.test_database import rows
 from tests.support.batches import batch, changed, entry, writing
@@ -102,7 +102,7 @@ def test_a_database_of_another_program_is_not_touched(server: PostgreSQL, table:
     engine = database_module.engine_of(url := server.new_database())
     with engine.begin() as connection:
         connection.execute(text(f"CREATE TABLE {table}"))
-    with pytest.raises(SchemaError, match=f"tables of another program .{table.partition(' ')[0]}.: create a database"):
+    with pytest.raises(RefusedError, match=f"tables of another program .{table.partition(' ')[0]}.: create a database"):
         Database(url)
     assert inspect(engine).get_table_names() == [table.partition(" ")[0]]
     engine.dispose()

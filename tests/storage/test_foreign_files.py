@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 from exporter.cli import main
 from exporter.config.loader import load
 from exporter.config.mistakes import ConfigError
-from exporter.storage.database import CorruptError, Database, ForeignFileError
+from exporter.storage.database import CorruptError, Database
+from exporter.storage.tables import RefusedError
 from tests.support.batches import batch, entry
 from tests.support.command_line import logging_restored
 from tests.support.configurations import account, write_configuration
@@ -101,7 +102,7 @@ def test_a_file_that_becomes_one_of_others_is_not_touched(tmp_path: Path, make: 
     """A file may be replaced after the configuration was checked; the log gets the reason."""
     make(tmp_path / "taken")
     before = _state(tmp_path)
-    with pytest.raises(ForeignFileError, match="taken' can't be used: "):
+    with pytest.raises(RefusedError, match="taken' can't be used: "):
         Database(f"sqlite:{tmp_path / 'taken'}")
     assert _state(tmp_path) == before
 

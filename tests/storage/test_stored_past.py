@@ -19,7 +19,7 @@ from exporter.collector.task_diff import FIELD_GROUPS, KINDS
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import Output
 from exporter.storage import stored_past
-from exporter.storage.batch import Opened, Resolved
+from exporter.storage.batch import ViolationEvent
 from exporter.storage.database import Database, engine_of
 from exporter.storage.stored_past import StoredPast, read_changes
 from tests.metrics.builders import PLAIN
@@ -33,11 +33,11 @@ def filled(database: Database) -> Database:
     a, b = entry("a"), entry("a", idle_timeout_seconds=60)
     first, other = batch(a), batch(app_id="other")
     first.violations = [
-        Opened(BITRATE, "a", 500.0, "8000 kbit/s"),
-        Resolved(BITRATE, "a", 600.0, "fixed"),
-        Opened(COUNT, "", 700.0, "too many"),
+        ViolationEvent(BITRATE, "a", 500.0, "8000 kbit/s"),
+        ViolationEvent(BITRATE, "a", 600.0, why="fixed"),
+        ViolationEvent(COUNT, "", 700.0, "too many"),
     ]
-    other.violations = [Opened(BITRATE, "x", 650.0, ""), Resolved(BITRATE, "x", 800.0, "removed")]
+    other.violations = [ViolationEvent(BITRATE, "x", 650.0, ""), ViolationEvent(BITRATE, "x", 800.0, why="removed")]
     for number, each in enumerate((first, other, changed(a, b), changed(None, entry("c")), changed(entry("c"), None))):
         each.token = str(number)
         database.write(each)
@@ -64,23 +64,22 @@ CHANGES: Sequence[tuple[dict[str, Any], Sequence[int]]] = (
 @pytest.mark.parametrize(("wanted", "expected"), CHANGES)
 @pytest.mark.usefixtures("filled")
 async def test_changes_are_found_in_the_database_as_in_memory(
-    stored: StoredPast, wanted: dict[str, Any], expected: Sequence[int], monkeypatch: pytest.MonkeyPatch
+    stored: StoredPast, wanted: dict[str, Any], expected: Sequence[int]
 ) -> None:
-    """Each filter leaves the same changes, newest first, however many there are between two times."""
+    """Each filter leaves the same changes, newest first."""
     history = History(SetClock(1005.0))
     modified, added, removed = entry("a", idle_timeout_seconds=60), entry("c"), entry("c")
     for one in (changed(entry("a"), modified), changed(None, added), changed(removed, None)):
         history.record("prod", "live", [each.change for each in one.changes])
     memory = MemoryPast(history.newest_first, lambda: 0.0)
-    for past, short in ((stored, 0), (stored, 10_000), (memory, 0)):
-        monkeypatch.setattr(stored_past, "SHORT_WINDOW", short)
+    for past in (stored, memory):
         assert [change.number for change in await past.changes(HistoryFilter(**wanted))] == expected
 
 
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        ({}, [("x", 800.0), ("", None), ("a", 600.0)]),
+        ({}, [("", None), ("x", 800.0), ("a", 600.0)]),
         ({"ended": True}, [("x", 800.0), ("a", 600.0)]),
         ({"ended": True, "since": 700.0}, [("x", 800.0)]),
         ({"ended": True, "until": 700.0}, [("a", 600.0)]),
@@ -106,6 +105,31 @@ async def test_violations_are_found_from_open_to_resolved(
     assert await stored.remembered_since(inf) == 1005.0
 
 
+async def test_pages_follow_the_times_and_hold_each_row_once(database: Database, stored: StoredPast) -> None:
+    """What was noticed before is written later after an outage; a cursor stays where it is while new rows come."""
+    times = [1005.0, 1001.0, 1005.0, 1003.0, 1001.0]
+    for number, noticed in enumerate(times):
+        one = changed(None, entry(str(number)), token=str(number))
+        one.changes = [msgspec.structs.replace(one.changes[0], noticed=noticed)]
+        one.violations = [
+            ViolationEvent(BITRATE, str(number), 100.0 - number, ""),
+            ViolationEvent(BITRATE, str(number), noticed, why="fixed"),
+        ]
+        database.write(one)
+    for read, ended, expected in (
+        (stored.changes, False, [3, 1, 4, 5, 2]),
+        (stored.violations, False, [1, 2, 3, 4, 5]),
+        (stored.violations, True, [3, 1, 4, 5, 2]),
+    ):
+        found: list[int] = []
+        while page := await read(HistoryFilter(limit=2, ended=ended, before=found[-1] if found else None)):
+            found += [each.number for each in page]
+            if len(found) == 2 and read == stored.changes:
+                database.write(changed(None, entry("new"), token="new"))
+        assert found == expected
+    assert await stored.changes(HistoryFilter(before=99)) == []
+
+
 async def test_changes_name_the_signer_that_is_configured(database: Database, stored: StoredPast) -> None:
     """Where two vendors share a form, changes in the database and in memory name the one of the host's setting."""
     output = Output("rtmp", "push.example.com", None, has_userinfo=False, signer="alibaba")
@@ -128,24 +152,33 @@ async def test_changes_name_the_signer_that_is_configured(database: Database, st
         assert [change.fields for change in await past.changes(HistoryFilter())] == [(expected,)]
 
 
+_OF_APP = "(app_id=? AND noticed>? AND noticed<?)"
+
+
 @pytest.mark.parametrize(
     ("wanted", "plan"),
     [
-        ({}, "SCAN changes"),
-        ({"account": "prod", "app_id": "live"}, "SEARCH changes USING INDEX ix_changes_app (app_id=?)"),
-        ({"app_id": "live"}, "SEARCH changes USING INDEX ix_changes_app (app_id=?)"),
+        ({}, "SEARCH changes USING INDEX ix_changes_noticed (noticed>? AND noticed<?)"),
+        ({"account": "prod", "app_id": "live"}, f"SEARCH changes USING INDEX ix_changes_app {_OF_APP}"),
+        ({"app_id": "live"}, f"SEARCH changes USING INDEX ix_changes_app {_OF_APP}"),
         (
             {"account": "prod", "app_id": "live", "task_id": "a"},
             "SEARCH changes USING INDEX ix_changes_task (task_id=?",
         ),
         ({"task_id": "a"}, "SEARCH changes USING INDEX ix_changes_task (task_id=?"),
-        *(({"change": kind}, f"SCAN changes USING INDEX ix_changes_{kind}") for kind in KINDS),
-        *(({"field": group}, f"SCAN changes USING INDEX ix_changes_{group}") for group in FIELD_GROUPS),
         *(
-            ({"app_id": "live", "field": group}, f"SEARCH changes USING INDEX ix_changes_app_{group} (app_id=?")
+            ({"change": kind}, f"SEARCH changes USING INDEX ix_changes_{kind} (noticed>? AND noticed<?)")
+            for kind in KINDS
+        ),
+        *(
+            ({"field": group}, f"SEARCH changes USING INDEX ix_changes_{group} (noticed>? AND noticed<?)")
             for group in FIELD_GROUPS
         ),
-        ({"app_id": "live", "change": "removed"}, "SEARCH changes USING INDEX ix_changes_app_removed (app_id=?"),
+        *(
+            ({"app_id": "live", "field": group}, f"SEARCH changes USING INDEX ix_changes_app_{group} {_OF_APP}")
+            for group in FIELD_GROUPS
+        ),
+        ({"app_id": "live", "change": "removed"}, f"SEARCH changes USING INDEX ix_changes_app_removed {_OF_APP}"),
     ],
 )
 def test_the_newest_changes_follow_an_index(tmp_path: Path, wanted: dict[str, Any], plan: str) -> None:

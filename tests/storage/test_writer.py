@@ -15,11 +15,11 @@ from exporter.collector.past import SavedApp
 from exporter.core.clock import SystemClock
 from exporter.storage import batch as batch_module
 from exporter.storage import database as database_module
-from exporter.storage.batch import Batch
+from exporter.storage.batch import Batch, OpenNow, ViolationEvent
 from exporter.storage.database import Database
 from exporter.storage.tables import CHANGES
 from tests.storage.test_database import rows
-from tests.support.batches import RETENTION_SECONDS, RecordedWriter, batch, changed, entry, writing
+from tests.support.batches import BITRATE, RETENTION_SECONDS, RecordedWriter, batch, changed, entry, writing
 from tests.support.monitored import until
 from tests.support.virtual_time import hanging_call
 
@@ -146,6 +146,26 @@ async def test_too_many_changes_that_wait_are_lost_and_counted(faults: Faults, m
     with closing(Database(faults.url())) as database:
         assert [row.task_id for row in rows(database, CHANGES)] == ["task-2", "task-3", "task-4"]
         assert len(database.load()[0].entries) == 5
+
+
+async def test_lost_events_of_violations_are_made_up_for_once(faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the app is asked for when some are lost, and not again for what comes with the answer."""
+    monkeypatch.setattr(batch_module, "MOST_WAITING", 3)
+    opened = [ViolationEvent(BITRATE, str(number), 1.0, "") for number in range(4)]
+    async with writing(faults.url) as one:
+        await until(lambda: one.writer.up)
+        faults.error = DOWN
+        one.writer.write(batch())
+        await until(lambda: not one.writer.up)
+        for events in (opened[:2], opened[2:], [OpenNow({BITRATE: {"3": 1.0}}, at=2.0)], [opened[0]]):
+            newer = batch()
+            newer.violations = list(events)
+            one.writer.write(newer)
+        assert one.incomplete == [("prod", "live")]
+        faults.error = None
+        await one.has_written()
+    with closing(Database(faults.url())) as database:
+        assert database.load()[0].violations == {BITRATE: {"0": 1.0, "3": 1.0}}
 
 
 async def test_a_batch_that_can_never_be_written_stops_no_other(faults: Faults) -> None:

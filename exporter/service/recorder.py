@@ -118,22 +118,22 @@ class Recorder(FindingEvents):
         await self.close()
         if settings is None:
             return []
+        from exporter.storage.database import Database  # noqa: PLC0415 - it takes memory, which not everyone needs
+        from exporter.storage.stored_past import StoredPast  # noqa: PLC0415 - as above
+
         loop = asyncio.get_running_loop()
         self.writer = Writer(
-            settings.database_url,
+            lambda: Database(settings.database_url()),
             self._clock,
             retention_seconds=settings.retention_seconds,
             configured=configured,
-            incomplete=lambda key: loop.call_soon_threadsafe(self.write_whole, key),
+            incomplete=self.write_whole,
             older=lambda saved: loop.call_soon_threadsafe(self._take_older, saved),
-            failed=lambda error: loop.call_soon_threadsafe(self._failed, error),
-            loads=loads,
+            failed=self._failed,
         )
-        from exporter.storage.stored_past import StoredPast  # noqa: PLC0415 - it takes memory, which not everyone needs
-
         spare_imports()
         self.past = StoredPast(settings.database_url)
-        saved = await self.writer.start(LONGEST_LOAD_SECONDS)
+        saved = await self.writer.start(LONGEST_LOAD_SECONDS, loads=loads)
         self.write_whole(None)
         return saved
 

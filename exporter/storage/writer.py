@@ -1,13 +1,10 @@
-"""The one thread that writes to the database, and what waits for it."""
+"""What waits for the database, and writes it in a thread of its own."""
 
 import asyncio
 import secrets
-import time
 from collections.abc import Callable, Collection, Container
-from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
-from threading import Condition, Thread
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -45,19 +42,18 @@ class Writer:
     """Reads the database once, then writes each batch in one transaction. What can't be written waits.
 
     Args:
-        url: Returns the database's URL; read again for each connection, since passwords rotate.
+        connect: Opens the database; called again after a failure, since passwords rotate.
         clock: For ages.
         retention_seconds: Age from which on changes and ended violations are removed.
         configured: Account and AppId of all apps that are configured.
-        incomplete: Called in the thread when all of an app, or of all apps (None), has to be written again.
+        incomplete: Called when all of an app, or of all apps (None), has to be written again.
         older: Called in the thread with what was stored of an app that began without it.
-        failed: Called in the thread with an exception that is a bug.
-        loads: Whether `start` returns what the database holds; else nothing.
+        failed: Called with an exception that is a bug.
     """
 
     def __init__(
         self,
-        url: Callable[[], str],
+        connect: Callable[[], "Database"],
         clock: Clock,
         *,
         retention_seconds: float,
@@ -65,53 +61,53 @@ class Writer:
         incomplete: Callable[[AppKey | None], object],
         older: Callable[[SavedApp], object],
         failed: Callable[[Exception], object],
-        loads: bool = True,
     ) -> None:
         self.retention_seconds = retention_seconds
         self.configured = configured
         self.up = False  # whether the last use of the database succeeded
         self.size_bytes = 0
         self.changes_lost = 0
-        self._url = url
+        self._connect = connect
         self._clock = clock
         self._incomplete = incomplete
         self._older = older
         self._failed = failed
-        self._loads = loads
-        self._changed = Condition()
         self._waiting: dict[AppKey, Batch] = {}
         self._current: Batch | None = None
-        self._closing = False
+        self._changed = asyncio.Event()  # something waits
+        self._task: asyncio.Task[None] | None = None
+        self._worker = Worker("write database")
         self._database: Database | None = None
         self._pause_seconds = 0.0
         self._maintain_at = 0.0
         self._reason = ""  # why the database is not available, as it was logged
-        self._loaded = Future[list[SavedApp]]()
-        self._thread = Thread(target=self._run, name="write database", daemon=True)
 
-    async def start(self, timeout_seconds: float) -> list[SavedApp]:
-        """Start, and return what the database holds; nothing if it does not say so in time."""
-        self._thread.start()
+    async def start(self, timeout_seconds: float, *, loads: bool = True) -> list[SavedApp]:
+        """Start, and return what the database holds if it `loads`; nothing if it does not say so in time."""
+        saved: list[SavedApp] = []
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await asyncio.wrap_future(self._loaded) if self._loads else []
+                if loads:
+                    await self._attempt(lambda database: saved.extend(database.load()))
         except TimeoutError:
             structlog.get_logger().warning("database not read in time, what it holds is compared when it answers")
             return []
+        finally:
+            self._task = asyncio.create_task(self._run())
+        return saved
 
     def write(self, batch: Batch) -> None:
         """Write a batch soon. One that waits for the same app takes it in."""
-        with self._changed:
-            key = (batch.account, batch.app_id)
-            waiting = self._waiting.get(key)
-            if waiting is None or waiting.lease != batch.lease:
-                self._waiting[key] = batch
-            else:
-                lost_changes, is_incomplete = waiting.add(batch)
-                self.changes_lost += lost_changes
-                if is_incomplete:
-                    self._incomplete(key)
-            self._changed.notify()
+        key = (batch.account, batch.app_id)
+        waiting = self._waiting.get(key)
+        if waiting is None or waiting.lease != batch.lease:
+            self._waiting[key] = batch
+        else:
+            changes_lost, is_incomplete = waiting.add(batch)
+            self.changes_lost += changes_lost
+            if is_incomplete:
+                self._incomplete(key)
+        self._changed.set()
 
     def waits_for(self, accounts: Container[str]) -> bool:
         """Whether anything of some accounts is not written."""
@@ -125,53 +121,47 @@ class Writer:
 
     async def close(self, timeout_seconds: float) -> None:
         """Write what waits, and end; a database that does not answer is not waited for any longer."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        await Worker("close database").run(self._thread.join, timeout_seconds)
-        if self._thread.is_alive() or self._unwritten():
+        if self._task is not None:
+            self._task.cancel()  # what it is writing is written again, which the token makes harmless
+        has_written = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                while self._unwritten() and await self._write_next():
+                    pass
+                await self._worker.run(self._disconnect)
+                has_written = not self._unwritten()
+        if not has_written:
             structlog.get_logger().warning("database not written in time, the last changes are lost")
 
     def _unwritten(self) -> list[Batch]:
-        with self._changed:
-            return [batch for batch in (self._current, *self._waiting.values()) if batch is not None]
+        return [batch for batch in (self._current, *self._waiting.values()) if batch is not None]
 
-    def _run(self) -> None:
-        if self._loads:
-            self._attempt(lambda database: self._answer(database.load()))
-        self._answer([])
-        while (batch := self._next()) is not None or not self._closing:
-            if batch is None:
-                self._attempt(self._maintain)
-            elif self._attempt(partial(self._write, batch)):
-                self._current = None
-            elif self._closing:
-                break
-        if self._database is not None:
-            self._database.close()
+    async def _run(self) -> None:
+        while True:
+            rest = self._maintain_at - self._clock.monotonic()
+            if self._unwritten():
+                await self._write_next()
+            elif rest <= 0:
+                await self._attempt(self._maintain)
+            else:
+                self._changed.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), rest)
+            await asyncio.sleep(self._pause_seconds)
 
-    def _next(self) -> Batch | None:
-        """Wait for a batch; None: it is time for something else, or to end."""
-        with self._changed:
-            if not self._closing and self._pause_seconds:
-                self._changed.wait_for(lambda: self._closing, self._pause_seconds)
-            if self._current is None:
-                rest = self._maintain_at - time.monotonic()
-                self._changed.wait_for(lambda: self._closing or self._waiting, max(0.0, rest))
-                if self._waiting:
-                    self._current = self._waiting.pop(next(iter(self._waiting)))
-                    self._current.token = secrets.token_hex(8)
-            return self._current
+    async def _write_next(self) -> bool:
+        """Write what waits, or failed before; return whether that is done with."""
+        if self._current is None:
+            self._current = self._waiting.pop(next(iter(self._waiting)))
+            self._current.token = secrets.token_hex(8)
+        if await self._attempt(partial(self._write, self._current)):
+            self._current = None
+        return self._current is None
 
-    def _attempt(self, work: Callable[["Database"], None]) -> bool:
+    async def _attempt(self, work: Callable[["Database"], None]) -> bool:
         """Do something with the database; return whether it is done with."""
         try:
-            if self._database is None:
-                # Only now: it takes memory, which not everyone needs.
-                from exporter.storage.database import Database  # noqa: PLC0415 - see above
-
-                self._database = Database(self._url())
-            work(self._database)
+            await self._worker.run(self._connected, work)
         except Exception as error:  # noqa: BLE001 - whatever it is, what is collected must be written
             return self._has_failed(error)
         if self._reason:
@@ -181,11 +171,9 @@ class Writer:
 
     def _has_failed(self, error: Exception) -> bool:
         """Note a failure; return whether to stop trying."""
-        if self._database is not None:
-            self._database.close()
-            self._database = None
         if is_bug(error):
             self.changes_lost += 0 if self._current is None else len(self._current.changes)
+            self._maintain_at = self._clock.monotonic() + MAINTAIN_SECONDS  # it may be what failed
             self._failed(error)
             return True
         if type(error).__name__ == "CorruptError":
@@ -199,14 +187,23 @@ class Writer:
         self._pause_seconds = min(LONGEST_PAUSE_SECONDS, 2 * self._pause_seconds or FIRST_PAUSE_SECONDS)
         return False
 
+    def _connected(self, work: Callable[["Database"], None]) -> None:
+        """Do something in the thread; a failure ends the connection."""
+        try:
+            self._database = self._database or self._connect()
+            work(self._database)
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _disconnect(self) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
+
     def _write(self, batch: Batch, database: "Database") -> None:
         if (older := database.write(batch)) is not None:
             self._older(older)
-
-    def _answer(self, saved: list[SavedApp]) -> None:
-        """Tell `start` what there is, if it still waits: the first answer counts."""
-        with suppress(InvalidStateError):
-            self._loaded.set_result(saved)
 
     def _maintain(self, database: "Database") -> None:
         """Remove some of what is old, and look at the size."""
@@ -216,7 +213,7 @@ class Writer:
             limits = {"unread_since": now - REMOVED_SECONDS, "before": now - self.retention_seconds}
             database.forget_removed(self.configured, **limits)
         self.size_bytes = database.size_bytes()
-        self._maintain_at = time.monotonic() + (PRUNE_PAUSE_SECONDS if has_more else MAINTAIN_SECONDS)
+        self._maintain_at = self._clock.monotonic() + (PRUNE_PAUSE_SECONDS if has_more else MAINTAIN_SECONDS)
 
 
 def is_bug(error: Exception) -> bool:
@@ -224,8 +221,9 @@ def is_bug(error: Exception) -> bool:
     if type(error).__name__ in {"DataError", "IntegrityError"}:
         return True
     module = type(error).__module__.partition(".")[0]
-    return module not in {"sqlalchemy", "psycopg", "sqlite3", "exporter"} and not isinstance(
-        error, OSError | ImportError | UnicodeDecodeError
+    has_no_thread = isinstance(error, RuntimeError) and "new thread" in str(error)
+    return module not in {"sqlalchemy", "psycopg", "sqlite3", "exporter"} and not (
+        has_no_thread or isinstance(error, OSError | ImportError | UnicodeDecodeError)
     )
 
 

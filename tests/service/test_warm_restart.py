@@ -36,7 +36,7 @@ class DirectWriter(Writer):
 
     def __init__(self, database: Database, clock: VirtualClock, older: Callable[[SavedApp], None]) -> None:
         super().__init__(
-            lambda: "",
+            lambda: database,
             clock,
             retention_seconds=1.0,
             configured=(),

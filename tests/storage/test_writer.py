@@ -18,6 +18,7 @@ from exporter.storage import database as database_module
 from exporter.storage.batch import Batch, OpenNow, ViolationEvent
 from exporter.storage.database import Database
 from exporter.storage.tables import CHANGES
+from exporter.storage.writer import is_bug
 from tests.storage.test_database import rows
 from tests.support.batches import BITRATE, RETENTION_SECONDS, RecordedWriter, batch, changed, entry, writing
 from tests.support.monitored import until
@@ -180,6 +181,12 @@ async def test_a_batch_that_can_never_be_written_stops_no_other(faults: Faults) 
         one.writer.write(batch(entry("b")))
         await until(lambda: len(faults.written) == 1)
         assert one.writer.changes_lost == 1
+
+
+def test_a_thread_that_could_not_start_is_no_bug() -> None:
+    """What waits is written when the system allows threads again."""
+    assert not is_bug(RuntimeError("can't start new thread"))
+    assert is_bug(RuntimeError("another"))
 
 
 async def test_everything_is_written_again_after_damage(faults: Faults) -> None:

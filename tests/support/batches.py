@@ -10,6 +10,7 @@ from exporter.collector.past import RuleVersion
 from exporter.collector.status import Sweep
 from exporter.core.clock import SystemClock
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Task
+from exporter.storage import database
 from exporter.storage.batch import Batch, NoticedChange
 from exporter.storage.writer import Writer
 from tests.metrics.builders import PLAIN
@@ -71,7 +72,7 @@ class RecordedWriter:
         self.incomplete: list[tuple[str, str] | None] = []
         self.bugs: list[Exception] = []
         self.writer = Writer(
-            url,
+            lambda: database.Database(url()),
             SystemClock(),
             retention_seconds=RETENTION_SECONDS,
             configured=[("prod", "live")],

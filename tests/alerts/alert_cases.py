@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -171,18 +172,36 @@ def promtool_test(case: Case) -> dict[str, Any]:
 def run_promtool(
     tests: Sequence[Mapping[str, Any]], directory: Path, rule_files: Sequence[Path] = (ALERTS_FILE,)
 ) -> None:
-    """Run tests that are written as promtool reads them, all by one process; rules are evaluated at a test's steps."""
+    """Run tests that are written as promtool reads them, all by one process; rules are evaluated at a test's steps.
+
+    A case of an alert is run without the others: evaluating all of them at each step takes five times as long.
+    """
+    by_file = defaultdict(list)
+    for test in tests:
+        (alert,) = {one["alertname"] for one in test.get("alert_rule_test", ())} or {""}
+        by_file[alert, test["interval"]].append(test)
     files = []
-    for step in sorted({test["interval"] for test in tests}):
-        of_step = [test for test in tests if test["interval"] == step]
-        files.append(directory / f"{step}.yml")
+    for (alert, step), of_file in by_file.items():
+        used = [_rules_of(alert, directory)] if alert else rule_files
+        files.append(directory / f"{alert or 'all'}.{step}.yml")
         files[-1].write_text(
-            json.dumps({"rule_files": list(map(str, rule_files)), "evaluation_interval": step, "tests": of_step})
+            json.dumps({"rule_files": list(map(str, used)), "evaluation_interval": step, "tests": of_file})
         )
     done = subprocess.run(
         [needed_tool("promtool"), "test", "rules", *files], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _rules_of(alert: str, directory: Path) -> Path:
+    """Write an alert with the recording rules that it needs, which come before it; return where."""
+    path = directory / f"{alert}.rules.yml"
+    needed: list[dict[str, Any]] = []
+    for rule in reversed(_shipped()):
+        if rule.get("alert") == alert or any(rule.get("record", "?") in other["expr"] for other in needed):
+            needed.insert(0, rule)
+    path.write_text(json.dumps({"groups": [{"name": alert, "rules": needed}]}))
+    return path
 
 
 def _fires(case: Case) -> Mapping[str, Sequence[Firing]]:
@@ -191,10 +210,14 @@ def _fires(case: Case) -> Mapping[str, Sequence[Firing]]:
 
 
 @cache
+def _shipped() -> list[dict[str, Any]]:
+    return rules(ALERTS_FILE.read_text(encoding="utf-8"))
+
+
+@cache
 def _summaries() -> Mapping[str, str]:
     """Return the text of each alert that has no values in it."""
-    shipped = rules(ALERTS_FILE.read_text(encoding="utf-8"))
-    return {rule["alert"]: rule["annotations"]["summary"] for rule in shipped if "alert" in rule}
+    return {rule["alert"]: rule["annotations"]["summary"] for rule in _shipped() if "alert" in rule}
 
 
 @cache

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from math import inf
-from typing import Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn, get_type_hints
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -22,6 +22,7 @@ from exporter.web.view import AppView, FindingKind, FindingsView, RuleView, View
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
+LAST_PAGE: Final = 10**9 - 1
 LARGEST_BITRATE_KBPS: Final = 10**9 - 1
 LONGEST_TEXT: Final = 300  # characters that a form may send in one field
 AGES: Final = {
@@ -47,37 +48,157 @@ class UnknownNameError(LookupError):
     """A query names something that does not exist; `str()` says what."""
 
 
-class Query(Struct, frozen=True, kw_only=True):
-    """Filters, order and page that a URL asks for. An empty text matches everything."""
+class Parameter(Struct, frozen=True):
+    """A parameter of a URL."""
 
-    account: str = ""
-    app_id: str = ""
-    task_id: str = ""
-    text: str = ""  # part of a TaskId or ChannelId, or of a rule's name, title or owner; case is ignored
-    owner: str = ""  # of the rule, else of the app
-    rule: str = ""
-    severity: str = ""
-    enabled: str = ""  # `true` or `false`: whether the rule is in force
-    outcome: FindingKind = FindingKind.VIOLATION
-    state: str = "open"
+    description: str = ""  # for the OpenAPI document, as `example` and `schema`
+    example: str = ""
+    name: str = ""  # empty: that of the field of `Query`
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string", "minLength": 1})  # draft 2020-12
+    parse: Callable[[str], Any] = str  # returns the value; raises ValueError
+    expected: str = "a value"  # what `parse` accepts
+    into: str = ""  # which field of `Query` gets the value; empty: the one of this name
+
+    @property
+    def target(self) -> str:
+        """The field of `Query` that gets the value."""
+        return self.into or self.name
+
+    def read(self, text: str) -> Any:
+        """Return the value of a text, or raise BadQueryError."""
+        try:
+            return self.parse(text)
+        except ValueError:
+            raise BadQueryError(f"{self.name} is {text!r}, expected {self.expected}") from None
+
+
+def choice(description: str, choices: Iterable[str], *, name: str = "", parse: Callable[[str], Any] = str) -> Parameter:
+    """Return a parameter that is one of some values."""
+    values = tuple(str(one) for one in choices)
+
+    def parse_known(text: str) -> Any:
+        return parse(text) if text in values else _refuse()
+
+    schema = {"type": "string", "enum": list(values)}
+    return Parameter(description, "", name, schema, parse_known, f"one of {', '.join(values)}")
+
+
+def sorting(description: str, names: Iterable[str], by_name: Iterable[str] = ()) -> Parameter:
+    """Return the parameter for the order of a list; `by_name` can't be reversed."""
+    description += " With - in front, the greatest is first. Those without the value are last."
+    return choice(description, (*by_name, *(f"{sign}{name}" for name in names for sign in ("", "-"))), name="sort")
+
+
+def cursor(*names: int, parse: Callable[[str], tuple[str, ...]] | None = None) -> Parameter:
+    """Return the parameter for the `next_cursor` of a list whose cursors hold one of these numbers of names."""
+
+    def parse_names(text: str) -> tuple[str, ...]:
+        try:
+            found = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4))) if _BASE64.fullmatch(text) else None
+        except RecursionError:
+            found = None
+        if isinstance(found, list) and len(found) in names and all(isinstance(name, str) for name in found):
+            return tuple(found)
+        return _refuse()
+
+    description = "The next_cursor of a response to the same query, for the next page."
+    schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}
+    return Parameter(description, "", "cursor", schema, parse or parse_names, "the next_cursor of an answer", "after")
+
+
+def number_cursor(text: str) -> tuple[str, ...]:
+    """Parse the `next_cursor` of a list of numbered items."""
+    return (text,) if re.fullmatch("[0-9]{1,15}", text) else _refuse()
+
+
+def cursor_after(*names: str) -> str:
+    """Return a cursor, fit for URLs, that names the last item of a page."""
+    return urlsafe_b64encode(json.dumps(names).encode()).decode().rstrip("=")
+
+
+def _refuse() -> NoReturn:
+    raise ValueError
+
+
+def _parse_time(text: str) -> float:
+    if _UNIX_SECONDS.fullmatch(text):
+        return float(text)
+    return datetime.fromisoformat(text.upper()).timestamp() if _RFC_3339.fullmatch(text.upper()) else _refuse()
+
+
+def _whole(description: str, least: int, most: int, **schema: int) -> Parameter:
+    def parse(text: str) -> int:
+        return int(text) if re.fullmatch("[0-9]{1,9}", text) and least <= int(text) <= most else _refuse()
+
+    whole = {"type": "integer", "minimum": least, "maximum": most, **schema}
+    return Parameter(description, schema=whole, parse=parse, expected=f"a whole number from {least} to {most}")
+
+
+def _bitrate(word: str) -> Parameter:
+    return _whole(f"{word} video bitrate, kbit/s; tasks without one are left out.", 0, LARGEST_BITRATE_KBPS)
+
+
+def _time(word: str) -> Parameter:
+    return Parameter(
+        f"Time in seconds since 1970 or as in RFC 3339; nothing {word} is returned.",
+        "2027-01-15T08:00:00Z",
+        schema={
+            "anyOf": [
+                {"type": "string", "format": "date-time"},
+                {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,9})?$"},
+            ]
+        },
+        parse=_parse_time,
+        expected="seconds since 1970 or a time such as 2027-01-15T08:00:00Z",
+    )
+
+
+_LIMIT: Final = _whole(
+    *("Maximum number of items of a page. A page ends earlier if it would be too large.", 1, MAX_LIMIT),
+    default=DEFAULT_LIMIT,
+)
+_FORMAT: Final = choice(
+    "Form of the list: json, or csv with a Link header for the next page. Without it, the Accept header decides.",
+    ("json", "csv"),
+)
+_TEXT: Final = Parameter(
+    "Part of a TaskId, ChannelId, AppId or app name; case is ignored. Without it, everything matches.", "live-"
+)
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """Filters, order and page that a URL asks for, each with its parameter. An empty text matches everything."""
+
+    account: Annotated[str, Parameter("The name of an account, as the configuration gives it.", "production")] = ""
+    app_id: Annotated[str, Parameter("An AppId.", "live-main")] = ""
+    task_id: Annotated[str, Parameter("A TaskId.", "task-1")] = ""
+    text: Annotated[str, _TEXT] = ""  # part of a TaskId or ChannelId, or of a rule's name, title or owner
+    owner: Annotated[str, Parameter("The rule's owner, else the app's.", "live-ops")] = ""
+    rule: Annotated[str, Parameter("The name of a rule.", "video-bitrate-agreed")] = ""
+    severity: Annotated[str, choice("The severity of rules.", SEVERITIES)] = ""
+    enabled: Annotated[str, choice("Whether rules are in force.", ("true", "false"))] = ""
+    outcome: Annotated[
+        FindingKind, choice("Which findings; violations by default.", FindingKind, parse=FindingKind)
+    ] = FindingKind.VIOLATION
+    state: Annotated[str, choice("Violations that are open, or that have ended.", ("open", "resolved"))] = "open"
     app_state: str = ""
-    change: str = ""
-    field: str = ""
-    task_region: str = ""
-    mix_mode: str = ""
-    push_auth: str = ""
-    host: str = ""
-    codec: str = ""
-    min_video_bitrate_kbps: int = 0
-    max_video_bitrate_kbps: float = inf
-    since: float = -inf  # Unix time
-    until: float = inf
-    age: str = ""  # a key of `AGES`; `aged` turns it into `since` and `until`
-    format: str = ""  # json or csv; empty: what the Accept header prefers
+    change: Annotated[str, choice("Kind of the change.", KINDS)] = ""
+    field: Annotated[str, choice("A group of fields that changed.", FIELD_GROUPS)] = ""
+    task_region: Annotated[str, choice(labels.TASK_REGION.meaning, labels.TASK_REGION.values)] = ""
+    mix_mode: Annotated[str, choice(labels.MIX_MODE.meaning, labels.MIX_MODE.values)] = ""
+    push_auth: Annotated[str, choice("A state of the key of a push URL.", labels.PUSH_AUTH_STATE.values)] = ""
+    host: Annotated[str, Parameter("The host of a push URL, in lower case.", "push.example.com", parse=str.lower)] = ""
+    codec: Annotated[str, choice("The video codec.", labels.CODEC.values)] = ""
+    min_video_bitrate_kbps: Annotated[int, _bitrate("Least")] = 0
+    max_video_bitrate_kbps: Annotated[float, _bitrate("Greatest")] = inf
+    since: Annotated[float, _time("earlier")] = -inf  # Unix time
+    until: Annotated[float, _time("later")] = inf
+    age: Annotated[str, choice("", AGES)] = ""  # `aged` turns it into `since` and `until`
+    format: Annotated[str, _FORMAT] = ""  # empty: what the Accept header prefers
     sort: str = "task"
-    order: str = "asc"
-    page: int = 1
-    limit: int = DEFAULT_LIMIT
+    order: Annotated[str, choice("", ("asc", "desc"))] = "asc"
+    page: Annotated[int, _whole("", 1, LAST_PAGE)] = 1
+    limit: Annotated[int, _LIMIT] = DEFAULT_LIMIT
     after: tuple[str, ...] = ()  # names of the last item of the page before
 
     @property
@@ -211,7 +332,7 @@ class Query(Struct, frozen=True, kw_only=True):
         if unknown := self.unknown_names(view, former_apps):
             raise UnknownNameError(" ".join(unknown))
 
-    def parameters(self, known: Iterable["Parameter"], **changes: str) -> Mapping[str, str]:
+    def parameters(self, known: Iterable[Parameter], **changes: str) -> Mapping[str, str]:
         """Return the parameters that ask for this query's first page, with changes; empty where a default is meant."""
         plain = {one.name: str(getattr(self, one.target)) for one in known if one.target not in {"page", "after"}}
         defaults = {one.name: str(getattr(_EVERYTHING, one.target)) for one in known}
@@ -223,158 +344,12 @@ class Query(Struct, frozen=True, kw_only=True):
 
 
 _EVERYTHING: Final = Query()
-
-
-class Parameter(Struct, frozen=True):
-    """A parameter of a URL."""
-
-    name: str
-    description: str = ""  # for the OpenAPI document, as `example` and `schema`
-    example: str = ""
-    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string", "minLength": 1})  # draft 2020-12
-    parse: Callable[[str], Any] = str  # returns the value; raises ValueError
-    expected: str = "a value"  # what `parse` accepts
-    into: str = ""  # which field of `Query` gets the value; empty: the one of this name
-
-    @property
-    def target(self) -> str:
-        """The field of `Query` that gets the value."""
-        return self.into or self.name
-
-    def read(self, text: str) -> Any:
-        """Return the value of a text, or raise BadQueryError."""
-        try:
-            return self.parse(text)
-        except ValueError:
-            raise BadQueryError(f"{self.name} is {text!r}, expected {self.expected}") from None
-
-
-def choice(name: str, description: str, choices: Iterable[str], parse: Callable[[str], Any] = str) -> Parameter:
-    """Return a parameter that is one of some values."""
-    values = tuple(str(one) for one in choices)
-
-    def parse_known(text: str) -> Any:
-        return parse(text) if text in values else _refuse()
-
-    schema = {"type": "string", "enum": list(values)}
-    return Parameter(name, description, "", schema, parse_known, f"one of {', '.join(values)}")
-
-
-def sorting(description: str, names: Iterable[str], by_name: Iterable[str] = ()) -> Parameter:
-    """Return the parameter for the order of a list; `by_name` can't be reversed."""
-    description += " With - in front, the greatest is first. Those without the value are last."
-    return choice("sort", description, (*by_name, *(f"{sign}{name}" for name in names for sign in ("", "-"))))
-
-
-def cursor(*names: int, parse: Callable[[str], tuple[str, ...]] | None = None) -> Parameter:
-    """Return the parameter for the `next_cursor` of a list whose cursors hold one of these numbers of names."""
-
-    def parse_names(text: str) -> tuple[str, ...]:
-        try:
-            found = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4))) if _BASE64.fullmatch(text) else None
-        except RecursionError:
-            found = None
-        if isinstance(found, list) and len(found) in names and all(isinstance(name, str) for name in found):
-            return tuple(found)
-        return _refuse()
-
-    description = "The next_cursor of a response to the same query, for the next page."
-    schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}
-    return Parameter("cursor", description, "", schema, parse or parse_names, "the next_cursor of an answer", "after")
-
-
-def number_cursor(text: str) -> tuple[str, ...]:
-    """Parse the `next_cursor` of a list of numbered items."""
-    return (text,) if re.fullmatch("[0-9]{1,15}", text) else _refuse()
-
-
-def cursor_after(*names: str) -> str:
-    """Return a cursor, fit for URLs, that names the last item of a page."""
-    return urlsafe_b64encode(json.dumps(names).encode()).decode().rstrip("=")
-
-
-def _refuse() -> NoReturn:
-    raise ValueError
-
-
-def _parse_time(text: str) -> float:
-    if _UNIX_SECONDS.fullmatch(text):
-        return float(text)
-    return datetime.fromisoformat(text.upper()).timestamp() if _RFC_3339.fullmatch(text.upper()) else _refuse()
-
-
-def _whole(most: int, least: int = 1) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        return int(text) if re.fullmatch("[0-9]{1,9}", text) and least <= int(text) <= most else _refuse()
-
-    return parse
-
-
-_MIN_BITRATE: Final = Parameter(
-    "min_video_bitrate_kbps",
-    "Least video bitrate, kbit/s; tasks without one are left out.",
-    schema={"type": "integer", "minimum": 0, "maximum": LARGEST_BITRATE_KBPS},
-    parse=_whole(LARGEST_BITRATE_KBPS, least=0),
-    expected=f"a whole number from 0 to {LARGEST_BITRATE_KBPS}",
-)
-_SINCE: Final = Parameter(
-    "since",
-    "Time in seconds since 1970 or as in RFC 3339; nothing earlier is returned.",
-    "2027-01-15T08:00:00Z",
-    schema={
-        "anyOf": [
-            {"type": "string", "format": "date-time"},
-            {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,9})?$"},
-        ]
-    },
-    parse=_parse_time,
-    expected="seconds since 1970 or a time such as 2027-01-15T08:00:00Z",
-)
-_SHARED: Final = (
-    Parameter("account", "The name of an account, as the configuration gives it.", "production"),
-    Parameter("app_id", "An AppId.", "live-main"),
-    Parameter("task_id", "A TaskId.", "task-1"),
-    Parameter("rule", "The name of a rule.", "video-bitrate-agreed"),
-    choice("severity", "The severity of rules.", SEVERITIES),
-    choice("task_region", labels.TASK_REGION.meaning, labels.TASK_REGION.values),
-    choice("mix_mode", labels.MIX_MODE.meaning, labels.MIX_MODE.values),
-    choice("push_auth", "A state of the key of a push URL.", labels.PUSH_AUTH_STATE.values),
-    Parameter("host", "The host of a push URL, in lower case.", "push.example.com", parse=str.lower),
-    choice("codec", "The video codec.", labels.CODEC.values),
-    _MIN_BITRATE,
-    replace(
-        _MIN_BITRATE, name="max_video_bitrate_kbps", description=_MIN_BITRATE.description.replace("Least", "Greatest")
-    ),
-    Parameter("owner", "The rule's owner, else the app's.", "live-ops"),
-    choice("outcome", "Which findings; violations by default.", FindingKind, FindingKind),
-    choice("enabled", "Whether rules are in force.", ("true", "false")),
-    _SINCE,
-    replace(_SINCE, name="until", description=_SINCE.description.replace("earlier", "later")),
-    choice("change", "Kind of the change.", KINDS),
-    choice("field", "A group of fields that changed.", FIELD_GROUPS),
-    choice("state", "Violations that are open, or that have ended.", ("open", "resolved")),
-    Parameter(
-        "limit",
-        "Maximum number of items of a page. A page ends earlier if it would be too large.",
-        schema={"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-        parse=_whole(MAX_LIMIT),
-        expected=f"a whole number from 1 to {MAX_LIMIT}",
-    ),
-    choice(
-        "format",
-        "Form of the list: json, or csv with a Link header for the next page. Without it, the Accept header decides.",
-        ("json", "csv"),
-    ),
-    Parameter(
-        "text",
-        "Part of a TaskId, ChannelId, AppId or app name; case is ignored. Without it, everything matches.",
-        "live-",
-    ),
-    choice("age", "", AGES),
-    choice("order", "", ("asc", "desc")),
-    Parameter("page", parse=_whole(10**9), expected="a whole number from 1"),
-)
-_BY_NAME: Final = {parameter.name: parameter for parameter in _SHARED}
+_BY_NAME: Final = {
+    name: replace(one, name=name)
+    for name, hint in get_type_hints(Query, include_extras=True).items()
+    for one in getattr(hint, "__metadata__", ())
+}
+"""The parameters that several lists have."""
 
 
 def known(*parts: str | Parameter) -> tuple[Parameter, ...]:

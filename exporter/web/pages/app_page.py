@@ -33,9 +33,9 @@ EXPIRES: Final = "expires"
 
 
 PARAMETERS: Final = known(
-    Parameter("task_id", into="text"),
+    Parameter(name="task_id", into="text"),
     "task_region mix_mode rule push_auth host codec min_video_bitrate_kbps max_video_bitrate_kbps",
-    choice("sort", "", (*COLUMNS, EXPIRES)),
+    choice("", (*COLUMNS, EXPIRES), name="sort"),
     "order page",
 )
 

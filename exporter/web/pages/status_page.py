@@ -106,9 +106,9 @@ COLUMNS: Final[Mapping[str, Column]] = {
 
 PARAMETERS: Final = known(
     "text owner",
-    replace(choice("state", "", State), into="app_state"),
+    replace(choice("", State, name="state"), into="app_state"),
     "severity",
-    choice("sort", "", COLUMNS),
+    choice("", COLUMNS, name="sort"),
     "order page",
 )
 

@@ -96,10 +96,7 @@ def cli() -> None:
 cli.default = DEFAULT_COMMAND
 
 
-@cli.command(
-    help="Collect the configured apps and serve their metrics.",
-    epilog=examples("serve --config.file=rtcmpu.yml", "serve --app.id=live-main --app.id=live-events"),
-)
+@cli.command(epilog=examples("serve --config.file=rtcmpu.yml", "serve --app.id=live-main --app.id=live-events"))
 @configuration
 @listen_addresses(":10678")
 @flag("--web.telemetry-path=PATH", "telemetry_path", "where the metrics are (default /metrics)", default="/metrics")
@@ -115,7 +112,7 @@ cli.default = DEFAULT_COMMAND
 @log_level("info")
 @choice("--log.format", "log_format", ("logfmt", "json"), "(default logfmt)")
 def serve(source: "ConfigurationSource", *, level: Any, log_format: Any, systemd_socket: bool, **options: Any) -> int:
-    """Run the daemon."""
+    """Collect the configured apps and serve their metrics."""
     from exporter.commands import serve as command
     from exporter.service.daemon import Options
 
@@ -124,10 +121,7 @@ def serve(source: "ConfigurationSource", *, level: Any, log_format: Any, systemd
     )
 
 
-@cli.command(
-    help="Run the exporter on a simulated service.\n\nIt needs no account and no network.",
-    epilog=examples("demo", "demo --web.listen-address=:10678 --simulator.listen-address=127.0.0.1:0"),
-)
+@cli.command(epilog=examples("demo", "demo --web.listen-address=:10678 --simulator.listen-address=127.0.0.1:0"))
 @listen_addresses("127.0.0.1:10678")
 @web_configuration
 @flag(
@@ -137,7 +131,10 @@ def serve(source: "ConfigurationSource", *, level: Any, log_format: Any, systemd
 )
 @log_level("warn")
 def demo(simulator_address: str, level: Any, **options: Any) -> int:
-    """Run both."""
+    """Run the exporter on a simulated service.
+
+    It needs no account and no network.
+    """
     from exporter.commands import demo as command
     from exporter.service.daemon import Options
 
@@ -159,7 +156,6 @@ class Simulate(Command):
 
 @cli.command(
     cls=Simulate,
-    help="Run the simulated service alone.",
     epilog=examples(
         "simulate --apps=2 --tasks=1500 --churn=5", "simulate --fault throttled_429=0.1", "simulate --demo"
     ),
@@ -179,7 +175,7 @@ class Simulate(Command):
 @named("variant", "VALUE", "another undocumented answer; repeatable")
 @click.pass_context
 def simulate(ctx: click.Context, /, listen_address: str, *, is_demo: bool, **options: Any) -> int:
-    """Run the simulator."""
+    """Run the simulated service alone."""
     from exporter.commands import simulate as command
     from exporter.simulator.simulation import SimulatorOptions
 
@@ -190,18 +186,17 @@ def simulate(ctx: click.Context, /, listen_address: str, *, is_demo: bool, **opt
     return command.simulate(None if is_demo else SimulatorOptions(**options), *host_and_port(listen_address))
 
 
-@cli.command(
-    "check-config",
-    help="Check a configuration and forecast its request rate.\n\nEvery mistake is reported.",
-    epilog=examples("check-config rtcmpu.yml", "check-config --probe rtcmpu.yml"),
-)
+@cli.command("check-config", epilog=examples("check-config rtcmpu.yml", "check-config --probe rtcmpu.yml"))
 @flag("--config.file=FILE", "config_file", "the configuration, the same as FILE")
 @flag("--web.config.file=FILE", "web_config_file", "a web configuration to check as well")
 @flag("--probe", "probe", "make one real call for each app")
 @click.argument("file", type=FILE, required=False)
 @click.pass_context
 def check_config(ctx: click.Context, /, config_file: Path | None, file: Path | None, **options: Any) -> int:
-    """Check files."""
+    """Check a configuration and forecast its request rate.
+
+    Every mistake is reported.
+    """
     from exporter.commands import check_config as command
 
     path = config_file or file
@@ -211,29 +206,27 @@ def check_config(ctx: click.Context, /, config_file: Path | None, file: Path | N
 
 
 @cli.command(
-    help="Sweep every app once, now, and print what was found.",
     epilog=examples(
         "collect --app.id=live-main",
         "collect --config.file=rtcmpu.yml --output=json",
         more="Exit code 3: an app can't be read; the others are still shown.",
-    ),
+    )
 )
 @configuration
 @output_format("a table of apps, every task as JSON, or the exposition", "table", "json", "prometheus")
 def collect(source: "ConfigurationSource", output: Any) -> int:
-    """Read once."""
+    """Sweep every app once, now, and print what was found."""
     from exporter.commands import collect as command
 
     return command.collect(source, output)
 
 
 @cli.command(
-    help="Print changes of tasks from the database.",
     epilog=examples(
         "history --config.file=rtcmpu.yml --since=24h --app=live-main",
         "history --config.file=rtcmpu.yml --since=2027-01-15T08:00:00Z --output=json",
         more="Exit code 3: the database can't be read.",
-    ),
+    )
 )
 @flag("--config.file=FILE", "config_file", "the configuration", required=True)
 @flag("--since=TIME", "since", "a duration or a time (default 24h)", type=moment, default="24h")
@@ -243,7 +236,7 @@ def collect(source: "ConfigurationSource", output: Any) -> int:
 @flag("--limit=N", "limit", "the newest N (default 1000)", type=count, default=1000)
 @output_format("a table, or JSON", "table", "json")
 def history(config_file: Path, output: Any, **wanted: Any) -> int:
-    """Print changes."""
+    """Print changes of tasks from the database."""
     from exporter.collector.past import HistoryFilter
     from exporter.commands import history as command
 
@@ -251,7 +244,6 @@ def history(config_file: Path, output: Any, **wanted: Any) -> int:
 
 
 @cli.command(
-    help="Sweep every app once, now, and print every violation.",
     epilog=examples(
         "audit --app.id=live-main",
         "audit --config.file=rtcmpu.yml --output=junit --fail-on=critical",
@@ -260,7 +252,7 @@ def history(config_file: Path, output: Any, **wanted: Any) -> int:
             "Exit code 3: an app can't be read, or there is nothing to read; the others are still shown.\n"
             "Tasks for which a rule can't be evaluated are shown, and do not fail an audit by themselves."
         ),
-    ),
+    )
 )
 @configuration
 @output_format("tables for people, everything as JSON, SARIF 2.1.0 or JUnit XML", "table", "json", "sarif", "junit")
@@ -270,7 +262,7 @@ def history(config_file: Path, output: Any, **wanted: Any) -> int:
     default="warning",
 )
 def audit(source: "ConfigurationSource", output: Any, fail_on: str) -> int:
-    """Read once and evaluate."""
+    """Sweep every app once, now, and print every violation."""
     from exporter.commands import audit as command
     from exporter.rules.rule import Severity
 
@@ -279,23 +271,20 @@ def audit(source: "ConfigurationSource", output: Any, fail_on: str) -> int:
 
 @cli.group(
     cls=Commands,
-    help="Show the rules for tasks, and test your own.",
     epilog=examples("rules list --config.file=rtcmpu.yml", "rules test rules/agreed.yml"),
     no_args_is_help=False,
 )
 def rules() -> None:
-    """Run one of the commands about rules."""
+    """Show the rules for tasks, and test your own."""
 
 
 @rules.command(
-    "list",
-    help="Print which rules are on and which are off, and why.",
-    epilog=examples("rules list --config.file=rtcmpu.yml", "rules list --app.id=live-main --output=json"),
+    "list", epilog=examples("rules list --config.file=rtcmpu.yml", "rules list --app.id=live-main --output=json")
 )
 @configuration
 @output_format("tables for people, or JSON", "table", "json")
 def list_rules(source: "ConfigurationSource", output: Any) -> int:
-    """List rules."""
+    """Print which rules are on and which are off, and why."""
     from exporter.commands import rule_commands as command
     from exporter.core.clock import SystemClock
 
@@ -304,7 +293,6 @@ def list_rules(source: "ConfigurationSource", output: Any) -> int:
 
 @rules.command(
     "test",
-    help="Run the test cases beside rules.",
     epilog=examples(
         "rules test rules/agreed.yml",
         more="Exit code 1: a case has another outcome than it expects. 2: a mistake in a file.",
@@ -312,23 +300,22 @@ def list_rules(source: "ConfigurationSource", output: Any) -> int:
 )
 @click.argument("files", metavar="FILE…", type=FILE, nargs=-1, required=True)
 def run_rule_tests(files: tuple[Path, ...]) -> int:
-    """Test rules."""
+    """Run the test cases beside rules."""
     from exporter.commands import rule_commands as command
 
     return command.run_tests(list(files))
 
 
 @cli.command(
-    help="Print a shell's completion of this program.",
     epilog=examples(
         "completion bash > /etc/bash_completion.d/rtcmpu-exporter",
         'completion zsh > "${fpath[1]}/_rtcmpu-exporter"',
         "completion fish > ~/.config/fish/completions/rtcmpu-exporter.fish",
-    ),
+    )
 )
 @click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the script; the shell then asks the program itself, through a variable of the environment."""
+    """Print a shell's completion of this program."""
     found = get_completion_class(shell)
     assert found is not None  # noqa: S101 - click has all three
     click.echo(found(cli, {}, PROGRAM, f"_{PROGRAM}_COMPLETE".replace("-", "_").upper()).source())

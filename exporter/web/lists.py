@@ -43,11 +43,7 @@ class Ordered(Generic[T]):
 
 
 async def ordered(
-    items: Iterable[T],
-    *,
-    key: Callable[[T], Any],
-    wanted: Callable[[T], bool] | None = None,
-    descending: bool = False,
+    items: Iterable[T], *, key: Callable[[T], Any], wanted: Callable[[T], bool] | None = None, descending: bool = False
 ) -> Ordered[T]:
     """Sort the matching items, letting the event loop run between slices; `items` must not change until it returns."""
     runs: list[list[_Keyed[T]]] = []

@@ -130,9 +130,9 @@ _LEVEL: Final = 2
 
 def document_of(kind: type[D], *sources: Any, **values: Any) -> D:
     """Return a document whose fields are `values`, else the attributes of the first source that has them."""
-    for name in kind.__struct_fields__:
-        if name not in values:
-            values[name] = next(getattr(source, name) for source in sources if hasattr(source, name))
+    names = kind.__struct_fields__
+    for source in sources:
+        values |= {name: getattr(source, name) for name in names if name not in values and hasattr(source, name)}
     return kind(**values)
 
 
@@ -144,11 +144,7 @@ def revalidated_response(
     The ETag is weak, since it is of the content and not of its encoding.
     """
     etag = xxhash.xxh3_128_hexdigest(body)
-    headers = {
-        hdrs.ETAG: f'W/"{etag}"',
-        hdrs.CACHE_CONTROL: "no-cache",
-        hdrs.VARY: "Accept, Accept-Encoding",
-    }
+    headers = {hdrs.ETAG: f'W/"{etag}"', hdrs.CACHE_CONTROL: "no-cache", hdrs.VARY: "Accept, Accept-Encoding"}
     if link:
         headers[hdrs.LINK] = link
     if any(known.value in {etag, "*"} for known in request.if_none_match or ()):

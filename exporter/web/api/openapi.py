@@ -127,10 +127,7 @@ def _operation(endpoint: ApiEndpoint, example: Any) -> dict[str, Any]:
             *(_parameter(parameter, "path") for parameter in endpoint.path_parameters),
             *(_parameter(parameter, "query") for parameter in endpoint.parameters),
         ],
-        "responses": {
-            "200": _answer(endpoint, example),
-            "304": {"$ref": "#/components/responses/NotModified"},
-        },
+        "responses": {"200": _answer(endpoint, example), "304": {"$ref": "#/components/responses/NotModified"}},
     }
     for status in _ERRORS:
         if status != _ONLY_WITH_NAMES or endpoint.path_parameters or _names_anything(endpoint):
@@ -156,10 +153,7 @@ def _parameter(parameter: Parameter, place: str) -> dict[str, Any]:
 def _answer(endpoint: ApiEndpoint, example: Any) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": {"type": "object"}}
     if endpoint.answer is not None:
-        content = {
-            "schema": {"$ref": f"#/components/schemas/{endpoint.answer.__name__}"},
-            "example": example,
-        }
+        content = {"schema": {"$ref": f"#/components/schemas/{endpoint.answer.__name__}"}, "example": example}
     kinds = {JSON_TYPE: content}
     if endpoint.has_csv:
         kinds[CSV_TYPE] = {"schema": {"type": "string"}}

@@ -20,15 +20,7 @@ from exporter.rules.vocabulary import TaskFacts
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
 from exporter.web.api.openapi import endpoint
 from exporter.web.lists import Listing, ordered
-from exporter.web.query import (
-    Query,
-    UnknownNameError,
-    cursor,
-    cursor_after,
-    number_cursor,
-    sorting,
-    video_bitrate,
-)
+from exporter.web.query import Query, UnknownNameError, cursor, cursor_after, number_cursor, sorting, video_bitrate
 from exporter.web.responses import TIMES, about, document_of
 from exporter.web.view import FindingKind, TasksView, TaskView, View
 
@@ -260,16 +252,14 @@ class ChangeDocument(Struct, kw_only=True, rename=TIMES):
     number: Annotated[int, about("Rises with each change.")]
     noticed: Annotated[float, about("When it was noticed, in seconds since 1970.")]
     earliest: Annotated[
-        float | None,
-        about("In seconds since 1970: it happened after this; null: since the last update."),
+        float | None, about("In seconds since 1970: it happened after this; null: since the last update.")
     ]
     account: Annotated[str, about("The account's name.")]
     app_id: Annotated[str, about("The AppId.")]
     task_id: Annotated[str, about("The TaskId.")]
     change: Annotated[str, about("added, removed or modified.")]
     fields: Annotated[
-        list[FieldChangeDocument],
-        about("What changed; of a task that came or went what was set, with a database."),
+        list[FieldChangeDocument], about("What changed; of a task that came or went what was set, with a database.")
     ]
     notes: Annotated[
         list[str],

@@ -24,6 +24,9 @@ SORTS: Final[Mapping[str, Callable[[Severity, float | None], float | None]]] = {
 """What is least in the finding that is first."""
 
 
+_FORMER_RULE: Final = Rule(name="", title="", severity=Severity.INFO, expect="")
+
+
 class Finding(Struct, frozen=True, gc=False):
     """A finding before its texts are made."""
 
@@ -45,11 +48,11 @@ class ViolationDocument(Struct, kw_only=True, rename=TIMES):
     runbook_url: Annotated[str, about("URL of its runbook; may be empty.")]
     message: Annotated[str | None, about("What is wrong, in one line.")]
     since: Annotated[float | None, about("Since when it is seen, in seconds since 1970; null where that is not known.")]
-    resolved: Annotated[float | None, about("When it ended, in seconds since 1970; null while it is open.")]
-    why: Annotated[str | None, about("Why it ended.")]
-    number: Annotated[int | None, about("Of one that has ended; rises with each violation.")]
-    exemption: Annotated[str | None, about("The name of the exemption, of an exempted one.")]
-    reason: Annotated[str | None, about("Why the rule can't be evaluated, of an unevaluable one.")]
+    resolved: Annotated[float | None, about("When it ended, in seconds since 1970; null while it is open.")] = None
+    why: Annotated[str | None, about("Why it ended.")] = None
+    number: Annotated[int | None, about("Of one that has ended; rises with each violation.")] = None
+    exemption: Annotated[str | None, about("The name of the exemption, of an exempted one.")] = None
+    reason: Annotated[str | None, about("Why the rule can't be evaluated, of an unevaluable one.")] = None
     data_available: Annotated[bool, about("False: frozen, as of the last good data.")]
 
 
@@ -59,8 +62,7 @@ class ViolationsDocument(Struct, kw_only=True):
     violations: Annotated[list[ViolationDocument], about("The findings.")]
     matching: Annotated[int | None, about("Number of findings on all pages; null of those that have ended.")]
     apps_without_data: Annotated[
-        list[AppWithoutDataDocument],
-        about("Matching apps without current data, whose findings are frozen."),
+        list[AppWithoutDataDocument], about("Matching apps without current data, whose findings are frozen.")
     ]
     next_cursor: Annotated[str | None, about("Where the next page begins; null: this is the last one.")]
 
@@ -149,21 +151,14 @@ async def resolved_listing(view: View, query: Query) -> Listing:
 
 
 def _past_violation(one: PastViolation, rule: Rule | None) -> ViolationDocument:
-    return ViolationDocument(
-        account=one.account,
-        app_id=one.app_id,
+    return document_of(
+        ViolationDocument,
+        one,
+        rule or _FORMER_RULE,
         task_id=one.task_id or None,
-        rule=one.rule,
         severity=Severity(one.severity),
-        title="" if rule is None else rule.title,
-        owner="" if rule is None else rule.owner,
-        runbook_url="" if rule is None else rule.runbook_url,
         message=one.message or None,
         since=one.opened,
-        number=one.number,
-        resolved=one.resolved,
-        why=one.why,
-        exemption=None,
         reason=None,
         data_available=True,
     )
@@ -194,9 +189,6 @@ def _violation(findings: FindingsView, task_id: str, since: float | None) -> Vio
         task_id=task_id or None,
         rule=rule.name,
         since=since,
-        number=None,
-        resolved=None,
-        why=None,
     )
 
 

@@ -170,11 +170,7 @@ def _example_names(view: View) -> Mapping[str, str]:
     for app in view.statuses():
         tasks = view.tasks(app.status.account, app.status.app_id)
         if tasks is not None and tasks.entries:
-            names = {
-                "account": app.status.account,
-                "app_id": app.status.app_id,
-                "task_id": tasks.entries[0].task_id,
-            }
+            names = {"account": app.status.account, "app_id": app.status.app_id, "task_id": tasks.entries[0].task_id}
             break
     return {name: quote(text, safe="") for name, text in names.items()}
 

@@ -7,6 +7,7 @@ import pytest
 
 from exporter.config.capacity import forecast
 from exporter.config.model import Account, App, Config, Quota
+from exporter.metrics.exposition import declarations
 from tests.document_tables import DOCUMENTS, documents_with_tables, with_tables
 from tests.generate import ROOT, generated, main
 
@@ -15,6 +16,12 @@ def test_what_is_committed_is_what_the_declarations_say() -> None:
     """The documents in the repository are those that would be generated now."""
     for name, text in generated().items():
         assert (ROOT / name).read_text(encoding="utf-8") == text, f"{name} is out of date: run `make generate`"
+
+
+def test_every_family_is_in_the_reference() -> None:
+    """Nothing is published that the reference of metrics does not name."""
+    text = generated()["docs/metrics.md"]
+    assert [one.name for one in declarations() if f"| `{one.name}` |" not in text] == []
 
 
 def test_written_files_pass_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

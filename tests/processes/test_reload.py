@@ -51,7 +51,6 @@ class Scraper(threading.Thread):
             self.gaps += [f"{self.scrapes}: no {expected}" for expected in self._expected if expected not in text]
 
     def end(self) -> None:
-        """Stop scraping."""
         self._ended.set()
         self.join()
 
@@ -112,57 +111,17 @@ def test_fifty_reloads_leave_no_gap(programs: Programs) -> None:
     daemon.wait_for("violation opened.*rule=never-so-low.*task_id=late")
 
 
-def test_a_reload_over_http_says_what_is_wrong(programs: Programs) -> None:
-    """It is forbidden unless it is allowed, answers 500 with every mistake, and 200 once all is mended."""
-    _, simulator = programs.start_simulator("--apps=1", "--tasks=5", "--churn=0")
-    config = write_configuration(programs.directory, account(simulator, ["app-1"]))
-    _, forbidding = programs.start_daemon(config)
-    refused = ask(f"{forbidding}/-/reload", method="POST")
-    assert refused.status == 403
-    assert "--web.enable-lifecycle" in refused.text
-
-    _, url = programs.start_daemon(config, "--web.enable-lifecycle")
-    assert ask(f"{url}/-/reload").status == 405
-    good = config.read_text()
-    config.write_text(good + "nonsense: 1\npolicy: {examples_per_rule: many}\n")
-    bad = ask(f"{url}/-/reload", method="POST")
-    assert bad.status == 500
-    assert "the one before stays" in bad.text
-    assert f"{config}:" in bad.text
-    assert bad.text.count("expected") >= 2
-    _says(url, "rtcmpu_exporter_config_last_reload_successful 0.0", 'rtcmpu_up{account="production",app_id="app-1"}')()
-
-    config.write_text(good)
-    assert ask(f"{url}/-/reload", method="POST").status == 200
-    _says(url, "rtcmpu_exporter_config_last_reload_successful 1.0")()
-
-
-def test_files_that_are_swapped_as_kubernetes_does_are_taken_on(programs: Programs) -> None:
-    """A mounted directory whose link is switched brings another configuration in without a signal."""
-    _, simulator = programs.start_simulator("--apps=2", "--tasks=5", "--churn=0")
-    mounted = programs.directory / "mounted"
-    for version, apps in (("v1", ["app-1"]), ("v2", ["app-1", "app-2"])):
-        directory = mounted / f"..{version}"
-        directory.mkdir(parents=True)
-        write_configuration(directory, account(simulator, apps), name="config.yml")
-    (mounted / "..data").symlink_to("..v1")
-    (mounted / "config.yml").symlink_to("..data/config.yml")
-    _, url = programs.start_daemon(mounted / "config.yml")
-    eventually(_says(url, 'rtcmpu_up{account="production",app_id="app-1"} 1.0'))
-
-    (mounted / "..new").symlink_to("..v2")
-    (mounted / "..new").rename(mounted / "..data")
-
-    eventually(_says(url, 'rtcmpu_up{account="production",app_id="app-2"} 1.0'))
-
-
 def test_sighup_loads_the_configuration_again(programs: Programs) -> None:
-    """A new app appears, a removed one's series go, what stays is never without its own; a bad file changes nothing."""
+    """A new app appears, a removed one's series go, what stays is never without its own; a bad file changes nothing.
+
+    Over HTTP it would be forbidden.
+    """
     _, simulator = programs.start_simulator("--apps=3", "--tasks=20", "--churn=0")
     config = write_configuration(programs.directory, account(simulator, ["app-1", "app-2"]))
     daemon, url = programs.start_daemon(config)
     eventually(_says(url, *_tasks_of("app-1"), *_tasks_of("app-2")))
     sha256 = _sha256(url)
+    assert ask(f"{url}/-/reload", method="POST").status == 403
 
     write_configuration(programs.directory, account(simulator, ["app-1", "app-3"]))
     daemon.send(signal.SIGHUP)

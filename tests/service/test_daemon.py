@@ -58,7 +58,6 @@ class Started:
         return await asyncio.to_thread(ask, f"http://{self.daemon.addresses[0]}{path}", headers=headers)
 
     async def metrics(self) -> str:
-        """Return the exposition."""
         answer = await self.ask("/metrics")
         assert answer.status == 200
         return answer.text
@@ -222,8 +221,8 @@ async def test_a_reload_of_a_bad_configuration_changes_nothing(simulator: Simula
         shown = (await one.ask("/config")).text
         one.next = _mistaken()
         with structlog.testing.capture_logs() as logs:
-            await one.daemon.reload()
-
+            reason = await one.daemon.reload()
+        assert reason == "rtcmpu.yml:1:2: unknown key a\nrtcmpu.yml:3:4: unknown key b"
         refused = [log for log in logs if "refused" in log["event"]]
         assert [log["mistake"] for log in refused] == ["rtcmpu.yml:1:2: unknown key a", "rtcmpu.yml:3:4: unknown key b"]
         assert {log["log_level"] for log in refused} == {"warning"}

@@ -17,6 +17,8 @@ PATHS = (
     *("/", "/static/style.css", "/metrics", "/metrics/tasks", "/-/healthy", "/-/ready", "/config"),
     *("/api/v1/apps", "/api/v1/changes", "/api/v1/violations", "/api/v1/rules"),
 )
+APP = "/apps/production/live-main"
+PAGES = (APP, f"{APP}/collect", "/violations", "/changes", "/rules", "/search?text=t", "/families", "/static/pages.js")
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
 
@@ -112,7 +114,7 @@ async def test_every_answer_has_safe_headers(client: Client, path: str) -> None:
     assert "Python" not in headers["Server"]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [*PATHS, *PAGES])
 async def test_head_is_get_without_a_body(client: Client, path: str) -> None:
     """HEAD has the status and the length that GET has, and the connection stays usable."""
     full = await client.get(path)

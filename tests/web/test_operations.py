@@ -23,7 +23,6 @@ class Time:
         self.now = 0.0
 
     def __call__(self) -> float:
-        """Return the seconds."""
         return self.now
 
 
@@ -119,4 +118,5 @@ async def test_a_reload_is_answered_when_it_is_done(enabled: bool, refusal: str 
         answer = await client.post("/-/reload")
         assert answer.status == status
         assert (await answer.text()).endswith(text)
+        assert (await client.get("/-/reload")).status == 405
     assert view.reloads == enabled

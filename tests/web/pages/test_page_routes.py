@@ -74,14 +74,6 @@ async def test_pages_load_nothing_but_our_own_style_and_script(client: Client, p
         assert not [name for name in attributes if name == "style" or name.startswith("on")]
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/static/style.css", "/static/pages.js"])
-async def test_head_is_get_without_a_body(client: Client, path: str) -> None:
-    """HEAD has the status and the length that GET has."""
-    full, bare = await client.get(path), await client.head(path)
-    assert (bare.status, bare.headers["Content-Length"]) == (full.status, full.headers["Content-Length"])
-    assert await bare.read() == b""
-
-
 @pytest.mark.parametrize("path", [APP, "/violations", "/rules"])
 async def test_a_query_that_can_t_be_answered_is_a_page(client: Client, view: FakeView, path: str) -> None:
     """It is 400, says what was expected, and leads to the page without filters."""

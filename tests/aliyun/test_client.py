@@ -44,7 +44,6 @@ class StoppedClock(SystemClock):
     """Shows always the same time of day."""
 
     def now(self) -> float:
-        """Return it."""
         return NOW
 
 

@@ -40,14 +40,12 @@ class TokenService:
     expiries: list[float | None] = field(default_factory=list)
 
     def fetch(self) -> Credentials:
-        """Hand out the next token."""
         self.fetches += 1
         if self.error is not None:
             raise self.error
         return token(self.fetches, None if self.life_seconds is None else self.clock.now() + self.life_seconds)
 
     def credentials_in_use(self, credentials: Credentials) -> None:
-        """Remember what the source reports."""
         self.expiries.append(credentials.expires_at)
 
 

@@ -49,7 +49,6 @@ class TokenService:
     address: str = ""
 
     def answer(self, method: str, target: str) -> str:
-        """Return the body for a request."""
         parts = urlsplit(target)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         self.requests.append((method, parts.path, query))

@@ -96,7 +96,6 @@ class Observation:
         self._known: set[str] = set()
 
     async def carry_out(self) -> None:
-        """Read the list while the events happen."""
         clock = VirtualClock()
         reported = Told(on_changes=self._check_removals, on_sweep=self._check_sweep)
         delays = self._delays()

@@ -39,8 +39,6 @@ class Scene:
         self._requests_per_second = requests_per_second
 
     def run(self, scenario: Callable[[AppRequests], Coroutine[Any, Any, float]]) -> float:
-        """Run something with the requests of the app."""
-
         async def main() -> float:
             requests = requests_to(
                 self.service, self.reported, self.clock, requests_per_second=self._requests_per_second

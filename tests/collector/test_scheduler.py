@@ -40,11 +40,9 @@ class FakeCollector:
         return self.pauses_until[kind]
 
     def crowded(self, kind: Kind) -> bool:
-        """Return whether the budget does not suffice."""
         return kind in self.crowded_kinds
 
     async def update(self) -> None:
-        """Take a while."""
         await self._turn(Kind.UPDATE)
 
     async def sweep(self) -> None:
@@ -74,7 +72,6 @@ class Scene:
         return collector
 
     def begin(self) -> None:
-        """Begin, on the running loop."""
         self.schedule = Schedule(
             attempt=self._attempt, failed=self.failures.append, clock=self.clock, skipped=self._skipped
         )

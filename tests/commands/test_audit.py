@@ -52,7 +52,6 @@ class Auditing:
         self._capsys = capsys
 
     def add(self, task_id: str, bitrate_kbps: int | None, mode: str = "1") -> None:
-        """Create a task of the app."""
         encoding = {} if bitrate_kbps is None else {"VideoBitrate": str(bitrate_kbps)}
         body: dict[str, Any] = {"TaskId": task_id, "ChannelId": "channel", "MixMode": mode}
         body["TranscodeParams"] = {"EncodeParams": {"AudioBitrate": "64", **encoding}}

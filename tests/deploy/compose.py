@@ -71,7 +71,6 @@ class Container:
             file.write_text(self._with_replacements(file.read_text()))
 
     def path(self, inside: str) -> Path:
-        """Return where a path of the container is."""
         return self._root / inside.removeprefix("/")
 
     @property

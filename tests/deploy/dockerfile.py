@@ -29,7 +29,6 @@ class Instruction(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """The arguments of one in the JSON form."""
         words: list[str] = json.loads(self.argument[self.argument.index("[") :])
         return words
 

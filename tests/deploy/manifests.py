@@ -30,7 +30,6 @@ class StrictLoader(yaml.CSafeLoader):
     """Refuses a key that a mapping has twice, as strict readers of manifests do."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Return the mapping."""
         mapping = super().construct_mapping(node, deep)
         if len(mapping) != len(node.value):
             raise yaml.constructor.ConstructorError(None, None, "a key is there twice", node.start_mark)

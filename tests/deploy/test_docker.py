@@ -121,7 +121,6 @@ def _health(status: int) -> Iterator[int]:
         """Answers one question."""
 
         def do_GET(self) -> None:
-            """Say how it is."""
             self.send_response(status if self.path == "/-/healthy" else 404)
             self.end_headers()
 

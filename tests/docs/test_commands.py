@@ -62,7 +62,6 @@ class Stage:
         return [str(file) for file in sorted(self.directory.glob(word))] if "*" in word else [word]
 
     def shell(self, line: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a line."""
         for tool in re.findall(r"\b(jq|promtool)\b", line):
             needed_tool(tool)
         env = self.programs.env | {"PATH": f"{self.directory / 'bin'}:{self.programs.env['PATH']}"}

@@ -33,7 +33,6 @@ class Followed:
 
     @property
     def series(self) -> int:
-        """How many series are published."""
         return sum(series_of(task) for tasks in self.shards.values() for task in tasks)
 
 

@@ -55,7 +55,6 @@ class _Collector:
         self._metric = metric
 
     def collect(self) -> Iterator[Metric]:
-        """Yield it."""
         yield self._metric
 
 

@@ -56,7 +56,6 @@ class _Counted:
         self._expiries: dict[str, int] = {}
 
     def samples(self) -> dict[str, list[dict[str, Any]]]:
-        """Return everything by the metric's name."""
         for place, (host, count) in enumerate(sorted(self._hosts.items(), key=lambda each: (-each[1], each[0]))):
             self.add("task_outputs_by_host", {"host": host if place < MOST_HOSTS else "other"}, count)
         for signer, expiry in self._expiries.items():
@@ -68,7 +67,6 @@ class _Counted:
         return by_name
 
     def add(self, name: str, labels: _Labels, amount: int | Fraction = 1) -> None:
-        """Add to a sample."""
         key = (name, tuple(labels.items()))
         self._values[key] = self._values.get(key, Fraction(0)) + amount
 

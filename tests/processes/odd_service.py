@@ -38,7 +38,6 @@ class Exchange:
 
     @property
     def page(self) -> list[Row]:
-        """The rows of a true answer."""
         return page_of(self.tasks, self.asked)
 
     @property
@@ -48,7 +47,6 @@ class Exchange:
         return start, start + self.asked.page_size
 
     def listed(self, rows: Iterable[Row]) -> bytes:
-        """Return the body of a page."""
         return json.dumps({"RequestId": "r", "MPUTasks": list(rows)}).encode()
 
 
@@ -150,7 +148,6 @@ class OddService:
         self._thread.join(10)
 
     def turn_odd(self) -> None:
-        """Let every app answer oddly from now on."""
         self._odd_since = time.monotonic()
 
     def turn_good(self) -> None:
@@ -170,7 +167,6 @@ class OddService:
         await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request."""
         query = request.rel_url.query
         app = query["AppId"]
         asked = Asked(app, int(query.get("PageNo", 1)), int(query.get("PageSize", 10)), query.get("TaskId"))

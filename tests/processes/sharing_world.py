@@ -102,7 +102,6 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Let nothing through."""
         self._open.clear()
 
     def heal(self) -> None:
@@ -110,7 +109,6 @@ class Proxy:
         self._open.set()
 
     def close(self) -> None:
-        """Accept no more."""
         self.heal()
         self._listener.close()
 

@@ -46,7 +46,6 @@ class Seen:
     sweeps: float = 0  # attempts so far
 
     def take(self, family: str, labels: str, value: float) -> None:
-        """Take in a sample."""
         if family == "rtcmpu_tasks":
             self.tasks = (self.tasks or 0) + value
         elif family == "rtcmpu_up":

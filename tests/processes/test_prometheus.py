@@ -67,7 +67,6 @@ class World(NamedTuple):
 
     @property
     def simulators(self) -> set[str]:
-        """The URLs of all simulators."""
         return set(self.services.values())
 
 

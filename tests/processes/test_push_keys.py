@@ -68,12 +68,10 @@ class World(NamedTuple):
         ask_json(f"{self.simulator}/-/tasks", method="POST", body=signed(body, signer, expires_at, self.random))
 
     def renew(self, task_id: str) -> None:
-        """Give a task another key."""
         body = signed({"TaskId": task_id}, *self._key(), self.random)
         ask_json(f"{self.simulator}/-/tasks/{APP}/{task_id}", method="PATCH", body=body)
 
     def delete(self, task_id: str) -> None:
-        """Remove a task."""
         ask_json(f"{self.simulator}/-/tasks/{APP}/{task_id}", method="DELETE")
 
     def keys(self) -> Keys:

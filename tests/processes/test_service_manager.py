@@ -29,7 +29,6 @@ class Manager:
         self.address = str(path)
 
     def close(self) -> None:
-        """Listen no more."""
         self._socket.close()
 
     def next(self, *, within_seconds: float = LONG_SECONDS) -> str:

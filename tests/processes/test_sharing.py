@@ -57,7 +57,6 @@ class Exporter:
         self.start()
 
     def start(self) -> None:
-        """Start the program."""
         self.running, self.url = self._world.programs.start_daemon(self._config)
 
     def updated(self) -> dict[str, float]:
@@ -130,13 +129,11 @@ class World:
         assert [count for *_, count in self.rows(counted)] == [1] * (self.changes - FIRST) * len(APPS)
 
     def change_all(self) -> None:
-        """Change a task of each app."""
         self.changes += 1
         for app in APPS:
             self.service.change(app, self.changes)
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
-        """Return what the database says."""
         engine = create_engine(self.database)
         try:
             with engine.connect() as connection:

@@ -30,7 +30,6 @@ class _Counting(Language):
         self.made: list[tuple[str, ...]] = []
 
     def activation(self, variables: object) -> Activation:
-        """Note the variables."""
         assert isinstance(variables, dict)
         self.made.append(tuple(sorted(variables)))
         return super().activation(variables)

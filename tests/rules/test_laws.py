@@ -66,11 +66,9 @@ class Story:
         self._baselines: dict[tuple[AppKey, str, Severity], int] = {}
 
     def put(self, app: AppKey, task_id: str, urls: list[int], mix_mode: str, idle: int | None) -> None:
-        """Let a task come or change."""
         self.world.put(task_id, app, urls=urls, mix_mode=mix_mode, idle_timeout_seconds=idle)
 
     def remove(self, app: AppKey, task_id: str) -> None:
-        """Let a task go."""
         self.world.remove(task_id, app)
 
     def collect(self, app: AppKey, available: bool) -> None:
@@ -78,12 +76,10 @@ class Story:
         self.world.collect(app, available=available)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
         self.world.clock.advance(seconds)
         self.world.policy.tick()
 
     def set_wall_clock(self, at: float) -> None:
-        """Let the wall clock jump."""
         self.world.clock.wall = at
 
     def apply(self, names: Sequence[str], expected: bool) -> None:
@@ -97,7 +93,6 @@ class Story:
         self.world.apply(*self.rules, expectations=EXPECTATIONS if self.expected else None, max_examples=7)
 
     def read_again(self, app: AppKey) -> None:
-        """Let an app's tasks be read from nothing."""
         self.world.replace_inventory(app)
         self.reload()
         self.world.put("a", app)
@@ -116,7 +111,6 @@ class Story:
         self.world.policy._work()
 
     def be_slow(self) -> None:
-        """Let a slice be enough for few tasks from now on."""
         self.world.clock.per_look = 0.004
 
     def check(self) -> None:
@@ -170,7 +164,6 @@ class Story:
                 assert next(each for each in report.rules if each.rule == name).oldest_violation == oldest
 
     def applying(self, app: AppKey) -> list[CompiledRule | TaskCountRule]:
-        """Return the rules of an app."""
         rules: list[CompiledRule | TaskCountRule] = [each for each in self.rules if each.applies_to_app(app[1])]
         if self.expected and app in EXPECTATIONS:
             rules += [*EXPECTATIONS[app].rules, FEW_TASKS]

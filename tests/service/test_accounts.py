@@ -40,7 +40,6 @@ class Arrivals:
         self.refused_secrets = 0
 
     def answer(self, _request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request."""
         self.times.append(time.monotonic())
         if self.refused_secrets:
             self.refused_secrets -= 1
@@ -48,7 +47,6 @@ class Arrivals:
         return web.json_response({"RequestId": "r", "MPUTasks": []})
 
     def most_in_a_second(self) -> int:
-        """Return how many came within one second at most."""
         times = sorted(self.times)
         return max(bisect_right(times, first + 1.0) - place for place, first in enumerate(times))
 

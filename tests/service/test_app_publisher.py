@@ -65,7 +65,6 @@ class Shown:
         self.publisher.show(cast("Collector", self.collector))
 
     def collect(self, *numbers: int, region: str = "CN-Shanghai") -> None:
-        """Let tasks of these numbers come or change."""
         fresh = [Entry.of(_task(number, region), sent_at=float(number)) for number in numbers]
         self.publisher.collected(self.collector.inventory.accept(fresh, now=0.0), baseline=False)
 

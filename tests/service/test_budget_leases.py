@@ -47,7 +47,6 @@ class FakeTable:
         self.others_seconds_left = LEASE_SECONDS
 
     def round(self, budgets: AbstractSet[str]) -> Round:
-        """Return what the test says."""
         if self.error is not None:
             raise self.error
         leases = {}
@@ -58,18 +57,15 @@ class FakeTable:
         return Round(leases, set(self.to_free), 2)
 
     def load(self, budget: str, accounts: Sequence[str]) -> Sequence[SavedApp]:
-        """Return nothing."""
         self.calls.append(f"load {budget} {list(accounts)}")
         return []
 
     def free(self, budget: str) -> None:
-        """Give a budget to the other exporter."""
         self.calls.append(f"free {budget}")
         self.to_free.discard(budget)
         del self.own[budget]
 
     def leave(self) -> None:
-        """Note it."""
         self.calls.append("leave")
 
     def close(self) -> None:
@@ -100,7 +96,6 @@ class Scene:
         self.applied.append([account.name for account in self.leases.part().accounts if account.apps])
 
     def rate(self, name: str) -> float:
-        """Return the rate of an account's limiter."""
         return self.limiters[name].effective_requests_per_second
 
     def granted(self) -> list[float]:

@@ -89,7 +89,6 @@ class Service:
         """Need no credentials."""
 
     async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> ListPage:
-        """Answer with an empty page."""
         del app_id, page_no, page_size
         self._sent.append((self._name, self._clock.monotonic()))
         await self._clock.sleep(self._rng.uniform(0, LATENCY_SECONDS))
@@ -171,7 +170,6 @@ class StoppedClock(VirtualClock):
     stood_seconds = 0.0
 
     def monotonic(self) -> float:
-        """Count on meanwhile."""
         return super().monotonic() + self.stood_seconds
 
 

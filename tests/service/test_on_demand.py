@@ -50,7 +50,6 @@ class Scene:
 
     @property
     def collector(self) -> Collector:
-        """The one of the app."""
         return self.monitor.apps[KEY].collector
 
     @property

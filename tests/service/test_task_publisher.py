@@ -32,7 +32,6 @@ class App:
     def accept(
         self, task_ids: Iterable[str], task_configuration: Configuration | None = None, *, available: bool = True
     ) -> None:
-        """Let tasks come or change."""
         self.readings += 1
         fresh = [
             Entry.of(_task(task_id, task_configuration or configuration(), self.readings), sent_at=10.0 * self.readings)
@@ -41,11 +40,9 @@ class App:
         self._follow(self.inventory.accept(fresh, now=1000.0 * self.readings), available=available)
 
     def remove(self, *task_ids: str) -> None:
-        """Let tasks go."""
         self._follow(self.inventory.remove(task_ids, settled_before=1e9, at=1e9), available=True)
 
     def withdraw(self) -> None:
-        """Let the data become too old."""
         self._follow([], available=False)
 
     def _follow(self, changes: list[Change], *, available: bool) -> None:

@@ -59,7 +59,6 @@ class DirectWriter(Writer):
             self._write(batch, self._direct)
 
     def come_back(self) -> None:
-        """Write what waits."""
         self.is_away = False
         self._write(self.batches[0], self._direct)
 
@@ -85,7 +84,6 @@ class Process(Told):
         self.collector: Collector = collector_of(self.service, self, clock)
 
     def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
-        """Record what is told."""
         super().collected(changes, baseline=baseline)
         self.recorder.collected(self.collector, changes, baseline=baseline)
 

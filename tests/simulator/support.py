@@ -27,11 +27,9 @@ class ManualClock:
         self.time = now
 
     def __call__(self) -> float:
-        """Return the time, in seconds since 1970."""
         return self.time
 
     def advance(self, seconds: float) -> None:
-        """Move on."""
         self.time += seconds
 
 

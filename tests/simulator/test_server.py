@@ -25,7 +25,6 @@ class Local:
         self.session = session
 
     async def ask(self, method: str = "POST", *, timeout_seconds: float = 5.0) -> aiohttp.ClientResponse:
-        """Ask for the first page."""
         host = self.server.url.removeprefix("http://")
         request = signed(page_query(), method=method, headers={"host": host})
         url = URL(f"{self.server.url}/?{request.query}", encoded=True)

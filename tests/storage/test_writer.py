@@ -40,11 +40,9 @@ class Faults:
         self.error_after_commit: Exception | None = None
 
     def url(self) -> str:
-        """Return its URL."""
         return f"sqlite:{self.path}"
 
     def check(self) -> None:
-        """Fail if a test wants it."""
         if self.error is not None:
             raise self.error
 

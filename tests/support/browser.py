@@ -34,7 +34,6 @@ class Opened(NamedTuple):
     complaints: list[str]  # errors of scripts, of the content security policy and of loading, and requests to elsewhere
 
     def go(self, path: str) -> Page:
-        """Load a page."""
         self.page.goto(self.base + path)
         return self.page
 
@@ -44,7 +43,6 @@ class Opened(NamedTuple):
         return [f"{one['id']}: {one['nodes'][0]['html']} ({one['nodes'][0]['failureSummary']})" for one in found]
 
     def rows(self, table: str = "table") -> list[str]:
-        """Return the text of what heads each row of a table."""
         return self.page.locator(f"{table} tbody tr > th:first-child").all_inner_texts()
 
 

@@ -35,7 +35,6 @@ class FakeService:
     address: str = ""
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request."""
         self.requests.append(request)
         answer = self.answers[min(len(self.requests), len(self.answers)) - 1](request)
         return answer if isinstance(answer, web.StreamResponse) else await answer
@@ -80,16 +79,13 @@ class Observed:
     expiries: list[float] = field(default_factory=list)
 
     def request_finished(self, outcome: State, seconds: float) -> None:
-        """Remember an attempt."""
         assert seconds >= 0
         self.finished.append(outcome)
 
     def clock_skew(self, seconds: float) -> None:
-        """Remember a measurement."""
         self.skews.append(seconds)
 
     def credentials_in_use(self, credentials: Credentials) -> None:
-        """Remember an expiry."""
         if credentials.expires_at is not None:
             self.expiries.append(credentials.expires_at)
 
@@ -165,5 +161,4 @@ class _Response:
         self.content = self
 
     async def iter_any(self) -> AsyncIterator[bytes]:
-        """Yield the body."""
         yield self._body

@@ -108,7 +108,6 @@ class Elements(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Remember an element."""
         self.found.append((tag, dict(attrs)))
 
     def executable(self) -> Iterator[str]:

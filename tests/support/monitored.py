@@ -26,11 +26,9 @@ class AheadClock(SystemClock):
         self.ahead_seconds = 0.0
 
     def now(self) -> float:
-        """Wall-clock time, in seconds since 1970."""
         return super().now() + self.ahead_seconds
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start."""
         return super().monotonic() + self.ahead_seconds
 
 
@@ -50,7 +48,6 @@ class Simulated(NamedTuple):
         )
 
     def config(self, *apps: App | str) -> Config:
-        """Return a configuration with one account."""
         return config(self.account(*apps))
 
 

@@ -62,7 +62,6 @@ class MovingList:
         self.order.insert(0, task_id)
 
     def delete(self, task_id: str) -> None:
-        """Take a task out."""
         self.order.remove(task_id)
         del self.versions[task_id]
 
@@ -95,12 +94,10 @@ class ListService:
         """Need no credentials."""
 
     async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> ListPage:
-        """Return one page."""
         window = Window(page_no, page_size)
         return await self._answer(window, lambda: self._rows(window), app_id)
 
     async def look_up(self, app_id: str, task_id: str) -> ListPage:
-        """Return one task or none."""
         if self.before_look_up is not None:
             self.requests.append(task_id)
             await self.before_look_up(task_id)
@@ -167,7 +164,6 @@ class Told(CollectorEvents):
     on_sweep: Callable[[], None] = lambda: None
 
     def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
-        """Hear about changes."""
         self.on_changes(changes)
         if baseline:
             self.baselines += 1
@@ -175,7 +171,6 @@ class Told(CollectorEvents):
             self.changes += changes
 
     def swept(self) -> None:
-        """Hear about an accepted sweep."""
         self.sweeps += 1
         self.on_sweep()
 

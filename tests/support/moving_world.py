@@ -93,7 +93,6 @@ class World:
         return self.service.statistics.requests
 
     def set_variants(self, variants: Variants) -> None:
-        """Let the service answer otherwise from now on."""
         self.service.variants = variants.changed({"compression": False})
 
     def now_true(self) -> None:
@@ -144,7 +143,6 @@ class Comparison:
         self.wrong_ok: list[str] = []  # what was wrong at those looks that saw `ok`, once for each
 
     def begin(self) -> None:
-        """Count from here on."""
         self._unseen_changes.clear()
         self._unseen_deletions.clear()
         self.change_delays.clear()
@@ -163,7 +161,6 @@ class Comparison:
         return set(self._bodies)
 
     def happened(self, event: Event) -> None:
-        """Take in what happened to a task."""
         if event.body is None:
             del self._bodies[event.task_id], self._created[event.task_id]
             self._unseen_changes.pop(event.task_id, None)
@@ -176,7 +173,6 @@ class Comparison:
             self._unseen_changes.setdefault(event.task_id, []).append((event.at, digest))
 
     def reported(self, changes: Sequence[Change], *, now: float) -> None:
-        """Note what the reader shows from now on."""
         for change in changes:
             if change.after is not None:
                 self._added[change.after.task_id] += change.before is None
@@ -278,13 +274,11 @@ class Reader(CollectorEvents):
         return [self._update_in_turn(), self._sweep_in_turn(), self._look_often()]
 
     def collected(self, changes: Sequence[Change], *, baseline: bool) -> None:
-        """Compare what is shown from now on."""
         if not baseline:
             self._world.now_true()
             self._world.comparison.reported(changes, now=self._clock.now())
 
     def swept(self) -> None:
-        """Count what is missing."""
         sweep = self.collector.status.sweep
         if sweep is not None:
             self._world.comparison.swept(self.shown, began=sweep.began)
@@ -294,7 +288,6 @@ class Reader(CollectorEvents):
             self.ready.set()
 
     def look(self) -> None:
-        """Compare what is shown with the state."""
         self._world.now_true()
         self._world.comparison.look(self.collector.status, self.shown, now=self._clock.monotonic())
 

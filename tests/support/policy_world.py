@@ -34,11 +34,9 @@ class SettableClock:
         self.per_look = 0.0
 
     def now(self) -> float:
-        """Wall-clock time, in seconds since 1970."""
         return self.wall
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start."""
         self.ran += self.per_look
         return self.ran
 
@@ -48,7 +46,6 @@ class SettableClock:
         await asyncio.sleep(0)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
         self.wall += seconds
         self.ran += seconds
 
@@ -63,11 +60,9 @@ class Told(Struct, FindingEvents):
     found_at_baselines: list[tuple[AppKey, str, str | None, str]] = field(default_factory=list)
 
     def baseline(self, app: AppKey, violations: int) -> None:
-        """Keep a sum."""
         self.baselines.append((app, violations))
 
     def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
-        """Keep a violation of a baseline."""
         self.found_at_baselines.append((app, rule.rule.name, task_id, text()))
 
     def stopped(self, rule: AnyRule, why: str) -> None:
@@ -114,19 +109,16 @@ class PolicyWorld:
         self._note(app, self.inventories[app].accept([fresh], now=self.clock.now()))
 
     def remove(self, task_id: str, app: AppKey = LIVE) -> None:
-        """Let a task go."""
         self._rows += 1
         at = float(10 * self._rows)
         self._note(app, self.inventories[app].remove([task_id], settled_before=at, at=at))
 
     def collect(self, app: AppKey = LIVE, *, baseline: bool = False, available: bool = True) -> None:
-        """Tell what has changed."""
         self.policy.collected(app, self._pending.pop(app, []), baseline=baseline, available=available)
         if baseline:
             self.inventories[app].starts_known = True
 
     def collect_all(self) -> None:
-        """Tell what has changed in all apps."""
         for app in self.inventories:
             self.collect(app)
 
@@ -136,11 +128,9 @@ class PolicyWorld:
         self._pending.pop(app, None)
 
     async def settle(self) -> None:
-        """Let everything be evaluated."""
         await self.policy.settle()
 
     def report(self, rule: str, app: AppKey = LIVE) -> RuleReport:
-        """Return what is reported of a rule."""
         report = self.policy.app(app).report
         assert report is not None
         (found,) = (each for each in report.rules if each.rule == rule)

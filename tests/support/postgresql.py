@@ -40,11 +40,9 @@ class PostgreSQL:
         self._run("pg_ctl", "start", "-w", f"--log={self._directory / 'log'}", f"--options={options}")
 
     def stop(self, mode: str = "immediate") -> None:
-        """Stop it."""
         self._run("pg_ctl", "stop", "-w", f"--mode={mode}")
 
     def promote(self) -> None:
-        """Let a standby be the primary."""
         self._run("pg_ctl", "promote", "-w")
 
     def ask_password(self, user: str, password: str) -> None:
@@ -61,11 +59,9 @@ class PostgreSQL:
         return self.url(name)
 
     def url(self, database: str) -> str:
-        """Return a database's URL."""
         return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/{database}"
 
     def execute(self, statement: str, database: str) -> None:
-        """Execute a statement."""
         command = ["psql", "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-d", database, "-c", statement]
         subprocess.run(command, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL)
 

@@ -46,7 +46,6 @@ class Running:
 
     @property
     def out(self) -> str:
-        """What it has written to standard output."""
         return self._out.read_text(errors="replace")
 
     @property
@@ -56,7 +55,6 @@ class Running:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
         return self._process.pid
 
     def wait_for(self, pattern: str, *, within_seconds: float = LONG_SECONDS) -> re.Match[str]:
@@ -70,11 +68,9 @@ class Running:
         return eventually(find, within_seconds=within_seconds, unless=lambda: self._process.poll() is not None)
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal."""
         self._process.send_signal(number)
 
     def ended(self, *, within_seconds: float) -> Finished:
-        """Wait for its end."""
         return Finished(self._process.wait(within_seconds), self.out, self.err)
 
     def end(self) -> Finished:
@@ -112,14 +108,12 @@ class Programs:
             running.end()
 
     def start(self, *command: str | Path, name: str | None = None) -> Running:
-        """Start a program."""
         name = f"{len(self._running)}-{name or Path(command[0]).name}"
         running = Running(command, name=name, directory=self.directory, env=self.env)
         self._running.append(running)
         return running
 
     def start_exporter(self, *words: str | Path) -> Running:
-        """Start the program under test with a command line."""
         return self.start(*exporter(*words), name="exporter")
 
     def start_daemon(self, config: Path, *words: str) -> tuple[Running, str]:
@@ -142,7 +136,6 @@ class Programs:
     def run_exporter(
         self, *words: str | Path, env: Mapping[str, str] | None = None, seconds: float = LONG_SECONDS
     ) -> Finished:
-        """Run the program under test to its end."""
         done = subprocess.run(
             list(map(str, exporter(*words))),
             stdin=subprocess.DEVNULL,

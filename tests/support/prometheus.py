@@ -75,7 +75,6 @@ class Prometheus(NamedTuple):
         return {name: entries[0]["type"] for name, entries in answer["data"].items()}
 
     def target(self) -> dict[str, Any]:
-        """Return what it says of the one target."""
         (target,) = ask_json(f"{self.url}/api/v1/targets")["data"]["activeTargets"]
         return dict(target)
 
@@ -146,7 +145,6 @@ class Receiver:
         self.notices: list[Notice] = []
 
     def take(self, receiver: str, document: dict[str, Any]) -> None:
-        """Keep the alerts of one notification."""
         self.notices += [
             Notice(receiver, alert["status"], alert["labels"], alert["annotations"]) for alert in document["alerts"]
         ]
@@ -172,7 +170,6 @@ def receiver() -> Iterator[Receiver]:
         """Takes one notification."""
 
         def do_POST(self) -> None:
-            """Keep it."""
             body = self.rfile.read(int(self.headers["Content-Length"]))
             kept.take(self.path.strip("/"), json.loads(body))
             self.send_response(200)

@@ -19,7 +19,6 @@ class Use(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The metric's name."""
         assert self.selector.name is not None
         return self.selector.name
 

@@ -95,7 +95,6 @@ class Link:
         await clock.sleep(self.one_way_seconds())
 
     def one_way_seconds(self) -> float:
-        """Draw how long one way takes."""
         spike = self.spike_seconds * self._random.random() if self._random.random() < 0.01 else 0.0
         return self.least_seconds + self.jitter_seconds * self._random.random() + spike
 
@@ -126,7 +125,6 @@ class EvenSpacing:
 
     @asynccontextmanager
     async def permit(self, _priority: Priority) -> AsyncIterator[float]:
-        """Wait for the next place in the row."""
         asked = self._clock.monotonic()
         place = self._next = max(self._next + self._interval_seconds, asked)
         while (left := place - self._clock.monotonic()) > 0:
@@ -155,5 +153,4 @@ class SendTimeLog:
         yield now - asked
 
     def _free_at(self) -> float:
-        """Return when the next may be sent."""
         return self._sent[0] + self._window_seconds if len(self._sent) == self._limit else 0.0

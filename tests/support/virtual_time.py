@@ -48,7 +48,6 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self._selector = self
 
     def time(self) -> float:
-        """Seconds of virtual time since the loop began."""
         return self._now
 
     def call_at(
@@ -92,15 +91,12 @@ class VirtualClock:
         self._start = start
 
     def now(self) -> float:
-        """Wall-clock time, in seconds since 1970."""
         return self._start + self.monotonic()
 
     def monotonic(self) -> float:
-        """Seconds since the loop began."""
         return asyncio.get_running_loop().time()
 
     async def sleep(self, seconds: float) -> None:
-        """Let virtual time pass."""
         await asyncio.sleep(seconds)
 
     def set_back(self, seconds: float) -> None:
@@ -121,15 +117,12 @@ class SetClock:
         self.seconds = seconds
 
     def now(self) -> float:
-        """Wall-clock time, in seconds since 1970."""
         return self.start + self.seconds
 
     def monotonic(self) -> float:
-        """Seconds since the start."""
         return self.seconds
 
     async def sleep(self, seconds: float) -> None:
-        """Let the time pass."""
         self.seconds += seconds
 
 

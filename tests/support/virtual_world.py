@@ -78,7 +78,6 @@ class World:
         return text_of(self.exposition.body(Format.TEXT, gzip=False))
 
     def fail(self, name: str, app_id: str | None = None, **which: Any) -> None:
-        """Switch a fault on."""
         self.service.faults.add(Fault(name, app_id=app_id, **which))
 
     def is_true(self, seen: "Seen", *app_ids: str) -> bool:
@@ -94,7 +93,6 @@ class World:
         return [row.task_id for row in self.service.fleet.apps[app_id].order]
 
     def truth(self, app_id: str) -> Samples:
-        """Return what is true of an app's tasks."""
         return true_samples(tuple(self.service.listed(app_id)))
 
     async def until(
@@ -108,7 +106,6 @@ class World:
         return self.clock.monotonic() - began
 
     def seen(self) -> "Seen":
-        """Return what is published now."""
         return Seen(self.text)
 
 
@@ -153,7 +150,6 @@ class Seen:
         }
 
     def up(self, app_id: str) -> float | None:
-        """Return whether an app is up."""
         return self.value("rtcmpu_up", app_id=app_id)
 
     def state(self, app_id: str) -> str:
@@ -180,7 +176,6 @@ class Seen:
         return has_data
 
     def changes(self, app_id: str) -> dict[str, float]:
-        """Return how many changes of each kind were counted."""
         counted = self.values("rtcmpu_task_changes_total", app_id=app_id)
         return {dict(labels)["change"]: value for (_, labels), value in counted.items() if value}
 

@@ -153,11 +153,9 @@ class FixedClock:
     """A clock that does not move."""
 
     def now(self) -> float:
-        """Return the moment of the example statuses."""
         return NOW
 
     def monotonic(self) -> float:
-        """Return the start."""
         return 0.0
 
     async def sleep(self, seconds: float) -> None:
@@ -198,16 +196,13 @@ class FakeView:
         self.finished: list[tuple[str, int]] = []
 
     def statuses(self) -> Sequence[AppView]:
-        """Return `apps`."""
         return self.apps
 
     def metrics(self, exposition_format: Format, *, gzip: bool) -> Body:
-        """Return `chunks`, whatever the format."""
         self.asked.append((exposition_format, gzip))
         return Body(Format.TEXT.content_type, gzip, tuple(self.chunks), sum(map(len, self.chunks)))
 
     def task_metrics(self, exposition_format: Format, *, gzip: bool) -> Body | None:
-        """Return `task_chunks`, whatever the format."""
         if self.task_chunks is None:
             return None
         self.asked.append((exposition_format, gzip))
@@ -218,15 +213,12 @@ class FakeView:
         return self.trends.get((account, app_id), Trend(60.0))
 
     def budgets(self) -> Sequence[BudgetView]:
-        """Return `shown_budgets`."""
         return self.shown_budgets
 
     def put(self, entries: Iterable[Entry], account: str = "production", app_id: str = "live-main") -> None:
-        """Add tasks to an app."""
         self.entries.setdefault((account, app_id), {}).update({entry.task.task_id: entry for entry in entries})
 
     def tasks(self, account: str, app_id: str) -> TasksView | None:
-        """Return the tasks of one app."""
         for app in self.apps:
             if (app.status.account, app.status.app_id) == (account, app_id):
                 entries = tuple(self.entries.get((account, app_id), {}).values())
@@ -251,7 +243,6 @@ class FakeView:
         return self.start
 
     def sweep_report(self, account: str, app_id: str) -> SweepReport | None:  # noqa: ARG002 - as `View` has it
-        """Return `shown_sweep`."""
         return self.shown_sweep
 
     def past(self) -> MemoryPast:
@@ -266,26 +257,20 @@ class FakeView:
         return [group for group in self.found.get(kind, []) if app in {None, (group.account, group.app_id)}]
 
     def rules(self) -> Sequence[RuleView]:
-        """Return `shown_rules`."""
         return self.shown_rules
 
     async def reload(self) -> str | None:
-        """Count, and return `refusal`."""
         self.reloads += 1
         return self.refusal
 
     def ready(self) -> str | None:
-        """Return `unready`."""
         return self.unready
 
     def healthy(self) -> str | None:
-        """Return `unhealthy`."""
         return self.unhealthy
 
     def redacted_config(self) -> str:
-        """Return `config`."""
         return self.config
 
     def request_finished(self, path_template: str, code: int) -> None:
-        """Remember an answer."""
         self.finished.append((path_template, code))

@@ -26,16 +26,13 @@ class Page(HTMLParser):
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep an element."""
         self.elements.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        """Keep text."""
         self.words.extend(data.split())
 
     @property
     def text(self) -> str:
-        """All text, one space between words."""
         return " ".join(self.words)
 
     @property
@@ -44,7 +41,6 @@ class Page(HTMLParser):
         return [attributes["href"] or "" for attributes in self.all("a")]
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
-        """Return the attributes of all elements of one name."""
         return [attributes for name, attributes in self.elements if name == tag]
 
 

@@ -26,11 +26,9 @@ class LostPast(MemoryPast):
     """A database that is away."""
 
     async def changes(self, wanted: HistoryFilter) -> Sequence[RecordedChange]:
-        """Fail."""
         raise HistoryError(f"the database is away: {wanted.limit}")
 
     async def apps(self) -> Collection[tuple[str, str]]:
-        """Return none."""
         return ()
 
 

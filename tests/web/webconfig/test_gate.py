@@ -42,7 +42,6 @@ class MovedClock(FixedClock):
         self.seconds = 0.0
 
     def monotonic(self) -> float:
-        """Return where it is."""
         return self.seconds
 
 
@@ -57,7 +56,6 @@ class Guarded:
         self._gate: Gate | None = None
 
     async def client(self, text: str, *, health_without_auth: bool = False) -> Client:
-        """Serve behind what a text says."""
         self.file.write_text(text)
         app = application(self.view, self.clock)
         followed = FollowedWebConfig(self.file)
@@ -80,7 +78,6 @@ class Guarded:
         await self._gate.followed.look()
 
     async def close(self) -> None:
-        """End all."""
         for client in self._clients:
             await client.close()
 

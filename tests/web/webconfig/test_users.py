@@ -45,7 +45,6 @@ class Counting:
         monkeypatch.setattr(bcrypt, "checkpw", self)
 
     def __call__(self, password: bytes, hashed: bytes) -> bool:
-        """Hold a password against a hash."""
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         self.asked.append(hashed)

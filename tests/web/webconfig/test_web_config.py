@@ -120,7 +120,6 @@ class Hand:
         self.seconds = 100.0
 
     def monotonic(self) -> float:
-        """Return where it points to."""
         return self.seconds
 
 

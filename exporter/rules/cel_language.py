@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from exporter.rules.cost import Costs, TooCostlyError
 from exporter.rules.facts import LONGEST_LIST, LONGEST_TEXT, short_text
-from exporter.rules.syntax_tree import Node, read_tree
+from exporter.rules.syntax_tree import read_tree
 from exporter.rules.time_limits import TimeLimit, time_limits
 from exporter.rules.vocabulary import Fact, FactType, TaskFacts, Variables, facts_of, walk
 
@@ -144,6 +144,10 @@ STOPPED: Final = (
     f"stopped: it took over {SLOW_SECONDS} s {MOST_SLOW} times within {SLOW_WINDOW_SECONDS / 60:.0f} minutes"
 )
 
+_TOO_COSTLY: Final = (
+    f"one evaluation can take too much time or memory (texts have up to {LONGEST_TEXT} bytes, lists up to"
+    f" {LONGEST_LIST} items): make it simpler, or several rules of it"
+)
 _ODD_CHARACTER: Final = re.compile(r"[\x00\ud800-\udfff]")
 
 Activation: TypeAlias = cel.Activation
@@ -173,19 +177,16 @@ class Expression:
         self,
         text: str,
         program: cel.Expression,
-        costs: Costs | None,
-        limits: frozenset[TimeLimit] | None,
-        *,
-        cpu_seconds: Callable[[], float],
-        seconds: Callable[[], float],
+        clocks: "Language",
+        costs: Costs | None = None,
+        limits: frozenset[TimeLimit] | None = None,
     ) -> None:
         self.text = text
         self.uses = frozenset[str]() if costs is None else frozenset(costs.variables)  # the variables that it names
         self.cost = 0 if costs is None else costs.total  # the most that an evaluation can cost
         self.limits = limits
         self._program = program
-        self._cpu_seconds = cpu_seconds
-        self._seconds = seconds
+        self._clocks = clocks
         self._slow_at: deque[float] = deque(maxlen=MOST_SLOW)
         self.stopped = False  # whether it was too slow too often, and is not evaluated any more
 
@@ -220,7 +221,7 @@ class Expression:
     def _run(self, activation: Activation) -> tuple[cel.Value, Any]:
         if self.stopped:
             raise StoppedError(STOPPED)
-        began = self._seconds()
+        began = self._clocks.seconds()
         try:
             found = self._program.eval(activation)
             return found, found.plain_value()
@@ -228,16 +229,16 @@ class Expression:
             # Whatever the library raises, only this task can't be evaluated, and nothing else fails.
             raise EvaluationError(_reason(str(error))) from error
         finally:
-            if self._seconds() - began > SLOW_SECONDS:
+            if self._clocks.seconds() - began > SLOW_SECONDS:
                 self._measure(activation)
 
     def _measure(self, activation: Activation) -> None:
         """Evaluate it again in CPU time: asking for that each time would take as long as evaluating."""
-        began = self._cpu_seconds()
+        began = self._clocks.cpu_seconds()
         with suppress(Exception):
             self._program.eval(activation)
-        if self._cpu_seconds() - began > SLOW_SECONDS:
-            self._slow_at.append(self._seconds())
+        if self._clocks.cpu_seconds() - began > SLOW_SECONDS:
+            self._slow_at.append(self._clocks.seconds())
             in_window = self._slow_at[-1] - self._slow_at[0] <= SLOW_WINDOW_SECONDS
             self.stopped = len(self._slow_at) == MOST_SLOW and in_window
 
@@ -245,16 +246,15 @@ class Expression:
 class Language:
     """Compiles expressions; one serves all rules.
 
-    Args:
-        cpu_seconds: Measures how long evaluations take; waiting for a busy machine does not count.
-        seconds: A clock for the window of slow evaluations, and for which may be slow.
+    `cpu_seconds` measures how long evaluations take, so that waiting for a busy machine does not count; `seconds` is a
+    clock for the window of slow ones, and for which may be slow.
     """
 
     def __init__(
         self, cpu_seconds: Callable[[], float] = time.thread_time, seconds: Callable[[], float] = time.monotonic
     ) -> None:
-        self._cpu_seconds = cpu_seconds
-        self._seconds = seconds
+        self.cpu_seconds = cpu_seconds
+        self.seconds = seconds
 
     def compile_condition(self, text: str) -> Expression:
         """Compile an expression that is true or false; raises CompileError if it can't be used."""
@@ -265,11 +265,9 @@ class Language:
         return self._compile(text, cel.Type.STRING)
 
     def activation(self, variables: Mapping[str, Any]) -> Activation:
-        """Return what expressions are evaluated against.
+        """Return what expressions are evaluated against; one that names a variable that is left out has no value.
 
-        Args:
-            variables: By name: `task` as `facts()` makes it, points in time as aware datetimes. An expression that
-                names one that is left out has no value.
+        `variables` has `task` as `facts()` makes it, and points in time as aware datetimes.
         """
         return _running().Activation(
             {name: short_text(value) if isinstance(value, str) else value for name, value in variables.items()}
@@ -279,7 +277,7 @@ class Language:
         """Return one expression with the values of several that compile; None where it is nested too deeply."""
         text = f"[{', '.join(texts)}]"
         try:
-            return self._expression(text, _running().compile(text), None, None)
+            return Expression(text, _running().compile(text), self)
         except RuntimeError:
             return None
 
@@ -288,12 +286,7 @@ class Language:
         given, program, costs, limits = _analysed(text)
         if given not in (expected, cel.Type.DYN):
             raise _mistake(f"expected {_name(expected)}, this gives {_name(given)}")
-        return self._expression(text, program, costs, limits)
-
-    def _expression(
-        self, text: str, program: cel.Expression, costs: Costs | None, limits: frozenset[TimeLimit] | None
-    ) -> Expression:
-        return Expression(text, program, costs, limits, cpu_seconds=self._cpu_seconds, seconds=self._seconds)
+        return Expression(text, program, self, costs, limits)
 
 
 @functools.lru_cache(maxsize=512)
@@ -302,7 +295,12 @@ def _analysed(text: str) -> tuple[cel.Type, cel.Expression, Costs, frozenset[Tim
     checked = _compiled(_checking(), text)
     program = _compiled(_running(), text)
     tree, places = read_tree(checked.serialize())
-    return checked.return_type(), program, _costs(tree, places, text), time_limits(tree, _constant)
+    try:
+        costs = Costs(tree)
+    except TooCostlyError as error:
+        place = _position(text, places.get(error.node.id, 0))
+        raise CompileError((CompileMistake(*place, _TOO_COSTLY),)) from None
+    return checked.return_type(), program, costs, time_limits(tree, _constant)
 
 
 def _constant(text: str) -> object:
@@ -419,19 +417,3 @@ def _compiled(environment: cel.Env, text: str) -> cel.Expression:
         return environment.compile(text)
     except RuntimeError as error:
         raise CompileError(_mistakes(str(error), text)) from error
-
-
-def _costs(tree: Node, places: Mapping[int, int], text: str) -> Costs:
-    """Return what an expression costs and names.
-
-    Raises:
-        CompileError: One evaluation of it may cost too much.
-    """
-    try:
-        return Costs(tree)
-    except TooCostlyError as error:
-        reason = (
-            f"one evaluation can take too much time or memory (texts have up to {LONGEST_TEXT} bytes, lists up to"
-            f" {LONGEST_LIST} items): make it simpler, or several rules of it"
-        )
-        raise CompileError((CompileMistake(*_position(text, places.get(error.node.id, 0)), reason),)) from None

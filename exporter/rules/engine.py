@@ -1,8 +1,8 @@
 """Evaluates the rules for the tasks of all apps as tasks, rules and time change."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, count
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from math import inf
 from typing import Final
 
@@ -33,12 +33,8 @@ AT_ONCE: Final = 200
 class PolicyEngine:
     """Evaluates the tasks of all apps. Reports and findings are consistent whenever the event loop lets one look.
 
-    Args:
-        clock: For everything.
-        events: Receives findings.
-        changed: Called with an app when another report of it is there, but for what its own `collected()` did.
-        failed: Called with an app and the exception by which its evaluation ended; it is tried again.
-        works: Called with an app when its tasks are evaluated.
+    `changed` is called with an app when another report of it is there, but for what its own `collected()` did; `failed`
+    with an app and the exception by which its evaluation ended, which is tried again; `works` when it is evaluated.
     """
 
     def __init__(
@@ -68,11 +64,8 @@ class PolicyEngine:
     def apply(self, rule_set: RuleSet, apps: Iterable[tuple[AppKey, App, Inventory]]) -> None:
         """Take on other rules or apps. What rules and apps that stay as they are have found stays, too.
 
-        Tasks are evaluated by new rules in `run()`; until all are, reports leave these out.
-
-        Args:
-            rule_set: The rules in force.
-            apps: All apps. One with another inventory than before keeps its findings, which wait for the baseline.
+        Tasks are evaluated by new rules in `run()`; until all are, reports leave these out. An app with another
+        inventory than before keeps its findings, which wait for the baseline.
         """
         self._allowance = ExampleAllowance(rule_set.examples_per_rule, rule_set.max_examples)
         whole = self._switch_shared_outputs(rule_set)
@@ -90,7 +83,7 @@ class PolicyEngine:
             self._paused_until.pop(key, None)
             if self._common.shared_outputs is not None:
                 self._common.shared_outputs.remove_app(key)
-        self._running = list({rule.rule.name: rule for rule in _compiled(rule_set)}.values())
+        self._running = list({rule.rule.name: rule for rule in rule_set.about_tasks()}.values())
         for policy in self._apps.values():
             self._allowance.update(policy.key, policy.counted.violations())
         self._renew_reports()
@@ -98,15 +91,11 @@ class PolicyEngine:
         self._tell()
 
     def collected(self, app: AppKey, changes: Sequence[Change], *, baseline: bool, available: bool) -> None:
-        """Bring an app's findings up to date.
+        """Bring an app's findings up to date with the changes of its inventory since the last call.
 
-        Few changes are evaluated before this returns; many are noted, and evaluated in `run()`.
-
-        Args:
-            app: Account and AppId. One that is not known, or not any more, has no findings.
-            changes: What has changed in its inventory since the last call.
-            baseline: These are the first tasks of its inventory.
-            available: Whether there is data that is not withdrawn. While it is not, findings stay as they are.
+        Few changes are evaluated before this returns; many are noted, and evaluated in `run()`. A baseline has the
+        first tasks of the inventory. While no data is available, findings stay as they are. An app that is not known
+        has none.
         """
         policy = self._apps.get(app)
         if policy is None:
@@ -225,7 +214,7 @@ class PolicyEngine:
 
     def _switch_shared_outputs(self, rule_set: RuleSet) -> bool:
         """Keep an index of outputs while a rule needs it; return whether it is to be filled."""
-        is_needed = any(not RELATIONS.isdisjoint(rule.uses) for rule in _compiled(rule_set))
+        is_needed = any(not RELATIONS.isdisjoint(rule.uses) for rule in rule_set.about_tasks())
         is_new = is_needed and self._common.shared_outputs is None
         if is_new:
             self._common.shared_outputs = SharedOutputs(self._touch)
@@ -236,8 +225,3 @@ class PolicyEngine:
 
 def _raise(_app: AppKey, error: Exception) -> None:
     raise error
-
-
-def _compiled(rule_set: RuleSet) -> Iterator[CompiledRule]:
-    """Yield all rules about tasks."""
-    return chain(rule_set.rules, *(expected.rules for expected in rule_set.expectations.values()))

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from enum import IntEnum
+from functools import cached_property
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -61,10 +62,7 @@ class SharedEvaluations:
 class Evaluator:
     """Evaluates the rules of one app. `rules` has the order of the outcomes, which is not that of the argument.
 
-    Args:
-        rules: In any order.
-        app: What rules can depend on of the app.
-        shared: What apps share.
+    `app` is what rules can depend on of the app.
     """
 
     def __init__(self, rules: Iterable[CompiledRule], app: Hashable, shared: SharedEvaluations) -> None:
@@ -155,8 +153,10 @@ class _RuleGroup:
         self._kind = kind
         self._shared = shared
         self._memory = shared.memory(rules, app if kind.depends_on_app else None) if kind.is_remembered else _Memory()
-        self._program: Expression | None = None
-        self._is_compiled = False
+
+    @cached_property
+    def _program(self) -> Expression | None:
+        return self._shared.program(self._rules)
 
     def recall(self, subject: Subject) -> bytes | None:
         """Return the outcomes; None: the rules have to be evaluated."""
@@ -181,8 +181,6 @@ class _RuleGroup:
         return (what, shared, subject.push_states if self._kind.has_keys else None)
 
     def _evaluate(self, activation: Activation) -> bytes:
-        if not self._is_compiled:
-            self._program, self._is_compiled = self._shared.program(self._rules), True
         if self._program is not None:
             try:
                 return bytes(self._program.evaluate_list(activation))

@@ -115,11 +115,7 @@ class RuleFindings:
     """The outcomes of one rule, counted, and its open violations with their ages.
 
     Until it is settled, violations belong to the baseline: they are no events, and those that are remembered keep
-    their age.
-
-    Args:
-        rule: The rule, which another spelling of the same version may replace.
-        remembered: Since when tasks were known to violate it before.
+    their age. Another spelling of the same version may replace the rule.
     """
 
     def __init__(self, rule: AnyRule, remembered: Mapping[str, float] | None = None) -> None:
@@ -222,12 +218,7 @@ _RESOLUTIONS: Final = {
 
 
 class CountedFindings:
-    """Keeps what became of tasks by rule.
-
-    Args:
-        app: Account and AppId.
-        events: Receives violations that open and resolve once their rule is settled.
-    """
+    """Keeps what became of an app's tasks by rule; `events` receives what opens and resolves in settled rules."""
 
     def __init__(self, app: AppKey, events: FindingEvents) -> None:
         self._app = app
@@ -245,11 +236,7 @@ class CountedFindings:
     ) -> Sequence[int | None]:
         """Take on other rules; what is known by the same version of a rule stays.
 
-        Args:
-            rules: In the order of the outcomes.
-            number: About the number of tasks.
-            order: The rules in the order of reports.
-
+        `rules` are in the order of the outcomes, `order` has them in that of reports.
         Returns the place of each rule's outcomes before; None: it is new.
         """
         self._count_moves()

@@ -102,14 +102,9 @@ OUTCOMES: Final = tuple(Outcome)
 
 CODES: Final = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 
-PASS: Final = CODES[Outcome.PASS]
-VIOLATION: Final = CODES[Outcome.VIOLATION]
-NOT_APPLICABLE: Final = CODES[Outcome.NOT_APPLICABLE]
-EXEMPT: Final = CODES[Outcome.EXEMPT]
-ERROR: Final = CODES[Outcome.ERROR]
+PASS, VIOLATION, NOT_APPLICABLE, EXEMPT, ERROR = range(len(OUTCOMES))
 UNKNOWN: Final = len(OUTCOMES)
 """Nothing is known: the rule is new, or the task is not there."""
-
 FROZEN: Final = UNKNOWN + 1
 """The rule is stopped: the outcome before stays. Never among the outcomes that are kept of a task."""
 

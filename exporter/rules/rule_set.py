@@ -1,6 +1,7 @@
 """Which rules are in force: the default rules, those of files and what is expected of apps, after all switches."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from math import inf
 from typing import Any, Final, TypeVar
 
@@ -67,10 +68,13 @@ class RuleSet(Struct, frozen=True):
         applying = tuple(rule for rule in self.rules if rule.applies_to_app(app_id))
         return AppRules(rules=applying + expected.rules, count=expected.count)
 
+    def about_tasks(self) -> Iterator[CompiledRule]:
+        """Yield all rules but those about numbers of tasks."""
+        return chain(self.rules, *(expected.rules for expected in self.expectations.values()))
+
     def stopped(self) -> frozenset[str]:
         """Return the names of the rules that are not evaluated any more, because they were too slow."""
-        expected = (rule for expectations in self.expectations.values() for rule in expectations.rules)
-        return frozenset(one.rule.name for one in (*self.rules, *expected) if one.is_stopped)
+        return frozenset(one.rule.name for one in self.about_tasks() if one.is_stopped)
 
     def all_rules(self) -> tuple[Rule, ...]:
         """Return every rule in force, once by name: what is expected of several apps is one rule."""

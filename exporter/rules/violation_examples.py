@@ -17,10 +17,8 @@ class StableExamples:
     """Chooses the tasks whose TaskIds have the lowest hashes.
 
     So the choice depends on the tasks alone, not on the way there, and one that comes or goes moves one example at
-    most. Some more than needed are known, so that all tasks are looked at only once in many changes.
-
-    Args:
-        tasks: The TaskIds to choose from; `added` and `removed` are to be called after each change of them.
+    most. Some more than needed are known, so that all tasks are looked at only once in many changes. `added` and
+    `removed` are to be called after each change of the TaskIds to choose from.
     """
 
     def __init__(self, tasks: Collection[str]) -> None:
@@ -61,11 +59,7 @@ class ExampleAllowance:
     """Shares out examples over the rules of all apps: critical ones first, and alike within one severity.
 
     For each severity it is the largest number of examples for each rule and app with which all violations that are
-    shown stay within what the severities above leave.
-
-    Args:
-        per_rule: At most this many for each rule and app.
-        most: At most this many over all.
+    shown stay within what the severities above leave: at most `per_rule` for each rule and app, `most` over all.
     """
 
     def __init__(self, per_rule: int, most: int) -> None:

@@ -125,8 +125,9 @@ math. They can use only the variables below: no files, no network, no environmen
 In YAML, put single quotes around an expression that begins with `!`, `"`, `[` or `{`, or contains `: ` or ` #`:
 `expect: '!task.audio_only'`.
 
-Every mistake in a file is reported with file, line and column, and with the nearest name if one is unknown. A file with
-mistakes is not loaded; a running exporter keeps its rules. An evaluation that takes too many steps is stopped, and the
+Every mistake in a file is reported with file, line and column, and with the nearest name if one is unknown. The text is
+CEL's own: `rtcmpu.Video` in it is the type of `task.video`. A file with mistakes is not loaded; a running exporter
+keeps its rules. An evaluation that takes too many steps is stopped, and the
 task counts as unevaluable.
 
 The cost of an evaluation is limited on load. An expression that could take more than about 0.05 s or 32 MB

@@ -177,12 +177,7 @@ MEASURES: Final = (
 
 
 class PushAuthCounts:
-    """Counts of outputs by signer and state.
-
-    Args:
-        settings: How times are read.
-        now: Wall-clock seconds.
-    """
+    """Counts of outputs by signer and state at a wall-clock time; the settings say how times are read."""
 
     def __init__(self, settings: PushAuthSettings, now: float) -> None:
         self.settings = settings

@@ -125,11 +125,8 @@ class Exposition(Generic[Report]):
     """Keeps what is published about many reports, and answers scrapes from it.
 
     `update` and `remove` take note of changes, `publish` makes them visible: what happens in between is published
-    together, and a scrape sees all of it or nothing. `publish_own` does so for the exporter's own metrics.
-
-    Args:
-        self_metrics: The exporter's own metrics, which measure rendering.
-        own_metrics_follow: Whether the exporter's own metrics are in the bodies, behind the families.
+    together, and a scrape sees all of it or nothing. `publish_own` does so for the exporter's own metrics, which
+    measure rendering, and with `own_metrics_follow` are in the bodies behind the families.
     """
 
     def __init__(
@@ -166,11 +163,9 @@ class Exposition(Generic[Report]):
         self.publish_own()
 
     def update(self, key: Key, report: Report) -> None:
-        """Take note of a new report.
+        """Take note of a new report, which replaces the last one under the same key.
 
-        Args:
-            key: Whose it is: it replaces the last report under the same key. Lines are in the order of keys.
-            report: What to publish; no two keys may have a series in common.
+        Lines are in the order of keys; no two keys may have a series in common.
         """
         for family in self._families:
             version, versions = family.version(report), self._versions[family.name]

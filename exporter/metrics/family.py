@@ -100,16 +100,8 @@ def sections(declaration: Declaration, samples: Iterable[Sample]) -> Sections:
     if declaration.kind == _DIVIDED:
         return _gauge_histogram_sections(declaration, samples)
     name, names = declaration.name, declaration.label_names
-    lines: list[str] = []
-    for values, value in samples:
-        labels = label_text(names, values)
-        if isinstance(value, Distribution):
-            lines += _bucket_lines(name, labels, value)
-            lines.append(_line(f"{name}_count", labels, value.counts[-1]))
-            lines.append(_line(f"{name}_sum", labels, value.total))
-        else:
-            lines.append(_line(name, labels, value))
-    return (_encoded(lines),)
+    numbers = ((values, value) for values, value in samples if not isinstance(value, Distribution))
+    return (_encoded(_line(name, label_text(names, values), value) for values, value in numbers),)
 
 
 def render_metrics(metrics: Iterable[Metric], *, openmetrics: bool) -> bytes:
@@ -164,7 +156,9 @@ def _gauge_histogram_sections(declaration: Declaration, samples: Iterable[Sample
     for values, value in samples:
         if isinstance(value, Distribution):
             labels = label_text(names, values)
-            own_buckets = _bucket_lines(name, labels, value)
+            start = f"{name}_bucket{{{labels},le=" if labels else f"{name}_bucket{{le="
+            places = zip(_quoted_bounds(value.bounds), value.counts, strict=True)
+            own_buckets = [f"{start}{bound}}} {number(count)}\n" for bound, count in places]
             count = _line(f"{name}_gcount", labels, value.counts[-1])
             total = _line(f"{name}_gsum", labels, value.total)
             buckets += own_buckets
@@ -172,15 +166,6 @@ def _gauge_histogram_sections(declaration: Declaration, samples: Iterable[Sample
             sums.append(total)
             together += (*own_buckets, count, total)
     return tuple(_encoded(lines) for lines in (buckets, counts, sums, together))
-
-
-def _bucket_lines(name: str, labels: str, distribution: Distribution) -> list[str]:
-    """Render the buckets of one distribution."""
-    start = f"{name}_bucket{{{labels},le=" if labels else f"{name}_bucket{{le="
-    return [
-        f"{start}{bound}}} {number(count)}\n"
-        for bound, count in zip(_quoted_bounds(distribution.bounds), distribution.counts, strict=True)
-    ]
 
 
 @lru_cache(maxsize=64)

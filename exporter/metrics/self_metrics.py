@@ -154,12 +154,7 @@ class AccountMetrics:
         self._families.set(declared.CLOCK_SKEW, seconds, self._account)
 
     def credentials_in_use(self, source: str, expires_at: float | None) -> None:
-        """Publish which credentials are in use.
-
-        Args:
-            source: A value of the label.
-            expires_at: In seconds since 1970; None: they do not expire.
-        """
+        """Publish the source of the credentials in use, and when they expire, in seconds since 1970; None: never."""
         with self._families.changing:
             self._forget_credentials()
             self._families.add(declared.CREDENTIALS_INFO, self._account, source)

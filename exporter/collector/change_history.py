@@ -25,6 +25,16 @@ class FieldChange(Struct, frozen=True):
     before: Shown
     after: Shown
 
+    def words(self, absent: str = "nothing") -> tuple[str, str]:
+        """Return it before and after; where both read the same, the difference is in what is not shown."""
+        before, after = (absent if value is None else str(value) for value in (self.before, self.after))
+        return (before, after) if before != after else (before, f"{after} (another)")
+
+    def line(self, absent: str = "nothing") -> str:
+        """Return both in one line."""
+        before, after = self.words(absent)
+        return after if self.before == self.after else f"{before} -> {after}"
+
 
 def field_changes(change: Change, push_auth: PushAuthSettings) -> tuple[FieldChange, ...]:
     """Return the groups of fields that a change changed; of a task that came or went, all that are set."""
@@ -117,15 +127,9 @@ def _line(change: RecordedChange) -> dict[str, str]:
         "account": change.account,
         "app_id": change.app_id,
         "task_id": change.task_id,
-        **{field.field: _from_to(field) for field in change.fields},
+        **{field.field: field.line("-") for field in change.fields},
         **({"notes": ",".join(change.notes)} if change.notes else {}),
     }
-
-
-def _from_to(field: FieldChange) -> str:
-    """Return what a line says; a difference in what is not shown is one all the same."""
-    before, after = ("-" if value is None else str(value) for value in (field.before, field.after))
-    return f"{before} -> {after}" if before != after else f"{after} (another)"
 
 
 STREAM_REUSED_TOO_EARLY: Final = "stream_reused_too_early"

@@ -68,9 +68,8 @@ def _row(change: RecordedChange) -> Sequence[str | None]:
 def _what(change: RecordedChange) -> str | None:
     parts = []
     for field in change.fields:
-        before, after = ("nothing" if value is None else str(value) for value in (field.before, field.after))
-        changed = f"{before} -> {after}" if before != after else f"{after} (another)"
-        words = {"added": after, "removed": before}.get(change.change, changed)
+        before, after = field.words()
+        words = {"added": after, "removed": before}.get(change.change, field.line())
         parts.append(f"{field.field}: {words}")
     return "; ".join([*parts, *(note.replace("_", " ") for note in change.notes)]) or None
 

@@ -101,8 +101,7 @@ class ExpansionError(ValueError):
 def expand(text: str, environ: Mapping[str, str]) -> str:
     """Return `text` with each `${NAME}` replaced, once; `$$` is a literal `$`, as is any other `$`.
 
-    Raises:
-        ExpansionError: A variable is not set, or `${` is not followed by a name and `}`.
+    Raises ExpansionError if a variable is not set, or `${` is not followed by a name and `}`.
     """
     problems: list[str] = []
 

@@ -181,8 +181,7 @@ ENDPOINT_FLAG: Final = "--api.endpoint"
 def from_flags(app_ids: Sequence[str], endpoint: str = DEFAULT_ENDPOINT) -> Config:
     """Return one account, named `default`, with these apps and the default credential chain.
 
-    Raises:
-        ConfigError: With every mistake; each names its flag.
+    Raises ConfigError with every mistake; each names its flag.
     """
     mistakes = Mistakes()
     app_place, endpoint_place = Position(0, APP_FLAG), Position(1, ENDPOINT_FLAG)

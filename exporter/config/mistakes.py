@@ -52,8 +52,7 @@ class Mistakes:
     def add(self, position: Position, text: str) -> None:
         """Note a mistake, once.
 
-        Raises:
-            ConfigError: There are more than anyone reads; the last one says that the rest is left out.
+        Raises ConfigError if there are more than anyone reads; the last one says that the rest is left out.
         """
         self._found[Mistake(position, text)] = None
         if len(self._found) >= MOST_MISTAKES:

@@ -213,8 +213,7 @@ class Storage(Section):
     def database_url(self) -> str:
         """Return the URL, read again if it is in a file; an SQLite path is relative to the file that names it.
 
-        Raises:
-            OSError, UnicodeDecodeError: `url_file` can't be read.
+        Raises OSError or UnicodeDecodeError if `url_file` can't be read.
         """
         url = self.url.reveal()
         return _absolute(url, self.url.path.parent) if isinstance(self.url, SecretFile) else url

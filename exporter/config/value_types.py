@@ -173,11 +173,7 @@ def _is_host(text: str) -> bool:
 
 
 def parse_proxy(text: str) -> str:
-    """Return a proxy's address: scheme, perhaps user and password, and host.
-
-    Raises:
-        Unfit: it is none; says what is expected.
-    """
+    """Return a proxy's address: scheme, perhaps user and password, and host. Raises Unfit if it is none."""
     socks = re.match(r"socks[45]?[ah]?(?=://)", text.lower())
     if socks:
         raise Unfit(f"http:// or https://: {socks[0]}:// is not supported")

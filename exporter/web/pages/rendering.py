@@ -11,7 +11,6 @@ from urllib.parse import quote, urlencode
 from aiohttp import web
 
 from exporter import __version__
-from exporter.collector.change_history import FieldChange
 from exporter.core.clock import Clock
 from exporter.core.task import Output
 from exporter.web.responses import text_answer
@@ -102,12 +101,6 @@ def with_query(path: str, parameters: Mapping[str, str] | Iterable[tuple[str, st
     return f"{path}?{query}" if query else path
 
 
-def from_to(field: FieldChange) -> tuple[str, str]:
-    """Return a field before and after; where both read the same, the difference is in what is not shown."""
-    before, after = ("nothing" if value is None else str(value) for value in (field.before, field.after))
-    return (before, after) if before != after else (before, f"{after} (another)")
-
-
 def output_address(output: Output) -> str:
     """Return scheme and host of an output."""
     return f"{output.scheme or 'no scheme'}://{output.host or 'no host'}"
@@ -179,7 +172,6 @@ class Renderer:
             safe_link=safe_link,
             counted=counted,
             chart_lines=chart_lines,
-            from_to=from_to,
             output_address=output_address,
         )
         environment.filters.update(

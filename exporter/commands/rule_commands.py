@@ -94,11 +94,7 @@ def _apps(rule: Rule, rule_set: RuleSet) -> list[str]:
 def _end(exemption: Exemption, now: float) -> str:
     if exemption.until is None:
         return ""
-    return f" until {exemption.until}" + (" (over)" if _is_over(exemption, now) else "")
-
-
-def _is_over(exemption: Exemption, now: float) -> bool:
-    return exemption.ends_at is not None and exemption.ends_at <= now
+    return f" until {exemption.until}" + (" (over)" if exemption.ends_at <= now else "")
 
 
 def _as_json(rule_set: RuleSet, policy: Policy, now: float) -> str:
@@ -128,6 +124,6 @@ def _exemption(exemption: Exemption, now: float) -> dict[str, Any]:
         "name": exemption.name,
         "tasks": exemption.tasks,
         "until": None if exemption.until is None else exemption.until.isoformat(),
-        "over": _is_over(exemption, now),
+        "over": exemption.ends_at <= now,
         "reason": exemption.reason,
     }

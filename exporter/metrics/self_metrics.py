@@ -215,7 +215,7 @@ class SelfMetrics:
             for rule in rules:
                 self._families.add(RULE_INFO, rule.name, rule.severity, rule.title, rule.owner, rule.runbook_url)
                 for exemption in rule.exempt:
-                    if exemption.ends_at is not None:
+                    if exemption.until is not None:
                         self._families.set(EXEMPTION_EXPIRY, exemption.ends_at, rule.name, exemption.name)
 
     def add_account(self, account: str) -> AccountMetrics:

@@ -80,8 +80,7 @@ class CompiledRule(Struct, frozen=True):
     def exemption_of(self, task_id: str, now: float) -> Exemption | None:
         """Return the first exemption that holds for a task at a time, given in seconds since 1970."""
         for exemption in self.rule.exempt:
-            ends_at = exemption.ends_at
-            if (ends_at is None or now < ends_at) and any(fnmatchcase(task_id, pattern) for pattern in exemption.tasks):
+            if now < exemption.ends_at and any(fnmatchcase(task_id, pattern) for pattern in exemption.tasks):
                 return exemption
         return None
 

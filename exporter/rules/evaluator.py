@@ -78,7 +78,7 @@ class Evaluator:
         self._is_costly = sum(group.cost for group in self._groups) > TURN_COST
         self._with_exemptions = [place for place, rule in enumerate(self.rules) if rule.rule.exempt]
         exemptions = (exemption for rule in self.rules for exemption in rule.rule.exempt)
-        self._exemption_ends = sorted(one.ends_at for one in exemptions if one.ends_at is not None)
+        self._exemption_ends = sorted(one.ends_at for one in exemptions if one.until is not None)
         self.depends_on_time = any(kind.scope is Scope.TIME for kind in kinds)
         self.depends_on_push_keys = any(kind.has_keys for kind in kinds)
         limits = [rule.limits for rule in self.rules]

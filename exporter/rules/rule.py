@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from math import inf
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
@@ -49,10 +50,10 @@ class Exemption(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
     @property
-    def ends_at(self) -> float | None:
-        """The first second in which it no longer holds, since 1970; None: it holds for good."""
+    def ends_at(self) -> float:
+        """The first second in which it no longer holds, since 1970; infinite: it holds for good."""
         if self.until is None:
-            return None
+            return inf
         return datetime.combine(self.until + timedelta(days=1), time(), UTC).timestamp()
 
 

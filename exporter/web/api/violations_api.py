@@ -289,8 +289,7 @@ def _rule(shown: RuleView, now: float) -> RuleDocument:
 
 def _exemption(exemption: Exemption, now: float) -> ExemptionDocument:
     until = None if exemption.until is None else exemption.until.isoformat()
-    ended = exemption.ends_at is not None and exemption.ends_at <= now
-    return document_of(ExemptionDocument, exemption, until=until, ended=ended)
+    return document_of(ExemptionDocument, exemption, until=until, ended=exemption.ends_at <= now)
 
 
 ENDPOINTS: Final = (

@@ -1,6 +1,8 @@
 """The account's limit is shared with the customer's own business: we yield, and come back slowly."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import structlog
@@ -9,7 +11,8 @@ from exporter.config.model import Collection
 from exporter.simulator.fleet import Rates
 from exporter.simulator.listing import Variants
 from tests.support.shared_quota import SharedQuota, Window
-from tests.support.virtual_world import World, play
+from tests.support.virtual_time import on_virtual_time
+from tests.support.virtual_world import World, playing
 
 pytestmark = pytest.mark.simulations
 
@@ -31,10 +34,11 @@ def _value(world: World, name: str) -> float:
 
 
 @pytest.mark.parametrize("window", ["sliding", "fixed", "bucket"])
-def test_half_the_limit_taken_by_others_is_left_to_them(window: Window) -> None:
+@on_virtual_time
+async def test_half_the_limit_taken_by_others_is_left_to_them(window: Window) -> None:
     """Our rate settles at about what is left, few of our requests are refused, and hardly any of the others'."""
-
-    async def scenario(world: World) -> None:
+    quota = SharedQuota(50, window, others_per_second=25.0)
+    async with _quietly(quota=quota) as world:
         service = world.service
         await world.until_true(*APPS)
         await world.clock.sleep(SETTLING_SECONDS)
@@ -54,14 +58,11 @@ def test_half_the_limit_taken_by_others_is_left_to_them(window: Window) -> None:
         seen = world.seen()
         assert all(seen.up(app_id) == 1 for app_id in APPS)
 
-    quota = SharedQuota(50, window, others_per_second=25.0)
-    _quietly(scenario, quota=quota)
 
-
-def test_throttling_halves_the_rate_and_it_recovers_slowly() -> None:
+@on_virtual_time
+async def test_throttling_halves_the_rate_and_it_recovers_slowly() -> None:
     """One refusal halves it at once; it is quiet for a while, then grows by two hundredths a second to all of it."""
-
-    async def scenario(world: World) -> None:
+    async with _quietly() as world:
         await world.until_true(*APPS)
         assert _value(world, RATE) == 40
         world.fail("throttled_400", count=1)
@@ -77,13 +78,11 @@ def test_throttling_halves_the_rate_and_it_recovers_slowly() -> None:
         await world.clock.sleep(25)
         assert _value(world, RATE) == 40
 
-    _quietly(scenario)
 
-
-def test_the_rate_never_falls_below_one_request_a_second() -> None:
+@on_virtual_time
+async def test_the_rate_never_falls_below_one_request_a_second() -> None:
     """While everything is throttled one request a second still asks, and hardly more."""
-
-    async def scenario(world: World) -> None:
+    async with _quietly() as world:
         await world.until_true(*APPS)
         world.fail("throttled_429")
         await world.clock.sleep(30)
@@ -95,14 +94,12 @@ def test_the_rate_never_falls_below_one_request_a_second() -> None:
         await world.until_true(*APPS, within_seconds=30)
         await world.until(lambda seen: seen.value(RATE) == 40, within_seconds=90)
 
-    _quietly(scenario)
-
 
 @pytest.mark.parametrize("fault", ["throttled_400_wait", "throttled_503_wait", "throttled_user_api"])
-def test_the_wait_that_the_service_names_is_obeyed(fault: str) -> None:
+@on_virtual_time
+async def test_the_wait_that_the_service_names_is_obeyed(fault: str) -> None:
     """Nothing at all is sent for so long, for no app of the account."""
-
-    async def scenario(world: World) -> None:
+    async with _quietly() as world:
         await world.until_true(*APPS)
         world.fail(fault, count=1)
         await world.until(lambda seen: seen.value(THROTTLED) == 1, look_every_seconds=0.05)
@@ -114,13 +111,11 @@ def test_the_wait_that_the_service_names_is_obeyed(fault: str) -> None:
         assert world.service.statistics.requests > before
         await world.until_true(*APPS)
 
-    _quietly(scenario)
 
-
-def test_retries_come_out_of_the_same_budget() -> None:
+@on_virtual_time
+async def test_retries_come_out_of_the_same_budget() -> None:
     """However many requests fail, no second sees more than the configured rate."""
-
-    async def scenario(world: World) -> None:
+    async with _quietly(requests_per_second=10) as world:
         world.fail("internal_error", rate=0.5)
         world.fail("slow", rate=0.1)
         await world.clock.sleep(60)
@@ -128,13 +123,11 @@ def test_retries_come_out_of_the_same_budget() -> None:
         assert max(world.service.statistics.busiest_second.values()) <= 10
         assert sum(world.service.statistics.rejected_by_quota.values()) == 0
 
-    _quietly(scenario, requests_per_second=10)
 
-
-def test_intervals_that_the_budget_does_not_allow_are_stretched_evenly() -> None:
+@on_virtual_time
+async def test_intervals_that_the_budget_does_not_allow_are_stretched_evenly() -> None:
     """The published ratio is that of both intervals, data goes stale later with them, and the apps keep that pace."""
-
-    async def scenario(world: World) -> None:
+    async with playing(apps=APPS, collection=BUSY, variants=UNCOMPRESSED, requests_per_second=4) as world:
         await world.until_true(*APPS, within_seconds=90)
         await world.clock.sleep(60)
         seen = world.seen()
@@ -159,22 +152,10 @@ def test_intervals_that_the_budget_does_not_allow_are_stretched_evenly() -> None
         await world.until_true(*APPS, within_seconds=10)
         assert max(world.service.statistics.busiest_second.values()) <= 4
 
-    play(scenario, apps=APPS, collection=BUSY, variants=UNCOMPRESSED, requests_per_second=4)
 
-
-def _quietly(
-    scenario: Callable[[World], Awaitable[None]],
-    *,
-    requests_per_second: float = 40.0,
-    quota: SharedQuota | None = None,
-) -> None:
+@asynccontextmanager
+async def _quietly(**settings: Any) -> AsyncIterator[World]:
     """Play without the log of what fails on purpose."""
     with structlog.testing.capture_logs():
-        play(
-            scenario,
-            apps=APPS,
-            collection=BUSY,
-            variants=UNCOMPRESSED,
-            requests_per_second=requests_per_second,
-            quota=quota,
-        )
+        async with playing(apps=APPS, collection=BUSY, variants=UNCOMPRESSED, **settings) as world:
+            yield world

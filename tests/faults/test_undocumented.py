@@ -1,6 +1,8 @@
 """What nobody documents: whatever the service answers, what is published is true and nothing fails."""
 
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ from exporter.config.model import Collection
 from exporter.simulator.fleet import Rates
 from exporter.simulator.listing import Variants
 from exporter.simulator.service import RequestQuota
-from tests.support.virtual_world import COLLECTION, World, play
+from tests.support.virtual_time import on_virtual_time
+from tests.support.virtual_world import COLLECTION, World, playing
 
 pytestmark = pytest.mark.simulations
 
@@ -25,11 +28,11 @@ def _variants(**answers: Any) -> Variants:
 
 
 @pytest.mark.parametrize("answer", ["empty", "invalid_param", "last_page"])
-def test_a_page_past_the_end_ends_the_sweep(answer: str) -> None:
+@on_virtual_time
+async def test_a_page_past_the_end_ends_the_sweep(answer: str) -> None:
     """Where the last page is full, the sweep is complete and right."""
     tasks = 100
-
-    async def scenario(world: World) -> None:
+    async with playing(apps={"app": tasks, "neighbour": 3}, variants=_variants(past_end=answer)) as world:
         await world.until_true("app", "neighbour")
         assert world.seen().value("rtcmpu_tasks", app_id="app") == tasks
         await world.clock.sleep(SWEEPS_SECONDS)
@@ -38,15 +41,13 @@ def test_a_page_past_the_end_ends_the_sweep(answer: str) -> None:
         assert _failures(world) == {}
         assert seen.changes("app") == {}
 
-    play(scenario, apps={"app": tasks, "neighbour": 3}, variants=_variants(past_end=answer))
-
 
 @pytest.mark.parametrize("answer", ["empty", "bad_request", "not_found", "no_list"])
-def test_an_unknown_task_is_gone(answer: str) -> None:
+@on_virtual_time
+async def test_an_unknown_task_is_gone(answer: str) -> None:
     """Whatever the answer to a look-up of a deleted task, the task is gone and the app is well."""
     tasks = 230
-
-    async def scenario(world: World) -> None:
+    async with playing(apps={"app": tasks}, variants=_variants(unknown_task=answer)) as world:
         await world.until_true("app")
         deleted = [world.task_ids("app")[place] for place in (tasks - 1, tasks // 2, 3)]
         for task_id in deleted:
@@ -56,14 +57,14 @@ def test_an_unknown_task_is_gone(answer: str) -> None:
         assert world.seen().changes("app") == {"removed": len(deleted)}
         assert _failures(world) == {}
 
-    play(scenario, apps={"app": tasks}, variants=_variants(unknown_task=answer))
-
 
 @pytest.mark.parametrize("counted", [True, False])
-def test_look_ups_come_out_of_the_budget(counted: bool) -> None:
+@on_virtual_time
+async def test_look_ups_come_out_of_the_budget(counted: bool) -> None:
     """Whether they count or not: no second sees more requests than the budget, and none is refused."""
-
-    async def scenario(world: World) -> None:
+    async with playing(
+        apps={"app": 130}, variants=_variants(look_ups_counted=counted), requests_per_second=5, quota=RequestQuota(5)
+    ) as world:
         await world.until_true("app")
         for task_id in world.task_ids("app")[-8:]:
             world.service.fleet.delete("app", task_id)
@@ -73,20 +74,12 @@ def test_look_ups_come_out_of_the_budget(counted: bool) -> None:
         assert max(statistics.busiest_second.values()) <= 5
         assert sum(statistics.rejected_by_quota.values()) == 0
 
-    play(
-        scenario,
-        apps={"app": 130},
-        variants=_variants(look_ups_counted=counted),
-        requests_per_second=5,
-        quota=RequestQuota(5),
-    )
-
 
 @pytest.mark.parametrize("stays_seconds", [0.0, 120.0, 86_400.0])
-def test_stopped_tasks_are_published_as_long_as_they_are_listed(stays_seconds: float) -> None:
+@on_virtual_time
+async def test_stopped_tasks_are_published_as_long_as_they_are_listed(stays_seconds: float) -> None:
     """What is published is what is listed; the task goes, once, when it leaves the list."""
-
-    async def scenario(world: World) -> None:
+    async with playing(apps={"app": 130}, variants=_variants(stopped_task_stays_seconds=stays_seconds)) as world:
         await world.until_true("app")
         began = world.clock.monotonic()
         world.service.fleet.delete("app", world.task_ids("app")[-1])
@@ -99,14 +92,12 @@ def test_stopped_tasks_are_published_as_long_as_they_are_listed(stays_seconds: f
             assert world.seen().changes("app") == {"removed": 1}
         assert world.is_true(world.seen(), "app")
 
-    play(scenario, apps={"app": 130}, variants=_variants(stopped_task_stays_seconds=stays_seconds))
-
 
 @pytest.mark.parametrize("bound", [100, 192, 250])
-def test_a_service_that_refuses_to_go_deeper_exceeds_a_limit(bound: int) -> None:
+@on_virtual_time
+async def test_a_service_that_refuses_to_go_deeper_exceeds_a_limit(bound: int) -> None:
     """The last data is kept and updated, the state says why; an app within the bound is well."""
-
-    async def scenario(world: World) -> None:
+    async with _quietly(apps={"deep": 400, "shallow": 60}, variants=_variants()) as world:
         await world.until_true("deep", "shallow")
         world.service.variants = world.service.variants.changed({"deepest_row": bound})
         for app_id in ("deep", "shallow"):
@@ -120,24 +111,20 @@ def test_a_service_that_refuses_to_go_deeper_exceeds_a_limit(bound: int) -> None
         world.service.variants = _variants()
         await world.until_true("deep", "shallow")
 
-    _quietly(scenario, apps={"deep": 400, "shallow": 60}, variants=_variants())
 
-
-def test_a_first_sweep_that_is_refused_beyond_some_page_publishes_no_tasks() -> None:
+@on_virtual_time
+async def test_a_first_sweep_that_is_refused_beyond_some_page_publishes_no_tasks() -> None:
     """Half a list is never published."""
-
-    async def scenario(world: World) -> None:
+    async with _quietly(apps={"app": 400}, variants=_variants(deepest_row=200)) as world:
         await world.until(lambda seen: seen.state("app") == "limit_exceeded")
         assert not world.seen().has_data("app")
 
-    _quietly(scenario, apps={"app": 400}, variants=_variants(deepest_row=200))
-
 
 @pytest.mark.parametrize("ties", ["stable", "changing"])
-def test_equal_update_times_miss_and_double_nothing(ties: str) -> None:
+@on_virtual_time
+async def test_equal_update_times_miss_and_double_nothing(ties: str) -> None:
     """Tasks of one second in any order, also another one in each answer: all are counted once, none comes or goes."""
-
-    async def scenario(world: World) -> None:
+    async with playing(apps={"app": 230, "small": 60}, variants=_variants(ties=ties)) as world:
         service = world.service
         for app_id in ("app", "small"):
             service.churn.burst("create", app_id, 25, world.clock.now())
@@ -151,37 +138,36 @@ def test_equal_update_times_miss_and_double_nothing(ties: str) -> None:
         for app_id in ("app", "small"):
             assert set(world.seen().changes(app_id)) <= {"modified"}
 
-    play(scenario, apps={"app": 230, "small": 60}, variants=_variants(ties=ties))
-
 
 @pytest.mark.parametrize("moves", [True, False])
-def test_a_changed_task_is_found_wherever_it_stands(moves: bool) -> None:
+@on_virtual_time
+async def test_a_changed_task_is_found_wherever_it_stands(moves: bool) -> None:
     """At the front it is found by the update, where it stood by the sweep; that is counted once."""
-
-    async def scenario(world: World) -> None:
-        await world.until_true("app")
-        await world.clock.sleep(2)
-        world.service.fleet.update("app", world.task_ids("app")[200], {"MaxIdleTime": "33"})
-        took_seconds = await world.until(lambda seen: seen.changes("app") == {"modified": 1})
-        assert (took_seconds <= 2 * COLLECTION.interval_seconds) == moves
-        assert took_seconds <= COLLECTION.sweep_interval_seconds + 2
-        await world.clock.sleep(SWEEPS_SECONDS)
-        assert world.seen().changes("app") == {"modified": 1}
-        assert world.is_true(world.seen(), "app")
-
     with structlog.testing.capture_logs() as lines:
-        play(scenario, apps={"app": 230}, variants=_variants(changed_task_moves=moves))
+        async with playing(apps={"app": 230}, variants=_variants(changed_task_moves=moves)) as world:
+            await world.until_true("app")
+            await world.clock.sleep(2)
+            world.service.fleet.update("app", world.task_ids("app")[200], {"MaxIdleTime": "33"})
+            took_seconds = await world.until(lambda seen: seen.changes("app") == {"modified": 1})
+            assert (took_seconds <= 2 * COLLECTION.interval_seconds) == moves
+            assert took_seconds <= COLLECTION.sweep_interval_seconds + 2
+            await world.clock.sleep(SWEEPS_SECONDS)
+            assert world.seen().changes("app") == {"modified": 1}
+            assert world.is_true(world.seen(), "app")
     said = [line for line in lines if "does not move changed tasks" in line["event"]]
     assert len(said) == (0 if moves else 1)
 
 
 @pytest.mark.parametrize("tasks", [60, 230])
 @pytest.mark.parametrize("lag_seconds", [0.3, 1.0])
-def test_a_replica_that_lags_changes_nothing_back(lag_seconds: float, tasks: int) -> None:
+@on_virtual_time
+async def test_a_replica_that_lags_changes_nothing_back(lag_seconds: float, tasks: int) -> None:
     """Though half of the answers are old, each change is counted exactly once and nothing is falsely gone."""
     happened: Counter[str] = Counter()
-
-    async def scenario(world: World) -> None:
+    collection = Collection(interval_seconds=0.25, sweep_interval_seconds=5, stale_after_seconds=60)
+    async with playing(
+        apps={"app": tasks}, collection=collection, variants=_variants(lag_seconds=lag_seconds)
+    ) as world:
         await world.until_true("app")
         fleet = world.service.fleet
         touched: set[str] = set()
@@ -199,15 +185,12 @@ def test_a_replica_that_lags_changes_nothing_back(lag_seconds: float, tasks: int
         assert world.is_true(seen, "app")
         assert seen.changes("app") == happened
 
-    collection = Collection(interval_seconds=0.25, sweep_interval_seconds=5, stale_after_seconds=60)
-    play(scenario, apps={"app": tasks}, collection=collection, variants=_variants(lag_seconds=lag_seconds))
-
 
 @pytest.mark.parametrize("spelling", ["documented", "other_case", "new_value"])
-def test_spellings_are_normalised_or_counted_as_other(spelling: str) -> None:
+@on_virtual_time
+async def test_spellings_are_normalised_or_counted_as_other(spelling: str) -> None:
     """Another case is the same value; a new one is `other`, and counted as unknown by its field."""
-
-    async def scenario(world: World) -> None:
+    async with playing(apps={"app": 120}, variants=_variants(spelling=spelling)) as world:
         await world.until_true("app")
         seen = world.seen()
         counted = seen.values("rtcmpu_task_unknown_values")
@@ -220,27 +203,23 @@ def test_spellings_are_normalised_or_counted_as_other(spelling: str) -> None:
             assert unknown.isdisjoint({"Region", "MixMode", "EncodeParams.VideoCodec"})
             assert not any(others)
 
-    play(scenario, apps={"app": 120}, variants=_variants(spelling=spelling))
 
-
-def test_another_spelling_of_the_same_is_no_change() -> None:
+@on_virtual_time
+async def test_another_spelling_of_the_same_is_no_change() -> None:
     """When a service begins to spell values in another case, nothing has changed."""
-
-    async def scenario(world: World) -> None:
+    async with playing(apps={"app": 120}, variants=_variants()) as world:
         await world.until_true("app")
         world.service.variants = _variants(spelling="other_case")
         await world.clock.sleep(SWEEPS_SECONDS)
         assert world.seen().changes("app") == {}
         assert world.is_true(world.seen(), "app")
 
-    play(scenario, apps={"app": 120}, variants=_variants())
-
 
 @pytest.mark.parametrize("answer", ["list", "null", "absent"])
-def test_an_app_without_tasks_is_complete(answer: str) -> None:
+@on_virtual_time
+async def test_an_app_without_tasks_is_complete(answer: str) -> None:
     """It is up, its tasks are zeros, and they come and go as any others."""
-
-    async def scenario(world: World) -> None:
+    async with playing(apps={"app": 0}, variants=_variants(empty_app=answer)) as world:
         await world.until_true("app")
         tasks = world.seen().values("rtcmpu_tasks", app_id="app")
         assert set(tasks.values()) == {0}
@@ -251,22 +230,18 @@ def test_an_app_without_tasks_is_complete(answer: str) -> None:
         assert world.is_true(world.seen(), "app")
         assert _failures(world) == {}
 
-    play(scenario, apps={"app": 0}, variants=_variants(empty_app=answer))
-
 
 @pytest.mark.parametrize("compression", [True, False])
-def test_answers_are_read_compressed_or_not(compression: bool) -> None:
+@on_virtual_time
+async def test_answers_are_read_compressed_or_not(compression: bool) -> None:
     """Both are the same to us."""
-
-    async def scenario(world: World) -> None:
+    async with playing(apps={"app": 120}, variants=Variants(compression=compression)) as world:
         await world.until_true("app")
         world.service.churn.set_rates(Rates.mixture(2), world.clock.now())
         await world.clock.sleep(10)
         world.service.churn.set_rates(Rates(), world.clock.now())
         await world.until_true("app")
         assert _failures(world) == {}
-
-    play(scenario, apps={"app": 120}, variants=Variants(compression=compression))
 
 
 def _failures(world: World) -> dict[str, float]:
@@ -279,7 +254,9 @@ def _failures(world: World) -> dict[str, float]:
     return dict(failures)
 
 
-def _quietly(scenario: Any, **settings: Any) -> None:
+@asynccontextmanager
+async def _quietly(**settings: Any) -> AsyncIterator[World]:
     """Play without the log of what fails on purpose."""
     with structlog.testing.capture_logs():
-        play(scenario, **settings)
+        async with playing(**settings) as world:
+            yield world

@@ -1,6 +1,7 @@
 """From the first attempt to data that is withdrawn and back: what is published at each time, and what is logged."""
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ import structlog
 
 from exporter.config.model import Collection
 from exporter.simulator.listing import Variants
-from tests.support.virtual_world import World, play
+from tests.support.virtual_time import on_virtual_time
+from tests.support.virtual_world import World, playing
 
 pytestmark = pytest.mark.simulations
 
@@ -19,22 +21,24 @@ DAY_SECONDS = 86_400.0
 Lines = Sequence[MutableMapping[str, Any]]
 
 
-def _play(scenario: Callable[[World], Any], *, collection: Collection = COLLECTION) -> Lines:
-    """Play, and return the lines of the log that are about collection."""
+@asynccontextmanager
+async def _playing(collection: Collection = COLLECTION) -> AsyncIterator[tuple[World, Lines]]:
+    """Play; what is logged is in the lines."""
     with structlog.testing.capture_logs() as lines:
-        play(scenario, apps=APPS, collection=collection, variants=Variants(compression=False))
-    return [line for line in lines if line["event"].startswith(("collection", "data is withdrawn"))]
+        async with playing(apps=APPS, collection=collection, variants=Variants(compression=False)) as world:
+            yield world, lines
 
 
 def _about(lines: Lines, app_id: str) -> list[tuple[str, str]]:
-    """Return level and event of the lines about an app."""
-    return [(line["log_level"], line["event"]) for line in lines if line["app_id"] == app_id]
+    """Return level and event of the lines about the collection of an app."""
+    about = [line for line in lines if line["event"].startswith(("collection", "data is withdrawn"))]
+    return [(line["log_level"], line["event"]) for line in about if line["app_id"] == app_id]
 
 
-def test_from_pending_to_withdrawn_and_back() -> None:
+@on_virtual_time
+async def test_from_pending_to_withdrawn_and_back() -> None:
     """Each time shows what is promised for it: pending, ok, failing with the last data, without it, and ok again."""
-
-    async def scenario(world: World) -> None:
+    async with _playing() as (world, lines):
         seen = world.seen()
         assert (seen.up("app"), seen.state("app"), seen.has_data("app")) == (0, "pending", False)
         _, swept_at = await world.until_true("app", "well"), world.clock.now()
@@ -58,8 +62,6 @@ def test_from_pending_to_withdrawn_and_back() -> None:
         world.service.faults.clear()
         assert await world.until_true("app") <= 12
         assert world.seen().changes("app") == {}
-
-    lines = _play(scenario)
     assert _about(lines, "app") == [
         ("info", "collection is complete"),
         ("warning", "collection fails"),
@@ -69,7 +71,8 @@ def test_from_pending_to_withdrawn_and_back() -> None:
     assert _about(lines, "well") == [("info", "collection is complete")]
 
 
-def test_what_is_not_about_tasks_outlives_their_withdrawal() -> None:
+@on_virtual_time
+async def test_what_is_not_about_tasks_outlives_their_withdrawal() -> None:
     """Counters, name, quota, intervals and times are published as before; nothing that counts tasks is."""
     kept = (
         "rtcmpu_app_info",
@@ -83,8 +86,7 @@ def test_what_is_not_about_tasks_outlives_their_withdrawal() -> None:
         "rtcmpu_task_changes_total",
         "rtcmpu_task_field_changes_total",
     )
-
-    async def scenario(world: World) -> None:
+    async with _playing() as (world, _):
         await world.until_true("app")
         world.service.fleet.update("app", world.task_ids("app")[2], {"MaxIdleTime": "31"})
         await world.until(lambda seen: seen.changes("app") == {"modified": 1})
@@ -100,13 +102,11 @@ def test_what_is_not_about_tasks_outlives_their_withdrawal() -> None:
         assert (after.value(attempts, app_id="app") or 0) > (before.value(attempts, app_id="app") or 0)
         assert after.tasks("app") == {}
 
-    _play(scenario)
 
-
-def test_updates_are_applied_while_sweeps_fail() -> None:
+@on_virtual_time
+async def test_updates_are_applied_while_sweeps_fail() -> None:
     """Until the last accepted sweep is too old, what updates bring is published, and the app is down all the same."""
-
-    async def scenario(world: World) -> None:
+    async with _playing() as (world, _):
         await world.until_true("app")
         world.fail("service_unavailable", "app", page_no=2)
         await world.until(lambda seen: seen.up("app") == 0)
@@ -124,14 +124,12 @@ def test_updates_are_applied_while_sweeps_fail() -> None:
         await world.until_true("app")
         assert world.seen().changes("app") == {"modified": updates}
 
-    _play(scenario)
-
 
 @pytest.mark.parametrize("jump_seconds", [-7 * DAY_SECONDS, -3600.0, 3600.0, 7 * DAY_SECONDS])
-def test_a_wall_clock_that_jumps_changes_no_age(jump_seconds: float) -> None:
+@on_virtual_time
+async def test_a_wall_clock_that_jumps_changes_no_age(jump_seconds: float) -> None:
     """Neither is fresh data withdrawn, nor old data kept, nor does collection stand still."""
-
-    async def scenario(world: World) -> None:
+    async with _playing() as (world, _):
         await world.until_true("app")
         _jump(world, jump_seconds)
         for _ in range(12):
@@ -150,8 +148,6 @@ def test_a_wall_clock_that_jumps_changes_no_age(jump_seconds: float) -> None:
         world.service.faults.clear()
         await world.until_true("app")
 
-    _play(scenario)
-
 
 REASONS: Mapping[str, tuple[str, str]] = {
     "inactive_key": ("auth_error", "the access key is disabled"),
@@ -166,19 +162,17 @@ REASONS: Mapping[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("fault", sorted(REASONS))
-def test_what_happened_is_named_once(fault: str) -> None:
+@on_virtual_time
+async def test_what_happened_is_named_once(fault: str) -> None:
     """Many failures are one line that says state and reason, another when data is withdrawn, one at the end."""
     state, words = REASONS[fault]
-
-    async def scenario(world: World) -> None:
+    async with _playing() as (world, lines):
         await world.until_true("app")
         world.fail(fault, "app")
         await world.clock.sleep(2.5 * COLLECTION.stale_after_seconds)
         assert world.seen().state("app") == state
         world.service.faults.clear()
         await world.until_true("app")
-
-    lines = _play(scenario)
     assert [event for _, event in _about(lines, "app")] == [
         "collection is complete",
         "collection fails",
@@ -190,10 +184,10 @@ def test_what_happened_is_named_once(fault: str) -> None:
     assert words in fails["reason"]
 
 
-def test_one_reason_after_another_is_logged_once_each() -> None:
+@on_virtual_time
+async def test_one_reason_after_another_is_logged_once_each() -> None:
     """When a failure becomes another one, that is a transition too."""
-
-    async def scenario(world: World) -> None:
+    async with _playing(collection=Collection(interval_seconds=60, sweep_interval_seconds=5)) as (world, lines):
         await world.until_true("app")
         for fault in ("internal_error", "forbidden", "not_enabled"):
             world.fail(fault, "app")
@@ -201,8 +195,6 @@ def test_one_reason_after_another_is_logged_once_each() -> None:
             world.service.faults.clear()
             world.fail(fault, "app", count=0)
         await world.until_true("app")
-
-    lines = _play(scenario, collection=Collection(interval_seconds=60, sweep_interval_seconds=5))
     states = [line["state"] for line in lines if line["event"] == "collection fails"]
     assert states == ["server_error", "auth_error", "not_enabled"]
 

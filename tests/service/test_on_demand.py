@@ -28,7 +28,8 @@ from exporter.service.violation_log import FindingLog
 from exporter.simulator.faults import Fault
 from exporter.web.view import SweepStart
 from tests.support.monitored import Simulated, config, simulated, until
-from tests.support.virtual_world import World, play
+from tests.support.virtual_time import on_virtual_time
+from tests.support.virtual_world import playing
 
 KEY = ("production", "app-1")
 
@@ -234,11 +235,11 @@ async def test_budgets_and_turns_are_shown() -> None:
         assert abs(turn - SystemClock().now()) < 60
 
 
-def test_a_reading_takes_a_small_part_of_the_budget() -> None:
+@on_virtual_time
+async def test_a_reading_takes_a_small_part_of_the_budget() -> None:
     """While a large app is read on demand, at most two of its requests wait or run, and updates keep their turns."""
     collection = Collection(interval_seconds=2, sweep_interval_seconds=600, stale_after_seconds=1200)
-
-    async def scenario(world: World) -> None:
+    async with playing(apps={"app-1": 3000, "app-2": 30}, collection=collection, requests_per_second=5) as world:
         await world.until_true("app-1", "app-2")
         sweeps = FreshSweeps(world.monitor, world.clock)
         assert sweeps.start(*KEY) is SweepStart.STARTED
@@ -263,13 +264,11 @@ def test_a_reading_takes_a_small_part_of_the_budget() -> None:
         assert sweeps.start(*KEY) is SweepStart.STARTED
         await sweeps.close()
 
-    play(scenario, apps={"app-1": 3000, "app-2": 30}, collection=collection, requests_per_second=5)
 
-
-def test_sweeps_come_before_a_reading() -> None:
+@on_virtual_time
+async def test_sweeps_come_before_a_reading() -> None:
     """While other sweeps use the whole budget, a reading on demand waits."""
-
-    async def scenario(world: World) -> None:
+    async with playing(apps={"app-1": 30, "app-2": 30}, requests_per_second=5) as world:
         await world.until_true("app-1", "app-2")
         requests = world.monitor.accesses["production"].requests
         sweeps = FreshSweeps(world.monitor, world.clock)
@@ -294,8 +293,6 @@ def test_sweeps_come_before_a_reading() -> None:
         assert report is not None
         assert report.state is State.OK
         await sweeps.close()
-
-    play(scenario, apps={"app-1": 30, "app-2": 30}, requests_per_second=5)
 
 
 async def test_what_has_ended_keeps_nothing_alive() -> None:

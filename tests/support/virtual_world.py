@@ -197,8 +197,18 @@ def _labels_of(text: str) -> frozenset[tuple[str, str]]:
     return frozenset(_LABEL.findall(text))
 
 
-def play(
-    scenario: Callable[[World], Awaitable[T]],
+def play(scenario: Callable[[World], Awaitable[T]], **settings: Any) -> T:
+    """Run a scenario in a world, and return its result; `settings` are those of `playing`."""
+
+    async def main() -> T:
+        async with playing(**settings) as world:
+            return await scenario(world)
+
+    return run(main())
+
+
+@asynccontextmanager
+async def playing(
     *,
     apps: Mapping[str, int],
     collection: Collection = COLLECTION,
@@ -206,11 +216,10 @@ def play(
     variants: Variants | None = None,
     faults: Sequence[Fault] = (),
     quota: RequestQuota | None = None,
-) -> T:
-    """Run a scenario beside a monitor that reads apps from its beginning on, and return its result.
+) -> AsyncIterator[World]:
+    """Run a monitor that reads apps from its beginning on, on the running loop of virtual time.
 
     Args:
-        scenario: What happens and what is checked.
         apps: How many tasks each has at first.
         collection: How often they are read.
         requests_per_second: The configured budget.
@@ -219,35 +228,31 @@ def play(
         quota: The service's limit, where it is another than by default.
     """
     clock, service_clock = VirtualClock(), VirtualClock()
-
-    async def main() -> T:
-        fleet = Fleet(service_clock.now)
-        for app_id, tasks in apps.items():
-            fleet.add_app(app_id)
-            populate(fleet, app_id, tasks, random=seeded(1, app_id), started_at=service_clock.now())
-        account = message.SimulatedAccount(ACCESS_KEY_ID, ACCESS_KEY_SECRET, tuple(apps))
-        latency = Latency(one_way_seconds=ONE_WAY_SECONDS)
-        service = Service([account], fleet, now=service_clock.now, seed=1, latency=latency, variants=variants)
-        if quota is not None:
-            service.quotas[ACCESS_KEY_ID] = quota
-        for fault in faults:
-            service.faults.add(fault)
-        configured = Account(
-            name=ACCOUNT,
-            endpoint="http://service.test",
-            apps=tuple(App(id=app_id, quota=Quota(single=200, mixed=40)) for app_id in apps),
-            credentials=KEY,
-            requests_per_second=requests_per_second,
-        )
-        world = World(service, clock, configured, collection)
-        async with _running(world):
-            return await scenario(world)
-
+    fleet = Fleet(service_clock.now)
+    for app_id, tasks in apps.items():
+        fleet.add_app(app_id)
+        populate(fleet, app_id, tasks, random=seeded(1, app_id), started_at=service_clock.now())
+    account = message.SimulatedAccount(ACCESS_KEY_ID, ACCESS_KEY_SECRET, tuple(apps))
+    latency = Latency(one_way_seconds=ONE_WAY_SECONDS)
+    service = Service([account], fleet, now=service_clock.now, seed=1, latency=latency, variants=variants)
+    if quota is not None:
+        service.quotas[ACCESS_KEY_ID] = quota
+    for fault in faults:
+        service.faults.add(fault)
+    configured = Account(
+        name=ACCOUNT,
+        endpoint="http://service.test",
+        apps=tuple(App(id=app_id, quota=Quota(single=200, mixed=40)) for app_id in apps),
+        credentials=KEY,
+        requests_per_second=requests_per_second,
+    )
+    world = World(service, clock, configured, collection)
     with pytest.MonkeyPatch.context() as patch:
         # APScheduler looks at the wall clock by itself, and virtual time does not wait for threads.
         patch.setattr("apscheduler.schedulers.base.datetime", _datetime_of(clock))
         patch.setattr("exporter.core.threads.Worker.run", at_once)
-        return run(main())
+        async with _running(world):
+            yield world
 
 
 @asynccontextmanager

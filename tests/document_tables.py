@@ -99,14 +99,8 @@ def _most_tasks(budget: float, collection: Collection) -> int:
 
 
 def _pace(apps: int, tasks: int, budget: float, collection: Collection) -> GroupLoad:
-    return pace_of(
-        apps=apps,
-        sweep_requests=apps * sweep_requests_of(tasks),
-        requests_per_second=budget,
-        interval_seconds=collection.interval_seconds,
-        sweep_interval_seconds=collection.sweep_interval_seconds,
-        stale_after_seconds=collection.stale_after_seconds,
-    )
+    requests = apps * sweep_requests_of(tasks)
+    return pace_of(apps=apps, sweep_requests=requests, requests_per_second=budget, collection=collection)
 
 
 def _sweep_of_one(pace: GroupLoad, apps: int) -> float:

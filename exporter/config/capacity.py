@@ -1,7 +1,7 @@
 """Whether a budget of requests suffices, and how far the intervals are stretched where it does not."""
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -116,33 +116,25 @@ def sweep_requests_of(tasks: int) -> int:
     return pages + (1 if pages == 1 else 2)
 
 
-def pace_of(
-    *,
-    apps: int,
-    sweep_requests: int,
-    requests_per_second: float,
-    interval_seconds: float,
-    sweep_interval_seconds: float,
-    stale_after_seconds: float,
-) -> GroupLoad:
+def pace_of(*, apps: int, sweep_requests: int, requests_per_second: float, collection: Collection) -> GroupLoad:
     """Return the pace at which apps can be read: an update is one request for each, a sweep of all `sweep_requests`.
 
-    Intervals are as configured. Where the budget does not suffice, both are stretched by the same ratio, and
-    `stale_after_seconds` is raised to no less than two effective sweep intervals.
+    Where the budget does not suffice, both intervals are stretched by the same ratio, and the age at which data is
+    withdrawn is raised to no less than two effective sweep intervals.
     """
-    updates = apps / interval_seconds
-    sweeps = sweep_requests / sweep_interval_seconds
+    updates = apps / collection.interval_seconds
+    sweeps = sweep_requests / collection.sweep_interval_seconds
     usable = USABLE_SHARE * requests_per_second
     ratio = max(1.0, (updates + sweeps) / usable)
-    sweep_interval = ratio * sweep_interval_seconds
+    sweep_interval = ratio * collection.sweep_interval_seconds
     return GroupLoad(
         update_requests_per_second=updates,
         sweep_requests_per_second=sweeps,
         use_ratio=(updates + sweeps) / requests_per_second,
         stretch_ratio=ratio,
-        interval_seconds=ratio * interval_seconds,
+        interval_seconds=ratio * collection.interval_seconds,
         sweep_interval_seconds=sweep_interval,
-        stale_after_seconds=max(stale_after_seconds, LEAST_STALE_AFTER_SWEEPS * sweep_interval),
+        stale_after_seconds=max(collection.stale_after_seconds, LEAST_STALE_AFTER_SWEEPS * sweep_interval),
         sweep_duration_seconds=sweep_requests / (usable - updates / ratio) if sweep_requests else 0.0,
     )
 
@@ -165,29 +157,25 @@ def forecast(config: Config, known_tasks: Mapping[tuple[str, str], int] | None =
 
     Apps that `known_tasks`, by account and app id, lacks are assumed to be at their quota.
     """
-    return tuple(
-        _forecast(accounts, config.collection, known_tasks or {}) for accounts in limiter_groups(config.accounts)
-    )
-
-
-def _forecast(
-    accounts: Iterable[Account], collection: Collection, known_tasks: Mapping[tuple[str, str], int]
-) -> Forecast:
-    group = tuple(accounts)
-    tasks = [known_tasks.get((account.name, app.id), assumed_tasks(app)) for account in group for app in account.apps]
-    budget = min(account.requests_per_second for account in group)
-    return Forecast(
-        accounts=tuple(account.name for account in group),
-        apps=len(tasks),
-        tasks=sum(tasks),
-        pages=sum(map(pages_of, tasks)),
-        requests_per_second=budget,
-        pace=pace_of(
-            apps=len(tasks),
-            sweep_requests=sum(map(sweep_requests_of, tasks)),
-            requests_per_second=budget,
-            interval_seconds=collection.interval_seconds,
-            sweep_interval_seconds=collection.sweep_interval_seconds,
-            stale_after_seconds=collection.stale_after_seconds,
-        ),
-    )
+    known = known_tasks or {}
+    found = []
+    for group in limiter_groups(config.accounts):
+        budget = min(account.requests_per_second for account in group)
+        tasks = [known.get((account.name, app.id), assumed_tasks(app)) for account in group for app in account.apps]
+        requests = sum(map(sweep_requests_of, tasks))
+        found.append(
+            Forecast(
+                accounts=tuple(account.name for account in group),
+                apps=len(tasks),
+                tasks=sum(tasks),
+                pages=sum(map(pages_of, tasks)),
+                requests_per_second=budget,
+                pace=pace_of(
+                    apps=len(tasks),
+                    sweep_requests=requests,
+                    requests_per_second=budget,
+                    collection=config.collection,
+                ),
+            )
+        )
+    return tuple(found)

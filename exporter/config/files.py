@@ -125,8 +125,6 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
 
 MOST_BYTES: Final = 8 * 1024 * 1024  # the largest file that is read: some 80,000 apps
 
-_GLOB_CHARACTERS: Final = frozenset("*?[")
-
 
 class Files:
     """What one load has read so far, and what is wrong with it; relative paths start at `directory`."""
@@ -173,7 +171,7 @@ class Files:
     def matching(self, name: str, place: Position, expected: str) -> Iterator[Path]:
         """Find the files that a name or pattern stands for, in a stable order; `expected` is what such a file holds."""
         pattern = str(Path(glob.escape(str(self._directory))) / name)
-        if _GLOB_CHARACTERS.isdisjoint(name):
+        if not glob.has_magic(name):
             pattern = str(self._directory / name)
             self.globs[pattern] = None
             if is_file(Path(pattern)):

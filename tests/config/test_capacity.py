@@ -19,9 +19,7 @@ def pace(apps: int, pages: int, rate: float, interval: float = 10, sweep_interva
         apps=apps,
         sweep_requests=pages,
         requests_per_second=rate,
-        interval_seconds=interval,
-        sweep_interval_seconds=sweep_interval,
-        stale_after_seconds=3 * sweep_interval,
+        collection=Collection(interval_seconds=interval, sweep_interval_seconds=sweep_interval),
     )
 
 

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from exporter.collector.rate_limiter import Limiter
 from exporter.collector.status import Intervals
 from exporter.config.capacity import pace_of, sweep_requests_of
+from exporter.config.model import Collection
 from exporter.core.collection_state import State
 from exporter.simulator.faults import Fault
 from exporter.simulator.fleet import Rates
@@ -254,9 +255,11 @@ def intervals_of(tasks: int, requests_per_second: float) -> Intervals:
         apps=1,
         sweep_requests=sweep_requests_of(tasks),
         requests_per_second=requests_per_second,
-        interval_seconds=INTERVAL_SECONDS,
-        sweep_interval_seconds=SWEEP_INTERVAL_SECONDS,
-        stale_after_seconds=STALE_AFTER_SECONDS,
+        collection=Collection(
+            interval_seconds=INTERVAL_SECONDS,
+            sweep_interval_seconds=SWEEP_INTERVAL_SECONDS,
+            stale_after_seconds=STALE_AFTER_SECONDS,
+        ),
     )
     return Intervals(pace.interval_seconds, pace.sweep_interval_seconds, pace.stale_after_seconds, pace.stretch_ratio)
 

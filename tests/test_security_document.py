@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from exporter.aliyun import credentials, response, transport
+from exporter.aliyun import credentials, response, row_schema, transport
 from exporter.aliyun import errors as failures
 from exporter.aliyun import parse_task as row
 from exporter.aliyun.field_reader import MAX_NAME_CHARACTERS
@@ -44,7 +44,7 @@ SAID = {
     "the body of an error response": f"{failures.MAX_ERROR_BYTES // 1024} KiB",
     "a page decoded on the event loop": f"{transport.LARGE_BODY_BYTES // 1024} KiB",
     "a TaskId, and a ChannelId": f"{row.MAX_ID_BYTES} bytes",
-    "URLs, panes and users of a task": f"{row.MAX_URLS}, {row.MAX_PANES} and {row.MAX_USERS}",
+    "URLs, panes and users of a task": f"{row_schema.MAX_URLS}, {row_schema.MAX_PANES} and {row_schema.MAX_USERS}",
     "connections to the service per account": f"{transport.MAX_CONNECTIONS}",
     "a text of a row that becomes a name": f"{MAX_NAME_CHARACTERS} characters",
     "a configuration file, and a rule file": f"{files.MOST_BYTES // MIB} MiB",

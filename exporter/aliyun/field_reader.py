@@ -27,6 +27,8 @@ class FieldReader:
     `field` is the name that answers for a value: one of `exporter.core.task.FIELDS`.
     """
 
+    __slots__ = ("_hidden", "errors", "odd", "unknown")
+
     def __init__(self) -> None:
         self.errors: list[str] = []  # the field of each value that can't be read
         self.unknown: list[str] = []  # the field of each value outside its closed set

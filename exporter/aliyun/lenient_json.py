@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from itertools import islice
-from typing import Any, Final, NamedTuple, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Final, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -13,7 +13,6 @@ from exporter.aliyun.field_reader import FieldReader, is_absent
 from exporter.aliyun.row_schema import Part
 from exporter.core.task import FIELDS
 
-MAX_ELEMENTS: Final = 1000  # of a list that is read element by element; no documented one has as many
 MAX_LONE_SURROGATES: Final = 10_000  # of one text; beyond them the rest is left as it is, which no decoder takes
 
 _HALF: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
@@ -89,8 +88,8 @@ def decode_or(text: bytes, otherwise: Any = None) -> Any:
 def mend(content: Mapping[str, Any], shape: type[_Part], reader: FieldReader, name: str = "", place: str = "") -> _Part:
     """Return an object in its documented shape, equal to what the decoder makes of one that has it.
 
-    Unknown keys, and lists and objects that are none, are noted in `reader`, by the object's key `name` and its
-    `place` in the row.
+    Unknown keys, lists and objects that are none, and lists that are too long are noted in `reader`, by the object's
+    key `name` and its `place` in the row.
     """
     members = _members(shape)
     parts: dict[str, Any] = {}
@@ -102,9 +101,9 @@ def mend(content: Mapping[str, Any], shape: type[_Part], reader: FieldReader, na
                 unknown[key] = value
         elif member.part is None:
             parts[member.attribute] = value
-        elif member.is_list and isinstance(value, list):
+        elif member.most and isinstance(value, list) and len(value) <= member.most:
             parts[member.attribute] = _mend_all(value, member.part, reader, key, f"{place}.{key}")
-        elif not member.is_list and isinstance(value, dict):
+        elif not member.most and isinstance(value, dict):
             parts[member.attribute] = mend(value, member.part, reader, key, f"{place}.{key}")
         elif not is_absent(value):
             qualified = f"{name}.{key}"
@@ -115,13 +114,7 @@ def mend(content: Mapping[str, Any], shape: type[_Part], reader: FieldReader, na
 
 
 def _mend_all(content: list[Any], shape: type[_Part], reader: FieldReader, name: str, place: str) -> list[_Part]:
-    """Put each element of a list into its documented shape; those that are no objects are noted and left out.
-
-    A list that is absurdly long is noted as a whole.
-    """
-    if len(content) > MAX_ELEMENTS:
-        reader.unreadable(name, content)
-        return []
+    """Put each element of a list into its documented shape; those that are no objects are noted and left out."""
     mended = []
     for index, element in enumerate(content):
         if isinstance(element, dict):
@@ -134,7 +127,7 @@ def _mend_all(content: list[Any], shape: type[_Part], reader: FieldReader, name:
 class _Member(NamedTuple):
     attribute: str
     part: type[Part] | None  # the shape of the object, or of each object of the list; None: a leaf
-    is_list: bool
+    most: int  # elements of the list; 0: it is none
 
 
 @cache
@@ -143,8 +136,9 @@ def _members(shape: type[Part]) -> Mapping[str, _Member]:
 
 
 def _member(attribute: str, declared: Any) -> _Member:
-    """Take a declared type apart: `Part | None`, `list[Part] | None`, or a leaf's."""
+    """Take a declared type apart: `Part | None`, a list of them with its length or None, or a leaf's."""
     inner = next(iter(get_args(declared)), None)
-    if get_origin(inner) is list:
-        return _Member(attribute, get_args(inner)[0], is_list=True)
-    return _Member(attribute, inner, is_list=False)
+    if get_origin(inner) is Annotated:
+        elements, bound = get_args(inner)
+        return _Member(attribute, get_args(elements)[0], bound.max_length)
+    return _Member(attribute, inner, most=0)

@@ -7,7 +7,7 @@ First what is the task's own is taken out: ids, URLs, texts. What is left is how
 in common, and which is read once for all of them.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -32,18 +32,17 @@ from exporter.core.task import Configuration, PaneUsers, Task
 
 MAX_ROW_BYTES: Final = 256 * 1024
 MAX_ID_BYTES: Final = 256  # of a TaskId or ChannelId; documented are 55 and 64 characters. A longer one is unreadable.
-MAX_URLS: Final = 100
-MAX_PANES: Final = 100
-MAX_USERS: Final = 1000  # a longer list is unreadable as a whole, and its task is shown without it
 
 _Text = TypeVar("_Text", str, User)
-_Part = TypeVar("_Part", bound=documented.Part)
 _ROW: Final = msgspec.json.Decoder(documented.Row)
 _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 def hide_texts(reader: FieldReader, row: Row, channel_id: str = "") -> PaneUsers:
-    """Replace each text of which only a digest is kept by True, and return how panes and listed users go together."""
+    """Replace each text of which only a digest is kept by True or None.
+
+    Return how panes and listed users go together.
+    """
     single = row.single_sub_params
     if single:
         single.user_id = reader.hide("users", single.user_id, "SingleSubParams.UserId")
@@ -88,8 +87,7 @@ def _hide_users(reader: FieldReader, users: Sequence[PaneUser | UserInfo | None]
             channel_id = reader.text(channel_id, f"{field}.ChannelId")
         if type(user_id) is not str:
             user_id = reader.text(user_id, f"{field}.UserId")
-        user.channel_id = True if channel_id else None
-        user.user_id = True if user_id else None
+        user.channel_id = user.user_id = None
         found.append((channel_id, user_id))
     if kept := _stripped(found, NOBODY):
         reader.note_hidden("users", field, kept)
@@ -129,9 +127,8 @@ def read_row(row: msgspec.Raw | bytes, *, app_id: str, share: Interner | None = 
     A row without an AppId is taken for one of `app_id`, another one raises ForeignRow. `share` lets tasks have in
     common what is equal in them; it is kept as long as the tasks are.
     """
-    raw = bytes(row)
     reader = FieldReader()
-    content = _decode(raw, reader)
+    content = _decode(row, reader)
     if _identity(content.app_id) not in {"", app_id}:
         raise ForeignRow
     task_id = _identity(content.task_id)
@@ -142,7 +139,6 @@ def read_row(row: msgspec.Raw | bytes, *, app_id: str, share: Interner | None = 
     if _is_too_long(channel_id):
         reader.unreadable("ChannelId", channel_id)
         channel_id = ""
-    _leave_out_long_lists(reader, content)
     content.app_id = content.task_id = content.channel_id = None
     pushes, own = take_pushes(reader, content)
     pane_users = hide_texts(reader, content, channel_id)
@@ -156,12 +152,12 @@ def row_digest(row: msgspec.Raw | bytes) -> int:
     return xxhash.xxh3_64_intdigest(memoryview(row)) >> 4
 
 
-def _decode(raw: bytes, reader: FieldReader) -> documented.Row:
+def _decode(row: msgspec.Raw | bytes, reader: FieldReader) -> documented.Row:
     """Return a row in its documented shape; an empty one if that is not possible."""
     try:
-        return _ROW.decode(raw)
+        return _ROW.decode(row)
     except (ValueError, RecursionError):
-        content = lenient_json.decode_or(raw)
+        content = lenient_json.decode_or(bytes(row))
         return lenient_json.mend(content, documented.Row, reader) if isinstance(content, dict) else documented.Row()
 
 
@@ -173,31 +169,15 @@ def _identity(value: object) -> str:
 
 
 def _is_too_long(identity: str) -> bool:
-    return len(identity) > MAX_ID_BYTES or len(identity.encode()) > MAX_ID_BYTES
-
-
-def _leave_out_long_lists(reader: FieldReader, row: documented.Row) -> None:
-    """Note lists that are longer than any that is meant, so that they cost no more than their digest."""
-    row.multi_stream_url = _bounded(reader, row.multi_stream_url, "MultiStreamURL", MAX_URLS)
-    transcode = row.transcode_params
-    if transcode:
-        transcode.user_infos = _bounded(reader, transcode.user_infos, "UserInfos", MAX_USERS)
-        if transcode.layout:
-            transcode.layout.user_panes = _bounded(reader, transcode.layout.user_panes, "UserPanes", MAX_PANES)
-
-
-def _bounded(reader: FieldReader, elements: list[_Part] | None, field: str, most: int) -> list[_Part] | None:
-    if elements is None or len(elements) <= most:
-        return elements
-    reader.unreadable(field, msgspec.json.encode(elements).decode())
-    return None
+    # A usual one is so short that it need not be encoded: no character takes more than four bytes.
+    return len(identity) > MAX_ID_BYTES // 4 and len(identity.encode()) > MAX_ID_BYTES
 
 
 def _configuration(
     reader: FieldReader, row: documented.Row, pushes: Pushes, pane_users: PaneUsers, share: Interner
 ) -> Configuration:
     """Read what is configured, once for all rows that say the same, unless values are odd that must be noted."""
-    setup = _setup(reader, row, (pushes, pane_users))
+    setup = _setup(reader, row, pushes, pane_users)
     known: Configuration | None = None if setup is None else share.recall(setup)
     if known is None:
         noted_before = len(reader.odd)
@@ -207,9 +187,9 @@ def _configuration(
     return known
 
 
-def _setup(reader: FieldReader, row: documented.Row, taken: Hashable) -> Hashable | None:
+def _setup(reader: FieldReader, row: documented.Row, pushes: Pushes, pane_users: PaneUsers) -> bytes | None:
+    """Return a digest of what a configuration is made from; None where that is unknown."""
     try:
-        content = xxhash.xxh3_128_digest(_ENCODER.encode(row))
+        return xxhash.xxh3_128_digest(_ENCODER.encode((row, pushes, pane_users, reader.errors, reader.unknown)))
     except (OverflowError, RecursionError):  # absurd numbers and depths can be decoded, but not encoded
         return None
-    return content, taken, tuple(reader.errors), tuple(reader.unknown)

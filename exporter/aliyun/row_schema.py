@@ -1,17 +1,23 @@
 """The documented shape of one row, as types that the decoder fills by itself.
 
 Leaves are whatever JSON they come as, since each is evaluated when it is read. Lists and objects are of their shape:
-a row that strays from it, if only by one more key, is read by `lenient_json.py`. Attributes have the vendor's names.
+a row that strays from it, if only by one more key or a longer list, is read by `lenient_json.py`. Attributes have the
+vendor's names.
 """
 
-from typing import Any
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from exporter.aliyun.field_reader import is_absent
 
 Leaf = Any
+
+# A longer list is unreadable as a whole, and its task is shown without it.
+MAX_URLS: Final = 100
+MAX_PANES: Final = 100
+MAX_USERS: Final = 1000
 
 
 class Part(Struct, forbid_unknown_fields=True, rename="pascal", omit_defaults=True, gc=False):
@@ -87,7 +93,7 @@ class UserPane(Part):
 class Layout(Part):
     """Where the panes are."""
 
-    user_panes: list[UserPane] | None = None
+    user_panes: Annotated[list[UserPane], Meta(max_length=MAX_PANES)] | None = None
 
 
 class UserInfo(Part):
@@ -130,7 +136,7 @@ class TranscodeParams(Part):
     background: Background | None = None
     encode_params: EncodeParams | None = None
     layout: Layout | None = None
-    user_infos: list[UserInfo] | None = None
+    user_infos: Annotated[list[UserInfo], Meta(max_length=MAX_USERS)] | None = None
     sei_params: SeiParams | None = None
 
 
@@ -144,7 +150,9 @@ class Row(Part):
     stream_url: Leaf = field(name="StreamURL", default=None)
     region: Leaf = None
     max_idle_time: Leaf = None
-    multi_stream_url: list[Stream] | None = field(name="MultiStreamURL", default=None)
+    multi_stream_url: Annotated[list[Stream], Meta(max_length=MAX_URLS)] | None = field(
+        name="MultiStreamURL", default=None
+    )
     single_sub_params: SingleSubParams | None = None
     transcode_params: TranscodeParams | None = None
     sei_params: SeiParams | None = None

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.aliyun.parse_configuration import Interner
-from exporter.aliyun.parse_task import MAX_ID_BYTES, MAX_PANES, MAX_URLS, MAX_USERS, ForeignRow, read_row
+from exporter.aliyun.parse_task import MAX_ID_BYTES, ForeignRow, read_row
 from exporter.aliyun.response import read_page
+from exporter.aliyun.row_schema import MAX_PANES, MAX_URLS, MAX_USERS
 from exporter.core.collection_state import State
 from exporter.core.task import DIGEST_GROUPS, FIELDS, Output, Pane, PaneUsers, Sei, Source, Task
 from tests.support.generated import documented_rows

@@ -2,7 +2,7 @@
 
 import os
 import types
-from typing import Any, Final, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 from hypothesis import strategies as st
@@ -32,8 +32,8 @@ def _values(declared: Any) -> st.SearchStrategy[Any]:
     inner = next(iter(get_args(declared)), None)
     if inner is None:
         return LEAVES | NUMBERS | NAMES | URLS | st.text(max_size=4) | st.just([]) | st.just({"odd": [1]})
-    if get_origin(inner) is list:
-        return st.none() | st.lists(_objects(get_args(inner)[0]), max_size=3)
+    if get_origin(inner) is Annotated:
+        return st.none() | st.lists(_objects(get_args(get_args(inner)[0])[0]), max_size=3)
     return st.none() | _objects(inner)
 
 

@@ -40,19 +40,17 @@ UNSIGNED: Final[Signature] = (NO_SIGNER, NO_TIME, frozenset())
 
 def read_signature(parameters: _Values) -> Signature:
     """Return the signature in a query, the first of the table where there are several; `UNSIGNED` without one."""
-    ranked = [(_RANKS[key], key) for key in parameters if key in _RANKS]
-    for key in parameters:
-        if key.endswith("endtime") and f"{key.removesuffix('endtime')}hash" in parameters:
-            ranked.append((_WOWZA, key))
-            break
-    for rank, key in sorted(ranked) if len(ranked) > 1 else ranked:
-        signer, keys, read = _TABLE[rank]
+    found = [_FORMS[key] for key in parameters if key in _FORMS]
+    if len(parameters) > 1:
+        for key in parameters:
+            if key.endswith("endtime") and f"{key.removesuffix('endtime')}hash" in parameters:
+                found.append(_form(_WOWZA, key.removesuffix("endtime")))
+                break
+        found.sort()
+    for _, key, signer, read, not_named in found:
         time = read(key, parameters)
         if time is not None:
-            if key in _RANKS:
-                return signer, time, _NOT_NAMED[rank]
-            prefix = key.removesuffix("endtime")
-            return signer, time, _NOT_NAMED[rank].union([f"{prefix}{name}" for name in keys])
+            return signer, time, not_named
     return UNSIGNED
 
 
@@ -77,17 +75,12 @@ def unquoted(text: str, *, at_most: int = LONGEST_ESCAPED) -> str:
         return raw.decode("latin-1")
 
 
-def _time(text: str, base: int = 10) -> int:
-    """Return the time that digits state, in Unix seconds."""
-    return _checked(int(text, base))
-
-
-def _checked(seconds: float) -> int:
+def _time(seconds: float) -> int:
     return int(seconds) if EARLIEST <= seconds < LATEST else MALFORMED
 
 
 def _decimal(text: str) -> int | None:
-    return _time(text) if _DECIMAL.fullmatch(text := unquoted(text)) else None
+    return _time(int(text)) if _DECIMAL.fullmatch(text := unquoted(text)) else None
 
 
 def _present(_key: str, _values: _Values) -> int:
@@ -97,7 +90,7 @@ def _present(_key: str, _values: _Values) -> int:
 
 def _type_a(key: str, values: _Values) -> int:
     match = _TYPE_A.fullmatch(unquoted(values[key]))
-    return _time(match[1]) if match else NO_TIME
+    return _time(int(match[1])) if match else NO_TIME
 
 
 def _secret_beside(time_key: str, secret: re.Pattern[str], base: int) -> _Reader:
@@ -106,7 +99,8 @@ def _secret_beside(time_key: str, secret: re.Pattern[str], base: int) -> _Reader
 
     def read(key: str, values: _Values) -> int:
         time = unquoted(values.get(time_key, ""))
-        return _time(time, base) if secret.fullmatch(unquoted(values[key])) and digits.fullmatch(time) else NO_TIME
+        is_read = secret.fullmatch(unquoted(values[key])) and digits.fullmatch(time)
+        return _time(int(time, base)) if is_read else NO_TIME
 
     return read
 
@@ -133,7 +127,7 @@ def _wowza(key: str, values: _Values) -> int | None:
 
 def _akamai(key: str, values: _Values) -> int:
     match = _AKAMAI.match(unquoted(values[key]))
-    return _time(match[1]) if match else NO_TIME
+    return _time(int(match[1])) if match else NO_TIME
 
 
 class _Claims(msgspec.Struct):
@@ -158,7 +152,7 @@ def _jwt(key: str, values: _Values) -> int | None:
         expiry = _CLAIMS.decode(decoded).exp
     except (ValueError, RecursionError):
         return NO_TIME
-    return NO_TIME if expiry is None else _checked(expiry)
+    return NO_TIME if expiry is None else _time(expiry)
 
 
 _TABLE: Final[tuple[tuple[str, tuple[str, ...], _Reader], ...]] = (
@@ -174,7 +168,7 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], _Reader], ...]] = (
         ("Expires", "OSSAccessKeyId", "Signature", "security-token"),
         _decimal_beside("OSSAccessKeyId", "Signature"),
     ),
-    ("wowza", ("endtime", "hash", "starttime"), _wowza),  # perhaps with a prefix
+    ("wowza", ("endtime", "hash", "starttime"), _wowza),  # these behind a prefix, which may be empty
     ("akamai", ("hdnts",), _akamai),
     ("akamai", ("hdnea",), _akamai),
     ("wangsu", ("wsSecret", "wsTime"), _secret_beside("wsTime", _HEX_32, 16)),
@@ -186,7 +180,17 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], _Reader], ...]] = (
 SIGNATURE_KEYS: Final = frozenset(chain.from_iterable(keys for _, keys, _ in _TABLE))
 WOWZA_ENDINGS: Final = ("endtime", "hash")  # of query keys, behind a prefix of the customer's choice
 _COMMON_WORDS: Final = {"expire", "token", "e", "Expires", "Signature", "endtime", "hash", "starttime"}
-_NOT_NAMED: Final = tuple(SIGNATURE_KEYS - _COMMON_WORDS | set(keys) for _, keys, _ in _TABLE)
-"""The keys that name no stream beside each signature: its own, and others' that can be nothing else."""
-_RANKS: Final = {keys[0]: rank for rank, (_, keys, _) in enumerate(_TABLE)}
-_WOWZA: Final = _RANKS["endtime"]  # also behind a prefix
+_WOWZA: Final = next(rank for rank, (signer, _, _) in enumerate(_TABLE) if signer == "wowza")
+
+
+def _form(rank: int, prefix: str = "") -> tuple[int, str, str, _Reader, frozenset[str]]:
+    """Return a form's rank, first key, signer and reader, and the keys that name no stream beside its signature.
+
+    These are its own, and others' that can be nothing else.
+    """
+    signer, keys, read = _TABLE[rank]
+    own = [f"{prefix}{key}" for key in keys]
+    return rank, own[0], signer, read, (SIGNATURE_KEYS - _COMMON_WORDS).union(own)
+
+
+_FORMS: Final = {form[1]: form for form in map(_form, range(len(_TABLE))) if form[0] != _WOWZA}

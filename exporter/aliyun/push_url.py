@@ -39,7 +39,8 @@ LONGEST_REMEMBERED: Final = 100  # characters of a host with its port, and of a 
 DEFAULT_PORTS: Final = ("1935", "443", "10080")  # of RTMP, RTMPS and SRT
 _PLAIN_AUTHORITY: Final = re.compile(rf"([A-Za-z0-9.-]++)(?::(?:{'|'.join(DEFAULT_PORTS)}))?")
 _KNOWN_SCHEMES: Final = frozenset(f"{scheme}:" for scheme in PUSH_SCHEMES)
-_PRINTED: Final = bytes(range(ord("!"), ord("~") + 1))  # deleting them is five times faster than `isprintable`
+_OF_PLACEHOLDERS: Final = b"*<>{}"
+_USUAL: Final = bytes(set(range(ord("!"), ord("~") + 1)) - set(_OF_PLACEHOLDERS))
 _KEYS: Final = SIGNATURE_KEYS | {"vhost", "bandwidthtest", SRT_MODE_KEY}
 
 
@@ -66,20 +67,20 @@ def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
     is_too_long = len(url) > longest
     read = f"{url[: longest // 2]}&{len(url)}&{url[-longest // 2 :]}" if is_too_long else url
     base, _, query = read.partition("?")
-    before, *parts = base.split("/", 3)
-    server = _server_of(before, parts[1]) if len(parts) > 1 and not parts[0] else None
+    before, slashes, after = base.partition("//")
+    authority, _, path = after.partition("/")
+    server = _server_of(before, authority) if slashes else None
     if server is None:
         output = Output("", "", is_ali_cdn, has_userinfo=False, problem=_problem(url, url, url))
         return PushUrl(output, NO_TIME, _digest(read))
     scheme, host, has_userinfo, identity = server
-    path = parts[2] if len(parts) > 2 else ""
     signer, time, is_test = NO_SIGNER, NO_TIME, False
     if query and scheme == "srt":
         query = _stream_id(query)
     if query and is_too_long:
         signer = signer_within(query)
     elif query:
-        parts, names, parameters = _parameters(query)
+        parts, parameters = _parameters(query)
         signer, time, not_named = read_signature(parameters)
         if len(parts) > MOST_PARAMETERS and signer == NO_SIGNER:
             signer = signer_within(query)
@@ -89,7 +90,7 @@ def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
             not_named |= {"vhost"}
         is_test = parameters.get("bandwidthtest") == "true"
         if not_named:
-            query = "&".join([part for part, name in zip(parts, names, strict=True) if name not in not_named])
+            query = "&".join([part for name, part in parts if name not in not_named])
     problem = _problem(url, path, query)
     output = Output(scheme, host, is_ali_cdn, has_userinfo, signer, problem, is_test)
     return PushUrl(output, time, _digest(f"{identity}/{path}?{query}"))
@@ -143,33 +144,38 @@ def _stream_id(query: str) -> str:
     return query
 
 
-def _parameters(query: str) -> tuple[list[str], list[str], dict[str, str]]:
-    """Return the parts of a query, their names, and the parameters that are read: of equal names the first."""
+def _parameters(query: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """Return the parts of a query with their names, and the parameters that are read: of equal names the first."""
     if "&" not in query:
         name, _, value = query.partition("=")
-        return [query], [name], {name: value} if value and value.isascii() else {}
+        return [(name, query)], {name: value} if value and value.isascii() else {}
     parts = query.split("&", MOST_PARAMETERS)
     if len(parts) > MOST_PARAMETERS:
         parts[-1] = f"&{parts[-1]}"  # what is not taken apart has no name
-    names: list[str] = []
+    named: list[tuple[str, str]] = []
     parameters: dict[str, str] = {}
     for part in parts:
         # A part that is not ASCII is in no signature.
         name, _, value = part.partition("=") if part.isascii() else ("", "", "")
-        names.append(name)
+        named.append((name, part))
         if value and (name in _KEYS or name.endswith(WOWZA_ENDINGS)):
             parameters.setdefault(name, value)
-    return parts, names, parameters
+    return named, parameters
 
 
 def _problem(url: str, path: str, rest: str) -> str | None:
     """Return what makes a URL incomplete; `rest` of its query may name the stream, too."""
     if len(url) > LONGEST_URL:
         return "too_long"
-    is_clean = not url.encode().translate(None, _PRINTED) if url.isascii() else url[:LONGEST_NOT_ASCII].isprintable()
-    if not is_clean or " " in url:
+    if url.isascii():
+        unusual = url.encode().translate(None, _USUAL)  # five times faster than `isprintable`
+        is_clean = not unusual.translate(None, _OF_PLACEHOLDERS)
+    else:
+        unusual = _OF_PLACEHOLDERS
+        is_clean = url[:LONGEST_NOT_ASCII].isprintable() and " " not in url
+    if not is_clean:
         return "white_space"
-    if ("*" in url and "****" in url) or ("<" in url and ">" in url) or ("{" in url and "}" in url):
+    if unusual and ("****" in url or ("<" in url and ">" in url) or ("{" in url and "}" in url)):
         return "placeholder"
     if rest or "/" in (path := path.strip("/")):
         return None
@@ -177,7 +183,7 @@ def _problem(url: str, path: str, rest: str) -> str | None:
 
 
 def _digest(text: str) -> bytes:
-    return xxhash.xxh3_64_digest(text.encode(errors="surrogatepass"))
+    return xxhash.xxh3_64_digest(text.encode() if text.isascii() else text.encode(errors="surrogatepass"))
 
 
 class Pushes(Struct, frozen=True, gc=False):

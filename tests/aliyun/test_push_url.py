@@ -96,6 +96,8 @@ def test_scheme_and_host_are_taken_out(url: str, scheme: str, host: str, has_use
         (f"myendtime={T}&myhash=h&mystarttime=1", "wowza", T),
         ("wowzatokenendtime=0&wowzatokenhash=h", "wowza", NEVER),
         (f"wowzatokenendtime={T}", "none", NO_TIME),
+        (f"endtime={T}&hash=h", "wowza", T),
+        (f"endtime={T}", "none", NO_TIME),
         (f"hdnts=st=1~exp={T}~acl=/*~hmac={SHA256}", "akamai", T),
         (f"hdnea=exp%3D{T}%7Eacl%3D%2F*%7Ehmac%3D{SHA256}", "akamai", T),
         ("hdnts=unknown", "akamai", NO_TIME),

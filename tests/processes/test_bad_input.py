@@ -12,8 +12,7 @@ import trustme
 
 from tests.support.configurations import account, write_configuration
 from tests.support.fake_service import EMPTY_PAGE, serving
-from tests.support.http import ask
-from tests.support.processes import ROOT, Programs, eventually
+from tests.support.processes import ROOT, Programs
 
 pytestmark = pytest.mark.processes
 
@@ -184,40 +183,3 @@ def test_no_credentials(programs: Programs, simulator: str) -> None:
     assert without.code == 3
     assert re.fullmatch(r"default/app-1: auth_error: no credentials found; tried environment.*\n", without.err)
     assert (with_key.code, with_key.err) == (0, "")
-
-
-def test_a_daemon_goes_on_and_says_what_is_wrong_with_each_app(
-    programs: Programs, simulator: str, closed_port: int
-) -> None:
-    """Bad accounts and apps are distinguished by state, cost the good ones nothing, never a scrape or the health."""
-    config = write_configuration(
-        programs.directory,
-        account(simulator, ["app-1", "nobodys"], name="good"),
-        account(simulator, name="wrong-secret", key_secret="wrong"),
-        account(simulator, name="wrong-id", key_id="wrong"),
-        account(f"http://127.0.0.1:{closed_port}", name="closed"),
-    )
-    _, url = programs.start_daemon(config)
-    states = {
-        ("good", "app-1"): "ok",
-        ("good", "nobodys"): "app_invalid",
-        ("wrong-secret", "app-1"): "auth_error",
-        ("wrong-id", "app-1"): "auth_error",
-        ("closed", "app-1"): "network_error",
-    }
-
-    def settled() -> str:
-        text = ask(f"{url}/metrics").text
-        for (name, app), state in states.items():
-            labels = f'account="{name}",app_id="{app}"'
-            assert f'rtcmpu_collection_state{{{labels},state="{state}"}} 1.0' in text
-            assert f"rtcmpu_up{{{labels}}} {float(state == 'ok')}" in text
-            assert (f"rtcmpu_tasks{{{labels}," in text) == (state == "ok")
-        return text
-
-    eventually(settled)
-    assert ask(f"{url}/-/ready").status == 200
-    assert ask(f"{url}/-/healthy").status == 200
-    page = ask(f"{url}/").text
-    assert "1 of 5 apps up" in page
-    assert "check the app&#39;s id" in page

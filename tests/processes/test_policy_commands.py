@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
-import jsonschema
 import pytest
 
 from exporter.simulator.simulation import ACCOUNTS
 from tests.oracle.rule_truth import listed_fleet
-from tests.support.audits import SARIF
 from tests.support.configurations import account, write_configuration
 from tests.support.processes import Programs
 
@@ -137,23 +135,6 @@ def test_an_audit_as_a_table_shows_the_worst_first(audited: Audited) -> None:
     assert re.search(r"^ production +relay-only +ok +120 ", done.out, re.MULTILINE)
 
 
-def test_an_audit_as_sarif_is_valid_and_names_the_app_that_failed(audited: Audited) -> None:
-    """An app that can't be read costs the exit code and is a notification; the others' results are there."""
-    config = _write(audited.programs, audited.url, ["education", "nobodys"], name="partly.yml")
-
-    done = audited.programs.run_exporter("audit", f"--config.file={config}", "--output=sarif", "--fail-on=never")
-
-    assert done.code == 3
-    assert re.fullmatch(r"production/nobodys: app_invalid: .+\n", done.err)
-    log = json.loads(done.out)
-    jsonschema.validate(log, SARIF, jsonschema.Draft202012Validator)
-    (run,) = log["runs"]
-    (invocation,) = run["invocations"]
-    assert invocation["executionSuccessful"] is False
-    assert "production/nobodys" in invocation["toolExecutionNotifications"][0]["message"]["text"]
-    assert {result["properties"]["app_id"] for result in run["results"]} == {"education"}
-
-
 def test_an_audit_as_junit_fails_what_the_exit_code_fails(audited: Audited) -> None:
     """With another `--fail-on` other test cases fail; without a failure the exit code is 0."""
     config = _write(audited.programs, audited.url, ["live-main"], name="main.yml")
@@ -166,18 +147,6 @@ def test_an_audit_as_junit_fails_what_the_exit_code_fails(audited: Audited) -> N
         failures[fail_on] = int(root.get("failures", ""))
         assert done.code == (1 if failures[fail_on] else 0)
     assert failures["info"] > failures["critical"] > failures["never"] == 0
-
-
-def test_the_list_of_rules_says_what_is_on_and_why(audited: Audited) -> None:
-    """Default rules, one's own and expectations are there, with what the configuration changes."""
-    done = audited.programs.run_exporter("rules", "list", f"--config.file={audited.config}")
-
-    assert (done.code, done.err) == (0, "")
-    assert re.search(r"^ push-stream-shared +warning +default +all ", done.out, re.MULTILINE)
-    assert re.search(r"^ gop-too-long +critical \(by policy\.rules\) +default ", done.out, re.MULTILINE)
-    assert re.search(r"^ bitrate-agreed +critical +\S*rules\.yml:3 ", done.out, re.MULTILINE)
-    assert re.search(r"^ expect-region +critical +app +production/live-main, ", done.out, re.MULTILINE)
-    assert re.search(r"^ everyone-mixed +info +default +policy\.rules\.everyone-mixed", done.out, re.MULTILINE)
 
 
 def test_the_cases_of_a_rule_file_are_run(audited: Audited) -> None:

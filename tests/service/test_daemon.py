@@ -126,10 +126,10 @@ async def test_it_is_ready_when_every_app_has_finished_an_attempt(simulator: Sim
     """Until then it says how many are missing; an attempt that fails counts as well as one that succeeds."""
     async with started(simulator.config("app-1", "app-2", "nobodys")) as one:
         assert one.daemon.ready() == "3 of 3 apps wait for their first sweep"
-        await until(lambda: one.daemon.ready() is None)
-        text = await one.metrics()
+        await one.until_data_of("app-1", "app-2")
+        text = await one.until_sample(1, "rtcmpu_collection_state", app_id="nobodys", state="app_invalid")
+        assert one.daemon.ready() is None
         assert sample(text, "rtcmpu_up", app_id="app-1") == 1
-        assert sample(text, "rtcmpu_collection_state", app_id="nobodys", state="app_invalid") == 1
         assert (await one.ask("/-/ready")).text == "ready\n"
 
 

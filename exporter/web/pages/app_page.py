@@ -8,7 +8,6 @@ from msgspec import Struct
 from exporter.collector.inventory import Entry
 from exporter.collector.past import HistoryError, HistoryFilter
 from exporter.collector.task_diff import shown
-from exporter.metrics import labels
 from exporter.rules.facts import PushKey, earliest_expiry
 from exporter.rules.rule import Severity
 from exporter.web.lists import NumberedPage, absent_last, numbered_page, ordered
@@ -124,10 +123,6 @@ async def shown_app(view: View, query: Query, _now: float) -> tuple[str, Mapping
         "no_such": query.unknown_names(view),
         "page": await task_page(tasks.entries, query, groups, tasks.push_keys),
         "all_tasks": len(tasks.entries),
-        "regions": labels.TASK_REGION.values,
-        "modes": labels.MIX_MODE.values,
-        "push_auths": labels.PUSH_AUTH_STATE.values,
-        "codecs": labels.CODEC.values,
         "largest_bitrate": LARGEST_BITRATE_KBPS,
         "changes": changes,
     }

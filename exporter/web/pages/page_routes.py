@@ -10,7 +10,6 @@ from aiohttp import hdrs, web
 from msgspec.structs import replace
 
 from exporter.collector.past import HistoryError
-from exporter.collector.task_diff import FIELD_GROUPS, KINDS
 from exporter.core.clock import Clock
 from exporter.metrics.exposition import declarations
 from exporter.metrics.negotiation import Format
@@ -71,8 +70,6 @@ async def _changes(view: View, query: Query, now: float) -> Shown:
         "remembered_since": await past.remembered_since(now),
         "accounts": sorted({account for account, _ in apps}),
         "app_ids": sorted({app_id for _, app_id in apps}),
-        "kinds": KINDS,
-        "fields": FIELD_GROUPS,
         "no_such": query.unknown_names(view, apps),
     }
 
@@ -96,11 +93,13 @@ def page_routes(view: View, clock: Clock, prefix: UrlPrefix, renderer: Renderer)
 
     def page(path: str) -> web.RouteDef:
         show, parameters = _PAGES[path]
+        choices = {one.name: one.schema["enum"] for one in parameters if "enum" in one.schema}
 
         async def answer(request: web.Request) -> web.StreamResponse:
             query = replace(read_form(request.query, parameters), **request.match_info)
             template, values = await show(view, query, clock.now())
-            return renderer.answer(template, query=query, parameters=partial(query.parameters, parameters), **values)
+            links = partial(query.parameters, parameters)
+            return renderer.answer(template, query=query, parameters=links, choices=choices, **values)
 
         return web.get(path, _with_errors(answer, renderer, prefix))
 

@@ -128,7 +128,6 @@ async def shown_status(view: View, query: Query, _now: float) -> tuple[str, Mapp
         "columns": COLUMNS,
         "owners": sorted({row.status.owner for row in rows} - {""}),
         "states": sorted({row.status.state for row in rows}, key=lambda state: state.badness),
-        "severities": SEVEREST_FIRST,
         "apps": len(rows),
         "elsewhere": [app for app in apps if app.collected_by is not None],
         "up": sum(row.status.up for row in rows),

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, Final
 
-from exporter.rules.rule import SEVERITIES
 from exporter.web.api.violations_api import Finding, matching_findings
 from exporter.web.lists import PAGE_ROWS, NumberedPage, ordered
-from exporter.web.query import AGES, Query, known
-from exporter.web.view import FindingKind, FindingsView, View
+from exporter.web.query import Query, known
+from exporter.web.view import FindingsView, View
 
 PARAMETERS: Final = known("outcome account app_id rule severity owner age page")
 
@@ -34,14 +33,11 @@ async def shown_violations(view: View, query: Query, now: float) -> tuple[str, M
         "summaries": _summaries(counted, aged),
         "frozen": sorted(frozen),
         "unknown": sorted(without_data - frozen),
-        "outcomes": tuple(FindingKind),
         "accounts": sorted({status.account for status in statuses}),
         "app_ids": sorted({status.app_id for status in statuses}),
         "rule_names": sorted({group.rule.name for group in groups}),
-        "severities": tuple(reversed(SEVERITIES)),
         "owners": _named(groups),
         "no_such": query.unknown_names(view),
-        "ages": tuple(AGES),
     }
 
 
@@ -117,5 +113,4 @@ async def shown_rules(view: View, query: Query, _now: float) -> tuple[str, Mappi
             key=lambda shown: (shown.why_off is not None, -shown.rule.severity.rank, shown.rule.name),
         ),
         "all_rules": len(rules),
-        "severities": tuple(reversed(SEVERITIES)),
     }

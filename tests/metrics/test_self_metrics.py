@@ -2,11 +2,12 @@
 
 import platform
 import threading
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
 import pytest
-from prometheus_client import Metric, ProcessCollector
+from prometheus_client import Counter, Metric, ProcessCollector
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -255,6 +256,23 @@ def test_log_messages_are_counted_from_any_thread() -> None:
         thread.join()
     assert _series(metrics)['rtcmpu_exporter_log_messages_total{level="warning"}'] == "8000.0"
     assert _series(metrics)['rtcmpu_exporter_log_messages_total{level="error"}'] == "0.0"
+
+
+def test_what_is_counted_while_a_family_is_read_is_in_the_next_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A family that changes after its values were taken is read again."""
+    metrics = _metrics()
+    honest = Counter.collect
+
+    def collect(counter: Counter) -> Iterable[Metric]:
+        found = list(honest(counter))
+        if found[0].name == "rtcmpu_exporter_log_messages":
+            metrics.message_logged("warning")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Counter, "collect", collect)
+        metrics.render()
+    assert _series(metrics)['rtcmpu_exporter_log_messages_total{level="warning"}'] == "1.0"
 
 
 def test_changes_do_not_wait_for_a_rendering(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -292,6 +292,19 @@ def test_an_exemption_ends_with_the_last_second_of_its_day(seconds_to_midnight: 
     assert (report.exempted, report.violations, report.opened) == ((1, 0, 0) if exempted else (0, 1, 1))
 
 
+def test_an_exemption_that_ends_before_a_reload_is_noticed() -> None:
+    """A reload with the same rules does not hide that an exemption ended since the last tick."""
+    exempt = rule("exempt-today", 'task.mix_mode == "mixed"', exempt=(EXEMPT_TODAY,))
+    world = PolicyWorld(exempt, began=ENDS_AT - 1)
+    world.put("a", mix_mode="single")
+    world.collect(baseline=True)
+    assert world.report("exempt-today").exempted == 1
+    world.clock.wall = ENDS_AT + 1
+    world.apply(exempt)
+    world.policy.tick()
+    assert world.report("exempt-today").violations == 1
+
+
 def test_an_exemption_begins_again_when_the_clock_goes_back() -> None:
     """A clock that is set back over the end of an exemption resolves what it covers, and it opens again in time."""
     world = PolicyWorld(rule("exempt-today", 'task.mix_mode == "mixed"', exempt=(EXEMPT_TODAY,)))

@@ -10,7 +10,7 @@ from exporter.aliyun import credentials, response, row_schema, transport
 from exporter.aliyun import errors as failures
 from exporter.aliyun import parse_task as row
 from exporter.aliyun.field_reader import MAX_NAME_CHARACTERS
-from exporter.collector import change_history as history
+from exporter.collector import past as history
 from exporter.collector import requests
 from exporter.config import files, yaml_nodes
 from exporter.config.model import Collection

@@ -16,7 +16,7 @@ import trustme
 from rich.console import Console
 from rich.table import Table
 
-from exporter.collector.change_history import NEWEST
+from exporter.collector.past import NEWEST
 from exporter.simulator.faults import FAULTS
 from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from tests.support.configurations import account, write_configuration

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from msgspec import to_builtins
 
-from exporter.collector.change_history import RecordedChange
-from exporter.collector.past import HistoryFilter
+from exporter.collector.past import HistoryFilter, RecordedChange
 from exporter.commands import ExitCode
 from exporter.commands.console import console, table
 from exporter.config.mistakes import UsageError

@@ -8,9 +8,9 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from exporter.collector.change_history import History
 from exporter.collector.collector import Collector, CollectorEvents
 from exporter.collector.inventory import Change, Entry, Inventory
+from exporter.collector.past import History
 from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets, PerTask
 from exporter.core.clock import Clock

@@ -10,9 +10,8 @@ import structlog
 
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.transport import open_session
-from exporter.collector.change_history import History
 from exporter.collector.collector import Collector
-from exporter.collector.past import SavedApp
+from exporter.collector.past import History, SavedApp
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import AppRows, ReadingTurns
 from exporter.collector.scheduler import Schedule

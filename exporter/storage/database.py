@@ -18,9 +18,8 @@ import xxhash
 from msgspec.structs import replace
 from sqlalchemy.exc import ArgumentError, DatabaseError
 
-from exporter.collector.change_history import field_changes
 from exporter.collector.inventory import Entry
-from exporter.collector.past import RuleVersion, SavedApp
+from exporter.collector.past import RuleVersion, SavedApp, field_changes
 from exporter.collector.status import Sweep
 from exporter.collector.task_diff import kind_of
 from exporter.config.model import SQLITE

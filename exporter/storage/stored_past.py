@@ -9,8 +9,7 @@ from typing import Any, Final, TypeVar
 from msgspec import json
 from sqlalchemy import Connection, Engine, Row, func, or_, select
 
-from exporter.collector.change_history import FieldChange, RecordedChange
-from exporter.collector.past import HistoryError, HistoryFilter, PastViolation
+from exporter.collector.past import FieldChange, HistoryError, HistoryFilter, PastViolation, RecordedChange
 from exporter.core.threads import Worker
 from exporter.storage.database import engine_of
 from exporter.storage.tables import APPS, CHANGES, LABELS, VIOLATIONS

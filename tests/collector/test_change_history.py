@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.collector.change_history import FieldChange, History, RecordedChange
 from exporter.collector.inventory import Change
+from exporter.collector.past import FieldChange, History, RecordedChange
 from exporter.core.task import Task
 from tests.collector.test_task_diff import EXAMPLE, HIDDEN, with_change
 from tests.support.rows import change

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from exporter.collector.change_history import ChangeNotes
 from exporter.collector.inventory import Change
+from exporter.collector.past import ChangeNotes
 from exporter.config.model import Collection
 from exporter.core.task import Task
 from tests.collector.test_task_diff import EXAMPLE, read, with_change

@@ -10,9 +10,9 @@ import pytest
 import structlog
 
 from exporter.aliyun.parse_configuration import Interner
-from exporter.collector.change_history import History
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Entry, Inventory
+from exporter.collector.past import History
 from exporter.collector.reading import AppRows
 from exporter.collector.status import Status
 from exporter.config.model import App, Buckets

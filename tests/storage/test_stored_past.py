@@ -12,9 +12,8 @@ import msgspec
 import pytest
 from sqlalchemy import Engine, event
 
-from exporter.collector.change_history import FieldChange, History
 from exporter.collector.inventory import Entry
-from exporter.collector.past import HistoryError, HistoryFilter, MemoryPast, PastViolation
+from exporter.collector.past import FieldChange, History, HistoryError, HistoryFilter, MemoryPast, PastViolation
 from exporter.collector.task_diff import FIELD_GROUPS, KINDS
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import Output

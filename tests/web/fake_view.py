@@ -3,9 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from exporter.collector.change_history import RecordedChange
 from exporter.collector.inventory import Entry
-from exporter.collector.past import MemoryPast, PastViolation
+from exporter.collector.past import MemoryPast, PastViolation, RecordedChange
 from exporter.collector.status import Status, Sweep, SweepReport
 from exporter.core.collection_state import State
 from exporter.core.task import Audio, Configuration, Encoding, Output, Pane, Sei, Source, Task, Video

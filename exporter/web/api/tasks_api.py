@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from exporter.collector.change_history import RecordedChange
 from exporter.collector.inventory import Entry
+from exporter.collector.past import RecordedChange
 from exporter.collector.status import Status
 from exporter.collector.task_diff import Shown
 from exporter.core.task import Configuration

@@ -8,8 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
-from exporter.collector.change_history import RecordedChange
-from exporter.collector.past import HistoryError, HistoryFilter, PastViolation
+from exporter.collector.past import HistoryError, HistoryFilter, PastViolation, RecordedChange
 from exporter.core.task import Configuration, Encoding, Pane
 from exporter.metrics import labels
 from exporter.rules.rule import Outcome

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collector.change_history import FieldChange
+from exporter.collector.past import FieldChange
 from tests.web.api.api_view import followed, page_of
 from tests.web.fake_view import NOW, FakeView, app_view, recorded
 

@@ -5,8 +5,8 @@ import random
 import msgspec
 import pytest
 
-from exporter.collector.change_history import FieldChange
 from exporter.collector.inventory import Entry
+from exporter.collector.past import FieldChange
 from exporter.core.collection_state import State
 from exporter.core.task import Output
 from exporter.rules.facts import PushKey

@@ -5,8 +5,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 import pytest
 
-from exporter.collector.change_history import FieldChange, RecordedChange
-from exporter.collector.past import HistoryError, HistoryFilter, MemoryPast, PastViolation
+from exporter.collector.past import FieldChange, HistoryError, HistoryFilter, MemoryPast, PastViolation, RecordedChange
 from tests.web.fake_view import NOW, FakeView, app_view, entry, recorded
 from tests.web.pages.page_view import client_of, page_of
 

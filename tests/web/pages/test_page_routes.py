@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from exporter.collector.change_history import FieldChange
+from exporter.collector.past import FieldChange
 from exporter.collector.status import Difference, RequestReport, Sweep, SweepReport
 from exporter.core.collection_state import State
 from exporter.core.task import Output, Pane, Source

@@ -22,6 +22,7 @@ from tests.support.moving_list import (
     Told,
     all_of,
     collector_of,
+    failing,
     listed,
     nothing,
     requests_to,
@@ -191,6 +192,29 @@ async def test_a_failed_look_up_costs_an_update_no_changes() -> None:
     await scene.collector.update()
     assert scene.reported.take() == [("removed", "task-2")]
     assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 0)
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+@on_virtual_time
+async def test_a_failed_look_up_waits_before_it_is_sent_again(is_answered: bool) -> None:
+    """A task whose lookup is refused, or unanswered in time, is left alone by the next update, and asked for later."""
+    scene, asked = Scene(5), list[str]()
+
+    async def fail(task_id: str) -> None:
+        asked.append(task_id)
+        if not is_answered:
+            await asyncio.Event().wait()
+        raise failing(State.TIMEOUT)
+
+    await scene.start()
+    scene.list.delete("task-2")
+    scene.service.before_look_up = fail
+    await scene.collector.update()
+    await scene.collector.update()
+    assert asked == ["task-2"]
+    await asyncio.sleep(5)
+    await scene.collector.update()
+    assert asked == ["task-2", "task-2"]
 
 
 @on_virtual_time

@@ -175,11 +175,22 @@ async def test_an_app_that_is_not_configured_is_not_read() -> None:
 
 async def test_a_reload_that_takes_the_app_away_ends_its_reading() -> None:
     """Nothing more is sent for it, nothing fails, and another app can be read."""
-    async with scene(tasks=400, rate=4.0, is_collected=False) as played:
+    async with scene(tasks=2000, rate=4.0, is_collected=False) as played:
         assert played.sweeps.start(*KEY) is SweepStart.STARTED
         await until(lambda: len(played.report.requests) > 1)
+        sent = played.report.requests_sent
         await played.monitor.apply(config(played.service.account("app-2", requests_per_second=50)), RuleSet.empty())
         await until(lambda: played.sweeps.start("production", "app-2") is SweepStart.STARTED)
+        assert played.service.service.statistics.by_app["app-1"] <= sent
+
+
+async def test_of_very_many_requests_only_the_first_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are counted."""
+    monkeypatch.setattr("exporter.service.on_demand.MOST_REQUESTS", 2)
+    async with scene(tasks=250, is_collected=False) as played:
+        reported = await played.read()
+    assert (reported.state, [request.number for request in reported.requests]) == (State.OK, [1, 2])
+    assert reported.requests_sent > 2
 
 
 async def test_a_reading_keeps_to_the_budget() -> None:

@@ -91,17 +91,17 @@ def _index(table: sa.Table, name: str, *columns: str, where: Any = None) -> sa.I
 
 
 _INDEXES: Final = (
-    _index(CHANGES, "noticed", "noticed", "id"),
-    _index(CHANGES, "app", "app_id", "noticed", "id"),
-    _index(CHANGES, "task", "task_id", "account", "app_id", "noticed", "id"),
-    *(_index(CHANGES, label, "noticed", "id", where=where) for label, where in LABELS.items()),
-    *(_index(CHANGES, f"app_{label}", "app_id", "noticed", "id", where=where) for label, where in LABELS.items()),
-    _index(VIOLATIONS, "resolved", "resolved", "id"),
-    _index(VIOLATIONS, "app", "app_id", "resolved", "id"),
+    _index(CHANGES, "noticed", "noticed"),
+    _index(CHANGES, "app", "app_id", "noticed"),
+    _index(CHANGES, "task", "task_id", "account", "app_id", "noticed"),
+    *(_index(CHANGES, label, "noticed", where=where) for label, where in LABELS.items()),
+    *(_index(CHANGES, f"app_{label}", "app_id", "noticed", where=where) for label, where in LABELS.items()),
+    _index(VIOLATIONS, "resolved", "resolved"),
+    _index(VIOLATIONS, "app", "app_id", "resolved"),
     _index(VIOLATIONS, "task", "task_id", "account", "app_id"),
     _index(VIOLATIONS, "open", *_TASK, where=VIOLATIONS.c.resolved.is_(None)),
 )
-"""Pages are in the order of their times, as these are. Of equally good ones SQLite takes the last that was created."""
+"""Pages are in the order of times and ids. Of equally good indexes SQLite takes the last that was created."""
 
 
 def create_tables(connection: sa.Connection) -> None:

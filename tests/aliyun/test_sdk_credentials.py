@@ -9,9 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -25,6 +23,7 @@ from exporter.aliyun.token_services import Trust, _proxy_of
 from exporter.config import credential_kinds as kinds
 from exporter.core.collection_state import State
 from exporter.core.secret import Secret
+from tests.support.http import Handler, serving_in_a_thread
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 
@@ -65,30 +64,13 @@ class TokenService:
 def serving(service: TokenService, tls: ssl.SSLContext | None = None) -> Iterator[TokenService]:
     """Serve in a thread on a free port of 127.0.0.1."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Tokens(Handler):
         def answer(self) -> None:
-            body = service.answer(self.command, self.path).encode()
-            self.send_response(service.status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.respond(service.answer(self.command, self.path).encode(), service.status)
 
-        do_GET = do_PUT = do_CONNECT = answer  # noqa: N815 - the base class names them
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        service.address = f"127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield service
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving_in_a_thread(Tokens, tls) as address:
+        service.address = address
+        yield service
 
 
 @pytest.fixture(autouse=True)

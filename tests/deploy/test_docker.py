@@ -4,8 +4,6 @@ import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any, Final
 
 import pytest
@@ -22,6 +20,7 @@ from tests.deploy.dockerfile import (
     stages,
 )
 from tests.support.command_line import parsed
+from tests.support.http import Handler, serving_in_a_thread
 from tests.support.processes import ROOT, free_port
 
 TEXT: Final = DOCKERFILE.read_text()
@@ -117,25 +116,12 @@ def test_it_starts_the_daemon_on_the_exposed_port() -> None:
 def _health(status: int) -> Iterator[int]:
     """Answer on a port as the daemon would; nothing but `/-/healthy` is there."""
 
-    class Handler(BaseHTTPRequestHandler):
-        """Answers one question."""
+    class Health(Handler):
+        def answer(self) -> None:
+            self.respond(status=status if self.path == "/-/healthy" else 404)
 
-        def do_GET(self) -> None:
-            self.send_response(status if self.path == "/-/healthy" else 404)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving_in_a_thread(Health) as address:
+        yield int(address.rpartition(":")[2])
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (401, 0), (503, 1), (404, 1)])

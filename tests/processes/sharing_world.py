@@ -9,10 +9,10 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.http import Handler, serving_in_a_thread
 from tests.support.rows import example_row
 
 
@@ -60,34 +60,17 @@ def counting_service(apps: dict[str, int]) -> Iterator[CountingService]:
     """Serve on a free port."""
     service = CountingService(apps)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Listing(Handler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:
+        def answer(self) -> None:
             found = re.search(r"Credential=([^,]+)", self.headers["Authorization"])
             assert found
-            body = service.answer(self.path, found[1])
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.respond(service.answer(self.path, found[1]))
 
-        def log_message(self, *_args: object) -> None:
-            """Say nothing."""
-
-    class Server(ThreadingHTTPServer):
-        def handle_error(self, *_args: object) -> None:
-            """Say nothing of connections that are reset: exporters are killed."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    service.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with serving_in_a_thread(Listing) as address:
+        service.url = f"http://{address}"
         yield service
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 class Proxy:

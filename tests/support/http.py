@@ -1,11 +1,14 @@
-"""Requests to servers on this machine: no proxy, no redirect to elsewhere, always bounded in time."""
+"""Requests to servers on this machine, without proxy and always bounded in time, and a server in a thread."""
 
 import json
 import ssl
 import urllib.request
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
 
@@ -68,3 +71,46 @@ def ask_json(url: str, *, method: str = "GET", body: object = None) -> Any:
     answer = ask(url, method=method, body=body)
     assert answer.status == 200, f"{method} {url}: {answer.status} {answer.text}"
     return json.loads(answer.body)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers requests in one way, and says nothing of them."""
+
+    def answer(self) -> None:
+        """Answer a request."""
+        raise NotImplementedError
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    do_POST = do_PUT = do_CONNECT = do_GET  # noqa: N815 - the base class names them
+
+    def respond(self, body: bytes = b"", status: int = 200) -> None:
+        """Send a whole answer."""
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of connections that are reset: clients are killed."""
+
+
+@contextmanager
+def serving_in_a_thread(handler: type[Handler], tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve on a free port of 127.0.0.1; yield its `host:port`."""
+    with _Server(("127.0.0.1", 0), handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -3,16 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from textwrap import indent
-from threading import Thread
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import yaml
 
-from tests.support.http import ask, ask_json
+from tests.support.http import Handler, ask, ask_json, serving_in_a_thread
 from tests.support.processes import ROOT, Programs, eventually, free_port, needed_tool
 
 Labels = frozenset[tuple[str, str]]
@@ -166,28 +164,15 @@ class Receiver:
 def receiver() -> Iterator[Receiver]:
     """Run a server that takes notifications; the last part of its paths says who is notified."""
 
-    class Handler(BaseHTTPRequestHandler):
-        """Takes one notification."""
-
-        def do_POST(self) -> None:
+    class Notified(Handler):
+        def answer(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             kept.take(self.path.strip("/"), json.loads(body))
-            self.send_response(200)
-            self.end_headers()
+            self.respond()
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    kept = Receiver(f"http://127.0.0.1:{server.server_port}")
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serving_in_a_thread(Notified) as address:
+        kept = Receiver(f"http://{address}")
         yield kept
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def start_alertmanager(programs: Programs, receivers: str) -> str:

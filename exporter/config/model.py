@@ -9,7 +9,7 @@ Values that come from `loader.py` or `flags.py` are checked; direct construction
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import yaml
 from pydantic import Field, PlainSerializer, ValidationInfo, model_validator
@@ -19,6 +19,7 @@ from exporter.config.durations import format_duration
 from exporter.config.policy_model import Expect, Policy
 from exporter.config.section import Section, about, problems
 from exporter.config.value_types import (
+    NONE,
     Bounds,
     DefaultNote,
     Duration,
@@ -27,6 +28,7 @@ from exporter.config.value_types import (
     FilePattern,
     Matches,
     Number,
+    OrNoKeys,
     OrNone,
     Proxy,
     Switch,
@@ -51,13 +53,20 @@ class Quota(Section):
     mixed: Annotated[TaskCount, about("Mixed-stream relay tasks.")] = None
 
 
+def _or_none(schema: dict[str, Any]) -> None:
+    """Show editors that a mapping can be `none`."""
+    schema["anyOf"] = [{"$ref": schema.pop("$ref")}, {"const": NONE}]
+
+
 class App(Section):
     """An app to read."""
 
     id: Annotated[AppId, about("The AppId; the label `app_id`.")]
     name: Annotated[str, about("A name for people; the label `name`.", max_length=200)] = ""
     owner: Annotated[str, about("The owner; the label `owner`.", max_length=200)] = ""
-    quota: Annotated[Quota, about("The maximum number of tasks.")] = Quota()
+    quota: Annotated[
+        Quota, OrNoKeys, about("The maximum number of tasks; `none` if unknown.", json_schema_extra=_or_none)
+    ] = Quota()
     expect: Annotated[Expect | None, about("Expectations of its tasks.")] = None
 
 

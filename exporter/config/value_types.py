@@ -221,6 +221,7 @@ _SWITCH_OF_YAML_1_1: Final = {
 Whole = Annotated[int, _read(Text, lambda text: _number(text, _INTEGER))]
 Number = Annotated[float, _read(Text, lambda text: _number(text, _NUMBER))]
 OrNone = _read(Text, lambda text: None if text.plain and text == NONE else text)  # marks a number that can be `none`
+OrNoKeys = _read(Text, lambda text: {} if text.plain and text == NONE else text)  # marks a mapping that can be `none`
 Switch = Annotated[bool, _read(Text, lambda text: _switch(text, _SWITCH))]
 AnySwitch = Annotated[bool, _read(Text, lambda text: _switch(text, _SWITCH_OF_YAML_1_1))]
 """With all the words of YAML 1.1, as Go reads it."""

@@ -43,6 +43,16 @@ class Found(msgspec.Struct, frozen=True):
     sent_at: float  # monotonic seconds
 
 
+class OtherTasksError(ApiError):
+    """A lookup was answered with other tasks than the one that was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            State.INVALID_RESPONSE,
+            "a lookup by TaskId was answered with other tasks: check that nothing in between caches answers",
+        )
+
+
 class Doubts:
     """The tasks of one app that are in doubt."""
 
@@ -194,7 +204,10 @@ class Absences:
         """Look up some of many tasks; return the answers, None: not all came."""
         sample = nsmallest(MOST_LOOKUPS_FOR_PROOF, task_ids, key=lambda task_id: crc32(task_id.encode()))
         answers: list[Found] = []
-        await self._look_up_all(sample, seconds=seconds, found=answers.append)
+        try:
+            await self._look_up_all(sample, seconds=seconds, found=answers.append)
+        except OtherTasksError:
+            return None
         return answers if len(answers) == len(sample) else None
 
     async def check_loss(
@@ -283,6 +296,7 @@ class Absences:
         """Look up what is in doubt, if `doubts`, and read rows again that were refused as outdated, for some seconds.
 
         `changed` is called after each answer with what changed, and how many tasks the list had failed to show.
+        An answer with other tasks raises OtherTasksError.
         """
         if self._settling:
             return
@@ -353,7 +367,8 @@ class Absences:
     async def _look_up_all(self, task_ids: Sequence[str], *, seconds: float, found: Callable[[Found], None]) -> int:
         """Look tasks up in turn, each once, until all are done or the time is up; return how many are gone.
 
-        It raises nothing. `found` is called for each answer. Lookups that are unanswered at the end are abandoned.
+        `found` is called for each answer. Lookups that are unanswered at the end are abandoned. An answer with other
+        tasks raises OtherTasksError, and the list proves nothing either; no other failure raises.
         """
         waiting = list(dict.fromkeys(reversed(task_ids)))
         until = self._clock.monotonic() + seconds
@@ -370,24 +385,31 @@ class Absences:
                 done, _ = await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 for lookup in [each for each in running if each in done]:  # in the order of asking, on every run
                     task_id = running.pop(lookup)
-                    if isinstance(lookup.exception(), ApiError):
+                    error = lookup.exception()
+                    if isinstance(error, ApiError) and not isinstance(error, OtherTasksError):
                         self._failed(task_id, answered=True)
                     else:
                         gone += lookup.result().row is None
                         found(lookup.result())
             for task_id in running.values():
                 self._failed(task_id, answered=False)
-            return gone
+        except OtherTasksError:
+            self._absent, self._cut_perhaps = set(), set()
+            raise
         finally:
             await cancel_all(running)
+        return gone
 
     async def _look_up(self, task_id: str) -> Found:
-        """Look one task up. An answer about another task says nothing, like a failed request."""
+        """Look one task up."""
         answer = await self._requests.look_up(task_id)
-        tasks = [self._rows.read(row) for row in answer.page.rows]
+        try:
+            tasks = [self._rows.read(row) for row in answer.page.rows]
+        except ApiError as error:  # of another app
+            raise OtherTasksError from error
         task = next((task for task in tasks if task is not None and task.task_id == task_id), None)
         if tasks and task is None:
-            raise ApiError(State.INVALID_RESPONSE, "a lookup by TaskId was answered with another task")
+            raise OtherTasksError
         return Found(task_id, None if task is None else Entry.of(task, sent_at=answer.sent_at), answer.sent_at)
 
     def _failed(self, task_id: str, *, answered: bool) -> None:

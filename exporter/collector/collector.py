@@ -330,6 +330,8 @@ class Collector:
                 doubts=kind is Kind.SWEEP or not self.sweeping,
                 changed=self._settled,
             )
+        except ApiError as error:
+            self._failed(kind, error.state, error.reason)
         finally:
             del self._began_at[lookups]
         if self._stored:

@@ -25,7 +25,10 @@ ON_SOCKETS = {"reset", "hang", "redirect"}  # what these do to a connection is t
 
 
 class States(NamedTuple):
-    """The state that a fault leads to, by the requests that it hits. One at a lookup is none: the list is whole."""
+    """The state that a fault leads to, by the requests that it hits.
+
+    A refused lookup leads to none: the list is whole. One that is answered with other tasks does.
+    """
 
     first_sweep: str
     later_sweep: str
@@ -38,15 +41,12 @@ ALWAYS: Mapping[str, str] = {
     " throttled_user_api throttled_by_proxy rejected_throttling unknown_code_user_limit",
     "server_error": "internal_error service_unavailable bad_gateway lower_case_error",
     "network_error": "blocked_by_proxy not_found_page",
-    "invalid_response": "truncated_json not_json tasks_not_a_list no_request_id body_is_a_list too_many_rows"
-    " foreign_app_id",
+    "invalid_response": "truncated_json not_json tasks_not_a_list no_request_id body_is_a_list too_many_rows",
     "auth_error": "wrong_key inactive_key expired_token malformed_token wrong_signature nonce_used expired_timestamp"
     " forbidden forbidden_ram",
     "not_enabled": "not_enabled",
     "app_invalid": "invalid_app app_not_found",
     "request_rejected": "unknown_code no_such_action",
-    # Each request is answered, and no two pages meet.
-    "partial": "endless_pages",
     # Within the deadline, so nothing is wrong.
     "ok": "slow",
 }
@@ -61,7 +61,9 @@ EXPECTED: Mapping[str, States] = {
     # The first page is as it should be, and so is a look-up. Where the second alone repeats it, all is answered.
     "repeated_pages": States("invalid_response", "partial", "ok"),
     # A page by itself shows nothing wrong: only the pages beside it tell.
-    "other_tasks": States("ok", "partial", "partial"),
+    "other_tasks": States("ok", "partial", "partial", "invalid_response"),
+    "endless_pages": States("partial", "partial", "partial", "invalid_response"),  # no two pages meet
+    "foreign_app_id": States("invalid_response", "invalid_response", "invalid_response", "invalid_response"),
     # Behind the first page it is a refusal to go deeper; for a TaskId it says that there is no such task.
     "rejected": States("request_rejected", "limit_exceeded", "request_rejected"),
 }

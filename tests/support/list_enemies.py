@@ -125,7 +125,9 @@ def enemies() -> Iterator[Enemy]:
     yield Enemy("short pages", faults=(Fault("short_page", 0.05, kind="page"),), ends=NEVER_SURE)
     for name in REFUSED_LOOKUPS:
         refused = Fault(name, kind="look_up")
-        yield Enemy(f"look-up: {name}", faults=(refused, Fault("short_page", 0.02, kind="page")), from_start=False)
+        faults = (refused, Fault("short_page", 0.02, kind="page"))
+        ends = frozenset({State.OK, State.INVALID_RESPONSE} if name == "other_tasks" else {State.OK})
+        yield Enemy(f"look-up: {name}", faults=faults, from_start=False, ends=ends)
     yield Enemy("a replica 0.3 s behind", variants={"lag_seconds": 0.3})
     yield Enemy("a replica 1 s behind", variants={"lag_seconds": 1.0})
     yield Enemy("500 of 2,000 deleted", tasks=2_000, half_way=_deleted(500))

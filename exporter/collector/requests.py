@@ -71,6 +71,7 @@ class AccountRequests:
         self._clock = clock
         self._rng = rng
         self._events = events
+        self._sent: set[asyncio.Future[ListPage]] = set()  # requests under way
 
     def of_app(self, app_id: str) -> "AppRequests":
         """Return the requests about one app, with a count of their own."""
@@ -83,20 +84,37 @@ class AccountRequests:
             attempts += 1
             try:
                 await self.client.ready()
-                async with self._permit(priority) as waited_seconds:
-                    self._events.waited(priority.label, waited_seconds)
+                async with AsyncExitStack() as stack:
+                    self._events.waited(priority.label, await stack.enter_async_context(self._permit(priority)))
                     sent_at = self._clock.monotonic()
-                    return WindowAnswer(await attempt(), sent_at)
+                    request = asyncio.ensure_future(self._hold(stack.pop_all(), attempt))
+                self._sent.add(request)
+                request.add_done_callback(self._forget)
+                return WindowAnswer(await asyncio.shield(request), sent_at)
             except ApiError as error:
                 asked_to_wait_seconds = error.wait_seconds or 0.0
-                if error.state is State.THROTTLED:
-                    self._events.throttled()
-                    self.limiter.throttled(error.wait_seconds)
                 if not error.retryable or attempts == ATTEMPTS or asked_to_wait_seconds > LONGEST_WAIT_SECONDS:
                     raise
                 self._events.retried(error.state)
             pause_seconds = FIRST_PAUSE_SECONDS * 2 ** (attempts - 1) * self._rng.uniform(0.5, 1.0)
             await self._clock.sleep(max(pause_seconds, asked_to_wait_seconds))
+
+    def _forget(self, request: asyncio.Future[ListPage]) -> None:
+        """Drop a request that ended, and its failure, if its sender was cancelled."""
+        self._sent.discard(request)
+        if not request.cancelled():
+            request.exception()
+
+    async def _hold(self, permit: AsyncExitStack, attempt: Callable[[], Awaitable[ListPage]]) -> ListPage:
+        """Send a request and hold its permit to the end, also if its sender is cancelled: it may arrive later."""
+        async with permit:
+            try:
+                return await attempt()
+            except ApiError as error:
+                if error.state is State.THROTTLED:
+                    self._events.throttled()
+                    self.limiter.throttled(error.wait_seconds)
+                raise
 
     @asynccontextmanager
     async def _permit(self, priority: Priority) -> AsyncIterator[float]:

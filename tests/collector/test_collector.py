@@ -159,7 +159,7 @@ async def test_a_task_that_no_front_shows_is_looked_up() -> None:
     scene = Scene(60)
     await scene.start()
     newest = scene.list.order[:PAGE]
-    scene.meanwhile(nothing, nothing, all_of(scene.list.resave, ["task-1", *reversed(newest)]))
+    scene.meanwhile(nothing, nothing, nothing, all_of(scene.list.resave, ["task-1", *reversed(newest)]))
     await scene.collector.sweep()
     assert scene.look_ups() == ["task-1"]
     assert shown(scene.collector) == listed(scene.list)

@@ -1,7 +1,9 @@
 """Requests of one account: one owner of retries, all within the budget, counted."""
 
 import asyncio
+import gc
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -127,6 +129,23 @@ async def test_a_long_wait_holds_back_the_app_alone() -> None:
     await scene.front()
     assert scene.requests.sent == 2
     assert scene.reported.throttlings == 0
+
+
+@pytest.mark.parametrize("error", [None, failing(State.TIMEOUT)])
+@on_virtual_time
+async def test_a_cancelled_request_holds_its_permit_until_its_answer(error: ApiError | None) -> None:
+    """The service may still receive it: its second begins with the answer, and its failure is nobody's any more."""
+    scene = Scene(error, requests_per_second=1)
+    scene.service.one_way_seconds = lambda: 0.4
+    unhandled: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unhandled.append(context))
+    abandoned = asyncio.ensure_future(scene.requests.window(Priority.SWEEP)(FRONT))
+    await asyncio.sleep(0.1)
+    abandoned.cancel()
+    answer = await scene.requests.window(Priority.UPDATE)(FRONT)
+    gc.collect()
+    assert answer.sent_at >= (0.8 if error is None else 0.4) + 1.0
+    assert unhandled == []
 
 
 @on_virtual_time

@@ -118,6 +118,7 @@ def test_examples_of_the_simulator_name_faults_that_there_are(capsys: pytest.Cap
         (["simulate", "--apps=some"], INVALID + "'--apps': 'some': expected a whole number.*"),
         (["simulate", "--apps=-1"], INVALID + "'--apps': '-1': expected a whole number.*"),
         (["simulate", "--churn=nan"], INVALID + "'--churn': 'nan': expected a number.*"),
+        (["simulate", "--churn=inf"], INVALID + "'--churn': 'inf': expected a number.*"),
         (["simulate", "--churn=much"], INVALID + "'--churn': 'much': expected a number.*"),
         (["simulate", "--demo", "--apps=2"], "--demo does not go with --apps: its fleet is fixed"),
         (["simulate", "--fault=bogus"], "fault 'bogus': unknown fault 'bogus'; there are: .*"),

@@ -1,5 +1,6 @@
 """`/apps/…`: one app, its tasks, and their latest changes."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from exporter.rules.facts import PushKey, earliest_expiry
 from exporter.rules.rule import Severity
 from exporter.web.lists import NumberedPage, absent_last, numbered_page, ordered
 from exporter.web.pages.rendering import PageError
-from exporter.web.pages.status_page import app_row
+from exporter.web.pages.status_page import app_row, severest_first
 from exporter.web.query import LARGEST_BITRATE_KBPS, Parameter, Query, choice, known, video_bitrate, violations_by_app
 from exporter.web.view import FindingKind, FindingsView, View
 
@@ -83,10 +84,7 @@ async def task_page(
 
 
 def _row(entry: Entry, expires_at: int | None, groups: Iterable[FindingsView]) -> TaskRow:
-    violations: dict[Severity, int] = {}
-    for group in groups:
-        if entry.task_id in group.since:
-            violations[group.rule.severity] = violations.get(group.rule.severity, 0) + 1
+    violations = Counter(group.rule.severity for group in groups if entry.task_id in group.since)
     outputs = dict.fromkeys(f"{output.scheme}://{output.host}" for output in entry.configuration.outputs)
     return TaskRow(
         entry=entry,
@@ -94,7 +92,7 @@ def _row(entry: Entry, expires_at: int | None, groups: Iterable[FindingsView]) -
         video=shown(entry.task, "video"),
         audio=shown(entry.task, "audio"),
         expires_at=expires_at,
-        violations=dict(sorted(violations.items(), key=lambda item: -item[0].rank)),
+        violations=severest_first(violations),
     )
 
 

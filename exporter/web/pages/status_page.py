@@ -137,7 +137,7 @@ async def shown_status(view: View, query: Query, _now: float) -> tuple[str, Mapp
             ((mode, row.status) for row in rows for mode in row.modes or () if mode.is_nearly_used),
             key=lambda each: -each[0].used,
         ),
-        "violations": _severest_first(all_violations),
+        "violations": severest_first(all_violations),
         "apps_evaluated": sum(row.violations is not None for row in rows),
         "trend": view.trend(),
         "budgets": view.budgets(),
@@ -169,13 +169,14 @@ def app_row(app: AppView, violations: Mapping[Severity, int]) -> AppRow:
         tone="good" if status.up else "waiting" if status.last_attempt_began is None else "bad",
         modes=None if app.tasks is None else _modes(app.tasks, status),
         withdrawn=has_sweep and app.tasks is None,
-        violations=_severest_first(violations) if violations or status.data_available else None,
+        violations=severest_first(violations) if violations or status.data_available else None,
         next_update=app.next_update if has_sweep else None,
         next_sweep=app.next_sweep,
     )
 
 
-def _severest_first(violations: Mapping[Severity, int]) -> Mapping[Severity, int]:
+def severest_first(violations: Mapping[Severity, int]) -> Mapping[Severity, int]:
+    """Return the counts that are not 0, the severest first."""
     return {severity: violations[severity] for severity in SEVEREST_FIRST if violations.get(severity)}
 
 

@@ -128,9 +128,8 @@ def _placed(number: int, pane: Pane, width: float, height: float) -> DrawnPane |
     inside = whole.shared(_FRAME)
     if inside is None:
         return None
-    leaves_frame = (
-        whole.x < 0 or whole.y < 0 or whole.x + whole.width > _ROUNDED_1 or whole.y + whole.height > _ROUNDED_1
-    )
+    ends = max(whole.x + whole.width, whole.y + whole.height)
+    leaves_frame = min(whole.x, whole.y) < 0 or ends > _ROUNDED_1
     return DrawnPane(number, inside.scaled(width, height), layer=pane.z_order or 0, leaves_frame=leaves_frame)
 
 

@@ -64,6 +64,7 @@ async def test_older_changes_are_on_further_pages() -> None:
     async with client_of(view) as client:
         texts = [await (await client.get("/changes", params=query)).text() for query in ({}, {"cursor": "71"})]
     assert "cursor=71" in texts[0]
+    assert '<a href="/changes">Newest</a>' in texts[1]
     assert "task-71<" in texts[0]
     assert "task-70<" not in texts[0]
     assert "task-70<" in texts[1]

@@ -140,11 +140,10 @@ def read_row(row: msgspec.Raw | bytes, *, app_id: str, share: Interner | None = 
         reader.unreadable("ChannelId", channel_id)
         channel_id = ""
     content.app_id = content.task_id = content.channel_id = None
-    pushes, own = take_pushes(reader, content)
+    pushes, push_digests, push_times = take_pushes(reader, content)
     pane_users = hide_texts(reader, content, channel_id)
     configuration = _configuration(reader, content, pushes, pane_users, share)
-    digests = reader.digests() + own.digests
-    return Task(task_id, channel_id, configuration, row_digest(row), digests, own.times)
+    return Task(task_id, channel_id, configuration, row_digest(row), reader.digests() + push_digests, push_times)
 
 
 def row_digest(row: msgspec.Raw | bytes) -> int:

@@ -194,18 +194,12 @@ class Pushes(Struct, frozen=True, gc=False):
     has_multi_stream_url: bool
 
 
-class OwnPushes(Struct, frozen=True, gc=False):
-    """What of a task's URLs is its own."""
-
-    digests: bytes
-    """The digest `push_keys`, and of each output the digest of its stream, in the order of `Pushes.outputs`."""
-    times: bytes  # the time in each output's signature
-
-
-def take_pushes(reader: FieldReader, row: Row) -> tuple[Pushes, OwnPushes]:
+def take_pushes(reader: FieldReader, row: Row) -> tuple[Pushes, bytes, bytes]:
     """Take both URL fields out of a row.
 
-    Outputs are sorted by what is kept of them, so that neither the list's order nor the keys make a difference.
+    Return what is configured; the digest `push_keys` and that of each output's stream; and the time in each output's
+    signature. Outputs are sorted by what is kept of them, so that neither the list's order nor the keys make a
+    difference.
     """
     seen: dict[str, PushUrl] = {}
     for stream in row.multi_stream_url or ():
@@ -220,17 +214,15 @@ def take_pushes(reader: FieldReader, row: Row) -> tuple[Pushes, OwnPushes]:
     if stream_url:
         seen.setdefault(stream_url, _parsed(reader, stream_url, "StreamURL"))
     row.multi_stream_url = row.stream_url = None
-    found = list(seen.values())
-    if len(found) == 1:
-        (url,) = seen
-        push = found[0]
-        own = OwnPushes(_digest(url) + push.stream, push.time.to_bytes(TIME_BYTES, "big"))
-        return Pushes((push.output,), bool(stream_url), has_multi_stream_url), own
-    found.sort(key=lambda push: (*map(str, astuple(push.output)), push.stream, push.time))
+    if len(seen) == 1:
+        ((url, push),) = seen.items()
+        pushes = Pushes((push.output,), bool(stream_url), has_multi_stream_url)
+        return pushes, _digest(url) + push.stream, push.time.to_bytes(TIME_BYTES, "big")
+    found = sorted(seen.values(), key=lambda push: (*map(str, astuple(push.output)), push.stream, push.time))
     pushes = Pushes(tuple([push.output for push in found]), bool(stream_url), has_multi_stream_url)
     keys = _digest("\n".join(sorted(seen))) if seen else NOTHING
     digests = b"".join([keys, *[push.stream for push in found]])
-    return pushes, OwnPushes(digests, b"".join([push.time.to_bytes(TIME_BYTES, "big") for push in found]))
+    return pushes, digests, b"".join([push.time.to_bytes(TIME_BYTES, "big") for push in found])
 
 
 def _parsed(reader: FieldReader, url: str, field: str, is_ali_cdn: bool | None = None) -> PushUrl:

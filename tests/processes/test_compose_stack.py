@@ -1,6 +1,7 @@
 """The parts of the Compose stack together, with its command lines and its files, as programs of this machine."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -10,7 +11,7 @@ from tests.deploy.compose import Container
 from tests.deploy.dockerfile import check_health
 from tests.support.http import ask, ask_json
 from tests.support.processes import Programs, eventually, exporter, free_port, needed_tool
-from tests.support.prometheus import Prometheus
+from tests.support.prometheus import Prometheus, is_ready
 
 pytestmark = pytest.mark.processes
 
@@ -45,13 +46,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         ).wait_for("listening")
         programs.start(alertmanager, *command("alertmanager"), f"--web.listen-address={parts.alertmanager}")
         programs.start(prometheus, *command("prometheus"), f"--web.listen-address={parts.prometheus}")
-        eventually(lambda: _is_ready(parts.alertmanager))
-        eventually(lambda: _is_ready(parts.prometheus))
+        eventually(partial(is_ready, parts.alertmanager))
+        eventually(partial(is_ready, parts.prometheus))
         yield parts
-
-
-def _is_ready(address: str) -> None:
-    assert ask(f"http://{address}/-/ready").status == 200
 
 
 def test_the_exporter_reads_every_app_and_its_rules(stack: Stack) -> None:

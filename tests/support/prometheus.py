@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from textwrap import indent
 from typing import Any, Final, NamedTuple
@@ -115,12 +116,13 @@ def start_prometheus(
         f"--web.listen-address={address}",
         "--log.level=error",
     )
-
-    def is_ready() -> None:
-        assert ask(f"{url}/-/ready").status == 200
-
-    eventually(is_ready)
+    eventually(partial(is_ready, address))
     return Prometheus(url)
+
+
+def is_ready(address: str) -> None:
+    """Check that a server of Prometheus or Alertmanager is."""
+    assert ask(f"http://{address}/-/ready").status == 200
 
 
 ALERTMANAGER_FILE: Final = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
@@ -199,11 +201,7 @@ def start_alertmanager(programs: Programs, receivers: str) -> str:
         "--cluster.listen-address=",
         "--log.level=error",
     )
-
-    def is_ready() -> None:
-        assert ask(f"http://{address}/-/ready").status == 200
-
-    eventually(is_ready)
+    eventually(partial(is_ready, address))
     return address
 
 

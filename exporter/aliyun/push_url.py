@@ -84,13 +84,14 @@ def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
         signer, time, not_named = read_signature(parameters)
         if len(parts) > MOST_PARAMETERS and signer == NO_SIGNER:
             signer = signer_within(query)
+        host_key = None
         if "vhost" in parameters and (match := _VHOST.fullmatch(unquoted(parameters["vhost"]))):
+            host_key = "vhost"
             host = match[0].lower()
             identity = f"{_family(scheme)}://{host}"
-            not_named |= {"vhost"}
         is_test = parameters.get("bandwidthtest") == "true"
-        if not_named:
-            query = "&".join([part for name, part in parts if name not in not_named])
+        if not_named or host_key:
+            query = "&".join([part for name, part in parts if name != host_key and name not in not_named])
     problem = _problem(url, path, query)
     output = Output(scheme, host, is_ali_cdn, has_userinfo, signer, problem, is_test)
     return PushUrl(output, time, _digest(f"{identity}/{path}?{query}"))
@@ -106,7 +107,7 @@ def _server_of(scheme: str, authority: str) -> _Server | None:
             return _plain_server(scheme, authority)
         except ValueError:
             pass
-    if not _SCHEME.fullmatch(scheme):
+    if scheme not in _KNOWN_SCHEMES and not _SCHEME.fullmatch(scheme):
         return None
     authority = authority.partition("#")[0].partition("\\")[0]
     _, at, authority = authority.rpartition("@")

@@ -77,6 +77,8 @@ HOSTILE_URLS = [
     _SIGNED + "&".join(f"{place}=" + "😀" * 115 for place in range(16)),
     _STREAM_ID + "%E7%9B%B4%2C" * 120,
     _STREAM_ID + "😀=" * 250 + "%2C",
+    _DEAR_SERVER + "/l/s?aendtime=1&Expires=1&vhost=a.b&jwt=" + _DEAR_TOKEN + "&" + "***&" * 100,
+    _DEAR_SERVER + "/l/s?aendtime=1&Expires=1&vhost=a.b&jwt=" + _DEAR_TOKEN + "&" + "*<&" * 130,
 ]
 """Push URLs that cost more to read than others of their length."""
 

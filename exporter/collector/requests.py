@@ -97,7 +97,9 @@ class AccountRequests:
                     raise
                 self._events.retried(error.state)
             pause_seconds = FIRST_PAUSE_SECONDS * 2 ** (attempts - 1) * self._rng.uniform(0.5, 1.0)
-            await self._clock.sleep(max(pause_seconds, asked_to_wait_seconds))
+            again_at = self._clock.monotonic() + max(pause_seconds, asked_to_wait_seconds)
+            while (left := again_at - self._clock.monotonic()) > 0:
+                await self._clock.sleep(left)
 
     def _forget(self, request: asyncio.Future[ListPage]) -> None:
         """Drop a request that ended, and its failure, if its sender was cancelled."""

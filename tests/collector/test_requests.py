@@ -13,7 +13,7 @@ from exporter.collector.reading import Window
 from exporter.collector.requests import ATTEMPTS, LONGEST_WAIT_SECONDS
 from exporter.core.collection_state import State
 from tests.support.moving_list import APP, ListService, MovingList, Told, failing, requests_to
-from tests.support.virtual_time import VirtualClock, on_virtual_time
+from tests.support.virtual_time import VirtualClock, on_virtual_time, run
 
 FRONT = Window(1, 10)
 
@@ -95,12 +95,13 @@ async def test_what_can_not_succeed_is_not_sent_again() -> None:
 
 
 @pytest.mark.parametrize(("state", "seconds"), [(State.SERVER_ERROR, 3.0), (State.THROTTLED, 2.0)])
-@on_virtual_time
-async def test_a_wait_that_the_service_asks_for_is_kept(state: State, seconds: float) -> None:
-    """Nothing is sent again before the time that the service names; throttling is reported."""
+def test_a_wait_that_the_service_asks_for_is_kept(state: State, seconds: float) -> None:
+    """Nothing is sent again before the time that the service names, whatever timers do; throttling is reported."""
     scene = Scene(failing(state, retryable=True, wait_seconds=seconds))
-    await scene.front()
-    assert scene.clock.monotonic() >= seconds
+    answered_at: list[float] = []
+    scene.service.before_answer = lambda: answered_at.append(scene.clock.monotonic())
+    answer = run(scene.requests.window(Priority.UPDATE)(FRONT), timer_error=lambda: -0.01)
+    assert answer.sent_at >= answered_at[0] + seconds
     assert scene.reported.throttlings == (state is State.THROTTLED)
 
 

@@ -100,8 +100,11 @@ def test_a_wait_that_the_service_asks_for_is_kept(state: State, seconds: float) 
     scene = Scene(failing(state, retryable=True, wait_seconds=seconds))
     answered_at: list[float] = []
     scene.service.before_answer = lambda: answered_at.append(scene.clock.monotonic())
-    answer = run(scene.requests.window(Priority.UPDATE)(FRONT), timer_error=lambda: -0.01)
-    assert answer.sent_at >= answered_at[0] + seconds
+
+    async def ask() -> float:
+        return (await scene.requests.window(Priority.UPDATE)(FRONT)).sent_at
+
+    assert run(ask(), timer_error=lambda: -0.01) >= answered_at[0] + seconds
     assert scene.reported.throttlings == (state is State.THROTTLED)
 
 

@@ -3,9 +3,9 @@
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Final
 
@@ -14,7 +14,7 @@ import yaml
 
 from exporter.simulator.service import ACTION
 from tests.deploy.compose import COMPOSE_FILE, SERVICES, mounts
-from tests.support.processes import ROOT, clean_environment, needed_tool
+from tests.support.processes import ROOT, Programs, clean_environment, needed_tool
 
 DEPLOY: Final = ROOT / "deploy"
 ENVIRONMENT: Final = MappingProxyType(
@@ -26,7 +26,9 @@ def checked_by_the_program(*words: str) -> Callable[[Path], None]:
     """Return a check that a command of the exporter accepts a file."""
 
     def check(path: Path) -> None:
-        _ends_well([sys.executable, "-m", "exporter", *words, str(path)])
+        with TemporaryDirectory() as directory:
+            done = Programs(Path(directory), ENVIRONMENT).run_exporter(*words, path)
+        assert done.code == 0, done.out + done.err
 
     return check
 
@@ -35,21 +37,17 @@ def checked_by(tool: str, *words: str) -> Callable[[Path], None]:
     """Return a check that another program accepts a file."""
 
     def check(path: Path) -> None:
-        _ends_well([str(needed_tool(tool)), *words, str(path)])
+        done = subprocess.run(
+            [needed_tool(tool), *words, path],
+            env=clean_environment(ROOT),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
     return check
-
-
-def _ends_well(command: list[str]) -> None:
-    done = subprocess.run(
-        command,
-        env=clean_environment(ROOT) | dict(ENVIRONMENT),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 CHECKS: Final[Mapping[str, Callable[[Path], None]]] = MappingProxyType(

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,8 @@ from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
 import pytest
+
+from tests.support.forked import Forked
 
 ROOT = Path(__file__).parent.parent.parent
 POLL_SECONDS = 0.05
@@ -34,14 +37,21 @@ class Finished(NamedTuple):
 
 
 class Running:
-    """A program that was started; what it writes is kept in files."""
+    """A program that was started; what it writes is kept in files. Forked, it is a run of the program under test."""
 
-    def __init__(self, command: Sequence[str | Path], *, name: str, directory: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str | Path], *, name: str, directory: Path, env: Mapping[str, str], is_forked: bool
+    ) -> None:
         self.name = name
         self._out, self._err = directory / f"{name}.out", directory / f"{name}.err"
+        self._process: subprocess.Popen[bytes] | Forked
+        words = list(map(str, command))
+        if is_forked:
+            self._process = Forked(words, out=self._out, err=self._err, directory=directory, env=env)
+            return
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
-                list(map(str, command)), stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=directory, env=dict(env)
+                words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=directory, env=dict(env)
             )
 
     @property
@@ -55,6 +65,7 @@ class Running:
 
     @property
     def pid(self) -> int:
+        assert self._process.pid is not None
         return self._process.pid
 
     def wait_for(self, pattern: str, *, within_seconds: float = LONG_SECONDS) -> re.Match[str]:
@@ -78,11 +89,11 @@ class Running:
         if self._process.poll() is None:
             self._process.terminate()
         try:
-            self._process.wait(10)
+            code = self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(10)
-        return Finished(self._process.returncode, self.out, self.err)
+            code = self._process.wait(10)
+        return Finished(code, self.out, self.err)
 
 
 class Programs:
@@ -107,9 +118,9 @@ class Programs:
         for running in reversed(self._running):
             running.end()
 
-    def start(self, *command: str | Path, name: str | None = None) -> Running:
+    def start(self, *command: str | Path, name: str | None = None, is_forked: bool = False) -> Running:
         name = f"{len(self._running)}-{name or Path(command[0]).name}"
-        running = Running(command, name=name, directory=self.directory, env=self.env)
+        running = Running(command, name=name, directory=self.directory, env=self.env, is_forked=is_forked)
         self._running.append(running)
         return running
 
@@ -126,7 +137,7 @@ class Programs:
 
     def start_simulator(self, *words: str) -> tuple[Running, str]:
         """Start `simulate` on a free port; return it and its URL as soon as it listens."""
-        running = self.start_exporter("simulate", "--listen-address=127.0.0.1:0", *words)
+        running = self.start("simulate", "--listen-address=127.0.0.1:0", *words, name="simulator", is_forked=True)
         return running, running.wait_for(r"^simulator +(http://\S+)$")[1]
 
     def start_demo_fleet(self) -> str:
@@ -136,13 +147,19 @@ class Programs:
     def run_exporter(
         self, *words: str | Path, env: Mapping[str, str] | None = None, seconds: float = LONG_SECONDS
     ) -> Finished:
+        """Run the program under test to its end; by an interpreter of its own if it has an environment of its own."""
+        if env is None:
+            with tempfile.TemporaryDirectory() as directory:
+                out, err = Path(directory) / "out", Path(directory) / "err"
+                forked = Forked(list(map(str, words)), out=out, err=err, directory=self.directory, env=self.env)
+                return Finished(forked.wait(seconds), out.read_bytes().decode(), err.read_bytes().decode())
         done = subprocess.run(
             list(map(str, exporter(*words))),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
             cwd=self.directory,
-            env=self.env | dict(env or {}),
+            env=self.env | dict(env),
             timeout=seconds,
         )
         return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())

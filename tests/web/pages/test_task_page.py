@@ -205,6 +205,14 @@ def test_a_pane_that_leaves_the_frame_is_cut() -> None:
     (drawn,) = layout(pane(-0.5, 0.5, 1, 1)).panes
     assert (drawn.rectangle.x, drawn.rectangle.width, drawn.rectangle.height) == (0, 480, 270)
     assert drawn.leaves_frame
+    sides = [
+        pane(-0.1, 0, 1, 1),
+        pane(0, -0.1, 1, 1),
+        pane(0.1, 0, 1, 1),
+        pane(0, 0.1, 1, 1),
+        pane(0.5, 0, 0.5 + 1e-12, 1),
+    ]
+    assert [one.leaves_frame for one in layout(*sides).panes] == [True] * 4 + [False]
 
 
 def test_what_has_no_place_is_counted() -> None:

@@ -152,7 +152,7 @@ class _FreshSweep:
             app_id=self._collector.app.id,
             began=self._began,
             seconds=self._clock.monotonic() - self._began_at,
-            requests=tuple(self._requests.recorded),
+            requests=self._requests.reports(ended=ended),
             requests_sent=self._requests.sent,
             ended=ended,
             state=state,
@@ -173,6 +173,16 @@ class RecordedRequests(AppRequests):
         self._clock = clock
         self._began_at = clock.monotonic()
         self._in_flight = asyncio.Semaphore(MOST_IN_FLIGHT)
+
+    def reports(self, *, ended: bool) -> tuple[RequestReport, ...]:
+        """Return all that were sent; when the reading has `ended`, nobody waits for those under way."""
+        seconds = self._clock.monotonic() - self._began_at
+        return tuple(
+            replace(each, duration_seconds=seconds - each.sent_after_seconds, reason=_NOT_NEEDED)
+            if ended and each.duration_seconds is None
+            else each
+            for each in self.recorded
+        )
 
     async def _send(self, priority: Priority, wanted: Window | str) -> WindowAnswer:  # noqa: ARG002 - the lowest
         await self._in_flight.acquire()
@@ -208,7 +218,7 @@ class RecordedRequests(AppRequests):
             )
             if place < MOST_REQUESTS:
                 self.recorded.append(report)
-            rows, state, reason = None, None, _NOT_NEEDED
+            rows, state, reason = None, None, ""
             try:
                 page = await send()
                 rows, state, reason = len(page.rows), State.OK, ""

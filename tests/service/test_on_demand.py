@@ -106,6 +106,17 @@ async def test_every_request_is_reported() -> None:
     assert reported.sweep.requests == reported.requests_sent
 
 
+async def test_what_is_under_way_at_the_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reading that has ended reports no request as under way, though one may be answered later."""
+    monkeypatch.setattr("exporter.service.on_demand.LONGEST_SECONDS", 0.3)
+    async with scene(faults=[Fault("slow")]) as played:
+        reported = await played.read()
+    (request,) = reported.requests
+    assert (reported.state, request.state, request.reason[:8]) == (State.TIMEOUT, None, "given up")
+    assert request.duration_seconds is not None
+    assert request.duration_seconds > 0
+
+
 async def test_the_collection_is_left_alone() -> None:
     """Status, tasks and number of attempts are what they were: what was read is compared, not published."""
     async with scene() as played:

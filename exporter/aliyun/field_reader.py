@@ -6,10 +6,10 @@ shape is `Unreadable`, which its field answers for, never the row.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 import xxhash
@@ -19,6 +19,8 @@ from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, UNREADABLE
 NOTHING: Final = bytes(DIGEST_BYTES)  # the digest of what is absent or empty
 _HIDDEN_GROUPS: Final = DIGEST_GROUPS[:-1]
 _ENCODER: Final = msgspec.msgpack.Encoder()
+
+_Read = TypeVar("_Read")
 
 
 class FieldReader:
@@ -37,11 +39,7 @@ class FieldReader:
 
     def integer(self, value: Any, field: str) -> int | None:
         """Read a whole number."""
-        try:
-            return read_integer(value)
-        except Unreadable:
-            self.unreadable(field, value)
-            return None
+        return self._readable(read_integer, value, field, None)
 
     def amount(self, value: Any, field: str) -> int | None:
         """Read a whole number of something; below 0 it can't be meant."""
@@ -53,21 +51,11 @@ class FieldReader:
 
     def decimal(self, value: Any, field: str) -> float | None:
         """Read a decimal number."""
-        try:
-            return read_decimal(value)
-        except Unreadable:
-            self.unreadable(field, value)
-            return None
+        return self._readable(read_decimal, value, field, None)
 
     def text(self, value: Any, field: str) -> str:
         """Read a free text; empty where there is none."""
-        if type(value) is str:
-            return value
-        try:
-            return read_text(value)
-        except Unreadable:
-            self.unreadable(field, value)
-            return ""
+        return value if type(value) is str else self._readable(read_text, value, field, "")
 
     def name(self, value: Any, field: str, known: Mapping[str, str]) -> str | None:
         """Read one of a closed set of names, or what is there instead."""
@@ -106,10 +94,14 @@ class FieldReader:
 
     def note_hidden(self, group: str, field: str, content: object) -> None:
         """Make a text, or several, a part of a digest."""
-        if group in self._hidden:
-            self._hidden[group].append((field, content))
-        else:
-            self._hidden[group] = [(field, content)]
+        self._hidden.setdefault(group, []).append((field, content))
+
+    def _readable(self, read: Callable[[Any], _Read], value: Any, field: str, otherwise: _Read) -> _Read:
+        try:
+            return read(value)
+        except Unreadable:
+            self.unreadable(field, value)
+            return otherwise
 
     def unreadable(self, field: str, value: Any) -> None:
         """Note a value that says nothing that its field could mean."""

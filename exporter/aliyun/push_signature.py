@@ -19,7 +19,7 @@ LONGEST_CLAIMS: Final = 1024  # characters of a token's claims, in base64: the e
 LONGEST_ESCAPED: Final = 512  # characters of a value: a time, a secret, a host or Akamai's token
 MOST_NESTED: Final = 8  # lists, and objects, in a token's claims
 MOST_NAMES: Final = 4  # at the end of a query, of parameters of which there are too many to be read
-_TYPE_A: Final = re.compile(r"([0-9]{9,20})-[^-]++-[^-]*+-[0-9a-f]{32}")
+_TYPE_A: Final = re.compile(r"([0-9]{9,20})-[^-]++-[^-]*+-[0-9a-f]{32}\Z")
 _AKAMAI: Final = re.compile(r"(?:[^~]*+~){0,4}?exp=([0-9]{1,20})~")
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{1,16}")
@@ -88,9 +88,14 @@ def _present(_key: str, _values: _Values) -> int:
     return NO_TIME
 
 
-def _type_a(key: str, values: _Values) -> int:
-    match = _TYPE_A.fullmatch(unquoted(values[key]))
-    return _time(int(match[1])) if match else NO_TIME
+def _time_in(form: re.Pattern[str]) -> _Reader:
+    """Return the reader of a value of a known form, whose first group is the time."""
+
+    def read(key: str, values: _Values) -> int:
+        match = form.match(unquoted(values[key]))
+        return _time(int(match[1])) if match else NO_TIME
+
+    return read
 
 
 def _secret_beside(time_key: str, secret: re.Pattern[str], base: int) -> _Reader:
@@ -125,11 +130,6 @@ def _wowza(key: str, values: _Values) -> int | None:
     return _decimal(time) if time.strip("0") else NEVER
 
 
-def _akamai(key: str, values: _Values) -> int:
-    match = _AKAMAI.match(unquoted(values[key]))
-    return _time(int(match[1])) if match else NO_TIME
-
-
 class _Claims(msgspec.Struct):
     exp: float | None = None
 
@@ -156,7 +156,7 @@ def _jwt(key: str, values: _Values) -> int | None:
 
 
 _TABLE: Final[tuple[tuple[str, tuple[str, ...], _Reader], ...]] = (
-    ("alibaba", ("auth_key",), _type_a),
+    ("alibaba", ("auth_key",), _time_in(_TYPE_A)),
     ("tencent", ("txSecret", "txTime"), _secret_beside("txTime", _HEX_32_OR_64, 16)),
     ("huawei", ("auth_info",), _present),
     ("huawei", ("hwSecret", "hwTime"), _secret_beside("hwTime", _HEX_64, 16)),
@@ -169,8 +169,8 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], _Reader], ...]] = (
         _decimal_beside("OSSAccessKeyId", "Signature"),
     ),
     ("wowza", ("endtime", "hash", "starttime"), _wowza),  # these behind a prefix, which may be empty
-    ("akamai", ("hdnts",), _akamai),
-    ("akamai", ("hdnea",), _akamai),
+    ("akamai", ("hdnts",), _time_in(_AKAMAI)),
+    ("akamai", ("hdnea",), _time_in(_AKAMAI)),
     ("wangsu", ("wsSecret", "wsTime"), _secret_beside("wsTime", _HEX_32, 16)),
     ("jwt", ("jwt",), _jwt),
     ("jwt", ("token",), _jwt),

@@ -77,6 +77,7 @@ def test_scheme_and_host_are_taken_out(url: str, scheme: str, host: str, has_use
         (f"auth_key={T}000-0-0-{MD5}", "alibaba", MALFORMED),
         (f"auth_key=1000000000-0-0-{MD5}", "alibaba", MALFORMED),
         ("auth_key=token-of-unknown-make", "alibaba", NO_TIME),
+        (f"auth_key={T}-0-0-{MD5}0", "alibaba", NO_TIME),
         (f"txSecret={MD5}&txTime=5867D600", "tencent", 1_483_200_000),
         (f"txTime={HEX}&txSecret={SHA256}", "tencent", T),
         (f"txSecret={MD5}&txTime={T}", "tencent", MALFORMED),

@@ -437,7 +437,9 @@ def test_what_is_read_once_for_many_rows_is_what_each_would_be_read_as(rows: lis
 def test_rows_that_differ_in_one_place_are_reported_apart_after_sharing(path: str) -> None:
     """A row with one other value is read as it is, also right after the row from which it differs."""
     share = Interner()
-    for row in (example_row(), changed(example_row(), path, "7"), changed(example_row(), path, "1")):
+    assert read(example_row(), share) == read(example_row())
+    for value in ("7", "1", None, [1], "rtmp://one.example/live/s", "rtmp://two.example/live/s"):
+        row = changed(example_row(), path, value)
         assert read(row, share) == read(row)
 
 

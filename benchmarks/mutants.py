@@ -29,7 +29,7 @@ PARTS: Final = """\
 list reader: exporter/collector/{list_reader,list_pass,reading,gathered_rows}.py
  | tests/collector/test_{list_reader,windows,exactness}.py
 limiter: exporter/collector/rate_limiter.py
- | tests/collector/test_{limiter,permits,limiter_throttling,limiter_use,lent_limiter,limiter_law}.py
+ | tests/collector/test_{limiter,permits,limiter_throttling,limiter_law}.py tests/service/test_limiter_pool.py
 accounts: exporter/service/accounts.py | tests/service/test_{limiter_pool,accounts}.py
 inventory: exporter/collector/{inventory,absences}.py | tests/collector/test_{inventory,collector,exactness}.py
 supervisor: exporter/service/supervisor.py | tests/service/test_supervisor.py
@@ -140,10 +140,13 @@ def _passes(tree: Path, tests: list[str], *, seconds: float) -> bool:
 
 
 def _expanded(paths: str) -> list[str]:
-    """Write out `start{one,other}end`."""
-    start, brace, rest = paths.strip().partition("{")
-    names, _, end = rest.partition("}")
-    return [f"{start}{name}{end}" for name in names.split(",")] if brace else [start]
+    """Write out `start{one,other}end` in each of some paths."""
+    found = []
+    for path in paths.split():
+        start, brace, rest = path.partition("{")
+        names, _, end = rest.partition("}")
+        found += [f"{start}{name}{end}" for name in names.split(",")] if brace else [start]
+    return found
 
 
 def main() -> None:

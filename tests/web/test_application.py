@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from exporter.metrics.negotiation import Format
 from exporter.web.application import application
-from tests.web.fake_view import PENDING, FakeView, FixedClock, app_view
+from tests.web.fake_view import PENDING, FakeView, FixedClock, app_view, entry
 
 ACCEPT_OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 PATHS = (
@@ -18,7 +18,10 @@ PATHS = (
     *("/api/v1/apps", "/api/v1/changes", "/api/v1/violations", "/api/v1/rules"),
 )
 APP = "/apps/production/live-main"
-PAGES = (APP, f"{APP}/collect", "/violations", "/changes", "/rules", "/search?text=t", "/families", "/static/pages.js")
+PAGES = (
+    *(APP, f"{APP}/tasks/t-1", f"{APP}/collect", "/violations", "/changes", "/rules", "/search?text=t", "/families"),
+    "/static/pages.js",
+)
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
 
@@ -26,7 +29,9 @@ Client: TypeAlias = TestClient[web.Request, web.Application]
 @pytest.fixture
 def view() -> FakeView:
     """What is shown."""
-    return FakeView([app_view({("CN-Shanghai", "single"): 7}), PENDING])
+    view = FakeView([app_view({("CN-Shanghai", "single"): 7}), PENDING])
+    view.put([entry("t-1")])
+    return view
 
 
 @pytest.fixture
@@ -118,6 +123,7 @@ async def test_every_answer_has_safe_headers(client: Client, path: str) -> None:
 async def test_head_is_get_without_a_body(client: Client, path: str) -> None:
     """HEAD has the status and the length that GET has, and the connection stays usable."""
     full = await client.get(path)
+    assert full.status == (404 if path == "/metrics/tasks" else 200)
     bare = await client.head(path)
     assert bare.status == full.status
     assert bare.headers["Content-Length"] == full.headers["Content-Length"]

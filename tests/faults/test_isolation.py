@@ -312,9 +312,12 @@ async def _watch(daemon: Daemon, ways: Mapping[str, Broken]) -> Mapping[str, str
         assert time.time() - newest < LONGEST_AGE_SECONDS
         assert re.search(r'^rtcmpu_tasks\{account="fine",', text, re.MULTILINE)
         wrong = {}
+        up = re.findall(r'^rtcmpu_up\{account="(.*)",app_id=".*"\} 1\.0$', text, re.MULTILINE)
+        assert "fine" in up
         for name, what in ways.items():
             status = _status(daemon, name)
-            if not (states[name] == what.state and status.reason and re.search(what.reason, status.reason)):
+            is_shown = states[name] == what.state and name not in up
+            if not (is_shown and status.reason and re.search(what.reason, status.reason)):
                 wrong[name] = f"{status.state}: {status.reason}"
         all_broken = math.inf if wrong else min(all_broken, time.time())
         await asyncio.sleep(0.2)

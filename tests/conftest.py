@@ -20,9 +20,9 @@ settings.register_profile(
 settings.load_profile("exporter")
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return how many processors there are, and one worker more if there are tests that wait for processes."""
-    return len(os.sched_getaffinity(0)) + ("not processes" not in config.option.markexpr)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than there are processors: tests that start processes wait most of the time."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

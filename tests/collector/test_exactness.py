@@ -474,6 +474,8 @@ OTHER_ORDERS: dict[str, PageOf] = {
     "oldest first": lambda order, window: documented(order[::-1], window),
     "always the first page": lambda order, window: order[: window.page_size],
     "pages from zero": lambda order, window: order[window.end :][: window.page_size],
+    "a short first page": lambda order, window: documented(order, window)[: None if window.start else -1],
+    "the second hundred left out": lambda order, window: [] if 100 <= window.start < 200 else documented(order, window),
 }
 
 
@@ -485,12 +487,14 @@ async def test_rows_in_other_places_take_no_task_away(other: str, tasks: int) ->
     scene = Scene(tasks, largest_page=100)
     await scene.start()
     everything = shown(scene.collector)
+    states = {State.OK} if other == "oldest first" else {State.OK, State.PARTIAL, State.INVALID_RESPONSE}
     scene.service.page_of_list = OTHER_ORDERS[other]
     for _ in range(3):
         await scene.collector.sweep()
         await scene.collector.update()
         assert scene.reported.take() == []
         assert shown(scene.collector) == everything
+        assert status_of(scene).state in states
         await asyncio.sleep(2)
     scene.service.page_of_list = None
     await scene.collector.sweep()

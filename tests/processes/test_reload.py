@@ -110,6 +110,11 @@ def test_fifty_reloads_leave_no_gap(programs: Programs) -> None:
     ask_json(f"{simulator}/-/tasks", method="POST", body=late)
     daemon.wait_for("violation opened.*rule=never-so-low.*task_id=late")
 
+    config.write_text(config.read_text() + "nonsense: 1\nmore: 2\n")
+    refused = ask(f"{url}/-/reload", method="POST")
+    assert (refused.status, refused.text.count(f"\n{config}:")) == (500, 2)
+    _says(url, "rtcmpu_exporter_config_last_reload_successful 0.0", 'rtcmpu_up{account="production",app_id="app-1"}')()
+
 
 def test_sighup_loads_the_configuration_again(programs: Programs) -> None:
     """A new app appears, a removed one's series go, what stays is never without its own; a bad file changes nothing.

@@ -172,8 +172,10 @@ class Writer:
     def _has_failed(self, error: Exception) -> bool:
         """Note a failure; return whether to stop trying."""
         if is_bug(error):
-            self.changes_lost += 0 if self._current is None else len(self._current.changes)
-            self._maintain_at = self._clock.monotonic() + MAINTAIN_SECONDS  # it may be what failed
+            if self._current is None:
+                self._maintain_at = self._clock.monotonic() + MAINTAIN_SECONDS  # that is what failed
+            else:
+                self.changes_lost += len(self._current.changes)
             self._failed(error)
             return True
         if type(error).__name__ == "CorruptError":

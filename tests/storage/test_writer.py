@@ -15,6 +15,7 @@ from exporter.collector.past import SavedApp
 from exporter.core.clock import SystemClock
 from exporter.storage import batch as batch_module
 from exporter.storage import database as database_module
+from exporter.storage import writer as writer_module
 from exporter.storage.batch import Batch, OpenNow, ViolationEvent
 from exporter.storage.database import Database
 from exporter.storage.tables import CHANGES
@@ -170,7 +171,7 @@ async def test_lost_events_of_violations_are_made_up_for_once(faults: Faults, mo
 async def test_a_batch_that_can_never_be_written_stops_no_other(faults: Faults) -> None:
     """A bug is reported, its changes are counted as lost, and the next batch is written."""
     async with writing(faults.url) as one:
-        await until(lambda: one.writer.up)
+        await until(lambda: faults.unread_seconds)  # nothing but the batch is due then
         faults.error = ValueError("a bug")
         one.writer.write(changed(None, entry("a")))
         await until(lambda: one.bugs == [faults.error])
@@ -179,6 +180,22 @@ async def test_a_batch_that_can_never_be_written_stops_no_other(faults: Faults) 
         one.writer.write(batch(entry("b")))
         await until(lambda: len(faults.written) == 1)
         assert one.writer.changes_lost == 1
+
+
+async def test_batches_that_can_never_be_written_do_not_keep_what_is_old(
+    faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old changes are removed while one bug after another is reported."""
+    monkeypatch.setattr(writer_module, "MAINTAIN_SECONDS", 0.3)
+    async with writing(faults.url) as one:
+        await until(lambda: faults.pruned_before)
+        before = len(faults.pruned_before)
+        async with asyncio.timeout(5):
+            while len(faults.pruned_before) == before:
+                faults.error_after_commit = ValueError("a bug")
+                one.writer.write(batch(entry("a")))
+                await until(lambda: one.bugs)
+                one.bugs.clear()
 
 
 def test_a_thread_that_could_not_start_is_no_bug() -> None:

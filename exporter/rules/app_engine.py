@@ -167,12 +167,12 @@ class AppPolicy:
     def look_at_time(self) -> None:
         """Take note that time has passed."""
         at, now = self._common.clock.monotonic(), self._common.clock.now()
-        self._look_at_exemptions()
         is_due = at - self._looked_at_time >= TIME_INTERVAL_SECONDS
         if is_due and self.available and self._evaluator.depends_on_time and not self.backlog.has_reviews:
             self._looked_at_time = at
             self.backlog.review(self._due(now), Scope.TIME)
             self._due_until = now
+        self._look_at_exemptions()  # later: while there are reviews none by time is begun
         if now < self._seen_now:  # a step of the clock
             self._keys_until = -inf
             self.backlog.review(self._evaluated, Scope.RELATIONS)

@@ -96,13 +96,15 @@ async def test_what_can_not_succeed_is_not_sent_again() -> None:
 
 @pytest.mark.parametrize(("state", "seconds"), [(State.SERVER_ERROR, 3.0), (State.THROTTLED, 2.0)])
 def test_a_wait_that_the_service_asks_for_is_kept(state: State, seconds: float) -> None:
-    """Nothing is sent again before the time that the service names, whatever timers do; throttling is reported."""
+    """Nothing is sent again before the time that the service names, whatever timers do; throttling slows the account."""
     scene = Scene(failing(state, retryable=True, wait_seconds=seconds))
     answered_at: list[float] = []
     scene.service.before_answer = lambda: answered_at.append(scene.clock.monotonic())
 
     async def ask() -> float:
-        return (await scene.requests.window(Priority.UPDATE)(FRONT)).sent_at
+        answer = await scene.requests.window(Priority.UPDATE)(FRONT)
+        assert (scene.account.limiter.effective_requests_per_second < 1000) == (state is State.THROTTLED)
+        return answer.sent_at
 
     assert run(ask(), timer_error=lambda: -0.01) >= answered_at[0] + seconds
     assert scene.reported.throttlings == (state is State.THROTTLED)

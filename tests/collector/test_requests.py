@@ -96,7 +96,7 @@ async def test_what_can_not_succeed_is_not_sent_again() -> None:
 
 @pytest.mark.parametrize(("state", "seconds"), [(State.SERVER_ERROR, 3.0), (State.THROTTLED, 2.0)])
 def test_a_wait_that_the_service_asks_for_is_kept(state: State, seconds: float) -> None:
-    """Nothing is sent again before the time that the service names, whatever timers do; throttling slows the account."""
+    """Nothing is sent again before the time that the service names, whatever timers do; throttling slows all apps."""
     scene = Scene(failing(state, retryable=True, wait_seconds=seconds))
     answered_at: list[float] = []
     scene.service.before_answer = lambda: answered_at.append(scene.clock.monotonic())

@@ -7,6 +7,7 @@ fails leaves it in doubt, and is tried again later.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from heapq import nsmallest
 from typing import Final
 from zlib import crc32
@@ -22,6 +23,7 @@ from exporter.core.clock import Clock
 from exporter.core.collection_state import State
 
 LOOKUPS_AT_ONCE: Final = 8
+_FINE: Final = (State.OK, "")
 FIRST_PAUSE_SECONDS: Final = 5.0
 """After a lookup that failed, before the same task is looked up again; it doubles each time."""
 LONGEST_PAUSE_SECONDS: Final = 300.0
@@ -149,6 +151,12 @@ class Absences:
         self._read_again_at: dict[str, float] = {}
         """Tasks whose row was refused as outdated, and from when on a request shows what is true."""
         self._settling = False
+        self._lookups = _FINE  # how the last one went
+
+    @property
+    def lookups(self) -> tuple[State, str]:
+        """The state of lookups, and why: not ok while tasks wait for one and other tasks were the last answer."""
+        return self._lookups if self._doubts or self._read_again_at else _FINE
 
     @property
     def doubtful_tasks(self) -> int:
@@ -296,7 +304,7 @@ class Absences:
         """Look up what is in doubt, if `doubts`, and read rows again that were refused as outdated, for some seconds.
 
         `changed` is called after each answer with what changed, and how many tasks the list had failed to show.
-        An answer with other tasks raises OtherTasksError.
+        It ends at an answer with other tasks.
         """
         if self._settling:
             return
@@ -319,12 +327,13 @@ class Absences:
 
         self._settling = True
         try:
-            if doubts:
-                await self._prove_absence(found, changed)
-            now = self._clock.monotonic()
-            outdated = [task_id for task_id, at in self._read_again_at.items() if at <= now]
-            task_ids = outdated + (self._doubts.due(now) if doubts else [])
-            await self._look_up_all(task_ids, seconds=seconds, found=found)
+            with suppress(OtherTasksError):
+                if doubts:
+                    await self._prove_absence(found, changed)
+                now = self._clock.monotonic()
+                outdated = [task_id for task_id, at in self._read_again_at.items() if at <= now]
+                task_ids = outdated + (self._doubts.due(now) if doubts else [])
+                await self._look_up_all(task_ids, seconds=seconds, found=found)
         finally:
             self._settling = False
 
@@ -389,12 +398,14 @@ class Absences:
                     if isinstance(error, ApiError) and not isinstance(error, OtherTasksError):
                         self._failed(task_id, answered=True)
                     else:
-                        gone += lookup.result().row is None
-                        found(lookup.result())
+                        answer = lookup.result()
+                        self._lookups = _FINE
+                        gone += answer.row is None
+                        found(answer)
             for task_id in running.values():
                 self._failed(task_id, answered=False)
-        except OtherTasksError:
-            self._absent, self._cut_perhaps = set(), set()
+        except OtherTasksError as error:
+            self._absent, self._cut_perhaps, self._lookups = set(), set(), (error.state, error.reason)
             raise
         finally:
             await cancel_all(running)

@@ -330,8 +330,6 @@ class Collector:
                 doubts=kind is Kind.SWEEP or not self.sweeping,
                 changed=self._settled,
             )
-        except ApiError as error:
-            self._failed(kind, error.state, error.reason)
         finally:
             del self._began_at[lookups]
         if self._stored:
@@ -365,7 +363,10 @@ class Collector:
 
     def _status_now(self) -> Status:
         return self._tracker.status(
-            self._intervals, at=self._clock.monotonic(), doubtful_tasks=self._absences.doubtful_tasks
+            self._intervals,
+            at=self._clock.monotonic(),
+            doubtful_tasks=self._absences.doubtful_tasks,
+            lookups=self._absences.lookups,
         )
 
     def _tell(self, changes: list[Change], *, baseline: bool = False) -> None:

@@ -175,10 +175,12 @@ class StatusTracker:
         self._sweep_began_at = began_at
         self._last_update_began = last_update_began
 
-    def status(self, intervals: Intervals, *, at: float, doubtful_tasks: int = 0) -> Status:
-        """Return what may be said at a monotonic time, with this many tasks in doubt."""
+    def status(
+        self, intervals: Intervals, *, at: float, doubtful_tasks: int = 0, lookups: tuple[State, str] = (State.OK, "")
+    ) -> Status:
+        """Return what may be said at a monotonic time, with this many tasks in doubt and this state of lookups."""
         broken = ((State.INTERNAL_ERROR, reason) for reason in self._broken.values())
-        state, reason = max((*self._outcomes.values(), *broken), key=lambda outcome: outcome[0].badness)
+        state, reason = max((*self._outcomes.values(), lookups, *broken), key=lambda outcome: outcome[0].badness)
         age_seconds = at - self._sweep_began_at
         stale_after_seconds = intervals.stale_after_seconds
         if stale_after_seconds < age_seconds <= self._stale_after_at_last_sweep:

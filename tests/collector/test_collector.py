@@ -218,6 +218,29 @@ async def test_a_failed_look_up_waits_before_it_is_sent_again(is_answered: bool)
 
 
 @on_virtual_time
+async def test_lookups_that_are_answered_with_other_tasks_are_one_failure(log: Log) -> None:
+    """The app stays down until one is answered as it should be, and each update is counted once."""
+    scene = Scene(5)
+    await scene.start()
+    log.clear()
+    scene.list.delete("task-2")
+    scene.service.answers_look_ups_with = "task-3"
+    for _ in range(3):
+        await scene.collector.update()
+        assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.INVALID_RESPONSE, 1)
+    scene.service.answers_look_ups_with = None
+    await scene.collector.update()
+    assert scene.reported.take() == [("removed", "task-2")]
+    assert [(entry["event"], entry.get("state")) for entry in log] == [
+        ("collection fails", State.INVALID_RESPONSE),
+        ("collection is complete", None),
+    ]
+    assert {outcome: n for (kind, outcome), n in status_of(scene).attempts.items() if kind == Kind.UPDATE} == {
+        State.OK: 4
+    }
+
+
+@on_virtual_time
 async def test_many_deletions_take_few_lookups_where_the_length_of_the_list_proves_them() -> None:
     """A list that did not move while it was read holds what it showed: five lookups are enough for sixty tasks."""
     scene = Scene(100)

@@ -354,7 +354,9 @@ def _violation_events(connection: sa.Connection, batch: Batch) -> Iterable[Viola
             new = [(key, at) for key, at in now.items() if key not in known]
             events += [ViolationEvent(*key, at, each.messages.get(key, "")) for key, at in new]
         else:
-            events = [each]
+            key = (each.version, each.task_id)
+            events = [ViolationEvent(*key, each.at, why=ENDED_UNSEEN)] if each.why is None and key in known else []
+            events.append(each)
         for event in events:
             (known.add if event.why is None else known.discard)((event.version, event.task_id))
         yield from events

@@ -85,6 +85,23 @@ def test_violations_open_and_end_in_their_order(database: Database) -> None:
     assert found[1] == ("video-bitrate", "warning", "9000 kbit/s", None, None)
 
 
+def test_a_violation_whose_end_was_lost_does_not_stay_open(database: Database) -> None:
+    """It opened and ended again before the database was back, and nothing is open now."""
+    first, second = batch(entry("a")), batch(entry("a"), token="b")
+    first.violations = [ViolationEvent(BITRATE, "a", 500.0, "text")]
+    second.violations = [
+        ViolationEvent(BITRATE, "a", 700.0, "text"),
+        ViolationEvent(BITRATE, "a", 800.0, why="fixed"),
+        OpenNow({}, at=900.0),
+    ]
+    written(database, first, second)
+    assert database.load()[0].violations == {}
+    assert [(row.opened, row.resolved, row.why) for row in rows(database, VIOLATIONS)] == [
+        (500.0, 700.0, "not_seen"),
+        (700.0, 800.0, "fixed"),
+    ]
+
+
 def test_what_is_open_now_replaces_what_was(database: Database) -> None:
     """After a restart or a reload, violations that nobody saw end have ended, and unknown ones are open."""
     first, second = batch(entry("a")), batch(entry("a"), token="b")

@@ -5,6 +5,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from exporter.collector.rate_limiter import Limiter
 from tests.support.generated import IN_CI, examples
 
 # How long an example takes says something about the machine, not about the property. CI takes many examples, and the
@@ -28,3 +29,9 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with processes, then simulations: workers take one file after another, and these take longest."""
     items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("processes", "simulations")])
+
+
+@pytest.fixture
+def no_process_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the first request go at once, without the second that belongs to a process before this one."""
+    monkeypatch.setattr(Limiter, "wait_a_window", lambda _limiter: None)

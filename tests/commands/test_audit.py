@@ -19,6 +19,8 @@ from tests.support.command_line import logging_restored
 from tests.support.configurations import account, write_configuration
 from tests.support.monitored import Simulated, simulated
 
+pytestmark = pytest.mark.usefixtures("no_process_before")
+
 RULES = """
 rules:
   - name: bitrate-agreed

@@ -36,6 +36,8 @@ from tests.support.monitored import (
     until,
 )
 
+pytestmark = pytest.mark.usefixtures("no_process_before")
+
 SLOW_SECONDS = 2.5  # after that the answer has come that the simulator's fault `slow` holds back
 
 

@@ -31,6 +31,8 @@ from tests.support.monitored import Simulated, config, simulated, until
 from tests.support.virtual_time import on_virtual_time
 from tests.support.virtual_world import playing
 
+pytestmark = pytest.mark.usefixtures("no_process_before")
+
 KEY = ("production", "app-1")
 
 

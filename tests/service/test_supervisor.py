@@ -31,6 +31,8 @@ from tests.support.monitored import simulated
 from tests.support.virtual_time import VirtualClock, run
 from tests.support.virtual_world import World, play
 
+pytestmark = pytest.mark.usefixtures("no_process_before")
+
 FOREIGN = "user-4711".upper()  # no line of source has it
 
 

@@ -10,6 +10,8 @@ from exporter.config.model import Config, Metrics, PerTask
 from tests.service.test_daemon import Started, started
 from tests.support.monitored import Simulated, sample, simulated, until
 
+pytestmark = pytest.mark.usefixtures("no_process_before")
+
 TASKS = 10  # of an app of the service
 
 

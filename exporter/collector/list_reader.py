@@ -241,7 +241,7 @@ class SweepReader:
     def _plans(self, most_rows: int) -> Iterator[Plan]:
         """Yield how each pass shall choose its windows, as long as none agrees with itself.
 
-        After so many rows, pages of one size are taken for a list without an end.
+        Beyond `most_rows` rows a pass with pages of one size stops: such a list has no end.
         """
         yield Plan.overlapping(self._reader.largest_page)
         plan = self._reader.plan

@@ -3,6 +3,7 @@
 import json
 import ssl
 import urllib.request
+from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -73,12 +74,12 @@ def ask_json(url: str, *, method: str = "GET", body: object = None) -> Any:
     return json.loads(answer.body)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(ABC, BaseHTTPRequestHandler):
     """Answers requests in one way, and says nothing of them."""
 
+    @abstractmethod
     def answer(self) -> None:
         """Answer a request."""
-        raise NotImplementedError
 
     def do_GET(self) -> None:
         self.answer()

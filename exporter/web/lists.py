@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from io import StringIO
 from itertools import count, islice
+from math import inf
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct, inspect, to_builtins
@@ -117,10 +118,11 @@ class Listing(Struct, frozen=True):
 
     name: str  # key of the items in the response
     kind: type[Struct]  # class of the items; its fields are the columns of a table
-    items: Iterator[Any]  # each is made when it is written
-    has_more: bool = False  # whether items follow these
+    rows: Iterable[Any]  # of the page, and at least one more if others follow
+    document: Callable[[Any], Struct]  # makes the item of a row, when it is written
+    limit: float = inf  # of rows on the page
     cursor_of: Callable[[Any], str] | None = None
-    """Returns the cursor of the page behind an item; None: there is one page."""
+    """Returns the cursor of the page behind a row; None: there is one page."""
     also: Mapping[str, Any] = {}  # other keys of the response
 
 
@@ -149,22 +151,20 @@ async def _written(
     It has at least one item if there is any, so that following the cursors always ends.
     """
     texts: list[str] = []
-    size, since_pause = 0, 0
-    has_more, last = listing.has_more, None
-    for item in listing.items:
-        text = write(item)
+    size, since_pause, last = 0, 0, None
+    for row in listing.rows:
+        is_full = len(texts) >= listing.limit
+        text = "" if is_full else write(listing.document(row))
         size += len(text)
-        if last is not None and listing.cursor_of is not None and size > largest_bytes:
-            has_more = True
-            break
+        if texts and listing.cursor_of is not None and (is_full or size > largest_bytes):
+            return texts, listing.cursor_of(last)
         texts.append(text)
-        last = item
+        last = row
         since_pause += len(text)
         if since_pause >= BYTES_AT_ONCE or len(texts) % ITEMS_AT_ONCE == 0:
             since_pause = 0
             await asyncio.sleep(0)
-    is_followed = has_more and last is not None
-    return texts, listing.cursor_of(last) if is_followed and listing.cursor_of is not None else None
+    return texts, None
 
 
 def _columns(kind: inspect.Type, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

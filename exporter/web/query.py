@@ -116,6 +116,12 @@ def cursor_after(*names: str) -> str:
     return urlsafe_b64encode(json.dumps(names).encode()).decode().rstrip("=")
 
 
+def cursor_at(place: Sequence[float | str], *, is_sorted: bool) -> str:
+    """Return the cursor of a place, a number and names, in a list; the number counts if the list is sorted by it."""
+    number, *names = map(str, place)
+    return cursor_after(*([number] if is_sorted else []), *names)
+
+
 def _refuse() -> NoReturn:
     raise ValueError
 

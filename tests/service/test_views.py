@@ -24,6 +24,7 @@ from exporter.web.query import Query
 from exporter.web.view import AppView, FindingDetail, FindingKind
 from tests.metrics.builders import STATUS, configuration, encoding
 from tests.support.virtual_time import SetClock, finished
+from tests.web.api.api_view import document
 from tests.web.fake_view import FixedClock, app_view
 
 NOW = 1_800_000_000.0
@@ -78,9 +79,9 @@ class Shown:
 
     def items(self, kind: FindingKind) -> list[Mapping[str, Any]]:
         """Return what `/api/v1/violations` shows."""
-        page = finished(violations_listing(self.view.findings(kind), Query(outcome=kind), ()))
-        items: list[Mapping[str, Any]] = msgspec.to_builtins(list(page.items))
-        assert page.also["matching"] == len(items)
+        page = document(finished(violations_listing(self.view.findings(kind), Query(outcome=kind), ())))
+        items: list[Mapping[str, Any]] = page["violations"]
+        assert page["matching"] == len(items)
         return items
 
 
@@ -112,9 +113,7 @@ def test_a_finding_belongs_to_the_owner_of_its_rule_or_else_of_its_app(owner: st
     """As alerts have it: anyone who filters by the app's owner sees what no rule's owner answers for."""
     view = Shown(owner).view
     query = Query(owner=expected, rule="video-bitrate-agreed")
-    items = msgspec.to_builtins(
-        list(finished(violations_listing(view.findings(FindingKind.VIOLATION), query, ())).items)
-    )
+    items = document(finished(violations_listing(view.findings(FindingKind.VIOLATION), query, ())))["violations"]
     assert items
     assert {item["owner"] for item in items} == {expected}
 
@@ -156,10 +155,7 @@ def test_unevaluable_findings_have_their_reason() -> None:
 
 def test_rules_have_totals_over_all_apps() -> None:
     """Numbers of all apps are added up, the oldest violation is the oldest of any, and reasons are shown once."""
-    rules = {
-        rule["name"]: rule
-        for rule in msgspec.to_builtins(list(rules_listing(Shown().view.rules(), Query(), now=NOW).items))
-    }
+    rules = {rule["name"]: rule for rule in document(rules_listing(Shown().view.rules(), Query(), now=NOW))["rules"]}
     assert rules["video-bitrate-agreed"]["totals"] == {
         "violations": 2,
         "evaluated": 4,
@@ -174,7 +170,7 @@ def test_rules_have_totals_over_all_apps() -> None:
     totals = rules["expect-tasks"]["totals"]
     assert totals is not None
     assert totals["evaluated"] == 1
-    assert rules["expect-tasks"]["unevaluable_reasons"] == ()
+    assert rules["expect-tasks"]["unevaluable_reasons"] == []
 
 
 def test_rules_that_are_off_are_listed_with_why() -> None:

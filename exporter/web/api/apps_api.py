@@ -153,11 +153,11 @@ async def all_apps(view: View, query: Query, _now: float) -> Listing:
     apps = (_app(app, counts.get((app.status.account, app.status.app_id), {})) for app in view.statuses())
     column = SORTS.get(query.sort.removeprefix("-"))
     if column is None:
-        return Listing("apps", AppDocument, apps)
+        return Listing("apps", AppDocument, apps, lambda app: app)
     descending = query.sort.startswith("-")
     by_name = sorted(apps, key=lambda app: (app.account, app.app_id))
     key = absent_last(column, lambda _: None, descending=descending)
-    return Listing("apps", AppDocument, iter(sorted(by_name, key=key, reverse=descending)))
+    return Listing("apps", AppDocument, sorted(by_name, key=key, reverse=descending), lambda app: app)
 
 
 async def one_app(view: View, query: Query, _now: float) -> AppDocument:
@@ -250,7 +250,7 @@ async def all_results(view: View, query: Query, _now: float) -> Listing:
     """
     found = await search(view, query)
     hits = await found.rows(0, query.limit)
-    return Listing("results", SearchResultDocument, map(_result, hits), also={"matching": found.matching})
+    return Listing("results", SearchResultDocument, hits, _result, also={"matching": found.matching})
 
 
 def _result(hit: Hit) -> SearchResultDocument:

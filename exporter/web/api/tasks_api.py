@@ -1,9 +1,9 @@
 """`/api/v1/tasks` in the vocabulary of rules, which has no URL paths, user ids or payloads; `/api/v1/changes`."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
@@ -20,7 +20,7 @@ from exporter.rules.vocabulary import TaskFacts
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
 from exporter.web.api.openapi import endpoint
 from exporter.web.lists import Listing, ordered
-from exporter.web.query import Query, UnknownNameError, cursor, cursor_after, number_cursor, sorting, video_bitrate
+from exporter.web.query import Query, UnknownNameError, cursor, cursor_at, number_cursor, sorting, video_bitrate
 from exporter.web.responses import TIMES, about, document_of
 from exporter.web.view import FindingKind, TasksView, TaskView, View
 
@@ -128,8 +128,8 @@ SORTS: Final[Mapping[str, _SortKey]] = {
 
 _AppKey: TypeAlias = tuple[str, str]
 _Violations: TypeAlias = Mapping[str, Collection[str]]  # TaskIds that violate each rule of an app
-_Found: TypeAlias = tuple[TasksView, Entry]
 _Place: TypeAlias = tuple[float | str, ...]  # sorted value or infinity, account, AppId, TaskId
+_Found: TypeAlias = tuple[_Place, TasksView, Entry]
 
 
 class TasksDocument(Struct, kw_only=True):
@@ -162,21 +162,21 @@ async def all_tasks(view: View, query: Query, _now: float) -> Listing:
         tasks = view.tasks(*_app_key(status)) if missing and is_ahead else None
         if tasks is not None:
             entries = await _first_unseen(tasks, query, violations.get(_app_key(status), {}), missing)
-            found += [(tasks, entry) for entry in entries]
-    places = {place[1:]: place[0] for place in (_place(query, *each) for each in found)}
-    if not by_name:
-        found.sort(key=lambda each: _place(query, *each))
+            found += [(_place(query, tasks, entry), tasks, entry) for entry in entries]
 
-    def cursor_of(task: TaskDocument) -> str:
-        names = task.account, task.app_id, task.task_id
-        return cursor_after(*(() if by_name else (repr(float(places[names])),)), *names)
+    def document(each: _Found) -> TaskDocument:
+        _, tasks, entry = each
+        of_app = violations.get(_app_key(tasks.status), {})
+        violated = (rule for rule, violating in of_app.items() if entry.task_id in violating)
+        return task_document(tasks.status, entry, violated, tasks.push_keys(entry))
 
     return Listing(
         "tasks",
         TaskDocument,
-        _items(found[: query.limit], violations),
-        has_more=len(found) > query.limit,
-        cursor_of=cursor_of,
+        sorted(found, key=itemgetter(0)),
+        document,
+        query.limit,
+        cursor_of=lambda each: cursor_at(each[0], is_sorted=not by_name),
         also={"apps_without_data": apps_without_data(statuses)},
     )
 
@@ -216,14 +216,7 @@ async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations,
 
 def _place(query: Query, tasks: TasksView, entry: Entry) -> _Place:
     value = SORTS[query.sort.removeprefix("-")](tasks, entry)
-    return query.ranked(value), *_app_key(tasks.status), entry.task_id
-
-
-def _items(page: Iterable[_Found], violations: Mapping[_AppKey, _Violations]) -> Iterator[TaskDocument]:
-    for tasks, entry in page:
-        of_app = violations.get(_app_key(tasks.status), {})
-        violated = (rule for rule, violating in of_app.items() if entry.task_id in violating)
-        yield task_document(tasks.status, entry, violated, tasks.push_keys(entry))
+    return float(query.ranked(value)), *_app_key(tasks.status), entry.task_id
 
 
 def _violations_by_app(view: View) -> Mapping[_AppKey, _Violations]:
@@ -291,8 +284,9 @@ async def all_changes(view: View, query: Query, now: float) -> Listing:
     return Listing(
         "changes",
         ChangeDocument,
-        map(_change, found[: query.limit]),
-        has_more=len(found) > query.limit,
+        found,
+        _change,
+        query.limit,
         cursor_of=lambda change: str(change.number),
         also={"remembered_since": await past.remembered_since(now)},
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Final, Literal
 
 from msgspec import Struct
@@ -13,7 +14,7 @@ from exporter.rules.rule import Exemption, Rule, Severity
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
 from exporter.web.api.openapi import endpoint
 from exporter.web.lists import Listing, ordered
-from exporter.web.query import BadQueryError, Query, cursor, cursor_after, sorting
+from exporter.web.query import BadQueryError, Query, cursor, cursor_after, cursor_at, sorting
 from exporter.web.responses import TIMES, about, document_of
 from exporter.web.view import FindingsView, RuleView, View
 
@@ -108,19 +109,14 @@ async def violations_listing(groups: Iterable[FindingsView], query: Query, statu
             # Only then can the rest wait: times stay what they are, other lists are those of this moment.
             await asyncio.sleep(0)
     in_order = await ordered(on_page, key=place, wanted=(lambda one: place(one) > after) if query.after else None)
-    found = await in_order.rows(0, query.limit + 1)
-
-    def cursor_of(item: ViolationDocument) -> str:
-        value = () if column is None else (repr(query.ranked(column(item.severity, item.since))),)
-        return cursor_after(*value, item.account, item.app_id, item.rule, item.task_id or "")
-
     matching_apps = (status for status in statuses if query.matches_app(status.account, status.app_id))
     return Listing(
         "violations",
         ViolationDocument,
-        (_violation(one.group, one.task_id, one.since) for one in found[: query.limit]),
-        has_more=len(found) > query.limit,
-        cursor_of=cursor_of,
+        await in_order.rows(0, query.limit + 1),
+        _violation,
+        query.limit,
+        cursor_of=lambda one: cursor_at(place(one), is_sorted=column is not None),
         also={"matching": matching, "apps_without_data": apps_without_data(matching_apps)},
     )
 
@@ -139,12 +135,12 @@ async def resolved_listing(view: View, query: Query) -> Listing:
         raise BadQueryError("cursor is not of a page of state=resolved, expected the next_cursor of an answer")
     found = await past.violations(query.of_past(query.limit + 1, ended=True))
     rules = {shown.rule.name: shown.rule for shown in view.rules()}
-    on_page = found[: query.limit]
     return Listing(
         "violations",
         ViolationDocument,
-        (_past_violation(one, rules.get(one.rule)) for one in on_page),
-        has_more=len(found) > query.limit,
+        found,
+        lambda one: _past_violation(one, rules.get(one.rule)),
+        query.limit,
         cursor_of=lambda item: cursor_after(str(item.number), "", "", ""),
         also={"matching": None, "apps_without_data": []},
     )
@@ -179,17 +175,10 @@ def _group_names(findings: FindingsView) -> tuple[str, ...]:
     return findings.account, findings.app_id, findings.rule.name
 
 
-def _violation(findings: FindingsView, task_id: str, since: float | None) -> ViolationDocument:
-    rule = findings.rule
-    return document_of(
-        ViolationDocument,
-        findings.detail(task_id),
-        findings,
-        rule,
-        task_id=task_id or None,
-        rule=rule.name,
-        since=since,
-    )
+def _violation(one: Finding) -> ViolationDocument:
+    group, rule = one.group, one.group.rule
+    sources = group.detail(one.task_id), group, rule
+    return document_of(ViolationDocument, *sources, task_id=one.task_id or None, rule=rule.name, since=one.since)
 
 
 class ExemptionDocument(Struct, kw_only=True):
@@ -267,9 +256,10 @@ def rules_listing(rules: Iterable[RuleView], query: Query, *, now: float) -> Lis
     return Listing(
         "rules",
         RuleDocument,
-        (_rule(shown, now) for shown in rest[: query.limit]),
-        has_more=len(rest) > query.limit,
-        cursor_of=lambda rule: cursor_after(rule.name),
+        rest,
+        partial(_rule, now=now),
+        query.limit,
+        cursor_of=lambda shown: cursor_after(shown.rule.name),
         also={"matching": len(matching)},
     )
 

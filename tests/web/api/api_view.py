@@ -1,16 +1,16 @@
 """The API of a view: over HTTP, and its answers as documents without it."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
 from exporter.core.collection_state import State
 from exporter.web.api.api_routes import ENDPOINTS, api_routes
 from exporter.web.application import accounting
-from exporter.web.lists import Listing
+from exporter.web.lists import Listing, listing_text
 from exporter.web.query import read_query
 from exporter.web.view import FindingKind, RuleView
 from tests.metrics.builders import configuration
@@ -62,11 +62,7 @@ def listing_of(view: FakeView, name: str, **given: object) -> Listing:
 
 def document(listing: Listing) -> Mapping[str, Any]:
     """Return a response with all its items."""
-    items = list(listing.items)
-    following = {}
-    if listing.cursor_of is not None:
-        following["next_cursor"] = listing.cursor_of(items[-1]) if listing.has_more else None
-    whole: Mapping[str, Any] = msgspec.to_builtins({listing.name: items, **listing.also, **following})
+    whole: Mapping[str, Any] = json.loads(finished(listing_text(listing)))
     return whole
 
 

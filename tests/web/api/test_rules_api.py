@@ -58,14 +58,14 @@ def test_a_rule_is_shown_with_all_that_is_known() -> None:
                 "enabled": True,
                 "state": "on",
                 "why": None,
-                "apps": ("live-*",),
+                "apps": ["live-*"],
                 "when": "task.mix_mode == 'mixed'",
                 "expect": "task.video.bitrate_kbps <= 3000",
                 "message": "'too much'",
                 "reason": "It costs.",
                 "remedy": "Lower it.",
                 "exemptions": [
-                    {"name": "load-test", "tasks": ("t-*",), "until": "2027-01-31", "reason": "agreed", "ended": False}
+                    {"name": "load-test", "tasks": ["t-*"], "until": "2027-01-31", "reason": "agreed", "ended": False}
                 ],
                 "totals": {
                     "violations": 3,
@@ -75,7 +75,7 @@ def test_a_rule_is_shown_with_all_that_is_known() -> None:
                     "unevaluable": 1,
                     "oldest_violation_timestamp_seconds": NOW - 60,
                 },
-                "unevaluable_reasons": ("task has no video.bitrate_kbps here",),
+                "unevaluable_reasons": ["task has no video.bitrate_kbps here"],
             }
         ],
         "matching": 1,

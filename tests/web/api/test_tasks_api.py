@@ -20,7 +20,7 @@ from exporter.web.responses import json_text
 from exporter.web.view import FindingDetail, FindingKind, RuleView, TaskFinding, TaskView
 from tests.metrics.builders import configuration, configurations, encoding, push
 from tests.support.virtual_time import timed
-from tests.web.api.api_view import followed, page_of
+from tests.web.api.api_view import document, followed, page_of
 from tests.web.fake_view import NOW, PENDING, FakeView, app_view, entry, findings, rule, status
 
 Name = tuple[str, str, str]
@@ -238,7 +238,9 @@ def test_a_page_of_many_tasks_lets_others_run() -> None:
     view = FakeView([app_view()])
     view.put(entry(f"task-{number * 7919 % 10_000:06}") for number in range(10_000))
     listing, slices = timed(all_tasks(view, Query(limit=1000, after=("production", "live-main", "task-005000")), NOW))
-    assert [task.task_id for task in listing.items] == [f"task-{number:06}" for number in range(5001, 6001)]
+    assert [task["task_id"] for task in document(listing)["tasks"]] == [
+        f"task-{number:06}" for number in range(5001, 6001)
+    ]
     assert len(slices) >= 10_000 // AT_ONCE
 
 

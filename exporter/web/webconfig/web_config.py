@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,7 +12,7 @@ from msgspec import Struct
 from pydantic import BeforeValidator
 
 from exporter.config.files import Files
-from exporter.config.mistakes import ConfigError, Mistakes
+from exporter.config.mistakes import ConfigError, Mistakes, Position
 from exporter.config.section import Section, about, one_of
 from exporter.config.validation import find, place_of, validate
 from exporter.config.value_types import AnySwitch, Expected, SkipEmpty, Text, Whole
@@ -154,9 +154,8 @@ def read_web_config(path: Path, seen: SeenFiles) -> WebConfig:
     mistakes.raise_if_any()
     assert node is not None  # noqa: S101 - without mistakes there is one
     keys = validate(node, WebConfigFile, mistakes, directory=path.parent)
-    _check_headers(node, mistakes)
-    _check_users(node, mistakes)
-    _check_values(node, mistakes)
+    for place, text in _problems(node):
+        mistakes.add(place, text)
     tls = _tls(node, path.parent, seen, mistakes)
     mistakes.raise_if_any()
     return WebConfig(
@@ -180,31 +179,20 @@ def _tls(root: Node, directory: Path, seen: SeenFiles, mistakes: Mistakes) -> ss
     return tls
 
 
-def _check_users(root: Node, mistakes: Mistakes) -> None:
-    """Find values that are not bcrypt hashes; neither hash nor name is shown."""
+def _problems(root: Node) -> Iterator[tuple[Position, str]]:
+    """Yield mistakes in headers, in hashes, which are not shown, and in keys whose missing value would let more in."""
+    for key, value in _pairs(root, "http_server_config", "headers"):
+        choices = HEADERS.get(key.text)
+        if choices is None:
+            yield key.position, f"the header {key.text[:40]!r} can't be set, expected {one_of(tuple(HEADERS))}"
+        elif choices and isinstance(value, Scalar) and value.text not in choices:
+            yield value.position, f"{key.text} is {value.text[:40]!r}, expected {one_of(choices)}"
     for _, value in _pairs(root, "basic_auth_users"):
         if isinstance(value, Scalar) and not is_bcrypt_hash(value.text):
-            text = "no bcrypt hash, expected what `htpasswd -nBC 10 NAME` prints behind the name"
-            mistakes.add(value.position, text)
-
-
-def _check_values(root: Node, mistakes: Mistakes) -> None:
-    """Find keys without a value that would let more in if they counted as left out."""
+            yield value.position, "no bcrypt hash, expected what `htpasswd -nBC 10 NAME` prints behind the name"
     for key, value in (*_pairs(root), *_pairs(root, "tls_server_config")):
         if key.text in _GUARDS and isinstance(value, Scalar) and value.is_null:
-            instead = _GUARDS[key.text]
-            mistakes.add(key.position, f"{key.text} has no value: write {instead}, or remove the key")
-
-
-def _check_headers(root: Node, mistakes: Mistakes) -> None:
-    for key, value in _pairs(root, "http_server_config", "headers"):
-        if key.text not in HEADERS:
-            text = f"the header {key.text[:40]!r} can't be set, expected {one_of(tuple(HEADERS))}"
-            mistakes.add(key.position, text)
-            continue
-        choices = HEADERS[key.text]
-        if choices and isinstance(value, Scalar) and value.text not in choices:
-            mistakes.add(value.position, f"{key.text} is {value.text[:40]!r}, expected {one_of(choices)}")
+            yield key.position, f"{key.text} has no value: write {_GUARDS[key.text]}, or remove the key"
 
 
 def _pairs(root: Node, *location: str) -> tuple[tuple[Scalar, Node], ...]:

@@ -30,7 +30,7 @@ _STATUS_OF_ERROR: Final = {BadQueryError: 400, UnknownNameError: 404, HistoryErr
 def accounting(view: View, renderer: Renderer | None = None) -> Middleware:
     """Return a middleware that turns every failure into a response and counts every response.
 
-    With `renderer`, browsers get unknown paths as a page of the site.
+    With `renderer`, errors of pages are pages, and browsers get unknown paths as one.
     """
 
     @web.middleware
@@ -40,8 +40,8 @@ def accounting(view: View, renderer: Renderer | None = None) -> Middleware:
             response = await handler(request)
         except web.HTTPException as refused:
             response = _refusal(request, refused, renderer)
-        except (BadQueryError, UnknownNameError, HistoryError) as error:
-            response = error_answer(request, _STATUS_OF_ERROR[type(error)], str(error))
+        except (BadQueryError, UnknownNameError, HistoryError, PageError) as error:
+            response = _explained(request, error, renderer)
         except ConnectionError:
             view.request_finished(template, _CLIENT_WENT_AWAY)
             raise
@@ -65,6 +65,17 @@ def _refusal(request: web.Request, refused: web.HTTPException, renderer: Rendere
     if hdrs.ALLOW in refused.headers:
         response.headers[hdrs.ALLOW] = refused.headers[hdrs.ALLOW]
     return response
+
+
+def _explained(request: web.Request, error: Exception, renderer: Renderer | None) -> web.Response:
+    if isinstance(error, HistoryError) and not is_api(request):
+        error = PageError(503, "The past can't be read", str(error))
+    elif isinstance(error, BadQueryError) and not is_api(request):
+        link = request.path.removeprefix(request.app.get(ROUTE_PREFIX, ""))
+        error = PageError(400, "This can't be answered", str(error), link, "Without filters")
+    if isinstance(error, PageError) and renderer is not None:
+        return renderer.error(error)
+    return error_answer(request, _STATUS_OF_ERROR[type(error)], str(error))
 
 
 _RESERVED_PATHS: Final = ("/", "/config", TASKS_PATH)
@@ -101,7 +112,7 @@ def application(
     app[ROUTE_PREFIX] = prefix.routes
     routes = (
         *operation_routes(view, telemetry_path, limits, clock.monotonic, enable_lifecycle=enable_lifecycle),
-        *page_routes(view, clock, prefix, renderer),
+        *page_routes(view, clock, renderer),
         *api_routes(view, clock, prefix),
     )
     app.add_routes(web.RouteDef(one.method, prefix.routes + one.path, one.handler, one.kwargs) for one in routes)

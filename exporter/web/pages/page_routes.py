@@ -9,11 +9,9 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 from msgspec.structs import replace
 
-from exporter.collector.past import HistoryError
 from exporter.core.clock import Clock
 from exporter.metrics.exposition import declarations
 from exporter.metrics.negotiation import Format
-from exporter.web.addresses import UrlPrefix
 from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.api.apps_api import search
 from exporter.web.api.openapi import PREFIX as API_PREFIX
@@ -21,7 +19,7 @@ from exporter.web.api.openapi import openapi_document
 from exporter.web.lists import numbered_page
 from exporter.web.pages import app_page, status_page, task_page, violations_page
 from exporter.web.pages.rendering import PageError, Renderer, app_path
-from exporter.web.query import BadQueryError, Parameter, Query, cursor, known, number_cursor, read_form
+from exporter.web.query import Parameter, Query, cursor, known, number_cursor, read_form
 from exporter.web.responses import json_answer, json_text, text_answer, wants_page
 from exporter.web.view import SweepStart, View
 
@@ -88,8 +86,8 @@ _PAGES: Final[Mapping[str, tuple[Callable[[View, Query, float], Awaitable[Shown]
 """What shows each page, at a Unix time, and the parameters of its form."""
 
 
-def page_routes(view: View, clock: Clock, prefix: UrlPrefix, renderer: Renderer) -> Iterable[web.RouteDef]:
-    """Return the routes of all pages; `prefix` is for links."""
+def page_routes(view: View, clock: Clock, renderer: Renderer) -> Iterable[web.RouteDef]:
+    """Return the routes of all pages; their handlers may raise PageError, BadQueryError and HistoryError."""
 
     def page(path: str) -> web.RouteDef:
         show, parameters = _PAGES[path]
@@ -101,7 +99,7 @@ def page_routes(view: View, clock: Clock, prefix: UrlPrefix, renderer: Renderer)
             links = partial(query.parameters, parameters)
             return renderer.answer(template, query=query, parameters=links, choices=choices, **values)
 
-        return web.get(path, _with_errors(answer, renderer, prefix))
+        return web.get(path, answer)
 
     async def config(request: web.Request) -> web.StreamResponse:
         """Show the configuration: a page for browsers, YAML for scripts."""
@@ -112,7 +110,7 @@ def page_routes(view: View, clock: Clock, prefix: UrlPrefix, renderer: Renderer)
 
     async def api(request: web.Request) -> web.StreamResponse:
         """Show the description of the API: a page for browsers, the OpenAPI document for scripts."""
-        document = openapi_document(ENDPOINTS, server=prefix.links)
+        document = openapi_document(ENDPOINTS, server=renderer.root)
         if wants_page(request):
             answer = renderer.answer("api", document=document, names=_example_names(view), json_text=json_text)
         else:
@@ -124,24 +122,9 @@ def page_routes(view: View, clock: Clock, prefix: UrlPrefix, renderer: Renderer)
         *map(page, _PAGES),
         web.get("/config", config),
         web.get(API_PREFIX, api),
-        web.post(f"{APP}/collect", _with_errors(_collect(view, clock, renderer), renderer, prefix)),
+        web.post(f"{APP}/collect", _collect(view, clock, renderer)),
         *(web.get(f"/static/{name}", _static(name, content_type)) for name, content_type in _STATIC.items()),
     )
-
-
-def _with_errors(handler: PageHandler, renderer: Renderer, prefix: UrlPrefix) -> PageHandler:
-    async def answer(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except PageError as error:
-            return renderer.error(error)
-        except HistoryError as error:
-            return renderer.error(PageError(503, "The past can't be read", str(error)))
-        except BadQueryError as error:
-            link = request.path.removeprefix(prefix.routes)
-            return renderer.error(PageError(400, "This can't be answered", str(error), link, "Without filters"))
-
-    return answer
 
 
 def _collect(view: View, clock: Clock, renderer: Renderer) -> PageHandler:

@@ -33,11 +33,11 @@ from exporter.web.view import (
     FindingDetail,
     FindingKind,
     FindingsView,
-    RuleTotals,
     RuleView,
     TaskFinding,
     TasksView,
     TaskView,
+    TotalsDocument,
     Trend,
 )
 
@@ -181,11 +181,11 @@ def _task_ids(kind: FindingKind, findings: OpenFindings) -> Collection[str]:
     return list(findings.exempted() if kind is FindingKind.EXEMPTED else findings.unevaluable())
 
 
-def _totals(reports: Iterable[RuleReport]) -> RuleTotals:
+def _totals(reports: Iterable[RuleReport]) -> TotalsDocument:
     """Add up what is said of one rule in several apps."""
     several = tuple(reports)
     oldest = [report.oldest_violation for report in several if report.oldest_violation is not None]
-    return RuleTotals(
+    return TotalsDocument(
         violations=sum(report.violations for report in several),
         evaluated=sum(report.evaluated for report in several),
         not_applicable=sum(report.not_applicable for report in several),

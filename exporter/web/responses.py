@@ -128,7 +128,7 @@ WORTH_COMPRESSING_BYTES: Final = 1024
 _LEVEL: Final = 2
 
 
-def document_of(kind: type[D], *sources: Any, **values: Any) -> D:
+def document_of(kind: type[D], /, *sources: Any, **values: Any) -> D:
     """Return a document whose fields are `values`, else the attributes of the first source that has them."""
     names = kind.__struct_fields__
     for source in sources:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from msgspec import Struct
 
@@ -13,6 +13,7 @@ from exporter.metrics.exposition import Body
 from exporter.metrics.negotiation import Format
 from exporter.rules.facts import PushKey
 from exporter.rules.rule import Outcome, Rule
+from exporter.web.responses import TIMES, about
 
 
 class AppView(Struct, frozen=True):
@@ -110,15 +111,17 @@ class FindingsView(Struct, frozen=True):
     detail: Callable[[str], FindingDetail]
 
 
-class RuleTotals(Struct, frozen=True):
+class TotalsDocument(Struct, frozen=True, rename=TIMES):
     """Counts of a rule over all apps; frozen findings count as they were."""
 
-    violations: int = 0
-    evaluated: int = 0
-    not_applicable: int = 0
-    exempted: int = 0
-    unevaluable: int = 0
-    oldest_violation: float | None = None  # Unix time
+    violations: Annotated[int, about("Tasks that violate it.")] = 0
+    evaluated: Annotated[int, about("Tasks that it was evaluated for.")] = 0
+    not_applicable: Annotated[int, about("Tasks that it does not apply to.")] = 0
+    exempted: Annotated[int, about("Tasks whose violation is exempted.")] = 0
+    unevaluable: Annotated[int, about("Tasks that it can't be evaluated for.")] = 0
+    oldest_violation: Annotated[
+        float | None, about("Since when the oldest violation is seen, in seconds since 1970; null: there is none.")
+    ] = None
 
 
 class RuleView(Struct, frozen=True):
@@ -128,7 +131,7 @@ class RuleView(Struct, frozen=True):
     why_off: str | None = None  # why it is not in force; None: it is
     why_stopped: str | None = None
     """Why it is in force but no longer evaluated, with frozen findings; None: it is evaluated."""
-    totals: RuleTotals | None = None  # None: it was not evaluated for any app
+    totals: TotalsDocument | None = None  # None: it was not evaluated for any app
     reasons: Callable[[], Sequence[str]] = tuple  # returns some reasons why it can't be evaluated for tasks
 
 

@@ -232,8 +232,8 @@ class SearchResultDocument(Struct, kw_only=True):
     account: Annotated[str, about("The account's name.")]
     app_id: Annotated[str, about("The AppId.")]
     app_name: Annotated[str, about("The app's display name; may be empty.")]
-    task_id: Annotated[str | None, about("The TaskId; null: it is an app.")]
-    channel_id: Annotated[str | None, about("The task's ChannelId; null: it is an app.")]
+    task_id: Annotated[str | None, about("The TaskId; null: it is an app.")] = None
+    channel_id: Annotated[str | None, about("The task's ChannelId; null: it is an app.")] = None
 
 
 class SearchDocument(Struct, kw_only=True):
@@ -254,15 +254,8 @@ async def all_results(view: View, query: Query, _now: float) -> Listing:
 
 
 def _result(hit: Hit) -> SearchResultDocument:
-    entry = hit.entry
-    return SearchResultDocument(
-        kind="app" if entry is None else "task",
-        account=hit.status.account,
-        app_id=hit.status.app_id,
-        app_name=hit.status.name,
-        task_id=None if entry is None else entry.task_id,
-        channel_id=None if entry is None else entry.channel_id,
-    )
+    kind = "app" if hit.entry is None else "task"
+    return document_of(SearchResultDocument, hit.status, hit.entry, kind=kind, app_name=hit.status.name)
 
 
 ENDPOINTS: Final = (

@@ -16,7 +16,7 @@ from exporter.web.api.openapi import endpoint
 from exporter.web.lists import Listing, ordered
 from exporter.web.query import BadQueryError, Query, cursor, cursor_after, cursor_at, sorting
 from exporter.web.responses import TIMES, about, document_of
-from exporter.web.view import FindingsView, RuleView, View
+from exporter.web.view import FindingsView, RuleView, TotalsDocument, View
 
 SORTS: Final[Mapping[str, Callable[[Severity, float | None], float | None]]] = {
     "since": lambda _severity, since: since,
@@ -191,19 +191,6 @@ class ExemptionDocument(Struct, kw_only=True):
     ended: Annotated[bool, about("Whether its last day is over.")]
 
 
-class TotalsDocument(Struct, kw_only=True, rename=TIMES):
-    """Counts of a rule over all apps; frozen findings count as they were."""
-
-    violations: Annotated[int, about("Tasks that violate it.")]
-    evaluated: Annotated[int, about("Tasks that it was evaluated for.")]
-    not_applicable: Annotated[int, about("Tasks that it does not apply to.")]
-    exempted: Annotated[int, about("Tasks whose violation is exempted.")]
-    unevaluable: Annotated[int, about("Tasks that it can't be evaluated for.")]
-    oldest_violation: Annotated[
-        float | None, about("Since when the oldest violation is seen, in seconds since 1970; null: there is none.")
-    ]
-
-
 class RuleDocument(Struct, kw_only=True):
     """One rule."""
 
@@ -267,12 +254,12 @@ def rules_listing(rules: Iterable[RuleView], query: Query, *, now: float) -> Lis
 def _rule(shown: RuleView, now: float) -> RuleDocument:
     return document_of(
         RuleDocument,
+        shown,
         shown.rule,
         enabled=shown.why_off is None,
         state="off" if shown.why_off is not None else "on" if shown.why_stopped is None else "stopped",
         why=shown.why_off or shown.why_stopped,
         exemptions=[_exemption(exemption, now) for exemption in shown.rule.exempt],
-        totals=None if shown.totals is None else document_of(TotalsDocument, shown.totals),
         unevaluable_reasons=shown.reasons(),
     )
 

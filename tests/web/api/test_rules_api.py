@@ -8,7 +8,7 @@ import pytest
 from exporter.rules.rule import Exemption, Severity
 from exporter.web.api.violations_api import rules_listing
 from exporter.web.query import Query
-from exporter.web.view import RuleTotals, RuleView
+from exporter.web.view import RuleView, TotalsDocument
 from tests.web.api.api_view import document, followed, page_of
 from tests.web.fake_view import NOW, FakeView, rule
 
@@ -43,7 +43,7 @@ def test_a_rule_is_shown_with_all_that_is_known() -> None:
             source="rules/live.yml:3",
             exempt=(exemption,),
         ),
-        totals=RuleTotals(3, 90, 7, 2, 1, NOW - 60),
+        totals=TotalsDocument(3, 90, 7, 2, 1, NOW - 60),
         reasons=lambda: ("task has no video.bitrate_kbps here",),
     )
     assert page_of(view_of(shown), "rules") == {
@@ -98,7 +98,7 @@ def test_an_exemption_ends_with_its_last_day(now: float, *, ended: bool) -> None
     ("given", "expected"),
     [
         (RULES[2], (False, "off", "policy.rules", None)),
-        (RuleView(rule(), why_stopped="too slow", totals=RuleTotals(2)), (True, "stopped", "too slow", 2)),
+        (RuleView(rule(), why_stopped="too slow", totals=TotalsDocument(2)), (True, "stopped", "too slow", 2)),
     ],
 )
 def test_a_rule_that_is_not_evaluated_says_why(given: RuleView, expected: tuple[bool, str, str, int | None]) -> None:

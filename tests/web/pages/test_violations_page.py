@@ -8,7 +8,7 @@ from exporter.rules.rule import Exemption, Severity
 from exporter.web.lists import AT_ONCE
 from exporter.web.pages.violations_page import PARAMETERS, RULE_PARAMETERS, shown_rules, shown_violations
 from exporter.web.query import Query, read_form
-from exporter.web.view import FindingDetail, FindingKind, RuleTotals, RuleView
+from exporter.web.view import FindingDetail, FindingKind, RuleView, TotalsDocument
 from tests.support.virtual_time import timed
 from tests.web.fake_view import NOW, PENDING, FakeView, app_view, findings, rule
 from tests.web.pages.page_view import page_of
@@ -178,7 +178,7 @@ LOUD = rule(
         Exemption(name="over", tasks=("x",), until=date(2020, 1, 1), reason="a test"),
     ),
 )
-TOTALS = RuleTotals(3, 100, 20, 2, 1, oldest_violation=NOW - 90)
+TOTALS = TotalsDocument(3, 100, 20, 2, 1, oldest_violation=NOW - 90)
 
 
 def view_of_rules() -> FakeView:

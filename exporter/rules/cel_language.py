@@ -64,6 +64,7 @@ def _lower(text: str) -> str:
 
 LONGEST_MESSAGE: Final = 200
 _MISTAKE: Final = "ERROR: <input>:"  # how the library begins a mistake; its line, column and text follow
+_CONTAINER: Final = " (in container '')"  # what the library says of each unknown name
 _FOLLOWS: Final = "'*error*'"  # the library's type of what has a mistake: mistakes about it only follow from another
 
 _FACTS: Final = tuple(dict.fromkeys(fact.name for _, fact in walk()))
@@ -128,7 +129,7 @@ def _nearest(expression: str, line: int, column: int) -> str:
 
 
 def _in_one_line(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(text.replace(_CONTAINER, "").split())
     return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]}…"
 
 
@@ -343,7 +344,6 @@ def _environment(variables: Mapping[str, cel.Type], messages: DescriptorPool | N
     )
 
 
-PACKAGE: Final = "rtcmpu"
 _FIELD_TYPES: Final = {
     FactType.TEXT: FieldDescriptorProto.TYPE_STRING,
     FactType.WHOLE_NUMBER: FieldDescriptorProto.TYPE_INT64,
@@ -361,8 +361,8 @@ _VARIABLE_TYPES: Final = {
 
 
 def _message_name(group: type[Struct]) -> str:
-    """Return the full name of the message type of one declaration."""
-    return f"{PACKAGE}.{group.__name__.removesuffix('Facts')}"
+    """Return the name of the message type of one declaration, which mistakes show."""
+    return group.__name__.removesuffix("Facts")
 
 
 def _variable_type(fact: Fact) -> cel.Type:
@@ -371,11 +371,9 @@ def _variable_type(fact: Fact) -> cel.Type:
 
 def message_pool() -> DescriptorPool:
     """Return a new pool with a message type for each group of the vocabulary."""
-    file = FileDescriptorProto(name=f"{PACKAGE}.proto", package=PACKAGE, syntax="proto2")
-    file.dependency.append(timestamp_pb2.DESCRIPTOR.name)
+    file = FileDescriptorProto(name="facts.proto", syntax="proto2", dependency=[timestamp_pb2.DESCRIPTOR.name])
     for group in dict.fromkeys(fact.group for _, fact in walk() if fact.group is not None):
-        message = file.message_type.add(name=_message_name(group).removeprefix(f"{PACKAGE}."))
-        message.field.extend(_fields(group))
+        file.message_type.add(name=_message_name(group), field=_fields(group))
     pool = DescriptorPool()
     pool.AddSerializedFile(timestamp_pb2.DESCRIPTOR.serialized_pb)
     pool.AddSerializedFile(file.SerializeToString())

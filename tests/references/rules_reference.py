@@ -126,7 +126,7 @@ In YAML, put single quotes around an expression that begins with `!`, `"`, `[` o
 `expect: '!task.audio_only'`.
 
 Every mistake in a file is reported with file, line and column, and with the nearest name if one is unknown. The text is
-CEL's own: `rtcmpu.Video` in it is the type of `task.video`. A file with mistakes is not loaded; a running exporter
+CEL's own: `Video` in it is the type of `task.video`. A file with mistakes is not loaded; a running exporter
 keeps its rules. An evaluation that takes too many steps is stopped, and the
 task counts as unevaluable.
 

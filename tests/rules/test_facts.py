@@ -53,7 +53,7 @@ def test_facts_are_as_the_vocabulary_declares(any_configuration: Configuration) 
     """Whatever is configured, the keys and types are the declared ones, and the message type can hold them."""
     task = facts(any_configuration)
     assert_as_declared(task, TASK, "task")
-    GetMessageClass(message_pool().FindMessageTypeByName("rtcmpu.Task"))(**task)
+    GetMessageClass(message_pool().FindMessageTypeByName("Task"))(**task)
 
 
 def guarded(path: str) -> str:

@@ -78,7 +78,7 @@ def test_mistakes_of_all_files_are_reported_at_once(directory: Path) -> None:
         "apps.yml:1:7: id is 'a b', expected 1 to 64 letters, digits or _ -",
         "rules/a.yml:3:5: missing key expect, expected an expression",
         (
-            "rules/b.yml:2:58: expect: undefined field 'audio_olny' not found in struct 'rtcmpu.Task'"
+            "rules/b.yml:2:58: expect: undefined field 'audio_olny' not found in struct 'Task'"
             ', did you mean "audio_only"?'
         ),
         "rules/c.yml:2:12: rule b again, expected once: the first is at rules/b.yml:2:12",

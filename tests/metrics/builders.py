@@ -10,7 +10,7 @@ from exporter.collector.inventory import Entry
 from exporter.collector.status import Status, Sweep
 from exporter.config.model import Buckets
 from exporter.core.collection_state import State
-from exporter.core.task import Audio, Configuration, Encoding, Output, PaneUsers, Source, Task, Video
+from exporter.core.task import Audio, Configuration, Encoding, Output, Pane, PaneUsers, Source, Task, Video
 from exporter.metrics.aggregates import Aggregates, AppReport
 from exporter.metrics.per_task_families import ListedTask
 from exporter.rules.findings import PolicyReport, RuleReport
@@ -182,3 +182,25 @@ def listed_task(
         task_id=task_id, channel_id=channel_id, configuration=task_configuration, row_digest=0, digests=bytes(32)
     )
     return ListedTask("prod", app_id, Entry.of(task, first_seen=first_seen, last_changed=last_changed, sent_at=0.0))
+
+
+FULL_TASK = listed_task(
+    "task-1",
+    configuration(
+        idle_timeout_seconds=60,
+        outputs=(push(is_ali_cdn=True), push("srt")),
+        encoding=encoding(
+            codec="H.264",
+            bitrate_kbps=1500,
+            framerate=25,
+            gop=40,
+            width=1280,
+            height=720,
+            audio=Audio(bitrate_kbps=64, channels=2, sample_rate_hertz=48000),
+        ),
+        panes=(Pane(0.0, 0.0, 1.0, 1.0, 0, 1, None, has_background_image=False),),
+        users=2,
+    ),
+    channel_id='a "channel"',
+)
+"""A task with a value for each family about single tasks."""

@@ -2,7 +2,9 @@
 
 import random
 from collections import Counter
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,11 +79,6 @@ def test_revision_changes_with_each_change() -> None:
     assert len(seen) == 3
 
 
-def _distribution(measure: str, *tasks: Configuration) -> Distribution | None:
-    """Return the distribution of plain tasks, None without any."""
-    return dict(aggregates(*tasks, buckets=BUCKETS).distributions(measure)).get(WHERE)
-
-
 BUCKETS = Buckets(
     video_bitrate_kbps=(1, 2),
     audio_bitrate_kbps=(64,),
@@ -94,31 +91,53 @@ BUCKETS = Buckets(
 )
 
 
-def test_video_bitrate_is_in_bytes_and_a_bound_belongs_to_its_bucket() -> None:
-    """A task at a bound is at or below it; the sum is that of all tasks, bounds and all in bytes per second."""
-    tasks = [configuration(encoding=encoding(bitrate_kbps=kbps)) for kbps in (1, 2, 3, None)]
-    assert _distribution("video_bitrate", *tasks) == Distribution((125, 250), (1, 2, 3), 750)
+PANE = Pane(0.0, 0.0, 1.0, 1.0, 0, 1, None, has_background_image=False)
+BITRATES = [encoding(bitrate_kbps=kbps) for kbps in (1, 2, 3, None)]
+SOUND = [encoding(audio_only=True, audio=Audio(bitrate_kbps=64))]
+GOPS = [
+    encoding(gop=gop, framerate=fps) for gop, fps in ((30, 30), (60, 25), (90, 30), (30, None), (None, 30), (30, 0))
+]
+SIZES = [encoding(width=width, height=height) for width, height in ((10, 100), (0, 5), (10, None))]
 
 
-def test_audio_bitrate_counts_audio_only_tasks_too() -> None:
-    """The field alone decides."""
-    task = configuration(encoding=encoding(audio_only=True, audio=Audio(bitrate_kbps=64)))
-    assert _distribution("audio_bitrate", task) == Distribution((8000,), (1, 1), 8000)
+@pytest.mark.parametrize(
+    ("measure", "tasks", "expected"),
+    [
+        ("video_bitrate", [{"encoding": each} for each in BITRATES], Distribution((125, 250), (1, 2, 3), 750)),
+        ("audio_bitrate", [{"encoding": each} for each in SOUND], Distribution((8000,), (1, 1), 8000)),
+        (
+            "video_framerate",
+            [{"encoding": encoding(framerate=fps)} for fps in (25, 26, 60)],
+            Distribution((25, 30), (1, 2, 3), 111),
+        ),
+        ("gop_duration", [{"encoding": each} for each in GOPS], Distribution((1, 2), (1, 1, 3), 6.4)),
+        ("frame_pixels", [{"encoding": each} for each in SIZES], Distribution((1000,), (2, 2), 1000)),
+        (
+            "panes",
+            [
+                {"encoding": encoding()},
+                {"encoding": encoding(), "panes": (PANE, PANE)},
+                {"encoding": SOUND[0], "panes": (PANE,)},
+                {"panes": (PANE,)},
+            ],
+            Distribution((0, 1), (1, 1, 2), 2),
+        ),
+        ("panes", [{"encoding": encoding(), "field_errors": ("Layout",)}], None),
+        ("panes", [{"encoding": encoding(), "field_errors": ("UserPanes",)}], None),
+        ("users", [{"users": 3}, {"users": 0}], Distribution((1, 2), (0, 0, 1), 3)),
+        ("users", [{"users": 2, "field_errors": ("UserInfos",)}], None),
+    ],
+)
+def test_a_distribution_has_what_is_a_readable_number(
+    measure: str, tasks: list[dict[str, Any]], expected: Distribution | None
+) -> None:
+    """A value at a bound is at or below it; bounds and sums are in base units.
 
-
-def test_framerate() -> None:
-    """Frames per second as they stand."""
-    tasks = [configuration(encoding=encoding(framerate=fps)) for fps in (25, 26, 60)]
-    assert _distribution("video_framerate", *tasks) == Distribution((25, 30), (1, 2, 3), 111)
-
-
-def test_gop_duration_is_gop_by_framerate() -> None:
-    """The length needs both numbers, and a framerate above 0."""
-    tasks = [configuration(encoding=encoding(gop=gop, framerate=fps)) for gop, fps in ((30, 30), (60, 25), (90, 30))]
-    unknown = [
-        configuration(encoding=encoding(gop=gop, framerate=fps)) for gop, fps in ((30, None), (None, 30), (30, 0))
-    ]
-    assert _distribution("gop_duration", *tasks, *unknown) == Distribution((1, 2), (1, 1, 3), 6.4)
+    A length of pictures needs a framerate above 0, and a size both sides. Without panes there are 0, without users no
+    number: that means every user.
+    """
+    counted = aggregates(*(configuration(**task) for task in tasks), buckets=BUCKETS)
+    assert dict(counted.distributions(measure)).get(WHERE) == expected
 
 
 def test_gop_durations_do_not_drift() -> None:
@@ -131,15 +150,6 @@ def test_gop_durations_do_not_drift() -> None:
     assert drifting.same_as(aggregates(third))
 
 
-def test_frame_pixels_need_both_sides() -> None:
-    """Width x height, 0 included."""
-    tasks = [
-        configuration(encoding=encoding(width=width, height=height))
-        for width, height in ((10, 100), (0, 5), (10, None))
-    ]
-    assert _distribution("frame_pixels", *tasks) == Distribution((1000,), (2, 2), 1000)
-
-
 def test_idle_timeout_tells_unset_from_unreadable() -> None:
     """Neither is a value, and only unset counts as without a timeout."""
     unset, unreadable = configuration(), configuration(field_errors=("MaxIdleTime",))
@@ -148,32 +158,8 @@ def test_idle_timeout_tells_unset_from_unreadable() -> None:
     assert both.counts("without_idle_timeout") == {("CN-Shanghai",): 1}
 
 
-def test_panes_count_tasks_with_video() -> None:
-    """A task without a pane is a value of 0; an audio-only one and one without encoding are none."""
-    pane = Pane(0.0, 0.0, 1.0, 1.0, 0, 1, None, has_background_image=False)
-    tasks = [
-        configuration(encoding=encoding()),
-        configuration(encoding=encoding(), panes=(pane, pane)),
-        configuration(encoding=encoding(audio_only=True), panes=(pane,)),
-        configuration(panes=(pane,)),
-    ]
-    assert _distribution("panes", *tasks) == Distribution((0, 1), (1, 1, 2), 2)
-
-
-def test_users_count_listed_users_alone() -> None:
-    """No list means every user, which is no number."""
-    assert _distribution("users", configuration(users=3), configuration(users=0)) == Distribution((1, 2), (0, 0, 1), 3)
-
-
-def test_what_can_not_be_read_is_no_number_of_panes_or_users() -> None:
-    """An unreadable list is unknown, which is not 0."""
-    for field in ("Layout", "UserPanes"):
-        assert _distribution("panes", configuration(encoding=encoding(), field_errors=(field,))) is None
-    assert _distribution("users", configuration(users=2, field_errors=("UserInfos",))) is None
-
-
 def test_egress_counts_what_is_readable_for_each_output_of_mixed_tasks() -> None:
-    """Video and audio bitrate once for each output; a task with neither has no share."""
+    """Video and audio bitrate once for each output; a task with neither has no share, one with 0 has."""
     outputs = (push(is_ali_cdn=True), push("srt", is_ali_cdn=True), push())
     both = encoding(bitrate_kbps=1000, audio=Audio(bitrate_kbps=100))
     tasks = [
@@ -182,17 +168,13 @@ def test_egress_counts_what_is_readable_for_each_output_of_mixed_tasks() -> None
         configuration(encoding=encoding(), outputs=(push(is_ali_cdn=False),)),
         configuration(encoding=both, outputs=outputs, mix_mode="single"),
         configuration(outputs=outputs),
+        configuration(region="Mars", encoding=encoding(bitrate_kbps=0), outputs=outputs[2:]),
     ]
     assert dict(aggregates(*tasks).egress_bytes_per_second()) == {
         ("CN-Shanghai", "alibaba"): 2 * 1100 * 125,
         ("CN-Shanghai", "unknown"): (1100 + 8) * 125,
+        ("other", "unknown"): 0,
     }
-
-
-def test_an_egress_of_zero_is_there() -> None:
-    """A bitrate of 0 is configured, which is not the same as unknown."""
-    task = configuration(encoding=encoding(bitrate_kbps=0), outputs=(push(),))
-    assert dict(aggregates(task).egress_bytes_per_second()) == {("CN-Shanghai", "unknown"): 0}
 
 
 def test_outputs_and_odd_values_are_counted_one_by_one() -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import gzip
-import os
-import shutil
 import subprocess
 import threading
 import zlib
@@ -25,9 +23,11 @@ from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import Body, Exposition, families
 from exporter.metrics.family import Family, Label, Sample
 from exporter.metrics.negotiation import Format
+from exporter.metrics.per_task_families import per_task_families
 from exporter.metrics.self_metrics import SelfMetrics
-from tests.metrics.builders import STATUS, aggregates_of, configuration, configurations, encoding, push
+from tests.metrics.builders import FULL_TASK, STATUS, aggregates_of, configuration, configurations, encoding, push
 from tests.support.generated import examples
+from tests.support.processes import needed_tool
 
 Samples = list[Sample]
 
@@ -42,6 +42,15 @@ def _exposition() -> Exposition[AppReport]:
 def _report(app_id: str, *tasks: Configuration) -> AppReport:
     """Return the report of an app with data."""
     return AppReport(msgspec.structs.replace(STATUS, app_id=app_id), aggregates_of(tasks))
+
+
+def _published(**apps: Iterable[Configuration]) -> Exposition[AppReport]:
+    """Return one in which the tasks of some apps are published."""
+    exposition = _exposition()
+    for app_id, tasks in apps.items():
+        exposition.update(("prod", app_id), _report(app_id, *tasks))
+    exposition.publish()
+    return exposition
 
 
 def _bytes(body: Body) -> bytes:
@@ -82,9 +91,7 @@ def _samples(read: Iterable[Metric]) -> dict[tuple[str, ...], float]:
 @given(st.lists(configurations, max_size=6))
 def test_both_official_parsers_read_the_same(tasks: list[Configuration]) -> None:
     """Whatever the tasks are, text and OpenMetrics are well-formed and say the same."""
-    exposition = _exposition()
-    exposition.update(("prod", "live"), _report("live", *tasks))
-    exposition.publish()
+    exposition = _published(live=tasks)
     in_text = _samples(parse_text(_text(exposition)))
     in_openmetrics = _samples(parse_openmetrics(_text(exposition, Format.OPENMETRICS)))  # type: ignore[no-untyped-call]
     assert in_text == in_openmetrics
@@ -94,10 +101,7 @@ def test_both_official_parsers_read_the_same(tasks: list[Configuration]) -> None
 @pytest.mark.parametrize("exposition_format", Format)
 def test_gzip_says_the_same_as_plain(exposition_format: Format) -> None:
     """A compressed body is one member with the plain body's bytes."""
-    exposition = _exposition()
-    for app_id in ("one", "two"):
-        exposition.update(("prod", app_id), _report(app_id, configuration()))
-    exposition.publish()
+    exposition = _published(one=[configuration()], two=[configuration()])
     plain = _text(exposition, exposition_format)
     compressed = _text(exposition, exposition_format, gzip=True)
     assert _about_apps(compressed) == _about_apps(plain)
@@ -115,11 +119,7 @@ def test_every_family_is_announced_before_there_is_any_app() -> None:
 
 def test_series_do_not_grow_with_tasks() -> None:
     """A thousand tasks of one kind take as many lines as one."""
-    one, many = _exposition(), _exposition()
-    one.update(("prod", "live"), _report("live", configuration()))
-    many.update(("prod", "live"), _report("live", *[configuration()] * 1000))
-    one.publish()
-    many.publish()
+    one, many = _published(live=[configuration()]), _published(live=[configuration()] * 1000)
     assert len(_about_apps(_text(one)).splitlines()) == len(_about_apps(_text(many)).splitlines())
 
 
@@ -139,28 +139,17 @@ def test_changes_show_when_they_are_published() -> None:
 
 def test_apps_stand_in_the_order_of_their_keys() -> None:
     """The order of their updates makes no difference."""
-    one, other = _exposition(), _exposition()
-    for app_id in ("a", "b", "c"):
-        one.update(("prod", app_id), _report(app_id))
-    for app_id in ("c", "a", "b"):
-        other.update(("prod", app_id), _report(app_id))
-    one.publish()
-    other.publish()
+    one, other = _published(a=(), b=(), c=()), _published(c=(), a=(), b=())
     assert _about_apps(_text(one)) == _about_apps(_text(other))
 
 
 def test_a_removed_app_leaves_nothing_behind() -> None:
     """Everything about it ends with one publication; its neighbour stays."""
-    exposition, alone = _exposition(), _exposition()
-    exposition.update(("prod", "stays"), _report("stays", configuration()))
-    alone.update(("prod", "stays"), _report("stays", configuration()))
-    alone.publish()
-    exposition.update(("prod", "gone"), _report("gone", configuration(encoding=encoding(width=1))))
-    exposition.publish()
+    exposition = _published(stays=[configuration()], gone=[configuration(encoding=encoding(width=1))])
     exposition.remove(("prod", "gone"))
     exposition.remove(("prod", "never was"))
     exposition.publish()
-    assert _about_apps(_text(exposition)) == _about_apps(_text(alone))
+    assert _about_apps(_text(exposition)) == _about_apps(_text(_published(stays=[configuration()])))
 
 
 def test_withdrawn_data_comes_back() -> None:
@@ -182,7 +171,7 @@ def test_withdrawn_data_comes_back() -> None:
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.lists(configurations, max_size=2)), max_size=6))
 def test_the_way_to_a_state_makes_no_difference(steps: list[tuple[str, list[Configuration] | None]]) -> None:
     """Updates, removals and publications in any order end in what a fresh start would publish."""
-    walked, fresh = _exposition(), _exposition()
+    walked = _exposition()
     last: dict[str, list[Configuration]] = {}
     for app_id, tasks in steps:
         if tasks is None:
@@ -192,9 +181,7 @@ def test_the_way_to_a_state_makes_no_difference(steps: list[tuple[str, list[Conf
             walked.update(("prod", app_id), _report(app_id, *tasks))
             last[app_id] = tasks
         walked.publish()
-    for app_id, tasks in last.items():
-        fresh.update(("prod", app_id), _report(app_id, *tasks))
-    fresh.publish()
+    fresh = _published(**last)
     for exposition_format in (Format.TEXT, Format.OPENMETRICS):
         assert _about_apps(_text(walked, exposition_format)) == _about_apps(_text(fresh, exposition_format))
 
@@ -332,15 +319,15 @@ async def test_publishing_off_the_loop_compresses_in_a_thread(monkeypatch: pytes
     publishing = asyncio.create_task(exposition.publish_off_loop())
     await started.wait()
     exposition.update(("b",), [(("b",), 2)])
-    assert b"x_one{" not in b"".join(exposition.body(Format.TEXT, gzip=False).chunks)
+    assert "x_one{" not in _text(exposition)
     may_go_on.set()
     await publishing
     assert threads[0] is not threading.main_thread()
-    first = b"".join(exposition.body(Format.TEXT, gzip=False).chunks)
-    assert (b'x_one{app="a"} 1.0' in first, b'x_one{app="b"} 2.0' in first) == (True, False)
+    first = _text(exposition)
+    assert ('x_one{app="a"} 1.0' in first, 'x_one{app="b"} 2.0' in first) == (True, False)
     await exposition.publish_off_loop()
     await exposition.publish_off_loop()
-    assert b'x_one{app="b"} 2.0' in b"".join(exposition.body(Format.TEXT, gzip=False).chunks)
+    assert 'x_one{app="b"} 2.0' in _text(exposition)
 
 
 async def test_changes_survive_a_publication_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,26 +343,20 @@ async def test_changes_survive_a_publication_that_fails(monkeypatch: pytest.Monk
         with pytest.raises(MemoryError):
             await exposition.publish_off_loop()
     await exposition.publish_off_loop()
-    assert b'x_one{app="a"} 1.0' in b"".join(exposition.body(Format.TEXT, gzip=False).chunks)
+    assert 'x_one{app="a"} 1.0' in _text(exposition)
 
 
 @pytest.mark.processes
 def test_promtool_finds_nothing_to_criticise() -> None:
-    """Prometheus's own linter accepts every name, type, unit and help of the text format."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        reason = "promtool is missing; it comes with Prometheus (Debian: apt-get install prometheus)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    exposition = _exposition()
-    exposition.update(
-        ("prod", "live"),
-        _report("live", configuration(encoding=encoding(bitrate_kbps=100, gop=60, framerate=30), outputs=(push(),))),
-    )
-    exposition.publish()
-    text = _text(exposition)
-    assert "rtcmpu_task_gop_duration_seconds_bucket{" in text
-    command = [promtool, "check", "metrics"]
-    checked = subprocess.run(command, input=text, capture_output=True, text=True, timeout=30, check=False)
-    assert (checked.stdout + checked.stderr, checked.returncode) == ("", 0)
+    """Prometheus's own linter accepts every name, type, unit and help of both paths' text format."""
+    tasks = Exposition(per_task_families(), SelfMetrics(version="1"), own_metrics_follow=False)
+    tasks.update(("0",), [FULL_TASK])
+    tasks.publish()
+    for text, series in (
+        (_text(_published(live=[FULL_TASK.configuration])), "rtcmpu_task_gop_duration_seconds_bucket{"),
+        (_text(tasks), "rtcmpu_task_config_gop_duration_seconds{"),
+    ):
+        assert series in text
+        command = [str(needed_tool("promtool")), "check", "metrics"]
+        checked = subprocess.run(command, input=text, capture_output=True, text=True, timeout=30, check=False)
+        assert (checked.stdout + checked.stderr, checked.returncode) == ("", 0)

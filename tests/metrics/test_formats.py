@@ -67,21 +67,13 @@ def test_negotiate(accept: str | None, expected: Format) -> None:
     assert negotiate(accept) is expected
 
 
-_media = st.sampled_from(
-    [
-        "application/openmetrics-text;version=1.0.0",
-        "application/openmetrics-text;version=0.0.1",
-        "text/plain;version=0.0.4",
-        "text/plain;version=1.0.0",
-    ]
-)
 _FORMAT_OF = {
     "application/openmetrics-text;version=1.0.0": Format.OPENMETRICS,
     "application/openmetrics-text;version=0.0.1": Format.OPENMETRICS_0_0_1,
     "text/plain;version=0.0.4": Format.TEXT,
     "text/plain;version=1.0.0": Format.TEXT,
 }
-_entries = st.dictionaries(_media, st.integers(0, 1000), min_size=1)
+_entries = st.dictionaries(st.sampled_from(list(_FORMAT_OF)), st.integers(0, 1000), min_size=1)
 
 
 def _header(entries: list[tuple[str, int]]) -> str:

@@ -1,41 +1,14 @@
 """Series about single tasks: a task in, the exact lines of the text format out."""
 
-import subprocess
-
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.core.task import Audio, Configuration, Pane
-from exporter.metrics.exposition import Exposition
+from exporter.core.task import Configuration
 from exporter.metrics.family import headers, sections
-from exporter.metrics.negotiation import Format
 from exporter.metrics.per_task_families import ListedTask, per_task_families, series_of
-from exporter.metrics.self_metrics import SelfMetrics
-from tests.metrics.builders import configuration, configurations, encoding, listed_task, push
+from tests.metrics.builders import FULL_TASK, configuration, configurations, listed_task
 from tests.support.generated import examples
-from tests.support.processes import needed_tool
-
-FULL = listed_task(
-    "task-1",
-    configuration(
-        idle_timeout_seconds=60,
-        outputs=(push(is_ali_cdn=True), push("srt")),
-        encoding=encoding(
-            codec="H.264",
-            bitrate_kbps=1500,
-            framerate=25,
-            gop=40,
-            width=1280,
-            height=720,
-            audio=Audio(bitrate_kbps=64, channels=2, sample_rate_hertz=48000),
-        ),
-        panes=(Pane(0.0, 0.0, 1.0, 1.0, 0, 1, None, has_background_image=False),),
-        users=2,
-    ),
-    channel_id='a "channel"',
-)
 
 
 def _lines(*tasks: ListedTask) -> list[str]:
@@ -51,7 +24,7 @@ def test_a_task_with_all_numbers_has_all_series() -> None:
     """Each number is in its base unit under the labels that name the task; names are in the info."""
     task = 'account="prod",app_id="live",task_id="task-1"'
     names = r'channel_id="a \"channel\"",task_region="CN-Shanghai",mix_mode="mixed",codec="H.264",resolution="720p"'
-    assert _lines(FULL) == [
+    assert _lines(FULL_TASK) == [
         f"rtcmpu_task_info{{{task},{names}}} 1.0",
         f"rtcmpu_task_config_video_bitrate_bytes_per_second{{{task}}} 187500.0",
         f"rtcmpu_task_config_video_framerate_hertz{{{task}}} 25.0",
@@ -106,25 +79,3 @@ def test_hostile_ids_stay_label_values(task_id: str, channel_id: str) -> None:
     (read,) = text_string_to_metric_families((header + section).decode())
     (sample,) = read.samples
     assert (sample.labels["task_id"], sample.labels["channel_id"]) == (task_id, channel_id)
-
-
-@pytest.mark.processes
-def test_promtool_finds_nothing_to_criticise() -> None:
-    """Prometheus's own linter accepts every name, type, unit and help."""
-    exposition = Exposition(per_task_families(), SelfMetrics(version="1"), own_metrics_follow=False)
-    exposition.update(("0",), [FULL])
-    exposition.publish()
-    text = b"".join(exposition.body(Format.TEXT, gzip=False).chunks)
-    assert b"rtcmpu_task_config_gop_duration_seconds{" in text
-    command = [str(needed_tool("promtool")), "check", "metrics"]
-    checked = subprocess.run(command, input=text, capture_output=True, timeout=30, check=False)
-    assert (checked.stdout + checked.stderr, checked.returncode) == (b"", 0)
-
-
-@pytest.mark.parametrize("exposition_format", Format)
-def test_there_is_nothing_of_the_exporters_own(exposition_format: Format) -> None:
-    """A target that scrapes both paths gets no series twice."""
-    exposition = Exposition(per_task_families(), SelfMetrics(version="1"), own_metrics_follow=False)
-    text = b"".join(exposition.body(exposition_format, gzip=False).chunks)
-    assert b"rtcmpu_exporter" not in text
-    assert b"process_" not in text

@@ -1,7 +1,7 @@
 """HTML from templates: everything is escaped, and a missing value is an error."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from itertools import pairwise
@@ -12,7 +12,6 @@ from aiohttp import web
 
 from exporter import __version__
 from exporter.core.clock import Clock
-from exporter.core.task import Output
 from exporter.web.responses import text_answer
 
 if TYPE_CHECKING:
@@ -46,16 +45,6 @@ def wait(then: float, now: float) -> str:
     return f"in {spoken_duration(round(seconds))}" if seconds >= 1 else "now"
 
 
-def timestamp(then: float) -> str:
-    """Format a Unix time as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(then, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def number(value: int) -> str:
-    """Format a number with thousands separators."""
-    return f"{value:,}"
-
-
 def chart_lines(values: Sequence[int | None]) -> Sequence[str]:
     """Return the points of a small chart, 120 wide and 24 high, as a line for each stretch of known values."""
     step = -(-len(values) // CHART_POINTS)
@@ -74,16 +63,6 @@ def chart_lines(values: Sequence[int | None]) -> Sequence[str]:
     return [" ".join(line) for line in lines if len(line) > 1]
 
 
-def rate(value: float) -> str:
-    """Format a rate with at most two decimals."""
-    return f"{value:,.2f}".rstrip("0").rstrip(".")
-
-
-def spaced(name: str) -> str:
-    """Format an identifier as words."""
-    return name.replace("_", " ")
-
-
 def counted(count: int, noun: str) -> str:
     """Format a count with its noun."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
@@ -94,22 +73,25 @@ def app_path(root: str, account: str, app_id: str, *rest: str) -> str:
     return f"{root}/apps/" + "/".join(quote(part, safe="", errors="replace") for part in (account, app_id, *rest))
 
 
-def with_query(path: str, parameters: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
+def with_query(path: str, parameters: Mapping[str, str]) -> str:
     """Return a path with the parameters that are not empty."""
-    items = parameters.items() if isinstance(parameters, Mapping) else parameters
-    query = urlencode([(name, value) for name, value in items if value], errors="replace")
+    query = urlencode([(name, value) for name, value in parameters.items() if value], errors="replace")
     return f"{path}?{query}" if query else path
-
-
-def output_address(output: Output) -> str:
-    """Return scheme and host of an output."""
-    return f"{output.scheme or 'no scheme'}://{output.host or 'no host'}"
 
 
 def safe_link(url: str) -> str | None:
     """Return a URL that a page may link to; None: it is not http or https."""
     return url if url.lower().startswith(("https://", "http://")) else None
 
+
+FILTERS: Final[Mapping[str, Callable[..., str]]] = {
+    "duration": spoken_duration,
+    "number": "{:,}".format,
+    "rate": lambda value: f"{value:,.2f}".rstrip("0").rstrip("."),
+    "spaced": lambda name: name.replace("_", " "),
+    "timestamp": lambda then: datetime.fromtimestamp(then, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+}
+"""How templates show values: a rate with at most two decimals, a Unix time as RFC 3339 in UTC."""
 
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Characters that HTML can't hold and a terminal would act on."""
@@ -139,7 +121,7 @@ class Renderer:
     def html(self, template: str, **shown: Any) -> str:
         """Return a page; `template` is a name without ending."""
         page = self._environment.get_template(f"{template}.html").render(shown, now=self._clock.now())
-        return _CONTROL.sub(_written, page)
+        return _CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", page)
 
     def answer(self, template: str, *, status: int = 200, **shown: Any) -> web.Response:
         """Return a page as a response."""
@@ -172,19 +154,10 @@ class Renderer:
             safe_link=safe_link,
             counted=counted,
             chart_lines=chart_lines,
-            output_address=output_address,
         )
         environment.filters.update(
+            FILTERS,
             age=lambda then: age(then, self._clock.now()),
             wait=lambda then: wait(then, self._clock.now()),
-            duration=spoken_duration,
-            number=number,
-            rate=rate,
-            spaced=spaced,
-            timestamp=timestamp,
         )
         return environment
-
-
-def _written(control: re.Match[str]) -> str:
-    return f"\\x{ord(control[0]):02x}"

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from exporter.core.task import Configuration, Encoding, Output, Pane, Sei
 from exporter.rules.facts import PushKey
 from exporter.rules.rule import Outcome, Severity
-from exporter.web.pages.rendering import output_address
 from exporter.web.pages.task_page import LONG_SIDE, MOST_PANES, PaneLayout, pane_layout
 from exporter.web.view import FindingDetail, TaskFinding
 from tests.metrics.builders import configuration, encoding
@@ -76,12 +75,6 @@ async def test_parts_that_a_task_has_not_are_left_out() -> None:
     """A plain task has no heading over nothing; an audio-only one has no video to speak of."""
     assert list(await settings(configuration())) == ["General"]
     assert (await settings(configuration(encoding=encoding(audio_only=True))))["Video"] == {"Video": "none: audio only"}
-
-
-def test_an_address_is_scheme_and_host() -> None:
-    """What is missing is said."""
-    assert output_address(Output("rtmp", "a.example", is_ali_cdn=None, has_userinfo=False)) == "rtmp://a.example"
-    assert output_address(Output("", "", is_ali_cdn=None, has_userinfo=False)) == "no scheme://no host"
 
 
 async def test_the_page_has_all_of_it() -> None:
@@ -235,13 +228,14 @@ def test_everything_is_drawn_inside_of_the_frame(panes: list[Pane]) -> None:
 
 
 async def test_keys_of_push_urls_have_their_signer_and_expiry() -> None:
-    """A key that expires says when, an expired one since when; the signer is the one by setting."""
+    """A key that expires says when, an expired one since when; the signer is the one by setting; no address is said."""
     signed = [
         Output("rtmp", f"{signer}.example", is_ali_cdn=None, has_userinfo=False, signer=signer)
         for signer in ("tencent", "oss", "alibaba", "none")
     ]
+    empty = Output("", "", is_ali_cdn=None, has_userinfo=False)
     view = FakeView([app_view()])
-    view.put([entry("t-1", configuration(outputs=tuple(signed)))])
+    view.put([entry("t-1", configuration(outputs=(*signed, empty)))])
     view.push_keys = {
         "t-1": (
             PushKey("expiring", int(NOW) + 3 * 3600, expired_at_start=False, signer="tencent"),
@@ -254,4 +248,5 @@ async def test_keys_of_push_urls_have_their_signer_and_expiry() -> None:
     assert "tencent.example not said no tencent, expires in 3 h" in text
     assert "oss.example not said no oss, expired 1 h ago" in text
     assert "alibaba.example not said no huawei, expiry unknown" in text
-    assert "none.example not said no none" in text
+    assert "rtmp://none.example not said no none" in text
+    assert "no scheme://no host not said no none" in text

@@ -21,7 +21,7 @@ from exporter.service import daemon, recorder
 from exporter.service import on_demand as fresh_sweep
 from exporter.service import process as heartbeat
 from exporter.storage import batch
-from exporter.web.connections import DEFAULT_LIMITS
+from exporter.web.http_server import DEFAULT_LIMITS
 from exporter.web.webconfig import users
 
 DOCUMENT = (Path(__file__).parent.parent / "SECURITY.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
 """HTTP: pages for people, JSON for scripts, metrics for scrapers.
 
-`view.py` declares what the daemon has to show, `application.py` joins all routes, `server.py` listens.
+`view.py` declares what the daemon has to show, `application.py` joins all routes, `http_server.py` listens.
 """

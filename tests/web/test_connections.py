@@ -11,8 +11,7 @@ import uvloop
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from exporter.web.connections import Limits
-from exporter.web.http_server import start
+from exporter.web.http_server import Limits, start
 from tests.support.virtual_time import leap
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"

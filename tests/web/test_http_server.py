@@ -11,8 +11,15 @@ from aiohttp import ClientConnectionError, ClientSession, web
 from aiohttp.typedefs import Handler
 
 from exporter.web.application import application
-from exporter.web.connections import DEFAULT_LIMITS, Limits
-from exporter.web.http_server import ListenAddress, ListenError, Running, parse_listen_address, start
+from exporter.web.http_server import (
+    DEFAULT_LIMITS,
+    Limits,
+    ListenAddress,
+    ListenError,
+    Running,
+    parse_listen_address,
+    start,
+)
 from tests.support.monitored import until
 from tests.support.processes import free_port
 from tests.web.fake_view import FakeView, FixedClock

@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from exporter.core.clock import Clock
-from exporter.web.operations import HEALTHY_PATH, READY_PATH
+from exporter.web.application import HEALTHY_PATH, READY_PATH
 from exporter.web.responses import error_answer, path_template
 from exporter.web.webconfig.users import PasswordChecks, QueueFullError, client_of, read_authorization
 from exporter.web.webconfig.web_config import FollowedWebConfig, RateLimit

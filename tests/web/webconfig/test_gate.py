@@ -17,8 +17,7 @@ from structlog.testing import capture_logs
 
 from exporter.config.mistakes import ConfigError
 from exporter.web.application import application
-from exporter.web.connections import Limits
-from exporter.web.http_server import start
+from exporter.web.http_server import Limits, start
 from exporter.web.responses import SAFE_HEADERS
 from exporter.web.webconfig.gate import Gate, gate_of
 from exporter.web.webconfig.web_config import FollowedWebConfig

@@ -39,7 +39,7 @@ from exporter.commands.options import (
 from exporter.config.mistakes import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from exporter.service.configuration_source import ConfigurationSource
+    from exporter.rules.rule_loader import ConfigurationSource
 
 PROGRAM: Final = "rtcmpu-exporter"
 DEFAULT_COMMAND: Final = "serve"

@@ -17,8 +17,8 @@ import pytest
 
 from exporter import cli
 from exporter.config.model import Account
+from exporter.rules import rule_loader
 from exporter.rules.rule_loader import LoadedRules, load
-from exporter.service import configuration_source
 from exporter.simulator.simulation import SimulatorOptions, build_service
 from tests.faults import test_isolation as isolation
 from tests.support.hostile import MAKERS, compressed_body
@@ -78,7 +78,7 @@ def main() -> int:
         if sys.argv[1] == "places":
             asyncio.run(_serve_places(Path(sys.argv[2])))
         isolation._break(patch, hang)
-        patch.setattr(configuration_source, "load", _load)
+        patch.setattr(rule_loader, "load", _load)
         signal.signal(signal.SIGUSR1, _tell)
         return cli.main()
 

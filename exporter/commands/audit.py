@@ -14,7 +14,7 @@ from exporter.core.clock import SystemClock
 from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule import SEVERITIES, Severity
-from exporter.service.configuration_source import ConfigurationSource
+from exporter.rules.rule_loader import ConfigurationSource
 from exporter.service.process import run
 
 Output = Literal["table", "json", "sarif", "junit"]

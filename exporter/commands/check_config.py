@@ -20,9 +20,8 @@ from exporter.core.clock import SystemClock
 from exporter.core.collection_state import Component, State
 from exporter.core.regular_file import SeenFiles
 from exporter.rules.rule import AppKey
-from exporter.rules.rule_loader import LoadedRules
+from exporter.rules.rule_loader import ConfigurationSource, LoadedRules
 from exporter.service.accounts import Accesses
-from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.process import run
 from exporter.service.supervisor import Supervisor
 from exporter.web.webconfig.web_config import read_web_config

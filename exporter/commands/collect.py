@@ -24,9 +24,9 @@ from exporter.metrics.labels import mix_mode
 from exporter.metrics.negotiation import negotiate
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.findings import FindingEvents
+from exporter.rules.rule_loader import ConfigurationSource
 from exporter.rules.rule_set import RuleSet
 from exporter.service.app_publisher import AppPublisher
-from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.monitor import Monitor
 from exporter.service.process import run
 from exporter.service.supervisor import Supervisor

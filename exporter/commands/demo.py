@@ -18,7 +18,7 @@ from exporter.core import log
 from exporter.core.clock import SystemClock
 from exporter.core.secret import Secret
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.service.configuration_source import ConfigurationSource
+from exporter.rules.rule_loader import ConfigurationSource
 from exporter.service.daemon import Daemon, Options
 from exporter.service.process import run
 from exporter.simulator import simulated_server as server

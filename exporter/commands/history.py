@@ -12,7 +12,7 @@ from exporter.collector.past import HistoryFilter, RecordedChange
 from exporter.commands import ExitCode
 from exporter.commands.console import console, table
 from exporter.config.mistakes import UsageError
-from exporter.service.configuration_source import ConfigurationSource
+from exporter.rules.rule_loader import ConfigurationSource
 from exporter.storage.database import engine_of, sqlite_path
 from exporter.storage.stored_past import read_changes
 

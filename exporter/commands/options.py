@@ -19,7 +19,7 @@ from exporter.config.durations import parse_duration
 from exporter.config.mistakes import UsageError
 
 if TYPE_CHECKING:
-    from exporter.service.configuration_source import ConfigurationSource
+    from exporter.rules.rule_loader import ConfigurationSource
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -166,7 +166,7 @@ def source_of(config_file: Path | None, app_ids: Sequence[str], endpoint: str | 
     """Return where the configuration comes from; raises UsageError if given both a file and flags, or neither."""
     from exporter.config.loader import from_flags
     from exporter.config.model import DEFAULT_ENDPOINT
-    from exporter.service.configuration_source import ConfigurationSource
+    from exporter.rules.rule_loader import ConfigurationSource
 
     if config_file is not None:
         if app_ids or endpoint:

@@ -11,10 +11,9 @@ from exporter.commands.console import console, counted, printable, table, warn
 from exporter.config.policy_model import Policy
 from exporter.rules.cel_language import Language
 from exporter.rules.rule import Exemption, Rule
-from exporter.rules.rule_loader import load_rules
+from exporter.rules.rule_loader import ConfigurationSource, load_rules
 from exporter.rules.rule_set import RuleSet
 from exporter.rules.rule_tests import run_cases
-from exporter.service.configuration_source import ConfigurationSource
 
 Output = Literal["table", "json"]
 

@@ -10,7 +10,7 @@ from exporter.config.mistakes import ConfigError, UsageError
 from exporter.core import log
 from exporter.core.clock import SystemClock
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.service.configuration_source import ConfigurationSource
+from exporter.rules.rule_loader import ConfigurationSource
 from exporter.service.daemon import Daemon, Options
 from exporter.service.process import END_AFTER_SECONDS, ServiceManager, Watchdog, inherited_sockets, run
 from exporter.web.http_server import ListenError

@@ -1,7 +1,9 @@
-"""From a configuration to the rules that it puts in force: every mistake of all its files together."""
+"""From a configuration to the rules that it puts in force: every mistake of all its files together; loaded again."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from glob import glob
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -9,14 +11,15 @@ from typing import Final
 from msgspec.structs import asdict
 
 from exporter.config import loader
-from exporter.config.files import Files
+from exporter.config.files import MOST_BYTES, Files, digest_of, is_file
 from exporter.config.mistakes import Mistakes
-from exporter.config.model import Config
+from exporter.config.model import Config, redacted
 from exporter.config.policy_model import Expect
 from exporter.config.section import keys_of
 from exporter.config.validation import find, items_at, place_of
 from exporter.config.yaml_nodes import Mapping as MappingNode
 from exporter.config.yaml_nodes import Node
+from exporter.core.regular_file import file_signature, read_regular
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.facts import LONGEST_LIST
@@ -119,3 +122,71 @@ def _check_switches(root: Node, names: frozenset[str], mistakes: Mistakes) -> No
             near = difflib.get_close_matches(key.text, known, n=1)
             expected = near[0] if near else "the name of a rule"
             mistakes.add(key.position, f"no rule is called {key.text}, expected {expected}")
+
+
+Signature = tuple[tuple[str, int, int, int], ...]
+
+
+class ConfigurationSource:
+    """A configuration that can be loaded again."""
+
+    def __init__(self, read: Callable[[], LoadedRules]) -> None:
+        self._read = read
+        self._watched: LoadedRules | None = None
+        self._signature: Signature | None = ()  # of what is loaded; None: it was written while it was read
+        self._to_verify = False
+        """Whether the files' contents are to be compared at the next look: file times are some milliseconds coarse."""
+        self._looked_at: Signature = ()
+
+    @classmethod
+    def of_file(cls, path: Path, environ: Mapping[str, str]) -> "ConfigurationSource":
+        """Return the source that is a file, with the files of apps and rules that it names."""
+        return cls(lambda: load(path, environ))
+
+    @classmethod
+    def of_config(cls, config: Config) -> "ConfigurationSource":
+        """Return the source of a configuration that is in no file and never changes."""
+        sha256 = hashlib.sha256(redacted(config).encode()).hexdigest()
+        return cls(lambda: LoadedRules(config=config, files=(), globs=(), sha256=sha256, rule_set=rule_set_of(config)))
+
+    def load(self) -> LoadedRules:
+        """Load the configuration as it is now; raises ConfigError with every mistake."""
+        if self._watched is not None:
+            self._signature, self._to_verify = _signature(self._watched), False
+        loaded = self._read()
+        signature = _signature(loaded)
+        self._watched, self._signature = loaded, signature if _is_as_read(loaded) else None
+        self._to_verify = True
+        return loaded
+
+    def change_has_settled(self) -> bool:
+        """Whether files have changed since the last load, and not since the last look: writing has ended."""
+        if self._watched is None:
+            return False
+        before, self._looked_at = self._looked_at, _signature(self._watched)
+        if self._to_verify and not _is_as_read(self._watched):
+            self._signature = None
+        self._to_verify = False
+        return before == self._looked_at != self._signature
+
+
+def _is_as_read(loaded: LoadedRules) -> bool:
+    """Whether the files are the same ones and hold what was read of them."""
+    names = chain.from_iterable(glob(pattern, recursive=True) for pattern in loaded.globs)  # noqa: PTH207 - as below
+    try:
+        contents = (read_regular(path, MOST_BYTES + 1) for path in loaded.files)
+        return not loaded.files or (
+            {path for path in map(Path, names) if is_file(path)} <= set(loaded.files)
+            and digest_of(contents) == loaded.sha256
+        )
+    except OSError:
+        return False
+
+
+def _signature(loaded: LoadedRules) -> Signature:
+    """Return what differs between two states of all files; links are followed."""
+    names = {str(path) for path in loaded.files}
+    for pattern in loaded.globs:
+        names.update((pattern, *glob(pattern, recursive=True)))  # noqa: PTH207 - patterns may be absolute
+    found = ((name, file_signature(Path(name))) for name in sorted(names))
+    return tuple((name, *signature) for name, signature in found if signature is not None)

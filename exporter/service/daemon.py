@@ -20,11 +20,10 @@ from exporter.core.collection_state import Component
 from exporter.core.threads import Worker
 from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.rules.rule_loader import LoadedRules
+from exporter.rules.rule_loader import ConfigurationSource, LoadedRules
 from exporter.service import process as signals
 from exporter.service.app_publisher import TaskSeries
 from exporter.service.budget_leases import BudgetLeases
-from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.monitor import Monitor
 from exporter.service.process import Heartbeat, ServiceManager, Watchdog
 from exporter.service.recorder import Recorder

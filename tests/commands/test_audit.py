@@ -14,7 +14,7 @@ from exporter.config.mistakes import ConfigError
 from exporter.core import log
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule import Severity
-from exporter.service.configuration_source import ConfigurationSource
+from exporter.rules.rule_loader import ConfigurationSource
 from tests.support.command_line import logging_restored
 from tests.support.configurations import account, write_configuration
 from tests.support.monitored import Simulated, simulated

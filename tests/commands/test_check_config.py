@@ -10,7 +10,7 @@ from exporter.config.capacity import forecast
 from exporter.config.mistakes import ConfigError
 from exporter.config.model import Account, App, Collection, Config, Quota, Sharing
 from exporter.config.policy_model import Expect, Policy
-from exporter.service.configuration_source import ConfigurationSource
+from exporter.rules.rule_loader import ConfigurationSource
 
 
 def _shown(config: Config, capsys: pytest.CaptureFixture[str]) -> list[str]:

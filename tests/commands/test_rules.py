@@ -9,7 +9,7 @@ import pytest
 
 from exporter.commands.rule_commands import list_rules, run_tests
 from exporter.config.mistakes import ConfigError
-from exporter.service.configuration_source import ConfigurationSource
+from exporter.rules.rule_loader import ConfigurationSource
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC).timestamp()
 

@@ -11,7 +11,7 @@ import yaml
 
 from exporter import __version__
 from exporter.config.credential_kinds import AccessKey
-from exporter.service.configuration_source import ConfigurationSource
+from exporter.rules.rule_loader import ConfigurationSource
 from exporter.simulator.simulation import ACCOUNTS
 from exporter.storage.database import sqlite_path
 from tests.deploy.compose import COMPOSE_FILE, SERVICES, Container, mounts, published

@@ -27,7 +27,7 @@ from exporter.core.secret import Secret, SecretFile
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.app_engine import AppPolicy
-from exporter.service.configuration_source import ConfigurationSource
+from exporter.rules.rule_loader import ConfigurationSource
 from exporter.service.daemon import Daemon, Options
 from exporter.simulator.faults import Fault
 from tests.support.fake_service import Answer, serving

@@ -22,8 +22,8 @@ from exporter.config.model import Account, App, Config
 from exporter.core.clock import SystemClock
 from exporter.core.secret import Secret, SecretFile
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.rules.rule_loader import ConfigurationSource
 from exporter.service.accounts import Accesses
-from exporter.service.configuration_source import ConfigurationSource
 from exporter.simulator.protocol import Request, expected_signature
 from tests.support.command_line import logging_restored
 from tests.support.fake_service import serving

@@ -21,10 +21,9 @@ from exporter.config.model import Config, Storage
 from exporter.core.secret import Secret
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.rules.rule_loader import LoadedRules
+from exporter.rules.rule_loader import ConfigurationSource, LoadedRules
 from exporter.rules.rule_set import RuleSet
 from exporter.service import daemon
-from exporter.service.configuration_source import ConfigurationSource
 from exporter.service.daemon import LONGEST_START_SECONDS, STUCK_SECONDS, Daemon, Options
 from exporter.service.monitor import Monitor
 from exporter.storage.database import Database

@@ -24,7 +24,7 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.app_engine import AppPolicy
 from exporter.rules.engine import PolicyEngine
-from exporter.service.configuration_source import ConfigurationSource
+from exporter.rules.rule_loader import ConfigurationSource
 from exporter.service.supervisor import Supervisor, written
 from tests.support.command_line import logging_restored
 from tests.support.monitored import simulated

@@ -7,10 +7,9 @@ import pytest
 
 from exporter.config.mistakes import ConfigError
 from exporter.config.model import Config
-from exporter.rules.rule_loader import LoadedRules
+from exporter.rules import rule_loader
+from exporter.rules.rule_loader import ConfigurationSource, LoadedRules
 from exporter.rules.rule_set import RuleSet
-from exporter.service import configuration_source
-from exporter.service.configuration_source import ConfigurationSource
 from tests.support.configurations import account, write_configuration
 
 ENDPOINT = "https://live.example.com"
@@ -151,7 +150,7 @@ def test_what_is_written_while_it_is_read_is_noticed(
     _replace(tmp_path / "a.apps", "- id: app-2\n")
     source = _source(tmp_path, "'*.apps'")
     times = (tmp_path / "a.apps").stat()
-    look = configuration_source._signature
+    look = rule_loader._signature
 
     def write() -> None:
         if change == "a new file":
@@ -170,7 +169,7 @@ def test_what_is_written_while_it_is_read_is_noticed(
         return look(loaded)
 
     with monkeypatch.context() as patch:
-        patch.setattr(configuration_source, "_signature", look_and_write)
+        patch.setattr(rule_loader, "_signature", look_and_write)
         assert "app-3" not in _ids(source.load())
     assert [source.change_has_settled() for _ in range(2)] == [False, True]
     assert "app-3" in _ids(source.load())

@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.simulator.listing import Parameters, answer_body, rows_json
 from exporter.simulator.protocol import Response, ServiceError
@@ -20,16 +21,29 @@ class Exchange(Struct, frozen=True):
 
     parameters: Parameters
     request_id: str
-    good: Callable[[Parameters], Response]  # answers as if nothing were wrong
+    answer: Callable[[Parameters], Response]  # answers as if nothing were wrong
+
+    def good(self) -> Response:
+        """Return the answer as it should be."""
+        return self.answer(self.parameters)
+
+    def listing(self, tasks: bytes) -> Response:
+        """Return the answer with other tasks."""
+        return json_response(answer_body(self.request_id, tasks))
+
+    def made_up(self, prefix: str, count: int, app_id: str = "") -> Response:
+        """Return rows that are in no fleet, by default of the app that was asked for."""
+        common = {"AppId": app_id or self.parameters.app_id, "MixMode": "1", "Region": "CN-Shanghai"}
+        rows = [msgspec.json.encode({**common, "TaskId": f"{prefix}-{number}"}) for number in range(count)]
+        return self.listing(rows_json(rows))
 
 
-class _Listed(Struct):
-    """The rows of an answer."""
+class FaultKind(Struct, frozen=True):
+    """One kind of fault."""
 
-    rows: list[msgspec.Raw] | None = field(name="MPUTasks", default=None)
+    description: str  # one line
+    broken: Callable[[Exchange], Response]
 
-
-Break = Callable[[Exchange], Response]
 
 _JSON: Final = MappingProxyType({"Content-Type": "application/json;charset=utf-8"})
 _HTML: Final = MappingProxyType({"Content-Type": "text/html"})
@@ -53,28 +67,24 @@ def json_response(body: bytes, status: int = 200) -> Response:
 
 def _refused(
     description: str, message: str, code: str = "", status: int | None = None, headers: Mapping[str, str] | None = None
-) -> "FaultKind":
+) -> FaultKind:
     """Return a fault that refuses the request, by default with the code that the description begins with."""
     error = ServiceError(code or description.partition(",")[0], message, status=status, headers=headers)
     return FaultKind(description, lambda exchange: error_response(error, exchange.request_id))
 
 
-def _throttled(description: str, status: int, headers: Mapping[str, str] | None = None) -> "FaultKind":
+def _throttled(description: str, status: int, headers: Mapping[str, str] | None = None) -> FaultKind:
     return _refused(description, _THROTTLED_MESSAGE, "Throttling.User", status, headers)
 
 
-def _constant(description: str, response: Response) -> "FaultKind":
+def _constant(description: str, response: Response) -> FaultKind:
     return FaultKind(description, lambda _: response)
 
 
-def _html(description: str, status: int, title: str, headers: Mapping[str, str] | None = None) -> "FaultKind":
+def _html(description: str, status: int, title: str, headers: Mapping[str, str] | None = None) -> FaultKind:
     """Return a fault by which something between client and service answers with a page."""
     page = f"<html><head><title>{status} {title}</title></head><body><h1>{title}</h1></body></html>"
     return _constant(description, Response(status, {**_HTML, **(headers or {})}, page.encode()))
-
-
-def _answered(tasks: bytes) -> Break:
-    return lambda exchange: json_response(answer_body(exchange.request_id, tasks))
 
 
 def _lower_case_error(exchange: Exchange) -> Response:
@@ -82,72 +92,29 @@ def _lower_case_error(exchange: Exchange) -> Response:
     return json_response(msgspec.json.encode(body), 500)
 
 
-def _truncated(exchange: Exchange) -> Response:
-    good = exchange.good(exchange.parameters)
-    return json_response(good.body[: len(good.body) * 2 // 3])
-
-
 def _short_page(exchange: Exchange) -> Response:
-    good = exchange.good(exchange.parameters)
+    good = exchange.good()
     if good.status != 200:
         return good
-    rows = msgspec.json.decode(good.body, type=_Listed).rows or []
-    return json_response(
-        answer_body(exchange.request_id, rows_json([bytes(row) for row in rows[: len(rows) * 2 // 3]]))
-    )
+    rows = msgspec.json.decode(good.body, type=dict[str, msgspec.Raw]).get("MPUTasks", msgspec.Raw(b"null"))
+    bodies = [bytes(row) for row in msgspec.json.decode(rows, type=list[msgspec.Raw] | None) or ()]
+    return exchange.listing(rows_json(bodies[: len(bodies) * 2 // 3]))
+
+
+def _truncated(exchange: Exchange) -> Response:
+    body = exchange.good().body
+    return json_response(body[: len(body) * 2 // 3])
 
 
 def _no_request_id(exchange: Exchange) -> Response:
-    good = exchange.good(exchange.parameters)
-    fields = msgspec.json.decode(good.body, type=dict[str, msgspec.Raw])
+    fields = msgspec.json.decode(exchange.good().body, type=dict[str, msgspec.Raw])
     fields.pop("RequestId", None)
     return json_response(msgspec.json.encode(fields))
 
 
-def _body_is_a_list(exchange: Exchange) -> Response:
-    return json_response(b"[" + exchange.good(exchange.parameters).body + b"]")
-
-
 def _slow(exchange: Exchange) -> Response:
-    good = exchange.good(exchange.parameters)
-    return msgspec.structs.replace(good, delay_seconds=good.delay_seconds + SLOW_SECONDS)
-
-
-def _endless_pages(exchange: Exchange) -> Response:
-    asked = exchange.parameters
-    return _made_up(exchange, asked.app_id, f"endless-{asked.page_no}", asked.page_size)
-
-
-def _repeated_pages(exchange: Exchange) -> Response:
-    return exchange.good(msgspec.structs.replace(exchange.parameters, page_no=1))
-
-
-def _too_many_rows(exchange: Exchange) -> Response:
-    return _made_up(exchange, exchange.parameters.app_id, "surplus", exchange.parameters.page_size + 1)
-
-
-def _foreign_app_id(exchange: Exchange) -> Response:
-    return _made_up(exchange, "another-app", "foreign", 1)
-
-
-def _other_tasks(exchange: Exchange) -> Response:
-    return _made_up(exchange, exchange.parameters.app_id, "not-asked-for", 2)
-
-
-def _made_up(exchange: Exchange, app_id: str, prefix: str, count: int) -> Response:
-    """Return rows that are in no fleet."""
-    rows = [
-        msgspec.json.encode({"AppId": app_id, "TaskId": f"{prefix}-{number}", "MixMode": "1", "Region": "CN-Shanghai"})
-        for number in range(count)
-    ]
-    return json_response(answer_body(exchange.request_id, rows_json(rows)))
-
-
-class FaultKind(Struct, frozen=True):
-    """One kind of fault."""
-
-    description: str  # one line
-    broken: Break
+    good = exchange.good()
+    return replace(good, delay_seconds=good.delay_seconds + SLOW_SECONDS)
 
 
 _WAIT: Final = "the same with x-acs-retry-after"
@@ -169,18 +136,25 @@ FAULTS: Final[Mapping[str, FaultKind]] = MappingProxyType(
         "lower_case_error": FaultKind("500 whose keys are in lower case", _lower_case_error),
         "truncated_json": FaultKind("200 that ends in the middle", _truncated),
         "not_json": _html("200 that is HTML", 200, "Welcome"),
-        "tasks_not_a_list": FaultKind("MPUTasks is a string", _answered(b'"none"')),
+        "tasks_not_a_list": FaultKind("MPUTasks is a string", lambda it: it.listing(b'"none"')),
         "no_request_id": FaultKind("RequestId is missing", _no_request_id),
-        "body_is_a_list": FaultKind("the body is an array", _body_is_a_list),
+        "body_is_a_list": FaultKind("the body is an array", lambda it: json_response(b"[%s]" % it.good().body)),
         "reset": _constant("the connection is reset", Response(200, _JSON, b"", delivery="reset")),
         "hang": _constant("no answer ever comes", Response(200, _JSON, b"", delivery="hang")),
         "slow": FaultKind(f"the answer takes {SLOW_SECONDS:g} s longer", _slow),
         "redirect": _constant("302 to another place", Response(302, {"Location": "http://127.0.0.1:9/"}, b"")),
-        "endless_pages": FaultKind("each page is full of new rows", _endless_pages),
-        "repeated_pages": FaultKind("each page is the first one", _repeated_pages),
-        "too_many_rows": FaultKind("more rows than asked for", _too_many_rows),
-        "foreign_app_id": FaultKind("a row of another app", _foreign_app_id),
-        "other_tasks": FaultKind("tasks that were not asked for", _other_tasks),
+        "endless_pages": FaultKind(
+            "each page is full of new rows",
+            lambda it: it.made_up(f"endless-{it.parameters.page_no}", it.parameters.page_size),
+        ),
+        "repeated_pages": FaultKind(
+            "each page is the first one", lambda it: it.answer(replace(it.parameters, page_no=1))
+        ),
+        "too_many_rows": FaultKind(
+            "more rows than asked for", lambda it: it.made_up("surplus", it.parameters.page_size + 1)
+        ),
+        "foreign_app_id": FaultKind("a row of another app", lambda it: it.made_up("foreign", 1, "another-app")),
+        "other_tasks": FaultKind("tasks that were not asked for", lambda it: it.made_up("not-asked-for", 2)),
         "wrong_key": _refused("InvalidAccessKeyId.NotFound, 404", "Specified access key is not found."),
         "inactive_key": _refused("InvalidAccessKeyId.Inactive", "Specified access key is disabled."),
         "expired_token": _refused("InvalidSecurityToken.Expired", "Specified SecurityToken is expired."),
@@ -203,7 +177,7 @@ FAULTS: Final[Mapping[str, FaultKind]] = MappingProxyType(
         ),
         "no_such_action": _refused("InvalidAction.NotFound, 404", "Specified api is not found."),
         "not_found_page": _html("404 as HTML", 404, "Not Found"),
-        "empty_list": FaultKind("MPUTasks is empty", _answered(b"[]")),
+        "empty_list": FaultKind("MPUTasks is empty", lambda it: it.listing(b"[]")),
         "short_page": FaultKind("the last third of the page's rows is missing", _short_page),
     }
 )

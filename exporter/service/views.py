@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from typing import Any, Final
 
 from msgspec import Struct
@@ -55,6 +56,16 @@ _KINDS: Final = {
     Outcome.EXEMPT: FindingKind.EXEMPTED,
     Outcome.ERROR: FindingKind.UNEVALUABLE,
 }
+_COUNTS: Final[Mapping[FindingKind, Callable[[RuleReport], int]]] = {
+    FindingKind.VIOLATION: attrgetter("violations"),
+    FindingKind.EXEMPTED: attrgetter("exempted"),
+    FindingKind.UNEVALUABLE: attrgetter("unevaluable"),
+}
+_TASK_IDS: Final[Mapping[FindingKind, Callable[[OpenFindings], Collection[str]]]] = {
+    FindingKind.VIOLATION: lambda findings: findings.since.keys(),
+    FindingKind.EXEMPTED: lambda findings: list(findings.exempted()),
+    FindingKind.UNEVALUABLE: lambda findings: list(findings.unevaluable()),
+}
 
 
 class PolicyView:
@@ -78,18 +89,18 @@ class PolicyView:
             key = (status.account, status.app_id)
             if app not in {None, key}:
                 continue
-            reports = {name: report for name, report in self._reports(key).items() if _reported(kind, report)}
-            for findings in self._policy.app(key).findings(reports):
-                report = reports.get(findings.rule.rule.name)
-                if report is not None and (count := _count(kind, findings, report)):
+            counts = {name: count for name, report in self._reports(key).items() if (count := _COUNTS[kind](report))}
+            for findings in self._policy.app(key).findings(counts):
+                rule, since = findings.rule.rule, findings.since if kind is FindingKind.VIOLATION else None
+                if count := counts[rule.name] if since is None else len(since):
                     yield FindingsView(
                         *key,
-                        rule=findings.rule.rule,
-                        owner=findings.rule.rule.owner or status.owner,
+                        rule=rule,
+                        owner=rule.owner or status.owner,
                         data_available=status.data_available,
                         count=count,
-                        task_ids=partial(_task_ids, kind, findings),
-                        since=findings.since if kind is FindingKind.VIOLATION else {},
+                        task_ids=partial(_TASK_IDS[kind], findings),
+                        since=since or {},
                         detail=partial(self._detail, kind, key, findings.rule),
                     )
 
@@ -114,24 +125,20 @@ class PolicyView:
     def rules(self) -> Iterator[RuleView]:
         """Yield all rules, also those that are switched off."""
         rule_set = self._rule_set()
-        keys = [(status.account, status.app_id) for status in self._statuses()]
-        reports: dict[str, list[RuleReport]] = {}
-        unevaluable: dict[str, list[AppKey]] = {}
-        for key in keys:
+        reports: dict[str, dict[AppKey, RuleReport]] = {}
+        for status in self._statuses():
+            key = (status.account, status.app_id)
             for name, report in self._reports(key).items():
-                reports.setdefault(name, []).append(report)
-                if report.unevaluable:
-                    unevaluable.setdefault(name, []).append(key)
+                reports.setdefault(name, {})[key] = report
         in_force = {rule.name: rule for rule in rule_set.all_rules()}
         stopped = rule_set.stopped()
         for name, rule in in_force.items():
-            totals = _totals(reports[name]) if name in reports else None
-            why_stopped = STOPPED if name in stopped else None
+            of_apps = reports.get(name, {})
             yield RuleView(
                 rule,
-                why_stopped=why_stopped,
-                totals=totals,
-                reasons=partial(self._reasons, unevaluable.get(name, ()), name),
+                why_stopped=STOPPED if name in stopped else None,
+                totals=_totals(of_apps.values()) if of_apps else None,
+                reasons=partial(self._reasons, [key for key, report in of_apps.items() if report.unevaluable], name),
             )
         for off in rule_set.off:
             if off.rule.name not in in_force:
@@ -165,59 +172,12 @@ class PolicyView:
         return tuple(islice(reasons, MOST_REASONS))
 
 
-def _count(kind: FindingKind, findings: OpenFindings, report: RuleReport) -> int:
-    return len(findings.since) if kind is FindingKind.VIOLATION else _reported(kind, report)
-
-
-def _reported(kind: FindingKind, report: RuleReport) -> int:
-    if kind is FindingKind.VIOLATION:
-        return report.violations
-    return report.exempted if kind is FindingKind.EXEMPTED else report.unevaluable
-
-
-def _task_ids(kind: FindingKind, findings: OpenFindings) -> Collection[str]:
-    if kind is FindingKind.VIOLATION:
-        return findings.since.keys()
-    return list(findings.exempted() if kind is FindingKind.EXEMPTED else findings.unevaluable())
-
-
-def _totals(reports: Iterable[RuleReport]) -> TotalsDocument:
+def _totals(reports: Collection[RuleReport]) -> TotalsDocument:
     """Add up what is said of one rule in several apps."""
-    several = tuple(reports)
-    oldest = [report.oldest_violation for report in several if report.oldest_violation is not None]
-    return TotalsDocument(
-        violations=sum(report.violations for report in several),
-        evaluated=sum(report.evaluated for report in several),
-        not_applicable=sum(report.not_applicable for report in several),
-        exempted=sum(report.exempted for report in several),
-        unevaluable=sum(report.unevaluable for report in several),
-        oldest_violation=min(oldest, default=None),
-    )
-
-
-class TaskViews:
-    """Answers the tasks' part of the web's `View`."""
-
-    def __init__(self, monitor: Monitor, findings: Callable[[AppKey, str], Iterable[TaskFinding]]) -> None:
-        self._monitor = monitor
-        self._findings = findings
-
-    def tasks(self, account: str, app_id: str) -> TasksView | None:
-        """Return the tasks of one app; None: there is no such app."""
-        collector = self._monitor.collector((account, app_id))
-        if collector is None:
-            return None
-        push_keys = self._monitor.policy.app(collector.key).push_keys
-        return TasksView(collector.status, tuple(collector.inventory), push_keys)
-
-    def task(self, account: str, app_id: str, task_id: str) -> TaskView | None:
-        """Return one task; None: it is not known, or there is no such app."""
-        collector = self._monitor.collector((account, app_id))
-        entry = None if collector is None else collector.inventory.get(task_id)
-        if collector is None or entry is None:
-            return None
-        push_keys = self._monitor.policy.app(collector.key).push_keys(entry)
-        return TaskView(collector.status, entry, tuple(self._findings(collector.key, task_id)), push_keys)
+    oldest = [report.oldest_violation for report in reports if report.oldest_violation is not None]
+    counts = ("violations", "evaluated", "not_applicable", "exempted", "unevaluable")
+    sums = {name: sum(getattr(report, name) for report in reports) for name in counts}
+    return TotalsDocument(**sums, oldest_violation=min(oldest, default=None))
 
 
 class Trends:
@@ -306,9 +266,7 @@ class DaemonView:
             lambda: self.in_force.rule_set,
             clock,
         )
-        self.findings, self.rules = policy_view.findings, policy_view.rules
-        task_views = TaskViews(monitor, policy_view.of_task)
-        self.tasks, self.task = task_views.tasks, task_views.task
+        self.findings, self.rules, self._of_task = policy_view.findings, policy_view.rules, policy_view.of_task
         self.trends = Trends(self.statuses, policy_view.violations, clock)
         self.trend = self.trends.of
         self.fresh_sweeps = FreshSweeps(monitor, clock)
@@ -330,7 +288,9 @@ class DaemonView:
         report = own.report
         return AppView(
             report.status,
-            _tasks_by_region_and_mode(report),
+            None
+            if report.aggregates is None
+            else {(region, mode): n for (region, mode), n in report.aggregates.counts("tasks").items()},
             next_update=self._monitor.next_turn(key, Kind.UPDATE),
             next_sweep=self._monitor.next_turn(key, Kind.SWEEP),
         )
@@ -342,6 +302,23 @@ class DaemonView:
             return budgets
         return [each for each in budgets if any(map(self._leases.lease_of, each.accounts))]
 
+    def tasks(self, account: str, app_id: str) -> TasksView | None:
+        """Return the tasks of one app; None: there is no such app."""
+        collector = self._monitor.collector((account, app_id))
+        if collector is None:
+            return None
+        push_keys = self._monitor.policy.app(collector.key).push_keys
+        return TasksView(collector.status, tuple(collector.inventory), push_keys)
+
+    def task(self, account: str, app_id: str, task_id: str) -> TaskView | None:
+        """Return one task; None: it is not known, or there is no such app."""
+        collector = self._monitor.collector((account, app_id))
+        entry = None if collector is None else collector.inventory.get(task_id)
+        if collector is None or entry is None:
+            return None
+        push_keys = self._monitor.policy.app(collector.key).push_keys(entry)
+        return TaskView(collector.status, entry, tuple(self._of_task(collector.key, task_id)), push_keys)
+
     def past(self) -> Past:
         """Return what answers questions about the past."""
         return self._recorder.past
@@ -349,9 +326,3 @@ class DaemonView:
     def redacted_config(self) -> str:
         """Return the configuration in force, without secrets."""
         return self.in_force.redacted
-
-
-def _tasks_by_region_and_mode(report: AppReport) -> Mapping[tuple[str, str], int] | None:
-    if report.aggregates is None:
-        return None
-    return {(region, mode): tasks for (region, mode), tasks in report.aggregates.counts("tasks").items()}

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -467,3 +468,21 @@ async def test_what_is_published_is_what_the_pages_say(simulator: Simulated) -> 
         assert "1 of 1 apps up" in (await one.ask("/")).text
         await one.until_sample(1, "rtcmpu_exporter_http_requests_total", path="/api/v1/apps", code="200")
         await one.until_sample(1, "rtcmpu_exporter_http_requests_total", path="other", code="404")
+
+
+async def test_tasks_are_shown_as_a_copy(simulator: Simulated) -> None:
+    """What is shown stays as it is while the collection goes on; unknown names show nothing."""
+    async with started(simulator.config("app-1")) as one:
+        await one.until_data_of("app-1")
+        view, (app,) = one.daemon.view, one.daemon._monitor.apps.values()
+        shown = view.tasks("production", "app-1")
+        assert shown is not None
+        task_id = shown.entries[0].task.task_id
+        task = view.task("production", "app-1", task_id)
+        assert task is not None
+        assert (task.entry, task.findings, len(shown.entries)) == (shown.entries[0], (), 10)
+        app.collector.inventory.remove([task_id], settled_before=inf, at=0.0)
+        assert len(shown.entries) == 10
+        assert view.task("production", "app-1", task_id) is None
+        assert view.task("production", "app-9", task_id) is None
+        assert view.tasks("production", "app-9") is None

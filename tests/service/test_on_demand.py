@@ -6,7 +6,6 @@ import random
 import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from math import inf
 
 import pytest
 
@@ -23,7 +22,6 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_set import RuleSet
 from exporter.service.monitor import Monitor
 from exporter.service.on_demand import PAUSE_SECONDS, SHARE, FreshSweeps, _FreshSweep
-from exporter.service.views import TaskViews
 from exporter.service.violation_log import FindingLog
 from exporter.simulator.faults import Fault
 from exporter.web.view import SweepStart
@@ -49,7 +47,6 @@ class Scene:
             exposition, metrics, clock=clock, rng=rng, changed=lambda: None, finding_events=FindingLog(clock)
         )
         self.sweeps = FreshSweeps(self.monitor, clock)
-        self.tasks = TaskViews(self.monitor, lambda _key, _task_id: ())
 
     @property
     def collector(self) -> Collector:
@@ -225,23 +222,6 @@ async def test_what_is_under_way_ends_with_the_process() -> None:
         await until(lambda: bool(played.report.requests))
         async with asyncio.timeout(5):
             await played.sweeps.close()
-
-
-async def test_tasks_are_shown_as_a_copy() -> None:
-    """What is shown stays as it is while the collection goes on; unknown names show nothing."""
-    async with scene(tasks=3) as played:
-        shown = played.tasks.tasks(*KEY)
-        assert shown is not None
-        assert (len(shown.entries), shown.status) == (3, played.collector.status)
-        task_id = shown.entries[0].task.task_id
-        task = played.tasks.task(*KEY, task_id)
-        assert task is not None
-        assert (task.entry, task.findings) == (shown.entries[0], ())
-        played.collector.inventory.remove([task_id], settled_before=inf, at=0.0)
-        assert len(shown.entries) == 3
-        assert played.tasks.task(*KEY, task_id) is None
-        assert played.tasks.task("production", "app-9", task_id) is None
-        assert played.tasks.tasks("production", "app-9") is None
 
 
 async def test_budgets_and_turns_are_shown() -> None:

@@ -29,7 +29,6 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import rule_set_of
 from exporter.service.monitor import Monitor
 from exporter.service.process import run
-from exporter.service.violation_log import FindingLog
 
 FLEETS = (
     Simulated(accounts=1, apps=6, tasks=3000, requests_per_second=100_000, one_way_seconds=0.04, jitter_seconds=0.01),
@@ -86,8 +85,6 @@ async def _read_steadily(url: str, ca_file: Path, fleet: Simulated) -> Usage:
         metrics,
         clock=SystemClock(),
         rng=random.Random(),  # noqa: S311 - pauses, not secrets
-        changed=lambda: None,
-        finding_events=FindingLog(SystemClock()),
     )
     accounts = range(1, fleet.accounts + 1)
     config = Config(

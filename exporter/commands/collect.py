@@ -23,7 +23,6 @@ from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.labels import mix_mode
 from exporter.metrics.negotiation import negotiate
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.rules.findings import FindingEvents
 from exporter.rules.rule_loader import ConfigurationSource
 from exporter.rules.rule_set import RuleSet
 from exporter.service.app_publisher import AppPublisher
@@ -37,14 +36,8 @@ async def sweep(config: Config, rule_set: RuleSet, exposition: Exposition[AppRep
 
     Raises UsageError if a CA file of the configuration can't be used.
     """
-    monitor = Monitor(
-        exposition,
-        metrics,
-        clock=SystemClock(),
-        rng=random.Random(),  # noqa: S311 - no secret
-        changed=lambda: None,
-        finding_events=FindingEvents(),
-    )
+    rng = random.Random()  # noqa: S311 - no secret
+    monitor = Monitor(exposition, metrics, clock=SystemClock(), rng=rng)
     await monitor.apply(config, rule_set)
     try:
         await _sweep_all(monitor)

@@ -7,7 +7,7 @@ from collections import Counter, UserDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import aiohttp
 import structlog
@@ -28,11 +28,8 @@ from exporter.metrics.self_metrics import AccountMetrics, SelfMetrics
 _log = structlog.get_logger()
 
 
-class OpenSession(Protocol):
-    """Opens what carries an account's requests."""
-
-    def __call__(self, *, ca_file: Path | None) -> aiohttp.ClientSession:
-        """Return a session; raises UsageError where `ca_file` can't be used."""
+OpenSession = Callable[..., aiohttp.ClientSession]
+"""Opens what carries an account's requests; takes `ca_file=`, and raises UsageError where it can't be used."""
 
 
 class Access:

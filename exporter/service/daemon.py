@@ -117,7 +117,6 @@ class Daemon:
             clock=clock,
             rng=rng,
             changed=self._changed.set,
-            finding_events=self._recorder,
             task_series=self._task_series,
             recorder=self._recorder,
         )

@@ -38,7 +38,8 @@ from exporter.web.view import BudgetView
 class Monitor:
     """Runs a configuration, and keeps what the next one leaves unchanged.
 
-    Without a recorder nothing is written, without `task_series` no single tasks are published.
+    Without a recorder, which receives the findings too, nothing is written; without `task_series` no single tasks are
+    published.
     """
 
     def __init__(
@@ -48,8 +49,7 @@ class Monitor:
         *,
         clock: Clock,
         rng: random.Random,
-        changed: Callable[[], None],
-        finding_events: FindingEvents,
+        changed: Callable[[], None] = lambda: None,
         task_series: TaskSeries | None = None,
         recorder: Recorder | None = None,
         open_session: OpenSession = open_session,
@@ -75,8 +75,9 @@ class Monitor:
         self._share = Interner()
         self._reading_turns = ReadingTurns(clock.monotonic)
         self.history = History(clock)  # the newest changes of all apps
+        events = recorder or FindingEvents()
         self.policy = PolicyEngine(
-            clock, events=finding_events, changed=self._publish_app, failed=self._rules_failed, works=self._rules_work
+            clock, events=events, changed=self._publish_app, failed=self._rules_failed, works=self._rules_work
         )
         """Evaluates the rules for the tasks of all apps."""
         self._started = False

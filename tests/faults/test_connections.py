@@ -16,7 +16,6 @@ from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import rule_set_of
 from exporter.service.monitor import Monitor
-from exporter.service.violation_log import FindingLog
 from exporter.simulator.faults import Fault
 from tests.support.monitored import Simulated, simulated, text_of, until
 from tests.support.virtual_world import Seen, true_samples
@@ -46,7 +45,7 @@ async def _watching(account: Account, collection: Collection = COLLECTION) -> As
     exposition: Exposition[AppReport] = Exposition(families(), metrics)
     rng = random.Random(1)  # noqa: S311 - no secret
     clock = SystemClock()
-    monitor = Monitor(exposition, metrics, clock=clock, rng=rng, changed=lambda: None, finding_events=FindingLog(clock))
+    monitor = Monitor(exposition, metrics, clock=clock, rng=rng)
 
     def look() -> Seen:
         monitor.look_at_clock()

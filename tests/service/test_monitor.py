@@ -22,7 +22,6 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_set import RuleSet
 from exporter.service.app_publisher import TaskSeries
 from exporter.service.monitor import Monitor
-from exporter.service.violation_log import FindingLog
 from exporter.simulator.faults import Fault
 from tests.support.monitored import (
     COLLECTION,
@@ -49,9 +48,7 @@ class Watched:
         self.exposition: Exposition[AppReport] = Exposition(families(), metrics)
         rng = random.Random(1)  # noqa: S311 - no secret
         clock = self.clock = AheadClock()
-        self.monitor = Monitor(
-            self.exposition, metrics, clock=clock, rng=rng, changed=lambda: None, finding_events=FindingLog(clock)
-        )
+        self.monitor = Monitor(self.exposition, metrics, clock=clock, rng=rng)
 
     async def apply(self, config: Config) -> None:
         """Run a configuration without rules."""
@@ -391,8 +388,6 @@ async def test_another_limit_of_series_about_tasks_leaves_no_gap(simulator: Simu
         metrics,
         clock=clock,
         rng=random.Random(1),  # noqa: S311 - no secret
-        changed=lambda: None,
-        finding_events=FindingLog(clock),
         task_series=series,
     )
 

@@ -22,7 +22,6 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_set import RuleSet
 from exporter.service.monitor import Monitor
 from exporter.service.on_demand import PAUSE_SECONDS, SHARE, FreshSweeps, _FreshSweep
-from exporter.service.violation_log import FindingLog
 from exporter.simulator.faults import Fault
 from exporter.web.view import SweepStart
 from tests.support.monitored import Simulated, config, simulated, until
@@ -43,9 +42,7 @@ class Scene:
         clock = SystemClock()
         exposition: Exposition[AppReport] = Exposition(families(), metrics)
         rng = random.Random(1)  # noqa: S311 - no secret
-        self.monitor = Monitor(
-            exposition, metrics, clock=clock, rng=rng, changed=lambda: None, finding_events=FindingLog(clock)
-        )
+        self.monitor = Monitor(exposition, metrics, clock=clock, rng=rng)
         self.sweeps = FreshSweeps(self.monitor, clock)
 
     @property

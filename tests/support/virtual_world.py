@@ -25,7 +25,6 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import rule_set_of
 from exporter.rules.rule_set import RuleSet
 from exporter.service.monitor import Monitor
-from exporter.service.violation_log import FindingLog
 from exporter.simulator import protocol as message
 from exporter.simulator.faults import Fault
 from exporter.simulator.fleet import Fleet, populate
@@ -65,8 +64,6 @@ class World:
             metrics,
             clock=clock,
             rng=random.Random(1),  # noqa: S311 - no secret
-            changed=lambda: None,
-            finding_events=FindingLog(clock),
             open_session=lambda **_: cast("aiohttp.ClientSession", ServiceSession(service)),
         )
 

@@ -27,6 +27,7 @@ from exporter.rules.rule_set import RuleSet
 from exporter.service import daemon
 from exporter.service.daemon import LONGEST_START_SECONDS, STUCK_SECONDS, Daemon, Options
 from exporter.service.monitor import Monitor
+from exporter.service.process import Watchdog
 from exporter.storage.database import Database
 from exporter.storage.tables import VIOLATIONS
 from tests.storage.test_database import rows
@@ -44,14 +45,17 @@ EPHEMERAL = Options(listen_addresses=("127.0.0.1:0",))
 class Started:
     """A daemon that runs as a task, with a configuration that a test can exchange."""
 
-    def __init__(self, first: Config | ConfigError, options: Options = EPHEMERAL) -> None:
+    def __init__(
+        self, first: Config | ConfigError, options: Options = EPHEMERAL, watchdog: Watchdog | None = None
+    ) -> None:
         self.next = first
         self.rule_set = RuleSet.empty()
         self.loads = 0
         self.clock = AheadClock()
         metrics = SelfMetrics(version="0")
         rng = random.Random(1)  # noqa: S311 - no secret
-        self.daemon = Daemon(ConfigurationSource(self._load), options, metrics, clock=self.clock, rng=rng)
+        source = ConfigurationSource(self._load)
+        self.daemon = Daemon(source, options, metrics, clock=self.clock, rng=rng, watchdog=watchdog)
         self.running = asyncio.create_task(self.daemon.run())
 
     async def ask(self, path: str, user: str | None = None) -> Answer:
@@ -158,6 +162,33 @@ async def test_it_is_healthy_while_its_loop_beats(simulator: Simulated) -> None:
         assert silent
         assert STUCK_SECONDS + 2 <= int(silent[1]) < 2 * STUCK_SECONDS
         await until(lambda: one.daemon.healthy() is None)
+
+
+class CountedWatchdog(Watchdog):
+    """Counts where a real one would end the process."""
+
+    def __init__(self) -> None:
+        super().__init__(60.0)
+        self.fed = 0
+        self.ends: list[int] = []  # how often it had been fed at each stop
+
+    def feed(self) -> None:
+        self.fed += 1
+
+    def stop(self) -> None:
+        self.ends.append(self.fed)
+
+
+async def test_its_watchdog_is_fed_with_each_beat_until_the_end(
+    simulator: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a healthy process would be ended; after the stop nothing waits for a beat any more."""
+    monkeypatch.setattr(daemon, "BEAT_SECONDS", 0.02)
+    watchdog = CountedWatchdog()
+    async with running(Started(simulator.config("nobodys"), watchdog=watchdog)):
+        await until(lambda: watchdog.fed >= 3)
+        assert watchdog.ends == []
+    assert watchdog.ends == [watchdog.fed]
 
 
 async def test_when_it_stops_it_is_not_ready_and_ends(simulator: Simulated) -> None:

@@ -29,7 +29,13 @@ def test_each_budget_is_forecast_once(capsys: pytest.CaptureFixture[str]) -> Non
     assert lines[0].startswith("rtcmpu.yml: fine, 3 accounts, 4 apps, ")
     assert [line for line in lines[2:] if line and not line.startswith("  ")] == ["one, two", "other"]
     assert "  at the quota    3 apps, 720 tasks on 9 pages" in lines
-    assert "  at the quota    1 app, 240 tasks on 3 pages" in lines
+    assert lines[lines.index("other") + 1 :] == [
+        "  at the quota    1 app, 240 tasks on 3 pages",
+        "  requests        0.1/s for updates, 0.0167/s for sweeps: 0.3% of 40/s",
+        "  interval        10s",
+        "  sweep interval  5m; a sweep of all takes about 0.1s",
+        "  stale after     15m",
+    ]
 
 
 def test_series_are_forecast(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,12 @@ def _case(root: ET.Element, name: str) -> ET.Element:
     return case
 
 
+def _part(case: ET.Element, name: str) -> ET.Element:
+    """Return what a case has, one of its kind."""
+    (part,) = case.findall(name)
+    return part
+
+
 def _only_rule(findings: RuleOutcome) -> ET.Element:
     root = _read(Audit((findings.rule,), (app("main", findings),)))
     return _case(root, findings.rule.name)
@@ -54,16 +60,14 @@ def test_there_is_a_suite_for_each_app_and_a_case_for_each_rule() -> None:
 
 def test_a_failure_lists_the_tasks_and_says_how_many() -> None:
     """The message has the count and the title, the text a line for each task."""
-    failure = _case(_read(everything()), "bitrate").find("failure")
-    assert failure is not None
+    failure = _part(_case(_read(everything()), "bitrate"), "failure")
     assert failure.attrib == {"message": "1 task: Title of bitrate", "type": "critical"}
     assert failure.text == "t-1: not as agreed"
 
 
 def test_a_finding_about_the_app_as_a_whole_is_not_counted_in_tasks() -> None:
     """The message names the app, the text has the one line about it."""
-    failure = _only_rule(RuleOutcome(rule=rule(), violations=violations(""))).find("failure")
-    assert failure is not None
+    failure = _part(_only_rule(RuleOutcome(rule=rule(), violations=violations(""))), "failure")
     assert (failure.get("message"), failure.text) == ("the app: Title of bitrate", "not as agreed")
 
 
@@ -94,9 +98,8 @@ def test_exempted_and_unevaluable_tasks_are_output() -> None:
 def test_an_app_that_could_not_be_read_is_an_error() -> None:
     """Its suite has one case, whose error says the state and the reason."""
     case = _case(_read(everything()), "collection")
-    error = case.find("error")
+    error = _part(case, "error")
     assert case.get("classname") == "production/gone"
-    assert error is not None
     assert error.attrib == {"message": "can't be read: app_invalid", "type": "app_invalid"}
     assert error.text == "no such app"
 
@@ -115,9 +118,7 @@ def test_an_app_that_could_not_be_read_is_an_error() -> None:
 )
 def test_a_rule_that_evaluated_no_task_is_skipped(findings: RuleOutcome, message: str) -> None:
     """It has neither passed nor failed, and says why."""
-    skipped = _only_rule(findings).find("skipped")
-    assert skipped is not None
-    assert skipped.get("message") == message
+    assert _part(_only_rule(findings), "skipped").get("message") == message
 
 
 def test_a_rule_that_all_tasks_pass_has_nothing_to_say() -> None:
@@ -128,8 +129,7 @@ def test_a_rule_that_all_tasks_pass_has_nothing_to_say() -> None:
 def test_a_long_list_is_cut_and_the_count_is_whole() -> None:
     """This many tasks are listed, and the rest is counted."""
     ids = [f"t-{place:03}" for place in range(MOST_TASKS + 7)]
-    failure = _only_rule(RuleOutcome(rule=rule(), violations=violations(*ids))).find("failure")
-    assert failure is not None
+    failure = _part(_only_rule(RuleOutcome(rule=rule(), violations=violations(*ids))), "failure")
     assert failure.get("message") == f"{MOST_TASKS + 7} tasks: Title of bitrate"
     lines = (failure.text or "").splitlines()
     assert len(lines) == MOST_TASKS + 1

@@ -142,34 +142,6 @@ async def test_withdrawn_data_goes_and_comes_back_whole(series: TaskSeries) -> N
     assert _infos(series) == {("live", "task-1"), ("live", "task-2"), ("live", "task-3"), ("other", "task-1")}
 
 
-async def test_a_forgotten_app_leaves_nothing_behind(series: TaskSeries) -> None:
-    """An app that is removed takes its series with it; one of the same name begins again."""
-    series.configure(ON)
-    App(series).accept(["task-1"])
-    await series.publish()
-    series.follow(("prod", "live"), Inventory(), (), available=False)
-    series.follow(("prod", "never was"), Inventory(), (), available=False)
-    await series.publish()
-    assert _infos(series) == set()
-    App(series).accept(["task-2"])
-    await series.publish()
-    assert _infos(series) == {("live", "task-2")}
-
-
-async def test_switching_on_later_shows_all_tasks(series: TaskSeries, metrics: SelfMetrics) -> None:
-    """Tasks that came before show as soon as their app is heard of, and switching off ends everything."""
-    app = App(series)
-    app.accept(["task-1", "task-2"])
-    series.configure(ON)
-    app.accept([])
-    await series.publish()
-    assert len(_infos(series)) == 2
-    assert b'rtcmpu_exporter_series{path="/metrics/tasks"} 8.0\n' in metrics.render()[False]
-    series.configure(PerTask())
-    assert series.body(Format.TEXT, gzip=False) is None
-    assert b"/metrics/tasks" not in metrics.render()[False]
-
-
 async def test_the_limit_holds_over_all_apps_and_is_reported(series: TaskSeries, metrics: SelfMetrics) -> None:
     """No more series than allowed are published, and how many are and are not is known; more room shows more."""
     series.configure(PerTask(enabled=True, max_series=50))

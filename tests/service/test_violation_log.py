@@ -1,7 +1,8 @@
 """What the log says about findings, and how much of it."""
 
 import io
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import pytest
 import structlog
@@ -32,66 +33,42 @@ def _resolve(log: FindingEvents, count: int = 1) -> None:
         log.resolved(APP, _rule(), f"task-{number}", NOW, Resolution.FIXED)
 
 
+OF_APP = {"account": "prod", "app_id": "live"}
+OPENED = {"event": "violation opened", **OF_APP, "rule": "expect-tasks", "task_id": "task-0", "message": "too few"}
+RESOLVED = {"log_level": "info", "event": "violation resolved", **OF_APP, "rule": "expect-tasks", "severity": "warning"}
+BASELINE = {"log_level": "info", "event": "all tasks are evaluated by the rules in force", **OF_APP}
+STOPPED = {
+    "log_level": "error",
+    "event": "rule stopped, its findings are frozen until a reload",
+    "rule": "expect-tasks",
+}
+
+
 @pytest.mark.parametrize(
-    ("severity", "level"), [(Severity.INFO, "info"), (Severity.WARNING, "warning"), (Severity.CRITICAL, "warning")]
+    ("happens", "line"),
+    [
+        (partial(_open, severity=Severity.INFO), {**OPENED, "log_level": "info", "severity": "info"}),
+        (_open, {**OPENED, "log_level": "warning", "severity": "warning"}),
+        (partial(_open, severity=Severity.CRITICAL), {**OPENED, "log_level": "warning", "severity": "critical"}),
+        (_resolve, {**RESOLVED, "task_id": "task-0", "why": "fixed", "lasted_seconds": 100}),
+        (
+            lambda log: log.resolved(APP, _rule(), None, NOW + 40, Resolution.EXEMPTED),
+            {**RESOLVED, "task_id": None, "why": "exempted", "lasted_seconds": 60},
+        ),
+        (
+            lambda log: log.resolved(APP, _rule(), "set-back", NOW + 1000, Resolution.FIXED),
+            {**RESOLVED, "task_id": "set-back", "why": "fixed", "lasted_seconds": 0},
+        ),
+        (lambda log: log.baseline(APP, 1234), {**BASELINE, "violations": 1234}),
+        (lambda log: log.stopped(_rule(), "stopped: too slow"), {**STOPPED, "why": "stopped: too slow"}),
+    ],
 )
-def test_a_violation_that_opens_is_a_line(severity: Severity, level: str) -> None:
-    """The line says whose, which rule, which task and what is wrong; info is no warning."""
+def test_what_happens_is_one_line(happens: Callable[[FindingEvents], None], line: Mapping[str, object]) -> None:
+    """The line says whose, which rule, which task and why, all as plain values; info is no warning."""
     with capture_logs() as lines:
-        _open(FindingLog(SetClock(NOW, 100.0)), severity=severity)
-    assert lines == [
-        {
-            "log_level": level,
-            "event": "violation opened",
-            "account": "prod",
-            "app_id": "live",
-            "rule": "expect-tasks",
-            "severity": severity.value,
-            "task_id": "task-0",
-            "message": "too few",
-        }
-    ]
-
-
-def test_a_violation_that_ends_is_a_line() -> None:
-    """The line says why it has ended and how long it lasted."""
-    with capture_logs() as lines:
-        FindingLog(SetClock(NOW, 100.0)).resolved(APP, _rule(), None, NOW + 40, Resolution.EXEMPTED)
-    assert lines == [
-        {
-            "log_level": "info",
-            "event": "violation resolved",
-            "account": "prod",
-            "app_id": "live",
-            "rule": "expect-tasks",
-            "severity": "warning",
-            "task_id": None,
-            "why": "exempted",
-            "lasted_seconds": 60,
-        }
-    ]
-
-
-def test_a_baseline_is_one_line() -> None:
-    """What is violated from the start is a number, not a line for each task."""
-    with capture_logs() as lines:
-        FindingLog(SetClock(NOW, 100.0)).baseline(APP, 1234)
-    assert lines == [
-        {
-            "log_level": "info",
-            "event": "all tasks are evaluated by the rules in force",
-            "account": "prod",
-            "app_id": "live",
-            "violations": 1234,
-        }
-    ]
-
-
-def test_a_clock_that_was_set_back_makes_no_negative_duration() -> None:
-    """A violation that seems to have opened in the future lasted no time."""
-    with capture_logs() as lines:
-        FindingLog(SetClock(NOW, 100.0)).resolved(APP, _rule(), "task-1", NOW + 1000, Resolution.FIXED)
-    assert lines[0]["lasted_seconds"] == 0
+        happens(FindingLog(SetClock(NOW, 100.0)))
+    assert lines == [line]
+    assert {type(value) for value in lines[0].values()} <= {str, int, type(None)}
 
 
 def test_so_many_lines_a_second_and_no_more() -> None:
@@ -152,28 +129,3 @@ def test_addresses_in_a_message_are_cut() -> None:
         structlog.reset_defaults()
     assert "rtmp://push.example.com" in out.getvalue()
     assert "hush" not in out.getvalue()
-
-
-def test_lines_hold_plain_values_alone() -> None:
-    """Every value is text, a number or nothing: a log as JSON reads the same as one for people."""
-    log = FindingLog(SetClock(NOW, 100.0))
-    with capture_logs() as lines:
-        _open(log)
-        _resolve(log)
-        log.baseline(APP, 0)
-    values: list[Any] = [value for line in lines for value in line.values()]
-    assert {type(value) for value in values} <= {str, int, type(None)}
-
-
-def test_a_stopped_rule_is_an_error() -> None:
-    """The line says which rule, why, and what becomes of its findings."""
-    with capture_logs() as lines:
-        FindingLog(SetClock(NOW, 100.0)).stopped(_rule(), "stopped: too slow")
-    assert lines == [
-        {
-            "log_level": "error",
-            "event": "rule stopped, its findings are frozen until a reload",
-            "rule": "expect-tasks",
-            "why": "stopped: too slow",
-        }
-    ]

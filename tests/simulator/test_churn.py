@@ -10,14 +10,19 @@ from exporter.simulator.task_maker import MISCONFIGURATIONS, TaskMaker, seeded
 from tests.simulator.support import START, ManualClock
 
 
-@pytest.fixture
-def fleet() -> Fleet:
-    """Two apps with tasks and one without."""
+def three_apps() -> Fleet:
+    """Return two apps with tasks and one without."""
     fleet = Fleet(ManualClock())
     populate(fleet, "large", 300, random=seeded(1, "large"), started_at=START)
     populate(fleet, "small", 30, random=seeded(1, "small"), started_at=START)
     fleet.add_app("empty")
     return fleet
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """The apps at the start."""
+    return three_apps()
 
 
 @pytest.fixture
@@ -49,10 +54,7 @@ def test_events_come_at_their_rate(fleet: Fleet, events: list[Event]) -> None:
 def test_it_does_not_matter_how_often_time_is_looked_at(fleet: Fleet, events: list[Event]) -> None:
     """One long step and many short ones bring the same events."""
     churn(fleet, Rates.mixture(10)).advance(START + 20)
-    other = Fleet(ManualClock())
-    populate(other, "large", 300, random=seeded(1, "large"), started_at=START)
-    populate(other, "small", 30, random=seeded(1, "small"), started_at=START)
-    other.add_app("empty")
+    other = three_apps()
     others: list[Event] = []
     other.listeners.append(others.append)
     stepwise = churn(other, Rates.mixture(10))

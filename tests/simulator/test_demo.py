@@ -156,23 +156,3 @@ def test_each_app_has_tasks_of_its_own_from_the_seed() -> None:
     assert bodies(1, "app-1") == bodies(1, "app-1")
     assert bodies(1, "app-1") != bodies(2, "app-1")
     assert truth_of_app(bodies(1, "app-1")) != truth_of_app(bodies(1, "app-2"))
-
-
-@pytest.mark.parametrize(
-    ("faults", "variants", "reason"),
-    [
-        (("nonsense=0.1",), (), "fault 'nonsense=0.1': unknown fault 'nonsense'"),
-        (("hang=often",), (), "fault 'hang=often': could not convert string to float"),
-        (("hang=2",), (), "fault 'hang=2': the rate of fault hang is 2.0, expected 0 to 1"),
-        ((), ("nonsense=1",), "variant 'nonsense=1': expected NAME=VALUE with one of past_end"),
-        ((), ("past_end",), "variant 'past_end': expected NAME=VALUE"),
-        ((), ("past_end=nonsense",), "variant: Invalid enum value 'nonsense'"),
-    ],
-)
-def test_options_that_make_no_sense_are_refused(
-    faults: tuple[str, ...], variants: tuple[str, ...], reason: str
-) -> None:
-    """The message names the mistake and what exists."""
-    asked = options.SimulatorOptions(apps=1, tasks=1, faults=faults, variants=variants)
-    with pytest.raises(ValueError, match=reason):
-        options.build_service(asked)

@@ -1,15 +1,13 @@
 """Tests of the findings of one app, whatever its tasks are."""
 
-from exporter.rules.findings import MOST_MOVES, AnyRule, CountedFindings, Resolution, SavedFindings
+from exporter.rules.findings import MOST_MOVES, AnyRule, CountedFindings, SavedFindings
 from exporter.rules.rule import (
-    EXEMPT,
     NOT_APPLICABLE,
     PASS,
     UNKNOWN,
     VIOLATION,
     Severity,
     nothing_known,
-    without_exemptions,
 )
 from tests.support.policy_world import LIVE, Told, rule
 
@@ -33,37 +31,6 @@ def _counted() -> tuple[CountedFindings, Told]:
 def _record(counted: CountedFindings, task_id: str, before: bytes, *after: int, now: float = 10.0) -> bytes:
     counted.record(task_id, before, bytes(after), now=now, text=_text)
     return bytes(after)
-
-
-def test_outcomes_are_counted_by_rule() -> None:
-    """Each rule's report has the numbers of its outcomes, in the order of the rules."""
-    counted, _ = _counted()
-    _record(counted, "a", nothing_known(2), PASS, VIOLATION)
-    _record(counted, "b", nothing_known(2), EXEMPT, NOT_APPLICABLE)
-    counted.settle()
-    one, two = counted.reports(lambda _: 5)
-    assert (one.rule, one.evaluated, one.not_applicable, one.violations, one.examples) == ("one", 1, 1, 1, ("a",))
-    assert (two.rule, two.evaluated, two.exempted, two.violations) == ("two", 1, 1, 0)
-
-
-def test_events_begin_with_the_baseline() -> None:
-    """What is open when the rules settle is counted once as the baseline, and what follows one by one."""
-    counted, reported = _counted()
-    before = _record(counted, "a", nothing_known(2), VIOLATION, VIOLATION)
-    assert list(counted.settled()) == []
-    assert counted.settle() == 2
-    assert counted.settle() is None
-    before = _record(counted, "a", before, PASS, VIOLATION, now=20.0)
-    before = _record(counted, "a", before, VIOLATION, VIOLATION, now=30.0)
-    _record(counted, "a", before, UNKNOWN, UNKNOWN, now=40.0)
-    assert reported.opens == [(LIVE, "two", "a", "text of two")]
-    assert reported.resolves == [
-        (LIVE, "two", "a", 10.0, Resolution.FIXED),
-        (LIVE, "two", "a", 30.0, Resolution.REMOVED),
-        (LIVE, "one", "a", 10.0, Resolution.REMOVED),
-    ]
-    one, two = counted.reports(lambda _: 5)
-    assert (one.opened, one.resolved, two.opened, two.resolved) == (0, 1, 1, 2)
 
 
 def test_other_rules_take_over_what_stays() -> None:
@@ -125,8 +92,3 @@ def test_only_settled_rules_could_show_examples() -> None:
     assert counted.violations() == {}
     counted.settle()
     assert counted.violations() == {Severity.CRITICAL: [1]}
-
-
-def test_exemptions_can_be_taken_away_again() -> None:
-    """An exempt task is one that violates the rule, whatever was agreed upon."""
-    assert without_exemptions(bytes([PASS, EXEMPT, VIOLATION, UNKNOWN])) == bytes([PASS, VIOLATION, VIOLATION, UNKNOWN])

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+from urllib.parse import quote_plus
 
 import yaml
 from msgspec import Struct
@@ -38,9 +39,8 @@ class Firing(Struct, frozen=True, kw_only=True):
     """One instance of an alert."""
 
     labels: Mapping[str, str]
-    description: str
-    dashboard: str  # the dashboard's uid with its variables
-    more: Mapping[str, str] = {}  # annotations beyond those that every alert has
+    value: str = ""  # as the annotations show it
+    queried: Mapping[str, str] = {}  # the annotations that say what they look up
 
 
 class Case(Struct, frozen=True, kw_only=True):
@@ -55,9 +55,9 @@ class Case(Struct, frozen=True, kw_only=True):
     """Where that differs at a moment: its ranges leave out the sample at their beginning."""
 
 
-def begins(at: str, **firing: Any) -> Mapping[str, Sequence[Firing]]:
+def begins(at: str, firing: Firing) -> Mapping[str, Sequence[Firing]]:
     """Return that one instance fires from a minute on, and none a minute before."""
-    return {f"{int(at.removesuffix('m')) - 1}m": [], at: [Firing(**firing)]}
+    return {f"{int(at.removesuffix('m')) - 1}m": [], at: [firing]}
 
 
 def rules(text: str) -> list[dict[str, Any]]:
@@ -74,6 +74,24 @@ def exported() -> dict[str, set[str]]:
         for suffix in suffixes.get(declaration.kind, ("",)):
             found[declaration.name + suffix] = labels | ({"le"} if suffix == "_bucket" else set())
     return found
+
+
+def rule_info(rule: str, severity: str, *, title: str = "", owner: str = "", runbook: str = "", **more: str) -> str:
+    """Return the series that says what a rule is."""
+    about = {"rule": rule, "severity": severity, "title": title, "rule_owner": owner, "runbook_url": runbook}
+    return series("rtcmpu_policy_rule_info", **about, **more)
+
+
+def violated_rule(rule: str, severity: str, number: int, title: str, found: str = "", **firing: Any) -> Firing:
+    """Return the alert about violations of a rule of the app `live`, which looks up the rule and examples."""
+    labels = {"account": "prod", "app_id": "live", "severity": severity, "owner": "live-ops", "rule": rule}
+    labels.update(firing.pop("labels", {}))
+    about = f"App {labels['app_id']} of account prod, violations of {rule} ({title}): {number}."
+    ending = " The exporter's page lists them with the expected values."
+    return Firing(
+        labels={name: value for name, value in labels.items() if value},
+        queried={"description": about + found + ending, **firing},
+    )
 
 
 def series(metric: str, *, instance: str = "one", **labels: str) -> str:
@@ -111,8 +129,7 @@ def healthy(steps: int, *, instance: str = "one", account: str = "prod", app_id:
         exporter("rtcmpu_exporter_api_throttled_total", account=account): [0] * steps,
         exporter("rtcmpu_exporter_clock_skew_seconds", account=account): [0.2] * steps,
         exporter("rtcmpu_exporter_series_omitted", path="/metrics/tasks"): [0] * steps,
-        exporter("rtcmpu_policy_rule_info", **rule, title="Region as agreed", rule_owner="", runbook_url=""): [1]
-        * steps,
+        rule_info("region", "critical", title="Region as agreed", instance=instance): [1] * steps,
         app("rtcmpu_app_info", name="Live", owner="live-ops"): [1] * steps,
         app("rtcmpu_up"): [1] * steps,
         app("rtcmpu_collection_state", state="ok"): [1] * steps,
@@ -215,9 +232,9 @@ def _shipped() -> list[dict[str, Any]]:
 
 
 @cache
-def _summaries() -> Mapping[str, str]:
-    """Return the text of each alert that has no values in it."""
-    return {rule["alert"]: rule["annotations"]["summary"] for rule in _shipped() if "alert" in rule}
+def _annotations() -> Mapping[str, Mapping[str, str]]:
+    """Return the annotations of each alert, as they are written."""
+    return {rule["alert"]: rule["annotations"] for rule in _shipped() if "alert" in rule}
 
 
 @cache
@@ -231,13 +248,17 @@ def _promtool_major() -> int:
 
 
 def _expected(case: Case, firing: Firing) -> dict[str, Any]:
-    return {
-        "exp_labels": dict(firing.labels),
-        "exp_annotations": {
-            "summary": _summaries()[case.alert],
-            "description": firing.description,
-            "runbook_url": f"{RUNBOOKS}/{case.alert}.md",
-            "dashboard_url": f"{GRAFANA}/{firing.dashboard}",
-            **firing.more,
-        },
-    }
+    """Return labels and annotations: the rule's, with the labels and the value; what they look up is given."""
+
+    def shown(place: re.Match[str]) -> str:
+        text = firing.labels[place["label"]] if place["label"] else firing.value
+        return quote_plus(text) if place["how"] == "urlquery" else text
+
+    written = _annotations()[case.alert]
+    assert bool(firing.value) == ("$value" in written["description"]) or firing.queried, case.about
+    annotations = {name: _PLACE.sub(shown, _QUERY.sub("", text)) for name, text in written.items()}
+    return {"exp_labels": dict(firing.labels), "exp_annotations": {**annotations, **firing.queried}}
+
+
+_QUERY: Final = re.compile(r"\{\{ with query .*\{\{ end \}\}")
+_PLACE: Final = re.compile(r"\{\{ \$(?:value|labels\.(?P<label>\w+))(?: \| (?P<how>\w+))? \}\}")

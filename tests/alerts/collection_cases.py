@@ -6,62 +6,34 @@ from tests.alerts.alert_cases import STALE, Case, Firing, Samples, World, away, 
 
 MINUTES: Final = 45
 OF_APP: Final = {"account": "prod", "app_id": "live"}
-COLLECTION: Final = "rtcmpu-exporter?var-account=prod&var-app_id=live"
 
 
-def down(**labels: str) -> Firing:
-    """Return the alert that nobody answers."""
-    return Firing(
-        labels={"job": "rtcmpu", "severity": "critical", **labels},
-        description=(
-            "Prometheus can scrape no target of job rtcmpu: no task is monitored. Check that the exporter runs; "
-            "/targets of Prometheus shows the scrape error."
-        ),
-        dashboard="rtcmpu-exporter",
-    )
+def of_account(account: str, severity: str, value: object) -> Firing:
+    """Return an alert about an account."""
+    return Firing(labels={"account": account, "severity": severity}, value=str(value))
 
 
+def of_job(value: str = "", *, severity: str = "warning", **labels: str) -> Firing:
+    """Return an alert about the exporters of the job."""
+    return Firing(labels={"job": "rtcmpu", "severity": severity, **labels}, value=value)
+
+
+def stale(age: str) -> Firing:
+    """Return the alert that an app's data is too old."""
+    return Firing(labels={**OF_APP, "severity": "critical"}, value=age)
+
+
+def failing(state: str) -> Firing:
+    """Return the alert that an app can't be read."""
+    return Firing(labels={**OF_APP, "state": state, "severity": "warning"})
+
+
+DOWN: Final = of_job(severity="critical")
 EXPORTER_DOWN: Final = "RtcmpuExporterDown"
 REPLICA_DOWN: Final = "RtcmpuExporterReplicaDown"
 AUTHENTICATION: Final = "RtcmpuAuthenticationFailing"
 DATA_STALE: Final = "RtcmpuDataStale"
 APP_FAILING: Final = "RtcmpuAppFailing"
-
-
-def refused(apps: int, account: str = "prod") -> Firing:
-    """Return the alert that a key is refused."""
-    return Firing(
-        labels={"account": account, "severity": "critical"},
-        description=(
-            f"The API refuses the key of account {account}, or the exporter has no key. Apps that can't be read: "
-            f"{apps}. Run `rtcmpu-exporter check-config --probe` with the exporter's configuration for the reason."
-        ),
-        dashboard=f"rtcmpu-exporter?var-account={account}",
-    )
-
-
-def stale(age: str) -> Firing:
-    """Return the alert that an app's data is too old."""
-    return Firing(
-        labels={**OF_APP, "severity": "critical"},
-        description=(
-            f"App live of account prod was last read completely {age} ago or never: its task metrics are withdrawn, "
-            "and alerts about its tasks keep their last state. rtcmpu_collection_state has the reason."
-        ),
-        dashboard=COLLECTION,
-    )
-
-
-def failing(state: str) -> Firing:
-    """Return the alert that an app can't be read."""
-    return Firing(
-        labels={**OF_APP, "state": state, "severity": "warning"},
-        description=(
-            f"App live of account prod has not been updated or swept for several intervals: {state}. Its last data is "
-            "served until it is stale. The exporter's status page has the reason."
-        ),
-        dashboard=COLLECTION,
-    )
 
 
 def in_state(state: str, *, since: int, instance: str = "one", interval: float = 10) -> dict[str, Any]:
@@ -81,19 +53,6 @@ def in_state(state: str, *, since: int, instance: str = "one", interval: float =
 UNREAD: Final = "RtcmpuAppsUnread"
 
 
-def unread(account: str, apps: int) -> Firing:
-    """Return the alert that nobody reads some apps of an account."""
-    return Firing(
-        labels={"account": account, "severity": "critical"},
-        description=(
-            f"Apps of account {account} that no exporter reads any more: {apps}. Their exporter is down or removed, "
-            "and no other one reads them. Alerts about their tasks keep their last state. /targets of Prometheus "
-            "shows which exporters are down."
-        ),
-        dashboard=f"rtcmpu-exporter?var-account={account}",
-    )
-
-
 def silent(world: World, *, after: int) -> dict[str, Samples]:
     """Return a world in which the exporter can't be scraped from some minute on."""
     return {
@@ -107,13 +66,13 @@ CASES: Final = (
         about="An exporter that can't be scraped for five minutes is down.",
         alert=EXPORTER_DOWN,
         world=healthy(30) | {series("up"): [1] * 10 + [0] * 20},
-        fires={"14m": [], "15m": [down()]},
+        fires={"14m": [], "15m": [DOWN]},
     ),
     Case(
         about="A job that has no target at all is down too.",
         alert=EXPORTER_DOWN,
         world={series("up"): [*[1] * 10, STALE]},
-        fires={"9m": [], "14m": [], "15m": [down()]},
+        fires={"9m": [], "14m": [], "15m": [DOWN]},
     ),
     Case(
         about="While one replica answers, the exporter is not down; the replica is.",
@@ -129,14 +88,7 @@ CASES: Final = (
             series("up", instance="two"): [1] * 30,
             series("up", instance="three"): [1] * 30,
         },
-        fires=begins(
-            "15m",
-            labels={"job": "rtcmpu", "severity": "warning"},
-            description=(
-                "1 of the targets of job rtcmpu can't be scraped, others can. /targets of Prometheus shows which."
-            ),
-            dashboard="rtcmpu-exporter",
-        ),
+        fires=begins("15m", of_job("1")),
     ),
     Case(
         about="Where no replica answers, none is reported by itself.",
@@ -151,13 +103,13 @@ CASES: Final = (
         | healthy(30, account="dev", app_id="a", instance="two")
         | silent(healthy(30, account="dev", app_id="b", instance="two"), after=10)
         | silent(healthy(30, account="dev", app_id="a", instance="two"), after=10),
-        fires={"14m": [], "15m": [unread("dev", 2)]},
+        fires={"14m": [], "15m": [of_account("dev", "critical", 2)]},
     ),
     Case(
         about="An app counts by itself: another exporter that reads other apps of the account does not hide it.",
         alert=UNREAD,
         world=healthy(30) | silent(healthy(30, app_id="radio", instance="two"), after=10),
-        fires={"14m": [], "15m": [unread("prod", 1)]},
+        fires={"14m": [], "15m": [of_account("prod", "critical", 1)]},
     ),
     Case(
         about="While another replica reads the app, or where its exporter dropped it, nothing is unread.",
@@ -183,7 +135,7 @@ CASES: Final = (
         | in_state("auth_error", since=10)
         | in_state("auth_error", since=10, instance="two")
         | {of_app("rtcmpu_collection_state", app_id="radio", state="auth_error"): [0] * 20 + [1] * (MINUTES - 20)},
-        fires={"14m": [], "15m": [refused(1)], "20m": [refused(2)]},
+        fires={"14m": [], "15m": [of_account("prod", "critical", 1)], "20m": [of_account("prod", "critical", 2)]},
     ),
     Case(
         about="The alert about a key survives a restart of the exporter, and ends five minutes after the key works.",
@@ -194,7 +146,13 @@ CASES: Final = (
                 [0] * 5 + [1] * 15 + [0] * (MINUTES - 20), after=15, steps=2
             )
         },
-        fires={"10m": [refused(1)], "15m": [refused(1)], "16m": [refused(1)], "24m": [refused(1)], "25m": []},
+        fires={
+            "10m": [of_account("prod", "critical", 1)],
+            "15m": [of_account("prod", "critical", 1)],
+            "16m": [of_account("prod", "critical", 1)],
+            "24m": [of_account("prod", "critical", 1)],
+            "25m": [],
+        },
     ),
     Case(
         about="Data is stale once it is older than the effective stale_after, for five minutes.",
@@ -307,15 +265,7 @@ CASES: Final = (
             ],
             series("rtcmpu_exporter_api_throttled_total", account="dev"): [minute // 2 for minute in range(60)],
         },
-        fires=begins(
-            "31m",
-            labels={"account": "prod", "severity": "warning"},
-            description=(
-                "The API throttles 20 requests per minute of account prod. Find the other users of the "
-                "account's 50 requests per second, or lower requests_per_second."
-            ),
-            dashboard="rtcmpu-exporter?var-account=prod",
-        ),
+        fires=begins("31m", of_account("prod", "warning", 20)),
     ),
     Case(
         about="A budget that stretches the intervals for half an hour does not suffice; a moment is fine.",
@@ -327,16 +277,7 @@ CASES: Final = (
             of_app("rtcmpu_collection_interval_stretch_ratio"): [1] * 10 + [2.5] * 35,
             of_app("rtcmpu_collection_interval_stretch_ratio", account="dev"): [1] * 10 + [2.5] * 29 + [1] * 6,
         },
-        fires=begins(
-            "40m",
-            labels={"account": "prod", "severity": "warning"},
-            description=(
-                "The apps of account prod are read 2.5 times less often than configured. Give the account a "
-                "larger share of requests_per_second, or configure longer intervals; `rtcmpu-exporter "
-                "check-config` forecasts both."
-            ),
-            dashboard="rtcmpu-exporter?var-account=prod",
-        ),
+        fires=begins("40m", of_account("prod", "warning", 2.5)),
     ),
     Case(
         about="A clock that is fast or slow by more than two minutes is reported for each account that sees it.",
@@ -348,17 +289,7 @@ CASES: Final = (
         },
         fires={
             "9m": [],
-            "10m": [
-                Firing(
-                    labels={"account": account, "severity": "warning"},
-                    description=(
-                        f"For account {account} the clocks differ by {apart}, so ages of data are wrong. At 15 "
-                        "minutes the API refuses signatures. Check time synchronisation on the exporter's machine."
-                    ),
-                    dashboard=f"rtcmpu-exporter?var-account={account}",
-                )
-                for account, apart in (("fast", "3m 0s"), ("slow", "4m 0s"))
-            ],
+            "10m": [of_account("fast", "warning", "3m 0s"), of_account("slow", "warning", "4m 0s")],
         },
     ),
     Case(
@@ -375,16 +306,7 @@ CASES: Final = (
         },
         fires={
             **{f"{minute}m": [] for minute in range(59)},
-            "59m": [
-                Firing(
-                    labels={"account": "prod", "severity": "warning"},
-                    description=(
-                        "The key of account prod expires in 1m 0s, and its renewal is failing. The exporter's log has "
-                        "the reason."
-                    ),
-                    dashboard="rtcmpu-exporter?var-account=prod",
-                )
-            ],
+            "59m": [of_account("prod", "warning", "1m 0s")],
         },
     ),
     *(
@@ -394,16 +316,7 @@ CASES: Final = (
             world=healthy(30)
             | healthy(30, instance="two")
             | {series(f"rtcmpu_exporter_{name}_last_reload_successful", instance="two"): [1] * 10 + [0] * 20},
-            fires=begins(
-                "15m",
-                labels={"job": "rtcmpu", "severity": "warning"},
-                description=(
-                    "An exporter of job rtcmpu refuses its new configuration and keeps the previous one; a "
-                    "restart would fail. Run `rtcmpu-exporter check-config` on the file for every mistake. The "
-                    "log has the reason for a web configuration."
-                ),
-                dashboard="rtcmpu-exporter",
-            ),
+            fires=begins("15m", of_job()),
         )
         for what, name in (("configuration", "config"), ("web configuration", "web_config"))
     ),
@@ -411,28 +324,13 @@ CASES: Final = (
         about="Series that are left out are reported for their path.",
         alert="RtcmpuSeriesOmitted",
         world=healthy(30) | {series("rtcmpu_exporter_series_omitted", path="/metrics/tasks"): [0] * 10 + [1500] * 20},
-        fires=begins(
-            "15m",
-            labels={"path": "/metrics/tasks", "severity": "warning"},
-            description=(
-                "1.5k series are left out on /metrics/tasks. Raise metrics.per_task.max_series, or collect fewer apps."
-            ),
-            dashboard="rtcmpu-exporter",
-        ),
+        fires=begins("15m", Firing(labels={"path": "/metrics/tasks", "severity": "warning"}, value="1.5k")),
     ),
     Case(
         about="A database that can't be written for five minutes is reported.",
         alert="RtcmpuStorageFailing",
         world=healthy(MINUTES) | {series("rtcmpu_exporter_storage_up"): [1] * 10 + [0] * 35},
-        fires=begins(
-            "15m",
-            labels={"job": "rtcmpu", "instance": "one", "severity": "warning"},
-            description=(
-                "The exporter one can't write to its database, or not fast enough. Collection goes "
-                "on; what is new waits in memory and is lost in a restart. The exporter's log has the reason."
-            ),
-            dashboard="rtcmpu-exporter",
-        ),
+        fires=begins("15m", of_job(instance="one")),
     ),
     Case(
         about="An account is reported if no exporter knows of a holder of its lease for a minute.",
@@ -442,28 +340,12 @@ CASES: Final = (
             series("rtcmpu_exporter_lease_unheld_seconds", account="prod"): [90] * 45,
             series("rtcmpu_exporter_lease_unheld_seconds", account="prod", instance="two"): [0] * 10 + [90] * 35,
         },
-        fires=begins(
-            "11m",
-            labels={"account": "prod", "severity": "critical"},
-            description=(
-                "No exporter has held the lease of account prod for 1m 30s: it is read slowly by the last "
-                "holder, or not at all. Check that the exporters reach the database."
-            ),
-            dashboard="rtcmpu-exporter?var-account=prod",
-        ),
+        fires=begins("11m", of_account("prod", "critical", "1m 30s")),
     ),
     Case(
         about="Scrapes that take long for half an hour are reported.",
         alert="RtcmpuScrapeSlow",
         world=healthy(MINUTES) | {series("scrape_duration_seconds"): [0.1] * 10 + [3] * 35},
-        fires=begins(
-            "40m",
-            labels={"job": "rtcmpu", "severity": "warning"},
-            description=(
-                "A scrape of job rtcmpu takes 3s; milliseconds are normal. Check "
-                "rtcmpu_exporter_event_loop_lag_seconds, the CPU limit and the network."
-            ),
-            dashboard="rtcmpu-exporter",
-        ),
+        fires=begins("40m", of_job("3s")),
     ),
 )

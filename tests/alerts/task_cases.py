@@ -2,12 +2,23 @@
 
 from typing import Final
 
-from tests.alerts.alert_cases import EXPORTER, STALE, Case, Firing, Samples, begins, healthy, of_app, series
+from tests.alerts.alert_cases import (
+    EXPORTER,
+    GRAFANA,
+    STALE,
+    Case,
+    Firing,
+    Samples,
+    begins,
+    healthy,
+    of_app,
+    rule_info,
+    series,
+    violated_rule,
+)
 
 MINUTES: Final = 30
 DAY: Final = 86400.0
-APP_DASHBOARD: Final = "rtcmpu-app?var-account=prod&var-app_id=live"
-EXPECTATIONS: Final = "rtcmpu-expectations?var-account=prod&var-app_id=live"
 
 UNEXPECTED: Final = "RtcmpuUnexpectedTaskConfiguration"
 OPEN_FOR_LONG: Final = "RtcmpuViolationOpenForLong"
@@ -25,18 +36,10 @@ HOST_FULL: Final = "RtcmpuPushHostNearlyFull"
 EXEMPTION: Final = "RtcmpuExemptionEnding"
 
 
-def of_prod(severity: str, owner: str = "live-ops", **more: str) -> dict[str, str]:
-    """Return the labels of an alert about the app."""
+def of_prod(severity: str, value: object = "", owner: str = "live-ops", **more: str) -> Firing:
+    """Return an alert about the app."""
     labels = {"account": "prod", "app_id": "live", "severity": severity, "owner": owner, **more}
-    return {name: value for name, value in labels.items() if value}
-
-
-def links_of(rule: str, runbook: str = "") -> dict[str, str]:
-    """Return the annotations that an alert about violations has beyond the others."""
-    return {
-        "violations_url": f"{EXPORTER}/violations?account=prod&app_id=live&rule={rule}",
-        "rule_runbook_url": runbook,
-    }
+    return Firing(labels=labels, value=str(value))
 
 
 def rule(
@@ -52,9 +55,8 @@ def rule(
     unevaluable: Samples | None = None,
 ) -> dict[str, Samples]:
     """Return what an exporter says of a rule."""
-    info = {"rule": name, "severity": severity, "title": title, "rule_owner": owner, "runbook_url": runbook}
     return {
-        series("rtcmpu_policy_rule_info", **info): [1] * steps,
+        rule_info(name, severity, title=title, owner=owner, runbook=runbook): [1] * steps,
         of_app("rtcmpu_policy_violations", rule=name, severity=severity): violations,
         **({of_app("rtcmpu_policy_evaluated_tasks", rule=name): [evaluated] * steps} if evaluated else {}),
         **({of_app("rtcmpu_policy_unevaluable_tasks", rule=name): unevaluable} if unevaluable else {}),
@@ -69,21 +71,9 @@ def examples(name: str, severity: str, *task_ids: str) -> dict[str, Samples]:
     }
 
 
-def quota_at(percentage: str, severity: str, mode: str = "mixed") -> Firing:
-    """Return the alert about the quota."""
-    return Firing(
-        labels=of_prod(severity, mix_mode=mode),
-        description=(
-            f"App live of account prod uses {percentage} of its quota of {mode} tasks; at 100 % the service refuses "
-            "to start more. Stop unneeded tasks, or ask for a larger quota."
-        ),
-        dashboard=APP_DASHBOARD,
-    )
-
-
-def mixed_tasks(samples: Samples) -> dict[str, Samples]:
+def mixed_tasks(samples: Samples, app_id: str = "live") -> dict[str, Samples]:
     """Return this many mixed tasks in one region."""
-    return {of_app("rtcmpu_tasks", task_region="CN-Shanghai", mix_mode="mixed"): samples}
+    return {of_app("rtcmpu_tasks", app_id=app_id, task_region="CN-Shanghai", mix_mode="mixed"): samples}
 
 
 BAD: Final = [0] * 10 + [2] * 20
@@ -91,17 +81,9 @@ OPEN_SINCE: Final = of_app("rtcmpu_policy_oldest_violation_timestamp_seconds", r
 REGION_VIOLATIONS: Final = of_app("rtcmpu_policy_violations", rule="region", severity="critical")
 
 
-def open_for(age: str, severity: str = "critical") -> Firing:
+def open_for(age: str) -> Firing:
     """Return the alert about an old violation of `region`."""
-    return Firing(
-        labels=of_prod(severity, rule="region"),
-        description=(
-            f"App live of account prod has violated region for {age} or longer. "
-            "Fix the tasks, change the rule, or agree on an exemption with an end."
-        ),
-        dashboard=EXPECTATIONS,
-        more=links_of("region"),
-    )
+    return of_prod("critical", age, rule="region")
 
 
 def exemption(name: str) -> str:
@@ -111,26 +93,7 @@ def exemption(name: str) -> str:
 
 def ends_in(left: str) -> Firing:
     """Return the alert that the exemption ends soon."""
-    return Firing(
-        labels={"rule": "region", "exemption": "load-test", "severity": "info"},
-        description=(
-            f"Exemption load-test from region ends in {left}; then its tasks are violations. "
-            "Fix them, or agree on a later end in the rule's file."
-        ),
-        dashboard="rtcmpu-expectations",
-    )
-
-
-def many_changes(a_second: str) -> Firing:
-    """Return the alert about an app that changes more than usual."""
-    return Firing(
-        labels=of_prod("warning"),
-        description=(
-            f"App live of account prod has {a_second} changes per second, far more than its daily average. Check "
-            "which fields change and how; the usual cause is a client that starts, stops or updates tasks in a loop."
-        ),
-        dashboard=APP_DASHBOARD,
-    )
+    return Firing(labels={"rule": "region", "exemption": "load-test", "severity": "info"}, value=left)
 
 
 def keys(state: str, samples: Samples, signer: str = "tencent", instance: str = "one") -> dict[str, Samples]:
@@ -143,19 +106,6 @@ def pushes(host: str, samples: Samples, app_id: str = "live") -> dict[str, Sampl
     return {of_app("rtcmpu_task_outputs_by_host", app_id=app_id, host=host): samples}
 
 
-def expired(number: int) -> Firing:
-    """Return the alert about expired keys."""
-    return Firing(
-        labels=of_prod("warning", state="expired"),
-        description=(
-            f"App live of account prod, push URLs with an expired key: {number}. Keys are checked when a push starts, "
-            "so these tasks go on until the next network error, and can't reconnect then. Update them with newly "
-            "signed URLs."
-        ),
-        dashboard=APP_DASHBOARD,
-    )
-
-
 TASK_CASES: Final = (
     Case(
         about="Expired keys of all signers alert after five minutes, until the last one is renewed.",
@@ -166,41 +116,19 @@ TASK_CASES: Final = (
         | keys("expired", ["_"] * 12 + [1] * 8 + [STALE], signer="alibaba")
         | keys("valid", [7] * MINUTES)
         | keys("expiring", [7] * MINUTES),
-        fires={"14m": [], "15m": [expired(3)], "20m": []},
+        fires={"14m": [], "15m": [of_prod("warning", 3, state="expired")], "20m": []},
     ),
     Case(
         about="Keys that expire within the warning are worth a look, and expired ones are not among them.",
         alert=EXPIRING,
         world=healthy(MINUTES) | keys("expiring", ["_"] * 10 + [4] * 10 + [STALE]) | keys("expired", [1] * MINUTES),
-        fires={
-            "14m": [],
-            "15m": [
-                Firing(
-                    labels=of_prod("info", state="expiring"),
-                    description=(
-                        "App live of account prod, push URLs whose key expires within policy.push_expiry_warning: 4. "
-                        "Tasks that should go on need newly signed URLs before that."
-                    ),
-                    dashboard=APP_DASHBOARD,
-                )
-            ],
-            "20m": [],
-        },
+        fires={"14m": [], "15m": [of_prod("info", 4, state="expiring")], "20m": []},
     ),
     Case(
         about="Two tasks on one stream are critical whatever the rule's severity, unless it is info.",
         alert=SHARED,
         world=healthy(MINUTES) | rule("push-stream-shared", "warning", violations=BAD),
-        fires=begins(
-            "15m",
-            labels=of_prod("critical", rule="push-stream-shared"),
-            description=(
-                "App live of account prod, tasks whose stream another task pushes to as well: 2. The second "
-                "push is refused, or each ends the other in turn. Stop one of the tasks."
-            ),
-            dashboard=EXPECTATIONS,
-            more={"violations_url": links_of("push-stream-shared")["violations_url"]},
-        ),
+        fires=begins("15m", of_prod("critical", 2, rule="push-stream-shared")),
     ),
     Case(
         about="A rule about shared streams that is made information is silent.",
@@ -219,17 +147,7 @@ TASK_CASES: Final = (
         | pushes("edge.example.com", [269] * 30),
         fires={
             "14m": [],
-            "15m": [
-                Firing(
-                    labels={"host": "push.example.com", "severity": "warning"},
-                    description=(
-                        "Push URLs of all apps to push.example.com: 271. If it is an ingest domain of Alibaba Cloud, "
-                        "it takes 300 concurrent streams in Beijing, Shanghai and Shenzhen and 50 elsewhere, and "
-                        "refuses more. Spread the tasks over several domains, or ask for a higher limit."
-                    ),
-                    dashboard="rtcmpu-overview",
-                )
-            ],
+            "15m": [Firing(labels={"host": "push.example.com", "severity": "warning"}, value="271")],
             "20m": [],
         },
     ),
@@ -256,24 +174,16 @@ TASK_CASES: Final = (
         fires={
             "14m": [],
             "15m": [
-                Firing(
-                    labels=of_prod("warning", "video-team", rule="bitrate"),
-                    description=(
-                        "App live of account prod, violations of bitrate (Bitrate as agreed): 2. For example: "
-                        "task-a, task-b. The exporter's page lists them with the expected values."
-                    ),
-                    dashboard=EXPECTATIONS,
-                    more=links_of("bitrate", "https://wiki.example.com/bitrate"),
+                violated_rule(
+                    "bitrate",
+                    "warning",
+                    2,
+                    "Bitrate as agreed",
+                    " For example: task-a, task-b.",
+                    labels={"owner": "video-team"},
+                    rule_runbook_url="https://wiki.example.com/bitrate",
                 ),
-                Firing(
-                    labels=of_prod("critical", "live-ops", rule="push-host"),
-                    description=(
-                        "App live of account prod, violations of push-host (Known push host): 2. The exporter's page "
-                        "lists them with the expected values."
-                    ),
-                    dashboard=EXPECTATIONS,
-                    more=links_of("push-host"),
-                ),
+                violated_rule("push-host", "critical", 2, "Known push host"),
             ],
         },
     ),
@@ -286,17 +196,14 @@ TASK_CASES: Final = (
         },
         fires={
             "15m": [
-                Firing(
-                    labels={"account": "prod", "app_id": "a & b", "severity": "critical", "rule": "region"},
-                    description=(
-                        "App a & b of account prod, violations of region (Region as agreed): 2. The exporter's page "
-                        "lists them with the expected values."
-                    ),
-                    dashboard="rtcmpu-expectations?var-account=prod&var-app_id=a+%26+b",
-                    more={
-                        "violations_url": f"{EXPORTER}/violations?account=prod&app_id=a+%26+b&rule=region",
-                        "rule_runbook_url": "",
-                    },
+                violated_rule(
+                    "region",
+                    "critical",
+                    2,
+                    "Region as agreed",
+                    labels={"app_id": "a & b", "owner": ""},
+                    violations_url=f"{EXPORTER}/violations?account=prod&app_id=a+%26+b&rule=region",
+                    dashboard_url=f"{GRAFANA}/rtcmpu-expectations?var-account=prod&var-app_id=a+%26+b",
                 )
             ]
         },
@@ -308,30 +215,14 @@ TASK_CASES: Final = (
             **healthy(MINUTES),
             **{name: [*samples[:10], STALE] for name, samples in rule("x", "warning", violations=[1] * 30).items()},
             **rule("x", "critical", violations=["_"] * 10 + [1] * 20),
-            series(
-                "rtcmpu_policy_rule_info",
-                rule="x",
-                severity="critical",
-                title="As agreed",
-                rule_owner="",
-                runbook_url="",
-            ): ["_"] * 10 + [1] * 20,
+            rule_info("x", "critical", title="As agreed"): ["_"] * 10 + [1] * 20,
         },
         fires={
-            at: [
-                Firing(
-                    labels=of_prod(severity, rule="x"),
-                    description=(
-                        "App live of account prod, violations of x (As agreed): 1. The exporter's page lists them "
-                        "with the expected values."
-                    ),
-                    dashboard=EXPECTATIONS,
-                    more=links_of("x"),
-                )
-            ]
-            for at, severity in (("9m", "warning"), ("15m", "critical"))
-        }
-        | {"10m": [], "14m": []},
+            "9m": [violated_rule("x", "warning", 1, "As agreed")],
+            "10m": [],
+            "14m": [],
+            "15m": [violated_rule("x", "critical", 1, "As agreed")],
+        },
     ),
     Case(
         about="A violation that the exporter has seen for more than a day is open for long.",
@@ -367,16 +258,8 @@ TASK_CASES: Final = (
         | healthy(MINUTES, app_id="radio")
         | rule("expect-tasks", "warning", violations=[0] * 10 + [1] * 20, evaluated=1)
         | mixed_tasks([10] * 10 + [0] * 20)
-        | {of_app("rtcmpu_tasks", app_id="radio", task_region="CN-Shanghai", mix_mode="mixed"): [0] * 30},
-        fires=begins(
-            "15m",
-            labels=of_prod("critical", rule="expect-tasks"),
-            description=(
-                "App live of account prod lists no task, and its configuration expects some. The exporter's "
-                "changes show when tasks were removed; then ask the team that starts them."
-            ),
-            dashboard=APP_DASHBOARD,
-        ),
+        | mixed_tasks([0] * 30, "radio"),
+        fires=begins("15m", of_prod("critical", rule="expect-tasks")),
     ),
     Case(
         about="An app with too few tasks, but some, is no app without tasks.",
@@ -396,9 +279,9 @@ TASK_CASES: Final = (
         },
         fires={
             "14m": [],
-            "15m": [quota_at("90%", "warning")],
-            "24m": [quota_at("100%", "warning")],
-            "25m": [quota_at("100%", "warning"), quota_at("100%", "critical")],
+            "15m": [of_prod("warning", "90%", mix_mode="mixed")],
+            "24m": [of_prod("warning", "100%", mix_mode="mixed")],
+            "25m": [of_prod("warning", "100%", mix_mode="mixed"), of_prod("critical", "100%", mix_mode="mixed")],
         },
     ),
     Case(
@@ -407,19 +290,10 @@ TASK_CASES: Final = (
         world=healthy(90)
         | healthy(90, app_id="radio")
         | mixed_tasks([100] * 10 + [40] * 80)
-        | {of_app("rtcmpu_tasks", app_id="radio", task_region="CN-Shanghai", mix_mode="mixed"): [9] * 10 + [0] * 80},
+        | mixed_tasks([9] * 10 + [0] * 80, "radio"),
         fires={
             "14m": [],
-            "15m": [
-                Firing(
-                    labels=of_prod("warning"),
-                    description=(
-                        "App live of account prod has 60% fewer tasks than it had within the last 1h. If no event "
-                        "ended, the exporter's changes show which were removed; then ask the team that stops them."
-                    ),
-                    dashboard=APP_DASHBOARD,
-                )
-            ],
+            "15m": [of_prod("warning", "60%")],
             "75m": [],
         },
     ),
@@ -442,10 +316,10 @@ TASK_CASES: Final = (
         fires={
             "120m": [],
             "125m": [],
-            "126m": [many_changes("6.04")],
-            "135m": [many_changes("10")],
+            "126m": [of_prod("warning", 6.04)],
+            "135m": [of_prod("warning", 10)],
         },
-        fires_by_prometheus_3={"126m": [many_changes("6.7")]},
+        fires_by_prometheus_3={"126m": [of_prod("warning", 6.7)]},
     ),
     Case(
         about="An app that always changes a lot is as usual.",
@@ -461,15 +335,7 @@ TASK_CASES: Final = (
             of_app("rtcmpu_task_field_errors", field="MaxIdleTime"): ["_"] * 10 + [4] * 20,
             of_app("rtcmpu_task_field_errors", field="MaxIdleTime", instance="two"): ["_"] * 10 + [4] * 20,
         },
-        fires=begins(
-            "15m",
-            labels=of_prod("warning", field="MaxIdleTime"),
-            description=(
-                "App live of account prod, unreadable values of MaxIdleTime: 4. Metrics and rules about this "
-                "field are incomplete. Find the tasks with the exporter's API and correct them."
-            ),
-            dashboard=APP_DASHBOARD,
-        ),
+        fires=begins("15m", of_prod("warning", 4, field="MaxIdleTime")),
     ),
 )
 
@@ -479,15 +345,7 @@ RULE_CASES: Final = (
         alert=NOT_EVALUABLE,
         world=healthy(MINUTES)
         | rule("gop", "info", violations=[0] * 30, owner="video-team", unevaluable=["_"] * 10 + [3] * 20),
-        fires=begins(
-            "15m",
-            labels=of_prod("warning", "video-team", rule="gop"),
-            description=(
-                "App live of account prod, tasks that gop can't be evaluated for: 3. They neither pass nor "
-                "violate it. Usually the rule uses an absent field without has()."
-            ),
-            dashboard=EXPECTATIONS,
-        ),
+        fires=begins("15m", of_prod("warning", 3, "video-team", rule="gop")),
     ),
     Case(
         about="A rule that applies to no app, or one with an owner to no task, is reported after a day.",
@@ -495,28 +353,12 @@ RULE_CASES: Final = (
         world=healthy(100)
         | rule("shipped", "info", violations=[0] * 100, steps=100, evaluated=0)
         | rule("typo-in-when", "warning", violations=[0] * 100, steps=100, owner="live-ops", evaluated=0)
-        | {
-            series(
-                "rtcmpu_policy_rule_info",
-                rule="typo-in-apps",
-                severity="warning",
-                title="",
-                rule_owner="",
-                runbook_url="",
-            ): [1] * 100
-        },
+        | {rule_info("typo-in-apps", "warning"): [1] * 100},
         fires={
             "23h45m": [],
             "24h": [
-                Firing(
-                    labels={"rule": name, "severity": "info", **owner},
-                    description=(
-                        f"{name} has applied to no task for 1d. Check its apps and when: `rtcmpu-exporter rules list` "
-                        "shows both."
-                    ),
-                    dashboard="rtcmpu-expectations",
-                )
-                for name, owner in (("typo-in-apps", {}), ("typo-in-when", {"owner": "live-ops"}))
+                Firing(labels={"rule": "typo-in-apps", "severity": "info"}),
+                Firing(labels={"rule": "typo-in-when", "severity": "info", "owner": "live-ops"}),
             ],
         },
         step="15m",

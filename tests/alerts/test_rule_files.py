@@ -61,7 +61,10 @@ def test_every_aggregation_keeps_the_environment(rule: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
 def test_an_alert_tells_what_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
-    """Every alert has the product's prefix, a known severity, a static summary, a description and its links."""
+    """Every alert has the product's prefix, a known severity, a static summary, a description and its links.
+
+    What is shown of an app, account or job is that label, and a link chooses by it.
+    """
     assert re.fullmatch(r"Rtcmpu([A-Z][a-z]+)+", rule["alert"])
     assert rule["labels"]["severity"] in {"info", "warning", "critical", "{{ $labels.severity }}"}
     reported = rule["annotations"]
@@ -70,3 +73,9 @@ def test_an_alert_tells_what_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
     assert "{{ $labels" in reported["description"]
     assert reported["runbook_url"] == f"{RUNBOOKS}/{rule['alert']}.md"
     assert reported["dashboard_url"].startswith(f"{GRAFANA}/rtcmpu-")
+    for url in (reported["dashboard_url"], reported.get("violations_url", "")):
+        shown = re.findall(r"[?&](?:var-)?(\w+)=\{\{ \$labels\.(\w+) \| urlquery \}\}", url)
+        assert [variable for variable, _ in shown] == [label for _, label in shown]
+        assert url.count("{{") == len(shown)
+    for what, label in re.findall(r"(\bApp|\baccount|\bjob) \{\{ \$labels\.(\w+) \}\}", reported["description"]):
+        assert {"App": "app_id"}.get(what, what) == label

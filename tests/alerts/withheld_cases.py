@@ -5,7 +5,6 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from tests.alerts.alert_cases import (
-    EXPORTER,
     GONE,
     STALE,
     Case,
@@ -15,7 +14,9 @@ from tests.alerts.alert_cases import (
     away,
     healthy,
     of_app,
+    rule_info,
     series,
+    violated_rule,
 )
 
 MINUTES: Final = 60
@@ -23,20 +24,7 @@ ABOUT_TASKS: Final = ("rtcmpu_task", "rtcmpu_policy_violation", "rtcmpu_policy_e
 ALWAYS_THERE: Final = ("rtcmpu_task_quota", "rtcmpu_task_changes")
 VIOLATIONS: Final = of_app("rtcmpu_policy_violations", rule="region", severity="critical")
 OPEN_SINCE: Final = of_app("rtcmpu_policy_oldest_violation_timestamp_seconds", rule="region", severity="critical")
-FIRES: Final = [
-    Firing(
-        labels={"account": "prod", "app_id": "live", "rule": "region", "owner": "live-ops", "severity": "critical"},
-        description=(
-            "App live of account prod, violations of region (Region as agreed): 3. The exporter's page lists them "
-            "with the expected values."
-        ),
-        dashboard="rtcmpu-expectations?var-account=prod&var-app_id=live",
-        more={
-            "violations_url": f"{EXPORTER}/violations?account=prod&app_id=live&rule=region",
-            "rule_runbook_url": "",
-        },
-    )
-]
+FIRES: Final = [violated_rule("region", "critical", 3, "Region as agreed")]
 QUIET: Final[Sequence[Firing]] = []
 
 
@@ -97,19 +85,6 @@ def only(world: World, *gone: str, after: int) -> dict[str, Samples]:
 def app_removed(world: World, *, after: int) -> dict[str, Samples]:
     """Return a world in which a reload removes the app."""
     return {name: [*samples[:after], STALE] if 'app_id="live"' in name else samples for name, samples in world.items()}
-
-
-def rule_info(*, severity: str = "critical", owner: str = "", instance: str = "one") -> str:
-    """Return the series that says what the rule is."""
-    return series(
-        "rtcmpu_policy_rule_info",
-        instance=instance,
-        rule="region",
-        severity=severity,
-        title="Region as agreed",
-        rule_owner=owner,
-        runbook_url="",
-    )
 
 
 def case(
@@ -224,7 +199,7 @@ CASES: Final = (
     case(
         "A reload that changes a rule's severity while data is withdrawn ends the alert of the old one.",
         only(withdrawn(violated(), after=20, minutes=40), "rtcmpu_policy_rule_info", after=30)
-        | {rule_info(severity="info"): [GONE] * 30 + [1] * 30},
+        | {rule_info("region", "info", title="Region as agreed"): [GONE] * 30 + [1] * 30},
         {"29m": FIRES, "30m": QUIET, "40m": QUIET},
     ),
     case(
@@ -262,18 +237,11 @@ def all_wrong() -> dict[str, Samples]:
         of_app("rtcmpu_task_outputs_by_push_auth", signer="tencent", state="expired"): [1] * MINUTES,
         of_app("rtcmpu_task_outputs_by_push_auth", signer="tencent", state="expiring"): [1] * MINUTES,
         of_app("rtcmpu_task_outputs_by_host", host="push.example.com"): [300] * MINUTES,
-        rule_info().replace('"region"', '"push-stream-shared"'): [1] * MINUTES,
+        rule_info("push-stream-shared", "critical", title="Region as agreed"): [1] * MINUTES,
         of_app("rtcmpu_policy_violations", rule="push-stream-shared", severity="critical"): [2] * MINUTES,
         **healthy(MINUTES, app_id="empty"),
         series("rtcmpu_tasks", **empty, task_region="CN-Shanghai", mix_mode="mixed"): [0] * MINUTES,
-        series(
-            "rtcmpu_policy_rule_info",
-            rule="expect-tasks",
-            severity="info",
-            title="As many tasks as agreed",
-            rule_owner="",
-            runbook_url="",
-        ): [1] * MINUTES,
+        rule_info("expect-tasks", "info", title="As many tasks as agreed"): [1] * MINUTES,
         series("rtcmpu_policy_violations", **empty, rule="expect-tasks", severity="info"): [1] * MINUTES,
         series("rtcmpu_policy_evaluated_tasks", **empty, rule="expect-tasks"): [1] * MINUTES,
     }
@@ -297,10 +265,9 @@ def unusual_changes() -> World:
 def disagreeing_replicas() -> World:
     """Return replicas that describe one rule differently, since they are reloaded one after another."""
     infos: dict[str, Samples] = {
-        rule_info(): [STALE],
-        rule_info(instance="two"): [STALE],
-        rule_info(owner="live-ops"): [1] * MINUTES,
-        rule_info(owner="video-team", instance="two"): [1] * MINUTES,
+        rule_info("region", "critical", title="Region as agreed", owner=owner, instance=instance): samples
+        for instance, its_owner in (("one", "live-ops"), ("two", "video-team"))
+        for owner, samples in (("", [STALE]), (its_owner, [1] * MINUTES))
     }
     return violated() | violated(instance="two") | infos
 

@@ -9,7 +9,18 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tests.alerts.alert_cases import GONE, RECORDS_FILE, STALE, Samples, World, healthy, of_app, run_promtool, series
+from tests.alerts.alert_cases import (
+    GONE,
+    RECORDS_FILE,
+    STALE,
+    Samples,
+    World,
+    healthy,
+    of_app,
+    rule_info,
+    run_promtool,
+    series,
+)
 from tests.support.promql import all_queries
 
 pytestmark = pytest.mark.processes
@@ -82,9 +93,7 @@ WITHDRAWN: Final = _changed(
 VIOLATED: Final = _changed(_world(), rtcmpu_policy_violations=[3] * MINUTES) | {
     of_app("rtcmpu_policy_oldest_violation_timestamp_seconds", rule="region", severity="critical"): [60] * MINUTES,
     of_app("rtcmpu_policy_violations", rule="gop", severity="warning"): [2] * MINUTES,
-    series(
-        "rtcmpu_policy_rule_info", rule="gop", severity="warning", title="GOP", rule_owner="video", runbook_url=""
-    ): [1] * MINUTES,
+    rule_info("gop", "warning", title="GOP", owner="video"): [1] * MINUTES,
     of_app("rtcmpu_policy_evaluated_tasks", rule="gop"): [10] * MINUTES,
 }
 FIFTY: Final[World] = {name: values for number in range(50) for name, values in _world(app_id=f"app-{number}").items()}

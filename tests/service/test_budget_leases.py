@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from exporter.collector.past import SavedApp
-from exporter.collector.rate_limiter import Limiter
+from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.config.model import Account, App, Config, Sharing, Storage
 from exporter.core.secret import Secret
 from exporter.core.threads import Worker
@@ -136,6 +136,19 @@ def test_only_the_apps_of_held_budgets_are_collected(monkeypatch: pytest.MonkeyP
         await scene.clock.sleep(1)
         assert scene.applied[-1] == ["two"]
         assert scene.leases.lease_of("one") is None
+
+    played(play, monkeypatch)
+
+
+def test_nothing_is_sent_for_a_second_after_a_lease_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The holder before may have used the budget until the end of its lease."""
+
+    async def play(scene: Scene) -> None:
+        await scene.clock.sleep(1.5)
+        scene.table.own, taken_at = {ONE: 1}, scene.clock.monotonic()
+        async with scene.limiters["one"].permit(Priority.UPDATE):
+            assert 1 <= scene.clock.monotonic() - taken_at <= 2
+        assert scene.applied == [["one"]]
 
     played(play, monkeypatch)
 

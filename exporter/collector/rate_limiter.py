@@ -213,6 +213,10 @@ class LimiterReplaced(Exception):  # noqa: N818 - what happened, not a kind of e
         self.heir = heir
 
 
+class NothingSent(Exception):  # noqa: N818 - what happened, not a kind of error
+    """A holder of a permit decided not to send: the permit is given back."""
+
+
 class Priority(IntEnum):
     """What a request is for; the lowest is let in first, unless another one waits for long."""
 
@@ -267,7 +271,8 @@ class Limiter:
         """Wait for a turn; hold it from the sending of one request until its response is there.
 
         A block that ends with an exception, or is cancelled, counts as a request that may have arrived at any moment
-        until then. One that is cancelled while it waits has cost nothing. It yields how many seconds it waited.
+        until then; one that raises NothingSent, or is cancelled while it waits, costs nothing. It yields how many
+        seconds it waited.
 
         Raises:
             LimiterReplaced: Nothing was sent, and nothing will be through this limiter any more.
@@ -276,16 +281,17 @@ class Limiter:
             raise LimiterReplaced(self._heirs[0])
         asked = self._clock.monotonic()
         while await self._turn(priority) < self._lent_until <= self._clock.monotonic():
-            # The process stood still after it was let in.
-            self._pace.give_back()
-            self.give_back()
+            self._undo_turn()  # The process stood still after it was let in.
         sent = self._clock.monotonic()
-        round_trip_seconds = None
         try:
             yield sent - asked
-            round_trip_seconds = self._clock.monotonic() - sent
-        finally:
-            self.ended(round_trip_seconds)
+        except NothingSent:
+            self._undo_turn()
+            raise
+        except BaseException:
+            self.ended(None)
+            raise
+        self.ended(self._clock.monotonic() - sent)
 
     def throttled(self, wait_seconds: float | None) -> None:
         """Take in that the service throttled a request, and for how long it asks to wait; None: it does not say.
@@ -354,6 +360,11 @@ class Limiter:
         for heir in self._heirs:
             heir.give_back()
 
+    def _undo_turn(self) -> None:
+        """Undo a turn that was given: nothing was sent."""
+        self._pace.give_back()
+        self.give_back()
+
     def _rate_at(self, now: float) -> float:
         """Return the rate at a monotonic time; 0: nothing is let in."""
         return self._rate.at(now) if now < self._lent_until else min(self._rate.at(now), self._rate_after)
@@ -370,13 +381,11 @@ class Limiter:
             if not turn.done() or turn.cancelled():
                 queue.pop(turn, None)
             elif turn.result() < math.inf:
-                self._pace.give_back()
-                self.give_back()
+                self._undo_turn()
             raise
         if self._is_replaced:
             if let_in < math.inf:
-                self._pace.give_back()
-                self.give_back()
+                self._undo_turn()
             raise LimiterReplaced(self._heirs[0])
         return let_in
 

@@ -5,7 +5,6 @@ before its next turn.
 """
 
 import asyncio
-import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.response import ListPage
-from exporter.collector.rate_limiter import Limiter, LimiterReplaced, Priority
+from exporter.collector.rate_limiter import Limiter, LimiterReplaced, NothingSent, Priority
 from exporter.collector.reading import Window, WindowAnswer
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
@@ -72,12 +71,14 @@ class AccountRequests:
         self._rng = rng
         self._events = events
         self._sent: set[asyncio.Future[ListPage]] = set()  # requests under way
+        self._waiting_apps: dict[str, tuple[float, ApiError]] = {}
+        """Until when the service asked to send nothing about an app, in monotonic seconds, and the answer that did."""
 
     def of_app(self, app_id: str) -> "AppRequests":
         """Return the requests about one app, with a count of their own."""
-        return AppRequests(self, app_id, clock=self._clock)
+        return AppRequests(self, app_id)
 
-    async def send(self, attempt: Callable[[], Awaitable[ListPage]], priority: Priority) -> WindowAnswer:
+    async def send(self, app_id: str, attempt: Callable[[], Awaitable[ListPage]], priority: Priority) -> WindowAnswer:
         """Send a request when its turn comes, and again where that can help; raises the last attempt's ApiError."""
         attempts = 0
         while True:
@@ -85,21 +86,25 @@ class AccountRequests:
             try:
                 await self.client.ready()
                 async with AsyncExitStack() as stack:
-                    self._events.waited(priority.label, await stack.enter_async_context(self._permit(priority)))
+                    permit = self._permit(app_id, priority)
+                    self._events.waited(priority.label, await stack.enter_async_context(permit))
                     sent_at = self._clock.monotonic()
-                    request = asyncio.ensure_future(self._hold(stack.pop_all(), attempt))
+                    request = asyncio.ensure_future(self._hold(stack.pop_all(), app_id, attempt))
                 self._sent.add(request)
                 request.add_done_callback(self._forget)
                 return WindowAnswer(await asyncio.shield(request), sent_at)
             except ApiError as error:
-                asked_to_wait_seconds = error.wait_seconds or 0.0
-                if not error.retryable or attempts == ATTEMPTS or asked_to_wait_seconds > LONGEST_WAIT_SECONDS:
+                wait_seconds = error.wait_seconds or 0.0
+                if not error.retryable or attempts == ATTEMPTS or wait_seconds > LONGEST_WAIT_SECONDS:
                     raise
                 self._events.retried(error.state)
             pause_seconds = FIRST_PAUSE_SECONDS * 2 ** (attempts - 1) * self._rng.uniform(0.5, 1.0)
-            again_at = self._clock.monotonic() + max(pause_seconds, asked_to_wait_seconds)
-            while (left := again_at - self._clock.monotonic()) > 0:
-                await self._clock.sleep(left)
+            await self._sleep_until(self._clock.monotonic() + max(pause_seconds, wait_seconds))
+
+    async def _sleep_until(self, at: float) -> None:
+        """Sleep until a monotonic time, whatever timers do."""
+        while (left := at - self._clock.monotonic()) > 0:
+            await self._clock.sleep(left)
 
     def _forget(self, request: asyncio.Future[ListPage]) -> None:
         """Drop a request that ended, and its failure, if its sender was cancelled."""
@@ -107,8 +112,11 @@ class AccountRequests:
         if not request.cancelled():
             request.exception()
 
-    async def _hold(self, permit: AsyncExitStack, attempt: Callable[[], Awaitable[ListPage]]) -> ListPage:
-        """Send a request and hold its permit to the end, also if its sender is cancelled: it may arrive later."""
+    async def _hold(self, permit: AsyncExitStack, app_id: str, attempt: Callable[[], Awaitable[ListPage]]) -> ListPage:
+        """Send a request and hold its permit to the end, also if its sender is cancelled: it may arrive later.
+
+        A wait beside throttling holds back the whole account, any other only the app whose request failed.
+        """
         async with permit:
             try:
                 return await attempt()
@@ -116,33 +124,51 @@ class AccountRequests:
                 if error.state is State.THROTTLED:
                     self._events.throttled()
                     self.limiter.throttled(error.wait_seconds)
+                elif error.retryable and error.wait_seconds:
+                    until = self._clock.monotonic() + error.wait_seconds
+                    if until > self._waiting_apps.get(app_id, (0.0, error))[0]:
+                        self._waiting_apps[app_id] = until, error
                 raise
 
     @asynccontextmanager
-    async def _permit(self, priority: Priority) -> AsyncIterator[float]:
-        """Hold a permit of the budget that is in force when it is given."""
+    async def _permit(self, app_id: str, priority: Priority) -> AsyncIterator[float]:
+        """Hold a permit of the budget that is in force when it is given, and when no wait holds back the app.
+
+        Raises the ApiError of an answer that asked for a long wait, until that is over.
+        """
         while True:
             limiter = self.limiter
-            async with AsyncExitStack() as stack:
-                try:
-                    waited_seconds = await stack.enter_async_context(limiter.permit(priority))
-                except LimiterReplaced as replaced:
-                    if self.limiter is limiter:  # of an account that is no longer configured
-                        self.limiter = replaced.heir
-                    continue
-                yield waited_seconds
-                return
+            try:
+                await self._end_of_wait(app_id)
+                async with limiter.permit(priority) as waited_seconds:
+                    self._check_wait(app_id)  # it may have begun meanwhile
+                    yield waited_seconds
+                    return
+            except NothingSent:
+                continue
+            except LimiterReplaced as replaced:
+                if self.limiter is limiter:  # of an account that is no longer configured
+                    self.limiter = replaced.heir
+
+    async def _end_of_wait(self, app_id: str) -> None:
+        """Sleep as long as the service asked to send nothing about an app; raise its answer if that is long."""
+        until, refusal = self._waiting_apps.get(app_id, (0.0, None))
+        if refusal and (refusal.wait_seconds or 0.0) > LONGEST_WAIT_SECONDS and self._clock.monotonic() < until:
+            raise refusal.with_traceback(None)
+        await self._sleep_until(until)
+
+    def _check_wait(self, app_id: str) -> None:
+        """Raise NothingSent while the service asks to send nothing about an app."""
+        if app_id in self._waiting_apps and self._clock.monotonic() < self._waiting_apps[app_id][0]:
+            raise NothingSent
 
 
 class AppRequests:
     """The requests about one app."""
 
-    def __init__(self, account: AccountRequests, app_id: str, *, clock: Clock) -> None:
+    def __init__(self, account: AccountRequests, app_id: str) -> None:
         self._account = account
         self._app_id = app_id
-        self._clock = clock
-        self._not_before = -math.inf
-        self._refusal: ApiError | None = None
         self.sent = 0  # HTTP requests so far, retries included
 
     def window(self, priority: Priority) -> Callable[[Window], Awaitable[WindowAnswer]]:
@@ -159,18 +185,8 @@ class AppRequests:
         return await self._send(Priority.LOOKUP, task_id)
 
     async def _send(self, priority: Priority, wanted: Window | str) -> WindowAnswer:
-        """Send a request for a window or a task, unless the service asked for a wait before the app's next one.
-
-        A wait beside throttling holds back the whole account, any other only the app whose request failed.
-        """
-        if self._refusal is not None and self._clock.monotonic() < self._not_before:
-            raise self._refusal.with_traceback(None)
-        try:
-            return await self._account.send(self._attempt(wanted), priority)
-        except ApiError as error:
-            if error.state is State.SERVER_ERROR and error.wait_seconds is not None:
-                self._not_before, self._refusal = self._clock.monotonic() + error.wait_seconds, error
-            raise
+        """Send a request for a window or a task."""
+        return await self._account.send(self._app_id, self._attempt(wanted), priority)
 
     def _attempt(self, wanted: Window | str) -> Callable[[], Awaitable[ListPage]]:
         """Return what sends a request once, by the client that is in use then."""

@@ -167,7 +167,7 @@ class RecordedRequests(AppRequests):
     """
 
     def __init__(self, account: AccountRequests, app_id: str, *, is_current: Callable[[], bool], clock: Clock) -> None:
-        super().__init__(account, app_id, clock=clock)
+        super().__init__(account, app_id)
         self.recorded: list[RequestReport] = []
         self._is_current = is_current
         self._clock = clock

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from exporter.collector.rate_limiter import MAX_IN_FLIGHT, Limiter, Priority
+from exporter.collector.rate_limiter import MAX_IN_FLIGHT, Limiter, LimiterReplaced, Priority
 from tests.support.virtual_time import VirtualClock, on_virtual_time, run
 
 
@@ -153,6 +153,22 @@ async def test_the_turn_of_one_that_is_cancelled_goes_to_the_next(is_let_in_firs
         for step in steps if is_let_in_first else reversed(steps):
             step()
         assert await following == 0.5
+
+
+@on_virtual_time
+async def test_a_turn_that_comes_just_before_the_limiter_is_replaced_is_given_back() -> None:
+    """Nothing was sent, so the limiter that takes its place does not count it."""
+    clock = VirtualClock()
+    limiter, heir = Limiter(1, clock=clock), Limiter(1, clock=clock)
+    async with limiter.permit(Priority.UPDATE):
+        waiting = asyncio.create_task(moment_of_turn(limiter, clock))
+        await clock.sleep(0.5)
+        limiter.set_rate(2)
+        limiter.hand_over(heir)
+        limiter.send_away()
+        with pytest.raises(LimiterReplaced):
+            await waiting
+    assert 1.5 <= await moment_of_turn(heir, clock) <= 1.51
 
 
 @on_virtual_time

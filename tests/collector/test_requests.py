@@ -8,11 +8,20 @@ from typing import Any
 import pytest
 
 from exporter.aliyun.errors import ApiError
-from exporter.collector.rate_limiter import Priority
+from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.collector.reading import Window
 from exporter.collector.requests import ATTEMPTS, LONGEST_WAIT_SECONDS
 from exporter.core.collection_state import State
-from tests.support.moving_list import APP, ListService, MovingList, Told, failing, requests_to
+from tests.support.moving_list import (
+    APP,
+    OTHER_APP,
+    ROUND_TRIP_SECONDS,
+    ListService,
+    MovingList,
+    Told,
+    failing,
+    requests_to,
+)
 from tests.support.virtual_time import VirtualClock, on_virtual_time, run
 
 FRONT = Window(1, 10)
@@ -111,16 +120,8 @@ def test_a_wait_that_the_service_asks_for_is_kept(state: State, seconds: float) 
 
 
 @on_virtual_time
-async def test_a_wait_that_is_too_long_fails_the_request() -> None:
-    """A turn does not hang for as long as a service pleases."""
-    scene = Scene(failing(State.SERVER_ERROR, retryable=True, wait_seconds=LONGEST_WAIT_SECONDS + 1))
-    with pytest.raises(ApiError):
-        await scene.front()
-
-
-@on_virtual_time
-async def test_a_long_wait_holds_back_the_app_alone() -> None:
-    """After a server error that asks for a long wait, the app sends nothing until it is over; others go on."""
+async def test_a_long_wait_fails_the_app_s_requests_and_no_others() -> None:
+    """A turn does not hang for as long as a service pleases; until the wait is over, nothing is sent for the app."""
     wait_seconds = LONGEST_WAIT_SECONDS + 1
     scene = Scene(failing(State.SERVER_ERROR, retryable=True, wait_seconds=wait_seconds))
     for _ in range(3):
@@ -129,12 +130,45 @@ async def test_a_long_wait_holds_back_the_app_alone() -> None:
     with pytest.raises(ApiError, match="server_error"):
         await scene.requests.look_up("task-1")
     assert scene.requests.sent == 1
-    await scene.account.of_app(APP).window(Priority.UPDATE)(FRONT)
+    await scene.account.of_app(OTHER_APP).window(Priority.UPDATE)(FRONT)
     assert scene.clock.monotonic() < wait_seconds
     await scene.clock.sleep(wait_seconds)
     await scene.front()
     assert scene.requests.sent == 2
     assert scene.reported.throttlings == 0
+
+
+@on_virtual_time
+async def test_a_short_wait_holds_back_all_requests_of_the_app() -> None:
+    """Those that wait for the budget, too, and those on demand; they cost the other apps no permit."""
+    scene = Scene(failing(State.SERVER_ERROR, retryable=True, wait_seconds=3.0), requests_per_second=4)
+
+    async def ask(app_id: str) -> float:
+        return (await scene.account.of_app(app_id).window(Priority.SWEEP)(FRONT)).sent_at
+
+    requests = [[asyncio.ensure_future(ask(app_id)) for _ in range(4)] for app_id in (APP, APP, OTHER_APP)]
+    under_way, queued, of_other_app = [await asyncio.gather(*each) for each in requests]
+    assert sum(sent_at < 3.0 for sent_at in under_way) == 3
+    assert min(queued) >= 3.0 + ROUND_TRIP_SECONDS / 2
+    assert max(of_other_app) < 1.5
+
+
+@pytest.mark.parametrize("is_configured", [True, False])
+@on_virtual_time
+async def test_a_request_goes_by_the_limiter_that_took_the_place_of_its_own(is_configured: bool) -> None:
+    """It is the account's own new one, and of an account that is no longer configured the first that replaced it."""
+    scene = Scene(requests_per_second=1)
+    await scene.front()
+    old, heirs = scene.account.limiter, [Limiter(1, clock=scene.clock) for _ in range(2)]
+    waiting = asyncio.ensure_future(scene.front())
+    await scene.clock.sleep(0.1)
+    for heir in heirs:
+        old.hand_over(heir)
+    if is_configured:
+        scene.account.limiter = heirs[1]
+    old.send_away()
+    await waiting
+    assert scene.account.limiter is heirs[is_configured]
 
 
 @pytest.mark.parametrize("error", [None, failing(State.TIMEOUT)])

@@ -23,6 +23,7 @@ from exporter.core.collection_state import State
 from tests.support.virtual_time import VirtualClock
 
 APP = "app"
+OTHER_APP = "other"  # requests about it are answered as those about `APP`
 PAGE = 12
 ROUND_TRIP_SECONDS = 0.05
 INTERVALS = Intervals(interval_seconds=1, sweep_interval_seconds=10, stale_after_seconds=30, interval_stretch_ratio=1)
@@ -106,7 +107,7 @@ class ListService:
         return await self._answer(task_id, lambda: [found] if found in self.tasks.versions else [], app_id)
 
     async def _answer(self, request: Window | str, task_ids: Callable[[], Sequence[str]], app_id: str) -> ListPage:
-        assert app_id == APP
+        assert app_id in {APP, OTHER_APP}
         await asyncio.sleep(self.one_way_seconds())
         self.before_answer()
         self.requests.append(request)

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from exporter.collector.inventory import Entry
 from exporter.collector.past import MemoryPast, PastViolation, RecordedChange
 from exporter.collector.status import Status, Sweep, SweepReport
@@ -25,7 +27,7 @@ from exporter.web.view import (
     TaskView,
     Trend,
 )
-from tests.metrics.builders import configuration
+from tests.metrics.builders import STATUS, configuration
 
 NOW = 1_800_000_000.0
 SWEEP = Sweep(
@@ -33,30 +35,21 @@ SWEEP = Sweep(
 )
 
 
+WELL = replace(
+    STATUS,
+    account="production",
+    app_id="live-main",
+    last_update_began=NOW - 3,
+    last_sweep_began=NOW - 120,
+    last_attempt_began=NOW - 3,
+    attempts={("update", State.OK): 40, ("sweep", State.OK): 2},
+    sweep=SWEEP,
+)
+
+
 def status(**changes: Any) -> Status:
     """Return the status of an app that is well, with `changes`."""
-    well: dict[str, Any] = {
-        "account": "production",
-        "app_id": "live-main",
-        "name": "Main stage",
-        "owner": "live-ops",
-        "quota_single": 200,
-        "quota_mixed": 40,
-        "state": State.OK,
-        "reason": "",
-        "up": True,
-        "data_available": True,
-        "last_update_began": NOW - 3,
-        "last_sweep_began": NOW - 120,
-        "last_attempt_began": NOW - 3,
-        "interval_seconds": 10.0,
-        "sweep_interval_seconds": 300.0,
-        "stale_after_seconds": 900.0,
-        "interval_stretch_ratio": 1.0,
-        "attempts": {("update", State.OK): 40, ("sweep", State.OK): 2},
-        "sweep": SWEEP,
-    }
-    return Status(**(well | changes))
+    return replace(WELL, **changes)
 
 
 def app_view(tasks: Mapping[tuple[str, str], int] | None = None, **changes: Any) -> AppView:
@@ -80,51 +73,40 @@ PENDING = app_view(
 
 def recorded(number: int, **changes: Any) -> RecordedChange:
     """Return a change, one second after the one whose number is lower by one, with `changes`."""
-    plain: dict[str, Any] = {
-        "number": number,
-        "noticed": NOW + number,
-        "account": "production",
-        "app_id": "live-main",
-        "task_id": f"task-{number}",
-        "change": "added",
-        "fields": (),
-    }
-    return RecordedChange(**(plain | changes))
+    plain = RecordedChange(number, NOW + number, "production", "live-main", f"task-{number}", "added", ())
+    return replace(plain, **changes)
 
 
 def rule(name: str = "video-bitrate-agreed", **changes: Any) -> Rule:
     """Return a rule, with `changes`."""
-    plain: dict[str, Any] = {
-        "name": name,
-        "title": "Video bitrate within what was agreed",
-        "severity": Severity.WARNING,
-        "expect": "task.video.bitrate_kbps <= 3000",
-        "owner": "live-ops",
-        "runbook_url": "https://runbooks.example.com/bitrate",
-    }
-    return Rule(**(plain | changes))
+    plain = Rule(
+        name=name,
+        title="Video bitrate within what was agreed",
+        severity=Severity.WARNING,
+        expect="task.video.bitrate_kbps <= 3000",
+        owner="live-ops",
+        runbook_url="https://runbooks.example.com/bitrate",
+    )
+    return replace(plain, **changes)
 
 
 def findings(since: Mapping[str, float], *, ageless: Collection[str] = (), **changes: Any) -> FindingsView:
     """Return the findings of one rule in one app, whose messages name the task, with `changes`.
 
-    Args:
-        since: Since when, by TaskId.
-        ageless: Tasks of which that is not known.
-        changes: What is otherwise.
+    `since` says since when, by TaskId; of `ageless` ones that is not known.
     """
-    plain: dict[str, Any] = {
-        "account": "production",
-        "app_id": "live-main",
-        "rule": rule(),
-        "owner": changes.get("rule", rule()).owner or "live-ops",
-        "data_available": True,
-        "count": len(since) + len(ageless),
-        "task_ids": lambda: [*since, *ageless] if ageless else since.keys(),
-        "since": since,
-        "detail": lambda task_id: FindingDetail(message=f"about {task_id or 'the app'}"),
-    }
-    return FindingsView(**(plain | changes))
+    plain = FindingsView(
+        account="production",
+        app_id="live-main",
+        rule=rule(),
+        owner=changes.get("rule", rule()).owner or "live-ops",
+        data_available=True,
+        count=len(since) + len(ageless),
+        task_ids=lambda: [*since, *ageless] if ageless else since.keys(),
+        since=since,
+        detail=lambda task_id: FindingDetail(message=f"about {task_id or 'the app'}"),
+    )
+    return replace(plain, **changes)
 
 
 FULL = configuration(

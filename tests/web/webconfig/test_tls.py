@@ -60,7 +60,7 @@ def test_each_curve_is_used_or_refused(curve: str, authority: trustme.CA, issued
         with pytest.raises(TlsError, match=f"can't set {curve}"):
             context(issued, curve_preferences=(curve,))
     else:
-        shake_hands(context(issued, curve_preferences=(curve,)), client_context(authority))
+        shake_hands(context(issued, curve_preferences=(curve, curve)), client_context(authority))
 
 
 def test_a_curve_that_can_not_be_set_is_refused(issued: trustme.LeafCert, monkeypatch: pytest.MonkeyPatch) -> None:

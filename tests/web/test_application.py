@@ -54,12 +54,16 @@ async def test_the_page_survives_text_that_has_no_utf8(client: Client, view: Fak
     assert (await (await client.get("/api/v1/apps")).json())["apps"][0]["name"] == "a\ud800b"
 
 
-async def test_the_style_sheet_is_served(client: Client) -> None:
-    """The one resource of the page is there and may be kept for a while."""
-    answer = await client.get("/static/style.css")
-    assert (answer.status, answer.content_type) == (200, "text/css")
+@pytest.mark.parametrize(
+    ("name", "content_type", "words"),
+    [("style.css", "text/css", "prefers-color-scheme: dark"), ("pages.js", "text/javascript", "addEventListener")],
+)
+async def test_style_and_script_are_served(client: Client, name: str, content_type: str, words: str) -> None:
+    """They may be kept for a while; with `nosniff` a browser refuses them under any other type."""
+    answer = await client.get(f"/static/{name}")
+    assert (answer.status, answer.content_type) == (200, content_type)
     assert answer.headers["Cache-Control"] == "max-age=300"
-    assert "prefers-color-scheme: dark" in await answer.text()
+    assert words in await answer.text()
 
 
 @pytest.mark.parametrize("gzip", [False, True])

@@ -1,6 +1,6 @@
 """`/api/v1/violations`: which findings a query gets, in which pages."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from exporter.web.query import BadQueryError, Query, cursor_after
 from exporter.web.view import FindingDetail, FindingKind, FindingsView, RuleView
 from tests.support.virtual_time import timed
 from tests.web.api.api_view import document, followed, listing_of, page_of
-from tests.web.fake_view import NOW, FakeView, app_view, findings, rule
+from tests.web.fake_view import NOW, PENDING, FakeView, app_view, findings, rule
 
 CRITICAL = rule("push-host", severity=Severity.CRITICAL, owner="cdn")
 COUNT = rule("expect-tasks", owner="")
@@ -49,6 +49,14 @@ def shown(items: Iterable[Mapping[str, Any]]) -> list[Shown]:
     return [(item["account"], item["app_id"], item["rule"], item["task_id"]) for item in items]
 
 
+def test_the_order_is_by_names() -> None:
+    """Account, AppId, rule, TaskId, whatever the order in which rules and tasks came; frozen findings are marked."""
+    for groups in (GROUPS, GROUPS[::-1]):
+        items = page_of(view_of(groups), "violations")["violations"]
+        assert shown(items) == ORDER
+        assert [item["account"] for item in items if not item["data_available"]] == ["another"]
+
+
 def test_a_violation_is_shown_with_all_that_people_need() -> None:
     """An item has whose it is, the rule with its runbook, what is wrong, and since when."""
     assert page_of(view_of([findings({"task-1": NOW})]), "violations") == {
@@ -78,27 +86,6 @@ def test_a_violation_is_shown_with_all_that_people_need() -> None:
     }
 
 
-def test_what_is_exempted_or_unevaluable_says_by_what() -> None:
-    """The exemption's name and the reason are shown; a time that is not known is null."""
-    detail = FindingDetail(exemption="load-test", reason="task has no gop")
-    group = findings({}, ageless=["task-1"], detail=lambda _: detail)
-    (item,) = page_of(view_of([group]), "violations")["violations"]
-    assert (item["exemption"], item["reason"], item["message"]) == ("load-test", "task has no gop", None)
-    assert item["since_timestamp_seconds"] is None
-
-
-def test_frozen_findings_say_so() -> None:
-    """Findings of an app whose data is too old are there as of the last good data, marked."""
-    items = page_of(view_of(GROUPS), "violations")["violations"]
-    assert [item["account"] for item in items if not item["data_available"]] == ["another"]
-
-
-def test_the_order_is_by_names() -> None:
-    """Account, AppId, rule, TaskId: whatever the order in which rules and tasks came."""
-    for groups in (GROUPS, GROUPS[::-1]):
-        assert shown(page_of(view_of(groups), "violations")["violations"]) == ORDER
-
-
 @pytest.mark.parametrize(
     ("parameters", "expected"),
     [
@@ -119,6 +106,7 @@ def test_the_order_is_by_names() -> None:
 def test_parameters_narrow_down(parameters: dict[str, str], expected: int) -> None:
     """Each parameter leaves what fits it, several leave what fits all, and `matching` counts them."""
     shown_page = page_of(view_of(GROUPS), "violations", **parameters)
+    assert shown_page["apps_without_data"] == []
     assert len(shown_page["violations"]) == shown_page["matching"] == expected
 
 
@@ -132,6 +120,14 @@ def test_findings_of_an_unknown_time_are_not_since_any_time() -> None:
     ):
         items = page_of(view, "violations", **parameters)["violations"]
         assert [item["task_id"] for item in items] == expected
+
+
+@pytest.mark.parametrize(("given", "named"), [({}, ["live-new"]), ({"app_id": "live-main"}, [])])
+def test_apps_of_which_no_violation_can_be_known_are_named(given: dict[str, str], named: list[str]) -> None:
+    """An empty list is no all-clear for apps without data, so the answer names those of them that are asked for."""
+    answer = page_of(FakeView([app_view(), PENDING]), "violations", **given)
+    assert (answer["violations"], answer["matching"]) == ([], 0)
+    assert [app["app_id"] for app in answer["apps_without_data"] if app["reason"]] == named
 
 
 def test_details_are_found_for_what_is_shown_alone() -> None:
@@ -258,17 +254,24 @@ def test_a_query_that_names_no_place_is_refused(parameters: dict[str, str], comp
 
 
 @pytest.mark.parametrize(
-    ("parameters", "task_ids"),
-    [({}, ["bad"]), ({"outcome": "exempted"}, ["agreed"]), ({"outcome": "unevaluable"}, ["odd"])],
+    ("outcome", "task_id", "detail"),
+    [
+        (None, "bad", FindingDetail(message="too much")),
+        ("exempted", "agreed", FindingDetail(message="too much", exemption="load-test")),
+        ("unevaluable", "odd", FindingDetail(reason="task has no gop")),
+    ],
 )
-def test_findings_of_another_outcome_are_shown_on_demand(parameters: dict[str, str], task_ids: Sequence[str]) -> None:
-    """Without `outcome` violations are shown, and neither exempted nor unevaluable tasks."""
+def test_findings_of_another_outcome_are_shown_on_demand(
+    outcome: str | None, task_id: str, detail: FindingDetail
+) -> None:
+    """Without `outcome` violations are shown; the exemption's name or the reason is shown, an unknown time is null."""
     view = FakeView([app_view()])
     view.found = {
-        FindingKind.VIOLATION: [findings({"bad": NOW})],
-        FindingKind.EXEMPTED: [findings({}, ageless=["agreed"])],
-        FindingKind.UNEVALUABLE: [findings({}, ageless=["odd"])],
+        FindingKind.VIOLATION: [findings({}, ageless=["bad"], detail=lambda _: detail)],
+        FindingKind.EXEMPTED: [findings({}, ageless=["agreed"], detail=lambda _: detail)],
+        FindingKind.UNEVALUABLE: [findings({}, ageless=["odd"], detail=lambda _: detail)],
     }
-    page = page_of(view, "violations", **parameters)
-    assert [item["task_id"] for item in page["violations"]] == task_ids
-    assert page["matching"] == 1
+    page = page_of(view, "violations", **({} if outcome is None else {"outcome": outcome}))
+    (item,) = page["violations"]
+    assert (item["task_id"], page["matching"], item["since_timestamp_seconds"]) == (task_id, 1, None)
+    assert FindingDetail(item["message"], item["exemption"], item["reason"]) == detail

@@ -2,8 +2,8 @@
 
 import random
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from exporter.collector.inventory import Entry
 from exporter.collector.past import FieldChange
@@ -13,7 +13,7 @@ from exporter.rules.facts import PushKey
 from exporter.rules.rule import Severity
 from exporter.web.pages.app_page import PARAMETERS, task_page
 from exporter.web.query import Query
-from exporter.web.view import FindingKind, FindingsView
+from exporter.web.view import FindingKind
 from tests.metrics.builders import configuration, encoding
 from tests.support.virtual_time import finished, timed
 from tests.web.fake_view import FULL, NOW, PENDING, FakeView, app_view, entry, findings, recorded, rule
@@ -30,29 +30,53 @@ def view_of(*task_ids: str) -> FakeView:
     return view
 
 
-async def test_it_says_how_the_app_stands_and_how_it_is_collected() -> None:
-    """State, counts against quota, ages, and what the last sweep took."""
-    page = await page_of(view_of("t-1"), PATH)
-    for words in (
-        "live-main Main stage",
-        "Owner: live-ops",
-        "State ok",
-        "Mixed tasks 3 of 40",
-        "Last sweep 1.5 s 3 requests",
-        "Duplicate rows 1",
-        "2 sweep: ok 40 update: ok",
-    ):
-        assert words in page.text
+def withdrawn() -> FakeView:
+    """Return a view of an app whose data is too old."""
+    view = FakeView([app_view(None, up=False, data_available=False, state=State.TIMEOUT, reason="it took 10 s")])
+    view.put([entry("t-1")])
+    return view
+
+
+def pending() -> FakeView:
+    """Return a view of an app whose list was not read yet."""
+    return FakeView([replace(PENDING, status=replace(PENDING.status, app_id="live-main"))])
+
+
+@pytest.mark.parametrize(
+    ("view", "task_id", "said"),
+    [
+        (view_of("t-1"), "", ["live-main Main stage", "Owner: live-ops", "State ok", "Mixed tasks 3 of 40"]),
+        (view_of("t-1"), "", ["Last sweep 1.5 s 3 requests", "Duplicate rows 1", "2 sweep: ok 40 update: ok"]),
+        (view_of("t-1", "t-2"), "", ["1\N{EN DASH}2 of 2 tasks"]),
+        (view_of(), "", ["The app has no task."]),
+        (view_of("t-1"), "x", ["No task is like that."]),
+        (pending(), "", ["The list has not been read yet."]),
+        (withdrawn(), "", ["Withdrawn: these are the tasks as they were last read, 2 min ago .", "t-1"]),
+    ],
+)
+async def test_it_says_how_the_app_is_and_how_it_is_collected(view: FakeView, task_id: str, said: list[str]) -> None:
+    """State, counts against quota, what the last sweep took, old data as such, and why a table is empty."""
+    page = await page_of(view, PATH, {"task_id": task_id})
+    assert [words for words in said if words not in page.text] == []
+    assert "0 tasks" not in page.text or view.apps[0].tasks
     assert {"class": "actions", "method": "post", "action": f"{PATH}/collect"} in page.all("form")
     assert f"{PATH}/collect" in page.links
 
 
+async def test_an_unknown_app_is_a_page_of_its_own() -> None:
+    """It is 404, names what was asked for, and leads back."""
+    page = await page_of(view_of(), "/apps/production/<b>")
+    assert (page.status, page.all("b")) == (404, [])
+    assert "The account production has no app <b> in the configuration." in page.text
+    assert "/" in page.links
+
+
 async def test_violated_rules_lead_to_their_tasks() -> None:
-    """The severest is first, with the number of its tasks; violations of other apps are none of this one."""
-    view = view_of("t-1", "t-2")
+    """The severest is first, with the number of its tasks; tasks lead to their pages; other apps have their own."""
+    view = view_of("t-1", "a/b?c#d")
     view.found = {
         FindingKind.VIOLATION: [
-            findings({"t-1": NOW, "t-2": NOW}, rule=rule("loud")),
+            findings({"t-1": NOW, "a/b?c#d": NOW}, rule=rule("loud")),
             findings({"t-1": NOW - 90}, rule=rule("bad", severity=Severity.CRITICAL)),
             findings({"t-7": NOW}, app_id="another", rule=rule("elsewhere")),
         ]
@@ -60,18 +84,10 @@ async def test_violated_rules_lead_to_their_tasks() -> None:
     page = await page_of(view, PATH)
     assert "1 bad (critical) 2 loud (warning)" in page.text
     assert "elsewhere" not in page.text
-    assert f"{PATH}?rule=bad#tasks" in page.links
+    assert {f"{PATH}?rule=bad#tasks", f"{PATH}/tasks/t-1", f"{PATH}/tasks/a%2Fb%3Fc%23d"} <= set(page.links)
     assert "critical: Video bitrate within what was agreed, oldest 1 min 30 s ago" in [
         link.get("title") for link in page.all("a")
     ]
-
-
-async def test_tasks_lead_to_their_pages() -> None:
-    """Each row links to the task, whatever its name."""
-    page = await page_of(view_of("a/b?c#d", "plain"), PATH)
-    assert f"{PATH}/tasks/plain" in page.links
-    assert f"{PATH}/tasks/a%2Fb%3Fc%23d" in page.links
-    assert "1 \N{EN DASH} 2 of 2 tasks".replace(" \N{EN DASH} ", "\N{EN DASH}") in page.text
 
 
 async def test_filters_are_kept_by_links_and_fields() -> None:
@@ -112,24 +128,6 @@ async def test_each_filter_of_the_url_has_a_field(name: str, value: str) -> None
     assert ["open" in details for details in (await page_of(view_of("t-1"), PATH)).all("details")] == [False, False]
 
 
-async def test_an_empty_table_says_why() -> None:
-    """No task at all, none that is asked for, and a list that was not read yet are three things."""
-    assert "The app has no task." in (await page_of(view_of(), PATH)).text
-    assert "No task is like that." in (await page_of(view_of("t-1"), PATH, {"task_id": "x"})).text
-    pending = await page_of(FakeView([PENDING]), "/apps/production/live-new")
-    assert "The list has not been read yet." in pending.text
-    assert "0 tasks" not in pending.text
-
-
-async def test_withdrawn_tasks_are_shown_as_what_they_were() -> None:
-    """Data that is too old is said to be, above the table."""
-    view = FakeView([app_view(None, up=False, data_available=False, state=State.TIMEOUT, reason="it took 10 s")])
-    view.put([entry("t-1")])
-    page = await page_of(view, PATH)
-    assert "Withdrawn: these are the tasks as they were last read, 2 min ago ." in page.text
-    assert "t-1" in page.text
-
-
 async def test_changes_say_what_stood_there_before() -> None:
     """The newest first, those of other apps left out; a difference in what is not shown is one all the same."""
     view = view_of("t-1")
@@ -146,82 +144,51 @@ async def test_changes_say_what_stood_there_before() -> None:
     assert page.text.index("t-2") < page.text.index("video: 720p")
 
 
-async def test_an_unknown_app_is_a_page_of_its_own() -> None:
-    """It is 404, names what was asked for, and leads back."""
-    page = await page_of(view_of(), "/apps/production/<b>")
-    assert (page.status, page.all("b")) == (404, [])
-    assert "The account production has no app <b> in the configuration." in page.text
-    assert "/" in page.links
-
-
 FEW = [
     entry("t-2", configuration(region="EMAA-Saudi", idle_timeout_seconds=9), channel_id="Studio-A"),
     entry("t-1", configuration(region=None, mix_mode="single", encoding=encoding(bitrate_kbps=900))),
     entry("t-3", configuration(idle_timeout_seconds=60, encoding=encoding(bitrate_kbps=3000))),
 ]
+FEW[2] = Entry.of(FEW[2].task, first_seen=NOW, last_changed=NOW, sent_at=0.0)
 
 
-def names(query: Query, entries: list[Entry] = FEW, groups: list[FindingsView] | None = None) -> list[str]:
-    """Return the TaskIds on the page of a query."""
-    return [row.entry.task.task_id for row in finished(task_page(entries, query, groups or [])).rows]
+def key(state: str, expires_at: int) -> PushKey:
+    """Return the key of a push URL."""
+    return PushKey(state, expires_at, expired_at_start=False, signer="tencent")
 
 
-def test_tasks_are_sorted_and_filtered_by_the_keys_of_their_outputs() -> None:
-    """The earliest expiry is first, tasks without one are last; a state leaves the tasks that have such a key."""
-
-    def key(state: str, expires_at: int) -> PushKey:
-        return PushKey(state, expires_at, expired_at_start=False, signer="tencent")
-
-    keys = {"t-1": (key("valid", 300), key("valid", 200)), "t-3": (key("expired", 100),)}
-
-    def shown(query: Query) -> list[str]:
-        page = finished(task_page(FEW, query, [], lambda entry: keys.get(entry.task.task_id, ())))
-        return [row.entry.task.task_id for row in page.rows]
-
-    assert shown(Query(sort="expires")) == ["t-3", "t-1", "t-2"]
-    assert shown(Query(sort="expires", order="desc")) == ["t-1", "t-3", "t-2"]
-    assert shown(Query(push_auth="expired")) == ["t-3"]
+KEYS = {"t-1": (key("valid", 300), key("valid", 200)), "t-3": (key("expired", 100),)}
 
 
 @pytest.mark.parametrize(
     ("query", "shown"),
     [
-        (Query(), ["t-1", "t-2", "t-3"]),
-        (Query(text="T-2"), ["t-2"]),
-        (Query(text="studio"), ["t-2"]),
-        (Query(task_region="EMAA-Saudi"), ["t-2"]),
-        (Query(task_region="other"), ["t-1"]),
-        (Query(mix_mode="single"), ["t-1"]),
-        (Query(rule="loud"), ["t-3"]),
-        (Query(rule="unknown"), []),
-        (Query(rule="loud", mix_mode="single"), []),
+        (Query(), "123"),
+        (Query(text="T-2"), "2"),
+        (Query(text="studio"), "2"),
+        (Query(task_region="EMAA-Saudi"), "2"),
+        (Query(task_region="other"), "1"),
+        (Query(mix_mode="single"), "1"),
+        (Query(rule="loud"), "3"),
+        (Query(rule="unknown"), ""),
+        (Query(rule="loud", mix_mode="single"), ""),
+        (Query(push_auth="expired"), "3"),
+        (Query(sort="task"), "123"),
+        (Query(sort="bitrate"), "132"),
+        (Query(sort="idle"), "231"),
+        (Query(sort="idle", order="desc"), "321"),
+        (Query(sort="region"), "321"),
+        (Query(sort="mode"), "231"),
+        (Query(sort="expires"), "312"),
+        (Query(sort="expires", order="desc"), "132"),
+        (Query(sort="changed"), "312"),
     ],
 )
-def test_only_what_is_asked_for_is_shown(query: Query, shown: list[str]) -> None:
-    """Each filter narrows, all of them together."""
-    assert names(query, groups=[findings({"t-3": NOW, "gone": NOW}, rule=rule("loud"))]) == shown
-
-
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        (Query(sort="task"), ["t-1", "t-2", "t-3"]),
-        (Query(sort="bitrate"), ["t-1", "t-3", "t-2"]),
-        (Query(sort="idle"), ["t-2", "t-3", "t-1"]),
-        (Query(sort="idle", order="desc"), ["t-3", "t-2", "t-1"]),
-        (Query(sort="region"), ["t-3", "t-2", "t-1"]),
-        (Query(sort="mode"), ["t-2", "t-3", "t-1"]),
-    ],
-)
-def test_what_is_not_set_stands_last(query: Query, expected: list[str]) -> None:
-    """Numbers rise and names follow the alphabet; tasks without the value are at the end in either order."""
-    assert names(query) == expected
-
-
-def test_what_changed_last_stands_first() -> None:
-    """The column of changes begins with the newest."""
-    newer = Entry.of(entry("t-9").task, first_seen=NOW, last_changed=NOW, sent_at=0.0)
-    assert names(Query(sort="changed"), [*FEW, newer])[0] == "t-9"
+def test_tasks_are_filtered_and_sorted(query: Query, shown: str) -> None:
+    """Each filter narrows, all of them together; tasks without the value are last in either order, the newest first."""
+    groups = [findings({"t-3": NOW, "gone": NOW}, rule=rule("loud"))]
+    page = finished(task_page(FEW, query, groups, lambda entry: KEYS.get(entry.task_id, ())))
+    assert [row.entry.task_id for row in page.rows] == [f"t-{number}" for number in shown]
 
 
 def test_a_row_says_what_people_look_for() -> None:
@@ -233,7 +200,7 @@ def test_a_row_says_what_people_look_for() -> None:
         findings({"t": NOW}, rule=rule("three")),
         findings({"other": NOW}, rule=rule("four")),
     ]
-    (row,) = finished(task_page([entry("t", msgspec.structs.replace(FULL, outputs=outputs))], Query(), groups)).rows
+    (row,) = finished(task_page([entry("t", replace(FULL, outputs=outputs))], Query(), groups)).rows
     assert row.outputs == ("rtmp://a.example",)
     assert row.video == "H.264 main fast 1280x720 1500 kbit/s 25 fps gop 50"
     assert row.audio == "128 kbit/s 2 channels 48000 Hz"

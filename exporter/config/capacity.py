@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
@@ -24,15 +25,9 @@ def limiter_groups(
     groups: list[tuple[set[Hashable], list[Account]]] = []
     for account in accounts:
         marks = limiter_marks(account, key_ids.get(account.name))
-        members = [account]
-        apart = []
-        for group in groups:
-            if group[0].isdisjoint(marks):
-                apart.append(group)
-            else:
-                marks |= group[0]
-                members = group[1] + members
-        groups = [*apart, (marks, members)]
+        joined = [group for group in groups if not group[0].isdisjoint(marks)]
+        groups = [group for group in groups if group not in joined]
+        groups.append((marks.union(*(of for of, _ in joined)), [*chain(*(members for _, members in joined)), account]))
     order = {account.name: place for place, account in enumerate(accounts)}
     ordered = (sorted(members, key=lambda account: order[account.name]) for _, members in groups)
     return tuple(sorted(map(tuple, ordered), key=lambda members: order[members[0].name]))

@@ -129,24 +129,14 @@ class _FreshSweep:
         else:
             self._supervisor.works(Component.COLLECT_NOW, self._collector.key)
         finally:
-            self._report = self._ended(state, reason)
+            self._report = self._said(state, "" if state is State.OK else reason)
 
     def report(self) -> SweepReport:
         """Return how it goes or went."""
-        return self._report or self._so_far(ended=False, state=State.PENDING)
+        return self._report or self._said(State.PENDING, ended=False)
 
-    def _ended(self, state: State, reason: str) -> SweepReport:
-        if state is not State.OK:
-            return self._so_far(ended=True, state=state, reason=reason)
-        found = self._collector.inventory
-        return replace(
-            self._so_far(ended=True, state=state),
-            tasks=len(found),
-            sweep=self._collector.status.sweep,
-            difference=_difference(found, self._published.inventory),
-        )
-
-    def _so_far(self, *, ended: bool, state: State, reason: str = "") -> SweepReport:
+    def _said(self, state: State, reason: str = "", *, ended: bool = True) -> SweepReport:
+        found = self._collector.inventory if state is State.OK else None
         return SweepReport(
             account=self._collector.account,
             app_id=self._collector.app.id,
@@ -157,6 +147,9 @@ class _FreshSweep:
             ended=ended,
             state=state,
             reason=reason,
+            tasks=None if found is None else len(found),
+            sweep=None if found is None else self._collector.status.sweep,
+            difference=None if found is None else _difference(found, self._published.inventory),
         )
 
 
@@ -221,7 +214,7 @@ class RecordedRequests(AppRequests):
             rows, state, reason = None, None, ""
             try:
                 page = await send()
-                rows, state, reason = len(page.rows), State.OK, ""
+                rows, state = len(page.rows), State.OK
             except ApiError as error:
                 state, reason = error.state, error.reason
                 raise

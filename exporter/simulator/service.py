@@ -140,8 +140,7 @@ class Service:
             account = self._verifier.verify(request, server_time)
             parameters = _read_operation(request)
         except ServiceError as error:
-            self.statistics.by_error[error.code] += 1
-            response = error_response(error, request_id)
+            response = self._refuse(error, request_id)
         else:
             response = self._answer(account, parameters, request_id)
         headers = {**response.headers, "Date": formatdate(server_time, usegmt=True), "x-acs-request-id": request_id}

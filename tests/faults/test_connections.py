@@ -1,7 +1,6 @@
 """What happens to connections: cut, hung, led elsewhere. On real sockets."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -9,15 +8,9 @@ import pytest
 import structlog
 
 from exporter.config.model import Account, Collection, Config
-from exporter.core.clock import SystemClock
-from exporter.metrics.aggregates import AppReport
-from exporter.metrics.exposition import Exposition, families
-from exporter.metrics.negotiation import Format
-from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import rule_set_of
-from exporter.service.monitor import Monitor
 from exporter.simulator.faults import Fault
-from tests.support.monitored import Simulated, simulated, text_of, until
+from tests.support.monitored import Monitored, Simulated, simulated, until
 from tests.support.virtual_world import Seen, true_samples
 
 pytestmark = pytest.mark.simulations
@@ -41,17 +34,12 @@ Look = Callable[[], Seen]
 @asynccontextmanager
 async def _watching(account: Account, collection: Collection = COLLECTION) -> AsyncIterator[Look]:
     """Run a monitor; yield what returns the exposition."""
-    metrics = SelfMetrics(version="0")
-    exposition: Exposition[AppReport] = Exposition(families(), metrics)
-    rng = random.Random(1)  # noqa: S311 - no secret
-    clock = SystemClock()
-    monitor = Monitor(exposition, metrics, clock=clock, rng=rng)
+    monitored = Monitored()
+    monitor = monitored.monitor
 
     def look() -> Seen:
         monitor.look_at_clock()
-        exposition.publish()
-        exposition.publish_own()
-        return Seen(text_of(exposition.body(Format.TEXT, gzip=False)))
+        return Seen(monitored.text)
 
     config = Config(accounts=(account,), collection=collection)
     await monitor.apply(config, rule_set_of(config))

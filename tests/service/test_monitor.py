@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,19 +12,16 @@ import structlog
 from exporter.config.capacity import forecast
 from exporter.config.credential_kinds import AccessKey
 from exporter.config.model import App, Buckets, Collection, Config, Metrics, PerTask, Quota
-from exporter.core.clock import SystemClock
 from exporter.core.secret import Secret
-from exporter.metrics.aggregates import AppReport
-from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_set import RuleSet
 from exporter.service.app_publisher import TaskSeries
-from exporter.service.monitor import Monitor
 from exporter.simulator.faults import Fault
 from tests.support.monitored import (
     COLLECTION,
     AheadClock,
+    Monitored,
     Simulated,
     app_ids,
     config,
@@ -40,26 +36,16 @@ pytestmark = pytest.mark.usefixtures("no_process_before")
 SLOW_SECONDS = 2.5  # after that the answer has come that the simulator's fault `slow` holds back
 
 
-class Watched:
+class Watched(Monitored):
     """A monitor and what it publishes."""
 
     def __init__(self) -> None:
-        metrics = SelfMetrics(version="0")
-        self.exposition: Exposition[AppReport] = Exposition(families(), metrics)
-        rng = random.Random(1)  # noqa: S311 - no secret
-        clock = self.clock = AheadClock()
-        self.monitor = Monitor(self.exposition, metrics, clock=clock, rng=rng)
+        self.clock = AheadClock()
+        super().__init__(self.clock)
 
     async def apply(self, config: Config) -> None:
         """Run a configuration without rules."""
         await self.monitor.apply(config, RuleSet.empty())
-
-    @property
-    def text(self) -> str:
-        """The exposition as it is now."""
-        self.exposition.publish()
-        self.exposition.publish_own()
-        return text_of(self.exposition.body(Format.TEXT, gzip=False))
 
     def has_data(self, *apps: str) -> bool:
         """Whether exactly these apps have tasks that are published."""
@@ -381,15 +367,8 @@ async def test_another_configuration_is_there_all_at_once(simulator: Simulated) 
 
 async def test_another_limit_of_series_about_tasks_leaves_no_gap(simulator: Simulated) -> None:
     """All tasks are there again at the next publication, not after each app's next update."""
-    metrics, clock = SelfMetrics(version="0"), SystemClock()
-    series = TaskSeries(metrics)
-    monitor = Monitor(
-        Exposition(families(), metrics),
-        metrics,
-        clock=clock,
-        rng=random.Random(1),  # noqa: S311 - no secret
-        task_series=series,
-    )
+    series = TaskSeries(SelfMetrics(version="0"))
+    monitor = Monitored(task_series=series).monitor
 
     def tasks() -> int:
         body = series.body(Format.TEXT, gzip=False)

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import random
 import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,15 +15,11 @@ from exporter.collector.status import Kind, SweepReport
 from exporter.config.model import Collection
 from exporter.core.clock import SystemClock
 from exporter.core.collection_state import State
-from exporter.metrics.aggregates import AppReport
-from exporter.metrics.exposition import Exposition, families
-from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_set import RuleSet
-from exporter.service.monitor import Monitor
 from exporter.service.on_demand import PAUSE_SECONDS, SHARE, FreshSweeps, _FreshSweep
 from exporter.simulator.faults import Fault
 from exporter.web.view import SweepStart
-from tests.support.monitored import Simulated, config, simulated, until
+from tests.support.monitored import Monitored, Simulated, config, simulated, until
 from tests.support.virtual_time import on_virtual_time
 from tests.support.virtual_world import playing
 
@@ -38,12 +33,8 @@ class Scene:
 
     def __init__(self, service: Simulated) -> None:
         self.service = service
-        metrics = SelfMetrics(version="0")
-        clock = SystemClock()
-        exposition: Exposition[AppReport] = Exposition(families(), metrics)
-        rng = random.Random(1)  # noqa: S311 - no secret
-        self.monitor = Monitor(exposition, metrics, clock=clock, rng=rng)
-        self.sweeps = FreshSweeps(self.monitor, clock)
+        self.monitor = Monitored().monitor
+        self.sweeps = FreshSweeps(self.monitor, SystemClock())
 
     @property
     def collector(self) -> Collector:

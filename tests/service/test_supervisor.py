@@ -5,7 +5,7 @@ import re
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -94,8 +94,10 @@ def test_an_exception_of_one_app_is_its_state_and_no_other_apps_trouble(
     assert FOREIGN not in str(logs), "what an exception says may quote the service"
 
 
-def test_what_should_always_run_begins_again() -> None:
-    """It is restarted with growing pauses, logged once, and one that ends by itself counts as failed."""
+def kept_running(
+    fails: Callable[[VirtualClock, int], Awaitable[None]],
+) -> tuple[list[int], Counter[str], Sequence[object]]:
+    """Run a chore for 300 s; return the seconds from one start to the next, what was counted, and the log."""
     counted: Counter[str] = Counter()
     began: list[float] = []
 
@@ -104,41 +106,40 @@ def test_what_should_always_run_begins_again() -> None:
 
         async def chore() -> None:
             began.append(clock.monotonic())
-            if len(began) % 2:
-                raise ValueError(FOREIGN)
+            await fails(clock, len(began))
 
-        running = asyncio.create_task(
-            Supervisor(lambda part: counted.update([part]), clock).keep_running(Component.PUBLISH, chore)
-        )
+        supervisor = Supervisor(lambda part: counted.update([part]), clock)
+        running = asyncio.create_task(supervisor.keep_running(Component.PUBLISH, chore))
         await clock.sleep(300)
         running.cancel()
 
     with capture_logs() as logs:
         run(main())
-    assert [round(later - sooner) for sooner, later in pairwise(began)] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-    assert counted == {Component.PUBLISH: len(began)}
     assert FOREIGN not in str(logs)
+    return [round(later - sooner) for sooner, later in pairwise(began)], counted, logs
+
+
+def test_what_should_always_run_begins_again() -> None:
+    """It is restarted with growing pauses, counted each time, and one that ends by itself counts as failed."""
+
+    async def fails(_: VirtualClock, number: int) -> None:
+        if number % 2:
+            raise ValueError(FOREIGN)
+
+    pauses, counted, _ = kept_running(fails)
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert counted == {Component.PUBLISH: 10}
 
 
 def test_what_ran_for_long_counts_as_working() -> None:
     """Its next failure is logged again, and followed by the shortest pause."""
-    began: list[float] = []
 
-    async def main() -> None:
-        clock = VirtualClock()
+    async def fails(clock: VirtualClock, _: int) -> None:
+        await clock.sleep(61)
+        raise ValueError(FOREIGN)
 
-        async def chore() -> None:
-            began.append(clock.monotonic())
-            await clock.sleep(61)
-            raise ValueError(FOREIGN)
-
-        running = asyncio.create_task(Supervisor(lambda _: None, clock).keep_running(Component.PUBLISH, chore))
-        await clock.sleep(300)
-        running.cancel()
-
-    with capture_logs() as logs:
-        run(main())
-    assert {round(later - sooner) for sooner, later in pairwise(began)} == {62}
+    pauses, _, logs = kept_running(fails)
+    assert set(pauses) == {62}
     assert len(logs) == 4
 
 

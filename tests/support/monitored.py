@@ -1,6 +1,7 @@
 """A service in this process, configurations that read it, and what is published about it."""
 
 import asyncio
+import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -8,9 +9,13 @@ from typing import Any, NamedTuple
 
 from exporter.config.credential_kinds import AccessKey
 from exporter.config.model import Account, App, Collection, Config
-from exporter.core.clock import SystemClock
+from exporter.core.clock import Clock, SystemClock
 from exporter.core.secret import Secret
-from exporter.metrics.exposition import Body
+from exporter.metrics.aggregates import AppReport
+from exporter.metrics.exposition import Body, Exposition, families
+from exporter.metrics.negotiation import Format
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.service.monitor import Monitor
 from exporter.simulator import simulated_server as server
 from exporter.simulator.service import Service
 from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SimulatorOptions, build_service
@@ -30,6 +35,23 @@ class AheadClock(SystemClock):
 
     def monotonic(self) -> float:
         return super().monotonic() + self.ahead_seconds
+
+
+class Monitored:
+    """A monitor without a configuration, and what it publishes."""
+
+    def __init__(self, clock: Clock | None = None, **more: Any) -> None:
+        metrics = SelfMetrics(version="0")
+        self.exposition: Exposition[AppReport] = Exposition(families(), metrics)
+        rng = random.Random(1)  # noqa: S311 - no secret
+        self.monitor = Monitor(self.exposition, metrics, clock=clock or SystemClock(), rng=rng, **more)
+
+    @property
+    def text(self) -> str:
+        """The exposition as it is now."""
+        self.exposition.publish()
+        self.exposition.publish_own()
+        return text_of(self.exposition.body(Format.TEXT, gzip=False))
 
 
 class Simulated(NamedTuple):

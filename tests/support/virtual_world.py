@@ -6,7 +6,6 @@ the text of `/metrics`.
 
 import asyncio
 import itertools
-import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,13 +17,8 @@ import aiohttp
 import pytest
 
 from exporter.config.model import Account, App, Collection, Config, Quota
-from exporter.metrics.aggregates import AppReport
-from exporter.metrics.exposition import Exposition, families
-from exporter.metrics.negotiation import Format
-from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import rule_set_of
 from exporter.rules.rule_set import RuleSet
-from exporter.service.monitor import Monitor
 from exporter.simulator import protocol as message
 from exporter.simulator.faults import Fault
 from exporter.simulator.fleet import Fleet, populate
@@ -34,7 +28,7 @@ from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from exporter.simulator.task_maker import seeded
 from tests.oracle.metrics_truth import truth_of_app
 from tests.support.fake_service import ServiceSession
-from tests.support.monitored import KEY, text_of
+from tests.support.monitored import KEY, Monitored
 from tests.support.virtual_time import VirtualClock, at_once, run
 
 T = TypeVar("T")
@@ -50,29 +44,14 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _OF_TASKS = re.compile(r"rtcmpu_(?:tasks?(?!_(?:quota|changes_total|field_changes_total)$)|push_auth)\w*(?<!_bucket)")
 
 
-class World:
+class World(Monitored):
     """A service, and a monitor that reads it; each has a wall clock of its own."""
 
     def __init__(self, service: Service, clock: VirtualClock, account: Account, collection: Collection) -> None:
         self.service = service
         self.clock = clock
         self.config = Config(accounts=(account,), collection=collection)
-        metrics = SelfMetrics(version="0")
-        self.exposition: Exposition[AppReport] = Exposition(families(), metrics)
-        self.monitor = Monitor(
-            self.exposition,
-            metrics,
-            clock=clock,
-            rng=random.Random(1),  # noqa: S311 - no secret
-            open_session=lambda **_: cast("aiohttp.ClientSession", ServiceSession(service)),
-        )
-
-    @property
-    def text(self) -> str:
-        """The exposition as it is now."""
-        self.exposition.publish()
-        self.exposition.publish_own()
-        return text_of(self.exposition.body(Format.TEXT, gzip=False))
+        super().__init__(clock, open_session=lambda **_: cast("aiohttp.ClientSession", ServiceSession(service)))
 
     def fail(self, name: str, app_id: str | None = None, **which: Any) -> None:
         self.service.faults.add(Fault(name, app_id=app_id, **which))

@@ -10,12 +10,6 @@ from tests.simulator.support import ManualClock
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    """A clock that does not move."""
-    return ManualClock()
-
-
-@pytest.fixture
 def fleet(clock: ManualClock) -> Fleet:
     """Three tasks, c the newest."""
     fleet = Fleet(clock)

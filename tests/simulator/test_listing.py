@@ -11,12 +11,6 @@ from exporter.simulator.service import Service
 from tests.simulator.support import ManualClock, code, page_query, signed, small_service, task_ids
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    """A clock that does not move."""
-    return ManualClock()
-
-
 def everything(service: Service, page_size: int = 100) -> list[str]:
     """Return the TaskIds of all pages up to the first short one."""
     found: list[str] = []

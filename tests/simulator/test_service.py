@@ -19,12 +19,6 @@ from tests.simulator.support import ACCOUNT, START, ManualClock, code, page_quer
 from tests.support.shared_quota import SharedQuota, Window
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    """A clock that does not move."""
-    return ManualClock()
-
-
 def test_other_actions_and_versions_do_not_exist(clock: ManualClock) -> None:
     """There is one operation in one version."""
     service = small_service(clock)
@@ -170,24 +164,6 @@ def test_a_sliding_window_never_has_more_than_the_limit(arrivals: list[float], l
         assert sum(at - 1 < other <= at for other in inside) <= limit
     for at in set(arrivals) - set(inside):
         assert sum(at - 1 < other <= at for other in inside) == limit
-
-
-@given(arrivals=ARRIVALS, limit=st.integers(1, 10))
-def test_a_fixed_window_counts_each_second_of_the_clock(arrivals: list[float], limit: int) -> None:
-    """Each second of the clock admits what comes first, up to the limit."""
-    inside = admitted(SharedQuota(limit, "fixed"), arrivals)
-    for second in {int(at) for at in arrivals}:
-        arrived = [at for at in arrivals if int(at) == second]
-        assert [at for at in inside if int(at) == second] == arrived[:limit]
-
-
-@given(arrivals=ARRIVALS, limit=st.integers(1, 10))
-def test_a_bucket_holds_one_second_and_refills(arrivals: list[float], limit: int) -> None:
-    """Any span admits at most the bucket and what flows into it meanwhile."""
-    inside = admitted(SharedQuota(limit, "bucket"), arrivals)
-    for first, start in enumerate(inside):
-        for last in range(first, len(inside)):
-            assert last - first + 1 <= limit + limit * (inside[last] - start) + 1e-6
 
 
 @pytest.mark.parametrize(

@@ -213,39 +213,36 @@ def test_derived_facts_are_absent_where_nothing_follows(video: Video, derived: M
     assert {name: found[name] for name in DERIVED_OF_VIDEO if name in found} == derived
 
 
-@pytest.mark.parametrize(
-    ("panes", "outside"),
-    [
-        ((pane(0.0, 0.0, 1.0, 1.0),), 0),
-        ((pane(0.5, 0.0, 0.5005, 1.0),), 0),
-        ((pane(0.5, 0.0, 0.502, 1.0),), 1),
-        ((pane(0.0, -0.01, 1.0, 1.0),), 1),
-        ((pane(None, 0.5, 0.5, 0.6),), 1),
-        ((pane(1.2, None, None, None),), 1),
-        ((pane(None, None, 3.0, 3.0),), 0),
-    ],
-)
-def test_panes_outside_are_those_that_surely_reach_out(panes: tuple[Pane, ...], outside: int) -> None:
-    """A thousandth is no matter, and what is not known is no reason."""
-    assert facts(configuration(panes=panes))["panes_outside"] == outside
+HALVES = (pane(0.0, 0.0, 0.5, 1.0), pane(0.5, 0.0, 0.5, 1.0))
 
 
 @pytest.mark.parametrize(
-    ("panes", "pairs"),
+    ("panes", "outside", "pairs"),
     [
-        ((pane(0.0, 0.0, 0.5, 1.0), pane(0.5, 0.0, 0.5, 1.0)), 0),
-        ((pane(0.0, 0.0, 0.5005, 1.0), pane(0.5, 0.0, 0.5, 1.0)), 0),
-        ((pane(0.0, 0.0, 0.6, 1.0), pane(0.5, 0.0, 0.5, 1.0)), 1),
-        ((pane(0.0, 0.0, 0.6, 0.5), pane(0.5, 0.5, 0.5, 0.5)), 0),
-        ((pane(0.0, 0.0, 0.6, 1.0, 1), pane(0.5, 0.0, 0.5, 1.0, 2)), 0),
-        ((pane(0.0, 0.0, 0.6, 1.0, None), pane(0.5, 0.0, 0.5, 1.0, 0)), 1),
-        ((pane(0.0, 0.0, 0.6, None), pane(0.5, 0.0, 0.5, 1.0)), 0),
-        ((pane(0.0, 0.0, 1.0, 1.0),) * 3, 3),
+        ((pane(0.0, 0.0, 1.0, 1.0),), 0, 0),
+        ((pane(0.5, 0.0, 0.5005, 1.0),), 0, 0),
+        ((pane(0.5, 0.0, 0.502, 1.0),), 1, 0),
+        ((pane(0.0, -0.01, 1.0, 1.0),), 1, 0),
+        ((pane(None, 0.5, 0.5, 0.6),), 1, 0),
+        ((pane(1.2, None, None, None),), 1, 0),
+        ((pane(None, None, 3.0, 3.0),), 0, 0),
+        (HALVES, 0, 0),
+        ((pane(0.0, 0.0, 0.5005, 1.0), HALVES[1]), 0, 0),
+        ((pane(0.0, 0.0, 0.6, 1.0), HALVES[1]), 0, 1),
+        ((pane(0.0, 0.0, 0.6, 0.5), pane(0.5, 0.5, 0.5, 0.5)), 0, 0),
+        ((pane(0.0, 0.0, 0.6, 1.0, 1), pane(0.5, 0.0, 0.5, 1.0, 2)), 0, 0),
+        ((pane(0.0, 0.0, 0.6, 1.0, None), HALVES[1]), 0, 1),
+        ((pane(0.0, 0.0, 0.6, None), HALVES[1]), 0, 0),
+        ((pane(0.0, 0.0, 1.0, 1.0),) * 3, 0, 3),
     ],
 )
-def test_overlapping_panes_are_counted_in_pairs_of_one_layer(panes: tuple[Pane, ...], pairs: int) -> None:
-    """Panes that only touch do not overlap; no z_order is layer 0."""
-    assert facts(configuration(panes=panes))["overlapping_panes"] == pairs
+def test_panes_outside_and_pairs_that_overlap_are_counted(panes: tuple[Pane, ...], outside: int, pairs: int) -> None:
+    """A thousandth is no matter, and what is not known is no reason.
+
+    Panes of one layer that only touch do not overlap; no z_order is layer 0.
+    """
+    found = facts(configuration(panes=panes))
+    assert (found["panes_outside"], found["overlapping_panes"]) == (outside, pairs)
 
 
 def test_values_are_made_fit_for_the_language() -> None:

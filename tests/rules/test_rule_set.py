@@ -1,5 +1,9 @@
 """Which rules are in force after all switches."""
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
 import pytest
 
 from exporter.config.model import Account, App, Config
@@ -25,12 +29,14 @@ def rule(language: Language, name: str, *apps: str) -> CompiledRule:
     )
 
 
-def put_together(language: Language, policy: Policy, *apps: App) -> RuleSet:
+def put_together(
+    language: Language, policy: Policy, *apps: App, profiles: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> RuleSet:
     """Return the rules in force for apps of the account `a`, with two default rules and two of files."""
     return rule_set(
         Config(accounts=(Account(name="a", apps=apps),), policy=policy),
         [rule(language, "default-one"), rule(language, "default-two")],
-        {},
+        {profile: [rule(language, name) for name in of_profile] for profile, of_profile in profiles.items()},
         [rule(language, "all-apps"), rule(language, "live-apps", "live-*", "stage")],
         ExpectationRules(language).of,
     )
@@ -50,45 +56,47 @@ def test_without_switches_every_rule_is_in_force(language: Language) -> None:
     assert (rules.examples_per_rule, rules.max_examples) == (7, 70)
 
 
-def test_a_rule_is_switched_off_by_name(language: Language) -> None:
-    """A rule that is switched off is not in force, and the reason is given."""
-    switches = {"default-one": RuleSwitch(enabled=False), "all-apps": RuleSwitch(enabled=False)}
-    rules = put_together(language, Policy(rules=switches))
-    assert names(rules.rules) == ["default-two", "live-apps"]
-    assert [(one.rule.name, one.why) for one in rules.off] == [
-        ("default-one", "policy.rules.default-one.enabled is false"),
-        ("all-apps", "policy.rules.all-apps.enabled is false"),
-    ]
+@pytest.mark.parametrize(
+    ("policy", "in_force", "off"),
+    [
+        (
+            {"rules": {"default-one": RuleSwitch(enabled=False), "all-apps": RuleSwitch(enabled=False)}},
+            ["default-two", "live-apps"],
+            {
+                "default-one": "policy.rules.default-one.enabled is false",
+                "all-apps": "policy.rules.all-apps.enabled is false",
+                "twitch-one": "policy.profiles lacks twitch",
+                "youtube-one": "policy.profiles lacks youtube",
+                "youtube-two": "policy.profiles lacks youtube",
+            },
+        ),
+        (
+            {
+                "default_rules": False,
+                "profiles": ("youtube",),
+                "rules": {"default-one": RuleSwitch(severity="critical"), "youtube-two": RuleSwitch(enabled=False)},
+            },
+            ["youtube-one", "all-apps", "live-apps"],
+            {
+                "default-one": "policy.default_rules is false",
+                "default-two": "policy.default_rules is false",
+                "twitch-one": "policy.profiles lacks twitch",
+                "youtube-two": "policy.rules.youtube-two.enabled is false",
+            },
+        ),
+    ],
+)
+def test_rules_are_switched_by_name_and_together(
+    language: Language, policy: dict[str, Any], in_force: list[str], off: dict[str, str]
+) -> None:
+    """A rule that is switched off is not in force, and the reason is given.
 
-
-def test_default_rules_are_switched_off_together(language: Language) -> None:
-    """Without default rules those of files remain; a switch of a single one changes nothing about that."""
-    rules = put_together(language, Policy(default_rules=False, rules={"default-one": RuleSwitch(severity="critical")}))
-    assert names(rules.rules) == ["all-apps", "live-apps"]
-    assert {one.rule.name: one.why for one in rules.off} == {
-        "default-one": "policy.default_rules is false",
-        "default-two": "policy.default_rules is false",
-    }
-
-
-def test_profiles_are_in_force_where_they_are_named(language: Language) -> None:
-    """The rules of a named profile are in force, also where default ones are off; others are off, with the reason."""
-    profiles = {name: [rule(language, f"{name}-one"), rule(language, f"{name}-two")] for name in ("twitch", "youtube")}
-    policy = Policy(default_rules=False, profiles=("youtube",), rules={"youtube-two": RuleSwitch(enabled=False)})
-    rules = rule_set(
-        Config(accounts=(), policy=policy),
-        [rule(language, "default-one")],
-        profiles,
-        [rule(language, "all-apps")],
-        ExpectationRules(language).of,
-    )
-    assert names(rules.rules) == ["youtube-one", "all-apps"]
-    assert {one.rule.name: one.why for one in rules.off} == {
-        "default-one": "policy.default_rules is false",
-        "twitch-one": "policy.profiles lacks twitch",
-        "twitch-two": "policy.profiles lacks twitch",
-        "youtube-two": "policy.rules.youtube-two.enabled is false",
-    }
+    Named profiles are in force where default rules are off, too, whatever a switch says of a single one of those.
+    """
+    profiles = {"twitch": ("twitch-one",), "youtube": ("youtube-one", "youtube-two")}
+    rules = put_together(language, Policy(**policy), profiles=profiles)
+    assert names(rules.rules) == in_force
+    assert {one.rule.name: one.why for one in rules.off} == off
 
 
 def test_a_severity_is_replaced_by_name(language: Language) -> None:

@@ -96,10 +96,8 @@ def test_what_opens_and_is_resolved_is_counted_and_reported() -> None:
 def test_the_end_of_a_violation_has_a_reason(mode: str, idle: int | None, why: Resolution) -> None:
     """Whatever becomes of a task that violated a rule, it counts as resolved, and it is told what it was."""
     world = PolicyWorld(rule("short", "task.idle_timeout_seconds <= 100", when='task.mix_mode == "mixed"'))
-    world.put("a", idle_timeout_seconds=1000)
-    world.collect(baseline=True)
-    world.put("a", mix_mode=mode, idle_timeout_seconds=idle)
-    world.collect()
+    world.update("a", idle_timeout_seconds=1000, baseline=True)
+    world.update("a", mix_mode=mode, idle_timeout_seconds=idle)
     assert world.told.resolves == [(LIVE, "short", "a", NOON, why)]
     assert world.report("short").resolved == 1
 
@@ -108,8 +106,7 @@ def test_a_scrape_between_two_changes_sees_one_moment() -> None:
     """Few changes are evaluated immediately: the report is up to date when `collected()` returns, with no callback."""
     world = _evaluated()
     revision = _revision(world)
-    world.put("d", mix_mode="single")
-    world.collect()
+    world.update("d", mix_mode="single")
     assert world.report("mixed").violations == 3
     assert _revision(world) > revision
     assert world.changed == []
@@ -121,8 +118,7 @@ def test_a_report_stays_while_nothing_differs() -> None:
     revision = _revision(world)
     world.collect()
     world.policy.tick()
-    world.put("b", mix_mode="mixed", users=3)
-    world.collect()
+    world.update("b", mix_mode="mixed", users=3)
     assert _revision(world) == revision
 
 
@@ -133,8 +129,7 @@ async def test_many_tasks_are_evaluated_in_slices() -> None:
     world.clock.per_look = 0.001
     for number in range(AT_ONCE):
         world.put(f"more-{number}", mix_mode="single")
-    world.put("a", mix_mode="mixed")
-    world.collect()
+    world.update("a", mix_mode="mixed")
     assert world.policy.app(LIVE).report is before
     running = asyncio.create_task(world.policy.run())
     looks = 0
@@ -168,8 +163,7 @@ async def test_the_event_loop_gets_its_turn_between_costly_rules(number: int, ex
     names = [f"costly-{each}" for each in range(number)]
     world = PolicyWorld(*(rule(name, expect.format(each)) for each, name in enumerate(names)))
     world.clock.per_look = 0.006
-    world.put("a")
-    world.collect(baseline=True)
+    world.update("a", baseline=True)
     turns = 0
     running = asyncio.create_task(world.policy.run())
     while world.policy.app(LIVE).report is None:
@@ -222,8 +216,7 @@ def test_shared_urls_are_found_across_apps() -> None:
     world.put("b", OTHER, urls=[3])
     world.collect(baseline=True)
     world.collect(OTHER, baseline=True)
-    world.put("b", OTHER, urls=[2])
-    world.collect(OTHER)
+    world.update("b", OTHER, urls=[2])
     assert world.open(LIVE).keys() == world.open(OTHER).keys() == {"alone"}
     assert world.changed == [LIVE]
     world.remove("b", OTHER)
@@ -235,8 +228,7 @@ def test_an_app_that_goes_gives_its_urls_free() -> None:
     """A reload without an app drops its findings, and what others shared with it."""
     world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
     for app in (LIVE, OTHER):
-        world.put("a", app, urls=[1])
-        world.collect(app, baseline=True)
+        world.update("a", app, urls=[1], baseline=True)
     assert world.report("alone").violations == 1
     del world.inventories[OTHER]
     world.apply(ALONE)
@@ -248,8 +240,7 @@ def test_urls_of_apps_that_a_rule_is_not_for_count_too() -> None:
     """A rule about shared URLs that a reload brings for one app knows the tasks of all others."""
     world = PolicyWorld(MIXED, apps=(LIVE, OTHER))
     for app in (LIVE, OTHER):
-        world.put("a", app, urls=[1])
-        world.collect(app, baseline=True)
+        world.update("a", app, urls=[1], baseline=True)
     world.apply(MIXED, rule("alone", "shared_outputs == 0", apps=("live",)))
     assert world.report("alone").violations == 1
     assert world.reported(OTHER) == ["mixed"]
@@ -265,8 +256,7 @@ def test_time_passes_once_a_minute() -> None:
     assert world.report("young").violations == 3
     assert world.changed == [LIVE]
     world.clock.advance(10)
-    world.put("new")
-    world.collect()
+    world.update("new")
     world.clock.advance(40)
     world.policy.tick()
     world.clock.advance(55)
@@ -277,8 +267,7 @@ def test_time_passes_once_a_minute() -> None:
 def test_a_reload_keeps_what_is_known_by_the_same_rules() -> None:
     """Ages and counters survive, whatever is new around a rule; rules that went are out of the report."""
     world = _evaluated(SHORT)
-    world.put("b", mix_mode="single")
-    world.collect()
+    world.update("b", mix_mode="single")
     world.clock.advance(100)
     world.apply(YOUNG, MIXED)
     report = world.report("mixed")
@@ -322,8 +311,7 @@ async def test_new_rules_are_left_out_until_all_tasks_are_evaluated() -> None:
     world.clock.per_look = 0.0001
     world.apply(MIXED, SHORT)
     world.policy._work()
-    world.put("one-more", mix_mode="single")
-    world.collect()
+    world.update("one-more", mix_mode="single")
     assert world.reported() == ["mixed"]
     assert world.report("mixed").violations == 2 * AT_ONCE + 1
     await world.settle()
@@ -339,8 +327,7 @@ def test_tasks_that_are_read_again_keep_their_age() -> None:
     world.clock.advance(50)
     assert world.report("mixed").violations == 2
     world.put("a", mix_mode="single")
-    world.put("d", mix_mode="single")
-    world.collect(baseline=True)
+    world.update("d", mix_mode="single", baseline=True)
     report = world.report("mixed")
     assert world.open() == {"mixed": {"a": NOON, "d": NOON + 50}}
     assert (report.evaluated, report.opened, report.resolved) == (2, 1, 1)
@@ -364,8 +351,7 @@ def test_the_number_of_tasks_is_evaluated() -> None:
     report = world.report("expect-tasks")
     assert (report.evaluated, report.violations, report.examples, report.examples_omitted) == (1, 1, (), 0)
     for task_id in "abc":
-        world.put(task_id)
-        world.collect()
+        world.update(task_id)
     assert world.report("expect-tasks").violations == 1
     assert world.told.resolves == [(LIVE, "expect-tasks", None, NOON, Resolution.FIXED)]
     assert world.told.opens == [(LIVE, "expect-tasks", None, "too many tasks: 3, expected at most 2")]
@@ -539,8 +525,7 @@ def test_a_key_without_a_configured_validity_may_have_expired_after_a_day() -> N
     compiled = next(compile_rule(each, Language()) for each in default_rules() if each.name == name)
     world = PolicyWorld(compiled, began=EXPIRY)
     signed = Output("rtmp", "push.example.com", None, has_userinfo=False, signer="alibaba")
-    world.put("a", outputs=(signed,), push_times=EXPIRY.to_bytes(4, "big"))
-    world.collect(baseline=True)
+    world.update("a", outputs=(signed,), push_times=EXPIRY.to_bytes(4, "big"), baseline=True)
 
     def found() -> int:
         world.policy.tick()

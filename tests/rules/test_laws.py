@@ -95,8 +95,7 @@ class Story:
     def read_again(self, app: AppKey) -> None:
         self.world.replace_inventory(app)
         self.reload()
-        self.world.put("a", app)
-        self.world.collect(app, baseline=True)
+        self.world.update("a", app, baseline=True)
 
     def drop(self, app: AppKey) -> None:
         """Let an app go, and come back without tasks."""
@@ -284,8 +283,7 @@ def test_the_order_of_tasks_and_rules_does_not_matter(order: list[int], rules: l
 def test_an_exemption_ends_with_the_last_second_of_its_day(seconds_to_midnight: float, exempted: bool) -> None:
     """Up to 24:00 UTC of `until` a violation is exempt; from then on it is open, opened at the next tick."""
     world = PolicyWorld(rule("exempt-today", 'task.mix_mode == "mixed"', exempt=(EXEMPT_TODAY,)))
-    world.put("a", mix_mode="single")
-    world.collect(baseline=True)
+    world.update("a", mix_mode="single", baseline=True)
     assert world.report("exempt-today").exempted == 1
 
     world.clock.wall = ENDS_AT - seconds_to_midnight
@@ -299,8 +297,7 @@ def test_an_exemption_that_ends_before_a_reload_is_noticed() -> None:
     """A reload with the same rules does not hide that an exemption ended since the last tick."""
     exempt = rule("exempt-today", 'task.mix_mode == "mixed"', exempt=(EXEMPT_TODAY,))
     world = PolicyWorld(exempt, began=ENDS_AT - 1)
-    world.put("a", mix_mode="single")
-    world.collect(baseline=True)
+    world.update("a", mix_mode="single", baseline=True)
     assert world.report("exempt-today").exempted == 1
     world.clock.wall = ENDS_AT + 1
     world.apply(exempt)
@@ -312,8 +309,7 @@ def test_an_exemption_begins_again_when_the_clock_goes_back() -> None:
     """A clock that is set back over the end of an exemption resolves what it covers, and it opens again in time."""
     world = PolicyWorld(rule("exempt-today", 'task.mix_mode == "mixed"', exempt=(EXEMPT_TODAY,)))
     world.clock.wall = ENDS_AT + 5
-    world.put("a", mix_mode="single")
-    world.collect(baseline=True)
+    world.update("a", mix_mode="single", baseline=True)
     for wall, violations, counted in ((ENDS_AT - 5, 0, (0, 1)), (ENDS_AT, 1, (1, 1)), (ENDS_AT - 1, 0, (1, 2))):
         world.clock.wall = wall
         world.policy.tick()

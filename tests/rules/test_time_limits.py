@@ -86,8 +86,7 @@ def test_only_tasks_that_reached_a_limit_are_evaluated_again(monkeypatch: pytest
     young = rule("young", 'age < duration("210s")')
     world = PolicyWorld(young)
     for number in range(3):
-        world.put(f"task-{number}")
-        world.collect()
+        world.update(f"task-{number}")
         world.clock.advance(60.0)
     evaluated.clear()
     found = []

@@ -118,6 +118,11 @@ class PolicyWorld:
         if baseline:
             self.inventories[app].starts_known = True
 
+    def update(self, task_id: str, app: AppKey = LIVE, *, baseline: bool = False, **changes: Any) -> None:
+        """Let a task come or change, and report it."""
+        self.put(task_id, app, **changes)
+        self.collect(app, baseline=baseline)
+
     def collect_all(self) -> None:
         for app in self.inventories:
             self.collect(app)

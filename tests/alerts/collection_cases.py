@@ -214,9 +214,7 @@ CASES: Final = (
         alert=APP_FAILING,
         world=healthy(MINUTES)
         | in_state("timeout", since=10, interval=600)
-        | {
-            of_app("rtcmpu_collection_sweep_interval_seconds"): [600] * MINUTES,
-        },
+        | {of_app("rtcmpu_collection_sweep_interval_seconds"): [600] * MINUTES},
         fires={"36m": [], "37m": [failing("timeout")]},
     ),
     Case(
@@ -287,10 +285,7 @@ CASES: Final = (
             series("rtcmpu_exporter_clock_skew_seconds", account="slow"): [0] * 5 + [-240] * 15,
             series("rtcmpu_exporter_clock_skew_seconds", account="fine"): [-119] * 20,
         },
-        fires={
-            "9m": [],
-            "10m": [of_account("fast", "warning", "3m 0s"), of_account("slow", "warning", "4m 0s")],
-        },
+        fires={"9m": [], "10m": [of_account("fast", "warning", "3m 0s"), of_account("slow", "warning", "4m 0s")]},
     ),
     Case(
         about="Credentials with 150 s left were not renewed; those renewed in time, and a permanent key, are fine.",
@@ -304,10 +299,7 @@ CASES: Final = (
             ],
             series("rtcmpu_exporter_credentials_expiry_timestamp_seconds", account="permanent"): [*[3600] * 58, STALE],
         },
-        fires={
-            **{f"{minute}m": [] for minute in range(59)},
-            "59m": [of_account("prod", "warning", "1m 0s")],
-        },
+        fires={**{f"{minute}m": [] for minute in range(59)}, "59m": [of_account("prod", "warning", "1m 0s")]},
     ),
     *(
         Case(

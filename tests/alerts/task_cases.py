@@ -291,11 +291,7 @@ TASK_CASES: Final = (
         | healthy(90, app_id="radio")
         | mixed_tasks([100] * 10 + [40] * 80)
         | mixed_tasks([9] * 10 + [0] * 80, "radio"),
-        fires={
-            "14m": [],
-            "15m": [of_prod("warning", "60%")],
-            "75m": [],
-        },
+        fires={"14m": [], "15m": [of_prod("warning", "60%")], "75m": []},
     ),
     Case(
         about="Tasks that go little by little are no sudden drop.",
@@ -313,12 +309,7 @@ TASK_CASES: Final = (
             ],
             of_app("rtcmpu_task_changes_total", change="added"): [0] * 150,
         },
-        fires={
-            "120m": [],
-            "125m": [],
-            "126m": [of_prod("warning", 6.04)],
-            "135m": [of_prod("warning", 10)],
-        },
+        fires={"120m": [], "125m": [], "126m": [of_prod("warning", 6.04)], "135m": [of_prod("warning", 10)]},
         fires_by_prometheus_3={"126m": [of_prod("warning", 6.7)]},
     ),
     Case(

@@ -1,14 +1,7 @@
 """Tests of the findings of one app, whatever its tasks are."""
 
 from exporter.rules.findings import MOST_MOVES, AnyRule, CountedFindings, SavedFindings
-from exporter.rules.rule import (
-    NOT_APPLICABLE,
-    PASS,
-    UNKNOWN,
-    VIOLATION,
-    Severity,
-    nothing_known,
-)
+from exporter.rules.rule import NOT_APPLICABLE, PASS, UNKNOWN, VIOLATION, Severity, nothing_known
 from tests.support.policy_world import LIVE, Told, rule
 
 ONE = rule("one", "true")

@@ -1,6 +1,7 @@
 """The families about an app's collection, always published, and about the changes and violations of its tasks."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
 from typing import Any, Final
 
 from exporter.collector.status import Status
@@ -37,7 +38,7 @@ def app_family(
 def app_families() -> tuple[AppFamily, ...]:
     """Return the families in the order of the exposition."""
     return (
-        _gauge(
+        _number(
             "rtcmpu_up",
             "1 if there is an accepted sweep and the last update and the last sweep both succeeded, else 0.",
             lambda status: status.up,
@@ -49,43 +50,43 @@ def app_families() -> tuple[AppFamily, ...]:
             labels=(STATE,),
             note="Exactly one is 1: the worse state of the last update and the last sweep.",
         ),
-        _gauge(
+        _number(
             "rtcmpu_collection_data_available",
             "1 while the app's task metrics are published, 0 while they are withdrawn.",
             lambda status: status.data_available,
             note="While it is 0, task families have no series for the app: unknown is absent, not 0.",
         ),
-        _gauge(
+        _number(
             "rtcmpu_collection_last_update_timestamp_seconds",
             "Unix time at which the last successful update began.",
             lambda status: status.last_update_began,
         ),
-        _gauge(
+        _number(
             "rtcmpu_collection_last_sweep_timestamp_seconds",
             "Unix time at which the last accepted sweep began.",
             lambda status: status.last_sweep_began,
         ),
-        _gauge(
+        _number(
             "rtcmpu_collection_last_attempt_timestamp_seconds",
             "Unix time at which the last attempted update or sweep began.",
             lambda status: status.last_attempt_began,
         ),
-        _gauge(
+        _number(
             "rtcmpu_collection_interval_seconds",
             "Effective interval between updates of the app, stretched if the request budget is too small.",
             lambda status: status.interval_seconds,
         ),
-        _gauge(
+        _number(
             "rtcmpu_collection_sweep_interval_seconds",
             "Effective interval between sweeps of the app, stretched if the request budget is too small.",
             lambda status: status.sweep_interval_seconds,
         ),
-        _gauge(
+        _number(
             "rtcmpu_collection_stale_after_seconds",
             "Effective age of the last accepted sweep at which the app's data is withdrawn.",
             lambda status: status.stale_after_seconds,
         ),
-        _gauge(
+        _number(
             "rtcmpu_collection_interval_stretch_ratio",
             "Effective intervals divided by the configured ones; 1 if the request budget suffices.",
             lambda status: status.interval_stretch_ratio,
@@ -93,51 +94,56 @@ def app_families() -> tuple[AppFamily, ...]:
         _of_status(
             "rtcmpu_collection_attempts_total",
             "Attempted updates and sweeps since the start, by outcome.",
-            _attempts,
+            lambda status: [
+                ((kind, outcome), status.attempts.get((kind, State(outcome)), 0))
+                for kind, outcome in product(KIND.values, OUTCOME.values)
+            ],
             kind="counter",
             labels=(KIND, OUTCOME),
             note="Includes failures between two scrapes.",
         ),
-        _gauge(
+        _number(
             "rtcmpu_collection_duration_seconds",
             "Duration of the last accepted sweep, in seconds.",
             lambda status: None if status.sweep is None else status.sweep.duration_seconds,
         ),
-        _gauge(
+        _number(
             "rtcmpu_collection_requests",
             "Requests sent by the last accepted sweep.",
             lambda status: None if status.sweep is None else status.sweep.requests,
         ),
-        _gauge(
+        _number(
             "rtcmpu_collection_repaired_tasks",
             "Tasks that the last accepted sweep first missed because the list moved, and then found.",
             lambda status: None if status.sweep is None else status.sweep.repaired_tasks,
         ),
-        _gauge(
+        _number(
             "rtcmpu_collection_duplicate_rows",
             "Rows that the last accepted sweep read more than once because the list moved.",
             lambda status: None if status.sweep is None else status.sweep.duplicate_rows,
         ),
-        _gauge(
+        _number(
             "rtcmpu_collection_unmoved_changes",
             "Changed tasks that the last accepted sweep found below the front of the list.",
             lambda status: None if status.sweep is None else status.sweep.unmoved_changes,
             note="Above 0, the service does not move all changed tasks to the front: they show with the next sweep.",
         ),
-        _gauge(
+        _number(
             "rtcmpu_collection_doubtful_tasks",
             "Known tasks missing from the list whose removal no lookup has confirmed yet; they still count as listed.",
             lambda status: None if status.sweep is None else status.doubtful_tasks,
         ),
-        _total(
+        _number(
             "rtcmpu_collection_repairs_total",
             "Tasks that sweeps first missed because the list moved, and then found, since the start.",
             lambda status: status.repairs,
+            kind="counter",
         ),
-        _total(
+        _number(
             "rtcmpu_collection_duplicates_seen_total",
             "Rows that sweeps read more than once because the list moved, since the start.",
             lambda status: status.duplicates_seen,
+            kind="counter",
         ),
         _of_status(
             "rtcmpu_app_info",
@@ -152,7 +158,11 @@ def app_families() -> tuple[AppFamily, ...]:
         _of_status(
             "rtcmpu_task_quota",
             "Configured maximum number of tasks of a mode.",
-            _quotas,
+            lambda status: [
+                ((mode,), quota)
+                for mode, quota in ((SINGLE, status.quota_single), (MIXED, status.quota_mixed))
+                if quota is not None
+            ],
             labels=(QUOTA_MODE,),
             note="Absent if not configured.",
         ),
@@ -171,33 +181,16 @@ def _of_status(name: str, help_text: str, samples: Callable[[Status], Iterable[S
     )
 
 
-def _gauge(name: str, help_text: str, value: Callable[[Status], float | None], *, note: str = "") -> AppFamily:
-    """Return a gauge with one series for each app, or none while the value is None."""
+def _number(
+    name: str, help_text: str, value: Callable[[Status], float | None], *, kind: Kind = "gauge", note: str = ""
+) -> AppFamily:
+    """Return a family with one series for each app, or none while the value is None."""
 
     def samples(status: Status) -> Iterator[Sample]:
         if (known := value(status)) is not None:
             yield (), known
 
-    return _of_status(name, help_text, samples, note=note)
-
-
-def _total(name: str, help_text: str, value: Callable[[Status], int]) -> AppFamily:
-    """Return a counter with one series for each app, from 0."""
-    return _of_status(name, help_text, lambda status: [((), value(status))], kind="counter")
-
-
-def _attempts(status: Status) -> Iterator[Sample]:
-    """Yield every kind and outcome, those that never happened with 0."""
-    for kind in KIND.values:
-        for outcome in OUTCOME.values:
-            yield (kind, outcome), status.attempts.get((kind, State(outcome)), 0)
-
-
-def _quotas(status: Status) -> Iterator[Sample]:
-    """Yield the configured quotas."""
-    for mode, quota in ((SINGLE, status.quota_single), (MIXED, status.quota_mixed)):
-        if quota is not None:
-            yield (mode,), quota
+    return _of_status(name, help_text, samples, kind=kind, note=note)
 
 
 def change_families() -> tuple[AppFamily, ...]:

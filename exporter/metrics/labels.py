@@ -123,9 +123,9 @@ def video(configuration: Configuration) -> tuple[str, str, str, str] | None:
         return None
     errors, video = configuration.field_errors, encoding.video
     return (
-        _named(video.codec, task.VIDEO_CODECS, errors, ("EncodeParams.VideoCodec",)),
-        _named(video.profile, task.VIDEO_PROFILES, errors, ("EnhancedParam.profile", ENHANCED_PARAM)),
-        _named(video.preset, task.VIDEO_PRESETS, errors, ("EnhancedParam.preset", ENHANCED_PARAM)),
+        _value(video.codec, task.VIDEO_CODECS, errors, "EncodeParams.VideoCodec"),
+        _value(video.profile, task.VIDEO_PROFILES, errors, "EnhancedParam.profile", ENHANCED_PARAM),
+        _value(video.preset, task.VIDEO_PRESETS, errors, "EnhancedParam.preset", ENHANCED_PARAM),
         resolution(video, errors),
     )
 
@@ -144,12 +144,10 @@ def audio(configuration: Configuration) -> tuple[str, str, str] | None:
     encoding = configuration.encoding
     if encoding is None:
         return None
-    errors = configuration.field_errors
+    errors, audio = configuration.field_errors, encoding.audio
     return (
-        _numbered(encoding.audio.channels, task.AUDIO_CHANNELS, errors, "EncodeParams.AudioChannels"),
-        _numbered(
-            encoding.audio.sample_rate_hertz, task.AUDIO_SAMPLE_RATES_HERTZ, errors, "EncodeParams.AudioSampleRate"
-        ),
+        _value(audio.channels, task.AUDIO_CHANNELS, errors, "EncodeParams.AudioChannels"),
+        _value(audio.sample_rate_hertz, task.AUDIO_SAMPLE_RATES_HERTZ, errors, "EncodeParams.AudioSampleRate"),
         "true" if encoding.audio_only else "false",
     )
 
@@ -181,15 +179,8 @@ def _within(known: tuple[str, ...], value: str) -> str:
     return value if value in known else OTHER
 
 
-def _named(value: str | None, known: tuple[str, ...], field_errors: tuple[str, ...], fields: tuple[str, ...]) -> str:
-    """Return the value of a label for a name: absent, or unreadable together with one of `fields`."""
+def _value(value: str | int | None, known: tuple[str | int, ...], field_errors: tuple[str, ...], *fields: str) -> str:
+    """Return the value of a label that may be absent, or unreadable together with one of `fields`."""
     if value is None:
-        return OTHER if any(field in field_errors for field in fields) else NONE
-    return _within(known, value)
-
-
-def _numbered(value: int | None, known: tuple[int, ...], field_errors: tuple[str, ...], field: str) -> str:
-    """Return the value of a label for a number that may be absent or unreadable."""
-    if value is None:
-        return OTHER if field in field_errors else NONE
+        return NONE if set(fields).isdisjoint(field_errors) else OTHER
     return str(value) if value in known else OTHER

@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 from exporter.core import task as frame_size
 from exporter.core.push_auth import UNSIGNED
 from exporter.core.task import Audio, Configuration, Encoding, Output, Pane, Video
-from exporter.rules.vocabulary import OutputFacts, PaneFacts, SeiFacts, SourceFacts, TaskFacts
+from exporter.rules.vocabulary import OutputFacts, PaneFacts, SeiFacts, SourceFacts, TaskFacts, UserStreamFacts
 
 MOST: Final = 2**63 - 1
 LEAST: Final = -(2**63)
@@ -89,7 +89,10 @@ def facts(configuration: Configuration) -> dict[str, Any]:
         "video": _video(encoding.video),
         "audio": _part(encoding.audio),
         "outputs": list(map(_output, configuration.outputs)),
-        "user_streams": [_user_stream(*stream) for stream in configuration.user_streams],
+        "user_streams": [
+            _part(UserStreamFacts(source_type=source, stream_type=stream))
+            for source, stream in configuration.user_streams
+        ],
         "field_errors": list(map(short_text, configuration.field_errors)),
         "unknown_values": list(map(short_text, configuration.unknown_values)),
         "missing_encode_params": _missing_encode_params(configuration.encoding, configuration.field_errors),
@@ -151,7 +154,10 @@ def facts_of_case(task: Mapping[str, Any]) -> dict[str, Any]:
         **given,
         "video": _with_derived(given.get("video", {})),
         "audio": given.get("audio", {}),
-        "outputs": list(map(_output_of_case, given.get("outputs", ()))),
+        "outputs": [
+            {**_defaults(OutputFacts), "has_private_host": _is_private(output.get("host", "")), **output}
+            for output in given.get("outputs", ())
+        ],
         "panes": panes,
     }
     for name, group in (("sei", SeiFacts), ("source", SourceFacts)):
@@ -230,11 +236,6 @@ def _output(output: Output) -> dict[str, Any]:
     }
 
 
-def _output_of_case(output: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one of `task.outputs` that a test gives in part."""
-    return {**_defaults(OutputFacts), "has_private_host": _is_private(output.get("host", "")), **output}
-
-
 def _is_private(host: str) -> bool:
     """Whether no push from the internet can reach a host, as far as its name or address says."""
     try:
@@ -242,13 +243,6 @@ def _is_private(host: str) -> bool:
     except ValueError:
         return bool(host) and (_DOMAIN.search(host) is None or _RESERVED_NAME.search(host) is not None)
     return not address.is_global or address.is_multicast
-
-
-@lru_cache(maxsize=REMEMBERED_PARTS)
-def _user_stream(source_type: str | None, stream_type: str | None) -> dict[str, Any]:
-    """Return one of `task.user_streams`."""
-    stream = {"source_type": source_type, "stream_type": stream_type}
-    return {name: short_text(value) for name, value in stream.items() if value is not None}
 
 
 @lru_cache(maxsize=REMEMBERED_PARTS)

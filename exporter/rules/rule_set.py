@@ -113,9 +113,11 @@ def rule_set(
         for app in account.apps
         if app.expect is not None
     }
-    switched = {
-        expect: _switched_expectations(expectations(expect), policy, off) for expect in dict.fromkeys(expected.values())
-    }
+    switched: dict[Expect, AppRules] = {}
+    for expect in dict.fromkeys(expected.values()):
+        of_app = expectations(expect)
+        count = () if of_app.count is None else _switched((of_app.count,), policy, off)
+        switched[expect] = AppRules(tuple(_switched(of_app.rules, policy, off)), next(iter(count), None))
     return RuleSet(
         rules=tuple(_switched((*default_rules, *profile_rules, *file_rules), policy, off)),
         off=tuple(off.values()),
@@ -123,14 +125,6 @@ def rule_set(
         examples_per_rule=policy.examples_per_rule,
         max_examples=policy.max_examples,
         push_auth=policy.push_auth_settings,
-    )
-
-
-def _switched_expectations(expected: AppRules, policy: Policy, off: dict[str, RuleOff]) -> AppRules:
-    """Return what is expected of an app after the switches; what is switched off is put into `off`."""
-    count = () if expected.count is None else (expected.count,)
-    return AppRules(
-        rules=tuple(_switched(expected.rules, policy, off)), count=next(_switched(count, policy, off), None)
     )
 
 

@@ -34,7 +34,13 @@ class CaseResult(Struct, frozen=True):
 def run_cases(rule: CompiledRule, language: Language) -> Iterator[CaseResult]:
     """Evaluate a rule for each of its cases, in their order; a rule without cases gives nothing."""
     for case in rule.rule.tests:
-        yield _result(rule, case, language)
+        variables = variables_of(case)
+        if "id" in case.variables.get("app", {}) and not rule.applies_to_app(variables["app"]["id"]):
+            yield CaseResult(case, Outcome.NOT_APPLICABLE)
+            continue
+        outcome, reason, _ = rule.evaluate(language.activation(variables))
+        is_exempt = rule.exemption_of(variables["task_id"], variables["now"].timestamp()) is not None
+        yield CaseResult(case, Outcome.EXEMPT if outcome is Outcome.VIOLATION and is_exempt else outcome, reason)
 
 
 def variables_of(case: Case) -> dict[str, Any]:
@@ -68,13 +74,3 @@ def _app(given: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in app["expect"].items()
     }
     return app
-
-
-def _result(rule: CompiledRule, case: Case, language: Language) -> CaseResult:
-    variables = variables_of(case)
-    if "id" in case.variables.get("app", {}) and not rule.applies_to_app(variables["app"]["id"]):
-        return CaseResult(case, Outcome.NOT_APPLICABLE)
-    verdict = rule.evaluate(language.activation(variables))
-    if verdict.outcome is Outcome.VIOLATION and rule.exemption_of(variables["task_id"], variables["now"].timestamp()):
-        return CaseResult(case, Outcome.EXEMPT)
-    return CaseResult(case, verdict.outcome, verdict.reason)

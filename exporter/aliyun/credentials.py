@@ -8,6 +8,7 @@ import asyncio
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -291,31 +292,16 @@ def key_source(
         return KeySource(fetch=lambda: _fixed_key(kind), files=files, is_constant=not files)
     if isinstance(kind, kinds.DefaultChain) and any(environment.get(name) for name in _KEY_VARIABLES[:2]):
         return KeySource(fetch=lambda: _key_of(environment), is_constant=True)
-    official = _Official(kind, proxy, ca_file)
-    return KeySource(fetch=official.fetch, files=_files_of(kind, environment), start_over=official.start_over)
 
+    @cache
+    def official() -> "OfficialSources":
+        from exporter.aliyun.sdk_credentials import OfficialSources  # noqa: PLC0415 - heavy, most never need it
 
-class _Official:
-    """The sources of the official library, which the first fetch imports."""
+        return OfficialSources(kind, proxy=proxy, ca_file=ca_file)
 
-    def __init__(self, kind: kinds.Credentials, proxy: str | None, ca_file: Path | None) -> None:
-        self._kind = kind
-        self._proxy = proxy
-        self._ca_file = ca_file
-        self._sources: OfficialSources | None = None
-
-    def fetch(self) -> Credentials:
-        """Fetch a key."""
-        if self._sources is None:
-            from exporter.aliyun.sdk_credentials import OfficialSources  # noqa: PLC0415 - heavy, most never need it
-
-            self._sources = OfficialSources(self._kind, proxy=self._proxy, ca_file=self._ca_file)
-        return self._sources.fetch()
-
-    def start_over(self) -> None:
-        """Choose the source again."""
-        if self._sources is not None:
-            self._sources.start_over()
+    return KeySource(
+        fetch=lambda: official().fetch(), files=_files_of(kind, environment), start_over=official.cache_clear
+    )
 
 
 def _files_of(kind: kinds.Credentials, environment: Mapping[str, str]) -> tuple[Path, ...]:

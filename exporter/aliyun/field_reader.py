@@ -58,14 +58,21 @@ class FieldReader:
         return value if type(value) is str else self._readable(read_text, value, field, "")
 
     def name(self, value: Any, field: str, known: Mapping[str, str]) -> str | None:
-        """Read one of a closed set of names, or what is there instead."""
+        """Read one of a closed set, whose spellings `known` has in lower case; another name is cut and noted."""
         if type(value) is str and value in known:
             return known[value]
-        name, is_known = read_name(value, known)
-        if not is_known:
-            self.unknown.append(field)
-            if name == UNREADABLE or (name and len(name) == MAX_NAME_CHARACTERS):
-                self.note_odd(field, value)
+        try:
+            spelled = read_text(value).strip()
+        except Unreadable:
+            name = UNREADABLE
+        else:
+            canonical = known.get(spelled.casefold()) if spelled else None
+            if canonical is not None or not spelled:
+                return canonical
+            name = spelled[:MAX_NAME_CHARACTERS]
+        self.unknown.append(field)
+        if name == UNREADABLE or len(name) == MAX_NAME_CHARACTERS:
+            self.note_odd(field, value)
         return name
 
     def one_of(self, value: Any, field: str, known: AbstractSet[int]) -> int | None:
@@ -76,13 +83,16 @@ class FieldReader:
         return number
 
     def truth(self, value: Any, field: str) -> bool | None:
-        """Read a boolean."""
-        try:
-            return read_truth(value)
-        except Unreadable:
-            self.unknown.append(field)
-            self.note_odd(field, value)
+        """Read a boolean, also one that is spelled out."""
+        if isinstance(value, bool):
+            return value
+        if is_absent(value):
             return None
+        if isinstance(value, str) and (spelled := value.strip().casefold()) in {"true", "false"}:
+            return spelled == "true"
+        self.unknown.append(field)
+        self.note_odd(field, value)
+        return None
 
     def hide(self, group: str, value: Any, field: str) -> Literal[True] | None:
         """Read a text of which only a digest in one of `DIGEST_GROUPS` is kept; return True, None without one."""
@@ -184,36 +194,6 @@ def read_text(value: Any) -> str:
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _plain(value)
-    raise Unreadable
-
-
-def read_name(value: Any, known: Mapping[str, str]) -> tuple[str | None, bool]:
-    """Return the canonical name for a spelling, which `known` has in lower case, and whether it is known or absent.
-
-    It is None where it is absent, and what stood there, cut to `MAX_NAME_CHARACTERS`, where it is unknown.
-    """
-    if type(value) is str and value in known:
-        return known[value], True
-    try:
-        spelled = read_text(value).strip()
-    except Unreadable:
-        return UNREADABLE, False
-    if not spelled:
-        return None, True
-    canonical = known.get(spelled.casefold())
-    if canonical is None:
-        return spelled[:MAX_NAME_CHARACTERS], False
-    return canonical, True
-
-
-def read_truth(value: Any) -> bool | None:
-    """Read a boolean, also one that is spelled out; None where it is absent. Raises Unreadable if it is neither."""
-    if isinstance(value, bool):
-        return value
-    if is_absent(value):
-        return None
-    if isinstance(value, str) and (spelled := value.strip().casefold()) in {"true", "false"}:
-        return spelled == "true"
     raise Unreadable
 
 

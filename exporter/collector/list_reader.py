@@ -181,13 +181,6 @@ class WholeReading(msgspec.Struct):
         self.overlapped = reading.overlapped
         self.order = reading.digests
 
-    def add_confirmed(self, previous: Reading) -> None:
-        """Add the rows of a pass that another one without overlap confirmed.
-
-        A deletion may have hidden a task from the second pass that only the first one showed.
-        """
-        self.fresh = previous.fresh | self.fresh
-
 
 class SweepReader:
     """Reads the list of one app whole."""
@@ -230,7 +223,8 @@ class SweepReader:
             whole.add(reading, front)
             if whole.agrees:
                 if previous is not None and not (previous.overlapped or reading.overlapped):
-                    whole.add_confirmed(previous)
+                    # A deletion may have hidden a task from this pass that only the one before showed.
+                    whole.fresh = previous.fresh | whole.fresh
                 whole.proves_absence = _proves_absence(reading, front, previous)
                 break
             previous = reading

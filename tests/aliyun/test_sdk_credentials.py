@@ -17,6 +17,7 @@ import trustme
 from alibabacloud_credentials.utils import auth_constant, auth_util
 from Tea.core import TeaCore
 
+from exporter.aliyun.credentials import key_source
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.sdk_credentials import OfficialSources
 from exporter.aliyun.token_services import Trust, _proxy_of
@@ -301,7 +302,7 @@ def test_default_chain_stays_with_its_source_until_it_starts_over(
     environment(
         ALIBABA_CLOUD_CREDENTIALS_URI=f"http://{tokens.address}/key", ALIBABA_CLOUD_ECS_METADATA_DISABLED="true"
     )
-    sources = OfficialSources(kinds.DefaultChain(), proxy=None, ca_file=None)
+    sources = key_source(kinds.DefaultChain(), environment={})
     sources.fetch()
     write_profile(tmp_path, mode="AK", access_key_id="first", access_key_secret="s")
     assert sources.fetch().source == "credentials_uri"

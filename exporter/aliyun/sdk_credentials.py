@@ -26,8 +26,8 @@ from alibabacloud_credentials.utils import auth_constant, auth_util
 
 from exporter.aliyun.credentials import Credentials, checked_key
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.proxies import DEFAULT_PORTS
 from exporter.aliyun.token_services import TokenServiceError, Trust, trusting_with
+from exporter.aliyun.transport import DEFAULT_PORTS
 from exporter.config import credential_kinds as kinds
 from exporter.core.collection_state import State
 from exporter.core.secret import Secret
@@ -54,7 +54,7 @@ class OfficialSources:
         self._chosen: str | None = None
 
     def fetch(self) -> Credentials:
-        """Ask the first source that is set up; once one had a key it is the only one until `start_over`.
+        """Ask the first source that is set up; once one had a key it is the only one.
 
         Raises ApiError (auth_error), with what was tried and why it has no key.
         """
@@ -78,10 +78,6 @@ class OfficialSources:
                     return credentials
         raise ApiError(State.AUTH_ERROR, f"no credentials found; tried {', '.join(failures)}")
 
-    def start_over(self) -> None:
-        """Let the next fetch choose again."""
-        self._chosen = None
-
 
 def _sources(kind: kinds.Credentials) -> tuple[_Source, ...]:
     match kind:
@@ -94,7 +90,7 @@ def _sources(kind: kinds.Credentials) -> tuple[_Source, ...]:
             oidc = providers.OIDCRoleArnCredentialsProvider
             return (_Source("oidc_role_arn", "OIDC role ARN", lambda: oidc(**_settings(kind))),)
         case kinds.Profile(profile=profile):
-            return (_Source("profile", "CLI profile", lambda: _CliProfile(profile)),)
+            return (_Source("profile", "CLI profile", lambda: _CliProfile(profile_name=profile)),)
         case kinds.CredentialsUri(uri=uri):
             return (_Source("credentials_uri", "credentials URI", lambda: _uri(uri)),)
         case _:
@@ -114,7 +110,7 @@ def _default_chain() -> tuple[_Source, ...]:
             providers.OIDCRoleArnCredentialsProvider,
             lambda: None if auth_util.enable_oidc_credential else "not set",
         ),
-        _Source("profile", "CLI profile", lambda: _CliProfile(None), _missing_profile),
+        _Source("profile", "CLI profile", _CliProfile, _missing_profile),
         _Source("credentials_file", "credentials file", _CredentialsFile, _missing_section),
         _Source(
             "ecs_ram_role",
@@ -187,9 +183,7 @@ def _uri(uri: str) -> Any:
 class _CliProfile(providers.CLIProfileCredentialsProvider):  # type: ignore[misc] # the library is untyped
     """A profile of the command line's file, that shows the provider inside and starts no thread."""
 
-    def __init__(self, profile: str | None) -> None:
-        super().__init__(profile_name=profile)
-        self.inner: Any = None
+    inner: Any = None
 
     def _get_credentials_provider(self, config: Any, profile_name: str) -> Any:
         for profile in config.get("profiles") or ():
@@ -203,9 +197,7 @@ class _CliProfile(providers.CLIProfileCredentialsProvider):  # type: ignore[misc
 class _CredentialsFile(providers.ProfileCredentialsProvider):  # type: ignore[misc] # the library is untyped
     """A section of the credentials file, that shows the provider inside and starts no thread."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner: Any = None
+    inner: Any = None
 
     def _get_credentials_provider(self, section: Any) -> Any:
         if section.get("type") == "ecs_ram_role":
@@ -219,8 +211,8 @@ def _fetch(source: _Source) -> Credentials:
     """Ask a source; of a file's, the provider inside knows when the token expires."""
     provider = source.make()
     found = provider.get_credentials()
-    if getattr(provider, "inner", None) is not None:
-        found = provider.inner.get_credentials()
+    if inner := getattr(provider, "inner", None):
+        found = inner.get_credentials()
     return checked_key(
         source.name,
         found.get_access_key_id() or "",

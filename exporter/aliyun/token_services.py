@@ -19,8 +19,7 @@ from requests.adapters import HTTPAdapter
 from Tea.core import TeaCore
 from Tea.response import TeaResponse
 
-from exporter.aliyun.proxies import DEFAULT_PORTS, Proxy, proxy_for
-from exporter.aliyun.transport import trusting
+from exporter.aliyun.transport import DEFAULT_PORTS, Proxy, proxy_for, trusting
 from exporter.config.mistakes import UsageError
 
 METADATA_ADDRESS: Final = "100.100.100.200"

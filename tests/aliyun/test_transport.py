@@ -13,12 +13,14 @@ import trustme
 from aiohttp import web
 
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.proxies import Proxy, is_exempt, proxy_for
 from exporter.aliyun.transport import (
     Endpoint,
+    Proxy,
     Transport,
+    is_exempt,
     open_session,
     parse_endpoint,
+    proxy_for,
     transport_failure,
     use_fast_zlib,
 )

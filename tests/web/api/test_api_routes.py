@@ -1,18 +1,24 @@
-"""The API over real HTTP: what it answers, and how it refuses."""
+"""The API over real HTTP: what it answers and refuses, conditions, compression, types; and pieces of ready bytes."""
 
 import csv
+import gzip
+import json
 from http import HTTPStatus
 from io import StringIO
+from itertools import pairwise
 from typing import NoReturn
 from urllib.parse import quote
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from hypothesis import given
+from hypothesis import strategies as st
 from yarl import URL
 
 from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.application import accounting
+from exporter.web.responses import WORTH_COMPRESSING_BYTES, gathered, json_text, quality
 from tests.metrics.builders import configuration
 from tests.web.api.api_view import Client, json_of
 from tests.web.fake_view import FULL, FakeView, app_view, entry
@@ -131,7 +137,9 @@ async def test_csv_is_asked_for_by_either_way(
     """The parameter decides, else what the Accept header prefers; JSON where it likes both equally."""
     answer = await client.get("/api/v1/tasks", params=parameters, headers={"Accept": accept})
     assert (answer.status, answer.content_type) == (200, content_type)
-    assert (await client.get("/api/v1/tasks/a/b/c", headers={"Accept": "text/csv"})).status == 406
+    answer = await client.get("/api/v1/tasks/a/b/c", headers={"Accept": "text/csv"})
+    assert (answer.status, answer.content_type) == (406, "application/json")
+    assert await answer.json() == {"error": "Accept is 'text/csv', expected one that has application/json or */*"}
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -187,3 +195,106 @@ async def test_a_body_that_is_too_large_is_reported_as_other_errors_are(view: Fa
         answer = await client.get("/api/v1/refused")
         assert (answer.status, answer.content_type) == (413, "application/json")
         assert (await answer.json())["error"].startswith(HTTPStatus.REQUEST_ENTITY_TOO_LARGE.phrase)
+
+
+CHUNKS = st.lists(st.binary(max_size=40), max_size=40)
+
+
+@given(chunks=CHUNKS, piece_bytes=st.integers(min_value=1, max_value=60))
+def test_pieces_are_the_chunks_in_order_and_as_few_as_they_may_be(chunks: list[bytes], piece_bytes: int) -> None:
+    """Nothing is lost or moved, no piece is empty, none but a single chunk is over the limit."""
+    pieces = list(gathered(chunks, piece_bytes))
+    assert b"".join(pieces) == b"".join(chunks)
+    assert all(pieces)
+    assert all(len(piece) <= piece_bytes or piece in chunks for piece in pieces)
+    assert all(len(one) + len(next_one) > piece_bytes for one, next_one in pairwise(pieces))
+
+
+def test_a_large_chunk_is_handed_on_uncopied() -> None:
+    """What is large already costs no copy."""
+    large = b"x" * 100
+    assert any(piece is large for piece in gathered([b"a", large, b"b"], 50))
+
+
+APPS = "/api/v1/apps"
+OPENAPI = "/api/v1/openapi.json"
+
+
+async def test_what_has_not_changed_is_not_sent_again(client: Client, view: FakeView) -> None:
+    """The ETag of an answer gets a 304 without a body until the content changes."""
+    first = await client.get(APPS)
+    etag = first.headers["ETag"]
+    assert etag.startswith('W/"')
+    assert first.headers["Cache-Control"] == "no-cache"
+    again = await client.get(APPS, headers={"If-None-Match": etag})
+    assert (again.status, await again.read()) == (304, b"")
+    assert (again.headers["ETag"], again.headers["Cache-Control"]) == (etag, "no-cache")
+    assert (await client.head(APPS, headers={"If-None-Match": etag})).status == 304
+    view.apps = [app_view(name="renamed")]
+    changed = await client.get(APPS, headers={"If-None-Match": etag})
+    assert changed.status == 200
+    assert changed.headers["ETag"] != etag
+
+
+@pytest.mark.parametrize(
+    ("if_none_match", "status"),
+    [("*", 304), ('"another", {}', 304), ("{strong}", 304), ('"another"', 200), ("nonsense", 200), ("", 200)],
+)
+async def test_an_etag_is_found_among_others(client: Client, if_none_match: str, status: int) -> None:
+    """A list of ETags, a star and the strong form of one count; what can't be read counts as nothing."""
+    etag = (await client.get(APPS)).headers["ETag"]
+    header = if_none_match.replace("{strong}", etag.removeprefix("W/")).replace("{}", etag)
+    assert (await client.get(APPS, headers={"If-None-Match": header})).status == status
+
+
+async def test_large_answers_are_compressed_for_those_who_want_it(client: Client, view: FakeView) -> None:
+    """A gzip member holds the same bytes, and its ETag is the same; compressing a few bytes pays for nobody."""
+    plain = await client.get(OPENAPI, headers={"Accept-Encoding": "identity"})
+    packed = await client.get(OPENAPI, headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    body = await packed.read()
+    assert packed.headers["Content-Length"] == str(len(body))
+    assert len(body) < WORTH_COMPRESSING_BYTES * 20
+    assert gzip.decompress(body) == await plain.read()
+    assert packed.headers["ETag"] == plain.headers["ETag"]
+    assert packed.headers["Vary"] == "Accept, Accept-Encoding"
+    view.apps = []
+    small = await client.get(APPS, headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in small.headers
+    assert json.loads(await small.read()) == {"apps": []}
+
+
+@pytest.mark.parametrize(
+    ("accept", "accepted"),
+    [
+        ("", True),
+        ("*/*", True),
+        ("application/*", True),
+        ("Application/JSON; charset=utf-8", True),
+        ("text/html, application/xhtml+xml, */*;q=0.8", True),
+        ("text/html", False),
+        ("application/xml, text/*", False),
+        ("application/json;q=0, */*", False),
+        ("application/json;q=0.000", False),
+        ("*/*;q=0", False),
+        ("application/*;q=0, */*;q=0.1", False),
+        ("application/json;q=0.01", True),
+    ],
+)
+def test_json_is_accepted_by_the_most_specific_range(accept: str, *, accepted: bool) -> None:
+    """The range that names JSON most closely decides; a quality of 0 means that it is not wanted."""
+    assert (quality(accept, "application/json") > 0) is accepted
+
+
+def test_any_text_is_pure_ascii() -> None:
+    """Whatever the service says, half characters included, no byte of the answer is more than JSON."""
+    text = json_text({"text": "\ud800\u202e</script>\0é"})
+    assert text.isascii()
+    assert json.loads(text) == {"text": "\ud800\u202e</script>\0é"}
+
+
+def test_what_json_has_no_word_for_is_refused() -> None:
+    """No answer has NaN in it, which most readers of JSON do not take."""
+    with pytest.raises(ValueError, match="Out of range"):
+        json_text({"number": float("nan")})

@@ -1,12 +1,13 @@
-"""The API over HTTP."""
+"""The web side over HTTP."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from tests.web.api.api_view import Client, api_of, full_view
-from tests.web.fake_view import FakeView
+from exporter.web.application import application
+from tests.web.api.api_view import full_view
+from tests.web.fake_view import Client, FakeView, FixedClock
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def view() -> FakeView:
 
 @pytest.fixture
 async def client(view: FakeView) -> AsyncIterator[Client]:
-    """A client of a server of the API of `view`, that decodes nothing by itself."""
-    server = TestServer(api_of(view), access_log=None)
+    """A client of a server of `view`, that decodes nothing by itself."""
+    server = TestServer(application(view, FixedClock()), access_log=None)
     async with TestClient(server, auto_decompress=False, headers={"Accept-Encoding": "identity"}) as client:
         yield client

@@ -1,8 +1,10 @@
 """A view that shows what a test puts into it, and example statuses."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
+from aiohttp import web
+from aiohttp.test_utils import TestClient
 from msgspec.structs import replace
 
 from exporter.collector.inventory import Entry
@@ -128,6 +130,9 @@ FULL = configuration(
     field_errors=("UserPanes.RenderMode",),
 )
 """A configuration that has a bit of everything."""
+
+
+Client: TypeAlias = TestClient[web.Request, web.Application]
 
 
 class FixedClock:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator
-from typing import TypeAlias
 from urllib.parse import urljoin
 
 import pytest
@@ -14,9 +13,7 @@ from exporter.config.mistakes import UsageError
 from exporter.web.addresses import KnownHosts, UrlPrefix, is_same_origin, url_prefix
 from exporter.web.application import application
 from tests.web.api.api_view import full_view
-from tests.web.fake_view import FakeView, FixedClock, app_view, entry, recorded
-
-Client: TypeAlias = TestClient[web.Request, web.Application]
+from tests.web.fake_view import Client, FakeView, FixedClock, app_view, entry, recorded
 
 PUBLISHED = "https://metrics.example.com/live/rtcmpu/"
 _ADDRESS = re.compile(r'(?:href|src|action)="([^"]*)"')

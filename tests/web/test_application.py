@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 
 import pytest
 from aiohttp import web
@@ -14,7 +14,7 @@ from exporter.metrics.negotiation import Format
 from exporter.web.application import Scrapes, application
 from exporter.web.http_server import Limits
 from tests.support.virtual_time import SetClock
-from tests.web.fake_view import PENDING, FakeView, FixedClock, app_view, entry
+from tests.web.fake_view import PENDING, Client, FakeView, FixedClock, app_view, entry
 
 ACCEPT_OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 PATHS = (
@@ -27,8 +27,6 @@ PAGES = (
     "/static/pages.js",
 )
 
-Client: TypeAlias = TestClient[web.Request, web.Application]
-
 
 @pytest.fixture
 def view() -> FakeView:
@@ -36,14 +34,6 @@ def view() -> FakeView:
     view = FakeView([app_view({("CN-Shanghai", "single"): 7}), PENDING])
     view.put([entry("t-1")])
     return view
-
-
-@pytest.fixture
-async def client(view: FakeView) -> AsyncIterator[Client]:
-    """A client of a server of `view`, that decodes nothing by itself."""
-    server = TestServer(application(view, FixedClock()), access_log=None)
-    async with TestClient(server, auto_decompress=False) as client:
-        yield client
 
 
 async def test_the_page_survives_text_that_has_no_utf8(client: Client, view: FakeView) -> None:

@@ -2,22 +2,16 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
-
-from aiohttp import web
-from aiohttp.test_utils import TestClient
+from typing import Any
 
 from exporter.core.collection_state import State
-from exporter.web.api.api_routes import ENDPOINTS, api_routes
-from exporter.web.application import accounting
+from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.lists import Listing, listing_text
 from exporter.web.query import read_query
 from exporter.web.view import FindingKind, RuleView
 from tests.metrics.builders import configuration
 from tests.support.virtual_time import finished
-from tests.web.fake_view import FULL, NOW, PENDING, FakeView, FixedClock, app_view, entry, findings, recorded, rule
-
-Client: TypeAlias = TestClient[web.Request, web.Application]
+from tests.web.fake_view import FULL, NOW, PENDING, Client, FakeView, app_view, entry, findings, recorded, rule
 
 
 def full_view() -> FakeView:
@@ -33,13 +27,6 @@ def full_view() -> FakeView:
     }
     view.shown_rules = [RuleView(rule()), RuleView(rule("b"), why_off="policy.rules"), RuleView(rule("c"))]
     return view
-
-
-def api_of(view: FakeView) -> web.Application:
-    """Return an application that has the API alone."""
-    app = web.Application(middlewares=[accounting(view)])
-    app.add_routes(api_routes(view, FixedClock()))
-    return app
 
 
 async def json_of(client: Client, path: str, **parameters: Any) -> Mapping[str, Any]:

@@ -20,8 +20,8 @@ from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.application import accounting
 from exporter.web.responses import WORTH_COMPRESSING_BYTES, gathered, json_text, quality
 from tests.metrics.builders import configuration
-from tests.web.api.api_view import Client, json_of
-from tests.web.fake_view import FULL, FakeView, app_view, entry
+from tests.web.api.api_view import json_of
+from tests.web.fake_view import FULL, Client, FakeView, app_view, entry
 
 LISTS = [endpoint.path for endpoint in ENDPOINTS if endpoint.has_csv]
 PATHS = [

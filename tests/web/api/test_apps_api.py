@@ -11,8 +11,8 @@ from exporter.web.api.apps_api import search
 from exporter.web.query import Query
 from exporter.web.view import FindingKind
 from tests.support.virtual_time import finished, timed
-from tests.web.api.api_view import Client, json_of, page_of
-from tests.web.fake_view import NOW, PENDING, FakeView, app_view, entry, findings, rule
+from tests.web.api.api_view import json_of, page_of
+from tests.web.fake_view import NOW, PENDING, Client, FakeView, app_view, entry, findings, rule
 from tests.web.pages.page_view import client_of
 from tests.web.pages.page_view import page_of as shown_page_of
 

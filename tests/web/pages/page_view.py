@@ -3,15 +3,11 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
-from typing import TypeAlias
 
-from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from exporter.web.application import application
-from tests.web.fake_view import FakeView, FixedClock
-
-Client: TypeAlias = TestClient[web.Request, web.Application]
+from tests.web.fake_view import Client, FakeView, FixedClock
 
 
 class Page(HTMLParser):

@@ -1,6 +1,6 @@
 """The pages over real HTTP: what holds for all of them, the reading on demand, changes, and the timeline of a task."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 import pytest
@@ -13,8 +13,8 @@ from exporter.rules.rule import Exemption, Outcome
 from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.view import FindingDetail, FindingKind, RuleView, SweepStart, TaskFinding
 from tests.metrics.builders import configuration, encoding
-from tests.web.fake_view import NOW, FakeView, app_view, entry, findings, recorded, rule
-from tests.web.pages.page_view import Client, Page, client_of, page_of
+from tests.web.fake_view import NOW, Client, FakeView, app_view, entry, findings, recorded, rule
+from tests.web.pages.page_view import Page, client_of, page_of
 
 APP = "/apps/production/live-main"
 COLLECT = f"{APP}/collect"
@@ -41,24 +41,12 @@ ENDED = SweepReport(
 RUNNING = SweepReport("production", "live-main", NOW, 0.6, (OK, UNDER_WAY), 2, ended=False, state=State.PENDING)
 
 
-def plain_view() -> FakeView:
-    """Return a view of one app with one task."""
+@pytest.fixture
+def view() -> FakeView:
+    """What is shown: one app with one task."""
     view = FakeView([app_view({("CN-Shanghai", "mixed"): 1})])
     view.put([entry("t-1")])
     return view
-
-
-@pytest.fixture
-def view() -> FakeView:
-    """What is shown."""
-    return plain_view()
-
-
-@pytest.fixture
-async def client(view: FakeView) -> AsyncIterator[Client]:
-    """A client of a server of `view`."""
-    async with client_of(view) as client:
-        yield client
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -6,12 +6,11 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import TypeAlias
 
 import bcrypt
 import pytest
 import trustme
-from aiohttp import ClientConnectionError, ClientSession, web
+from aiohttp import ClientConnectionError, ClientSession
 from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
@@ -24,9 +23,7 @@ from exporter.web.webconfig.web_config import FollowedWebConfig
 from tests.support.certificates import HASH, PASSWORD, client_context
 from tests.support.http import basic_auth
 from tests.support.monitored import until
-from tests.web.fake_view import FakeView, FixedClock
-
-Client: TypeAlias = TestClient[web.Request, web.Application]
+from tests.web.fake_view import Client, FakeView, FixedClock
 
 USERS = f"basic_auth_users: {{alice: {HASH}}}\n"
 RIGHT = basic_auth("alice", PASSWORD)

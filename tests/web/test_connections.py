@@ -213,16 +213,21 @@ async def test_beyond_the_limit_the_answer_is_503_at_once() -> None:
         (HALF[:-8] + b"".join(b"X-%d: y\r\n" % number for number in range(70)) + b"\r\n", b"400"),
         (HALF + b"y" * 9000 + b"\r\n\r\n", b"400"),
         (b"GET /?" + b"y" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"400"),
     ],
-    ids=["headers together", "number of headers", "one header", "URL"],
+    ids=["headers together", "number of headers", "one header", "URL", "noise"],
 )
-async def test_a_request_that_is_too_large_is_refused(request_bytes: bytes, status: bytes) -> None:
-    """What has too many headers, too long ones, or too long a URL is answered with an error, and that is its end."""
+async def test_what_is_too_large_or_no_request_is_refused(
+    request_bytes: bytes, status: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is answered with an error, and that is its end; it fills no log, and others are served on."""
     async with serving(hello, Limits()) as connect:
         connection = await connect()
         connection.writer.write(request_bytes)
         assert (await connection.reader.readline()).split()[1] == status
         assert await connection.is_closed()
+        assert b" 200 " in await (await connect()).ask()
+        assert not caplog.records
 
 
 async def test_a_large_body_ends_the_connection() -> None:

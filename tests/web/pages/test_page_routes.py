@@ -1,19 +1,22 @@
 """The pages over real HTTP: what holds for all of them, the reading on demand, changes, and the timeline of a task."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import msgspec
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.collector.past import FieldChange, HistoryError, HistoryFilter, MemoryPast, PastViolation, RecordedChange
 from exporter.collector.status import Difference, RequestReport, Sweep, SweepReport
 from exporter.core.collection_state import State
-from exporter.core.task import Output, Pane, Source
+from exporter.core.task import Pane
 from exporter.rules.rule import Exemption, Outcome
 from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.view import FindingDetail, FindingKind, RuleView, SweepStart, TaskFinding
-from tests.metrics.builders import configuration, encoding
-from tests.web.fake_view import NOW, Client, FakeView, app_view, entry, findings, recorded, rule
+from tests.metrics.builders import encoding
+from tests.web.fake_view import FULL, NOW, Client, FakeView, app_view, entry, findings, recorded, rule
 from tests.web.pages.page_view import Page, client_of, page_of
 
 APP = "/apps/production/live-main"
@@ -122,56 +125,37 @@ async def test_the_page_of_metrics_lists_all_families(client: Client, view: Fake
     assert ("metrics: {per_task: {enabled: true}}" in page.text) is not has_tasks
 
 
+def hostile(value: Any) -> Any:
+    """Return a value in which each text is hostile."""
+    if type(value) is str:
+        return HOSTILE
+    if isinstance(value, tuple):
+        return tuple(map(hostile, value))
+    if isinstance(value, Struct):
+        return replace(value, **{name: hostile(getattr(value, name)) for name in value.__struct_fields__})
+    return value
+
+
 def hostile_view() -> FakeView:
-    """Return a view with hostile text wherever text can be."""
-    hostile_rule = rule(
-        HOSTILE,
-        title=HOSTILE,
-        owner=HOSTILE,
-        runbook_url=HOSTILE,
-        when=HOSTILE,
-        expect=HOSTILE,
-        message=HOSTILE,
-        reason=HOSTILE,
-        remedy=HOSTILE,
-        source=HOSTILE,
-        apps=(HOSTILE,),
-        exempt=(Exemption(name=HOSTILE, tasks=(HOSTILE,), reason=HOSTILE),),
-    )
-    detail = FindingDetail(message=HOSTILE, exemption=HOSTILE, reason=HOSTILE)
-    of = configuration(
-        region=HOSTILE,
-        mix_mode=HOSTILE,
-        outputs=(Output(HOSTILE, HOSTILE, is_ali_cdn=True, has_userinfo=True),),
-        source=Source(HOSTILE, HOSTILE),
+    """Return a view with hostile text wherever text can be, and odd numbers."""
+    exempt = (Exemption(name="e", tasks=("t",), reason="r"),)
+    hostile_rule = hostile(rule(when="w", message="m", reason="r", remedy="r", source="s", apps=("a",), exempt=exempt))
+    detail = FindingDetail(HOSTILE, HOSTILE, HOSTILE)
+    of = replace(
+        hostile(FULL),
         encoding=encoding(codec=HOSTILE, profile=HOSTILE, preset=HOSTILE, bitrate_kbps=10**30, framerate=-5, gop=7),
         panes=(Pane(1e308, -1e308, 0.5, float("inf"), -(10**20), 10**20, HOSTILE, has_background_image=True),) * 50,
-        user_streams=((HOSTILE, HOSTILE),),
-        users=1,
-        field_errors=(HOSTILE,),
         unknown_values=(HOSTILE,),
     )
-    tasks = {(HOSTILE, HOSTILE): 1}
-    hostile_app = app_view(
-        tasks, account=HOSTILE, app_id=HOSTILE, name=HOSTILE, owner=HOSTILE, reason=HOSTILE, up=False
-    )
-    view = FakeView([hostile_app])
+    view = FakeView([replace(hostile(app_view(up=False, reason="r")), tasks={(HOSTILE, HOSTILE): 1})])
     view.put([entry(HOSTILE, of, HOSTILE)], HOSTILE, HOSTILE)
-    group = findings(
-        {HOSTILE: NOW},
-        account=HOSTILE,
-        app_id=HOSTILE,
-        rule=hostile_rule,
-        detail=lambda _: detail,
-        data_available=False,
-    )
+    names = {"account": HOSTILE, "app_id": HOSTILE}
+    group = findings({HOSTILE: NOW}, **names, rule=hostile_rule, detail=lambda _: detail, data_available=False)
     view.found = {kind: [group] for kind in FindingKind}
     view.shown_rules = [RuleView(hostile_rule, why_off=HOSTILE, reasons=lambda: (HOSTILE,))]
     view.task_findings = tuple(TaskFinding(hostile_rule, outcome, NOW, detail) for outcome in Outcome)
-    fields = (FieldChange(HOSTILE, HOSTILE, HOSTILE),)
-    view.recorded = [recorded(1, account=HOSTILE, app_id=HOSTILE, task_id=HOSTILE, change=HOSTILE, fields=fields)]
-    request = RequestReport(1, HOSTILE, 2, 0.0, 0.0, 0.1, None, State.TIMEOUT, HOSTILE)
-    view.shown_sweep = SweepReport(HOSTILE, HOSTILE, NOW, 1.0, (request,), 1, True, State.TIMEOUT, HOSTILE)
+    view.recorded = [hostile(recorded(1, fields=(FieldChange("f", "b", "a"),)))]
+    view.shown_sweep = hostile(replace(RUNNING, ended=True, state=State.TIMEOUT, reason="r"))
     return view
 
 

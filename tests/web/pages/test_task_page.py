@@ -169,47 +169,33 @@ def test_the_frame_has_the_shape_of_the_video() -> None:
         assert (drawn.width, drawn.height) == size
 
 
-def test_panes_stand_side_by_side_without_overlap() -> None:
-    """Neighbours that share a border share nothing else, whatever their rounding."""
+def test_panes_of_one_layer_overlap() -> None:
+    """What two of them share is marked once, and both are named; neighbours share nothing, whatever their rounding.
+
+    A picture in a picture is meant: the higher layer is drawn last, and nothing is marked.
+    """
     third = 1 / 3
     drawn = layout(*(pane(place * third, 0, third, 1) for place in range(3)))
     assert [one.rectangle.x for one in drawn.panes] == [0, 320, 640]
     assert (drawn.overlaps, drawn.overlapping, drawn.not_drawn) == ((), frozenset(), 0)
     assert not any(one.leaves_frame for one in drawn.panes)
-
-
-def test_panes_of_one_layer_overlap() -> None:
-    """What two of them share is marked once, and both are named."""
     drawn = layout(pane(0, 0, 0.5, 1), pane(0.25, 0, 0.5, 1), pane(0.25, 0, 0.5, 1), pane(0.9, 0, 0.1, 0.1))
     assert [(one.x, one.width) for one in drawn.overlaps] == [(240, 240), (240, 480)]
     assert drawn.overlapping == {1, 2, 3}
     assert [text for _, _, text in drawn.labels] == ["1", "2, 3", "4"]
-
-
-def test_a_pane_above_another_is_no_overlap() -> None:
-    """A picture in a picture is meant: the higher layer is drawn last, and nothing is marked."""
     drawn = layout(pane(0.7, 0.7, 0.2, 0.2, z_order=1), pane(0, 0, 1, 1, z_order=0))
     assert [one.number for one in drawn.panes] == [2, 1]
     assert drawn.overlapping == frozenset()
 
 
 def test_a_pane_that_leaves_the_frame_is_cut() -> None:
-    """The part inside is drawn, and that there is another part is said."""
+    """The part inside is drawn, and that there is another part is said; what has no place there is counted."""
     (drawn,) = layout(pane(-0.5, 0.5, 1, 1)).panes
     assert (drawn.rectangle.x, drawn.rectangle.width, drawn.rectangle.height) == (0, 480, 270)
     assert drawn.leaves_frame
-    sides = [
-        pane(-0.1, 0, 1, 1),
-        pane(0, -0.1, 1, 1),
-        pane(0.1, 0, 1, 1),
-        pane(0, 0.1, 1, 1),
-        pane(0.5, 0, 0.5 + 1e-12, 1),
-    ]
-    assert [one.leaves_frame for one in layout(*sides).panes] == [True] * 4 + [False]
-
-
-def test_what_has_no_place_is_counted() -> None:
-    """Missing, infinite, negative and far sizes are not drawn, and neither are panes beyond what can be read."""
+    sides = [pane(x, y, 1, 1) for x, y in ((-0.1, 0), (0, -0.1), (0.1, 0), (0, 0.1))]
+    drawn_sides = layout(*sides, pane(0.5, 0, 0.5 + 1e-12, 1)).panes
+    assert [one.leaves_frame for one in drawn_sides] == [True] * 4 + [False]
     nowhere = [pane(None, 0, 1, 1), pane(nan, 0, 1, 1), pane(0, inf, 1, 1), pane(0, 0, -1, 1), pane(7, 0, 1, 1)]
     assert layout(pane(0, 0, 1, 1), *nowhere).not_drawn == 5
     assert layout(*[pane(0, 0, 0.1, 0.1)] * (MOST_PANES + 3)).not_drawn == 3

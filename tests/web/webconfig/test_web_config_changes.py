@@ -112,12 +112,14 @@ MUTUAL_SANS = (
         (MUTUAL_SANS, MUTUAL_SANS.partition(" [a.example]")[0], "client_allowed_sans has no value"),
         (MUTUAL_SANS, TLS.replace("}", ", client_auth_type: NoClientCert}"), None),
         (MUTUAL_SANS, MUTUAL_SANS.replace("[a.example]", "[b.example]"), None),
+        (TLS, "basic_auth_users: {}\n", "switching TLS takes a restart"),
+        ("basic_auth_users: {}\n", TLS, "switching TLS takes a restart"),
     ],
 )
 async def test_nobody_is_let_in_by_what_is_missing(
     file: Path, directory: Path, before: str, after: str, missing: str | None
 ) -> None:
-    """Users and checks of certificates end only where the file says so; otherwise the last good state stays."""
+    """Users and checks of certificates end only where the file says so, TLS never: else the last good state stays."""
     trustme.CA().cert_pem.write_to_path(directory / "ca.pem")
     replace(file, before)
     reports: list[bool] = []
@@ -156,16 +158,6 @@ async def test_a_change_of_the_same_size_counts(file: Path) -> None:
     followed = FollowedWebConfig(file)
     replace(file, "http_server_config: {headers: {X-XSS-Protection: 2}}\n", keep_time=True)
     assert (await settled(followed)).headers == {"X-XSS-Protection": "2"}
-
-
-async def test_new_certificates_are_for_new_connections(file: Path, directory: Path, authority: trustme.CA) -> None:
-    """A certificate that was replaced on disk is what the next client gets."""
-    followed = FollowedWebConfig(file)
-    context = FollowingContext(followed)
-    first = certificate(context, authority)
-    write_pair(directory, "server", authority.issue_cert("localhost"))
-    await settled(followed)
-    assert certificate(context, authority) not in {None, first}
 
 
 async def test_half_of_a_pair_changes_nothing_until_the_other_half_comes(
@@ -214,18 +206,6 @@ async def test_a_file_that_went_away_keeps_the_last_state_until_it_is_back(file:
     assert await settled(followed) is good
     replace(file, f"{TLS}http_server_config: {{http2: true}}\n")
     assert (await settled(followed)).keys.http_server_config.http2
-
-
-@pytest.mark.parametrize(("before", "after"), [(TLS, "basic_auth_users: {}\n"), ("basic_auth_users: {}\n", TLS)])
-async def test_tls_is_not_switched_while_it_runs(before: str, after: str, file: Path) -> None:
-    """A listener speaks TLS or does not; the other takes a restart, and the log says so."""
-    replace(file, before)
-    followed = FollowedWebConfig(file)
-    good = followed.current()
-    replace(file, after)
-    with capture_logs() as logs:
-        assert await settled(followed) is good
-    assert [entry["mistake"] for entry in logs] == ["switching TLS takes a restart"]
 
 
 async def test_an_authority_that_was_taken_away_vouches_for_nobody(

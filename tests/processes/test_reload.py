@@ -148,6 +148,7 @@ def test_sighup_loads_the_configuration_again(programs: Programs) -> None:
 
     eventually(is_announced)
     _says(url, "rtcmpu_exporter_config_last_reload_successful 1.0")()
+    assert "app-3" in ask(f"{url}/config").text
 
     write_configuration(
         programs.directory, account(simulator, more="nonsense: 1\n  requests_per_second: many"), name=config.name

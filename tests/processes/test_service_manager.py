@@ -123,16 +123,6 @@ def test_it_serves_on_the_sockets_that_systemd_listens_on(programs: Programs) ->
     assert running.ended(within_seconds=20).code == 0
 
 
-def test_without_a_socket_it_says_what_is_missing(programs: Programs) -> None:
-    """Started by hand with the flag for a socket unit, it ends and says why."""
-    config = write_configuration(programs.directory, account("http://127.0.0.1:1"))
-    ended = programs.run_exporter("serve", f"--config.file={config}", "--web.systemd-socket")
-    assert (ended.code, ended.err) == (
-        2,
-        "no sockets were handed over: expected to be started by a systemd socket unit\n",
-    )
-
-
 CONFINED = (sys.executable, "-m", "tests.deploy.unit_file", SERVICE)
 ATTEMPTS = """
 import mmap, os, socket

@@ -83,17 +83,11 @@ def test_sigterm_ends_it_well_and_quietly(programs: Programs) -> None:
 
 
 def test_sigterm_does_not_wait_for_a_service_that_hangs(programs: Programs) -> None:
-    """While no app has been read it is healthy and not ready; SIGTERM ends it in time though requests are under way."""
+    """While no app has been read it is healthy; SIGTERM ends it in time though requests are under way."""
     _, simulator = programs.start_simulator("--apps=2", "--fault=hang")
     daemon, url = programs.start_daemon(write_configuration(programs.directory, account(simulator, ["app-1", "app-2"])))
 
     assert ask(f"{url}/-/healthy").status == 200
-    ready = ask(f"{url}/-/ready")
-    assert (ready.status, ready.text) == (503, "2 of 2 apps wait for their first sweep\n")
-    assert (
-        'rtcmpu_collection_state{account="production",app_id="app-1",state="pending"} 1.0' in ask(f"{url}/metrics").text
-    )
-
     daemon.send(signal.SIGTERM)
     assert daemon.ended(within_seconds=QUICKLY_SECONDS).code == 0
 

@@ -203,25 +203,6 @@ async def test_when_it_stops_it_is_not_ready_and_ends(simulator: Simulated) -> N
             await asyncio.to_thread(ask, address)
 
 
-async def test_a_reload_keeps_what_is_unchanged(simulator: Simulated) -> None:
-    """While another app comes and one goes, each scrape has the data of the app that stays."""
-    async with started(simulator.config("app-1", "app-2")) as one:
-        await one.until_data_of("app-1", "app-2")
-        one.next = simulator.config("app-1", "app-3")
-        reload = asyncio.create_task(one.daemon.reload())
-        seen: set[str] = set()
-        async with asyncio.timeout(60):
-            while seen != {"app-1", "app-3"}:
-                seen = app_ids(await one.metrics(), "rtcmpu_tasks")
-                assert "app-1" in seen
-        await reload
-        text = await one.metrics()
-        assert 'app_id="app-2"' not in text
-        assert sample(text, "rtcmpu_exporter_config_info", sha256="digest-2") == 1
-        assert sample(text, "rtcmpu_exporter_config_info", sha256="digest-1") is None
-        assert "app-3" in (await one.ask("/config")).text
-
-
 @pytest.mark.parametrize("fails", ["publish_own_off_loop", "publish_off_loop"])
 async def test_a_reload_ends_what_it_removed_whatever_fails(
     simulator: Simulated, monkeypatch: pytest.MonkeyPatch, fails: str

@@ -38,28 +38,6 @@ def test_a_change_brings_a_task_to_the_front(fleet: Fleet) -> None:
     assert order(fleet) == "bc"
 
 
-def test_changed_tasks_may_stay_where_they_are(fleet: Fleet) -> None:
-    """With `changed_task_moves` off only creations come to the front."""
-    fleet.changed_task_moves = False
-    fleet.update("app", "a", {"MaxIdleTime": "60"})
-    fleet.resave("app", "b")
-    assert order(fleet) == "cba"
-    fleet.create("app", {"TaskId": "d"})
-    assert order(fleet) == "dcba"
-
-
-def test_stopped_tasks_may_stay_for_a_while(fleet: Fleet, clock: ManualClock) -> None:
-    """A stopped task leaves the list when its time is over, unless it was started again."""
-    fleet.stopped_task_stays_seconds = 60
-    fleet.delete("app", "a")
-    fleet.delete("app", "b")
-    fleet.settle(clock() + 59)
-    assert order(fleet) == "cba"
-    fleet.update("app", "b", {"MaxIdleTime": "60"})
-    fleet.settle(clock() + 60)
-    assert order(fleet) == "bc"
-
-
 def test_a_row_may_lack_its_task_id(fleet: Fleet) -> None:
     """Rows without a TaskId are listed as they are, each for itself."""
     keys = {fleet.create("app", {"AppId": "app"}), fleet.create("app", {"AppId": "app", "TaskId": ""})}

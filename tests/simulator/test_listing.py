@@ -187,20 +187,25 @@ def test_a_second_replica_is_behind(clock: ManualClock) -> None:
 
 
 def test_stopped_tasks_may_stay(clock: ManualClock) -> None:
-    """A stopped task is listed for as long as the variant says."""
-    service = small_service(clock, 2, stopped_task_stays_seconds=60)
-    service.fleet.delete("app", "task-0")
-    assert len(task_ids(service.body(Parameters("app", 1)))) == 2
-    clock.advance(61)
-    assert len(task_ids(service.body(Parameters("app", 1)))) == 1
+    """A stopped task is listed for as long as the variant says, unless it was started again."""
+    service = small_service(clock, 3, stopped_task_stays_seconds=60)
+    for number in (0, 1):
+        service.fleet.delete("app", f"task-{number}")
+    clock.advance(59)
+    assert everything(service) == ["task-2", "task-1", "task-0"]
+    service.fleet.update("app", "task-1", {"MaxIdleTime": "60"})
+    clock.advance(1)
+    assert everything(service) == ["task-1", "task-2"]
 
 
-def test_changed_tasks_may_stay_in_place(clock: ManualClock) -> None:
-    """A changed task is the first one, or stays where it was."""
-    for moves, first in ((True, "task-0"), (False, "task-2")):
-        service = small_service(clock, 3, changed_task_moves=moves)
-        service.fleet.update("app", "task-0", {"MaxIdleTime": "60"})
-        assert task_ids(service.body(Parameters("app", 1)))[0] == first
+@pytest.mark.parametrize(("moves", "numbers"), [(True, "3102"), (False, "3210")])
+def test_changed_tasks_may_stay_in_place(clock: ManualClock, moves: bool, numbers: str) -> None:
+    """A task that is changed or saved again is the first one, or stays where it was; a new one is always the first."""
+    service = small_service(clock, 3, changed_task_moves=moves)
+    service.fleet.update("app", "task-0", {"MaxIdleTime": "60"})
+    service.fleet.resave("app", "task-1")
+    service.fleet.create("app", {"TaskId": "task-3"})
+    assert everything(service) == [f"task-{number}" for number in numbers]
 
 
 @pytest.mark.parametrize(

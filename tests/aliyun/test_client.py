@@ -1,11 +1,9 @@
 """One call is one signed attempt, what can go wrong is one ApiError, and no answer stops the event loop for long."""
 
 import asyncio
-import gc
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from email.utils import formatdate
@@ -369,15 +367,6 @@ async def test_secrets_appear_in_no_error() -> None:
 MAX_STALL_SECONDS = 0.25  # of the processor: a machine that is busy with other things does not count
 
 
-@pytest.fixture
-def _spared_imports() -> Iterator[None]:
-    """Keep what all tests have imported out of the collector of garbage, as the program does with its own."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.mark.usefixtures("_spared_imports")
 @pytest.mark.parametrize("status", [200, 500])
 @pytest.mark.parametrize("name", MAKERS)
 async def test_the_event_loop_goes_on(name: str, status: int) -> None:

@@ -2,10 +2,12 @@
 
 import gc
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from functools import partialmethod
 
 import pytest
 from hypothesis import HealthCheck, settings
+from jinja2 import Environment, FileSystemBytecodeCache
 
 from exporter.collector.rate_limiter import Limiter
 from tests.support.generated import IN_CI, examples
@@ -48,6 +50,15 @@ def _small_heap() -> None:
     """Leave what is in memory out of later garbage collections, as the program does: a pass over it took 0.4 s."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compile each template once for all servers of a worker: it takes 0.1 s."""
+    compiled = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Environment, "__init__", partialmethod(Environment.__init__, bytecode_cache=compiled))
+        yield
 
 
 @pytest.fixture

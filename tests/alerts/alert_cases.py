@@ -62,7 +62,7 @@ def begins(at: str, firing: Firing) -> Mapping[str, Sequence[Firing]]:
 
 def rules(text: str) -> list[dict[str, Any]]:
     """Return all rules of a file in their order."""
-    return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+    return [rule for group in yaml.load(text, yaml.CSafeLoader)["groups"] for rule in group["rules"]]
 
 
 def exported() -> dict[str, set[str]]:

@@ -1,14 +1,19 @@
 """Names, types, labels and help of all families, checked against a golden file."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from exporter.aliyun.response import read_row
 from exporter.collector.task_diff import FIELD_GROUPS
 from exporter.core.task import FIELDS
 from exporter.metrics.exposition import declarations
 from exporter.metrics.family import Declaration
+from exporter.metrics.task_families import FIELDS_WITH_ERRORS, FIELDS_WITH_KNOWN_VALUES
+from tests.support.rows import changed, example_row, leaf_paths
 
 GOLDEN = Path(__file__).with_name("contract.txt")
 
@@ -72,3 +77,20 @@ def test_values_of_field_are_fields_of_a_task() -> None:
     }
     assert documented.pop("rtcmpu_task_field_changes_total") == FIELD_GROUPS
     assert {value for values in documented.values() for value in values} == set(FIELDS)
+
+
+ODD = [[1], {"a": 1}, True, "odd", 10**30, ["x"], [{"URL": []}]]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=json.dumps)
+def test_whatever_is_odd_in_a_row_is_in_the_lists(odd: Any) -> None:
+    """An odd value in any place of a row is reported under a field that the labels document."""
+    row = example_row()
+    reported = 0
+    for path in set(leaf_paths(row)) - {"AppId", "TaskId"}:
+        task = read_row(json.dumps(changed(row, path, odd)).encode(), app_id=row["AppId"])
+        assert task is not None
+        assert set(task.configuration.field_errors) <= set(FIELDS_WITH_ERRORS)
+        assert set(task.configuration.unknown_values) <= set(FIELDS_WITH_KNOWN_VALUES)
+        reported += len(task.configuration.field_errors) + len(task.configuration.unknown_values)
+    assert reported > 30

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter.core.task import Configuration
 from exporter.metrics import exposition as exposition_module
 from exporter.metrics.aggregates import AppReport
-from exporter.metrics.exposition import Body, Exposition, families
+from exporter.metrics.exposition import Assembly, Body, Exposition, Piece, families
 from exporter.metrics.family import Family, Label, Sample
 from exporter.metrics.negotiation import Format
 from exporter.metrics.per_task_families import per_task_families
@@ -57,13 +57,15 @@ def _bytes(body: Body) -> bytes:
     """Return the whole body, uncompressed."""
     whole = b"".join(body.chunks)
     assert len(whole) == body.length
-    if not body.gzip:
-        return whole
+    return _one_member(whole) if body.gzip else whole
+
+
+def _one_member(member: bytes) -> bytes:
+    """Return the bytes of one gzip member, as three decoders read it to its end, and nothing behind it."""
+    plain = gzip.decompress(member)
     for decompressor in (zlib.decompressobj(31), isal_zlib.decompressobj(31)):
-        plain = decompressor.decompress(whole)
-        assert decompressor.eof
-        assert decompressor.unused_data == b""
-    assert gzip.decompress(whole) == plain
+        assert decompressor.decompress(member) == plain
+        assert (decompressor.eof, decompressor.unused_data) == (True, b"")
     return plain
 
 
@@ -360,3 +362,40 @@ def test_promtool_finds_nothing_to_criticise() -> None:
         command = [str(needed_tool("promtool")), "check", "metrics"]
         checked = subprocess.run(command, input=text, capture_output=True, text=True, timeout=30, check=False)
         assert (checked.stdout + checked.stderr, checked.returncode) == ("", 0)
+
+
+_parts = st.lists(st.binary(max_size=300) | st.binary(max_size=30).map(lambda part: part * 1000), max_size=8)
+
+
+@given(_parts, st.binary(max_size=100))
+def test_pieces_and_last_bytes_are_one_gzip_member(parts: list[bytes], last: bytes) -> None:
+    """Whatever pieces follow one another, two decoders read all of it as a single member with a right checksum."""
+    assembly = Assembly.of(Piece.of(part) for part in parts)
+    assert _one_member(assembly.gzip + assembly.gzip_end(Piece.of(last))) == b"".join((*parts, last))
+
+
+@given(_parts)
+def test_plain_chunks_hold_the_same_bytes(parts: list[bytes]) -> None:
+    """Plain and compressed bodies say the same, and the length is right."""
+    assembly = Assembly.of(Piece.of(part) for part in parts)
+    assert b"".join(assembly.plain) == b"".join(parts)
+    assert assembly.length == sum(map(len, parts))
+    assert all(assembly.plain)
+
+
+def test_a_large_piece_is_not_copied() -> None:
+    """It is sent as it is kept, and what is small around it takes few writes."""
+    large = Piece.of(bytes(100_000))
+    assembly = Assembly.of([Piece.of(b"a"), Piece.of(b"b"), large, Piece.of(b"c")])
+    assert [len(chunk) for chunk in assembly.plain] == [2, 100_000, 1]
+    assert assembly.plain[1] is large.plain
+
+
+@pytest.mark.processes
+def test_the_command_gzip_reads_it() -> None:
+    """The tool that people have at hand takes it for an intact file."""
+    assembly = Assembly.of([Piece.of(b"first\n" * 100), Piece.of(b"second\n" * 100)])
+    member = assembly.gzip + assembly.gzip_end(Piece.of(b"last\n"))
+    unpacked = subprocess.run(["gzip", "-dc"], input=member, capture_output=True, check=True, timeout=10)
+    assert unpacked.stdout == b"first\n" * 100 + b"second\n" * 100 + b"last\n"
+    assert unpacked.stderr == b""

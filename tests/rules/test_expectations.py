@@ -42,87 +42,94 @@ def push(host: str, scheme: str = "rtmp", **more: bool | str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("expected", "task", "text"),
+    ("key", "expected", "task", "text"),
     [
         (
-            {"region": ("CN-Shanghai", "EMAA-Saudi")},
+            "region",
+            ("CN-Shanghai", "EMAA-Saudi"),
             {"region": "AP-Singapore"},
             "Region: AP-Singapore, expected CN-Shanghai or EMAA-Saudi",
         ),
-        ({"mix_mode": ("mixed",)}, {"mix_mode": "single"}, "Mode: single, expected mixed"),
+        ("mix_mode", ("mixed",), {"mix_mode": "single"}, "Mode: single, expected mixed"),
         (
-            {"push_hosts": ("*.example.com",)},
+            "push_hosts",
+            ("*.example.com",),
             {"outputs": [push("a.example.com"), push("example.com"), push("a.example.com.evil")]},
             "Push hosts: example.com, a.example.com.evil, expected *.example.com",
         ),
-        ({"push_hosts": ("a",)}, {"outputs": [push("")]}, "Push hosts: none, expected a"),
+        ("push_hosts", ("a",), {"outputs": [push("")]}, "Push hosts: none, expected a"),
         (
-            {"push_schemes": ("rtmps", "srt")},
+            "push_schemes",
+            ("rtmps", "srt"),
             {"outputs": [push("a", "srt"), push("a", "rtmp")]},
             "Push schemes: rtmp, expected rtmps or srt",
         ),
-        ({"push_schemes": ("rtmps",)}, {"outputs": [push("a", "")]}, "Push schemes: none, expected rtmps"),
+        ("push_schemes", ("rtmps",), {"outputs": [push("a", "")]}, "Push schemes: none, expected rtmps"),
+        ("ali_cdn", (True,), {"outputs": [push("a", is_ali_cdn=False), push("b")]}, "Alibaba's CDN: a, expected true"),
         (
-            {"ali_cdn": (True,)},
-            {"outputs": [push("a", is_ali_cdn=False), push("b")]},
-            "Alibaba's CDN: a, expected true",
-        ),
-        (
-            {"push_auth": "signed"},
+            "push_auth",
+            "signed",
             {"outputs": [push("a", signer="oss"), push("b"), push("")]},
             "Push URLs without a key: b, none",
         ),
-        ({"video_codec": ("H.264",)}, {"video": {"codec": "AV1"}}, "Video codec: AV1, expected H.264"),
-        ({"video_profile": ("main",)}, {"video": {"profile": "high"}}, "Video profile: high, expected main"),
-        ({"video_preset": ("fast",)}, {"video": {"preset": "slow"}}, "Video preset: slow, expected fast"),
+        ("video_codec", ("H.264",), {"video": {"codec": "AV1"}}, "Video codec: AV1, expected H.264"),
+        ("video_profile", ("main",), {"video": {"profile": "high"}}, "Video profile: high, expected main"),
+        ("video_preset", ("fast",), {"video": {"preset": "slow"}}, "Video preset: slow, expected fast"),
         (
-            {"resolution": ("720p",)},
+            "resolution",
+            ("720p",),
             {"video": {"width": 720, "height": 1280}},
             "Resolution: portrait_720p, expected 720p",
         ),
-        ({"audio_only": (False,)}, {"audio_only": True}, "Audio only: true, expected false"),
-        ({"audio_channels": (2,)}, {"audio": {"channels": 1}}, "Audio channels: 1, expected 2"),
+        ("audio_only", (False,), {"audio_only": True}, "Audio only: true, expected false"),
+        ("audio_channels", (2,), {"audio": {"channels": 1}}, "Audio channels: 1, expected 2"),
         (
-            {"audio_sample_rate": (48000, 44100)},
+            "audio_sample_rate",
+            (48000, 44100),
             {"audio": {"sample_rate_hertz": 8000}},
             "Audio sample rate: 8000, expected 48000 or 44100",
         ),
         (
-            {"video_bitrate_kbps": Range(least=800.0, most=3000)},
+            "video_bitrate_kbps",
+            Range(least=800.0, most=3000),
             {"video": {"bitrate_kbps": 3001}},
             "Video bitrate: 3001 kbit/s, expected at least 800 and at most 3000",
         ),
         (
-            {"audio_bitrate_kbps": Range(least=64)},
+            "audio_bitrate_kbps",
+            Range(least=64),
             {"audio": {"bitrate_kbps": 63}},
             "Audio bitrate: 63 kbit/s, expected at least 64",
         ),
         (
-            {"video_framerate": Range(most=29.97)},
+            "video_framerate",
+            Range(most=29.97),
             {"video": {"framerate": 30}},
             "Frame rate: 30 per second, expected at most 29.97",
         ),
         (
-            {"gop_seconds": Range(most=3)},
+            "gop_seconds",
+            Range(most=3),
             {"video": {"gop": 50, "framerate": 14}},
             "Length of a group of pictures: 3.571 s, expected at most 3",
         ),
         (
-            {"idle_timeout_seconds": Range(most=600)},
+            "idle_timeout_seconds",
+            Range(most=600),
             {"idle_timeout_seconds": 601},
             "Idle timeout: 601 s, expected at most 600",
         ),
-        ({"idle_timeout_seconds": Range(most=600)}, {}, "Idle timeout: none, expected at most 600 s"),
-        ({"panes": Range(least=1)}, {"video": {}}, "Panes: 0, expected at least 1"),
-        ({"users": Range(most=2)}, {"users": 3}, "Listed users: 3, expected at most 2"),
-        ({"outputs": Range(least=1)}, {}, "Push URLs: 0, expected at least 1"),
+        ("idle_timeout_seconds", Range(most=600), {}, "Idle timeout: none, expected at most 600 s"),
+        ("panes", Range(least=1), {"video": {}}, "Panes: 0, expected at least 1"),
+        ("users", Range(most=2), {"users": 3}, "Listed users: 3, expected at most 2"),
+        ("outputs", Range(least=1), {}, "Push URLs: 0, expected at least 1"),
     ],
 )
 def test_a_message_says_what_is_so_and_what_was_expected(
-    expected: dict[str, Any], task: dict[str, Any], text: str
+    key: str, expected: object, task: dict[str, Any], text: str
 ) -> None:
     """The values of the task and of the configuration are shown as they are written."""
-    rule, expect = rule_of(**expected)
+    rule, expect = rule_of(**{key: expected})
     assert rule.evaluate(activation(expect, **task)).outcome is Outcome.VIOLATION
     assert rule.text_for(activation(expect, **task)) == text
 

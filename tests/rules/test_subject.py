@@ -1,12 +1,15 @@
-"""Tests of a task as rules see it."""
+"""Tests of a task as rules see it, and of what they can speak of."""
+
+import re
 
 import pytest
 
 from exporter.collector.inventory import Entry
 from exporter.config.model import App, Quota
 from exporter.core.task import Output
+from exporter.rules.cost import PUSH_EXPIRES
 from exporter.rules.subject import Subject, app_facts
-from exporter.rules.vocabulary import NAMES
+from exporter.rules.vocabulary import NAMES, FactType, walk
 from tests.metrics.builders import PLAIN, configuration
 from tests.support.policy_world import LANGUAGE, make_task
 
@@ -68,3 +71,18 @@ def test_only_rules_that_name_a_fact_of_a_key_see_it(first: set[str]) -> None:
     unsigned = LANGUAGE.compile_condition('task.outputs[0].push_auth == "unsigned"')
     assert unsigned.evaluate(subject.activation({"task"})) is True
     assert unsigned.evaluate(subject.activation(unsigned.uses)) is False
+
+
+def test_every_variable_and_field_says_what_it_means() -> None:
+    """Each has a sentence for the reference, and a group has its fields."""
+    for path, fact in walk():
+        assert re.fullmatch(r"[A-Z`].*\.", fact.description), path
+        assert (fact.group is not None) == (fact.kind is FactType.GROUP), path
+
+
+def test_every_path_compiles() -> None:
+    """A rule can name each variable and each field of a group."""
+    for path, _ in walk():
+        if "[]" not in path:
+            also = {path} if path == PUSH_EXPIRES else set()
+            assert LANGUAGE.compile_condition(f"{path} == {path}").uses - also == {path.partition(".")[0]}

@@ -1,7 +1,7 @@
 """Reads changes and violations from the database, for pages, the API and commands."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import inf
 from threading import Lock
 from typing import Any, Final, TypeVar
@@ -20,11 +20,7 @@ LONGEST_READ_SECONDS: Final = 10.0
 
 
 class StoredPast:
-    """What the database remembers; see `Past`.
-
-    Args:
-        url: Returns the database's URL.
-    """
+    """What the database remembers; see `Past`. `url` returns the database's URL."""
 
     def __init__(self, url: Callable[[], str]) -> None:
         self._url = url
@@ -76,49 +72,36 @@ class StoredPast:
 
 def read_changes(connection: Connection, wanted: HistoryFilter) -> list[RecordedChange]:
     """Return changes, newest first."""
-    labels = [LABELS[label] for label in (wanted.change, wanted.field) if label]
+    labels = (LABELS[label] for label in (wanted.change, wanted.field) if label)
     return [
         RecordedChange(
-            number=row.id,
-            noticed=row.noticed,
-            account=row.account,
-            app_id=row.app_id,
-            task_id=row.task_id,
-            change=row.change,
+            *(row.id, row.noticed, row.account, row.app_id, row.task_id, row.change),
             fields=json.decode(row.fields, type=tuple[FieldChange, ...]),
             earliest=row.earliest,
-            notes=tuple(row.notes.split(",") if row.notes else ()),
+            notes=tuple(filter(None, row.notes.split(","))),
         )
-        for row in _newest(connection, CHANGES.c.noticed, wanted, (), labels)
+        for row in _newest(connection, CHANGES.c.noticed, wanted, *labels)
     ]
 
 
 def _read_violations(connection: Connection, wanted: HistoryFilter) -> list[PastViolation]:
-    time = VIOLATIONS.c.resolved if wanted.ended else VIOLATIONS.c.opened
-    rows = _newest(connection, time, wanted, ("rule", "severity"), ())
+    c, names = VIOLATIONS.c, ("rule", "severity")
+    values = (c[name] == value for name in names if (value := getattr(wanted, name)))
+    rows = _newest(connection, c.resolved if wanted.ended else c.opened, wanted, *values)
     return [
         PastViolation(row.id, *(getattr(row, name) for name in PastViolation.__struct_fields__[1:])) for row in rows
     ]
 
 
-def _newest(
-    connection: Connection, time: Any, wanted: HistoryFilter, names: Iterable[str], conditions: Iterable[Any]
-) -> Sequence[Row[Any]]:
-    """Return the rows that a filter wants, newest first by a column of times: an index has them in this order.
-
-    Args:
-        connection: To the database.
-        time: The column of a table.
-        wanted: The filter.
-        names: What it says of other columns than the task's.
-        conditions: What else holds for the rows.
-    """
-    c = time.table.c
-    values = {name: getattr(wanted, name) for name in ("account", "app_id", "task_id", *names)}
-    found = select(time.table).where(*conditions, *(c[name] == value for name, value in values.items() if value))
-    until = wanted.until
+def _newest(connection: Connection, time: Any, wanted: HistoryFilter, *conditions: Any) -> Sequence[Row[Any]]:
+    """Return rows of which conditions hold, newest first by a column of times: an index has them in this order."""
+    c, until = time.table.c, wanted.until
+    found = select(time.table).where(*conditions)
+    for name in ("account", "app_id", "task_id"):
+        if value := getattr(wanted, name):
+            found = found.where(c[name] == value)
     if wanted.before is not None:  # or it was removed, and all older ones
         last = connection.scalar(select(time).where(c.id == wanted.before)) or -inf
         found, until = found.where(or_(time < last, c.id < wanted.before)), min(until, last)
-    found = found.where(time.between(wanted.since, until))
-    return connection.execute(found.order_by(time.desc(), c.id.desc()).limit(wanted.limit)).all()
+    found = found.where(time.between(wanted.since, until)).order_by(time.desc(), c.id.desc())
+    return connection.execute(found.limit(wanted.limit)).all()

@@ -1,5 +1,6 @@
 """The schema of the database. docs/storage.md describes it: people may query it."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -25,58 +26,33 @@ class Name(sa.TypeDecorator[str]):
         return None if value is None else value.replace("\0", "\N{SYMBOL FOR NULL}")
 
 
+_TYPES: Final[Mapping[Any, str]] = {
+    sa.BigInteger().with_variant(sa.Integer, "sqlite"): "id",
+    Name: "account app_id task_id message",
+    sa.Text: "endpoint shape batch change field_names fields notes rule severity version why",
+    sa.Double: "last_sweep last_update first_seen last_changed noticed earliest opened resolved",
+    sa.Boolean: "start_known",
+    sa.LargeBinary: "sweep task",
+}
+"""A column has the same type in all tables."""
+_TYPE: Final = {column: kind for kind, columns in _TYPES.items() for column in columns.split()}
+_NULLABLE: Final = ("last_update", "earliest", "resolved", "why")
 _METADATA: Final = sa.MetaData()
 _APP: Final = ("account", "app_id")
 _TASK: Final = (*_APP, "task_id")
 
 
-def _not_null(kind: Any, *names: str, **more: Any) -> list[sa.Column[Any]]:
-    return [sa.Column(name, kind, nullable=False, **more) for name in names]
+def _table(name: str, *columns: str, key: Sequence[str] = ("id",)) -> sa.Table:
+    made = (sa.Column(each, _TYPE[each], primary_key=each in key, nullable=each in _NULLABLE) for each in columns)
+    return sa.Table(name, _METADATA, *made)
 
 
-def _id() -> sa.Column[int]:
-    return sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
-
-
-SCHEMA: Final = sa.Table("schema_version", _METADATA, *_not_null(sa.Integer, "version"))
-APPS: Final = sa.Table(
-    "apps",
-    _METADATA,
-    *_not_null(Name, *_APP, primary_key=True),
-    *_not_null(sa.Text, "endpoint"),
-    *_not_null(sa.Double, "last_sweep"),
-    sa.Column("last_update", sa.Double),
-    *_not_null(sa.LargeBinary, "sweep"),
-    *_not_null(sa.Text, "shape", "batch"),
-)
-TASKS: Final = sa.Table(
-    "tasks",
-    _METADATA,
-    *_not_null(Name, *_TASK, primary_key=True),
-    *_not_null(sa.Double, "first_seen", "last_changed"),
-    *_not_null(sa.Boolean, "start_known"),
-    *_not_null(sa.LargeBinary, "task"),
-)
-CHANGES: Final = sa.Table(
-    "changes",
-    _METADATA,
-    _id(),
-    *_not_null(Name, *_TASK),
-    *_not_null(sa.Text, "change"),
-    *_not_null(sa.Double, "noticed"),
-    sa.Column("earliest", sa.Double),
-    *_not_null(sa.Text, "field_names", "fields", "notes"),
-)
-VIOLATIONS: Final = sa.Table(
-    "violations",
-    _METADATA,
-    _id(),
-    *_not_null(Name, *_TASK),
-    *_not_null(sa.Text, "rule", "severity", "version"),
-    *_not_null(Name, "message"),
-    *_not_null(sa.Double, "opened"),
-    sa.Column("resolved", sa.Double),
-    sa.Column("why", sa.Text),
+SCHEMA: Final = sa.Table("schema_version", _METADATA, sa.Column("version", sa.Integer, nullable=False))
+APPS: Final = _table("apps", *_APP, "endpoint", "last_sweep", "last_update", "sweep", "shape", "batch", key=_APP)
+TASKS: Final = _table("tasks", *_TASK, "first_seen", "last_changed", "start_known", "task", key=_TASK)
+CHANGES: Final = _table("changes", "id", *_TASK, "change", "noticed", "earliest", "field_names", "fields", "notes")
+VIOLATIONS: Final = _table(
+    "violations", "id", *_TASK, "rule", "severity", "version", "message", "opened", "resolved", "why"
 )
 LABELS: Final = {
     **{kind: sa.text(f"change = '{kind}'") for kind in KINDS},
@@ -121,10 +97,8 @@ def create_tables(connection: sa.Connection) -> None:
         for index in _INDEXES:
             index.create(connection)
         connection.execute(SCHEMA.insert(), {"version": VERSION})
-        return
-    columns = [column["name"] for column in tables.get_columns(SCHEMA.name)] if SCHEMA.name in existing else []
-    if columns != SCHEMA.columns.keys():
+    elif not (SCHEMA.name in existing and [each["name"] for each in tables.get_columns(SCHEMA.name)] == ["version"]):
         names = ", ".join(sorted(existing))
         raise RefusedError(f"it has tables of another program ({names}): create a database for the exporter")
-    if (found := connection.scalar(sa.select(SCHEMA.c.version)) or 0) > VERSION:
+    elif (found := connection.scalar(sa.select(SCHEMA.c.version)) or 0) > VERSION:
         raise RefusedError(f"its schema is version {found}, expected at most {VERSION}: use a newer exporter")

@@ -104,6 +104,7 @@ class Daemon:
             apps=lambda: list(self._monitor.apps),
             older=lambda saved: self._monitor.age(saved),  # noqa: PLW0108 - it is made below
             failed=lambda error: self._monitor.supervisor.failed(Component.STORAGE, error),
+            keep_running=lambda run: self._monitor.supervisor.keep_running(Component.STORAGE, run),
             clock=clock,
             lease_of=lambda account: self._leases.lease_of(account),  # noqa: PLW0108 - it is made below
             memory=MemoryPast(

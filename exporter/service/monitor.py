@@ -126,10 +126,11 @@ class Monitor:
         app = self.apps.get(key)
         if app is None:
             return None
+        counted = self.policy.app(key).counted
         return RecordedApp(
             app.collector,
             self.accesses[key[0]].endpoint,
-            lambda: {findings.rule_version: dict(findings.since) for findings in self.policy.app(key).counted.saved()},
+            lambda: {findings.rule_version: dict(findings.since) for findings in counted.saved()},
         )
 
     def start(self) -> None:

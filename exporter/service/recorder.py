@@ -1,13 +1,14 @@
-"""From readings and findings to batches for the database: one for each app and step of the event loop."""
+"""From readings and findings to batches for the database."""
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import repeat
-from typing import Final
+from itertools import repeat, starmap
+from typing import Any, Final
 
 from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change, Entry
@@ -18,7 +19,7 @@ from exporter.core.push_auth import DEFAULTS
 from exporter.rules.findings import AnyRule, FindingEvents, Resolution
 from exporter.rules.rule import AppKey
 from exporter.service.process import spare_imports
-from exporter.storage.batch import Batch, NoticedChange, OpenNow, ViolationEvent
+from exporter.storage.batch import Batch, NoticedChange, ViolationEvent, Waiting
 from exporter.storage.writer import Writer
 
 LONGEST_LOAD_SECONDS: Final = 10.0
@@ -37,18 +38,10 @@ class RecordedApp(Struct, frozen=True):
     """Returns a copy."""
 
 
-class _New(Struct):
-    """What one step of the event loop brings of an app."""
-
-    changes: list[NoticedChange] = field(default_factory=list)
-    violations: list[ViolationEvent | OpenNow] = field(default_factory=list)
-    is_whole: bool = False  # whether all tasks are to be written
-    is_reconciled: bool = False  # whether exactly those violations are open that are open now
-
-
 class _Record(Struct):
     """What is known of what was written about an app. Times are Unix times."""
 
+    app: RecordedApp | None = None  # while something of it waits
     is_known: bool = False  # whether what the database holds is known
     written: tuple[float, float] = (0.0, 0.0)  # begin of the last sweep and update that were handed over
     restored_sweep: float | None = None  # begin of the restored sweep, until the changes since then are known
@@ -60,8 +53,8 @@ class _Record(Struct):
 class Recorder(FindingEvents):
     """Hands what is new to the database; without one it passes on findings alone.
 
-    What comes in one step of the event loop, such as a reading with its changes and violations, is one batch, and so
-    one transaction.
+    What comes in one step of the event loop, such as a reading with its changes and violations, is written in one
+    transaction.
 
     Args:
         events: Receives the findings, too.
@@ -69,6 +62,7 @@ class Recorder(FindingEvents):
         apps: Returns all apps.
         older: Called with what was stored of an app that began without it.
         failed: Called with an exception that is a bug.
+        keep_running: Runs what should never end.
         clock: For times.
         memory: Answers about the past without a database.
         lease_of: Returns the budget and term under which an account is collected; None: it is not shared.
@@ -82,6 +76,7 @@ class Recorder(FindingEvents):
         apps: Callable[[], Sequence[AppKey]],
         older: Callable[[SavedApp], object],
         failed: Callable[[Exception], object],
+        keep_running: Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]],
         clock: Clock,
         memory: MemoryPast,
         lease_of: Callable[[str], tuple[str, int] | None] = lambda _account: None,
@@ -91,11 +86,11 @@ class Recorder(FindingEvents):
         self._apps = apps
         self._older = older
         self._failed = failed
+        self._keep_running = keep_running
         self._clock = clock
         self._lease_of = lease_of
         self._settings: Storage | None = None
         self._push_auth = DEFAULTS
-        self._new: dict[AppKey, _New] = defaultdict(_New)
         self._records: dict[AppKey, _Record] = defaultdict(_Record)
         self._is_restoring = False
         self.writer: Writer | None = None
@@ -127,19 +122,20 @@ class Recorder(FindingEvents):
             self._clock,
             retention_seconds=settings.retention_seconds,
             configured=configured,
-            incomplete=self.write_whole,
+            batch_of=self._batch_of,
+            moved_aside=self._write_everything,
             older=lambda saved: loop.call_soon_threadsafe(self._take_older, saved),
             failed=self._failed,
+            keep_running=self._keep_running,
         )
         spare_imports()
         self.past = StoredPast(settings.database_url)
         saved = await self.writer.start(LONGEST_LOAD_SECONDS, loads=loads)
-        self.write_whole(None)
+        self._write_everything()
         return saved
 
     async def close(self) -> None:
         """Write what is left, and use no database any more."""
-        self._hand_over()
         writer, self.writer = self.writer, None
         past, self.past = self.past, self._memory
         past.close()
@@ -160,26 +156,34 @@ class Recorder(FindingEvents):
             record = self._records[saved.account, saved.app_id]
             record.is_known, record.restored_sweep, record.earliest = True, saved.sweep.began, saved.last_known
 
-    def write_whole(self, key: AppKey | None) -> None:
-        """Write all of an app, or of all apps, again; what was not read yet comes by itself."""
-        for each in self._apps() if key is None else [key]:
-            app = self._app(each)
-            if app is not None and app.collector.status.sweep is not None:
-                new = self._new_of(each)
-                new.is_whole = new.is_reconciled = True
+    def _write_everything(self) -> None:
+        for app in self._apps():
+            self._write_whole(app)
+
+    def _write_whole(self, key: AppKey) -> None:
+        """Write all of an app; what was not read yet comes by itself."""
+        app = self._app(key)
+        if app is not None and app.collector.status.sweep is not None:
+            self._write_tasks(key)
+            self.reconcile(key)
+
+    def _write_tasks(self, app: AppKey) -> None:
+        record, waiting = self._records[app], self._add(app)
+        waiting.all_tasks = True
+        if not record.is_known:
+            waiting.began, record.is_known = self._clock.now(), True
 
     def _take_older(self, saved: SavedApp) -> None:
-        """Let an app be as old as was stored, and write again what was handed over with later times since."""
+        """Let an app be as old as was stored, and write again what was written with later times since."""
         self._older(saved)
-        self.write_whole((saved.account, saved.app_id))
+        self._write_whole((saved.account, saved.app_id))
 
     def gone(self, saved: SavedApp, entries: Iterable[Entry]) -> None:
         """Note tasks that were removed after they were stored and before this process read the app."""
         if self.writer is not None:
             now = self._clock.now()
-            self._new_of((saved.account, saved.app_id)).changes += [
-                NoticedChange(Change(entry, None), now, min(now, saved.last_known)) for entry in entries
-            ]
+            removals = (NoticedChange(Change(entry, None), now, min(now, saved.last_known)) for entry in entries)
+            self._add((saved.account, saved.app_id), removals)
 
     def earliest(self, app: AppKey) -> float | None:
         """Return the time after which changes noticed now happened; None: since the update before."""
@@ -200,18 +204,17 @@ class Recorder(FindingEvents):
         key = (status.account, status.app_id)
         record = self._records[key]
         if baseline:
-            self._new_of(key).is_whole, record.is_known = True, False
+            record.is_known = False
+            self._write_tasks(key)
         elif changes:
             now = self._clock.now()
-            self._new_of(key).changes += [
-                NoticedChange(change, now, record.earliest, of_change)
-                for change, of_change in zip(changes, notes, strict=False)
-            ]
+            noticed = zip(changes, repeat(now), repeat(record.earliest), notes, strict=False)
+            self._add(key, starmap(NoticedChange, noticed))
         if record.restored_sweep != status.sweep.began and not status.doubtful_tasks:
             record.restored_sweep = record.earliest = None
         sweep, update = record.written
         if status.sweep.began != sweep or abs((status.last_update_began or 0.0) - update) >= UPDATE_SECONDS:
-            self._new_of(key)
+            self._add(key)
 
     def baseline(self, app: AppKey, violations: int) -> None:
         """Let exactly those violations be open that are, by all rules."""
@@ -221,7 +224,7 @@ class Recorder(FindingEvents):
     def reconcile(self, app: AppKey) -> None:
         """Let exactly those violations be open in the database that are."""
         if self.writer is not None:
-            self._new_of(app).is_reconciled = True
+            self._add(app).all_violations = True
 
     def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
         """Keep the message of a violation until its baseline is complete."""
@@ -236,44 +239,48 @@ class Recorder(FindingEvents):
         """Take note of a violation that opened."""
         self._events.opened(app, rule, task_id, text)
         if self.writer is not None:
-            event = ViolationEvent(rule.rule.version, task_id or "", self._clock.now(), text)
-            self._new_of(app).violations.append(event)
+            self._add(app, violations=[ViolationEvent(rule.rule.version, task_id or "", self._clock.now(), text)])
 
     def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
         """Take note of a violation that ended."""
         self._events.resolved(app, rule, task_id, since, why)
         now, version = self._clock.now(), rule.rule.version
         if self.writer is not None:
-            self._new_of(app).violations.append(ViolationEvent(version, task_id or "", now, why=why.value))
+            self._add(app, violations=[ViolationEvent(version, task_id or "", now, why=why.value)])
         self._ended += 1
         self._memory.ended(
             PastViolation(self._ended, *app, task_id or "", version[0], version[1], "", since, now, why.value)
         )
 
-    def _new_of(self, app: AppKey) -> _New:
-        """Return what this step of the event loop brings of an app, which is handed over after it."""
-        if not self._new:
-            asyncio.get_running_loop().call_soon(self._hand_over)
-        return self._new[app]
+    def _add(
+        self, app: AppKey, changes: Iterable[NoticedChange] = (), violations: Iterable[ViolationEvent] = ()
+    ) -> Waiting:
+        assert self.writer is not None  # noqa: S101 - else nothing is recorded
+        record = self._records[app]
+        record.app = self._app(app) or record.app
+        return self.writer.add(app, self._lease_of(app[0]), changes, violations)
 
-    def _hand_over(self) -> None:
-        everything, self._new = self._new, defaultdict(_New)
-        for key, new in everything.items():
-            app, record = self._app(key), self._records[key]
-            if self.writer is None or app is None or (sweep := app.collector.status.sweep) is None:
-                continue
-            inventory, last_update = app.collector.inventory, app.collector.status.last_update_began
-            batch = Batch(*key, app.endpoint, sweep, last_update, since=self._clock.monotonic(), changes=new.changes)
-            batch.lease, batch.push_auth, batch.violations = self._lease_of(key[0]), self._push_auth, new.violations
-            if new.is_whole:
-                batch.began = None if record.is_known else self._clock.now()
-                record.is_known = True
-                batch.all_tasks, batch.tasks = True, {entry.task_id: entry for entry in inventory}
-            else:
-                task_ids = (each.change.task_id for each in batch.changes)
-                batch.tasks = {task_id: inventory.get(task_id) for task_id in task_ids}
-            if new.is_reconciled:
-                messages, record.messages = record.messages, {}
-                batch.violations.append(OpenNow(app.open_violations(), self._clock.now(), messages))
-            record.written = sweep.began, last_update or 0.0
-            self.writer.write(batch)
+    def _batch_of(self, new: Waiting) -> Batch | None:
+        """Return what is written of an app, as it is now or was when it was removed; None: it was not read yet."""
+        key = (new.account, new.app_id)
+        record = self._records[key]
+        app, record.app = record.app, None
+        if app is None or (sweep := app.collector.status.sweep) is None:
+            return None
+        inventory, last_update = app.collector.inventory, app.collector.status.last_update_began
+        record.written = sweep.began, last_update or 0.0
+        task_ids = (
+            (entry.task_id for entry in inventory) if new.all_tasks else (each.change.task_id for each in new.changes)
+        )
+        batch = Batch(
+            **asdict(new),
+            endpoint=app.endpoint,
+            sweep=sweep,
+            last_update=last_update,
+            made=self._clock.now(),
+            tasks={task_id: inventory.get(task_id) for task_id in task_ids},
+            push_auth=self._push_auth,
+        )
+        if new.all_violations:
+            batch.open_violations, batch.messages, record.messages = app.open_violations(), record.messages, {}
+        return batch

@@ -3,13 +3,13 @@
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -26,10 +26,8 @@ from exporter.config.model import SQLITE
 from exporter.core.push_auth import PushAuthSettings
 from exporter.core.regular_file import APPLICATION_ID, database_refusal
 from exporter.core.task import Configuration, Task
-from exporter.storage.batch import AppKey, Batch, NoticedChange, OpenNow, ViolationEvent
+from exporter.storage.batch import AppKey, Batch, NoticedChange, ViolationEvent
 from exporter.storage.tables import APPS, CHANGES, LOCK, TASKS, VIOLATIONS, RefusedError, create_tables
-
-T = TypeVar("T")
 
 BEFORE_THIS_PROCESS: Final = float("-inf")
 ENDED_UNSEEN: Final = "not_seen"
@@ -77,7 +75,8 @@ class Database:
         self._path = sqlite_path(url)
         self._engine = engine_of(url)
         try:
-            self._checked(create_tables)
+            with self._transaction() as connection:
+                create_tables(connection)
         except BaseException:
             self.close()
             raise
@@ -88,7 +87,8 @@ class Database:
 
     def load(self) -> list[SavedApp]:
         """Return all apps."""
-        return self._checked(lambda connection: read_apps(connection, sa.true()))
+        with self._transaction() as connection:
+            return read_apps(connection)
 
     def write(self, batch: Batch) -> SavedApp | None:
         """Write a batch in one transaction, unless it was written before.
@@ -96,35 +96,36 @@ class Database:
         Returns:
             What is known of the app longer than this process knows; None: nothing.
         """
-        return self._checked(lambda connection: _write(connection, batch))
+        with self._transaction() as connection:
+            return _write(connection, batch)
 
     def size_bytes(self) -> int:
         """Return how much the database takes on its disk."""
         if self._path:
             return sum(path.stat().st_size for path in _files(self._path) if path.exists())
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             tables = " + ".join(f"pg_total_relation_size('{table}')" for table in (APPS, TASKS, CHANGES, VIOLATIONS))
             return int(connection.scalar(sa.text(f"SELECT {tables}")))
 
     def prune(self, before: float) -> bool:
         """Remove some changes, and violations that ended, of before a Unix time; return whether there may be more."""
-        removed = 0
-        with self._engine.begin() as connection:
-            for table, time in ((CHANGES, CHANGES.c.noticed), (VIOLATIONS, VIOLATIONS.c.resolved)):
-                old = sa.select(table.c.id).where(time < before).order_by(time).limit(PRUNED_AT_ONCE)
-                removed = max(removed, connection.execute(sa.delete(table).where(table.c.id.in_(old))).rowcount)
+        removed = []
+        with self._transaction() as connection:
+            for time in (CHANGES.c.noticed, VIOLATIONS.c.resolved):
+                number = time.table.c.id
+                old = sa.select(number).where(time < before).order_by(time).limit(PRUNED_AT_ONCE)
+                removed.append(connection.execute(sa.delete(time.table).where(number.in_(old))).rowcount)
             if self._path:
-                connection.execute(sa.text(f"PRAGMA incremental_vacuum({PRUNED_AT_ONCE})"))
-        return removed == PRUNED_AT_ONCE
+                connection.exec_driver_sql(f"PRAGMA incremental_vacuum({PRUNED_AT_ONCE})")
+        return max(removed) == PRUNED_AT_ONCE
 
     def forget_removed(self, configured: Collection[AppKey], *, unread_since: float, before: float) -> None:
         """End the violations of apps that are no longer configured; remove their tasks if they were last read `before`.
 
         Other exporters may read apps, too: removed is what is not configured here and was not read `unread_since`.
         """
-        c = APPS.c
-        with self._engine.begin() as connection:
-            for app in connection.execute(sa.select(c.account, c.app_id, c.last_sweep, c.last_update)).all():
+        with self._transaction() as connection:
+            for app in connection.execute(sa.select(APPS)).all():
                 read = max(app.last_sweep, app.last_update or 0.0)
                 if (app.account, app.app_id) in configured or read >= unread_since:
                     continue
@@ -133,11 +134,12 @@ class Database:
                 for table in (TASKS, APPS) if read < before else ():
                     connection.execute(sa.delete(table).where(_is_of(table, app)))
 
-    def _checked(self, work: Callable[[sa.Connection], T]) -> T:
-        """Do work in one transaction. A damaged file of ours is moved aside, no other one."""
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        """Begin one. A damaged file of ours is moved aside, no other one."""
         try:
             with self._engine.begin() as connection:
-                return work(connection)
+                yield connection
         except DatabaseError as error:
             name = getattr(error.orig, "sqlite_errorname", "")
             is_corrupt = name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
@@ -202,18 +204,16 @@ def _files(path: Path) -> Sequence[Path]:
     return [Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm")]
 
 
-def read_apps(connection: sa.Connection, which: Any) -> list[SavedApp]:
-    """Return the apps for which a condition holds."""
-    return [_read_app(connection, app) for app in connection.execute(sa.select(APPS).where(which)).all()]
+def read_apps(connection: sa.Connection, *conditions: Any) -> list[SavedApp]:
+    """Return the apps for which conditions hold."""
+    return [_read_app(connection, app) for app in connection.execute(sa.select(APPS).where(*conditions)).all()]
 
 
 def _read_app(connection: sa.Connection, app: Any) -> SavedApp:
     rows = connection.execute(sa.select(TASKS).where(_is_of(TASKS, app)))
     is_readable = app.shape == SHAPE
     return SavedApp(
-        app.account,
-        app.app_id,
-        app.endpoint,
+        *(app.account, app.app_id, app.endpoint),
         sweep=msgspec.msgpack.decode(app.sweep, type=Sweep) if is_readable else None,
         last_update_began=app.last_update,
         entries=list(_entries(rows)) if is_readable else [],
@@ -272,9 +272,8 @@ def _write(connection: sa.Connection, batch: Batch) -> SavedApp | None:
     saved = None
     is_new = connection.scalar(sa.select(APPS.c.batch).where(_is_of(APPS, batch))) != batch.token
     if batch.began is not None:
-        of_endpoint = read_apps(connection, sa.and_(_is_of(APPS, batch), APPS.c.endpoint == batch.endpoint))
-        if of_endpoint:
-            batch, saved = batch.beside(of_endpoint[0], batch.began)
+        stored = read_apps(connection, _is_of(APPS, batch), APPS.c.endpoint == batch.endpoint)
+        batch, saved = batch.beside(stored[0], batch.began) if stored else (batch, None)
     if is_new:
         _write_batch(connection, batch)
     return saved and replace(saved, violations=_open_violations(connection, saved))
@@ -282,16 +281,10 @@ def _write(connection: sa.Connection, batch: Batch) -> SavedApp | None:
 
 def _write_batch(connection: sa.Connection, batch: Batch) -> None:
     app = {"account": batch.account, "app_id": batch.app_id}
-    facts = {
-        "endpoint": batch.endpoint,
-        "last_sweep": batch.sweep.began,
-        "last_update": batch.last_update,
-        "sweep": msgspec.msgpack.encode(batch.sweep),
-        "shape": SHAPE,
-        "batch": batch.token,
-    }
     connection.execute(sa.delete(APPS).where(_is_of(APPS, batch)))
-    connection.execute(sa.insert(APPS), app | facts)
+    facts = {"endpoint": batch.endpoint, "last_sweep": batch.sweep.began, "last_update": batch.last_update}
+    internal = {"sweep": msgspec.msgpack.encode(batch.sweep), "shape": SHAPE, "batch": batch.token}
+    connection.execute(sa.insert(APPS), app | facts | internal)
     of_app = sa.delete(TASKS).where(_is_of(TASKS, batch))
     if batch.all_tasks:
         connection.execute(of_app)
@@ -305,7 +298,7 @@ def _write_batch(connection: sa.Connection, batch: Batch) -> None:
 
 def _task(entry: Entry) -> dict[str, Any]:
     shown = {name: getattr(entry, name) for name in ("task_id", "first_seen", "last_changed", "start_known")}
-    return {**shown, "task": msgspec.msgpack.encode(entry.task)}
+    return shown | {"task": msgspec.msgpack.encode(entry.task)}
 
 
 def _change(noticed: NoticedChange, push_auth: PushAuthSettings) -> dict[str, Any]:
@@ -322,44 +315,38 @@ def _change(noticed: NoticedChange, push_auth: PushAuthSettings) -> dict[str, An
 
 
 def _write_violations(connection: sa.Connection, batch: Batch, app: Mapping[str, str]) -> None:
-    rows: list[dict[str, Any]] = []
-    new: dict[tuple[RuleVersion, str], dict[str, Any]] = {}  # the rows that are open
-    ended = []
-    for event in _violation_events(connection, batch):
+    """Write what opened and ended, in its order; what must have ended, but was not seen to, has done so unseen."""
+    stored = _by_key(_open_violations(connection, batch)) if batch.all_violations else {}
+    is_open: dict[tuple[RuleVersion, str], dict[str, Any]] = {key: {} for key in stored}  # its row, if it is a new one
+    new: list[dict[str, Any]] = []
+    ended: list[dict[str, Any]] = []
+
+    def take(event: ViolationEvent) -> None:
         key, version = (event.version, event.task_id), json.dumps(event.version)
+        if event.why is not None or key in is_open:
+            end = {"resolved": event.at, "why": event.why or ENDED_UNSEEN}
+            if row := is_open.pop(key, None):
+                row.update(end)
+            else:
+                ended.append({"of_task": event.task_id, "of_version": version} | end)
         if event.why is None:
             rule = {"rule": event.version[0], "severity": event.version[1], "version": version}
             times = {"opened": event.at, "resolved": None, "why": None}
-            new[key] = {**app, "task_id": event.task_id, **rule, "message": event.message, **times}
-            rows.append(new[key])
-        elif key in new:
-            new.pop(key).update(resolved=event.at, why=event.why)
-        else:
-            ended.append({"of_task": event.task_id, "of_version": version, "resolved": event.at, "why": event.why})
+            is_open[key] = {**app, "task_id": event.task_id, **rule, "message": event.message, **times}
+            new.append(is_open[key])
+
+    for event in batch.violations:
+        take(event)
+    now: Mapping[tuple[RuleVersion, str], Any] = _by_key(batch.open_violations) if batch.all_violations else is_open
+    for key in is_open.keys() - now.keys():
+        take(ViolationEvent(*key, batch.made, why=ENDED_UNSEEN))
+    for key in now.keys() - is_open.keys():
+        take(ViolationEvent(*key, now[key], batch.messages.get(key, "")))
     if ended:
         c = VIOLATIONS.c
         is_it = sa.and_(_is_open(batch), c.task_id == sa.bindparam("of_task"), c.version == sa.bindparam("of_version"))
         connection.execute(sa.update(VIOLATIONS).where(is_it), ended)
-    _insert(connection, VIOLATIONS, rows)
-
-
-def _violation_events(connection: sa.Connection, batch: Batch) -> Iterable[ViolationEvent]:
-    """Yield what opened and ended in its order, and what did so unseen."""
-    are_all_known = OpenNow in map(type, batch.violations)
-    known = set(_by_key(_open_violations(connection, batch))) if are_all_known else set()
-    for each in batch.violations:
-        if isinstance(each, OpenNow):
-            now = _by_key(each.violations)
-            events = [ViolationEvent(*key, each.at, why=ENDED_UNSEEN) for key in known - now.keys()]
-            new = [(key, at) for key, at in now.items() if key not in known]
-            events += [ViolationEvent(*key, at, each.messages.get(key, "")) for key, at in new]
-        else:
-            key = (each.version, each.task_id)
-            events = [ViolationEvent(*key, each.at, why=ENDED_UNSEEN)] if each.why is None and key in known else []
-            events.append(each)
-        for event in events:
-            (known.add if event.why is None else known.discard)((event.version, event.task_id))
-        yield from events
+    _insert(connection, VIOLATIONS, new)
 
 
 def _by_key(violations: Mapping[RuleVersion, Mapping[str, float]]) -> dict[tuple[RuleVersion, str], float]:
@@ -378,9 +365,8 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[s
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     columns = [table.c[name] for name in rows[0]]
-    names = ", ".join(f'"{column.name}"' for column in columns)
     bind: list[Any] = [each.type.bind_processor(connection.dialect) or (lambda value: value) for each in columns]
     cursor: Any = connection.connection.cursor()
-    with cursor, cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy:
+    with cursor, cursor.copy(f"COPY {table.name} ({', '.join(rows[0])}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row([process(value) for process, value in zip(bind, row.values(), strict=True)])

@@ -1,18 +1,17 @@
 """What waits for the database, and writes it in a thread of its own."""
 
 import asyncio
-import secrets
-from collections.abc import Callable, Collection, Container
+from collections.abc import Callable, Collection, Container, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from exporter.collector.past import SavedApp
 from exporter.core.clock import Clock
 from exporter.core.threads import Worker
-from exporter.storage.batch import AppKey, Batch
+from exporter.storage.batch import AppKey, Batch, NoticedChange, ViolationEvent, Waiting
 
 if TYPE_CHECKING:
     from exporter.storage.database import Database
@@ -39,16 +38,18 @@ REMEDIES: Final = {
 
 
 class Writer:
-    """Reads the database once, then writes each batch in one transaction. What can't be written waits.
+    """Reads the database once, then writes what is new of each app in one transaction. What can't be written waits.
 
     Args:
         connect: Opens the database; called again after a failure, since passwords rotate.
         clock: For ages.
         retention_seconds: Age from which on changes and ended violations are removed.
         configured: Account and AppId of all apps that are configured.
-        incomplete: Called when all of an app, or of all apps (None), has to be written again.
+        batch_of: Returns what is written of an app with what is new of it; None: nothing.
+        moved_aside: Called when the database was damaged, so that everything has to be written again.
         older: Called in the thread with what was stored of an app that began without it.
         failed: Called with an exception that is a bug.
+        keep_running: Runs what should never end.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class Writer:
         *,
         retention_seconds: float,
         configured: Collection[AppKey],
-        incomplete: Callable[[AppKey | None], object],
+        batch_of: Callable[[Waiting], Batch | None],
+        moved_aside: Callable[[], object],
         older: Callable[[SavedApp], object],
         failed: Callable[[Exception], object],
+        keep_running: Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]],
     ) -> None:
         self.retention_seconds = retention_seconds
         self.configured = configured
@@ -69,10 +72,12 @@ class Writer:
         self.changes_lost = 0
         self._connect = connect
         self._clock = clock
-        self._incomplete = incomplete
+        self._batch_of = batch_of
+        self._moved_aside = moved_aside
         self._older = older
         self._failed = failed
-        self._waiting: dict[AppKey, Batch] = {}
+        self._keep_running = keep_running
+        self._waiting: dict[AppKey, Waiting] = {}
         self._current: Batch | None = None
         self._changed = asyncio.Event()  # something waits
         self._task: asyncio.Task[None] | None = None
@@ -93,31 +98,33 @@ class Writer:
             structlog.get_logger().warning("database not read in time, what it holds is compared when it answers")
             return []
         finally:
-            self._task = asyncio.create_task(self._run())
+            self._task = asyncio.create_task(self._keep_running(self._run))
         return saved
 
-    def write(self, batch: Batch) -> None:
-        """Write a batch soon. One that waits for the same app takes it in."""
-        key = (batch.account, batch.app_id)
-        waiting = self._waiting.get(key)
-        if waiting is None or waiting.lease != batch.lease:
-            self._waiting[key] = batch
-        else:
-            changes_lost, is_incomplete = waiting.add(batch)
-            self.changes_lost += changes_lost
-            if is_incomplete:
-                self._incomplete(key)
-        self._changed.set()
+    def add(
+        self,
+        app: AppKey,
+        lease: tuple[str, int] | None,
+        changes: Iterable[NoticedChange] = (),
+        violations: Iterable[ViolationEvent] = (),
+    ) -> Waiting:
+        """Write what is new of an app after this step of the event loop; return all that waits of it."""
+        waiting = self._waiting.get(app)
+        if waiting is None or waiting.lease != lease:
+            waiting = self._waiting[app] = Waiting(*app, self._clock.monotonic(), lease)
+            self._changed.set()
+        self.changes_lost += waiting.add(changes, violations)
+        return waiting
 
     def waits_for(self, accounts: Container[str]) -> bool:
         """Whether anything of some accounts is not written."""
-        return any(batch.account in accounts for batch in self._unwritten())
+        return any(each.account in accounts for each in self._unwritten())
 
     @property
     def lag_seconds(self) -> float:
         """Age of the oldest reading that is not written; 0 if all are."""
         now = self._clock.monotonic()
-        return max((now - batch.since for batch in self._unwritten()), default=0.0)
+        return max((now - each.since for each in self._unwritten()), default=0.0)
 
     async def close(self, timeout_seconds: float) -> None:
         """Write what waits, and end; a database that does not answer is not waited for any longer."""
@@ -133,8 +140,8 @@ class Writer:
         if not has_written:
             structlog.get_logger().warning("database not written in time, the last changes are lost")
 
-    def _unwritten(self) -> list[Batch]:
-        return [batch for batch in (self._current, *self._waiting.values()) if batch is not None]
+    def _unwritten(self) -> list[Waiting]:
+        return [each for each in (self._current, *self._waiting.values()) if each is not None]
 
     async def _run(self) -> None:
         while True:
@@ -152,9 +159,8 @@ class Writer:
     async def _write_next(self) -> bool:
         """Write what waits, or failed before; return whether that is done with."""
         if self._current is None:
-            self._current = self._waiting.pop(next(iter(self._waiting)))
-            self._current.token = secrets.token_hex(8)
-        if await self._attempt(partial(self._write, self._current)):
+            self._current = self._batch_of(self._waiting.pop(next(iter(self._waiting))))
+        if self._current is None or await self._attempt(partial(self._write, self._current)):
             self._current = None
         return self._current is None
 
@@ -179,7 +185,7 @@ class Writer:
             self._failed(error)
             return True
         if type(error).__name__ == "CorruptError":
-            self._incomplete(None)
+            self._moved_aside()
         if (reason := error_line(error)) != self._reason:
             remedy = next(remedy for words, remedy in REMEDIES.items() if words in reason)
             structlog.get_logger().error(

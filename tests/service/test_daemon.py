@@ -24,10 +24,12 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import ConfigurationSource, LoadedRules
 from exporter.rules.rule_set import RuleSet
-from exporter.service import daemon
+from exporter.service import daemon, supervisor
 from exporter.service.daemon import LONGEST_START_SECONDS, STUCK_SECONDS, Daemon, Options
 from exporter.service.monitor import Monitor
 from exporter.service.process import Watchdog
+from exporter.service.recorder import Recorder
+from exporter.storage.batch import Batch, Waiting
 from exporter.storage.database import Database
 from exporter.storage.tables import VIOLATIONS
 from tests.storage.test_database import rows
@@ -371,6 +373,26 @@ async def test_changes_are_in_the_database(simulator: Simulated, tmp_path: Path)
         (saved,) = database.load()
         database.close()
         assert "new" in [entry.task.task_id for entry in saved.entries]
+
+
+async def test_a_writer_that_fails_goes_on(
+    simulator: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its exceptions are counted as those of every other part, and what comes later is written."""
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_SECONDS", 0.01)
+    make_batch, failures = Recorder._batch_of, [ValueError("a bug")]
+
+    def fail_once(recorder: Recorder, new: Waiting) -> Batch | None:
+        if failures:
+            raise failures.pop()
+        return make_batch(recorder, new)
+
+    monkeypatch.setattr(Recorder, "_batch_of", fail_once)
+    async with started(config(simulator.account("app-1")).changed(storage=_storage(tmp_path))) as one:
+        await one.until_data_of("app-1")
+        await one.until_sample(1, "rtcmpu_exporter_internal_errors_total", part="storage")
+        simulator.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
+        await until(lambda: one.daemon._recorder.past.changes(HistoryFilter(task_id="new")))
 
 
 async def test_a_database_that_is_away_stops_nothing(simulator: Simulated, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from exporter.rules.rule import Rule, Severity
 from exporter.service.recorder import RecordedApp, Recorder
 from exporter.service.violation_log import FindingLog
 from exporter.storage import database as database_module
-from exporter.storage.batch import Batch
+from exporter.storage.batch import Batch, Waiting
 from exporter.storage.database import Database
 from exporter.storage.tables import CHANGES, VIOLATIONS
 from exporter.storage.writer import Writer
@@ -32,35 +32,34 @@ KEY = ("account", "app")
 
 
 class DirectWriter(Writer):
-    """Writes in the thread of the caller: virtual time waits for no thread."""
+    """Writes in the thread of the caller, after its step of the event loop: virtual time waits for no thread."""
 
-    def __init__(self, database: Database, clock: VirtualClock, older: Callable[[SavedApp], None]) -> None:
+    def __init__(self, database: Database, clock: VirtualClock, recorder: Recorder) -> None:
         super().__init__(
             lambda: database,
             clock,
             retention_seconds=1.0,
             configured=(),
-            incomplete=lambda _: None,
-            older=older,
+            batch_of=recorder._batch_of,
+            moved_aside=lambda: None,
+            older=recorder._take_older,
             failed=lambda _: None,
+            keep_running=lambda run: run(),
         )
         self._direct = database
         self.is_away = False
         self.batches: list[Batch] = []
 
-    def write(self, batch: Batch) -> None:
-        """Write immediately, unless the database is away: then newer batches join the first."""
-        if self.is_away and self.batches:
-            self.batches[0].add(batch)
-            return
-        batch.token = f"{id(self)} {len(self.batches)}"
-        self.batches.append(batch)
+    def add(self, app: Any, *args: Any, **more: Any) -> Waiting:
         if not self.is_away:
-            self._write(batch, self._direct)
+            asyncio.get_running_loop().call_soon(self.come_back)
+        return super().add(app, *args, **more)
 
     def come_back(self) -> None:
         self.is_away = False
-        self._write(self.batches[0], self._direct)
+        while self._waiting and (batch := self._batch_of(self._waiting.popitem()[1])) is not None:
+            self.batches.append(batch)
+            self._write(batch, self._direct)
 
 
 class Process(Told):
@@ -76,10 +75,11 @@ class Process(Told):
             apps=lambda: [KEY],
             older=self._age,
             failed=lambda _: None,
+            keep_running=lambda run: run(),
             clock=clock,
             memory=MemoryPast(lambda: (), lambda: 0.0),
         )
-        self.writer = self.recorder.writer = DirectWriter(database, clock, self.recorder._take_older)
+        self.writer = self.recorder.writer = DirectWriter(database, clock, self.recorder)
         self.service = ListService(moving_list)
         self.collector: Collector = collector_of(self.service, self, clock)
 

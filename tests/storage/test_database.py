@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from exporter.collector.inventory import Entry
 from exporter.storage import database as database_module
-from exporter.storage.batch import Batch, OpenNow, ViolationEvent
+from exporter.storage.batch import Batch, ViolationEvent
 from exporter.storage.database import APP_REMOVED, BEFORE_THIS_PROCESS, ENDED_UNSEEN, Database
 from exporter.storage.tables import CHANGES, SCHEMA, TASKS, VIOLATIONS, RefusedError
 from tests.support.batches import BITRATE, COUNT, batch, changed, entry
@@ -92,8 +92,8 @@ def test_a_violation_whose_end_was_lost_does_not_stay_open(database: Database) -
     second.violations = [
         ViolationEvent(BITRATE, "a", 700.0, "text"),
         ViolationEvent(BITRATE, "a", 800.0, why="fixed"),
-        OpenNow({}, at=900.0),
     ]
+    second.all_violations = True
     written(database, first, second)
     assert database.load()[0].violations == {}
     assert [(row.opened, row.resolved, row.why) for row in rows(database, VIOLATIONS)] == [
@@ -106,7 +106,7 @@ def test_what_is_open_now_replaces_what_was(database: Database) -> None:
     """After a restart or a reload, violations that nobody saw end have ended, and unknown ones are open."""
     first, second = batch(entry("a")), batch(entry("a"), token="b")
     first.violations = [ViolationEvent(BITRATE, "a", 500.0, "text"), ViolationEvent(BITRATE, "b", 500.0, "text")]
-    second.violations = [OpenNow({BITRATE: {"a": 500.0}, COUNT: {"": 650.0}}, at=900.0)]
+    second.all_violations, second.open_violations = True, {BITRATE: {"a": 500.0}, COUNT: {"": 650.0}}
     written(database, first, second)
     assert database.load()[0].violations == {BITRATE: {"a": 500.0}, COUNT: {"": 650.0}}
     ended = [row for row in rows(database, VIOLATIONS) if row.resolved is not None]
@@ -118,7 +118,7 @@ def test_apps_do_not_touch_one_another(database: Database) -> None:
     other = batch(entry("a"), app_id="other")
     other.violations = [ViolationEvent(BITRATE, "a", 500.0, "")]
     one = batch(token="b")
-    one.violations = [OpenNow({}, at=900.0)]
+    one.all_violations = True
     found = {app.app_id: app for app in written(database, batch(entry("a")), other, one).load()}
     assert len(found["live"].entries) == 0
     assert len(found["other"].entries) == 1

@@ -45,9 +45,9 @@ async def test_a_full_or_read_only_disk_is_waited_for(
     with capture_logs() as logs:
         monkeypatch.setattr(database_module, "_SQLITE_SETTINGS", (*SETTINGS, setting))
         async with writing(lambda: url) as one:
-            one.writer.write(batch(*(entry(f"task-{number}") for number in range(500))))
+            one.write(batch(*(entry(f"task-{number}") for number in range(500))))
             await until(lambda: reason in {line.get("reason") for line in logs})
-            one.writer.write(changed(None, entry("new")))
+            one.write(changed(None, entry("new")))
             assert one.writer.lag_seconds > 0
             monkeypatch.setattr(database_module, "_SQLITE_SETTINGS", SETTINGS)
             await one.has_written()
@@ -64,7 +64,7 @@ async def test_a_locked_file_is_waited_for(tmp_path: Path, monkeypatch: pytest.M
         await one.has_written()
         with closing(sqlite3.connect(path)) as other:
             other.execute("BEGIN IMMEDIATE")
-            one.writer.write(batch(entry("a")))
+            one.write(batch(entry("a")))
             await until(lambda: not one.writer.up)
             with closing(Database(f"sqlite:{path}")) as database:
                 assert database.load() == []
@@ -79,14 +79,14 @@ async def test_a_server_that_restarts_is_waited_for(server: PostgreSQL) -> None:
     """PostgreSQL is killed and starts again: each change is there once."""
     url = server.new_database()
     async with writing(lambda: url) as one:
-        one.writer.write(batch(entry("a")))
-        one.writer.write(changed(None, entry("b")))
+        one.write(batch(entry("a")))
+        one.write(changed(None, entry("b")))
         await one.has_written()
         server.stop()
         try:
-            one.writer.write(changed(None, entry("c")))
+            one.write(changed(None, entry("c")))
             await until(lambda: not one.writer.up)
-            one.writer.write(changed(None, entry("d")))
+            one.write(changed(None, entry("d")))
         finally:
             server.start()
         await one.has_written()
@@ -115,7 +115,7 @@ async def test_a_database_that_is_named_wrongly_is_asked_for_again(server: Postg
     urls = [server.url("nothing")]
     with capture_logs() as logs:
         async with writing(lambda: urls[-1]) as one:
-            one.writer.write(batch(entry("a")))
+            one.write(batch(entry("a")))
             await until(
                 lambda: [line for line in logs if 'database "nothing" does not exist' in line.get("reason", "")]
             )
@@ -137,13 +137,13 @@ async def test_a_standby_takes_over(server: PostgreSQL) -> None:
             f"&port={server.port},{standby.port}&target_session_attrs=read-write"
         )
         async with writing(lambda: url) as one:
-            one.writer.write(batch(entry("a")))
-            one.writer.write(changed(None, entry("b")))
+            one.write(batch(entry("a")))
+            one.write(changed(None, entry("b")))
             await one.has_written()
             await until(lambda: _task_ids(standby.url(name)) == ["b"])
             server.stop()
             try:
-                one.writer.write(changed(None, entry("c")))
+                one.write(changed(None, entry("c")))
                 await until(lambda: REMEDIES["read-only"] in [line.get("remedy") for line in logs])
                 standby.promote()
                 await one.has_written()

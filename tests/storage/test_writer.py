@@ -16,7 +16,7 @@ from exporter.core.clock import SystemClock
 from exporter.storage import batch as batch_module
 from exporter.storage import database as database_module
 from exporter.storage import writer as writer_module
-from exporter.storage.batch import Batch, OpenNow, ViolationEvent
+from exporter.storage.batch import Batch, ViolationEvent
 from exporter.storage.database import Database
 from exporter.storage.tables import CHANGES
 from exporter.storage.writer import is_bug
@@ -87,7 +87,7 @@ async def test_batches_are_written_in_their_order(faults: Faults) -> None:
     """Each has a token of its own; nothing lags afterwards, the size is known, and what is old goes."""
     async with writing(faults.url) as one:
         for number in range(2):
-            one.writer.write(batch(entry(f"task-{number}")))
+            one.write(batch(entry(f"task-{number}")))
             await one.has_written()
         await until(lambda: one.writer.size_bytes > 0)
     assert [list(each.tasks) for each in faults.written] == [["task-0"], ["task-1"]]
@@ -103,10 +103,10 @@ async def test_what_waits_is_written_together_when_the_database_is_back(faults: 
         async with writing(faults.url) as one:
             await until(lambda: one.writer.up)
             faults.error = DOWN
-            one.writer.write(batch(a))
+            one.write(batch(a))
             await until(lambda: not one.writer.up)
             for each in (changed(None, b), changed(b, None), batch(a, app_id="other")):
-                one.writer.write(each)
+                one.write(each)
             assert one.writer.lag_seconds > 0
             faults.error = None
             await one.has_written()
@@ -124,7 +124,7 @@ async def test_a_commit_without_an_answer_is_not_made_twice(faults: Faults) -> N
     """The same batch comes again with the same token, so that the database can tell."""
     async with writing(faults.url) as one:
         faults.error_after_commit = DOWN
-        one.writer.write(changed(None, entry("a")))
+        one.write(changed(None, entry("a")))
         await until(lambda: faults.opened == 2 and one.writer.lag_seconds == 0)
     with closing(Database(faults.url())) as database:
         assert len(rows(database, CHANGES)) == 1
@@ -136,10 +136,10 @@ async def test_too_many_changes_that_wait_are_lost_and_counted(faults: Faults, m
     async with writing(faults.url) as one:
         await until(lambda: one.writer.up)
         faults.error = DOWN
-        one.writer.write(batch())
+        one.write(batch())
         await until(lambda: not one.writer.up)
         for number in range(5):
-            one.writer.write(changed(None, entry(f"task-{number}")))
+            one.write(changed(None, entry(f"task-{number}")))
         assert one.writer.changes_lost == 2
         faults.error = None
         await one.has_written()
@@ -148,20 +148,19 @@ async def test_too_many_changes_that_wait_are_lost_and_counted(faults: Faults, m
         assert len(database.load()[0].entries) == 5
 
 
-async def test_lost_events_of_violations_are_made_up_for_once(faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of the app is asked for when some are lost, and not again for what comes with the answer."""
+async def test_lost_events_of_violations_are_made_up_for(faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that are open are written when some are lost."""
     monkeypatch.setattr(batch_module, "MOST_WAITING", 3)
     opened = [ViolationEvent(BITRATE, str(number), 1.0, "") for number in range(4)]
     async with writing(faults.url) as one:
         await until(lambda: one.writer.up)
         faults.error = DOWN
-        one.writer.write(batch())
+        one.write(batch())
         await until(lambda: not one.writer.up)
-        for events in (opened[:2], opened[2:], [OpenNow({BITRATE: {"3": 1.0}}, at=2.0)], [opened[0]]):
+        for events in (opened[:2], opened[2:]):
             newer = batch()
-            newer.violations = list(events)
-            one.writer.write(newer)
-        assert one.incomplete == [("prod", "live")]
+            newer.violations, newer.open_violations = events, {BITRATE: {"0": 1.0, "3": 1.0}}
+            one.write(newer)
         faults.error = None
         await one.has_written()
     with closing(Database(faults.url())) as database:
@@ -173,11 +172,11 @@ async def test_a_batch_that_can_never_be_written_stops_no_other(faults: Faults) 
     async with writing(faults.url) as one:
         await until(lambda: faults.unread_seconds)  # nothing but the batch is due then
         faults.error = ValueError("a bug")
-        one.writer.write(changed(None, entry("a")))
+        one.write(changed(None, entry("a")))
         await until(lambda: one.bugs == [faults.error])
         one.bugs.clear()
         faults.error = None
-        one.writer.write(batch(entry("b")))
+        one.write(batch(entry("b")))
         await until(lambda: len(faults.written) == 1)
         assert one.writer.changes_lost == 1
 
@@ -193,7 +192,7 @@ async def test_batches_that_can_never_be_written_do_not_keep_what_is_old(
         async with asyncio.timeout(5):
             while len(faults.pruned_before) == before:
                 faults.error_after_commit = ValueError("a bug")
-                one.writer.write(batch(entry("a")))
+                one.write(batch(entry("a")))
                 await until(lambda: one.bugs)
                 one.bugs.clear()
 
@@ -208,8 +207,8 @@ async def test_everything_is_written_again_after_damage(faults: Faults) -> None:
     """The file was moved aside, so all apps are asked for."""
     async with writing(faults.url) as one:
         faults.error = database_module.CorruptError("malformed")
-        one.writer.write(batch(entry("a")))
-        await until(lambda: None in one.incomplete)
+        one.write(batch(entry("a")))
+        await until(lambda: one.moved_aside)
         faults.error = None
         await until(lambda: len(faults.written) == 1)
 
@@ -219,12 +218,12 @@ async def test_a_stop_writes_what_waits(faults: Faults) -> None:
     with capture_logs() as logs:
         async with writing(faults.url) as one:
             for number in range(100):
-                one.writer.write(changed(None, entry(f"task-{number}")))
+                one.write(changed(None, entry(f"task-{number}")))
         assert {task_id for each in faults.written for task_id in each.tasks} == {f"task-{n}" for n in range(100)}
         assert logs == []
         faults.error = DOWN
         async with writing(faults.url) as one:
-            one.writer.write(batch(entry("a")))
+            one.write(batch(entry("a")))
     assert "database not written in time, the last changes are lost" in [line["event"] for line in logs]
 
 

@@ -11,7 +11,7 @@ from exporter.collector.status import Sweep
 from exporter.core.clock import SystemClock
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Task
 from exporter.storage import database
-from exporter.storage.batch import Batch, NoticedChange
+from exporter.storage.batch import Batch, NoticedChange, Waiting
 from exporter.storage.writer import Writer
 from tests.metrics.builders import PLAIN
 from tests.support.monitored import until
@@ -35,11 +35,12 @@ def batch(*entries: Entry, app_id: str = "live", token: str = FIRST, sweep: floa
     return Batch(
         "prod",
         app_id,
-        "https://live.example.com",
-        Sweep(sweep, 1.5, 3, 0, 0, 1),
-        sweep + 10,
         since=0.0,
         all_tasks=True,
+        endpoint="https://live.example.com",
+        sweep=Sweep(sweep, 1.5, 3, 0, 0, 1),
+        last_update=sweep + 10,
+        made=900.0,
         tasks={each.task.task_id: each for each in entries},
         token=token,
     )
@@ -66,20 +67,42 @@ RETENTION_SECONDS = 1e12  # the batches of tests are of 1970
 
 
 class RecordedWriter:
-    """A writer, and what it reports."""
+    """A writer, what it reports, and what is known of the apps that it writes."""
 
     def __init__(self, url: Callable[[], str]) -> None:
-        self.incomplete: list[tuple[str, str] | None] = []
+        self.moved_aside = 0
         self.bugs: list[Exception] = []
+        self._apps: dict[tuple[str, str], Batch] = {}
         self.writer = Writer(
             lambda: database.Database(url()),
             SystemClock(),
             retention_seconds=RETENTION_SECONDS,
             configured=[("prod", "live")],
-            incomplete=self.incomplete.append,
+            batch_of=self._batch_of,
+            moved_aside=self._count,
             older=lambda _: None,
             failed=self.bugs.append,
+            keep_running=lambda run: run(),
         )
+
+    def write(self, new: Batch) -> None:
+        """Let the writer have what is new of an app."""
+        app = (new.account, new.app_id)
+        waiting = self.writer.add(app, new.lease, new.changes, new.violations)
+        waiting.all_tasks |= new.all_tasks
+        waiting.all_violations |= new.all_violations
+        tasks = {} if new.all_tasks or app not in self._apps else self._apps[app].tasks
+        self._apps[app] = msgspec.structs.replace(new, tasks=tasks | new.tasks)
+
+    def _batch_of(self, new: Waiting) -> Batch:
+        app = self._apps[new.account, new.app_id]
+        known = {name: getattr(app, name) for name in ("endpoint", "sweep", "last_update", "made", "open_violations")}
+        task_ids = app.tasks if new.all_tasks else {each.change.task_id for each in new.changes}
+        tasks = {task_id: app.tasks[task_id] for task_id in task_ids}
+        return Batch(**msgspec.structs.asdict(new), **known, tasks=tasks)
+
+    def _count(self) -> None:
+        self.moved_aside += 1
 
     async def has_written(self) -> None:
         """Wait until nothing waits."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from time import sleep
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -35,9 +36,9 @@ ENDED_UNSEEN: Final = "not_seen"
 APP_REMOVED: Final = "app_removed"
 """Why a violation ended whose app is no longer configured."""
 PRUNED_AT_ONCE: Final = 500
-_INSERTED_AT_ONCE: Final = 500
-_COPIED_FROM: Final = 100
-"""Rows from which on PostgreSQL's COPY is faster than INSERT."""
+INSERTED_AT_ONCE: Final = 100
+PAUSE_SECONDS: Final = 0.001
+"""Between portions of that many rows: the thread would keep Python's lock from the event loop for 5 ms at a time."""
 _NEW_FILE: Final = ("PRAGMA auto_vacuum = INCREMENTAL", f"PRAGMA application_id = {APPLICATION_ID}")
 """Written before all else, and before there is a write-ahead log: the first page is never without the mark."""
 _SQLITE_SETTINGS: Final = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA busy_timeout = 5000")
@@ -354,16 +355,20 @@ def _by_key(violations: Mapping[RuleVersion, Mapping[str, float]]) -> dict[tuple
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Insert rows in portions, so that other threads are never kept waiting for long."""
-    rows = iter(rows)
-    while portion := list(islice(rows, _INSERTED_AT_ONCE)):
-        if connection.dialect.name == "postgresql" and len(portion) >= _COPIED_FROM:
+    """Insert rows in portions, with pauses in which other threads go on."""
+    rows, is_slow = iter(rows), False
+    while portion := list(islice(rows, INSERTED_AT_ONCE)):
+        if is_slow:
+            sleep(PAUSE_SECONDS)
+        is_slow = len(portion) == INSERTED_AT_ONCE
+        if is_slow and connection.dialect.name == "postgresql":
             _copy(connection, table, portion)
         else:
             connection.execute(sa.insert(table), portion)
 
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows with PostgreSQL's COPY, which is faster from about 100 on."""
     columns = [table.c[name] for name in rows[0]]
     bind: list[Any] = [each.type.bind_processor(connection.dialect) or (lambda value: value) for each in columns]
     cursor: Any = connection.connection.cursor()

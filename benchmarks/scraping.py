@@ -2,7 +2,7 @@
 
 import socket
 import time
-from typing import IO
+from typing import IO, Self
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -30,26 +30,44 @@ class Scrapes(Struct, frozen=True):
         return percentile(self.seconds, 0.99)
 
 
+class Scraper:
+    """Scrapes an address on one connection."""
+
+    def __init__(self, address: str) -> None:
+        parts = urlsplit(address)
+        self._request = (
+            f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+            "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5\r\n"
+            "Accept-Encoding: gzip\r\n\r\n"
+        ).encode()
+        self._connection = socket.create_connection((parts.hostname, parts.port or 80), timeout=TIMEOUT_SECONDS)
+        self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._answers = self._connection.makefile("rb")
+        self.body_bytes, self.encoding = 0, ""  # of the last answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._answers.close()
+        self._connection.close()
+
+    def scrape(self) -> float:
+        """Return how long an answer takes, in seconds."""
+        began = time.perf_counter()
+        self._connection.sendall(self._request)
+        self.body_bytes, self.encoding = _read_answer(self._answers)
+        return time.perf_counter() - began
+
+
 def scrape(address: str, *, times: int, pause_seconds: float = 0.0) -> Scrapes:
     """Scrape an address some times on one connection, after twice that do not count."""
-    parts = urlsplit(address)
-    request = (
-        f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
-        "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5\r\n"
-        "Accept-Encoding: gzip\r\n\r\n"
-    ).encode()
-    seconds = []
-    length, encoding = 0, ""
-    with socket.create_connection((parts.hostname, parts.port or 80), timeout=TIMEOUT_SECONDS) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with connection.makefile("rb") as answers:
-            for _ in range(times + 2):
-                began = time.perf_counter()
-                connection.sendall(request)
-                length, encoding = _read_answer(answers)
-                seconds.append(time.perf_counter() - began)
-                time.sleep(pause_seconds)
-    return Scrapes(tuple(seconds[2:]), length, encoding)
+    with Scraper(address) as scraper:
+        seconds = []
+        for _ in range(times + 2):
+            seconds.append(scraper.scrape())
+            time.sleep(pause_seconds)
+        return Scrapes(tuple(seconds[2:]), scraper.body_bytes, scraper.encoding)
 
 
 def _read_answer(answers: IO[bytes]) -> tuple[int, str]:

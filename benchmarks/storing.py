@@ -1,22 +1,26 @@
-"""What writing to the database costs a scrape: two exporters of equal services in turns, one of them with SQLite."""
+"""What writing to SQLite costs a scrape: two exporters of equal services, of which one has a database, by turns."""
 
 import signal
 import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 
 from benchmarks.report import milliseconds, percentile, show, times
-from benchmarks.scraping import scrape
+from benchmarks.scraping import Scraper
 from tests.support.configurations import account, write_configuration
 from tests.support.processes import Programs, eventually
 
 APPS, TASKS, CHANGES_A_SECOND = 5, 20_000, 20
-ROUNDS, SCRAPES = 20, 25
-REST_SECONDS = 2.0
-LONGEST_SECONDS = 90.0  # for each load; a busy machine makes fewer rounds
+TURNS = 10
+LOADS = {f"{TASKS:,} tasks written": 2.0, f"{CHANGES_A_SECOND} changes a second": 8.0}
+"""What is written, and for how many seconds of a turn: after a reload first all tasks are, then what changes."""
+REST_SECONDS = 1.0  # between the two
+PAUSE_SECONDS = 0.005  # between scrapes
 COLLECTION = "collection: {interval: 500ms, sweep_interval: 1m, stale_after: 3m}\n"
 NAMES = ("without a database", "with SQLite")
-LOADS = {False: f"{CHANGES_A_SECOND} changes a second", True: f"{TASKS:,} tasks after a reload"}
 SHARES = (0.5, 0.99)
 
 
@@ -24,58 +28,74 @@ class _Exporter:
     """An exporter beside a service of its own."""
 
     def __init__(self, programs: Programs, number: int) -> None:
-        directory = programs.directory / str(number)
-        directory.mkdir()
+        self._directory = programs.directory / str(number)
+        self._directory.mkdir()
         words = f"--apps={APPS}", f"--tasks={TASKS // APPS}", f"--churn={CHANGES_A_SECOND}"
         self._account = account(programs.start_simulator(*words)[1], [f"app-{place + 1}" for place in range(APPS)])
-        self._directory = directory
-        self._has_database = number == 1
-        self._databases = 0
-        self._process, self.url = programs.start_daemon(self._configure(), "--log.level=info")
+        self._process, self.url = programs.start_daemon(self._configure("# none\n"), "--log.level=info")
 
     def check_ready(self) -> None:
         """Check that all apps were read, and their tasks evaluated, which takes the loop's time for a while."""
         assert (self._process.out + self._process.err).count("all tasks are evaluated") >= APPS
 
-    def scrape(self, *, all_tasks: bool) -> tuple[float, ...]:
-        """Return how long scrapes take after a reload, which makes another database and writes all tasks to it."""
-        if all_tasks:
-            self._configure()
-            self._process.send(signal.SIGHUP)
-        return scrape(f"{self.url}/metrics", times=SCRAPES, pause_seconds=0.02).seconds
+    def reload(self, turn: int, *, has_database: bool) -> None:
+        """Write all tasks to a new database from now on, or none."""
+        self._configure(f"storage: {{url: 'sqlite:{turn}.db'}}\n" if has_database else f"# {turn}\n")
+        self._process.send(signal.SIGHUP)
 
-    def _configure(self) -> Path:
-        self._databases += 1
-        name = f"{self._databases % 2}.db"
-        for path in self._directory.glob(f"{name}*"):
-            path.unlink()
-        storage = f"storage: {{url: 'sqlite:{name}'}}\n" if self._has_database else f"# {name}\n"
+    def _configure(self, storage: str) -> Path:
         return write_configuration(self._directory, self._account, rest=f"{COLLECTION}{storage}")
 
 
 def main() -> None:
-    """Scrape both in turns, while changes are written and while all tasks are."""
-    measured: dict[tuple[bool, int], list[float]] = {}
-    with tempfile.TemporaryDirectory() as directory, Programs(Path(directory)) as programs:
+    """Scrape both alternately; each has the database in every second turn, so that nothing else differs."""
+    turns: dict[str, list[Sequence[Sequence[float]]]] = {load: [] for load in LOADS}
+    scrapes = 0
+    with tempfile.TemporaryDirectory() as directory, Programs(Path(directory)) as programs, ExitStack() as stack:
         exporters = [_Exporter(programs, number) for number in range(2)]
         for each in exporters:
             eventually(each.check_ready, within_seconds=180)
-        for all_tasks in LOADS:
-            until = time.monotonic() + LONGEST_SECONDS
-            for place in range(ROUNDS):
-                for number in (0, 1) if place % 2 else (1, 0):
-                    measured.setdefault((all_tasks, number), []).extend(exporters[number].scrape(all_tasks=all_tasks))
-                    time.sleep(REST_SECONDS if all_tasks else 0)  # until all is written: the next scrape is the other's
-                if time.monotonic() > until:
-                    break
-    rows = []
-    for all_tasks, load in LOADS.items():
-        both = [[percentile(measured[all_tasks, number], share) for share in SHARES] for number in range(2)]
-        rows += [(f"{load}, {name}", *map(milliseconds, figures)) for name, figures in zip(NAMES, both, strict=True)]
-        rows.append((f"{load}, ratio", *(times(beside / alone) for alone, beside in zip(*both, strict=True))))
+        scrapers = [stack.enter_context(Scraper(f"{each.url}/metrics")) for each in exporters]
+        for turn in range(TURNS):
+            order = (0, 1) if turn % 2 else (1, 0)  # the exporter without a database, and the one that has one
+            for has_database, number in enumerate(order):
+                exporters[number].reload(turn, has_database=bool(has_database))
+            for load, seconds in LOADS.items():
+                taken = _scrape([scrapers[number] for number in order], seconds)
+                turns[load].append([[percentile(each, share) for share in SHARES] for each in taken])
+                scrapes += len(taken[0])
+                time.sleep(REST_SECONDS)
+    rows: list[Sequence[str]] = []
+    for load, figures in turns.items():
+        for place, name in enumerate(NAMES):
+            rows.append(
+                (
+                    f"{load}, {name}",
+                    *(milliseconds(median(each)) for each in zip(*(turn[place] for turn in figures), strict=True)),
+                )
+            )
+        ratios = [[beside / alone for alone, beside in zip(*turn, strict=True)] for turn in figures]
+        rows.append((f"{load}, ratio", *(times(median(each)) for each in zip(*ratios, strict=True))))
+        rows.append(
+            (
+                "… in the turns",
+                *(" ".join(f"{ratio:.2f}" for ratio in sorted(each)) for each in zip(*ratios, strict=True)),
+            )
+        )
     show(
-        "A scrape while changes, or all tasks, are collected and written",
+        "A scrape while tasks and changes are written",
         ("", "p50", "p99"),
         rows,
-        note=f"{TASKS:,} tasks in {APPS} apps; {' and '.join(str(len(each)) for each in measured.values())} scrapes.",
+        note=f"{TASKS:,} tasks in {APPS} apps; medians of {TURNS} turns with {scrapes // TURNS:,} scrapes each.",
     )
+
+
+def _scrape(scrapers: Sequence[Scraper], seconds: float) -> list[list[float]]:
+    """Return how long scrapes take, alternately of each, for some time."""
+    taken: list[list[float]] = [[] for _ in scrapers]
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for scraper, of_it in zip(scrapers, taken, strict=True):
+            of_it.append(scraper.scrape())
+            time.sleep(PAUSE_SECONDS)
+    return taken

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 from collections import deque
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
@@ -13,62 +14,34 @@ from exporter.core.clock import SystemClock
 from tests.support.rate_windows import REFUSED_BY, Link, most_in_any_window, saturate
 from tests.support.virtual_time import VirtualClock, on_virtual_time, run
 
-
-def test_the_rate_halves_once_for_answers_that_come_together() -> None:
-    """A burst of throttled answers is one piece of news."""
-    rate = ThrottledRate(50)
-    for answer in range(20):
-        rate.throttled(100 + answer * 0.04, None)
-    assert rate.at(101) == 25
+EACH_SECOND = [(float(second), None) for second in range(30)]
 
 
-def test_the_rate_halves_again_when_throttling_goes_on() -> None:
-    """A second later it is news again."""
-    rate = ThrottledRate(50)
-    rate.throttled(100, None)
-    rate.throttled(101, None)
-    assert rate.at(101) == 12.5
-
-
-@pytest.mark.parametrize(("configured", "floor"), [(50, 1), (3, 1), (0.4, 0.4)])
-def test_the_rate_has_a_floor(configured: float, floor: float) -> None:
-    """It never falls below one request a second, or below a configured rate that is lower."""
+@pytest.mark.parametrize(
+    ("configured", "answers", "rates"),
+    [
+        pytest.param(50, [(100 + n * 0.04, None) for n in range(20)], {101: 25}, id="once for a burst of answers"),
+        pytest.param(50, [(100, None), (101, None)], {101: 12.5}, id="again a second later"),
+        pytest.param(50, EACH_SECOND[:20], {20: 1}, id="not below one request a second"),
+        pytest.param(3, EACH_SECOND[:20], {20: 1}, id="nor that of a low rate"),
+        pytest.param(0.4, EACH_SECOND[:20], {20: 0.4}, id="nor below a configured rate that is lower"),
+        pytest.param(
+            50, [(100, None)], {105: 25, 106: 26, 115: 35, 130: 50, 1000: 50}, id="back by a fiftieth each quiet second"
+        ),
+        pytest.param(50, EACH_SECOND, {29 + 5 + 10: 11}, id="the floor does not delay the growth"),
+        pytest.param(50, [(100, 60)], {165: 25, 166: 26}, id="the quiet time begins when the wait ends"),
+        pytest.param(50, [(100, 5), (103, 10)], {103: 25}, id="not by answers during a wait"),
+    ],
+)
+def test_the_rate_halves_and_grows_back(
+    configured: float, answers: list[tuple[float, float | None]], rates: dict[float, float]
+) -> None:
+    """It halves with throttled answers, grows after five quiet seconds, and the longest wait that they name is kept."""
     rate = ThrottledRate(configured)
-    for second in range(20):
-        rate.throttled(second, None)
-    assert rate.at(20) == floor
-
-
-def test_the_rate_grows_back_in_equal_steps_after_a_quiet_time() -> None:
-    """Five quiet seconds, then a fiftieth of the configured rate each second, and no further than that rate."""
-    rate = ThrottledRate(50)
-    rate.throttled(100, None)
-    assert [round(rate.at(now), 6) for now in (105, 106, 115, 130, 1000)] == [25, 26, 35, 50, 50]
-
-
-def test_the_floor_does_not_delay_the_growth() -> None:
-    """However often it was throttled, the rate grows from the floor."""
-    rate = ThrottledRate(50)
-    for second in range(30):
-        rate.throttled(second, None)
-    assert rate.at(29 + 5 + 10) == pytest.approx(11)
-
-
-def test_a_wait_that_is_obeyed_proves_nothing() -> None:
-    """The quiet time begins when the wait ends."""
-    rate = ThrottledRate(50)
-    rate.throttled(100, 60)
-    assert rate.at(165) == 25
-    assert rate.at(166) == 26
-
-
-def test_answers_during_a_wait_do_not_halve_again() -> None:
-    """They are about requests that were sent before; a longer wait that they name is obeyed."""
-    rate = ThrottledRate(50)
-    rate.throttled(100, 5)
-    rate.throttled(103, 10)
-    assert rate.at(103) == 25
-    assert rate.paused_until == 113
+    for at, wait_seconds in answers:
+        rate.throttled(at, wait_seconds)
+    assert {at: round(rate.at(at), 6) for at in rates} == rates
+    assert rate.paused_until == max((at + wait for at, wait in answers if wait is not None), default=-math.inf)
 
 
 @on_virtual_time

@@ -2,17 +2,20 @@
 
 import asyncio
 import itertools
-import re
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.response import row_digest
-from exporter.collector.list_reader import IN_FLIGHT, MAX_UPDATE_WINDOWS, ListReader
+from exporter.collector.list_reader import IN_FLIGHT, ListReader
+from exporter.collector.rate_limiter import Limiter
 from exporter.collector.reading import (
     MOST_PAGES_IN_SLICES,
     AppRows,
@@ -23,10 +26,15 @@ from exporter.collector.reading import (
     ReadingTurns,
     Window,
     WindowAnswer,
+    window_after,
 )
+from exporter.collector.status import Intervals
+from exporter.config.capacity import sweep_requests_of
 from exporter.core.collection_state import State
 from exporter.core.task import Task
+from exporter.simulator.fleet import Rates
 from tests.support.moving_list import APP, ListService, MovingList, all_of, failing, page_of
+from tests.support.moving_world import Reader, Scene, World
 from tests.support.virtual_time import VirtualClock, run
 
 PAGE = 12  # the largest page here: windows share 3 rows, and 6 known rows are an anchor
@@ -255,14 +263,6 @@ def test_of_two_rows_of_one_task_the_one_nearer_to_the_front_counts(between: int
     assert reading.duplicate_rows == 1
 
 
-def test_more_tasks_than_allowed_are_limit_exceeded() -> None:
-    """The bound keeps memory; as many as it says are fine, one more is not."""
-    assert sweep(ListService(MovingList(30)), max_tasks=30).complete
-    with pytest.raises(ApiError, match=re.escape("collection.max_tasks_per_app")) as caught:
-        sweep(ListService(MovingList(31)), max_tasks=30)
-    assert caught.value.state is State.LIMIT_EXCEEDED
-
-
 def test_rows_without_a_task_id_count_towards_the_limit() -> None:
     """A list of endless rows that name no task is not read forever."""
     rows = [{"AppId": APP, "TaskId": f"task-{number}"} for number in range(20)]
@@ -351,20 +351,6 @@ def test_a_row_that_has_jumped_to_the_front_is_no_proof_that_windows_join() -> N
     assert reading.seen == throughout
 
 
-def test_an_update_ends_at_a_run_of_known_rows() -> None:
-    """One request suffices as long as the last rows of the first window are known and unchanged."""
-    tasks = MovingList(100)
-    known = known_rows(tasks)
-    created = tasks.create()
-    tasks.update("task-3")
-    service = ListService(tasks)
-    reading = update(service, known)
-    assert reading.anchored
-    assert not reading.complete
-    assert reading.fresh.keys() == {created, "task-3"}
-    assert service.requests == [Window(1, PAGE)]
-
-
 def test_a_task_that_is_saved_again_is_no_anchor() -> None:
     """Known rows at the front, fewer than an anchor, hide nothing of what changed before them."""
     tasks = MovingList(100)
@@ -375,35 +361,6 @@ def test_a_task_that_is_saved_again_is_no_anchor() -> None:
     reading = update(ListService(tasks), known)
     assert reading.anchored
     assert reading.fresh.keys() == set(changed)
-
-
-def test_an_update_takes_as_many_windows_as_a_burst_needs() -> None:
-    """Sixty changes at once are all brought in by one update."""
-    tasks = MovingList(200)
-    known = known_rows(tasks)
-    changed = tasks.order[-60:]
-    all_of(tasks.update, changed)()
-    reading = update(ListService(tasks), known)
-    assert reading.anchored
-    assert reading.fresh.keys() == set(changed)
-
-
-def test_an_update_leaves_the_rest_of_a_huge_burst_to_a_sweep() -> None:
-    """When everything has changed, an update ends after its share of windows: true as far as it goes."""
-    tasks = MovingList(1000)
-    service = ListService(tasks)
-    reading = update(service, {})
-    assert not reading.anchored
-    assert not reading.complete
-    assert reading.windows == len(service.requests) == MAX_UPDATE_WINDOWS
-
-
-def test_an_update_of_a_short_list_reads_all_of_it() -> None:
-    """A list of fewer rows than an anchor is complete each time."""
-    tasks = MovingList(3)
-    reading = update(ListService(tasks), known_rows(tasks))
-    assert reading.complete
-    assert reading.seen == set(tasks.order)
 
 
 async def test_new_rows_are_read_in_slices() -> None:
@@ -432,3 +389,53 @@ async def test_new_rows_are_read_in_slices() -> None:
         assert [task and task.task_id for task in found] == tasks.order
     assert slices[0] == 3 * MOST_PAGES_IN_SLICES + 60
     assert max(slices[1:]) <= 3, slices
+
+
+@pytest.mark.parametrize("tasks", [0, 99, 100, 240, 1000, 5000])
+def test_a_sweep_takes_the_requests_that_are_forecast(tasks: int) -> None:
+    """A list at rest is read with as many requests as the forecast assumes, within a hundredth."""
+
+    async def requests() -> list[int]:
+        clock = VirtualClock()
+        reader = Reader(
+            World(Scene(tasks, Rates(), seed=1, small_rows=True), clock),
+            Limiter(50, clock=clock),
+            Intervals(1000, 20, 2000, 1),
+        )
+        loops = [asyncio.ensure_future(loop) for loop in reader.loops()]
+        await clock.sleep(60)
+        for loop in loops:
+            loop.cancel()
+        return [sweep.requests for sweep in reader.sweeps[1:3]]
+
+    with capture_logs():
+        assert run(requests()) == pytest.approx([sweep_requests_of(tasks)] * 2, rel=0.01)
+
+
+def test_a_window_is_what_page_no_and_page_size_say() -> None:
+    """The third page of seven rows begins at row 14 and ends before row 21."""
+    window = Window(page_no=3, page_size=7)
+    assert (window.start, window.end, window.following().start) == (14, 21, 21)
+
+
+def test_the_first_window_is_the_largest() -> None:
+    """A list is begun with as many rows as one request may bring."""
+    assert window_after(0, overlap=4) == Window(1, 100)
+
+
+@given(st.integers(1, 100_000), st.integers(1, 49))
+def test_windows_overlap_and_get_on(reached: int, overlap: int) -> None:
+    """Wherever one is, the next window begins at least the overlap before it and ends beyond it."""
+    window = window_after(reached, overlap=min(overlap, reached // 2))
+    assert window.end > reached
+    assert reached - window.start >= min(overlap, reached // 2)
+    assert 1 <= window.page_size <= 100
+
+
+def test_overlaps_cost_about_a_seventh_more_requests() -> None:
+    """20,000 rows, 200 pages without overlap, take at most 235 windows with one."""
+    reached = windows = 0
+    while reached < 20_000:
+        reached = window_after(reached, overlap=4).end
+        windows += 1
+    assert windows <= 235

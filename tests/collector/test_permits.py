@@ -16,31 +16,24 @@ from exporter.collector.rate_limiter import (
 )
 
 
-def test_few_round_trips_prove_nothing() -> None:
-    """There is no credit until enough of them are known."""
+@pytest.mark.parametrize(
+    ("samples", "credits_seconds"),
+    [
+        pytest.param([(100, 0.1)] * (CREDIT_AFTER_SAMPLES - 1), {100: 0}, id="few prove nothing"),
+        pytest.param([(100, 0.1)] * CREDIT_AFTER_SAMPLES, {100: 0.09}, id="enough do, but for a tenth"),
+        pytest.param([(100, 0.1)] * 1000 + [(101, 0.09)], {101: 0.081}, id="a shorter one counts at once"),
+        pytest.param([(100, 0.1), (100, 0.3)] * 100, {100: 0.1 - 0.6 / math.sqrt(200)}, id="scattered ones earn less"),
+        pytest.param(
+            [(100, 0.01)] * 200 + [(140, 0.1)] * 200, {161: 0.09, 201: 0}, id="neither least nor number lasts a minute"
+        ),
+    ],
+)
+def test_what_round_trips_earn(samples: list[tuple[float, float]], credits_seconds: dict[float, float]) -> None:
+    """A credit needs enough of them in the last minute, and is less than their least."""
     round_trips = RoundTrips()
-    for _ in range(CREDIT_AFTER_SAMPLES - 1):
-        round_trips.add(100, 0.1)
-    assert round_trips.credit_seconds(100) == 0
-    round_trips.add(100, 0.1)
-    assert round_trips.credit_seconds(100) == pytest.approx(0.09)
-
-
-def test_a_shorter_round_trip_counts_at_once() -> None:
-    """One that is shorter than all before lowers the credit."""
-    round_trips = RoundTrips()
-    for _ in range(1000):
-        round_trips.add(100, 0.1)
-    round_trips.add(101, 0.09)
-    assert round_trips.credit_seconds(101) <= 0.081
-
-
-def test_round_trips_that_scatter_earn_less() -> None:
-    """Their least is farther from what is possible."""
-    round_trips = RoundTrips()
-    for sample in range(200):
-        round_trips.add(100, 0.1 + 0.2 * (sample % 2))
-    assert round_trips.credit_seconds(100) == pytest.approx(0.1 - 6 * 0.1 / math.sqrt(200))
+    for at, seconds in samples:
+        round_trips.add(at, seconds)
+    assert {at: round_trips.credit_seconds(at) for at in credits_seconds} == pytest.approx(credits_seconds)
 
 
 def test_the_credit_is_never_above_the_least_that_is_possible() -> None:
@@ -51,17 +44,6 @@ def test_the_credit_is_never_above_the_least_that_is_possible() -> None:
         for _ in range(CREDIT_AFTER_SAMPLES):
             round_trips.add(61 * minute, 0.02 + 0.03 * way.random() + 0.03 * way.random())
         assert round_trips.credit_seconds(61 * minute) <= 0.02
-
-
-def test_round_trips_are_forgotten_after_a_minute() -> None:
-    """The network may have changed: neither a least nor a number of samples lasts."""
-    round_trips = RoundTrips()
-    for _ in range(200):
-        round_trips.add(100, 0.01)
-    for _ in range(200):
-        round_trips.add(140, 0.1)
-    assert round_trips.credit_seconds(161) == pytest.approx(0.09)
-    assert round_trips.credit_seconds(201) == 0
 
 
 def test_a_request_without_an_answer_earns_no_credit() -> None:

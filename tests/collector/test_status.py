@@ -110,22 +110,6 @@ def test_data_that_grows_old_while_attempts_hang_is_not_called_ok() -> None:
     assert (status(app, at=41.0).state, status(app, at=41.0).up) == (State.OK, True)
 
 
-def test_attempts_are_counted_by_kind_and_outcome() -> None:
-    """Every attempt counts once; a status that was given out does not change any more."""
-    app = tracker()
-    app.swept(SWEEP, INTERVALS, began_at=10.0)
-    before = status(app)
-    app.updated(began=1.0)
-    app.updated(began=2.0)
-    app.failed(Kind.UPDATE, State.TIMEOUT, "slow")
-    assert before.attempts == {("sweep", State.OK): 1}
-    assert status(app).attempts == {
-        ("sweep", State.OK): 1,
-        ("update", State.OK): 2,
-        ("update", State.TIMEOUT): 1,
-    }
-
-
 def test_a_shorter_interval_makes_no_data_stale_before_the_next_sweep() -> None:
     """A sweep that was accepted while intervals were stretched stays good for as long as was said then."""
     stretched = msgspec.structs.replace(INTERVALS, stale_after_seconds=600)

@@ -188,14 +188,6 @@ HIDDEN = {
 }
 
 
-@pytest.mark.parametrize("path", HIDDEN)
-def test_what_must_not_be_shown_is_not(path: str) -> None:
-    """Push paths, keys, user ids, payloads, addresses and unknown fields change a group, and are in none."""
-    task = with_change(path, HIDDEN[path])
-    assert changed_fields(EXAMPLE, task)
-    assert not [group for group in FIELD_GROUPS if "swordfish" in str(shown(task, group))]
-
-
 @pytest.mark.parametrize(
     ("before", "after", "kind"),
     [(None, EXAMPLE, "added"), (EXAMPLE, None, "removed"), (EXAMPLE, EXAMPLE, "modified")],

@@ -27,7 +27,7 @@ from benchmarks.report import show
 
 PARTS: Final = """\
 list reader: exporter/collector/{list_reader,list_pass,reading,gathered_rows}.py
- | tests/collector/test_{list_reader,windows,exactness}.py
+ | tests/collector/test_{list_reader,collector,exactness}.py
 limiter: exporter/collector/rate_limiter.py
  | tests/collector/test_{limiter,permits,limiter_throttling,limiter_law}.py tests/service/test_limiter_pool.py
 accounts: exporter/service/accounts.py | tests/service/test_{limiter_pool,accounts}.py

@@ -15,7 +15,6 @@ from exporter.collector.status import Intervals, Kind
 from exporter.core.collection_state import State
 from tests.support.moving_list import (
     APP,
-    INTERVALS,
     PAGE,
     ListService,
     MovingList,
@@ -42,11 +41,6 @@ def log() -> Iterator[Log]:
     """What is logged."""
     with capture_logs() as entries:
         yield entries
-
-
-def warnings_in(log: Log) -> list[str]:
-    """Return what was logged as a warning."""
-    return [entry["event"] for entry in log if entry["log_level"] == "warning"]
 
 
 @on_virtual_time
@@ -379,7 +373,8 @@ async def test_changes_that_the_service_does_not_move_are_counted_and_said_once(
         sweep = sweep_of(scene)
         assert sweep.unmoved_changes == 2
         await asyncio.sleep(2)
-    assert warnings_in(log) == ["the service does not move changed tasks to the front: changes show with the sweep"]
+    warnings = [entry["event"] for entry in log if entry["log_level"] == "warning"]
+    assert warnings == ["the service does not move changed tasks to the front: changes show with the sweep"]
 
 
 @on_virtual_time
@@ -424,26 +419,6 @@ async def test_a_sweep_says_what_it_took() -> None:
     assert sweep.began == began
     assert 0 < scene.clock.now() - began - sweep.duration_seconds < 0.06
     assert sweep.requests == len(scene.service.requests) - len(scene.look_ups())
-
-
-@pytest.mark.parametrize("jump_seconds", [-86_400.0, 86_400.0])
-@on_virtual_time
-async def test_data_is_withdrawn_by_its_age_and_not_by_the_wall_clock(jump_seconds: float, log: Log) -> None:
-    """A wall clock that jumps a day withdraws nothing and keeps nothing; the time that passes does."""
-    scene = Scene(5)
-    await scene.start()
-    scene.fail(State.NETWORK_ERROR)
-    scene.clock.set_back(jump_seconds)
-    scene.collector.look_at_clock()
-    assert status_of(scene).data_available
-    await asyncio.sleep(INTERVALS.stale_after_seconds)
-    scene.collector.look_at_clock()
-    assert not status_of(scene).data_available
-    assert len(scene.collector.inventory) == 5
-    scene.fail(None)
-    await scene.collector.sweep()
-    assert status_of(scene).data_available
-    assert warnings_in(log) == ["collection fails", "data is withdrawn: it has become too old"]
 
 
 @on_virtual_time

@@ -72,19 +72,6 @@ LISTED = {"endless_pages", "other_tasks", "short_page"}
 """Their first page cannot be distinguished from tasks that were just created: what is listed is published."""
 GONE = {"slow", "repeated_pages", "rejected", "empty_list", "short_page"}
 """At a lookup these leave the answer as it is, or say that there is no such task."""
-CASES = sorted(EXPECTED)
-
-
-def _play(fault: str, scenario: type["_Case"]) -> None:
-    """Run one case."""
-    expected = getattr(EXPECTED[fault], scenario.phase)
-    with structlog.testing.capture_logs():
-        play(
-            lambda world: scenario(world, fault, expected).run(),
-            apps=APPS,
-            collection=COLLECTION,
-            variants=Variants(compression=False),
-        )
 
 
 class _Case(ABC):
@@ -141,6 +128,8 @@ class _Case(ABC):
 
 
 class _FirstSweep(_Case):
+    """It is down with the reason, without tasks."""
+
     phase = "first_sweep"
 
     async def break_it(self) -> None:
@@ -153,6 +142,8 @@ class _FirstSweep(_Case):
 
 
 class _LaterSweep(_Case):
+    """It is down with the reason, and what updates bring is published all the same."""
+
     phase = "later_sweep"
 
     async def break_it(self) -> None:
@@ -166,6 +157,8 @@ class _LaterSweep(_Case):
 
 
 class _Update(_Case):
+    """It is down with the reason, and its data stays as it was until an update succeeds."""
+
     phase = "update"
 
     async def break_it(self) -> None:
@@ -180,6 +173,8 @@ class _Update(_Case):
 
 
 class _LookUp(_Case):
+    """A task that is missing in the list stays while nobody can say that it is gone."""
+
     phase = "look_up"
 
     async def break_it(self) -> None:
@@ -204,25 +199,15 @@ def test_the_table_has_every_fault() -> None:
     assert EXPECTED.keys() | ON_SOCKETS == FAULTS.keys()
 
 
-@pytest.mark.parametrize("fault", CASES)
-def test_a_first_sweep_that_fails_publishes_its_reason_and_no_tasks(fault: str) -> None:
-    """The app is down with the reason, without tasks; when the fault is over it is read by itself."""
-    _play(fault, _FirstSweep)
-
-
-@pytest.mark.parametrize("fault", CASES)
-def test_a_later_sweep_that_fails_keeps_the_data_and_lets_updates_in(fault: str) -> None:
-    """The app is down with the reason, and what updates bring is published all the same."""
-    _play(fault, _LaterSweep)
-
-
-@pytest.mark.parametrize("fault", CASES)
-def test_an_update_that_fails_keeps_the_data(fault: str) -> None:
-    """The app is down with the reason, and its data stays as it was until an update succeeds."""
-    _play(fault, _Update)
-
-
-@pytest.mark.parametrize("fault", CASES)
-def test_a_look_up_that_fails_declares_nothing_gone(fault: str) -> None:
-    """A task that is missing in the list stays while nobody can say that it is gone."""
-    _play(fault, _LookUp)
+@pytest.mark.parametrize("fault", sorted(EXPECTED))
+@pytest.mark.parametrize("phase", [_FirstSweep, _LaterSweep, _Update, _LookUp])
+def test_a_fault_shows_and_does_no_harm(fault: str, phase: type[_Case]) -> None:
+    """The app has the state that fits and true tasks or none, other apps are well, and it recovers by itself."""
+    expected = getattr(EXPECTED[fault], phase.phase)
+    with structlog.testing.capture_logs():
+        play(
+            lambda world: phase(world, fault, expected).run(),
+            apps=APPS,
+            collection=COLLECTION,
+            variants=Variants(compression=False),
+        )

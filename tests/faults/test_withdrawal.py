@@ -184,21 +184,6 @@ async def test_what_happened_is_named_once(fault: str) -> None:
     assert words in fails["reason"]
 
 
-@on_virtual_time
-async def test_one_reason_after_another_is_logged_once_each() -> None:
-    """When a failure becomes another one, that is a transition too."""
-    async with _playing(collection=Collection(interval_seconds=60, sweep_interval_seconds=5)) as (world, lines):
-        await world.until_true("app")
-        for fault in ("internal_error", "forbidden", "not_enabled"):
-            world.fail(fault, "app")
-            await world.clock.sleep(45)
-            world.service.faults.clear()
-            world.fail(fault, "app", count=0)
-        await world.until_true("app")
-    states = [line["state"] for line in lines if line["event"] == "collection fails"]
-    assert states == ["server_error", "auth_error", "not_enabled"]
-
-
 def _jump(world: World, seconds: float) -> None:
     """Let this machine's wall clock jump ahead; the service's does not."""
     world.clock.set_back(-seconds)

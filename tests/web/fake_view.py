@@ -167,7 +167,8 @@ class FakeView:
         self.task_chunks: tuple[bytes, ...] | None = None
         self.recorded: list[RecordedChange] = []
         self.ended: list[PastViolation] = []
-        self.found: dict[FindingKind, list[FindingsView]] = {}
+        self.violations: Sequence[FindingsView] = ()
+        self.found: dict[FindingKind, list[FindingsView]] = {}  # of other kinds
         self.shown_rules: list[RuleView] = []
         self.reloads = 0
         self.refusal: str | None = None
@@ -239,8 +240,9 @@ class FakeView:
         return past
 
     def findings(self, kind: FindingKind, app: tuple[str, str] | None = None) -> Sequence[FindingsView]:
-        """Return those of `found`."""
-        return [group for group in self.found.get(kind, []) if app in {None, (group.account, group.app_id)}]
+        """Return `violations`, or those of `found`."""
+        groups = self.violations if kind is FindingKind.VIOLATION else self.found.get(kind, ())
+        return [group for group in groups if app in {None, (group.account, group.app_id)}]
 
     def rules(self) -> Sequence[RuleView]:
         return self.shown_rules

@@ -46,7 +46,7 @@ async def proxied(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     hosts = KnownHosts(external_url=PUBLISHED)
     view = FakeView([app_view({("CN-Shanghai", "mixed"): 3})])
     view.put([entry("task-1"), entry("task-2"), entry("a/b %2f")])
-    view.found = full_view().found
+    view.violations = full_view().violations
     view.recorded = [recorded(1)]
     app = application(view, FixedClock(), enable_lifecycle=True, hosts=hosts, prefix=prefix)
     async with TestClient(TestServer(app, access_log=None)) as exporter:

@@ -21,10 +21,8 @@ def full_view() -> FakeView:
     view.put([entry("task-1"), entry("task-2", configuration()), entry('"><script>\ud800\n/../%2f', FULL, "\u202e\0")])
     view.put([entry("task-1")], app_id="live-stale")
     view.recorded = [recorded(number) for number in range(1, 30)]
-    view.found = {
-        FindingKind.VIOLATION: [findings({"task-1": NOW, "task-2": NOW}), findings({"task-1": NOW}, rule=rule("b"))],
-        FindingKind.EXEMPTED: [findings({}, ageless=["task-2"], rule=rule("c"))],
-    }
+    view.violations = [findings({"task-1": NOW, "task-2": NOW}), findings({"task-1": NOW}, rule=rule("b"))]
+    view.found = {FindingKind.EXEMPTED: [findings({}, ageless=["task-2"], rule=rule("c"))]}
     view.shown_rules = [RuleView(rule()), RuleView(rule("b"), why_off="policy.rules"), RuleView(rule("c"))]
     return view
 

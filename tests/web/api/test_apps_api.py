@@ -9,7 +9,6 @@ from exporter.core.collection_state import State
 from exporter.rules.rule import Severity
 from exporter.web.api.apps_api import search
 from exporter.web.query import Query
-from exporter.web.view import FindingKind
 from tests.support.virtual_time import finished, timed
 from tests.web.api.api_view import json_of, page_of
 from tests.web.fake_view import NOW, PENDING, Client, FakeView, app_view, entry, findings, rule
@@ -77,7 +76,7 @@ def test_what_is_unknown_is_null() -> None:
 
 async def test_violations_of_each_app_are_counted_by_severity(client: Client, view: FakeView) -> None:
     """Each app has its own counts, alone and in the list; frozen ones stay, and nothing known is null."""
-    view.found[FindingKind.VIOLATION] = [
+    view.violations = [
         findings({"task-1": NOW, "task-2": NOW}),
         findings({"task-1": NOW}, rule=rule("b", severity=Severity.CRITICAL)),
         findings({"task-1": NOW}, app_id="live-stale", data_available=False),
@@ -117,7 +116,7 @@ def test_apps_are_sorted(sort: str, expected: list[str]) -> None:
     full = app_view({("CN-Shanghai", "mixed"): 39}, app_id="full")
     bad = app_view(app_id="bad", state=State.TIMEOUT, data_available=False, last_update_began=NOW - 90)
     view = FakeView([PENDING, full, bad, big])
-    view.found[FindingKind.VIOLATION] = [
+    view.violations = [
         findings({"task-1": NOW, "task-2": NOW}, app_id="big"),
         findings({"task-1": NOW}, app_id="full", rule=rule("b", severity=Severity.CRITICAL)),
     ]

@@ -18,7 +18,7 @@ from exporter.web.api.tasks_api import MOST_PARTS, all_tasks, task_document, tas
 from exporter.web.lists import AT_ONCE
 from exporter.web.query import BadQueryError, Query, cursor_after
 from exporter.web.responses import json_text
-from exporter.web.view import FindingDetail, FindingKind, RuleView, TaskFinding, TaskView
+from exporter.web.view import FindingDetail, RuleView, TaskFinding, TaskView
 from tests.metrics.builders import configuration, configurations, encoding, push
 from tests.support.virtual_time import timed
 from tests.web.api.api_view import document, followed, page_of
@@ -62,13 +62,11 @@ def view_of_three_apps() -> FakeView:
         "task-3": (key("valid", 2_000_000_000),),
     }
     view.shown_rules = [RuleView(rule("loud")), RuleView(rule("bare"))]
-    view.found = {
-        FindingKind.VIOLATION: [
-            findings({"task-3": NOW, "task-1": NOW}, app_id="a", rule=rule("loud")),
-            findings({"task-3": NOW, "gone": NOW}, app_id="b", rule=rule("loud")),
-            findings({"task-3": NOW}, app_id="b", rule=rule("bare")),
-        ]
-    }
+    view.violations = [
+        findings({"task-3": NOW, "task-1": NOW}, app_id="a", rule=rule("loud")),
+        findings({"task-3": NOW, "gone": NOW}, app_id="b", rule=rule("loud")),
+        findings({"task-3": NOW}, app_id="b", rule=rule("bare")),
+    ]
     return view
 
 

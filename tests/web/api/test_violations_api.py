@@ -40,7 +40,7 @@ Shown = tuple[str, str, str, str | None]
 def view_of(groups: Iterable[FindingsView]) -> FakeView:
     """Return a view of violations."""
     view = FakeView([app_view(), app_view(app_id="live-b"), app_view(account="another")])
-    view.found = {FindingKind.VIOLATION: list(groups)}
+    view.violations = list(groups)
     view.shown_rules = [RuleView(group.rule) for group in GROUPS]
     return view
 
@@ -186,7 +186,7 @@ def test_pages_show_every_lasting_violation_once(limit: int, removals: list[set[
         gone = left.pop(0) if left else set()
         newcomers = {"task-1x": NOW, "zzz": NOW} if len(left) % 2 else {}
         since = {task_id: when for task_id, when in (base | newcomers).items() if task_id not in gone}
-        view.found[FindingKind.VIOLATION] = [findings(since, rule=rule(name)) for name in names]
+        view.violations = [findings(since, rule=rule(name)) for name in names]
 
     seen = shown(followed(view, "violations", change, limit=limit))
     assert len(set(seen)) == len(seen)
@@ -267,8 +267,8 @@ def test_findings_of_another_outcome_are_shown_on_demand(
 ) -> None:
     """Without `outcome` violations are shown; the exemption's name or the reason is shown, an unknown time is null."""
     view = FakeView([app_view()])
+    view.violations = [findings({}, ageless=["bad"], detail=lambda _: detail)]
     view.found = {
-        FindingKind.VIOLATION: [findings({}, ageless=["bad"], detail=lambda _: detail)],
         FindingKind.EXEMPTED: [findings({}, ageless=["agreed"], detail=lambda _: detail)],
         FindingKind.UNEVALUABLE: [findings({}, ageless=["odd"], detail=lambda _: detail)],
     }

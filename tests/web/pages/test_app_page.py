@@ -13,7 +13,6 @@ from exporter.rules.facts import PushKey
 from exporter.rules.rule import Severity
 from exporter.web.pages.app_page import PARAMETERS, task_page
 from exporter.web.query import Query
-from exporter.web.view import FindingKind
 from tests.metrics.builders import configuration, encoding
 from tests.support.virtual_time import finished, timed
 from tests.web.fake_view import FULL, NOW, PENDING, FakeView, app_view, entry, findings, recorded, rule
@@ -74,13 +73,11 @@ async def test_an_unknown_app_is_a_page_of_its_own() -> None:
 async def test_violated_rules_lead_to_their_tasks() -> None:
     """The severest is first, with the number of its tasks; tasks lead to their pages; other apps have their own."""
     view = view_of("t-1", "a/b?c#d")
-    view.found = {
-        FindingKind.VIOLATION: [
-            findings({"t-1": NOW, "a/b?c#d": NOW}, rule=rule("loud")),
-            findings({"t-1": NOW - 90}, rule=rule("bad", severity=Severity.CRITICAL)),
-            findings({"t-7": NOW}, app_id="another", rule=rule("elsewhere")),
-        ]
-    }
+    view.violations = [
+        findings({"t-1": NOW, "a/b?c#d": NOW}, rule=rule("loud")),
+        findings({"t-1": NOW - 90}, rule=rule("bad", severity=Severity.CRITICAL)),
+        findings({"t-7": NOW}, app_id="another", rule=rule("elsewhere")),
+    ]
     page = await page_of(view, PATH)
     assert "1 bad (critical) 2 loud (warning)" in page.text
     assert "elsewhere" not in page.text

@@ -151,7 +151,7 @@ def hostile_view() -> FakeView:
     view.put([entry(HOSTILE, of, HOSTILE)], HOSTILE, HOSTILE)
     names = {"account": HOSTILE, "app_id": HOSTILE}
     group = findings({HOSTILE: NOW}, **names, rule=hostile_rule, detail=lambda _: detail, data_available=False)
-    view.found = {kind: [group] for kind in FindingKind}
+    view.violations, view.found = [group], {kind: [group] for kind in FindingKind}
     view.shown_rules = [RuleView(hostile_rule, why_off=HOSTILE, reasons=lambda: (HOSTILE,))]
     view.task_findings = tuple(TaskFinding(hostile_rule, outcome, NOW, detail) for outcome in Outcome)
     view.recorded = [hostile(recorded(1, fields=(FieldChange("f", "b", "a"),)))]
@@ -166,7 +166,7 @@ async def test_hostile_text_stays_text() -> None:
     # A path can't hold half a surrogate pair, so the pages of this app and this task have other names.
     view = FakeView([app_view({}, account="x y", app_id="a/b", name=HOSTILE, owner=HOSTILE, reason=HOSTILE, up=False)])
     view.entries = {("x y", "a/b"): {"t?#/{1}": hostile.entries[HOSTILE, HOSTILE][HOSTILE]}}
-    view.found, view.task_findings = hostile.found, hostile.task_findings
+    view.violations, view.found, view.task_findings = hostile.violations, hostile.found, hostile.task_findings
     view.recorded, view.shown_sweep = hostile.recorded, hostile.shown_sweep
     base = "/apps/x%20y/a%2Fb"
     for path in (base, f"{base}/tasks/t%3F%23%2F%7B1%7D", f"{base}/collect"):

@@ -1,5 +1,7 @@
 """`/`: what a person learns from it."""
 
+from collections.abc import Sequence
+
 import pytest
 from msgspec.structs import replace
 
@@ -7,40 +9,70 @@ from exporter.core.collection_state import State
 from exporter.rules.rule import Severity
 from exporter.web.pages.status_page import PARAMETERS, shown_status
 from exporter.web.query import read_form
-from exporter.web.view import AppView, BudgetView, FindingKind, Trend
+from exporter.web.view import AppView, BudgetView, FindingsView, Trend
 from tests.web.fake_view import NOW, PENDING, FakeView, app_view, findings, rule
 from tests.web.pages.page_view import page_of
 
 TASKS = {("CN-Shanghai", "single"): 137, ("AP-Singapore", "single"): 3, ("CN-Shanghai", "mixed"): 39}
-BUDGET = BudgetView(("production",), 40.0, 40.0, needed_rate=3.6, waiting=0)
-
-
 WITHDRAWN = app_view(None, state=State.TIMEOUT, reason="it took 10 s", up=False, data_available=False)
+BUDGETS = (BudgetView(("production",), 40.0, 40.0, 3.6, 0), BudgetView(("one", "two"), 40.0, 12.5, 30.0, 7))
+
+
+def view_of(*apps: AppView, violations: Sequence[FindingsView] = (), budgets: Sequence[BudgetView] = ()) -> FakeView:
+    """Return a view of apps."""
+    view = FakeView(apps)
+    view.violations, view.shown_budgets = violations, budgets
+    return view
 
 
 @pytest.mark.parametrize(
-    ("apps", "said"),
+    ("view", "said"),
     [
-        ([], ["No app is configured."]),
+        (view_of(), ["No app is configured."]),
         (
-            [app_view(TASKS), PENDING],
+            view_of(app_view(TASKS), PENDING),
             ["1 of 2 apps up", "179 tasks in 1 of 2 apps", "0 violations in 1 of 2 apps", "not how streams are doing"],
         ),
-        ([WITHDRAWN], ["timeout it took 10 s Tasks withdrawn: older than 15 min.", "1 warning frozen"]),
         (
-            [app_view({("CN-Shanghai", "mixed"): 3, ("CN-Shanghai", "other"): 2}, interval_stretch_ratio=2.5)],
+            view_of(WITHDRAWN, violations=[findings({"a": NOW}, data_available=False)]),
+            ["timeout it took 10 s Tasks withdrawn: older than 15 min.", "1 warning frozen"],
+        ),
+        (
+            view_of(app_view({("CN-Shanghai", "mixed"): 3, ("CN-Shanghai", "other"): 2}, interval_stretch_ratio=2.5)),
             ["stretched 2.5 times", "and 2 of another mode"],
         ),
+        (
+            view_of(app_view(TASKS), budgets=BUDGETS),
+            [
+                "production 3.6 requests/s 40 requests/s 0 requests",
+                "one , two 30 requests/s 12.5 requests/s throttled: configured are 40 7 requests",
+            ],
+        ),
     ],
-    ids=["no app", "one not read yet", "withdrawn", "stretched"],
+    ids=["no app", "one not read yet", "withdrawn", "stretched", "budgets"],
 )
-async def test_the_page_says_what_it_knows_and_of_how_many_apps(apps: list[AppView], said: list[str]) -> None:
+async def test_the_page_says_what_it_knows_and_of_how_many_apps(view: FakeView, said: list[str]) -> None:
     """Figures say for how many apps they speak, old data is called withdrawn, and what is unusual is mentioned."""
-    view = FakeView(apps)
-    if WITHDRAWN in apps:
-        view.found = {FindingKind.VIOLATION: [findings({"a": NOW}, data_available=False)]}
     page = await page_of(view, "/")
     assert [words for words in said if words not in page.text] == []
+
+
+@pytest.mark.parametrize(
+    ("count", "quota", "meters", "said"),
+    [
+        (3, None, 0, []),
+        (3, 0, 0, []),
+        (35, 40, 1, []),
+        (36, 40, 1, ["1 quota nearly used live-main 36 of 40 mixed", "36 of 40 90 % used"]),
+    ],
+)
+async def test_quotas_nearly_used_are_a_headline(count: int, quota: int | None, meters: int, said: list[str]) -> None:
+    """From 90 % on, in words above and beside the bar; a quota of none or of nothing can't be used up."""
+    view = view_of(app_view({("CN-Shanghai", "mixed"): count}, quota_single=None, quota_mixed=quota))
+    page = await page_of(view, "/")
+    assert len(page.all("meter")) == meters
+    assert [words for words in said if words not in page.text] == []
+    assert ("used" in page.text) is bool(said)
 
 
 async def test_a_healthy_app_shows_counts_quota_ages_and_turns() -> None:
@@ -97,9 +129,7 @@ def view_of_four_apps() -> FakeView:
             app_view(None, app_id="c-denied", state=State.AUTH_ERROR, up=False, data_available=False),
         ]
     )
-    view.found = {
-        FindingKind.VIOLATION: [findings({"t": NOW}, app_id="a-violating", rule=rule(severity=Severity.CRITICAL))]
-    }
+    view.violations = [findings({"t": NOW}, app_id="a-violating", rule=rule(severity=Severity.CRITICAL))]
     return view
 
 
@@ -138,14 +168,6 @@ async def test_a_filter_that_nothing_matches_is_said_and_kept() -> None:
     assert {"type": "hidden", "name": "sort", "value": "state"} in page.all("input")
 
 
-async def test_quotas_nearly_used_are_a_headline() -> None:
-    """From 90 % on, the fullest first, in words above and beside the bar."""
-    page = await page_of(view_of_four_apps(), "/")
-    assert "1 quota nearly used d-full 36 of 40 mixed" in page.text
-    assert "36 of 40 90 % used" in page.text
-    assert "nearly used" not in (await page_of(FakeView([app_view({("CN-Shanghai", "mixed"): 35})]), "/")).text
-
-
 @pytest.mark.parametrize("path", ["/", "/apps/production/live-main"])
 async def test_an_app_that_was_swept_is_up_to_date(path: str) -> None:
     """Before the first update, it was updated when its sweep began."""
@@ -180,13 +202,9 @@ async def test_many_apps_are_on_pages() -> None:
 
 async def test_violations_are_counted_by_severity_and_linked() -> None:
     """The severest is first, for all apps and for each, and leads to what it counts."""
-    view = FakeView([app_view(TASKS)])
-    view.found = {
-        FindingKind.VIOLATION: [
-            findings({"a": NOW, "b": NOW}),
-            findings({"a": NOW}, rule=rule("bad", severity=Severity.CRITICAL)),
-        ]
-    }
+    bad = rule("bad", severity=Severity.CRITICAL)
+    groups = [findings({"a": NOW, "b": NOW}), findings({"a": NOW}, rule=bad)]
+    view = view_of(app_view(TASKS), violations=groups)
     page = await page_of(view, "/")
     assert "1 critical violation 2 warning violations" in page.text
     assert [link for link in page.links if "violations?" in link] == [
@@ -195,19 +213,3 @@ async def test_violations_are_counted_by_severity_and_linked() -> None:
         "/violations?account=production&app_id=live-main&severity=critical",
         "/violations?account=production&app_id=live-main&severity=warning",
     ]
-
-
-async def test_budgets_say_what_is_needed_and_what_is_allowed() -> None:
-    """An account that was throttled shows what it is allowed now and what is configured."""
-    view = FakeView([app_view(TASKS)])
-    view.shown_budgets = [BUDGET, BudgetView(("one", "two"), 40.0, 12.5, needed_rate=30.0, waiting=7)]
-    page = await page_of(view, "/")
-    assert "production 3.6 requests/s 40 requests/s 0 requests" in page.text
-    assert "one , two 30 requests/s 12.5 requests/s throttled: configured are 40 7 requests" in page.text
-
-
-@pytest.mark.parametrize(("quota", "meters"), [(None, 0), (0, 0), (10, 1)])
-async def test_without_a_quota_there_is_no_meter(quota: int | None, meters: int) -> None:
-    """A quota of none or of nothing can't be used up."""
-    view = FakeView([app_view({("CN-Shanghai", "mixed"): 3}, quota_single=None, quota_mixed=quota)])
-    assert len((await page_of(view, "/")).all("meter")) == meters

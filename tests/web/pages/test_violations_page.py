@@ -20,20 +20,13 @@ HOUR = 3600.0
 def view_of_two_apps() -> FakeView:
     """Return a view of findings of all ages."""
     view = FakeView([app_view(), app_view(app_id="frozen", up=False, data_available=False)])
-    view.found = {
-        FindingKind.VIOLATION: [
-            findings({"new": NOW - 10, "old": NOW - 8 * 24 * HOUR}),
-            findings({"day": NOW - 30 * HOUR}, app_id="frozen", data_available=False),
-            findings({"": NOW - 2 * HOUR}, rule=BAD),
-        ],
-        FindingKind.EXEMPTED: [
-            findings(
-                {},
-                ageless=["agreed"],
-                detail=lambda _task_id: FindingDetail(message="too fast", exemption="load-test"),
-            )
-        ],
-    }
+    view.violations = [
+        findings({"new": NOW - 10, "old": NOW - 8 * 24 * HOUR}),
+        findings({"day": NOW - 30 * HOUR}, app_id="frozen", data_available=False),
+        findings({"": NOW - 2 * HOUR}, rule=BAD),
+    ]
+    detail = FindingDetail(message="too fast", exemption="load-test")
+    view.found = {FindingKind.EXEMPTED: [findings({}, ageless=["agreed"], detail=lambda _task_id: detail)]}
     return view
 
 
@@ -132,12 +125,10 @@ async def test_apps_of_which_nothing_can_be_known_are_named(app_id: str, words: 
 async def test_pages_go_through_all_groups() -> None:
     """Each finding is on one page, also where a page ends within a rule or an app."""
     view = FakeView([app_view(app_id=app_id) for app_id in ("a", "b")])
-    view.found = {
-        FindingKind.VIOLATION: [
-            findings({f"{name}-{app_id}-{number:02}": NOW for number in range(size)}, app_id=app_id, rule=rule(name))
-            for name, app_id, size in (("x", "b", 30), ("y", "a", 75), ("x", "a", 45))
-        ]
-    }
+    view.violations = [
+        findings({f"{name}-{app_id}-{number:02}": NOW for number in range(size)}, app_id=app_id, rule=rule(name))
+        for name, app_id, size in (("x", "b", 30), ("y", "a", 75), ("x", "a", 45))
+    ]
     pages = [(await shown_violations(view, Query(page=number), NOW))[1]["page"] for number in (1, 2, 3, 4)]
     assert [len(page.rows) for page in pages] == [50, 50, 50, 50]
     shown = [row.task_id for page in pages[:3] for row in page.rows]
@@ -155,7 +146,7 @@ def test_a_page_of_20_000_findings_lets_others_run() -> None:
         return FindingDetail(message=task_id)
 
     since = {f"{number:032x}": NOW - number for number in range(10_000)}
-    view.found = {FindingKind.VIOLATION: [findings(since, rule=rule(name), detail=detail) for name in ("one", "two")]}
+    view.violations = [findings(since, rule=rule(name), detail=detail) for name in ("one", "two")]
     (_, document), slices = timed(shown_violations(view, Query(page=10**6), NOW))
     assert (document["page"].matching, len(document["page"].rows), len(worded)) == (20_000, 50, 0)
     assert len(slices) >= 10_000 // AT_ONCE

@@ -175,7 +175,7 @@ class FakeView:
         self.unready: str | None = None
         self.unhealthy: str | None = None
         self.trends: dict[tuple[str, str], Trend] = {}
-        self.shown_budgets: list[BudgetView] = []
+        self.shown_budgets: Sequence[BudgetView] = ()
         self.start = SweepStart.STARTED
         self.shown_sweep: SweepReport | None = None
         self.collected: list[tuple[str, str]] = []

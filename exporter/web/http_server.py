@@ -61,8 +61,8 @@ class Connections:
     def __init__(self, limits: Limits, monotonic: Callable[[], float]) -> None:
         self.limits = limits
         self._monotonic = monotonic
-        self._by_protocol: dict[asyncio.BaseProtocol, _Connection] = {}
-        self._waiting: dict[_Connection, None] = {}
+        self.by_protocol: dict[asyncio.BaseProtocol, _Connection] = {}
+        self.waiting: dict[_Connection, None] = {}
         """Those without a request, the one that has been so for longest first."""
         self._warned_at = -WARN_SECONDS
 
@@ -73,38 +73,28 @@ class Connections:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Note when a request is complete and when its response is made."""
-        connection = self._by_protocol.get(request.protocol)
+        connection = self.by_protocol.get(request.protocol)
         if connection is None:  # it was cut off a moment ago
             raise ConnectionResetError("the connection is closed")
-        self._waiting.pop(connection, None)
+        self.waiting.pop(connection, None)
         connection.answer_begins()
         try:
             return await handler(request)
         finally:
-            if connection.protocol in self._by_protocol:
-                self._waiting[connection] = None
+            if connection.protocol in self.by_protocol:
+                self.waiting[connection] = None
                 connection.answer_is_made()
 
     def has_room(self) -> bool:
         """Whether a connection may be added; the one without a request for longest is closed for it."""
-        if len(self._by_protocol) < self.limits.most_connections:
+        if len(self.by_protocol) < self.limits.most_connections:
             return True
         self._warn()
-        longest = next(iter(self._waiting), None)
+        longest = next(iter(self.waiting), None)
         if longest is None:
             return False
         longest.cut_off()
         return True
-
-    def add(self, connection: "_Connection") -> None:
-        """Count a connection, which has no request yet."""
-        self._by_protocol[connection.protocol] = connection
-        self._waiting[connection] = None
-
-    def remove(self, connection: "_Connection") -> None:
-        """Forget a connection that has ended."""
-        self._by_protocol.pop(connection.protocol, None)
-        self._waiting.pop(connection, None)
 
     def _warn(self) -> None:
         now = self._monotonic()
@@ -136,7 +126,8 @@ class _Connection(asyncio.Protocol):
             self._refuse("503 Service Unavailable", "too many connections, all of them are being answered\n")
             return
         self.protocol = self._make_protocol()
-        self._connections.add(self)
+        self._connections.by_protocol[self.protocol] = self
+        self._connections.waiting[self] = None
         self._end_within(self._limits.longest_head_seconds)
         self.protocol.connection_made(transport)
 
@@ -188,7 +179,8 @@ class _Connection(asyncio.Protocol):
             self._end_within(self._limits.longest_farewell_seconds)
 
     def _leave(self) -> None:
-        self._connections.remove(self)
+        self._connections.by_protocol.pop(self.protocol, None)
+        self._connections.waiting.pop(self, None)
         if self._deadline is not None:
             self._deadline.cancel()
 

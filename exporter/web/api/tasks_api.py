@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from operator import attrgetter, itemgetter
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -24,6 +24,7 @@ from exporter.web.query import Query, UnknownNameError, cursor, cursor_at, numbe
 from exporter.web.responses import TIMES, about, document_of
 from exporter.web.view import FindingKind, TasksView, TaskView, View
 
+_PARTS: Final = ("outputs", "panes", "user_streams")
 MOST_PARTS: Final = 100  # outputs, panes and user streams of one task that are shown; the service takes fewer
 
 
@@ -81,11 +82,7 @@ def task_document(
         status,
         entry,
         configuration=_configuration(configuration, push_keys),
-        omitted=OmittedDocument(
-            outputs=_omitted(configuration.outputs),
-            panes=_omitted(configuration.panes),
-            user_streams=_omitted(configuration.user_streams),
-        ),
+        omitted=OmittedDocument(**{of: max(len(getattr(configuration, of)) - MOST_PARTS, 0) for of in _PARTS}),
         violations=sorted(violations),
     )
 
@@ -104,13 +101,9 @@ def _configuration(configuration: Configuration, push_keys: Sequence[PushKey]) -
     shown = facts(configuration)
     if push_keys:
         shown = with_push_keys(shown, push_keys, lambda at: datetime.fromtimestamp(at, UTC))
-    for parts in ("outputs", "panes", "user_streams"):
+    for parts in _PARTS:
         shown[parts] = shown[parts][:MOST_PARTS]
     return msgspec.convert(shown, TaskFacts)
-
-
-def _omitted(parts: Sequence[Any]) -> int:
-    return max(len(parts) - MOST_PARTS, 0)
 
 
 _SortKey: TypeAlias = Callable[[TasksView, Entry], float | None]

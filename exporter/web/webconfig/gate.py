@@ -2,7 +2,7 @@
 
 import secrets
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
@@ -85,12 +85,20 @@ class Gate:
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         config = self.followed.current()
-        if not self._bucket_of(config.rate).admits():
+        if config.rate != self._bucket.rate:
+            self._bucket = TokenBucket(config.rate, self._clock.monotonic)
+        if not self._bucket.admits():
             return error_answer(request, 429, "Too Many Requests")
-        if not config.users or self._is_open(request):
+        is_open = self._health_without_auth and path_template(request) in HEALTH_PATHS
+        if not config.users or is_open:
             return await handler(request)
+
+        def still_there() -> bool:
+            return request.transport is not None and not request.transport.is_closing()
+
+        given, client = read_authorization(request.headers.get(hdrs.AUTHORIZATION, "")), client_of(request.remote)
         try:
-            is_known = await self._knows(request, config.users)
+            is_known = given is not None and await self._passwords.admits(config.users, given, client, still_there)
         except QueueFullError:
             refusal = error_answer(request, 429, "Too Many Requests: other passwords of this address are checked")
             refusal.headers[hdrs.RETRY_AFTER] = "1"
@@ -104,26 +112,6 @@ class Gate:
     async def _add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
         """Set the configured headers, which override the exporter's own."""
         response.headers.update(self.followed.current().headers)
-
-    async def _knows(self, request: web.Request, users: Mapping[bytes, str]) -> bool:
-        credentials = read_authorization(request.headers.get(hdrs.AUTHORIZATION, ""))
-        if credentials is None:
-            return False
-
-        def still_there() -> bool:
-            return request.transport is not None and not request.transport.is_closing()
-
-        return await self._passwords.admits(users, credentials, client_of(request.remote), still_there)
-
-    def _bucket_of(self, rate: RateLimit) -> TokenBucket:
-        """Return the bucket; it is new and full after the rate changed."""
-        if rate != self._bucket.rate:
-            self._bucket = TokenBucket(rate, self._clock.monotonic)
-        return self._bucket
-
-    def _is_open(self, request: web.Request) -> bool:
-        """Whether the route is a health check that needs no password."""
-        return self._health_without_auth and path_template(request) in HEALTH_PATHS
 
 
 class FollowingContext(ssl.SSLContext):

@@ -1,5 +1,6 @@
 """From a file, and the files of apps that it names, to a checked configuration."""
 
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -136,13 +137,23 @@ def _check(config: Config, root: Node, mistakes: Mistakes) -> None:
     nodes = dict(zip((account.name for account in config.accounts), items_at(root, "accounts"), strict=True))
     for account in config.accounts:
         node = nodes[account.name]
-        if account.ca_file is not None and not is_file(account.ca_file):
-            text = f"ca_file {str(account.ca_file)!r} not found, expected a PEM file"
+        if account.ca_file is not None and (problem := _authorities_problem(account.ca_file)) is not None:
+            text = f"ca_file {str(account.ca_file)!r} {problem}, expected a PEM file with certificates"
             mistakes.add(place_of(node, "ca_file"), text)
     if config.storage is not None:
         _check_storage(config.storage, root, mistakes, is_shared=config.sharing is not None)
     for place, text in _rates(config, nodes):
         mistakes.add(place, text)
+
+
+def _authorities_problem(path: Path) -> str | None:
+    if not is_file(path):
+        return "not found"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:
+        return f"can't be used ({error.strerror})"
+    return None
 
 
 def _check_storage(storage: Storage, root: Node, mistakes: Mistakes, *, is_shared: bool) -> None:

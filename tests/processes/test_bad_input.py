@@ -159,14 +159,14 @@ def test_output_is_utf_8_whatever_the_locale(programs: Programs) -> None:
 
 
 def test_a_ca_file_without_certificates(programs: Programs) -> None:
-    """A CA file that is none ends the daemon with exit code 2 and one line."""
+    """A CA file that is none is a mistake of the configuration at its place, for the daemon and for check-config."""
     (programs.directory / "ca.pem").write_text("no certificate\n")
     config = write_configuration(programs.directory, account("https://127.0.0.1:1", more="ca_file: ca.pem"))
 
-    done = programs.run_exporter("serve", f"--config.file={config}", "--web.listen-address=127.0.0.1:0")
-
-    assert done.code == 2
-    assert re.fullmatch(r"ca_file .*ca\.pem: expected certificates as PEM.*\n", done.err), done.err
+    for words in (["serve", "--web.listen-address=127.0.0.1:0"], ["check-config"]):
+        done = programs.run_exporter(*words, f"--config.file={config}")
+        assert done.code == 2
+        assert re.fullmatch(r".*:\d+:\d+: ca_file .*ca\.pem' can't be used .*, expected a PEM .*\n", done.err), done.err
 
 
 def test_no_credentials(programs: Programs, simulator: str) -> None:

@@ -51,8 +51,8 @@ class FindingEvents:
     def stopped(self, rule: AnyRule, why: str) -> None:
         """A rule is not evaluated any more; its findings stay as they are until rules are loaded again."""
 
-    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
-        """A violation is there that was not there before."""
+    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, text: str) -> None:
+        """A violation is there that was not there before, since a wall-clock time."""
 
     def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
         """A violation, open since a wall-clock time, is open no longer."""
@@ -333,7 +333,7 @@ class CountedFindings:
         if after == VIOLATION:
             findings.open(task_id, now)
             if findings.settled:
-                self._events.opened(self._app, findings.rule, task_id or None, text(findings.rule))
+                self._events.opened(self._app, findings.rule, task_id or None, now, text(findings.rule))
             elif task_id not in findings.remembered:
                 self._events.found(self._app, findings.rule, task_id or None, partial(text, findings.rule))
         elif before == VIOLATION:

@@ -235,11 +235,11 @@ class Recorder(FindingEvents):
         """Pass it on."""
         self._events.stopped(rule, why)
 
-    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
+    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, text: str) -> None:
         """Take note of a violation that opened."""
-        self._events.opened(app, rule, task_id, text)
+        self._events.opened(app, rule, task_id, since, text)
         if self.writer is not None:
-            self._add(app, violations=[ViolationEvent(rule.rule.version, task_id or "", self._clock.now(), text)])
+            self._add(app, violations=[ViolationEvent(rule.rule.version, task_id or "", since, text)])
 
     def resolved(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, why: Resolution) -> None:
         """Take note of a violation that ended."""

@@ -38,7 +38,7 @@ class FindingLog(FindingEvents):
             "rule stopped, its findings are frozen until a reload", rule=rule.rule.name, why=why
         )
 
-    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
+    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, text: str) -> None:  # noqa: ARG002
         """Log a violation as a warning, or as info where it does not matter more."""
         level = logging.INFO if rule.rule.severity is Severity.INFO else logging.WARNING
         self._opened.write(level, "violation opened", lambda: {**_about(app, rule, task_id), "message": text})

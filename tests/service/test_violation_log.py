@@ -25,7 +25,7 @@ def _rule(severity: Severity = Severity.WARNING) -> TaskCountRule:
 
 def _open(log: FindingEvents, count: int = 1, severity: Severity = Severity.WARNING) -> None:
     for number in range(count):
-        log.opened(APP, _rule(severity), f"task-{number}", "too few")
+        log.opened(APP, _rule(severity), f"task-{number}", NOW, "too few")
 
 
 def _resolve(log: FindingEvents, count: int = 1) -> None:
@@ -124,7 +124,7 @@ def test_addresses_in_a_message_are_cut() -> None:
     structlog.configure(processors=[redact, as_logfmt], logger_factory=structlog.PrintLoggerFactory(out))
     try:
         text = "pushes to rtmp://push.example.com/live/hush?auth_key=hush token=hush"
-        FindingLog(SetClock(NOW, 100.0)).opened(APP, _rule(), "task-1", text)
+        FindingLog(SetClock(NOW, 100.0)).opened(APP, _rule(), "task-1", NOW, text)
     finally:
         structlog.reset_defaults()
     assert "rtmp://push.example.com" in out.getvalue()

@@ -323,7 +323,7 @@ def test_a_reading_and_its_violations_are_one_transaction(tmp_path: Path) -> Non
         await clock.sleep(0)
         created = moving_list.create()
         process.on_changes = lambda changes: (
-            process.recorder.opened(KEY, rule, created, "too many users") if changes else None
+            process.recorder.opened(KEY, rule, created, 7.5, "too many users") if changes else None
         )
         await process.collector.update()
         await clock.sleep(0)
@@ -332,7 +332,7 @@ def test_a_reading_and_its_violations_are_one_transaction(tmp_path: Path) -> Non
         process.recorder.resolved(KEY, rule, created, 0.0, Resolution.FIXED)
         await clock.sleep(0)
         (found,) = _rows(database, VIOLATIONS)
-        assert (found.task_id, found.message, found.why) == (created, "too many users", "fixed")
+        assert (found.task_id, found.opened, found.message, found.why) == (created, 7.5, "too many users", "fixed")
 
     _scenario(tmp_path, scenario)
 

@@ -69,7 +69,7 @@ class Told(Struct, FindingEvents):
         """Keep a rule that is not evaluated any more."""
         self.stops.append((rule.rule.name, why))
 
-    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, text: str) -> None:
+    def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, text: str) -> None:  # noqa: ARG002
         """Keep a violation that opened."""
         self.opens.append((app, rule.rule.name, task_id, text))
 

@@ -12,6 +12,7 @@ DAEMONS = frozenset({"serve", "demo", "simulate"})  # they run until a signal, a
 def main() -> int:
     """Run the program; returns its exit code."""
     handle_signals(sys.argv[1:])
+    open_streams()
     for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
         os.environ.pop(name, None)  # of other programs: prometheus_client would keep all values in files there
     from exporter.cli import main as run
@@ -41,6 +42,17 @@ def handle_signals(words: Sequence[str]) -> None:
         signal.signal(signal.SIGINT, end if command in DAEMONS else signal.SIG_DFL)
     if command == "serve":
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def open_streams() -> None:
+    """Let closed standard streams be /dev/null: libuv aborts the process if their numbers go to other files."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 if __name__ == "__main__":

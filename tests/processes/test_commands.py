@@ -120,6 +120,23 @@ def test_the_directory_of_other_programs_metrics_is_not_used(programs: Programs,
     assert not list(there.iterdir())
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_do_no_harm(programs: Programs, simulator: str, closed: str) -> None:
+    """A command that is started without some of its streams reads all the same, and ends with its own exit code."""
+    config = write_configuration(programs.directory, account(simulator, ["app-1"]))
+    words = [str(word) for word in exporter("collect", f"--config.file={config}")]
+
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *words],
+        capture_output=True,
+        check=False,
+        env=programs.env,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_collect_shows_the_other_apps_when_one_fails(programs: Programs, simulator: str) -> None:
     """One app of three that can't be read costs the exit code and a line on stderr, in each form, not the others."""
     config = write_configuration(programs.directory, account(simulator, ["app-1", "nobodys", "app-3"]))

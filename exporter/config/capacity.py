@@ -166,10 +166,7 @@ def forecast(config: Config, known_tasks: Mapping[tuple[str, str], int] | None =
                 pages=sum(map(pages_of, tasks)),
                 requests_per_second=budget,
                 pace=pace_of(
-                    apps=len(tasks),
-                    sweep_requests=requests,
-                    requests_per_second=budget,
-                    collection=config.collection,
+                    apps=len(tasks), sweep_requests=requests, requests_per_second=budget, collection=config.collection
                 ),
             )
         )

@@ -66,11 +66,7 @@ def test_a_json_line_is_one_object_with_the_same_keys(stream: io.StringIO) -> No
 
 @pytest.mark.parametrize(
     ("level", "shown"),
-    [
-        ("debug", ["debug", "info", "warning", "error"]),
-        ("info", ["info", "warning", "error"]),
-        ("error", ["error"]),
-    ],
+    [("debug", ["debug", "info", "warning", "error"]), ("info", ["info", "warning", "error"]), ("error", ["error"])],
 )
 def test_only_messages_of_the_level_and_worse_are_shown_and_counted(
     stream: io.StringIO, level: str, shown: list[str]
@@ -110,15 +106,7 @@ def test_logfmt_values_read_back_as_they_were(value: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    [
-        "secret",
-        "access_key_secret",
-        "SecurityToken",
-        "x-acs-security-token",
-        "Authorization",
-        "db_password",
-        "userId",
-    ],
+    ["secret", "access_key_secret", "SecurityToken", "x-acs-security-token", "Authorization", "db_password", "userId"],
 )
 def test_values_of_sensitive_keys_are_hidden_at_any_depth(key: str) -> None:
     """Whatever is under a sensitive key is replaced, in mappings and lists too."""
@@ -136,10 +124,7 @@ def test_values_of_sensitive_keys_are_hidden_at_any_depth(key: str) -> None:
         ("rtmp://us/er:hush@push.example.com/live", "rtmp://us"),
         ("rtmp://host:hush/live", "rtmp://host"),
         ("http://[2001:db8::1]:8080/hush", "http://[2001:db8::1]:8080"),
-        (
-            "can't reach https://live.aliyuncs.com/?AppId=hush in time",
-            "can't reach https://live.aliyuncs.com in time",
-        ),
+        ("can't reach https://live.aliyuncs.com/?AppId=hush in time", "can't reach https://live.aliyuncs.com in time"),
         ("https://", "https://"),
         ("no address: a/b?c", "no address: a/b?c"),
         ("refused: SecurityToken=hush&AppId=a", "refused: SecurityToken=<secret>&AppId=a"),

@@ -47,12 +47,7 @@ def test_a_setting_by_host_decides_the_signer_and_the_validity(
 
 @pytest.mark.parametrize(
     ("now", "state", "change"),
-    [
-        (T - 86401, "valid", T - 86400),
-        (T - 86400, "expiring", T),
-        (T - 1, "expiring", T),
-        (T, "expired", None),
-    ],
+    [(T - 86401, "valid", T - 86400), (T - 86400, "expiring", T), (T - 1, "expiring", T), (T, "expired", None)],
 )
 def test_states_change_at_the_warning_and_at_the_expiry(now: int, state: str, change: int | None) -> None:
     """A key is expired from the second of its expiry on."""

@@ -174,10 +174,7 @@ def test_no_credentials(programs: Programs, simulator: str) -> None:
     words = ("collect", "--app.id=app-1", f"--api.endpoint={simulator}")
 
     without = programs.run_exporter(*words)
-    key = {
-        "ALIBABA_CLOUD_ACCESS_KEY_ID": "simulator-key-id",
-        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "simulator-key-secret",
-    }
+    key = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "simulator-key-id", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "simulator-key-secret"}
     with_key = programs.run_exporter(*words, env=key)
 
     assert without.code == 3

@@ -26,12 +26,7 @@ ROW = {
     "Region": HOSTILE,
     "StreamURL": f"rtmp://user:canary-password@{'h' * 80}.example/canary-path?canary-key",
     "MaxIdleTime": "not a number",
-    "MultiStreamURL": [
-        {
-            "URL": f"rtmp://a.example/canary-path?txSecret={'0' * 32}&txTime=F0000000",
-            "IsAliCdn": True,
-        }
-    ],
+    "MultiStreamURL": [{"URL": f"rtmp://a.example/canary-path?txSecret={'0' * 32}&txTime=F0000000", "IsAliCdn": True}],
     "TranscodeParams": {
         "EncodeParams": {
             "VideoCodec": HOSTILE,

@@ -22,11 +22,7 @@ pytestmark = pytest.mark.processes
 LIVELY_SECONDS = 12  # long enough for rates over `RATE_SECONDS`, and for the failing app to fail more than once
 RATE_SECONDS = 8
 SHOWN_SECONDS = 30
-CHOSEN = {
-    "__rate_interval": f"{RATE_SECONDS}s",
-    "__range": f"{SHOWN_SECONDS}s",
-    "job": "rtcmpu",
-}
+CHOSEN = {"__rate_interval": f"{RATE_SECONDS}s", "__range": f"{SHOWN_SECONDS}s", "job": "rtcmpu"}
 ONE_APP = {"account": "production", "app_id": "live-main"}  # what is chosen on the dashboard that is about one app
 ODD_APP = {"account": "production", "app_id": "live-events"}  # it has the values that nobody would write
 

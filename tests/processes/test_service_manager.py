@@ -156,9 +156,7 @@ def test_the_daemon_works_as_confined_as_its_unit_has_it(programs: Programs) -> 
     """With the unit's system calls, families and memory it collects, evaluates, saves state, reloads and ends well."""
     _, simulator = programs.start_simulator("--apps=1", "--tasks=5", "--churn=0")
     config = write_configuration(
-        programs.directory,
-        account(simulator),
-        rest=f"{QUICK}storage: {{url: 'sqlite:state/rtcmpu.db'}}\n",
+        programs.directory, account(simulator), rest=f"{QUICK}storage: {{url: 'sqlite:state/rtcmpu.db'}}\n"
     )
     port = free_port()
     daemon = programs.start(

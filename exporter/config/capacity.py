@@ -4,19 +4,17 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
 from exporter.config.credential_kinds import AccessKey
 from exporter.config.model import LEAST_STALE_AFTER_SWEEPS, Account, App, Buckets, Collection, Config
 
-_NONE_KNOWN: Final[Mapping[str, str]] = MappingProxyType({})
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-def limiter_groups(
-    accounts: Sequence[Account], key_ids: Mapping[str, str] = _NONE_KNOWN
-) -> tuple[tuple[Account, ...], ...]:
+def limiter_groups(accounts: Sequence[Account], key_ids: Mapping[str, str] = _NONE) -> tuple[tuple[Account, ...], ...]:
     """Return the accounts in groups that share one limiter, in the order of their first.
 
     Accounts belong together that have one `limit_group`, or the same endpoint and key: the same access key
@@ -147,15 +145,17 @@ def assumed_tasks(app: App) -> int:
     return max(sum(known), STANDARD_QUOTA) if len(known) < 2 else sum(known)
 
 
-def forecast(config: Config, known_tasks: Mapping[tuple[str, str], int] | None = None) -> tuple[Forecast, ...]:
+def forecast(
+    config: Config, known: Mapping[tuple[str, str], int] = MappingProxyType({}), rates: Mapping[str, float] = _NONE
+) -> tuple[Forecast, ...]:
     """Return what is to be expected of each limiter, in the order of the accounts.
 
-    Apps that `known_tasks`, by account and app id, lacks are assumed to be at their quota.
+    Apps without a `known` number of tasks, by account and app id, are assumed to be at their quota; accounts without
+    one of `rates` to have the rate that is configured.
     """
-    known = known_tasks or {}
     found = []
     for group in limiter_groups(config.accounts):
-        budget = min(account.requests_per_second for account in group)
+        budget = min(rates.get(account.name, account.requests_per_second) for account in group)
         tasks = [known.get((account.name, app.id), assumed_tasks(app)) for account in group for app in account.apps]
         requests = sum(map(sweep_requests_of, tasks))
         found.append(

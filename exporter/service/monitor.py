@@ -1,7 +1,7 @@
 """All apps of a configuration: opened, collected on schedule, published, and closed."""
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 from functools import partial
@@ -206,7 +206,7 @@ class Monitor:
             key: len(app.collector.inventory) for key, app in self.apps.items() if app.collector.status.sweep
         }
         rates = {name: access.limiter.effective_requests_per_second for name, access in self.accesses.items()}
-        return forecast(_at_rates(self.config, rates), known_tasks)
+        return forecast(self.config, known_tasks, rates)
 
     def budgets(self) -> tuple[BudgetView, ...]:
         """Return the state of each budget."""
@@ -301,12 +301,6 @@ class Monitor:
         self._task_series.follow(key, app.collector.inventory, (), available=False)
         self._metrics.remove_app(*key)
         self.supervisor.forget(key)
-
-
-def _at_rates(config: Config, rates: Mapping[str, float]) -> Config:
-    """Return the configuration with the rates that are in force."""
-    accounts = (account.changed(requests_per_second=rates[account.name]) for account in config.accounts)
-    return config.changed(accounts=tuple(accounts))
 
 
 def intervals_of(source: Collection | GroupLoad) -> Intervals:

@@ -1,7 +1,7 @@
 """Logs a line when a violation opens and when it ends, at a limited rate."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
@@ -19,8 +19,13 @@ class FindingLog(FindingEvents):
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._opened = _lines("more violations opened than are logged one by one", clock)
-        self._resolved = _lines("more violations were resolved than are logged one by one", clock)
+        self._opened, self._resolved = (
+            LimitedLines(summary, clock, per_second=LINES_PER_SECOND, counted="left_out")
+            for summary in (
+                "more violations opened than are logged one by one",
+                "more violations were resolved than are logged one by one",
+            )
+        )
 
     def baseline(self, app: AppKey, violations: int) -> None:
         """Sum up what is violated from the start."""
@@ -28,9 +33,6 @@ class FindingLog(FindingEvents):
         structlog.get_logger().info(
             "all tasks are evaluated by the rules in force", account=account, app_id=app_id, violations=violations
         )
-
-    def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
-        """Leave it to the sum."""
 
     def stopped(self, rule: AnyRule, why: str) -> None:
         """Log that a rule is not evaluated any more."""
@@ -52,10 +54,6 @@ class FindingLog(FindingEvents):
         """Say how many lines were left out in seconds that are over; to be called about every second."""
         self._opened.flush()
         self._resolved.flush()
-
-
-def _lines(summary: str, clock: Clock) -> LimitedLines:
-    return LimitedLines(summary, clock, per_second=LINES_PER_SECOND, counted="left_out")
 
 
 def _about(app: AppKey, rule: AnyRule, task_id: str | None) -> Mapping[str, Any]:

@@ -1,11 +1,15 @@
-"""Tests of the heartbeat."""
+"""The heartbeat and the end of a stuck process; what systemd is notified of and what it hands over."""
 
+import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from exporter.service.process import Heartbeat
+from exporter.service.process import Heartbeat, ServiceManager, inherited_sockets
 from tests.support.virtual_time import VirtualClock, on_virtual_time, run
 
 
@@ -108,3 +112,128 @@ def test_freed_memory_is_returned() -> None:
     most, left = map(int, ended.stdout.split())
     assert most >= 100
     assert left < 10
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    """Listen where a service manager would."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.setblocking(False)
+        yield listening
+
+
+def _received(manager: socket.socket) -> list[str]:
+    messages = []
+    try:
+        while True:
+            messages.append(manager.recv(4096).decode())
+    except BlockingIOError:
+        return messages
+
+
+def test_the_manager_hears_of_every_turn(manager: socket.socket) -> None:
+    """Readiness, reloads, the end and, where a watchdog asks for it, being alive are reported in its words."""
+    reported = ServiceManager({"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "30000000"})
+    reported.ready()
+    reported.reloading()
+    reported.alive()
+    reported.stopping()
+    ready, reloading, alive, stopping = _received(manager)
+    assert (ready, alive, stopping) == ("READY=1", "WATCHDOG=1", "STOPPING=1")
+    first, second = reloading.splitlines()
+    assert first == "RELOADING=1"
+    assert second.removeprefix("MONOTONIC_USEC=").isdigit()
+    assert reported.watchdog_seconds == 30
+
+
+def test_after_the_end_is_reported_nothing_is_ready_again(manager: socket.socket) -> None:
+    """A reload that is under way when the process stops does not tell systemd that it is ready."""
+    reported = ServiceManager({"NOTIFY_SOCKET": manager.getsockname()})
+    reported.reloading()
+    reported.stopping()
+    reported.ready()
+    reported.reloading()
+    reported.stopping()
+    assert [message.partition("\n")[0] for message in _received(manager)] == ["RELOADING=1", "STOPPING=1"]
+
+
+def test_an_abstract_address_is_understood() -> None:
+    """An address that begins with @ stands for one without a file."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(f"\0rtcmpu-exporter-test-{os.getpid()}")
+        listening.setblocking(False)
+        ServiceManager({"NOTIFY_SOCKET": f"@rtcmpu-exporter-test-{os.getpid()}"}).ready()
+        assert _received(listening) == ["READY=1"]
+
+
+@pytest.mark.parametrize("environ", [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "5", "WATCHDOG_PID": "1"}])
+def test_nobody_is_reported_that_it_is_alive_unless_someone_watches(
+    environ: dict[str, str], manager: socket.socket
+) -> None:
+    """Without a watchdog, or with another process's, there are no signs of life."""
+    reported = ServiceManager({"NOTIFY_SOCKET": manager.getsockname(), **environ})
+    reported.alive()
+    assert reported.watchdog_seconds is None
+    assert _received(manager) == []
+
+
+def test_a_manager_that_is_not_there_stops_nothing(tmp_path: Path) -> None:
+    """Without a manager, or with one that does not listen, telling it is nothing at all."""
+    ServiceManager({}).ready()
+    ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready()
+
+
+def _handed_over(*sockets: socket.socket) -> int:
+    """Put sockets where a manager would, one behind the other; return the first descriptor."""
+    first = 100
+    for place, handed in enumerate(sockets):
+        os.dup2(handed.fileno(), first + place)
+    return first
+
+
+def test_sockets_that_are_handed_over_are_listened_on() -> None:
+    """Each comes back as it was opened, and the environment does not say so to children."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        first = _handed_over(one, other)
+        environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:web", "HOME": "/"}
+        inherited = inherited_sockets(environ, first=first)
+        assert [each.getsockname() for each in inherited] == [one.getsockname(), other.getsockname()]
+        assert not any(os.get_inheritable(each.fileno()) for each in inherited)
+        assert environ == {"HOME": "/"}
+        for each in inherited:
+            each.close()
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({}, "expected to be started by a systemd socket unit"),
+        ({"LISTEN_PID": "1", "LISTEN_FDS": "1"}, "expected to be started by a systemd socket unit"),
+        ({"LISTEN_PID": str(os.getpid())}, "LISTEN_FDS is ''"),
+        ({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "0"}, "LISTEN_FDS is '0'"),
+    ],
+)
+def test_without_sockets_the_reason_is_given(environ: dict[str, str], reason: str) -> None:
+    """Nothing is listened on by mistake when nothing was handed over, or to another process."""
+    with pytest.raises(ValueError, match=reason):
+        inherited_sockets(environ)
+
+
+def test_what_is_no_listening_socket_is_refused() -> None:
+    """A datagram socket, or one that accepts nobody, is a unit that was written wrongly."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        first = _handed_over(datagrams)
+        environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+        with pytest.raises(ValueError, match="does not listen for streams: use ListenStream="):
+            inherited_sockets(environ, first=first)
+
+
+def test_what_is_no_socket_at_all_is_refused(tmp_path: Path) -> None:
+    """A descriptor of a file is named."""
+    with (tmp_path / "file").open("wb") as file:
+        os.dup2(file.fileno(), 110)
+        environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+        with pytest.raises(ValueError, match="the descriptor 110 that was handed over is no socket"):
+            inherited_sockets(environ, first=110)
+    os.close(110)

@@ -1,9 +1,10 @@
 """The rules of the package: each does what it says, and its own tests would notice if it did not."""
 
+import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import pytest
@@ -211,30 +212,17 @@ def test_severities_are_as_agreed() -> None:
     }
 
 
-_TOKEN: Final = re.compile(r'\s*("[^"]*"|[0-9]+(?:\.[0-9]+)?|[A-Za-z_][A-Za-z_0-9.]*|<=|>=|==|!=|&&|\|\||.)', re.DOTALL)
-_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-_SWAPPED: Final = {
-    "<": ("<=", ">", ">="),
-    "<=": ("<", ">", ">="),
-    ">": (">=", "<", "<="),
-    ">=": (">", "<", "<="),
-    "==": ("!=",),
-    "!=": ("==",),
-    "&&": ("||",),
-    "||": ("&&",),
+_SWAPPED: Final[Mapping[type[ast.cmpop], tuple[type[ast.cmpop], ...]]] = {
+    ast.Lt: (ast.LtE, ast.Gt, ast.GtE),
+    ast.LtE: (ast.Lt, ast.Gt, ast.GtE),
+    ast.Gt: (ast.GtE, ast.Lt, ast.LtE),
+    ast.GtE: (ast.Gt, ast.Lt, ast.LtE),
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
 }
-_OPENING: Final = ("(", "[")
-_CLOSING: Final = (")", "]")
-_QUANTIFIED: Final = {".all": ".exists", ".exists": ".all"}
-
-Tokens = Sequence[str]
-
-
-class Span(NamedTuple):
-    """Some tokens in succession."""
-
-    start: int
-    end: int
+_QUANTIFIED: Final = {"all": "exists", "exists": "all"}
+_IN_PYTHON: Final = {"&&": "and", "||": "or", "!": "~"}
+"""Signs of CEL in Python, where they bind alike: the rest of an expression is written in the same way."""
 
 
 def mutants(expression: str) -> list[str]:
@@ -244,79 +232,63 @@ def mutants(expression: str) -> list[str]:
     `&&` is an `||`, and the reverse; each of their operands is left out, and is negated; each `!` is left out; each
     element of a list is left out; `all` is `exists`, and the reverse; the whole is negated.
     """
-    tokens = _TOKEN.findall(expression)
-    written = _written(tokens)
-    found = {*_changed_tokens(tokens), *_changed_operands(tokens), *_shorter_lists(tokens), f"!({written})"}
-    return sorted(found - {written})
+    tree = ast.parse(_spelt(expression, r"&&|\|\||!(?!=)", _IN_PYTHON), mode="eval").body
+    in_cel = {python: sign for sign, python in _IN_PYTHON.items()}
+    changed = (_negated(tree), *_mutated(tree))
+    return sorted({_spelt(ast.unparse(each), r"\band\b|\bor\b|~", in_cel) for each in changed})
 
 
-def _changed_tokens(tokens: Tokens) -> Iterator[str]:
-    """Yield what comes of changing a single token."""
-    for place, token in enumerate(tokens):
-        others: list[str] = list(_SWAPPED.get(token, ()))
-        if _NUMBER.fullmatch(token):
-            others += _other_numbers(token)
-        if token == "!":
-            others.append("")
-        others += [token.removesuffix(old) + new for old, new in _QUANTIFIED.items() if token.endswith(old)]
-        for other in others:
-            yield _written([*tokens[:place], other, *tokens[place + 1 :]])
+def _spelt(expression: str, signs: str, spelling: Mapping[str, str]) -> str:
+    """Return an expression in one line with other signs, but in its texts."""
+    parts = re.compile(rf""""[^"]*"|'[^']*'|{signs}""")
+    return parts.sub(lambda found: spelling.get(found[0], found[0]), " ".join(expression.split()))
 
 
-def _other_numbers(number: str) -> list[str]:
-    """Return a number's neighbours, of its own type."""
-    decimals = len(number.partition(".")[2])
-    steps = {1.0, 10.0**-decimals}
-    return [f"{float(number) + sign * step:.{decimals}f}" for step in steps for sign in (1, -1)]
+def _mutated(node: ast.expr) -> Iterator[ast.expr]:
+    """Yield an expression with each of its parts changed."""
+    yield from _others(node)
+    fields = dict(ast.iter_fields(node))
+    for name, value in fields.items():
+        parts = value if isinstance(value, list) else [value]
+        for place, part in enumerate(parts):
+            for other in _mutated(part) if isinstance(part, ast.expr) else ():
+                changed = [*parts[:place], other, *parts[place + 1 :]] if isinstance(value, list) else other
+                yield type(node)(**{**fields, name: changed})
 
 
-def _changed_operands(tokens: Tokens) -> Iterator[str]:
-    """Yield what comes of leaving out or negating an operand of `&&` and `||`."""
-    for group in _groups(tokens):
-        alternatives = _split(tokens, group, "||")
-        lists = [alternatives, *(_split(tokens, alternative, "&&") for alternative in alternatives)]
-        for operands in lists:
-            for index, operand in enumerate(operands if len(operands) > 1 else ()):
-                before, after = tokens[: operand.start], tokens[operand.end :]
-                yield _written([*before, "!", "(", *tokens[operand.start : operand.end], ")", *after])
-                yield _written([*before, *after[1:]] if index == 0 else [*before[:-1], *after])
+def _others(node: ast.expr) -> Iterator[ast.expr]:
+    """Yield what comes of changing an expression itself."""
+    match node:
+        case ast.Compare(left=left, ops=[operator], comparators=right):
+            yield from (ast.Compare(left, [other()], right) for other in _SWAPPED.get(type(operator), ()))
+        case ast.Constant(value=int() | float() as number):
+            decimals = len(str(number).partition(".")[2])
+            for step in {1, 10**-decimals}:
+                yield from (ast.Constant(round(number + each, decimals)) for each in (step, -step))
+        case ast.BoolOp(op=operator, values=operands):
+            yield from _other_operands(operator, operands)
+        case ast.UnaryOp(op=ast.Invert(), operand=operand):
+            yield operand
+        case ast.List(elts=elements):
+            yield from (ast.List([*elements[:place], *elements[place + 1 :]]) for place in range(len(elements)))
+        case ast.Attribute(value=value, attr=name) if name in _QUANTIFIED:
+            yield ast.Attribute(value, _QUANTIFIED[name])
 
 
-def _shorter_lists(tokens: Tokens) -> Iterator[str]:
-    """Yield what comes of leaving out one element of a list."""
-    for place, token in enumerate(tokens):
-        if token == "[":
-            end = tokens.index("]", place)
-            for element in range(place + 1, end, 2):
-                left = element if tokens[element + 1] == "," else element - 1
-                yield _written([*tokens[:left], *tokens[left + 2 :]])
+def _other_operands(operator: ast.boolop, operands: list[ast.expr]) -> Iterator[ast.expr]:
+    for place, value in enumerate(operands):
+        before, after = operands[:place], operands[place + 1 :]
+        yield _joined(operator, [*before, *after])
+        yield _joined(operator, [*before, _negated(value), *after])
+        if before and isinstance(operator, ast.And):
+            yield ast.BoolOp(ast.Or(), [_joined(operator, before), _joined(operator, [value, *after])])
+        elif before:
+            yield _joined(operator, [*before[:-1], ast.BoolOp(ast.And(), [before[-1], value]), *after])
 
 
-def _groups(tokens: Tokens) -> list[Span]:
-    """Return the whole, and each argument, element and content of parentheses."""
-    found, open_at = [Span(0, len(tokens))], [0]
-    for place, token in enumerate(tokens):
-        if token in _OPENING:
-            open_at.append(place + 1)
-        elif token == ",":
-            found.append(Span(open_at[-1], place))
-            open_at[-1] = place + 1
-        elif token in _CLOSING:
-            found.append(Span(open_at.pop(), place))
-    return found
+def _negated(node: ast.expr) -> ast.expr:
+    return ast.UnaryOp(ast.Invert(), node)
 
 
-def _split(tokens: Tokens, span: Span, operator: str) -> list[Span]:
-    """Return the operands of an operator within a span, though not within parentheses in it."""
-    parts, depth, start = [], 0, span.start
-    for place in range(span.start, span.end):
-        depth += (tokens[place] in _OPENING) - (tokens[place] in _CLOSING)
-        if tokens[place] == operator and depth == 0:
-            parts.append(Span(start, place))
-            start = place + 1
-    return [*parts, Span(start, span.end)]
-
-
-def _written(tokens: Tokens) -> str:
-    """Return tokens as an expression."""
-    return " ".join(token for token in tokens if token)
+def _joined(operator: ast.boolop, operands: list[ast.expr]) -> ast.expr:
+    return ast.BoolOp(operator, operands) if len(operands) > 1 else operands[0]

@@ -150,6 +150,17 @@ def healthy(steps: int, *, instance: str = "one", account: str = "prod", app_id:
     }
 
 
+def restarting(world: World, *, after: int, minutes: int, instance: str = "one") -> dict[str, Samples]:
+    """Return a world in which an exporter can't be scraped for a while."""
+    silent: dict[str, Samples] = {
+        name: away(samples, after=after, steps=minutes)
+        for name, samples in world.items()
+        if name.startswith("rtcmpu_") and f'instance="{instance}"' in name
+    }
+    up = series("up", instance=instance)
+    return {**world, **silent, up: [*world[up][:after], *[0] * minutes, *world[up][after + minutes :]]}
+
+
 def in_an_environment(case: Case) -> Case:
     """Return a case whose targets have `env="production"`, beside the same exporter with nothing wrong in staging."""
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from tests.alerts.alert_cases import STALE, Case, Firing, Samples, World, away, begins, healthy, of_app, series
+from tests.alerts.alert_cases import STALE, Case, Firing, away, begins, healthy, of_app, restarting, series
 
 MINUTES: Final = 45
 OF_APP: Final = {"account": "prod", "app_id": "live"}
@@ -53,14 +53,6 @@ def in_state(state: str, *, since: int, instance: str = "one", interval: float =
 UNREAD: Final = "RtcmpuAppsUnread"
 
 
-def silent(world: World, *, after: int) -> dict[str, Samples]:
-    """Return a world in which the exporter can't be scraped from some minute on."""
-    return {
-        name: [*samples[:after], *([0] * (len(samples) - after) if name.startswith("up{") else [STALE])]
-        for name, samples in world.items()
-    }
-
-
 CASES: Final = (
     Case(
         about="An exporter that can't be scraped for five minutes is down.",
@@ -101,21 +93,22 @@ CASES: Final = (
         alert=UNREAD,
         world=healthy(30)
         | healthy(30, account="dev", app_id="a", instance="two")
-        | silent(healthy(30, account="dev", app_id="b", instance="two"), after=10)
-        | silent(healthy(30, account="dev", app_id="a", instance="two"), after=10),
+        | restarting(healthy(30, account="dev", app_id="b", instance="two"), after=10, minutes=20, instance="two")
+        | restarting(healthy(30, account="dev", app_id="a", instance="two"), after=10, minutes=20, instance="two"),
         fires={"14m": [], "15m": [of_account("dev", "critical", 2)]},
     ),
     Case(
         about="An app counts by itself: another exporter that reads other apps of the account does not hide it.",
         alert=UNREAD,
-        world=healthy(30) | silent(healthy(30, app_id="radio", instance="two"), after=10),
+        world=healthy(30)
+        | restarting(healthy(30, app_id="radio", instance="two"), after=10, minutes=20, instance="two"),
         fires={"14m": [], "15m": [of_account("prod", "critical", 1)]},
     ),
     Case(
         about="While another replica reads the app, or where its exporter dropped it, nothing is unread.",
         alert=UNREAD,
         world=healthy(30)
-        | silent(healthy(30, instance="two"), after=10)
+        | restarting(healthy(30, instance="two"), after=10, minutes=20, instance="two")
         | {of_app("rtcmpu_collection_data_available", app_id="removed"): [*[1] * 10, STALE]},
         fires={"15m": [], "25m": []},
     ),

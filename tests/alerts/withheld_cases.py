@@ -14,6 +14,7 @@ from tests.alerts.alert_cases import (
     away,
     healthy,
     of_app,
+    restarting,
     rule_info,
     series,
     violated_rule,
@@ -54,17 +55,6 @@ def withdrawn(world: World, *, after: int, minutes: int) -> dict[str, Samples]:
         if name.startswith(("rtcmpu_collection_data_available", "rtcmpu_up"))
     }
     return {**world, **hidden, **available}
-
-
-def restarting(world: World, *, after: int, minutes: int, instance: str = "one") -> dict[str, Samples]:
-    """Return a world in which an exporter can't be scraped for a while."""
-    silent: dict[str, Samples] = {
-        name: away(samples, after=after, steps=minutes)
-        for name, samples in world.items()
-        if name.startswith("rtcmpu_") and f'instance="{instance}"' in name
-    }
-    up = series("up", instance=instance)
-    return {**world, **silent, up: [*world[up][:after], *[0] * minutes, *world[up][after + minutes :]]}
 
 
 def successor(world: World, *, after: int, minutes: int) -> dict[str, Samples]:

@@ -1,6 +1,7 @@
 """From readings and findings to batches for the database."""
 
 import asyncio
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -113,9 +114,12 @@ class Recorder(FindingEvents):
         await self.close()
         if settings is None:
             return []
+        is_imported = "exporter.storage.database" in sys.modules
         from exporter.storage.database import Database  # noqa: PLC0415 - it takes memory, which not everyone needs
         from exporter.storage.stored_past import StoredPast  # noqa: PLC0415 - as above
 
+        if not is_imported:
+            spare_imports()
         loop = asyncio.get_running_loop()
         self.writer = Writer(
             lambda: Database(settings.database_url()),
@@ -128,7 +132,6 @@ class Recorder(FindingEvents):
             failed=self._failed,
             keep_running=self._keep_running,
         )
-        spare_imports()
         self.past = StoredPast(settings.database_url)
         saved = await self.writer.start(LONGEST_LOAD_SECONDS, loads=loads)
         self._write_everything()
@@ -269,16 +272,17 @@ class Recorder(FindingEvents):
             return None
         inventory, last_update = app.collector.inventory, app.collector.status.last_update_began
         record.written = sweep.began, last_update or 0.0
-        task_ids = (
-            (entry.task_id for entry in inventory) if new.all_tasks else (each.change.task_id for each in new.changes)
-        )
+        if new.all_tasks:
+            tasks: dict[str, Entry | None] = {entry.task_id: entry for entry in inventory}
+        else:
+            tasks = {each.change.task_id: inventory.get(each.change.task_id) for each in new.changes}
         batch = Batch(
             **asdict(new),
             endpoint=app.endpoint,
             sweep=sweep,
             last_update=last_update,
             made=self._clock.now(),
-            tasks={task_id: inventory.get(task_id) for task_id in task_ids},
+            tasks=tasks,
             push_auth=self._push_auth,
         )
         if new.all_violations:

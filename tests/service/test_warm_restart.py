@@ -68,6 +68,7 @@ class Process(Told):
     def __init__(self, moving_list: MovingList, database: Database, clock: VirtualClock) -> None:
         super().__init__()
         self.open_violations: dict[RuleVersion, dict[str, float]] = {}
+        self.is_removed = False  # from the configuration
         self._database = database
         self.recorder = Recorder(
             FindingLog(clock),
@@ -97,9 +98,13 @@ class Process(Told):
         self.collector.inventory.age(saved.entries)
         self.collector.check_stored(saved.unseen, gone=partial(self.recorder.gone, saved))
 
-    def _recorded(self, key: tuple[str, str]) -> RecordedApp:
+    def _recorded(self, key: tuple[str, str]) -> RecordedApp | None:
         assert key == KEY
-        return RecordedApp(self.collector, "https://live.example.com", lambda: self.open_violations)
+        return (
+            None
+            if self.is_removed
+            else RecordedApp(self.collector, "https://live.example.com", lambda: self.open_violations)
+        )
 
 
 def _scenario(tmp_path: Path, scenario: Callable[[VirtualClock, Database], Coroutine[Any, Any, None]]) -> list[Any]:
@@ -349,5 +354,26 @@ def test_nothing_new_costs_nothing(tmp_path: Path) -> None:
             await clock.sleep(0.5)
             await process.collector.update()
         assert 2 <= len(process.writer.batches) - before <= 5
+
+    _scenario(tmp_path, scenario)
+
+
+def test_what_waits_of_a_removed_app_is_written(tmp_path: Path) -> None:
+    """An app may leave the configuration while the database is away: its last changes are recorded all the same."""
+
+    async def scenario(clock: VirtualClock, database: Database) -> None:
+        moving_list = MovingList(tasks=3)
+        process = Process(moving_list, database, clock)
+        await process.collector.sweep()
+        await clock.sleep(0)
+        process.writer.is_away = True
+        created = moving_list.create()
+        await process.collector.update()
+        process.open_violations = {BITRATE: {created: 5.0}}
+        process.recorder.reconcile(KEY)
+        process.is_removed = True
+        process.writer.come_back()
+        assert [row.task_id for row in _rows(database, CHANGES)] == [created]
+        assert database.load()[0].violations == process.open_violations
 
     _scenario(tmp_path, scenario)

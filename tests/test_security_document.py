@@ -20,7 +20,7 @@ from exporter.rules import compiled_rule as compiled
 from exporter.service import daemon, recorder
 from exporter.service import on_demand as fresh_sweep
 from exporter.service import process as heartbeat
-from exporter.storage import batch
+from exporter.storage import writer
 from exporter.web.http_server import DEFAULT_LIMITS
 from exporter.web.webconfig import users
 
@@ -52,7 +52,7 @@ SAID = {
     "a file of the web configuration": f"{regular_file._MOST_BYTES // MIB} MiB",
     "an expression of a rule": f"{language.LONGEST_EXPRESSION} characters",
     "the message of a violation": f"{compiled.LONGEST_MESSAGE} characters",
-    "changes of an app that wait for the database": f"{batch.MOST_WAITING}",
+    "changes of an app that wait for the database": f"{writer.MOST_WAITING}",
     "remembered changes": f"{history.NEWEST}",
     "in: until the first request of a connection is complete; a later one, from its first byte": (
         f"{IN.longest_head_seconds:g} s"

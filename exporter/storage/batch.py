@@ -1,10 +1,10 @@
 """What an app's readings bring for the database until it is written."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from math import inf
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -13,9 +13,6 @@ from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.collector.past import OpenSince, RuleVersion, SavedApp
 from exporter.collector.status import Sweep
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
-
-MOST_WAITING: Final = 100_000
-"""Changes, and events of violations, that wait for the database, for each app; the oldest beyond are lost."""
 
 AppKey: TypeAlias = tuple[str, str]  # account and AppId
 
@@ -53,16 +50,6 @@ class Waiting(Struct):
     all_violations: bool = False  # whether all open violations are, and others have ended
     began: float | None = None
     """Unix time of the first reading, if this process does not know what is stored of the app: to be compared with."""
-
-    def add(self, changes: Iterable[NoticedChange], violations: Iterable[ViolationEvent]) -> int:
-        """Take in what happened next; return how many changes were lost."""
-        self.changes += changes
-        self.violations += violations
-        lost, events_lost = (max(0, len(each) - MOST_WAITING) for each in (self.changes, self.violations))
-        del self.changes[:lost], self.violations[:events_lost]
-        self.all_tasks |= lost > 0
-        self.all_violations |= events_lost > 0
-        return lost
 
 
 class Batch(Waiting, kw_only=True):

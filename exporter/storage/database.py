@@ -207,20 +207,20 @@ def _files(path: Path) -> Sequence[Path]:
 
 def read_apps(connection: sa.Connection, *conditions: Any) -> list[SavedApp]:
     """Return the apps for which conditions hold."""
-    return [_read_app(connection, app) for app in connection.execute(sa.select(APPS).where(*conditions)).all()]
-
-
-def _read_app(connection: sa.Connection, app: Any) -> SavedApp:
-    rows = connection.execute(sa.select(TASKS).where(_is_of(TASKS, app)))
-    is_readable = app.shape == SHAPE
-    return SavedApp(
-        *(app.account, app.app_id, app.endpoint),
-        sweep=msgspec.msgpack.decode(app.sweep, type=Sweep) if is_readable else None,
-        last_update_began=app.last_update,
-        entries=list(_entries(rows)) if is_readable else [],
-        first_seen={} if is_readable else {row.task_id: row.first_seen for row in rows},
-        violations=_open_violations(connection, app),
-    )
+    saved = []
+    for app in connection.execute(sa.select(APPS).where(*conditions)).all():
+        rows = connection.execute(sa.select(TASKS).where(_is_of(TASKS, app)))
+        is_readable = app.shape == SHAPE
+        one = SavedApp(
+            *(app.account, app.app_id, app.endpoint),
+            sweep=msgspec.msgpack.decode(app.sweep, type=Sweep) if is_readable else None,
+            last_update_began=app.last_update,
+            entries=list(_entries(rows)) if is_readable else [],
+            first_seen={} if is_readable else {row.task_id: row.first_seen for row in rows},
+            violations=_open_violations(connection, app),
+        )
+        saved.append(one)
+    return saved
 
 
 def _entries(rows: Iterable[Any]) -> Iterable[Entry]:

@@ -16,6 +16,8 @@ from exporter.storage.batch import AppKey, Batch, NoticedChange, ViolationEvent,
 if TYPE_CHECKING:
     from exporter.storage.database import Database
 
+MOST_WAITING: Final = 100_000
+"""Changes, and events of violations, that wait for the database, for each app; the oldest beyond are lost."""
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 10.0
 MAINTAIN_SECONDS: Final = 60.0  # how often old changes are looked for, and the size
@@ -113,7 +115,13 @@ class Writer:
         if waiting is None or waiting.lease != lease:
             waiting = self._waiting[app] = Waiting(*app, self._clock.monotonic(), lease)
             self._changed.set()
-        self.changes_lost += waiting.add(changes, violations)
+        waiting.changes += changes
+        waiting.violations += violations
+        lost, events_lost = (max(0, len(each) - MOST_WAITING) for each in (waiting.changes, waiting.violations))
+        del waiting.changes[:lost], waiting.violations[:events_lost]
+        waiting.all_tasks |= lost > 0
+        waiting.all_violations |= events_lost > 0
+        self.changes_lost += lost
         return waiting
 
     def waits_for(self, accounts: Container[str]) -> bool:

@@ -13,7 +13,6 @@ from structlog.testing import capture_logs
 
 from exporter.collector.past import SavedApp
 from exporter.core.clock import SystemClock
-from exporter.storage import batch as batch_module
 from exporter.storage import database as database_module
 from exporter.storage import writer as writer_module
 from exporter.storage.batch import Batch, ViolationEvent
@@ -132,7 +131,7 @@ async def test_a_commit_without_an_answer_is_not_made_twice(faults: Faults) -> N
 
 async def test_too_many_changes_that_wait_are_lost_and_counted(faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go; the tasks are written all the same."""
-    monkeypatch.setattr(batch_module, "MOST_WAITING", 3)
+    monkeypatch.setattr(writer_module, "MOST_WAITING", 3)
     async with writing(faults.url) as one:
         await until(lambda: one.writer.up)
         faults.error = DOWN
@@ -150,7 +149,7 @@ async def test_too_many_changes_that_wait_are_lost_and_counted(faults: Faults, m
 
 async def test_lost_events_of_violations_are_made_up_for(faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that are open are written when some are lost."""
-    monkeypatch.setattr(batch_module, "MOST_WAITING", 3)
+    monkeypatch.setattr(writer_module, "MOST_WAITING", 3)
     opened = [ViolationEvent(BITRATE, str(number), 1.0, "") for number in range(4)]
     async with writing(faults.url) as one:
         await until(lambda: one.writer.up)

@@ -16,13 +16,13 @@ from isal import isal_zlib
 from msgspec import Struct
 
 from exporter.core.threads import Worker
-from exporter.metrics.app_families import AppFamily, app_families, change_families, policy_families
+from exporter.metrics.app_families import APP_FAMILIES, CHANGE_FAMILIES, POLICY_FAMILIES, AppFamily
 from exporter.metrics.exporter_families import EXPORTER_FAMILIES, RULE_FAMILIES
 from exporter.metrics.family import END_OF_OPENMETRICS, Declaration, Family, Report, Sections, headers, sections
 from exporter.metrics.negotiation import Format
 from exporter.metrics.per_task_families import per_task_families
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.task_families import task_families
+from exporter.metrics.task_families import TASK_FAMILIES
 
 GROUP_SIZE: Final = 32
 """This many apps are compressed together: with fewer the pieces are many, with more a change of one app costs more."""
@@ -113,7 +113,7 @@ class Body(Struct, frozen=True):
 
 def families() -> tuple[AppFamily, ...]:
     """Return the families about apps, on `/metrics`, with the functions that find their samples."""
-    return (*app_families(), *task_families(), *change_families(), *policy_families())
+    return (*APP_FAMILIES, *TASK_FAMILIES, *CHANGE_FAMILIES, *POLICY_FAMILIES)
 
 
 def declarations() -> tuple[Declaration, ...]:

@@ -46,137 +46,6 @@ FIELD_ERROR: Final = Label("field", FIELDS_WITH_ERRORS, "The vendor's field path
 UNKNOWN_VALUE: Final = Label("field", FIELDS_WITH_KNOWN_VALUES, "The vendor's field path, without indices.")
 
 
-def task_families() -> tuple[AppFamily, ...]:
-    """Return the families in the order of the exposition."""
-    return (
-        app_family(
-            "rtcmpu_task_field_errors",
-            "Unreadable values of listed tasks, such as a bitrate that is not a number.",
-            _field_errors,
-            version=_aggregates_version,
-            labels=(FIELD_ERROR,),
-            note="Such values count in no other metric. `TaskId`: rows without a TaskId, which are skipped.",
-        ),
-        _counted(
-            "rtcmpu_task_unknown_values",
-            "Values of listed tasks outside the documented set of their field.",
-            "unknown_values",
-            (UNKNOWN_VALUE,),
-            zero_filled=True,
-            note="Labels show such values as `other`.",
-        ),
-        _counted(
-            "rtcmpu_tasks",
-            "Listed tasks.",
-            "tasks",
-            (labels.TASK_REGION, labels.MIX_MODE),
-            zero_filled=True,
-            note="A listed task is configured; the list does not say whether it runs.",
-        ),
-        _counted(
-            "rtcmpu_task_outputs",
-            "Distinct push URLs of each listed task, summed.",
-            "outputs",
-            (labels.CDN, labels.SCHEME),
-        ),
-        _task_family(
-            "rtcmpu_task_outputs_by_push_auth",
-            "Push URLs of listed tasks by signer of their key and whether a push may still start.",
-            lambda aggregates: aggregates.push_auth.states().items(),
-            labels=(labels.SIGNER, labels.PUSH_AUTH_STATE),
-            note="Keys are checked when a push starts: a task with an expired key goes on, and cannot reconnect.",
-        ),
-        _task_family(
-            "rtcmpu_push_auth_next_expiry_timestamp_seconds",
-            "Unix time of the earliest expiry of a push key that is not past.",
-            lambda aggregates: aggregates.push_auth.next_expiries(),
-            labels=(labels.SIGNER,),
-        ),
-        _task_family(
-            "rtcmpu_task_outputs_by_host",
-            "Push URLs of listed tasks by host.",
-            _outputs_by_host,
-            labels=(labels.HOST,),
-            note="An ingest domain of Alibaba takes 300 concurrent streams in Beijing, Shanghai and Shenzhen, 50"
-            " elsewhere.",
-        ),
-        _counted(
-            "rtcmpu_tasks_by_video",
-            "Listed tasks with EncodeParams that are not audio-only, by video encoding.",
-            "by_video",
-            (labels.CODEC, labels.PROFILE, labels.PRESET, labels.RESOLUTION),
-        ),
-        _counted(
-            "rtcmpu_tasks_by_audio",
-            "Listed tasks with EncodeParams, by audio encoding.",
-            "by_audio",
-            (labels.CHANNELS, labels.SAMPLE_RATE, labels.AUDIO_ONLY),
-        ),
-        _counted(
-            "rtcmpu_tasks_by_source",
-            "Listed tasks with SingleSubParams, by relayed stream.",
-            "by_source",
-            (labels.STREAM_TYPE, labels.SOURCE_TYPE),
-        ),
-        _counted(
-            "rtcmpu_tasks_by_billing_tier",
-            "Listed tasks by billing tier, estimated from mode and picture area; not a bill.",
-            "by_billing_tier",
-            (labels.TIER,),
-            zero_filled=True,
-            stability="alpha",
-            note="The vendor bills by output resolution; how it counts other sizes is not documented.",
-        ),
-        _counted(
-            "rtcmpu_tasks_without_idle_timeout",
-            "Listed tasks whose MaxIdleTime is unset; they end when the channel closes.",
-            "without_idle_timeout",
-            (labels.TASK_REGION,),
-            zero_filled=True,
-            note="An unreadable MaxIdleTime is a field error and is not counted here.",
-        ),
-        _task_family(
-            "rtcmpu_task_configured_egress_bytes_per_second",
-            f"Configured video and audio bitrate of mixed tasks, counted once per output. {BITS}",
-            Aggregates.egress_bytes_per_second,
-            labels=(labels.TASK_REGION, labels.CDN),
-            note="The traffic if all tasks ran as configured; nothing is measured.",
-        ),
-        _distribution(
-            "rtcmpu_task_video_bitrate_bytes_per_second", f"Configured VideoBitrate. {BITS}", "video_bitrate"
-        ),
-        _distribution(
-            "rtcmpu_task_audio_bitrate_bytes_per_second", f"Configured AudioBitrate. {BITS}", "audio_bitrate"
-        ),
-        _distribution(
-            "rtcmpu_task_video_framerate_hertz", "Configured VideoFramerate, in frames per second.", "video_framerate"
-        ),
-        _distribution(
-            "rtcmpu_task_gop_duration_seconds",
-            "Configured length of a group of pictures, in seconds: VideoGop / VideoFramerate.",
-            "gop_duration",
-        ),
-        _distribution("rtcmpu_task_frame_pixels", "Configured VideoWidth x VideoHeight, in pixels.", "frame_pixels"),
-        _distribution(
-            "rtcmpu_task_idle_timeout_seconds",
-            "Configured MaxIdleTime, in seconds; unset ones are not counted.",
-            "idle_timeout",
-        ),
-        _distribution(
-            "rtcmpu_task_panes",
-            "Panes per task, of tasks with EncodeParams that are not audio-only.",
-            "panes",
-            note="A task without panes counts as 0.",
-        ),
-        _distribution(
-            "rtcmpu_task_users",
-            "Users in UserInfos, per task.",
-            "users",
-            note="Tasks with an empty list, which means all users of the channel, are not counted.",
-        ),
-    )
-
-
 def _task_family(
     name: str, help_text: str, samples: Callable[[Aggregates], Iterable[Sample]], **more: Any
 ) -> AppFamily:
@@ -243,3 +112,125 @@ def _field_errors(report: AppReport) -> Iterator[Sample]:
 def _rows_without_task_id(report: AppReport) -> int:
     """Return how many rows of the last accepted sweep were left out."""
     return 0 if report.status.sweep is None else report.status.sweep.rows_without_task_id
+
+
+TASK_FAMILIES: Final[tuple[AppFamily, ...]] = (
+    app_family(
+        "rtcmpu_task_field_errors",
+        "Unreadable values of listed tasks, such as a bitrate that is not a number.",
+        _field_errors,
+        version=_aggregates_version,
+        labels=(FIELD_ERROR,),
+        note="Such values count in no other metric. `TaskId`: rows without a TaskId, which are skipped.",
+    ),
+    _counted(
+        "rtcmpu_task_unknown_values",
+        "Values of listed tasks outside the documented set of their field.",
+        "unknown_values",
+        (UNKNOWN_VALUE,),
+        zero_filled=True,
+        note="Labels show such values as `other`.",
+    ),
+    _counted(
+        "rtcmpu_tasks",
+        "Listed tasks.",
+        "tasks",
+        (labels.TASK_REGION, labels.MIX_MODE),
+        zero_filled=True,
+        note="A listed task is configured; the list does not say whether it runs.",
+    ),
+    _counted(
+        "rtcmpu_task_outputs", "Distinct push URLs of each listed task, summed.", "outputs", (labels.CDN, labels.SCHEME)
+    ),
+    _task_family(
+        "rtcmpu_task_outputs_by_push_auth",
+        "Push URLs of listed tasks by signer of their key and whether a push may still start.",
+        lambda aggregates: aggregates.push_auth.states().items(),
+        labels=(labels.SIGNER, labels.PUSH_AUTH_STATE),
+        note="Keys are checked when a push starts: a task with an expired key goes on, and cannot reconnect.",
+    ),
+    _task_family(
+        "rtcmpu_push_auth_next_expiry_timestamp_seconds",
+        "Unix time of the earliest expiry of a push key that is not past.",
+        lambda aggregates: aggregates.push_auth.next_expiries(),
+        labels=(labels.SIGNER,),
+    ),
+    _task_family(
+        "rtcmpu_task_outputs_by_host",
+        "Push URLs of listed tasks by host.",
+        _outputs_by_host,
+        labels=(labels.HOST,),
+        note="An ingest domain of Alibaba takes 300 concurrent streams in Beijing, Shanghai and Shenzhen, 50"
+        " elsewhere.",
+    ),
+    _counted(
+        "rtcmpu_tasks_by_video",
+        "Listed tasks with EncodeParams that are not audio-only, by video encoding.",
+        "by_video",
+        (labels.CODEC, labels.PROFILE, labels.PRESET, labels.RESOLUTION),
+    ),
+    _counted(
+        "rtcmpu_tasks_by_audio",
+        "Listed tasks with EncodeParams, by audio encoding.",
+        "by_audio",
+        (labels.CHANNELS, labels.SAMPLE_RATE, labels.AUDIO_ONLY),
+    ),
+    _counted(
+        "rtcmpu_tasks_by_source",
+        "Listed tasks with SingleSubParams, by relayed stream.",
+        "by_source",
+        (labels.STREAM_TYPE, labels.SOURCE_TYPE),
+    ),
+    _counted(
+        "rtcmpu_tasks_by_billing_tier",
+        "Listed tasks by billing tier, estimated from mode and picture area; not a bill.",
+        "by_billing_tier",
+        (labels.TIER,),
+        zero_filled=True,
+        stability="alpha",
+        note="The vendor bills by output resolution; how it counts other sizes is not documented.",
+    ),
+    _counted(
+        "rtcmpu_tasks_without_idle_timeout",
+        "Listed tasks whose MaxIdleTime is unset; they end when the channel closes.",
+        "without_idle_timeout",
+        (labels.TASK_REGION,),
+        zero_filled=True,
+        note="An unreadable MaxIdleTime is a field error and is not counted here.",
+    ),
+    _task_family(
+        "rtcmpu_task_configured_egress_bytes_per_second",
+        f"Configured video and audio bitrate of mixed tasks, counted once per output. {BITS}",
+        Aggregates.egress_bytes_per_second,
+        labels=(labels.TASK_REGION, labels.CDN),
+        note="The traffic if all tasks ran as configured; nothing is measured.",
+    ),
+    _distribution("rtcmpu_task_video_bitrate_bytes_per_second", f"Configured VideoBitrate. {BITS}", "video_bitrate"),
+    _distribution("rtcmpu_task_audio_bitrate_bytes_per_second", f"Configured AudioBitrate. {BITS}", "audio_bitrate"),
+    _distribution(
+        "rtcmpu_task_video_framerate_hertz", "Configured VideoFramerate, in frames per second.", "video_framerate"
+    ),
+    _distribution(
+        "rtcmpu_task_gop_duration_seconds",
+        "Configured length of a group of pictures, in seconds: VideoGop / VideoFramerate.",
+        "gop_duration",
+    ),
+    _distribution("rtcmpu_task_frame_pixels", "Configured VideoWidth x VideoHeight, in pixels.", "frame_pixels"),
+    _distribution(
+        "rtcmpu_task_idle_timeout_seconds",
+        "Configured MaxIdleTime, in seconds; unset ones are not counted.",
+        "idle_timeout",
+    ),
+    _distribution(
+        "rtcmpu_task_panes",
+        "Panes per task, of tasks with EncodeParams that are not audio-only.",
+        "panes",
+        note="A task without panes counts as 0.",
+    ),
+    _distribution(
+        "rtcmpu_task_users",
+        "Users in UserInfos, per task.",
+        "users",
+        note="Tasks with an empty list, which means all users of the channel, are not counted.",
+    ),
+)

@@ -9,8 +9,8 @@ from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets
 from exporter.core.collection_state import State
 from exporter.core.task import Audio, Output, Pane, Source
+from exporter.metrics import app_families
 from exporter.metrics.aggregates import AppReport
-from exporter.metrics.app_families import change_families, policy_families
 from exporter.metrics.exposition import families
 from exporter.metrics.family import headers, sections
 from tests.metrics.builders import STATUS, TWO_RULES, aggregates, configuration, encoding, policy_report, push, report
@@ -212,13 +212,13 @@ FILLED = {
 }
 """How many lines a family has that has one for each value of its labels."""
 
-CHANGE_FAMILIES = {family.name for family in change_families()}
+CHANGE_FAMILIES = {family.name for family in app_families.CHANGE_FAMILIES}
 TASK_FAMILIES = {name for name in FAMILIES if name.startswith(("rtcmpu_task", "rtcmpu_push_auth"))} - {
     "rtcmpu_task_quota",
     *CHANGE_FAMILIES,
 }
-POLICY_FAMILIES = {family.name for family in policy_families()}
-POLICY_GAUGES = {family.name for family in policy_families() if family.kind == "gauge"}
+POLICY_FAMILIES = {family.name for family in app_families.POLICY_FAMILIES}
+POLICY_GAUGES = {family.name for family in app_families.POLICY_FAMILIES if family.kind == "gauge"}
 
 WITHDRAWN = msgspec.structs.replace(STATUS, data_available=False)
 

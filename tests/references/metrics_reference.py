@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from exporter.metrics.app_families import app_families, change_families, policy_families
+from exporter.metrics.app_families import APP_FAMILIES, CHANGE_FAMILIES, POLICY_FAMILIES
 from exporter.metrics.exporter_families import EXPORTER_FAMILIES, RULE_FAMILIES
 from exporter.metrics.exposition import declarations
 from exporter.metrics.family import Declaration, Label
 from exporter.metrics.per_task_families import per_task_families
-from exporter.metrics.task_families import task_families
+from exporter.metrics.task_families import TASK_FAMILIES
 
 _INTRODUCTION: Final = """\
 # Metrics
@@ -76,14 +76,14 @@ from the official Python client and follow its conventions. These and `rtcmpu_ex
 def metrics_markdown() -> str:
     """Return the whole reference."""
     groups: Mapping[str, tuple[Declaration, ...]] = {
-        "About the collection of each app": app_families(),
-        "About the tasks of each app": task_families(),
-        "About changes": change_families(),
+        "About the collection of each app": APP_FAMILIES,
+        "About the tasks of each app": TASK_FAMILIES,
+        "About changes": CHANGE_FAMILIES,
     }
     parts = [_INTRODUCTION]
     for title, group in groups.items():
         parts += (f"## {title}\n", _OF_APPS, _families_table(group, of_apps=True))
-    parts += ("## About rules\n", _EXPECTATIONS, _OF_APPS, _families_table(policy_families(), of_apps=True))
+    parts += ("## About rules\n", _EXPECTATIONS, _OF_APPS, _families_table(POLICY_FAMILIES, of_apps=True))
     parts += ("Without `account` and `app_id`:\n", _families_table(RULE_FAMILIES))
     parts += ("## About the exporter itself\n", _families_table(EXPORTER_FAMILIES))
     parts.append(_PROCESS)

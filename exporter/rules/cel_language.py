@@ -212,26 +212,23 @@ class Expression:
         return self._value(activation, list, cel.Type.LIST)
 
     def _value(self, activation: Activation, kind: type[T], expected: cel.Type) -> T:
-        found, value = self._run(activation)
-        if type(value) is kind and (kind is not str or found.type() == expected):  # more has a text in Python
-            return value
-        if found.type() == cel.Type.ERROR:
-            raise EvaluationError(_reason(str(found.value())))
-        raise EvaluationError(f"expected {_name(expected)}, this gives {_name(found.type())}")
-
-    def _run(self, activation: Activation) -> tuple[cel.Value, Any]:
         if self.stopped:
             raise StoppedError(STOPPED)
         began = self._clocks.seconds()
         try:
             found = self._program.eval(activation)
-            return found, found.plain_value()
+            value = found.plain_value()
         except Exception as error:
             # Whatever the library raises, only this task can't be evaluated, and nothing else fails.
             raise EvaluationError(_reason(str(error))) from error
         finally:
             if self._clocks.seconds() - began > SLOW_SECONDS:
                 self._measure(activation)
+        if type(value) is kind and (kind is not str or found.type() == expected):  # more has a text in Python
+            return value
+        if found.type() == cel.Type.ERROR:
+            raise EvaluationError(_reason(str(found.value())))
+        raise EvaluationError(f"expected {_name(expected)}, this gives {_name(found.type())}")
 
     def _measure(self, activation: Activation) -> None:
         """Evaluate it again in CPU time: asking for that each time would take as long as evaluating."""

@@ -23,6 +23,7 @@ from exporter.web.webconfig.web_config import FollowedWebConfig
 from tests.support.certificates import HASH, PASSWORD, client_context
 from tests.support.http import basic_auth
 from tests.support.monitored import until
+from tests.support.virtual_time import SetClock
 from tests.web.fake_view import Client, FakeView, FixedClock
 
 USERS = f"basic_auth_users: {{alice: {HASH}}}\n"
@@ -31,22 +32,12 @@ WRONG = basic_auth("alice", "wrong")
 ODD = ("", "Basic", "Basic !", "Bearer YWxpY2U6d29uZGVy", "Digest username=alice", "Basic YWxpY2U=")
 
 
-class MovedClock(FixedClock):
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-
 class Guarded:
     """A server behind a gate, its file and what it counted."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.clock = MovedClock()
+        self.clock = SetClock()
         self.view = FakeView(chunks=[b"metric 1\n"])
         self._clients: list[Client] = []
         self._gate: Gate | None = None

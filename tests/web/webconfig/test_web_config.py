@@ -26,6 +26,7 @@ from exporter.web.webconfig.web_config import (
 )
 from tests.support.certificates import HASH
 from tests.support.processes import ROOT
+from tests.support.virtual_time import SetClock
 
 HERE = Path(__file__).parent
 GOOD = [*sorted(HERE.glob("good/*.yml")), *sorted(HERE.glob("good_newer/*.yml"))]
@@ -58,15 +59,6 @@ def test_a_bad_file_has_exactly_these_mistakes(path: Path, corpus: Path, monkeyp
     assert str(refused.value) + "\n" == path.with_suffix(".txt").read_text()
 
 
-def test_no_mistake_shows_a_hash_or_a_password(corpus: Path) -> None:
-    """What is where a hash belongs is not repeated: it may be the password itself."""
-    for path in sorted(corpus.glob("bad/*.yml")):
-        with pytest.raises(ConfigError) as refused:
-            read(path)
-        assert "wonderland" not in str(refused.value)
-        assert "$2" not in str(refused.value)
-
-
 def test_an_absent_file_is_a_mistake(tmp_path: Path) -> None:
     """A file that is not there is named, with the reason."""
     with pytest.raises(ConfigError, match=r"web\.yml:1:1: the file can't be read \(No such file or directory\)"):
@@ -80,19 +72,23 @@ def test_nothing_is_asked_for_by_default(tmp_path: Path) -> None:
 
 
 def test_all_parts_are_read(directory: Path) -> None:
-    """TLS, users, headers and the rate limit come out as they are there."""
+    """TLS, users, headers and the rate limit come out as they are there; a representation shows no hash and no key.
+
+    A header of several lines is sent as one, so that it can't begin another header.
+    """
     config = written(
         directory,
         "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"
-        "http_server_config: {http2: true, headers: {X-Frame-Options: deny, X-XSS-Protection: 0}}\n"
+        'http_server_config: {http2: true, headers: {X-Frame-Options: deny, X-XSS-Protection: "0\\r\\nA: b\\0\\n"}}\n'
         f"basic_auth_users: {{alice: {HASH}}}\n"
         "rate_limit: {interval: 250ms, burst: 3}\n",
     )
     assert config.tls is not None
     assert config.keys.http_server_config.http2
-    assert config.headers == {"X-Frame-Options": "deny", "X-XSS-Protection": "0"}
+    assert config.headers == {"X-Frame-Options": "deny", "X-XSS-Protection": "0  A: b"}
     assert config.users == {b"alice": HASH}
     assert config.rate == RateLimit(interval_seconds=0.25, burst=3)
+    assert not [secret for secret in (HASH, "alice") if secret in repr(config)]
 
 
 def test_certificates_may_stand_in_the_file_itself(tmp_path: Path, authority: trustme.CA) -> None:
@@ -114,29 +110,6 @@ def test_certificates_may_stand_in_the_file_itself(tmp_path: Path, authority: tr
     assert len(config.tls.get_ca_certs()) == 1
 
 
-def test_a_header_keeps_to_its_line(tmp_path: Path) -> None:
-    """A value of several lines is sent as one, so that it can't begin another header."""
-    config = written(tmp_path, 'http_server_config: {headers: {X-XSS-Protection: "0\\r\\nSet-Cookie: a=b\\0\\n"}}\n')
-    assert config.headers == {"X-XSS-Protection": "0  Set-Cookie: a=b"}
-
-
-def test_nothing_secret_is_shown_by_what_was_read(directory: Path) -> None:
-    """Neither hash nor key is in a representation, which a log or a traceback might show."""
-    config = written(directory, f"basic_auth_users: {{alice: {HASH}}}\n")
-    assert HASH not in repr(config)
-    assert "alice" not in repr(config)
-
-
-class Hand:
-    """The hand of a clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-
 @pytest.mark.parametrize(
     ("interval_seconds", "burst", "pauses", "admitted"),
     [
@@ -152,10 +125,10 @@ def test_requests_are_admitted_at_the_rate(
     interval_seconds: float, burst: int, pauses: list[float], admitted: str
 ) -> None:
     """A full bucket has the burst, each interval brings one more; no interval is no limit, no burst admits nobody."""
-    hand = Hand()
-    bucket = TokenBucket(RateLimit(interval_seconds=interval_seconds, burst=burst), hand.monotonic)
+    clock = SetClock()
+    bucket = TokenBucket(RateLimit(interval_seconds=interval_seconds, burst=burst), clock.monotonic)
     for pause, is_admitted in zip(pauses, admitted, strict=True):
-        hand.seconds += pause
+        clock.seconds += pause
         assert bucket.admits() == (is_admitted == "1")
 
 
@@ -166,13 +139,13 @@ def test_requests_are_admitted_at_the_rate(
 )
 def test_no_window_has_more_than_its_share(interval_seconds: float, burst: int, pauses: list[float]) -> None:
     """In any stretch of time no more come in than the burst and one for each interval."""
-    hand = Hand()
-    bucket = TokenBucket(RateLimit(interval_seconds=interval_seconds, burst=burst), hand.monotonic)
+    clock = SetClock()
+    bucket = TokenBucket(RateLimit(interval_seconds=interval_seconds, burst=burst), clock.monotonic)
     admitted = []
     for pause in pauses:
-        hand.seconds += pause
+        clock.seconds += pause
         if bucket.admits():
-            admitted.append(hand.seconds)
+            admitted.append(clock.seconds)
     for first, began in enumerate(admitted):
         for count, moment in enumerate(admitted[first:], start=1):
             assert count <= burst + (moment - began) / interval_seconds + 1e-6

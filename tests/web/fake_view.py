@@ -164,7 +164,7 @@ class FakeView:
         self.task_findings: tuple[TaskFinding, ...] = ()
         self.chunks = chunks
         self.config = "accounts: []\n"
-        self.task_chunks: tuple[bytes, ...] | None = None
+        self.task_chunks: Sequence[bytes] | None = None
         self.recorded: list[RecordedChange] = []
         self.ended: list[PastViolation] = []
         self.violations: Sequence[FindingsView] = ()
@@ -186,14 +186,14 @@ class FakeView:
         return self.apps
 
     def metrics(self, exposition_format: Format, *, gzip: bool) -> Body:
-        self.asked.append((exposition_format, gzip))
-        return Body(Format.TEXT.content_type, gzip, tuple(self.chunks), sum(map(len, self.chunks)))
+        return self._body(self.chunks, exposition_format, gzip)
 
     def task_metrics(self, exposition_format: Format, *, gzip: bool) -> Body | None:
-        if self.task_chunks is None:
-            return None
+        return None if self.task_chunks is None else self._body(self.task_chunks, exposition_format, gzip)
+
+    def _body(self, chunks: Sequence[bytes], exposition_format: Format, gzip: bool) -> Body:
         self.asked.append((exposition_format, gzip))
-        return Body(exposition_format.content_type, gzip, self.task_chunks, sum(map(len, self.task_chunks)))
+        return Body(exposition_format.content_type, gzip, tuple(chunks), sum(map(len, chunks)))
 
     def trend(self, account: str = "", app_id: str = "") -> Trend:
         """Return one of `trends`."""

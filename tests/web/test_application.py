@@ -56,37 +56,31 @@ async def test_style_and_script_are_served(client: Client, name: str, content_ty
     assert words in await answer.text()
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/tasks"])
 @pytest.mark.parametrize("gzip", [False, True])
-async def test_metrics_are_the_ready_bytes(client: Client, view: FakeView, *, gzip: bool) -> None:
+async def test_metrics_are_the_ready_bytes(client: Client, view: FakeView, path: str, *, gzip: bool) -> None:
     """The chunks arrive as they are, small and large ones in order, with their length, type and encoding."""
-    view.chunks = [b"a" * 10, b"", b"b" * 200_000, b"c" * 65_535, b"d", b"e" * 70_000]
-    answer = await client.get("/metrics", headers={"Accept-Encoding": "gzip" if gzip else "identity"})
+    view.chunks = view.task_chunks = (b"a" * 10, b"", b"b" * 200_000, b"c" * 65_535, b"d", b"e" * 70_000)
+    answer = await client.get(path, headers={"Accept-Encoding": "gzip" if gzip else "identity"})
     body = await answer.read()
     assert body == b"".join(view.chunks)
     assert answer.headers["Content-Length"] == str(len(body))
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert answer.headers.get("Content-Encoding") == ("gzip" if gzip else None)
     assert answer.headers["Vary"] == "Accept, Accept-Encoding"
+    assert view.finished == [(path, 200)]
 
 
-async def test_metrics_are_asked_for_as_the_scraper_accepts_them(client: Client, view: FakeView) -> None:
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/tasks"])
+async def test_metrics_are_asked_for_as_the_scraper_accepts_them(client: Client, view: FakeView, path: str) -> None:
     """The format and the encoding are what the headers say, in one line or in several."""
-    await client.get("/metrics", headers={"Accept": ACCEPT_OPENMETRICS, "Accept-Encoding": "gzip"})
-    await client.get("/metrics", headers={"Accept": "text/plain", "Accept-Encoding": "identity"})
-    lines = [("Accept", part) for part in reversed(ACCEPT_OPENMETRICS.split(","))]
-    await client.get("/metrics", headers=[*lines, ("Accept-Encoding", "deflate"), ("Accept-Encoding", "gzip")])
-    assert view.asked == [(Format.OPENMETRICS, True), (Format.TEXT, False), (Format.OPENMETRICS, True)]
-
-
-async def test_metrics_of_tasks_are_the_ready_bytes(client: Client, view: FakeView) -> None:
-    """They are negotiated and sent as the other metrics are."""
-    view.task_chunks = (b"a" * 10, b"b" * 100_000)
-    answer = await client.get("/metrics/tasks", headers={"Accept": ACCEPT_OPENMETRICS, "Accept-Encoding": "gzip"})
-    assert await answer.read() == b"".join(view.task_chunks)
+    view.task_chunks = (b"up 1\n",)
+    answer = await client.get(path, headers={"Accept": ACCEPT_OPENMETRICS, "Accept-Encoding": "gzip"})
     assert answer.headers["Content-Type"] == Format.OPENMETRICS.content_type
-    assert (answer.headers["Content-Encoding"], answer.headers["Content-Length"]) == ("gzip", "100010")
-    assert view.asked == [(Format.OPENMETRICS, True)]
-    assert view.finished == [("/metrics/tasks", 200)]
+    await client.get(path, headers={"Accept": "text/plain", "Accept-Encoding": "identity"})
+    lines = [("Accept", part) for part in reversed(ACCEPT_OPENMETRICS.split(","))]
+    await client.get(path, headers=[*lines, ("Accept-Encoding", "deflate"), ("Accept-Encoding", "gzip")])
+    assert view.asked == [(Format.OPENMETRICS, True), (Format.TEXT, False), (Format.OPENMETRICS, True)]
 
 
 async def test_metrics_of_tasks_say_how_to_switch_them_on(client: Client, view: FakeView) -> None:

@@ -131,20 +131,6 @@ def test_apps_of_which_no_violation_can_be_known_are_named(given: dict[str, str]
     assert [app["app_id"] for app in answer["apps_without_data"] if app["reason"]] == named
 
 
-def test_details_are_found_for_what_is_shown_alone() -> None:
-    """What a page leaves out costs no message."""
-    asked = []
-
-    def detail(task_id: str) -> FindingDetail:
-        asked.append(task_id)
-        return FindingDetail()
-
-    groups = [findings(dict.fromkeys("abcdef", NOW), detail=detail)]
-    shown_page = page_of(view_of(groups), "violations", limit=2)
-    assert asked == ["a", "b"]
-    assert shown_page["matching"] == 6
-
-
 def test_a_finding_that_ends_while_the_page_is_made_keeps_its_age() -> None:
     """Items are made one by one; what they say of time is of the moment at which the page was chosen."""
     since = {"task-1": NOW}
@@ -153,23 +139,28 @@ def test_a_finding_that_ends_while_the_page_is_made_keeps_its_age() -> None:
     assert [item["since_timestamp_seconds"] for item in document(page)["violations"]] == [NOW]
 
 
-def test_tasks_are_found_for_what_is_shown_alone() -> None:
-    """Groups that stand on other pages only tell how many they are, unless tasks are chosen by themselves."""
-    asked = []
+def test_only_what_is_shown_is_looked_up() -> None:
+    """Groups that are on other pages only tell how many they are, and what a page leaves out costs no message."""
+    asked: list[tuple[str, str]] = []
 
     def group(name: str) -> FindingsView:
         def task_ids() -> list[str]:
-            asked.append(name)
-            return ["task-1"]
+            asked.append((name, "all"))
+            return ["task-1", "task-2"]
 
-        return findings({"task-1": NOW}, rule=rule(name), task_ids=task_ids)
+        def detail(task_id: str) -> FindingDetail:
+            asked.append((name, task_id))
+            return FindingDetail()
+
+        return findings(dict.fromkeys(task_ids(), NOW), rule=rule(name), task_ids=task_ids, detail=detail)
 
     groups = [group(name) for name in "abcd"]
-    cursor = cursor_after("production", "live-main", "a", "task-1")
+    asked.clear()
+    cursor = cursor_after("production", "live-main", "a", "task-2")
     shown_page = page_of(view_of(groups), "violations", limit=1, cursor=cursor)
-    assert [item["rule"] for item in shown_page["violations"]] == ["b"]
-    assert shown_page["matching"] == 4
-    assert asked == ["a", "b", "c"]
+    assert [(item["rule"], item["task_id"]) for item in shown_page["violations"]] == [("b", "task-1")]
+    assert shown_page["matching"] == 8
+    assert asked == [("a", "all"), ("b", "all"), ("b", "task-1")]
 
 
 @given(

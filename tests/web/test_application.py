@@ -122,19 +122,6 @@ async def test_head_is_get_without_a_body(client: Client, path: str) -> None:
     assert (await client.get(path)).status == full.status
 
 
-@pytest.mark.parametrize(
-    ("path", "content_type", "text"),
-    [
-        ("/api/v2/<script>", "application/json", '{"error": "Not Found: GET /api/v2/<script>"}\n'),
-        ("/<script>", "text/plain", "Not Found: GET /<script>\n"),
-    ],
-)
-async def test_an_unknown_path_is_a_404(client: Client, path: str, content_type: str, text: str) -> None:
-    """It is an object with `error` below /api/, and else a line of text, which no browser takes for HTML."""
-    answer = await client.get(path)
-    assert (answer.status, answer.content_type, await answer.text()) == (404, content_type, text)
-
-
 async def test_answers_are_counted_by_the_template_of_the_path(client: Client, view: FakeView) -> None:
     """Known paths count under their own name, all others under `other`, so that nobody can make new series."""
     for path in ("/", "/metrics", "/api/v1/apps", "/api/v1/nothing", "/wp-login.php"):

@@ -84,40 +84,37 @@ async def test_a_task_of_any_name_is_found(client: Client, view: FakeView, task_
     assert (await answer.json())["task_id"] == task_id
 
 
-@pytest.mark.parametrize("names", [("production", "live-main", "x"), ("production", "x", "t"), ("x", "live-main", "t")])
-async def test_an_unknown_task_is_a_404(client: Client, view: FakeView, names: tuple[str, str, str]) -> None:
-    """The refusal says what is not known, and counts under the route's template."""
-    answer = await client.get(f"/api/v1/tasks/{'/'.join(names)}")
-    unknown = f"no task {names[2]!r} is known in app {names[1]!r} of account {names[0]!r}"
-    assert (answer.status, await answer.json()) == (404, {"error": unknown})
-    assert view.finished == [("/api/v1/tasks/{account}/{app_id}/{task_id}", 404)]
-
-
 @pytest.mark.parametrize(
-    ("query", "unknown"),
+    ("query", "status", "error"),
     [
-        ("tasks?app_id=nope", "There is no app 'nope'."),
-        ("tasks?account=production&app_id=nope", "There is no app 'nope' in account 'production'."),
-        ("tasks?rule=nope", "There is no rule 'nope'."),
-        ("violations?account=nope&app_id=live-main", "There is no account 'nope'."),
-        ("violations?rule=nope&owner=me", "There is no rule 'nope'. No app and no rule has the owner 'me'."),
-        ("changes?app_id=nope", "There is no app 'nope'."),
-        ("rules?rule=nope", "There is no rule 'nope'."),
+        ("tasks?app_id=nope", 404, "There is no app 'nope'."),
+        ("tasks?account=production&app_id=nope", 404, "There is no app 'nope' in account 'production'."),
+        ("tasks?rule=nope", 404, "There is no rule 'nope'."),
+        ("violations?account=nope&app_id=live-main", 404, "There is no account 'nope'."),
+        ("violations?rule=nope&owner=me", 404, "There is no rule 'nope'. No app and no rule has the owner 'me'."),
+        ("changes?app_id=nope", 404, "There is no app 'nope'."),
+        ("rules?rule=nope", 404, "There is no rule 'nope'."),
+        ("apps/production/nope", 404, "no app 'nope' is configured in account 'production'"),
+        ("tasks/production/live-main/x", 404, "no task 'x' is known in app 'live-main' of account 'production'"),
+        ("tasks/production/nope/t", 404, "no task 't' is known in app 'nope' of account 'production'"),
+        ("tasks/nope/live-main/t", 404, "no task 't' is known in app 'live-main' of account 'nope'"),
+        *(
+            (f"{name}?cursor=WyJhIiwgI", 400, "cursor is 'WyJhIiwgI', expected the next_cursor of an answer")
+            for name in ("tasks", "changes", "violations", "rules")
+        ),
     ],
 )
-async def test_a_filter_by_a_name_that_nothing_has_is_a_404(client: Client, query: str, unknown: str) -> None:
-    """A misspelt name is not answered with an empty list, which would look as if all were well."""
+async def test_what_names_nothing_is_refused(
+    client: Client, view: FakeView, query: str, status: int, error: str
+) -> None:
+    """A misspelt name is not answered with an empty list, which would look as if all were well.
+
+    A cursor that is cut is refused too; all of it is counted under the template of its route.
+    """
     answer = await client.get(f"/api/v1/{query}")
-    assert (answer.status, await answer.json()) == (404, {"error": unknown})
-
-
-@pytest.mark.parametrize("path", [path for path in LISTS if path not in {"/api/v1/apps", "/api/v1/search"}])
-async def test_a_broken_cursor_is_a_400(client: Client, view: FakeView, path: str) -> None:
-    """A cursor that is cut, or of another list, is refused, and counted under the route."""
-    answer = await client.get(path, params={"cursor": "WyJhIiwgI"})
-    assert answer.status == 400
-    assert await answer.json() == {"error": "cursor is 'WyJhIiwgI', expected the next_cursor of an answer"}
-    assert view.finished == [(path, 400)]
+    assert (answer.status, await answer.json()) == (status, {"error": error})
+    templates = {endpoint.path for endpoint in ENDPOINTS}
+    assert [(path in templates, code) for path, code in view.finished] == [(True, status)]
 
 
 @pytest.mark.parametrize(

@@ -85,13 +85,6 @@ async def test_violations_of_each_app_are_counted_by_severity(client: Client, vi
     assert [await json_of(client, f"/api/v1/apps/production/{app['app_id']}") for app in apps] == apps
 
 
-async def test_an_unknown_app_is_a_404(client: Client) -> None:
-    """The refusal says what is not configured."""
-    answer = await client.get("/api/v1/apps/production/nope")
-    assert answer.status == 404
-    assert await answer.json() == {"error": "no app 'nope' is configured in account 'production'"}
-
-
 @pytest.mark.parametrize(
     ("sort", "expected"),
     [

@@ -89,7 +89,7 @@ async def test_a_query_that_can_t_be_answered_is_a_page(client: Client, view: Fa
 async def test_browsers_get_a_page_where_scripts_get_text(
     client: Client, path: str, status: int, words: str, content_type: str
 ) -> None:
-    """With the navigation, if the Accept header names HTML; without, and from /metrics and the API, as before."""
+    """With the navigation, if the Accept header names HTML; others and the API get what no browser takes for HTML."""
     answer = await client.get(path, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     page = Page(await answer.text(), answer.status)
     assert (answer.status, answer.content_type) == (status, "text/html")
@@ -97,9 +97,13 @@ async def test_browsers_get_a_page_where_scripts_get_text(
     assert "/violations" in page.links
     answer = await client.get(path)
     assert (answer.status, answer.content_type) == (status, content_type)
-    for machine in ("/metrics", "/api/v1/nothing"):
-        answer = await client.get(machine, headers={"Accept": "text/html,*/*;q=0.8"})
-        assert answer.content_type != "text/html"
+    answer = await client.get("/metrics", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert answer.content_type == "text/plain"
+    answer = await client.get("/api/v2/<script>", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (answer.status, answer.content_type) == (404, "application/json")
+    assert await answer.text() == '{"error": "Not Found: GET /api/v2/<script>"}\n'
+    answer = await client.get("/<script>")
+    assert (answer.content_type, await answer.text()) == ("text/plain", "Not Found: GET /<script>\n")
 
 
 async def test_the_api_page_has_an_example_of_each_path(client: Client) -> None:

@@ -13,8 +13,9 @@ from benchmarks.fleet import APP_ID, pages
 from benchmarks.plain_decoding import decode
 from benchmarks.report import median_seconds, milliseconds, show, times
 from exporter.aliyun.parse_configuration import Interner
+from exporter.aliyun.parse_task import row_digest
 from exporter.aliyun.push_url import parse_push_url
-from exporter.aliyun.response import read_page, row_digest
+from exporter.aliyun.response import read_page
 from exporter.collector.inventory import Entry, Inventory
 from exporter.collector.reading import AppRows
 from tests.support.hostile import HOSTILE_URLS

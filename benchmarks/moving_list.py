@@ -18,7 +18,7 @@ import msgspec
 from structlog.testing import capture_logs
 
 from benchmarks.report import percentile, show
-from exporter.aliyun.response import row_digest
+from exporter.aliyun.parse_task import row_digest
 from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.collector.status import Intervals
 from exporter.simulator.fleet import Burst, Rates

@@ -1,7 +1,7 @@
 """The outside of an answer: a page split into rows that are not yet read.
 
 Most rows are known by the digest of their bytes, so splitting and digesting is nearly all that a page costs;
-`row.py` reads the others. An answer is bounded before it is split: none costs much more than the largest real page.
+`parse_task.py` reads the others. An answer is bounded before it is split: none costs much more than the largest page.
 """
 
 import re
@@ -11,10 +11,8 @@ import msgspec
 
 from exporter.aliyun import lenient_json
 from exporter.aliyun.errors import NAMES_OF_CODES, ApiError
-from exporter.aliyun.parse_task import MAX_ROW_BYTES, ForeignRow, read_row, row_digest
+from exporter.aliyun.parse_task import MAX_ROW_BYTES
 from exporter.core.collection_state import State
-
-__all__ = ["ForeignRow", "ListPage", "read_page", "read_row", "row_digest"]
 
 MAX_ROWS: Final = 100  # the largest PageSize
 MAX_OUTSIDE_BYTES: Final = 16 * 1024  # what may be around the list: a RequestId, or an error

@@ -1,13 +1,13 @@
 """What changed in a task: by groups of fields, in words that may be shown."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from exporter.collector.inventory import Change
 from exporter.core.push_auth import DEFAULTS, NO_SIGNER, PushAuthSettings, is_time
-from exporter.core.task import Audio, Configuration, Encoding, Task, Video
+from exporter.core.task import Audio, Configuration, Task, Video
 
 Shown = str | int | None
 
@@ -29,7 +29,7 @@ def changed_fields(before: Task, after: Task) -> tuple[str, ...]:
 
     A difference that no group accounts for, such as an unknown field, is `other`.
     """
-    groups = tuple(group.name for group in _GROUPS if group.parts(before) != group.parts(after))
+    groups = tuple(group.name for group in _GROUPS if group.differs(before, after))
     if OUTPUTS in groups:  # another destination has another key
         groups = tuple(name for name in groups if name != PUSH_KEYS)
     return groups or (() if before.same_content(after) else (OTHER,))
@@ -37,9 +37,7 @@ def changed_fields(before: Task, after: Task) -> tuple[str, ...]:
 
 def shown(task: Task, group: str, push_auth: PushAuthSettings = DEFAULTS) -> Shown:
     """Return a group's value in a few words, without push paths, user ids and payloads; None: nothing is set."""
-    if group == PUSH_KEYS:
-        return _shown_push_keys(task, push_auth)
-    return _BY_NAME[group].shown(task.configuration, task)
+    return _shown_push_keys(task, push_auth) if group == PUSH_KEYS else _BY_NAME[group].shown(task.configuration, task)
 
 
 class ChangeCounts:
@@ -56,27 +54,31 @@ class ChangeCounts:
 
 
 class _Group(NamedTuple):
-    """Fields that people think of as one."""
+    """Fields that people think of as one; both functions take a task's configuration and the task."""
 
     name: str
-    parts: Callable[[Task], object]  # what is compared
+    parts: Callable[[Configuration, Task], object]  # what is compared
     shown: Callable[[Configuration, Task], Shown]
 
+    def differs(self, before: Task, after: Task) -> bool:
+        """Whether two versions of a task have other parts."""
+        return self.parts(before.configuration, before) != self.parts(after.configuration, after)
 
-def _video(encoding: Encoding | None) -> Video | None:
-    return None if encoding is None else encoding.video
+
+def _video(configuration: Configuration, _task: Task) -> Video | None:
+    return None if configuration.encoding is None else configuration.encoding.video
 
 
-def _audio(encoding: Encoding | None) -> tuple[bool, Audio] | None:
+def _audio(configuration: Configuration, _task: Task) -> tuple[bool, Audio] | None:
+    encoding = configuration.encoding
     return None if encoding is None else (encoding.audio_only, encoding.audio)
 
 
-def _destinations(task: Task) -> object:
+def _destinations(configuration: Configuration, task: Task) -> object:
     """Return where a task pushes to, whatever its keys, which decide the order of its outputs, too.
 
     The scheme counts, though `rtmp` and `rtmps` are one stream: losing TLS should not look like a new key.
     """
-    configuration = task.configuration
     return (
         sorted(task.stream_digests),
         sorted((output.scheme, output.host, str(output.is_ali_cdn)) for output in configuration.outputs),
@@ -85,18 +87,13 @@ def _destinations(task: Task) -> object:
     )
 
 
-def _push_keys(task: Task) -> object:
-    """Return what is known of the keys of a task's push URLs."""
-    return task.digest(PUSH_KEYS), task.push_times, task.configuration.outputs
-
-
 def _words(*parts: object) -> str | None:
     """Join what is set."""
     return " ".join(str(part) for part in parts if part not in {None, ""}) or None
 
 
-def _shown_video(configuration: Configuration, _task: Task) -> Shown:
-    video = _video(configuration.encoding)
+def _shown_video(configuration: Configuration, task: Task) -> Shown:
+    video = _video(configuration, task)
     if video is None:
         return None
     size = None if video.width is None and video.height is None else f"{video.width}x{video.height}"
@@ -168,45 +165,34 @@ def _counted(number: int | None, noun: str) -> str | None:
     return _with_unit(number, noun if number == 1 else f"{noun}s")
 
 
-def _groups() -> Iterator[_Group]:
-    yield _Group("mode", lambda task: task.configuration.mix_mode, lambda c, _: c.mix_mode)
-    yield _Group("region", lambda task: task.configuration.region, lambda c, _: c.region)
-    yield _Group("channel", lambda task: task.channel_id, lambda _, task: task.channel_id or None)
-    yield _Group(OUTPUTS, _destinations, _shown_outputs)
-    yield _Group(PUSH_KEYS, _push_keys, lambda _, task: _shown_push_keys(task, DEFAULTS))
-    yield _Group(
-        "idle_timeout",
-        lambda task: task.configuration.idle_timeout_seconds,
-        lambda c, _: _with_unit(c.idle_timeout_seconds, "s"),
-    )
-    yield _Group("source", lambda task: task.configuration.source, _shown_source)
-    yield _Group("video", lambda task: _video(task.configuration.encoding), _shown_video)
-    yield _Group("audio", lambda task: _audio(task.configuration.encoding), _shown_audio)
-    yield _Group("layout", lambda task: task.configuration.panes, lambda c, _: _counted(len(c.panes) or None, "pane"))
-    yield _Group(
+_GROUPS: Final = (
+    _Group("mode", lambda c, _: c.mix_mode, lambda c, _: c.mix_mode),
+    _Group("region", lambda c, _: c.region, lambda c, _: c.region),
+    _Group("channel", lambda _, task: task.channel_id, lambda _, task: task.channel_id or None),
+    _Group(OUTPUTS, _destinations, _shown_outputs),
+    _Group(
+        PUSH_KEYS,
+        lambda c, task: (task.digest(PUSH_KEYS), task.push_times, c.outputs),
+        lambda _, task: _shown_push_keys(task, DEFAULTS),
+    ),
+    _Group("idle_timeout", lambda c, _: c.idle_timeout_seconds, lambda c, _: _with_unit(c.idle_timeout_seconds, "s")),
+    _Group("source", lambda c, _: c.source, _shown_source),
+    _Group("video", _video, _shown_video),
+    _Group("audio", _audio, _shown_audio),
+    _Group("layout", lambda c, _: c.panes, lambda c, _: _counted(len(c.panes) or None, "pane")),
+    _Group(
         "background",
-        lambda task: (
-            task.digest("background"),
-            task.configuration.has_background,
-            task.configuration.background_render_mode,
-        ),
+        lambda c, task: (task.digest("background"), c.has_background, c.background_render_mode),
         lambda c, _: "an image" if c.has_background else None,
-    )
-    yield _Group(
+    ),
+    _Group(
         "users",
-        lambda task: (
-            task.digest("users"),
-            task.configuration.users,
-            task.configuration.user_streams,
-            task.configuration.pane_users,
-        ),
+        lambda c, task: (task.digest("users"), c.users, c.user_streams, c.pane_users),
         lambda c, _: _counted(c.users or None, "user"),
-    )
-    yield _Group("sei", lambda task: (task.digest("sei"), task.configuration.sei), _shown_sei)
-    yield _Group(OTHER, lambda task: task.digest("other"), lambda _c, _t: None)
-
-
-_GROUPS: Final = tuple(_groups())
+    ),
+    _Group("sei", lambda c, task: (task.digest("sei"), c.sei), _shown_sei),
+    _Group(OTHER, lambda _, task: task.digest("other"), lambda _c, _t: None),
+)
 _BY_NAME: Final = {group.name: group for group in _GROUPS}
 
 FIELD_GROUPS: Final = tuple(_BY_NAME)  # the closed list behind the label `field` of changes

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.parse_task import MAX_ROW_BYTES, read_row
-from exporter.aliyun.response import MAX_COMMAS, MAX_ROWS, ListPage, read_page, row_digest
+from exporter.aliyun.parse_task import MAX_ROW_BYTES, read_row, row_digest
+from exporter.aliyun.response import MAX_COMMAS, MAX_ROWS, ListPage, read_page
 from exporter.core.collection_state import State
 from tests.support.rows import example_row, json_values
 

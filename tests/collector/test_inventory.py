@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.aliyun.parse_configuration import Interner
-from exporter.aliyun.parse_task import read_row
-from exporter.aliyun.response import row_digest
+from exporter.aliyun.parse_task import read_row, row_digest
 from exporter.collector.inventory import SUPERSEDED_FOR_SECONDS, Entry, Inventory
 from exporter.core.task import Task
 from tests.metrics.builders import configurations

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.parse_configuration import Interner
-from exporter.aliyun.response import row_digest
+from exporter.aliyun.parse_task import row_digest
 from exporter.collector.list_reader import IN_FLIGHT, ListReader
 from exporter.collector.rate_limiter import Limiter
 from exporter.collector.reading import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.aliyun.response import read_row
+from exporter.aliyun.parse_task import read_row
 from exporter.collector.task_diff import FIELD_GROUPS
 from exporter.core.task import FIELDS
 from exporter.metrics.exposition import declarations

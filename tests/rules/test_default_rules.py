@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from exporter.aliyun.response import read_row
+from exporter.aliyun.parse_task import read_row
 from exporter.core import task
 from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule

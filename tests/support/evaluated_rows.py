@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from exporter.aliyun.response import read_row
+from exporter.aliyun.parse_task import read_row
 from exporter.collector.inventory import Entry
 from exporter.config.model import App
 from exporter.config.policy_model import Expect

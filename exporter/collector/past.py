@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from math import inf
@@ -62,67 +62,6 @@ class RecordedChange(Struct, frozen=True):
     fields: tuple[FieldChange, ...]  # of a task that came or went what was set, if that is known
     earliest: float | None = None  # wall-clock seconds after which it happened, if not since the update before
     notes: tuple[str, ...] = ()  # `STREAM_REUSED_TOO_EARLY`, `PROBABLY_RESTARTED`
-
-
-class History:
-    """Remembers the newest changes of all apps and logs each, up to this many a second."""
-
-    def __init__(self, clock: Clock, *, newest: int = NEWEST, lines_per_second: int = LINES_PER_SECOND) -> None:
-        self._clock = clock
-        self._changes: deque[RecordedChange] = deque(maxlen=newest)
-        self._recorded = 0
-        self._began = clock.now()
-        self._lines = LimitedLines(
-            "more tasks changed than are logged one by one", clock, per_second=lines_per_second, counted="tasks"
-        )
-        self._notes = ChangeNotes()
-
-    def record(
-        self,
-        account: str,
-        app_id: str,
-        changes: Sequence[Change],
-        *,
-        earliest: float | None = None,
-        push_auth: PushAuthSettings = DEFAULTS,
-    ) -> tuple[RecordedChange, ...]:
-        """Remember and log changes that were just noticed; return them as they are remembered."""
-        now = self._clock.now()
-        notes = self._notes.of(changes, self._clock.monotonic(), times_known=earliest is None)
-        recorded = []
-        for change, own_notes in zip(changes, notes, strict=True):
-            self._recorded += 1
-            recorded.append(
-                RecordedChange(
-                    number=self._recorded,
-                    noticed=now,
-                    account=account,
-                    app_id=app_id,
-                    task_id=change.task_id,
-                    change=kind_of(change),
-                    fields=field_changes(change, push_auth) if change.before and change.after else (),
-                    earliest=earliest,
-                    notes=own_notes,
-                )
-            )
-            self._lines.write(logging.INFO, f"task {recorded[-1].change}", partial(_line, recorded[-1]))
-        self._changes.extend(recorded)
-        return tuple(recorded)
-
-    def newest_first(self) -> Iterator[RecordedChange]:
-        """Yield what is remembered."""
-        return reversed(self._changes)
-
-    @property
-    def remembered_since(self) -> float:
-        """No change that was noticed after this has been forgotten; wall-clock seconds."""
-        forgets = len(self._changes) == self._changes.maxlen
-        return self._changes[0].noticed if forgets else self._began
-
-    def flush(self) -> None:
-        """Say how many changes were not logged one by one, when their second is over; called about every second."""
-        self._notes.forget(self._clock.monotonic())
-        self._lines.flush()
 
 
 def _line(change: RecordedChange) -> dict[str, str]:
@@ -317,23 +256,64 @@ class Past(Protocol):
         """Close all connections."""
 
 
-class MemoryPast:
-    """The newest changes and ended violations of this process; both functions are those of `History`."""
+class History:
+    """The newest changes and ended violations of this process; each change is logged, up to this many a second."""
 
-    def __init__(
-        self, newest_changes: Callable[[], Iterable[RecordedChange]], changes_since: Callable[[], float]
-    ) -> None:
-        self._newest_changes = newest_changes
-        self._changes_since = changes_since
+    def __init__(self, clock: Clock, *, newest: int = NEWEST, lines_per_second: int = LINES_PER_SECOND) -> None:
+        self._clock = clock
+        self._changes: deque[RecordedChange] = deque(maxlen=newest)
         self._violations: deque[PastViolation] = deque(maxlen=MOST_VIOLATIONS)
+        self._recorded = 0
+        self._began = clock.now()
+        self._lines = LimitedLines(
+            "more tasks changed than are logged one by one", clock, per_second=lines_per_second, counted="tasks"
+        )
+        self._notes = ChangeNotes()
+
+    def record(
+        self,
+        account: str,
+        app_id: str,
+        changes: Sequence[Change],
+        *,
+        earliest: float | None = None,
+        push_auth: PushAuthSettings = DEFAULTS,
+    ) -> tuple[RecordedChange, ...]:
+        """Remember and log changes that were just noticed; return them as they are remembered."""
+        now = self._clock.now()
+        notes = self._notes.of(changes, self._clock.monotonic(), times_known=earliest is None)
+        recorded = []
+        for change, own_notes in zip(changes, notes, strict=True):
+            self._recorded += 1
+            recorded.append(
+                RecordedChange(
+                    number=self._recorded,
+                    noticed=now,
+                    account=account,
+                    app_id=app_id,
+                    task_id=change.task_id,
+                    change=kind_of(change),
+                    fields=field_changes(change, push_auth) if change.before and change.after else (),
+                    earliest=earliest,
+                    notes=own_notes,
+                )
+            )
+            self._lines.write(logging.INFO, f"task {recorded[-1].change}", partial(_line, recorded[-1]))
+        self._changes.extend(recorded)
+        return tuple(recorded)
 
     def ended(self, violation: PastViolation) -> None:
         """Remember a violation that has ended; it gets the next number."""
         self._violations.appendleft(violation)
 
+    def flush(self) -> None:
+        """Say how many changes were not logged one by one, when their second is over; called about every second."""
+        self._notes.forget(self._clock.monotonic())
+        self._lines.flush()
+
     async def changes(self, wanted: HistoryFilter) -> Sequence[RecordedChange]:
         """Return changes, newest first."""
-        return list(islice(filter(wanted.matches, self._newest_changes()), wanted.limit))
+        return list(islice(filter(wanted.matches, reversed(self._changes)), wanted.limit))
 
     async def violations(self, wanted: HistoryFilter) -> Sequence[PastViolation]:
         """Return violations, newest first."""
@@ -341,11 +321,12 @@ class MemoryPast:
 
     async def apps(self) -> Collection[tuple[str, str]]:
         """Return account and AppId of apps that something is known of."""
-        return {(change.account, change.app_id) for change in self._newest_changes()}
+        return {(change.account, change.app_id) for change in self._changes}
 
     async def remembered_since(self, now: float) -> float:  # noqa: ARG002 - as `Past` has it
         """Return a Unix time after which no change was forgotten."""
-        return self._changes_since()
+        forgets = len(self._changes) == self._changes.maxlen
+        return self._changes[0].noticed if forgets else self._began
 
     def close(self) -> None:
         """Do nothing: there are no connections."""

@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct
 
 from exporter import __version__
-from exporter.collector.past import MemoryPast, SavedApp
+from exporter.collector.past import SavedApp
 from exporter.config.mistakes import ConfigError, UsageError
 from exporter.config.model import redacted
 from exporter.core.clock import Clock
@@ -107,10 +107,6 @@ class Daemon:
             keep_running=lambda run: self._monitor.supervisor.keep_running(Component.STORAGE, run),
             clock=clock,
             lease_of=lambda account: self._leases.lease_of(account),  # noqa: PLW0108 - it is made below
-            memory=MemoryPast(
-                lambda: self._monitor.history.newest_first(),  # noqa: PLW0108 - it is made below
-                lambda: self._monitor.history.remembered_since,
-            ),
         )
         self._monitor = Monitor(
             self._exposition,

@@ -74,7 +74,7 @@ class Monitor:
         self._removed: list[AppPublisher] = []
         self._share = Interner()
         self._reading_turns = ReadingTurns(clock.monotonic)
-        self.history = History(clock)  # the newest changes of all apps
+        self.history = recorder.history if recorder else History(clock)  # the newest changes of all apps
         events = recorder or FindingEvents()
         self.policy = PolicyEngine(
             clock, events=events, changed=self._publish_app, failed=self._rules_failed, works=self._rules_work

@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change, Entry
-from exporter.collector.past import MemoryPast, OpenSince, Past, PastViolation, RuleVersion, SavedApp
+from exporter.collector.past import History, OpenSince, Past, PastViolation, RuleVersion, SavedApp
 from exporter.config.model import Config, Storage
 from exporter.core.clock import Clock
 from exporter.core.push_auth import DEFAULTS
@@ -65,7 +65,6 @@ class Recorder(FindingEvents):
         failed: Called with an exception that is a bug.
         keep_running: Runs what should never end.
         clock: For times.
-        memory: Answers about the past without a database.
         lease_of: Returns the budget and term under which an account is collected; None: it is not shared.
     """
 
@@ -79,7 +78,6 @@ class Recorder(FindingEvents):
         failed: Callable[[Exception], object],
         keep_running: Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]],
         clock: Clock,
-        memory: MemoryPast,
         lease_of: Callable[[str], tuple[str, int] | None] = lambda _account: None,
     ) -> None:
         self._events = events
@@ -96,8 +94,8 @@ class Recorder(FindingEvents):
         self._is_restoring = False
         self.writer: Writer | None = None
         """None: there is no database."""
-        self.past: Past = memory
-        self._memory = memory
+        self.history = History(clock)  # answers about the past without a database
+        self.past: Past = self.history
         self._ended = 0
 
     async def use(self, config: Config, *, loads: bool = True) -> list[SavedApp]:
@@ -140,7 +138,7 @@ class Recorder(FindingEvents):
     async def close(self) -> None:
         """Write what is left, and use no database any more."""
         writer, self.writer = self.writer, None
-        past, self.past = self.past, self._memory
+        past, self.past = self.past, self.history
         past.close()
         for record in self._records.values():
             record.is_known = False
@@ -251,7 +249,7 @@ class Recorder(FindingEvents):
         if self.writer is not None:
             self._add(app, violations=[ViolationEvent(version, task_id or "", now, why=why.value)])
         self._ended += 1
-        self._memory.ended(
+        self.history.ended(
             PastViolation(self._ended, *app, task_id or "", version[0], version[1], "", since, now, why.value)
         )
 

@@ -7,11 +7,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.collector.inventory import Change
-from exporter.collector.past import FieldChange, History, RecordedChange
+from exporter.collector.past import FieldChange, History, HistoryFilter, RecordedChange
 from exporter.core.task import Task
 from tests.collector.test_task_diff import EXAMPLE, HIDDEN, with_change
 from tests.support.rows import change
-from tests.support.virtual_time import SetClock
+from tests.support.virtual_time import SetClock, finished
 
 NOON = 1_800_000_000.0
 FASTER = with_change("TranscodeParams.EncodeParams.VideoBitrate", "4000")
@@ -58,23 +58,23 @@ def test_changes_are_remembered_with_what_may_be_shown(clock: SetClock) -> None:
         (2, "added", ()),
         (3, "removed", ()),
     ]
-    assert list(history.newest_first()) == list(reversed(recorded))
+    assert finished(history.changes(HistoryFilter())) == list(reversed(recorded))
 
 
 def test_only_the_newest_are_remembered(clock: SetClock) -> None:
     """The memory is bounded, the numbers go on, and it says how far it reaches."""
     history = History(clock, newest=3)
-    assert history.remembered_since == NOON + 100
+    assert finished(history.remembered_since(0.0)) == NOON + 100
     clock.seconds = 110
     history.record("prod", "live", added(1, 2))
-    assert history.remembered_since == NOON + 100
+    assert finished(history.remembered_since(0.0)) == NOON + 100
     clock.seconds = 120
     history.record("prod", "live", added(3, 4))
-    assert [change.number for change in history.newest_first()] == [4, 3, 2]
-    assert history.remembered_since == NOON + 110
+    assert [change.number for change in finished(history.changes(HistoryFilter()))] == [4, 3, 2]
+    assert finished(history.remembered_since(0.0)) == NOON + 110
     clock.seconds = 130
     history.record("prod", "live", added(5, 6))
-    assert history.remembered_since == NOON + 120
+    assert finished(history.remembered_since(0.0)) == NOON + 120
 
 
 def test_nothing_recorded_is_nothing_logged(clock: SetClock, lines: Sequence[MutableMapping[str, Any]]) -> None:
@@ -83,7 +83,7 @@ def test_nothing_recorded_is_nothing_logged(clock: SetClock, lines: Sequence[Mut
     assert history.record("prod", "live", []) == ()
     clock.seconds += 5
     history.flush()
-    assert (list(history.newest_first()), lines) == ([], [])
+    assert (finished(history.changes(HistoryFilter())), lines) == ([], [])
 
 
 def test_each_change_is_a_line(clock: SetClock, lines: Sequence[MutableMapping[str, Any]]) -> None:
@@ -130,7 +130,7 @@ def test_lines_are_limited_for_each_second_and_the_rest_is_counted(
     clock.seconds += 1
     history.record("prod", "one", added(8))
     assert [line.get("tasks") or line["task_id"] for line in lines[5:]] == [1, "task-8"]
-    assert len(list(history.newest_first())) == 8
+    assert len(finished(history.changes(HistoryFilter()))) == 8
 
 
 @pytest.mark.parametrize("path", HIDDEN)
@@ -143,4 +143,4 @@ def test_what_must_not_be_shown_is_in_no_line_and_in_no_memory(
     history.record("prod", "live", [change(EXAMPLE, hidden), change(hidden, EXAMPLE), change(None, hidden)])
     assert [line["event"] for line in lines] == ["task modified", "task modified", "task added"]
     assert "swordfish" not in repr(lines)
-    assert "swordfish" not in repr(list(history.newest_first()))
+    assert "swordfish" not in repr(finished(history.changes(HistoryFilter())))

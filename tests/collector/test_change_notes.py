@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from exporter.collector.inventory import Change
-from exporter.collector.past import ChangeNotes
+from exporter.collector.past import ChangeNotes, HistoryFilter
 from exporter.config.model import Collection
 from exporter.core.task import Task
 from tests.collector.test_task_diff import EXAMPLE, read, with_change
@@ -119,9 +119,9 @@ def test_the_notes_of_a_service_are_found() -> None:
             await world.clock.sleep(60)
         fleet.update(APP, "late-2", {"Region": "EMAA-Saudi"})
         await world.clock.sleep(60)
-        changes = world.monitor.history.newest_first()
-        assert {(change.account, change.app_id) for change in world.monitor.history.newest_first()} == {(ACCOUNT, APP)}
-        return [(change.task_id, change.change, change.notes) for change in reversed(list(changes))]
+        assert await world.monitor.history.apps() == {(ACCOUNT, APP)}
+        changes = await world.monitor.history.changes(HistoryFilter())
+        return [(change.task_id, change.change, change.notes) for change in reversed(changes)]
 
     often = Collection(interval_seconds=1, sweep_interval_seconds=2, stale_after_seconds=60)
     assert play(scenario, apps={APP: 30}, collection=often) == [

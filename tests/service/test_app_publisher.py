@@ -12,7 +12,7 @@ import structlog
 from exporter.aliyun.parse_configuration import Interner
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Entry, Inventory
-from exporter.collector.past import History
+from exporter.collector.past import History, HistoryFilter
 from exporter.collector.reading import AppRows
 from exporter.collector.status import Status
 from exporter.config.model import App, Buckets
@@ -27,7 +27,7 @@ from exporter.service.supervisor import Supervisor
 from exporter.service.violation_log import FindingLog
 from tests.metrics.builders import STATUS, configuration
 from tests.support.rows import change
-from tests.support.virtual_time import hanging_call
+from tests.support.virtual_time import finished, hanging_call
 
 
 class FakeCollector:
@@ -124,7 +124,9 @@ def test_changes_are_counted_and_remembered_from_the_baseline_on() -> None:
 
     assert shown.reports[-1].changes.by_kind == {"modified": 1, "added": 1, "removed": 1}
     assert shown.reports[-1].changes.by_field == {"region": 1}
-    remembered = [(change.change, change.account, change.task_id) for change in shown.history.newest_first()]
+    remembered = [
+        (change.change, change.account, change.task_id) for change in finished(shown.history.changes(HistoryFilter()))
+    ]
     assert remembered == [("removed", "prod", "task-2"), ("added", "prod", "task-2"), ("modified", "prod", "task-1")]
 
 
@@ -209,7 +211,7 @@ async def test_after_its_end_nothing_is_published_any_more() -> None:
     shown.publisher.swept()
 
     assert len(shown.reports) == published
-    assert [change.task_id for change in shown.history.newest_first()] == ["task-1"]
+    assert [change.task_id for change in finished(shown.history.changes(HistoryFilter()))] == ["task-1"]
     assert shown.publisher._check is None or shown.publisher._check.done()
 
 

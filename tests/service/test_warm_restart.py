@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change
-from exporter.collector.past import MemoryPast, RuleVersion, SavedApp
+from exporter.collector.past import RuleVersion, SavedApp
 from exporter.core.collection_state import State
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.findings import Resolution
@@ -78,7 +78,6 @@ class Process(Told):
             failed=lambda _: None,
             keep_running=lambda run: run(),
             clock=clock,
-            memory=MemoryPast(lambda: (), lambda: 0.0),
         )
         self.writer = self.recorder.writer = DirectWriter(database, clock, self.recorder)
         self.service = ListService(moving_list)

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from exporter.collector.inventory import Entry
-from exporter.collector.past import FieldChange, History, HistoryError, HistoryFilter, MemoryPast, PastViolation
+from exporter.collector.past import FieldChange, History, HistoryError, HistoryFilter, PastViolation
 from exporter.collector.task_diff import FIELD_GROUPS, KINDS
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import Output
@@ -70,8 +70,7 @@ async def test_changes_are_found_in_the_database_as_in_memory(
     modified, added, removed = entry("a", idle_timeout_seconds=60), entry("c"), entry("c")
     for one in (changed(entry("a"), modified), changed(None, added), changed(removed, None)):
         history.record("prod", "live", [each.change for each in one.changes])
-    memory = MemoryPast(history.newest_first, lambda: 0.0)
-    for past in (stored, memory):
+    for past in (stored, history):
         assert [change.number for change in await past.changes(HistoryFilter(**wanted))] == expected
 
 
@@ -92,7 +91,7 @@ async def test_violations_are_found_from_open_to_resolved(
     stored: StoredPast, wanted: dict[str, Any], expected: Sequence[tuple[str, float | None]]
 ) -> None:
     """Each filter leaves the same violations in the database and in memory, which remembers those that have ended."""
-    memory = MemoryPast(list, lambda: 0.0)
+    memory = History(SetClock(1005.0))
     for number, (app_id, task_id, opened, resolved, why) in enumerate(
         [("live", "a", 500.0, 600.0, "fixed"), ("other", "x", 650.0, 800.0, "removed")]
     ):
@@ -147,7 +146,7 @@ async def test_changes_name_the_signer_that_is_configured(database: Database, st
     database.write(one)
     history.record("prod", "live", [each.change for each in one.changes], push_auth=one.push_auth)
     expected = FieldChange("push_keys", "huawei 2030-01-01T00:00:00Z", "huawei 2030-02-01T00:00:00Z")
-    for past in (stored, MemoryPast(history.newest_first, lambda: 0.0)):
+    for past in (stored, history):
         assert [change.fields for change in await past.changes(HistoryFilter())] == [(expected,)]
 
 

@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient
 from msgspec.structs import replace
 
 from exporter.collector.inventory import Entry
-from exporter.collector.past import MemoryPast, PastViolation, RecordedChange
+from exporter.collector.past import History, PastViolation, RecordedChange
 from exporter.collector.status import Status, Sweep, SweepReport
 from exporter.core.collection_state import State
 from exporter.core.task import Audio, Configuration, Encoding, Output, Pane, Sei, Source, Task, Video
@@ -30,6 +30,7 @@ from exporter.web.view import (
     Trend,
 )
 from tests.metrics.builders import STATUS, configuration
+from tests.support.virtual_time import SetClock
 
 NOW = 1_800_000_000.0
 SWEEP = Sweep(
@@ -232,9 +233,10 @@ class FakeView:
     def sweep_report(self, account: str, app_id: str) -> SweepReport | None:  # noqa: ARG002 - as `View` has it
         return self.shown_sweep
 
-    def past(self) -> MemoryPast:
+    def past(self) -> History:
         """Return what answers from `recorded`, the last first, since an hour ago, and from `ended`."""
-        past = MemoryPast(lambda: reversed(self.recorded), lambda: NOW - 3600)
+        past = History(SetClock(NOW - 3600))
+        past._changes.extend(self.recorded)
         for violation in self.ended:
             past.ended(violation)
         return past

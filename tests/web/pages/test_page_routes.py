@@ -8,7 +8,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from exporter.collector.past import FieldChange, HistoryError, HistoryFilter, MemoryPast, PastViolation, RecordedChange
+from exporter.collector.past import FieldChange, History, HistoryError, HistoryFilter, PastViolation, RecordedChange
 from exporter.collector.status import Difference, RequestReport, Sweep, SweepReport
 from exporter.core.collection_state import State
 from exporter.core.task import Pane
@@ -16,6 +16,7 @@ from exporter.rules.rule import Exemption, Outcome
 from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.view import FindingDetail, FindingKind, RuleView, SweepStart, TaskFinding
 from tests.metrics.builders import encoding
+from tests.support.virtual_time import SetClock
 from tests.web.fake_view import FULL, NOW, Client, FakeView, app_view, entry, findings, recorded, rule
 from tests.web.pages.page_view import Page, client_of, page_of
 
@@ -240,7 +241,7 @@ MODIFIED_TASK = recorded(
 RESOLVED = PastViolation(1, "production", "live-main", "t-1", "bitrate", "warning", "8 Mbit/s", NOW, NOW + 60, "fixed")
 
 
-class LostPast(MemoryPast):
+class LostPast(History):
     """A database that is away."""
 
     async def changes(self, wanted: HistoryFilter) -> Sequence[RecordedChange]:
@@ -301,7 +302,7 @@ async def test_a_database_that_is_away_is_said() -> None:
     """The page of changes and the API answer 503; pages about the present go on without the past."""
     view = FakeView([app_view()])
     view.put([entry("t-1")])
-    view.past = lambda: LostPast(lambda: (), lambda: NOW)  # type: ignore[method-assign]
+    view.past = lambda: LostPast(SetClock(NOW))  # type: ignore[method-assign]
     page = await page_of(view, "/changes")
     assert (page.status, "the database is away" in page.text) == (503, True)
     async with client_of(view) as client:

@@ -76,17 +76,23 @@ run(main())
 
 
 @pytest.mark.processes
-def test_a_stuck_process_ends_with_a_traceback() -> None:
-    """Even code that never gives up Python's lock is ended, and one that is fed goes on."""
+def test_a_daemon_whose_loop_is_stuck_ends_with_a_traceback() -> None:
+    """Even code that never gives up Python's lock is ended; a loop that beats goes on for longer than a stuck one."""
     program = (
-        "import re, time\n"
-        "from exporter.service.process import Watchdog\n"
-        "watchdog = Watchdog(1.5)\n"
-        "for _ in range(20):\n"
-        "    watchdog.feed()\n"
-        "    time.sleep(0.1)\n"
-        "print('fed', flush=True)\n"
-        "re.match('(a+)+$', 'a' * 60 + 'b')\n"
+        "import re\n"
+        "from exporter import cli\n"
+        "from exporter.commands import serve\n"
+        "from exporter.service import daemon\n"
+        "from exporter.service.monitor import Monitor\n"
+        "serve.END_AFTER_SECONDS, daemon.BEAT_SECONDS = 2.0, 0.1\n"
+        "beats = []\n"
+        "def look(_):\n"
+        "    beats.append(1)\n"
+        "    if len(beats) == 25:\n"
+        "        print('fed', flush=True)\n"
+        "        re.match('(a+)+$', 'a' * 60 + 'b')\n"
+        "Monitor.look_at_clock = look\n"
+        "cli.main(['--app.id=a', '--api.endpoint=http://127.0.0.1:9', '--web.listen-address=127.0.0.1:0'])\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120, check=False, text=True)
     assert (ended.returncode, ended.stdout) == (1, "fed\n")

@@ -46,6 +46,14 @@ def closed_port() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
+def unread(programs: Programs, entry: str) -> str:
+    """Collect the apps of an account, none of which can be read; return what is said about that."""
+    config = write_configuration(programs.directory, entry)
+    done = programs.run_exporter("collect", f"--config.file={config}")
+    assert done.code == 3
+    return done.err
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
@@ -56,35 +64,22 @@ def closed_port() -> Iterator[int]:
 )
 def test_what_the_service_refuses(changes: dict[str, Any], line: str, programs: Programs, simulator: str) -> None:
     """A wrong key and a wrong AppId are distinguished, each in one line that names what to check."""
-    config = write_configuration(programs.directory, account(simulator, **changes))
-
-    done = programs.run_exporter("collect", f"--config.file={config}")
-
-    assert done.code == 3
-    assert re.fullmatch(rf"production/[\w-]+: {line}.*\n", done.err), done.err
+    said = unread(programs, account(simulator, **changes))
+    assert re.fullmatch(rf"production/[\w-]+: {line}.*\n", said), said
 
 
 def test_a_closed_port(programs: Programs, closed_port: int) -> None:
     """Where nobody listens, the line names the address and the setting."""
-    config = write_configuration(programs.directory, account(f"http://127.0.0.1:{closed_port}"))
-
-    done = programs.run_exporter("collect", f"--config.file={config}")
-
-    assert done.code == 3
-    expected = f"production/app-1: network_error: 127.0.0.1:{closed_port} refuses connections: check endpoint\n"
-    assert done.err == expected
+    said = unread(programs, account(f"http://127.0.0.1:{closed_port}"))
+    assert said == f"production/app-1: network_error: 127.0.0.1:{closed_port} refuses connections: check endpoint\n"
 
 
 def test_a_response_that_is_no_json(programs: Programs) -> None:
     """An answer that is a web page is an invalid response, in one line without the page."""
     _, url = programs.start_simulator("--apps=1", "--fault=not_json")
-    config = write_configuration(programs.directory, account(url))
-
-    done = programs.run_exporter("collect", f"--config.file={config}")
-
-    assert done.code == 3
+    said = unread(programs, account(url))
     expected = r"production/app-1: invalid_response: the service's answer is no JSON: [^<>\n]*endpoint[^<>\n]*\n"
-    assert re.fullmatch(expected, done.err), done.err
+    assert re.fullmatch(expected, said), said
 
 
 async def test_an_unknown_authority_and_then_a_known_one(programs: Programs) -> None:
@@ -95,13 +90,11 @@ async def test_an_unknown_authority_and_then_a_known_one(programs: Programs) -> 
     ca_file = programs.directory / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))
     async with serving(EMPTY_PAGE, tls=tls) as service:
-        unknown = write_configuration(programs.directory, account(service.address))
-        refused = await asyncio.to_thread(programs.run_exporter, "collect", f"--config.file={unknown}")
+        said = await asyncio.to_thread(unread, programs, account(service.address))
         known = write_configuration(programs.directory, account(service.address, more="ca_file: ca.pem"))
         accepted = await asyncio.to_thread(programs.run_exporter, "collect", f"--config.file={known}")
 
-    assert refused.code == 3
-    assert re.fullmatch(r"production/app-1: network_error: .*ca_file.*\n", refused.err), refused.err
+    assert re.fullmatch(r"production/app-1: network_error: .*ca_file.*\n", said), said
     assert (accepted.code, accepted.err) == (0, "")
     assert re.search(r"production +app-1 +ok +0 +0", accepted.out)
 

@@ -113,13 +113,6 @@ async def running(one: Started) -> AsyncIterator[Started]:
         await asyncio.wait_for(one.running, timeout=60)
 
 
-@pytest.fixture
-async def simulator() -> AsyncIterator[Simulated]:
-    """Serve three small apps."""
-    async with simulated() as service:
-        yield service
-
-
 def _mistaken() -> ConfigError:
     """Return the error of a file with two mistakes."""
     places = (Position(0, "rtcmpu.yml", 1, 2), Position(0, "rtcmpu.yml", 3, 4))

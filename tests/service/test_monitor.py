@@ -63,13 +63,6 @@ async def watching() -> AsyncIterator[Watched]:
         await watched.monitor.close()
 
 
-@pytest.fixture
-async def simulator() -> AsyncIterator[Simulated]:
-    """Serve three small apps."""
-    async with simulated() as service:
-        yield service
-
-
 async def test_apps_are_read_and_published_in_the_order_of_the_configuration(simulator: Simulated) -> None:
     """Every configured app is soon up, with its tasks."""
     async with watching() as watched:

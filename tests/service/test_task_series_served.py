@@ -1,25 +1,17 @@
 """The daemon on a local service: series about single tasks, and changes, as they are served."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from exporter.config.model import Config, Metrics, PerTask
 from tests.service.test_daemon import Started, started
-from tests.support.monitored import Simulated, sample, simulated, until
+from tests.support.monitored import Simulated, sample, until
 
 pytestmark = pytest.mark.usefixtures("no_process_before")
 
 TASKS = 10  # of an app of the service
-
-
-@pytest.fixture
-async def simulator() -> AsyncIterator[Simulated]:
-    """Serve three small apps."""
-    async with simulated(tasks=TASKS) as service:
-        yield service
 
 
 def _with(config: Config, per_task: PerTask) -> Config:

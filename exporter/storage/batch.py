@@ -81,7 +81,7 @@ class Batch(Waiting, kw_only=True):
         absent = [task_id for task_id, entry in first_read.items() if entry is None]
         changes += stored.remove(absent, settled_before=inf, at=began)
         current.restore(filter(None, self.tasks.values()))
-        older = [each for each in stored if (now := current.get(each.task_id)) and now.first_seen <= began]
+        older = [each for each in stored if (now := current.get(each.task_id)) and each.first_seen < now.first_seen]
         tasks = self.tasks | {change.task_id: change.after for change in current.age(older)}
         earliest = min(began, saved.last_known)
         missed = [NoticedChange(change, began, earliest) for change in changes if saved.sweep is not None]

@@ -129,6 +129,17 @@ async def test_a_commit_without_an_answer_is_not_made_twice(faults: Faults) -> N
         assert len(rows(database, CHANGES)) == 1
 
 
+async def test_what_waits_ends_with_its_lease(faults: Faults) -> None:
+    """What was read under an earlier term of a lease is not written under the next one."""
+    one = RecordedWriter(faults.url)
+    for term in (1, 2):
+        new = changed(None, entry(f"task-{term}"))
+        new.lease = ("budget", term)
+        one.write(new)
+    waiting = one.writer.add(("prod", "live"), ("budget", 2))
+    assert [each.change.task_id for each in waiting.changes] == ["task-2"]
+
+
 async def test_too_many_changes_that_wait_are_lost_and_counted(faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go; the tasks are written all the same."""
     monkeypatch.setattr(writer_module, "MOST_WAITING", 3)

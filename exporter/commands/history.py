@@ -15,6 +15,7 @@ from exporter.config.mistakes import UsageError
 from exporter.rules.rule_loader import ConfigurationSource
 from exporter.storage.database import engine_of, sqlite_path
 from exporter.storage.stored_past import read_changes
+from exporter.storage.writer import error_line
 
 
 def history(source: ConfigurationSource, wanted: HistoryFilter, output: Literal["table", "json"]) -> int:
@@ -25,8 +26,7 @@ def history(source: ConfigurationSource, wanted: HistoryFilter, output: Literal[
     try:
         changes = _read(storage.database_url(), wanted)
     except Exception as error:  # noqa: BLE001 - of the driver, with the statement and its values
-        reason = " ".join(str(getattr(error, "orig", None) or error).split())
-        sys.stderr.write(f"database can't be read: {reason}\n")
+        sys.stderr.write(f"database can't be read: {error_line(error)}\n")
         return ExitCode.UNREAD
     changes.reverse()
     if output == "json":

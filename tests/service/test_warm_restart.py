@@ -1,7 +1,8 @@
 """A restart with a database: served at once at its true age, and changes of meanwhile are known as such."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from exporter.storage.tables import CHANGES, VIOLATIONS
 from exporter.storage.writer import Writer
 from tests.support.batches import BITRATE
 from tests.support.moving_list import INTERVALS, ListService, MovingList, Told, collector_of, listed, shown
-from tests.support.virtual_time import VirtualClock, run
+from tests.support.virtual_time import VirtualClock, on_virtual_time
 
 KEY = ("account", "app")
 
@@ -106,20 +107,11 @@ class Process(Told):
         )
 
 
-def _scenario(tmp_path: Path, scenario: Callable[[VirtualClock, Database], Coroutine[Any, Any, None]]) -> list[Any]:
-    """Run on virtual time; return what was logged."""
-    database = Database(f"sqlite:{tmp_path / 'rtcmpu.db'}")
-
-    async def main() -> None:
-        await scenario(VirtualClock(), database)
-        await asyncio.sleep(0)
-
-    try:
-        with capture_logs() as log:
-            run(main(), at_most_seconds=10_000_000)
-    finally:
-        database.close()
-    return list(log)
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """Return an empty database."""
+    with closing(Database(f"sqlite:{tmp_path / 'rtcmpu.db'}")) as opened:
+        yield opened
 
 
 def _rows(database: Database, table: Any) -> list[Any]:
@@ -127,252 +119,235 @@ def _rows(database: Database, table: Any) -> list[Any]:
         return list(connection.execute(select(table).order_by(table.c.id)))
 
 
-def test_a_restart_shows_the_stored_tasks_at_their_true_age(tmp_path: Path) -> None:
+@on_virtual_time
+async def test_a_restart_shows_the_stored_tasks_at_their_true_age(database: Database) -> None:
     """Until its own first sweep the app is pending, with the data and the times of the process before."""
-
-    async def scenario(clock: VirtualClock, database: Database) -> None:
-        moving_list = MovingList(tasks=30)
-        first = Process(moving_list, database, clock)
-        await first.collector.sweep()
-        await clock.sleep(INTERVALS.stale_after_seconds / 2)
-        second = Process(moving_list, database, clock)
-        assert second.restore()
-        status = second.collector.status
-        assert (status.state, status.up, status.data_available) == (State.PENDING, False, True)
-        assert status.last_sweep_began == first.collector.status.last_sweep_began
-        assert shown(second.collector) == listed(moving_list)
-        await clock.sleep(0)
-        assert second.writer.batches == [], "what comes from the database was written to it again"
-
-    _scenario(tmp_path, scenario)
+    clock = VirtualClock()
+    moving_list = MovingList(tasks=30)
+    first = Process(moving_list, database, clock)
+    await first.collector.sweep()
+    await clock.sleep(INTERVALS.stale_after_seconds / 2)
+    second = Process(moving_list, database, clock)
+    assert second.restore()
+    status = second.collector.status
+    assert (status.state, status.up, status.data_available) == (State.PENDING, False, True)
+    assert status.last_sweep_began == first.collector.status.last_sweep_began
+    assert shown(second.collector) == listed(moving_list)
+    await clock.sleep(0)
+    assert second.writer.batches == [], "what comes from the database was written to it again"
 
 
 @pytest.mark.parametrize("down_seconds", [5.0, 10 * INTERVALS.stale_after_seconds])
-def test_what_changed_meanwhile_is_recorded_with_its_earliest_time(tmp_path: Path, down_seconds: float) -> None:
+@on_virtual_time
+async def test_what_changed_meanwhile_is_recorded_with_its_earliest_time(
+    database: Database, down_seconds: float
+) -> None:
     """However long it was down: what came, went or changed since did so after the last update that was written.
 
     Only of what came later the start is known.
     """
-
-    async def scenario(clock: VirtualClock, database: Database) -> None:
-        moving_list = MovingList(tasks=30)
-        first = Process(moving_list, database, clock)
-        await first.collector.sweep()
-        await clock.sleep(10)
-        await first.collector.update()
-        await clock.sleep(0)
-        earliest = first.collector.status.last_update_began
-        gone, changed = list(moving_list.order)[:2]
-        moving_list.delete(gone)
-        moving_list.update(changed)
-        created = moving_list.create()
-        await clock.sleep(down_seconds)
-        second = Process(moving_list, database, clock)
-        assert second.restore()
-        assert second.collector.status.data_available is (down_seconds < INTERVALS.stale_after_seconds)
-        await second.collector.sweep()
-        await clock.sleep(5)
-        await second.collector.sweep()
-        later = moving_list.create()
-        await second.collector.update()
-        await clock.sleep(0)
-        assert second.baselines == 1
-        found = {(row.change, row.task_id): row.earliest for row in _rows(database, CHANGES)}
-        assert found == {
-            ("removed", gone): earliest,
-            ("modified", changed): earliest,
-            ("added", created): earliest,
-            ("added", later): None,
-        }
-        (saved,) = database.load()
-        assert {each.task.task_id for each in saved.entries} == set(moving_list.order)
-        assert {each.task.task_id for each in saved.entries if each.start_known} == {later}
-
-    _scenario(tmp_path, scenario)
+    clock = VirtualClock()
+    moving_list = MovingList(tasks=30)
+    first = Process(moving_list, database, clock)
+    await first.collector.sweep()
+    await clock.sleep(10)
+    await first.collector.update()
+    await clock.sleep(0)
+    earliest = first.collector.status.last_update_began
+    gone, changed = list(moving_list.order)[:2]
+    moving_list.delete(gone)
+    moving_list.update(changed)
+    created = moving_list.create()
+    await clock.sleep(down_seconds)
+    second = Process(moving_list, database, clock)
+    assert second.restore()
+    assert second.collector.status.data_available is (down_seconds < INTERVALS.stale_after_seconds)
+    await second.collector.sweep()
+    await clock.sleep(5)
+    await second.collector.sweep()
+    later = moving_list.create()
+    await second.collector.update()
+    await clock.sleep(0)
+    assert second.baselines == 1
+    found = {(row.change, row.task_id): row.earliest for row in _rows(database, CHANGES)}
+    assert found == {
+        ("removed", gone): earliest,
+        ("modified", changed): earliest,
+        ("added", created): earliest,
+        ("added", later): None,
+    }
+    (saved,) = database.load()
+    assert {each.task.task_id for each in saved.entries} == set(moving_list.order)
+    assert {each.task.task_id for each in saved.entries if each.start_known} == {later}
 
 
 @pytest.mark.parametrize("is_away", [True, False])
-def test_what_changed_before_the_database_answered_is_recorded(tmp_path: Path, is_away: bool) -> None:
+@on_virtual_time
+async def test_what_changed_before_the_database_answered_is_recorded(database: Database, is_away: bool) -> None:
     """A start without the database, or an app that comes back: what is stored is compared with the first sweep.
 
     Tasks keep their ages, changes since the first sweep follow at their own times, and open violations stay as old.
     """
-
-    async def scenario(clock: VirtualClock, database: Database) -> None:
-        moving_list = MovingList(tasks=30)
-        first = Process(moving_list, database, clock)
-        first.open_violations = {BITRATE: dict.fromkeys(list(moving_list.order)[:3], 5.0)}
-        await first.collector.sweep()
-        first.recorder.reconcile(KEY)
-        await clock.sleep(0)
-        began = first.collector.status.last_sweep_began
-        gone, changed, twice = list(moving_list.order)[:3]
-        moving_list.delete(gone)
-        moving_list.update(changed)
-        moving_list.update(twice)
-        created = moving_list.create()
-        await clock.sleep(3600)
-        second = Process(moving_list, database, clock)
-        second.writer.is_away = is_away
-        second.open_violations = {BITRATE: {changed: clock.now()}}
-        noticed = clock.now()
-        await second.collector.sweep()
-        second.recorder.reconcile(KEY)
-        await clock.sleep(100)
-        moving_list.update(twice)
-        later = moving_list.create()
-        await second.collector.update()
-        await clock.sleep(100)
-        if is_away:
-            second.writer.come_back()
-        await clock.sleep(0)
-        await second.collector.update()
-        await clock.sleep(0)
-        found = [
-            (row.change, row.task_id, row.earliest, row.noticed - noticed < 50) for row in _rows(database, CHANGES)
-        ]
-        missed = [("added", created, began, True), *(("modified", each, began, True) for each in (changed, twice))]
-        assert sorted(found[:3]) == sorted(missed)
-        looked_up = ("removed", gone, began, False)
-        own = [("added", later, None, False), ("modified", twice, None, False)]
-        assert sorted(found[3:]) == sorted([looked_up, *own])
-        (saved,) = database.load()
-        ages = {entry.task.task_id: (entry.first_seen, entry.last_changed) for entry in saved.entries}
-        known = {entry.task.task_id: (entry.first_seen, entry.last_changed) for entry in second.collector.inventory}
-        assert ages == known
-        before = {entry.task.task_id: (entry.first_seen, entry.last_changed) for entry in first.collector.inventory}
-        assert {task_id: times[0] for task_id, times in before.items() if task_id != gone} == {
-            task_id: times[0] for task_id, times in ages.items() if task_id not in {created, later}
-        }
-        assert {ages[task_id] for task_id in before.keys() - {gone, changed, twice}} <= set(before.values())
-        assert noticed <= ages[changed][1] < ages[twice][1]
-        assert saved.violations == {BITRATE: {changed: 5.0}}
-
-    _scenario(tmp_path, scenario)
+    clock = VirtualClock()
+    moving_list = MovingList(tasks=30)
+    first = Process(moving_list, database, clock)
+    first.open_violations = {BITRATE: dict.fromkeys(list(moving_list.order)[:3], 5.0)}
+    await first.collector.sweep()
+    first.recorder.reconcile(KEY)
+    await clock.sleep(0)
+    began = first.collector.status.last_sweep_began
+    gone, changed, twice = list(moving_list.order)[:3]
+    moving_list.delete(gone)
+    moving_list.update(changed)
+    moving_list.update(twice)
+    created = moving_list.create()
+    await clock.sleep(3600)
+    second = Process(moving_list, database, clock)
+    second.writer.is_away = is_away
+    second.open_violations = {BITRATE: {changed: clock.now()}}
+    noticed = clock.now()
+    await second.collector.sweep()
+    second.recorder.reconcile(KEY)
+    await clock.sleep(100)
+    moving_list.update(twice)
+    later = moving_list.create()
+    await second.collector.update()
+    await clock.sleep(100)
+    if is_away:
+        second.writer.come_back()
+    await clock.sleep(0)
+    await second.collector.update()
+    await clock.sleep(0)
+    found = [(row.change, row.task_id, row.earliest, row.noticed - noticed < 50) for row in _rows(database, CHANGES)]
+    missed = [("added", created, began, True), *(("modified", each, began, True) for each in (changed, twice))]
+    assert sorted(found[:3]) == sorted(missed)
+    looked_up = ("removed", gone, began, False)
+    own = [("added", later, None, False), ("modified", twice, None, False)]
+    assert sorted(found[3:]) == sorted([looked_up, *own])
+    (saved,) = database.load()
+    ages = {entry.task.task_id: (entry.first_seen, entry.last_changed) for entry in saved.entries}
+    known = {entry.task.task_id: (entry.first_seen, entry.last_changed) for entry in second.collector.inventory}
+    assert ages == known
+    before = {entry.task.task_id: (entry.first_seen, entry.last_changed) for entry in first.collector.inventory}
+    assert {task_id: times[0] for task_id, times in before.items() if task_id != gone} == {
+        task_id: times[0] for task_id, times in ages.items() if task_id not in {created, later}
+    }
+    assert {ages[task_id] for task_id in before.keys() - {gone, changed, twice}} <= set(before.values())
+    assert noticed <= ages[changed][1] < ages[twice][1]
+    assert saved.violations == {BITRATE: {changed: 5.0}}
 
 
 @pytest.mark.parametrize("is_cut", [True, False])
-def test_a_cut_list_is_no_proof_of_removals(tmp_path: Path, *, is_cut: bool) -> None:
+@on_virtual_time
+async def test_a_cut_list_is_no_proof_of_removals(database: Database, is_cut: bool) -> None:
     """Stored tasks that the first sweep did not show are removed if lookups find none of them, else the list is cut."""
-
-    async def scenario(clock: VirtualClock, database: Database) -> None:
-        moving_list = MovingList(tasks=60)
-        await Process(moving_list, database, clock).collector.sweep()
-        await clock.sleep(0)
-        for task_id in () if is_cut else moving_list.order[30:]:
-            moving_list.delete(task_id)
-        await clock.sleep(3600)
-        second = Process(moving_list, database, clock)
-        second.service.page_of_list = lambda order, window: order[:30][window.start : window.end]
-        second.writer.is_away = True
-        await second.collector.sweep()
+    clock = VirtualClock()
+    moving_list = MovingList(tasks=60)
+    await Process(moving_list, database, clock).collector.sweep()
+    await clock.sleep(0)
+    for task_id in () if is_cut else moving_list.order[30:]:
+        moving_list.delete(task_id)
+    await clock.sleep(3600)
+    second = Process(moving_list, database, clock)
+    second.service.page_of_list = lambda order, window: order[:30][window.start : window.end]
+    second.writer.is_away = True
+    await second.collector.sweep()
+    await clock.sleep(10)
+    second.writer.come_back()
+    await clock.sleep(0)
+    await second.collector.update()
+    for _ in range(2):
         await clock.sleep(10)
-        second.writer.come_back()
-        await clock.sleep(0)
-        await second.collector.update()
-        for _ in range(2):
-            await clock.sleep(10)
-            await second.collector.sweep()
-        await clock.sleep(0)
-        removed = [row.task_id for row in _rows(database, CHANGES) if row.change == "removed"]
-        assert len(removed) == (0 if is_cut else 30)
-        assert second.collector.status.state is (State.PARTIAL if is_cut else State.OK)
-
-    _scenario(tmp_path, scenario)
+        await second.collector.sweep()
+    await clock.sleep(0)
+    removed = [row.task_id for row in _rows(database, CHANGES) if row.change == "removed"]
+    assert len(removed) == (0 if is_cut else 30)
+    assert second.collector.status.state is (State.PARTIAL if is_cut else State.OK)
 
 
-def test_first_seen_survives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@on_virtual_time
+async def test_first_seen_survives(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A task is as old as the first process that saw it says, also after an upgrade that can't read the tasks."""
-
-    async def scenario(clock: VirtualClock, database: Database) -> None:
-        moving_list = MovingList(tasks=3)
-        first = Process(moving_list, database, clock)
-        await first.collector.sweep()
-        for shape in (database_module.SHAPE, "another"):
-            await clock.sleep(5)
-            monkeypatch.setattr(database_module, "SHAPE", shape)
-            second = Process(moving_list, database, clock)
-            assert second.restore() is (shape != "another")
-            await second.collector.sweep()
-            seen = [[entry.first_seen for entry in one.collector.inventory] for one in (first, second)]
-            assert seen[0] == seen[1]
-            assert second.take() == []
-
-    _scenario(tmp_path, scenario)
+    clock = VirtualClock()
+    moving_list = MovingList(tasks=3)
+    first = Process(moving_list, database, clock)
+    await first.collector.sweep()
+    for shape in (database_module.SHAPE, "another"):
+        await clock.sleep(5)
+        monkeypatch.setattr(database_module, "SHAPE", shape)
+        second = Process(moving_list, database, clock)
+        assert second.restore() is (shape != "another")
+        await second.collector.sweep()
+        seen = [[entry.first_seen for entry in one.collector.inventory] for one in (first, second)]
+        assert seen[0] == seen[1]
+        assert second.take() == []
 
 
-def test_data_from_the_future_is_not_shown(tmp_path: Path) -> None:
+@on_virtual_time
+async def test_data_from_the_future_is_not_shown(database: Database) -> None:
     """A clock that was set back must not make old data look young forever."""
-
-    async def scenario(clock: VirtualClock, database: Database) -> None:
+    clock = VirtualClock()
+    with capture_logs() as log:
         moving_list = MovingList(tasks=3)
         await Process(moving_list, database, clock).collector.sweep()
         await clock.sleep(0)
         clock.set_back(3600)
         assert not Process(moving_list, database, clock).restore()
-
-    log = _scenario(tmp_path, scenario)
     said = [(line["event"], line.get("reason")) for line in log]
     assert ("saved tasks are not used", "they are from the future") in said
 
 
-def test_a_reading_and_its_violations_are_one_transaction(tmp_path: Path) -> None:
+@on_virtual_time
+async def test_a_reading_and_its_violations_are_one_transaction(database: Database) -> None:
     """What comes in one step of the event loop is one batch, and what ends is known by its rule and task."""
     rule = TaskCountRule(Rule(name="expect-tasks", title="Tasks", severity=Severity.WARNING, expect=""), 1, None)
-
-    async def scenario(clock: VirtualClock, database: Database) -> None:
-        moving_list = MovingList(tasks=3)
-        process = Process(moving_list, database, clock)
-        await process.collector.sweep()
-        await clock.sleep(0)
-        created = moving_list.create()
-        process.on_changes = lambda changes: (
-            process.recorder.opened(KEY, rule, created, 7.5, "too many users") if changes else None
-        )
-        await process.collector.update()
-        await clock.sleep(0)
-        (batch,) = [each for each in process.writer.batches if each.changes]
-        assert (list(batch.tasks), len(batch.violations)) == ([created], 1)
-        process.recorder.resolved(KEY, rule, created, 0.0, Resolution.FIXED)
-        await clock.sleep(0)
-        (found,) = _rows(database, VIOLATIONS)
-        assert (found.task_id, found.opened, found.message, found.why) == (created, 7.5, "too many users", "fixed")
-
-    _scenario(tmp_path, scenario)
+    clock = VirtualClock()
+    moving_list = MovingList(tasks=3)
+    process = Process(moving_list, database, clock)
+    await process.collector.sweep()
+    await clock.sleep(0)
+    created = moving_list.create()
+    process.on_changes = lambda changes: (
+        process.recorder.opened(KEY, rule, created, 7.5, "too many users") if changes else None
+    )
+    await process.collector.update()
+    await clock.sleep(0)
+    (batch,) = [each for each in process.writer.batches if each.changes]
+    assert (list(batch.tasks), len(batch.violations)) == ([created], 1)
+    process.recorder.resolved(KEY, rule, created, 0.0, Resolution.FIXED)
+    await clock.sleep(0)
+    (found,) = _rows(database, VIOLATIONS)
+    assert (found.task_id, found.opened, found.message, found.why) == (created, 7.5, "too many users", "fixed")
 
 
-def test_nothing_new_costs_nothing(tmp_path: Path) -> None:
+@on_virtual_time
+async def test_nothing_new_costs_nothing(database: Database) -> None:
     """An update that changes nothing is written every few seconds at most."""
-
-    async def scenario(clock: VirtualClock, database: Database) -> None:
-        process = Process(MovingList(tasks=3), database, clock)
-        await process.collector.sweep()
-        await clock.sleep(0)
-        before = len(process.writer.batches)
-        for _ in range(40):
-            await clock.sleep(0.5)
-            await process.collector.update()
-        assert 2 <= len(process.writer.batches) - before <= 5
-
-    _scenario(tmp_path, scenario)
-
-
-def test_what_waits_of_a_removed_app_is_written(tmp_path: Path) -> None:
-    """An app may leave the configuration while the database is away: its last changes are recorded all the same."""
-
-    async def scenario(clock: VirtualClock, database: Database) -> None:
-        moving_list = MovingList(tasks=3)
-        process = Process(moving_list, database, clock)
-        await process.collector.sweep()
-        await clock.sleep(0)
-        process.writer.is_away = True
-        created = moving_list.create()
+    clock = VirtualClock()
+    process = Process(MovingList(tasks=3), database, clock)
+    await process.collector.sweep()
+    await clock.sleep(0)
+    before = len(process.writer.batches)
+    for _ in range(40):
+        await clock.sleep(0.5)
         await process.collector.update()
-        process.open_violations = {BITRATE: {created: 5.0}}
-        process.recorder.reconcile(KEY)
-        process.is_removed = True
-        process.writer.come_back()
-        assert [row.task_id for row in _rows(database, CHANGES)] == [created]
-        assert database.load()[0].violations == process.open_violations
+    assert 2 <= len(process.writer.batches) - before <= 5
 
-    _scenario(tmp_path, scenario)
+
+@on_virtual_time
+async def test_what_waits_of_a_removed_app_is_written(database: Database) -> None:
+    """An app may leave the configuration while the database is away: its last changes are recorded all the same."""
+    clock = VirtualClock()
+    moving_list = MovingList(tasks=3)
+    process = Process(moving_list, database, clock)
+    await process.collector.sweep()
+    await clock.sleep(0)
+    process.writer.is_away = True
+    created = moving_list.create()
+    await process.collector.update()
+    process.open_violations = {BITRATE: {created: 5.0}}
+    process.recorder.reconcile(KEY)
+    process.is_removed = True
+    process.writer.come_back()
+    assert [row.task_id for row in _rows(database, CHANGES)] == [created]
+    assert database.load()[0].violations == process.open_violations

@@ -85,7 +85,11 @@ async def test_what_is_written_while_it_is_read_counts_later(file: Path, monkeyp
     monkeypatch.setattr(web_config, "read_web_config", written_meanwhile)
     replace(file, f"{TLS}basic_auth_users: {{alice: {HASH}}}\n")
     assert await settled(followed) is good
+    replace(file, f"{TLS}basic_auth_users: {{alice: {HASH}}}\n")
+    assert await followed.load_again() == ()
+    assert followed.current().users, "a reload takes what it read"
     monkeypatch.undo()
+    replace(file, f"{TLS}basic_auth_users: {{}}\n")
     assert not (await settled(followed)).users
 
 

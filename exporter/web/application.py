@@ -145,10 +145,10 @@ _CLIENT_WENT_AWAY: Final = 499  # counted but never sent
 _STATUS_OF_ERROR: Final = {BadQueryError: 400, UnknownNameError: 404, HistoryError: 503}
 
 
-def accounting(view: View, renderer: Renderer | None = None) -> Middleware:
+def accounting(view: View, renderer: Renderer) -> Middleware:
     """Return a middleware that turns every failure into a response and counts every response.
 
-    With `renderer`, errors of pages are pages, and browsers get unknown paths as one.
+    Errors of pages are pages, and browsers get unknown paths as one.
     """
 
     @web.middleware
@@ -172,11 +172,11 @@ def accounting(view: View, renderer: Renderer | None = None) -> Middleware:
     return answer
 
 
-def _refusal(request: web.Request, refused: web.HTTPException, renderer: Renderer | None) -> web.Response:
+def _refusal(request: web.Request, refused: web.HTTPException, renderer: Renderer) -> web.Response:
     if request.method == hdrs.METH_OPTIONS and hdrs.ALLOW in refused.headers:
         return web.Response(status=204, headers={hdrs.ALLOW: f"{refused.headers[hdrs.ALLOW]},OPTIONS"})
     message = f"{refused.reason}: {request.method} {request.path}"
-    if renderer is not None and wants_page(request) and not is_api(request):
+    if wants_page(request) and not is_api(request):
         response = renderer.error(PageError(refused.status, refused.reason, message))
     else:
         response = error_answer(request, refused.status, message)
@@ -185,15 +185,15 @@ def _refusal(request: web.Request, refused: web.HTTPException, renderer: Rendere
     return response
 
 
-def _explained(request: web.Request, error: Exception, renderer: Renderer | None) -> web.Response:
-    if isinstance(error, HistoryError) and not is_api(request):
-        error = PageError(503, "The past can't be read", str(error))
-    elif isinstance(error, BadQueryError) and not is_api(request):
-        link = request.path.removeprefix(request.app.get(ROUTE_PREFIX, ""))
-        error = PageError(400, "This can't be answered", str(error), link, "Without filters")
-    if isinstance(error, PageError) and renderer is not None:
+def _explained(request: web.Request, error: Exception, renderer: Renderer) -> web.Response:
+    if isinstance(error, PageError):
         return renderer.error(error)
-    return error_answer(request, _STATUS_OF_ERROR[type(error)], str(error))
+    if is_api(request):
+        return error_answer(request, _STATUS_OF_ERROR[type(error)], str(error))
+    if isinstance(error, HistoryError):
+        return renderer.error(PageError(503, "The past can't be read", str(error)))
+    link = request.path.removeprefix(request.app[ROUTE_PREFIX])
+    return renderer.error(PageError(400, "This can't be answered", str(error), link, "Without filters"))
 
 
 _RESERVED_PATHS: Final = ("/", "/config", TASKS_PATH)

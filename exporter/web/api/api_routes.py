@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from yarl import URL
 
 from exporter.core.clock import Clock
-from exporter.web.addresses import NO_PREFIX, UrlPrefix
+from exporter.web.addresses import UrlPrefix
 from exporter.web.api import apps_api, tasks_api, violations_api
 from exporter.web.api.openapi import PREFIX, ApiEndpoint, openapi_document
 from exporter.web.lists import Listing, listing_csv, listing_text
@@ -42,7 +42,7 @@ ENDPOINTS: Final = (
 )
 
 
-def api_routes(view: View, clock: Clock, prefix: UrlPrefix = NO_PREFIX) -> Iterable[web.RouteDef]:
+def api_routes(view: View, clock: Clock, prefix: UrlPrefix) -> Iterable[web.RouteDef]:
     """Return a route for each endpoint. A name in a path can be any text, since a TaskId may have braces."""
 
     @cache

@@ -11,8 +11,6 @@ from exporter.web.query import Query, known
 from exporter.web.view import FindingsView, View
 
 PARAMETERS: Final = known("outcome account app_id rule severity owner age page")
-
-
 RULE_PARAMETERS: Final = known("text severity enabled")
 
 
@@ -54,9 +52,8 @@ async def _count(group: FindingsView, query: Query) -> int:
     return sum(map(query.matches_time, group.since.values()))
 
 
-async def _page(counted: Iterable[tuple[FindingsView, int]], query: Query) -> NumberedPage[Finding]:
+async def _page(counts: Sequence[tuple[FindingsView, int]], query: Query) -> NumberedPage[Finding]:
     """Return a page of findings, by group and then the oldest first; only the groups on it are sorted."""
-    counts = list(counted)
     matching = sum(count for _, count in counts)
     number = min(query.page, max(1, -(-matching // PAGE_ROWS)))
     first = (number - 1) * PAGE_ROWS

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from exporter.web.api.api_routes import ENDPOINTS
-from exporter.web.application import accounting
+from exporter.web.application import application
 from exporter.web.responses import WORTH_COMPRESSING_BYTES, gathered, json_text, quality
 from tests.metrics.builders import configuration
 from tests.web.api.api_view import json_of
-from tests.web.fake_view import FULL, Client, FakeView, app_view, entry
+from tests.web.fake_view import FULL, Client, FakeView, FixedClock, app_view, entry
 
 LISTS = [endpoint.path for endpoint in ENDPOINTS if endpoint.has_csv]
 PATHS = [
@@ -186,7 +186,7 @@ async def test_a_body_that_is_too_large_is_reported_as_other_errors_are(view: Fa
     async def refuse(_request: web.Request) -> NoReturn:
         raise web.HTTPRequestEntityTooLarge(max_size=1, actual_size=2)
 
-    app = web.Application(middlewares=[accounting(view)])
+    app = application(view, FixedClock())
     app.router.add_get("/api/v1/refused", refuse)
     async with TestClient(TestServer(app)) as client:
         answer = await client.get("/api/v1/refused")

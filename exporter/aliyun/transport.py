@@ -348,23 +348,30 @@ class Transport:
             yield HttpAnswer(response.status, response.headers, body, midpoint)
 
     async def _read(self, response: aiohttp.ClientResponse, held: AsyncExitStack) -> bytes:
-        """Read a body up to its bound; `held` gets a place among the large ones. The rest of an error is not read."""
+        """Read a body up to its bound; `held` gets a place among the large ones. The rest of an error is not read.
+
+        An error that breaks off, or does not end in time, is what its status and headers say.
+        """
         pieces = []
         size = 0
         is_page = response.status == HTTPStatus.OK
-        async for piece in response.content.iter_any():
-            pieces.append(piece)
-            is_first_large = size <= LARGE_BODY_BYTES < size + len(piece)
-            size += len(piece)
-            if not is_page and size > MAX_ERROR_BYTES:
-                break
-            if size > MAX_BODY_BYTES:
-                raise ApiError(
-                    State.INVALID_RESPONSE,
-                    f"the answer has more than {MAX_BODY_BYTES // 1024**2} MiB: check that the endpoint is the"
-                    " service's",
-                    status=response.status,
-                )
-            if is_first_large:
-                await held.enter_async_context(self._large_bodies)
+        try:
+            async for piece in response.content.iter_any():
+                pieces.append(piece)
+                is_first_large = size <= LARGE_BODY_BYTES < size + len(piece)
+                size += len(piece)
+                if not is_page and size > MAX_ERROR_BYTES:
+                    break
+                if size > MAX_BODY_BYTES:
+                    raise ApiError(
+                        State.INVALID_RESPONSE,
+                        f"the answer has more than {MAX_BODY_BYTES // 1024**2} MiB: check that the endpoint is the"
+                        " service's",
+                        status=response.status,
+                    )
+                if is_first_large:
+                    await held.enter_async_context(self._large_bodies)
+        except (aiohttp.ClientError, OSError):  # a timeout, too
+            if is_page:
+                raise
         return b"".join(pieces)

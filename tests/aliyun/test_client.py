@@ -229,11 +229,22 @@ async def test_a_large_page_does_not_stop_the_event_loop() -> None:
     assert threading.current_thread().name not in threads
 
 
-async def test_a_reset_connection_is_a_network_error() -> None:
-    """A connection that breaks off in the middle of the body is named so."""
+@pytest.mark.parametrize(
+    ("status", "headers", "state"),
+    [
+        (200, {}, State.NETWORK_ERROR),
+        (400, {}, State.NETWORK_ERROR),
+        (429, {}, State.THROTTLED),
+        (400, {"x-acs-retry-after": "20"}, State.THROTTLED),
+        (408, {}, State.TIMEOUT),
+        (503, {}, State.SERVER_ERROR),
+    ],
+)
+async def test_a_body_that_breaks_off(status: int, headers: dict[str, str], state: State) -> None:
+    """A page whose connection breaks off is a network error; an error has what its status and headers say."""
 
     async def reset(request: web.BaseRequest) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Length": "1000"})
+        response = web.StreamResponse(status=status, headers={"Content-Length": "1000", **headers})
         await response.prepare(request)
         await response.write(b"{")
         assert request.transport is not None
@@ -241,8 +252,8 @@ async def test_a_reset_connection_is_a_network_error() -> None:
         return response
 
     error = await failure_of(reset)
-    assert (error.state, error.retryable) == (State.NETWORK_ERROR, True)
-    assert "broke off" in error.reason
+    assert (error.state, error.retryable) == (state, True)
+    assert ("broke off" in error.reason) == (status == 200)
 
 
 async def test_a_cancelled_call_reports_nothing() -> None:

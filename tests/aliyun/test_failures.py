@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from exporter.aliyun.errors import MAX_WAIT_SECONDS, ApiError, answer_failure, is_about_the_task
 from exporter.core.collection_state import State
@@ -240,19 +238,3 @@ def test_a_code_about_the_task_means_that_it_is_gone(status: int, code: str, hea
 def test_no_other_refusal_means_that_a_task_is_gone(status: int, code: str | None, headers: Mapping[str, str]) -> None:
     """Any other answer to a lookup leaves the task in doubt."""
     assert not is_about_the_task(failure(status, code, headers=headers))
-
-
-@given(
-    status=st.integers(min_value=200, max_value=599),
-    body=st.binary(max_size=40) | st.text().map(lambda text: json.dumps({"Code": text, "RequestId": text}).encode()),
-    headers=st.dictionaries(
-        st.sampled_from(["x-acs-retry-after", "x-ratelimit-user-api", "x-ratelimit-user", "retry-after"]),
-        st.text(max_size=30),
-    ),
-)
-def test_no_answer_breaks_it(status: int, body: bytes, headers: dict[str, str]) -> None:
-    """Whatever comes back ends in one clean line, a bounded wait and a code that can be in a log."""
-    error = failure(status, body=body, headers=headers)
-    assert str(error).isprintable()
-    assert error.code.isascii()
-    assert error.wait_seconds is None or 0 < error.wait_seconds <= MAX_WAIT_SECONDS

@@ -44,7 +44,7 @@ def window_after(reached: int, *, overlap: int, largest: int = LARGEST_PAGE) -> 
 
     Where no PageSize gives this many, they are the most that it can be; with 0, pages of one size meet.
     """
-    if reached == 0 or overlap == 0:
+    if overlap == 0:
         return Window(reached // largest + 1, largest)
     beyond = [Window(reached // size + 1, size) for size in range(largest, 0, -1)]
     joined = [window for window in beyond if reached - window.start >= overlap]

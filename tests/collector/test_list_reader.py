@@ -320,6 +320,27 @@ def test_requests_are_in_flight_on_ground_that_was_there_last_time(expected_task
     assert in_flight[1] == (1 if expected_tasks == 0 else 2)
 
 
+def test_a_service_that_capped_pages_is_asked_for_one_page_at_first() -> None:
+    """Where pages were smaller than requested, the first one shows whether they still are before others are wanted."""
+    service = ListService(MovingList(60), page_of_list=lambda order, window: order[window.start : window.end][:9])
+    asked_before_an_answer: list[int] = []
+
+    async def fetch(window: Window) -> WindowAnswer:
+        asked_before_an_answer[-1] += not service.requests
+        return await service.fetch(window)
+
+    async def read_twice() -> None:
+        rows = AppRows(APP, Interner())
+        reader = ListReader(rows, monotonic=VirtualClock().monotonic, max_tasks=100, largest_page=PAGE)
+        for _ in range(2):
+            service.requests.clear()
+            asked_before_an_answer.append(0)
+            await reader.read_all(fetch, lambda _digest: None, expected_tasks=60, plan=Plan.overlapping(PAGE))
+
+    run(read_twice(), at_most_seconds=600)
+    assert asked_before_an_answer[0] > asked_before_an_answer[1] == 1
+
+
 def test_hardly_a_request_is_spent_beyond_the_expected_end() -> None:
     """Where the list ended last time, one window at a time is asked for."""
     service = ListService(MovingList(60))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -11,20 +11,20 @@ from exporter.core.task import Output, Task
 from exporter.rules.rule import AppKey
 from exporter.rules.shared_outputs import SharedOutputs
 from tests.metrics.builders import PLAIN
+from tests.support.generated import examples
 from tests.support.policy_world import LIVE, OTHER, make_task
 
 Tasks: TypeAlias = Mapping[tuple[AppKey, str], Task]
 
-_pushes = st.tuples(
-    st.lists(st.integers(1, 4), max_size=3, unique=True),
-    st.lists(st.tuples(st.sampled_from(["h", "i"]), st.sampled_from([True, False, None])), max_size=3),
-)
+_flags = st.sampled_from([(host, flag) for host in "hi" for flag in (True, False, None)])
+_pushes = st.tuples(st.lists(st.integers(1, 3), max_size=2, unique=True), st.lists(_flags, max_size=2))
+_change = st.one_of(_pushes, _pushes, st.none(), _pushes, _pushes, st.none(), st.just("app goes"))
 _changes = st.lists(
-    st.tuples(st.sampled_from([LIVE, OTHER]), st.sampled_from("abc"), st.none() | st.just("app goes") | _pushes),
-    max_size=25,
+    st.tuples(st.sampled_from([LIVE, LIVE, OTHER]), st.sampled_from("abc"), _change), min_size=10, max_size=25
 )
 
 
+@settings(max_examples=2 * examples(100))
 @given(_changes)
 def test_numbers_are_those_of_the_tasks_and_changes_are_reported(
     changes: list[tuple[AppKey, str, str | tuple[list[int], list[tuple[str, bool | None]]] | None]],

@@ -4,44 +4,37 @@ A URL is hostile text and holds keys: nothing here raises, remembers it or shows
 """
 
 import re
-from functools import lru_cache
-from typing import Final, NamedTuple
+from string import ascii_letters, digits
+from typing import Final
 
 import xxhash
 from msgspec import Struct
 from msgspec.structs import astuple
 
 from exporter.aliyun.field_reader import NOTHING, FieldReader
-from exporter.aliyun.push_signature import (
-    SIGNATURE_KEYS,
-    SRT_MODE_KEY,
-    WOWZA_ENDINGS,
-    read_signature,
-    signer_within,
-    unquoted,
-)
+from exporter.aliyun.push_signature import FIRST_KEYS, read_signature, signer_within, unquoted
 from exporter.aliyun.row_schema import Row
 from exporter.core.push_auth import NO_SIGNER, NO_TIME, TIME_BYTES
 from exporter.core.task import PUSH_SCHEMES, Output
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}:|")
-_HOST_AND_PORT: Final = re.compile(
-    r"(\[[0-9A-Fa-f:.%]{1,64}+\]|[^\x00-\x20\x7f:\[\]]{0,253}+)(?::(?:([0-9]{1,5})|.*+))?", re.DOTALL
-)
-_VHOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}+")
+_IP_ADDRESS: Final = re.compile(r"\[[0-9A-Fa-f:.%]{1,64}+\]")
+_NOT_OF_HOSTS: Final = frozenset(" []")
+_VHOST_KEY: Final = frozenset({"vhost"})
 LONGEST_HOST: Final = 253
 LONGEST_URL: Final = 2048  # characters of a StreamURL, documented
-LONGEST_NOT_ASCII: Final = 1024  # characters of a URL in which some are not ASCII; of a longer one both ends are read
+LONGEST_NOT_ASCII: Final = 512  # characters of a URL in which some are not ASCII; of a longer one both ends are read
 MOST_PARAMETERS: Final = 12  # that are read; a signature behind them is `unreadable` and part of the identity
-LONGEST_STREAM_ID: Final = 512  # bytes of SRT's; escaped three times as many characters; a longer one is not read
+LONGEST_STARS: Final = 512  # characters from the first star on, among which `****` is looked for
+LONGEST_STREAM_ID: Final = 768  # bytes of SRT's, which allows 512 and may be escaped; a longer one is not read
 REMEMBERED_SERVERS: Final = 1024
 LONGEST_REMEMBERED: Final = 100  # characters of a host with its port, and of a host that is not ASCII
 DEFAULT_PORTS: Final = ("1935", "443", "10080")  # of RTMP, RTMPS and SRT
 _PLAIN_AUTHORITY: Final = re.compile(rf"([A-Za-z0-9.-]++)(?::(?:{'|'.join(DEFAULT_PORTS)}))?")
 _KNOWN_SCHEMES: Final = frozenset(f"{scheme}:" for scheme in PUSH_SCHEMES)
-_OF_PLACEHOLDERS: Final = b"*<>{}"
-_USUAL: Final = bytes(set(range(ord("!"), ord("~") + 1)) - set(_OF_PLACEHOLDERS))
-_KEYS: Final = SIGNATURE_KEYS | {"vhost", "bandwidthtest", SRT_MODE_KEY}
+_PRINTABLE: Final = bytes(range(ord("!"), ord("~") + 1))
+_OF_HOSTS: Final = _PRINTABLE.translate(None, b":[]")
+_OF_VHOSTS: Final = f"{ascii_letters}{digits}.-".encode()
 
 
 class PushUrl(Struct, frozen=True, gc=False):
@@ -52,13 +45,11 @@ class PushUrl(Struct, frozen=True, gc=False):
     stream: bytes  # digest of the stream's identity: scheme family, host, path, and the query less the signature
 
 
-class _Server(NamedTuple):
-    """What is before the path."""
+_Server = tuple[str, str, bool, str]
+"""Scheme, host, whether a user is before it, and host with a port that is not a default one."""
 
-    scheme: str
-    host: str
-    has_userinfo: bool
-    identity: str  # scheme family, and host with a port that is not the default one
+_servers: Final[dict[tuple[str, str], _Server]] = {}
+"""What was read, by scheme and authority."""
 
 
 def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
@@ -73,80 +64,74 @@ def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
     if server is None:
         output = Output("", "", is_ali_cdn, has_userinfo=False, problem=_problem(url, url, url))
         return PushUrl(output, NO_TIME, _digest(read))
-    scheme, host, has_userinfo, identity = server
+    scheme, host, has_userinfo, server_name = server
     signer, time, is_test = NO_SIGNER, NO_TIME, False
     if query and scheme == "srt":
         query = _stream_id(query)
-    if query and is_too_long:
+        is_too_long = is_too_long or len(query) > LONGEST_STREAM_ID
+    if is_too_long:
         signer = signer_within(query)
     elif query:
         parts, parameters = _parameters(query)
         signer, time, not_named = read_signature(parameters)
-        if len(parts) > MOST_PARAMETERS and signer == NO_SIGNER:
+        if len(parts) > MOST_PARAMETERS and signer == NO_SIGNER and FIRST_KEYS.isdisjoint(parameters):
             signer = signer_within(query)
-        host_key = None
-        if "vhost" in parameters and (match := _VHOST.fullmatch(unquoted(parameters["vhost"]))):
-            host_key = "vhost"
-            host = match[0].lower()
-            identity = f"{_family(scheme)}://{host}"
         is_test = parameters.get("bandwidthtest") == "true"
-        if not_named or host_key:
-            query = "&".join([part for name, part in parts if name != host_key and name not in not_named])
+        vhost = unquoted(parameters.get("vhost", ""), at_most=LONGEST_REMEMBERED)
+        if vhost and len(vhost) <= LONGEST_HOST and _consists_of(_OF_VHOSTS, vhost):
+            host = server_name = vhost.lower()
+            not_named = not_named or _VHOST_KEY
+        if not_named:
+            query = "&".join([part for name, part in parts if name not in not_named])
     problem = _problem(url, path, query)
     output = Output(scheme, host, is_ali_cdn, has_userinfo, signer, problem, is_test)
-    return PushUrl(output, time, _digest(f"{identity}/{path}?{query}"))
-
-
-def _family(scheme: str) -> str:
-    return "rtmp" if scheme == "rtmps" else scheme
+    family = "rtmp" if scheme == "rtmps" else scheme
+    return PushUrl(output, time, _digest(f"{family}://{server_name}/{path}?{query}"))
 
 
 def _server_of(scheme: str, authority: str) -> _Server | None:
-    if len(authority) <= LONGEST_REMEMBERED:
-        try:
-            return _plain_server(scheme, authority)
-        except ValueError:
-            pass
+    """Return the server, remembered if it is only a host and a default port: others may hold keys."""
+    server = _servers.get((scheme, authority))
+    if server is None:
+        server = _read_server(scheme, authority)
+        is_short = len(authority) <= LONGEST_REMEMBERED
+        if server and server[1] == server[3] and is_short and _PLAIN_AUTHORITY.fullmatch(authority):
+            if len(_servers) >= REMEMBERED_SERVERS:
+                _servers.clear()
+            _servers[scheme, authority] = server
+    return server
+
+
+def _read_server(scheme: str, authority: str) -> _Server | None:
     if scheme not in _KNOWN_SCHEMES and not _SCHEME.fullmatch(scheme):
         return None
     authority = authority.partition("#")[0].partition("\\")[0]
     _, at, authority = authority.rpartition("@")
-    match = _HOST_AND_PORT.fullmatch(authority)
-    host, port = match.groups() if match else ("", None)
-    host = host.lower() if host.isascii() or (len(host) <= LONGEST_REMEMBERED and host.isprintable()) else ""
-    return _server(scheme.lower().removesuffix(":"), host, port, has_userinfo=bool(at))
-
-
-@lru_cache(maxsize=REMEMBERED_SERVERS)
-def _plain_server(scheme: str, authority: str) -> _Server:
-    """Return the parts of a server that is only a known scheme, a host and a default port: others are not remembered.
-
-    Another raises ValueError, since a cache keeps no errors.
-    """
-    if scheme not in _KNOWN_SCHEMES or not (match := _PLAIN_AUTHORITY.fullmatch(authority)):
-        raise ValueError
-    return _server(scheme.removesuffix(":"), match[1].lower())
-
-
-def _server(scheme: str, host: str, port: str | None = None, *, has_userinfo: bool = False) -> _Server:
-    named = host if port is None or port in DEFAULT_PORTS else f"{host}:{port}"
-    return _Server(scheme, host, has_userinfo, f"{_family(scheme)}://{named}")
+    host, end, port = authority.partition("]" if authority.startswith("[") else ":")
+    if end == "]":
+        host, port = f"{host}]", port.removeprefix(":")
+    if host.isascii():
+        is_name = len(host) <= LONGEST_HOST and _consists_of(_OF_HOSTS, host)
+        is_host = is_name or bool(_IP_ADDRESS.fullmatch(host))
+    else:
+        is_host = len(host) <= LONGEST_REMEMBERED and host.isprintable() and _NOT_OF_HOSTS.isdisjoint(host)
+    host = host.lower() if is_host else ""
+    is_other = port not in DEFAULT_PORTS and len(port) <= 5 and port.isascii() and port.isdecimal()
+    return scheme.lower().removesuffix(":"), host, bool(at), f"{host}:{port}" if is_other else host
 
 
 def _stream_id(query: str) -> str:
     """Return what is in the query's place in a URL of SRT, in the form of a query."""
-    for part in query.split("&", MOST_PARAMETERS):
-        if part.startswith("streamid="):
-            stream_id = part.removeprefix("streamid=")
-            longest = LONGEST_STREAM_ID * (3 if stream_id.isascii() else 1)
-            if len(stream_id) > longest:
-                break
-            return unquoted(stream_id, at_most=longest).removeprefix("#!::").replace(",", "&").replace("?", "&")
-    return query
+    _, is_found, after = f"&{query}".rpartition("&streamid=")
+    stream_id = after.partition("&")[0]
+    if not is_found or len(stream_id) * (1 if stream_id.isascii() else 3) > LONGEST_STREAM_ID:
+        return query
+    stream_id = unquoted(stream_id, at_most=LONGEST_STREAM_ID)
+    return stream_id.removeprefix("#!::").replace(",", "&").replace("?", "&")
 
 
 def _parameters(query: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """Return the parts of a query with their names, and the parameters that are read: of equal names the first."""
+    """Return the parts of a query with their names, and the values by name: of equal names the first that has one."""
     if "&" not in query:
         name, _, value = query.partition("=")
         return [(name, query)], {name: value} if value and value.isascii() else {}
@@ -155,12 +140,13 @@ def _parameters(query: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
         parts[-1] = f"&{parts[-1]}"  # what is not taken apart has no name
     named: list[tuple[str, str]] = []
     parameters: dict[str, str] = {}
+    is_ascii = query.isascii()
     for part in parts:
         # A part that is not ASCII is in no signature.
-        name, _, value = part.partition("=") if part.isascii() else ("", "", "")
+        name, _, value = part.partition("=") if is_ascii or part.isascii() else ("", "", "")
         named.append((name, part))
-        if value and (name in _KEYS or name.endswith(WOWZA_ENDINGS)):
-            parameters.setdefault(name, value)
+        if value and name not in parameters:
+            parameters[name] = value
     return named, parameters
 
 
@@ -169,18 +155,26 @@ def _problem(url: str, path: str, rest: str) -> str | None:
     if len(url) > LONGEST_URL:
         return "too_long"
     if url.isascii():
-        unusual = url.encode().translate(None, _USUAL)  # five times faster than `isprintable`
-        is_clean = not unusual.translate(None, _OF_PLACEHOLDERS)
+        is_clean = _consists_of(_PRINTABLE, url)
     else:
-        unusual = _OF_PLACEHOLDERS
         is_clean = url[:LONGEST_NOT_ASCII].isprintable() and " " not in url
     if not is_clean:
         return "white_space"
-    if unusual and ("****" in url or ("<" in url and ">" in url) or ("{" in url and "}" in url)):
+    if ("*" in url and _has_stars(url)) or ("<" in url and ">" in url) or ("{" in url and "}" in url):
         return "placeholder"
     if rest or "/" in (path := path.strip("/")):
         return None
     return "no_stream" if path else "no_app"
+
+
+def _has_stars(url: str) -> bool:
+    first = url.index("*")
+    return url.rfind("****", first, first + LONGEST_STARS) >= 0  # from the right: half of what `in` takes
+
+
+def _consists_of(allowed: bytes, text: str) -> bool:
+    """Whether a text has only these characters: a fifth of what `isprintable` or a pattern takes."""
+    return text.isascii() and not text.encode().translate(None, allowed)
 
 
 def _digest(text: str) -> bytes:

@@ -34,6 +34,11 @@ _SIGNED = "rtmp://h.example.com/live/s?"
 _STREAM_ID = "srt://h.example.com?streamid="
 _DEAR_SERVER = "rtmp://" + "a" * 240 + ":9"
 _DEAR_TOKEN = "eyJh." + base64.b64encode(b'{"a":' + b"[" * 762).decode() + "."
+_ALL_FORMS = (
+    "aendtime=%41&ahash=1&expire=%41&e=%41&OSSAccessKeyId=1&Signature=1&Expires=%41&bandwidthtest=1&m=1&vhost=%41"
+    + "a" * 90
+)
+_REPEATED = "eyJh." + base64.b64encode(b'{"exp":1,' + b'"exp":1,' * 70 + b'"a":1}').decode().rstrip("=") + ".:"
 HOSTILE_URLS = [
     _SIGNED + "&" * 2048,
     _SIGNED + "aendtime=1&" * 180,
@@ -79,6 +84,15 @@ HOSTILE_URLS = [
     _STREAM_ID + "😀=" * 250 + "%2C",
     _DEAR_SERVER + "/l/s?aendtime=1&Expires=1&vhost=a.b&jwt=" + _DEAR_TOKEN + "&" + "***&" * 100,
     _DEAR_SERVER + "/l/s?aendtime=1&Expires=1&vhost=a.b&jwt=" + _DEAR_TOKEN + "&" + "*<&" * 130,
+    _SIGNED + "jwt=eyJh." + base64.b64encode(b"{" + b'"exp":1e300,' * 47 + b'"a":1}').decode().rstrip("=") + ".x",
+    "http" + _DEAR_SERVER[4:] + "/l/s?" + _ALL_FORMS + "&token=" + _REPEATED + "&" + "***a" * 160,
+    "Xtmp://h:9/l/s?" + _ALL_FORMS + "&token=" + _REPEATED + "&" + "***a***<" * 110,
+    _DEAR_SERVER + "/l/s?" + _ALL_FORMS + "&a=" + "%3" * 400 + "&" + "***a" * 120,
+    "srt" + _DEAR_SERVER[4:] + "/l/s?" + _ALL_FORMS + "&token=eyJh.eyJleHAiOjF9.:&" + "***a" * 120,
+    "srt" + _DEAR_SERVER[4:] + "?streamid=%2c" + _ALL_FORMS.replace("&", "%2c") + "%2ctoken=eyJh..x&" + "***a" * 350,
+    _STREAM_ID + "%2c" + "直" * 400 + "&" + _ALL_FORMS,
+    _SIGNED + _ALL_FORMS + "&token=" + "%" * 1400 + "&&" + "auth_key&" * 4,
+    _SIGNED + "直=&" * 60 + "jwt=eyJh.eyJleHAiOjF9.x&&token&e",
 ]
 """Push URLs that cost more to read than others of their length."""
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.aliyun import push_url
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.parse_task import read_row
 from exporter.aliyun.push_signature import SIGNATURE_KEYS
@@ -253,6 +254,8 @@ def test_the_whole_url_names_the_stream(start: str) -> None:
         ("rtmp://h/live", "no_stream", False),
         (f"rtmp://h/live/?auth_key={T}-0-0-{MD5}", "no_stream", False),
         ("rtmp://h/live/****", "placeholder", False),
+        (f"rtmp://h/live/*{'s' * 507}****", "placeholder", False),
+        (f"rtmp://h/live/*{'s' * 508}****", None, False),
         ("rtmp://h/live/<key>", "placeholder", False),
         ("rtmp://h/live/{}", "placeholder", False),
         ("rtmp://h/live/s ", "white_space", False),
@@ -306,6 +309,14 @@ def test_a_hostile_url_costs_little(url: str) -> None:
         parse_push_url(url)
         best = min(best, time.perf_counter() - began)
     assert best < 100e-6  # what a quiet machine takes: docs/benchmarks.md
+
+
+def test_few_servers_are_remembered() -> None:
+    """However many hosts there are, what is kept of them is bounded."""
+    for number in range(2 * push_url.REMEMBERED_SERVERS + 1):
+        parse_push_url(f"rtmp://{number}.example.com/live/s")
+    kept = [one for one in vars(push_url).values() if isinstance(one, dict)]
+    assert max(map(len, kept)) <= push_url.REMEMBERED_SERVERS
 
 
 def test_nothing_of_a_url_is_left_anywhere() -> None:

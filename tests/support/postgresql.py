@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+import psycopg
+
 from tests.support.processes import free_port
 
 USER = "postgres"
@@ -62,8 +64,8 @@ class PostgreSQL:
         return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/{database}"
 
     def execute(self, statement: str, database: str) -> None:
-        command = ["psql", "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-d", database, "-c", statement]
-        subprocess.run(command, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL)
+        with psycopg.connect(self.url(database).replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(statement.encode())
 
     def _run(self, program: str, *words: str) -> None:
         command: list[str | Path] = [_program(program), "-D", self._data, *words]

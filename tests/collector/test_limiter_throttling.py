@@ -119,6 +119,7 @@ def load(
     return sum(arrival < seconds for arrival in link.arrivals) / (requests_per_second * seconds)
 
 
+@pytest.mark.simulations
 @pytest.mark.parametrize(("jitter_seconds", "least_used"), [(0.0, 0.99), (0.005, 0.99), (0.025, 0.965), (0.05, 0.94)])
 def test_nearly_all_of_the_rate_is_used(jitter_seconds: float, least_used: float) -> None:
     """Five minutes of load use at least so much of 50 requests/s, and no kind of window refuses one."""
@@ -130,6 +131,7 @@ def test_nearly_all_of_the_rate_is_used(jitter_seconds: float, least_used: float
     )
 
 
+@pytest.mark.simulations
 @pytest.mark.parametrize("least_seconds", [0.0, 0.02, 0.1])
 @pytest.mark.parametrize("requests_per_second", [1, 3, 5, 10, 50])
 def test_no_window_is_exceeded_on_a_network_of_spikes(requests_per_second: float, least_seconds: float) -> None:

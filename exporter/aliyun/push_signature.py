@@ -20,6 +20,7 @@ LONGEST_ESCAPED: Final = 512  # characters of a value: a time, a secret, a host 
 LONGEST_DECIMAL: Final = 20  # digits of a time beside common words, of which none may be escaped
 LONGEST_ACCESS_KEY: Final = 64  # characters of a token, among which `:` is looked for
 LONGEST_NAME: Final = 64  # characters of a query key that is looked for behind too many others
+MOST_FORMS: Final = 3  # whose first key is in a URL, and that are tried
 MOST_NAMES: Final = 4  # at the end of a query, of parameters of which there are too many to be read
 _TYPE_A: Final = re.compile(r"([0-9]{9,20})-[^-]++-[^-]*+-[0-9a-f]{32}\Z")
 _AKAMAI: Final = re.compile(r"(?:[^~]*+~){0,4}?exp=([0-9]{1,20})~")
@@ -50,7 +51,7 @@ def read_signature(parameters: _Values) -> Signature:
         elif key.endswith("endtime") and f"{key.removesuffix('endtime')}hash" in parameters:
             found.append((_WOWZA, key))
     found.sort()
-    for rank, key in found:
+    for rank, key in found[:MOST_FORMS]:
         signer, keys, read = _TABLE[rank]
         time = read(key, parameters)
         if time is not None:

@@ -117,6 +117,8 @@ def test_scheme_and_host_are_taken_out(url: str, scheme: str, host: str, has_use
         (f"token={jwt({'nested': {'exp': 1}, 'exp': T})}", "jwt", T),
         ("token=" + jwt('{"exp": 1.8e9}'), "jwt", T),
         ("token=" + jwt('{"exp": 1800000000e0}'), "jwt", T),
+        (f"e=soon&expire=soon&token={jwt({'exp': T})}", "jwt", T),
+        (f"e=soon&expire=soon&Expires=soon&token={jwt({'exp': T})}", "none", NO_TIME),
         ("token=" + jwt('{"exp": "soon"}'), "jwt", NO_TIME),
         ("token=" + jwt('{"exp": 1e300}'), "jwt", NO_TIME),
         ("token=" + jwt('{"exp": -5}'), "jwt", MALFORMED),

@@ -16,7 +16,8 @@ from exporter.core.push_auth import EARLIEST, LATEST, MALFORMED, NEVER, NO_SIGNE
 
 SRT_MODE_KEY: Final = "m"  # `m=publish` in the stream id of SRT
 LONGEST_CLAIMS: Final = 768  # characters of a token's claims, in base64: the expiry in longer ones is not read
-LONGEST_ESCAPED: Final = 512  # characters of a value: a time, a secret, a host or Akamai's token
+LONGEST_ESCAPED: Final = 512  # characters of Alibaba's or Akamai's token
+LONGEST_SECRET: Final = 192  # characters of a secret, of 64 at most if none is escaped, and of the time beside it
 LONGEST_DECIMAL: Final = 20  # digits of a time beside common words, of which none may be escaped
 LONGEST_ACCESS_KEY: Final = 64  # characters of a token, among which `:` is looked for
 LONGEST_NAME: Final = 64  # characters of a query key that is looked for behind too many others
@@ -75,8 +76,11 @@ def unquoted(text: str, *, at_most: int = LONGEST_ESCAPED) -> str:
         return text
     # The same as quoted-printable but for the sign, which is decoded in C: an eighth of what urllib takes.
     quoted = text.encode(errors="surrogatepass").translate(_PERCENT_TO_EQUALS)
-    # What is not UTF-8 may be GBK: other bytes are another stream.
-    return a2b_qp(quoted).replace(b"\1", b"=").decode(errors="surrogateescape")
+    raw = a2b_qp(quoted).replace(b"\1", b"=")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:  # perhaps GBK: other streams have other bytes
+        return raw.decode("latin-1")
 
 
 def _time(seconds: float) -> int:
@@ -107,8 +111,8 @@ def _secret_beside(time_key: str, secret: re.Pattern[str], base: int) -> _Reader
     digits = _HEX if base == 16 else _DECIMAL
 
     def read(key: str, values: _Values) -> int:
-        time = unquoted(values.get(time_key, ""))
-        is_read = secret.fullmatch(unquoted(values[key])) and digits.fullmatch(time)
+        time = unquoted(values.get(time_key, ""), at_most=LONGEST_SECRET)
+        is_read = digits.fullmatch(time) and secret.fullmatch(unquoted(values[key], at_most=LONGEST_SECRET))
         return _time(int(time, base)) if is_read else NO_TIME
 
     return read

@@ -141,6 +141,7 @@ def test_scheme_and_host_are_taken_out(url: str, scheme: str, host: str, has_use
         (f"bandwidthtest=true&token=a&e=1&hash=1&auth_key={T}-0-0-{MD5}", "alibaba", T),
         (f"auth_key={T}%2D0%2D0%2D{MD5}", "alibaba", T),
         (f"txSecret=%30{MD5[1:]}&txTime=%3{HEX[0]}{HEX[1:]}", "tencent", T),
+        (f"hwSecret={'%30' * 64}&hwTime={HEX}", "huawei", T),
         ("token=" + "x" * 1100, "none", NO_TIME),
         (f"wsSecret={MD5}&wsTime={HEX}&auth_key={T}-0-0-{MD5}", "alibaba", T),
         (f"jwt={jwt({'exp': 1})}&txSecret={MD5}&txTime={HEX}", "tencent", T),
@@ -163,7 +164,7 @@ def test_signer_and_time_are_read(query: str, signer: str, signed_time: int) -> 
         (f"srt://h:9000?streamid=#!::h=d,r=live/s,txSecret={MD5},txTime={HEX}", "tencent"),
         (f"srt://h:9000?streamid=%23%21%3A%3Ah%3Dlive%2F直%2Cm%3Dpublish%2Ce%3D{T}%2Ctoken%3DAK%3Asign", "qiniu"),
         ("srt://h:9000?streamid=" + many(9, f"e={T}&token=AK:sign").replace("&", "%2C").replace("=", "%3D"), "qiniu"),
-        (f"srt://h:9000?streamid={'x' * 711},auth_key={T}-0-0-{MD5}", "alibaba"),
+        (f"srt://h:9000?streamid={'x' * 455},auth_key={T}-0-0-{MD5}", "alibaba"),
         (f"srt://h:1105?mode=caller&streamid=#!::h=d,r=/live/s?auth_key={T}-0-0-{MD5},m=publish", "alibaba"),
     ],
 )
@@ -174,8 +175,8 @@ def test_the_stream_id_of_srt_is_read_like_a_query(url: str, signer: str) -> Non
 
 
 def test_a_long_stream_id_is_not_read() -> None:
-    """The signature in a stream id of over 768 characters is `unreadable`."""
-    parsed = parse_push_url(f"srt://h:9000?streamid={'x' * 712},auth_key={T}-0-0-{MD5}&auth_key=1")
+    """The signature in a stream id of over 512 characters is `unreadable`."""
+    parsed = parse_push_url(f"srt://h:9000?streamid={'x' * 456},auth_key={T}-0-0-{MD5}&auth_key=1")
     assert (parsed.output.signer, parsed.time) == ("alibaba", NO_TIME)
 
 

@@ -92,6 +92,8 @@ HOSTILE_URLS = [
     "srt" + _DEAR_SERVER[4:] + "?streamid=%2c" + _ALL_FORMS.replace("&", "%2c") + "%2ctoken=eyJh..x&" + "***a" * 350,
     _STREAM_ID + "%2c" + "直" * 400 + "&" + _ALL_FORMS,
     _SIGNED + _ALL_FORMS + "&token=" + "%" * 1400 + "&&" + "auth_key&" * 4,
+    f"http{_DEAR_SERVER[4:]}/l/s?{_ALL_FORMS[:49]}&txSecret={'%41' * 170}&txTime={'%41' * 170}{'&***a' * 60}",
+    _STREAM_ID + "%e9%2cexpire=1%2ctoken=eyJh..%2cvhost=%e9" + "%3" * 230,
     _SIGNED + "直=&" * 60 + "jwt=eyJh.eyJleHAiOjF9.x&&token&e",
 ]
 """Push URLs that cost more to read than others of their length."""

@@ -164,7 +164,7 @@ class Recorder(FindingEvents):
     def _write_whole(self, key: AppKey) -> None:
         """Write all of an app; what was not read yet comes by itself."""
         app = self._app(key)
-        if app is not None and app.collector.status.sweep is not None:
+        if self.writer is not None and app is not None and app.collector.status.sweep is not None:
             self._write_tasks(key)
             self.reconcile(key)
 

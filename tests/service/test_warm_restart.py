@@ -22,7 +22,7 @@ from exporter.service.recorder import RecordedApp, Recorder
 from exporter.service.violation_log import FindingLog
 from exporter.storage import database as database_module
 from exporter.storage.batch import Batch, Waiting
-from exporter.storage.database import Database
+from exporter.storage.database import CorruptError, Database
 from exporter.storage.tables import CHANGES, VIOLATIONS
 from exporter.storage.writer import Writer
 from tests.support.batches import BITRATE
@@ -42,7 +42,7 @@ class DirectWriter(Writer):
             retention_seconds=1.0,
             configured=(),
             batch_of=recorder._batch_of,
-            moved_aside=lambda: None,
+            moved_aside=recorder._write_everything,
             older=recorder._take_older,
             failed=lambda _: None,
             keep_running=lambda run: run(),
@@ -351,3 +351,19 @@ async def test_what_waits_of_a_removed_app_is_written(database: Database) -> Non
     process.writer.come_back()
     assert [row.task_id for row in _rows(database, CHANGES)] == [created]
     assert database.load()[0].violations == process.open_violations
+
+
+@on_virtual_time
+async def test_a_last_write_that_finds_older_tasks_or_damage_writes_nothing_again(database: Database) -> None:
+    """It comes when the recorder has left the database, and must not keep it from ending or from using another one."""
+    clock = VirtualClock()
+    moving_list = MovingList(tasks=3)
+    await Process(moving_list, database, clock).collector.sweep()
+    await clock.sleep(3600)
+    process = Process(moving_list, database, clock)
+    process.writer.is_away = True
+    await process.collector.sweep()
+    process.recorder.writer = None
+    process.writer.come_back()
+    assert all(entry.first_seen < clock.now() - 3000 for entry in process.collector.inventory)
+    assert not process.writer._has_failed(CorruptError("malformed"))

@@ -168,7 +168,12 @@ class Writer:
     async def _write_next(self) -> bool:
         """Write what waits, or failed before; return whether that is done with."""
         if self._current is None:
-            self._current = self._batch_of(self._waiting.pop(next(iter(self._waiting))))
+            new = self._waiting.pop(next(iter(self._waiting)))
+            try:
+                self._current = self._batch_of(new)
+            except Exception as error:  # noqa: BLE001 - whatever it is, what other apps have must be written
+                self.changes_lost += len(new.changes)
+                self._failed(error)
         if self._current is None or await self._attempt(partial(self._write, self._current)):
             self._current = None
         return self._current is None

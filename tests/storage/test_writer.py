@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
@@ -15,7 +16,7 @@ from exporter.collector.past import SavedApp
 from exporter.core.clock import SystemClock
 from exporter.storage import database as database_module
 from exporter.storage import writer as writer_module
-from exporter.storage.batch import Batch, ViolationEvent
+from exporter.storage.batch import Batch, ViolationEvent, Waiting
 from exporter.storage.database import Database
 from exporter.storage.tables import CHANGES
 from exporter.storage.writer import is_bug
@@ -188,6 +189,26 @@ async def test_a_batch_that_can_never_be_written_stops_no_other(faults: Faults) 
         faults.error = None
         one.write(batch(entry("b")))
         await until(lambda: len(faults.written) == 1)
+        assert one.writer.changes_lost == 1
+
+
+async def test_a_batch_that_can_not_be_made_stops_no_other(faults: Faults) -> None:
+    """Nor the writer's end: the bug is reported, its changes are counted as lost, and the next batch is written."""
+    async with writing(faults.url) as one:
+        make_batch = one.writer._batch_of
+
+        def fail_for_bug(new: Waiting) -> Batch | None:
+            if new.app_id == "bug":
+                raise ValueError("a bug")
+            return make_batch(new)
+
+        one.writer._batch_of = fail_for_bug
+        one.write(replace(changed(None, entry("a")), app_id="bug"))
+        one.write(batch(entry("b")))
+        await one.writer.close(30.0)
+        assert [type(bug) for bug in one.bugs] == [ValueError]
+        one.bugs.clear()
+        assert [each.app_id for each in faults.written] == ["live"]
         assert one.writer.changes_lost == 1
 
 

@@ -117,7 +117,8 @@ class Database:
                 old = sa.select(number).where(time < before).order_by(time).limit(PRUNED_AT_ONCE)
                 removed.append(connection.execute(sa.delete(time.table).where(number.in_(old))).rowcount)
             if self._path:
-                connection.exec_driver_sql(f"PRAGMA incremental_vacuum({PRUNED_AT_ONCE})")
+                cursor: Any = connection.connection.cursor()
+                cursor.executescript(f"PRAGMA incremental_vacuum({PRUNED_AT_ONCE})")  # execute() stops after one page
         return max(removed) == PRUNED_AT_ONCE
 
     def forget_removed(self, configured: Collection[AppKey], *, unread_since: float, before: float) -> None:

@@ -3,6 +3,7 @@
 import json
 import stat
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,23 @@ def test_old_rows_are_removed_in_portions(database: Database, monkeypatch: pytes
     assert len(rows(database, CHANGES)) == 3
     assert [database.prune(1006.0) for _ in range(2)] == [True, False]
     assert rows(database, CHANGES) == []
+
+
+def test_a_file_shrinks_when_old_rows_are_removed(tmp_path: Path) -> None:
+    """All pages that they took are given back, not one of them."""
+    with closing(Database(f"sqlite:{tmp_path / 'rtcmpu.db'}")) as database:
+
+        def pages() -> int:
+            with database._engine.connect() as connection:
+                return int(connection.exec_driver_sql("PRAGMA page_count").scalar_one())
+
+        empty = pages()
+        one = changed(None, entry("a"))
+        one.changes *= 400
+        written(database, one)
+        assert pages() > empty + 20
+        database.prune(1006.0)
+        assert pages() <= empty + 2
 
 
 @pytest.mark.parametrize(

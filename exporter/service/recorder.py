@@ -125,7 +125,7 @@ class Recorder(FindingEvents):
             retention_seconds=settings.retention_seconds,
             configured=configured,
             batch_of=self._batch_of,
-            moved_aside=self._write_everything,
+            moved_aside=self._begin_anew,
             older=lambda saved: loop.call_soon_threadsafe(self._take_older, saved),
             failed=self._failed,
             keep_running=self._keep_running,
@@ -156,6 +156,11 @@ class Recorder(FindingEvents):
         if saved.sweep is not None:
             record = self._records[saved.account, saved.app_id]
             record.is_known, record.restored_sweep, record.earliest = True, saved.sweep.began, saved.last_known
+
+    def _begin_anew(self) -> None:
+        """Read and write the database that takes the place of one that is gone."""
+        self.past.close()
+        self._write_everything()
 
     def _write_everything(self) -> None:
         for app in self._apps():

@@ -57,7 +57,7 @@ SHAPE: Final = xxhash.xxh3_64_hexdigest(
 
 
 class CorruptError(Exception):
-    """The SQLite file was damaged; it has been moved aside."""
+    """The SQLite file was damaged and has been moved aside, or somebody removed it."""
 
 
 class Database:
@@ -67,7 +67,7 @@ class Database:
         url: `sqlite:PATH`, or a URL of SQLAlchemy.
 
     Raises:
-        CorruptError: The file was damaged. The next one begins with an empty one.
+        CorruptError: The file was damaged, or removed. The next one begins with an empty one.
         RefusedError: The file is not ours, or its schema is not.
         Exception: Of SQLAlchemy, its driver, or the system.
     """
@@ -103,6 +103,11 @@ class Database:
     def size_bytes(self) -> int:
         """Return how much the database takes on its disk."""
         if self._path:
+            if not self._path.exists():  # what is written goes to no file any more
+                self.close()
+                for path in _files(self._path):
+                    path.unlink(missing_ok=True)
+                raise CorruptError(f"{self._path} was removed")
             return sum(path.stat().st_size for path in _files(self._path) if path.exists())
         with self._transaction() as connection:
             tables = " + ".join(f"pg_total_relation_size('{table}')" for table in (APPS, TASKS, CHANGES, VIOLATIONS))

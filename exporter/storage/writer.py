@@ -32,6 +32,7 @@ REMEDIES: Final = {
     "database is locked": "give each exporter a file of its own",
     "authentication failed": "correct the URL; storage.url_file is read again for each connection",
     "Permission denied": "let the exporter write the file and its directory",
+    " was removed": "stop the exporter before you remove its file; what it knows goes to a new one",
     "No such file": "write the file that storage.url_file names, or correct the path of the database",
     "Connection refused": "start the server, or correct the URL",
     "read-only": "name all servers and target_session_attrs=read-write in the URL",
@@ -49,7 +50,7 @@ class Writer:
         retention_seconds: Age from which on changes and ended violations are removed.
         configured: Account and AppId of all apps that are configured.
         batch_of: Returns what is written of an app with what is new of it; None: nothing.
-        moved_aside: Called when the database was damaged, so that everything has to be written again.
+        moved_aside: Called when the database was damaged or removed, so that everything has to be written again.
         older: Called in the thread with what was stored of an app that began without it.
         failed: Called with an exception that is a bug.
         keep_running: Runs what should never end.

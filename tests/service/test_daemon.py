@@ -30,7 +30,7 @@ from exporter.service.monitor import Monitor
 from exporter.service.process import Watchdog
 from exporter.service.recorder import Recorder
 from exporter.storage.batch import Batch, Waiting
-from exporter.storage.database import Database
+from exporter.storage.database import Database, sqlite_path
 from exporter.storage.tables import VIOLATIONS
 from tests.storage.test_database import rows
 from tests.support.certificates import HASH, PASSWORD
@@ -386,6 +386,33 @@ async def test_a_writer_that_fails_goes_on(
         await one.until_sample(1, "rtcmpu_exporter_internal_errors_total", part="storage")
         simulator.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
         await until(lambda: one.daemon._recorder.past.changes(HistoryFilter(task_id="new")))
+
+
+async def test_a_database_whose_file_is_removed_begins_anew(
+    simulator: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All tasks are written to a new file, and the history is read from it."""
+    monkeypatch.setattr("exporter.storage.writer.MAINTAIN_SECONDS", 0.1)
+    storage = _storage(tmp_path)
+    async with started(config(simulator.account("app-1")).changed(storage=storage)) as one:
+        await one.until_data_of("app-1")
+        recorder = one.daemon._recorder
+        writer = recorder.writer
+        assert writer is not None
+        await until(lambda: writer.up and writer.lag_seconds == 0)
+        assert await recorder.past.apps() == [("production", "app-1")]
+        path = sqlite_path(storage.url.reveal())
+        assert path is not None
+        path.unlink()
+        await until(path.exists)
+        await until(lambda: writer.up)
+        simulator.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
+        await until(lambda: recorder.past.changes(HistoryFilter(task_id="new")))
+    with closing(Database(storage.url.reveal())) as database:
+        (saved,) = database.load()
+    assert {entry.task.task_id for entry in saved.entries} == {
+        json.loads(body)["TaskId"] for body in simulator.service.fleet.bodies("app-1")
+    }
 
 
 async def test_a_database_that_is_away_stops_nothing(simulator: Simulated, tmp_path: Path) -> None:

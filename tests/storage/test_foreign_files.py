@@ -125,6 +125,19 @@ def test_a_damaged_file_is_moved_aside(tmp_path: Path, damage: Callable[[bytes],
         assert database.load() == []
 
 
+def test_a_file_that_is_removed_is_noticed(tmp_path: Path) -> None:
+    """What is written would go to no file; nothing of the old one is left beside the new one."""
+    path = tmp_path / "rtcmpu.db"
+    with closing(Database(f"sqlite:{path}")) as database:
+        database.write(batch(entry("a")))
+        path.unlink()
+        with pytest.raises(CorruptError, match="was removed"):
+            database.size_bytes()
+    assert list(tmp_path.iterdir()) == []
+    with closing(Database(f"sqlite:{path}")) as database:
+        assert database.load() == []
+
+
 def test_a_new_file_is_marked_before_it_has_a_write_ahead_log(tmp_path: Path) -> None:
     """A process that is killed while it creates the database leaves a file that the next one takes."""
     path = tmp_path / "rtcmpu.db"

@@ -63,7 +63,7 @@ def test_every_aggregation_keeps_the_environment(rule: dict[str, Any]) -> None:
 def test_an_alert_tells_what_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
     """Every alert has the product's prefix, a known severity, a static summary, a description and its links.
 
-    What is shown of an app, account or job is that label, and a link chooses by it.
+    What is shown of an app, account or job is that label, and the dashboard is the one of the app or account.
     """
     assert re.fullmatch(r"Rtcmpu([A-Z][a-z]+)+", rule["alert"])
     assert rule["labels"]["severity"] in {"info", "warning", "critical", "{{ $labels.severity }}"}
@@ -79,3 +79,5 @@ def test_an_alert_tells_what_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
         assert url.count("{{") == len(shown)
     for what, label in re.findall(r"(\bApp|\baccount|\bjob) \{\{ \$labels\.(\w+) \}\}", reported["description"]):
         assert {"App": "app_id"}.get(what, what) == label
+    chosen = set(re.findall(r"[?&]var-(\w+)=", reported["dashboard_url"]))
+    assert chosen == {"account", "app_id"} & set(re.findall(r"\$labels\.(\w+)", reported["description"]))

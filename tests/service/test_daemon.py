@@ -534,6 +534,7 @@ async def test_tasks_are_shown_as_a_copy(simulator: Simulated) -> None:
         task_id = shown.entries[0].task.task_id
         task = view.task("production", "app-1", task_id)
         assert task is not None
+        assert shown.status == task.status == app.collector.status
         assert (task.entry, task.findings, len(shown.entries)) == (shown.entries[0], (), 10)
         app.collector.inventory.remove([task_id], settled_before=inf, at=0.0)
         assert len(shown.entries) == 10

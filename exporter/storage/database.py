@@ -78,6 +78,7 @@ class Database:
         try:
             with self._transaction() as connection:
                 create_tables(connection)
+            self._inode = self._path and self._path.stat().st_ino
         except BaseException:
             self.close()
             raise
@@ -103,9 +104,10 @@ class Database:
     def size_bytes(self) -> int:
         """Return how much the database takes on its disk."""
         if self._path:
-            if not self._path.exists():  # what is written goes to no file any more
+            is_there = self._path.exists()
+            if not is_there or self._path.stat().st_ino != self._inode:  # what is written goes to no file any more
                 self.close()
-                for path in _files(self._path):
+                for path in _files(self._path)[is_there:]:
                     path.unlink(missing_ok=True)
                 raise CorruptError(f"{self._path} was removed")
             return sum(path.stat().st_size for path in _files(self._path) if path.exists())

@@ -126,7 +126,7 @@ def test_a_damaged_file_is_moved_aside(tmp_path: Path, damage: Callable[[bytes],
 
 
 def test_a_file_that_is_removed_is_noticed(tmp_path: Path) -> None:
-    """What is written would go to no file; nothing of the old one is left beside the new one."""
+    """What is written would go to no file; nothing of the old one is left, and another one in its place is used."""
     path = tmp_path / "rtcmpu.db"
     with closing(Database(f"sqlite:{path}")) as database:
         database.write(batch(entry("a")))
@@ -136,6 +136,14 @@ def test_a_file_that_is_removed_is_noticed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with closing(Database(f"sqlite:{path}")) as database:
         assert database.load() == []
+        other = tmp_path / "other.db"
+        with closing(Database(f"sqlite:{other}")) as one:
+            one.write(batch(entry("b")))
+        other.replace(path)
+        with pytest.raises(CorruptError, match="was removed"):
+            database.size_bytes()
+    with closing(Database(f"sqlite:{path}")) as database:
+        assert [each.task_id for saved in database.load() for each in saved.entries] == ["b"]
 
 
 def test_a_new_file_is_marked_before_it_has_a_write_ahead_log(tmp_path: Path) -> None:

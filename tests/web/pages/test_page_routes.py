@@ -150,6 +150,7 @@ def hostile_view() -> FakeView:
         hostile(FULL),
         encoding=encoding(codec=HOSTILE, profile=HOSTILE, preset=HOSTILE, bitrate_kbps=10**30, framerate=-5, gop=7),
         panes=(Pane(1e308, -1e308, 0.5, float("inf"), -(10**20), 10**20, HOSTILE, has_background_image=True),) * 50,
+        user_streams=((HOSTILE, HOSTILE),),
         unknown_values=(HOSTILE,),
     )
     view = FakeView([replace(hostile(app_view(up=False, reason="r")), tasks={(HOSTILE, HOSTILE): 1})])

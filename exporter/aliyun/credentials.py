@@ -1,6 +1,6 @@
 """An account's key, fetched safely: once for all callers, in a thread, ahead of its expiry.
 
-Where a key comes from is a plain blocking function (see `key_fetching.py`). A token is kept until it truly expires,
+Where a key comes from is a plain blocking function (see `key_source`). A token is kept until it truly expires,
 whatever becomes of the attempts to renew it.
 """
 

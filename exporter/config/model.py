@@ -3,7 +3,7 @@
 The loader, the editors' JSON Schema and the reference in `docs/configuration.md` derive from these
 declarations. A key in YAML is the field's name, or what `name=` says; a field of the kind `duration` is
 written as `30s` and held in seconds; a `Secret` can also be in the file that the key with `_file` names.
-Values that come from `loader.py` or `flags.py` are checked; direct construction checks nothing.
+Values that come from `loader.py` are checked; direct construction checks nothing.
 """
 
 import re

@@ -77,7 +77,9 @@ def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
         if len(parts) > MOST_PARAMETERS and signer == NO_SIGNER and FIRST_KEYS.isdisjoint(parameters):
             signer = signer_within(query)
         is_test = parameters.get("bandwidthtest") == "true"
-        vhost = unquoted(parameters.get("vhost", ""), at_most=LONGEST_REMEMBERED)
+        vhost = parameters.get("vhost")
+        if vhost:
+            vhost = unquoted(vhost, at_most=LONGEST_REMEMBERED)
         if vhost and len(vhost) <= LONGEST_HOST and _consists_of(_OF_VHOSTS, vhost):
             host = server_name = vhost.lower()
             not_named = not_named or _VHOST_KEY

@@ -39,6 +39,9 @@ _ALL_FORMS = (
     + "a" * 90
 )
 _REPEATED = "eyJh." + base64.b64encode(b'{"exp":1,' + b'"exp":1,' * 70 + b'"a":1}').decode().rstrip("=") + ".:"
+_MINUS = (
+    "eyJh." + base64.urlsafe_b64encode(b'{"a":{},"exp":1.2345678,"' + b"\xfb\xef\xbe" * 180 + b'":1}').decode() + ".:"
+)
 HOSTILE_URLS = [
     _SIGNED + "&" * 2048,
     _SIGNED + "aendtime=1&" * 180,
@@ -94,6 +97,13 @@ HOSTILE_URLS = [
     _SIGNED + _ALL_FORMS + "&token=" + "%" * 1400 + "&&" + "auth_key&" * 4,
     f"http{_DEAR_SERVER[4:]}/l/s?{_ALL_FORMS[:49]}&txSecret={'%41' * 170}&txTime={'%41' * 170}{'&***a' * 60}",
     _STREAM_ID + "%e9%2cexpire=1%2ctoken=eyJh..%2cvhost=%e9" + "%3" * 230,
+    f"http://{'a' * 97}:9/l/s?aendtime=1&Expires=%41&bandwidthtest=1&m=1&vhost=%41{'a' * 90}&b=&c=&d=1&token={_MINUS}"
+    "&" + "***<***a" * 99,
+    f"srt://{'a' * 200}:9?streamid=%2ce=%41,expire=1,vhost={'a' * 68},token=eyJh.eyJleHAiOjEuNzk3NjkzMTM0ODYyfQ.:,m=1,a"
+    + "a,=?" * 60
+    + "&***a***<" * 150,
+    f"Xtmp://{'a' * 97}:9/l/s?aendtime=1&Expires=%41&OSSAccessKeyId=1&=1&vhost=%41{'a' * 90}&b=%e9&endtime={'%30' * 20}"
+    "&d=1&token=" + _MINUS + "&" + "a" * 400 + "=&h" + "***a" * 75 + "=1&Signature=1&" + "***<&" * 30 + "&***",
     _SIGNED + "直=&" * 60 + "jwt=eyJh.eyJleHAiOjF9.x&&token&e",
 ]
 """Push URLs that cost more to read than others of their length."""

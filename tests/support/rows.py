@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from copy import deepcopy
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,12 @@ def example_row() -> dict[str, Any]:
 
 
 def changed(row: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """Return a copy of `row` with `value` at a path such as `TranscodeParams.UserInfos.0.UserId`."""
-    copy: Any = deepcopy(dict(row))
-    *parents, last = path.split(".")
-    place = copy
-    for step in parents:
-        place = place[int(step)] if step.isdigit() else place[step]
-    place[int(last) if last.isdigit() else last] = value
-    result: dict[str, Any] = copy
+    """Return `row` with `value` at a path such as `TranscodeParams.UserInfos.0.UserId`; what is elsewhere is shared."""
+    place: Any = copy(row)
+    step, _, rest = path.partition(".")
+    key = int(step) if step.isdigit() else step
+    place[key] = changed(place[key], rest, value) if rest else value
+    result: dict[str, Any] = place
     return result
 
 

@@ -8,12 +8,15 @@ import pytest
 
 from tests.alerts.alert_cases import ALERTS_FILE, FROM_ELSEWHERE, GRAFANA, RECORDS_FILE, RUNBOOKS, exported, rules
 from tests.support.promql import labels_named, uses
+from tests.support.subtests import for_each
 
 FILES: Final = (ALERTS_FILE, RECORDS_FILE)
 OF_A_TARGET: Final = {"job", "instance", "env"}
 MADE_HERE: Final = {"owner"}  # labels that the rules themselves make
 ALL_RULES: Final = [rule for file in FILES for rule in rules(file.read_text())]
 ALERTS: Final = [rule for rule in ALL_RULES if "alert" in rule]
+
+for_each_rule = for_each(ALL_RULES, name=lambda rule: str(rule.get("record") or rule["alert"]))
 
 
 def test_the_files_record_nothing_twice() -> None:
@@ -31,7 +34,7 @@ def test_each_file_needs_only_itself(file: Path) -> None:
         assert {use.name for use in uses(rule["expr"])} <= known, rule["expr"]
 
 
-@pytest.mark.parametrize("rule", ALL_RULES, ids=lambda rule: rule.get("record") or rule["alert"])
+@for_each_rule
 def test_labels_exist(rule: dict[str, Any]) -> None:
     """A rule selects, groups and matches by labels that what it looks up can have."""
     published = exported() | {name: set[str]() for name in FROM_ELSEWHERE}
@@ -42,7 +45,7 @@ def test_labels_exist(rule: dict[str, Any]) -> None:
     assert labels_named(rule["expr"]) <= everywhere
 
 
-@pytest.mark.parametrize("rule", ALL_RULES, ids=lambda rule: rule.get("record") or rule["alert"])
+@for_each_rule
 def test_no_rule_depends_on_which_replica_says_something(rule: dict[str, Any]) -> None:
     """Whatever the exporter publishes is aggregated: replicas count once."""
     for use in uses(rule["expr"]):
@@ -50,7 +53,7 @@ def test_no_rule_depends_on_which_replica_says_something(rule: dict[str, Any]) -
             assert use.aggregations, use.name
 
 
-@pytest.mark.parametrize("rule", ALL_RULES, ids=lambda rule: rule.get("record") or rule["alert"])
+@for_each_rule
 def test_every_aggregation_keeps_the_environment(rule: dict[str, Any]) -> None:
     """The target label `env` comes first in each grouping and matching, where `make monitoring` finds it."""
     groupings = re.findall(r"\b(?:by|on) \(([^)]*)\)", rule["expr"])

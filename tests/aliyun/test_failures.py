@@ -8,6 +8,7 @@ import pytest
 
 from exporter.aliyun.errors import MAX_WAIT_SECONDS, ApiError, answer_failure, is_about_the_task
 from exporter.core.collection_state import State
+from tests.support.subtests import for_each
 
 NOW = 1_700_000_000.0
 MESSAGE = "GET&%2F&AccessKeyId%3Dsecret"
@@ -167,7 +168,7 @@ TABLE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.status}-{row.code}-{','.join(row.headers.values())}"[:60])
+@for_each(TABLE, name=lambda row: f"{row.status}-{row.code}-{','.join(row.headers.values())}"[:60])
 def test_each_answer_has_its_state(row: Row) -> None:
     """Each row of the documented table of answers ends in its state, with its wait, retried where that can help."""
     error = failure(row.status, row.code, body=row.body, headers=row.headers)

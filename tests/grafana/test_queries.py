@@ -3,7 +3,6 @@
 import re
 from datetime import timedelta
 
-import pytest
 from promql_parser import BinaryExpr
 
 from exporter.metrics.exposition import declarations
@@ -11,6 +10,7 @@ from exporter.metrics.family import Declaration
 from exporter.metrics.per_task_families import per_task_families
 from grafana.parts.queries import sample_labels
 from tests.support.promql import RANGE, RATE_INTERVAL, Query, all_queries, labels_named, uses
+from tests.support.subtests import for_each
 
 OF_TARGETS = {"instance", "job"}
 FOREIGN = {
@@ -30,13 +30,7 @@ MADE_BY_QUERIES = {"raw", "some", "all", "shown", "rank", "detail", "runbook_url
 OWN_WORK = ("rtcmpu_exporter_", "rtcmpu_collection_attempts")  # what differs between replicas since each does it itself
 TASK_FAMILIES = {family.name for family in per_task_families()}
 QUERIES = all_queries()
-
-
-@pytest.fixture(params=QUERIES, ids=lambda query: f"{query.dashboard}/{query.place}")
-def query(request: pytest.FixtureRequest) -> Query:
-    """Each query of each dashboard in turn."""
-    assert isinstance(request.param, Query)
-    return request.param
+for_each_query = for_each(QUERIES, name=lambda query: f"{query.dashboard}/{query.place}")
 
 
 def test_there_are_queries_of_all_kinds() -> None:
@@ -45,6 +39,7 @@ def test_there_are_queries_of_all_kinds() -> None:
     assert {query.place.split()[0] for query in QUERIES} == {"panel", "variable", "annotation"}
 
 
+@for_each_query
 def test_a_query_names_what_is_published(query: Query) -> None:
     """Each metric exists, and each label that it is selected, grouped or joined by is one of its own."""
     asked = query.asked({})
@@ -57,6 +52,7 @@ def test_a_query_names_what_is_published(query: Query) -> None:
     assert labels_named(asked) <= known | OF_TARGETS | MADE_BY_QUERIES
 
 
+@for_each_query
 def test_label_values_in_matchers_exist(query: Query) -> None:
     """A value that a query picks is one of the closed sets that the declarations name."""
     closed: dict[str, set[str]] = {}
@@ -70,6 +66,7 @@ def test_label_values_in_matchers_exist(query: Query) -> None:
                 assert matcher.value in closed[matcher.name]
 
 
+@for_each_query
 def test_counters_are_only_read_as_rates(query: Query) -> None:
     """A counter is in rate, irate or increase, over the interval that Grafana chooses; nothing else does."""
     for use in uses(query.asked({})):
@@ -82,6 +79,7 @@ def test_counters_are_only_read_as_rates(query: Query) -> None:
     assert {RATE_INTERVAL, RANGE} == {"7m", "11h"}
 
 
+@for_each_query
 def test_gauge_histograms_are_read_without_rates(query: Query) -> None:
     """The buckets of a distribution of configuration are of now: histogram_quantile() takes them as they are."""
     distributions = tuple(family.name for family in declarations() if family.kind == "gaugehistogram")
@@ -90,6 +88,7 @@ def test_gauge_histograms_are_read_without_rates(query: Query) -> None:
             assert use.function is None
 
 
+@for_each_query
 def test_a_query_stays_within_the_chosen_jobs_and_accounts(query: Query) -> None:
     """Every selector is of the chosen jobs, and every one about an account of the chosen accounts."""
     for use in uses(query.asked({"job": "JOB", "account": "ACCOUNT"})):
@@ -114,6 +113,7 @@ def test_a_query_stays_within_the_chosen_jobs_and_accounts(query: Query) -> None
             assert chosen["account"] == "ACCOUNT"
 
 
+@for_each_query
 def test_two_replicas_count_once(query: Query) -> None:
     """What replicas publish alike is reduced to one series before anything is summed, counted or joined."""
     for use in uses(query.asked({})):
@@ -122,6 +122,7 @@ def test_two_replicas_count_once(query: Query) -> None:
             assert use.aggregations[0] in {"max", "min"}, use.name
 
 
+@for_each_query
 def test_bitrates_are_shown_in_bits(query: Query) -> None:
     """Bytes a second become bits a second, but for the bounds of heatmaps, which no query can change."""
     if "_bytes_per_second" in query.expression and "sum by (le)" not in query.expression:

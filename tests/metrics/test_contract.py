@@ -14,6 +14,7 @@ from exporter.metrics.exposition import declarations
 from exporter.metrics.family import Declaration
 from exporter.metrics.task_families import FIELDS_WITH_ERRORS, FIELDS_WITH_KNOWN_VALUES
 from tests.support.rows import changed, example_row, leaf_paths
+from tests.support.subtests import for_each
 
 GOLDEN = Path(__file__).with_name("contract.txt")
 
@@ -29,7 +30,7 @@ def test_what_is_promised_has_not_changed() -> None:
     assert [_promise(declaration) for declaration in declarations()] == GOLDEN.read_text("utf-8").splitlines()
 
 
-@pytest.mark.parametrize("declaration", declarations(), ids=lambda declaration: declaration.name)
+@for_each(declarations(), name=lambda declaration: declaration.name)
 def test_declaration_follows_the_conventions(declaration: Declaration) -> None:
     """Prefix, suffixes, sentences and labels are as everywhere."""
     assert re.fullmatch(r"rtcmpu_[a-z0-9_]+", declaration.name)

@@ -23,33 +23,33 @@ from exporter.rules.rule_tests import run_cases, variables_of
 from tests.support.evaluated_rows import evaluate_rows
 from tests.support.generated import any_struct, documented_rows, examples
 from tests.support.rows import changed, example_row
+from tests.support.subtests import for_each
 
 LANGUAGE = Language()
 RULES = {rule.name: compile_rule(rule, LANGUAGE) for rule in default_rules()}
 PROFILES = {profile: [compile_rule(rule, LANGUAGE) for rule in rules] for profile, rules in profile_rules().items()}
 OTHERS = (*chain.from_iterable(PROFILES.values()), *ExpectationRules(LANGUAGE).rules)
 PACKAGED = {**RULES, **{rule.rule.name: rule for rule in OTHERS}}
-each_rule = pytest.mark.parametrize("rule", PACKAGED.values(), ids=PACKAGED)
+for_each_rule = for_each(PACKAGED.values(), name=lambda rule: rule.rule.name)
 
 
-@each_rule
+@for_each_rule
 def test_its_own_tests_pass(rule: CompiledRule) -> None:
     """Each test that is beside the rule comes out as it says."""
     assert [result for result in run_cases(rule, LANGUAGE) if not result.passed] == []
 
 
-@each_rule
+@for_each_rule
 def test_every_outcome_that_it_can_have_is_tested(rule: CompiledRule) -> None:
     """There is a pass and a violation of each rule, and a task to which it does not apply where it has a `when`."""
     possible = {Outcome.PASS, Outcome.VIOLATION} | ({Outcome.NOT_APPLICABLE} if rule.when else set())
     assert {case.outcome for case in rule.rule.tests} == possible
 
 
-@each_rule
-@pytest.mark.parametrize("key", ["when", "expect"])
-def test_its_own_tests_notice_every_small_mistake(rule: CompiledRule, key: str) -> None:
+@for_each_rule
+def test_its_own_tests_notice_every_small_mistake(rule: CompiledRule) -> None:
     """A comparison turned or shifted, a number moved, a condition dropped: some test of the rule fails."""
-    assert survivors(rule.rule, key) == []
+    assert [*survivors(rule.rule, "when"), *survivors(rule.rule, "expect")] == []
 
 
 def test_weak_tests_would_be_noticed() -> None:
@@ -59,7 +59,7 @@ def test_weak_tests_would_be_noticed() -> None:
     assert "task.video.gop >= 1 && task.video.gop < 60" in survivors(weaker, "expect")
 
 
-@each_rule
+@for_each_rule
 def test_what_people_read_is_there(rule: CompiledRule) -> None:
     """Each rule says why anyone should care and what to do, and gives a message for each violation of its tests."""
     assert re.fullmatch("[a-z0-9-]+", rule.rule.name)

@@ -23,6 +23,7 @@ from tests.simulator.support import START, ManualClock
 from tests.support.evaluated_rows import evaluate_rows
 from tests.support.generated import examples
 from tests.support.rows import changed, leaf_paths
+from tests.support.subtests import for_each
 
 LANGUAGE = Language()
 RULES = [compile_rule(rule, LANGUAGE) for rule in default_rules()]
@@ -244,7 +245,7 @@ def violated(truth: Mapping[str, Mapping[str, Any]], task_id: str) -> set[str]:
     return {name for name, result in truth.items() if task_id in result["violations"]}
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
+@for_each(sorted(NAMES))
 def test_each_rule_by_hand(name: str) -> None:
     """What was made wrong in one way violates the rule about it, and no other one."""
     neighbour = merged(ordinary(), {"TaskId": "neighbour", "MultiStreamURL": ONE_URL})
@@ -334,7 +335,7 @@ TEXTS = ["", "0", "1", "2", "5", "-5", "0.5", "29.97", "30.0", "100", "10000", "
 TEXTS += ["shareScreen", "true", "rtmp://u:p@a.example.com/b", '{"profile":"main"}', '{"preset":"placebo","profile":7}']
 
 
-@pytest.mark.parametrize("path", PATHS)
+@for_each(PATHS)
 def test_any_value_in_one_place(path: str) -> None:
     """Rules and truth agree about every text and number in every single place."""
     body = merged(ordinary(), {"SingleSubParams": SCREEN, "StreamURL": "rtmp://s.example.com/a"})

@@ -185,7 +185,7 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], _Reader], ...]] = (
 
 SIGNATURE_KEYS: Final = frozenset(chain.from_iterable(keys for _, keys, _ in _TABLE))
 _COMMON_WORDS: Final = {"expire", "token", "e", "Expires", "Signature", "endtime", "hash", "starttime"}
-_NOT_NAMED: Final = [(SIGNATURE_KEYS - _COMMON_WORDS).union(keys, ["vhost"]) for _, keys, _ in _TABLE]
+_NOT_NAMED: Final = [(SIGNATURE_KEYS - _COMMON_WORDS).union(keys) for _, keys, _ in _TABLE]
 """The keys that name no stream beside a form's signature: its own, and others' that can be nothing else."""
 _WOWZA: Final = next(rank for rank, (signer, _, _) in enumerate(_TABLE) if signer == "wowza")
 _RANKS: Final = {keys[0]: rank for rank, (_, keys, _) in enumerate(_TABLE) if rank != _WOWZA}

@@ -20,12 +20,11 @@ from exporter.core.task import PUSH_SCHEMES, Output
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}:|")
 _IP_ADDRESS: Final = re.compile(r"\[[0-9A-Fa-f:.%]{1,64}+\]")
 _NOT_OF_HOSTS: Final = frozenset(" []")
-_VHOST_KEY: Final = frozenset({"vhost"})
 LONGEST_HOST: Final = 253
 LONGEST_URL: Final = 2048  # characters of a StreamURL, documented
 LONGEST_NOT_ASCII: Final = 512  # characters of a URL in which some are not ASCII; of a longer one both ends are read
 MOST_PARAMETERS: Final = 12  # that are read; a signature behind them is `unreadable` and part of the identity
-LONGEST_STARS: Final = 512  # characters from the first star on, among which `****` is looked for
+LONGEST_STARS: Final = 256  # characters from the first star on, among which `****` is looked for
 LONGEST_STREAM_ID: Final = 512  # bytes of SRT's, escaped or not; a longer one is not read
 REMEMBERED_SERVERS: Final = 1024
 LONGEST_REMEMBERED: Final = 100  # characters of a host with its port, and of a host that is not ASCII
@@ -77,14 +76,12 @@ def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
         if len(parts) > MOST_PARAMETERS and signer == NO_SIGNER and FIRST_KEYS.isdisjoint(parameters):
             signer = signer_within(query)
         is_test = parameters.get("bandwidthtest") == "true"
-        vhost = parameters.get("vhost")
-        if vhost:
-            vhost = unquoted(vhost, at_most=LONGEST_REMEMBERED)
+        vhost, host_key = parameters.get("vhost"), None
         if vhost and len(vhost) <= LONGEST_HOST and _consists_of(_OF_VHOSTS, vhost):
+            host_key = "vhost"
             host = server_name = vhost.lower()
-            not_named = not_named or _VHOST_KEY
-        if not_named:
-            query = "&".join([part for name, part in parts if name not in not_named])
+        if not_named or host_key:
+            query = "&".join([part for name, part in parts if name not in not_named and name != host_key])
     problem = _problem(url, path, query)
     output = Output(scheme, host, is_ali_cdn, has_userinfo, signer, problem, is_test)
     family = "rtmp" if scheme == "rtmps" else scheme
@@ -119,7 +116,7 @@ def _read_server(scheme: str, authority: str) -> _Server | None:
         is_host = len(host) <= LONGEST_REMEMBERED and host.isprintable() and _NOT_OF_HOSTS.isdisjoint(host)
     host = host.lower() if is_host else ""
     is_other = port not in DEFAULT_PORTS and len(port) <= 5 and port.isascii() and port.isdecimal()
-    return scheme.lower().removesuffix(":"), host, bool(at), f"{host}:{port}" if is_other else host
+    return scheme[:-1].lower(), host, bool(at), f"{host}:{port}" if is_other else host
 
 
 def _stream_id(query: str) -> str:

@@ -6,9 +6,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from tests.references.configuration_schema import json_schema
+from tests.support.configurations import read_yaml
 
 CHART: Final = "deploy/helm/rtcmpu-exporter"
 RULE_FILES: Final = tuple(sorted((Path(__file__).parent.parent / "deploy/prometheus").glob("rtcmpu.*.yml")))
@@ -30,7 +29,7 @@ def values_schema(source: str) -> str:
 
     The chart's own values have no account yet, so that none is needed here: a template asks for one.
     """
-    schema: dict[str, Any] = yaml.safe_load(source)
+    schema: dict[str, Any] = read_yaml(source)
     configuration: dict[str, Any] = deepcopy(json_schema())
     del configuration["$schema"], configuration["title"], configuration["required"]
     definitions = configuration.pop("$defs")

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote_plus
 
-import yaml
 from msgspec import Struct
 from msgspec.structs import replace
 
 from exporter.metrics.exposition import declarations
+from tests.support.configurations import read_yaml
 from tests.support.processes import ROOT, needed_tool
 
 ALERTS_FILE: Final = ROOT / "deploy" / "prometheus" / "rtcmpu.alerts.yml"
@@ -62,7 +62,7 @@ def begins(at: str, firing: Firing) -> Mapping[str, Sequence[Firing]]:
 
 def rules(text: str) -> list[dict[str, Any]]:
     """Return all rules of a file in their order."""
-    return [rule for group in yaml.load(text, yaml.CSafeLoader)["groups"] for rule in group["rules"]]
+    return [rule for group in read_yaml(text)["groups"] for rule in group["rules"]]
 
 
 def exported() -> dict[str, set[str]]:

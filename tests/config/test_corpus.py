@@ -10,6 +10,7 @@ from exporter.config.loader import load
 from exporter.config.mistakes import ConfigError
 from exporter.config.model import Account, App, Config, redacted
 from exporter.core.secret import Secret
+from tests.support.configurations import read_yaml
 
 HERE = Path(__file__).parent
 GOOD = sorted((HERE / "good").glob("*.yml"))
@@ -50,17 +51,17 @@ def test_what_is_shown_is_a_configuration(path: Path, tmp_path: Path) -> None:
     first = load(path, GOOD_ENVIRONMENT).config
     shown = redacted(first).replace("$", "$$")
     copy = tmp_path / "copy.yml"
-    entries = [{**account, "app_files": []} for account in yaml.safe_load(shown)["accounts"]]
-    copy.write_text(yaml.safe_dump({**yaml.safe_load(shown), "accounts": entries}), encoding="utf-8")
-    again = yaml.safe_load(redacted(load(copy, {}).config))
-    expected = yaml.safe_load(redacted(first))
+    entries = [{**account, "app_files": []} for account in read_yaml(shown)["accounts"]]
+    copy.write_text(yaml.safe_dump({**read_yaml(shown), "accounts": entries}), encoding="utf-8")
+    again = read_yaml(redacted(load(copy, {}).config))
+    expected = read_yaml(redacted(first))
     assert again == {**expected, "accounts": [{**a, "app_files": []} for a in expected["accounts"]]}
 
 
 def test_defaults_are_shown() -> None:
     """What is in effect is shown, whether it was written or not, durations and `none` as one writes them."""
     config = Config(accounts=(Account(name="a", proxy="http://u:p@proxy:1", apps=(App(id="x"),)),))
-    shown = yaml.safe_load(redacted(config))
+    shown = read_yaml(redacted(config))
     assert shown["collection"]["stale_after"] == "15m"
     assert shown["accounts"][0]["proxy"] == "http://<secret>@proxy:1"
     assert shown["accounts"][0]["credentials"] == {"type": "default"}
@@ -81,13 +82,13 @@ def test_defaults_are_shown() -> None:
 def test_of_an_address_only_scheme_host_and_port_are_shown(uri: str, shown: str) -> None:
     """Its path, query, user and password can be what gives access to keys."""
     account = Account(name="a", credentials=CredentialsUri(uri=uri))
-    assert yaml.safe_load(redacted(Config(accounts=(account,))))["accounts"][0]["credentials"]["uri"] == shown
+    assert read_yaml(redacted(Config(accounts=(account,))))["accounts"][0]["credentials"]["uri"] == shown
 
 
 def test_a_secret_is_replaced() -> None:
     """Secrets are shown as a placeholder."""
     credentials = AccessKey(access_key_id="id", access_key_secret=Secret("swordfish"))
-    shown = yaml.safe_load(redacted(Config(accounts=(Account(name="a", credentials=credentials),))))
+    shown = read_yaml(redacted(Config(accounts=(Account(name="a", credentials=credentials),))))
     assert shown["accounts"][0]["credentials"] == {
         "type": "access_key",
         "access_key_id": "id",

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import yaml
-
+from tests.support.configurations import read_yaml
 from tests.support.processes import ROOT
 
 COMPOSE_FILE: Final = ROOT / "deploy" / "compose" / "docker-compose.yml"
-STACK: Final[dict[str, Any]] = yaml.safe_load(COMPOSE_FILE.read_text())
+STACK: Final[dict[str, Any]] = read_yaml(COMPOSE_FILE.read_text())
 SERVICES: Final[dict[str, dict[str, Any]]] = STACK["services"]
 
 

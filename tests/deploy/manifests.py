@@ -11,6 +11,7 @@ import kubernetes_validate
 import yaml
 from helm_python import Chart
 
+from tests.support.configurations import read_yaml
 from tests.support.processes import ROOT
 
 KUBERNETES_VERSIONS: Final = ("1.25", "1.37")  # the oldest and the newest that the schemas are checked for
@@ -57,7 +58,7 @@ def validate(manifest: Manifest) -> None:
 @cache
 def _custom_resource(kind: str) -> jsonschema.Draft202012Validator:
     text = (_CUSTOM_RESOURCES / f"{kind.lower()}.yml").read_text(encoding="utf-8")
-    return jsonschema.Draft202012Validator(yaml.load(text, yaml.CSafeLoader))
+    return jsonschema.Draft202012Validator(read_yaml(text))
 
 
 def of_kind(manifests: Iterable[Manifest], kind: str) -> Sequence[Manifest]:
@@ -145,7 +146,7 @@ def chart() -> Chart:
 
 def ci_values(name: str) -> dict[str, Any]:
     """Return the values of a file of `ci/`."""
-    values: dict[str, Any] = yaml.safe_load(CI_VALUES[name].read_text(encoding="utf-8"))
+    values: dict[str, Any] = read_yaml(CI_VALUES[name].read_text(encoding="utf-8"))
     return values
 
 

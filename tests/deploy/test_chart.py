@@ -29,6 +29,7 @@ from tests.deploy.manifests import (
     validate,
 )
 from tests.support.command_line import parsed
+from tests.support.configurations import read_yaml
 
 ICON_IS_MISSING = {"severity": 1, "path": "Chart.yaml", "error": "icon is recommended"}
 UNTOUCHED = {
@@ -196,7 +197,7 @@ def test_the_readme_shows_values_that_work() -> None:
     ]
     assert blocks
     for block in blocks:
-        rendered(yaml.safe_load(block))
+        rendered(read_yaml(block))
 
 
 def leaves(values: Any, path: str = "") -> Any:

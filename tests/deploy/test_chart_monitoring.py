@@ -13,6 +13,7 @@ from helm_python import HelmRenderError
 from grafana.generate import dashboard_files
 from tests.alerts.alert_cases import ALERTS_FILE, EXPORTER, RECORDS_FILE
 from tests.deploy.manifests import RELEASE, Manifest, chart, example, of_kind, one, rendered
+from tests.support.configurations import read_yaml
 from tests.support.processes import ROOT, needed_tool
 
 SERVICE = f"http://{RELEASE}-rtcmpu-exporter.monitoring:10678"
@@ -38,7 +39,7 @@ def alerts_of(groups: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 def groups_in(text: str) -> Any:
     """Return the groups of a rule file."""
-    return yaml.safe_load(text)["groups"]
+    return read_yaml(text)["groups"]
 
 
 def alerts_with(thresholds: dict[str, Any]) -> Any:

@@ -27,6 +27,7 @@ from tests.deploy.manifests import (
     write_mounts,
 )
 from tests.support.command_line import parsed
+from tests.support.configurations import read_yaml
 from tests.support.processes import needed_tool
 
 ENVIRONMENT = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "made-up", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "made-up"}
@@ -200,7 +201,7 @@ def test_the_database_is_on_the_volume() -> None:
     """What the chart configures is where it may write, for as long as the volume lives."""
     found = rendered({"persistence": {"enabled": True, "storageClassName": "fast"}})
     (config,) = of_kind(found, "ConfigMap")
-    database = yaml.safe_load(config["data"]["rtcmpu.yml"])["storage"]["url"].removeprefix("sqlite:")
+    database = read_yaml(config["data"]["rtcmpu.yml"])["storage"]["url"].removeprefix("sqlite:")
     (mount,) = [mount for mount in exporter_of(found)["volumeMounts"] if mount["name"] == "state"]
     assert str(Path(database).parent) == mount["mountPath"]
     (volume,) = [volume for volume in pod_of(found)["volumes"] if volume["name"] == "state"]

@@ -17,6 +17,7 @@ from exporter.storage.database import sqlite_path
 from tests.deploy.compose import COMPOSE_FILE, SERVICES, Container, mounts, published
 from tests.deploy.dockerfile import DOCKERFILE
 from tests.support.command_line import parsed
+from tests.support.configurations import read_yaml
 from tests.support.processes import ROOT, needed_tool
 
 OURS: Final = ("simulator", "exporter")
@@ -103,7 +104,7 @@ def test_prometheus_accepts_what_is_mounted(tmp_path: Path) -> None:
     done = _run("promtool", "check", "config", container.path("/etc/prometheus/prometheus.yml"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 rule files found" in done.stdout
-    document = yaml.safe_load(container.path("/etc/prometheus/prometheus.yml").read_text())
+    document = read_yaml(container.path("/etc/prometheus/prometheus.yml").read_text())
     (job,) = document["scrape_configs"]
     assert job["job_name"] == "rtcmpu"
     assert _targets(job) == [f"exporter:{PORTS['exporter']}"]
@@ -122,14 +123,14 @@ def test_alertmanager_accepts_what_is_mounted(tmp_path: Path) -> None:
 def test_grafana_finds_a_data_source_and_the_dashboards(tmp_path: Path) -> None:
     """The one default data source is of the type that each dashboard asks for, and leads to Prometheus."""
     container = Container("grafana", tmp_path, {})
-    provisioned = yaml.safe_load(container.path("/etc/grafana/provisioning/datasources/rtcmpu.yml").read_text())
+    provisioned = read_yaml(container.path("/etc/grafana/provisioning/datasources/rtcmpu.yml").read_text())
     (source,) = provisioned["datasources"]
     assert provisioned["apiVersion"] == 1
     assert source["isDefault"] is True
     assert source["uid"]
     assert source["url"] == f"http://prometheus:{PORTS['prometheus']}"
 
-    provider = yaml.safe_load((ROOT / "grafana" / "provisioning" / "dashboards.yml").read_text())["providers"][0]
+    provider = read_yaml((ROOT / "grafana" / "provisioning" / "dashboards.yml").read_text())["providers"][0]
     dashboards = [json.loads(path.read_text()) for path in container.path(provider["options"]["path"]).glob("*.json")]
     assert len(dashboards) == len(list((ROOT / "grafana").glob("*.json"))) > 3
     for dashboard in dashboards:
@@ -172,9 +173,9 @@ def test_two_exporters_can_share(tmp_path: Path) -> None:
     services = yaml.load(text, _Override)["services"]  # noqa: S506 - a safe loader
     assert services["exporter-2"]["extends"] == {"file": COMPOSE_FILE.name, "service": "exporter"}
     assert services["exporter-2"]["ports"] == ["127.0.0.1:10680:10678"]
-    configuration = yaml.safe_load((COMPOSE_FILE.parent / "exporter" / "rtcmpu.yml").read_text())
+    configuration = read_yaml((COMPOSE_FILE.parent / "exporter" / "rtcmpu.yml").read_text())
     lines = re.findall(r"^#   ((?:storage|sharing): .*)$", text, re.MULTILINE)
-    configuration |= yaml.safe_load("\n".join(lines))
+    configuration |= read_yaml("\n".join(lines))
     del configuration["policy"]
     (tmp_path / "rtcmpu.yml").write_text(yaml.safe_dump(configuration))
     for name in ("exporter", "exporter-2"):

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import pytest
-import yaml
 
 from tests.deploy.dockerfile import (
     DOCKERFILE,
@@ -20,6 +19,7 @@ from tests.deploy.dockerfile import (
     stages,
 )
 from tests.support.command_line import parsed
+from tests.support.configurations import read_yaml
 from tests.support.http import Handler, serving_in_a_thread
 from tests.support.processes import ROOT, free_port
 
@@ -98,7 +98,7 @@ def test_it_runs_as_nobody_in_particular() -> None:
     assert FINAL.index(last("USER")) > max(FINAL.index(run) for run in those(FINAL, "RUN"))
     (run,) = those(FINAL, "RUN")
     assert f"install -d -o {user[1]} -g {user[1]} -m 0700 {last('WORKDIR').argument}" in run.argument
-    context = yaml.safe_load((ROOT / "deploy/helm/rtcmpu-exporter/values.yaml").read_text())["podSecurityContext"]
+    context = read_yaml((ROOT / "deploy/helm/rtcmpu-exporter/values.yaml").read_text())["podSecurityContext"]
     assert context["runAsUser"] == context["runAsGroup"] == int(user[1])
 
 

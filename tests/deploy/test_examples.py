@@ -10,10 +10,10 @@ from types import MappingProxyType
 from typing import Final
 
 import pytest
-import yaml
 
 from exporter.simulator.service import ACTION
 from tests.deploy.compose import COMPOSE_FILE, SERVICES, mounts
+from tests.support.configurations import read_yaml
 from tests.support.processes import ROOT, Programs, clean_environment, needed_tool
 
 DEPLOY: Final = ROOT / "deploy"
@@ -134,7 +134,7 @@ def test_the_ram_policy_allows_one_action_and_nothing_else() -> None:
 def test_the_complete_prometheus_has_the_job_of_the_example() -> None:
     """The job is in both files alike, so that either can be taken."""
     jobs = [
-        yaml.safe_load((DEPLOY / "prometheus" / name).read_text())["scrape_configs"][0]
+        read_yaml((DEPLOY / "prometheus" / name).read_text())["scrape_configs"][0]
         for name in ("prometheus.yml", "scrape.yml")
     ]
     assert jobs[0] == jobs[1]

@@ -5,9 +5,9 @@ import subprocess
 from typing import Any, Final
 
 import pytest
-import yaml
 
 from exporter import __version__
+from tests.support.configurations import read_yaml
 from tests.support.processes import ROOT
 
 WORKFLOWS: Final = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -18,7 +18,7 @@ RELEASE: Final = (ROOT / ".github/workflows/release.yml").read_text()
 @each_workflow
 def test_workflows_may_only_read_unless_a_job_says_otherwise(path: Any) -> None:
     """The token of a workflow can read the tree, and each job that needs more says so."""
-    workflow = yaml.safe_load(path.read_text())
+    workflow = read_yaml(path.read_text())
     assert set(workflow["permissions"].values() if workflow["permissions"] else ()) <= {"read"}
 
 
@@ -34,8 +34,8 @@ def test_no_host_is_written_down(path: Any) -> None:
 
 def test_what_is_released_is_checked_before() -> None:
     """Every job of a release needs all checks, and the checks are those of `.ci/run`."""
-    jobs = yaml.safe_load(RELEASE)["jobs"]
-    steps = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["checks"]["steps"]
+    jobs = read_yaml(RELEASE)["jobs"]
+    steps = read_yaml((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["checks"]["steps"]
     assert [step["run"] for step in steps if "run" in step] == ["bash .ci/run"]
     assert jobs["checks"]["uses"] == "./.github/workflows/ci.yml"
 

@@ -22,6 +22,7 @@ from tests.deploy.manifests import CI_VALUES
 from tests.docs.documents import Block, blocks
 from tests.simulator.support import ManualClock
 from tests.support.certificates import write_server_files
+from tests.support.configurations import read_yaml
 from tests.support.evaluated_rows import evaluate_rows
 from tests.support.processes import ROOT
 
@@ -47,13 +48,13 @@ def _kind(content: Any) -> str:
 
 
 def _of_kind(kind: str) -> pytest.MarkDecorator:
-    chosen = [block for block in BLOCKS if _kind(yaml.safe_load(block.text)) == kind]
+    chosen = [block for block in BLOCKS if _kind(read_yaml(block.text)) == kind]
     return pytest.mark.parametrize("block", chosen, ids=lambda block: block.place)
 
 
 def test_every_block_is_of_a_kind_that_is_tested_here() -> None:
     """No YAML of the documents is shown without being read by the program."""
-    kinds = {block.place: _kind(yaml.safe_load(block.text)) for block in BLOCKS}
+    kinds = {block.place: _kind(read_yaml(block.text)) for block in BLOCKS}
     assert "unknown" not in kinds.values(), kinds
     assert set(kinds.values()) == {"apps", "rules", "configuration", "web configuration"}
 
@@ -82,7 +83,7 @@ def test_lists_of_apps_load(block: Block, tmp_path: Path) -> None:
 
 def _rule_samples() -> dict[str, str]:
     """Return each file of rules that is shown or shipped, by its place: documents, examples, values of the chart."""
-    samples = {block.place: block.text for block in BLOCKS if _kind(yaml.safe_load(block.text)) == "rules"}
+    samples = {block.place: block.text for block in BLOCKS if _kind(read_yaml(block.text)) == "rules"}
     samples |= {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "deploy").rglob("*/agreed.yml")}
     samples |= {
         str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "deploy/compose").rglob("rules/*.yml")
@@ -90,7 +91,7 @@ def _rule_samples() -> dict[str, str]:
     values = {block.place: block.text for block in blocks("yaml") if block.place.startswith(CHART)}
     values |= {f"{CHART}{path.name}": path.read_text() for path in CI_VALUES.values()}
     for place, text in values.items():
-        files = yaml.safe_load(text).get("ruleFiles", {})
+        files = read_yaml(text).get("ruleFiles", {})
         samples |= {f"{place} {name}": yaml.safe_dump(content) for name, content in files.items()}
     return samples
 

@@ -7,7 +7,6 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard as DashboardModel
@@ -17,6 +16,7 @@ from exporter.metrics.family import Declaration
 from exporter.metrics.per_task_families import per_task_families
 from grafana.generate import dashboard_files
 from tests.generate import ROOT
+from tests.support.configurations import read_yaml
 from tests.support.promql import (
     Dashboard,
     Panel,
@@ -234,7 +234,7 @@ def test_the_round_trip_through_the_sdk_loses_nothing(name: str) -> None:
 
 def test_the_provisioning_example_loads_files_and_keeps_them_read_only() -> None:
     """Grafana would load the dashboards from a directory, and let nobody change them by hand."""
-    example = yaml.safe_load((ROOT / "grafana" / "provisioning" / "dashboards.yml").read_text(encoding="utf-8"))
+    example = read_yaml((ROOT / "grafana" / "provisioning" / "dashboards.yml").read_text(encoding="utf-8"))
 
     (provider,) = example["providers"]
     assert (example["apiVersion"], provider["type"], provider["allowUiUpdates"]) == (1, "file", False)

@@ -1,6 +1,7 @@
 """The JSON Schemas for editors agree with the loaders, and the reference has every key."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -17,6 +18,7 @@ from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.config.section import keys_of
 from tests.references.configuration_reference import EXAMPLE, configuration_markdown
 from tests.references.configuration_schema import Schema, apps_schema, json_schema, rules_schema
+from tests.support.configurations import read_yaml
 
 ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "tests/config"
@@ -47,13 +49,13 @@ def test_the_schema_is_a_schema() -> None:
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_a_good_file_is_valid(validator: jsonschema.Draft202012Validator, path: Path) -> None:
     """What the loader accepts an editor does not underline."""
-    validator.validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    validator.validate(read_yaml(path.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
 def test_a_bad_file_is_not_valid(validator: jsonschema.Draft202012Validator, path: Path) -> None:
     """What is wrong in itself an editor underlines."""
-    assert not validator.is_valid(yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert not validator.is_valid(read_yaml(path.read_text(encoding="utf-8")))
 
 
 WHOLE = """
@@ -78,7 +80,7 @@ def test_unknown_keys_are_refused_everywhere(
     validator: jsonschema.Draft202012Validator, tmp_path: Path, place: tuple[str | int, ...]
 ) -> None:
     """An unknown key at any level is refused by the schema and the loader."""
-    whole = part = yaml.safe_load(WHOLE)
+    whole = part = read_yaml(WHOLE)
     validator.validate(whole)
     for step in place:
         part = part[step]
@@ -92,7 +94,7 @@ def test_unknown_keys_are_refused_everywhere(
 
 def test_the_example_of_the_reference_is_valid(validator: jsonschema.Draft202012Validator, tmp_path: Path) -> None:
     """What the reference shows is accepted by the schema and the loader."""
-    validator.validate(yaml.safe_load(EXAMPLE))
+    validator.validate(read_yaml(EXAMPLE))
     file = tmp_path / "file.yml"
     file.write_text(EXAMPLE, encoding="utf-8")
     assert load(file, {"ALIBABA_CLOUD_ACCESS_KEY_ID": "id"}).config.accounts[0].name == "production"
@@ -112,7 +114,7 @@ def test_the_example_of_the_reference_is_valid(validator: jsonschema.Draft202012
 def test_files_of_rules_and_apps_have_a_schema(schema: Schema, path: Path) -> None:
     """The default rules and the examples are valid; an unknown key is not."""
     validator = jsonschema.Draft202012Validator(schema)
-    document = json.loads(json.dumps(yaml.safe_load(path.read_text(encoding="utf-8")), default=str))
+    document = json.loads(json.dumps(read_yaml(path.read_text(encoding="utf-8")), default=str))
     validator.validate(document)
     (document["rules"] if isinstance(document, dict) else document)[0]["no_such_key"] = 1
     assert not validator.is_valid(document)
@@ -133,6 +135,7 @@ def test_every_key_is_described(model: type[BaseModel], key: str, field: FieldIn
     assert any(row.startswith(f"| `{key}`") and row.endswith(line) for row in lines())
 
 
+@cache
 def lines() -> list[str]:
     """Return the lines of the reference, each with its end."""
     return configuration_markdown().splitlines(keepends=True)

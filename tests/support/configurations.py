@@ -1,10 +1,17 @@
 """Configurations of the program for tests, as YAML."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from exporter.config.mistakes import ConfigError, Mistake
 from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET, ACCOUNTS
+
+read_yaml: Callable[[str], Any] = partial(yaml.load, Loader=yaml.CSafeLoader)
+"""Read YAML as `yaml.safe_load` does, in a tenth of its time."""
 
 QUICK = "collection: {interval: 200ms, sweep_interval: 1s, stale_after: 60s}\n"
 """So that tests need not wait; data is withdrawn late, since the machine may have other things to do."""

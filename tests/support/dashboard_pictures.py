@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, Route
 
 from exporter.simulator.simulation import ACCOUNTS
 from tests.support.browser import chromium
+from tests.support.configurations import read_yaml
 from tests.support.http import ask_json
 from tests.support.processes import ROOT, Programs
 from tests.support.prometheus import Prometheus, start_prometheus
@@ -126,7 +127,7 @@ def _rules() -> str:
     """Return the recording and alerting rules with short times to wait."""
     files = [ROOT / "deploy" / "prometheus" / f"rtcmpu.{kind}.yml" for kind in ("rules", "alerts")]
     texts = [HASTE.sub(r"\1\2: 5s", path.read_text(encoding="utf-8")) for path in files]
-    return yaml.safe_dump({"groups": [group for text in texts for group in yaml.safe_load(text)["groups"]]})
+    return yaml.safe_dump({"groups": [group for text in texts for group in read_yaml(text)["groups"]]})
 
 
 def _draw(browser: Browser, prometheus: Prometheus, directory: Path, prefix: str) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import yaml
 
+from tests.support.configurations import read_yaml
 from tests.support.http import Handler, ask, ask_json, serving_in_a_thread
 from tests.support.processes import ROOT, Programs, eventually, free_port, needed_tool
 
@@ -186,7 +187,7 @@ def start_alertmanager(programs: Programs, receivers: str) -> str:
     """
     program = needed_tool("prometheus-alertmanager")
     configuration = programs.directory / "alertmanager.yml"
-    document = yaml.safe_load(ALERTMANAGER_FILE.read_text())
+    document = read_yaml(ALERTMANAGER_FILE.read_text())
     _make_impatient(document["route"])
     for entry in document["receivers"]:
         for webhook in entry.get("webhook_configs", ()):

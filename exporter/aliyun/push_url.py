@@ -19,7 +19,7 @@ from exporter.core.task import PUSH_SCHEMES, Output
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}:|")
 _IP_ADDRESS: Final = re.compile(r"\[[0-9A-Fa-f:.%]{1,64}+\]")
-_NOT_OF_HOSTS: Final = frozenset(" []")
+_NOT_OF_HOSTS: Final = re.compile(r"[ \[\]]")
 LONGEST_HOST: Final = 253
 LONGEST_URL: Final = 2048  # characters of a StreamURL, documented
 LONGEST_NOT_ASCII: Final = 512  # characters of a URL in which some are not ASCII; of a longer one both ends are read
@@ -113,7 +113,7 @@ def _read_server(scheme: str, authority: str) -> _Server | None:
         is_name = len(host) <= LONGEST_HOST and _consists_of(_OF_HOSTS, host)
         is_host = is_name or bool(_IP_ADDRESS.fullmatch(host))
     else:
-        is_host = len(host) <= LONGEST_REMEMBERED and host.isprintable() and _NOT_OF_HOSTS.isdisjoint(host)
+        is_host = len(host) <= LONGEST_REMEMBERED and host.isprintable() and not _NOT_OF_HOSTS.search(host)
     host = host.lower() if is_host else ""
     is_other = port not in DEFAULT_PORTS and len(port) <= 5 and port.isascii() and port.isdecimal()
     return scheme[:-1].lower(), host, bool(at), f"{host}:{port}" if is_other else host

@@ -17,6 +17,7 @@ from exporter.core.collection_state import State
 from exporter.core.task import DIGEST_GROUPS, FIELDS, Output, Pane, PaneUsers, Sei, Source, Task
 from tests.support.generated import documented_rows
 from tests.support.rows import VENDOR_EXAMPLE, changed, example_row, json_values, leaf_paths
+from tests.support.subtests import for_each
 
 PATHS = leaf_paths(example_row())
 
@@ -85,7 +86,7 @@ def test_any_value_anywhere_costs_at_most_its_own_field(path: str, value: Any) -
         assert configuration.encoding == read(example_row()).configuration.encoding
 
 
-@pytest.mark.parametrize("path", [path for path in PATHS if not path.startswith(("AppId", "TaskId"))])
+@for_each([path for path in PATHS if not path.startswith(("AppId", "TaskId"))])
 def test_a_change_of_any_field_is_a_change_of_content(path: str) -> None:
     """No field can change unseen, also where only a digest is kept or where it can't be read."""
     original = read(example_row())
@@ -94,7 +95,7 @@ def test_a_change_of_any_field_is_a_change_of_content(path: str) -> None:
     assert not one.same_content(other)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@for_each(PATHS)
 def test_a_field_may_be_absent_null_or_empty(path: str) -> None:
     """Null, the empty string and absence mean the same and are no mistake, of leaves, lists and objects alike."""
     *parents, last = path.split(".")
@@ -433,7 +434,7 @@ def test_what_is_read_once_for_many_rows_is_what_each_would_be_read_as(rows: lis
         assert read_row(raw, app_id="a", share=share) == read_row(raw, app_id="a")
 
 
-@pytest.mark.parametrize("path", [path for path in PATHS if not path.startswith(("AppId", "TaskId"))])
+@for_each([path for path in PATHS if not path.startswith(("AppId", "TaskId"))])
 def test_rows_that_differ_in_one_place_are_reported_apart_after_sharing(path: str) -> None:
     """A row with one other value is read as it is, also right after the row from which it differs."""
     share = Interner()

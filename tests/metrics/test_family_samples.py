@@ -3,7 +3,6 @@
 import re
 
 import msgspec
-import pytest
 
 from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets
@@ -14,6 +13,7 @@ from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import families
 from exporter.metrics.family import headers, sections
 from tests.metrics.builders import STATUS, TWO_RULES, aggregates, configuration, encoding, policy_report, push, report
+from tests.support.subtests import for_each
 
 FAMILIES = {family.name: family for family in families()}
 
@@ -237,7 +237,7 @@ def _drawn(name: str, picture: str = PICTURE) -> list[str]:
     return [line.replace("{A", "{" + app, 1).replace(",W", "," + where, 1) for line in lines]
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@for_each(FAMILIES)
 def test_picture(name: str) -> None:
     """Each family looks exactly like this."""
     lines = _lines(name, TWO_TASKS)
@@ -248,33 +248,33 @@ def test_picture(name: str) -> None:
     assert name in FILLED or lines == _drawn(name)
 
 
-@pytest.mark.parametrize("name", sorted(TASK_FAMILIES))
+@for_each(sorted(TASK_FAMILIES))
 def test_families_about_tasks_are_withdrawn_without_data(name: str) -> None:
     """Unknown is absent: not one series is left."""
     assert _lines(name, AppReport(STATUS, None)) == []
 
 
-@pytest.mark.parametrize("name", sorted(FAMILIES.keys() - TASK_FAMILIES))
+@for_each(sorted(FAMILIES.keys() - TASK_FAMILIES))
 def test_families_about_the_collection_never_are(name: str) -> None:
     """They look the same with data and without, as do counters of changes."""
     assert _lines(name, AppReport(STATUS, None, TWO_TASKS.changes, TWO_RULES)) == _lines(name, TWO_TASKS) != []
 
 
-@pytest.mark.parametrize("name", sorted(POLICY_FAMILIES))
+@for_each(sorted(POLICY_FAMILIES))
 def test_gauges_of_the_policy_are_withdrawn_and_its_counters_stay(name: str) -> None:
     """While the data is too old nothing is said of violations, and what was counted is."""
     lines = _lines(name, AppReport(WITHDRAWN, None, CHANGES, TWO_RULES))
     assert lines == ([] if name in POLICY_GAUGES else _drawn(name))
 
 
-@pytest.mark.parametrize("name", sorted(POLICY_FAMILIES))
+@for_each(sorted(POLICY_FAMILIES))
 def test_before_the_first_evaluation_nothing_is_said_of_rules(name: str) -> None:
     """An app that was not evaluated yet, or that no rule applies to, has no series: neither is 0 violations."""
     assert _lines(name, report()) == []
     assert _lines(name, AppReport(STATUS, None, CHANGES, policy_report())) == []
 
 
-@pytest.mark.parametrize("name", sorted(POLICY_FAMILIES))
+@for_each(sorted(POLICY_FAMILIES))
 def test_the_policy_is_rendered_again_only_with_another_report(name: str) -> None:
     """The version tells another report, and for gauges that data was withdrawn; it is blind to all else."""
     version = FAMILIES[name].version
@@ -287,7 +287,7 @@ def test_the_policy_is_rendered_again_only_with_another_report(name: str) -> Non
     assert (version(msgspec.structs.replace(TWO_TASKS, status=WITHDRAWN)) != now) == (name in POLICY_GAUGES)
 
 
-@pytest.mark.parametrize("name", sorted(CHANGE_FAMILIES))
+@for_each(sorted(CHANGE_FAMILIES))
 def test_changes_are_counted_from_zero(name: str) -> None:
     """With the first sweep every kind and every group is there at 0, so that the first change is seen as a rise."""
     lines = _lines(name, report())
@@ -319,7 +319,7 @@ def test_only_the_largest_hosts_have_series() -> None:
     assert lines[-1].endswith(f'host="other"}} {1 + 2 + 3 + 1}.0')
 
 
-@pytest.mark.parametrize("name", sorted(TASK_FAMILIES))
+@for_each(sorted(TASK_FAMILIES))
 def test_an_app_without_tasks_has_zeros_where_they_are_promised(name: str) -> None:
     """After the first snapshot, families with a closed label are there from the start; others wait for a task."""
     empty = report(status=msgspec.structs.replace(STATUS, sweep=None))

@@ -22,6 +22,7 @@ from exporter.rules.cel_language import (
 )
 from exporter.rules.facts import LONGEST_LIST, facts_of_case, without_long_lists
 from tests.support.generated import examples
+from tests.support.subtests import for_each
 
 LANGUAGE = Language()
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -141,13 +142,13 @@ EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@for_each(FUNCTIONS)
 def test_each_function_is_there(name: str) -> None:
     """The example of every function and macro compiles, as one side of an equation."""
     assert "==" in LANGUAGE.compile_condition(f"{EXAMPLES[name]} == {EXAMPLES[name]}").text
 
 
-@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name.startswith("get")])
+@for_each([name for name in FUNCTIONS if name.startswith("get")])
 def test_no_function_takes_the_name_of_a_time_zone(function: str) -> None:
     """A name of a time zone would be looked up as a file, of any path."""
     for argument in ("'/etc/passwd'", "dyn('/etc/passwd')", "task_id"):

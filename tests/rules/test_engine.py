@@ -81,6 +81,7 @@ def test_what_opens_and_is_resolved_is_counted_and_reported() -> None:
     world.collect()
     report = world.report("mixed")
     assert (report.evaluated, report.violations, report.opened, report.resolved) == (2, 1, 1, 2)
+    assert report.examples == ("b",)
     assert report.oldest_violation == NOON + 5
     assert world.told.opens == [(LIVE, "mixed", "b", "b is 7")]
     assert sorted(world.told.resolves) == [

@@ -15,8 +15,8 @@ import msgspec
 from exporter.core.push_auth import EARLIEST, LATEST, MALFORMED, NEVER, NO_SIGNER, NO_TIME
 
 SRT_MODE_KEY: Final = "m"  # `m=publish` in the stream id of SRT
-LONGEST_CLAIMS: Final = 768  # characters of a token's claims, in base64: the expiry in longer ones is not read
-LONGEST_ESCAPED: Final = 512  # characters of Alibaba's or Akamai's token
+LONGEST_CLAIMS: Final = 512  # characters of a token's claims, in base64: the expiry in longer ones is not read
+LONGEST_ESCAPED: Final = 320  # characters of Alibaba's or Akamai's token
 LONGEST_SECRET: Final = 192  # characters of a secret, of 64 at most if none is escaped, and of the time beside it
 LONGEST_DECIMAL: Final = 20  # digits of a time beside common words, of which none may be escaped
 LONGEST_ACCESS_KEY: Final = 64  # characters of a token, among which `:` is looked for

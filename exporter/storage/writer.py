@@ -87,6 +87,7 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._worker = Worker("write database")
         self._database: Database | None = None
+        self._has_ended = False
         self._pause_seconds = 0.0
         self._maintain_at = 0.0
         self._reason = ""  # why the database is not available, as it was logged
@@ -101,8 +102,12 @@ class Writer:
         except TimeoutError:
             structlog.get_logger().warning("database not read in time, what it holds is compared when it answers")
             return []
+        except asyncio.CancelledError:
+            self._has_ended = True
+            raise
         finally:
-            self._task = asyncio.create_task(self._keep_running(self._run))
+            if not self._has_ended:
+                self._task = asyncio.create_task(self._keep_running(self._run))
         return saved
 
     def add(
@@ -147,6 +152,7 @@ class Writer:
                     pass
                 await self._worker.run(self._disconnect)
                 has_written = not self._unwritten()
+        self._has_ended = True
         if not has_written:
             structlog.get_logger().warning("database not written in time, the last changes are lost")
 
@@ -211,13 +217,15 @@ class Writer:
         return False
 
     def _connected(self, work: Callable[["Database"], None]) -> None:
-        """Do something in the thread; a failure ends the connection."""
+        """Do something in the thread; a failure ends the connection, and so does a call that outlives the writer."""
         try:
             self._database = self._database or self._connect()
             work(self._database)
         except BaseException:
             self._disconnect()
             raise
+        if self._has_ended:
+            self._disconnect()
 
     def _disconnect(self) -> None:
         database, self._database = self._database, None

@@ -261,11 +261,14 @@ async def test_a_stop_writes_what_waits(faults: Faults) -> None:
 async def test_a_database_that_hangs_keeps_neither_start_nor_stop(
     faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both wait for as long as they were told, and the event loop goes on."""
+    """Both wait for as long as they were told, or are cancelled; what hung leaves no connection when it returns."""
     before = set(threading.enumerate())
     with hanging_call() as hang:
-        monkeypatch.setattr(Database, "load", hang)
-        one = RecordedWriter(faults.url)
+        monkeypatch.setattr(Database, "load", lambda _: hang() or [])
+        one, cancelled = RecordedWriter(faults.url), RecordedWriter(faults.url)
         assert await asyncio.wait_for(one.writer.start(0.05), 20) == []
         await asyncio.wait_for(one.writer.close(0.05), 20)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(cancelled.writer.start(20), 0.05)
     await until(lambda: "write database" not in {thread.name for thread in set(threading.enumerate()) - before})
+    assert (one.writer._database, cancelled.writer._database) == (None, None)

@@ -1,15 +1,27 @@
 """The computed tables of documents: `make generate` writes them between their markers, and nothing else of the file."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from exporter.config.capacity import STANDARD_QUOTA, USABLE_SHARE, GroupLoad, pace_of, pages_of, sweep_requests_of
 from exporter.config.durations import format_duration
 from exporter.config.model import DEFAULT_REQUESTS_PER_SECOND, Collection
+from exporter.metrics.app_families import APP_FAMILIES, CHANGE_FAMILIES, POLICY_FAMILIES
+from exporter.metrics.exporter_families import EXPORTER_FAMILIES, RULE_FAMILIES
+from exporter.metrics.exposition import declarations
+from exporter.metrics.per_task_families import per_task_families
+from exporter.metrics.task_families import TASK_FAMILIES
+from exporter.rules.rule_files import default_rules, profile_rules
+from tests.references.configuration_reference import keys_of_mapping, mappings
+from tests.references.markdown import table
+from tests.references.metrics_reference import families_table, labels_table
+from tests.references.rules_reference import expectations_table, rules_overview, variables_tables
 
-DOCUMENTS: Final = ("docs/freshness.md", "docs/scaling.md")
+DOCUMENTS: Final = tuple(f"docs/{name}.md" for name in ("configuration", "freshness", "metrics", "rules", "scaling"))
 _TABLE: Final = re.compile(
     r"(?P<begin><!-- (?P<name>[a-z-]+): computed by `make generate` -->\n).*?(?P<end><!-- end -->\n)", re.DOTALL
 )
@@ -31,7 +43,7 @@ def documents_with_tables(root: Path) -> Mapping[str, str]:
 
 def with_tables(text: str) -> str:
     """Return a document with what is between its markers computed again; raises KeyError if a marker names no table."""
-    return _TABLE.sub(lambda found: f"{found['begin']}{_TABLES[found['name']]()}{found['end']}", text)
+    return _TABLE.sub(lambda found: f"{found['begin']}{TABLES[found['name']]()}{found['end']}", text)
 
 
 def _fresh_by_default() -> str:
@@ -46,7 +58,7 @@ def _fresh_by_default() -> str:
         )
         shown = (pace.interval_seconds, gone, pace.stale_after_seconds)
         rows.append((f"{apps:,}", f"{tasks:,}", *map(_rounded, shown)))
-    return _table(columns, rows)
+    return table(columns, rows)
 
 
 def _needs_by_default() -> str:
@@ -67,7 +79,7 @@ def _needs_by_default() -> str:
                 _rounded(pace.sweep_duration_seconds),
             )
         )
-    return _table(columns, rows)
+    return table(columns, rows)
 
 
 def _apps_within_budgets() -> str:
@@ -78,7 +90,7 @@ def _apps_within_budgets() -> str:
         one_app = 1 / interval + sweep_requests_of(STANDARD_QUOTA) / sweep_interval
         most = (f"{int(USABLE_SHARE * budget / one_app + 1e-9):,}" for budget in _BUDGETS)
         rows.append((f"`{format_duration(interval)}`", f"`{format_duration(sweep_interval)}`", *most))
-    return _table(columns, rows)
+    return table(columns, rows)
 
 
 def _tasks_within_budgets() -> str:
@@ -89,7 +101,7 @@ def _tasks_within_budgets() -> str:
         collection = Collection(sweep_interval_seconds=sweep_interval)
         most = (f"{_most_tasks(budget, collection):,}" for budget in _BUDGETS)
         rows.append((f"`{format_duration(sweep_interval)}`", *most))
-    return _table(columns, rows)
+    return table(columns, rows)
 
 
 def _most_tasks(budget: float, collection: Collection) -> int:
@@ -112,14 +124,23 @@ def _rounded(seconds: float) -> str:
     return "under 1s" if seconds < 1 else format_duration(round(seconds))
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = (columns, ["---"] * len(columns), *rows)
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-_TABLES: Final[Mapping[str, Callable[[], str]]] = {
+TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "fresh-by-default": _fresh_by_default,
     "needs-by-default": _needs_by_default,
     "apps-within-budgets": _apps_within_budgets,
     "tasks-within-budgets": _tasks_within_budgets,
+    "families-of-collection": partial(families_table, APP_FAMILIES),
+    "families-of-tasks": partial(families_table, TASK_FAMILIES),
+    "families-of-changes": partial(families_table, CHANGE_FAMILIES),
+    "families-of-rules": partial(families_table, POLICY_FAMILIES),
+    "families-of-rules-without-app": partial(families_table, RULE_FAMILIES, of_apps=False),
+    "families-of-the-exporter": partial(families_table, EXPORTER_FAMILIES, of_apps=False),
+    "families-of-single-tasks": lambda: families_table(per_task_families()),
+    "labels": lambda: labels_table(declarations()),
+    "variables": variables_tables,
+    "expectations": expectations_table,
+    "default-rules": lambda: rules_overview(default_rules()),
+    "rules-of-profiles": lambda: rules_overview([*chain.from_iterable(profile_rules().values())]),
+    **{f"keys-of-{model.__name__.lower()}": partial(keys_of_mapping, model) for model in mappings()},
 }
+"""By name in the markers."""

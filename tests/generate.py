@@ -15,10 +15,7 @@ from exporter.web.api.api_routes import openapi_text
 from grafana.generate import dashboard_files
 from tests.chart_files import chart_files
 from tests.document_tables import documents_with_tables
-from tests.references.configuration_reference import configuration_markdown
 from tests.references.configuration_schema import schema_files
-from tests.references.metrics_reference import metrics_markdown
-from tests.references.rules_reference import rules_markdown
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,10 +25,7 @@ def generated() -> Mapping[str, str]:
     """Return each file that is generated, by its path from the root, with what it should hold."""
     dashboards = dashboard_files()
     return {
-        "docs/metrics.md": metrics_markdown(),
-        "docs/configuration.md": configuration_markdown(),
         **schema_files(),
-        "docs/rules.md": rules_markdown(),
         "docs/openapi.json": openapi_text(),
         **dashboards,
         **chart_files(dashboards),

@@ -8,7 +8,7 @@ import pytest
 from exporter.config.capacity import forecast
 from exporter.config.model import Account, App, Config, Quota
 from exporter.metrics.exposition import declarations
-from tests.document_tables import DOCUMENTS, documents_with_tables, with_tables
+from tests.document_tables import DOCUMENTS, TABLES, documents_with_tables, with_tables
 from tests.generate import ROOT, generated, main
 
 
@@ -69,11 +69,22 @@ def _forecast(apps: int, tasks: int, budget: float = 40) -> float:
 
 
 def test_every_table_stands_in_a_document() -> None:
-    """Each marker is closed, and each table has rows."""
+    """Each table is between markers of its own, the keys of every mapping of the configuration among them."""
     texts = [(ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS]
     marked = [name for text in texts for name in re.findall(r"<!-- ([a-z-]+): computed", text)]
-    assert len(marked) == len(set(marked)) == sum(text.count("<!-- end -->") for text in texts)
-    assert all(len(_rows(name)) > 4 for name in marked)
+    assert sorted(marked) == sorted(TABLES)
+    assert len(marked) == sum(text.count("<!-- end -->") for text in texts)
+
+
+def test_every_row_of_a_table_is_whole() -> None:
+    """Each has as many cells as its head, and its last one, which describes what the row is about, is not empty."""
+    for name, made in TABLES.items():
+        width = 0
+        for line in made().splitlines():
+            cells = re.split(r"(?<!\\)\|", line)[1:-1] if line.startswith("|") else []
+            assert len(cells) in {0, width or len(cells)}, (name, line)
+            assert all(map(str.strip, cells[-1:])), (name, line)
+            width = len(cells)
 
 
 def test_only_what_stands_between_markers_is_replaced() -> None:

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import jsonschema
 import pytest
 import trustme
 import yaml
@@ -20,6 +21,7 @@ from exporter.simulator.simulation import demo_service
 from exporter.web.webconfig.web_config import WebConfigFile, read_web_config
 from tests.deploy.manifests import CI_VALUES
 from tests.docs.documents import Block, blocks
+from tests.references.configuration_schema import json_schema
 from tests.simulator.support import ManualClock
 from tests.support.certificates import write_server_files
 from tests.support.configurations import read_yaml
@@ -61,7 +63,7 @@ def test_every_block_is_of_a_kind_that_is_tested_here() -> None:
 
 @_of_kind("configuration")
 def test_configurations_load(block: Block, tmp_path: Path) -> None:
-    """Each configuration is read without a mistake; a part of one beside the least account."""
+    """Each configuration is read without a mistake, and valid for editors; a part of one beside the least account."""
     for name, text in (("apps/east.yml", "[{id: live-east}]"), ("rules/agreed.yml", LEAST_RULE)):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(text)
@@ -69,6 +71,7 @@ def test_configurations_load(block: Block, tmp_path: Path) -> None:
     file.write_text(block.text if "accounts:" in block.text else LEAST_ACCOUNT + block.text)
 
     assert loading.load(file, ENVIRONMENT).config.accounts[0].apps
+    jsonschema.validate(read_yaml(file.read_text()), json_schema(), jsonschema.Draft202012Validator)
 
 
 @_of_kind("apps")

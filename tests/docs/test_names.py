@@ -10,10 +10,12 @@ import pytest
 
 from exporter.cli import cli
 from exporter.config.model import Config
-from exporter.config.section import ValueType, kind_of, kinds_of
+from exporter.config.section import ValueType, keys_of, kind_of, kinds_of
 from exporter.core.clock import SystemClock
 from exporter.core.collection_state import State
 from exporter.metrics.exposition import declarations
+from exporter.rules.rule import Outcome
+from exporter.rules.rule_files import WrittenRule
 from exporter.web.application import application
 from grafana.parts.queries import sample_labels
 from tests.docs.documents import documents, inline_code, prose
@@ -94,6 +96,16 @@ def test_every_state_has_its_line_in_troubleshooting() -> None:
     """Anyone who sees a state of an app finds what it means and what to do, in the order of their gravity."""
     text = prose(ROOT / "docs" / "troubleshooting.md")
     assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [state for state in State if state is not State.OK]
+
+
+def test_every_key_of_a_rule_and_every_outcome_is_explained() -> None:
+    """The reference has a row for each key of a rule file, in its order, and for each outcome."""
+    text = prose(ROOT / "docs" / "rules.md")
+    assert re.findall(r"^\| `(\w+)` \|", text.partition("\n## Expressions")[0], re.MULTILINE) == list(
+        keys_of(WrittenRule)
+    )
+    outcomes = text.partition("\n## Outcomes")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", outcomes, re.MULTILINE)) == set(Outcome)
 
 
 def test_what_does_not_exist_would_be_found() -> None:

@@ -1,22 +1,14 @@
-"""The JSON Schemas for editors agree with the loaders, and the reference has every key."""
+"""The JSON Schemas for editors agree with the loaders."""
 
 import json
-from functools import cache
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
-from exporter.config.credential_kinds import KINDS
 from exporter.config.loader import load
 from exporter.config.mistakes import ConfigError
-from exporter.config.model import Account, App, Buckets, Collection, Config, Metrics, Quota
-from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
-from exporter.config.section import keys_of
-from tests.references.configuration_reference import EXAMPLE, configuration_markdown
 from tests.references.configuration_schema import Schema, apps_schema, json_schema, rules_schema
 from tests.support.configurations import read_yaml
 
@@ -92,14 +84,6 @@ def test_unknown_keys_are_refused_everywhere(
         load(file, {})
 
 
-def test_the_example_of_the_reference_is_valid(validator: jsonschema.Draft202012Validator, tmp_path: Path) -> None:
-    """What the reference shows is accepted by the schema and the loader."""
-    validator.validate(read_yaml(EXAMPLE))
-    file = tmp_path / "file.yml"
-    file.write_text(EXAMPLE, encoding="utf-8")
-    assert load(file, {"ALIBABA_CLOUD_ACCESS_KEY_ID": "id"}).config.accounts[0].name == "production"
-
-
 @pytest.mark.parametrize(
     ("schema", "path"),
     [
@@ -118,29 +102,3 @@ def test_files_of_rules_and_apps_have_a_schema(schema: Schema, path: Path) -> No
     validator.validate(document)
     (document["rules"] if isinstance(document, dict) else document)[0]["no_such_key"] = 1
     assert not validator.is_valid(document)
-
-
-MAPPINGS: tuple[type[BaseModel], ...] = (
-    Config, Account, App, Quota, Expect, Range, Collection, Policy, RuleSwitch, Metrics, Buckets,
-    *KINDS,
-)  # fmt: skip
-KEYS = [(model, key, field) for model in MAPPINGS for key, field in keys_of(model).items() if key != "type"]
-
-
-@pytest.mark.parametrize(("model", "key", "field"), KEYS)
-def test_every_key_is_described(model: type[BaseModel], key: str, field: FieldInfo) -> None:
-    """Each key of the model has a meaning, and the reference has it."""
-    assert field.description, model
-    line = f"| {field.description} |\n"
-    assert any(row.startswith(f"| `{key}`") and row.endswith(line) for row in lines())
-
-
-@cache
-def lines() -> list[str]:
-    """Return the lines of the reference, each with its end."""
-    return configuration_markdown().splitlines(keepends=True)
-
-
-def test_tables_have_one_width() -> None:
-    """No text breaks a table: every row has four columns."""
-    assert {row.replace("\\|", "").count("|") for row in lines() if row.startswith("|")} == {5}

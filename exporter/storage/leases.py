@@ -12,7 +12,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, text
 
 from exporter.collector.past import SavedApp
-from exporter.storage.database import lock_budget, postgresql, read_apps, sqlite_path
+from exporter.storage.database import close, lock_budget, postgresql, read_apps, sqlite_path
 from exporter.storage.lease_plan import lease_plan
 from exporter.storage.tables import APPS, create_tables
 
@@ -97,7 +97,7 @@ class LeaseTable:
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        close(self._engine)
 
     def round(self, budgets: AbstractSet[str]) -> Round:
         """Extend the own leases, take those that are free and due to this exporter, and return all of `budgets`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from math import inf
 from threading import Lock
 from typing import Any, Final, TypeVar
@@ -11,12 +12,14 @@ from sqlalchemy import Connection, Engine, Row, func, or_, select
 
 from exporter.collector.past import FieldChange, HistoryError, HistoryFilter, PastViolation, RecordedChange
 from exporter.core.threads import Worker
-from exporter.storage.database import engine_of
+from exporter.storage.database import close, engine_of
 from exporter.storage.tables import APPS, CHANGES, LABELS, VIOLATIONS
 
 T = TypeVar("T")
 
 LONGEST_READ_SECONDS: Final = 10.0
+AGAIN_SECONDS: Final = 1.0
+"""After this a query that failed is tried once more: the writer has a new file by then, where one was damaged."""
 
 
 class StoredPast:
@@ -51,11 +54,15 @@ class StoredPast:
         with self._lock:
             engine, self._engine = self._engine, None
         if engine is not None:
-            engine.dispose()
+            close(engine)
 
     async def _read(self, query: Callable[[Connection], T]) -> T:
         try:
             async with asyncio.timeout(LONGEST_READ_SECONDS):
+                with suppress(Exception):
+                    return await self._worker.run(self._do, query)
+                self.close()
+                await asyncio.sleep(AGAIN_SECONDS)
                 return await self._worker.run(self._do, query)
         except TimeoutError:
             raise HistoryError("the database does not answer") from None

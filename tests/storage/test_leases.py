@@ -1,10 +1,14 @@
 """Leases in a real PostgreSQL."""
 
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.collector.past import HistoryFilter
+from exporter.storage import database as database_module
 from exporter.storage.batch import Batch
 from exporter.storage.database import Database, engine_of
 from exporter.storage.leases import LeaseTable, NotSharedError
@@ -127,6 +131,19 @@ def test_what_was_read_under_an_earlier_term_is_not_written(
     assert two.load("a", ["other"]) == []
     database.close()
     engine.dispose()
+
+
+def test_a_large_app_is_written_though_comparing_it_takes_long(
+    join: Open, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two statements about 200,000 tasks the exporter computes for seconds, if it has little of a processor."""
+    join("one").round({"a"})
+    monkeypatch.setattr(database_module, "read_apps", lambda *_: time.sleep(4))
+    new = replace(batch(entry("t")), lease=("a", 1), began=1.0)
+    with closing(Database(url)) as database:
+        database.write(new)
+        monkeypatch.undo()
+        assert [len(each.entries) for each in database.load()] == [1]
 
 
 def test_sqlite_is_refused() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from math import inf
 from pathlib import Path
+from threading import Event
 from time import sleep
 from typing import Any
 
@@ -23,6 +24,7 @@ from exporter.storage.database import Database, engine_of
 from exporter.storage.stored_past import StoredPast, read_changes
 from tests.metrics.builders import PLAIN
 from tests.support.batches import BITRATE, COUNT, batch, changed, entry
+from tests.support.monitored import until
 from tests.support.virtual_time import SetClock
 
 
@@ -211,6 +213,43 @@ async def test_questions_that_come_together_share_one_engine(
     assert len(made) == 1
 
 
+@pytest.mark.usefixtures("database")
+async def test_a_connection_in_use_is_closed_after_its_query(
+    stored: StoredPast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload to another database while a page is read leaves none to the garbage collector."""
+    asks, goes_on, closed = Event(), Event(), []
+
+    def wait(*_: object) -> None:
+        asks.set()
+        goes_on.wait(30)
+
+    def make(url: str) -> Engine:
+        engine = engine_of(url)
+        event.listen(engine, "before_cursor_execute", wait)
+        event.listen(engine.pool, "close", lambda connection, _: closed.append(connection))
+        return engine
+
+    monkeypatch.setattr(stored_past, "engine_of", make)
+    reading = asyncio.create_task(stored.apps())
+    await asyncio.to_thread(asks.wait, 30)
+    stored.close()
+    goes_on.set()
+    assert await reading == []
+    assert len(closed) == 1
+
+
+async def test_a_page_outlives_the_replacement_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that comes before the writer has begun another file is answered when it has."""
+    monkeypatch.setattr(stored_past, "AGAIN_SECONDS", 0.2)
+    url = f"sqlite:{tmp_path / 'rtcmpu.db'}"
+    with closing(StoredPast(lambda: url)) as past:
+        reading = asyncio.create_task(past.apps())
+        await until((tmp_path / "rtcmpu.db").exists)
+        Database(url).close()
+        assert await reading == []
+
+
 async def test_notes_come_back(database: Database, stored: StoredPast) -> None:
     """One, both or none of the notes of a change."""
     several: Sequence[tuple[str, ...]] = (
@@ -223,9 +262,10 @@ async def test_notes_come_back(database: Database, stored: StoredPast) -> None:
     assert [change.notes for change in reversed(await stored.changes(HistoryFilter()))] == list(several)
 
 
-async def test_a_database_that_is_away_is_said(tmp_path: Any) -> None:
+async def test_a_database_that_is_away_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error is a sentence without an address, and the next question asks the database again."""
     (tmp_path / "state").write_text("a file where a directory is expected")
+    monkeypatch.setattr(stored_past, "AGAIN_SECONDS", 0.0)
     past = StoredPast(lambda: f"sqlite:{tmp_path / 'state' / 'db'}")
     with pytest.raises(HistoryError, match="the database is not available: see the exporter's log"):
         await past.changes(HistoryFilter())

@@ -1,8 +1,8 @@
 """Where an account's access key comes from: one type for each kind that the official library knows."""
 
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Field
 
 from exporter.config.section import Section, about
 from exporter.config.value_types import Expected, FileName, Matches, Url, WholeDuration
@@ -47,7 +47,7 @@ class AccessKey(Section):
 
     access_key_id: Annotated[KeyId, about("The access key's id.")]
     access_key_secret: Annotated[KeySecret, about("The access key's secret.")]
-    security_token: Annotated[KeySecret | None, about("The token of a temporary key.")] = None
+    security_token: KeySecret | None = about("The token of a temporary key.", None)
 
 
 class EcsRamRole(Section):
@@ -55,7 +55,7 @@ class EcsRamRole(Section):
 
     type: Literal["ecs_ram_role"] = "ecs_ram_role"
 
-    role_name: Annotated[Text | None, about("The role. Default: the instance's role.")] = None
+    role_name: Text | None = about("The role. Default: the instance's role.", None)
 
 
 class RamRoleArn(Section):
@@ -65,12 +65,12 @@ class RamRoleArn(Section):
 
     access_key_id: Annotated[KeyId, about("Id of the key that assumes the role.")]
     access_key_secret: Annotated[KeySecret, about("Secret of the key that assumes the role.")]
-    security_token: Annotated[KeySecret | None, about("Its token, if it is a temporary key.")] = None
+    security_token: KeySecret | None = about("Its token, if it is a temporary key.", None)
     role_arn: Annotated[Text, about("The role: `acs:ram::ACCOUNT:role/NAME`.")]
     role_session_name: SessionName = _SESSION_NAME
     policy: SessionPolicy = None
     duration_seconds: SessionSeconds = 3600
-    external_id: Annotated[Text | None, about("The external id that the role's trust policy requires.")] = None
+    external_id: Text | None = about("The external id that the role's trust policy requires.", None)
     sts_endpoint: StsEndpoint = None
 
 
@@ -93,7 +93,7 @@ class Profile(Section):
 
     type: Literal["profile"] = "profile"
 
-    profile: Annotated[Text | None, about("The profile. Default: the current one.")] = None
+    profile: Text | None = about("The profile. Default: the current one.", None)
 
 
 class CredentialsUri(Section):
@@ -104,21 +104,10 @@ class CredentialsUri(Section):
     uri: Annotated[Url, about("Its address.")]
 
 
-def _tag_of(value: Any) -> str:
-    """Return the kind that a mapping or a value is of; without a `type` it is an access key."""
-    tag = value.get("type", "access_key") if isinstance(value, dict) else getattr(value, "type", "")
-    return str(tag)
-
-
 CredentialsKind = DefaultChain | AccessKey | EcsRamRole | RamRoleArn | OidcRoleArn | Profile | CredentialsUri
-KINDS: Final = get_args(CredentialsKind)
 Credentials = Annotated[
-    Annotated[DefaultChain, Tag("default")]
-    | Annotated[AccessKey, Tag("access_key")]
-    | Annotated[EcsRamRole, Tag("ecs_ram_role")]
-    | Annotated[RamRoleArn, Tag("ram_role_arn")]
-    | Annotated[OidcRoleArn, Tag("oidc_role_arn")]
-    | Annotated[Profile, Tag("profile")]
-    | Annotated[CredentialsUri, Tag("credentials_uri")],
-    Discriminator(_tag_of),
+    CredentialsKind,
+    Field(discriminator="type"),
+    BeforeValidator(lambda value: {"type": "access_key"} | value if isinstance(value, dict) else value),
 ]
+"""A mapping without a `type` is an access key."""

@@ -49,8 +49,8 @@ TaskCount = Annotated[Annotated[Whole, Field(ge=0, le=1_000_000_000)] | None, Or
 class Quota(Section):
     """The maximum number of tasks of an app. Without a value, or with `none`, it is unknown and not published."""
 
-    single: Annotated[TaskCount, about("Single-stream relay tasks.")] = None
-    mixed: Annotated[TaskCount, about("Mixed-stream relay tasks.")] = None
+    single: TaskCount = about("Single-stream relay tasks.", None)
+    mixed: TaskCount = about("Mixed-stream relay tasks.", None)
 
 
 def _or_none(schema: dict[str, Any]) -> None:
@@ -62,45 +62,38 @@ class App(Section):
     """An app to read."""
 
     id: Annotated[AppId, about("The AppId; the label `app_id`.")]
-    name: Annotated[str, about("A name for people; the label `name`.", max_length=200)] = ""
-    owner: Annotated[str, about("The owner; the label `owner`.", max_length=200)] = ""
-    quota: Annotated[
-        Quota, OrNoKeys, about("The maximum number of tasks; `none` if unknown.", json_schema_extra=_or_none)
-    ] = Quota()
-    expect: Annotated[Expect | None, about("Expectations of its tasks.")] = None
+    name: str = about("A name for people; the label `name`.", "", max_length=200)
+    owner: str = about("The owner; the label `owner`.", "", max_length=200)
+    quota: Annotated[Quota, OrNoKeys] = about(
+        "The maximum number of tasks; `none` if unknown.", Quota(), json_schema_extra=_or_none
+    )
+    expect: Expect | None = about("Expectations of its tasks.", None)
 
 
 class Account(Section):
     """An account of the service with its credentials, request budget and apps."""
 
     name: Annotated[AccountName, about("The label `account`.")]
-    endpoint: Annotated[Endpoint, about("The service's address: scheme and host.")] = DEFAULT_ENDPOINT
-    requests_per_second: Annotated[
-        Number,
-        about(
-            "This exporter's share of the 50 requests per second that the cloud account has for all its"
-            " users. Two replicas need half each.",
-            gt=0,
-            le=50,
-        ),
-    ] = DEFAULT_REQUESTS_PER_SECOND
-    limit_group: Annotated[
-        AccountName | None,
-        about(
-            "Entries with the same name share one limiter: several RAM users of one cloud account."
-            " Entries with the same endpoint and key always do."
-        ),
-    ] = None
-    proxy: Annotated[Proxy | None, about("HTTP proxy. Default: HTTPS_PROXY and NO_PROXY.")] = None
-    ca_file: Annotated[FileName | None, about("PEM file with CAs to trust in addition to the system's.")] = None
-    app_files: Annotated[
-        tuple[FilePattern, ...],
-        about("Files with lists of apps: names, or patterns (a warning if none matches); reloaded on change."),
-    ] = ()
-    credentials: Annotated[Credentials, about("Source of the access key. Default: the official default chain.")] = (
-        DefaultChain()
+    endpoint: Endpoint = about("The service's address: scheme and host.", DEFAULT_ENDPOINT)
+    requests_per_second: Number = about(
+        "This exporter's share of the 50 requests per second that the cloud account has for all its"
+        " users. Two replicas need half each.",
+        DEFAULT_REQUESTS_PER_SECOND,
+        gt=0,
+        le=50,
     )
-    apps: Annotated[tuple[App, ...], about("The apps, in addition to those of `app_files`.")] = ()
+    limit_group: AccountName | None = about(
+        "Entries with the same name share one limiter: several RAM users of one cloud account."
+        " Entries with the same endpoint and key always do.",
+        None,
+    )
+    proxy: Proxy | None = about("HTTP proxy. Default: HTTPS_PROXY and NO_PROXY.", None)
+    ca_file: FileName | None = about("PEM file with CAs to trust in addition to the system's.", None)
+    app_files: tuple[FilePattern, ...] = about(
+        "Files with lists of apps: names, or patterns (a warning if none matches); reloaded on change.", ()
+    )
+    credentials: Credentials = about("Source of the access key. Default: the official default chain.", DefaultChain())
+    apps: tuple[App, ...] = about("The apps, in addition to those of `app_files`.", ())
 
     def __repr__(self) -> str:
         """Name it alone: the proxy's address can hold a password."""
@@ -110,26 +103,22 @@ class Account(Section):
 class Collection(Section):
     """Intervals and limits of reading the lists."""
 
-    interval_seconds: Annotated[Duration, about("Interval between updates of an app.", ge=0.1, alias="interval")] = 10.0
-    sweep_interval_seconds: Annotated[
-        Duration, about("Interval between sweeps of an app; at least `interval`.", ge=0.1, alias="sweep_interval")
-    ] = 300.0
-    stale_after_seconds: Annotated[
-        Duration,
-        about(
-            "Age of the last accepted sweep at which data is withdrawn; at least 2 x `sweep_interval`.",
-            ge=0.2,
-            alias="stale_after",
-        ),
-        DefaultNote("3 x `sweep_interval`"),
-    ] = 0.0
-    request_timeout_seconds: Annotated[
-        Duration,
-        about("Timeout of a request, from connecting to the last byte.", ge=0.1, le=300, alias="request_timeout"),
-    ] = 10.0
-    max_tasks_per_app: Annotated[
-        Whole, about("An app with more tasks is not read: `limit_exceeded`.", ge=100, le=10_000_000)
-    ] = 200_000
+    interval_seconds: Duration = about("Interval between updates of an app.", 10.0, ge=0.1, alias="interval")
+    sweep_interval_seconds: Duration = about(
+        "Interval between sweeps of an app; at least `interval`.", 300.0, ge=0.1, alias="sweep_interval"
+    )
+    stale_after_seconds: Annotated[Duration, DefaultNote("3 x `sweep_interval`")] = about(
+        "Age of the last accepted sweep at which data is withdrawn; at least 2 x `sweep_interval`.",
+        0.0,
+        ge=0.2,
+        alias="stale_after",
+    )
+    request_timeout_seconds: Duration = about(
+        "Timeout of a request, from connecting to the last byte.", 10.0, ge=0.1, le=300, alias="request_timeout"
+    )
+    max_tasks_per_app: Whole = about(
+        "An app with more tasks is not read: `limit_exceeded`.", 200_000, ge=100, le=10_000_000
+    )
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
@@ -159,14 +148,14 @@ class Buckets(Section):
     The defaults are few: each bound adds a series per app, region and mode.
     """
 
-    video_bitrate_kbps: Annotated[Bounds, about("Video bitrate, kbit/s.")] = (500, 1000, 2000, 3000, 4000, 8000)
-    audio_bitrate_kbps: Annotated[Bounds, about("Audio bitrate, kbit/s.")] = (64, 128, 256)
-    video_framerate: Annotated[Bounds, about("Frames per second.")] = (15, 25, 30, 60)
-    gop_seconds: Annotated[Bounds, about("Length of a group of pictures, GOP / framerate.")] = (1, 2, 4, 10)
-    frame_pixels: Annotated[Bounds, about("Width x height.")] = (307_200, 921_600, 2_073_600)
-    idle_timeout_seconds: Annotated[Bounds, about("MaxIdleTime, seconds.")] = (60, 600, 3600, 86400)
-    panes: Annotated[Bounds, about("Panes of the layout.")] = (0, 1, 4, 9)
-    users: Annotated[Bounds, about("Users listed.")] = (1, 4, 16)
+    video_bitrate_kbps: Bounds = about("Video bitrate, kbit/s.", (500, 1000, 2000, 3000, 4000, 8000))
+    audio_bitrate_kbps: Bounds = about("Audio bitrate, kbit/s.", (64, 128, 256))
+    video_framerate: Bounds = about("Frames per second.", (15, 25, 30, 60))
+    gop_seconds: Bounds = about("Length of a group of pictures, GOP / framerate.", (1, 2, 4, 10))
+    frame_pixels: Bounds = about("Width x height.", (307_200, 921_600, 2_073_600))
+    idle_timeout_seconds: Bounds = about("MaxIdleTime, seconds.", (60, 600, 3600, 86400))
+    panes: Bounds = about("Panes of the layout.", (0, 1, 4, 9))
+    users: Bounds = about("Users listed.", (1, 4, 16))
 
 
 DATABASE_URL: Final = r"^(sqlite:/?[^/]|postgresql\+psycopg://)"
@@ -205,9 +194,9 @@ class Storage(Section):
             json_schema_extra={"pattern": DATABASE_URL},
         ),
     ]
-    retention_seconds: Annotated[
-        Duration, about("Age at which changes and resolved violations are removed.", ge=60, alias="retention")
-    ] = 90 * 86400.0
+    retention_seconds: Duration = about(
+        "Age at which changes and resolved violations are removed.", 90 * 86400.0, ge=60, alias="retention"
+    )
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
@@ -240,51 +229,44 @@ class Sharing(Section):
     """Several exporters with one database divide the request budgets among themselves. Off by default."""
 
     exporters: Annotated[Whole, about("How many exporters there are at most.", ge=1, le=50)]
-    lease_seconds: Annotated[
-        Duration,
-        about("Time after which another exporter takes over from one that has failed.", ge=2, le=3600, alias="lease"),
-    ] = 10.0
-    fallback_requests_per_second: Annotated[
-        Number, about("Budget of an exporter that can't reach the database, for each account.", gt=0, le=50)
-    ] = 1.0
-    advertise: Annotated[Endpoint | None, about("Address at which people reach this exporter; others link to it.")] = (
-        None
+    lease_seconds: Duration = about(
+        "Time after which another exporter takes over from one that has failed.", 10.0, ge=2, le=3600, alias="lease"
     )
+    fallback_requests_per_second: Number = about(
+        "Budget of an exporter that can't reach the database, for each account.", 1.0, gt=0, le=50
+    )
+    advertise: Endpoint | None = about("Address at which people reach this exporter; others link to it.", None)
 
 
 class PerTask(Section):
     """Per-task series on `/metrics/tasks`, off by default."""
 
-    enabled: Annotated[Switch, about("Whether to publish them.")] = False
-    max_series: Annotated[
-        Whole,
-        about(
-            "Maximum number of series, 4 to 16 per task, over all apps. Further tasks are left out.",
-            ge=1,
-            le=10_000_000,
-        ),
-    ] = 100_000
+    enabled: Switch = about("Whether to publish them.", False)
+    max_series: Whole = about(
+        "Maximum number of series, 4 to 16 per task, over all apps. Further tasks are left out.",
+        100_000,
+        ge=1,
+        le=10_000_000,
+    )
 
 
 class Metrics(Section):
     """Published metrics."""
 
-    per_task: Annotated[PerTask, about("Per-task series.")] = PerTask()
+    per_task: PerTask = about("Per-task series.", PerTask())
 
-    buckets: Annotated[Buckets, about("Upper bounds of the distributions.")] = Buckets()
+    buckets: Buckets = about("Upper bounds of the distributions.", Buckets())
 
 
 class Config(Section):
     """The whole configuration."""
 
     accounts: Annotated[tuple[Account, ...], about("The accounts with their apps.", json_schema_extra={"minItems": 1})]
-    collection: Annotated[Collection, about("Intervals and limits of reading the lists.")] = Collection()
-    policy: Annotated[Policy, about("Rules and violations.")] = Policy()
-    storage: Annotated[Storage | None, about("A database that outlives the process. Default: none.")] = None
-    sharing: Annotated[Sharing | None, about("Several exporters with one PostgreSQL in `storage`. Default: none.")] = (
-        None
-    )
-    metrics: Annotated[Metrics, about("Published metrics.")] = Metrics()
+    collection: Collection = about("Intervals and limits of reading the lists.", Collection())
+    policy: Policy = about("Rules and violations.", Policy())
+    storage: Storage | None = about("A database that outlives the process. Default: none.", None)
+    sharing: Sharing | None = about("Several exporters with one PostgreSQL in `storage`. Default: none.", None)
+    metrics: Metrics = about("Published metrics.", Metrics())
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:

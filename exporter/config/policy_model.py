@@ -47,8 +47,8 @@ Profile = Annotated[str, Choices(PROFILES)]
 class RuleSwitch(Section):
     """A change to one rule."""
 
-    enabled: Annotated[Switch, about("Whether the rule is active.")] = True
-    severity: Annotated[SeverityName | None, about("The severity instead of the rule's own.")] = None
+    enabled: Switch = about("Whether the rule is active.", True)
+    severity: SeverityName | None = about("The severity instead of the rule's own.", None)
 
 
 HostPattern = Annotated[
@@ -63,21 +63,16 @@ class PushAuth(Section):
     """How the time in the push URLs of some hosts is read. The first entry that fits a host and signer counts."""
 
     hosts: Annotated[HostPattern, about("The push host, as a name or pattern.")]
-    validity_seconds: Annotated[
-        Annotated[Duration, Field(ge=1, le=366 * 86400)] | None,
-        OrNone,
-        about(
-            "How long a key is valid after the time in its URL: the validity that the console of the live"
-            " service shows for the push domain under URL signing. Needed for URLs with `auth_key` (Alibaba, Huawei)"
-            " and `hwTime`; other signers write the expiry itself.",
-            alias="validity",
-        ),
-    ] = None
-    signer: Annotated[
-        Annotated[str, Choices(("alibaba", "tencent", "huawei"))] | None,
-        OrNone,
-        about("Whose keys they are, where vendors share a form: `auth_key` and `txTime` are also Huawei's."),
-    ] = None
+    validity_seconds: Annotated[Annotated[Duration, Field(ge=1, le=366 * 86400)] | None, OrNone] = about(
+        "How long a key is valid after the time in its URL: the validity that the console of the live"
+        " service shows for the push domain under URL signing. Needed for URLs with `auth_key` (Alibaba, Huawei)"
+        " and `hwTime`; other signers write the expiry itself.",
+        None,
+        alias="validity",
+    )
+    signer: Annotated[Annotated[str, Choices(("alibaba", "tencent", "huawei"))] | None, OrNone] = about(
+        "Whose keys they are, where vendors share a form: `auth_key` and `txTime` are also Huawei's.", None
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -98,29 +93,24 @@ class PushAuth(Section):
 class Policy(Section):
     """Rules, and the number of examples of violations."""
 
-    default_rules: Annotated[Switch, about("Whether the default rules are active.")] = True
-    profiles: Annotated[
-        tuple[Profile, ...], about("Platforms whose requirements are checked for tasks that push to their hosts.")
-    ] = ()
-    rule_files: Annotated[
-        tuple[FilePattern, ...],
-        about("Rule files: names, or patterns (a warning if none matches); reloaded on change."),
-    ] = ()
-    rules: Annotated[
-        Mapping[RuleName, RuleSwitch],
-        SkipEmpty,
-        about("Changes to single rules by name, including the `expect-` rules."),
-    ] = {}
-    examples_per_rule: Annotated[Whole, about("Maximum number of example tasks per app and rule.", ge=0, le=100)] = 5
-    max_examples: Annotated[
-        Whole, about("Maximum number of example tasks over all apps and rules.", ge=0, le=100_000)
-    ] = 2000
-    push_auth: Annotated[
-        tuple[PushAuth, ...], about("What the time in push URLs means, by host; the first entry that fits counts.")
-    ] = ()
-    push_expiry_warning_seconds: Annotated[
-        Duration, about("How long before its expiry a push key counts as expiring.", ge=1, alias="push_expiry_warning")
-    ] = 86400.0
+    default_rules: Switch = about("Whether the default rules are active.", True)
+    profiles: tuple[Profile, ...] = about(
+        "Platforms whose requirements are checked for tasks that push to their hosts.", ()
+    )
+    rule_files: tuple[FilePattern, ...] = about(
+        "Rule files: names, or patterns (a warning if none matches); reloaded on change.", ()
+    )
+    rules: Annotated[Mapping[RuleName, RuleSwitch], SkipEmpty] = about(
+        "Changes to single rules by name, including the `expect-` rules.", {}
+    )
+    examples_per_rule: Whole = about("Maximum number of example tasks per app and rule.", 5, ge=0, le=100)
+    max_examples: Whole = about("Maximum number of example tasks over all apps and rules.", 2000, ge=0, le=100_000)
+    push_auth: tuple[PushAuth, ...] = about(
+        "What the time in push URLs means, by host; the first entry that fits counts.", ()
+    )
+    push_expiry_warning_seconds: Duration = about(
+        "How long before its expiry a push key counts as expiring.", 86400.0, ge=1, alias="push_expiry_warning"
+    )
 
     @property
     def push_auth_settings(self) -> PushAuthSettings:
@@ -142,8 +132,8 @@ Bound = Annotated[Annotated[Number, Field(ge=0)] | None, OrNone]
 class Range(Section):
     """A range with both ends included; at least one of them is required."""
 
-    least: Annotated[Bound, about("The minimum; `none`: no bound.", alias="min")] = None
-    most: Annotated[Bound, about("The maximum; `none`: no bound.", alias="max")] = None
+    least: Bound = about("The minimum; `none`: no bound.", None, alias="min")
+    most: Bound = about("The maximum; `none`: no bound.", None, alias="max")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -174,34 +164,27 @@ class Expect(Section):
     A list has all allowed values; a range has `min`, `max` or both. A key does not apply to tasks without the field.
     """
 
-    region: Annotated[Some[Region] | None, about("Regions, such as CN-Shanghai; critical.")] = None
-    mix_mode: Annotated[Some[MixMode] | None, about("Modes.")] = None
-    push_hosts: Annotated[
-        Some[HostPattern] | None, about("Push hosts, as names or patterns with * or ?; critical.")
-    ] = None
-    push_schemes: Annotated[Some[PushScheme] | None, about("Schemes of the push URLs.")] = None
-    ali_cdn: Annotated[Some[Switch] | None, about("Whether tasks push to the vendor's own CDN.")] = None
-    push_auth: Annotated[
-        Annotated[str, Choices(("signed",))] | None,
-        about("Whether push URLs have a key whose signer is known; a stream key in the path is not one."),
-    ] = None
-    video_codec: Annotated[Some[VideoCodec] | None, about("Video codecs.")] = None
-    video_profile: Annotated[Some[VideoProfile] | None, about("Profiles of the video codec.")] = None
-    video_preset: Annotated[Some[VideoPreset] | None, about("Presets of the video encoder.")] = None
-    resolution: Annotated[
-        Some[Resolution] | None, about("Resolutions by the short side; `portrait_` if height > width.")
-    ] = None
-    audio_only: Annotated[Some[Switch] | None, about("Whether tasks are audio-only.")] = None
-    audio_channels: Annotated[Some[Channels] | None, about("Numbers of audio channels.")] = None
-    audio_sample_rate: Annotated[Some[SampleRate] | None, about("Audio sample rates, Hz.")] = None
-    video_bitrate_kbps: Annotated[Range | None, about("Video bitrate, kbit/s.")] = None
-    audio_bitrate_kbps: Annotated[Range | None, about("Audio bitrate, kbit/s.")] = None
-    video_framerate: Annotated[Range | None, about("Frames per second.")] = None
-    gop_seconds: Annotated[Range | None, about("Length of a group of pictures, seconds.")] = None
-    idle_timeout_seconds: Annotated[
-        Range | None, about("MaxIdleTime, seconds; a task without one violates any `max`.")
-    ] = None
-    panes: Annotated[Range | None, about("Panes of the layout.")] = None
-    users: Annotated[Range | None, about("Users listed.")] = None
-    outputs: Annotated[Range | None, about("Push URLs of a task.")] = None
-    tasks: Annotated[Range | None, about("Tasks of the app.")] = None
+    region: Some[Region] | None = about("Regions, such as CN-Shanghai; critical.", None)
+    mix_mode: Some[MixMode] | None = about("Modes.", None)
+    push_hosts: Some[HostPattern] | None = about("Push hosts, as names or patterns with * or ?; critical.", None)
+    push_schemes: Some[PushScheme] | None = about("Schemes of the push URLs.", None)
+    ali_cdn: Some[Switch] | None = about("Whether tasks push to the vendor's own CDN.", None)
+    push_auth: Annotated[str, Choices(("signed",))] | None = about(
+        "Whether push URLs have a key whose signer is known; a stream key in the path is not one.", None
+    )
+    video_codec: Some[VideoCodec] | None = about("Video codecs.", None)
+    video_profile: Some[VideoProfile] | None = about("Profiles of the video codec.", None)
+    video_preset: Some[VideoPreset] | None = about("Presets of the video encoder.", None)
+    resolution: Some[Resolution] | None = about("Resolutions by the short side; `portrait_` if height > width.", None)
+    audio_only: Some[Switch] | None = about("Whether tasks are audio-only.", None)
+    audio_channels: Some[Channels] | None = about("Numbers of audio channels.", None)
+    audio_sample_rate: Some[SampleRate] | None = about("Audio sample rates, Hz.", None)
+    video_bitrate_kbps: Range | None = about("Video bitrate, kbit/s.", None)
+    audio_bitrate_kbps: Range | None = about("Audio bitrate, kbit/s.", None)
+    video_framerate: Range | None = about("Frames per second.", None)
+    gop_seconds: Range | None = about("Length of a group of pictures, seconds.", None)
+    idle_timeout_seconds: Range | None = about("MaxIdleTime, seconds; a task without one violates any `max`.", None)
+    panes: Range | None = about("Panes of the layout.", None)
+    users: Range | None = about("Users listed.", None)
+    outputs: Range | None = about("Push URLs of a task.", None)
+    tasks: Range | None = about("Tasks of the app.", None)

@@ -199,9 +199,9 @@ class Section(BaseModel):
         return self.model_copy(update=changes)
 
 
-def about(description: str, **rest: Any) -> Any:
-    """Return what a key means, and the rest of what pydantic's `Field` takes."""
-    return Field(description=description, **rest)
+def about(description: str, default: Any = ..., **rest: Any) -> Any:
+    """Return what a key means, its default (in `Annotated`: none), and the rest of what pydantic's `Field` takes."""
+    return Field(default, description=description, **rest)
 
 
 def problems(found: list[tuple[str, str]], value: V) -> V:

@@ -13,10 +13,13 @@ from exporter.aliyun.field_reader import FieldReader, is_absent
 from exporter.aliyun.row_schema import Part
 from exporter.core.task import FIELDS
 
-MAX_LONE_SURROGATES: Final = 10_000  # of one text; beyond them the rest is left as it is, which no decoder takes
+MAX_HALVES: Final = 10_000  # of one text; beyond them the rest is left as it is, which no decoder takes
 
-_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-_LOWER_HALF: Final = re.compile(rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_HEX: Final = rb"[0-9a-fA-F]{2}"
+_PAIR: Final = rb"\\u[dD][89abAB]" + _HEX + rb"\\u[dD][c-fC-F]" + _HEX
+_HALF: Final = rb"\\u[dD][89a-fA-F]" + _HEX
+_WHOLE_OR_HALF: Final = re.compile(rb"((?:\\[^u][^\\]*+)++|\\u(?![dD][89a-fA-F])|" + _PAIR + rb")|" + _HALF)
+"""Escapes, of which halves of characters are in no group."""
 _MAX_INTEGER_CHARACTERS: Final = 20
 
 _Part = TypeVar("_Part", bound=Part)
@@ -24,18 +27,11 @@ _Part = TypeVar("_Part", bound=Part)
 
 def without_lone_surrogates(text: bytes) -> bytes:
     """Put the replacement character for escapes of half a character; all else keeps its bytes."""
-    mended: bytearray | None = None
-    pair_ends = 0
-    for half in islice(_HALF.finditer(text), 2 * MAX_LONE_SURROGATES):
-        start, end = half.span()
-        if start < pair_ends or _is_escaped(text, start):
-            continue
-        if text[start + 3] in b"89abAB" and _LOWER_HALF.match(text, end):
-            pair_ends = end + len(half[0])
-            continue
-        mended = bytearray(text) if mended is None else mended
+    mended = bytearray(text)
+    halves = (escape.span() for escape in _WHOLE_OR_HALF.finditer(text) if escape[1] is None)
+    for start, end in islice(halves, MAX_HALVES):
         mended[start:end] = rb"\ufffd"
-    return text if mended is None else bytes(mended)
+    return bytes(mended)
 
 
 def decode(text: bytes) -> Any:
@@ -56,17 +52,6 @@ def decode_members(text: bytes) -> tuple[tuple[str, Any], ...]:
 
 def _mended(text: bytes) -> str:
     return without_lone_surrogates(text).decode("utf-8", "replace")
-
-
-def _is_escaped(text: bytes, place: int) -> bool:
-    backslashes = 0
-    while backslashes < place:
-        before = text[max(0, place - backslashes - 4096) : place - backslashes]
-        run = len(before) - len(before.rstrip(b"\\"))
-        backslashes += run
-        if run < len(before):
-            break
-    return backslashes % 2 == 1
 
 
 def _integer(digits: str) -> int | str:

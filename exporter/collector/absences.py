@@ -55,37 +55,26 @@ class OtherTasksError(ApiError):
         )
 
 
-class Doubts:
-    """The tasks of one app that are in doubt."""
-
-    def __init__(self) -> None:
-        self._doubts: dict[str, Doubt] = {}
-
-    def __len__(self) -> int:
-        return len(self._doubts)
-
-    def since(self, task_id: str) -> float | None:
-        """Return since when a task is in doubt; None: it is not."""
-        doubt = self._doubts.get(task_id)
-        return None if doubt is None else doubt.since
+class Doubts(dict[str, Doubt]):
+    """The tasks of one app that are in doubt, by TaskId."""
 
     def add(self, task_ids: Iterable[str], *, since: float) -> None:
         """Note tasks that a reading did not show."""
         for task_id in task_ids:
-            self._doubts.setdefault(task_id, Doubt(since))
+            self.setdefault(task_id, Doubt(since))
 
     def settle(self, task_ids: Iterable[str]) -> None:
         """Forget tasks of which it is known what became of them; others may be among them."""
-        if self._doubts:
+        if self:
             for task_id in task_ids:
-                self._doubts.pop(task_id, None)
+                self.pop(task_id, None)
 
     def failed(self, task_id: str, *, at: float, answered: bool) -> None:
         """Note a lookup that failed, at a monotonic time: others go first, and the next one waits.
 
         The wait doubles with each answer that failed, not where it was given up before one came.
         """
-        doubt = self._doubts.get(task_id)
+        doubt = self.get(task_id)
         if doubt is not None:
             pause = FIRST_PAUSE_SECONDS * 2 ** min(doubt.failures, 16) if answered else FIRST_PAUSE_SECONDS
             doubt.failures += 1
@@ -96,13 +85,13 @@ class Doubts:
 
         A sample by age would hold what was deleted long ago; one by chance would be another each time it is tried.
         """
-        chosen = [task_id for task_id in task_ids if task_id in self._doubts]
-        return nsmallest(most, chosen, key=lambda task_id: (self._doubts[task_id].failures, crc32(task_id.encode())))
+        chosen = [task_id for task_id in task_ids if task_id in self]
+        return nsmallest(most, chosen, key=lambda task_id: (self[task_id].failures, crc32(task_id.encode())))
 
     def due(self, at: float) -> list[str]:
         """Return the tasks whose lookup does not have to wait: those that did not fail, then the longest in doubt."""
-        due = [task_id for task_id, doubt in self._doubts.items() if doubt.retry_at <= at]
-        return sorted(due, key=lambda task_id: (self._doubts[task_id].failures, self._doubts[task_id].since))
+        due = [task_id for task_id, doubt in self.items() if doubt.retry_at <= at]
+        return sorted(due, key=lambda task_id: (self[task_id].failures, self[task_id].since))
 
 
 PROOFS_OF_LARGE_LOSS: Final = 5
@@ -311,7 +300,7 @@ class Absences:
 
         def found(answer: Found) -> None:
             outdated_row = self._read_again_at.pop(answer.task_id, None) is not None
-            in_doubt = self._doubts.since(answer.task_id) is not None
+            in_doubt = answer.task_id in self._doubts
             if answer.row is not None:
                 self._exists(answer.task_id)
                 changes = self._inventory.accept([answer.row], now=self._clock.now())
@@ -356,9 +345,8 @@ class Absences:
 
     def _exists(self, task_id: str) -> None:
         """A lookup found a task: what the list does not show is no longer gone for that reason."""
-        if self._doubts.since(task_id) is not None:
+        if self._doubts.pop(task_id, None) is not None:
             self._found_unlisted.add(task_id)
-            self._doubts.settle([task_id])
             self._above_the_end.discard(task_id)
         if task_id in self._absent or task_id in self._cut_perhaps:
             self._absent, self._cut_perhaps = set(), set()
@@ -366,12 +354,11 @@ class Absences:
     def _is_gone(self, task_id: str) -> list[Change]:
         """Remove a task that is in doubt."""
         self._lost += 1
-        since = self._doubts.since(task_id)
-        self._doubts.settle([task_id])
+        doubt = self._doubts.pop(task_id, None)
         self._found_unlisted.discard(task_id)
-        if since is None:
+        if doubt is None:
             return []
-        return self._inventory.remove([task_id], settled_before=since, at=self._clock.monotonic())
+        return self._inventory.remove([task_id], settled_before=doubt.since, at=self._clock.monotonic())
 
     async def _look_up_all(self, task_ids: Sequence[str], *, seconds: float, found: Callable[[Found], None]) -> int:
         """Look tasks up in turn, each once, until all are done or the time is up; return how many are gone.

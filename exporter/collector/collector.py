@@ -110,9 +110,8 @@ class Collector:
 
     def configure(self, app: App, *, max_tasks: int) -> None:
         """Take on another description of the same app, and another limit, which counts from the next reading on."""
-        self.app = app
+        self.app = self._tracker.app = app
         self._reader.max_tasks = max_tasks
-        self._tracker.describe(app)
         self.look_at_clock()
 
     def look_at_clock(self) -> None:
@@ -292,7 +291,7 @@ class Collector:
             rows_without_task_id=whole.rows_without_task_id,
             unmoved_changes=len(unmoved),
         )
-        self._order = whole.order
+        self._order = whole.digests
         self._tracker.swept(sweep, self._intervals, began_at=whole.began)
         self._tell(changes, baseline=baseline)
         self._events.swept()
@@ -307,7 +306,7 @@ class Collector:
         if not unseen:
             return set()
         places = {digest: place for place, digest in enumerate(self._order)}
-        last = [places.get(digest, -1) for digest in whole.order[-ROWS_IN_ORDER:]]
+        last = [places.get(digest, -1) for digest in whole.digests[-ROWS_IN_ORDER:]]
         if len(last) < ROWS_IN_ORDER or last[0] < 0 or last != sorted(set(last)):
             return set()
         entries = ((task_id, self.inventory.get(task_id)) for task_id in unseen)
@@ -354,7 +353,7 @@ class Collector:
         if changes or repaired_tasks:
             self._tell(changes)
 
-    def _accept(self, reading: Reading | WholeReading) -> list[Change]:
+    def _accept(self, reading: Reading) -> list[Change]:
         """Take in what a reading brought, and remember what was refused as outdated."""
         changes = self.inventory.accept(reading.fresh.values(), now=self._clock.now())
         self._absences.refused(self.inventory.take_refused())

@@ -13,12 +13,11 @@ A reader knows nothing of deadlines, retries and budgets: it asks `fetch` for wi
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
-import msgspec
-
 from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS
-from exporter.collector.inventory import Entry, Inventory
+from exporter.collector.inventory import Inventory
 from exporter.collector.list_pass import ListPass
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import (
@@ -52,8 +51,7 @@ class ListReader:
         max_tasks: int,
         largest_page: int = LARGEST_PAGE,
     ) -> None:
-        self._rows = rows
-        self._monotonic = monotonic
+        self._pass = partial(ListPass, rows, monotonic=monotonic)
         self.max_tasks = max_tasks
         self.largest_page = largest_page  # of which sweeps begin with
         self.plan = Plan.overlapping(largest_page)  # how the service can be read, by the last complete pass
@@ -78,7 +76,7 @@ class ListReader:
             ApiError: a request failed, or a page can't be right.
             IncompleteReadingError: the list moved too fast.
         """
-        front = self._pass(task_id_of, plan or self.plan, to_the_end=False)
+        front = self._pass(task_id_of, plan or self.plan, max_tasks=self.max_tasks, to_the_end=False)
         places = {digest: place for place, digest in enumerate(down_to)}
         reading = front.reading
         while not (reading.complete or reading.anchored) and reading.windows < at_most_windows:
@@ -98,7 +96,7 @@ class ListReader:
             ApiError: a request failed, a page can't be right, or there are more tasks than `max_tasks`.
             IncompleteReadingError: the list moved too fast.
         """
-        whole = self._pass(task_id_of, plan, to_the_end=True)
+        whole = self._pass(task_id_of, plan, max_tasks=self.max_tasks, to_the_end=True)
         ahead: deque[tuple[Window, asyncio.Future[WindowAnswer]]] = deque()
         try:
             while not whole.reading.complete:
@@ -126,16 +124,6 @@ class ListReader:
             return IN_FLIGHT
         return 1 if expected_tasks else max(1, min(IN_FLIGHT, whole.reading.windows))
 
-    def _pass(self, task_id_of: TaskIdOf, plan: Plan, *, to_the_end: bool) -> ListPass:
-        return ListPass(
-            self._rows,
-            task_id_of,
-            plan,
-            monotonic=self._monotonic,
-            max_tasks=self.max_tasks,
-            to_the_end=to_the_end,
-        )
-
 
 ROWS_TO_MEET: Final = 20_000
 """The last reading of the front ends at rows that were among this many of the pass's first ones."""
@@ -148,21 +136,10 @@ LEAST_ROWS_WITHOUT_END: Final = 5000
 MAX_PASSES_WITHOUT_OVERLAP: Final = 4
 
 
-class WholeReading(msgspec.Struct):
-    """What all passes of one sweep brought."""
+class WholeReading(Reading):
+    """What all passes of one sweep brought; its digests are those of the last pass."""
 
-    began: float  # monotonic seconds
-    seen: set[str] = msgspec.field(default_factory=set)
-    fresh: dict[str, Entry] = msgspec.field(default_factory=dict)
-    fresh_below_front: set[str] = msgspec.field(default_factory=set)
-    windows: int = 0
-    duplicate_rows: int = 0
-    rows_without_task_id: int = 0
-    length: int | None = None  # the number of rows of the list, by the position of its end
-    overlapped: bool = True
-    """Whether the windows of the last pass shared rows, so that they prove that they are of one list."""
     agrees: bool = False  # whether what was read agrees with itself: False where the list has no stable order
-    order: Sequence[int] = ()  # digests of the last pass's rows, by their position
     proves_absence: bool = False
     """Whether what it did not show is not in the list: nothing moved from its first request to its last one."""
 
@@ -174,12 +151,11 @@ class WholeReading(msgspec.Struct):
             self.fresh_below_front |= reading.fresh_below_front
         if front is not None:
             self.fresh.update(front.fresh)
-        self.windows += reading.windows
         self.duplicate_rows += reading.duplicate_rows
         self.rows_without_task_id = reading.rows_without_task_id
         self.length = reading.length
         self.overlapped = reading.overlapped
-        self.order = reading.digests
+        self.digests = reading.digests
 
 
 class SweepReader:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Final
 
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, JobExecutionEvent, JobSubmissionEvent
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
 from apscheduler.job import Job
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
@@ -84,7 +84,6 @@ class Schedule:
         skipped: Callable[[str, str, Skip], None],
     ) -> None:
         self._attempt = attempt
-        self._failed = failed
         self._clock = clock
         self._skipped = skipped
         logger = logging.getLogger("exporter.schedule")
@@ -96,7 +95,7 @@ class Schedule:
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._scheduler.add_listener(self._left_out, EVENT_JOB_MAX_INSTANCES)
-        self._scheduler.add_listener(self._ended_by_exception, EVENT_JOB_ERROR)
+        self._scheduler.add_listener(lambda event: failed(event.exception), EVENT_JOB_ERROR)
         self._jobs: dict[tuple[Collector, Kind], Job] = {}
         self._turns: dict[tuple[Collector, Kind], asyncio.Task[None]] = {}
         self._added = 0
@@ -191,10 +190,6 @@ class Schedule:
         if job is not None:
             collector, kind = job.args
             self._skip(collector, kind, Skip.STILL_RUNNING)
-
-    def _ended_by_exception(self, event: JobExecutionEvent) -> None:
-        """Hear that a turn ended by an exception outside of its attempt."""
-        self._failed(event.exception)
 
     def _skip(self, collector: Collector, kind: Kind, reason: Skip) -> None:
         """Count a sweep that was due and did not start; that an update did not shows in the data's age."""

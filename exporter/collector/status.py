@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from exporter.config.model import App
 from exporter.core.collection_state import State
@@ -93,7 +93,7 @@ class StatusTracker:
 
     def __init__(self, account: str, app: App) -> None:
         self._account = account
-        self._app = app
+        self.app = app  # another description of the same app may take its place
         self._outcomes: dict[Kind, tuple[State, str]] = {
             Kind.UPDATE: (State.OK, ""),
             Kind.SWEEP: (State.PENDING, "no sweep has finished yet"),
@@ -108,10 +108,6 @@ class StatusTracker:
         self._sweep_began_at = -inf
         self._stale_after_at_last_sweep = 0.0
         """Seconds: as of the last accepted sweep, from which the next one was scheduled."""
-
-    def describe(self, app: App) -> None:
-        """Take on another description of the same app."""
-        self._app = app
 
     @property
     def has_sweep(self) -> bool:
@@ -191,11 +187,11 @@ class StatusTracker:
             state, reason = State.TIMEOUT, f"no sweep was complete for {stale_after_seconds:g} s, and none has ended"
         return Status(
             account=self._account,
-            app_id=self._app.id,
-            name=self._app.name,
-            owner=self._app.owner,
-            quota_single=self._app.quota.single,
-            quota_mixed=self._app.quota.mixed,
+            app_id=self.app.id,
+            name=self.app.name,
+            owner=self.app.owner,
+            quota_single=self.app.quota.single,
+            quota_mixed=self.app.quota.mixed,
             state=state,
             reason=reason,
             up=self.has_sweep and state is State.OK,
@@ -203,10 +199,7 @@ class StatusTracker:
             last_update_began=self._last_update_began,
             last_sweep_began=self._sweep.began if self._sweep else None,
             last_attempt_began=self._last_attempt_began,
-            interval_seconds=intervals.interval_seconds,
-            sweep_interval_seconds=intervals.sweep_interval_seconds,
-            stale_after_seconds=stale_after_seconds,
-            interval_stretch_ratio=intervals.interval_stretch_ratio,
+            **asdict(replace(intervals, stale_after_seconds=stale_after_seconds)),
             attempts=MappingProxyType(dict(self._attempts)),
             sweep=self._sweep,
             repairs=self._repairs,

@@ -127,11 +127,13 @@ class CredentialsSource:
         Raises:
             ApiError: auth_error: there is none; the sentence says which sources were tried.
         """
-        if self._renewal is None and self._thread is None and self._signatures() != self._seen:
-            self._follows_files = True
-            self._renewal = asyncio.create_task(self._renew())
-        elif self._good() is None or self._clock.now() >= self._renew_at:
-            self._start_renewal()
+        if self._renewal is None:
+            is_due = self._good() is None or self._clock.now() >= self._renew_at
+            if self._thread is None and self._signatures() != self._seen:
+                self._follows_files = True
+                self._renewal = asyncio.create_task(self._renew())
+            elif is_due and not self._pausing():
+                self._renewal = asyncio.create_task(self._renew())
         if self._follows_files and self._renewal is not None:
             await asyncio.wait([self._renewal], timeout=FILE_DEADLINE_SECONDS)
             self._follows_files = False
@@ -186,10 +188,6 @@ class CredentialsSource:
         """Return the reason why there is no key, as a new exception: one that is raised twice grows its traceback."""
         reason = self._error.reason if self._error else "the key that was fetched has already expired"
         return ApiError(State.AUTH_ERROR, reason)
-
-    def _start_renewal(self) -> None:
-        if self._renewal is None and not self._pausing():
-            self._renewal = asyncio.create_task(self._renew())
 
     async def _renew(self) -> None:
         """Fetch a key; keep the old one where that fails."""

@@ -139,7 +139,7 @@ def answer_failure(status: int, headers: Mapping[str, str], body: bytes, *, now:
         verdict.sentence,
         code=code,
         status=status,
-        request_id=_request_id_of(content),
+        request_id=_cleaned((content or {}).get("requestid")),
         retryable=verdict.retryable,
         wait_seconds=limit.wait_seconds,
     )
@@ -228,10 +228,6 @@ def _error_object(body: bytes) -> Mapping[str, Any] | None:
 def _code_of(content: Mapping[str, Any] | None) -> str:
     """Return the error code without anything that could not be in a log or a sentence."""
     return next((code for name in NAMES_OF_CODES if (code := _cleaned((content or {}).get(name)))), "")
-
-
-def _request_id_of(content: Mapping[str, Any] | None) -> str:
-    return _cleaned(content.get("requestid")) if content else ""
 
 
 def _cleaned(value: Any) -> str:

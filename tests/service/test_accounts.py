@@ -7,7 +7,9 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -21,12 +23,16 @@ from exporter.config.credential_kinds import AccessKey, CredentialsUri, DefaultC
 from exporter.config.model import Account, App, Config
 from exporter.core.clock import SystemClock
 from exporter.core.secret import Secret, SecretFile
+from exporter.core.threads import Worker
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import ConfigurationSource
 from exporter.service.accounts import Accesses
-from exporter.simulator.protocol import Request, expected_signature
+from exporter.simulator.fleet import Fleet
+from exporter.simulator.protocol import Request, SimulatedAccount, expected_signature
+from exporter.simulator.service import Service
 from tests.support.command_line import logging_restored
-from tests.support.fake_service import serving
+from tests.support.fake_service import ServiceSession, serving
+from tests.support.virtual_time import VirtualClock, at_once, on_virtual_time
 
 RATE = 10
 KEY = AccessKey(access_key_id="id", access_key_secret=Secret("secret"))
@@ -51,11 +57,23 @@ class Arrivals:
         return max(bisect_right(times, first + 1.0) - place for place, first in enumerate(times))
 
 
+def simulated() -> Service:
+    """Return a service on virtual time that knows the key."""
+    now = VirtualClock().now
+    fleet = Fleet(now)
+    fleet.add_app("a")
+    return Service([SimulatedAccount("id", "secret", ("a",))], fleet, now=now)
+
+
 @asynccontextmanager
-async def opened(*accounts: Account) -> AsyncIterator[tuple[Accesses, SelfMetrics]]:
-    """Open accounts."""
-    metrics = SelfMetrics(version="0")
-    accesses = Accesses(metrics, clock=SystemClock(), rng=random.Random(1), open_session=open_session)  # noqa: S311
+async def opened(*accounts: Account, service: Service | None = None) -> AsyncIterator[tuple[Accesses, SelfMetrics]]:
+    """Open accounts, of a service that listens or of a simulated one."""
+    metrics, rng = SelfMetrics(version="0"), random.Random(1)  # noqa: S311 - no secret
+    if service is None:
+        accesses = Accesses(metrics, clock=SystemClock(), rng=rng, open_session=open_session)
+    else:
+        session = cast("aiohttp.ClientSession", ServiceSession(service))
+        accesses = Accesses(metrics, clock=VirtualClock(), rng=rng, open_session=lambda **_: session)
     await accesses.apply(Config(accounts=accounts))
     try:
         yield accesses, metrics
@@ -63,7 +81,7 @@ async def opened(*accounts: Account) -> AsyncIterator[tuple[Accesses, SelfMetric
         await accesses.close()
 
 
-def account(name: str, address: str, **more: object) -> Account:
+def account(name: str, address: str = "http://service.test", **more: object) -> Account:
     """Return an account with one app."""
     settings = {"endpoint": address, "requests_per_second": RATE, "credentials": KEY, "apps": (App(id="a"),)}
     return Account(name=name, **{**settings, **more})  # type: ignore[arg-type]
@@ -83,29 +101,32 @@ async def ask(accesses: Accesses, name: str) -> None:
     await accesses[name].requests.of_app("a").window(Priority.UPDATE)(Window(1, 1))
 
 
+@on_virtual_time
 async def test_one_key_from_two_sources_is_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key in the file and the same one from the default chain share a limiter from the first request on."""
+    monkeypatch.setattr(Worker, "run", at_once)
     monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", "id")
     monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "secret")
-    arrivals = Arrivals()
-    async with serving(arrivals.answer) as service:
-        accounts = account("a", service.address), account("b", service.address, credentials=DefaultChain())
-        async with opened(*accounts) as (accesses, _):
-            await asyncio.gather(*(ask(accesses, name) for name in "ab" for _ in range(RATE)))
-    assert len(arrivals.times) == 2 * RATE
-    assert arrivals.most_in_a_second() <= RATE
+    service = simulated()
+    async with opened(account("a"), account("b", credentials=DefaultChain()), service=service) as (accesses, _):
+        await asyncio.gather(*(ask(accesses, name) for name in "ab" for _ in range(RATE)))
+    assert service.statistics.requests == 2 * RATE
+    assert service.statistics.busiest_second["id"] <= RATE
 
 
-async def test_the_first_second_belongs_to_the_process_before() -> None:
+@on_virtual_time
+async def test_the_first_second_belongs_to_the_process_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is sent until all that a process before this one may have sent is a second old."""
-    arrivals = Arrivals()
-    async with serving(arrivals.answer) as service:
-        for _ in range(2):
-            async with opened(account("a", service.address)) as (accesses, _):
-                await asyncio.gather(*(ask(accesses, "a") for _ in range(RATE)))
-    assert arrivals.most_in_a_second() <= RATE
+    monkeypatch.setattr(Worker, "run", at_once)
+    service = simulated()
+    for _ in range(2):
+        async with opened(account("a"), service=service) as (accesses, _metrics):
+            await asyncio.gather(*(ask(accesses, "a") for _ in range(RATE)))
+    assert service.statistics.requests == 2 * RATE
+    assert service.statistics.busiest_second["id"] <= RATE
 
 
+@pytest.mark.usefixtures("no_process_before")
 async def test_a_probe_keeps_the_budget_that_accounts_share(capsys: pytest.CaptureFixture[str]) -> None:
     """Many accounts of one key are probed within its rate; one that fails hides none of the others."""
     arrivals = Arrivals()
@@ -121,6 +142,7 @@ async def test_a_probe_keeps_the_budget_that_accounts_share(capsys: pytest.Captu
     assert arrivals.most_in_a_second() <= RATE
 
 
+@pytest.mark.usefixtures("no_process_before")
 async def test_a_rotated_secret_is_used_at_once(tmp_path: Path) -> None:
     """The next request is signed with what the file holds then; a refusal of that is an error."""
     path = tmp_path / "secret"
@@ -138,6 +160,7 @@ async def test_a_rotated_secret_is_used_at_once(tmp_path: Path) -> None:
     assert [secret_of(request, "old", "new") for request in service.requests] == ["old", "new", "new"]
 
 
+@pytest.mark.usefixtures("no_process_before")
 async def test_a_permanent_key_ends_the_expiry() -> None:
     """With the reload that takes the temporary key away its expiry ends, and its source with the next request."""
     token = {

@@ -39,7 +39,7 @@ from tests.support.monitored import AheadClock, Simulated, app_ids, config, samp
 from tests.support.policy_world import rule, rule_set
 from tests.support.virtual_time import hanging_call
 
-pytestmark = pytest.mark.usefixtures("no_process_before")
+pytestmark = pytest.mark.usefixtures("no_process_before", "often_published")
 
 EPHEMERAL = Options(listen_addresses=("127.0.0.1:0",))
 

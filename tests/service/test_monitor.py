@@ -33,7 +33,16 @@ from tests.support.monitored import (
 
 pytestmark = pytest.mark.usefixtures("no_process_before")
 
-SLOW_SECONDS = 2.5  # after that the answer has come that the simulator's fault `slow` holds back
+SLOW_SECONDS = 0.3
+"""How long the simulator's fault `slow` holds an answer back."""
+
+
+@pytest.fixture
+async def slow(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Simulated]:
+    """Serve apps of two pages, each after a while."""
+    monkeypatch.setattr("exporter.simulator.faults.SLOW_SECONDS", SLOW_SECONDS)
+    async with simulated(tasks=150, faults=["slow"]) as service:
+        yield service
 
 
 class Watched(Monitored):
@@ -111,38 +120,42 @@ async def test_an_account_that_is_removed_takes_its_series(simulator: Simulated)
         assert sample(watched.text, "rtcmpu_exporter_rate_limit_requests_per_second", account="staying") == 40
 
 
-async def test_a_turn_that_runs_on_cannot_bring_a_removed_app_back() -> None:
+async def test_a_turn_that_runs_on_cannot_bring_a_removed_app_back(slow: Simulated) -> None:
     """An app that is removed in the middle of a sweep stays removed when the sweep ends, well or not."""
-    async with simulated(faults=["slow"]) as slow, watching() as watched:
+    async with watching() as watched:
         await watched.apply(slow.config("app-1", "app-2"))
         await until(lambda: slow.service.statistics.by_app["app-2"] > 0)
 
         await watched.apply(slow.config("app-1"))
-        await asyncio.sleep(SLOW_SECONDS)
+        await asyncio.sleep(SLOW_SECONDS + 0.2)
 
         assert 'app_id="app-2"' not in watched.text
 
 
-async def test_an_account_that_moves_in_the_middle_of_a_sweep_is_read_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_account_that_moves_in_the_middle_of_a_sweep_is_read_again(
+    slow: Simulated, simulator: Simulated, caplog: pytest.LogCaptureFixture
+) -> None:
     """At another endpoint an account's apps start again; the sweep under way harms nothing and is not reported."""
-    async with simulated(faults=["slow"]) as slow, simulated() as other, watching() as watched:
+    async with watching() as watched:
         await watched.apply(slow.config("app-1"))
         await until(lambda: slow.service.statistics.by_app["app-1"] > 0)
         before = watched.monitor.apps["production", "app-1"]
 
         with caplog.at_level(logging.ERROR):
-            await watched.apply(config(other.account("app-1")))
+            await watched.apply(config(simulator.account("app-1")))
             assert watched.monitor.apps["production", "app-1"] is not before
             await until(lambda: watched.has_data("app-1"))
-            await asyncio.sleep(SLOW_SECONDS)
+            await asyncio.sleep(SLOW_SECONDS + 0.2)
 
         assert sample(watched.text, "rtcmpu_up", app_id="app-1") == 1
         assert caplog.messages == []
 
 
-async def test_other_settings_of_an_account_hold_from_the_next_request_on_and_cut_nothing_off() -> None:
+async def test_other_settings_of_an_account_hold_from_the_next_request_on_and_cut_nothing_off(
+    slow: Simulated,
+) -> None:
     """A sweep that is under way ends well although another key signs its later requests, with another budget."""
-    async with simulated(tasks=150, faults=["slow"]) as slow, watching() as watched:
+    async with watching() as watched:
         await watched.apply(slow.config("app-1"))
         await until(lambda: slow.service.statistics.by_app["app-1"] > 0)
         before = watched.monitor.apps["production", "app-1"]

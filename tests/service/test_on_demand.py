@@ -5,6 +5,7 @@ import gc
 import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -12,33 +13,29 @@ from exporter.collector.collector import Collector
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import Window
 from exporter.collector.status import Kind, SweepReport
-from exporter.config.model import Collection
-from exporter.core.clock import SystemClock
+from exporter.config.model import App, Collection
 from exporter.core.collection_state import State
 from exporter.rules.rule_set import RuleSet
 from exporter.service.on_demand import PAUSE_SECONDS, SHARE, FreshSweeps, _FreshSweep
 from exporter.simulator.faults import Fault
 from exporter.web.view import SweepStart
-from tests.support.monitored import Monitored, Simulated, config, simulated, until
+from tests.support.monitored import until
 from tests.support.virtual_time import on_virtual_time
-from tests.support.virtual_world import playing
-
-pytestmark = pytest.mark.usefixtures("no_process_before")
+from tests.support.virtual_world import World, playing
 
 KEY = ("production", "app-1")
+AT_REST = Collection(interval_seconds=3600, sweep_interval_seconds=3600, stale_after_seconds=7200)
 
 
-class Scene:
-    """A service, what is collected of it, and who reads on demand. Nothing is collected unless a test says so."""
+class Scene(NamedTuple):
+    """Two apps that were read once, and who reads on demand."""
 
-    def __init__(self, service: Simulated) -> None:
-        self.service = service
-        self.monitor = Monitored().monitor
-        self.sweeps = FreshSweeps(self.monitor, SystemClock())
+    world: World
+    sweeps: FreshSweeps
 
     @property
     def collector(self) -> Collector:
-        return self.monitor.apps[KEY].collector
+        return self.world.monitor.apps[KEY].collector
 
     @property
     def report(self) -> SweepReport:
@@ -53,30 +50,33 @@ class Scene:
         await until(lambda: self.report.ended)
         return self.report
 
+    async def leave_only(self, app_id: str, **changes: Any) -> None:
+        """Configure no other app."""
+        (account,) = self.world.config.accounts
+        left = account.changed(apps=(App(id=app_id),), **changes)
+        await self.world.monitor.apply(self.world.config.changed(accounts=(left,)), RuleSet.empty())
+
 
 @asynccontextmanager
 async def scene(
-    *, tasks: int = 60, rate: float = 50.0, faults: Sequence[Fault] = (), is_collected: bool = True
+    *, tasks: int = 60, rate: float = 50.0, faults: Sequence[Fault] = (), collection: Collection = AT_REST
 ) -> AsyncIterator[Scene]:
-    """Configure two apps, and read the first one as the collection does, which takes longer for more than 99 tasks."""
-    async with simulated(apps=2, tasks=tasks) as service:
-        played = Scene(service)
+    """Read an app with some tasks and one with 30 as the collection does; then faults begin."""
+    apps = {"app-1": tasks, "app-2": 30}
+    async with playing(apps=apps, requests_per_second=rate, collection=collection) as world:
+        await until(lambda: all(app.collector.status.up for app in world.monitor.apps.values()))
+        world.service.faults.active += faults
+        played = Scene(world, FreshSweeps(world.monitor, world.clock))
         try:
-            account = service.account("app-1", "app-2", requests_per_second=rate)
-            await played.monitor.apply(config(account), RuleSet.empty())
-            if is_collected:
-                await played.collector.sweep()
-            for fault in faults:
-                service.service.faults.add(fault)
             yield played
         finally:
             await played.sweeps.close()
-            await played.monitor.close()
 
 
+@on_virtual_time
 async def test_every_request_is_reported() -> None:
     """The whole list is read; each request says what it asked for, how long it waited and took, and what it brought."""
-    async with scene(tasks=250, is_collected=False) as played:
+    async with scene(tasks=250) as played:
         reported = await played.read()
     assert (reported.state, reported.reason, reported.tasks) == (State.OK, "", 250)
     assert [request.number for request in reported.requests] == list(range(1, reported.requests_sent + 1))
@@ -93,6 +93,7 @@ async def test_every_request_is_reported() -> None:
     assert reported.sweep.requests == reported.requests_sent
 
 
+@on_virtual_time
 async def test_what_is_under_way_at_the_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reading that has ended reports no request as under way, though one may be answered later."""
     monkeypatch.setattr("exporter.service.on_demand.LONGEST_SECONDS", 0.3)
@@ -100,17 +101,17 @@ async def test_what_is_under_way_at_the_end_is_given_up(monkeypatch: pytest.Monk
         reported = await played.read()
     (request,) = reported.requests
     assert (reported.state, request.state, request.reason[:8]) == (State.TIMEOUT, None, "given up")
-    assert request.duration_seconds is not None
-    assert request.duration_seconds > 0
+    assert request.duration_seconds == pytest.approx(0.3)
 
 
+@on_virtual_time
 async def test_the_collection_is_left_alone() -> None:
     """Status, tasks and number of attempts are what they were: what was read is compared, not published."""
     async with scene() as played:
         before = (played.collector.status, list(played.collector.inventory))
-        played.service.service.fleet.delete("app-1", before[1][0].task.task_id)
-        played.service.service.fleet.update("app-1", before[1][1].task.task_id, {"MaxIdleTime": 77})
-        played.service.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
+        played.world.service.fleet.delete("app-1", before[1][0].task.task_id)
+        played.world.service.fleet.update("app-1", before[1][1].task.task_id, {"MaxIdleTime": 77})
+        played.world.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
         reported = await played.read()
         assert (played.collector.status, list(played.collector.inventory)) == before
     difference = reported.difference
@@ -118,6 +119,7 @@ async def test_the_collection_is_left_alone() -> None:
     assert (difference.only_read, difference.only_known, difference.changed) == (1, 1, 1)
 
 
+@on_virtual_time
 async def test_without_changes_there_is_no_difference() -> None:
     """Two readings of a list at rest are equal."""
     async with scene() as played:
@@ -126,6 +128,7 @@ async def test_without_changes_there_is_no_difference() -> None:
     assert (difference.only_read, difference.only_known, difference.changed) == (0, 0, 0)
 
 
+@on_virtual_time
 async def test_retries_are_reported() -> None:
     """A request that fails and is sent again is there twice, with the reason of the first."""
     async with scene(faults=[Fault("internal_error", count=1)]) as played:
@@ -138,6 +141,7 @@ async def test_retries_are_reported() -> None:
     assert second.waited_seconds > 0.05
 
 
+@on_virtual_time
 async def test_a_failed_reading_says_why() -> None:
     """What ends a reading is its outcome, and nothing is claimed about tasks."""
     async with scene(faults=[Fault("blocked_by_proxy")]) as played:
@@ -149,6 +153,7 @@ async def test_a_failed_reading_says_why() -> None:
     assert reported.requests[-1].reason == reported.reason
 
 
+@on_virtual_time
 async def test_there_is_one_reading_at_a_time() -> None:
     """Anyone who asks while one is under way is refused, for whichever app; afterwards the next one may begin."""
     async with scene(faults=[Fault("slow", count=1)]) as played:
@@ -161,39 +166,45 @@ async def test_there_is_one_reading_at_a_time() -> None:
         assert played.sweeps.start("production", "app-2") is SweepStart.STARTED
 
 
+@on_virtual_time
 async def test_an_app_that_is_not_configured_is_not_read() -> None:
     """It is unknown, before and after a reload took it away."""
     async with scene(tasks=3) as played:
         assert played.sweeps.start("production", "app-9") is SweepStart.UNKNOWN
         await played.read()
-        await played.monitor.apply(config(played.service.account("app-2")), RuleSet.empty())
+        await played.leave_only("app-2")
         assert played.sweeps.start(*KEY) is SweepStart.UNKNOWN
         assert played.sweeps.report(*KEY) is None
 
 
+@on_virtual_time
 async def test_a_reload_that_takes_the_app_away_ends_its_reading() -> None:
     """Nothing more is sent for it, nothing fails, and another app can be read."""
-    async with scene(tasks=2000, rate=4.0, is_collected=False) as played:
+    async with scene(tasks=2000, rate=4.0) as played:
+        asked = played.world.service.statistics.by_app
+        before = asked["app-1"]
         assert played.sweeps.start(*KEY) is SweepStart.STARTED
         await until(lambda: len(played.report.requests) > 1)
         sent = played.report.requests_sent
-        await played.monitor.apply(config(played.service.account("app-2", requests_per_second=50)), RuleSet.empty())
+        await played.leave_only("app-2", requests_per_second=50)
         await until(lambda: played.sweeps.start("production", "app-2") is SweepStart.STARTED)
-        assert played.service.service.statistics.by_app["app-1"] <= sent
+        assert asked["app-1"] - before <= sent
 
 
+@on_virtual_time
 async def test_of_very_many_requests_only_the_first_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are counted."""
     monkeypatch.setattr("exporter.service.on_demand.MOST_REQUESTS", 2)
-    async with scene(tasks=250, is_collected=False) as played:
+    async with scene(tasks=250) as played:
         reported = await played.read()
     assert (reported.state, [request.number for request in reported.requests]) == (State.OK, [1, 2])
     assert reported.requests_sent > 2
 
 
+@on_virtual_time
 async def test_a_reading_keeps_to_the_budget() -> None:
     """Its requests go through the account's limiter, and take what the budget asks for."""
-    async with scene(tasks=600, rate=10.0, is_collected=False) as played:
+    async with scene(tasks=600, rate=10.0) as played:
         began = asyncio.get_running_loop().time()
         reported = await played.read()
         seconds = asyncio.get_running_loop().time() - began
@@ -203,6 +214,7 @@ async def test_a_reading_keeps_to_the_budget() -> None:
     assert all(later - sooner > 0.9 for sooner, later in zip(sent, sent[11:], strict=False))
 
 
+@on_virtual_time
 async def test_what_is_under_way_ends_with_the_process() -> None:
     """Closing does not wait for the service."""
     async with scene(faults=[Fault("hang")]) as played:
@@ -212,39 +224,39 @@ async def test_what_is_under_way_ends_with_the_process() -> None:
             await played.sweeps.close()
 
 
+@on_virtual_time
 async def test_budgets_and_turns_are_shown() -> None:
     """A budget says what is configured, needed and allowed; throttling lowers what is allowed now."""
-    async with scene(tasks=3) as played:
-        (budget,) = played.monitor.budgets()
+    collection = Collection(interval_seconds=10, sweep_interval_seconds=20, stale_after_seconds=60)
+    async with scene(tasks=3, collection=collection) as played:
+        (budget,) = played.world.monitor.budgets()
         assert (budget.accounts, budget.configured_rate, budget.effective_rate) == (("production",), 50.0, 50.0)
-        assert budget.needed_rate == pytest.approx(2 / 0.2 + (1 + 6) / 1.0, rel=0.5)
+        assert budget.needed_rate == pytest.approx(2 / 10 + (1 + 6) / 20, rel=0.5)
         assert budget.waiting == 0
-        played.monitor.accesses["production"].requests.limiter.throttled(None)
-        (budget,) = played.monitor.budgets()
+        played.world.monitor.accesses["production"].requests.limiter.throttled(None)
+        (budget,) = played.world.monitor.budgets()
         assert (budget.configured_rate, budget.effective_rate) == (50.0, 25.0)
-        turn = played.monitor.next_turn(KEY, Kind.SWEEP)
+        turn = played.world.monitor.next_turn(KEY, Kind.SWEEP)
         assert turn is not None
-        assert abs(turn - SystemClock().now()) < 60
+        assert 0 < turn - played.world.clock.now() <= 20
 
 
 @on_virtual_time
 async def test_a_reading_takes_a_small_part_of_the_budget() -> None:
     """While a large app is read on demand, at most two of its requests wait or run, and updates keep their turns."""
     collection = Collection(interval_seconds=2, sweep_interval_seconds=600, stale_after_seconds=1200)
-    async with playing(apps={"app-1": 3000, "app-2": 30}, collection=collection, requests_per_second=5) as world:
-        await world.until_true("app-1", "app-2")
-        sweeps = FreshSweeps(world.monitor, world.clock)
+    async with scene(tasks=1500, rate=5.0, collection=collection) as played:
+        world, sweeps = played.world, played.sweeps
         assert sweeps.start(*KEY) is SweepStart.STARTED
         requests = world.monitor.accesses["production"].requests
         most_waiting = 0
-        while (report := sweeps.report(*KEY)) is not None and not report.ended:
+        while not (report := played.report).ended:
             await world.clock.sleep(0.05)
             most_waiting = max(most_waiting, *(requests.limiter.waiting(priority) for priority in Priority))
             for collector in [app.collector for app in world.monitor.apps.values()]:
                 began = collector.status.last_update_began or world.clock.now()
                 assert world.clock.now() - began < 5, "an update is late"
-        assert report is not None
-        assert (report.state, report.tasks) == (State.OK, 3000)
+        assert (report.state, report.tasks) == (State.OK, 1500)
         assert most_waiting <= 4
         flying = [(reported.sent_after_seconds, reported.duration_seconds or 0.0) for reported in report.requests]
         for sent, _ in flying:
@@ -254,16 +266,14 @@ async def test_a_reading_takes_a_small_part_of_the_budget() -> None:
         assert sweeps.start("production", "app-2") is SweepStart.STARTED
         await world.clock.sleep(PAUSE_SECONDS)
         assert sweeps.start(*KEY) is SweepStart.STARTED
-        await sweeps.close()
 
 
 @on_virtual_time
 async def test_sweeps_come_before_a_reading() -> None:
     """While other sweeps use the whole budget, a reading on demand waits."""
-    async with playing(apps={"app-1": 30, "app-2": 30}, requests_per_second=5) as world:
-        await world.until_true("app-1", "app-2")
+    async with scene(tasks=30, rate=5.0) as played:
+        world = played.world
         requests = world.monitor.accesses["production"].requests
-        sweeps = FreshSweeps(world.monitor, world.clock)
         fetch = requests.of_app("app-2").window(Priority.SWEEP)
 
         async def sweep_on() -> None:
@@ -272,28 +282,24 @@ async def test_sweeps_come_before_a_reading() -> None:
 
         sweeping = [asyncio.create_task(sweep_on()) for _ in range(10)]
         await world.clock.sleep(2)
-        assert sweeps.start(*KEY) is SweepStart.STARTED
+        assert played.sweeps.start(*KEY) is SweepStart.STARTED
         await world.clock.sleep(20)
-        report = sweeps.report(*KEY)
-        assert report is not None
-        assert report.requests == ()
+        assert played.report.requests == ()
         for each in sweeping:
             each.cancel()
         await asyncio.gather(*sweeping, return_exceptions=True)
         await world.clock.sleep(5)
-        report = sweeps.report(*KEY)
-        assert report is not None
-        assert report.state is State.OK
-        await sweeps.close()
+        assert played.report.state is State.OK
 
 
+@on_virtual_time
 async def test_what_has_ended_keeps_nothing_alive() -> None:
     """After a reading, well or not, nothing but its report is kept of it, nor of an app that a reload took away."""
     async with scene(tasks=150, faults=[Fault("blocked_by_proxy", page_no=2)]) as played:
         old = weakref.ref(played.collector)
         await played.read()
-        await played.monitor.apply(config(played.service.account("app-2")), RuleSet.empty())
-        await played.monitor.close_removed()
+        await played.leave_only("app-2")
+        await played.world.monitor.close_removed()
 
         def is_gone() -> bool:
             gc.collect()
@@ -303,6 +309,7 @@ async def test_what_has_ended_keeps_nothing_alive() -> None:
         assert played.sweeps._sweeps
 
 
+@on_virtual_time
 async def test_a_bug_is_an_internal_error_of_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it is: the report ends with that state, the failure is counted, and the collection is not concerned."""
     async with scene(tasks=3) as played:

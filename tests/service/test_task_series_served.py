@@ -9,7 +9,7 @@ from exporter.config.model import Config, Metrics, PerTask
 from tests.service.test_daemon import Started, started
 from tests.support.monitored import Simulated, sample, until
 
-pytestmark = pytest.mark.usefixtures("no_process_before")
+pytestmark = pytest.mark.usefixtures("no_process_before", "often_published")
 
 TASKS = 10  # of an app of the service
 

@@ -338,9 +338,14 @@ TEXTS += ["shareScreen", "true", "rtmp://u:p@a.example.com/b", '{"profile":"main
 @for_each(PATHS)
 def test_any_value_in_one_place(path: str) -> None:
     """Rules and truth agree about every text and number in every single place."""
-    body = merged(ordinary(), {"SingleSubParams": SCREEN, "StreamURL": "rtmp://s.example.com/a"})
+    bodies: list[Body] = []
     for value in (*TEXTS, None, 1, 25, -5, 0.5):
-        assert_equal_to_the_rules(rows_of(changed(body, path, value)))
+        own = {"TaskId": repr(value), "StreamURL": f"rtmp://s.example.com/{len(bodies)}"}
+        body = merged(
+            ordinary(), {"SingleSubParams": SCREEN, "MultiStreamURL": [{"URL": f"{ONE_URL[0]['URL']}{value}"}]}
+        )
+        bodies.append(changed(body | own, path, value))
+    assert_equal_to_the_rules(rows_of(*bodies))
 
 
 @given(

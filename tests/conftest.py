@@ -25,9 +25,14 @@ settings.register_profile(
 settings.load_profile("exporter")
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Return one worker more than there are processors: tests that start processes wait most of the time."""
-    return len(os.sched_getaffinity(0)) + 1
+LONGEST = ("odd_answers", "push_keys", "sharing", "alerting", "browser", "dashboards", "commands", "killed_writers")
+"""Of test files, in the order in which they begin: most of their time is waiting, and none is to be the last alone."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return one worker more than there are processors, or than twice as many where tests wait for other programs."""
+    processors = len(os.sched_getaffinity(0))
+    return 1 + (processors if "not processes" in config.option.markexpr else 2 * processors)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -45,8 +50,17 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with processes, then simulations: workers take one file after another, and these take longest."""
-    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("processes", "simulations")])
+    """Begin with what waits long, then processes, then simulations: workers take one file after another."""
+
+    def place(item: pytest.Item) -> tuple[int, bool, bool]:
+        name = item.path.stem.removeprefix("test_")
+        return (
+            LONGEST.index(name) if name in LONGEST and item.get_closest_marker("processes") else len(LONGEST),
+            item.get_closest_marker("processes") is None,
+            item.get_closest_marker("simulations") is None,
+        )
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="module", autouse=True)

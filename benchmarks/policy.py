@@ -22,7 +22,6 @@ from exporter.collector.inventory import Entry, Inventory
 from exporter.config.model import App
 from exporter.core.clock import SystemClock
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
-from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.findings import FindingEvents
@@ -146,14 +145,13 @@ def _change_some(policy: PolicyEngine, inventory: Inventory, tasks: Sequence[Tas
 
 def _rules() -> tuple[CompiledRule, ...]:
     """Return the shipped rules, one about shared URLs among them, and two that are evaluated for each task."""
-    language = Language()
     of_each_task = [
         Rule(name="old", title="Old", severity=Severity.INFO, expect='age < duration("24h")'),
         Rule(name="named", title="Named", severity=Severity.INFO, expect='task_id.startsWith("task-")'),
     ]
     shipped = sorted(default_rules(), key=lambda rule: "shared_outputs" not in rule.when + rule.expect)
     chosen = [*shipped[: RULES - len(of_each_task)], *of_each_task]
-    return tuple(compile_rule(rule, language) for rule in chosen)
+    return tuple(compile_rule(rule) for rule in chosen)
 
 
 def _entries(variety: int) -> Iterator[Entry]:

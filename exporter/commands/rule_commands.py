@@ -9,7 +9,6 @@ from typing import Any, Literal
 from exporter.commands import ExitCode
 from exporter.commands.console import console, counted, printable, table, warn
 from exporter.config.policy_model import Policy
-from exporter.rules.cel_language import Language
 from exporter.rules.rule import Exemption, Rule
 from exporter.rules.rule_loader import ConfigurationSource, load_rules
 from exporter.rules.rule_set import RuleSet
@@ -36,13 +35,12 @@ def list_rules(source: ConfigurationSource, output: Output, now: float) -> int:
 def run_tests(paths: Sequence[Path]) -> int:
     """Run the cases of the rules in files and print those that fail; returns the exit code. Raises ConfigError."""
     rules = load_rules(list(dict.fromkeys(paths)))
-    language = Language()
     passed = failed = 0
     without_case = []
     for rule in rules:
         if not rule.rule.tests:
             without_case.append(rule.rule)
-        for result in run_cases(rule, language):
+        for result in run_cases(rule):
             passed += result.passed
             failed += not result.passed
             if not result.passed:

@@ -13,7 +13,6 @@ from exporter.config.model import App
 from exporter.core.clock import Clock, Deadlines
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.task import Task
-from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.evaluator import Evaluator, Scope, SharedEvaluations
 from exporter.rules.facts import PushKey
@@ -32,7 +31,6 @@ class Common(Struct):
     """What the policies of all apps have in common."""
 
     clock: Clock
-    language: Language
     events: FindingEvents
     evaluations: SharedEvaluations
     revisions: Iterator[int]
@@ -324,7 +322,6 @@ class AppPolicy:
             now=self._common.clock.now(),
             shared_outputs=_none if shared is None else partial(shared.count, self.key),
             cdn_flag_conflicts=_none if shared is None else partial(shared.count_flag_conflicts, self.key),
-            language=self._common.language,
             push_auth=self._common.push_auth,
         )
 

@@ -171,6 +171,16 @@ class StoppedError(EvaluationError):
     """An expression that was too slow too often; it is not evaluated any more."""
 
 
+class Clocks(NamedTuple):
+    """What evaluations are measured by."""
+
+    cpu_seconds: Callable[[], float] = time.thread_time  # waiting for a busy machine does not count
+    seconds: Callable[[], float] = time.monotonic  # for which may be slow, and for the window of slow ones
+
+
+_CLOCKS: Final = Clocks()
+
+
 class Expression:
     """A compiled expression; `limits`: when its value can change as time passes, None: at any time."""
 
@@ -178,9 +188,9 @@ class Expression:
         self,
         text: str,
         program: cel.Expression,
-        clocks: "Language",
         costs: Costs | None = None,
         limits: frozenset[TimeLimit] | None = None,
+        clocks: Clocks = _CLOCKS,
     ) -> None:
         self.text = text
         self.uses = frozenset[str]() if costs is None else frozenset(costs.variables)  # the variables that it names
@@ -241,50 +251,41 @@ class Expression:
             self.stopped = len(self._slow_at) == MOST_SLOW and in_window
 
 
-class Language:
-    """Compiles expressions; one serves all rules.
+def compile_condition(text: str, clocks: Clocks = _CLOCKS) -> Expression:
+    """Compile an expression that is true or false; raises CompileError if it can't be used."""
+    return _compile(text, cel.Type.BOOL, clocks)
 
-    `cpu_seconds` measures how long evaluations take, so that waiting for a busy machine does not count; `seconds` is a
-    clock for the window of slow ones, and for which may be slow.
+
+def compile_message(text: str) -> Expression:
+    """Compile an expression that makes a text; raises CompileError if it can't be used."""
+    return _compile(text, cel.Type.STRING, _CLOCKS)
+
+
+def compile_list(texts: Iterable[str]) -> Expression | None:
+    """Return one expression with the values of several that compile; None where it is nested too deeply."""
+    text = f"[{', '.join(texts)}]"
+    try:
+        return Expression(text, _running().compile(text))
+    except RuntimeError:
+        return None
+
+
+def activation_of(variables: Mapping[str, Any]) -> Activation:
+    """Return what expressions are evaluated against; one that names a variable that is left out has no value.
+
+    `variables` has `task` as `facts()` makes it, and points in time as aware datetimes.
     """
+    return _running().Activation(
+        {name: short_text(value) if isinstance(value, str) else value for name, value in variables.items()}
+    )
 
-    def __init__(
-        self, cpu_seconds: Callable[[], float] = time.thread_time, seconds: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.cpu_seconds = cpu_seconds
-        self.seconds = seconds
 
-    def compile_condition(self, text: str) -> Expression:
-        """Compile an expression that is true or false; raises CompileError if it can't be used."""
-        return self._compile(text, cel.Type.BOOL)
-
-    def compile_message(self, text: str) -> Expression:
-        """Compile an expression that makes a text; raises CompileError if it can't be used."""
-        return self._compile(text, cel.Type.STRING)
-
-    def activation(self, variables: Mapping[str, Any]) -> Activation:
-        """Return what expressions are evaluated against; one that names a variable that is left out has no value.
-
-        `variables` has `task` as `facts()` makes it, and points in time as aware datetimes.
-        """
-        return _running().Activation(
-            {name: short_text(value) if isinstance(value, str) else value for name, value in variables.items()}
-        )
-
-    def compile_list(self, texts: Iterable[str]) -> Expression | None:
-        """Return one expression with the values of several that compile; None where it is nested too deeply."""
-        text = f"[{', '.join(texts)}]"
-        try:
-            return Expression(text, _running().compile(text), self)
-        except RuntimeError:
-            return None
-
-    def _compile(self, text: str, expected: cel.Type) -> Expression:
-        _check_text(text)
-        given, program, costs, limits = _analysed(text)
-        if given not in (expected, cel.Type.DYN):
-            raise _mistake(f"expected {_name(expected)}, this gives {_name(given)}")
-        return Expression(text, program, self, costs, limits)
+def _compile(text: str, expected: cel.Type, clocks: Clocks) -> Expression:
+    _check_text(text)
+    given, program, costs, limits = _analysed(text)
+    if given not in (expected, cel.Type.DYN):
+        raise _mistake(f"expected {_name(expected)}, this gives {_name(given)}")
+    return Expression(text, program, costs, limits, clocks)
 
 
 @functools.lru_cache(maxsize=512)
@@ -317,7 +318,7 @@ def _checking() -> cel.Env:
 
 @functools.cache
 def _running() -> cel.Env:
-    """Return what expressions run in, for all languages: groups are plain maps, and a missing key is an error."""
+    """Return what expressions run in: groups are plain maps, and a missing key is an error."""
     return _environment(
         {
             fact.name: cel.Type.DYN if fact.kind is FactType.GROUP else _variable_type(fact)

@@ -12,8 +12,9 @@ from exporter.rules.cel_language import (
     CompileMistake,
     EvaluationError,
     Expression,
-    Language,
     StoppedError,
+    compile_condition,
+    compile_message,
 )
 from exporter.rules.rule import Exemption, Outcome, Rule
 from exporter.rules.time_limits import TimeLimit
@@ -115,7 +116,7 @@ class TaskCountRule(Struct, frozen=True):
         return f"too many tasks: {tasks}, expected at most {self.most}"
 
 
-def compile_rule(rule: Rule, language: Language) -> CompiledRule:
+def compile_rule(rule: Rule) -> CompiledRule:
     """Compile a rule's expressions; raises RuleError if at least one can't be used."""
     mistakes: list[tuple[Key, CompileMistake]] = []
 
@@ -126,9 +127,9 @@ def compile_rule(rule: Rule, language: Language) -> CompiledRule:
             mistakes.extend((key, mistake) for mistake in error.mistakes)
             return None
 
-    when = compiled("when", rule.when, language.compile_condition) if rule.when else None
-    expect = compiled("expect", rule.expect, language.compile_condition)
-    message = compiled("message", rule.message, language.compile_message) if rule.message else None
+    when = compiled("when", rule.when, compile_condition) if rule.when else None
+    expect = compiled("expect", rule.expect, compile_condition)
+    message = compiled("message", rule.message, compile_message) if rule.message else None
     if expect is None or mistakes:
         raise RuleError(tuple(mistakes))
     uses = expect.uses if when is None else expect.uses | when.uses

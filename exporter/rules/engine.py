@@ -10,7 +10,7 @@ from exporter.collector.inventory import Change, Inventory
 from exporter.config.model import App
 from exporter.core.clock import Clock
 from exporter.rules.app_engine import AppPolicy, Common
-from exporter.rules.cel_language import STOPPED, Language
+from exporter.rules.cel_language import STOPPED
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.evaluator import RELATIONS, Scope, SharedEvaluations
 from exporter.rules.findings import FindingEvents, SavedFindings
@@ -51,8 +51,7 @@ class PolicyEngine:
         self._failed = failed or _raise
         self._works = works
         self._paused_until: dict[AppKey, float] = {}  # apps whose evaluation failed, which are left alone for a while
-        language = Language()
-        self._common = Common(clock, language, events, SharedEvaluations(language), count(1))
+        self._common = Common(clock, events, SharedEvaluations(), count(1))
         self._allowance = ExampleAllowance(per_rule=0, most=0)
         self._running: list[CompiledRule] = []  # rules that are not stopped, as far as was reported
         self._apps: dict[AppKey, AppPolicy] = {}
@@ -71,7 +70,7 @@ class PolicyEngine:
         whole = self._switch_shared_outputs(rule_set)
         if rule_set.push_auth != self._common.push_auth:
             whole, self._common.push_auth = True, rule_set.push_auth
-            self._common.evaluations = SharedEvaluations(self._common.language)  # facts of a configuration may differ
+            self._common.evaluations = SharedEvaluations()  # facts of a configuration may differ
         before, self._apps = self._apps, {}
         for key, app, inventory in apps:
             policy = before.pop(key, None) or AppPolicy(key, self._common)

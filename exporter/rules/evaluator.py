@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
-from exporter.rules.cel_language import Activation, EvaluationError, Expression, Language
+from exporter.rules.cel_language import Activation, EvaluationError, Expression, compile_list
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.cost import PUSH_AUTH, TURN_COST
 from exporter.rules.rule import CODES, EXEMPT, FROZEN, VIOLATION, Outcome, frozen_as, without_exemptions
@@ -39,8 +39,7 @@ class _Memory(dict[Hashable, bytes]):
 class SharedEvaluations:
     """What all apps share: remembered outcomes and programs. Both go with the last evaluator that uses them."""
 
-    def __init__(self, language: Language) -> None:
-        self._language = language
+    def __init__(self) -> None:
         self._memories: WeakValueDictionary[Hashable, _Memory] = WeakValueDictionary()
         self._programs: WeakValueDictionary[Hashable, Expression] = WeakValueDictionary()
 
@@ -53,7 +52,7 @@ class SharedEvaluations:
         if len(rules) == 1:
             return None
         key = tuple((rule.when, rule.expect) for rule in rules)
-        program = self._programs.get(key) or self._language.compile_list(map(_outcome_code, rules))
+        program = self._programs.get(key) or compile_list(map(_outcome_code, rules))
         if program is not None:
             self._programs[key] = program
         return program

@@ -32,7 +32,7 @@ from exporter.config.value_types import (
     Whole,
 )
 from exporter.config.yaml_nodes import Node, compose
-from exporter.rules.cel_language import CompileMistake, Language
+from exporter.rules.cel_language import CompileMistake
 from exporter.rules.compiled_rule import CompiledRule, RuleError, compile_rule
 from exporter.rules.cost import MESSAGE_FACTOR, MOST_TOTAL_COST
 from exporter.rules.rule import Case, Exemption, Outcome, Rule, Severity
@@ -186,13 +186,13 @@ def check_names(placed: Iterable[PlacedRule], packaged: Collection[str], mistake
             first[name] = place
 
 
-def compile_rules(placed: Iterable[PlacedRule], language: Language, mistakes: Mistakes) -> tuple[CompiledRule, ...]:
+def compile_rules(placed: Iterable[PlacedRule], mistakes: Mistakes) -> tuple[CompiledRule, ...]:
     """Return the rules, compiled; each mistake in an expression is noted at its place in the file."""
     compiled = []
     total = 0
     for one in placed:
         try:
-            rule = compile_rule(one.rule, language)
+            rule = compile_rule(one.rule)
             compiled.append(rule)
             message_cost = 0 if rule.message is None else rule.message.cost
             before, total = total, total + rule.cost + MESSAGE_FACTOR * message_cost

@@ -2,7 +2,7 @@
 
 import difflib
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from glob import glob
 from itertools import chain
 from pathlib import Path
@@ -20,10 +20,8 @@ from exporter.config.validation import find, items_at, place_of
 from exporter.config.yaml_nodes import Mapping as MappingNode
 from exporter.config.yaml_nodes import Node
 from exporter.core.regular_file import file_signature, read_regular
-from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.facts import LONGEST_LIST
-from exporter.rules.rule import Rule
 from exporter.rules.rule_files import PlacedRule, check_names, compile_rules, default_rules, profile_rules, read_rules
 from exporter.rules.rule_set import ExpectationRules, RuleSet, rule_name, rule_set, too_long_list
 
@@ -67,10 +65,9 @@ class _Reading:
 
     def __init__(self) -> None:
         self.file_rules: tuple[CompiledRule, ...] = ()
-        self._language = Language()
         self._default_rules = default_rules()
         self._profiles = profile_rules()
-        self._expectations = ExpectationRules(self._language)
+        self._expectations = ExpectationRules()
 
     def read(self, root: Node, config: Config | None, files: Files) -> None:
         """Read what a configuration says and names about rules; note what is wrong with it."""
@@ -91,15 +88,13 @@ class _Reading:
             all_named &= found is not None and all(one.rule.name for one in found)
         packaged = [rule.name for rule in chain(self._default_rules, *self._profiles.values())]
         check_names(placed, packaged, files.mistakes)
-        self.file_rules = compile_rules(placed, self._language, files.mistakes)
+        self.file_rules = compile_rules(placed, files.mistakes)
         return frozenset([*packaged, *(one.rule.name for one in placed)]) if all_named else None
 
     def rule_set(self, config: Config) -> RuleSet:
-        profiles = {profile: self._compiled(rules) for profile, rules in self._profiles.items()}
-        return rule_set(config, self._compiled(self._default_rules), profiles, self.file_rules, self._expectations.of)
-
-    def _compiled(self, rules: Iterable[Rule]) -> list[CompiledRule]:
-        return [compile_rule(rule, self._language) for rule in rules]
+        profiles = {profile: [*map(compile_rule, rules)] for profile, rules in self._profiles.items()}
+        default_rules = [*map(compile_rule, self._default_rules)]
+        return rule_set(config, default_rules, profiles, self.file_rules, self._expectations.of)
 
 
 def _check_expectations(root: Node, config: Config, mistakes: Mistakes) -> None:

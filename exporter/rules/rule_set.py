@@ -10,7 +10,6 @@ from msgspec import Struct, structs
 from exporter.config.model import Config
 from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
-from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
 from exporter.rules.facts import LONGEST_LIST, fit
 from exporter.rules.rule import AppKey, Rule, Severity
@@ -144,11 +143,11 @@ def _switched(rules: Iterable[R], policy: Policy, off: dict[str, RuleOff]) -> It
 class ExpectationRules:
     """All rules about expectations, compiled once for all apps."""
 
-    def __init__(self, language: Language) -> None:
+    def __init__(self) -> None:
         rules = (
             structs.replace(rule, reason=REASON, remedy=REMEDY) for rule in packaged_rules("expectations.yml", EXPECTED)
         )
-        self.rules = tuple(compile_rule(rule, language) for rule in rules)
+        self.rules = tuple(map(compile_rule, rules))
 
     def of(self, expect: Expect) -> AppRules:
         """Return the rules of an app."""

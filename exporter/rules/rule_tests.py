@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from exporter.rules.cel_language import Language
+from exporter.rules.cel_language import activation_of
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.facts import facts_of_case, fit, without_long_lists
 from exporter.rules.rule import Case, Outcome
@@ -31,14 +31,14 @@ class CaseResult(Struct, frozen=True):
         return self.outcome == self.case.outcome
 
 
-def run_cases(rule: CompiledRule, language: Language) -> Iterator[CaseResult]:
+def run_cases(rule: CompiledRule) -> Iterator[CaseResult]:
     """Evaluate a rule for each of its cases, in their order; a rule without cases gives nothing."""
     for case in rule.rule.tests:
         variables = variables_of(case)
         if "id" in case.variables.get("app", {}) and not rule.applies_to_app(variables["app"]["id"]):
             yield CaseResult(case, Outcome.NOT_APPLICABLE)
             continue
-        outcome, reason, _ = rule.evaluate(language.activation(variables))
+        outcome, reason, _ = rule.evaluate(activation_of(variables))
         is_exempt = rule.exemption_of(variables["task_id"], variables["now"].timestamp()) is not None
         yield CaseResult(case, Outcome.EXEMPT if outcome is Outcome.VIOLATION and is_exempt else outcome, reason)
 

@@ -11,7 +11,7 @@ from exporter.collector.inventory import Entry
 from exporter.config.model import App
 from exporter.core.push_auth import DEFAULTS, NO_TIME, Expiry, PushAuthSettings, doubtful_from
 from exporter.core.task import Configuration, Task, signed_times
-from exporter.rules.cel_language import Activation, Language
+from exporter.rules.cel_language import Activation, activation_of
 from exporter.rules.cost import KEY_FACTS
 from exporter.rules.facts import PushKey, facts, fit, with_push_keys, without_long_lists
 from exporter.rules.rule_set import expectation_facts
@@ -31,7 +31,6 @@ class Subject:
         *,
         now: float,
         shared_outputs: Callable[[Task], int],
-        language: Language,
         cdn_flag_conflicts: Callable[[Task], int] = lambda _: 0,
         push_auth: PushAuthSettings = DEFAULTS,
     ) -> None:
@@ -39,7 +38,6 @@ class Subject:
         self._app = app
         self._count_shared_outputs = shared_outputs
         self._count_cdn_flag_conflicts = cdn_flag_conflicts
-        self._language = language
         self._push_auth = push_auth
         self._activations: dict[bool, tuple[frozenset[str], Activation]] = {}
         self.seconds = now
@@ -138,7 +136,7 @@ class Subject:
             variables = {name: self._variable(name) for name in names if name not in _KEY_FACTS}
             if has_keys and "outputs" in self.task:
                 variables["task"] = with_push_keys(self.task, self.push_keys)
-            made = self._activations[has_keys] = frozenset(names), self._language.activation(variables)
+            made = self._activations[has_keys] = frozenset(names), activation_of(variables)
         return made[1]
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from exporter.commands.demo import EXPECTATIONS
 from exporter.commands.simulate import cannot_listen
-from exporter.rules.cel_language import Language
 from exporter.rules.rule import Outcome
 from exporter.rules.rule_set import ExpectationRules
 from exporter.simulator import simulation as demo
@@ -28,9 +27,8 @@ FOUND_BY = {
 
 def violations(service: Service, app_id: str) -> Mapping[str, set[str]]:
     """Return the tasks of an app that are not as expected, by rule."""
-    language = Language()
-    rules = ExpectationRules(language).of(EXPECTATIONS[app_id]).rules
-    evaluated = evaluate_rows({app_id: service.listed(app_id)}, rules, language, EXPECTATIONS)[app_id]
+    rules = ExpectationRules().of(EXPECTATIONS[app_id]).rules
+    evaluated = evaluate_rows({app_id: service.listed(app_id)}, rules, EXPECTATIONS)[app_id]
     return {
         name: {task_id for task_id, outcome in outcomes.items() if outcome is Outcome.VIOLATION}
         for name, outcomes in evaluated.items()

@@ -14,7 +14,6 @@ from exporter.config.model import Config
 from exporter.config.section import keys_of
 from exporter.core.regular_file import SeenFiles
 from exporter.rules import rule_loader as loading
-from exporter.rules.cel_language import Language
 from exporter.rules.rule import Outcome
 from exporter.rules.rule_tests import run_cases
 from exporter.simulator.simulation import demo_service
@@ -110,14 +109,13 @@ def test_rules_pass_their_tests_and_fit_the_demonstration(place: str, text: str,
     """Each rule has tests and passes them, and can be evaluated for every task of the demonstration."""
     file = tmp_path / "rules.yml"
     file.write_text(text)
-    language = Language()
     rules = loading.load_rules([file])
     assert rules, place
     for rule in rules:
-        results = list(run_cases(rule, language))
+        results = list(run_cases(rule))
         assert results, rule.rule.name
         assert [result for result in results if not result.passed] == []
-    evaluated = evaluate_rows(_demonstration(), rules, language)
+    evaluated = evaluate_rows(_demonstration(), rules)
     outcomes = {rule.rule.name: Counter[Outcome]() for rule in rules}
     for of_app in evaluated.values():
         for name, of_tasks in of_app.items():

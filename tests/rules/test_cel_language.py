@@ -15,16 +15,18 @@ from exporter.rules.cel_language import (
     MOST_SLOW,
     SLOW_SECONDS,
     SLOW_WINDOW_SECONDS,
+    Clocks,
     CompileError,
     EvaluationError,
-    Language,
     StoppedError,
+    activation_of,
+    compile_condition,
+    compile_message,
 )
 from exporter.rules.facts import LONGEST_LIST, facts_of_case, without_long_lists
 from tests.support.generated import examples
 from tests.support.subtests import for_each
 
-LANGUAGE = Language()
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 TASK = {
     "video": {"bitrate_kbps": 2000, "width": 1280, "height": 720},
@@ -35,14 +37,14 @@ TASK = {
 def mistakes(text: str) -> list[tuple[int, int, str]]:
     """Return the mistakes of a condition."""
     with pytest.raises(CompileError) as raised:
-        LANGUAGE.compile_condition(text)
+        compile_condition(text)
     return list(raised.value.mistakes)
 
 
 def value(text: str, variables: Mapping[str, Any] | None = None) -> bool | str:
     """Return what a condition comes to for the task above."""
     given_variables = {"task": facts_of_case(TASK), "now": NOW, **(variables or {})}
-    return LANGUAGE.compile_condition(text).evaluate(LANGUAGE.activation(given_variables))
+    return compile_condition(text).evaluate(activation_of(given_variables))
 
 
 def reason(text: str, variables: Mapping[str, Any] | None = None) -> str:
@@ -106,9 +108,9 @@ def test_all_mistakes_of_an_expression_are_found_at_once() -> None:
 def test_a_message_must_be_a_text() -> None:
     """What makes no text is refused as a message."""
     with pytest.raises(CompileError, match="expected string, this gives int"):
-        LANGUAGE.compile_message("task.pane_count")
-    message = LANGUAGE.compile_message('"at " + string(task.video.bitrate_kbps)')
-    assert message.evaluate_text(LANGUAGE.activation({"task": facts_of_case(TASK)})) == "at 2000"
+        compile_message("task.pane_count")
+    message = compile_message('"at " + string(task.video.bitrate_kbps)')
+    assert message.evaluate_text(activation_of({"task": facts_of_case(TASK)})) == "at 2000"
 
 
 EXAMPLES = {
@@ -145,7 +147,7 @@ EXAMPLES = {
 @for_each(FUNCTIONS)
 def test_each_function_is_there(name: str) -> None:
     """The example of every function and macro compiles, as one side of an equation."""
-    assert "==" in LANGUAGE.compile_condition(f"{EXAMPLES[name]} == {EXAMPLES[name]}").text
+    assert "==" in compile_condition(f"{EXAMPLES[name]} == {EXAMPLES[name]}").text
 
 
 @for_each([name for name in FUNCTIONS if name.startswith("get")])
@@ -153,7 +155,7 @@ def test_no_function_takes_the_name_of_a_time_zone(function: str) -> None:
     """A name of a time zone would be looked up as a file, of any path."""
     for argument in ("'/etc/passwd'", "dyn('/etc/passwd')", "task_id"):
         with pytest.raises(CompileError, match=rf"undeclared reference to '{function}'|no matching overload"):
-            LANGUAGE.compile_condition(f"now.{function}({argument}) == 1")
+            compile_condition(f"now.{function}({argument}) == 1")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ def test_no_function_takes_the_name_of_a_time_zone(function: str) -> None:
 def test_nothing_reaches_outside(text: str) -> None:
     """There is no function and no variable but those of the vocabulary and of CEL."""
     with pytest.raises(CompileError):
-        LANGUAGE.compile_condition(f"{text} == ''")
+        compile_condition(f"{text} == ''")
 
 
 def test_an_expression_knows_the_variables_that_it_uses() -> None:
@@ -175,7 +177,7 @@ def test_an_expression_knows_the_variables_that_it_uses() -> None:
         "shared_outputs > 0 || app.owner == '' || last_changed > now": {"shared_outputs", "app", "last_changed", "now"},
         "true": set(),
     }
-    assert {text: LANGUAGE.compile_condition(text).uses for text in uses} == uses
+    assert {text: compile_condition(text).uses for text in uses} == uses
 
 
 def test_values_are_what_the_variables_say() -> None:
@@ -243,9 +245,9 @@ class _Ticks:
 def test_an_expression_that_is_slow_again_and_again_is_stopped() -> None:
     """It has a value a few times, then a reason; other expressions are still evaluated."""
     ticks = _Ticks(2 * SLOW_SECONDS)
-    language = Language(ticks, _Ticks(1.0))
-    slow, other = language.compile_condition("true"), language.compile_condition("task_id == 'a'")
-    activation = language.activation({"task_id": "a"})
+    clocks = Clocks(ticks, _Ticks(1.0))
+    slow, other = compile_condition("true", clocks), compile_condition("task_id == 'a'", clocks)
+    activation = activation_of({"task_id": "a"})
     assert [slow.evaluate(activation) for _ in range(MOST_SLOW)] == [True] * MOST_SLOW
     assert slow.stopped
     ticks.step = 0.0
@@ -256,20 +258,18 @@ def test_an_expression_that_is_slow_again_and_again_is_stopped() -> None:
 
 def test_an_expression_that_fails_slowly_is_stopped_too() -> None:
     """A failed evaluation costs as much as one that has a value."""
-    language = Language(_Ticks(2 * SLOW_SECONDS), _Ticks(1.0))
-    failing = language.compile_condition("task.video.gop > 1")
+    failing = compile_condition("task.video.gop > 1", Clocks(_Ticks(2 * SLOW_SECONDS), _Ticks(1.0)))
     for _ in range(MOST_SLOW):
         with pytest.raises(EvaluationError, match="gop"):
-            failing.evaluate(language.activation({"task": facts_of_case({})}))
+            failing.evaluate(activation_of({"task": facts_of_case({})}))
     assert failing.stopped
 
 
 @pytest.mark.parametrize(("cpu_seconds", "between"), [(SLOW_SECONDS, 0.0), (2 * SLOW_SECONDS, SLOW_WINDOW_SECONDS)])
 def test_slow_evaluations_far_apart_and_fast_ones_never_stop_an_expression(cpu_seconds: float, between: float) -> None:
     """Three stalls in a year are no reason to stop a rule, and neither is any number of fast evaluations."""
-    language = Language(_Ticks(cpu_seconds), _Ticks(between))
-    expression = language.compile_condition("true")
-    assert all(expression.evaluate(language.activation({})) for _ in range(50))
+    expression = compile_condition("true", Clocks(_Ticks(cpu_seconds), _Ticks(between)))
+    assert all(expression.evaluate(activation_of({})) for _ in range(50))
 
 
 WORDS = (
@@ -297,7 +297,7 @@ TOKENS = st.sampled_from(WORDS + CALLS + SIGNS)
 def mistakes_if_any(text: str) -> list[tuple[int, int, str]]:
     """Return the mistakes of a text, none if it is a condition."""
     try:
-        LANGUAGE.compile_condition(text)
+        compile_condition(text)
     except CompileError as error:
         return list(error.mistakes) or [(0, 0, "")]
     return []
@@ -317,4 +317,4 @@ def test_any_text_compiles_or_says_what_is_wrong(text: str) -> None:
 
 def test_time_that_others_use_does_not_count() -> None:
     """Evaluations are measured in CPU time of their own thread."""
-    assert Language.__init__.__defaults__ == (time.thread_time, time.monotonic)
+    assert Clocks() == (time.thread_time, time.monotonic)

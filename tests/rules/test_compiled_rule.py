@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.rules.cel_language import Activation, Language
+from exporter.rules.cel_language import Activation, activation_of
 from exporter.rules.compiled_rule import LONGEST_MESSAGE, RuleError, TaskCountRule, Verdict, compile_rule
 from exporter.rules.facts import facts_of_case
 from exporter.rules.rule import Exemption, Outcome, Rule, Severity
 
-LANGUAGE = Language()
 MIDNIGHT = datetime(2030, 2, 1, tzinfo=UTC).timestamp()
 
 
@@ -23,7 +22,7 @@ def rule(expect: str = "true", **more: Any) -> Rule:
 
 def of_task(**task: Any) -> Activation:
     """Return what a rule sees of a task."""
-    return LANGUAGE.activation({"task": facts_of_case(task)})
+    return activation_of({"task": facts_of_case(task)})
 
 
 @pytest.mark.parametrize(
@@ -40,13 +39,13 @@ def of_task(**task: Any) -> Activation:
 )
 def test_a_rule_has_one_outcome_for_a_task(task: dict[str, Any], verdict: Verdict) -> None:
     """Where `when` is false it does not apply; an absent field is neither pass nor violation."""
-    compiled = compile_rule(rule("task.idle_timeout_seconds < 60", when='task.mix_mode == "mixed"'), LANGUAGE)
+    compiled = compile_rule(rule("task.idle_timeout_seconds < 60", when='task.mix_mode == "mixed"'))
     assert compiled.evaluate(of_task(**task)) == verdict
 
 
 def test_a_condition_without_value_is_an_error() -> None:
     """What can't be said about `when` can't be said about the rule."""
-    verdict = compile_rule(rule(when="task.users > 1"), LANGUAGE).evaluate(of_task())
+    verdict = compile_rule(rule(when="task.users > 1")).evaluate(of_task())
     assert (verdict.outcome, verdict.reason) == (Outcome.ERROR, 'Key not found in map : "users": guard it with has()')
 
 
@@ -54,7 +53,7 @@ def test_all_mistakes_of_a_rule_are_raised_at_once() -> None:
     """Each is named with the key that it is in."""
     broken = rule("task.x", when="tsk.y", message="1")
     with pytest.raises(RuleError, match=r"^when: 1:4: undeclared reference") as raised:
-        compile_rule(broken, LANGUAGE)
+        compile_rule(broken)
     assert [(key, mistake.column) for key, mistake in raised.value.mistakes] == [
         ("when", 4),
         ("expect", 5),
@@ -64,11 +63,9 @@ def test_all_mistakes_of_a_rule_are_raised_at_once() -> None:
 
 def test_what_a_rule_uses_is_what_its_outcome_follows_from() -> None:
     """The message is made for those who look, so it does not count."""
-    compiled = compile_rule(
-        rule("shared_outputs == 0", when="task.audio_only", message="string(now) + app.name"), LANGUAGE
-    )
+    compiled = compile_rule(rule("shared_outputs == 0", when="task.audio_only", message="string(now) + app.name"))
     assert compiled.uses == {"task", "shared_outputs"}
-    assert compile_rule(rule("task_id != ''"), LANGUAGE).uses == {"task_id"}
+    assert compile_rule(rule("task_id != ''")).uses == {"task_id"}
 
 
 @pytest.mark.parametrize(
@@ -77,14 +74,14 @@ def test_what_a_rule_uses_is_what_its_outcome_follows_from() -> None:
 )
 def test_a_rule_is_for_the_apps_that_it_names(apps: tuple[str, ...], applies: bool) -> None:
     """AppIds and globs count as they are written; none at all are all apps."""
-    assert compile_rule(rule(apps=apps), LANGUAGE).applies_to_app("live-main") is applies
+    assert compile_rule(rule(apps=apps)).applies_to_app("live-main") is applies
 
 
 def test_an_exemption_without_end_holds_for_good() -> None:
     """The first that holds is the one that counts."""
     ended = Exemption(name="ended", tasks=("*",), until=date(2000, 1, 1))
     for_good = Exemption(name="for-good", tasks=("a", "b?"))
-    compiled = compile_rule(rule(exempt=(ended, for_good)), LANGUAGE)
+    compiled = compile_rule(rule(exempt=(ended, for_good)))
     assert compiled.exemption_of("b1", 1e12) is for_good
     assert compiled.exemption_of("b", 1e12) is None
     assert compiled.exemption_of("B1", 1e12) is None
@@ -98,7 +95,7 @@ def test_people_read_the_message_or_the_title() -> None:
         '"é" + task.region': 'As agreed (no message: Key not found in map : "region": guard it with has())',
         '"%s".format(["x".replace("x", "' + "y" * 600 + '")])': "y" * LONGEST_MESSAGE + "…",
     }
-    reported = {message: compile_rule(rule(message=message), LANGUAGE).text_for(of_task(users=2)) for message in texts}
+    reported = {message: compile_rule(rule(message=message)).text_for(of_task(users=2)) for message in texts}
     assert reported == texts
 
 

@@ -9,10 +9,9 @@ from typing import Final
 
 import pytest
 
-from exporter.rules.cel_language import CompileError, Language
+from exporter.rules.cel_language import CompileError, compile_condition, compile_message
 from exporter.rules.cost import pattern_instructions
 
-LANGUAGE: Final = Language()
 MOST_SECONDS: Final = 0.5  # of CPU: four times what the most expensive ones take on a quiet machine
 MOST_MEBIBYTES: Final = 48
 RUINOUS: Final = 26
@@ -59,8 +58,7 @@ _MEASURE: Final = dedent(
     """
     import json, resource, sys, time
     from exporter.rules.facts import facts_of_case
-    from exporter.rules.cel_language import EvaluationError, Language
-    language = Language()
+    from exporter.rules.cel_language import EvaluationError, activation_of, compile_condition, compile_message
     task = {
         "outputs": [{"host": "a" * 256}] * 128,
         "field_errors": ["x" * 256] * 128,
@@ -71,7 +69,7 @@ _MEASURE: Final = dedent(
     for name, text in json.load(sys.stdin).items():
         before, began = resident(), time.thread_time()
         try:
-            language.compile_condition(text).evaluate(language.activation(variables))
+            compile_condition(text).evaluate(activation_of(variables))
         except EvaluationError:
             pass
         measured[name] = (time.thread_time() - began, (resident() - before) / 1024)
@@ -84,20 +82,20 @@ _MEASURE: Final = dedent(
 def test_a_ruinous_expression_is_refused_at_its_place(name: str) -> None:
     """The mistake says where it is and why."""
     with pytest.raises(CompileError, match=r"^1:\d+: one evaluation can take too much time or memory"):
-        LANGUAGE.compile_condition(HOSTILE[name](RUINOUS))
+        compile_condition(HOSTILE[name](RUINOUS))
 
 
 @pytest.mark.parametrize("pattern", ["task.mix_mode", "'a' + task_id", "true ? '(a{99}){9}' : ''"])
 def test_only_a_literal_is_a_pattern(pattern: str) -> None:
     """What a pattern costs must be known before it runs."""
     with pytest.raises(CompileError, match="one evaluation can take too much time or memory"):
-        LANGUAGE.compile_condition(f"task_id.matches({pattern})")
+        compile_condition(f"task_id.matches({pattern})")
 
 
 def test_a_message_is_bounded_too() -> None:
     """A text is made as a condition is."""
     with pytest.raises(CompileError, match="one evaluation can take too much time or memory"):
-        LANGUAGE.compile_message(_maps("['x']", "a + a", "[0]")(RUINOUS))
+        compile_message(_maps("['x']", "a + a", "[0]")(RUINOUS))
 
 
 @pytest.mark.processes
@@ -118,7 +116,7 @@ def _largest_accepted(make: Callable[[int], str]) -> str:
     for size in range(1, RUINOUS + 1):
         text = make(size)
         try:
-            LANGUAGE.compile_condition(text)
+            compile_condition(text)
         except CompileError:
             return accepted
         accepted = text
@@ -137,7 +135,7 @@ def _largest_accepted(make: Callable[[int], str]) -> str:
 )
 def test_rules_that_people_write_are_accepted(text: str) -> None:
     """The bound leaves room for what rules are for, also over long lists."""
-    LANGUAGE.compile_condition(text)
+    compile_condition(text)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from exporter.aliyun.parse_task import read_row
 from exporter.core import task
-from exporter.rules.cel_language import Language
+from exporter.rules.cel_language import activation_of
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.cost import PUSH_AUTH
 from exporter.rules.facts import facts
@@ -25,10 +25,9 @@ from tests.support.generated import any_struct, documented_rows, examples
 from tests.support.rows import changed, example_row
 from tests.support.subtests import for_each
 
-LANGUAGE = Language()
-RULES = {rule.name: compile_rule(rule, LANGUAGE) for rule in default_rules()}
-PROFILES = {profile: [compile_rule(rule, LANGUAGE) for rule in rules] for profile, rules in profile_rules().items()}
-OTHERS = (*chain.from_iterable(PROFILES.values()), *ExpectationRules(LANGUAGE).rules)
+RULES = {rule.name: compile_rule(rule) for rule in default_rules()}
+PROFILES = {profile: [compile_rule(rule) for rule in rules] for profile, rules in profile_rules().items()}
+OTHERS = (*chain.from_iterable(PROFILES.values()), *ExpectationRules().rules)
 PACKAGED = {**RULES, **{rule.rule.name: rule for rule in OTHERS}}
 for_each_rule = for_each(PACKAGED.values(), name=lambda rule: rule.rule.name)
 
@@ -36,7 +35,7 @@ for_each_rule = for_each(PACKAGED.values(), name=lambda rule: rule.rule.name)
 @for_each_rule
 def test_its_own_tests_pass(rule: CompiledRule) -> None:
     """Each test that is beside the rule comes out as it says."""
-    assert [result for result in run_cases(rule, LANGUAGE) if not result.passed] == []
+    assert [result for result in run_cases(rule) if not result.passed] == []
 
 
 @for_each_rule
@@ -69,7 +68,7 @@ def test_what_people_read_is_there(rule: CompiledRule) -> None:
         assert 1 <= len(re.findall(r"[.;:](?= |$)", text)) <= 4
     for case in rule.rule.tests:
         if case.outcome is Outcome.VIOLATION:
-            message = rule.text_for(LANGUAGE.activation(variables_of(case)))
+            message = rule.text_for(activation_of(variables_of(case)))
             assert message
             assert "no message" not in message
 
@@ -117,7 +116,7 @@ def test_what_is_documented_here_is_documented_there(
     for value in documented:
         given = {part: {field: value}} if part else {field: value}
         variables = variables_of(Case(variables={"task": given}, outcome=Outcome.PASS))
-        assert RULES[name].evaluate(LANGUAGE.activation(variables)).outcome is Outcome.PASS
+        assert RULES[name].evaluate(activation_of(variables)).outcome is Outcome.PASS
 
 
 def test_the_fields_that_rules_name_are_fields() -> None:
@@ -148,7 +147,7 @@ def test_every_configuration_can_be_evaluated(configuration: task.Configuration)
 def test_the_vendors_own_example_violates_three_rules() -> None:
     """It has a URL in both fields, one of them at example.com, and TranscodeParams in a single-stream task."""
     row = msgspec.json.encode(example_row())
-    outcomes = evaluate_rows({"yourAppId": [row]}, list(RULES.values()), LANGUAGE)["yourAppId"]
+    outcomes = evaluate_rows({"yourAppId": [row]}, list(RULES.values()))["yourAppId"]
     violated = {name for name, outcome in outcomes.items() if outcome["yourTaskId"] is Outcome.VIOLATION}
     assert violated == {"push-url-in-both-fields", "push-host-not-public", "single-with-transcoding"}
 
@@ -164,14 +163,14 @@ def test_what_is_unreadable_is_not_called_missing() -> None:
     ):
         mode = "0" if path == "SingleSubParams" else "1"
         row = changed(changed(changed(example_row(), "MixMode", mode), "StreamURL", ""), path, value)
-        outcomes = evaluate_rows({"yourAppId": [msgspec.json.encode(row)]}, list(RULES.values()), LANGUAGE)["yourAppId"]
+        outcomes = evaluate_rows({"yourAppId": [msgspec.json.encode(row)]}, list(RULES.values()))["yourAppId"]
         assert outcomes[rule] == {"yourTaskId": Outcome.NOT_APPLICABLE}
         assert outcomes["values-unreadable"] == {"yourTaskId": Outcome.VIOLATION}
 
 
 def assert_can_be_evaluated(configuration: task.Configuration) -> None:
     """Check a configuration against every rule."""
-    activation = LANGUAGE.activation(
+    activation = activation_of(
         {"task": facts(configuration), "shared_outputs": len(configuration.outputs), "cdn_flag_conflicts": 1}
     )
     for name, rule in RULES.items():
@@ -185,8 +184,8 @@ def survivors(rule: Rule, key: str) -> list[str]:
     """Return the mutants of an expression with which all of the rule's own tests pass."""
     found = []
     for mutant in mutants(getattr(rule, key)) if getattr(rule, key) else ():
-        mutated = compile_rule(msgspec.structs.replace(rule, **{key: mutant}), LANGUAGE)
-        if all(result.passed for result in run_cases(mutated, LANGUAGE)):
+        mutated = compile_rule(msgspec.structs.replace(rule, **{key: mutant}))
+        if all(result.passed for result in run_cases(mutated)):
             found.append(mutant)
     return found
 

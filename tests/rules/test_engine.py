@@ -8,7 +8,6 @@ import pytest
 from exporter.config.model import App
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import Output
-from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
 from exporter.rules.engine import AT_ONCE
 from exporter.rules.findings import Resolution, SavedFindings
@@ -471,7 +470,7 @@ def _signed(world: PolicyWorld, name: str, expiry: int) -> None:
 
 def test_keys_expire_at_their_moments() -> None:
     """Violations about keys open and are resolved within a tick of the moment, each task in one of the two rules."""
-    rules = {rule.name: compile_rule(rule, Language()) for rule in default_rules()}
+    rules = {rule.name: compile_rule(rule) for rule in default_rules()}
     names = ("push-auth-expiring", "push-auth-expired", "push-auth-expired-at-start")
     world = PolicyWorld(*(rules[name] for name in names), began=EXPIRY - 90_000)
 
@@ -523,7 +522,7 @@ def test_the_signer_of_a_host_is_the_one_by_setting() -> None:
 def test_a_key_without_a_configured_validity_may_have_expired_after_a_day() -> None:
     """What Alibaba's type A says of its time is spoken of a day later, and not where the validity is configured."""
     name = "push-auth-validity-unknown"
-    compiled = next(compile_rule(each, Language()) for each in default_rules() if each.name == name)
+    compiled = next(compile_rule(each) for each in default_rules() if each.name == name)
     world = PolicyWorld(compiled, began=EXPIRY)
     signed = Output("rtmp", "push.example.com", None, has_userinfo=False, signer="alibaba")
     world.update("a", outputs=(signed,), push_times=EXPIRY.to_bytes(4, "big"), baseline=True)

@@ -1,14 +1,16 @@
 """Tests of how often rules are evaluated, and of what waits for it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
+from typing import Any, TypeAlias
 
 import pytest
 
 from exporter.collector.inventory import Entry
 from exporter.config.model import App
+from exporter.rules import subject
 from exporter.rules.app_engine import Backlog
-from exporter.rules.cel_language import Activation, Language
+from exporter.rules.cel_language import Activation, activation_of
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.evaluator import Evaluator, Scope, SharedEvaluations
 from exporter.rules.rule import ERROR, NOT_APPLICABLE, PASS, UNKNOWN, VIOLATION, nothing_known
@@ -23,26 +25,20 @@ NAMED = rule("named", 'task_id != "b"')
 YOUNG = rule("young", 'age < duration("1m")')
 
 
-class _Counting(Language):
-    """Notes what variables tasks are evaluated against."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.made: list[tuple[str, ...]] = []
-
-    def activation(self, variables: object) -> Activation:
-        assert isinstance(variables, dict)
-        self.made.append(tuple(sorted(variables)))
-        return super().activation(variables)
+Made: TypeAlias = list[tuple[str, ...]]
 
 
-LANGUAGE = _Counting()
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Made:
+    """Note what variables tasks are evaluated against."""
+    noted: Made = []
 
+    def note(variables: Mapping[str, Any]) -> Activation:
+        noted.append(tuple(sorted(variables)))
+        return activation_of(variables)
 
-@pytest.fixture(autouse=True)
-def _forget() -> None:
-    """Count from nothing in each test."""
-    LANGUAGE.made.clear()
+    monkeypatch.setattr(subject, "activation_of", note)
+    return noted
 
 
 def _subject(task_id: str, *, shared: int = 0, app_id: str = "live", now: float = 0.0, idle: int = 10) -> Subject:
@@ -52,7 +48,6 @@ def _subject(task_id: str, *, shared: int = 0, app_id: str = "live", now: float 
         app_facts("prod", App(id=app_id)),
         now=now,
         shared_outputs=lambda _: shared,
-        language=LANGUAGE,
     )
 
 
@@ -61,45 +56,45 @@ def _evaluate(evaluator: Evaluator, subject: Subject, scope: Scope = Scope.ALL, 
 
 
 def _evaluator(rules: Sequence[CompiledRule], app: str = "live", shared: SharedEvaluations | None = None) -> Evaluator:
-    return Evaluator(rules, app, shared or SharedEvaluations(LANGUAGE))
+    return Evaluator(rules, app, shared or SharedEvaluations())
 
 
 @pytest.mark.parametrize(("evaluated", "times"), [(CONFIGURED, 1), (OF_APP, 1), (SHARED, 1), (NAMED, 3), (YOUNG, 3)])
-def test_tasks_that_are_set_up_alike_are_evaluated_once(evaluated: CompiledRule, times: int) -> None:
+def test_tasks_that_are_set_up_alike_are_evaluated_once(evaluated: CompiledRule, times: int, made: Made) -> None:
     """Only rules that name the task or the time are evaluated for each task."""
     evaluator = _evaluator([evaluated])
     for task_id in ("a", "c", "d"):
         assert _evaluate(evaluator, _subject(task_id)) == bytes([PASS])
-    assert len(LANGUAGE.made) == times
+    assert len(made) == times
 
 
-def test_another_configuration_or_number_is_evaluated_again() -> None:
+def test_another_configuration_or_number_is_evaluated_again(made: Made) -> None:
     """What is remembered belongs to exactly what the rules ask for."""
     evaluator = _evaluator([CONFIGURED, SHARED])
     place = evaluator.rules.index(SHARED)
     assert _evaluate(evaluator, _subject("a"))[place] == PASS
     assert _evaluate(evaluator, _subject("b", shared=1))[place] == VIOLATION
     _evaluate(evaluator, _subject("c", idle=11))
-    assert LANGUAGE.made == [("shared_outputs", "task"), ("shared_outputs",), ("shared_outputs", "task")]
+    assert made == [("shared_outputs", "task"), ("shared_outputs",), ("shared_outputs", "task")]
 
 
-def test_apps_with_the_same_rules_share_what_is_remembered() -> None:
+def test_apps_with_the_same_rules_share_what_is_remembered(made: Made) -> None:
     """A configuration is evaluated once for all apps, but for rules that name the app, and for other rules."""
-    shared = SharedEvaluations(LANGUAGE)
+    shared = SharedEvaluations()
     evaluators = [_evaluator([CONFIGURED, OF_APP], app, shared) for app in ("live", "other")]
     for evaluator, app_id in zip(evaluators, ("live", "other"), strict=True):
         _evaluate(evaluator, _subject("a", app_id=app_id))
-    assert LANGUAGE.made == [("app", "task"), ("app",)]
+    assert made == [("app", "task"), ("app",)]
 
 
-def test_what_is_remembered_survives_another_list_of_the_same_rules() -> None:
+def test_what_is_remembered_survives_another_list_of_the_same_rules(made: Made) -> None:
     """Anyone who evaluates by the same expressions goes on with what was found, whatever else of the rules differs."""
-    shared = SharedEvaluations(LANGUAGE)
+    shared = SharedEvaluations()
     before = _evaluator([CONFIGURED], shared=shared)
     _evaluate(before, _subject("a"))
     after = _evaluator([rule("configured", 'task.mix_mode == "mixed"', message='"x"')], shared=shared)
     _evaluate(after, _subject("b"))
-    assert len(LANGUAGE.made) == 1
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize(
@@ -133,7 +128,7 @@ NOT_FOR_ALL = rule("not-for-all", "true", when='task.mix_mode == "single"')
 def test_rules_are_evaluated_in_one_program() -> None:
     """Several rules cost about as much as one, also where an expression ends with a comment."""
     commented = rule("commented", 'task.mix_mode == "mixed" // as agreed')
-    shared = SharedEvaluations(LANGUAGE)
+    shared = SharedEvaluations()
     program = shared.program([CONFIGURED, commented, NOT_FOR_ALL])
     assert program is not None
     assert program.evaluate_list(_subject("a").activation({"task"})) == [PASS, PASS, NOT_APPLICABLE]
@@ -150,7 +145,7 @@ def test_one_rule_that_fails_leaves_the_others_their_outcomes() -> None:
 def test_rules_that_are_nested_deeply_are_evaluated_one_by_one() -> None:
     """They fit into no common program."""
     deep = rule("deep", "(" * 31 + "true" + ")" * 31)
-    shared = SharedEvaluations(LANGUAGE)
+    shared = SharedEvaluations()
     assert shared.program([CONFIGURED, deep]) is None
     assert _evaluate(_evaluator([CONFIGURED, deep]), _subject("a")) == bytes([PASS, PASS])
 

@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 from exporter.config.loader import load
 from exporter.config.model import App
 from exporter.config.policy_model import Expect, Range
-from exporter.rules.cel_language import Activation, Language, matches_glob
+from exporter.rules.cel_language import Activation, activation_of, matches_glob
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.facts import LONGEST_LIST, facts_of_case
 from exporter.rules.rule import Outcome, Severity
 from exporter.rules.rule_set import AppRules, ExpectationRules, too_long_list
 from exporter.rules.subject import app_facts
 
-LANGUAGE = Language()
-RULES = ExpectationRules(LANGUAGE)
+RULES = ExpectationRules()
 EVERY_KEY = Path(__file__).parent.parent / "config" / "good" / "policy.yml"
 
 
@@ -31,9 +30,7 @@ def rule_of(**expected: Any) -> tuple[CompiledRule, Expect]:
 
 def activation(expect: Expect, **task: Any) -> Activation:
     """Return a task of an app that expects something."""
-    return LANGUAGE.activation(
-        {"task": facts_of_case(task), "app": app_facts("account", App(id="live", expect=expect))}
-    )
+    return activation_of({"task": facts_of_case(task), "app": app_facts("account", App(id="live", expect=expect))})
 
 
 def push(host: str, scheme: str = "rtmp", **more: bool | str) -> dict[str, Any]:

@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from exporter.core.task import Audio, Configuration, Encoding, Output, Pane, Sei, Source, Video
-from exporter.rules.cel_language import Expression, Language, message_pool
+from exporter.rules.cel_language import Expression, activation_of, compile_condition, message_pool
 from exporter.rules.facts import facts, facts_of_case
 from exporter.rules.vocabulary import Fact, FactType, TaskFacts, facts_of, walk
 from tests.metrics.builders import configuration
 from tests.support.generated import any_struct, examples
 
 CONFIGURATIONS = any_struct(Configuration)
-LANGUAGE = Language()
 PYTHON_TYPES = {FactType.TEXT: str, FactType.WHOLE_NUMBER: int, FactType.NUMBER: float, FactType.CONDITION: bool}
 DERIVED_OF_VIDEO = ("pixels", "resolution", "aspect", "gop_seconds", "bits_per_pixel")
 TASK = Fact("task", FactType.GROUP, is_list=False, is_optional=False, description="", group=TaskFacts)
@@ -67,16 +66,14 @@ def guarded(path: str) -> str:
     return condition if parent == "task" else f"(!has({parent}) || {condition})"
 
 
-GUARDED: list[Expression] = [
-    LANGUAGE.compile_condition(guarded(path)) for path, _ in walk() if path.startswith("task.")
-]
+GUARDED: list[Expression] = [compile_condition(guarded(path)) for path, _ in walk() if path.startswith("task.")]
 
 
 @settings(max_examples=examples(60))
 @given(CONFIGURATIONS)
 def test_a_guarded_expression_never_fails(any_configuration: Configuration) -> None:
     """Each field of any task can be read behind `has()`."""
-    activation = LANGUAGE.activation({"task": facts(any_configuration)})
+    activation = activation_of({"task": facts(any_configuration)})
     assert all(expression.evaluate(activation) is True for expression in GUARDED)
 
 

@@ -18,7 +18,7 @@ from exporter.rules.rule import AppKey, Exemption, Outcome, Rule, Severity
 from exporter.rules.rule_set import AppRules
 from exporter.rules.subject import Subject, app_facts
 from tests.support.generated import examples
-from tests.support.policy_world import LANGUAGE, LIVE, NOON, OTHER, PolicyWorld, rule
+from tests.support.policy_world import LIVE, NOON, OTHER, PolicyWorld, rule
 
 ENDS_AT: Final = 1_790_035_200.0  # 24:00 UTC of the day of `NOON`
 DATED: Final = datetime.fromtimestamp(NOON + 45.0, UTC).isoformat()
@@ -187,7 +187,6 @@ def from_nothing(story: Story, app: AppKey) -> Found:
             facts,
             now=now,
             shared_outputs=lambda task: sum(holders[digest] > 1 for digest in task.stream_digests),
-            language=LANGUAGE,
         )
         evaluated = each.evaluate(subject.activation(each.uses)).outcome
         is_exempt = evaluated is Outcome.VIOLATION and each.exemption_of(subject.entry.task_id, now) is not None

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from exporter.config.files import SourceText
 from exporter.config.mistakes import ConfigError, Mistakes
 from exporter.config.policy_model import SEVERITY_NAMES
-from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.rule import Case, Exemption, Outcome, Rule, Severity
 from exporter.rules.rule_files import WrittenRule, check_names, compile_rules, parse_rules, read_rules
@@ -27,18 +26,12 @@ DEFAULT_RULES = {
 HEAD = "rules:\n  - name: a\n    title: A\n    severity: info\n"
 
 
-@pytest.fixture(scope="module")
-def language() -> Language:
-    """Make one language for all tests."""
-    return Language()
-
-
-def compiled(text: str, file: str, language: Language) -> tuple[CompiledRule, ...]:
+def compiled(text: str, file: str) -> tuple[CompiledRule, ...]:
     """Read and compile the rules of a text, beside one default rule."""
     mistakes = Mistakes()
     placed = read_rules(SourceText(file, 0, text), mistakes) or ()
     check_names(placed, DEFAULT_RULES, mistakes)
-    rules = compile_rules(placed, language, mistakes)
+    rules = compile_rules(placed, mistakes)
     mistakes.raise_if_any()
     return rules
 
@@ -49,18 +42,18 @@ def rule_of(path: Path, name: str) -> Rule:
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
-def test_a_good_file_is_accepted(path: Path, language: Language) -> None:
+def test_a_good_file_is_accepted(path: Path) -> None:
     """A good file gives rules, each with its place."""
-    rules = compiled(path.read_text(encoding="utf-8"), path.name, language)
+    rules = compiled(path.read_text(encoding="utf-8"), path.name)
     assert rules
     assert all(rule.rule.source.startswith(f"{path.name}:") for rule in rules)
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
-def test_a_bad_file_has_exactly_these_mistakes(path: Path, language: Language) -> None:
+def test_a_bad_file_has_exactly_these_mistakes(path: Path) -> None:
     """A bad file is refused with the very lines that are beside it."""
     with pytest.raises(ConfigError) as caught:
-        compiled(path.read_text(encoding="utf-8"), path.name, language)
+        compiled(path.read_text(encoding="utf-8"), path.name)
     assert f"{caught.value}\n" == path.with_suffix(".txt").read_text(encoding="utf-8")
 
 
@@ -128,9 +121,9 @@ def test_every_part_of_a_rule_can_stand_in_a_file() -> None:
     assert tuple(Severity) == SEVERITY_NAMES
 
 
-def test_the_environment_has_no_meaning(language: Language) -> None:
+def test_the_environment_has_no_meaning() -> None:
     """What looks like a variable of the environment stays what it is: no rule can read one."""
-    (rule,) = compiled(f"{HEAD}    owner: ${{HOME}} $$\n    expect: task.region != '${{HOME}}'\n", "a.yml", language)
+    (rule,) = compiled(f"{HEAD}    owner: ${{HOME}} $$\n    expect: task.region != '${{HOME}}'\n", "a.yml")
     assert rule.rule.owner == "${HOME} $$"
     assert rule.rule.expect == "task.region != '${HOME}'"
 
@@ -168,34 +161,34 @@ RULES = st.fixed_dictionaries(
 )
 
 
-def accepts_or_refuses(text: str, language: Language) -> None:
+def accepts_or_refuses(text: str) -> None:
     """Read a text as a rule file: it is either accepted, or refused with places that the file has."""
     lines = 1 + len(text.splitlines())
-    mistakes = mistakes_if_refused(lambda: compiled(text, "a.yml", language))
+    mistakes = mistakes_if_refused(lambda: compiled(text, "a.yml"))
     assert all(1 <= mistake.position.line <= lines for mistake in mistakes)
 
 
 @given(text=TEXTS)
 @settings(max_examples=examples(300))
-def test_any_text_is_accepted_or_refused(language: Language, text: str) -> None:
+def test_any_text_is_accepted_or_refused(text: str) -> None:
     """Whatever text is in a rule file, nothing but ConfigError is raised."""
-    accepts_or_refuses(text, language)
+    accepts_or_refuses(text)
 
 
 @given(rules=st.one_of(VALUES, st.lists(RULES, max_size=3)), style=st.sampled_from([None, "'", '"', "|", ">"]))
 @settings(max_examples=examples(300))
-def test_any_rules_are_accepted_or_refused(language: Language, rules: object, style: str | None) -> None:
+def test_any_rules_are_accepted_or_refused(rules: object, style: str | None) -> None:
     """Whatever is in a rule, in whatever style of YAML, nothing but ConfigError is raised."""
-    accepts_or_refuses(yaml.safe_dump({"rules": rules}, default_style=style, allow_unicode=True), language)
+    accepts_or_refuses(yaml.safe_dump({"rules": rules}, default_style=style, allow_unicode=True))
 
 
-def test_many_costly_rules_are_too_much_together(language: Language) -> None:
+def test_many_costly_rules_are_too_much_together() -> None:
     """Each would be accepted alone; the first that is too much is named at its place, once."""
     pairs = "task.panes.all(p, task.panes.all(q, p.x <= q.x + 9.0))"
     for key, costly, number in (("expect", pairs, 5), ("expect: 'true', message", f"string({pairs})", 1)):
         rules = [f"  - {{name: r{each}, title: T, severity: info, {key}: '{costly}'}}\n" for each in range(16 * number)]
-        assert len(compiled("rules:\n" + "".join(rules[:number]), "a.yml", language)) == number
+        assert len(compiled("rules:\n" + "".join(rules[:number]), "a.yml")) == number
         with pytest.raises(
             ConfigError, match=r"^a\.yml:\d+:12: rule r\d+ and those before it can take too much time[^\n]*$"
         ):
-            compiled("rules:\n" + "".join(rules), "a.yml", language)
+            compiled("rules:\n" + "".join(rules), "a.yml")

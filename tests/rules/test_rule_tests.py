@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import compile_rule
 from exporter.rules.rule import Case, Exemption, Outcome, Rule, Severity
 from exporter.rules.rule_tests import CASES_NOW, CaseResult, run_cases, variables_of
@@ -14,18 +13,12 @@ from exporter.rules.rule_tests import CASES_NOW, CaseResult, run_cases, variable
 LATER = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def language() -> Language:
-    """Build the language once: it is immutable and takes a while."""
-    return Language()
-
-
-def _result(language: Language, given: Mapping[str, Any], expected: Outcome, **parts: Any) -> CaseResult:
+def _result(given: Mapping[str, Any], expected: Outcome, **parts: Any) -> CaseResult:
     rule = Rule(
         **{"name": "one", "title": "One", "severity": Severity.WARNING, **parts},
         tests=(Case(variables=given, outcome=expected),),
     )
-    (result,) = run_cases(compile_rule(rule, language), language)
+    (result,) = run_cases(compile_rule(rule))
     return result
 
 
@@ -44,13 +37,11 @@ LOW_BITRATE = "task.video.bitrate_kbps <= 3000"
         ({}, Outcome.ERROR),
     ],
 )
-def test_each_outcome_comes_of_what_the_case_gives(
-    language: Language, given: Mapping[str, Any], outcome: Outcome
-) -> None:
+def test_each_outcome_comes_of_what_the_case_gives(given: Mapping[str, Any], outcome: Outcome) -> None:
     """A case passes with the outcome that the rule has for it, and with no other one."""
     exempt = (Exemption(name="load-test", tasks=("t-load-*",)),)
     for expected in Outcome:
-        result = _result(language, given, expected, when='task.mix_mode == "mixed"', expect=LOW_BITRATE, exempt=exempt)
+        result = _result(given, expected, when='task.mix_mode == "mixed"', expect=LOW_BITRATE, exempt=exempt)
         assert result.outcome is outcome
         assert result.passed == (expected is outcome)
         assert bool(result.reason) == (outcome is Outcome.ERROR)
@@ -75,12 +66,12 @@ def test_each_outcome_comes_of_what_the_case_gives(
         ({"app": {"quota": {"single": 5}}}, "app.quota.single == 5 && !has(app.quota.mixed)"),
     ],
 )
-def test_what_a_case_gives_is_what_the_rule_sees(language: Language, given: Mapping[str, Any], expression: str) -> None:
+def test_what_a_case_gives_is_what_the_rule_sees(given: Mapping[str, Any], expression: str) -> None:
     """Every variable can be given, and what depends on it follows.
 
     An empty case is a mixed task of an app whose quota is unknown, seen for the first time now.
     """
-    assert _result(language, given, Outcome.PASS, expect=expression).passed
+    assert _result(given, Outcome.PASS, expect=expression).passed
 
 
 @pytest.mark.parametrize(
@@ -90,11 +81,11 @@ def test_what_a_case_gives_is_what_the_rule_sees(language: Language, given: Mapp
         (datetime(2027, 2, 1, tzinfo=UTC), Outcome.VIOLATION),
     ],
 )
-def test_exemptions_end_when_the_case_is_late_enough(language: Language, now: datetime, outcome: Outcome) -> None:
+def test_exemptions_end_when_the_case_is_late_enough(now: datetime, outcome: Outcome) -> None:
     """The last day ends at midnight; without `now` every exemption holds."""
     exempt = (Exemption(name="all", tasks=("*",), until=date(2027, 1, 31)),)
-    assert _result(language, {"now": now}, outcome, expect="false", exempt=exempt).passed
-    assert _result(language, {}, Outcome.EXEMPT, expect="false", exempt=exempt).passed
+    assert _result({"now": now}, outcome, expect="false", exempt=exempt).passed
+    assert _result({}, Outcome.EXEMPT, expect="false", exempt=exempt).passed
 
 
 @pytest.mark.parametrize(
@@ -106,22 +97,20 @@ def test_exemptions_end_when_the_case_is_late_enough(language: Language, now: da
         ({"app": {"id": "other"}}, Outcome.NOT_APPLICABLE),
     ],
 )
-def test_a_rule_does_not_apply_to_an_app_that_it_is_not_for(
-    language: Language, given: Mapping[str, Any], outcome: Outcome
-) -> None:
+def test_a_rule_does_not_apply_to_an_app_that_it_is_not_for(given: Mapping[str, Any], outcome: Outcome) -> None:
     """An app that the case names is checked against the rule's patterns; one that it leaves out is meant."""
-    assert _result(language, given, outcome, expect="false", apps=("live-*",)).passed
+    assert _result(given, outcome, expect="false", apps=("live-*",)).passed
 
 
-def test_cases_run_in_order_and_a_rule_without_cases_has_none(language: Language) -> None:
+def test_cases_run_in_order_and_a_rule_without_cases_has_none() -> None:
     """There is one result for each case."""
     cases = tuple(Case(variables={"task_id": name}, outcome=Outcome.PASS) for name in ("a", "b", "c"))
     rule = Rule(name="one", title="One", severity=Severity.INFO, expect='task_id != "b"', tests=cases)
-    results = list(run_cases(compile_rule(rule, language), language))
+    results = list(run_cases(compile_rule(rule)))
     assert [result.case for result in results] == list(cases)
     assert [result.passed for result in results] == [True, False, True]
     alone = Rule(name="one", title="One", severity=Severity.INFO, expect="true")
-    assert list(run_cases(compile_rule(alone, language), language)) == []
+    assert list(run_cases(compile_rule(alone))) == []
 
 
 def test_a_case_is_not_changed_by_running_it() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -26,6 +26,7 @@ _changes = st.lists(
 
 @settings(max_examples=2 * examples(100))
 @given(_changes)
+@example([(LIVE, "a", ([], [("h", True)])), (OTHER, "b", ([], [("h", False)])), (OTHER, "b", "app goes")])
 def test_numbers_are_those_of_the_tasks_and_changes_are_reported(
     changes: list[tuple[AppKey, str, str | tuple[list[int], list[tuple[str, bool | None]]] | None]],
 ) -> None:

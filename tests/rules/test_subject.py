@@ -7,11 +7,12 @@ import pytest
 from exporter.collector.inventory import Entry
 from exporter.config.model import App, Quota
 from exporter.core.task import Output
+from exporter.rules.cel_language import compile_condition
 from exporter.rules.cost import PUSH_EXPIRES
 from exporter.rules.subject import Subject, app_facts
 from exporter.rules.vocabulary import NAMES, FactType, walk
 from tests.metrics.builders import PLAIN, configuration
-from tests.support.policy_world import LANGUAGE, make_task
+from tests.support.policy_world import make_task
 
 APP = App(id="live", name="Main stage", owner="live-ops", quota=Quota(single=200, mixed=None))
 
@@ -24,7 +25,7 @@ def _subject(counted: list[str] | None = None) -> Subject:
         return 2
 
     entry = Entry.of(make_task("task-1", 1, PLAIN), first_seen=1000.0, last_changed=2000.0, sent_at=0.0)
-    return Subject(entry, app_facts("prod", APP), now=4600.0, shared_outputs=count, language=LANGUAGE)
+    return Subject(entry, app_facts("prod", APP), now=4600.0, shared_outputs=count)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -47,7 +48,7 @@ def test_every_variable_of_the_vocabulary_is_there(name: str) -> None:
 )
 def test_rules_see_what_there_is(condition: str) -> None:
     """Each variable has the task's value, of the type that the vocabulary declares."""
-    expression = LANGUAGE.compile_condition(condition)
+    expression = compile_condition(condition)
     assert expression.evaluate(_subject().activation(expression.uses)) is True
 
 
@@ -66,9 +67,9 @@ def test_only_rules_that_name_a_fact_of_a_key_see_it(first: set[str]) -> None:
     """One that compares whole outputs, which is remembered by configuration, has one outcome beside any other rules."""
     output = Output("rtmp", "push.example.com", None, has_userinfo=False, signer="alibaba")
     entry = Entry.of(make_task("a", 1, configuration(outputs=(output,))), first_seen=0.0, last_changed=0.0, sent_at=0.0)
-    subject = Subject(entry, app_facts("prod", APP), now=0.0, shared_outputs=lambda _: 0, language=LANGUAGE)
+    subject = Subject(entry, app_facts("prod", APP), now=0.0, shared_outputs=lambda _: 0)
     subject.activation(first)
-    unsigned = LANGUAGE.compile_condition('task.outputs[0].push_auth == "unsigned"')
+    unsigned = compile_condition('task.outputs[0].push_auth == "unsigned"')
     assert unsigned.evaluate(subject.activation({"task"})) is True
     assert unsigned.evaluate(subject.activation(unsigned.uses)) is False
 
@@ -85,4 +86,4 @@ def test_every_path_compiles() -> None:
     for path, _ in walk():
         if "[]" not in path:
             also = {path} if path == PUSH_EXPIRES else set()
-            assert LANGUAGE.compile_condition(f"{path} == {path}").uses - also == {path.partition(".")[0]}
+            assert compile_condition(f"{path} == {path}").uses - also == {path.partition(".")[0]}

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from exporter.collector.inventory import Entry
 from exporter.config.model import App
 from exporter.rules.app_engine import AppPolicy
+from exporter.rules.cel_language import compile_condition
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.subject import Subject, app_facts
 from exporter.rules.time_limits import TimeLimit, passed
 from tests.metrics.builders import configuration
-from tests.support.policy_world import LANGUAGE, PolicyWorld, make_task, rule
+from tests.support.policy_world import PolicyWorld, make_task, rule
 
 HOUR: Final = 3600.0
 KNOWN: Final[dict[str, frozenset[TimeLimit]]] = {
@@ -41,13 +42,13 @@ UNKNOWN: Final = (
 @pytest.mark.parametrize(("expect", "limits"), KNOWN.items())
 def test_comparisons_with_constants_have_limits(expect: str, limits: frozenset[TimeLimit]) -> None:
     """Each known comparison gives its moment, wherever in an expression it is."""
-    assert LANGUAGE.compile_condition(expect).limits == limits
+    assert compile_condition(expect).limits == limits
 
 
 @pytest.mark.parametrize("expect", UNKNOWN)
 def test_other_uses_of_the_time_have_none(expect: str) -> None:
     """One use of the time that is not known makes the whole expression so."""
-    assert LANGUAGE.compile_condition(expect).limits is None
+    assert compile_condition(expect).limits is None
     assert rule("a", "true", when=expect).limits is None
     assert rule("a", expect, when="age < duration('1h')").limits is None
 
@@ -65,7 +66,7 @@ def test_an_outcome_changes_only_at_limits(
     after, until = sorted(times)
 
     def outcome(now: float) -> object:
-        subject = Subject(entry, app_facts("prod", App(id="a")), now=now, shared_outputs=lambda _: 0, language=LANGUAGE)
+        subject = Subject(entry, app_facts("prod", App(id="a")), now=now, shared_outputs=lambda _: 0)
         return each.evaluate(subject.activation(each.uses))
 
     assert each.limits is not None

@@ -12,7 +12,7 @@ from exporter.collector.status import Status
 from exporter.config.model import App
 from exporter.core.task import Task
 from exporter.rules.app_engine import AppPolicy
-from exporter.rules.cel_language import STOPPED, Language
+from exporter.rules.cel_language import STOPPED
 from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.findings import AnyRule, FindingEvents
@@ -44,7 +44,7 @@ def _bitrate(owner: str = "") -> CompiledRule:
             Exemption(name="load-test", tasks=("t-load*",), until=date(2030, 1, 1)),
         ),
     )
-    return compile_rule(rule, Language())
+    return compile_rule(rule)
 
 
 def _count() -> TaskCountRule:
@@ -183,7 +183,7 @@ def test_rules_that_are_off_are_listed_with_why() -> None:
         None,
     )
     in_force = Rule(name="placebo-preset", title="Mine", severity=Severity.INFO, expect="true")
-    shown.rule_set = _rule_set(compile_rule(in_force, Language()))
+    shown.rule_set = _rule_set(compile_rule(in_force))
     (rule,) = shown.view.rules()
     assert (rule.rule.title, rule.why_off, rule.totals) == ("Mine", None, None)
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import compile_rule
 from exporter.rules.rule import Outcome
 from exporter.rules.rule_files import default_rules
@@ -25,8 +24,7 @@ from tests.support.generated import examples
 from tests.support.rows import changed, leaf_paths
 from tests.support.subtests import for_each
 
-LANGUAGE = Language()
-RULES = [compile_rule(rule, LANGUAGE) for rule in default_rules()]
+RULES = [compile_rule(rule) for rule in default_rules()]
 NAMES = {rule.rule.name for rule in RULES}
 
 ONE_URL = [{"URL": "rtmp://push.live.example.com/stage/only", "IsAliCdn": True}]
@@ -229,7 +227,7 @@ def assert_equal_to_the_rules(rows_of_apps: Mapping[str, Iterable[bytes]]) -> No
     """Compare what the simulator says with what the rules find, for each app, rule and task."""
     rows_of_apps = {app_id: list(rows) for app_id, rows in rows_of_apps.items()}
     truth = rule_truth(rows_of_apps)
-    for app_id, evaluations in evaluate_rows(rows_of_apps, RULES, LANGUAGE).items():
+    for app_id, evaluations in evaluate_rows(rows_of_apps, RULES).items():
         assert truth[app_id].keys() == evaluations.keys()
         for name, outcomes in evaluations.items():
             found = list(outcomes.values())

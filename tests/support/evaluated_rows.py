@@ -9,7 +9,6 @@ from exporter.collector.inventory import Entry
 from exporter.config.model import App
 from exporter.config.policy_model import Expect
 from exporter.core.task import Task
-from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.rule import Outcome
 from exporter.rules.subject import Subject, app_facts
@@ -20,7 +19,6 @@ Judgements = dict[str, dict[str, Outcome]]  # by rule and TaskId
 def evaluate_rows(
     rows_of_apps: Mapping[str, Iterable[bytes]],
     rules: Sequence[CompiledRule],
-    language: Language,
     expectations: Mapping[str, Expect] | None = None,
 ) -> dict[str, Judgements]:
     """Return what comes of each rule for each task, by AppId; rows without a TaskId are left out.
@@ -28,7 +26,6 @@ def evaluate_rows(
     Args:
         rows_of_apps: The rows, by AppId.
         rules: For all apps.
-        language: Of the rules.
         expectations: What is expected of apps.
     """
     tasks_of_apps = {
@@ -47,7 +44,6 @@ def evaluate_rows(
                 app,
                 now=time.time(),
                 shared_outputs=lambda of: _shared_outputs(of, users),
-                language=language,
                 cdn_flag_conflicts=lambda of: _cdn_flag_conflicts(of, flags),
             )
             activation = subject.activation(uses)

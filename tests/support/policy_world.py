@@ -11,7 +11,6 @@ from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.config.model import App
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Output, Task
-from exporter.rules.cel_language import Language
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.findings import AnyRule, FindingEvents, Resolution, RuleReport
@@ -20,7 +19,6 @@ from exporter.rules.rule_set import AppRules, RuleSet
 from tests.metrics.builders import configuration
 
 NOON: Final = 1_790_000_000.0
-LANGUAGE: Final = Language()
 LIVE: Final = ("prod", "live")
 OTHER: Final = ("prod", "other")
 
@@ -171,7 +169,7 @@ def make_task(task_id: str, row: int, task_configuration: Configuration, *, urls
 
 def rule(name: str, expect: str, severity: Severity = Severity.WARNING, **parts: Any) -> CompiledRule:
     """Return a compiled rule."""
-    return compile_rule(Rule(name=name, title=f"Title of {name}", severity=severity, expect=expect, **parts), LANGUAGE)
+    return compile_rule(Rule(name=name, title=f"Title of {name}", severity=severity, expect=expect, **parts))
 
 
 def rule_set(

@@ -3,10 +3,12 @@
 Each command's module is imported when the command runs: the daemon loads neither the simulator nor progress bars.
 """
 
+import errno
 import math
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 PROGRAM: Final = "rtcmpu-exporter"
 DEFAULT_COMMAND: Final = "serve"
 NEVER: Final = "never"
+UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Why standard output can't be written; commands write to nothing else that has no handling of its own."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,25 +57,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     add_completion_class(Bash)
     try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = ExitCode.FOUND
+    except Exception as error:  # noqa: BLE001 - a bug must not look like a finding or a mistake of usage
+        if not isinstance(error, OSError) or error.errno not in UNWRITABLE:
+            from exporter.service.supervisor import written
+
+            _complain(f"{PROGRAM}: internal error, please report it\n{written(error)}")
+            return ExitCode.INTERNAL
+        _complain(f"{PROGRAM}: standard output can't be written: {error.strerror}")
+        code = ExitCode.UNWRITTEN
+    else:
+        return code
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # at its end the interpreter writes what is left
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
         return int(cli.main(None if arguments is None else list(arguments), PROGRAM, standalone_mode=False) or 0)
     except click.ClickException as error:
         where = getattr(error, "ctx", None)
         path = PROGRAM if where is None else where.command_path
-        sys.stderr.write(f"{path}: {' '.join(error.format_message().split()).rstrip('.')}; see {path} --help\n")
+        _complain(f"{path}: {' '.join(error.format_message().split()).rstrip('.')}; see {path} --help")
         return ExitCode.USAGE
     except (ConfigError, UsageError) as error:
-        sys.stderr.write(f"{error}\n")
+        _complain(str(error))
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FOUND
-    except Exception as error:  # noqa: BLE001 - a bug must not look like a finding or a mistake of usage
-        from exporter.service.supervisor import written
 
-        sys.stderr.write(f"{PROGRAM}: internal error, please report it\n{written(error)}\n")
-        return ExitCode.INTERNAL
+
+def _complain(text: str) -> None:
+    """Write an error; the exit code says as much where standard error can't be written."""
+    with suppress(OSError):
+        sys.stderr.write(f"{text}\n")
 
 
 def examples(*lines: str, more: str = "") -> str:

@@ -12,4 +12,5 @@ class ExitCode(IntEnum):
     UNREAD = 3  # an app could not be read, or there was nothing to read; findings count more
     UNAVAILABLE = 69  # the listen address does not exist yet; as EX_UNAVAILABLE of sysexits.h
     INTERNAL = 70  # a bug of the program ended it, with a traceback; as EX_SOFTWARE of sysexits.h
+    UNWRITTEN = 74  # standard output can't be written; as EX_IOERR of sysexits.h
     INTERRUPTED = 130  # Ctrl-C ended a command that ends by itself

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import Window
 from exporter.collector.requests import AppRequests
 from exporter.commands import ExitCode
-from exporter.commands.console import console, counted, log_errors_only, printable, warn
+from exporter.commands.console import NOTHING_TO_READ, console, counted, log_errors_only, printable, warn
 from exporter.config.capacity import Forecast, forecast, series_of_app
 from exporter.config.durations import format_duration
 from exporter.config.mistakes import ConfigError, Mistake
@@ -48,9 +49,13 @@ def check_config(source: ConfigurationSource, path: Path, *, probe: bool, web_co
         out.print(f"\n{', '.join(outlook.accounts)}", markup=False)
         for name, text in (*_expectations(outlook), *_shared(config, outlook)):
             out.print(f"  {name:<15} {text}", markup=False)
-    if probe:
-        out.print()
-    return run(_probe(config)) if probe else ExitCode.FINE
+    if not probe:
+        return ExitCode.FINE
+    if not apps:
+        sys.stderr.write(NOTHING_TO_READ)
+        return ExitCode.UNREAD
+    out.print()
+    return run(_probe(config))
 
 
 def _loaded(source: ConfigurationSource, web_config_file: Path | None) -> LoadedRules:

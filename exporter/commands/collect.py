@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from exporter import __version__
 from exporter.collector.status import Kind
 from exporter.commands import ExitCode
-from exporter.commands.console import console, log_errors_only, printable, table, warn
+from exporter.commands.console import NOTHING_TO_READ, console, log_errors_only, printable, table, warn
 from exporter.config.model import Config
 from exporter.core.clock import SystemClock
 from exporter.core.task import MIXED, SINGLE, Task
@@ -50,7 +50,7 @@ async def sweep(config: Config, rule_set: RuleSet, exposition: Exposition[AppRep
 def name_failing(apps: Collection[AppPublisher]) -> bool:
     """Write a line to standard error for each app that could not be read; return whether something is missing."""
     if not apps:
-        sys.stderr.write("nothing to read: the configuration names no app\n")
+        sys.stderr.write(NOTHING_TO_READ)
     failing = [app.collector.status for app in apps if not app.collector.status.up]
     for status in failing:
         sys.stderr.write(f"{status.account}/{status.app_id}: {status.state}: {printable(status.reason)}\n")

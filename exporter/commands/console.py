@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TextIO
+from typing import Final, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -15,6 +15,7 @@ from exporter.config.mistakes import Mistake
 from exporter.core import log
 from exporter.metrics.self_metrics import SelfMetrics
 
+NOTHING_TO_READ: Final = "nothing to read: the configuration names no app\n"
 PIPE_WIDTH = 240  # columns for a reader that is no terminal: nothing is cut off, and most rows fit in one line
 
 

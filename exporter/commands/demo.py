@@ -10,7 +10,7 @@ from typing import Final
 
 from exporter import __version__
 from exporter.commands import ExitCode
-from exporter.commands.simulate import cannot_listen
+from exporter.commands.simulate import started
 from exporter.config.credential_kinds import AccessKey
 from exporter.config.model import Account, App, Collection, Config, Quota
 from exporter.config.policy_model import Expect, Policy, PushAuth, Range
@@ -21,7 +21,6 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import ConfigurationSource
 from exporter.service.daemon import Daemon, Options
 from exporter.service.process import run
-from exporter.simulator import simulated_server as server
 from exporter.simulator.simulation import ACCOUNTS, demo_service
 from exporter.simulator.task_maker import ALIBABA_HOST, ALIBABA_VALIDITY_SECONDS
 from exporter.web.addresses import url_prefix
@@ -60,9 +59,6 @@ def demo(options: Options, simulator_host: str, simulator_port: int, *, log_leve
     log.configure(log_level, "logfmt", sys.stderr, metrics.message_logged)
     try:
         run(_run(options, simulator_host, simulator_port, metrics))
-    except OSError as error:
-        sys.stderr.write(cannot_listen(simulator_host, simulator_port, error, "--simulator.listen-address"))
-        return ExitCode.USAGE
     except ListenError as error:
         sys.stderr.write(f"{error}\n")
         return ExitCode.USAGE
@@ -71,7 +67,7 @@ def demo(options: Options, simulator_host: str, simulator_port: int, *, log_leve
 
 async def _run(options: Options, simulator_host: str, simulator_port: int, metrics: SelfMetrics) -> None:
     ends_with_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL  # nohup ignores its end
-    simulator = await server.start(demo_service(), simulator_host, simulator_port)
+    simulator = await started(demo_service(), simulator_host, simulator_port, "--simulator.listen-address")
     try:
         config = _config(simulator.url)
         source = ConfigurationSource.of_config(config)

@@ -6,6 +6,7 @@ import signal
 import sys
 
 from exporter.commands import ExitCode
+from exporter.config.mistakes import UsageError
 from exporter.service.process import run
 from exporter.simulator import simulated_server as server
 from exporter.simulator.service import Service
@@ -19,22 +20,26 @@ def simulate(options: SimulatorOptions | None, host: str, port: int) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return ExitCode.USAGE
-    try:
-        run(_serve(service, host, port))
-    except OSError as error:
-        sys.stderr.write(cannot_listen(host, port, error, "--web.listen-address"))
-        return ExitCode.USAGE
+    run(_serve(service, host, port))
     return ExitCode.FINE
 
 
+async def started(service: Service, host: str, port: int, flag: str) -> server.RunningServer:
+    """Start a simulated service; raises UsageError: it can't listen on the address, which a flag sets."""
+    try:
+        return await server.start(service, host, port)
+    except OSError as error:
+        raise UsageError(cannot_listen(host, port, error, flag)) from error
+
+
 def cannot_listen(host: str, port: int, error: OSError, flag: str) -> str:
-    """Return a line about an address that the simulator can't listen on."""
+    """Return a sentence about an address that the simulator can't listen on."""
     reason = error.strerror if error.errno is None or error.errno < 0 else os.strerror(error.errno)
-    return f"can't listen on {host}:{port}: {reason}; stop what uses it or choose another {flag}\n"
+    return f"can't listen on {host}:{port}: {reason}; stop what uses it or choose another {flag}"
 
 
 async def _serve(service: Service, host: str, port: int) -> None:
-    running = await server.start(service, host, port)
+    running = await started(service, host, port, "--web.listen-address")
     sys.stdout.write(f"simulator  {running.url}\n")
     for account in service.accounts.values():
         sys.stdout.write(

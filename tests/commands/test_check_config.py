@@ -87,6 +87,14 @@ def test_a_web_configuration_is_checked_as_well(
     assert [line.split(": ")[0] for line in str(refused.value).splitlines()] == mistakes
 
 
+def test_a_probe_without_apps_has_read_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """A script must not take it for apps that can all be read; without a probe the configuration is fine."""
+    source = ConfigurationSource.of_config(Config(accounts=(Account(name="one"),)))
+    assert check_config(source, Path("rtcmpu.yml"), probe=True) == 3
+    assert capsys.readouterr().err == "nothing to read: the configuration names no app\n"
+    assert check_config(source, Path("rtcmpu.yml"), probe=False) == 0
+
+
 def test_patterns_without_files_are_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The configuration is fine all the same; each pattern is named with its place."""
     file = tmp_path / "rtcmpu.yml"

@@ -83,4 +83,4 @@ def test_what_changes_can_become_a_violation() -> None:
 def test_the_reason_is_the_systems_and_the_flag_is_named(error: OSError, reason: str) -> None:
     """One line says which address, why not, and which flag chooses another."""
     line = cannot_listen("localhost", 10679, error, "--listen-address")
-    assert line == f"can't listen on localhost:10679: {reason}; stop what uses it or choose another --listen-address\n"
+    assert line == f"can't listen on localhost:10679: {reason}; stop what uses it or choose another --listen-address"

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import mean, median
 
 import pytest
@@ -17,8 +18,10 @@ import pytest
 from exporter import __version__
 from exporter.config.capacity import series_of_app
 from exporter.config.model import Buckets
+from exporter.storage.database import Database
 from tests.oracle.rule_truth import listed_fleet, true_metrics
 from tests.support.configurations import QUICK, account, write_configuration
+from tests.support.forked import Forked
 from tests.support.http import ask, ask_json
 from tests.support.processes import LONG_SECONDS, ROOT, Programs, eventually, exporter
 
@@ -228,3 +231,21 @@ def test_check_config_probes_each_app_with_one_request(programs: Programs, simul
     assert lines[1].startswith("production/nobodys: app_invalid: ")
     assert lines[2] == "production/app-2: ok: it has tasks"
     assert Counter(ask_json(f"{simulator}/-/stats")["by_app"]) - before == {"app-1": 1, "nobodys": 1, "app-2": 1}
+
+
+def test_an_output_that_cant_be_written_is_one_line_of_error(programs: Programs, simulator: str) -> None:
+    """A full disk is no bug of the program: each command names it, with a code of its own."""
+    stored = f"{QUICK}storage: {{url: sqlite:state.db}}\n"
+    config = write_configuration(programs.directory, account(simulator, ["app-1"]), rest=stored)
+    Database(f"sqlite:{programs.directory / 'state.db'}").close()
+    file, formats = f"--config.file={config}", ("table", "json", "prometheus", "sarif", "junit")
+    collected = [["collect", file, f"--output={each}"] for each in formats[:3]]
+    audited = [["audit", file, f"--output={each}"] for each in formats if each != "prometheus"]
+    listed = [[*words, file, f"--output={each}"] for words in (["history"], ["rules", "list"]) for each in formats[:2]]
+    others = [["check-config", file], ["completion", "bash"], ["--help"], ["audit", "--help"], ["--version"]]
+    served = [["simulate", "--web.listen-address=127.0.0.1:0"]]
+    for words in (*collected, *audited, *listed, *others, *served):
+        err = programs.directory / "err"
+        ended = Forked(words, out=Path("/dev/full"), err=err, directory=programs.directory, env=programs.env)
+        assert ended.wait(LONG_SECONDS) == 74, words
+        assert err.read_text() == "rtcmpu-exporter: standard output can't be written: No space left on device\n", words

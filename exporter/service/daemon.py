@@ -225,10 +225,10 @@ class Daemon:
             for close in (self.view.fresh_sweeps.close, self._monitor.close):
                 with self._monitor.supervisor.guarded(Component.SCHEDULE):
                     await close()
+            storage = asyncio.create_task(self._close_storage())
+            if running is None or self._leases.sharing is not None:
+                await storage  # until then no other exporter serves these apps
             if running is not None:
-                storage = asyncio.create_task(self._close_storage())
-                if self._leases.sharing is not None:
-                    await storage  # until then no other exporter serves these apps
                 await asyncio.gather(storage, running.close(DRAIN_SECONDS))
 
     async def wait_until_listening(self, running: asyncio.Task[None]) -> None:

@@ -143,6 +143,8 @@ class Writer:
 
     async def close(self, timeout_seconds: float) -> None:
         """Write what waits, and end; a database that does not answer is not waited for any longer."""
+        if self._has_ended:  # its start was cancelled: the call that goes on closes the connection
+            return
         if self._task is not None:
             self._task.cancel()  # what it is writing is written again, which the token makes harmless
         has_written = False

@@ -321,6 +321,22 @@ async def test_it_can_be_stopped_while_it_starts(tmp_path: Path) -> None:
                 await asyncio.wait_for(one.running, timeout=20)
 
 
+async def test_a_stop_before_it_listens_closes_its_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is left as after any other stop: without a log that is to be applied to it."""
+    starting = asyncio.Event()
+
+    async def hang(*_arguments: object, **_options: object) -> None:
+        starting.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("exporter.web.http_server.start", hang)
+    one = Started(Config(accounts=(), storage=Storage(url=Secret(f"sqlite:{tmp_path / 'rtcmpu.db'}"))))
+    await starting.wait()
+    one.daemon.stop()
+    await one.running
+    assert await asyncio.to_thread(lambda: [path.name for path in tmp_path.iterdir()]) == ["rtcmpu.db"]
+
+
 async def test_a_file_system_that_does_not_answer_stops_no_reload_for_ever(simulator: Simulated) -> None:
     """A reload that can't read is refused with a sentence, the next ones too, and the first that can takes effect."""
     async with started(simulator.config("app-1")) as one:

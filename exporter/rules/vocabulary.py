@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from math import inf
-from typing import Annotated, Final, cast
+from types import NoneType
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
-from msgspec import Meta, Struct, inspect
+from msgspec import Meta, Struct
 
 from exporter.core.push_auth import NO_SIGNER, SIGNERS, STATES, UNSIGNED
 from exporter.core.task import URL_PROBLEMS
@@ -304,14 +305,13 @@ class FactType(StrEnum):
     GROUP = "map"
 
 
-_KINDS: Final[Mapping[type[inspect.Type], FactType]] = {
-    inspect.StrType: FactType.TEXT,
-    inspect.BoolType: FactType.CONDITION,
-    inspect.IntType: FactType.WHOLE_NUMBER,
-    inspect.FloatType: FactType.NUMBER,
-    inspect.DateTimeType: FactType.TIMESTAMP,
-    inspect.TimeDeltaType: FactType.DURATION,
-    inspect.StructType: FactType.GROUP,
+_KINDS: Final[Mapping[type, FactType]] = {
+    str: FactType.TEXT,
+    bool: FactType.CONDITION,
+    int: FactType.WHOLE_NUMBER,
+    float: FactType.NUMBER,
+    datetime: FactType.TIMESTAMP,
+    timedelta: FactType.DURATION,
 }
 
 
@@ -332,7 +332,7 @@ class Fact(Struct, frozen=True):
 @cache
 def facts_of(struct: type[Struct]) -> tuple[Fact, ...]:
     """Return what a declaration declares, in its order."""
-    return tuple(_fact(field) for field in cast("inspect.StructType", inspect.type_info(struct)).fields)
+    return tuple(_fact(name, declared) for name, declared in get_type_hints(struct, include_extras=True).items())
 
 
 def walk(struct: type[Struct] = Variables, within: str = "") -> Iterator[tuple[str, Fact]]:
@@ -344,15 +344,13 @@ def walk(struct: type[Struct] = Variables, within: str = "") -> Iterator[tuple[s
             yield from walk(fact.group, f"{path}[]" if fact.is_list else path)
 
 
-def _fact(field: inspect.Field) -> Fact:
-    declared = cast("inspect.Metadata", field.type)
-    description = str((declared.extra_json_schema or {})["description"])
-    kind = declared.type
-    is_optional = isinstance(kind, inspect.UnionType)
-    if isinstance(kind, inspect.UnionType):
-        (kind,) = (one for one in kind.types if not isinstance(one, inspect.NoneType))
-    is_list = isinstance(kind, inspect.VarTupleType)
-    if isinstance(kind, inspect.VarTupleType):
-        kind = kind.item_type
-    group = kind.cls if isinstance(kind, inspect.StructType) else None
-    return Fact(field.name, _KINDS[type(kind)], is_list, is_optional, description, group)
+def _fact(name: str, declared: Any) -> Fact:
+    kind, about = get_args(declared)
+    is_optional = NoneType in get_args(kind)
+    if is_optional:
+        (kind,) = {*get_args(kind)} - {NoneType}
+    is_list = get_origin(kind) is tuple
+    if is_list:
+        kind = get_args(kind)[0]
+    group = kind if issubclass(kind, Struct) else None
+    return Fact(name, _KINDS.get(kind, FactType.GROUP), is_list, is_optional, about.description, group)

@@ -23,7 +23,7 @@ from exporter.core.regular_file import file_signature, read_regular
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.facts import LONGEST_LIST
 from exporter.rules.rule_files import PlacedRule, check_names, compile_rules, default_rules, profile_rules, read_rules
-from exporter.rules.rule_set import ExpectationRules, RuleSet, rule_name, rule_set, too_long_list
+from exporter.rules.rule_set import RuleSet, expectation_rules, rule_name, rule_set, too_long_list
 
 
 class LoadedRules(loader.LoadedConfig, frozen=True, kw_only=True):
@@ -34,9 +34,20 @@ class LoadedRules(loader.LoadedConfig, frozen=True, kw_only=True):
 
 def load(path: Path, environ: Mapping[str, str]) -> LoadedRules:
     """Return the configuration in a file, with its rules; raises ConfigError with every mistake of every file."""
-    reading = _Reading()
-    loaded = loader.load(path, environ, also=reading.read)
-    return LoadedRules(**asdict(loaded), rule_set=reading.rule_set(loaded.config))
+    file_rules: list[CompiledRule] = []
+
+    def read(root: Node, config: Config | None, files: Files) -> None:
+        """Read what a configuration says and names about rules; note what is wrong with it."""
+        if config is not None:
+            _check_expectations(root, config, files.mistakes)
+        paths = loader.paths_of(find(root, ["policy", "rule_files"]), "rules", files)
+        compiled, names = _read_rule_files(paths, files)
+        file_rules.extend(compiled)
+        if names is not None and config is not None:
+            _check_switches(root, names, files.mistakes)
+
+    loaded = loader.load(path, environ, also=read)
+    return LoadedRules(**asdict(loaded), rule_set=rule_set_of(loaded.config, file_rules))
 
 
 def load_rules(paths: Sequence[Path]) -> tuple[CompiledRule, ...]:
@@ -46,55 +57,34 @@ def load_rules(paths: Sequence[Path]) -> tuple[CompiledRule, ...]:
         ConfigError: With every mistake of every file.
     """
     files = Files(Path(), {})
-    reading = _Reading()
-    reading.read_rule_files(paths, files)
+    rules, _ = _read_rule_files(paths, files)
     files.mistakes.raise_if_any()
-    return tuple(reading.file_rules)
+    return rules
 
 
-def rule_set_of(config: Config) -> RuleSet:
-    """Return the rules that a configuration without rule files puts in force."""
-    return _Reading().rule_set(config)
+def rule_set_of(config: Config, file_rules: Sequence[CompiledRule] = ()) -> RuleSet:
+    """Return the rules that a configuration puts in force, with those of its rule files."""
+    profiles = {profile: [*map(compile_rule, rules)] for profile, rules in profile_rules().items()}
+    expectations = [*map(compile_rule, expectation_rules())]
+    return rule_set(config, [*map(compile_rule, default_rules())], profiles, file_rules, expectations)
 
 
 REPLACED_RULES: Final = {"push-url-shared": "push-stream-shared"}
 
 
-class _Reading:
-    """What one load has found about rules."""
-
-    def __init__(self) -> None:
-        self.file_rules: tuple[CompiledRule, ...] = ()
-        self._default_rules = default_rules()
-        self._profiles = profile_rules()
-        self._expectations = ExpectationRules()
-
-    def read(self, root: Node, config: Config | None, files: Files) -> None:
-        """Read what a configuration says and names about rules; note what is wrong with it."""
-        if config is not None:
-            _check_expectations(root, config, files.mistakes)
-        names = self.read_rule_files(loader.paths_of(find(root, ["policy", "rule_files"]), "rules", files), files)
-        if names is not None and config is not None:
-            _check_switches(root, names, files.mistakes)
-
-    def read_rule_files(self, paths: Sequence[Path], files: Files) -> frozenset[str] | None:
-        """Read and compile the rules of files; return the names of all rules, None where a file hides some."""
-        placed: list[PlacedRule] = []
-        all_named = True
-        for path in paths:
-            source = files.text(path)
-            found = None if source is None else read_rules(source, files.mistakes)
-            placed.extend(found or ())
-            all_named &= found is not None and all(one.rule.name for one in found)
-        packaged = [rule.name for rule in chain(self._default_rules, *self._profiles.values())]
-        check_names(placed, packaged, files.mistakes)
-        self.file_rules = compile_rules(placed, files.mistakes)
-        return frozenset([*packaged, *(one.rule.name for one in placed)]) if all_named else None
-
-    def rule_set(self, config: Config) -> RuleSet:
-        profiles = {profile: [*map(compile_rule, rules)] for profile, rules in self._profiles.items()}
-        default_rules = [*map(compile_rule, self._default_rules)]
-        return rule_set(config, default_rules, profiles, self.file_rules, self._expectations.of)
+def _read_rule_files(paths: Sequence[Path], files: Files) -> tuple[tuple[CompiledRule, ...], frozenset[str] | None]:
+    """Read and compile the rules of files; return them with the names of all rules, None where a file hides some."""
+    placed: list[PlacedRule] = []
+    all_named = True
+    for path in paths:
+        source = files.text(path)
+        found = None if source is None else read_rules(source, files.mistakes)
+        placed.extend(found or ())
+        all_named &= found is not None and all(one.rule.name for one in found)
+    packaged = [rule.name for rule in chain(default_rules(), *profile_rules().values())]
+    check_names(placed, packaged, files.mistakes)
+    names = frozenset([*packaged, *(one.rule.name for one in placed)]) if all_named else None
+    return compile_rules(placed, files.mistakes), names
 
 
 def _check_expectations(root: Node, config: Config, mistakes: Mistakes) -> None:

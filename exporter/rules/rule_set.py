@@ -1,6 +1,6 @@
 """Which rules are in force: the default rules, those of files and what is expected of apps, after all switches."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from math import inf
 from typing import Any, Final, TypeVar
@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 from exporter.config.model import Config
 from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
-from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
+from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
 from exporter.rules.facts import LONGEST_LIST, fit
 from exporter.rules.rule import AppKey, Rule, Severity
 from exporter.rules.rule_files import RESERVED_PREFIX, packaged_rules
@@ -89,12 +89,9 @@ def rule_set(
     default_rules: Sequence[CompiledRule],
     profiles: Mapping[str, Sequence[CompiledRule]],
     file_rules: Sequence[CompiledRule],
-    expectations: Callable[[Expect], AppRules],
+    expectations: Sequence[CompiledRule],
 ) -> RuleSet:
-    """Return the rules that a configuration puts in force.
-
-    `expectations` makes rules of what is expected of an app; it is asked once for what many apps have in common.
-    """
+    """Return the rules that a configuration puts in force; `expectations` are those about all that can be expected."""
     policy = config.policy
     off: dict[str, RuleOff] = {}
     if not policy.default_rules:
@@ -114,7 +111,7 @@ def rule_set(
     }
     switched: dict[Expect, AppRules] = {}
     for expect in dict.fromkeys(expected.values()):
-        of_app = expectations(expect)
+        of_app = expected_of(expect, expectations)
         count = () if of_app.count is None else _switched((of_app.count,), policy, off)
         switched[expect] = AppRules(tuple(_switched(of_app.rules, policy, off)), next(iter(count), None))
     return RuleSet(
@@ -140,20 +137,17 @@ def _switched(rules: Iterable[R], policy: Policy, off: dict[str, RuleOff]) -> It
             yield structs.replace(one, rule=rule)
 
 
-class ExpectationRules:
-    """All rules about expectations, compiled once for all apps."""
+def expectation_rules() -> tuple[Rule, ...]:
+    """Return the rules about all that can be expected of an app, but for its number of tasks."""
+    rules = packaged_rules("expectations.yml", EXPECTED)
+    return tuple(structs.replace(rule, reason=REASON, remedy=REMEDY) for rule in rules)
 
-    def __init__(self) -> None:
-        rules = (
-            structs.replace(rule, reason=REASON, remedy=REMEDY) for rule in packaged_rules("expectations.yml", EXPECTED)
-        )
-        self.rules = tuple(map(compile_rule, rules))
 
-    def of(self, expect: Expect) -> AppRules:
-        """Return the rules of an app."""
-        stated = {rule_name(key) for key in expectation_facts(expect)}
-        rules = tuple(rule for rule in self.rules if rule.rule.name in stated)
-        return AppRules(rules, None if expect.tasks is None else _count(expect.tasks))
+def expected_of(expect: Expect, expectations: Iterable[CompiledRule]) -> AppRules:
+    """Return those of the rules about expectations that are about what is expected of an app."""
+    stated = {rule_name(key) for key in expectation_facts(expect)}
+    rules = tuple(rule for rule in expectations if rule.rule.name in stated)
+    return AppRules(rules, None if expect.tasks is None else _count(expect.tasks))
 
 
 def rule_name(key: str) -> str:

@@ -9,8 +9,9 @@ import pytest
 
 from exporter.commands.demo import EXPECTATIONS
 from exporter.commands.simulate import cannot_listen
+from exporter.rules.compiled_rule import compile_rule
 from exporter.rules.rule import Outcome
-from exporter.rules.rule_set import ExpectationRules
+from exporter.rules.rule_set import expectation_rules, expected_of
 from exporter.simulator import simulation as demo
 from exporter.simulator.service import Service
 from tests.simulator.support import ManualClock
@@ -27,7 +28,7 @@ FOUND_BY = {
 
 def violations(service: Service, app_id: str) -> Mapping[str, set[str]]:
     """Return the tasks of an app that are not as expected, by rule."""
-    rules = ExpectationRules().of(EXPECTATIONS[app_id]).rules
+    rules = expected_of(EXPECTATIONS[app_id], map(compile_rule, expectation_rules())).rules
     evaluated = evaluate_rows({app_id: service.listed(app_id)}, rules, EXPECTATIONS)[app_id]
     return {
         name: {task_id for task_id, outcome in outcomes.items() if outcome is Outcome.VIOLATION}

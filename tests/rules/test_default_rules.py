@@ -18,7 +18,7 @@ from exporter.rules.cost import PUSH_AUTH
 from exporter.rules.facts import facts
 from exporter.rules.rule import Case, Outcome, Rule, Severity
 from exporter.rules.rule_files import PROFILE_SOURCE, SOURCE, default_rules, packaged_rules, profile_rules
-from exporter.rules.rule_set import EXPECTED, ExpectationRules
+from exporter.rules.rule_set import EXPECTED, expectation_rules
 from exporter.rules.rule_tests import run_cases, variables_of
 from tests.support.evaluated_rows import evaluate_rows
 from tests.support.generated import any_struct, documented_rows, examples
@@ -27,7 +27,7 @@ from tests.support.subtests import for_each
 
 RULES = {rule.name: compile_rule(rule) for rule in default_rules()}
 PROFILES = {profile: [compile_rule(rule) for rule in rules] for profile, rules in profile_rules().items()}
-OTHERS = (*chain.from_iterable(PROFILES.values()), *ExpectationRules().rules)
+OTHERS = (*chain.from_iterable(PROFILES.values()), *map(compile_rule, expectation_rules()))
 PACKAGED = {**RULES, **{rule.rule.name: rule for rule in OTHERS}}
 for_each_rule = for_each(PACKAGED.values(), name=lambda rule: rule.rule.name)
 

@@ -11,20 +11,20 @@ from exporter.config.loader import load
 from exporter.config.model import App
 from exporter.config.policy_model import Expect, Range
 from exporter.rules.cel_language import Activation, activation_of, matches_glob
-from exporter.rules.compiled_rule import CompiledRule
+from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.facts import LONGEST_LIST, facts_of_case
 from exporter.rules.rule import Outcome, Severity
-from exporter.rules.rule_set import AppRules, ExpectationRules, too_long_list
+from exporter.rules.rule_set import AppRules, expectation_rules, expected_of, too_long_list
 from exporter.rules.subject import app_facts
 
-RULES = ExpectationRules()
+RULES = [*map(compile_rule, expectation_rules())]
 EVERY_KEY = Path(__file__).parent.parent / "config" / "good" / "policy.yml"
 
 
 def rule_of(**expected: Any) -> tuple[CompiledRule, Expect]:
     """Return the rule of an app that expects this alone, and what it expects."""
     expect = Expect.model_construct(**expected)
-    (rule,) = RULES.of(expect).rules
+    (rule,) = expected_of(expect, RULES).rules
     return rule, expect
 
 
@@ -135,7 +135,7 @@ def test_each_key_is_one_rule() -> None:
     """Names follow from the keys; region and hosts are critical, the rest are warnings."""
     (account,) = load(EVERY_KEY, {}).config.accounts
     assert account.apps[0].expect is not None
-    expectations = RULES.of(account.apps[0].expect)
+    expectations = expected_of(account.apps[0].expect, RULES)
     assert expectations.count is not None
     rules = [compiled.rule for compiled in expectations.rules] + [expectations.count.rule]
     assert {rule.name for rule in rules} == {f"expect-{key.replace('_', '-')}" for key in Expect.model_fields}
@@ -149,13 +149,13 @@ def test_each_key_is_one_rule() -> None:
 
 def test_nothing_expected_is_no_rule() -> None:
     """An app has the rules of the keys that it states."""
-    assert RULES.of(Expect()) == AppRules(rules=(), count=None)
-    assert [rule.rule.name for rule in RULES.of(Expect(panes=Range(most=3))).rules] == ["expect-panes"]
+    assert expected_of(Expect(), RULES) == AppRules(rules=(), count=None)
+    assert [rule.rule.name for rule in expected_of(Expect(panes=Range(most=3)), RULES).rules] == ["expect-panes"]
 
 
 def test_the_number_of_tasks_is_a_rule_of_its_own() -> None:
     """Its bounds show in the condition, so that other bounds are another version."""
-    count = RULES.of(Expect(tasks=Range(least=1.0, most=40.0))).count
+    count = expected_of(Expect(tasks=Range(least=1.0, most=40.0)), RULES).count
     assert count is not None
     assert (count.least, count.most, count.rule.expect) == (1, 40, "tasks >= 1 && tasks <= 40")
     assert count.evaluate(0).outcome is Outcome.VIOLATION

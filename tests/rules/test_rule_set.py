@@ -10,7 +10,7 @@ from exporter.config.model import Account, App, Config
 from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.rule import Rule, Severity
-from exporter.rules.rule_set import AppRules, ExpectationRules, RuleSet, rule_set
+from exporter.rules.rule_set import RuleSet, expectation_rules, rule_set
 
 EXPECT = Expect(region=("CN-Shanghai",), mix_mode=("mixed",), tasks=Range(least=1))
 
@@ -29,7 +29,7 @@ def put_together(policy: Policy, *apps: App, profiles: Mapping[str, Sequence[str
         [rule("default-one"), rule("default-two")],
         {profile: [rule(name) for name in of_profile] for profile, of_profile in profiles.items()},
         [rule("all-apps"), rule("live-apps", "live-*", "stage")],
-        ExpectationRules().of,
+        [*map(compile_rule, expectation_rules())],
     )
 
 
@@ -142,15 +142,8 @@ def test_all_rules_are_listed_once() -> None:
     ]
 
 
-def test_what_many_apps_have_in_common_is_compiled_once() -> None:
-    """A thousand apps of which the same is expected cost one compilation."""
-    asked = []
-
-    def expectations(expect: Expect) -> AppRules:
-        asked.append(expect)
-        return ExpectationRules().of(expect)
-
-    apps = tuple(App(id=f"app-{number}", expect=EXPECT) for number in range(1000))
-    rules = rule_set(Config(accounts=(Account(name="a", apps=apps),)), [], {}, [], expectations)
-    assert asked == [EXPECT]
+def test_what_many_apps_have_in_common_is_kept_once() -> None:
+    """A thousand apps of which the same is expected have the very same rules."""
+    rules = put_together(Policy(), *(App(id=f"app-{number}", expect=EXPECT) for number in range(1000)))
     assert len(rules.expectations) == 1000
+    assert len({id(expected) for expected in rules.expectations.values()}) == 1

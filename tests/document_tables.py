@@ -16,10 +16,16 @@ from exporter.metrics.exposition import declarations
 from exporter.metrics.per_task_families import per_task_families
 from exporter.metrics.task_families import TASK_FAMILIES
 from exporter.rules.rule_files import default_rules, profile_rules
-from tests.references.configuration_reference import keys_of_mapping, mappings
-from tests.references.markdown import table
-from tests.references.metrics_reference import families_table, labels_table
-from tests.references.rules_reference import expectations_table, rules_overview, variables_tables
+from tests.references.reference_tables import (
+    expectations_table,
+    families_table,
+    keys_of_mapping,
+    labels_table,
+    mappings,
+    rules_overview,
+    table,
+    variables_tables,
+)
 
 DOCUMENTS: Final = tuple(f"docs/{name}.md" for name in ("configuration", "freshness", "metrics", "rules", "scaling"))
 _TABLE: Final = re.compile(

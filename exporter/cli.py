@@ -121,15 +121,11 @@ cli.default = DEFAULT_COMMAND
 @cli.command(epilog=examples("serve --config.file=rtcmpu.yml", "serve --app.id=live-main --app.id=live-events"))
 @configuration
 @listen_addresses(":10678")
-@flag("--web.telemetry-path=PATH", "telemetry_path", "where the metrics are (default /metrics)", default="/metrics")
+@flag("--web.telemetry-path=PATH", "where the metrics are (default /metrics)", default="/metrics")
 @web_configuration
+@flag("--web.enable-lifecycle", "allow POST /-/reload, which loads the configuration again as SIGHUP does")
 @flag(
-    *("--web.enable-lifecycle", "enable_lifecycle"),
-    "allow POST /-/reload, which loads the configuration again as SIGHUP does",
-)
-@flag(
-    *("--web.systemd-socket", "systemd_socket"),
-    "listen on the sockets that a systemd socket unit hands over, not on --web.listen-address",
+    "--web.systemd-socket", "listen on the sockets that a systemd socket unit hands over, not on --web.listen-address"
 )
 @log_level("info")
 @choice("--log.format", "log_format", ("logfmt", "json"), "(default logfmt)")
@@ -147,8 +143,9 @@ def serve(source: "ConfigurationSource", *, level: Any, log_format: Any, systemd
 @listen_addresses("127.0.0.1:10678")
 @web_configuration
 @flag(
-    *("--simulator.listen-address=HOST:PORT", "simulator_address"),
+    "--simulator.listen-address=HOST:PORT",
     "where the simulated service listens (default 127.0.0.1:10679)",
+    "simulator_address",
     default="127.0.0.1:10679",
 )
 @log_level("warn")
@@ -183,16 +180,16 @@ class Simulate(Command):
     ),
 )
 @flag(
-    *("--web.listen-address --listen-address=HOST:PORT", "listen_address"),
+    "--web.listen-address --listen-address=HOST:PORT",
     "where it listens; port 0 takes any free one (default 127.0.0.1:10679)",
     default="127.0.0.1:10679",
 )
-@flag("--demo", "is_demo", "the fleet and the accounts of the demo command")
-@flag("--apps=N", "apps", "number of apps, app-1 … (default 3)", type=count, default=3)
-@flag("--tasks=N", "tasks", "tasks of each app (default 100)", type=count, default=100)
-@flag("--churn=RATE", "churn", "events a second over all apps (default 1)", type=rate, default=1.0)
-@flag("--seed=N", "seed", "another fleet for each number (default 1)", type=int, default=1)
-@flag("--requests-per-second=N", "requests_per_second", "of the account (default 50)", type=count, default=50)
+@flag("--demo", "the fleet and the accounts of the demo command", "is_demo")
+@flag("--apps=N", "number of apps, app-1 … (default 3)", type=count, default=3)
+@flag("--tasks=N", "tasks of each app (default 100)", type=count, default=100)
+@flag("--churn=RATE", "events a second over all apps (default 1)", type=rate, default=1.0)
+@flag("--seed=N", "another fleet for each number (default 1)", type=int, default=1)
+@flag("--requests-per-second=N", "of the account (default 50)", type=count, default=50)
 @named("fault", "RATE", "go wrong at a rate of 0 to 1; repeatable")
 @named("variant", "VALUE", "another undocumented answer; repeatable")
 @click.pass_context
@@ -209,9 +206,9 @@ def simulate(ctx: click.Context, /, listen_address: str, *, is_demo: bool, **opt
 
 
 @cli.command("check-config", epilog=examples("check-config rtcmpu.yml", "check-config --probe rtcmpu.yml"))
-@flag("--config.file=FILE", "config_file", "the configuration, the same as FILE")
-@flag("--web.config.file=FILE", "web_config_file", "a web configuration to check as well")
-@flag("--probe", "probe", "make one real call for each app")
+@flag("--config.file=FILE", "the configuration, the same as FILE", "config_file")
+@flag("--web.config.file=FILE", "a web configuration to check as well", "web_config_file")
+@flag("--probe", "make one real call for each app")
 @click.argument("file", type=FILE, required=False)
 @click.pass_context
 def check_config(ctx: click.Context, /, config_file: Path | None, file: Path | None, **options: Any) -> int:
@@ -250,12 +247,12 @@ def collect(source: "ConfigurationSource", output: Any) -> int:
         more="Exit code 3: the database can't be read.",
     )
 )
-@flag("--config.file=FILE", "config_file", "the configuration", required=True)
-@flag("--since=TIME", "since", "a duration or a time (default 24h)", type=moment, default="24h")
-@flag("--until=TIME", "until", "a duration or a time (default now)", type=moment, default=math.inf)
-@flag("--app=ID", "app_id", "of one AppId", default="")
-@flag("--task=ID", "task_id", "of one TaskId", default="")
-@flag("--limit=N", "limit", "the newest N (default 1000)", type=count, default=1000)
+@flag("--config.file=FILE", "the configuration", "config_file", required=True)
+@flag("--since=TIME", "a duration or a time (default 24h)", type=moment, default="24h")
+@flag("--until=TIME", "a duration or a time (default now)", type=moment, default=math.inf)
+@flag("--app=ID", "of one AppId", "app_id", default="")
+@flag("--task=ID", "of one TaskId", "task_id", default="")
+@flag("--limit=N", "the newest N (default 1000)", type=count, default=1000)
 @output_format("a table, or JSON", "table", "json")
 def history(config_file: Path, output: Any, **wanted: Any) -> int:
     """Print changes of tasks from the database."""

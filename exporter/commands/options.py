@@ -88,7 +88,7 @@ def named(kind: str, value: str, text: str) -> Callable[[F], F]:
         names = DESCRIPTIONS[kind].items()
         return [CompletionItem(name, help=words) for name, words in names if name.startswith(incomplete)]
 
-    return flag(f"--{kind}=NAME={value}", f"{kind}s", text, multiple=True, shell_complete=complete)
+    return flag(f"--{kind}=NAME={value}", text, f"{kind}s", multiple=True, shell_complete=complete)
 
 
 def count(value: object) -> int:
@@ -124,9 +124,10 @@ FILE: Final = click.Path(path_type=Path)
 LEVELS: Final = ("debug", "info", "warn", "warning", "error")
 
 
-def flag(name: str, target: str, text: str, **rest: Any) -> Callable[[F], F]:
-    """Add `--NAME=VALUE`, or without `=VALUE` a switch, whose value the argument `target` gets."""
+def flag(name: str, text: str, target: str = "", **rest: Any) -> Callable[[F], F]:
+    """Add `--NAME=VALUE`, or without `=VALUE` a switch, for the argument `target`: by default what follows the dots."""
     name, _, value = name.partition("=")
+    target = target or name.rpartition(".")[2].rpartition("--")[2].replace("-", "_")
     kind = {"metavar": value, "type": FILE if value == "FILE" else None} if value else {"is_flag": True}
     return click.option(*name.split(), target, help=text, **kind | rest)
 
@@ -156,9 +157,9 @@ def configuration(command: Callable[..., Any]) -> Callable[..., Any]:
 
     in_place = "in place of a file: an AppId to read with the default credentials; repeatable"
     return together(
-        flag("--config.file=FILE", "config_file", "the configuration"),
-        flag("--app.id=ID", "app_ids", in_place, multiple=True),
-        flag("--api.endpoint=URL", "endpoint", "with --app.id (default https://live.aliyuncs.com)"),
+        flag("--config.file=FILE", "the configuration", "config_file"),
+        flag("--app.id=ID", in_place, "app_ids", multiple=True),
+        flag("--api.endpoint=URL", "with --app.id (default https://live.aliyuncs.com)"),
     )(run)
 
 
@@ -178,28 +179,27 @@ def source_of(config_file: Path | None, app_ids: Sequence[str], endpoint: str | 
 
 
 web_configuration = together(
+    flag("--web.grafana-url=URL", "address of a Grafana with the bundled dashboards, which pages link to"),
     flag(
-        *("--web.grafana-url=URL", "grafana_url"),
-        "address of a Grafana with the bundled dashboards, which pages link to",
-    ),
-    flag(
-        *("--web.route-prefix=PATH", "route_prefix"),
+        "--web.route-prefix=PATH",
         "path of all that is served; / if a proxy strips it (default: the path of --web.external-url)",
     ),
     flag(
-        *("--web.external-url=URL", "external_url"),
+        "--web.external-url=URL",
         "where a proxy publishes the exporter: its host may be asked for, links begin with its path",
     ),
     flag(
-        *("--web.allowed-host=HOST", "allowed_hosts"),
+        "--web.allowed-host=HOST",
         "another host name that browsers may use for the pages, such as *.example.com; repeatable",
+        "allowed_hosts",
         multiple=True,
     ),
     flag(
-        *("--web.config.file=FILE", "web_config_file"),
+        "--web.config.file=FILE",
         "TLS, users, headers and rate limit, in the format of Prometheus' exporters (docs/web-config.md)",
+        "web_config_file",
     ),
-    flag("--web.health-without-auth", "health_without_auth", "answer /-/healthy and /-/ready without a password"),
+    flag("--web.health-without-auth", "answer /-/healthy and /-/ready without a password"),
 )
 """The flags that say who may read what is served."""
 
@@ -207,7 +207,7 @@ web_configuration = together(
 def listen_addresses(default: str) -> Callable[[F], F]:
     """Add the flag that says where the exporter listens."""
     text = f"host:port, [host]:port or :port; repeatable (default {default})"
-    return flag("--web.listen-address=ADDRESS", "listen_addresses", text, multiple=True, default=(default,))
+    return flag("--web.listen-address=ADDRESS", text, "listen_addresses", multiple=True, default=(default,))
 
 
 def log_level(default: str) -> Callable[[F], F]:

@@ -25,24 +25,6 @@ def of_task(**task: Any) -> Activation:
     return activation_of({"task": facts_of_case(task)})
 
 
-@pytest.mark.parametrize(
-    ("task", "verdict"),
-    [
-        ({"mix_mode": "mixed", "idle_timeout_seconds": 5}, Verdict(Outcome.PASS)),
-        ({"mix_mode": "mixed", "idle_timeout_seconds": 500}, Verdict(Outcome.VIOLATION)),
-        ({"mix_mode": "single"}, Verdict(Outcome.NOT_APPLICABLE)),
-        (
-            {"mix_mode": "mixed"},
-            Verdict(Outcome.ERROR, 'Key not found in map : "idle_timeout_seconds": guard it with has()'),
-        ),
-    ],
-)
-def test_a_rule_has_one_outcome_for_a_task(task: dict[str, Any], verdict: Verdict) -> None:
-    """Where `when` is false it does not apply; an absent field is neither pass nor violation."""
-    compiled = compile_rule(rule("task.idle_timeout_seconds < 60", when='task.mix_mode == "mixed"'))
-    assert compiled.evaluate(of_task(**task)) == verdict
-
-
 def test_a_condition_without_value_is_an_error() -> None:
     """What can't be said about `when` can't be said about the rule."""
     verdict = compile_rule(rule(when="task.users > 1")).evaluate(of_task())

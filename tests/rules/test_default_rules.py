@@ -16,7 +16,7 @@ from exporter.rules.cel_language import activation_of
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.cost import PUSH_AUTH
 from exporter.rules.facts import facts
-from exporter.rules.rule import Case, Outcome, Rule, Severity
+from exporter.rules.rule import Case, Outcome, Rule
 from exporter.rules.rule_files import PROFILE_SOURCE, SOURCE, default_rules, packaged_rules, profile_rules
 from exporter.rules.rule_set import EXPECTED, expectation_rules
 from exporter.rules.rule_tests import run_cases, variables_of
@@ -188,27 +188,6 @@ def survivors(rule: Rule, key: str) -> list[str]:
         if all(result.passed for result in run_cases(mutated)):
             found.append(mutant)
     return found
-
-
-def test_severities_are_as_agreed() -> None:
-    """Critical is what can't work or reveals a secret; info is what may well be intended."""
-    assert {name for name, rule in RULES.items() if rule.rule.severity is Severity.CRITICAL} == {
-        "mixed-without-transcoding",
-        "push-auth-expired-at-start",
-        "push-url-missing",
-        "push-url-with-password",
-        "single-without-source",
-    }
-    assert {name for name, rule in RULES.items() if rule.rule.severity is Severity.INFO} == {
-        "ali-cdn-flag-mismatch",
-        "audio-only-with-video-settings",
-        "everyone-mixed",
-        "gop-too-short",
-        "h265-over-rtmp",
-        "idle-timeout-missing",
-        "push-auth-expiring",
-        "push-auth-validity-unknown",
-    }
 
 
 _SWAPPED: Final[Mapping[type[ast.cmpop], tuple[type[ast.cmpop], ...]]] = {

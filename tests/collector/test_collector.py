@@ -144,6 +144,23 @@ async def test_a_task_that_moved_while_a_sweep_read_is_not_gone() -> None:
 
 
 @on_virtual_time
+async def test_the_front_is_read_a_third_time_for_what_jumps_while_its_windows_are_read() -> None:
+    """A task that two readings of the front miss needs no lookup, though neither of them brought anything new."""
+    scene = Scene(60)
+    await scene.start()
+
+    def save_many() -> None:
+        all_of(scene.list.resave, scene.list.order[20:34])()
+
+    def jump() -> None:
+        scene.list.resave("task-1")
+
+    scene.meanwhile(*[nothing] * 5, jump, *[nothing] * 5, *[save_many, jump, nothing] * 2)
+    await scene.collector.sweep()
+    assert (scene.look_ups(), sweep_of(scene).repaired_tasks) == ([], 1)
+
+
+@on_virtual_time
 async def test_a_task_that_no_front_shows_is_looked_up() -> None:
     """Tasks that are saved again hide one that moved before them; its TaskId finds it."""
     scene = Scene(60)

@@ -77,15 +77,6 @@ def test_only_the_newest_are_remembered(clock: SetClock) -> None:
     assert finished(history.remembered_since(0.0)) == NOON + 120
 
 
-def test_nothing_recorded_is_nothing_logged(clock: SetClock, lines: Sequence[MutableMapping[str, Any]]) -> None:
-    """No change makes no line, now and later."""
-    history = History(clock)
-    assert history.record("prod", "live", []) == ()
-    clock.seconds += 5
-    history.flush()
-    assert (finished(history.changes(HistoryFilter())), lines) == ([], [])
-
-
 def test_each_change_is_a_line(clock: SetClock, lines: Sequence[MutableMapping[str, Any]]) -> None:
     """A line has whose task it is, and of a modified one each group with what it was and is."""
     history = History(clock)

@@ -20,7 +20,6 @@ from exporter.collector.reading import (
     MOST_PAGES_IN_SLICES,
     AppRows,
     Fetch,
-    IncompleteReadingError,
     Plan,
     Reading,
     ReadingTurns,
@@ -221,17 +220,6 @@ def test_a_row_of_another_app_is_an_invalid_response() -> None:
     assert caught.value.state is State.INVALID_RESPONSE
 
 
-def test_rows_without_a_task_id_are_counted_and_left_out() -> None:
-    """A row that names no task is no task."""
-
-    async def nameless(_window: Window) -> WindowAnswer:
-        return WindowAnswer(page_of({"AppId": APP, "ChannelId": "channel"}, {"AppId": APP, "TaskId": "task"}), 0.0)
-
-    reading = sweep(ListService(MovingList()), fetch=nameless)
-    assert reading.seen == {"task"}
-    assert reading.rows_without_task_id == 1
-
-
 def _at_rest(rows: list[dict[str, Any]]) -> Fetch:
     """Return the fetch of a list that does not move."""
 
@@ -271,19 +259,6 @@ def test_rows_without_a_task_id_count_towards_the_limit() -> None:
     with pytest.raises(ApiError) as caught:
         sweep(ListService(MovingList()), fetch=_at_rest(rows + nameless), max_tasks=29)
     assert caught.value.state is State.LIMIT_EXCEEDED
-
-
-def test_a_list_that_never_holds_still_ends_the_reading_as_incomplete() -> None:
-    """When no window ever meets known ground, the reading gives up within a bound of requests."""
-    tasks = MovingList(200)
-
-    def move_the_last() -> None:
-        all_of(tasks.update, tasks.order[-60:])()
-
-    service = ListService(tasks, before_answer=move_the_last)
-    with pytest.raises(IncompleteReadingError):
-        sweep(service)
-    assert len(service.requests) < 64 + 8 * 200 // PAGE
 
 
 def test_a_failed_request_fails_the_reading_and_cancels_those_in_flight() -> None:
@@ -434,17 +409,6 @@ def test_a_sweep_takes_the_requests_that_are_forecast(tasks: int) -> None:
         assert run(requests()) == pytest.approx([sweep_requests_of(tasks)] * 2, rel=0.01)
 
 
-def test_a_window_is_what_page_no_and_page_size_say() -> None:
-    """The third page of seven rows begins at row 14 and ends before row 21."""
-    window = Window(page_no=3, page_size=7)
-    assert (window.start, window.end, window.following().start) == (14, 21, 21)
-
-
-def test_the_first_window_is_the_largest() -> None:
-    """A list is begun with as many rows as one request may bring."""
-    assert window_after(0, overlap=4) == Window(1, 100)
-
-
 @given(st.integers(1, 100_000), st.integers(1, 49))
 def test_windows_overlap_and_get_on(reached: int, overlap: int) -> None:
     """Wherever one is, the next window begins at least the overlap before it and ends beyond it."""
@@ -452,12 +416,3 @@ def test_windows_overlap_and_get_on(reached: int, overlap: int) -> None:
     assert window.end > reached
     assert reached - window.start >= min(overlap, reached // 2)
     assert 1 <= window.page_size <= 100
-
-
-def test_overlaps_cost_about_a_seventh_more_requests() -> None:
-    """20,000 rows, 200 pages without overlap, take at most 235 windows with one."""
-    reached = windows = 0
-    while reached < 20_000:
-        reached = window_after(reached, overlap=4).end
-        windows += 1
-    assert windows <= 235

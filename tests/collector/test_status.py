@@ -30,29 +30,6 @@ def status(of: StatusTracker, at: float = 0.0) -> Status:
     return of.status(INTERVALS, at=at)
 
 
-def test_at_first_it_is_pending() -> None:
-    """Before a sweep has finished nothing is up, nothing is shown, and it says so."""
-    now = status(tracker())
-    assert (now.state, now.up, now.data_available) == (State.PENDING, False, False)
-    assert now.reason == "no sweep has finished yet"
-    assert (now.last_update_began, now.last_sweep_began, now.last_attempt_began) == (None, None, None)
-
-
-def test_the_app_and_the_effective_intervals_are_passed_on() -> None:
-    """Who and how often is in each status."""
-    now = status(tracker())
-    assert (now.account, now.app_id, now.name, now.owner, now.quota_single, now.quota_mixed) == (
-        "account",
-        "app",
-        "name",
-        "owner",
-        1,
-        None,
-    )
-    assert (now.interval_seconds, now.sweep_interval_seconds) == (1, 10)
-    assert (now.stale_after_seconds, now.interval_stretch_ratio) == (30, 1)
-
-
 def test_the_first_failure_shows_instead_of_pending() -> None:
     """A first sweep that fails names its reason; it counts as an attempt."""
     app = tracker()
@@ -72,6 +49,7 @@ def test_an_accepted_sweep_makes_it_ok() -> None:
     now = status(app, at=12.0)
     assert (now.state, now.reason, now.up, now.data_available) == (State.OK, "", True, True)
     assert (now.last_sweep_began, now.sweep) == (1000.0, SWEEP)
+    assert (now.account, now.app_id, now.name, now.owner) == ("account", "app", "name", "owner")
 
 
 def test_of_update_and_sweep_the_worse_is_shown() -> None:

@@ -139,7 +139,7 @@ async def test_other_refusals_of_a_look_up_are_failures(code: str) -> None:
     [
         (answer_text("<html>", status=200), State.INVALID_RESPONSE, True),
         (answer_json({"tasks": []}), State.INVALID_RESPONSE, False),
-        (answer_json({"RequestId": "r", "Code": "Throttling.User", "MPUTasks": []}), State.THROTTLED, True),
+        (answer_json({"RequestId": "r", "Code": "Throttling.User", "MPUTasks": ["x" * 70_000]}), State.THROTTLED, True),
         (answer_json({"RequestId": "r", "errorCode": "InternalError", "MPUTasks": []}), State.SERVER_ERROR, True),
         (
             answer_json({"RequestId": "r", "Code": "InvalidAppId", "X": "x" * 100_000}, status=400),

@@ -259,6 +259,8 @@ def history(config_file: Path, output: Any, **wanted: Any) -> int:
     from exporter.collector.past import HistoryFilter
     from exporter.commands import history as command
 
+    if wanted["since"] > wanted["until"]:
+        raise UsageError("--since is later than --until: durations are before now, so --since needs the longer one")
     return command.history(source_of(config_file, (), None), HistoryFilter(**wanted), output)
 
 

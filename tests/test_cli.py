@@ -120,6 +120,7 @@ def test_examples_of_the_simulator_name_faults_that_there_are(capsys: pytest.Cap
         (["simulate", "--churn=nan"], INVALID + "'--churn': 'nan': expected a number.*"),
         (["simulate", "--churn=inf"], INVALID + "'--churn': 'inf': expected a number.*"),
         (["simulate", "--churn=much"], INVALID + "'--churn': 'much': expected a number.*"),
+        (["history", "--config.file=x.yml", "--since=1h", "--until=2h"], "--since is later than --until: .*"),
         (["simulate", "--demo", "--apps=2"], "--demo does not go with --apps: its fleet is fixed"),
         (["simulate", "--fault=bogus"], "fault 'bogus': unknown fault 'bogus'; there are: .*"),
         (["simulate", "--fault=reset=2"], "fault 'reset=2': the rate of fault reset is 2.0, expected 0 to 1"),

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,21 +10,16 @@ from exporter.config.loader import load
 from exporter.config.model import App
 from exporter.config.policy_model import Expect, Range
 from exporter.rules.cel_language import Activation, activation_of, matches_glob
-from exporter.rules.compiled_rule import CompiledRule, compile_rule
+from exporter.rules.compiled_rule import compile_rule
 from exporter.rules.facts import LONGEST_LIST, facts_of_case
 from exporter.rules.rule import Outcome, Severity
 from exporter.rules.rule_set import AppRules, expectation_rules, expected_of, too_long_list
 from exporter.rules.subject import app_facts
+from tests.support.configurations import read_yaml
+from tests.support.subtests import for_each
 
 RULES = [*map(compile_rule, expectation_rules())]
 EVERY_KEY = Path(__file__).parent.parent / "config" / "good" / "policy.yml"
-
-
-def rule_of(**expected: Any) -> tuple[CompiledRule, Expect]:
-    """Return the rule of an app that expects this alone, and what it expects."""
-    expect = Expect.model_construct(**expected)
-    (rule,) = expected_of(expect, RULES).rules
-    return rule, expect
 
 
 def activation(expect: Expect, **task: Any) -> Activation:
@@ -33,100 +27,51 @@ def activation(expect: Expect, **task: Any) -> Activation:
     return activation_of({"task": facts_of_case(task), "app": app_facts("account", App(id="live", expect=expect))})
 
 
-def push(host: str, scheme: str = "rtmp", **more: bool | str) -> dict[str, Any]:
-    """Return an output as a case gives it."""
-    return {"host": host, "scheme": scheme, **more}
+MESSAGES = read_yaml("""
+- - region: [CN-Shanghai, EMAA-Saudi]
+  - region: AP-Singapore
+  - "Region: AP-Singapore, expected CN-Shanghai or EMAA-Saudi"
+- [{mix_mode: [mixed]}, {mix_mode: single}, "Mode: single, expected mixed"]
+- - push_hosts: ["*.example.com"]
+  - outputs: [{host: a.example.com}, {host: example.com}, {host: a.example.com.evil}]
+  - "Push hosts: example.com, a.example.com.evil, expected *.example.com"
+- [{push_hosts: [a]}, {outputs: [{host: ""}]}, "Push hosts: none, expected a"]
+- [{push_schemes: [rtmps, srt]}, {outputs: [{scheme: rtmp}]}, "Push schemes: rtmp, expected rtmps or srt"]
+- [{push_schemes: [rtmps]}, {outputs: [{scheme: RTMPS}, {scheme: ""}]}, "Push schemes: none, expected rtmps"]
+- [{ali_cdn: [true]}, {outputs: [{host: a, is_ali_cdn: false}, {host: b}]}, "Alibaba's CDN: a, expected true"]
+- [{push_auth: signed}, {outputs: [{host: a, signer: oss}, {host: b}, {host: ""}]}, "Push URLs without a key: b, none"]
+- [{video_codec: [H.264]}, {video: {codec: AV1}}, "Video codec: AV1, expected H.264"]
+- [{video_profile: [main]}, {video: {profile: high}}, "Video profile: high, expected main"]
+- [{video_preset: [fast]}, {video: {preset: slow}}, "Video preset: slow, expected fast"]
+- [{resolution: [720p]}, {video: {width: 720, height: 1280}}, "Resolution: portrait_720p, expected 720p"]
+- [{audio_only: [false]}, {audio_only: true}, "Audio only: true, expected false"]
+- [{audio_channels: [2]}, {audio: {channels: 1}}, "Audio channels: 1, expected 2"]
+- - audio_sample_rate: [48000, 44100]
+  - audio: {sample_rate_hertz: 8000}
+  - "Audio sample rate: 8000, expected 48000 or 44100"
+- - video_bitrate_kbps: {min: 800, max: 3000}
+  - video: {bitrate_kbps: 3001}
+  - "Video bitrate: 3001 kbit/s, expected at least 800 and at most 3000"
+- [{audio_bitrate_kbps: {min: 64}}, {audio: {bitrate_kbps: 63}}, "Audio bitrate: 63 kbit/s, expected at least 64"]
+- [{video_framerate: {max: 29.97}}, {video: {framerate: 30}}, "Frame rate: 30 per second, expected at most 29.97"]
+- - gop_seconds: {max: 3}
+  - video: {gop: 50, framerate: 14}
+  - "Length of a group of pictures: 3.571 s, expected at most 3"
+- [{idle_timeout_seconds: {max: 600}}, {idle_timeout_seconds: 601}, "Idle timeout: 601 s, expected at most 600"]
+- [{idle_timeout_seconds: {max: 600}}, {}, "Idle timeout: none, expected at most 600 s"]
+- [{panes: {min: 1}}, {video: {}}, "Panes: 0, expected at least 1"]
+- [{users: {max: 2}}, {users: 3}, "Listed users: 3, expected at most 2"]
+- [{outputs: {min: 1}}, {}, "Push URLs: 0, expected at least 1"]
+""")
+"""What is expected, a task that is otherwise, and the message about it."""
 
 
-@pytest.mark.parametrize(
-    ("key", "expected", "task", "text"),
-    [
-        (
-            "region",
-            ("CN-Shanghai", "EMAA-Saudi"),
-            {"region": "AP-Singapore"},
-            "Region: AP-Singapore, expected CN-Shanghai or EMAA-Saudi",
-        ),
-        ("mix_mode", ("mixed",), {"mix_mode": "single"}, "Mode: single, expected mixed"),
-        (
-            "push_hosts",
-            ("*.example.com",),
-            {"outputs": [push("a.example.com"), push("example.com"), push("a.example.com.evil")]},
-            "Push hosts: example.com, a.example.com.evil, expected *.example.com",
-        ),
-        ("push_hosts", ("a",), {"outputs": [push("")]}, "Push hosts: none, expected a"),
-        (
-            "push_schemes",
-            ("rtmps", "srt"),
-            {"outputs": [push("a", "srt"), push("a", "rtmp")]},
-            "Push schemes: rtmp, expected rtmps or srt",
-        ),
-        ("push_schemes", ("rtmps",), {"outputs": [push("a", "")]}, "Push schemes: none, expected rtmps"),
-        ("ali_cdn", (True,), {"outputs": [push("a", is_ali_cdn=False), push("b")]}, "Alibaba's CDN: a, expected true"),
-        (
-            "push_auth",
-            "signed",
-            {"outputs": [push("a", signer="oss"), push("b"), push("")]},
-            "Push URLs without a key: b, none",
-        ),
-        ("video_codec", ("H.264",), {"video": {"codec": "AV1"}}, "Video codec: AV1, expected H.264"),
-        ("video_profile", ("main",), {"video": {"profile": "high"}}, "Video profile: high, expected main"),
-        ("video_preset", ("fast",), {"video": {"preset": "slow"}}, "Video preset: slow, expected fast"),
-        (
-            "resolution",
-            ("720p",),
-            {"video": {"width": 720, "height": 1280}},
-            "Resolution: portrait_720p, expected 720p",
-        ),
-        ("audio_only", (False,), {"audio_only": True}, "Audio only: true, expected false"),
-        ("audio_channels", (2,), {"audio": {"channels": 1}}, "Audio channels: 1, expected 2"),
-        (
-            "audio_sample_rate",
-            (48000, 44100),
-            {"audio": {"sample_rate_hertz": 8000}},
-            "Audio sample rate: 8000, expected 48000 or 44100",
-        ),
-        (
-            "video_bitrate_kbps",
-            Range(least=800.0, most=3000),
-            {"video": {"bitrate_kbps": 3001}},
-            "Video bitrate: 3001 kbit/s, expected at least 800 and at most 3000",
-        ),
-        (
-            "audio_bitrate_kbps",
-            Range(least=64),
-            {"audio": {"bitrate_kbps": 63}},
-            "Audio bitrate: 63 kbit/s, expected at least 64",
-        ),
-        (
-            "video_framerate",
-            Range(most=29.97),
-            {"video": {"framerate": 30}},
-            "Frame rate: 30 per second, expected at most 29.97",
-        ),
-        (
-            "gop_seconds",
-            Range(most=3),
-            {"video": {"gop": 50, "framerate": 14}},
-            "Length of a group of pictures: 3.571 s, expected at most 3",
-        ),
-        (
-            "idle_timeout_seconds",
-            Range(most=600),
-            {"idle_timeout_seconds": 601},
-            "Idle timeout: 601 s, expected at most 600",
-        ),
-        ("idle_timeout_seconds", Range(most=600), {}, "Idle timeout: none, expected at most 600 s"),
-        ("panes", Range(least=1), {"video": {}}, "Panes: 0, expected at least 1"),
-        ("users", Range(most=2), {"users": 3}, "Listed users: 3, expected at most 2"),
-        ("outputs", Range(least=1), {}, "Push URLs: 0, expected at least 1"),
-    ],
-)
-def test_a_message_says_what_is_so_and_what_was_expected(
-    key: str, expected: object, task: dict[str, Any], text: str
-) -> None:
+@for_each(MESSAGES, name=lambda row: row[2])
+def test_a_message_says_what_is_so_and_what_was_expected(row: tuple[dict[str, Any], dict[str, Any], str]) -> None:
     """The values of the task and of the configuration are shown as they are written."""
-    rule, expect = rule_of(**{key: expected})
+    expected, task, text = row
+    expect = Expect.model_validate(expected)
+    (rule,) = expected_of(expect, RULES).rules
     assert rule.evaluate(activation(expect, **task)).outcome is Outcome.VIOLATION
     assert rule.text_for(activation(expect, **task)) == text
 
@@ -173,7 +118,8 @@ def test_lists_have_a_longest_length() -> None:
 )
 def test_any_value_is_only_a_value(value: str) -> None:
     """Whatever text an owner writes equals itself alone."""
-    rule, expect = rule_of(region=(value,))
+    expect = Expect.model_construct(region=(value,))
+    (rule,) = expected_of(expect, RULES).rules
     assert rule.evaluate(activation(expect, region=value)).outcome is Outcome.PASS
     assert rule.evaluate(activation(expect, region=f"{value}x")).outcome is Outcome.VIOLATION
 

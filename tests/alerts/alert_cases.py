@@ -13,7 +13,6 @@ from urllib.parse import quote_plus
 from msgspec import Struct
 from msgspec.structs import replace
 
-from exporter.metrics.exposition import declarations
 from tests.support.configurations import read_yaml
 from tests.support.processes import ROOT, needed_tool
 
@@ -63,17 +62,6 @@ def begins(at: str, firing: Firing) -> Mapping[str, Sequence[Firing]]:
 def rules(text: str) -> list[dict[str, Any]]:
     """Return all rules of a file in their order."""
     return [rule for group in read_yaml(text)["groups"] for rule in group["rules"]]
-
-
-def exported() -> dict[str, set[str]]:
-    """Return the labels of every metric that the exporter publishes, a histogram's by its samples."""
-    found = {}
-    for declaration in declarations():
-        labels = set(declaration.label_names)
-        suffixes = {"histogram": ("_bucket", "_sum", "_count"), "gaugehistogram": ("_bucket", "_gsum", "_gcount")}
-        for suffix in suffixes.get(declaration.kind, ("",)):
-            found[declaration.name + suffix] = labels | ({"le"} if suffix == "_bucket" else set())
-    return found
 
 
 def rule_info(rule: str, severity: str, *, title: str = "", owner: str = "", runbook: str = "", **more: str) -> str:

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.alerts.alert_cases import ALERTS_FILE, FROM_ELSEWHERE, GRAFANA, RECORDS_FILE, RUNBOOKS, exported, rules
+from grafana.parts.queries import sample_labels
+from tests.alerts.alert_cases import ALERTS_FILE, FROM_ELSEWHERE, GRAFANA, RECORDS_FILE, RUNBOOKS, rules
 from tests.support.promql import labels_named, uses
 from tests.support.subtests import for_each
 
@@ -28,7 +29,7 @@ def test_the_files_record_nothing_twice() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_each_file_needs_only_itself(file: Path) -> None:
     """Whatever a rule looks up is published by the exporter, or recorded before in the same file."""
-    known = set(exported()) | FROM_ELSEWHERE
+    known = {*sample_labels(), *FROM_ELSEWHERE}
     for rule in rules(file.read_text()):
         known |= {rule["record"]} if "record" in rule else set()
         assert {use.name for use in uses(rule["expr"])} <= known, rule["expr"]
@@ -37,7 +38,7 @@ def test_each_file_needs_only_itself(file: Path) -> None:
 @for_each_rule
 def test_labels_exist(rule: dict[str, Any]) -> None:
     """A rule selects, groups and matches by labels that what it looks up can have."""
-    published = exported() | {name: set[str]() for name in FROM_ELSEWHERE}
+    published = {name: {*sample_labels().get(name, ())} for name in (*sample_labels(), *FROM_ELSEWHERE)}
     everywhere = set().union(*published.values()) | OF_A_TARGET | MADE_HERE
     for use in uses(rule["expr"]):
         selected = {matcher.name for matcher in use.selector.matchers.matchers}

@@ -1,4 +1,4 @@
-"""Names lead to one place, and what the documents call by a name is called so by the program."""
+"""Names and links of the documents lead to one place, and what they call by a name is called so by the program."""
 
 import re
 from collections import Counter
@@ -19,7 +19,7 @@ from exporter.rules.rule import Outcome
 from exporter.rules.rule_files import WrittenRule
 from exporter.web.application import application
 from grafana.parts.queries import sample_labels
-from tests.docs.documents import documents, inline_code, prose
+from tests.docs.documents import anchors, documents, inline_code, links, prose
 from tests.support.command_line import flags
 from tests.support.processes import ROOT
 from tests.web.fake_view import FakeView
@@ -45,6 +45,32 @@ def _keys(kind: ValueType) -> Iterator[str]:
         for key, inner in kinds_of(model).items():
             yield key
             yield from (f"{key}.{name}" for name in _keys(inner))
+
+
+def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
+    """Each link that is no address elsewhere names a file of the project and, behind `#`, one of its headings."""
+    for link in links(page):
+        if link.startswith(("http://", "https://", "../../actions/")):  # the last one: GitHub's, beside the files
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.is_relative_to(ROOT), link
+        assert target.exists(), link
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), link
+
+
+def test_every_document_for_operators_is_in_the_index() -> None:
+    """Anyone who begins at docs/README.md finds each document."""
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / link.partition("#")[0]).resolve() for link in links(index)}
+    assert set((ROOT / "docs").glob("*.md")) - {index} <= linked
+
+
+def test_headings_make_the_anchors_that_readers_see() -> None:
+    """Punctuation goes, blanks become hyphens, letters are small."""
+    assert "a-scrape-python--m-benchmarks-scrape" in anchors(ROOT / "docs" / "benchmarks.md")
+    assert "when-reading-fails" in anchors(ROOT / "docs" / "freshness.md")
 
 
 @cache

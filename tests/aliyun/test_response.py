@@ -3,6 +3,7 @@
 import json
 import time
 import tracemalloc
+from itertools import product
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from exporter.aliyun.parse_task import MAX_ROW_BYTES, read_row, row_digest
 from exporter.aliyun.response import MAX_COMMAS, MAX_ROWS, ListPage, read_page
 from exporter.core.collection_state import State
 from tests.support.rows import example_row, json_values
+from tests.support.subtests import for_each
 
 
 def page_of(*rows: Any) -> bytes:
@@ -29,63 +31,48 @@ def test_rows_keep_their_bytes() -> None:
     assert row_digest(rows[0]) == row_digest(rows[2]) != row_digest(rows[1])
 
 
-@pytest.mark.parametrize(
-    "members",
-    [
-        b'"MPUTasks": []',
-        b'"MPUTasks" : [ ]',
-        b'"MPUTasks": null',
-        b'"PageNo": 1',
-        b'"MPUTasks": [], "Code": ""',
-        b'"Code": null, "MPUTasks": []',
-        b'"MPUTasks": [], "Code": "200", "Success": true, "Message": "OK"',
-        b'"mputasks": null',
-    ],
-)
-def test_no_list_beside_a_request_id_is_an_empty_page(members: bytes) -> None:
+def beside_a_request_id(members: str) -> bytes:
+    """Return the body of an answer that has a RequestId and other members."""
+    return b'{"RequestId": "r", ' + members.encode() + b"}"
+
+
+NO_TASKS = [
+    '"MPUTasks": []', '"MPUTasks" : [ ]', '"MPUTasks": null', '"mputasks": null', '"PageNo": 1',
+    '"MPUTasks": [], "Code": ""', '"Code": null, "MPUTasks": []',
+    '"MPUTasks": [], "Code": "200", "Success": true, "Message": "OK"',
+]  # fmt: skip
+
+
+@for_each(NO_TASKS)
+def test_no_list_beside_a_request_id_is_an_empty_page(members: str) -> None:
     """An app without tasks is reported by an empty, null or absent list."""
-    assert read_page(b'{"RequestId": "r", ' + members + b"}") == ListPage("r", [])
+    assert read_page(beside_a_request_id(members)) == ListPage("r", [])
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"[]",
-        b"null",
-        b'"text"',
-        b"{}",
-        b'{"MPUTasks": []}',
-        b'{"RequestId": "", "MPUTasks": []}',
-        b'{"RequestId": 5, "MPUTasks": []}',
-        b'{"requestid": "r", "MPUTasks": []}',
-        b'{"RequestId": "r", "MPUTasks": {}}',
-        b'{"RequestId": "r", "MPUTasks": ""}',
-        b'{"RequestId": "r", "MPUTasks": false}',
-        b'{"RequestId": "r", "MPUTasks": "none"}',
-        b'{"RequestId": "r", "MPUTasks": 0}',
-        b'{"RequestId": "r", "Tasks": [{"TaskId": "t"}]}',
-        b'{"Response": {"RequestId": "r", "MPUTasks": []}}',
-        b'{"RequestId": "r", "MPUTasks": [], "MpuTasks": null}',
-        b'[{"TaskId": "t"}]',
-        b"12",
-        b'{"RequestId": "r", "MPUTasks": {"MPUTask": [{"TaskId": "t"}]}}',
-        b'{"RequestId": "r", "mputasks": [{"TaskId": "t"}]}',
-        b'{"RequestId": "r", "mputasks": []}',
-        b'{"RequestId": "r", "MPUTasks": [], "mpuTasks": [{"TaskId": "t"}]}',
-        b'{"RequestId": "r", "MPUTasks": null, "Tasks": [{"TaskId": "t"}]}',
-        b'{"RequestId": "r", "Data": {"MPUTasks": [{"TaskId": "t"}]}}',
-        b'{"RequestId": "r", "Data": {"MPUTasks": []}, "MPUTasks": []}',
-        b'{"RequestId": "r", "MPUTasks": [{"TaskId": "t"}], "MPUTasks": []}',
-        b'{"RequestId": "r", "MPUTasks": [], "MPUTasks": [{"TaskId": "t"}]}',
-        b'{"RequestId": "r", "MPUTasks": [{"TaskId": "t"}], "MPUTasks": [{"TaskId": "t"}]}',
-        b'{"RequestId": "r", "MPUTasks": [{"TaskId": "t"}], "\\u004dPUTasks": []}',
-        b'{"RequestId": "r", "MPUTasks": [{"TaskId": "t"}], "MPUTasks": null}',
-        b'{"RequestId": "r", "MPUTasks": [{"TaskId": "t"}], "mputasks": []}',
-        b'{"RequestId": "r", "RequestId": "s", "MPUTasks": []}',
-        b'{"RequestId": "r", "Code": "", "Code": "Throttling", "MPUTasks": []}',
-        b"[" * 100_000,
-    ],
-)
+OTHER_SHAPES = [
+    b"[]", b"null", b'"text"', b"{}", b"12", b"[" * 100_000, b'[{"TaskId": "t"}]', b'{"MPUTasks": []}',
+    b'{"RequestId": "", "MPUTasks": []}', b'{"RequestId": 5, "MPUTasks": []}', b'{"requestid": "r", "MPUTasks": []}',
+    b'{"Response": {"RequestId": "r", "MPUTasks": []}}',
+    *map(beside_a_request_id, (
+        # Something else than a list.
+        '"MPUTasks": {}', '"MPUTasks": ""', '"MPUTasks": false', '"MPUTasks": "none"', '"MPUTasks": 0',
+        '"MPUTasks": {"MPUTask": [{"TaskId": "t"}]}',
+        # A list under another name.
+        '"Tasks": [{"TaskId": "t"}]', '"mputasks": [{"TaskId": "t"}]', '"mputasks": []',
+        '"MPUTasks": null, "Tasks": [{"TaskId": "t"}]', '"Data": {"MPUTasks": [{"TaskId": "t"}]}',
+        '"Data": {"MPUTasks": []}, "MPUTasks": []',
+        # A member that is there twice.
+        '"MPUTasks": [], "MpuTasks": null', '"MPUTasks": [], "mpuTasks": [{"TaskId": "t"}]',
+        '"MPUTasks": [{"TaskId": "t"}], "MPUTasks": []', '"MPUTasks": [], "MPUTasks": [{"TaskId": "t"}]',
+        '"MPUTasks": [{"TaskId": "t"}], "MPUTasks": [{"TaskId": "t"}]',
+        '"MPUTasks": [{"TaskId": "t"}], "\\u004dPUTasks": []', '"MPUTasks": [{"TaskId": "t"}], "MPUTasks": null',
+        '"MPUTasks": [{"TaskId": "t"}], "mputasks": []', '"RequestId": "s", "MPUTasks": []',
+        '"Code": "", "Code": "Throttling", "MPUTasks": []',
+    )),
+]  # fmt: skip
+
+
+@for_each(OTHER_SHAPES, name=lambda body: body[:60].decode())
 def test_another_shape_is_refused_for_good(body: bytes) -> None:
     """JSON of another shape is invalid_response, and asking again would bring the same."""
     with pytest.raises(ApiError) as caught:
@@ -123,25 +110,22 @@ def test_rows_of_any_kind_never_cost_the_page(rows: list[Any]) -> None:
     assert len(read_page(page_of(*rows)).rows) == len(rows)
 
 
-@pytest.mark.parametrize("tasks", [b"", b'"MPUTasks": [], ', b'"MPUTasks": null, ', b'"MPUTasks": [{"TaskId": "t"}], '])
-@pytest.mark.parametrize(
-    "error",
-    [
-        b'"Code": "InternalError"',
-        b'"code": "Throttling.User", "message": "m"',
-        b'"Code": 500',
-        b'"Code": {"a": []}',
-        b'"errorCode": "Forbidden"',
-        b'"Error": "failed"',
-        b'"Success": false',
-        b'"success": "False", "Code": "200"',
-    ],
-)
-def test_an_error_in_a_200_says_nothing_about_tasks(tasks: bytes, error: bytes) -> None:
+ERRORS = [
+    '"Code": "InternalError"', '"code": "Throttling.User", "message": "m"', '"Code": 500', '"Code": {"a": []}',
+    '"errorCode": "Forbidden"', '"Error": "failed"', '"Success": false', '"success": "False", "Code": "200"',
+]  # fmt: skip
+
+
+LISTS = ["", '"MPUTasks": [], ', '"MPUTasks": null, ', '"MPUTasks": [{"TaskId": "t"}], ']
+
+
+@for_each(product(LISTS, ERRORS))
+def test_an_error_in_a_200_says_nothing_about_tasks(members: tuple[str, str]) -> None:
     """A 200 that reports an error, beside whatever list, has no rows and is not an empty page."""
-    page = read_page(b'{"RequestId": "r", ' + tasks + error + b"}")
+    tasks, error = members
+    page = read_page(beside_a_request_id(tasks + error))
     assert page.rows == []
-    assert error in page.error
+    assert error.encode() in page.error
     assert b"TaskId" not in page.error
 
 

@@ -112,13 +112,13 @@ def test_the_notes_of_a_service_are_found() -> None:
             body = json.loads(next(fleet.bodies(APP)))
             body |= {"StreamURL": f"rtmp://push.live.example.com/stage/{stream}", "MultiStreamURL": None}
             fleet.create(APP, {**body, "TaskId": f"{stream}-1"})
-            await world.clock.sleep(60)
+            await world.clock.sleep(20)
             fleet.delete(APP, f"{stream}-1")
             await world.clock.sleep(pause_seconds)
             fleet.create(APP, {**body, "TaskId": f"{stream}-2"})
-            await world.clock.sleep(60)
+            await world.clock.sleep(20)
         fleet.update(APP, "late-2", {"Region": "EMAA-Saudi"})
-        await world.clock.sleep(60)
+        await world.clock.sleep(20)
         assert await world.monitor.history.apps() == {(ACCOUNT, APP)}
         changes = await world.monitor.history.changes(HistoryFilter())
         return [(change.task_id, change.change, change.notes) for change in reversed(changes)]

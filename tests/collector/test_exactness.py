@@ -10,7 +10,18 @@ import pytest
 from exporter.collector.absences import MOST_LOOKUPS_FOR_PROOF, PROOFS_OF_LARGE_LOSS
 from exporter.collector.reading import Window
 from exporter.core.collection_state import State
-from tests.support.moving_list import PAGE, Scene, all_of, failing, listed, nothing, shown, status_of, wants_sweep
+from tests.support.moving_list import (
+    PAGE,
+    MovingList,
+    Scene,
+    all_of,
+    failing,
+    listed,
+    nothing,
+    shown,
+    status_of,
+    wants_sweep,
+)
 from tests.support.virtual_time import on_virtual_time
 
 PageOf = Callable[[list[str], Window], Sequence[str]]
@@ -314,6 +325,19 @@ async def test_a_list_that_is_at_rest_settles_doubts_by_itself() -> None:
     await scene.collector.sweep()
     assert (status_of(scene).doubtful_tasks, len(scene.reported.take())) == (0, 20)
     assert shown(scene.collector) == listed(scene.list)
+
+
+@on_virtual_time
+async def test_a_row_without_a_task_id_may_be_that_of_a_task_in_doubt() -> None:
+    """A list at rest that has such a row proves nothing about a task that it does not show."""
+    scene, row = Scene(100), MovingList.row
+    await scene.start()
+    scene.service.before_look_up = _refuse
+    scene.list.row = lambda task_id: {**row(scene.list, task_id), "TaskId": [] if task_id == "task-50" else task_id}  # type: ignore[method-assign]
+    for _ in range(4):
+        await scene.collector.sweep()
+        await asyncio.sleep(6)
+    assert (status_of(scene).doubtful_tasks, scene.reported.take()) == (1, [])
 
 
 @on_virtual_time

@@ -32,7 +32,7 @@ from exporter.config.capacity import sweep_requests_of
 from exporter.core.collection_state import State
 from exporter.core.task import Task
 from exporter.simulator.fleet import Rates
-from tests.support.moving_list import APP, ListService, MovingList, all_of, failing, page_of
+from tests.support.moving_list import APP, ListService, MovingList, all_of, failing, page_of, refused
 from tests.support.moving_world import Reader, Scene, World
 from tests.support.virtual_time import VirtualClock, run
 
@@ -178,11 +178,17 @@ def test_a_service_that_ignores_page_no_is_found_out() -> None:
     assert caught.value.state is State.INVALID_RESPONSE
 
 
-def test_a_service_that_refuses_to_go_deep_is_limit_exceeded() -> None:
-    """When a window is refused and one across its border is too, what lies behind can't be read."""
-    service = ListService(MovingList(60), deepest_row=30)
+@pytest.mark.parametrize("counted_row", [lambda window: window.start, lambda window: window.end])
+def test_a_service_that_refuses_to_go_deep_is_limit_exceeded(counted_row: Callable[[Window], int]) -> None:
+    """When a window is refused, and one across its border is too, or is full, what lies behind can't be read."""
+
+    def page_of_list(order: list[str], window: Window) -> list[str]:
+        if counted_row(window) > 30:
+            raise refused()
+        return order[window.start : window.end]
+
     with pytest.raises(ApiError, match="refuses to list beyond row") as caught:
-        sweep(service)
+        sweep(ListService(MovingList(60), page_of_list=page_of_list))
     assert caught.value.state is State.LIMIT_EXCEEDED
 
 

@@ -81,7 +81,6 @@ class ListService:
     break_answer: Callable[["ListService"], object] = lambda _service: None
     """Called for each request; may raise ApiError."""
     past_end: str = "empty"  # empty, refused, last_page
-    deepest_row: int | None = None  # refused beyond
     page_of_list: Callable[[list[str], Window], Sequence[str]] | None = None
     """Which TaskIds a window shows of those that are listed; None: as documented."""
     answers_look_ups_with: str | None = None  # a TaskId that nobody asked for
@@ -121,8 +120,6 @@ class ListService:
         start = window.start
         if self.page_of_list is not None:
             return self.page_of_list(order, window)
-        if self.deepest_row is not None and window.end > self.deepest_row:
-            raise refused()
         if start and start >= len(order):
             if self.past_end == "refused":
                 raise refused()

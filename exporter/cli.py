@@ -205,7 +205,13 @@ def simulate(ctx: click.Context, /, listen_address: str, *, is_demo: bool, **opt
     return command.simulate(None if is_demo else SimulatorOptions(**options), *host_and_port(listen_address))
 
 
-@cli.command("check-config", epilog=examples("check-config rtcmpu.yml", "check-config --probe rtcmpu.yml"))
+@cli.command(
+    "check-config",
+    epilog=examples(
+        *("check-config rtcmpu.yml", "check-config --probe rtcmpu.yml"),
+        more="Exit code 3: with --probe, an app can't be read, or there is none.",
+    ),
+)
 @flag("--config.file=FILE", "the configuration, the same as FILE", "config_file")
 @flag("--web.config.file=FILE", "a web configuration to check as well", "web_config_file")
 @flag("--probe", "make one real call for each app")

@@ -6,9 +6,7 @@ Ten simulated minutes at 50 requests/s and a least round trip of 40 ms, sending 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks.report import show
 from exporter.collector.rate_limiter import Limiter
 from exporter.core.clock import Clock
 from tests.support.rate_windows import REFUSED_BY, EvenSpacing, Gate, Link, SendTimeLog, saturate
@@ -44,15 +42,14 @@ def rows() -> Iterator[Row]:
 
 def main() -> None:
     """Print the table."""
-    table = Table(title=f"Rate limiters at {RATE} requests/s: sent, and refused of {RATE * SECONDS:,} by window")
-    for heading in ("jitter each way", "limiter"):
-        table.add_column(heading)
-    for heading in ("used %", *REFUSED_BY):
-        table.add_column(heading, justify="right")
-    for row in rows():
-        refused = (f"{count:,}" for count in row.refused.values())
-        table.add_row(row.jitter, row.limiter, f"{row.used_percent:.1f}", *refused)
-    Console().print(table)
+    show(
+        f"Rate limiters at {RATE} requests/s: sent, and refused of {RATE * SECONDS:,} by window",
+        ("jitter each way", "limiter", "used %", *REFUSED_BY),
+        [
+            (row.jitter, row.limiter, f"{row.used_percent:.1f}", *(f"{count:,}" for count in row.refused.values()))
+            for row in rows()
+        ],
+    )
 
 
 def _ours(clock: Clock) -> Gate:

@@ -10,7 +10,7 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from benchmarks.processes import SPAWN
+from benchmarks.processes import beside
 from benchmarks.report import milliseconds, show, times
 from benchmarks.scraping import Scrapes, scrape
 from tests.support.configurations import account, write_configuration
@@ -79,17 +79,11 @@ def _measured(url: str) -> tuple[Scrapes, tuple[Collection, Collection], float]:
 
 def _measured_in_a_crowd(url: str) -> tuple[Scrapes, tuple[Collection, Collection], float, Tally]:
     """Return the same while a crowd presses, and what became of the crowd."""
-    ours, theirs = SPAWN.Pipe()
-    process = SPAWN.Process(target=_press, args=(url, theirs), daemon=True)
-    process.start()
-    try:
+    with beside(_press, url) as ours:
         time.sleep(SETTLE_SECONDS)
         measured = _measured(url)
         tally: Tally = ours.recv()
         return *measured, tally
-    finally:
-        process.terminate()
-        process.join()
 
 
 def _press(url: str, tally: "Connection[Tally, None]") -> None:

@@ -5,22 +5,20 @@ accounts, each with one app and a budget of its own, so that the first sweep is 
 process of its own.
 """
 
-import os
 import re
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
-from benchmarks.processes import CHANGE_ALL, Serve, Simulated, simulator
+from benchmarks.processes import CHANGE_ALL, Serve, Simulated, simulator, status_of
 from benchmarks.report import milliseconds, show
 from benchmarks.scraping import Scrapes, scrape
+from tests.support.configurations import account, write_configuration
+from tests.support.http import ask
+from tests.support.processes import Programs
 
 ACCOUNTS = 2
 TASK_COUNTS = (100, 100_000)
@@ -96,68 +94,43 @@ def footprint(
     """
     aged = None
     fleet = Simulated(accounts=accounts, tasks=tasks // accounts, requests_per_second=100_000)
-    with simulator(fleet, service) as url, tempfile.TemporaryDirectory() as directory:
-        config = Path(directory) / "rtcmpu.yml"
-        config.write_text(_config(url, fleet, sweep_interval="15s" if sweeps > 1 else "20m"))
+    with (
+        simulator(fleet, service) as url,
+        tempfile.TemporaryDirectory() as directory,
+        Programs(Path(directory)) as programs,
+    ):
+        config = write_configuration(
+            Path(directory),
+            *(
+                account(
+                    url,
+                    fleet.app_ids(number),
+                    name=f"account-{number}",
+                    key_id=f"key-{number}",
+                    key_secret="secret",
+                    more="requests_per_second: 50",
+                )
+                for number in range(1, accounts + 1)
+            ),
+            rest=(
+                f"collection: {{interval: 10s, sweep_interval: {'15s' if sweeps > 1 else '20m'}, stale_after: 1h,"
+                " max_tasks_per_app: 1000000}\n"
+            ),
+        )
         began = time.monotonic()
-        with _served(config) as (process_id, address):
-            _wait_for_sweeps(address, accounts, 1)
-            first_sweeps_seconds = time.monotonic() - began
-            scrapes = scrape(address, times=SCRAPES, pause_seconds=0.005)
-            swept = _wait_for_sweeps(address, accounts, sweeps, evaluated=True)
-            resident, peak = _memory(process_id)
-            shown = _shown(address)
-            if age:
-                with urllib.request.urlopen(url + CHANGE_ALL, data=b"", timeout=LONGEST_SECONDS):  # noqa: S310
-                    pass
-                _wait_for_sweeps(address, accounts, swept + 1 + SWEEPS, evaluated=True)
-                aged, _ = _memory(process_id)
+        running, served = programs.start_daemon(config, "--log.level=info")
+        address = f"{served}/metrics"
+        _wait_for_sweeps(address, accounts, 1)
+        first_sweeps_seconds = time.monotonic() - began
+        scrapes = scrape(address, times=SCRAPES, pause_seconds=0.005)
+        swept = _wait_for_sweeps(address, accounts, sweeps, evaluated=True)
+        resident, peak = (1024 * status_of(running.pid, name) for name in ("VmRSS", "VmHWM"))
+        shown = sum(map(int, re.findall(r"^rtcmpu_tasks\{.*\} (\d+)", ask(address, seconds=60).text, re.MULTILINE)))
+        if age:
+            ask(url + CHANGE_ALL, method="POST", seconds=LONGEST_SECONDS)
+            _wait_for_sweeps(address, accounts, swept + 1 + SWEEPS, evaluated=True)
+            aged = 1024 * status_of(running.pid, "VmRSS")
     return Footprint(tasks, shown, resident, peak, aged, first_sweeps_seconds, scrapes)
-
-
-def _config(url: str, fleet: Simulated, *, sweep_interval: str) -> str:
-    """Return a configuration that reads all of a fleet."""
-    accounts = "".join(
-        f"""
-  - name: account-{number}
-    endpoint: {url}
-    requests_per_second: 50
-    credentials: {{access_key_id: key-{number}, access_key_secret: secret}}
-    apps: [{{id: {fleet.app_ids(number)[0]}}}]"""
-        for number in range(1, fleet.accounts + 1)
-    )
-    collection = f"interval: 10s, sweep_interval: {sweep_interval}, stale_after: 1h, max_tasks_per_app: 1000000"
-    return f"accounts:{accounts}\ncollection: {{{collection}}}\n"
-
-
-@contextmanager
-def _served(config: Path) -> Iterator[tuple[int, str]]:
-    """Run `serve`; yields its process id and the address of its metrics."""
-    command = [
-        sys.executable,
-        "-m",
-        "exporter",
-        "serve",
-        f"--config.file={config}",
-        "--web.listen-address=127.0.0.1:0",
-    ]
-    log = config.with_suffix(".log")  # a pipe that nobody reads would be full after some changes
-    with log.open("wb") as standard_error:
-        process = subprocess.Popen(command, stderr=standard_error, env={**os.environ, "NO_PROXY": "127.0.0.1"})
-    try:
-        yield process.pid, f"http://{_listening(process, log)}/metrics"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _listening(process: "subprocess.Popen[bytes]", log: Path) -> str:
-    """Return where a process says that it listens."""
-    while process.poll() is None:
-        if found := re.search(r"^.*listening.*?(127\.0\.0\.1:\d+)", log.read_text(), re.MULTILINE):
-            return found[1]
-        time.sleep(0.05)
-    raise RuntimeError("serve has ended:\n" + log.read_text())
 
 
 def _wait_for_sweeps(address: str, accounts: int, sweeps: int, *, evaluated: bool = False) -> int:
@@ -167,8 +140,7 @@ def _wait_for_sweeps(address: str, accounts: int, sweeps: int, *, evaluated: boo
     counter = re.compile(rb'^rtcmpu_collection_attempts_total\{[^}]*kind="sweep",outcome="ok"\} (\S+)$', re.MULTILINE)
     while time.monotonic() < end:
         try:
-            with urllib.request.urlopen(address, timeout=60) as answer:  # noqa: S310 - loopback
-                body = answer.read()
+            body = ask(address, seconds=60).body
         except OSError:  # it is busy for longer than it lets a client wait
             body = b""
         counts = [int(float(count)) for count in counter.findall(body)]
@@ -177,16 +149,3 @@ def _wait_for_sweeps(address: str, accounts: int, sweeps: int, *, evaluated: boo
             return max(counts)
         time.sleep(0.5)
     raise TimeoutError(f"not every app was swept {sweeps} times within {LONGEST_SECONDS:.0f} s")
-
-
-def _shown(address: str) -> int:
-    """Return how many tasks are in the metrics."""
-    with urllib.request.urlopen(address, timeout=60) as answer:  # noqa: S310 - loopback
-        return sum(int(count) for count in re.findall(rb"^rtcmpu_tasks\{.*\} (\d+)", answer.read(), re.MULTILINE))
-
-
-def _memory(process_id: int) -> tuple[int, int]:
-    """Return what of a process is resident, and what was at most, in bytes."""
-    status = Path(f"/proc/{process_id}/status").read_text()
-    sizes = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", status, re.MULTILINE))
-    return int(sizes["VmRSS"]) * 1024, int(sizes["VmHWM"]) * 1024

@@ -6,21 +6,19 @@ with other work can compare.
 
 import asyncio
 import gc
-import re
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from benchmarks.fleet import pages, tasks_of
+from benchmarks.processes import status_of
 from benchmarks.report import milliseconds, show
 from exporter.collector.inventory import Entry, Inventory
 from exporter.config.model import App
-from exporter.core.clock import SystemClock
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
 from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.engine import PolicyEngine
@@ -28,6 +26,7 @@ from exporter.rules.findings import FindingEvents
 from exporter.rules.rule import Rule, Severity
 from exporter.rules.rule_files import default_rules
 from exporter.rules.rule_set import RuleSet
+from tests.support.monitored import AheadClock
 
 KEY: Final = ("prod", "live")
 TASKS: Final = 100_000
@@ -90,14 +89,14 @@ def main() -> None:
 
 
 async def _measure(variety: int) -> Measured:
-    clock = _Clock()
+    clock = AheadClock()
     entries = list(_entries(variety))
     inventory = Inventory()
     policy = PolicyEngine(clock, events=FindingEvents(), changed=lambda _: None)
     policy.apply(RuleSet(_rules(), (), {}, 5, 2000), [(KEY, App(id=KEY[1]), inventory)])
     changes = inventory.restore(entries)
     gc.collect()
-    resident_before = _resident_bytes()
+    resident_before = status_of("self", "VmRSS")
 
     async with _heartbeat() as stalls:
         began, cpu = time.perf_counter(), time.process_time()
@@ -105,7 +104,7 @@ async def _measure(variety: int) -> Measured:
         await policy.settle()
         baseline_seconds, baseline_cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
     gc.collect()
-    memory = _resident_bytes() - resident_before
+    memory = status_of("self", "VmRSS") - resident_before
     change_cpu_seconds = _change_some(policy, inventory, [entry.task for entry in entries[:CHANGES]])
     async with _heartbeat() as minute_stalls:
         clock.ahead_seconds += 60.0
@@ -125,7 +124,7 @@ async def _measure(variety: int) -> Measured:
         change_cpu_seconds=change_cpu_seconds,
         minute_cpu_seconds=minute_cpu_seconds,
         minute_stall_seconds=max(minute_stalls),
-        bytes_of_a_task=memory / TASKS,
+        bytes_of_a_task=1024 * memory / TASKS,
         violations=sum(rule.violations for rule in report.rules),
     )
 
@@ -191,25 +190,3 @@ async def _heartbeat() -> AsyncIterator[Sequence[float]]:
         await asyncio.sleep(2 * HEARTBEAT_SECONDS)
     finally:
         beating.cancel()
-
-
-def _resident_bytes() -> int:
-    """Return how much memory this process has."""
-    found = re.search(r"^VmRSS:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    if found is None:
-        raise RuntimeError("/proc/self/status does not say how much memory there is")
-    return int(found[1]) * 1024
-
-
-class _Clock(SystemClock):
-    """The machine's clock, some time ahead."""
-
-    ahead_seconds = 0.0
-
-    def now(self) -> float:
-        """Wall-clock time, in seconds since 1970."""
-        return super().now() + self.ahead_seconds
-
-    def monotonic(self) -> float:
-        """Seconds from an arbitrary start."""
-        return super().monotonic() + self.ahead_seconds

@@ -2,11 +2,12 @@
 
 import asyncio
 import multiprocessing
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypeVar
@@ -53,18 +54,37 @@ Serve: TypeAlias = Callable[[Simulated, Any], None]  # its settings, and a conne
 
 
 @contextmanager
-def simulator(simulated: Simulated, serve: Serve | None = None) -> Iterator[str]:
-    """Run a service in a process of its own; yields its address. `serve` is what runs there, if not the simulator."""
+def beside(work: Callable[..., None], *args: Any) -> "Iterator[Connection[Any, Any]]":
+    """Run a module's function in a process of its own while the block lasts; its last argument is a connection here."""
     ours, theirs = SPAWN.Pipe()
-    process = SPAWN.Process(target=serve or _serve_simulated, args=(simulated, theirs), daemon=True)
+    process = SPAWN.Process(target=work, args=(*args, theirs), daemon=True)
     process.start()
     try:
-        if not ours.poll(START_SECONDS):
-            raise TimeoutError("the simulated service has not started")
-        yield ours.recv()
+        yield ours
     finally:
         process.terminate()
         process.join()
+
+
+@contextmanager
+def server(serve: Callable[..., None], *args: Any) -> Iterator[str]:
+    """Run a server beside the block; yields the address that it sends."""
+    with beside(serve, *args) as ours:
+        if not ours.poll(START_SECONDS):
+            raise TimeoutError("the server has not started")
+        yield ours.recv()
+
+
+def simulator(simulated: Simulated, serve: Serve | None = None) -> AbstractContextManager[str]:
+    """Run a service in a process of its own; yields its address. `serve` is what runs there, if not the simulator."""
+    return server(serve or _serve_simulated, simulated)
+
+
+def status_of(process: int | str, name: str) -> int:
+    """Return a number of Linux's status of a process, which may be `self`; sizes are in KiB."""
+    found = re.search(rf"^{name}:\s+(\d+)", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+    assert found, name
+    return int(found[1])
 
 
 def in_own_process(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

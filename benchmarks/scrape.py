@@ -7,12 +7,9 @@ the web application of the daemon on a real socket, over an exposition that is f
 import asyncio
 import shutil
 import socket
-import subprocess
 import tempfile
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -20,7 +17,7 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from benchmarks.fleet import pages, tasks_of
-from benchmarks.processes import SPAWN
+from benchmarks.processes import server
 from benchmarks.report import median_seconds, milliseconds, show, times
 from benchmarks.scraping import Scrapes, scrape
 from exporter import __version__
@@ -35,6 +32,7 @@ from exporter.service.process import run
 from exporter.web import http_server
 from exporter.web.application import application
 from tests.metrics.builders import STATUS
+from tests.support.processes import Programs, eventually, free_port
 from tests.web.fake_view import FakeView
 
 SERIES = 100_000
@@ -57,7 +55,7 @@ def main() -> None:
     """Print both tables."""
     by_tasks = []
     for tasks in TASK_COUNTS:
-        with _ours(serve_tasks, tasks) as address:
+        with server(serve_tasks, tasks) as address:
             by_tasks.append((f"{tasks:,} tasks in one app", scrape(address, times=OUR_SCRAPES)))
             healthy = scrape(address.removesuffix("/metrics") + "/-/healthy", times=OUR_SCRAPES)
     show(
@@ -66,7 +64,7 @@ def main() -> None:
         [*(_figures(*row) for row in by_tasks), _figures("for comparison: /-/healthy", healthy)],
         note="/-/healthy is an answer of one word from the same server.",
     )
-    with _ours(serve_series, SERIES) as address:
+    with server(serve_series, SERIES) as address:
         ours = scrape(address, times=OUR_SCRAPES)
     registry = _registry()
     latest = median_seconds(lambda: generate_latest(registry), runs=3)
@@ -144,43 +142,28 @@ def _serve(exposition: Exposition[AppReport] | Exposition[int], address: "Connec
     run(listen())
 
 
-@contextmanager
-def _ours(serve: Callable[[int, "Connection[str, str]"], None], count: int) -> Iterator[str]:
-    """Run one of our servers in a process of its own; yields the address of its metrics."""
-    ours, theirs = SPAWN.Pipe()
-    process = SPAWN.Process(target=serve, args=(count, theirs), daemon=True)
-    process.start()
-    try:
-        if not ours.poll(START_SECONDS):
-            raise TimeoutError("our server has not started")
-        yield ours.recv()
-    finally:
-        process.terminate()
-        process.join()
-
-
 def _others() -> Iterator[tuple[str, Scrapes]]:
     """Yield what the same series take from others, those that are installed."""
     text = generate_latest(_registry())
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, Programs(Path(directory)) as programs:
         (Path(directory) / "bench.prom").write_bytes(text)
         if (gateway := shutil.which("prometheus-pushgateway")) is not None:
-            port = _free_port()
-            with _running([gateway, f"--web.listen-address=127.0.0.1:{port}"], port):
-                push = urllib.request.Request(f"http://127.0.0.1:{port}/metrics/job/bench", data=text, method="PUT")
-                urllib.request.urlopen(push, timeout=START_SECONDS).close()  # noqa: S310 - loopback
-                yield "pushgateway", scrape(f"http://127.0.0.1:{port}/metrics", times=THEIR_SCRAPES)
+            url = _started(programs, gateway)
+            push = urllib.request.Request(f"{url}/metrics/job/bench", data=text, method="PUT")  # noqa: S310 - loopback
+            urllib.request.urlopen(push, timeout=START_SECONDS).close()  # noqa: S310 - loopback
+            yield "pushgateway", scrape(f"{url}/metrics", times=THEIR_SCRAPES)
         if (node_exporter := shutil.which("prometheus-node-exporter")) is not None:
-            port = _free_port()
-            command = [
-                node_exporter,
-                f"--web.listen-address=127.0.0.1:{port}",
-                "--collector.disable-defaults",
-                "--collector.textfile",
-                f"--collector.textfile.directory={directory}",
-            ]
-            with _running(command, port):
-                yield "node_exporter, textfile", scrape(f"http://127.0.0.1:{port}/metrics", times=THEIR_SCRAPES)
+            collected = ("disable-defaults", "textfile", f"textfile.directory={directory}")
+            url = _started(programs, node_exporter, *(f"--collector.{setting}" for setting in collected))
+            yield "node_exporter, textfile", scrape(f"{url}/metrics", times=THEIR_SCRAPES)
+
+
+def _started(programs: Programs, command: str, *words: str) -> str:
+    """Start a server; return its address when it accepts connections."""
+    port = free_port()
+    programs.start(command, f"--web.listen-address=127.0.0.1:{port}", *words)
+    eventually(lambda: socket.create_connection(("127.0.0.1", port)).close(), within_seconds=START_SECONDS)
+    return f"http://127.0.0.1:{port}"
 
 
 def _registry() -> CollectorRegistry:
@@ -190,40 +173,6 @@ def _registry() -> CollectorRegistry:
     for labels, value in series(SERIES):
         gauge.labels(*labels).set(value)
     return registry
-
-
-@contextmanager
-def _running(command: Sequence[str], port: int) -> Iterator[None]:
-    """Run a server until it is not needed any more; begins when it accepts connections."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _wait_for(port)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_for(port: int) -> None:
-    """Return when something listens on a port."""
-    end = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
-        else:
-            return
-
-
-def _free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _figures(who: str, scrapes: Scrapes) -> tuple[str, str, str, str]:

@@ -4,9 +4,7 @@ import asyncio
 import time
 from typing import NamedTuple, get_args
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks.report import show
 from exporter.aliyun.client import Client
 from exporter.aliyun.errors import ApiError
 from exporter.collector.rate_limiter import Limiter, Priority
@@ -45,12 +43,11 @@ async def measure() -> list[Row]:
 def run() -> bool:
     """Measure and print; return whether nothing was refused and nearly all was used."""
     rows = asyncio.run(measure())
-    table = Table(title=f"The limiter at {RATE} requests/s over {SECONDS:g} real seconds, 25 ms jitter each way")
-    for heading in ("window", "used %", "refused"):
-        table.add_column(heading, justify="left" if heading == "window" else "right")
-    for row in rows:
-        table.add_row(row.window, f"{row.used_percent:.1f}", str(row.refused))
-    Console().print(table)
+    show(
+        f"The limiter at {RATE} requests/s over {SECONDS:g} real seconds, 25 ms jitter each way",
+        ("window", "used %", "refused"),
+        [(row.window, f"{row.used_percent:.1f}", row.refused) for row in rows],
+    )
     return all(row.refused == 0 and row.used_percent >= LEAST_USED_PERCENT for row in rows)
 
 

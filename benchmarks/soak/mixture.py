@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import bcrypt
 import trustme
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.processes import status_of
+from benchmarks.report import show
 from exporter.collector.past import NEWEST
 from exporter.simulator.faults import FAULTS
 from exporter.simulator.simulation import ACCESS_KEY_ID, ACCESS_KEY_SECRET
@@ -218,11 +218,10 @@ def _start(programs: Programs, config: Path) -> tuple[Running, str]:
 def _footing(running: Running) -> Footing:
     """Look at a process."""
     looks = [_look(running) for _ in range(20)]
-    status = Path(f"/proc/{running.pid}/status").read_text()
     return Footing(
-        memory_mib=_number(status, "VmRSS") / 1024,
+        memory_mib=status_of(running.pid, "VmRSS") / 1024,
         file_descriptors=sum(1 for _ in Path(f"/proc/{running.pid}/fd").iterdir()),
-        threads=_number(status, "Threads"),
+        threads=status_of(running.pid, "Threads"),
         tasks=min(tasks for tasks, _ in looks),
         blocks=min(blocks for _, blocks in looks),
     )
@@ -254,17 +253,16 @@ def _is_as_before(before: Footing, after: Footing) -> bool:
 
 
 def _print(before: Footing, after: Footing, storm: Storm, faults: dict[str, int]) -> None:
-    table = Table(caption=f"after {sum(faults.values()):,} faults of {len(faults)} kinds, {storm.scrapes:,} scrapes")
-    for heading in ("", "before", "after"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    for name, then, now in zip(Footing._fields, before, after, strict=True):
-        table.add_row(name.replace("_", " "), f"{then:.4g}", f"{now:.4g}")
-    console = Console()
-    console.print(table)
-    console.print("all apps up again after", ", ".join(f"{seconds:.1f} s" for seconds in storm.recoveries))
-
-
-def _number(status: str, name: str) -> int:
-    found = re.search(rf"^{name}:\s+(\d+)", status, re.MULTILINE)
-    assert found, name
-    return int(found[1])
+    recovered = ", ".join(f"{seconds:.1f} s" for seconds in storm.recoveries)
+    show(
+        "What a process holds",
+        ("", "before", "after"),
+        [
+            (name.replace("_", " "), f"{then:.4g}", f"{now:.4g}")
+            for name, then, now in zip(Footing._fields, before, after, strict=True)
+        ],
+        note=(
+            f"After {sum(faults.values()):,} faults of {len(faults)} kinds, {storm.scrapes:,} scrapes. "
+            f"All apps were up again after {recovered}."
+        ),
+    )

@@ -288,10 +288,6 @@ class Aggregates:
         self.revision += changed
         return changed
 
-    def has_settings(self, buckets: Buckets, push_auth: PushAuthSettings) -> bool:
-        """Whether the sums are by these settings."""
-        return self.buckets == buckets and self.push_auth.settings == push_auth
-
     def counts(self, name: str) -> Mapping[LabelValues, int]:
         """Return one of `COUNTS` by label values; what is 0 is not in it."""
         return self._counts[name]

@@ -49,11 +49,7 @@ def per_task_families() -> tuple[TaskFamily, ...]:
         note="A listed task is configured; the list does not say whether it runs.",
         samples=lambda tasks: ((_key(task) + _names(task), 1) for task in tasks),
     )
-    numbers = (
-        Family(name=one.name, kind="gauge", help=one.help, labels=_NAMING, note=one.note, samples=one.samples)
-        for one in _VALUES
-    )
-    return (info, *numbers)
+    return (info, *_VALUES)
 
 
 def series_of(task: ListedTask) -> int:
@@ -61,19 +57,19 @@ def series_of(task: ListedTask) -> int:
     return 1 + sum(value.read(task) is not None for value in _VALUES)
 
 
-class _Number(Struct, frozen=True):
+class _Number(Family[Sequence[ListedTask]], frozen=True, kw_only=True):
     """A number that a task may have."""
 
-    name: str
-    help: str
     read: Callable[[ListedTask], float | None]  # none where the task has no such readable number
-    note: str = ""
 
-    def samples(self, tasks: Sequence[ListedTask]) -> Iterator[Sample]:
-        """Yield one for each task that has it."""
+
+def _number(name: str, help_text: str, read: Callable[[ListedTask], float | None], note: str = "") -> _Number:
+    def samples(tasks: Sequence[ListedTask]) -> Iterator[Sample]:
         for task in tasks:
-            if (number := self.read(task)) is not None:
+            if (number := read(task)) is not None:
                 yield _key(task), number
+
+    return _Number(name=name, kind="gauge", help=help_text, labels=_NAMING, note=note, samples=samples, read=read)
 
 
 def _key(task: ListedTask) -> tuple[str, str, str]:
@@ -101,7 +97,7 @@ def _configured(
         number = number_of(task.configuration)
         return None if number is None or number < 0 else number / unit
 
-    return _Number(f"rtcmpu_task_config_{name}", help_text, readable, note)
+    return _number(f"rtcmpu_task_config_{name}", help_text, readable, note)
 
 
 _VALUES: Final = (
@@ -133,13 +129,13 @@ _VALUES: Final = (
         "users",
         note="Absent for an empty list, which means all users of the channel.",
     ),
-    _Number(
+    _number(
         "rtcmpu_task_first_seen_timestamp_seconds",
         "Unix time at which this exporter first saw the task.",
         lambda task: task.entry.first_seen,
         note="Not the time of creation, which the service does not report.",
     ),
-    _Number(
+    _number(
         "rtcmpu_task_last_changed_timestamp_seconds",
         "Unix time at which this exporter last saw the task's configuration change, or first saw the task.",
         lambda task: task.entry.last_changed,

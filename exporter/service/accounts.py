@@ -54,7 +54,7 @@ class Access:
         self._source = ""
         self._clock = clock
         self._open_session = open_session
-        self._settings, self._client, self._key = self._open(_Settings.of(account, request_timeout_seconds))
+        self._settings, self._client = self._open(_Settings.of(account, request_timeout_seconds))
         self._retired: dict[asyncio.Task[None], Client] = {}
         self.requests = AccountRequests(self._client, limiter, clock=clock, rng=rng, events=metrics)
 
@@ -81,7 +81,6 @@ class Access:
         """Send all further requests by other settings; those that are under way end as they began."""
         retired, self._client = self._client, prepared.client
         self._settings, self.requests.client = prepared.settings, prepared.client
-        self._key.report, self._key = None, prepared.key
         self.access_key_id = None
         self.metrics.credentials_unknown()
         closing = asyncio.create_task(retired.close_when_idle())
@@ -96,12 +95,11 @@ class Access:
         await self._client.close()
 
     def _open(self, settings: "_Settings") -> "Prepared":
-        key = _KeyInUse(self._key_in_use)
         source = key_source(settings.credentials, proxy=settings.proxy, ca_file=settings.ca_file)
         client = Client(
             session=self._open_session(ca_file=settings.ca_file),
             endpoint=settings.endpoint,
-            credentials=CredentialsSource(source, clock=self._clock, observer=key),
+            credentials=CredentialsSource(source, clock=self._clock, observer=_KeyInUse(self, settings)),
             clock=self._clock,
             nonce=lambda: secrets.token_hex(16),
             request_timeout_seconds=settings.request_timeout_seconds,
@@ -109,10 +107,12 @@ class Access:
             ca_file=settings.ca_file,
             observer=self.metrics,
         )
-        return Prepared(settings, client, key)
+        return Prepared(settings, client)
 
-    def _key_in_use(self, key: Key) -> None:
-        """Publish and log what key signs the requests from now on, without showing it."""
+    def key_in_use(self, settings: "_Settings", key: Key) -> None:
+        """Publish and log what key signs the requests from now on, without showing it; not if these settings ended."""
+        if settings is not self._settings:
+            return
         self.metrics.credentials_in_use(key.source, key.expires_at)
         if key.source != self._source:
             self._source = key.source
@@ -120,18 +120,6 @@ class Access:
         if key.access_key_id != self.access_key_id:
             self.access_key_id = key.access_key_id
             self.key_found()
-
-
-class _KeyInUse:
-    """Reports the key of one client, until another client takes its place."""
-
-    def __init__(self, report: Callable[[Key], None]) -> None:
-        self.report: Callable[[Key], None] | None = report
-
-    def credentials_in_use(self, credentials: Key) -> None:
-        """Report a key."""
-        if self.report is not None:
-            self.report(credentials)
 
 
 class _Settings(NamedTuple):
@@ -149,12 +137,22 @@ class _Settings(NamedTuple):
         return cls(account.endpoint, account.credentials, account.proxy, account.ca_file, request_timeout_seconds)
 
 
+class _KeyInUse(NamedTuple):
+    """Reports the keys of one client to its access."""
+
+    access: Access
+    settings: _Settings
+
+    def credentials_in_use(self, credentials: Key) -> None:
+        """Report a key."""
+        self.access.key_in_use(self.settings, credentials)
+
+
 class Prepared(NamedTuple):
     """Other settings of an access, ready to be switched to, or to be closed."""
 
     settings: _Settings
     client: Client
-    key: _KeyInUse
 
 
 class Accesses(UserDict[str, Access]):

@@ -175,17 +175,19 @@ class AppPublisher(CollectorEvents):
                 self._check, self._changes_since_check = None, []
 
     def _replace_wrong_sums(self, recomputed: Aggregates) -> None:
-        has_same_settings = self._aggregates.has_settings(recomputed.buckets, recomputed.push_auth.settings)
-        if has_same_settings and not recomputed.same_as(self._aggregates):
+        running = self._aggregates
+        if recomputed.same_as(running):
+            return
+        settings, before = ((sums.buckets, sums.push_auth.settings) for sums in (recomputed, running))
+        if settings == before:
             structlog.get_logger().error(
                 "the running sums were wrong and are replaced: please report this",
                 account=self.collector.account,
                 app_id=self.collector.app.id,
             )
-        if not recomputed.same_as(self._aggregates):
-            recomputed.advance(self._clock.now())
-            self._aggregates = recomputed
-            self.publish()
+        recomputed.advance(self._clock.now())
+        self._aggregates = recomputed
+        self.publish()
 
 
 def _sums_of(entries: Iterable[Entry], aggregates: Aggregates) -> Aggregates:

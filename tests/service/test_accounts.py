@@ -36,6 +36,13 @@ from tests.support.virtual_time import VirtualClock, at_once, on_virtual_time
 
 RATE = 10
 KEY = AccessKey(access_key_id="id", access_key_secret=Secret("secret"))
+TOKEN = {
+    "Code": "Success",
+    "AccessKeyId": "STS.id",
+    "AccessKeySecret": "s",
+    "SecurityToken": "t",
+    "Expiration": "2100-01-01T00:00:00Z",
+}
 
 
 class Arrivals:
@@ -161,16 +168,34 @@ async def test_a_rotated_secret_is_used_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_process_before")
+async def test_a_key_that_comes_after_a_reload_is_not_in_use() -> None:
+    """A request that waits for the key before signs with it, but what is published is the key in force."""
+    may_answer, asked = asyncio.Event(), asyncio.Event()
+
+    async def late(_: web.BaseRequest) -> web.StreamResponse:
+        asked.set()
+        await may_answer.wait()
+        return web.json_response(TOKEN)
+
+    async with serving(late) as tokens, serving(Arrivals().answer) as service:
+        uri = CredentialsUri(uri=f"{tokens.address}/key")
+        async with opened(account("a", service.address, credentials=uri)) as (accesses, metrics):
+            waiting = asyncio.create_task(ask(accesses, "a"))
+            await asked.wait()
+            await accesses.apply(Config(accounts=(account("a", service.address),)))
+            await ask(accesses, "a")
+            may_answer.set()
+            await waiting
+            text = metrics.render()[False].decode()
+            assert 'credentials_info{account="a",source="access_key"} 1' in text
+            assert "credentials_uri" not in text
+            assert accesses["a"].access_key_id == "id"
+
+
+@pytest.mark.usefixtures("no_process_before")
 async def test_a_permanent_key_ends_the_expiry() -> None:
     """With the reload that takes the temporary key away its expiry ends, and its source with the next request."""
-    token = {
-        "Code": "Success",
-        "AccessKeyId": "STS.id",
-        "AccessKeySecret": "s",
-        "SecurityToken": "t",
-        "Expiration": "2100-01-01T00:00:00Z",
-    }
-    async with serving(lambda _: web.json_response(token)) as tokens, serving(Arrivals().answer) as service:
+    async with serving(lambda _: web.json_response(TOKEN)) as tokens, serving(Arrivals().answer) as service:
         uri = CredentialsUri(uri=f"{tokens.address}/key")
         async with opened(account("a", service.address, credentials=uri)) as (accesses, metrics):
             await ask(accesses, "a")

@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Any, Final
 
 from msgspec import Struct
@@ -131,7 +130,7 @@ class _Reading:
         stream_url = "" if _absent(row.get("StreamURL")) else str(row["StreamURL"])
         self._documented("StreamURL", not stream_url or scheme(stream_url)[1])
         mode, mode_known = mix_mode(row.get("MixMode"), has_source=bool(single), has_transcoding=bool(transcoding))
-        region, region_known = task_region(row.get("Region"))
+        region, region_known = _labelled(_REGIONS, row.get("Region"))
         self._documented("MixMode", mode_known)
         self._documented("Region", region_known)
         return WrittenTask(
@@ -168,8 +167,8 @@ class _Reading:
         return urls
 
     def _source(self, single: Mapping[str, Any]) -> tuple[str, str]:
-        stream, stream_known = stream_type(single.get("StreamType"))
-        kind, kind_known = source_type(single.get("SourceType"))
+        stream, stream_known = _labelled(_STREAM_TYPES, single.get("StreamType"))
+        kind, kind_known = _labelled(_SOURCE_TYPES, single.get("SourceType"))
         self._documented("SingleSubParams.StreamType", stream_known)
         self._documented("SingleSubParams.SourceType", kind_known)
         return stream, kind
@@ -199,7 +198,8 @@ class _Reading:
         names = {}
         for name, within, field in written:
             if not _absent(within.get(name)):
-                names[name], is_known = known(name, within[name])
+                labels = {"": "none"} | {each.lower(): each for each in _NAMES[name]}
+                names[name], is_known = _labelled(labels, within[name])
                 self._documented(field, is_known)
         return names
 
@@ -223,7 +223,7 @@ class _Reading:
             self._unreadable["UserPanes.ZOrder"] += 1
             layer = None
         info = self._object(pane, "UserInfo")
-        kind = source_type(info.get("SourceType"))
+        kind = _labelled(_SOURCE_TYPES, info.get("SourceType"))
         self._documented("UserInfo.SourceType", kind[1])
         render_mode = self._amount(pane, "RenderMode", "UserPanes.RenderMode")
         source = (self._user(info), kind[0]) if _text(info.get("UserId")) else None
@@ -234,8 +234,8 @@ class _Reading:
         return _text(user.get("ChannelId")) or _text(self._row.get("ChannelId")), _text(user.get("UserId"))
 
     def _user_stream(self, user: Mapping[str, Any]) -> tuple[str, str, User]:
-        stream, stream_known = stream_type(user.get("StreamType"))
-        kind, kind_known = source_type(user.get("SourceType"))
+        stream, stream_known = _labelled(_STREAM_TYPES, user.get("StreamType"))
+        kind, kind_known = _labelled(_SOURCE_TYPES, user.get("SourceType"))
         self._documented("UserInfos.StreamType", stream_known)
         self._documented("UserInfos.SourceType", kind_known)
         return stream, kind, self._user(user)
@@ -318,46 +318,34 @@ def _says_something(value: Any) -> bool:
     return any(map(_says_something, value.values())) if isinstance(value, dict) else not _absent(value)
 
 
-_REGIONS = {"cn-shanghai": "CN-Shanghai", "ap-singapore": "AP-Singapore", "emaa-saudi": "EMAA-Saudi"}
-_PRESETS = "ultrafast superfast veryfast faster fast medium slow slower veryslow placebo"
-_NAMES: Final = MappingProxyType(
-    {"VideoCodec": ("H.264", "H.265"), "profile": ("baseline", "main", "high"), "preset": tuple(_PRESETS.split())}
-)
-_NUMBERS: Final = MappingProxyType({"AudioChannels": (1, 2), "AudioSampleRate": (8000, 16000, 32000, 44100, 48000)})
+_REGIONS = {"": "other", "cn-shanghai": "CN-Shanghai", "ap-singapore": "AP-Singapore", "emaa-saudi": "EMAA-Saudi"}
+_SCHEMES: Final = {"rtmp": "rtmp", "rtmps": "rtmps", "srt": "srt"}
+_STREAM_TYPES: Final = {"": "original", "0": "original", "1": "audio", "2": "video"}
+_SOURCE_TYPES: Final = {"": "camera", "camera": "camera", "sharescreen": "screen"}
+_PRESETS: Final = "ultrafast superfast veryfast faster fast medium slow slower veryslow placebo"
+_NAMES: Final = {
+    "VideoCodec": ("H.264", "H.265"),
+    "profile": ("baseline", "main", "high"),
+    "preset": tuple(_PRESETS.split()),
+}
+_NUMBERS: Final = {"AudioChannels": (1, 2), "AudioSampleRate": (8000, 16000, 32000, 44100, 48000)}
 
 
-def task_region(value: Any) -> tuple[str, bool]:
-    """Return `task_region`; an absent one is `other` too, though not an unknown value."""
-    if not value:
-        return "other", True
-    region = _REGIONS.get(str(value).lower())
-    return (region, True) if region else ("other", False)
+def _labelled(labels: Mapping[str, str], value: Any) -> tuple[str, bool]:
+    """Return the label of a value from a closed set, in whatever case, and whether it is in it; absent is empty."""
+    label = labels.get(str(value or "").lower())
+    return label or "other", label is not None
 
 
 def mix_mode(value: Any, *, has_source: bool, has_transcoding: bool) -> tuple[str, bool]:
     """Return `mix_mode`."""
-    if value in (None, ""):
-        return ("single" if has_source and not has_transcoding else "mixed"), True
-    mode = {"0": "single", "1": "mixed"}.get(str(value))
-    return (mode, True) if mode else ("other", False)
+    absent = "single" if has_source and not has_transcoding else "mixed"
+    return _labelled({"": absent, "0": "single", "1": "mixed"}, "" if value is None else str(value))
 
 
 def scheme(url: str) -> tuple[str, bool]:
     """Return `scheme`."""
-    before = url.partition("://")[0].lower()
-    return (before, True) if before in {"rtmp", "rtmps", "srt"} else ("other", False)
-
-
-def stream_type(value: Any) -> tuple[str, bool]:
-    """Return `stream_type`."""
-    kind = {"": "original", "0": "original", "1": "audio", "2": "video"}.get(str(value or ""))
-    return (kind, True) if kind else ("other", False)
-
-
-def source_type(value: Any) -> tuple[str, bool]:
-    """Return `source_type`."""
-    kind = {"": "camera", "camera": "camera", "sharescreen": "screen"}.get(str(value or "").lower())
-    return (kind, True) if kind else ("other", False)
+    return _labelled(_SCHEMES, url.partition("://")[0] or "none")
 
 
 def truth(value: Any) -> tuple[bool | None, bool]:
@@ -366,16 +354,6 @@ def truth(value: Any) -> tuple[bool | None, bool]:
         return None, True
     answer = {"true": True, "false": False}.get(str(value).lower())
     return answer, answer is not None
-
-
-def known(name: str, value: Any) -> tuple[str, bool]:
-    """Return the label of a name from a closed set."""
-    if not value:
-        return "none", True
-    for canonical in _NAMES[name]:
-        if str(value).lower() == canonical.lower():
-            return canonical, True
-    return "other", False
 
 
 def known_number(name: str, number: int) -> tuple[str, bool]:

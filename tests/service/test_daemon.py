@@ -18,7 +18,7 @@ import structlog
 from exporter.collector.past import HistoryFilter
 from exporter.config.credential_kinds import EcsRamRole
 from exporter.config.mistakes import ConfigError, Mistake, Position
-from exporter.config.model import Config, Storage
+from exporter.config.model import Config, Metrics, PerTask, Storage
 from exporter.core.secret import Secret
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
@@ -39,9 +39,16 @@ from tests.support.monitored import AheadClock, Simulated, app_ids, config, samp
 from tests.support.policy_world import rule, rule_set
 from tests.support.virtual_time import hanging_call
 
-pytestmark = pytest.mark.usefixtures("no_process_before", "often_published")
+pytestmark = pytest.mark.usefixtures("no_process_before")
 
 EPHEMERAL = Options(listen_addresses=("127.0.0.1:0",))
+
+
+@pytest.fixture(autouse=True)
+def _often_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publish everything, and look at the clock, several times a second."""
+    for pause in ("BEAT_SECONDS", "PUBLISH_OWN_PAUSE_SECONDS", "PUBLISH_TASKS_PAUSE_SECONDS"):
+        monkeypatch.setattr(daemon, pause, 0.1)
 
 
 class Started:
@@ -557,3 +564,69 @@ async def test_tasks_are_shown_as_a_copy(simulator: Simulated) -> None:
         assert view.task("production", "app-1", task_id) is None
         assert view.task("production", "app-9", task_id) is None
         assert view.tasks("production", "app-9") is None
+
+
+def _with(config: Config, per_task: PerTask) -> Config:
+    """Return a configuration with other settings of the series about single tasks."""
+    return config.changed(metrics=Metrics(per_task=per_task))
+
+
+async def _until_tasks(one: Started, number: int) -> str:
+    """Wait until this many tasks have series; return the exposition."""
+
+    async def are_there() -> str:
+        text = (await one.ask("/metrics/tasks")).text
+        return text if text.count("\nrtcmpu_task_info{") == number else ""
+
+    text: str = await until(are_there)
+    return text
+
+
+async def test_series_about_tasks_follow_the_configuration(simulator: Simulated) -> None:
+    """They come and go with the setting and with their apps, without the apps being read again for it."""
+    config = simulator.config("app-1", "app-2")
+    async with started(config) as one:
+        await one.until_data_of("app-1", "app-2")
+        answer = await one.ask("/metrics/tasks")
+        assert (answer.status, "per_task" in answer.text) == (404, True)
+        kept = one.daemon._monitor.apps["production", "app-2"]
+
+        one.next = _with(config, PerTask(enabled=True))
+        await one.daemon.reload()
+        text = await _until_tasks(one, 2 * 10)
+        series = sum(not line.startswith("#") for line in text.splitlines())
+        await one.until_sample(series, "rtcmpu_exporter_series", path="/metrics/tasks")
+        await one.until_sample(0, "rtcmpu_exporter_series_omitted", path="/metrics/tasks")
+
+        one.next = _with(simulator.config("app-2"), PerTask(enabled=True))
+        await one.daemon.reload()
+        assert 'app_id="app-1"' not in await _until_tasks(one, 10)
+
+        one.next = simulator.config("app-2")
+        await one.daemon.reload()
+        assert (await one.ask("/metrics/tasks")).status == 404
+        assert sample(await one.metrics(), "rtcmpu_exporter_series", path="/metrics/tasks") is None
+        assert one.daemon._monitor.apps["production", "app-2"] is kept
+
+
+async def test_changes_are_served_from_the_baseline_on(simulator: Simulated) -> None:
+    """The first tasks are no changes; what is changed then is listed with its groups, counted, and dated."""
+    async with started(simulator.config("app-1", "app-2")) as one:
+        await one.until_data_of("app-1", "app-2")
+        assert json.loads((await one.ask("/api/v1/changes")).text)["changes"] == []
+        task_id = json.loads(next(simulator.service.fleet.bodies("app-2")))["TaskId"]
+        simulator.service.fleet.update("app-2", task_id, {"MaxIdleTime": "77"})
+
+        async def is_noticed() -> bool:
+            return "77 s" in (await one.ask("/api/v1/changes?app_id=app-2")).text
+
+        await until(is_noticed)
+        answer = json.loads((await one.ask(f"/api/v1/changes?task_id={task_id}&limit=5")).text)
+        (change,) = answer["changes"]
+        assert (change["account"], change["app_id"], change["change"]) == ("production", "app-2", "modified")
+        assert [(field["field"], field["after"]) for field in change["fields"]] == [("idle_timeout", "77 s")]
+        assert answer["remembered_since"] < change["noticed_timestamp_seconds"]
+        assert json.loads((await one.ask("/api/v1/changes?app_id=app-1")).text)["changes"] == []
+        text = await one.until_sample(1, "rtcmpu_task_changes_total", app_id="app-2", change="modified")
+        assert sample(text, "rtcmpu_task_field_changes_total", app_id="app-2", field="idle_timeout") == 1
+        assert sample(text, "rtcmpu_task_changes_total", app_id="app-1", change="modified") == 0

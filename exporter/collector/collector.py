@@ -63,7 +63,7 @@ class Collector:
         self.sweeping = False
         self.wants_sweep = False  # whether a sweep should run before its turn
         self._requests = requests
-        self._intervals = intervals
+        self.intervals = intervals
         self._clock = clock
         self._events = events
         self._reader = ListReader(rows, monotonic=clock.monotonic, max_tasks=max_tasks, largest_page=largest_page)
@@ -100,12 +100,12 @@ class Collector:
     def crowded(self, kind: Kind) -> bool:
         """Whether more requests wait for the budget than can be sent before this app's next turn of a kind."""
         if kind is Kind.UPDATE:
-            return self._requests.queue_seconds(Priority.UPDATE) > self._intervals.interval_seconds
-        return self._requests.queue_seconds(Priority.SWEEP) > self._intervals.sweep_interval_seconds
+            return self._requests.queue_seconds(Priority.UPDATE) > self.intervals.interval_seconds
+        return self._requests.queue_seconds(Priority.SWEEP) > self.intervals.sweep_interval_seconds
 
     def set_intervals(self, intervals: Intervals) -> None:
         """Take on other effective intervals."""
-        self._intervals = intervals
+        self.intervals = intervals
         self.look_at_clock()
 
     def configure(self, app: App, *, max_tasks: int) -> None:
@@ -292,7 +292,7 @@ class Collector:
             unmoved_changes=len(unmoved),
         )
         self._order = whole.digests
-        self._tracker.swept(sweep, self._intervals, began_at=whole.began)
+        self._tracker.swept(sweep, self.intervals, began_at=whole.began)
         self._tell(changes, baseline=baseline)
         self._events.swept()
         return ""
@@ -320,7 +320,7 @@ class Collector:
         """Look up what is in doubt, and what was refused as outdated, for a while."""
         seconds = LOOKUP_SECONDS[kind]
         if kind is Kind.UPDATE:
-            seconds = min(seconds, self._intervals.interval_seconds)
+            seconds = min(seconds, self.intervals.interval_seconds)
         lookups = f"lookups after {kind}"
         self._began_at[lookups] = self._clock.monotonic()
         try:
@@ -362,7 +362,7 @@ class Collector:
 
     def _status_now(self) -> Status:
         return self._tracker.status(
-            self._intervals,
+            self.intervals,
             at=self._clock.monotonic(),
             doubtful_tasks=self._absences.doubtful_tasks,
             lookups=self._absences.lookups,

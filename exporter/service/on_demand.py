@@ -105,7 +105,7 @@ class _FreshSweep:
             requests=self._requests,
             rows=AppRows(published.app.id, Interner(), ReadingTurns(clock.monotonic)),
             max_tasks=monitor.config.collection.max_tasks_per_app,
-            intervals=published.status,
+            intervals=published.intervals,
             clock=clock,
             events=CollectorEvents(),
         )

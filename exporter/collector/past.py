@@ -228,8 +228,6 @@ class SavedApp(Struct, frozen=True):
     entries: list[Entry]  # empty without `sweep`
     first_seen: Mapping[str, float]  # unix time, by TaskId; only without `sweep`
     violations: Mapping[RuleVersion, OpenSince]
-    unseen: list[Entry] = []
-    """Tasks that the first reading of a process did not show that began without this."""
 
     @property
     def last_known(self) -> float:

@@ -102,7 +102,7 @@ class Daemon:
             self._finding_log,
             app=lambda key: self._monitor.recorded(key),  # noqa: PLW0108 - it is made below
             apps=lambda: list(self._monitor.apps),
-            older=lambda saved: self._monitor.age(saved),  # noqa: PLW0108 - it is made below
+            older=lambda *known: self._monitor.age(*known),  # noqa: PLW0108 - it is made below
             failed=lambda error: self._monitor.supervisor.failed(Component.STORAGE, error),
             keep_running=lambda run: self._monitor.supervisor.keep_running(Component.STORAGE, run),
             clock=clock,

@@ -1,16 +1,16 @@
 """All apps of a configuration: opened, collected on schedule, published, and closed."""
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
-from functools import partial
 
 import structlog
 
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.transport import open_session
 from exporter.collector.collector import Collector
+from exporter.collector.inventory import Change
 from exporter.collector.past import History, SavedApp
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import AppRows, ReadingTurns
@@ -110,16 +110,14 @@ class Monitor:
                 with nullcontext() if self._recorder is None else self._recorder.restoring(app):
                     self.apps[key].collector.restore(app)
 
-    def age(self, saved: SavedApp) -> None:
-        """Let an app that began without its stored data be as old as that says."""
+    def age(self, saved: SavedApp, tasks: Sequence[Change]) -> None:
+        """Let violations of an app that began without its stored data be as old as that says; publish its tasks."""
         key = (saved.account, saved.app_id)
         app = self.apps.get(key)
         if app is not None:
             with self.supervisor.guarded(Component.STORAGE, key):
                 self.policy.restore(key, (SavedFindings(*findings) for findings in saved.violations.items()))
-                app.aged(app.collector.inventory.age(saved.entries))
-                if self._recorder is not None:
-                    app.collector.check_stored(saved.unseen, gone=partial(self._recorder.gone, saved))
+                app.aged(tasks)
 
     def recorded(self, key: AppKey) -> RecordedApp | None:
         """Return what is written about an app; None: it is not configured."""

@@ -1,18 +1,19 @@
 """From readings and findings to batches for the database."""
 
-import asyncio
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import repeat, starmap
+from math import inf
 from typing import Any, Final
 
 from msgspec import Struct, field
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from exporter.collector.collector import Collector
-from exporter.collector.inventory import Change, Entry
+from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.collector.past import History, OpenSince, Past, PastViolation, RuleVersion, SavedApp
 from exporter.config.model import Config, Storage
 from exporter.core.clock import Clock
@@ -61,7 +62,7 @@ class Recorder(FindingEvents):
         events: Receives the findings, too.
         app: Returns what is known of an app now; None: it is not configured any more.
         apps: Returns all apps.
-        older: Called with what was stored of an app that began without it.
+        older: Called with what was stored of an app that began without it, and its tasks, which are as old now.
         failed: Called with an exception that is a bug.
         keep_running: Runs what should never end.
         clock: For times.
@@ -74,7 +75,7 @@ class Recorder(FindingEvents):
         *,
         app: Callable[[AppKey], RecordedApp | None],
         apps: Callable[[], Sequence[AppKey]],
-        older: Callable[[SavedApp], object],
+        older: Callable[[SavedApp, Sequence[Change]], object],
         failed: Callable[[Exception], object],
         keep_running: Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]],
         clock: Clock,
@@ -118,7 +119,6 @@ class Recorder(FindingEvents):
 
         if not is_imported:
             spare_imports()
-        loop = asyncio.get_running_loop()
         self.writer = Writer(
             lambda: Database(settings.database_url()),
             self._clock,
@@ -126,12 +126,12 @@ class Recorder(FindingEvents):
             configured=configured,
             batch_of=self._batch_of,
             moved_aside=self._begin_anew,
-            older=lambda saved: loop.call_soon_threadsafe(self._take_older, saved),
             failed=self._failed,
             keep_running=self._keep_running,
         )
         self.past = StoredPast(settings.database_url)
-        saved = await self.writer.start(LONGEST_LOAD_SECONDS, loads=loads)
+        saved = await self.writer.load(LONGEST_LOAD_SECONDS) if loads else []
+        self.writer.start()
         self._write_everything()
         return saved
 
@@ -163,26 +163,18 @@ class Recorder(FindingEvents):
         self._write_everything()
 
     def _write_everything(self) -> None:
-        for app in self._apps():
-            self._write_whole(app)
-
-    def _write_whole(self, key: AppKey) -> None:
-        """Write all of an app; what was not read yet comes by itself."""
-        app = self._app(key)
-        if self.writer is not None and app is not None and app.collector.status.sweep is not None:
-            self._write_tasks(key)
-            self.reconcile(key)
+        """Write all that was read; what was not yet comes by itself."""
+        for key in self._apps():
+            app = self._app(key)
+            if self.writer is not None and app is not None and app.collector.status.sweep is not None:
+                self._write_tasks(key)
+                self.reconcile(key)
 
     def _write_tasks(self, app: AppKey) -> None:
         record, waiting = self._records[app], self._add(app)
         waiting.all_tasks = True
         if not record.is_known:
             waiting.began, record.is_known = self._clock.now(), True
-
-    def _take_older(self, saved: SavedApp) -> None:
-        """Let an app be as old as was stored, and write again what was written with later times since."""
-        self._older(saved)
-        self._write_whole((saved.account, saved.app_id))
 
     def gone(self, saved: SavedApp, entries: Iterable[Entry]) -> None:
         """Note tasks that were removed after they were stored and before this process read the app."""
@@ -266,13 +258,15 @@ class Recorder(FindingEvents):
         record.app = self._app(app) or record.app
         return self.writer.add(app, self._lease_of(app[0]), changes, violations)
 
-    def _batch_of(self, new: Waiting) -> Batch | None:
+    def _batch_of(self, new: Waiting, stored: SavedApp | None) -> Batch | None:
         """Return what is written of an app, as it is now or was when it was removed; None: it was not read yet."""
         key = (new.account, new.app_id)
         record = self._records[key]
         app, record.app = record.app, None
         if app is None or (sweep := app.collector.status.sweep) is None:
             return None
+        if stored is not None and new.began is not None and stored.endpoint == app.endpoint:
+            self._compare(new, new.began, stored, app.collector)
         inventory, last_update = app.collector.inventory, app.collector.status.last_update_began
         record.written = sweep.began, last_update or 0.0
         if new.all_tasks:
@@ -289,5 +283,37 @@ class Recorder(FindingEvents):
             push_auth=self._push_auth,
         )
         if new.all_violations:
-            batch.open_violations, batch.messages, record.messages = app.open_violations(), record.messages, {}
+            messages, record.messages = record.messages, {}
+            batch.open_violations = [
+                ViolationEvent(version, task_id, since, messages.get((version, task_id), ""))
+                for version, tasks_since in app.open_violations().items()
+                for task_id, since in tasks_since.items()
+            ]
         return batch
+
+    def _compare(self, new: Waiting, began: float, stored: SavedApp, collector: Collector) -> None:
+        """Compare what is stored of an app with its first reading by this process, and let it be as old as is stored.
+
+        What changed from what is stored to the first reading comes first: it happened between the two. Tasks that the
+        first reading did not show may be gone, or its list was cut: see `Collector.check_stored`.
+        """
+        # As a task was before its first change, it was read first.
+        first_read: dict[str, Entry | None] = {entry.task_id: entry for entry in collector.inventory}
+        first_read |= {each.change.task_id: each.change.before for each in reversed(new.changes)}
+        known = Inventory()
+        known.restore(stored.entries)
+        known.remember_first_seen(stored.first_seen)
+        changes = known.accept(filter(None, first_read.values()), now=began)
+        created_again = [task_id for task_id, entry in first_read.items() if entry is None]
+        changes += known.remove(created_again, settled_before=inf, at=began)
+        if stored.sweep is not None:
+            earliest = min(began, stored.last_known)
+            new.changes[:0] = [NoticedChange(change, began, earliest) for change in changes]
+        unseen = [entry for entry in stored.entries if entry.task_id not in first_read]
+        collector.check_stored(unseen, gone=partial(self.gone, stored))
+        opened = {each.key for each in new.violations if each.why is None}
+        still_open = {
+            version: {task_id: since for task_id, since in tasks.items() if (version, task_id) not in opened}
+            for version, tasks in stored.violations.items()
+        }
+        self._older(replace(stored, violations=still_open), collector.inventory.age(known))

@@ -27,7 +27,7 @@ from exporter.config.model import SQLITE
 from exporter.core.push_auth import PushAuthSettings
 from exporter.core.regular_file import APPLICATION_ID, database_refusal
 from exporter.core.task import Configuration, Task
-from exporter.storage.batch import AppKey, Batch, NoticedChange, ViolationEvent
+from exporter.storage.batch import AppKey, Batch, NoticedChange, ViolationEvent, Waiting
 from exporter.storage.tables import APPS, CHANGES, LOCK, TASKS, VIOLATIONS, RefusedError, create_tables
 
 BEFORE_THIS_PROCESS: Final = float("-inf")
@@ -97,14 +97,20 @@ class Database:
         with self._transaction() as connection:
             return read_apps(connection)
 
-    def write(self, batch: Batch) -> SavedApp | None:
-        """Write a batch in one transaction, unless it was written before.
-
-        Returns:
-            What is known of the app longer than this process knows; None: nothing.
-        """
+    def load_app(self, waiting: Waiting) -> list[SavedApp]:
+        """Return the app of which something waits, after what an earlier holder of its lease is writing just now."""
         with self._transaction() as connection:
-            return _write(connection, batch)
+            if waiting.lease is not None:
+                lock_budget(connection, waiting.lease[0])
+            return read_apps(connection, _is_of(APPS, waiting))
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch in one transaction, unless it was written before or its lease has another term."""
+        with self._transaction() as connection:
+            if batch.lease is not None and lock_budget(connection, batch.lease[0]) != batch.lease[1]:
+                return  # another exporter has begun with what was written before
+            if connection.scalar(sa.select(APPS.c.batch).where(_is_of(APPS, batch))) != batch.token:
+                _write(connection, batch)
 
     def size_bytes(self) -> int:
         """Return how much the database takes on its disk."""
@@ -285,21 +291,7 @@ def lock_budget(connection: sa.Connection, budget: str) -> int | None:
     return term
 
 
-def _write(connection: sa.Connection, batch: Batch) -> SavedApp | None:
-    """Write a batch; return what is known of the app longer than this process knows."""
-    if batch.lease is not None and lock_budget(connection, batch.lease[0]) != batch.lease[1]:
-        return None  # another exporter has begun with what was written before
-    saved = None
-    is_new = connection.scalar(sa.select(APPS.c.batch).where(_is_of(APPS, batch))) != batch.token
-    if batch.began is not None:
-        stored = read_apps(connection, _is_of(APPS, batch), APPS.c.endpoint == batch.endpoint)
-        batch, saved = batch.beside(stored[0], batch.began) if stored else (batch, None)
-    if is_new:
-        _write_batch(connection, batch)
-    return saved and replace(saved, violations=_open_violations(connection, saved))
-
-
-def _write_batch(connection: sa.Connection, batch: Batch) -> None:
+def _write(connection: sa.Connection, batch: Batch) -> None:
     app = {"account": batch.account, "app_id": batch.app_id}
     connection.execute(sa.delete(APPS).where(_is_of(APPS, batch)))
     facts = {"endpoint": batch.endpoint, "last_sweep": batch.sweep.began, "last_update": batch.last_update}
@@ -335,33 +327,21 @@ def _change(noticed: NoticedChange, push_auth: PushAuthSettings) -> dict[str, An
 
 
 def _write_violations(connection: sa.Connection, batch: Batch, app: Mapping[str, str]) -> None:
-    """Write what opened and ended, in its order; what must have ended, but was not seen to, has done so unseen."""
-    stored = _by_key(_open_violations(connection, batch)) if batch.all_violations else {}
-    is_open: dict[tuple[RuleVersion, str], dict[str, Any]] = {key: {} for key in stored}  # its row, if it is a new one
+    stored = _open_violations(connection, batch) if batch.all_violations else {}
     new: list[dict[str, Any]] = []
+    open_rows: dict[tuple[RuleVersion, str], dict[str, Any]] = {}  # of `new`
     ended: list[dict[str, Any]] = []
-
-    def take(event: ViolationEvent) -> None:
-        key, version = (event.version, event.task_id), json.dumps(event.version)
-        if event.why is not None or key in is_open:
-            end = {"resolved": event.at, "why": event.why or ENDED_UNSEEN}
-            if row := is_open.pop(key, None):
-                row.update(end)
-            else:
-                ended.append({"of_task": event.task_id, "of_version": version} | end)
+    for event in _events(batch, {(version, task_id) for version, tasks in stored.items() for task_id in tasks}):
+        end, version = {"resolved": event.at, "why": event.why}, json.dumps(event.version)
         if event.why is None:
             rule = {"rule": event.version[0], "severity": event.version[1], "version": version}
             times = {"opened": event.at, "resolved": None, "why": None}
-            is_open[key] = {**app, "task_id": event.task_id, **rule, "message": event.message, **times}
-            new.append(is_open[key])
-
-    for event in batch.violations:
-        take(event)
-    now: Mapping[tuple[RuleVersion, str], Any] = _by_key(batch.open_violations) if batch.all_violations else is_open
-    for key in is_open.keys() - now.keys():
-        take(ViolationEvent(*key, batch.made, why=ENDED_UNSEEN))
-    for key in now.keys() - is_open.keys():
-        take(ViolationEvent(*key, now[key], batch.messages.get(key, "")))
+            open_rows[event.key] = {**app, "task_id": event.task_id, **rule, "message": event.message, **times}
+            new.append(open_rows[event.key])
+        elif row := open_rows.pop(event.key, None):
+            row.update(end)
+        else:
+            ended.append({"of_task": event.task_id, "of_version": version} | end)
     if ended:
         c = VIOLATIONS.c
         is_it = sa.and_(_is_open(batch), c.task_id == sa.bindparam("of_task"), c.version == sa.bindparam("of_version"))
@@ -369,8 +349,20 @@ def _write_violations(connection: sa.Connection, batch: Batch, app: Mapping[str,
     _insert(connection, VIOLATIONS, new)
 
 
-def _by_key(violations: Mapping[RuleVersion, Mapping[str, float]]) -> dict[tuple[RuleVersion, str], float]:
-    return {(version, task_id): at for version, tasks in violations.items() for task_id, at in tasks.items()}
+def _events(batch: Batch, is_open: set[tuple[RuleVersion, str]]) -> Iterator[ViolationEvent]:
+    """Yield what opened and ended, in its order; what must have ended, but was not seen to, has done so unseen."""
+    for event in batch.violations:
+        if event.why is not None:
+            is_open.discard(event.key)
+        else:
+            if event.key in is_open:
+                yield replace(event, why=ENDED_UNSEEN)
+            is_open.add(event.key)
+        yield event
+    if batch.all_violations:
+        now = {event.key: event for event in batch.open_violations}
+        yield from (ViolationEvent(*key, batch.made, why=ENDED_UNSEEN) for key in is_open - now.keys())
+        yield from (now[key] for key in now.keys() - is_open)
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Container, Coroutine, Iterable
 from contextlib import suppress
-from functools import partial
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -49,9 +49,9 @@ class Writer:
         clock: For ages.
         retention_seconds: Age from which on changes and ended violations are removed.
         configured: Account and AppId of all apps that are configured.
-        batch_of: Returns what is written of an app with what is new of it; None: nothing.
+        batch_of: Returns what is written of an app; None: nothing. Called with what is new of it, and with what is
+            stored of it if it began without that.
         moved_aside: Called when the database was damaged or removed, so that everything has to be written again.
-        older: Called in the thread with what was stored of an app that began without it.
         failed: Called with an exception that is a bug.
         keep_running: Runs what should never end.
     """
@@ -63,9 +63,8 @@ class Writer:
         *,
         retention_seconds: float,
         configured: Collection[AppKey],
-        batch_of: Callable[[Waiting], Batch | None],
+        batch_of: Callable[[Waiting, SavedApp | None], Batch | None],
         moved_aside: Callable[[], object],
-        older: Callable[[SavedApp], object],
         failed: Callable[[Exception], object],
         keep_running: Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]],
     ) -> None:
@@ -78,7 +77,6 @@ class Writer:
         self._clock = clock
         self._batch_of = batch_of
         self._moved_aside = moved_aside
-        self._older = older
         self._failed = failed
         self._keep_running = keep_running
         self._waiting: dict[AppKey, Waiting] = {}
@@ -87,28 +85,26 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._worker = Worker("write database")
         self._database: Database | None = None
-        self._has_ended = False
+        self._is_running = False  # else no connection is kept
         self._pause_seconds = 0.0
         self._maintain_at = 0.0
         self._reason = ""  # why the database is not available, as it was logged
 
-    async def start(self, timeout_seconds: float, *, loads: bool = True) -> list[SavedApp]:
-        """Start, and return what the database holds if it `loads`; nothing if it does not say so in time."""
+    async def load(self, timeout_seconds: float) -> list[SavedApp]:
+        """Return what the database holds; nothing if it does not say so in time."""
         saved: list[SavedApp] = []
         try:
             async with asyncio.timeout(timeout_seconds):
-                if loads:
-                    await self._attempt(lambda database: saved.extend(database.load()))
+                await self._attempt(lambda database: saved.extend(database.load()))
         except TimeoutError:
             structlog.get_logger().warning("database not read in time, what it holds is compared when it answers")
             return []
-        except asyncio.CancelledError:
-            self._has_ended = True
-            raise
-        finally:
-            if not self._has_ended:
-                self._task = asyncio.create_task(self._keep_running(self._run))
         return saved
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._is_running = True
+        self._task = asyncio.create_task(self._keep_running(self._run))
 
     def add(
         self,
@@ -154,7 +150,7 @@ class Writer:
                     pass
                 await self._worker.run(self._disconnect)
                 has_written = not self._unwritten()
-        self._has_ended = True
+        self._is_running = False
         if not has_written:
             structlog.get_logger().warning("database not written in time, the last changes are lost")
 
@@ -177,13 +173,18 @@ class Writer:
     async def _write_next(self) -> bool:
         """Write what waits, or failed before; return whether that is done with."""
         if self._current is None:
-            new = self._waiting.pop(next(iter(self._waiting)))
+            app, new = next(iter(self._waiting.items()))
+            stored: list[SavedApp] = []
+            is_known = new.began is None
+            if not (is_known or await self._attempt(lambda database: stored.extend(database.load_app(new)))):
+                return False
+            new = self._waiting.pop(app)
             try:
-                self._current = self._batch_of(new)
+                self._current = self._batch_of(new, next(iter(stored), None))
             except Exception as error:  # noqa: BLE001 - whatever it is, what other apps have must be written
                 self.changes_lost += len(new.changes)
                 self._failed(error)
-        if self._current is None or await self._attempt(partial(self._write, self._current)):
+        if self._current is None or await self._attempt(methodcaller("write", self._current)):
             self._current = None
         return self._current is None
 
@@ -226,17 +227,13 @@ class Writer:
         except BaseException:
             self._disconnect()
             raise
-        if self._has_ended:
+        if not self._is_running:
             self._disconnect()
 
     def _disconnect(self) -> None:
         database, self._database = self._database, None
         if database is not None:
             database.close()
-
-    def _write(self, batch: Batch, database: "Database") -> None:
-        if (older := database.write(batch)) is not None:
-            self._older(older)
 
     def _maintain(self, database: "Database") -> None:
         """Remove some of what is old, and look at the size."""

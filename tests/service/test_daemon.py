@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import structlog
 
-from exporter.collector.past import HistoryFilter
+from exporter.collector.past import HistoryFilter, SavedApp
 from exporter.config.credential_kinds import EcsRamRole
 from exporter.config.mistakes import ConfigError, Mistake, Position
 from exporter.config.model import Config, Metrics, PerTask, Storage
@@ -398,10 +398,10 @@ async def test_a_writer_that_fails_goes_on(
     monkeypatch.setattr(supervisor, "FIRST_PAUSE_SECONDS", 0.01)
     make_batch, failures = Recorder._batch_of, [ValueError("a bug")]
 
-    def fail_once(recorder: Recorder, new: Waiting) -> Batch | None:
+    def fail_once(recorder: Recorder, new: Waiting, stored: SavedApp | None) -> Batch | None:
         if failures:
             raise failures.pop()
-        return make_batch(recorder, new)
+        return make_batch(recorder, new, stored)
 
     monkeypatch.setattr(Recorder, "_batch_of", fail_once)
     async with started(config(simulator.account("app-1")).changed(storage=_storage(tmp_path))) as one:

@@ -1,9 +1,8 @@
 """A restart with a database: served at once at its true age, and changes of meanwhile are known as such."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from structlog.testing import capture_logs
 
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change
-from exporter.collector.past import RuleVersion, SavedApp
+from exporter.collector.past import RuleVersion
 from exporter.core.collection_state import State
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.findings import Resolution
@@ -43,7 +42,6 @@ class DirectWriter(Writer):
             configured=(),
             batch_of=recorder._batch_of,
             moved_aside=recorder._write_everything,
-            older=recorder._take_older,
             failed=lambda _: None,
             keep_running=lambda run: run(),
         )
@@ -58,9 +56,12 @@ class DirectWriter(Writer):
 
     def come_back(self) -> None:
         self.is_away = False
-        while self._waiting and (batch := self._batch_of(self._waiting.popitem()[1])) is not None:
-            self.batches.append(batch)
-            self._write(batch, self._direct)
+        while self._waiting:
+            new = self._waiting.popitem()[1]
+            stored = [] if new.began is None else self._direct.load_app(new)
+            if (batch := self._batch_of(new, stored[0] if stored else None)) is not None:
+                self.batches.append(batch)
+                self._direct.write(batch)
 
 
 class Process(Told):
@@ -70,12 +71,14 @@ class Process(Told):
         super().__init__()
         self.open_violations: dict[RuleVersion, dict[str, float]] = {}
         self.is_removed = False  # from the configuration
+        self.aged: list[Mapping[RuleVersion, Mapping[str, float]]] = []
+        """The violations that are as old as was stored."""
         self._database = database
         self.recorder = Recorder(
             FindingLog(clock),
             app=self._recorded,
             apps=lambda: [KEY],
-            older=self._age,
+            older=lambda stored, _: self.aged.append(stored.violations),
             failed=lambda _: None,
             keep_running=lambda run: run(),
             clock=clock,
@@ -93,10 +96,6 @@ class Process(Told):
         (saved,) = self._database.load()
         with self.recorder.restoring(saved):
             return self.collector.restore(saved)
-
-    def _age(self, saved: SavedApp) -> None:
-        self.collector.inventory.age(saved.entries)
-        self.collector.check_stored(saved.unseen, gone=partial(self.recorder.gone, saved))
 
     def _recorded(self, key: tuple[str, str]) -> RecordedApp | None:
         assert key == KEY
@@ -235,6 +234,44 @@ async def test_what_changed_before_the_database_answered_is_recorded(database: D
     assert {ages[task_id] for task_id in before.keys() - {gone, changed, twice}} <= set(before.values())
     assert noticed <= ages[changed][1] < ages[twice][1]
     assert saved.violations == {BITRATE: {changed: 5.0}}
+
+
+@pytest.mark.parametrize("is_readable", [True, False])
+@on_virtual_time
+async def test_what_was_created_or_opened_again_has_a_new_age(
+    database: Database, monkeypatch: pytest.MonkeyPatch, is_readable: bool
+) -> None:
+    """It began after the first sweep. Of tasks that another version stored nobody knows whether they changed."""
+    clock = VirtualClock()
+    rule = TaskCountRule(Rule(name="expect-tasks", title="Tasks", severity=Severity.WARNING, expect=""), 1, None)
+    moving_list = MovingList(tasks=3)
+    first = Process(moving_list, database, clock)
+    await first.collector.sweep()
+    for task_id in ("task-1", "task-2"):
+        first.recorder.opened(KEY, rule, task_id, 5.0, "")
+    await clock.sleep(0)
+    moving_list.delete("task-1")
+    await clock.sleep(3600)
+    if not is_readable:
+        monkeypatch.setattr(database_module, "SHAPE", "another")
+    second = Process(moving_list, database, clock)
+    second.writer.is_away = True
+    await second.collector.sweep()
+    moving_list.order.insert(0, "task-1")
+    moving_list.versions["task-1"] = 1
+    await clock.sleep(10)
+    await second.collector.update()
+    second.recorder.opened(KEY, rule, "task-1", clock.now(), "")
+    second.open_violations = {rule.rule.version: {"task-1": clock.now(), "task-2": clock.now()}}
+    second.recorder.reconcile(KEY)
+    second.writer.come_back()
+    found = [(row.change, row.task_id, row.earliest is None) for row in _rows(database, CHANGES)]
+    assert found == [("removed", "task-1", False)] * is_readable + [("added", "task-1", True)]
+    (saved,) = database.load()
+    ages = {entry.task_id: entry.first_seen for entry in second.collector.inventory}
+    assert {task_id for task_id, first_seen in ages.items() if first_seen < clock.now() - 3000} == {"task-0", "task-2"}
+    assert second.aged == [{rule.rule.version: {"task-2": 5.0}}]
+    assert saved.violations == {rule.rule.version: {"task-1": clock.now(), "task-2": 5.0}}
 
 
 @pytest.mark.parametrize("is_cut", [True, False])

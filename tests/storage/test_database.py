@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from exporter.collector.inventory import Change, Entry
+from exporter.collector.inventory import Entry
 from exporter.storage import database as database_module
-from exporter.storage.batch import Batch, NoticedChange, ViolationEvent
+from exporter.storage.batch import Batch, ViolationEvent
 from exporter.storage.database import APP_REMOVED, BEFORE_THIS_PROCESS, ENDED_UNSEEN, Database
 from exporter.storage.tables import CHANGES, SCHEMA, TASKS, VIOLATIONS, RefusedError
 from tests.support.batches import BITRATE, COUNT, batch, changed, entry
@@ -107,7 +107,8 @@ def test_what_is_open_now_replaces_what_was(database: Database) -> None:
     """After a restart or a reload, violations that nobody saw end have ended, and unknown ones are open."""
     first, second = batch(entry("a")), batch(entry("a"), token="b")
     first.violations = [ViolationEvent(BITRATE, "a", 500.0, "text"), ViolationEvent(BITRATE, "b", 500.0, "text")]
-    second.all_violations, second.open_violations = True, {BITRATE: {"a": 500.0}, COUNT: {"": 650.0}}
+    second.all_violations = True
+    second.open_violations = [ViolationEvent(BITRATE, "a", 500.0), ViolationEvent(COUNT, "", 650.0)]
     written(database, first, second)
     assert database.load()[0].violations == {BITRATE: {"a": 500.0}, COUNT: {"": 650.0}}
     ended = [row for row in rows(database, VIOLATIONS) if row.resolved is not None]
@@ -143,31 +144,6 @@ def test_tasks_of_another_version_leave_their_times(database: Database, monkeypa
     (app,) = database.load()
     assert (app.sweep, app.entries, app.first_seen) == (None, [], {"a": 100.0})
     assert app.violations == {BITRATE: {"a": 500.0}}
-
-
-@pytest.mark.parametrize("is_readable", [True, False])
-def test_the_first_reading_is_compared_with_what_is_stored(
-    database: Database, monkeypatch: pytest.MonkeyPatch, *, is_readable: bool
-) -> None:
-    """Tasks keep their ages, but for one that was created again; only of what can be read it is known what changed."""
-    written(database, batch(entry("same"), entry("again"), entry("gone")))
-    if not is_readable:
-        monkeypatch.setattr(database_module, "SHAPE", "another")
-    again, new, same = (
-        entry(name).at(first_seen=at, last_changed=at, start_known=False)
-        for name, at in (("again", 2005.0), ("new", 2000.0), ("same", 2000.0))
-    )
-    first = batch(again, new, same, token="first")
-    first.began, first.changes = 2000.0, [NoticedChange(Change(None, again), 2005.0, None)]
-    saved = database.write(first)
-    assert saved is not None
-    assert ([each.task_id for each in saved.entries], saved.entries[0].first_seen) == (["same"], 100.0)
-    assert [each.task_id for each in saved.unseen] == (["gone"] if is_readable else [])
-    missed = [("new", "added", 1010.0), ("again", "removed", 1010.0)] if is_readable else []
-    found = [(row.task_id, row.change, row.earliest) for row in rows(database, CHANGES)]
-    assert found == [*missed, ("again", "added", None)]
-    ages = {row.task_id: row.first_seen for row in rows(database, TASKS)}
-    assert ages == {"again": 2005.0, "new": 2000.0, "same": 100.0}
 
 
 def test_a_newer_schema_is_refused(database: Database, url: str) -> None:

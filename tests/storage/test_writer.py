@@ -59,14 +59,13 @@ def faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Faults:
             faults.check()
             super().__init__(url)
 
-        def write(self, batch: Batch) -> SavedApp | None:
+        def write(self, batch: Batch) -> None:
             faults.check()
-            older = super().write(batch)
+            super().write(batch)
             faults.written.append(batch)
             error, faults.error_after_commit = faults.error_after_commit, None
             if error is not None:
                 raise error
-            return older
 
         def prune(self, before: float) -> bool:
             faults.pruned_before.append(before)
@@ -170,7 +169,7 @@ async def test_lost_events_of_violations_are_made_up_for(faults: Faults, monkeyp
         await until(lambda: not one.writer.up)
         for events in (opened[:2], opened[2:]):
             newer = batch()
-            newer.violations, newer.open_violations = events, {BITRATE: {"0": 1.0, "3": 1.0}}
+            newer.violations, newer.open_violations = events, [opened[0], opened[3]]
             one.write(newer)
         faults.error = None
         await one.has_written()
@@ -197,10 +196,10 @@ async def test_a_batch_that_can_not_be_made_stops_no_other(faults: Faults) -> No
     async with writing(faults.url) as one:
         make_batch = one.writer._batch_of
 
-        def fail_for_bug(new: Waiting) -> Batch | None:
+        def fail_for_bug(new: Waiting, stored: SavedApp | None) -> Batch | None:
             if new.app_id == "bug":
                 raise ValueError("a bug")
-            return make_batch(new)
+            return make_batch(new, stored)
 
         one.writer._batch_of = fail_for_bug
         one.write(replace(changed(None, entry("a")), app_id="bug"))
@@ -265,10 +264,10 @@ async def test_a_database_that_hangs_keeps_neither_start_nor_stop(
     before = set(threading.enumerate())
     with hanging_call() as hang:
         monkeypatch.setattr(Database, "load", lambda _: hang() or [])
-        one, cancelled = RecordedWriter(faults.url), RecordedWriter(faults.url)
-        assert await asyncio.wait_for(one.writer.start(0.05), 20) == []
+        one, cancelled = RecordedWriter(faults.url), RecordedWriter(lambda: f"{faults.url()}.other")
+        assert await asyncio.wait_for(one.writer.load(0.05), 20) == []
         await asyncio.wait_for(one.writer.close(0.05), 20)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(cancelled.writer.start(20), 0.05)
+            await asyncio.wait_for(cancelled.writer.load(20), 0.05)
     await until(lambda: "write database" not in {thread.name for thread in set(threading.enumerate()) - before})
     assert (one.writer._database, cancelled.writer._database) == (None, None)

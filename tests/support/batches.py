@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from exporter.collector.inventory import Change, Entry
-from exporter.collector.past import RuleVersion
+from exporter.collector.past import RuleVersion, SavedApp
 from exporter.collector.status import Sweep
 from exporter.core.clock import SystemClock
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Task
@@ -80,7 +80,6 @@ class RecordedWriter:
             configured=[("prod", "live")],
             batch_of=self._batch_of,
             moved_aside=self._count,
-            older=lambda _: None,
             failed=self.bugs.append,
             keep_running=lambda run: run(),
         )
@@ -94,7 +93,7 @@ class RecordedWriter:
         tasks = {} if new.all_tasks or app not in self._apps else self._apps[app].tasks
         self._apps[app] = msgspec.structs.replace(new, tasks=tasks | new.tasks)
 
-    def _batch_of(self, new: Waiting) -> Batch:
+    def _batch_of(self, new: Waiting, _stored: SavedApp | None) -> Batch:
         app = self._apps[new.account, new.app_id]
         known = {name: getattr(app, name) for name in ("endpoint", "sweep", "last_update", "made", "open_violations")}
         task_ids = app.tasks if new.all_tasks else {each.change.task_id for each in new.changes}
@@ -113,7 +112,7 @@ class RecordedWriter:
 async def writing(url: Callable[[], str]) -> AsyncIterator[RecordedWriter]:
     """Run a writer, and end it; a test takes the bugs that it expects."""
     one = RecordedWriter(url)
-    await one.writer.start(30.0)
+    one.writer.start()
     try:
         yield one
     finally:

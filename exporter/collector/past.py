@@ -250,9 +250,6 @@ class Past(Protocol):
     async def remembered_since(self, now: float) -> float:
         """Return a Unix time after which no change was forgotten."""
 
-    def close(self) -> None:
-        """Close all connections."""
-
 
 class History:
     """The newest changes and ended violations of this process; each change is logged, up to this many a second."""
@@ -325,6 +322,3 @@ class History:
         """Return a Unix time after which no change was forgotten."""
         forgets = len(self._changes) == self._changes.maxlen
         return self._changes[0].noticed if forgets else self._began
-
-    def close(self) -> None:
-        """Do nothing: there are no connections."""

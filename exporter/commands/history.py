@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from msgspec import to_builtins
+from sqlalchemy import NullPool
 
 from exporter.collector.past import HistoryFilter, RecordedChange
 from exporter.commands import ExitCode
@@ -40,12 +41,8 @@ def _read(url: str, wanted: HistoryFilter) -> list[RecordedChange]:
     path = sqlite_path(url)
     if path is not None and not path.exists():
         raise FileNotFoundError(f"{str(path)!r} not found: the exporter writes it")
-    engine = engine_of(url)
-    try:
-        with engine.connect() as connection:
-            return read_changes(connection, wanted)
-    finally:
-        engine.dispose()
+    with engine_of(url, poolclass=NullPool).connect() as connection:
+        return read_changes(connection, wanted)
 
 
 def _as_json(change: RecordedChange) -> dict[str, Any]:

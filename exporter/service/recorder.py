@@ -125,7 +125,7 @@ class Recorder(FindingEvents):
             retention_seconds=settings.retention_seconds,
             configured=configured,
             batch_of=self._batch_of,
-            moved_aside=self._begin_anew,
+            moved_aside=self._write_everything,
             failed=self._failed,
             keep_running=self._keep_running,
         )
@@ -138,8 +138,7 @@ class Recorder(FindingEvents):
     async def close(self) -> None:
         """Write what is left, and use no database any more."""
         writer, self.writer = self.writer, None
-        past, self.past = self.past, self.history
-        past.close()
+        self.past = self.history
         for record in self._records.values():
             record.is_known = False
         if writer is not None:
@@ -156,11 +155,6 @@ class Recorder(FindingEvents):
         if saved.sweep is not None:
             record = self._records[saved.account, saved.app_id]
             record.is_known, record.restored_sweep, record.earliest = True, saved.sweep.began, saved.last_known
-
-    def _begin_anew(self) -> None:
-        """Read and write the database that takes the place of one that is gone."""
-        self.past.close()
-        self._write_everything()
 
     def _write_everything(self) -> None:
         """Write all that was read; what was not yet comes by itself."""

@@ -6,10 +6,9 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from time import sleep
-from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -41,7 +40,7 @@ PAUSE_SECONDS: Final = 0.001
 """Between portions of that many rows: the thread would keep Python's lock from the event loop for 5 ms at a time."""
 _NEW_FILE: Final = ("PRAGMA auto_vacuum = INCREMENTAL", f"PRAGMA application_id = {APPLICATION_ID}")
 """Written before all else, and before there is a write-ahead log: the first page is never without the mark."""
-_SQLITE_SETTINGS: Final = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA busy_timeout = 5000")
+_SQLITE_SETTINGS: Final = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
 _POSTGRESQL: Final = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
@@ -92,17 +91,12 @@ class Database:
         """Close all connections."""
         close(self._engine)
 
-    def load(self) -> list[SavedApp]:
-        """Return all apps."""
+    def load(self, of: Waiting | None = None) -> list[SavedApp]:
+        """Return all apps, or the one `of` which something waits, after what others write under its lease just now."""
         with self._transaction() as connection:
-            return read_apps(connection)
-
-    def load_app(self, waiting: Waiting) -> list[SavedApp]:
-        """Return the app of which something waits, after what an earlier holder of its lease is writing just now."""
-        with self._transaction() as connection:
-            if waiting.lease is not None:
-                lock_budget(connection, waiting.lease[0])
-            return read_apps(connection, _is_of(APPS, waiting))
+            if of is not None and of.lease is not None:
+                lock_budget(connection, of.lease[0])
+            return read_apps(connection, *([] if of is None else [_is_of(APPS, of)]))
 
     def write(self, batch: Batch) -> None:
         """Write a batch in one transaction, unless it was written before or its lease has another term."""
@@ -181,19 +175,15 @@ def sqlite_path(url: str) -> Path | None:
     return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
 
 
-def engine_of(url: str) -> sa.Engine:
-    """Return what connects to a database; a file of SQLite must be ours, or new, and only its owner can read it."""
-    path = sqlite_path(url)
-    if path is None:
-        return postgresql(url)
-    return sa.create_engine(sa.URL.create("sqlite", database=str(path)), creator=lambda: _open_file(path))
+def engine_of(url: str, **options: Any) -> sa.Engine:
+    """Return what connects to a database. A file of SQLite must be ours, or new, and only its owner can read it.
 
-
-def postgresql(url: str, more: Mapping[str, Any] = MappingProxyType({})) -> sa.Engine:
-    """Return what connects to a server, and notices one that is dead unless the URL says otherwise.
-
-    Errors don't show the URL, since what is wrong may be the password.
+    Connections of PostgreSQL notice a server that is dead, unless the URL or SQLAlchemy's options say otherwise. Errors
+    don't show the URL, since what is wrong may be the password.
     """
+    if (path := sqlite_path(url)) is not None:
+        name = sa.URL.create("sqlite", database=str(path))
+        return sa.create_engine(name, creator=lambda: _open_file(path), **options)
     try:
         parsed = sa.make_url(url)
     except (ArgumentError, ValueError):
@@ -201,8 +191,9 @@ def postgresql(url: str, more: Mapping[str, Any] = MappingProxyType({})) -> sa.E
         raise RefusedError(f"its URL can't be read: write {expected}") from None
     if "@" in (parsed.host or ""):
         raise RefusedError("its URL has an @ in the user or password: write %40 instead")
-    settings = {name: value for name, value in {**_POSTGRESQL, **more}.items() if name not in parsed.query}
-    return sa.create_engine(parsed, connect_args=settings)
+    settings = {**_POSTGRESQL, **options.pop("connect_args", {})}
+    settings = {name: value for name, value in settings.items() if name not in parsed.query}
+    return sa.create_engine(parsed, connect_args=settings, **options)
 
 
 def close(engine: sa.Engine) -> None:
@@ -326,39 +317,36 @@ def _change(noticed: NoticedChange, push_auth: PushAuthSettings) -> dict[str, An
     }
 
 
-def _write_violations(connection: sa.Connection, batch: Batch, app: Mapping[str, str]) -> None:
-    stored = _open_violations(connection, batch) if batch.all_violations else {}
-    new: list[dict[str, Any]] = []
-    open_rows: dict[tuple[RuleVersion, str], dict[str, Any]] = {}  # of `new`
-    ended: list[dict[str, Any]] = []
-    for event in _events(batch, {(version, task_id) for version, tasks in stored.items() for task_id in tasks}):
-        end, version = {"resolved": event.at, "why": event.why}, json.dumps(event.version)
-        if event.why is None:
-            rule = {"rule": event.version[0], "severity": event.version[1], "version": version}
-            times = {"opened": event.at, "resolved": None, "why": None}
-            open_rows[event.key] = {**app, "task_id": event.task_id, **rule, "message": event.message, **times}
-            new.append(open_rows[event.key])
-        elif row := open_rows.pop(event.key, None):
-            row.update(end)
+def _write_violations(connection: sa.Connection, batch: Batch, app: dict[str, Any]) -> None:
+    """Write what opened and what ended, those together that follow one another."""
+    c = VIOLATIONS.c
+    is_it = sa.and_(_is_open(batch), c.task_id == sa.bindparam("of_task"), c.version == sa.bindparam("of_version"))
+    for has_ended, events in groupby(_events(connection, batch), lambda each: each.why is not None):
+        if has_ended:
+            connection.execute(sa.update(VIOLATIONS).where(is_it), [_end(each) for each in events])
         else:
-            ended.append({"of_task": event.task_id, "of_version": version} | end)
-    if ended:
-        c = VIOLATIONS.c
-        is_it = sa.and_(_is_open(batch), c.task_id == sa.bindparam("of_task"), c.version == sa.bindparam("of_version"))
-        connection.execute(sa.update(VIOLATIONS).where(is_it), ended)
-    _insert(connection, VIOLATIONS, new)
+            _insert(connection, VIOLATIONS, (app | _opening(each) for each in events))
 
 
-def _events(batch: Batch, is_open: set[tuple[RuleVersion, str]]) -> Iterator[ViolationEvent]:
+def _end(event: ViolationEvent) -> dict[str, Any]:
+    key = {"of_task": event.task_id, "of_version": json.dumps(event.version)}
+    return key | {"resolved": event.at, "why": event.why}
+
+
+def _opening(event: ViolationEvent) -> dict[str, Any]:
+    rule = {"rule": event.version[0], "severity": event.version[1], "version": json.dumps(event.version)}
+    return rule | {"task_id": event.task_id, "message": event.message, "opened": event.at}
+
+
+def _events(connection: sa.Connection, batch: Batch) -> Iterator[ViolationEvent]:
     """Yield what opened and ended, in its order; what must have ended, but was not seen to, has done so unseen."""
+    stored = _open_violations(connection, batch) if batch.all_violations else {}
+    is_open = {(version, task_id) for version, since in stored.items() for task_id in since}
     for event in batch.violations:
-        if event.why is not None:
-            is_open.discard(event.key)
-        else:
-            if event.key in is_open:
-                yield replace(event, why=ENDED_UNSEEN)
-            is_open.add(event.key)
+        if event.why is None and event.key in is_open:
+            yield replace(event, why=ENDED_UNSEEN)
         yield event
+        (is_open.add if event.why is None else is_open.discard)(event.key)
     if batch.all_violations:
         now = {event.key: event for event in batch.open_violations}
         yield from (ViolationEvent(*key, batch.made, why=ENDED_UNSEEN) for key in is_open - now.keys())

@@ -12,7 +12,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, text
 
 from exporter.collector.past import SavedApp
-from exporter.storage.database import close, lock_budget, postgresql, read_apps, sqlite_path
+from exporter.storage.database import close, engine_of, lock_budget, read_apps, sqlite_path
 from exporter.storage.lease_plan import lease_plan
 from exporter.storage.tables import APPS, create_tables
 
@@ -89,7 +89,7 @@ class LeaseTable:
             raise NotSharedError("sharing needs PostgreSQL, and storage.url_file names an SQLite database")
         # A server that does not answer has to be noticed within the lease.
         patience = {"connect_timeout": 2, "tcp_user_timeout": int(250 * lease_seconds), "keepalives_idle": 1}
-        self._engine = postgresql(url, patience | {"keepalives_interval": 1})
+        self._engine = engine_of(url, connect_args=patience | {"keepalives_interval": 1})
         self._each_alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._me: Mapping[str, Any] = {"exporter": exporter, "seconds": lease_seconds}
         self._advertise = advertise

@@ -4,15 +4,14 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from math import inf
-from threading import Lock
 from typing import Any, Final, TypeVar
 
 from msgspec import json
-from sqlalchemy import Connection, Engine, Row, func, or_, select
+from sqlalchemy import Connection, Engine, NullPool, Row, func, or_, select
 
 from exporter.collector.past import FieldChange, HistoryError, HistoryFilter, PastViolation, RecordedChange
 from exporter.core.threads import Worker
-from exporter.storage.database import close, engine_of
+from exporter.storage.database import engine_of
 from exporter.storage.tables import APPS, CHANGES, LABELS, VIOLATIONS
 
 T = TypeVar("T")
@@ -23,12 +22,14 @@ AGAIN_SECONDS: Final = 1.0
 
 
 class StoredPast:
-    """What the database remembers; see `Past`. `url` returns the database's URL."""
+    """What the database remembers; see `Past`. `url` returns the database's URL.
+
+    Each question has a connection of its own, so that none is left of a database that is replaced.
+    """
 
     def __init__(self, url: Callable[[], str]) -> None:
         self._url = url
         self._engine: Engine | None = None
-        self._lock = Lock()  # of `_engine`
         self._worker = Worker("read database", threads=2)
 
     async def changes(self, wanted: HistoryFilter) -> Sequence[RecordedChange]:
@@ -49,30 +50,21 @@ class StoredPast:
         oldest = select(func.min(CHANGES.c.noticed))
         return await self._read(lambda connection: connection.scalar(oldest) or now)
 
-    def close(self) -> None:
-        """Close all connections."""
-        with self._lock:
-            engine, self._engine = self._engine, None
-        if engine is not None:
-            close(engine)
-
     async def _read(self, query: Callable[[Connection], T]) -> T:
         try:
             async with asyncio.timeout(LONGEST_READ_SECONDS):
                 with suppress(Exception):
                     return await self._worker.run(self._do, query)
-                self.close()
+                self._engine = None  # the URL may have another password now
                 await asyncio.sleep(AGAIN_SECONDS)
                 return await self._worker.run(self._do, query)
         except TimeoutError:
             raise HistoryError("the database does not answer") from None
         except Exception as error:
-            self.close()
             raise HistoryError("the database is not available: see the exporter's log") from error
 
     def _do(self, query: Callable[[Connection], T]) -> T:
-        with self._lock:
-            engine = self._engine = self._engine or engine_of(self._url())
+        engine = self._engine = self._engine or engine_of(self._url(), poolclass=NullPool)
         with engine.connect() as connection:
             return query(connection)
 

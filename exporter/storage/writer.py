@@ -82,10 +82,9 @@ class Writer:
         self._waiting: dict[AppKey, Waiting] = {}
         self._current: Batch | None = None
         self._changed = asyncio.Event()  # something waits
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None  # None: it is not started or has ended, and keeps no connection
         self._worker = Worker("write database")
         self._database: Database | None = None
-        self._is_running = False  # else no connection is kept
         self._pause_seconds = 0.0
         self._maintain_at = 0.0
         self._reason = ""  # why the database is not available, as it was logged
@@ -103,7 +102,6 @@ class Writer:
 
     def start(self) -> None:
         """Begin to write."""
-        self._is_running = True
         self._task = asyncio.create_task(self._keep_running(self._run))
 
     def add(
@@ -139,10 +137,9 @@ class Writer:
 
     async def close(self, timeout_seconds: float) -> None:
         """Write what waits, and end; a database that does not answer is not waited for any longer."""
-        if self._has_ended:  # its start was cancelled: the call that goes on closes the connection
+        if self._task is None:
             return
-        if self._task is not None:
-            self._task.cancel()  # what it is writing is written again, which the token makes harmless
+        self._task.cancel()  # what it is writing is written again, which the token makes harmless
         has_written = False
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
@@ -150,7 +147,7 @@ class Writer:
                     pass
                 await self._worker.run(self._disconnect)
                 has_written = not self._unwritten()
-        self._is_running = False
+        self._task = None
         if not has_written:
             structlog.get_logger().warning("database not written in time, the last changes are lost")
 
@@ -175,12 +172,11 @@ class Writer:
         if self._current is None:
             app, new = next(iter(self._waiting.items()))
             stored: list[SavedApp] = []
-            is_known = new.began is None
-            if not (is_known or await self._attempt(lambda database: stored.extend(database.load_app(new)))):
+            if new.began is not None and not await self._attempt(lambda database: stored.extend(database.load(new))):
                 return False
             new = self._waiting.pop(app)
             try:
-                self._current = self._batch_of(new, next(iter(stored), None))
+                self._current = self._batch_of(new, stored[0] if stored else None)
             except Exception as error:  # noqa: BLE001 - whatever it is, what other apps have must be written
                 self.changes_lost += len(new.changes)
                 self._failed(error)
@@ -227,7 +223,7 @@ class Writer:
         except BaseException:
             self._disconnect()
             raise
-        if not self._is_running:
+        if self._task is None:
             self._disconnect()
 
     def _disconnect(self) -> None:

@@ -58,7 +58,7 @@ class DirectWriter(Writer):
         self.is_away = False
         while self._waiting:
             new = self._waiting.popitem()[1]
-            stored = [] if new.began is None else self._direct.load_app(new)
+            stored = [] if new.began is None else self._direct.load(new)
             if (batch := self._batch_of(new, stored[0] if stored else None)) is not None:
                 self.batches.append(batch)
                 self._direct.write(batch)

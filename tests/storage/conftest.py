@@ -36,10 +36,9 @@ def database(url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def stored(url: str) -> Iterator[StoredPast]:
+def stored(url: str) -> StoredPast:
     """Read the past from a database of each kind."""
-    with closing(StoredPast(lambda: url)) as past:
-        yield past
+    return StoredPast(lambda: url)
 
 
 @pytest.fixture(autouse=True)

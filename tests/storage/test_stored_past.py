@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from math import inf
 from pathlib import Path
-from threading import Event
-from time import sleep
 from typing import Any
 
 import msgspec
@@ -197,57 +195,30 @@ def test_the_newest_changes_follow_an_index(tmp_path: Path, wanted: dict[str, An
 
 
 @pytest.mark.usefixtures("database")
-async def test_questions_that_come_together_share_one_engine(
-    stored: StoredPast, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two threads that read first at the same time leave no connection behind that nobody closes."""
-    made: list[Engine] = []
+async def test_a_question_leaves_no_connection(stored: StoredPast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is replaced, or a server that the exporter leaves, is not kept open by what was read before."""
+    opened: list[object] = []
 
-    def make(url: str) -> Engine:
-        sleep(0.1)
-        made.append(engine_of(url))
-        return made[-1]
-
-    monkeypatch.setattr(stored_past, "engine_of", make)
-    await asyncio.gather(stored.apps(), stored.apps())
-    assert len(made) == 1
-
-
-@pytest.mark.usefixtures("database")
-async def test_a_connection_in_use_is_closed_after_its_query(
-    stored: StoredPast, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A reload to another database while a page is read leaves none to the garbage collector."""
-    asks, goes_on, closed = Event(), Event(), []
-
-    def wait(*_: object) -> None:
-        asks.set()
-        goes_on.wait(30)
-
-    def make(url: str) -> Engine:
-        engine = engine_of(url)
-        event.listen(engine, "before_cursor_execute", wait)
-        event.listen(engine.pool, "close", lambda connection, _: closed.append(connection))
+    def make(url: str, **options: Any) -> Engine:
+        engine = engine_of(url, **options)
+        event.listen(engine, "connect", lambda connection, _: opened.append(connection))
+        event.listen(engine, "close", lambda connection, _: opened.remove(connection))
         return engine
 
     monkeypatch.setattr(stored_past, "engine_of", make)
-    reading = asyncio.create_task(stored.apps())
-    await asyncio.to_thread(asks.wait, 30)
-    stored.close()
-    goes_on.set()
-    assert await reading == []
-    assert len(closed) == 1
+    was_open = []
+    await stored._read(lambda _: was_open.append(len(opened)))
+    assert (was_open, opened) == ([1], [])
 
 
 async def test_a_page_outlives_the_replacement_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that comes before the writer has begun another file is answered when it has."""
     monkeypatch.setattr(stored_past, "AGAIN_SECONDS", 0.2)
     url = f"sqlite:{tmp_path / 'rtcmpu.db'}"
-    with closing(StoredPast(lambda: url)) as past:
-        reading = asyncio.create_task(past.apps())
-        await until((tmp_path / "rtcmpu.db").exists)
-        Database(url).close()
-        assert await reading == []
+    reading = asyncio.create_task(StoredPast(lambda: url).apps())
+    await until((tmp_path / "rtcmpu.db").exists)
+    Database(url).close()
+    assert await reading == []
 
 
 async def test_notes_come_back(database: Database, stored: StoredPast) -> None:

@@ -19,7 +19,7 @@ from exporter.storage.database import Database
 from exporter.storage.tables import CHANGES
 from tests.support.batches import batch, changed, entry
 
-LONGEST_LIFE_SECONDS = 0.05  # after the first write
+LONGEST_LIFE_SECONDS = 0.03  # after the first write
 _COUNTER = struct.Struct("q")
 
 

@@ -218,21 +218,31 @@ def _is_written(address: str, before: float) -> None:
 @pytest.mark.processes
 def test_what_was_written_before_a_kill_is_kept(tmp_path: Path, server: PostgreSQL) -> None:
     """After kill -9 each kind of database has every change that was counted longer ago than the published lag."""
-    for url in (f"sqlite:{tmp_path / 'rtcmpu.db'}", server.new_database()):
-        with Programs(tmp_path) as programs:
-            _, simulator = programs.start_simulator("--apps=1", "--tasks=300", "--churn=20")
-            rest = f"collection: {{interval: 200ms, sweep_interval: 1s, stale_after: 60s}}\nstorage: {{url: '{url}'}}\n"
-            config = write_configuration(tmp_path, account(simulator), rest=rest)
-            for kill in range(KILLS):
-                with closing(Database(url)) as database:
-                    before = len(rows(database, CHANGES))
-                daemon, address = programs.start_daemon(config)
+    urls = f"sqlite:{tmp_path / 'rtcmpu.db'}", server.new_database()
+    with Programs(tmp_path) as programs:
+        _, simulator = programs.start_simulator("--apps=1", "--tasks=300", "--churn=20")
+        collection = "collection: {interval: 200ms, sweep_interval: 1s, stale_after: 60s}\n"
+        configs = [
+            write_configuration(
+                tmp_path, account(simulator), rest=f"{collection}storage: {{url: '{url}'}}\n", name=f"{number}.yml"
+            )
+            for number, url in enumerate(urls)
+        ]
+        for kill in range(KILLS):
+            before = [_changes(url) for url in urls]
+            daemons = [programs.start_daemon(config) for config in configs]
+            for daemon, _ in daemons:
                 daemon.wait_for("collection is complete")
-                time.sleep(0.5 + 0.3 * kill)
-                published, asked = eventually(partial(_published, address)), time.monotonic()
+            time.sleep(0.5 + 0.3 * kill)
+            published = [(eventually(partial(_published, address)), time.monotonic()) for _, address in daemons]
+            for (daemon, address), (_, asked) in zip(daemons, published, strict=True):
                 eventually(partial(_is_written, address, asked))
                 daemon.send(signal.SIGKILL)
+            for (daemon, _), url, (counted, _), stored in zip(daemons, urls, published, before, strict=True):
                 daemon.ended(within_seconds=20)
-                with closing(Database(url)) as database:
-                    kept = len(rows(database, CHANGES)) - before
-                assert kept >= published
+                assert _changes(url) - stored >= counted
+
+
+def _changes(url: str) -> int:
+    with closing(Database(url)) as database:
+        return len(rows(database, CHANGES))

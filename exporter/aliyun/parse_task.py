@@ -110,27 +110,20 @@ def _hide_payload(reader: FieldReader, sei: SeiParams | None) -> None:
         through.payload_content_key = key
 
 
-class ForeignRow(ApiError):  # noqa: N818 - it names what came, as the callers' tables do
-    """A row of another app than the one that was asked for."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            State.INVALID_RESPONSE,
-            "the service listed a task of another app: check that nothing in between caches its answers",
-            status=200,
-        )
-
-
 def read_row(row: msgspec.Raw | bytes, *, app_id: str, share: Interner | None = None) -> Task | None:
     """Read the JSON of one row; None if it names no TaskId that can be read.
 
-    A row without an AppId is taken for one of `app_id`, another one raises ForeignRow. `share` lets tasks have in
+    A row without an AppId is taken for one of `app_id`, another one raises ApiError. `share` lets tasks have in
     common what is equal in them; it is kept as long as the tasks are.
     """
     reader = FieldReader()
     content = _decode(row, reader)
     if _identity(content.app_id) not in {"", app_id}:
-        raise ForeignRow
+        raise ApiError(
+            State.INVALID_RESPONSE,
+            "the service listed a task of another app: check that nothing in between caches its answers",
+            status=200,
+        )
     task_id = _identity(content.task_id)
     if not task_id or _is_too_long(task_id):
         return None

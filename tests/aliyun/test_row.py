@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.aliyun.errors import ApiError
 from exporter.aliyun.parse_configuration import Interner
-from exporter.aliyun.parse_task import MAX_ID_BYTES, ForeignRow, read_row
+from exporter.aliyun.parse_task import MAX_ID_BYTES, read_row
 from exporter.aliyun.response import read_page
 from exporter.aliyun.row_schema import MAX_PANES, MAX_URLS, MAX_USERS
 from exporter.core.collection_state import State
@@ -72,7 +73,7 @@ def test_any_value_anywhere_costs_at_most_its_own_field(path: str, value: Any) -
     row = changed(example_row(), path, value)
     try:
         task = read_row(json.dumps(row).encode(), app_id="yourAppId")
-    except ForeignRow:
+    except ApiError:
         assert path == "AppId"
         return
     if task is None:
@@ -349,7 +350,7 @@ def test_an_absent_app_id_is_fine(app_id: str | None) -> None:
 
 def test_a_row_of_another_app_is_refused() -> None:
     """A row that names another app ends the reading as an answer that can't be right."""
-    with pytest.raises(ForeignRow) as caught:
+    with pytest.raises(ApiError) as caught:
         with_change("AppId", "another")
     assert caught.value.state is State.INVALID_RESPONSE
     assert not caught.value.retryable

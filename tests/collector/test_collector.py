@@ -64,6 +64,7 @@ async def test_the_first_sweep_is_a_baseline(tasks: int) -> None:
     assert len(scene.service.requests) == 2 or tasks > PAGE
     assert status_of(scene).data_available
     assert shown(scene.collector) == listed(scene.list)
+    assert not any(entry.start_known for entry in scene.collector.inventory)
     assert (scene.reported.baselines, scene.reported.changes, scene.reported.sweeps) == (1, [], 1)
     assert (status_of(scene).state, status_of(scene).up) == (State.OK, True)
     assert scene.collector.attempted
@@ -90,6 +91,7 @@ async def test_an_update_brings_in_what_was_created_and_changed() -> None:
     scene.list.resave("task-9")
     await scene.collector.update()
     assert sorted(scene.reported.take()) == sorted([("modified", "task-7"), ("added", created)])
+    assert [entry.task_id for entry in scene.collector.inventory if entry.start_known] == [created]
     assert shown(scene.collector) == listed(scene.list)
     assert len(scene.service.requests) == 1
     assert status_of(scene).last_update_began == pytest.approx(scene.clock.now() - 0.05)

@@ -20,6 +20,7 @@ from tests.support.moving_list import (
     nothing,
     shown,
     status_of,
+    sweep_of,
     wants_sweep,
 )
 from tests.support.virtual_time import on_virtual_time
@@ -235,6 +236,7 @@ async def test_a_loss_at_rest_takes_few_lookups(kept: int) -> None:
     assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 0)
     assert shown(scene.collector) == listed(scene.list)
     assert len(scene.look_ups()) <= PROOFS_OF_LARGE_LOSS + MOST_LOOKUPS_FOR_PROOF
+    assert sweep_of(scene).repaired_tasks == 0
 
 
 @on_virtual_time

@@ -16,11 +16,10 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from exporter.core.clock import Clock
+from exporter.core.secret import HIDDEN
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["logfmt", "json"]
-
-HIDDEN: Final = "<secret>"
 
 _SENSITIVE: Final = "secret|token|passw|passphrase|authorization|signature|cookie|payload|user_?id"
 _SENSITIVE_KEY: Final = re.compile(_SENSITIVE)

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.parse_configuration import Interner
 from exporter.aliyun.parse_task import row_digest
+from exporter.aliyun.response import ListPage
 from exporter.collector.list_reader import IN_FLIGHT, ListReader
 from exporter.collector.rate_limiter import Limiter
 from exporter.collector.reading import (
@@ -166,18 +167,6 @@ def test_the_last_page_again_is_the_end() -> None:
     assert reading.seen >= set(tasks.order)
 
 
-def test_a_service_that_ignores_page_no_is_found_out() -> None:
-    """The first page again and again is no list: invalid_response, and it says why."""
-    service = ListService(MovingList(60))
-
-    async def first_page(window: Window) -> WindowAnswer:
-        return await service.fetch(Window(1, window.page_size))
-
-    with pytest.raises(ApiError, match="ignores PageNo") as caught:
-        sweep(service, fetch=first_page)
-    assert caught.value.state is State.INVALID_RESPONSE
-
-
 @pytest.mark.parametrize("counted_row", [lambda window: window.start, lambda window: window.end])
 def test_a_service_that_refuses_to_go_deep_is_limit_exceeded(counted_row: Callable[[Window], int]) -> None:
     """When a window is refused, and one across its border is too, or is full, what lies behind can't be read."""
@@ -203,36 +192,36 @@ def test_a_refused_first_window_is_what_it_is() -> None:
     assert caught.value.state is State.REQUEST_REJECTED
 
 
-def test_more_rows_than_asked_for_are_an_invalid_response() -> None:
-    """A page that can't be right ends the reading."""
-    tasks = MovingList(PAGE + 1)
-
-    async def too_many(_window: Window) -> WindowAnswer:
-        return WindowAnswer(page_of(*map(tasks.row, tasks.order)), 0.0)
-
-    with pytest.raises(ApiError, match="13 rows though 12 were asked for") as caught:
-        sweep(ListService(tasks), fetch=too_many)
-    assert caught.value.state is State.INVALID_RESPONSE
+LISTED = MovingList(60)
 
 
-def test_a_row_of_another_app_is_an_invalid_response() -> None:
-    """A page with a foreign AppId ends the reading."""
+def answering(page: Callable[[Window], ListPage]) -> Fetch:
+    """Return the fetch of a list that answers each window with a page."""
 
-    async def foreign(_window: Window) -> WindowAnswer:
-        return WindowAnswer(page_of({"AppId": "another", "TaskId": "task"}), 0.0)
+    async def fetch(window: Window) -> WindowAnswer:
+        return WindowAnswer(page(window), 0.0)
 
-    with pytest.raises(ApiError) as caught:
-        sweep(ListService(MovingList()), fetch=foreign)
+    return fetch
+
+
+@pytest.mark.parametrize(
+    ("reason", "page"),
+    [
+        ("ignores PageNo", lambda window: page_of(*map(LISTED.row, LISTED.order[: window.page_size]))),
+        ("13 rows though 12 were asked for", lambda _window: page_of(*map(LISTED.row, LISTED.order[: PAGE + 1]))),
+        ("a task of another app", lambda _window: page_of({"AppId": "another", "TaskId": "task"})),
+    ],
+)
+def test_a_page_that_can_not_be_right_is_an_invalid_response(reason: str, page: Callable[[Window], ListPage]) -> None:
+    """Another page than was asked for, too many rows and foreign ones end the reading, which says why."""
+    with pytest.raises(ApiError, match=reason) as caught:
+        sweep(ListService(MovingList()), fetch=answering(page))
     assert caught.value.state is State.INVALID_RESPONSE
 
 
 def _at_rest(rows: list[dict[str, Any]]) -> Fetch:
     """Return the fetch of a list that does not move."""
-
-    async def fetch(window: Window) -> WindowAnswer:
-        return WindowAnswer(page_of(*rows[window.start : window.end]), 0.0)
-
-    return fetch
+    return answering(lambda window: page_of(*rows[window.start : window.end]))
 
 
 @pytest.mark.parametrize("different", [True, False])

@@ -5,7 +5,7 @@ import itertools
 import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Final, NamedTuple, Self, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, NamedTuple, Self, TypeVar, Union, get_args, get_origin, overload
 
 import annotated_types as bounds
 from pydantic import (
@@ -199,6 +199,10 @@ class Section(BaseModel):
         return self.model_copy(update=changes)
 
 
+@overload
+def about(description: str, **rest: Any) -> Any: ...
+@overload
+def about(description: str, default: T, **rest: Any) -> T: ...
 def about(description: str, default: Any = ..., **rest: Any) -> Any:
     """Return what a key means, its default (in `Annotated`: none), and the rest of what pydantic's `Field` takes."""
     return Field(default, description=description, **rest)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, NamedTuple, TypeVar, get_args, get_ori
 import msgspec
 
 from exporter.aliyun.field_reader import FieldReader, is_absent
-from exporter.aliyun.row_schema import Part
+from exporter.aliyun.row_schema import Part, decoder_of
 from exporter.core.task import FIELDS
 
 MAX_HALVES: Final = 10_000  # of one text; beyond them the rest is left as it is, which no decoder takes
@@ -21,6 +21,7 @@ _HALF: Final = rb"\\u[dD][89a-fA-F]" + _HEX
 _WHOLE_OR_HALF: Final = re.compile(rb"((?:\\[^u][^\\]*+)++|\\u(?![dD][89a-fA-F])|" + _PAIR + rb")|" + _HALF)
 """Escapes, of which halves of characters are in no group."""
 _MAX_INTEGER_CHARACTERS: Final = 20
+_ANYTHING: Final = decoder_of(object)
 
 _Part = TypeVar("_Part", bound=Part)
 
@@ -62,7 +63,7 @@ def _integer(digits: str) -> int | str:
 def decode_or(text: bytes, otherwise: Any = None) -> Any:
     """Decode JSON whatever its shape, with replacement characters for broken Unicode; `otherwise` if it is none."""
     try:
-        return msgspec.json.decode(text)
+        return _ANYTHING.decode(text)
     except (ValueError, RecursionError):
         try:
             return decode(text)

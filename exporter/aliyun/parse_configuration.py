@@ -68,7 +68,7 @@ NO_PANE_USERS: Final = PaneUsers()
 User = tuple[str, str]  # channel id and user id
 NOBODY: Final[User] = ("", "")
 
-_ENHANCED: Final = msgspec.json.Decoder(documented.EnhancedParam)
+_ENHANCED: Final = documented.decoder_of(documented.EnhancedParam)
 
 
 def read_configuration(

@@ -34,7 +34,7 @@ MAX_ROW_BYTES: Final = 256 * 1024
 MAX_ID_BYTES: Final = 256  # of a TaskId or ChannelId; documented are 55 and 64 characters. A longer one is unreadable.
 
 _Text = TypeVar("_Text", str, User)
-_ROW: Final = msgspec.json.Decoder(documented.Row)
+_ROW: Final = documented.decoder_of(documented.Row)
 _ENCODER: Final = msgspec.msgpack.Encoder()
 
 

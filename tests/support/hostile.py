@@ -207,6 +207,15 @@ MAKERS: Mapping[str, Callable[[], bytes]] = {
     "panes": _rows(b'"TranscodeParams":{"Layout":{"UserPanes":[' + _many(100, b'{"X":"0.%d","Y":"x"}') + b"]}}"),
     "users": _rows(b'"TranscodeParams":{"UserInfos":[' + _many(640, b'{"UserId":"user%d"}') + b"]}"),
     "odd-users": _rows(b'"Odd":1,"TranscodeParams":{"UserInfos":[' + _many(300, b'{"UserId":[%d]}') + b"]}"),
+    "large-numbers": _rows(
+        b'"TranscodeParams":{"Layout":{"UserPanes":['
+        + b",".join([b'{"X":1e300,"Y":1e300,"Width":1e300,"Height":1e300}'] * 90)
+        + b"]}}"
+    ),
+    "large-numbers-in-odd-rows": _rows(b'"Odd":[' + b",".join([b"1e300"] * 600) + b"]"),
+    "large-numbers-in-text": _rows(
+        b'"TranscodeParams":{"EncodeParams":{"EnhancedParam":"[' + b",".join([b"1e300"] * 600) + b']"}}'
+    ),
     "deep": lambda: _page(b"[" * 1_000_000),
     "long-row": lambda: _page(b'{"TaskId":"' + b"x" * 3_000_000 + b'"}'),
     "spaces": lambda: b" " * 80_000_000,

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
+from isal import isal_zlib
 from yarl import URL
 
 from exporter.aliyun.errors import MAX_ERROR_BYTES, ApiError
@@ -187,6 +188,10 @@ def _network_sentence(error: Exception, host: str, port: int) -> str | None:
 
 MAX_CONNECTIONS: Final = 50  # as many as the service takes requests per second: with more in flight it is already late
 READ_BUFFER_BYTES: Final = 256 * 1024
+_ZLIB: Final = 15  # zlib's names for forms of its streams
+_BARE: Final = -15
+_GZIP: Final = 31
+_DAMAGED: Final = cast("type[Exception]", isal_zlib.error)
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024  # of a page, decompressed. One of 100 tasks usually has about 300 kB.
 LARGE_BODY_BYTES: Final = 512 * 1024
 LARGE_BODIES: Final = 2
@@ -244,6 +249,7 @@ def open_session(*, ca_file: Path | None = None) -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept-Encoding": "gzip"},
         skip_auto_headers=("Content-Type",),
+        auto_decompress=False,  # aiohttp refuses an answer in another coding before its status can be seen
         read_bufsize=READ_BUFFER_BYTES,
     )
 
@@ -281,11 +287,35 @@ class FollowedAuthorities:
         return self._context or True
 
 
-def use_fast_zlib() -> None:
-    """Let aiohttp decompress with isal from here on, in the whole process: about a third less CPU for a page."""
-    from isal import isal_zlib  # noqa: PLC0415 - only who asks for it loads it
+class Decompressor:
+    """Decompresses a body piece by piece; one in a coding other than gzip and deflate stays as it is.
 
-    aiohttp.set_zlib_backend(isal_zlib)
+    What is lost behind the end of the pieces is not noticed here: JSON shows whether it is complete.
+    """
+
+    def __init__(self, content_encoding: str) -> None:
+        self._coding = content_encoding.strip().lower()
+        self._stream: Any = None
+
+    def pieces(self, piece: bytes) -> Iterator[bytes]:
+        """Yield what a piece of the body holds, in pieces of bounded size; raises `_DAMAGED` if it is damaged."""
+        if self._coding not in {"gzip", "x-gzip", "deflate"}:
+            yield piece
+            return
+        is_more = bool(piece)
+        while is_more:
+            if self._stream is None or self._stream.eof:  # gzip may have several members
+                self._stream = isal_zlib.decompressobj(self._window_bits(piece))
+            plain = self._stream.decompress(piece, READ_BUFFER_BYTES)
+            yield plain
+            piece = self._stream.unused_data or self._stream.unconsumed_tail
+            is_more = bool(piece) or (len(plain) == READ_BUFFER_BYTES and not self._stream.eof)
+
+    def _window_bits(self, piece: bytes) -> int:
+        """Return how zlib reads the coding: `deflate` is sent with zlib's header, or bare."""
+        if self._coding != "deflate":
+            return _GZIP
+        return _ZLIB if piece[0] & 0x0F == isal_zlib.DEFLATED else _BARE
 
 
 class Transport:
@@ -350,28 +380,38 @@ class Transport:
     async def _read(self, response: aiohttp.ClientResponse, held: AsyncExitStack) -> bytes:
         """Read a body up to its bound; `held` gets a place among the large ones. The rest of an error is not read.
 
-        An error that breaks off, or does not end in time, is what its status and headers say.
+        An error that breaks off, does not end in time or can't be decompressed is what its status and headers say.
         """
-        pieces = []
+        pieces: list[bytes] = []
         size = 0
         is_page = response.status == HTTPStatus.OK
+        compressed = Decompressor(response.headers.get("Content-Encoding", ""))
         try:
-            async for piece in response.content.iter_any():
-                pieces.append(piece)
-                is_first_large = size <= LARGE_BODY_BYTES < size + len(piece)
-                size += len(piece)
-                if not is_page and size > MAX_ERROR_BYTES:
-                    break
-                if size > MAX_BODY_BYTES:
-                    raise ApiError(
-                        State.INVALID_RESPONSE,
-                        f"the answer has more than {MAX_BODY_BYTES // 1024**2} MiB: check that the endpoint is the"
-                        " service's",
-                        status=response.status,
-                    )
-                if is_first_large:
-                    await held.enter_async_context(self._large_bodies)
+            async for sent in response.content.iter_any():
+                for piece in compressed.pieces(sent):
+                    pieces.append(piece)
+                    is_first_large = size <= LARGE_BODY_BYTES < size + len(piece)
+                    size += len(piece)
+                    if not is_page and size > MAX_ERROR_BYTES:
+                        return b"".join(pieces)
+                    if size > MAX_BODY_BYTES:
+                        raise ApiError(
+                            State.INVALID_RESPONSE,
+                            f"the answer has more than {MAX_BODY_BYTES // 1024**2} MiB: check that the endpoint is the"
+                            " service's",
+                            status=response.status,
+                        )
+                    if is_first_large:
+                        await held.enter_async_context(self._large_bodies)
         except (aiohttp.ClientError, OSError):  # a timeout, too
             if is_page:
                 raise
+        except _DAMAGED as error:
+            if is_page:
+                raise ApiError(
+                    State.INVALID_RESPONSE,
+                    "the service's answer can't be decompressed: if that lasts, look for a proxy that changes answers",
+                    status=response.status,
+                    retryable=True,
+                ) from error
         return b"".join(pieces)

@@ -20,7 +20,6 @@ from typing import Any, Final, TypeVar
 
 import uvloop
 
-from exporter.aliyun.transport import use_fast_zlib
 from exporter.config.mistakes import UsageError
 from exporter.core.clock import Clock
 
@@ -32,7 +31,6 @@ SWITCH_SECONDS: Final = 0.0005
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine to its end on a fast event loop."""
-    use_fast_zlib()
     _keep_little_freed_memory()
     spare_imports()
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -1,9 +1,11 @@
 """One call is one signed attempt, what can go wrong is one ApiError, and no answer stops the event loop for long."""
 
 import asyncio
+import gzip
 import socket
 import threading
 import time
+import zlib
 from contextlib import suppress
 from datetime import datetime
 from email.utils import formatdate
@@ -248,6 +250,36 @@ async def test_a_body_that_breaks_off(status: int, headers: dict[str, str], stat
     error = await failure_of(reset)
     assert (error.state, error.retryable) == (state, True)
     assert ("broke off" in error.reason) == (status == 200)
+
+
+DAMAGED = {
+    "br": ("br", b"\x0b\x02\x80{}\x03"),
+    "zstd": ("zstd", b"\x28\xb5\x2f\xfd"),
+    "no coding": ("x-none", b"<html>"),
+    "plain": ("gzip", b"{}"),
+    "wrong sum": ("gzip", gzip.compress(b"{}")[:-8] + b"12345678"),
+    "cut gzip": ("gzip", gzip.compress(b'{"a": "b"}')[:-12]),
+    "cut deflate": ("deflate", zlib.compress(b'{"a": "b"}')[:-8]),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        (200, State.INVALID_RESPONSE),
+        (404, State.NETWORK_ERROR),
+        (408, State.TIMEOUT),
+        (429, State.THROTTLED),
+        (503, State.SERVER_ERROR),
+    ],
+)
+async def test_a_body_that_cannot_be_decompressed(name: str, status: int, state: State) -> None:
+    """An answer in another coding, or a damaged one, has the state that its status says; a page is invalid."""
+    content_encoding, body = DAMAGED[name]
+    headers = {"Content-Encoding": content_encoding, "Content-Type": "application/json"}
+    error = await failure_of(lambda _request: web.Response(body=body, status=status, headers=headers))
+    assert (error.state, error.retryable) == (state, True)
 
 
 async def test_a_cancelled_call_reports_nothing() -> None:

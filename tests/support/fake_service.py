@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -156,8 +155,7 @@ class _Response:
     def __init__(self, response: message.Response) -> None:
         self.status = response.status
         self.headers = CIMultiDict(response.headers)
-        is_gzip = self.headers.get("Content-Encoding") == "gzip"
-        self._body = zlib.decompress(response.body, wbits=31) if is_gzip else response.body
+        self._body = response.body
         self.content = self
 
     async def iter_any(self) -> AsyncIterator[bytes]:

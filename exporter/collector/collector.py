@@ -215,15 +215,21 @@ class Collector:
             reading = await self._read_front()  # once more: a single page that is short says little
         self._absences.read(reading)
         self.wants_sweep |= not (reading.complete or reading.anchored)
-        changes = self._accept(reading)
-        if unseen := self._unseen_in(reading):
+        known, unseen = len(self.inventory), self._unseen_in(reading)
+        incomplete = self._absences.why_cut(reading.length)
+        may_show_others = is_large_loss(len(unseen), known) and not incomplete
+        changes = [] if may_show_others else self._accept(reading)
+        if unseen and (may_show_others or not self._reading_list):
             self._absences.unseen(unseen, since=reading.began)
             self._tell(changes)
-            if incomplete := self._absences.why_cut(reading.length):
+            if incomplete:
                 return incomplete
             self.wants_sweep |= len(unseen) > MANY_ABSENT
-            await self._absences.check_loss(unseen, known=len(self.inventory), seen=len(reading.seen))
-            changes = self._absences.take_confirmed()
+            await self._absences.check_loss(unseen, known=known, seen=len(reading.seen))
+            # Removals are left to a sweep that reads: it may still bring rows that are older.
+            changes = [] if self._reading_list else self._absences.take_confirmed()
+        if may_show_others:
+            changes += self._accept(reading)
         self._tracker.updated(began=began)
         self._tell(changes)
         return ""
@@ -234,13 +240,8 @@ class Collector:
         return reading
 
     def _unseen_in(self, reading: Reading) -> list[str]:
-        """Return what a reading of the front does not show, if it reached the end of the list.
-
-        While a sweep reads, that is left to it: it may still bring rows that are older.
-        """
-        if not reading.complete or self._reading_list:
-            return []
-        return self._unseen(reading.seen, reading.began)
+        """Return what a reading of the front does not show, if it reached the end of the list."""
+        return self._unseen(reading.seen, reading.began) if reading.complete else []
 
     async def _sweep(self) -> str:
         began, sent_before = self._clock.now(), self._requests.sent

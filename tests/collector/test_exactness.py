@@ -225,6 +225,46 @@ async def test_a_large_loss_needs_lookups_that_confirm_it(loss: str, tasks: int)
     assert len(scene.look_ups()) <= max(tasks - len(kept), PROOFS_OF_LARGE_LOSS)
 
 
+@pytest.mark.parametrize("tasks", [60, 5])
+@on_virtual_time
+async def test_an_update_believes_no_page_of_other_tasks(tasks: int) -> None:
+    """As in a sweep nothing of it is shown, until lookups confirm that the tasks before them are gone."""
+    scene = Scene(tasks)
+    await scene.start()
+    everything, own = shown(scene.collector), list(scene.list.order)
+    others = [scene.list.create() for _ in range(20)]
+    scene.service.page_of_list = lambda _order, window: documented(others, window)
+    for answered_with, state in ((others[3], State.INVALID_RESPONSE), (None, State.PARTIAL)):
+        scene.service.answers_look_ups_with = answered_with
+        await scene.collector.update()
+        assert status_of(scene).state is state
+        assert shown(scene.collector) == everything
+    all_of(scene.list.delete, own)()
+    await asyncio.sleep(1)
+    await scene.collector.update()
+    assert status_of(scene).state is State.OK
+    assert set(others) <= set(shown(scene.collector))
+    await scene.collector.sweep()
+    assert shown(scene.collector) == listed(scene.list)
+
+
+@on_virtual_time
+async def test_an_update_believes_no_page_of_other_tasks_while_a_sweep_reads() -> None:
+    """That a sweep is under way, which may fail, is no reason to believe them."""
+    scene = Scene(60)
+    await scene.start()
+    everything = shown(scene.collector)
+    others = [scene.list.create() for _ in range(20)]
+    scene.service.page_of_list = lambda _order, window: documented(others, window)
+    sweeping = asyncio.ensure_future(scene.collector.sweep())
+    await asyncio.sleep(0.01)
+    await scene.collector.update()
+    assert not sweeping.done()
+    assert shown(scene.collector) == everything
+    await sweeping
+    assert scene.reported.take() == []
+
+
 @pytest.mark.parametrize("kept", [0, 4, 90, 299])
 @on_virtual_time
 async def test_a_loss_at_rest_takes_few_lookups(kept: int) -> None:

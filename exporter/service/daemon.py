@@ -191,15 +191,17 @@ class Daemon:
             grafana_url=self._options.grafana_url,
         )
         running: http_server.Running | None = None
+        sockets = list(self._sockets)
         try:
             await self._take(await self._read(self._source.load))
+            # Before the database is opened: where another exporter runs with this configuration, it is in use.
+            for text in () if sockets else self._options.listen_addresses:
+                sockets += [await http_server.bind(http_server.parse_listen_address(text))]
             await self._begin_with_saved()
             await self._publish()
             await self._exposition.publish_own_off_loop()
             # Only now: the first scrape finds what an earlier process knew.
-            running = await http_server.start(
-                app, self._options.listen_addresses, sockets=self._sockets, gate=self._gate
-            )
+            running = await http_server.start(app, (), sockets=sockets, gate=self._gate)
             self.addresses, self.scheme = running.addresses, running.scheme
             self._listening.set()
             log.info("listening", addresses=", ".join(running.addresses), version=__version__)
@@ -230,6 +232,8 @@ class Daemon:
                 await storage  # until then no other exporter serves these apps
             if running is not None:
                 await asyncio.gather(storage, running.close(DRAIN_SECONDS))
+            for listening in sockets:
+                listening.close()
 
     async def wait_until_listening(self, running: asyncio.Task[None]) -> None:
         """Return when `run`, which runs as a task, serves; raises what it raises before."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import re
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
@@ -32,6 +33,7 @@ from exporter.service.recorder import Recorder
 from exporter.storage.batch import Batch, Waiting
 from exporter.storage.database import Database, sqlite_path
 from exporter.storage.tables import VIOLATIONS
+from exporter.web.http_server import ListenError
 from tests.storage.test_database import rows
 from tests.support.certificates import HASH, PASSWORD
 from tests.support.http import Answer, ask, basic_auth
@@ -342,6 +344,16 @@ async def test_a_stop_before_it_listens_closes_its_database(tmp_path: Path, monk
     one.daemon.stop()
     await one.running
     assert await asyncio.to_thread(lambda: [path.name for path in tmp_path.iterdir()]) == ["rtcmpu.db"]
+
+
+async def test_an_exporter_that_cant_listen_leaves_the_database_alone(tmp_path: Path) -> None:
+    """A second start by mistake ends no violation in the history of the exporter that has the address."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = Options(listen_addresses=("127.0.0.1:0", f"127.0.0.1:{taken.getsockname()[1]}"))
+        one = Started(Config(accounts=(), storage=_storage(tmp_path / "state")), options)
+        with pytest.raises(ListenError):
+            await one.running
+    assert not await asyncio.to_thread((tmp_path / "state").exists)
 
 
 async def test_a_file_system_that_does_not_answer_stops_no_reload_for_ever(simulator: Simulated) -> None:

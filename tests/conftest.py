@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemBytecodeCache
 
 from exporter.collector.rate_limiter import Limiter
 from tests.support.generated import IN_CI, examples
+from tests.support.processes import Programs
 
 # How long an example takes says something about the machine, not about the property. CI takes many examples, and the
 # same for the same commit; elsewhere each run takes a few new ones.
@@ -23,6 +24,8 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("exporter")
+
+Programs.forks_daemons = True  # what is started by an interpreter of its own says so
 
 
 LONGEST = ("odd_answers", "push_keys", "sharing", "alerting", "browser", "dashboards", "commands", "killed_writers")

@@ -20,7 +20,7 @@ from tests.support.processes import POLL_SECONDS, Programs, Running, eventually
 pytestmark = pytest.mark.processes
 
 APPS = {f"app-{number}": 30 for number in range(6)}
-RATE, FALLBACK, EXPORTERS = 10, 1, 3
+RATE, FALLBACK, EXPORTERS = 5, 1, 3
 LEASE_SECONDS = 4.0
 FRESH_SECONDS = LEASE_SECONDS + 3.0
 FIRST = 60
@@ -29,7 +29,7 @@ ROUNDS = 4 if os.environ.get("CI") else 1
 CONFIGURATION = """\
 accounts:
 {accounts}
-collection: {{interval: 100ms, sweep_interval: 1s, stale_after: 60s}}
+collection: {{interval: 200ms, sweep_interval: 1s, stale_after: 60s}}
 storage: {{url: "{database}"}}
 sharing: {{exporters: 3, lease: 4s, fallback_requests_per_second: 1, advertise: "http://exporter-{number}.example.com"}}
 policy: {{rule_files: [rules.yml], default_rules: false}}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypeVar
@@ -17,13 +18,14 @@ from aiohttp import web
 from msgspec import Struct
 
 from exporter.simulator.fleet import Fleet, populate
-from exporter.simulator.protocol import Request, SimulatedAccount
+from exporter.simulator.protocol import SimulatedAccount
 from exporter.simulator.service import Latency, Service
+from exporter.simulator.simulated_server import LONGEST_HANG_SECONDS, answered
 from exporter.simulator.task_maker import seeded
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CHANGE_ALL = "/change-all"
 """A POST to this path of a simulated service changes every task, without moving it in the list."""
@@ -115,25 +117,15 @@ def _serve_simulated(simulated: Simulated, address: "Connection[str, str]") -> N
     latency = Latency(simulated.one_way_seconds, simulated.jitter_seconds)
     service = Service(accounts, fleet, now=time.time, latency=latency)
 
-    async def operation(request: web.Request) -> web.Response:
-        await asyncio.sleep(service.inbound_delay_seconds())
-        response = service.handle(
-            Request(
-                query=request.rel_url.raw_query_string,
-                headers={name.lower(): value for name, value in request.headers.items()},
-                body=await request.read(),
-            )
-        )
-        await asyncio.sleep(response.delay_seconds)
-        return web.Response(status=response.status, headers=dict(response.headers), body=response.body)
-
     async def change_all(_: web.Request) -> web.Response:
         for app_id, tasks in service.fleet.apps.items():
             for task_id in list(tasks.rows):
                 service.fleet.update(app_id, task_id, CHANGED)
         return web.Response()
 
-    answer({"/": operation, CHANGE_ALL: change_all}, address, simulated.certificate)
+    answer(
+        {"/": partial(answered, service, LONGEST_HANG_SECONDS), CHANGE_ALL: change_all}, address, simulated.certificate
+    )
 
 
 def answer(handlers: Mapping[str, Handler], address: "Connection[str, str]", certificate: Path | None = None) -> None:

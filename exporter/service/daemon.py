@@ -20,6 +20,7 @@ from exporter.core.collection_state import Component
 from exporter.core.threads import Worker
 from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.rules.findings import FindingLog
 from exporter.rules.rule_loader import ConfigurationSource, LoadedRules
 from exporter.service import process as signals
 from exporter.service.app_publisher import TaskSeries
@@ -28,7 +29,6 @@ from exporter.service.monitor import Monitor
 from exporter.service.process import Heartbeat, ServiceManager, Watchdog
 from exporter.service.recorder import Recorder
 from exporter.service.views import DaemonView, InForce
-from exporter.service.violation_log import FindingLog
 from exporter.web import http_server
 from exporter.web.addresses import KnownHosts, url_prefix
 from exporter.web.application import application

@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -146,12 +147,7 @@ async def start(
     A request that is to hang is cut off after `longest_hang_seconds`.
     """
     application = web.Application(client_max_size=2**24)
-
-    async def operation(request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(service.inbound_delay_seconds())
-        response = service.handle(await _read(request))
-        return await _deliver(request, response, longest_hang_seconds)
-
+    operation = partial(answered, service, longest_hang_seconds)
     application.add_routes([web.post("/", operation), web.get("/", operation, allow_head=False)])
     application.add_routes(control_routes(service))
     runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
@@ -165,6 +161,13 @@ async def start(
     bound_port = runner.addresses[0][1]
     ticker = asyncio.create_task(_tick(service), name="simulator-churn")
     return RunningServer(str(URL.build(scheme="http", host=host, port=bound_port)), runner, ticker)
+
+
+async def answered(service: Service, longest_hang_seconds: float, request: web.Request) -> web.StreamResponse:
+    """Answer one request for the operation."""
+    await asyncio.sleep(service.inbound_delay_seconds())
+    response = service.handle(await _read(request))
+    return await _deliver(request, response, longest_hang_seconds)
 
 
 async def _tick(service: Service) -> None:

@@ -22,9 +22,9 @@ from exporter.core.threads import Worker
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.engine import PolicyEngine
+from exporter.rules.findings import FindingLog
 from exporter.service.app_publisher import AppPublisher, TaskSeries
 from exporter.service.supervisor import Supervisor
-from exporter.service.violation_log import FindingLog
 from tests.metrics.builders import STATUS, configuration
 from tests.support.rows import change
 from tests.support.virtual_time import finished, hanging_call

@@ -15,10 +15,9 @@ from exporter.collector.inventory import Change
 from exporter.collector.past import RuleVersion
 from exporter.core.collection_state import State
 from exporter.rules.compiled_rule import TaskCountRule
-from exporter.rules.findings import Resolution
+from exporter.rules.findings import FindingLog, Resolution
 from exporter.rules.rule import Rule, Severity
 from exporter.service.recorder import RecordedApp, Recorder
-from exporter.service.violation_log import FindingLog
 from exporter.storage import database as database_module
 from exporter.storage.batch import Batch, Waiting
 from exporter.storage.database import CorruptError, Database

@@ -478,11 +478,22 @@ def test_sei_params_in_both_places_are_seen_to_change() -> None:
 
 
 @pytest.mark.parametrize(
-    "empty", [{"EncodeParams": {"AudioOnly": ""}}, {"Layout": {"UserPanes": []}}, {"Background": {}}]
+    "empty",
+    [
+        {},
+        "",
+        [],
+        {"EncodeParams": {"AudioOnly": ""}},
+        {"Layout": {"UserPanes": []}, "UserInfos": ""},
+        {"Background": {}},
+    ],
 )
-def test_an_object_that_says_nothing_is_absent(empty: dict[str, Any]) -> None:
-    """An object of which every member is absent, null or empty means the same as no object."""
-    assert with_change("TranscodeParams", empty).same_content(with_change("TranscodeParams", None))
+def test_an_object_that_says_nothing_is_absent(empty: object) -> None:
+    """An object of which every member is absent, null or empty means the same as no object, and so for MixMode."""
+    row = {key: value for key, value in example_row().items() if key != "MixMode"}
+    task = read({**row, "TranscodeParams": empty})
+    assert task.same_content(read({**row, "TranscodeParams": None}))
+    assert task.configuration.mix_mode == "single"
 
 
 @given(st.lists(st.sampled_from("abcdef"), max_size=30), st.integers(min_value=1, max_value=3))

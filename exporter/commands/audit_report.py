@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from exporter.collector.status import Status
 from exporter.config.mistakes import Position
@@ -117,14 +116,15 @@ def gather(
 
     `now`, in wall-clock seconds, decides which exemption holds; `places` are where apps are configured.
     """
-    found = (_of_app(status, tasks, policy, now) for status, tasks in apps)
-    return Audit(rules, tuple(replace(app, position=places.get((app.account, app.app_id))) for app in found))
+    return Audit(rules, tuple(_of_app(status, tasks, policy, now, places) for status, tasks in apps))
 
 
-def _of_app(status: Status, tasks: int, policy: PolicyEngine, now: float) -> AppFindings:
+def _of_app(
+    status: Status, tasks: int, policy: PolicyEngine, now: float, places: Mapping[AppKey, Position]
+) -> AppFindings:
     key = (status.account, status.app_id)
-    report = policy.app(key).report if status.up else None
-    reports = {} if report is None else {one.rule: one for one in report.rules}
+    app = policy.app(key)
+    reports = {one.rule: one for one in app.report.rules} if status.up and app.report is not None else {}
     return AppFindings(
         account=status.account,
         app_id=status.app_id,
@@ -133,9 +133,10 @@ def _of_app(status: Status, tasks: int, policy: PolicyEngine, now: float) -> App
         state=status.state,
         reason=_whole(status.reason),
         tasks=tasks if status.up else None,
+        position=places.get(key),
         rules=tuple(
-            _of_rule(policy.app(key), findings, reports[findings.rule.rule.name], now)
-            for findings in policy.app(key).findings()
+            _of_rule(app, findings, reports[findings.rule.rule.name], now)
+            for findings in app.findings()
             if findings.rule.rule.name in reports
         ),
     )

@@ -3,7 +3,7 @@
 import glob
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -168,23 +168,18 @@ class Files:
             self._texts[path] = self._decoded(path, order=len(self._texts))
         return self._texts[path]
 
-    def matching(self, name: str, place: Position, expected: str) -> Iterator[Path]:
+    def matching(self, name: str, place: Position, expected: str) -> list[Path]:
         """Find the files that a name or pattern stands for, in a stable order; `expected` is what such a file holds."""
-        pattern = str(Path(glob.escape(str(self._directory))) / name)
-        if not glob.has_magic(name):
-            pattern = str(self._directory / name)
-            self.globs[pattern] = None
-            if is_file(Path(pattern)):
-                yield Path(pattern)
-            else:
-                self.mistakes.add(place, f"the file {pattern!r} is not there, expected {expected} in it")
-            return
+        is_pattern = glob.has_magic(name)
+        pattern = str(Path(glob.escape(str(self._directory)) if is_pattern else self._directory) / name)
         self.globs[pattern] = None
-        found = glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-        paths = [path for path in map(Path, sorted(found)) if is_file(path)]
-        if not paths:
+        names = glob.glob(pattern, recursive=True) if is_pattern else [pattern]  # noqa: PTH207 - it may be absolute
+        found = [path for path in map(Path, sorted(names)) if is_file(path)]
+        if not found and is_pattern:
             self.warnings.append(Mistake(place, f"no file matches {pattern!r}, expected {expected} in at least one"))
-        yield from paths
+        elif not found:
+            self.mistakes.add(place, f"the file {pattern!r} is not there, expected {expected} in it")
+        return found
 
     def _decoded(self, path: Path, order: int) -> SourceText | None:
         start = Position(order, str(path), 1, 1)

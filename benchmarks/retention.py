@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from benchmarks.report import milliseconds, percentile, show
 from benchmarks.storage import databases
-from exporter.storage.batch import Batch
 from exporter.storage.database import Database
+from exporter.storage.writer import Batch
 from tests.support.batches import changed, entry
 
 DAYS, RETENTION_DAYS = 365, 90

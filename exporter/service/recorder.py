@@ -2,12 +2,12 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import repeat, starmap
 from math import inf
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct, field
 from msgspec.structs import asdict, replace
@@ -21,8 +21,7 @@ from exporter.core.push_auth import DEFAULTS
 from exporter.rules.findings import AnyRule, FindingEvents, Resolution
 from exporter.rules.rule import AppKey
 from exporter.service.process import spare_imports
-from exporter.storage.batch import Batch, NoticedChange, ViolationEvent, Waiting
-from exporter.storage.writer import Writer
+from exporter.storage.writer import Batch, KeepRunning, NoticedChange, ViolationEvent, Waiting, Writer
 
 LONGEST_LOAD_SECONDS: Final = 10.0
 LONGEST_LAST_WRITE_SECONDS: Final = 10.0
@@ -77,7 +76,7 @@ class Recorder(FindingEvents):
         apps: Callable[[], Sequence[AppKey]],
         older: Callable[[SavedApp, Sequence[Change]], object],
         failed: Callable[[Exception], object],
-        keep_running: Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]],
+        keep_running: KeepRunning,
         clock: Clock,
         lease_of: Callable[[str], tuple[str, int] | None] = lambda _account: None,
     ) -> None:
@@ -127,11 +126,10 @@ class Recorder(FindingEvents):
             batch_of=self._batch_of,
             moved_aside=self._write_everything,
             failed=self._failed,
-            keep_running=self._keep_running,
         )
         self.past = StoredPast(settings.database_url)
         saved = await self.writer.load(LONGEST_LOAD_SECONDS) if loads else []
-        self.writer.start()
+        self.writer.start(self._keep_running)
         self._write_everything()
         return saved
 

@@ -26,8 +26,8 @@ from exporter.config.model import SQLITE
 from exporter.core.push_auth import PushAuthSettings
 from exporter.core.regular_file import APPLICATION_ID, database_refusal
 from exporter.core.task import Configuration, Task
-from exporter.storage.batch import AppKey, Batch, NoticedChange, ViolationEvent, Waiting
 from exporter.storage.tables import APPS, CHANGES, LOCK, TASKS, VIOLATIONS, RefusedError, create_tables
+from exporter.storage.writer import AppKey, Batch, NoticedChange, ViolationEvent, Waiting
 
 BEFORE_THIS_PROCESS: Final = float("-inf")
 ENDED_UNSEEN: Final = "not_seen"

@@ -1,17 +1,22 @@
 """What waits for the database, and writes it in a thread of its own."""
 
 import asyncio
-from collections.abc import Callable, Collection, Container, Coroutine, Iterable
+import secrets
+from collections.abc import Callable, Collection, Container, Coroutine, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import structlog
+from msgspec import Struct, field
 
-from exporter.collector.past import SavedApp
+from exporter.collector.inventory import Change, Entry
+from exporter.collector.past import RuleVersion, SavedApp
+from exporter.collector.status import Sweep
 from exporter.core.clock import Clock
+from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.threads import Worker
-from exporter.storage.batch import AppKey, Batch, NoticedChange, ViolationEvent, Waiting
 
 if TYPE_CHECKING:
     from exporter.storage.database import Database
@@ -40,6 +45,64 @@ REMEDIES: Final = {
 }
 """What to do, by words of the database; docs/runbooks/RtcmpuStorageFailing.md has more."""
 
+AppKey: TypeAlias = tuple[str, str]  # account and AppId
+KeepRunning: TypeAlias = Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]]
+"""Runs what should never end."""
+
+
+class NoticedChange(Struct, frozen=True):
+    """A change of a task. Times are Unix times."""
+
+    change: Change
+    noticed: float
+    earliest: float | None
+    """It happened between this and `noticed`, if it may have happened before this process; else None."""
+    notes: tuple[str, ...] = ()
+
+
+class ViolationEvent(Struct, frozen=True):
+    """A violation that opened, or ended."""
+
+    version: RuleVersion
+    task_id: str
+    at: float
+    message: str = ""
+    why: str | None = None  # why it ended; None: it opened
+
+    @property
+    def key(self) -> tuple[RuleVersion, str]:
+        """What it is the violation of."""
+        return self.version, self.task_id
+
+
+class Waiting(Struct):
+    """What is new of an app since its last batch was made."""
+
+    account: str
+    app_id: str
+    since: float  # monotonic time of the oldest reading in it
+    lease: tuple[str, int] | None = None  # budget and term under which it was read; not written under another term
+    changes: list[NoticedChange] = field(default_factory=list)
+    violations: list[ViolationEvent] = field(default_factory=list)
+    all_tasks: bool = False  # whether all tasks are written, and others go
+    all_violations: bool = False  # whether all open violations are, and others have ended
+    began: float | None = None
+    """Unix time of the first reading, if this process does not know what is stored of the app: that is read before."""
+
+
+class Batch(Waiting, kw_only=True):
+    """What one transaction writes about one app: what is new, and the app as it is then."""
+
+    endpoint: str  # the service that it was read from
+    sweep: Sweep  # the last accepted one
+    last_update: float | None
+    made: float  # Unix time
+    tasks: dict[str, Entry | None]  # all, or those that were added or modified; None: removed
+    open_violations: Sequence[ViolationEvent] = ()  # with `all_violations`
+    push_auth: PushAuthSettings = DEFAULTS  # who signs the URLs of a host
+    token: str = field(default_factory=partial(secrets.token_hex, 8))
+    """In the database it says that this very batch was written."""
+
 
 class Writer:
     """Reads the database once, then writes what is new of each app in one transaction. What can't be written waits.
@@ -53,7 +116,6 @@ class Writer:
             stored of it if it began without that.
         moved_aside: Called when the database was damaged or removed, so that everything has to be written again.
         failed: Called with an exception that is a bug.
-        keep_running: Runs what should never end.
     """
 
     def __init__(
@@ -66,7 +128,6 @@ class Writer:
         batch_of: Callable[[Waiting, SavedApp | None], Batch | None],
         moved_aside: Callable[[], object],
         failed: Callable[[Exception], object],
-        keep_running: Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]],
     ) -> None:
         self.retention_seconds = retention_seconds
         self.configured = configured
@@ -78,7 +139,6 @@ class Writer:
         self._batch_of = batch_of
         self._moved_aside = moved_aside
         self._failed = failed
-        self._keep_running = keep_running
         self._waiting: dict[AppKey, Waiting] = {}
         self._current: Batch | None = None
         self._changed = asyncio.Event()  # something waits
@@ -100,9 +160,9 @@ class Writer:
             return []
         return saved
 
-    def start(self) -> None:
+    def start(self, keep_running: KeepRunning) -> None:
         """Begin to write."""
-        self._task = asyncio.create_task(self._keep_running(self._run))
+        self._task = asyncio.create_task(keep_running(self._run))
 
     def add(
         self,

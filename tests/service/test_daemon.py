@@ -30,9 +30,9 @@ from exporter.service.daemon import LONGEST_START_SECONDS, STUCK_SECONDS, Daemon
 from exporter.service.monitor import Monitor
 from exporter.service.process import Watchdog
 from exporter.service.recorder import Recorder
-from exporter.storage.batch import Batch, Waiting
 from exporter.storage.database import Database, sqlite_path
 from exporter.storage.tables import VIOLATIONS
+from exporter.storage.writer import Batch, Waiting
 from exporter.web.http_server import ListenError
 from tests.storage.test_database import rows
 from tests.support.certificates import HASH, PASSWORD

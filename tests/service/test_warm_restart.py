@@ -19,10 +19,9 @@ from exporter.rules.findings import FindingLog, Resolution
 from exporter.rules.rule import Rule, Severity
 from exporter.service.recorder import RecordedApp, Recorder
 from exporter.storage import database as database_module
-from exporter.storage.batch import Batch, Waiting
 from exporter.storage.database import CorruptError, Database
 from exporter.storage.tables import CHANGES, VIOLATIONS
-from exporter.storage.writer import Writer
+from exporter.storage.writer import Batch, Waiting, Writer
 from tests.support.batches import BITRATE
 from tests.support.moving_list import INTERVALS, ListService, MovingList, Told, collector_of, listed, shown
 from tests.support.virtual_time import VirtualClock, on_virtual_time
@@ -42,7 +41,6 @@ class DirectWriter(Writer):
             batch_of=recorder._batch_of,
             moved_aside=recorder._write_everything,
             failed=lambda _: None,
-            keep_running=lambda run: run(),
         )
         self._direct = database
         self.is_away = False
@@ -70,6 +68,7 @@ class Process(Told):
         super().__init__()
         self.open_violations: dict[RuleVersion, dict[str, float]] = {}
         self.is_removed = False  # from the configuration
+        self.endpoint = "https://live.example.com"
         self.aged: list[Mapping[RuleVersion, Mapping[str, float]]] = []
         """The violations that are as old as was stored."""
         self._database = database
@@ -98,11 +97,7 @@ class Process(Told):
 
     def _recorded(self, key: tuple[str, str]) -> RecordedApp | None:
         assert key == KEY
-        return (
-            None
-            if self.is_removed
-            else RecordedApp(self.collector, "https://live.example.com", lambda: self.open_violations)
-        )
+        return None if self.is_removed else RecordedApp(self.collector, self.endpoint, lambda: self.open_violations)
 
 
 @pytest.fixture
@@ -211,6 +206,8 @@ async def test_what_changed_before_the_database_answered_is_recorded(database: D
     later = moving_list.create()
     await second.collector.update()
     await clock.sleep(100)
+    moving_list.update(later)
+    await second.collector.update()
     if is_away:
         second.writer.come_back()
     await clock.sleep(0)
@@ -220,7 +217,7 @@ async def test_what_changed_before_the_database_answered_is_recorded(database: D
     missed = [("added", created, began, True), *(("modified", each, began, True) for each in (changed, twice))]
     assert sorted(found[:3]) == sorted(missed)
     looked_up = ("removed", gone, began, False)
-    own = [("added", later, None, False), ("modified", twice, None, False)]
+    own = [("added", later, None, False), ("modified", twice, None, False), ("modified", later, None, False)]
     assert sorted(found[3:]) == sorted([looked_up, *own])
     (saved,) = database.load()
     ages = {entry.task.task_id: (entry.first_seen, entry.last_changed) for entry in saved.entries}
@@ -271,6 +268,21 @@ async def test_what_was_created_or_opened_again_has_a_new_age(
     assert {task_id for task_id, first_seen in ages.items() if first_seen < clock.now() - 3000} == {"task-0", "task-2"}
     assert second.aged == [{rule.rule.version: {"task-2": 5.0}}]
     assert saved.violations == {rule.rule.version: {"task-1": clock.now(), "task-2": 5.0}}
+
+
+@on_virtual_time
+async def test_what_another_endpoint_showed_is_not_compared(database: Database) -> None:
+    """Its tasks are others, whatever their TaskIds."""
+    clock = VirtualClock()
+    await Process(MovingList(tasks=3), database, clock).collector.sweep()
+    await clock.sleep(3600)
+    second = Process(MovingList(tasks=2), database, clock)
+    second.endpoint = "https://other.example.com"
+    await second.collector.sweep()
+    await clock.sleep(0)
+    assert (_rows(database, CHANGES), second.aged) == ([], [])
+    (saved,) = database.load()
+    assert {entry.first_seen > clock.now() - 3000 for entry in saved.entries} == {True}
 
 
 @pytest.mark.parametrize("is_cut", [True, False])

@@ -12,9 +12,9 @@ from sqlalchemy import select
 
 from exporter.collector.inventory import Entry
 from exporter.storage import database as database_module
-from exporter.storage.batch import Batch, ViolationEvent
 from exporter.storage.database import APP_REMOVED, BEFORE_THIS_PROCESS, ENDED_UNSEEN, Database
 from exporter.storage.tables import CHANGES, SCHEMA, TASKS, VIOLATIONS, RefusedError
+from exporter.storage.writer import Batch, ViolationEvent
 from tests.support.batches import BITRATE, COUNT, batch, changed, entry
 
 

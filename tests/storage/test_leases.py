@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from exporter.collector.inventory import Entry
 from exporter.collector.past import HistoryFilter
 from exporter.storage import database as database_module
-from exporter.storage.batch import Batch
 from exporter.storage.database import Database, engine_of
 from exporter.storage.leases import LeaseTable, NotSharedError
 from exporter.storage.stored_past import read_changes
+from exporter.storage.writer import Batch
 from tests.support.batches import FIRST, batch, changed, entry
 from tests.support.postgresql import PostgreSQL
 

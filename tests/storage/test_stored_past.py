@@ -17,9 +17,9 @@ from exporter.collector.task_diff import FIELD_GROUPS, KINDS
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import Output
 from exporter.storage import stored_past
-from exporter.storage.batch import ViolationEvent
 from exporter.storage.database import Database, engine_of
 from exporter.storage.stored_past import StoredPast, read_changes
+from exporter.storage.writer import ViolationEvent
 from tests.metrics.builders import PLAIN
 from tests.support.batches import BITRATE, COUNT, batch, changed, entry
 from tests.support.monitored import until

@@ -16,10 +16,9 @@ from exporter.collector.past import SavedApp
 from exporter.core.clock import SystemClock
 from exporter.storage import database as database_module
 from exporter.storage import writer as writer_module
-from exporter.storage.batch import Batch, ViolationEvent, Waiting
 from exporter.storage.database import Database
 from exporter.storage.tables import CHANGES
-from exporter.storage.writer import is_bug
+from exporter.storage.writer import Batch, ViolationEvent, Waiting, is_bug
 from tests.storage.test_database import rows
 from tests.support.batches import BITRATE, RETENTION_SECONDS, RecordedWriter, batch, changed, entry, writing
 from tests.support.monitored import until

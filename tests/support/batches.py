@@ -11,8 +11,7 @@ from exporter.collector.status import Sweep
 from exporter.core.clock import SystemClock
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Task
 from exporter.storage import database
-from exporter.storage.batch import Batch, NoticedChange, Waiting
-from exporter.storage.writer import Writer
+from exporter.storage.writer import Batch, NoticedChange, Waiting, Writer
 from tests.metrics.builders import PLAIN
 from tests.support.monitored import until
 
@@ -81,7 +80,6 @@ class RecordedWriter:
             batch_of=self._batch_of,
             moved_aside=self._count,
             failed=self.bugs.append,
-            keep_running=lambda run: run(),
         )
 
     def write(self, new: Batch) -> None:
@@ -112,7 +110,7 @@ class RecordedWriter:
 async def writing(url: Callable[[], str]) -> AsyncIterator[RecordedWriter]:
     """Run a writer, and end it; a test takes the bugs that it expects."""
     one = RecordedWriter(url)
-    one.writer.start()
+    one.writer.start(lambda run: run())
     try:
         yield one
     finally:

@@ -234,9 +234,13 @@ async def test_notes_come_back(database: Database, stored: StoredPast) -> None:
 
 
 async def test_a_database_that_is_away_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error is a sentence without an address, and the next question asks the database again."""
+    """The error is a sentence without an address, and the next question asks the database that is configured then."""
     (tmp_path / "state").write_text("a file where a directory is expected")
     monkeypatch.setattr(stored_past, "AGAIN_SECONDS", 0.0)
-    past = StoredPast(lambda: f"sqlite:{tmp_path / 'state' / 'db'}")
+    urls = [f"sqlite:{tmp_path / 'state' / 'db'}", f"sqlite:{tmp_path / 'db'}"]
+    past = StoredPast(lambda: urls[0])
     with pytest.raises(HistoryError, match="the database is not available: see the exporter's log"):
         await past.changes(HistoryFilter())
+    del urls[0]
+    Database(urls[0]).close()
+    assert await past.apps() == []

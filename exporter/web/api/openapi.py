@@ -1,13 +1,14 @@
 """Endpoints as data, and the OpenAPI document that describes them."""
 
 import inspect
-import json
 import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
+import yaml
 from msgspec import Struct
 
 from exporter import __version__
@@ -88,7 +89,7 @@ def openapi_document(endpoints: Iterable[ApiEndpoint], server: str = "") -> dict
     """Return the OpenAPI 3.1 document of some endpoints; `server` is the URL that their paths begin at."""
     described = tuple(endpoints)
     answers = [Error, *(endpoint.answer for endpoint in described if endpoint.answer is not None)]
-    examples = json.loads(files("exporter.web.api").joinpath("examples.json").read_text("utf-8"))
+    examples = _examples()
     _, schemas = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
     return {
         "openapi": "3.1.0",
@@ -116,6 +117,13 @@ def openapi_document(endpoints: Iterable[ApiEndpoint], server: str = "") -> dict
         },
         "security": [{}, {"basic": []}],
     }
+
+
+@cache
+def _examples() -> Mapping[str, Any]:
+    """Return a response of each operation."""
+    examples: Mapping[str, Any] = yaml.safe_load(files("exporter.web.api").joinpath("examples.yml").read_text("utf-8"))
+    return examples
 
 
 def _operation(endpoint: ApiEndpoint, example: Any) -> dict[str, Any]:
